@@ -1,0 +1,50 @@
+"""Run the measurements of bench/: each is a module with `run() -> list[Figure]`."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .console import DevError, say
+from .environment import Environment
+from .host import has_accelerator
+from .paths import ROOT
+from .report import Figure
+
+BENCH = ROOT / "bench"
+
+
+def run_benchmarks(environment: Environment, argv: Sequence[str]) -> list[Figure]:
+    """Return the figures of the named measurements, `all` for every one; without a name print which there are."""
+    names = sorted(path.stem for path in BENCH.glob("*.py") if not path.stem.startswith("_"))
+    if not argv:
+        say("Measurements: " + ", ".join(names) + "\nRun one: python dev.py bench NAME; all of them: python dev.py bench all")
+        return []
+    unknown = [name for name in argv if name not in (*names, "all")]
+    if unknown:
+        raise DevError(f"There is no measurement {unknown[0]!r} in {BENCH}.", f"There are: {', '.join(names)}, all.")
+    open_comfyui(environment)
+    figures: list[Figure] = []
+    for name in names if "all" in argv else argv:
+        say(f"- measuring {name}")
+        figures += [{**figure, "name": f"{name}: {figure['name']}"} for figure in _load(BENCH / f"{name}.py")()]
+    return figures
+
+
+def open_comfyui(environment: Environment) -> None:
+    """Let this process import ComfyUI's modules. They read sys.argv at their first import, so the device is chosen here."""
+    sys.argv = ["main.py", *([] if has_accelerator(environment.python) else ["--cpu"])]
+    sys.path.insert(0, str(environment.comfyui))
+    import comfy.options
+
+    comfy.options.enable_args_parsing()
+
+
+def _load(path: Path) -> Callable[[], list[Figure]]:
+    spec = importlib.util.spec_from_file_location(f"astria_bench_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.run

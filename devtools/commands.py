@@ -1,0 +1,182 @@
+"""The commands of dev.py."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import webbrowser
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from . import comfyui
+from .bench import run_benchmarks
+from .browser import find_chromium
+from .console import DevError, say
+from .environment import Environment, prepare
+from .host import Host, HostOptions, has_accelerator
+from .paths import BASE, DEV, ROOT, STATE_FOLDER, inside_venv
+from .report import report, take_json_option
+
+USAGE = """\
+python dev.py COMMAND [ARGUMENTS]
+
+  setup                        make .venv and get ComfyUI; the other commands do this by themselves
+  demo [--json FILE]           run the example prompts and show the pictures
+  test [--no-browser] [...]    run the tests; other arguments go to pytest
+  serve [--no-browser] [...]   open ComfyUI with the pack loaded; other arguments go to ComfyUI
+  bench [NAME|all] [--json FILE]   measure; without a name, list what can be measured
+  bind ID FILE                 bind an id or role of prompts to a file of yours (--list, --remove ID, --comfyui PATH)
+  explain FILE                 show what a prompt would do, without running it
+  compile FILE                 turn a prompt into a workflow file
+  workflows                    compile the example workflows and draw their thumbnails
+  definitions                  write the node definitions that planning uses without ComfyUI, after a change of a node
+
+Environment: COMFYUI_PATH (your own ComfyUI), COMFYUI_PYTHON (the Python that starts it), ASTRIA_CHROMIUM (the browser for the tests)
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        say(USAGE)
+        return 0
+    command, rest = argv[0], list(argv[1:])
+    try:
+        if command in _PLAIN:
+            return _PLAIN[command](rest)
+        if command in _IN_VENV:
+            return _in_venv(command, rest)
+        raise DevError(f"There is no command {command!r}.", f"Commands: {', '.join([*_IN_VENV, *_PLAIN])}.")
+    except DevError as error:
+        sys.stderr.write(f"dev.py {command}: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\ndev.py {command}: stopped. The same command goes on from here.\n")
+        return 130
+
+
+def _in_venv(command: str, argv: list[str]) -> int:
+    """Make the environment ready, then run the command with its Python: here, or in a process of its own."""
+    environment = prepare()
+    if inside_venv():
+        return _IN_VENV[command](environment, argv)
+    line = [str(environment.python), str(ROOT / "dev.py"), command, *argv]
+    if os.name != "nt":
+        os.execv(line[0], line)  # one process, so that signals reach the one that has to clean up
+    child = subprocess.Popen(line)
+    try:
+        return child.wait()
+    except KeyboardInterrupt:
+        return child.wait()  # Ctrl-C went to both; the child cleans up
+
+
+def _setup(argv: list[str]) -> int:
+    environment = prepare()
+    say(f"ready: ComfyUI {environment.comfyui}, Python {environment.python}")
+    return 0
+
+
+def _demo(environment: Environment, argv: list[str]) -> int:
+    from . import demo  # needs packages of .venv
+
+    rest, json_file = take_json_option(argv)
+    return report(demo.run(environment, rest), json_file)
+
+
+def _test(environment: Environment, argv: list[str]) -> int:
+    without_browser = "--no-browser" in argv
+    rest = [argument for argument in argv if argument != "--no-browser"]
+    variables = dict(os.environ)
+    if without_browser:
+        rest.append("--ignore=tests/web")
+    else:
+        variables["ASTRIA_CHROMIUM"] = str(find_chromium())
+    done = subprocess.run([str(environment.python), "-m", "pytest", *rest], cwd=ROOT, env=variables, check=False)
+    if without_browser:
+        say("The browser tests (tests/web) were not run: --no-browser.")
+    return done.returncode
+
+
+def _serve(environment: Environment, argv: list[str]) -> int:
+    extra = tuple(argument for argument in argv if argument != "--no-browser")
+    say("- starting ComfyUI")
+    with Host(environment, HostOptions(BASE, cpu=not has_accelerator(environment.python), extra_args=extra)) as host:
+        say(f"ComfyUI with the pack runs at {host.url} (models: {host.base / 'models'}, log: {host.log}). Ctrl-C stops it.")
+        if "--no-browser" not in argv:
+            webbrowser.open(host.url)
+        assert host.process is not None
+        try:
+            code = host.process.wait()
+        except KeyboardInterrupt:
+            say("\nstopped")
+            return 0
+        raise DevError(f"ComfyUI ended by itself with exit code {code}.", f"Its log: {host.log}")
+
+
+def _workflows(environment: Environment, argv: list[str]) -> int:
+    from .workflows import run  # needs packages of .venv
+
+    return run(argv)
+
+
+def _definitions(environment: Environment, argv: list[str]) -> int:
+    from .definitions import SNAPSHOT, write_snapshot
+
+    with Host(environment, HostOptions(DEV / "definitions", test_pack=False)) as host:
+        write_snapshot(host.client.object_info())
+    say(f"written: {SNAPSHOT.relative_to(ROOT)}")
+    return 0
+
+
+def _bench(environment: Environment, argv: list[str]) -> int:
+    rest, json_file = take_json_option(argv)
+    figures = run_benchmarks(environment, rest)
+    return report(figures, json_file) if figures else 0
+
+
+def _bind(argv: list[str]) -> int:
+    from ..nodes.tunes.cli import main as bind
+
+    rest, folder = _state_folder(argv)
+    return bind(rest, folder=folder, write=say)
+
+
+def _explain(argv: list[str]) -> int:
+    return _pipeline("explain", argv)
+
+
+def _compile(argv: list[str]) -> int:
+    return _pipeline("compile", argv)
+
+
+def _pipeline(command: str, argv: list[str]) -> int:
+    from ..nodes.pipeline.cli import main as pipeline
+
+    rest, folder = _state_folder(argv)
+    own = comfyui.own_path()
+    models = [folder.parent.parent / "models", *([own / "models"] if own else [])]
+    return pipeline([command, *rest], folder=folder, models=models, write=say)
+
+
+def _state_folder(argv: Sequence[str]) -> tuple[list[str], Path]:
+    """Return the arguments without `--comfyui PATH`, and the pack's private folder in that ComfyUI, or in our own base directory."""
+    rest = list(argv)
+    if "--comfyui" not in rest:
+        return rest, BASE / "user" / STATE_FOLDER
+    at = rest.index("--comfyui")
+    path = Path(rest[at + 1]) if at + 1 < len(rest) else None
+    if path is None or not (path / "main.py").is_file():
+        raise DevError(f"--comfyui {path or ''} is not a folder of ComfyUI: it has no main.py.", "Give the folder that holds ComfyUI's main.py.")
+    return rest[:at] + rest[at + 2:], path / "user" / STATE_FOLDER
+
+
+_IN_VENV: dict[str, Callable[[Environment, list[str]], int]] = {
+    "demo": _demo,
+    "test": _test,
+    "serve": _serve,
+    "bench": _bench,
+    "workflows": _workflows,
+    "definitions": _definitions,
+}
+_PLAIN: dict[str, Callable[[list[str]], int]] = {"setup": _setup, "bind": _bind, "explain": _explain, "compile": _compile}

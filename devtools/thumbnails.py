@@ -1,0 +1,61 @@
+"""A picture that helps to choose an example workflow: the source on its canvas, with the area that will be painted hatched."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from ..nodes.outpaint.geometry import Canvas, Rect, place
+from ..nodes.prompt import PromptRequest
+from .demo import photo
+
+SIZE = 512
+MARGIN = 20
+BAND = 70  # below the drawing, for its two lines of words
+QUALITY = 82
+BACKGROUND, INK, FAINT = (24, 24, 27), (235, 235, 235), (160, 160, 168)
+PAPER, HATCH, FRAME = (44, 62, 80), (74, 108, 140), (110, 190, 255)
+HATCH_STEP = 20
+
+
+def thumbnail(request: PromptRequest) -> bytes:
+    """Return the JPEG of an outpainting request: the photo where its source will stand, true to scale."""
+    canvas = place(request.w, request.h, request.outpaint_width, request.outpaint_height, request.outpaint)
+    sheet = Image.new("RGB", (SIZE, SIZE), BACKGROUND)
+    scale = min((SIZE - 2 * MARGIN) / canvas.width, (SIZE - MARGIN - BAND) / canvas.height)
+    size = round(canvas.width * scale), round(canvas.height * scale)
+    corner = (SIZE - size[0]) // 2, max(MARGIN, (SIZE - BAND - size[1]) // 2)
+    sheet.paste(_drawing(request, canvas, scale, size), corner)
+    _words(ImageDraw.Draw(sheet), request)
+    written = io.BytesIO()
+    sheet.save(written, "JPEG", quality=QUALITY, optimize=True)
+    return written.getvalue()
+
+
+def _drawing(request: PromptRequest, canvas: Canvas, scale: float, size: tuple[int, int]) -> Image.Image:
+    drawing = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(drawing)
+    for x in range(-size[1], size[0], HATCH_STEP):
+        draw.line([(x, size[1]), (x + size[1], 0)], fill=HATCH, width=2)
+    window = canvas.window
+    box = Rect(*(round(side * scale) for side in (window.x, window.y, window.width, window.height)))
+    source = ImageOps.fit(photo(), (box.width, box.height), Image.Resampling.LANCZOS)
+    if request.input_image is None:
+        source = ImageOps.colorize(ImageOps.grayscale(source), BACKGROUND, INK)  # a stand-in: the source is painted, too
+    drawing.paste(source, (box.x, box.y))
+    draw.rectangle([box.x, box.y, box.x + box.width - 1, box.y + box.height - 1], outline=FRAME, width=2)
+    draw.rectangle([0, 0, size[0] - 1, size[1] - 1], outline=FRAME, width=2)
+    return drawing
+
+
+def _words(draw: ImageDraw.ImageDraw, request: PromptRequest) -> None:
+    source = "Your picture" if request.input_image is not None else "A picture from text"
+    first = f"{source} {request.w}x{request.h}, outpainted to {request.outpaint_width}x{request.outpaint_height}"
+    wording = request.outpaint_prompt.text if request.outpaint_prompt is not None else ""
+    second = f'Around it: "{wording}"' if wording else "Hatched: the new area"
+    if request.super_resolution:
+        second += ", then 4x super-resolution"
+    draw.text((MARGIN, SIZE - BAND + 10), textwrap.shorten(first, 70), fill=INK, font=ImageFont.load_default(18))
+    draw.text((MARGIN, SIZE - BAND + 38), textwrap.shorten(second, 80), fill=FAINT, font=ImageFont.load_default(16))

@@ -1,0 +1,114 @@
+"""Nodes of the first stage: noise and sampler that treat each image of a batch as its own request, and input fitting."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..host.sampling import STEP_NOISE, ImageNoise, make_sampler
+from ..host.types import MAX_SIDE, seed_input
+from .fit import Fit, fit_image, fit_mask, keep_unmasked, restore_size
+
+FitType = io.Custom("ASTRIA_FIT")
+
+
+class AstriaNoise(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaNoise",
+            display_name="Astria Noise",
+            category="astria/sampling",
+            description="Start noise in which image i of a batch is the image you get alone with seed + i.",
+            search_aliases=["random noise", "seed", "batch seed"],
+            inputs=[seed_input()],
+            outputs=[io.Noise.Output()],
+        )
+
+    @classmethod
+    def execute(cls, seed: int) -> io.NodeOutput:
+        return io.NodeOutput(ImageNoise(seed))
+
+
+class AstriaSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaSampler",
+            display_name="Astria Sampler",
+            category="astria/sampling",
+            description="The host's sampler, with the random numbers of its steps drawn for each image by itself. Use it with Astria Noise.",
+            search_aliases=["ksampler select", "euler ancestral", "dpm++ sde"],
+            inputs=[io.Combo.Input("sampler_name", options=list(STEP_NOISE))],
+            outputs=[io.Sampler.Output()],
+        )
+
+    @classmethod
+    def execute(cls, sampler_name: str) -> io.NodeOutput:
+        return io.NodeOutput(make_sampler(sampler_name))
+
+
+class AstriaFitImage(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        side = {"default": 0, "min": 0, "max": MAX_SIDE}
+        return io.Schema(
+            node_id="AstriaFitImage",
+            display_name="Astria Fit Image",
+            category="astria/image",
+            description="Brings an input image to a size (scaled to cover it, cropped about the centre) and pads it to the model's multiple.",
+            inputs=[
+                io.Image.Input("image"),
+                io.Int.Input("width", **side, tooltip="0 keeps the image's own size; give both sides or neither."),
+                io.Int.Input("height", **side),
+                io.Int.Input("multiple", default=8, min=1, max=256, tooltip="8 for SD1.5 and SDXL, 16 for Flux, 1 for no padding."),
+                io.Mask.Input("mask", optional=True, tooltip="Moved with the image; padding is never repainted."),
+            ],
+            outputs=[
+                io.Image.Output(display_name="image"),
+                io.Mask.Output(display_name="mask", tooltip="The fitted mask; all zero when none is connected."),
+                FitType.Output(display_name="fit", tooltip="For Astria Restore Size."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, image, width: int, height: int, multiple: int, mask=None) -> io.NodeOutput:
+        fitted, fit = fit_image(image, width, height, multiple)
+        source = mask if mask is not None else image.new_zeros(image.shape[:3])
+        return io.NodeOutput(fitted, fit_mask(source, Fit(image.shape[2], image.shape[1]), width, height, multiple), fit)
+
+
+class AstriaRestoreSize(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaRestoreSize",
+            display_name="Astria Restore Size",
+            category="astria/image",
+            description="Cuts off the padding that Astria Fit Image added.",
+            inputs=[io.Image.Input("image"), FitType.Input("fit")],
+            outputs=[io.Image.Output()],
+        )
+
+    @classmethod
+    def execute(cls, image, fit) -> io.NodeOutput:
+        return io.NodeOutput(restore_size(image, fit))
+
+
+class AstriaMaskedComposite(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaMaskedComposite",
+            display_name="Astria Masked Composite",
+            category="astria/image",
+            description="The painted image where the mask is above 0, the exact pixels of the original everywhere else.",
+            inputs=[io.Image.Input("painted"), io.Image.Input("original"), io.Mask.Input("mask")],
+            outputs=[io.Image.Output()],
+        )
+
+    @classmethod
+    def execute(cls, painted, original, mask) -> io.NodeOutput:
+        return io.NodeOutput(keep_unmasked(painted, original, mask))
+
+
+NODES = [AstriaNoise, AstriaSampler, AstriaFitImage, AstriaRestoreSize, AstriaMaskedComposite]

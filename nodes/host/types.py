@@ -1,0 +1,46 @@
+"""Socket types and inputs that nodes of several features share."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..errors import PromptError
+from ..prompt import PromptRequest
+
+RequestType = io.Custom("ASTRIA_REQUEST")
+ModelsType = io.Custom("ASTRIA_MODELS")
+MAX_SEED = 2**64 - 1
+MAX_SIDE = 16384  # the host's own bound for sizes
+
+
+def text_input(**options) -> io.String.Input:
+    """Return the prompt text widget. Dynamic prompts stay off: braces and slashes are part of the prompt."""
+    tooltip = "A prompt of the service, with its tags, flags and key=value lines. Paste it as it is."
+    return io.String.Input("text", multiline=True, dynamic_prompts=False, tooltip=tooltip, **options)
+
+
+def seed_input() -> io.Int.Input:
+    """Return the seed widget that counts where the prompt sets no seed."""
+    tooltip = "Used where the prompt sets no seed. Image i uses seed + i."
+    return io.Int.Input("seed", default=0, min=0, max=MAX_SEED, control_after_generate=True, tooltip=tooltip)
+
+
+def text_errors(text: str | None) -> str:
+    """Return every error in a widget's text, empty when there is none or the text comes over a link."""
+    if text is None:
+        return ""
+    _, diagnostics = PromptRequest.from_text(text)
+    return "\n".join(one.render(text) for one in diagnostics if one.severity == "error")
+
+
+def read_request(text: str | None, request: PromptRequest | None) -> PromptRequest:
+    """Return the connected request, else the one written in `text`. Raises PromptError for errors in the text, and when both are given."""
+    if request is None:
+        return PromptRequest.require(text or "")
+    if text and text.strip():
+        raise PromptError(
+            "A request is connected and the text box holds a prompt as well; only one of them can be meant.",
+            code="text-and-request",
+            hint="Empty the text box, or disconnect the request.",
+        )
+    return request

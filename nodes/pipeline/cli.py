@@ -1,0 +1,88 @@
+"""`explain` and `compile` on the command line: a prompt file against the bindings and the model files, without ComfyUI running."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..errors import AstriaError
+from ..prompt import PromptRequest
+from ..tunes.resolve import Resolver
+from ..tunes.state import resolver_in
+from .check import check_graph
+from .compiling import CompileOptions, compile_request, workflow_of
+from .definitions import snapshot
+from .explain import explain
+from .family import FAMILIES
+from .local_files import LocalFiles
+from .plan import Options
+
+
+def main(argv: Sequence[str], *, folder: Path, models: Sequence[Path], write: Callable[[str], None]) -> int:
+    """Run `explain` or `compile` and return the exit code: 0, or 1 when the prompt cannot run as it is.
+
+    `folder` is the pack's private folder, `<ComfyUI>/user/__astria`, with the bindings and the tunes; `models` are the model
+    folders, `<ComfyUI>/models`.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        text = sys.stdin.read() if arguments.prompt == "-" else Path(arguments.prompt).read_text(encoding="utf-8")
+        request = PromptRequest.require(text)
+        resolver = resolver_in(folder, LocalFiles(*models))
+        return _COMMANDS[arguments.command](arguments, request, resolver, write)
+    except OSError as error:
+        write(f"{arguments.prompt}: {error.strerror}. Give the file that holds the prompt, or - for standard input.")
+    except AstriaError as error:
+        write(str(error))
+    return 1
+
+
+def _explain(arguments: argparse.Namespace, request: PromptRequest, resolver: Resolver, write: Callable[[str], None]) -> int:
+    family = FAMILIES[arguments.family] if arguments.family else None
+    explained = explain(request, resolver, _options(arguments), family)
+    write(explained.text)
+    return 0 if explained.runs else 1
+
+
+def _compile(arguments: argparse.Namespace, request: PromptRequest, resolver: Resolver, write: Callable[[str], None]) -> int:
+    compiled = compile_request(request, resolver, _options(arguments))
+    definitions = snapshot()
+    check_graph(compiled.graph, definitions)
+    written = json.dumps(workflow_of(request, compiled, definitions, arguments.form), indent=1, ensure_ascii=False)
+    if arguments.output is None:
+        write(written)
+    else:
+        Path(arguments.output).write_text(written + "\n", encoding="utf-8")
+        write(f"{arguments.output}: {len(compiled.graph.nodes)} nodes; it needs {', '.join('/'.join(one) for one in compiled.files)}")
+    return 0
+
+
+def _options(arguments: argparse.Namespace) -> CompileOptions:
+    options = Options(arguments.seed, arguments.missing_models, arguments.smaller_canvas)
+    return CompileOptions(arguments.base, arguments.image, arguments.mask, options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dev.py")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, about in (("explain", "show what a prompt would do, without running it"), ("compile", "turn a prompt into a workflow file")):
+        command = commands.add_parser(name, help=about)
+        command.add_argument("prompt", help="the file that holds the prompt, or - for standard input")
+        command.add_argument("--base", help="id of the base tune in the bindings; without it the default one")
+        command.add_argument("--image", help="input image: the name of a file in ComfyUI's input folder")
+        command.add_argument("--mask", help="mask: the name of a file in ComfyUI's input folder")
+        command.add_argument("--seed", type=int, default=0, help="used where the prompt sets no seed")
+        command.add_argument("--missing-models", choices=("error", "skip"), default="error")
+        command.add_argument("--smaller-canvas", choices=("crop", "shrink", "error"), default="crop")
+        if name == "explain":
+            command.add_argument("--family", choices=tuple(FAMILIES), help="plan for a connected model of this family, without bindings")
+        else:
+            command.add_argument("--form", choices=("ui", "api"), default="ui")
+            command.add_argument("--output", "-o", help="write here instead of to the screen")
+    return parser
+
+
+_COMMANDS = {"explain": _explain, "compile": _compile}

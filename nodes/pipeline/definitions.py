@@ -1,0 +1,81 @@
+"""What node classes take and give: the host's own answer in `object_info` form, or the snapshot for work without a host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+SNAPSHOT = Path(__file__).with_name("node_definitions.json")
+
+# Combos that list the user's files: what they hold differs from machine to machine.
+FILE_INPUTS = frozenset({"ckpt_name", "unet_name", "clip_name", "clip_name1", "clip_name2", "vae_name", "lora_name", "model_name", "image"})
+
+# Values that live in a widget of the editor; everything else is a socket.
+WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
+
+
+@dataclass(frozen=True)
+class InputDefinition:
+    """One input: `kind` is its type, COMBO for a choice; `choices` is None where they are files of the machine."""
+
+    name: str
+    kind: str
+    required: bool
+    options: Mapping[str, object]
+    choices: tuple[object, ...] | None = None
+
+    @property
+    def is_widget(self) -> bool:
+        return self.kind in WIDGET_TYPES and not self.options.get("forceInput")
+
+
+@dataclass(frozen=True)
+class NodeDefinition:
+    """The inputs in the editor's order and the outputs of a node class."""
+
+    class_type: str
+    title: str
+    inputs: Mapping[str, InputDefinition]
+    outputs: tuple[tuple[str, str], ...]  # (name, type)
+
+
+Definitions = Mapping[str, NodeDefinition]
+
+
+def from_object_info(info: Mapping[str, Mapping]) -> dict[str, NodeDefinition]:
+    """Return the definitions in an `/object_info` answer (all of it or a part)."""
+    return {class_type: _node(class_type, entry) for class_type, entry in info.items()}
+
+
+@cache
+def snapshot() -> Definitions:
+    """Return the definitions shipped with the pack, for planning and compiling without ComfyUI."""
+    return from_object_info(json.loads(SNAPSHOT.read_text(encoding="utf-8")))
+
+
+def _node(class_type: str, entry: Mapping) -> NodeDefinition:
+    inputs = {}
+    for group in ("required", "optional"):
+        members = entry["input"].get(group, {})
+        order = entry.get("input_order", {}).get(group) or list(members)
+        for name in order:
+            inputs[name] = _input(name, members[name], group == "required")
+    outputs = tuple(zip(entry["output_name"], (_kind(kind) for kind in entry["output"]), strict=True))
+    return NodeDefinition(class_type, entry.get("display_name") or class_type, inputs, outputs)
+
+
+def _input(name: str, spec: list, required: bool) -> InputDefinition:
+    options = spec[1] if len(spec) > 1 and isinstance(spec[1], Mapping) else {}
+    # Older nodes write a choice as a bare list, newer ones as COMBO with options.
+    choices = spec[0] if isinstance(spec[0], list) else options.get("options")
+    kind = _kind(spec[0])
+    if kind != "COMBO" or name in FILE_INPUTS or choices is None:
+        return InputDefinition(name, kind, required, options)
+    return InputDefinition(name, kind, required, options, tuple(choices))
+
+
+def _kind(spec: object) -> str:
+    return "COMBO" if isinstance(spec, list) else str(spec)

@@ -1,0 +1,99 @@
+"""Text and LoRAs of a segment -> conditioning nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..prompt import LoraTag, PromptRequest, Segment, encoder_text
+from .family import Family
+from .graph import Graph, Link, Value, slot
+
+
+@dataclass(frozen=True)
+class Models:
+    """Where the stages take their models from: sockets when expanded in ComfyUI, loader nodes when compiled."""
+
+    model: Value
+    clip: Value
+    vae: Value
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A model with its LoRAs and the two conditionings made with its text encoder."""
+
+    models: Models
+    positive: Link
+    negative: Link
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA tag with the file it stands for, as the host lists it."""
+
+    file: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What a stage says to the model: the positive segments, the negative ones, and the LoRAs that go with them."""
+
+    positive: tuple[Segment, ...]
+    negative: tuple[Segment, ...]
+    loras: tuple[Lora, ...]
+    use_lpw: bool
+
+
+def prompt_segments(request: PromptRequest) -> tuple[Segment, ...]:
+    """Return what describes the whole picture: the base prompt followed by the common prompt."""
+    return tuple(segment for segment in (request.base, request.common) if not segment.is_empty)
+
+
+def negative_segments(request: PromptRequest) -> tuple[Segment, ...]:
+    """Return the negative base prompt followed by the negative common prompt."""
+    return tuple(segment for segment in request.negative[:2] if not segment.is_empty)
+
+
+def lora_tags(segments: Sequence[Segment]) -> tuple[LoraTag, ...]:
+    """Return the LoRA tags of `segments` in order; the same LoRA named twice counts once with the summed weight, as two patches would."""
+    weights: dict[str, float] = {}
+    for segment in segments:
+        for tag in segment.loras:
+            weights[tag.name] = weights.get(tag.name, 0.0) + tag.weight
+    return tuple(LoraTag(name, weight) for name, weight in weights.items())
+
+
+def joined_text(segments: Sequence[Segment], *, use_lpw: bool) -> str:
+    """Return the encoder's text of `segments`, joined by a comma so that the words of one do not run into the next."""
+    texts = (encoder_text(segment, use_lpw=use_lpw).strip() for segment in segments)
+    return ", ".join(text.rstrip(",") for text in texts if text)
+
+
+def add_encoding(graph: Graph, stage: str, models: Models, wording: Wording, family: Family, guidance: float) -> Encoded:
+    """Add LoRA loaders, text encoders and, for Flux, the distilled guidance; return what the sampler of `stage` takes."""
+    models = _add_loras(graph, stage, models, wording.loras)
+    text = joined_text(wording.positive, use_lpw=wording.use_lpw)
+    positive = graph.add(f"{stage}.positive", "CLIPTextEncode", clip=models.clip, text=text)
+    # Flux runs at true CFG 1: its negative is only a placeholder for nodes that want a pair, so the text would mislead.
+    text = "" if family.is_flux else joined_text(wording.negative, use_lpw=wording.use_lpw)
+    negative = graph.add(f"{stage}.negative", "CLIPTextEncode", clip=models.clip, text=text)
+    if family.is_flux:
+        positive = graph.add(f"{stage}.guidance", "FluxGuidance", conditioning=positive, guidance=guidance)
+    return Encoded(models, positive, negative)
+
+
+def _add_loras(graph: Graph, stage: str, models: Models, loras: Sequence[Lora]) -> Models:
+    for number, lora in enumerate(loras, start=1):
+        loaded = graph.add(
+            f"{stage}.lora_{number}",
+            "LoraLoader",
+            model=models.model,
+            clip=models.clip,
+            lora_name=lora.file,
+            strength_model=lora.weight,
+            strength_clip=lora.weight,
+        )
+        models = replace(models, model=loaded, clip=slot(loaded, 1))
+    return models

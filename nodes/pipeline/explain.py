@@ -1,0 +1,64 @@
+"""A request explained without running it: settings with their reasons, stages, sizes, files, and what stands in the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..prompt import PromptRequest
+from ..tunes.resolve import Missing, Resolver
+from .compiling import CompileOptions, needed_files, sources_of
+from .encode import Models
+from .family import Family
+from .graph import Socket
+from .plan import Plan, Sources, draft
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The report as text, and whether the request could run as it is."""
+
+    text: str
+    runs: bool
+
+
+def explain(request: PromptRequest, resolver: Resolver, options: CompileOptions, family: Family | None = None) -> Explanation:
+    """Return the plan of `request` in words.
+
+    With `family`, models are taken as connected sockets; without, they come from the bindings' base tune.
+    """
+    if family is not None:
+        sources = _sockets(options, family)
+    else:
+        found = sources_of(request, resolver, options)
+        if isinstance(found, Missing):
+            return Explanation(f"{found.message}\n  {found.hint}\n", False)
+        sources = found
+    drafted = draft(request, sources, resolver, options.options)
+    return Explanation(_report(drafted, sources), not drafted.errors and not drafted.missing)
+
+
+def _sockets(options: CompileOptions, family: Family) -> Sources:
+    image = Socket("image") if options.image else None
+    mask = Socket("mask") if options.mask else None
+    return Sources(Models(Socket("model"), Socket("clip"), Socket("vae")), family, image=image, mask=mask)
+
+
+def _report(drafted: Plan, sources: Sources) -> str:
+    lines = [f"Model family: {sources.family.title}", "", "Settings"]
+    lines += [f"  {one.key:22} {one.value!s:24} {one.reason}" for one in drafted.settings.explained]
+    lines += ["", "Stages"]
+    for number, stage in enumerate(drafted.stages, start=1):
+        state = "" if stage.built else "  [not built in this version]"
+        checked = f"; checked: {stage.invariant}" if stage.invariant else ""
+        lines.append(f"  {number}. {stage.name}: {stage.kind} -> {stage.size} ({stage.why}{checked}){state}")
+    if not drafted.stages:
+        lines.append("  none: the result is the input image")
+    lines += ["", f"Sampler calls: {drafted.sampler_calls} for {drafted.settings.num_images} image(s)", "", "Files"]
+    files = needed_files(drafted.graph)
+    lines += [f"  found    {folder}/{name}" for folder, name in files]
+    lines += [f"  MISSING  {one.message}\n           {one.hint}" for one in drafted.missing]
+    if not files and not drafted.missing:
+        lines.append("  none beside the connected models")
+    if drafted.problems:
+        lines += ["", "Notes", *(f"  {problem.severity}: {problem.render()}" for problem in drafted.problems)]
+    return "\n".join([*lines, ""])

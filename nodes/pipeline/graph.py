@@ -1,0 +1,61 @@
+"""The plan's graph: typed node calls with readable names, and the builder the stages write into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..errors import PlanError
+
+
+@dataclass(frozen=True)
+class Link:
+    """Output `slot` of the node called `node`."""
+
+    node: str
+    slot: int = 0
+
+
+@dataclass(frozen=True)
+class Socket:
+    """Something the artist connects from outside the plan: `model`, `clip`, `vae`, `image`, `mask`, `upscale_model` ..."""
+
+    name: str
+
+
+Value = str | int | float | bool | Link | Socket
+
+
+@dataclass(frozen=True)
+class NodeCall:
+    """One node of the plan: a host or pack node class with every input given. `name` is `<stage>.<role>`."""
+
+    name: str
+    class_type: str
+    inputs: Mapping[str, Value]
+
+    @property
+    def stage(self) -> str:
+        return self.name.split(".", 1)[0]
+
+
+@dataclass
+class Graph:
+    """Node calls in the order they were added; each may only refer to earlier ones, so the order is a topological one."""
+
+    nodes: dict[str, NodeCall] = field(default_factory=dict)
+
+    def add(self, name: str, class_type: str, **inputs: Value) -> Link:
+        """Add a node and return its first output."""
+        if name in self.nodes:
+            raise PlanError(f"The plan names two nodes '{name}'.", code="duplicate-node")
+        for key, value in inputs.items():
+            if isinstance(value, Link) and value.node not in self.nodes:
+                raise PlanError(f"Node '{name}' input '{key}' refers to '{value.node}', which comes later or not at all.", code="dangling-link")
+        self.nodes[name] = NodeCall(name, class_type, dict(inputs))
+        return Link(name)
+
+
+def slot(link: Link, index: int) -> Link:
+    """Return another output of the node behind `link`."""
+    return Link(link.node, index)

@@ -1,0 +1,279 @@
+"""Request -> plan: the stages in their order, each written into one graph of host and pack nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from ..errors import MissingModelError, PlanError
+from ..prompt import EmbeddingTag, LoraTag, PromptRequest, Segment
+from ..tunes.resolve import Missing, Resolver
+from .encode import Lora, Models, Wording, add_encoding, lora_tags, negative_segments, prompt_segments
+from .family import Family
+from .graph import Graph, Link, Value, slot
+from .pictures import picture
+from .sampling import Painting, add_masked_latent, add_sampling
+from .settings import Inputs, Settings, settle
+from .stages import UPSCALE_FACTOR, Problem, Stage, problems, stages
+
+# Ordinary models do not see the source through extra channels. Starting them a little below pure noise lets the colours of
+# the edge-extended fill through, so that the new area continues the picture instead of starting another one.
+ORDINARY_OUTPAINT_DENOISE = 0.95
+# How far repainting reaches softly into the source, so that texture meets without a cut; the composite restores every source
+# pixel. Inpaint models are shown grey where the mask rounds to 1, so they get less.
+OVERLAP_PX = {True: 8, False: 16}  # by Family.inpaint
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The values the plan starts from: links to loader nodes, or sockets of the node that expands it."""
+
+    models: Models
+    family: Family
+    image: Value | None = None
+    mask: Value | None = None
+    upscale_model: Value | None = None
+    outpaint_models: Models | None = None
+    outpaint_family: Family | None = None
+    graph: Graph = field(default_factory=Graph)  # holds what the links above come from; the plan is written into it
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the artist decides beside the prompt."""
+
+    seed: int = 0
+    missing_models: str = "error"
+    smaller_canvas: str = "crop"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request as a graph of nodes, with its stages and everything worth telling about it.
+
+    `missing` and problems of severity `error` keep it from running; its graph is then incomplete.
+    """
+
+    graph: Graph
+    output: Value | None
+    stages: tuple[Stage, ...]
+    stage_outputs: dict[str, Value]
+    settings: Settings
+    problems: tuple[Problem, ...]
+    missing: tuple[Missing, ...]
+
+    @property
+    def sampler_calls(self) -> int:
+        return sum(call.class_type == "SamplerCustomAdvanced" for call in self.graph.nodes.values())
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+
+def plan(request: PromptRequest, sources: Sources, resolver: Resolver, options: Options) -> Plan:
+    """Return the plan of `request`, ready to run.
+
+    Raises PlanError when the request asks for something this version cannot do or an input is missing, MissingModelError
+    when only model files are missing; either lists every reason at once.
+    """
+    drafted = draft(request, sources, resolver, options)
+    raise_for(drafted.problems, drafted.missing)
+    return drafted
+
+
+def draft(request: PromptRequest, sources: Sources, resolver: Resolver, options: Options) -> Plan:
+    """Return the plan of `request` as far as it goes, with what keeps it from running listed in it."""
+    return _Planner(request, sources, resolver, options).run()
+
+
+class _Planner:
+    """Writes one stage after the other; `image` is the picture so far."""
+
+    def __init__(self, request: PromptRequest, sources: Sources, resolver: Resolver, options: Options) -> None:
+        self.request = request
+        self.resolver = resolver
+        self.options = options
+        self.graph = sources.graph
+        image, image_problems = picture(self.graph, "image", sources.image, request.input_image)
+        mask, mask_problems = picture(self.graph, "mask", sources.mask, request.mask_image)
+        self.sources = replace(sources, image=image, mask=mask)
+        inputs = Inputs(has_image=image is not None, has_mask=mask is not None, seed=options.seed)
+        self.settings = settle(request, sources.family, inputs)
+        self.stages = stages(request, self.settings, inputs)
+        self.problems = [*image_problems, *mask_problems, *problems(request, sources.family, self.settings, inputs)]
+        self.missing: list[Missing] = []
+        self.image: Value | None = image
+        self.stage_outputs: dict[str, Value] = {}
+        self.skipped: set[str] = set()
+
+    def run(self) -> Plan:
+        if not any(problem.severity == "error" for problem in self.problems):
+            self._write_stages()
+        stages = tuple(stage for stage in self.stages if stage.name not in self.skipped)
+        told = tuple(self.problems), tuple(self.missing)
+        return Plan(self.graph, self.image, stages, self.stage_outputs, self.settings, *told)
+
+    def _write_stages(self) -> None:
+        writers = {"base": self._base, "outpaint": self._outpaint, "super_resolution": self._super_resolution}
+        if not self.stages or self.stages[0].name != "base":
+            self._input_only()
+        for stage in self.stages:
+            self.image = writers[stage.name](stage)
+            if stage.name not in self.skipped:
+                self.stage_outputs[stage.name] = self.image
+
+    # -- stage 1 ------------------------------------------------------------------------------------------------------
+
+    def _input_only(self) -> None:
+        """The input image stands as it is: brought to w x h where the prompt sets them, and repeated for num_images."""
+        image = self.sources.image
+        assert image is not None, "a request without a base stage has an input image"
+        width, height = self.settings.width or 0, self.settings.height or 0
+        fitted = self.graph.add("input.fit", "AstriaFitImage", image=image, width=width, height=height, multiple=1)
+        self.image = self._repeated("input.repeat", fitted)
+        self.stage_outputs["input"] = self.image
+
+    def _base(self, stage: Stage) -> Link:
+        request, family = self.request, self.sources.family
+        segments = prompt_segments(request)
+        wording = self._wording(segments)
+        encoded = add_encoding(self.graph, "base", self.sources.models, wording, family, self.settings.cfg)
+        if stage.kind == "txt2img":
+            return self._txt2img(encoded)
+        fit = self._fitted_input()
+        pixels, fitted_mask, size = self._repeated("base.repeat", fit), slot(fit, 1), slot(fit, 2)
+        if stage.kind == "inpaint":
+            encoded, latent = add_masked_latent(self.graph, "base", encoded, pixels, fitted_mask, family)
+        else:
+            latent = self.graph.add("base.encode", "VAEEncode", pixels=pixels, vae=encoded.models.vae)
+        painting = Painting(encoded, latent, self.settings.denoise)
+        decoded = add_sampling(self.graph, "base", painting, family, self.settings)
+        if stage.kind == "inpaint":
+            decoded = self.graph.add("base.keep_unmasked", "AstriaMaskedComposite", painted=decoded, original=pixels, mask=fitted_mask)
+        return self.graph.add("base.restore_size", "AstriaRestoreSize", image=decoded, fit=size)
+
+    def _fitted_input(self) -> Link:
+        sizes = {"width": self.settings.width or 0, "height": self.settings.height or 0, "multiple": self.sources.family.multiple}
+        mask = {} if self.sources.mask is None else {"mask": self.sources.mask}
+        return self.graph.add("base.fit", "AstriaFitImage", image=self.sources.image, **sizes, **mask)
+
+    def _repeated(self, name: str, image: Value) -> Value:
+        if self.settings.num_images == 1:
+            return image
+        return self.graph.add(name, "RepeatImageBatch", image=image, amount=self.settings.num_images)
+
+    def _txt2img(self, encoded) -> Link:
+        settings, multiple = self.settings, self.sources.family.multiple
+        width, height = (-(-side // multiple) * multiple for side in (settings.width, settings.height))
+        kind = "EmptySD3LatentImage" if self.sources.family.is_flux else "EmptyLatentImage"
+        latent = self.graph.add("base.latent", kind, width=width, height=height, batch_size=settings.num_images)
+        image = add_sampling(self.graph, "base", Painting(encoded, latent, 1.0), self.sources.family, settings)
+        if (width, height) == (settings.width, settings.height):
+            return image
+        return self.graph.add("base.crop", "ImageCrop", image=image, width=settings.width, height=settings.height, x=0, y=0)
+
+    # -- stage 2 ------------------------------------------------------------------------------------------------------
+
+    def _outpaint(self, stage: Stage) -> Link:
+        request, settings = self.request, self.settings
+        family = self.sources.outpaint_family or self.sources.family
+        if family.is_flux and family.inpaint and request.cfg_scale is None:
+            settings = replace(settings, cfg=family.cfg)
+        models = self.sources.outpaint_models or self.sources.models
+        segments = (request.outpaint_prompt,) if request.outpaint_prompt is not None else prompt_segments(request)
+        encoded = add_encoding(self.graph, "outpaint", models, self._wording(segments), family, settings.cfg)
+        canvas = self.graph.add(
+            "outpaint.canvas",
+            "AstriaOutpaintCanvas",
+            image=self.image,
+            anchor=request.outpaint,
+            width=request.outpaint_width,
+            height=request.outpaint_height,
+            smaller=self.options.smaller_canvas,
+            fill="neutral" if family.inpaint else "edge",
+            overlap_px=OVERLAP_PX[family.inpaint],
+            multiple=family.multiple,
+        )
+        encoded, latent = add_masked_latent(self.graph, "outpaint", encoded, canvas, slot(canvas, 1), family)
+        denoise = 1.0 if family.inpaint else ORDINARY_OUTPAINT_DENOISE
+        decoded = add_sampling(self.graph, "outpaint", Painting(encoded, latent, denoise), family, settings)
+        return self.graph.add("outpaint.composite", "AstriaOutpaintComposite", canvas=slot(canvas, 2), painted=decoded, heal_seam=True)
+
+    # -- stage 4 ------------------------------------------------------------------------------------------------------
+
+    def _super_resolution(self, stage: Stage) -> Value:
+        model = self.sources.upscale_model
+        if model is None:
+            model = self._role_model("upscaler", stage)
+        if model is None:
+            return self.image
+        inputs = {"image": self.image, "upscale_model": model, "factor": float(UPSCALE_FACTOR)}
+        return self.graph.add("super_resolution.upscale", "AstriaSuperResolution", **inputs)
+
+    def _role_model(self, role: str, stage: Stage) -> Link | None:
+        """Load the model bound to `role`. Missing: the stage is left out with a word about it, or it is an error, as the artist chose."""
+        bound = self.resolver.role(role)
+        if not isinstance(bound, Missing):
+            return self.graph.add("super_resolution.model", "UpscaleModelLoader", model_name=bound)
+        if self.options.missing_models == "error":
+            self.missing.append(bound)
+        else:
+            self.skipped.add(stage.name)
+            self.problems.append(Problem("stage-skipped", "warning", f"Stage {stage.name} is skipped: {bound.message}", bound.hint))
+        return None
+
+    # -- wording ------------------------------------------------------------------------------------------------------
+
+    def _wording(self, segments: tuple[Segment, ...]) -> Wording:
+        loras, missing, problems = find_loras(lora_tags(segments), self.resolver)
+        self.missing += [one for one in missing if one not in self.missing]
+        self.problems += [one for one in problems if one not in self.problems]
+        positive, negative = self._embedded(segments), self._embedded(negative_segments(self.request))
+        return Wording(positive, negative, loras, self.settings.use_lpw)
+
+    def _embedded(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+        """Return the segments with each embedding under the name the host lists: the host passes over one that it does not find."""
+        return tuple(replace(segment, pieces=tuple(self._piece(piece) for piece in segment.pieces)) for segment in segments)
+
+    def _piece(self, piece: str | EmbeddingTag) -> str | EmbeddingTag:
+        if isinstance(piece, str):
+            return piece
+        found = self.resolver.locate("embedding", piece.name, ("embeddings",))
+        if isinstance(found, Missing):
+            if found not in self.missing:
+                self.missing.append(found)
+            return piece
+        return EmbeddingTag(found.file)
+
+
+def find_loras(tags: Sequence[LoraTag], resolver: Resolver) -> tuple[tuple[Lora, ...], list[Missing], list[Problem]]:
+    """Return the files of LoRA tags, the tags without a file, and those that stand for something else."""
+    loras, missing, problems = [], [], []
+    for tag in tags:
+        found = resolver.lora(tag.name)
+        if isinstance(found, Missing):
+            missing.append(found)
+        elif found.kind == "lora":
+            loras.append(Lora(found.file, tag.weight))
+        else:
+            text = f"<lora:{tag.name}> stands for the {found.kind} '{found.file}', which cannot be added to the whole picture's model."
+            problems.append(Problem("not-a-lora", "error", text, "Bind the id to a LoRA file, or load the checkpoint as the MODEL."))
+    return tuple(loras), missing, problems
+
+
+def resolve_loras(tags: Sequence[LoraTag], resolver: Resolver) -> tuple[Lora, ...]:
+    """Return the files of LoRA tags. Raises PlanError or MissingModelError listing every tag without one."""
+    loras, missing, problems = find_loras(tags, resolver)
+    raise_for(problems, missing)
+    return loras
+
+
+def raise_for(problems: Sequence[Problem], missing: Sequence[Missing]) -> None:
+    """Raise PlanError for problems that are errors, MissingModelError when only files are missing; return when neither."""
+    errors = [problem.render() for problem in problems if problem.severity == "error"]
+    absent = [f"{one.message}\n  {one.hint}" if one.hint else one.message for one in missing]
+    if errors:
+        raise PlanError("\n".join(errors + absent), code="cannot-plan")
+    if absent:
+        raise MissingModelError("\n".join(absent), code="missing-model")

@@ -1,0 +1,87 @@
+"""Everything there is to say about a text or a set of HTTP fields: tree, values and diagnostics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .catalog import PARAMETERS, is_unset
+from .fields import Field, fields_of
+from .lexer import BLANKS
+from .notices import notice_brackets, notice_look_alikes
+from .parser import read_part, read_tree
+from .reader import Place, Reader, Reading
+from .relations import findings
+from .source import Diagnostic, Report, Span
+from .tree import Document, Node
+
+
+def parse(text: str) -> Document:
+    """Return the tree of any text, with everything there is to say about it. Takes time linear in the text's length."""
+    report = Report(text)
+    nodes, _ = _read_text(report, Reading())
+    return Document(text, nodes, report.diagnostics())
+
+
+def read_document(text: str) -> tuple[Reading, tuple[Diagnostic, ...]]:
+    """Return what the text says, and the diagnostics of `parse`."""
+    report = Report(text)
+    _, reading = _read_text(report, Reading())
+    return reading, report.diagnostics()
+
+
+def _read_text(report: Report, reading: Reading) -> tuple[tuple[Node, ...], Reading]:
+    nodes = _read_tree(report, reading)
+    _relate(reading)
+    return nodes, reading
+
+
+def _read_tree(report: Report, reading: Reading) -> tuple[Node, ...]:
+    nodes = read_tree(report.source, report)
+    Reader(report, reading).document(nodes)
+    notice_look_alikes(report, nodes)
+    return nodes
+
+
+def read_fields(fields: Mapping[str, object]) -> tuple[Reading, tuple[Diagnostic, ...]]:
+    """Return what the HTTP fields say together, and the diagnostics of all of them, each naming its field."""
+    reading = Reading()
+    given, reports = fields_of(fields)
+    texts = [each for each in given if each.key == "text"]
+    for each in texts[1:]:
+        if each.report.source != texts[0].report.source:
+            hint = f"Keep one of them; the other is field {texts[0].report.field}."
+            each.report.error("conflict", Span(0, len(each.report.source)), "the prompt's text is given twice with different values", hint)
+    for each in texts[:1] + [each for each in given if each.key != "text"]:
+        _read_field(each, reading)
+    _relate(reading)
+    return reading, tuple(found for report in reports for found in report.diagnostics())
+
+
+def _read_field(each: Field, reading: Reading) -> None:
+    report = each.report
+    place = Place(report, Span(0, len(report.source)), f"{each.key}=")
+    reader = Reader(report, reading)
+    if each.key == "text":
+        _read_tree(report, reading)
+    elif each.key == "negative_prompt":
+        if not is_unset(report.source.strip(BLANKS)):
+            reader.negative(read_part(report.source, report, "negative"), place)
+    elif each.key in PARAMETERS:
+        reader.parameter(each.key, report.source, place)
+    else:
+        reader.unknown(each.key, report.source, place)
+
+
+def _relate(reading: Reading) -> None:
+    """Report what the values say to each other, once all of them are there."""
+    for finding in findings(reading.values, reading.places):
+        place = reading.places[finding.about]
+        place.report.add(finding.code, finding.severity, place.span, finding.message, finding.hint)
+    if reading.values.get("use_lpw") is not False:
+        for segment, texts in reading.texts:
+            notice_brackets(segment, texts)
+    for number, segment in enumerate(reading.prompt[2:], start=1):
+        if segment.is_empty:
+            place = reading.breaks[number]
+            hint = "Describe the person, or take this BREAK out."
+            place.report.add("empty-person", "warning", place.span, f"person {number} has neither text nor tag", hint)

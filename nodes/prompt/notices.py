@@ -1,0 +1,85 @@
+"""What there is to say about text that is only text: look-alikes of the language, and brackets that do not weigh."""
+
+from __future__ import annotations
+
+import re
+
+from .catalog import PARAMETERS
+from .lexer import BYTE_ORDER_MARK, Lexer, Scanner
+from .reader import Place
+from .segment import SegmentBuilder
+from .source import Report, Span, quoted
+from .suggest import did_you_mean
+from .tree import Node
+from .weights import MOST_WEIGHT, weigh
+
+_OTHER_TAG = re.compile(r"<\s*[A-Za-z_]+\s*:[^<>\r\n]*>")
+_LONGEST_KEY = max(map(len, PARAMETERS))
+
+
+def notice_look_alikes(report: Report, nodes: tuple[Node, ...]) -> None:
+    """Report text that looks like a tag, a parameter or a BREAK, and is none."""
+    source = report.source
+    for node in nodes:
+        if node.kind == "text":
+            text = node.span.of(source)
+            _notice_tags(report, text, node.span.start)
+            _notice_parameters(report, text, node.span.start)
+    body_end = next((node.span.start for node in nodes if node.kind == "block"), len(source))
+    for line, key in Lexer(Scanner(source)).lines():
+        if line.start >= body_end or report.is_full:
+            return
+        _notice_line(report, line, key)
+
+
+def _notice_tags(report: Report, text: str, start: int) -> None:
+    for found in _OTHER_TAG.finditer(text) if "<" in text else ():
+        span = Span(start + found.start(), start + found.end())
+        hint = "Tags are <lora:...>, <faceid:...> and <name>."
+        report.add("unknown-tag", "warning", span, f"{quoted(found.group())} is read as text", hint)
+
+
+def _notice_parameters(report: Report, text: str, start: int) -> None:
+    equals = text.find("=")
+    while equals >= 0:
+        before = text[max(0, equals - _LONGEST_KEY - 1) : equals]
+        key = re.split(r"[^A-Za-z0-9_]", before)[-1]
+        if key in PARAMETERS:
+            message = f"{quoted(key + '=')} inside a line is read as text"
+            hint = "Put each parameter on a line of its own, below the text."
+            report.add("parameter-in-text", "warning", Span(start + equals - len(key), start + equals + 1), message, hint)
+        equals = text.find("=", equals + 1)
+
+
+def _notice_line(report: Report, line: Span, key: Span) -> None:
+    text = line.of(report.source).strip()
+    if text in ("break", "Break"):
+        hint = "Write BREAK in capitals to divide the prompt there."
+        report.add("lower-case-break", "info", line, f"{quoted(text)} is read as text", hint)
+    is_tight = key.start < key.end and report.source[key.end : key.end + 1] == "="
+    near = did_you_mean(key.of(report.source), PARAMETERS) if is_tight else None
+    if near:
+        message = f"{quoted(key.of(report.source) + '=')} is not a known parameter, so the line is read as text"
+        report.add("parameter-look-alike", "warning", key, message, f"Did you mean {near}=?")
+
+
+def notice_brackets(segment: SegmentBuilder, texts: list[tuple[str, Place]]) -> None:
+    """Report, for one segment, the first bracket without a partner and the first weight beyond all measure."""
+    if not any(char in text for text, _ in texts for char in "()[]"):
+        return
+    written = weigh([text.replace(BYTE_ORDER_MARK, " ") for text, _ in texts])
+    if written.unmatched:
+        report, span = _place_of(texts, *written.unmatched[0])
+        bracket = span.of(report.source)
+        hint = f"Close it to give weight, write \\{bracket} for the character itself, or set use_lpw=false."
+        report.add("unbalanced-bracket", "warning", span, f"{quoted(bracket)} has no partner and is read as text", hint)
+    # A weight may also come about where a tag between colon and number is taken out: then only the segment is its place.
+    if written.extreme or weigh(segment.pieces()).extreme:
+        report, span = _place_of(texts, *(written.extreme[0] if written.extreme else (0, 0)))
+        hint = f"Expected a weight from -{MOST_WEIGHT:g} to {MOST_WEIGHT:g}; nested ones multiply. With use_lpw=false brackets are plain text."
+        report.error("out-of-range", span, "the weight of the text from here is out of range", hint)
+
+
+def _place_of(texts: list[tuple[str, Place]], index: int, offset: int) -> tuple[Report, Span]:
+    place = texts[index][1]
+    return place.report, Span(place.span.start + offset, place.span.start + offset + 1)

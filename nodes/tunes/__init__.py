@@ -1,0 +1,1 @@
+"""Ids and names of prompts -> the user's own files: bindings, tunes database, resolver (standard library only)."""

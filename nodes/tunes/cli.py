@@ -1,0 +1,87 @@
+"""The command `bind`: shows and edits the bindings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import AstriaError
+from .bindings import BINDINGS_FILE, KNOWN_BASES, ROLES, bind, load, unbind
+from .store import DATABASE_FILE, TuneStore
+from .tables import BASE_FIELDS
+
+USAGE = f"""usage: python dev.py bind KEY FILE
+       python dev.py bind --list
+       python dev.py bind --remove KEY
+
+KEY   1533312                       a tune id of a prompt
+      tunes.NAME                    the name in <lora:NAME:1>
+      base.690204.FIELD             a base tune; FIELD: {", ".join(BASE_FIELDS)}
+      defaults.base                 the base of prompts that name none; FILE is then its id
+      a role                        {", ".join(ROLES)}
+FILE  the name of a file as it stands below ComfyUI's model folder, e.g. people/anna.safetensors"""
+
+_SHOWN_TUNES = 100
+
+
+def main(argv: list[str], *, folder: Path, write: Callable[[str], object]) -> int:
+    """Run `bind` with the arguments after the command's name; return the exit status: 0 done, 1 refused, 2 misused.
+
+    `folder` is the pack's private folder, which holds the bindings file and the tunes database.
+    """
+    path = folder / BINDINGS_FILE
+    try:
+        match argv:
+            case ["-h" | "--help"]:
+                write(USAGE)
+                return 0
+            case ["--list"]:
+                _list(folder, write)
+                return 0
+            case ["--remove", key] if not key.startswith("-"):
+                return _remove(path, key, write)
+            case [key, file_name] if not key.startswith("-"):
+                bind(path, key, file_name)
+                write(f"bound {key} = {file_name} in {path}")
+                return 0
+    except AstriaError as error:
+        write(f"error: {error}")
+        return 1
+    write(USAGE)
+    return 2
+
+
+def _remove(path: Path, key: str, write: Callable[[str], object]) -> int:
+    if unbind(path, key):
+        write(f"removed {key} from {path}")
+        return 0
+    write(f"error: {key} is not bound in {path}\nSee what is bound: python dev.py bind --list")
+    return 1
+
+
+def _list(folder: Path, write: Callable[[str], object]) -> None:
+    path = folder / BINDINGS_FILE
+    bindings = load(path)
+    write(f"bindings: {path}{'' if path.exists() else ' (not there yet)'}")
+    for id, base in bindings.bases.items():
+        title = f" {KNOWN_BASES[id].title}" if id in KNOWN_BASES else ""
+        default = ", default" if id == bindings.default_base else ""
+        write(f"  base {id}{title} ({base.family}{default})")
+        for name in BASE_FIELDS[1:]:
+            if value := getattr(base, name):
+                write(f"    {name} = {value}")
+    for title, table in (("tune", bindings.tunes), ("role", bindings.roles)):
+        for key, value in table.items():
+            write(f"  {title} {key} = {value}")
+    for id, known in KNOWN_BASES.items():
+        if id not in bindings.bases:
+            write(f"  base {id} {known.title} ({known.family}) is not bound")
+    if not (folder / DATABASE_FILE).exists():  # opening the store would make one
+        return
+    tunes = TuneStore(folder).list(limit=_SHOWN_TUNES + 1)
+    write(f"tunes database: {folder / DATABASE_FILE}")
+    for tune in tunes[:_SHOWN_TUNES]:
+        content = tune.file or f"photos: {len(tune.orig_images)}"
+        write(f"  {tune.id} {tune.title} ({tune.model_type or 'no model type'}): {content}")
+    if len(tunes) > _SHOWN_TUNES:
+        write(f"  ... only the newest {_SHOWN_TUNES} are shown")

@@ -1,0 +1,286 @@
+"""Ids and names of prompts -> files that the host lists, or what is missing and what to do. Opens no model file."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
+from .names import did_you_mean, matching, name_problem, shown
+from .store import Tune, TuneStore
+from .syntax import BASE_ID
+from .tables import SPLIT_FILES, base_problem
+
+TAG_FOLDERS = ("loras", "checkpoints")  # what a LoRA tag may name; in both folders: the LoRA
+OUTPAINT_FOLDERS = ("diffusion_models", "checkpoints")
+_FIELD_FOLDERS = {
+    "checkpoint": ("checkpoints",),
+    "diffusion_model": ("diffusion_models",),
+    "clip_l": ("text_encoders",),
+    "t5xxl": ("text_encoders",),
+    "vae": ("vae",),
+    "outpaint_model": OUTPAINT_FOLDERS,
+}
+_BIND = "python dev.py bind"
+_CLOSE_TUNES = 500  # the newest tunes, searched for what comes close to an unknown id
+
+
+class ModelFiles(Protocol):
+    """The host's model files, by the key of a model folder; a key that the host does not know has none."""
+
+    def list(self, folder: str) -> Sequence[str]:
+        """Names of the files in `folder`, relative to its roots."""
+        ...
+
+    def roots(self, folder: str) -> Sequence[str]:
+        """The directories that `folder` stands for, for messages."""
+        ...
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What an id or name stands for."""
+
+    kind: Literal["lora", "checkpoint", "faceid"]
+    file: str | None  # as the host lists it; None for a photo set
+    tune: Tune | None
+    how: str  # where it was found, for Explain
+
+
+@dataclass(frozen=True)
+class Located:
+    """A file of the host: key of its model folder, and name as listed."""
+
+    folder: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What is not there: `message` says what was searched and what comes close, `hint` what to do."""
+
+    what: str
+    key: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A file that is looked for, and the words for its absence."""
+
+    what: str
+    key: str  # id, name or role in the prompt
+    file: str
+    folders: Sequence[str]
+    bind_key: str  # key of the bindings that sets it, "" when none does
+    subject: str
+    also_close: Sequence[str] = ()  # ids and names beside those of files that may have been meant
+
+
+class Resolver:
+    """Looks ids up in the bindings, then the tunes, then as file names. Only names that the host lists are returned."""
+
+    def __init__(self, bindings: Bindings, store: TuneStore | None, files: ModelFiles) -> None:
+        self._bindings = bindings
+        self._store = store
+        self._files = files
+
+    def lora(self, name: str) -> Resolved | Missing:
+        """Return what `<lora:name:...>` stands for: a LoRA, or a checkpoint; with its tune, which may hold photos."""
+        if problem := name_problem(name):
+            return _refused("LoRA", name, problem)
+        tune = self._tune(name)
+        how = "file name"
+        if (bound := self._bindings.tunes.get(name)) is not None:
+            wanted = _bound("LoRA", name, bound, TAG_FOLDERS, _bind_key(name))
+            how = f"bindings: {name} = {bound}"
+        elif tune is not None and tune.file is not None and tune.model_type != "faceid":
+            wanted = _bound("LoRA", name, tune.file, TAG_FOLDERS, _bind_key(name))
+            how = f"tune {tune.id} of the tunes database"
+        else:
+            wanted = self._unbound_lora(name, tune)
+        found = self._find(wanted)
+        if isinstance(found, Missing):
+            photos = f"For the photos of tune {tune.id} write <faceid:{tune.id}:1>. " if tune and tune.orig_images else ""
+            return replace(found, hint=photos + found.hint)
+        return Resolved("lora" if found.folder == "loras" else "checkpoint", found.file, tune, how)
+
+    def _unbound_lora(self, name: str, tune: Tune | None) -> _Wanted:
+        state = "no such tune"
+        if tune is not None:
+            lacks = "is a photo set" if tune.model_type == "faceid" else "has no model file"
+            state = f"tune {tune.id} {shown(tune.title)} {lacks}"
+        subject = f"LoRA {shown(name)} (not bound, {state})"
+        close = (*self._bindings.tunes, *self._tune_names())
+        return _Wanted("LoRA", name, name, TAG_FOLDERS, _bind_key(name), subject, close)
+
+    def faceid(self, id: str) -> Resolved | Missing:
+        """Return the tune whose photos `<faceid:id:...>` means; `id` may be its title."""
+        if problem := name_problem(id):
+            return _refused("FaceID photo set", id, problem)
+        tune = self._tune(id)
+        if self._store is None or tune is None:
+            bound = self._bindings.tunes.get(id)
+            also = f" The bindings give it the model file {shown(bound)}, which holds no photos." if bound else ""
+            close = _suggestion(did_you_mean(id, self._tune_names()))
+            message = f"FaceID photo set {shown(id)} is not in the tunes database.{also}{close}"
+            return Missing("FaceID photo set", id, message, "Make a tune of model_type faceid with photos of the person.")
+        if not tune.orig_images:
+            message = f"tune {tune.id} {shown(tune.title)} holds no photos"
+            return Missing("FaceID photo set", id, message, "Make a tune of model_type faceid with photos of the person.")
+        if lost := [path for path in self._store.photo_paths(tune.id) if not path.is_file()]:
+            count = f"{len(lost)} of {len(tune.orig_images)}"
+            message = f"tune {tune.id} {shown(tune.title)} has lost photos: {count}, the first is {lost[0]}"
+            return Missing("FaceID photo set", id, message, "Put the files back, or make the tune anew.")
+        return Resolved("faceid", None, tune, f"tune {tune.id} of the tunes database")
+
+    def role(self, role: str) -> str | Missing:
+        """Return the file bound to `role`, a key of ROLES, as the host lists it."""
+        folder, purpose = ROLES[role].folder, ROLES[role].purpose
+        if (bound := self._bindings.roles.get(role)) is not None:
+            found = self._find(_bound(role, role, bound, (folder,), role))
+            return found if isinstance(found, Missing) else found.file
+        present = sorted(self._portable((folder,)))
+        there = f"It holds {', '.join(present[:5])}." if present else "It is empty."
+        message = f"no {role} is bound ({purpose}). Its model folder is {self._searched((folder,))}. {there}"
+        put = "" if present else f"Put the model into {self._place(folder)}, then run: "
+        return Missing(role, role, message, f"{put}{_BIND} {role} {shlex.quote(present[0]) if present else 'FILE'}")
+
+    def base(self, id: str | None) -> BaseModel | Missing:
+        """Return what the base tune `id` stands for, each file as the host lists it; None means the default base."""
+        bases = self._bindings.bases
+        if id is None:
+            id = self._bindings.default_base
+        if id is None and len(bases) == 1:
+            id = next(iter(bases))
+        if id is None:
+            known = ", ".join(f"{key} ({base.family})" for key, base in bases.items()) or "none"
+            hint = f"Name one: {_BIND} defaults.base {next(iter(bases))}" if bases else _bind_base("690204")
+            return Missing("base model", "defaults.base", f"no default base is set. Bound bases: {known}.", hint)
+        if not BASE_ID.fullmatch(id):
+            return _refused("base model", id, "a base id holds letters, digits, _ and - only")
+        base = bases.get(id)
+        if base is None:
+            close = did_you_mean(id, list(bases))
+            message = f"base {_base_title(id)} is not bound to a model.{_suggestion(close)}"
+            return Missing("base model", id, message, _bind_base(id))
+        if problem := base_problem(base) or _incomplete(base):
+            hint = f"Edit [base {id}] in the bindings file, or use {_BIND} base.{id}.FIELD FILE."
+            return Missing("base model", id, f"base {_base_title(id)}: {problem}", hint)
+        return self._with_listed_files(id, base)
+
+    def model_file(self, folder: str, name: str) -> str | Missing:
+        """Return the listed name of the file that `name` means in the host's model folder `folder`."""
+        found = self.locate("model file", name, (folder,))
+        return found if isinstance(found, Missing) else found.file
+
+    def locate(self, what: str, name: str, folders: Sequence[str]) -> Located | Missing:
+        """Return the file that `name` means in the first of `folders` that has one; `what` names its use in messages."""
+        return self._find(_Wanted(what, name, name, folders, "", f"{what} {shown(name)}"))
+
+    def _find(self, wanted: _Wanted) -> Located | Missing:
+        if problem := name_problem(wanted.file):
+            return _refused(wanted.what, wanted.key, f"{shown(wanted.file)}: {problem}")
+        bind = f"{_BIND} {shlex.quote(wanted.bind_key)}"
+        for folder in wanted.folders:
+            found = matching(wanted.file, self._files.list(folder))
+            if len(found) == 1:
+                return Located(folder, found[0])
+            if found:
+                names = [name.replace("\\", "/") for name in found]
+                message = f"{wanted.subject} is ambiguous in {self._searched((folder,))}: {', '.join(names)}."
+                hint = f"Choose one: {bind} {shlex.quote(names[0])}" if wanted.bind_key else "Write the whole name."
+                return Missing(wanted.what, wanted.key, message, hint)
+        close = did_you_mean(wanted.file, [*self._portable(wanted.folders), *wanted.also_close])
+        message = f"{wanted.subject} was not found. Searched {self._searched(wanted.folders)}.{_suggestion(close)}"
+        hint = f"Put the file into {self._place(wanted.folders[0])}"
+        if not wanted.bind_key:
+            hint += "."
+        elif wanted.file == wanted.key:
+            hint += f", then bind it: {bind} FILE"
+        else:
+            hint += f", or bind another: {bind} FILE"
+        return Missing(wanted.what, wanted.key, message, hint)
+
+    def _with_listed_files(self, id: str, base: BaseModel) -> BaseModel | Missing:
+        listed: dict[str, str] = {}
+        missing: list[Missing] = []
+        for name, folders in _FIELD_FOLDERS.items():
+            bound = getattr(base, name)
+            if bound is None:
+                continue
+            found = self._find(_bound(f"{name} of base", _base_title(id), bound, folders, f"base.{id}.{name}"))
+            if isinstance(found, Missing):
+                missing.append(found)
+            else:
+                listed[name] = found.file
+        if not missing:
+            return replace(base, **listed)
+        messages, hints = "\n".join(one.message for one in missing), "\n".join(one.hint for one in missing)
+        return Missing("base model", id, messages, hints)
+
+    def _portable(self, folders: Sequence[str]) -> Sequence[str]:
+        return [name.replace("\\", "/") for folder in folders for name in self._files.list(folder)]
+
+    def _tune(self, name: str) -> Tune | None:
+        if self._store is None:
+            return None
+        if re.fullmatch(r"[0-9]{1,18}", name):  # longer ones are no ids
+            return self._store.get(int(name))
+        return self._store.find_by_title(name)
+
+    def _tune_names(self) -> Sequence[str]:
+        newest = self._store.list(limit=_CLOSE_TUNES) if self._store else ()
+        return [name for tune in newest for name in (str(tune.id), tune.title)]
+
+    def _searched(self, folders: Sequence[str]) -> str:
+        roots = {folder: ", ".join(self._files.roots(folder)) or "no such model folder" for folder in folders}
+        return ", ".join(f"{folder} ({places})" for folder, places in roots.items())
+
+    def _place(self, folder: str) -> str:
+        return next(iter(self._files.roots(folder)), f"the model folder {folder}")
+
+
+def _bound(what: str, key: str, file: str, folders: Sequence[str], bind_key: str) -> _Wanted:
+    owner = key if what == key else f"{what} {key}"
+    return _Wanted(what, key, file, folders, bind_key, f"the file {shown(file)} that {owner} stands for")
+
+
+def _refused(what: str, key: str, problem: str) -> Missing:
+    message = f"{what} {shown(key)} is refused: {problem}"
+    return Missing(what, key, message, "Write an id, or the name of a file as it stands below its model folder.")
+
+
+def _bind_key(name: str) -> str:
+    """Return the key of the bindings for the name in a LoRA tag."""
+    return name if re.fullmatch(r"[0-9]+", name) and name not in KNOWN_BASES else f"tunes.{name}"
+
+
+def _suggestion(close: Sequence[str]) -> str:
+    return f" Did you mean {' or '.join(shown(name) for name in close)}?" if close else ""
+
+
+def _base_title(id: str) -> str:
+    known = KNOWN_BASES.get(id)
+    return f"{id} ({known.title}, {known.family})" if known else id
+
+
+def _bind_base(id: str) -> str:
+    known = KNOWN_BASES.get(id)
+    if known and known.family == "flux":
+        return "\n".join(f"{_BIND} base.{id}.{name} FILE" for name in ("diffusion_model", *SPLIT_FILES["flux"]))
+    family = "" if known else f"{_BIND} base.{id}.family FAMILY\n"
+    return f"{family}{_BIND} base.{id}.checkpoint FILE"
+
+
+def _incomplete(base: BaseModel) -> str | None:
+    if base.checkpoint:
+        return None
+    if not base.diffusion_model:
+        return "it names neither a checkpoint nor a diffusion_model"
+    absent = [name for name in SPLIT_FILES[base.family] if not getattr(base, name)]
+    return f"its diffusion_model needs {', '.join(absent)} as well" if absent else None

@@ -1,0 +1,120 @@
+"""The tunes database: connections, schema version and migrations."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from .files import exclusive
+from .tune import TuneError
+
+BUSY_TIMEOUT_S = 30.0
+_ROUND_MS = 20
+
+# Step i brings schema version i to i + 1. A released step never changes; a new one is added behind it.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        # AUTOINCREMENT: the id of a deleted tune is never given to another person's.
+        """CREATE TABLE tunes (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            title TEXT NOT NULL,
+            name TEXT,
+            model_type TEXT CHECK (model_type IN ('lora', 'faceid', 'checkpoint')),
+            token TEXT NOT NULL,
+            base_tune_id INTEGER,
+            branch TEXT,
+            file TEXT,
+            args TEXT,
+            steps INTEGER,
+            face_crop INTEGER,
+            training_face_correct INTEGER,
+            ckpt_url TEXT,
+            ckpt_urls TEXT NOT NULL,
+            is_api INTEGER NOT NULL,
+            orig_images TEXT NOT NULL,
+            eta TEXT,
+            trained_at TEXT,
+            started_training_at TEXT,
+            expires_at TEXT,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL
+        )""",
+        "CREATE INDEX tunes_title ON tunes (title)",
+        "CREATE INDEX tunes_created_at ON tunes (created_at)",
+    ),
+)
+
+
+@contextmanager
+def connected(path: Path) -> Iterator[sqlite3.Connection]:
+    """Give a connection in autocommit mode whose commits are on the disk; what SQLite reports becomes a TuneError."""
+    try:
+        # One connection per use: callers may come from any thread, and nothing stays open.
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as connection:
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA synchronous = FULL")
+            yield connection
+    except sqlite3.DatabaseError as error:
+        raise TuneError(
+            f"the tunes database {path} cannot be used: {error}",
+            code="tunes-database",
+            hint="Check the folder's rights and free space. A damaged file may be moved away; a new one is made.",
+        ) from error
+
+
+@contextmanager
+def transaction(path: Path) -> Iterator[sqlite3.Connection]:
+    """Give a connection that is the database's only writer; commit at the end, roll back on an error."""
+    with connected(path) as connection:
+        _begin(connection)
+        try:
+            yield connection
+        except BaseException:
+            if connection.in_transaction:  # SQLite itself rolls back on a full disk
+                connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    """Wait for the write lock. SQLite asks ever more seldom while it waits, and a busy writer would starve us."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    connection.execute(f"PRAGMA busy_timeout = {_ROUND_MS}")
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            break
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+    connection.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
+
+
+def prepare(path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
+    """Create the database, or bring it to the newest schema version, each step whole or not at all.
+
+    Raises: TuneError when a newer version of the pack wrote it; it is then left as it is.
+    """
+    # Switching to WAL is not covered by SQLite's busy timeout: two processes may meet here on a new database.
+    with exclusive(path.with_name(f"{path.name}.lock")), connected(path) as connection:
+        version = _version(connection)
+        if version > len(migrations):
+            raise TuneError(
+                f"the tunes database {path} has schema version {version}, this version of the pack knows {len(migrations)}",
+                code="tunes-newer",
+                hint="Update the pack; the database was left as it is.",
+            )
+        connection.execute("PRAGMA journal_mode = WAL")
+    for step in range(version, len(migrations)):
+        with transaction(path) as connection:
+            if _version(connection) == step:  # else another process was faster
+                for statement in migrations[step]:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {step + 1}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return connection.execute("PRAGMA user_version").fetchone()[0]

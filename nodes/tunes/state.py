@@ -1,0 +1,44 @@
+"""The pack's private folder as a whole: bindings file and tunes database together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .bindings import BINDINGS_FILE, KNOWN_BASES, Bindings, load
+from .resolve import Missing, ModelFiles, Resolver
+from .store import DATABASE_FILE, TuneStore
+
+
+def bindings_in(folder: Path, extra: Bindings | None = None) -> Bindings:
+    """Return the bindings of the folder; those in `extra` win."""
+    bindings = load(folder / BINDINGS_FILE)
+    return bindings if extra is None else bindings.merged_with(extra)
+
+
+def resolver_in(folder: Path, files: ModelFiles, extra: Bindings | None = None) -> Resolver:
+    """Return a resolver over the folder's bindings and tunes. Reading makes no database where there is none yet."""
+    store = TuneStore(folder) if (folder / DATABASE_FILE).exists() else None
+    return Resolver(bindings_in(folder, extra), store, files)
+
+
+def overview(bindings: Bindings, resolver: Resolver) -> str:
+    """Return what every bound id and role stands for, and whether its files are there, a line each."""
+    lines = []
+    for key, base in bindings.bases.items():
+        title = f" {KNOWN_BASES[key].title}" if key in KNOWN_BASES else ""
+        default = ", default" if key == bindings.default_base else ""
+        lines.append(_line(f"base {key}{title} ({base.family}{default})", resolver.base(key), _base_files(base)))
+    lines += [_line(f"tune {key}", resolver.lora(key), file) for key, file in bindings.tunes.items()]
+    lines += [_line(f"role {key}", resolver.role(key), file) for key, file in bindings.roles.items()]
+    return "\n".join(lines) or "Nothing is bound yet."
+
+
+def _base_files(base) -> str:
+    named = (base.checkpoint, base.diffusion_model, base.clip_l, base.t5xxl, base.vae, base.outpaint_model)
+    return ", ".join(name for name in named if name)
+
+
+def _line(what: str, found: object, file: str) -> str:
+    if isinstance(found, Missing):
+        return f"MISSING  {what} = {file}: {found.message}"
+    return f"found    {what} = {file}"

@@ -1,0 +1,210 @@
+"""The tunes that the pack keeps: a SQLite database, and the photos as files beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from .files import PARTIAL, atomic_write, sync_folder
+from .schema import connected, prepare, transaction
+from .tune import MAX_ID, NewTune, Tune, TuneError, from_iso, iso, now, storable
+
+__all__ = ["DATABASE_FILE", "NewTune", "Tune", "TuneError", "TuneStore"]
+
+DATABASE_FILE = "tunes.sqlite3"
+MAX_PHOTO_BYTES = 64 * 2**20
+
+_PHOTO_NAME = re.compile(rf"[0-9a-f]{{64}}\.(jpg|png|webp)({re.escape(PARTIAL)})?")
+_TUNE_FOLDER = re.compile(r"[1-9][0-9]{0,15}")
+_TIMES = ("eta", "trained_at", "started_training_at", "expires_at", "created_at", "updated_at")
+_LISTS = ("ckpt_urls", "orig_images")
+_BOOLS = ("face_crop", "training_face_correct", "is_api")
+_COLUMNS = tuple(item.name for item in fields(Tune))
+
+
+class TuneStore:
+    """The tunes in `folder`: `tunes.sqlite3` and `photos/TUNE ID/SHA256.ENDING`.
+
+    Any number of processes and threads may use one folder. A tune that `create` returned survives a crash with all its
+    photos; a crash before that leaves no tune, only files that the next opening removes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open the store, made when missing. Raises: TuneError when the database cannot be used or is of a newer version."""
+        self._database = folder / DATABASE_FILE
+        self._photos = folder / "photos"
+        with _reporting(folder):
+            self._photos.mkdir(parents=True, exist_ok=True)
+            prepare(self._database)
+        self._sweep()
+
+    def create(self, *, photos: Sequence[bytes] = (), id: int | None = None, **about: Any) -> Tune:
+        """Store a tune and return it; `about` are the fields of NewTune, of which `title` is needed.
+
+        A photo set is ready at once, and so is a tune with a model file: `trained_at` is then the time of creation.
+        Raises: TuneError for a refused field, an id in use, or a photo that is not a JPEG, PNG or WebP of bounded size.
+        """
+        new = NewTune(**about)
+        if new.model_type == "faceid" and not photos:
+            raise TuneError(f"faceid tune {new.title!r} has no photos: expected at least one", code="tune-photos")
+        if id is not None and not 0 < id <= MAX_ID:
+            raise TuneError(f"tune id {id}: expected 1 to {MAX_ID}", code="tune-id")
+        named = [(_photo_name(photo, number), photo) for number, photo in enumerate(photos, start=1)]
+        created = now()
+        ready = created if new.model_type == "faceid" or new.file else None
+        row = {item.name: getattr(new, item.name) for item in fields(NewTune)}
+        row |= {"id": id, "orig_images": [name for name, _ in named], "created_at": created, "updated_at": created}
+        row |= {"eta": ready, "trained_at": ready, "started_training_at": ready, "expires_at": None}
+        # The photos are written inside the transaction: it holds the write lock, so no sweep takes them for orphans.
+        with transaction(self._database) as connection:
+            if id is not None and _row(connection, id) is not None:
+                hint = "Leave the id out, or delete that tune first."
+                raise TuneError(f"tune {id} exists already", code="tune-exists", hint=hint)
+            cursor = connection.execute(_INSERT, [_to_column(name, row[name]) for name in _COLUMNS])
+            stored = _row(connection, cursor.lastrowid)
+            assert stored is not None
+            tune = _tune(stored)
+            self._write_photos(tune.id, dict(named))
+        return tune
+
+    def get(self, id: int) -> Tune | None:
+        """Return the tune of this id, None when there is none."""
+        if not 0 < id < 2**63:  # SQLite's integers end there
+            return None
+        with connected(self._database) as connection:
+            row = _row(connection, id)
+        return None if row is None else _tune(row)
+
+    def find_by_title(self, title: str) -> Tune | None:
+        """Return the newest tune of exactly this title, None when there is none."""
+        if not storable(title):
+            return None
+        with connected(self._database) as connection:
+            query = "SELECT * FROM tunes WHERE title = ? ORDER BY created_at DESC, id DESC LIMIT 1"
+            row = connection.execute(query, [title]).fetchone()
+        return None if row is None else _tune(row)
+
+    def list(self, *, limit: int = 20, offset: int = 0) -> Sequence[Tune]:
+        """Return at most `limit` tunes, newest first, `offset` of them passed over."""
+        if limit < 0 or offset < 0:
+            raise TuneError(f"limit {limit}, offset {offset}: expected 0 or more", code="tune-page")
+        with connected(self._database) as connection:
+            query = "SELECT * FROM tunes ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?"
+            return [_tune(row) for row in connection.execute(query, [limit, offset])]
+
+    def delete(self, id: int) -> bool:
+        """Remove the tune and its photos; say whether it was there."""
+        if self.get(id) is None:
+            return False
+        with transaction(self._database) as connection:
+            gone = connection.execute("DELETE FROM tunes WHERE id = ?", [id]).rowcount == 1
+        # Only now: photos removed before the commit would be missing from the tune after a crash.
+        self._sweep()
+        return gone
+
+    def photo_paths(self, id: int) -> Sequence[Path]:
+        """Return the files of the tune's photos, in the order given. Raises: TuneError when there is no such tune."""
+        tune = self.get(id)
+        if tune is None:
+            raise TuneError(f"there is no tune {id} in {self._database}", code="tune-unknown")
+        return [self._photos / str(tune.id) / name for name in tune.orig_images]
+
+    def _write_photos(self, id: int, photos: Mapping[str, bytes]) -> None:
+        if not photos:
+            return
+        folder = self._photos / str(id)
+        with _reporting(folder):
+            folder.mkdir(exist_ok=True)
+            for name, photo in photos.items():
+                atomic_write(folder / name, photo)
+            sync_folder(self._photos)
+
+    def _sweep(self) -> None:
+        """Remove photos that belong to no tune: what a crash or a deletion left. Files of other names are not ours."""
+        with connected(self._database) as connection:
+            if not self._orphans(connection):
+                return
+        # Now as the only writer: no other process is between writing its photos and committing their tune.
+        with transaction(self._database) as connection, _reporting(self._photos):
+            for path in self._orphans(connection):
+                if path.is_dir():
+                    path.rmdir()
+                else:
+                    path.unlink()
+
+    def _orphans(self, connection: sqlite3.Connection) -> Sequence[Path]:
+        """Return the photos, then the folders, that belong to no tune that `connection` sees."""
+        rows = connection.execute("SELECT id, orig_images FROM tunes")
+        owned = {str(id): frozenset(json.loads(names)) for id, names in rows}
+        files: list[Path] = []
+        folders: list[Path] = []
+        for folder in _entries(self._photos):
+            if not _TUNE_FOLDER.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
+                continue
+            inside = _entries(folder)
+            ours = [file for file in inside if _PHOTO_NAME.fullmatch(file.name)]
+            files += [file for file in ours if file.name not in owned.get(folder.name, ())]
+            if folder.name not in owned and len(ours) == len(inside):
+                folders.append(folder)
+        return [*files, *folders]
+
+
+def _entries(folder: Path) -> Sequence[Path]:
+    try:
+        return tuple(folder.iterdir())
+    except FileNotFoundError:  # another process has just swept it
+        return ()
+
+
+@contextmanager
+def _reporting(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"the tunes folder {folder} cannot be used: {error}"
+        raise TuneError(message, code="tunes-folder", hint="Check the folder's rights and free space.") from error
+
+
+_INSERT = f"INSERT INTO tunes ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+
+
+def _row(connection: sqlite3.Connection, id: int | None) -> sqlite3.Row | None:
+    return connection.execute("SELECT * FROM tunes WHERE id = ?", [id]).fetchone()
+
+
+def _to_column(name: str, value: Any) -> Any:
+    if name in _TIMES:
+        return iso(value)
+    return json.dumps(value) if name in _LISTS else value
+
+
+def _tune(row: sqlite3.Row) -> Tune:
+    values = dict(row)
+    values |= {name: from_iso(values[name]) for name in _TIMES}
+    values |= {name: tuple(json.loads(values[name])) for name in _LISTS}
+    values |= {name: None if values[name] is None else bool(values[name]) for name in _BOOLS}
+    return Tune(**values)
+
+
+def _photo_name(photo: bytes, number: int) -> str:
+    """Return the file name of a photo: its hash, and the ending of the format that its first bytes show."""
+    if len(photo) > MAX_PHOTO_BYTES:
+        message = f"photo {number} has {len(photo)} bytes: expected at most {MAX_PHOTO_BYTES}"
+        raise TuneError(message, code="photo-size", hint="Scale the photo down.")
+    if photo.startswith(b"\xff\xd8\xff"):
+        ending = "jpg"
+    elif photo.startswith(b"\x89PNG\r\n\x1a\n"):
+        ending = "png"
+    elif photo[:4] == b"RIFF" and photo[8:12] == b"WEBP":
+        ending = "webp"
+    else:
+        message = f"photo {number} begins with the bytes {photo[:12].hex(' ')!r}: expected a JPEG, PNG or WebP file"
+        raise TuneError(message, code="photo-format", hint="Save the photo as JPEG, PNG or WebP.")
+    return f"{hashlib.sha256(photo).hexdigest()}.{ending}"

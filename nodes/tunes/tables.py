@@ -1,0 +1,114 @@
+"""What the bindings speak of: known bases, roles, the fields of a base, and which values they take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+
+from .names import did_you_mean, name_problem, shown
+from .syntax import BASE_ID
+
+FAMILIES = ("sd15", "sdxl", "flux")
+
+
+@dataclass(frozen=True)
+class KnownBase:
+    """A base tune of the service's gallery."""
+
+    title: str
+    family: str
+
+
+KNOWN_BASES: Mapping[str, KnownBase] = {
+    "690204": KnownBase("Realistic Vision v5.1", "sd15"),
+    "1504944": KnownBase("Flux1.dev", "flux"),
+}
+
+
+@dataclass(frozen=True)
+class Role:
+    """A model that a stage needs beside MODEL, CLIP and VAE."""
+
+    folder: str  # key of the host's model folder
+    purpose: str
+
+
+ROLES: Mapping[str, Role] = {
+    "upscaler": Role("upscale_models", "super-resolution"),
+    "controlnet_pose": Role("controlnet", "controlnet=pose and the constant pose of people"),
+    "controlnet_canny": Role("controlnet", "controlnet=canny"),
+    "controlnet_depth": Role("controlnet", "controlnet=depth"),
+    "controlnet_lineart": Role("controlnet", "controlnet=lineart"),
+    "controlnet_hed": Role("controlnet", "controlnet=hed"),
+    "controlnet_mlsd": Role("controlnet", "controlnet=mlsd"),
+    "controlnet_segroom": Role("controlnet", "controlnet=segroom"),
+    "controlnet_tile": Role("controlnet", "controlnet=tile"),
+    "controlnet_qr": Role("controlnet", "controlnet=qr"),
+    "face_restorer": Role("facerestore_models", "face_correct"),
+    "face_swapper": Role("insightface", "face_swap"),
+}
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """What a base tune stands for: one checkpoint, or a diffusion model with its text encoders and VAE."""
+
+    family: str
+    checkpoint: str | None = None
+    diffusion_model: str | None = None
+    clip_l: str | None = None
+    t5xxl: str | None = None
+    vae: str | None = None
+    outpaint_model: str | None = None  # inpainting model of the same family, e.g. Flux Fill
+
+
+BASE_FIELDS = tuple(item.name for item in fields(BaseModel))
+SPLIT_FILES: Mapping[str, tuple[str, ...]] = {"sd15": ("clip_l", "vae"), "flux": ("clip_l", "t5xxl", "vae")}
+
+
+def base_problem(base: BaseModel) -> str | None:
+    """Say what in `base` contradicts itself; None when nothing does. Whether its files exist is the resolver's matter."""
+    if base.checkpoint and base.diffusion_model:
+        return "it names both a checkpoint and a diffusion_model; keep one"
+    if beside := [name for name in ("clip_l", "t5xxl", "vae") if base.checkpoint and getattr(base, name)]:
+        return f"a checkpoint brings its own text encoders and VAE; remove {', '.join(beside)}"
+    if base.diffusion_model and base.family not in SPLIT_FILES:
+        return f"family {base.family} is loaded from a checkpoint, not from a diffusion_model"
+    if base.t5xxl and base.family != "flux":
+        return f"family {base.family} has no t5xxl text encoder; remove t5xxl"
+    return None
+
+
+def value_problem(section: str, key: str, value: str) -> str | None:
+    """Say why `key = value` cannot stand in `section`, with what was expected; None when it can."""
+    if section == "roles" and key not in ROLES:
+        return f"expected a role, not {shown(key)}.{guess(key, ROLES)} Roles: {', '.join(ROLES)}"
+    if section == "defaults":
+        if key != "base":
+            return f"expected 'base = ID', not the key {shown(key)}"
+        return None if BASE_ID.fullmatch(value) else f"expected the id of a base, not {shown(value)}"
+    if section.startswith("base "):
+        if not BASE_ID.fullmatch(section.removeprefix("base ")):
+            return f"expected a tune id after 'base', not {shown(section.removeprefix('base '))}"
+        if key not in BASE_FIELDS:
+            return f"expected a field of a base, not {shown(key)}.{guess(key, BASE_FIELDS)} Fields: {', '.join(BASE_FIELDS)}"
+        if key == "family":
+            return None if value in FAMILIES else f"expected {', '.join(FAMILIES)}, not {shown(value)}"
+    if section == "tunes" and (problem := name_problem(key) or _key_problem(key)):
+        return f"expected a tune id or the name in a LoRA tag, not {shown(key)}: {problem}"
+    if " # " in value:
+        return f"expected a file name alone, not {shown(value)}; a comment stands on a line of its own"
+    problem = name_problem(value)
+    return f"expected a file name below the model folder, not {shown(value)}: {problem}" if problem else None
+
+
+def _key_problem(key: str) -> str | None:
+    bad = re.search(r"[=:<>#\[\]]", key)
+    return f"it holds {bad[0]!r}" if bad else None
+
+
+def guess(key: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the closest of `known`, "" when none comes close."""
+    close = did_you_mean(key, list(known))
+    return f" Did you mean {close[0]!r}?" if close else ""

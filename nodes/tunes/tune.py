@@ -1,0 +1,121 @@
+"""A tune: a LoRA, a checkpoint or the photo set of one person, with the fields of the service's tune object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from ..errors import AstriaError
+from .names import name_problem, shown
+
+MODEL_TYPES = ("lora", "faceid", "checkpoint")
+MAX_ID = 2**52  # ids given by hand; automatic ones go on from there within what every JSON reader keeps exactly
+
+
+class TuneError(AstriaError):
+    """A tune, a photo or the tunes database cannot be used; names the value and the file."""
+
+
+@dataclass(frozen=True)
+class NewTune:
+    """What the maker of a tune says about it. Raises: TuneError for a value that no tune can have."""
+
+    title: str
+    name: str | None = None  # class name beside the token: man, woman ...
+    model_type: str | None = None  # one of MODEL_TYPES
+    token: str = "ohwx"
+    base_tune_id: int | None = None
+    branch: str | None = None
+    file: str | None = None  # model file below the host's model folder
+    args: str | None = None
+    steps: int | None = None
+    face_crop: bool | None = None
+    training_face_correct: bool | None = None
+    ckpt_url: str | None = None
+    ckpt_urls: tuple[str, ...] = ()
+    is_api: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.title.strip():
+            raise TuneError(f"a tune needs a title, not {shown(self.title)}", code="tune-title")
+        if self.model_type is not None and self.model_type not in MODEL_TYPES:
+            expected = ", ".join(MODEL_TYPES)
+            message = f"model_type {shown(self.model_type)} of tune {shown(self.title)}: expected {expected} or none"
+            raise TuneError(message, code="tune-model-type")
+        if self.file is not None and (problem := name_problem(self.file)):
+            message = f"file {shown(self.file)} of tune {shown(self.title)} is no file name below a model folder: {problem}"
+            raise TuneError(message, code="tune-file")
+        for key, value in vars(self).items():
+            if isinstance(value, str) and not storable(value):
+                raise TuneError(f"{key} {shown(value)} of a tune is not Unicode text", code="tune-text")
+            if isinstance(value, int) and not 0 <= value <= MAX_ID:
+                raise TuneError(f"{key} {value} of tune {shown(self.title)}: expected 0 to {MAX_ID}", code="tune-number")
+
+
+def storable(text: str) -> bool:
+    """Say whether `text` can be written as UTF-8: JSON may smuggle in lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+@dataclass(frozen=True)
+class Tune(NewTune):
+    """A stored tune. Times are in UTC, in whole milliseconds."""
+
+    id: int = 0
+    orig_images: tuple[str, ...] = ()  # photo files in the tune's own folder, in the order given
+    eta: datetime | None = None
+    trained_at: datetime | None = None
+    started_training_at: datetime | None = None
+    expires_at: datetime | None = None  # none: a tune on the user's own disk stays
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def url(self) -> str:
+        """Path of the tune's object below the server's address."""
+        return f"/tunes/{self.id}.json"
+
+    def to_json(self) -> dict[str, object]:
+        """Return the service's response object, keys in its order, times as "2023-10-02T14:32:40.363Z"."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "name": self.name,
+            "is_api": self.is_api,
+            "token": self.token,
+            "base_tune_id": self.base_tune_id,
+            "args": self.args,
+            "steps": self.steps,
+            "face_crop": self.face_crop,
+            "training_face_correct": self.training_face_correct,
+            "ckpt_url": self.ckpt_url,
+            "ckpt_urls": list(self.ckpt_urls),
+            "eta": iso(self.eta),
+            "trained_at": iso(self.trained_at),
+            "started_training_at": iso(self.started_training_at),
+            "expires_at": iso(self.expires_at),
+            "created_at": iso(self.created_at),
+            "branch": self.branch,
+            "model_type": self.model_type,
+            "updated_at": iso(self.updated_at),
+            "url": self.url,
+            "orig_images": list(self.orig_images),
+        }
+
+
+def now() -> datetime:
+    """Return the time in UTC, cut to milliseconds as it is stored."""
+    moment = datetime.now(timezone.utc)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def iso(moment: datetime | None) -> str | None:
+    """Return the time as the service writes it, e.g. "2023-10-02T14:32:40.363Z"."""
+    if moment is None:
+        return None
+    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def from_iso(text: str | None) -> datetime | None:
+    """Return the time that `iso` wrote."""
+    return None if text is None else datetime.fromisoformat(text.replace("Z", "+00:00"))

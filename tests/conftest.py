@@ -1,0 +1,29 @@
+"""Load the pack as `comfyui_astria`, as ComfyUI would, and give the tests their live hosts."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# By its path: the checkout must not stand on sys.path, where its nodes/ would hide the host's nodes.py.
+_spec = importlib.util.spec_from_file_location("pack_loader", Path(__file__).resolve().parent.parent / "pack_loader.py")
+assert _spec is not None and _spec.loader is not None
+_pack_loader = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_pack_loader)
+_pack_loader.load()
+
+from comfyui_astria.tests.host.fixtures import classic_host, each_host, host, log_section
+
+__all__ = ["classic_host", "each_host", "host"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show the end of the host's log with a failure."""
+    report = yield
+    if report.failed and (log := log_section(item)):
+        report.sections.append(("ComfyUI log", log))
+    return report

@@ -1,0 +1,35 @@
+"""Exact enlargement with models of any factor."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from comfyui_astria.nodes.errors import ImageError
+from comfyui_astria.nodes.finish.upscale import enlarge
+
+
+def nearest(scale: int, calls: list[int]):
+    def upscale(image: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return image.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+
+    return upscale
+
+
+@pytest.mark.parametrize(("model_scale", "factor", "runs"), [(4, 4.0, 1), (2, 4.0, 2), (8, 4.0, 1), (4, 2.0, 1), (4, 1.0, 0), (3, 2.5, 1)])
+def test_the_result_has_exactly_the_factor(model_scale: int, factor: float, runs: int) -> None:
+    image, calls = torch.rand(2, 10, 14, 3), []
+    result = enlarge(image, factor, model_scale, nearest(model_scale, calls))
+    assert result.shape == (2, round(10 * factor), round(14 * factor), 3)
+    assert len(calls) == runs
+    assert torch.allclose(result.mean(dim=(1, 2)), image.mean(dim=(1, 2)), atol=0.01)
+
+
+def test_a_model_of_the_exact_factor_is_left_as_it_is() -> None:
+    image = torch.rand(1, 5, 5, 3)
+    assert torch.equal(enlarge(image, 4.0, 4, nearest(4, [])), nearest(4, [])(image))
+
+
+def test_a_model_that_does_not_enlarge_is_refused() -> None:
+    with pytest.raises(ImageError, match="enlarges by 1"):
+        enlarge(torch.rand(1, 4, 4, 3), 4.0, 1, nearest(1, []))

@@ -1,0 +1,82 @@
+"""The live hosts of a test run: started when the first test asks, one base directory each, stopped at the end."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ...devtools.client import Client
+from ...devtools.environment import current
+from ...devtools.host import Host, HostOptions
+
+_LOG_LINES = 80
+
+
+@dataclass(frozen=True)
+class LiveHost:
+    """A running ComfyUI with the pack and the test pack: `client` speaks to it, `base` holds its models, input and output."""
+
+    process: Host
+
+    @property
+    def client(self) -> Client:
+        return self.process.client
+
+    @property
+    def url(self) -> str:
+        return self.process.url
+
+    @property
+    def base(self) -> Path:
+        return self.process.base
+
+    @property
+    def loras(self) -> Path:
+        return self.base / "models" / "loras"
+
+    def object_info(self) -> dict[str, Any]:
+        """All node definitions, asked once per host."""
+        return _object_info(self.client)
+
+    def log_text(self) -> str:
+        return self.process.log_text()
+
+
+@functools.cache
+def _object_info(client: Client) -> dict[str, Any]:
+    return client.object_info()
+
+
+@pytest.fixture(scope="session")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHost]:
+    """ComfyUI as people start it, with the default cache."""
+    yield from _live(tmp_path_factory.mktemp("host"))
+
+
+@pytest.fixture(scope="session")
+def classic_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHost]:
+    """ComfyUI with --cache-classic, for the tests whose result may depend on the cache."""
+    yield from _live(tmp_path_factory.mktemp("classic_host"), "--cache-classic")
+
+
+@pytest.fixture(params=["host", "classic_host"])
+def each_host(request: pytest.FixtureRequest) -> LiveHost:
+    """Run the test on both hosts."""
+    return request.getfixturevalue(request.param)
+
+
+def log_section(item: pytest.Item) -> str | None:
+    """The end of the log of each host that a test used, for its failure report."""
+    hosts = {id(value): value for value in getattr(item, "funcargs", {}).values() if isinstance(value, LiveHost)}
+    return "\n".join("\n".join(live.log_text().splitlines()[-_LOG_LINES:]) for live in hosts.values()) or None
+
+
+def _live(base: Path, *extra_args: str) -> Iterator[LiveHost]:
+    options = HostOptions(base, test_pack=True, extra_args=("--preview-method", "latent2rgb", *extra_args))
+    with Host(current(), options) as process:
+        yield LiveHost(process)

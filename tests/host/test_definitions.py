@@ -1,0 +1,14 @@
+"""The shipped node definitions are those of the running host."""
+
+from __future__ import annotations
+
+import json
+
+from comfyui_astria.devtools.definitions import reduced
+from comfyui_astria.nodes.pipeline.definitions import SNAPSHOT
+from comfyui_astria.tests.host.fixtures import LiveHost
+
+
+def test_the_snapshot_is_what_the_host_says(host: LiveHost) -> None:
+    """When this fails after a change of a node: `python dev.py definitions` writes the snapshot anew."""
+    assert json.loads(SNAPSHOT.read_text(encoding="utf-8")) == json.loads(json.dumps(reduced(host.object_info())))

@@ -1,0 +1,201 @@
+"""Defaults, inputs, policies and errors of the planner."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from comfyui_astria.nodes.errors import MissingModelError, PlanError, PromptError
+from comfyui_astria.nodes.pipeline.family import ASPECT_RATIOS, FAMILIES, family, size_for_ratio
+from comfyui_astria.nodes.pipeline.graph import Graph, Link, Socket
+from comfyui_astria.nodes.pipeline.plan import Options, draft
+from comfyui_astria.nodes.prompt import ImageRef, PromptRequest
+
+from .support import draft_text, plan_text, resolver, sources
+
+DEFAULTS = [("sd15", 512, 30, 7.0), ("sdxl", 1024, 30, 7.0), ("flux", 1024, 28, 3.5), ("flux_fill", 1024, 28, 30.0)]
+
+
+@pytest.mark.parametrize(("name", "size", "steps", "cfg"), DEFAULTS)
+def test_defaults_of_each_family(name: str, size: int, steps: int, cfg: float) -> None:
+    settings = plan_text("a cat", name).settings
+    assert (settings.width, settings.height, settings.steps, settings.cfg, settings.num_images) == (size, size, steps, cfg, 1)
+    assert settings.scheduler == ("euler" if name.startswith("flux") else "euler_a")
+
+
+def test_every_setting_says_where_it_comes_from() -> None:
+    settings = plan_text("a cat\nsteps=12", options=Options(seed=9)).settings
+    told = {one.key: (one.value, one.reason) for one in settings.explained}
+    assert told["steps"] == (12, "set in the prompt")
+    assert told["seed"] == (9, "the node's seed, since the prompt sets none")
+    assert told["cfg_scale"] == (7.0, "default of SD1.5")
+    assert set(told) == {"scheduler", "sampler", "size", "num_images", "seed", "steps", "cfg_scale", "denoising_strength", "use_lpw"}
+
+
+def test_the_prompts_seed_wins_over_the_nodes() -> None:
+    nodes = plan_text("a cat\nseed=43", options=Options(seed=9)).graph.nodes
+    assert nodes["base.noise"].inputs["seed"] == 43
+
+
+def test_an_input_image_makes_img2img_at_its_own_size() -> None:
+    planned = plan_text("a cat\nnum_images=3", "flux", image=True)
+    assert planned.settings.denoise == 0.8
+    fit = planned.graph.nodes["base.fit"].inputs
+    assert (fit["image"], fit["width"], fit["height"], fit["multiple"]) == (Socket("image"), 0, 0, 16)
+    assert planned.graph.nodes["base.repeat"].inputs["amount"] == 3
+    assert planned.output == Link("base.restore_size")
+
+
+@pytest.mark.parametrize(("name", "node"), [("sd15_inpaint", "InpaintModelConditioning"), ("sd15", "SetLatentNoiseMask")])
+def test_a_mask_makes_inpainting_that_keeps_the_rest(name: str, node: str) -> None:
+    planned = plan_text("a cat", name, image=True, mask=True)
+    classes = [call.class_type for call in planned.graph.nodes.values()]
+    assert node in classes
+    assert classes[-2:] == ["AstriaMaskedComposite", "AstriaRestoreSize"]
+
+
+def test_sdxl_with_a_mask_carries_the_documented_warning() -> None:
+    assert [one.code for one in plan_text("a cat", "sdxl", image=True, mask=True).problems] == ["sdxl-inpainting"]
+    assert plan_text("a cat", "sdxl", image=True).problems == ()
+
+
+def test_flux_says_once_that_a_negative_prompt_has_no_effect() -> None:
+    planned = plan_text("a cat\nnegative_prompt=dog", "flux")
+    assert [one.code for one in planned.problems] == ["negative-without-effect"]
+    assert planned.graph.nodes["base.negative"].inputs["text"] == ""
+
+
+def test_sd_encodes_base_and_common_of_both_prompts() -> None:
+    planned = plan_text("a street BREAK film noir\nnegative_prompt=text BREAK blurry")
+    assert planned.graph.nodes["base.positive"].inputs["text"] == "a street, film noir"
+    assert planned.graph.nodes["base.negative"].inputs["text"] == "text, blurry"
+
+
+def test_use_lpw_decides_whether_brackets_weigh() -> None:
+    assert plan_text("a (red:1.2) hat").graph.nodes["base.positive"].inputs["text"] == "a (red:1.2) hat"
+    assert plan_text("a (red:1.2) hat\nuse_lpw=false").graph.nodes["base.positive"].inputs["text"] == r"a \(red:1.2\) hat"
+
+
+def test_loras_stack_in_order_and_one_named_twice_adds_up() -> None:
+    nodes = plan_text("<lora:1533312:0.5> <lora:detail:-0.3> a cat <lora:1533312:0.25>").graph.nodes
+    assert [(nodes[f"base.lora_{n}"].inputs["lora_name"], nodes[f"base.lora_{n}"].inputs["strength_model"]) for n in (1, 2)] == [
+        ("my_wife.safetensors", 0.75),
+        ("detail.safetensors", -0.3),
+    ]
+    assert nodes["base.lora_2"].inputs["model"] == Link("base.lora_1")
+    assert nodes["base.lora_2"].inputs["clip"] == Link("base.lora_1", 1)
+    assert nodes["base.positive"].inputs["clip"] == Link("base.lora_2", 1)
+
+
+def test_every_missing_lora_is_named_at_once() -> None:
+    with pytest.raises(MissingModelError) as caught:
+        plan_text("<lora:99:1> <lora:98:1> a cat")
+    assert "'99'" in str(caught.value)
+    assert "'98'" in str(caught.value)
+    assert "bind 99" in str(caught.value)
+
+
+def test_a_checkpoint_as_lora_of_the_whole_picture_is_refused() -> None:
+    with pytest.raises(PlanError, match=r"<lora:rv51> stands for the checkpoint 'rv51.safetensors'"):
+        plan_text("<lora:rv51:1> a cat")
+
+
+def test_upscaler_comes_from_the_socket_else_the_bindings_else_the_policy_decides() -> None:
+    text = "a cat\nsuper_resolution=true"
+    assert plan_text(text, upscale_model=True).graph.nodes["super_resolution.upscale"].inputs["upscale_model"] == Socket("upscale_model")
+    assert plan_text(text).graph.nodes["super_resolution.model"].inputs["model_name"] == "4x.pth"
+    with pytest.raises(MissingModelError, match="no upscaler is bound"):
+        plan_text(text, bindings="")
+    skipped = plan_text(text, options=Options(missing_models="skip"), bindings="")
+    assert [one.code for one in skipped.problems] == ["stage-skipped"]
+    assert [stage.name for stage in skipped.stages] == ["base"]
+    assert skipped.output == Link("base.decode")
+
+
+def test_skip_is_for_stages_not_for_loras() -> None:
+    with pytest.raises(MissingModelError, match="'99'"):
+        plan_text("<lora:99:1> a cat", options=Options(missing_models="skip"))
+
+
+def test_input_images_named_in_the_prompt() -> None:
+    nodes = plan_text("a cat\ninput_image=street.png").graph.nodes
+    assert nodes["input.image"].inputs["image"] == "street.png"
+    assert nodes["base.fit"].inputs["image"] == Link("input.image")
+    with pytest.raises(PlanError, match=r"web address.*Connect the image"):
+        plan_text("a cat\ninput_image_url=https://example.com/a.png")
+    overruled = plan_text("a cat\ninput_image_url=https://example.com/a.png", image=True)
+    assert [one.code for one in overruled.problems] == ["picture-overruled"]
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "a/../../b.png", "C:\\x.png"])
+def test_input_image_names_never_leave_the_input_folder(name: str) -> None:
+    with pytest.raises(PromptError, match="not the name of a file in ComfyUI's input folder"):
+        draft_text(f"a cat\ninput_image={name}")
+    by_hand = replace(PromptRequest.require("a cat"), input_image=ImageRef("file", "street.png"))
+    object.__setattr__(by_hand.input_image, "value", name)  # past the request's own check
+    assert "picture-name" in [one.code for one in draft(by_hand, sources("sd15"), resolver(), Options()).errors]
+
+
+def test_zero_strength_without_an_image_is_an_error() -> None:
+    with pytest.raises(PlanError, match="denoising_strength=0 keeps the input image"):
+        plan_text("a cat\ndenoising_strength=0")
+
+
+def test_a_mask_without_an_image_is_an_error() -> None:
+    with pytest.raises(PlanError, match="mask is given without an input image"):
+        plan_text("a cat", mask=True)
+
+
+def test_zero_strength_alone_gives_the_input_image_back() -> None:
+    planned = plan_text("\ndenoising_strength=0\nw=512\nh=512", image=True)
+    assert planned.sampler_calls == 0
+    assert [call.class_type for call in planned.graph.nodes.values()] == ["AstriaFitImage"]
+
+
+@pytest.mark.parametrize("ratio", ASPECT_RATIOS)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_aspect_ratios_keep_the_native_area_and_the_ratio(ratio: str, name: str) -> None:
+    width, height = size_for_ratio(ASPECT_RATIOS[ratio], family(name))
+    native = family(name).native_size
+    assert width % 64 == height % 64 == 0
+    assert abs(width * height / native**2 - 1) < 0.15
+    across, down = ASPECT_RATIOS[ratio]
+    assert abs(width / height / (across / down) - 1) < 0.16
+
+
+def test_a_size_that_flux_cannot_sample_is_padded_and_cropped_back() -> None:
+    nodes = plan_text("a cat\nw=1000\nh=600", "flux").graph.nodes
+    assert (nodes["base.latent"].inputs["width"], nodes["base.latent"].inputs["height"]) == (1008, 608)
+    assert (nodes["base.crop"].inputs["width"], nodes["base.crop"].inputs["height"]) == (1000, 600)
+    assert "base.crop" not in plan_text("a cat\nw=1000\nh=600", "sd15").graph.nodes
+
+
+def test_a_graph_refuses_links_to_nodes_that_are_not_there() -> None:
+    with pytest.raises(PlanError, match="refers to 'b'"):
+        Graph().add("a", "VAEDecode", samples=Link("b"))
+
+
+def test_embeddings_are_named_as_the_host_lists_them_and_must_be_there() -> None:
+    planned = plan_text("a cat <ink>, drawn\nnegative_prompt=<easynegative> blurry")
+    assert planned.graph.nodes["base.positive"].inputs["text"] == "a cat embedding:styles/ink.pt , drawn"
+    assert planned.graph.nodes["base.negative"].inputs["text"] == "embedding:easynegative.safetensors blurry"
+    with pytest.raises(MissingModelError, match=r"embedding 'nowhere' was not found\. Searched embeddings"):
+        plan_text("a cat <nowhere>")
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("a cat --mask_invert", "mask_invert"),
+        ("a cat --control_guidance_end 0.5", "control_guidance_end"),
+        ("a cat --hires_denoising_strength 0.3", "hires_denoising_strength"),
+        ("a cat --resemblance 0.5", "resemblance"),
+        ("a cat\ncontrolnet_conditioning_scale=0.5", "controlnet_conditioning_scale"),
+    ],
+)
+def test_a_value_that_tunes_a_step_nobody_asked_for_is_said_to_have_no_effect(text: str, what: str) -> None:
+    assert [one.message.split(" has")[0] for one in plan_text(text).problems if one.code == "no-effect"] == [what]
+
+
+def test_a_negative_prompt_for_persons_is_not_ignored() -> None:
+    assert draft_text("a cat\nnegative_prompt=a BREAK b BREAK c").errors[0].message.startswith("BREAK with persons")

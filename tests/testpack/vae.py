@@ -1,0 +1,81 @@
+"""The host's AutoencoderKL with weights that are set, not random: encoding averages 8x8 pixels, decoding repeats them.
+
+Latent channels 0 to 2 hold red, green and blue, the others zero. What a stage leaves alone therefore looks like the picture.
+"""
+
+from __future__ import annotations
+
+import comfy.latent_formats
+import comfy.sd
+import torch
+from comfy.ldm.models.autoencoder import AutoencoderKL
+
+# The last layers of encoder and decoder are GroupNorm, swish, convolution; GroupNorm would take level and contrast away.
+# Each colour has a group of four channels x, -x, K, -K instead: their mean is 0 and their spread K/sqrt(2) whatever x is (to
+# 1/K^2), and swish(y) - swish(-y) = y exactly. K is large against |x| <= 1 and small enough for float32.
+_CONSTANT = 100.0
+_GROUPS = 32
+_GROUP = 4
+_WIDE = _GROUPS * _GROUP
+
+
+def faithful_vae(latent_format: comfy.latent_formats.LatentFormat) -> comfy.sd.VAE:
+    """Return a VAE for that latent format. A picture with values -1..1 becomes a model input with values -1..1."""
+    channels = latent_format.latent_channels
+    encoder = {"double_z": True, "z_channels": channels, "resolution": 256, "in_channels": 3, "out_ch": 3, "ch": 32, "ch_mult": [1, 1, 1, 4],
+               "num_res_blocks": 1, "attn_resolutions": [], "dropout": 0.0}
+    decoder = {**encoder, "ch_mult": [4, 1, 1, 1], "num_res_blocks": 0}
+    params = {"ddconfig": encoder, "decoder_ddconfig": decoder, "embed_dim": channels}
+    weights = _weights(AutoencoderKL(**params), 1.0 / latent_format.scale_factor, getattr(latent_format, "shift_factor", 0.0))
+    vae = comfy.sd.VAE(sd=weights, config={"params": params})
+    vae.latent_channels = channels
+    return vae
+
+
+def _weights(model: AutoencoderKL, scale: float, shift: float) -> dict[str, torch.Tensor]:
+    """Return the state of the faithful VAE: latent = scale * colour + shift."""
+    state = {name: torch.zeros(value.shape) for name, value in model.state_dict().items()}
+    for name, value in state.items():
+        if ".norm" in name and name.endswith("weight"):
+            value.fill_(1.0)
+        elif name.endswith(("downsample.conv.weight", "upsample.conv.weight")):
+            value.copy_(_pass_through(value.shape, average=name.endswith("downsample.conv.weight")))
+        elif name.endswith("nin_shortcut.weight"):
+            value.copy_(_pass_through(value.shape, average=False))
+    _open(state, "encoder.conv_in", 1.0, 0.0)
+    _close(state, "encoder.conv_out", scale, shift)
+    _open(state, "decoder.conv_in", 1.0 / scale, shift)
+    _close(state, "decoder.conv_out", 1.0, 0.0)
+    for name in ("quant_conv.weight", "post_quant_conv.weight"):
+        state[name].copy_(torch.eye(state[name].shape[0])[:, :, None, None])
+    return state
+
+
+def _pass_through(shape: torch.Size, *, average: bool) -> torch.Tensor:
+    """A convolution that passes each of the first channels on; `average` takes the mean of the 2x2 pixels that a stride of 2 steps over."""
+    kernel = torch.zeros(shape)
+    for channel in range(min(shape[0], shape[1])):
+        if average:
+            kernel[channel, channel, :2, :2] = 0.25
+        else:
+            kernel[channel, channel, shape[2] // 2, shape[3] // 2] = 1.0
+    return kernel
+
+
+def _open(state: dict[str, torch.Tensor], name: str, gain: float, shift: float) -> None:
+    """First layer: colour c becomes gain * (c - shift) and its negative, beside the constants of its group."""
+    weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+    for colour in range(3):
+        first = colour * _GROUP
+        weight[first, colour, 1, 1], weight[first + 1, colour, 1, 1] = gain, -gain
+        bias[first], bias[first + 1], bias[first + 2], bias[first + 3] = -gain * shift, gain * shift, _CONSTANT, -_CONSTANT
+
+
+def _close(state: dict[str, torch.Tensor], name: str, gain: float, shift: float) -> None:
+    """Last layer: gain * colour + shift out of the normalised group."""
+    weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+    undo = gain * _CONSTANT / 2**0.5
+    for colour in range(3):
+        first = colour * _GROUP
+        weight[colour, first, 1, 1], weight[colour, first + 1, 1, 1] = undo, -undo
+        bias[colour] = shift
