@@ -166,8 +166,10 @@ def _state_folder(argv: Sequence[str]) -> tuple[list[str], Path]:
         return rest, BASE / "user" / STATE_FOLDER
     at = rest.index("--comfyui")
     path = Path(rest[at + 1]) if at + 1 < len(rest) else None
-    if path is None or not (path / "main.py").is_file():
-        raise DevError(f"--comfyui {path or ''} is not a folder of ComfyUI: it has no main.py.", "Give the folder that holds ComfyUI's main.py.")
+    # A base directory (ComfyUI's own --base-directory) has the user's files without the program.
+    if path is None or not ((path / "main.py").is_file() or (path / "custom_nodes").is_dir()):
+        text = f"--comfyui {path or ''} is not a folder of ComfyUI: it has neither main.py nor custom_nodes."
+        raise DevError(text, "Give the folder that holds ComfyUI's main.py, or the one given to it as --base-directory.")
     return rest[:at] + rest[at + 2:], path / "user" / STATE_FOLDER
 
 

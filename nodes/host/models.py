@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ..tunes.resolve import Resolver
 from ..tunes.state import bindings_in, overview, resolver_in
 
 STATE_NAME = "astria"
+PACK = Path(__file__).resolve().parents[2]
 
 # (class of the host's model configuration, channels of the model's input) -> family. Inpaint models take the mask and the
 # masked picture's latent beside the noise: 4+1+4 channels for SD, 16+64+16 for Flux Fill.
@@ -70,7 +72,9 @@ def bindings_text() -> str:
 
 def make_resolver(extra: Bindings | None = None) -> Resolver:
     """Return a resolver over the bindings file, the tunes database and the files ComfyUI lists; `extra` wins over the file."""
-    return resolver_in(state_folder(), HostFiles(), extra)
+    # What a person types to bind must reach this ComfyUI's bindings, wherever their shell stands.
+    bind = f"python {shlex.quote(str(PACK / 'dev.py'))} bind --comfyui {shlex.quote(folder_paths.base_path)}"
+    return resolver_in(state_folder(), HostFiles(), extra, bind)
 
 
 def models_overview(extra: Bindings) -> str:

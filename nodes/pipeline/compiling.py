@@ -12,7 +12,7 @@ from .definitions import Definitions
 from .encode import Models
 from .family import family
 from .forms import api_workflow
-from .graph import Graph, Link, Value, slot
+from .graph import Graph, Link, Socket, Value, slot
 from .plan import Options, Plan, Sources, plan
 from .ui_form import ui_workflow
 
@@ -32,11 +32,15 @@ FILE_FOLDERS = {
 
 @dataclass(frozen=True)
 class CompileOptions:
-    """What to compile a request against: the base tune's id, the files of the input sockets, and the planner's own options."""
+    """What to compile a request against: the base tune's id, the input pictures, and the planner's own options.
+
+    A picture is a file in ComfyUI's input folder, or a socket where the plan is only explained.
+    """
 
     base: str | None = None
-    image: str | None = None
-    mask: str | None = None
+    image: str | Socket | None = None
+    mask: str | Socket | None = None
+    upscale_model: Socket | None = None
     options: Options = field(default_factory=Options)
     save_stages: bool = False
 
@@ -110,10 +114,11 @@ def sources_of(request: PromptRequest, resolver: Resolver, options: CompileOptio
     if isinstance(base, Missing):
         return base
     graph = Graph()
-    sources = Sources(models=_load_base(graph, base), family=family(base.family), graph=graph)
-    if options.image is not None:
+    models = _load_base(graph, base)
+    sources = Sources(models, family(base.family), options.image, options.mask, options.upscale_model, graph=graph)
+    if isinstance(options.image, str):
         sources = replace(sources, image=graph.add("input.image", "LoadImage", image=options.image))
-    if options.mask is not None:
+    if isinstance(options.mask, str):
         sources = replace(sources, mask=graph.add("input.mask", "LoadImageMask", image=options.mask, channel="red"))
     if request.outpaint is not None and base.outpaint_model:
         sources = _with_outpaint_model(sources, base, resolver)

@@ -19,8 +19,7 @@ def escaped(text: str) -> str:
     Raises: PlanError for text that ends in an odd number of backslashes, which no widget text can give.
     """
     if (len(text) - len(text.rstrip("\\"))) % 2:
-        shown = text[-30:]
-        message = f"The prompt text ending in {shown!r} ends in a single backslash, which the editor's prompt box cannot hold."
+        message = f"The prompt text '{text[-30:]}' ends in a single backslash, which the editor's prompt box cannot hold."
         raise PlanError(message, code="trailing-backslash", hint="Take the backslash out of the prompt, or compile the api form.")
     return _COMMENT_START.sub("/{}", _SPECIAL.sub(_escaped_brace, text))
 

@@ -11,6 +11,7 @@ from .encode import Models
 from .family import Family
 from .graph import Socket
 from .plan import Plan, Sources, draft
+from .wording import find_wording
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,18 @@ def explain(request: PromptRequest, resolver: Resolver, options: CompileOptions,
             return Explanation(f"{found.message}\n  {found.hint}\n", False)
         sources = found
     drafted = draft(request, sources, resolver, options.options)
-    return Explanation(_report(drafted, sources), not drafted.errors and not drafted.missing)
+    return Explanation(_report(request, drafted, resolver), not drafted.errors and not drafted.missing)
 
 
 def _sockets(options: CompileOptions, family: Family) -> Sources:
     image = Socket("image") if options.image else None
     mask = Socket("mask") if options.mask else None
-    return Sources(Models(Socket("model"), Socket("clip"), Socket("vae")), family, image=image, mask=mask)
+    models = Models(Socket("model"), Socket("clip"), Socket("vae"))
+    return Sources(models, family, image, mask, options.upscale_model)
 
 
-def _report(drafted: Plan, sources: Sources) -> str:
-    lines = [f"Model family: {sources.family.title}", "", "Settings"]
+def _report(request: PromptRequest, drafted: Plan, resolver: Resolver) -> str:
+    lines = [f"Model family: {drafted.family.title}", "", "Settings"]
     lines += [f"  {one.key:22} {one.value!s:24} {one.reason}" for one in drafted.settings.explained]
     lines += ["", "Stages"]
     for number, stage in enumerate(drafted.stages, start=1):
@@ -54,11 +56,18 @@ def _report(drafted: Plan, sources: Sources) -> str:
     if not drafted.stages:
         lines.append("  none: the result is the input image")
     lines += ["", f"Sampler calls: {drafted.sampler_calls} for {drafted.settings.num_images} image(s)", "", "Files"]
-    files = needed_files(drafted.graph)
-    lines += [f"  found    {folder}/{name}" for folder, name in files]
-    lines += [f"  MISSING  {one.message}\n           {one.hint}" for one in drafted.missing]
-    if not files and not drafted.missing:
-        lines.append("  none beside the connected models")
+    lines += _files(request, drafted, resolver)
     if drafted.problems:
         lines += ["", "Notes", *(f"  {problem.severity}: {problem.render()}" for problem in drafted.problems)]
     return "\n".join([*lines, ""])
+
+
+def _files(request: PromptRequest, drafted: Plan, resolver: Resolver) -> list[str]:
+    """Return a line for each file, those of segments included that cannot be planned yet."""
+    segments = [*request.prompt, *([request.outpaint_prompt] if request.outpaint_prompt else [])]
+    worded = find_wording(segments, request.negative, resolver, use_lpw=drafted.settings.use_lpw)
+    found = dict.fromkeys([*needed_files(drafted.graph), *(("loras", lora.file) for lora in worded.wording.loras)])
+    missing = dict.fromkeys([*drafted.missing, *worded.missing])
+    lines = [f"  found    {folder}/{name}" for folder, name in found]
+    lines += [f"  MISSING  {one.message}\n           {one.hint}" for one in missing]
+    return lines or ["  none beside the connected models"]

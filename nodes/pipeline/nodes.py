@@ -15,13 +15,14 @@ from ..prompt import PromptRequest
 from ..tunes.bindings import Bindings
 from .check import check_graph
 from .compiling import CompileOptions, compile_request, workflow_of
-from .encode import Models, Wording, add_encoding, lora_tags, negative_segments, prompt_segments
+from .encode import Models, add_encoding
 from .explain import explain
 from .family import FAMILIES
 from .forms import expansion
 from .graph import Graph, Socket
-from .plan import Options, Plan, Sources, plan, resolve_loras
+from .plan import Options, Plan, Sources, plan
 from .settings import Inputs, settle
+from .wording import resolve_wording
 
 FROM_BINDINGS = "from the bindings"
 EXAMPLE_BINDINGS = "[tunes]\n1533312 = my_wife.safetensors"
@@ -165,10 +166,8 @@ class AstriaEncodeRequest(io.ComfyNode):
     def execute(cls, model, clip, request: PromptRequest, models: ModelBundle | None = None) -> io.NodeOutput:
         family = family_of(model)
         settings = settle(request, family, Inputs())
-        segments = prompt_segments(request)
-        loras = resolve_loras(lora_tags(segments), make_resolver((models or ModelBundle()).bindings))
+        wording = resolve_wording(request, make_resolver((models or ModelBundle()).bindings), use_lpw=settings.use_lpw)
         graph = Graph()
-        wording = Wording(segments, negative_segments(request), loras, settings.use_lpw)
         # The VAE takes no part in encoding.
         encoded = add_encoding(graph, "encode", Models(Socket("model"), Socket("clip"), Socket("vae")), wording, family, settings.cfg)
         check_graph(graph, live_definitions({call.class_type for call in graph.nodes.values()}))
@@ -234,6 +233,7 @@ class AstriaExplain(io.ComfyNode):
                 RequestType.Input("request", optional=True),
                 io.Image.Input("image", optional=True, lazy=True, raw_link=True, tooltip="Connect what Generate will get; it is not loaded."),
                 io.Mask.Input("mask", optional=True, lazy=True, raw_link=True),
+                io.UpscaleModel.Input("upscale_model", optional=True, lazy=True, raw_link=True),
                 ModelsType.Input("models", optional=True),
                 *_policy_inputs(),
             ],
@@ -252,7 +252,8 @@ class AstriaExplain(io.ComfyNode):
     def execute(cls, text, family, base, missing_models="error", smaller_canvas="crop", **inputs) -> io.NodeOutput:
         asked = read_request(text, inputs.get("request"))
         bundle = inputs.get("models") or ModelBundle()
-        given = {name: "connected" if inputs.get(name) is not None else None for name in ("image", "mask")}
+        links = {**bundle.links, **{name: inputs[name] for name in ("image", "mask", "upscale_model") if inputs.get(name) is not None}}
+        given = {name: Socket(name) for name in links}
         options = CompileOptions(base or None, **given, options=Options(0, missing_models, smaller_canvas))
         chosen = None if family == FROM_BINDINGS else FAMILIES[family]
         shown = explain(asked, make_resolver(bundle.bindings), options, chosen).text

@@ -8,7 +8,7 @@ from .graph import Graph, Value
 from .stages import Problem
 
 # A web address or base64 text stands in the prompt where ours expects a connection.
-_NOT_A_FILE = {"url": "a web address, which is fetched only where the owner of this ComfyUI allows it", "base64": "base64 text"}
+_NOT_A_FILE = {"url": "a web address, which this version does not fetch", "base64": "base64 text, which this version does not read"}
 
 
 def picture(graph: Graph, what: str, connected: Value | None, named: ImageRef | None) -> tuple[Value | None, tuple[Problem, ...]]:

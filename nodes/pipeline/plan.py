@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from ..errors import MissingModelError, PlanError
-from ..prompt import EmbeddingTag, LoraTag, PromptRequest, Segment
+from ..prompt import PromptRequest, Segment
 from ..tunes.resolve import Missing, Resolver
-from .encode import Lora, Models, Wording, add_encoding, lora_tags, negative_segments, prompt_segments
+from .encode import Models, Wording, add_encoding, negative_segments, prompt_segments
 from .family import Family
 from .graph import Graph, Link, Value, slot
 from .pictures import picture
 from .sampling import Painting, add_masked_latent, add_sampling
 from .settings import Inputs, Settings, settle
 from .stages import UPSCALE_FACTOR, Problem, Stage, problems, stages
+from .wording import find_wording, raise_for
 
 # Ordinary models do not see the source through extra channels. Starting them a little below pure noise lets the colours of
 # the edge-extended fill through, so that the new area continues the picture instead of starting another one.
@@ -54,6 +53,7 @@ class Plan:
     `missing` and problems of severity `error` keep it from running; its graph is then incomplete.
     """
 
+    family: Family
     graph: Graph
     output: Value | None
     stages: tuple[Stage, ...]
@@ -112,7 +112,7 @@ class _Planner:
             self._write_stages()
         stages = tuple(stage for stage in self.stages if stage.name not in self.skipped)
         told = tuple(self.problems), tuple(self.missing)
-        return Plan(self.graph, self.image, stages, self.stage_outputs, self.settings, *told)
+        return Plan(self.sources.family, self.graph, self.image, stages, self.stage_outputs, self.settings, *told)
 
     def _write_stages(self) -> None:
         writers = {"base": self._base, "outpaint": self._outpaint, "super_resolution": self._super_resolution}
@@ -226,54 +226,7 @@ class _Planner:
     # -- wording ------------------------------------------------------------------------------------------------------
 
     def _wording(self, segments: tuple[Segment, ...]) -> Wording:
-        loras, missing, problems = find_loras(lora_tags(segments), self.resolver)
-        self.missing += [one for one in missing if one not in self.missing]
-        self.problems += [one for one in problems if one not in self.problems]
-        positive, negative = self._embedded(segments), self._embedded(negative_segments(self.request))
-        return Wording(positive, negative, loras, self.settings.use_lpw)
-
-    def _embedded(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
-        """Return the segments with each embedding under the name the host lists: the host passes over one that it does not find."""
-        return tuple(replace(segment, pieces=tuple(self._piece(piece) for piece in segment.pieces)) for segment in segments)
-
-    def _piece(self, piece: str | EmbeddingTag) -> str | EmbeddingTag:
-        if isinstance(piece, str):
-            return piece
-        found = self.resolver.locate("embedding", piece.name, ("embeddings",))
-        if isinstance(found, Missing):
-            if found not in self.missing:
-                self.missing.append(found)
-            return piece
-        return EmbeddingTag(found.file)
-
-
-def find_loras(tags: Sequence[LoraTag], resolver: Resolver) -> tuple[tuple[Lora, ...], list[Missing], list[Problem]]:
-    """Return the files of LoRA tags, the tags without a file, and those that stand for something else."""
-    loras, missing, problems = [], [], []
-    for tag in tags:
-        found = resolver.lora(tag.name)
-        if isinstance(found, Missing):
-            missing.append(found)
-        elif found.kind == "lora":
-            loras.append(Lora(found.file, tag.weight))
-        else:
-            text = f"<lora:{tag.name}> stands for the {found.kind} '{found.file}', which cannot be added to the whole picture's model."
-            problems.append(Problem("not-a-lora", "error", text, "Bind the id to a LoRA file, or load the checkpoint as the MODEL."))
-    return tuple(loras), missing, problems
-
-
-def resolve_loras(tags: Sequence[LoraTag], resolver: Resolver) -> tuple[Lora, ...]:
-    """Return the files of LoRA tags. Raises PlanError or MissingModelError listing every tag without one."""
-    loras, missing, problems = find_loras(tags, resolver)
-    raise_for(problems, missing)
-    return loras
-
-
-def raise_for(problems: Sequence[Problem], missing: Sequence[Missing]) -> None:
-    """Raise PlanError for problems that are errors, MissingModelError when only files are missing; return when neither."""
-    errors = [problem.render() for problem in problems if problem.severity == "error"]
-    absent = [f"{one.message}\n  {one.hint}" if one.hint else one.message for one in missing]
-    if errors:
-        raise PlanError("\n".join(errors + absent), code="cannot-plan")
-    if absent:
-        raise MissingModelError("\n".join(absent), code="missing-model")
+        found = find_wording(segments, negative_segments(self.request), self.resolver, use_lpw=self.settings.use_lpw)
+        self.missing += [one for one in found.missing if one not in self.missing]
+        self.problems += [one for one in found.problems if one not in self.problems]
+        return found.wording

@@ -101,14 +101,11 @@ def problems(request: PromptRequest, family: Family, settings: Settings, inputs:
 
 def _unbuilt(request: PromptRequest, settings: Settings, inputs: Inputs) -> list[str]:
     """Name each set parameter whose stage does not exist in this version of the pack."""
-    segments = (*request.prompt, *request.negative)
     named = [
-        ("BREAK with persons (more than base and common)", len(request.prompt) > 2 or len(request.negative) > 2),
-        ("<faceid:...>", any(segment.faceids for segment in segments)),
         (f"controlnet={request.controlnet}", request.controlnet is not None),
         ("--controlnets", bool(request.controlnets)),
         ("--mask_prompt", bool(request.mask_prompt)),
-        ("--mask_invert and --mask_dilate on a connected mask", inputs.has_mask and bool(request.mask_invert or request.mask_dilate)),
+        ("mask flags on a connected mask", inputs.has_mask and bool(request.mask_invert or request.mask_dilate or request.mask_negative)),
         (f"style={request.style}", request.style is not None),
         ("--tiled_upscale", bool(request.tiled_upscale)),
         ("--tiled_upscale_v2", bool(request.tiled_upscale_v2)),
@@ -117,7 +114,20 @@ def _unbuilt(request: PromptRequest, settings: Settings, inputs: Inputs) -> list
         ("--faceid_portrait", bool(request.faceid_portrait)),
     ]
     unbuilt_stages = [stage.why for stage in stages(request, settings, inputs) if not stage.built]
-    return [name for name, is_set in named if is_set] + unbuilt_stages
+    return _unbuilt_wording(request) + [name for name, is_set in named if is_set] + unbuilt_stages
+
+
+def wording_problems(request: PromptRequest) -> tuple[Problem, ...]:
+    """Return what the request's text and tags ask for that encoding them cannot give yet."""
+    return tuple(_not_built(what) for what in _unbuilt_wording(request))
+
+
+def _unbuilt_wording(request: PromptRequest) -> list[str]:
+    asked = [
+        ("BREAK with persons (more than base and common)", len(request.prompt) > 2 or len(request.negative) > 2),
+        ("<faceid:...>", any(segment.faceids for segment in request.prompt)),
+    ]
+    return [name for name, is_set in asked if is_set]
 
 
 # Parameters that only tune a step that others turn on.

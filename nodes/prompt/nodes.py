@@ -109,11 +109,14 @@ class AstriaRequestSettings(io.ComfyNode):
 
     @classmethod
     def execute(cls, request: PromptRequest, model, seed: int, image=None) -> io.NodeOutput:
-        found = settle(request, family_of(model), Inputs(has_image=image is not None, seed=seed))
+        family = family_of(model)
+        found = settle(request, family, Inputs(has_image=image is not None, seed=seed))
         width = found.width if found.width is not None else image.shape[2]
         height = found.height if found.height is not None else image.shape[1]
         names = found.sampler, found.schedule
-        return io.NodeOutput(found.seed, found.steps, found.cfg, *names, width, height, found.num_images, found.denoise)
+        # On Flux cfg_scale is the distilled guidance, which AstriaEncodeRequest writes into the conditioning; true CFG is 1.
+        cfg = 1.0 if family.is_flux else found.cfg
+        return io.NodeOutput(found.seed, found.steps, cfg, *names, width, height, found.num_images, found.denoise)
 
 
 NODES = [AstriaPrompt, AstriaRequestText, AstriaRequestSettings]

@@ -28,7 +28,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One thing to say about a place in a text; `line` and `column` count from 1, `field` names the HTTP field it came in."""
+    """One thing to say about a place in a text; `line` and `column` count from 1. `field` is the HTTP field it came in, which the message names."""
 
     code: str
     severity: str
@@ -41,9 +41,8 @@ class Diagnostic:
 
     def render(self, source: str) -> str:
         """Return the place, the message, the source line with carets under the span, and the hint."""
-        where = f"{self.field}, " if self.field else ""
         line, pad, marked = _excerpt(source, self.span)
-        parts = [f"{where}line {self.line}, column {self.column}: {self.message}", line, pad + "^" * marked]
+        parts = [f"line {self.line}, column {self.column}: {self.message}", line, pad + "^" * marked]
         return "\n".join([*parts, self.hint] if self.hint else parts)
 
 

@@ -24,7 +24,7 @@ _FIELD_FOLDERS = {
     "vae": ("vae",),
     "outpaint_model": OUTPAINT_FOLDERS,
 }
-_BIND = "python dev.py bind"
+BIND_COMMAND = "python dev.py bind"
 _CLOSE_TUNES = 500  # the newest tunes, searched for what comes close to an unknown id
 
 
@@ -84,8 +84,10 @@ class _Wanted:
 class Resolver:
     """Looks ids up in the bindings, then the tunes, then as file names. Only names that the host lists are returned."""
 
-    def __init__(self, bindings: Bindings, store: TuneStore | None, files: ModelFiles) -> None:
+    def __init__(self, bindings: Bindings, store: TuneStore | None, files: ModelFiles, bind: str = BIND_COMMAND) -> None:
+        """`bind` is the command that hints tell people to use; it names the ComfyUI whose bindings these are."""
         self._bindings = bindings
+        self._bind = bind
         self._store = store
         self._files = files
 
@@ -148,7 +150,7 @@ class Resolver:
         there = f"It holds {', '.join(present[:5])}." if present else "It is empty."
         message = f"no {role} is bound ({purpose}). Its model folder is {self._searched((folder,))}. {there}"
         put = "" if present else f"Put the model into {self._place(folder)}, then run: "
-        return Missing(role, role, message, f"{put}{_BIND} {role} {shlex.quote(present[0]) if present else 'FILE'}")
+        return Missing(role, role, message, f"{put}{self._bind} {role} {shlex.quote(present[0]) if present else 'FILE'}")
 
     def base(self, id: str | None) -> BaseModel | Missing:
         """Return what the base tune `id` stands for, each file as the host lists it; None means the default base."""
@@ -159,7 +161,7 @@ class Resolver:
             id = next(iter(bases))
         if id is None:
             known = ", ".join(f"{key} ({base.family})" for key, base in bases.items()) or "none"
-            hint = f"Name one: {_BIND} defaults.base {next(iter(bases))}" if bases else _bind_base("690204")
+            hint = f"Name one: {self._bind} defaults.base {next(iter(bases))}" if bases else _bind_base(self._bind, "690204")
             return Missing("base model", "defaults.base", f"no default base is set. Bound bases: {known}.", hint)
         if not BASE_ID.fullmatch(id):
             return _refused("base model", id, "a base id holds letters, digits, _ and - only")
@@ -167,9 +169,9 @@ class Resolver:
         if base is None:
             close = did_you_mean(id, list(bases))
             message = f"base {_base_title(id)} is not bound to a model.{_suggestion(close)}"
-            return Missing("base model", id, message, _bind_base(id))
+            return Missing("base model", id, message, _bind_base(self._bind, id))
         if problem := base_problem(base) or _incomplete(base):
-            hint = f"Edit [base {id}] in the bindings file, or use {_BIND} base.{id}.FIELD FILE."
+            hint = f"Edit [base {id}] in the bindings file, or use {self._bind} base.{id}.FIELD FILE."
             return Missing("base model", id, f"base {_base_title(id)}: {problem}", hint)
         return self._with_listed_files(id, base)
 
@@ -185,7 +187,7 @@ class Resolver:
     def _find(self, wanted: _Wanted) -> Located | Missing:
         if problem := name_problem(wanted.file):
             return _refused(wanted.what, wanted.key, f"{shown(wanted.file)}: {problem}")
-        bind = f"{_BIND} {shlex.quote(wanted.bind_key)}"
+        bind = f"{self._bind} {shlex.quote(wanted.bind_key)}"
         for folder in wanted.folders:
             found = matching(wanted.file, self._files.list(folder))
             if len(found) == 1:
@@ -269,12 +271,12 @@ def _base_title(id: str) -> str:
     return f"{id} ({known.title}, {known.family})" if known else id
 
 
-def _bind_base(id: str) -> str:
+def _bind_base(bind: str, id: str) -> str:
     known = KNOWN_BASES.get(id)
     if known and known.family == "flux":
-        return "\n".join(f"{_BIND} base.{id}.{name} FILE" for name in ("diffusion_model", *SPLIT_FILES["flux"]))
-    family = "" if known else f"{_BIND} base.{id}.family FAMILY\n"
-    return f"{family}{_BIND} base.{id}.checkpoint FILE"
+        return "\n".join(f"{bind} base.{id}.{name} FILE" for name in ("diffusion_model", *SPLIT_FILES["flux"]))
+    family = "" if known else f"{bind} base.{id}.family FAMILY\n"
+    return f"{family}{bind} base.{id}.checkpoint FILE"
 
 
 def _incomplete(base: BaseModel) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .bindings import BINDINGS_FILE, KNOWN_BASES, Bindings, load
-from .resolve import Missing, ModelFiles, Resolver
+from .resolve import BIND_COMMAND, Missing, ModelFiles, Resolver
 from .store import DATABASE_FILE, TuneStore
 
 
@@ -15,10 +15,10 @@ def bindings_in(folder: Path, extra: Bindings | None = None) -> Bindings:
     return bindings if extra is None else bindings.merged_with(extra)
 
 
-def resolver_in(folder: Path, files: ModelFiles, extra: Bindings | None = None) -> Resolver:
+def resolver_in(folder: Path, files: ModelFiles, extra: Bindings | None = None, bind: str = BIND_COMMAND) -> Resolver:
     """Return a resolver over the folder's bindings and tunes. Reading makes no database where there is none yet."""
     store = TuneStore(folder) if (folder / DATABASE_FILE).exists() else None
-    return Resolver(bindings_in(folder, extra), store, files)
+    return Resolver(bindings_in(folder, extra), store, files, bind)
 
 
 def overview(bindings: Bindings, resolver: Resolver) -> str:

@@ -55,9 +55,9 @@ def test_of_a_long_line_a_window_is_shown() -> None:
     assert len(line) < 110
 
 
-def test_an_empty_span_has_one_caret_and_a_field_is_named() -> None:
-    found = Diagnostic("x", "error", Span(1, 1), "wrong", "mend it", 1, 2, "prompt[w]")
-    assert found.render("ab") == "prompt[w], line 1, column 2: wrong\nab\n ^\nmend it"
+def test_an_empty_span_has_one_caret() -> None:
+    found = Diagnostic("x", "error", Span(1, 1), "wrong", "mend it", 1, 2)
+    assert found.render("ab") == "line 1, column 2: wrong\nab\n ^\nmend it"
 
 
 def test_a_span_over_several_lines_is_marked_on_its_first() -> None:

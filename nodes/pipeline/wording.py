@@ -1,0 +1,84 @@
+"""Segments -> what a stage says to the model, with the files behind their LoRA tags and embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from ..errors import MissingModelError, PlanError
+from ..prompt import EmbeddingTag, LoraTag, PromptRequest, Segment
+from ..tunes.resolve import Missing, Resolver
+from .encode import Lora, Wording, lora_tags, negative_segments, prompt_segments
+from .stages import Problem, wording_problems
+
+
+@dataclass(frozen=True)
+class FoundWording:
+    """A wording as far as its files are there, and what is wrong with the rest."""
+
+    wording: Wording
+    missing: tuple[Missing, ...]
+    problems: tuple[Problem, ...]
+
+
+def find_wording(positive: Sequence[Segment], negative: Sequence[Segment], resolver: Resolver, *, use_lpw: bool) -> FoundWording:
+    """Return the wording of the segments; tags without a file are left out of it and listed."""
+    loras, missing, problems = _find_loras(lora_tags(positive), resolver)
+    embeddings = _Embeddings(resolver)
+    wording = Wording(embeddings.named(positive), embeddings.named(negative), loras, use_lpw)
+    return FoundWording(wording, _unique((*missing, *embeddings.missing)), _unique(problems))
+
+
+def resolve_wording(request: PromptRequest, resolver: Resolver, *, use_lpw: bool) -> Wording:
+    """Return the wording of the whole picture. Raises PlanError or MissingModelError listing everything that is wrong with it."""
+    found = find_wording(prompt_segments(request), negative_segments(request), resolver, use_lpw=use_lpw)
+    raise_for((*wording_problems(request), *found.problems), found.missing)
+    return found.wording
+
+
+def raise_for(problems: Iterable[Problem], missing: Iterable[Missing]) -> None:
+    """Raise PlanError for problems that are errors, MissingModelError when only files are missing; return when neither."""
+    errors = [problem.render() for problem in problems if problem.severity == "error"]
+    absent = [f"{one.message}\n  {one.hint}" if one.hint else one.message for one in missing]
+    if errors:
+        raise PlanError("\n".join(errors + absent), code="cannot-plan")
+    if absent:
+        raise MissingModelError("\n".join(absent), code="missing-model")
+
+
+def _find_loras(tags: Sequence[LoraTag], resolver: Resolver) -> tuple[tuple[Lora, ...], list[Missing], list[Problem]]:
+    loras, missing, problems = [], [], []
+    for tag in tags:
+        found = resolver.lora(tag.name)
+        if isinstance(found, Missing):
+            missing.append(found)
+        elif found.kind == "lora":
+            loras.append(Lora(found.file, tag.weight))
+        else:
+            text = f"<lora:{tag.name}> stands for the {found.kind} '{found.file}', which cannot be added to the whole picture's model."
+            problems.append(Problem("not-a-lora", "error", text, "Bind the id to a LoRA file, or load the checkpoint as the MODEL."))
+    return tuple(loras), missing, problems
+
+
+class _Embeddings:
+    """Gives embeddings the names the host lists: the host passes over one that it does not find."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self.missing: list[Missing] = []
+
+    def named(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
+        return tuple(replace(segment, pieces=tuple(map(self._piece, segment.pieces))) for segment in segments)
+
+    def _piece(self, piece: str | EmbeddingTag) -> str | EmbeddingTag:
+        if isinstance(piece, str):
+            return piece
+        found = self._resolver.locate("embedding", piece.name, ("embeddings",))
+        if isinstance(found, Missing):
+            self.missing.append(found)
+            return piece
+        return EmbeddingTag(found.file)
+
+
+def _unique(values: Iterable) -> tuple:
+    return tuple(dict.fromkeys(values))

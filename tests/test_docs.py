@@ -1,0 +1,120 @@
+"""What README, docs/ and the help pages say, held against the code: nodes, sockets, commands, prompts, error texts, links."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+from comfyui_astria.devtools.commands import USAGE
+from comfyui_astria.nodes.prompt import PromptRequest
+from comfyui_astria.nodes.tunes.bindings import Bindings, address
+
+ROOT = Path(__file__).resolve().parent.parent
+HELP = ROOT / "web" / "docs"
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"), *HELP.glob("*.md")])
+DEFINITIONS = json.loads((ROOT / "nodes" / "pipeline" / "node_definitions.json").read_text(encoding="utf-8"))
+OWN_NODES = sorted(name for name in DEFINITIONS if name.startswith("Astria"))
+# Parts of an error text shorter than this hold no words to look for.
+SHORTEST_PART = 3
+WITHOUT_ERRORS = {"AstriaSampler"}
+
+
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def label(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def fences(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", read(page), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def strings() -> set[str]:
+    """Every piece of text in the pack's code, the fixed parts of formatted ones included."""
+    trees = [ast.parse(read(path)) for path in (ROOT / "nodes").rglob("*.py")]
+    return {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def test_every_node_has_a_help_page_and_every_page_a_node() -> None:
+    declared = {name for path in (ROOT / "nodes").glob("*/nodes.py") for name in re.findall(r'node_id="(\w+)"', read(path))}
+    assert {page.stem for page in HELP.glob("*.md")} == declared == set(OWN_NODES)
+
+
+@pytest.mark.parametrize("node", OWN_NODES)
+def test_a_help_page_names_its_node_and_every_socket(node: str) -> None:
+    entry, text = DEFINITIONS[node], read(HELP / f"{node}.md")
+    assert text.startswith(f"# {entry['display_name']}\n")
+    names = [*entry["input"].get("required", {}), *entry["input"].get("optional", {}), *entry["output_name"]]
+    assert [name for name in names if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("node", OWN_NODES)
+def test_a_help_page_names_no_socket_that_is_not_there(node: str) -> None:
+    entry, text = DEFINITIONS[node], read(HELP / f"{node}.md")
+    known = {*entry["input"].get("required", {}), *entry["input"].get("optional", {}), *entry["output_name"]}
+    tables = text[text.index("## Inputs") : text.index("## Example")]
+    named = {name for row in re.findall(r"^\| (`[^|]*) \|", tables, re.MULTILINE) for name in re.findall(r"`([^`]+)`", row)}
+    assert named == known
+
+
+@pytest.mark.parametrize("node", OWN_NODES)
+def test_quoted_error_texts_are_those_of_the_code(node: str, strings: set[str]) -> None:
+    """In the first column under "What goes wrong", an ellipsis stands for what varies."""
+    text = read(HELP / f"{node}.md")
+    quoted = re.findall(r"^\| `([^`]+)` \|", text[text.index("## What goes wrong") :], re.MULTILINE)
+    assert quoted or node in WITHOUT_ERRORS
+    parts = [part for message in quoted for part in message.split("…") if len(part) >= SHORTEST_PART]
+    assert [part for part in parts if not any(part in string for string in strings)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=label)
+def test_relative_links_and_pictures_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", read(page)))
+    relative = [target.partition("#")[0] for target in targets if not re.match(r"[a-z]+:|#", target)]
+    assert [target for target in relative if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=label)
+def test_named_commands_exist(page: Path) -> None:
+    commands = set(re.findall(r"^  ([a-z]+)\b", USAGE, re.MULTILINE))
+    assert {"demo", "bind", "explain"} <= commands
+    named = re.findall(r"dev\.py ([a-z]+)", read(page))
+    assert [name for name in named if name not in commands] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=label)
+def test_named_measurements_exist(page: Path) -> None:
+    named = set(re.findall(r"dev\.py bench ([a-z]+)", read(page))) - {"all"}
+    assert {name for name in named if not (ROOT / "bench" / f"{name}.py").is_file()} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=label)
+def test_shown_keys_can_be_bound(page: Path) -> None:
+    for key in re.findall(r"dev\.py bind (?:--remove )?([^\s`-]\S*)", read(page)):
+        if key != "KEY":
+            address(key)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=label)
+def test_shown_prompts_hold_no_error(page: Path) -> None:
+    for text in fences(page, "prompt"):
+        assert [found.render(text) for found in PromptRequest.from_text(text)[1] if found.severity == "error"] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=label)
+def test_shown_bindings_can_be_read(page: Path) -> None:
+    for text in fences(page, "ini"):
+        assert Bindings.parse(text, label(page)).tunes
+
+
+def test_prompts_and_bindings_are_shown_where_people_look_for_them() -> None:
+    for page in (ROOT / "README.md", *(HELP / f"Astria{name}.md" for name in ("Prompt", "Generate", "Explain", "Compile", "EncodeRequest"))):
+        assert fences(page, "prompt"), f"{label(page)} shows no prompt"
+    for page in (ROOT / "docs" / "bindings.md", HELP / "AstriaModels.md"):
+        assert fences(page, "ini"), f"{label(page)} shows no bindings"
