@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import webbrowser
@@ -152,11 +153,13 @@ def _compile(argv: list[str]) -> int:
 
 def _pipeline(command: str, argv: list[str]) -> int:
     from ..nodes.pipeline.cli import main as pipeline
+    from ..nodes.tunes.resolve import BIND_COMMAND
 
     rest, folder = _state_folder(argv)
     own = comfyui.own_path()
     models = [folder.parent.parent / "models", *([own / "models"] if own else [])]
-    return pipeline([command, *rest], folder=folder, models=models, write=say)
+    bind = BIND_COMMAND if rest == argv else f"{BIND_COMMAND} --comfyui {shlex.quote(str(folder.parent.parent))}"
+    return pipeline([command, *rest], folder=folder, models=models, bind=bind, write=say)
 
 
 def _state_folder(argv: Sequence[str]) -> tuple[list[str], Path]:

@@ -56,7 +56,8 @@ class AstriaOutpaintCanvas(io.ComfyNode):
         filled = neutral(source, canvas) if fill == "neutral" else edge_extended(source, canvas, blur_px=FILL_BLUR_PX)
         # A source too small for the overlap between two open sides keeps at least half of itself.
         overlap_px = min(overlap_px, canvas.window.width // 4, canvas.window.height // 4)
-        return io.NodeOutput(filled, canvas_mask(canvas, len(source), overlap_px=overlap_px), PlacedSource(canvas, source))
+        mask = canvas_mask(canvas, len(source), overlap_px=overlap_px).to(source.device)
+        return io.NodeOutput(filled, mask, PlacedSource(canvas, source))
 
 
 class AstriaOutpaintComposite(io.ComfyNode):

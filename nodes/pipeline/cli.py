@@ -21,17 +21,17 @@ from .local_files import LocalFiles
 from .plan import Options
 
 
-def main(argv: Sequence[str], *, folder: Path, models: Sequence[Path], write: Callable[[str], None]) -> int:
+def main(argv: Sequence[str], *, folder: Path, models: Sequence[Path], bind: str, write: Callable[[str], None]) -> int:
     """Run `explain` or `compile` and return the exit code: 0, or 1 when the prompt cannot run as it is.
 
     `folder` is the pack's private folder, `<ComfyUI>/user/__astria`, with the bindings and the tunes; `models` are the model
-    folders, `<ComfyUI>/models`.
+    folders, `<ComfyUI>/models`; `bind` is the command that hints name for binding a file there.
     """
     arguments = _parser().parse_args(argv)
     try:
         text = sys.stdin.read() if arguments.prompt == "-" else Path(arguments.prompt).read_text(encoding="utf-8")
         request = PromptRequest.require(text)
-        resolver = resolver_in(folder, LocalFiles(*models))
+        resolver = resolver_in(folder, LocalFiles(*models), bind=bind)
         return _COMMANDS[arguments.command](arguments, request, resolver, write)
     except OSError as error:
         write(f"{arguments.prompt}: {error.strerror}. Give the file that holds the prompt, or - for standard input.")
@@ -62,7 +62,7 @@ def _compile(arguments: argparse.Namespace, request: PromptRequest, resolver: Re
 
 def _options(arguments: argparse.Namespace) -> CompileOptions:
     options = Options(arguments.seed, arguments.missing_models, arguments.smaller_canvas)
-    return CompileOptions(arguments.base, arguments.image, arguments.mask, options)
+    return CompileOptions(arguments.base, arguments.image, arguments.mask, options=options)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -98,7 +98,9 @@ class _Planner:
         image, image_problems = picture(self.graph, "image", sources.image, request.input_image)
         mask, mask_problems = picture(self.graph, "mask", sources.mask, request.mask_image)
         self.sources = replace(sources, image=image, mask=mask)
-        inputs = Inputs(has_image=image is not None, has_mask=mask is not None, seed=options.seed)
+        # A picture that the prompt names counts even where it cannot be had: the plan is then explained as it was meant.
+        has_image = image is not None or request.input_image is not None
+        inputs = Inputs(has_image, mask is not None or request.mask_image is not None, options.seed)
         self.settings = settle(request, sources.family, inputs)
         self.stages = stages(request, self.settings, inputs)
         self.problems = [*image_problems, *mask_problems, *problems(request, sources.family, self.settings, inputs)]

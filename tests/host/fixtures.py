@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,8 @@ def log_section(item: pytest.Item) -> str | None:
 
 
 def _live(base: Path, *extra_args: str) -> Iterator[LiveHost]:
-    options = HostOptions(base, test_pack=True, extra_args=("--preview-method", "latent2rgb", *extra_args))
+    # On a GPU the same tests run with ASTRIA_TEST_DEVICE=gpu.
+    cpu = os.environ.get("ASTRIA_TEST_DEVICE", "cpu") == "cpu"
+    options = HostOptions(base, test_pack=True, cpu=cpu, extra_args=("--preview-method", "latent2rgb", *extra_args))
     with Host(current(), options) as process:
         yield LiveHost(process)

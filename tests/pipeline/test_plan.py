@@ -123,6 +123,8 @@ def test_input_images_named_in_the_prompt() -> None:
     assert nodes["base.fit"].inputs["image"] == Link("input.image")
     with pytest.raises(PlanError, match=r"web address.*Connect the image"):
         plan_text("a cat\ninput_image_url=https://example.com/a.png")
+    drafted = draft_text("a cat\ninput_image_url=https://example.com/a.png")
+    assert [stage.kind for stage in drafted.stages] == ["img2img"], "explained as it was meant"
     overruled = plan_text("a cat\ninput_image_url=https://example.com/a.png", image=True)
     assert [one.code for one in overruled.problems] == ["picture-overruled"]
 

@@ -117,6 +117,7 @@ def test_an_empty_negative_prompt_is_not_set(text: str) -> None:
         ("w=64\nh=64\naspect_ratio=1:1", [("info", "no-effect")]),
         ("ar=1:1\naspect_ratio=16:9", [("info", "no-effect")]),
         ("ar=1:1\naspect_ratio=1:1", []),
+        ("w=64\nh=64\nar=1:1\naspect_ratio=16:9", [("info", "no-effect"), ("info", "no-effect")]),
         ("backend_version=1\nprompt_expansion=true", [("info", "no-effect"), ("info", "no-effect")]),
         ("denoising_strength=0\ncontrolnet=pose", []),  # an image may come by a link
     ],

@@ -50,6 +50,10 @@ REFUSED: dict[str, Callable[[], object]] = {
     "a word that no quotes hold": lambda: PromptRequest(mask_prompt=("a\" ' b",)),
     "an unknown unit": lambda: PromptRequest(mask_dilate=Dilation(1.0, "em")),
     "an outpaint prompt alone": lambda: PromptRequest(outpaint_prompt=Segment(("a",))),
+    "an outpaint prompt that no quotes hold": lambda: PromptRequest(
+        outpaint="center", outpaint_width=8, outpaint_height=8, outpaint_prompt=Segment(("a\" ' b",), (LoraTag("x"),))
+    ),
+    "an outpaint prompt of nothing": lambda: PromptRequest(outpaint="center", outpaint_width=8, outpaint_height=8, outpaint_prompt=Segment()),
     "hires fix without super-resolution": lambda: PromptRequest(hires_fix=True, super_resolution=False),
     "a path": lambda: PromptRequest(input_image=ImageRef("file", "../x.png")),
     "an address as a file": lambda: PromptRequest(input_image=ImageRef("file", "https://a.example/x.png")),
