@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..prompt import LoraTag, PromptRequest, Segment, encoder_text
+from ..prompt import PromptRequest, Segment, encoder_text
 from .family import Family
 from .graph import Graph, Link, Value, slot
 
@@ -56,13 +56,13 @@ def negative_segments(request: PromptRequest) -> tuple[Segment, ...]:
     return tuple(segment for segment in request.negative[:2] if not segment.is_empty)
 
 
-def lora_tags(segments: Sequence[Segment]) -> tuple[LoraTag, ...]:
-    """Return the LoRA tags of `segments` in order; the same LoRA named twice counts once with the summed weight, as two patches would."""
+def lora_weights(segments: Sequence[Segment]) -> dict[str, float]:
+    """Return the weight of each LoRA name in `segments`, in order; one named twice counts once with the sum, as two patches would."""
     weights: dict[str, float] = {}
     for segment in segments:
         for tag in segment.loras:
             weights[tag.name] = weights.get(tag.name, 0.0) + tag.weight
-    return tuple(LoraTag(name, weight) for name, weight in weights.items())
+    return weights
 
 
 def joined_text(segments: Sequence[Segment], *, use_lpw: bool) -> str:

@@ -48,8 +48,9 @@ def stages(request: PromptRequest, settings: Settings, inputs: Inputs) -> tuple[
         found.append(Stage("outpaint", "outpaint", f"--outpaint {request.outpaint}", size, "source window bit-identical"))
     if request.hires_fix:
         found.append(Stage("hires_fix", "hires fix", "hires_fix=true", _times(2, size), built=False))
-    if request.super_resolution or request.inpaint_faces:
-        why = "super_resolution=true" if request.super_resolution else "inpaint_faces=true turns it on"
+    if request.super_resolution or request.inpaint_faces or request.hires_fix:
+        turned_on_by = "inpaint_faces" if request.inpaint_faces else "hires_fix"
+        why = "super_resolution=true" if request.super_resolution else f"{turned_on_by}=true turns it on"
         size = _times(UPSCALE_FACTOR, size)
         found.append(Stage("super_resolution", "upscale model", why, size))
     for name, wanted, why, invariant in _finishing(request):

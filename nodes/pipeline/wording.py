@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import MissingModelError, PlanError
-from ..prompt import EmbeddingTag, LoraTag, PromptRequest, Segment
+from ..prompt import EmbeddingTag, PromptRequest, Segment
 from ..tunes.resolve import Missing, Resolver
-from .encode import Lora, Wording, lora_tags, negative_segments, prompt_segments
+from .encode import Lora, Wording, lora_weights, negative_segments, prompt_segments
 from .stages import Problem, wording_problems
 
 
@@ -23,7 +23,7 @@ class FoundWording:
 
 def find_wording(positive: Sequence[Segment], negative: Sequence[Segment], resolver: Resolver, *, use_lpw: bool) -> FoundWording:
     """Return the wording of the segments; tags without a file are left out of it and listed."""
-    loras, missing, problems = _find_loras(lora_tags(positive), resolver)
+    loras, missing, problems = _find_loras(lora_weights(positive), resolver)
     embeddings = _Embeddings(resolver)
     wording = Wording(embeddings.named(positive), embeddings.named(negative), loras, use_lpw)
     return FoundWording(wording, _unique((*missing, *embeddings.missing)), _unique(problems))
@@ -46,16 +46,16 @@ def raise_for(problems: Iterable[Problem], missing: Iterable[Missing]) -> None:
         raise MissingModelError("\n".join(absent), code="missing-model")
 
 
-def _find_loras(tags: Sequence[LoraTag], resolver: Resolver) -> tuple[tuple[Lora, ...], list[Missing], list[Problem]]:
+def _find_loras(weights: Mapping[str, float], resolver: Resolver) -> tuple[tuple[Lora, ...], list[Missing], list[Problem]]:
     loras, missing, problems = [], [], []
-    for tag in tags:
-        found = resolver.lora(tag.name)
+    for name, weight in weights.items():
+        found = resolver.lora(name)
         if isinstance(found, Missing):
             missing.append(found)
         elif found.kind == "lora":
-            loras.append(Lora(found.file, tag.weight))
+            loras.append(Lora(found.file, weight))
         else:
-            text = f"<lora:{tag.name}> stands for the {found.kind} '{found.file}', which cannot be added to the whole picture's model."
+            text = f"<lora:{name}> stands for the {found.kind} '{found.file}', which cannot be added to the whole picture's model."
             problems.append(Problem("not-a-lora", "error", text, "Bind the id to a LoRA file, or load the checkpoint as the MODEL."))
     return tuple(loras), missing, problems
 

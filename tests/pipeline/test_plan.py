@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 from comfyui_astria.nodes.errors import MissingModelError, PlanError, PromptError
+from comfyui_astria.nodes.pipeline.check import check_graph
+from comfyui_astria.nodes.pipeline.definitions import snapshot
 from comfyui_astria.nodes.pipeline.family import ASPECT_RATIOS, FAMILIES, family, size_for_ratio
 from comfyui_astria.nodes.pipeline.graph import Graph, Link, Socket
 from comfyui_astria.nodes.pipeline.plan import Options, draft
@@ -201,3 +203,15 @@ def test_a_value_that_tunes_a_step_nobody_asked_for_is_said_to_have_no_effect(te
 
 def test_a_negative_prompt_for_persons_is_not_ignored() -> None:
     assert draft_text("a cat\nnegative_prompt=a BREAK b BREAK c").errors[0].message.startswith("BREAK with persons")
+
+
+def test_hires_fix_turns_super_resolution_on() -> None:
+    drafted = draft_text("a cat\nhires_fix=true")
+    sizes = {stage.name: stage.size for stage in drafted.stages}
+    assert sizes == {"base": "512x512", "hires_fix": "1024x1024", "super_resolution": "2048x2048"}
+
+
+def test_lora_weights_beyond_the_hosts_range_are_refused_by_name() -> None:
+    planned = plan_text("<lora:detail:80> <lora:detail:80> a cat")
+    with pytest.raises(PlanError, match=r"base\.lora_1 \(LoraLoader\): input 'strength_model' is 160\.0, outside -100"):
+        check_graph(planned.graph, snapshot())
