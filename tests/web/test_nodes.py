@@ -1,0 +1,121 @@
+"""The pack's nodes in the real editor: each can be added and shows what its definition says; reports appear and are not saved."""
+
+from __future__ import annotations
+
+import pytest
+from comfyui_astria.nodes.pipeline.definitions import NodeDefinition, snapshot
+from comfyui_astria.tests.web.browser import Editor
+
+NODES = sorted(name for name in snapshot() if name.startswith("Astria"))
+REPORTING = {"AstriaPrompt", "AstriaGenerate", "AstriaModels", "AstriaExplain", "AstriaCompile"}
+PROMPT = "a lighthouse --outpaint center --outpaint_width 800 --outpaint_height 640"
+
+
+def expected_widgets(kind: str, definition: NodeDefinition) -> list[str]:
+    names = []
+    for entry in definition.inputs.values():
+        if entry.is_widget:
+            names += [entry.name, "control_after_generate"] if entry.options.get("control_after_generate") else [entry.name]
+    return [*names, "report"] if kind in REPORTING else names
+
+
+def test_the_pack_s_extension_loads_without_a_complaint(editor: Editor) -> None:
+    assert editor.opening == []
+    assert editor.page.evaluate("() => app.extensions.filter(e => e.name.startsWith('astria.')).map(e => e.name)") == ["astria.report"]
+
+
+def test_the_editor_knows_every_node(editor: Editor) -> None:
+    known = editor.page.evaluate("() => Object.keys(LiteGraph.registered_node_types)")
+    assert sorted(kind for kind in known if kind.startswith("Astria") and not kind.startswith("AstriaTest")) == NODES
+
+
+@pytest.mark.parametrize("kind", NODES)
+def test_a_node_can_be_added(editor: Editor, kind: str) -> None:
+    number = editor.add(kind)
+    definition = snapshot()[kind]
+    script = "id => { const n = app.graph.getNodeById(id); return [n.title, (n.widgets ?? []).map(w => w.name)]; }"
+    title, widgets = editor.page.evaluate(script, number)
+    assert title == definition.title
+    assert widgets == expected_widgets(kind, definition)
+    if editor.is_vue:
+        drawn = editor.page.locator(f"[data-node-id='{number}']")
+        drawn.get_by_text(definition.title).first.wait_for()
+        text = drawn.inner_text()
+        assert [name for name in definition.inputs if name not in text] == []
+    assert editor.complaints == []
+    assert editor.popups() == []
+
+
+def explain(editor: Editor) -> int:
+    """Add AstriaExplain with a prompt for a connected Flux model; return the node's id."""
+    number = editor.add("AstriaExplain")
+    script = """([id, text]) => {
+        const node = app.graph.getNodeById(id);
+        node.widgets.find(w => w.name === 'text').value = text;
+        node.widgets.find(w => w.name === 'family').value = 'flux';
+    }"""
+    editor.page.evaluate(script, [number, PROMPT])
+    editor.frames()
+    return number
+
+
+def shown_report(editor: Editor) -> str:
+    """Run the graph and return the text of the one report box that is on the screen."""
+    box = editor.page.get_by_label("Report of the last run")
+    editor.page.evaluate("() => app.queuePrompt(0)")
+    editor.page.wait_for_function("() => [...document.querySelectorAll('textarea[readonly]')].some(box => box.value)")
+    assert box.count() == 1
+    assert box.is_visible()
+    assert box.bounding_box()["height"] > 100
+    return box.input_value()
+
+
+def test_a_report_is_shown_in_its_node(editor: Editor) -> None:
+    explain(editor)
+    report = shown_report(editor)
+    assert report.startswith("Model family: Flux.1 dev")
+    assert "800x640" in report
+    # Long lines are not wrapped: its columns, and the carets of errors, keep their places.
+    assert editor.page.get_by_label("Report of the last run").evaluate("box => box.scrollWidth > box.clientWidth")
+
+
+def test_a_report_stays_readable_in_the_smallest_node(editor: Editor) -> None:
+    number = explain(editor)
+    editor.page.evaluate("id => { const n = app.graph.getNodeById(id); n.setSize(n.computeSize()); }", number)
+    editor.frames(5)
+    assert editor.page.get_by_label("Report of the last run").bounding_box()["height"] > 100
+
+
+def test_a_report_is_neither_saved_nor_queued(editor: Editor) -> None:
+    explain(editor)
+    saved, queued = editor.saved(), editor.prompt()
+    assert shown_report(editor)
+    assert editor.saved()["nodes"] == saved["nodes"]
+    assert editor.prompt() == queued
+    assert saved["nodes"][0]["widgets_values"] == [PROMPT, "flux", "", "error", "crop"]
+
+
+def test_a_node_with_a_report_keeps_the_size_it_was_saved_with(editor: Editor) -> None:
+    number = editor.add("AstriaPrompt")
+    editor.page.evaluate("id => app.graph.getNodeById(id).setSize([520, 610])", number)
+    editor.frames()
+    saved = editor.saved()
+    editor.clear()
+    editor.load(saved)
+    assert editor.saved()["nodes"][0]["size"] == [520, 610]
+
+
+def test_reopening_a_workflow_leaves_the_report_empty(editor: Editor) -> None:
+    explain(editor)
+    shown_report(editor)
+    saved = editor.saved()
+    editor.clear()
+    editor.load(saved)
+    assert editor.page.get_by_label("Report of the last run").input_value() == ""
+
+
+@pytest.mark.parametrize("kind", sorted(REPORTING))
+def test_a_new_node_has_room_for_a_pasted_prompt_and_its_report(editor: Editor, kind: str) -> None:
+    number = editor.add(kind)
+    script = "id => { const n = app.graph.getNodeById(id); return n.size[1] - n.computeSize()[1]; }"
+    assert editor.page.evaluate(script, number) >= 200

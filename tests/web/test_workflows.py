@@ -1,0 +1,88 @@
+"""The example workflows in the real editor: they open clean and mean what their API form says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from comfyui_astria.devtools.workflows import names
+from comfyui_astria.tests.host.fixtures import LiveHost
+from comfyui_astria.tests.web.browser import Editor
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def without_titles(graph: dict[str, Any]) -> dict[str, Any]:
+    return {node: {key: value for key, value in entry.items() if key != "_meta"} for node, entry in graph.items()}
+
+
+def by_name(graph: dict[str, Any], workflow: dict[str, Any]) -> dict[str, Any]:
+    """Return a queued graph with the plan's names in place of the editor's numbers."""
+    called = {str(node["id"]): node["properties"]["astria_name"] for node in workflow["nodes"] if "astria_name" in node["properties"]}
+
+    def renamed(value: Any) -> Any:
+        return [called[value[0]], value[1]] if isinstance(value, list) else value
+
+    return {
+        called[node]: {**entry, "inputs": {key: renamed(value) for key, value in entry["inputs"].items()}} for node, entry in graph.items()
+    }
+
+
+def test_the_template_browser_lists_the_examples_with_their_pictures(host: LiveHost, ui_file: Path) -> None:
+    assert host.client.get_json("/api/workflow_templates")["comfyui_astria"] == names()
+    address = f"/api/workflow_templates/comfyui_astria/{ui_file.stem}"
+    assert host.client.get_json(f"{address}.json") == read(ui_file)
+    assert host.client.get(f"{address}.jpg") == ui_file.with_suffix(".jpg").read_bytes()
+
+
+def test_an_example_opens_without_a_complaint(editor: Editor, ui_file: Path) -> None:
+    editor.load(read(ui_file))
+    assert editor.node_errors() == []
+    assert editor.popups() == []
+    assert editor.complaints == []
+
+
+def test_the_editor_complains_about_a_broken_example(editor: Editor, ui_file: Path) -> None:
+    """The two checks above would notice: one loader's class and the place of another are wrong."""
+    workflow = read(ui_file)
+    workflow["nodes"][0]["type"] = "NoSuchLoader"
+    workflow["nodes"][1]["pos"] = "left"
+    editor.load(workflow)
+    assert editor.node_errors() == ["1 NoSuchLoader"]
+    assert any("Invalid workflow" in text for text in [*editor.complaints, *editor.popups()])
+
+
+def test_an_example_queues_what_its_api_form_says(editor: Editor, ui_file: Path, api_file: Path) -> None:
+    workflow = read(ui_file)
+    editor.load(workflow)
+    assert by_name(editor.prompt(), workflow) == without_titles(read(api_file))
+
+
+def test_an_example_saved_by_the_editor_stays_the_same(editor: Editor, ui_file: Path) -> None:
+    editor.load(read(ui_file))
+    queued = editor.prompt()
+    saved = editor.saved()
+    editor.clear()
+    editor.load(saved)
+    assert editor.prompt() == queued
+
+
+def test_an_api_form_opens_in_the_editor(editor: Editor, api_file: Path) -> None:
+    graph = read(api_file)
+    editor.load_api(graph)
+    assert editor.node_errors() == []
+    assert editor.prompt() == without_titles(graph)
+
+
+def test_nodes_of_an_example_keep_their_places_and_sizes(editor: Editor, ui_file: Path) -> None:
+    """A node that is too small for its content grows when it is drawn, over the one below."""
+    workflow = read(ui_file)
+    editor.load(workflow)
+    editor.frames(10)
+    drawn = {node["id"]: (node["pos"], node["size"]) for node in editor.saved()["nodes"]}
+    assert drawn == {node["id"]: (node["pos"], node["size"]) for node in workflow["nodes"]}
+    too_small = "() => app.graph._nodes.filter(n => n.computeSize().some((side, axis) => side > n.size[axis])).map(n => n.type)"
+    assert editor.page.evaluate(too_small) == []
