@@ -7,8 +7,11 @@ import textwrap
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from ..nodes.outpaint.geometry import Canvas, Rect, place
+from ..nodes.outpaint.geometry import Rect, place
 from ..nodes.prompt import PromptRequest
+from ..nodes.regions.layout import columns
+from ..nodes.regions.pose import arms_crossed
+from ..nodes.regions.preview import preview
 from .demo import photo
 
 SIZE = 512
@@ -21,20 +24,32 @@ HATCH_STEP = 20
 
 
 def thumbnail(request: PromptRequest) -> bytes:
-    """Return the JPEG of an outpainting request: the photo where its source will stand, true to scale."""
-    canvas = place(request.w, request.h, request.outpaint_width, request.outpaint_height, request.outpaint)
+    """Return the JPEG of a request, true to scale: the photo on its new canvas, or people in their regions."""
+    drawing = _people(request) if request.persons else _canvas(request)
     sheet = Image.new("RGB", (SIZE, SIZE), BACKGROUND)
-    scale = min((SIZE - 2 * MARGIN) / canvas.width, (SIZE - MARGIN - BAND) / canvas.height)
-    size = round(canvas.width * scale), round(canvas.height * scale)
-    corner = (SIZE - size[0]) // 2, max(MARGIN, (SIZE - BAND - size[1]) // 2)
-    sheet.paste(_drawing(request, canvas, scale, size), corner)
-    _words(ImageDraw.Draw(sheet), request)
+    sheet.paste(drawing, ((SIZE - drawing.width) // 2, max(MARGIN, (SIZE - BAND - drawing.height) // 2)))
+    _words(ImageDraw.Draw(sheet), _told_of_people(request) if request.persons else _told_of_canvas(request))
     written = io.BytesIO()
     sheet.save(written, "JPEG", quality=QUALITY, optimize=True)
     return written.getvalue()
 
 
-def _drawing(request: PromptRequest, canvas: Canvas, scale: float, size: tuple[int, int]) -> Image.Image:
+def _room(width: int, height: int) -> tuple[float, tuple[int, int]]:
+    """Return the scale at which a picture fits above the words, and its size there."""
+    scale = min((SIZE - 2 * MARGIN) / width, (SIZE - MARGIN - BAND) / height)
+    return scale, (round(width * scale), round(height * scale))
+
+
+def _people(request: PromptRequest) -> Image.Image:
+    _, (width, height) = _room(request.w, request.h)
+    layout = columns(len(request.persons), width, height, softness_px=0).named([person.text for person in request.persons])
+    shown = preview(arms_crossed(len(request.persons), width, height), layout)
+    return Image.fromarray((shown[0].numpy() * 255).round().astype("uint8"))
+
+
+def _canvas(request: PromptRequest) -> Image.Image:
+    canvas = place(request.w, request.h, request.outpaint_width, request.outpaint_height, request.outpaint)
+    scale, size = _room(canvas.width, canvas.height)
     drawing = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(drawing)
     for x in range(-size[1], size[0], HATCH_STEP):
@@ -50,12 +65,22 @@ def _drawing(request: PromptRequest, canvas: Canvas, scale: float, size: tuple[i
     return drawing
 
 
-def _words(draw: ImageDraw.ImageDraw, request: PromptRequest) -> None:
+def _told_of_people(request: PromptRequest) -> tuple[str, str]:
+    first = f"{len(request.persons)} people in one picture {request.w}x{request.h}"
+    return first, "each with their own text and LoRA, drawn in one pass"
+
+
+def _told_of_canvas(request: PromptRequest) -> tuple[str, str]:
     source = "Your picture" if request.input_image is not None else "A picture from text"
     first = f"{source} {request.w}x{request.h}, outpainted to {request.outpaint_width}x{request.outpaint_height}"
     wording = request.outpaint_prompt.text if request.outpaint_prompt is not None else ""
     second = f'Around it: "{wording}"' if wording else "Hatched: the new area"
     if request.super_resolution:
         second += ", then 4x super-resolution"
+    return first, second
+
+
+def _words(draw: ImageDraw.ImageDraw, lines: tuple[str, str]) -> None:
+    first, second = lines
     draw.text((MARGIN, SIZE - BAND + 10), textwrap.shorten(first, 70), fill=INK, font=ImageFont.load_default(18))
     draw.text((MARGIN, SIZE - BAND + 38), textwrap.shorten(second, 80), fill=FAINT, font=ImageFont.load_default(16))

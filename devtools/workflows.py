@@ -27,7 +27,7 @@ FILES = {
     "diffusion_models": ["flux1-dev.safetensors", "flux1-fill-dev.safetensors"],
     "text_encoders": ["clip_l.safetensors", "t5xxl_fp16.safetensors"],
     "vae": ["ae.safetensors"],
-    "loras": ["my_person.safetensors"],
+    "loras": ["my_person.safetensors", "second_person.safetensors"],
     "upscale_models": ["4x-UltraSharp.pth"],
 }
 BINDINGS = """\
@@ -40,6 +40,7 @@ vae = ae.safetensors
 outpaint_model = flux1-fill-dev.safetensors
 [tunes]
 1533312 = my_person.safetensors
+1558021 = second_person.safetensors
 [roles]
 upscaler = 4x-UltraSharp.pth
 """

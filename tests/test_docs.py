@@ -19,7 +19,7 @@ DEFINITIONS = json.loads((ROOT / "nodes" / "pipeline" / "node_definitions.json")
 OWN_NODES = sorted(name for name in DEFINITIONS if name.startswith("Astria"))
 # Parts of an error text shorter than this hold no words to look for.
 SHORTEST_PART = 3
-WITHOUT_ERRORS = {"AstriaSampler"}
+WITHOUT_ERRORS = {"AstriaSampler", "AstriaFitMasks", "AstriaPersonLora"}
 
 
 def read(page: Path) -> str:

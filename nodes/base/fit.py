@@ -24,8 +24,9 @@ def fit_image(image: torch.Tensor, width: int, height: int, multiple: int) -> tu
     A different size is reached by scaling until the picture covers it, then cropping about the centre. An image that
     already fits is returned as it is, bit for bit.
 
-    Shapes: image [B,H,W,C] float 0..1 -> [B,H',W',C].
+    Shapes: image [B,H,W,C] float 0..1 -> [B,H',W',C]; a fourth channel (alpha) is cut off, since models paint colours only.
     """
+    image = image[..., :3]
     if (width == 0) != (height == 0):
         raise ImageError(f"Size {width}x{height}: give both sides, or neither to keep the image's own size.", code="half-a-size")
     if width and (image.shape[2], image.shape[1]) != (width, height):
@@ -34,18 +35,28 @@ def fit_image(image: torch.Tensor, width: int, height: int, multiple: int) -> tu
     return _pad(image.movedim(-1, 1), multiple).movedim(1, -1), fit
 
 
-def fit_mask(mask: torch.Tensor, own: Fit, width: int, height: int, multiple: int) -> torch.Tensor:
-    """Return the mask moved the same way as its image of size `own`; padding is never repainted.
+def fit_mask(mask: torch.Tensor, image: torch.Tensor, width: int, height: int, multiple: int) -> torch.Tensor:
+    """Return the mask moved the same way as its image, which `fit_image` fits; padding is never repainted.
 
-    Shapes: mask [B,H,W] -> [B,H',W']. A mask of another size than the image is scaled to it first.
+    Shapes: mask [1 or B,H,W], image [B,H,W,C] -> [B,H',W'] on the image's device. A mask of another size than the image is
+    scaled to it first.
+    Raises: ImageError for as many masks as fit neither one image nor all.
     """
-    layer = mask.unsqueeze(1)
-    if (mask.shape[2], mask.shape[1]) != (own.width, own.height):
-        layer = F.interpolate(layer, size=(own.height, own.width), mode="bilinear", align_corners=False)
-    if width and (own.width, own.height) != (width, height):
+    if mask.shape[0] not in (1, image.shape[0]):
+        raise ImageError(
+            f"{mask.shape[0]} masks are given for {image.shape[0]} image(s); expected one mask, or one for each image.",
+            code="mask-batch",
+            hint="Connect one mask, or a batch of masks as long as the batch of images.",
+        )
+    own = image.shape[1], image.shape[2]
+    # A mask made by another node may lie on another device, and the host's inpainting nodes multiply the two.
+    layer = mask.unsqueeze(1).to(image.device)
+    if mask.shape[1:] != own:
+        layer = F.interpolate(layer, size=own, mode="bilinear", align_corners=False)
+    if width and own != (height, width):
         layer = cover(layer, width, height)
     right, bottom = _missing(layer.shape[-1], multiple), _missing(layer.shape[-2], multiple)
-    return F.pad(layer, (0, right, 0, bottom)).squeeze(1).clamp(0, 1)
+    return F.pad(layer, (0, right, 0, bottom)).squeeze(1).expand(len(image), -1, -1).clamp(0, 1)
 
 
 def restore_size(image: torch.Tensor, fit: Fit) -> torch.Tensor:
@@ -67,6 +78,13 @@ def keep_unmasked(painted: torch.Tensor, original: torch.Tensor, mask: torch.Ten
     if painted.shape[1:3] != original.shape[1:3] or mask.shape[1:] != original.shape[1:3]:
         sizes = ", ".join(f"{name} {t.shape[2]}x{t.shape[1]}" for name, t in (("painted", painted), ("original", original), ("mask", mask)))
         raise ImageError(f"Painted image, original and mask must be of one size: {sizes}.", code="size-mismatch")
+    if painted.shape[0] != original.shape[0] or painted.shape[3] != original.shape[3]:
+        counts = ", ".join(f"{name} {t.shape[0]} of {t.shape[3]}" for name, t in (("painted", painted), ("original", original)))
+        raise ImageError(
+            f"Painted image and original must be as many images, of the same channels: {counts}.",
+            code="batch-mismatch",
+            hint="Connect the original that was painted on, as Astria Fit Image gave it.",
+        )
     weight = mask.unsqueeze(-1).to(original)
     painted = painted.to(original)
     # where() and not arithmetic alone: a NaN in the painted picture must not reach pixels the mask protects.

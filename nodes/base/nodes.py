@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..host.sampling import STEP_NOISE, ImageNoise, make_sampler
 from ..host.types import MAX_SIDE, seed_input
-from .fit import Fit, fit_image, fit_mask, keep_unmasked, restore_size
+from .fit import fit_image, fit_mask, keep_unmasked, restore_size
 
 FitType = io.Custom("ASTRIA_FIT")
 
@@ -61,11 +61,11 @@ class AstriaFitImage(io.ComfyNode):
                 io.Int.Input("width", **side, tooltip="0 keeps the image's own size; give both sides or neither."),
                 io.Int.Input("height", **side),
                 io.Int.Input("multiple", default=8, min=1, max=256, tooltip="8 for SD1.5 and SDXL, 16 for Flux, 1 for no padding."),
-                io.Mask.Input("mask", optional=True, tooltip="Moved with the image; padding is never repainted."),
+                io.Mask.Input("mask", optional=True, tooltip="One, or one for each image. Moved with the image; padding is never repainted."),
             ],
             outputs=[
                 io.Image.Output(display_name="image"),
-                io.Mask.Output(display_name="mask", tooltip="The fitted mask; all zero when none is connected."),
+                io.Mask.Output(display_name="mask", tooltip="The fitted mask, one for each image; all zero when none is connected."),
                 FitType.Output(display_name="fit", tooltip="For Astria Restore Size."),
             ],
         )
@@ -74,7 +74,31 @@ class AstriaFitImage(io.ComfyNode):
     def execute(cls, image, width: int, height: int, multiple: int, mask=None) -> io.NodeOutput:
         fitted, fit = fit_image(image, width, height, multiple)
         source = mask if mask is not None else image.new_zeros(image.shape[:3])
-        return io.NodeOutput(fitted, fit_mask(source, Fit(image.shape[2], image.shape[1]), width, height, multiple), fit)
+        return io.NodeOutput(fitted, fit_mask(source, image, width, height, multiple), fit)
+
+
+class AstriaFitMasks(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        side = {"default": 0, "min": 0, "max": MAX_SIDE}
+        return io.Schema(
+            node_id="AstriaFitMasks",
+            display_name="Astria Fit Masks",
+            category="astria/image",
+            description="Moves any number of masks the way Astria Fit Image moves their picture, such as one mask for each person.",
+            inputs=[
+                io.Image.Input("image", tooltip="The picture before it was fitted."),
+                io.Mask.Input("masks"),
+                io.Int.Input("width", **side, tooltip="As in Astria Fit Image."),
+                io.Int.Input("height", **side),
+                io.Int.Input("multiple", default=8, min=1, max=256),
+            ],
+            outputs=[io.Mask.Output(display_name="masks")],
+        )
+
+    @classmethod
+    def execute(cls, image, masks, width: int, height: int, multiple: int) -> io.NodeOutput:
+        return io.NodeOutput(fit_mask(masks, image[:1].expand(len(masks), -1, -1, -1), width, height, multiple))
 
 
 class AstriaRestoreSize(io.ComfyNode):
@@ -111,4 +135,4 @@ class AstriaMaskedComposite(io.ComfyNode):
         return io.NodeOutput(keep_unmasked(painted, original, mask))
 
 
-NODES = [AstriaNoise, AstriaSampler, AstriaFitImage, AstriaRestoreSize, AstriaMaskedComposite]
+NODES = [AstriaNoise, AstriaSampler, AstriaFitImage, AstriaFitMasks, AstriaRestoreSize, AstriaMaskedComposite]

@@ -23,6 +23,10 @@ class ImageSeeds(int):
         value.per_image = tuple(per_image)
         return value
 
+    def __getnewargs__(self) -> tuple[int, tuple[int, ...]]:
+        """Say how to make a copy: int alone would be asked for, without the images' seeds."""
+        return int(self), self.per_image
+
 
 def image_seeds(seed: int, batch: int, batch_index: Sequence[int] | None = None) -> ImageSeeds:
     """Return seed + i for image i of the batch; `batch_index` gives the i of each image when the batch is a part of a larger one."""

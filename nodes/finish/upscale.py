@@ -29,5 +29,6 @@ def enlarge(image: torch.Tensor, factor: float, model_scale: float, upscale: Cal
         image = upscale(image)
     if image.shape[1:3] == (height, width):
         return image
-    layer = F.interpolate(image.movedim(-1, 1), size=(height, width), mode="bicubic", antialias=True, align_corners=False)  # BHWC -> BCHW
-    return layer.movedim(1, -1).clamp(0, 1)
+    # BHWC -> BCHW; on the CPU this resampling knows no half precision.
+    layer = F.interpolate(image.movedim(-1, 1).float(), size=(height, width), mode="bicubic", antialias=True, align_corners=False)
+    return layer.movedim(1, -1).clamp(0, 1).to(image.dtype)

@@ -9,10 +9,11 @@ from ..finish.nodes import NODES as FINISH
 from ..outpaint.nodes import NODES as OUTPAINT
 from ..pipeline.nodes import NODES as PIPELINE
 from ..prompt.nodes import NODES as PROMPT
+from ..regions.nodes import NODES as REGIONS
 
 
 class AstriaExtension(ComfyExtension):
     """The pack as the host sees it."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [*PROMPT, *PIPELINE, *BASE, *OUTPAINT, *FINISH]
+        return [*PROMPT, *PIPELINE, *REGIONS, *BASE, *OUTPAINT, *FINISH]

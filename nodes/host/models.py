@@ -12,9 +12,11 @@ import folder_paths
 import nodes as host_nodes
 
 from ..errors import MissingModelError, PlanError
+from ..pipeline.compiling import FILE_FOLDERS
 from ..pipeline.definitions import NodeDefinition, from_object_info
 from ..pipeline.family import FAMILIES, Family
 from ..pipeline.graph import Graph
+from ..prompt import PromptRequest
 from ..tunes.bindings import BINDINGS_FILE, Bindings
 from ..tunes.resolve import Resolver
 from ..tunes.state import bindings_in, overview, resolver_in
@@ -68,6 +70,22 @@ def bindings_text() -> str:
     """Return the text of the bindings file, empty when there is none; nodes whose result depends on it take it as fingerprint."""
     path = state_folder() / BINDINGS_FILE
     return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def files_text() -> str:
+    """Return the model files that ids and roles may stand for: the fingerprint of nodes that report what is there."""
+    files = HostFiles()
+    folders = sorted({*FILE_FOLDERS.values(), "embeddings"})
+    return "\n".join(f"{folder}/{name}" for folder in folders for name in files.list(folder))
+
+
+def picture_stamps(text: str | None) -> str:
+    """Return time and size of each file that the prompt names as input picture, so that one written anew is loaded anew."""
+    request, _ = PromptRequest.from_text(text or "")
+    named = () if request is None else (request.input_image, request.mask_image)
+    paths = [Path(folder_paths.get_annotated_filepath(one.value)) for one in named if one is not None and one.kind == "file"]
+    stats = [path.stat() for path in paths if path.exists()]
+    return "\n".join(f"{found.st_mtime_ns} {found.st_size}" for found in stats)
 
 
 def make_resolver(extra: Bindings | None = None) -> Resolver:

@@ -9,7 +9,9 @@ from ..prompt import PromptRequest
 
 RequestType = io.Custom("ASTRIA_REQUEST")
 ModelsType = io.Custom("ASTRIA_MODELS")
+RegionsType = io.Custom("ASTRIA_REGIONS")
 MAX_SEED = 2**64 - 1
+MAX_PERSONS = 8
 MAX_SIDE = 16384  # the host's own bound for sizes
 
 
@@ -31,6 +33,12 @@ def text_errors(text: str | None) -> str:
         return ""
     _, diagnostics = PromptRequest.from_text(text)
     return "\n".join(one.render(text) for one in diagnostics if one.severity == "error")
+
+
+def text_notes(text: str | None) -> str:
+    """Return what else there is to say about a prompt's text that can run: look-alikes, unknown keys, values without effect."""
+    _, diagnostics = PromptRequest.from_text(text or "")
+    return "\n".join(one.render(text or "") for one in diagnostics)
 
 
 def read_request(text: str | None, request: PromptRequest | None) -> PromptRequest:

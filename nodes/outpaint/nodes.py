@@ -35,8 +35,8 @@ class AstriaOutpaintCanvas(io.ComfyNode):
             inputs=[
                 io.Image.Input("image"),
                 io.Combo.Input("anchor", options=list(ANCHORS), default="center", tooltip="Where the source image sits on the new canvas."),
-                io.Int.Input("width", default=1024, min=8, max=MAX_SIDE, tooltip="The finished picture's width, exactly."),
-                io.Int.Input("height", default=1024, min=8, max=MAX_SIDE),
+                io.Int.Input("width", default=1024, min=1, max=MAX_SIDE, tooltip="The finished picture's width, exactly."),
+                io.Int.Input("height", default=1024, min=1, max=MAX_SIDE),
                 io.Combo.Input("smaller", options=list(SMALLER_POLICIES), tooltip="What to do where the canvas is smaller than the image."),
                 io.Combo.Input("fill", options=["neutral", "edge"], tooltip="neutral grey for inpaint models and Flux Fill, edge for ordinary ones."),
                 io.Int.Input("overlap_px", default=16, min=0, max=512, tooltip="How far, at most, repainting reaches into the source."),
@@ -52,7 +52,7 @@ class AstriaOutpaintCanvas(io.ComfyNode):
     @classmethod
     def execute(cls, image, anchor, width, height, smaller, fill, overlap_px, multiple) -> io.NodeOutput:
         canvas = place(image.shape[2], image.shape[1], width, height, anchor, multiple=multiple, smaller=smaller)
-        source = fit_source(image, canvas)
+        source = fit_source(image[..., :3], canvas)  # without alpha: models paint colours only
         filled = neutral(source, canvas) if fill == "neutral" else edge_extended(source, canvas, blur_px=FILL_BLUR_PX)
         # A source too small for the overlap between two open sides keeps at least half of itself.
         overlap_px = min(overlap_px, canvas.window.width // 4, canvas.window.height // 4)
@@ -84,7 +84,9 @@ class AstriaOutpaintComposite(io.ComfyNode):
     def execute(cls, canvas: PlacedSource, heal_seam: bool, painted=None) -> io.NodeOutput:
         if canvas.canvas.is_empty_mask:
             return io.NodeOutput(canvas.source)
-        return io.NodeOutput(heal_and_paste(painted, canvas.source, canvas.canvas, heal=heal_seam))
+        pasted = heal_and_paste(painted, canvas.source, canvas.canvas, heal=heal_seam)
+        # Half precision rounds: only in the source's own precision is a picture saved from it the same to the bit.
+        return io.NodeOutput(pasted.to(canvas.source.dtype))
 
 
 NODES = [AstriaOutpaintCanvas, AstriaOutpaintComposite]

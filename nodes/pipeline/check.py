@@ -14,8 +14,11 @@ SOCKET_TYPES = {
     "vae": "VAE",
     "image": "IMAGE",
     "mask": "MASK",
+    "person_masks": "MASK",
     "upscale_model": "UPSCALE_MODEL",
     "outpaint_model": "MODEL",
+    "pose_controlnet": "CONTROL_NET",
+    "regions": "ASTRIA_REGIONS",
 }
 
 

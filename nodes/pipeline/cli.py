@@ -30,9 +30,8 @@ def main(argv: Sequence[str], *, folder: Path, models: Sequence[Path], bind: str
     arguments = _parser().parse_args(argv)
     try:
         text = sys.stdin.read() if arguments.prompt == "-" else Path(arguments.prompt).read_text(encoding="utf-8")
-        request = PromptRequest.require(text)
         resolver = resolver_in(folder, LocalFiles(*models), bind=bind)
-        return _COMMANDS[arguments.command](arguments, request, resolver, write)
+        return _COMMANDS[arguments.command](arguments, text, resolver, write)
     except OSError as error:
         write(f"{arguments.prompt}: {error.strerror}. Give the file that holds the prompt, or - for standard input.")
     except AstriaError as error:
@@ -40,14 +39,24 @@ def main(argv: Sequence[str], *, folder: Path, models: Sequence[Path], bind: str
     return 1
 
 
-def _explain(arguments: argparse.Namespace, request: PromptRequest, resolver: Resolver, write: Callable[[str], None]) -> int:
+def _explain(arguments: argparse.Namespace, text: str, resolver: Resolver, write: Callable[[str], None]) -> int:
+    request = PromptRequest.require(text)
     family = FAMILIES[arguments.family] if arguments.family else None
     explained = explain(request, resolver, _options(arguments), family)
     write(explained.text)
+    _write_notes(text, write)
     return 0 if explained.runs else 1
 
 
-def _compile(arguments: argparse.Namespace, request: PromptRequest, resolver: Resolver, write: Callable[[str], None]) -> int:
+def _write_notes(text: str, write: Callable[[str], None]) -> None:
+    """Write what else there is to say about the text: look-alikes, unknown keys, values without effect."""
+    _, diagnostics = PromptRequest.from_text(text)
+    for one in diagnostics:
+        write(one.render(text))
+
+
+def _compile(arguments: argparse.Namespace, text: str, resolver: Resolver, write: Callable[[str], None]) -> int:
+    request = PromptRequest.require(text)
     compiled = compile_request(request, resolver, _options(arguments))
     definitions = snapshot()
     check_graph(compiled.graph, definitions)
@@ -57,6 +66,7 @@ def _compile(arguments: argparse.Namespace, request: PromptRequest, resolver: Re
     else:
         Path(arguments.output).write_text(written + "\n", encoding="utf-8")
         write(f"{arguments.output}: {len(compiled.graph.nodes)} nodes; it needs {', '.join('/'.join(one) for one in compiled.files)}")
+        _write_notes(text, write)
     return 0
 
 

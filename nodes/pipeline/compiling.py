@@ -26,6 +26,7 @@ FILE_FOLDERS = {
     "vae_name": "vae",
     "lora_name": "loras",
     "model_name": "upscale_models",
+    "control_net_name": "controlnet",
     "image": "input",
 }
 
@@ -41,6 +42,7 @@ class CompileOptions:
     image: str | Socket | None = None
     mask: str | Socket | None = None
     upscale_model: Socket | None = None
+    pose_controlnet: Socket | None = None
     options: Options = field(default_factory=Options)
     save_stages: bool = False
 
@@ -115,7 +117,8 @@ def sources_of(request: PromptRequest, resolver: Resolver, options: CompileOptio
         return base
     graph = Graph()
     models = _load_base(graph, base)
-    sources = Sources(models, family(base.family), options.image, options.mask, options.upscale_model, graph=graph)
+    given = {"image": options.image, "mask": options.mask, "upscale_model": options.upscale_model, "pose_controlnet": options.pose_controlnet}
+    sources = Sources(models, family(base.family), **given, graph=graph)
     if isinstance(options.image, str):
         sources = replace(sources, image=graph.add("input.image", "LoadImage", image=options.image))
     if isinstance(options.mask, str):

@@ -11,7 +11,9 @@ from pathlib import Path
 SNAPSHOT = Path(__file__).with_name("node_definitions.json")
 
 # Combos that list the user's files: what they hold differs from machine to machine.
-FILE_INPUTS = frozenset({"ckpt_name", "unet_name", "clip_name", "clip_name1", "clip_name2", "vae_name", "lora_name", "model_name", "image"})
+FILE_INPUTS = frozenset(
+    {"ckpt_name", "unet_name", "clip_name", "clip_name1", "clip_name2", "vae_name", "lora_name", "control_net_name", "model_name", "image"}
+)
 
 # Values that live in a widget of the editor; everything else is a socket.
 WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})

@@ -42,7 +42,7 @@ def _sockets(options: CompileOptions, family: Family) -> Sources:
     image = Socket("image") if options.image else None
     mask = Socket("mask") if options.mask else None
     models = Models(Socket("model"), Socket("clip"), Socket("vae"))
-    return Sources(models, family, image, mask, options.upscale_model)
+    return Sources(models, family, image, mask, upscale_model=options.upscale_model, pose_controlnet=options.pose_controlnet)
 
 
 def _report(request: PromptRequest, drafted: Plan, resolver: Resolver) -> str:

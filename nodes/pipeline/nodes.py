@@ -8,8 +8,19 @@ from dataclasses import dataclass, field
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import GraphBuilder
 
-from ..host.models import bindings_text, check_input_files, family_of, live_definitions, make_resolver, models_overview, save_workflow
-from ..host.types import ModelsType, RequestType, read_request, seed_input, text_errors, text_input
+from ..errors import PlanError
+from ..host.models import (
+    bindings_text,
+    check_input_files,
+    family_of,
+    files_text,
+    live_definitions,
+    make_resolver,
+    models_overview,
+    picture_stamps,
+    save_workflow,
+)
+from ..host.types import ModelsType, RegionsType, RequestType, read_request, seed_input, text_errors, text_input, text_notes
 from ..outpaint.geometry import SMALLER_POLICIES
 from ..prompt import PromptRequest
 from ..tunes.bindings import Bindings
@@ -20,20 +31,23 @@ from .explain import explain
 from .family import FAMILIES
 from .forms import expansion
 from .graph import Graph, Socket
+from .people import add_people
 from .plan import Options, Plan, Sources, plan
 from .settings import Inputs, settle
-from .wording import resolve_wording
+from .wording import check_regions, resolve_wording
 
+PICTURES = ("image", "mask", "person_masks")
+GATHERED = ("upscale_model", "pose_controlnet")  # models beside MODEL, CLIP and VAE, each a socket of its own
 FROM_BINDINGS = "from the bindings"
 EXAMPLE_BINDINGS = "[tunes]\n1533312 = my_wife.safetensors"
 
 
 @dataclass(frozen=True)
 class ModelBundle:
-    """What AstriaModels hands on: bindings of its own, and the links of the models connected to it."""
+    """What AstriaModels hands on: bindings of its own, and the names of its sockets that hold a model."""
 
     bindings: Bindings = field(default_factory=Bindings)
-    links: dict[str, list] = field(default_factory=dict)
+    sockets: tuple[str, ...] = ()
 
 
 def _own_link(node: type[io.ComfyNode], name: str) -> list:
@@ -43,6 +57,19 @@ def _own_link(node: type[io.ComfyNode], name: str) -> list:
 
 def _is_connected(node: type[io.ComfyNode], name: str) -> bool:
     return isinstance(node.hidden.dynprompt.get_node(node.hidden.unique_id)["inputs"].get(name), list)
+
+
+def _gathered_links(node: type[io.ComfyNode], bundle: ModelBundle) -> dict[str, list]:
+    """Return the links of the models that AstriaModels gathers, read from this run's graph: its result may be a cached one, of
+    a graph with other node ids.
+    """
+    if not bundle.sockets:
+        return {}
+    giver = node.hidden.dynprompt.get_node(_own_link(node, "models")[0])
+    if giver["class_type"] != "AstriaModels":
+        text = f"The input 'models' comes from a {giver['class_type']}, behind which the connected models cannot be found."
+        raise PlanError(text, code="models-not-direct", hint="Connect Astria Models itself.")
+    return {name: giver["inputs"][name] for name in bundle.sockets}
 
 
 def _policy_inputs() -> list[io.Combo.Input]:
@@ -74,7 +101,9 @@ class AstriaGenerate(io.ComfyNode):
                 RequestType.Input("request", optional=True, tooltip="A request in place of the text; leave the text box empty then."),
                 io.Image.Input("image", optional=True, lazy=True, raw_link=True, tooltip="The input image; stands for input_image_url."),
                 io.Mask.Input("mask", optional=True, lazy=True, raw_link=True, tooltip="1 = repaint; stands for mask_image_url."),
+                io.Mask.Input("person_masks", optional=True, lazy=True, raw_link=True, tooltip="Where each BREAK person is: a batch, in order."),
                 io.UpscaleModel.Input("upscale_model", optional=True, lazy=True, raw_link=True, tooltip="For super_resolution."),
+                io.ControlNet.Input("pose_controlnet", optional=True, lazy=True, raw_link=True, tooltip="For people without an input image."),
                 io.Model.Input("outpaint_model", optional=True, lazy=True, tooltip="Paints the outpaint stage, for example Flux Fill."),
                 ModelsType.Input("models", optional=True, tooltip="From Astria Models: more bindings and connected models."),
                 *_policy_inputs(),
@@ -90,8 +119,9 @@ class AstriaGenerate(io.ComfyNode):
         return text_errors(text) or True
 
     @classmethod
-    def fingerprint_inputs(cls, **inputs) -> str:
-        return bindings_text()
+    def fingerprint_inputs(cls, text=None, missing_models="error", **inputs) -> str:
+        # A missing file ends the run, and an ended run is not cached; only where it is skipped may a later one find it.
+        return bindings_text() + picture_stamps(text) + (files_text() if missing_models == "skip" else "")
 
     @classmethod
     def check_lazy_status(cls, text=None, request=None, **inputs) -> list[str]:
@@ -104,8 +134,8 @@ class AstriaGenerate(io.ComfyNode):
     def execute(cls, text, seed, model, missing_models="error", smaller_canvas="crop", **inputs) -> io.NodeOutput:
         asked = read_request(text, inputs.get("request"))
         bundle = inputs.get("models") or ModelBundle()
-        names = ("model", "clip", "vae", "image", "mask", "upscale_model", "outpaint_model")
-        links = {**bundle.links, **{name: _own_link(cls, name) for name in names if _is_connected(cls, name)}}
+        names = ("model", "clip", "vae", *PICTURES, *GATHERED, "outpaint_model")
+        links = {**_gathered_links(cls, bundle), **{name: _own_link(cls, name) for name in names if _is_connected(cls, name)}}
         sources = _live_sources(links, model, inputs.get("outpaint_model"), asked)
         options = Options(seed, missing_models, smaller_canvas)
         planned = plan(asked, sources, make_resolver(bundle.bindings), options)
@@ -113,14 +143,14 @@ class AstriaGenerate(io.ComfyNode):
         check_input_files(planned.graph)
         prefix = GraphBuilder.alloc_prefix()
         nodes = expansion(planned.graph, prefix, links)
-        told = report(planned)
+        told = "\n".join(filter(None, (report(planned), text_notes(text))))
         return io.NodeOutput([prefix + planned.output.node, planned.output.slot], told, expand=nodes, ui=ui.PreviewText(told))
 
 
 def _live_sources(links: dict[str, list], model, outpaint_model, asked: PromptRequest) -> Sources:
     """Return the plan's starting points for a node that expands: every connected socket, and the families of the models."""
     models = Models(Socket("model"), Socket("clip"), Socket("vae"))
-    given = {name: Socket(name) for name in ("image", "mask", "upscale_model") if name in links}
+    given = {name: Socket(name) for name in (*PICTURES, *GATHERED) if name in links}
     if outpaint_model is None or asked.outpaint is None:
         return Sources(models, family_of(model), **given)
     painter = Models(Socket("outpaint_model"), models.clip, models.vae)
@@ -149,6 +179,7 @@ class AstriaEncodeRequest(io.ComfyNode):
                 io.Model.Input("model"),
                 io.Clip.Input("clip", raw_link=True),
                 RequestType.Input("request"),
+                RegionsType.Input("regions", optional=True, tooltip="From Astria Regions, for a request with persons."),
                 ModelsType.Input("models", optional=True),
             ],
             outputs=[
@@ -163,19 +194,23 @@ class AstriaEncodeRequest(io.ComfyNode):
         return bindings_text()
 
     @classmethod
-    def execute(cls, model, clip, request: PromptRequest, models: ModelBundle | None = None) -> io.NodeOutput:
+    def execute(cls, model, clip, request: PromptRequest, regions=None, models: ModelBundle | None = None) -> io.NodeOutput:
         family = family_of(model)
         settings = settle(request, family, Inputs())
-        wording = resolve_wording(request, make_resolver((models or ModelBundle()).bindings), use_lpw=settings.use_lpw)
+        check_regions(request, regions is not None)
+        wording, people = resolve_wording(request, make_resolver((models or ModelBundle()).bindings), use_lpw=settings.use_lpw)
         graph = Graph()
         # The VAE takes no part in encoding.
         encoded = add_encoding(graph, "encode", Models(Socket("model"), Socket("clip"), Socket("vae")), wording, family, settings.cfg)
+        if people:
+            encoded = add_people(graph, "encode", encoded, Socket("regions"), people)
         check_graph(graph, live_definitions({call.class_type for call in graph.nodes.values()}))
         prefix = GraphBuilder.alloc_prefix()
         outputs = [[prefix + link.node, link.slot] for link in (encoded.positive, encoded.negative)]
         patched = encoded.models.model
+        links = {"model": _own_link(cls, "model"), "clip": clip, **({"regions": _own_link(cls, "regions")} if people else {})}
         first = model if isinstance(patched, Socket) else [prefix + patched.node, patched.slot]
-        return io.NodeOutput(first, *outputs, expand=expansion(graph, prefix, {"model": _own_link(cls, "model"), "clip": clip}))
+        return io.NodeOutput(first, *outputs, expand=expansion(graph, prefix, links))
 
 
 class AstriaModels(io.ComfyNode):
@@ -191,6 +226,7 @@ class AstriaModels(io.ComfyNode):
             inputs=[
                 io.String.Input("bindings", multiline=True, dynamic_prompts=False, tooltip=tooltip, placeholder=EXAMPLE_BINDINGS),
                 io.UpscaleModel.Input("upscale_model", optional=True, lazy=True, raw_link=True),
+                io.ControlNet.Input("pose_controlnet", optional=True, lazy=True, raw_link=True),
             ],
             outputs=[ModelsType.Output(display_name="models")],
             is_output_node=True,
@@ -206,14 +242,13 @@ class AstriaModels(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs) -> str:
-        return bindings_text()
+        return bindings_text() + files_text()
 
     @classmethod
-    def execute(cls, bindings: str, upscale_model=None) -> io.NodeOutput:
+    def execute(cls, bindings: str, **sockets) -> io.NodeOutput:
         own = Bindings.parse(bindings, "AstriaModels")
-        links = {} if upscale_model is None else {"upscale_model": upscale_model}
-        shown = models_overview(own)
-        return io.NodeOutput(ModelBundle(own, links), ui=ui.PreviewText(shown))
+        connected = tuple(name for name, link in sockets.items() if link is not None)
+        return io.NodeOutput(ModelBundle(own, connected), ui=ui.PreviewText(models_overview(own)))
 
 
 class AstriaExplain(io.ComfyNode):
@@ -234,6 +269,7 @@ class AstriaExplain(io.ComfyNode):
                 io.Image.Input("image", optional=True, lazy=True, raw_link=True, tooltip="Connect what Generate will get; it is not loaded."),
                 io.Mask.Input("mask", optional=True, lazy=True, raw_link=True),
                 io.UpscaleModel.Input("upscale_model", optional=True, lazy=True, raw_link=True),
+                io.ControlNet.Input("pose_controlnet", optional=True, lazy=True, raw_link=True),
                 ModelsType.Input("models", optional=True),
                 *_policy_inputs(),
             ],
@@ -246,17 +282,18 @@ class AstriaExplain(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs) -> str:
-        return bindings_text()
+        return bindings_text() + files_text()
 
     @classmethod
     def execute(cls, text, family, base, missing_models="error", smaller_canvas="crop", **inputs) -> io.NodeOutput:
         asked = read_request(text, inputs.get("request"))
         bundle = inputs.get("models") or ModelBundle()
-        links = {**bundle.links, **{name: inputs[name] for name in ("image", "mask", "upscale_model") if inputs.get(name) is not None}}
-        given = {name: Socket(name) for name in links}
+        connected = (name for name in ("image", "mask", *GATHERED) if inputs.get(name) is not None)
+        given = {name: Socket(name) for name in (*bundle.sockets, *connected)}
         options = CompileOptions(base or None, **given, options=Options(0, missing_models, smaller_canvas))
         chosen = None if family == FROM_BINDINGS else FAMILIES[family]
-        shown = explain(asked, make_resolver(bundle.bindings), options, chosen).text
+        explained = explain(asked, make_resolver(bundle.bindings), options, chosen).text
+        shown = "\n".join(filter(None, (explained, text_notes(text))))
         return io.NodeOutput(shown, ui=ui.PreviewText(shown))
 
 
@@ -290,8 +327,8 @@ class AstriaCompile(io.ComfyNode):
         return text_errors(text) or True
 
     @classmethod
-    def fingerprint_inputs(cls, **inputs) -> str:
-        return bindings_text()
+    def fingerprint_inputs(cls, missing_models="error", **inputs) -> str:
+        return bindings_text() + (files_text() if missing_models == "skip" else "")
 
     @classmethod
     def execute(cls, text, seed, form, base, filename_prefix, missing_models="error", smaller_canvas="crop", **inputs) -> io.NodeOutput:
@@ -304,7 +341,8 @@ class AstriaCompile(io.ComfyNode):
         check_graph(compiled.graph, definitions)
         written = json.dumps(workflow_of(asked, compiled, definitions, form), indent=1, ensure_ascii=False)
         path = save_workflow(written, filename_prefix)
-        return io.NodeOutput(written, ui=ui.PreviewText(f"Saved as {path} in the output folder."))
+        told = "\n".join(filter(None, (f"Saved as {path} in the output folder.", text_notes(text))))
+        return io.NodeOutput(written, ui=ui.PreviewText(told))
 
 
 NODES = [AstriaGenerate, AstriaEncodeRequest, AstriaModels, AstriaExplain, AstriaCompile]

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 
 from ..prompt import PromptRequest, Segment
 from ..tunes.resolve import Missing, Resolver
+from .base_stage import BaseInputs, add_base, repeated
 from .encode import Models, Wording, add_encoding, negative_segments, prompt_segments
 from .family import Family
 from .graph import Graph, Link, Value, slot
+from .people import person_segments
 from .pictures import picture
 from .sampling import Painting, add_masked_latent, add_sampling
 from .settings import Inputs, Settings, settle
@@ -31,7 +33,9 @@ class Sources:
     family: Family
     image: Value | None = None
     mask: Value | None = None
+    person_masks: Value | None = None
     upscale_model: Value | None = None
+    pose_controlnet: Value | None = None
     outpaint_models: Models | None = None
     outpaint_family: Family | None = None
     graph: Graph = field(default_factory=Graph)  # holds what the links above come from; the plan is written into it
@@ -133,58 +137,47 @@ class _Planner:
         assert image is not None, "a request without a base stage has an input image"
         width, height = self.settings.width or 0, self.settings.height or 0
         fitted = self.graph.add("input.fit", "AstriaFitImage", image=image, width=width, height=height, multiple=1)
-        self.image = self._repeated("input.repeat", fitted)
+        self.image = repeated(self.graph, "input.repeat", fitted, self.settings.num_images)
         self.stage_outputs["input"] = self.image
 
     def _base(self, stage: Stage) -> Link:
-        request, family = self.request, self.sources.family
-        segments = prompt_segments(request)
-        wording = self._wording(segments)
-        encoded = add_encoding(self.graph, "base", self.sources.models, wording, family, self.settings.cfg)
-        if stage.kind == "txt2img":
-            return self._txt2img(encoded)
-        fit = self._fitted_input()
-        pixels, fitted_mask, size = self._repeated("base.repeat", fit), slot(fit, 1), slot(fit, 2)
-        if stage.kind == "inpaint":
-            encoded, latent = add_masked_latent(self.graph, "base", encoded, pixels, fitted_mask, family)
-        else:
-            latent = self.graph.add("base.encode", "VAEEncode", pixels=pixels, vae=encoded.models.vae)
-        painting = Painting(encoded, latent, self.settings.denoise)
-        decoded = add_sampling(self.graph, "base", painting, family, self.settings)
-        if stage.kind == "inpaint":
-            decoded = self.graph.add("base.keep_unmasked", "AstriaMaskedComposite", painted=decoded, original=pixels, mask=fitted_mask)
-        return self.graph.add("base.restore_size", "AstriaRestoreSize", image=decoded, fit=size)
+        given = BaseInputs(
+            models=self.sources.models,
+            family=self.sources.family,
+            settings=self.settings,
+            scene=self._wording(prompt_segments(self.request), negative_segments(self.request)),
+            people=tuple(self._wording(person.positive, person.negative) for person in person_segments(self.request)),
+            image=self.sources.image,
+            mask=self.sources.mask,
+            person_masks=self.sources.person_masks,
+            pose_controlnet=self._pose_controlnet(stage),
+        )
+        return add_base(self.graph, stage.kind, given)
 
-    def _fitted_input(self) -> Link:
-        sizes = {"width": self.settings.width or 0, "height": self.settings.height or 0, "multiple": self.sources.family.multiple}
-        mask = {} if self.sources.mask is None else {"mask": self.sources.mask}
-        return self.graph.add("base.fit", "AstriaFitImage", image=self.sources.image, **sizes, **mask)
-
-    def _repeated(self, name: str, image: Value) -> Value:
-        if self.settings.num_images == 1:
-            return image
-        return self.graph.add(name, "RepeatImageBatch", image=image, amount=self.settings.num_images)
-
-    def _txt2img(self, encoded) -> Link:
-        settings, multiple = self.settings, self.sources.family.multiple
-        width, height = (-(-side // multiple) * multiple for side in (settings.width, settings.height))
-        kind = "EmptySD3LatentImage" if self.sources.family.is_flux else "EmptyLatentImage"
-        latent = self.graph.add("base.latent", kind, width=width, height=height, batch_size=settings.num_images)
-        image = add_sampling(self.graph, "base", Painting(encoded, latent, 1.0), self.sources.family, settings)
-        if (width, height) == (settings.width, settings.height):
-            return image
-        return self.graph.add("base.crop", "ImageCrop", image=image, width=settings.width, height=settings.height, x=0, y=0)
+    def _pose_controlnet(self, stage: Stage) -> Value | None:
+        """Return the ControlNet for the constant pose of people without an input image; without one the regions place them, and that is said."""
+        if not self.request.persons or stage.kind != "txt2img":
+            return None
+        if self.sources.pose_controlnet is not None:
+            return self.sources.pose_controlnet
+        bound = self.resolver.role("controlnet_pose")
+        if not isinstance(bound, Missing):
+            return self.graph.add("models.pose_controlnet", "ControlNetLoader", control_net_name=bound)
+        text = "No pose ControlNet is connected or bound, so the regions alone place the persons."
+        self.problems.append(Problem("no-pose-controlnet", "info", text, bound.hint))
+        return None
 
     # -- stage 2 ------------------------------------------------------------------------------------------------------
 
     def _outpaint(self, stage: Stage) -> Link:
         request, settings = self.request, self.settings
         family = self.sources.outpaint_family or self.sources.family
-        if family.is_flux and family.inpaint and request.cfg_scale is None:
-            settings = replace(settings, cfg=family.cfg)
+        if request.cfg_scale is None:
+            settings = replace(settings, cfg=family.cfg)  # Flux Fill wants another guidance than Flux dev
         models = self.sources.outpaint_models or self.sources.models
         segments = (request.outpaint_prompt,) if request.outpaint_prompt is not None else prompt_segments(request)
-        encoded = add_encoding(self.graph, "outpaint", models, self._wording(segments), family, settings.cfg)
+        wording = self._wording(segments, negative_segments(request))
+        encoded = add_encoding(self.graph, "outpaint", models, wording, family, settings.cfg)
         canvas = self.graph.add(
             "outpaint.canvas",
             "AstriaOutpaintCanvas",
@@ -227,8 +220,8 @@ class _Planner:
 
     # -- wording ------------------------------------------------------------------------------------------------------
 
-    def _wording(self, segments: tuple[Segment, ...]) -> Wording:
-        found = find_wording(segments, negative_segments(self.request), self.resolver, use_lpw=self.settings.use_lpw)
+    def _wording(self, positive: tuple[Segment, ...], negative: tuple[Segment, ...]) -> Wording:
+        found = find_wording(positive, negative, self.resolver, use_lpw=self.settings.use_lpw)
         self.missing += [one for one in found.missing if one not in self.missing]
         self.problems += [one for one in found.problems if one not in self.problems]
         return found.wording

@@ -9,6 +9,9 @@ from .family import Family
 from .settings import Inputs, Settings
 
 UPSCALE_FACTOR = 4
+# The host reaches a strength d by working out steps / d noise levels, in Python, and running the last of them.
+LEAST_DENOISE = 0.01
+MAX_PERSONS = 8
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,15 @@ def _base_stage(request: PromptRequest, settings: Settings, inputs: Inputs, size
         return Stage("base", "txt2img", "no input image", size)
     if inputs.has_mask:
         return Stage("base", "inpaint", "an input image and a mask", size, "unmasked pixels bit-identical")
+    if keeps_background(request):
+        why = "no base and no common prompt: only the people change"
+        return Stage("base", "inpaint", why, size, "pixels outside the people bit-identical")
     return Stage("base", "img2img", f"an input image, denoising_strength={settings.denoise:g}", size)
+
+
+def keeps_background(request: PromptRequest) -> bool:
+    """Say whether only the people of an input image are to change: the prompt starts BREAK BREAK."""
+    return bool(request.persons) and request.base.is_empty and request.common.is_empty
 
 
 def _times(factor: int, size: str) -> str:
@@ -90,6 +101,7 @@ def _finishing(request: PromptRequest) -> tuple[tuple[str, bool, str, str], ...]
 def problems(request: PromptRequest, family: Family, settings: Settings, inputs: Inputs) -> tuple[Problem, ...]:
     """Return everything that speaks against running the request as it is: parts not built, inputs missing, values without effect."""
     found = [_not_built(what) for what in _unbuilt(request, settings, inputs)]
+    found += _people_problems(request)
     found += _input_problems(request, settings, inputs)
     found += _without_their_stage(request)
     if family.is_flux and request.negative:
@@ -113,6 +125,7 @@ def _unbuilt(request: PromptRequest, settings: Settings, inputs: Inputs) -> list
         ("--only_upscale", bool(request.only_upscale)),
         ("--upscale_v4", bool(request.upscale_v4)),
         ("--faceid_portrait", bool(request.faceid_portrait)),
+        ("<faceid:...> in --outpaint_prompt", request.outpaint_prompt is not None and bool(request.outpaint_prompt.faceids)),
     ]
     unbuilt_stages = [stage.why for stage in stages(request, settings, inputs) if not stage.built]
     return _unbuilt_wording(request) + [name for name, is_set in named if is_set] + unbuilt_stages
@@ -120,15 +133,11 @@ def _unbuilt(request: PromptRequest, settings: Settings, inputs: Inputs) -> list
 
 def wording_problems(request: PromptRequest) -> tuple[Problem, ...]:
     """Return what the request's text and tags ask for that encoding them cannot give yet."""
-    return tuple(_not_built(what) for what in _unbuilt_wording(request))
+    return (*(_not_built(what) for what in _unbuilt_wording(request)), *_people_problems(request))
 
 
 def _unbuilt_wording(request: PromptRequest) -> list[str]:
-    asked = [
-        ("BREAK with persons (more than base and common)", len(request.prompt) > 2 or len(request.negative) > 2),
-        ("<faceid:...>", any(segment.faceids for segment in request.prompt)),
-    ]
-    return [name for name, is_set in asked if is_set]
+    return ["<faceid:...>"] if any(segment.faceids for segment in request.prompt) else []
 
 
 # Parameters that only tune a step that others turn on.
@@ -151,6 +160,17 @@ def _without_their_stage(request: PromptRequest) -> list[Problem]:
     return found
 
 
+def _people_problems(request: PromptRequest) -> list[Problem]:
+    found = []
+    if len(request.persons) > MAX_PERSONS:
+        text = f"The prompt describes {len(request.persons)} persons; at most {MAX_PERSONS} fit one picture."
+        found.append(Problem("too-many-persons", "error", text, "Take some BREAK segments out."))
+    if len(request.negative) > len(request.prompt) and len(request.negative) > 2:
+        text = f"The negative prompt has {len(request.negative)} BREAK segments, and the prompt {len(request.prompt)}."
+        found.append(Problem("negative-without-person", "error", text, "Each negative segment belongs to the prompt's segment of the same number."))
+    return found
+
+
 def _not_built(what: str) -> Problem:
     text = f"{what}: this version of the pack cannot do this yet, so the request would not give what it asks for."
     return Problem("not-built", "error", text, "Take it out of the prompt, or wire that step with ComfyUI's own nodes.")
@@ -163,6 +183,12 @@ def _input_problems(request: PromptRequest, settings: Settings, inputs: Inputs) 
     if request.denoising_strength == 0 and not inputs.has_image:
         text = "denoising_strength=0 keeps the input image as it is, and there is no input image."
         found.append(Problem("no-input-image", "error", text, "Connect an image, set input_image, or leave denoising_strength empty."))
+    if inputs.has_image and 0 < settings.denoise < LEAST_DENOISE:
+        text = f"denoising_strength={settings.denoise:g} is too small: ComfyUI works out {settings.steps}/{settings.denoise:g} noise levels for it."
+        hint = f"Set it to {LEAST_DENOISE:g} or more, or to 0 to leave the input image as it is."
+        found.append(Problem("denoise-too-small", "error", text, hint))
+    if request.denoising_strength and not inputs.has_image:
+        found.append(Problem("no-effect", "info", "denoising_strength has no effect without an input image."))
     if inputs.has_image and settings.denoise == 0 and inputs.has_mask:
         text = "denoising_strength=0 changes nothing, so the mask has no effect."
         found.append(Problem("mask-without-effect", "warning", text))

@@ -9,6 +9,7 @@ from ..errors import MissingModelError, PlanError
 from ..prompt import EmbeddingTag, PromptRequest, Segment
 from ..tunes.resolve import Missing, Resolver
 from .encode import Lora, Wording, lora_weights, negative_segments, prompt_segments
+from .people import person_segments
 from .stages import Problem, wording_problems
 
 
@@ -29,11 +30,27 @@ def find_wording(positive: Sequence[Segment], negative: Sequence[Segment], resol
     return FoundWording(wording, _unique((*missing, *embeddings.missing)), _unique(problems))
 
 
-def resolve_wording(request: PromptRequest, resolver: Resolver, *, use_lpw: bool) -> Wording:
-    """Return the wording of the whole picture. Raises PlanError or MissingModelError listing everything that is wrong with it."""
-    found = find_wording(prompt_segments(request), negative_segments(request), resolver, use_lpw=use_lpw)
-    raise_for((*wording_problems(request), *found.problems), found.missing)
-    return found.wording
+def resolve_wording(request: PromptRequest, resolver: Resolver, *, use_lpw: bool) -> tuple[Wording, tuple[Wording, ...]]:
+    """Return what is said of the scene and of each person.
+
+    Raises PlanError or MissingModelError listing everything that is wrong with it.
+    """
+    groups = [(prompt_segments(request), negative_segments(request))]
+    groups += [(person.positive, person.negative) for person in person_segments(request)]
+    found = [find_wording(positive, negative, resolver, use_lpw=use_lpw) for positive, negative in groups]
+    problems = [problem for one in found for problem in one.problems]
+    raise_for((*wording_problems(request), *problems), _unique(missing for one in found for missing in one.missing))
+    return found[0].wording, tuple(one.wording for one in found[1:])
+
+
+def check_regions(request: PromptRequest, connected: bool) -> None:
+    """Return when regions are connected just where the request has persons; raise PlanError otherwise."""
+    if request.persons and not connected:
+        text = f"The request describes {len(request.persons)} person(s), and no regions are connected."
+        raise PlanError(text, code="no-regions", hint="Connect Astria Regions, or use Astria Generate.")
+    if connected and not request.persons:
+        text = "Regions are connected, and the request describes no person."
+        raise PlanError(text, code="regions-without-persons", hint="Add persons to the prompt, each after a BREAK, or disconnect the regions.")
 
 
 def raise_for(problems: Iterable[Problem], missing: Iterable[Missing]) -> None:

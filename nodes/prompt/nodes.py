@@ -5,12 +5,11 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..errors import PlanError
-from ..host.models import family_of
-from ..host.types import RequestType, seed_input, text_errors, text_input
+from ..host.models import family_of, picture_stamps
+from ..host.types import MAX_PERSONS, RequestType, seed_input, text_errors, text_input, text_notes
 from ..pipeline.settings import Inputs, settle
 from . import PromptRequest, Segment
 
-MAX_PERSONS = 8
 PARTS = ("prompt", "base", "common", *(f"person_{number}" for number in range(1, MAX_PERSONS + 1)), "negative", "outpaint_prompt", "document")
 
 
@@ -32,11 +31,13 @@ class AstriaPrompt(io.ComfyNode):
         return text_errors(text) or True
 
     @classmethod
+    def fingerprint_inputs(cls, text: str | None) -> str:
+        return picture_stamps(text)
+
+    @classmethod
     def execute(cls, text: str) -> io.NodeOutput:
         request = PromptRequest.require(text)
-        _, diagnostics = PromptRequest.from_text(text)
-        notes = "\n".join(one.render(text) for one in diagnostics) or "The prompt is understood."
-        return io.NodeOutput(request, ui=ui.PreviewText(notes))
+        return io.NodeOutput(request, ui=ui.PreviewText(text_notes(text) or "The prompt is understood."))
 
 
 class AstriaRequestText(io.ComfyNode):
@@ -110,7 +111,13 @@ class AstriaRequestSettings(io.ComfyNode):
     @classmethod
     def execute(cls, request: PromptRequest, model, seed: int, image=None) -> io.NodeOutput:
         family = family_of(model)
-        found = settle(request, family, Inputs(has_image=image is not None, seed=seed))
+        found = settle(request, family, Inputs(has_image=image is not None or request.input_image is not None, seed=seed))
+        if found.width is None and image is None:
+            raise PlanError(
+                "The prompt names an input image and sets no w and h, so the picture gets the size of that image, which is not connected.",
+                code="image-not-connected",
+                hint="Connect the image, or set w and h in the prompt.",
+            )
         width = found.width if found.width is not None else image.shape[2]
         height = found.height if found.height is not None else image.shape[1]
         names = found.sampler, found.schedule

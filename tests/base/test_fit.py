@@ -54,15 +54,35 @@ def test_half_a_size_is_refused() -> None:
 def test_a_mask_moves_with_its_image_and_padding_is_never_painted() -> None:
     mask = torch.zeros(1, 20, 30)
     mask[:, 5:15, 10:20] = 1
-    moved = fit_mask(mask, Fit(30, 20), 0, 0, 16)
+    image = picture(20, 30)
+    moved = fit_mask(mask, image, 0, 0, 16)
     assert moved.shape == (1, 32, 32)
     assert torch.equal(moved[:, :20, :30], mask)
     assert moved[:, 20:].sum() == moved[:, :, 30:].sum() == 0
-    smaller = fit_mask(mask[:, ::2, ::2], Fit(30, 20), 0, 0, 1)
+    smaller = fit_mask(mask[:, ::2, ::2], image, 0, 0, 1)
     assert smaller.shape == (1, 20, 30)
     assert abs(float(smaller.mean() - mask.mean())) < 0.02
-    covered = fit_mask(mask, Fit(30, 20), 20, 20, 1)
+    covered = fit_mask(mask, image, 20, 20, 1)
     assert torch.equal(covered, mask[:, :, 5:25])
+
+
+def test_alpha_is_cut_off_since_models_paint_colours_only() -> None:
+    image = picture(10, 12, channels=4)
+    for fitted in (fit_image(image, 0, 0, 1)[0], fit_image(image, 12, 10, 1)[0]):
+        assert torch.equal(fitted, image[..., :3])
+
+
+def test_masks_are_one_or_one_for_each_image() -> None:
+    images = picture(8, 8, batch=3)
+    masks = torch.rand(3, 8, 8)
+    assert torch.equal(fit_mask(masks, images, 0, 0, 8), masks)
+    assert torch.equal(fit_mask(masks[:1], images, 0, 0, 8), masks[:1].repeat(3, 1, 1))
+    with pytest.raises(ImageError, match=r"2 masks are given for 3 image\(s\)"):
+        fit_mask(masks[:2], images, 0, 0, 8)
+
+
+def test_a_mask_comes_to_its_images_device() -> None:
+    assert fit_mask(torch.ones(1, 8, 8), picture(8, 8).to("meta"), 0, 0, 8).device.type == "meta"
 
 
 def test_unmasked_pixels_are_bit_identical_even_beside_nan() -> None:
@@ -81,5 +101,9 @@ def test_unmasked_pixels_are_bit_identical_even_beside_nan() -> None:
 def test_pictures_of_different_sizes_are_refused() -> None:
     with pytest.raises(ImageError, match="painted 8x9, original 9x9, mask 9x9"):
         keep_unmasked(picture(9, 8), picture(9, 9), torch.zeros(1, 9, 9))
+    with pytest.raises(ImageError, match="painted 2 of 3, original 3 of 3"):
+        keep_unmasked(picture(9, 9, batch=2), picture(9, 9, batch=3), torch.zeros(1, 9, 9))
+    with pytest.raises(ImageError, match="painted 1 of 3, original 1 of 4"):
+        keep_unmasked(picture(9, 9), picture(9, 9, channels=4), torch.zeros(1, 9, 9))
     with pytest.raises(ImageError, match="4x4, smaller than the 5x5"):
         restore_size(picture(4, 4), Fit(5, 5))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 import torch
 from comfyui_astria.nodes.base.noise import SEED_SPACE, ImageSeeds, image_seeds, seeds_of, start_noise, step_noise
@@ -43,6 +46,11 @@ def test_parts_of_a_batch_keep_their_seeds() -> None:
     assert part.per_image == whole.per_image[5:]
     assert seeds_of(part, 3) == (105, 106, 107)
     assert seeds_of(100, 2) == (100, 101)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_a_copy_keeps_every_images_seed(copied) -> None:
+    assert seeds_of(copied(image_seeds(100, 3, [5, 6, 7])), 3) == (105, 106, 107)
 
 
 def test_a_batch_index_of_the_wrong_length_is_refused() -> None:

@@ -30,6 +30,12 @@ def test_a_model_of_the_exact_factor_is_left_as_it_is() -> None:
     assert torch.equal(enlarge(image, 4.0, 4, nearest(4, [])), nearest(4, [])(image))
 
 
+def test_half_precision_stays_half_precision() -> None:
+    image = torch.rand(1, 6, 5, 3).half()
+    result = enlarge(image, 3.0, 4, nearest(4, []))
+    assert (result.shape, result.dtype) == ((1, 18, 15, 3), torch.float16)
+
+
 def test_a_model_that_does_not_enlarge_is_refused() -> None:
     with pytest.raises(ImageError, match="enlarges by 1"):
         enlarge(torch.rand(1, 4, 4, 3), 4.0, 1, nearest(1, []))

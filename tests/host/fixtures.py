@@ -61,8 +61,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHost]:
 
 @pytest.fixture(scope="session")
 def classic_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHost]:
-    """ComfyUI with --cache-classic, for the tests whose result may depend on the cache."""
-    yield from _live(tmp_path_factory.mktemp("classic_host"), "--cache-classic")
+    """ComfyUI with another cache and half-precision pictures, for the tests whose result may depend on either."""
+    yield from _live(tmp_path_factory.mktemp("classic_host"), "--cache-classic", "--fp16-intermediates")
 
 
 @pytest.fixture(params=["host", "classic_host"])

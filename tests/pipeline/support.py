@@ -15,12 +15,13 @@ from comfyui_astria.nodes.tunes.resolve import Resolver
 ROOT = Path(__file__).resolve().parents[2]
 
 FILES = {
-    "loras": ["my_wife.safetensors", "detail.safetensors"],
+    "loras": ["my_wife.safetensors", "my_husband.safetensors", "detail.safetensors"],
     "checkpoints": ["rv51.safetensors", "sd15_inpaint.safetensors"],
     "diffusion_models": ["flux1-dev.safetensors", "flux1-fill-dev.safetensors"],
     "text_encoders": ["clip_l.safetensors", "t5xxl.safetensors"],
     "vae": ["ae.safetensors"],
     "upscale_models": ["4x.pth"],
+    "controlnet": ["pose.safetensors"],
     "embeddings": ["easynegative.safetensors", "styles/ink.pt"],
 }
 
@@ -37,6 +38,7 @@ vae = ae.safetensors
 [tunes]
 1533312 = my_wife.safetensors
 1795721 = detail.safetensors
+1558021 = my_husband.safetensors
 [roles]
 upscaler = 4x.pth
 [defaults]
@@ -68,8 +70,8 @@ def sources(family: str, **sockets: bool) -> Sources:
 
 
 def seed_prompt(name: str) -> str:
-    folder = ROOT / ("workflows/prompts" if name.startswith("outpaint") else "tests/seeds")
-    return (folder / f"{name}.txt").read_text(encoding="utf-8")
+    [path] = [folder / f"{name}.txt" for folder in (ROOT / "workflows/prompts", ROOT / "tests/seeds") if (folder / f"{name}.txt").exists()]
+    return path.read_text(encoding="utf-8")
 
 
 def plan_text(text: str, family: str = "sd15", options: Options | None = None, bindings: str = BINDINGS, **sockets: bool) -> Plan:

@@ -90,6 +90,18 @@ def test_the_prompt_may_come_from_standard_input(comfy: CommandLine, monkeypatch
     assert "line 1, column 18" in comfy.said
 
 
+def test_what_the_text_says_in_vain_is_told(comfy: CommandLine) -> None:
+    comfy.add("checkpoints/rv51.safetensors")
+    comfy.prompt.write_text("a cat --video\nsteps=20\nnot_known=1", encoding="utf-8")
+    output = comfy.root / "out.json"
+    for command in (("explain",), ("compile", "-o", str(output))):
+        assert comfy.run(command[0], str(comfy.prompt), "--base", "690204", *command[1:]) == 0
+        assert "line 1, column 7" in comfy.said
+        assert "not_known" in comfy.said
+    comfy.run("compile", str(comfy.prompt), "--base", "690204")
+    assert json.loads(comfy.said), "what goes to the screen is the workflow alone"
+
+
 def test_a_prompt_file_that_is_not_there(comfy: CommandLine) -> None:
     assert comfy.run("explain", "nowhere.txt", "--family", "flux") == 1
     assert comfy.said.startswith("nowhere.txt: ")

@@ -174,6 +174,36 @@ def test_a_size_that_flux_cannot_sample_is_padded_and_cropped_back() -> None:
     assert "base.crop" not in plan_text("a cat\nw=1000\nh=600", "sd15").graph.nodes
 
 
+def test_the_smallest_size_is_rendered_at_the_hosts_least_and_cropped() -> None:
+    for name in ("sd15", "flux"):
+        nodes = plan_text("a cat\nw=8\nh=24", name).graph.nodes
+        assert nodes["base.latent"].inputs["width"] == 16
+        assert (nodes["base.crop"].inputs["width"], nodes["base.crop"].inputs["height"]) == (8, 24)
+
+
+def test_masks_are_repeated_as_their_images_are() -> None:
+    nodes = plan_text("a cat\nnum_images=2", image=True, mask=True).graph.nodes
+    assert nodes["base.repeat_mask_picture"].inputs["amount"] == nodes["base.repeat"].inputs["amount"] == 2
+    assert nodes["base.mask_picture"].inputs["mask"] == Link("base.fit", 1)
+    assert nodes["base.noise_mask"].inputs["mask"] == nodes["base.keep_unmasked"].inputs["mask"] == Link("base.repeat_mask")
+    assert plan_text("a cat", image=True, mask=True).graph.nodes["base.noise_mask"].inputs["mask"] == Link("base.fit", 1)
+
+
+def test_a_strength_near_zero_is_refused_since_the_host_would_count_for_hours() -> None:
+    with pytest.raises(PlanError, match=r"denoising_strength=1e-06 is too small.*0\.01 or more"):
+        plan_text("a cat\ndenoising_strength=0.000001", image=True)
+    assert plan_text("a cat\ndenoising_strength=0.01", image=True).problems == ()
+
+
+def test_a_strength_without_an_image_is_said_to_have_no_effect() -> None:
+    assert [one.code for one in plan_text("a cat\ndenoising_strength=0.5").problems] == ["no-effect"]
+
+
+def test_a_face_for_the_outpainted_area_is_refused_and_not_left_out() -> None:
+    with pytest.raises(PlanError, match=r"<faceid:\.\.\.> in --outpaint_prompt"):
+        plan_text("x --outpaint center --outpaint_width 96 --outpaint_height 96 --outpaint_prompt '<faceid:12:1> man'")
+
+
 def test_a_graph_refuses_links_to_nodes_that_are_not_there() -> None:
     with pytest.raises(PlanError, match="refers to 'b'"):
         Graph().add("a", "VAEDecode", samples=Link("b"))
@@ -201,8 +231,9 @@ def test_a_value_that_tunes_a_step_nobody_asked_for_is_said_to_have_no_effect(te
     assert [one.message.split(" has")[0] for one in plan_text(text).problems if one.code == "no-effect"] == [what]
 
 
-def test_a_negative_prompt_for_persons_is_not_ignored() -> None:
-    assert draft_text("a cat\nnegative_prompt=a BREAK b BREAK c").errors[0].message.startswith("BREAK with persons")
+def test_a_negative_prompt_for_a_person_who_is_not_there_is_not_ignored() -> None:
+    [error] = draft_text("a cat\nnegative_prompt=a BREAK b BREAK c").errors
+    assert error.message == "The negative prompt has 3 BREAK segments, and the prompt 1."
 
 
 def test_hires_fix_turns_super_resolution_on() -> None:

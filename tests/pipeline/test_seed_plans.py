@@ -21,7 +21,7 @@ STAGES = {
     ("outpaint_second_person", False): [("base", "txt2img", "1024x1024", True), ("outpaint", "outpaint", "1792x1024", True)],
     ("multi_person", False): [("base", "txt2img", "1024x576", True)],
     ("multi_person_background", True): [
-        ("base", "img2img", OWN, True),
+        ("base", "inpaint", OWN, True),
         ("hires_fix", "hires fix", f"2x {OWN}", False),
         ("super_resolution", "upscale model", f"4x {OWN}", True),
         ("inpaint_faces", "inpaint faces", f"4x {OWN}", False),
@@ -36,8 +36,7 @@ STAGES = {
 }
 
 NOT_BUILT = {
-    "multi_person": ["BREAK with persons"],
-    "multi_person_background": ["BREAK with persons", "hires_fix=true", "inpaint_faces=true", "face_swap=true"],
+    "multi_person_background": ["hires_fix=true", "inpaint_faces=true", "face_swap=true"],
     "masked_portrait": ["controlnet=pose", "--mask_prompt", "hires_fix=true", "face_correct=true"],
 }
 
@@ -51,7 +50,7 @@ def test_stages_of_each_seed_prompt(name: str, image: bool, family: str) -> None
 
 @pytest.mark.parametrize("name", NOT_BUILT)
 def test_what_is_not_built_is_an_error_naming_each_part(name: str) -> None:
-    drafted = draft_text(seed_prompt(name), image=name != "multi_person")
+    drafted = draft_text(seed_prompt(name), image=True)
     said = [problem.message for problem in drafted.errors if problem.code == "not-built"]
     assert len(said) == len(NOT_BUILT[name])
     for message, part in zip(said, NOT_BUILT[name], strict=True):
@@ -148,7 +147,7 @@ def test_scheduler_names(scheduler: str, sampler: str, sd_schedule: str) -> None
 
 
 def test_every_seed_prompt_that_is_built_plans_for_every_family() -> None:
-    for name in ("outpaint_only", "outpaint_text_to_image", "outpaint_second_person"):
+    for name in ("outpaint_only", "outpaint_text_to_image", "outpaint_second_person", "multi_person"):
         for family in FAMILIES:
             request = PromptRequest.require(seed_prompt(name))
             assert plan(request, sources(family, image=name == "outpaint_only"), resolver(), Options()).output is not None

@@ -1,0 +1,145 @@
+"""Attention in which each pixel sees its own region's text: exact, computed in groups of pixels, without a mask tensor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# A region computes every pixel in which its share is above 0; below this nobody sees the difference, and rounding alone stays below it.
+LEAST_SHARE = 1e-3
+
+# (queries, keys, values) -> the attention's output [B, queries, channels]
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Share:
+    """The queries that one region answers, and how much of the answer is its own.
+
+    Shapes: index [n] among the queries, None for all of them; weight [n,1] float32 above 0, None where it is 1 throughout.
+    """
+
+    index: Tensor | None
+    weight: Tensor | None
+
+    def of(self, tokens: Tensor, dim: int) -> Tensor:
+        """Return the region's own among `tokens`, which lie along `dim`."""
+        return tokens if self.index is None else tokens.index_select(dim, self.index)
+
+    def to(self, device: torch.device) -> Share:
+        return Share(*(None if part is None else part.to(device) for part in (self.index, self.weight)))
+
+
+def on_device(parts: Sequence[Share | None], device: torch.device) -> tuple[Share | None, ...]:
+    return tuple(None if part is None else part.to(device) for part in parts)
+
+
+def seeing_scene(masks: Tensor, scene_strength: float) -> Tensor:
+    """Return the masks [R,H,W] by which pixels see text: persons' pixels give `scene_strength` of their attention to region 0's."""
+    persons = masks[1:] * (1 - scene_strength)
+    return torch.cat([1 - persons.sum(0, keepdim=True), persons])
+
+
+def shares(weights: Tensor) -> tuple[Share | None, ...]:
+    """Return each region's share of L queries, None for a region that has none of them.
+
+    Shapes: weights [R,L] float32, non-negative, summing to 1 over the regions. Shares below LEAST_SHARE go to the others.
+    """
+    kept = torch.where(weights < LEAST_SHARE, 0, weights)
+    return tuple(_share(row) for row in kept / kept.sum(0))
+
+
+def _share(row: Tensor) -> Share | None:
+    index = row.nonzero()[:, 0]
+    if len(index) == 0:
+        return None
+    weight = row[index]
+    return Share(None if len(index) == len(row) else index, None if bool((weight == 1).all()) else weight[:, None])
+
+
+def blended(parts: Sequence[Share | None], answer: Callable[[int, Share], Tensor], length: int) -> Tensor:
+    """Return [B,length,C]: each query's answers, weighted by the shares of the regions that give them.
+
+    `answer(region, share)` returns [B,n,C] for the share's queries. Soft edges are summed in float32.
+    """
+    result = None
+    soft = any(part is not None and part.weight is not None for part in parts)
+    for region, part in enumerate(parts):
+        if part is None:
+            continue
+        given = answer(region, part)
+        dtype = given.dtype
+        if part.weight is not None:
+            given = given * part.weight
+        if result is None:
+            wide = torch.promote_types(dtype, torch.float32) if soft else dtype
+            result = given.new_zeros(given.shape[0], length, given.shape[2], dtype=wide)
+        if part.index is None:
+            result += given
+        else:
+            result.index_add_(1, part.index, given.to(result.dtype))
+    assert result is not None, "the shares of all regions sum to 1"
+    return result.to(dtype)
+
+
+def coupled(queries: Tensor, text: Callable[[int], tuple[Tensor, Tensor]], parts: Sequence[Share | None], attend: Attend) -> Tensor:
+    """Return the cross-attention of a UNet: each query against its own region's text.
+
+    Shapes: queries [B,L,C] -> same. `text(region)` gives keys and values [B,T,C]; it is asked for regions with queries only, and T may differ.
+    """
+    return blended(parts, lambda region, part: attend(part.of(queries, 1), *text(region)), queries.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """A joint sequence of text and image (Flux): the regions' texts in order, then the image's tokens.
+
+    Pixels see all pixels and their own region's text. A region's text sees itself and all pixels; with `isolation` a person's text
+    (regions 1..) sees itself and that person's pixels. A region without a share has no text in the sequence.
+    """
+
+    text_lengths: tuple[int, ...]
+    parts: tuple[Share | None, ...]
+    isolation: bool = False
+
+    @property
+    def text_length(self) -> int:
+        return sum(self.text_lengths)
+
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, attend: Attend) -> Tensor:
+        """Return the joint attention. Shapes: q, k, v [B,heads,L,d] -> [B,L,heads*d]; more keys than queries count as pixels."""
+        if sum(part is not None for part in self.parts) == 1:
+            return attend(q, k, v)
+        starts = [sum(self.text_lengths[:region]) for region in range(len(self.parts))]
+        texts: list[Tensor] = []
+
+        def answer(region: int, part: Share) -> Tensor:
+            text = slice(starts[region], starts[region] + self.text_lengths[region])
+            of_text, of_pixels = self._answer(region, (q, k, v), text, part, attend)
+            texts.append(of_text)
+            return of_pixels
+
+        image = blended(self.parts, answer, q.shape[2] - self.text_length)
+        return torch.cat([*texts, image], 1)
+
+    def _answer(self, region: int, tensors: tuple[Tensor, Tensor, Tensor], text: slice, part: Share, attend: Attend) -> tuple[Tensor, Tensor]:
+        """Return what one region's text and pixels see, [B,T,C] and [B,n,C]."""
+        own, image = zip(*((tensor[:, :, text], tensor[:, :, self.text_length :]) for tensor in tensors), strict=True)
+        (text_q, text_k, text_v), (image_q, image_k, image_v) = own, image
+        pixels_q = part.of(image_q, 2)
+        keys, values = torch.cat([text_k, image_k], 2), torch.cat([text_v, image_v], 2)
+        if self.isolation and region > 0 and part.index is not None:
+            own_keys, own_values = torch.cat([text_k, part.of(image_k, 2)], 2), torch.cat([text_v, part.of(image_v, 2)], 2)
+            return attend(text_q, own_keys, own_values), attend(pixels_q, keys, values)
+        both = attend(torch.cat([text_q, pixels_q], 2), keys, values)
+        return both.split([text_q.shape[2], pixels_q.shape[2]], 1)
+
+
+def stacked(texts: Sequence[Tensor]) -> Tensor:
+    """Return the texts [B,T,C] of several chunks as one batch; shorter ones repeat to a common length, which leaves their attention as it is."""
+    length = math.lcm(*(text.shape[1] for text in texts))
+    return torch.cat([text.repeat(1, length // text.shape[1], 1) for text in texts])

@@ -1,0 +1,146 @@
+"""Which region each row of a layer's activations belongs to, as weights that a LoRA's change is multiplied with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+import torch
+
+from .lora import LoraError
+from .run import Forward
+
+FLUX_PATCH = 2  # latent pixels per side of an image token
+
+
+class Rows(Enum):
+    """What the rows of a layer's activations stand for."""
+
+    CONVOLUTION = auto()  # [B,C,H,W]: the pixels of its output
+    TOKENS = auto()  # the pixels of the UNet block around the layer
+    CROSS_TEXT = auto()  # the text whose keys and values are projected right now
+    FLUX_IMAGE = auto()  # image tokens, then those of reference pictures
+    FLUX_TEXT = auto()  # the text tokens of all regions, in region order
+    FLUX_JOINT = auto()  # text tokens, then image tokens
+    WHOLE = auto()  # one vector for the whole picture: a region counts by its share of it
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a layer stands. `vector`: its input is one vector that the block adds to every row, so the gated output gets rows."""
+
+    name: str
+    rows: Rows
+    vector: bool = False
+
+
+@dataclass
+class Place:
+    """The sizes of the block that is running, written by its hook and read by the layers inside."""
+
+    grid: tuple[int, int] = (0, 0)  # UNet: height, width
+    image_tokens: int = 0  # Flux
+    text_tokens: int = 0
+
+
+@dataclass
+class Gate:
+    """Weights [R, L] of the regions over L rows. `region` is set where that region's weight is 1 and every other's 0 in all rows."""
+
+    weights: torch.Tensor
+    region: int | None = None
+    _made: dict[Hashable, torch.Tensor] = field(default_factory=dict)
+
+    def columns(self, regions: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """Return [L, K]: for each of K columns the weights of its region, on the device and in the dtype of `like`."""
+        key = (regions, like.device, like.dtype)
+        if key not in self._made:
+            beyond = [region for region in regions if region >= self.weights.shape[0]]
+            if beyond:
+                persons = self.weights.shape[0] - 1
+                raise LoraError(f"A LoRA is meant for person {beyond[0]}, but the picture has regions for {persons}.", code="lora-region",
+                                hint="Give every person with a LoRA a region.")
+            index = torch.tensor(regions, device=self.weights.device)
+            self._made[key] = self.weights.index_select(0, index).t().to(like.device, like.dtype).contiguous()
+        return self._made[key]
+
+    def column(self, region: int, like: torch.Tensor) -> torch.Tensor:
+        """Return [L, 1], the weights of one region."""
+        return self.columns((region,), like)
+
+
+def gate_of(forward: Forward, spot: Spot, place: Place, x: torch.Tensor, y: torch.Tensor) -> Gate:
+    """Return the gate of a layer with input `x` and output `y`. Raises LoraError where the rows are not the ones the masks know."""
+    if spot.rows is Rows.CONVOLUTION:
+        return _pixels(forward, (y.shape[-2], y.shape[-1]))
+    if spot.rows is Rows.TOKENS:
+        height, width = place.grid
+        if not spot.vector:
+            _expect(spot, x.shape[1], height * width, f"a grid of {height} x {width}")
+        return _pixels(forward, place.grid)
+    if spot.rows is Rows.WHOLE:
+        return _share(forward)
+    if spot.rows is Rows.CROSS_TEXT:
+        return _share(forward) if forward.text_region is None else _only(forward, forward.text_region)
+    return _flux(forward, spot, place, x.shape[1])
+
+
+def _flux(forward: Forward, spot: Spot, place: Place, rows: int) -> Gate:
+    if spot.vector:
+        image, text = place.image_tokens, place.text_tokens
+    elif spot.rows is Rows.FLUX_TEXT:
+        image, text = 0, rows
+    else:
+        text = sum(forward.text_lengths) if spot.rows is Rows.FLUX_JOINT else 0
+        image = rows - text
+    if spot.rows is Rows.FLUX_IMAGE:
+        return _kept(forward, ("image", image), lambda: _image_tokens(forward, spot, image))
+    _expect(spot, text, sum(forward.text_lengths), "the text of all regions")
+    if spot.rows is Rows.FLUX_TEXT:
+        return _kept(forward, "text", lambda: _text_tokens(forward))
+    return _kept(forward, ("joint", image), lambda: torch.cat([_text_tokens(forward), _image_tokens(forward, spot, image)], 1))
+
+
+def _text_tokens(forward: Forward) -> torch.Tensor:
+    lengths = torch.tensor(forward.text_lengths, device=forward.masks.device)
+    return torch.eye(forward.regions, device=forward.masks.device).repeat_interleave(lengths, 1)
+
+
+def _image_tokens(forward: Forward, spot: Spot, count: int) -> torch.Tensor:
+    """The tokens of reference pictures follow those of the picture; they are nobody's region and so the scene's."""
+    height, width = (-(-side // FLUX_PATCH) for side in forward.masks.shape[1:])
+    picture = forward.on_grid(height, width)
+    if count < picture.shape[1]:
+        _expect(spot, count, picture.shape[1], f"a grid of {height} x {width}")
+    reference = picture.new_zeros(forward.regions, count - picture.shape[1])
+    reference[0] = 1
+    return torch.cat([picture, reference], 1)
+
+
+def _pixels(forward: Forward, grid: tuple[int, int]) -> Gate:
+    return _kept(forward, ("pixels", grid), lambda: forward.on_grid(*grid))
+
+
+def _share(forward: Forward) -> Gate:
+    return _kept(forward, "share", lambda: forward.masks.mean((1, 2))[:, None])
+
+
+def _only(forward: Forward, region: int) -> Gate:
+    key = ("only", region)
+    if key not in forward.gates:
+        forward.gates[key] = Gate(torch.eye(forward.regions, device=forward.masks.device)[:, region : region + 1], region)
+    return forward.gates[key]
+
+
+def _kept(forward: Forward, key: Hashable, make: Callable[[], torch.Tensor]) -> Gate:
+    if key not in forward.gates:
+        forward.gates[key] = Gate(make())
+    return forward.gates[key]
+
+
+def _expect(spot: Spot, rows: int, expected: int, what: str) -> None:
+    if rows != expected:
+        text = f"The layer {spot.name} works on {rows} tokens; its LoRA expected {expected}, {what}."
+        hint = "Remove the patch of this MODEL that merges, tiles or drops tokens, such as token merging or HyperTile."
+        raise LoraError(text, code="lora-tokens", hint=hint)

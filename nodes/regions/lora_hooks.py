@@ -1,0 +1,98 @@
+"""Stand-ins for the forward of a model's modules, put in while the host has the model injected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from .lora_forms import Layer
+
+
+class Change(Protocol):
+    """What a layer's output becomes: `out` so far, its input `x`, the unchanged output `y`."""
+
+    @property
+    def reads_output(self) -> bool:
+        """Whether the change is computed from `y`, which then must outlive the additions."""
+
+    def __call__(self, out: torch.Tensor, x: torch.Tensor, y: torch.Tensor, layer: Layer) -> torch.Tensor: ...
+
+
+class Hook:
+    """Stands in for one module's forward until `remove`."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._previous = module.__dict__.get("forward")  # another pack's stand-in; absent where the class's own method runs
+        self.original: Callable[..., Any] = module.forward
+        module.forward = self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.original(*args, **kwargs)
+
+    def remove(self) -> bool:
+        """Put the former forward back. Returns False, and does nothing, where another pack's stand-in lies above this one."""
+        if self._module.__dict__.get("forward") is not self:
+            return False
+        if self._previous is None:
+            del self._module.forward
+        else:
+            self._module.forward = self._previous
+        return True
+
+
+class Watch(Hook):
+    """Shows each call's arguments to `see` before the module runs."""
+
+    def __init__(self, module: nn.Module, see: Callable[..., None]) -> None:
+        super().__init__(module)
+        self._see = see
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self._see(*args, **kwargs)
+        return self.original(*args, **kwargs)
+
+
+class Addition(Hook):
+    """Runs the module's own forward, unchanged, and lets each of `changes` add to its output."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__(module)
+        self.changes: list[Change] = []
+        self._layer = Layer(self.original, getattr(module, "bias", None) is not None)
+
+    def __call__(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        y = self.original(x, *args, **kwargs)
+        out = y.clone() if any(change.reads_output for change in self.changes) else y
+        for change in self.changes:
+            out = change(out, x, y, self._layer)
+        return out
+
+
+class Hooks:
+    """The hooks that one owner put into a model."""
+
+    def __init__(self) -> None:
+        self._watches: list[Hook] = []
+        self._additions: list[tuple[Addition, Change]] = []
+
+    def watch(self, module: nn.Module, see: Callable[..., None]) -> None:
+        self._watches.append(Watch(module, see))
+
+    def add(self, module: nn.Module, change: Change) -> None:
+        """Add `change` to the module; two owners share one hook, so that each sees the layer's own output."""
+        standing = module.__dict__.get("forward")
+        hook = standing if isinstance(standing, Addition) else Addition(module)
+        hook.changes.append(change)
+        self._additions.append((hook, change))
+
+    def remove(self) -> None:
+        """Take everything out. What lies under another pack's stand-in does nothing from now on; a later call takes it out."""
+        for hook, change in self._additions:
+            if change in hook.changes:
+                hook.changes.remove(change)
+        self._additions = [(hook, change) for hook, change in self._additions if not hook.changes and not hook.remove()]
+        self._watches = [watch for watch in reversed(self._watches) if not watch.remove()][::-1]

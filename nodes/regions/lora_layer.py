@@ -1,0 +1,134 @@
+"""What region LoRAs add to the output of one layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .lora_forms import Decomposed, Form, Layer, LowRank, Target, frozen, near
+from .lora_gates import Gate, Place, Spot, gate_of
+from .run import RegionRun
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer: input `x`, unchanged output `y`, and the gate of its rows."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    gate: Gate
+    layer: Layer
+
+
+class Stacked(nn.Module):
+    """The low-rank changes of all regions on one part of a weight, side by side: two products for all, gated in between.
+
+    Gating the K rank columns instead of the outputs costs K numbers a row, however wide the layer is.
+    """
+
+    def __init__(self, members: Sequence[tuple[int, LowRank]]) -> None:
+        super().__init__()
+        ordered = sorted(members, key=lambda member: member[0])
+        self.target: Target = ordered[0][1].target
+        self.regions = tuple(region for region, form in ordered for _ in range(form.down.shape[0]))
+        self.down = frozen(torch.cat([form.down for _, form in ordered]))
+        self.up = frozen(torch.cat([form.up for _, form in ordered], 1))
+
+    def add(self, out: torch.Tensor, call: Call) -> None:
+        """Add to `out` in place."""
+        first, last = self._span(call.gate)
+        if first == last:
+            return
+        up, down = near(self.up[:, first:last], call.x), near(self.down[first:last], call.x)
+        gate = call.gate.columns(self.regions[first:last], call.x)
+        hidden = self.target.run(call.x, down)
+        if self.target.convolution is not None:
+            gated = hidden * gate.t().unflatten(1, hidden.shape[-2:])
+            self.target.part(out).add_(F.conv2d(gated, up[:, :, None, None]))
+            return
+        gated = hidden * gate
+        self.target.part(out.view(-1, out.shape[-1])).addmm_(gated.flatten(0, -2), up.t())
+
+    def _span(self, gate: Gate) -> tuple[int, int]:
+        """The columns that can count at all."""
+        if gate.region is None:
+            return 0, len(self.regions)
+        first = sum(region < gate.region for region in self.regions)
+        return first, first + self.regions.count(gate.region)
+
+
+class Single(nn.Module):
+    """One region's change in a form that does not stack; its gate is on the outputs."""
+
+    def __init__(self, region: int, form: Form) -> None:
+        super().__init__()
+        self.region = region
+        self.form = form
+
+    def add(self, out: torch.Tensor, call: Call) -> None:
+        """Add to `out` in place."""
+        if call.gate.region not in (None, self.region):
+            return
+        form = self.form
+        change = form.change_beside(call.x, call.y, call.layer) if isinstance(form, Decomposed) else form.change(call.x)
+        gate = call.gate.column(self.region, call.x)
+        if form.target.convolution is not None:
+            gate = gate.view(change.shape[-2:])
+        form.target.part(out).add_(change * gate)
+
+
+class LayerChange(nn.Module):
+    """All changes of one layer at `spot`, the module at `path` of the model."""
+
+    def __init__(self, path: str, spot: Spot, members: Sequence[tuple[int, Form]]) -> None:
+        super().__init__()
+        self.path = path
+        self.spot = spot
+        parts: dict[tuple[int, int], list[tuple[int, LowRank]]] = {}
+        pieces: list[Stacked | Single] = []
+        for region, form in members:
+            if isinstance(form, LowRank):
+                parts.setdefault((form.target.start, form.target.rows), []).append((region, form))
+            else:
+                pieces.append(Single(region, form))
+        self.pieces = nn.ModuleList([*pieces, *(Stacked(stack) for stack in parts.values())])
+        self.reads_output = any(isinstance(piece, Single) and isinstance(piece.form, Decomposed) for piece in self.pieces)
+
+
+@dataclass(frozen=True)
+class GatedChange:
+    """A layer's change while its model runs: `run` says whether and where regions are active, `place` how large the block around is."""
+
+    change: LayerChange
+    run: RegionRun
+    place: Place
+
+    @property
+    def reads_output(self) -> bool:
+        return self.change.reads_output
+
+    def __call__(self, out: torch.Tensor, x: torch.Tensor, y: torch.Tensor, layer: Layer) -> torch.Tensor:
+        """Return `out`, the layer's output so far, with the change added; `out` is used up. `x` and `y`: the layer's input and unchanged output."""
+        forward = self.run.forward
+        if forward is None:
+            return out
+        spot = self.change.spot
+        gate = gate_of(forward, spot, self.place, x, y)
+        if not spot.vector:
+            return self._added(out.contiguous(), Call(x, y, gate, layer))
+        rows = gate.weights.shape[1]
+        if x.ndim == 3:  # Flux modulation: [B,1,C] -> [B,L,C]
+            return self._added(out.expand(-1, rows, -1).contiguous(), Call(x, y, gate, layer))
+        # UNet time embedding of a block: [B,C] -> [B,C,H,W]
+        tokens = out[:, None].expand(-1, rows, -1) if out.ndim == 2 else out.flatten(2).transpose(1, 2)
+        added = self._added(tokens.contiguous(), Call(x[:, None], y[:, None], gate, layer))
+        return added.transpose(1, 2).unflatten(2, self.place.grid)
+
+    def _added(self, out: torch.Tensor, call: Call) -> torch.Tensor:
+        for piece in self.change.pieces:
+            piece.add(out, call)
+        return out

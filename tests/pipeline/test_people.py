@@ -1,0 +1,96 @@
+"""BREAK persons in the plan: whose words and LoRAs act where."""
+
+from __future__ import annotations
+
+import pytest
+from comfyui_astria.nodes.errors import PlanError
+from comfyui_astria.nodes.pipeline.family import FAMILIES
+from comfyui_astria.nodes.pipeline.graph import Link, Socket
+from comfyui_astria.nodes.pipeline.plan import Options
+
+from .support import BINDINGS, draft_text, plan_text, seed_prompt
+
+TWO = "a street BREAK film noir BREAK <lora:1533312:0.8> ohwx woman BREAK <lora:1558021:0.6> <lora:detail:0.3> ohwx man"
+
+
+def test_the_seeds_two_people_each_with_their_own_lora() -> None:
+    planned = plan_text(seed_prompt("multi_person"), "flux")
+    nodes = planned.graph.nodes
+    assert nodes["base.positive"].inputs["text"] == "Dramatic 1940s film noir scene. Couple standing together aiming guns, wooden paneled background."
+    assert nodes["base.person_1_positive"].inputs["text"].startswith("ohwx woman with determined expression")
+    assert nodes["base.person_2_positive"].inputs["text"].startswith("ohwx man with serious face")
+    assert nodes["base.person_1_lora_1"].inputs == {"lora_name": "my_wife.safetensors", "strength": 1.0}
+    assert nodes["base.person_2_lora_1"].inputs == {"lora_name": "my_husband.safetensors", "strength": 1.0}
+    assert (nodes["base.regions"].inputs["width"], nodes["base.regions"].inputs["height"]) == (1024, 576)
+    assert planned.sampler_calls == 1, "all people in one pass"
+    assert planned.settings.num_images == 4
+
+
+def test_common_is_part_of_the_scene_and_of_every_person() -> None:
+    nodes = plan_text(f"{TWO}\nnegative_prompt=text BREAK blurry BREAK hat").graph.nodes
+    assert nodes["base.positive"].inputs["text"] == "a street, film noir"
+    assert nodes["base.person_1_positive"].inputs["text"] == "ohwx woman, film noir"
+    assert nodes["base.person_2_positive"].inputs["text"] == "ohwx man, film noir"
+    assert nodes["base.negative"].inputs["text"] == "text, blurry"
+    assert nodes["base.person_1_negative"].inputs["text"] == "hat, blurry"
+    assert "negative" not in nodes["base.person_2"].inputs
+
+
+def test_a_persons_lora_patches_their_text_encoder_and_never_the_shared_model() -> None:
+    nodes = plan_text(TWO).graph.nodes
+    loaders = {name: call.inputs for name, call in nodes.items() if call.class_type == "LoraLoader"}
+    assert {name: inputs["strength_model"] for name, inputs in loaders.items()} == {
+        "base.person_1_text_lora_1": 0.0,
+        "base.person_2_text_lora_1": 0.0,
+        "base.person_2_text_lora_2": 0.0,
+    }
+    assert loaders["base.person_2_text_lora_2"]["strength_clip"] == 0.3
+    assert nodes["base.person_2_positive"].inputs["clip"] == Link("base.person_2_text_lora_2", 1)
+    assert nodes["base.regional"].inputs["model"] == Socket("model")
+    assert nodes["base.person_2_lora_2"].inputs["loras"] == Link("base.person_2_lora_1")
+    assert nodes["base.person_2"].inputs["persons"] == Link("base.person_1")
+    assert nodes["base.guider"].inputs["model"] == Link("base.regional")
+
+
+def test_a_lora_of_the_scene_acts_on_the_whole_picture() -> None:
+    nodes = plan_text(f"<lora:detail:1> {TWO}").graph.nodes
+    assert nodes["base.lora_1"].inputs["strength_model"] == 1.0
+    assert nodes["base.regional"].inputs["model"] == Link("base.lora_1")
+    assert nodes["base.person_1_text_lora_1"].inputs["clip"] == Link("base.lora_1", 1)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_without_base_and_common_only_the_people_of_the_input_image_change(family: str) -> None:
+    planned = plan_text("BREAK\nBREAK ohwx woman <lora:1533312:1>\nBREAK ohwx man <lora:1558021:1>", family, image=True)
+    nodes = planned.graph.nodes
+    assert planned.stages[0].invariant == "pixels outside the people bit-identical"
+    assert nodes["base.regions"].inputs["image"] == Link("base.fit")
+    assert nodes["base.keep_unmasked"].inputs["mask"] == Link("base.regions", 2)
+    own_mask = plan_text("BREAK BREAK a BREAK b", family, image=True, mask=True).graph.nodes
+    assert own_mask["base.keep_unmasked"].inputs["mask"] == Link("base.fit", 1)
+
+
+def test_the_constant_pose_steers_where_a_pose_controlnet_is_bound_and_otherwise_it_is_said() -> None:
+    without = plan_text(TWO)
+    assert [one.code for one in without.problems] == ["no-pose-controlnet"]
+    assert "base.pose" not in without.graph.nodes
+    bound = plan_text(TWO, bindings=f"{BINDINGS}[roles]\ncontrolnet_pose = pose.safetensors\n".replace("[roles]\nupscaler = 4x.pth\n", ""))
+    nodes = bound.graph.nodes
+    assert nodes["models.pose_controlnet"].inputs["control_net_name"] == "pose.safetensors"
+    assert nodes["base.pose"].inputs["image"] == Link("base.regions", 3)
+    assert nodes["base.guider"].inputs["positive"] == Link("base.pose")
+    connected = plan_text(TWO, pose_controlnet=True).graph.nodes
+    assert connected["base.pose"].inputs["control_net"] == Socket("pose_controlnet")
+    assert "base.pose" not in plan_text(TWO, image=True, pose_controlnet=True).graph.nodes
+
+
+def test_people_that_cannot_be_planned_are_errors() -> None:
+    nine = " BREAK ".join(["scene", "", *(f"person {n}" for n in range(9))])
+    assert [one.code for one in draft_text(nine).errors] == ["too-many-persons"]
+    with pytest.raises(PlanError, match=r"<lora:rv51> stands for the checkpoint"):
+        plan_text("a BREAK BREAK <lora:rv51:1> woman BREAK man")
+
+
+def test_every_missing_lora_of_every_person_is_named() -> None:
+    drafted = draft_text("a BREAK BREAK <lora:91:1> woman BREAK <lora:92:1> man", options=Options())
+    assert [one.key for one in drafted.missing] == ["91", "92"]

@@ -1,0 +1,124 @@
+"""What a model with regions refuses and says, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from comfyui_astria.nodes.errors import AstriaError, ImageError, PlanError
+from comfyui_astria.nodes.regions.run import RegionRun
+from comfyui_astria.tests.regions.comfy_inprocess import load, text
+from comfyui_astria.tests.regions.regional_support import denoised, halves, model_of, with_regions
+
+FAMILIES = ("sd15", "sdxl", "flux")
+
+
+def people(family: str = "sd15") -> list:
+    return [text(family, seed) for seed in (1, 5, 6)]
+
+
+def carrying(key: str, value: Any) -> list:
+    conditioning = text("sd15", 5)
+    conditioning[0][1][key] = value
+    return conditioning
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_given_model_stays_as_it_was(family: str) -> None:
+    model = model_of(family)
+    before = denoised(model, family, text(family, 1))
+    patched = with_regions(model, halves(), people(family), [text(family, 2)])
+    assert not torch.equal(denoised(patched, family, text(family, 1)), before)
+    assert torch.equal(denoised(model, family, text(family, 1)), before)
+    assert model.wrappers == {} and model.model_options == {"transformer_options": {}}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_interrupted_run_leaves_no_forward_behind(family: str) -> None:
+    run, interrupted = RegionRun(), load("comfy.model_management").InterruptProcessingException
+    seen = []
+
+    def interrupt(out: torch.Tensor, extra: dict) -> torch.Tensor:
+        seen.append(run.forward)
+        raise interrupted
+
+    patched = with_regions(model_of(family), halves(), people(family), [text(family, 2)], run)
+    patched.set_model_attn2_output_patch(interrupt)
+    patched.set_model_attn1_output_patch(interrupt)
+    with pytest.raises(interrupted):
+        denoised(patched, family, text(family, 1))
+    assert seen[0].masks.shape == (3, 8, 12)
+    torch.testing.assert_close(seen[0].masks.sum(0), torch.ones(8, 12))
+    assert run.forward is None
+
+
+@pytest.mark.parametrize(("masks", "says"), [
+    (halves()[:2], r"shape (2, 8, 12) for 3 texts; expected [3, height, width]"),
+    (halves()[0], r"shape (8, 12) for 3 texts; expected [3, height, width]"),
+    (halves() * 0.5, r"sum to 1 at every pixel; these have sums from 0.500 to 0.500, least value 0.000"),
+    (torch.stack([-torch.ones(4, 4), torch.ones(4, 4), torch.ones(4, 4)]), r"sums from 1.000 to 1.000, least value -1.000"),
+])
+def test_masks_that_leave_a_pixel_without_its_text_are_refused(masks: torch.Tensor, says: str) -> None:
+    with pytest.raises(ImageError, match=re.escape(says)):
+        with_regions(model_of("sd15"), masks, people(), [text("sd15", 2)])
+
+
+@pytest.mark.parametrize(("key", "value", "hint"), [
+    ("area", (4, 4, 0, 0), "Regions say where"), ("mask", torch.ones(1, 8, 8), "Regions say where"), ("start_percent", 0.2, "all steps"),
+    ("control", object(), "to the scene's conditioning"), ("hooks", object(), "Astria Person LoRA")])
+def test_a_persons_conditioning_that_a_region_would_lose_is_refused(key: str, value: Any, hint: str) -> None:
+    positive = [text("sd15", 1), text("sd15", 5), carrying(key, value)]
+    with pytest.raises(PlanError, match=f"(?s)positive conditioning of person 2 carries '{key}'.*{hint}"):
+        with_regions(model_of("sd15"), halves(), positive, [text("sd15", 2)])
+    negative = [text("sd15", 2), carrying(key, value), text("sd15", 2)]
+    with pytest.raises(PlanError, match=f"(?s)negative conditioning of person 1 carries '{key}'.*{hint}"):
+        with_regions(model_of("sd15"), halves(), people(), negative)
+
+
+def test_texts_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(PlanError, match="person 1 has 2 parts; expected one"):
+        with_regions(model_of("sd15"), halves(), [text("sd15", 1), text("sd15", 5) * 2, text("sd15", 6)], [text("sd15", 2)])
+    with pytest.raises(PlanError, match=re.escape("different encoders: [64, 160] channels")):
+        with_regions(model_of("sd15"), halves(), [text("sd15", 1), text("sdxl", 5), text("sd15", 6)], [text("sd15", 2)])
+    with pytest.raises(PlanError, match="2 negative texts for 3 regions"):
+        with_regions(model_of("sd15"), halves(), people(), [text("sd15", 2)] * 2)
+    with pytest.raises(PlanError, match=re.escape("scene_strength is 1.5; expected 0 to 1")):
+        with_regions(model_of("sd15"), halves(), people(), [text("sd15", 2)], scene_strength=1.5)
+
+
+def test_regions_are_applied_once() -> None:
+    patched = with_regions(model_of("sd15"), halves(), people(), [text("sd15", 2)])
+    with pytest.raises(PlanError, match=r"(?s)already has regions.*before the first"):
+        with_regions(patched, halves(), people(), [text("sd15", 2)])
+
+
+def test_another_kind_of_model_is_refused() -> None:
+    supported, patcher = load("comfy.supported_models"), load("comfy.model_patcher")
+    config = supported.SD15({"in_channels": 7})
+    config.unet_config["disable_unet_model_creation"] = True
+    model = load("comfy.model_base").BaseModel(config)
+    other = patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
+    with pytest.raises(AstriaError, match="SD15 with 7 input channels"):
+        with_regions(other, halves(), people(), [text("sd15", 2)])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_area_of_the_picture_is_refused_when_it_runs(family: str) -> None:
+    """The sampler's own conditioning comes from another socket, so it is seen only then."""
+    patched = with_regions(model_of(family), halves(), people(family), [text(family, 2)])
+    scene = text(family, 1)
+    scene[0][1]["area"] = (4, 4, 0, 0)
+    with pytest.raises(PlanError, match=r"(?s)area of the picture.*ConditioningSetArea"):
+        denoised(patched, family, scene)
+
+
+def test_a_guider_with_a_third_conditioning_is_refused() -> None:
+    patched = with_regions(model_of("sd15"), halves(), people(), [text("sd15", 2)])
+    guider = load("comfy_extras.nodes_custom_sampler").Guider_DualCFG(patched)
+    guider.set_cfg(5.0, 3.0)
+    guider.set_conds(text("sd15", 1), text("sd15", 3), text("sd15", 2))
+    sampler, noise = load("comfy.samplers").sampler_object("euler"), torch.randn(1, 4, 8, 12)
+    with pytest.raises(PlanError, match=r"(?s)more than a positive and a negative.*CFGGuider"):
+        guider.sample(noise, torch.zeros_like(noise), sampler, torch.tensor([10.0, 0.0]), disable_pbar=True, seed=0)
