@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ..nodes.outpaint.fill import FILL_BLUR_PX, canvas_mask, edge_extended, neutral
 from ..nodes.outpaint.geometry import Canvas, place
@@ -134,6 +134,8 @@ def _checks(one: Run) -> list[Figure]:
         "new area painted": _painted(outpainted, source, canvas),
         "AstriaGenerate equals the compiled workflow": numpy.array_equal(one.result, list(stages.values())[-1]),
     }
+    if "input" in stages:
+        results["source is the photo"] = _is_photo(source)
     if "super_resolution" in stages:
         results["super-resolution size 4x"] = stages["super_resolution"].shape[:2] == (4 * canvas.height, 4 * canvas.width)
     name = f"{one.wiring.title}: {one.prompt}"
@@ -141,13 +143,22 @@ def _checks(one: Run) -> list[Figure]:
     return [*figures, {"name": f"{name}: time", "value": one.seconds, "unit": "s", "ok": None}]
 
 
+def _is_photo(source: numpy.ndarray) -> bool:
+    """Say whether the source is the photo, scaled to cover and cropped about its centre, as Pillow does it."""
+    height, width = source.shape[:2]
+    expected = ImageOps.fit(photo(), (width, height), Image.Resampling.BICUBIC)
+    return bool(numpy.abs(numpy.asarray(expected).astype(int) - source).mean() < 2)
+
+
 def _painted(outpainted: numpy.ndarray, source: numpy.ndarray, canvas: Canvas) -> bool:
     """Say whether nearly all of the new area is neither the grey nor the extended edge that the model was given to start from."""
     fitted = torch.from_numpy(source / 255.0).float()[None]
     starts = (neutral(fitted, canvas), edge_extended(fitted, canvas, blur_px=FILL_BLUR_PX))
-    new = canvas_mask(canvas, 1)[0, : canvas.height, : canvas.width].numpy() == 1
+    x, y = canvas.padded_offset
+    finished = slice(y, y + canvas.height), slice(x, x + canvas.width)
+    new = canvas_mask(canvas, 1)[0][finished].numpy() == 1
     for start in starts:
-        levels = (start[0, : canvas.height, : canvas.width].numpy() * 255).round()
+        levels = (start[0][finished].numpy() * 255).round()
         if (numpy.abs(levels - outpainted).max(axis=-1) > 2)[new].mean() < 0.9:
             return False
     return True

@@ -10,10 +10,11 @@ from ..outpaint.nodes import NODES as OUTPAINT
 from ..pipeline.nodes import NODES as PIPELINE
 from ..prompt.nodes import NODES as PROMPT
 from ..regions.nodes import NODES as REGIONS
+from ..tunes.nodes import NODES as TUNES
 
 
 class AstriaExtension(ComfyExtension):
     """The pack as the host sees it."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [*PROMPT, *PIPELINE, *REGIONS, *BASE, *OUTPAINT, *FINISH]
+        return [*PROMPT, *PIPELINE, *TUNES, *REGIONS, *BASE, *OUTPAINT, *FINISH]

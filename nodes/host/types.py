@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from comfy_api.latest import io
 
 from ..errors import PromptError
 from ..prompt import PromptRequest
+from ..tunes.bindings import Bindings
 
 RequestType = io.Custom("ASTRIA_REQUEST")
 ModelsType = io.Custom("ASTRIA_MODELS")
 RegionsType = io.Custom("ASTRIA_REGIONS")
+
 MAX_SEED = 2**64 - 1
 MAX_PERSONS = 8
 MAX_SIDE = 16384  # the host's own bound for sizes
+
+
+@dataclass(frozen=True)
+class ModelBundle:
+    """What AstriaModels hands on: bindings of its own, and the names of its sockets that hold a model."""
+
+    bindings: Bindings = field(default_factory=Bindings)
+    sockets: tuple[str, ...] = ()
 
 
 def text_input(**options) -> io.String.Input:

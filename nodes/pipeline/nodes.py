@@ -1,9 +1,8 @@
-"""Generate, Encode, Compile, Explain and Models: the planner's forms as nodes."""
+"""Generate, Encode, Compile and Explain: the planner's forms as nodes."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import GraphBuilder
@@ -16,14 +15,12 @@ from ..host.models import (
     files_text,
     live_definitions,
     make_resolver,
-    models_overview,
     picture_stamps,
     save_workflow,
 )
-from ..host.types import ModelsType, RegionsType, RequestType, read_request, seed_input, text_errors, text_input, text_notes
+from ..host.types import ModelBundle, ModelsType, RegionsType, RequestType, read_request, seed_input, text_errors, text_input, text_notes
 from ..outpaint.geometry import SMALLER_POLICIES
 from ..prompt import PromptRequest
-from ..tunes.bindings import Bindings
 from .check import check_graph
 from .compiling import CompileOptions, compile_request, workflow_of
 from .encode import Models, add_encoding
@@ -39,15 +36,6 @@ from .wording import check_regions, resolve_wording
 PICTURES = ("image", "mask", "person_masks")
 GATHERED = ("upscale_model", "pose_controlnet")  # models beside MODEL, CLIP and VAE, each a socket of its own
 FROM_BINDINGS = "from the bindings"
-EXAMPLE_BINDINGS = "[tunes]\n1533312 = my_wife.safetensors"
-
-
-@dataclass(frozen=True)
-class ModelBundle:
-    """What AstriaModels hands on: bindings of its own, and the names of its sockets that hold a model."""
-
-    bindings: Bindings = field(default_factory=Bindings)
-    sockets: tuple[str, ...] = ()
 
 
 def _own_link(node: type[io.ComfyNode], name: str) -> list:
@@ -213,44 +201,6 @@ class AstriaEncodeRequest(io.ComfyNode):
         return io.NodeOutput(first, *outputs, expand=expansion(graph, prefix, links))
 
 
-class AstriaModels(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        tooltip = "Lines as in the bindings file, for this workflow only: [tunes] 1533312 = my_wife.safetensors, [roles] upscaler = 4x.pth"
-        return io.Schema(
-            node_id="AstriaModels",
-            display_name="Astria Models",
-            category="astria",
-            description="Shows what the ids and roles of prompts stand for, adds bindings for this workflow, and gathers connected models.",
-            search_aliases=["bindings", "tunes", "lora ids"],
-            inputs=[
-                io.String.Input("bindings", multiline=True, dynamic_prompts=False, tooltip=tooltip, placeholder=EXAMPLE_BINDINGS),
-                io.UpscaleModel.Input("upscale_model", optional=True, lazy=True, raw_link=True),
-                io.ControlNet.Input("pose_controlnet", optional=True, lazy=True, raw_link=True),
-            ],
-            outputs=[ModelsType.Output(display_name="models")],
-            is_output_node=True,
-        )
-
-    @classmethod
-    def validate_inputs(cls, bindings: str | None) -> bool | str:
-        try:
-            Bindings.parse(bindings or "", "AstriaModels")
-        except ValueError as error:
-            return str(error)
-        return True
-
-    @classmethod
-    def fingerprint_inputs(cls, **inputs) -> str:
-        return bindings_text() + files_text()
-
-    @classmethod
-    def execute(cls, bindings: str, **sockets) -> io.NodeOutput:
-        own = Bindings.parse(bindings, "AstriaModels")
-        connected = tuple(name for name, link in sockets.items() if link is not None)
-        return io.NodeOutput(ModelBundle(own, connected), ui=ui.PreviewText(models_overview(own)))
-
-
 class AstriaExplain(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -292,6 +242,9 @@ class AstriaExplain(io.ComfyNode):
         given = {name: Socket(name) for name in (*bundle.sockets, *connected)}
         options = CompileOptions(base or None, **given, options=Options(0, missing_models, smaller_canvas))
         chosen = None if family == FROM_BINDINGS else FAMILIES[family]
+        if chosen is not None and base:
+            text = f"Family {family} is chosen, which plans for connected models, and base {base} as well."
+            raise PlanError(text, code="family-and-base", hint=f"Empty base, or set family to '{FROM_BINDINGS}'.")
         explained = explain(asked, make_resolver(bundle.bindings), options, chosen).text
         shown = "\n".join(filter(None, (explained, text_notes(text))))
         return io.NodeOutput(shown, ui=ui.PreviewText(shown))
@@ -345,4 +298,4 @@ class AstriaCompile(io.ComfyNode):
         return io.NodeOutput(written, ui=ui.PreviewText(told))
 
 
-NODES = [AstriaGenerate, AstriaEncodeRequest, AstriaModels, AstriaExplain, AstriaCompile]
+NODES = [AstriaGenerate, AstriaEncodeRequest, AstriaExplain, AstriaCompile]

@@ -262,6 +262,11 @@ def test_explain_loads_no_model_and_names_what_is_missing(host: LiveHost) -> Non
     assert str(host.loras) in report
 
 
+def test_explain_refuses_a_family_and_a_base_at_once(host: LiveHost) -> None:
+    with pytest.raises(RunError, match="Family flux is chosen.*and base 690204 as well"):
+        host.client.run({"explain": node("AstriaExplain", text="a cat", family="flux", base="690204")})
+
+
 def test_compile_writes_a_workflow_that_runs(host: LiveHost) -> None:
     for name in ("checkpoints/compile_sd15.safetensors", "upscale_models/compile_4x.pth"):
         path = host.base / "models" / name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from ...nodes.regions.run import RegionRun, normalised
 from .comfy_inprocess import LATENT_CHANNELS, load, text, tiny_model
 
 model_of = functools.cache(tiny_model)
+atexit.register(model_of.cache_clear)  # a MODEL of the host cleans up after itself, which it cannot once the interpreter is being torn down
 
 
 def base_of(family: str) -> str:

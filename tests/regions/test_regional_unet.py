@@ -14,8 +14,7 @@ from comfyui_astria.tests.regions.regional_support import denoised, difference, 
 from torch import Tensor
 
 FAMILIES = ("sd15", "sdxl")
-# Where the middle block's transformer stands; it runs at the coarsest grid of all.
-BLOCKS = {"sd15": (("input", 1), ("middle", 0), ("output", 11)), "sdxl": (("input", 4), ("middle", 0), ("output", 5))}
+BLOCKS = [*(("input", number) for number in range(12)), ("middle", 0), *(("output", number) for number in range(12))]
 
 
 def plain_attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
@@ -42,9 +41,8 @@ def reference(model: Any, masks: Tensor, texts: list) -> Any:
         each = [plain_attention(q, attn2.to_k(one[0][0]), attn2.to_v(one[0][0]), extra["n_heads"]) for one in texts]
         return sum(weight[:, None] * out for weight, out in zip(weights, each, strict=True))
 
-    for name, count in (("input", 12), ("middle", 1), ("output", 12)):
-        for number in range(count):
-            patched.set_model_attn2_replace(replace, name, number)
+    for name, number in BLOCKS:
+        patched.set_model_attn2_replace(replace, name, number)
     return patched
 
 
@@ -164,18 +162,19 @@ def test_another_persons_text_reaches_no_pixel_of_mine_in_the_first_cross_attent
 class PictureAdapter:
     """Stands in for an IP-Adapter: a replaced cross-attention that adds one over tokens of its own, for as many rows as the host says there are."""
 
-    def __init__(self) -> None:
+    def __init__(self, strength: float = 0.7) -> None:
+        self.strength = strength
         self.calls = 0
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, extra: dict) -> Tensor:
         self.calls += 1
         assert q.shape[0] == k.shape[0] == len(extra["cond_or_uncond"])
         tokens = torch.randn(1, 4, q.shape[2], generator=torch.Generator().manual_seed(9)).expand(q.shape[0], -1, -1)
-        return plain_attention(q, k, v, extra["n_heads"]) + 0.7 * plain_attention(q, tokens, tokens, extra["n_heads"])
+        return plain_attention(q, k, v, extra["n_heads"]) + self.strength * plain_attention(q, tokens, tokens, extra["n_heads"])
 
-    def on(self, model: Any, family: str, index: int | None) -> Any:
+    def on(self, model: Any, index: int | None) -> Any:
         patched = model.clone()
-        for name, number in BLOCKS[family]:
+        for name, number in BLOCKS:
             patched.set_model_attn2_replace(self, name, number, index)
         return patched
 
@@ -186,12 +185,15 @@ def test_an_adapter_that_replaces_cross_attention_acts_as_before(family: str, in
     """Whether it was patched in before the regions or after, and by block or by transformer."""
     model, masks, texts = model_of(family), soft_people(), [text(family, seed) for seed in (1, 5, 6)]
     before, after, alone = PictureAdapter(), PictureAdapter(), PictureAdapter()
-    one = denoised(with_regions(before.on(model, family, index), masks, texts, [text(family, 2)]), family, texts[0], cfg=3.0)
-    other = denoised(after.on(with_regions(model, masks, texts, [text(family, 2)]), family, index), family, texts[0], cfg=3.0)
+    one = denoised(with_regions(before.on(model, index), masks, texts, [text(family, 2)]), family, texts[0], cfg=3.0)
+    other = denoised(after.on(with_regions(model, masks, texts, [text(family, 2)]), index), family, texts[0], cfg=3.0)
     assert difference(one, other) < 1e-5
-    assert difference(one, denoised(with_regions(model, masks, texts, [text(family, 2)]), family, texts[0], cfg=3.0)) > 1e-3
-    equal = denoised(after.on(with_regions(model, masks, [texts[0]] * 3, [text(family, 2)]), family, index), family, texts[0], cfg=3.0)
-    assert difference(equal, denoised(alone.on(model, family, index), family, texts[0], cfg=3.0)) < 1e-5
+    without = denoised(with_regions(model, masks, texts, [text(family, 2)]), family, texts[0], cfg=3.0)
+    assert difference(one, without) > 1e-3
+    idle = with_regions(PictureAdapter(0.0).on(model, index), masks, texts, [text(family, 2)])
+    assert difference(denoised(idle, family, texts[0], cfg=3.0), without) < 1e-5
+    equal = denoised(after.on(with_regions(model, masks, [texts[0]] * 3, [text(family, 2)]), index), family, texts[0], cfg=3.0)
+    assert difference(equal, denoised(alone.on(model, index), family, texts[0], cfg=3.0)) < 1e-5
     assert before.calls == alone.calls and after.calls == 2 * alone.calls
 
 
