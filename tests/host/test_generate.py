@@ -263,7 +263,7 @@ def test_explain_loads_no_model_and_names_what_is_missing(host: LiveHost) -> Non
 
 
 def test_explain_refuses_a_family_and_a_base_at_once(host: LiveHost) -> None:
-    with pytest.raises(RunError, match="Family flux is chosen.*and base 690204 as well"):
+    with pytest.raises(RunError, match=r"Family flux is chosen.*and base 690204 as well"):
         host.client.run({"explain": node("AstriaExplain", text="a cat", family="flux", base="690204")})
 
 
