@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Tiny models gain nothing from threads, and threads that wait for each other on a busy machine cost tenfold. The hosts inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # By its path: the checkout must not stand on sys.path, where its nodes/ would hide the host's nodes.py.
 _spec = importlib.util.spec_from_file_location("pack_loader", Path(__file__).resolve().parent.parent / "pack_loader.py")

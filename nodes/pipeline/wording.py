@@ -94,7 +94,7 @@ class _Embeddings:
         if isinstance(found, Missing):
             self.missing.append(found)
             return piece
-        return EmbeddingTag(found.file)
+        return EmbeddingTag(found.file.replace("\\", "/"))  # Windows lists subfolders with a backslash; the host reads both
 
 
 def _unique(values: Iterable) -> tuple:

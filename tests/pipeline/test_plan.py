@@ -13,7 +13,7 @@ from comfyui_astria.nodes.pipeline.graph import Graph, Link, Socket
 from comfyui_astria.nodes.pipeline.plan import Options, draft
 from comfyui_astria.nodes.prompt import ImageRef, PromptRequest
 
-from .support import draft_text, plan_text, resolver, sources
+from .support import FILES, draft_text, plan_text, resolver, sources
 
 DEFAULTS = [("sd15", 512, 30, 7.0), ("sdxl", 1024, 30, 7.0), ("flux", 1024, 28, 3.5), ("flux_fill", 1024, 28, 30.0)]
 
@@ -213,6 +213,9 @@ def test_embeddings_are_named_as_the_host_lists_them_and_must_be_there() -> None
     planned = plan_text("a cat <ink>, drawn\nnegative_prompt=<easynegative> blurry")
     assert planned.graph.nodes["base.positive"].inputs["text"] == "a cat embedding:styles/ink.pt , drawn"
     assert planned.graph.nodes["base.negative"].inputs["text"] == "embedding:easynegative.safetensors blurry"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(FILES, "embeddings", ["styles\\ink.pt"])
+        assert plan_text("<ink>").graph.nodes["base.positive"].inputs["text"] == "embedding:styles/ink.pt"
     with pytest.raises(MissingModelError, match=r"embedding 'nowhere' was not found\. Searched embeddings"):
         plan_text("a cat <nowhere>")
 
