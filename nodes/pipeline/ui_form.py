@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,9 @@ NOTE_WIDTH = 420
 NOTE_HEIGHT = 820
 NOTE_GAP = 80
 NODE_TITLES = {"positive": "Positive prompt", "negative": "Negative prompt", "outpaint_model": "Load outpaint model"}
+# What a node of a person is called behind the person's number: `person_2_positive` -> "Person 2: prompt".
+PERSON_TITLES = {"": "", "positive": ": prompt", "negative": ": negative prompt", "lora": ": LoRA", "text_lora": ": LoRA of the text"}
+_PERSON = re.compile(r"person_(\d+)_?(\w*?)(?:_\d+)?")
 
 
 @dataclass
@@ -88,7 +92,16 @@ def _node(writer: _Writer, call: NodeCall, box: Box) -> dict:
         "widgets_values": widget_values(call, definition),
     }
     role = call.name.partition(".")[2]
-    return {**node, "title": NODE_TITLES[role]} if role in NODE_TITLES else node
+    title = _title(role)
+    return {**node, "title": title} if title else node
+
+
+def _title(role: str) -> str | None:
+    """Return the title of a node by its role in the stage; None leaves it the name of its class."""
+    person = _PERSON.fullmatch(role)
+    if person:
+        return f"Person {person[1]}{PERSON_TITLES[person[2]]}"
+    return NODE_TITLES.get(role)
 
 
 def _input(writer: _Writer, call: NodeCall, entry: InputDefinition) -> dict:

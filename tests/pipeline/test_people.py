@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 from comfyui_astria.nodes.errors import PlanError
+from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
+from comfyui_astria.nodes.pipeline.definitions import snapshot
 from comfyui_astria.nodes.pipeline.family import FAMILIES
 from comfyui_astria.nodes.pipeline.graph import Link, Socket
 from comfyui_astria.nodes.pipeline.plan import Options
+from comfyui_astria.nodes.pipeline.ui_form import ui_workflow
+from comfyui_astria.nodes.prompt import PromptRequest
 
-from .support import BINDINGS, draft_text, plan_text, seed_prompt
+from .support import BINDINGS, draft_text, plan_text, resolver, seed_prompt
 
 TWO = "a street BREAK film noir BREAK <lora:1533312:0.8> ohwx woman BREAK <lora:1558021:0.6> <lora:detail:0.3> ohwx man"
 
@@ -94,3 +98,22 @@ def test_people_that_cannot_be_planned_are_errors() -> None:
 def test_every_missing_lora_of_every_person_is_named() -> None:
     drafted = draft_text("a BREAK BREAK <lora:91:1> woman BREAK <lora:92:1> man", options=Options())
     assert [one.key for one in drafted.missing] == ["91", "92"]
+
+
+def test_the_nodes_of_each_person_are_titled_with_their_number() -> None:
+    compiled = compile_request(PromptRequest.require(f"{TWO}\nnegative_prompt=a BREAK b BREAK hat"), resolver(), CompileOptions("690204"))
+    workflow = ui_workflow(compiled.graph, snapshot(), "")
+    people = [node for node in workflow["nodes"] if "person" in node["properties"].get("astria_name", "")]
+    assert {node["properties"]["astria_name"].removeprefix("base."): node["title"] for node in people} == {
+        "person_1_text_lora_1": "Person 1: LoRA of the text",
+        "person_1_positive": "Person 1: prompt",
+        "person_1_negative": "Person 1: negative prompt",
+        "person_1_lora_1": "Person 1: LoRA",
+        "person_1": "Person 1",
+        "person_2_text_lora_1": "Person 2: LoRA of the text",
+        "person_2_text_lora_2": "Person 2: LoRA of the text",
+        "person_2_positive": "Person 2: prompt",
+        "person_2_lora_1": "Person 2: LoRA",
+        "person_2_lora_2": "Person 2: LoRA",
+        "person_2": "Person 2",
+    }
