@@ -13,6 +13,15 @@ from ..tunes.bindings import Bindings
 RequestType = io.Custom("ASTRIA_REQUEST")
 ModelsType = io.Custom("ASTRIA_MODELS")
 RegionsType = io.Custom("ASTRIA_REGIONS")
+PersonsType = io.Custom("ASTRIA_PERSONS")
+LorasType = io.Custom("ASTRIA_LORAS")
+FaceIDsType = io.Custom("ASTRIA_FACEIDS")  # the FaceIDs of one person
+FaceIDType = io.Custom("ASTRIA_FACEID")  # a loaded adapter
+IdentityType = io.Custom("ASTRIA_IDENTITY")
+FaceAnalysisType = io.Custom("ASTRIA_FACE_ANALYSIS")
+FacesType = io.Custom("ASTRIA_FACES")
+SegmenterType = io.Custom("ASTRIA_SEGMENTER")
+SwapperType = io.Custom("ASTRIA_FACE_SWAPPER")
 
 MAX_SEED = 2**64 - 1
 MAX_PERSONS = 8

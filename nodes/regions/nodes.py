@@ -11,14 +11,11 @@ from ..errors import ImageError
 from ..host.gated_lora import apply_gated_loras
 from ..host.loras import load_region_loras
 from ..host.regional import RegionalOptions, apply_regions
-from ..host.types import MAX_PERSONS, MAX_SIDE, RegionsType
+from ..host.types import MAX_PERSONS, MAX_SIDE, LorasType, PersonsType, RegionsType
 from .layout import Layout, columns, from_boxes, from_masks, from_pose
 from .pose import arms_crossed
 from .preview import preview
 from .run import RegionRun, normalised
-
-PersonsType = io.Custom("ASTRIA_PERSONS")
-LorasType = io.Custom("ASTRIA_LORAS")
 
 
 @dataclass(frozen=True)

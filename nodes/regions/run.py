@@ -23,12 +23,14 @@ class Forward:
     region 0 is the scene (base prompt), 1.. are the persons. `text_lengths` (Flux) holds each region's count of text tokens
     in the joint sequence, in region order, 0 for a region without a pixel; empty on UNets, whose text is per region in its own
     attention call. `text_region` (UNets) is the region whose text the keys and values of cross-attention are projected from
-    right now: 0, the row's own text, unless a person's is; None on Flux.
+    right now: 0, the row's own text, unless a person's is; None on Flux. `row_gate` [R,rows], where set, says that regions are
+    items of the batch and not areas of the picture: the weight of region r in row b of the running batch.
     """
 
     masks: torch.Tensor
     text_lengths: tuple[int, ...] = ()
     text_region: int | None = None
+    row_gate: torch.Tensor | None = None
     _grids: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
     gates: dict[Hashable, Gate] = field(default_factory=dict)  # of the gated LoRAs, which share them for this one pass
 
