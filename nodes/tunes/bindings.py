@@ -11,7 +11,7 @@ from ..errors import BindingsError
 from .files import atomic_write, exclusive
 from .names import shown
 from .syntax import Row, line_error, scan, with_entry, without_lines
-from .tables import BASE_FIELDS, FAMILIES, KNOWN_BASES, ROLES, BaseModel, base_problem, guess, value_problem
+from .tables import BASE_FIELDS, FAMILIES, KNOWN_BASES, ROLES, BaseModel, base_problem, guess, is_role, value_problem
 
 __all__ = ["BINDINGS_FILE", "FAMILIES", "KNOWN_BASES", "ROLES", "BaseModel", "Bindings", "address", "bind", "load", "unbind"]
 
@@ -25,7 +25,7 @@ class Bindings:
     bases: Mapping[str, BaseModel] = field(default_factory=dict)  # base tune id -> models
     default_base: str | None = None
     tunes: Mapping[str, str] = field(default_factory=dict)  # tune id, or name in a LoRA tag -> file of a LoRA or checkpoint
-    roles: Mapping[str, str] = field(default_factory=dict)  # key of ROLES -> file
+    roles: Mapping[str, str] = field(default_factory=dict)  # key of ROLES, a family and a dot may stand before it -> file
 
     def merged_with(self, other: Bindings) -> Bindings:
         """Return both; where both bind a key, `other` wins. A base is taken as a whole."""
@@ -196,7 +196,7 @@ def address(key: str) -> tuple[str, str]:
         return "defaults", "base"
     if key.startswith("tunes."):
         return "tunes", key.removeprefix("tunes.")
-    if key in ROLES:
+    if is_role(key):
         return "roles", key
     if known := KNOWN_BASES.get(key):
         field_name = "diffusion_model" if known.family == "flux" else "checkpoint"

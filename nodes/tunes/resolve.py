@@ -12,7 +12,7 @@ from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
 from .names import did_you_mean, matching, name_problem, shown
 from .store import Tune, TuneStore
 from .syntax import BASE_ID
-from .tables import SPLIT_FILES, base_problem
+from .tables import SPLIT_FILES, Role, base_problem
 
 TAG_FOLDERS = ("loras", "checkpoints")  # what a LoRA tag may name; in both folders: the LoRA
 OUTPAINT_FOLDERS = ("diffusion_models", "checkpoints")
@@ -140,17 +140,39 @@ class Resolver:
             return Missing("FaceID photo set", id, message, "Put the files back, or make the tune anew.")
         return Resolved("faceid", None, tune, f"tune {tune.id} of the tunes database")
 
-    def role(self, role: str) -> str | Missing:
-        """Return the file bound to `role`, a key of ROLES, as the host lists it."""
-        folder, purpose = ROLES[role].folder, ROLES[role].purpose
-        if (bound := self._bindings.roles.get(role)) is not None:
-            found = self._find(_bound(role, role, bound, (folder,), role))
-            return found if isinstance(found, Missing) else found.file
-        present = sorted(self._portable((folder,)))
+    def role(self, key: str, family: str | None = None) -> str | Missing:
+        """Return the file, or the folder of files, bound to a role: to `family.role` where that is bound, else to the role itself."""
+        own = f"{family}.{key}"
+        key = own if own in self._bindings.roles else key
+        role = ROLES[key.rpartition(".")[2]]
+        if (bound := self._bindings.roles.get(key)) is not None:
+            return self._folder(key, bound, role) if role.below is not None else self._role_file(key, bound, role)
+        present = self._present(role)
         there = f"It holds {', '.join(present[:5])}." if present else "It is empty."
-        message = f"no {role} is bound ({purpose}). Its model folder is {self._searched((folder,))}. {there}"
-        put = "" if present else f"Put the model into {self._place(folder)}, then run: "
-        return Missing(role, role, message, f"{put}{self._bind} {role} {shlex.quote(present[0]) if present else 'FILE'}")
+        message = f"no {key} is bound ({role.purpose}). Its model folder is {self._searched(role.folders)}. {there}"
+        put = "" if present else f"Put the model into {self._place(role.folders[0])}, then run: "
+        return Missing(key, key, message, f"{put}{self._bind} {key} {shlex.quote(present[0]) if present else 'FILE'}")
+
+    def _role_file(self, key: str, bound: str, role: Role) -> str | Missing:
+        found = self._find(_bound(key, key, bound, role.folders, key))
+        return found if isinstance(found, Missing) else found.file
+
+    def _folder(self, key: str, bound: str, role: Role) -> str | Missing:
+        present = self._present(role)
+        if bound in present:
+            return bound
+        message = f"the folder {shown(bound)} that {key} stands for was not found. Searched {self._searched(role.folders)}."
+        place = "/".join(filter(None, (self._place(role.folders[0]), role.below)))
+        return Missing(key, key, message + _suggestion(did_you_mean(bound, present)), f"Put the folder into {place}, or bind another: {self._bind} {key} FOLDER")
+
+    def _present(self, role: Role) -> list[str]:
+        """Return what is there for a role: files, or the folders that hold some."""
+        names = self._portable(role.folders)
+        if role.below is None:
+            return sorted(names)
+        start = f"{role.below}/" if role.below else ""
+        inside = (name.removeprefix(start) for name in names if name.startswith(start))
+        return sorted({name.partition("/")[0] for name in inside if "/" in name})
 
     def base(self, id: str | None) -> BaseModel | Missing:
         """Return what the base tune `id` stands for, each file as the host lists it; None means the default base."""

@@ -30,24 +30,50 @@ KNOWN_BASES: Mapping[str, KnownBase] = {
 class Role:
     """A model that a stage needs beside MODEL, CLIP and VAE."""
 
-    folder: str  # key of the host's model folder
+    folders: tuple[str, ...]  # keys of the host's model folders, searched in this order
     purpose: str
+    below: str | None = None  # the model is a folder of files, and stands below this one ("" for the model folder itself)
 
 
+def _controlnet(kind: str, also: str = "") -> Role:
+    return Role(("controlnet",), f"controlnet={kind}{also}")
+
+
+# A bindings key may put a family before a role, sdxl.controlnet_pose, for a model that is made for that family.
 ROLES: Mapping[str, Role] = {
-    "upscaler": Role("upscale_models", "super-resolution"),
-    "controlnet_pose": Role("controlnet", "controlnet=pose and the constant pose of people"),
-    "controlnet_canny": Role("controlnet", "controlnet=canny"),
-    "controlnet_depth": Role("controlnet", "controlnet=depth"),
-    "controlnet_lineart": Role("controlnet", "controlnet=lineart"),
-    "controlnet_hed": Role("controlnet", "controlnet=hed"),
-    "controlnet_mlsd": Role("controlnet", "controlnet=mlsd"),
-    "controlnet_segroom": Role("controlnet", "controlnet=segroom"),
-    "controlnet_tile": Role("controlnet", "controlnet=tile"),
-    "controlnet_qr": Role("controlnet", "controlnet=qr"),
-    "face_restorer": Role("facerestore_models", "face_correct"),
-    "face_swapper": Role("insightface", "face_swap"),
+    "upscaler": Role(("upscale_models",), "super-resolution and hires fix"),
+    "controlnet_pose": _controlnet("pose", " and the constant pose of people"),
+    "controlnet_canny": _controlnet("canny"),
+    "controlnet_depth": _controlnet("depth"),
+    "controlnet_lineart": _controlnet("lineart"),
+    "controlnet_hed": _controlnet("hed"),
+    "controlnet_mlsd": _controlnet("mlsd"),
+    "controlnet_segroom": _controlnet("segroom"),
+    "controlnet_tile": _controlnet("tile", " and --tiled_upscale_v2"),
+    "controlnet_qr": _controlnet("qr"),
+    "controlnet_union": Role(("controlnet",), "one ControlNet that knows every kind"),
+    "pose_estimator": Role(("checkpoints",), "the pose of an input image, for controlnet=pose: SDPose"),
+    "background_removal": Role(("background_removal",), "--remove_background, and the mask word foreground: BiRefNet"),
+    "sam3": Role(("checkpoints",), "mask words: SAM3"),
+    "grounding_dino": Role(("grounding-dino",), "mask words, with sam: GroundingDINO", below=""),
+    "sam": Role(("sams",), "mask words, with grounding_dino: Segment Anything"),
+    "clipseg": Role(("clipseg",), "mask words: CLIPSeg", below=""),
+    "face_analysis": Role(("insightface",), "finding and telling apart faces: the buffalo_l pack", below="models"),
+    "face_analysis_pulid": Role(("insightface",), "<faceid:...> on Flux: the antelopev2 pack", below="models"),
+    "faceid": Role(("ipadapter", "pulid"), "<faceid:...>: an IP-Adapter FaceID of the model's family, PuLID on Flux"),
+    "faceid_portrait": Role(("ipadapter",), "<faceid:...> with --faceid_portrait"),
+    "clip_vision": Role(("clip_vision",), "IP-Adapter FaceID Plus: CLIP-ViT-H"),
+    "eva_clip": Role(("clip_vision",), "PuLID: EVA02-CLIP-L-336"),
+    "face_parsing": Role(("facedetection",), "PuLID: face parsing"),
+    "face_restorer": Role(("upscale_models",), "face_correct: GFPGAN and others"),
+    "face_swapper": Role(("insightface",), "face_swap: inswapper_128.onnx"),
 }
+
+
+def is_role(key: str) -> bool:
+    """Return whether `key` is a role, or one with the family that it is bound for before it: sdxl.controlnet_pose."""
+    family, dot, role = key.rpartition(".")
+    return role in ROLES and (not dot or family in FAMILIES)
 
 
 @dataclass(frozen=True)
@@ -82,7 +108,7 @@ def base_problem(base: BaseModel) -> str | None:
 
 def value_problem(section: str, key: str, value: str) -> str | None:
     """Say why `key = value` cannot stand in `section`, with what was expected; None when it can."""
-    if section == "roles" and key not in ROLES:
+    if section == "roles" and not is_role(key):
         return f"expected a role, not {shown(key)}.{guess(key, ROLES)} Roles: {', '.join(ROLES)}"
     if section == "defaults":
         if key != "base":

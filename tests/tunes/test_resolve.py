@@ -183,12 +183,30 @@ def test_a_role_gives_the_bound_file(resolver: Callable) -> None:
     assert resolver(Bindings(roles={"upscaler": "4x-UltraSharp"})).role("upscaler") == "4x-UltraSharp.pth"
 
 
+def test_a_role_bound_for_a_family_wins_over_the_role(files: Files) -> None:
+    both = {"controlnet_pose": "any.safetensors", "sdxl.controlnet_pose": "xl.safetensors"}
+    bound = Resolver(Bindings(roles=both), None, files(controlnet=["any.safetensors", "xl.safetensors"]))
+    assert bound.role("controlnet_pose", "sdxl") == bound.role("sdxl.controlnet_pose") == "xl.safetensors"
+    assert bound.role("controlnet_pose", "flux") == bound.role("controlnet_pose") == "any.safetensors"
+
+
+def test_a_role_may_be_a_folder_of_files(files: Files) -> None:
+    packs = ["inswapper_128.onnx", "models/buffalo_l/det_10g.onnx", "models/buffalo_l/w600k_r50.onnx"]
+    folders = files(insightface=packs, clipseg=["rd64/model.safetensors"])
+    bound = Resolver(Bindings(roles={"face_analysis": "buffalo_l", "clipseg": "rd64", "face_analysis_pulid": "antelope"}), None, folders)
+    assert (bound.role("face_analysis"), bound.role("clipseg")) == ("buffalo_l", "rd64")
+    lost = missing(bound.role("face_analysis_pulid"))
+    assert lost.message.startswith("the folder 'antelope' that face_analysis_pulid stands for was not found. Searched insightface (")
+    assert lost.hint.endswith("insightface/models, or bind another: python dev.py bind face_analysis_pulid FOLDER")
+    assert missing(Resolver(Bindings(), None, folders).role("face_analysis")).hint == "python dev.py bind face_analysis buffalo_l"
+
+
 def test_error_roles_without_a_file(resolver: Callable) -> None:
     plain = resolver(Bindings(roles={"face_swapper": "inswapper.onnx"}))
     assert plain.role("upscaler") == Missing(
         "upscaler",
         "upscaler",
-        "no upscaler is bound (super-resolution). Its model folder is upscale_models (/models/upscale_models). It holds 4x-UltraSharp.pth.",
+        "no upscaler is bound (super-resolution and hires fix). Its model folder is upscale_models (/models/upscale_models). It holds 4x-UltraSharp.pth.",
         "python dev.py bind upscaler 4x-UltraSharp.pth",
     )
     pose = missing(plain.role("controlnet_pose"))
