@@ -1,14 +1,20 @@
 """What a step costs with N people, each with their own text and LoRA, against one plain prompt and the host's own way of doing it.
 
 A full-width SD1.5 UNet with random weights at 32x32 latent pixels, cfg 1, on the CPU with one thread; LoRAs of rank 16 on all linear layers of the
-transformers. Times are CPU time, and each is held against a plain step run just before it, so that other load falls on both alike.
+transformers. Times are CPU time, and each is held against a plain step run just before it, so that other load falls on both alike. Memory is
+the most that a process of its own held, which makes the model and takes two steps with it, against one that does so with a plain prompt.
 """
 
 from __future__ import annotations
 
+import os
+import runpy
 import statistics
+import subprocess
+import sys
 import time
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -27,11 +33,12 @@ class Case(NamedTuple):
 
 
 def run() -> list[dict]:
-    """Return the figures: the median step of a plain prompt, and the median ratio of each other way to it."""
+    """Return the figures: step and peak memory of a plain prompt; of each other way the median ratio to that step, and the memory beyond it."""
+    memory = _memory()  # first: a child's peak starts at what its parent holds
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _measured(_full_width_sd15())
+        return _measured(_full_width_sd15()) + memory
     finally:
         torch.set_num_threads(threads)
 
@@ -40,7 +47,7 @@ def _measured(model: Any) -> list[dict]:
     texts = [_text(seed) for seed in range(max(PEOPLE) + 1)]
     loras = [_lora(model, seed) for seed in PEOPLE]
     plain, plain_s, ratios = Case(model, texts[0]), [], {}
-    cases = {(kind, count): make(model, texts[: count + 1], loras[:count]) for kind, make in (("ours", _ours), ("host", _hosts)) for count in PEOPLE}
+    cases = {(kind, count): make(model, texts[: count + 1], loras[:count]) for kind, make in WAYS.items() for count in PEOPLE}
     for number in range(ROUNDS):
         for (kind, count), case in cases.items():
             if kind == "ours" or number < HOST_ROUNDS:
@@ -49,9 +56,56 @@ def _measured(model: Any) -> list[dict]:
     figures = [{"name": "one plain prompt, step", "value": statistics.median(plain_s), "unit": "s", "ok": None}]
     for (kind, count), values in ratios.items():
         ratio, most = statistics.median(values), MOST.get(count) if kind == "ours" else None
-        name = f"{count} people, each with text and LoRA{'' if kind == 'ours' else ', as masked conditionings with LoRA hooks'} / plain"
-        figures.append({"name": name, "value": ratio, "unit": "ratio", "ok": None if most is None else ratio <= most})
+        figures.append({"name": f"{_title(kind, count)} / plain", "value": ratio, "unit": "ratio", "ok": None if most is None else ratio <= most})
     return figures
+
+
+def _title(kind: str, count: int) -> str:
+    return f"{count} people, each with text and LoRA{'' if kind == 'ours' else ', as masked conditionings with LoRA hooks'}"
+
+
+def _memory() -> list[dict]:
+    plain_mb = _peak_mb("plain", 0)
+    figures = [{"name": "one plain prompt, peak memory", "value": plain_mb, "unit": "MB", "ok": None}]
+    for kind in WAYS:
+        for count in PEOPLE:
+            beyond_mb = _peak_mb(kind, count) - plain_mb
+            figures.append({"name": f"{_title(kind, count)}, memory beyond plain", "value": beyond_mb, "unit": "MB", "ok": None})
+    return figures
+
+
+def _peak_mb(kind: str, count: int) -> float:
+    """Return the peak of a new process that runs one case."""
+    import comfy
+
+    [package] = comfy.__path__
+    paths = [str(Path(package).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    command = [sys.executable, str(Path(__file__).resolve()), kind, str(count)]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}, stdout=subprocess.PIPE, text=True, check=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+def _run_once(kind: str, count: int) -> None:
+    """Take two steps of one case: the first also prepares, the second shows what is kept."""
+    import comfy.sample
+
+    torch.set_num_threads(1)
+    model = _full_width_sd15()
+    texts = [_text(seed) for seed in range(count + 1)]
+    case = Case(model, texts[0]) if kind == "plain" else WAYS[kind](model, texts, [_lora(model, seed) for seed in PEOPLE[:count]])
+    noise = torch.randn(1, 4, LATENT, LATENT, generator=torch.Generator().manual_seed(0))
+    comfy.sample.sample(case.model, noise, 2, 1.0, "euler", "normal", case.positive, _text(99), torch.zeros_like(noise), disable_pbar=True, seed=0)
+
+
+def _own_peak_mb() -> float:
+    """Return the most memory that this process has held."""
+    if sys.platform == "win32":
+        import psutil  # comes with ComfyUI
+
+        return psutil.Process().memory_info().peak_wset / 2**20
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _ours(model: Any, texts: list, loras: list[dict]) -> Case:
@@ -124,3 +178,16 @@ def _lora(model: Any, seed: int) -> dict[str, torch.Tensor]:
             state[f"{part}.lora_down.weight"] = torch.randn(RANK, weight.shape[1], *ending, generator=generator) * 0.01
             state[f"{part}.lora_up.weight"] = torch.randn(weight.shape[0], RANK, *ending, generator=generator) * 0.01
     return state
+
+
+WAYS = {"ours": _ours, "host": _hosts}
+
+if __name__ == "__main__":  # one case, for its memory
+    _kind, _count = sys.argv[1:]
+    sys.argv[1:] = ["--cpu"]
+    import comfy.options
+
+    comfy.options.enable_args_parsing()
+    runpy.run_path(str(Path(__file__).resolve().parents[1] / "pack_loader.py"))["load"]()
+    _run_once(_kind, int(_count))
+    print(_own_peak_mb())

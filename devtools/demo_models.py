@@ -10,7 +10,7 @@ from ..nodes.pipeline.compiling import CompileOptions, sources_of
 from ..nodes.pipeline.forms import api_workflow
 from ..nodes.pipeline.graph import Value
 from ..nodes.pipeline.local_files import LocalFiles
-from ..nodes.pipeline.plan import Options
+from ..nodes.pipeline.sources import Options
 from ..nodes.prompt import PromptRequest
 from ..nodes.tunes.bindings import Bindings
 from ..nodes.tunes.resolve import Missing, Resolver

@@ -16,13 +16,22 @@ _LOADERS: dict[str, tuple[str, tuple[int, ...]]] = {
     "DualCLIPLoader": ("clip_name1", (CLIP_SLOT,)),
     "VAELoader": ("vae_name", (VAE_SLOT,)),
 }
+# Loaders whose model comes whole from a node of the test pack; face restorers are upscale models too, and loaded from their files.
+_STAND_INS = {
+    "ControlNetLoader": "AstriaTestControlNet",
+    "LoadBackgroundRemovalModel": "AstriaTestBackgroundRemoval",
+    "AstriaLoadSegmenter": "AstriaTestSegmenter",
+    "CLIPVisionLoader": "AstriaTestClipVision",
+}
+_RESTORERS = ("GFPGAN", "RestoreFormer", "CodeFormer")
 
 
 def with_test_models(graph: Graph, family: str, *, by_file: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
     """Return a copy of an API graph that loads tiny test models: node ids stay, links go to the slots that mean the same.
 
     Every loader gives the models of `family`, but those whose file name is in `by_file`, which give that family's
-    (`{"flux1-fill-dev.safetensors": "flux_fill"}`). Upscale models become the test pack's; LoRAs are left alone.
+    (`{"flux1-fill-dev.safetensors": "flux_fill"}`). Upscale models, ControlNets, segmenters, background removal, CLIP vision and the
+    pose estimator become the test pack's; LoRAs and everything about faces are left alone.
     """
     slots: dict[str, tuple[int, ...]] = {}
     result: dict[str, dict[str, Any]] = {}
@@ -33,7 +42,12 @@ def with_test_models(graph: Graph, family: str, *, by_file: Mapping[str, str] | 
             chosen = (by_file or {}).get(node["inputs"][file_input], family)
             result[node_id] = {**node, "class_type": "AstriaTestModel", "inputs": {"family": chosen, "seed": 0}}
         elif kind == "UpscaleModelLoader":
-            result[node_id] = {**node, "class_type": "AstriaTestUpscaler", "inputs": {}}
+            is_restorer = node["inputs"]["model_name"].startswith(_RESTORERS)
+            result[node_id] = {**node} if is_restorer else {**node, "class_type": "AstriaTestUpscaler", "inputs": {}}
+        elif kind in _STAND_INS:
+            result[node_id] = {**node, "class_type": _STAND_INS[kind], "inputs": {}}
+        elif kind == "SDPoseKeypointExtractor":
+            result[node_id] = {**node, "class_type": "AstriaTestPosePoints", "inputs": {"image": node["inputs"]["image"]}}
         else:
             result[node_id] = {**node, "inputs": dict(node["inputs"])}
     for node in result.values():

@@ -1,13 +1,16 @@
-"""A picture that helps to choose an example workflow: the source on its canvas, with the area that will be painted hatched."""
+"""A picture that helps to choose an example workflow: people in their regions, the source on its canvas, else the stages one after the other."""
 
 from __future__ import annotations
 
 import io
 import textwrap
+from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ..nodes.outpaint.geometry import Rect, place
+from ..nodes.pipeline.layout import STAGE_TITLES
+from ..nodes.pipeline.stages import Stage
 from ..nodes.prompt import PromptRequest
 from ..nodes.regions.layout import columns
 from ..nodes.regions.pose import arms_crossed
@@ -21,17 +24,52 @@ QUALITY = 82
 BACKGROUND, INK, FAINT = (24, 24, 27), (235, 235, 235), (160, 160, 168)
 PAPER, HATCH, FRAME = (44, 62, 80), (74, 108, 140), (110, 190, 255)
 HATCH_STEP = 20
+STEP_PITCH, STEP_GAP = 84, 16
 
 
-def thumbnail(request: PromptRequest) -> bytes:
-    """Return the JPEG of a request, true to scale: the photo on its new canvas, or people in their regions."""
-    drawing = _people(request) if request.persons else _canvas(request)
+def thumbnail(request: PromptRequest, stages: Sequence[Stage]) -> bytes:
+    """Return the JPEG of a request: people in their regions or the photo on its new canvas, true to scale, else what is done in which order."""
+    if request.persons and request.w:
+        drawing, words = _people(request), _told_of_people(request)
+    elif request.outpaint:
+        drawing, words = _canvas(request), _told_of_canvas(request)
+    else:
+        drawing, words = _steps(request, stages), _told_of_text(request)
     sheet = Image.new("RGB", (SIZE, SIZE), BACKGROUND)
     sheet.paste(drawing, ((SIZE - drawing.width) // 2, max(MARGIN, (SIZE - BAND - drawing.height) // 2)))
-    _words(ImageDraw.Draw(sheet), _told_of_people(request) if request.persons else _told_of_canvas(request))
+    _words(ImageDraw.Draw(sheet), words)
     written = io.BytesIO()
     sheet.save(written, "JPEG", quality=QUALITY, optimize=True)
     return written.getvalue()
+
+
+def _steps(request: PromptRequest, stages: Sequence[Stage]) -> Image.Image:
+    """Draw a box for each stage, with what it makes and at which size, from top to bottom."""
+    titles = [(STAGE_TITLES.get(stage.name, stage.name), f"{stage.kind}, {stage.size}") for stage in stages]
+    if request.input_image is not None:
+        titles.insert(0, ("Your picture", "the input image"))
+    room = SIZE - MARGIN - BAND
+    pitch = min(STEP_PITCH, room // len(titles))
+    drawing = Image.new("RGB", (SIZE - 2 * MARGIN, pitch * len(titles)), BACKGROUND)
+    draw = ImageDraw.Draw(drawing)
+    for number, (title, told) in enumerate(titles):
+        top, bottom = number * pitch, (number + 1) * pitch - STEP_GAP
+        draw.rounded_rectangle([0, top, drawing.width - 1, bottom], radius=8, fill=PAPER, outline=FRAME, width=2)
+        draw.text((MARGIN, (top + bottom) / 2), title, fill=INK, font=ImageFont.load_default(20), anchor="lm")
+        draw.text((drawing.width - MARGIN, (top + bottom) / 2), told, fill=FAINT, font=ImageFont.load_default(15), anchor="rm")
+        if number:
+            middle = drawing.width // 2
+            draw.line([(middle, top - STEP_GAP), (middle, top)], fill=FRAME, width=3)
+    return drawing
+
+
+def _told_of_text(request: PromptRequest) -> tuple[str, str]:
+    said = ", ".join(segment.text for segment in (*request.prompt,) if segment.text) or "No text: the picture itself is worked on"
+    faces = [f"<faceid:{tag.id}>" for segment in request.prompt for tag in segment.faceids]
+    flags = [f"--mask_prompt {' '.join(request.mask_prompt)}"] if request.mask_prompt else []
+    flags += [f"controlnet={request.controlnet}"] if request.controlnet else []
+    flags += [f"style={request.style}"] if request.style else []
+    return said, "  ".join([*faces, *flags])
 
 
 def _room(width: int, height: int) -> tuple[float, tuple[int, int]]:
@@ -67,7 +105,8 @@ def _canvas(request: PromptRequest) -> Image.Image:
 
 def _told_of_people(request: PromptRequest) -> tuple[str, str]:
     first = f"{len(request.persons)} people in one picture {request.w}x{request.h}"
-    return first, "each with their own text and LoRA, drawn in one pass"
+    own = "face" if any(person.faceids for person in request.persons) else "LoRA"
+    return first, f"each with their own text and {own}, drawn in one pass"
 
 
 def _told_of_canvas(request: PromptRequest) -> tuple[str, str]:
@@ -82,5 +121,5 @@ def _told_of_canvas(request: PromptRequest) -> tuple[str, str]:
 
 def _words(draw: ImageDraw.ImageDraw, lines: tuple[str, str]) -> None:
     first, second = lines
-    draw.text((MARGIN, SIZE - BAND + 10), textwrap.shorten(first, 70), fill=INK, font=ImageFont.load_default(18))
-    draw.text((MARGIN, SIZE - BAND + 38), textwrap.shorten(second, 80), fill=FAINT, font=ImageFont.load_default(16))
+    draw.text((MARGIN, SIZE - BAND + 10), textwrap.shorten(first, 54, placeholder=" ..."), fill=INK, font=ImageFont.load_default(18))
+    draw.text((MARGIN, SIZE - BAND + 38), textwrap.shorten(second, 62, placeholder=" ..."), fill=FAINT, font=ImageFont.load_default(16))

@@ -10,11 +10,12 @@ from typing import Any
 from ..nodes.pipeline.check import check_graph
 from ..nodes.pipeline.compiling import Compiled, CompileOptions, compile_request, workflow_of
 from ..nodes.pipeline.definitions import snapshot
-from ..nodes.pipeline.plan import Options
+from ..nodes.pipeline.sources import Options
 from ..nodes.prompt import PromptRequest
 from ..nodes.tunes.bindings import Bindings
 from ..nodes.tunes.resolve import Resolver
 from .console import DevError, say
+from .examples import BINDINGS, FILES, IMAGE, ExampleTunes, base_of
 from .listed_files import ListedFiles
 from .paths import ROOT
 
@@ -22,28 +23,6 @@ WORKFLOWS = ROOT / "workflows"
 PROMPTS = WORKFLOWS / "prompts"
 API_FORMS = ROOT / "tests" / "workflows"
 SEED = 43
-IMAGE = "example.png"  # comes with ComfyUI, so the workflow opens without a complaint about its picture
-FILES = {
-    "diffusion_models": ["flux1-dev.safetensors", "flux1-fill-dev.safetensors"],
-    "text_encoders": ["clip_l.safetensors", "t5xxl_fp16.safetensors"],
-    "vae": ["ae.safetensors"],
-    "loras": ["my_person.safetensors", "second_person.safetensors"],
-    "upscale_models": ["4x-UltraSharp.pth"],
-}
-BINDINGS = """\
-[base 1504944]
-family = flux
-diffusion_model = flux1-dev.safetensors
-clip_l = clip_l.safetensors
-t5xxl = t5xxl_fp16.safetensors
-vae = ae.safetensors
-outpaint_model = flux1-fill-dev.safetensors
-[tunes]
-1533312 = my_person.safetensors
-1558021 = second_person.safetensors
-[roles]
-upscaler = 4x-UltraSharp.pth
-"""
 
 
 def names() -> list[str]:
@@ -56,12 +35,16 @@ def request_of(name: str) -> PromptRequest:
     return PromptRequest.require((PROMPTS / f"{name}.txt").read_text(encoding="utf-8"))
 
 
+def resolver() -> Resolver:
+    """Return what stands for the files and tunes of the examples."""
+    return Resolver(Bindings.parse(BINDINGS, "the examples' bindings"), ExampleTunes(), ListedFiles(FILES))
+
+
 def compiled(name: str) -> Compiled:
-    """Return an example prompt compiled for Flux, with the names under which its model files are published."""
+    """Return an example prompt compiled for its base model, with the names under which model files are published."""
     request = request_of(name)
     image = IMAGE if request.input_image is not None else None
-    resolver = Resolver(Bindings.parse(BINDINGS, "the examples' bindings"), None, ListedFiles(FILES))
-    return compile_request(request, resolver, CompileOptions("1504944", image, options=Options(SEED)))
+    return compile_request(request, resolver(), CompileOptions(base_of(name), image, options=Options(SEED)))
 
 
 def forms(name: str) -> dict[Path, dict[str, Any]]:
@@ -90,6 +73,6 @@ def run(argv: Sequence[str]) -> int:
         for path, workflow in forms(name).items():
             path.write_text(text_of(workflow), encoding="utf-8")
         picture = WORKFLOWS / f"{name}.jpg"
-        picture.write_bytes(thumbnail(request_of(name)))
+        picture.write_bytes(thumbnail(request_of(name), compiled(name).plan.stages))
         say(f"- {name}: {len(compiled(name).graph.nodes)} nodes, thumbnail {picture.stat().st_size // 1000} KB")
     return 0

@@ -18,7 +18,7 @@ STANDARD_LIBRARY_ONLY = {"prompt", "tunes", "pipeline"}
 TENSOR_LIBRARIES = {"numpy", "scipy", "PIL", "torch"}
 HOST_MODULES = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "comfy_config", "folder_paths", "server", "execution", "nodes",
                 "node_helpers", "latent_preview", "app", "utils"}
-HOST_COMPANIONS = {"aiohttp"}  # comes with the host, for its routes
+HOST_COMPANIONS = {"aiohttp", "safetensors"}  # come with the host: for its routes, and for model files
 HEAVY = {"transformers", "diffusers", "insightface", "onnxruntime", "segment_anything", "cv2", "scipy", "skimage", "kornia"}
 # Libraries for one model each, which pure modules may load on first use.
 ON_FIRST_USE = {"transformers", "insightface", "onnxruntime", "segment_anything"}

@@ -1,7 +1,95 @@
-"""Nodes of faceid."""
+"""Nodes that give a picture somebody's face: load an adapter, and apply it to the picture or to one person of it."""
 
 from __future__ import annotations
 
 from comfy_api.latest import io
 
-NODES: list[type[io.ComfyNode]] = []
+from ..host.faceid import FaceIDUse, apply_faceids
+from ..host.faceid_files import NONE, PARSING, VISION, faceid_names, load_faceid, missing_faceid, model_names
+from ..host.types import FaceIDsType, FaceIDType, IdentityType
+from .checkpoint import AUTO, PULID
+from .ipadapter import KINDS
+
+
+class AstriaLoadFaceID(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaLoadFaceID",
+            display_name="Astria Load FaceID",
+            category="astria/faceid",
+            description="An adapter that draws a person from photos, without training: IP-Adapter FaceID for SD1.5 and SDXL, PuLID for Flux. "
+            "The published IP-Adapter FaceID weights are for non-commercial use.",
+            search_aliases=["ipadapter", "faceid", "pulid", "face reference"],
+            inputs=[
+                io.Combo.Input("faceid_name", options=faceid_names(), tooltip="A file of the ipadapter or pulid model folder."),
+                io.Combo.Input("kind", options=[AUTO, *KINDS, PULID], default=AUTO, tooltip="What the file is, where it does not say so itself."),
+                io.ClipVision.Input("clip_vision", optional=True, tooltip="CLIP-ViT-H, for FaceID Plus and PlusV2."),
+                io.Combo.Input("eva_clip", options=[NONE, *model_names(VISION)], default=NONE, optional=True, tooltip="EVA02-CLIP-L-336, for PuLID."),
+                io.Combo.Input("face_parsing", options=[NONE, *model_names(PARSING)], default=NONE, optional=True, tooltip="BiSeNet, for PuLID."),
+            ],
+            outputs=[FaceIDType.Output(display_name="faceid")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, faceid_name: str | None) -> bool | str:
+        return True if faceid_name is None or faceid_name in faceid_names() else str(missing_faceid(faceid_name))
+
+    @classmethod
+    def execute(cls, faceid_name: str, kind: str, clip_vision=None, eva_clip: str = NONE, face_parsing: str = NONE) -> io.NodeOutput:
+        return io.NodeOutput(load_faceid(faceid_name, kind, clip_vision, eva_clip, face_parsing))
+
+
+def _use_inputs() -> list[io.Input]:
+    """What both ways of using an adapter ask for."""
+    part = {"min": 0.0, "max": 1.0, "step": 0.01}
+    return [
+        FaceIDType.Input("faceid"),
+        IdentityType.Input("identity", tooltip="The person, from Astria Identity."),
+        io.Float.Input("strength", default=1.0, min=0.0, max=5.0, step=0.05, tooltip="How much the face counts. 0 leaves the model as it is."),
+        io.Float.Input("start", default=0.0, **part, tooltip="The part of the steps after which the face begins to count."),
+        io.Float.Input("end", default=1.0, **part, tooltip="The part of the steps after which it no longer does."),
+    ]
+
+
+class AstriaApplyFaceID(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaApplyFaceID",
+            display_name="Astria Apply FaceID",
+            category="astria/faceid",
+            description="A model that draws this person: everywhere, or where the mask is white. Chain several for several people.",
+            search_aliases=["ipadapter faceid", "pulid", "face reference", "same face"],
+            inputs=[
+                io.Model.Input("model"),
+                *_use_inputs(),
+                io.Mask.Input("mask", optional=True, tooltip="Where the person stands. One for all images, or one each."),
+            ],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def execute(cls, model, faceid, identity, strength: float, start: float, end: float, mask=None) -> io.NodeOutput:
+        return io.NodeOutput(apply_faceids(model, [(FaceIDUse(faceid, identity, strength, start, end), mask)]))
+
+
+class AstriaPersonFaceID(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaPersonFaceID",
+            display_name="Astria Person FaceID",
+            category="astria/faceid",
+            description="The face of one person of a picture with several: it counts inside that person's region only.",
+            search_aliases=["regional faceid", "multi person ipadapter"],
+            inputs=[*_use_inputs(), FaceIDsType.Input("faceids", optional=True, tooltip="More adapters for the same person.")],
+            outputs=[FaceIDsType.Output(display_name="faceids")],
+        )
+
+    @classmethod
+    def execute(cls, faceid, identity, strength: float, start: float, end: float, faceids=()) -> io.NodeOutput:
+        return io.NodeOutput((*faceids, FaceIDUse(faceid, identity, strength, start, end)))
+
+
+NODES = [AstriaLoadFaceID, AstriaApplyFaceID, AstriaPersonFaceID]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,3 +29,23 @@ class Face:
     @property
     def height(self) -> float:
         return self.box[3] - self.box[1]
+
+    @property
+    def area(self) -> float:
+        return max(self.width, 0.0) * max(self.height, 0.0)
+
+    def shifted(self, x: float, y: float) -> Face:
+        """Return the face as it stands in a picture of which this one was cut out at (x, y)."""
+        left, top, right, bottom = self.box
+        points = None if self.points is None else self.points + np.array([x, y], dtype=self.points.dtype)
+        return replace(self, box=(left + x, top + y, right + x, bottom + y), points=points)
+
+
+def left_to_right(faces: Iterable[Face]) -> tuple[Face, ...]:
+    """Return the faces by the middle of their boxes, as people are named in a prompt; above before below where that ties."""
+    return tuple(sorted(faces, key=lambda face: (face.box[0] + face.box[2], face.box[1] + face.box[3])))
+
+
+def largest(faces: Iterable[Face]) -> Face | None:
+    """Return the face with the largest box, None without faces: whom a photo is of. The surest one may be a bystander."""
+    return max(faces, key=lambda face: face.area, default=None)

@@ -1,7 +1,176 @@
-"""Nodes of faces."""
+"""Nodes that find faces and tell whose they are."""
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+from pathlib import Path
 
-NODES: list[type[io.ComfyNode]] = []
+import folder_paths
+from comfy_api.latest import io, ui
+
+from ..errors import ImageError, MissingModelError
+from ..host.models import make_resolver, state_folder
+from ..host.types import FaceAnalysisType, FacesType, IdentityType
+from ..tunes.face_cache import FaceCache
+from ..tunes.resolve import Missing
+from ..tunes.store import DATABASE_FILE, Tune, TuneStore
+from .boxes import BoxDetector
+from .detector import FaceAnalysis, rgb_pixels
+from .drawing import bounding_boxes, face_masks, preview
+from .insight import LICENCE, PUBLISHER, find_packs, load_pack, missing_pack
+from .mediapipe import MediapipeDetector
+from .photos import bounded, find_person, identity_of, notes, read_photo
+
+FOLDER = "insightface"
+NO_PACK = "none"
+FACEID_PACK = "buffalo_l"
+
+MediapipeType = io.Custom("FACE_DETECTION_MODEL")
+BoxDetectorType = io.Custom("BBOX_DETECTOR")
+
+
+def _packs() -> dict[str, Path]:
+    """Return the user's packs, the one that FaceID adapters are made for first: it is the default."""
+    packs = find_packs(folder_paths.get_folder_paths(FOLDER))
+    return dict(sorted(packs.items(), key=lambda item: item[0] != FACEID_PACK))
+
+
+class AstriaLoadFaceAnalysis(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        tooltip = "Model pack of InsightFace, a folder below models/insightface/models: buffalo_l, or antelopev2 for PuLID. Non-commercial."
+        return io.Schema(
+            node_id="AstriaLoadFaceAnalysis",
+            display_name="Astria Load Face Analysis",
+            category="astria/faces",
+            description="What finds faces, and tells one person from another. Model packs of InsightFace are for non-commercial use.",
+            search_aliases=["insightface", "buffalo_l", "antelopev2", "face detector"],
+            inputs=[
+                io.Combo.Input("pack", options=[*_packs(), NO_PACK], tooltip=tooltip),
+                MediapipeType.Input("mediapipe", optional=True, tooltip="Finds the faces instead of the pack's detector, small ones too."),
+                BoxDetectorType.Input("bbox_detector", optional=True, tooltip="A face detector of another pack, instead of the pack's own."),
+            ],
+            outputs=[FaceAnalysisType.Output(display_name="analysis")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, pack: str | None) -> bool | str:
+        packs = _packs()
+        if pack is None or pack == NO_PACK or pack in packs:
+            return True
+        return str(missing_pack(pack, list(packs), folder_paths.get_folder_paths(FOLDER)))
+
+    @classmethod
+    def fingerprint_inputs(cls, pack: str | None, **sockets) -> str:
+        folder = _packs().get(pack)
+        stats = [(path.name, path.stat()) for path in sorted(folder.glob("*.onnx"))] if folder else []
+        return "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
+
+    @classmethod
+    def execute(cls, pack, mediapipe=None, bbox_detector=None) -> io.NodeOutput:
+        if mediapipe is not None and bbox_detector is not None:
+            message = "Faces are to be found twice, by mediapipe and by bbox_detector."
+            raise ImageError(message, code="two-face-detectors", hint="Connect only one of them.")
+        detector = recogniser = None
+        if pack != NO_PACK:
+            packs = _packs()
+            if pack not in packs:
+                raise missing_pack(pack, list(packs), folder_paths.get_folder_paths(FOLDER))
+            detector, recogniser = load_pack(packs[pack])
+        if mediapipe is not None:
+            detector = MediapipeDetector(mediapipe)
+        if bbox_detector is not None:
+            detector = BoxDetector(bbox_detector, detector)
+        if detector is None:
+            raise MissingModelError(
+                "No face model pack is chosen, and no other detector is connected.",
+                code="no-face-detector",
+                hint=f"Put a pack such as buffalo_l, from {PUBLISHER}, into {folder_paths.get_folder_paths(FOLDER)[0]}/models and choose it, or "
+                f"connect Load Face Detection Model (MediaPipe). {LICENCE}",
+            )
+        return io.NodeOutput(FaceAnalysis(detector, recogniser))
+
+
+class AstriaDetectFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaDetectFaces",
+            display_name="Astria Detect Faces",
+            category="astria/faces",
+            description="The faces in each picture, from left to right: boxes, five points, and whose they are. A picture may have none.",
+            search_aliases=["face detection", "face mask", "face boxes"],
+            inputs=[
+                io.Image.Input("image"),
+                FaceAnalysisType.Input("analysis"),
+                io.Float.Input("min_confidence", default=0.5, min=0.1, max=1.0, step=0.01, tooltip="Lower finds more faces, and more that are none."),
+                io.Int.Input("min_size_px", default=0, min=0, max=4096, tooltip="Leaves out faces whose box has a shorter side below this."),
+            ],
+            outputs=[
+                FacesType.Output(display_name="faces"),
+                io.Mask.Output(display_name="masks", tooltip="One a picture: 1 in the ellipse of each face."),
+                io.BoundingBox.Output(display_name="boxes"),
+                io.Image.Output(display_name="preview", tooltip="The picture with boxes, points and numbers."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, image, analysis: FaceAnalysis, min_confidence, min_size_px) -> io.NodeOutput:
+        faces = analysis.batch(image, min_confidence, min_size_px)
+        masks = face_masks(faces, image.shape[1], image.shape[2])
+        return io.NodeOutput(faces, masks, bounding_boxes(faces), preview(image, faces))
+
+
+class AstriaIdentity(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaIdentity",
+            display_name="Astria Identity",
+            category="astria/faces",
+            description="Who somebody is, from photos or from a tune that holds some: for FaceID, for matching faces, for swapping them.",
+            search_aliases=["faceid", "face embedding", "likeness"],
+            inputs=[
+                FaceAnalysisType.Input("analysis"),
+                io.Image.Input("photos", optional=True, tooltip="Photos of one person. The largest face of each counts."),
+                io.String.Input("tune", default="", tooltip="Id of a tune with photos, as in <faceid:788416:1>; empty with connected photos."),
+            ],
+            outputs=[IdentityType.Output(display_name="identity")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, tune: str | None, **sockets) -> str:
+        """Change when the tune does. An id that comes over a link is not known here: then with any tune."""
+        if tune == "" or not (state_folder() / DATABASE_FILE).exists():
+            return ""
+        store = TuneStore(state_folder())
+        named = None if tune is None else make_resolver().faceid(tune)
+        if isinstance(named, Missing):
+            return named.message
+        return repr([(one.id, one.updated_at, one.orig_images) for one in (store.list(limit=10_000) if named is None else [named.tune])])
+
+    @classmethod
+    def execute(cls, analysis: FaceAnalysis, photos=None, tune="") -> io.NodeOutput:
+        if (photos is None) == (not tune.strip()):
+            message = f"An identity comes from photos or from a tune; {'neither is' if photos is None else 'both are'} given."
+            raise ImageError(message, code="identity-source", hint="Connect photos, or write the id of a tune that holds some.")
+        if analysis.recogniser is None:
+            message = "The connected analysis finds faces and does not tell whose they are: its pack is 'none'."
+            raise MissingModelError(message, code="no-recogniser", hint="Choose a pack in Astria Load Face Analysis.")
+        pictures, title = ([bounded(one) for one in rgb_pixels(photos)], "photos") if photos is not None else _tune_photos(tune.strip())
+        cache = FaceCache(state_folder())
+        findings = [find_person(one, analysis, cache) for one in pictures]
+        identity = identity_of(findings, analysis, title)
+        report = "\n".join([f"{title}: {len(identity.photos)} of {len(pictures)} photo(s) used.", *notes(findings)])
+        return io.NodeOutput(identity, ui=ui.PreviewText(report))
+
+
+def _tune_photos(name: str) -> tuple[list, str]:
+    """Return the photos of a tune, and its title. Raises: MissingModelError when there is none with photos."""
+    found = make_resolver().faceid(name)
+    if isinstance(found, Missing):
+        raise MissingModelError(found.message, code="missing-tune", hint=found.hint)
+    tune: Tune = found.tune
+    return [read_photo(path) for path in TuneStore(state_folder()).photo_paths(tune.id)], tune.title
+
+
+NODES = [AstriaLoadFaceAnalysis, AstriaDetectFaces, AstriaIdentity]

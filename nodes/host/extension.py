@@ -8,14 +8,16 @@ from ..base.nodes import NODES as BASE
 from ..faceid.nodes import NODES as FACEID
 from ..faces.inpaint_nodes import NODES as FACE_INPAINTING
 from ..faces.nodes import NODES as FACES
+from ..faces.swap_nodes import NODES as FACE_SWAPPING
 from ..finish.nodes import NODES as FINISH
 from ..masking.nodes import NODES as MASKING
 from ..outpaint.nodes import NODES as OUTPAINT
+from ..pipeline.compile_nodes import NODES as COMPILE
 from ..pipeline.nodes import NODES as PIPELINE
 from ..prompt.nodes import NODES as PROMPT
 from ..regions.nodes import NODES as REGIONS
 from ..tunes.nodes import NODES as TUNES
-from . import folders
+from . import api_routes, editor_routes, folders
 
 
 class AstriaExtension(ComfyExtension):
@@ -23,7 +25,9 @@ class AstriaExtension(ComfyExtension):
 
     async def on_load(self) -> None:
         folders.register()
+        editor_routes.register()
+        api_routes.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        drawing = (*REGIONS, *MASKING, *FACEID, *FACES, *FACE_INPAINTING)
-        return [*PROMPT, *PIPELINE, *TUNES, *drawing, *BASE, *OUTPAINT, *FINISH]
+        drawing = (*REGIONS, *MASKING, *FACEID, *FACES, *FACE_INPAINTING, *FACE_SWAPPING)
+        return [*PROMPT, *PIPELINE, *COMPILE, *TUNES, *drawing, *BASE, *OUTPAINT, *FINISH]

@@ -39,9 +39,10 @@ UNET_SPOTS = (
 )
 
 
-def apply_gated_loras(model: ModelPatcher, loras: Sequence[RegionLora], run: RegionRun) -> ModelPatcher:
+def apply_gated_loras(model: ModelPatcher, loras: Sequence[RegionLora], run: RegionRun, *, items: bool = False) -> ModelPatcher:
     """Return a clone of `model` on which each LoRA acts in its region's rows while `run.forward` is set, and nowhere otherwise.
 
+    `items` says that the run's regions will be items of the batch, which every layer can tell apart, and not areas of one picture.
     Applied twice, both act. Text-encoder weights of the files are left to the CLIP.
     Raises: LoraError naming the LoRA whose form is not supported or whose layers this model does not have.
     """
@@ -54,7 +55,8 @@ def apply_gated_loras(model: ModelPatcher, loras: Sequence[RegionLora], run: Reg
     if not members:
         return patched
     changes = [LayerChange(path, spot_of(model.model, path), forms) for path, forms in members.items()]
-    _report_whole(changes)
+    if not items:
+        _report_whole(changes)
     # In the dtype of the activations, and in a patcher of its own: the host then loads, moves and unloads it like any model.
     changes_model = nn.ModuleList(changes).to(model.model.get_dtype_inference())
     key = f"{KEY}_{uuid4().hex}"  # the host takes clones with equal keys for equal

@@ -20,6 +20,7 @@ from ..prompt import PromptRequest
 from ..tunes.bindings import BINDINGS_FILE, Bindings
 from ..tunes.resolve import Resolver
 from ..tunes.state import bindings_in, overview, resolver_in
+from ..tunes.store import DATABASE_FILE, TuneStore
 
 STATE_NAME = "astria"
 PACK = Path(__file__).resolve().parents[2]
@@ -75,7 +76,7 @@ def bindings_text() -> str:
 def files_text() -> str:
     """Return the model files that ids and roles may stand for: the fingerprint of nodes that report what is there."""
     files = HostFiles()
-    folders = sorted({*FILE_FOLDERS.values(), "embeddings"})
+    folders = sorted({*FILE_FOLDERS.values(), "embeddings", "insightface", "pulid"})
     return "\n".join(f"{folder}/{name}" for folder in folders for name in files.list(folder))
 
 
@@ -86,6 +87,18 @@ def picture_stamps(text: str | None) -> str:
     paths = [Path(folder_paths.get_annotated_filepath(one.value)) for one in named if one is not None and one.kind == "file"]
     stats = [path.stat() for path in paths if path.exists()]
     return "\n".join(f"{found.st_mtime_ns} {found.st_size}" for found in stats)
+
+
+def tune_stamps(text: str | None) -> str:
+    """Return the state of each tune with photos that the prompt's tags name, so that photos stored anew are looked at anew."""
+    request, _ = PromptRequest.from_text(text or "")
+    if request is None or not (state_folder() / DATABASE_FILE).exists():
+        return ""
+    store = TuneStore(state_folder())
+    names = [tag.id for segment in request.prompt for tag in segment.faceids]
+    names += [tag.name for segment in request.prompt for tag in segment.loras]
+    tunes = [store.get(int(name)) if name.isascii() and name.isdigit() else store.find_by_title(name) for name in dict.fromkeys(names)]
+    return "\n".join(f"{tune.id} {tune.updated_at} {tune.orig_images}" for tune in tunes if tune is not None)
 
 
 def make_resolver(extra: Bindings | None = None) -> Resolver:

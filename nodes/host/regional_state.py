@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import PlanError
 from ..regions.attention import Share, seeing_scene, shares
-from ..regions.run import Forward, RegionRun
+from ..regions.run import Forward, RegionRun, on_latent
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ class Regions:
     def _on_latent(self, x: Tensor) -> Forward:
         size = (x.shape[2], x.shape[3])
         if size not in self._latents:
-            on_grid = Forward(self.masks).on_grid(*size)
-            self._latents[size] = Forward((on_grid / on_grid.sum(0)).unflatten(1, size))
+            self._latents[size] = Forward(on_latent(self.masks, *size))
         return self._latents[size]
 
     def chunk_texts(self, context: Tensor, kinds: Sequence[int]) -> list[list[Tensor]]:

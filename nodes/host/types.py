@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from comfy_api.latest import io
 
 from ..errors import PromptError
+from ..outpaint.geometry import SMALLER_POLICIES
+from ..pipeline.kit import MODEL_SOCKETS
 from ..prompt import PromptRequest
 from ..tunes.bindings import Bindings
 
@@ -37,15 +39,32 @@ class ModelBundle:
 
 
 def text_input(**options) -> io.String.Input:
-    """Return the prompt text widget. Dynamic prompts stay off: braces and slashes are part of the prompt."""
+    """Return the prompt text widget, which web/js/prompt_editor.js draws. Dynamic prompts stay off: braces and slashes are part of the prompt."""
     tooltip = "A prompt of the service, with its tags, flags and key=value lines. Paste it as it is."
-    return io.String.Input("text", multiline=True, dynamic_prompts=False, tooltip=tooltip, **options)
+    return io.String.Input("text", multiline=True, dynamic_prompts=False, tooltip=tooltip, extra_dict={"widgetType": "ASTRIA_PROMPT"}, **options)
 
 
 def seed_input() -> io.Int.Input:
     """Return the seed widget that counts where the prompt sets no seed."""
     tooltip = "Used where the prompt sets no seed. Image i uses seed + i."
     return io.Int.Input("seed", default=0, min=0, max=MAX_SEED, control_after_generate=True, tooltip=tooltip)
+
+
+def gathered_inputs() -> list[io.Input]:
+    """Return a socket for each kind of model that stages need beside MODEL, CLIP and VAE; they stay links, and what is not used is never run."""
+    return [io.Custom(kind).Input(name, optional=True, lazy=True, raw_link=True) for name, kind in MODEL_SOCKETS.items()]
+
+
+def policy_inputs() -> list[io.Input]:
+    """Return the widgets of what the artist decides beside the prompt."""
+    missing = "A stage whose model is neither connected nor bound: stop with an error, or leave the stage out and report it."
+    smaller = "What to do where the outpaint canvas is smaller than the image."
+    keep = "hires_fix redraws the whole picture; on: what a mask left alone stays the enlarged picture's own, to the bit."
+    return [
+        io.Combo.Input("missing_models", options=["error", "skip"], optional=True, default="error", tooltip=missing),
+        io.Combo.Input("smaller_canvas", options=list(SMALLER_POLICIES), optional=True, default="crop", tooltip=smaller),
+        io.Boolean.Input("keep_unmasked", optional=True, default=False, tooltip=keep),
+    ]
 
 
 def text_errors(text: str | None) -> str:

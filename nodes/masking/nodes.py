@@ -1,7 +1,139 @@
-"""Nodes of masking."""
+"""Nodes of masking: models that find words, masks of words, drawn masks changed, the persons of a picture."""
 
 from __future__ import annotations
 
+import comfy.model_management
+import comfy.utils
 from comfy_api.latest import io
 
-NODES: list[type[io.ComfyNode]] = []
+from ..host.segmenters import Connected, choices, make_segmenter
+from ..host.types import MAX_PERSONS, MAX_SIDE, SegmenterType
+from .adjust import Adjustment
+from .morphology import SHAPES
+from .people import find_people
+from .prompt_mask import ON_EMPTY, MaskRequest, prompt_mask
+
+_DILATE = "Grows the mask; negative shrinks it. Pixels such as 20, or per cent of the picture's short side such as -20%."
+_FEATHER = "Outside the mask its edge falls off over so many pixels."
+_SHAPE = "What a grown corner looks like."
+
+
+class AstriaLoadSegmenter(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaLoadSegmenter",
+            display_name="Astria Load Segmenter",
+            category="astria/masking",
+            description="Models that find words in a picture. Each word goes to the best model that is there; models load when first needed.",
+            search_aliases=["SAM3", "BiRefNet", "GroundingDINO", "CLIPSeg", "segment anything"],
+            inputs=[
+                io.Combo.Input("background_removal", options=choices("background_removal"), tooltip="For foreground, subject and background."),
+                io.Combo.Input("sam3", options=choices("sam3"), tooltip="A SAM3 checkpoint, for any word."),
+                io.Combo.Input("grounding_dino", options=choices("grounding_dino"), tooltip="For any word, together with sam."),
+                io.Combo.Input("sam", options=choices("sam"), tooltip="segment-anything: cuts out what grounding_dino or a detector found."),
+                io.Combo.Input("clipseg", options=choices("clipseg"), tooltip="For any word, with coarse edges."),
+                io.BackgroundRemoval.Input("background_model", optional=True),
+                io.Model.Input("sam3_model", optional=True),
+                io.Clip.Input("sam3_clip", optional=True, tooltip="The text encoder of sam3_model."),
+                io.Custom("BBOX_DETECTOR").Input("detector", optional=True, tooltip="Of another pack: asked first for classes it knows."),
+            ],
+            outputs=[SegmenterType.Output(display_name="segmenter")],
+        )
+
+    @classmethod
+    def execute(cls, background_removal, sam3, grounding_dino, sam, clipseg, **connected) -> io.NodeOutput:
+        chosen = {"background_removal": background_removal, "sam3": sam3, "grounding_dino": grounding_dino, "sam": sam, "clipseg": clipseg}
+        return io.NodeOutput(make_segmenter(chosen, Connected(**connected)))
+
+
+class AstriaPromptMask(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        words = "Words separated by blanks; phrases in quotes or between commas."
+        return io.Schema(
+            node_id="AstriaPromptMask",
+            display_name="Astria Prompt Mask",
+            category="astria/masking",
+            description="Masks what words name: all of mask_prompt, less mask_negative, then inverted, dilated and feathered.",
+            search_aliases=["text mask", "mask_prompt", "clipseg", "segment by text", "grounding dino"],
+            inputs=[
+                io.Image.Input("image"),
+                SegmenterType.Input("segmenter"),
+                io.String.Input("mask_prompt", default="foreground", dynamic_prompts=False, tooltip=words),
+                io.String.Input("mask_negative", default="", dynamic_prompts=False, tooltip=f"Taken out of the mask. {words}"),
+                io.Boolean.Input("mask_invert", default=False),
+                io.String.Input("mask_dilate", default="0", dynamic_prompts=False, tooltip=_DILATE),
+                io.Combo.Input("shape", options=list(SHAPES), default="round", tooltip=_SHAPE),
+                io.Int.Input("feather_px", default=0, min=0, max=MAX_SIDE, tooltip=_FEATHER),
+                io.Float.Input("threshold", default=0.5, min=0.0, max=1.0, step=0.01, tooltip="How sure a model must be."),
+                io.Combo.Input("on_empty", options=list(ON_EMPTY), default="error", tooltip="The mask of a picture in which nothing is found."),
+            ],
+            outputs=[
+                io.Mask.Output(display_name="mask", tooltip="One mask a picture."),
+                io.BoundingBox.Output(display_name="boxes", tooltip="What was found for mask_prompt."),
+                io.String.Output(display_name="info"),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, image, segmenter, mask_prompt, mask_negative, mask_invert, mask_dilate, shape, feather_px, threshold, on_empty) -> io.NodeOutput:
+        adjustment = Adjustment(mask_invert, mask_dilate, shape, feather_px)
+        progress = comfy.utils.ProgressBar(len(image))
+
+        def on_picture() -> None:
+            progress.update(1)
+            comfy.model_management.throw_exception_if_processing_interrupted()
+
+        result = prompt_mask(image, segmenter, MaskRequest(mask_prompt, mask_negative, threshold, on_empty, adjustment), on_picture)
+        return io.NodeOutput(result.mask, result.boxes, result.info)
+
+
+class AstriaAdjustMask(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaAdjustMask",
+            display_name="Astria Adjust Mask",
+            category="astria/masking",
+            description="Inverts, grows or shrinks, and feathers a mask, at a cost that does not depend on how far.",
+            search_aliases=["grow mask", "dilate mask", "erode mask", "feather mask", "expand mask"],
+            inputs=[
+                io.Mask.Input("mask"),
+                io.Boolean.Input("invert", default=False, tooltip="Comes first."),
+                io.String.Input("dilate", default="0", dynamic_prompts=False, tooltip=_DILATE),
+                io.Combo.Input("shape", options=list(SHAPES), default="round", tooltip=_SHAPE),
+                io.Int.Input("feather_px", default=0, min=0, max=MAX_SIDE, tooltip=_FEATHER),
+            ],
+            outputs=[io.Mask.Output(display_name="mask")],
+        )
+
+    @classmethod
+    def execute(cls, mask, invert: bool, dilate: str, shape: str, feather_px: int) -> io.NodeOutput:
+        return io.NodeOutput(Adjustment(invert, dilate, shape, feather_px).applied(mask))
+
+
+class AstriaFindPeople(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaFindPeople",
+            display_name="Astria Find People",
+            category="astria/masking",
+            description="One mask a person: the largest ones in the first picture, from left to right, for Astria Regions.",
+            search_aliases=["person masks", "segment people", "instances"],
+            inputs=[
+                io.Image.Input("image"),
+                SegmenterType.Input("segmenter"),
+                io.Int.Input("persons", default=1, min=1, max=MAX_PERSONS),
+                io.String.Input("word", default="person", dynamic_prompts=False, tooltip="What to look for; one word or phrase."),
+            ],
+            outputs=[io.Mask.Output(display_name="masks", tooltip="One mask a person, as a batch.")],
+        )
+
+    @classmethod
+    def execute(cls, image, segmenter, persons: int, word: str) -> io.NodeOutput:
+        return io.NodeOutput(find_people(image, segmenter, persons, word))
+
+
+NODES = [AstriaLoadSegmenter, AstriaPromptMask, AstriaAdjustMask, AstriaFindPeople]

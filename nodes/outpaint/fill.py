@@ -37,6 +37,20 @@ def fit_source(image: Tensor, canvas: Canvas) -> Tensor:
     return image[:, crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
 
 
+def place_masks(masks: Tensor, canvas: Canvas) -> Tensor:
+    """Return masks of the source where the source stands on the finished picture, 0 elsewhere.
+
+    Shapes: [N,h,w] of any size, scaled (bilinear) to the source's -> [N, height, width].
+    """
+    size = (canvas.source_height, canvas.source_width)
+    scaled = masks if masks.shape[1:] == size else F.interpolate(masks[:, None].float(), size=size, mode="bilinear", align_corners=False)[:, 0]
+    crop, window = canvas.source_crop, canvas.window
+    placed = scaled.new_zeros(len(masks), canvas.height, canvas.width)
+    part = scaled[:, crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
+    placed[:, window.y : window.y + window.height, window.x : window.x + window.width] = part
+    return placed
+
+
 def canvas_mask(canvas: Canvas, batch: int, *, overlap_px: int = 0) -> Tensor:
     """Return the mask of the padded canvas: 1 = repaint, 0 = keep.
 

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..host.types import MAX_SIDE
 from .composite import heal_and_paste
-from .fill import FILL_BLUR_PX, canvas_mask, edge_extended, fit_source, neutral
+from .fill import FILL_BLUR_PX, canvas_mask, edge_extended, fit_source, neutral, place_masks
 from .geometry import ANCHORS, SMALLER_POLICIES, Canvas, place
 
 CanvasType = io.Custom("ASTRIA_CANVAS")
@@ -89,4 +89,21 @@ class AstriaOutpaintComposite(io.ComfyNode):
         return io.NodeOutput(pasted.to(canvas.source.dtype))
 
 
-NODES = [AstriaOutpaintCanvas, AstriaOutpaintComposite]
+class AstriaOutpaintMasks(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaOutpaintMasks",
+            display_name="Astria Outpaint Masks",
+            category="astria/outpaint",
+            description="Moves masks of the source onto the canvas, such as one mask for each person; the new area is 0.",
+            inputs=[CanvasType.Input("canvas"), io.Mask.Input("masks", tooltip="Any number, of the source's size or scaled to it.")],
+            outputs=[io.Mask.Output(display_name="masks", tooltip="Of the finished picture's size.")],
+        )
+
+    @classmethod
+    def execute(cls, canvas: PlacedSource, masks) -> io.NodeOutput:
+        return io.NodeOutput(place_masks(masks, canvas.canvas))
+
+
+NODES = [AstriaOutpaintCanvas, AstriaOutpaintComposite, AstriaOutpaintMasks]

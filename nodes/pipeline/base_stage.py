@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from .encode import Encoded, Models, Wording, add_encoding
-from .family import Family
+from ..tunes.resolve import Missing
+from . import people
+from .control import Ground as ControlGround
+from .control import add_controls, control_maps, steered
+from .desk import Desk, Painted
+from .encode import Encoded, Models, Wording, add_encoding, negative_segments, prompt_segments
+from .faceids import apply_faceids
 from .graph import Graph, Link, Value, slot
-from .people import Ground, add_people, add_regions
+from .masks import base_mask
 from .sampling import Painting, add_masked_latent, add_sampling
 from .settings import Settings
+from .stages import Problem, Stage
 
 LEAST_SIDE = 16  # of the host's empty latent
 
 
-@dataclass(frozen=True)
-class BaseInputs:
-    """What the stage starts from: models and pictures, and what is said of the scene and of each person."""
-
-    models: Models
-    family: Family
-    settings: Settings
-    scene: Wording
-    people: tuple[Wording, ...]
-    image: Value | None
-    mask: Value | None
-    person_masks: Value | None
-    pose_controlnet: Value | None
+def add_base(desk: Desk, stage: Stage) -> Link:
+    """Add the stage as its kind (txt2img, img2img or inpaint) and return its picture."""
+    wording = desk.wording(prompt_segments(desk.request), negative_segments(desk.request))
+    scene = add_scene(desk, "base", desk.sources.models, wording, desk.settings)
+    desk.painted = Painted(scene, scene)
+    if stage.kind == "txt2img":
+        return _from_text(desk, stage)
+    return _from_image(desk, stage)
 
 
-def add_base(graph: Graph, kind: str, given: BaseInputs) -> Link:
-    """Add the stage as `kind` (txt2img, img2img or inpaint) and return its picture."""
-    encoded = add_encoding(graph, "base", given.models, given.scene, given.family, given.settings.cfg)
-    if kind == "txt2img":
-        return _from_text(graph, given, encoded)
-    return _from_image(graph, kind, given, encoded)
+def add_scene(desk: Desk, stage: str, models: Models, wording: Wording, settings: Settings) -> Encoded:
+    """Add LoRAs, text and FaceIDs of what is said of the whole picture."""
+    encoded = add_encoding(desk.graph, stage, models, wording, desk.family, settings.cfg)
+    return replace(encoded, models=apply_faceids(desk, stage, encoded.models, wording.faceids))
 
 
 def repeated(graph: Graph, name: str, image: Value, times: int) -> Value:
@@ -50,62 +49,126 @@ def _repeated_mask(graph: Graph, mask: Link, times: int) -> Link:
     return graph.add("base.repeat_mask", "ImageToMask", image=repeated(graph, "base.repeat_mask_picture", picture, times), channel="red")
 
 
-def _from_text(graph: Graph, given: BaseInputs, encoded: Encoded) -> Link:
-    settings, multiple = given.settings, given.family.multiple
-    assert settings.width is not None, "without an input image the settings hold a size"
-    assert settings.height is not None, "as the width"
-    width, height = (max(LEAST_SIDE, -(-side // multiple) * multiple) for side in (settings.width, settings.height))
-    if given.people:
-        regions = add_regions(graph, "base", len(given.people), Ground(width, height, masks=given.person_masks))
-        encoded = _posed(graph, given, add_people(graph, "base", encoded, regions, given.people), slot(regions, 3))
-    kind = "EmptySD3LatentImage" if given.family.is_flux else "EmptyLatentImage"
-    latent = graph.add("base.latent", kind, width=width, height=height, batch_size=settings.num_images)
-    image = add_sampling(graph, "base", Painting(encoded, latent, 1.0), given.family, settings)
-    if (width, height) == (settings.width, settings.height):
-        return image
-    return graph.add("base.crop", "ImageCrop", image=image, width=settings.width, height=settings.height, x=0, y=0)
+@dataclass(frozen=True)
+class _Size:
+    """The size that is sampled, in numbers or as links, and what cuts the result back."""
+
+    width: int | Link
+    height: int | Link
+    fit: Link | None = None
 
 
-def _posed(graph: Graph, given: BaseInputs, encoded: Encoded, pose: Link) -> Encoded:
-    """Return the conditionings steered by the constant pose, where a pose ControlNet is at hand."""
-    if given.pose_controlnet is None:
+def _fit(desk: Desk, name: str, image: Value, mask: Value | None = None) -> Link:
+    given = {} if mask is None else {"mask": mask}
+    sizes = {"width": desk.settings.width or 0, "height": desk.settings.height or 0, "multiple": desk.family.multiple}
+    return desk.graph.add(f"base.{name}", "AstriaFitImage", image=image, **sizes, **given)
+
+
+def _from_text(desk: Desk, stage: Stage) -> Link:
+    """A picture from noise. An input image, where there is one, gives the size and steers through ControlNets."""
+    graph, settings = desk.graph, desk.settings
+    image = desk.sources.image
+    picture = None if image is None else _fit(desk, "fit", image)
+    prepared = None if desk.sources.control_image is None else _fit_map(desk, desk.sources.control_image, picture)
+    size = _size_of_text(desk, picture)
+    maps = control_maps(desk, stage, ControlGround(picture, prepared))
+    encoded = _with_people(desk, people.Ground(size.width, size.height, masks=_people_masks(desk, picture), pose=maps.get("pose")))
+    encoded = add_controls(desk, stage, encoded, maps)
+    if image is None and "pose" not in maps:
+        encoded = _constant_pose(desk, encoded)
+    kind = "EmptySD3LatentImage" if desk.family.is_flux else "EmptyLatentImage"
+    latent = graph.add("base.latent", kind, width=size.width, height=size.height, batch_size=settings.num_images)
+    drawn = add_sampling(graph, "base", Painting(encoded, latent, 1.0), desk.family, settings)
+    if size.fit is not None:
+        return graph.add("base.restore_size", "AstriaRestoreSize", image=drawn, fit=size.fit)
+    if (size.width, size.height) == (settings.width, settings.height):
+        return drawn
+    return graph.add("base.crop", "ImageCrop", image=drawn, width=settings.width, height=settings.height, x=0, y=0)
+
+
+def _size_of_text(desk: Desk, picture: Link | None) -> _Size:
+    settings, multiple = desk.settings, desk.family.multiple
+    if picture is not None:
+        sides = desk.graph.add("base.size", "GetImageSize", image=picture)
+        return _Size(sides, slot(sides, 1), slot(picture, 2))
+    assert settings.width is not None and settings.height is not None, "without an input image the settings hold a size"
+    return _Size(*(max(LEAST_SIDE, -(-side // multiple) * multiple) for side in (settings.width, settings.height)))
+
+
+def _fit_map(desk: Desk, image: Value, picture: Link | None) -> Link:
+    """Bring a prepared map to the size of the input image, or of the request."""
+    if picture is None or desk.settings.width is not None:
+        return _fit(desk, "fit_control", image)
+    sides = desk.graph.add("base.control_size", "GetImageSize", image=picture)
+    size = {"width": sides, "height": slot(sides, 1)}
+    return desk.graph.add("base.fit_control", "AstriaFitImage", image=image, **size, multiple=desk.family.multiple)
+
+
+def _people_masks(desk: Desk, picture: Link | None, *, are_shown: bool = False) -> Value | None:
+    """Return a mask for each person: the artist's, or of the people found in the picture where these are to be repainted."""
+    if not desk.request.persons:
+        return None
+    masks = desk.sources.person_masks
+    if masks is None:
+        return people.found_people(desk, "base", picture) if are_shown and picture is not None else None
+    if desk.sources.image is None:
+        return masks
+    # They belong to the input image, and move with it.
+    sizes = {"width": desk.settings.width or 0, "height": desk.settings.height or 0, "multiple": desk.family.multiple}
+    return desk.graph.add("base.fit_people", "AstriaFitMasks", image=desk.sources.image, masks=masks, **sizes)
+
+
+def _with_people(desk: Desk, ground: people.Ground) -> Encoded:
+    """Return what is drawn: the scene, with the persons in their regions where there are some."""
+    assert desk.painted is not None, "the scene is encoded first"
+    wordings = people.wordings_of_people(desk)
+    if not wordings:
+        return desk.painted.scene
+    regions = people.add_regions(desk.graph, "base", len(wordings), ground)
+    drawn, persons = people.add_people(desk, "base", desk.painted.scene, regions, wordings)
+    desk.painted = replace(desk.painted, drawn=drawn, persons=persons, regions=regions)
+    return drawn
+
+
+def _constant_pose(desk: Desk, encoded: Encoded) -> Encoded:
+    """Return the conditionings steered by the constant pose of people without an input image; without a ControlNet for it, that is said."""
+    assert desk.painted is not None, "the scene is encoded first"
+    if desk.painted.regions is None:
         return encoded
-    steered = graph.add(
-        "base.pose",
-        "ControlNetApplyAdvanced",
-        positive=encoded.positive,
-        negative=encoded.negative,
-        control_net=given.pose_controlnet,
-        image=pose,
-        strength=1.0,
-        start_percent=0.0,
-        end_percent=1.0,
-        vae=given.models.vae,
-    )
-    return Encoded(encoded.models, steered, slot(steered, 1))
+    model = desk.kit.controlnet("pose", "openpose")
+    if isinstance(model, Missing):
+        text = "No pose ControlNet is connected or bound, so the regions alone place the persons."
+        desk.tell(Problem("no-pose-controlnet", "info", text, model.hint))
+        return encoded
+    return steered(desk, "base.pose", encoded, model, slot(desk.painted.regions, 3), 1.0, 1.0)
 
 
-def _from_image(graph: Graph, kind: str, given: BaseInputs, encoded: Encoded) -> Link:
-    settings = given.settings
-    sizes = {"width": settings.width or 0, "height": settings.height or 0, "multiple": given.family.multiple}
-    mask = {} if given.mask is None else {"mask": given.mask}
-    fit = graph.add("base.fit", "AstriaFitImage", image=given.image, **sizes, **mask)
-    pixels, size = repeated(graph, "base.repeat", fit, settings.num_images), slot(fit, 2)
-    repaint = slot(fit, 1) if given.mask is None else _repeated_mask(graph, slot(fit, 1), settings.num_images)
-    if given.people:
-        masks = given.person_masks
-        if masks is not None:
-            # They belong to the input image, and move with it.
-            masks = graph.add("base.fit_people", "AstriaFitMasks", image=given.image, masks=masks, **sizes)
-        regions = add_regions(graph, "base", len(given.people), Ground(0, 0, fit, masks))
-        encoded = add_people(graph, "base", encoded, regions, given.people)
-        # Without a mask of its own, a request that keeps its background repaints where the people are.
-        repaint = slot(regions, 2) if given.mask is None else repaint
-    if kind == "inpaint":
-        encoded, latent = add_masked_latent(graph, "base", encoded, pixels, repaint, given.family)
-    else:
+def _from_image(desk: Desk, stage: Stage) -> Link:
+    graph, settings, image = desk.graph, desk.settings, desk.sources.image
+    assert image is not None, "a picture from an image has one"
+    fit = _fit(desk, "fit", image, desk.sources.mask)
+    prepared = None if desk.sources.control_image is None else _fit_map(desk, desk.sources.control_image, fit)
+    maps = control_maps(desk, stage, ControlGround(fit, prepared))
+    pixels = repeated(graph, "base.repeat", fit, settings.num_images)
+    masks = _people_masks(desk, fit, are_shown="pose" not in maps or stage.kind == "inpaint")
+    encoded = _with_people(desk, people.Ground(0, 0, fit, masks, maps.get("pose")))
+    encoded = add_controls(desk, stage, encoded, maps)
+    if stage.kind != "inpaint":
         latent = graph.add("base.encode", "VAEEncode", pixels=pixels, vae=encoded.models.vae)
-    decoded = add_sampling(graph, "base", Painting(encoded, latent, settings.denoise), given.family, settings)
-    if kind == "inpaint":
-        decoded = graph.add("base.keep_unmasked", "AstriaMaskedComposite", painted=decoded, original=pixels, mask=repaint)
-    return graph.add("base.restore_size", "AstriaRestoreSize", image=decoded, fit=size)
+        decoded = add_sampling(graph, "base", Painting(encoded, latent, settings.denoise), desk.family, settings)
+        return graph.add("base.restore_size", "AstriaRestoreSize", image=decoded, fit=slot(fit, 2))
+    repaint = _repeated_mask(graph, _repaint(desk, fit), settings.num_images)
+    desk.painted = replace(desk.painted, mask=repaint, fit=slot(fit, 2)) if desk.painted else None
+    encoded, latent = add_masked_latent(graph, "base", encoded, pixels, repaint, desk.family)
+    decoded = add_sampling(graph, "base", Painting(encoded, latent, settings.denoise), desk.family, settings)
+    kept = graph.add("base.keep_unmasked", "AstriaMaskedComposite", painted=decoded, original=pixels, mask=repaint)
+    return graph.add("base.restore_size", "AstriaRestoreSize", image=kept, fit=slot(fit, 2))
+
+
+def _repaint(desk: Desk, fit: Link) -> Link:
+    """Return what is repainted: the given or worded mask; without one, where the people are."""
+    mask = base_mask(desk, fit)
+    if mask is not None:
+        return mask
+    assert desk.painted is not None and desk.painted.regions is not None, "a request without a mask that keeps its background has persons"
+    return slot(desk.painted.regions, 2)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ..errors import PlanError
 from .definitions import Definitions, InputDefinition, NodeDefinition
 from .graph import Graph, Link, NodeCall, Socket, Value
+from .kit import MODEL_SOCKETS
 
 SOCKET_TYPES = {
     "model": "MODEL",
@@ -15,10 +16,10 @@ SOCKET_TYPES = {
     "image": "IMAGE",
     "mask": "MASK",
     "person_masks": "MASK",
-    "upscale_model": "UPSCALE_MODEL",
+    "control_image": "IMAGE",
     "outpaint_model": "MODEL",
-    "pose_controlnet": "CONTROL_NET",
     "regions": "ASTRIA_REGIONS",
+    **MODEL_SOCKETS,
 }
 
 

@@ -18,7 +18,7 @@ from .definitions import snapshot
 from .explain import explain
 from .family import FAMILIES
 from .local_files import LocalFiles
-from .plan import Options
+from .sources import Options
 
 
 def main(argv: Sequence[str], *, folder: Path, models: Sequence[Path], bind: str, write: Callable[[str], None]) -> int:
@@ -71,8 +71,9 @@ def _compile(arguments: argparse.Namespace, text: str, resolver: Resolver, write
 
 
 def _options(arguments: argparse.Namespace) -> CompileOptions:
-    options = Options(arguments.seed, arguments.missing_models, arguments.smaller_canvas)
-    return CompileOptions(arguments.base, arguments.image, arguments.mask, options=options)
+    options = Options(arguments.seed, arguments.missing_models, arguments.smaller_canvas, arguments.keep_unmasked)
+    pictures = {"image": arguments.image, "mask": arguments.mask, "control_image": arguments.control_image}
+    return CompileOptions(arguments.base, **pictures, person_masks=tuple(arguments.person_mask), options=options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--base", help="id of the base tune in the bindings; without it the default one")
         command.add_argument("--image", help="input image: the name of a file in ComfyUI's input folder")
         command.add_argument("--mask", help="mask: the name of a file in ComfyUI's input folder")
+        command.add_argument("--person-mask", action="append", default=[], help="mask of one person; give one for each, in order")
+        command.add_argument("--control-image", help="prepared map for controlnet=, in the input folder")
+        command.add_argument("--keep-unmasked", action="store_true", help="hires fix leaves what the mask left alone")
         command.add_argument("--seed", type=int, default=0, help="used where the prompt sets no seed")
         command.add_argument("--missing-models", choices=("error", "skip"), default="error")
         command.add_argument("--smaller-canvas", choices=("crop", "shrink", "error"), default="crop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..errors import MissingModelError
@@ -13,21 +14,37 @@ from .encode import Models
 from .family import family
 from .forms import api_workflow
 from .graph import Graph, Link, Socket, Value, slot
-from .plan import Options, Plan, Sources, plan
+from .kit import NO_FILE
+from .plan import Plan, plan
+from .sources import Options, Sources
 from .ui_form import ui_workflow
 
-# The inputs of host nodes that name a file, and ComfyUI's folder of such files.
-FILE_FOLDERS = {
-    "ckpt_name": "checkpoints",
-    "unet_name": "diffusion_models",
-    "clip_name": "text_encoders",
-    "clip_name1": "text_encoders",
-    "clip_name2": "text_encoders",
-    "vae_name": "vae",
-    "lora_name": "loras",
-    "model_name": "upscale_models",
-    "control_net_name": "controlnet",
-    "image": "input",
+# The inputs of loader nodes that name a file or a folder of files -> ComfyUI's model folder (or folders) of such files.
+FILE_FOLDERS: Mapping[tuple[str, str], str] = {
+    ("CheckpointLoaderSimple", "ckpt_name"): "checkpoints",
+    ("UNETLoader", "unet_name"): "diffusion_models",
+    ("CLIPLoader", "clip_name"): "text_encoders",
+    ("DualCLIPLoader", "clip_name1"): "text_encoders",
+    ("DualCLIPLoader", "clip_name2"): "text_encoders",
+    ("VAELoader", "vae_name"): "vae",
+    ("LoraLoader", "lora_name"): "loras",
+    ("AstriaPersonLora", "lora_name"): "loras",
+    ("UpscaleModelLoader", "model_name"): "upscale_models",
+    ("ControlNetLoader", "control_net_name"): "controlnet",
+    ("CLIPVisionLoader", "clip_name"): "clip_vision",
+    ("LoadBackgroundRemovalModel", "bg_removal_name"): "background_removal",
+    ("AstriaLoadSegmenter", "background_removal"): "background_removal",
+    ("AstriaLoadSegmenter", "sam3"): "checkpoints",
+    ("AstriaLoadSegmenter", "grounding_dino"): "grounding-dino",
+    ("AstriaLoadSegmenter", "sam"): "sams",
+    ("AstriaLoadSegmenter", "clipseg"): "clipseg",
+    ("AstriaLoadFaceAnalysis", "pack"): "insightface/models",
+    ("AstriaLoadFaceSwapper", "swapper_name"): "insightface",
+    ("AstriaLoadFaceID", "faceid_name"): "ipadapter",
+    ("AstriaLoadFaceID", "eva_clip"): "clip_vision",
+    ("AstriaLoadFaceID", "face_parsing"): "facedetection",
+    ("LoadImage", "image"): "input",
+    ("LoadImageMask", "image"): "input",
 }
 
 
@@ -41,8 +58,9 @@ class CompileOptions:
     base: str | None = None
     image: str | Socket | None = None
     mask: str | Socket | None = None
-    upscale_model: Socket | None = None
-    pose_controlnet: Socket | None = None
+    person_masks: tuple[str, ...] | Socket = ()
+    control_image: str | Socket | None = None
+    connected: Mapping[str, Socket] = field(default_factory=dict)
     options: Options = field(default_factory=Options)
     save_stages: bool = False
 
@@ -83,13 +101,19 @@ def _without_unused(graph: Graph) -> Graph:
 
 def needed_files(graph: Graph) -> tuple[tuple[str, str], ...]:
     """Return the (folder, file) pairs that the graph's loader nodes name, each once."""
+    named = ((call.class_type, key, value) for call in graph.nodes.values() for key, value in call.inputs.items())
     found = (
-        (FILE_FOLDERS[key], value)
-        for call in graph.nodes.values()
-        for key, value in call.inputs.items()
-        if key in FILE_FOLDERS and isinstance(value, str)
+        (_folder(kind, key, value), value)
+        for kind, key, value in named
+        if (kind, key) in FILE_FOLDERS and isinstance(value, str) and value != NO_FILE
     )
     return tuple(dict.fromkeys(found))
+
+
+def _folder(class_type: str, key: str, file: str) -> str:
+    """Return the folder of a file. PuLID and the IP-Adapters have one loader here, and a folder each."""
+    folder = FILE_FOLDERS[class_type, key]
+    return "pulid" if folder == "ipadapter" and "pulid" in file.lower() else folder
 
 
 def workflow_of(request: PromptRequest, compiled: Compiled, definitions: Definitions, form: str) -> dict:
@@ -104,6 +128,8 @@ def note_text(request: PromptRequest, compiled: Compiled) -> str:
     lines = ["### Made from this prompt", "", "```", request.to_text().strip(), "```", "", "### Files it needs", ""]
     lines += [f"- models/{folder}/{name}" for folder, name in compiled.files if folder != "input"]
     lines += [f"- input/{name}: your own picture, to be chosen in its Load Image node" for folder, name in compiled.files if folder == "input"]
+    tunes = dict.fromkeys(str(call.inputs["tune"]) for call in compiled.graph.nodes.values() if call.class_type == "AstriaIdentity")
+    lines += [f"- tune {tune}: photos of the person. Make it with Astria Create Tune, tune_id {tune}, or write another id" for tune in tunes]
     notes = [problem.render() for problem in compiled.plan.problems]
     if notes:
         lines += ["", "### Good to know", "", *(f"- {note}" for note in notes)]
@@ -117,15 +143,34 @@ def sources_of(request: PromptRequest, resolver: Resolver, options: CompileOptio
         return base
     graph = Graph()
     models = _load_base(graph, base)
-    given = {"image": options.image, "mask": options.mask, "upscale_model": options.upscale_model, "pose_controlnet": options.pose_controlnet}
-    sources = Sources(models, family(base.family), **given, graph=graph)
-    if isinstance(options.image, str):
-        sources = replace(sources, image=graph.add("input.image", "LoadImage", image=options.image))
-    if isinstance(options.mask, str):
-        sources = replace(sources, mask=graph.add("input.mask", "LoadImageMask", image=options.mask, channel="red"))
+    pictures = {name: _picture(graph, name, getattr(options, name)) for name in ("image", "mask", "control_image")}
+    masks = _person_masks(graph, options.person_masks)
+    sources = Sources(models, family(base.family), **pictures, person_masks=masks, connected=options.connected, graph=graph)
     if request.outpaint is not None and base.outpaint_model:
         sources = _with_outpaint_model(sources, base, resolver)
     return sources
+
+
+def _picture(graph: Graph, what: str, given: str | Socket | None) -> Value | None:
+    """Return where an input picture comes from: a socket, or a node that loads a file of the input folder."""
+    if not isinstance(given, str):
+        return given
+    if what == "mask":
+        return graph.add("input.mask", "LoadImageMask", image=given, channel="red")
+    return graph.add(f"input.{what}", "LoadImage", image=given)
+
+
+def _person_masks(graph: Graph, given: tuple[str, ...] | Socket) -> Value | None:
+    """Return the persons' masks as one batch, from a file each."""
+    if isinstance(given, Socket):
+        return given
+    pictures = [graph.add(f"input.person_mask_{number}", "LoadImage", image=name) for number, name in enumerate(given, start=1)]
+    if not pictures:
+        return None
+    batch = pictures[0]
+    for number, picture in enumerate(pictures[1:], start=2):
+        batch = graph.add(f"input.person_masks_{number}", "ImageBatch", image1=batch, image2=picture)
+    return graph.add("input.person_masks", "ImageToMask", image=batch, channel="red")
 
 
 def _load_base(graph: Graph, base: BaseModel) -> Models:

@@ -13,6 +13,8 @@ SNAPSHOT = Path(__file__).with_name("node_definitions.json")
 # Combos that list the user's files: what they hold differs from machine to machine.
 FILE_INPUTS = frozenset(
     {"ckpt_name", "unet_name", "clip_name", "clip_name1", "clip_name2", "vae_name", "lora_name", "control_net_name", "model_name", "image"}
+    | {"bg_removal_name", "background_removal", "sam3", "grounding_dino", "sam", "clipseg", "look"}
+    | {"pack", "swapper_name", "faceid_name", "eva_clip", "face_parsing"}
 )
 
 # Values that live in a widget of the editor; everything else is a socket.

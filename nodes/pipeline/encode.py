@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ..finish.styles import styled
 from ..prompt import PromptRequest, Segment, encoder_text
 from .family import Family
 from .graph import Graph, Link, Value, slot
@@ -37,13 +38,47 @@ class Lora:
 
 
 @dataclass(frozen=True)
+class FaceID:
+    """A FaceID tag with the tune whose photos it means."""
+
+    tune: str
+    strength: float
+
+
+@dataclass(frozen=True)
 class Wording:
-    """What a stage says to the model: the positive segments, the negative ones, and the LoRAs that go with them."""
+    """What a stage says to the model: the positive segments, the negative ones, and what goes with them.
+
+    `checkpoint` is a person's own model. `photos` are the tunes that show the person's face, of FaceID and LoRA tags alike.
+    """
 
     positive: tuple[Segment, ...]
     negative: tuple[Segment, ...]
     loras: tuple[Lora, ...]
     use_lpw: bool
+    style: str | None = None
+    faceids: tuple[FaceID, ...] = ()
+    checkpoint: str | None = None
+    photos: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The positive text as the encoder takes it, in the words of the style."""
+        text = joined_text(self.positive, use_lpw=self.use_lpw)
+        return in_style(text, self.style)
+
+    @property
+    def negative_text(self) -> str:
+        text = joined_text(self.negative, use_lpw=self.use_lpw)
+        unwanted = styled(self.style).negative if self.style else ""
+        return ", ".join(filter(None, (text, unwanted)))
+
+
+def in_style(text: str, style: str | None) -> str:
+    """Return the text put into the template of the style; an empty text leaves the template's own words."""
+    if style is None:
+        return text
+    return styled(style).prompt.format(prompt=text.rstrip(" ,.")).strip(" ,")
 
 
 def prompt_segments(request: PromptRequest) -> tuple[Segment, ...]:
@@ -74,10 +109,9 @@ def joined_text(segments: Sequence[Segment], *, use_lpw: bool) -> str:
 def add_encoding(graph: Graph, stage: str, models: Models, wording: Wording, family: Family, guidance: float) -> Encoded:
     """Add LoRA loaders, text encoders and, for Flux, the distilled guidance; return what the sampler of `stage` takes."""
     models = _add_loras(graph, stage, models, wording.loras)
-    text = joined_text(wording.positive, use_lpw=wording.use_lpw)
-    positive = graph.add(f"{stage}.positive", "CLIPTextEncode", clip=models.clip, text=text)
+    positive = graph.add(f"{stage}.positive", "CLIPTextEncode", clip=models.clip, text=wording.text)
     # Flux runs at true CFG 1: its negative is only a placeholder for nodes that want a pair, so the text would mislead.
-    text = "" if family.is_flux else joined_text(wording.negative, use_lpw=wording.use_lpw)
+    text = "" if family.is_flux else wording.negative_text
     negative = graph.add(f"{stage}.negative", "CLIPTextEncode", clip=models.clip, text=text)
     if family.is_flux:
         positive = graph.add(f"{stage}.guidance", "FluxGuidance", conditioning=positive, guidance=guidance)
@@ -86,14 +120,7 @@ def add_encoding(graph: Graph, stage: str, models: Models, wording: Wording, fam
 
 def _add_loras(graph: Graph, stage: str, models: Models, loras: Sequence[Lora]) -> Models:
     for number, lora in enumerate(loras, start=1):
-        loaded = graph.add(
-            f"{stage}.lora_{number}",
-            "LoraLoader",
-            model=models.model,
-            clip=models.clip,
-            lora_name=lora.file,
-            strength_model=lora.weight,
-            strength_clip=lora.weight,
-        )
+        strengths = {"strength_model": lora.weight, "strength_clip": lora.weight}
+        loaded = graph.add(f"{stage}.lora_{number}", "LoraLoader", model=models.model, clip=models.clip, lora_name=lora.file, **strengths)
         models = replace(models, model=loaded, clip=slot(loaded, 1))
     return models

@@ -10,7 +10,8 @@ from .compiling import CompileOptions, needed_files, sources_of
 from .encode import Models
 from .family import Family
 from .graph import Socket
-from .plan import Plan, Sources, draft
+from .plan import Plan, draft
+from .sources import Sources
 from .wording import find_wording
 
 
@@ -39,10 +40,8 @@ def explain(request: PromptRequest, resolver: Resolver, options: CompileOptions,
 
 
 def _sockets(options: CompileOptions, family: Family) -> Sources:
-    image = Socket("image") if options.image else None
-    mask = Socket("mask") if options.mask else None
-    models = Models(Socket("model"), Socket("clip"), Socket("vae"))
-    return Sources(models, family, image, mask, upscale_model=options.upscale_model, pose_controlnet=options.pose_controlnet)
+    pictures = {name: Socket(name) for name in ("image", "mask", "person_masks", "control_image") if getattr(options, name)}
+    return Sources(Models(Socket("model"), Socket("clip"), Socket("vae")), family, **pictures, connected=options.connected)
 
 
 def _report(request: PromptRequest, drafted: Plan, resolver: Resolver) -> str:
@@ -50,12 +49,12 @@ def _report(request: PromptRequest, drafted: Plan, resolver: Resolver) -> str:
     lines += [f"  {one.key:22} {one.value!s:24} {one.reason}" for one in drafted.settings.explained]
     lines += ["", "Stages"]
     for number, stage in enumerate(drafted.stages, start=1):
-        state = "" if stage.built else "  [not built in this version]"
         checked = f"; checked: {stage.invariant}" if stage.invariant else ""
-        lines.append(f"  {number}. {stage.name}: {stage.kind} -> {stage.size} ({stage.why}{checked}){state}")
+        lines.append(f"  {number}. {stage.name}: {stage.kind} -> {stage.size} ({stage.why}{checked})")
     if not drafted.stages:
         lines.append("  none: the result is the input image")
-    lines += ["", f"Sampler calls: {drafted.sampler_calls} for {drafted.settings.num_images} image(s)", "", "Files"]
+    more = "; the faces take one each as many as fit the memory" if request.inpaint_faces else ""
+    lines += ["", f"Sampler calls: {drafted.sampler_calls} for {drafted.settings.num_images} image(s){more}", "", "Files"]
     lines += _files(request, drafted, resolver)
     if drafted.problems:
         lines += ["", "Notes", *(f"  {problem.severity}: {problem.render()}" for problem in drafted.problems)]
@@ -63,9 +62,9 @@ def _report(request: PromptRequest, drafted: Plan, resolver: Resolver) -> str:
 
 
 def _files(request: PromptRequest, drafted: Plan, resolver: Resolver) -> list[str]:
-    """Return a line for each file, those of segments included that cannot be planned yet."""
+    """Return a line for each file, those of segments included that a request with errors does not plan."""
     segments = [*request.prompt, *([request.outpaint_prompt] if request.outpaint_prompt else [])]
-    worded = find_wording(segments, request.negative, resolver, use_lpw=drafted.settings.use_lpw)
+    worded = find_wording(segments, request.negative, resolver, use_lpw=drafted.settings.use_lpw, of_person=True)
     found = dict.fromkeys([*needed_files(drafted.graph), *(("loras", lora.file) for lora in worded.wording.loras)])
     missing = dict.fromkeys([*drafted.missing, *worded.missing])
     lines = [f"  found    {folder}/{name}" for folder, name in found]

@@ -22,7 +22,14 @@ STAGE_TITLES = {
     "input": "Input image",
     "base": "Picture",
     "outpaint": "Outpaint",
+    "hires_fix": "Hires fix",
     "super_resolution": "Super-resolution",
+    "inpaint_faces": "Face inpainting",
+    "face_swap": "Face swap",
+    "face_correct": "Face correction",
+    "color_grading": "Colour grading",
+    "film_grain": "Film grain",
+    "remove_background": "Background removed",
     "output": "Result",
 }
 PICTURE_HEIGHT = 300  # shown inside nodes that load or save a picture

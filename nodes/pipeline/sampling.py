@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from .encode import Encoded
 from .family import Family
-from .graph import Graph, Link, slot
+from .graph import Graph, Link, Value, slot
 from .settings import Settings
 
 
@@ -28,20 +28,19 @@ def add_sampling(graph: Graph, stage: str, painting: Painting, family: Family, s
     else:
         pair = {"positive": encoded.positive, "negative": encoded.negative}
         guider = graph.add(f"{stage}.guider", "CFGGuider", model=model, **pair, cfg=settings.cfg)
-    noise = graph.add(f"{stage}.noise", "AstriaNoise", seed=settings.seed)
-    sampler = graph.add(f"{stage}.method", "AstriaSampler", sampler_name=settings.sampler)
-    schedule = {"scheduler": settings.schedule, "steps": settings.steps, "denoise": painting.denoise}
-    sigmas = graph.add(f"{stage}.sigmas", "BasicScheduler", model=model, **schedule)
-    sampled = graph.add(
-        f"{stage}.sampler",
-        "SamplerCustomAdvanced",
-        noise=noise,
-        guider=guider,
-        sampler=sampler,
-        sigmas=sigmas,
-        latent_image=painting.latent,
-    )
+    method = add_method(graph, stage, model, settings, painting.denoise)
+    sampled = graph.add(f"{stage}.sampler", "SamplerCustomAdvanced", guider=guider, **method, latent_image=painting.latent)
     return graph.add(f"{stage}.decode", "VAEDecode", samples=sampled, vae=encoded.models.vae)
+
+
+def add_method(graph: Graph, stage: str, model: Value, settings: Settings, denoise: float) -> dict[str, Link]:
+    """Add noise, sampler and sigmas; return them by the names of a sampling node's inputs."""
+    schedule = {"scheduler": settings.schedule, "steps": settings.steps, "denoise": denoise}
+    return {
+        "noise": graph.add(f"{stage}.noise", "AstriaNoise", seed=settings.seed),
+        "sampler": graph.add(f"{stage}.method", "AstriaSampler", sampler_name=settings.sampler),
+        "sigmas": graph.add(f"{stage}.sigmas", "BasicScheduler", model=model, **schedule),
+    }
 
 
 def add_masked_latent(graph: Graph, stage: str, encoded: Encoded, pixels: Link, mask: Link, family: Family) -> tuple[Encoded, Link]:

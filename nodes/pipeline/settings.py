@@ -8,6 +8,7 @@ from ..prompt import PromptRequest
 from .family import ASPECT_RATIOS, Family, host_sampler, size_for_ratio
 
 DEFAULT_DENOISE = 0.8
+FACEID_CFG = 3.0
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Inputs:
     has_image: bool = False
     has_mask: bool = False
     seed: int = 0
+    has_control_image: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def settle(request: PromptRequest, family: Family, inputs: Inputs) -> Settings:
         num_images=note.take("num_images", request.num_images, 1, "default"),
         seed=note.take("seed", request.seed, inputs.seed, "the node's seed, since the prompt sets none"),
         steps=note.take("steps", request.steps, family.steps, f"default of {title}"),
-        cfg=note.take("cfg_scale", request.cfg_scale, family.cfg, _cfg_reason(family)),
+        cfg=note.take("cfg_scale", request.cfg_scale, *_cfg(request, family)),
         scheduler=scheduler,
         sampler=chosen.sampler,
         schedule=chosen.schedule,
@@ -83,10 +85,13 @@ def settle(request: PromptRequest, family: Family, inputs: Inputs) -> Settings:
     )
 
 
-def _cfg_reason(family: Family) -> str:
+def _cfg(request: PromptRequest, family: Family) -> tuple[float, str]:
+    """Return the default of cfg_scale and its reason."""
     if family.is_flux:
-        return f"default of {family.title}; this is the distilled guidance, the true CFG stays 1"
-    return f"default of {family.title}"
+        return family.cfg, f"default of {family.title}; this is the distilled guidance, the true CFG stays 1"
+    if any(segment.faceids for segment in request.prompt):
+        return FACEID_CFG, "default with FaceID"
+    return family.cfg, f"default of {family.title}"
 
 
 def _denoise(request: PromptRequest, inputs: Inputs, note: _Explainer) -> float:

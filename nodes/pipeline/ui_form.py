@@ -16,7 +16,14 @@ NOTE_HEIGHT = 820
 NOTE_GAP = 80
 NODE_TITLES = {"positive": "Positive prompt", "negative": "Negative prompt", "outpaint_model": "Load outpaint model"}
 # What a node of a person is called behind the person's number: `person_2_positive` -> "Person 2: prompt".
-PERSON_TITLES = {"": "", "positive": ": prompt", "negative": ": negative prompt", "lora": ": LoRA", "text_lora": ": LoRA of the text"}
+PERSON_TITLES = {
+    "": "",
+    "positive": ": prompt",
+    "negative": ": negative prompt",
+    "lora": ": LoRA",
+    "text_lora": ": LoRA of the text",
+    "faceid": ": FaceID",
+}
 _PERSON = re.compile(r"person_(\d+)_?(\w*?)(?:_\d+)?")
 
 
@@ -98,6 +105,8 @@ def _node(writer: _Writer, call: NodeCall, box: Box) -> dict:
 
 def _title(role: str) -> str | None:
     """Return the title of a node by its role in the stage; None leaves it the name of its class."""
+    if role.startswith("person_checkpoint"):
+        return "Load a person's checkpoint"
     person = _PERSON.fullmatch(role)
     if person:
         return f"Person {person[1]}{PERSON_TITLES[person[2]]}"

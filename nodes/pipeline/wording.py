@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from ..errors import MissingModelError, PlanError
 from ..prompt import EmbeddingTag, PromptRequest, Segment
 from ..tunes.resolve import Missing, Resolver
-from .encode import Lora, Wording, lora_weights, negative_segments, prompt_segments
-from .people import person_segments
-from .stages import Problem, wording_problems
+from .encode import FaceID, Lora, Wording, lora_weights
+from .stages import Problem
 
 
 @dataclass(frozen=True)
@@ -22,25 +21,17 @@ class FoundWording:
     problems: tuple[Problem, ...]
 
 
-def find_wording(positive: Sequence[Segment], negative: Sequence[Segment], resolver: Resolver, *, use_lpw: bool) -> FoundWording:
-    """Return the wording of the segments; tags without a file are left out of it and listed."""
-    loras, missing, problems = _find_loras(lora_weights(positive), resolver)
+def find_wording(
+    positive: Sequence[Segment], negative: Sequence[Segment], resolver: Resolver, *, use_lpw: bool, style: str | None = None, of_person: bool = False
+) -> FoundWording:
+    """Return the wording of the segments; tags without a file are left out of it and listed. A person may be given as a checkpoint."""
+    tags = _Tags(resolver, of_person)
+    loras = tags.loras(lora_weights(positive))
+    faceids = tags.faceids(positive)
     embeddings = _Embeddings(resolver)
-    wording = Wording(embeddings.named(positive), embeddings.named(negative), loras, use_lpw)
-    return FoundWording(wording, _unique((*missing, *embeddings.missing)), _unique(problems))
-
-
-def resolve_wording(request: PromptRequest, resolver: Resolver, *, use_lpw: bool) -> tuple[Wording, tuple[Wording, ...]]:
-    """Return what is said of the scene and of each person.
-
-    Raises PlanError or MissingModelError listing everything that is wrong with it.
-    """
-    groups = [(prompt_segments(request), negative_segments(request))]
-    groups += [(person.positive, person.negative) for person in person_segments(request)]
-    found = [find_wording(positive, negative, resolver, use_lpw=use_lpw) for positive, negative in groups]
-    problems = [problem for one in found for problem in one.problems]
-    raise_for((*wording_problems(request), *problems), _unique(missing for one in found for missing in one.missing))
-    return found[0].wording, tuple(one.wording for one in found[1:])
+    said = embeddings.named(positive), embeddings.named(negative)
+    wording = Wording(*said, loras, use_lpw, style, faceids, tags.checkpoint, tuple(dict.fromkeys(tags.photos)))
+    return FoundWording(wording, _unique((*tags.missing, *embeddings.missing)), _unique(tags.problems))
 
 
 def check_regions(request: PromptRequest, connected: bool) -> None:
@@ -63,18 +54,53 @@ def raise_for(problems: Iterable[Problem], missing: Iterable[Missing]) -> None:
         raise MissingModelError("\n".join(absent), code="missing-model")
 
 
-def _find_loras(weights: Mapping[str, float], resolver: Resolver) -> tuple[tuple[Lora, ...], list[Missing], list[Problem]]:
-    loras, missing, problems = [], [], []
-    for name, weight in weights.items():
-        found = resolver.lora(name)
-        if isinstance(found, Missing):
-            missing.append(found)
-        elif found.kind == "lora":
-            loras.append(Lora(found.file, weight))
+class _Tags:
+    """Finds what LoRA and FaceID tags stand for, and notes what is not there, and whose photos there are."""
+
+    def __init__(self, resolver: Resolver, of_person: bool) -> None:
+        self._resolver = resolver
+        self._of_person = of_person
+        self.missing: list[Missing] = []
+        self.problems: list[Problem] = []
+        self.photos: list[str] = []
+        self.checkpoint: str | None = None
+
+    def loras(self, weights: Mapping[str, float]) -> tuple[Lora, ...]:
+        loras = []
+        for name, weight in weights.items():
+            found = self._resolver.lora(name)
+            if isinstance(found, Missing):
+                self.missing.append(found)
+                continue
+            if found.tune is not None and found.tune.orig_images:
+                self.photos.append(str(found.tune.id))
+            if found.kind == "lora":
+                loras.append(Lora(found.file, weight))
+            else:
+                self._take_checkpoint(name, found.file)
+        return tuple(loras)
+
+    def _take_checkpoint(self, name: str, file: str) -> None:
+        if not self._of_person:
+            text = f"<lora:{name}> stands for the checkpoint '{file}', which cannot be added to the whole picture's model."
+            self.problems.append(Problem("not-a-lora", "error", text, "Bind the id to a LoRA file, or load the checkpoint as the MODEL."))
+        elif self.checkpoint not in (None, file):
+            text = f"A person is given as two checkpoints, '{self.checkpoint}' and '{file}'."
+            self.problems.append(Problem("two-checkpoints", "error", text, "Leave one of the tags; LoRAs may stand beside it."))
         else:
-            text = f"<lora:{name}> stands for the {found.kind} '{found.file}', which cannot be added to the whole picture's model."
-            problems.append(Problem("not-a-lora", "error", text, "Bind the id to a LoRA file, or load the checkpoint as the MODEL."))
-    return tuple(loras), missing, problems
+            self.checkpoint = file
+
+    def faceids(self, segments: Sequence[Segment]) -> tuple[FaceID, ...]:
+        faceids = []
+        for tag in (tag for segment in segments for tag in segment.faceids):
+            found = self._resolver.faceid(tag.id)
+            if isinstance(found, Missing):
+                self.missing.append(found)
+                continue
+            tune = str(found.tune.id)
+            self.photos.append(tune)
+            faceids.append(FaceID(tune, tag.strength))
+        return tuple(faceids)
 
 
 class _Embeddings:

@@ -46,10 +46,14 @@ class Place:
 
 @dataclass
 class Gate:
-    """Weights [R, L] of the regions over L rows. `region` is set where that region's weight is 1 and every other's 0 in all rows."""
+    """Weights [R, L] of the regions over L rows: tokens or pixels, or with `items` the items of the batch.
+
+    `region` is set where that region's weight is 1 and every other's 0 in all rows.
+    """
 
     weights: torch.Tensor
     region: int | None = None
+    items: bool = False
     _made: dict[Hashable, torch.Tensor] = field(default_factory=dict)
 
     def columns(self, regions: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
@@ -65,13 +69,24 @@ class Gate:
             self._made[key] = self.weights.index_select(0, index).t().to(like.device, like.dtype).contiguous()
         return self._made[key]
 
-    def column(self, region: int, like: torch.Tensor) -> torch.Tensor:
-        """Return [L, 1], the weights of one region."""
-        return self.columns((region,), like)
+    def weigh(self, values: torch.Tensor, regions: tuple[int, ...], *, pixels: bool) -> torch.Tensor:
+        """Return the values, each channel times the weights of its region; one region weighs all channels.
+
+        Shapes: values [B,K,H,W] of `pixels`, else [B,L,K] or [B,K] -> the same.
+        """
+        columns = self.columns(regions, values)
+        if self.items:
+            columns = columns.view(len(columns), *(1,) * (values.ndim - 2), len(regions))
+            columns = columns.movedim(-1, 1) if pixels else columns
+        elif pixels:
+            columns = columns.t().unflatten(1, values.shape[-2:])
+        return values * columns
 
 
 def gate_of(forward: Forward, spot: Spot, place: Place, x: torch.Tensor, y: torch.Tensor) -> Gate:
     """Return the gate of a layer with input `x` and output `y`. Raises LoraError where the rows are not the ones the masks know."""
+    if forward.row_gate is not None:
+        return _items(forward.row_gate, forward, spot, x)
     if spot.rows is Rows.CONVOLUTION:
         return _pixels(forward, (y.shape[-2], y.shape[-1]))
     if spot.rows is Rows.TOKENS:
@@ -124,6 +139,15 @@ def _pixels(forward: Forward, grid: tuple[int, int]) -> Gate:
 
 def _share(forward: Forward) -> Gate:
     return _kept(forward, "share", lambda: forward.masks.mean((1, 2))[:, None])
+
+
+def _items(row_gate: torch.Tensor, forward: Forward, spot: Spot, x: torch.Tensor) -> Gate:
+    if x.shape[0] != row_gate.shape[1]:
+        text = f"The layer {spot.name} works on {x.shape[0]} items of the batch; its LoRA expected {row_gate.shape[1]}."
+        raise LoraError(text, code="lora-items", hint="Remove the patch of this MODEL that splits or joins batches.")
+    if "items" not in forward.gates:
+        forward.gates["items"] = Gate(row_gate, items=True)
+    return forward.gates["items"]
 
 
 def _only(forward: Forward, region: int) -> Gate:

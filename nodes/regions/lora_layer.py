@@ -44,13 +44,11 @@ class Stacked(nn.Module):
         if first == last:
             return
         up, down = near(self.up[:, first:last], call.x), near(self.down[first:last], call.x)
-        gate = call.gate.columns(self.regions[first:last], call.x)
-        hidden = self.target.run(call.x, down)
-        if self.target.convolution is not None:
-            gated = hidden * gate.t().unflatten(1, hidden.shape[-2:])
+        pixels = self.target.convolution is not None
+        gated = call.gate.weigh(self.target.run(call.x, down), self.regions[first:last], pixels=pixels)
+        if pixels:
             self.target.part(out).add_(F.conv2d(gated, up[:, :, None, None]))
             return
-        gated = hidden * gate
         self.target.part(out.view(-1, out.shape[-1])).addmm_(gated.flatten(0, -2), up.t())
 
     def _span(self, gate: Gate) -> tuple[int, int]:
@@ -75,10 +73,7 @@ class Single(nn.Module):
             return
         form = self.form
         change = form.change_beside(call.x, call.y, call.layer) if isinstance(form, Decomposed) else form.change(call.x)
-        gate = call.gate.column(self.region, call.x)
-        if form.target.convolution is not None:
-            gate = gate.view(change.shape[-2:])
-        form.target.part(out).add_(change * gate)
+        form.target.part(out).add_(call.gate.weigh(change, (self.region,), pixels=form.target.convolution is not None))
 
 
 class LayerChange(nn.Module):
@@ -118,7 +113,7 @@ class GatedChange:
             return out
         spot = self.change.spot
         gate = gate_of(forward, spot, self.place, x, y)
-        if not spot.vector:
+        if not spot.vector or gate.items:
             return self._added(out.contiguous(), Call(x, y, gate, layer))
         rows = gate.weights.shape[1]
         if x.ndim == 3:  # Flux modulation: [B,1,C] -> [B,L,C]

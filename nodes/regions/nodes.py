@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import folder_paths
 from comfy_api.latest import io
 
 from ..errors import ImageError
-from ..host.gated_lora import apply_gated_loras
-from ..host.loras import load_region_loras
-from ..host.regional import RegionalOptions, apply_regions
-from ..host.types import MAX_PERSONS, MAX_SIDE, LorasType, PersonsType, RegionsType
+from ..host.regional import RegionalOptions
+from ..host.regional_people import SceneTexts, draw_people
+from ..host.types import MAX_PERSONS, MAX_SIDE, FaceIDsType, LorasType, PersonsType, RegionsType
 from .layout import Layout, columns, from_boxes, from_masks, from_pose
+from .people import Person
 from .pose import arms_crossed
 from .preview import preview
-from .run import RegionRun, normalised
-
-
-@dataclass(frozen=True)
-class Person:
-    """One person's conditionings and LoRAs: (file, strength) each."""
-
-    positive: list
-    negative: list | None
-    loras: tuple[tuple[str, float], ...]
+from .run import normalised
 
 
 class AstriaRegions(io.ComfyNode):
@@ -115,19 +104,21 @@ class AstriaPerson(io.ComfyNode):
             node_id="AstriaPerson",
             display_name="Astria Person",
             category="astria/regions",
-            description="One person of the picture: text and LoRAs. Chain persons from left to right.",
+            description="One person of the picture: text, LoRAs, FaceIDs, a checkpoint. Chain persons from left to right.",
             inputs=[
                 io.Conditioning.Input("positive"),
                 io.Conditioning.Input("negative", optional=True, tooltip="Without one the scene's negative prompt counts here too."),
                 LorasType.Input("loras", optional=True),
+                io.Model.Input("model", optional=True, tooltip="A checkpoint that draws this person, with texts from its own CLIP."),
+                FaceIDsType.Input("faceids", optional=True),
                 PersonsType.Input("persons", optional=True, tooltip="The persons to the left of this one."),
             ],
             outputs=[PersonsType.Output(display_name="persons")],
         )
 
     @classmethod
-    def execute(cls, positive, negative=None, loras=(), persons=()) -> io.NodeOutput:
-        return io.NodeOutput((*persons, Person(positive, negative, tuple(loras))))
+    def execute(cls, positive, negative=None, loras=(), model=None, faceids=(), persons=()) -> io.NodeOutput:
+        return io.NodeOutput((*persons, Person(positive, negative, tuple(loras), model, tuple(faceids))))
 
 
 class AstriaRegionalPrompt(io.ComfyNode):
@@ -137,7 +128,7 @@ class AstriaRegionalPrompt(io.ComfyNode):
             node_id="AstriaRegionalPrompt",
             display_name="Astria Regional Prompt",
             category="astria/regions",
-            description="A model that draws every person in their own region with their own text and LoRAs, in one pass a step.",
+            description="A model that draws every person in their own region with their own text, LoRAs and FaceIDs, in one pass a step.",
             search_aliases=["regional conditioning", "attention couple", "multi person", "lora mask"],
             inputs=[
                 io.Model.Input("model"),
@@ -159,13 +150,9 @@ class AstriaRegionalPrompt(io.ComfyNode):
                 code="persons-and-regions",
                 hint="Set Astria Regions to the number of persons, or chain as many Astria Person nodes.",
             )
-        run = RegionRun()
-        texts = [positive, *(person.positive for person in persons)]
-        negatives = [negative, *(person.negative or negative for person in persons)]
         options = RegionalOptions(scene_strength=scene_strength, isolation=isolation)
-        patched = apply_regions(model, normalised(regions.masks), texts, negatives, run, options)
-        loras = load_region_loras([person.loras for person in persons])
-        return io.NodeOutput(apply_gated_loras(patched, loras, run) if loras else patched, positive, negative)
+        scene = SceneTexts(positive, negative)
+        return io.NodeOutput(draw_people(model, normalised(regions.masks), persons, scene, options), positive, negative)
 
 
 NODES = [AstriaRegions, AstriaPersonLora, AstriaPerson, AstriaRegionalPrompt]

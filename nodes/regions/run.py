@@ -34,16 +34,20 @@ class Forward:
     _grids: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
     gates: dict[Hashable, Gate] = field(default_factory=dict)  # of the gated LoRAs, which share them for this one pass
 
+    @classmethod
+    def of_items(cls, row_gate: torch.Tensor) -> Forward:
+        """Return a pass in which regions are items of the batch: nobody has an area, so the masks are each region's share of the rows."""
+        return cls(row_gate.mean(1)[:, None, None], row_gate=row_gate)
+
     @property
     def regions(self) -> int:
         return self.masks.shape[0]
 
     def on_grid(self, height: int, width: int) -> torch.Tensor:
-        """Return the masks area-averaged onto a grid: [R, height*width], rows first; each pixel still sums to 1."""
+        """Return the masks averaged onto a grid: [R, height*width], rows first; each pixel still sums to 1."""
         key = (height, width)
         if key not in self._grids:
-            averaged = F.interpolate(self.masks[None], size=key, mode="area")[0]
-            self._grids[key] = averaged.flatten(1)
+            self._grids[key] = averaged(self.masks, height, width).flatten(1)
         return self._grids[key]
 
 
@@ -52,6 +56,26 @@ class RegionRun:
     """The link between a patched model's parts: `forward` is set for the time of one call of the diffusion model."""
 
     forward: Forward | None = None
+
+
+def averaged(masks: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Return masks [R,H,W] on a grid of height x width, each cell the mean of the pixels it stands for.
+
+    Models halve a side by rounding up: their cells are blocks of 2, 4, 8 ... pixels from the top left, and the last of an odd side reaches over
+    the edge. What lies there is padding that the model cuts off again, so only the pixels inside count. Any other grid is averaged by area.
+    """
+    block = 1
+    while -(-masks.shape[1] // block) > height or -(-masks.shape[2] // block) > width:
+        block *= 2
+    if (-(-masks.shape[1] // block), -(-masks.shape[2] // block)) == (height, width):
+        return F.avg_pool2d(masks[None], block, ceil_mode=True, count_include_pad=False)[0]
+    return F.interpolate(masks[None], size=(height, width), mode="area")[0]
+
+
+def on_latent(masks: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Return region masks [R,H,W] on the grid of a latent, summing to 1 at every pixel."""
+    on_grid = averaged(masks, height, width)
+    return on_grid / on_grid.sum(0)
 
 
 def normalised(masks: torch.Tensor) -> torch.Tensor:

@@ -1,13 +1,29 @@
-"""The node that shows the bindings, adds some for one workflow, and gathers connected models."""
+"""Nodes for what ids stand for: the bindings that a person edits, and the tunes that the pack keeps."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import folder_paths
+import numpy as np
+import torch
 from comfy_api.latest import io, ui
+from PIL import Image, ImageOps
 
-from ..host.models import bindings_text, files_text, models_overview
-from ..host.types import ModelBundle, ModelsType
+from ..faces.detector import FaceAnalysis, rgb_pixels
+from ..faces.photos import bounded, find_person, identity_of, notes, photo_hash, png_bytes, read_photo
+from ..host.models import bindings_text, files_text, models_overview, state_folder
+from ..host.types import FaceAnalysisType, ModelBundle, ModelsType, gathered_inputs
 from .bindings import Bindings
+from .face_cache import FaceCache
+from .names import shown
+from .store import DATABASE_FILE, NewTune, Tune, TuneError, TuneStore
+from .tune import MAX_ID
 
+NO_FILE = "none"
+MOST_SHOWN = 100
+MAX_DIGITS = 16  # of an id
+SQUARE_PX = 512
 EXAMPLE_BINDINGS = "[tunes]\n1533312 = my_wife.safetensors"
 
 
@@ -23,8 +39,7 @@ class AstriaModels(io.ComfyNode):
             search_aliases=["bindings", "tunes", "lora ids"],
             inputs=[
                 io.String.Input("bindings", multiline=True, dynamic_prompts=False, tooltip=tooltip, placeholder=EXAMPLE_BINDINGS),
-                io.UpscaleModel.Input("upscale_model", optional=True, lazy=True, raw_link=True),
-                io.ControlNet.Input("pose_controlnet", optional=True, lazy=True, raw_link=True),
+                *gathered_inputs(),
             ],
             outputs=[ModelsType.Output(display_name="models")],
             is_output_node=True,
@@ -49,4 +64,164 @@ class AstriaModels(io.ComfyNode):
         return io.NodeOutput(ModelBundle(own, connected), ui=ui.PreviewText(models_overview(own)))
 
 
-NODES = [AstriaModels]
+class AstriaCreateTune(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaCreateTune",
+            display_name="Astria Create Tune",
+            category="astria/tunes",
+            description="Keeps photos of one person as a tune that prompts name: <faceid:ID:1>. Ready at once, nothing is trained.",
+            search_aliases=["faceid tune", "photo set", "store photos"],
+            inputs=[
+                io.Image.Input("images", tooltip="One photo or more of one person. The largest face of each counts."),
+                FaceAnalysisType.Input("analysis"),
+                io.String.Input("title", default="", placeholder="Anna", tooltip="The same title with the same photos is the same tune."),
+                io.String.Input("name", default="person", tooltip="Who it is in the prompt's words: man, woman, boy, girl ..."),
+                io.String.Input("token", default="ohwx", tooltip="The word that stands for this person in prompts."),
+                io.Int.Input("tune_id", default=0, min=0, max=MAX_ID, tooltip="The id that your prompts name; 0 for the next free one."),
+                io.Combo.Input("model_type", options=["faceid", "lora"], tooltip="lora: photos beside a LoRA file, for swapping faces."),
+                io.Combo.Input("file", options=[NO_FILE, *folder_paths.get_filename_list("loras")], tooltip="Of model_type lora."),
+            ],
+            outputs=[io.String.Output(display_name="tune_id"), io.String.Output(display_name="report")],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, title: str | None, **inputs) -> str:
+        """Change when the tune of this title comes or goes: one that was deleted is made again."""
+        store = _store_if_any()
+        tune = store.find_by_title(title) if store and title else None
+        return str(tune.id) if tune else ""
+
+    @classmethod
+    def execute(cls, images, analysis: FaceAnalysis, title, name, token, tune_id, model_type, file) -> io.NodeOutput:
+        if (model_type == "lora") != (file != NO_FILE):
+            message = f"A tune of model_type {model_type} {'needs a' if file == NO_FILE else 'takes no'} file; file is {shown(file)}."
+            raise TuneError(message, code="tune-file", hint="Choose model_type lora and a file, or faceid and none.")
+        new = NewTune(title=title, name=name or None, token=token, model_type=model_type, file=None if file == NO_FILE else file.replace("\\", "/"))
+        if analysis.recogniser is None:
+            message = "The connected analysis finds faces and does not tell whose they are: its pack is 'none'."
+            raise TuneError(message, code="no-recogniser", hint="Choose a pack in Astria Load Face Analysis.")
+        cache = FaceCache(state_folder())
+        findings = [find_person(bounded(one), analysis, cache) for one in rgb_pixels(images)]
+        photos = [one.pixels for one in identity_of(findings, analysis, title).photos]
+        tune, state = _stored(TuneStore(state_folder()), new, tune_id, photos)
+        tag = "faceid" if model_type == "faceid" else "lora"
+        lines = [f"Tune {tune.id} {shown(tune.title)} {state}, with {len(photos)} of {len(findings)} photo(s). Write <{tag}:{tune.id}:1>."]
+        report = "\n".join([*lines, *notes(findings)])
+        return io.NodeOutput(str(tune.id), report, ui=ui.PreviewText(report))
+
+
+def _stored(store: TuneStore, new: NewTune, tune_id: int, photos: Sequence[np.ndarray]) -> tuple[Tune, str]:
+    """Return the tune of these photos, made unless it is there, and which of both. Raises: TuneError when another has the id or these photos."""
+    there = store.get(tune_id) if tune_id else store.find_by_title(new.title)
+    if there is not None and there.title == new.title and _has_photos(store, there, photos):
+        fields = ("name", "token", "model_type", "file")
+        if other := [f"{field} {shown(str(getattr(there, field)))}" for field in fields if getattr(there, field) != getattr(new, field)]:
+            message = f"Tune {there.id} {shown(there.title)} has these photos already, but {' and '.join(other)}."
+            raise TuneError(message, code="tune-differs", hint="Delete that tune first, or choose another title.")
+        return there, "was there already"
+    about = {key: value for key, value in vars(new).items() if value is not None}
+    return store.create(photos=[png_bytes(one) for one in photos], id=tune_id or None, **about), "is stored"
+
+
+def _has_photos(store: TuneStore, tune: Tune, photos: Sequence[np.ndarray]) -> bool:
+    """Compare pixels, not files: another version of the PNG writer makes other files of them."""
+    paths = store.photo_paths(tune.id)
+    return len(paths) == len(photos) and all(
+        path.is_file() and np.array_equal(read_photo(path), photo) for path, photo in zip(paths, photos, strict=True)
+    )
+
+
+class AstriaTunes(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaTunes",
+            display_name="Astria Tunes",
+            category="astria/tunes",
+            description="Lists the tunes that the pack keeps, or shows one with all its photos.",
+            search_aliases=["list tunes", "photo sets"],
+            inputs=[io.String.Input("tune", default="", tooltip="Id or title of one tune; empty for the newest ones, with one photo each.")],
+            outputs=[io.String.Output(display_name="text"), io.Image.Output(display_name="photos", tooltip="Fitted into squares.")],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs) -> str:
+        store = _store_if_any()
+        return repr([(tune.id, tune.updated_at) for tune in store.list(limit=MOST_SHOWN)]) if store else ""
+
+    @classmethod
+    def execute(cls, tune: str) -> io.NodeOutput:
+        store = _store_if_any()
+        if tune.strip():
+            shown_tunes = [_required(store, tune.strip())]
+            paths = store.photo_paths(shown_tunes[0].id)
+        else:
+            shown_tunes = list(store.list(limit=MOST_SHOWN)) if store else []
+            paths = [path for one in shown_tunes for path in store.photo_paths(one.id)[:1]]
+        text = "\n".join(_line(one) for one in shown_tunes) or "There are no tunes yet. Astria Create Tune makes one."
+        return io.NodeOutput(text, _squares([read_photo(path) for path in paths]), ui=ui.PreviewText(text))
+
+
+class AstriaDeleteTune(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaDeleteTune",
+            display_name="Astria Delete Tune",
+            category="astria/tunes",
+            description="Deletes a tune, its photos and what was found in them. Needs id and title, which a stranger's workflow cannot guess.",
+            search_aliases=["remove tune", "forget photos"],
+            inputs=[
+                io.Int.Input("tune_id", default=0, min=0, max=MAX_ID),
+                io.String.Input("title", default="", tooltip="The title of that tune, exactly."),
+            ],
+            outputs=[io.String.Output(display_name="text")],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, tune_id: int, title: str) -> io.NodeOutput:
+        store = _store_if_any()
+        tune = _required(store, str(tune_id))
+        if tune.title != title:
+            message = f"Tune {tune_id} does not have the title {shown(title)}; it was left as it is."
+            raise TuneError(message, code="tune-title-differs", hint="Astria Tunes shows the titles.")
+        present = [path for path in store.photo_paths(tune_id) if path.is_file()]
+        FaceCache(state_folder()).forget(photo_hash(read_photo(path)) for path in present)
+        store.delete(tune_id)
+        text = f"Tune {tune_id} {shown(title)} and its {len(tune.orig_images)} photo(s) are deleted."
+        return io.NodeOutput(text, ui=ui.PreviewText(text))
+
+
+def _store_if_any() -> TuneStore | None:
+    """Return the store, None where nothing was ever kept: looking makes no database."""
+    return TuneStore(state_folder()) if (state_folder() / DATABASE_FILE).exists() else None
+
+
+def _required(store: TuneStore | None, name: str) -> Tune:
+    tune = None
+    if store:
+        tune = (store.get(int(name)) if name.isdecimal() and len(name) <= MAX_DIGITS else None) or store.find_by_title(name)
+    if tune is None:
+        known = ", ".join(f"{one.id} {shown(one.title)}" for one in store.list(limit=5)) if store else ""
+        raise TuneError(f"There is no tune {shown(name)}. The newest: {known or 'none'}.", code="tune-unknown", hint="Astria Tunes lists them all.")
+    return tune
+
+
+def _line(tune: Tune) -> str:
+    kind = f"{tune.model_type or 'no model'} {tune.file or ''}".strip()
+    made = f"{tune.created_at:%Y-%m-%d}" if tune.created_at else ""
+    return f"{tune.id}  {shown(tune.title)}  {kind}  {tune.token} {tune.name or ''}  {len(tune.orig_images)} photo(s)  {made}".strip()
+
+
+def _squares(photos: Sequence[np.ndarray]) -> torch.Tensor:
+    """Return the photos as one IMAGE, whole, each on a grey square; an empty one without photos."""
+    fitted = [np.asarray(ImageOps.pad(Image.fromarray(one), (SQUARE_PX, SQUARE_PX), color=(90, 90, 90))) for one in photos]
+    return torch.from_numpy(np.stack(fitted)).float() / 255 if fitted else torch.zeros(0, SQUARE_PX, SQUARE_PX, 3)
+
+
+NODES = [AstriaModels, AstriaCreateTune, AstriaTunes, AstriaDeleteTune]

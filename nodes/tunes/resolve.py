@@ -6,13 +6,14 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, Protocol
 
 from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
 from .names import did_you_mean, matching, name_problem, shown
-from .store import Tune, TuneStore
 from .syntax import BASE_ID
 from .tables import SPLIT_FILES, Role, base_problem
+from .tune import Tune
 
 TAG_FOLDERS = ("loras", "checkpoints")  # what a LoRA tag may name; in both folders: the LoRA
 OUTPAINT_FOLDERS = ("diffusion_models", "checkpoints")
@@ -81,10 +82,22 @@ class _Wanted:
     also_close: Sequence[str] = ()  # ids and names beside those of files that may have been meant
 
 
+class Tunes(Protocol):
+    """The tunes database, as far as looking up goes; TuneStore is one."""
+
+    def get(self, id: int) -> Tune | None: ...
+
+    def find_by_title(self, title: str) -> Tune | None: ...
+
+    def list(self, *, limit: int = 20, offset: int = 0) -> Sequence[Tune]: ...
+
+    def photo_paths(self, id: int) -> Sequence[Path]: ...
+
+
 class Resolver:
     """Looks ids up in the bindings, then the tunes, then as file names. Only names that the host lists are returned."""
 
-    def __init__(self, bindings: Bindings, store: TuneStore | None, files: ModelFiles, bind: str = BIND_COMMAND) -> None:
+    def __init__(self, bindings: Bindings, store: Tunes | None, files: ModelFiles, bind: str = BIND_COMMAND) -> None:
         """`bind` is the command that hints tell people to use; it names the ComfyUI whose bindings these are."""
         self._bindings = bindings
         self._bind = bind
@@ -140,6 +153,10 @@ class Resolver:
             return Missing("FaceID photo set", id, message, "Put the files back, or make the tune anew.")
         return Resolved("faceid", None, tune, f"tune {tune.id} of the tunes database")
 
+    def has_role(self, key: str, family: str | None = None) -> bool:
+        """Say whether something is bound to a role, whether or not its file is there."""
+        return key in self._bindings.roles or f"{family}.{key}" in self._bindings.roles
+
     def role(self, key: str, family: str | None = None) -> str | Missing:
         """Return the file, or the folder of files, bound to a role: to `family.role` where that is bound, else to the role itself."""
         own = f"{family}.{key}"
@@ -163,7 +180,8 @@ class Resolver:
             return bound
         message = f"the folder {shown(bound)} that {key} stands for was not found. Searched {self._searched(role.folders)}."
         place = "/".join(filter(None, (self._place(role.folders[0]), role.below)))
-        return Missing(key, key, message + _suggestion(did_you_mean(bound, present)), f"Put the folder into {place}, or bind another: {self._bind} {key} FOLDER")
+        hint = f"Put the folder into {place}, or bind another: {self._bind} {key} FOLDER"
+        return Missing(key, key, message + _suggestion(did_you_mean(bound, present)), hint)
 
     def _present(self, role: Role) -> list[str]:
         """Return what is there for a role: files, or the folders that hold some."""

@@ -45,6 +45,41 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX tunes_title ON tunes (title)",
         "CREATE INDEX tunes_created_at ON tunes (created_at)",
     ),
+    (
+        # `tune_id` is text: it may name a base of the bindings, which has no row here.
+        """CREATE TABLE prompts (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            tune_id TEXT NOT NULL,
+            fields TEXT NOT NULL,
+            digest TEXT NOT NULL,
+            origin TEXT NOT NULL,
+            callback TEXT,
+            status TEXT NOT NULL CHECK (status IN ('queued', 'running', 'done', 'failed')),
+            run_id TEXT NOT NULL,
+            runs INTEGER NOT NULL,
+            workflow TEXT NOT NULL,
+            inputs TEXT NOT NULL,
+            images TEXT NOT NULL,
+            notices TEXT NOT NULL,
+            user_error TEXT,
+            started_training_at TEXT,
+            trained_at TEXT,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL
+        )""",
+        "CREATE INDEX prompts_tune ON prompts (tune_id, id)",
+        "CREATE INDEX prompts_digest ON prompts (digest)",
+        "CREATE INDEX prompts_open ON prompts (id) WHERE status IN ('queued', 'running')",
+        """CREATE TABLE callbacks (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            delivery TEXT NOT NULL,
+            url TEXT NOT NULL,
+            body TEXT NOT NULL,
+            attempts INTEGER NOT NULL,
+            due REAL NOT NULL,
+            problem TEXT
+        )""",
+    ),
 )
 
 

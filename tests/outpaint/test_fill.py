@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.outpaint.border import averaged, blurred_along, strips
-from comfyui_astria.nodes.outpaint.fill import canvas_mask, edge_extended, fit_source, neutral
+from comfyui_astria.nodes.outpaint.fill import canvas_mask, edge_extended, fit_source, neutral, place_masks
 from comfyui_astria.nodes.outpaint.geometry import ANCHORS, Canvas, place
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -204,3 +204,25 @@ def test_fills_refuse_a_source_that_was_not_fitted() -> None:
     assert caught.value.code == "outpaint_window_size"
     with pytest.raises(ImageError, match="blur of the extended edges is -1 px"):
         edge_extended(picture(10, 20), canvas, blur_px=-1)
+
+
+@given(sizes, sizes, anchors, policies)
+@settings(deadline=None)
+def test_masks_move_as_the_picture_they_belong_to(source: tuple[int, int], target: tuple[int, int], anchor: str, smaller: str) -> None:
+    canvas = place(*source, *target, anchor, multiple=8, smaller=smaller)
+    if (canvas.source_width, canvas.source_height) != source:
+        return  # a shrunk mask is scaled in a way of its own
+    masks = picture(*source, batch=3, channels=1)[..., 0]
+    placed = place_masks(masks, canvas)
+    window = canvas.window
+    assert placed.shape == (3, *reversed(target))
+    inside = placed[:, window.y : window.y + window.height, window.x : window.x + window.width]
+    assert torch.equal(inside, fit_source(masks[..., None], canvas)[..., 0])
+    placed[:, window.y : window.y + window.height, window.x : window.x + window.width] = 0
+    assert not placed.any()
+
+
+def test_masks_of_another_size_are_scaled_to_the_source_first() -> None:
+    canvas = place(32, 16, 64, 16, "left-center", multiple=8, smaller="crop")
+    placed = place_masks(torch.ones(1, 8, 16), canvas)
+    assert placed[0].sum() == 32 * 16

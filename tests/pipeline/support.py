@@ -7,21 +7,30 @@ from pathlib import Path
 from comfyui_astria.nodes.pipeline.encode import Models
 from comfyui_astria.nodes.pipeline.family import FAMILIES
 from comfyui_astria.nodes.pipeline.graph import Socket
-from comfyui_astria.nodes.pipeline.plan import Options, Plan, Sources, draft, plan
+from comfyui_astria.nodes.pipeline.kit import MODEL_SOCKETS
+from comfyui_astria.nodes.pipeline.plan import Plan, draft, plan
+from comfyui_astria.nodes.pipeline.sources import Options, Sources
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.nodes.tunes.bindings import Bindings
 from comfyui_astria.nodes.tunes.resolve import Resolver
+from comfyui_astria.nodes.tunes.store import TuneStore
 
 ROOT = Path(__file__).resolve().parents[2]
 
 FILES = {
     "loras": ["my_wife.safetensors", "my_husband.safetensors", "detail.safetensors"],
-    "checkpoints": ["rv51.safetensors", "sd15_inpaint.safetensors"],
+    "checkpoints": ["rv51.safetensors", "sd15_inpaint.safetensors", "sam3.safetensors", "sdpose.safetensors"],
     "diffusion_models": ["flux1-dev.safetensors", "flux1-fill-dev.safetensors"],
     "text_encoders": ["clip_l.safetensors", "t5xxl.safetensors"],
     "vae": ["ae.safetensors"],
-    "upscale_models": ["4x.pth"],
-    "controlnet": ["pose.safetensors"],
+    "upscale_models": ["4x.pth", "GFPGANv1.4.pth"],
+    "controlnet": ["pose.safetensors", "canny.safetensors", "tile.safetensors", "union.safetensors"],
+    "background_removal": ["birefnet.safetensors"],
+    "insightface": ["inswapper_128.onnx", "models/buffalo_l/det_10g.onnx", "models/antelopev2/glintr100.onnx"],
+    "ipadapter": ["ip-adapter-faceid-plusv2_sd15.bin", "ip-adapter-faceid-portrait_sd15.bin"],
+    "pulid": ["pulid_flux_v0.9.1.safetensors"],
+    "clip_vision": ["vit_h.safetensors", "eva.pt"],
+    "facedetection": ["parsing_bisenet.pth"],
     "embeddings": ["easynegative.safetensors", "styles/ink.pt"],
 }
 
@@ -59,13 +68,47 @@ class TestFiles:
         return [f"models/{folder}"]
 
 
-def resolver(bindings: str = BINDINGS) -> Resolver:
-    return Resolver(Bindings.parse(bindings, "test"), None, TestFiles(FILES))
+# A file bound to every role.
+EQUIPPED = BINDINGS.replace(
+    "[defaults]",
+    """\
+controlnet_pose = pose.safetensors
+controlnet_canny = canny.safetensors
+controlnet_tile = tile.safetensors
+pose_estimator = sdpose.safetensors
+background_removal = birefnet.safetensors
+sam3 = sam3.safetensors
+face_analysis = buffalo_l
+face_analysis_pulid = antelopev2
+sd15.faceid = ip-adapter-faceid-plusv2_sd15.bin
+flux.faceid = pulid_flux_v0.9.1.safetensors
+faceid_portrait = ip-adapter-faceid-portrait_sd15.bin
+clip_vision = vit_h.safetensors
+eva_clip = eva.pt
+face_parsing = parsing_bisenet.pth
+face_restorer = GFPGANv1.4.pth
+face_swapper = inswapper_128.onnx
+[defaults]""",
+)
+
+
+def resolver(bindings: str = BINDINGS, store: TuneStore | None = None) -> Resolver:
+    return Resolver(Bindings.parse(bindings, "test"), store, TestFiles(FILES))
+
+
+def store_with_photos(folder: Path, *ids: int, file: str | None = None) -> TuneStore:
+    """A tunes database with a photo set under each id; with `file`, LoRA tunes that hold photos too."""
+    store = TuneStore(folder)
+    for id in ids:
+        kind = "lora" if file else "faceid"
+        store.create(title=f"person {id}", model_type=kind, file=file, photos=[b"\xff\xd8\xff photo"], id=id)
+    return store
 
 
 def sources(family: str, **sockets: bool) -> Sources:
     """Everything connected that is named: `image=True`, `mask=True`, `upscale_model=True`."""
-    given = {name: Socket(name) for name, connected in sockets.items() if connected}
+    given: dict = {name: Socket(name) for name, is_there in sockets.items() if is_there and name not in MODEL_SOCKETS}
+    given["connected"] = {name: Socket(name) for name, is_there in sockets.items() if is_there and name in MODEL_SOCKETS}
     return Sources(Models(Socket("model"), Socket("clip"), Socket("vae")), FAMILIES[family], **given)
 
 
@@ -76,6 +119,11 @@ def seed_prompt(name: str) -> str:
 
 def plan_text(text: str, family: str = "sd15", options: Options | None = None, bindings: str = BINDINGS, **sockets: bool) -> Plan:
     return plan(PromptRequest.require(text), sources(family, **sockets), resolver(bindings), options or Options())
+
+
+def equipped(text: str, family: str = "sd15", store: TuneStore | None = None, options: Options | None = None, **sockets: bool) -> Plan:
+    """The plan of someone who has bound a model to every role."""
+    return plan(PromptRequest.require(text), sources(family, **sockets), resolver(EQUIPPED, store), options or Options())
 
 
 def draft_text(text: str, family: str = "sd15", options: Options | None = None, bindings: str = BINDINGS, **sockets: bool) -> Plan:

@@ -8,7 +8,7 @@ from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_requ
 from comfyui_astria.nodes.pipeline.definitions import snapshot
 from comfyui_astria.nodes.pipeline.family import FAMILIES
 from comfyui_astria.nodes.pipeline.graph import Link, Socket
-from comfyui_astria.nodes.pipeline.plan import Options
+from comfyui_astria.nodes.pipeline.sources import Options
 from comfyui_astria.nodes.pipeline.ui_form import ui_workflow
 from comfyui_astria.nodes.prompt import PromptRequest
 
@@ -80,7 +80,7 @@ def test_the_constant_pose_steers_where_a_pose_controlnet_is_bound_and_otherwise
     assert "base.pose" not in without.graph.nodes
     bound = plan_text(TWO, bindings=f"{BINDINGS}[roles]\ncontrolnet_pose = pose.safetensors\n".replace("[roles]\nupscaler = 4x.pth\n", ""))
     nodes = bound.graph.nodes
-    assert nodes["models.pose_controlnet"].inputs["control_net_name"] == "pose.safetensors"
+    assert nodes["models.controlnet_pose"].inputs["control_net_name"] == "pose.safetensors"
     assert nodes["base.pose"].inputs["image"] == Link("base.regions", 3)
     assert nodes["base.guider"].inputs["positive"] == Link("base.pose")
     connected = plan_text(TWO, pose_controlnet=True).graph.nodes
@@ -92,7 +92,44 @@ def test_people_that_cannot_be_planned_are_errors() -> None:
     nine = " BREAK ".join(["scene", "", *(f"person {n}" for n in range(9))])
     assert [one.code for one in draft_text(nine).errors] == ["too-many-persons"]
     with pytest.raises(PlanError, match=r"<lora:rv51> stands for the checkpoint"):
-        plan_text("a BREAK BREAK <lora:rv51:1> woman BREAK man")
+        plan_text("a <lora:rv51:1> BREAK BREAK woman BREAK man")
+    with pytest.raises(PlanError, match=r"two checkpoints, 'rv51.safetensors' and 'sd15_inpaint.safetensors'"):
+        plan_text("a BREAK BREAK <lora:rv51:1> <lora:sd15_inpaint:1> woman BREAK man")
+
+
+def test_a_person_may_be_a_checkpoint_with_loras_of_its_own() -> None:
+    nodes = plan_text("a BREAK BREAK <lora:rv51:1> <lora:detail:0.5> woman BREAK <lora:1558021:1> man BREAK <lora:rv51:1> girl").graph.nodes
+    assert nodes["models.person_checkpoint_1"].inputs == {"ckpt_name": "rv51.safetensors"}
+    assert nodes["base.person_1_text_lora_1"].inputs["clip"] == Link("models.person_checkpoint_1", 1)
+    assert nodes["base.person_1_positive"].inputs["clip"] == Link("base.person_1_text_lora_1", 1)
+    first = nodes["base.person_1"].inputs
+    assert (first["model"], first["loras"]) == (Link("models.person_checkpoint_1"), Link("base.person_1_lora_1"))
+    assert "model" not in nodes["base.person_2"].inputs
+    assert nodes["base.person_2"].inputs["loras"] == Link("base.person_2_lora_1")
+    assert nodes["base.person_3"].inputs["model"] == Link("models.person_checkpoint_1"), "two persons share one load"
+
+
+def test_the_people_of_an_input_image_are_found_where_a_segmenter_is_at_hand_and_otherwise_it_is_said() -> None:
+    text = "BREAK BREAK ohwx woman BREAK ohwx man"
+    nodes = plan_text(text, image=True, segmenter=True).graph.nodes
+    assert nodes["base.find_people"].inputs == {"image": Link("base.fit"), "segmenter": Socket("segmenter"), "persons": 2, "word": "person"}
+    assert nodes["base.regions"].inputs["masks"] == Link("base.find_people")
+    without = plan_text(text, image=True)
+    assert [one.code for one in without.problems] == ["people-not-found"]
+    assert "masks" not in without.graph.nodes["base.regions"].inputs
+    drawn = plan_text(text, image=True, segmenter=True, person_masks=True).graph.nodes
+    assert drawn["base.regions"].inputs["masks"] == Link("base.fit_people")
+    assert "base.find_people" not in drawn
+
+
+def test_regions_move_onto_the_canvas_for_the_stages_that_draw_people_again() -> None:
+    text = f"{TWO} --outpaint center --outpaint_width 1024 --outpaint_height 768"
+    nodes = plan_text(f"{text}\nhires_fix=true").graph.nodes
+    assert nodes["outpaint.people"].inputs == {"canvas": Link("outpaint.canvas", 2), "masks": Link("base.regions", 1)}
+    assert nodes["outpaint.regions"].inputs["masks"] == Link("outpaint.people")
+    assert nodes["hires_fix.regional"].inputs["regions"] == Link("outpaint.regions")
+    assert nodes["hires_fix.regional"].inputs["persons"] == Link("base.person_2")
+    assert "outpaint.regions" not in plan_text(text).graph.nodes
 
 
 def test_every_missing_lora_of_every_person_is_named() -> None:
@@ -117,3 +154,10 @@ def test_the_nodes_of_each_person_are_titled_with_their_number() -> None:
         "person_2_lora_2": "Person 2: LoRA",
         "person_2": "Person 2",
     }
+
+
+def test_a_persons_own_checkpoint_is_titled_too() -> None:
+    request = PromptRequest.require("a BREAK BREAK <lora:rv51:1> woman")
+    workflow = ui_workflow(compile_request(request, resolver(), CompileOptions("690204")).graph, snapshot(), "")
+    titles = {node["properties"].get("astria_name"): node.get("title") for node in workflow["nodes"]}
+    assert titles["models.person_checkpoint_1"] == "Load a person's checkpoint"

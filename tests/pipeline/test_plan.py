@@ -10,7 +10,8 @@ from comfyui_astria.nodes.pipeline.check import check_graph
 from comfyui_astria.nodes.pipeline.definitions import snapshot
 from comfyui_astria.nodes.pipeline.family import ASPECT_RATIOS, FAMILIES, family, size_for_ratio
 from comfyui_astria.nodes.pipeline.graph import Graph, Link, Socket
-from comfyui_astria.nodes.pipeline.plan import Options, draft
+from comfyui_astria.nodes.pipeline.plan import draft
+from comfyui_astria.nodes.pipeline.sources import Options
 from comfyui_astria.nodes.prompt import ImageRef, PromptRequest
 
 from .support import FILES, draft_text, plan_text, resolver, sources
@@ -105,7 +106,7 @@ def test_a_checkpoint_as_lora_of_the_whole_picture_is_refused() -> None:
 def test_upscaler_comes_from_the_socket_else_the_bindings_else_the_policy_decides() -> None:
     text = "a cat\nsuper_resolution=true"
     assert plan_text(text, upscale_model=True).graph.nodes["super_resolution.upscale"].inputs["upscale_model"] == Socket("upscale_model")
-    assert plan_text(text).graph.nodes["super_resolution.model"].inputs["model_name"] == "4x.pth"
+    assert plan_text(text).graph.nodes["models.upscaler"].inputs["model_name"] == "4x.pth"
     with pytest.raises(MissingModelError, match="no upscaler is bound"):
         plan_text(text, bindings="")
     skipped = plan_text(text, options=Options(missing_models="skip"), bindings="")

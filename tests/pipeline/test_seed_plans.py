@@ -7,66 +7,70 @@ import json
 import pytest
 from comfyui_astria.nodes.pipeline.family import FAMILIES
 from comfyui_astria.nodes.pipeline.graph import Link
-from comfyui_astria.nodes.pipeline.plan import Options, draft, plan
+from comfyui_astria.nodes.pipeline.plan import draft, plan
+from comfyui_astria.nodes.pipeline.sources import Options
 from comfyui_astria.nodes.prompt import PromptRequest
 
 from .support import ROOT, draft_text, plan_text, resolver, seed_prompt, sources
 
 OWN = "the input image's size"
 
-# name, image connected -> (stage, kind, size, built) in order
+# name, image connected -> (stage, kind, size) in order
 STAGES = {
-    ("outpaint_only", True): [("outpaint", "outpaint", "864x1296", True), ("super_resolution", "upscale model", "3456x5184", True)],
-    ("outpaint_text_to_image", False): [("base", "txt2img", "1024x1024", True), ("outpaint", "outpaint", "1792x1024", True)],
-    ("outpaint_second_person", False): [("base", "txt2img", "1024x1024", True), ("outpaint", "outpaint", "1792x1024", True)],
-    ("multi_person", False): [("base", "txt2img", "1024x576", True)],
+    ("outpaint_only", True): [("outpaint", "outpaint", "864x1296"), ("super_resolution", "upscale model", "3456x5184")],
+    ("outpaint_text_to_image", False): [("base", "txt2img", "1024x1024"), ("outpaint", "outpaint", "1792x1024")],
+    ("outpaint_second_person", False): [("base", "txt2img", "1024x1024"), ("outpaint", "outpaint", "1792x1024")],
+    ("multi_person", False): [("base", "txt2img", "1024x576")],
     ("multi_person_background", True): [
-        ("base", "inpaint", OWN, True),
-        ("hires_fix", "hires fix", f"2x {OWN}", False),
-        ("super_resolution", "upscale model", f"4x {OWN}", True),
-        ("inpaint_faces", "inpaint faces", f"4x {OWN}", False),
-        ("face_swap", "face swap", f"4x {OWN}", False),
+        ("base", "inpaint", OWN),
+        ("hires_fix", "hires fix", f"2x {OWN}"),
+        ("super_resolution", "upscale model", f"4x {OWN}"),
+        ("inpaint_faces", "inpaint faces", f"4x {OWN}"),
+        ("face_swap", "face swap", f"4x {OWN}"),
     ],
     ("masked_portrait", True): [
-        ("base", "img2img", OWN, True),
-        ("hires_fix", "hires fix", f"2x {OWN}", False),
-        ("super_resolution", "upscale model", f"4x {OWN}", True),
-        ("face_correct", "face correct", f"4x {OWN}", False),
+        ("base", "inpaint", OWN),
+        ("hires_fix", "hires fix", f"2x {OWN}"),
+        ("super_resolution", "upscale model", f"4x {OWN}"),
+        ("face_correct", "face correct", f"4x {OWN}"),
     ],
 }
 
-NOT_BUILT = {
-    "multi_person_background": ["hires_fix=true", "inpaint_faces=true", "face_swap=true"],
-    "masked_portrait": ["controlnet=pose", "--mask_prompt", "hires_fix=true", "face_correct=true"],
-}
 
 
 @pytest.mark.parametrize(("name", "image"), STAGES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_stages_of_each_seed_prompt(name: str, image: bool, family: str) -> None:
     drafted = draft_text(seed_prompt(name), family, image=image)
-    assert [(stage.name, stage.kind, stage.size, stage.built) for stage in drafted.stages] == STAGES[name, image]
+    assert [(stage.name, stage.kind, stage.size) for stage in drafted.stages] == STAGES[name, image]
 
 
-@pytest.mark.parametrize("name", NOT_BUILT)
-def test_what_is_not_built_is_an_error_naming_each_part(name: str) -> None:
+# What each seed prompt needs beside MODEL, CLIP, VAE and the files bound in these tests.
+NEEDED = {
+    "multi_person_background": ["749152", "749183", "face_analysis", "photos", "face_swapper"],
+    "masked_portrait": ["pose_estimator", "segmenter", "face_restorer"],
+}
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_every_file_that_a_seed_prompt_lacks_is_told_at_once(name: str) -> None:
     drafted = draft_text(seed_prompt(name), image=True)
-    said = [problem.message for problem in drafted.errors if problem.code == "not-built"]
-    assert len(said) == len(NOT_BUILT[name])
-    for message, part in zip(said, NOT_BUILT[name], strict=True):
-        assert message.startswith(part)
-    assert not drafted.graph.nodes, "nothing is planned for a request that cannot be run whole"
+    assert not drafted.errors
+    assert {one.key if one.what != "photos" else "photos" for one in drafted.missing} == set(NEEDED[name])
 
 
-FIELDS = [("face_inpainting", ["inpaint_faces=true"]), ("faceid", ["<faceid:...>", "face_swap=true", "face_correct=true"])]
-
-
-@pytest.mark.parametrize(("file", "expected"), FIELDS)
-def test_requests_sent_as_fields(file: str, expected: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("file", "stages"),
+    [
+        ("face_inpainting", ["base", "super_resolution", "inpaint_faces"]),
+        ("faceid", ["base", "super_resolution", "face_swap", "face_correct"]),
+    ],
+)
+def test_requests_sent_as_fields(file: str, stages: list[str]) -> None:
     request, _ = PromptRequest.from_fields(json.loads((ROOT / f"tests/seeds/{file}.json").read_text(encoding="utf-8")))
     drafted = draft(request, sources("flux"), resolver(), Options())
-    assert [problem.message.split(":")[0].removesuffix("...>") for problem in drafted.errors] == [one.split(":")[0] for one in expected]
-    assert [stage.name for stage in drafted.stages if stage.built] == ["base", "super_resolution"]
+    assert not drafted.errors
+    assert [stage.name for stage in drafted.stages] == stages
 
 
 def test_outpaint_only_leaves_the_picture_to_the_outpaint_stage() -> None:

@@ -9,7 +9,7 @@ from comfyui_astria.nodes.pipeline.compiling import Compiled, CompileOptions, co
 from comfyui_astria.nodes.pipeline.definitions import snapshot
 from comfyui_astria.nodes.pipeline.graph import Graph, Link, NodeCall
 from comfyui_astria.nodes.pipeline.layout import COLUMN_HEIGHT, TITLE_HEIGHT, layout
-from comfyui_astria.nodes.pipeline.plan import Options
+from comfyui_astria.nodes.pipeline.sources import Options
 from comfyui_astria.nodes.pipeline.ui_form import ui_workflow, widget_values
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.tests.pipeline.support import resolver, seed_prompt

@@ -36,9 +36,41 @@ def soft_people() -> Tensor:
     return normalised(torch.nn.functional.avg_pool2d(people[None], 7, 1, 3)[0])
 
 
+def on_blocks(masks: Tensor, height: int, width: int) -> Tensor:
+    """Return masks [R,H,W] on a model's grid by a plain loop: each cell the mean of the 2x2, 4x4, 8x8 ... pixels under it that exist."""
+    side = next(side for side in (1, 2, 4, 8, 16) if [-(-pixels // side) for pixels in masks.shape[1:]] == [height, width])
+    cells = [[masks[:, row * side : (row + 1) * side, column * side : (column + 1) * side].mean((1, 2)) for column in range(width)]
+             for row in range(height)]
+    return torch.stack([torch.stack(row, 1) for row in cells], 1)
+
+
 def with_regions(model: Any, masks: Tensor, positive: list, negative: list, run: RegionRun | None = None, **options: Any) -> Any:
     regional = load("comfyui_astria.nodes.host.regional")
     return regional.apply_regions(model, masks, positive, negative, run or RegionRun(), regional.RegionalOptions(**options))
+
+
+def with_people(model: Any, masks: Tensor, people: list[Any], scene: tuple[list, list] | None = None) -> Any:
+    """Return the model that the node makes of `model`."""
+    regional_people = load("comfyui_astria.nodes.host.regional_people")
+    branch = load("comfyui_astria.nodes.host.models").family_of(model).branch
+    texts = regional_people.SceneTexts(*(scene or (text(branch, 1), text(branch, 2))))
+    return regional_people.draw_people(model, masks, people, texts, regional_people.RegionalOptions())
+
+
+def person_everywhere() -> Tensor:
+    """Return masks [2,H,W] of a scene without a pixel and one person everywhere."""
+    return normalised(torch.ones(1, 8, 12))
+
+
+def noise_of(family: str, batch: int = 1) -> Tensor:
+    return torch.randn(batch, LATENT_CHANNELS[base_of(family)], 8, 12, generator=torch.Generator().manual_seed(4))
+
+
+def sampled(model: Any, family: str, positive: list, negative: list, *, sampler: str = "euler", **named: Any) -> Tensor:
+    """Return the latent after three steps at guidance 4, by the host's own sampling."""
+    noise = noise_of(family)
+    return load("comfy.sample").sample(model, noise, 3, 4.0, sampler, "simple", positive, negative, torch.zeros_like(noise), disable_pbar=True,
+                                       seed=0, **named)
 
 
 def denoised(model: Any, family: str, positive: list, negative: list | None = None, *, size: tuple[int, int] = (8, 12), cfg: float = 1.0,

@@ -12,6 +12,7 @@ from comfyui_astria.nodes.regions.lora import LoraError, RegionLora
 from comfyui_astria.nodes.regions.run import Forward, RegionRun
 from comfyui_astria.tests.regions.comfy_inprocess import load, sample, tiny_model
 from comfyui_astria.tests.regions.gated_lora_files import ANYWHERE, CONVOLUTIONS, File, dora_per_output, lokr_with_core, lora, whole_file
+from comfyui_astria.tests.regions.regional_support import on_blocks
 
 LINEAR = "diffusion_model.double_blocks.0.img_mlp.0"  # of Flux; the others are convolutions of SD1.5
 KERNEL = "diffusion_model.input_blocks.2.0.out_layers.3"
@@ -31,9 +32,9 @@ def one(file: File) -> list[RegionLora]:
 def rows_of(name: str, output: torch.Tensor, size: tuple[int, int], person: torch.Tensor) -> torch.Tensor | None:
     """Return which rows of a layer's output are the person's, from the layer's name and shape; None for one vector of the whole picture."""
     if output.ndim == 4:
-        return F.adaptive_avg_pool2d(person, output.shape[2:])[0].flatten() > 0
+        return on_blocks(person, *output.shape[2:])[0].flatten() > 0
     if name.startswith(("double_blocks", "single_blocks", "img_in", "txt_in", "final_layer")):
-        pixels = F.adaptive_avg_pool2d(person, [-(-side // 2) for side in size])[0].flatten() > 0
+        pixels = on_blocks(person, *(-(-side // 2) for side in size))[0].flatten() > 0
         words = torch.arange(8) >= 4  # the person's text is the second half
         if "single_blocks" in name:
             return torch.cat([words, pixels])
@@ -44,7 +45,7 @@ def rows_of(name: str, output: torch.Tensor, size: tuple[int, int], person: torc
         grid = size
         while grid[0] * grid[1] != output.shape[1]:
             grid = (-(-grid[0] // 2), -(-grid[1] // 2))
-        return F.adaptive_avg_pool2d(person, grid)[0].flatten() > 0
+        return on_blocks(person, *grid)[0].flatten() > 0
     return None
 
 

@@ -10,7 +10,7 @@ import torch
 from comfyui_astria.nodes.errors import PlanError
 from comfyui_astria.nodes.regions.run import RegionRun, normalised
 from comfyui_astria.tests.regions.comfy_inprocess import text
-from comfyui_astria.tests.regions.regional_support import denoised, difference, halves, model_of, soft_people, with_regions
+from comfyui_astria.tests.regions.regional_support import denoised, difference, halves, model_of, on_blocks, soft_people, with_regions
 from torch import Tensor
 
 LENGTHS = (8, 5, 11)
@@ -22,7 +22,7 @@ def texts(*seeds: int, lengths: tuple[int, ...] = LENGTHS) -> list:
 
 def pixel_labels(masks: Tensor, size: tuple[int, int]) -> Tensor:
     """Return each image token's region, for masks that are hard on that grid."""
-    grid = torch.nn.functional.adaptive_avg_pool2d(masks, ((size[0] + 1) // 2, (size[1] + 1) // 2))
+    grid = on_blocks(masks, (size[0] + 1) // 2, (size[1] + 1) // 2)
     assert ((grid == 0) | (grid == 1)).all()
     return grid.flatten(1).argmax(0)
 
@@ -61,18 +61,19 @@ def test_equal_prompts_are_one_prompt(family: str, cfg: float, strength: float) 
         assert difference(denoised(patched, family, positive, negative, size=size, cfg=cfg), plain) < 1e-5
 
 
+@pytest.mark.parametrize("size", [(8, 12), (9, 11)])
 @pytest.mark.parametrize("isolation", [False, True])
-def test_regions_are_the_masked_attention_over_the_joined_texts(isolation: bool) -> None:
-    """The pixels see each other freely; what changes is the text they see, and what the text sees."""
-    masks = torch.zeros(3, 8, 12)
+def test_regions_are_the_masked_attention_over_the_joined_texts(isolation: bool, size: tuple[int, int]) -> None:
+    """The pixels see each other freely; what changes is the text they see, and what the text sees. Tokens over an odd edge are the edge's."""
+    masks = torch.zeros(3, *size)
     masks[0, :4], masks[1, 4:, :6], masks[2, 4:, 6:] = 1, 1, 1
     people = texts(1, 5, 6)
     patched = with_regions(model_of("flux"), masks, people, [text("flux", 2)], isolation=isolation)
-    expected = denoised(masked_model(pixel_labels(masks, (8, 12)), LENGTHS, isolation), "flux", joined(people))
-    actual = denoised(patched, "flux", people[0])
+    expected = denoised(masked_model(pixel_labels(masks, size), LENGTHS, isolation), "flux", joined(people), size=size)
+    actual = denoised(patched, "flux", people[0], size=size)
     assert difference(actual, expected) < 1e-5
     other = with_regions(model_of("flux"), masks, people, [text("flux", 2)], isolation=not isolation)
-    assert difference(denoised(other, "flux", people[0]), actual) > 1e-3
+    assert difference(denoised(other, "flux", people[0], size=size), actual) > 1e-3
 
 
 def test_a_region_without_a_pixel_has_no_text_in_the_sequence() -> None:

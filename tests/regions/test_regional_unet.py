@@ -10,7 +10,7 @@ import torch
 from comfyui_astria.nodes.regions.attention import LEAST_SHARE
 from comfyui_astria.nodes.regions.run import RegionRun, normalised
 from comfyui_astria.tests.regions.comfy_inprocess import text
-from comfyui_astria.tests.regions.regional_support import denoised, difference, halves, model_of, soft_people, with_regions
+from comfyui_astria.tests.regions.regional_support import denoised, difference, halves, model_of, on_blocks, soft_people, with_regions
 from torch import Tensor
 
 FAMILIES = ("sd15", "sdxl")
@@ -35,7 +35,7 @@ def reference(model: Any, masks: Tensor, texts: list) -> Any:
         attn2 = module_of(model, extra["block"], extra["block_index"])
         grid = tuple(extra["activations_shape"][2:])
         latent = torch.nn.functional.adaptive_avg_pool2d(masks, tuple(extra["original_shape"][2:]))
-        weights = torch.nn.functional.adaptive_avg_pool2d(latent, grid).flatten(1)
+        weights = on_blocks(latent, *grid).flatten(1)
         weights = torch.where(weights < LEAST_SHARE, 0, weights)
         weights = weights / weights.sum(0)
         each = [plain_attention(q, attn2.to_k(one[0][0]), attn2.to_v(one[0][0]), extra["n_heads"]) for one in texts]

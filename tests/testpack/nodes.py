@@ -7,7 +7,12 @@ import functools
 import torch
 from comfy_api.latest import ComfyExtension, io
 
+from . import api_models
+from .background import BrightForeground
+from .control import NODES as CONTROL_NODES
+from .faces import NODES as FACE_NODES
 from .families import FAMILIES, load_family
+from .segmenter import AstriaTestSegmenter
 from .upscaler import nearest_x4
 
 _runs: dict[str, int] = {}
@@ -38,6 +43,18 @@ class AstriaTestUpscaler(io.ComfyNode):
     @classmethod
     def execute(cls) -> io.NodeOutput:
         return io.NodeOutput(nearest_x4())
+
+
+class AstriaTestBackground(io.ComfyNode):
+    """A background removal model for which what is bright is foreground."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(node_id="AstriaTestBackground", category="astria/test", inputs=[], outputs=[io.BackgroundRemoval.Output()])
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        return io.NodeOutput(BrightForeground())
 
 
 class AstriaTestCount(io.ComfyNode):
@@ -90,5 +107,9 @@ _load_once = functools.cache(load_family)
 class TestPack(ComfyExtension):
     """The pack as the host sees it."""
 
+    async def on_load(self) -> None:
+        api_models.register()
+
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [AstriaTestModel, AstriaTestUpscaler, AstriaTestCount, AstriaTestPass, AstriaTestFail]
+        own = (AstriaTestModel, AstriaTestUpscaler, AstriaTestBackground, AstriaTestCount, AstriaTestPass, AstriaTestFail, AstriaTestSegmenter)
+        return [*own, *CONTROL_NODES, *FACE_NODES]

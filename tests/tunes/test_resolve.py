@@ -196,7 +196,7 @@ def test_a_role_may_be_a_folder_of_files(files: Files) -> None:
     bound = Resolver(Bindings(roles={"face_analysis": "buffalo_l", "clipseg": "rd64", "face_analysis_pulid": "antelope"}), None, folders)
     assert (bound.role("face_analysis"), bound.role("clipseg")) == ("buffalo_l", "rd64")
     lost = missing(bound.role("face_analysis_pulid"))
-    assert lost.message.startswith("the folder 'antelope' that face_analysis_pulid stands for was not found. Searched insightface (")
+    assert lost.message.startswith("the folder 'antelope' that face_analysis_pulid stands for was not found. Searched insightface")
     assert lost.hint.endswith("insightface/models, or bind another: python dev.py bind face_analysis_pulid FOLDER")
     assert missing(Resolver(Bindings(), None, folders).role("face_analysis")).hint == "python dev.py bind face_analysis buffalo_l"
 
@@ -206,7 +206,8 @@ def test_error_roles_without_a_file(resolver: Callable) -> None:
     assert plain.role("upscaler") == Missing(
         "upscaler",
         "upscaler",
-        "no upscaler is bound (super-resolution and hires fix). Its model folder is upscale_models (/models/upscale_models). It holds 4x-UltraSharp.pth.",
+        "no upscaler is bound (super-resolution and hires fix). Its model folder is upscale_models (/models/upscale_models). "
+        "It holds 4x-UltraSharp.pth.",
         "python dev.py bind upscaler 4x-UltraSharp.pth",
     )
     pose = missing(plain.role("controlnet_pose"))

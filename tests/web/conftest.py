@@ -18,6 +18,7 @@ def example_files(host: LiveHost) -> Iterator[None]:
     """The files that the example workflows name: a real picture and LoRA, and empty ones for the models that are never loaded."""
     made = [host.base / "models" / folder / name for folder, names in workflows.FILES.items() for name in names]
     for path in made:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     write_tiny_lora(host.loras, "flux", workflows.FILES["loras"][0])
     picture = host.base / "input" / workflows.IMAGE

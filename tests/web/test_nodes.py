@@ -21,7 +21,8 @@ def expected_widgets(kind: str, definition: NodeDefinition) -> list[str]:
 
 def test_the_pack_s_extension_loads_without_a_complaint(editor: Editor) -> None:
     assert editor.opening == []
-    assert editor.page.evaluate("() => app.extensions.filter(e => e.name.startsWith('astria.')).map(e => e.name)") == ["astria.report"]
+    names = editor.page.evaluate("() => app.extensions.map(e => e.name).filter(name => name.startsWith('astria.'))")
+    assert sorted(names) == ["astria.prompt_editor", "astria.report", "astria.run_errors"]
 
 
 def test_the_editor_knows_every_node(editor: Editor) -> None:

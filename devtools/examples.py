@@ -1,0 +1,99 @@
+"""The example workflows: which base model each prompt is compiled for, and the files and tunes that its reader is told to bring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..nodes.tunes.tune import Tune
+
+IMAGE = "example.png"  # comes with ComfyUI, so the workflow opens without a complaint about its picture
+FLUX, SD15 = "1504944", "690204"
+SD15_EXAMPLES = frozenset(
+    {"masked_portrait", "multi_person_background", "product_background", "room_redesign", "tiled_upscale", "controlnet", "style"}
+    | {"faceid", "faceid_two_people", "hires_fix"}
+)
+# Names under which the files are published, or that say whose they are.
+FILES = {
+    "checkpoints": ["realisticVisionV51.safetensors", "sam3.1_multiplex_fp16.safetensors", "sdpose_wholebody_fp16.safetensors"],
+    "diffusion_models": ["flux1-dev.safetensors", "flux1-fill-dev.safetensors"],
+    "text_encoders": ["clip_l.safetensors", "t5xxl_fp16.safetensors"],
+    "vae": ["ae.safetensors"],
+    "loras": ["my_person.safetensors", "second_person.safetensors"],
+    "upscale_models": ["4x-UltraSharp.pth", "GFPGANv1.4.pth"],
+    "controlnet": [
+        "control_v11p_sd15_openpose.safetensors",
+        "control_v11p_sd15_canny.safetensors",
+        "control_v11f1e_sd15_tile.safetensors",
+        "flux_controlnet_union_pro.safetensors",
+    ],
+    "background_removal": ["birefnet.safetensors"],
+    "insightface": ["inswapper_128.onnx", "models/buffalo_l/w600k_r50.onnx", "models/antelopev2/glintr100.onnx"],
+    "ipadapter": ["ip-adapter-faceid-plusv2_sd15.bin"],
+    "pulid": ["pulid_flux_v0.9.1.safetensors"],
+    "clip_vision": ["CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors", "EVA02_CLIP_L_336_psz14_s6B.pt"],
+    "facedetection": ["parsing_bisenet.pth"],
+}
+BINDINGS = f"""\
+[base {FLUX}]
+family = flux
+diffusion_model = flux1-dev.safetensors
+clip_l = clip_l.safetensors
+t5xxl = t5xxl_fp16.safetensors
+vae = ae.safetensors
+outpaint_model = flux1-fill-dev.safetensors
+[base {SD15}]
+family = sd15
+checkpoint = realisticVisionV51.safetensors
+[tunes]
+1533312 = my_person.safetensors
+1558021 = second_person.safetensors
+1795721 = my_person.safetensors
+749152 = my_person.safetensors
+749183 = second_person.safetensors
+[roles]
+upscaler = 4x-UltraSharp.pth
+sd15.controlnet_pose = control_v11p_sd15_openpose.safetensors
+sd15.controlnet_canny = control_v11p_sd15_canny.safetensors
+sd15.controlnet_tile = control_v11f1e_sd15_tile.safetensors
+flux.controlnet_union = flux_controlnet_union_pro.safetensors
+pose_estimator = sdpose_wholebody_fp16.safetensors
+background_removal = birefnet.safetensors
+sam3 = sam3.1_multiplex_fp16.safetensors
+face_analysis = buffalo_l
+face_analysis_pulid = antelopev2
+sd15.faceid = ip-adapter-faceid-plusv2_sd15.bin
+flux.faceid = pulid_flux_v0.9.1.safetensors
+sd15.clip_vision = CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors
+eva_clip = EVA02_CLIP_L_336_psz14_s6B.pt
+face_parsing = parsing_bisenet.pth
+face_restorer = GFPGANv1.4.pth
+face_swapper = inswapper_128.onnx
+"""
+PHOTO_SETS = (788416, 788417, 749152, 749183)  # tunes with photos: two people by FaceID, two LoRAs with the photos that they were made from
+
+
+def base_of(name: str) -> str:
+    """Return the base tune that an example is compiled for."""
+    return SD15 if name in SD15_EXAMPLES else FLUX
+
+
+@dataclass(frozen=True)
+class ExampleTunes:
+    """The tunes of the examples' prompts, as a tunes database would give them; their photos are the reader's own."""
+
+    ids: Sequence[int] = PHOTO_SETS
+
+    def get(self, id: int) -> Tune | None:
+        """Return the tune of this id, None when it is none of the examples'."""
+        return Tune(title=f"person {id}", model_type="faceid", id=id, orig_images=("photo.jpg",)) if id in self.ids else None
+
+    def find_by_title(self, title: str) -> Tune | None:
+        return None
+
+    def list(self, *, limit: int = 20, offset: int = 0) -> Sequence[Tune]:
+        return ()
+
+    def photo_paths(self, id: int) -> Sequence[Path]:
+        return ()

@@ -1,0 +1,123 @@
+"""Which web addresses the server may go to on somebody's behalf: web schemes, and public hosts by their resolved address."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import urllib.parse
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .problems import ApiError
+
+MAX_URL = 2000
+# Addresses of IPv6 that carry one of IPv4, which decides: 6to4, and the translation prefixes of RFC 6052 and 8215.
+_TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+_TEREDO = ipaddress.IPv6Network("2001::/32")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True)
+class Place:
+    """A checked web address: where to connect, and what to ask for there."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        standard = {"http": 80, "https": 443}[self.scheme]
+        return host if self.port == standard else f"{host}:{self.port}"
+
+
+def place_of(url: str) -> Place:
+    """Return the parts of a web address. Raises: ApiError for any other kind, and for one with a name and password in it."""
+    if len(url) > MAX_URL:
+        raise _refused(url, f"it has {len(url)} characters; expected at most {MAX_URL}")
+    if any(ord(character) <= 32 or ord(character) == 127 for character in url) or "\\" in url:
+        raise _refused(url, "it holds a blank, a backslash or a control character")
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port
+        host = (parts.hostname or "").encode("idna").decode() if not _literal(parts.hostname or "") else parts.hostname or ""
+    except (ValueError, UnicodeError) as error:
+        raise _refused(url, str(error)) from error
+    scheme = parts.scheme.lower()
+    if scheme not in ("http", "https") or not host:
+        raise _refused(url, "expected http://host/... or https://host/...")
+    if parts.username is not None or parts.password is not None:
+        raise _refused(url, "it holds a name or password")
+    path = urllib.parse.quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._") + (
+        "?" + urllib.parse.quote(parts.query, safe="/%:@!$&'()*+,;=~-._?") if parts.query else ""
+    )
+    return Place(scheme, host.lower().rstrip("."), port or {"http": 80, "https": 443}[scheme], path)
+
+
+def checked(url: str, private_hosts: Sequence[str]) -> Place:
+    """Return the parts of a web address whose host is not plainly one of this machine or network; names are not looked up yet."""
+    place = place_of(url)
+    if place.host in private_hosts:
+        return place
+    literal = _literal(place.host)
+    if literal is not None and not is_public(literal):
+        raise _refused(url, f"{place.host} is no public address")
+    if place.host.endswith((".localhost", ".local", ".internal")) or ("." not in place.host and literal is None):
+        raise _refused(url, f"{place.host} is no public host")
+    if literal is None and _looks_numeric(place.host):
+        raise _refused(url, f"{place.host} is neither a name nor a whole address")
+    return place
+
+
+def _looks_numeric(host: str) -> bool:
+    """Say whether the last part is a number: 127.1 and 0x7f.1 are read as addresses by some resolvers."""
+    last = host.rpartition(".")[2]
+    return last.isdigit() or last.startswith("0x")
+
+
+def resolved(place: Place, private_hosts: Sequence[str]) -> tuple[str, ...]:
+    """Return the addresses of the place's host, to connect to and nothing else: asked again, a name may answer differently.
+
+    One address that is not public refuses all, unless the owner listed the host. Raises: ApiError.
+    """
+    try:
+        found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise _refused(place.host, f"the host cannot be found: {error}") from error
+    addresses = tuple(dict.fromkeys(str(one[4][0]) for one in found))
+    if place.host not in private_hosts:
+        for address in addresses:
+            if not is_public(ipaddress.ip_address(address.partition("%")[0])):
+                raise _refused(place.host, f"it stands for {address}, which is no public address")
+    return addresses
+
+
+def is_public(address: Address) -> bool:
+    """Say whether an address lies in the public internet, whatever form of IPv6 it is wrapped in."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and address in _TEREDO:
+            return False
+        if inner is None and any(address in network for network in _TRANSLATED):
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is None and int(address) >> 32 == 0:  # ::a.b.c.d, out of use
+            return False
+        if inner is not None:
+            return is_public(inner)
+    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+
+
+def _literal(host: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def _refused(url: str, problem: str) -> ApiError:
+    shown = url if len(url) <= 80 else f"{url[:77]}..."
+    hint = "Only public web addresses are allowed; the owner may list hosts of the own network as private_hosts in api.ini."
+    return ApiError(f"the address {shown!r} is refused: {problem}", code="bad-address", hint=hint)

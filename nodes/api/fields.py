@@ -1,0 +1,139 @@
+"""The fields of a request: Rails brackets, forms and JSON -> one nested value."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .problems import ApiError
+
+MAX_FIELDS = 2000
+MAX_DEPTH = 8
+MAX_KEY = 200
+LARGEST_INDEX = 500
+
+_KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
+_PART = re.compile(r"\[([^\[\]]*)\]")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file of a multipart request; `file_name` is what its sender calls it, and is never used as a path."""
+
+    file_name: str
+    content: bytes
+
+
+def nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return what the pairs spell: `a[b]=1` is {"a": {"b": 1}}, `a[]=1&a[]=2` is {"a": [1, 2]}, `a[0][b]=1` is {"a": [{"b": 1}]}.
+
+    In `a[][b]` a new item begins where its key comes again, as in Rails. A plain key given twice is an error: one of both would be lost.
+    Raises: ApiError naming the key.
+    """
+    root: dict[str, Any] = {}
+    for count, (key, value) in enumerate(pairs, start=1):
+        if count > MAX_FIELDS:
+            raise _bad(f"the request has more than {MAX_FIELDS} fields", "Send fewer at once.")
+        _put(root, _parts(key), value, key)
+    return {key: _lists(value, key) for key, value in root.items()}
+
+
+def _parts(key: str) -> list[str]:
+    found = _KEY.fullmatch(key) if len(key) <= MAX_KEY else None
+    if found is None:
+        raise _bad(f"{_shown(key)} is no name of a field", "Write name, name[part] or name[part][].")
+    parts = [found[1], *_PART.findall(found[2])]
+    if len(parts) > MAX_DEPTH:
+        raise _bad(f"{_shown(key)} is nested {len(parts)} deep; expected at most {MAX_DEPTH}")
+    return parts
+
+
+class _Items(list):
+    """Items of `key[]`, which are told from a list that was sent as one value."""
+
+
+def _put(table: dict[str, Any], parts: list[str], value: Any, key: str) -> None:
+    name, *rest = parts
+    if not rest:
+        if name in table:
+            raise _bad(f"{_shown(key)} is given twice", "Keep one of both; a list is written with [] at its end.")
+        table[name] = value
+    elif rest[0] == "":
+        _append(_inside(table, name, _Items, key), rest[1:], value, key)
+    else:
+        _put(_inside(table, name, dict, key), rest, value, key)
+
+
+def _append(items: _Items, rest: list[str], value: Any, key: str) -> None:
+    if not rest:
+        items.append(value)
+        return
+    if not items or not isinstance(items[-1], dict) or _has(items[-1], rest):
+        items.append({})
+    _put(items[-1], rest, value, key)
+
+
+def _has(table: Any, parts: list[str]) -> bool:
+    """Say whether the place that the parts name is taken; a list there takes more."""
+    for part in parts:
+        if part == "" or not isinstance(table, dict) or part not in table:
+            return False
+        table = table[part]
+    return True
+
+
+def _inside(table: dict[str, Any], name: str, kind: type, key: str) -> Any:
+    found = table.setdefault(name, kind())
+    if type(found) is not kind:
+        raise _bad(f"{_shown(key)} is given as a value, a list and an object at once", "Write it in one way.")
+    return found
+
+
+def _lists(value: Any, key: str) -> Any:
+    """Return `value` with objects whose keys are all whole numbers as lists, in the order of the numbers."""
+    if isinstance(value, _Items):
+        return [_lists(one, key) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value and all(part.isascii() and part.isdecimal() for part in value):
+        numbers = {int(part) if len(part) < 9 else LARGEST_INDEX + 1: part for part in value}
+        if max(numbers) > LARGEST_INDEX or len(numbers) != len(value):
+            raise _bad(f"{_shown(key)} has an item number above {LARGEST_INDEX}, or one number twice")
+        return [_lists(value[numbers[number]], key) for number in sorted(numbers)]
+    return {part: _lists(one, f"{key}[{part}]") for part, one in value.items()}
+
+
+def from_json(body: bytes) -> dict[str, Any]:
+    """Return the object that a JSON body holds. Raises: ApiError for anything else."""
+    try:
+        value = json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(f"the request is not JSON: {error}"[:300], code="bad-json", status=400) from error
+    if not isinstance(value, dict):
+        raise ApiError(f"the request holds a JSON {type(value).__name__}; expected an object", code="bad-json", status=400)
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def wrapped(request: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the attributes of an object: those inside `name` where it is sent as {"tune": {...}}, else the fields themselves."""
+    inside = request.get(name)
+    if inside is None or (name == "prompt" and isinstance(inside, str)):
+        return dict(request)
+    if not isinstance(inside, dict):
+        raise _bad(f"{name} is {_shown(str(inside))}; expected an object with its attributes", f"Write {name}[...], or JSON with an object.")
+    return inside
+
+
+def _bad(message: str, hint: str = "") -> ApiError:
+    return ApiError(message, code="bad-field", hint=hint, status=400)
+
+
+def _shown(key: str) -> str:
+    return repr(key if len(key) <= 80 else f"{key[:77]}...")

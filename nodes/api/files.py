@@ -1,0 +1,121 @@
+"""Files that a request brings, checked by what is in them: pictures that the host may open, and weights that hold no code."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+import json
+import os
+import struct
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from .problems import ApiError
+
+MAX_PIXELS = 85_000_000  # as the picture's header says, before anything is decoded; Pillow would warn a little above
+FORMATS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
+READ = ("JPEG", "PNG", "WEBP")  # MPO, several JPEGs in one file as phones write it, is read by JPEG's plugin
+MAX_HEADER_BYTES = 100_000_000  # of a .safetensors file, as its own reader allows
+# What Pillow's decoders raise on damaged files.
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, KeyError, TypeError, OverflowError)
+INPUT_FOLDER = "astria"  # below ComfyUI's input folder
+
+
+def picture_name(content: bytes, what: str, most_bytes: int) -> str:
+    """Return the name under which a picture is kept: its hash, and the ending of its format.
+
+    Raises: ApiError for what is no whole JPEG, PNG or WebP of one frame and bounded size. All of it is decoded once.
+    """
+    if len(content) > most_bytes:
+        raise _bad(what, f"it has {len(content)} bytes; expected at most {most_bytes}", status=413)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damaged metadata, which is not used
+            Image.init()  # formats can only be named once their plugins are there
+            with Image.open(io.BytesIO(content), formats=READ) as picture:
+                kind, size = picture.format or "", picture.size
+                if size[0] * size[1] > MAX_PIXELS:
+                    raise _bad(what, f"it has {size[0]}x{size[1]} pixels; expected at most {MAX_PIXELS}")
+                # Every frame would become a picture of a batch.
+                if kind != "MPO" and getattr(picture, "n_frames", 1) != 1:
+                    raise _bad(what, f"it has {picture.n_frames} frames; expected one")
+                picture.load()
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise _bad(what, f"it begins with {content[:12].hex(' ')!r}; expected a JPEG, PNG or WebP picture") from error
+    except _DAMAGED as error:
+        raise _bad(what, f"it cannot be decoded: {error}"[:300]) from error
+    return f"{hashlib.sha256(content).hexdigest()}.{FORMATS[kind]}"
+
+
+def from_base64(text: str, what: str, most_bytes: int) -> bytes:
+    """Return the bytes that `text` holds in base64, the URL-safe alphabet included. Raises: ApiError."""
+    packed = text.rstrip("=").replace("-", "+").replace("_", "/")
+    if len(packed) > most_bytes * 4 // 3 + 4:
+        raise _bad(what, f"it has more than {most_bytes} bytes", status=413)
+    try:
+        return base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise _bad(what, f"it is not base64: {error}") from error
+
+
+def check_safetensors(path: Path, what: str) -> None:
+    """Return when the file is a whole .safetensors file: tensors and text, nothing that runs. Raises: ApiError otherwise."""
+    total = path.stat().st_size
+    with open(path, "rb") as file:
+        problem = _safetensors_problem(file, total)
+    if problem:
+        hint = "Send the weights as .safetensors; other kinds of model files can hold programs and are not taken."
+        raise ApiError(f"{what} is refused: {problem}", code="bad-model-file", hint=hint)
+
+
+def _safetensors_problem(file: BinaryIO, total: int) -> str:
+    start = file.read(8)
+    if len(start) < 8:
+        return "it is shorter than the header of a .safetensors file"
+    (length,) = struct.unpack("<Q", start)
+    if length > min(MAX_HEADER_BYTES, total - 8):
+        return f"it begins with {start.hex(' ')!r}, which is no length of a .safetensors header"
+    try:
+        header = json.loads(file.read(length))
+    except (ValueError, RecursionError):
+        return "its header is not JSON"
+    if not isinstance(header, dict):
+        return "its header is no JSON object"
+    tensors = [one for name, one in header.items() if name != "__metadata__"]
+    if not tensors:
+        return "it holds no tensors"
+    ends = [_end(one) for one in tensors]
+    if None in ends or max(end for end in ends if end is not None) != total - 8 - length:
+        return "its tensors do not fill the file"
+    return ""
+
+
+def _end(tensor: object) -> int | None:
+    """Return where a tensor's data ends, None for what is no entry of a tensor."""
+    offsets = tensor.get("data_offsets") if isinstance(tensor, dict) else None
+    if not (isinstance(offsets, list) and len(offsets) == 2 and all(type(one) is int for one in offsets) and 0 <= offsets[0] <= offsets[1]):
+        return None
+    return offsets[1]
+
+
+def put_whole(path: Path, content: bytes) -> bool:
+    """Write a file that appears as a whole; say whether it is new. A file of a hash's name is what it should be already."""
+    if path.exists():
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return True
+
+
+def _bad(what: str, problem: str, status: int = 422) -> ApiError:
+    return ApiError(f"{what} is refused: {problem}", code="bad-picture", hint="Send one JPEG, PNG or WebP picture.", status=status)

@@ -1,0 +1,215 @@
+"""The OpenAPI document of the API, held against the running server by a contract test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .objects import ROOT, SHOWN
+
+Schema = dict[str, Any]
+
+_TEXT: Schema = {"type": "string"}
+_WHOLE: Schema = {"type": "integer"}
+_TRUTH: Schema = {"type": "boolean"}
+_ID: Schema = {"type": "integer", "minimum": 1}
+_TIME: Schema = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"}
+_ADDRESS: Schema = {"type": "string", "pattern": "^https?://"}
+_WHOLE_ATTRIBUTES = {"num_images": (1, 8), "steps": (1, 150), "w": (1, 8192), "h": (1, 8192), "seed": (0, 2**32)}
+_NUMBER_ATTRIBUTES = ("cfg_scale", "denoising_strength", "controlnet_conditioning_scale")
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _object(properties: Mapping[str, Schema], required: tuple[str, ...] | None = None, **more: Any) -> Schema:
+    return {"type": "object", "properties": dict(properties), "required": list(properties if required is None else required), **more}
+
+
+_TUNE = _object(
+    {
+        "id": _ID,
+        "title": _TEXT,
+        "name": _or_null(_TEXT),
+        "is_api": _TRUTH,
+        "token": _TEXT,
+        "base_tune_id": _or_null(_WHOLE),
+        "args": _or_null(_TEXT),
+        "steps": _or_null(_WHOLE),
+        "face_crop": _or_null(_TRUTH),
+        "training_face_correct": _or_null(_TRUTH),
+        "ckpt_url": _or_null(_TEXT),
+        "ckpt_urls": {"type": "array", "items": _TEXT},
+        "eta": _or_null(_TIME),
+        "trained_at": _or_null(_TIME),
+        "started_training_at": _or_null(_TIME),
+        "expires_at": _or_null(_TIME),
+        "created_at": _TIME,
+        "branch": _or_null(_TEXT),
+        "model_type": _or_null(_TEXT),
+        "updated_at": _TIME,
+        "url": _ADDRESS,
+        "orig_images": {"type": "array", "items": _ADDRESS},
+    },
+)
+_TUNE["properties"]["notices"] = {"type": "array", "items": _TEXT, "description": "What its maker should know, in the answer to POST only."}
+
+
+def _attribute(key: str, default: Any) -> Schema:
+    if isinstance(default, bool) or key == "use_lpw":
+        return _TRUTH
+    if key in _WHOLE_ATTRIBUTES:
+        least, most = _WHOLE_ATTRIBUTES[key]
+        return {"type": "integer", "minimum": least, "maximum": most}
+    return {"type": "number"} if key in _NUMBER_ATTRIBUTES else _TEXT
+
+
+_SENT = {key: _attribute(key, default) for key, default in SHOWN.items()}
+_PROMPT = _object(
+    {
+        "id": _ID,
+        "callback": _or_null(_TEXT),
+        "trained_at": _or_null(_TIME),
+        "started_training_at": _or_null(_TIME),
+        "created_at": _TIME,
+        "updated_at": _TIME,
+        "tune_id": {"anyOf": [_WHOLE, _TEXT]},
+        **{key: _or_null(schema) for key, schema in _SENT.items()},
+        "url": _ADDRESS,
+        "images": {"type": "array", "items": _ADDRESS},
+        "user_error": _or_null(_TEXT),
+        "notices": {"type": "array", "items": _TEXT},
+    },
+)
+_PROBLEM = _object(
+    {"code": _TEXT, "severity": _TEXT, "message": _TEXT, "hint": _TEXT, "field": _TEXT, **dict.fromkeys(("line", "column", "start", "end"), _WHOLE)},
+    ("code", "severity", "message", "hint", "field"),
+)
+_ERROR = _object(
+    {
+        "error": _object(
+            {
+                "type": _TEXT,
+                "message": _TEXT,
+                "details": _TEXT,
+                "extra_info": _object({"problems": {"type": "array", "items": _PROBLEM, "minItems": 1}}),
+            }
+        ),
+        "node_errors": {"type": "object"},
+    },
+)
+_PROMPT_SENT = _object({**_SENT, "callback": _TEXT, "input_image": _TEXT, "input_image_url": _TEXT, "mask_image_url": _TEXT}, ("text",))
+_TUNE_SENT = _object(
+    {
+        "title": {"type": "string", "minLength": 1},
+        "name": _TEXT,
+        "model_type": {"enum": ["faceid", "lora", "checkpoint"]},
+        "token": _TEXT,
+        "base_tune_id": {"type": "integer", "minimum": 0, "maximum": 2**52},
+        "branch": {"enum": ["sd15", "sdxl1", "flux1"]},
+        "callback": _TEXT,
+        "images": {"type": "array", "items": {"type": "string", "contentEncoding": "base64"}, "description": "In multipart/form-data: files."},
+        "image_urls": {"type": "array", "items": _TEXT},
+        "file": {"type": "string", "description": "A model file below ComfyUI's model folder; in multipart/form-data also the .safetensors file."},
+        "prompts_attributes": {"type": "array", "items": {"$ref": "#/components/schemas/PromptAttributes"}},
+    },
+    ("title", "model_type"),
+)
+_GENERATE_SENT = _object({"prompt": _TEXT, **{key: schema for key, schema in _SENT.items() if key != "text"}, "callback": _TEXT}, ("prompt",))
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _json(schema: Schema) -> Schema:
+    return {"application/json": {"schema": schema}}
+
+
+def _body(name: str, wrapper: str | None) -> Schema:
+    """Return a request body: the attributes in an object of their name, or plain, in JSON or a form."""
+    schema = _ref(name) if wrapper is None else {"anyOf": [_object({wrapper: _ref(name)}), _ref(name)]}
+    return {"required": True, "content": {kind: {"schema": schema} for kind in _KINDS}}
+
+
+_KINDS = ("application/json", "multipart/form-data", "application/x-www-form-urlencoded")
+_REFUSALS = {
+    "400": "The request cannot be read.",
+    "401": "The key is missing or wrong.",
+    "403": "A page of another site asks, or another machine without a key.",
+    "404": "There is no such thing.",
+    "413": "It is too large.",
+    "415": "It is of a kind that is not read.",
+    "422": "It is refused; extra_info lists every problem.",
+    "429": "Too many prompts are waiting.",
+}
+
+
+def _operation(name: str, summary: str, success: str, content: Schema | None = None, **more: Any) -> Schema:
+    good: Schema = {"description": "It is done."} | ({"content": content} if content else {})
+    refusals = {status: {"description": text, "content": _json(_ref("Error"))} for status, text in _REFUSALS.items()}
+    return {"operationId": name, "summary": summary, "responses": {success: good, **refusals}, **more}
+
+
+def _parameter(name: str, place: str, schema: Schema, text: str) -> Schema:
+    return {"name": name, "in": place, "required": place == "path", "schema": schema, "description": text}
+
+
+_TUNE_ID = _parameter("id", "path", _TEXT, "Id of a tune; for prompts also of a base tune in the bindings.")
+_PROMPT_ID = _parameter("prompt_id", "path", _TEXT, "Id of a prompt.")
+_NAME = _parameter("name", "path", _TEXT, "File name of a photo, as orig_images has it.")
+_PAGE = [
+    _parameter("offset", "query", {"type": "integer", "minimum": 0, "maximum": 2**52, "default": 0}, "How many to pass over."),
+    _parameter("limit", "query", {"type": "integer", "minimum": 0, "maximum": 100, "default": 20}, "How many to list at most."),
+]
+_TITLE = _parameter("title", "query", _TEXT, "List the newest tune of exactly this title.")
+
+
+def _list_of(name: str) -> Schema:
+    return _json({"type": "array", "items": _ref(name)})
+
+
+PATHS: Mapping[str, Schema] = {
+    "/openapi.json": {"get": _operation("openapi", "This document", "200", _json({"type": "object"}))},
+    "/generate": {
+        "post": _operation("generate", "Make a prompt on the default base tune", "201", _json(_ref("Prompt")), requestBody=_body("Generate", None)),
+    },
+    "/tunes": {
+        "get": _operation("listTunes", "List tunes, newest first", "200", _list_of("Tune"), parameters=[*_PAGE, _TITLE]),
+        "post": _operation("createTune", "Make a tune", "201", _json(_ref("Tune")), requestBody=_body("TuneAttributes", "tune")),
+    },
+    "/tunes/{id}": {
+        "parameters": [_TUNE_ID],
+        "get": _operation("getTune", "Get a tune", "200", _json(_ref("Tune"))),
+        "delete": _operation("deleteTune", "Delete a tune, its photos and its prompts", "200"),
+    },
+    "/tunes/{id}/images/{name}": {
+        "parameters": [_TUNE_ID, _NAME],
+        "get": _operation("getPhoto", "Get a photo of a tune", "200", {"image/*": {}}),
+    },
+    "/tunes/{id}/prompts": {
+        "parameters": [_TUNE_ID],
+        "get": _operation("listPrompts", "List the prompts of a tune, newest first", "200", _list_of("Prompt"), parameters=_PAGE),
+        "post": _operation("createPrompt", "Make a prompt", "201", _json(_ref("Prompt")), requestBody=_body("PromptAttributes", "prompt")),
+    },
+    "/tunes/{id}/prompts/{prompt_id}": {
+        "parameters": [_TUNE_ID, _PROMPT_ID],
+        "get": _operation("getPrompt", "Get a prompt", "200", _json(_ref("Prompt"))),
+        "delete": _operation("deletePrompt", "Delete a prompt, ending its run; its pictures stay", "200"),
+    },
+}
+
+
+def document(origin: str) -> dict[str, Any]:
+    """Return the document, for a server whose addresses begin with `origin`."""
+    sent = {"TuneAttributes": _TUNE_SENT, "PromptAttributes": _PROMPT_SENT, "Generate": _GENERATE_SENT}
+    schemas = {"Tune": _TUNE, "Prompt": _PROMPT, "Error": _ERROR, **sent}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Astria prompts on ComfyUI", "version": "1", "description": "Forms spell attributes as tune[title] and prompt[text]."},
+        "servers": [{"url": f"{origin}{ROOT}"}],
+        "security": [{"key": []}],
+        "paths": dict(PATHS),
+        "components": {"schemas": schemas, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+    }

@@ -1,0 +1,134 @@
+"""Faces turned upright: the similarity that brings five points onto a template, the crop it gives, and the way back into the picture."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import ImageError
+
+# Where eyes, nose and mouth corners stand in a crop of 112 px, as recognisers of the ArcFace family are trained (insightface, face_align.py).
+ARCFACE_112 = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
+# The same in a crop of 512 px of the FFHQ photos, as face restorers are trained (facexlib, face_restoration_helper.py).
+FFHQ_512 = np.array([[192.98138, 239.94708], [318.90277, 240.1936], [256.63416, 314.01935], [201.26117, 371.41043], [313.08905, 371.15118]])
+MOST_SAMPLES = 16  # along one side of a pixel, where a crop is made this much smaller
+
+
+def arcface_template(size: int) -> np.ndarray:
+    """Return the five points [5,2] in an ArcFace crop of `size` px; multiples of 128 (not of 112) have a margin at the sides.
+
+    Raises: ImageError for a size that is a multiple of neither.
+    Source: estimate_norm of insightface's face_align.py.
+    """
+    if size > 0 and size % 112 == 0:
+        return ARCFACE_112 * (size / 112)
+    if size > 0 and size % 128 == 0:
+        return (ARCFACE_112 + np.array([8.0, 0.0])) * (size / 128)
+    message = f"An aligned face of {size} px; expected a multiple of 112 or of 128."
+    raise ImageError(message, code="face-crop-size", hint="Use 112, 128, 224, 256 or 512.")
+
+
+def ffhq_template(size: int) -> np.ndarray:
+    """Return the five points [5,2] in an FFHQ crop of `size` px."""
+    return FFHQ_512 * (size / 512)
+
+
+def similarity(points: np.ndarray, template: np.ndarray) -> np.ndarray:
+    """Return the matrix [2,3] of rotation, scale and shift that brings `points` [n,2] closest to `template` [n,2], by least squares.
+
+    Raises: ImageError when all points are one.
+    Source: Umeyama 1991. In the plane, with points as complex numbers, it is the regression template = a * points + b.
+    """
+    source, target = (np.asarray(one, dtype=np.float64) @ np.array([1, 1j]) for one in (points, template))
+    middle, goal = source.mean(), target.mean()
+    spread = np.vdot(source - middle, source - middle).real
+    if not spread > 0:
+        message = f"The points of a face are all at {points[0][0]:.1f}, {points[0][1]:.1f}; expected two eyes, nose and two mouth corners."
+        raise ImageError(message, code="face-points", hint="The detector of this face gives no usable points; use another.")
+    turn = np.vdot(source - middle, target - goal) / spread
+    shift = goal - turn * middle
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def scale_of(matrix: np.ndarray) -> float:
+    """Return how many pixels of the crop stand for one of the picture."""
+    return math.sqrt(abs(np.linalg.det(matrix[:, :2])))
+
+
+def inverse(matrix: np.ndarray) -> np.ndarray:
+    """Return the matrix [2,3] that leads back."""
+    return np.linalg.inv(np.vstack([matrix, [0.0, 0.0, 1.0]]))[:2]
+
+
+def warp(image: Tensor, matrix: np.ndarray, size: int) -> Tensor:
+    """Return the crop that `matrix` (picture -> crop) gives, black where the picture ends.
+
+    Bilinear between pixels, pixel centres at whole numbers: what recognisers were trained on, not smoothed where the face is larger than
+    the crop.
+    Shapes: image [H,W,C] -> [size,size,C] float32, on the image's device.
+    Source: cv2.warpAffine, as insightface's norm_crop calls it.
+    """
+    left, top, right, bottom = _reach(matrix, size, size, (image.shape[1], image.shape[0]))
+    if right <= left or bottom <= top:
+        return torch.zeros(size, size, image.shape[2], device=image.device)
+    columns, rows = _places((0, 0, size, size), 1)
+    to_window = inverse(matrix) - np.array([[0.0, 0.0, left], [0.0, 0.0, top]])
+    return _sampled(image[top:bottom, left:right], to_window, columns, rows, "zeros").movedim(0, -1)  # CHW -> HWC
+
+
+def paste_back(image: Tensor, crop: Tensor, matrix: np.ndarray, mask: Tensor) -> Tensor:
+    """Return the picture with `crop` where `warp` with the same `matrix` took it from, blended by `mask`.
+
+    Pixels where the mask is 0, and all outside the crop, are the picture's own to the bit; so are further channels, such as alpha. Where
+    the face is smaller than the crop, the crop is averaged over each pixel's area.
+    Shapes: image [H,W,C], crop [h,w,3], mask [h,w] 0..1 -> [H,W,C] in the image's precision and on its device.
+    """
+    height, width = image.shape[:2]
+    left, top, right, bottom = _reach(matrix, crop.shape[1], crop.shape[0], (width, height))
+    if right <= left or bottom <= top:
+        return image
+    samples = min(max(math.ceil(scale_of(matrix) - 1e-6), 1), MOST_SAMPLES)
+    columns, rows = _places((left, top, right - left, bottom - top), samples)
+    painted = _averaged(_sampled(crop.to(image.device), matrix, columns, rows, "border"), samples).movedim(0, -1)
+    share = _averaged(_sampled(mask.to(image.device)[..., None], matrix, columns, rows, "zeros"), samples)[0, :, :, None]
+    result = image.clone()
+    window = result[top:bottom, left:right, : crop.shape[2]]
+    # Selected, not only blended: what a model painted as NaN must not reach pixels outside the mask.
+    window.copy_(torch.where(share > 0, torch.lerp(window.float(), painted, share).to(image.dtype), window))
+    return result
+
+
+def _reach(matrix: np.ndarray, crop_width: int, crop_height: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return the part of the picture (left, top, right, bottom) in which the crop's pixels fall."""
+    corners = np.array([[x, y, 1.0] for x in (-1, crop_width) for y in (-1, crop_height)]) @ inverse(matrix).T
+    first, last = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int) + 1
+    left, top = (int(max(one, 0)) for one in first)
+    right, bottom = (int(min(one, limit)) for one, limit in zip(last, size, strict=True))
+    return left, top, right, bottom
+
+
+def _places(window: tuple[int, int, int, int], samples: int) -> tuple[Tensor, Tensor]:
+    """Return columns and rows of a window (left, top, width, height), `samples` evenly within each pixel."""
+    left, top, width, height = window
+    columns, rows = ((torch.arange(count * samples, dtype=torch.float64) + 0.5) / samples - 0.5 for count in (width, height))
+    return columns + left, rows + top
+
+
+def _sampled(image: Tensor, matrix: np.ndarray, columns: Tensor, rows: Tensor, beyond: str) -> Tensor:
+    """Return image values [C,rows,columns] at the places where `matrix` leads from (column, row)."""
+    height, width = image.shape[:2]
+    (a, b, c), (d, e, f) = matrix.tolist()
+    x = a * columns[None, :] + b * rows[:, None] + c
+    y = d * columns[None, :] + e * rows[:, None] + f
+    # grid_sample counts from -1 at the first pixel to 1 at the last. Worked out in float64, which not every device has.
+    grid = torch.stack([x / max(width - 1, 1) * 2 - 1, y / max(height - 1, 1) * 2 - 1], dim=-1)
+    planes = image.float().movedim(-1, 0)[None]  # HWC -> BCHW
+    return F.grid_sample(planes, grid[None].to(planes.device, torch.float32), mode="bilinear", padding_mode=beyond, align_corners=True)[0]
+
+
+def _averaged(planes: Tensor, samples: int) -> Tensor:
+    return planes if samples == 1 else F.avg_pool2d(planes[None], samples)[0]

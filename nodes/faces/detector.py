@@ -1,0 +1,90 @@
+"""Faces of pictures, whatever finds them: a detector says where, a recogniser whose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from ..errors import ImageError
+from .face import Face, left_to_right
+
+MIN_CONFIDENCE = 0.5
+
+
+class Detector(Protocol):
+    """Finds faces. `key` names it, and its files where they are known: what was found under one key is not looked for again."""
+
+    key: str
+
+    def find(self, pixels: np.ndarray, min_confidence: float) -> Sequence[Face]:
+        """Return the faces in `pixels`, uint8 [H,W,3] RGB, in any order, without embeddings."""
+        ...
+
+
+class Recogniser(Protocol):
+    """Tells faces apart. `name` is the pack's: embeddings of different packs do not compare. `key` names its file as well."""
+
+    name: str
+    key: str
+
+    def embed(self, pixels: np.ndarray, points: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the embeddings [n,512] float32, not normalised, of the faces at `points`, [5,2] each, in `pixels`."""
+        ...
+
+
+@dataclass(frozen=True)
+class FaceAnalysis:
+    """A detector, and a recogniser unless only places are wanted."""
+
+    detector: Detector
+    recogniser: Recogniser | None
+
+    @property
+    def key(self) -> str:
+        """What a face found by this depends on, beside the picture."""
+        return f"{self.detector.key} {self.recogniser.key if self.recogniser else 'none'}"
+
+    def faces(self, pixels: np.ndarray, min_confidence: float = MIN_CONFIDENCE, min_size_px: float = 0) -> tuple[Face, ...]:
+        """Return the faces of one picture, uint8 [H,W,3] RGB, from left to right, with embeddings where there are points to align by.
+
+        Boxes end at the picture's border. A face is left out below the confidence, or where its box's shorter side is below the size.
+        """
+        found = [clipped(face, pixels.shape[1], pixels.shape[0]) for face in self.detector.find(pixels, min_confidence)]
+        found = [face for face in found if face.score >= min_confidence and face.area > 0 and min(face.width, face.height) >= min_size_px]
+        pointed = [face for face in found if face.points is not None]
+        if self.recogniser is None or not pointed:
+            return left_to_right(found)
+        vectors = self.recogniser.embed(pixels, [face.points for face in pointed])
+        known = [replace(face, embedding=vector) for face, vector in zip(pointed, vectors, strict=True)]
+        return left_to_right([*known, *(face for face in found if face.points is None)])
+
+    def batch(self, images: Tensor, min_confidence: float = MIN_CONFIDENCE, min_size_px: float = 0) -> tuple[tuple[Face, ...], ...]:
+        """Return the faces of each picture of an IMAGE [B,H,W,C] float 0..1. Raises: ImageError for another shape."""
+        return tuple(self.faces(one, min_confidence, min_size_px) for one in rgb_pixels(images))
+
+
+def rgb_pixels(images: Tensor) -> list[np.ndarray]:
+    """Return each picture of an IMAGE as 8 bits a channel [H,W,3], without alpha. Raises: ImageError for another shape."""
+    if images.ndim != 4 or images.shape[3] < 3:
+        message = f"Faces are looked for in an image of shape {tuple(images.shape)}; expected [batch, height, width, 3 or 4]."
+        raise ImageError(message, code="face-image-shape", hint="Connect an IMAGE.")
+    # One at a time: a batch as float32 beside itself would double the memory.
+    return [(one[..., :3].detach().float().clamp(0, 1) * 255).round().byte().cpu().numpy() for one in images]
+
+
+def clipped(face: Face, width: int, height: int) -> Face:
+    """Return the face with a box that ends at the picture's border."""
+    left, top, right, bottom = (float(one) for one in face.box)
+    return replace(face, box=(max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))))
+
+
+def overlap(a: Face, b: Face) -> float:
+    """Return the intersection of two boxes as a share of their union, 0..1."""
+    across = min(a.box[2], b.box[2]) - max(a.box[0], b.box[0])
+    down = min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])
+    shared = max(across, 0.0) * max(down, 0.0)
+    return shared / max(a.area + b.area - shared, 1e-9)

@@ -1,0 +1,115 @@
+"""Which face of a picture is which person of the prompt: by where they stand, else by whom they look like, else from left to right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import Tensor
+
+from ..errors import ImageError
+from ..regions.layout import Layout
+from ..regions.people import Person
+from .face import Face
+
+# A face with less of itself than this inside a person's region is somebody else's, or nobody's.
+LEAST_OVERLAP = 0.25
+# How far the sides of picture and layout may differ in scale, for sizes that were rounded to a model's multiple.
+SAME_SHAPE = 0.02
+
+BY_REGION, BY_LIKENESS, BY_PLACE = "by region", "by likeness", "left to right"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The persons of one picture's faces: face number -> person number, both from 0; `how` says why. A face that is missing is nobody's."""
+
+    persons: dict[int, int] = field(default_factory=dict)
+    how: dict[int, str] = field(default_factory=dict)
+
+
+def match_faces(faces: Sequence[Face], persons: Sequence[Person], layout: Layout | None, size: tuple[int, int]) -> Assignment:
+    """Return who each face of one picture is; nobody has two faces, and no face two persons.
+
+    With a layout the total share of faces inside their person's region is made greatest. Without one, persons with FaceIDs get the faces
+    that look most like their photos, where the detector gave embeddings; of the rest the largest faces get the other persons, both from
+    left to right.
+    Shapes: `size` is (width, height) of the picture; the layout may have another scale.
+    Raises: ImageError when layout and persons differ in number, or layout and picture in shape.
+    """
+    if layout is not None:
+        _check(layout, persons, size)
+        pairs = _assigned(-_overlaps(faces, layout, size), -LEAST_OVERLAP)
+        return Assignment(pairs, dict.fromkeys(pairs, BY_REGION))
+    alike = _by_likeness(faces, persons)
+    how = dict.fromkeys(alike, BY_LIKENESS)
+    waiting = [number for number in range(len(persons)) if number not in alike.values()]
+    nameless = [number for number in range(len(faces)) if number not in alike]
+    chosen = sorted(nameless, key=lambda number: -faces[number].width * faces[number].height)[: len(waiting)]
+    placed = dict(zip(sorted(chosen, key=lambda number: _middle(faces[number])), waiting, strict=False))
+    return Assignment(alike | placed, how | dict.fromkeys(placed, BY_PLACE))
+
+
+def _check(layout: Layout, persons: Sequence[Person], size: tuple[int, int]) -> None:
+    if len(layout.masks) != len(persons):
+        raise ImageError(f"{len(persons)} person(s) are described and {len(layout.masks)} region(s) laid out.", code="persons-and-regions",
+                         hint="Connect the persons whose regions these are, or leave the regions out.")
+    height, width = layout.masks.shape[1:]
+    if not math.isclose(size[0] / width, size[1] / height, rel_tol=SAME_SHAPE):
+        raise ImageError(f"The regions are laid out for {width}x{height} px and the picture has {size[0]}x{size[1]}; expected the same shape.",
+                         code="regions-shape", hint="Lay the regions out for this picture, or leave them out: faces then go from left to right.")
+
+
+def _assigned(cost: np.ndarray, most: float) -> dict[int, int]:
+    """Return row -> column of least total cost, without pairs that cost more than `most`."""
+    from scipy.optimize import linear_sum_assignment  # heavy: on first use
+
+    rows, columns = linear_sum_assignment(cost)
+    return {int(row): int(column) for row, column in zip(rows, columns, strict=True) if cost[row, column] <= most}
+
+
+def _overlaps(faces: Sequence[Face], layout: Layout, size: tuple[int, int]) -> np.ndarray:
+    """Return [faces, persons]: the share of each face's box that is each person's."""
+    height, width = layout.masks.shape[1:]
+    scale = width / size[0], height / size[1]
+    return np.array([[_mean_inside(mask, face, scale) for mask in layout.masks] for face in faces]).reshape(len(faces), len(layout.masks))
+
+
+def _mean_inside(mask: Tensor, face: Face, scale: tuple[float, float]) -> float:
+    left, right = _span(face.box[0] * scale[0], face.box[2] * scale[0], mask.shape[1])
+    top, bottom = _span(face.box[1] * scale[1], face.box[3] * scale[1], mask.shape[0])
+    return float(mask[top:bottom, left:right].mean())
+
+
+def _span(start: float, end: float, side: int) -> tuple[int, int]:
+    """Return the pixels between two coordinates, at least one of them, inside the side."""
+    first = min(max(round(start), 0), side - 1)
+    return first, min(max(round(end), first + 1), side)
+
+
+def _by_likeness(faces: Sequence[Face], persons: Sequence[Person]) -> dict[int, int]:
+    known = {number: directions for number, person in enumerate(persons) if len(directions := _photos(person))}
+    seen = {number: _directions([face.embedding]) for number, face in enumerate(faces) if face.embedding is not None}
+    if not known or not seen:
+        return {}
+    # A person may look different in each photo: the one most like the face counts.
+    cost = np.array([[1 - (photos @ direction.T).max() for photos in known.values()] for direction in seen.values()])
+    pairs = _assigned(cost, math.inf)
+    rows, columns = list(seen), list(known)
+    return {rows[row]: columns[column] for row, column in pairs.items()}
+
+
+def _photos(person: Person) -> np.ndarray:
+    """Return the directions [n,512] of a person's photos, of all their FaceIDs."""
+    return _directions(embedding for use in person.faceids for embedding in use.identity.embeddings)
+
+
+def _directions(embeddings: Iterable) -> np.ndarray:
+    rows = [np.asarray(embedding, dtype=np.float64) for embedding in embeddings]
+    return np.array([row / max(np.linalg.norm(row), 1e-12) for row in rows])
+
+
+def _middle(face: Face) -> float:
+    return face.box[0] + face.box[2]

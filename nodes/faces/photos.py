@@ -1,0 +1,133 @@
+"""Photos of people: read, told apart, and held against what a tune needs: one usable face in each."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ..errors import ImageError
+from .detector import FaceAnalysis
+from .face import Face, largest
+from .identity import Identity, PhotoFace
+
+MIN_FACE_PX = 64  # shorter side of the box; a recogniser looks at 112 px
+MAX_PIXELS = 85_000_000  # as the photo's header says, before anything is decoded; Pillow would warn a little above
+MAX_SIDE_PX = 4096  # larger photos are scaled down: no part of this pack looks at more of a face
+
+_NUMBERS = 4 + 1 + 10 + 512  # of a face in the cache: box, score, points, embedding
+
+
+class Cache(Protocol):
+    """Keeps bytes by photo and kind of analysis."""
+
+    def get(self, photo: str, analysis: str) -> bytes | None: ...
+
+    def put(self, photo: str, analysis: str, data: bytes) -> None: ...
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a photo gives: the person's face, None where there is no usable one; `note` says why, or what was chosen."""
+
+    pixels: np.ndarray
+    face: Face | None
+    note: str = ""
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """Return a photo as uint8 [H,W,3] RGB, turned as its camera held it.
+
+    Raises: ImageError for a file that is no picture, or has more than `MAX_PIXELS`.
+    """
+    try:
+        with Image.open(path) as photo:
+            if photo.width * photo.height > MAX_PIXELS:
+                raise _unreadable(path, f"it has {photo.width}x{photo.height} pixels; expected at most {MAX_PIXELS}")
+            upright = ImageOps.exif_transpose(photo).convert("RGB")
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError, SyntaxError) as error:
+        raise _unreadable(path, str(error)) from error
+    return bounded(np.array(upright))
+
+
+def bounded(pixels: np.ndarray) -> np.ndarray:
+    """Return the photo, uint8 [H,W,3], scaled down to `MAX_SIDE_PX` where it is larger."""
+    if max(pixels.shape[:2]) <= MAX_SIDE_PX:
+        return pixels
+    photo = Image.fromarray(pixels)
+    photo.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS)
+    return np.array(photo)
+
+
+def _unreadable(path: Path, problem: str) -> ImageError:
+    return ImageError(f"The photo {path} cannot be read: {problem}.", code="photo-unreadable", hint="Make the tune anew from readable photos.")
+
+
+def png_bytes(pixels: np.ndarray) -> bytes:
+    """Return the photo as a PNG file, without loss."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def photo_hash(pixels: np.ndarray) -> str:
+    """Return what tells a photo's pixels from others, whatever file they came in."""
+    return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def faces_of(pixels: np.ndarray, analysis: FaceAnalysis, cache: Cache) -> tuple[Face, ...]:
+    """Return the faces of a photo that can be told apart, from the cache where it was analysed before."""
+    photo = photo_hash(pixels)
+    kept = cache.get(photo, analysis.key)
+    if kept is None:
+        kept = _packed(face for face in analysis.faces(pixels) if face.embedding is not None)
+        cache.put(photo, analysis.key, kept)
+    # Fresh ones too are read back: the first run and the second give equal numbers.
+    return _unpacked(kept)
+
+
+def _packed(faces: Iterable[Face]) -> bytes:
+    rows = [np.concatenate([face.box, [face.score], np.ravel(face.points), np.ravel(face.embedding)]) for face in faces]
+    return b"".join(row.astype("<f4").tobytes() for row in rows)
+
+
+def _unpacked(data: bytes) -> tuple[Face, ...]:
+    rows = np.frombuffer(data, dtype="<f4").reshape(-1, _NUMBERS).astype(np.float32)
+    return tuple(Face(tuple(row[:4].tolist()), row[5:15].reshape(5, 2), float(row[4]), row[15:]) for row in rows)
+
+
+def find_person(pixels: np.ndarray, analysis: FaceAnalysis, cache: Cache) -> Finding:
+    """Return the largest face of a photo, or why there is none to use."""
+    faces = faces_of(pixels, analysis, cache)
+    face = largest(faces)
+    if face is None:
+        return Finding(pixels, None, "no face was found")
+    side = min(face.width, face.height)
+    if side < MIN_FACE_PX:
+        return Finding(pixels, None, f"the largest face is {side:.0f} px wide; expected at least {MIN_FACE_PX} px")
+    return Finding(pixels, face, f"{len(faces)} faces were found; the largest is used" if len(faces) > 1 else "")
+
+
+def notes(findings: Sequence[Finding]) -> list[str]:
+    """Return what is to say about the photos, a line each, with their numbers from 1."""
+    used = {True: "", False: "not used: "}
+    return [f"Photo {number}: {used[one.face is not None]}{one.note}." for number, one in enumerate(findings, 1) if one.note]
+
+
+def identity_of(findings: Sequence[Finding], analysis: FaceAnalysis, title: str) -> Identity:
+    """Return who the photos show. Raises: ImageError when no photo has a usable face, saying what is wrong with each."""
+    assert analysis.recogniser is not None
+    usable = tuple(PhotoFace(one.pixels, one.face) for one in findings if one.face is not None)
+    if not usable:
+        raise ImageError(
+            f"No photo of '{title}' shows a usable face. {' '.join(notes(findings))}",
+            code="no-usable-face",
+            hint="Use sharp photos in which the face is large, seen from the front or half from the side.",
+        )
+    return Identity(usable, analysis.recogniser.name, title)

@@ -1,0 +1,71 @@
+"""Callbacks: each owed POST is sent, tried again for some time, and outlives a restart. At least once; a header tells repetitions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+
+from ..api.callbacks import AT_ONCE, TIMEOUT_S, next_attempt
+from ..api.problems import ApiError
+from ..api.web import Bounds, post
+from ..errors import AstriaError
+from ..tunes.prompts import Callback
+from . import api_state
+
+DELIVERY = "Astria-Delivery"  # the same over all attempts of one callback
+
+_log = logging.getLogger(__name__)
+
+
+class Callbacks:
+    """Sends what is owed. Its methods run in the server's own thread."""
+
+    def __init__(self) -> None:
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look at once for what is owed."""
+        self._wake.set()
+
+    async def woken(self) -> None:
+        """Return when there may be something to send."""
+        await self._wake.wait()
+
+    async def deliver(self) -> None:
+        """Send callbacks when they are due, until cancelled."""
+        while True:
+            try:
+                await self._round()
+            except AstriaError as error:  # the database is busy, or its disk full
+                _log.warning("Astria callbacks cannot be sent: %s", error.message)
+                await asyncio.sleep(TIMEOUT_S)
+
+    async def _round(self) -> None:
+        """Send what is due; with nothing due, wait until something is."""
+        self._wake.clear()
+        due = await asyncio.to_thread(api_state.prompts().owed, time.time(), AT_ONCE)
+        if due:
+            await asyncio.gather(*(asyncio.to_thread(_send, one) for one in due))
+            return
+        later = await asyncio.to_thread(api_state.prompts().next_due)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), None if later is None else max(later - time.time(), 0.05))
+
+
+def _send(owed: Callback) -> None:
+    store = api_state.prompts()
+    try:
+        private = api_state.settings().private_hosts
+        headers = {"Content-Type": "application/json", DELIVERY: owed.delivery}
+        post(owed.url, owed.body.encode("utf-8", "surrogatepass"), headers, Bounds(0, TIMEOUT_S, private))
+    except ApiError as error:
+        due = next_attempt(owed.attempts + 1, time.time())
+        if due is None:
+            _log.warning("An Astria callback is given up after %d attempts: %s", owed.attempts + 1, error.message)
+            store.give_up(owed.id, error.message)
+        else:
+            store.postpone(owed.id, due)
+    else:
+        store.delivered(owed.id)

@@ -1,0 +1,216 @@
+"""What each route of the API does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from ..api.addresses import checked
+from ..api.fields import wrapped
+from ..api.objects import tune_object
+from ..api.openapi import document
+from ..api.problems import ApiError
+from ..api.settings import Settings
+from ..tunes.prompts import Prompt
+from ..tunes.tune import Tune
+from . import api_state
+from .api_body import read_body, uploads_of
+from .api_callbacks import Callbacks
+from .api_prompts import object_of, prepare
+from .api_queue import Queue
+from .api_tunes import Made, delete_tune, make_tune
+
+PAGE = 20
+MOST_PAGE = 100
+MAX_OFFSET = 2**52
+
+_ID = re.compile(r"([0-9A-Za-z_][0-9A-Za-z_-]{0,63})(?:\.json)?")
+_Answer = Callable[[web.Request, Settings], Awaitable[web.StreamResponse]]
+
+
+class Handlers:
+    """The answers of the API. Work on files and the database is done outside the server's own thread."""
+
+    def __init__(self, queue: Queue, callbacks: Callbacks) -> None:
+        self._queue = queue
+        self._callbacks = callbacks
+        self._making = asyncio.Lock()
+
+    def table(self) -> Mapping[tuple[str, str], _Answer]:
+        """Return (method, path below /astria) -> answer."""
+        return {
+            ("GET", "/openapi.json"): self.openapi,
+            ("POST", "/generate"): self.generate,
+            ("GET", "/tunes"): self.list_tunes,
+            ("POST", "/tunes"): self.create_tune,
+            ("GET", "/tunes/{id}"): self.get_tune,
+            ("DELETE", "/tunes/{id}"): self.delete_tune,
+            ("GET", "/tunes/{id}/images/{name}"): self.get_photo,
+            ("GET", "/tunes/{id}/prompts"): self.list_prompts,
+            ("POST", "/tunes/{id}/prompts"): self.create_prompt,
+            ("GET", "/tunes/{id}/prompts/{prompt_id}"): self.get_prompt,
+            ("DELETE", "/tunes/{id}/prompts/{prompt_id}"): self.delete_prompt,
+        }
+
+    async def openapi(self, request: web.Request, settings: Settings) -> web.Response:
+        return web.json_response(document(_origin(request, settings)))
+
+    async def list_tunes(self, request: web.Request, settings: Settings) -> web.Response:
+        limit, offset = _page(request)
+        title = request.query.get("title")
+        if title is None:
+            found = await asyncio.to_thread(lambda: api_state.tunes().list(limit=limit, offset=offset))
+        else:
+            one = await asyncio.to_thread(api_state.tunes().find_by_title, title)
+            found = [one] if one is not None and offset == 0 and limit else []
+        return web.json_response([tune_object(tune.to_json(), _origin(request, settings)) for tune in found])
+
+    async def get_tune(self, request: web.Request, settings: Settings) -> web.Response:
+        tune = await asyncio.to_thread(_tune, request)
+        return web.json_response(tune_object(tune.to_json(), _origin(request, settings)))
+
+    async def get_photo(self, request: web.Request, settings: Settings) -> web.StreamResponse:
+        tune = await asyncio.to_thread(_tune, request)
+        paths = {path.name: path for path in await asyncio.to_thread(api_state.tunes().photo_paths, tune.id)}
+        path = paths.get(request.match_info["name"])
+        if path is None or not path.is_file():
+            raise _unknown("photo", request.match_info["name"])
+        return web.FileResponse(path, headers={"X-Content-Type-Options": "nosniff"})
+
+    async def create_tune(self, request: web.Request, settings: Settings) -> web.Response:
+        body = await read_body(request, settings, api_state.spool_folder())
+        try:
+            sent = wrapped(body.fields, "tune")
+            callback = _callback(sent, settings)
+            # One at a time: of two requests with one title the second finds the first's tune.
+            async with self._making:
+                made = await asyncio.to_thread(make_tune, sent, settings)
+                try:
+                    await self._first_prompts(made, sent, _origin(request, settings), settings)
+                except BaseException:
+                    if made.is_new:
+                        await asyncio.to_thread(delete_tune, made.tune.id)
+                    raise
+        finally:
+            await asyncio.to_thread(body.close)
+        answer = tune_object(made.tune.to_json(), _origin(request, settings), made.notices)
+        if callback and made.is_new:
+            await asyncio.to_thread(api_state.prompts().owe, callback, json.dumps(answer, ensure_ascii=False))
+            self._callbacks.wake()
+        return web.json_response(answer, status=201)
+
+    async def _first_prompts(self, made: Made, sent: Mapping[str, Any], origin: str, settings: Settings) -> None:
+        """Queue the prompts that came with a tune, all or none."""
+        attributes = uploads_of(sent.get("prompts_attributes"))
+        if len(attributes) > settings.max_images or any(not isinstance(one, dict) for one in attributes):
+            text = f"prompts_attributes is no list of at most {settings.max_images} prompts"
+            raise ApiError(text, code="bad-field", hint="Write tune[prompts_attributes][0][text], or JSON with a list of objects.")
+        prepared = [await asyncio.to_thread(prepare, str(made.tune.id), one, origin, settings) for one in attributes]
+        queued: list[Prompt] = []
+        try:
+            for one in prepared:
+                queued.append(await self._queue.admit(one, settings))
+        except BaseException:
+            for prompt in queued if made.is_new else ():
+                await self._queue.delete(prompt)
+            raise
+
+    async def delete_tune(self, request: web.Request, settings: Settings) -> web.Response:
+        tune = await asyncio.to_thread(_tune, request)
+        while prompts := await asyncio.to_thread(lambda: api_state.prompts().list(str(tune.id), limit=MOST_PAGE, offset=0)):
+            for prompt in prompts:
+                await self._queue.delete(prompt)
+        await asyncio.to_thread(delete_tune, tune.id)
+        return web.Response()
+
+    async def generate(self, request: web.Request, settings: Settings) -> web.Response:
+        return await self._create(None, request, settings)
+
+    async def create_prompt(self, request: web.Request, settings: Settings) -> web.Response:
+        return await self._create(_id(request, "id"), request, settings)
+
+    async def _create(self, tune_id: str | None, request: web.Request, settings: Settings) -> web.Response:
+        body = await read_body(request, settings, api_state.spool_folder())
+        origin = _origin(request, settings)
+        try:
+            sent = wrapped(body.fields, "prompt")
+            prepared = await asyncio.to_thread(prepare, tune_id, sent, origin, settings)
+        finally:
+            await asyncio.to_thread(body.close)
+        prompt = await self._queue.admit(prepared, settings)
+        return web.json_response(object_of(prompt, origin), status=201)
+
+    async def list_prompts(self, request: web.Request, settings: Settings) -> web.Response:
+        limit, offset = _page(request)
+        tune_id = _id(request, "id")
+        found = await asyncio.to_thread(lambda: api_state.prompts().list(tune_id, limit=limit, offset=offset))
+        return web.json_response([object_of(prompt, _origin(request, settings)) for prompt in found])
+
+    async def get_prompt(self, request: web.Request, settings: Settings) -> web.Response:
+        prompt = await asyncio.to_thread(_prompt, request)
+        return web.json_response(object_of(prompt, _origin(request, settings)))
+
+    async def delete_prompt(self, request: web.Request, settings: Settings) -> web.Response:
+        prompt = await asyncio.to_thread(_prompt, request)
+        await self._queue.delete(prompt)
+        return web.Response()
+
+
+def _origin(request: web.Request, settings: Settings) -> str:
+    """Return what addresses in answers begin with."""
+    return settings.public_url or f"{request.scheme}://{request.host}"
+
+
+def _page(request: web.Request) -> tuple[int, int]:
+    limit, offset = request.query.get("limit", str(PAGE)), request.query.get("offset", "0")
+    for name, value, most in (("limit", limit, MOST_PAGE), ("offset", offset, MAX_OFFSET)):
+        if not re.fullmatch(r"[0-9]{1,16}", value) or int(value) > most:
+            raise ApiError(f"{name} is {value!r}; expected 0 to {most}"[:300], code="bad-field", status=400)
+    return int(limit), int(offset)
+
+
+def _id(request: web.Request, name: str) -> str:
+    found = _ID.fullmatch(request.match_info[name])
+    if found is None:
+        raise _unknown("tune or prompt", request.match_info[name])
+    return found[1]
+
+
+def _number(text: str) -> int:
+    return int(text) if re.fullmatch(r"[0-9]{1,16}", text) else 0
+
+
+def _tune(request: web.Request) -> Tune:
+    id = _id(request, "id")
+    tune = api_state.tunes().get(_number(id))
+    if tune is None:
+        raise _unknown("tune", id)
+    return tune
+
+
+def _prompt(request: web.Request) -> Prompt:
+    tune_id, id = _id(request, "id"), _id(request, "prompt_id")
+    prompt = api_state.prompts().get(_number(id))
+    if prompt is None or prompt.tune_id != tune_id:
+        raise _unknown(f"prompt of tune {tune_id}", id)
+    return prompt
+
+
+def _unknown(what: str, id: str) -> ApiError:
+    hint = "GET the list to see which there are. Base tunes of the bindings take prompts and are no objects themselves."
+    return ApiError(f"there is no {what} {id!r}"[:300], code="not-found", hint=hint, status=404)
+
+
+def _callback(sent: Mapping[str, Any], settings: Settings) -> str | None:
+    given = sent.get("callback")
+    if given in (None, "") or not settings.callbacks:
+        return None
+    if not isinstance(given, str):
+        raise ApiError("callback is no web address", code="bad-address")
+    checked(given, settings.private_hosts)
+    return given

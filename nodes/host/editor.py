@@ -1,0 +1,141 @@
+"""What the prompt editor asks of the server: the painted tree, what can be written, what something means, the plan in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ..pipeline.compiling import CompileOptions
+from ..pipeline.explain import explain
+from ..pipeline.family import family
+from ..pipeline.graph import Socket
+from ..prompt import Diagnostic, PromptRequest, parse
+from ..prompt.completion import Option, complete
+from ..prompt.describing import Description, describe
+from ..prompt.lexer import is_embedding_name
+from ..prompt.painting import marks, part_title, parts
+from ..prompt.utf16 import Utf16
+from ..tunes.names import without_ending
+from ..tunes.resolve import Missing, Resolver
+from ..tunes.state import bindings_in
+from ..tunes.store import DATABASE_FILE, TuneStore
+from ..tunes.tune import Tune
+from .models import HostFiles, make_resolver, state_folder
+
+MOST_NAMES = 200  # of one list; those that fit best
+_NEWEST_TUNES = 1000
+_NOT_IN_TAGS = set("<>:\r\n")
+PICTURES = ("image", "mask", "control_image", "person_masks")
+
+
+def painted(text: str) -> dict[str, Any]:
+    """Return what to paint and to say: marks, parts and diagnostics, with offsets in UTF-16 code units."""
+    document = parse(text)
+    units = Utf16(text)
+    return {
+        "marks": [[one.kind, *units.span(one.span)] for one in marks(document)],
+        "parts": [[one.number, part_title(one.number), *units.span(one.span)] for one in parts(document)],
+        "diagnostics": [_diagnostic(one, units) for one in document.diagnostics],
+    }
+
+
+def _diagnostic(found: Diagnostic, units: Utf16) -> dict[str, Any]:
+    start, end = units.span(found.span)
+    said = {"code": found.code, "severity": found.severity, "message": found.message, "hint": found.hint}
+    return {**said, "start": start, "end": end, "line": found.line, "column": found.column}
+
+
+def completions(text: str, offset: int, asked: bool) -> dict[str, Any]:
+    """Return the options at `offset` (code units) with the stretch of text that they replace."""
+    units = Utf16(text)
+    found = complete(text, units.points(offset), asked=asked)
+    typed = found.span.of(text)
+    named = [one for kind in found.names for one in _best(typed, _names(kind, found.tail))]
+    start, end = units.span(found.span)
+    fields = ("label", "text", "kind", "detail", "help")
+    return {"start": start, "end": end, "options": [{field: getattr(one, field) for field in fields} for one in (*found.options, *named)]}
+
+
+def _best(typed: str, options: Iterable[Option]) -> list[Option]:
+    """Return the options that hold the typed characters in their order, at most MOST_NAMES: beginnings first, then words inside."""
+    wanted = typed.casefold()
+    rated = [(rank, at, one) for at, one in enumerate(options) if (rank := _rank(wanted, one.label.casefold())) is not None]
+    return [one for _, _, one in sorted(rated, key=lambda each: each[:2])[:MOST_NAMES]]
+
+
+def _rank(wanted: str, label: str) -> int | None:
+    if label.startswith(wanted):
+        return 0
+    if wanted in label:
+        return 1
+    left = iter(label)
+    return 2 if all(char in left for char in wanted) else None
+
+
+def _names(kind: str, tail: str) -> Iterator[Option]:
+    """The names that a tag of this kind can have: tunes first, then files."""
+    if kind != "embedding":
+        yield from _tune_names(kind, tail)
+    if kind == "faceid":
+        return
+    folder = "loras" if kind == "lora" else "embeddings"
+    for file in HostFiles().list(folder):
+        name = without_ending(file.replace("\\", "/"))
+        if is_embedding_name(name) if kind == "embedding" else not _NOT_IN_TAGS & set(name):
+            yield Option(name, name + tail, kind, f"file in {folder}")
+
+
+def _tune_names(kind: str, tail: str) -> Iterator[Option]:
+    stored = {str(tune.id): tune for tune in _tunes()}
+    bound = bindings_in(state_folder()).tunes if kind == "lora" else {}
+    for name, file in bound.items():
+        title = stored[name].title if name in stored else ""
+        yield Option(f"{name} {title}".strip(), name + tail, kind, f"bound to {file}")
+    for name, tune in stored.items():
+        if name not in bound and (tune.orig_images if kind == "faceid" else tune.file is not None and tune.model_type != "faceid"):
+            detail = f"{len(tune.orig_images)} photo(s)" if kind == "faceid" else f"tune of {tune.file}"
+            yield Option(f"{name} {tune.title}", name + tail, kind, detail)
+
+
+def _tunes() -> Sequence[Tune]:
+    """Looking makes no database where nothing was ever kept."""
+    return TuneStore(state_folder()).list(limit=_NEWEST_TUNES) if (state_folder() / DATABASE_FILE).exists() else ()
+
+
+def description(text: str, offset: int) -> dict[str, Any]:
+    """Return what stands at `offset` (code units) in words, a tag with what it stands for here; an empty object for plain text."""
+    units = Utf16(text)
+    found = describe(text, units.points(offset))
+    if found is None:
+        return {}
+    start, end = units.span(found.span)
+    told = "\n".join([found.text, *_meaning(found, make_resolver())])
+    return {"start": start, "end": end, "text": told}
+
+
+def _meaning(found: Description, resolver: Resolver) -> list[str]:
+    if not found.kind:
+        return []
+    looked_up = {
+        "lora": resolver.lora,
+        "faceid": resolver.faceid,
+        "embedding": lambda name: resolver.locate("embedding", name, ("embeddings",)),
+    }[found.kind](found.name)
+    if isinstance(looked_up, Missing):
+        return [looked_up.message, looked_up.hint]
+    tune = getattr(looked_up, "tune", None)
+    lines = [f"File: {looked_up.file}"] if looked_up.file else []
+    return [*lines, f"Tune {tune.id}: {tune.title}, {len(tune.orig_images)} photo(s)"] if tune else lines
+
+
+def explanation(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plan of `text` in words, and whether it could run. `family` plans for connected models, `base` for a base tune of the bindings."""
+    text = asked["text"]
+    request, diagnostics = PromptRequest.from_text(text)
+    told = [one.render(text) for one in diagnostics]
+    if request is None:
+        return {"runs": False, "report": "\n".join(told)}
+    pictures = {name: Socket(name) for name in PICTURES if asked.get(name)}
+    chosen = family(asked["family"]) if asked.get("family") else None
+    explained = explain(request, make_resolver(), CompileOptions(asked.get("base") or None, **pictures), chosen)
+    return {"runs": explained.runs, "report": "\n".join([explained.text, *told])}

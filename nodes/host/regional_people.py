@@ -1,0 +1,54 @@
+"""A MODEL of the host that draws a picture's people: each with their text, and with what makes them who they are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+from ..regions.people import Person
+from ..regions.run import RegionRun
+from .gated_lora import apply_gated_loras
+from .loras import load_region_loras
+from .regional import Conditioning, RegionalOptions, apply_regions
+from .regional_models import apply_person_models
+
+
+class SceneTexts(NamedTuple):
+    """The conditionings that the sampler is given."""
+
+    positive: Conditioning
+    negative: Conditioning
+
+
+def draw_people(model: ModelPatcher, masks: Tensor, people: Sequence[Person], scene: SceneTexts, options: RegionalOptions) -> ModelPatcher:
+    """Return a clone of the model that draws person i in region i + 1, and the scene in region 0.
+
+    LoRAs and FaceIDs of a person with a model of their own act on all of that model, and not on the scene's.
+    Shapes: masks [R,H,W] of any size, non-negative, summing to 1 at every pixel.
+    Raises: what apply_regions, apply_person_models and apply_gated_loras raise.
+    """
+    run = RegionRun()
+    positive = [scene.positive, *(person.positive for person in people)]
+    negative = [scene.negative, *(person.negative or scene.negative for person in people)]
+    patched = apply_regions(model, masks, positive, negative, run, options)
+
+    def dress(of: ModelPatcher, numbers: Collection[int], its_run: RegionRun) -> ModelPatcher:
+        return _with_identities(of, [person if number in numbers else None for number, person in enumerate(people, 1)], its_run)
+
+    dressed = dress(patched, [number for number, person in enumerate(people, 1) if person.model is None], run)
+    return apply_person_models(dressed, masks, people, dress)
+
+
+def _with_identities(model: ModelPatcher, people: Sequence[Person | None], run: RegionRun) -> ModelPatcher:
+    """Return a clone on which the LoRAs and FaceIDs of these persons act, each in their region; None stands for a person whom it does not draw."""
+    loras = load_region_loras([() if person is None else person.loras for person in people])
+    patched = apply_gated_loras(model, loras, run) if loras else model
+    faceids = [() if person is None else person.faceids for person in people]
+    if not any(faceids):
+        return patched
+    from .faceid import apply_person_faceids
+
+    return apply_person_faceids(patched, faceids, run)

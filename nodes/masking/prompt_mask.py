@@ -1,0 +1,117 @@
+"""Words -> mask: what was found for the words that are wanted, less what was found for those that are not, then changed as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ImageError, PromptError
+from .adjust import Adjustment, dilation_px
+from .segmenter import Found, Segmenter, box_of
+from .words import split_words
+
+ON_EMPTY = ("error", "zeros", "ones")
+
+
+@dataclass(frozen=True)
+class MaskRequest:
+    """What to mask. `positive` and `negative` are texts of words; `on_empty` says what becomes of a picture in which nothing wanted is found."""
+
+    positive: str
+    negative: str = ""
+    threshold: float = 0.5
+    on_empty: str = "error"
+    adjustment: Adjustment = field(default_factory=Adjustment)
+
+
+@dataclass(frozen=True, eq=False)
+class MaskResult:
+    """Masks [B,H,W] float32; for each picture the boxes of what was wanted, as the host's BOUNDING_BOX has them; what was found, in words."""
+
+    mask: Tensor
+    boxes: list[list[dict[str, Any]]]
+    info: str
+
+
+def prompt_mask(image: Tensor, segmenter: Segmenter, request: MaskRequest, on_picture: Callable[[], object] | None = None) -> MaskResult:
+    """Return the mask of each picture: union of the positive words - union of the negative ones -> invert -> dilate -> feather.
+
+    A picture is empty when nothing is found for any of the positive words, before anything is taken out or inverted: then its mask is what
+    `on_empty` says, zeros or ones, with nothing done to it.
+    Shapes: image [B,H,W,C] float 0..1, alpha is not looked at.
+    Raises: PromptError without a word to look for; ImageError for a picture that is empty, with `on_empty` error, naming each.
+    """
+    positive, negative = split_words(request.positive), split_words(request.negative)
+    if not positive:
+        raise PromptError("The mask prompt is empty; expected words to look for in the picture.", code="mask-words",
+                          hint="Write for example foreground, face, or windows door.")
+    dilation_px(request.adjustment.dilate, image.shape[2], image.shape[1])  # refused before any model loads
+    words = tuple(dict.fromkeys((*positive, *negative)))
+    masks, boxes, lines, empty = [], [], [], []
+    for number, picture in enumerate(image[..., :3].split(1), 1):
+        found = segmenter.find(picture.float(), words, request.threshold)
+        if any(_covered(found[word], request.threshold).any() for word in positive):
+            mask = request.adjustment.applied(combined(found, positive, negative, request.threshold)[None])[0]
+        else:
+            empty.append(f"picture {number}: {_told(found, positive, request.threshold)}")
+            mask = torch.full(image.shape[1:3], 1.0 if request.on_empty == "ones" else 0.0, device=image.device)
+        masks.append(mask)
+        boxes.append([box for word in positive for box in _boxes(word, found[word], request.threshold)])
+        lines.append(f"picture {number}: {_told(found, words, request.threshold)}; the mask covers {float(mask.mean()):.1%}")
+        if on_picture is not None:
+            on_picture()
+    if empty and request.on_empty == "error":
+        raise ImageError("Nothing to mask was found in " + "\n".join(empty), code="mask-empty",
+                         hint="Lower the threshold, use other words, or set on_empty to zeros or ones.")
+    return MaskResult(torch.stack(masks), boxes, "\n".join(lines))
+
+
+def combined(found: Mapping[str, Found], positive: Sequence[str], negative: Sequence[str], threshold: float) -> Tensor:
+    """Return the mask [H,W] of 0 and 1 of the positive words without the negative ones.
+
+    What one model finds by heat map for both kinds of word goes to the word it is surer of, at each pixel. Otherwise a pixel that a
+    negative word covers is out.
+    """
+    wanted = torch.zeros_like(found[positive[0]].scores, dtype=torch.bool)
+    for word in positive:
+        pixels = _covered(found[word], threshold)
+        for other in negative:
+            rival = found[other]
+            if _comparable(found[word], rival):
+                pixels &= found[word].scores >= rival.scores
+            else:
+                pixels &= ~_covered(rival, threshold)
+        wanted |= pixels
+    return wanted.float()
+
+
+def _comparable(one: Found, other: Found) -> bool:
+    return one.is_heat_map and other.is_heat_map and one.source == other.source
+
+
+def _covered(found: Found, threshold: float) -> Tensor:
+    return found.scores > threshold
+
+
+def _boxes(word: str, found: Found, threshold: float) -> list[dict[str, Any]]:
+    """Return the boxes of a word: of each single thing, else one around all that was found."""
+    covered = _covered(found, threshold)
+    single = [(one.box, one.score) for one in found.instances] or ([(box_of(covered), found.best)] if covered.any() else [])
+    return [{"x": left, "y": top, "width": right - left, "height": bottom - top, "label": word, "score": score}
+            for (left, top, right, bottom), score in single]
+
+
+def _told(found: Mapping[str, Found], words: Sequence[str], threshold: float) -> str:
+    parts = []
+    for word in words:
+        one = found[word]
+        if not _covered(one, threshold).any():
+            parts.append(f"'{word}' not found by {one.source} (highest score {one.best:.2f}, threshold {threshold:g})")
+        else:
+            count = f", {len(one.instances)} of them" if len(one.instances) > 1 else ""
+            parts.append(f"'{word}' {one.best:.2f} by {one.source}{count}")
+    return ", ".join(parts)

@@ -1,0 +1,175 @@
+"""ControlNet parameters -> the map that each kind reads from the input image, and the nodes that steer by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ..prompt import PromptRequest
+from ..tunes.resolve import Missing
+from .desk import Desk
+from .encode import Encoded
+from .graph import Link, Value, slot
+from .settings import Inputs
+from .stages import Problem, Stage
+
+PEOPLE_WORD = "person"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of ControlNet: what the one that knows every kind calls it, and where its map comes from.
+
+    `map` is `made` by a node, the `picture` itself, or `given`: the host has no preprocessor, so the artist connects it.
+    """
+
+    union_type: str
+    map: str
+
+
+KINDS: Mapping[str, Kind] = {
+    "pose": Kind("openpose", "made"),
+    "canny": Kind("canny/lineart/anime_lineart/mlsd", "made"),
+    "tile": Kind("tile", "picture"),
+    "qr": Kind("", "picture"),
+    "depth": Kind("depth", "given"),
+    "lineart": Kind("canny/lineart/anime_lineart/mlsd", "given"),
+    "hed": Kind("hed/pidi/scribble/ted", "given"),
+    "mlsd": Kind("canny/lineart/anime_lineart/mlsd", "given"),
+    "segroom": Kind("segment", "given"),
+}
+_NOT_CONTROLNETS = {
+    "reference": "an image that attention reads beside the picture",
+    "ipadapter": "an image prompt",
+    "composition": "an image prompt for the composition",
+}
+
+
+@dataclass(frozen=True)
+class Control:
+    """A ControlNet that the request asks for, and how strongly it steers."""
+
+    kind: str
+    weight: float
+    said: str
+
+
+def controls_of(request: PromptRequest) -> tuple[Control, ...]:
+    """Return the ControlNets of `controlnet` and of --controlnets, in this order, each kind once."""
+    scale = request.controlnet_conditioning_scale
+    found: dict[str, Control] = {}
+    if request.controlnet is not None:
+        found[request.controlnet] = Control(request.controlnet, 1.0 if scale is None else scale, f"controlnet={request.controlnet}")
+    weights = request.controlnet_weights or ()
+    for index, kind in enumerate(request.controlnets or ()):
+        weight = weights[index] if index < len(weights) else 1.0
+        found[kind] = Control(kind, weight, f"--controlnets {kind}")
+    return tuple(found.values())
+
+
+def control_problems(request: PromptRequest, inputs: Inputs) -> list[Problem]:
+    """Return what is wrong with the ControlNets of a request: no picture, no map, or no ControlNet at all."""
+    controls = controls_of(request)
+    found = []
+    for control in controls:
+        if control.kind in _NOT_CONTROLNETS:
+            text = f"{control.said}: this is no ControlNet but {_NOT_CONTROLNETS[control.kind]}, for which ComfyUI has no node of its own."
+            hint = "Take it out of the prompt, or patch the connected MODEL with a pack that has it."
+            found.append(Problem("no-such-control", "error", text, hint))
+        elif KINDS[control.kind].map == "given" and not inputs.has_control_image:
+            text = f"{control.said}: ComfyUI has no node that draws this map from a picture."
+            hint = "Connect the prepared map to control_image, or use canny, pose or tile."
+            found.append(Problem("map-not-given", "error", text, hint))
+        elif not inputs.has_image and not inputs.has_control_image:
+            text = f"{control.said} needs an input image, and there is none."
+            found.append(Problem("no-input-image", "error", text, "Connect an image, set input_image, or connect a prepared map to control_image."))
+    given = [control.said for control in controls if control.kind in KINDS and KINDS[control.kind].map == "given"]
+    if len(given) > 1:
+        text = f"{' and '.join(given)} each need a map of their own, and control_image is one picture."
+        found.append(Problem("one-map-only", "error", text, "Leave one of them, or wire the others with ComfyUI's own nodes."))
+    if inputs.has_control_image and not controls:
+        text = "control_image has no effect: the prompt asks for no ControlNet."
+        found.append(Problem("no-effect", "info", text, "Set controlnet=pose, or another kind."))
+    return found
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The pictures that maps are made from: the fitted input image, and the fitted map that the artist prepared."""
+
+    picture: Value | None
+    prepared: Value | None
+
+
+def control_maps(desk: Desk, stage: Stage, ground: Ground) -> dict[str, Value]:
+    """Add what draws the map of each ControlNet; return the maps by kind. What cannot be drawn is told and left out.
+
+    A prepared map is for the kind that has no other, else for the first.
+    """
+    controls = [control for control in controls_of(desk.request) if control.kind in KINDS]
+    given = [control.kind for control in controls if KINDS[control.kind].map == "given"] or [control.kind for control in controls[:1]]
+    maps: dict[str, Value] = {}
+    for control in controls:
+        prepared = ground.prepared if control.kind in given else None
+        found = prepared if prepared is not None else _drawn(desk, stage, control, ground.picture)
+        if found is not None:
+            maps[control.kind] = found
+    return maps
+
+
+def add_controls(desk: Desk, stage: Stage, encoded: Encoded, maps: Mapping[str, Value]) -> Encoded:
+    """Add the ControlNets to the scene's conditionings; they steer the whole picture."""
+    for control in controls_of(desk.request):
+        if control.kind not in maps:
+            continue
+        model = desk.for_part(desk.kit.controlnet(control.kind, KINDS[control.kind].union_type), control.said)
+        if model is not None:
+            end = 1.0 if desk.request.control_guidance_end is None else desk.request.control_guidance_end
+            encoded = steered(desk, f"{stage.name}.control_{control.kind}", encoded, model, maps[control.kind], control.weight, end)
+    return encoded
+
+
+def steered(desk: Desk, name: str, encoded: Encoded, model: Value, hint: Value, weight: float, end: float) -> Encoded:
+    """Add one ControlNet to both conditionings."""
+    pair = {"positive": encoded.positive, "negative": encoded.negative}
+    amount = {"strength": weight, "start_percent": 0.0, "end_percent": end}
+    node = desk.graph.add(name, "ControlNetApplyAdvanced", **pair, control_net=model, image=hint, **amount, vae=encoded.models.vae)
+    return replace(encoded, positive=node, negative=slot(node, 1))
+
+
+def _drawn(desk: Desk, stage: Stage, control: Control, picture: Value | None) -> Value | None:
+    if picture is None:
+        return None  # a problem says so
+    if KINDS[control.kind].map == "picture":
+        return picture
+    if control.kind == "canny":
+        return desk.graph.add(f"{stage.name}.canny", "Canny", image=picture, low_threshold=0.4, high_threshold=0.8)
+    return _pose(desk, stage, control, picture)
+
+
+def _pose(desk: Desk, stage: Stage, control: Control, picture: Value) -> Link | None:
+    """Add the host's pose estimator, told where the people are where words can be masked."""
+    estimator = desk.kit.model("pose_estimator")
+    if isinstance(estimator, Missing):
+        hint = f"{estimator.hint} Or connect a prepared OpenPose picture to control_image."
+        estimator = replace(estimator, hint=hint)
+    model = desk.for_part(estimator, control.said)
+    if model is None:
+        return None
+    assert isinstance(model, Link), "it has no socket"
+    boxes: dict[str, Value] = {}
+    segmenter = desk.kit.segmenter()
+    if not isinstance(segmenter, Missing):
+        boxes["bboxes"] = slot(desk.graph.add(f"{stage.name}.pose_people", "AstriaPromptMask", **people_words(picture, segmenter)), 1)
+    points = desk.graph.add(
+        f"{stage.name}.pose_points", "SDPoseKeypointExtractor", model=model, vae=slot(model, 2), image=picture, batch_size=16, **boxes
+    )
+    shown = {"draw_body": True, "draw_hands": True, "draw_face": True, "draw_feet": False, "draw_head": True}
+    sizes = {"stick_width": 4, "face_point_size": 3, "score_threshold": 0.3}
+    return desk.graph.add(f"{stage.name}.pose_map", "SDPoseDrawKeypoints", keypoints=points, **shown, **sizes)
+
+
+def people_words(picture: Value, segmenter: Value) -> dict[str, Value]:
+    """Return the inputs of AstriaPromptMask that find every person."""
+    words = {"mask_prompt": PEOPLE_WORD, "mask_negative": "", "mask_invert": False, "mask_dilate": "0"}
+    return {"image": picture, "segmenter": segmenter, **words, "shape": "round", "feather_px": 0, "threshold": 0.5, "on_empty": "error"}

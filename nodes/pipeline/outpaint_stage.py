@@ -1,0 +1,62 @@
+"""Stage 2, the picture on a larger canvas."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .base_stage import add_scene
+from .desk import Desk
+from .encode import negative_segments, prompt_segments
+from .graph import Link, Value, slot
+from .people import SOFTNESS_PX
+from .sampling import Painting, add_masked_latent, add_sampling
+from .stages import Stage
+
+# Ordinary models do not see the source through extra channels. Starting them a little below pure noise lets the colours of
+# the edge-extended fill through, so that the new area continues the picture instead of starting another one.
+ORDINARY_OUTPAINT_DENOISE = 0.95
+# How far repainting reaches softly into the source, so that texture meets without a cut; the composite restores every source
+# pixel. Inpaint models are shown grey where the mask rounds to 1, so they get less.
+OVERLAP_PX = {True: 8, False: 16}  # by Family.inpaint
+
+
+def add_outpaint(desk: Desk, stage: Stage, image: Value) -> Link:
+    """Add the stage and return the picture at exactly the size of the canvas."""
+    request, settings, graph = desk.request, desk.settings, desk.graph
+    family = desk.sources.outpaint_family or desk.family
+    if request.cfg_scale is None:
+        settings = replace(settings, cfg=family.cfg)  # Flux Fill wants another guidance than Flux dev
+    models = desk.sources.outpaint_models or desk.sources.models
+    segments = (request.outpaint_prompt,) if request.outpaint_prompt is not None else prompt_segments(request)
+    encoded = add_scene(desk, "outpaint", models, desk.wording(segments, negative_segments(request)), settings)
+    canvas = graph.add(
+        "outpaint.canvas",
+        "AstriaOutpaintCanvas",
+        image=image,
+        anchor=request.outpaint,
+        width=request.outpaint_width,
+        height=request.outpaint_height,
+        smaller=desk.options.smaller_canvas,
+        fill="neutral" if family.inpaint else "edge",
+        overlap_px=OVERLAP_PX[family.inpaint],
+        multiple=family.multiple,
+    )
+    _move_people(desk, canvas)
+    encoded, latent = add_masked_latent(graph, "outpaint", encoded, canvas, slot(canvas, 1), family)
+    denoise = 1.0 if family.inpaint else ORDINARY_OUTPAINT_DENOISE
+    decoded = add_sampling(graph, "outpaint", Painting(encoded, latent, denoise), family, settings)
+    return graph.add("outpaint.composite", "AstriaOutpaintComposite", canvas=slot(canvas, 2), painted=decoded, heal_seam=True)
+
+
+def _move_people(desk: Desk, canvas: Link) -> None:
+    """Move the persons' regions onto the canvas, for the stages that draw people once more."""
+    request, painted = desk.request, desk.painted
+    if painted is None or painted.regions is None:
+        return
+    if not (request.hires_fix or request.tiled_upscale or request.tiled_upscale_v2 or request.inpaint_faces or request.face_swap):
+        return
+    masks = desk.graph.add("outpaint.people", "AstriaOutpaintMasks", canvas=slot(canvas, 2), masks=slot(painted.regions, 1))
+    count = len(request.persons)
+    size = {"width": request.outpaint_width, "height": request.outpaint_height}
+    regions = desk.graph.add("outpaint.regions", "AstriaRegions", persons=count, **size, softness_px=SOFTNESS_PX, masks=masks)
+    desk.painted = replace(painted, regions=regions)

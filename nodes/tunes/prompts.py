@@ -1,0 +1,194 @@
+"""The prompts that programs sent over HTTP, and the callbacks still owed to them: tables beside the tunes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from .schema import connected, prepare, transaction
+from .store import DATABASE_FILE
+from .tune import MAX_ID, from_iso, iso, now
+
+OPEN = ("queued", "running")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt: what was sent, the workflow made of it, and what became of it. Times are in UTC, in whole milliseconds."""
+
+    tune_id: str  # of a stored tune, or of a base of the bindings
+    fields: Mapping[str, Any]  # the attributes as sent, pictures as file names
+    digest: str  # equal for equal requests
+    origin: str  # scheme and host that its addresses begin with
+    workflow: Mapping[str, Any]
+    callback: str | None = None
+    inputs: tuple[str, ...] = ()  # files that were put into ComfyUI's input folder for it
+    notices: tuple[str, ...] = ()
+    id: int = 0
+    status: str = "queued"
+    run_id: str = field(default_factory=lambda: str(uuid.uuid4()))  # of the run in ComfyUI's queue
+    runs: int = 0  # how often it was started
+    images: tuple[Mapping[str, str], ...] = ()  # filename, subfolder and type, as ComfyUI's view route takes them
+    user_error: str | None = None
+    started_training_at: datetime | None = None
+    trained_at: datetime | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Callback:
+    """A POST that is owed. `delivery` stays the same over its attempts; `due` is in seconds since 1970."""
+
+    id: int
+    delivery: str
+    url: str
+    body: str
+    attempts: int
+
+
+_COLUMNS = tuple(one.name for one in fields(Prompt))
+_JSON = ("fields", "workflow", "inputs", "images", "notices")
+_TUPLES = ("inputs", "images", "notices")
+_TIMES = ("started_training_at", "trained_at", "created_at", "updated_at")
+
+
+class PromptStore:
+    """The prompts and callbacks in `folder`, in the tunes database. What a method did is on the disk when it returns.
+
+    Raises: TuneError, from every method, when the database cannot be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._database = folder / DATABASE_FILE
+        prepare(self._database)
+
+    def add(self, prompt: Prompt) -> Prompt:
+        """Store a new prompt and return it with its id and times."""
+        moment = now()
+        values = {**vars(prompt), "id": None, "created_at": moment, "updated_at": moment}
+        with transaction(self._database) as connection:
+            cursor = connection.execute(_INSERT, [_to_column(name, values[name]) for name in _COLUMNS])
+        assert cursor.lastrowid is not None
+        return replace(prompt, id=cursor.lastrowid, created_at=moment, updated_at=moment)
+
+    def get(self, id: int) -> Prompt | None:
+        """Return the prompt of this id, None when there is none."""
+        if not 0 < id <= MAX_ID:
+            return None
+        return next(iter(self._select("WHERE id = ?", [id])), None)
+
+    def find(self, tune_id: str, digest: str) -> Prompt | None:
+        """Return the newest prompt of an equal request, None when there is none. Failed ones do not count: asking again tries again."""
+        found = self._select("WHERE tune_id = ? AND digest = ? AND status != 'failed' ORDER BY id DESC LIMIT 1", [tune_id, digest])
+        return next(iter(found), None)
+
+    def list(self, tune_id: str, *, limit: int, offset: int) -> Sequence[Prompt]:
+        """Return at most `limit` prompts of a tune, newest first, `offset` of them passed over."""
+        return self._select("WHERE tune_id = ? ORDER BY id DESC LIMIT ? OFFSET ?", [tune_id, limit, offset])
+
+    def open(self) -> Sequence[Prompt]:
+        """Return what is neither done nor failed, in the order of its coming."""
+        return self._select("WHERE status IN ('queued', 'running') ORDER BY id", [])
+
+    def count_open(self) -> int:
+        """Return how many prompts are neither done nor failed."""
+        with connected(self._database) as connection:
+            return connection.execute("SELECT COUNT(*) FROM prompts WHERE status IN ('queued', 'running')").fetchone()[0]
+
+    def start(self, id: int) -> None:
+        """Note that ComfyUI runs the prompt now."""
+        moment = iso(now())
+        change = "UPDATE prompts SET status = 'running', runs = runs + 1, started_training_at = ?, updated_at = ? WHERE id = ? AND status = 'queued'"
+        with transaction(self._database) as connection:
+            connection.execute(change, [moment, moment, id])
+
+    def requeue(self, id: int, run_id: str) -> None:
+        """Note that the prompt waits again, for a run of another id."""
+        with transaction(self._database) as connection:
+            connection.execute("UPDATE prompts SET status = 'queued', run_id = ?, updated_at = ? WHERE id = ?", [run_id, iso(now()), id])
+
+    def finish(self, prompt: Prompt, body: str) -> bool:
+        """Store what became of a prompt, and owe its callback with `body`, both or none; say whether it was open."""
+        change = f"UPDATE prompts SET status = ?, images = ?, user_error = ?, trained_at = ?, updated_at = ? WHERE id = ? AND status IN {OPEN}"
+        moment = iso(prompt.trained_at or now())
+        values = [prompt.status, json.dumps(prompt.images), prompt.user_error, iso(prompt.trained_at), moment, prompt.id]
+        with transaction(self._database) as connection:
+            changed = connection.execute(change, values).rowcount == 1
+            if changed and prompt.callback:
+                _owe(connection, prompt.callback, body)
+        return changed
+
+    def delete(self, id: int) -> bool:
+        """Remove a prompt; say whether it was there."""
+        with transaction(self._database) as connection:
+            return connection.execute("DELETE FROM prompts WHERE id = ?", [id]).rowcount == 1
+
+    def inputs_in_use(self) -> frozenset[str]:
+        """Return the input files that prompts name."""
+        with connected(self._database) as connection:
+            rows = connection.execute("SELECT inputs FROM prompts WHERE inputs != '[]'").fetchall()
+        return frozenset(name for row in rows for name in json.loads(row["inputs"]))
+
+    def owe(self, url: str, body: str) -> None:
+        """Note that `body` is to be sent to `url`."""
+        with transaction(self._database) as connection:
+            _owe(connection, url, body)
+
+    def owed(self, until: float, limit: int) -> Sequence[Callback]:
+        """Return at most `limit` callbacks that are due by `until`, the longest due first."""
+        with connected(self._database) as connection:
+            query = "SELECT id, delivery, url, body, attempts FROM callbacks WHERE due <= ? AND problem IS NULL ORDER BY due, id LIMIT ?"
+            return [Callback(**dict(row)) for row in connection.execute(query, [until, limit])]
+
+    def next_due(self) -> float | None:
+        """Return when the next callback is due, None when none is owed."""
+        with connected(self._database) as connection:
+            return connection.execute("SELECT MIN(due) FROM callbacks WHERE problem IS NULL").fetchone()[0]
+
+    def delivered(self, id: int) -> None:
+        """Note that a callback has arrived."""
+        with transaction(self._database) as connection:
+            connection.execute("DELETE FROM callbacks WHERE id = ?", [id])
+
+    def postpone(self, id: int, due: float) -> None:
+        """Note that an attempt failed and the next one is due then."""
+        with transaction(self._database) as connection:
+            connection.execute("UPDATE callbacks SET attempts = attempts + 1, due = ? WHERE id = ?", [due, id])
+
+    def give_up(self, id: int, problem: str) -> None:
+        """Note that a callback is not tried again, and why; the row stays for the owner to see."""
+        with transaction(self._database) as connection:
+            connection.execute("UPDATE callbacks SET attempts = attempts + 1, problem = ? WHERE id = ?", [problem, id])
+
+    def _select(self, rest: str, values: Sequence[Any]) -> Sequence[Prompt]:
+        with connected(self._database) as connection:
+            return [_prompt(row) for row in connection.execute(f"SELECT * FROM prompts {rest}", values)]
+
+
+_INSERT = f"INSERT INTO prompts ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+
+
+def _owe(connection: sqlite3.Connection, url: str, body: str) -> None:
+    connection.execute("INSERT INTO callbacks (delivery, url, body, attempts, due) VALUES (?, ?, ?, 0, 0)", [str(uuid.uuid4()), url, body])
+
+
+def _to_column(name: str, value: Any) -> Any:
+    if name in _TIMES:
+        return iso(value)
+    return json.dumps(value) if name in _JSON else value
+
+
+def _prompt(row: sqlite3.Row) -> Prompt:
+    values = dict(row)
+    values |= {name: from_iso(values[name]) for name in _TIMES}
+    values |= {name: json.loads(values[name]) for name in _JSON}
+    values |= {name: tuple(values[name]) for name in _TUPLES}
+    return Prompt(**values)

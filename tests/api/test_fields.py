@@ -1,0 +1,89 @@
+"""Fields of a request, spelled as programs spell them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from comfyui_astria.nodes.api.fields import LARGEST_INDEX, MAX_DEPTH, MAX_FIELDS, from_json, nested, wrapped
+from comfyui_astria.nodes.api.problems import ApiError, envelope
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(("pairs", "expected"), [
+    ([("tune[title]", "a"), ("tune[images][]", "1"), ("tune[images][]", "2")], {"tune": {"title": "a", "images": ["1", "2"]}}),
+    ([("title", "a")], {"title": "a"}),
+    ([("p[0][text]", "a"), ("p[1][text]", "b"), ("p[0][w]", "8")], {"p": [{"text": "a", "w": "8"}, {"text": "b"}]}),
+    ([("p[10][t]", "b"), ("p[9][t]", "a")], {"p": [{"t": "a"}, {"t": "b"}]}),
+    ([("p[][t]", "a"), ("p[][w]", "8"), ("p[][t]", "b")], {"p": [{"t": "a", "w": "8"}, {"t": "b"}]}),
+    ([("p[][t][]", "a"), ("p[][t][]", "b")], {"p": [{"t": ["a", "b"]}]}),
+    ([("t[p][0][i]", "x")], {"t": {"p": [{"i": "x"}]}}),
+    ([], {}),
+])
+def test_brackets_spell_objects_and_lists(pairs: list[tuple[str, str]], expected: dict[str, Any]) -> None:
+    assert nested(pairs) == expected
+
+
+@pytest.mark.parametrize(("pairs", "message"), [
+    ([("a[b", "1")], "'a\\[b' is no name"),
+    ([("", "1")], "'' is no name"),
+    ([("[a]", "1")], "is no name"),
+    ([("a" * 300, "1")], "is no name"),
+    ([("a", "1"), ("a", "2")], "'a' is given twice"),
+    ([("a", "1"), ("a[b]", "2")], "at once"),
+    ([("a[]", "1"), ("a[b]", "2")], "at once"),
+    ([(f"a[{LARGEST_INDEX + 1}]", "1")], "item number above"),
+    ([("a[9999999999999999999]", "1")], "item number above"),
+    ([("a[1]", "1"), ("a[01]", "1")], "one number twice"),
+    ([("a" + "[b]" * MAX_DEPTH, "1")], f"nested {MAX_DEPTH + 1} deep"),
+    ([(f"a{i}", "1") for i in range(MAX_FIELDS + 1)], "more than"),
+])
+def test_what_cannot_be_meant_is_refused(pairs: list[tuple[str, str]], message: str) -> None:
+    with pytest.raises(ApiError, match=message) as refused:
+        nested(pairs)
+    assert refused.value.status == 400
+
+
+KEYS = st.text("abc", min_size=1, max_size=3)
+VALUES = st.recursive(st.text(max_size=3), lambda inner: st.dictionaries(KEYS, inner, min_size=1, max_size=3), max_leaves=6)
+
+
+def spelled(value: Any, name: str) -> list[tuple[str, str]]:
+    if not isinstance(value, dict):
+        return [(name, value)]
+    return [pair for key, inner in value.items() for pair in spelled(inner, f"{name}[{key}]")]
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=3))
+def test_any_object_can_be_spelled(value: dict[str, Any]) -> None:
+    assert nested([pair for key, inner in value.items() for pair in spelled(inner, key)]) == value
+
+
+@given(st.lists(st.tuples(st.text("ab01[]", max_size=12), st.just("v")), max_size=6))
+def test_any_spelling_is_read_or_refused(pairs: list[tuple[str, str]]) -> None:
+    with contextlib.suppress(ApiError):
+        json.dumps(nested(pairs))
+
+
+@pytest.mark.parametrize("body", [b"", b"[1]", b'"a"', b"{", b"\xff{}", b'{"a": NaN}', b"[" * 100_000, b'{"a": ' + b"1" * 10_000 + b"}"])
+def test_what_is_no_json_object_is_refused(body: bytes) -> None:
+    with pytest.raises(ApiError) as refused:
+        from_json(body)
+    assert (refused.value.code, refused.value.status) == ("bad-json", 400)
+
+
+def test_attributes_come_wrapped_or_plain() -> None:
+    assert wrapped({"tune": {"title": "a"}}, "tune") == wrapped({"title": "a"}, "tune") == {"title": "a"}
+    assert wrapped({"prompt": "a cat", "w": 8}, "prompt") == {"prompt": "a cat", "w": 8}
+    with pytest.raises(ApiError, match="expected an object"):
+        wrapped({"tune": "a"}, "tune")
+
+
+def test_the_envelope_is_the_hosts() -> None:
+    told = envelope(ApiError("no", code="c", hint="do"))
+    assert told["error"] == {"type": "c", "message": "no", "details": "do", "extra_info": {"problems": [
+        {"code": "c", "severity": "error", "message": "no", "hint": "do", "field": ""}]}}
+    assert told["node_errors"] == {}

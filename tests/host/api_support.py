@@ -1,0 +1,106 @@
+"""What the tests of the API on the live host share: bindings of tiny models, and a client."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy
+import requests
+from comfyui_astria.tests.host.fixtures import LiveHost
+from PIL import Image
+
+BINDINGS = """\
+[base 690204]
+family = sd15
+checkpoint = tiny_sd15.safetensors
+
+[base 1504944]
+family = flux
+diffusion_model = tiny_flux.safetensors
+clip_l = tiny_clip_l.safetensors
+t5xxl = tiny_t5.safetensors
+vae = tiny_ae.safetensors
+outpaint_model = tiny_fill.safetensors
+
+[defaults]
+base = 690204
+"""
+FILES = {
+    "checkpoints": ["tiny_sd15.safetensors", "tiny_sdxl.safetensors"],
+    "diffusion_models": ["tiny_flux.safetensors", "tiny_fill.safetensors"],
+    "text_encoders": ["tiny_clip_l.safetensors", "tiny_t5.safetensors"],
+    "vae": ["tiny_ae.safetensors"],
+}
+SMALL = {"w": 64, "h": 64, "steps": 1, "num_images": 1}
+
+
+def set_up(base: Path, *, bindings: str = BINDINGS, settings: str = "") -> Path:
+    """Write bindings, settings and empty model files into a base directory; return the pack's private folder there."""
+    folder = base / "user" / "__astria"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "bindings.ini").write_text(bindings, encoding="utf-8")
+    (folder / "api.ini").write_text(settings, encoding="utf-8")
+    for kind, names in FILES.items():
+        (base / "models" / kind).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (base / "models" / kind / name).touch()
+    return folder
+
+
+class Api:
+    """A program that speaks to the API."""
+
+    def __init__(self, url: str, key: str = "") -> None:
+        self.url = f"{url}/astria"
+        self.session = requests.Session()
+        self.session.trust_env = False  # no proxy between us and this machine
+        if key:
+            self.session.headers["Authorization"] = f"Bearer {key}"
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return self.session.get(self.url + path, timeout=60, **options)
+
+    def post(self, path: str, **options: Any) -> requests.Response:
+        return self.session.post(self.url + path, timeout=60, **options)
+
+    def delete(self, path: str) -> requests.Response:
+        return self.session.delete(self.url + path, timeout=60)
+
+    def create_prompt(self, text: str, tune: int = 690204, **attributes: Any) -> dict[str, Any]:
+        answer = self.post(f"/tunes/{tune}/prompts", json={"prompt": {"text": text, **SMALL, **attributes}})
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def finished(self, prompt: dict[str, Any], timeout_s: float = 120) -> dict[str, Any]:
+        """Wait until the prompt is done or has failed, and return its object."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            found = self.get(f"/tunes/{prompt['tune_id']}/prompts/{prompt['id']}").json()
+            if found["trained_at"] or found["user_error"]:
+                return found
+            time.sleep(0.1)
+        raise AssertionError(f"prompt {prompt['id']} did not end in {timeout_s} s")
+
+    def picture(self, url: str) -> Image.Image:
+        answer = self.session.get(url, timeout=60)
+        answer.raise_for_status()
+        return Image.open(io.BytesIO(answer.content))
+
+
+def png(width: int = 64, height: int = 48, seed: int = 0) -> bytes:
+    pixels = numpy.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=numpy.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def problems(answer: requests.Response) -> list[dict[str, Any]]:
+    return answer.json()["error"]["extra_info"]["problems"]
+
+
+def api_of(host: LiveHost) -> Api:
+    set_up(host.base)
+    return Api(host.url)

@@ -1,0 +1,181 @@
+"""The service's HTTP API on the live host: tunes, prompts, what is refused and how it is told."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+
+import pytest
+import requests
+from comfyui_astria.tests.host.api_support import SMALL, Api, api_of, png, problems
+from comfyui_astria.tests.host.fixtures import LiveHost
+from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
+from PIL import Image
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+@pytest.fixture(scope="module")
+def api(host: LiveHost) -> Api:
+    return api_of(host)
+
+
+def faceid(api: Api, title: str, **more: object) -> requests.Response:
+    files = [("tune[images][]", ("1.png", png(seed=1))), ("tune[images][]", ("2.png", png(seed=2)))]
+    data = {"tune[title]": title, "tune[name]": "man", "tune[model_type]": "faceid", "tune[base_tune_id]": 690204, **more}
+    return api.post("/tunes", data=data, files=files)
+
+
+def test_a_faceid_tune_is_ready_at_once(api: Api) -> None:
+    answer = faceid(api, "John Doe")
+    assert answer.status_code == 201, answer.text
+    tune = answer.json()
+    assert tune.pop("notices") == ["The photos are not checked for faces: no face_analysis is bound."]
+    assert list(tune) == ["id", "title", "name", "is_api", "token", "base_tune_id", "args", "steps", "face_crop", "training_face_correct", "ckpt_url",
+                          "ckpt_urls", "eta", "trained_at", "started_training_at", "expires_at", "created_at", "branch", "model_type", "updated_at",
+                          "url", "orig_images"]
+    assert (tune["title"], tune["name"], tune["base_tune_id"], tune["branch"]) == ("John Doe", "man", 690204, "sd15")
+    assert TIME.fullmatch(tune["trained_at"])
+    photos = [api.session.get(url, timeout=60).content for url in tune["orig_images"]]
+    assert photos == [png(seed=1), png(seed=2)]
+    assert api.session.get(tune["url"], timeout=60).json() == api.get(f"/tunes/{tune['id']}").json() == tune
+
+
+def test_tunes_are_listed_in_pages_and_deleted(api: Api) -> None:
+    ids = [faceid(api, f"page {number}").json()["id"] for number in range(3)]
+    newest = [tune["id"] for tune in api.get("/tunes", params={"limit": 2}).json()]
+    assert newest == ids[:0:-1]
+    assert [tune["id"] for tune in api.get("/tunes", params={"offset": 2, "limit": 1}).json()] == ids[:1]
+    assert [tune["id"] for tune in api.get("/tunes", params={"title": "page 1"}).json()] == [ids[1]]
+    assert api.delete(f"/tunes/{ids[1]}").status_code == 200
+    assert api.get(f"/tunes/{ids[1]}").status_code == 404
+    assert api.delete(f"/tunes/{ids[1]}").status_code == 404
+
+
+def test_a_prompt_is_run_and_lists_its_pictures(api: Api) -> None:
+    prompt = api.create_prompt("a cat", seed=7, num_images=2)
+    assert (prompt["images"], prompt["trained_at"], prompt["tune_id"], prompt["seed"]) == ([], None, 690204, 7)
+    done = api.finished(prompt)
+    assert done["user_error"] is None
+    assert TIME.fullmatch(done["trained_at"])
+    assert TIME.fullmatch(done["started_training_at"])
+    assert [api.picture(url).size for url in done["images"]] == [(64, 64)] * 2
+    assert api.get("/tunes/690204/prompts").json()[0] == done
+    assert api.session.get(done["url"], timeout=60).json() == done
+    assert api.delete(f"/tunes/690204/prompts/{done['id']}").status_code == 200
+    assert api.get(f"/tunes/690204/prompts/{done['id']}").status_code == 404
+
+
+def test_one_request_gives_one_picture_whatever_its_spelling(api: Api) -> None:
+    form = {f"prompt[{key}]": value for key, value in {"text": "a dog", "seed": 5, "film_grain": False, **SMALL}.items()}
+    multipart = {key: (None, str(value)) for key, value in form.items()}
+    plain = {"text": "a dog", "seed": 5, **SMALL}
+    spellings = ({"data": form}, {"files": multipart}, {"json": {"prompt": plain}}, {"json": plain})
+    answers = [api.post("/tunes/690204/prompts", **how) for how in spellings]
+    answers.append(api.post("/generate", json={"prompt": "a dog", "seed": 5, **SMALL}))
+    done = [api.finished(answer.json()) for answer in answers]
+    assert {api.picture(one["images"][0]).tobytes() for one in done} == {api.picture(done[0]["images"][0]).tobytes()}
+    assert {one["text"] for one in done} == {"a dog"}
+    assert {one["steps"] for one in done} == {1}
+
+
+@pytest.mark.parametrize("how", ["file", "base64", "data"])
+def test_an_input_picture_comes_with_the_request(api: Api, host: LiveHost, how: str) -> None:
+    content = png(64, 48, seed=9)
+    sent = base64.b64encode(content).decode()
+    attributes = {"text": "--outpaint center --outpaint_width 96 --outpaint_height 64", "denoising_strength": 0, "steps": 1}
+    if how == "file":
+        form = {f"prompt[{key}]": value for key, value in attributes.items()}
+        answer = api.post("/tunes/690204/prompts", data=form, files={"prompt[input_image]": ("../../x.png", content)})
+    else:
+        picture = {"input_image_base64": sent} if how == "base64" else {"input_image": f"data:image/png;base64,{sent}"}
+        answer = api.post("/tunes/690204/prompts", json={"prompt": {**attributes, **picture}})
+    assert answer.status_code == 201, answer.text
+    done = api.finished(answer.json())
+    result = api.picture(done["images"][0]).convert("RGB")
+    assert result.size == (96, 64)
+    with Image.open(io.BytesIO(content)) as source:
+        assert result.crop((16, 8, 80, 56)).tobytes() == source.convert("RGB").tobytes()
+    api.delete(f"/tunes/690204/prompts/{done['id']}")
+    assert list((host.base / "input" / "astria").iterdir()) == []
+
+
+def test_every_problem_of_a_prompt_is_told_at_once(api: Api) -> None:
+    answer = api.post("/tunes/690204/prompts", json={"prompt": {"text": "a <lora:x:abc> cat", "w": "abc", "steps": -1}})
+    assert answer.status_code == 422
+    found = {one["field"]: one for one in problems(answer)}
+    assert set(found) == {"text", "w", "steps"}
+    text = "a <lora:x:abc> cat"
+    assert text[found["text"]["start"] : found["text"]["end"]] == "abc"
+    assert (found["text"]["line"], found["text"]["column"]) == (1, 11)
+    assert all(one["hint"] for one in found.values())
+    missing = api.post("/tunes/690204/prompts", json={"text": "<lora:nobody:1> <lora:noone:1>", "super_resolution": True})
+    assert missing.status_code == 422
+    assert [one["code"] for one in problems(missing)] == ["missing-model"] * 3
+
+
+@pytest.mark.parametrize(("path", "status", "code"), [
+    ("/tunes/31337/prompts", 404, "missing-base"), ("/tunes/..%2f/prompts", 404, None), ("/tunes/1504944x/prompts", 404, "missing-base")])
+def test_an_id_that_nothing_has_is_not_found(api: Api, path: str, status: int, code: str | None) -> None:
+    answer = api.post(path, json={"text": "a cat"})
+    assert answer.status_code == status
+    assert code is None or answer.json()["error"]["type"] == code
+
+
+def test_training_is_refused_with_what_to_do_instead(api: Api) -> None:
+    for kind in ("lora", "checkpoint", None):
+        sent = {"title": "t", "images": [base64.b64encode(png()).decode()], **({"model_type": kind} if kind else {})}
+        answer = api.post("/tunes", json={"tune": sent})
+        assert (answer.status_code, answer.json()["error"]["type"]) == (422, "no-training")
+        assert "model_type faceid" in answer.json()["error"]["details"]
+
+
+def test_a_lora_tune_takes_a_file_on_the_disk_or_an_upload(api: Api, host: LiveHost) -> None:
+    write_tiny_lora(host.loras, "sd15", "api_person.safetensors")
+    named = api.post("/tunes", data={"tune[title]": "on disk", "tune[model_type]": "lora", "tune[file]": "api_person"}).json()
+    content = (host.loras / "api_person.safetensors").read_bytes()
+    sent = api.post("/tunes", data={"tune[title]": "sent", "tune[model_type]": "lora"}, files={"tune[file]": ("../p.safetensors", content)}).json()
+    for tune in (named, sent):
+        assert api.finished(api.create_prompt(f"<lora:{tune['id']}:1> ohwx man", seed=3))["user_error"] is None
+    assert len(list((host.loras / "astria").iterdir())) == 1
+    assert api.delete(f"/tunes/{sent['id']}").status_code == 200
+    assert list((host.loras / "astria").iterdir()) == []
+    absent = api.post("/tunes", data={"tune[title]": "no", "tune[model_type]": "lora", "tune[file]": "../api_person"})
+    assert (absent.status_code, absent.json()["error"]["type"]) == (422, "missing-model")
+
+
+def test_a_checkpoint_tune_paints_its_own_prompts(api: Api) -> None:
+    sent = {"title": "own model", "model_type": "checkpoint", "branch": "sdxl1", "file": "tiny_sdxl.safetensors"}
+    tune = api.post("/tunes", json={"tune": sent}).json()
+    assert api.finished(api.create_prompt("a cat", tune=tune["id"]))["user_error"] is None
+
+
+def test_prompts_come_with_their_tune_or_not_at_all(api: Api) -> None:
+    attributes = {"tune[prompts_attributes][0][text]": "a cat", "tune[prompts_attributes][0][steps]": 1, "tune[prompts_attributes][0][w]": 64,
+                  "tune[prompts_attributes][0][h]": 64}
+    tune = faceid(api, "with prompts", **attributes).json()
+    [prompt] = api.get(f"/tunes/{tune['id']}/prompts").json()
+    assert api.finished(prompt)["images"]
+    before = api.get("/tunes").json()
+    refused = faceid(api, "with a bad one", **attributes, **{"tune[prompts_attributes][1][text]": "<lora:nobody:1>"})
+    assert refused.status_code == 422
+    assert api.get("/tunes").json() == before
+    api.delete(f"/tunes/{tune['id']}")
+    assert api.get(f"/tunes/{tune['id']}/prompts").json() == []
+
+
+def test_a_run_that_fails_says_why(api: Api, host: LiveHost) -> None:
+    (host.base / "input" / "broken.png").write_bytes(b"no picture")
+    prompt = api.create_prompt("--outpaint center --outpaint_width 96 --outpaint_height 96", input_image="broken.png", denoising_strength=0)
+    done = api.finished(prompt)
+    assert "input.image (LoadImage)" in done["user_error"]
+    assert (done["images"], done["trained_at"]) == ([], None)
+
+
+def test_fetching_is_off_until_the_owner_turns_it_on(api: Api, host: LiveHost) -> None:
+    url = "https://example.com/a.jpg"
+    for answer in (api.post("/tunes", json={"tune": {"title": "t", "model_type": "faceid", "image_urls": [url]}}),
+                   api.post("/tunes/690204/prompts", json={"text": "a cat", "input_image_url": url})):
+        assert (answer.status_code, answer.json()["error"]["type"]) == (422, "fetching-is-off")
+        assert "fetch_urls = yes" in answer.json()["error"]["details"]

@@ -1,0 +1,128 @@
+"""ControlNet parameters in the plan: whose map steers what, how strongly and for how long."""
+
+from __future__ import annotations
+
+import pytest
+from comfyui_astria.nodes.errors import PlanError
+from comfyui_astria.nodes.pipeline.control import KINDS
+from comfyui_astria.nodes.pipeline.graph import Link, Socket
+from comfyui_astria.nodes.pipeline.sources import Options
+from comfyui_astria.nodes.prompt.catalog import CONTROLNETS
+
+from .support import EQUIPPED, draft_text, equipped, plan_text
+
+
+def test_canny_is_drawn_from_the_fitted_picture() -> None:
+    nodes = equipped("a room\ncontrolnet=canny\ncontrolnet_conditioning_scale=0.6", image=True).graph.nodes
+    assert nodes["base.canny"].inputs["image"] == Link("base.fit")
+    control = nodes["base.control_canny"].inputs
+    assert (control["image"], control["control_net"]) == (Link("base.canny"), Link("models.controlnet_canny"))
+    assert (control["strength"], control["start_percent"], control["end_percent"]) == (0.6, 0.0, 1.0)
+    assert nodes["base.guider"].inputs["positive"] == Link("base.control_canny")
+    assert nodes["base.guider"].inputs["negative"] == Link("base.control_canny", 1)
+    assert nodes["base.encode"].inputs["pixels"] == Link("base.fit"), "img2img as well"
+
+
+def test_pose_is_estimated_for_everybody_that_the_segmenter_finds() -> None:
+    nodes = equipped("a dancer\ncontrolnet=pose", image=True).graph.nodes
+    assert nodes["models.pose_estimator"].inputs == {"ckpt_name": "sdpose.safetensors"}
+    points = nodes["base.pose_points"].inputs
+    assert (points["model"], points["vae"]) == (Link("models.pose_estimator"), Link("models.pose_estimator", 2))
+    assert points["bboxes"] == Link("base.pose_people", 1)
+    assert nodes["base.control_pose"].inputs["image"] == Link("base.pose_map")
+
+
+def test_a_prepared_map_needs_no_preprocessor() -> None:
+    nodes = plan_text("a dancer\ncontrolnet=pose", image=True, control_image=True, pose_controlnet=True).graph.nodes
+    assert nodes["base.fit_control"].inputs["image"] == Socket("control_image")
+    assert nodes["base.control_pose"].inputs["image"] == Link("base.fit_control")
+    assert "base.pose_points" not in nodes
+
+
+def test_a_prepared_map_steers_a_picture_without_an_input_image() -> None:
+    nodes = plan_text("a dancer\ncontrolnet=depth\nw=640\nh=512", control_image=True, controlnet=True).graph.nodes
+    assert nodes["base.control_depth"].inputs["control_net"] == Socket("controlnet")
+    assert nodes["base.latent"].inputs["width"] == 640
+
+
+def test_controlnet_txt2img_makes_a_new_picture_of_the_input_images_size() -> None:
+    planned = equipped("a room\ncontrolnet=canny\ncontrolnet_txt2img=true", "flux", image=True, controlnet=True)
+    nodes = planned.graph.nodes
+    assert planned.stages[0].kind == "txt2img"
+    assert nodes["base.latent"].inputs["width"] == Link("base.size")
+    assert nodes["base.latent"].inputs["height"] == Link("base.size", 1)
+    assert nodes["base.size"].inputs["image"] == Link("base.fit")
+    assert nodes["base.sigmas"].inputs["denoise"] == 1.0
+    assert planned.output == Link("base.restore_size")
+    assert "base.encode" not in nodes
+
+
+def test_several_controlnets_chain_each_with_its_weight_and_all_with_their_end() -> None:
+    text = "a room --controlnets canny tile --controlnet_weights 1 0.8 --control_guidance_end 0.7"
+    nodes = equipped(text, image=True).graph.nodes
+    first, second = nodes["base.control_canny"].inputs, nodes["base.control_tile"].inputs
+    assert (first["strength"], second["strength"]) == (1.0, 0.8)
+    assert (first["end_percent"], second["end_percent"]) == (0.7, 0.7)
+    assert second["positive"] == Link("base.control_canny")
+    assert second["image"] == Link("base.fit"), "the tile ControlNet looks at the picture itself"
+
+
+def test_the_controlnet_of_all_kinds_is_told_which_is_meant() -> None:
+    bindings = EQUIPPED.replace("controlnet_canny = canny.safetensors", "controlnet_union = union.safetensors")
+    nodes = plan_text("a room\ncontrolnet=canny", "flux", bindings=bindings, image=True).graph.nodes
+    assert nodes["models.union_canny"].inputs == {"control_net": Link("models.controlnet_union"), "type": "canny/lineart/anime_lineart/mlsd"}
+    assert nodes["base.control_canny"].inputs["control_net"] == Link("models.union_canny")
+
+
+def test_people_stand_where_the_prepared_pose_shows_them() -> None:
+    text = "a street BREAK BREAK ohwx woman BREAK ohwx man\ncontrolnet=pose"
+    nodes = plan_text(text, image=True, control_image=True, pose_controlnet=True).graph.nodes
+    assert nodes["base.regions"].inputs["pose_image"] == Link("base.fit_control")
+    assert nodes["base.control_pose"].inputs["positive"] == Link("base.regional", 1), "it steers the scene, and so the whole picture"
+    new = plan_text(text, control_image=True, pose_controlnet=True).graph.nodes
+    assert new["base.regions"].inputs["pose_image"] == Link("base.fit_control")
+    assert "base.pose" not in new, "the constant pose gives way"
+
+
+@pytest.mark.parametrize("kind", ["reference", "ipadapter", "composition"])
+def test_what_is_no_controlnet_is_an_error_with_a_way_out(kind: str) -> None:
+    [problem] = draft_text(f"a cat\ncontrolnet={kind}", image=True).errors
+    assert problem.message.startswith(f"controlnet={kind}: this is no ControlNet")
+
+
+@pytest.mark.parametrize("kind", ["hed", "mlsd", "segroom", "lineart", "depth"])
+def test_kinds_without_a_preprocessor_ask_for_a_prepared_map(kind: str) -> None:
+    [problem] = draft_text(f"a cat\ncontrolnet={kind}", image=True).errors
+    assert problem.code == "map-not-given"
+    assert "control_image" in problem.hint
+    bindings = EQUIPPED.replace("controlnet_canny = canny", f"controlnet_{kind} = canny")
+    nodes = plan_text(f"a cat\ncontrolnet={kind}", bindings=bindings, image=True, control_image=True).graph.nodes
+    assert nodes[f"base.control_{kind}"].inputs["image"] == Link("base.fit_control")
+
+
+def test_every_kind_of_the_language_is_known() -> None:
+    assert set(KINDS) | {"reference", "ipadapter", "composition"} == set(CONTROLNETS)
+
+
+@pytest.mark.parametrize(
+    ("text", "sockets", "code"),
+    [
+        ("a cat\ncontrolnet=canny", {}, "no-input-image"),
+        ("a --controlnets hed mlsd", {"image": True, "control_image": True}, "one-map-only"),
+    ],
+)
+def test_controls_that_cannot_be_planned(text: str, sockets: dict[str, bool], code: str) -> None:
+    assert [one.code for one in draft_text(text, **sockets).errors] == [code]
+
+
+def test_a_missing_controlnet_is_an_error_or_left_out_as_the_artist_chose() -> None:
+    assert [one.key for one in draft_text("a\ncontrolnet=canny", image=True).missing] == ["controlnet_canny"]
+    skipped = plan_text("a\ncontrolnet=canny", image=True, options=Options(missing_models="skip"))
+    assert [one.code for one in skipped.problems] == ["part-skipped"]
+    assert "base.control_canny" not in skipped.graph.nodes
+    assert "base.sampler" in skipped.graph.nodes
+
+
+def test_the_tables_error_names_the_way_to_bind() -> None:
+    with pytest.raises(PlanError, match="no node that draws this map"):
+        plan_text("a\ncontrolnet=hed", image=True)

@@ -1,0 +1,46 @@
+"""Tiny models in the place of the files that the API's workflows load, put there by the host's own hook for queued prompts."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from server import PromptServer
+
+# A base tune of the tests binds files of these names -> the family of the tiny model that stands for each.
+FILES = {
+    "tiny_sd15.safetensors": "sd15",
+    "tiny_sdxl.safetensors": "sdxl",
+    "tiny_flux.safetensors": "flux",
+    "tiny_fill.safetensors": "flux_fill",
+    "tiny_clip_l.safetensors": "flux",
+    "tiny_t5.safetensors": "flux",
+    "tiny_ae.safetensors": "flux",
+}
+
+
+def register() -> None:
+    """Have the host ask us about each prompt before it is checked."""
+    PromptServer.instance.add_on_prompt_handler(_replaced)
+
+
+def _replaced(body: dict[str, Any]) -> dict[str, Any]:
+    named = {value for node in body.get("prompt", {}).values() for value in node.get("inputs", {}).values() if isinstance(value, str)}
+    if not named & set(FILES):
+        return body
+    graph = _with_test_models()(body["prompt"], "sd15", by_file=FILES)
+    return {**body, "prompt": graph}
+
+
+def _with_test_models() -> Any:
+    """The developer tools' own function, loaded by its place: this pack and the other have no common name in the host."""
+    root = Path(__file__).resolve().parents[2]
+    if "comfyui_astria" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("pack_loader", root / "pack_loader.py")
+        assert spec is not None and spec.loader is not None
+        loader = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(loader)
+        loader.load()
+    return importlib.import_module("comfyui_astria.devtools.testmodels").with_test_models

@@ -1,0 +1,86 @@
+"""What a failed run says in the node that failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from comfyui_astria.tests.host.graphs import node
+from comfyui_astria.tests.web.browser import Editor
+from playwright.sync_api import Locator, expect
+
+TOO_FEW = "The request has 0 person(s), and 'person_3' is asked for."
+REPORT = "Report of the last run"
+
+
+def alerts(editor: Editor) -> Locator:
+    return editor.page.locator("textarea[role=alert]")
+
+
+def run(editor: Editor) -> None:
+    editor.page.evaluate("() => app.queuePrompt(0)")
+
+
+def set_widget(editor: Editor, kind: str, name: str, value: Any) -> None:
+    script = "([kind, name, value]) => { app.graph._nodes.find(n => n.type === kind).widgets.find(w => w.name === name).value = value; }"
+    editor.page.evaluate(script, [kind, name, value])
+
+
+@pytest.fixture
+def failing(editor: Editor) -> Editor:
+    """A node that asks for a person whom its prompt lacks."""
+    graph = {
+        "1": node("AstriaPrompt", text="a cat"),
+        "2": node("AstriaRequestText", request=["1", 0], part="person_3"),
+        "3": node("PreviewAny", source=["2", 0]),
+    }
+    editor.load_api(graph)
+    return editor
+
+
+def test_a_node_without_a_report_gets_a_box_until_the_next_run(failing: Editor) -> None:
+    before = failing.saved()
+    run(failing)
+    expect(alerts(failing)).to_have_value(f"{TOO_FEW}\nEach BREAK after the second starts a person.")
+    expect(alerts(failing)).to_be_visible()
+    assert [one.get("widgets_values") for one in failing.saved()["nodes"]] == [one.get("widgets_values") for one in before["nodes"]]
+    set_widget(failing, "AstriaRequestText", "part", "base")
+    run(failing)
+    expect(alerts(failing)).to_have_count(0)
+    assert [one["size"] for one in failing.saved()["nodes"]] == [one["size"] for one in before["nodes"]]
+
+
+def test_failing_twice_leaves_one_box(failing: Editor) -> None:
+    run(failing)
+    expect(alerts(failing)).to_have_count(1)
+    set_widget(failing, "AstriaRequestText", "part", "person_2")
+    run(failing)
+    expect(alerts(failing)).to_have_value("The request has 0 person(s), and 'person_2' is asked for.\nEach BREAK after the second starts a person.")
+    expect(alerts(failing)).to_have_count(1)
+
+
+def test_a_node_with_a_report_says_it_there(editor: Editor) -> None:
+    editor.add("AstriaExplain")
+    for name, value in (("text", "a cat"), ("family", "flux"), ("base", "690204")):
+        set_widget(editor, "AstriaExplain", name, value)
+    run(editor)
+    expect(alerts(editor)).to_have_value("Family flux is chosen, which plans for connected models, and base 690204 as well.\n"
+                                         "Empty base, or set family to 'from the bindings'.")
+    assert alerts(editor).get_attribute("aria-label") == REPORT
+    set_widget(editor, "AstriaExplain", "base", "")
+    run(editor)
+    editor.page.wait_for_function("() => [...document.querySelectorAll('textarea[readonly]')].some(box => box.value.startsWith('Model family'))")
+    expect(alerts(editor)).to_have_count(0)
+
+
+def test_the_caret_of_a_prompt_over_a_link_stands_under_its_place(editor: Editor) -> None:
+    graph = {"1": node("PrimitiveStringMultiline", value="a cat --outpaint topleft"), "2": node("AstriaPrompt", text=["1", 0])}
+    graph |= {"3": node("AstriaRequestText", request=["2", 0], part="base"), "4": node("PreviewAny", source=["3", 0])}
+    editor.load_api(graph)
+    run(editor)
+    expect(alerts(editor)).to_have_count(1)
+    lines = alerts(editor).input_value().splitlines()
+    shown = lines.index("a cat --outpaint topleft")
+    carets = next(line for line in lines[shown:] if line.strip("^ ") == "" and "^" in line)
+    assert "a cat --outpaint topleft"[carets.index("^") : len(carets)] in ("topleft", "--outpaint topleft")
+    assert alerts(editor).get_attribute("wrap") == "off"

@@ -1,0 +1,65 @@
+"""What the example workflows ask their reader to bring, tiny: files under the published names, tunes with photos, a photo with a face."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from ...devtools import examples
+from ..faceid.adapters import tiny_file
+from ..faceid.pulid_support import TINY, TINY_EVA, bisenet_shapes, eva_shapes, pulid_shapes, random_weights
+from ..host.fixtures import LiveHost
+from ..host.graphs import node
+from ..host.tiny_lora import write_tiny_lora
+from ..testpack.face_models import astronaut, write_face_pack
+from ..testpack.swap_models import restoreformer_weights, write_swapper
+
+PULID = TINY._replace(attentions=2)
+
+
+def furnish(host: LiveHost) -> None:
+    """Put everything into the host's folders, and make the examples' tunes."""
+    models = host.base / "models"
+    for family in ("flux", "sd15"):
+        for name in examples.FILES["loras"]:
+            write_tiny_lora(host.loras, family, f"{family}_{name}")
+    for name in examples.FILES["loras"]:
+        write_tiny_lora(host.loras, "flux", name)
+    for pack in ("buffalo_l", "antelopev2"):
+        write_face_pack(models / "insightface" / "models" / pack)
+    write_swapper(models / "insightface" / "inswapper_128.onnx")
+    _save(models / "upscale_models" / "GFPGANv1.4.pth", restoreformer_weights())
+    _save(models / "ipadapter" / "ip-adapter-faceid-plusv2_sd15.bin", tiny_file("plusv2", "sd15"))
+    _furnish_pulid(models)
+    buffer = io.BytesIO()
+    Image.fromarray(astronaut()).save(buffer, "PNG")
+    host.client.upload_image(buffer.getvalue(), examples.IMAGE)
+    _make_tunes(host)
+
+
+def _furnish_pulid(models: Path) -> None:
+    folder = models / "pulid"
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(random_weights(pulid_shapes(PULID)), folder / "pulid_flux_v0.9.1.safetensors")
+    _save(models / "clip_vision" / "EVA02_CLIP_L_336_psz14_s6B.pt", random_weights(eva_shapes(TINY_EVA)))
+    _save(models / "facedetection" / "parsing_bisenet.pth", random_weights(bisenet_shapes()))
+
+
+def _make_tunes(host: LiveHost) -> None:
+    files = {749152: "my_person.safetensors", 749183: "second_person.safetensors"}
+    graph = {"photo": node("LoadImage", image=examples.IMAGE), "analysis": node("AstriaLoadFaceAnalysis", pack="buffalo_l")}
+    for id in examples.PHOTO_SETS:
+        kind = {"model_type": "lora", "file": files[id]} if id in files else {"model_type": "faceid", "file": "none"}
+        graph[f"tune_{id}"] = node(
+            "AstriaCreateTune", images=["photo", 0], analysis=["analysis", 0], title=f"person {id}", name="person", token="ohwx", tune_id=id, **kind
+        )
+    host.client.run(graph)
+
+
+def _save(path: Path, weights: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(weights, path)

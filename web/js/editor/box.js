@@ -1,0 +1,72 @@
+// The elements around an editor: the box that the node shows, and a line below the text that says what is wrong with it.
+const MIN_HEIGHT = 100;
+const STYLE_ID = "astria-prompt-style";
+
+const STYLE = `
+.astria-prompt { display: flex; flex-direction: column; width: 100%; height: 100%; min-height: ${MIN_HEIGHT}px; box-sizing: border-box; overflow: hidden;
+  border-radius: 4px; color: var(--input-text); background: var(--comfy-input-bg); cursor: text; user-select: text; }
+.astria-prompt, #astria-prompt-tooltips { color-scheme: light; }
+.dark-theme :is(.astria-prompt, #astria-prompt-tooltips) { color-scheme: dark; }
+.astria-prompt:focus-within { box-shadow: inset 0 0 0 1px color-mix(in srgb, #4a9eff 60%, transparent); }
+.astria-prompt[inert] { opacity: 0.5; }
+.astria-prompt-text { flex: 1 1 0; min-height: 0; position: relative; }
+.astria-prompt-status { flex: none; display: flex; gap: 6px; align-items: baseline; padding: 2px 8px 3px; border: 0; font: inherit; font-size: 11px; line-height: 1.35;
+  text-align: left; color: inherit; background: color-mix(in srgb, currentColor 7%, transparent); cursor: pointer; }
+.astria-prompt-status:empty { display: none; }
+.astria-prompt-status b { flex: none; font-weight: 600; }
+.astria-prompt-status span { overflow: hidden; text-overflow: ellipsis; display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical; overflow-wrap: anywhere; }
+.astria-prompt-status .error { color: light-dark(#b3261e, #ff7b7b); }
+.astria-prompt-status .warning { color: light-dark(#8a5a00, #e8b04a); }
+.astria-prompt-status .info { color: light-dark(#1c5f9e, #7db7ee); }
+`;
+
+const TITLES = { error: ["error", "errors"], warning: ["warning", "warnings"], info: ["note", "notes"] };
+let count = 0;
+
+function addStyle() {
+  if (!document.getElementById(STYLE_ID)) document.head.append(Object.assign(document.createElement("style"), { id: STYLE_ID, textContent: STYLE }));
+}
+
+function element(tag, className, parent) {
+  const made = Object.assign(document.createElement(tag), { className });
+  parent?.append(made);
+  return made;
+}
+
+// "2 errors, 1 note"
+function summary(diagnostics) {
+  return Object.entries(TITLES)
+    .map(([severity, [one, many]]) => [diagnostics.filter((found) => found.severity === severity).length, one, many])
+    .filter(([number]) => number)
+    .map(([number, one, many]) => `${number} ${number === 1 ? one : many}`)
+    .join(", ");
+}
+
+function sentences(message, hint) {
+  if (!hint) return message;
+  return `${message}${/[.!?]$/.test(message) ? "" : "."} ${hint}`;
+}
+
+export function makeBox() {
+  addStyle();
+  const root = element("div", "astria-prompt");
+  root.dataset.captureWheel = "true"; // with Vue nodes: the wheel scrolls the text while it has the focus
+  const place = element("div", "astria-prompt-text", root);
+  const status = element("div", "astria-prompt-status", root);
+  status.id = `astria-prompt-status-${++count}`;
+  status.title = "Click, or press F8 in the text, to go to the next one.";
+  status.setAttribute("role", "status"); // read aloud when it changes
+  status.setAttribute("aria-live", "polite");
+
+  function tell(diagnostics, trouble) {
+    status.replaceChildren();
+    const worst = ["error", "warning", "info"].map((severity) => diagnostics.find((found) => found.severity === severity)).find(Boolean);
+    if (trouble) element("span", "warning", status).textContent = trouble;
+    if (!worst) return;
+    element("b", worst.severity, status).textContent = summary(diagnostics);
+    const where = `Line ${worst.line}, column ${worst.column}: `;
+    element("span", "", status).textContent = where + sentences(worst.message, worst.hint);
+  }
+
+  return { root, place, status, tell, minHeight: MIN_HEIGHT, whenAsked: (ask) => status.addEventListener("click", ask) };
+}

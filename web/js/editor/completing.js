@@ -1,0 +1,79 @@
+// Completion and hover text, both answered by the server from the tree of the whole text.
+import {
+  Prec,
+  acceptCompletion,
+  autocompletion,
+  completionKeymap,
+  completionStatus,
+  hoverTooltip,
+  keymap,
+  selectedCompletion,
+  startCompletion,
+} from "../vendor/codemirror.js";
+import { complete, describe } from "./server.js";
+
+const GOES_ON = /[ :=]$/; // after these an accepted option is followed by another list: the values of a flag, the names of a tag
+const HOVER_MS = 300;
+
+// What fits equally well stands as the server lists it: anchors from top left to bottom right, tunes before files.
+const inOrder = (one, other) => one.order - other.order;
+
+function inserted(text) {
+  return (view, option, from, to) => {
+    view.dispatch({ changes: { from, to, insert: text }, selection: { anchor: from + text.length }, userEvent: "input.complete" });
+    if (GOES_ON.test(text)) startCompletion(view);
+  };
+}
+
+async function source(context) {
+  const stop = new AbortController();
+  context.addEventListener("abort", () => stop.abort());
+  let found;
+  try {
+    found = await complete(context.state.doc.toString(), context.pos, context.explicit, stop.signal);
+  } catch (error) {
+    if (error.name !== "AbortError") console.warn(`Astria: no completion: ${error.message}`);
+    return null;
+  }
+  const typed = context.state.sliceDoc(found.start, found.end);
+  const options = found.options.map((one, order) => ({
+    order,
+    label: one.label,
+    type: one.kind,
+    detail: one.detail,
+    info: one.help || undefined,
+    apply: inserted(one.text),
+    isTyped: one.text.trim() === typed,
+  }));
+  // What is written in full needs no list, which would only take the next Enter.
+  if (!options.length || (!context.explicit && options.some((one) => one.isTyped))) return null;
+  return { from: found.start, to: found.end, options };
+}
+
+const hover = hoverTooltip(
+  async (view, at) => {
+    let found;
+    try {
+      found = await describe(view.state.doc.toString(), at);
+    } catch (error) {
+      console.warn(`Astria: no hover text: ${error.message}`);
+      return null;
+    }
+    if (!found.text) return null;
+    return {
+      pos: found.start,
+      end: found.end,
+      above: true,
+      create: () => ({ dom: Object.assign(document.createElement("div"), { className: "astria-about", textContent: found.text }) }),
+    };
+  },
+  { hoverTime: HOVER_MS },
+);
+
+const acceptWithTab = { key: "Tab", run: (view) => completionStatus(view.state) === "active" && !!selectedCompletion(view.state) && acceptCompletion(view) };
+
+export const completing = [
+  autocompletion({ override: [source], icons: false, defaultKeymap: false, maxRenderedOptions: 200, compareCompletions: inOrder }),
+  Prec.highest(keymap.of([...completionKeymap, acceptWithTab])),
+  hover,
+];

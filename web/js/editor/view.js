@@ -1,0 +1,109 @@
+// The editor itself: a text box that is painted, checked and completed, and otherwise behaves as the stock one does.
+import {
+  Annotation,
+  EditorState,
+  EditorView,
+  Transaction,
+  highlightSpecialChars,
+  history,
+  keymap,
+  nextDiagnostic,
+  placeholder,
+  previousDiagnostic,
+  redo,
+  standardKeymap,
+  tooltips,
+  undo,
+} from "../vendor/codemirror.js";
+import { Checker } from "./checking.js";
+import { completing } from "./completing.js";
+import { paintedText } from "./painting.js";
+import { theme } from "./theme.js";
+import { weightKeys } from "./weights.js";
+
+const fromOutside = Annotation.define(); // a text that the graph sets, not a person
+
+const keys = keymap.of([
+  { key: "Mod-z", run: undo, preventDefault: true },
+  { key: "Mod-y", run: redo, preventDefault: true },
+  { key: "Mod-Shift-z", run: redo, preventDefault: true },
+  { key: "F8", run: nextDiagnostic },
+  { key: "Shift-F8", run: previousDiagnostic },
+  { key: "Enter", run: newLine, shift: newLine },
+  ...weightKeys,
+  // Of CodeMirror's keys only those of a plain text box: the host's shortcuts, such as Ctrl+Enter, must reach it.
+  ...standardKeymap.filter((binding) => binding.key !== "Enter"),
+]);
+
+// Tooltips stand outside the node, whose box is scaled and cuts off what leaves it. The body itself is a grid, in which they would cover the canvas.
+function tooltipPlace() {
+  const id = "astria-prompt-tooltips";
+  let place = document.getElementById(id);
+  if (!place) {
+    place = Object.assign(document.createElement("div"), { id });
+    Object.assign(place.style, { position: "fixed", top: "0", left: "0", width: "0", height: "0", zIndex: "10000" });
+    // The host takes the focus from a text box when the mouse goes down outside of its node.
+    place.addEventListener("mousedown", (event) => event.stopPropagation());
+    document.body.append(place);
+  }
+  return place;
+}
+
+function newLine(view) {
+  view.dispatch(view.state.replaceSelection("\n"), { scrollIntoView: true, userEvent: "input" });
+  return true;
+}
+
+export class PromptView {
+  // `edited(text)` is called with each text that a person makes; `tell(diagnostics, trouble)` when a text has been checked.
+  constructor(parent, { text, hint, spellcheck, edited, tell, described }) {
+    const changes = EditorView.updateListener.of((update) => {
+      if (!update.docChanged) return;
+      if (!update.transactions.some((one) => one.annotation(fromOutside))) edited(update.state.doc.toString());
+      this.checker.changed();
+    });
+    const composed = EditorView.domEventHandlers({ compositionend: () => void setTimeout(() => this.checker.changed()) });
+    const attributes = { "aria-label": "Prompt", "aria-describedby": described, spellcheck: String(spellcheck) };
+    this.view = new EditorView({
+      parent,
+      doc: text,
+      extensions: [
+        EditorState.allowMultipleSelections.of(false),
+        history(),
+        keys,
+        EditorView.lineWrapping,
+        EditorView.contentAttributes.of(attributes),
+        highlightSpecialChars(),
+        placeholder(hint),
+        tooltips({ parent: tooltipPlace(), position: "fixed" }),
+        paintedText,
+        completing,
+        changes,
+        composed,
+        theme,
+      ],
+    });
+    // The editor's own undo looks at the type of the focused element, and leaves the keys to a text area.
+    this.view.contentDOM.type = "textarea";
+    this.checker = new Checker(this.view, (...found) => tell(...found));
+    this.checker.changed();
+  }
+
+  // Shows a text that the graph sets. It is no step of undo.
+  show(text) {
+    const { doc } = this.view.state;
+    const wanted = this.view.state.toText(text);
+    if (doc.eq(wanted)) return;
+    this.view.dispatch({ changes: { from: 0, to: doc.length, insert: wanted }, annotations: [fromOutside.of(true), Transaction.addToHistory.of(false)] });
+  }
+
+  goToProblem() {
+    this.view.focus();
+    nextDiagnostic(this.view);
+  }
+
+  destroy() {
+    this.checker.stop();
+    this.view.destroy();
+  }
+}
