@@ -29,6 +29,7 @@ FILES = {
         "flux_controlnet_union_pro.safetensors",
     ],
     "background_removal": ["birefnet.safetensors"],
+    "geometry_estimation": ["depth_anything_3_mono_large.safetensors"],
     "insightface": ["inswapper_128.onnx", "models/buffalo_l/w600k_r50.onnx", "models/antelopev2/glintr100.onnx"],
     "ipadapter": ["ip-adapter-faceid-plusv2_sd15.bin"],
     "pulid": ["pulid_flux_v0.9.1.safetensors"],
@@ -58,6 +59,7 @@ sd15.controlnet_pose = control_v11p_sd15_openpose.safetensors
 sd15.controlnet_canny = control_v11p_sd15_canny.safetensors
 sd15.controlnet_tile = control_v11f1e_sd15_tile.safetensors
 flux.controlnet_union = flux_controlnet_union_pro.safetensors
+depth_estimator = depth_anything_3_mono_large.safetensors
 pose_estimator = sdpose_wholebody_fp16.safetensors
 background_removal = birefnet.safetensors
 sam3 = sam3.1_multiplex_fp16.safetensors

@@ -31,7 +31,7 @@ def with_test_models(graph: Graph, family: str, *, by_file: Mapping[str, str] | 
 
     Every loader gives the models of `family`, but those whose file name is in `by_file`, which give that family's
     (`{"flux1-fill-dev.safetensors": "flux_fill"}`). Upscale models, ControlNets, segmenters, background removal, CLIP vision and the
-    pose estimator become the test pack's; LoRAs and everything about faces are left alone.
+    estimators of pose and depth become the test pack's; LoRAs and everything about faces are left alone.
     """
     slots: dict[str, tuple[int, ...]] = {}
     result: dict[str, dict[str, Any]] = {}
@@ -46,6 +46,8 @@ def with_test_models(graph: Graph, family: str, *, by_file: Mapping[str, str] | 
             result[node_id] = {**node} if is_restorer else {**node, "class_type": "AstriaTestUpscaler", "inputs": {}}
         elif kind in _STAND_INS:
             result[node_id] = {**node, "class_type": _STAND_INS[kind], "inputs": {}}
+        elif kind == "DA3Inference":
+            result[node_id] = {**node, "class_type": "AstriaTestDepth", "inputs": {"image": node["inputs"]["image"]}}
         elif kind == "SDPoseKeypointExtractor":
             result[node_id] = {**node, "class_type": "AstriaTestPosePoints", "inputs": {"image": node["inputs"]["image"]}}
         else:

@@ -15,7 +15,7 @@ _TRUTH: Schema = {"type": "boolean"}
 _ID: Schema = {"type": "integer", "minimum": 1}
 _TIME: Schema = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"}
 _ADDRESS: Schema = {"type": "string", "pattern": "^https?://"}
-_WHOLE_ATTRIBUTES = {"num_images": (1, 8), "steps": (1, 150), "w": (1, 8192), "h": (1, 8192), "seed": (0, 2**32)}
+_WHOLE_ATTRIBUTES = {"num_images": (1, 8), "steps": (1, 50), "w": (1, 8192), "h": (1, 8192), "seed": (0, 2**32)}
 _NUMBER_ATTRIBUTES = ("cfg_scale", "denoising_strength", "controlnet_conditioning_scale")
 
 
@@ -201,7 +201,7 @@ PATHS: Mapping[str, Schema] = {
 }
 
 
-def document(origin: str) -> dict[str, Any]:
+def document(origin: str, *, needs_key: bool) -> dict[str, Any]:
     """Return the document, for a server whose addresses begin with `origin`."""
     sent = {"TuneAttributes": _TUNE_SENT, "PromptAttributes": _PROMPT_SENT, "Generate": _GENERATE_SENT}
     schemas = {"Tune": _TUNE, "Prompt": _PROMPT, "Error": _ERROR, **sent}
@@ -209,7 +209,7 @@ def document(origin: str) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Astria prompts on ComfyUI", "version": "1", "description": "Forms spell attributes as tune[title] and prompt[text]."},
         "servers": [{"url": f"{origin}{ROOT}"}],
-        "security": [{"key": []}],
+        "security": [{"key": []}] if needs_key else [{"key": []}, {}],
         "paths": dict(PATHS),
         "components": {"schemas": schemas, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
     }

@@ -26,10 +26,11 @@ class BoxModel(Protocol):
 class BoxDetector:
     """Boxes of another pack's model. Where `points_by` is given, it looks for eyes, nose and mouth within each box."""
 
+    key = None  # a socket does not say which file it came from
+
     def __init__(self, model: BoxModel, points_by: Detector | None) -> None:
         self._model = model
         self._points_by = points_by
-        self.key = f"boxes {points_by.key if points_by else 'only'}"
 
     def find(self, pixels: np.ndarray, min_confidence: float) -> list[Face]:
         found = self._model.detect(torch.from_numpy(pixels)[None].float() / 255, min_confidence, 0, 1.0, 1)

@@ -16,9 +16,9 @@ MIN_CONFIDENCE = 0.5
 
 
 class Detector(Protocol):
-    """Finds faces. `key` names it, and its files where they are known: what was found under one key is not looked for again."""
+    """Finds faces. `key` names it and its files: what was found under one key is not looked for again. None: its files are not known."""
 
-    key: str
+    key: str | None
 
     def find(self, pixels: np.ndarray, min_confidence: float) -> Sequence[Face]:
         """Return the faces in `pixels`, uint8 [H,W,3] RGB, in any order, without embeddings."""
@@ -44,9 +44,9 @@ class FaceAnalysis:
     recogniser: Recogniser | None
 
     @property
-    def key(self) -> str:
-        """What a face found by this depends on, beside the picture."""
-        return f"{self.detector.key} {self.recogniser.key if self.recogniser else 'none'}"
+    def key(self) -> str | None:
+        """What a face found by this depends on, beside the picture; None where that is not known."""
+        return self.detector.key and f"{self.detector.key} {self.recogniser.key if self.recogniser else 'none'}"
 
     def faces(self, pixels: np.ndarray, min_confidence: float = MIN_CONFIDENCE, min_size_px: float = 0) -> tuple[Face, ...]:
         """Return the faces of one picture, uint8 [H,W,3] RGB, from left to right, with embeddings where there are points to align by.
@@ -59,7 +59,8 @@ class FaceAnalysis:
         if self.recogniser is None or not pointed:
             return left_to_right(found)
         vectors = self.recogniser.embed(pixels, [face.points for face in pointed])
-        known = [replace(face, embedding=vector) for face, vector in zip(pointed, vectors, strict=True)]
+        name = self.recogniser.name
+        known = [replace(face, embedding=vector, recogniser=name) for face, vector in zip(pointed, vectors, strict=True)]
         return left_to_right([*known, *(face for face in found if face.points is None)])
 
     def batch(self, images: Tensor, min_confidence: float = MIN_CONFIDENCE, min_size_px: float = 0) -> tuple[tuple[Face, ...], ...]:

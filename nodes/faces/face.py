@@ -14,13 +14,14 @@ class Face:
 
     `box` is (left, top, right, bottom) in pixels. `points` [5,2] in pixels: two eyes, nose, two mouth corners, each pair from the picture's
     left to its right for an upright face. `embedding` [512] is the recogniser's, not normalised. Points and embedding are None where
-    the detector has none.
+    the detector has none. `recogniser` names the pack whose embedding it is: those of different packs do not compare.
     """
 
     box: tuple[float, float, float, float]
     points: np.ndarray | None = None
     score: float = 1.0
     embedding: np.ndarray | None = None
+    recogniser: str | None = None
 
     @property
     def width(self) -> float:

@@ -15,6 +15,7 @@ from .crop import CropOptions, FaceCrop, plan_crop
 from .face import Face
 from .match import match_faces
 from .paste import paste_faces
+from .paste_face import NO_NUMBERS
 
 SCENE, SKIP = UNMATCHED = ("scene", "skip")
 
@@ -72,7 +73,7 @@ def finish(image: Tensor, planned: Sequence[PlannedFace], drawings: Sequence[Ten
             good.append((face.crop, drawing))
             outcome.append(face)
         else:
-            outcome.append(replace(face, drawn=False, how="left as it was: the model gave values that are no numbers"))
+            outcome.append(replace(face, drawn=False, how=NO_NUMBERS))
     pasted, painted = paste_faces(image, good)
     return pasted, painted, outcome
 

@@ -19,6 +19,9 @@ LEAST_OVERLAP = 0.25
 # How far the sides of picture and layout may differ in scale, for sizes that were rounded to a model's multiple.
 SAME_SHAPE = 0.02
 
+# 1 - cosine of opposite embeddings.
+MOST_UNLIKE = 2.0
+
 BY_REGION, BY_LIKENESS, BY_PLACE = "by region", "by likeness", "left to right"
 
 
@@ -34,8 +37,8 @@ def match_faces(faces: Sequence[Face], persons: Sequence[Person], layout: Layout
     """Return who each face of one picture is; nobody has two faces, and no face two persons.
 
     With a layout the total share of faces inside their person's region is made greatest. Without one, persons with FaceIDs get the faces
-    that look most like their photos, where the detector gave embeddings; of the rest the largest faces get the other persons, both from
-    left to right.
+    that look most like their photos, where faces and photos were read by the same recogniser; of the rest the largest faces get the other
+    persons, both from left to right.
     Shapes: `size` is (width, height) of the picture; the layout may have another scale.
     Raises: ImageError when layout and persons differ in number, or layout and picture in shape.
     """
@@ -49,7 +52,7 @@ def match_faces(faces: Sequence[Face], persons: Sequence[Person], layout: Layout
     nameless = [number for number in range(len(faces)) if number not in alike]
     chosen = sorted(nameless, key=lambda number: -faces[number].width * faces[number].height)[: len(waiting)]
     placed = dict(zip(sorted(chosen, key=lambda number: _middle(faces[number])), waiting, strict=False))
-    return Assignment(alike | placed, how | dict.fromkeys(placed, BY_PLACE))
+    return Assignment(alike | placed, how | {face: BY_PLACE + _foreign(faces[face], persons[person]) for face, person in placed.items()})
 
 
 def _check(layout: Layout, persons: Sequence[Person], size: tuple[int, int]) -> None:
@@ -90,20 +93,33 @@ def _span(start: float, end: float, side: int) -> tuple[int, int]:
 
 
 def _by_likeness(faces: Sequence[Face], persons: Sequence[Person]) -> dict[int, int]:
-    known = {number: directions for number, person in enumerate(persons) if len(directions := _photos(person))}
-    seen = {number: _directions([face.embedding]) for number, face in enumerate(faces) if face.embedding is not None}
-    if not known or not seen:
+    seen = [number for number, face in enumerate(faces) if face.embedding is not None]
+    known = [number for number, person in enumerate(persons) if any(len(_photos(person, faces[face].recogniser)) for face in seen)]
+    if not known:
         return {}
-    # A person may look different in each photo: the one most like the face counts.
-    cost = np.array([[1 - (photos @ direction.T).max() for photos in known.values()] for direction in seen.values()])
-    pairs = _assigned(cost, math.inf)
-    rows, columns = list(seen), list(known)
-    return {rows[row]: columns[column] for row, column in pairs.items()}
+    pairs = _assigned(np.array([[_unlikeness(faces[face], persons[person]) for person in known] for face in seen]), MOST_UNLIKE)
+    return {seen[row]: known[column] for row, column in pairs.items()}
 
 
-def _photos(person: Person) -> np.ndarray:
-    """Return the directions [n,512] of a person's photos, of all their FaceIDs."""
-    return _directions(embedding for use in person.faceids for embedding in use.identity.embeddings)
+def _unlikeness(face: Face, person: Person) -> float:
+    """Return 1 - cosine to the photo most like the face, for a person may look different in each; more than can be where none compares."""
+    photos = _photos(person, face.recogniser)
+    if not len(photos):
+        return 2 * MOST_UNLIKE
+    return min(1 - float((photos @ _directions([face.embedding])[0]).max()), MOST_UNLIKE)
+
+
+def _photos(person: Person, recogniser: str | None) -> np.ndarray:
+    """Return the directions [n,512] of a person's photos, of all their FaceIDs that the recogniser has read."""
+    return _directions(embedding for use in person.faceids if use.identity.recogniser == recogniser for embedding in use.identity.embeddings)
+
+
+def _foreign(face: Face, person: Person) -> str:
+    """Return why a face with an embedding was not held against the person's photos; empty where nothing hindered it, or there are none."""
+    packs = {use.identity.recogniser for use in person.faceids}
+    if face.embedding is None or not packs or face.recogniser in packs:
+        return ""
+    return f" (the face was read by {face.recogniser}, the photos by {' and '.join(sorted(packs))}: these do not compare)"
 
 
 def _directions(embeddings: Iterable) -> np.ndarray:

@@ -16,6 +16,7 @@ from .align import MOST_SAMPLES, inverse, paste_back, scale_of, similarity, warp
 from .face import Face
 
 FEATHER = 0.1  # the share of a crop's side over which published swappers and restorers fade their crop out
+NO_NUMBERS = "left as it was: the model gave values that are no numbers"
 # Half the width, in face radii, of the border between two faces whose crops overlap.
 BETWEEN_FACES = 0.1
 

@@ -82,14 +82,16 @@ def photo_hash(pixels: np.ndarray) -> str:
 
 
 def faces_of(pixels: np.ndarray, analysis: FaceAnalysis, cache: Cache) -> tuple[Face, ...]:
-    """Return the faces of a photo that can be told apart, from the cache where it was analysed before."""
-    photo = photo_hash(pixels)
-    kept = cache.get(photo, analysis.key)
+    """Return the faces of a photo that can be told apart, from the cache where the same files have analysed it before."""
+    key = analysis.key
+    photo = "" if key is None else photo_hash(pixels)
+    kept = None if key is None else cache.get(photo, key)
     if kept is None:
         kept = _packed(face for face in analysis.faces(pixels) if face.embedding is not None)
-        cache.put(photo, analysis.key, kept)
+        if key is not None:
+            cache.put(photo, key, kept)
     # Fresh ones too are read back: the first run and the second give equal numbers.
-    return _unpacked(kept)
+    return _unpacked(kept, None if analysis.recogniser is None else analysis.recogniser.name)
 
 
 def _packed(faces: Iterable[Face]) -> bytes:
@@ -97,9 +99,9 @@ def _packed(faces: Iterable[Face]) -> bytes:
     return b"".join(row.astype("<f4").tobytes() for row in rows)
 
 
-def _unpacked(data: bytes) -> tuple[Face, ...]:
+def _unpacked(data: bytes, recogniser: str | None) -> tuple[Face, ...]:
     rows = np.frombuffer(data, dtype="<f4").reshape(-1, _NUMBERS).astype(np.float32)
-    return tuple(Face(tuple(row[:4].tolist()), row[5:15].reshape(5, 2), float(row[4]), row[15:]) for row in rows)
+    return tuple(Face(tuple(row[:4].tolist()), row[5:15].reshape(5, 2), float(row[4]), row[15:], recogniser) for row in rows)
 
 
 def find_person(pixels: np.ndarray, analysis: FaceAnalysis, cache: Cache) -> Finding:

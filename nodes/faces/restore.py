@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import ImageError
 from .align import ffhq_template
 from .face import Face
-from .paste_face import FEATHER, Placement, check_faces, cut, paste
+from .paste_face import FEATHER, NO_NUMBERS, Placement, check_faces, cut, paste
 
 DEFAULT_FIDELITY = 0.5  # the authors' of CodeFormer
 # What crops show where the picture ends, as those that restorers were trained on (facexlib, face_restoration_helper.py).
@@ -106,18 +106,26 @@ def restore(images: Tensor, faces: Sequence[Sequence[Face]], run: Run, size: int
     cuts = [[cut(image, found, number, placement) for number in range(len(found))] for image, found in zip(images, faces, strict=True)]
     everyone = [crop for found in cuts for crop in found]
     touched = torch.zeros(images.shape[:3], device=images.device)
-    report = "\n".join(f"Image {at}: {f'{len(found)} face(s) restored' if found else 'no face, unchanged'}." for at, found in enumerate(faces, 1))
-    if not everyone:
-        return Restored(images, touched, report)
-    if strength == 0:
+    if strength == 0 and everyone:
         return Restored(images, touched, "Unchanged: strength is 0.")
-    painted = iter(_resized(run(torch.stack([crop.pixels for crop in everyone])), size))
-    pictures, masks = list(images), list(touched)
+    painted = iter(_resized(run(torch.stack([crop.pixels for crop in everyone])), size) if everyone else ())
+    pictures, masks, report = list(images), list(touched), []
     for number, found in enumerate(cuts):
+        spoilt = 0
         for crop in found:
+            drawing = next(painted)
+            if not drawing.isfinite().all():
+                spoilt += 1
+                continue
             blended = replace(crop, mask=crop.mask * strength)
-            pictures[number], masks[number] = paste(pictures[number], masks[number], blended, next(painted))
-    return Restored(torch.stack(pictures), torch.stack(masks), report)
+            pictures[number], masks[number] = paste(pictures[number], masks[number], blended, drawing)
+        report.append(_line(number, len(found), spoilt))
+    return Restored(torch.stack(pictures) if everyone else images, torch.stack(masks), "\n".join(report))
+
+
+def _line(image: int, faces: int, spoilt: int) -> str:
+    said = f"{faces - spoilt} face(s) restored" if faces else "no face, unchanged"
+    return f"Image {image + 1}: {said}{f', {spoilt} {NO_NUMBERS}' if spoilt else ''}."
 
 
 def _resized(painted: Tensor, size: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,14 +14,24 @@ from ..regions.layout import Layout
 from .align import arcface_template
 from .face import Face
 from .identity import Identity
-from .match import match_faces
-from .paste_face import Placement, check_faces, cut, paste
+from .match import Assignment, match_faces
+from .paste_face import NO_NUMBERS, Placement, check_faces, cut, paste
 from .swap import Network
 
 UNMATCHED = ("skip", "first")
 
 Identities = tuple[Identity | None, ...]
-Chosen = list[Identity | None]  # of one picture: whom each face becomes, None where it stays
+
+
+@dataclass(frozen=True)
+class Source:
+    """Whom a face becomes, None where it stays; `how` says why it was taken for that person."""
+
+    identity: Identity | None
+    how: str = ""
+
+
+Chosen = list[Source]  # of one picture, a source a face
 
 
 @dataclass(frozen=True)
@@ -38,10 +48,11 @@ class _Known:
 
 @dataclass(frozen=True)
 class Swapped:
-    """Pictures [B,H,W,C] with swapped faces, and where they were painted [B,H,W]."""
+    """Pictures [B,H,W,C] with swapped faces, where they were painted [B,H,W], and the faces (image, face), from 0, that the model spoilt."""
 
     images: Tensor
     masks: Tensor
+    spoilt: tuple[tuple[int, int], ...] = ()
 
 
 def known_people(identities: Identities | Identity) -> Identities:
@@ -66,21 +77,26 @@ def sources(images: Tensor, faces: Sequence[Sequence[Face]], people: Identities,
     check_faces(images, faces)
     size = images.shape[2], images.shape[1]
     persons = [_Known(() if one is None else (_Photos(one),)) for one in people]
-    nobody = next(one for one in people if one is not None) if unmatched == "first" else None
+    nobody = Source(next(one for one in people if one is not None), "unmatched") if unmatched == "first" else Source(None)
     chosen = []
     for found in faces:
-        persons_of = match_faces(found, persons, layout, size).persons if found else {}
-        chosen.append([people[persons_of[number]] if number in persons_of else nobody for number in range(len(found))])
+        match = match_faces(found, persons, layout, size) if found else Assignment()
+        known = {number: Source(people[person], match.how[number]) for number, person in match.persons.items()}
+        chosen.append([known.get(number, nobody) for number in range(len(found))])
     return chosen
 
 
-def report(chosen: Sequence[Chosen]) -> str:
-    """Return in words, a line a picture, whom its faces become."""
+def report(chosen: Sequence[Chosen], spoilt: Collection[tuple[int, int]] = ()) -> str:
+    """Return in words, a line a picture, whom its faces become; `spoilt` ones (image, face), from 0, stay."""
     lines = []
-    for number, found in enumerate(chosen, 1):
-        faces = [f"face {at} {'stays' if one is None else f'becomes {one.title}'}" for at, one in enumerate(found, 1)]
-        lines.append(f"Image {number}: {', '.join(faces) or 'no face, unchanged'}.")
+    for number, found in enumerate(chosen):
+        faces = [f"face {at + 1} {NO_NUMBERS if (number, at) in spoilt else _outcome(source)}" for at, source in enumerate(found)]
+        lines.append(f"Image {number + 1}: {'; '.join(faces) or 'no face, unchanged'}.")
     return "\n".join(lines)
+
+
+def _outcome(source: Source) -> str:
+    return "stays" if source.identity is None else f"becomes {source.identity.title}, {source.how}"
 
 
 def swap(images: Tensor, faces: Sequence[Sequence[Face]], sources: Sequence[Sequence[np.ndarray | None]], network: Network, feather: float,
@@ -93,12 +109,16 @@ def swap(images: Tensor, faces: Sequence[Sequence[Face]], sources: Sequence[Sequ
     check_faces(images, faces)
     placement = Placement(arcface_template(network.size), network.size, feather)
     touched = torch.zeros(images.shape[:3], device=images.device)
-    pictures, masks = list(images), list(touched)
+    pictures, masks, spoilt = list(images), list(touched), []
     for at, (found, latents) in enumerate(zip(faces, sources, strict=True)):
         for number, latent in enumerate(latents):
             if latent is not None:
                 # From the untouched picture: what a neighbour's crop did to this face is not built on.
                 crop = cut(images[at], found, number, placement)
-                pictures[at], masks[at] = paste(pictures[at], masks[at], crop, network(crop.pixels, latent).to(images.device))
+                painted = network(crop.pixels, latent).to(images.device)
+                if painted.isfinite().all():
+                    pictures[at], masks[at] = paste(pictures[at], masks[at], crop, painted)
+                else:
+                    spoilt.append((at, number))
                 after_each()
-    return Swapped(torch.stack(pictures), torch.stack(masks))
+    return Swapped(torch.stack(pictures), torch.stack(masks), tuple(spoilt))

@@ -105,7 +105,7 @@ class AstriaSwapFaces(io.ComfyNode):
     def execute(cls, image, faces, swapper: Swapper, identities, feather, unmatched, regions=None) -> io.NodeOutput:
         people = known_people(identities)
         chosen = sources(image, faces, people, regions, unmatched)
-        wanted = [one for found in chosen for one in found if one is not None]
+        wanted = [one.identity for found in chosen for one in found if one.identity is not None]
         if not wanted:
             return io.NodeOutput(image, torch.zeros(image.shape[:3], device=image.device), report(chosen))
         latents = {id(person): swapper.latent(person) for person in wanted}
@@ -113,8 +113,9 @@ class AstriaSwapFaces(io.ComfyNode):
         if gpu:
             make_room(swapper.path.stat().st_size)
         with swapper.opened(gpu) as network:
-            result = swap(image, faces, [[latents.get(id(one)) for one in found] for found in chosen], network, feather, each_face(len(wanted)))
-        return io.NodeOutput(result.images, result.masks, report(chosen))
+            painted_as = [[latents.get(id(one.identity)) for one in found] for found in chosen]
+            result = swap(image, faces, painted_as, network, feather, each_face(len(wanted)))
+        return io.NodeOutput(result.images, result.masks, report(chosen, result.spoilt))
 
 
 class AstriaRestoreFaces(io.ComfyNode):

@@ -52,9 +52,9 @@ def film_grain(image: Tensor, grain: Grain, seed: int) -> Tensor:
     for number, picture in enumerate(result):
         noise = _noise(picture.shape[0], picture.shape[1], grain, (seed + number) % SEED_SPACE).to(picture.device)
         parts = list(zip(picture[..., :3].split(rows), noise[..., : picture.shape[2]].split(rows), strict=True))
-        # Without this the mean would move by chance, and in small pictures visibly.
-        moved = sum((own * _room(colours.float())).sum((0, 1)) for colours, own in parts)
-        mean = moved / sum(_room(colours.float()).sum((0, 1)) for colours, _ in parts).clamp(min=1e-12)
+        # Without this the mean would move by chance, and in small pictures visibly. A pixel that is no number stays the only one.
+        moved = sum((own * _room(colours.float())).nansum((0, 1)) for colours, own in parts)
+        mean = moved / sum(_room(colours.float()).nansum((0, 1)) for colours, _ in parts).clamp(min=1e-12)
         for colours, own in parts:
             grained = colours.float() + DEVIATION * grain.strength * _room(colours.float()) * (own - mean)
             colours.copy_(grained.clamp(0, 1))

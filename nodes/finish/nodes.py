@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import torch
 from comfy_api.latest import io
 from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel
 
@@ -137,7 +138,8 @@ class AstriaRemoveBackground(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, background_model) -> io.NodeOutput:
-        cover = background_model.encode_image(image[..., :3])
+        # One by one: together, pictures of 4096 pixels and more would fill the GPU.
+        cover = torch.cat([background_model.encode_image(picture) for picture in image[..., :3].split(1)])
         return io.NodeOutput(cut_out(image, cover.to(image.device)), cover)
 
 

@@ -18,7 +18,8 @@ def enlarge(image: Tensor, factor: float, model_scale: float, upscale: Callable[
     The model runs as often as it takes to reach the factor; a larger result is brought down to it by antialiased bicubic. Pictures go through
     it one by one, so that beside the result there is room needed for one. Alpha is enlarged beside the model, which knows colours only.
 
-    Shapes: [B,H,W,C] float 0..1 -> [B,round(H*factor),round(W*factor),C], on the device and in the dtype that `upscale` gives.
+    Shapes: [B,H,W,C] float 0..1 -> [B,round(H*factor),round(W*factor),C], on the device and in the dtype that `upscale` gives; grey pictures of
+    one channel become colour.
     Raises: ImageError when the model does not enlarge.
     """
     if model_scale <= 1:
@@ -30,6 +31,8 @@ def enlarge(image: Tensor, factor: float, model_scale: float, upscale: Callable[
     size = (round(image.shape[1] * factor), round(image.shape[2] * factor))
     if image.shape[1:3] == size:
         return image
+    if image.shape[3] == 1:
+        image = image.expand(-1, -1, -1, COLOURS)
     result = None
     for number, picture in enumerate(image.split(1)):
         colours = _one(picture[..., :COLOURS], size, upscale)

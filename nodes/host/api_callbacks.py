@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from ..api.callbacks import AT_ONCE, TIMEOUT_S, next_attempt
 from ..api.problems import ApiError
@@ -24,6 +25,7 @@ class Callbacks:
 
     def __init__(self) -> None:
         self._wake = asyncio.Event()
+        self._senders = ThreadPoolExecutor(AT_ONCE, "astria-callback")  # of their own: a program that hangs holds up callbacks only
 
     def wake(self) -> None:
         """Look at once for what is owed."""
@@ -47,7 +49,8 @@ class Callbacks:
         self._wake.clear()
         due = await asyncio.to_thread(api_state.prompts().owed, time.time(), AT_ONCE)
         if due:
-            await asyncio.gather(*(asyncio.to_thread(_send, one) for one in due))
+            loop = asyncio.get_running_loop()
+            await asyncio.gather(*(loop.run_in_executor(self._senders, _send, one) for one in due))
             return
         later = await asyncio.to_thread(api_state.prompts().next_due)
         with contextlib.suppress(asyncio.TimeoutError):

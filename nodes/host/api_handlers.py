@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from aiohttp import web
@@ -28,6 +30,7 @@ from .api_tunes import Made, delete_tune, make_tune
 PAGE = 20
 MOST_PAGE = 100
 MAX_OFFSET = 2**52
+_AT_ONCE = 4
 
 _ID = re.compile(r"([0-9A-Za-z_][0-9A-Za-z_-]{0,63})(?:\.json)?")
 _Answer = Callable[[web.Request, Settings], Awaitable[web.StreamResponse]]
@@ -40,6 +43,8 @@ class Handlers:
         self._queue = queue
         self._callbacks = callbacks
         self._making = asyncio.Lock()
+        # Pictures are fetched, decoded and searched for faces here, so that few are in memory at once, and looking something up never waits for it.
+        self._studio = ThreadPoolExecutor(_AT_ONCE, "astria-api")
 
     def table(self) -> Mapping[tuple[str, str], _Answer]:
         """Return (method, path below /astria) -> answer."""
@@ -57,8 +62,11 @@ class Handlers:
             ("DELETE", "/tunes/{id}/prompts/{prompt_id}"): self.delete_prompt,
         }
 
+    async def _in_studio(self, act: Callable[..., Any], *values: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._studio, act, *values)
+
     async def openapi(self, request: web.Request, settings: Settings) -> web.Response:
-        return web.json_response(document(_origin(request, settings)))
+        return web.json_response(document(_origin(request, settings), needs_key=bool(settings.key)))
 
     async def list_tunes(self, request: web.Request, settings: Settings) -> web.Response:
         limit, offset = _page(request)
@@ -87,9 +95,9 @@ class Handlers:
         try:
             sent = wrapped(body.fields, "tune")
             callback = _callback(sent, settings)
-            # One at a time: of two requests with one title the second finds the first's tune.
-            async with self._making:
-                made = await asyncio.to_thread(make_tune, sent, settings)
+            # One at a time, so that of two requests with one title the second finds the first's tune.
+            async with self._making if settings.idempotent else contextlib.nullcontext():
+                made = await self._in_studio(make_tune, sent, settings)
                 try:
                     await self._first_prompts(made, sent, _origin(request, settings), settings)
                 except BaseException:
@@ -110,7 +118,7 @@ class Handlers:
         if len(attributes) > settings.max_images or any(not isinstance(one, dict) for one in attributes):
             text = f"prompts_attributes is no list of at most {settings.max_images} prompts"
             raise ApiError(text, code="bad-field", hint="Write tune[prompts_attributes][0][text], or JSON with a list of objects.")
-        prepared = [await asyncio.to_thread(prepare, str(made.tune.id), one, origin, settings) for one in attributes]
+        prepared = [await self._in_studio(prepare, str(made.tune.id), one, origin, settings) for one in attributes]
         queued: list[Prompt] = []
         try:
             for one in prepared:
@@ -139,7 +147,7 @@ class Handlers:
         origin = _origin(request, settings)
         try:
             sent = wrapped(body.fields, "prompt")
-            prepared = await asyncio.to_thread(prepare, tune_id, sent, origin, settings)
+            prepared = await self._in_studio(prepare, tune_id, sent, origin, settings)
         finally:
             await asyncio.to_thread(body.close)
         prompt = await self._queue.admit(prepared, settings)

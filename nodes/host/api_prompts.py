@@ -12,6 +12,7 @@ from typing import Any
 from ..api.addresses import checked
 from ..api.fields import Upload
 from ..api.files import INPUT_FOLDER, from_base64, picture_name
+from ..api.guess import guessed
 from ..api.objects import prompt_object
 from ..api.problems import ApiError, problem
 from ..api.settings import Settings
@@ -21,14 +22,14 @@ from ..pipeline.forms import api_workflow
 from ..pipeline.plan import draft
 from ..pipeline.sources import Options
 from ..prompt import Diagnostic, ImageRef, PromptRequest
-from ..tunes.bindings import KNOWN_BASES, BaseModel, Bindings
+from ..tunes.bindings import BINDINGS_FILE, KNOWN_BASES, BaseModel, Bindings, bind
 from ..tunes.prompts import Prompt
 from ..tunes.resolve import Missing, Resolver
 from ..tunes.state import bindings_in
 from ..tunes.tune import iso
 from . import api_state
 from .api_tunes import BRANCHES, fetched
-from .models import make_resolver, state_folder
+from .models import HostFiles, make_resolver, state_folder
 
 PICTURES = ("input_image", "mask_image")
 MAX_TEXT = 100_000
@@ -51,6 +52,7 @@ def prepare(tune_id: str | None, sent: Mapping[str, Any], origin: str, settings:
     """
     attributes = dict(sent)
     callback, said = _callback(attributes.pop("callback", None), settings)
+    said = [*said, *_guessed_bases(tune_id)]
     base, extra = _base(tune_id)
     pictures = {key: one.content for key in PICTURES if isinstance(one := attributes.get(key), Upload)}
     files = {key: _named(content, key, settings) for key, content in pictures.items()}
@@ -105,6 +107,26 @@ def _kept(attributes: dict[str, Any], request: PromptRequest) -> dict[str, Any]:
 def _digest(fields: Mapping[str, Any], callback: str | None) -> str:
     plain = json.dumps([fields, callback], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _guess(base: str) -> list[str]:
+    """Bind a base of the gallery that is not bound to the files that look like it, for a person to see and edit; return what is to be said."""
+    if base in bindings_in(state_folder()).bases:
+        return []
+    found = guessed(base, HostFiles().list)
+    for name, file in found.items():
+        bind(state_folder() / BINDINGS_FILE, f"base.{base}.{name}", file)
+    listed = ", ".join(f"{name} = {file}" for name, file in found.items())
+    return [f"Base {base} was not bound; it is now, by the names of your files: {listed}. Edit {BINDINGS_FILE} to change it."] if found else []
+
+
+def _guessed_bases(tune_id: str | None) -> list[str]:
+    """Guess at the base that is asked for; without one, where nothing at all is bound, at the gallery's Flux before the older one."""
+    if tune_id is not None:
+        return _guess(tune_id)
+    if bindings_in(state_folder()).bases:
+        return []
+    return next((said for base in ("1504944", "690204") if (said := _guess(base))), [])
 
 
 def api_base_id() -> str:

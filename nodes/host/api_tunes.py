@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from ..api.files import check_safetensors, from_base64, picture_name
 from ..api.problems import ApiError
 from ..api.settings import Settings
 from ..api.web import Bounds, fetch
+from ..errors import ImageError
 from ..faces.detector import FaceAnalysis
 from ..faces.insight import find_packs, load_pack
 from ..faces.photos import find_person, identity_of, notes, photo_hash, png_bytes, read_photo
@@ -189,14 +191,22 @@ def _model_file(given: Any, kind: str) -> tuple[str, bool]:
     return name, True
 
 
+def _hashes(paths: Sequence[Path]) -> list[str]:
+    """Return the hashes of photos, those left out that are lost or damaged: nothing can be found in them any more."""
+    found = []
+    for path in paths:
+        with contextlib.suppress(ImageError):
+            found.append(photo_hash(read_photo(path)))
+    return found
+
+
 def delete_tune(id: int) -> bool:
     """Delete a tune, its photos, what was found in them, and the model file that a request brought for it; say whether it was there."""
     store = api_state.tunes()
     tune = store.get(id)
     if tune is None:
         return False
-    present = [path for path in store.photo_paths(id) if path.is_file()]
-    FaceCache(state_folder()).forget(photo_hash(read_photo(path)) for path in present)
+    FaceCache(state_folder()).forget(_hashes(store.photo_paths(id)))
     gone = store.delete(id)
     if gone and tune.is_api and tune.file and tune.file.startswith(UPLOADED) and tune.model_type in FOLDERS:
         (_model_root(tune.model_type) / tune.file).unlink(missing_ok=True)

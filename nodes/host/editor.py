@@ -48,8 +48,9 @@ def _diagnostic(found: Diagnostic, units: Utf16) -> dict[str, Any]:
 def completions(text: str, offset: int, asked: bool) -> dict[str, Any]:
     """Return the options at `offset` (code units) with the stretch of text that they replace."""
     units = Utf16(text)
-    found = complete(text, units.points(offset), asked=asked)
-    typed = found.span.of(text)
+    at = units.points(offset)
+    found = complete(text, at, asked=asked)
+    typed = text[found.span.start : at]
     named = [one for kind in found.names for one in _best(typed, _names(kind, found.tail))]
     start, end = units.span(found.span)
     fields = ("label", "text", "kind", "detail", "help")

@@ -27,7 +27,7 @@ from ..faces.inpaint_texts import face_text, kind_of, stacked, with_control
 from ..faces.paste import levelled
 from ..regions.people import Person
 from ..regions.run import Forward, RegionRun
-from .faceid import IPAdapterFaceID, apply_person_faceids
+from .faceid import MASKED, IPAdapterFaceID, apply_person_faceids
 from .gated_lora import apply_gated_loras
 from .loras import load_region_loras
 from .models import family_of
@@ -171,6 +171,10 @@ def _kit(jobs: Sequence[_Job], drawing: Drawing) -> _Kit:
     if model.get_wrappers(WrappersMP.DIFFUSION_MODEL, REGIONS_KEY):
         raise PlanError("This model draws people in regions of the whole picture; a face is drawn by itself.", code="faces-regions",
                         hint="Connect the model from before Astria Regional Prompt; the persons go into this node.")
+    if model.get_attachment(MASKED):
+        raise PlanError("This model has a FaceID under a mask, which lies on the whole picture; a face is drawn by itself.",
+                        code="faces-masked-faceid",
+                        hint="Connect the model from before that Astria Apply FaceID, and give the FaceID to an Astria Person.")
     drawn = {job.face.person for job in jobs}
     here = [person if number in drawn else None for number, person in enumerate(drawing.persons)]
     run, patched = RegionRun(), model

@@ -21,6 +21,7 @@ from .models import family_of
 # The recogniser in this many packs of insightface is the one that IP-Adapter FaceID learned faces from.
 RECOGNISERS = ("buffalo_l", "buffalo_m")
 CLIP_CROP = 224
+MASKED = "astria_faceid_masked"  # on models with a face under a mask, which lies on the picture as a whole
 
 Gate = int | Tensor | None
 
@@ -93,8 +94,12 @@ def apply_faceids(model: ModelPatcher, uses: Sequence[tuple[FaceIDUse, Gate]], r
     if flux:
         from .faceid_flux import apply_pulid
 
-        return apply_pulid(model, acting, run)
-    return apply_ip_adapters(model, [_of_unet(use, gate) for use, gate in acting], run)
+        patched = apply_pulid(model, acting, run)
+    else:
+        patched = apply_ip_adapters(model, [_of_unet(use, gate) for use, gate in acting], run)
+    if any(isinstance(gate, Tensor) for _, gate in acting):
+        patched.set_attachments(MASKED, True)
+    return patched
 
 
 def _is_flux(model: ModelPatcher, uses: Sequence[FaceIDUse]) -> bool:

@@ -40,11 +40,11 @@ def apply_regions(
     model: ModelPatcher,
     masks: Tensor,
     positive: Sequence[Conditioning],
-    negative: Sequence[Conditioning],
+    negative: Sequence[Conditioning | None],
     run: RegionRun,
     options: RegionalOptions,
 ) -> ModelPatcher:
-    """Return a clone of the model that draws region r with positive[r]; negative holds one text for all regions, or one each.
+    """Return a clone of the model that draws region r with positive[r]; negative holds one text for all regions, or one each, None for the scene's.
 
     The sampler is given positive[0] and negative[0]; pooled text, ControlNets and guidance come from these. While the model runs,
     `run.forward` is set.
@@ -62,7 +62,9 @@ def apply_regions(
     return patched
 
 
-def _check(model: ModelPatcher, masks: Tensor, positive: Sequence[Conditioning], negative: Sequence[Conditioning], options: RegionalOptions) -> None:
+def _check(
+    model: ModelPatcher, masks: Tensor, positive: Sequence[Conditioning], negative: Sequence[Conditioning | None], options: RegionalOptions
+) -> None:
     if model.get_wrappers(WrappersMP.DIFFUSION_MODEL, KEY):
         hint = "Connect the model from before the first Astria Regional Prompt, and give all persons to one of them."
         raise PlanError("This model already has regions; they cannot be applied twice.", code="regions-twice", hint=hint)
@@ -78,7 +80,7 @@ def _check(model: ModelPatcher, masks: Tensor, positive: Sequence[Conditioning],
         raise PlanError(text, code="region-texts")
     if not 0 <= options.scene_strength <= 1:
         raise PlanError(f"scene_strength is {options.scene_strength}; expected 0 to 1.", code="scene-strength")
-    _check_texts([*positive, *negative])
+    _check_texts([conditioning for conditioning in (*positive, *negative) if conditioning is not None])
 
 
 def _check_texts(conditionings: Sequence[Conditioning]) -> None:
@@ -88,9 +90,10 @@ def _check_texts(conditionings: Sequence[Conditioning]) -> None:
         raise PlanError(f"The regions' texts come from different encoders: {widths} channels.", code="region-texts", hint=hint)
 
 
-def _texts(conditionings: Sequence[Conditioning], kind: str) -> tuple[Tensor | None, ...]:
-    """Return each person's text [B,T,C]; None for the scene, whose text is the one that the sampler is given."""
-    return (None, *(_text(conditioning, f"The {kind} conditioning of person {number}") for number, conditioning in enumerate(conditionings[1:], 1)))
+def _texts(conditionings: Sequence[Conditioning | None], kind: str) -> tuple[Tensor | None, ...]:
+    """Return each person's text [B,T,C]; None where it is the scene's, which is the one that the sampler is given."""
+    return (None, *(None if conditioning is None else _text(conditioning, f"The {kind} conditioning of person {number}")
+                    for number, conditioning in enumerate(conditionings[1:], 1)))
 
 
 def _text(conditioning: Conditioning, name: str) -> Tensor:

@@ -32,7 +32,7 @@ def draw_people(model: ModelPatcher, masks: Tensor, people: Sequence[Person], sc
     """
     run = RegionRun()
     positive = [scene.positive, *(person.positive for person in people)]
-    negative = [scene.negative, *(person.negative or scene.negative for person in people)]
+    negative = [scene.negative, *(person.negative for person in people)]
     patched = apply_regions(model, masks, positive, negative, run, options)
 
     def dress(of: ModelPatcher, numbers: Collection[int], its_run: RegionRun) -> ModelPatcher:

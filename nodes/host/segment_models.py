@@ -69,6 +69,8 @@ class Sam3:
 
     def __init__(self, models: Callable[[], tuple[ModelPatcher, CLIP]]) -> None:
         self._models = models
+        # Of a batch each picture asks for the same words: kept, text encoder and model need not take turns on the GPU.
+        self._texts: dict[str, tuple[Tensor, Tensor]] = {}
 
     def __str__(self) -> str:
         return "SAM3"
@@ -79,7 +81,7 @@ class Sam3:
     @torch.no_grad()
     def find(self, image: Tensor, words: Sequence[str], threshold: float) -> dict[str, Found]:
         model, clip = self._models()
-        texts = [_encoded(clip, word) for word in words]
+        self._texts = {word: self._texts.get(word) or _encoded(clip, word) for word in words}
         comfy.model_management.load_model_gpu(model)
         device, dtype = model.load_device, model.model.get_dtype()
         detector = model.model.diffusion_model.detector
@@ -87,7 +89,7 @@ class Sam3:
         trunk = detector.backbone["vision_backbone"].trunk(frame)
         resizer = detector.backbone["language_backbone"]["resizer"]
         found = {}
-        for word, (embedding, mask) in zip(words, texts, strict=True):
+        for word, (embedding, mask) in self._texts.items():
             result = detector.forward_from_trunk(trunk, resizer(embedding.to(device, dtype)), mask.to(device))
             found[word] = _things(result, image, threshold)
         return found

@@ -33,8 +33,8 @@ class ClipSeg:
 
     @torch.no_grad()
     def find(self, image: Tensor, words: Sequence[str], threshold: float) -> dict[str, Found]:
-        picture = bytes_of(image)
-        inputs = self._processor()(text=list(words), images=[picture] * len(words), padding=True, truncation=True, return_tensors="pt")
+        inputs = self._processor()(text=list(words), images=bytes_of(image), padding=True, truncation=True, return_tensors="pt")
+        inputs["pixel_values"] = inputs["pixel_values"].expand(len(words), -1, -1, -1)
         model = self._ready()
         device = next(model.parameters()).device
         logits = model(**{name: value.to(device) for name, value in inputs.items()}).logits

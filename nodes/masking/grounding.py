@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..errors import PromptError
 from .pictures import bytes_of
 from .segmenter import SUBJECT_WORDS, Box, Found, Instance, found_things
 
@@ -67,18 +68,33 @@ def levelled(scores: Tensor) -> Tensor:
 
 
 def find_boxes(model: nn.Module, processor: Any, image: Tensor, words: Sequence[str]) -> Boxes:
-    """Return every box the model proposes in the picture [1,H,W,3], on the CPU."""
+    """Return every box the model proposes in the picture [1,H,W,3], on the CPU.
+
+    Raises: PromptError for a word that the model cannot read.
+    """
     spoken = [word.replace(".", " ") for word in words]  # a full stop ends a word
     caption = ". ".join(spoken) + "."
+    tokens_of_words = list(_tokens_of(processor, caption, spoken))
+    _check_read(words, tokens_of_words, model.config.max_text_len)
     inputs = processor(images=bytes_of(image), text=caption, return_tensors="pt")
     device = next(model.parameters()).device
     outputs = model(**{name: value.to(device) for name, value in inputs.items()})
     probabilities = outputs.logits[0].float().sigmoid().cpu()
-    scores = torch.stack([probabilities[:, tokens].amax(1) for tokens in _tokens_of(processor, caption, spoken)], dim=1)
+    scores = torch.stack([probabilities[:, tokens].amax(1) for tokens in tokens_of_words], dim=1)
     middle, size = outputs.pred_boxes[0].float().cpu().split(2, dim=1)
     height, width = image.shape[1:3]
     corners = torch.cat([middle - size / 2, middle + size / 2], dim=1).clamp(0, 1)
     return Boxes(corners * torch.tensor([width, height, width, height]), scores)
+
+
+def _check_read(words: Sequence[str], tokens_of_words: Sequence[Sequence[int]], most: int) -> None:
+    """Return when each word has tokens, and all stand among the first `most`, which the model reads."""
+    lost = next((word for word, tokens in zip(words, tokens_of_words, strict=True) if not tokens), None)
+    if lost is not None:
+        raise PromptError(f"GroundingDINO finds nothing to read in the word {lost!r}.", code="mask-words", hint="Write letters.")
+    if tokens_of_words[-1][-1] > most - 3:  # after the last word stand its full stop and the end
+        raise PromptError(f"{len(words)} words at once are too long for GroundingDINO, which reads {most} tokens.", code="mask-words",
+                          hint="Write fewer words, and join the masks of two Astria Prompt Mask nodes.")
 
 
 def _tokens_of(processor: Any, caption: str, words: Sequence[str]) -> Iterator[list[int]]:

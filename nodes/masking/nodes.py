@@ -67,7 +67,7 @@ class AstriaPromptMask(io.ComfyNode):
                 io.Combo.Input("shape", options=list(SHAPES), default="round", tooltip=_SHAPE),
                 io.Int.Input("feather_px", default=0, min=0, max=MAX_SIDE, tooltip=_FEATHER),
                 io.Float.Input("threshold", default=0.5, min=0.0, max=1.0, step=0.01, tooltip="How sure a model must be."),
-                io.Combo.Input("on_empty", options=list(ON_EMPTY), default="error", tooltip="The mask of a picture in which nothing is found."),
+                io.Combo.Input("on_empty", options=list(ON_EMPTY), default="error", tooltip="The mask of a picture with nothing to mask."),
             ],
             outputs=[
                 io.Mask.Output(display_name="mask", tooltip="One mask a picture."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ ON_EMPTY = ("error", "zeros", "ones")
 
 @dataclass(frozen=True)
 class MaskRequest:
-    """What to mask. `positive` and `negative` are texts of words; `on_empty` says what becomes of a picture in which nothing wanted is found."""
+    """What to mask. `positive` and `negative` are texts of words; `on_empty` says what becomes of a picture whose mask is empty."""
 
     positive: str
     negative: str = ""
@@ -40,8 +40,8 @@ class MaskResult:
 def prompt_mask(image: Tensor, segmenter: Segmenter, request: MaskRequest, on_picture: Callable[[], object] | None = None) -> MaskResult:
     """Return the mask of each picture: union of the positive words - union of the negative ones -> invert -> dilate -> feather.
 
-    A picture is empty when nothing is found for any of the positive words, before anything is taken out or inverted: then its mask is what
-    `on_empty` says, zeros or ones, with nothing done to it.
+    A picture is empty when nothing is found for any of the positive words, when the negative ones take all of it, and when nothing is left to
+    repaint after inverting and dilating: then its mask is what `on_empty` says, zeros or ones, with nothing done to it.
     Shapes: image [B,H,W,C] float 0..1, alpha is not looked at.
     Raises: PromptError without a word to look for; ImageError for a picture that is empty, with `on_empty` error, naming each.
     """
@@ -52,13 +52,15 @@ def prompt_mask(image: Tensor, segmenter: Segmenter, request: MaskRequest, on_pi
     dilation_px(request.adjustment.dilate, image.shape[2], image.shape[1])  # refused before any model loads
     words = tuple(dict.fromkeys((*positive, *negative)))
     masks, boxes, lines, empty = [], [], [], []
-    for number, picture in enumerate(image[..., :3].split(1), 1):
+    # Grey pictures have one channel, and models look at three.
+    for number, picture in enumerate(image[..., :3].expand(-1, -1, -1, 3).split(1), 1):
         found = segmenter.find(picture.float(), words, request.threshold)
-        if any(_covered(found[word], request.threshold).any() for word in positive):
-            mask = request.adjustment.applied(combined(found, positive, negative, request.threshold)[None])[0]
-        else:
-            empty.append(f"picture {number}: {_told(found, positive, request.threshold)}")
-            mask = torch.full(image.shape[1:3], 1.0 if request.on_empty == "ones" else 0.0, device=image.device)
+        wanted = combined(found, positive, negative, request.threshold)
+        mask = request.adjustment.applied(wanted[None])[0]
+        why = _why_empty(found, positive, wanted, request)
+        if why or not mask.any():
+            empty.append(f"picture {number}: {why or _told(found, words, request.threshold) + '; inverted and dilated, none of it is left'}")
+            mask = torch.full_like(mask, 1.0 if request.on_empty == "ones" else 0.0)
         masks.append(mask)
         boxes.append([box for word in positive for box in _boxes(word, found[word], request.threshold)])
         lines.append(f"picture {number}: {_told(found, words, request.threshold)}; the mask covers {float(mask.mean()):.1%}")
@@ -68,6 +70,15 @@ def prompt_mask(image: Tensor, segmenter: Segmenter, request: MaskRequest, on_pi
         raise ImageError("Nothing to mask was found in " + "\n".join(empty), code="mask-empty",
                          hint="Lower the threshold, use other words, or set on_empty to zeros or ones.")
     return MaskResult(torch.stack(masks), boxes, "\n".join(lines))
+
+
+def _why_empty(found: Mapping[str, Found], positive: Sequence[str], wanted: Tensor, request: MaskRequest) -> str:
+    """Return why no pixel is `wanted`, empty text where some are."""
+    if wanted.any():
+        return ""
+    if any(_covered(found[word], request.threshold).any() for word in positive):
+        return f"{_told(found, found, request.threshold)}; the negative words leave nothing of it"
+    return _told(found, positive, request.threshold)
 
 
 def combined(found: Mapping[str, Found], positive: Sequence[str], negative: Sequence[str], threshold: float) -> Tensor:
@@ -105,7 +116,7 @@ def _boxes(word: str, found: Found, threshold: float) -> list[dict[str, Any]]:
             for (left, top, right, bottom), score in single]
 
 
-def _told(found: Mapping[str, Found], words: Sequence[str], threshold: float) -> str:
+def _told(found: Mapping[str, Found], words: Iterable[str], threshold: float) -> str:
     parts = []
     for word in words:
         one = found[word]

@@ -30,6 +30,7 @@ FILE_FOLDERS: Mapping[tuple[str, str], str] = {
     ("LoraLoader", "lora_name"): "loras",
     ("AstriaPersonLora", "lora_name"): "loras",
     ("UpscaleModelLoader", "model_name"): "upscale_models",
+    ("LoadDA3Model", "model_name"): "geometry_estimation",
     ("ControlNetLoader", "control_net_name"): "controlnet",
     ("CLIPVisionLoader", "clip_name"): "clip_vision",
     ("LoadBackgroundRemovalModel", "bg_removal_name"): "background_removal",

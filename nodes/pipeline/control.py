@@ -32,7 +32,7 @@ KINDS: Mapping[str, Kind] = {
     "canny": Kind("canny/lineart/anime_lineart/mlsd", "made"),
     "tile": Kind("tile", "picture"),
     "qr": Kind("", "picture"),
-    "depth": Kind("depth", "given"),
+    "depth": Kind("depth", "made"),
     "lineart": Kind("canny/lineart/anime_lineart/mlsd", "given"),
     "hed": Kind("hed/pidi/scribble/ted", "given"),
     "mlsd": Kind("canny/lineart/anime_lineart/mlsd", "given"),
@@ -78,7 +78,7 @@ def control_problems(request: PromptRequest, inputs: Inputs) -> list[Problem]:
             found.append(Problem("no-such-control", "error", text, hint))
         elif KINDS[control.kind].map == "given" and not inputs.has_control_image:
             text = f"{control.said}: ComfyUI has no node that draws this map from a picture."
-            hint = "Connect the prepared map to control_image, or use canny, pose or tile."
+            hint = "Connect the prepared map to control_image, or use canny, depth, pose or tile."
             found.append(Problem("map-not-given", "error", text, hint))
         elif not inputs.has_image and not inputs.has_control_image:
             text = f"{control.said} needs an input image, and there is none."
@@ -144,16 +144,31 @@ def _drawn(desk: Desk, stage: Stage, control: Control, picture: Value | None) ->
         return picture
     if control.kind == "canny":
         return desk.graph.add(f"{stage.name}.canny", "Canny", image=picture, low_threshold=0.4, high_threshold=0.8)
-    return _pose(desk, stage, control, picture)
+    return _depth(desk, stage, control, picture) if control.kind == "depth" else _pose(desk, stage, control, picture)
+
+
+def _depth(desk: Desk, stage: Stage, control: Control, picture: Value) -> Link | None:
+    """Add the host's depth estimator; near is white, as depth ControlNets were trained."""
+    model = desk.for_part(_or_prepared(desk.kit.model("depth_estimator"), "depth map"), control.said)
+    if model is None:
+        return None
+    how = {"resolution": 504, "resize_method": "upper_bound_resize", "mode": "mono"}
+    geometry = desk.graph.add(f"{stage.name}.depth_geometry", "DA3Inference", da3_model=model, image=picture, **how)
+    # Its other way of spreading the depths takes a random sample of them, so equal pictures would give unequal maps.
+    shown = {"output": "depth", "output.normalization": "min_max", "output.apply_sky_clip": False}
+    return desk.graph.add(f"{stage.name}.depth_map", "DA3Render", da3_geometry=geometry, **shown)
+
+
+def _or_prepared(estimator: Value | Missing, what: str) -> Value | Missing:
+    """Return the estimator; missing, the way around it is told as well."""
+    if isinstance(estimator, Missing):
+        return replace(estimator, hint=f"{estimator.hint} Or connect a prepared {what} to control_image.")
+    return estimator
 
 
 def _pose(desk: Desk, stage: Stage, control: Control, picture: Value) -> Link | None:
     """Add the host's pose estimator, told where the people are where words can be masked."""
-    estimator = desk.kit.model("pose_estimator")
-    if isinstance(estimator, Missing):
-        hint = f"{estimator.hint} Or connect a prepared OpenPose picture to control_image."
-        estimator = replace(estimator, hint=hint)
-    model = desk.for_part(estimator, control.said)
+    model = desk.for_part(_or_prepared(desk.kit.model("pose_estimator"), "OpenPose picture"), control.said)
     if model is None:
         return None
     assert isinstance(model, Link), "it has no socket"

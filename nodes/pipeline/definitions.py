@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +17,7 @@ FILE_INPUTS = frozenset(
     | {"pack", "swapper_name", "faceid_name", "eva_clip", "face_parsing"}
 )
 
+DYNAMIC_CHOICE = "COMFY_DYNAMICCOMBO_V3"
 # Values that live in a widget of the editor; everything else is a socket.
 WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
 
@@ -30,6 +31,7 @@ class InputDefinition:
     required: bool
     options: Mapping[str, object]
     choices: tuple[object, ...] | None = None
+    is_nested: bool = False  # there only while the choice it belongs to has one value: `output.normalization`
 
     @property
     def is_widget(self) -> bool:
@@ -44,6 +46,10 @@ class NodeDefinition:
     title: str
     inputs: Mapping[str, InputDefinition]
     outputs: tuple[tuple[str, str], ...]  # (name, type)
+
+    def present_in(self, given: Container[str]) -> list[InputDefinition]:
+        """Return the inputs that a node of this class shows: nested ones only where they are given."""
+        return [entry for entry in self.inputs.values() if not entry.is_nested or entry.name in given]
 
 
 Definitions = Mapping[str, NodeDefinition]
@@ -66,9 +72,19 @@ def _node(class_type: str, entry: Mapping) -> NodeDefinition:
         members = entry["input"].get(group, {})
         order = entry.get("input_order", {}).get(group) or list(members)
         for name in order:
-            inputs[name] = _input(name, members[name], group == "required")
+            inputs |= {one.name: one for one in _inputs(name, members[name], group == "required")}
     outputs = tuple(zip(entry["output_name"], (_kind(kind) for kind in entry["output"]), strict=True))
     return NodeDefinition(class_type, entry.get("display_name") or class_type, inputs, outputs)
+
+
+def _inputs(name: str, spec: list, required: bool) -> list[InputDefinition]:
+    """Return the definition of an input; of a choice with inputs of its own also theirs, those of every value together."""
+    if spec[0] != DYNAMIC_CHOICE:
+        return [_input(name, spec, required)]
+    values = spec[1]["options"]
+    found = [InputDefinition(name, "COMBO", required, {"default": values[0]["key"]}, tuple(value["key"] for value in values))]
+    nested = {key: inner for value in values for group in value["inputs"].values() for key, inner in group.items()}
+    return found + [replace(_input(f"{name}.{key}", inner, False), is_nested=True) for key, inner in nested.items()]
 
 
 def _input(name: str, spec: list, required: bool) -> InputDefinition:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..tunes.resolve import Missing, Resolver
 from .family import Family
@@ -17,6 +17,7 @@ class Loader:
     class_type: str
     file_input: str
     socket: str
+    also: Mapping[str, Value] = field(default_factory=dict)  # what else the node wants
 
 
 # Sockets of AstriaModels (and some of AstriaGenerate) that hold a model -> its type.
@@ -35,6 +36,7 @@ LOADERS: Mapping[str, Loader] = {
     "upscaler": Loader("UpscaleModelLoader", "model_name", "upscale_model"),
     "controlnet_pose": Loader("ControlNetLoader", "control_net_name", "pose_controlnet"),
     "pose_estimator": Loader("CheckpointLoaderSimple", "ckpt_name", ""),
+    "depth_estimator": Loader("LoadDA3Model", "model_name", "", {"weight_dtype": "default"}),
     "background_removal": Loader("LoadBackgroundRemovalModel", "bg_removal_name", "background_model"),
     "face_analysis": Loader("AstriaLoadFaceAnalysis", "pack", "face_analysis"),
     "face_analysis_pulid": Loader("AstriaLoadFaceAnalysis", "pack", ""),
@@ -118,7 +120,8 @@ class Kit:
         file = self._resolver.role(role, self._family.branch)
         if isinstance(file, Missing):
             return file
-        inputs: dict[str, Value] = {"faceid_name": file, "kind": kind}
+        # Widgets that the editor always sends stand in both forms of a workflow.
+        inputs: dict[str, Value] = {"faceid_name": file, "kind": kind, "eva_clip": NO_FILE, "face_parsing": NO_FILE}
         if self._family.is_flux:
             beside = {role: self.optional(role) for role in ("eva_clip", "face_parsing")}
         else:
@@ -133,7 +136,7 @@ class Kit:
         file = self._resolver.role(role, self._family.branch)
         if isinstance(file, Missing):
             return file
-        return self._once(role, loader.class_type, **{loader.file_input: file})
+        return self._once(role, loader.class_type, **{loader.file_input: file}, **loader.also)
 
     def _once(self, name: str, class_type: str, **inputs: Value) -> Link:
         if name not in self._loaded:

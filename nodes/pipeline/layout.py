@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .definitions import Definitions, NodeDefinition
+from .definitions import Definitions, InputDefinition, NodeDefinition
 from .graph import Graph, Link, NodeCall
 
 NODE_WIDTH = 320
@@ -123,14 +123,17 @@ def _column_height(names: Sequence[str], heights: Mapping[str, int]) -> int:
 
 def _height(call: NodeCall, definition: NodeDefinition) -> int:
     """Return a height that holds the node's content whichever way the editor draws its nodes; with Vue, a badge stands below."""
-    widgets = [entry for entry in definition.inputs.values() if entry.is_widget]
-    sockets = len(definition.inputs) - len(widgets)
-    rows = 20 * max(sockets, len(definition.outputs), 1) + sum(_widget_height(entry.options) for entry in widgets)
-    return rows + 40 + (PICTURE_HEIGHT if call.class_type in _SHOWS_A_PICTURE else 0)
+    present = definition.present_in(call.inputs)
+    widgets = [entry for entry in present if entry.is_widget]
+    sockets = len(present) - len(widgets)
+    rows = 20 * max(sockets, len(definition.outputs), 1) + sum(map(_widget_height, widgets))
+    return rows + 50 + (PICTURE_HEIGHT if call.class_type in _SHOWS_A_PICTURE else 0)
 
 
-def _widget_height(options: Mapping[str, object]) -> int:
-    if options.get("multiline"):
+def _widget_height(entry: InputDefinition) -> int:
+    if entry.options.get("multiline"):
         return 130
+    if entry.kind == "STRING":
+        return 36  # a box to type in is taller than a slider or a choice
     # The editor adds a row below: the seed's control, or the button for choosing a file.
-    return 56 if options.get("control_after_generate") or options.get("image_upload") else 28
+    return 56 if entry.options.get("control_after_generate") or entry.options.get("image_upload") else 28

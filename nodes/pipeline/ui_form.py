@@ -44,7 +44,7 @@ class _Writer:
             self._number_links(call)
 
     def _number_links(self, call: NodeCall) -> None:
-        for position, entry in enumerate(_inputs(self.definition(call))):
+        for position, entry in enumerate(_inputs(call, self.definition(call))):
             value = call.inputs.get(entry.name)
             if not isinstance(value, Link):
                 continue
@@ -91,7 +91,7 @@ def _node(writer: _Writer, call: NodeCall, box: Box) -> dict:
         "flags": {},
         "order": number - 1,
         "mode": 0,
-        "inputs": [_input(writer, call, entry) for entry in _inputs(definition)],
+        "inputs": [_input(writer, call, entry) for entry in _inputs(call, definition)],
         "outputs": [
             {"name": name, "type": kind, "links": writer.out_of.get((call.name, index))} for index, (name, kind) in enumerate(definition.outputs)
         ],
@@ -122,15 +122,15 @@ def _input(writer: _Writer, call: NodeCall, entry: InputDefinition) -> dict:
     return slot
 
 
-def _inputs(definition: NodeDefinition) -> Sequence[InputDefinition]:
-    """Return sockets first, then widgets, as the editor lists them."""
-    return sorted(definition.inputs.values(), key=lambda entry: entry.is_widget)
+def _inputs(call: NodeCall, definition: NodeDefinition) -> Sequence[InputDefinition]:
+    """Return sockets first, then widgets, as the editor lists them; of nested ones those that the call has."""
+    return sorted(definition.present_in(call.inputs), key=lambda entry: entry.is_widget)
 
 
 def widget_values(call: NodeCall, definition: NodeDefinition) -> list:
     """Return the values of the node's widgets in order, with those the editor adds itself (seed control, upload button)."""
     values: list = []
-    for entry in definition.inputs.values():
+    for entry in definition.present_in(call.inputs):
         if not entry.is_widget:
             continue
         values.append(_widget_value(entry, call.inputs.get(entry.name, entry.options.get("default"))))

@@ -148,15 +148,15 @@ def from_pose(image: Tensor, width: int = 0, height: int = 0) -> list[dict[str, 
 
     Figures are told apart where black lies between them: skeletons that touch are one box.
 
-    Shapes: image [1,H,W,3] float 0..1. Units: pixels of a picture of width x height (0: of the image's own size), which the
+    Shapes: image [1,H,W,C] float 0..1, alpha not counted. Units: pixels of a picture of width x height (0: of the image's own size), which the
     image covers, cropped about its centre, as a ControlNet fits its hint.
     Raises: ImageError when the shape is another or the picture is not mostly black.
     """
     from scipy import ndimage  # heavy: on first use
 
-    if image.ndim != 4 or image.shape[0] != 1 or image.shape[3] != 3:
+    if image.ndim != 4 or image.shape[0] != 1 or image.shape[3] < 3:
         raise ImageError(f"A pose picture of shape {tuple(image.shape)}; expected one picture, [1, height, width, 3].", code="pose-picture")
-    lit = (image[0].detach().cpu().amax(-1) > LIT).numpy()
+    lit = (image[0, ..., :3].detach().cpu().amax(-1) > LIT).numpy()
     if lit.mean() > MOST_LIT:
         raise ImageError(f"{lit.mean():.0%} of the pose picture is not black; expected coloured skeletons on black.", code="pose-picture",
                          hint="Run the photo through an OpenPose preprocessor first, or connect a detector's boxes or masks instead.")

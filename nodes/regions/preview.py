@@ -20,6 +20,7 @@ TINTS = ((200, 200, 200), (240, 170, 40), (90, 185, 235), (225, 130, 190), (60, 
 TINT_STRENGTH = 0.45
 GREY = 0.35
 MOST_LINES = 3
+GRID_PX = 1024
 
 
 class _Room(NamedTuple):
@@ -33,20 +34,20 @@ class _Room(NamedTuple):
 def preview(image: Tensor | None, layout: Layout) -> Tensor:
     """Return the picture, or a grey one, with each person's region and the scene tinted by share, outlined and named.
 
-    Shapes: image [B,H,W,3] float 0..1 of the layout's size -> the same; without an image [1,H,W,3].
+    Shapes: image [B,H,W,C] float 0..1 of the layout's size -> [B,H,W,3]; without an image [1,H,W,3]. Alpha is not shown.
     Raises: ImageError when the image has another size.
     """
     shares = normalised(layout.masks)
     regions, height, width = shares.shape
     if image is None:
         image = torch.full((1, height, width, 3), GREY)
-    if image.ndim != 4 or image.shape[1:] != (height, width, 3):
+    if image.ndim != 4 or image.shape[1:3] != (height, width) or image.shape[3] < 3:
         raise ImageError(f"The picture to show regions on has shape {tuple(image.shape)}; expected [batch, {height}, {width}, 3], as the regions.",
                          code="preview-size", hint="Connect the picture at the size it is generated at.")
     tints = torch.tensor([TINTS[0], *(TINTS[1 + person % (len(TINTS) - 1)] for person in range(regions - 1))]) / 255
     own_tint = torch.einsum("rhw,rc->hwc", shares, tints)
     labels = shares.argmax(0)
-    shown = torch.lerp(image.detach().cpu().float(), own_tint, TINT_STRENGTH)
+    shown = torch.lerp(image[..., :3].detach().cpu().float(), own_tint, TINT_STRENGTH)
     shown = torch.where(_borders(labels)[..., None], tints[labels], shown)
     written, opacity = _written(shares, labels, ("scene", *layout.names), tints)
     return torch.lerp(shown, written, opacity).clamp(0, 1)
@@ -83,20 +84,25 @@ def _written(shares: Tensor, labels: Tensor, names: tuple[str, ...], tints: Tens
 
 
 def _room(share: Tensor, own: Tensor, pad: int, *, at_the_bottom: bool) -> _Room | None:
-    """Return the place for a region's name: where the region is widest open, persons' names at its lower end, clear of faces."""
+    """Return the place for a region's name: where the region is widest open, persons' names at its lower end, clear of faces.
+
+    Looked for on a grid of at most `GRID_PX` a side, of cells that are wholly the region's where there are some.
+    """
     from scipy import ndimage  # heavy: on first use
 
     if not share.any():
         return None
     if not own.any():  # shares all its pixels with somebody who has more of them
         own = share == share.max()
-    inside = own.numpy()
+    cell = -(-max(own.shape) // GRID_PX)
+    whole = -F.max_pool2d(-own[None].float(), cell, ceil_mode=True)[0]
+    inside = (whole if whole.any() else F.max_pool2d(own[None].float(), cell, ceil_mode=True)[0]).numpy() > 0
     y, x = np.unravel_index(ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1].argmax(), inside.shape)
     if at_the_bottom:
-        y = max(int(np.flatnonzero(inside[:, x])[-1]) - 3 * pad, 0)
+        y = max(int(np.flatnonzero(inside[:, x])[-1]) - 3 * pad // cell, 0)
     row = np.flatnonzero(~inside[y])
     left, right = max(row[row < x], default=-1), min(row[row > x], default=inside.shape[1])
-    return _Room((left + right) // 2, y, right - left - 1 - 4 * pad)
+    return _Room((left + right) * cell // 2, y * cell, (right - left - 1) * cell - 4 * pad)
 
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont, width_px: int) -> list[str]:

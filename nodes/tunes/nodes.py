@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import folder_paths
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from comfy_api.latest import io, ui
 from PIL import Image, ImageOps
 
+from ..errors import ImageError
 from ..faces.detector import FaceAnalysis, rgb_pixels
 from ..faces.photos import bounded, find_person, identity_of, notes, photo_hash, png_bytes, read_photo
 from ..host.models import bindings_text, files_text, models_overview, state_folder
@@ -162,8 +164,10 @@ class AstriaTunes(io.ComfyNode):
         else:
             shown_tunes = list(store.list(limit=MOST_SHOWN)) if store else []
             paths = [path for one in shown_tunes for path in store.photo_paths(one.id)[:1]]
-        text = "\n".join(_line(one) for one in shown_tunes) or "There are no tunes yet. Astria Create Tune makes one."
-        return io.NodeOutput(text, _squares([read_photo(path) for path in paths]), ui=ui.PreviewText(text))
+        photos, unread = _readable(paths)
+        lines = [_line(one) for one in shown_tunes] or ["There are no tunes yet. Astria Create Tune makes one."]
+        text = "\n".join([*lines, *unread])
+        return io.NodeOutput(text, _squares(photos), ui=ui.PreviewText(text))
 
 
 class AstriaDeleteTune(io.ComfyNode):
@@ -186,12 +190,12 @@ class AstriaDeleteTune(io.ComfyNode):
     @classmethod
     def execute(cls, tune_id: int, title: str) -> io.NodeOutput:
         store = _store_if_any()
-        tune = _required(store, str(tune_id))
+        tune = _required(store, tune_id)
         if tune.title != title:
             message = f"Tune {tune_id} does not have the title {shown(title)}; it was left as it is."
             raise TuneError(message, code="tune-title-differs", hint="Astria Tunes shows the titles.")
-        present = [path for path in store.photo_paths(tune_id) if path.is_file()]
-        FaceCache(state_folder()).forget(photo_hash(read_photo(path)) for path in present)
+        photos, _ = _readable(store.photo_paths(tune_id))  # what cannot be read cannot be forgotten, but deleted
+        FaceCache(state_folder()).forget(photo_hash(photo) for photo in photos)
         store.delete(tune_id)
         text = f"Tune {tune_id} {shown(title)} and its {len(tune.orig_images)} photo(s) are deleted."
         return io.NodeOutput(text, ui=ui.PreviewText(text))
@@ -202,14 +206,28 @@ def _store_if_any() -> TuneStore | None:
     return TuneStore(state_folder()) if (state_folder() / DATABASE_FILE).exists() else None
 
 
-def _required(store: TuneStore | None, name: str) -> Tune:
+def _required(store: TuneStore | None, name: str | int) -> Tune:
+    """Return the tune of this id, or of this id or title for text. Raises: TuneError where there is none."""
     tune = None
     if store:
-        tune = (store.get(int(name)) if name.isdecimal() and len(name) <= MAX_DIGITS else None) or store.find_by_title(name)
+        by_id = isinstance(name, int) or (name.isdecimal() and len(name) <= MAX_DIGITS)
+        tune = (store.get(int(name)) if by_id else None) or (store.find_by_title(name) if isinstance(name, str) else None)
     if tune is None:
         known = ", ".join(f"{one.id} {shown(one.title)}" for one in store.list(limit=5)) if store else ""
-        raise TuneError(f"There is no tune {shown(name)}. The newest: {known or 'none'}.", code="tune-unknown", hint="Astria Tunes lists them all.")
+        message = f"There is no tune {shown(str(name))}. The newest: {known or 'none'}."
+        raise TuneError(message, code="tune-unknown", hint="Astria Tunes lists them all.")
     return tune
+
+
+def _readable(paths: Sequence[Path]) -> tuple[list[np.ndarray], list[str]]:
+    """Return the photos that can be read, and a word about each that cannot."""
+    photos, unread = [], []
+    for path in paths:
+        try:
+            photos.append(read_photo(path))
+        except ImageError as error:
+            unread.append(error.message)
+    return photos, unread
 
 
 def _line(tune: Tune) -> str:

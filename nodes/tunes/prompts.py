@@ -15,8 +15,6 @@ from .schema import connected, prepare, transaction
 from .store import DATABASE_FILE
 from .tune import MAX_ID, from_iso, iso, now
 
-OPEN = ("queued", "running")
-
 
 @dataclass(frozen=True)
 class Prompt:
@@ -116,8 +114,12 @@ class PromptStore:
             connection.execute("UPDATE prompts SET status = 'queued', run_id = ?, updated_at = ? WHERE id = ?", [run_id, iso(now()), id])
 
     def finish(self, prompt: Prompt, body: str) -> bool:
-        """Store what became of a prompt, and owe its callback with `body`, both or none; say whether it was open."""
-        change = f"UPDATE prompts SET status = ?, images = ?, user_error = ?, trained_at = ?, updated_at = ? WHERE id = ? AND status IN {OPEN}"
+        """Store what became of a prompt, and owe its callback with `body`, both or none; say whether it was open.
+
+        Its workflow goes: it was needed to run it again, and the pictures hold it.
+        """
+        fields = "status = ?, images = ?, user_error = ?, trained_at = ?, updated_at = ?, workflow = '{}'"
+        change = f"UPDATE prompts SET {fields} WHERE id = ? AND status IN ('queued', 'running')"
         moment = iso(prompt.trained_at or now())
         values = [prompt.status, json.dumps(prompt.images), prompt.user_error, iso(prompt.trained_at), moment, prompt.id]
         with transaction(self._database) as connection:

@@ -53,6 +53,7 @@ ROLES: Mapping[str, Role] = {
     "controlnet_qr": _controlnet("qr"),
     "controlnet_union": Role(("controlnet",), "one ControlNet that knows every kind"),
     "pose_estimator": Role(("checkpoints",), "the pose of an input image, for controlnet=pose: SDPose"),
+    "depth_estimator": Role(("geometry_estimation",), "the depth map of an input image, for controlnet=depth: Depth Anything 3"),
     "background_removal": Role(("background_removal",), "--remove_background, and the mask word foreground: BiRefNet"),
     "sam3": Role(("checkpoints",), "mask words: SAM3"),
     "grounding_dino": Role(("grounding-dino",), "mask words, with sam: GroundingDINO", below=""),

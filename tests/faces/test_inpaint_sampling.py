@@ -269,6 +269,7 @@ def regional_model(family: str) -> Any:
     (lambda: {"noise": SimpleNamespace(seed=1)}, "The noise is a SimpleNamespace; expected Astria Noise"),
     (lambda: {"sigmas": torch.zeros(1)}, r"The sigmas hold 1 value\(s\), no step"),
     (lambda: {"model": regional_model("sd15")}, "draws people in regions of the whole picture"),
+    (lambda: {"model": applied(model_of("sd15"), (use(loaded("portrait"), somebody(1)), torch.ones(8, 8))).clone()}, "has a FaceID under a mask"),
     (lambda: {"vae": vae_of("flux")}, "The VAE makes 16 latent channels; the model expected 4"),
     (lambda: {"persons": [Person(text("sd15", 1), model=model_of("sdxl"))]}, "The checkpoint of person 1 is sdxl and the picture's sd15"),
     (lambda: {"persons": [Person([])]}, "The positive conditioning of person 1 holds no text"),

@@ -79,6 +79,7 @@ def test_the_embedding_is_the_recogniser_s_own(analysis: FaceAnalysis, photo: np
     session = onnxruntime.InferenceSession(str(face_pack / "rec_test.onnx"), providers=["CPUExecutionProvider"])
     (expected,) = session.run(None, {"input": ((crop - 127.5) / 127.5).transpose(2, 0, 1)[None]})
     assert alike(face.embedding, expected[0]) > 0.9999
+    assert face.recogniser == face_pack.name
     np.testing.assert_allclose(np.linalg.norm(face.embedding), np.linalg.norm(expected[0]), rtol=0.01)
 
 
@@ -108,7 +109,7 @@ def test_confidence_and_size_leave_faces_out(analysis: FaceAnalysis, photo: np.n
 
 def test_without_a_recogniser_faces_have_no_embedding(analysis: FaceAnalysis, photo: np.ndarray) -> None:
     (face,) = FaceAnalysis(analysis.detector, None).faces(photo)
-    assert face.embedding is None and face.points is not None
+    assert face.embedding is None and face.recogniser is None and face.points is not None
 
 
 def test_keys_tell_packs_apart_and_files_of_the_same_name(analysis: FaceAnalysis, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from comfyui_astria.nodes.regions.people import Person
 SIZE = (300, 200)
 
 
-def face(left: float, top: float, side: float = 40, embedding: np.ndarray | None = None) -> Face:
-    return Face((left, top, left + side, top + side), embedding=embedding)
+def face(left: float, top: float, side: float = 40, embedding: np.ndarray | None = None, recogniser: str = "buffalo_l") -> Face:
+    return Face((left, top, left + side, top + side), embedding=embedding, recogniser=None if embedding is None else recogniser)
 
 
 def people(count: int) -> list[Person]:
@@ -30,8 +30,8 @@ def looks(number: int, noise: float = 0.0, seed: int = 0) -> np.ndarray:
     return 20 * np.eye(512)[number] + noise * np.random.default_rng(seed).normal(size=512)
 
 
-def known(*photos: np.ndarray) -> Person:
-    identity = SimpleNamespace(embeddings=torch.tensor(np.stack(photos)))
+def known(*photos: np.ndarray, recogniser: str = "buffalo_l") -> Person:
+    identity = SimpleNamespace(embeddings=torch.tensor(np.stack(photos)), recogniser=recogniser)
     return Person(["text"], faceids=(SimpleNamespace(identity=identity),))
 
 
@@ -88,6 +88,26 @@ def test_likeness_is_shared_out_so_that_the_sum_is_best() -> None:
     persons = [known(looks(1)), known(looks(2))]
     faces = [face(0, 0, embedding=looks(1) + 0.9 * looks(2)), face(100, 0, embedding=looks(1))]
     assert match_faces(faces, persons, None, SIZE).persons == {0: 1, 1: 0}
+
+
+def test_faces_and_photos_of_different_recognisers_are_not_held_against_each_other() -> None:
+    persons = [known(looks(1), recogniser="antelopev2"), known(looks(2))]
+    faces = [face(0, 0, embedding=looks(2, 0.1)), face(100, 0, embedding=looks(1, 0.1))]
+    found = match_faces(faces, persons, None, SIZE)
+    assert found.persons == {0: 1, 1: 0}
+    assert found.how == {0: BY_LIKENESS, 1: f"{BY_PLACE} (the face was read by buffalo_l, the photos by antelopev2: these do not compare)"}
+    # Nobody compares: by place alone. The numbers of another recogniser would have said otherwise.
+    strangers = [face(0, 0, embedding=looks(2), recogniser="antelopev2"), face(100, 0, embedding=looks(1), recogniser="antelopev2")]
+    found = match_faces(strangers, [known(looks(1)), known(looks(2))], None, SIZE)
+    assert found.persons == {0: 0, 1: 1} and all("do not compare" in how for how in found.how.values())
+    # Without an embedding there is nothing to say.
+    assert match_faces([face(0, 0)], [known(looks(1))], None, SIZE).how == {0: BY_PLACE}
+
+
+def test_a_person_with_photos_of_two_recognisers_is_known_by_those_of_the_face() -> None:
+    both = Person(["text"], faceids=(*known(looks(1), recogniser="antelopev2").faceids, *known(looks(2)).faceids))
+    found = match_faces([face(0, 0, embedding=looks(1)), face(100, 0, embedding=looks(2))], [both], None, SIZE)
+    assert found.persons == {1: 0} and found.how == {1: BY_LIKENESS}
 
 
 def test_regions_go_before_likeness() -> None:

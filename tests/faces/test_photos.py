@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.faces import photos
+from comfyui_astria.nodes.faces.boxes import BoxDetector
 from comfyui_astria.nodes.faces.detector import FaceAnalysis
 from comfyui_astria.nodes.faces.photos import faces_of, find_person, identity_of, notes, photo_hash, png_bytes, read_photo
 from comfyui_astria.nodes.tunes.face_cache import FaceCache
@@ -41,6 +43,7 @@ def test_a_photo_costs_one_detection_ever(analysis: FaceAnalysis, photo: np.ndar
     (fresh,) = analysis.faces(photo)
     np.testing.assert_array_equal(first.embedding, fresh.embedding)
     np.testing.assert_array_equal(again.embedding, first.embedding)
+    assert again.recogniser == first.recogniser == fresh.recogniser == "tiny_faces"
     np.testing.assert_array_equal(again.points, first.points)
     assert (again.box, again.score) == (first.box, first.score)
     faces_of(photo[:, ::-1], counted, cache)
@@ -48,6 +51,14 @@ def test_a_photo_costs_one_detection_ever(analysis: FaceAnalysis, photo: np.ndar
     detector.key = "another pack"
     faces_of(photo, counted, cache)
     assert detector.calls == 3
+
+
+def test_what_an_unknown_detector_found_is_not_remembered(analysis: FaceAnalysis, photo: np.ndarray, cache: FaceCache) -> None:
+    """Two face detectors of other packs come by the same socket: the second must not get what the first one missed."""
+    blind, seeing = SimpleNamespace(detect=lambda *_: ((512, 512), [])), SimpleNamespace(
+        detect=lambda *_: ((512, 512), [SimpleNamespace(bbox=(160, 58, 288, 186), confidence=0.9)]))
+    assert faces_of(photo, FaceAnalysis(BoxDetector(blind, analysis.detector), analysis.recogniser), cache) == ()
+    assert len(faces_of(photo, FaceAnalysis(BoxDetector(seeing, analysis.detector), analysis.recogniser), cache)) == 1
 
 
 def test_photos_without_a_face_are_remembered_too(analysis: FaceAnalysis, cache: FaceCache) -> None:

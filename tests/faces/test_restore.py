@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from comfyui_astria.nodes.errors import ImageError
+from comfyui_astria.nodes.faces.paste_face import NO_NUMBERS
 from comfyui_astria.nodes.faces.restore import GREY, call, check_restorer, is_face_model, notes, restore
 from comfyui_astria.tests.faces.swap_support import blob, face_at, middle_of, smooth_picture, unchanged_outside
 from comfyui_astria.tests.regions.comfy_inprocess import load
@@ -134,6 +135,21 @@ def test_every_face_of_every_picture_is_painted_in_its_place() -> None:
     for picture, x, y in ((0, 90, 100), (0, 210, 100), (2, 100, 100)):
         assert (result.images[picture, y, x, :3] - (1 - images[picture, y, x, :3])).abs().max() < 0.01
     assert result.report == "Image 1: 2 face(s) restored.\nImage 2: no face, unchanged.\nImage 3: 1 face(s) restored."
+
+
+@pytest.mark.parametrize("size", [SIZE, 2 * SIZE])
+def test_a_face_that_the_model_spoils_stays_and_the_others_do_not_notice(size: int) -> None:
+    images, faces = smooth_picture(300, 200, batch=2), ((face_at(90, 100, 60), face_at(210, 100, 50)), (face_at(100, 100, 70),))
+
+    def spoils_the_second(crops: Tensor) -> Tensor:
+        painted = negative(crops).repeat_interleave(size // SIZE, 1).repeat_interleave(size // SIZE, 2)
+        painted[1, 40, 50, 0] = torch.nan
+        return painted
+
+    result = restore(images, faces, spoils_the_second, SIZE, 1.0)
+    alone = restore(images, (faces[0][:1], faces[1]), negative, SIZE, 1.0)
+    assert (result.images - alone.images).abs().max() < 0.01 and torch.equal(result.masks, alone.masks)
+    assert result.report.splitlines()[0] == f"Image 1: 1 face(s) restored, 1 {NO_NUMBERS}."
 
 
 @pytest.mark.parametrize("enlarges", [1, 2, 4])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,8 +14,10 @@ import torch
 from comfyui_astria.nodes.errors import ImageError, MissingModelError
 from comfyui_astria.nodes.faces.align import arcface_template, similarity, warp
 from comfyui_astria.nodes.faces.face import Face
+from comfyui_astria.nodes.faces.match import BY_LIKENESS, BY_PLACE, BY_REGION
+from comfyui_astria.nodes.faces.paste_face import NO_NUMBERS
 from comfyui_astria.nodes.faces.swap import Swapper, gpu_provider, load_swapper
-from comfyui_astria.nodes.faces.swap_faces import known_people, report, sources, swap
+from comfyui_astria.nodes.faces.swap_faces import Source, known_people, report, sources, swap
 from comfyui_astria.nodes.regions.layout import columns
 from comfyui_astria.tests.faces.swap_support import face_at, identity, smooth_picture, unchanged_outside
 from comfyui_astria.tests.testpack.face_models import FACE_BOX, FACE_POINTS, astronaut
@@ -104,6 +107,23 @@ def test_each_face_becomes_its_person_and_the_rest_stays(swapper: Swapper) -> No
     assert result.masks[0, 90, 220] == 0 and result.masks.shape == (2, 200, 300)
 
 
+def test_a_face_that_the_model_spoils_stays_and_is_said() -> None:
+    images, faces = smooth_picture(300, 200), ((face_at(80, 100, 60), face_at(220, 90, 60)),)
+    painted = iter([torch.nan, 1.0])
+
+    class Spoiling:
+        size = 128
+
+        def __call__(self, crop: torch.Tensor, latent: np.ndarray) -> torch.Tensor:
+            return torch.full_like(crop, next(painted))
+
+    result = swap(images, faces, [[np.ones(512), np.ones(512)]], Spoiling(), 0.1, lambda: None)
+    assert result.spoilt == ((0, 0),) and bool(result.images.isfinite().all())
+    assert torch.equal(result.images[0, :, :150], images[0, :, :150]) and result.masks[0, 90, 220] > 0.9
+    source = Source(identity(1), BY_PLACE)
+    assert report([[source, source]], result.spoilt) == f"Image 1: face 1 {NO_NUMBERS}; face 2 becomes person 1, {BY_PLACE}."
+
+
 def test_each_picture_of_a_batch_is_what_it_is_alone(swapper: Swapper) -> None:
     images = smooth_picture(160, 150, batch=2)
     faces, latent = (face_at(80, 70, 80),), swapper.latent(identity(3))
@@ -190,28 +210,36 @@ def test_the_gpu_is_used_only_where_host_and_runtime_have_one(monkeypatch: pytes
 def test_people_are_matched_by_where_they_stand() -> None:
     images, (one, two) = torch.zeros(1, 100, 200, 3), (identity(1), identity(2))
     faces = ((face_at(150, 50, 40), face_at(50, 50, 40)),)
-    assert sources(images, faces, (one, two), columns(2, 200, 100, softness_px=0), "skip") == [[two, one]]
-    assert sources(images, faces, (one, two), None, "skip") == [[two, one]]
+    assert sources(images, faces, (one, two), columns(2, 200, 100, softness_px=0), "skip") == [[Source(two, BY_REGION), Source(one, BY_REGION)]]
+    assert sources(images, faces, (one, two), None, "skip") == [[Source(two, BY_PLACE), Source(one, BY_PLACE)]]
 
 
 def test_people_are_matched_by_likeness_where_no_region_says_more() -> None:
     one, two = identity(1), identity(2)
     draw = np.random.default_rng(3)
-    faces = tuple(face_at(x, 50, 40, embedding=person.photos[0].face.embedding + draw.standard_normal(512)) for x, person in ((50, two), (150, one)))
-    assert sources(torch.zeros(1, 100, 200, 3), (faces,), (one, two), None, "skip") == [[two, one]]
+    seen = {150: one.photos[0].face.embedding + draw.standard_normal(512), 50: two.photos[0].face.embedding + draw.standard_normal(512)}
+    images, faces = torch.zeros(1, 100, 200, 3), [replace(face_at(x, 50, 40), embedding=seen[x], recogniser="buffalo_l") for x in (50, 150)]
+    assert sources(images, (faces,), (one, two), None, "skip") == [[Source(two, BY_LIKENESS), Source(one, BY_LIKENESS)]]
+    foreign = [replace(face, recogniser="antelopev2") for face in faces]
+    (first, second), = sources(images, (foreign,), (one, two), None, "skip")
+    assert (first.identity, second.identity) == (one, two)
+    assert "face 1 becomes person 1, left to right (the face was read by antelopev2, the photos by buffalo_l" in report([[first, second]])
 
 
 def test_a_face_that_is_nobodys_stays_or_becomes_the_first_with_photos() -> None:
     images, someone = torch.zeros(2, 100, 300, 3), identity(1)
     faces = (tuple(face_at(x, 50, side) for x, side in ((50, 40), (150, 60), (250, 40))), ())
-    assert sources(images, faces, (someone,), None, "skip") == [[None, someone, None], []]
-    assert sources(images, faces, (someone,), None, "first") == [[someone] * 3, []]
-    assert sources(images, faces, (None, someone), None, "skip") == [[None, someone, None], []]
-    assert sources(images, faces, (None, someone), None, "first") == [[None, someone, someone], []]
+    assert sources(images, faces, (someone,), None, "skip") == [[Source(None), Source(someone, BY_PLACE), Source(None)], []]
+    rest = Source(someone, "unmatched")
+    assert sources(images, faces, (someone,), None, "first") == [[rest, Source(someone, BY_PLACE), rest], []]
+    nobody = Source(None, BY_PLACE)
+    assert sources(images, faces, (None, someone), None, "skip") == [[nobody, Source(someone, BY_PLACE), Source(None)], []]
+    assert sources(images, faces, (None, someone), None, "first") == [[nobody, Source(someone, BY_PLACE), rest], []]
 
 
 def test_what_happened_is_said() -> None:
-    assert report([[identity(1), None], []]) == "Image 1: face 1 becomes person 1, face 2 stays.\nImage 2: no face, unchanged."
+    said = report([[Source(identity(1), BY_REGION), Source(None)], []])
+    assert said == "Image 1: face 1 becomes person 1, by region; face 2 stays.\nImage 2: no face, unchanged."
 
 
 def test_one_identity_is_the_only_person() -> None:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.finish.cutout import cut_out
+from comfyui_astria.tests.regions.comfy_inprocess import load
 
 GREEN = torch.tensor([0.1, 0.9, 0.2])
 
@@ -74,3 +75,20 @@ def test_a_picture_without_foreground_is_named() -> None:
 def test_covers_of_another_size_are_refused() -> None:
     with pytest.raises(ImageError, match=r"covers of \(1, 4, 5\) for pictures of \(1, 5, 4\); expected the same"):
         cut_out(torch.rand(1, 5, 4, 3), torch.ones(1, 4, 5))
+
+
+def test_the_node_shows_the_model_one_picture_at_a_time() -> None:
+    """Several of 4096 pixels and more would not fit the GPU together."""
+    picture, cover, _ = scene(batch=3)
+    cover[1] = cover[1].flip(0).roll(5, 0)
+    shown = []
+
+    class Model:
+        def encode_image(self, image: torch.Tensor) -> torch.Tensor:
+            shown.append(tuple(image.shape))
+            return cover[len(shown) - 1][None]
+
+    node = load("comfyui_astria.nodes.finish.nodes").AstriaRemoveBackground
+    image, mask = node.execute(torch.cat([picture, torch.rand(3, 96, 96, 1)], -1), Model()).result
+    assert shown == [(1, 96, 96, 3)] * 3
+    assert torch.equal(mask, cover) and torch.equal(image, cut_out(picture, cover))

@@ -123,3 +123,11 @@ def test_the_picture_given_is_not_changed() -> None:
 def test_values_beyond_their_range_are_refused(values: tuple[float, float, float], message: str) -> None:
     with pytest.raises(ImageError, match=f"Film grain: {message}"):
         Grain(*values)
+
+
+def test_a_pixel_that_is_no_number_stays_the_only_one() -> None:
+    image = torch.full((1, 40, 50, 3), 0.5)
+    image[0, 3, 4, 1] = float("nan")
+    result = film_grain(image, Grain(0.5, 1.0, 0.3), 1)
+    assert result.isnan().any(-1).sum() == 1 and result[0, 3, 4].isnan().any()
+    assert result[0, 10:].std() > 0.001

@@ -58,3 +58,9 @@ def test_half_precision_stays_half_precision() -> None:
 def test_a_model_that_does_not_enlarge_is_refused() -> None:
     with pytest.raises(ImageError, match="enlarges by 1"):
         enlarge(torch.rand(1, 4, 4, 3), 4.0, 1, nearest(1, []))
+
+
+def test_grey_pictures_become_colour() -> None:
+    grey, calls = torch.rand(1, 5, 6, 1), []
+    result = enlarge(grey, 2.0, 2, nearest(2, calls))
+    assert calls == [(1, 5, 6, 3)] and torch.equal(result, nearest(2, [])(grey.expand(-1, -1, -1, 3)))

@@ -83,6 +83,8 @@ def test_one_request_gives_one_picture_whatever_its_spelling(api: Api) -> None:
 @pytest.mark.parametrize("how", ["file", "base64", "data"])
 def test_an_input_picture_comes_with_the_request(api: Api, host: LiveHost, how: str) -> None:
     content = png(64, 48, seed=9)
+    folder = host.base / "input" / "astria"
+    before = set(folder.glob("*"))
     sent = base64.b64encode(content).decode()
     attributes = {"text": "--outpaint center --outpaint_width 96 --outpaint_height 64", "denoising_strength": 0, "steps": 1}
     if how == "file":
@@ -98,7 +100,7 @@ def test_an_input_picture_comes_with_the_request(api: Api, host: LiveHost, how: 
     with Image.open(io.BytesIO(content)) as source:
         assert result.crop((16, 8, 80, 56)).tobytes() == source.convert("RGB").tobytes()
     api.delete(f"/tunes/690204/prompts/{done['id']}")
-    assert list((host.base / "input" / "astria").iterdir()) == []
+    assert set(folder.glob("*")) == before
 
 
 def test_every_problem_of_a_prompt_is_told_at_once(api: Api) -> None:
@@ -179,3 +181,23 @@ def test_fetching_is_off_until_the_owner_turns_it_on(api: Api, host: LiveHost) -
                    api.post("/tunes/690204/prompts", json={"text": "a cat", "input_image_url": url})):
         assert (answer.status_code, answer.json()["error"]["type"]) == (422, "fetching-is-off")
         assert "fetch_urls = yes" in answer.json()["error"]["details"]
+
+
+def test_a_base_that_is_not_bound_is_guessed_and_written_down(api: Api, host: LiveHost) -> None:
+    bindings = host.base / "user" / "__astria" / "bindings.ini"
+    before = bindings.read_text(encoding="utf-8")
+    model = host.base / "models" / "checkpoints" / "realisticVisionV51.safetensors"
+    was_there = model.exists()
+    bindings.write_text("# mine\n", encoding="utf-8")
+    try:
+        model.touch()
+        prompt = api.create_prompt("a cat")
+        assert prompt["notices"][0].startswith("Base 690204 was not bound; it is now")
+        text = "# mine\n\n[base 690204]\nfamily = sd15\ncheckpoint = realisticVisionV51.safetensors\n"
+        assert bindings.read_text(encoding="utf-8") == text
+        assert api.finished(prompt)["user_error"] is None
+        assert api.finished(api.post("/generate", json={"prompt": "a cat", **SMALL}).json())["tune_id"] == 690204
+    finally:
+        bindings.write_text(before, encoding="utf-8")
+        if not was_there:
+            model.unlink()

@@ -94,6 +94,25 @@ def test_a_tune_is_made_once_named_by_its_id_listed_and_deleted(host: LiveHost) 
     assert "is stored" in text_of(host.client.run(graph), "tune")
 
 
+def test_a_tune_is_deleted_by_its_id_and_never_by_a_title_that_looks_like_one(host: LiveHost) -> None:
+    host.client.run({**photos_graph(), "tune": create("31337", images=["photo", 0], tune_id=31338)})
+    with pytest.raises(RunError, match="There is no tune '31337'"):
+        host.client.run({"delete": node("AstriaDeleteTune", tune_id=31337, title="31337")})
+    shown = text_of(host.client.run({"tunes": node("AstriaTunes", tune="31337")}), "tunes")
+    assert shown.startswith("31338  '31337'")
+
+
+def test_a_tune_whose_photo_was_spoilt_is_listed_and_can_be_deleted(host: LiveHost) -> None:
+    host.client.run({**photos_graph(), "tune": create("spoilt", images=["photo", 0], tune_id=31339)})
+    (photo,) = (path for path in host.base.rglob("31339/*.png"))
+    photo.write_bytes(b"no picture")
+    listed = text_of(host.client.run({"tunes": node("AstriaTunes", tune="")}), "tunes")
+    assert "31339  'spoilt'" in listed and f"The photo {photo} cannot be read" in listed
+    deleted = host.client.run({"delete": node("AstriaDeleteTune", tune_id=31339, title="spoilt")})
+    assert text_of(deleted, "delete") == "Tune 31339 'spoilt' and its 1 photo(s) are deleted."
+    assert not photo.exists()
+
+
 def test_the_id_of_a_tune_travels_by_link(host: LiveHost) -> None:
     graph = {
         **photos_graph(),

@@ -216,9 +216,11 @@ def test_errors_in_linked_text_stop_before_any_model_loads(host: LiveHost) -> No
     assert "model" not in caught.value.execution["executed"]
 
 
-def test_what_is_not_built_is_an_error_before_sampling(host: LiveHost) -> None:
-    with pytest.raises(RunError, match="film_grain=true: this version of the pack cannot do this yet"):
-        host.client.run(generate_graph("a cat\nfilm_grain=true"))
+def test_what_a_request_lacks_is_an_error_before_sampling(host: LiveHost) -> None:
+    with pytest.raises(RunError, match="controlnet=hed: ComfyUI has no node that draws this map from a picture"):
+        host.client.run(generate_graph("a cat\ncontrolnet=hed"))
+    with pytest.raises(RunError, match="no face_restorer is bound"):
+        host.client.run(generate_graph("a cat\nface_correct=true"))
 
 
 def test_a_missing_input_file_is_named_with_its_folder(host: LiveHost) -> None:

@@ -49,7 +49,7 @@ def test_steps_and_previews_belong_to_the_generate_node(host: LiveHost, family: 
 
 
 def test_an_error_inside_names_the_generate_node(host: LiveHost) -> None:
-    told, _ = asyncio.run(asyncio.wait_for(messages_of(host, generate_graph("a cat\nhires_fix=true\nsuper_resolution=true")), 120))
+    told, _ = asyncio.run(asyncio.wait_for(messages_of(host, generate_graph("a cat\ncontrolnet=hed")), 120))
     [error] = [event["data"] for event in told if event["type"] == "execution_error"]
     assert (error["node_id"], error["node_type"]) == ("generate", "AstriaGenerate")
-    assert "hires_fix=true: this version of the pack cannot do this yet" in error["exception_message"]
+    assert "controlnet=hed: ComfyUI has no node that draws this map from a picture" in error["exception_message"]

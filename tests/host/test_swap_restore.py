@@ -67,14 +67,14 @@ def test_swap_and_restore_paint_the_face_and_nothing_else(faces_host: LiveHost) 
         assert mask[face].min() == 255 and kept.mean() > 0.6
         assert numpy.abs(after[face].astype(int) - before[face]).mean() > 10
         before = after
-    assert text_of(entry, "info_swap") == "Image 1: face 1 becomes photos."
+    assert text_of(entry, "info_swap") == "Image 1: face 1 becomes photos, by likeness."
     assert text_of(entry, "info_restore") == "Image 1: 1 face(s) restored."
 
 
 def test_one_identity_needs_no_chain(faces_host: LiveHost) -> None:
     wired = graph()
     wired["swap"]["inputs"]["identities"] = ["identity", 0]
-    assert text_of(faces_host.client.run(wired), "info_swap") == "Image 1: face 1 becomes photos."
+    assert text_of(faces_host.client.run(wired), "info_swap") == "Image 1: face 1 becomes photos, by likeness."
 
 
 def test_an_identity_of_another_pack_is_refused(faces_host: LiveHost) -> None:

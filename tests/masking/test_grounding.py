@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from comfyui_astria.nodes.errors import PromptError
 from comfyui_astria.nodes.masking.grounding import GroundingDino, find_boxes, load_model, load_processor
 from comfyui_astria.nodes.masking.segmenter import Box
 from comfyui_astria.tests.masking.scripted import rectangle
@@ -92,3 +93,13 @@ def test_nothing_above_the_threshold_cuts_nothing(loaded: tuple) -> None:
 def test_a_full_stop_within_a_word_does_not_end_it(loaded: tuple) -> None:
     with torch.no_grad():
         assert torch.equal(find_boxes(*loaded, IMAGE, ("red.hat", "coat")).scores, find_boxes(*loaded, IMAGE, ("red hat", "coat")).scores)
+
+
+def test_words_that_the_model_cannot_read_are_refused(loaded: tuple) -> None:
+    with pytest.raises(PromptError, match=r"GroundingDINO finds nothing to read in the word '\.'"):
+        find_boxes(*loaded, IMAGE, ("hat", "."))
+    fits = ("hat",) * 31  # with their full stops and both ends 64 tokens
+    with torch.no_grad():
+        assert find_boxes(*loaded, IMAGE, fits).scores.shape == (12, 31)
+    with pytest.raises(PromptError, match="32 words at once are too long for GroundingDINO, which reads 64 tokens"):
+        find_boxes(*loaded, IMAGE, (*fits, "hat"))

@@ -83,6 +83,26 @@ def test_sam3_finds_what_the_hosts_node_finds_in_one_trunk_pass(models: ModuleTy
     assert len({found[word].best for word in WORDS}) == len(WORDS)
 
 
+def test_the_words_of_a_batch_are_read_once(models: ModuleType) -> None:
+    model, clip = comfy_inprocess.load("comfyui_astria.tests.testpack.sam3").tiny_sam3("SAM3")
+    read: list[str] = []
+
+    class Clip:
+        def tokenize(self, text: str) -> Any:
+            read.append(text)
+            return clip.tokenize(text)
+
+        def encode_from_tokens_scheduled(self, tokens: Any) -> list:
+            return clip.encode_from_tokens_scheduled(tokens)
+
+    segmenter = models.Sam3(lambda: (model, Clip()))
+    first, second = (segmenter.find(photo(40, size), WORDS[:2], 0.5) for size in (50, 60))
+    assert read == list(WORDS[:2])
+    other = segmenter.find(photo(40, 60), (WORDS[2], WORDS[1]), 0.5)
+    assert read == list(WORDS) and torch.equal(other[WORDS[1]].scores, second[WORDS[1]].scores)
+    assert first[WORDS[0]].scores.shape == (40, 50)
+
+
 def test_a_colon_within_a_word_asks_for_no_number(models: ModuleType) -> None:
     class Clip:
         def tokenize(self, text: str) -> str:

@@ -96,9 +96,10 @@ def test_a_picture_without_what_is_wanted_gets_the_mask_asked_for(on_empty: str,
     batch = torch.stack([torch.ones(8, 9, 3), torch.zeros(8, 9, 3)])
     request = MaskRequest("light", on_empty=on_empty, adjustment=Adjustment(invert=True, dilate="2"))
     result = prompt_mask(batch, ByBrightness(), request)
-    assert (result.mask[0] == 0).all(), "what is found is inverted"
-    assert (result.mask[1] == value).all(), "an empty picture is not"
-    assert result.boxes[1] == []
+    assert (result.mask == value).all(), "of what is found everywhere, nothing is left to invert"
+    assert [len(boxes) for boxes in result.boxes] == [1, 0]
+    grown = prompt_mask(torch.cat([batch, batch[:1]]), ByBrightness(), MaskRequest("light", on_empty=on_empty, adjustment=Adjustment(dilate="2")))
+    assert (grown.mask[0] == 1).all() and (grown.mask[1] == value).all() and (grown.mask[2] == 1).all()
 
 
 def test_empty_pictures_are_an_error_that_names_each() -> None:
@@ -112,8 +113,23 @@ def test_empty_pictures_are_an_error_that_names_each() -> None:
     ]
 
 
-def test_what_negative_words_take_away_wholly_is_not_empty() -> None:
-    assert (run("clothes", "foreground").mask == 0).all()
+@pytest.mark.parametrize(("negative", "adjustment", "why"), [
+    ("foreground", Adjustment(), "'clothes' 0.90 by things, 'foreground' 0.90 by things; the negative words leave nothing of it"),
+    ("foreground", Adjustment(invert=True), "'clothes' 0.90 by things, 'foreground' 0.90 by things; the negative words leave nothing of it"),
+    ("", Adjustment(dilate="-10"), "'clothes' 0.90 by things; inverted and dilated, none of it is left"),
+    ("", Adjustment(invert=True, dilate="-60"), "'clothes' 0.90 by things; inverted and dilated, none of it is left"),
+])
+def test_a_mask_of_which_nothing_is_left_is_empty(negative: str, adjustment: Adjustment, why: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        run("clothes", negative, adjustment=adjustment)
+    assert caught.value.message == f"Nothing to mask was found in picture 1: {why}"
+    assert (run("clothes", negative, adjustment=adjustment, on_empty="zeros").mask == 0).all()
+    assert (run("clothes", negative, adjustment=adjustment, on_empty="ones").mask == 1).all()
+
+
+def test_grey_pictures() -> None:
+    image = torch.rand(2, 8, 9, 1, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(run("light", segmenter=ByBrightness(), image=image).mask > 0, image[..., 0] > 0.5)
 
 
 def test_no_word_and_bad_dilations_are_refused_before_anything_is_looked_for() -> None:

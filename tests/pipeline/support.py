@@ -25,6 +25,7 @@ FILES = {
     "vae": ["ae.safetensors"],
     "upscale_models": ["4x.pth", "GFPGANv1.4.pth"],
     "controlnet": ["pose.safetensors", "canny.safetensors", "tile.safetensors", "union.safetensors"],
+    "geometry_estimation": ["da3_mono_large.safetensors"],
     "background_removal": ["birefnet.safetensors"],
     "insightface": ["inswapper_128.onnx", "models/buffalo_l/det_10g.onnx", "models/antelopev2/glintr100.onnx"],
     "ipadapter": ["ip-adapter-faceid-plusv2_sd15.bin", "ip-adapter-faceid-portrait_sd15.bin"],
@@ -76,6 +77,7 @@ controlnet_pose = pose.safetensors
 controlnet_canny = canny.safetensors
 controlnet_tile = tile.safetensors
 pose_estimator = sdpose.safetensors
+depth_estimator = da3_mono_large.safetensors
 background_removal = birefnet.safetensors
 sam3 = sam3.safetensors
 face_analysis = buffalo_l

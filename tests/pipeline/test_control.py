@@ -32,6 +32,16 @@ def test_pose_is_estimated_for_everybody_that_the_segmenter_finds() -> None:
     assert nodes["base.control_pose"].inputs["image"] == Link("base.pose_map")
 
 
+def test_depth_is_estimated_by_the_host_with_near_as_white() -> None:
+    nodes = equipped("a room\ncontrolnet=depth", image=True, controlnet=True).graph.nodes
+    assert nodes["models.depth_estimator"].inputs == {"model_name": "da3_mono_large.safetensors", "weight_dtype": "default"}
+    assert nodes["base.depth_geometry"].inputs["image"] == Link("base.fit")
+    assert nodes["base.depth_map"].inputs["output.normalization"] == "min_max"
+    assert nodes["base.control_depth"].inputs["image"] == Link("base.depth_map")
+    [lost] = draft_text("a room\ncontrolnet=depth", image=True, controlnet=True).missing
+    assert lost.hint.endswith("Or connect a prepared depth map to control_image.")
+
+
 def test_a_prepared_map_needs_no_preprocessor() -> None:
     nodes = plan_text("a dancer\ncontrolnet=pose", image=True, control_image=True, pose_controlnet=True).graph.nodes
     assert nodes["base.fit_control"].inputs["image"] == Socket("control_image")
@@ -90,7 +100,7 @@ def test_what_is_no_controlnet_is_an_error_with_a_way_out(kind: str) -> None:
     assert problem.message.startswith(f"controlnet={kind}: this is no ControlNet")
 
 
-@pytest.mark.parametrize("kind", ["hed", "mlsd", "segroom", "lineart", "depth"])
+@pytest.mark.parametrize("kind", ["hed", "mlsd", "segroom", "lineart"])
 def test_kinds_without_a_preprocessor_ask_for_a_prepared_map(kind: str) -> None:
     [problem] = draft_text(f"a cat\ncontrolnet={kind}", image=True).errors
     assert problem.code == "map-not-given"

@@ -294,6 +294,11 @@ def test_a_figure_may_touch_the_edge_of_the_picture() -> None:
     assert from_pose(skeleton_picture((0, 30, 12, 70), (188, 0, 12, 50))) == [box(0, 30, 12, 70, "person"), box(188, 0, 12, 50, "person")]
 
 
+def test_alpha_of_a_pose_picture_lights_nothing() -> None:
+    picture = arms_crossed(2, 256, 128)
+    assert from_pose(torch.cat([picture, torch.ones(1, 128, 256, 1)], 3)) == from_pose(picture)
+
+
 def test_a_black_picture_holds_nobody() -> None:
     assert from_pose(torch.zeros(1, 64, 64, 3)) == []
 

@@ -54,7 +54,7 @@ def test_soft_shares_are_seen_as_mixed_tints() -> None:
     assert (middle - left).abs().max() > 0.02
 
 
-@pytest.mark.parametrize("size", [(512, 512), (1024, 576), (576, 1024)])
+@pytest.mark.parametrize("size", [(512, 512), (1024, 576), (576, 1024), (2050, 700)])
 @pytest.mark.parametrize("count", [2, 4])
 def test_names_stand_inside_their_own_region(count: int, size: tuple[int, int]) -> None:
     width, height = size
@@ -94,12 +94,25 @@ def test_a_person_who_shares_every_pixel_is_named_too() -> None:
     assert ((shown - torch.tensor(TINTS[2]) / 255).abs().amax(-1) < 0.01).sum() > 50
 
 
+def test_a_person_thinner_than_a_cell_of_a_large_picture_is_named_too() -> None:
+    thin = torch.zeros(1, 64, 2100)
+    thin[:, :, 1001] = 1
+    layout = from_masks(thin, 1, 2100, 64, softness_px=0)
+    changed = (preview(None, layout) != preview(None, layout.named(["somebody"]))).any(-1)[0]
+    assert changed[:, 900:1100].any()
+
+
 @pytest.mark.parametrize("size", [(8, 8), (40, 9), (9, 200)])
 def test_a_picture_too_small_for_names_is_shown_all_the_same(size: tuple[int, int]) -> None:
     width, height = size
     shown = preview(None, columns(3, width, height, softness_px=2).named([LONG, "", "x"]))
     assert shown.shape == (1, height, width, 3)
     assert torch.isfinite(shown).all()
+
+
+def test_a_picture_with_alpha_is_shown_without_it() -> None:
+    picture, layout = torch.rand(2, 24, 32, 4), columns(2, 32, 24, softness_px=4)
+    assert torch.equal(preview(picture, layout), preview(picture[..., :3], layout))
 
 
 def test_a_picture_of_another_size_is_refused() -> None:

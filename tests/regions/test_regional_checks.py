@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 from comfyui_astria.nodes.errors import AstriaError, ImageError, PlanError
+from comfyui_astria.nodes.regions.people import Person
 from comfyui_astria.nodes.regions.run import RegionRun
 from comfyui_astria.tests.regions.comfy_inprocess import load, text
-from comfyui_astria.tests.regions.regional_support import denoised, halves, model_of, with_regions
+from comfyui_astria.tests.regions.regional_support import denoised, difference, halves, model_of, with_people, with_regions
 
 FAMILIES = ("sd15", "sdxl", "flux")
 
@@ -75,6 +76,17 @@ def test_a_persons_conditioning_that_a_region_would_lose_is_refused(key: str, va
     negative = [text("sd15", 2), carrying(key, value), text("sd15", 2)]
     with pytest.raises(PlanError, match=f"(?s)negative conditioning of person 1 carries '{key}'.*{hint}"):
         with_regions(model_of("sd15"), halves(), people(), negative)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_scenes_negative_may_be_anything_where_persons_have_none(family: str) -> None:
+    """It is what the sampler is given: ControlNets and joined texts of it are not a person's."""
+    positive, negative = text(family, 1), [*text(family, 2), *text(family, 8)]
+    scene = positive, [[negative[0][0], {**negative[0][1], "control": object()}], negative[1]]
+    patched = with_people(model_of(family), halves(), [Person(positive), Person(positive)], scene)
+    plain = denoised(model_of(family), family, positive, negative, cfg=4.0)
+    assert difference(denoised(patched, family, positive, negative, cfg=4.0), plain) < 1e-5
+    assert difference(denoised(patched, family, positive, negative[:1], cfg=4.0), plain) > 1e-3
 
 
 def test_texts_that_do_not_fit_are_refused() -> None:

@@ -90,6 +90,21 @@ def _points(box: tuple[float, float, float, float], width: int, height: int) -> 
     return found
 
 
+class AstriaTestDepth(io.ComfyNode):
+    """The geometry of a plane that comes nearer from top to bottom, as the host's depth estimator gives it."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaTestDepth", category="astria/test",
+            inputs=[io.Image.Input("image")], outputs=[io.Custom("DA3_GEOMETRY").Output(display_name="da3_geometry")])
+
+    @classmethod
+    def execute(cls, image: torch.Tensor) -> io.NodeOutput:
+        depth = torch.linspace(10, 1, image.shape[1])[None, :, None].expand(*image.shape[:3]).contiguous()
+        return io.NodeOutput({"depth": depth, "image": image, "mode": "mono"})
+
+
 _CLIP_VISION = {
     "model_type": "clip_vision_model", "hidden_size": 32, "image_size": 224, "intermediate_size": 64, "num_attention_heads": 2,
     "num_channels": 3, "num_hidden_layers": 3, "patch_size": 56, "projection_dim": 24, "hidden_act": "gelu", "layer_norm_eps": 1e-5,
@@ -111,4 +126,4 @@ class AstriaTestClipVision(io.ComfyNode):
         return io.NodeOutput(model)
 
 
-NODES = [AstriaTestClipVision, AstriaTestControlNet, AstriaTestBackgroundRemoval, AstriaTestPosePoints]
+NODES = [AstriaTestClipVision, AstriaTestControlNet, AstriaTestBackgroundRemoval, AstriaTestPosePoints, AstriaTestDepth]

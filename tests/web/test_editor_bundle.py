@@ -13,7 +13,8 @@ BUNDLE = WEB / "js" / "vendor" / "codemirror.js"
 
 
 def exported() -> set[str]:
-    return {name.split(" as ")[-1].strip() for group in re.findall(r"export\s*\{([^}]*)\}", BUNDLE.read_text(encoding="utf-8")) for name in group.split(",")}
+    groups = re.findall(r"export\s*\{([^}]*)\}", BUNDLE.read_text(encoding="utf-8"))
+    return {name.split(" as ")[-1].strip() for group in groups for name in group.split(",")}
 
 
 def test_the_bundle_is_that_of_the_sources() -> None:

@@ -8,6 +8,7 @@ from comfyui_astria.tests.web.browser import Editor
 
 NODES = sorted(name for name in snapshot() if name.startswith("Astria"))
 REPORTING = {"AstriaPrompt", "AstriaGenerate", "AstriaModels", "AstriaExplain", "AstriaCompile"}
+DRAWING = {"AstriaOutpaintCanvas", "AstriaRegions"}
 PROMPT = "a lighthouse --outpaint center --outpaint_width 800 --outpaint_height 640"
 
 
@@ -16,13 +17,13 @@ def expected_widgets(kind: str, definition: NodeDefinition) -> list[str]:
     for entry in definition.inputs.values():
         if entry.is_widget:
             names += [entry.name, "control_after_generate"] if entry.options.get("control_after_generate") else [entry.name]
-    return [*names, "report"] if kind in REPORTING else names
+    return [*names, *(["report"] if kind in REPORTING else []), *(["placement"] if kind in DRAWING else [])]
 
 
 def test_the_pack_s_extension_loads_without_a_complaint(editor: Editor) -> None:
     assert editor.opening == []
     names = editor.page.evaluate("() => app.extensions.map(e => e.name).filter(name => name.startsWith('astria.'))")
-    assert sorted(names) == ["astria.prompt_editor", "astria.report", "astria.run_errors"]
+    assert sorted(names) == ["astria.previews", "astria.prompt_editor", "astria.report", "astria.run_errors"]
 
 
 def test_the_editor_knows_every_node(editor: Editor) -> None:

@@ -18,6 +18,9 @@ def read(path: Path) -> dict[str, Any]:
 def without_titles(graph: dict[str, Any]) -> dict[str, Any]:
     return {node: {key: value for key, value in entry.items() if key != "_meta"} for node, entry in graph.items()}
 
+# A choice with inputs of its own makes the editor measure the node anew when it is loaded.
+SHRUNK_BY_THE_EDITOR = {"DA3Inference", "DA3Render"}
+
 
 def by_name(graph: dict[str, Any], workflow: dict[str, Any]) -> dict[str, Any]:
     """Return a queued graph with the plan's names in place of the editor's numbers."""
@@ -32,7 +35,7 @@ def by_name(graph: dict[str, Any], workflow: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_template_browser_lists_the_examples_with_their_pictures(host: LiveHost, ui_file: Path) -> None:
-    assert host.client.get_json("/api/workflow_templates")["comfyui_astria"] == names()
+    assert sorted(host.client.get_json("/api/workflow_templates")["comfyui_astria"]) == names()
     address = f"/api/workflow_templates/comfyui_astria/{ui_file.stem}"
     assert host.client.get_json(f"{address}.json") == read(ui_file)
     assert host.client.get(f"{address}.jpg") == ui_file.with_suffix(".jpg").read_bytes()
@@ -83,6 +86,11 @@ def test_nodes_of_an_example_keep_their_places_and_sizes(editor: Editor, ui_file
     editor.load(workflow)
     editor.frames(10)
     drawn = {node["id"]: (node["pos"], node["size"]) for node in editor.saved()["nodes"]}
-    assert drawn == {node["id"]: (node["pos"], node["size"]) for node in workflow["nodes"]}
+    for node in workflow["nodes"]:
+        place, (width, height) = drawn[node["id"]]
+        if node["type"] in SHRUNK_BY_THE_EDITOR:
+            assert (place, width, height <= node["size"][1]) == (node["pos"], node["size"][0], True)
+        else:
+            assert (place, [width, height]) == (node["pos"], node["size"]), node["type"]
     too_small = "() => app.graph._nodes.filter(n => n.computeSize().some((side, axis) => side > n.size[axis])).map(n => n.type)"
     assert editor.page.evaluate(too_small) == []

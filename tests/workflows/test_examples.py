@@ -34,6 +34,7 @@ def example(request: pytest.FixtureRequest) -> str:
 FEATURES = {
     "color_grading": {"AstriaColorGrading"},
     "controlnet": {"Canny", "ControlNetApplyAdvanced"},
+    "controlnet_depth": {"DA3Render", "ControlNetApplyAdvanced"},
     "face_inpainting": {"AstriaInpaintFaces", "AstriaSuperResolution"},
     "faceid": {"AstriaApplyFaceID"},
     "faceid_flux": {"AstriaApplyFaceID"},

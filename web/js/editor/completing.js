@@ -18,9 +18,10 @@ const HOVER_MS = 300;
 // What fits equally well stands as the server lists it: anchors from top left to bottom right, tunes before files.
 const inOrder = (one, other) => one.order - other.order;
 
-function inserted(text) {
+// What is looked for is what stands before the cursor; `rest` characters behind it belong to the same word and are replaced with it.
+function inserted(text, rest) {
   return (view, option, from, to) => {
-    view.dispatch({ changes: { from, to, insert: text }, selection: { anchor: from + text.length }, userEvent: "input.complete" });
+    view.dispatch({ changes: { from, to: Math.min(to + rest, view.state.doc.length), insert: text }, selection: { anchor: from + text.length }, userEvent: "input.complete" });
     if (GOES_ON.test(text)) startCompletion(view);
   };
 }
@@ -42,12 +43,12 @@ async function source(context) {
     type: one.kind,
     detail: one.detail,
     info: one.help || undefined,
-    apply: inserted(one.text),
+    apply: inserted(one.text, found.end - context.pos),
     isTyped: one.text.trim() === typed,
   }));
   // What is written in full needs no list, which would only take the next Enter.
   if (!options.length || (!context.explicit && options.some((one) => one.isTyped))) return null;
-  return { from: found.start, to: found.end, options };
+  return { from: found.start, options };
 }
 
 const hover = hoverTooltip(

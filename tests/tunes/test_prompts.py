@@ -1,0 +1,104 @@
+"""The prompts and callbacks of the API on the disk."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from comfyui_astria.nodes.tunes.prompts import Prompt, PromptStore
+from comfyui_astria.nodes.tunes.store import TuneStore
+from comfyui_astria.nodes.tunes.tune import now
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> PromptStore:
+    return PromptStore(tmp_path / "private")
+
+
+def sent(text: str = "a cat", **more: object) -> Prompt:
+    workflow = {"output.save": {"class_type": "SaveImage"}}
+    return Prompt("690204", {"text": text, "w": 64}, f"digest of {text}", "http://127.0.0.1:8188", workflow, **more)
+
+
+def test_a_prompt_comes_back_as_it_went(prompts: PromptStore, tmp_path: Path) -> None:
+    stored = prompts.add(sent(callback="https://a.example/x", inputs=("astria/a.png",), notices=("one",)))
+    assert stored.id == 1
+    assert PromptStore(tmp_path / "private").get(1) == stored
+    assert prompts.get(2) is prompts.get(0) is prompts.get(2**70) is None
+    assert prompts.inputs_in_use() == {"astria/a.png"}
+
+
+def test_prompts_lie_beside_the_tunes(prompts: PromptStore, tmp_path: Path) -> None:
+    prompts.add(sent())
+    tunes = TuneStore(tmp_path / "private")
+    assert tunes.create(title="a", model_type="lora", file="a.safetensors").id == 1
+    assert prompts.get(1) is not None
+
+
+def test_lists_are_of_one_tune_and_newest_first(prompts: PromptStore) -> None:
+    ids = [prompts.add(sent(str(number))).id for number in range(5)]
+    prompts.add(replace(sent(), tune_id="7"))
+    assert [one.id for one in prompts.list("690204", limit=2, offset=1)] == ids[3:1:-1]
+    assert [one.tune_id for one in prompts.list("7", limit=9, offset=0)] == ["7"]
+
+
+def test_the_way_of_a_prompt(prompts: PromptStore) -> None:
+    stored = prompts.add(sent(callback="https://a.example/x"))
+    assert [one.id for one in prompts.open()] == [1]
+    prompts.start(1)
+    prompts.start(1)  # looked at twice
+    running = prompts.get(1)
+    assert (running.status, running.runs) == ("running", 1)
+    assert running.started_training_at is not None
+    prompts.requeue(1, "another-run")
+    assert (prompts.get(1).status, prompts.get(1).run_id, prompts.count_open()) == ("queued", "another-run", 1)
+    image = {"filename": "a.png", "subfolder": "", "type": "output"}
+    done = replace(stored, status="done", images=(image,), trained_at=now())
+    assert prompts.finish(done, '{"id": 1}') is True
+    assert prompts.finish(replace(done, status="failed"), "twice") is False, "what ended does not end again, and calls back once"
+    assert (prompts.get(1).status, prompts.get(1).images, prompts.count_open()) == ("done", (image,), 0)
+    assert (stored.workflow != {}, prompts.get(1).workflow) == (True, {})
+    [owed] = prompts.owed(0, 9)
+    assert (owed.url, owed.body, owed.attempts) == ("https://a.example/x", '{"id": 1}', 0)
+    assert prompts.delete(1) is True
+    assert prompts.delete(1) is False
+    assert prompts.owed(0, 9) == [owed], "a callback outlives its prompt"
+
+
+def test_equal_requests_are_found_unless_they_failed(prompts: PromptStore) -> None:
+    stored = prompts.add(sent())
+    assert prompts.find("690204", "digest of a cat").id == stored.id
+    assert prompts.find("7", "digest of a cat") is None
+    prompts.finish(replace(stored, status="failed", user_error="no"), "{}")
+    assert prompts.find("690204", "digest of a cat") is None
+
+
+def test_callbacks_wait_and_are_given_up(prompts: PromptStore) -> None:
+    for number in range(3):
+        prompts.owe(f"https://a.example/{number}", "{}")
+    first, second, third = prompts.owed(0, 9)
+    assert len({first.delivery, second.delivery, third.delivery}) == 3
+    prompts.delivered(first.id)
+    prompts.postpone(second.id, 500.0)
+    prompts.give_up(third.id, "nobody there")
+    assert prompts.owed(499, 9) == []
+    assert prompts.next_due() == 500.0
+    [again] = prompts.owed(500, 9)
+    assert (again.delivery, again.attempts) == (second.delivery, 1)
+
+
+def test_many_writers_lose_nothing(prompts: PromptStore, tmp_path: Path) -> None:
+    def write(name: str) -> None:
+        own = PromptStore(tmp_path / "private")
+        for number in range(10):
+            own.add(sent(f"{name} {number}"))
+
+    threads = [threading.Thread(target=write, args=[name]) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = prompts.list("690204", limit=99, offset=0)
+    assert len({one.fields["text"] for one in found}) == len({one.id for one in found}) == 40

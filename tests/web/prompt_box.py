@@ -1,0 +1,49 @@
+"""The prompt editor of one node on the screen, and what the tests ask of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfyui_astria.tests.web.browser import Editor
+from playwright.sync_api import Locator
+
+
+class PromptBox:
+    """The one prompt editor on the screen."""
+
+    def __init__(self, editor: Editor, kind: str = "AstriaPrompt") -> None:
+        self.editor = editor
+        self.page = editor.page
+        self.number = editor.add(kind)
+        script = "id => { const n = app.graph.getNodeById(id); n.pos = [120, 90]; n.setSize([620, Math.max(520, n.size[1])]); }"
+        self.page.evaluate(script, self.number)
+        editor.frames(3)
+
+    @property
+    def text_area(self) -> Locator:
+        return self.page.locator(".astria-prompt .cm-content")
+
+    @property
+    def status(self) -> Locator:
+        return self.page.locator(".astria-prompt [role=status]")
+
+    @property
+    def options(self) -> Locator:
+        return self.page.locator(".cm-tooltip-autocomplete li")
+
+    def value(self) -> Any:
+        return self.page.evaluate("id => app.graph.getNodeById(id).widgets.find(w => w.name === 'text').value", self.number)
+
+    def set(self, text: Any) -> None:
+        self.page.evaluate("([id, text]) => { app.graph.getNodeById(id).widgets.find(w => w.name === 'text').value = text; }", [self.number, text])
+
+    def type(self, text: str) -> None:
+        self.text_area.click()
+        self.page.keyboard.type(text)
+
+    def settle(self) -> None:
+        """Wait as a person would: a list that has just come up takes no key for a moment."""
+        self.page.wait_for_timeout(120)
+
+    def painted(self, kind: str) -> list[str]:
+        return self.page.locator(f".astria-prompt .astria-{kind}").all_inner_texts()
