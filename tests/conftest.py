@@ -19,9 +19,17 @@ _pack_loader = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_pack_loader)
 _pack_loader.load()
 
-from comfyui_astria.tests.host.fixtures import classic_host, each_host, host, log_section
+from comfyui_astria.tests.host.fixtures import classic_host, clean_hosts, each_host, host, log_section
+from comfyui_astria.tests.regions.comfy_inprocess import forget_models
 
-__all__ = ["classic_host", "each_host", "host"]
+__all__ = ["classic_host", "clean_hosts", "each_host", "host"]
+
+
+@pytest.fixture(autouse=True)
+def no_models_left() -> Iterator[None]:
+    """No test finds the models of another in the host's memory management."""
+    yield
+    forget_models()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
@@ -29,6 +30,14 @@ class Adjustment:
         if self.invert:
             mask = (1 - checked(mask)).to(mask.dtype)
         return feather(grow(mask, radius_px, self.shape), self.feather_px)
+
+    def applied_within(self, mask: Tensor, width: int, height: int) -> Tensor:
+        """Return the masks changed in their first `width` x `height` pixels; beyond them, where a fitted picture is padded, they are 0.
+
+        The padding must not count as a part of the picture: inverted it would grow into it, and shrinking would eat what touches it.
+        """
+        own = self.applied(mask[..., :height, :width])
+        return F.pad(own, (0, mask.shape[-1] - own.shape[-1], 0, mask.shape[-2] - own.shape[-2]))
 
 
 def dilation_px(text: str, width: int, height: int) -> int:

@@ -104,13 +104,15 @@ class AstriaAdjustMask(io.ComfyNode):
                 io.String.Input("dilate", default="0", dynamic_prompts=False, tooltip=_DILATE),
                 io.Combo.Input("shape", options=list(SHAPES), default="round", tooltip=_SHAPE),
                 io.Int.Input("feather_px", default=0, min=0, max=MAX_SIDE, tooltip=_FEATHER),
+                io.Custom("ASTRIA_FIT").Input("fit", optional=True, tooltip="Of Astria Fit Image, for its mask: the padding is left out."),
             ],
             outputs=[io.Mask.Output(display_name="mask")],
         )
 
     @classmethod
-    def execute(cls, mask, invert: bool, dilate: str, shape: str, feather_px: int) -> io.NodeOutput:
-        return io.NodeOutput(Adjustment(invert, dilate, shape, feather_px).applied(mask))
+    def execute(cls, mask, invert: bool, dilate: str, shape: str, feather_px: int, fit=None) -> io.NodeOutput:
+        adjustment = Adjustment(invert, dilate, shape, feather_px)
+        return io.NodeOutput(adjustment.applied(mask) if fit is None else adjustment.applied_within(mask, fit.width, fit.height))
 
 
 class AstriaFindPeople(io.ComfyNode):

@@ -14,15 +14,21 @@ import pytest
 from ...devtools.client import Client
 from ...devtools.environment import current
 from ...devtools.host import Host, HostOptions
+from ...nodes.tunes.store import TuneStore
 
 _LOG_LINES = 80
+_running: list[LiveHost] = []
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LiveHost:
-    """A running ComfyUI with the pack and the test pack: `client` speaks to it, `base` holds its models, input and output."""
+    """A running ComfyUI with the pack and the test pack: `client` speaks to it, `base` holds its models, input and output.
+
+    `fresh` are the models and settings that `clean` leaves in place.
+    """
 
     process: Host
+    fresh: set[Path]
 
     @property
     def client(self) -> Client:
@@ -44,6 +50,20 @@ class LiveHost:
         """All node definitions, asked once per host."""
         return _object_info(self.client)
 
+    @property
+    def state(self) -> Path:
+        """The folder of the pack's own files."""
+        return self.base / "user" / "__astria"
+
+    def clean(self) -> None:
+        """Take away the models, settings and tunes that tests have put there, so that the next module finds the host as it was started."""
+        for path in _own_files(self.base) - self.fresh:
+            path.unlink()
+        store = TuneStore(self.state)
+        while found := store.list():
+            for tune in found:
+                store.delete(tune.id)
+
     def log_text(self) -> str:
         return self.process.log_text()
 
@@ -51,6 +71,14 @@ class LiveHost:
 @functools.cache
 def _object_info(client: Client) -> dict[str, Any]:
     return client.object_info()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clean_hosts() -> Iterator[None]:
+    """Clean the running hosts after each test module: most modules share them."""
+    yield
+    for live in _running:
+        live.clean()
 
 
 @pytest.fixture(scope="session")
@@ -82,4 +110,12 @@ def _live(base: Path, *extra_args: str) -> Iterator[LiveHost]:
     cpu = os.environ.get("ASTRIA_TEST_DEVICE", "cpu") == "cpu"
     options = HostOptions(base, test_pack=True, cpu=cpu, extra_args=("--preview-method", "latent2rgb", *extra_args))
     with Host(current(), options) as process:
-        yield LiveHost(process)
+        live = LiveHost(process, _own_files(base))
+        _running.append(live)
+        yield live
+        _running.remove(live)
+
+
+def _own_files(base: Path) -> set[Path]:
+    """Return what stands in the model folders, and the settings of the pack."""
+    return {path for path in (*base.glob("models/**/*"), *base.glob("user/__astria/*.ini")) if path.is_file()}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from comfyui_astria.nodes.base.fit import Fit, fit_image, fit_mask
 from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.masking.adjust import Adjustment, dilation_px
 from comfyui_astria.nodes.masking.morphology import feather, grow
+from comfyui_astria.tests.regions.comfy_inprocess import load
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,25 @@ def test_nothing_asked_changes_nothing() -> None:
 
 def test_a_mask_without_a_batch_becomes_a_batch_of_one() -> None:
     assert Adjustment(invert=True).applied(torch.zeros(4, 5)).shape == (1, 4, 5)
+
+
+@pytest.mark.parametrize("change", [Adjustment(invert=True, dilate="10"), Adjustment(dilate="-10"), Adjustment(dilate="20%", feather_px=4)])
+def test_the_padding_of_a_fitted_picture_is_no_part_of_it(change: Adjustment) -> None:
+    image, mask = torch.rand(2, 61, 97, 3), torch.zeros(2, 61, 97)
+    mask[0, :, 60:] = 1
+    mask[1, 40:, :50] = 1
+    fitted, fit = fit_image(image, 0, 0, 8)
+    padded = fit_mask(mask, image, 0, 0, 8)
+    assert padded.shape[1:] == fitted.shape[1:3] == (64, 104)
+    result = change.applied_within(padded, fit.width, fit.height)
+    assert torch.equal(result[:, :61, :97], change.applied(mask))
+    assert result.shape == padded.shape and not result[:, 61:].any() and not result[:, :, 97:].any()
+    assert not torch.equal(change.applied(padded)[:, :61, :97], change.applied(mask))
+
+
+def test_the_node_leaves_the_padding_out_where_it_is_told_of_it() -> None:
+    node = load("comfyui_astria.nodes.masking.nodes").AstriaAdjustMask
+    given = {"mask": torch.zeros(1, 16, 24), "invert": True, "dilate": "0", "shape": "round", "feather_px": 0}
+    assert node.execute(**given).result[0].all()
+    [within] = node.execute(**given, fit=Fit(20, 15)).result
+    assert within[:, :15, :20].all() and within.sum() == 15 * 20

@@ -42,6 +42,16 @@ def _open() -> None:
         sys.argv = arguments
 
 
+def forget_models() -> None:
+    """Unload what the host holds in this process.
+
+    The garbage collector may take a patched model while the model under it lives on in a cache; the host trips over the entry that is left.
+    """
+    if (management := sys.modules.get("comfy.model_management")) is not None:
+        management.unload_all_models()
+        management.current_loaded_models.clear()
+
+
 def tiny_model(family: str, seed: int = 0, dtype: torch.dtype = torch.float32, compute: torch.dtype | None = None) -> Any:
     """Return a new MODEL of `family` with random weights of `seed`, stored as `dtype`; `compute` where that is not what it computes in."""
     config = load("comfyui_astria.tests.testpack.families").FAMILIES[family]()

@@ -23,6 +23,7 @@ def example_files(host: LiveHost) -> Iterator[None]:
     write_tiny_lora(host.loras, "flux", workflows.FILES["loras"][0])
     picture = host.base / "input" / workflows.IMAGE
     Image.linear_gradient("L").convert("RGB").save(picture)
+    host.fresh.update(made)  # the browser that all modules here share was opened with them
     yield
     for path in [*made, picture]:
         path.unlink()

@@ -94,7 +94,7 @@ def test_a_report_is_neither_saved_nor_queued(editor: Editor) -> None:
     assert shown_report(editor)
     assert editor.saved()["nodes"] == saved["nodes"]
     assert editor.prompt() == queued
-    assert saved["nodes"][0]["widgets_values"] == [PROMPT, "flux", "", "error", "crop"]
+    assert saved["nodes"][0]["widgets_values"] == [PROMPT, "flux", "", "error", "crop", False]
 
 
 def test_a_node_with_a_report_keeps_the_size_it_was_saved_with(editor: Editor) -> None:
