@@ -59,6 +59,9 @@ class LiveHost:
         """Take away the models, settings and tunes that tests have put there, so that the next module finds the host as it was started."""
         for path in _own_files(self.base) - self.fresh:
             path.unlink()
+        for folder in sorted(self.base.glob("models/*/**/"), reverse=True):
+            if folder.parent.parent != self.base and not any(folder.iterdir()):
+                folder.rmdir()
         store = TuneStore(self.state)
         while found := store.list():
             for tune in found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from comfyui_astria.devtools import workflows
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
+from comfyui_astria.tests.testpack.face_models import write_face_pack
 from comfyui_astria.tests.web.browser import Editor, editor_on
 from PIL import Image
 
@@ -20,13 +22,17 @@ def example_files(host: LiveHost) -> Iterator[None]:
     for path in made:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+    for path in (host.base / "models" / "insightface" / "models").iterdir():
+        shutil.rmtree(path)  # read as a whole by the tests that come later
+        write_face_pack(path)
     write_tiny_lora(host.loras, "flux", workflows.FILES["loras"][0])
     picture = host.base / "input" / workflows.IMAGE
     Image.linear_gradient("L").convert("RGB").save(picture)
+    made += (host.base / "models" / "insightface").rglob("*.onnx")
     host.fresh.update(made)  # the browser that all modules here share was opened with them
     yield
-    for path in [*made, picture]:
-        path.unlink()
+    for path in {*made, picture}:
+        path.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")
