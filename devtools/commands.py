@@ -15,9 +15,12 @@ from .bench import run_benchmarks
 from .browser import find_chromium
 from .console import DevError, say
 from .environment import Environment, prepare
+from .frontend import fetch_newest
 from .host import Host, HostOptions, has_accelerator
-from .paths import BASE, DEV, ROOT, STATE_FOLDER, inside_venv
+from .paths import BASE, DEV, GALLERY, ROOT, STATE_FOLDER, inside_venv
 from .report import report, take_json_option
+
+_TEST_PROCESSES = 4  # each with hosts and models that take some 3 GB
 
 USAGE = """\
 python dev.py COMMAND [ARGUMENTS]
@@ -30,8 +33,11 @@ python dev.py COMMAND [ARGUMENTS]
   bind ID FILE                 bind an id or role of prompts to a file of yours (--list, --remove ID, --comfyui PATH)
   explain FILE                 show what a prompt would do, without running it
   compile FILE                 turn a prompt into a workflow file
+  gallery                      photograph the screens of docs/gallery.md anew, in the browser
+  pictures                     photograph the nodes for their help pages, and the tutorial, anew, in the browser
   workflows                    compile the example workflows and draw their thumbnails
-  definitions                  write the node definitions that planning uses without ComfyUI, after a change of a node
+  definitions                  write the nodes' definitions and English texts anew, after a change of a node
+  promise                      add new nodes, inputs and outputs to what later versions keep
 
 Environment: COMFYUI_PATH (your own ComfyUI), COMFYUI_PYTHON (the Python that starts it), ASTRIA_CHROMIUM (the browser for the tests)
 """
@@ -74,6 +80,7 @@ def _in_venv(command: str, argv: list[str]) -> int:
 
 def _setup(argv: list[str]) -> int:
     environment = prepare()
+    fetch_newest(environment.python)
     say(f"ready: ComfyUI {environment.comfyui}, Python {environment.python}")
     return 0
 
@@ -87,12 +94,15 @@ def _demo(environment: Environment, argv: list[str]) -> int:
 
 def _test(environment: Environment, argv: list[str]) -> int:
     without_browser = "--no-browser" in argv
-    rest = [argument for argument in argv if argument != "--no-browser"]
+    given = [argument for argument in argv if argument != "--no-browser"]
+    # Half of the time is waiting for a ComfyUI, so the whole is spread over processes; each has hosts of its own. A few tests are quicker without.
+    rest = given or ["--numprocesses", str(min(os.cpu_count() or 1, _TEST_PROCESSES)), "--dist", "loadfile"]
     variables = dict(os.environ)
     if without_browser:
         rest.append("--ignore=tests/web")
     else:
         variables["ASTRIA_CHROMIUM"] = str(find_chromium())
+        fetch_newest(environment.python)
     done = subprocess.run([str(environment.python), "-m", "pytest", *rest], cwd=ROOT, env=variables, check=False)
     if without_browser:
         say("The browser tests (tests/web) were not run: --no-browser.")
@@ -115,6 +125,25 @@ def _serve(environment: Environment, argv: list[str]) -> int:
         raise DevError(f"ComfyUI ended by itself with exit code {code}.", f"Its log: {host.log}")
 
 
+def _gallery(environment: Environment, argv: list[str]) -> int:
+    if argv:
+        raise DevError(f"gallery takes no arguments, got {' '.join(argv)}.", "It photographs every screen.")
+    return _photograph(environment, "ASTRIA_GALLERY", GALLERY, "tests/web/test_gallery.py")
+
+
+def _pictures(environment: Environment, argv: list[str]) -> int:
+    if argv:
+        raise DevError(f"pictures takes no arguments, got {' '.join(argv)}.", "It photographs every node.")
+    folder = ROOT / "web" / "docs" / "images"
+    return _photograph(environment, "ASTRIA_HELP_PICTURES", folder, "tests/web/test_help_pictures.py", "tests/web/test_tutorial.py")
+
+
+def _photograph(environment: Environment, variable: str, folder: Path, *tests: str) -> int:
+    """Run the tests that take pictures, and let them keep what they took in `folder`."""
+    variables = {**os.environ, "ASTRIA_CHROMIUM": str(find_chromium()), variable: str(folder)}
+    return subprocess.run([str(environment.python), "-m", "pytest", "-q", *tests], cwd=ROOT, env=variables, check=False).returncode
+
+
 def _workflows(environment: Environment, argv: list[str]) -> int:
     from .workflows import run  # needs packages of .venv
 
@@ -123,11 +152,21 @@ def _workflows(environment: Environment, argv: list[str]) -> int:
 
 def _definitions(environment: Environment, argv: list[str]) -> int:
     from .definitions import SNAPSHOT, write_snapshot
+    from .locales import ENGLISH, node_texts, text_of
 
     with Host(environment, HostOptions(DEV / "definitions", test_pack=False)) as host:
-        write_snapshot(host.client.object_info())
-    say(f"written: {SNAPSHOT.relative_to(ROOT)}")
+        info = host.client.object_info()
+    write_snapshot(info)
+    ENGLISH.parent.mkdir(parents=True, exist_ok=True)
+    ENGLISH.write_text(text_of(node_texts(info)), encoding="utf-8")
+    say(f"written: {SNAPSHOT.relative_to(ROOT)}, {ENGLISH.relative_to(ROOT)}")
     return 0
+
+
+def _promise(argv: list[str]) -> int:
+    from .promises import run
+
+    return run(argv)
 
 
 def _bench(environment: Environment, argv: list[str]) -> int:
@@ -181,7 +220,9 @@ _IN_VENV: dict[str, Callable[[Environment, list[str]], int]] = {
     "test": _test,
     "serve": _serve,
     "bench": _bench,
+    "gallery": _gallery,
+    "pictures": _pictures,
     "workflows": _workflows,
     "definitions": _definitions,
 }
-_PLAIN: dict[str, Callable[[list[str]], int]] = {"setup": _setup, "bind": _bind, "explain": _explain, "compile": _compile}
+_PLAIN: dict[str, Callable[[list[str]], int]] = {"setup": _setup, "bind": _bind, "explain": _explain, "compile": _compile, "promise": _promise}

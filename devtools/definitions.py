@@ -38,6 +38,8 @@ HOST_NODES = (
     "LoadDA3Model",
     "LoraLoader",
     "MaskToImage",
+    "PreviewAny",
+    "PrimitiveStringMultiline",
     "RepeatImageBatch",
     "SDPoseDrawKeypoints",
     "SDPoseKeypointExtractor",

@@ -9,23 +9,35 @@ from pathlib import Path
 from ..nodes.tunes.tune import Tune
 
 IMAGE = "example.png"  # comes with ComfyUI, so the workflow opens without a complaint about its picture
-FLUX, SD15 = "1504944", "690204"
-SD15_EXAMPLES = frozenset(
-    {"masked_portrait", "multi_person_background", "product_background", "room_redesign", "tiled_upscale", "controlnet", "style"}
-    | {"faceid", "faceid_two_people", "hires_fix"}
-)
+FLUX, SD15, SDXL = "1504944", "690204", "sdxl"
+# The base tune of the examples that are not for Flux.
+BASES = {
+    **dict.fromkeys(("masked_portrait", "multi_person_background", "product_background", "room_redesign", "tiled_upscale", "hires_fix"), SD15),
+    **dict.fromkeys(("controlnet", "controlnet_two", "controlnet_drawn_map", "style", "image_to_image", "masked_area"), SD15),
+    **dict.fromkeys(("faceid", "faceid_two_people", "faceid_swap_correct", "multi_person_checkpoint"), SD15),
+    "sdxl_weights_and_style": SDXL,
+}
+DRAWN_MAPS = frozenset({"controlnet_drawn_map"})  # these take a map that its reader has drawn
 # Names under which the files are published, or that say whose they are.
 FILES = {
-    "checkpoints": ["realisticVisionV51.safetensors", "sam3.1_multiplex_fp16.safetensors", "sdpose_wholebody_fp16.safetensors"],
+    "checkpoints": [
+        "realisticVisionV51.safetensors",
+        "sd_xl_base_1.0.safetensors",
+        "my_person_checkpoint.safetensors",
+        "sam3.1_multiplex_fp16.safetensors",
+        "sdpose_wholebody_fp16.safetensors",
+    ],
     "diffusion_models": ["flux1-dev.safetensors", "flux1-fill-dev.safetensors"],
     "text_encoders": ["clip_l.safetensors", "t5xxl_fp16.safetensors"],
     "vae": ["ae.safetensors"],
     "loras": ["my_person.safetensors", "second_person.safetensors"],
     "upscale_models": ["4x-UltraSharp.pth", "GFPGANv1.4.pth"],
     "controlnet": [
-        "control_v11p_sd15_openpose.safetensors",
-        "control_v11p_sd15_canny.safetensors",
-        "control_v11f1e_sd15_tile.safetensors",
+        "control_v11p_sd15_openpose_fp16.safetensors",
+        "control_v11p_sd15_canny_fp16.safetensors",
+        "control_v11p_sd15_lineart_fp16.safetensors",
+        "control_v11f1p_sd15_depth_fp16.safetensors",
+        "control_v11f1e_sd15_tile_fp16.safetensors",
         "flux_controlnet_union_pro.safetensors",
     ],
     "background_removal": ["birefnet.safetensors"],
@@ -47,17 +59,23 @@ outpaint_model = flux1-fill-dev.safetensors
 [base {SD15}]
 family = sd15
 checkpoint = realisticVisionV51.safetensors
+[base {SDXL}]
+family = sdxl
+checkpoint = sd_xl_base_1.0.safetensors
 [tunes]
 1533312 = my_person.safetensors
 1558021 = second_person.safetensors
 1795721 = my_person.safetensors
 749152 = my_person.safetensors
 749183 = second_person.safetensors
+775459 = my_person_checkpoint.safetensors
 [roles]
 upscaler = 4x-UltraSharp.pth
-sd15.controlnet_pose = control_v11p_sd15_openpose.safetensors
-sd15.controlnet_canny = control_v11p_sd15_canny.safetensors
-sd15.controlnet_tile = control_v11f1e_sd15_tile.safetensors
+sd15.controlnet_pose = control_v11p_sd15_openpose_fp16.safetensors
+sd15.controlnet_canny = control_v11p_sd15_canny_fp16.safetensors
+sd15.controlnet_lineart = control_v11p_sd15_lineart_fp16.safetensors
+sd15.controlnet_depth = control_v11f1p_sd15_depth_fp16.safetensors
+sd15.controlnet_tile = control_v11f1e_sd15_tile_fp16.safetensors
 flux.controlnet_union = flux_controlnet_union_pro.safetensors
 depth_estimator = depth_anything_3_mono_large.safetensors
 pose_estimator = sdpose_wholebody_fp16.safetensors
@@ -78,7 +96,7 @@ PHOTO_SETS = (788416, 788417, 749152, 749183)  # tunes with photos: two people b
 
 def base_of(name: str) -> str:
     """Return the base tune that an example is compiled for."""
-    return SD15 if name in SD15_EXAMPLES else FLUX
+    return BASES.get(name, FLUX)
 
 
 @dataclass(frozen=True)

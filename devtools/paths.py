@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 DEV = ROOT / ".dev"
 BASE = DEV / "base"
+GALLERY = ROOT / "docs" / "images" / "gallery"
 STATE_FOLDER = "__astria"  # a folder of ComfyUI's user directory with this prefix is not served over HTTP
 
 

@@ -16,6 +16,7 @@ from ..nodes.regions.layout import columns
 from ..nodes.regions.pose import arms_crossed
 from ..nodes.regions.preview import preview
 from .demo import photo
+from .starters import Starter
 
 SIZE = 512
 MARGIN = 20
@@ -34,7 +35,16 @@ def thumbnail(request: PromptRequest, stages: Sequence[Stage]) -> bytes:
     elif request.outpaint:
         drawing, words = _canvas(request), _told_of_canvas(request)
     else:
-        drawing, words = _steps(request, stages), _told_of_text(request)
+        drawing, words = _stages(request, stages), _told_of_text(request)
+    return _sheet(drawing, words)
+
+
+def starter_thumbnail(starter: Starter) -> bytes:
+    """Return the JPEG of a workflow that is no prompt's plan: its nodes one after the other."""
+    return _sheet(_steps(starter.steps), starter.told)
+
+
+def _sheet(drawing: Image.Image, words: tuple[str, str]) -> bytes:
     sheet = Image.new("RGB", (SIZE, SIZE), BACKGROUND)
     sheet.paste(drawing, ((SIZE - drawing.width) // 2, max(MARGIN, (SIZE - BAND - drawing.height) // 2)))
     _words(ImageDraw.Draw(sheet), words)
@@ -43,11 +53,15 @@ def thumbnail(request: PromptRequest, stages: Sequence[Stage]) -> bytes:
     return written.getvalue()
 
 
-def _steps(request: PromptRequest, stages: Sequence[Stage]) -> Image.Image:
-    """Draw a box for each stage, with what it makes and at which size, from top to bottom."""
+def _stages(request: PromptRequest, stages: Sequence[Stage]) -> Image.Image:
     titles = [(STAGE_TITLES.get(stage.name, stage.name), f"{stage.kind}, {stage.size}") for stage in stages]
     if request.input_image is not None:
         titles.insert(0, ("Your picture", "the input image"))
+    return _steps(titles)
+
+
+def _steps(titles: Sequence[tuple[str, str]]) -> Image.Image:
+    """Draw a box for each step, with what it makes and at which size, from top to bottom."""
     room = SIZE - MARGIN - BAND
     pitch = min(STEP_PITCH, room // len(titles))
     drawing = Image.new("RGB", (SIZE - 2 * MARGIN, pitch * len(titles)), BACKGROUND)
@@ -68,6 +82,9 @@ def _told_of_text(request: PromptRequest) -> tuple[str, str]:
     faces = [f"<faceid:{tag.id}>" for segment in request.prompt for tag in segment.faceids]
     flags = [f"--mask_prompt {' '.join(request.mask_prompt)}"] if request.mask_prompt else []
     flags += [f"controlnet={request.controlnet}"] if request.controlnet else []
+    flags += [f"--controlnets {' '.join(request.controlnets)}"] if request.controlnets else []
+    flags += ["with a mask of your own"] if request.mask_image is not None else []
+    flags += [f"denoising_strength={request.denoising_strength:g}"] if request.denoising_strength and not flags else []
     flags += [f"style={request.style}"] if request.style else []
     return said, "  ".join([*faces, *flags])
 
@@ -105,7 +122,7 @@ def _canvas(request: PromptRequest) -> Image.Image:
 
 def _told_of_people(request: PromptRequest) -> tuple[str, str]:
     first = f"{len(request.persons)} people in one picture {request.w}x{request.h}"
-    own = "face" if any(person.faceids for person in request.persons) else "LoRA"
+    own = "face" if any(person.faceids for person in request.persons) else "model"
     return first, f"each with their own text and {own}, drawn in one pass"
 
 

@@ -10,14 +10,17 @@ from typing import Any
 from ..nodes.pipeline.check import check_graph
 from ..nodes.pipeline.compiling import Compiled, CompileOptions, compile_request, workflow_of
 from ..nodes.pipeline.definitions import snapshot
+from ..nodes.pipeline.forms import api_workflow
 from ..nodes.pipeline.sources import Options
+from ..nodes.pipeline.ui_form import ui_workflow
 from ..nodes.prompt import PromptRequest
 from ..nodes.tunes.bindings import Bindings
 from ..nodes.tunes.resolve import Resolver
 from .console import DevError, say
-from .examples import BINDINGS, FILES, IMAGE, ExampleTunes, base_of
+from .examples import BINDINGS, DRAWN_MAPS, FILES, IMAGE, ExampleTunes, base_of
 from .listed_files import ListedFiles
 from .paths import ROOT
+from .starters import STARTERS
 
 WORKFLOWS = ROOT / "workflows"
 PROMPTS = WORKFLOWS / "prompts"
@@ -26,7 +29,12 @@ SEED = 43
 
 
 def names() -> list[str]:
-    """Return the names of the example prompts."""
+    """Return the names of the example workflows."""
+    return sorted([*prompt_names(), *STARTERS])
+
+
+def prompt_names() -> list[str]:
+    """Return the names of those that a prompt is compiled into."""
     return sorted(path.stem for path in PROMPTS.glob("*.txt"))
 
 
@@ -43,17 +51,22 @@ def resolver() -> Resolver:
 def compiled(name: str) -> Compiled:
     """Return an example prompt compiled for its base model, with the names under which model files are published."""
     request = request_of(name)
-    image = IMAGE if request.input_image is not None else None
-    return compile_request(request, resolver(), CompileOptions(base_of(name), image, options=Options(SEED)))
+    given = {"image": request.input_image, "mask": request.mask_image, "control_image": name in DRAWN_MAPS or None}
+    pictures = {what: IMAGE for what, one in given.items() if one is not None}
+    return compile_request(request, resolver(), CompileOptions(base_of(name), **pictures, options=Options(SEED)))
 
 
 def forms(name: str) -> dict[Path, dict[str, Any]]:
     """Return the files of an example: its UI form, which people open, and its API form, which the tests hold the editor against."""
-    made = compiled(name)
     definitions = snapshot()
+    paths = {"ui": WORKFLOWS / f"{name}.json", "api": API_FORMS / f"{name}.api.json"}
+    if name in STARTERS:
+        starter = STARTERS[name]()
+        check_graph(starter.graph, definitions)
+        return {paths["ui"]: ui_workflow(starter.graph, definitions, starter.note), paths["api"]: api_workflow(starter.graph)}
+    made = compiled(name)
     check_graph(made.graph, definitions)
     request = request_of(name)
-    paths = {"ui": WORKFLOWS / f"{name}.json", "api": API_FORMS / f"{name}.api.json"}
     return {path: workflow_of(request, made, definitions, form) for form, path in paths.items()}
 
 
@@ -64,15 +77,17 @@ def text_of(workflow: dict[str, Any]) -> str:
 
 def run(argv: Sequence[str]) -> int:
     """Write all examples and their thumbnails."""
-    from .thumbnails import thumbnail  # needs packages of .venv
+    from .thumbnails import starter_thumbnail, thumbnail  # needs packages of .venv
 
     if argv:
         raise DevError(f"workflows takes no arguments, got {' '.join(argv)}.", "It compiles every prompt in workflows/prompts/.")
     API_FORMS.mkdir(parents=True, exist_ok=True)
     for name in names():
-        for path, workflow in forms(name).items():
+        written = forms(name)
+        for path, workflow in written.items():
             path.write_text(text_of(workflow), encoding="utf-8")
+        drawn = starter_thumbnail(STARTERS[name]()) if name in STARTERS else thumbnail(request_of(name), compiled(name).plan.stages)
         picture = WORKFLOWS / f"{name}.jpg"
-        picture.write_bytes(thumbnail(request_of(name), compiled(name).plan.stages))
-        say(f"- {name}: {len(compiled(name).graph.nodes)} nodes, thumbnail {picture.stat().st_size // 1000} KB")
+        picture.write_bytes(drawn)
+        say(f"- {name}: {len(written[API_FORMS / f'{name}.api.json'])} nodes, thumbnail {len(drawn) // 1000} KB")
     return 0

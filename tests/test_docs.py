@@ -19,6 +19,8 @@ DEFINITIONS = json.loads((ROOT / "nodes" / "pipeline" / "node_definitions.json")
 OWN_NODES = sorted(name for name in DEFINITIONS if name.startswith("Astria"))
 # Parts of an error text shorter than this hold no words to look for.
 SHORTEST_PART = 3
+SHORTEST_SECTION = {"Example": 12, "What goes wrong": 12, "Related": 2}  # words
+PICTURE_BYTES = 60_000
 WITHOUT_ERRORS = {"AstriaSampler", "AstriaFitMasks", "AstriaPersonLora", "AstriaOutpaintMasks"}
 
 
@@ -61,6 +63,31 @@ def test_a_help_page_names_no_socket_that_is_not_there(node: str) -> None:
     tables = text[text.index("## Inputs") : text.index("## Example")]
     named = {name for row in re.findall(r"^\| (`[^|]*) \|", tables, re.MULTILINE) for name in re.findall(r"`([^`]+)`", row)}
     assert named == known
+
+
+@pytest.mark.parametrize("node", OWN_NODES)
+def test_a_help_page_has_a_picture_an_example_and_what_goes_wrong(node: str) -> None:
+    text = read(HELP / f"{node}.md")
+    parts = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n?)*)", text, re.MULTILINE))
+    for heading in ("Example", "What goes wrong", "Related"):
+        assert len(parts[heading].split()) >= SHORTEST_SECTION[heading], heading
+    picture = HELP / "images" / f"{node}.png"
+    assert f"![{DEFINITIONS[node]['display_name']} in the editor](images/{node}.png)" in text[: text.index("## Inputs")]
+    assert picture.stat().st_size <= PICTURE_BYTES
+
+
+def test_every_picture_of_the_help_pages_is_shown() -> None:
+    assert {picture.stem for picture in (HELP / "images").iterdir()} == set(OWN_NODES), "python dev.py pictures makes them anew"
+
+
+@pytest.mark.parametrize("node", OWN_NODES)
+def test_a_help_page_leads_to_workflows_with_its_node(node: str) -> None:
+    graphs = {path.name.removesuffix(".api.json"): read(path) for path in (ROOT / "tests" / "workflows").glob("*.api.json")}
+    using = {name for name, graph in graphs.items() if f'"class_type": "{node}"' in graph}
+    lines = re.findall(r"^In the templates: (.*)\.$", read(HELP / f"{node}.md"), re.MULTILINE)
+    named = [name for line in lines for name in re.findall(r"`(\w+)`", line)]
+    assert set(named) <= using
+    assert bool(named) == bool(using)
 
 
 @pytest.mark.parametrize("node", OWN_NODES)

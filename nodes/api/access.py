@@ -9,12 +9,15 @@ from collections.abc import Mapping
 
 from .problems import ApiError
 
+_HANDED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")  # by proxies on loopback, for somebody anywhere
+
 
 def check(headers: Mapping[str, str], key: str, listen: str, key_file: str) -> None:
     """Return when the request may go on.
 
     With a key set, it is asked for everywhere. Without one the server must listen on loopback only, and be asked for by a name of loopback:
-    a page whose own name was made to point here sends that name. `listen` is the host's --listen, `key_file` where the key is set.
+    a page whose own name was made to point here sends that name. What a proxy hands on may come from anywhere. `listen` is the
+    host's --listen, `key_file` where the key is set.
     Raises: ApiError, 401 without the right key, 403 for requests of other sites' pages.
     """
     _check_site(headers)
@@ -25,6 +28,9 @@ def check(headers: Mapping[str, str], key: str, listen: str, key_file: str) -> N
         text = f"this ComfyUI listens on {listen}, and no key is set"
         hint = f"Write the line key = YOUR_KEY into {key_file}, and send it as Authorization: Bearer YOUR_KEY."
         raise ApiError(text, code="no-key-set", hint=hint, status=401)
+    if handed_on := [name for name in _HANDED_ON if name in headers]:
+        text = f"a proxy sent this request ({handed_on[0]}), and without a key only this machine may ask"
+        raise ApiError(text, code="no-key-set", hint=f"Set a key in {key_file}, and send it as Authorization: Bearer YOUR_KEY.", status=401)
     name = _host_name(headers.get("Host", ""))
     if not is_loopback(name):
         text = f"the request is addressed to {name!r}, and without a key only this machine may ask"

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from .problems import ApiError
 
 MAX_URL = 2000
-# Addresses of IPv6 that carry one of IPv4, which decides: 6to4, and the translation prefixes of RFC 6052 and 8215.
-_TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
-_TEREDO = ipaddress.IPv6Network("2001::/32")
+_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: carries an address of IPv4, which decides
+# Teredo, and the translation of one network alone (RFC 8215): both carry an address of IPv4 where only that network knows.
+_REFUSED = (ipaddress.IPv6Network("2001::/32"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -99,9 +99,9 @@ def is_public(address: Address) -> bool:
     """Say whether an address lies in the public internet, whatever form of IPv6 it is wrapped in."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in _TEREDO:
+        if inner is None and any(address in network for network in _REFUSED):
             return False
-        if inner is None and any(address in network for network in _TRANSLATED):
+        if inner is None and address in _TRANSLATED:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is None and int(address) >> 32 == 0:  # ::a.b.c.d, out of use
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 DELAYS_S = (5, 30, 120, 600, 3600)  # after the first, second ... attempt that failed
 TIMEOUT_S = 15.0
+LEASE_S = 60.0  # one attempt is over by then: whoever made it has told how it went, or is gone
 AT_ONCE = 4
 
 

@@ -1,4 +1,4 @@
-"""Which of the files present a base tune of the service's gallery most likely stands for, by the names under which they are published."""
+"""Which of the files present a base tune of the service's gallery, or a role, most likely stands for, by the names under which they are published."""
 
 from __future__ import annotations
 
@@ -53,3 +53,64 @@ def _best(wanted: _Wanted, names: Sequence[str]) -> str:
     portable = [name.replace("\\", "/") for name in names]
     fitting = [name for name in portable if wanted.name.search(name) and not wanted.without.search(name)]
     return min(fitting, key=lambda name: (len(name), name), default="")
+
+
+_CONTROLS = {"pose": "openpose", "canny": "canny", "depth": "depth", "lineart": "lineart", "hed": "softedge|hed", "mlsd": "mlsd", "segroom": "seg"}
+_ANY = ""  # family of what serves all of them
+_XL = r"sdxl|[_-]xl"
+
+
+def _controlnet(word: str) -> Mapping[str, str]:
+    return {"sd15": f"sd15.*({word})", "sdxl": f"({_XL}).*({word})|({word}).*({_XL})", "flux": f"flux.*({word})"}
+
+
+# Role -> family that the model is made for -> what its published name has in it.
+ROLE_NAMES: Mapping[str, Mapping[str, str]] = {
+    "upscaler": {_ANY: r"(^|/)4x|x4plus"},
+    **{f"controlnet_{kind}": _controlnet(word) for kind, word in {**_CONTROLS, "tile": "tile", "qr": "qr"}.items()},
+    "controlnet_union": _controlnet("union"),
+    "pose_estimator": {_ANY: "sdpose"},
+    "depth_estimator": {_ANY: r"depth_anything_3"},
+    "background_removal": {_ANY: "birefnet"},
+    "sam3": {_ANY: r"(^|/)sam3"},
+    "grounding_dino": {_ANY: "grounding-?dino"},
+    "sam": {_ANY: r"(^|/)sam_(vit|hq)"},
+    "clipseg": {_ANY: "clipseg"},
+    "face_analysis": {_ANY: "^buffalo_l$"},
+    "face_analysis_pulid": {_ANY: "^antelopev2$"},
+    "faceid": {"sd15": r"ip-adapter-faceid(-plus(v2)?)?_sd15\.", "sdxl": r"ip-adapter-faceid(-plusv2)?_sdxl\.", "flux": "pulid_flux"},
+    "faceid_portrait": {"sd15": "faceid-portrait.*sd15", "sdxl": "faceid-portrait.*sdxl"},
+    "clip_vision": {"sd15": "clip-vit-h", "sdxl": "clip-vit-h"},
+    "eva_clip": {_ANY: "eva02_clip_l_336"},
+    "face_parsing": {_ANY: "parsing_bisenet"},
+    "face_restorer": {_ANY: "gfpgan|codeformer|restoreformer"},
+    "face_swapper": {_ANY: "inswapper"},
+}
+# What is missing -> the roles that may stand in, the first that is there counts; what is missing with several names needs all of one line.
+_INSTEAD: Mapping[str, Sequence[Sequence[str]]] = {
+    "segmenter": (("sam3",), ("grounding_dino", "sam"), ("clipseg",), ("background_removal",)),
+    "faceid": (("faceid", "clip_vision"), ("faceid",)),
+    **{f"controlnet_{kind}": ((f"controlnet_{kind}",), ("controlnet_union",)) for kind in (*_CONTROLS, "tile")},
+}
+
+
+def guessed_roles(missing: str, family: str, files: Callable[[str], Sequence[str]]) -> Mapping[str, str]:
+    """Return bindings key -> file for a role that a plan misses, empty where nothing fits; `files` lists what is there for a role.
+
+    A key has the family before the role, sdxl.controlnet_pose, where the model is made for that family.
+    """
+    for line in _INSTEAD.get(missing, ((missing,),)):
+        found = [_role(role, family, files) for role in line]
+        if all(found):
+            return dict(one for one in found if one)
+    return {}
+
+
+def _role(role: str, family: str, files: Callable[[str], Sequence[str]]) -> tuple[str, str] | None:
+    names = ROLE_NAMES.get(role, {})
+    made_for = family if family in names else _ANY
+    if made_for not in names:
+        return None
+    without = "union" if role != "controlnet_union" else "(?!)"
+    file = _best(_like("", names[made_for], without), files(role))
+    return (f"{made_for}.{role}" if made_for else role, file) if file else None

@@ -35,8 +35,8 @@ SHOWN: Mapping[str, Any] = {
     "denoising_strength": None,
     "backend_version": None,
 }
-_WHOLE = {"steps", "seed", "num_images", "w", "h"}
-_NUMBERS = {"cfg_scale", "denoising_strength", "controlnet_conditioning_scale"}
+WHOLE = {"steps", "seed", "num_images", "w", "h"}
+NUMBERS = {"cfg_scale", "denoising_strength", "controlnet_conditioning_scale"}
 
 
 def tune_object(tune: Mapping[str, Any], origin: str, notices: Sequence[str] = ()) -> dict[str, Any]:
@@ -74,9 +74,9 @@ def _typed(key: str, value: Any, default: Any) -> Any:
         return value
     if isinstance(default, bool) or key == "use_lpw":
         return value.strip().lower() in ("true", "1")
-    if key in _WHOLE:
+    if key in WHOLE:
         return int(float(value))
-    return float(value) if key in _NUMBERS else value
+    return float(value) if key in NUMBERS else value
 
 
 def image_url(origin: str, image: Mapping[str, str]) -> str:

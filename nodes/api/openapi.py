@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .objects import ROOT, SHOWN
+from .objects import NUMBERS, ROOT, SHOWN, WHOLE
 
 Schema = dict[str, Any]
 
@@ -15,8 +15,6 @@ _TRUTH: Schema = {"type": "boolean"}
 _ID: Schema = {"type": "integer", "minimum": 1}
 _TIME: Schema = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"}
 _ADDRESS: Schema = {"type": "string", "pattern": "^https?://"}
-_WHOLE_ATTRIBUTES = {"num_images": (1, 8), "steps": (1, 50), "w": (1, 8192), "h": (1, 8192), "seed": (0, 2**32)}
-_NUMBER_ATTRIBUTES = ("cfg_scale", "denoising_strength", "controlnet_conditioning_scale")
 
 
 def _or_null(schema: Schema) -> Schema:
@@ -59,13 +57,9 @@ _TUNE["properties"]["notices"] = {"type": "array", "items": _TEXT, "description"
 def _attribute(key: str, default: Any) -> Schema:
     if isinstance(default, bool) or key == "use_lpw":
         return _TRUTH
-    if key in _WHOLE_ATTRIBUTES:
-        least, most = _WHOLE_ATTRIBUTES[key]
-        return {"type": "integer", "minimum": least, "maximum": most}
-    return {"type": "number"} if key in _NUMBER_ATTRIBUTES else _TEXT
+    return _WHOLE if key in WHOLE else {"type": "number"} if key in NUMBERS else _TEXT
 
 
-_SENT = {key: _attribute(key, default) for key, default in SHOWN.items()}
 _PROMPT = _object(
     {
         "id": _ID,
@@ -75,7 +69,7 @@ _PROMPT = _object(
         "created_at": _TIME,
         "updated_at": _TIME,
         "tune_id": {"anyOf": [_WHOLE, _TEXT]},
-        **{key: _or_null(schema) for key, schema in _SENT.items()},
+        **{key: _or_null(_attribute(key, default)) for key, default in SHOWN.items()},
         "url": _ADDRESS,
         "images": {"type": "array", "items": _ADDRESS},
         "user_error": _or_null(_TEXT),
@@ -99,7 +93,6 @@ _ERROR = _object(
         "node_errors": {"type": "object"},
     },
 )
-_PROMPT_SENT = _object({**_SENT, "callback": _TEXT, "input_image": _TEXT, "input_image_url": _TEXT, "mask_image_url": _TEXT}, ("text",))
 _TUNE_SENT = _object(
     {
         "title": {"type": "string", "minLength": 1},
@@ -116,7 +109,6 @@ _TUNE_SENT = _object(
     },
     ("title", "model_type"),
 )
-_GENERATE_SENT = _object({"prompt": _TEXT, **{key: schema for key, schema in _SENT.items() if key != "text"}, "callback": _TEXT}, ("prompt",))
 
 
 def _ref(name: str) -> Schema:
@@ -143,6 +135,7 @@ _REFUSALS = {
     "415": "It is of a kind that is not read.",
     "422": "It is refused; extra_info lists every problem.",
     "429": "Too many prompts are waiting.",
+    "503": "The owner has something to mend: api.ini, the bindings or the database.",
 }
 
 
@@ -201,10 +194,10 @@ PATHS: Mapping[str, Schema] = {
 }
 
 
-def document(origin: str, *, needs_key: bool) -> dict[str, Any]:
-    """Return the document, for a server whose addresses begin with `origin`."""
-    sent = {"TuneAttributes": _TUNE_SENT, "PromptAttributes": _PROMPT_SENT, "Generate": _GENERATE_SENT}
-    schemas = {"Tune": _TUNE, "Prompt": _PROMPT, "Error": _ERROR, **sent}
+def document(origin: str, attributes: Mapping[str, Schema], *, needs_key: bool) -> dict[str, Any]:
+    """Return the document, for a server whose addresses begin with `origin`; `attributes` are those of a prompt beside its text."""
+    prompt, generate = (_object({text: _TEXT, **attributes, "callback": _TEXT}, (text,)) for text in ("text", "prompt"))
+    schemas = {"Tune": _TUNE, "Prompt": _PROMPT, "Error": _ERROR, "TuneAttributes": _TUNE_SENT, "PromptAttributes": prompt, "Generate": generate}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Astria prompts on ComfyUI", "version": "1", "description": "Forms spell attributes as tune[title] and prompt[text]."},

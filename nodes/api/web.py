@@ -7,6 +7,7 @@ import http.client
 import socket
 import ssl
 import threading
+import time
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,9 +34,9 @@ def fetch(url: str, bounds: Bounds) -> bytes:
 
     Raises: ApiError naming the address, for a refused one, an answer other than 200, one too large or too slow.
     """
-    asked = url
+    asked, deadline = url, time.monotonic() + bounds.timeout_s
     for _ in range(MAX_REDIRECTS + 1):
-        status, location, body = _ask("GET", checked(asked, bounds.private_hosts), b"", {}, bounds)
+        status, location, body = _ask("GET", checked(asked, bounds.private_hosts), b"", {}, bounds, deadline)
         if status == 200:
             return body
         if status not in _REDIRECTS or not location:
@@ -46,18 +47,22 @@ def fetch(url: str, bounds: Bounds) -> bytes:
 
 def post(url: str, body: bytes, headers: Mapping[str, str], bounds: Bounds) -> None:
     """Send `body` to `url`; return when it answered with 2xx. Redirects are not followed. Raises: ApiError otherwise."""
-    status, _, _ = _ask("POST", checked(url, bounds.private_hosts), body, headers, bounds)
+    deadline = time.monotonic() + bounds.timeout_s
+    status, _, _ = _ask("POST", checked(url, bounds.private_hosts), body, headers, bounds, deadline)
     if not 200 <= status < 300:
         raise _failed(url, f"it answered with HTTP {status}")
 
 
-def _ask(method: str, place: Place, body: bytes, headers: Mapping[str, str], bounds: Bounds) -> tuple[int, str, bytes]:
-    """Return status, Location and body of the answer."""
-    addresses = resolved(place, bounds.private_hosts)
-    connection = _connection(place, addresses, bounds.timeout_s)
+def _ask(method: str, place: Place, body: bytes, headers: Mapping[str, str], bounds: Bounds, deadline: float) -> tuple[int, str, bytes]:
+    """Return status, Location and body of the answer, had before the deadline."""
+    addresses = resolved(place, bounds.private_hosts)  # in the time that the system's resolver takes at most
+    left_s = deadline - time.monotonic()
+    if left_s <= 0:
+        raise _failed(place.authority, f"it took longer than {bounds.timeout_s:g} s")
+    connection = _connection(place, addresses, left_s)
     # A socket's timeout counts each wait by itself, and a peer could drip; the timer ends the connection as a whole.
     over = threading.Event()
-    timer = threading.Timer(bounds.timeout_s, _cut, [connection, over])
+    timer = threading.Timer(left_s, _cut, [connection, over])
     timer.start()
     try:
         sent = {"Host": place.authority, "Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "astria-prompts", "Connection": "close"}
@@ -92,7 +97,6 @@ def _cut(connection: _ToAddress, over: threading.Event) -> None:
         with contextlib.suppress(OSError):  # it may just have ended by itself
             # Not SSLSocket's own, which takes its state away from under the thread that reads.
             socket.socket.shutdown(connection.wire, socket.SHUT_RDWR)
-
 
 
 def _connection(place: Place, addresses: Sequence[str], timeout_s: float) -> _ToAddress:

@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..host.sampling import STEP_NOISE, ImageNoise, make_sampler
 from ..host.types import MAX_SIDE, seed_input
+from .batch import one_batch
 from .fit import fit_image, fit_mask, keep_unmasked, restore_size
 
 FitType = io.Custom("ASTRIA_FIT")
@@ -135,4 +136,23 @@ class AstriaMaskedComposite(io.ComfyNode):
         return io.NodeOutput(keep_unmasked(painted, original, mask))
 
 
-NODES = [AstriaNoise, AstriaSampler, AstriaFitImage, AstriaFitMasks, AstriaRestoreSize, AstriaMaskedComposite]
+class AstriaOneBatch(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaOneBatch",
+            display_name="Astria One Batch",
+            category="astria/image",
+            description="A list of pictures, or of masks, as one batch. Astria Generate takes its pictures through it.",
+            search_aliases=["list to batch", "image list"],
+            is_input_list=True,
+            inputs=[io.MultiType.Input("pictures", types=[io.Image, io.Mask], tooltip="All of one size.")],
+            outputs=[io.AnyType.Output(display_name="batch")],
+        )
+
+    @classmethod
+    def execute(cls, pictures) -> io.NodeOutput:
+        return io.NodeOutput(one_batch(pictures))
+
+
+NODES = [AstriaNoise, AstriaSampler, AstriaFitImage, AstriaFitMasks, AstriaRestoreSize, AstriaMaskedComposite, AstriaOneBatch]

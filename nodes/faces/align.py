@@ -124,10 +124,10 @@ def _sampled(image: Tensor, matrix: np.ndarray, columns: Tensor, rows: Tensor, b
     (a, b, c), (d, e, f) = matrix.tolist()
     x = a * columns[None, :] + b * rows[:, None] + c
     y = d * columns[None, :] + e * rows[:, None] + f
-    # grid_sample counts from -1 at the first pixel to 1 at the last. Worked out in float64, which not every device has.
+    # grid_sample counts from -1 at the first pixel to 1 at the last. Worked out on the CPU in float64, which not every device has.
     grid = torch.stack([x / max(width - 1, 1) * 2 - 1, y / max(height - 1, 1) * 2 - 1], dim=-1)
     planes = image.float().movedim(-1, 0)[None]  # HWC -> BCHW
-    return F.grid_sample(planes, grid[None].to(planes.device, torch.float32), mode="bilinear", padding_mode=beyond, align_corners=True)[0]
+    return F.grid_sample(planes, grid[None].float().to(planes.device), mode="bilinear", padding_mode=beyond, align_corners=True)[0]
 
 
 def _averaged(planes: Tensor, samples: int) -> Tensor:

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..host.face_sampling import Drawing, draw_faces
 from ..host.models import family_of
-from ..host.types import FacesType, PersonsType, RegionsType
+from ..host.types import FacesType, PersonsType, RegionsType, notes_ui
 from .crop import CropOptions
 from .inpaint import UNMATCHED, finish, person_names, plan_faces, report
 from .match_preview import matches_preview
@@ -61,7 +61,8 @@ class AstriaInpaintFaces(io.ComfyNode):
         drawn, calls = draw_faces(image, planned, drawing)
         result, mask, planned = finish(image, planned, drawn)
         names = person_names(persons, regions)
-        return io.NodeOutput(result, mask, matches_preview(image, planned, names), report(planned, names, len(image), calls))
+        told = report(planned, names, len(image), calls)
+        return io.NodeOutput(result, mask, matches_preview(image, planned, names), told, ui=notes_ui(told))
 
 
 NODES = [AstriaInpaintFaces]

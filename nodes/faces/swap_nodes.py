@@ -9,7 +9,7 @@ from comfy.model_management import get_torch_device
 from comfy_api.latest import io
 
 from ..host.face_models import each_face, make_room, painter, swapper_folder, swapper_names, swapper_path
-from ..host.types import FacesType, IdentityType, RegionsType, SwapperType
+from ..host.types import FacesType, IdentityType, RegionsType, SwapperType, notes_ui
 from .paste_face import FEATHER
 from .restore import DEFAULT_FIDELITY, check_restorer, notes, restore
 from .swap import Swapper, gpu_provider, load_swapper, missing_swapper
@@ -107,7 +107,7 @@ class AstriaSwapFaces(io.ComfyNode):
         chosen = sources(image, faces, people, regions, unmatched)
         wanted = [one.identity for found in chosen for one in found if one.identity is not None]
         if not wanted:
-            return io.NodeOutput(image, torch.zeros(image.shape[:3], device=image.device), report(chosen))
+            return io.NodeOutput(image, torch.zeros(image.shape[:3], device=image.device), report(chosen), ui=notes_ui(report(chosen)))
         latents = {id(person): swapper.latent(person) for person in wanted}
         gpu = gpu_provider(get_torch_device())
         if gpu:
@@ -115,7 +115,8 @@ class AstriaSwapFaces(io.ComfyNode):
         with swapper.opened(gpu) as network:
             painted_as = [[latents.get(id(one.identity)) for one in found] for found in chosen]
             result = swap(image, faces, painted_as, network, feather, each_face(len(wanted)))
-        return io.NodeOutput(result.images, result.masks, report(chosen, result.spoilt))
+        told = report(chosen, result.spoilt)
+        return io.NodeOutput(result.images, result.masks, told, ui=notes_ui(told))
 
 
 class AstriaRestoreFaces(io.ComfyNode):
@@ -150,7 +151,8 @@ class AstriaRestoreFaces(io.ComfyNode):
         for note in said:
             logging.warning("Astria Restore Faces: %s", note)
         result = restore(image, faces, painter(restorer, fidelity), size, strength)
-        return io.NodeOutput(result.images, result.masks, "\n".join([result.report, *said]))
+        told = "\n".join([result.report, *said])
+        return io.NodeOutput(result.images, result.masks, told, ui=notes_ui(told))
 
 
 NODES = [AstriaLoadFaceSwapper, AstriaIdentities, AstriaSwapFaces, AstriaRestoreFaces]

@@ -8,7 +8,7 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from ..api.callbacks import AT_ONCE, TIMEOUT_S, next_attempt
+from ..api.callbacks import AT_ONCE, LEASE_S, TIMEOUT_S, next_attempt
 from ..api.problems import ApiError
 from ..api.web import Bounds, post
 from ..errors import AstriaError
@@ -47,7 +47,7 @@ class Callbacks:
     async def _round(self) -> None:
         """Send what is due; with nothing due, wait until something is."""
         self._wake.clear()
-        due = await asyncio.to_thread(api_state.prompts().owed, time.time(), AT_ONCE)
+        due = await asyncio.to_thread(api_state.prompts().take_owed, time.time(), AT_ONCE, LEASE_S)
         if due:
             loop = asyncio.get_running_loop()
             await asyncio.gather(*(loop.run_in_executor(self._senders, _send, one) for one in due))

@@ -12,7 +12,6 @@ from typing import Any
 
 from aiohttp import web
 
-from ..api.addresses import checked
 from ..api.fields import wrapped
 from ..api.objects import tune_object
 from ..api.openapi import document
@@ -21,9 +20,10 @@ from ..api.settings import Settings
 from ..tunes.prompts import Prompt
 from ..tunes.tune import Tune
 from . import api_state
+from .api_attributes import ATTRIBUTES
 from .api_body import read_body, uploads_of
 from .api_callbacks import Callbacks
-from .api_prompts import object_of, prepare
+from .api_prompts import callback_of, object_of, prepare
 from .api_queue import Queue
 from .api_tunes import Made, delete_tune, make_tune
 
@@ -66,7 +66,7 @@ class Handlers:
         return await asyncio.get_running_loop().run_in_executor(self._studio, act, *values)
 
     async def openapi(self, request: web.Request, settings: Settings) -> web.Response:
-        return web.json_response(document(_origin(request, settings), needs_key=bool(settings.key)))
+        return web.json_response(document(_origin(request, settings), ATTRIBUTES, needs_key=bool(settings.key)))
 
     async def list_tunes(self, request: web.Request, settings: Settings) -> web.Response:
         limit, offset = _page(request)
@@ -94,7 +94,7 @@ class Handlers:
         body = await read_body(request, settings, api_state.spool_folder())
         try:
             sent = wrapped(body.fields, "tune")
-            callback = _callback(sent, settings)
+            callback, said = callback_of(sent.get("callback"), settings)
             # One at a time, so that of two requests with one title the second finds the first's tune.
             async with self._making if settings.idempotent else contextlib.nullcontext():
                 made = await self._in_studio(make_tune, sent, settings)
@@ -106,8 +106,8 @@ class Handlers:
                     raise
         finally:
             await asyncio.to_thread(body.close)
-        answer = tune_object(made.tune.to_json(), _origin(request, settings), made.notices)
-        if callback and made.is_new:
+        answer = tune_object(made.tune.to_json(), _origin(request, settings), (*said, *made.notices))
+        if callback:  # also where the tune was there: whoever asks again may never have had the first answer
             await asyncio.to_thread(api_state.prompts().owe, callback, json.dumps(answer, ensure_ascii=False))
             self._callbacks.wake()
         return web.json_response(answer, status=201)
@@ -212,13 +212,3 @@ def _prompt(request: web.Request) -> Prompt:
 def _unknown(what: str, id: str) -> ApiError:
     hint = "GET the list to see which there are. Base tunes of the bindings take prompts and are no objects themselves."
     return ApiError(f"there is no {what} {id!r}"[:300], code="not-found", hint=hint, status=404)
-
-
-def _callback(sent: Mapping[str, Any], settings: Settings) -> str | None:
-    given = sent.get("callback")
-    if given in (None, "") or not settings.callbacks:
-        return None
-    if not isinstance(given, str):
-        raise ApiError("callback is no web address", code="bad-address")
-    checked(given, settings.private_hosts)
-    return given

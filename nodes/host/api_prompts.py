@@ -12,27 +12,30 @@ from typing import Any
 from ..api.addresses import checked
 from ..api.fields import Upload
 from ..api.files import INPUT_FOLDER, from_base64, picture_name
-from ..api.guess import guessed
 from ..api.objects import prompt_object
-from ..api.problems import ApiError, problem
+from ..api.problems import ApiError, Problem, problem
 from ..api.settings import Settings
-from ..errors import MissingModelError, PlanError
+from ..errors import AstriaError, MissingModelError, PlanError
 from ..pipeline.compiling import Compiled, CompileOptions, compile_request, sources_of
 from ..pipeline.forms import api_workflow
-from ..pipeline.plan import draft
+from ..pipeline.plan import Plan, draft
 from ..pipeline.sources import Options
 from ..prompt import Diagnostic, ImageRef, PromptRequest
-from ..tunes.bindings import BINDINGS_FILE, KNOWN_BASES, BaseModel, Bindings, bind
+from ..tunes.bindings import KNOWN_BASES, BaseModel, Bindings
 from ..tunes.prompts import Prompt
-from ..tunes.resolve import Missing, Resolver
+from ..tunes.resolve import Missing
 from ..tunes.state import bindings_in
 from ..tunes.tune import iso
 from . import api_state
+from .api_body import Weights
+from .api_guess import guess_bases, guess_roles
 from .api_tunes import BRANCHES, fetched
-from .models import HostFiles, make_resolver, state_folder
+from .models import make_resolver, state_folder
 
 PICTURES = ("input_image", "mask_image")
-MAX_TEXT = 100_000
+_SPELLED = ("", "_base64", "_url")
+_MAY_HOLD_PICTURES = tuple(f"{name}{ending}" for name in PICTURES for ending in _SPELLED)
+MAX_TEXT = 100_000  # of all attributes together
 MAX_SEED = 2**32
 MAX_SHOWN = 2000  # longer values of pictures are the pictures themselves
 
@@ -51,8 +54,8 @@ def prepare(tune_id: str | None, sent: Mapping[str, Any], origin: str, settings:
     Raises: ApiError listing every problem.
     """
     attributes = dict(sent)
-    callback, said = _callback(attributes.pop("callback", None), settings)
-    said = [*said, *_guessed_bases(tune_id)]
+    callback, said = callback_of(attributes.pop("callback", None), settings)
+    said = [*said, *guess_bases(tune_id)]
     base, extra = _base(tune_id)
     pictures = {key: one.content for key in PICTURES if isinstance(one := attributes.get(key), Upload)}
     files = {key: _named(content, key, settings) for key, content in pictures.items()}
@@ -64,8 +67,8 @@ def prepare(tune_id: str | None, sent: Mapping[str, Any], origin: str, settings:
     request = _with_local_pictures(request, contents, settings)
     seed = secrets.randbelow(MAX_SEED)
     options = CompileOptions(base, options=Options(seed))
-    compiled = _compiled(request, make_resolver(extra), options)
-    notices = [*said, *(one.message for one in diagnostics), *(one.render() for one in compiled.plan.problems)]
+    compiled, bound = _compiled(request, extra, options)
+    notices = [*said, *bound, *(one.message for one in diagnostics), *(one.render() for one in compiled.plan.problems)]
     kept = _kept(attributes, request)
     prompt = Prompt(
         tune_id=tune_id or api_base_id(),
@@ -80,7 +83,8 @@ def prepare(tune_id: str | None, sent: Mapping[str, Any], origin: str, settings:
     return Prepared(prompt, contents)
 
 
-def _callback(given: Any, settings: Settings) -> tuple[str | None, list[str]]:
+def callback_of(given: Any, settings: Settings) -> tuple[str | None, list[str]]:
+    """Return the address to call, and what is to be said. Raises: ApiError for an address that the owner does not allow."""
     if given in (None, ""):
         return None, []
     if not isinstance(given, str):
@@ -98,7 +102,7 @@ def _kept(attributes: dict[str, Any], request: PromptRequest) -> dict[str, Any]:
         kept["text"] = kept.pop("prompt")
     for key in PICTURES:
         named: ImageRef | None = getattr(request, key)
-        for spelled in (key, f"{key}_base64"):
+        for spelled in (f"{key}{ending}" for ending in _SPELLED):
             if named is not None and isinstance(kept.get(spelled), str) and len(kept[spelled]) > MAX_SHOWN:
                 kept[spelled] = named.value
     return kept
@@ -107,26 +111,6 @@ def _kept(attributes: dict[str, Any], request: PromptRequest) -> dict[str, Any]:
 def _digest(fields: Mapping[str, Any], callback: str | None) -> str:
     plain = json.dumps([fields, callback], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _guess(base: str) -> list[str]:
-    """Bind a base of the gallery that is not bound to the files that look like it, for a person to see and edit; return what is to be said."""
-    if base in bindings_in(state_folder()).bases:
-        return []
-    found = guessed(base, HostFiles().list)
-    for name, file in found.items():
-        bind(state_folder() / BINDINGS_FILE, f"base.{base}.{name}", file)
-    listed = ", ".join(f"{name} = {file}" for name, file in found.items())
-    return [f"Base {base} was not bound; it is now, by the names of your files: {listed}. Edit {BINDINGS_FILE} to change it."] if found else []
-
-
-def _guessed_bases(tune_id: str | None) -> list[str]:
-    """Guess at the base that is asked for; without one, where nothing at all is bound, at the gallery's Flux before the older one."""
-    if tune_id is not None:
-        return _guess(tune_id)
-    if bindings_in(state_folder()).bases:
-        return []
-    return next((said for base in ("1504944", "690204") if (said := _guess(base))), [])
 
 
 def api_base_id() -> str:
@@ -167,12 +151,14 @@ def _readable(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     if not any(isinstance(attributes.get(key), str) for key in ("text", "prompt")):
         raise ApiError("a prompt needs a text", code="missing-text", hint="Send prompt[text]; it may be empty where an input image is only enlarged.")
     for key, value in attributes.items():
-        if isinstance(value, Upload):
-            raise ApiError(f"{key} is sent as a file", code="bad-field", hint=f"Files are taken as {' and '.join(PICTURES)}.")
-        if isinstance(value, str) and len(value) > MAX_TEXT and not key.endswith(("_base64", "_image", "_url")):
-            raise ApiError(f"{key} has {len(value)} characters; expected at most {MAX_TEXT}", code="too-large", status=413)
+        if isinstance(value, Upload | Weights):
+            raise ApiError(f"{key} is sent as a file"[:300], code="bad-field", hint=f"Files are taken as {' and '.join(PICTURES)}.")
         if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-            raise ApiError(f"{key} is not Unicode text", code="bad-field")
+            raise ApiError(f"{key} is not Unicode text"[:300], code="bad-field")
+    # All of it is kept with the prompt, but for pictures, which become files.
+    length = sum(len(key) + len(value) for key, value in attributes.items() if isinstance(value, str) and key not in _MAY_HOLD_PICTURES)
+    if length > MAX_TEXT:
+        raise ApiError(f"the attributes have {length} characters; expected at most {MAX_TEXT}", code="too-large", status=413)
     return attributes
 
 
@@ -202,20 +188,29 @@ def _with_local_pictures(request: PromptRequest, contents: dict[str, bytes], set
     return replace(request, **changed) if changed else request
 
 
-def _compiled(request: PromptRequest, resolver: Resolver, options: CompileOptions) -> Compiled:
-    try:
-        return compile_request(request, resolver, options)
-    except (PlanError, MissingModelError) as error:
-        problems = _reasons(request, resolver, options)
-        raise ApiError(error.message, code=error.code, hint=error.hint, problems=problems) from error
+def _compiled(request: PromptRequest, extra: Bindings | None, options: CompileOptions) -> tuple[Compiled, list[str]]:
+    """Return the workflow, and what is to be said of models that were bound for it. Raises: ApiError listing all that keeps it from running."""
+    said: list[str] = []
+    while True:
+        resolver = make_resolver(extra)
+        try:
+            return compile_request(request, resolver, options), said
+        except (PlanError, MissingModelError) as error:
+            sources = sources_of(request, resolver, options)
+            if isinstance(sources, Missing):
+                raise _kept_from_running(error, [problem("missing-base", sources.message, sources.hint)]) from error
+            drafted = draft(request, sources, resolver, options.options)
+            found = [] if drafted.errors else guess_roles((one.key for one in drafted.missing), sources.family.branch)
+            if not found:
+                raise _kept_from_running(error, _reasons(drafted)) from error
+            said += found
 
 
-def _reasons(request: PromptRequest, resolver: Resolver, options: CompileOptions) -> list[Mapping[str, Any]]:
-    """Return everything that keeps a request from running, an entry each."""
-    sources = sources_of(request, resolver, options)
-    if isinstance(sources, Missing):
-        return [problem("missing-base", sources.message, sources.hint)]
-    drafted = draft(request, sources, resolver, options.options)
+def _kept_from_running(error: AstriaError, reasons: list[Problem]) -> ApiError:
+    return ApiError(error.message, code=error.code, hint=error.hint, problems=reasons)
+
+
+def _reasons(drafted: Plan) -> list[Problem]:
     found = [problem(one.code, one.message, one.hint) for one in drafted.errors]
     return [*found, *(problem("missing-model", one.message, one.hint) for one in drafted.missing)]
 

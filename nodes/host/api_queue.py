@@ -6,6 +6,7 @@ import asyncio
 import copy
 import json
 import logging
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from ..api.problems import ApiError
 from ..api.settings import Settings
 from ..errors import AstriaError
 from ..tunes.prompts import Prompt
+from ..tunes.schema import only_one
 from ..tunes.tune import now
 from . import api_state
 from .api_prompts import Prepared, object_of
@@ -42,10 +44,22 @@ class Queue:
         self._followed: dict[str, int] = {}  # run id -> prompt id
         self._started: set[str] = set()
         self._wake = asyncio.Event()
+        self._claim: sqlite3.Connection | None = None
+
+    async def is_only_one(self) -> bool:
+        """Say whether no other running ComfyUI had this folder first: what waits and lies about here may be under way there."""
+        if self._claim is None:
+            self._claim = await asyncio.to_thread(only_one, api_state.claim_file())
+        return self._claim is not None
+
+    def close(self) -> None:
+        if self._claim is not None:
+            self._claim.close()
 
     async def admit(self, prepared: Prepared, settings: Settings) -> Prompt:
         """Store a prompt and put it on the queue, behind all that came before. Raises: ApiError when ComfyUI refuses the workflow."""
         async with self._order:
+            await self.is_only_one()  # before anything waits that another one, started later, could take for left over
             prompt = prepared.prompt
             if settings.idempotent and (there := await asyncio.to_thread(api_state.prompts().find, prompt.tune_id, prompt.digest)):
                 return there
@@ -130,9 +144,9 @@ class Queue:
             self._started.discard(run_id)
 
     async def _finish(self, prompt: Prompt) -> None:
-        ended = replace(prompt, trained_at=now() if prompt.status == "done" else None)
-        shown = replace(ended, updated_at=now())
-        body = json.dumps(object_of(shown, shown.origin), ensure_ascii=False)
+        moment = now()
+        ended = replace(prompt, trained_at=moment if prompt.status == "done" else None, updated_at=moment)
+        body = json.dumps(object_of(ended, ended.origin), ensure_ascii=False)
         if ended.user_error:
             _log.warning("Astria prompt %d failed: %s", ended.id, ended.user_error)
         if await asyncio.to_thread(api_state.prompts().finish, ended, body) and ended.callback:

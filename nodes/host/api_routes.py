@@ -21,6 +21,7 @@ from . import api_state
 from .api_callbacks import Callbacks
 from .api_handlers import Handlers
 from .api_queue import Queue
+from .api_tunes import sweep_models
 from .models import state_folder
 
 _log = logging.getLogger(__name__)
@@ -47,7 +48,8 @@ def _guarded(answer: Callable[[web.Request, Settings], Awaitable[web.StreamRespo
             access.check(request.headers, settings.key, args.listen, str(api_state.settings_file()))
             return await answer(request, settings)
         except AstriaError as error:
-            return web.json_response(envelope(error), status=_status(error))
+            status = _status(error)
+            return web.json_response(envelope(error), status=status, headers={"WWW-Authenticate": "Bearer"} if status == 401 else None)
 
     return handle
 
@@ -70,13 +72,20 @@ class _Background:
     async def start(self, app: web.Application) -> None:
         if (state_folder() / DATABASE_FILE).exists():  # looking makes no database where nothing was ever kept
             try:
-                await asyncio.to_thread(api_state.sweep)
-                await self._queue.resume()
+                await self._take_up()
             except (AstriaError, OSError) as error:
                 _log.error("Astria prompts of the last run cannot be taken up again: %s", error)
         self._tasks = [asyncio.create_task(self._queue.follow()), asyncio.create_task(self._when_kept())]
         for task in self._tasks:
             task.add_done_callback(_report)
+
+    async def _take_up(self) -> None:
+        if not await self._queue.is_only_one():
+            _log.warning("Another ComfyUI runs with this folder: what its Astria prompts left is its own.")
+            return
+        await asyncio.to_thread(api_state.sweep)
+        await asyncio.to_thread(sweep_models)
+        await self._queue.resume()
 
     async def _when_kept(self) -> None:
         if not (state_folder() / DATABASE_FILE).exists():
@@ -88,6 +97,7 @@ class _Background:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        self._queue.close()
 
 
 def _report(task: asyncio.Task) -> None:

@@ -49,6 +49,11 @@ def spool_folder() -> Path:
     return state_folder() / "uploads"
 
 
+def claim_file() -> Path:
+    """Return the file that the one ComfyUI holds that takes up what was left in this folder."""
+    return state_folder() / "api.lock"
+
+
 def input_folder() -> Path:
     """Return where the pictures of requests lie: below ComfyUI's input folder, for its Load Image node."""
     return Path(folder_paths.get_input_directory()) / INPUT_FOLDER

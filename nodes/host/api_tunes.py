@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import shutil
+import tempfile
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +26,19 @@ from ..faces.insight import find_packs, load_pack
 from ..faces.photos import find_person, identity_of, notes, photo_hash, png_bytes, read_photo
 from ..tunes.bindings import KNOWN_BASES
 from ..tunes.face_cache import FaceCache
+from ..tunes.files import PARTIAL
 from ..tunes.resolve import Missing
 from ..tunes.state import bindings_in
 from ..tunes.tune import MODEL_TYPES, Tune
 from . import api_state
 from .api_body import Weights, uploads_of
+from .api_guess import guess_roles
 from .models import make_resolver, state_folder
 
 BRANCHES = {"sd15": "sd15", "sdxl1": "sdxl", "flux1": "flux"}  # the service's word -> the family of the bindings
 FOLDERS = {"lora": "loras", "checkpoint": "checkpoints"}
-UPLOADED = "astria/"  # below the model folder: model files that requests brought
+UPLOADS = "astria"  # below the model folder: model files that requests brought
+_UPLOADED = re.compile(rf"{UPLOADS}/upload-[0-9a-f]{{32}}\.safetensors")  # not a name that a person gives
 _TEXTS = ("title", "name", "token", "branch", "args", "model_type")
 _NUMBERS = ("base_tune_id", "steps")
 _SWITCHES = ("face_crop", "training_face_correct")
@@ -123,12 +130,13 @@ def _photos(sent: Mapping[str, Any], settings: Settings, title: str) -> tuple[Se
         picture_name(content, f"photo {number}", settings.image_bytes)
     if not contents:
         return (), []
+    said = guess_roles(["face_analysis"], "")
     analysis = _analysis()
     if analysis is None:
         return contents, ["The photos are not checked for faces: no face_analysis is bound."]
     cache = FaceCache(state_folder())
     findings = [find_person(_pixels(content), analysis, cache) for content in contents]
-    return [png_bytes(one.pixels) for one in identity_of(findings, analysis, title).photos], list(notes(findings))
+    return [png_bytes(one.pixels) for one in identity_of(findings, analysis, title).photos], [*said, *notes(findings)]
 
 
 def _content(one: Any, what: str, settings: Settings) -> bytes:
@@ -152,12 +160,14 @@ def fetched(url: Any, what: str, settings: Settings) -> bytes:
 def _pixels(content: bytes) -> Any:
     spool = api_state.spool_folder()
     spool.mkdir(parents=True, exist_ok=True)
-    path = spool / f"{picture_name(content, 'photo', len(content))}.partial"
+    # A name of its own: two requests may bring the same photo at once.
+    handle, name = tempfile.mkstemp(suffix=".partial", dir=spool)
     try:
-        path.write_bytes(content)
-        return read_photo(path)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        return read_photo(Path(name))
     finally:
-        path.unlink(missing_ok=True)
+        Path(name).unlink(missing_ok=True)
 
 
 def _analysis() -> FaceAnalysis | None:
@@ -184,11 +194,26 @@ def _model_file(given: Any, kind: str) -> tuple[str, bool]:
     if not isinstance(given, Weights):
         raise ApiError("file is no model file", code="tune-file", hint="Send its name on the disk, or the file as multipart/form-data.")
     check_safetensors(given.path, f"the model file {given.file_name[:80]!r}")
-    name = f"{UPLOADED}{given.path.stem}.safetensors"
+    name = f"{UPLOADS}/upload-{uuid.uuid4().hex}.safetensors"
     target = _model_root(kind) / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(given.path, target)
+    partial = target.with_name(f"{target.name}{PARTIAL}")
+    try:
+        shutil.move(given.path, partial)  # copies where the model folder is on another disk
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
     return name, True
+
+
+def sweep_models() -> None:
+    """Remove what a crash left of model files: those that did not arrive whole, and those that no tune names. Call while no request is made."""
+    named = api_state.tunes().files()
+    for kind in FOLDERS:
+        for path in (_model_root(kind) / UPLOADS).glob("upload-*"):
+            name = f"{UPLOADS}/{path.name}"
+            if name not in named and _UPLOADED.fullmatch(name.removesuffix(PARTIAL)):
+                path.unlink(missing_ok=True)
 
 
 def _hashes(paths: Sequence[Path]) -> list[str]:
@@ -201,13 +226,16 @@ def _hashes(paths: Sequence[Path]) -> list[str]:
 
 
 def delete_tune(id: int) -> bool:
-    """Delete a tune, its photos, what was found in them, and the model file that a request brought for it; say whether it was there."""
+    """Delete a tune, its photos, what was found in them, and the model file that a request brought, unless other tunes name it.
+
+    Say whether it was there.
+    """
     store = api_state.tunes()
     tune = store.get(id)
     if tune is None:
         return False
     FaceCache(state_folder()).forget(_hashes(store.photo_paths(id)))
     gone = store.delete(id)
-    if gone and tune.is_api and tune.file and tune.file.startswith(UPLOADED) and tune.model_type in FOLDERS:
+    if gone and tune.model_type in FOLDERS and _UPLOADED.fullmatch(tune.file or "") and tune.file not in store.files():
         (_model_root(tune.model_type) / tune.file).unlink(missing_ok=True)
     return gone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..pipeline.compiling import CompileOptions
@@ -18,8 +18,8 @@ from ..prompt.utf16 import Utf16
 from ..tunes.names import without_ending
 from ..tunes.resolve import Missing, Resolver
 from ..tunes.state import bindings_in
-from ..tunes.store import DATABASE_FILE, TuneStore
 from ..tunes.tune import Tune
+from .editor_tunes import newest, photo_address
 from .models import HostFiles, make_resolver, state_folder
 
 MOST_NAMES = 200  # of one list; those that fit best
@@ -53,7 +53,7 @@ def completions(text: str, offset: int, asked: bool) -> dict[str, Any]:
     typed = text[found.span.start : at]
     named = [one for kind in found.names for one in _best(typed, _names(kind, found.tail))]
     start, end = units.span(found.span)
-    fields = ("label", "text", "kind", "detail", "help")
+    fields = ("label", "text", "kind", "detail", "help", "photo")
     return {"start": start, "end": end, "options": [{field: getattr(one, field) for field in fields} for one in (*found.options, *named)]}
 
 
@@ -87,20 +87,19 @@ def _names(kind: str, tail: str) -> Iterator[Option]:
 
 
 def _tune_names(kind: str, tail: str) -> Iterator[Option]:
-    stored = {str(tune.id): tune for tune in _tunes()}
+    stored = {str(tune.id): tune for tune in newest(_NEWEST_TUNES)}
     bound = bindings_in(state_folder()).tunes if kind == "lora" else {}
     for name, file in bound.items():
-        title = stored[name].title if name in stored else ""
-        yield Option(f"{name} {title}".strip(), name + tail, kind, f"bound to {file}")
+        tune = stored.get(name)
+        yield Option(f"{name} {tune.title if tune else ''}".strip(), name + tail, kind, f"bound to {file}", photo=photo_address(tune) if tune else "")
     for name, tune in stored.items():
         if name not in bound and (tune.orig_images if kind == "faceid" else tune.file is not None and tune.model_type != "faceid"):
-            detail = f"{len(tune.orig_images)} photo(s)" if kind == "faceid" else f"tune of {tune.file}"
-            yield Option(f"{name} {tune.title}", name + tail, kind, detail)
+            detail = _photos(tune) if kind == "faceid" else f"tune of {tune.file}"
+            yield Option(f"{name} {tune.title}", name + tail, kind, detail, photo=photo_address(tune))
 
 
-def _tunes() -> Sequence[Tune]:
-    """Looking makes no database where nothing was ever kept."""
-    return TuneStore(state_folder()).list(limit=_NEWEST_TUNES) if (state_folder() / DATABASE_FILE).exists() else ()
+def _photos(tune: Tune) -> str:
+    return "1 photo" if len(tune.orig_images) == 1 else f"{len(tune.orig_images)} photos"
 
 
 def description(text: str, offset: int) -> dict[str, Any]:
@@ -110,23 +109,24 @@ def description(text: str, offset: int) -> dict[str, Any]:
     if found is None:
         return {}
     start, end = units.span(found.span)
-    told = "\n".join([found.text, *_meaning(found, make_resolver())])
-    return {"start": start, "end": end, "text": told}
+    lines, photo = _meaning(found, make_resolver())
+    return {"start": start, "end": end, "text": "\n".join([found.text, *lines]), "photo": photo}
 
 
-def _meaning(found: Description, resolver: Resolver) -> list[str]:
+def _meaning(found: Description, resolver: Resolver) -> tuple[list[str], str]:
+    """Return what a tag stands for, and the address of a picture of it."""
     if not found.kind:
-        return []
+        return [], ""
     looked_up = {
         "lora": resolver.lora,
         "faceid": resolver.faceid,
         "embedding": lambda name: resolver.locate("embedding", name, ("embeddings",)),
     }[found.kind](found.name)
     if isinstance(looked_up, Missing):
-        return [looked_up.message, looked_up.hint]
+        return [looked_up.message, looked_up.hint], ""
     tune = getattr(looked_up, "tune", None)
     lines = [f"File: {looked_up.file}"] if looked_up.file else []
-    return [*lines, f"Tune {tune.id}: {tune.title}, {len(tune.orig_images)} photo(s)"] if tune else lines
+    return [*lines, f"Tune {tune.id}: {tune.title}, {_photos(tune)}"] if tune else lines, photo_address(tune) if tune else ""
 
 
 def explanation(asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,8 @@ def load_faceid(name: str, asked: str, clip_vision: Any, eva_clip: str, face_par
     adapter = read_adapter(state, name, kind)
     if adapter.kind.clip and clip_vision is None:
         raise MissingModelError(f"The adapter '{name}' is {adapter.kind.title}, which looks at the face through CLIP; clip_vision is not connected.",
-                                code="faceid-clip-vision", hint="Connect Load CLIP Vision with CLIP-ViT-H-14 (laion2B-s32B-b79K).")
+                                code="faceid-clip-vision",
+                                hint="Connect Load CLIP Vision with CLIP-ViT-H-14 (laion2B-s32B-b79K), or bind that file to the role clip_vision.")
     return IPAdapterFaceID(adapter, clip_vision)
 
 

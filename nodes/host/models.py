@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,17 +14,18 @@ import folder_paths
 import nodes as host_nodes
 
 from ..errors import MissingModelError, PlanError
-from ..pipeline.compiling import FILE_FOLDERS
 from ..pipeline.definitions import NodeDefinition, from_object_info
 from ..pipeline.family import FAMILIES, Family
 from ..pipeline.graph import Graph
+from ..pipeline.model_files import FILE_FOLDERS
 from ..prompt import PromptRequest
 from ..tunes.bindings import BINDINGS_FILE, Bindings
 from ..tunes.resolve import Resolver
 from ..tunes.state import bindings_in, overview, resolver_in
-from ..tunes.store import DATABASE_FILE, TuneStore
+from ..tunes.store import DATABASE_FILE, Tune, TuneStore
 
 STATE_NAME = "astria"
+MOST_TUNES = 10_000
 PACK = Path(__file__).resolve().parents[2]
 
 # (class of the host's model configuration, channels of the model's input) -> family. Inpaint models take the mask and the
@@ -32,6 +35,7 @@ FAMILY_OF = (
     (supported.SD15, 9, "sd15_inpaint"),
     (supported.SDXL, 4, "sdxl"),
     (supported.SDXL, 9, "sdxl_inpaint"),
+    (supported.FluxSchnell, 16, "flux_schnell"),  # before its base class
     (supported.Flux, 16, "flux"),
     (supported.Flux, 96, "flux_fill"),
 )
@@ -80,25 +84,39 @@ def files_text() -> str:
     return "\n".join(f"{folder}/{name}" for folder in folders for name in files.list(folder))
 
 
-def picture_stamps(text: str | None) -> str:
-    """Return time and size of each file that the prompt names as input picture, so that one written anew is loaded anew."""
-    request, _ = PromptRequest.from_text(text or "")
-    named = () if request is None else (request.input_image, request.mask_image)
-    paths = [Path(folder_paths.get_annotated_filepath(one.value)) for one in named if one is not None and one.kind == "file"]
-    stats = [path.stat() for path in paths if path.exists()]
-    return "\n".join(f"{found.st_mtime_ns} {found.st_size}" for found in stats)
+def named_stamps(text: str | None) -> str:
+    """Return the state of each input picture and tune that the prompt names, so that what is written or stored anew is looked at anew.
 
-
-def tune_stamps(text: str | None) -> str:
-    """Return the state of each tune with photos that the prompt's tags name, so that photos stored anew are looked at anew."""
-    request, _ = PromptRequest.from_text(text or "")
-    if request is None or not (state_folder() / DATABASE_FILE).exists():
+    None: a text over a link, which is not known before the run; then of all in the input folder, and of all tunes.
+    """
+    if text is None:
+        found = [Path(folder, name) for folder, _, names in os.walk(folder_paths.get_input_directory()) for name in names]
+        return _stamps(sorted(found), _tunes(None))
+    request, _ = PromptRequest.from_text(text)
+    if request is None:
         return ""
+    named = [one.value for one in (request.input_image, request.mask_image) if one is not None and one.kind == "file"]
+    tags = [tag.id for segment in request.prompt for tag in segment.faceids]
+    tags += [tag.name for segment in request.prompt for tag in segment.loras]
+    return _stamps([Path(folder_paths.get_annotated_filepath(name)) for name in named], _tunes(tags))
+
+
+def _tunes(names: Iterable[str] | None) -> list[Tune]:
+    """Return the tunes of these ids and titles, all for None."""
+    if not (state_folder() / DATABASE_FILE).exists():
+        return []
     store = TuneStore(state_folder())
-    names = [tag.id for segment in request.prompt for tag in segment.faceids]
-    names += [tag.name for segment in request.prompt for tag in segment.loras]
-    tunes = [store.get(int(name)) if name.isascii() and name.isdigit() else store.find_by_title(name) for name in dict.fromkeys(names)]
-    return "\n".join(f"{tune.id} {tune.updated_at} {tune.orig_images}" for tune in tunes if tune is not None)
+    if names is None:
+        return list(store.list(limit=MOST_TUNES))
+    found = [store.get(int(name)) if name.isascii() and name.isdigit() else store.find_by_title(name) for name in dict.fromkeys(names)]
+    return [tune for tune in found if tune is not None]
+
+
+def _stamps(files: Iterable[Path], tunes: Iterable[Tune]) -> str:
+    stats = [(path, path.stat()) for path in files if path.exists()]
+    lines = [f"{path} {stat.st_mtime_ns} {stat.st_size}" for path, stat in stats]
+    lines += [f"{tune.id} {tune.updated_at} {tune.orig_images}" for tune in tunes]
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def make_resolver(extra: Bindings | None = None) -> Resolver:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from comfy_api.latest import io
 
-from ..errors import PromptError
+from ..errors import PlanError, PromptError
 from ..outpaint.geometry import SMALLER_POLICIES
 from ..pipeline.kit import MODEL_SOCKETS
 from ..prompt import PromptRequest
@@ -79,6 +81,22 @@ def text_notes(text: str | None) -> str:
     """Return what else there is to say about a prompt's text that can run: look-alikes, unknown keys, values without effect."""
     _, diagnostics = PromptRequest.from_text(text or "")
     return "\n".join(one.render(text or "") for one in diagnostics)
+
+
+def only_values(inputs: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Return the one value of each input of a node that takes lists. Raises: PlanError for an input that holds several."""
+    for name, values in inputs.items():
+        if len(values) > 1:
+            text = f"The input '{name}' comes as a list of {len(values)}; expected one value: only photos may be a list here."
+            raise PlanError(text, code="list-input", hint="Connect one value, or queue the workflow once for each.")
+    return {name: values[0] for name, values in inputs.items()}
+
+
+def notes_ui(text: str) -> dict[str, list[str]]:
+    """Return what a node has to tell as its ui output. In the expansion of AstriaGenerate web/js/report.js adds it to that node's report, which a
+    plain text would replace: the host shows both in the one node.
+    """
+    return {"astria_notes": [text]}
 
 
 def read_request(text: str | None, request: PromptRequest | None) -> PromptRequest:

@@ -7,7 +7,7 @@ import comfy.utils
 from comfy_api.latest import io
 
 from ..host.segmenters import Connected, choices, make_segmenter
-from ..host.types import MAX_PERSONS, MAX_SIDE, SegmenterType
+from ..host.types import MAX_PERSONS, MAX_SIDE, SegmenterType, notes_ui
 from .adjust import Adjustment
 from .morphology import SHAPES
 from .people import find_people
@@ -86,7 +86,7 @@ class AstriaPromptMask(io.ComfyNode):
             comfy.model_management.throw_exception_if_processing_interrupted()
 
         result = prompt_mask(image, segmenter, MaskRequest(mask_prompt, mask_negative, threshold, on_empty, adjustment), on_picture)
-        return io.NodeOutput(result.mask, result.boxes, result.info)
+        return io.NodeOutput(result.mask, result.boxes, result.info, ui=notes_ui(result.info))
 
 
 class AstriaAdjustMask(io.ComfyNode):
@@ -135,7 +135,11 @@ class AstriaFindPeople(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, segmenter, persons: int, word: str) -> io.NodeOutput:
-        return io.NodeOutput(find_people(image, segmenter, persons, word))
+        masks = find_people(image, segmenter, persons, word)
+        if len(image) == 1:
+            return io.NodeOutput(masks)
+        told = f"People were looked for in the first of {len(image)} pictures; they stand in the same places in all of them."
+        return io.NodeOutput(masks, ui=notes_ui(told))
 
 
 NODES = [AstriaLoadSegmenter, AstriaPromptMask, AstriaAdjustMask, AstriaFindPeople]

@@ -68,7 +68,8 @@ def prompt_mask(image: Tensor, segmenter: Segmenter, request: MaskRequest, on_pi
             on_picture()
     if empty and request.on_empty == "error":
         raise ImageError("Nothing to mask was found in " + "\n".join(empty), code="mask-empty",
-                         hint="Lower the threshold, use other words, or set on_empty to zeros or ones.")
+                         hint="Use other words, or a --mask_dilate that takes less away; in Astria Prompt Mask also a lower threshold, or "
+                              "on_empty set to zeros or ones.")
     return MaskResult(torch.stack(masks), boxes, "\n".join(lines))
 
 

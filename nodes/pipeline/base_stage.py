@@ -11,6 +11,7 @@ from .control import add_controls, control_maps, steered
 from .desk import Desk, Painted
 from .encode import Encoded, Models, Wording, add_encoding, negative_segments, prompt_segments
 from .faceids import apply_faceids
+from .family import Family
 from .graph import Graph, Link, Value, slot
 from .masks import base_mask
 from .sampling import Painting, add_masked_latent, add_sampling
@@ -30,9 +31,9 @@ def add_base(desk: Desk, stage: Stage) -> Link:
     return _from_image(desk, stage)
 
 
-def add_scene(desk: Desk, stage: str, models: Models, wording: Wording, settings: Settings) -> Encoded:
-    """Add LoRAs, text and FaceIDs of what is said of the whole picture."""
-    encoded = add_encoding(desk.graph, stage, models, wording, desk.family, settings.cfg)
+def add_scene(desk: Desk, stage: str, models: Models, wording: Wording, settings: Settings, family: Family | None = None) -> Encoded:
+    """Add LoRAs, text and FaceIDs of what is said of the whole picture; `family` where the models are of another than the picture's."""
+    encoded = add_encoding(desk.graph, stage, models, wording, family or desk.family, settings.cfg)
     return replace(encoded, models=apply_faceids(desk, stage, encoded.models, wording.faceids))
 
 

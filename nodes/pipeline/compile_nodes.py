@@ -7,7 +7,7 @@ import json
 from comfy_api.latest import io, ui
 
 from ..errors import PlanError
-from ..host.models import bindings_text, files_text, live_definitions, make_resolver, save_workflow
+from ..host.models import bindings_text, files_text, live_definitions, make_resolver, named_stamps, save_workflow
 from ..host.types import ModelBundle, ModelsType, RequestType, policy_inputs, read_request, seed_input, text_errors, text_input, text_notes
 from .check import check_graph
 from .compiling import CompileOptions, compile_request, workflow_of
@@ -53,8 +53,8 @@ class AstriaExplain(io.ComfyNode):
         return text_errors(text) or True
 
     @classmethod
-    def fingerprint_inputs(cls, **inputs) -> str:
-        return bindings_text() + files_text()
+    def fingerprint_inputs(cls, text=None, **inputs) -> str:
+        return bindings_text() + files_text() + named_stamps(text)
 
     @classmethod
     def execute(cls, text, family, base, missing_models="error", smaller_canvas="crop", keep_unmasked=False, **inputs) -> io.NodeOutput:
@@ -105,8 +105,8 @@ class AstriaCompile(io.ComfyNode):
         return text_errors(text) or True
 
     @classmethod
-    def fingerprint_inputs(cls, missing_models="error", **inputs) -> str:
-        return bindings_text() + (files_text() if missing_models == "skip" else "")
+    def fingerprint_inputs(cls, text=None, missing_models="error", **inputs) -> str:
+        return bindings_text() + named_stamps(text) + (files_text() if missing_models == "skip" else "")
 
     @classmethod
     def execute(

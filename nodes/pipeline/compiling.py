@@ -10,43 +10,16 @@ from ..prompt import PromptRequest
 from ..tunes.bindings import BaseModel
 from ..tunes.resolve import OUTPAINT_FOLDERS, Located, Missing, Resolver
 from .definitions import Definitions
+from .dynamic_prompts import words_apart
 from .encode import Models
 from .family import family
 from .forms import api_workflow
 from .graph import Graph, Link, Socket, Value, slot
-from .kit import NO_FILE
+from .model_files import ModelFile, files_of
 from .plan import Plan, plan
 from .sources import Options, Sources
+from .stages import Problem
 from .ui_form import ui_workflow
-
-# The inputs of loader nodes that name a file or a folder of files -> ComfyUI's model folder (or folders) of such files.
-FILE_FOLDERS: Mapping[tuple[str, str], str] = {
-    ("CheckpointLoaderSimple", "ckpt_name"): "checkpoints",
-    ("UNETLoader", "unet_name"): "diffusion_models",
-    ("CLIPLoader", "clip_name"): "text_encoders",
-    ("DualCLIPLoader", "clip_name1"): "text_encoders",
-    ("DualCLIPLoader", "clip_name2"): "text_encoders",
-    ("VAELoader", "vae_name"): "vae",
-    ("LoraLoader", "lora_name"): "loras",
-    ("AstriaPersonLora", "lora_name"): "loras",
-    ("UpscaleModelLoader", "model_name"): "upscale_models",
-    ("LoadDA3Model", "model_name"): "geometry_estimation",
-    ("ControlNetLoader", "control_net_name"): "controlnet",
-    ("CLIPVisionLoader", "clip_name"): "clip_vision",
-    ("LoadBackgroundRemovalModel", "bg_removal_name"): "background_removal",
-    ("AstriaLoadSegmenter", "background_removal"): "background_removal",
-    ("AstriaLoadSegmenter", "sam3"): "checkpoints",
-    ("AstriaLoadSegmenter", "grounding_dino"): "grounding-dino",
-    ("AstriaLoadSegmenter", "sam"): "sams",
-    ("AstriaLoadSegmenter", "clipseg"): "clipseg",
-    ("AstriaLoadFaceAnalysis", "pack"): "insightface/models",
-    ("AstriaLoadFaceSwapper", "swapper_name"): "insightface",
-    ("AstriaLoadFaceID", "faceid_name"): "ipadapter",
-    ("AstriaLoadFaceID", "eva_clip"): "clip_vision",
-    ("AstriaLoadFaceID", "face_parsing"): "facedetection",
-    ("LoadImage", "image"): "input",
-    ("LoadImageMask", "image"): "input",
-}
 
 
 @dataclass(frozen=True)
@@ -68,11 +41,11 @@ class CompileOptions:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A workflow without open sockets, the plan inside it, and the (folder, file) pairs it needs."""
+    """A workflow without open sockets, the plan inside it, and the files that it needs."""
 
     graph: Graph
     plan: Plan
-    files: tuple[tuple[str, str], ...]
+    files: tuple[ModelFile, ...]
 
 
 def compile_request(request: PromptRequest, resolver: Resolver, options: CompileOptions) -> Compiled:
@@ -87,7 +60,7 @@ def compile_request(request: PromptRequest, resolver: Resolver, options: Compile
             graph.add(f"output.save_{stage}", "SaveImage", images=output, filename_prefix=f"astria_{stage}")
     else:
         graph.add("output.save", "SaveImage", images=planned.output, filename_prefix="astria")
-    used = _without_unused(graph)
+    used = words_apart(_without_unused(graph))
     return Compiled(used, planned, needed_files(used))
 
 
@@ -100,21 +73,9 @@ def _without_unused(graph: Graph) -> Graph:
     return Graph({name: call for name, call in graph.nodes.items() if name in wanted})
 
 
-def needed_files(graph: Graph) -> tuple[tuple[str, str], ...]:
-    """Return the (folder, file) pairs that the graph's loader nodes name, each once."""
-    named = ((call.class_type, key, value) for call in graph.nodes.values() for key, value in call.inputs.items())
-    found = (
-        (_folder(kind, key, value), value)
-        for kind, key, value in named
-        if (kind, key) in FILE_FOLDERS and isinstance(value, str) and value != NO_FILE
-    )
-    return tuple(dict.fromkeys(found))
-
-
-def _folder(class_type: str, key: str, file: str) -> str:
-    """Return the folder of a file. PuLID and the IP-Adapters have one loader here, and a folder each."""
-    folder = FILE_FOLDERS[class_type, key]
-    return "pulid" if folder == "ipadapter" and "pulid" in file.lower() else folder
+def needed_files(graph: Graph) -> tuple[ModelFile, ...]:
+    """Return the files that the graph's loader nodes name, each once."""
+    return tuple(dict.fromkeys(file for call in graph.nodes.values() for file in files_of(call)))
 
 
 def workflow_of(request: PromptRequest, compiled: Compiled, definitions: Definitions, form: str) -> dict:
@@ -127,14 +88,19 @@ def workflow_of(request: PromptRequest, compiled: Compiled, definitions: Definit
 def note_text(request: PromptRequest, compiled: Compiled) -> str:
     """Return the Markdown shown in the workflow: the prompt it was compiled from, the files it needs, and what was noticed."""
     lines = ["### Made from this prompt", "", "```", request.to_text().strip(), "```", "", "### Files it needs", ""]
-    lines += [f"- models/{folder}/{name}" for folder, name in compiled.files if folder != "input"]
-    lines += [f"- input/{name}: your own picture, to be chosen in its Load Image node" for folder, name in compiled.files if folder == "input"]
+    lines += [f"- {file.told()}" for file in sorted(compiled.files, key=lambda file: file.folder == "input")]
     tunes = dict.fromkeys(str(call.inputs["tune"]) for call in compiled.graph.nodes.values() if call.class_type == "AstriaIdentity")
     lines += [f"- tune {tune}: photos of the person. Make it with Astria Create Tune, tune_id {tune}, or write another id" for tune in tunes]
-    notes = [problem.render() for problem in compiled.plan.problems]
+    notes = [_told_to_others(problem) for problem in compiled.plan.problems]
     if notes:
         lines += ["", "### Good to know", "", *(f"- {note}" for note in notes)]
     return "\n".join(lines)
+
+
+def _told_to_others(problem: Problem) -> str:
+    """Return what the receiver of a workflow should know; hints, and where a file was searched, are about the sender's machine."""
+    left_out = problem.code in ("stage-skipped", "part-skipped")
+    return f"{problem.message.partition(':')[0]}: its model was missing when this was compiled." if left_out else problem.message
 
 
 def sources_of(request: PromptRequest, resolver: Resolver, options: CompileOptions) -> Sources | Missing:

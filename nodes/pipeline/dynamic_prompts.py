@@ -1,31 +1,25 @@
-"""Text for widgets in which the editor expands `{a|b}` and drops comments when it queues: written so that it arrives unchanged."""
+"""The host's text boxes expand `{a|b}` and drop comments when they queue: prompts that they would change stand in a box that does not."""
 
 from __future__ import annotations
 
 import re
 
-from ..errors import PlanError
+from .graph import Graph, Value
 
-_SPECIAL = re.compile(r"(?P<slashes>\\*)(?P<brace>[{}|])")
-# An empty choice vanishes at queue time, after comments were looked for.
-_COMMENT_START = re.compile(r"/(?=[/*])")
-
-
-def escaped(text: str) -> str:
-    """Return the widget text from which the editor's dynamic prompts give back `text` exactly.
-
-    The editor removes `//...` and `/*...*/`, for which it knows no escape, then reads a backslash with the character after it
-    as that pair, picks one choice of each `{a|b}`, and at last turns `\\{`, `\\}` and `\\|` into the bare character.
-    Raises: PlanError for text that ends in an odd number of backslashes, which no widget text can give.
-    """
-    if (len(text) - len(text.rstrip("\\"))) % 2:
-        message = f"The prompt text '{text[-30:]}' ends in a single backslash, which the editor's prompt box cannot hold."
-        raise PlanError(message, code="trailing-backslash", hint="Take the backslash out of the prompt, or compile the api form.")
-    return _COMMENT_START.sub("/{}", _SPECIAL.sub(_escaped_brace, text))
+WORDS = "_words"  # behind a node's name: the box with the words that go into it
+# Braces, comments, an escaped bar, a backslash at the end. A workflow saved in a picture holds the text as it was queued, so no way of
+# writing these lasts: the next one to open the picture would get another prompt.
+_CHANGED = re.compile(r"[{}]|//|/\*|\\\||\\\Z")
+_DYNAMIC = {("CLIPTextEncode", "text")}
 
 
-def _escaped_brace(found: re.Match) -> str:
-    slashes, brace = found["slashes"], found["brace"]
-    # Backslashes are read in pairs: after an odd number the brace needs a choice of its own, and one backslash more, which the
-    # last step takes away.
-    return f"{slashes}\\{{\\{brace}}}" if len(slashes) % 2 else f"{slashes}\\{brace}"
+def words_apart(graph: Graph) -> Graph:
+    """Return the graph in which every text that the editor would change comes over a link, from a box that leaves texts alone."""
+    made = Graph()
+    for call in graph.nodes.values():
+        inputs: dict[str, Value] = dict(call.inputs)
+        for key, value in call.inputs.items():
+            if (call.class_type, key) in _DYNAMIC and isinstance(value, str) and _CHANGED.search(value):
+                inputs[key] = made.add(f"{call.name}{WORDS}", "PrimitiveStringMultiline", value=value)
+        made.add(call.name, call.class_type, **inputs)
+    return made

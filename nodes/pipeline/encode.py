@@ -113,7 +113,7 @@ def add_encoding(graph: Graph, stage: str, models: Models, wording: Wording, fam
     # Flux runs at true CFG 1: its negative is only a placeholder for nodes that want a pair, so the text would mislead.
     text = "" if family.is_flux else wording.negative_text
     negative = graph.add(f"{stage}.negative", "CLIPTextEncode", clip=models.clip, text=text)
-    if family.is_flux:
+    if family.is_flux and family.takes_guidance:
         positive = graph.add(f"{stage}.guidance", "FluxGuidance", conditioning=positive, guidance=guidance)
     return Encoded(models, positive, negative)
 

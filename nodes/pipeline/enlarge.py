@@ -78,6 +78,8 @@ def _tiled(desk: Desk, encoded: Encoded, picture: Link) -> tuple[Encoded, Settin
     if controlnet is not None:
         encoded = steered(desk, "hires_fix.control_tile", encoded, controlnet, picture, resemblance, 1.0)
     cfg = DEFAULT_HIRES_CFG if request.hires_cfg_scale is None else request.hires_cfg_scale
+    if not desk.family.takes_guidance:
+        return encoded, settings
     if desk.family.is_flux:
         positive = graph.add("hires_fix.guidance", "FluxGuidance", conditioning=encoded.positive, guidance=cfg)
         return replace(encoded, positive=positive), settings

@@ -9,7 +9,10 @@ from ..errors import PlanError
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of base model. `inpaint` models take the masked picture as extra input channels (SD inpaint, Flux Fill)."""
+    """One kind of base model. `inpaint` models take the masked picture as extra input channels (SD inpaint, Flux Fill).
+
+    `takes_guidance`: whether `cfg_scale` acts on it.
+    """
 
     name: str
     title: str
@@ -20,11 +23,12 @@ class Family:
     cfg: float
     scheduler: str
     is_flux: bool = False
+    takes_guidance: bool = True
 
     @property
     def branch(self) -> str:
         """The base family that ids, LoRAs and defaults go by: sd15, sdxl or flux."""
-        return self.name.removesuffix("_inpaint").removesuffix("_fill")
+        return self.name.removesuffix("_inpaint").removesuffix("_fill").removesuffix("_schnell")
 
 
 FAMILIES = {
@@ -37,6 +41,7 @@ FAMILIES = {
         # Flux packs 2x2 latent cells into a token, so sizes go by 16; cfg here is the distilled guidance.
         Family("flux", "Flux.1 dev", False, 1024, 16, 28, 3.5, "euler", is_flux=True),
         Family("flux_fill", "Flux.1 Fill", True, 1024, 16, 28, 30.0, "euler", is_flux=True),
+        Family("flux_schnell", "Flux.1 schnell", False, 1024, 16, 4, 1.0, "euler", is_flux=True, takes_guidance=False),
     )
 }
 

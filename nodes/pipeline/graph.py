@@ -45,7 +45,7 @@ class Graph:
 
     nodes: dict[str, NodeCall] = field(default_factory=dict)
 
-    def add(self, name: str, class_type: str, **inputs: Value) -> Link:
+    def add(self, name: str, class_type: str, /, **inputs: Value) -> Link:
         """Add a node and return its first output."""
         if name in self.nodes:
             raise PlanError(f"The plan names two nodes '{name}'.", code="duplicate-node")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..tunes.resolve import Missing, Resolver
 from .family import Family
@@ -121,16 +121,16 @@ class Kit:
         if isinstance(file, Missing):
             return file
         # Widgets that the editor always sends stand in both forms of a workflow.
-        inputs: dict[str, Value] = {"faceid_name": file, "kind": kind, "eva_clip": NO_FILE, "face_parsing": NO_FILE}
-        if self._family.is_flux:
-            beside = {role: self.optional(role) for role in ("eva_clip", "face_parsing")}
+        inputs: dict[str, Value] = {"faceid_name": file, "kind": kind}
+        if self._family.is_flux:  # PuLID reads photos by both
+            beside = {role: self._resolver.role(role, self._family.branch) for role in ("eva_clip", "face_parsing")}
         else:
-            beside = {"clip_vision": self.model("clip_vision")} if self._is_bound("clip_vision") else {}
-        for name, value in beside.items():
-            if isinstance(value, Missing):
-                return value
-            inputs[name] = value
-        return self._once(role, "AstriaLoadFaceID", **inputs)
+            seen = {"clip_vision": self.model("clip_vision")} if self._is_bound("clip_vision") else {}
+            beside = {"eva_clip": NO_FILE, "face_parsing": NO_FILE, **seen}
+        lost = [value for value in beside.values() if isinstance(value, Missing)]
+        if lost:
+            return replace(lost[0], message="\n".join(one.message for one in lost), hint="\n".join(one.hint for one in lost))
+        return self._once(role, "AstriaLoadFaceID", **inputs, **beside)
 
     def _bound(self, role: str, loader: Loader) -> Link | Missing:
         file = self._resolver.role(role, self._family.branch)

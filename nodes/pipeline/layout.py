@@ -20,6 +20,8 @@ TOP = 100
 STAGE_TITLES = {
     "models": "Models",
     "input": "Input image",
+    "generate": "Paste a prompt",
+    "tune": "Person",
     "base": "Picture",
     "outpaint": "Outpaint",
     "hires_fix": "Hires fix",
@@ -34,6 +36,9 @@ STAGE_TITLES = {
 }
 PICTURE_HEIGHT = 300  # shown inside nodes that load or save a picture
 _SHOWS_A_PICTURE = frozenset({"LoadImage", "LoadImageMask", "SaveImage"})
+# Room for text inside a node: a report, and in AstriaGenerate the prompt, which people read and edit.
+_TEXT_HEIGHTS = {"AstriaGenerate": 480, "AstriaModels": 260, "PreviewAny": 260}
+_WIDTHS = {"AstriaGenerate": 560}
 
 
 @dataclass(frozen=True)
@@ -67,10 +72,10 @@ def layout(graph: Graph, definitions: Definitions) -> Layout:
         for column in columns:
             y = TOP
             for name in column:
-                boxes[name] = Box(x, y, NODE_WIDTH, heights[name])
+                boxes[name] = Box(x, y, _width(graph.nodes[name]), heights[name])
                 y += heights[name] + TITLE_HEIGHT + ROW_GAP
             lowest = max(lowest, y - TITLE_HEIGHT - ROW_GAP)
-            x += NODE_WIDTH + COLUMN_GAP
+            x += max(boxes[name].width for name in column) + COLUMN_GAP
         groups.append(_group(stage, left, x - COLUMN_GAP, lowest))
         x += 2 * GROUP_PADDING
     return Layout(boxes, groups)
@@ -121,13 +126,18 @@ def _column_height(names: Sequence[str], heights: Mapping[str, int]) -> int:
     return sum(heights[name] for name in names) + (len(names) - 1) * (TITLE_HEIGHT + ROW_GAP)
 
 
+def _width(call: NodeCall) -> int:
+    return _WIDTHS.get(call.class_type, NODE_WIDTH)
+
+
 def _height(call: NodeCall, definition: NodeDefinition) -> int:
     """Return a height that holds the node's content whichever way the editor draws its nodes; with Vue, a badge stands below."""
     present = definition.present_in(call.inputs)
     widgets = [entry for entry in present if entry.is_widget]
     sockets = len(present) - len(widgets)
     rows = 20 * max(sockets, len(definition.outputs), 1) + sum(map(_widget_height, widgets))
-    return rows + 50 + (PICTURE_HEIGHT if call.class_type in _SHOWS_A_PICTURE else 0)
+    shown = PICTURE_HEIGHT if call.class_type in _SHOWS_A_PICTURE else _TEXT_HEIGHTS.get(call.class_type, 0)
+    return rows + 50 + shown
 
 
 def _widget_height(entry: InputDefinition) -> int:

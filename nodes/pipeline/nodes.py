@@ -6,7 +6,7 @@ from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import GraphBuilder
 
 from ..errors import PlanError
-from ..host.models import bindings_text, check_input_files, family_of, files_text, live_definitions, make_resolver, picture_stamps, tune_stamps
+from ..host.models import bindings_text, check_input_files, family_of, files_text, live_definitions, make_resolver, named_stamps
 from ..host.types import (
     ModelBundle,
     ModelsType,
@@ -96,7 +96,7 @@ class AstriaGenerate(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, text=None, missing_models="error", **inputs) -> str:
         # A missing file ends the run, and an ended run is not cached; only where it is skipped may a later one find it.
-        return bindings_text() + picture_stamps(text) + tune_stamps(text) + (files_text() if missing_models == "skip" else "")
+        return bindings_text() + named_stamps(text) + (files_text() if missing_models == "skip" else "")
 
     @classmethod
     def check_lazy_status(cls, text=None, request=None, **inputs) -> list[str]:
@@ -117,9 +117,20 @@ class AstriaGenerate(io.ComfyNode):
         check_graph(planned.graph, live_definitions({call.class_type for call in planned.graph.nodes.values()}))
         check_input_files(planned.graph)
         prefix = GraphBuilder.alloc_prefix()
-        nodes = expansion(planned.graph, prefix, links)
+        links, batches = _as_batches(links, prefix)
+        nodes = {**batches, **expansion(planned.graph, prefix, links)}
         told = "\n".join(filter(None, (report(planned), text_notes(text))))
         return io.NodeOutput([prefix + planned.output.node, planned.output.slot], told, expand=nodes, ui=ui.PreviewText(told))
+
+
+def _as_batches(links: dict[str, list], prefix: str) -> tuple[dict[str, list], dict[str, dict]]:
+    """Return the links with those of pictures led through nodes that make one batch of a list, and these nodes.
+
+    Else each inner node would run once for every picture of a list, and the host takes the first result only from an expansion.
+    """
+    names = {name: f"{prefix}batch.{name}" for name in PICTURES if name in links}
+    nodes = {names[name]: {"class_type": "AstriaOneBatch", "inputs": {"pictures": links[name]}} for name in names}
+    return {**links, **{name: [id, 0] for name, id in names.items()}}, nodes
 
 
 def _live_sources(links: dict[str, list], model, outpaint_model, asked: PromptRequest) -> Sources:

@@ -26,9 +26,11 @@ def add_outpaint(desk: Desk, stage: Stage, image: Value) -> Link:
     family = desk.sources.outpaint_family or desk.family
     if request.cfg_scale is None:
         settings = replace(settings, cfg=family.cfg)  # Flux Fill wants another guidance than Flux dev
+    if request.steps is None:
+        settings = replace(settings, steps=family.steps)  # and more steps than Flux schnell
     models = desk.sources.outpaint_models or desk.sources.models
     segments = (request.outpaint_prompt,) if request.outpaint_prompt is not None else prompt_segments(request)
-    encoded = add_scene(desk, "outpaint", models, desk.wording(segments, negative_segments(request)), settings)
+    encoded = add_scene(desk, "outpaint", models, desk.wording(segments, negative_segments(request)), settings, family)
     canvas = graph.add(
         "outpaint.canvas",
         "AstriaOutpaintCanvas",

@@ -7,7 +7,7 @@ from .control import control_problems, controls_of
 from .family import Family
 from .people import people_problems
 from .settings import Inputs, Settings
-from .stages import Problem, steers_only
+from .stages import Problem, keeps_background, steers_only
 
 # The host reaches a strength d by working out steps / d noise levels, in Python, and running the last of them.
 LEAST_DENOISE = 0.01
@@ -21,6 +21,8 @@ def problems(request: PromptRequest, family: Family, settings: Settings, inputs:
     if family.is_flux and request.negative:
         text = f"negative_prompt has no effect on {family.title}: its true CFG is 1."
         found.append(Problem("negative-without-effect", "info", text, "Describe what you want instead."))
+    if not family.takes_guidance and request.cfg_scale is not None:
+        found.append(Problem("no-effect", "info", f"cfg_scale has no effect on {family.title}: it takes no guidance."))
     if family.is_flux and request.faceid_portrait:
         text = f"--faceid_portrait has no effect on {family.title}: its FaceID adapter has no portrait form."
         found.append(Problem("no-effect", "info", text))
@@ -41,6 +43,10 @@ def _input_problems(request: PromptRequest, settings: Settings, inputs: Inputs) 
         text = f"--hires_denoising_strength {strength:g} is too small: the second pass would change nothing."
         found.append(Problem("denoise-too-small", "error", text, f"Set it to {LEAST_DENOISE:g} or more, or hires_fix=false."))
     if inputs.has_image:
+        is_painted_over = inputs.has_mask or request.mask_prompt or keeps_background(request) or not steers_only(request)
+        if request.denoising_strength and not is_painted_over:
+            text = "denoising_strength has no effect: with controlnet_txt2img=true the input image steers only, and the picture is made from noise."
+            found.append(Problem("no-effect", "info", text, "Set controlnet_txt2img=false to paint over the input image."))
         return found
     hint = "Connect an image, or set input_image."
     if request.denoising_strength == 0:

@@ -87,6 +87,8 @@ def settle(request: PromptRequest, family: Family, inputs: Inputs) -> Settings:
 
 def _cfg(request: PromptRequest, family: Family) -> tuple[float, str]:
     """Return the default of cfg_scale and its reason."""
+    if not family.takes_guidance:
+        return family.cfg, f"{family.title} takes no guidance, and the true CFG stays 1"
     if family.is_flux:
         return family.cfg, f"default of {family.title}; this is the distilled guidance, the true CFG stays 1"
     if any(segment.faceids for segment in request.prompt):

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .definitions import Definitions, InputDefinition, NodeDefinition
-from .dynamic_prompts import escaped
+from .dynamic_prompts import WORDS
 from .graph import Graph, Link, NodeCall, Value
 from .layout import GROUP_TITLE, TOP, Box, layout
+from .model_files import files_of
 
 NOTE_WIDTH = 420
 NOTE_HEIGHT = 820
@@ -61,7 +62,6 @@ def ui_workflow(graph: Graph, definitions: Definitions, note: str) -> dict:
     """Return the graph as a workflow file (version 0.4). `note` is shown as a Markdown note at the left.
 
     Node ids are numbers, as the editor wants them; the plan's name of a node is its property `astria_name`.
-    Raises: PlanError for a prompt text that the editor cannot hold.
     """
     writer = _Writer(graph, definitions)
     placed = layout(graph, definitions)
@@ -95,7 +95,7 @@ def _node(writer: _Writer, call: NodeCall, box: Box) -> dict:
         "outputs": [
             {"name": name, "type": kind, "links": writer.out_of.get((call.name, index))} for index, (name, kind) in enumerate(definition.outputs)
         ],
-        "properties": {"Node name for S&R": call.class_type, "astria_name": call.name},
+        "properties": {"Node name for S&R": call.class_type, "astria_name": call.name, **_published(call)},
         "widgets_values": widget_values(call, definition),
     }
     role = call.name.partition(".")[2]
@@ -103,8 +103,16 @@ def _node(writer: _Writer, call: NodeCall, box: Box) -> dict:
     return {**node, "title": title} if title else node
 
 
+def _published(call: NodeCall) -> dict:
+    """Return the property from which the editor offers to download a model file that is missing."""
+    files = [{"name": file.name, "url": file.address, "directory": file.folder} for file in files_of(call) if file.address]
+    return {"models": files} if files else {}
+
+
 def _title(role: str) -> str | None:
     """Return the title of a node by its role in the stage; None leaves it the name of its class."""
+    if role.endswith(WORDS):
+        return f"{_title(role.removesuffix(WORDS)) or 'Text'}: words"
     if role.startswith("person_checkpoint"):
         return "Load a person's checkpoint"
     person = _PERSON.fullmatch(role)
@@ -130,22 +138,20 @@ def _inputs(call: NodeCall, definition: NodeDefinition) -> Sequence[InputDefinit
 def widget_values(call: NodeCall, definition: NodeDefinition) -> list:
     """Return the values of the node's widgets in order, with those the editor adds itself (seed control, upload button)."""
     values: list = []
-    for entry in definition.present_in(call.inputs):
-        if not entry.is_widget:
-            continue
-        values.append(_widget_value(entry, call.inputs.get(entry.name, entry.options.get("default"))))
-        if entry.options.get("control_after_generate"):
-            values.append("fixed")
-        if entry.options.get("image_upload"):
-            values.append("image")
+    for required in (True, False):
+        entries = [entry for entry in definition.present_in(call.inputs) if entry.is_widget and entry.required is required]
+        for entry in entries:
+            values.append(_widget_value(entry, call.inputs.get(entry.name, entry.options.get("default"))))
+            if entry.options.get("control_after_generate"):
+                values.append("fixed")
+        if any(entry.options.get("image_upload") for entry in entries):
+            values.append("image")  # the button is the last of the required widgets
     return values
 
 
 def _widget_value(entry: InputDefinition, value: Value | None) -> object:
     if isinstance(value, Link):
         return entry.options.get("default")  # a linked widget still has a place in the list; its own value does not count
-    if isinstance(value, str) and entry.options.get("dynamicPrompts"):
-        return escaped(value)
     return value
 
 

@@ -36,6 +36,7 @@ class Option:
     kind: str  # flag, parameter, tag, value, break, or one of NAMES
     detail: str = ""
     help: str = ""
+    photo: str = ""  # address of a picture of it, below the server's
 
 
 @dataclass(frozen=True, slots=True)

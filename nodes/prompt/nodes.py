@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..errors import PlanError
-from ..host.models import family_of, picture_stamps
+from ..host.models import family_of, named_stamps
 from ..host.types import MAX_PERSONS, RequestType, seed_input, text_errors, text_input, text_notes
 from ..pipeline.settings import Inputs, settle
 from . import PromptRequest, Segment
@@ -32,7 +32,7 @@ class AstriaPrompt(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, text: str | None) -> str:
-        return picture_stamps(text)
+        return named_stamps(text)
 
     @classmethod
     def execute(cls, text: str) -> io.NodeOutput:

@@ -12,10 +12,10 @@ from comfy_api.latest import io, ui
 from PIL import Image, ImageOps
 
 from ..errors import ImageError
-from ..faces.detector import FaceAnalysis, rgb_pixels
+from ..faces.detector import rgb_pixels
 from ..faces.photos import bounded, find_person, identity_of, notes, photo_hash, png_bytes, read_photo
 from ..host.models import bindings_text, files_text, models_overview, state_folder
-from ..host.types import FaceAnalysisType, ModelBundle, ModelsType, gathered_inputs
+from ..host.types import FaceAnalysisType, ModelBundle, ModelsType, gathered_inputs, only_values
 from .bindings import Bindings
 from .face_cache import FaceCache
 from .names import shown
@@ -66,6 +66,9 @@ class AstriaModels(io.ComfyNode):
         return io.NodeOutput(ModelBundle(own, connected), ui=ui.PreviewText(models_overview(own)))
 
 
+_ABOUT_A_TUNE = ("analysis", "title", "name", "token", "tune_id", "model_type", "file")
+
+
 class AstriaCreateTune(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -76,7 +79,7 @@ class AstriaCreateTune(io.ComfyNode):
             description="Keeps photos of one person as a tune that prompts name: <faceid:ID:1>. Ready at once, nothing is trained.",
             search_aliases=["faceid tune", "photo set", "store photos"],
             inputs=[
-                io.Image.Input("images", tooltip="One photo or more of one person. The largest face of each counts."),
+                io.Image.Input("images", tooltip="Photos of one person, a batch or a list. The largest face of each counts."),
                 FaceAnalysisType.Input("analysis"),
                 io.String.Input("title", default="", placeholder="Anna", tooltip="The same title with the same photos is the same tune."),
                 io.String.Input("name", default="person", tooltip="Who it is in the prompt's words: man, woman, boy, girl ..."),
@@ -87,17 +90,20 @@ class AstriaCreateTune(io.ComfyNode):
             ],
             outputs=[io.String.Output(display_name="tune_id"), io.String.Output(display_name="report")],
             is_output_node=True,
+            is_input_list=True,  # photos of several sizes are no batch
         )
 
     @classmethod
-    def fingerprint_inputs(cls, title: str | None, **inputs) -> str:
+    def fingerprint_inputs(cls, title: Sequence[str | None], **inputs) -> str:
         """Change when the tune of this title comes or goes: one that was deleted is made again."""
         store = _store_if_any()
-        tune = store.find_by_title(title) if store and title else None
+        tune = store.find_by_title(title[0]) if store and title[0] else None
         return str(tune.id) if tune else ""
 
     @classmethod
-    def execute(cls, images, analysis: FaceAnalysis, title, name, token, tune_id, model_type, file) -> io.NodeOutput:
+    def execute(cls, images, **lists) -> io.NodeOutput:
+        given = only_values(lists)
+        analysis, title, name, token, tune_id, model_type, file = (given[key] for key in _ABOUT_A_TUNE)
         if (model_type == "lora") != (file != NO_FILE):
             message = f"A tune of model_type {model_type} {'needs a' if file == NO_FILE else 'takes no'} file; file is {shown(file)}."
             raise TuneError(message, code="tune-file", hint="Choose model_type lora and a file, or faceid and none.")
@@ -106,7 +112,7 @@ class AstriaCreateTune(io.ComfyNode):
             message = "The connected analysis finds faces and does not tell whose they are: its pack is 'none'."
             raise TuneError(message, code="no-recogniser", hint="Choose a pack in Astria Load Face Analysis.")
         cache = FaceCache(state_folder())
-        findings = [find_person(bounded(one), analysis, cache) for one in rgb_pixels(images)]
+        findings = [find_person(bounded(one), analysis, cache) for batch in images for one in rgb_pixels(batch)]
         photos = [one.pixels for one in identity_of(findings, analysis, title).photos]
         tune, state = _stored(TuneStore(state_folder()), new, tune_id, photos)
         tag = "faceid" if model_type == "faceid" else "lora"

@@ -120,7 +120,7 @@ class PromptStore:
         """
         fields = "status = ?, images = ?, user_error = ?, trained_at = ?, updated_at = ?, workflow = '{}'"
         change = f"UPDATE prompts SET {fields} WHERE id = ? AND status IN ('queued', 'running')"
-        moment = iso(prompt.trained_at or now())
+        moment = iso(prompt.updated_at or now())
         values = [prompt.status, json.dumps(prompt.images), prompt.user_error, iso(prompt.trained_at), moment, prompt.id]
         with transaction(self._database) as connection:
             changed = connection.execute(change, values).rowcount == 1
@@ -144,11 +144,13 @@ class PromptStore:
         with transaction(self._database) as connection:
             _owe(connection, url, body)
 
-    def owed(self, until: float, limit: int) -> Sequence[Callback]:
-        """Return at most `limit` callbacks that are due by `until`, the longest due first."""
-        with connected(self._database) as connection:
+    def take_owed(self, moment: float, limit: int, lease_s: float) -> Sequence[Callback]:
+        """Return at most `limit` callbacks that are due at `moment`, the longest due first; nobody else is given them for `lease_s`."""
+        with transaction(self._database) as connection:
             query = "SELECT id, delivery, url, body, attempts FROM callbacks WHERE due <= ? AND problem IS NULL ORDER BY due, id LIMIT ?"
-            return [Callback(**dict(row)) for row in connection.execute(query, [until, limit])]
+            taken = [Callback(**dict(row)) for row in connection.execute(query, [moment, limit])]
+            connection.executemany("UPDATE callbacks SET due = ? WHERE id = ?", [(moment + lease_s, one.id) for one in taken])
+        return taken
 
     def next_due(self) -> float | None:
         """Return when the next callback is due, None when none is owed."""

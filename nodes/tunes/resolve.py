@@ -10,35 +10,16 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
+from .choices import FIELD_FOLDERS, TAG_FOLDERS, ModelFiles, portable, present
+from .choices import OUTPAINT_FOLDERS as OUTPAINT_FOLDERS
 from .names import did_you_mean, matching, name_problem, shown
 from .syntax import BASE_ID
 from .tables import SPLIT_FILES, Role, base_problem
 from .tune import Tune
 
-TAG_FOLDERS = ("loras", "checkpoints")  # what a LoRA tag may name; in both folders: the LoRA
-OUTPAINT_FOLDERS = ("diffusion_models", "checkpoints")
-_FIELD_FOLDERS = {
-    "checkpoint": ("checkpoints",),
-    "diffusion_model": ("diffusion_models",),
-    "clip_l": ("text_encoders",),
-    "t5xxl": ("text_encoders",),
-    "vae": ("vae",),
-    "outpaint_model": OUTPAINT_FOLDERS,
-}
 BIND_COMMAND = "python dev.py bind"
+_MAKE_TUNE = "Make one of photos of the person with Astria Create Tune, model_type faceid; its tune_id is the id that the prompt then names."
 _CLOSE_TUNES = 500  # the newest tunes, searched for what comes close to an unknown id
-
-
-class ModelFiles(Protocol):
-    """The host's model files, by the key of a model folder; a key that the host does not know has none."""
-
-    def list(self, folder: str) -> Sequence[str]:
-        """Names of the files in `folder`, relative to its roots."""
-        ...
-
-    def roots(self, folder: str) -> Sequence[str]:
-        """The directories that `folder` stands for, for messages."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -143,10 +124,10 @@ class Resolver:
             also = f" The bindings give it the model file {shown(bound)}, which holds no photos." if bound else ""
             close = _suggestion(did_you_mean(id, self._tune_names()))
             message = f"FaceID photo set {shown(id)} is not in the tunes database.{also}{close}"
-            return Missing("FaceID photo set", id, message, "Make a tune of model_type faceid with photos of the person.")
+            return Missing("FaceID photo set", id, message, _MAKE_TUNE)
         if not tune.orig_images:
             message = f"tune {tune.id} {shown(tune.title)} holds no photos"
-            return Missing("FaceID photo set", id, message, "Make a tune of model_type faceid with photos of the person.")
+            return Missing("FaceID photo set", id, message, _MAKE_TUNE)
         if lost := [path for path in self._store.photo_paths(tune.id) if not path.is_file()]:
             count = f"{len(lost)} of {len(tune.orig_images)}"
             message = f"tune {tune.id} {shown(tune.title)} has lost photos: {count}, the first is {lost[0]}"
@@ -164,33 +145,24 @@ class Resolver:
         role = ROLES[key.rpartition(".")[2]]
         if (bound := self._bindings.roles.get(key)) is not None:
             return self._folder(key, bound, role) if role.below is not None else self._role_file(key, bound, role)
-        present = self._present(role)
-        there = f"It holds {', '.join(present[:5])}." if present else "It is empty."
+        names = present(self._files, role)
+        there = f"It holds {', '.join(names[:5])}." if names else "It is empty."
         message = f"no {key} is bound ({role.purpose}). Its model folder is {self._searched(role.folders)}. {there}"
-        put = "" if present else f"Put the model into {self._place(role.folders[0])}, then run: "
-        return Missing(key, key, message, f"{put}{self._bind} {key} {shlex.quote(present[0]) if present else 'FILE'}")
+        put = "" if names else f"Put the model into {self._place(role.folders[0])}, then run: "
+        return Missing(key, key, message, f"{put}{self._bind} {key} {shlex.quote(names[0]) if len(names) == 1 else 'FILE'}")
 
     def _role_file(self, key: str, bound: str, role: Role) -> str | Missing:
         found = self._find(_bound(key, key, bound, role.folders, key))
         return found if isinstance(found, Missing) else found.file
 
     def _folder(self, key: str, bound: str, role: Role) -> str | Missing:
-        present = self._present(role)
-        if bound in present:
+        names = present(self._files, role)
+        if bound in names:
             return bound
         message = f"the folder {shown(bound)} that {key} stands for was not found. Searched {self._searched(role.folders)}."
         place = "/".join(filter(None, (self._place(role.folders[0]), role.below)))
         hint = f"Put the folder into {place}, or bind another: {self._bind} {key} FOLDER"
-        return Missing(key, key, message + _suggestion(did_you_mean(bound, present)), hint)
-
-    def _present(self, role: Role) -> list[str]:
-        """Return what is there for a role: files, or the folders that hold some."""
-        names = self._portable(role.folders)
-        if role.below is None:
-            return sorted(names)
-        start = f"{role.below}/" if role.below else ""
-        inside = (name.removeprefix(start) for name in names if name.startswith(start))
-        return sorted({name.partition("/")[0] for name in inside if "/" in name})
+        return Missing(key, key, message + _suggestion(did_you_mean(bound, names)), hint)
 
     def base(self, id: str | None) -> BaseModel | Missing:
         """Return what the base tune `id` stands for, each file as the host lists it; None means the default base."""
@@ -237,7 +209,7 @@ class Resolver:
                 message = f"{wanted.subject} is ambiguous in {self._searched((folder,))}: {', '.join(names)}."
                 hint = f"Choose one: {bind} {shlex.quote(names[0])}" if wanted.bind_key else "Write the whole name."
                 return Missing(wanted.what, wanted.key, message, hint)
-        close = did_you_mean(wanted.file, [*self._portable(wanted.folders), *wanted.also_close])
+        close = did_you_mean(wanted.file, [*portable(self._files, wanted.folders), *wanted.also_close])
         message = f"{wanted.subject} was not found. Searched {self._searched(wanted.folders)}.{_suggestion(close)}"
         hint = f"Put the file into {self._place(wanted.folders[0])}"
         if not wanted.bind_key:
@@ -251,7 +223,7 @@ class Resolver:
     def _with_listed_files(self, id: str, base: BaseModel) -> BaseModel | Missing:
         listed: dict[str, str] = {}
         missing: list[Missing] = []
-        for name, folders in _FIELD_FOLDERS.items():
+        for name, folders in FIELD_FOLDERS.items():
             bound = getattr(base, name)
             if bound is None:
                 continue
@@ -264,9 +236,6 @@ class Resolver:
             return replace(base, **listed)
         messages, hints = "\n".join(one.message for one in missing), "\n".join(one.hint for one in missing)
         return Missing("base model", id, messages, hints)
-
-    def _portable(self, folders: Sequence[str]) -> Sequence[str]:
-        return [name.replace("\\", "/") for folder in folders for name in self._files.list(folder)]
 
     def _tune(self, name: str) -> Tune | None:
         if self._store is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -100,10 +102,16 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
         ) from error
 
 
+@functools.cache
+def _turn(path: Path) -> threading.Lock:
+    return threading.Lock()
+
+
 @contextmanager
 def transaction(path: Path) -> Iterator[sqlite3.Connection]:
     """Give a connection that is the database's only writer; commit at the end, roll back on an error."""
-    with connected(path) as connection:
+    # Threads take turns by a lock: SQLite sleeps between its looks at a busy database.
+    with _turn(path), connected(path) as connection:
         _begin(connection)
         try:
             yield connection
@@ -112,6 +120,18 @@ def transaction(path: Path) -> Iterator[sqlite3.Connection]:
                 connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
+
+
+def only_one(path: Path) -> sqlite3.Connection | None:
+    """Return what holds `path` for this process until it is closed or the process ends, however it ends; None while another process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError:
+        connection.close()
+        return None
+    return connection
 
 
 def _begin(connection: sqlite3.Connection) -> None:

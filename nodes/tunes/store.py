@@ -99,6 +99,11 @@ class TuneStore:
             query = "SELECT * FROM tunes ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?"
             return [_tune(row) for row in connection.execute(query, [limit, offset])]
 
+    def files(self) -> frozenset[str]:
+        """Return the model files that tunes name."""
+        with connected(self._database) as connection:
+            return frozenset(row["file"] for row in connection.execute("SELECT DISTINCT file FROM tunes WHERE file IS NOT NULL"))
+
     def delete(self, id: int) -> bool:
         """Remove the tune and its photos; say whether it was there."""
         if self.get(id) is None:

@@ -15,6 +15,7 @@ WITH_KEY = {"Authorization": f"Bearer {KEY}"}
 @pytest.mark.parametrize(("headers", "key", "listen"), [
     (HOST, "", LOCAL), ({"Host": "localhost:8188"}, "", LOCAL), ({"Host": "[::1]:8188"}, "", "127.0.0.1,::1"),
     ({**HOST, "Authorization": "Bearer anything"}, "", LOCAL),
+    ({"Host": "box.lan:8188", **WITH_KEY, "X-Forwarded-For": "1.2.3.4"}, KEY, LOCAL),
     ({"Host": "box.lan:8188", **WITH_KEY}, KEY, OPEN), ({**HOST, **WITH_KEY}, KEY, LOCAL), ({**HOST, "Authorization": f"bearer  {KEY} "}, KEY, OPEN),
     ({**HOST, "Origin": "http://127.0.0.1:8188", "Sec-Fetch-Site": "same-origin"}, "", LOCAL), ({**HOST, "Sec-Fetch-Site": "none"}, "", LOCAL)])
 def test_who_may_ask(headers: dict[str, str], key: str, listen: str) -> None:
@@ -29,6 +30,7 @@ def test_who_may_ask(headers: dict[str, str], key: str, listen: str) -> None:
     ({**HOST, "Authorization": "Bearer \udce9"}, KEY, OPEN, 401, "wrong-key"),
     ({"Host": "evil.example:8188"}, "", LOCAL, 403, "not-loopback"), ({}, "", LOCAL, 403, "not-loopback"),
     ({"Host": "["}, "", LOCAL, 403, "not-loopback"),
+    ({**HOST, "X-Forwarded-For": "127.0.0.1"}, "", LOCAL, 401, "no-key-set"), ({**HOST, "Forwarded": "for=1.2.3.4"}, "", LOCAL, 401, "no-key-set"),
     ({**HOST, "Sec-Fetch-Site": "cross-site"}, "", LOCAL, 403, "cross-site"), ({**HOST, "Sec-Fetch-Site": "same-site"}, "", LOCAL, 403, "cross-site"),
     ({**HOST, "Origin": "http://localhost:3000"}, "", LOCAL, 403, "cross-site"), ({**HOST, "Origin": "null"}, "", LOCAL, 403, "cross-site"),
     ({**HOST, **WITH_KEY, "Origin": "http://evil.example"}, KEY, OPEN, 403, "cross-site"),

@@ -26,7 +26,7 @@ PUBLIC = "93.184.216.34"
     "http://intranet/", "http://10.0.0.1/", "http://192.168.1.1/", "http://172.16.0.1/", "http://169.254.169.254/latest/meta-data", "http://100.64.0.1/",
     "http://0.0.0.0/", "http://224.0.0.1/", "http://255.255.255.255/", "http://[::1]/", "http://[::]/", "http://[fe80::1]/", "http://[fc00::1]/",
     "http://[::ffff:127.0.0.1]/", "http://[::127.0.0.1]/", "http://[64:ff9b::7f00:1]/", "http://[2002:7f00:1::]/", "http://[ff02::1]/",
-    "http://[2001:0:5ef5:79fb::1]/"])
+    "http://[2001:0:5ef5:79fb::1]/", "http://[64:ff9b:1::808:808]/", "http://127.0.0.1./", "http://①②⑦.0.0.1/", "http://127。0.0.1/"])
 def test_what_is_no_public_web_address_is_refused(url: str) -> None:
     with pytest.raises(ApiError, match="refused") as refused:
         checked(url, ())
@@ -61,6 +61,11 @@ class Peer(BaseHTTPRequestHandler):
         port = self.server.server_address[1]
         if self.path == "/ok":
             self.answer(200, b"picture")
+        elif self.path == "/later":
+            time.sleep(0.2)
+            self.send_response(302)
+            self.send_header("Location", "/later")
+            self.end_headers()
         elif self.path.startswith("/to"):
             self.send_response(302)
             self.send_header("Location", {"/to_ok": "/ok", "/to_loop": "/to_loop", "/to_file": "file:///etc/passwd",
@@ -109,7 +114,7 @@ class Peer(BaseHTTPRequestHandler):
 def peer() -> Iterator[tuple[str, list]]:
     seen: list = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("OnePeer", (Peer,), {"seen": seen}))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=[0.02])
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}", seen
     server.shutdown()
@@ -132,9 +137,10 @@ def test_what_cannot_be_fetched_is_told(peer: tuple[str, list], path: str, messa
         fetch(peer[0] + path, Bounds(1000, 5, OWN))
 
 
-def test_a_peer_that_drips_is_cut_off(peer: tuple[str, list]) -> None:
+@pytest.mark.parametrize("path", ["/slow", "/later"])
+def test_a_peer_that_drips_or_sends_about_is_cut_off(peer: tuple[str, list], path: str) -> None:
     with pytest.raises(ApiError, match=r"longer than 0\.3 s"):
-        fetch(f"{peer[0]}/slow", Bounds(1000, 0.3, OWN))
+        fetch(f"{peer[0]}{path}", Bounds(1000, 0.3, OWN))
 
 
 def test_this_machine_is_never_asked_without_leave(peer: tuple[str, list]) -> None:

@@ -16,7 +16,7 @@ from comfyui_astria.nodes.faceid.errors import FaceIDError
 from comfyui_astria.tests.faceid.adapters import somebody, tiny_file
 from comfyui_astria.tests.faceid.faceid_support import applied, calls_of, clip_vision, difference, loaded, model_of, text, use
 from comfyui_astria.tests.regions.comfy_inprocess import load, tiny_model
-from comfyui_astria.tests.regions.regional_support import denoised
+from comfyui_astria.tests.regions.regional_support import denoised, sampled
 from torch import Tensor
 
 NEAR = 1e-5
@@ -54,6 +54,26 @@ def test_people_act_at_their_own_steps() -> None:
     first = calls_of(applied(model_of("sd15"), (face(person=1), None)), "sd15", steps=2)
     assert torch.equal(both[0].out, first[0].out)
     assert difference(both[1].out, first[1].out) > 1e-3
+
+
+@pytest.mark.parametrize("face_outside", [True, False])
+def test_the_hosts_cache_reuses_steps_with_the_face_in_them(face_outside: bool) -> None:
+    """EasyCache leaves out steps in which the model's answer would change little, here all that it may, or none at a threshold of 0."""
+    def drawn(threshold: float, *uses: tuple[Any, Any], begin: float = 0.0) -> Tensor:
+        def with_cache(one: Any) -> Any:
+            return load("comfy_extras.nodes_easycache").EasyCacheNode.execute(one, threshold, begin, 1.0, False).result[0]
+
+        model = model_of("sd15")
+        patched = with_cache(applied(model, *uses)) if face_outside else applied(with_cache(model), *uses)
+        return sampled(patched, "sd15", text("sd15", 1), text("sd15", 2), steps=6)
+
+    early, late = (face(), None), (face(start=0.5), None)
+    exact = sampled(applied(model_of("sd15"), early), "sd15", text("sd15", 1), text("sd15", 2), steps=6)
+    assert torch.equal(drawn(0.0, early), exact)
+    assert difference(drawn(9.0, early), exact) > 1e-3, "steps were left out"
+    assert difference(drawn(9.0, early), drawn(9.0)) > 1e-3, "the face is in what stands in for them"
+    assert torch.equal(drawn(9.0, late), drawn(9.0)), "all steps after the face begins stood in for by one from before it"
+    assert difference(drawn(9.0, late, begin=0.6), drawn(9.0, begin=0.6)) > 1e-3, "a cache that begins after the face has seen it"
 
 
 def test_strength_0_is_the_model_itself_and_strengths_differ() -> None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +109,73 @@ def problems(answer: requests.Response) -> list[dict[str, Any]]:
 def api_of(host: LiveHost) -> Api:
     set_up(host.base)
     return Api(host.url)
+
+
+def until(condition: Callable[[], object], timeout_s: float = 90) -> None:
+    """Wait until the condition holds."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)
+
+
+@contextmanager
+def settings_of(host: LiveHost, text: str) -> Iterator[None]:
+    """Have these settings in api.ini for a while."""
+    path = host.state / "api.ini"
+    before = path.read_text(encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(before, encoding="utf-8")
+
+
+class Receiver:
+    """A program's own server: notes the callbacks that arrive. While `holding`, it notes that they came and leaves them unanswered."""
+
+    def __init__(self) -> None:
+        self.holding = False
+        self.let_go = threading.Event()
+        self.arrived: list[tuple[str, dict[str, Any]]] = []
+        self.held: list[str] = []
+        self.gets: list[str] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                delivery = self.headers["Astria-Delivery"]
+                if outer.holding:
+                    outer.held.append(delivery)
+                    outer.let_go.wait(120)
+                    return
+                outer.arrived.append((delivery, body))
+                self.send_response(200)
+                self.end_headers()
+
+            def do_GET(self) -> None:
+                outer.gets.append(self.path)
+                self.send_response(302 if self.path.startswith("/to/") else 200)
+                self.send_header("Location", self.path.removeprefix("/to/"))
+                self.end_headers()
+                self.wfile.write(png())
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}/done?user=1"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=[0.02])
+
+    def __enter__(self) -> Receiver:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.let_go.set()
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()

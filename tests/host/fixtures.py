@@ -87,13 +87,13 @@ def clean_hosts() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHost]:
     """ComfyUI as people start it, with the default cache."""
-    yield from _live(tmp_path_factory.mktemp("host"))
+    yield from live_host(tmp_path_factory.mktemp("host"))
 
 
 @pytest.fixture(scope="session")
 def classic_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHost]:
     """ComfyUI with another cache and half-precision pictures, for the tests whose result may depend on either."""
-    yield from _live(tmp_path_factory.mktemp("classic_host"), "--cache-classic", "--fp16-intermediates")
+    yield from live_host(tmp_path_factory.mktemp("classic_host"), "--cache-classic", "--fp16-intermediates")
 
 
 @pytest.fixture(params=["host", "classic_host"])
@@ -108,7 +108,8 @@ def log_section(item: pytest.Item) -> str | None:
     return "\n".join("\n".join(live.log_text().splitlines()[-_LOG_LINES:]) for live in hosts.values()) or None
 
 
-def _live(base: Path, *extra_args: str) -> Iterator[LiveHost]:
+def live_host(base: Path, *extra_args: str) -> Iterator[LiveHost]:
+    """Run a ComfyUI with the pack and the test pack on a base directory."""
     # On a GPU the same tests run with ASTRIA_TEST_DEVICE=gpu.
     cpu = os.environ.get("ASTRIA_TEST_DEVICE", "cpu") == "cpu"
     options = HostOptions(base, test_pack=True, cpu=cpu, extra_args=("--preview-method", "latent2rgb", *extra_args))

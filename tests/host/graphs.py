@@ -50,3 +50,8 @@ def upload_picture(host: LiveHost, width: int, height: int, name: str) -> numpy.
 
 def text_of(entry: dict[str, Any], at: str) -> str:
     return "\n".join(entry["outputs"][at]["text"])
+
+
+def notes_of(entry: dict[str, Any], at: str) -> str:
+    """Return what a node adds to the report of the node that expanded into it."""
+    return "\n".join(entry["outputs"][at]["astria_notes"])

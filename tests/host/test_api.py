@@ -51,6 +51,8 @@ def test_tunes_are_listed_in_pages_and_deleted(api: Api) -> None:
     assert api.delete(f"/tunes/{ids[1]}").status_code == 200
     assert api.get(f"/tunes/{ids[1]}").status_code == 404
     assert api.delete(f"/tunes/{ids[1]}").status_code == 404
+    for page in ({"limit": "101"}, {"limit": "-1"}, {"limit": "x"}, {"offset": "1.5"}, {"offset": "9" * 30}):
+        assert {api.get(path, params=page).status_code for path in ("/tunes", "/tunes/690204/prompts")} == {400}
 
 
 def test_a_prompt_is_run_and_lists_its_pictures(api: Api) -> None:
@@ -60,7 +62,11 @@ def test_a_prompt_is_run_and_lists_its_pictures(api: Api) -> None:
     assert done["user_error"] is None
     assert TIME.fullmatch(done["trained_at"])
     assert TIME.fullmatch(done["started_training_at"])
-    assert [api.picture(url).size for url in done["images"]] == [(64, 64)] * 2
+    pictures = [api.picture(url) for url in done["images"]]
+    assert [picture.size for picture in pictures] == [(64, 64)] * 2
+    alone = api.finished(api.create_prompt("a cat", seed=8))
+    assert api.picture(alone["images"][0]).tobytes() == pictures[1].tobytes() != pictures[0].tobytes()
+    api.delete(f"/tunes/690204/prompts/{alone['id']}")
     assert api.get("/tunes/690204/prompts").json()[0] == done
     assert api.session.get(done["url"], timeout=60).json() == done
     assert api.delete(f"/tunes/690204/prompts/{done['id']}").status_code == 200
@@ -201,3 +207,21 @@ def test_a_base_that_is_not_bound_is_guessed_and_written_down(api: Api, host: Li
         bindings.write_text(before, encoding="utf-8")
         if not was_there:
             model.unlink()
+
+
+def test_a_role_that_is_not_bound_is_guessed_too(api: Api, host: LiveHost) -> None:
+    bindings, model = host.state / "bindings.ini", host.base / "models" / "upscale_models" / "4x-UltraSharp.pth"
+    before = bindings.read_text(encoding="utf-8")
+    asked = {"json": {"text": "a cat", "super_resolution": True, **SMALL}}
+    assert api.post("/tunes/690204/prompts", **asked).status_code == 422
+    model.parent.mkdir(exist_ok=True)
+    model.touch()
+    try:
+        made = api.post("/tunes/690204/prompts", **asked).json()
+        assert "upscaler = 4x-UltraSharp.pth" in made["notices"][0]
+        assert bindings.read_text(encoding="utf-8") == f"{before}\n[roles]\nupscaler = 4x-UltraSharp.pth\n"
+        assert api.picture(api.finished(made)["images"][0]).size == (256, 256)
+        assert not any("not bound" in notice for notice in api.post("/tunes/690204/prompts", **asked).json()["notices"])
+    finally:
+        bindings.write_text(before, encoding="utf-8")
+        model.unlink()

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import pickle
 import re
 import socket
+import sqlite3
 import zlib
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import requests
-from comfyui_astria.tests.host.api_support import SMALL, Api, api_of, png
+from comfyui_astria.nodes.api import openapi
+from comfyui_astria.nodes.host.api_attributes import ATTRIBUTES
+from comfyui_astria.nodes.tunes.store import DATABASE_FILE
+from comfyui_astria.tests.host.api_support import SMALL, Api, Receiver, api_of, png, settings_of
 from comfyui_astria.tests.host.fixtures import LiveHost
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -33,7 +39,8 @@ def document(api: Api) -> dict[str, Any]:
 
 
 def valid(document: dict[str, Any], answer: requests.Response, path: str, method: str) -> None:
-    """Assert that the answer is one that the document promises."""
+    """Assert that the answer is one that the document promises, and no fault of the server."""
+    assert answer.status_code < 500, f"{answer.status_code} {answer.text[:300]}"
     responses = document["paths"][path][method]["responses"]
     assert str(answer.status_code) in responses, f"{answer.status_code} {answer.text[:300]}"
     content = responses[str(answer.status_code)].get("content", {})
@@ -88,6 +95,52 @@ def test_any_json_gives_a_promised_answer(api: Api, document: dict[str, Any], pa
         api.delete(f"/tunes/{answer.json()['tune_id']}/prompts/{answer.json()['id']}")
 
 
+PROMISED = openapi.document("http://127.0.0.1", ATTRIBUTES, needs_key=False)
+
+
+def from_schema(schema: dict[str, Any]) -> st.SearchStrategy:
+    """Whatever a schema of the document allows."""
+    if "$ref" in schema:
+        return from_schema(PROMISED["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+    if "anyOf" in schema:
+        return st.one_of([from_schema(one) for one in schema["anyOf"]])
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    if schema["type"] == "object":
+        known = {key: from_schema(one) for key, one in schema["properties"].items()}
+        needed = {key: known.pop(key) for key in schema["required"]}
+        return st.fixed_dictionaries(needed, optional=known)
+    if schema["type"] == "array":
+        return st.lists(from_schema(schema["items"]), max_size=3)
+    if schema["type"] == "integer":
+        step = schema.get("multipleOf", 1)
+        return st.integers(-(-schema["minimum"] // step), schema["maximum"] // step).map(lambda number: number * step)
+    kinds = {"number": st.floats(schema.get("minimum"), schema.get("maximum")), "boolean": st.booleans()}
+    return kinds.get(schema["type"], st.text(min_size=schema.get("minLength", 0), max_size=12))
+
+
+SENT = st.one_of([st.tuples(st.just(path), from_schema(entry["post"]["requestBody"]["content"]["application/json"]["schema"]))
+                  for path, entry in PROMISED["paths"].items() if "post" in entry])
+
+
+def small(body: dict[str, Any]) -> dict[str, Any]:
+    """A valid request is run: at once, on small pictures."""
+    for wrapper in ("prompt", "tune"):
+        if isinstance(body.get(wrapper), dict):
+            return {wrapper: small(body[wrapper])}
+    return {**body, **SMALL, "callback": ""} if "title" not in body else body
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(SENT)
+def test_what_the_document_allows_gives_a_promised_answer(api: Api, document: dict[str, Any], sent: tuple[str, dict[str, Any]]) -> None:
+    path, body = sent
+    answer = api.post(path.format(id=690204), json=small(body))
+    valid(document, answer, path, "post")
+    if answer.status_code == 201 and "prompt" in answer.json()["url"]:
+        api.delete(f"/tunes/{answer.json()['tune_id']}/prompts/{answer.json()['id']}")
+
+
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(st.sampled_from(["get", "delete"]), st.sampled_from(["/tunes", "/tunes/{id}", "/tunes/{id}/prompts", "/tunes/{id}/prompts/{prompt_id}",
                                                             "/tunes/{id}/images/{name}"]), IDS, IDS, st.text(max_size=8))
@@ -136,9 +189,11 @@ MULTIPART: dict[str, bytes] = {
 
 
 def kept(host: LiveHost) -> set[str]:
-    """Every file of the host that requests could leave something in."""
-    folders = [host.base / "input", host.base / "models", host.base / "user" / "__astria"]
-    return {str(path) for folder in folders for path in folder.rglob("*") if path.is_file() and "sqlite3" not in path.name}
+    """Every file of the host that requests could leave something in, and every line of the database."""
+    folders = [host.base / "input", host.base / "models", host.base / "output", host.state, host.base / "temp"]
+    files = {str(path) for folder in folders for path in folder.rglob("*") if path.is_file() and "sqlite3" not in path.name}
+    with closing(sqlite3.connect(host.state / DATABASE_FILE)) as connection:
+        return files | {line for line in connection.iterdump() if "sqlite_sequence" not in line}
 
 
 def raw(host: LiveHost, request: bytes) -> int:
@@ -153,11 +208,52 @@ def raw(host: LiveHost, request: bytes) -> int:
 
 @pytest.mark.parametrize("what", MULTIPART)
 def test_a_hostile_form_is_refused_and_leaves_nothing(api: Api, host: LiveHost, what: str) -> None:
-    before, tunes = kept(host), api.get("/tunes").json()
-    answer = api.post("/tunes", data=MULTIPART[what], headers={"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"})
-    assert 400 <= answer.status_code < 500, answer.text
-    assert answer.json()["error"]["message"]
-    assert (kept(host), api.get("/tunes").json()) == (before, tunes)
+    before = kept(host)
+    for path in ("/tunes", "/tunes/690204/prompts", "/generate"):
+        answer = api.post(path, data=MULTIPART[what], headers={"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"})
+        assert 400 <= answer.status_code < 500, answer.text
+        assert answer.json()["error"]["message"]
+    assert kept(host) == before
+
+
+# Names of this machine and of networks that are not public, in every spelling that some resolver or library takes for one.
+INSIDE = [
+    "http://127.0.0.1:{port}/", "http://localhost:{port}/", "http://LOCALHOST.:{port}/", "http://[::1]:{port}/", "http://127.1:{port}/",
+    "http://2130706433:{port}/", "http://017700000001:{port}/", "http://0x7f000001:{port}/", "http://0x7f.1:{port}/", "http://0177.0.0.1:{port}/",
+    "http://127.0.0.1.:{port}/", "http://[::ffff:127.0.0.1]:{port}/", "http://[::ffff:7f00:1]:{port}/", "http://[64:ff9b::127.0.0.1]:{port}/",
+    "http://[2002:7f00:1::]:{port}/", "http://\u2460\u2461\u2466.0.0.1:{port}/", "http://127\u30020.0.1:{port}/", "http://0:{port}/", "http://0.0.0.0:{port}/",
+    "http://[::]:{port}/", "http://169.254.169.254/latest/meta-data/", "http://[fd00:ec2::254]/", "http://metadata.google.internal/",
+    "http://10.0.0.1/", "http://example.com@127.0.0.1:{port}/", "http://127.0.0.1:{port}\\@example.com/", "file:///etc/passwd", "gopher://127.0.0.1:{port}/",
+    "http://127.0.0.1:{port}/%0d%0aX: y", "jar:http://127.0.0.1:{port}/!/", "//127.0.0.1:{port}/", "http://x.localhost:{port}/"]
+
+
+@pytest.mark.parametrize("url", INSIDE)
+def test_the_server_is_sent_nowhere_inside(api: Api, host: LiveHost, url: str) -> None:
+    with Receiver() as inside, settings_of(host, "fetch_urls = yes\n"):
+        before, address = kept(host), url.replace("{port}", str(inside.port))
+        faceid = {"title": "hostile", "model_type": "faceid"}
+        for path, sent in (("/tunes", {**faceid, "image_urls": [address]}), ("/generate", {"prompt": "a cat", "callback": address, **SMALL}),
+                           ("/tunes", {**faceid, "images": [encoded()], "callback": address}),
+                           ("/generate", {"prompt": "a cat", "input_image_url": address, **SMALL})):
+            answer = api.post(path, json=sent)
+            assert 400 <= answer.status_code < 500, f"{path} {answer.text}"
+        assert (kept(host), inside.gets, inside.arrived) == (before, [], [])
+
+
+def test_a_redirect_leads_nowhere_inside(api: Api, host: LiveHost) -> None:
+    with Receiver() as allowed, Receiver() as inside, settings_of(host, "fetch_urls = yes\nprivate_hosts = localhost\n"):
+        for address in (f"http://127.0.0.1:{inside.port}/", f"http://[::1]:{inside.port}/", "file:///etc/passwd", "http://169.254.169.254/"):
+            sent = {"title": "hostile", "model_type": "faceid", "image_urls": [f"http://localhost:{allowed.port}/to/{address}"]}
+            assert api.post("/tunes", json=sent).status_code == 422
+        assert (len(allowed.gets), inside.gets) == (4, [])
+        sent["image_urls"] = [f"http://localhost:{allowed.port}/to/http://localhost:{allowed.port}/photo"]
+        made = api.post("/tunes", json=sent)
+        assert made.status_code == 201, made.text
+        api.delete(f"/tunes/{made.json()['id']}")
+
+
+def encoded() -> str:
+    return base64.b64encode(png()).decode()
 
 
 @pytest.mark.parametrize(("kind", "body"), [
@@ -171,16 +267,12 @@ def test_other_bodies_are_refused(api: Api, kind: str, body: bytes) -> None:
 
 
 def test_a_packed_body_is_counted_unpacked(api: Api, host: LiveHost) -> None:
-    settings_file = host.base / "user" / "__astria" / "api.ini"
-    settings_file.write_text("max_request_mb = 1\n", encoding="utf-8")
-    try:
+    with settings_of(host, "max_request_mb = 1\n"):
         packed = zlib.compress(b'{"text": "' + b" " * 20_000_000 + b'"}')
         headers = {"Content-Type": "application/json", "Content-Encoding": "deflate"}
         assert api.post("/generate", data=packed, headers=headers).status_code == 413
         assert api.post("/tunes", data=FACEID + part("tune[images][]", bytes(2_000_000), "a.png") + END,
                         headers={"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}).status_code == 413
-    finally:
-        settings_file.write_text("", encoding="utf-8")
 
 
 @pytest.mark.parametrize("request_text", [

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from comfyui_astria.devtools import examples
+from comfyui_astria.tests.api.seed_examples import EXAMPLES
 from comfyui_astria.tests.host.api_support import Api, set_up
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.testpack.face_models import astronaut
@@ -22,7 +23,6 @@ from comfyui_astria.tests.workflows.furnish import furnish
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-SEEDS = ROOT / "tests" / "api" / "seeds"
 TABLE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8").partition("## The service's printed examples")[2]
 ROW = re.compile(r"^\| (all|cURL|Node\.js|Python) \| (`+)(.+?)\2 \| (?:(`+)(.+?)\4 )?\|$", re.MULTILINE)
 LANGUAGES = {"sh": "cURL", "js": "Node.js", "py": "Python", "http": "HTTP"}
@@ -91,10 +91,6 @@ class Place:
         return self.api.get(f"/tunes/{base}/prompts", params={"limit": 100}).json()
 
 
-def seed(name: str, kind: str) -> str:
-    return (SEEDS / f"{name}.{kind}.txt").read_text(encoding="utf-8")
-
-
 @pytest.fixture(scope="module")
 def place(host: LiveHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     settings = "fetch_urls = yes\nprivate_hosts = 127.0.0.1\n"
@@ -126,7 +122,7 @@ PYTHON_NAMES = 'API_KEY = "any"\nfrom types import SimpleNamespace\ntune = Simpl
 
 
 def tune_programs(kind: str) -> list[str]:
-    text = seed("faceid_tune", kind)
+    text = EXAMPLES["tune", kind]
     if kind == "js":
         return text.split("/// With form-data, fetch()")
     return [PYTHON_NAMES + text] if kind == "py" else [text]
@@ -161,12 +157,12 @@ def last_id(place: Place) -> int:
 @pytest.mark.parametrize("kind", ["sh", "js", "py"])
 def test_the_faceid_prompt_examples_give_a_picture(place: Place, kind: str) -> None:
     before = last_id(place)
-    place.run("faceid_prompt", kind, seed("faceid_prompt", kind))
+    place.run("faceid_prompt", kind, EXAMPLES["prompt", kind])
     finished(place, 690204, before, 1, [(512, 512)])
 
 
 def outpaint_programs(kind: str) -> list[str]:
-    text = seed("outpaint", kind)
+    text = EXAMPLES["outpaint", kind]
     if kind == "py":
         return [text.replace("data=data)", "data=data, files=files)", 1)]
     if kind == "sh":
@@ -185,7 +181,7 @@ def test_the_outpainting_examples_give_a_picture(place: Place, kind: str) -> Non
 
 
 def test_the_face_inpainting_example_gives_a_picture(place: Place) -> None:
-    line, _, body = seed("generate", "http").partition("\n")
+    line, _, body = EXAMPLES["generate", "http"].partition("\n")
     before = last_id(place)
     assert line == "POST https://api.astria.ai/generate"
     command = f"curl -sS -X POST -H 'Content-Type: application/json' https://api.astria.ai/generate --data '{body.strip()}'\n"

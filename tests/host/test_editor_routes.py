@@ -84,7 +84,7 @@ def test_hovering_over_a_tag_says_what_stands_behind_it(host: LiveHost, names: i
     bound, unknown, photos = (ask(host, "describe", text=text, offset=text.index(name))["text"] for name in ("1533312", "nobody", "faceid"))
     assert bound == "LoRA 1533312, weight 0.5.\nFile: editor_test.safetensors"
     assert "LoRA 'nobody' (not bound, no such tune) was not found" in unknown
-    assert f"Tune {names}: {TITLE}, 1 photo(s)" in photos
+    assert f"Tune {names}: {TITLE}, 1 photo" in photos
     assert ask(host, "describe", text="plain", offset=2) == {}
 
 

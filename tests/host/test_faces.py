@@ -8,7 +8,7 @@ import numpy
 import pytest
 from comfyui_astria.devtools.client import RunError
 from comfyui_astria.tests.host.fixtures import LiveHost
-from comfyui_astria.tests.host.graphs import node, saved, text_of
+from comfyui_astria.tests.host.graphs import node, notes_of, saved, text_of
 from comfyui_astria.tests.testpack.face_models import FACE_BOX, FACE_POINTS, astronaut, write_face_pack
 from PIL import Image
 
@@ -78,7 +78,7 @@ def test_a_tune_is_made_once_named_by_its_id_listed_and_deleted(host: LiveHost) 
         "identity": node("AstriaIdentity", analysis=["analysis", 0], tune="788416"),
         "end": node("PreviewAny", source=["identity", 0]),
     }
-    assert text_of(host.client.run(used), "identity") == "Eileen: 1 of 1 photo(s) used."
+    assert notes_of(host.client.run(used), "identity") == "Eileen: 1 of 1 photo(s) used."
 
     shown = {"tunes": node("AstriaTunes", tune="788416"), "save": node("SaveImage", images=["tunes", 1], filename_prefix="tunes")}
     entry = host.client.run(shown)
@@ -120,7 +120,7 @@ def test_the_id_of_a_tune_travels_by_link(host: LiveHost) -> None:
         "identity": node("AstriaIdentity", analysis=["analysis", 0], tune=["tune", 0]),
         "end": node("PreviewAny", source=["identity", 0]),
     }
-    assert text_of(host.client.run(graph), "identity") == "by link: 1 of 1 photo(s) used."
+    assert notes_of(host.client.run(graph), "identity") == "by link: 1 of 1 photo(s) used."
 
 
 def test_a_lora_s_tune_may_hold_photos(host: LiveHost) -> None:
@@ -135,8 +135,26 @@ def test_a_lora_s_tune_may_hold_photos(host: LiveHost) -> None:
         "list": node("AstriaTunes", tune=""),
     }
     entry = host.client.run(graph)
-    assert text_of(entry, "identity") == "with a LoRA: 1 of 1 photo(s) used."
+    assert notes_of(entry, "identity") == "with a LoRA: 1 of 1 photo(s) used."
     assert "1533312  'with a LoRA'  lora eileen.safetensors  ohwx woman  1 photo(s)" in text_of(entry, "list")
+
+
+def test_photos_of_several_sizes_come_as_a_list(host: LiveHost) -> None:
+    graph = {
+        **photos_graph(),
+        "wide": node("ImageCrop", image=["photo", 0], width=480, height=400, x=0, y=0),
+        "list": node("CreateList", **{"inputs.input0": ["both", 0], "inputs.input1": ["wide", 0]}),
+        "tune": create("of a list", images=["list", 0]),
+        "identity": node("AstriaIdentity", analysis=["analysis", 0], photos=["list", 0], tune=""),
+        "end": node("PreviewAny", source=["identity", 0]),
+    }
+    entry = host.client.run(graph)
+    assert "is stored, with 2 of 3 photo(s)" in text_of(entry, "tune")
+    assert notes_of(entry, "identity") == "photos: 2 of 3 photo(s) used.\nPhoto 2: not used: no face was found."
+    names = node("CreateList", **{"inputs.input0": ["word", 0], "inputs.input1": ["word", 0]})
+    several = {**graph, "word": node("PrimitiveString", value="a"), "names": names, "tune": create(["names", 0], images=["list", 0])}
+    with pytest.raises(RunError, match="The input 'title' comes as a list of 2; expected one value"):
+        host.client.run(several)
 
 
 @pytest.mark.parametrize(("inputs", "message"), [

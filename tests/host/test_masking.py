@@ -6,7 +6,7 @@ import numpy
 import pytest
 from comfyui_astria.devtools.client import RunError
 from comfyui_astria.tests.host.fixtures import LiveHost
-from comfyui_astria.tests.host.graphs import node, pictures, saved, text_of, upload_picture
+from comfyui_astria.tests.host.graphs import node, notes_of, pictures, saved, text_of, upload_picture
 from comfyui_astria.tests.masking.tiny_models import write_clipseg
 from comfyui_astria.tests.regions import comfy_inprocess
 from scipy import ndimage
@@ -76,6 +76,12 @@ def test_found_people_become_regions_and_a_drawn_mask_grows_as_the_hosts(host: L
         "people_shown": node("MaskToImage", mask=["regions", 1]),
         "people_saved": node("SaveImage", images=["people_shown", 0], filename_prefix="people"),
     }
+    graph |= {
+        "two": node("RepeatImageBatch", image=["photo", 0], amount=2),
+        "people_of_two": node("AstriaFindPeople", image=["two", 0], segmenter=["segmenter", 0], persons=2, word="person"),
+        "two_shown": node("MaskToImage", mask=["people_of_two", 0]),
+        "two_saved": node("SaveImage", images=["two_shown", 0], filename_prefix="two"),
+    }
     grown = {"ours": node("AstriaAdjustMask", mask=["mask", 0], invert=False, dilate="7", shape="diamond", feather_px=0),
              "hosts": node("GrowMask", mask=["mask", 0], expand=7, tapered_corners=True)}
     for name, call in grown.items():
@@ -85,5 +91,7 @@ def test_found_people_become_regions_and_a_drawn_mask_grows_as_the_hosts(host: L
     left, right = saved(host, entry, "people_saved")[..., 0] > 0
     assert numpy.array_equal(left | right, figure("person"))
     assert not left[:, WIDTH // 2 :].any() and not right[:, : WIDTH // 2].any()
+    assert "in the first of 2 pictures" in notes_of(entry, "people_of_two")
+    assert "people" not in entry["outputs"]
     ours, hosts = saved(host, entry, "ours_saved"), saved(host, entry, "hosts_saved")
     assert numpy.array_equal(ours, hosts) and (ours > 0).sum() > figure("door").sum() * 3

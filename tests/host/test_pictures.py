@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy
 import pytest
+from comfyui_astria.devtools.client import RunError
 from comfyui_astria.tests.host.fixtures import LiveHost
-from comfyui_astria.tests.host.graphs import STEPS, generate_graph, node, pictures, upload_picture
+from comfyui_astria.tests.host.graphs import STEPS, generate_graph, node, pictures, saved, upload_picture
 
 OUTPAINT = f"fields --outpaint top-left --outpaint_width 96 --outpaint_height 72\n{STEPS}\ndenoising_strength=0"
 
@@ -70,3 +71,21 @@ def test_each_image_of_a_repeated_batch_keeps_its_own_mask(host: LiveHost, famil
     changed = [not numpy.array_equal(one[:20], levels[:20]) for one in edited]
     assert changed == [True, False, True, False]
     assert all(numpy.array_equal(one[20:], levels[20:]) for one in edited)
+
+
+def test_a_list_of_pictures_is_worked_on_as_their_batch(host: LiveHost) -> None:
+    for number, width in enumerate((64, 64, 72)):
+        upload_picture(host, width, 48 + number, f"listed_{number}.png")
+    loaded = {f"photo_{number}": node("LoadImage", image=f"listed_{number}.png") for number in range(3)}
+    loaded["photo_1"] = node("ImageScale", image=["file_1", 0], upscale_method="nearest-exact", width=64, height=48, crop="disabled")
+    loaded["file_1"] = node("LoadImage", image="listed_1.png")
+    batch = {**loaded, "both": node("ImageBatch", image1=["photo_0", 0], image2=["photo_1", 0])}
+    listed = {**batch, "list": node("RebatchImages", images=["both", 0], batch_size=1)}
+    text = f"a cat\n{STEPS}\ndenoising_strength=0.5"
+    expected = pictures(host, {**generate_graph(text, image=["both", 0]), **batch})
+    entry = host.client.run({**generate_graph(text, image=["list", 0]), **listed})
+    assert len(expected) == 2
+    assert numpy.array_equal(saved(host, entry), expected)
+    sizes = {**loaded, "list": node("CreateList", **{"inputs.input0": ["photo_0", 0], "inputs.input1": ["photo_2", 0]})}
+    with pytest.raises(RunError, match="A list of 2 pictures holds different sizes"):
+        host.client.run({**generate_graph(text, image=["list", 0]), **sizes})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import aiohttp
@@ -36,10 +37,16 @@ async def messages_of(host: LiveHost, graph: dict[str, Any]) -> tuple[list[dict]
     raise AssertionError("the socket closed before the run ended")
 
 
+def watched(host: LiveHost, graph: dict[str, Any]) -> tuple[list[dict], list[dict]]:
+    """Do the same in a thread of its own: the browser of other tests has an event loop running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(asyncio.wait_for(messages_of(host, graph), 120))).result()
+
+
 @pytest.mark.parametrize("family", ["sd15", "flux"])
 def test_steps_and_previews_belong_to_the_generate_node(host: LiveHost, family: str) -> None:
     graph = generate_graph("a cat\nsteps=4\nw=128\nh=128\nscheduler=dpm++sde_karras", family, seed=4711)
-    told, previews = asyncio.run(asyncio.wait_for(messages_of(host, graph), 120))
+    told, previews = watched(host, graph)
     states = [state for event in told if event["type"] == "progress_state" for state in event["data"]["nodes"].values()]
     sampling = [state for state in states if state["max"] == 4]
     assert {state["display_node_id"] for state in sampling} == {"generate"}
@@ -49,7 +56,7 @@ def test_steps_and_previews_belong_to_the_generate_node(host: LiveHost, family: 
 
 
 def test_an_error_inside_names_the_generate_node(host: LiveHost) -> None:
-    told, _ = asyncio.run(asyncio.wait_for(messages_of(host, generate_graph("a cat\ncontrolnet=hed")), 120))
+    told, _ = watched(host, generate_graph("a cat\ncontrolnet=hed"))
     [error] = [event["data"] for event in told if event["type"] == "execution_error"]
     assert (error["node_id"], error["node_type"]) == ("generate", "AstriaGenerate")
     assert "controlnet=hed: ComfyUI has no node that draws this map from a picture" in error["exception_message"]

@@ -109,7 +109,7 @@ def test_empty_pictures_are_an_error_that_names_each() -> None:
     assert str(caught.value).splitlines() == [
         "Nothing to mask was found in picture 1: 'light' not found by brightness (highest score 0.25, threshold 0.5)",
         "picture 3: 'light' not found by brightness (highest score 0.50, threshold 0.5)",
-        "Lower the threshold, use other words, or set on_empty to zeros or ones.",
+        "Use other words, or a --mask_dilate that takes less away; in Astria Prompt Mask also a lower threshold, or on_empty set to zeros or ones.",
     ]
 
 

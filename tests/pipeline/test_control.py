@@ -67,6 +67,14 @@ def test_controlnet_txt2img_makes_a_new_picture_of_the_input_images_size() -> No
     assert "base.encode" not in nodes
 
 
+def test_a_strength_that_the_stage_does_not_use_is_told() -> None:
+    text = "a room\ncontrolnet=canny\ncontrolnet_txt2img={}\ndenoising_strength=0.5"
+    told = [one.message for one in equipped(text.format("true"), image=True, controlnet=True).problems]
+    assert told and told[0].startswith("denoising_strength has no effect: with controlnet_txt2img=true")
+    assert not equipped(text.format("false"), image=True, controlnet=True).problems
+    assert not [one for one in equipped(text.format("true"), image=True, mask=True, controlnet=True).problems if "strength" in one.message]
+
+
 def test_several_controlnets_chain_each_with_its_weight_and_all_with_their_end() -> None:
     text = "a room --controlnets canny tile --controlnet_weights 1 0.8 --control_guidance_end 0.7"
     nodes = equipped(text, image=True).graph.nodes

@@ -1,31 +1,37 @@
-"""Texts written so that the editor's dynamic prompts give them back; tests/web holds them against the editor itself."""
+"""Texts that the editor's dynamic prompts would change stand in a box of their own; tests/web holds them against the editor itself."""
 
 from __future__ import annotations
 
 import pytest
-from comfyui_astria.nodes.errors import PlanError
-from comfyui_astria.nodes.pipeline.dynamic_prompts import escaped
+from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
+from comfyui_astria.nodes.pipeline.dynamic_prompts import words_apart
+from comfyui_astria.nodes.pipeline.graph import Graph, Link
+from comfyui_astria.nodes.prompt import PromptRequest
+
+from .support import resolver
 
 
-@pytest.mark.parametrize(("text", "written"), [
-    ("a cat, (red:1.2), 50 / 50", "a cat, (red:1.2), 50 / 50"),
-    ("{a|b}", r"\{a\|b\}"),
-    ("// a", "/{}/ a"),
-    ("/* a */", "/{}* a */"),
-    ("///", "/{}/{}/"),
-    (r"\(a\)", r"\(a\)"),
-    (r"\{a", r"\\{\{}a"),
-    (r"\\{a", r"\\\{a"),
-])
-def test_a_text_and_how_it_is_written(text: str, written: str) -> None:
-    assert escaped(text) == written
+def with_text(text: str) -> Graph:
+    graph = Graph()
+    clip = graph.add("models.text_encoders", "CLIPLoader", clip_name="clip_l.safetensors", type="flux", device="default")
+    graph.add("base.positive", "CLIPTextEncode", clip=clip, text=text)
+    return graph
 
 
-def test_a_text_ending_in_a_pair_of_backslashes_is_left_alone() -> None:
-    assert escaped("a\\\\") == "a\\\\"
+@pytest.mark.parametrize("text", ["{a|b}", "a }", "// a", "/* a */", r"a \| b", "a cat\\"])
+def test_a_text_that_the_editor_would_change_comes_over_a_link(text: str) -> None:
+    nodes = words_apart(with_text(text)).nodes
+    assert nodes["base.positive"].inputs["text"] == Link("base.positive_words")
+    assert nodes["base.positive_words"].inputs == {"value": text}
+    assert list(nodes) == ["models.text_encoders", "base.positive_words", "base.positive"]
 
 
-def test_a_text_that_the_editor_cannot_hold_is_an_error() -> None:
-    with pytest.raises(PlanError, match=r"'a cat\\' ends in a single backslash.*\nTake the backslash out") as caught:
-        escaped("a cat\\")
-    assert caught.value.code == "trailing-backslash"
+@pytest.mark.parametrize("text", ["a cat, (red:1.2), 50 / 50", r"\(a\)", "a | b", "1 / 2 * 3", "a\\b"])
+def test_a_text_that_it_leaves_alone_stays_in_its_node(text: str) -> None:
+    assert words_apart(with_text(text)).nodes == with_text(text).nodes
+
+
+def test_compiling_sets_such_words_apart() -> None:
+    made = compile_request(PromptRequest.require("a {red|blue} car"), resolver(), CompileOptions("690204")).graph.nodes
+    assert made["base.positive"].inputs["text"] == Link("base.positive_words")
+    assert "{red|blue}" in made["base.positive_words"].inputs["value"]

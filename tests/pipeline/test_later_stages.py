@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from comfyui_astria.nodes.errors import MissingModelError
+from comfyui_astria.nodes.pipeline.check import check_graph
+from comfyui_astria.nodes.pipeline.definitions import snapshot
 from comfyui_astria.nodes.pipeline.family import FAMILIES
 from comfyui_astria.nodes.pipeline.graph import Link, Socket
 from comfyui_astria.nodes.pipeline.plan import draft
@@ -158,6 +160,20 @@ def test_faceid_on_flux_is_pulid_with_the_recogniser_it_was_trained_with(tmp_pat
     assert nodes["models.faceid"].inputs["eva_clip"] == "eva.pt"
     assert nodes["models.face_analysis_pulid"].inputs["pack"] == "antelopev2"
     assert planned.settings.cfg == 3.5
+
+
+def test_what_pulid_reads_photos_by_is_told_before_a_run(tmp_path: Path) -> None:
+    bindings = EQUIPPED.replace("eva_clip = eva.pt\n", "").replace("face_parsing = parsing_bisenet.pth\n", "")
+    request = PromptRequest.require("<faceid:7:1> woman")
+    bound = resolver(bindings, store_with_photos(tmp_path, 7))
+    [lost] = draft(request, sources("flux"), bound, Options()).missing
+    assert "no eva_clip is bound" in lost.message and "no face_parsing is bound" in lost.message
+    assert not draft(request, sources("sd15"), bound, Options()).missing
+
+
+@pytest.mark.parametrize("text", ["<faceid:7:10> woman", "a street BREAK BREAK <faceid:7:10> woman"])
+def test_the_strongest_face_that_a_prompt_may_ask_for_fits_the_node(tmp_path: Path, text: str) -> None:
+    check_graph(equipped(text, store=store_with_photos(tmp_path, 7)).graph, snapshot())
 
 
 def test_faceid_portrait_takes_the_portrait_adapter(tmp_path: Path) -> None:

@@ -8,15 +8,16 @@ import pytest
 from comfyui_astria.nodes.errors import MissingModelError, PlanError, PromptError
 from comfyui_astria.nodes.pipeline.check import check_graph
 from comfyui_astria.nodes.pipeline.definitions import snapshot
+from comfyui_astria.nodes.pipeline.encode import Models
 from comfyui_astria.nodes.pipeline.family import ASPECT_RATIOS, FAMILIES, family, size_for_ratio
 from comfyui_astria.nodes.pipeline.graph import Graph, Link, Socket
-from comfyui_astria.nodes.pipeline.plan import draft
+from comfyui_astria.nodes.pipeline.plan import draft, plan
 from comfyui_astria.nodes.pipeline.sources import Options
 from comfyui_astria.nodes.prompt import ImageRef, PromptRequest
 
 from .support import FILES, draft_text, plan_text, resolver, sources
 
-DEFAULTS = [("sd15", 512, 30, 7.0), ("sdxl", 1024, 30, 7.0), ("flux", 1024, 28, 3.5), ("flux_fill", 1024, 28, 30.0)]
+DEFAULTS = [("sd15", 512, 30, 7.0), ("sdxl", 1024, 30, 7.0), ("flux", 1024, 28, 3.5), ("flux_fill", 1024, 28, 30.0), ("flux_schnell", 1024, 4, 1.0)]
 
 
 @pytest.mark.parametrize(("name", "size", "steps", "cfg"), DEFAULTS)
@@ -66,6 +67,26 @@ def test_flux_says_once_that_a_negative_prompt_has_no_effect() -> None:
     planned = plan_text("a cat\nnegative_prompt=dog", "flux")
     assert [one.code for one in planned.problems] == ["negative-without-effect"]
     assert planned.graph.nodes["base.negative"].inputs["text"] == ""
+
+
+def test_schnell_takes_no_guidance_and_says_so_of_a_prompt_that_sets_some() -> None:
+    quiet = plan_text("a cat", "flux_schnell")
+    assert quiet.problems == ()
+    assert {one.key: one.reason for one in quiet.settings.explained}["cfg_scale"] == "Flux.1 schnell takes no guidance, and the true CFG stays 1"
+    planned = plan_text("a cat --tiled_upscale_v2\ncfg_scale=5", "flux_schnell", upscale_model=True, controlnet=True)
+    assert "cfg_scale has no effect on Flux.1 schnell: it takes no guidance." in [one.message for one in planned.problems]
+    assert "FluxGuidance" not in {call.class_type for call in planned.graph.nodes.values()}
+
+
+def test_fill_beside_schnell_outpaints_with_its_own_steps_and_guidance() -> None:
+    given = replace(sources("flux_schnell"), outpaint_models=Models(Socket("outpaint_model"), Socket("clip"), Socket("vae")),
+                    outpaint_family=FAMILIES["flux_fill"])
+    text = "a cat --outpaint center --outpaint_width 1280 --outpaint_height 1024"
+    nodes = plan(PromptRequest.require(text), given, resolver(), Options()).graph.nodes
+    assert (nodes["base.sigmas"].inputs["steps"], nodes["outpaint.sigmas"].inputs["steps"]) == (4, 28)
+    assert nodes["outpaint.guidance"].inputs["guidance"] == 30.0
+    nodes = plan(PromptRequest.require(f"{text}\nsteps=6"), replace(given, graph=Graph()), resolver(), Options()).graph.nodes
+    assert nodes["base.sigmas"].inputs["steps"] == nodes["outpaint.sigmas"].inputs["steps"] == 6
 
 
 def test_sd_encodes_base_and_common_of_both_prompts() -> None:

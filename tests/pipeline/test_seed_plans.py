@@ -106,6 +106,7 @@ FAMILY_MEANS = {
     "sd15": ("SetLatentNoiseMask", "edge", 8, 0.95, "CFGGuider"),
     "sdxl": ("SetLatentNoiseMask", "edge", 8, 0.95, "CFGGuider"),
     "flux": ("SetLatentNoiseMask", "edge", 16, 0.95, "BasicGuider"),
+    "flux_schnell": ("SetLatentNoiseMask", "edge", 16, 0.95, "BasicGuider"),
     "sd15_inpaint": ("InpaintModelConditioning", "neutral", 8, 1.0, "CFGGuider"),
     "sdxl_inpaint": ("InpaintModelConditioning", "neutral", 8, 1.0, "CFGGuider"),
     "flux_fill": ("InpaintModelConditioning", "neutral", 16, 1.0, "BasicGuider"),

@@ -5,15 +5,20 @@ from __future__ import annotations
 from itertools import combinations, pairwise
 
 import pytest
+from comfyui_astria.devtools.listed_files import ListedFiles
 from comfyui_astria.nodes.pipeline.compiling import Compiled, CompileOptions, compile_request, workflow_of
 from comfyui_astria.nodes.pipeline.definitions import snapshot
+from comfyui_astria.nodes.pipeline.dynamic_prompts import words_apart
 from comfyui_astria.nodes.pipeline.graph import Graph, Link, NodeCall
 from comfyui_astria.nodes.pipeline.layout import COLUMN_HEIGHT, TITLE_HEIGHT, layout
 from comfyui_astria.nodes.pipeline.sources import Options
 from comfyui_astria.nodes.pipeline.ui_form import ui_workflow, widget_values
 from comfyui_astria.nodes.prompt import PromptRequest
+from comfyui_astria.nodes.tunes.bindings import Bindings
+from comfyui_astria.nodes.tunes.resolve import Resolver
 from comfyui_astria.tests.pipeline.support import resolver, seed_prompt
 
+BASE = "[base 690204]\nfamily = sd15\ncheckpoint = rv.safetensors"
 SEEDS = ("outpaint_only", "outpaint_text_to_image", "outpaint_second_person")
 TEXTS = {name: seed_prompt(name) for name in SEEDS} | {
     "four_images": "a cat\nnum_images=4\nnegative_prompt=dog\nw=504\nh=504",
@@ -86,7 +91,8 @@ def test_widget_values_stand_in_the_editors_order(case: tuple[Compiled, dict]) -
         for key, entry in snapshot()[call.class_type].inputs.items():
             if entry.is_widget:
                 expected.append(call.inputs[key])
-                expected += ["fixed"] if key == "seed" else ["image"] if call.class_type.startswith("LoadImage") and key == "image" else []
+                expected += ["fixed"] if key == "seed" else []
+        expected += ["image"] if call.class_type.startswith("LoadImage") else []
         assert node["widgets_values"] == expected
 
 
@@ -95,14 +101,13 @@ def test_a_linked_widget_keeps_its_place_in_the_values() -> None:
     assert widget_values(call, snapshot()["EmptyLatentImage"]) == [512, 640, 2]
 
 
-def test_prompt_texts_are_guarded_against_dynamic_prompts() -> None:
+def test_words_of_their_own_are_titled_after_the_prompt_they_go_into() -> None:
     graph = Graph()
     clip = graph.add("models.text_encoders", "CLIPLoader", clip_name="clip_l.safetensors", type="flux", device="default")
     graph.add("base.positive", "CLIPTextEncode", clip=clip, text="{a|b}")
-    graph.add("output.note", "AstriaPrompt", text="{a|b}")
-    nodes = nodes_by_name(ui_workflow(graph, snapshot(), ""))
-    assert nodes["base.positive"]["widgets_values"] == [r"\{a\|b\}"]
-    assert nodes["output.note"]["widgets_values"] == ["{a|b}"]  # the pack's own boxes have dynamic prompts off
+    nodes = nodes_by_name(ui_workflow(words_apart(graph), snapshot(), ""))
+    assert nodes["base.positive_words"]["title"] == "Positive prompt: words"
+    assert nodes["base.positive_words"]["widgets_values"] == ["{a|b}"]
 
 
 def test_a_workflow_holds_no_node_without_effect(case: tuple[Compiled, dict]) -> None:
@@ -177,3 +182,29 @@ def test_a_layout_is_compact(case: tuple[Compiled, dict]) -> None:
     boxes = layout(compiled.graph, snapshot()).boxes.values()
     assert max(box.y + box.height for box in boxes) - min(box.y for box in boxes) <= COLUMN_HEIGHT
     assert max(box.x + box.width for box in boxes) - min(box.x for box in boxes) <= 4000
+
+
+def test_the_button_that_uploads_a_mask_comes_behind_its_channel() -> None:
+    call = NodeCall("input.mask", "LoadImageMask", {"image": "mask.png", "channel": "red"})
+    assert widget_values(call, snapshot()["LoadImageMask"]) == ["mask.png", "red", "image"]
+
+
+def test_a_loader_offers_the_published_files_it_names() -> None:
+    graph = Graph()
+    graph.add("models.text_encoders", "DualCLIPLoader", clip_name1="clip_l.safetensors", clip_name2="mine.safetensors", type="flux", device="default")
+    [encoders, _] = ui_workflow(graph, snapshot(), "")["nodes"]
+    [offered] = encoders["properties"]["models"]
+    assert (offered["name"], offered["directory"]) == ("clip_l.safetensors", "text_encoders")
+    assert offered["url"].endswith("/clip_l.safetensors")
+
+
+def test_the_note_says_nothing_of_the_sender_s_machine() -> None:
+    text = "a cat\nsuper_resolution=true\nface_correct=true\nw=512\nh=512"
+    options = CompileOptions("690204", options=Options(seed=5, missing_models="skip"))
+    asked = PromptRequest.require(text)
+    compiled = compile_request(asked, Resolver(Bindings.parse(BASE, "a test"), None, ListedFiles({"checkpoints": ["rv.safetensors"]})), options)
+    [note] = [node for node in workflow_of(asked, compiled, snapshot(), "ui")["nodes"] if node["type"] == "MarkdownNote"]
+    told = note["widgets_values"][0].partition("### Good to know")[2]
+    assert "- Stage super_resolution is skipped: its model was missing when this was compiled." in told
+    assert "bind" not in told
+    assert "models/" not in told

@@ -66,10 +66,10 @@ def noise_of(family: str, batch: int = 1) -> Tensor:
     return torch.randn(batch, LATENT_CHANNELS[base_of(family)], 8, 12, generator=torch.Generator().manual_seed(4))
 
 
-def sampled(model: Any, family: str, positive: list, negative: list, *, sampler: str = "euler", **named: Any) -> Tensor:
-    """Return the latent after three steps at guidance 4, by the host's own sampling."""
+def sampled(model: Any, family: str, positive: list, negative: list, *, sampler: str = "euler", steps: int = 3, **named: Any) -> Tensor:
+    """Return the latent after some steps at guidance 4, by the host's own sampling."""
     noise = noise_of(family)
-    return load("comfy.sample").sample(model, noise, 3, 4.0, sampler, "simple", positive, negative, torch.zeros_like(noise), disable_pbar=True,
+    return load("comfy.sample").sample(model, noise, steps, 4.0, sampler, "simple", positive, negative, torch.zeros_like(noise), disable_pbar=True,
                                        seed=0, **named)
 
 

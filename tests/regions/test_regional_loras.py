@@ -98,3 +98,28 @@ def _within_halves(function: Callable, q: Tensor, k: Tensor, v: Tensor, heads: i
     tokens = k.shape[2] - len(left)
     kept = torch.cat([torch.ones(tokens, dtype=torch.bool), left if tokens == LENGTHS[0] else ~left])
     return function(q, k[:, :, kept], v[:, :, kept], heads, **named)
+
+
+@pytest.mark.parametrize("family", ["sd15", "flux"])
+@pytest.mark.parametrize("people_outside", [True, False])
+def test_the_hosts_cache_reuses_steps_with_the_people_in_them(family: str, people_outside: bool) -> None:
+    """EasyCache leaves out steps in which the model's answer would change little, here all that it may, or none at a threshold of 0."""
+    texts, negatives = ([text(family, seed, tokens) for seed, tokens in zip(seeds, (7, *LENGTHS), strict=True)] for seeds in ((1, 5, 6), (2, 7, 8)))
+
+    def drawn(threshold: float | None, said: Sequence[list] = texts) -> Tensor:
+        def with_cache(one: Any) -> Any:
+            if threshold is None:
+                return one
+            return load("comfy_extras.nodes_easycache").EasyCacheNode.execute(one, threshold, 0.0, 1.0, False).result[0]
+
+        model, files = model_of(family), [whole_file(model_of(family)), None]
+        if people_outside:
+            patched = with_cache(with_people(model, soft_people(), said, negatives, files))
+        else:
+            patched = with_people(with_cache(model), soft_people(), said, negatives, files)
+        return sampled(patched, family, said[0], negatives[0], steps=6)
+
+    exact = drawn(None)
+    assert torch.equal(drawn(0.0), exact)
+    assert difference(drawn(9.0), exact) > 1e-3, "steps were left out"
+    assert difference(drawn(9.0, [texts[0], texts[2], texts[1]]), drawn(9.0)) > 1e-3, "the people are in what stands in for them"

@@ -50,6 +50,7 @@ FAMILIES: dict[str, Callable[[], supported_base.BASE]] = {
     "sdxl": lambda: _sdxl(4),
     "sdxl_inpaint": lambda: _sdxl(9),
     "flux": lambda: supported.Flux({**_FLUX, "in_channels": 16}),
+    "flux_schnell": lambda: supported.FluxSchnell({**_FLUX, "in_channels": 16, "guidance_embed": False}),
     "flux_fill": lambda: supported.FluxInpaint({**_FLUX, "in_channels": 96}),
 }
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from comfyui_astria.nodes.tunes.prompts import Prompt, PromptStore
+from comfyui_astria.nodes.tunes.schema import only_one
 from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.nodes.tunes.tune import now
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -60,11 +65,11 @@ def test_the_way_of_a_prompt(prompts: PromptStore) -> None:
     assert prompts.finish(replace(done, status="failed"), "twice") is False, "what ended does not end again, and calls back once"
     assert (prompts.get(1).status, prompts.get(1).images, prompts.count_open()) == ("done", (image,), 0)
     assert (stored.workflow != {}, prompts.get(1).workflow) == (True, {})
-    [owed] = prompts.owed(0, 9)
+    [owed] = prompts.take_owed(0, 9, 60)
     assert (owed.url, owed.body, owed.attempts) == ("https://a.example/x", '{"id": 1}', 0)
     assert prompts.delete(1) is True
     assert prompts.delete(1) is False
-    assert prompts.owed(0, 9) == [owed], "a callback outlives its prompt"
+    assert prompts.take_owed(60, 9, 60) == [owed], "a callback outlives its prompt"
 
 
 def test_equal_requests_are_found_unless_they_failed(prompts: PromptStore) -> None:
@@ -78,14 +83,15 @@ def test_equal_requests_are_found_unless_they_failed(prompts: PromptStore) -> No
 def test_callbacks_wait_and_are_given_up(prompts: PromptStore) -> None:
     for number in range(3):
         prompts.owe(f"https://a.example/{number}", "{}")
-    first, second, third = prompts.owed(0, 9)
+    first, second, third = prompts.take_owed(0, 9, 60)
+    assert prompts.take_owed(59, 9, 60) == [], "another sender is not given them meanwhile"
     assert len({first.delivery, second.delivery, third.delivery}) == 3
     prompts.delivered(first.id)
     prompts.postpone(second.id, 500.0)
     prompts.give_up(third.id, "nobody there")
-    assert prompts.owed(499, 9) == []
+    assert prompts.take_owed(499, 9, 60) == []
     assert prompts.next_due() == 500.0
-    [again] = prompts.owed(500, 9)
+    [again] = prompts.take_owed(500, 9, 60)
     assert (again.delivery, again.attempts) == (second.delivery, 1)
 
 
@@ -102,3 +108,31 @@ def test_many_writers_lose_nothing(prompts: PromptStore, tmp_path: Path) -> None
         thread.join()
     found = prompts.list("690204", limit=99, offset=0)
     assert len({one.fields["text"] for one in found}) == len({one.id for one in found}) == 40
+
+
+HOLDER = """
+import sys, importlib.util
+spec = importlib.util.spec_from_file_location("pack_loader", sys.argv[1])
+loader = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(loader)
+loader.load()
+from pathlib import Path
+from comfyui_astria.nodes.tunes.schema import only_one
+held = only_one(Path(sys.argv[2]))
+print(held is not None, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_one_process_holds_the_folder_until_it_ends(tmp_path: Path) -> None:
+    path = tmp_path / "private" / "api.lock"
+    command = [sys.executable, "-c", HOLDER, str(ROOT / "pack_loader.py"), str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        assert only_one(path) is None
+        other.kill()
+    held = only_one(path)
+    assert held is not None
+    assert only_one(path) is None
+    held.close()

@@ -164,6 +164,7 @@ def test_error_faceid_without_photos(resolver: Callable, store: TuneStore, photo
     store.create(title="Anna", model_type="lora", file="anna.safetensors", id=6)
     plain = resolver(Bindings(tunes={"7": "my_wife.safetensors"}))
     assert missing(plain.faceid("6")).message == "tune 6 'Anna' holds no photos"
+    assert "with Astria Create Tune" in missing(plain.faceid("6")).hint
     bound = missing(plain.faceid("7")).message
     assert bound.startswith(
         "FaceID photo set '7' is not in the tunes database. The bindings give it the model file 'my_wife.safetensors', which holds no photos."
@@ -199,6 +200,14 @@ def test_a_role_may_be_a_folder_of_files(files: Files) -> None:
     assert lost.message.startswith("the folder 'antelope' that face_analysis_pulid stands for was not found. Searched insightface")
     assert lost.hint.endswith("insightface/models, or bind another: python dev.py bind face_analysis_pulid FOLDER")
     assert missing(Resolver(Bindings(), None, folders).role("face_analysis")).hint == "python dev.py bind face_analysis buffalo_l"
+
+
+def test_of_several_files_none_is_offered_for_a_role(files: Files) -> None:
+    """Which one is made for it, and for the model's family, the names do not say."""
+    both = files(ipadapter=["ip-adapter-faceid_sd15.bin"], pulid=["pulid_flux_v0.9.1.safetensors"])
+    unbound = missing(Resolver(Bindings(), None, both).role("faceid", "sdxl"))
+    assert "It holds ip-adapter-faceid_sd15.bin, pulid_flux_v0.9.1.safetensors." in unbound.message
+    assert unbound.hint == "python dev.py bind faceid FILE"
 
 
 def test_error_roles_without_a_file(resolver: Callable) -> None:

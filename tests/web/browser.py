@@ -58,8 +58,7 @@ class Editor:
 
     def open(self, *, vue: bool) -> None:
         """Load the editor with an empty graph, with nodes drawn by LiteGraph or by Vue."""
-        if self._context is not None:
-            self._context.close()
+        self.close()
         # A context of its own: the editor brings back the workflows that it was left with, at a moment of its own.
         self._context = self._browser.new_context(viewport=SIZE)
         page = self._context.new_page()
@@ -74,9 +73,15 @@ class Editor:
         self.opening = list(self.complaints)
         self.clear()
 
+    def close(self) -> None:
+        """Close the page."""
+        if self._context is not None:
+            self._context.close()
+            self._context = None
+
     def clear(self) -> None:
         """Empty the graph, look at it unscaled, and forget earlier complaints and toasts."""
-        self.page.evaluate("() => { app.graph.clear(); app.canvas.ds.reset(); app.extensionManager.toast.removeAll(); }")
+        self.page.evaluate("() => { app.graph.clear(); app.canvas.ds.reset(); app.extensionManager.toast.removeAll?.(); }")
         self.frames()
         self.complaints.clear()
 
@@ -133,11 +138,11 @@ class Editor:
 
 
 @contextmanager
-def editor_on(client: Client) -> Iterator[Editor]:
-    """Start Chromium with one page for `client`'s host; ends it afterwards."""
+def chromium() -> Iterator[Browser]:
+    """Start Chromium; ends it afterwards. One at a time: a second driver does not start beside the first."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(find_chromium()), headless=True, args=list(FLAGS))
         try:
-            yield Editor(browser, client)
+            yield browser
         finally:
             browser.close()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 
 from comfyui_astria.nodes.pipeline.definitions import snapshot
+from comfyui_astria.nodes.pipeline.dynamic_prompts import words_apart
 from comfyui_astria.nodes.pipeline.graph import Graph
 from comfyui_astria.nodes.pipeline.ui_form import ui_workflow
 from comfyui_astria.tests.web.browser import Editor
+from comfyui_astria.tests.web.test_workflows import by_name
 
 TEXTS = (
     "a {red|green|blue} car",
@@ -26,13 +28,16 @@ def with_encoders(texts: list[str]) -> Graph:
     clip = graph.add("models.text_encoders", "CLIPLoader", clip_name="clip_l.safetensors", type="flux", device="default")
     for number, text in enumerate(texts):
         graph.add(f"base.text_{number}", "CLIPTextEncode", clip=clip, text=text)
-    return graph
+    return words_apart(graph)
 
 
 def queued(editor: Editor, texts: list[str]) -> list[str]:
-    editor.load(ui_workflow(with_encoders(texts), snapshot(), ""))
-    prompt = editor.prompt()
-    return [prompt[str(number + 2)]["inputs"]["text"] for number in range(len(texts))]
+    graph = with_encoders(texts)
+    workflow = ui_workflow(graph, snapshot(), "")
+    editor.load(workflow)
+    prompt = by_name(editor.prompt(), workflow)
+    given = [prompt[f"base.text_{number}"]["inputs"]["text"] for number in range(len(texts))]
+    return [prompt[text[0]]["inputs"]["value"] if isinstance(text, list) else text for text in given]
 
 
 def test_prompt_texts_arrive_unchanged(editor: Editor) -> None:

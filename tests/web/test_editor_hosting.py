@@ -68,6 +68,20 @@ def test_keys_of_text_reach_no_shortcut_and_ctrl_enter_queues(box: PromptBox) ->
     assert box.page.evaluate("() => app.graph._nodes.length") == 1
 
 
+def test_focus_comes_by_a_click_and_goes_by_tab_or_another_click(box: PromptBox) -> None:
+    is_inside = "() => document.querySelector('.cm-content').contains(document.activeElement)"
+    box.type("a cat")
+    assert box.page.evaluate(is_inside)
+    box.page.keyboard.press("Tab")
+    assert not box.page.evaluate(is_inside)
+    box.text_area.click()
+    assert box.page.evaluate(is_inside)
+    box.page.mouse.click(1000, 700)
+    box.page.wait_for_function("() => !document.querySelector('.cm-content').contains(document.activeElement)")
+    box.page.keyboard.type("x")
+    assert box.value() == "a cat"
+
+
 @pytest.mark.parametrize(("text", "place", "keys", "expected"), [
     ("a red cat", 4, ["Up"], "a (red:1.05) cat"), ("a (red:1.05) cat", 5, ["Down"], "a red cat"),
     ("a red cat", 3, ["Up", "Up", "Down"], "a (red:1.05) cat"),

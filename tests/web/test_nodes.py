@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from comfyui_astria.nodes.pipeline.definitions import NodeDefinition, snapshot
+from comfyui_astria.tests.host.fixtures import LiveHost
+from comfyui_astria.tests.host.graphs import STEPS, generate_graph, node, upload_picture
 from comfyui_astria.tests.web.browser import Editor
 
 NODES = sorted(name for name in snapshot() if name.startswith("Astria"))
@@ -23,7 +25,7 @@ def expected_widgets(kind: str, definition: NodeDefinition) -> list[str]:
 def test_the_pack_s_extension_loads_without_a_complaint(editor: Editor) -> None:
     assert editor.opening == []
     names = editor.page.evaluate("() => app.extensions.map(e => e.name).filter(name => name.startsWith('astria.'))")
-    assert sorted(names) == ["astria.previews", "astria.prompt_editor", "astria.report", "astria.run_errors"]
+    assert sorted(names) == ["astria.previews", "astria.prompt_editor", "astria.report", "astria.run_errors", "astria.sidebar"]
 
 
 def test_the_editor_knows_every_node(editor: Editor) -> None:
@@ -79,6 +81,24 @@ def test_a_report_is_shown_in_its_node(editor: Editor) -> None:
     assert "800x640" in report
     # Long lines are not wrapped: its columns, and the carets of errors, keep their places.
     assert editor.page.get_by_label("Report of the last run").evaluate("box => box.scrollWidth > box.clientWidth")
+
+
+def test_what_nodes_of_an_expansion_tell_comes_after_the_report(editor: Editor, host: LiveHost) -> None:
+    upload_picture(host, 64, 48, "masked.png")
+    graph = {
+        **generate_graph(f"a cat --mask_prompt foreground\n{STEPS}", image=["photo", 0], models=["bundle", 0]),
+        "photo": node("LoadImage", image="masked.png"),
+        "segmenter": node("AstriaTestSegmenter"),
+        "bundle": node("AstriaModels", bindings="", segmenter=["segmenter", 0]),
+    }
+    numbers = {name: str(number) for number, name in enumerate(graph, start=1)}
+    for entry in graph.values():
+        entry["inputs"] = {key: [numbers[value[0]], value[1]] if isinstance(value, list) else value for key, value in entry["inputs"].items()}
+    editor.load_api({numbers[name]: entry for name, entry in graph.items()})
+    editor.page.evaluate("() => app.queuePrompt(0)")
+    shown = "() => [...document.querySelectorAll('textarea[readonly]')].map(box => box.value).find(text => text.includes('the mask covers'))"
+    report = editor.page.wait_for_function(shown).json_value()
+    assert report.startswith("scheduler = euler_a") and "stage base: inpaint" in report
 
 
 def test_a_report_stays_readable_in_the_smallest_node(editor: Editor) -> None:

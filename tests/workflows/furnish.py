@@ -24,7 +24,7 @@ PULID = TINY._replace(attentions=2)
 def furnish(host: LiveHost) -> None:
     """Put everything into the host's folders, and make the examples' tunes."""
     models = host.base / "models"
-    for family in ("flux", "sd15"):
+    for family in ("flux", "sd15"):  # no example for SDXL names a LoRA
         for name in examples.FILES["loras"]:
             write_tiny_lora(host.loras, family, f"{family}_{name}")
     for name in examples.FILES["loras"]:

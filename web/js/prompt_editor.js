@@ -1,8 +1,9 @@
 // The prompt box of AstriaPrompt, AstriaGenerate, AstriaExplain and AstriaCompile: paints, checks and completes what is typed.
 import { app } from "../../../scripts/app.js";
-import { PromptView } from "./editor/view.js";
-import { behaveAsTextBox } from "./editor/hosting.js";
 import { makeBox } from "./editor/box.js";
+import { changed, closed, focused, opened } from "./editor/focused.js";
+import { behaveAsTextBox } from "./editor/hosting.js";
+import { PromptView } from "./editor/view.js";
 
 const MIN_NODE_SIZE = { minWidth: 400, minHeight: 200 }; // those of the stock text box
 
@@ -11,6 +12,7 @@ function promptWidget(node, name, data) {
   const box = makeBox();
   let value = options.default ?? "";
   let editor = null;
+  const hand = { node, text: () => String(value ?? ""), insert: (text) => editor?.insert(text), isLinked: () => box.root.inert };
 
   const widget = node.addDOMWidget(name, "ASTRIA_PROMPT", box.root, {
     selectOn: ["focusin", "click"],
@@ -20,10 +22,12 @@ function promptWidget(node, name, data) {
     setValue(given) {
       value = given;
       editor?.show(String(given ?? ""));
+      changed(hand);
     },
   });
 
   const open = () => {
+    opened(hand);
     editor ??= new PromptView(box.place, {
       text: String(value ?? ""),
       hint: options.placeholder || "Paste a prompt: text, <lora:id:1.0>, --flags, BREAK, key=value",
@@ -32,6 +36,7 @@ function promptWidget(node, name, data) {
       edited(text) {
         value = text;
         widget.callback?.(value);
+        changed(hand);
       },
       tell: box.tell,
     });
@@ -39,9 +44,11 @@ function promptWidget(node, name, data) {
   const close = () => {
     editor?.destroy();
     editor = null;
+    closed(hand);
   };
   box.whenAsked(() => editor?.goToProblem());
-  behaveAsTextBox(node, widget, box.root, { view: () => editor?.view, open, close });
+  box.root.addEventListener("focusin", () => focused(hand));
+  behaveAsTextBox(node, widget, box.root, { view: () => editor?.view, open, close, linked: () => changed(hand) });
   open();
   return { widget, ...MIN_NODE_SIZE };
 }

@@ -50,6 +50,8 @@ app.registerExtension({
     node.onExecuted = function (message) {
       before?.apply(this, arguments);
       if (message?.text) box.value = [].concat(message.text).join("\n");
+      // What the nodes that this one expands into have to tell comes after its own report.
+      if (message?.astria_notes) box.value = [box.value, ...message.astria_notes].filter(Boolean).join("\n");
     };
   },
 });

@@ -10,6 +10,7 @@ import {
   selectedCompletion,
   startCompletion,
 } from "../vendor/codemirror.js";
+import { api } from "../../../../scripts/api.js";
 import { complete, describe } from "./server.js";
 
 const GOES_ON = /[ :=]$/; // after these an accepted option is followed by another list: the values of a flag, the names of a tag
@@ -25,6 +26,25 @@ function inserted(text, rest) {
     if (GOES_ON.test(text)) startCompletion(view);
   };
 }
+
+function photoOf(address, className) {
+  return Object.assign(document.createElement("img"), { className, src: api.apiURL(address), alt: "" });
+}
+
+// Beside the chosen entry: a tune's photo, and what a flag does.
+function about({ photo, detail, help }) {
+  if (!photo) return help || undefined;
+  return () => {
+    const box = document.createElement("div");
+    box.append(photoOf(photo, "astria-photo"), detail);
+    return box;
+  };
+}
+
+const smallPhoto = {
+  position: 10, // before the label
+  render: ({ photo }) => (photo ? photoOf(photo, "astria-small-photo") : null),
+};
 
 async function source(context) {
   const stop = new AbortController();
@@ -42,7 +62,8 @@ async function source(context) {
     label: one.label,
     type: one.kind,
     detail: one.detail,
-    info: one.help || undefined,
+    photo: one.photo,
+    info: about(one),
     apply: inserted(one.text, found.end - context.pos),
     isTyped: one.text.trim() === typed,
   }));
@@ -65,7 +86,11 @@ const hover = hoverTooltip(
       pos: found.start,
       end: found.end,
       above: true,
-      create: () => ({ dom: Object.assign(document.createElement("div"), { className: "astria-about", textContent: found.text }) }),
+      create() {
+        const dom = Object.assign(document.createElement("div"), { className: "astria-about", textContent: found.text });
+        if (found.photo) dom.prepend(photoOf(found.photo, "astria-photo"));
+        return { dom };
+      },
     };
   },
   { hoverTime: HOVER_MS },
@@ -74,7 +99,7 @@ const hover = hoverTooltip(
 const acceptWithTab = { key: "Tab", run: (view) => completionStatus(view.state) === "active" && !!selectedCompletion(view.state) && acceptCompletion(view) };
 
 export const completing = [
-  autocompletion({ override: [source], icons: false, defaultKeymap: false, maxRenderedOptions: 200, compareCompletions: inOrder }),
+  autocompletion({ override: [source], icons: false, defaultKeymap: false, maxRenderedOptions: 200, compareCompletions: inOrder, addToOptions: [smallPhoto] }),
   Prec.highest(keymap.of([...completionKeymap, acceptWithTab])),
   hover,
 ];

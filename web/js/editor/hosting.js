@@ -43,7 +43,7 @@ function panWithMiddleButton(root) {
   }
 }
 
-export function behaveAsTextBox(node, widget, root, { view, open, close }) {
+export function behaveAsTextBox(node, widget, root, { view, open, close, linked }) {
   root.addEventListener("wheel", (event) => wheeled(event, view()?.scrollDOM), { passive: false });
   panWithMiddleButton(root);
   // Copy and paste in here are of text; the host would take them for nodes, since the focus is in no text area.
@@ -58,11 +58,12 @@ export function behaveAsTextBox(node, widget, root, { view, open, close }) {
   Object.defineProperty(widget, "width", { get: () => undefined, set: () => {} });
   chained(node, "onAdded", open);
   chained(node, "onRemoved", close);
-  const linked = () => {
+  const relinked = () => {
     root.inert = node.inputs?.some((input) => input.widget?.name === widget.name && input.link != null) ?? false;
+    linked();
   };
-  chained(node, "onConnectionsChange", linked);
-  chained(node, "onConfigure", linked);
+  chained(node, "onConnectionsChange", relinked);
+  chained(node, "onConfigure", relinked);
 }
 
 function handOverFiles(event, root) {

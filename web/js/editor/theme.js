@@ -50,6 +50,8 @@ export const theme = EditorView.theme({
   ".cm-diagnosticText, .astria-about": { whiteSpace: "pre-wrap" },
   ".astria-about": { padding: "5px 9px", fontSize: "12px", overflowWrap: "anywhere" },
   ".astria-hint": { opacity: "0.75", display: "block", overflowWrap: "anywhere" },
+  ".astria-photo": { display: "block", maxWidth: "128px", maxHeight: "128px", margin: "2px 0 6px", borderRadius: "4px" },
+  ".astria-small-photo": { width: "22px", height: "22px", objectFit: "cover", borderRadius: "3px", marginRight: "8px", verticalAlign: "middle" },
   ".cm-tooltip.cm-tooltip-autocomplete > ul": { fontFamily: "inherit", fontSize: "12px", maxHeight: "22em", maxWidth: "min(560px, 90vw)" },
   ".cm-tooltip.cm-tooltip-autocomplete > ul > li": { padding: "2px 8px", lineHeight: "1.5" },
   ".cm-tooltip.cm-tooltip-autocomplete > ul > li[aria-selected]": { backgroundColor: "color-mix(in srgb, #4a9eff 35%, transparent)", color: "inherit" },

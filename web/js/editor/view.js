@@ -97,6 +97,16 @@ export class PromptView {
     this.view.dispatch({ changes: { from: 0, to: doc.length, insert: wanted }, annotations: [fromOutside.of(true), Transaction.addToHistory.of(false)] });
   }
 
+  // Writes a tag in place of what is selected, apart from the words around it. One step of undo.
+  insert(tag) {
+    const { doc, selection } = this.view.state;
+    const { from, to } = selection.main;
+    const [before, after] = [doc.sliceString(Math.max(from - 1, 0), from), doc.sliceString(to, to + 1)];
+    const text = `${/\S/.test(before) ? " " : ""}${tag}${/[^\s,.;:]/.test(after) ? " " : ""}`;
+    this.view.dispatch({ changes: { from, to, insert: text }, selection: { anchor: from + text.length }, userEvent: "input.insert", scrollIntoView: true });
+    this.view.focus();
+  }
+
   goToProblem() {
     this.view.focus();
     nextDiagnostic(this.view);

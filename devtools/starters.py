@@ -1,0 +1,120 @@
+"""The example workflows that are no prompt's plan: the nodes to paste a prompt into, and the one that makes a tune from photos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ..nodes.pipeline.graph import Graph, Link, slot
+from ..nodes.pipeline.model_files import files_of
+from .examples import FILES, IMAGE
+
+SEED = 43
+FLUX_PROMPT = """\
+portrait of a lighthouse keeper at the window, storm outside, 85mm photograph
+num_images=1
+w=832
+h=1216
+"""
+SD_PROMPT = """\
+portrait of a lighthouse keeper, (weathered face:1.2), overcast light
+negative_prompt=blurry
+num_images=2
+w=512
+h=768
+"""
+TUNE_PROMPT = "<faceid:788416:1.0> ohwx woman trekking in the alps"
+BINDINGS = """\
+# What the ids of prompts stand for, for this workflow; take the # away and write your own file.
+# [tunes]
+# 1533312 = my_person.safetensors
+# [roles]
+# upscaler = 4x-UltraSharp.pth
+"""
+# Inline code cannot be read in a note that Vue draws, and angle brackets outside of code are taken for HTML.
+PASTE = """\
+1. Choose your model in the group *Models*.
+2. Paste a prompt of the gallery into Astria Generate, with all lines that belong to it. What is wrong in it is underlined while you type.
+3. Press Run. The report below the text says what was done, and why with these numbers.
+
+A prompt names people by ids:
+
+```
+<lora:1533312:1.0> ohwx woman
+```
+
+Say in Astria Models which of your files each id stands for. A prompt with an input image: add a Load Image node and connect it to *image*.
+
+**Astria Explain** shows the plan of a prompt before anything runs; **Astria Compile** writes it out as a workflow of its own.
+"""
+PHOTOS = f"""\
+1. Choose a photo of the person in Load Image; for several, add Batch Images before Astria Create Tune. The largest face of each counts.
+2. Press Run once. Nothing is trained: the photos are kept, and the tune is ready.
+3. Write its id into a prompt:
+
+```
+{TUNE_PROMPT}
+```
+
+The same title with the same photos is the same tune, so running this again changes nothing.
+"""
+
+
+@dataclass(frozen=True)
+class Starter:
+    """A graph with the words of its note, and what its thumbnail tells: the nodes in order, and two lines."""
+
+    graph: Graph
+    words: str
+    steps: tuple[tuple[str, str], ...]
+    told: tuple[str, str]
+
+    @property
+    def note(self) -> str:
+        """The Markdown shown in the workflow: what to do, and the files that it needs."""
+        files = dict.fromkeys(file for call in self.graph.nodes.values() for file in files_of(call))
+        lines = [f"- {file.told()}" for file in files]
+        return "\n".join(["### What to do", "", self.words, "### Files it needs", "", *lines])
+
+
+def _generate(graph: Graph, text: str, models: Mapping[str, Link]) -> Graph:
+    bound = graph.add("models.bindings", "AstriaModels", bindings=BINDINGS)
+    policies = {"missing_models": "error", "smaller_canvas": "crop", "keep_unmasked": False}
+    picture = graph.add("generate.astria", "AstriaGenerate", text=text, seed=SEED, **models, models=bound, **policies)
+    graph.add("output.save", "SaveImage", images=picture, filename_prefix="astria")
+    return graph
+
+
+def _flux() -> Starter:
+    graph = Graph()
+    encoders = {"clip_name1": "clip_l.safetensors", "clip_name2": "t5xxl_fp16.safetensors"}
+    models = {
+        "model": graph.add("models.diffusion_model", "UNETLoader", unet_name="flux1-dev.safetensors", weight_dtype="default"),
+        "clip": graph.add("models.text_encoders", "DualCLIPLoader", **encoders, type="flux", device="default"),
+        "vae": graph.add("models.vae", "VAELoader", vae_name="ae.safetensors"),
+    }
+    told = ("Start here: paste a prompt, get the picture", "Flux.1 dev; every stage in one node")
+    return Starter(_generate(graph, FLUX_PROMPT, models), PASTE, _STEPS, told)
+
+
+def _stable_diffusion() -> Starter:
+    graph = Graph()
+    loaded = graph.add("models.checkpoint", "CheckpointLoaderSimple", ckpt_name=FILES["checkpoints"][0])
+    told = ("Start here: paste a prompt, get the picture", "SD1.5 or SDXL checkpoint; every stage in one node")
+    models = {"model": loaded, "clip": slot(loaded, 1), "vae": slot(loaded, 2)}
+    return Starter(_generate(graph, SD_PROMPT, models), PASTE, _STEPS, told)
+
+
+def _tune() -> Starter:
+    graph = Graph()
+    faces = graph.add("models.face_analysis", "AstriaLoadFaceAnalysis", pack="buffalo_l")
+    photos = graph.add("input.photos", "LoadImage", image=IMAGE)
+    who = {"title": "Anna", "name": "woman", "token": "ohwx", "tune_id": 788416, "model_type": "faceid", "file": "none"}
+    tune = graph.add("tune.create", "AstriaCreateTune", images=photos, analysis=faces, **who)
+    graph.add("tune.report", "PreviewAny", source=slot(tune, 1))
+    steps = (("Load Image", "photos of one person"), ("Astria Create Tune", "kept with their faces"), ("tune 788416", "for <faceid:788416:1.0>"))
+    return Starter(graph, PHOTOS, steps, ("A person from photos, without training", "For FaceID and face swap"))
+
+
+_STEPS = (("Load your model", "checkpoint, or Flux"), ("Astria Generate", "the prompt as it is"), ("Save Image", "the picture"))
+STARTERS: Mapping[str, Callable[[], Starter]] = {"start_flux": _flux, "start_stable_diffusion": _stable_diffusion, "start_tune_from_photos": _tune}

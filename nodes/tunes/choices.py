@@ -1,0 +1,67 @@
+"""Which files of the host each key of the bindings can be bound to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from .bindings import ROLES, Bindings, address
+from .tables import FAMILIES, Role
+
+TAG_FOLDERS = ("loras", "checkpoints")  # what a LoRA tag may name; in both folders: the LoRA
+OUTPAINT_FOLDERS = ("diffusion_models", "checkpoints")
+FIELD_FOLDERS: Mapping[str, Sequence[str]] = {
+    "checkpoint": ("checkpoints",),
+    "diffusion_model": ("diffusion_models",),
+    "clip_l": ("text_encoders",),
+    "t5xxl": ("text_encoders",),
+    "vae": ("vae",),
+    "outpaint_model": OUTPAINT_FOLDERS,
+}
+
+
+class ModelFiles(Protocol):
+    """The host's model files, by the key of a model folder; a key that the host does not know has none."""
+
+    def list(self, folder: str) -> Sequence[str]:
+        """Names of the files in `folder`, relative to its roots."""
+        ...
+
+    def roots(self, folder: str) -> Sequence[str]:
+        """The directories that `folder` stands for, for messages."""
+        ...
+
+
+def portable(files: ModelFiles, folders: Sequence[str]) -> list[str]:
+    """Return the listed names in `folders` as the bindings write them: / between folders on every system."""
+    return [name.replace("\\", "/") for folder in folders for name in files.list(folder)]
+
+
+def present(files: ModelFiles, role: Role) -> list[str]:
+    """Return what is there for a role: files, or the folders that hold some."""
+    names = portable(files, role.folders)
+    if role.below is None:
+        return sorted(names)
+    start = f"{role.below}/" if role.below else ""
+    inside = (name.removeprefix(start) for name in names if name.startswith(start))
+    return sorted({name.partition("/")[0] for name in inside if "/" in name})
+
+
+def folders_of(key: str) -> Sequence[str]:
+    """Return the model folders of the file that `key` (see `bind`) means; none where it means no file. Raises: BindingsError for no such key."""
+    section, name = address(key)
+    if section == "tunes":
+        return TAG_FOLDERS
+    return ROLES[name.rpartition(".")[2]].folders if section == "roles" else FIELD_FOLDERS.get(name, ())
+
+
+def choices(key: str, files: ModelFiles, bindings: Bindings) -> list[str]:
+    """Return what `key` (see `bind`) can be bound to here. Raises: BindingsError for no such key."""
+    section, name = address(key)
+    if section == "roles":
+        return present(files, ROLES[name.rpartition(".")[2]])
+    if section == "defaults":
+        return sorted(bindings.bases)
+    if name == "family" and section != "tunes":
+        return list(FAMILIES)
+    return list(dict.fromkeys(portable(files, folders_of(key))))

@@ -1,0 +1,263 @@
+"""The screens of docs/gallery.md, each built in the real editor and photographed; with ASTRIA_GALLERY=FOLDER the pictures are kept there."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+from comfyui_astria.nodes.tunes.store import TuneStore
+from comfyui_astria.tests.host.fixtures import LiveHost
+from comfyui_astria.tests.host.graphs import node
+from comfyui_astria.tests.web.browser import Editor
+from comfyui_astria.tests.web.prompt_box import PromptBox
+from comfyui_astria.tests.web.sidebar_support import Sidebar, jpeg
+from PIL import Image
+from playwright.sync_api import Browser, Locator, expect
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+MAX_WIDTH, MAX_BYTES, QUALITY = 1400, 150_000, 85
+MARGIN = 14
+WAIT_MS = 15_000
+PROMPT = """two friends in a café, film still <lora:film_grain:0.6>
+BREAK golden hour, rain on the window
+BREAK <lora:1533312:1.0> ohwx woman in a red coat, smiling
+BREAK <faceid:{eileen}:0.9> ohwx man reading a newspaper
+--outpaint topleft --outpaint_width 1280 --outpaint_height 832
+num_images=2
+w=1024
+h=768
+super_resolution=true"""
+BINDINGS = """\
+[base 690204]
+family = sd15
+checkpoint = realisticVision_v51.safetensors
+
+[base 1504944]
+family = flux
+diffusion_model = flux1-dev.safetensors
+clip_l = clip_l.safetensors
+t5xxl = t5xxl_fp8_e4m3fn.safetensors
+vae = ae.safetensors
+
+[tunes]
+1533312 = my_wife.safetensors
+1558021 = people/my_husband.safetensors
+
+[roles]
+upscaler = 4x-UltraSharp.pth
+
+[defaults]
+base = 1504944
+"""
+FILES = {
+    "checkpoints": ["realisticVision_v51.safetensors"],
+    "diffusion_models": ["flux1-dev.safetensors"],
+    "text_encoders": ["clip_l.safetensors", "t5xxl_fp8_e4m3fn.safetensors"],
+    "vae": ["ae.safetensors"],
+    "loras": ["my_wife.safetensors", "film_grain.safetensors", "people/anna.safetensors"],
+    "upscale_models": ["4x-UltraSharp.pth"],
+}
+CLUTTER = ("Comfy.Minimap.Visible", "Comfy.Graph.CanvasInfo")
+SCREENS: set[str] = set()
+
+
+class Gallery:
+    """The editor with a few tunes and bindings, and a camera."""
+
+    def __init__(self, editor: Editor, folder: Path, eileen: int) -> None:
+        self.editor = editor
+        self.page = editor.page
+        self.folder = folder
+        self.eileen = eileen
+
+    def node(self, number: int) -> Locator:
+        return self.page.locator(f"[data-node-id='{number}']")
+
+    def place(self, number: int, x: int, y: int, width: int, height: int) -> None:
+        script = "([id, x, y, w, h]) => { const n = app.graph.getNodeById(id); n.pos = [x, y]; n.setSize([w, h]); }"
+        self.page.evaluate(script, [number, x, y, width, height])
+        self.editor.frames(4)
+
+    def prompt(self, text: str) -> PromptBox:
+        box = PromptBox(self.editor)
+        self.place(box.number, 120, 220, 720, 460)
+        box.set(text)
+        return box
+
+    def take(self, name: str, *around: Locator) -> None:
+        """Photograph what lies around these elements, or the whole screen, and check that the picture is fit for the page."""
+        self.page.wait_for_timeout(400)  # transitions of menus and dialogs
+        with Image.open(io.BytesIO(self.page.screenshot(clip=self._clip(around) if around else None))) as shot:
+            picture = shot.convert("RGB")
+        picture.thumbnail((MAX_WIDTH, MAX_WIDTH), Image.Resampling.LANCZOS)
+        path = self.folder / f"{name}.jpg"
+        picture.save(path, "JPEG", quality=QUALITY, optimize=True)
+        assert path.stat().st_size < MAX_BYTES
+        assert len(np.unique(np.asarray(picture.convert("L")))) > 50, "there is something to see"
+        assert self.editor.complaints == []
+        SCREENS.add(name)
+
+    def _clip(self, around: tuple[Locator, ...]) -> dict[str, float]:
+        boxes = [box for one in around if (box := one.bounding_box())]
+        left, top = (max(0.0, min(box[axis] for box in boxes) - MARGIN) for axis in "xy")
+        size = self.page.viewport_size
+        assert size is not None
+        right = min(size["width"], max(box["x"] + box["width"] for box in boxes) + MARGIN)
+        bottom = min(size["height"], max(box["y"] + box["height"] for box in boxes) + MARGIN)
+        return {"x": left, "y": top, "width": right - left, "height": bottom - top}
+
+
+def _furnish(host: LiveHost) -> int:
+    """Put files, bindings and tunes where the screens show them; return the id of the tune of Eileen."""
+    for path in [host.base / "models" / folder / name for folder, names in FILES.items() for name in names]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    host.state.mkdir(parents=True, exist_ok=True)
+    (host.state / "bindings.ini").write_text(BINDINGS, encoding="utf-8")
+    Image.fromarray(skimage.data.astronaut()).save(host.base / "input" / "eileen.png")
+    store = TuneStore(host.state)
+    store.create(title="Film grain", model_type="lora", file="film_grain.safetensors", name="style", token="grain")
+    cat = skimage.data.cat()
+    store.create(title="Chelsea", model_type="faceid", photos=[jpeg(cat), jpeg(cat[:, ::-1]), jpeg(cat[40:])], name="cat")
+    return store.create(title="Eileen", model_type="faceid", photos=[jpeg(skimage.data.astronaut())], name="woman").id
+
+
+@pytest.fixture(scope="module")
+def _opened_gallery(host: LiveHost, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
+    host.clean()
+    eileen = _furnish(host)
+    folder = Path(os.environ.get("ASTRIA_GALLERY") or tmp_path_factory.mktemp("gallery"))
+    folder.mkdir(parents=True, exist_ok=True)
+    editor = Editor(browser, host.client)
+    # Set before the editor opens: one that hides its map later draws no new Vue nodes until it is loaded again.
+    host.client.post_json("/api/settings", dict.fromkeys(CLUTTER, False))
+    editor.open(vue=True)
+    yield Gallery(editor, folder, eileen)
+    editor.close()
+    host.client.post_json("/api/settings", dict.fromkeys(CLUTTER, True))
+
+
+@pytest.fixture
+def gallery(_opened_gallery: Gallery) -> Iterator[Gallery]:
+    _opened_gallery.editor.clear()
+    yield _opened_gallery
+    Sidebar(_opened_gallery.editor, "Tunes").close()
+
+
+def test_the_editor_with_a_mistake(gallery: Gallery) -> None:
+    box = gallery.prompt(PROMPT.format(eileen=gallery.eileen))
+    expect(box.status).to_contain_text("Did you mean top-left?")
+    expect(box.page.locator(".cm-lintRange-error")).to_have_count(1)
+    expect(box.page.locator(".astria-person-1").first).to_be_visible()
+    gallery.take("editor", gallery.node(box.number))
+
+
+def test_completion(gallery: Gallery) -> None:
+    box = gallery.prompt("a portrait of ")
+    box.text_area.click()
+    box.page.keyboard.press("Control+End")
+    box.page.keyboard.type("<faceid:")
+    expect(box.options).to_have_count(2)
+    expect(box.page.locator(".cm-completionInfo img")).to_be_visible()
+    gallery.take("completion", box.page.locator(".astria-prompt"), box.page.locator(".cm-completionInfo"))
+
+
+def test_hover(gallery: Gallery) -> None:
+    box = gallery.prompt(PROMPT.format(eileen=gallery.eileen).replace("topleft", "top-left"))
+    box.page.locator(".astria-tag-name", has_text=str(gallery.eileen)).last.hover()
+    about = box.page.locator(".cm-tooltip-hover")
+    expect(about).to_contain_text("Tune")
+    gallery.take("hover", box.page.locator(".astria-prompt"), about)
+
+
+def test_the_outpaint_picker(gallery: Gallery) -> None:
+    # Ids of their own: the editor shows a node's pictures in the next one of the same id, too.
+    graph = {"91": node("LoadImage", image="eileen.png"),
+             "92": node("AstriaOutpaintCanvas", image=["91", 0], width=1024, height=768, anchor="bottom-right", smaller="crop")}
+    gallery.editor.load_api(graph)
+    gallery.page.wait_for_function("() => app.graph.getNodeById(91).imgs?.[0]?.naturalWidth")
+    gallery.place(91, 90, 140, 320, 420)
+    gallery.place(92, 480, 140, 420, 560)
+    canvas = gallery.page.locator("canvas[role=img]")
+    canvas.hover()
+    expect(canvas).to_be_visible()
+    gallery.take("outpaint_picker", gallery.node(91), gallery.node(92))
+
+
+def test_the_region_preview(gallery: Gallery) -> None:
+    number = gallery.editor.add("AstriaRegions")
+    script = """id => {
+        for (const [name, value] of [['persons', 3], ['width', 1024], ['height', 640]]) {
+            const widget = app.graph.getNodeById(id).widgets.find(w => w.name === name);
+            widget.value = value;
+            widget.callback?.(value);
+        }
+    }"""
+    gallery.page.evaluate(script, number)
+    gallery.place(number, 120, 140, 460, 540)
+    expect(gallery.page.locator("canvas[role=img]")).to_be_visible()
+    gallery.take("region_preview", gallery.node(number))
+
+
+@pytest.mark.parametrize(("tab", "says"), [("Tunes", "Eileen"), ("Bindings", "Missing."), ("Explain", "Model family: Flux.1 dev")])
+def test_the_sidebar(gallery: Gallery, tab: str, says: str) -> None:
+    box = gallery.prompt(PROMPT.format(eileen=gallery.eileen).replace("topleft", "top-left").replace(f"<faceid:{gallery.eileen}:0.9> ", ""))
+    gallery.place(box.number, 420, 140, 700, 560)
+    sidebar = Sidebar(gallery.editor, tab)
+    expect(sidebar.shown).to_contain_text(says)
+    gallery.page.wait_for_function("() => [...document.querySelectorAll('img.astria-portrait')].every(one => one.complete)")
+    gallery.take(f"sidebar_{tab.lower()}", gallery.page.get_by_role("navigation").first, sidebar.root, gallery.node(box.number))
+
+
+def test_a_new_tune(gallery: Gallery) -> None:
+    sidebar = Sidebar(gallery.editor, "Tunes")
+    sidebar.press("New tune")
+    photos = [("one.jpg", skimage.data.astronaut()), ("two.jpg", skimage.data.astronaut()[:, ::-1])]
+    uploads = [{"name": name, "mimeType": "image/jpeg", "buffer": jpeg(pixels)} for name, pixels in photos]
+    sidebar.dialog.locator("input[type=file]").set_input_files(uploads)
+    sidebar.dialog.get_by_label("Title").fill("Eileen")
+    expect(sidebar.dialog.locator(".astria-photos img")).to_have_count(2)
+    gallery.take("new_tune", sidebar.dialog)
+    gallery.page.keyboard.press("Escape")
+
+
+def test_the_template_browser(gallery: Gallery) -> None:
+    gallery.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    gallery.page.get_by_role("dialog").get_by_text("comfyui_astria", exact=True).click(timeout=WAIT_MS)
+    expect(gallery.page.get_by_role("dialog").get_by_text("color_grading").first).to_be_visible()
+    loaded = "() => [...document.querySelectorAll('[role=dialog] img')].filter(one => one.naturalWidth).length > 5"
+    gallery.page.wait_for_function(loaded, timeout=WAIT_MS)
+    gallery.take("templates")
+    gallery.page.keyboard.press("Escape")
+
+
+def test_a_run_error(gallery: Gallery) -> None:
+    """The last one: the host's own message about the run stays on the screen."""
+    text = "a lighthouse at dusk --outpaint topleft --outpaint_width 1280 --outpaint_height 832"
+    graph: dict[str, Any] = {"1": node("PrimitiveStringMultiline", value=text), "2": node("AstriaPrompt", text=["1", 0])}
+    graph |= {"3": node("AstriaRequestText", request=["2", 0], part="base"), "4": node("PreviewAny", source=["3", 0])}
+    gallery.editor.load_api(graph)
+    gallery.place(1, 90, 300, 380, 220)
+    gallery.place(2, 530, 300, 640, 460)
+    for number in (3, 4):
+        gallery.place(number, 1300, 600, 200, 100)
+    gallery.page.evaluate("() => app.queuePrompt(0)")
+    alert = gallery.page.locator("textarea[role=alert]")
+    expect(alert).to_have_count(1)
+    gallery.page.evaluate("() => app.extensionManager.toast.removeAll?.()")
+    assert "Did you mean top-left?" in alert.input_value()
+    gallery.editor.complaints.clear()  # the host's own words about the failed run
+    gallery.take("run_error", gallery.node(1), gallery.node(2))
+
+
+def test_the_page_shows_each_screen_once() -> None:
+    shown = re.findall(r"images/gallery/(\w+)\.jpg", (DOCS / "gallery.md").read_text(encoding="utf-8"))
+    assert sorted(shown) == sorted({path.stem for path in (DOCS / "images" / "gallery").glob("*.jpg")})
+    assert set(shown) >= SCREENS

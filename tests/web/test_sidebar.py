@@ -1,0 +1,345 @@
+"""The sidebar in the real editor: tunes, bindings, and the plan of the prompt in hand."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from comfyui_astria.nodes.tunes.bindings import load
+from comfyui_astria.nodes.tunes.store import TuneStore
+from comfyui_astria.tests.host.fixtures import LiveHost
+from comfyui_astria.tests.testpack.face_models import astronaut, write_face_pack
+from comfyui_astria.tests.web.browser import Editor
+from comfyui_astria.tests.web.prompt_box import PromptBox
+from comfyui_astria.tests.web.sidebar_support import DROP, Sidebar, jpeg, upload
+from playwright.sync_api import expect
+
+BINDINGS = "[tunes]\n1533312 = sidebar_test.safetensors\n1558021 = sidebar_gone.safetensors\n"
+BLUE = """image => {
+    const pen = new OffscreenCanvas(1, 1).getContext('2d');
+    pen.drawImage(image, 0, 0);
+    return pen.getImageData(0, 0, 1, 1).data[2];
+}"""
+FOCUSED = "() => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.innerText"
+
+
+@pytest.fixture
+def store(editor: Editor, host: LiveHost) -> Iterator[TuneStore]:
+    """No tunes and no bindings, before and after; the sidebar is closed in the end."""
+    kept = host.fresh.copy()
+    host.clean()
+    host.state.mkdir(parents=True, exist_ok=True)
+    yield TuneStore(host.state)
+    for dialog in editor.page.locator("dialog.astria-dialog").all():
+        dialog.evaluate("dialog => dialog.close()")
+    Sidebar(editor, "Tunes").close()
+    host.clean()
+    assert host.fresh == kept
+
+
+@pytest.fixture
+def bindings(store: TuneStore, host: LiveHost) -> None:
+    (host.loras / "sidebar_test.safetensors").touch()
+    (host.loras / "sidebar_other.safetensors").touch()
+    (host.state / "bindings.ini").write_text(BINDINGS, encoding="utf-8")
+
+
+@pytest.fixture
+def face_pack(store: TuneStore, host: LiveHost) -> None:
+    write_face_pack(host.base / "models" / "insightface" / "models" / "sidebar_pack")
+    (host.state / "bindings.ini").write_text("[roles]\nface_analysis = sidebar_pack\n", encoding="utf-8")
+
+
+def add_tune(store: TuneStore, title: str = "Anna", **about: str) -> int:
+    return store.create(title=title, model_type="faceid", photos=[jpeg()], **about).id
+
+
+def drop(sidebar: Sidebar, selector: str, *files: tuple[str, str, bytes]) -> None:
+    sent = [{"name": name, "mimeType": kind, "data": base64.b64encode(content).decode()} for name, kind, content in files]
+    sidebar.page.evaluate(DROP, [selector, sent])
+
+
+def test_tunes_are_listed_newest_first_with_their_photos(editor: Editor, store: TuneStore) -> None:
+    add_tune(store, "Anna", name="woman")
+    lora = store.create(title="Noir", model_type="lora", file="noir.safetensors").id
+    sidebar = Sidebar(editor, "Tunes")
+    expect(sidebar.cards).to_have_count(2)
+    assert [card.locator("strong").inner_text() for card in sidebar.cards.all()] == ["Noir", "Anna"]
+    expect(sidebar.cards.nth(1)).to_contain_text("1 photo · ohwx woman")
+    picture = sidebar.cards.nth(1).locator("img")
+    sidebar.page.wait_for_function("() => document.querySelector('img.astria-portrait')?.naturalWidth === 192")
+    assert picture.evaluate(BLUE) > 100
+    expect(sidebar.cards.nth(0).get_by_role("button", name="Insert")).to_have_text(f"<lora:{lora}:1.0>")
+    assert (editor.complaints, editor.popups()) == ([], [])
+
+
+def test_searching_and_turning_pages(editor: Editor, store: TuneStore) -> None:
+    for number in range(22):
+        store.create(title=f"Person {number}", model_type="lora", file="x.safetensors")
+    sidebar = Sidebar(editor, "Tunes")
+    expect(sidebar.cards).to_have_count(20)
+    expect(sidebar.shown).to_contain_text("1\u201320 of 22")
+    sidebar.press("Older")
+    expect(sidebar.cards).to_have_count(2)
+    expect(sidebar.cards.last).to_contain_text("Person 0")
+    sidebar.shown.get_by_label("Search tunes").fill("person 7")
+    expect(sidebar.cards).to_have_count(2)  # Person 7 and 17
+    sidebar.shown.get_by_label("Search tunes").fill("nobody")
+    expect(sidebar.shown.locator(".astria-empty")).to_have_text("No tune holds “nobody”.")
+
+
+def test_a_tag_goes_where_the_cursor_was_and_can_be_undone(editor: Editor, store: TuneStore) -> None:
+    number = add_tune(store)
+    box = PromptBox(editor)
+    box.type("a photo of a woman, smiling")
+    for _ in range(len(", smiling")):
+        box.page.keyboard.press("ArrowLeft")
+    sidebar = Sidebar(editor, "Tunes")
+    sidebar.press("Insert")
+    assert box.value() == f"a photo of a woman <faceid:{number}:1.0>, smiling"
+    expect(sidebar.note).to_contain_text("is written into Astria Prompt")
+    assert box.page.evaluate("() => document.activeElement.classList.contains('cm-content')"), "a person goes on typing"
+    box.page.keyboard.press("Control+z")
+    editor.frames(3)
+    assert box.value() == "a photo of a woman, smiling"
+    assert box.page.evaluate("() => app.graph._nodes.length") == 1
+
+
+def test_a_tag_goes_into_the_editor_focused_last(editor: Editor, store: TuneStore) -> None:
+    number = add_tune(store)
+    sidebar = Sidebar(editor, "Tunes")
+    sidebar.press("Insert")
+    expect(sidebar.error).to_contain_text("No prompt is chosen.")
+    first = PromptBox(editor)
+    second = editor.add("AstriaExplain")
+    editor.page.evaluate("id => { app.graph.getNodeById(id).pos = [900, 90]; }", second)
+    editor.frames(4)
+    sidebar.press("Insert")
+    expect(sidebar.error).to_contain_text("No prompt is chosen.")
+    editor.page.locator(".astria-prompt .cm-content").nth(1).click()
+    sidebar.press("Insert")
+    written = editor.page.evaluate("id => app.graph.getNodeById(id).widgets.find(w => w.name === 'text').value", second)
+    assert (written, first.value()) == (f"<faceid:{number}:1.0>", "")
+
+
+def test_a_tune_is_made_from_chosen_photos(editor: Editor, store: TuneStore, face_pack: None) -> None:
+    sidebar = Sidebar(editor, "Tunes")
+    expect(sidebar.shown.locator(".astria-empty")).to_contain_text("No tunes yet")
+    sidebar.press("New tune")
+    expect(sidebar.dialog).to_contain_text("The pack sidebar_pack looks at them.")
+    sidebar.answer("Create")
+    expect(sidebar.dialog.get_by_role("alert")).to_contain_text("The tune has no title.")
+    sidebar.dialog.get_by_label("Title").fill("Eileen")
+    sidebar.dialog.get_by_label("Who it is").fill("woman")
+    photos = sidebar.dialog.locator("input[type=file]")
+    photos.set_input_files([upload("nobody.jpg", jpeg()), upload("eileen.jpg", jpeg(astronaut())), upload("notes.txt", b"x", "text/plain")])
+    expect(sidebar.dialog.locator(".astria-photos img")).to_have_count(2)
+    expect(sidebar.dialog.get_by_role("alert")).to_contain_text("notes.txt: expected JPEG, PNG or WebP.")
+    sidebar.answer("Create")
+    expect(sidebar.dialog).to_have_count(0)
+    expect(sidebar.note).to_contain_text("“Eileen” is stored with 1 photo.")
+    expect(sidebar.note).to_contain_text("Photo 1: not used: no face was found.")
+    expect(sidebar.cards).to_have_count(1)
+    tune = store.list()[0]
+    assert (tune.title, tune.name, tune.token, len(tune.orig_images)) == ("Eileen", "woman", "ohwx", 1)
+
+
+def test_a_refusal_is_told_in_the_dialog(editor: Editor, store: TuneStore, face_pack: None) -> None:
+    sidebar = Sidebar(editor, "Tunes")
+    sidebar.press("New tune")
+    sidebar.dialog.get_by_label("Title").fill("Nobody")
+    sidebar.dialog.locator("input[type=file]").set_input_files([upload("wall.jpg", jpeg())])
+    sidebar.answer("Create")
+    alert = sidebar.dialog.get_by_role("alert")
+    expect(alert).to_contain_text("No photo of 'Nobody' shows a usable face.")
+    expect(alert).to_contain_text("Use sharp photos in which the face is large")
+    assert store.list() == []
+    expect(sidebar.dialog.get_by_label("Title")).to_have_value("Nobody")
+
+
+def test_dropped_photos_open_the_dialog_and_not_a_workflow(editor: Editor, store: TuneStore, face_pack: None) -> None:
+    editor.add("AstriaPrompt")
+    sidebar = Sidebar(editor, "Tunes")
+    drop(sidebar, ".astria-sidebar .astria-list", ("one.jpg", "image/jpeg", jpeg(astronaut())), ("two.png", "image/png", jpeg()))
+    expect(sidebar.dialog.locator(".astria-photos img")).to_have_count(2)
+    sidebar.dialog.get_by_role("button", name="Leave out two.png").click()
+    drop(sidebar, ".astria-zone", ("three.jpg", "image/jpeg", jpeg(np.roll(astronaut(), 16, axis=1))))
+    sidebar.dialog.get_by_label("Title").fill("Eileen")
+    sidebar.answer("Create")
+    expect(sidebar.note).to_contain_text("is stored with 2 photos.")
+    assert len(store.list()[0].orig_images) == 2
+    assert editor.page.evaluate("() => app.graph._nodes.map(n => n.type)") == ["AstriaPrompt"]
+    assert editor.popups() == []
+
+
+def test_deleting_asks_first(editor: Editor, store: TuneStore) -> None:
+    number = add_tune(store)
+    sidebar = Sidebar(editor, "Tunes")
+    sidebar.press("Delete Anna")
+    expect(sidebar.dialog).to_contain_text("Its photo and what was found in them will be gone for good.")
+    assert editor.page.evaluate(FOCUSED) == "Keep it", "a hasty Enter deletes nothing"
+    editor.page.keyboard.press("Enter")
+    expect(sidebar.dialog).to_have_count(0)
+    assert store.get(number) is not None
+    assert editor.page.evaluate(FOCUSED) == "Delete Anna"
+    sidebar.press("Delete Anna")
+    sidebar.answer("Delete")
+    expect(sidebar.note).to_contain_text("are deleted")
+    assert store.get(number) is None
+    expect(sidebar.cards).to_have_count(0)
+
+
+def test_everything_is_reached_by_keyboard(editor: Editor, store: TuneStore) -> None:
+    number = add_tune(store)
+    sidebar = Sidebar(editor, "Tunes")
+    expect(sidebar.cards).to_have_count(1)
+    sidebar.root.get_by_role("tab", name="Tunes").focus()
+    seen = []
+    for _ in range(4):
+        editor.page.keyboard.press("Tab")
+        seen.append(editor.page.evaluate(FOCUSED))
+    assert seen == ["Search tunes by title, id, token or file", "New tune", f"Insert <faceid:{number}:1.0>", "Delete Anna"]
+    sidebar.root.get_by_role("tab", name="Tunes").focus()
+    editor.page.keyboard.press("ArrowRight")
+    expect(sidebar.root.get_by_role("tab", name="Bindings")).to_be_focused()
+    expect(sidebar.root.get_by_role("tab", name="Bindings")).to_have_attribute("aria-selected", "true")
+    editor.page.keyboard.press("Tab")
+    editor.page.keyboard.press("Tab")
+    assert editor.page.evaluate(FOCUSED) == "Bind a file"
+    editor.page.keyboard.press("Enter")
+    expect(sidebar.dialog).to_be_visible()
+    editor.page.keyboard.press("Escape")
+    expect(sidebar.dialog).to_have_count(0)
+    assert editor.page.evaluate(FOCUSED) == "Bind a file"
+
+
+def test_a_missing_file_is_marked_and_another_chosen(editor: Editor, bindings: None, host: LiveHost) -> None:
+    sidebar = Sidebar(editor, "Bindings")
+    gone = sidebar.cards.filter(has_text="1558021")
+    expect(gone).to_contain_text("Missing. Put it into")
+    expect(sidebar.cards.filter(has_text="1533312")).not_to_contain_text("Missing")
+    expect(sidebar.shown).to_contain_text("2, 1 missing")
+    sidebar.press("Change 1558021")
+    expect(sidebar.dialog).to_contain_text("the file 'sidebar_gone.safetensors' that LoRA 1558021 stands for was not found")
+    sidebar.dialog.get_by_label("Narrow the list of files").fill("other sidebar")
+    expect(sidebar.dialog.get_by_label("File", exact=True).locator("option")).to_have_text(["sidebar_other.safetensors"])
+    sidebar.answer("Bind")
+    expect(sidebar.note).to_have_text("1558021 stands for sidebar_other.safetensors.")
+    expect(gone).not_to_contain_text("Missing")
+    assert load(host.state / "bindings.ini").tunes["1558021"] == "sidebar_other.safetensors"
+
+
+def test_the_tag_of_a_bound_id_goes_into_the_prompt(editor: Editor, bindings: None) -> None:
+    box = PromptBox(editor)
+    sidebar = Sidebar(editor, "Bindings")
+    sidebar.press("Insert <lora:1533312:1.0>")
+    assert box.value() == "<lora:1533312:1.0>"
+
+
+@pytest.mark.parametrize(("fields", "file", "key"), [
+    ({"What": "tune", "Id or name": "77"}, "sidebar_test.safetensors", ("tunes", "77")),
+    ({"What": "tune", "Id or name": "wife"}, "sidebar_test.safetensors", ("tunes", "wife")),
+    ({"What": "role", "Role": "upscaler", "For": "sdxl"}, "sidebar_up.pth", ("roles", "sdxl.upscaler")),
+])
+def test_binding_and_removing(editor: Editor, bindings: None, host: LiveHost, fields: dict[str, str], file: str, key: tuple[str, str]) -> None:
+    (host.base / "models" / "upscale_models").mkdir(parents=True, exist_ok=True)
+    (host.base / "models" / "upscale_models" / "sidebar_up.pth").touch()
+    sidebar = Sidebar(editor, "Bindings")
+    sidebar.press("Bind a file")
+    for label, value in fields.items():
+        place = sidebar.dialog.get_by_label(label, exact=True)
+        place.fill(value) if label == "Id or name" else place.select_option(value)
+    sidebar.dialog.get_by_label("File", exact=True).select_option(file)
+    sidebar.answer("Bind")
+    expect(sidebar.dialog).to_have_count(0)
+    section, name = key
+    assert getattr(load(host.state / "bindings.ini"), section)[name] == file
+    sidebar.press(f"Remove {name}")
+    sidebar.answer("Remove")
+    expect(sidebar.cards.filter(has_text=name)).to_have_count(0)
+    assert name not in getattr(load(host.state / "bindings.ini"), section)
+
+
+def test_a_base_is_bound_and_made_the_default(editor: Editor, bindings: None, host: LiveHost) -> None:
+    path = host.base / "models" / "checkpoints" / "sidebar_base.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    sidebar = Sidebar(editor, "Bindings")
+    sidebar.press("Bind a file")
+    sidebar.dialog.get_by_label("What").select_option("base")
+    sidebar.dialog.get_by_label("Id", exact=True).fill("690204")
+    sidebar.dialog.get_by_label("File", exact=True).select_option("sidebar_base.safetensors")
+    sidebar.answer("Bind")
+    expect(sidebar.cards.filter(has_text="690204 family")).to_contain_text("sd15")
+    sidebar.press("Bind a file")
+    sidebar.dialog.get_by_label("What").select_option("default")
+    sidebar.dialog.get_by_label("File", exact=True).select_option("690204")
+    sidebar.answer("Bind")
+    expect(sidebar.note).to_have_text("default stands for 690204.")
+    found = load(host.state / "bindings.ini")
+    assert (found.default_base, found.bases["690204"].checkpoint) == ("690204", "sidebar_base.safetensors")
+
+
+def test_a_broken_bindings_file_is_told_in_the_panel(editor: Editor, bindings: None, host: LiveHost) -> None:
+    (host.state / "bindings.ini").write_text("[tunes]\nnonsense\n", encoding="utf-8")
+    sidebar = Sidebar(editor, "Bindings")
+    expect(sidebar.error).to_contain_text("line 2")
+    assert editor.popups() == []
+
+
+def test_the_plan_follows_the_prompt(editor: Editor, store: TuneStore) -> None:
+    sidebar = Sidebar(editor, "Explain")
+    expect(sidebar.shown).to_contain_text("Click into a prompt to see its plan.")
+    box = PromptBox(editor)
+    expect(sidebar.shown).to_contain_text("The prompt of Astria Prompt is empty.")
+    sidebar.shown.get_by_label("Models").select_option("family:flux")
+    box.type("a lighthouse --outpaint center --outpaint_width 800 --outpaint_height 640 ")
+    expect(sidebar.shown.locator(".astria-report")).to_contain_text("Model family: Flux.1 dev")
+    expect(sidebar.shown.locator(".astria-report")).to_contain_text("800x640")
+    expect(sidebar.shown.locator(".astria-state")).to_have_text("It can run.")
+    row = sidebar.shown.locator(".astria-row", has_text="num_images").locator("span")
+    assert row.all_inner_texts()[:2] == ["num_images", "1"]
+    sidebar.shown.get_by_label("Models").select_option("family:sd15")
+    expect(sidebar.shown.locator(".astria-report")).to_contain_text("Model family: SD1.5")
+    box.set("a 😀 cat --outpaint topleft")
+    expect(sidebar.shown.locator(".astria-state")).to_have_text("It cannot run yet.")
+    expect(sidebar.shown.locator(".astria-report")).to_contain_text("Did you mean top-left?")
+    assert "^^^^^^^" in sidebar.shown.locator(".astria-quoted-line").last.inner_text()
+    editor.clear()
+    expect(sidebar.shown).to_contain_text("Click into a prompt to see its plan.")
+
+
+def test_the_plan_of_a_prompt_knows_the_connected_picture(editor: Editor, store: TuneStore) -> None:
+    box = PromptBox(editor, "AstriaGenerate")
+    box.set("a cat\ndenoising_strength=0.5")
+    script = """id => {
+        const source = LiteGraph.createNode('LoadImage');
+        app.graph.add(source);
+        const node = app.graph.getNodeById(id);
+        source.connect(0, node, node.inputs.findIndex(input => input.name === 'image'));
+    }"""
+    sidebar = Sidebar(editor, "Explain")
+    sidebar.shown.get_by_label("Models").select_option("family:flux")
+    report = sidebar.shown.locator(".astria-report")
+    expect(report).to_contain_text("base: txt2img")
+    editor.page.evaluate(script, box.number)
+    expect(report).to_contain_text("base: img2img")
+
+
+def test_completion_and_hover_show_the_photo_of_a_tune(editor: Editor, store: TuneStore) -> None:
+    number = add_tune(store, "Anna")
+    box = PromptBox(editor)
+    box.type("a <faceid:")
+    expect(box.options.first).to_contain_text(f"{number} Anna")
+    for picture in (box.options.first.locator("img"), box.page.locator(".cm-completionInfo img")):
+        expect(picture).to_be_visible()
+        assert picture.evaluate("i => i.decode().then(() => i.naturalWidth)") == 192
+    box.settle()
+    box.page.keyboard.press("Enter")
+    assert box.value() == f"a <faceid:{number}:1.0>"
+    box.page.locator(".astria-tag-name").hover()
+    about = box.page.locator(".cm-tooltip-hover")
+    expect(about).to_contain_text(f"Tune {number}: Anna, 1 photo")
+    assert about.locator("img").evaluate("i => i.decode().then(() => i.naturalWidth)") == 192

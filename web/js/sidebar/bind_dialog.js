@@ -1,0 +1,101 @@
+// What an id, a name or a role stands for: chosen from the files that ComfyUI lists for it.
+import { calmed, field, h, openDialog } from "./dom.js";
+import { bind, listChoices } from "./server.js";
+
+const CALM_MS = 200;
+const WHAT = { tune: "Tune id or LoRA name", role: "Role: a model that no prompt names", base: "Base tune", default: "Base of prompts that name none" };
+const ANY_TUNE = "0"; // every id and name has the same choices
+
+const option = (value, label = value, attributes = {}) => h("option", { value, ...attributes }, label);
+
+// The file list with a box that narrows it. `ask(key)` fills it.
+function filePicker(told) {
+  const filter = h("input", { type: "search", placeholder: "Narrow the list", "aria-label": "Narrow the list of files" });
+  const files = h("select", { size: 8, "aria-label": "File", class: "astria-files" });
+  const place = h("p", { class: "astria-quiet" });
+  let [names, key] = [[], ""];
+  function draw(chosen = files.value) {
+    const words = filter.value.toLowerCase().split(/\s+/);
+    const fitting = names.filter((name) => words.every((word) => name.toLowerCase().includes(word)));
+    files.replaceChildren(...fitting.map((name) => option(name, name, { title: name })));
+    files.value = fitting.length === 1 ? fitting[0] : chosen;
+  }
+  async function ask(wanted, chosen = "") {
+    if (wanted === key) return;
+    key = wanted;
+    try {
+      const found = await listChoices(wanted);
+      if (wanted !== key) return;
+      names = found.choices;
+      draw(chosen || files.value);
+      const folders = found.folders.join(", ");
+      place.textContent = names.length ? folders && `Files of ${folders}.` : folders ? `There is no file in ${folders}. Put one there, then look again.` : "There is nothing to choose yet.";
+    } catch (error) {
+      told().fail(error);
+    }
+  }
+  filter.addEventListener("input", () => draw());
+  return { root: h("div", { class: "astria-field" }, h("span", { class: "astria-label" }, "File"), filter, files, place), ask, chosen: () => files.value };
+}
+
+// The fields that name a key, for a new binding.
+function keyPicker({ roles, bases, fields, families }, asked) {
+  const what = h("select", { autofocus: true }, ...Object.entries(WHAT).map(([value, label]) => option(value, label)));
+  const id = h("input", { type: "text", placeholder: "1533312" });
+  const role = h("select", {}, ...roles.map(({ key, about }) => option(key, `${key}: ${about}`)));
+  const family = h("select", {}, option("", "every model family"), ...families.map((name) => option(name)));
+  const base = h("input", { type: "text", list: "astria-bases", placeholder: bases[0]?.id });
+  const known = h("datalist", { id: "astria-bases" }, ...bases.map((one) => option(one.id, one.title)));
+  const part = h("select", {}, ...fields.map((name) => option(name)));
+  part.value = "checkpoint";
+  const groups = {
+    tune: [field("Id or name", id, "As it stands in <lora:...>.")],
+    role: [field("Role", role), field("For", family)],
+    base: [field("Id", base, bases.map((one) => `${one.id} ${one.title}`.trim()).join(", ")), known, field("Part", part)],
+    default: [],
+  };
+  const place = h("div", { class: "astria-fields" });
+  const draw = () => {
+    place.replaceChildren(...groups[what.value]);
+    asked();
+  };
+  what.addEventListener("change", draw);
+  for (const input of [id, base]) input.addEventListener("input", calmed(asked, CALM_MS));
+  for (const input of [role, family, part]) input.addEventListener("change", () => asked());
+  // The key as `bind` takes it, empty while it is not complete; a tune's choices do not depend on its id.
+  const key = () => ({
+    tune: /^\d+$/.test(id.value.trim()) && !bases.some((one) => one.id === id.value.trim()) ? id.value.trim() : id.value.trim() && `tunes.${id.value.trim()}`,
+    role: [family.value, role.value].filter(Boolean).join("."),
+    base: base.value.trim() && `base.${base.value.trim()}.${part.value}`,
+    default: "defaults.base",
+  })[what.value];
+  return {
+    root: h("div", { class: "astria-fields" }, field("What", what), place),
+    key,
+    listKey: () => (what.value === "tune" ? ANY_TUNE : key() || `base.0.${part.value}`),
+    choose(kind, name) {
+      what.value = kind;
+      if (kind === "role") role.value = name;
+      draw();
+    },
+  };
+}
+
+// Opens the dialog for a new binding, for the role `given.role`, or to change the row `given.row`. `done(overview)` is called with what is bound then.
+export function openBinding(overview, given, done) {
+  let told = null;
+  const files = filePicker(() => told);
+  const picker = given.row ? null : keyPicker(overview, () => files.ask(picker.listKey()));
+  const row = given.row;
+  async function act() {
+    const key = row ? row.key : picker.key();
+    if (!key) throw Object.assign(new Error("There is no id yet."), { hint: "Write the number or the name that stands in the prompt." });
+    if (!files.chosen()) throw Object.assign(new Error("No file is chosen."), { hint: "Choose one of the list." });
+    done(await bind(key, files.chosen()), key);
+  }
+  const about = row ? [h("p", {}, h("strong", {}, row.name), ` stands for ${row.file}.`), row.problem && h("p", { class: "astria-warning" }, row.problem)] : [picker.root];
+  ({ told } = openDialog({ title: row ? "Change a binding" : "Bind to a file", content: [...about, files.root], action: "Bind", act }));
+  if (row) files.ask(row.key, row.file);
+  else if (given.role) picker.choose("role", given.role);
+  else picker.choose("tune");
+}

@@ -1,0 +1,88 @@
+// The tab of tunes: what the pack keeps, newest first; made from photos, deleted, written into the prompt.
+import { api } from "../../../../scripts/api.js";
+import { button, calmed, h, messages, openDialog } from "./dom.js";
+import { deleteTune, listTunes } from "./server.js";
+import { tagButton } from "./tags.js";
+import { newTune, takesFiles } from "./tune_dialog.js";
+
+const CALM_MS = 250;
+const KINDS = { faceid: "photos", lora: "LoRA", checkpoint: "checkpoint" };
+
+function portrait({ photo }) {
+  const nobody = () => h("span", { class: "astria-portrait pi pi-user", "aria-hidden": "true" });
+  if (!photo) return nobody();
+  const picture = h("img", { class: "astria-portrait", src: api.apiURL(photo), alt: "", loading: "lazy" });
+  picture.addEventListener("error", () => picture.replaceWith(nobody()));
+  return picture;
+}
+
+const counted = (photos) => `${photos} ${photos === 1 ? "photo" : "photos"}`;
+
+function aboutLine(tune) {
+  const photos = tune.photos && counted(tune.photos);
+  const kind = tune.kind === "faceid" ? "" : KINDS[tune.kind] ?? tune.kind;
+  return [tune.id, kind, photos, [tune.token, tune.name].filter(Boolean).join(" ")].filter(Boolean).join(" · ");
+}
+
+export function tunesTab() {
+  const told = messages();
+  const search = h("input", { type: "search", placeholder: "Search tunes", "aria-label": "Search tunes by title, id, token or file" });
+  const list = h("ul", { class: "astria-list", "aria-label": "Tunes" });
+  const pages = h("div", { class: "astria-pages" });
+  let [offset, check, asked] = [0, "", 0];
+
+  async function load(from = offset) {
+    const number = ++asked;
+    try {
+      const found = await listTunes(search.value, from);
+      if (number !== asked) return;
+      [offset, check] = [from, found.check];
+      if (from && !found.tunes.length) return void load(Math.max(0, from - found.page));
+      list.replaceChildren(...(found.tunes.length ? found.tunes.map(item) : [h("li", { class: "astria-empty" }, ...emptyText())]));
+      drawPages(found);
+    } catch (error) {
+      if (number === asked) told.fail(error);
+    }
+  }
+  function emptyText() {
+    if (search.value.trim()) return [`No tune holds “${search.value.trim()}”.`];
+    return [h("strong", {}, "No tunes yet"), h("span", {}, "Drop photos of one person here. Their tune is ready at once, and prompts name it as <faceid:ID:1.0>.")];
+  }
+  function drawPages({ total, page }) {
+    const last = Math.min(offset + page, total);
+    const turn = (label, to, isThere) => button(label, () => load(to), { disabled: !isThere });
+    pages.hidden = total <= page;
+    pages.replaceChildren(turn("Newer", Math.max(0, offset - page), offset > 0), h("span", {}, `${offset + 1}–${last} of ${total}`), turn("Older", offset + page, last < total));
+  }
+  function item(tune) {
+    const tags = tune.tags.map((tag) => tagButton(tag, told));
+    const remove = button("", () => confirmDeletion(tune), { class: "astria-icon pi pi-trash", "aria-label": `Delete ${tune.title}`, title: "Delete" });
+    const words = h("div", { class: "astria-words" }, h("strong", { title: tune.title }, tune.title), h("span", { class: "astria-quiet", title: tune.file }, aboutLine(tune)), h("div", { class: "astria-tags" }, ...tags));
+    return h("li", { class: "astria-card" }, portrait(tune), words, remove);
+  }
+  function confirmDeletion(tune) {
+    const photos = tune.photos && `Its ${tune.photos === 1 ? "photo" : `${tune.photos} photos`} and what was found in them will be gone for good.`;
+    const text = [photos, `Prompts that name ${tune.id} will miss it.`].filter(Boolean).join(" ");
+    const file = tune.file && h("p", {}, `The file ${tune.file} stays where it is.`);
+    const act = async () => {
+      const { text: done } = await deleteTune(tune);
+      await load();
+      told.say(done);
+    };
+    openDialog({ title: `Delete ${tune.title}?`, content: [h("p", {}, text), file], action: "Delete", cancel: "Keep it", isGrave: true, act });
+  }
+  function create(photos) {
+    const made = async ({ tune, is_new, notes }) => {
+      search.value = "";
+      await load(0);
+      told.say(is_new ? `Tune ${tune.id} “${tune.title}” is stored with ${counted(tune.photos)}.` : `Tune ${tune.id} “${tune.title}” was there already.`, ...notes);
+    };
+    newTune({ photos, check, made });
+  }
+
+  const bar = h("div", { class: "astria-bar" }, search, button("New tune", () => create([]), { class: "astria-button astria-main" }));
+  const root = h("div", { class: "astria-tab" }, bar, told.root, list, pages);
+  search.addEventListener("input", calmed(() => load(0), CALM_MS));
+  takesFiles(root, create);
+  return { root, open: () => load(), close: () => {} };
+}
