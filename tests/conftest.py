@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No test depends on how fast the machine is, or how busy.
+settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("calm")
 
 # Tiny models gain nothing from threads, and threads that wait for each other on a busy machine cost tenfold. The hosts inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

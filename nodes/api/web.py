@@ -73,7 +73,8 @@ def _ask(method: str, place: Place, body: bytes, headers: Mapping[str, str], bou
             raise TimeoutError
         return answer.status, answer.getheader("Location") or "", content
     except (OSError, http.client.HTTPException, ValueError) as error:
-        problem = f"it took longer than {bounds.timeout_s:g} s" if over.is_set() else str(error) or type(error).__name__
+        is_late = over.is_set() or isinstance(error, TimeoutError)
+        problem = f"it took longer than {bounds.timeout_s:g} s" if is_late else str(error) or type(error).__name__
         raise _failed(place.authority, problem) from error
     finally:
         timer.cancel()

@@ -18,7 +18,6 @@ def picture(height: int, width: int, channels: int = 3, batch: int = 1) -> torch
     return torch.rand(batch, height, width, channels, generator=torch.Generator().manual_seed(height * 100 + width))
 
 
-@settings(deadline=None)
 @given(SIDES, SIDES, st.sampled_from([1, 8, 16]))
 def test_own_size_goes_there_and_back_bit_for_bit(height: int, width: int, multiple: int) -> None:
     image = picture(height, width, batch=2)
@@ -30,7 +29,7 @@ def test_own_size_goes_there_and_back_bit_for_bit(height: int, width: int, multi
     assert torch.equal(fitted[:, height:, :width], image[:, -1:].expand(-1, fitted.shape[1] - height, -1, -1))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(SIDES, SIDES, SIDES, SIDES)
 def test_another_size_is_covered_exactly(height: int, width: int, to_height: int, to_width: int) -> None:
     fitted, fit = fit_image(picture(height, width), to_width, to_height, 1)

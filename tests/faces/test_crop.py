@@ -29,7 +29,7 @@ def cases(draw: st.DrawFn) -> tuple[tuple[float, ...], tuple[int, int], CropOpti
     return (x, y, max(x + across, 0.5), max(y + down, 0.5)), (width, height), options
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(cases())
 def test_a_window_lies_in_the_picture_holds_the_face_and_is_drawn_in_multiples_no_larger_than_asked(case: tuple) -> None:
     box, (width, height), options = case
@@ -45,7 +45,7 @@ def test_a_window_lies_in_the_picture_holds_the_face_and_is_drawn_in_multiples_n
     assert max(crop.target_width, crop.target_height) > options.face_size_px - options.multiple
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases())
 def test_a_mask_ends_inside_its_window_but_at_the_pictures_own_edge(case: tuple) -> None:
     box, (width, height), options = case

@@ -8,7 +8,7 @@ import pytest
 import torch
 from comfyui_astria.nodes.errors import PlanError
 from comfyui_astria.nodes.finish.tiles import Tile, tiling
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 
@@ -18,7 +18,6 @@ def grids(draw: st.DrawFn) -> tuple[int, int, int, int]:
     return draw(st.integers(1, 150)), draw(st.integers(1, 150)), size, draw(st.integers(0, size // 2))
 
 
-@settings(deadline=None)
 @given(grids())
 def test_weights_sum_to_one_at_every_place(grid: tuple[int, int, int, int]) -> None:
     height, width, _, _ = grid
@@ -30,7 +29,6 @@ def test_weights_sum_to_one_at_every_place(grid: tuple[int, int, int, int]) -> N
     assert torch.allclose(total, torch.ones(height, width), atol=1e-6)
 
 
-@settings(deadline=None)
 @given(grids())
 def test_tiles_are_equal_in_size_inside_and_overlap_as_asked(grid: tuple[int, int, int, int]) -> None:
     height, width, size, overlap = grid

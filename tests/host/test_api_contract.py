@@ -85,7 +85,7 @@ BODIES = st.dictionaries(NAMES, JSON | LIKELY, max_size=6)
 IDS = st.sampled_from(["690204", "1504944", "1", "0", "-1", "99999999999999999999", "x", "%00", "..%2f..", "a.json", "é"])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=150, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(st.sampled_from(["/generate", "/tunes", "/tunes/{id}/prompts"]), IDS, BODIES, st.sampled_from([None, "prompt", "tune"]))
 def test_any_json_gives_a_promised_answer(api: Api, document: dict[str, Any], path: str, id: str, body: dict, wrapper: str | None) -> None:
     sent = json.dumps(body if wrapper is None else {wrapper: {**SMALL, **body}}).encode("utf-8", "surrogatepass")
@@ -131,7 +131,7 @@ def small(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, **SMALL, "callback": ""} if "title" not in body else body
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=150, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(SENT)
 def test_what_the_document_allows_gives_a_promised_answer(api: Api, document: dict[str, Any], sent: tuple[str, dict[str, Any]]) -> None:
     path, body = sent
@@ -141,7 +141,7 @@ def test_what_the_document_allows_gives_a_promised_answer(api: Api, document: di
         api.delete(f"/tunes/{answer.json()['tune_id']}/prompts/{answer.json()['id']}")
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=80, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(st.sampled_from(["get", "delete"]), st.sampled_from(["/tunes", "/tunes/{id}", "/tunes/{id}/prompts", "/tunes/{id}/prompts/{prompt_id}",
                                                             "/tunes/{id}/images/{name}"]), IDS, IDS, st.text(max_size=8))
 def test_any_address_gives_a_promised_answer(api: Api, document: dict[str, Any], method: str, path: str, id: str, other: str, text: str) -> None:

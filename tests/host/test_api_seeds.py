@@ -118,6 +118,13 @@ def place(host: LiveHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     (folder / "bindings.ini").unlink()
 
 
+def test_every_row_of_the_table_is_read_and_changes_an_example() -> None:
+    rows = ROW.findall(TABLE)
+    assert len(rows) == TABLE.count("\n| ") - 1, "all but the head"
+    for where, _, printed, *_ in rows:
+        assert any(printed in text for (_, kind), text in EXAMPLES.items() if where in ("all", LANGUAGES[kind])), printed
+
+
 PYTHON_NAMES = 'API_KEY = "any"\nfrom types import SimpleNamespace\ntune = SimpleNamespace(images=["1.jpg", "2.jpg"])\n'
 
 

@@ -58,13 +58,13 @@ def host_grow_mask(mask: torch.Tensor, radius: int, *, tapered: bool) -> torch.T
     return comfy_inprocess.load("comfy_extras.nodes_mask").GrowMask.execute(mask, radius, tapered)[0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(mask=hard_masks(), radius=st.integers(-5, 5), shape=st.sampled_from(SHAPES))
 def test_hard_masks_grow_by_the_definition_of_the_shape(mask: torch.Tensor, radius: int, shape: str) -> None:
     assert torch.equal(grow(mask, radius, shape), by_definition(mask, radius, shape))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(mask=st.one_of(hard_masks(), soft_masks()), radius=RADII, shape=st.sampled_from(["square", "diamond"]))
 def test_square_and_diamond_equal_the_hosts_grow_mask(mask: torch.Tensor, radius: int, shape: str) -> None:
     assert torch.equal(grow(mask, radius, shape), host_grow_mask(mask, radius, tapered=shape == "diamond"))
@@ -80,7 +80,7 @@ def test_figures_that_touch_the_border_equal_the_hosts_grow_mask(shape: str, rad
     assert torch.equal(grow(mask, radius, shape), host_grow_mask(mask, radius, tapered=shape == "diamond"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(mask=st.one_of(hard_masks(), soft_masks()), radius=st.integers(1, 12), shape=st.sampled_from(SHAPES))
 def test_opening_and_closing_laws(mask: torch.Tensor, radius: int, shape: str) -> None:
     """Growing and shrinking are an adjunction: opening shrinks, closing grows, and doing either twice changes nothing more."""
@@ -90,13 +90,13 @@ def test_opening_and_closing_laws(mask: torch.Tensor, radius: int, shape: str) -
     assert torch.equal(grow(grow(closed, radius, shape), -radius, shape), closed)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(mask=st.one_of(hard_masks(), soft_masks()), radius=RADII, shape=st.sampled_from(SHAPES))
 def test_shrinking_is_growing_what_is_not_masked(mask: torch.Tensor, radius: int, shape: str) -> None:
     assert torch.allclose(grow(mask, radius, shape), 1 - grow(1 - mask, -radius, shape), atol=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(mask=st.one_of(hard_masks(), soft_masks()), shape=st.sampled_from(SHAPES))
 def test_radius_nought_and_radii_beyond_the_picture(mask: torch.Tensor, shape: str) -> None:
     assert torch.equal(grow(mask, 0, shape), mask)
@@ -109,7 +109,7 @@ def test_a_full_mask_is_not_eaten_from_the_border(shape: str) -> None:
     assert torch.equal(grow(torch.ones(1, 30, 20), -7, shape), torch.ones(1, 30, 20))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(mask=hard_masks(), radius=st.integers(1, 40))
 def test_the_disc_in_torch_equals_scipys_distance(mask: torch.Tensor, radius: int) -> None:
     """What masks on a GPU go through."""
@@ -117,7 +117,7 @@ def test_the_disc_in_torch_equals_scipys_distance(mask: torch.Tensor, radius: in
     assert torch.equal(tensors.disc(mask > 0, radius)[0], expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(mask=soft_masks(), radius=st.integers(0, 40), shape=st.sampled_from(["square", "diamond"]))
 def test_square_and_diamond_in_torch_equal_scipy(mask: torch.Tensor, radius: int, shape: str) -> None:
     footprint = np.zeros((2 * radius + 1,) * 2, bool)
@@ -145,7 +145,7 @@ def test_a_soft_edge_is_moved_and_not_hardened() -> None:
         assert torch.equal(grow(mask, -6, shape)[0, 4, :-6], mask[0, 4, 6:])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(mask=hard_masks(), feather_px=st.integers(0, 12))
 def test_the_feather_of_a_hard_mask_falls_with_the_straight_distance(mask: torch.Tensor, feather_px: int) -> None:
     expected = mask
@@ -157,7 +157,7 @@ def test_the_feather_of_a_hard_mask_falls_with_the_straight_distance(mask: torch
     assert torch.equal(result == 1, mask == 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(mask=hard_masks(), feather_px=st.integers(1, 12))
 def test_distances_in_torch_equal_scipys(mask: torch.Tensor, feather_px: int) -> None:
     if not mask.any():
@@ -169,7 +169,7 @@ def test_distances_in_torch_equal_scipys(mask: torch.Tensor, feather_px: int) ->
     assert torch.allclose(distance[0][near], expected[near]) and (value[0][near] == 1).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(mask=soft_masks(), feather_px=st.integers(1, 12))
 def test_the_feather_of_a_soft_mask_takes_nothing_away(mask: torch.Tensor, feather_px: int) -> None:
     result = feather(mask, feather_px)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from comfyui_astria.nodes.outpaint.border import Border, averaged, blurred_along, edge, strips, zones
 from comfyui_astria.nodes.outpaint.geometry import Rect
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 
@@ -19,7 +19,6 @@ def windows(draw: st.DrawFn) -> tuple[Rect, int, int]:
     return Rect(*before, *window), total[0], total[1]
 
 
-@settings(deadline=None)
 @given(windows(), st.none() | st.integers(1, 8))
 def test_zones_cover_what_is_within_reach_once(case: tuple[Rect, int, int], reach: int | None) -> None:
     window, width, height = case

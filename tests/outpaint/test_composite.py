@@ -10,7 +10,7 @@ from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.outpaint.composite import heal_and_paste
 from comfyui_astria.nodes.outpaint.fill import fit_source
 from comfyui_astria.nodes.outpaint.geometry import ANCHORS, Canvas, Rect, place
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 sizes = st.tuples(st.integers(1, 20), st.integers(1, 20))
@@ -44,7 +44,6 @@ def outside(canvas: Canvas) -> torch.Tensor:
     return mask[0]
 
 
-@settings(deadline=None)
 @given(sizes, sizes, anchors, st.sampled_from((8, 16)), st.sampled_from(("crop", "shrink")), st.sampled_from((3, 4)))
 def test_source_is_bit_identical_and_the_rest_is_painted(
     source: tuple[int, int], target: tuple[int, int], anchor: str, multiple: int, policy: str, channels: int
@@ -62,7 +61,6 @@ def test_source_is_bit_identical_and_the_rest_is_painted(
     assert torch.equal(decoded, untouched)
 
 
-@settings(deadline=None)
 @given(sizes, sizes, anchors)
 def test_a_batch_equals_its_images_one_by_one(source: tuple[int, int], target: tuple[int, int], anchor: str) -> None:
     canvas = place(*source, *target, anchor)

@@ -10,7 +10,7 @@ from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.outpaint.border import averaged, blurred_along, strips
 from comfyui_astria.nodes.outpaint.fill import canvas_mask, edge_extended, fit_source, neutral, place_masks
 from comfyui_astria.nodes.outpaint.geometry import ANCHORS, Canvas, place
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -72,7 +72,6 @@ def test_fit_refuses_an_image_of_another_size() -> None:
         fit_source(picture(40, 64)[0], canvas)
 
 
-@settings(deadline=None)
 @given(sizes, sizes, anchors, multiples, policies)
 def test_mask_is_zero_on_the_window_and_one_elsewhere(
     source: tuple[int, int], target: tuple[int, int], anchor: str, multiple: int, policy: str
@@ -129,7 +128,6 @@ def test_overlap_must_leave_some_source(overlap: int) -> None:
     assert canvas_mask(place(20, 20, 32, 32, "center"), 1, overlap_px=9).eq(0).sum() == 4
 
 
-@settings(deadline=None)
 @given(sizes, sizes, anchors, multiples, policies, st.sampled_from((3, 4)))
 def test_fills_equal_the_library_paddings(
     source: tuple[int, int], target: tuple[int, int], anchor: str, multiple: int, policy: str, channels: int
@@ -143,7 +141,6 @@ def test_fills_equal_the_library_paddings(
     assert np.array_equal(edge_extended(fitted, canvas, blur_px=0).numpy(), repeated)
 
 
-@settings(deadline=None)
 @given(sizes, sizes, anchors, multiples, st.integers(1, 20))
 def test_extended_edges_keep_the_source_and_start_at_its_edge(
     source: tuple[int, int], target: tuple[int, int], anchor: str, multiple: int, blur: int
@@ -207,7 +204,6 @@ def test_fills_refuse_a_source_that_was_not_fitted() -> None:
 
 
 @given(sizes, sizes, anchors, policies)
-@settings(deadline=None)
 def test_masks_move_as_the_picture_they_belong_to(source: tuple[int, int], target: tuple[int, int], anchor: str, smaller: str) -> None:
     canvas = place(*source, *target, anchor, multiple=8, smaller=smaller)
     if (canvas.source_width, canvas.source_height) != source:

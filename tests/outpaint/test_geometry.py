@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.outpaint.geometry import ANCHORS, Canvas, Rect, place, shrunk_size
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 MIRRORED = {"left": "right", "right": "left"}
@@ -97,7 +97,6 @@ def test_padding_lies_on_the_far_side(anchor: str, offset: tuple[int, int]) -> N
     assert canvas.padded_window == Rect(canvas.window.x + offset[0], canvas.window.y + offset[1], 10, 10)
 
 
-@settings(deadline=None)
 @given(sizes, sizes, anchors, multiples, policies)
 def test_every_rectangle_lies_in_its_picture(source: tuple[int, int], target: tuple[int, int], anchor: str, multiple: int, policy: str) -> None:
     canvas = place(*source, *target, anchor, multiple=multiple, smaller=policy)
@@ -123,7 +122,6 @@ def test_every_rectangle_lies_in_its_picture(source: tuple[int, int], target: tu
     assert canvas.is_empty_mask == covered
 
 
-@settings(deadline=None)
 @given(sizes, sizes, anchors, policies)
 def test_an_anchor_touches_its_edges(source: tuple[int, int], target: tuple[int, int], anchor: str, policy: str) -> None:
     canvas = place(*source, *target, anchor, smaller=policy)
@@ -144,7 +142,6 @@ def test_an_anchor_touches_its_edges(source: tuple[int, int], target: tuple[int,
             assert after[axis] - before[axis] in (0, 1)
 
 
-@settings(deadline=None)
 @given(sizes, sizes, anchors, policies)
 def test_mirrored_anchor_mirrors_the_window(source: tuple[int, int], target: tuple[int, int], anchor: str, policy: str) -> None:
     canvas = place(*source, *target, anchor, smaller=policy)
@@ -159,7 +156,6 @@ def test_mirrored_anchor_mirrors_the_window(source: tuple[int, int], target: tup
     assert -off_y == (centred_y and canvas.height > window.height and (canvas.height - window.height) % 2)
 
 
-@settings(deadline=None)
 @given(sizes, sizes, anchors, multiples)
 def test_transposed_anchor_transposes_the_canvas(source: tuple[int, int], target: tuple[int, int], anchor: str, multiple: int) -> None:
     canvas = place(*source, *target, anchor, multiple=multiple)
@@ -169,14 +165,12 @@ def test_transposed_anchor_transposes_the_canvas(source: tuple[int, int], target
     assert across.padded_offset == canvas.padded_offset[::-1]
 
 
-@settings(deadline=None)
 @given(sizes, sizes, anchors)
 def test_growing_then_cropping_at_the_same_anchor_gives_back_the_source(source: tuple[int, int], extra: tuple[int, int], anchor: str) -> None:
     grown = (source[0] + extra[0], source[1] + extra[1])
     assert place(*grown, *source, anchor).source_crop == place(*source, *grown, anchor).window
 
 
-@settings(deadline=None)
 @given(sizes, st.integers(1, 60), multiples, policies)
 def test_anchors_coincide_on_an_axis_that_the_source_fills(source: tuple[int, int], height: int, multiple: int, policy: str) -> None:
     assume(policy == "crop" or height >= source[1])
@@ -187,7 +181,6 @@ def test_anchors_coincide_on_an_axis_that_the_source_fills(source: tuple[int, in
     assert same.pop().is_empty_mask
 
 
-@settings(deadline=None)
 @given(sizes, sizes, anchors)
 def test_shrink_contains_the_source_and_keeps_its_shape(source: tuple[int, int], target: tuple[int, int], anchor: str) -> None:
     canvas = place(*source, *target, anchor, smaller="shrink")

@@ -7,7 +7,7 @@ from comfyui_astria.nodes.prompt import ANCHORS, FLAGS, PARAMETERS, PromptReques
 from comfyui_astria.nodes.prompt.catalog import CONTROLNETS, SCHEDULERS, STYLES
 from comfyui_astria.nodes.prompt.completion import Completion, complete
 from comfyui_astria.tests.prompt.strategies import wild_texts
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 
@@ -108,7 +108,6 @@ def test_everything_is_offered_to_who_asks() -> None:
     assert "w=" in offered("a cat\n|", asked=True)[1]
 
 
-@settings(deadline=None)
 @given(wild_texts.flatmap(lambda text: st.tuples(st.just(text), st.integers(0, len(text)))), st.booleans())
 def test_every_place_of_every_text_has_an_answer(placed: tuple[str, int], asked: bool) -> None:
     text, offset = placed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from comfyui_astria.nodes.prompt.describing import describe
 from comfyui_astria.tests.prompt.strategies import wild_texts
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 TEXT = """a --outpaint center <lora:x:0.5> BREAK BREAK b <e> --multi --outpaint_prompt 'x <faceid:3>'
@@ -48,7 +48,6 @@ def test_tags_say_what_to_look_up() -> None:
         ("lora", "x"), ("embedding", "e"), ("faceid", "3")]
 
 
-@settings(deadline=None)
 @given(wild_texts.flatmap(lambda text: st.tuples(st.just(text), st.integers(0, len(text)))))
 def test_every_place_of_every_text_has_an_answer(placed: tuple[str, int]) -> None:
     text, offset = placed

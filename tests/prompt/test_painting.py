@@ -7,7 +7,7 @@ from itertools import pairwise
 from comfyui_astria.nodes.prompt import parse
 from comfyui_astria.nodes.prompt.painting import MARKS, marks, part_title, parts
 from comfyui_astria.tests.prompt.strategies import wild_texts
-from hypothesis import given, settings
+from hypothesis import given
 
 
 def painted(text: str) -> list[tuple[str, str]]:
@@ -64,7 +64,6 @@ def test_break_divides_the_body_into_parts() -> None:
     assert parts(parse("no break\nnegative_prompt=a BREAK b")) == ()
 
 
-@settings(deadline=None)
 @given(wild_texts)
 def test_every_text_can_be_painted(text: str) -> None:
     document = parse(text)

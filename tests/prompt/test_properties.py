@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 # Nothing here is timed; a slow machine is no failure.
-calm = settings(deadline=None, max_examples=300)
+calm = settings(max_examples=300)
 _PUNCTUATION = set(BLANKS) | set("<>:=\"'")
 
 

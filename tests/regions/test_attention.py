@@ -47,7 +47,7 @@ def seen_by(labels: Tensor, lengths: tuple[int, ...], isolation: bool) -> Tensor
 
 
 @given(labels=st.lists(st.integers(0, 3), min_size=1, max_size=30), isolation=st.booleans(), seed=st.integers(0, 9))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_joint_attention_is_the_masked_softmax(labels: list[int], isolation: bool, seed: int) -> None:
     parts = shares(hard(labels, 4))
     lengths = tuple(0 if part is None else length for part, length in zip(parts, (3, 5, 2, 4), strict=True))
@@ -58,7 +58,7 @@ def test_joint_attention_is_the_masked_softmax(labels: list[int], isolation: boo
 
 
 @given(labels=st.lists(st.integers(0, 2), min_size=1, max_size=30), seed=st.integers(0, 9))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_coupled_attention_is_the_masked_softmax(labels: list[int], seed: int) -> None:
     lengths = (3, 5, 2)
     q = random(2, len(labels), HEADS * CHANNELS, seed=seed)
@@ -115,7 +115,6 @@ def test_shares_leave_no_trace_of_rounding() -> None:
 
 
 @given(st.lists(st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3).filter(lambda row: sum(row) > 0.1), min_size=1, max_size=9))
-@settings(deadline=None)
 def test_shares_sum_to_one_and_lose_less_than_the_least_share(rows: list[list[float]]) -> None:
     weights = torch.tensor(rows).T
     weights = weights / weights.sum(0)

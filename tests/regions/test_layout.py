@@ -47,7 +47,7 @@ def assert_lawful(layout: Layout, count: int, width: int, height: int, softness_
 
 # Columns
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(counts, sides, sides, softnesses, st.sampled_from((0.0, 0.08, 0.3, 0.49)))
 def test_columns_keep_the_laws_and_their_order(count: int, width: int, height: int, softness_px: int, margin: float) -> None:
     layout = columns(count, width, height, softness_px=softness_px, margin=margin)
@@ -64,14 +64,12 @@ def assert_left_to_right(layout: Layout) -> None:
     assert (centres.diff() > 0).all()
 
 
-@settings(deadline=None)
 @given(counts, sides, sides, st.sampled_from((1, 2, 7, 32)), st.sampled_from((0.0, 0.08, 0.3)))
 def test_soft_columns_mirror(count: int, width: int, height: int, softness_px: int, margin: float) -> None:
     masks = columns(count, width, height, softness_px=softness_px, margin=margin).masks
     close(masks.flip(2).flip(0), masks)
 
 
-@settings(deadline=None)
 @given(counts, st.integers(1, 24), sides, st.sampled_from((0.0, 0.1, 0.25)))
 def test_hard_columns_are_equal_and_mirror(count: int, column: int, height: int, margin: float) -> None:
     masks = columns(count, count * column, height, softness_px=0, margin=margin).masks
@@ -125,7 +123,6 @@ def test_the_soft_edges_of_a_drawing_stay() -> None:
     close(from_masks(drawn, 1, 16, 8, softness_px=1).masks, drawn)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=12), st.integers(1, 6), st.booleans())
 def test_hard_masks_of_any_resolution_give_the_same_regions(strips: list[int], factor: int, grow: bool) -> None:
     """The picture is so many strips, person 0 is the scene; drawn finer or coarser than the picture, the borders are the same."""
@@ -153,7 +150,7 @@ def test_shares_that_nobody_sees_are_nothing() -> None:
     assert torch.equal(from_masks(faint, 1, 16, 1, softness_px=1).masks[0, 0], (faint == 1).float()[0, 0])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(counts, sides, sides, softnesses, st.integers(0, 99))
 def test_any_masks_keep_the_laws(count: int, width: int, height: int, softness_px: int, seed: int) -> None:
     drawn = torch.rand(count, 9, 13, generator=torch.Generator().manual_seed(seed)) * 0.4
@@ -174,7 +171,7 @@ def test_a_mask_on_its_own_is_softened_on_both_sides_of_its_border() -> None:
 
 # Boxes
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 45), st.integers(0, 30), st.integers(2, 30), st.integers(2, 30)), min_size=1, max_size=5, unique=True),
        st.integers(0, 99))
 def test_the_order_of_boxes_does_not_matter(places: list[tuple[int, int, int, int]], seed: int) -> None:
@@ -193,7 +190,7 @@ def test_the_order_of_boxes_does_not_matter(places: list[tuple[int, int, int, in
     assert one == other if isinstance(one, str) else torch.equal(one, other)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=8, unique=True), st.integers(2, 18), st.integers(0, 40), st.integers(4, 80))
 def test_people_apart_own_their_boxes_left_to_right_and_mirror(places: list[int], width: int, y: int, height: int) -> None:
     boxes = [box(20 * place + 1, y, width, height) for place in places]

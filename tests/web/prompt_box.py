@@ -7,6 +7,19 @@ from typing import Any
 from comfyui_astria.tests.web.browser import Editor
 from playwright.sync_api import Locator
 
+CONTRASTS = """selectors => {
+    const light = colour => {
+        const pen = new OffscreenCanvas(1, 1).getContext('2d');
+        pen.fillStyle = colour;
+        pen.fillRect(0, 0, 1, 1);
+        const [r, g, b] = [...pen.getImageData(0, 0, 1, 1).data].map(one => one / 255)
+            .map(one => one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+    };
+    const behind = light(getComputedStyle(document.querySelector('.astria-prompt')).backgroundColor);
+    return selectors.map(selector => light(getComputedStyle(document.querySelector(selector)).color) / behind).map(one => Math.max(one, 1 / one));
+}"""
+
 
 class PromptBox:
     """The one prompt editor on the screen."""
@@ -47,3 +60,7 @@ class PromptBox:
 
     def painted(self, kind: str) -> list[str]:
         return self.page.locator(f".astria-prompt .astria-{kind}").all_inner_texts()
+
+    def contrasts(self, *kinds: str) -> list[float]:
+        """Return the contrast (WCAG, 1 to 21) of each kind of mark to the box behind it, and of the message below the text."""
+        return self.page.evaluate(CONTRASTS, [f".astria-prompt .astria-{kind}" for kind in kinds] + [".astria-prompt-status b"])

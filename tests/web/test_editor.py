@@ -46,6 +46,18 @@ def test_typing_paints_each_construct(box: PromptBox) -> None:
     assert len({*colours, box.text_area.evaluate("e => getComputedStyle(e).color")}) >= 6
 
 
+@pytest.mark.parametrize("palette", ["light", "dark"])
+def test_colours_are_readable_in_light_and_dark(box: PromptBox, palette: str) -> None:
+    box.set(PROMPT)
+    expect(box.status).to_contain_text("error")
+    box.page.evaluate("palette => app.extensionManager.setting.set('Comfy.ColorPalette', palette)", palette)
+    box.editor.frames(3)
+    try:
+        assert min(box.contrasts("flag-name", "flag-value", "tag-kind", "tag-name", "break", "key")) >= 3
+    finally:
+        box.page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
+
+
 def test_people_have_colours_of_their_own(box: PromptBox) -> None:
     box.set(FILM_NOIR)
     expect(box.page.locator(".astria-person-1").first).to_be_visible()

@@ -92,7 +92,9 @@ def test_the_pictures_of_the_help_pages_are_served(host: LiveHost) -> None:
 
 def test_the_editor_shows_the_picture_on_the_help_page(editor: Editor) -> None:
     number = editor.add("AstriaGenerate")
-    editor.page.evaluate("id => app.canvas.selectNode(app.graph.getNodeById(id))", number)
+    script = "([id, place]) => { const n = app.graph.getNodeById(id); n.pos = place; app.canvas.selectNode(n); }"
+    editor.page.evaluate(script, [number, PLACE])
+    editor.frames(6)
     editor.page.get_by_test_id("info-button").click()
     picture = editor.page.locator(".node-help-content img")
     picture.wait_for()

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from comfyui_astria.devtools.workflows import names
+import pytest
+from comfyui_astria.devtools.workflows import WORKFLOWS, names
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.web.browser import Editor
 
@@ -17,6 +18,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def without_titles(graph: dict[str, Any]) -> dict[str, Any]:
     return {node: {key: value for key, value in entry.items() if key != "_meta"} for node, entry in graph.items()}
+
 
 # A choice with inputs of its own makes the editor measure the node anew when it is loaded.
 SHRUNK_BY_THE_EDITOR = {"DA3Inference", "DA3Render"}
@@ -41,49 +43,23 @@ def test_the_template_browser_lists_the_examples_with_their_pictures(host: LiveH
     assert host.client.get(f"{address}.jpg") == ui_file.with_suffix(".jpg").read_bytes()
 
 
-def test_an_example_opens_without_a_complaint(editor: Editor, ui_file: Path) -> None:
-    editor.load(read(ui_file))
+def test_an_example_opens_without_a_complaint_and_queues_its_api_form(editor: Editor, ui_file: Path, api_file: Path) -> None:
+    workflow = read(ui_file)
+    editor.load(workflow)
     assert editor.node_errors() == []
     assert editor.popups() == []
     assert editor.complaints == []
-
-
-def test_the_editor_complains_about_a_broken_example(editor: Editor, ui_file: Path) -> None:
-    """The two checks above would notice: one loader's class and the place of another are wrong."""
-    workflow = read(ui_file)
-    workflow["nodes"][0]["type"] = "NoSuchLoader"
-    workflow["nodes"][1]["pos"] = "left"
-    editor.load(workflow)
-    assert editor.node_errors() == ["1 NoSuchLoader"]
-    assert any("Invalid workflow" in text for text in [*editor.complaints, *editor.popups()])
-
-
-def test_an_example_queues_what_its_api_form_says(editor: Editor, ui_file: Path, api_file: Path) -> None:
-    workflow = read(ui_file)
-    editor.load(workflow)
-    assert by_name(editor.prompt(), workflow) == without_titles(read(api_file))
-
-
-def test_an_example_saved_by_the_editor_stays_the_same(editor: Editor, ui_file: Path) -> None:
-    editor.load(read(ui_file))
     queued = editor.prompt()
+    assert by_name(queued, workflow) == without_titles(read(api_file))
+    assert_places_and_sizes_are_kept(editor, workflow)
     saved = editor.saved()
     editor.clear()
     editor.load(saved)
-    assert editor.prompt() == queued
+    assert editor.prompt() == queued, "saved by the editor it stays the same"
 
 
-def test_an_api_form_opens_in_the_editor(editor: Editor, api_file: Path) -> None:
-    graph = read(api_file)
-    editor.load_api(graph)
-    assert editor.node_errors() == []
-    assert editor.prompt() == without_titles(graph)
-
-
-def test_nodes_of_an_example_keep_their_places_and_sizes(editor: Editor, ui_file: Path) -> None:
+def assert_places_and_sizes_are_kept(editor: Editor, workflow: dict[str, Any]) -> None:
     """A node that is too small for its content grows when it is drawn, over the one below."""
-    workflow = read(ui_file)
-    editor.load(workflow)
     editor.frames(10)
     drawn = {node["id"]: (node["pos"], node["size"]) for node in editor.saved()["nodes"]}
     for node in workflow["nodes"]:
@@ -94,3 +70,37 @@ def test_nodes_of_an_example_keep_their_places_and_sizes(editor: Editor, ui_file
             assert (place, [width, height]) == (node["pos"], node["size"]), node["type"]
     too_small = "() => app.graph._nodes.filter(n => n.computeSize().some((side, axis) => side > n.size[axis])).map(n => n.type)"
     assert editor.page.evaluate(too_small) == []
+
+
+def test_the_editor_complains_about_a_broken_example(editor: Editor) -> None:
+    """The checks above would notice: one loader's class and the place of another are wrong."""
+    workflow = read(WORKFLOWS / "style.json")
+    workflow["nodes"][0]["type"] = "NoSuchLoader"
+    workflow["nodes"][1]["pos"] = "left"
+    editor.load(workflow)
+    assert editor.node_errors() == ["1 NoSuchLoader"]
+    assert any("Invalid workflow" in text for text in [*editor.complaints, *editor.popups()])
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_the_editor_offers_a_missing_file_that_is_published(editor: Editor, published: bool) -> None:
+    workflow = read(WORKFLOWS / "start_flux.json")
+    loader = next(node for node in workflow["nodes"] if node["type"] == "UNETLoader")
+    loader["widgets_values"][0] = loader["properties"]["models"][0]["name"] = "flux1-missing.safetensors"
+    if not published:
+        del loader["properties"]["models"]
+    editor.load(workflow)
+    editor.page.get_by_test_id("error-overlay-see-errors").click()
+    row = editor.page.get_by_test_id("missing-model-importable-rows")
+    row.wait_for()
+    assert "flux1-missing.safetensors" in row.inner_text()
+    assert editor.page.get_by_test_id("missing-model-download").count() == published
+    editor.page.get_by_label("Toggle properties panel").click()
+    row.wait_for(state="detached")
+
+
+def test_an_api_form_opens_in_the_editor(editor: Editor, api_file: Path) -> None:
+    graph = read(api_file)
+    editor.load_api(graph)
+    assert editor.node_errors() == []
+    assert editor.prompt() == without_titles(graph)

@@ -2,10 +2,10 @@
 const MIN_HEIGHT = 100;
 const STYLE_ID = "astria-prompt-style";
 
+// Of light-dark(): the newest frontends say on the page which of both counts, older ones by a class.
 const STYLE = `
 .astria-prompt { display: flex; flex-direction: column; width: 100%; height: 100%; min-height: ${MIN_HEIGHT}px; box-sizing: border-box; overflow: hidden;
   border-radius: 4px; color: var(--input-text); background: var(--comfy-input-bg); cursor: text; user-select: text; }
-.astria-prompt, #astria-prompt-tooltips { color-scheme: light; }
 .dark-theme :is(.astria-prompt, #astria-prompt-tooltips) { color-scheme: dark; }
 .astria-prompt:focus-within { box-shadow: inset 0 0 0 1px color-mix(in srgb, #4a9eff 60%, transparent); }
 .astria-prompt[inert] { opacity: 0.5; }

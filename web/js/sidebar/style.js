@@ -1,10 +1,10 @@
-// Looks of the sidebar and its dialogs, in the host's own colours.
+// Looks of the sidebar and its dialogs, in the host's own colours; on light-dark() see editor/box.js.
 const ID = "astria-sidebar-style";
 
 const STYLE = `
-.astria-panel { color-scheme: light; color: var(--input-text); font-family: inherit; font-size: 13px; line-height: 1.4; --astria-accent: #2f7fd6; --astria-bad: #b3261e; --astria-good: #2f7a1f;
+.astria-panel { color: var(--input-text); font-family: inherit; font-size: 13px; line-height: 1.4; --astria-accent: light-dark(#2f7fd6, #4a9eff); --astria-bad: light-dark(#b3261e, #ff8f8f); --astria-good: light-dark(#2f7a1f, #8fd67a);
   --astria-field: color-mix(in srgb, var(--comfy-input-bg) 45%, var(--comfy-menu-bg)); --astria-line: color-mix(in srgb, currentColor 18%, transparent); --astria-faint: color-mix(in srgb, currentColor 7%, transparent); }
-.dark-theme .astria-panel { color-scheme: dark; --astria-accent: #4a9eff; --astria-bad: #ff8f8f; --astria-good: #8fd67a; }
+.dark-theme .astria-panel { color-scheme: dark; }
 .astria-panel *, .astria-panel { box-sizing: border-box; }
 .astria-sidebar { display: flex; flex-direction: column; height: 100%; min-height: 0; container-type: inline-size; }
 .astria-sidebar > h2 { margin: 0; padding: 14px 16px 6px; font-size: 14px; font-weight: 600; }
