@@ -108,7 +108,7 @@ def _typed(key: str, value: Any) -> Any:
 
 def _branch_of_base(id: int | None) -> str:
     base = bindings_in(state_folder()).bases.get(str(id)) or KNOWN_BASES.get(str(id))
-    return next((branch for branch, family in BRANCHES.items() if base and family == base.family), "sd15")
+    return next((branch for branch, family in BRANCHES.items() if base and base.family.startswith(family)), "sd15")
 
 
 def _training(kind: str | None) -> ApiError:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import BindingsError
 from ..pipeline.family import FAMILIES as PLANNED
-from ..tunes.bindings import BINDINGS_FILE, FAMILIES, KNOWN_BASES, ROLES, Bindings, bind, load, unbind
+from ..tunes.bindings import BINDINGS_FILE, BRANCHES, KNOWN_BASES, ROLES, Bindings, bind, load, unbind
 from ..tunes.choices import FIELD_FOLDERS, choices, folders_of
 from ..tunes.names import shown
 from ..tunes.resolve import Missing, Resolver
@@ -26,7 +26,7 @@ def overview() -> dict[str, Any]:
         "roles": [{"key": key, "about": role.purpose} for key, role in ROLES.items()],
         "bases": [{"id": id, "title": _title(id)} for id in dict.fromkeys([*KNOWN_BASES, *bindings.bases])],
         "fields": list(BASE_FIELDS),
-        "families": list(FAMILIES),
+        "families": list(BRANCHES),
     }
 
 

@@ -11,9 +11,9 @@ from ..errors import BindingsError
 from .files import atomic_write, exclusive
 from .names import shown
 from .syntax import Row, line_error, scan, with_entry, without_lines
-from .tables import BASE_FIELDS, FAMILIES, KNOWN_BASES, ROLES, BaseModel, base_problem, guess, is_role, value_problem
+from .tables import BASE_FIELDS, BRANCHES, FAMILIES, KNOWN_BASES, ROLES, BaseModel, base_problem, guess, is_role, value_problem
 
-__all__ = ["BINDINGS_FILE", "FAMILIES", "KNOWN_BASES", "ROLES", "BaseModel", "Bindings", "address", "bind", "load", "unbind"]
+__all__ = ["BINDINGS_FILE", "BRANCHES", "FAMILIES", "KNOWN_BASES", "ROLES", "BaseModel", "Bindings", "address", "bind", "load", "unbind"]
 
 BINDINGS_FILE = "bindings.ini"
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, fields
 from .names import did_you_mean, name_problem, shown
 from .syntax import BASE_ID
 
-FAMILIES = ("sd15", "sdxl", "flux")
+BRANCHES = ("sd15", "sdxl", "flux")  # what LoRAs, ControlNets and adapters are made for
+FAMILIES = (*BRANCHES, "flux_schnell")  # what a base can be
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ ROLES: Mapping[str, Role] = {
 def is_role(key: str) -> bool:
     """Return whether `key` is a role, or one with the family that it is bound for before it: sdxl.controlnet_pose."""
     family, dot, role = key.rpartition(".")
-    return role in ROLES and (not dot or family in FAMILIES)
+    return role in ROLES and (not dot or family in BRANCHES)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ class BaseModel:
 
 
 BASE_FIELDS = tuple(item.name for item in fields(BaseModel))
-SPLIT_FILES: Mapping[str, tuple[str, ...]] = {"sd15": ("clip_l", "vae"), "flux": ("clip_l", "t5xxl", "vae")}
+_FLUX_FILES = ("clip_l", "t5xxl", "vae")
+SPLIT_FILES: Mapping[str, tuple[str, ...]] = {"sd15": ("clip_l", "vae"), "flux": _FLUX_FILES, "flux_schnell": _FLUX_FILES}
 
 
 def base_problem(base: BaseModel) -> str | None:
@@ -102,7 +104,7 @@ def base_problem(base: BaseModel) -> str | None:
         return f"a checkpoint brings its own text encoders and VAE; remove {', '.join(beside)}"
     if base.diffusion_model and base.family not in SPLIT_FILES:
         return f"family {base.family} is loaded from a checkpoint, not from a diffusion_model"
-    if base.t5xxl and base.family != "flux":
+    if base.t5xxl and "t5xxl" not in SPLIT_FILES.get(base.family, ()):
         return f"family {base.family} has no t5xxl text encoder; remove t5xxl"
     return None
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from comfyui_astria.nodes.errors import MissingModelError, PlanError, PromptError
 from comfyui_astria.nodes.pipeline.check import check_graph
+from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
 from comfyui_astria.nodes.pipeline.definitions import snapshot
 from comfyui_astria.nodes.pipeline.encode import Models
 from comfyui_astria.nodes.pipeline.family import ASPECT_RATIOS, FAMILIES, family, size_for_ratio
@@ -15,7 +16,7 @@ from comfyui_astria.nodes.pipeline.plan import draft, plan
 from comfyui_astria.nodes.pipeline.sources import Options
 from comfyui_astria.nodes.prompt import ImageRef, PromptRequest
 
-from .support import FILES, draft_text, plan_text, resolver, sources
+from .support import BINDINGS, FILES, draft_text, plan_text, resolver, sources
 
 DEFAULTS = [("sd15", 512, 30, 7.0), ("sdxl", 1024, 30, 7.0), ("flux", 1024, 28, 3.5), ("flux_fill", 1024, 28, 30.0), ("flux_schnell", 1024, 4, 1.0)]
 
@@ -271,3 +272,12 @@ def test_lora_weights_beyond_the_hosts_range_are_refused_by_name() -> None:
     planned = plan_text("<lora:detail:80> <lora:detail:80> a cat")
     with pytest.raises(PlanError, match=r"base\.lora_1 \(LoraLoader\): input 'strength_model' is 160\.0, outside -100"):
         check_graph(planned.graph, snapshot())
+
+
+def test_a_base_of_schnell_is_planned_and_loaded_as_such() -> None:
+    schnell = BINDINGS.replace("family = flux", "family = flux_schnell")
+    request, _ = PromptRequest.from_text("a cat")
+    compiled = compile_request(request, resolver(schnell), CompileOptions("1504944"))
+    assert (compiled.plan.settings.steps, compiled.plan.settings.cfg) == (4, 1.0)
+    kinds = {call.class_type for call in compiled.plan.graph.nodes.values()}
+    assert {"UNETLoader", "DualCLIPLoader"} <= kinds and "FluxGuidance" not in kinds

@@ -139,7 +139,7 @@ def test_any_text_is_read_or_refused_with_its_line(text: str) -> None:
         ),
         ("[defaults]\ntune = 1", "f, line 2: 'tune = 1': expected 'base = ID', not the key 'tune'"),
         ("[defaults]\nbase = a b", "f, line 2: 'base = a b': expected the id of a base, not 'a b'"),
-        ("[base 1]\nfamily = sd2", "f, line 2: 'family = sd2': expected sd15, sdxl, flux, not 'sd2'"),
+        ("[base 1]\nfamily = sd2", "f, line 2: 'family = sd2': expected sd15, sdxl, flux, flux_schnell, not 'sd2'"),
         (
             "[base 1]\ncheckpont = a",
             "f, line 2: 'checkpont = a': expected a field of a base, not 'checkpont'. Did you mean 'checkpoint'? "
@@ -289,7 +289,7 @@ def test_bindings_of_a_notepad_file_with_byte_order_mark(tmp_path: Path) -> None
         ("base.12.checkpoint", "a", "base '12' is new and its family is not known"),
         ("base.690204.checkpont", "a", "Did you mean 'checkpoint'"),
         ("base.690204.diffusion_model", "a", "it names both a checkpoint and a diffusion_model; keep one"),
-        ("base.690204.family", "sd2", "expected sd15, sdxl, flux, not 'sd2'"),
+        ("base.690204.family", "sd2", "expected sd15, sdxl, flux, flux_schnell, not 'sd2'"),
         ("base.a b.family", "sd15", "expected a tune id after 'base', not 'a b'"),
         ("tunes.a=b", "a", "it holds '='"),
         ("defaults.base", "a b", "expected the id of a base, not 'a b'"),

@@ -31,7 +31,7 @@ class Files:
     ("face_analysis", ["antelopev2", "buffalo_l"]),
     ("clipseg", ["rd64"]),
     ("sdxl.controlnet_pose", []),
-    ("base.690204.family", ["sd15", "sdxl", "flux"]),
+    ("base.690204.family", ["sd15", "sdxl", "flux", "flux_schnell"]),
     ("base.690204.checkpoint", ["sd15.safetensors", "offset.safetensors"]),
     ("base.1504944.t5xxl", ["t5.safetensors"]),
     ("defaults.base", ["1", "2"]),
