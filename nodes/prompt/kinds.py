@@ -189,7 +189,8 @@ class DilationKind:
         number = Decimal(-100, 100) if is_percent else Decimal(-16384, 16384)
         value = number.read(text[:-1] if is_percent else text)
         if isinstance(value, Problem):
-            return Problem(value.code, value.message, f"Expected {self.expected}.")
+            limits = " Pixels go from -16384 to 16384, per cent from -100 to 100." if value.code == "out-of-range" else ""
+            return Problem(value.code, value.message, f"Expected {self.expected}.{limits}")
         return Dilation(value, "%" if is_percent else "px")
 
     def show(self, value: object) -> str:

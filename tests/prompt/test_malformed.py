@@ -156,3 +156,8 @@ def test_very_many_warnings_are_no_error() -> None:
     request, diagnostics = PromptRequest.from_text("w=8\nh=8\n" + "foo=1\n" * 300)
     assert request is not None
     assert diagnostics[-1].severity == "warning"
+
+
+def test_a_dilation_out_of_range_is_told_both_ranges() -> None:
+    _, [found] = PromptRequest.from_text("a --mask_dilate 300%")
+    assert found.hint.endswith("Pixels go from -16384 to 16384, per cent from -100 to 100.")
