@@ -47,6 +47,7 @@ HOST_NODES = (
     "SaveImage",
     "SetLatentNoiseMask",
     "SetUnionControlNetType",
+    "T5TokenizerOptions",
     "UNETLoader",
     "UpscaleModelLoader",
     "VAEDecode",

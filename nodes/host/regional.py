@@ -15,7 +15,7 @@ from ..regions.run import RegionRun
 from .models import family_of
 from .regional_flux import run_flux
 from .regional_state import RegionalOptions, Regions
-from .regional_unet import run_unet
+from .regional_unet import UnetRegions
 
 KEY = "astria_regions"
 
@@ -58,7 +58,12 @@ def apply_regions(
     regions = Regions(masks.detach().float().cpu(), texts, run, options)
     patched = model.clone()
     patched.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, _refuse_parts_of_the_picture)
-    patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, partial(run_flux if flux else run_unet, regions))
+    if flux:
+        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, partial(run_flux, regions))
+    else:
+        unet = UnetRegions(regions)
+        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, unet.sample)
+        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, unet.run)
     return patched
 
 

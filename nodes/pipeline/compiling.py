@@ -151,6 +151,8 @@ def _load_base(graph: Graph, base: BaseModel) -> Models:
         model = graph.add("models.diffusion_model", "UNETLoader", unet_name=base.diffusion_model, weight_dtype="default")
         clip = _load_text_encoders(graph, base)
         vae = graph.add("models.vae", "VAELoader", vae_name=base.vae)
+    if base.trim_padding == "yes":
+        clip = graph.add("models.trimmed_text", "T5TokenizerOptions", clip=clip, min_padding=0, min_length=0)
     return Models(model, clip, vae)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from .bindings import ROLES, Bindings, address
-from .tables import FAMILIES, Role
+from .tables import FAMILIES, YES_NO, Role
 
 TAG_FOLDERS = ("loras", "checkpoints")  # what a LoRA tag may name; in both folders: the LoRA
 OUTPAINT_FOLDERS = ("diffusion_models", "checkpoints")
@@ -64,4 +64,6 @@ def choices(key: str, files: ModelFiles, bindings: Bindings) -> list[str]:
         return sorted(bindings.bases)
     if name == "family" and section != "tunes":
         return list(FAMILIES)
+    if name == "trim_padding" and section != "tunes":
+        return list(YES_NO)
     return list(dict.fromkeys(portable(files, folders_of(key))))

@@ -70,7 +70,7 @@ def matching(name: str, listed: Iterable[str]) -> list[str]:
     return next((sorted(portable[file] for file in found) for found in readings if found), [])
 
 
-def did_you_mean(name: str, candidates: Sequence[str]) -> list[str]:
+def close_names(name: str, candidates: Sequence[str]) -> list[str]:
     """Return at most three other candidates close to `name`: other letter case first, then similar spelling."""
     by_key: dict[str, list[str]] = {}
     for candidate in dict.fromkeys(candidates):

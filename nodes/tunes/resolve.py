@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
 from .choices import FIELD_FOLDERS, TAG_FOLDERS, ModelFiles, portable, present
 from .choices import OUTPAINT_FOLDERS as OUTPAINT_FOLDERS
-from .names import did_you_mean, matching, name_problem, shown
+from .names import close_names, matching, name_problem, shown
 from .syntax import BASE_ID
 from .tables import SPLIT_FILES, Role, base_problem
 from .tune import Tune
@@ -122,7 +122,7 @@ class Resolver:
         if self._store is None or tune is None:
             bound = self._bindings.tunes.get(id)
             also = f" The bindings give it the model file {shown(bound)}, which holds no photos." if bound else ""
-            close = _suggestion(did_you_mean(id, self._tune_names()))
+            close = _suggestion(close_names(id, self._tune_names()))
             message = f"FaceID photo set {shown(id)} is not in the tunes database.{also}{close}"
             return Missing("FaceID photo set", id, message, _MAKE_TUNE)
         if not tune.orig_images:
@@ -162,7 +162,7 @@ class Resolver:
         message = f"the folder {shown(bound)} that {key} stands for was not found. Searched {self._searched(role.folders)}."
         place = "/".join(filter(None, (self._place(role.folders[0]), role.below)))
         hint = f"Put the folder into {place}, or bind another: {self._bind} {key} FOLDER"
-        return Missing(key, key, message + _suggestion(did_you_mean(bound, names)), hint)
+        return Missing(key, key, message + _suggestion(close_names(bound, names)), hint)
 
     def base(self, id: str | None) -> BaseModel | Missing:
         """Return what the base tune `id` stands for, each file as the host lists it; None means the default base."""
@@ -179,7 +179,7 @@ class Resolver:
             return _refused("base model", id, "a base id holds letters, digits, _ and - only")
         base = bases.get(id)
         if base is None:
-            close = did_you_mean(id, list(bases))
+            close = close_names(id, list(bases))
             message = f"base {_base_title(id)} is not bound to a model.{_suggestion(close)}"
             return Missing("base model", id, message, _bind_base(self._bind, id))
         if problem := base_problem(base) or _incomplete(base):
@@ -209,7 +209,7 @@ class Resolver:
                 message = f"{wanted.subject} is ambiguous in {self._searched((folder,))}: {', '.join(names)}."
                 hint = f"Choose one: {bind} {shlex.quote(names[0])}" if wanted.bind_key else "Write the whole name."
                 return Missing(wanted.what, wanted.key, message, hint)
-        close = did_you_mean(wanted.file, [*portable(self._files, wanted.folders), *wanted.also_close])
+        close = close_names(wanted.file, [*portable(self._files, wanted.folders), *wanted.also_close])
         message = f"{wanted.subject} was not found. Searched {self._searched(wanted.folders)}.{_suggestion(close)}"
         hint = f"Put the file into {self._place(wanted.folders[0])}"
         if not wanted.bind_key:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import BindingsError
-from .names import did_you_mean, shown
+from .names import close_names, shown
 
 SECTIONS = ("tunes", "roles", "defaults")
 BASE_ID = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_-]{0,63}")
@@ -75,7 +75,7 @@ def _section(row: Row, source: str) -> str:
         if BASE_ID.fullmatch(base[1]):
             return f"base {base[1]}"
         raise line_error(source, row, f"expected a tune id after 'base', not {shown(base[1])}", "Example: [base 690204]")
-    close = did_you_mean(name, [*SECTIONS, "base"])
+    close = close_names(name, [*SECTIONS, "base"])
     guess = f" Did you mean [{close[0]}]?" if close else ""
     raise line_error(source, row, f"expected [tunes], [roles], [defaults] or [base ID].{guess}", _EXAMPLE)
 

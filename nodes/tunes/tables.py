@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
-from .names import did_you_mean, name_problem, shown
+from .names import close_names, name_problem, shown
 from .syntax import BASE_ID
 
 BRANCHES = ("sd15", "sdxl", "flux")  # what LoRAs, ControlNets and adapters are made for
@@ -89,9 +89,11 @@ class BaseModel:
     t5xxl: str | None = None
     vae: str | None = None
     outpaint_model: str | None = None  # inpainting model of the same family, e.g. Flux Fill
+    trim_padding: str | None = None  # "yes": T5 reads the text alone, without the padding behind it (Flux)
 
 
 BASE_FIELDS = tuple(item.name for item in fields(BaseModel))
+YES_NO = ("yes", "no")
 _FLUX_FILES = ("clip_l", "t5xxl", "vae")
 SPLIT_FILES: Mapping[str, tuple[str, ...]] = {"sd15": ("clip_l", "vae"), "flux": _FLUX_FILES, "flux_schnell": _FLUX_FILES}
 
@@ -106,6 +108,8 @@ def base_problem(base: BaseModel) -> str | None:
         return f"family {base.family} is loaded from a checkpoint, not from a diffusion_model"
     if base.t5xxl and "t5xxl" not in SPLIT_FILES.get(base.family, ()):
         return f"family {base.family} has no t5xxl text encoder; remove t5xxl"
+    if base.trim_padding and not base.family.startswith("flux"):
+        return f"family {base.family} reads every text in full windows of 77 tokens; remove trim_padding"
     return None
 
 
@@ -124,6 +128,8 @@ def value_problem(section: str, key: str, value: str) -> str | None:
             return f"expected a field of a base, not {shown(key)}.{guess(key, BASE_FIELDS)} Fields: {', '.join(BASE_FIELDS)}"
         if key == "family":
             return None if value in FAMILIES else f"expected {', '.join(FAMILIES)}, not {shown(value)}"
+        if key == "trim_padding":
+            return None if value in YES_NO else f"expected {' or '.join(YES_NO)}, not {shown(value)}"
     if section == "tunes" and (problem := name_problem(key) or _key_problem(key)):
         return f"expected a tune id or the name in a LoRA tag, not {shown(key)}: {problem}"
     if " # " in value:
@@ -139,5 +145,5 @@ def _key_problem(key: str) -> str | None:
 
 def guess(key: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the closest of `known`, "" when none comes close."""
-    close = did_you_mean(key, list(known))
+    close = close_names(key, list(known))
     return f" Did you mean {close[0]!r}?" if close else ""

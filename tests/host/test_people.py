@@ -45,6 +45,22 @@ def test_equal_prompts_equal_one_prompt(host: LiveHost, family: str) -> None:
     assert numpy.abs(one.astype(int) - three).max() <= 1
 
 
+def test_flux_draws_people_from_texts_without_padding(host: LiveHost) -> None:
+    """By the host's own node before the text encoder; the regions' texts then have different lengths."""
+    def picture(text: str, *, trimmed: bool) -> numpy.ndarray:
+        graph = generate_graph(f"{text}\n{STEPS}\nw=96\nh=64\nscheduler=euler", "flux")
+        if trimmed:
+            graph["trim"] = node("T5TokenizerOptions", clip=graph["generate"]["inputs"]["clip"], min_padding=0, min_length=0)
+            graph["generate"]["inputs"]["clip"] = ["trim", 0]
+        return pictures(host, graph).astype(int)
+
+    one, padded = picture("a street", trimmed=True), picture("a street", trimmed=False)
+    assert numpy.abs(one - picture("a street BREAK BREAK a street BREAK a street", trimmed=True)).max() <= 1
+    assert numpy.abs(one - padded).max() > 1
+    people = [picture(f"a street BREAK BREAK a woman in a long red coat BREAK {other}", trimmed=True) for other in ("a man", "a dog")]
+    assert numpy.abs(people[0] - people[1]).max() > 1
+
+
 def sampled(model: str, /, **extra) -> dict:
     """Return core's own sampler on the regional model `model`, decoded and saved as `save`."""
     inputs = {"seed": 43, "steps": 2, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}

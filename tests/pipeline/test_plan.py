@@ -281,3 +281,16 @@ def test_a_base_of_schnell_is_planned_and_loaded_as_such() -> None:
     assert (compiled.plan.settings.steps, compiled.plan.settings.cfg) == (4, 1.0)
     kinds = {call.class_type for call in compiled.plan.graph.nodes.values()}
     assert {"UNETLoader", "DualCLIPLoader"} <= kinds and "FluxGuidance" not in kinds
+
+
+def test_a_base_with_trimmed_texts_encodes_all_of_them_without_padding() -> None:
+    def encoders(bindings: str) -> set[str]:
+        flags = "--outpaint top-left --outpaint_width 1280 --outpaint_height 1280"
+        request, _ = PromptRequest.from_text(f"a bar\nBREAK\na photo\nBREAK\nAnn\nBREAK\nBob\n{flags}")
+        nodes = compile_request(request, resolver(bindings), CompileOptions("1504944")).plan.graph.nodes
+        texts = [call for call in nodes.values() if call.class_type == "CLIPTextEncode"]
+        assert len(texts) > 2
+        return {nodes[call.inputs["clip"].node].class_type for call in texts}
+
+    assert encoders(BINDINGS) == encoders(BINDINGS.replace("vae = ae.safetensors", "vae = ae.safetensors\ntrim_padding = no")) == {"DualCLIPLoader"}
+    assert encoders(BINDINGS.replace("vae = ae.safetensors", "vae = ae.safetensors\ntrim_padding = yes")) == {"T5TokenizerOptions"}

@@ -143,7 +143,7 @@ def test_any_text_is_read_or_refused_with_its_line(text: str) -> None:
         (
             "[base 1]\ncheckpont = a",
             "f, line 2: 'checkpont = a': expected a field of a base, not 'checkpont'. Did you mean 'checkpoint'? "
-            "Fields: family, checkpoint, diffusion_model, clip_l, t5xxl, vae, outpaint_model",
+            "Fields: family, checkpoint, diffusion_model, clip_l, t5xxl, vae, outpaint_model, trim_padding",
         ),
         ("[base 1]\ncheckpoint = a", "f, line 1: '[base 1]': the base has no family"),
         (
@@ -159,6 +159,9 @@ def test_any_text_is_read_or_refused_with_its_line(text: str) -> None:
             "f, line 1: '[base 1]': family sdxl is loaded from a checkpoint, not from a diffusion_model",
         ),
         ("[base 1]\nfamily = sd15\nt5xxl = b", "f, line 1: '[base 1]': family sd15 has no t5xxl text encoder; remove t5xxl"),
+        ("[base 1]\nfamily = flux\ntrim_padding = 1", "f, line 3: 'trim_padding = 1': expected yes or no, not '1'"),
+        ("[base 1]\nfamily = sdxl\ntrim_padding = yes",
+         "f, line 1: '[base 1]': family sdxl reads every text in full windows of 77 tokens; remove trim_padding"),
     ],
 )
 def test_error_names_source_line_and_expectation(text: str, message: str) -> None:

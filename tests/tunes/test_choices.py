@@ -34,6 +34,7 @@ class Files:
     ("base.690204.family", ["sd15", "sdxl", "flux", "flux_schnell"]),
     ("base.690204.checkpoint", ["sd15.safetensors", "offset.safetensors"]),
     ("base.1504944.t5xxl", ["t5.safetensors"]),
+    ("base.1504944.trim_padding", ["yes", "no"]),
     ("defaults.base", ["1", "2"]),
 ])
 def test_choices_of_a_key(key: str, expected: list[str]) -> None:

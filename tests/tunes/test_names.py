@@ -6,7 +6,7 @@ import ntpath
 import posixpath
 
 import pytest
-from comfyui_astria.nodes.tunes.names import did_you_mean, matching, name_problem, without_ending
+from comfyui_astria.nodes.tunes.names import close_names, matching, name_problem, without_ending
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,7 +95,7 @@ def test_windows_lists_subfolders_with_backslashes() -> None:
 
 
 def test_near_misses_by_letter_case_and_spelling() -> None:
-    assert did_you_mean("ANNA", LISTED) == ["anna.safetensors", "people/anna.safetensors"]
-    assert did_you_mean("bobb", LISTED) == ["people/bob.pt"]
-    assert did_you_mean("zebra", LISTED) == []
-    assert did_you_mean("1", ["1"]) == []  # the name itself is no suggestion
+    assert close_names("ANNA", LISTED) == ["anna.safetensors", "people/anna.safetensors"]
+    assert close_names("bobb", LISTED) == ["people/bob.pt"]
+    assert close_names("zebra", LISTED) == []
+    assert close_names("1", ["1"]) == []  # the name itself is no suggestion
