@@ -1,10 +1,10 @@
 """What a step costs with N people, each with their own text and LoRA, against one plain prompt and the host's own way of doing it.
 
-On the CPU with one thread: a full-width SD1.5 UNet at 256x256 pixels, and a double and a single block of Flux in full width at 1024x1024, with texts
-padded by the host to 256 tokens and with texts of 32 without padding. Where ComfyUI has a GPU: SDXL and Flux.1 dev in full size at 1024x1024. Random
-weights, cfg 1, LoRAs of rank 16 on all linear layers of the blocks. Each time is held against a plain step run just before it, so that other load
-falls on both alike; on the CPU it is CPU time. Memory on the CPU is the most that a process of its own held, which makes the model and takes two steps with
-it, against one that does so with a plain prompt; on a GPU it is what a run allocated at most beyond a plain run.
+On the CPU with one thread: a full-width SD1.5 UNet at 256x256 pixels, and a double and a single block of Flux in full width at 1024x1024, with
+texts padded by the host to 256 tokens and with texts of 32 without padding. Where ComfyUI has a GPU: SDXL and Flux.1 dev in full size at 1024x1024.
+Random weights, cfg 1, LoRAs of rank 16 on all linear layers of the blocks. Each time is held against a plain step run just before it, so that other
+load falls on both alike; on the CPU it is CPU time. Memory on the CPU is the most that a process of its own held, which makes the model and takes
+two steps with it, against one that does so with a plain prompt; on a GPU it is what a run allocated at most beyond a plain run.
 """
 
 from __future__ import annotations
