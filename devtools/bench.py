@@ -46,5 +46,6 @@ def _load(path: Path) -> Callable[[], list[Figure]]:
     spec = importlib.util.spec_from_file_location(f"astria_bench_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module.run
