@@ -15,7 +15,7 @@ from ..regions.run import RegionRun
 from .models import family_of
 from .regional_flux import run_flux
 from .regional_state import RegionalOptions, Regions
-from .regional_unet import UnetRegions
+from .regional_unet import Kept, run_unet
 
 KEY = "astria_regions"
 
@@ -61,9 +61,9 @@ def apply_regions(
     if flux:
         patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, partial(run_flux, regions))
     else:
-        unet = UnetRegions(regions)
-        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, unet.sample)
-        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, unet.run)
+        kept = Kept()
+        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, kept.sample)
+        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, partial(run_unet, regions, kept))
     return patched
 
 

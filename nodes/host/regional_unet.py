@@ -16,89 +16,91 @@ from ..regions.attention import Share, coupled, on_device, stacked
 from ..regions.run import Forward
 from .regional_state import Regions
 
-# The keys and values of a text, as one cross-attention's own layers make them.
+# Keys and values of a text, as one cross-attention's own layers make them.
 Projected = tuple[Tensor, Tensor]
 
 
-@dataclass(eq=False)
-class UnetRegions:
-    """The wrappers of a patched UNet: one stands around a whole sampling, one around each call of the model.
+def run_unet(regions: Regions, kept: Kept, executor: Any, x: Tensor, timesteps: Tensor, context: Tensor, *rest: Any, **named: Any) -> Tensor:
+    y, control, options = rest
+    chunks = kept.chunks(regions, context, options["cond_or_uncond"])
+    with regions.forward(x, text_region=0) as forward:
+        call = _UnetCall(regions, forward, x, chunks, options.get("patches", {}).get("attn2_patch", []), kept.are_weights_fixed)
+        return executor(x, timesteps, context, y, control, call.options(executor.class_obj, options), **named)
 
-    What does not change while one picture is sampled is made once: the persons' texts on the device, and their keys and values in every layer,
-    which at small pictures cost more than all that is gated. The scene's are the host's, made at every step.
+
+@dataclass(eq=False)
+class Chunk:
+    """A chunk of the batch whose text is `context` [rows,T,C]: every region's text, and the keys and values made of it by attention and region.
+
+    Texts have one row where all rows are equal, else `rows`.
     """
 
-    regions: Regions
+    context: Tensor
+    texts: Sequence[Tensor]
+    projected: dict[tuple[Any, int], Projected] = field(default_factory=dict)
+
+    def on_rows(self, tensor: Tensor) -> Tensor:
+        """Return what was made of a text of this chunk with an entry for each row."""
+        return tensor.expand(self.context.shape[0], -1, -1)
+
+
+@dataclass(eq=False)
+class Kept:
+    """What does not change while one picture is sampled: the persons' texts on the device, and their keys and values in every layer.
+
+    At small pictures, to make these at every step would cost more than all that is gated. The scene's are the host's, made at every step.
+    """
+
     _patcher: ModelPatcher | None = None
-    _texts: dict[tuple[int, ...], _Texts] = field(default_factory=dict)
+    _chunks: dict[tuple[int, int], Chunk] = field(default_factory=dict)
 
     def sample(self, executor: Any, *args: Any, **named: Any) -> Tensor:
-        """Keep what is made during this sampling, and nothing of it afterwards."""
-        before = self._patcher, self._texts
-        self._patcher, self._texts = executor.class_obj.model_patcher, {}
+        """Wrap a whole sampling: keep what is made during it, and nothing of it afterwards."""
+        self._patcher = executor.class_obj.model_patcher
         try:
             return executor(*args, **named)
         finally:
-            self._patcher, self._texts = before
+            self._patcher = None
+            self._chunks.clear()
 
-    def run(self, executor: Any, x: Tensor, timesteps: Tensor, context: Tensor, *rest: Any, **named: Any) -> Tensor:
-        y, control, options = rest
-        texts = self._texts_for(context, tuple(options["cond_or_uncond"]))
-        others = options.get("patches", {}).get("attn2_patch", [])
-        with self.regions.forward(x, text_region=0) as forward:
-            call = _UnetCall(self.regions, forward, x, texts, others, {} if others or not self._are_weights_fixed() else texts.projected)
-            return executor(x, timesteps, context, y, control, call.options(executor.class_obj, options), **named)
+    def chunks(self, regions: Regions, context: Tensor, kinds: Sequence[int]) -> list[Chunk]:
+        """Return the chunks of a batch. Rows of other conditionings may come at other steps, and stand for persons without a text of their own."""
+        found = []
+        for number, (kind, own) in enumerate(zip(kinds, context.chunk(len(kinds)), strict=True)):
+            key = kind, kinds[:number].count(kind)
+            chunk = self._chunks.get(key)
+            if chunk is None or not torch.equal(chunk.context, own):
+                [texts] = regions.chunk_texts(own, [kind])
+                chunk = Chunk(own, [_without_repeats(text) for text in texts])
+                if self._patcher is not None:
+                    self._chunks[key] = chunk
+            found.append(chunk)
+        return found
 
-    def _texts_for(self, context: Tensor, kinds: tuple[int, ...]) -> _Texts:
-        """Rows of other conditionings may come at other steps: a text that is not a person's own is the one of the row."""
-        texts = self._texts.get(kinds)
-        if texts is None or not torch.equal(texts.context, context):
-            texts = _Texts.of(context, self.regions.chunk_texts(context, kinds))
-            if self._patcher is not None:
-                self._texts[kinds] = texts
-        return texts
-
-    def _are_weights_fixed(self) -> bool:
-        """The host's hooks patch the weights anew from step to step."""
+    @property
+    def are_weights_fixed(self) -> bool:
+        """The host's hooks patch the weights anew from step to step; without a sampling around, nobody says when they change."""
         return self._patcher is not None and self._patcher.current_hooks is None
 
 
-@dataclass(eq=False)
-class _Texts:
-    """The regions' texts of the calls with one `context`, [rows,T,C] each, or with one row for each chunk of the batch whose rows are all equal."""
-
-    context: Tensor
-    regions: tuple[Tensor, ...]
-    projected: dict[tuple[Any, int], Projected] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, context: Tensor, chunks: Sequence[Sequence[Tensor]]) -> _Texts:
-        return cls(context, tuple(stacked(_without_repeats(texts)) for texts in zip(*chunks, strict=True)))
-
-    def on_rows(self, tensor: Tensor) -> Tensor:
-        """Return what belongs to a region's text with one entry for each row of the batch."""
-        count = self.context.shape[0] // tensor.shape[0]
-        return tensor if count == 1 else tensor.repeat_interleave(count, 0)
-
-
-def _without_repeats(texts: Sequence[Tensor]) -> Sequence[Tensor]:
-    firsts = [text[:1] for text in texts]
-    return firsts if all(torch.equal(first.expand_as(text), text) for first, text in zip(firsts, texts, strict=True)) else texts
+def _without_repeats(text: Tensor) -> Tensor:
+    first = text[:1]
+    return first if torch.equal(first.expand_as(text), text) else text
 
 
 @dataclass(eq=False)
 class _UnetCall:
     """One call of a UNet. `others` are other packs' patches of the text: each region's text goes through them as the scene's does.
 
-    `projected` holds keys and values made before, by attention and region, and takes those made now.
+    `keeps`: whether keys and values made now are good for the next step.
     """
 
     regions: Regions
     forward: Forward
     x: Tensor
-    texts: _Texts
+    chunks: list[Chunk]
     others: list[Callable]
-    projected: dict[tuple[Any, int], Projected]
+    keeps: bool
     _normed: Tensor | None = None
     _parts: dict[tuple[int, int], tuple[Share | None, ...]] = field(default_factory=dict)
 
@@ -130,16 +132,23 @@ class _UnetCall:
     def _projected(self, attn2: Any, region: int, extra: dict) -> Projected:
         """Return a person's keys and values, by the block's own layers, which carry what is patched into them."""
         if self.others:
-            texts = self.texts.on_rows(self.texts.regions[region])
+            texts = stacked([chunk.on_rows(chunk.texts[region]) for chunk in self.chunks])
             normed, keys, values = self._normed, texts, texts
             for patch in self.others:
                 normed, keys, values = patch(normed, keys, values, extra)
             return self._by_layers(attn2, region, keys, values)
-        key = (attn2, region)
-        if key not in self.projected:
-            self.projected[key] = self._by_layers(attn2, region, self.texts.regions[region], self.texts.regions[region])
-        keys, values = self.projected[key]
-        return self.texts.on_rows(keys), self.texts.on_rows(values)
+        each = [self._of_chunk(chunk, attn2, region) for chunk in self.chunks]
+        keys, values = zip(*each, strict=True)
+        return stacked(keys), stacked(values)
+
+    def _of_chunk(self, chunk: Chunk, attn2: Any, region: int) -> Projected:
+        kept = chunk.projected.get((attn2, region)) if self.keeps else None
+        if kept is None:
+            kept = self._by_layers(attn2, region, chunk.texts[region], chunk.texts[region])
+            if self.keeps:
+                chunk.projected[attn2, region] = kept
+        keys, values = kept
+        return chunk.on_rows(keys), chunk.on_rows(values)
 
     def _by_layers(self, attn2: Any, region: int, keys: Tensor, values: Tensor) -> Projected:
         self.forward.text_region = region

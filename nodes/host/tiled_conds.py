@@ -79,7 +79,7 @@ class Run:
         diffusion = wrappers.get(WrappersMP.DIFFUSION_MODEL, {})
         if REGIONS not in diffusion:
             return options
-        cut = [partial(wrapper.func, self._regions_in(wrapper.args[0], tile, x)) for wrapper in diffusion[REGIONS]]
+        cut = [partial(wrapper.func, self._regions_in(wrapper.args[0], tile, x), *wrapper.args[1:]) for wrapper in diffusion[REGIONS]]
         wrappers = {**wrappers, WrappersMP.DIFFUSION_MODEL: {**diffusion, REGIONS: cut}}
         return {**options, "transformer_options": {**transformer, "wrappers": wrappers}}
 
