@@ -1,137 +1,135 @@
 """What a step costs with one to three identities against a plain step: IP-Adapter FaceID on a UNet, PuLID on a Flux.
 
-A full-width SD1.5 UNet at 32x32 latent pixels, with FaceID Portrait, whose 16 tokens a person are the most of all kinds; a Flux of a third of the
-width and a fifth of the depth at 48x48 latent pixels, with PuLID at the published places and in the published proportions. Random weights, cfg 1, on
-the CPU with one thread. Each identity stands under a mask of its own, columns that together fill the picture. Times are CPU time, and each is
-held against a plain step run just before it, so that other load falls on both alike.
+On the CPU with one thread: a full-width SD1.5 UNet at 32x32 latent pixels, with FaceID Portrait, whose 16 tokens a person are the most of all kinds;
+a Flux of a third of the width and a fifth of the depth at 48x48 latent pixels, with PuLID at the published places and in the published proportions.
+Where ComfyUI has a GPU: SDXL with FaceID Portrait and Flux.1 dev with PuLID, all in full size at 1024x1024. Random weights, cfg 1. Each identity
+stands under a mask of its own, columns that together fill the picture. Each time is held against a plain step run just before it, so that other
+load falls on both alike; on the CPU it is CPU time. Memory on a GPU is what a run allocated at most beyond a plain run.
 """
 
 from __future__ import annotations
 
 import gc
+import runpy
 import statistics
-import time
 from collections.abc import Callable
-from itertools import pairwise
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 
-ROUNDS = 5
+# What makes models, texts and steps, and measures one.
+REGIONS = runpy.run_path(str(Path(__file__).resolve().parent / "regions.py"))
 IDENTITIES = (1, 2, 3)
-TOKENS = 77
+TOKENS = 16  # a person's, of FaceID Portrait
+PULID_TOKENS = 32
 
 
-class Case(NamedTuple):
-    """A plain model, how to use its adapter for the person of a number, and the channels of its latent and of its text."""
+@dataclass(frozen=True)
+class Setup:
+    """A model and what it is run with, of bench/regions.py, and `adapter`, which makes its adapter for the device."""
 
     model: Any
-    use: Callable[[int], Any]
-    latent: int
-    channels: int
-    width: int
+    adapter: Callable[[Any, torch.device], Any]
+    recogniser: str
+
+
+@dataclass
+class Taken:
+    """What a number of identities took: a step in plain steps, and bytes beyond a plain run."""
+
+    ratios: list[float] = field(default_factory=list)
+    beyond_bytes: int = 0
 
 
 def run() -> list[dict]:
     """Return the figures: the median plain step of each model, and the median ratio of a step with identities to it."""
+    import comfy.model_management
+
+    device = comfy.model_management.get_torch_device()
+    if device.type == "cuda":
+        return [figure for setup in (SDXL, FLUX) for figure in _measured(setup, device)]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    figures = []
     try:
-        for name, make in (("SD1.5, FaceID Portrait", _sd15), ("Flux-shaped, PuLID", _flux)):
-            figures += _measured(name, make())
-            gc.collect()
+        return [figure for setup in (SD15, FLUX_SHAPED) for figure in _measured(setup, device)]
     finally:
         torch.set_num_threads(threads)
+
+
+def _measured(setup: Setup, device: torch.device) -> list[dict]:
+    from comfyui_astria.nodes.host.faceid import FaceIDUse, apply_faceids
+    from comfyui_astria.tests.faceid.adapters import somebody
+
+    sizes = setup.model
+    model, text = REGIONS["_model"](sizes, device), REGIONS["_text"](sizes, 0)
+    adapter = setup.adapter(sizes, device)
+    uses = [FaceIDUse(adapter, somebody(person, recogniser=setup.recogniser)) for person in range(max(IDENTITIES))]
+    faced = {count: apply_faceids(model, [(uses[person], _column(sizes, person, count)) for person in range(count)]) for count in IDENTITIES}
+    plain_s: list[float] = []
+    taken = {count: Taken() for count in IDENTITIES}
+    for _ in range(sizes.rounds):
+        for count, with_faces in faced.items():
+            (step_s, plain_bytes), (its_s, its_bytes) = (REGIONS["_step"](sizes, REGIONS["Case"](one, text), device) for one in (model, with_faces))
+            plain_s.append(step_s)
+            taken[count].ratios.append(its_s / step_s)
+            taken[count].beyond_bytes = its_bytes - plain_bytes
+    figures = [{"name": f"{sizes.name}: plain step", "value": statistics.median(plain_s), "unit": "s", "ok": None}]
+    for count, one in taken.items():
+        title = f"{sizes.name}: {count} {'identity' if count == 1 else 'identities'}"
+        figures.append({"name": f"{title} / plain", "value": statistics.median(one.ratios), "unit": "ratio", "ok": None})
+        if device.type == "cuda":
+            figures.append({"name": f"{title}, memory beyond plain", "value": one.beyond_bytes / 2**20, "unit": "MB", "ok": None})
+    del model, faced, adapter, uses
+    gc.collect()
     return figures
 
 
-def _measured(name: str, case: Case) -> list[dict]:
-    from comfyui_astria.nodes.host.faceid import apply_faceids
-
-    faced = {count: apply_faceids(case.model, [(case.use(person), _column(case, person, count)) for person in range(count)]) for count in IDENTITIES}
-    plain_s: list[float] = []
-    ratios: dict[int, list[float]] = {count: [] for count in IDENTITIES}
-    for _ in range(ROUNDS):
-        for count, model in faced.items():
-            plain_s.append(_step_s(case, case.model))
-            ratios[count].append(_step_s(case, model) / plain_s[-1])
-    figures = [{"name": f"{name}: plain step", "value": statistics.median(plain_s), "unit": "s", "ok": None}]
-    return figures + [{"name": f"{name}: {count} {'identity' if count == 1 else 'identities'} / plain", "value": statistics.median(values),
-                       "unit": "ratio", "ok": None} for count, values in ratios.items()]
+def _column(sizes: Any, person: int, count: int) -> torch.Tensor:
+    across = torch.arange(sizes.side * 8) * count // (sizes.side * 8)
+    return (across == person).float().expand(sizes.side * 8, -1)
 
 
-def _column(case: Case, person: int, count: int) -> torch.Tensor:
-    across = torch.arange(case.latent * 8) * count // (case.latent * 8)
-    return (across == person).float().expand(case.latent * 8, -1)
-
-
-def _step_s(case: Case, model: Any) -> float:
-    """Return the CPU time of the quicker of a run's second and third step; the first also pays for what a run prepares."""
-    import comfy.sample
-
-    ends_s: list[float] = []
-    noise = torch.randn(1, case.channels, case.latent, case.latent, generator=torch.Generator().manual_seed(0))
-    texts = [[[torch.randn(1, TOKENS, case.width, generator=torch.Generator().manual_seed(seed)), {"pooled_output": torch.zeros(1, 64)}]]
-             for seed in (1, 2)]
-    comfy.sample.sample(model, noise, 3, 1.0, "euler", "simple", *texts, torch.zeros_like(noise), disable_pbar=True,
-                        callback=lambda *_: ends_s.append(time.process_time()), seed=0)
-    return min(later - earlier for earlier, later in pairwise(ends_s))
-
-
-def _model(family: str, **config: Any) -> Any:
-    """Return a MODEL like the test pack's of that family, larger."""
-    import comfy.model_patcher
-    from comfyui_astria.tests.testpack.families import FAMILIES
-    from comfyui_astria.tests.testpack.weights import fill
-
-    cpu = torch.device("cpu")
-    made = FAMILIES[family]()
-    made.unet_config |= config
-    made.set_inference_dtype(torch.float32, None)
-    model = made.get_model({}, "", device=cpu)
-    fill(model.diffusion_model, seed=0)
-    return comfy.model_patcher.CoreModelPatcher(model, load_device=cpu, offload_device=cpu)
-
-
-def _sd15() -> Case:
+def _portrait(sizes: Any, device: torch.device) -> Any:
     from comfyui_astria.nodes.faceid.checkpoint import read_adapter
-    from comfyui_astria.nodes.host.faceid import FaceIDUse, IPAdapterFaceID
-    from comfyui_astria.tests.faceid.adapters import SD15, Sizes, adapter_file, random_weights, somebody
+    from comfyui_astria.nodes.host.faceid import IPAdapterFaceID
+    from comfyui_astria.tests.faceid import adapters
 
-    state = adapter_file("portrait", SD15, Sizes(768, 16, make=random_weights(0)))
-    faceid = IPAdapterFaceID(read_adapter(state, "portrait", "portrait"))
-    model = _model("sd15", model_channels=320, context_dim=768)
-    return Case(model, lambda person: FaceIDUse(faceid, somebody(person)), 32, 4, 768)
-
-
-def _flux() -> Case:
-    from comfyui_astria.nodes.host.faceid import FaceIDUse
-    from comfyui_astria.tests.faceid.adapters import somebody
-
-    model = _model("flux", hidden_size=1024, num_heads=8, depth=4, depth_single_blocks=8, context_in_dim=1024)
-    adapter = _pulid(places=4, width=1024, inner=640, face=640)
-    return Case(model, lambda person: FaceIDUse(adapter, somebody(person, recogniser="antelopev2")), 48, 16, 1024)
+    widths = adapters.SD15 if sizes.family == "sd15" else adapters.SDXL
+    state = adapters.adapter_file("portrait", widths, adapters.Sizes(sizes.width, TOKENS, make=adapters.random_weights(0)))
+    return IPAdapterFaceID(read_adapter(state, "portrait", "portrait"))
 
 
-def _pulid(places: int, width: int, inner: int, face: int) -> Any:
-    """Return an adapter whose people are random tokens; its attentions are the real ones."""
+def _pulid(sizes: Any, device: torch.device) -> Any:
+    """Return an adapter whose people are random tokens; its attentions are the real ones, two thirds as wide as the model."""
     import comfy.model_patcher
     import comfy.ops
-    from comfyui_astria.nodes.faceid.pulid import CrossAttention
+    from comfyui_astria.nodes.faceid.pulid import CROSS_HEAD, CrossAttention, places
     from comfyui_astria.tests.testpack.weights import fill
 
-    cpu = torch.device("cpu")
-    blocks = torch.nn.ModuleList(CrossAttention(width, face, inner, comfy.ops.manual_cast) for _ in range(places))
+    config = sizes.config
+    inner = config["hidden_size"] * 2 // 3 // CROSS_HEAD * CROSS_HEAD  # 2048 of 3072
+    count = len(places(config["depth"], config["depth_single_blocks"]))
+    blocks = torch.nn.ModuleList(CrossAttention(config["hidden_size"], inner, inner, comfy.ops.manual_cast) for _ in range(count))
     fill(blocks, seed=1)
 
     class Adapter:
         name = "pulid"
 
         def __init__(self) -> None:
-            self.blocks = comfy.model_patcher.CoreModelPatcher(blocks, load_device=cpu, offload_device=cpu)
+            patcher = comfy.model_patcher.CoreModelPatcher
+            self.blocks = patcher(blocks.to(sizes.dtype), load_device=device, offload_device=torch.device("cpu"))
 
         def tokens(self, identity: Any) -> torch.Tensor:
-            return torch.randn(2, 32, face, generator=torch.Generator().manual_seed(len(identity.title)))
+            return torch.randn(2, PULID_TOKENS, inner, generator=torch.Generator().manual_seed(len(identity.title)))
 
     return Adapter()
+
+
+_THIRD = {**REGIONS["FLUX"].config, "hidden_size": 1024, "num_heads": 8, "depth": 4, "depth_single_blocks": 8, "context_in_dim": 1024}
+_SHAPED = replace(REGIONS["FLUX"], name="Flux-shaped, PuLID", config=_THIRD, side=48, tokens=77, width=1024, dtype=torch.float32)
+SD15 = Setup(replace(REGIONS["SD15"], name="SD1.5, FaceID Portrait"), _portrait, "buffalo_l")
+SDXL = Setup(replace(REGIONS["SDXL"], name="SDXL, FaceID Portrait"), _portrait, "buffalo_l")
+FLUX_SHAPED = Setup(_SHAPED, _pulid, "antelopev2")
+FLUX = Setup(replace(REGIONS["FLUX"], name="Flux.1 dev, PuLID"), _pulid, "antelopev2")

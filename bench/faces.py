@@ -156,7 +156,7 @@ def _lora_steps() -> list[dict]:
     from comfyui_astria.nodes.regions.run import RegionRun
 
     regions = runpy.run_path(str(Path(__file__).resolve().parent / "regions.py"))
-    model, link = regions["_full_width_sd15"](), RegionRun()
+    model, link = regions["_model"](regions["SD15"], torch.device("cpu")), RegionRun()
     loras = [RegionLora(number, regions["_lora"](model, number), 1.0, f"person {number}") for number in range(1, FACES + 1)]
     patched = apply_gated_loras(model, loras, link, items=True)
     gate = torch.eye(FACES + 1)[:, 1:]

@@ -1,6 +1,7 @@
-"""Growing a mask by small and large radii beside the host's GrowMask and Morphology, and how often SAM3 looks at a picture for several words.
+"""Growing a mask by small and large radii beside the host's GrowMask and Morphology, feathering it, and how often SAM3 looks at a picture.
 
-Times are processor time on one thread, which other load on the machine disturbs least; where it is idle they are what the clock shows.
+Times are processor time on one thread, which other load on the machine disturbs least; where it is idle they are what the clock shows. What masks
+on a GPU go through is measured on one where it is at hand, by the clock, else on the processor.
 
 `python dev.py bench masks` runs it; by hand: `PYTHONPATH=<ComfyUI> python bench/masks.py --cpu`.
 """
@@ -11,6 +12,7 @@ import runpy
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -31,7 +33,7 @@ def run() -> list[dict]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        figures = [figure for size in SIZES for figure in _compare_radii(size)]
+        figures = [figure for size in SIZES for figure in (*_compare_radii(size), *_feather(size))]
     finally:
         torch.set_num_threads(threads)
     return figures + _trunk_passes()
@@ -45,6 +47,28 @@ def _compare_radii(size: int) -> list[dict]:
     for shape, times in ours.items():
         ratio = max(times) / min(times)
         figures.append(_figure(f"{size}x{size} {shape}: slowest / fastest radius", ratio, "ratio", ratio < FLAT))
+    return figures
+
+
+def _feather(size: int) -> list[dict]:
+    """Return the times of feathering in scipy and in torch, whether these depend on how far it reaches, and whether both give the same."""
+    from comfyui_astria.nodes.masking.morphology import feather
+    from comfyui_astria.nodes.masking.tensor_morphology import nearest
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    mask, there = _mask(size), _mask(size).to(device)
+    figures, times = [], {"scipy": [], f"torch on {device}": []}
+    for reach in RADII:
+        in_scipy, expected = _fastest(lambda reach=reach: feather(mask, reach))
+        in_torch, (distance, value) = _fastest(lambda reach=reach: nearest(there > 0, there, reach), device)
+        for (way, taken), now in zip(times.items(), (in_scipy, in_torch), strict=True):
+            taken.append(now)
+            figures.append(_figure(f"{size}x{size} feathered by {reach}: {way}", now, "ms"))
+        apart = float(((value * (1 - distance / (reach + 1)).clamp(min=0)).cpu() - expected).abs().max())
+        figures.append(_figure(f"{size}x{size} feathered by {reach}: greatest difference of the two", apart, "", apart < 1e-6))
+    for way, taken in times.items():
+        ratio = max(taken) / min(taken)
+        figures.append(_figure(f"{size}x{size} feathered in {way}: slowest / fastest reach", ratio, "ratio", ratio < FLAT))
     return figures
 
 
@@ -114,17 +138,24 @@ def _trunk_passes() -> list[dict]:
     return figures
 
 
-def _fastest(work: Callable[[], torch.Tensor]) -> tuple[float, torch.Tensor]:
+def _fastest(work: Callable[[], Any], device: str = "cpu") -> tuple[float, Any]:
     """Return the least time of a few runs, which other load disturbs least, and the result; one run where it takes long."""
     best = float("inf")
     for _ in range(RUNS):
-        start = time.process_time()
+        start = _clock(device)
         result = work()
-        taken = (time.process_time() - start) * 1000.0
+        taken = (_clock(device) - start) * 1000.0
         best = min(best, taken)
         if taken > LONG_MS:
             break
     return best, result
+
+
+def _clock(device: str) -> float:
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def _figure(name: str, value: float, unit: str, ok: bool = True) -> dict:

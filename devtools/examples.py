@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..nodes.pipeline.control import KINDS, controls_of
+from ..nodes.prompt import PromptRequest
 from ..nodes.tunes.tune import Tune
 
 IMAGE = "example.png"  # comes with ComfyUI, so the workflow opens without a complaint about its picture
@@ -14,10 +16,11 @@ FLUX, SD15, SDXL = "1504944", "690204", "sdxl"
 BASES = {
     **dict.fromkeys(("masked_portrait", "multi_person_background", "product_background", "room_redesign", "tiled_upscale", "hires_fix"), SD15),
     **dict.fromkeys(("controlnet", "controlnet_two", "controlnet_drawn_map", "style", "image_to_image", "masked_area"), SD15),
-    **dict.fromkeys(("faceid", "faceid_two_people", "faceid_swap_correct", "multi_person_checkpoint"), SD15),
-    "sdxl_weights_and_style": SDXL,
+    **dict.fromkeys(("controlnet_tile", "controlnet_qr", "controlnet_hed", "controlnet_mlsd", "controlnet_segroom"), SD15),
+    **dict.fromkeys(("faceid", "faceid_two_people", "faceid_swap_correct", "faceid_portrait"), SD15),
+    **dict.fromkeys(("multi_person_checkpoint", "multi_person_negative", "outpaint_sd15", "tiled_upscale_from_text", "upscale_v4"), SD15),
+    **dict.fromkeys(("sdxl_weights_and_style", "outpaint_sdxl", "faceid_sdxl"), SDXL),
 }
-DRAWN_MAPS = frozenset({"controlnet_drawn_map"})  # these take a map that its reader has drawn
 # Names under which the files are published, or that say whose they are.
 FILES = {
     "checkpoints": [
@@ -38,15 +41,20 @@ FILES = {
         "control_v11p_sd15_lineart_fp16.safetensors",
         "control_v11f1p_sd15_depth_fp16.safetensors",
         "control_v11f1e_sd15_tile_fp16.safetensors",
+        "control_v11p_sd15_softedge_fp16.safetensors",
+        "control_v11p_sd15_mlsd_fp16.safetensors",
+        "control_v11p_sd15_seg_fp16.safetensors",
+        "control_v1p_sd15_qrcode_monster.safetensors",
         "flux_controlnet_union_pro.safetensors",
     ],
     "background_removal": ["birefnet.safetensors"],
     "geometry_estimation": ["depth_anything_3_mono_large.safetensors"],
     "insightface": ["inswapper_128.onnx", "models/buffalo_l/w600k_r50.onnx", "models/antelopev2/glintr100.onnx"],
-    "ipadapter": ["ip-adapter-faceid-plusv2_sd15.bin"],
+    "ipadapter": ["ip-adapter-faceid-plusv2_sd15.bin", "ip-adapter-faceid-portrait_sd15.bin", "ip-adapter-faceid_sdxl.bin"],
     "pulid": ["pulid_flux_v0.9.1.safetensors"],
     "clip_vision": ["CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors", "EVA02_CLIP_L_336_psz14_s6B.pt"],
     "facedetection": ["parsing_bisenet.pth"],
+    "embeddings": ["EasyNegative.safetensors"],
 }
 BINDINGS = f"""\
 [base {FLUX}]
@@ -76,6 +84,10 @@ sd15.controlnet_canny = control_v11p_sd15_canny_fp16.safetensors
 sd15.controlnet_lineart = control_v11p_sd15_lineart_fp16.safetensors
 sd15.controlnet_depth = control_v11f1p_sd15_depth_fp16.safetensors
 sd15.controlnet_tile = control_v11f1e_sd15_tile_fp16.safetensors
+sd15.controlnet_hed = control_v11p_sd15_softedge_fp16.safetensors
+sd15.controlnet_mlsd = control_v11p_sd15_mlsd_fp16.safetensors
+sd15.controlnet_segroom = control_v11p_sd15_seg_fp16.safetensors
+sd15.controlnet_qr = control_v1p_sd15_qrcode_monster.safetensors
 flux.controlnet_union = flux_controlnet_union_pro.safetensors
 depth_estimator = depth_anything_3_mono_large.safetensors
 pose_estimator = sdpose_wholebody_fp16.safetensors
@@ -84,6 +96,8 @@ sam3 = sam3.1_multiplex_fp16.safetensors
 face_analysis = buffalo_l
 face_analysis_pulid = antelopev2
 sd15.faceid = ip-adapter-faceid-plusv2_sd15.bin
+sd15.faceid_portrait = ip-adapter-faceid-portrait_sd15.bin
+sdxl.faceid = ip-adapter-faceid_sdxl.bin
 flux.faceid = pulid_flux_v0.9.1.safetensors
 sd15.clip_vision = CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors
 eva_clip = EVA02_CLIP_L_336_psz14_s6B.pt
@@ -97,6 +111,11 @@ PHOTO_SETS = (788416, 788417, 749152, 749183)  # tunes with photos: two people b
 def base_of(name: str) -> str:
     """Return the base tune that an example is compiled for."""
     return BASES.get(name, FLUX)
+
+
+def takes_drawn_map(request: PromptRequest) -> bool:
+    """Say whether a ControlNet of the request reads a map that its reader has drawn."""
+    return any(KINDS[control.kind].map == "given" for control in controls_of(request))
 
 
 @dataclass(frozen=True)

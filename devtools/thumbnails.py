@@ -11,11 +11,12 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from ..nodes.outpaint.geometry import Rect, place
 from ..nodes.pipeline.layout import STAGE_TITLES
 from ..nodes.pipeline.stages import Stage
-from ..nodes.prompt import PromptRequest
+from ..nodes.prompt import FLAGS, PromptRequest
 from ..nodes.regions.layout import columns
 from ..nodes.regions.pose import arms_crossed
 from ..nodes.regions.preview import preview
 from .demo import photo
+from .examples import takes_drawn_map
 from .starters import Starter
 
 SIZE = 512
@@ -57,6 +58,8 @@ def _stages(request: PromptRequest, stages: Sequence[Stage]) -> Image.Image:
     titles = [(STAGE_TITLES.get(stage.name, stage.name), f"{stage.kind}, {stage.size}") for stage in stages]
     if request.input_image is not None:
         titles.insert(0, ("Your picture", "the input image"))
+    if takes_drawn_map(request):
+        titles.insert(0, ("Your drawing", "the map"))
     return _steps(titles)
 
 
@@ -81,6 +84,7 @@ def _told_of_text(request: PromptRequest) -> tuple[str, str]:
     said = ", ".join(segment.text for segment in (*request.prompt,) if segment.text) or "No text: the picture itself is worked on"
     faces = [f"<faceid:{tag.id}>" for segment in request.prompt for tag in segment.faceids]
     flags = [f"--mask_prompt {' '.join(request.mask_prompt)}"] if request.mask_prompt else []
+    flags += [f"--{name}" for name, flag in FLAGS.items() if flag.takes == "nothing" and getattr(request, name)]
     flags += [f"controlnet={request.controlnet}"] if request.controlnet else []
     flags += [f"--controlnets {' '.join(request.controlnets)}"] if request.controlnets else []
     flags += ["with a mask of your own"] if request.mask_image is not None else []
@@ -123,14 +127,15 @@ def _canvas(request: PromptRequest) -> Image.Image:
 def _told_of_people(request: PromptRequest) -> tuple[str, str]:
     first = f"{len(request.persons)} people in one picture {request.w}x{request.h}"
     own = "face" if any(person.faceids for person in request.persons) else "model"
-    return first, f"each with their own text and {own}, drawn in one pass"
+    said = "text, negative text" if len(request.negative) > 2 else "text"
+    return first, f"each with their own {said} and {own}, drawn in one pass"
 
 
 def _told_of_canvas(request: PromptRequest) -> tuple[str, str]:
     source = "Your picture" if request.input_image is not None else "A picture from text"
     first = f"{source} {request.w}x{request.h}, outpainted to {request.outpaint_width}x{request.outpaint_height}"
     wording = request.outpaint_prompt.text if request.outpaint_prompt is not None else ""
-    second = f'Around it: "{wording}"' if wording else "Hatched: the new area"
+    second = f'Around it: "{textwrap.shorten(wording, 46, placeholder=" ...")}"' if wording else "Hatched: the new area"
     if request.super_resolution:
         second += ", then 4x super-resolution"
     return first, second

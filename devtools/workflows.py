@@ -17,7 +17,7 @@ from ..nodes.prompt import PromptRequest
 from ..nodes.tunes.bindings import Bindings
 from ..nodes.tunes.resolve import Resolver
 from .console import DevError, say
-from .examples import BINDINGS, DRAWN_MAPS, FILES, IMAGE, ExampleTunes, base_of
+from .examples import BINDINGS, FILES, IMAGE, ExampleTunes, base_of, takes_drawn_map
 from .listed_files import ListedFiles
 from .paths import ROOT
 from .starters import STARTERS
@@ -48,10 +48,13 @@ def resolver() -> Resolver:
     return Resolver(Bindings.parse(BINDINGS, "the examples' bindings"), ExampleTunes(), ListedFiles(FILES))
 
 
-def compiled(name: str) -> Compiled:
-    """Return an example prompt compiled for its base model, with the names under which model files are published."""
-    request = request_of(name)
-    given = {"image": request.input_image, "mask": request.mask_image, "control_image": name in DRAWN_MAPS or None}
+def compiled(name: str, request: PromptRequest | None = None) -> Compiled:
+    """Return an example prompt compiled for its base model, with the names under which model files are published.
+
+    `request` takes the place of the example's own, for what another prompt would give there.
+    """
+    request = request or request_of(name)
+    given = {"image": request.input_image, "mask": request.mask_image, "control_image": takes_drawn_map(request) or None}
     pictures = {what: IMAGE for what, one in given.items() if one is not None}
     return compile_request(request, resolver(), CompileOptions(base_of(name), **pictures, options=Options(SEED)))
 

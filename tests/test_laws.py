@@ -8,77 +8,32 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from comfyui_astria.tests.source import (
+    HEAVY,
+    HOST_MODULES,
+    NODES,
+    ROOT,
+    at,
+    feature_of,
+    files,
+    imports,
+    is_nodes,
+    meets_the_host,
+    patches,
+    replaced,
+    tree_of,
+)
 
-ROOT = Path(__file__).resolve().parent.parent
-NODES = ROOT / "nodes"
 STANDARD_LIBRARY_ONLY = {"prompt", "tunes", "pipeline"}
 TENSOR_LIBRARIES = {"numpy", "scipy", "PIL", "torch"}
-HOST_MODULES = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "comfy_config", "folder_paths", "server", "execution", "nodes",
-                "node_helpers", "latent_preview", "app", "utils"}
 HOST_COMPANIONS = {"aiohttp", "safetensors"}  # come with the host: for its routes, and for model files
-HEAVY = {"transformers", "diffusers", "insightface", "onnxruntime", "segment_anything", "cv2", "scipy", "skimage", "kornia"}
 # Libraries for one model each, which pure modules may load on first use.
 ON_FIRST_USE = {"transformers", "insightface", "onnxruntime", "segment_anything"}
 MAX_MODULE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 350, 40, 7
 # The host calls these with one argument per input of the node, and the schema is a table.
 NODE_METHODS = {"define_schema", "execute", "validate_inputs", "fingerprint_inputs", "check_lazy_status"}
-IGNORED_FOLDERS = {line.rstrip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()} | {".git"}
-
-
-class Import(NamedTuple):
-    """One imported module: `top` of an absolute import, `inside` (parts below nodes/) of one within the pack."""
-
-    line: int
-    top: str | None
-    inside: tuple[str, ...] | None
-    at_module_level: bool
-
-
-def files(pattern: str, folder: Path = ROOT) -> list[Path]:
-    return sorted(path for path in folder.rglob(pattern) if not IGNORED_FOLDERS & set(path.relative_to(ROOT).parts))
-
-
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-
-
-def imports(path: Path) -> Iterator[Import]:
-    """Every import of a module, those inside functions too; `from . import x` counts as importing x."""
-    tree = tree_of(path)
-    package = path.relative_to(ROOT).parent.parts
-    for node in ast.walk(tree):
-        level = node in tree.body
-        if isinstance(node, ast.Import):
-            yield from (Import(node.lineno, alias.name.split(".")[0], None, level) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield Import(node.lineno, (node.module or "").split(".")[0], None, level)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1]
-            module = (*base, *(node.module.split(".") if node.module else ()))
-            targets = [module] if node.module else [(*module, alias.name) for alias in node.names]
-            yield from (Import(node.lineno, None, target[1:] if target[:1] == ("nodes",) else target, level) for target in targets)
-
-
-def feature_of(path: Path) -> str:
-    """The folder below nodes/ that a module belongs to; `errors` for nodes/errors.py."""
-    parts = path.relative_to(NODES).parts
-    return parts[0] if len(parts) > 1 else path.stem
-
-
-def meets_the_host(path: Path) -> bool:
-    return is_nodes(path.stem) or feature_of(path) == "host"
-
-
-def is_nodes(module: str) -> bool:
-    """`nodes`, or one of several where a feature has too many for one file: `inpaint_nodes`."""
-    return module == "nodes" or module.endswith("_nodes")
-
-
-def at(path: Path, line: int) -> str:
-    return f"{path.relative_to(ROOT).as_posix()}:{line}"
 
 
 def report(broken: list[str]) -> None:
@@ -100,7 +55,7 @@ def test_pure_modules_import_no_more_than_they_may() -> None:
             allowed |= HOST_MODULES | HOST_COMPANIONS
         later = allowed | (ON_FIRST_USE if allowed >= TENSOR_LIBRARIES else set())
         broken += [f"{at(path, found.line)} imports {found.top}" for found in imports(path)
-                   if found.top is not None and found.top not in (allowed if found.at_module_level else later)]
+                   if found.top is not None and found.top not in (allowed if found.at_start else later)]
     report(broken)
 
 
@@ -162,11 +117,11 @@ def test_the_developer_tools_start_on_plain_python() -> None:
 
 def test_heavy_libraries_are_imported_on_first_use_only() -> None:
     report([f"{at(path, found.line)} imports {found.top} when the pack is imported" for path in [ROOT / "__init__.py", *files("*.py", NODES)]
-            for found in imports(path) if found.top in HEAVY and found.at_module_level])
+            for found in imports(path) if found.top in HEAVY and found.at_start])
 
 
 def test_the_root_imports_nothing_of_the_host_by_itself() -> None:
-    outside = [found for found in imports(ROOT / "__init__.py") if found.at_module_level and found.top not in sys.stdlib_module_names]
+    outside = [found for found in imports(ROOT / "__init__.py") if found.at_start and found.top not in sys.stdlib_module_names]
     report([at(ROOT / "__init__.py", found.line) for found in outside])
 
 
@@ -227,48 +182,15 @@ def test_functions_take_few_parameters() -> None:
 
 
 def test_the_host_is_never_patched() -> None:
-    """No assignment to an attribute of something imported from the host, no setattr on it, no entry put into sys.modules."""
+    """No assignment to an attribute of something imported from the host, no setattr on it, no entry put into sys.modules.
+
+    Nor a method of a module replaced, nor an attribute set on what a patcher holds, wherever they come from; gated LoRAs alone stand in for a
+    module's forward, as injections that the host puts in and takes out.
+    """
     report([f"{at(path, line)} changes {name} of the host" for path in files("*.py", NODES) for line, name in patches(tree_of(path))])
-
-
-def patches(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    hosts = {"sys"} | {
-        (alias.asname or alias.name).split(".")[0]
-        for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0)
-        for alias in node.names if (node.module if isinstance(node, ast.ImportFrom) else alias.name or "").split(".")[0] in HOST_MODULES}
-    for node in ast.walk(tree):
-        for target in changed_by(node):
-            if isinstance(target, ast.Attribute | ast.Subscript) and root_name(target) in hosts:
-                yield node.lineno, str(root_name(target))
-
-
-def changed_by(node: ast.AST) -> list[ast.expr]:
-    """What a statement assigns to or deletes; for setattr and delattr an attribute of their first argument."""
-    if isinstance(node, ast.Assign | ast.Delete):
-        return node.targets
-    if isinstance(node, ast.AugAssign | ast.AnnAssign):
-        return [node.target]
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("setattr", "delattr") and node.args:
-        return [ast.Attribute(value=node.args[0], attr="?")]
-    return []
-
-
-def root_name(node: ast.expr) -> str | None:
-    """The name that an attribute or item stands on: `comfy` of comfy.model_base.x["y"]. A call's result is not the host's own object."""
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else None
-
-
-@pytest.mark.parametrize("source", [
-    "import comfy.samplers\ncomfy.samplers.KSAMPLER = 1", "from comfy.model_base import Flux\nFlux.concat_cond = None",
-    "import comfy.ops as ops\nsetattr(ops, 'x', 1)", "import sys\nsys.modules['cv2'] = None", "import nodes\nnodes.NODE_CLASS_MAPPINGS['X'] = 1"])
-def test_the_patching_law_sees_a_patch(source: str) -> None:
-    assert len(list(patches(ast.parse(source)))) == 1
-
-
-def test_the_patching_law_lets_own_objects_be() -> None:
-    assert list(patches(ast.parse("import comfy\nclass A: pass\na = A()\na.x = 1\nb = comfy.make()\nb.y = 2"))) == []
+    hooks = NODES / "regions" / "lora_hooks.py"
+    report([f"{at(path, line)} changes {name}" for path in files("*.py", NODES) if path != hooks for line, name in replaced(tree_of(path))])
+    assert len(list(replaced(tree_of(hooks)))) == 3
 
 
 def test_the_pack_logs_and_never_prints() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import queue
 import socket
+import threading
 import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .problems import ApiError
 
@@ -78,13 +81,15 @@ def _looks_numeric(host: str) -> bool:
     return last.isdigit() or last.startswith("0x")
 
 
-def resolved(place: Place, private_hosts: Sequence[str]) -> tuple[str, ...]:
+def resolved(place: Place, private_hosts: Sequence[str], timeout_s: float) -> tuple[str, ...]:
     """Return the addresses of the place's host, to connect to and nothing else: asked again, a name may answer differently.
 
-    One address that is not public refuses all, unless the owner listed the host. Raises: ApiError.
+    One address that is not public refuses all, unless the owner listed the host. Raises: ApiError, TimeoutError.
     """
     try:
-        found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+        found = _looked_up(place, timeout_s)
+    except TimeoutError:
+        raise
     except (OSError, UnicodeError) as error:
         raise _refused(place.host, f"the host cannot be found: {error}") from error
     addresses = tuple(dict.fromkeys(str(one[4][0]) for one in found))
@@ -93,6 +98,26 @@ def resolved(place: Place, private_hosts: Sequence[str]) -> tuple[str, ...]:
             if not is_public(ipaddress.ip_address(address.partition("%")[0])):
                 raise _refused(place.host, f"it stands for {address}, which is no public address")
     return addresses
+
+
+def _looked_up(place: Place, timeout_s: float) -> Sequence[Any]:
+    """Return what the system's resolver says. It takes no time limit, so it is asked in a thread, which ends when the resolver gives up."""
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, name="astria-resolver", daemon=True).start()
+    try:
+        answer = answers.get(timeout=max(timeout_s, 0))
+    except queue.Empty:
+        raise TimeoutError(f"{place.host} was not found in time") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def is_public(address: Address) -> bool:

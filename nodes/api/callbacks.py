@@ -1,11 +1,29 @@
-"""When a callback is tried, and how long."""
+"""Where a callback goes, when it is tried, and how long."""
 
 from __future__ import annotations
+
+from typing import Any
+
+from .addresses import checked
+from .problems import ApiError
+from .settings import SETTINGS_FILE, Settings
 
 DELAYS_S = (5, 30, 120, 600, 3600)  # after the first, second ... attempt that failed
 TIMEOUT_S = 15.0
 LEASE_S = 60.0  # one attempt is over by then: whoever made it has told how it went, or is gone
 AT_ONCE = 4
+
+
+def callback_of(given: Any, settings: Settings) -> tuple[str | None, list[str]]:
+    """Return the address to call, and what is to be said. Raises: ApiError for an address that the owner does not allow."""
+    if given in (None, ""):
+        return None, []
+    if not isinstance(given, str):
+        raise ApiError("callback is no web address", code="bad-address")
+    if not settings.callbacks:
+        return None, [f"No callback is sent: callbacks = no in {SETTINGS_FILE}."]
+    checked(given, settings.private_hosts)
+    return given, []
 
 
 def next_attempt(attempts: int, moment: float) -> float | None:

@@ -121,14 +121,36 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def wrapped(request: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the attributes of an object: those inside `name` where it is sent as {"tune": {...}}, else the fields themselves."""
+def wrapped(request: Mapping[str, Any], name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the attributes of an object, and the names of fields that stand beside them and are not read.
+
+    The attributes are those inside `name` where it is sent as {"tune": {...}}, else the fields themselves.
+    """
     inside = request.get(name)
     if inside is None or (name == "prompt" and isinstance(inside, str)):
-        return dict(request)
+        return dict(request), ()
     if not isinstance(inside, dict):
         raise _bad(f"{name} is {_shown(str(inside))}; expected an object with its attributes", f"Write {name}[...], or JSON with an object.")
-    return inside
+    return dict(inside), tuple(key for key in request if key != name)
+
+
+def prompt_attributes(request: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the attributes of one prompt as `wrapped` does; `tune[prompts_attributes][0][...]`, which the service's pages print, adds to them."""
+    tune = request.get("tune")
+    if not isinstance(tune, dict) or "prompts_attributes" not in tune:
+        return wrapped(request, "prompt")
+    listed = tune["prompts_attributes"]
+    if not (isinstance(listed, list) and len(listed) == 1 and isinstance(listed[0], dict)):
+        raise _bad("tune[prompts_attributes] is no list of one prompt", "Send one prompt at a time here; POST /tunes takes several with their tune.")
+    inside, beside = wrapped({key: value for key, value in request.items() if key != "tune"}, "prompt")
+    if twice := sorted(inside.keys() & listed[0].keys()):
+        raise _bad(f"{_shown(twice[0])} is given both as prompt[...] and as tune[prompts_attributes][...]", "Keep one of both.")
+    return {**inside, **listed[0]}, (*beside, *(f"tune[{key}]" for key in tune if key != "prompts_attributes"))
+
+
+def notices_of(beside: Iterable[str], name: str) -> list[str]:
+    """Return what is to be said of fields that are not read because they stand beside the object `name`."""
+    return [f"{_shown(key)} is not read: attributes stand inside {name}, as {name}[...]." for key in beside]
 
 
 def _bad(message: str, hint: str = "") -> ApiError:

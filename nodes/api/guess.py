@@ -77,6 +77,7 @@ ROLE_NAMES: Mapping[str, Mapping[str, str]] = {
     "sam": {_ANY: r"(^|/)sam_(vit|hq)"},
     "clipseg": {_ANY: "clipseg"},
     "face_analysis": {_ANY: "^buffalo_l$"},
+    "face_detector": {_ANY: "mediapipe_face"},
     "face_analysis_pulid": {_ANY: "^antelopev2$"},
     "faceid": {"sd15": r"ip-adapter-faceid(-plus(v2)?)?_sd15\.", "sdxl": r"ip-adapter-faceid(-plusv2)?_sdxl\.", "flux": "pulid_flux"},
     "faceid_portrait": {"sd15": "faceid-portrait.*sd15", "sdxl": "faceid-portrait.*sdxl"},
@@ -90,6 +91,7 @@ ROLE_NAMES: Mapping[str, Mapping[str, str]] = {
 _INSTEAD: Mapping[str, Sequence[Sequence[str]]] = {
     "segmenter": (("sam3",), ("grounding_dino", "sam"), ("clipseg",), ("background_removal",)),
     "faceid": (("faceid", "clip_vision"), ("faceid",)),
+    "face_analysis": (("face_analysis",), ("face_detector",)),
     **{f"controlnet_{kind}": ((f"controlnet_{kind}",), ("controlnet_union",)) for kind in (*_CONTROLS, "tile")},
 }
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .forms import Schema, form_of
 from .objects import NUMBERS, ROOT, SHOWN, WHOLE
-
-Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": "string"}
 _WHOLE: Schema = {"type": "integer"}
@@ -102,9 +101,9 @@ _TUNE_SENT = _object(
         "base_tune_id": {"type": "integer", "minimum": 0, "maximum": 2**52},
         "branch": {"enum": ["sd15", "sdxl1", "flux1"]},
         "callback": _TEXT,
-        "images": {"type": "array", "items": {"type": "string", "contentEncoding": "base64"}, "description": "In multipart/form-data: files."},
+        "images": {"type": "array", "items": {"type": "string", "contentEncoding": "base64"}, "description": "The photos of the person."},
         "image_urls": {"type": "array", "items": _TEXT},
-        "file": {"type": "string", "description": "A model file below ComfyUI's model folder; in multipart/form-data also the .safetensors file."},
+        "file": {"type": "string", "description": "A model file below ComfyUI's model folder; a multipart form may hold the file itself."},
         "prompts_attributes": {"type": "array", "items": {"$ref": "#/components/schemas/PromptAttributes"}},
     },
     ("title", "model_type"),
@@ -119,13 +118,16 @@ def _json(schema: Schema) -> Schema:
     return {"application/json": {"schema": schema}}
 
 
-def _body(name: str, wrapper: str | None) -> Schema:
-    """Return a request body: the attributes in an object of their name, or plain, in JSON or a form."""
-    schema = _ref(name) if wrapper is None else {"anyOf": [_object({wrapper: _ref(name)}), _ref(name)]}
-    return {"required": True, "content": {kind: {"schema": schema} for kind in _KINDS}}
+def _body(name: str) -> Schema:
+    """Return a request body: JSON with the attributes in an object of their name, or plain; and forms with the names that brackets spell."""
+    wrapper = _SENT[name]
+    plain = _ref(name) if wrapper is None else {"anyOf": [_object({wrapper: _ref(name)}), _ref(name)]}
+    forms = {kind: {"schema": _ref(f"{name}{ending}")} for kind, ending in _FORMS.items()}
+    return {"required": True, "content": {**_json(plain), **forms}}
 
 
-_KINDS = ("application/json", "multipart/form-data", "application/x-www-form-urlencoded")
+_FORMS = {"multipart/form-data": "Multipart", "application/x-www-form-urlencoded": "Form"}
+_SENT = {"TuneAttributes": "tune", "PromptAttributes": "prompt", "Generate": None}
 _REFUSALS = {
     "400": "The request cannot be read.",
     "401": "The key is missing or wrong.",
@@ -166,11 +168,11 @@ def _list_of(name: str) -> Schema:
 PATHS: Mapping[str, Schema] = {
     "/openapi.json": {"get": _operation("openapi", "This document", "200", _json({"type": "object"}))},
     "/generate": {
-        "post": _operation("generate", "Make a prompt on the default base tune", "201", _json(_ref("Prompt")), requestBody=_body("Generate", None)),
+        "post": _operation("generate", "Make a prompt on the default base tune", "201", _json(_ref("Prompt")), requestBody=_body("Generate")),
     },
     "/tunes": {
         "get": _operation("listTunes", "List tunes, newest first", "200", _list_of("Tune"), parameters=[*_PAGE, _TITLE]),
-        "post": _operation("createTune", "Make a tune", "201", _json(_ref("Tune")), requestBody=_body("TuneAttributes", "tune")),
+        "post": _operation("createTune", "Make a tune", "201", _json(_ref("Tune")), requestBody=_body("TuneAttributes")),
     },
     "/tunes/{id}": {
         "parameters": [_TUNE_ID],
@@ -184,7 +186,7 @@ PATHS: Mapping[str, Schema] = {
     "/tunes/{id}/prompts": {
         "parameters": [_TUNE_ID],
         "get": _operation("listPrompts", "List the prompts of a tune, newest first", "200", _list_of("Prompt"), parameters=_PAGE),
-        "post": _operation("createPrompt", "Make a prompt", "201", _json(_ref("Prompt")), requestBody=_body("PromptAttributes", "prompt")),
+        "post": _operation("createPrompt", "Make a prompt", "201", _json(_ref("Prompt")), requestBody=_body("PromptAttributes")),
     },
     "/tunes/{id}/prompts/{prompt_id}": {
         "parameters": [_TUNE_ID, _PROMPT_ID],
@@ -194,13 +196,22 @@ PATHS: Mapping[str, Schema] = {
 }
 
 
+_ABOUT = (
+    "Forms spell attributes as tune[title] and prompt[text], lists as tune[images][], and the prompts of a tune as "
+    "tune[prompts_attributes][0][text], tune[prompts_attributes][1][text] and so on."
+)
+
+
 def document(origin: str, attributes: Mapping[str, Schema], *, needs_key: bool) -> dict[str, Any]:
     """Return the document, for a server whose addresses begin with `origin`; `attributes` are those of a prompt beside its text."""
     prompt, generate = (_object({text: _TEXT, **attributes, "callback": _TEXT}, (text,)) for text in ("text", "prompt"))
     schemas = {"Tune": _TUNE, "Prompt": _PROMPT, "Error": _ERROR, "TuneAttributes": _TUNE_SENT, "PromptAttributes": prompt, "Generate": generate}
+    for kind, ending in _FORMS.items():
+        with_files = kind == "multipart/form-data"
+        schemas |= {f"{name}{ending}": form_of(schemas[name], wrapper, schemas, with_files=with_files) for name, wrapper in _SENT.items()}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Astria prompts on ComfyUI", "version": "1", "description": "Forms spell attributes as tune[title] and prompt[text]."},
+        "info": {"title": "Astria prompts on ComfyUI", "version": "1", "description": _ABOUT},
         "servers": [{"url": f"{origin}{ROOT}"}],
         "security": [{"key": []}] if needs_key else [{"key": []}, {}],
         "paths": dict(PATHS),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import AstriaError
@@ -21,11 +22,50 @@ class ApiError(AstriaError):
 
 def envelope(error: AstriaError) -> dict[str, Any]:
     """Return the answer's body: `error` as ComfyUI's POST /prompt words its own, every problem in `extra_info`."""
-    problems = getattr(error, "problems", ()) or (problem(error.code, error.message, error.hint),)
-    told = {"type": error.code, "message": error.message, "details": error.hint, "extra_info": {"problems": [dict(one) for one in problems]}}
+    listed = [dict(one) for one in _problems_of(error)]
+    told = {"type": error.code, "message": error.message, "details": error.hint, "extra_info": {"problems": listed}}
     return {"error": told, "node_errors": {}}
+
+
+def _problems_of(error: AstriaError) -> Sequence[Problem]:
+    return getattr(error, "problems", ()) or (problem(error.code, error.message, error.hint),)
 
 
 def problem(code: str, message: str, hint: str = "", field: str = "") -> Problem:
     """Return one entry of `problems`; `field` is the field of the request that it is about."""
     return {"code": code, "severity": "error", "message": message, "hint": hint, "field": field}
+
+
+class Problems:
+    """Collects what is wrong with a request, so that all of it is told at once."""
+
+    def __init__(self) -> None:
+        self._errors: list[ApiError] = []
+        self._found: list[Problem] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._errors)
+
+    @contextlib.contextmanager
+    def noting(self, field: str = "") -> Iterator[None]:
+        """Note an ApiError of the block in place of raising it; `field` is the field of the request that the block is about."""
+        try:
+            yield
+        except ApiError as error:
+            self.note(error, field)
+
+    def note(self, error: ApiError, field: str = "") -> None:
+        """Note an error; problems of its own that name a field are about a part of `field`."""
+        self._errors.append(error)
+        for one in _problems_of(error):
+            inner = one["field"]
+            self._found.append({**one, "field": f"{field}[{inner}]" if field and inner else field or inner})
+
+    def refuse(self, also: Sequence[Problem] = ()) -> None:
+        """Raise ApiError with everything that was noted, and `also`; its status is that of the first error. Return where nothing was noted."""
+        if not self._errors:
+            return
+        first, found = self._errors[0], [*self._found, *also]
+        messages = [*(one.message for one in self._errors), *(one["message"] for one in also)]
+        hint = first.hint if len(found) == 1 else "extra_info lists every problem, with its place where it has one."
+        raise ApiError("\n".join(messages), code=first.code, hint=hint, status=first.status, problems=found)

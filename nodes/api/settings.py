@@ -30,7 +30,7 @@ class Settings:
     max_images: int = 50
     max_model_mb: int = 30_000
     max_waiting: int = 1000  # prompts not done yet
-    fetch_timeout_s: int = 30
+    fetch_timeout_s: int = 60  # for all fetched pictures of a request
 
     @property
     def request_bytes(self) -> int:

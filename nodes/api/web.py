@@ -55,10 +55,13 @@ def post(url: str, body: bytes, headers: Mapping[str, str], bounds: Bounds) -> N
 
 def _ask(method: str, place: Place, body: bytes, headers: Mapping[str, str], bounds: Bounds, deadline: float) -> tuple[int, str, bytes]:
     """Return status, Location and body of the answer, had before the deadline."""
-    addresses = resolved(place, bounds.private_hosts)  # in the time that the system's resolver takes at most
-    left_s = deadline - time.monotonic()
-    if left_s <= 0:
-        raise _failed(place.authority, f"it took longer than {bounds.timeout_s:g} s")
+    try:
+        addresses = resolved(place, bounds.private_hosts, deadline - time.monotonic())
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+    except TimeoutError as error:
+        raise _failed(place.authority, f"it took longer than {bounds.timeout_s:.3g} s") from error
     connection = _connection(place, addresses, left_s)
     # A socket's timeout counts each wait by itself, and a peer could drip; the timer ends the connection as a whole.
     over = threading.Event()
@@ -74,7 +77,7 @@ def _ask(method: str, place: Place, body: bytes, headers: Mapping[str, str], bou
         return answer.status, answer.getheader("Location") or "", content
     except (OSError, http.client.HTTPException, ValueError) as error:
         is_late = over.is_set() or isinstance(error, TimeoutError)
-        problem = f"it took longer than {bounds.timeout_s:g} s" if is_late else str(error) or type(error).__name__
+        problem = f"it took longer than {bounds.timeout_s:.3g} s" if is_late else str(error) or type(error).__name__
         raise _failed(place.authority, problem) from error
     finally:
         timer.cancel()

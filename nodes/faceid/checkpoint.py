@@ -14,6 +14,7 @@ EMBEDDING = 512  # numbers of a face embedding
 PROJECTIONS = ("q", "k", "v", "out")
 AUTO, PULID = "auto", "pulid"
 PLUS = ("plus", "plusv2")
+PORTRAIT = "portrait"
 # The parts of a file. Some training scripts write the second by another name.
 PROJECTION, LAYERS, LAYERS_TOO = "image_proj", "ip_adapter", "adapter_modules"
 PUBLISHED = "https://huggingface.co/h94/IP-Adapter-FaceID"
@@ -31,7 +32,7 @@ def sections(state: Mapping[str, Tensor | Mapping[str, Tensor]]) -> tuple[Weight
 
 
 def kind_of(state: Mapping[str, Tensor | Mapping[str, Tensor]], name: str, asked: str = AUTO) -> str:
-    """Return which of KINDS, or PULID, the file is.
+    """Return which of KINDS, or PULID, the file is. Asked for a portrait, it may be the unnorm one: the weights tell these apart.
 
     Raises: FaceIDError for another kind of file, one that is not what was asked for, and one that could be two kinds.
     """
@@ -39,6 +40,8 @@ def kind_of(state: Mapping[str, Tensor | Mapping[str, Tensor]], name: str, asked
         candidates: tuple[str, ...] = (PULID,)
     else:
         candidates = _candidates(*sections(state), name)
+    if asked == PORTRAIT and candidates[0].startswith(PORTRAIT):
+        return candidates[0]
     if asked != AUTO:
         if asked not in candidates:
             raise FaceIDError(f"The adapter '{name}' is set to be {asked}; its weights are those of {' or '.join(candidates)}.", code="faceid-kind",

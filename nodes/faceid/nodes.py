@@ -47,7 +47,7 @@ def _use_inputs() -> list[io.Input]:
         FaceIDType.Input("faceid"),
         IdentityType.Input("identity", tooltip="The person, from Astria Identity."),
         io.Float.Input("strength", default=1.0, min=0.0, max=10.0, step=0.05, tooltip="How much the face counts. 0 leaves the model as it is."),
-        io.Float.Input("start", default=0.0, **part, tooltip="The part of the steps after which the face begins to count."),
+        io.Float.Input("start", default=0.0, **part, tooltip="The part of the steps after which the face begins to count; for PuLID rather 0.14."),
         io.Float.Input("end", default=1.0, **part, tooltip="The part of the steps after which it no longer does."),
     ]
 

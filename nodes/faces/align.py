@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from ..errors import ImageError
 ARCFACE_112 = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
 # The same in a crop of 512 px of the FFHQ photos, as face restorers are trained (facexlib, face_restoration_helper.py).
 FFHQ_512 = np.array([[192.98138, 239.94708], [318.90277, 240.1936], [256.63416, 314.01935], [201.26117, 371.41043], [313.08905, 371.15118]])
+# What these show where the picture ends, RGB (the same file).
+GREY = (132 / 255, 133 / 255, 135 / 255)
 MOST_SAMPLES = 16  # along one side of a pixel, where a crop is made this much smaller
 
 
@@ -64,8 +67,8 @@ def inverse(matrix: np.ndarray) -> np.ndarray:
     return np.linalg.inv(np.vstack([matrix, [0.0, 0.0, 1.0]]))[:2]
 
 
-def warp(image: Tensor, matrix: np.ndarray, size: int) -> Tensor:
-    """Return the crop that `matrix` (picture -> crop) gives, black where the picture ends.
+def warp(image: Tensor, matrix: np.ndarray, size: int, outside: Sequence[float] = (0.0,)) -> Tensor:
+    """Return the crop that `matrix` (picture -> crop) gives; where the picture ends it shows `outside`, a value for all channels or one each.
 
     Bilinear between pixels, pixel centres at whole numbers: what recognisers were trained on, not smoothed where the face is larger than
     the crop.
@@ -73,28 +76,53 @@ def warp(image: Tensor, matrix: np.ndarray, size: int) -> Tensor:
     Source: cv2.warpAffine, as insightface's norm_crop calls it.
     """
     left, top, right, bottom = _reach(matrix, size, size, (image.shape[1], image.shape[0]))
+    beyond = torch.tensor(outside, dtype=torch.float32, device=image.device)
     if right <= left or bottom <= top:
-        return torch.zeros(size, size, image.shape[2], device=image.device)
+        return beyond.expand(size, size, image.shape[2]).clone()
     columns, rows = _places((0, 0, size, size), 1)
     to_window = inverse(matrix) - np.array([[0.0, 0.0, left], [0.0, 0.0, top]])
-    return _sampled(image[top:bottom, left:right], to_window, columns, rows, "zeros").movedim(0, -1)  # CHW -> HWC
+    # Sampled as the difference to it, which is 0 outside.
+    return _sampled(image[top:bottom, left:right] - beyond, to_window, columns, rows, "zeros").movedim(0, -1) + beyond  # CHW -> HWC
+
+
+def straightened(image: Tensor, matrix: np.ndarray, size: int) -> Tensor:
+    """Return the crop that `matrix` (picture -> crop) gives, the picture's last pixels going on where it ends.
+
+    Bicubic between pixels, for a model that draws it anew; where the face is larger than the crop, averaged over each pixel's area.
+    Shapes: image [H,W,C] 0..1 -> [size,size,C] float32 0..1, on the image's device.
+    """
+    left, top, right, bottom = _reach(matrix, size, size, (image.shape[1], image.shape[0]), margin=1)
+    samples = min(max(math.ceil(1 / scale_of(matrix) - 1e-6), 1), MOST_SAMPLES)
+    columns, rows = _places((0, 0, size, size), samples)
+    to_window = inverse(matrix) - np.array([[0.0, 0.0, left], [0.0, 0.0, top]])
+    planes = _sampled(image[top:bottom, left:right], to_window, columns, rows, "border", "bicubic")
+    return _averaged(planes, samples).clamp(0, 1).movedim(0, -1)  # CHW -> HWC
+
+
+def laid_back(crop: Tensor, matrix: np.ndarray, window: tuple[int, int, int, int], beyond: str = "border") -> Tensor:
+    """Return what the pixels of the picture in `window` (left, top, right, bottom) see of a crop, where `matrix` leads from them into it.
+
+    Where the face is smaller than the crop, the crop is averaged over each pixel's area. `beyond` the crop its border goes on, or `zeros`.
+    Shapes: crop [h,w,C] -> [bottom - top, right - left, C] float32.
+    """
+    left, top, right, bottom = window
+    samples = min(max(math.ceil(scale_of(matrix) - 1e-6), 1), MOST_SAMPLES)
+    columns, rows = _places((left, top, right - left, bottom - top), samples)
+    return _averaged(_sampled(crop, matrix, columns, rows, beyond), samples).movedim(0, -1)
 
 
 def paste_back(image: Tensor, crop: Tensor, matrix: np.ndarray, mask: Tensor) -> Tensor:
     """Return the picture with `crop` where `warp` with the same `matrix` took it from, blended by `mask`.
 
-    Pixels where the mask is 0, and all outside the crop, are the picture's own to the bit; so are further channels, such as alpha. Where
-    the face is smaller than the crop, the crop is averaged over each pixel's area.
+    Pixels where the mask is 0, and all outside the crop, are the picture's own to the bit; so are further channels, such as alpha.
     Shapes: image [H,W,C], crop [h,w,3], mask [h,w] 0..1 -> [H,W,C] in the image's precision and on its device.
     """
     height, width = image.shape[:2]
-    left, top, right, bottom = _reach(matrix, crop.shape[1], crop.shape[0], (width, height))
+    left, top, right, bottom = reach = _reach(matrix, crop.shape[1], crop.shape[0], (width, height))
     if right <= left or bottom <= top:
         return image
-    samples = min(max(math.ceil(scale_of(matrix) - 1e-6), 1), MOST_SAMPLES)
-    columns, rows = _places((left, top, right - left, bottom - top), samples)
-    painted = _averaged(_sampled(crop.to(image.device), matrix, columns, rows, "border"), samples).movedim(0, -1)
-    share = _averaged(_sampled(mask.to(image.device)[..., None], matrix, columns, rows, "zeros"), samples)[0, :, :, None]
+    painted = laid_back(crop.to(image.device), matrix, reach)
+    share = laid_back(mask.to(image.device)[..., None], matrix, reach, "zeros")
     result = image.clone()
     window = result[top:bottom, left:right, : crop.shape[2]]
     # Selected, not only blended: what a model painted as NaN must not reach pixels outside the mask.
@@ -102,10 +130,10 @@ def paste_back(image: Tensor, crop: Tensor, matrix: np.ndarray, mask: Tensor) ->
     return result
 
 
-def _reach(matrix: np.ndarray, crop_width: int, crop_height: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return the part of the picture (left, top, right, bottom) in which the crop's pixels fall."""
+def _reach(matrix: np.ndarray, crop_width: int, crop_height: int, size: tuple[int, int], margin: int = 0) -> tuple[int, int, int, int]:
+    """Return the part of the picture (left, top, right, bottom) in which the crop's pixels fall, and `margin` pixels around it."""
     corners = np.array([[x, y, 1.0] for x in (-1, crop_width) for y in (-1, crop_height)]) @ inverse(matrix).T
-    first, last = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int) + 1
+    first, last = np.floor(corners.min(0)).astype(int) - margin, np.ceil(corners.max(0)).astype(int) + 1 + margin
     left, top = (int(max(one, 0)) for one in first)
     right, bottom = (int(min(one, limit)) for one, limit in zip(last, size, strict=True))
     return left, top, right, bottom
@@ -118,7 +146,7 @@ def _places(window: tuple[int, int, int, int], samples: int) -> tuple[Tensor, Te
     return columns + left, rows + top
 
 
-def _sampled(image: Tensor, matrix: np.ndarray, columns: Tensor, rows: Tensor, beyond: str) -> Tensor:
+def _sampled(image: Tensor, matrix: np.ndarray, columns: Tensor, rows: Tensor, beyond: str, between: str = "bilinear") -> Tensor:
     """Return image values [C,rows,columns] at the places where `matrix` leads from (column, row)."""
     height, width = image.shape[:2]
     (a, b, c), (d, e, f) = matrix.tolist()
@@ -127,7 +155,7 @@ def _sampled(image: Tensor, matrix: np.ndarray, columns: Tensor, rows: Tensor, b
     # grid_sample counts from -1 at the first pixel to 1 at the last. Worked out on the CPU in float64, which not every device has.
     grid = torch.stack([x / max(width - 1, 1) * 2 - 1, y / max(height - 1, 1) * 2 - 1], dim=-1)
     planes = image.float().movedim(-1, 0)[None]  # HWC -> BCHW
-    return F.grid_sample(planes, grid[None].float().to(planes.device), mode="bilinear", padding_mode=beyond, align_corners=True)[0]
+    return F.grid_sample(planes, grid[None].float().to(planes.device), mode=between, padding_mode=beyond, align_corners=True)[0]
 
 
 def _averaged(planes: Tensor, samples: int) -> Tensor:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .align import arcface_template, ffhq_template, similarity, warp
+from .align import GREY, arcface_template, ffhq_template, similarity, warp
 from .face import Face
 
 
@@ -47,7 +48,8 @@ class Identity:
 
     def ffhq(self, size: int) -> Tensor:
         """Return each photo's head as face restorers and PuLID want it, with more around it: [n,size,size,3] float32 0..1, RGB."""
-        return self._crops(ffhq_template(size), size)
+        return self._crops(ffhq_template(size), size, GREY)
 
-    def _crops(self, template: np.ndarray, size: int) -> Tensor:
-        return torch.stack([warp(torch.from_numpy(one.pixels), similarity(one.face.points, template), size) / 255 for one in self.photos])
+    def _crops(self, template: np.ndarray, size: int, outside: Sequence[float] = (0.0,)) -> Tensor:
+        levels = [255 * one for one in outside]
+        return torch.stack([warp(torch.from_numpy(one.pixels), similarity(one.face.points, template), size, levels) / 255 for one in self.photos])

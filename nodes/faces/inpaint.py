@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -85,6 +86,7 @@ def report(planned: Sequence[PlannedFace], names: Sequence[str], images: int, ca
     for face in planned:
         crop = face.crop
         sizes = f"window {crop.width}x{crop.height} px"
+        sizes += f" turned by {math.degrees(crop.turn):.0f} degrees" if crop.turn else ""
         sizes += f", drawn at {crop.target_width}x{crop.target_height}" if face.drawn else ""
         said = [label(face, names), *([face.how] if face.how else []), sizes]
         lines.append(f"image {crop.image + 1}, face {crop.number + 1}: {', '.join(said)}")

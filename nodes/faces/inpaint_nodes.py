@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..host.face_sampling import Drawing, draw_faces
 from ..host.models import family_of
-from ..host.types import FacesType, PersonsType, RegionsType, notes_ui
+from ..host.types import FacesType, LorasType, PersonsType, RegionsType, notes_ui
 from .crop import CropOptions
 from .inpaint import UNMATCHED, finish, person_names, plan_faces, report
 from .match_preview import matches_preview
@@ -41,6 +41,7 @@ class AstriaInpaintFaces(io.ComfyNode):
                 io.Int.Input("max_batch", default=0, min=0, max=64, tooltip="Faces in one sampler call; 0: as many as the free memory holds."),
                 PersonsType.Input("persons", optional=True),
                 RegionsType.Input("regions", optional=True, tooltip="Where the persons stand, at any scale. Without: by FaceID, else left to right."),
+                LorasType.Input("scene_loras", optional=True, tooltip="LoRAs of faces that are nobody's."),
             ],
             outputs=[
                 io.Image.Output(display_name="image"),
@@ -53,11 +54,11 @@ class AstriaInpaintFaces(io.ComfyNode):
     @classmethod
     def execute(
         cls, image, faces, model, vae, positive, negative, noise, sampler, sigmas, cfg, face_size, context, feather, unmatched, max_batch,
-        persons=(), regions=None,
+        persons=(), regions=None, scene_loras=(),
     ) -> io.NodeOutput:
         options = CropOptions(face_size, context, feather, family_of(model).multiple)
         planned = plan_faces(image, faces, persons, regions, options, unmatched)
-        drawing = Drawing(model, vae, positive, negative, noise, sampler, sigmas, cfg, persons, max_batch)
+        drawing = Drawing(model, vae, positive, negative, noise, sampler, sigmas, cfg, persons, max_batch, tuple(scene_loras))
         drawn, calls = draw_faces(image, planned, drawing)
         result, mask, planned = finish(image, planned, drawn)
         names = person_names(persons, regions)

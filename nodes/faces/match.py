@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +21,8 @@ SAME_SHAPE = 0.02
 
 # 1 - cosine of opposite embeddings.
 MOST_UNLIKE = 2.0
+# The same above which two faces are not one person's, for recognisers of the ArcFace family (insightface, examples of its Python package).
+STRANGERS = 1 - 0.28
 
 BY_REGION, BY_LIKENESS, BY_PLACE = "by region", "by likeness", "left to right"
 
@@ -36,17 +38,20 @@ class Assignment:
 def match_faces(faces: Sequence[Face], persons: Sequence[Person], layout: Layout | None, size: tuple[int, int]) -> Assignment:
     """Return who each face of one picture is; nobody has two faces, and no face two persons.
 
-    With a layout the total share of faces inside their person's region is made greatest. Without one, persons with FaceIDs get the faces
-    that look most like their photos, where faces and photos were read by the same recogniser; of the rest the largest faces get the other
-    persons, both from left to right.
+    With a layout the total share of faces inside their person's region is made greatest; a person whose region holds no face gets one
+    that is left and looks like their photos. Without a layout, persons with FaceIDs get the faces that look most like their photos; of the
+    rest the largest faces get the other persons, both from left to right. Likeness counts where faces and photos were read by the same
+    recogniser.
     Shapes: `size` is (width, height) of the picture; the layout may have another scale.
     Raises: ImageError when layout and persons differ in number, or layout and picture in shape.
     """
     if layout is not None:
         _check(layout, persons, size)
-        pairs = _assigned(-_overlaps(faces, layout, size), -LEAST_OVERLAP)
-        return Assignment(pairs, dict.fromkeys(pairs, BY_REGION))
-    alike = _by_likeness(faces, persons)
+        standing = _assigned(-_overlaps(faces, layout, size), -LEAST_OVERLAP)
+        # Strangers stay nobody's: somebody in the scene is not the person who is missing only because both are left.
+        alike = _by_likeness(faces, persons, standing, STRANGERS)
+        return Assignment(standing | alike, dict.fromkeys(standing, BY_REGION) | dict.fromkeys(alike, BY_LIKENESS))
+    alike = _by_likeness(faces, persons, {}, MOST_UNLIKE)
     how = dict.fromkeys(alike, BY_LIKENESS)
     waiting = [number for number in range(len(persons)) if number not in alike.values()]
     nameless = [number for number in range(len(faces)) if number not in alike]
@@ -92,20 +97,24 @@ def _span(start: float, end: float, side: int) -> tuple[int, int]:
     return first, min(max(round(end), first + 1), side)
 
 
-def _by_likeness(faces: Sequence[Face], persons: Sequence[Person]) -> dict[int, int]:
-    seen = [number for number, face in enumerate(faces) if face.embedding is not None]
-    known = [number for number, person in enumerate(persons) if any(len(_photos(person, faces[face].recogniser)) for face in seen)]
-    if not known:
+def _by_likeness(faces: Sequence[Face], persons: Sequence[Person], known: Mapping[int, int], most: float) -> dict[int, int]:
+    """Return face -> person of the least total unlikeness among those who are not `known`; pairs above `most` are none."""
+    seen = [number for number, face in enumerate(faces) if number not in known and face.embedding is not None]
+    sought = [number for number in range(len(persons)) if number not in known.values()]
+    sought = [number for number in sought if any(len(_photos(persons[number], faces[face].recogniser)) for face in seen)]
+    if not sought:
         return {}
-    pairs = _assigned(np.array([[_unlikeness(faces[face], persons[person]) for person in known] for face in seen]), MOST_UNLIKE)
-    return {seen[row]: known[column] for row, column in pairs.items()}
+    cost = np.array([[_unlikeness(faces[face], persons[person]) for person in sought] for face in seen])
+    # All that cannot be count alike: how unlike strangers are must not decide who is whom.
+    pairs = _assigned(np.where(cost <= most, cost, 2 * MOST_UNLIKE), most)
+    return {seen[row]: sought[column] for row, column in pairs.items()}
 
 
 def _unlikeness(face: Face, person: Person) -> float:
-    """Return 1 - cosine to the photo most like the face, for a person may look different in each; more than can be where none compares."""
+    """Return 1 - cosine to the photo most like the face, for a person may look different in each; infinite where none compares."""
     photos = _photos(person, face.recogniser)
     if not len(photos):
-        return 2 * MOST_UNLIKE
+        return math.inf
     return min(1 - float((photos @ _directions([face.embedding])[0]).max()), MOST_UNLIKE)
 
 

@@ -29,11 +29,21 @@ def _drawn(pixels: np.ndarray, planned: Sequence[PlannedFace], names: Sequence[s
     font = ImageFont.load_default(max(11, round(min(picture.size) / 30)))
     for face in planned:
         crop, tint = face.crop, TINTS[0 if face.person is None else 1 + face.person % (len(TINTS) - 1)]
-        left, top, right, bottom = crop.box
-        canvas.rectangle((left, top, max(right - 1, left), max(bottom - 1, top)), outline=tint, width=2 * line)
-        canvas.rectangle((crop.left, crop.top, crop.left + crop.width - 1, crop.top + crop.height - 1), outline=tint, width=line)
+        outlines = crop.outline(_pixels(crop.box)), crop.outline((crop.left, crop.top, crop.left + crop.width - 1, crop.top + crop.height - 1))
+        for outline, width in zip(outlines, (2 * line, line), strict=True):
+            if crop.turn:
+                canvas.polygon(outline, outline=tint, width=width)
+            else:
+                canvas.rectangle((*outline[0], *outline[2]), outline=tint, width=width)
+        left, top = (min(side) for side in zip(*outlines[0], strict=True))
         text = label(face, names)
         plate = canvas.textbbox((left + 3 * line, top + 3 * line), text, font=font)
         canvas.rectangle((plate[0] - line, plate[1] - line, plate[2] + line, plate[3] + line), fill=tint)
         canvas.text((left + 3 * line, top + 3 * line), text, fill=LETTERS, font=font)
     return np.asarray(picture)
+
+
+def _pixels(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """Return the first and the last pixel of a box."""
+    left, top, right, bottom = box
+    return left, top, max(right - 1, left), max(bottom - 1, top)

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .crop import FaceCrop, centres, resized, window_mask
+from .align import laid_back
+from .crop import FaceCrop, mask_at, resized
+
+Window = tuple[int, int, int, int]
 
 # Between two faces that overlap, one gives way to the other over about this share of a face.
 TRANSITION = 0.05
@@ -36,9 +39,11 @@ def paste_faces(image: Tensor, drawn: Sequence[tuple[FaceCrop, Tensor]]) -> tupl
     result = image.clone()
     painted = torch.zeros(image.shape[:3], device=image.device)
     for crop, drawing in drawn:
-        rows, columns = slice(crop.top, crop.top + crop.height), slice(crop.left, crop.left + crop.width)
-        weight = _share(crop, [other for other, _ in drawn if other is not crop and other.meets(crop)], image.device)
-        new = resized(drawing.to(image.device, torch.float32), crop.width, crop.height)
+        left, top, right, bottom = window = _inside(crop, image)
+        rows, columns = slice(top, bottom), slice(left, right)
+        places = _centres(window, image.device)
+        weight = _share(crop, [other for other, _ in drawn if other is not crop and other.meets(crop)], places)
+        new = _over(crop, drawing.to(image.device, torch.float32), window)
         old, so_far = image[crop.image, rows, columns, :3], result[crop.image, rows, columns, :3]
         changed = (so_far.float() + weight[..., None] * (new - old.float())).clamp(0, 1)
         # where() and not arithmetic alone: a NaN in the drawing must not reach pixels that the mask protects.
@@ -47,37 +52,46 @@ def paste_faces(image: Tensor, drawn: Sequence[tuple[FaceCrop, Tensor]]) -> tupl
     return result, painted.clamp(max=1)
 
 
-def _share(crop: FaceCrop, others: Sequence[FaceCrop], device: torch.device) -> Tensor:
-    """Return the weight [height,width] of a face over its window: its mask, divided with the faces that reach into it.
+def _inside(crop: FaceCrop, image: Tensor) -> Window:
+    """Return the part of the picture (left, top, right, bottom) in which the window lies."""
+    left, top, right, bottom = crop.extent
+    return max(left, 0), max(top, 0), min(right, image.shape[2]), min(bottom, image.shape[1])
+
+
+def _over(crop: FaceCrop, drawing: Tensor, window: Window) -> Tensor:
+    """Return the drawing as the picture's pixels in the window see it."""
+    return laid_back(drawing, crop.matrix, window) if crop.turn else resized(drawing, crop.width, crop.height)
+
+
+def _centres(window: Window, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return x [1,width] and y [height,1] of the middles of the pixels."""
+    left, top, right, bottom = window
+    return torch.arange(left, right, device=device)[None, :] + 0.5, torch.arange(top, bottom, device=device)[:, None] + 0.5
+
+
+def _share(crop: FaceCrop, others: Sequence[FaceCrop], places: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the weight of a face at the places: its mask, divided with the faces that reach into it.
 
     The weights of all faces sum to the greatest of their masks, so that the old face shows through nowhere inside a new one.
     """
-    own = window_mask(crop, crop.width, crop.height, device)
+    own = _mask(crop, places)
     if not others:
         return own
-    masks, distances = [own], [_distance(crop, crop, device)]
-    for other in others:
-        masks.append(_mask_over(other, crop, device))
-        distances.append(_distance(other, crop, device))
-    stacked = torch.stack(masks)
-    parts = torch.softmax(stacked.log() - torch.stack(distances) / TRANSITION, 0)[0]
+    stacked = torch.stack([own, *(_mask(other, places) for other in others)])
+    distances = torch.stack([_distance(one, places) for one in (crop, *others)])
+    parts = torch.softmax(stacked.log() - distances / TRANSITION, 0)[0]
     return torch.where(own > 0, stacked.amax(0) * parts, 0.0)
 
 
-def _mask_over(face: FaceCrop, window: FaceCrop, device: torch.device) -> Tensor:
-    """Return the mask of one face over the window of another; 0 outside its own window."""
-    result = torch.zeros(window.height, window.width, device=device)
-    left, right = max(face.left, window.left), min(face.left + face.width, window.left + window.width)
-    top, bottom = max(face.top, window.top), min(face.top + face.height, window.top + window.height)
-    own = window_mask(face, face.width, face.height, device)[top - face.top : bottom - face.top, left - face.left : right - face.left]
-    result[top - window.top : bottom - window.top, left - window.left : right - window.left] = own
-    return result
+def _mask(face: FaceCrop, places: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the mask of a face at the places; 0 outside its window."""
+    x, y = face.turned(*places)
+    inside = (x > face.left) & (x < face.left + face.width) & (y > face.top) & (y < face.top + face.height)
+    return torch.where(inside, mask_at(face, x, y), 0.0)
 
 
-def _distance(face: FaceCrop, window: FaceCrop, device: torch.device) -> Tensor:
-    """Return how far each pixel of a window is from a face's middle, in halves of that face: 1 on the ellipse inside its box."""
-    x, y = centres(window, window.width, window.height, device)
+def _distance(face: FaceCrop, places: tuple[Tensor, Tensor]) -> Tensor:
+    """Return how far each place is from a face's middle, in halves of that face: 1 on the ellipse inside its box."""
+    x, y = face.turned(*places)
     left, top, right, bottom = face.box
-    across = (x - (left + right) / 2) * (2 / (right - left))
-    down = (y - (top + bottom) / 2) * (2 / (bottom - top))
-    return torch.hypot(across[None, :], down[:, None])
+    return torch.hypot((x - (left + right) / 2) * (2 / (right - left)), (y - (top + bottom) / 2) * (2 / (bottom - top)))

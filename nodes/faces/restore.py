@@ -11,13 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
-from .align import ffhq_template
+from .align import GREY, ffhq_template
 from .face import Face
 from .paste_face import FEATHER, NO_NUMBERS, Placement, check_faces, cut, paste
 
 DEFAULT_FIDELITY = 0.5  # the authors' of CodeFormer
-# What crops show where the picture ends, as those that restorers were trained on (facexlib, face_restoration_helper.py).
-GREY = (132 / 255, 133 / 255, 135 / 255)
 # Architectures that take -1..1 and give -1..1. The library that loads them hands them 0..1 and cuts below 0; others it converts itself.
 _CENTRED = ("GFPGAN", "CodeFormer")
 _FACES = "FaceSR"

@@ -40,15 +40,18 @@ class Body:
             path.unlink(missing_ok=True)
 
 
-async def read_body(request: web.Request, settings: Settings, spool: Path) -> Body:
-    """Return the fields of a request; model files lie in the folder `spool`. Raises: ApiError for what cannot be read, or is too large."""
+async def read_body(request: web.Request, settings: Settings, spool: Path, *, takes_model: bool = False) -> Body:
+    """Return the fields of a request; where it `takes_model`, one model file may come along, which then lies in the folder `spool`.
+
+    Raises: ApiError for what cannot be read, or is too large.
+    """
     kind = request.content_type.lower()
     body = Body()
     if kind.startswith("multipart/") and kind != "multipart/form-data":
         raise _unreadable(f"the request is {kind}", 415)
     try:
         if kind == "multipart/form-data":
-            await _Parts(settings, spool, body).read(request)
+            await _Parts(settings, spool if takes_model else None, body).read(request)
         elif kind in ("application/x-www-form-urlencoded", "application/json", "application/octet-stream", "text/plain"):
             body.fields = _of_text(await _whole(request, settings), kind)
         else:
@@ -87,9 +90,9 @@ async def _whole(request: web.Request, settings: Settings) -> bytes:
 
 
 class _Parts:
-    """Reads the parts of a multipart request."""
+    """Reads the parts of a multipart request. Without a folder for it a model file is a file as others are."""
 
-    def __init__(self, settings: Settings, spool: Path, body: Body) -> None:
+    def __init__(self, settings: Settings, spool: Path | None, body: Body) -> None:
         self._settings = settings
         self._spool = spool
         self._body = body
@@ -114,8 +117,8 @@ class _Parts:
     async def _value(self, part: BodyPartReader, name: str) -> Any:
         if part.filename is None:
             return (await self._bytes(part, name)).decode("utf-8")
-        if name in MODEL_FIELDS:
-            return await self._weights(part)
+        if name in MODEL_FIELDS and self._spool is not None:
+            return await self._weights(part, self._spool)
         return Upload(part.filename, await self._bytes(part, name))
 
     async def _bytes(self, part: BodyPartReader, name: str) -> bytes:
@@ -129,10 +132,12 @@ class _Parts:
                 raise _too_large("the request", self._settings.max_request_mb)
         return bytes(content)
 
-    async def _weights(self, part: BodyPartReader) -> Weights:
-        self._spool.mkdir(parents=True, exist_ok=True)
+    async def _weights(self, part: BodyPartReader, spool: Path) -> Weights:
+        if self._body.temporary:
+            raise ApiError("the request holds two model files", code="bad-field", hint="Send one; each tune has one of its own.", status=400)
+        spool.mkdir(parents=True, exist_ok=True)
         size = 0
-        with tempfile.NamedTemporaryFile(dir=self._spool, suffix=".partial", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=spool, suffix=".partial", delete=False) as file:
             path = Path(file.name)
             self._body.temporary.append(path)
             while chunk := await part.read_chunk(_CHUNK):

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ..api.callbacks import AT_ONCE, LEASE_S, TIMEOUT_S, next_attempt
 from ..api.problems import ApiError
+from ..api.settings import SETTINGS_FILE, Settings
 from ..api.web import Bounds, post
 from ..errors import AstriaError
 from ..tunes.prompts import Callback
@@ -40,29 +41,32 @@ class Callbacks:
         while True:
             try:
                 await self._round()
-            except AstriaError as error:  # the database is busy, or its disk full
+            except AstriaError as error:  # the database is busy, its disk full, or the settings hold a slip
                 _log.warning("Astria callbacks cannot be sent: %s", error.message)
                 await asyncio.sleep(TIMEOUT_S)
 
     async def _round(self) -> None:
         """Send what is due; with nothing due, wait until something is."""
         self._wake.clear()
-        due = await asyncio.to_thread(api_state.prompts().take_owed, time.time(), AT_ONCE, LEASE_S)
-        if due:
-            loop = asyncio.get_running_loop()
-            await asyncio.gather(*(loop.run_in_executor(self._senders, _send, one) for one in due))
+        due_at = await asyncio.to_thread(api_state.prompts().next_due)
+        if due_at is None or due_at > time.time():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), None if due_at is None else max(due_at - time.time(), 0.05))
             return
-        later = await asyncio.to_thread(api_state.prompts().next_due)
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), None if later is None else max(later - time.time(), 0.05))
+        settings = await asyncio.to_thread(api_state.settings)  # a slip in them holds callbacks up, and is no attempt that failed
+        due = await asyncio.to_thread(api_state.prompts().take_owed, time.time(), AT_ONCE, LEASE_S)
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(self._senders, _send, one, settings) for one in due))
 
 
-def _send(owed: Callback) -> None:
+def _send(owed: Callback, settings: Settings) -> None:
     store = api_state.prompts()
+    if not settings.callbacks:  # turned off since it was stored
+        store.give_up(owed.id, f"callbacks = no in {SETTINGS_FILE}")
+        return
     try:
-        private = api_state.settings().private_hosts
         headers = {"Content-Type": "application/json", DELIVERY: owed.delivery}
-        post(owed.url, owed.body.encode("utf-8", "surrogatepass"), headers, Bounds(0, TIMEOUT_S, private))
+        post(owed.url, owed.body.encode("utf-8", "surrogatepass"), headers, Bounds(0, TIMEOUT_S, settings.private_hosts))
     except ApiError as error:
         due = next_attempt(owed.attempts + 1, time.time())
         if due is None:

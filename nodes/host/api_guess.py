@@ -32,11 +32,16 @@ def _guess_base(base: str) -> list[str]:
 
 def guess_roles(missing: Iterable[str], family: str) -> list[str]:
     """Guess at the roles that a plan for a model of `family` misses. Return what is to be said."""
+    return _bind("What it needs was", likely_roles(missing, family))
+
+
+def likely_roles(missing: Iterable[str], family: str) -> dict[str, str]:
+    """Return the roles that would be bound for what a plan misses, each with its file."""
     there = bindings_in(state_folder()).roles
     found: dict[str, str] = {}
     for key in missing:
         found |= guessed_roles(key, family, lambda role: present(HostFiles(), ROLES[role]))
-    return _bind("What it needs was", {key: file for key, file in found.items() if key not in there})
+    return {key: file for key, file in found.items() if key not in there}
 
 
 def _bind(what: str, found: Mapping[str, str]) -> list[str]:

@@ -12,20 +12,23 @@ from typing import Any
 
 from aiohttp import web
 
-from ..api.fields import wrapped
+from ..api.fields import notices_of, prompt_attributes, wrapped
 from ..api.objects import tune_object
 from ..api.openapi import document
-from ..api.problems import ApiError
+from ..api.problems import ApiError, Problems
 from ..api.settings import Settings
+from ..tunes.bindings import KNOWN_BASES
 from ..tunes.prompts import Prompt
+from ..tunes.state import bindings_in
 from ..tunes.tune import Tune
 from . import api_state
 from .api_attributes import ATTRIBUTES
 from .api_body import read_body, uploads_of
 from .api_callbacks import Callbacks
-from .api_prompts import callback_of, object_of, prepare
+from .api_prompts import Terms, object_of, prepare
 from .api_queue import Queue
-from .api_tunes import Made, delete_tune, make_tune
+from .api_tunes import Made, delete_tune, fetching_of, make_tune
+from .models import state_folder
 
 PAGE = 20
 MOST_PAGE = 100
@@ -91,38 +94,42 @@ class Handlers:
         return web.FileResponse(path, headers={"X-Content-Type-Options": "nosniff"})
 
     async def create_tune(self, request: web.Request, settings: Settings) -> web.Response:
-        body = await read_body(request, settings, api_state.spool_folder())
+        body = await read_body(request, settings, api_state.spool_folder(), takes_model=True)
+        terms = _terms(request, settings)
         try:
-            sent = wrapped(body.fields, "tune")
-            callback, said = callback_of(sent.get("callback"), settings)
+            sent, beside = wrapped(body.fields, "tune")
             # One at a time, so that of two requests with one title the second finds the first's tune.
             async with self._making if settings.idempotent else contextlib.nullcontext():
-                made = await self._in_studio(make_tune, sent, settings)
+                made = await self._in_studio(make_tune, sent, settings, terms.fetching)
                 try:
-                    await self._first_prompts(made, sent, _origin(request, settings), settings)
+                    await self._first_prompts(made, sent, terms)
                 except BaseException:
                     if made.is_new:
                         await asyncio.to_thread(delete_tune, made.tune.id)
                     raise
         finally:
             await asyncio.to_thread(body.close)
-        answer = tune_object(made.tune.to_json(), _origin(request, settings), (*said, *made.notices))
-        if callback:  # also where the tune was there: whoever asks again may never have had the first answer
-            await asyncio.to_thread(api_state.prompts().owe, callback, json.dumps(answer, ensure_ascii=False))
+        answer = tune_object(made.tune.to_json(), terms.origin, (*notices_of(beside, "tune"), *made.notices))
+        if made.callback:  # also where the tune was there: whoever asks again may never have had the first answer
+            await asyncio.to_thread(api_state.prompts().owe, made.callback, json.dumps(answer, ensure_ascii=False))
             self._callbacks.wake()
         return web.json_response(answer, status=201)
 
-    async def _first_prompts(self, made: Made, sent: Mapping[str, Any], origin: str, settings: Settings) -> None:
+    async def _first_prompts(self, made: Made, sent: Mapping[str, Any], terms: Terms) -> None:
         """Queue the prompts that came with a tune, all or none."""
         attributes = uploads_of(sent.get("prompts_attributes"))
-        if len(attributes) > settings.max_images or any(not isinstance(one, dict) for one in attributes):
-            text = f"prompts_attributes is no list of at most {settings.max_images} prompts"
+        if len(attributes) > terms.settings.max_images or any(not isinstance(one, dict) for one in attributes):
+            text = f"prompts_attributes is no list of at most {terms.settings.max_images} prompts"
             raise ApiError(text, code="bad-field", hint="Write tune[prompts_attributes][0][text], or JSON with a list of objects.")
-        prepared = [await self._in_studio(prepare, str(made.tune.id), one, origin, settings) for one in attributes]
+        prepared, found = [], Problems()
+        for number, one in enumerate(attributes):
+            with found.noting(f"prompts_attributes[{number}]"):
+                prepared.append(await self._in_studio(prepare, str(made.tune.id), one, terms))
+        found.refuse()
         queued: list[Prompt] = []
         try:
             for one in prepared:
-                queued.append(await self._queue.admit(one, settings))
+                queued.append(await self._queue.admit(one, terms.settings))
         except BaseException:
             for prompt in queued if made.is_new else ():
                 await self._queue.delete(prompt)
@@ -144,19 +151,18 @@ class Handlers:
 
     async def _create(self, tune_id: str | None, request: web.Request, settings: Settings) -> web.Response:
         body = await read_body(request, settings, api_state.spool_folder())
-        origin = _origin(request, settings)
-        try:
-            sent = wrapped(body.fields, "prompt")
-            prepared = await self._in_studio(prepare, tune_id, sent, origin, settings)
-        finally:
-            await asyncio.to_thread(body.close)
+        terms = _terms(request, settings)
+        sent, beside = prompt_attributes(body.fields)
+        prepared = await self._in_studio(prepare, tune_id, sent, terms, notices_of(beside, "prompt"))
         prompt = await self._queue.admit(prepared, settings)
-        return web.json_response(object_of(prompt, origin), status=201)
+        return web.json_response(object_of(prompt, terms.origin), status=201)
 
     async def list_prompts(self, request: web.Request, settings: Settings) -> web.Response:
         limit, offset = _page(request)
         tune_id = _id(request, "id")
         found = await asyncio.to_thread(lambda: api_state.prompts().list(tune_id, limit=limit, offset=offset))
+        if not found and not await asyncio.to_thread(_takes_prompts, tune_id):
+            raise _unknown("tune", tune_id)
         return web.json_response([object_of(prompt, _origin(request, settings)) for prompt in found])
 
     async def get_prompt(self, request: web.Request, settings: Settings) -> web.Response:
@@ -167,6 +173,10 @@ class Handlers:
         prompt = await asyncio.to_thread(_prompt, request)
         await self._queue.delete(prompt)
         return web.Response()
+
+
+def _terms(request: web.Request, settings: Settings) -> Terms:
+    return Terms(_origin(request, settings), settings, fetching_of(settings))
 
 
 def _origin(request: web.Request, settings: Settings) -> str:
@@ -199,6 +209,12 @@ def _tune(request: web.Request) -> Tune:
     if tune is None:
         raise _unknown("tune", id)
     return tune
+
+
+def _takes_prompts(id: str) -> bool:
+    """Say whether prompts can be at this id: a stored tune, a base tune bound or known to be of the service, or one that was and has prompts."""
+    is_base = id in KNOWN_BASES or id in bindings_in(state_folder()).bases
+    return is_base or api_state.tunes().get(_number(id)) is not None or bool(api_state.prompts().list(id, limit=1, offset=0))
 
 
 def _prompt(request: web.Request) -> Prompt:

@@ -5,39 +5,44 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from ..api.addresses import checked
-from ..api.fields import Upload
-from ..api.files import INPUT_FOLDER, from_base64, picture_name
+from ..api.callbacks import callback_of
+from ..api.fetching import Fetching
 from ..api.objects import prompt_object
-from ..api.problems import ApiError, Problem, problem
+from ..api.problems import ApiError, Problems
 from ..api.settings import Settings
-from ..errors import AstriaError, MissingModelError, PlanError
+from ..errors import MissingModelError, PlanError
 from ..pipeline.compiling import Compiled, CompileOptions, compile_request, sources_of
 from ..pipeline.forms import api_workflow
-from ..pipeline.plan import Plan, draft
+from ..pipeline.plan import draft
 from ..pipeline.sources import Options
-from ..prompt import Diagnostic, ImageRef, PromptRequest
+from ..prompt import ImageRef, PromptRequest
 from ..tunes.bindings import KNOWN_BASES, BaseModel, Bindings
 from ..tunes.prompts import Prompt
-from ..tunes.resolve import Missing
+from ..tunes.resolve import Missing, Resolver
 from ..tunes.state import bindings_in
 from ..tunes.tune import iso
 from . import api_state
-from .api_body import Weights
 from .api_guess import guess_bases, guess_roles
-from .api_tunes import BRANCHES, fetched
+from .api_missing import reasons, tags_of
+from .api_reading import PICTURES, SPELLED, Reading, read
+from .api_tunes import BRANCHES
 from .models import make_resolver, state_folder
 
-PICTURES = ("input_image", "mask_image")
-_SPELLED = ("", "_base64", "_url")
-_MAY_HOLD_PICTURES = tuple(f"{name}{ending}" for name in PICTURES for ending in _SPELLED)
-MAX_TEXT = 100_000  # of all attributes together
 MAX_SEED = 2**32
 MAX_SHOWN = 2000  # longer values of pictures are the pictures themselves
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What holds for a request: how it reached us, what the owner allows, and its budget for pictures from the web."""
+
+    origin: str
+    settings: Settings
+    fetching: Fetching
 
 
 @dataclass(frozen=True)
@@ -48,61 +53,47 @@ class Prepared:
     pictures: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def prepare(tune_id: str | None, sent: Mapping[str, Any], origin: str, settings: Settings) -> Prepared:
+def prepare(tune_id: str | None, sent: Mapping[str, Any], terms: Terms, said: Sequence[str] = ()) -> Prepared:
     """Return the prompt that the attributes describe, for a base of the bindings or a stored tune; None means the default base.
 
-    Raises: ApiError listing every problem.
+    `said` begins its notices. Raises: ApiError listing every problem.
     """
-    attributes = dict(sent)
-    callback, said = callback_of(attributes.pop("callback", None), settings)
-    said = [*said, *guess_bases(tune_id)]
-    base, extra = _base(tune_id)
-    pictures = {key: one.content for key in PICTURES if isinstance(one := attributes.get(key), Upload)}
-    files = {key: _named(content, key, settings) for key, content in pictures.items()}
-    attributes |= files
-    request, diagnostics = PromptRequest.from_fields(_readable(attributes))
-    if request is None:
-        raise _text_error(diagnostics)
-    contents = {files[key]: content for key, content in pictures.items()}
-    request = _with_local_pictures(request, contents, settings)
-    seed = secrets.randbelow(MAX_SEED)
-    options = CompileOptions(base, options=Options(seed))
-    compiled, bound = _compiled(request, extra, options)
-    notices = [*said, *bound, *(one.message for one in diagnostics), *(one.render() for one in compiled.plan.problems)]
-    kept = _kept(attributes, request)
+    found = Problems()
+    notices = [*said, *guess_bases(tune_id)]
+    base, extra, callback, attributes = None, None, None, dict(sent)
+    with found.noting():
+        base, extra = _base(tune_id)
+    with found.noting("callback"):
+        callback, more = callback_of(attributes.pop("callback", None), terms.settings)
+        notices += more
+    reading = read(attributes, terms.settings, terms.fetching, found)
+    options = CompileOptions(base, options=Options(secrets.randbelow(MAX_SEED)))
+    if found:
+        found.refuse(reasons(reading, tags_of(attributes), make_resolver(extra), options if base else None))
+    compiled, bound = _compiled(reading, extra, options)
+    notices += [*bound, *reading.notices, *(one.render() for one in compiled.plan.problems)]
+    kept = _kept(reading)
     prompt = Prompt(
         tune_id=tune_id or api_base_id(),
         fields=kept,
         digest=_digest(kept, callback),
-        origin=origin,
+        origin=terms.origin,
         workflow=api_workflow(compiled.graph),
         callback=callback,
-        inputs=tuple(contents),
+        inputs=tuple(reading.contents),
         notices=tuple(dict.fromkeys(notices)),
     )
-    return Prepared(prompt, contents)
+    return Prepared(prompt, reading.contents)
 
 
-def callback_of(given: Any, settings: Settings) -> tuple[str | None, list[str]]:
-    """Return the address to call, and what is to be said. Raises: ApiError for an address that the owner does not allow."""
-    if given in (None, ""):
-        return None, []
-    if not isinstance(given, str):
-        raise ApiError("callback is no web address", code="bad-address")
-    if not settings.callbacks:
-        return None, [f"No callback is sent: callbacks = no in {api_state.SETTINGS_FILE}."]
-    checked(given, settings.private_hosts)
-    return given, []
-
-
-def _kept(attributes: dict[str, Any], request: PromptRequest) -> dict[str, Any]:
+def _kept(reading: Reading) -> dict[str, Any]:
     """Return the attributes to store: the text as `text`, and a picture that came as text as the file that it became."""
-    kept = dict(attributes)
+    kept = dict(reading.attributes)
     if isinstance(kept.get("prompt"), str):  # of POST /generate
         kept["text"] = kept.pop("prompt")
     for key in PICTURES:
-        named: ImageRef | None = getattr(request, key)
-        for spelled in (f"{key}{ending}" for ending in _SPELLED):
+        named: ImageRef | None = getattr(reading.request, key)
+        for spelled in SPELLED[key]:
             if named is not None and isinstance(kept.get(spelled), str) and len(kept[spelled]) > MAX_SHOWN:
                 kept[spelled] = named.value
     return kept
@@ -142,77 +133,30 @@ def _base(tune_id: str | None) -> tuple[str | None, Bindings | None]:
     raise ApiError(missing.message, code="missing-base", hint=missing.hint, status=422 if tune_id in KNOWN_BASES else 404)
 
 
-def _named(content: bytes, key: str, settings: Settings) -> str:
-    return f"{INPUT_FOLDER}/{picture_name(content, key, settings.image_bytes)}"
-
-
-def _readable(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the attributes as the language reads them. Raises: ApiError for files where none belong, and for texts without an end."""
-    if not any(isinstance(attributes.get(key), str) for key in ("text", "prompt")):
-        raise ApiError("a prompt needs a text", code="missing-text", hint="Send prompt[text]; it may be empty where an input image is only enlarged.")
-    for key, value in attributes.items():
-        if isinstance(value, Upload | Weights):
-            raise ApiError(f"{key} is sent as a file"[:300], code="bad-field", hint=f"Files are taken as {' and '.join(PICTURES)}.")
-        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-            raise ApiError(f"{key} is not Unicode text"[:300], code="bad-field")
-    # All of it is kept with the prompt, but for pictures, which become files.
-    length = sum(len(key) + len(value) for key, value in attributes.items() if isinstance(value, str) and key not in _MAY_HOLD_PICTURES)
-    if length > MAX_TEXT:
-        raise ApiError(f"the attributes have {length} characters; expected at most {MAX_TEXT}", code="too-large", status=413)
-    return attributes
-
-
-def _text_error(diagnostics: tuple[Diagnostic, ...]) -> ApiError:
-    errors = [one for one in diagnostics if one.severity == "error"]
-    places = ("field", "line", "column")
-    problems = [
-        {**problem(one.code, one.message, one.hint), **{key: getattr(one, key) for key in places}, "start": one.span.start, "end": one.span.end}
-        for one in errors
-    ]
-    message = "\n".join(f"{one.message} {one.hint}".strip() for one in errors)
-    return ApiError(message, code=errors[0].code, hint="The problems in extra_info name field, line, column and offsets.", problems=problems)
-
-
-def _with_local_pictures(request: PromptRequest, contents: dict[str, bytes], settings: Settings) -> PromptRequest:
-    """Return the request with web addresses and base64 replaced by files, whose contents are added to `contents`."""
-    changed: dict[str, ImageRef] = {}
-    for key in PICTURES:
-        named: ImageRef | None = getattr(request, key)
-        if named is None or named.kind == "file":
-            continue
-        is_url = named.kind == "url"
-        content = fetched(named.value, key, settings) if is_url else from_base64(named.value, key, settings.image_bytes)
-        name = _named(content, key, settings)
-        contents[name] = content
-        changed[key] = ImageRef("file", name)
-    return replace(request, **changed) if changed else request
-
-
-def _compiled(request: PromptRequest, extra: Bindings | None, options: CompileOptions) -> tuple[Compiled, list[str]]:
+def _compiled(reading: Reading, extra: Bindings | None, options: CompileOptions) -> tuple[Compiled, list[str]]:
     """Return the workflow, and what is to be said of models that were bound for it. Raises: ApiError listing all that keeps it from running."""
     said: list[str] = []
+    request = reading.request
+    assert request is not None, "what is wrong with the attributes was told before"
     while True:
         resolver = make_resolver(extra)
         try:
             return compile_request(request, resolver, options), said
         except (PlanError, MissingModelError) as error:
-            sources = sources_of(request, resolver, options)
-            if isinstance(sources, Missing):
-                raise _kept_from_running(error, [problem("missing-base", sources.message, sources.hint)]) from error
-            drafted = draft(request, sources, resolver, options.options)
-            found = [] if drafted.errors else guess_roles((one.key for one in drafted.missing), sources.family.branch)
+            found = _guessed(request, resolver, options)
             if not found:
-                raise _kept_from_running(error, _reasons(drafted)) from error
+                problems = reasons(reading, tags_of(reading.attributes), resolver, options)
+                raise ApiError(error.message, code=error.code, hint=error.hint, problems=problems) from error
             said += found
 
 
-def _kept_from_running(error: AstriaError, reasons: list[Problem]) -> ApiError:
-    return ApiError(error.message, code=error.code, hint=error.hint, problems=reasons)
-
-
-def _reasons(drafted: Plan) -> list[Problem]:
-    found = [problem(one.code, one.message, one.hint) for one in drafted.errors]
-    return [*found, *(problem("missing-model", one.message, one.hint) for one in drafted.missing)]
+def _guessed(request: PromptRequest, resolver: Resolver, options: CompileOptions) -> list[str]:
+    """Bind what the request misses where files look like it; return what is to be said. Nothing is bound for what cannot run anyway."""
+    sources = sources_of(request, resolver, options)
+    if isinstance(sources, Missing):
+        return []
+    drafted = draft(request, sources, resolver, options.options)
+    return [] if drafted.errors else guess_roles((one.key for one in drafted.missing), sources.family.branch)
 
 
 def object_of(prompt: Prompt, origin: str) -> dict[str, Any]:

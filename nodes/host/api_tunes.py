@@ -8,18 +8,19 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import folder_paths
 
+from ..api.callbacks import callback_of
+from ..api.fetching import Fetching
 from ..api.fields import Upload
 from ..api.files import check_safetensors, from_base64, picture_name
-from ..api.problems import ApiError
+from ..api.problems import ApiError, Problems
 from ..api.settings import Settings
-from ..api.web import Bounds, fetch
 from ..errors import ImageError
 from ..faces.detector import FaceAnalysis
 from ..faces.insight import find_packs, load_pack
@@ -49,48 +50,57 @@ KNOWN = frozenset((*_TEXTS, *_NUMBERS, *_SWITCHES, *_WITHOUT_EFFECT, "images", "
 
 @dataclass(frozen=True)
 class Made:
-    """A tune, whether this request made it, and what its maker should know."""
+    """A tune, whether this request made it, what its maker should know, and the address to call."""
 
     tune: Tune
     is_new: bool
     notices: tuple[str, ...] = ()
+    callback: str | None = None
 
 
-def make_tune(sent: Mapping[str, Any], settings: Settings) -> Made:
-    """Store the tune that the attributes describe. Raises: ApiError, TuneError or ImageError; nothing is then left behind."""
-    about = _about(sent)
-    if settings.idempotent and (there := api_state.tunes().find_by_title(about["title"])):
-        return Made(there, False)
-    kind = about.get("model_type")
-    if kind not in MODEL_TYPES or (kind in FOLDERS and not sent.get("file")):
-        raise _training(kind)
-    photos, said = _photos(sent, settings, about["title"])
-    unknown = sorted(set(sent) - KNOWN)
-    idle = [*(key for key in _WITHOUT_EFFECT if sent.get(key) not in (None, "")), *unknown]
-    said = [*said, *(f"{key} has no effect here." for key in idle)]
-    if kind == "faceid":
-        if sent.get("file"):
-            raise ApiError("a faceid tune takes no model file", code="tune-file", hint="Leave file out, or choose model_type lora.")
-        return Made(api_state.tunes().create(photos=photos, is_api=True, **about), True, tuple(said))
-    file, is_uploaded = _model_file(sent["file"], kind)
-    try:
-        return Made(api_state.tunes().create(photos=photos, is_api=True, file=file, **about), True, tuple(said))
-    except BaseException:
-        if is_uploaded:
-            (_model_root(kind) / file).unlink(missing_ok=True)
-        raise
+def fetching_of(settings: Settings) -> Fetching:
+    """Return what fetches the pictures of one request."""
+    return Fetching(settings, str(api_state.settings_file()))
 
 
-def _about(sent: Mapping[str, Any]) -> dict[str, Any]:
+def make_tune(sent: Mapping[str, Any], settings: Settings, fetching: Fetching | None = None) -> Made:
+    """Store the tune that the attributes describe. Raises: ApiError with every problem, TuneError or ImageError; nothing is then left behind.
+
+    `fetching` is that of the request where it brings more pictures than those of the tune.
+    """
+    found = Problems()
+    callback, said = None, []
+    with found.noting("callback"):
+        callback, said = callback_of(sent.get("callback"), settings)
+    about = _about(sent, found)
+    if settings.idempotent and not found and (there := api_state.tunes().find_by_title(about["title"])):
+        return Made(there, False, tuple(said), callback)
+    file = _model_file(sent, about.get("model_type"), found)
+    contents = _contents(sent, settings, fetching or fetching_of(settings), found)
+    found.refuse()
+    photos, more = _photos(contents, about["title"])
+    said = (*said, *more, *(f"{key} has no effect here." for key in _idle(sent)))
+    with _placed(file, about["model_type"]) as placed:
+        return Made(api_state.tunes().create(photos=photos, is_api=True, file=placed, **about), True, said, callback)
+
+
+def _idle(sent: Mapping[str, Any]) -> list[str]:
+    return [*(key for key in _WITHOUT_EFFECT if sent.get(key) not in (None, "")), *sorted(set(sent) - KNOWN)]
+
+
+def _about(sent: Mapping[str, Any], found: Problems) -> dict[str, Any]:
     """Return the plain attributes in their types, those that are not set left out."""
-    given = {key: sent[key] for key in (*_TEXTS, *_NUMBERS, *_SWITCHES) if sent.get(key) not in (None, "")}
-    about = {key: _typed(key, value) for key, value in given.items()}
-    if "title" not in about:
-        raise ApiError("a tune needs a title", code="tune-title", hint="Send tune[title].")
+    about: dict[str, Any] = {}
+    for key in (*_TEXTS, *_NUMBERS, *_SWITCHES):
+        if sent.get(key) not in (None, ""):
+            with found.noting(key):
+                about[key] = _typed(key, sent[key])
+    if sent.get("title") in (None, ""):
+        found.note(ApiError("a tune needs a title", code="tune-title", hint="Send tune[title]."), "title")
     if "branch" not in about:
         about["branch"] = _branch_of_base(about.get("base_tune_id"))
     if about["branch"] not in BRANCHES:
-        raise ApiError(f"branch is {about['branch']!r}; expected {', '.join(BRANCHES)}", code="tune-branch")
+        found.note(ApiError(f"branch is {about['branch']!r}; expected {', '.join(BRANCHES)}"[:300], code="tune-branch"), "branch")
     return about
 
 
@@ -119,15 +129,34 @@ def _training(kind: str | None) -> ApiError:
     return ApiError(f"model_type {kind!r} without a model file asks for training, and nothing is trained here", code="no-training", hint=hint)
 
 
-def _photos(sent: Mapping[str, Any], settings: Settings, title: str) -> tuple[Sequence[bytes], list[str]]:
-    """Return the photos to store, and what is to be said about them."""
+def _contents(sent: Mapping[str, Any], settings: Settings, fetching: Fetching, found: Problems) -> list[bytes]:
+    """Return the photos that are sent; each that is none is noted, and one too many ends the looking."""
     given, urls = uploads_of(sent.get("images")), uploads_of(sent.get("image_urls"))
     if len(given) + len(urls) > settings.max_images:
-        raise ApiError(f"{len(given) + len(urls)} photos are sent; expected at most {settings.max_images}", code="too-many-photos")
-    contents = [_content(one, f"images, number {number}", settings) for number, one in enumerate(given, 1)]
-    contents += [fetched(url, f"image_urls, number {number}", settings) for number, url in enumerate(urls, 1)]
-    for number, content in enumerate(contents, 1):
-        picture_name(content, f"photo {number}", settings.image_bytes)
+        text = f"{len(given) + len(urls)} photos are sent; expected at most {settings.max_images}"
+        found.note(ApiError(text, code="too-many-photos"), "images")
+        return []
+    contents = []
+    for number, one in enumerate(given, 1):
+        with found.noting("images"):
+            contents.append(_picture(_content(one, f"images, number {number}", settings), f"photo {number}", settings))
+    for number, url in enumerate(urls, 1):
+        with found.noting("image_urls"):
+            if found:  # nothing is fetched for what is refused already
+                fetching.check(url, f"image_urls, number {number}")
+                continue
+            content = fetching.get(url, f"image_urls, number {number}")
+            contents.append(_picture(content, f"photo {len(given) + number}", settings))
+    return contents
+
+
+def _picture(content: bytes, what: str, settings: Settings) -> bytes:
+    picture_name(content, what, settings.image_bytes)
+    return content
+
+
+def _photos(contents: Sequence[bytes], title: str) -> tuple[Sequence[bytes], list[str]]:
+    """Return the photos to store, and what is to be said about them."""
     if not contents:
         return (), []
     said = guess_roles(["face_analysis"], "")
@@ -145,16 +174,6 @@ def _content(one: Any, what: str, settings: Settings) -> bytes:
     if isinstance(one, str):
         return from_base64(one.partition(",")[2] if one.startswith("data:") else one, what, settings.image_bytes)
     raise ApiError(f"{what} is no file", code="bad-picture", hint="Send files as multipart/form-data, or base64 text in JSON.")
-
-
-def fetched(url: Any, what: str, settings: Settings) -> bytes:
-    """Return the picture at a web address. Raises: ApiError where the owner has not allowed that, or it cannot be had."""
-    if not isinstance(url, str):
-        raise ApiError(f"{what} is {url!r}; expected a web address"[:300], code="bad-address")
-    if not settings.fetch_urls:
-        hint = f"Send the picture itself, or write the line fetch_urls = yes into {api_state.settings_file()}."
-        raise ApiError(f"{what} is a web address, and this server fetches none", code="fetching-is-off", hint=hint)
-    return fetch(url, Bounds(settings.image_bytes, settings.fetch_timeout_s, settings.private_hosts))
 
 
 def _pixels(content: bytes) -> Any:
@@ -184,26 +203,48 @@ def _model_root(kind: str) -> Path:
     return Path(folder_paths.get_folder_paths(FOLDERS[kind])[0])
 
 
-def _model_file(given: Any, kind: str) -> tuple[str, bool]:
-    """Return the name of the model file below its model folder, and whether the request brought it."""
-    if isinstance(given, str):
-        found = make_resolver().model_file(FOLDERS[kind], given)
-        if isinstance(found, Missing):
-            raise ApiError(found.message, code="missing-model", hint=found.hint)
-        return found.replace("\\", "/"), False
-    if not isinstance(given, Weights):
-        raise ApiError("file is no model file", code="tune-file", hint="Send its name on the disk, or the file as multipart/form-data.")
-    check_safetensors(given.path, f"the model file {given.file_name[:80]!r}")
+def _model_file(sent: Mapping[str, Any], kind: str | None, found: Problems) -> str | Weights | None:
+    """Return the name of the model file below its model folder, or the one that the request brings, checked; None where a photo set has none."""
+    given = sent.get("file")
+    with found.noting("model_type" if kind not in FOLDERS or not given else "file"):
+        if kind not in MODEL_TYPES or (kind in FOLDERS and not given):
+            raise _training(kind)
+        if kind not in FOLDERS:
+            if given:
+                raise ApiError("a faceid tune takes no model file", code="tune-file", hint="Leave file out, or choose model_type lora.")
+            return None
+        if isinstance(given, str):
+            name = make_resolver().model_file(FOLDERS[kind], given)
+            if isinstance(name, Missing):
+                raise ApiError(name.message, code="missing-model", hint=name.hint)
+            return name.replace("\\", "/")
+        if not isinstance(given, Weights):
+            raise ApiError("file is no model file", code="tune-file", hint="Send its name on the disk, or the file as multipart/form-data.")
+        check_safetensors(given.path, f"the model file {given.file_name[:80]!r}")
+        return given
+    return None
+
+
+@contextlib.contextmanager
+def _placed(file: str | Weights | None, kind: str) -> Iterator[str | None]:
+    """Give the name of the model file; one that the request brought lies in its model folder, unless the block fails."""
+    if not isinstance(file, Weights):
+        yield file
+        return
     name = f"{UPLOADS}/upload-{uuid.uuid4().hex}.safetensors"
     target = _model_root(kind) / name
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{target.name}{PARTIAL}")
     try:
-        shutil.move(given.path, partial)  # copies where the model folder is on another disk
+        shutil.move(file.path, partial)  # copies where the model folder is on another disk
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
-    return name, True
+    try:
+        yield name
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
 
 
 def sweep_models() -> None:

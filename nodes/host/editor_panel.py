@@ -10,18 +10,21 @@ from aiohttp import web
 
 from . import api_state, editor_bindings, editor_tunes
 from .api_body import read_body, uploads_of
+from .api_queue import Queue
 from .editor_http import Asked, Handler, RequestError, checked, guarded, read_json
 
 _TEXTS = {"title": str, "name": str, "token": str}
 _MAX_DIGITS = 15
+_AT_ONCE = 100  # prompts that are looked up to be deleted
 
 
 def register(routes: web.RouteTableDef) -> None:
     """Add the sidebar's routes."""
+    queue = Queue(lambda: None)  # deletes only: nothing is owed for what it ends
     routes.get("/astria/editor/tunes")(_looking(_page))
     routes.post("/astria/editor/tunes")(guarded(_create))
     routes.get("/astria/editor/tunes/{id}/photo")(guarded(_photo))
-    routes.delete("/astria/editor/tunes/{id}")(guarded(_delete))
+    routes.delete("/astria/editor/tunes/{id}")(guarded(lambda request: _delete(request, queue)))
     routes.get("/astria/editor/bindings")(_looking(lambda query: editor_bindings.overview()))
     routes.get("/astria/editor/bindings/choices")(_looking(lambda query: editor_bindings.choices_of(query.get("key", ""))))
     routes.put("/astria/editor/bindings")(_changing(lambda asked: editor_bindings.set_binding(asked["key"], asked["file"]), "key", "file"))
@@ -76,7 +79,12 @@ async def _photo(request: web.Request) -> web.Response:
     return web.Response(body=content, content_type="image/jpeg", headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
 
 
-async def _delete(request: web.Request) -> web.Response:
+async def _delete(request: web.Request, queue: Queue) -> web.Response:
+    """End and forget what programs asked of the tune, then delete it, as the API does."""
     asked = await read_json(request, ("title",), {"title": str})
     number = _number(request.match_info["id"], "id")
-    return _answer(await asyncio.to_thread(editor_tunes.delete, number, asked["title"]))
+    tune = await asyncio.to_thread(editor_tunes.shown_tune, number, asked["title"])
+    while prompts := await asyncio.to_thread(lambda: api_state.prompts().list(str(tune.id), limit=_AT_ONCE, offset=0)):
+        for prompt in prompts:
+            await queue.delete(prompt)
+    return _answer(await asyncio.to_thread(editor_tunes.delete, tune))

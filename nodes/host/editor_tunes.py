@@ -20,7 +20,8 @@ from ..tunes.resolve import Missing
 from ..tunes.state import bindings_in
 from ..tunes.store import DATABASE_FILE, TuneStore
 from ..tunes.tune import Tune, TuneError, iso
-from .api_tunes import delete_tune, make_tune
+from . import api_state
+from .api_tunes import FOLDERS, UPLOADS, delete_tune, make_tune
 from .models import HostFiles, make_resolver, state_folder
 
 PAGE = 20
@@ -47,7 +48,7 @@ def _words(tune: Tune) -> str:
 
 
 def told(tune: Tune) -> dict[str, Any]:
-    """Return what the sidebar shows of a tune; `tags` are what a prompt can write for it."""
+    """Return what the sidebar shows of a tune; `tags` are what a prompt can write for it, `goes_with_it` is what is deleted along with it."""
     tags = [f"<lora:{tune.id}:1.0>"] if tune.file is not None and tune.model_type != "faceid" else []
     tags += [f"<faceid:{tune.id}:1.0>"] if tune.orig_images else []
     return {
@@ -61,7 +62,14 @@ def told(tune: Tune) -> dict[str, Any]:
         "photo": photo_address(tune),
         "created": iso(tune.created_at),
         "tags": tags,
+        "goes_with_it": {"file": _takes_its_file_along(tune), "prompts": bool(api_state.prompts().list(str(tune.id), limit=1, offset=0))},
     }
+
+
+def _takes_its_file_along(tune: Tune) -> bool:
+    """Say whether the tune's model file came with the request that made it, and is named by no other tune."""
+    is_upload = tune.model_type in FOLDERS and (tune.file or "").startswith(f"{UPLOADS}/upload-")
+    return is_upload and not any(other.file == tune.file and other.id != tune.id for other in newest())
 
 
 def photo_address(tune: Tune) -> str:
@@ -104,16 +112,19 @@ def create(sent: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     return {"tune": told(made.tune), "is_new": made.is_new, "notes": list(made.notices)}
 
 
-def delete(id: int, title: str) -> dict[str, Any]:
-    """Delete a tune with its photos and what was found in them; `title` says that it is the one that was shown.
-
-    Raises: TuneError where it is not there, or has another title.
-    """
+def shown_tune(id: int, title: str) -> Tune:
+    """Return the tune; `title` says that it is the one that was shown. Raises: TuneError where it is not there, or has another title."""
     tune = TuneStore(state_folder()).get(id) if newest(1) else None
     if tune is None:
         raise TuneError(f"There is no tune {id} any more.", code="tune-unknown", hint="Search again to see what is there.")
     if tune.title != title:
         raise TuneError(f"Tune {id} does not have the title {shown(title)}; it was left as it is.", code="tune-title-differs")
-    delete_tune(id)
+    return tune
+
+
+def delete(tune: Tune) -> dict[str, Any]:
+    """Delete a tune with its photos, what was found in them, and a model file that came with it."""
+    file = f", and the file {tune.file}," if _takes_its_file_along(tune) else ""
+    delete_tune(tune.id)
     _small.cache_clear()
-    return {"text": f"Tune {id} {shown(title)} and its {len(tune.orig_images)} photo(s) are deleted."}
+    return {"text": f"Tune {tune.id} {shown(tune.title)} and its {len(tune.orig_images)} photo(s){file} are deleted."}

@@ -29,7 +29,7 @@ from ..regions.people import Person
 from ..regions.run import Forward, RegionRun
 from .faceid import MASKED, IPAdapterFaceID, apply_person_faceids
 from .gated_lora import apply_gated_loras
-from .loras import load_region_loras
+from .loras import Loras, load_region_loras
 from .models import family_of
 from .regional import KEY as REGIONS_KEY
 from .sampling import ImageNoise
@@ -44,7 +44,8 @@ LATENT_PX = 8  # side of a latent cell
 
 @dataclass(frozen=True)
 class Drawing:
-    """What faces are drawn with. `positive` and `negative` are the scene's; `max_batch` 0: as many at once as the memory holds."""
+    """What faces are drawn with. `positive`, `negative` and `scene_loras` are the scene's, for faces that are nobody's; `max_batch` 0: as many at
+    once as the memory holds."""
 
     model: ModelPatcher
     vae: Any
@@ -56,6 +57,7 @@ class Drawing:
     cfg: float
     persons: Sequence[Person] = ()
     max_batch: int = 0
+    scene_loras: Loras = ()
 
     @property
     def guided(self) -> bool:
@@ -178,7 +180,7 @@ def _kit(jobs: Sequence[_Job], drawing: Drawing) -> _Kit:
     drawn = {job.face.person for job in jobs}
     here = [person if number in drawn else None for number, person in enumerate(drawing.persons)]
     run, patched = RegionRun(), model
-    loras = load_region_loras([person.loras if person else () for person in here])
+    loras = load_region_loras([drawing.scene_loras if None in drawn else (), *(person.loras if person else () for person in here)])
     if loras:
         patched = apply_gated_loras(patched, loras, run, items=True)
     faceids = [person.faceids if person else () for person in here]

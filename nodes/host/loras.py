@@ -1,4 +1,4 @@
-"""LoRA files of persons, read when the model that draws them is made."""
+"""LoRA files of regions, read when the model that draws them is made."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import folder_paths
 
 from .gated_lora import RegionLora
 
+Loras = tuple[tuple[str, float], ...]  # (file, strength) each
 
-def load_region_loras(people: Sequence[Sequence[tuple[str, float]]]) -> list[RegionLora]:
-    """Return the LoRAs of each person, (file, strength) each, with their weights; person i stands in region i + 1.
+
+def load_region_loras(regions: Sequence[Loras]) -> list[RegionLora]:
+    """Return the LoRAs of each region with their weights: the scene's, then the persons'.
 
     Raises: FileNotFoundError of the host for a name that it does not list.
     """
     loaded = []
-    for region, loras in enumerate(people, start=1):
+    for region, loras in enumerate(regions):
         for name, strength in loras:
             path = folder_paths.get_full_path_or_raise("loras", name)
             loaded.append(RegionLora(region, comfy.utils.load_torch_file(path, safe_load=True), strength, name))

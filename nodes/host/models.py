@@ -20,7 +20,7 @@ from ..pipeline.graph import Graph
 from ..pipeline.model_files import FILE_FOLDERS
 from ..prompt import PromptRequest
 from ..tunes.bindings import BINDINGS_FILE, Bindings
-from ..tunes.resolve import Resolver
+from ..tunes.resolve import Missing, Resolver
 from ..tunes.state import bindings_in, overview, resolver_in
 from ..tunes.store import DATABASE_FILE, Tune, TuneStore
 
@@ -84,10 +84,11 @@ def files_text() -> str:
     return "\n".join(f"{folder}/{name}" for folder in folders for name in files.list(folder))
 
 
-def named_stamps(text: str | None) -> str:
+def named_stamps(text: str | None, *, more_bindings: bool = False) -> str:
     """Return the state of each input picture and tune that the prompt names, so that what is written or stored anew is looked at anew.
 
-    None: a text over a link, which is not known before the run; then of all in the input folder, and of all tunes.
+    None: a text over a link, which is not known before the run; then of all in the input folder, and of all tunes. With `more_bindings`,
+    which come over a link as well, its tags may stand for any tune.
     """
     if text is None:
         found = [Path(folder, name) for folder, _, names in os.walk(folder_paths.get_input_directory()) for name in names]
@@ -98,7 +99,9 @@ def named_stamps(text: str | None) -> str:
     named = [one.value for one in (request.input_image, request.mask_image) if one is not None and one.kind == "file"]
     tags = [tag.id for segment in request.prompt for tag in segment.faceids]
     tags += [tag.name for segment in request.prompt for tag in segment.loras]
-    return _stamps([Path(folder_paths.get_annotated_filepath(name)) for name in named], _tunes(tags))
+    bound = bindings_in(state_folder()).tunes
+    tunes = _tunes(None if more_bindings and tags else [*tags, *(bound[tag] for tag in tags if tag in bound)])
+    return _stamps([Path(folder_paths.get_annotated_filepath(name)) for name in named], tunes)
 
 
 def _tunes(names: Iterable[str] | None) -> list[Tune]:
@@ -172,12 +175,14 @@ def check_input_files(graph: Graph) -> None:
     ComfyUI checks this for nodes of a queued workflow, not for those another node expands into.
     Raises: MissingModelError naming the files and the folder.
     """
-    names = [call.inputs["image"] for call in graph.nodes.values() if call.class_type in ("LoadImage", "LoadImageMask")]
-    absent = [name for name in names if not folder_paths.exists_annotated_filepath(name)]
+    loaders = ("LoadImage", "LoadImageMask")
+    absent = absent_inputs(str(call.inputs["image"]) for call in graph.nodes.values() if call.class_type in loaders)
     if absent:
-        listed = ", ".join(repr(name) for name in absent)
-        raise MissingModelError(
-            f"The prompt names {listed}, not found in ComfyUI's input folder {folder_paths.get_input_directory()}.",
-            code="missing-input",
-            hint="Put the file there, or connect the image.",
-        )
+        raise MissingModelError("\n".join(one.message for one in absent), code="missing-input", hint=absent[0].hint)
+
+
+def absent_inputs(names: Iterable[str]) -> tuple[Missing, ...]:
+    """Return those of the pictures that are not in the input folder."""
+    folder, hint = folder_paths.get_input_directory(), "Put the file there, or connect the image."
+    absent = [name for name in dict.fromkeys(names) if not folder_paths.exists_annotated_filepath(name)]
+    return tuple(Missing("input picture", name, f"The prompt names {name!r}, not found in ComfyUI's input folder {folder}.", hint) for name in absent)

@@ -11,19 +11,20 @@ from torch import Tensor
 from ..regions.people import Person
 from ..regions.run import RegionRun
 from .gated_lora import apply_gated_loras
-from .loras import load_region_loras
+from .loras import Loras, load_region_loras
 from .regional import Conditioning, RegionalOptions, apply_regions
 from .regional_models import apply_person_models
 
 
-class SceneTexts(NamedTuple):
-    """The conditionings that the sampler is given."""
+class Scene(NamedTuple):
+    """The conditionings that the sampler is given, and LoRAs that act where no person stands."""
 
     positive: Conditioning
     negative: Conditioning
+    loras: Loras = ()
 
 
-def draw_people(model: ModelPatcher, masks: Tensor, people: Sequence[Person], scene: SceneTexts, options: RegionalOptions) -> ModelPatcher:
+def draw_people(model: ModelPatcher, masks: Tensor, people: Sequence[Person], scene: Scene, options: RegionalOptions) -> ModelPatcher:
     """Return a clone of the model that draws person i in region i + 1, and the scene in region 0.
 
     LoRAs and FaceIDs of a person with a model of their own act on all of that model, and not on the scene's.
@@ -36,15 +37,15 @@ def draw_people(model: ModelPatcher, masks: Tensor, people: Sequence[Person], sc
     patched = apply_regions(model, masks, positive, negative, run, options)
 
     def dress(of: ModelPatcher, numbers: Collection[int], its_run: RegionRun) -> ModelPatcher:
-        return _with_identities(of, [person if number in numbers else None for number, person in enumerate(people, 1)], its_run)
+        return _with_identities(of, (), [person if number in numbers else None for number, person in enumerate(people, 1)], its_run)
 
-    dressed = dress(patched, [number for number, person in enumerate(people, 1) if person.model is None], run)
+    dressed = _with_identities(patched, scene.loras, [person if person.model is None else None for person in people], run)
     return apply_person_models(dressed, masks, people, dress)
 
 
-def _with_identities(model: ModelPatcher, people: Sequence[Person | None], run: RegionRun) -> ModelPatcher:
-    """Return a clone on which the LoRAs and FaceIDs of these persons act, each in their region; None stands for a person whom it does not draw."""
-    loras = load_region_loras([() if person is None else person.loras for person in people])
+def _with_identities(model: ModelPatcher, scene: Loras, people: Sequence[Person | None], run: RegionRun) -> ModelPatcher:
+    """Return a clone on which the scene's LoRAs and the persons' LoRAs and FaceIDs act, each in their region; None: a person it does not draw."""
+    loras = load_region_loras([scene, *(() if person is None else person.loras for person in people)])
     patched = apply_gated_loras(model, loras, run) if loras else model
     faceids = [() if person is None else person.faceids for person in people]
     if not any(faceids):

@@ -24,6 +24,7 @@ FaceIDType = io.Custom("ASTRIA_FACEID")  # a loaded adapter
 IdentityType = io.Custom("ASTRIA_IDENTITY")
 FaceAnalysisType = io.Custom("ASTRIA_FACE_ANALYSIS")
 FacesType = io.Custom("ASTRIA_FACES")
+FitType = io.Custom("ASTRIA_FIT")
 SegmenterType = io.Custom("ASTRIA_SEGMENTER")
 SwapperType = io.Custom("ASTRIA_FACE_SWAPPER")
 

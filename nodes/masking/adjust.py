@@ -36,8 +36,12 @@ class Adjustment:
 
         The padding must not count as a part of the picture: inverted it would grow into it, and shrinking would eat what touches it.
         """
-        own = self.applied(mask[..., :height, :width])
-        return F.pad(own, (0, mask.shape[-1] - own.shape[-1], 0, mask.shape[-2] - own.shape[-2]))
+        return padded(self.applied(mask[..., :height, :width]), mask.shape[-1], mask.shape[-2])
+
+
+def padded(mask: Tensor, width: int, height: int) -> Tensor:
+    """Return the masks [...,H,W] at `width` x `height`, 0 where they do not reach: right and bottom, as a fitted picture is padded."""
+    return F.pad(mask, (0, width - mask.shape[-1], 0, height - mask.shape[-2]))
 
 
 def dilation_px(text: str, width: int, height: int) -> int:

@@ -7,7 +7,7 @@ import comfy.utils
 from comfy_api.latest import io
 
 from ..host.segmenters import Connected, choices, make_segmenter
-from ..host.types import MAX_PERSONS, MAX_SIDE, SegmenterType, notes_ui
+from ..host.types import MAX_PERSONS, MAX_SIDE, FitType, SegmenterType, notes_ui
 from .adjust import Adjustment
 from .morphology import SHAPES
 from .people import find_people
@@ -68,6 +68,7 @@ class AstriaPromptMask(io.ComfyNode):
                 io.Int.Input("feather_px", default=0, min=0, max=MAX_SIDE, tooltip=_FEATHER),
                 io.Float.Input("threshold", default=0.5, min=0.0, max=1.0, step=0.01, tooltip="How sure a model must be."),
                 io.Combo.Input("on_empty", options=list(ON_EMPTY), default="error", tooltip="The mask of a picture with nothing to mask."),
+                FitType.Input("fit", optional=True, tooltip="Of Astria Fit Image, for its image: the padding is left out."),
             ],
             outputs=[
                 io.Mask.Output(display_name="mask", tooltip="One mask a picture."),
@@ -77,15 +78,18 @@ class AstriaPromptMask(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, segmenter, mask_prompt, mask_negative, mask_invert, mask_dilate, shape, feather_px, threshold, on_empty) -> io.NodeOutput:
+    def execute(
+        cls, image, segmenter, mask_prompt, mask_negative, mask_invert, mask_dilate, shape, feather_px, threshold, on_empty, fit=None
+    ) -> io.NodeOutput:
         adjustment = Adjustment(mask_invert, mask_dilate, shape, feather_px)
+        own_size = () if fit is None else (fit.width, fit.height)
         progress = comfy.utils.ProgressBar(len(image))
 
         def on_picture() -> None:
             progress.update(1)
             comfy.model_management.throw_exception_if_processing_interrupted()
 
-        result = prompt_mask(image, segmenter, MaskRequest(mask_prompt, mask_negative, threshold, on_empty, adjustment), on_picture)
+        result = prompt_mask(image, segmenter, MaskRequest(mask_prompt, mask_negative, threshold, on_empty, adjustment, *own_size), on_picture)
         return io.NodeOutput(result.mask, result.boxes, result.info, ui=notes_ui(result.info))
 
 
@@ -104,7 +108,7 @@ class AstriaAdjustMask(io.ComfyNode):
                 io.String.Input("dilate", default="0", dynamic_prompts=False, tooltip=_DILATE),
                 io.Combo.Input("shape", options=list(SHAPES), default="round", tooltip=_SHAPE),
                 io.Int.Input("feather_px", default=0, min=0, max=MAX_SIDE, tooltip=_FEATHER),
-                io.Custom("ASTRIA_FIT").Input("fit", optional=True, tooltip="Of Astria Fit Image, for its mask: the padding is left out."),
+                FitType.Input("fit", optional=True, tooltip="Of Astria Fit Image, for its mask: the padding is left out."),
             ],
             outputs=[io.Mask.Output(display_name="mask")],
         )
@@ -135,11 +139,8 @@ class AstriaFindPeople(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, segmenter, persons: int, word: str) -> io.NodeOutput:
-        masks = find_people(image, segmenter, persons, word)
-        if len(image) == 1:
-            return io.NodeOutput(masks)
-        told = f"People were looked for in the first of {len(image)} pictures; they stand in the same places in all of them."
-        return io.NodeOutput(masks, ui=notes_ui(told))
+        found = find_people(image, segmenter, persons, word)
+        return io.NodeOutput(found.masks, ui=notes_ui("\n".join(found.notes)) if found.notes else None)
 
 
 NODES = [AstriaLoadSegmenter, AstriaPromptMask, AstriaAdjustMask, AstriaFindPeople]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,11 +20,18 @@ LEAST_PIECE = 0.05
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
-def find_people(image: Tensor, segmenter: Segmenter, persons: int, word: str = "person") -> Tensor:
+class People(NamedTuple):
+    """One mask a person [persons,H,W], float32 of 0 and 1, and what else there is to know."""
+
+    masks: Tensor
+    notes: tuple[str, ...] = ()
+
+
+def find_people(image: Tensor, segmenter: Segmenter, persons: int, word: str = "person") -> People:
     """Return the masks of the `persons` largest things that `word` names in the first picture, from left to right by the middle of their boxes.
 
-    Where the model knows no single things, the connected pieces of its mask are taken for them.
-    Shapes: image [B,H,W,C] -> [persons,H,W] float32 of 0 and 1.
+    Where the model knows no single things, the connected pieces of its mask are taken for them. That there are more, or more pictures, is noted.
+    Shapes: image [B,H,W,C].
     Raises: ImageError when fewer are found; PromptError when `word` is not one word or phrase.
     """
     words = split_words(word if '"' in word or "," in word else f'"{word}"')
@@ -38,7 +47,12 @@ def find_people(image: Tensor, segmenter: Segmenter, persons: int, word: str = "
         )
     largest = sorted(single, key=lambda one: int(one.mask.sum()), reverse=True)[:persons]
     ordered = sorted(largest, key=lambda one: (one.box[0] + one.box[2], one.box[1]))
-    return torch.stack([one.mask for one in ordered]).float()
+    notes = []
+    if len(single) > persons:
+        notes.append(f"'{words[0]}' was found {len(single)} times; the largest {persons} are taken. Draw masks to choose others.")
+    if len(image) > 1:
+        notes.append(f"People were looked for in the first of {len(image)} pictures; they stand in the same places in all of them.")
+    return People(torch.stack([one.mask for one in ordered]).float(), tuple(notes))
 
 
 def pieces(found: Found) -> tuple[Instance, ...]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ImageError, PromptError
-from .adjust import Adjustment, dilation_px
+from .adjust import Adjustment, dilation_px, padded
 from .segmenter import Found, Segmenter, box_of
 from .words import split_words
 
@@ -19,13 +19,18 @@ ON_EMPTY = ("error", "zeros", "ones")
 
 @dataclass(frozen=True)
 class MaskRequest:
-    """What to mask. `positive` and `negative` are texts of words; `on_empty` says what becomes of a picture whose mask is empty."""
+    """What to mask. `positive` and `negative` are texts of words; `on_empty` says what becomes of a picture whose mask is empty.
+
+    `width` and `height` are the picture's own where it is padded right and bottom: the padding is not looked at, and stays unmasked.
+    """
 
     positive: str
     negative: str = ""
     threshold: float = 0.5
     on_empty: str = "error"
     adjustment: Adjustment = field(default_factory=Adjustment)
+    width: int | None = None
+    height: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +54,8 @@ def prompt_mask(image: Tensor, segmenter: Segmenter, request: MaskRequest, on_pi
     if not positive:
         raise PromptError("The mask prompt is empty; expected words to look for in the picture.", code="mask-words",
                           hint="Write for example foreground, face, or windows door.")
+    whole_height, whole_width = image.shape[1:3]
+    image = image[:, : request.height, : request.width]
     dilation_px(request.adjustment.dilate, image.shape[2], image.shape[1])  # refused before any model loads
     words = tuple(dict.fromkeys((*positive, *negative)))
     masks, boxes, lines, empty = [], [], [], []
@@ -70,7 +77,7 @@ def prompt_mask(image: Tensor, segmenter: Segmenter, request: MaskRequest, on_pi
         raise ImageError("Nothing to mask was found in " + "\n".join(empty), code="mask-empty",
                          hint="Use other words, or a --mask_dilate that takes less away; in Astria Prompt Mask also a lower threshold, or "
                               "on_empty set to zeros or ones.")
-    return MaskResult(torch.stack(masks), boxes, "\n".join(lines))
+    return MaskResult(padded(torch.stack(masks), whole_width, whole_height), boxes, "\n".join(lines))
 
 
 def _why_empty(found: Mapping[str, Found], positive: Sequence[str], wanted: Tensor, request: MaskRequest) -> str:

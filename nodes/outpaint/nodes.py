@@ -57,7 +57,8 @@ class AstriaOutpaintCanvas(io.ComfyNode):
         # A source too small for the overlap between two open sides keeps at least half of itself.
         overlap_px = min(overlap_px, canvas.window.width // 4, canvas.window.height // 4)
         mask = canvas_mask(canvas, len(source), overlap_px=overlap_px).to(source.device)
-        return io.NodeOutput(filled, mask, PlacedSource(canvas, source))
+        # The editor draws the canvas to scale: what no node before this one shows is not known there until it has run.
+        return io.NodeOutput(filled, mask, PlacedSource(canvas, source), ui={"astria_source": [[image.shape[2], image.shape[1]]]})
 
 
 class AstriaOutpaintComposite(io.ComfyNode):

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..tunes.resolve import Missing
 from . import people
 from .control import Ground as ControlGround
-from .control import add_controls, control_maps, steered
-from .desk import Desk, Painted
-from .encode import Encoded, Models, Wording, add_encoding, negative_segments, prompt_segments
-from .faceids import apply_faceids
-from .family import Family
+from .control import add_controls, control_maps, steered, steering
+from .desk import Desk
+from .encode import Encoded
 from .graph import Graph, Link, Value, slot
 from .masks import base_mask
 from .sampling import Painting, add_masked_latent, add_sampling
-from .settings import Settings
+from .scene import say
 from .stages import Problem, Stage
 
 LEAST_SIDE = 16  # of the host's empty latent
@@ -23,18 +22,10 @@ LEAST_SIDE = 16  # of the host's empty latent
 
 def add_base(desk: Desk, stage: Stage) -> Link:
     """Add the stage as its kind (txt2img, img2img or inpaint) and return its picture."""
-    wording = desk.wording(prompt_segments(desk.request), negative_segments(desk.request))
-    scene = add_scene(desk, "base", desk.sources.models, wording, desk.settings)
-    desk.painted = Painted(scene, scene)
+    desk.painted = say(desk, "base")
     if stage.kind == "txt2img":
         return _from_text(desk, stage)
     return _from_image(desk, stage)
-
-
-def add_scene(desk: Desk, stage: str, models: Models, wording: Wording, settings: Settings, family: Family | None = None) -> Encoded:
-    """Add LoRAs, text and FaceIDs of what is said of the whole picture; `family` where the models are of another than the picture's."""
-    encoded = add_encoding(desk.graph, stage, models, wording, family or desk.family, settings.cfg)
-    return replace(encoded, models=apply_faceids(desk, stage, encoded.models, wording.faceids))
 
 
 def repeated(graph: Graph, name: str, image: Value, times: int) -> Value:
@@ -73,7 +64,7 @@ def _from_text(desk: Desk, stage: Stage) -> Link:
     prepared = None if desk.sources.control_image is None else _fit_map(desk, desk.sources.control_image, picture)
     size = _size_of_text(desk, picture)
     maps = control_maps(desk, stage, ControlGround(picture, prepared))
-    encoded = _with_people(desk, people.Ground(size.width, size.height, masks=_people_masks(desk, picture), pose=maps.get("pose")))
+    encoded = _with_people(desk, people.Ground(size.width, size.height, masks=_people_masks(desk, picture, maps), pose=maps.get("pose")))
     encoded = add_controls(desk, stage, encoded, maps)
     if image is None and "pose" not in maps:
         encoded = _constant_pose(desk, encoded)
@@ -81,9 +72,11 @@ def _from_text(desk: Desk, stage: Stage) -> Link:
     latent = graph.add("base.latent", kind, width=size.width, height=size.height, batch_size=settings.num_images)
     drawn = add_sampling(graph, "base", Painting(encoded, latent, 1.0), desk.family, settings)
     if size.fit is not None:
+        _without_padding(desk, people.Ground(size.width, size.height, fit=size.fit))
         return graph.add("base.restore_size", "AstriaRestoreSize", image=drawn, fit=size.fit)
     if (size.width, size.height) == (settings.width, settings.height):
         return drawn
+    _without_padding(desk, people.Ground(settings.width or 0, settings.height or 0))
     return graph.add("base.crop", "ImageCrop", image=drawn, width=settings.width, height=settings.height, x=0, y=0)
 
 
@@ -105,30 +98,38 @@ def _fit_map(desk: Desk, image: Value, picture: Link | None) -> Link:
     return desk.graph.add("base.fit_control", "AstriaFitImage", image=image, **size, multiple=desk.family.multiple)
 
 
-def _people_masks(desk: Desk, picture: Link | None, *, are_shown: bool = False) -> Value | None:
-    """Return a mask for each person: the artist's, or of the people found in the picture where these are to be repainted."""
+def _people_masks(desk: Desk, picture: Link | None, maps: Mapping[str, Value]) -> Value | None:
+    """Return a mask for each person: the artist's, else of the people found in the input image; None where a pose picture or columns are to do.
+
+    A skeleton drawn after the input image tells the same people apart less well than who finds them: arms that touch make one figure of two.
+    """
     if not desk.request.persons:
         return None
-    masks = desk.sources.person_masks
-    if masks is None:
-        return people.found_people(desk, "base", picture) if are_shown and picture is not None else None
-    if desk.sources.image is None:
-        return masks
-    # They belong to the input image, and move with it.
-    sizes = {"width": desk.settings.width or 0, "height": desk.settings.height or 0, "multiple": desk.family.multiple}
-    return desk.graph.add("base.fit_people", "AstriaFitMasks", image=desk.sources.image, masks=masks, **sizes)
+    if desk.sources.person_masks is not None:
+        return people.fitted_masks(desk, "base", desk.family.multiple)
+    if picture is None or ("pose" in maps and (desk.sources.control_image is not None or isinstance(desk.kit.segmenter(), Missing))):
+        return None
+    return people.found_people(desk, "base", picture)
 
 
 def _with_people(desk: Desk, ground: people.Ground) -> Encoded:
     """Return what is drawn: the scene, with the persons in their regions where there are some."""
     assert desk.painted is not None, "the scene is encoded first"
-    wordings = people.wordings_of_people(desk)
-    if not wordings:
-        return desk.painted.scene
-    regions = people.add_regions(desk.graph, "base", len(wordings), ground)
-    drawn, persons = people.add_people(desk, "base", desk.painted.scene, regions, wordings)
-    desk.painted = replace(desk.painted, drawn=drawn, persons=persons, regions=regions)
-    return drawn
+    if desk.painted.persons is not None:
+        desk.painted = people.in_regions(desk, "base", desk.painted, ground)
+    return desk.painted.drawn
+
+
+def _without_padding(desk: Desk, ground: people.Ground) -> None:
+    """Lay the regions out for the picture as the stages behind this one get it, which is not padded."""
+    painted, sides = desk.painted, (desk.settings.width, desk.settings.height)
+    is_padded = any(side is None or side % desk.family.multiple for side in sides)
+    if painted is None or painted.regions is None or not is_padded or not people.are_drawn_again(desk.request):
+        return
+    masks: Value = slot(painted.regions, 1)
+    if ground.fit is None:
+        masks = desk.graph.add("base.crop_people", "CropMask", mask=masks, x=0, y=0, width=ground.width, height=ground.height)
+    desk.painted = replace(painted, regions=people.add_regions(desk, "base.kept", replace(ground, masks=masks)))
 
 
 def _constant_pose(desk: Desk, encoded: Encoded) -> Encoded:
@@ -141,7 +142,7 @@ def _constant_pose(desk: Desk, encoded: Encoded) -> Encoded:
         text = "No pose ControlNet is connected or bound, so the regions alone place the persons."
         desk.tell(Problem("no-pose-controlnet", "info", text, model.hint))
         return encoded
-    return steered(desk, "base.pose", encoded, model, slot(desk.painted.regions, 3), 1.0, 1.0)
+    return steered(desk, "base.pose", encoded, model, slot(desk.painted.regions, 3), *steering(desk.request, "pose"))
 
 
 def _from_image(desk: Desk, stage: Stage) -> Link:
@@ -151,18 +152,19 @@ def _from_image(desk: Desk, stage: Stage) -> Link:
     prepared = None if desk.sources.control_image is None else _fit_map(desk, desk.sources.control_image, fit)
     maps = control_maps(desk, stage, ControlGround(fit, prepared))
     pixels = repeated(graph, "base.repeat", fit, settings.num_images)
-    masks = _people_masks(desk, fit, are_shown="pose" not in maps or stage.kind == "inpaint")
-    encoded = _with_people(desk, people.Ground(0, 0, fit, masks, maps.get("pose")))
+    encoded = _with_people(desk, people.Ground(0, 0, fit, _people_masks(desk, fit, maps), maps.get("pose")))
     encoded = add_controls(desk, stage, encoded, maps)
     if stage.kind != "inpaint":
         latent = graph.add("base.encode", "VAEEncode", pixels=pixels, vae=encoded.models.vae)
         decoded = add_sampling(graph, "base", Painting(encoded, latent, settings.denoise), desk.family, settings)
+        _without_padding(desk, people.Ground(0, 0, fit, fit=slot(fit, 2)))
         return graph.add("base.restore_size", "AstriaRestoreSize", image=decoded, fit=slot(fit, 2))
     repaint = _repeated_mask(graph, _repaint(desk, fit), settings.num_images)
     desk.painted = replace(desk.painted, mask=repaint, fit=slot(fit, 2)) if desk.painted else None
     encoded, latent = add_masked_latent(graph, "base", encoded, pixels, repaint, desk.family)
     decoded = add_sampling(graph, "base", Painting(encoded, latent, settings.denoise), desk.family, settings)
     kept = graph.add("base.keep_unmasked", "AstriaMaskedComposite", painted=decoded, original=pixels, mask=repaint)
+    _without_padding(desk, people.Ground(0, 0, fit, fit=slot(fit, 2)))
     return graph.add("base.restore_size", "AstriaRestoreSize", image=kept, fit=slot(fit, 2))
 
 

@@ -6,17 +6,21 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..api.settings import SETTINGS_FILE
 from ..errors import AstriaError
 from ..prompt import PromptRequest
 from ..tunes.resolve import Resolver
 from ..tunes.state import resolver_in
+from .brought_pictures import PictureStore, brought, notes, with_files, without
 from .check import check_graph
 from .compiling import CompileOptions, compile_request, workflow_of
 from .definitions import snapshot
 from .explain import explain
 from .family import FAMILIES
+from .graph import Socket
 from .local_files import LocalFiles
 from .sources import Options
 
@@ -24,14 +28,14 @@ from .sources import Options
 def main(argv: Sequence[str], *, folder: Path, models: Sequence[Path], bind: str, write: Callable[[str], None]) -> int:
     """Run `explain` or `compile` and return the exit code: 0, or 1 when the prompt cannot run as it is.
 
-    `folder` is the pack's private folder, `<ComfyUI>/user/__astria`, with the bindings and the tunes; `models` are the model
-    folders, `<ComfyUI>/models`; `bind` is the command that hints name for binding a file there.
+    `folder` is the pack's private folder, `<ComfyUI>/user/__astria`, with the bindings, the tunes and the API's settings; `models` are the
+    model folders, `<ComfyUI>/models`; `bind` is the command that hints name for binding a file there.
     """
     arguments = _parser().parse_args(argv)
     try:
         text = sys.stdin.read() if arguments.prompt == "-" else Path(arguments.prompt).read_text(encoding="utf-8")
-        resolver = resolver_in(folder, LocalFiles(*models), bind=bind)
-        return _COMMANDS[arguments.command](arguments, text, resolver, write)
+        task = _Task(arguments, text, resolver_in(folder, LocalFiles(*models), bind=bind), _pictures(folder))
+        return _COMMANDS[arguments.command](task, write)
     except OSError as error:
         write(f"{arguments.prompt}: {error.strerror}. Give the file that holds the prompt, or - for standard input.")
     except AstriaError as error:
@@ -39,12 +43,33 @@ def main(argv: Sequence[str], *, folder: Path, models: Sequence[Path], bind: str
     return 1
 
 
-def _explain(arguments: argparse.Namespace, text: str, resolver: Resolver, write: Callable[[str], None]) -> int:
-    request = PromptRequest.require(text)
-    family = FAMILIES[arguments.family] if arguments.family else None
-    explained = explain(request, resolver, _options(arguments), family)
-    write(explained.text)
-    _write_notes(text, write)
+@dataclass(frozen=True)
+class _Task:
+    """A prompt, what to do with it, and what is there for it."""
+
+    arguments: argparse.Namespace
+    text: str
+    resolver: Resolver
+    pictures: PictureStore
+
+    @property
+    def given(self) -> list[str]:
+        """The pictures that the command line names."""
+        return [name for name in ("image", "mask") if getattr(self.arguments, name)]
+
+
+def _pictures(folder: Path) -> PictureStore:
+    return PictureStore(folder.parent.parent / "input", folder / SETTINGS_FILE)
+
+
+def _explain(task: _Task, write: Callable[[str], None]) -> int:
+    request = PromptRequest.require(task.text)
+    family = FAMILIES[task.arguments.family] if task.arguments.family else None
+    to_be_had = brought(request, task.given, task.pictures.settings_file)
+    options = replace(_options(task.arguments), **{name: Socket(name) for name in to_be_had})  # nothing is fetched to tell the plan
+    explained = explain(without(request, to_be_had), task.resolver, options, family)
+    write(explained.text + notes(to_be_had))
+    _write_notes(task.text, write)
     return 0 if explained.runs else 1
 
 
@@ -55,9 +80,10 @@ def _write_notes(text: str, write: Callable[[str], None]) -> None:
         write(one.render(text))
 
 
-def _compile(arguments: argparse.Namespace, text: str, resolver: Resolver, write: Callable[[str], None]) -> int:
-    request = PromptRequest.require(text)
-    compiled = compile_request(request, resolver, _options(arguments))
+def _compile(task: _Task, write: Callable[[str], None]) -> int:
+    arguments = task.arguments
+    request = with_files(PromptRequest.require(task.text), task.given, task.pictures)
+    compiled = compile_request(request, task.resolver, _options(arguments))
     definitions = snapshot()
     check_graph(compiled.graph, definitions)
     written = json.dumps(workflow_of(request, compiled, definitions, arguments.form), indent=1, ensure_ascii=False)
@@ -66,7 +92,7 @@ def _compile(arguments: argparse.Namespace, text: str, resolver: Resolver, write
     else:
         Path(arguments.output).write_text(written + "\n", encoding="utf-8")
         write(f"{arguments.output}: {len(compiled.graph.nodes)} nodes; it needs {', '.join('/'.join(one) for one in compiled.files)}")
-        _write_notes(text, write)
+        _write_notes(task.text, write)
     return 0
 
 

@@ -8,7 +8,9 @@ from comfy_api.latest import io, ui
 
 from ..errors import PlanError
 from ..host.models import bindings_text, files_text, live_definitions, make_resolver, named_stamps, save_workflow
+from ..host.run_pictures import run_pictures
 from ..host.types import ModelBundle, ModelsType, RequestType, policy_inputs, read_request, seed_input, text_errors, text_input, text_notes
+from .brought_pictures import brought, notes, with_files, without
 from .check import check_graph
 from .compiling import CompileOptions, compile_request, workflow_of
 from .explain import explain
@@ -54,13 +56,15 @@ class AstriaExplain(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, text=None, **inputs) -> str:
-        return bindings_text() + files_text() + named_stamps(text)
+        return bindings_text() + files_text() + named_stamps(text, more_bindings="models" in inputs)
 
     @classmethod
     def execute(cls, text, family, base, missing_models="error", smaller_canvas="crop", keep_unmasked=False, **inputs) -> io.NodeOutput:
         asked = read_request(text, inputs.get("request"))
         bundle = inputs.get("models") or ModelBundle()
-        pictures = {name: Socket(name) for name in PICTURES if inputs.get(name) is not None}
+        given = [name for name in PICTURES if inputs.get(name) is not None]
+        to_be_had = brought(asked, given, run_pictures().settings_file)  # as if connected: nothing is fetched to tell the plan
+        asked, pictures = without(asked, to_be_had), {name: Socket(name) for name in (*given, *to_be_had)}
         connected = {name: Socket(name) for name in MODEL_SOCKETS if name in bundle.sockets or inputs.get(name) is not None}
         policies = Options(0, missing_models, smaller_canvas, keep_unmasked)
         options = CompileOptions(base or None, **pictures, connected=connected, options=policies)
@@ -69,7 +73,7 @@ class AstriaExplain(io.ComfyNode):
             text = f"Family {family} is chosen, which plans for connected models, and base {base} as well."
             raise PlanError(text, code="family-and-base", hint=f"Empty base, or set family to '{FROM_BINDINGS}'.")
         explained = explain(asked, make_resolver(bundle.bindings), options, chosen).text
-        shown = "\n".join(filter(None, (explained, text_notes(text))))
+        shown = "\n".join(filter(None, (explained, notes(to_be_had), text_notes(text))))
         return io.NodeOutput(shown, ui=ui.PreviewText(shown))
 
 
@@ -106,15 +110,16 @@ class AstriaCompile(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, text=None, missing_models="error", **inputs) -> str:
-        return bindings_text() + named_stamps(text) + (files_text() if missing_models == "skip" else "")
+        return bindings_text() + named_stamps(text, more_bindings="models" in inputs) + (files_text() if missing_models == "skip" else "")
 
     @classmethod
     def execute(
         cls, text, seed, form, base, filename_prefix, missing_models="error", smaller_canvas="crop", keep_unmasked=False, **inputs
     ) -> io.NodeOutput:
-        asked = read_request(text, inputs.get("request"))
         bundle = inputs.get("models") or ModelBundle()
         files = {name: inputs.get(name) or None for name in ("image", "mask", "control_image")}
+        given = [name for name, file in files.items() if file]
+        asked = with_files(read_request(text, inputs.get("request")), given, run_pictures())
         masks = tuple(filter(None, (name.strip() for name in inputs.get("person_masks", "").split(","))))
         policies = Options(seed, missing_models, smaller_canvas, keep_unmasked)
         options = CompileOptions(base or None, **files, person_masks=masks, options=policies)

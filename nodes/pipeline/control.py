@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..prompt import PromptRequest
@@ -55,42 +55,75 @@ class Control:
 
 
 def controls_of(request: PromptRequest) -> tuple[Control, ...]:
-    """Return the ControlNets of `controlnet` and of --controlnets, in this order, each kind once."""
-    scale = request.controlnet_conditioning_scale
+    """Return the ControlNets of `controlnet` and of --controlnets, in this order, each kind once.
+
+    One without a weight of its own has that of controlnet_conditioning_scale.
+    """
     found: dict[str, Control] = {}
     if request.controlnet is not None:
-        found[request.controlnet] = Control(request.controlnet, 1.0 if scale is None else scale, f"controlnet={request.controlnet}")
+        found[request.controlnet] = Control(request.controlnet, _scale(request), f"controlnet={request.controlnet}")
     weights = request.controlnet_weights or ()
     for index, kind in enumerate(request.controlnets or ()):
-        weight = weights[index] if index < len(weights) else 1.0
+        weight = weights[index] if index < len(weights) else _scale(request)
         found[kind] = Control(kind, weight, f"--controlnets {kind}")
     return tuple(found.values())
 
 
-def control_problems(request: PromptRequest, inputs: Inputs) -> list[Problem]:
-    """Return what is wrong with the ControlNets of a request: no picture, no map, or no ControlNet at all."""
+def connected_control(request: PromptRequest) -> str | None:
+    """Return the kind that the one connected ControlNet is for: the first that has no socket of its own, as pose has."""
+    return next((control.kind for control in controls_of(request) if control.kind in KINDS and control.kind != "pose"), None)
+
+
+def steering(request: PromptRequest, kind: str) -> tuple[float, float]:
+    """Return how strongly a kind steers, and until which part of the sampling; the constant pose of people steers without being asked for."""
+    weight = next((control.weight for control in controls_of(request) if control.kind == kind), _scale(request))
+    return weight, 1.0 if request.control_guidance_end is None else request.control_guidance_end
+
+
+def _scale(request: PromptRequest) -> float:
+    return 1.0 if request.controlnet_conditioning_scale is None else request.controlnet_conditioning_scale
+
+
+def control_problems(request: PromptRequest, inputs: Inputs, *, are_skipped: bool) -> list[Problem]:
+    """Return what is wrong with the ControlNets of a request: no picture, no map, or no ControlNet at all.
+
+    `are_skipped`: what is no ControlNet is left out instead, and that is said.
+    """
     controls = controls_of(request)
-    found = []
-    for control in controls:
-        if control.kind in _NOT_CONTROLNETS:
-            text = f"{control.said}: this is no ControlNet but {_NOT_CONTROLNETS[control.kind]}, for which ComfyUI has no node of its own."
-            hint = "Take it out of the prompt, or patch the connected MODEL with a pack that has it."
-            found.append(Problem("no-such-control", "error", text, hint))
-        elif KINDS[control.kind].map == "given" and not inputs.has_control_image:
+    found = [_no_control(control, is_skipped=are_skipped) for control in controls if control.kind in _NOT_CONTROLNETS]
+    known = [control for control in controls if control.kind in KINDS]
+    prepared = _kinds_of_prepared(known) if inputs.has_control_image else ()
+    for control in known:
+        if KINDS[control.kind].map == "given" and not inputs.has_control_image:
             text = f"{control.said}: ComfyUI has no node that draws this map from a picture."
             hint = "Connect the prepared map to control_image, or use canny, depth, pose or tile."
             found.append(Problem("map-not-given", "error", text, hint))
-        elif not inputs.has_image and not inputs.has_control_image:
+        elif not inputs.has_image and control.kind not in prepared and not (control.kind == "pose" and request.persons):
+            # People without an input image have a constant pose.
             text = f"{control.said} needs an input image, and there is none."
-            found.append(Problem("no-input-image", "error", text, "Connect an image, set input_image, or connect a prepared map to control_image."))
-    given = [control.said for control in controls if control.kind in KINDS and KINDS[control.kind].map == "given"]
+            also = "" if prepared else " Or connect a prepared map to control_image."
+            found.append(Problem("no-input-image", "error", text, f"Connect an image, or set input_image.{also}"))
+    given = [control.said for control in known if KINDS[control.kind].map == "given"]
     if len(given) > 1:
         text = f"{' and '.join(given)} each need a map of their own, and control_image is one picture."
         found.append(Problem("one-map-only", "error", text, "Leave one of them, or wire the others with ComfyUI's own nodes."))
-    if inputs.has_control_image and not controls:
+    if inputs.has_control_image and not known:
         text = "control_image has no effect: the prompt asks for no ControlNet."
         found.append(Problem("no-effect", "info", text, "Set controlnet=pose, or another kind."))
     return found
+
+
+def _no_control(control: Control, *, is_skipped: bool) -> Problem:
+    what = f"this is no ControlNet but {_NOT_CONTROLNETS[control.kind]}, for which ComfyUI has no node of its own."
+    hint = "Take it out of the prompt, or patch the connected MODEL with a pack that has it."
+    if is_skipped:
+        return Problem("part-skipped", "warning", f"{control.said} is left out: {what}", hint)
+    return Problem("no-such-control", "error", f"{control.said}: {what}", hint)
+
+
+def _kinds_of_prepared(controls: Sequence[Control]) -> tuple[str, ...]:
+    """Return which kinds a prepared map is for: the one that has no other, else the first."""
+    return tuple(control.kind for control in controls if KINDS[control.kind].map == "given") or tuple(control.kind for control in controls[:1])
 
 
 @dataclass(frozen=True)
@@ -102,12 +135,9 @@ class Ground:
 
 
 def control_maps(desk: Desk, stage: Stage, ground: Ground) -> dict[str, Value]:
-    """Add what draws the map of each ControlNet; return the maps by kind. What cannot be drawn is told and left out.
-
-    A prepared map is for the kind that has no other, else for the first.
-    """
+    """Add what draws the map of each ControlNet; return the maps by kind. What cannot be drawn is told and left out."""
     controls = [control for control in controls_of(desk.request) if control.kind in KINDS]
-    given = [control.kind for control in controls if KINDS[control.kind].map == "given"] or [control.kind for control in controls[:1]]
+    given = _kinds_of_prepared(controls)
     maps: dict[str, Value] = {}
     for control in controls:
         prepared = ground.prepared if control.kind in given else None
@@ -124,8 +154,7 @@ def add_controls(desk: Desk, stage: Stage, encoded: Encoded, maps: Mapping[str, 
             continue
         model = desk.for_part(desk.kit.controlnet(control.kind, KINDS[control.kind].union_type), control.said)
         if model is not None:
-            end = 1.0 if desk.request.control_guidance_end is None else desk.request.control_guidance_end
-            encoded = steered(desk, f"{stage.name}.control_{control.kind}", encoded, model, maps[control.kind], control.weight, end)
+            encoded = steered(desk, f"{stage.name}.control_{control.kind}", encoded, model, maps[control.kind], *steering(desk.request, control.kind))
     return encoded
 
 
@@ -139,7 +168,7 @@ def steered(desk: Desk, name: str, encoded: Encoded, model: Value, hint: Value, 
 
 def _drawn(desk: Desk, stage: Stage, control: Control, picture: Value | None) -> Value | None:
     if picture is None:
-        return None  # a problem says so
+        return None  # a problem says so, or it is the constant pose's part
     if KINDS[control.kind].map == "picture":
         return picture
     if control.kind == "canny":

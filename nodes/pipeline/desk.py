@@ -21,7 +21,8 @@ from .wording import find_wording
 class Painted:
     """What the first painting stage leaves for those after it: how scene and people are told, where the people are, what was repainted.
 
-    `scene` is without people, `drawn` with them; both without ControlNets. `mask` is what an inpainting repainted, at the size of its
+    `scene` is without people, `drawn` with them; both without ControlNets. `scene_loras` act where no person stands.
+    `mask` is what an inpainting repainted, at the size of its
     padded picture, and `fit` cuts that padding off.
     """
 
@@ -31,6 +32,7 @@ class Painted:
     regions: Link | None = None
     mask: Link | None = None
     fit: Link | None = None
+    scene_loras: Link | None = None
 
 
 @dataclass

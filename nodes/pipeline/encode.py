@@ -107,8 +107,7 @@ def joined_text(segments: Sequence[Segment], *, use_lpw: bool) -> str:
 
 
 def add_encoding(graph: Graph, stage: str, models: Models, wording: Wording, family: Family, guidance: float) -> Encoded:
-    """Add LoRA loaders, text encoders and, for Flux, the distilled guidance; return what the sampler of `stage` takes."""
-    models = _add_loras(graph, stage, models, wording.loras)
+    """Add text encoders and, for Flux, the distilled guidance; return what the sampler of `stage` takes."""
     positive = graph.add(f"{stage}.positive", "CLIPTextEncode", clip=models.clip, text=wording.text)
     # Flux runs at true CFG 1: its negative is only a placeholder for nodes that want a pair, so the text would mislead.
     text = "" if family.is_flux else wording.negative_text
@@ -118,9 +117,20 @@ def add_encoding(graph: Graph, stage: str, models: Models, wording: Wording, fam
     return Encoded(models, positive, negative)
 
 
-def _add_loras(graph: Graph, stage: str, models: Models, loras: Sequence[Lora]) -> Models:
+def add_loras(graph: Graph, stage: str, models: Models, loras: Sequence[Lora]) -> Models:
+    """Add LoRAs that act on the whole model and on its text encoder."""
     for number, lora in enumerate(loras, start=1):
         strengths = {"strength_model": lora.weight, "strength_clip": lora.weight}
         loaded = graph.add(f"{stage}.lora_{number}", "LoraLoader", model=models.model, clip=models.clip, lora_name=lora.file, **strengths)
         models = replace(models, model=loaded, clip=slot(loaded, 1))
     return models
+
+
+def with_text_loras(graph: Graph, name: str, models: Models, loras: Sequence[Lora]) -> Models:
+    """Add what LoRAs change in the text encoder; on the model they act elsewhere."""
+    clip = models.clip
+    for number, lora in enumerate(loras, start=1):
+        strengths = {"strength_model": 0.0, "strength_clip": lora.weight}
+        loaded = graph.add(f"{name}_text_lora_{number}", "LoraLoader", model=models.model, clip=clip, lora_name=lora.file, **strengths)
+        clip = slot(loaded, 1)
+    return replace(models, clip=clip)

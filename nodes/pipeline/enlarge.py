@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .base_stage import add_scene
 from .control import steered
 from .desk import Desk
 from .encode import Encoded, add_encoding, negative_segments, prompt_segments
 from .graph import Link, Value, slot
-from .people import add_regional
+from .people import Ground, add_regional, fitted_masks, found_people, in_regions
 from .sampling import Painting, add_sampling
+from .scene import say
 from .settings import Settings
-from .stages import HIRES_FACTOR, UPSCALE_FACTOR, Stage
+from .stages import HIRES_FACTOR, UPSCALE_FACTOR, Stage, keeps_background
 
 DEFAULT_HIRES_DENOISE = 0.4
 DEFAULT_HIRES_CFG = 5.5
@@ -27,8 +27,10 @@ def add_hires(desk: Desk, stage: Stage, image: Value) -> Value:
         return image
     graph, request = desk.graph, desk.request
     big = graph.add("hires_fix.upscale", "AstriaSuperResolution", image=image, upscale_model=upscaler, factor=float(HIRES_FACTOR))
+    if request.hires_denoising_strength == 0:  # nothing of it is to be drawn anew
+        return big
     fit = graph.add("hires_fix.fit", "AstriaFitImage", image=big, width=0, height=0, multiple=desk.family.multiple)
-    encoded, settings = _said(desk), desk.settings
+    encoded, settings = _said(desk, big), desk.settings
     if request.tiled_upscale or request.tiled_upscale_v2:
         encoded, settings = _tiled(desk, encoded, fit)
     latent = graph.add("hires_fix.encode", "VAEEncode", pixels=fit, vae=encoded.models.vae)
@@ -49,20 +51,30 @@ def add_super_resolution(desk: Desk, stage: Stage, image: Value) -> Value:
     return desk.graph.add("super_resolution.upscale", "AstriaSuperResolution", image=image, upscale_model=model, factor=factor)
 
 
-def _said(desk: Desk) -> Encoded:
+def _said(desk: Desk, picture: Link) -> Encoded:
     """Return what the second sampling is told: what the first was, and after an outpainting also of the new area."""
     request, painted = desk.request, desk.painted
-    if painted is not None and request.outpaint is None:
-        return painted.drawn
     new_area = () if request.outpaint_prompt is None else (request.outpaint_prompt,)
-    wording = desk.wording((*prompt_segments(request), *new_area), negative_segments(request))
     if painted is None:
-        return add_scene(desk, "hires_fix", desk.sources.models, wording, desk.settings)
+        desk.painted = painted = say(desk, "hires_fix", new_area)
+        if painted.persons is not None:
+            desk.painted = painted = in_regions(desk, "hires_fix", painted, Ground(0, 0, picture, _people_masks(desk, picture)))
+        return painted.drawn
+    if request.outpaint is None:
+        return painted.drawn
     # The models already hold the LoRAs of the picture; those of the new area stay in it.
-    encoded = add_encoding(desk.graph, "hires_fix", painted.scene.models, replace(wording, loras=()), desk.family, desk.settings.cfg)
+    wording = desk.wording((*prompt_segments(request), *new_area), negative_segments(request))
+    encoded = add_encoding(desk.graph, "hires_fix", painted.scene.models, wording, desk.family, desk.settings.cfg)
     if painted.persons is None or painted.regions is None:
         return encoded
-    return add_regional(desk.graph, "hires_fix", encoded, painted.regions, painted.persons)
+    return add_regional(desk.graph, "hires_fix", encoded, painted.regions, painted)
+
+
+def _people_masks(desk: Desk, picture: Link) -> Value | None:
+    """Return a mask for each person of a picture that no stage before has painted: the artist's, else of the people found in it."""
+    if desk.sources.person_masks is not None and desk.request.outpaint is None:
+        return fitted_masks(desk, "hires_fix", 1)
+    return found_people(desk, "hires_fix", picture)
 
 
 def _tiled(desk: Desk, encoded: Encoded, picture: Link) -> tuple[Encoded, Settings]:
@@ -81,15 +93,16 @@ def _tiled(desk: Desk, encoded: Encoded, picture: Link) -> tuple[Encoded, Settin
     if not desk.family.takes_guidance:
         return encoded, settings
     if desk.family.is_flux:
-        positive = graph.add("hires_fix.guidance", "FluxGuidance", conditioning=encoded.positive, guidance=cfg)
+        positive = graph.add("hires_fix.tile_guidance", "FluxGuidance", conditioning=encoded.positive, guidance=cfg)
         return replace(encoded, positive=positive), settings
     return encoded, replace(settings, cfg=cfg)
 
 
 def _unmasked_kept(desk: Desk, drawn: Link, big: Link) -> Link:
-    """Return the result with the enlarged picture's own pixels wherever the first stage repainted nothing, where the artist wants that."""
+    """Return the result with the enlarged picture's own pixels wherever the first stage repainted nothing, where that is wanted."""
     painted, graph = desk.painted, desk.graph
-    if not desk.options.keep_unmasked or painted is None or painted.mask is None or desk.request.outpaint is not None:
+    keeps = desk.options.keep_unmasked or keeps_background(desk.request)
+    if not keeps or painted is None or painted.mask is None or desk.request.outpaint is not None:
         return drawn
     picture = graph.add("hires_fix.mask_picture", "MaskToImage", mask=painted.mask)
     picture = graph.add("hires_fix.mask_size", "AstriaRestoreSize", image=picture, fit=painted.fit)

@@ -46,7 +46,7 @@ def _sockets(options: CompileOptions, family: Family) -> Sources:
 
 def _report(request: PromptRequest, drafted: Plan, resolver: Resolver) -> str:
     lines = [f"Model family: {drafted.family.title}", "", "Settings"]
-    lines += [f"  {one.key:22} {one.value!s:24} {one.reason}" for one in drafted.settings.explained]
+    lines += [f"  {one.key:24} {one.value!s:24} {one.reason}" for one in drafted.settings.explained]
     lines += ["", "Stages"]
     for number, stage in enumerate(drafted.stages, start=1):
         checked = f"; checked: {stage.invariant}" if stage.invariant else ""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ..tunes.resolve import Missing
-from .base_stage import add_scene
-from .desk import Desk, Painted
+from .desk import Desk
 from .encode import Wording, negative_segments, prompt_segments
 from .faceids import add_identity
 from .graph import Link, Value
 from .people import wordings_of_people
 from .sampling import add_method
+from .scene import say
 from .stages import Stage
 
 FACE_DENOISE = 0.5
@@ -23,12 +23,13 @@ RESTORE = {"strength": 1.0, "fidelity": 0.5, "size": 512}
 
 def add_inpaint_faces(desk: Desk, stage: Stage, image: Value) -> Value:
     """Add the stage: every face cropped, drawn larger with its own person's text and models, and put back."""
-    faces = _detected(desk, stage, image)
+    faces = _detected(desk, stage, image, _for_likeness(desk))
     if faces is None:
         return image
-    painted = desk.painted or _encoded(desk)
+    painted = desk.painted or say(desk, "inpaint_faces")
     scene = painted.scene
-    people = {name: link for name, link in (("persons", painted.persons), ("regions", painted.regions)) if link is not None}
+    given = {"persons": painted.persons, "regions": painted.regions, "scene_loras": painted.scene_loras}
+    people = {name: link for name, link in given.items() if link is not None}
     method = add_method(desk.graph, "inpaint_faces", scene.models.model, desk.settings, FACE_DENOISE)
     return desk.graph.add(
         "inpaint_faces.faces",
@@ -56,7 +57,7 @@ def add_face_swap(desk: Desk, stage: Stage, image: Value) -> Value:
     identities = _identities(desk, stage)
     if swapper is None or identities is None:
         return image
-    faces = _detected(desk, stage, image)
+    faces = _detected(desk, stage, image, desk.kit.face_detection())
     if faces is None:
         return image
     painted = desk.painted
@@ -68,25 +69,27 @@ def add_face_swap(desk: Desk, stage: Stage, image: Value) -> Value:
 def add_face_correct(desk: Desk, stage: Stage, image: Value) -> Value:
     """Add the stage: each face cleaned by a restoration model."""
     restorer = desk.for_stage(desk.kit.model("face_restorer"), stage)
-    faces = None if restorer is None else _detected(desk, stage, image)
+    faces = None if restorer is None else _detected(desk, stage, image, desk.kit.face_detection())
     if restorer is None or faces is None:
         return image
     return desk.graph.add("face_correct.restore", "AstriaRestoreFaces", image=image, faces=faces, restorer=restorer, **RESTORE)
 
 
-def _detected(desk: Desk, stage: Stage, image: Value) -> Link | None:
-    analysis = desk.for_stage(desk.kit.face_analysis(for_pulid=False), stage)
+def _for_likeness(desk: Desk) -> Value | Missing:
+    """Return what finds faces so that they can be held against the persons' photos: PuLID's are read by a recogniser of its own."""
+    if desk.family.is_flux and any(person.faceids for person in wordings_of_people(desk)):
+        own = desk.kit.face_analysis(for_pulid=True)
+        if not isinstance(own, Missing):
+            return own
+    return desk.kit.face_detection()
+
+
+def _detected(desk: Desk, stage: Stage, image: Value, found_by: Value | Missing) -> Link | None:
+    analysis = desk.for_stage(found_by, stage)
     if analysis is None:
         return None
     limits = {"min_confidence": MIN_CONFIDENCE, "min_size_px": MIN_SIZE_PX}
     return desk.graph.add(f"{stage.name}.detect", "AstriaDetectFaces", image=image, analysis=analysis, **limits)
-
-
-def _encoded(desk: Desk) -> Painted:
-    """Encode the prompt for the faces of a picture that no stage before has painted."""
-    wording = desk.wording(prompt_segments(desk.request), negative_segments(desk.request))
-    scene = add_scene(desk, "inpaint_faces", desk.sources.models, wording, desk.settings)
-    return Painted(scene, scene)
 
 
 def _identities(desk: Desk, stage: Stage) -> Link | None:

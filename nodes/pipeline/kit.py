@@ -39,6 +39,7 @@ LOADERS: Mapping[str, Loader] = {
     "depth_estimator": Loader("LoadDA3Model", "model_name", "", {"weight_dtype": "default"}),
     "background_removal": Loader("LoadBackgroundRemovalModel", "bg_removal_name", "background_model"),
     "face_analysis": Loader("AstriaLoadFaceAnalysis", "pack", "face_analysis"),
+    "face_detector": Loader("LoadMediaPipeFaceLandmarker", "model_name", ""),
     "face_analysis_pulid": Loader("AstriaLoadFaceAnalysis", "pack", ""),
     "clip_vision": Loader("CLIPVisionLoader", "clip_name", ""),
     "face_restorer": Loader("UpscaleModelLoader", "model_name", "face_restorer"),
@@ -52,17 +53,21 @@ NO_FILE = "none"  # the choice of a loader's input that is left out
 class Kit:
     """Gives each stage its models; what is bound is loaded once, by a node of the group `models`."""
 
-    def __init__(self, graph: Graph, resolver: Resolver, connected: Mapping[str, Value], family: Family) -> None:
+    def __init__(
+        self, graph: Graph, resolver: Resolver, connected: Mapping[str, Value], family: Family, connected_control: str | None = None
+    ) -> None:
+        """`connected_control` is the kind that the one connected ControlNet is for, where the request asks for one."""
         self._graph = graph
         self._resolver = resolver
         self._connected = connected
         self._family = family
+        self._connected_control = connected_control
         self._loaded: dict[str, Link] = {}
         self._checkpoints: dict[str, int] = {}  # file -> number of its node
 
     def model(self, role: str) -> Value | Missing:
         """Return the model of a role: what is connected to its socket, else a node that loads the file bound to it."""
-        loader = LOADERS.get(role, CONTROLNET)
+        loader = LOADERS[role]
         if loader.socket in self._connected:
             return self._connected[loader.socket]
         return self._bound(role, loader)
@@ -77,13 +82,23 @@ class Kit:
     def controlnet(self, kind: str, union_type: str) -> Value | Missing:
         """Return the ControlNet of a kind: connected, bound for the kind, or the bound one that knows every kind, told which is meant."""
         role = f"controlnet_{kind}"
-        own = self.model(role)
-        if not isinstance(own, Missing) or self._is_bound(role) or not self._is_bound("controlnet_union") or not union_type:
-            return own
+        loader = LOADERS.get(role, CONTROLNET)
+        if loader.socket in self._connected and (loader is not CONTROLNET or self._is_connected_for(kind)):
+            return self._connected[loader.socket]
+        if self._is_bound(role) or not self._is_bound("controlnet_union") or not union_type:
+            own = self._bound(role, loader)
+            is_other_connected = isinstance(own, Missing) and loader.socket in self._connected
+            return replace(own, hint=f"{own.hint} The connected ControlNet is for {self._connected_control}.") if is_other_connected else own
         union = self._bound("controlnet_union", CONTROLNET)
         if isinstance(union, Missing):
             return union
         return self._once(f"union_{kind}", "SetUnionControlNetType", control_net=union, type=union_type)
+
+    def _is_connected_for(self, kind: str) -> bool:
+        """Say whether the one connected ControlNet is meant: where the request asks for none, by --tiled_upscale_v2 with nothing bound for it."""
+        if self._connected_control is not None:
+            return kind == self._connected_control
+        return not self._is_bound(f"controlnet_{kind}") and not self._is_bound("controlnet_union")
 
     def checkpoint(self, file: str) -> Link:
         """Return a node that loads the checkpoint of one or more persons; MODEL, CLIP and VAE are its outputs."""
@@ -96,6 +111,16 @@ class Kit:
         if own is None or (isinstance(own, Missing) and "face_analysis" in self._connected):
             return self.model("face_analysis")
         return own
+
+    def face_detection(self) -> Value | Missing:
+        """Return what finds the faces of a picture: the bound detector, with what tells faces apart where that is bound; else the latter alone."""
+        if "face_analysis" in self._connected or not self._is_bound("face_detector"):
+            found = self.model("face_analysis")
+            return replace(found, hint=f"{found.hint} Or bind face_detector.") if isinstance(found, Missing) else found
+        pack, detector = self.optional("face_analysis"), self.model("face_detector")
+        if isinstance(pack, Missing):
+            return pack
+        return detector if isinstance(detector, Missing) else self._once("face_detection", "AstriaLoadFaceAnalysis", pack=pack, mediapipe=detector)
 
     def segmenter(self) -> Value | Missing:
         """Return what turns words into masks: connected, else made of everything that is bound for it."""
@@ -125,7 +150,9 @@ class Kit:
         if self._family.is_flux:  # PuLID reads photos by both
             beside = {role: self._resolver.role(role, self._family.branch) for role in ("eva_clip", "face_parsing")}
         else:
-            seen = {"clip_vision": self.model("clip_vision")} if self._is_bound("clip_vision") else {}
+            # The files named FaceID Plus also read the photos themselves.
+            is_seen = "plus" in file.lower() or self._is_bound("clip_vision")
+            seen = {"clip_vision": self.model("clip_vision")} if is_seen else {}
             beside = {"eva_clip": NO_FILE, "face_parsing": NO_FILE, **seen}
         lost = [value for value in beside.values() if isinstance(value, Missing)]
         if lost:

@@ -34,10 +34,12 @@ STAGE_TITLES = {
     "remove_background": "Background removed",
     "output": "Result",
 }
-PICTURE_HEIGHT = 300  # shown inside nodes that load or save a picture
-_SHOWS_A_PICTURE = frozenset({"LoadImage", "LoadImageMask", "SaveImage"})
-# Room for text inside a node: a report, and in AstriaGenerate the prompt, which people read and edit.
-_TEXT_HEIGHTS = {"AstriaGenerate": 480, "AstriaModels": 260, "PreviewAny": 260}
+# Room for what a node shows inside: a picture, a drawing of its numbers, a report, and in AstriaGenerate the prompt, which people read and edit.
+_CONTENT_HEIGHTS = {
+    **dict.fromkeys(("LoadImage", "LoadImageMask", "SaveImage"), 300),
+    **dict.fromkeys(("AstriaOutpaintCanvas", "AstriaRegions"), 180),
+    **{"AstriaGenerate": 480, "AstriaModels": 260, "PreviewAny": 260},
+}
 _WIDTHS = {"AstriaGenerate": 560}
 
 
@@ -136,8 +138,7 @@ def _height(call: NodeCall, definition: NodeDefinition) -> int:
     widgets = [entry for entry in present if entry.is_widget]
     sockets = len(present) - len(widgets)
     rows = 20 * max(sockets, len(definition.outputs), 1) + sum(map(_widget_height, widgets))
-    shown = PICTURE_HEIGHT if call.class_type in _SHOWS_A_PICTURE else _TEXT_HEIGHTS.get(call.class_type, 0)
-    return rows + 50 + shown
+    return rows + 50 + _CONTENT_HEIGHTS.get(call.class_type, 0)
 
 
 def _widget_height(entry: InputDefinition) -> int:

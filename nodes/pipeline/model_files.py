@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ FILE_FOLDERS: Mapping[tuple[str, str], str] = {
     ("AstriaPersonLora", "lora_name"): "loras",
     ("UpscaleModelLoader", "model_name"): "upscale_models",
     ("LoadDA3Model", "model_name"): "geometry_estimation",
+    ("LoadMediaPipeFaceLandmarker", "model_name"): "detection",
     ("ControlNetLoader", "control_net_name"): "controlnet",
     ("CLIPVisionLoader", "clip_name"): "clip_vision",
     ("LoadBackgroundRemovalModel", "bg_removal_name"): "background_removal",
@@ -64,17 +66,31 @@ PUBLISHED: Mapping[tuple[str, str], str] = {
             "control_v11p_sd15_lineart_fp16.safetensors",
             "control_v11f1p_sd15_depth_fp16.safetensors",
             "control_v11f1e_sd15_tile_fp16.safetensors",
+            "control_v11p_sd15_softedge_fp16.safetensors",
+            "control_v11p_sd15_mlsd_fp16.safetensors",
+            "control_v11p_sd15_seg_fp16.safetensors",
         )
     },
+    ("controlnet", "control_v1p_sd15_qrcode_monster.safetensors"): (
+        f"{_HUB}/monster-labs/control_v1p_sd15_qrcode_monster/resolve/main/control_v1p_sd15_qrcode_monster.safetensors"
+    ),
+    ("embeddings", "EasyNegative.safetensors"): f"{_HUB}/datasets/gsdf/EasyNegative/resolve/main/EasyNegative.safetensors",
+    ("detection", "mediapipe_face_fp32.safetensors"): f"{_HUB}/Comfy-Org/mediapipe/resolve/main/detection/mediapipe_face_fp32.safetensors",
     ("background_removal", "birefnet.safetensors"): f"{_HUB}/Comfy-Org/BiRefNet/resolve/main/background_removal/birefnet.safetensors",
     ("geometry_estimation", "depth_anything_3_mono_large.safetensors"): (
         f"{_HUB}/Comfy-Org/Depth-Anything-3/resolve/main/geometry_estimation/depth_anything_3_mono_large.safetensors"
     ),
-    ("ipadapter", "ip-adapter-faceid-plusv2_sd15.bin"): f"{_HUB}/h94/IP-Adapter-FaceID/resolve/main/ip-adapter-faceid-plusv2_sd15.bin",
+    **{
+        ("ipadapter", name): f"{_HUB}/h94/IP-Adapter-FaceID/resolve/main/{name}"
+        for name in ("ip-adapter-faceid-plusv2_sd15.bin", "ip-adapter-faceid-portrait_sd15.bin", "ip-adapter-faceid_sdxl.bin")
+    },
     ("pulid", "pulid_flux_v0.9.1.safetensors"): f"{_HUB}/guozinan/PuLID/resolve/main/pulid_flux_v0.9.1.safetensors",
     ("clip_vision", "EVA02_CLIP_L_336_psz14_s6B.pt"): f"{_HUB}/QuanSun/EVA-CLIP/resolve/main/EVA02_CLIP_L_336_psz14_s6B.pt",
     ("facedetection", "parsing_bisenet.pth"): "https://github.com/xinntao/facexlib/releases/download/v0.2.0/parsing_bisenet.pth",
 }
+
+# An embedding in the words of the host, also where a weight follows: (embedding:name.pt:1.2). Found ones stand there as the host lists them.
+_EMBEDDING = re.compile(r"(?<![^\s(])embedding:([^\s:()]+\.(?:safetensors|pt|bin))\b")
 
 
 class ModelFile(NamedTuple):
@@ -97,12 +113,15 @@ class ModelFile(NamedTuple):
 
 
 def files_of(call: NodeCall) -> tuple[ModelFile, ...]:
-    """Return the files that a loader node names, in the order of its inputs."""
-    return tuple(
+    """Return the files that a loader node names, in the order of its inputs, and the embeddings in the text of a text encoder."""
+    loaded = (
         ModelFile(_folder(call.class_type, key, value), value)
         for key, value in call.inputs.items()
         if (call.class_type, key) in FILE_FOLDERS and isinstance(value, str) and value != NO_FILE
     )
+    text = call.inputs.get("text") if call.class_type == "CLIPTextEncode" else None
+    said = _EMBEDDING.findall(text) if isinstance(text, str) else ()
+    return (*loaded, *(ModelFile("embeddings", name) for name in said))
 
 
 def _folder(class_type: str, key: str, file: str) -> str:

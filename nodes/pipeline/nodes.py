@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import GraphBuilder
 
 from ..errors import PlanError
-from ..host.models import bindings_text, check_input_files, family_of, files_text, live_definitions, make_resolver, named_stamps
+from ..host.models import absent_inputs, bindings_text, check_input_files, family_of, files_text, live_definitions, make_resolver, named_stamps
+from ..host.run_pictures import run_pictures
 from ..host.types import (
     ModelBundle,
     ModelsType,
@@ -20,8 +24,11 @@ from ..host.types import (
     text_notes,
 )
 from ..prompt import PromptRequest
+from .brought_pictures import as_files, brought, named_files, with_files, without
 from .check import check_graph
+from .early import check_early, check_wording
 from .encode import Models
+from .family import Family
 from .forms import expansion
 from .graph import Socket
 from .kit import MODEL_SOCKETS
@@ -96,21 +103,22 @@ class AstriaGenerate(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, text=None, missing_models="error", **inputs) -> str:
         # A missing file ends the run, and an ended run is not cached; only where it is skipped may a later one find it.
-        return bindings_text() + named_stamps(text) + (files_text() if missing_models == "skip" else "")
+        return bindings_text() + named_stamps(text, more_bindings="models" in inputs) + (files_text() if missing_models == "skip" else "")
 
     @classmethod
-    def check_lazy_status(cls, text=None, request=None, **inputs) -> list[str]:
-        """Ask for the models only once the text holds no error; CLIP, VAE and pictures stay links throughout."""
+    def check_lazy_status(cls, text=None, request=None, models=None, missing_models="error", **inputs) -> list[str]:
+        """Ask for the models only once the text holds no error, and what it names is there; CLIP, VAE and pictures stay links throughout."""
         asked = read_request(text, request)
+        bundle = models or ModelBundle()
+        _check_before_models(asked, _links(cls, bundle), bundle, Options(missing_models=missing_models))
         paints_apart = asked.outpaint is not None and _is_connected(cls, "outpaint_model")
         return ["model", "outpaint_model"] if paints_apart else ["model"]
 
     @classmethod
     def execute(cls, text, seed, model, missing_models="error", smaller_canvas="crop", keep_unmasked=False, **inputs) -> io.NodeOutput:
-        asked = read_request(text, inputs.get("request"))
         bundle = inputs.get("models") or ModelBundle()
-        names = ("model", "clip", "vae", *PICTURES, *OWN_MODELS, "outpaint_model")
-        links = {**_gathered_links(cls, bundle), **{name: _own_link(cls, name) for name in names if _is_connected(cls, name)}}
+        links = _links(cls, bundle)
+        asked = with_files(read_request(text, inputs.get("request")), links, run_pictures())
         sources = _live_sources(links, model, inputs.get("outpaint_model"), asked)
         options = Options(seed, missing_models, smaller_canvas, keep_unmasked)
         planned = plan(asked, sources, make_resolver(bundle.bindings), options)
@@ -133,15 +141,44 @@ def _as_batches(links: dict[str, list], prefix: str) -> tuple[dict[str, list], d
     return {**links, **{name: [id, 0] for name, id in names.items()}}, nodes
 
 
+def _links(node: type[io.ComfyNode], bundle: ModelBundle) -> dict[str, list]:
+    """Return the links at the node's sockets, and those of the models that AstriaModels gathers."""
+    names = ("model", "clip", "vae", *PICTURES, *OWN_MODELS, "outpaint_model")
+    return {**_gathered_links(node, bundle), **{name: _own_link(node, name) for name in names if _is_connected(node, name)}}
+
+
+def _check_before_models(asked: PromptRequest, links: dict[str, list], bundle: ModelBundle, options: Options) -> None:
+    """Return when nothing but the family of the model can still keep the request from running. Raises PlanError or MissingModelError otherwise.
+
+    The pictures that the prompt brings are had here, so that an address that gives nothing is told as well.
+    """
+    store = run_pictures()
+    pictures = brought(asked, links, store.settings_file)
+    filed, found = as_files(asked, pictures, store)
+    sockets = {*links, *pictures}
+    reasons = found, absent_inputs(named_files(filed, sockets))
+    check_early(without(filed, pictures), lambda family: _sources(sockets, family), make_resolver(bundle.bindings), options, reasons)
+
+
+def _sources(names: Collection[str], family: Family) -> Sources:
+    """Return the plan's starting points for a node that expands: every connected socket, and the family of its model."""
+    given: dict = {name: Socket(name) for name in PICTURES if name in names}
+    given["connected"] = {name: Socket(name) for name in MODEL_SOCKETS if name in names}
+    return Sources(Models(Socket("model"), Socket("clip"), Socket("vae")), family, **given)
+
+
 def _live_sources(links: dict[str, list], model, outpaint_model, asked: PromptRequest) -> Sources:
-    """Return the plan's starting points for a node that expands: every connected socket, and the families of the models."""
-    models = Models(Socket("model"), Socket("clip"), Socket("vae"))
-    given: dict = {name: Socket(name) for name in PICTURES if name in links}
-    given["connected"] = {name: Socket(name) for name in MODEL_SOCKETS if name in links}
+    """Return the starting points with the families of the models themselves. Raises PlanError where two do not go together."""
+    sources = _sources(links, family_of(model))
     if outpaint_model is None or asked.outpaint is None:
-        return Sources(models, family_of(model), **given)
-    painter = Models(Socket("outpaint_model"), models.clip, models.vae)
-    return Sources(models, family_of(model), **given, outpaint_models=painter, outpaint_family=family_of(outpaint_model))
+        return sources
+    painter = family_of(outpaint_model)
+    if painter.branch != sources.family.branch:
+        text = f"The connected outpaint_model is {painter.title}, and the model is {sources.family.title}: both use the same CLIP and VAE."
+        hint = f"Connect an outpaint_model that goes with {sources.family.title}, or none: the model then outpaints as well."
+        raise PlanError(text, code="outpaint-family", hint=hint)
+    models = replace(sources.models, model=Socket("outpaint_model"))
+    return replace(sources, outpaint_models=models, outpaint_family=painter)
 
 
 def report(planned: Plan) -> str:
@@ -163,10 +200,10 @@ class AstriaEncodeRequest(io.ComfyNode):
             enable_expand=True,
             hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
             inputs=[
-                io.Model.Input("model"),
-                io.Clip.Input("clip", raw_link=True),
+                io.Model.Input("model", lazy=True),
+                io.Clip.Input("clip", lazy=True, raw_link=True),
                 RequestType.Input("request"),
-                RegionsType.Input("regions", optional=True, tooltip="From Astria Regions, for a request with persons."),
+                RegionsType.Input("regions", optional=True, lazy=True, raw_link=True, tooltip="From Astria Regions, for a request with persons."),
                 ModelsType.Input("models", optional=True),
             ],
             outputs=[
@@ -181,8 +218,14 @@ class AstriaEncodeRequest(io.ComfyNode):
         return bindings_text()
 
     @classmethod
-    def execute(cls, model, clip, request: PromptRequest, regions=None, models: ModelBundle | None = None) -> io.NodeOutput:
+    def check_lazy_status(cls, request: PromptRequest, regions=None, models: ModelBundle | None = None, **inputs) -> list[str]:
+        """Ask for the model only once the request can be encoded, as far as that does not depend on its family."""
         check_regions(request, regions is not None)
+        check_wording(request, make_resolver((models or ModelBundle()).bindings))
+        return ["model"]
+
+    @classmethod
+    def execute(cls, model, clip, request: PromptRequest, regions=None, models: ModelBundle | None = None) -> io.NodeOutput:
         bundle = models or ModelBundle()
         gathered = _gathered_links(cls, bundle)
         # The VAE takes no part in encoding.
@@ -194,7 +237,7 @@ class AstriaEncodeRequest(io.ComfyNode):
         prefix = GraphBuilder.alloc_prefix()
         outputs = [[prefix + link.node, link.slot] for link in (encoded.positive, encoded.negative)]
         patched = encoded.models.model
-        links = {"model": _own_link(cls, "model"), "clip": clip, **gathered, **({"regions": _own_link(cls, "regions")} if regions else {})}
+        links = {"model": _own_link(cls, "model"), "clip": clip, **gathered, **({"regions": regions} if regions else {})}
         first = model if isinstance(patched, Socket) else [prefix + patched.node, patched.slot]
         return io.NodeOutput(first, *outputs, expand=expansion(graph, prefix, links))
 

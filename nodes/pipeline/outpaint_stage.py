@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .base_stage import add_scene
 from .desk import Desk
 from .encode import negative_segments, prompt_segments
 from .graph import Link, Value, slot
-from .people import SOFTNESS_PX
+from .people import Ground, add_regions, are_drawn_again
 from .sampling import Painting, add_masked_latent, add_sampling
+from .scene import add_scene
+from .settings import default_cfg
 from .stages import Stage
 
 # Ordinary models do not see the source through extra channels. Starting them a little below pure noise lets the colours of
@@ -24,12 +25,12 @@ def add_outpaint(desk: Desk, stage: Stage, image: Value) -> Link:
     """Add the stage and return the picture at exactly the size of the canvas."""
     request, settings, graph = desk.request, desk.settings, desk.graph
     family = desk.sources.outpaint_family or desk.family
-    if request.cfg_scale is None:
-        settings = replace(settings, cfg=family.cfg)  # Flux Fill wants another guidance than Flux dev
+    segments = (request.outpaint_prompt,) if request.outpaint_prompt is not None else prompt_segments(request)
+    if request.cfg_scale is None:  # Flux Fill wants another guidance than Flux dev
+        settings = replace(settings, cfg=default_cfg(family, has_faceids=any(segment.faceids for segment in segments))[0])
     if request.steps is None:
         settings = replace(settings, steps=family.steps)  # and more steps than Flux schnell
     models = desk.sources.outpaint_models or desk.sources.models
-    segments = (request.outpaint_prompt,) if request.outpaint_prompt is not None else prompt_segments(request)
     encoded = add_scene(desk, "outpaint", models, desk.wording(segments, negative_segments(request)), settings, family)
     canvas = graph.add(
         "outpaint.canvas",
@@ -55,10 +56,8 @@ def _move_people(desk: Desk, canvas: Link) -> None:
     request, painted = desk.request, desk.painted
     if painted is None or painted.regions is None:
         return
-    if not (request.hires_fix or request.tiled_upscale or request.tiled_upscale_v2 or request.inpaint_faces or request.face_swap):
+    if not are_drawn_again(request):
         return
     masks = desk.graph.add("outpaint.people", "AstriaOutpaintMasks", canvas=slot(canvas, 2), masks=slot(painted.regions, 1))
-    count = len(request.persons)
-    size = {"width": request.outpaint_width, "height": request.outpaint_height}
-    regions = desk.graph.add("outpaint.regions", "AstriaRegions", persons=count, **size, softness_px=SOFTNESS_PX, masks=masks)
-    desk.painted = replace(painted, regions=regions)
+    ground = Ground(request.outpaint_width or 0, request.outpaint_height or 0, masks=masks)
+    desk.painted = replace(painted, regions=add_regions(desk, "outpaint", ground))

@@ -7,19 +7,22 @@ from dataclasses import dataclass, replace
 
 from ..prompt import PromptRequest, Segment
 from ..tunes.resolve import Missing
-from .desk import Desk
-from .encode import Encoded, Lora, Models, Wording
+from .desk import Desk, Painted
+from .encode import Encoded, Lora, Models, Wording, joined_text, with_text_loras
 from .faceids import person_faceids
 from .graph import Graph, Link, Value, slot
 from .stages import MAX_PERSONS, Problem
 
 SOFTNESS_PX = 32
+NAME_LENGTH = 24
+NAMELESS = "without words"
 
 
 @dataclass(frozen=True)
 class PersonSegments:
-    """The texts of one person: their own followed by the common prompt, and their own negative where the prompt gives one."""
+    """The texts of one person: their own, alone and followed by the common prompt, and their own negative where the prompt gives one."""
 
+    own: tuple[Segment, ...]
     positive: tuple[Segment, ...]
     negative: tuple[Segment, ...]
 
@@ -27,7 +30,7 @@ class PersonSegments:
 @dataclass(frozen=True)
 class Ground:
     """The picture that the persons stand in, an image of its own size or a size (numbers or links), and what says where each one is:
-    a mask for each where the artist drew them, else a pose picture.
+    a mask for each where the artist drew them, else a pose picture. `fit` cuts a padding off that masks have.
     """
 
     width: int | Link
@@ -35,6 +38,7 @@ class Ground:
     image: Value | None = None
     masks: Value | None = None
     pose: Value | None = None
+    fit: Link | None = None
 
 
 def person_segments(request: PromptRequest) -> tuple[PersonSegments, ...]:
@@ -44,7 +48,7 @@ def person_segments(request: PromptRequest) -> tuple[PersonSegments, ...]:
     for index, person in enumerate(request.persons):
         own = negatives[index : index + 1]
         negative = (*own, *request.negative[1:2]) if own else ()
-        kept = (tuple(segment for segment in group if not segment.is_empty) for group in ((person, request.common), negative))
+        kept = (tuple(segment for segment in group if not segment.is_empty) for group in ((person,), (person, request.common), negative))
         found.append(PersonSegments(*kept))
     return tuple(found)
 
@@ -62,8 +66,15 @@ def people_problems(request: PromptRequest) -> tuple[Problem, ...]:
 
 
 def wordings_of_people(desk: Desk) -> tuple[Wording, ...]:
-    """Return what is said of each person."""
-    return tuple(desk.wording(person.positive, person.negative, of_person=True) for person in person_segments(desk.request))
+    """Return what is said of each person, with the tags that are theirs: LoRAs of the common prompt are already on the picture's model."""
+    return tuple(_of_person(desk, person) for person in person_segments(desk.request))
+
+
+def _of_person(desk: Desk, person: PersonSegments) -> Wording:
+    said = desk.wording(person.positive, person.negative, of_person=True)
+    if said.checkpoint is not None:  # which has none of them yet
+        return said
+    return replace(said, loras=desk.wording(person.own, (), of_person=True).loras)
 
 
 def found_people(desk: Desk, stage: str, picture: Value) -> Value | None:
@@ -77,40 +88,70 @@ def found_people(desk: Desk, stage: str, picture: Value) -> Value | None:
     return desk.graph.add(f"{stage}.find_people", "AstriaFindPeople", image=picture, segmenter=segmenter, persons=count, word="person")
 
 
-def add_regions(graph: Graph, stage: str, count: int, ground: Ground) -> Link:
-    """Add the layout of `count` persons: by masks, by a pose picture, else equal columns from left to right."""
-    given = {"image": ground.image, "masks": ground.masks, "pose_image": ground.pose if ground.masks is None else None}
+def add_regions(desk: Desk, stage: str, ground: Ground) -> Link:
+    """Add the layout of the persons: by masks, by a pose picture, else equal columns from left to right."""
+    pose = ground.pose if ground.masks is None else None
+    given = {"image": ground.image, "masks": ground.masks, "pose_image": pose, "fit": ground.fit}
     linked = {name: value for name, value in given.items() if value is not None}
     # Masks keep the edges that they were drawn with: a pixel is softened over itself alone. (0 would make them hard.)
     softness = SOFTNESS_PX if ground.masks is None else 1
     size = {"width": ground.width, "height": ground.height}
-    return graph.add(f"{stage}.regions", "AstriaRegions", persons=count, **size, softness_px=softness, **linked)
+    count, names = len(desk.request.persons), "\n".join(_short(person, use_lpw=desk.settings.use_lpw) for person in desk.request.persons)
+    return desk.graph.add(f"{stage}.regions", "AstriaRegions", persons=count, **size, softness_px=softness, **linked, names=names)
 
 
-def add_people(desk: Desk, stage: str, encoded: Encoded, regions: Value, people: Sequence[Wording]) -> tuple[Encoded, Link]:
-    """Add every person's text, LoRAs, FaceIDs and own model, and the regional model.
+def _short(person: Segment, *, use_lpw: bool) -> str:
+    """Return the first words of a person's text, as a name for a preview."""
+    words = " ".join(joined_text((person,), use_lpw=use_lpw).split())
+    if not words:
+        return NAMELESS
+    return words if len(words) <= NAME_LENGTH else f"{words[:NAME_LENGTH].rsplit(' ', 1)[0]} …"
 
-    Returns what the sampler takes in place of `encoded`, and the chain of persons.
-    """
+
+def fitted_masks(desk: Desk, stage: str, multiple: int) -> Value:
+    """Return the masks that the artist drew, moved with the input image that they belong to, where there is one."""
+    masks = desk.sources.person_masks
+    assert masks is not None, "they are connected"
+    if desk.sources.image is None:
+        return masks
+    sizes = {"width": desk.settings.width or 0, "height": desk.settings.height or 0, "multiple": multiple}
+    return desk.graph.add(f"{stage}.fit_people", "AstriaFitMasks", image=desk.sources.image, masks=masks, **sizes)
+
+
+def in_regions(desk: Desk, stage: str, painted: Painted, ground: Ground) -> Painted:
+    """Return the same with the persons in their regions."""
+    regions = add_regions(desk, stage, ground)
+    return replace(painted, drawn=add_regional(desk.graph, stage, painted.scene, regions, painted), regions=regions)
+
+
+def are_drawn_again(request: PromptRequest) -> bool:
+    """Say whether a stage behind the first two draws people or their faces once more."""
+    return bool(request.hires_fix or request.tiled_upscale or request.tiled_upscale_v2 or request.inpaint_faces or request.face_swap)
+
+
+def add_persons(desk: Desk, stage: str, models: Models, people: Sequence[Wording]) -> Link:
+    """Add every person's text, LoRAs, FaceIDs and own model; return the chain of them. `models` draw those without a checkpoint."""
     graph = desk.graph
     chain: dict[str, Value] = {}
     for number, person in enumerate(people, start=1):
         name = f"{stage}.person_{number}"
-        models, own = _persons_models(desk, name, encoded.models, person)
-        texts = {"positive": graph.add(f"{name}_positive", "CLIPTextEncode", clip=models.clip, text=person.text)}
+        encoder, own = _persons_models(desk, name, models, person)
+        texts = {"positive": graph.add(f"{name}_positive", "CLIPTextEncode", clip=encoder.clip, text=person.text)}
         if person.negative:
-            texts["negative"] = graph.add(f"{name}_negative", "CLIPTextEncode", clip=models.clip, text=person.negative_text)
+            texts["negative"] = graph.add(f"{name}_negative", "CLIPTextEncode", clip=encoder.clip, text=person.negative_text)
         own |= person_faceids(desk, name, person.faceids)
         chain = {"persons": graph.add(name, "AstriaPerson", **texts, **own, **chain)}
     persons = chain["persons"]
     assert isinstance(persons, Link), "there is at least one person"
-    return add_regional(graph, stage, encoded, regions, persons), persons
+    return persons
 
 
-def add_regional(graph: Graph, stage: str, encoded: Encoded, regions: Value, persons: Link) -> Encoded:
-    """Add the model that draws the chain of persons in their regions; return what the sampler takes in place of `encoded`."""
+def add_regional(graph: Graph, stage: str, encoded: Encoded, regions: Value, painted: Painted) -> Encoded:
+    """Add the model that draws the persons in their regions; return what the sampler takes in place of `encoded`."""
     scene = {"positive": encoded.positive, "negative": encoded.negative}
-    people = {"regions": regions, "persons": persons}
+    people: dict[str, Value] = {"regions": regions, "persons": painted.persons}
+    if painted.scene_loras is not None:
+        people["scene_loras"] = painted.scene_loras
     model = encoded.models.model
     regional = graph.add(f"{stage}.regional", "AstriaRegionalPrompt", model=model, **people, **scene, scene_strength=0.0, isolation=False)
     return Encoded(replace(encoded.models, model=regional), slot(regional, 1), slot(regional, 2))
@@ -121,25 +162,18 @@ def _persons_models(desk: Desk, name: str, models: Models, person: Wording) -> t
 
     LoRAs act on the text encoder as a whole, and on the model for this person only, be it the picture's or the person's own checkpoint.
     """
-    own = _person_loras(desk.graph, name, person.loras)
+    chain = lora_chain(desk.graph, name, person.loras)
+    own: dict[str, Value] = {} if chain is None else {"loras": chain}
     if person.checkpoint is not None:
         loaded = desk.kit.checkpoint(person.checkpoint)
         models, own = Models(loaded, slot(loaded, 1), slot(loaded, 2)), {"model": loaded, **own}
-    return _with_text_loras(desk.graph, name, models, person.loras), own
+    return with_text_loras(desk.graph, name, models, person.loras), own
 
 
-def _with_text_loras(graph: Graph, name: str, models: Models, loras: Sequence[Lora]) -> Models:
-    clip = models.clip
+def lora_chain(graph: Graph, name: str, loras: Sequence[Lora]) -> Link | None:
+    """Add LoRAs that act in one region only; None when there are none."""
+    chain: Link | None = None
     for number, lora in enumerate(loras, start=1):
-        strengths = {"strength_model": 0.0, "strength_clip": lora.weight}
-        loaded = graph.add(f"{name}_text_lora_{number}", "LoraLoader", model=models.model, clip=clip, lora_name=lora.file, **strengths)
-        clip = slot(loaded, 1)
-    return replace(models, clip=clip)
-
-
-def _person_loras(graph: Graph, name: str, loras: Sequence[Lora]) -> dict[str, Value]:
-    chain: dict[str, Value] = {}
-    for number, lora in enumerate(loras, start=1):
-        inputs = {"lora_name": lora.file, "strength": lora.weight}
-        chain = {"loras": graph.add(f"{name}_lora_{number}", "AstriaPersonLora", **inputs, **chain)}
+        before = {} if chain is None else {"loras": chain}
+        chain = graph.add(f"{name}_lora_{number}", "AstriaPersonLora", lora_name=lora.file, strength=lora.weight, **before)
     return chain

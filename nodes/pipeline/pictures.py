@@ -7,8 +7,9 @@ from ..tunes.names import name_problem
 from .graph import Graph, Value
 from .stages import Problem
 
-# A web address or base64 text stands in the prompt where ours expects a connection.
-_NOT_A_FILE = {"url": "a web address, which this version does not fetch", "base64": "base64 text, which this version does not read"}
+# What is to become a file before the plan, by brought_pictures.py; a web address only where the owner has allowed it.
+_NOT_A_FILE = {"url": "a web address, and none is fetched here", "base64": "base64 text, which is no file yet"}
+_ALLOW = "let addresses be fetched by the line fetch_urls = yes in api.ini, in the folder user/__astria of ComfyUI"
 
 
 def picture(graph: Graph, what: str, connected: Value | None, named: ImageRef | None) -> tuple[Value | None, tuple[Problem, ...]]:
@@ -22,7 +23,8 @@ def picture(graph: Graph, what: str, connected: Value | None, named: ImageRef | 
         return None, ()
     if named.kind != "file":
         text = f"The prompt's input {what} is {_NOT_A_FILE[named.kind]}."
-        hint = f"Connect the {what}, or name a file in ComfyUI's input folder in the prompt."
+        hint = f"Connect the {what} (input '{what}'), or name a file in ComfyUI's input folder in the prompt"
+        hint = f"{hint}, or {_ALLOW}." if named.kind == "url" else f"{hint}."
         return None, (Problem("picture-not-connected", "error", text, hint),)
     problem = name_problem(named.value)
     if problem:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from ..prompt import PromptRequest
 from ..tunes.resolve import Missing, Resolver
-from .base_stage import add_base, add_scene, repeated
+from .base_stage import add_base, repeated
+from .control import connected_control
 from .desk import Desk
-from .encode import Encoded, negative_segments, prompt_segments
+from .encode import Encoded
 from .enlarge import add_hires, add_super_resolution
 from .face_stages import add_face_correct, add_face_swap, add_inpaint_faces
 from .family import Family
@@ -17,11 +18,13 @@ from .finishing import add_color_grading, add_film_grain, add_remove_background
 from .graph import Graph, Value
 from .kit import Kit
 from .outpaint_stage import add_outpaint
-from .people import add_people, people_problems, wordings_of_people
+from .people import add_regional, people_problems
 from .pictures import picture
 from .problems import problems
+from .scene import say
 from .settings import Inputs, Settings, settle
 from .sources import Options, Sources
+from .stage_settings import stage_settings
 from .stages import Problem, Stage, stages
 from .wording import raise_for
 
@@ -87,12 +90,13 @@ def draft(request: PromptRequest, sources: Sources, resolver: Resolver, options:
     has_mask = mask is not None or request.mask_image is not None
     inputs = Inputs(has_image, has_mask, options.seed, sources.control_image is not None)
     settings = settle(request, sources.family, inputs)
-    found = [*image_problems, *mask_problems, *problems(request, sources.family, settings, inputs)]
-    kit = Kit(sources.graph, resolver, sources.connected, sources.family)
+    found = [*image_problems, *mask_problems, *problems(request, sources.family, settings, inputs, are_skipped=options.missing_models == "skip")]
+    kit = Kit(sources.graph, resolver, sources.connected, sources.family, connected_control(request))
     desk = Desk(request, settings, sources, resolver, options, kit, found)
     planned = stages(request, settings, inputs)
     image, outputs = (image, {}) if any(problem.severity == "error" for problem in found) else _write(desk, planned)
     kept = tuple(stage for stage in planned if stage.name not in desk.skipped)
+    settings = replace(settings, explained=(*settings.explained, *stage_settings(request, sources, kept)))
     return Plan(sources.family, sources.graph, image, kept, outputs, settings, tuple(desk.problems), tuple(desk.missing))
 
 
@@ -104,11 +108,8 @@ def encode_request(request: PromptRequest, sources: Sources, resolver: Resolver,
     settings = settle(request, sources.family, Inputs())
     kit = Kit(sources.graph, resolver, sources.connected, sources.family)
     desk = Desk(request, settings, sources, resolver, Options(), kit, list(people_problems(request)))
-    wording = desk.wording(prompt_segments(request), negative_segments(request))
-    encoded = add_scene(desk, "encode", sources.models, wording, settings)
-    people = wordings_of_people(desk)
-    if people:
-        encoded, _ = add_people(desk, "encode", encoded, regions, people)
+    said = say(desk, "encode")
+    encoded = said.scene if said.persons is None else add_regional(desk.graph, "encode", said.scene, regions, said)
     raise_for(desk.problems, desk.missing)
     return encoded
 

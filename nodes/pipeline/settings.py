@@ -48,7 +48,7 @@ class Settings:
     explained: tuple[Setting, ...]
 
 
-class _Explainer:
+class Explainer:
     """Collects values with reasons, so that no default is taken silently."""
 
     def __init__(self) -> None:
@@ -63,8 +63,9 @@ class _Explainer:
 
 def settle(request: PromptRequest, family: Family, inputs: Inputs) -> Settings:
     """Return the request's values with every default filled in and explained."""
-    note = _Explainer()
+    note = Explainer()
     title = family.title
+    has_faceids = any(segment.faceids for segment in request.prompt)
     scheduler = note.take("scheduler", request.scheduler, family.scheduler, f"default of {title}")
     chosen = host_sampler(scheduler, family)
     note.settings.append(Setting("sampler", f"{chosen.sampler} / {chosen.schedule}", f"the host's sampler and schedule for {scheduler} on {title}"))
@@ -73,7 +74,7 @@ def settle(request: PromptRequest, family: Family, inputs: Inputs) -> Settings:
         num_images=note.take("num_images", request.num_images, 1, "default"),
         seed=note.take("seed", request.seed, inputs.seed, "the node's seed, since the prompt sets none"),
         steps=note.take("steps", request.steps, family.steps, f"default of {title}"),
-        cfg=note.take("cfg_scale", request.cfg_scale, *_cfg(request, family)),
+        cfg=note.take("cfg_scale", request.cfg_scale, *default_cfg(family, has_faceids=has_faceids)),
         scheduler=scheduler,
         sampler=chosen.sampler,
         schedule=chosen.schedule,
@@ -85,25 +86,25 @@ def settle(request: PromptRequest, family: Family, inputs: Inputs) -> Settings:
     )
 
 
-def _cfg(request: PromptRequest, family: Family) -> tuple[float, str]:
-    """Return the default of cfg_scale and its reason."""
+def default_cfg(family: Family, *, has_faceids: bool) -> tuple[float, str]:
+    """Return the default of cfg_scale and its reason, for what is said with FaceIDs or without."""
     if not family.takes_guidance:
         return family.cfg, f"{family.title} takes no guidance, and the true CFG stays 1"
     if family.is_flux:
         return family.cfg, f"default of {family.title}; this is the distilled guidance, the true CFG stays 1"
-    if any(segment.faceids for segment in request.prompt):
+    if has_faceids:
         return FACEID_CFG, "default with FaceID"
     return family.cfg, f"default of {family.title}"
 
 
-def _denoise(request: PromptRequest, inputs: Inputs, note: _Explainer) -> float:
+def _denoise(request: PromptRequest, inputs: Inputs, note: Explainer) -> float:
     if inputs.has_image:
         return note.take("denoising_strength", request.denoising_strength, DEFAULT_DENOISE, "default with an input image")
     note.settings.append(Setting("denoising_strength", 1.0, "no input image, so the picture is made from noise alone"))
     return 1.0
 
 
-def _size(request: PromptRequest, family: Family, inputs: Inputs, note: _Explainer) -> tuple[int | None, int | None]:
+def _size(request: PromptRequest, family: Family, inputs: Inputs, note: Explainer) -> tuple[int | None, int | None]:
     """Return (width, height): the prompt's own, else the input image's (None), else from the aspect ratio, else native."""
     if request.w is not None and request.h is not None:
         size, why = (request.w, request.h), "set in the prompt"

@@ -62,7 +62,7 @@ def stages(request: PromptRequest, settings: Settings, inputs: Inputs) -> tuple[
 
 
 def _base_stage(request: PromptRequest, settings: Settings, inputs: Inputs, size: str) -> Stage | None:
-    if request.only_upscale or (inputs.has_image and settings.denoise == 0):
+    if not paints_base(request, settings, inputs):
         return None
     if not inputs.has_image:
         return Stage("base", "txt2img", "no input image", size)
@@ -76,6 +76,16 @@ def _base_stage(request: PromptRequest, settings: Settings, inputs: Inputs, size
     if steers_only(request):
         return Stage("base", "txt2img", "controlnet_txt2img=true: the input image steers through the ControlNet only", size)
     return Stage("base", "img2img", f"an input image, denoising_strength={settings.denoise:g}", size)
+
+
+def paints_base(request: PromptRequest, settings: Settings, inputs: Inputs) -> bool:
+    """Say whether there is a first sampling, or the input image goes to the later stages as it is."""
+    return not request.only_upscale and not (inputs.has_image and settings.denoise == 0)
+
+
+def samples_again(request: PromptRequest) -> bool:
+    """Say whether the picture is enlarged and sampled a second time, whole or in tiles."""
+    return bool(request.hires_fix or request.tiled_upscale or request.tiled_upscale_v2)
 
 
 def keeps_background(request: PromptRequest) -> bool:

@@ -53,6 +53,15 @@ class Layout:
         return replace(self, names=tuple(f"{number}: {text}" for number, text in enumerate(texts, 1)))
 
 
+    def within(self, width: int, height: int) -> Layout:
+        """Return the layout of the picture's top left part, the size before it was padded. Raises: ImageError where it is smaller than that."""
+        if width > self.masks.shape[2] or height > self.masks.shape[1]:
+            seen = f"{self.masks.shape[2]}x{self.masks.shape[1]}"
+            raise ImageError(f"The regions are laid out for {seen} px, less than the {width}x{height} before the padding.", code="regions-fit",
+                             hint="Connect the `fit` of the picture that the regions were laid out for.")
+        return replace(self, masks=self.masks[:, :height, :width])
+
+
 class Area(NamedTuple):
     """A rectangle in pixels of the picture; right and bottom are the first coordinates outside."""
 

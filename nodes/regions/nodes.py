@@ -7,8 +7,8 @@ from comfy_api.latest import io
 
 from ..errors import ImageError
 from ..host.regional import RegionalOptions
-from ..host.regional_people import SceneTexts, draw_people
-from ..host.types import MAX_PERSONS, MAX_SIDE, FaceIDsType, LorasType, PersonsType, RegionsType
+from ..host.regional_people import Scene, draw_people
+from ..host.types import MAX_PERSONS, MAX_SIDE, FaceIDsType, FitType, LorasType, PersonsType, RegionsType
 from .layout import Layout, columns, from_boxes, from_masks, from_pose
 from .people import Person
 from .pose import arms_crossed
@@ -35,6 +35,8 @@ class AstriaRegions(io.ComfyNode):
                 io.Mask.Input("masks", optional=True, tooltip="One mask a person, as a batch, in the order of the prompt."),
                 io.BoundingBox.Input("boxes", optional=True, force_input=True, tooltip="People or faces from a detector, taken from left to right."),
                 io.Image.Input("pose_image", optional=True, tooltip="An OpenPose picture; its people are taken from left to right."),
+                FitType.Input("fit", optional=True, tooltip="Of Astria Fit Image: leaves what it padded out of the regions."),
+                io.String.Input("names", optional=True, multiline=True, default="", tooltip="For the preview: a line for each person."),
             ],
             outputs=[
                 RegionsType.Output(display_name="regions"),
@@ -46,13 +48,36 @@ class AstriaRegions(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, persons, width, height, softness_px, image=None, masks=None, boxes=None, pose_image=None) -> io.NodeOutput:
+    def execute(
+        cls, persons, width, height, softness_px, image=None, masks=None, boxes=None, pose_image=None, fit=None, names=""
+    ) -> io.NodeOutput:
         if image is not None:
             width, height = image.shape[2], image.shape[1]
         layout = _layout(persons, (width, height), softness_px, masks, boxes, pose_image)
+        if fit is not None:
+            layout, width, height = layout.within(fit.width, fit.height), fit.width, fit.height
+            image = None if image is None else image[:, :height, :width]
+        if names:
+            layout = layout.named(names.splitlines())
         people = 1 - normalised(layout.masks)[:1]
         pose = arms_crossed(persons, width, height)
-        return io.NodeOutput(layout, layout.masks, people, pose, preview(image, layout))
+        return io.NodeOutput(layout, layout.masks, people, pose, preview(image, layout), ui={"astria_regions": [_drawn(layout)]})
+
+
+def _drawn(layout: Layout) -> dict[str, object]:
+    """Return what the editor draws of the layout: the picture's size, and each person's name and box (x, y, width, height) in parts of it."""
+    labels = normalised(layout.masks).argmax(0)
+    height, width = labels.shape
+    regions = []
+    for person, (name, mask) in enumerate(zip(layout.names, layout.masks, strict=True), 1):
+        own = labels == person
+        own = own if own.any() else mask > 0  # who shares all pixels with somebody who has more of them
+        if own.any():
+            down, across = own.any(1).nonzero(), own.any(0).nonzero()
+            left, top, right, bottom = across.min(), down.min(), across.max() + 1, down.max() + 1
+            box = (left / width, top / height, (right - left) / width, (bottom - top) / height)
+            regions.append({"name": name, "box": [float(one) for one in box]})
+    return {"size": [width, height], "regions": regions}
 
 
 def _layout(count: int, size: tuple[int, int], softness_px: int, masks, boxes, pose_image) -> Layout:
@@ -138,12 +163,13 @@ class AstriaRegionalPrompt(io.ComfyNode):
                 io.Conditioning.Input("negative"),
                 io.Float.Input("scene_strength", default=0.0, min=0.0, max=1.0, step=0.05, tooltip="How much the scene counts inside persons."),
                 io.Boolean.Input("isolation", default=False, tooltip="Flux: a person's text sees only that person's pixels."),
+                LorasType.Input("scene_loras", optional=True, tooltip="LoRAs that act on the scene alone, where no person stands."),
             ],
             outputs=[io.Model.Output(), io.Conditioning.Output(display_name="positive"), io.Conditioning.Output(display_name="negative")],
         )
 
     @classmethod
-    def execute(cls, model, regions: Layout, persons, positive, negative, scene_strength, isolation) -> io.NodeOutput:
+    def execute(cls, model, regions: Layout, persons, positive, negative, scene_strength, isolation, scene_loras=()) -> io.NodeOutput:
         if len(persons) != len(regions.masks):
             raise ImageError(
                 f"{len(persons)} person(s) are described and {len(regions.masks)} region(s) laid out.",
@@ -151,7 +177,7 @@ class AstriaRegionalPrompt(io.ComfyNode):
                 hint="Set Astria Regions to the number of persons, or chain as many Astria Person nodes.",
             )
         options = RegionalOptions(scene_strength=scene_strength, isolation=isolation)
-        scene = SceneTexts(positive, negative)
+        scene = Scene(positive, negative, tuple(scene_loras))
         return io.NodeOutput(draw_people(model, normalised(regions.masks), persons, scene, options), positive, negative)
 
 

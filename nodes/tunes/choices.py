@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from .bindings import ROLES, Bindings, address
-from .tables import FAMILIES, YES_NO, Role
+from .tables import FAMILIES, YES_NO, Role, value_problem
 
 TAG_FOLDERS = ("loras", "checkpoints")  # what a LoRA tag may name; in both folders: the LoRA
 OUTPAINT_FOLDERS = ("diffusion_models", "checkpoints")
@@ -55,8 +55,8 @@ def folders_of(key: str) -> Sequence[str]:
     return ROLES[name.rpartition(".")[2]].folders if section == "roles" else FIELD_FOLDERS.get(name, ())
 
 
-def choices(key: str, files: ModelFiles, bindings: Bindings) -> list[str]:
-    """Return what `key` (see `bind`) can be bound to here. Raises: BindingsError for no such key."""
+def choices(key: str, files: ModelFiles, bindings: Bindings, titles: Sequence[str] = ()) -> list[str]:
+    """Return what `key` (see `bind`) can be bound to here; `titles` are those of the tunes with photos. Raises: BindingsError for no such key."""
     section, name = address(key)
     if section == "roles":
         return present(files, ROLES[name.rpartition(".")[2]])
@@ -66,4 +66,7 @@ def choices(key: str, files: ModelFiles, bindings: Bindings) -> list[str]:
         return list(FAMILIES)
     if name == "trim_padding" and section != "tunes":
         return list(YES_NO)
-    return list(dict.fromkeys(portable(files, folders_of(key))))
+    photo_sets = titles if section == "tunes" else ()
+    # A title of digits alone would be read as an id.
+    bindable = [title for title in photo_sets if not title.isdecimal() and value_problem(section, name, title) is None]
+    return list(dict.fromkeys((*portable(files, folders_of(key)), *bindable)))

@@ -89,7 +89,7 @@ class Resolver:
         """Return what `<lora:name:...>` stands for: a LoRA, or a checkpoint; with its tune, which may hold photos."""
         if problem := name_problem(name):
             return _refused("LoRA", name, problem)
-        tune = self._tune(name)
+        tune = self._bound_tune(name)
         how = "file name"
         if (bound := self._bindings.tunes.get(name)) is not None:
             wanted = _bound("LoRA", name, bound, TAG_FOLDERS, _bind_key(name))
@@ -115,16 +115,12 @@ class Resolver:
         return _Wanted("LoRA", name, name, TAG_FOLDERS, _bind_key(name), subject, close)
 
     def faceid(self, id: str) -> Resolved | Missing:
-        """Return the tune whose photos `<faceid:id:...>` means; `id` may be its title."""
+        """Return the tune whose photos `<faceid:id:...>` means: the one bound to `id` by its id or title, else the one that has it."""
         if problem := name_problem(id):
             return _refused("FaceID photo set", id, problem)
-        tune = self._tune(id)
+        tune = self._bound_tune(id)
         if self._store is None or tune is None:
-            bound = self._bindings.tunes.get(id)
-            also = f" The bindings give it the model file {shown(bound)}, which holds no photos." if bound else ""
-            close = _suggestion(close_names(id, self._tune_names()))
-            message = f"FaceID photo set {shown(id)} is not in the tunes database.{also}{close}"
-            return Missing("FaceID photo set", id, message, _MAKE_TUNE)
+            return self._no_photo_set(id)
         if not tune.orig_images:
             message = f"tune {tune.id} {shown(tune.title)} holds no photos"
             return Missing("FaceID photo set", id, message, _MAKE_TUNE)
@@ -132,7 +128,23 @@ class Resolver:
             count = f"{len(lost)} of {len(tune.orig_images)}"
             message = f"tune {tune.id} {shown(tune.title)} has lost photos: {count}, the first is {lost[0]}"
             return Missing("FaceID photo set", id, message, "Put the files back, or make the tune anew.")
-        return Resolved("faceid", None, tune, f"tune {tune.id} of the tunes database")
+        bound = self._bindings.tunes.get(id)
+        binding = f"bindings: {id} = {bound}, " if bound is not None and self._tune(bound) is not None else ""
+        return Resolved("faceid", None, tune, f"{binding}tune {tune.id} of the tunes database")
+
+    def bound(self, name: str) -> Resolved | Missing:
+        """Return what a bound name stands for in tags: its file, else the photos of a tune."""
+        file = self.lora(name)
+        photos = self.faceid(name) if isinstance(file, Missing) else file
+        return file if isinstance(photos, Missing) else photos
+
+    def _no_photo_set(self, id: str) -> Missing:
+        bound = self._bindings.tunes.get(id)
+        also = f" The bindings give it {shown(bound)}, which is no tune of it; a model file holds no photos." if bound else ""
+        close = _suggestion(close_names(bound or id, self._tune_names()))
+        message = f"FaceID photo set {shown(id)} is not in the tunes database.{also}{close}"
+        bind = f" Or bind {shown(id)} to one that is there, by its title or id: {self._bind} {shlex.quote(_bind_key(id))} TITLE"
+        return Missing("FaceID photo set", id, message, _MAKE_TUNE + bind)
 
     def has_role(self, key: str, family: str | None = None) -> bool:
         """Say whether something is bound to a role, whether or not its file is there."""
@@ -236,6 +248,11 @@ class Resolver:
             return replace(base, **listed)
         messages, hints = "\n".join(one.message for one in missing), "\n".join(one.hint for one in missing)
         return Missing("base model", id, messages, hints)
+
+    def _bound_tune(self, name: str) -> Tune | None:
+        """Return the tune that the bindings give a name, else the one whose id or title it is."""
+        bound = self._bindings.tunes.get(name)
+        return (self._tune(bound) if bound is not None else None) or self._tune(name)
 
     def _tune(self, name: str) -> Tune | None:
         if self._store is None:

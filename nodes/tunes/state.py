@@ -28,7 +28,7 @@ def overview(bindings: Bindings, resolver: Resolver) -> str:
         title = f" {KNOWN_BASES[key].title}" if key in KNOWN_BASES else ""
         default = ", default" if key == bindings.default_base else ""
         lines.append(_line(f"base {key}{title} ({base.family}{default})", resolver.base(key), _base_files(base)))
-    lines += [_line(f"tune {key}", resolver.lora(key), file) for key, file in bindings.tunes.items()]
+    lines += [_line(f"tune {key}", resolver.bound(key), file) for key, file in bindings.tunes.items()]
     lines += [_line(f"role {key}", resolver.role(key), file) for key, file in bindings.roles.items()]
     return "\n".join(lines) or "Nothing is bound yet."
 

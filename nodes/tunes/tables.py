@@ -61,6 +61,7 @@ ROLES: Mapping[str, Role] = {
     "sam": Role(("sams",), "mask words, with grounding_dino: Segment Anything"),
     "clipseg": Role(("clipseg",), "mask words: CLIPSeg", below=""),
     "face_analysis": Role(("insightface",), "finding and telling apart faces: the buffalo_l pack", below="models"),
+    "face_detector": Role(("detection",), "finding the faces of a picture, alone or beside face_analysis: MediaPipe"),
     "face_analysis_pulid": Role(("insightface",), "<faceid:...> on Flux: the antelopev2 pack", below="models"),
     "faceid": Role(("ipadapter", "pulid"), "<faceid:...>: an IP-Adapter FaceID of the model's family, PuLID on Flux"),
     "faceid_portrait": Role(("ipadapter",), "<faceid:...> with --faceid_portrait"),

@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 import pytest
-from comfyui_astria.nodes.api.fields import LARGEST_INDEX, MAX_DEPTH, MAX_FIELDS, from_json, nested, wrapped
-from comfyui_astria.nodes.api.problems import ApiError, envelope
+from comfyui_astria.nodes.api.fields import LARGEST_INDEX, MAX_DEPTH, MAX_FIELDS, from_json, nested, notices_of, prompt_attributes, wrapped
+from comfyui_astria.nodes.api.problems import ApiError, Problems, envelope, problem
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,11 +75,44 @@ def test_what_is_no_json_object_is_refused(body: bytes) -> None:
     assert (refused.value.code, refused.value.status) == ("bad-json", 400)
 
 
-def test_attributes_come_wrapped_or_plain() -> None:
-    assert wrapped({"tune": {"title": "a"}}, "tune") == wrapped({"title": "a"}, "tune") == {"title": "a"}
-    assert wrapped({"prompt": "a cat", "w": 8}, "prompt") == {"prompt": "a cat", "w": 8}
+def test_attributes_come_wrapped_or_plain_and_what_stands_beside_them_is_named() -> None:
+    assert wrapped({"tune": {"title": "a"}}, "tune") == wrapped({"title": "a"}, "tune") == ({"title": "a"}, ())
+    assert wrapped({"prompt": "a cat", "w": 8}, "prompt") == ({"prompt": "a cat", "w": 8}, ())
+    assert wrapped({"prompt": {"text": "a cat"}, "w": 8, "h": 8}, "prompt") == ({"text": "a cat"}, ("w", "h"))
+    assert notices_of(("w",), "prompt") == ["'w' is not read: attributes stand inside prompt, as prompt[...]."]
     with pytest.raises(ApiError, match="expected an object"):
         wrapped({"tune": "a"}, "tune")
+
+
+def test_a_prompt_may_be_spelled_as_the_first_of_a_tune() -> None:
+    for number in ("0", "1"):
+        sent = nested([("prompt[text]", "a cat"), (f"tune[prompts_attributes][{number}][input_image]", "1.jpg"), ("tune[title]", "t"), ("w", "8")])
+        assert prompt_attributes(sent) == ({"text": "a cat", "input_image": "1.jpg"}, ("w", "tune[title]"))
+    assert prompt_attributes({"tune": {"prompts_attributes": [{"text": "a cat"}]}}) == ({"text": "a cat"}, ())
+    assert prompt_attributes({"text": "a cat", "tune": {"title": "t"}}) == ({"text": "a cat", "tune": {"title": "t"}}, ())
+    for one in ([], [{}, {}], ["a"], {"text": "a"}):
+        with pytest.raises(ApiError, match="no list of one prompt"):
+            prompt_attributes({"prompt": {"text": "a"}, "tune": {"prompts_attributes": one}})
+    with pytest.raises(ApiError, match="'text' is given both"):
+        prompt_attributes({"prompt": {"text": "a"}, "tune": {"prompts_attributes": [{"text": "b"}]}})
+
+
+def test_problems_are_told_together() -> None:
+    found = Problems()
+    found.refuse()
+    assert not found
+    with found.noting("title"):
+        raise ApiError("no title", code="a", hint="send one", status=404)
+    with pytest.raises(ApiError) as alone:
+        found.refuse()
+    assert (alone.value.message, alone.value.hint, alone.value.status) == ("no title", "send one", 404)
+    with found.noting("prompts[0]"):
+        raise ApiError("both", code="b", problems=[problem("b", "one", field="w"), problem("c", "two")])
+    with pytest.raises(ApiError, match="no title\nboth\nmore") as refused:
+        found.refuse([problem("d", "more", field="text")])
+    told = refused.value
+    assert (told.code, told.status) == ("a", 404)
+    assert [(one["code"], one["field"]) for one in told.problems] == [("a", "title"), ("b", "prompts[0][w]"), ("c", "prompts[0]"), ("d", "text")]
 
 
 def test_the_envelope_is_the_hosts() -> None:

@@ -38,6 +38,7 @@ PRESENT = {
     "sam": ["sam_vit_b_01ec64.pth", "mobile_sam.pt"],
     "clipseg": ["clipseg-rd64-refined"],
     "face_analysis": ["antelopev2", "buffalo_l"],
+    "face_detector": ["mediapipe_face_fp32.safetensors", "other.safetensors"],
 }
 
 
@@ -50,7 +51,8 @@ PRESENT = {
     ("faceid", "sd15", {"sd15.faceid": "ip-adapter-faceid-plusv2_sd15.bin", "sd15.clip_vision": "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"}),
     ("faceid", "flux", {"flux.faceid": "pulid_flux_v0.9.1.safetensors"}),
     ("faceid_portrait", "sd15", {}), ("segmenter", "sd15", {"grounding_dino": "GroundingDINO_SwinB", "sam": "sam_vit_b_01ec64.pth"}),
-    ("face_analysis", "sd15", {"face_analysis": "buffalo_l"}), ("face_swapper", "sd15", {}), ("1533312", "sd15", {})])
+    ("face_analysis", "sd15", {"face_analysis": "buffalo_l"}), ("face_detector", "flux", {"face_detector": "mediapipe_face_fp32.safetensors"}),
+    ("face_swapper", "sd15", {}), ("1533312", "sd15", {})])
 def test_roles_are_known_by_the_names_of_their_models(missing: str, family: str, expected: dict[str, str]) -> None:
     found = guessed_roles(missing, family, lambda role: PRESENT.get(role, []))
     assert found == expected

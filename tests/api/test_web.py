@@ -6,12 +6,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from comfyui_astria.nodes.api import addresses, web
 from comfyui_astria.nodes.api.addresses import checked, is_public, place_of, resolved
+from comfyui_astria.nodes.api.fetching import Fetching
 from comfyui_astria.nodes.api.problems import ApiError
+from comfyui_astria.nodes.api.settings import Settings
 from comfyui_astria.nodes.api.web import Bounds, fetch, post
 
 OWN = ("127.0.0.1",)
@@ -47,8 +50,8 @@ def test_a_name_that_leads_inside_is_refused_whatever_else_it_leads_to(monkeypat
     answers = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in (PUBLIC, "127.0.0.1")]
     monkeypatch.setattr(addresses.socket, "getaddrinfo", lambda *_, **__: answers)
     with pytest.raises(ApiError, match=r"stands for 127\.0\.0\.1"):
-        resolved(place_of("http://rebind.example/"), ())
-    assert resolved(place_of("http://rebind.example/"), ("rebind.example",)) == (PUBLIC, "127.0.0.1")
+        resolved(place_of("http://rebind.example/"), (), 5)
+    assert resolved(place_of("http://rebind.example/"), ("rebind.example",), 5) == (PUBLIC, "127.0.0.1")
 
 
 class Peer(BaseHTTPRequestHandler):
@@ -141,6 +144,46 @@ def test_what_cannot_be_fetched_is_told(peer: tuple[str, list], path: str, messa
 def test_a_peer_that_drips_or_sends_about_is_cut_off(peer: tuple[str, list], path: str) -> None:
     with pytest.raises(ApiError, match=r"longer than 0\.3 s"):
         fetch(f"{peer[0]}{path}", Bounds(1000, 0.3, OWN))
+
+
+def test_a_resolver_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def hang(*_: object, **__: object) -> list:
+        answered.wait(60)
+        raise OSError("gave up")
+
+    monkeypatch.setattr(addresses.socket, "getaddrinfo", hang)
+    with pytest.raises(ApiError, match=r"slow\.example cannot be used: it took longer than 0\.2 s"):
+        fetch("http://slow.example/a.jpg", Bounds(1000, 0.2))
+    assert not answered.is_set()
+    answered.set()
+
+
+OPEN = Settings(fetch_urls=True, private_hosts=OWN, max_request_mb=1, max_image_mb=1, fetch_timeout_s=5)
+
+
+def test_the_pictures_of_a_request_share_their_bytes(peer: tuple[str, list]) -> None:
+    url, seen = peer
+    fetching = Fetching(OPEN, "api.ini")
+    for number in range(10):
+        assert len(fetching.get(f"{url}/large", f"image_urls, number {number}")) == 100_000
+    with pytest.raises(ApiError, match="number 11 is not fetched: the pictures before it took all of the 5 s or 1 MB"):
+        fetching.get(f"{url}/ok", "image_urls, number 11")
+    assert len(seen) == 10
+    assert Fetching(OPEN, "api.ini").get(f"{url}/ok", "another request's") == b"picture"
+
+
+def test_the_pictures_of_a_request_share_their_seconds(peer: tuple[str, list]) -> None:
+    url, seen = peer
+    fetching = Fetching(replace(OPEN, fetch_timeout_s=1), "api.ini")
+    for path in ("/later", "/slow"):
+        with pytest.raises(ApiError):
+            fetching.get(url + path, "the first ones")
+    before = len(seen)
+    with pytest.raises(ApiError, match="is not fetched"):
+        fetching.get(f"{url}/ok", "the last one")
+    assert len(seen) == before
 
 
 def test_this_machine_is_never_asked_without_leave(peer: tuple[str, list]) -> None:

@@ -51,6 +51,12 @@ def test_plus_and_plusv2_differ_by_name_only(name: str, kind: str) -> None:
     assert kind_of(tiny_file("plus", "sd15"), name) == kind
 
 
+def test_asked_for_a_portrait_both_of_them_are_one() -> None:
+    """As --faceid_portrait asks: which of the two a file is, its weights say."""
+    for kind in ("portrait", "portrait_unnorm"):
+        assert kind_of(tiny_file(kind, "sdxl"), "face.bin", "portrait") == kind
+
+
 def test_a_name_that_does_not_say_which_plus_is_an_error() -> None:
     with pytest.raises(FaceIDError, match="a FaceID Plus or a FaceID PlusV2") as raised:
         kind_of(tiny_file("plus", "sd15"), "face.bin")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 from comfyui_astria.nodes.errors import AstriaError, PlanError
 from comfyui_astria.nodes.faceid.pulid import Influence
 from comfyui_astria.nodes.regions.run import RegionRun
+from comfyui_astria.tests.faceid.held import held_bytes
 from comfyui_astria.tests.faceid.pulid_flux_support import SIZE, Adapter, adapter_of, apply, sampled, use
 from comfyui_astria.tests.faceid.pulid_support import worst
 from comfyui_astria.tests.regions.comfy_inprocess import load, text, tiny_model
@@ -89,6 +92,30 @@ def test_the_host_loads_the_adapter_with_the_model_and_unloads_both() -> None:
     assert model.model_options["transformer_options"] == {}
     assert not model.get_wrappers(load("comfy.patcher_extension").WrappersMP.DIFFUSION_MODEL, "by_hand")
     assert torch.equal(sampled(model), sampled(tiny_model("flux")))
+
+
+def test_a_dropped_application_leaves_nothing_behind() -> None:
+    """Neither tensors nor the adapter's weights, whether the host was asked to unload or not."""
+    management, model = load("comfy.model_management"), tiny_model("flux")
+    sampled(model)
+    before = held_bytes()
+
+    def run(unload: bool) -> list[weakref.ref]:
+        adapter = Adapter()
+        patched = apply(model, (use(adapter=adapter), torch.ones(1, 8, 12)), (use(2, adapter=adapter), None))
+        sampled(patched, cfg=3.0)
+        assert held_bytes() > before
+        if unload:
+            management.unload_model_and_clones(patched)
+        kinds = load("comfyui_astria.nodes.host.faceid_flux")
+        ours = [one for one in gc.get_objects() if type(one) in (kinds.Application, kinds.BlockPatch, kinds.Person)]
+        return [weakref.ref(one) for one in (*ours, *adapter.blocks.model.parameters())]
+
+    for unload in (False, True):
+        kept = run(unload)
+        assert len(kept) > 15
+        assert held_bytes() <= before
+        assert [one for one in kept if one() is not None] == []
 
 
 @pytest.mark.parametrize(("stored", "compute"), [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,20 @@ def test_photos_are_read_by_models_that_the_host_unloads(pulid: Any) -> None:
     management.unload_all_models()
     gc.collect()
     assert management.current_loaded_models == []
+
+
+def test_a_dropped_person_and_a_dropped_adapter_leave_nothing_behind(folder: Path) -> None:
+    adapter, identity = load_pulid(folder), make_identity(seed=8)
+    tokens = weakref.ref(adapter.tokens(identity))
+    models = adapter.blocks, adapter.encoder, adapter.vision, adapter.parser
+    weights = [weakref.ref(weight) for model in models for weight in model.model.parameters()]
+    del identity
+    gc.collect()
+    assert tokens() is None
+    assert len(weights) > 400 and all(weight() is not None for weight in weights)
+    del adapter, models
+    gc.collect()
+    assert [weight for weight in weights if weight() is not None] == []
 
 
 def test_faces_of_another_recogniser_are_refused(pulid: Any) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from comfyui_astria.nodes.faces.align import ARCFACE_112
+from comfyui_astria.nodes.faces.face import Face
 from comfyui_astria.tests.faces.drawing_support import FACES, SEED, drawing, people, pictures
 from comfyui_astria.tests.regions.comfy_inprocess import load
 from comfyui_astria.tests.regions.regional_support import one_thread
@@ -46,6 +48,23 @@ def test_an_image_of_a_batch_is_the_one_made_alone_with_the_seed_behind_it() -> 
     assert (both[1:] - alone).abs().max() < 1e-4
     other, _, _, _ = inpaint(pictures()[1:], FACES[1:], noise=noise(SEED))
     assert (other - alone).abs().max() > 0.02
+
+
+@pytest.mark.parametrize("family", ["sd15", "flux_fill"])
+def test_a_lying_head_is_drawn_with_the_others_and_put_back_as_it_lay(family: str) -> None:
+    image = pictures()
+    lying = Face((84, 60, 124, 90), ARCFACE_112[:, ::-1] * 0.25 * (1, -1) + (86, 89))  # by a quarter turn against the clock
+    faces = ((*FACES[0][:2], lying), FACES[1])
+    result, mask, _, info = inpaint(image, faces, family, persons=people(family))
+    assert info.startswith("4 of 4 face(s) in 2 image(s) drawn anew in 1 sampler call(s).")
+    assert "image 1, face 3: person 3, left to right, window 80x80 px turned by 90 degrees, drawn at 64x64" in info
+    assert torch.equal(result[mask == 0], image[mask == 0])
+    assert (mask[0, 65:85, 88:120] > 0.999).all()
+    assert (result[0, 65:85, 88:120] - image[0, 65:85, 88:120]).abs().mean() > 0.02
+    # What is drawn upright is the head: its colours follow the turned crop and not the straight one.
+    straight, _, _, _ = inpaint(image, ((*FACES[0][:2], Face(lying.box)), FACES[1]), family, persons=people(family))
+    assert torch.equal(straight[1], result[1])
+    assert (straight[0, 65:85, 88:120] - result[0, 65:85, 88:120]).abs().mean() > 0.02
 
 
 def test_pictures_without_a_face_come_back_as_they_are_and_no_model_runs() -> None:

@@ -15,6 +15,9 @@ from comfyui_astria.nodes.faces.face import Face
 from comfyui_astria.nodes.regions.people import Person
 from comfyui_astria.tests.faceid.adapters import somebody
 from comfyui_astria.tests.faceid.faceid_support import applied, loaded, use
+from comfyui_astria.tests.faceid.held import held_bytes
+from comfyui_astria.tests.faceid.pulid_flux_support import Adapter
+from comfyui_astria.tests.faceid.pulid_flux_support import use as pulid_use
 from comfyui_astria.tests.faces.drawing_support import (
     FACES,
     difference,
@@ -56,6 +59,16 @@ def test_each_face_equals_the_one_drawn_alone_with_its_lora_merged(family: str, 
         assert difference(result, drawn_alone(face, how, own)) < EQUAL
     assert difference(results[0], drawn_alone(faces[0], how)) > APART
     assert difference(results[1], drawn_alone(faces[1], how, loras[0])) > APART
+
+
+@pytest.mark.parametrize("family", ["sd15", "flux"])
+def test_faces_that_are_nobodys_get_the_loras_of_the_scene(family: str, tmp_path: Path) -> None:
+    lora, name = whole_file(model_of(family), 1), write_lora(tmp_path, family, 1)
+    faces = planned(people(family)[:1])
+    assert [face.person for face in faces].count(None) > 1 and 0 in [face.person for face in faces]
+    how = drawing(family, people(family)[:1], scene_loras=((name, 0.7),))
+    for face, result in zip(faces, draw(faces, how)[0], strict=True):
+        assert difference(result, drawn_alone(face, how, lora if face.person is None else None)) < EQUAL
 
 
 @pytest.mark.parametrize("family", ["sd15", "flux"])
@@ -242,6 +255,27 @@ def test_a_controlnet_of_the_scene_sees_each_faces_part_of_its_hint() -> None:
     assert left[2] == 0
     assert 0.5 < left[1] < 1
     assert control.cond_hint_original is hint
+
+
+@pytest.mark.parametrize("family", ["sd15", "flux"])
+def test_drawn_faces_leave_nothing_behind(family: str, tmp_path: Path) -> None:
+    """What persons bring along goes with them: LoRAs, FaceIDs and the LoRAs in their files, and what the sampling made of them."""
+    lora, image = write_lora(tmp_path, family, 1), pictures()
+    draw(planned([]), drawing(family), image)
+    before = held_bytes()
+
+    def run() -> int:
+        if family == "flux":
+            uses = [pulid_use(person, adapter=Adapter()) for person in (1, 2)]
+        else:
+            uses = [use(loaded("faceid", seed=person), somebody(person)) for person in (1, 2)]
+        persons = [replace(person, faceids=(one,)) for person, one in zip(people(family, [lora, lora]), uses, strict=False)]
+        results, _ = draw(planned(persons), drawing(family, persons), image)
+        assert len(results) == 4
+        return held_bytes()
+
+    assert run() > before
+    assert held_bytes() <= before
 
 
 def test_no_face_calls_no_sampler() -> None:

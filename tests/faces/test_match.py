@@ -116,6 +116,37 @@ def test_regions_go_before_likeness() -> None:
     assert match_faces(faces, persons, columns(2, *SIZE, softness_px=0), SIZE).persons == {0: 0, 1: 1}
 
 
+def test_who_is_not_in_their_region_is_known_by_likeness() -> None:
+    """The second person stands in the scene between the regions, beside a bystander; the first one is where they should be."""
+    masks = torch.zeros(3, 200, 300)
+    masks[0, :, :60] = masks[1, :, 120:180] = masks[2, :, 240:] = 1
+    layout, persons = from_masks(masks, 3, *SIZE, softness_px=0), [known(looks(1)), known(looks(2)), known(looks(3))]
+    mine, lost, bystander = face(10, 60, embedding=looks(1)), face(70, 60, embedding=looks(2, 0.3)), face(190, 60, embedding=looks(9))
+    found = match_faces([mine, bystander, lost], persons, layout, SIZE)
+    assert found.persons == {0: 0, 2: 1}
+    assert found.how == {0: BY_REGION, 2: BY_LIKENESS}
+    # Read by another pack, or not at all, nothing compares.
+    for other in (face(70, 60, embedding=looks(2), recogniser="antelopev2"), face(70, 60)):
+        assert match_faces([mine, bystander, other], persons, layout, SIZE).persons == {0: 0}
+
+
+def test_a_face_in_the_scene_is_not_taken_from_where_it_stands_by_somebody_whose_face_was_found() -> None:
+    masks = torch.zeros(1, 200, 300)
+    masks[0, :, :100] = 1
+    layout = from_masks(masks, 1, *SIZE, softness_px=0)
+    faces = [face(30, 60, embedding=looks(7)), face(230, 60, embedding=looks(1))]  # the one in the scene looks more like the person
+    assert match_faces(faces, [known(looks(1))], layout, SIZE) == Assignment({0: 0}, {0: BY_REGION})
+
+
+def test_strangers_do_not_decide_who_of_two_lost_persons_is_whom() -> None:
+    """One is sure; that the other pair is a stranger's, however strange, must not move the sure one to where it is less sure."""
+    masks = torch.zeros(2, 200, 300)
+    masks[0, :, :9] = masks[1, :, 290:] = 1
+    layout, persons = from_masks(masks, 2, *SIZE, softness_px=0), [known(looks(1)), known(looks(2))]
+    faces = [face(100, 60, embedding=looks(1) + 0.9 * looks(2)), face(200, 60, embedding=-looks(2) + 0.1 * looks(1))]
+    assert match_faces(faces, persons, layout, SIZE).persons == {0: 0}
+
+
 def test_persons_without_photos_get_the_other_faces_from_left_to_right() -> None:
     persons = [Person(["a"]), known(looks(1)), Person(["b"])]
     faces = [face(200, 0, embedding=looks(5)), face(0, 0, embedding=looks(6)), face(100, 0, embedding=looks(1, 0.1))]

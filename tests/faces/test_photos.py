@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,10 +13,13 @@ from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.faces import photos
 from comfyui_astria.nodes.faces.boxes import BoxDetector
 from comfyui_astria.nodes.faces.detector import FaceAnalysis
+from comfyui_astria.nodes.faces.face import Face
+from comfyui_astria.nodes.faces.identity import Identity, PhotoFace
 from comfyui_astria.nodes.faces.photos import faces_of, find_person, identity_of, notes, photo_hash, png_bytes, read_photo
 from comfyui_astria.nodes.tunes.face_cache import FaceCache
 from comfyui_astria.tests.testpack.face_models import FACE_POINTS
 from PIL import Image
+from skimage.transform import SimilarityTransform
 
 
 @pytest.fixture
@@ -105,6 +109,20 @@ def test_an_identity_has_embeddings_and_crops_of_each_photo(analysis: FaceAnalys
     torch.testing.assert_close(crops[0, 101:106, 74:79].mean((0, 1)), eye, atol=0.1, rtol=0)
     assert crops.min() >= 0 and crops.max() <= 1
     assert FACE_POINTS[0].round().tolist() == [204, 101]
+
+
+def test_a_head_at_the_photo_s_edge_is_cut_as_facexlib_does(photo: np.ndarray) -> None:
+    """By align_warp_face of its face_restoration_helper.py, on BGR pictures: grey where the photo ends."""
+    part = photo[60:260, 150:300]
+    points = (FACE_POINTS - (150, 60)).astype(np.float32)
+    identity = Identity((PhotoFace(part, Face((20, 10, 120, 150), points)),), "antelopev2", "Anna")
+    template = [[192.98138, 239.94708], [318.90277, 240.1936], [256.63416, 314.01935], [201.26117, 371.41043], [313.08905, 371.15118]]
+    matrix = SimilarityTransform.from_estimate(points, np.array(template)).params[:2]
+    bgr = cv2.warpAffine(part[..., ::-1], matrix, (512, 512), borderMode=cv2.BORDER_CONSTANT, borderValue=(135, 133, 132))
+    crop = identity.ffhq(512)[0].numpy() * 255
+    assert (bgr[0, 0] == (135, 133, 132)).all() and (bgr[-1, -1] == (135, 133, 132)).all()
+    assert np.abs(crop - bgr[..., ::-1]).mean() < 0.6  # OpenCV rounds to levels, and places to 1/32 of a pixel
+    np.testing.assert_allclose(crop[[0, -1], [0, -1]], [(132, 133, 135)] * 2, atol=1e-3)
 
 
 def test_photos_are_read_as_their_camera_held_them(photo: np.ndarray, tmp_path: Path) -> None:

@@ -132,13 +132,18 @@ def settings_of(host: LiveHost, text: str) -> Iterator[None]:
 
 
 class Receiver:
-    """A program's own server: notes the callbacks that arrive. While `holding`, it notes that they came and leaves them unanswered."""
+    """A program's own server: notes the callbacks that arrive. While `holding`, it notes that they came and leaves them unanswered.
+
+    The first ones are answered with `statuses`, and noted as refused. GET gives a picture, that of /large of 0.7 MB.
+    """
 
     def __init__(self) -> None:
         self.holding = False
         self.let_go = threading.Event()
         self.arrived: list[tuple[str, dict[str, Any]]] = []
         self.held: list[str] = []
+        self.statuses: list[int] = []
+        self.refused: list[tuple[str, dict[str, Any]]] = []
         self.gets: list[str] = []
         outer = self
 
@@ -150,8 +155,9 @@ class Receiver:
                     outer.held.append(delivery)
                     outer.let_go.wait(120)
                     return
-                outer.arrived.append((delivery, body))
-                self.send_response(200)
+                status = outer.statuses.pop(0) if outer.statuses else 200
+                (outer.arrived if status == 200 else outer.refused).append((delivery, body))
+                self.send_response(status)
                 self.end_headers()
 
             def do_GET(self) -> None:
@@ -159,7 +165,7 @@ class Receiver:
                 self.send_response(302 if self.path.startswith("/to/") else 200)
                 self.send_header("Location", self.path.removeprefix("/to/"))
                 self.end_headers()
-                self.wfile.write(png())
+                self.wfile.write(png(600, 400) if self.path == "/large" else png())
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""

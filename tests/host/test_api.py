@@ -86,16 +86,17 @@ def test_one_request_gives_one_picture_whatever_its_spelling(api: Api) -> None:
     assert {one["steps"] for one in done} == {1}
 
 
-@pytest.mark.parametrize("how", ["file", "base64", "data"])
+@pytest.mark.parametrize("how", ["file", "as printed", "base64", "data"])
 def test_an_input_picture_comes_with_the_request(api: Api, host: LiveHost, how: str) -> None:
     content = png(64, 48, seed=9)
     folder = host.base / "input" / "astria"
     before = set(folder.glob("*"))
     sent = base64.b64encode(content).decode()
     attributes = {"text": "--outpaint center --outpaint_width 96 --outpaint_height 64", "denoising_strength": 0, "steps": 1}
-    if how == "file":
+    if how in ("file", "as printed"):
         form = {f"prompt[{key}]": value for key, value in attributes.items()}
-        answer = api.post("/tunes/690204/prompts", data=form, files={"prompt[input_image]": ("../../x.png", content)})
+        name = "prompt[input_image]" if how == "file" else "tune[prompts_attributes][0][input_image]"
+        answer = api.post("/tunes/690204/prompts", data=form, files={name: ("../../x.png", content)})
     else:
         picture = {"input_image_base64": sent} if how == "base64" else {"input_image": f"data:image/png;base64,{sent}"}
         answer = api.post("/tunes/690204/prompts", json={"prompt": {**attributes, **picture}})
@@ -112,15 +113,78 @@ def test_an_input_picture_comes_with_the_request(api: Api, host: LiveHost, how: 
 def test_every_problem_of_a_prompt_is_told_at_once(api: Api) -> None:
     answer = api.post("/tunes/690204/prompts", json={"prompt": {"text": "a <lora:x:abc> cat", "w": "abc", "steps": -1}})
     assert answer.status_code == 422
-    found = {one["field"]: one for one in problems(answer)}
+    *told, missing = problems(answer)
+    found = {one["field"]: one for one in told}
     assert set(found) == {"text", "w", "steps"}
+    assert (missing["code"], missing["start"]) == ("missing-model", 2), "nor is there such a LoRA"
     text = "a <lora:x:abc> cat"
     assert text[found["text"]["start"] : found["text"]["end"]] == "abc"
     assert (found["text"]["line"], found["text"]["column"]) == (1, 11)
     assert all(one["hint"] for one in found.values())
-    missing = api.post("/tunes/690204/prompts", json={"text": "<lora:nobody:1> <lora:noone:1>", "super_resolution": True})
-    assert missing.status_code == 422
-    assert [one["code"] for one in problems(missing)] == ["missing-model"] * 3
+
+
+def places(answer: requests.Response, text: str) -> dict[str, list[str]]:
+    """Return code -> what each problem of it is about: the text between its offsets, else its field."""
+    found: dict[str, list[str]] = {}
+    for one in problems(answer):
+        found.setdefault(one["code"], []).append(text[one["start"] : one["end"]] if one["field"] in ("text", "prompt") else one["field"])
+    return found
+
+
+def test_problems_of_every_layer_are_told_together(api: Api, host: LiveHost) -> None:
+    text = "a cat\n<lora:x:abc> <lora:nobody:1> --remove_background <faceid:noone:1>"
+    sent = {"text": text, "steps": "abc", "callback": "http://127.0.0.1/", "input_image_base64": base64.b64encode(b"no picture").decode(),
+            "mask_image_url": "https://example.com/a.png", "super_resolution": True}
+    answer = api.post("/tunes/690204/prompts", json=sent)
+    assert answer.status_code == 422
+    assert places(answer, text) == {
+        "bad-address": ["callback"], "bad-picture": ["input_image_base64"], "fetching-is-off": ["mask_image_url"], "bad-number": ["abc", "steps"],
+        "missing-model": ["", "<lora:x:abc>", "<lora:nobody:1>", "<faceid:noone:1>"]}
+    nobody = next(one for one in problems(answer) if "nobody" in one["message"])
+    assert (nobody["line"], nobody["column"]) == (2, 14)
+    assert "upscaler" in next(one["message"] for one in problems(answer) if one["field"] == "")
+    assert all(one["message"] in answer.json()["error"]["message"] for one in problems(answer))
+    unknown = api.post("/tunes/31337/prompts", json=sent)
+    assert unknown.status_code == 404
+    assert places(unknown, text)["missing-base"] == [""]
+    assert places(unknown, text)["missing-model"] == ["<lora:x:abc>", "<lora:nobody:1>", "<faceid:noone:1>"]
+
+
+def test_what_is_missing_is_told_with_the_place_of_its_tag(api: Api) -> None:
+    text = "<lora:nobody:1> a cat, <lora:noone:.5>"
+    for path, field in (("/tunes/690204/prompts", "text"), ("/generate", "prompt")):
+        missing = api.post(path, json={field: text, "negative_prompt": "<nothing>", "super_resolution": True})
+        assert missing.status_code == 422
+        assert places(missing, text) == {"missing-model": ["<lora:nobody:1>", "<lora:noone:.5>", "negative_prompt", ""]}
+        assert {one["field"] for one in problems(missing)} == {field, "negative_prompt", ""}
+    text = "<faceid:nobody:1> --only_upscale"
+    both = api.post("/tunes/690204/prompts", json={"text": text})
+    assert places(both, text) == {"no-input-image": [""], "missing-model": ["<faceid:nobody:1>"]}, "planning ended before the tag"
+
+
+def test_every_problem_of_a_tune_is_told_at_once(api: Api) -> None:
+    before = api.get("/tunes").json()
+    wrong = {"base_tune_id": "x", "branch": "sd9", "callback": "http://127.0.0.1/", "steps": "many",
+             "images": ["%", base64.b64encode(b"no").decode()], "image_urls": ["https://example.com/a.jpg"]}
+    answer = api.post("/tunes", json={"tune": wrong})
+    assert answer.status_code == 422
+    assert [one["field"] for one in problems(answer)] == ["callback", "base_tune_id", "steps", "title", "branch", "model_type", "images", "images",
+                                                          "image_urls"]
+    bad = ({"text": "a", "seed": "abc"}, {"text": "a"}, {"text": "<lora:nobody:1>", "steps": "0"})
+    prompts = {f"tune[prompts_attributes][{number}][{key}]": value for number, one in enumerate(bad) for key, value in one.items()}
+    refused = faceid(api, "with bad ones", **prompts)
+    assert refused.status_code == 422
+    assert [one["field"] for one in problems(refused)] == [f"prompts_attributes[{name}" for name in ("0][seed]", "2][steps]", "2][text]")]
+    assert api.get("/tunes").json() == before
+
+
+def test_fields_beside_the_object_are_told(api: Api) -> None:
+    prompt = api.post("/tunes/690204/prompts", json={"prompt": {"text": "a cat", **SMALL}, "seed": 5}).json()
+    assert prompt["notices"] == ["'seed' is not read: attributes stand inside prompt, as prompt[...]."]
+    assert prompt["seed"] is None
+    tune = faceid(api, "beside", steps="7").json()
+    assert tune["notices"][0] == "'steps' is not read: attributes stand inside tune, as tune[...]."
+    assert tune["steps"] is None
 
 
 @pytest.mark.parametrize(("path", "status", "code"), [
@@ -129,6 +193,14 @@ def test_an_id_that_nothing_has_is_not_found(api: Api, path: str, status: int, c
     answer = api.post(path, json={"text": "a cat"})
     assert answer.status_code == status
     assert code is None or answer.json()["error"]["type"] == code
+    assert api.get(path).status_code == 404
+
+
+def test_a_tune_or_base_without_prompts_lists_none(api: Api) -> None:
+    tune = faceid(api, "no prompts").json()
+    for id in (tune["id"], 1504944):
+        listed = api.get(f"/tunes/{id}/prompts")
+        assert (listed.status_code, listed.json()) == (200, [])
 
 
 def test_training_is_refused_with_what_to_do_instead(api: Api) -> None:
@@ -170,7 +242,7 @@ def test_prompts_come_with_their_tune_or_not_at_all(api: Api) -> None:
     assert refused.status_code == 422
     assert api.get("/tunes").json() == before
     api.delete(f"/tunes/{tune['id']}")
-    assert api.get(f"/tunes/{tune['id']}/prompts").json() == []
+    assert api.get(f"/tunes/{tune['id']}/prompts").status_code == 404
 
 
 def test_a_run_that_fails_says_why(api: Api, host: LiveHost) -> None:

@@ -89,7 +89,8 @@ def test_a_tune_is_made_listed_shown_and_deleted(host: LiveHost, panel: Panel) -
     assert told["tunes"] == [made["tune"]]
     assert made["tune"] | {"created": ""} == {
         "id": number, "title": "Anna", "name": "woman", "token": "ohwx", "kind": "faceid", "file": "", "photos": 2,
-        "photo": f"/astria/editor/tunes/{number}/photo", "created": "", "tags": [f"<faceid:{number}:1.0>"]}
+        "photo": f"/astria/editor/tunes/{number}/photo", "created": "", "tags": [f"<faceid:{number}:1.0>"],
+        "goes_with_it": {"file": False, "prompts": False}}
     answer = panel.ask("GET", f"tunes/{number}/photo")
     assert answer.headers["Cache-Control"] == "no-store"
     with Image.open(io.BytesIO(answer.content)) as shown:

@@ -264,6 +264,26 @@ def test_explain_loads_no_model_and_names_what_is_missing(host: LiveHost) -> Non
     assert str(host.loras) in report
 
 
+def test_explain_counts_what_is_connected_and_loads_none_of_it(host: LiveHost) -> None:
+    pictures_and_models = {"image": 0, "mask": 1, "person_masks": 1, "control_image": 0, "upscale_model": 2, "pose_controlnet": 3}
+    text = "a street BREAK BREAK a man --remove_background\nsuper_resolution=true"
+    graph = {
+        "loaders": node("AstriaTestLoaders", name="explained"),
+        "models": node("AstriaModels", bindings="", controlnet=["loaders", 3], background_model=["loaders", 4]),
+        "explain": node(
+            "AstriaExplain", text=text, family="sd15", base="", models=["models", 0],
+            **{name: ["loaders", slot] for name, slot in pictures_and_models.items()},
+        ),
+    }
+    report = text_of(host.client.run(graph), "explain")
+    assert "base: inpaint" in report
+    assert "MISSING" not in report
+    assert runs(host, "explained") == 1, "asked here for the first time: nothing was loaded to tell the plan"
+    graph["save"] = node("SaveImage", images=["loaders", 0], filename_prefix="explained")
+    host.client.run(graph)
+    assert runs(host, "explained") == 3, "a node that takes the picture does load it"
+
+
 def test_explain_refuses_a_family_and_a_base_at_once(host: LiveHost) -> None:
     with pytest.raises(RunError, match=r"Family flux is chosen.*and base 690204 as well"):
         host.client.run({"explain": node("AstriaExplain", text="a cat", family="flux", base="690204")})

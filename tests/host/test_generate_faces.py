@@ -89,3 +89,10 @@ def test_all_face_stages_of_one_prompt_on_sd15_with_its_faceid(furnished: LiveHo
     entry = furnished.client.run(wired)
     assert saved(furnished, entry).shape == (1, 4 * SIDE, 4 * SIDE, 3)
     assert "cfg_scale = 3.0  (default with FaceID)" in text_of(entry, "generate")
+
+
+def test_people_of_a_picture_that_is_padded_for_its_model_keep_their_faces(furnished: LiveHost) -> None:
+    """128x104 is sampled as 128x112 on Flux; faces are looked for in the picture without the padding, enlarged."""
+    people = "a street BREAK BREAK <faceid:788416:1.0> ohwx woman BREAK a man\nw=128\nh=104\ndenoising_strength=0.1\nsteps=2\nscheduler=euler\n"
+    entry = furnished.client.run(graph(f"{people}inpaint_faces=true", "flux"))
+    assert saved(furnished, entry).shape == (1, 4 * 104, 4 * 128, 3)

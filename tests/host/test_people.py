@@ -38,6 +38,18 @@ def test_each_persons_words_and_lora_change_the_picture(host: LiveHost, family: 
         assert not numpy.array_equal(whole, other), change
 
 
+@pytest.mark.parametrize("family", ["sd15", "flux"])
+def test_a_lora_of_the_common_prompt_counts_once_for_everybody(host: LiveHost, family: str) -> None:
+    """One text everywhere, so that the LoRA is all there is: the picture is the one of a single prompt with it."""
+    settings = f"{STEPS}\nw=96\nh=64\nscheduler=euler"
+    one = pictures(host, with_loras(host, generate_graph(f"<lora:71:0.8> a street\n{settings}", family), family)).astype(int)
+    all_of_it = "BREAK <lora:71:0.8> a street BREAK BREAK"
+    everybody = pictures(host, with_loras(host, generate_graph(f"{all_of_it}\n{settings}", family), family)).astype(int)
+    assert numpy.abs(one - everybody).max() <= 1
+    base = pictures(host, with_loras(host, generate_graph(f"<lora:71:0.8> a street BREAK BREAK a street BREAK a street\n{settings}", family), family))
+    assert numpy.abs(one - base).max() > 1, "one of the base prompt leaves the persons alone"
+
+
 @pytest.mark.parametrize("family", ["sd15", "sdxl", "flux"])
 def test_equal_prompts_equal_one_prompt(host: LiveHost, family: str) -> None:
     one = pictures(host, generate_graph(f"a street\n{STEPS}\nw=96\nh=64\nscheduler=euler", family))

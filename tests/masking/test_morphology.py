@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from comfyui_astria.nodes.errors import ImageError
+from comfyui_astria.nodes.masking import morphology
 from comfyui_astria.nodes.masking import tensor_morphology as tensors
 from comfyui_astria.nodes.masking.morphology import SHAPES, feather, grow
 from comfyui_astria.tests.regions import comfy_inprocess
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from torch.overrides import TorchFunctionMode
 
 RADII = st.integers(-9, 9)
 
@@ -164,9 +169,64 @@ def test_distances_in_torch_equal_scipys(mask: torch.Tensor, feather_px: int) ->
         return
     distance, value = tensors.nearest(mask > 0, mask, feather_px)
     expected = torch.from_numpy(ndimage.distance_transform_edt(mask[0].numpy() == 0)).float()
-    near = expected <= feather_px
+    near = expected < feather_px + 1
     assert torch.equal(distance[0].isfinite(), near)
     assert torch.allclose(distance[0][near], expected[near]) and (value[0][near] == 1).all()
+
+
+@pytest.mark.parametrize("feather_px", [1, 4, 30])
+def test_the_feather_of_a_hard_mask_on_a_gpu_is_that_on_the_processor(feather_px: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = (torch.rand(2, 90, 70, generator=torch.Generator().manual_seed(2)) < 0.003).float()
+    expected = feather(mask, feather_px)
+
+    def in_torch(core: torch.Tensor, values: torch.Tensor, reach_px: int) -> tuple[torch.Tensor, torch.Tensor]:
+        distance, value = tensors.nearest(core[None], values[None], reach_px)
+        return distance[0], value[0]
+
+    monkeypatch.setattr(morphology, "_nearest", in_torch)
+    assert torch.allclose(feather(mask, feather_px), expected, atol=1e-6)
+    assert (expected > 0).sum() > (mask > 0).sum()
+
+
+@settings(max_examples=40)
+@given(mask=hard_masks(), reach=st.integers(1, 12))
+def test_the_value_in_torch_is_that_of_a_nearest_pixel(mask: torch.Tensor, reach: int) -> None:
+    if not mask.any():
+        return
+    values = torch.rand(mask.shape, generator=torch.Generator().manual_seed(0))
+    distance, value = tensors.nearest(mask > 0, values, reach)
+    points = mask[0].nonzero()
+    for y, x in distance[0].isfinite().nonzero().tolist():
+        squares = ((points - torch.tensor([y, x])) ** 2).sum(1)
+        assert value[0, y, x] in [values[0, row, column] for row, column in points[squares == squares.min()].tolist()]
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (300, 1), (257, 200), (64, 128)])
+@pytest.mark.parametrize("share", [0.0005, 0.02])
+def test_distances_over_a_whole_picture_in_torch_equal_scipys(height: int, width: int, share: float) -> None:
+    core = torch.rand(2, height, width, generator=torch.Generator().manual_seed(1)) < share
+    core[:, height // 2, width // 3] = True
+    distance, _ = tensors.nearest(core, core.float(), 1000)
+    assert torch.allclose(distance, torch.from_numpy(np.stack([ndimage.distance_transform_edt(~one.numpy()) for one in core])).float())
+
+
+class CallsOfTorch(TorchFunctionMode):
+    count = 0
+
+    def __torch_function__(self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_large_reach_takes_no_more_steps_on_a_gpu() -> None:
+    core = torch.zeros(1, 40, 700, dtype=torch.bool)
+    core[:, 20, 350] = True
+    calls = []
+    for reach in (2, 400):
+        with CallsOfTorch() as counting:
+            tensors.nearest(core, core.float(), reach)
+        calls.append(counting.count)
+    assert 0 < calls[0] == calls[1]
 
 
 @settings(max_examples=40)

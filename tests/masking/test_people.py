@@ -19,15 +19,22 @@ def masks(*boxes: tuple[int, int, int, int]) -> torch.Tensor:
 
 def test_the_largest_from_left_to_right() -> None:
     found = Scripted({"person": [RIGHT, SMALL, LEFT, MIDDLE]})
-    assert torch.equal(find_people(IMAGE, found, 3), masks(LEFT, MIDDLE, RIGHT))
-    assert torch.equal(find_people(IMAGE, found, 2), masks(LEFT, MIDDLE))
-    assert torch.equal(find_people(IMAGE, found, 4), masks(LEFT, SMALL, MIDDLE, RIGHT))
+    assert torch.equal(find_people(IMAGE, found, 3).masks, masks(LEFT, MIDDLE, RIGHT))
+    assert torch.equal(find_people(IMAGE, found, 2).masks, masks(LEFT, MIDDLE))
+    assert torch.equal(find_people(IMAGE, found, 4).masks, masks(LEFT, SMALL, MIDDLE, RIGHT))
+
+
+def test_more_people_or_pictures_than_asked_for_are_told() -> None:
+    notes = find_people(IMAGE, Scripted({"person": [RIGHT, SMALL, LEFT]}), 2).notes
+    assert notes == ("'person' was found 3 times; the largest 2 are taken. Draw masks to choose others.",
+                     "People were looked for in the first of 2 pictures; they stand in the same places in all of them.")
+    assert find_people(IMAGE[:1], Scripted({"person": [RIGHT, LEFT]}), 2).notes == ()
 
 
 def test_one_person_found_twice_is_one_person() -> None:
     near = (3, 11, 21, 50)
     found = Scripted({"person": [LEFT, near, RIGHT]})
-    assert torch.equal(find_people(IMAGE, found, 2), masks(LEFT, RIGHT))
+    assert torch.equal(find_people(IMAGE, found, 2).masks, masks(LEFT, RIGHT))
 
 
 def test_fewer_are_said_with_both_numbers() -> None:
@@ -42,7 +49,7 @@ def test_pieces_of_a_mask_where_the_model_knows_no_things() -> None:
     heat[19, 69] = 0.75  # touches the right one at its corner
     heat[0, 0:2] = 0.75  # a speck
     heat[:, 30:60] = 0.375
-    found = find_people(IMAGE, Scripted({"tall man": heat}), 2, "tall  man")
+    found = find_people(IMAGE, Scripted({"tall man": heat}), 2, "tall  man").masks
     assert torch.equal(found[0], masks(LEFT)[0])
     assert torch.equal(found[1] - masks(RIGHT)[0], torch.zeros(HEIGHT, WIDTH).index_put((torch.tensor(19), torch.tensor(69)), torch.tensor(1.0)))
     with pytest.raises(ImageError, match="Found 2 of 3"):
@@ -51,7 +58,7 @@ def test_pieces_of_a_mask_where_the_model_knows_no_things() -> None:
 
 def test_only_the_first_picture_is_looked_at() -> None:
     found = Scripted({"person": [LEFT]})
-    assert find_people(IMAGE, found, 1).shape == (1, HEIGHT, WIDTH)
+    assert find_people(IMAGE, found, 1).masks.shape == (1, HEIGHT, WIDTH)
     assert found.asked == [("person",)]
 
 

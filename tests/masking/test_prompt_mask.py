@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from comfyui_astria.nodes.base.fit import fit_image
 from comfyui_astria.nodes.errors import ImageError, MissingModelError, PromptError
 from comfyui_astria.nodes.masking.adjust import Adjustment
 from comfyui_astria.nodes.masking.morphology import feather, grow
 from comfyui_astria.nodes.masking.prompt_mask import MaskRequest, prompt_mask
 from comfyui_astria.nodes.masking.segmenter import RoutedSegmenter
 from comfyui_astria.tests.masking.scripted import ByBrightness, Scripted, rectangle
+from comfyui_astria.tests.regions.comfy_inprocess import load
 
 WIDTH, HEIGHT = 60, 40
 IMAGE = torch.zeros(1, HEIGHT, WIDTH, 3)
@@ -139,6 +141,28 @@ def test_no_word_and_bad_dilations_are_refused_before_anything_is_looked_for() -
     with pytest.raises(ImageError, match="expected pixels such as 20"):
         run("foreground", segmenter=never, adjustment=Adjustment(dilate="much"))
     assert never.asked == []
+
+
+@pytest.mark.parametrize("adjustment", [Adjustment(invert=True, dilate="10"), Adjustment(dilate="-10"), Adjustment(dilate="20%", feather_px=4)])
+def test_the_padding_of_a_fitted_picture_is_no_part_of_it(adjustment: Adjustment) -> None:
+    image = torch.zeros(2, 61, 97, 3)
+    image[0, :, 60:] = 1
+    image[1, 40:, :50] = 1
+    fitted, fit = fit_image(image, 0, 0, 8)
+    alone = prompt_mask(image, ByBrightness(), MaskRequest("light", adjustment=adjustment))
+    result = prompt_mask(fitted, ByBrightness(), MaskRequest("light", adjustment=adjustment, width=fit.width, height=fit.height))
+    assert torch.equal(result.mask[:, :61, :97], alone.mask) and result.mask.shape == fitted.shape[:3]
+    assert not result.mask[:, 61:].any() and not result.mask[:, :, 97:].any()
+    assert (result.boxes, result.info) == (alone.boxes, alone.info)
+
+
+def test_the_node_leaves_the_padding_out_where_it_is_told_of_it() -> None:
+    fitted, fit = fit_image(torch.ones(1, 75, 100, 3), 0, 0, 8)
+    words = {"mask_prompt": "light", "mask_negative": "", "mask_invert": False, "mask_dilate": "10"}
+    given = {**words, "shape": "round", "feather_px": 0, "threshold": 0.5, "on_empty": "error"}
+    mask, _, info = load("comfyui_astria.nodes.masking.nodes").AstriaPromptMask.execute(fitted, ByBrightness(), **given, fit=fit).result
+    assert mask.shape == (1, 80, 104) and mask[:, :75, :100].all() and mask.sum() == 75 * 100
+    assert info.endswith("the mask covers 100.0%")
 
 
 def test_words_go_to_the_first_model_that_takes_them_all_at_once() -> None:

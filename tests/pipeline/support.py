@@ -31,6 +31,7 @@ FILES = {
     "ipadapter": ["ip-adapter-faceid-plusv2_sd15.bin", "ip-adapter-faceid-portrait_sd15.bin"],
     "pulid": ["pulid_flux_v0.9.1.safetensors"],
     "clip_vision": ["vit_h.safetensors", "eva.pt"],
+    "detection": ["mediapipe_face_fp32.safetensors"],
     "facedetection": ["parsing_bisenet.pth"],
     "embeddings": ["easynegative.safetensors", "styles/ink.pt"],
 }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from comfyui_astria.nodes.errors import PlanError
-from comfyui_astria.nodes.pipeline.control import KINDS
+from comfyui_astria.nodes.pipeline.control import KINDS, steering
 from comfyui_astria.nodes.pipeline.graph import Link, Socket
 from comfyui_astria.nodes.pipeline.sources import Options
+from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.nodes.prompt.catalog import CONTROLNETS
 
 from .support import EQUIPPED, draft_text, equipped, plan_text
@@ -85,11 +86,85 @@ def test_several_controlnets_chain_each_with_its_weight_and_all_with_their_end()
     assert second["image"] == Link("base.fit"), "the tile ControlNet looks at the picture itself"
 
 
+def test_a_controlnet_without_a_weight_of_its_own_has_that_of_all() -> None:
+    text = "a room --controlnets canny tile {}\ncontrolnet_conditioning_scale=0.5"
+    nodes = equipped(text.format(""), image=True).graph.nodes
+    assert (nodes["base.control_canny"].inputs["strength"], nodes["base.control_tile"].inputs["strength"]) == (0.5, 0.5)
+    nodes = equipped(text.format("--controlnet_weights 0.9"), image=True).graph.nodes
+    assert (nodes["base.control_canny"].inputs["strength"], nodes["base.control_tile"].inputs["strength"]) == (0.9, 0.5)
+
+
+def test_people_without_an_input_image_take_their_constant_pose_for_controlnet_pose() -> None:
+    text = "a street BREAK BREAK ohwx woman BREAK ohwx man\ncontrolnet=pose"
+    planned = plan_text(text, pose_controlnet=True)
+    assert planned.problems == ()
+    assert planned.graph.nodes["base.pose"].inputs["image"] == Link("base.regions", 3)
+    assert "base.control_pose" not in planned.graph.nodes
+    [error] = draft_text("a dancer\ncontrolnet=pose").errors
+    assert error.message == "controlnet=pose needs an input image, and there is none."
+    [error] = draft_text(f"{text.replace('controlnet=pose', '')} --controlnets pose canny").errors
+    assert error.message.startswith("--controlnets canny needs an input image"), "an edge has no constant form"
+
+
+def test_how_the_constant_pose_steers() -> None:
+    people = "a street BREAK BREAK ohwx woman BREAK ohwx man"
+    asked = {
+        "": (1.0, 1.0),
+        "\ncontrolnet_conditioning_scale=0.6": (0.6, 1.0),
+        " --control_guidance_end 0.7\ncontrolnet=pose\ncontrolnet_conditioning_scale=0.6": (0.6, 0.7),
+        " --controlnets canny pose --controlnet_weights 1 0.3\ncontrolnet_conditioning_scale=0.6": (0.3, 1.0),
+    }
+    assert {text: steering(PromptRequest.require(people + text), "pose") for text in asked} == asked
+    pose = plan_text(f"{people} --control_guidance_end 0.7\ncontrolnet_conditioning_scale=0.6", pose_controlnet=True).graph.nodes["base.pose"].inputs
+    assert (pose["strength"], pose["end_percent"]) == (0.6, 0.7)
+    assert not plan_text(f"{people} --control_guidance_end 0.7\ncontrolnet_conditioning_scale=0.6", pose_controlnet=True).problems
+    assert len(plan_text(f"{people} --control_guidance_end 0.7\ncontrolnet_conditioning_scale=0.6", image=True, segmenter=True).problems) == 2
+
+
+def test_a_prepared_map_is_for_one_kind_and_the_others_need_a_picture() -> None:
+    text = "a room --controlnets depth canny"
+    [error] = draft_text(text, control_image=True).errors
+    assert error.render() == "--controlnets canny needs an input image, and there is none. Connect an image, or set input_image."
+    nodes = equipped(text, image=True, control_image=True, controlnet=True).graph.nodes
+    assert nodes["base.control_depth"].inputs["image"] == Link("base.fit_control")
+    assert nodes["base.control_canny"].inputs["image"] == Link("base.canny")
+
+
 def test_the_controlnet_of_all_kinds_is_told_which_is_meant() -> None:
     bindings = EQUIPPED.replace("controlnet_canny = canny.safetensors", "controlnet_union = union.safetensors")
     nodes = plan_text("a room\ncontrolnet=canny", "flux", bindings=bindings, image=True).graph.nodes
     assert nodes["models.union_canny"].inputs == {"control_net": Link("models.controlnet_union"), "type": "canny/lineart/anime_lineart/mlsd"}
     assert nodes["base.control_canny"].inputs["control_net"] == Link("models.union_canny")
+
+
+def test_one_connected_controlnet_is_for_the_first_kind_and_the_others_are_bound() -> None:
+    text = "a room --controlnets pose canny depth"
+    bindings = EQUIPPED.replace("controlnet_canny = canny", "controlnet_depth = canny")
+    nodes = plan_text(text, bindings=bindings, image=True, controlnet=True).graph.nodes
+    used = {kind: nodes[f"base.control_{kind}"].inputs["control_net"] for kind in ("pose", "canny", "depth")}
+    assert used == {"pose": Link("models.controlnet_pose"), "canny": Socket("controlnet"), "depth": Link("models.controlnet_depth")}
+    [lost] = draft_text(text, bindings=EQUIPPED, image=True, controlnet=True).missing
+    assert lost.key == "controlnet_depth"
+    assert lost.hint.endswith("The connected ControlNet is for canny.")
+    union = plan_text(text, bindings=EQUIPPED.replace("controlnet_tile", "controlnet_union"), image=True, controlnet=True).graph.nodes
+    assert union["base.control_depth"].inputs["control_net"] == Link("models.union_depth")
+
+
+def test_a_connected_controlnet_steers_tiles_only_where_it_can_be_none_else() -> None:
+    text = "a cat --tiled_upscale_v2{}"
+
+    def tiles(more: str, bindings: str = EQUIPPED) -> object:
+        nodes = plan_text(text.format(more), bindings=bindings, image=True, controlnet=True).graph.nodes
+        return nodes["hires_fix.control_tile"].inputs["control_net"]
+
+    assert tiles("\ncontrolnet=canny") == tiles("") == Link("models.controlnet_tile")
+    assert tiles("\ncontrolnet=tile") == Socket("controlnet"), "both mean a tile ControlNet"
+    unbound = EQUIPPED.replace("controlnet_tile = tile.safetensors\n", "")
+    assert tiles("", unbound) == Socket("controlnet")
+    lost = draft_text(text.format("\ncontrolnet=canny"), bindings=unbound, image=True, controlnet=True).missing
+    assert [one.key for one in lost] == ["controlnet_tile"]
+    union = EQUIPPED.replace("controlnet_tile", "controlnet_union")
+    assert tiles("", union) == Link("models.union_tile")
 
 
 def test_people_stand_where_the_prepared_pose_shows_them() -> None:
@@ -106,6 +181,14 @@ def test_people_stand_where_the_prepared_pose_shows_them() -> None:
 def test_what_is_no_controlnet_is_an_error_with_a_way_out(kind: str) -> None:
     [problem] = draft_text(f"a cat\ncontrolnet={kind}", image=True).errors
     assert problem.message.startswith(f"controlnet={kind}: this is no ControlNet")
+
+
+def test_what_is_no_controlnet_is_left_out_where_the_artist_skips_what_is_missing() -> None:
+    planned = equipped("a dancer --controlnets pose reference", image=True, options=Options(missing_models="skip"))
+    [problem] = planned.problems
+    assert (problem.code, problem.severity) == ("part-skipped", "warning")
+    assert problem.message.startswith("--controlnets reference is left out: this is no ControlNet but an image that attention reads")
+    assert planned.graph.nodes["base.guider"].inputs["positive"] == Link("base.control_pose")
 
 
 @pytest.mark.parametrize("kind", ["hed", "mlsd", "segroom", "lineart"])

@@ -120,7 +120,9 @@ def test_tiled_upscales() -> None:
     assert second["hires_fix.guider"].inputs["cfg"] == 5.0
     assert second["hires_fix.guider"].inputs["model"] == Link("hires_fix.tiles")
     flux = equipped("a cat --tiled_upscale_v2", "flux").graph.nodes
-    assert flux["hires_fix.guidance"].inputs["guidance"] == 5.5
+    assert flux["hires_fix.tile_guidance"].inputs["guidance"] == 5.5
+    photo = equipped("a cat --tiled_upscale_v2 --only_upscale", "flux", image=True).graph.nodes
+    assert photo["hires_fix.tile_guidance"].inputs["conditioning"] != photo["hires_fix.guidance"].inputs["conditioning"]
 
 
 def test_only_upscale_enlarges_the_input_and_samples_nothing() -> None:
@@ -171,6 +173,14 @@ def test_what_pulid_reads_photos_by_is_told_before_a_run(tmp_path: Path) -> None
     assert not draft(request, sources("sd15"), bound, Options()).missing
 
 
+def test_what_faceid_plus_reads_photos_by_is_told_before_a_run(tmp_path: Path) -> None:
+    bindings = EQUIPPED.replace("clip_vision = vit_h.safetensors\n", "")
+    bound = resolver(bindings, store_with_photos(tmp_path, 7))
+    [lost] = draft(PromptRequest.require("<faceid:7:1> woman"), sources("sd15"), bound, Options()).missing
+    assert "no clip_vision is bound (IP-Adapter FaceID Plus: CLIP-ViT-H)" in lost.message
+    assert not draft(PromptRequest.require("<faceid:7:1> woman --faceid_portrait"), sources("sd15"), bound, Options()).missing
+
+
 @pytest.mark.parametrize("text", ["<faceid:7:10> woman", "a street BREAK BREAK <faceid:7:10> woman"])
 def test_the_strongest_face_that_a_prompt_may_ask_for_fits_the_node(tmp_path: Path, text: str) -> None:
     check_graph(equipped(text, store=store_with_photos(tmp_path, 7)).graph, snapshot())
@@ -192,12 +202,12 @@ def test_two_people_each_keep_their_own_face(tmp_path: Path) -> None:
 
 
 def test_face_inpainting_draws_each_face_with_its_own_person() -> None:
-    planned = equipped("<lora:detail:1> a street BREAK BREAK ohwx woman BREAK ohwx man\ninpaint_faces=true", "sdxl")
+    planned = equipped("<lora:my_wife:1> a street BREAK <lora:detail:1> noir BREAK ohwx woman BREAK ohwx man\ninpaint_faces=true", "sdxl")
     nodes = planned.graph.nodes
     faces = nodes["inpaint_faces.faces"].inputs
     assert faces["image"] == nodes["inpaint_faces.detect"].inputs["image"] == Link("super_resolution.upscale")
     assert faces["model"] == Link("base.lora_1"), "without regions: a crop holds one face"
-    assert (faces["persons"], faces["regions"]) == (Link("base.person_2"), Link("base.regions"))
+    assert (faces["persons"], faces["regions"], faces["scene_loras"]) == (Link("base.person_2"), Link("base.regions"), Link("base.scene_lora_1"))
     assert (faces["cfg"], faces["face_size"]) == (7.0, 1024)
     assert equipped("a\ninpaint_faces=true", "flux").graph.nodes["inpaint_faces.faces"].inputs["cfg"] == 1.0
 
@@ -251,3 +261,12 @@ def test_a_style_frames_the_text_of_the_scene_and_of_every_person() -> None:
     assert nodes["base.negative"].inputs["text"].startswith("text, ")
     assert ",," not in scene
     assert "{" not in scene
+
+
+@pytest.mark.parametrize(("family", "tag", "found_by"), [
+    ("flux", "<faceid:7:1>", "models.face_analysis_pulid"), ("flux", "", "models.face_analysis"), ("sd15", "<faceid:7:1>", "models.face_analysis")])
+def test_faces_are_found_by_the_pack_that_reads_the_persons_photos(tmp_path: Path, family: str, tag: str, found_by: str) -> None:
+    """Else likeness could not tell whose they are. The swap's photos are buffalo_l's on every family."""
+    text = f"two people BREAK BREAK {tag} ohwx woman BREAK sks man\ninpaint_faces=true"
+    nodes = equipped(text, family, store=store_with_photos(tmp_path, 7)).graph.nodes
+    assert nodes["inpaint_faces.detect"].inputs["analysis"] == Link(found_by)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from comfyui_astria.nodes.errors import PlanError
 from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
@@ -12,7 +14,7 @@ from comfyui_astria.nodes.pipeline.sources import Options
 from comfyui_astria.nodes.pipeline.ui_form import ui_workflow
 from comfyui_astria.nodes.prompt import PromptRequest
 
-from .support import BINDINGS, draft_text, plan_text, resolver, seed_prompt
+from .support import BINDINGS, draft_text, equipped, plan_text, resolver, seed_prompt, store_with_photos
 
 TWO = "a street BREAK film noir BREAK <lora:1533312:0.8> ohwx woman BREAK <lora:1558021:0.6> <lora:detail:0.3> ohwx man"
 
@@ -56,11 +58,30 @@ def test_a_persons_lora_patches_their_text_encoder_and_never_the_shared_model() 
     assert nodes["base.guider"].inputs["model"] == Link("base.regional")
 
 
-def test_a_lora_of_the_scene_acts_on_the_whole_picture() -> None:
-    nodes = plan_text(f"<lora:detail:1> {TWO}").graph.nodes
-    assert nodes["base.lora_1"].inputs["strength_model"] == 1.0
-    assert nodes["base.regional"].inputs["model"] == Link("base.lora_1")
-    assert nodes["base.person_1_text_lora_1"].inputs["clip"] == Link("base.lora_1", 1)
+def test_a_lora_acts_where_its_segment_does() -> None:
+    """One of the base prompt on the scene alone, one of the common prompt on everybody, and once."""
+    text = "<lora:detail:0.5> a street BREAK <lora:my_husband:0.7> film noir BREAK <lora:1533312:0.8> ohwx woman BREAK ohwx man"
+    nodes = plan_text(text).graph.nodes
+    loaders = {name: call.inputs for name, call in nodes.items() if call.class_type == "LoraLoader"}
+    assert {name: (inputs["lora_name"], inputs["strength_model"], inputs["strength_clip"]) for name, inputs in loaders.items()} == {
+        "base.lora_1": ("my_husband.safetensors", 0.7, 0.7),
+        "base.scene_text_lora_1": ("detail.safetensors", 0.0, 0.5),
+        "base.person_1_text_lora_1": ("my_wife.safetensors", 0.0, 0.8),
+    }
+    assert {nodes[name].inputs["clip"] for name in ("base.positive", "base.negative")} == {Link("base.scene_text_lora_1", 1)}
+    assert nodes["base.person_1_positive"].inputs["clip"] == Link("base.person_1_text_lora_1", 1)
+    assert nodes["base.person_2_positive"].inputs["clip"] == Link("base.lora_1", 1)
+    assert loaders["base.person_1_text_lora_1"]["clip"] == loaders["base.scene_text_lora_1"]["clip"] == Link("base.lora_1", 1)
+    regional = nodes["base.regional"].inputs
+    assert (regional["model"], regional["scene_loras"]) == (Link("base.lora_1"), Link("base.scene_lora_1"))
+    assert nodes["base.scene_lora_1"].inputs == {"lora_name": "detail.safetensors", "strength": 0.5}
+    assert "loras" not in nodes["base.person_2"].inputs
+
+
+def test_a_checkpoint_of_a_person_takes_the_common_lora_too() -> None:
+    nodes = plan_text("a street BREAK <lora:my_husband:0.7> film noir BREAK <lora:rv51:1> ohwx woman BREAK ohwx man").graph.nodes
+    assert nodes["base.person_1_lora_1"].inputs["lora_name"] == "my_husband.safetensors"
+    assert nodes["base.person_1_text_lora_1"].inputs["clip"] == Link("models.person_checkpoint_1", 1)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -161,3 +182,80 @@ def test_a_persons_own_checkpoint_is_titled_too() -> None:
     workflow = ui_workflow(compile_request(request, resolver(), CompileOptions("690204")).graph, snapshot(), "")
     titles = {node["properties"].get("astria_name"): node.get("title") for node in workflow["nodes"]}
     assert titles["models.person_checkpoint_1"] == "Load a person's checkpoint"
+
+
+def test_a_face_belongs_to_the_persons_whose_words_hold_it(tmp_path: Path) -> None:
+    """One of the common prompt is everybody's, and nobody's in the scene; the base prompt describes nobody."""
+    store = store_with_photos(tmp_path, 7)
+    nodes = equipped("a street BREAK <faceid:7:1> noir BREAK woman BREAK man", store=store).graph.nodes
+    assert [name for name, call in nodes.items() if call.class_type == "AstriaPersonFaceID"] == ["base.person_1_faceid_1", "base.person_2_faceid_1"]
+    assert not [name for name, call in nodes.items() if call.class_type == "AstriaApplyFaceID"]
+    with pytest.raises(PlanError, match=r"<faceid:7:1> stands in the base prompt, which describes the scene; no person has this face\."):
+        equipped("<faceid:7:1> a street BREAK BREAK woman BREAK man", store=store)
+
+
+def test_each_region_is_named_by_its_persons_words() -> None:
+    nodes = plan_text("a bar BREAK BREAK <lora:1533312:1> ohwx woman in a very long red coat BREAK (man:1.2)").graph.nodes
+    assert nodes["base.regions"].inputs["names"] == "ohwx woman in a very …\n(man:1.2)"
+
+
+TWO_OF_A_PHOTO = "BREAK BREAK <lora:1533312:1> ohwx woman BREAK <lora:1558021:1> ohwx man"
+
+
+@pytest.mark.parametrize("how", ["denoising_strength=0", "--only_upscale"])
+def test_persons_count_where_only_the_faces_of_a_photo_are_drawn(how: str) -> None:
+    nodes = equipped(f"{TWO_OF_A_PHOTO} {how if '--' in how else ''}\ninpaint_faces=true\n{how if '=' in how else ''}", image=True).graph.nodes
+    faces = nodes["inpaint_faces.faces"].inputs
+    assert faces["persons"] == Link("inpaint_faces.person_2")
+    assert nodes["inpaint_faces.person_1"].inputs["loras"] == Link("inpaint_faces.person_1_lora_1")
+    assert nodes["inpaint_faces.person_2_positive"].inputs["text"] == "ohwx man"
+    assert "regions" not in faces, "nobody has laid out where they are: faces go by likeness, then from left to right"
+
+
+def test_persons_count_where_a_photo_is_only_enlarged_and_sampled_again() -> None:
+    nodes = equipped(f"{TWO_OF_A_PHOTO}\nhires_fix=true\ninpaint_faces=true\ndenoising_strength=0", image=True).graph.nodes
+    assert nodes["hires_fix.regions"].inputs["masks"] == Link("hires_fix.find_people")
+    assert nodes["hires_fix.find_people"].inputs["image"] == nodes["hires_fix.regions"].inputs["image"] == Link("hires_fix.upscale")
+    assert nodes["hires_fix.guider"].inputs["model"] == Link("hires_fix.regional")
+    faces = nodes["inpaint_faces.faces"].inputs
+    assert (faces["persons"], faces["regions"]) == (Link("hires_fix.person_2"), Link("hires_fix.regions"))
+    drawn = equipped(f"{TWO_OF_A_PHOTO}\nhires_fix=true\ndenoising_strength=0", image=True, person_masks=True).graph.nodes
+    assert drawn["hires_fix.regions"].inputs["masks"] == Link("hires_fix.fit_people")
+
+
+def test_the_background_is_kept_through_hires_fix() -> None:
+    nodes = plan_text(f"{TWO_OF_A_PHOTO}\nhires_fix=true", image=True).graph.nodes
+    assert nodes["hires_fix.mask_picture"].inputs["mask"] == Link("base.regions", 2)
+    assert nodes["hires_fix.keep_unmasked"].inputs["original"] == Link("hires_fix.upscale")
+    assert "hires_fix.keep_unmasked" not in plan_text(f"a street {TWO_OF_A_PHOTO}\nhires_fix=true", image=True).graph.nodes
+
+
+@pytest.mark.parametrize("later", ["inpaint_faces=true", "face_swap=true", "hires_fix=true"])
+def test_stages_behind_a_padded_picture_get_regions_without_the_padding(tmp_path: Path, later: str) -> None:
+    """640x360 is padded to 640x368 for Flux, an input image to what it needs."""
+    text = f"a street BREAK BREAK <faceid:7:1> woman BREAK <faceid:8:1> man\n{later}"
+    store = store_with_photos(tmp_path, 7, 8)
+    new = equipped(f"{text}\nw=640\nh=360", "flux", store=store).graph.nodes
+    assert (new["base.regions"].inputs["height"], new["base.kept.regions"].inputs["height"]) == (368, 360)
+    assert new["base.crop_people"].inputs == {"mask": Link("base.regions", 1), "x": 0, "y": 0, "width": 640, "height": 360}
+    assert new["base.kept.regions"].inputs["masks"] == Link("base.crop_people")
+    photo = equipped(text, "flux", store=store, image=True).graph.nodes
+    kept = photo["base.kept.regions"].inputs
+    assert (kept["masks"], kept["fit"], kept["image"]) == (Link("base.regions", 1), Link("base.fit", 2), Link("base.fit"))
+    stage = {"inpaint_faces=true": "inpaint_faces.faces", "face_swap=true": "face_swap.swap"}.get(later)
+    if stage is not None:
+        assert new[stage].inputs["regions"] == photo[stage].inputs["regions"] == Link("base.kept.regions")
+    assert "base.kept.regions" not in equipped(f"{text}\nw=640\nh=352", "flux", store=store).graph.nodes
+
+
+def test_people_who_touch_are_told_apart_by_who_finds_them_and_not_by_their_drawn_skeletons() -> None:
+    text = "a street BREAK BREAK ohwx woman BREAK ohwx man\ncontrolnet=pose"
+    found = equipped(text, image=True).graph.nodes
+    assert found["base.regions"].inputs["masks"] == Link("base.find_people")
+    assert "pose_image" not in found["base.regions"].inputs
+    assert found["base.control_pose"].inputs["image"] == Link("base.pose_map")
+
+
+def test_people_of_a_picture_that_only_steers_are_found_too() -> None:
+    text = "a street BREAK BREAK ohwx woman BREAK ohwx man\ncontrolnet=canny\ncontrolnet_txt2img=true"
+    assert equipped(text, image=True).graph.nodes["base.regions"].inputs["masks"] == Link("base.find_people")

@@ -53,7 +53,7 @@ def with_people(model: Any, masks: Tensor, people: list[Any], scene: tuple[list,
     """Return the model that the node makes of `model`."""
     regional_people = load("comfyui_astria.nodes.host.regional_people")
     branch = load("comfyui_astria.nodes.host.models").family_of(model).branch
-    texts = regional_people.SceneTexts(*(scene or (text(branch, 1), text(branch, 2))))
+    texts = regional_people.Scene(*(scene or (text(branch, 1), text(branch, 2))))
     return regional_people.draw_people(model, masks, people, texts, regional_people.RegionalOptions())
 
 

@@ -121,3 +121,11 @@ def test_a_picture_of_another_size_is_refused() -> None:
         preview(torch.zeros(1, 8, 9, 3), layout)
     assert caught.value.message == ("The picture to show regions on has shape (1, 8, 9, 3); expected [batch, 8, 8, 3], as the regions.")
     assert "at the size it is generated at" in caught.value.hint
+
+
+def test_a_layout_loses_what_a_picture_was_padded_with() -> None:
+    layout = columns(2, 640, 368, softness_px=32)
+    kept = layout.within(640, 360)
+    assert torch.equal(kept.masks, layout.masks[:, :360]) and kept.names == layout.names
+    with pytest.raises(ImageError, match=r"laid out for 640x368 px, less than the 640x400 before the padding"):
+        layout.within(640, 400)

@@ -60,6 +60,27 @@ def test_people_who_change_places_with_text_and_lora_change_nothing_else(family:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_a_lora_of_the_scene_acts_where_no_person_stands(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    regional_people, loras = load("comfyui_astria.nodes.host.regional_people"), load("comfyui_astria.nodes.host.loras")
+    model, texts = model_of(family), (text(family, 1), text(family, 2))
+    monkeypatch.setattr(loras.folder_paths, "get_full_path_or_raise", lambda _folder, name: name)
+    monkeypatch.setattr(loras.comfy.utils, "load_torch_file", lambda _path, safe_load: whole_file(model))
+
+    def drawn(share: float) -> Tensor:
+        """One person, who has that share of every pixel."""
+        masks = torch.tensor([1 - share, share])[:, None, None].expand(2, 8, 12)
+        scene = regional_people.Scene(*texts, (("style.safetensors", 0.8),))
+        person = load("comfyui_astria.nodes.regions.people").Person(texts[0])
+        return sampled(regional_people.draw_people(model, masks, [person], scene, regional_people.RegionalOptions()), family, *texts)
+
+    merged = sampled(load("comfy.sd").load_lora_for_models(model, None, whole_file(model), 0.8, 0)[0], family, *texts)
+    plain = sampled(model, family, *texts)
+    assert difference(drawn(0.0), merged) < 1e-4
+    assert difference(drawn(1.0), plain) < 1e-4
+    assert difference(merged, plain) > 0.05
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_batch_of_three_is_three_pictures_alone(family: str) -> None:
     model, texts = model_of(family), [text(family, seed) for seed in (1, 5, 6)]
     patched = with_people(model, soft_people(), texts, [text(family, 2)], [whole_file(model, seed=seed) for seed in (0, 1)])

@@ -10,6 +10,7 @@ import comfy.model_patcher
 import comfy.sd
 import comfy.supported_models as supported
 import comfy.supported_models_base as supported_base
+import folder_paths
 import torch
 from comfy.text_encoders.flux import FluxTokenizer, flux_clip
 
@@ -74,6 +75,6 @@ def _clip(config: supported_base.BASE, seed: int) -> comfy.sd.CLIP:
     target = config.clip_target()
     if isinstance(config, supported.Flux):  # without weights to look at, the host's own target has no type for T5
         target = supported_base.ClipTarget(FluxTokenizer, flux_clip(dtype_t5=torch.float32))
-    clip = comfy.sd.CLIP(target, model_options=options)
+    clip = comfy.sd.CLIP(target, embedding_directory=folder_paths.get_folder_paths("embeddings"), model_options=options)
     fill(clip.cond_stage_model, seed=seed)
     return clip

@@ -10,8 +10,10 @@ from comfy_api.latest import ComfyExtension, io
 from . import api_models
 from .background import BrightForeground
 from .control import NODES as CONTROL_NODES
+from .control import NeutralControl
 from .faces import NODES as FACE_NODES
 from .families import FAMILIES, load_family
+from .process import AstriaTestProcess
 from .segmenter import AstriaTestSegmenter
 from .upscaler import nearest_x4
 
@@ -87,6 +89,22 @@ class AstriaTestPass(io.ComfyNode):
         return io.NodeOutput(image)
 
 
+class AstriaTestLoaders(io.ComfyNode):
+    """Everything that Explain can be connected to, from one node that counts its runs as AstriaTestCount does."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        kinds = (io.Image, io.Mask, io.UpscaleModel, io.ControlNet, io.BackgroundRemoval)
+        return io.Schema(
+            node_id="AstriaTestLoaders", category="astria/test",
+            inputs=[io.String.Input("name", default="count")], outputs=[kind.Output() for kind in kinds])
+
+    @classmethod
+    def execute(cls, name: str) -> io.NodeOutput:
+        _runs[name] = _runs.get(name, 0) + 1
+        return io.NodeOutput(torch.zeros(1, 8, 8, 3), torch.zeros(1, 8, 8), nearest_x4(), NeutralControl(), BrightForeground())
+
+
 class AstriaTestFail(io.ComfyNode):
     """Raises ValueError with the given message when it runs."""
 
@@ -111,5 +129,5 @@ class TestPack(ComfyExtension):
         api_models.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        own = (AstriaTestModel, AstriaTestUpscaler, AstriaTestBackground, AstriaTestCount, AstriaTestPass, AstriaTestFail, AstriaTestSegmenter)
-        return [*own, *CONTROL_NODES, *FACE_NODES]
+        own = (AstriaTestModel, AstriaTestUpscaler, AstriaTestBackground, AstriaTestCount, AstriaTestPass, AstriaTestFail)
+        return [*own, AstriaTestLoaders, AstriaTestProcess, AstriaTestSegmenter, *CONTROL_NODES, *FACE_NODES]

@@ -42,6 +42,12 @@ def test_choices_of_a_key(key: str, expected: list[str]) -> None:
     assert choices(key, Files(), bindings) == expected
 
 
+def test_a_tune_key_can_stand_for_a_photo_set_whose_title_a_line_can_hold() -> None:
+    titles = ["Anna", "5", "a: b", "one # two", "offset.safetensors"]
+    assert choices("749152", Files(), Bindings(), titles) == ["people/anna.safetensors", "offset.safetensors", "sd15.safetensors", "Anna"]
+    assert "Anna" not in choices("sam3", Files(), Bindings(), titles)
+
+
 def test_an_unknown_key_is_refused() -> None:
     for ask in (folders_of, lambda key: choices(key, Files(), Bindings())):
         with pytest.raises(BindingsError, match=r"'upscalr' is not a key of the bindings. Did you mean 'upscaler'\?"):

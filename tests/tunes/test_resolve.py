@@ -167,7 +167,8 @@ def test_error_faceid_without_photos(resolver: Callable, store: TuneStore, photo
     assert "with Astria Create Tune" in missing(plain.faceid("6")).hint
     bound = missing(plain.faceid("7")).message
     assert bound.startswith(
-        "FaceID photo set '7' is not in the tunes database. The bindings give it the model file 'my_wife.safetensors', which holds no photos."
+        "FaceID photo set '7' is not in the tunes database. "
+        "The bindings give it 'my_wife.safetensors', which is no tune of it; a model file holds no photos."
     )
     assert missing(plain.faceid("Jon")).message.endswith("Did you mean 'John'?")
     lost = store.photo_paths(5)[1]

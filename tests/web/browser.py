@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from comfyui_astria.devtools.browser import find_chromium
 from comfyui_astria.devtools.client import Client
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 FLAGS = (
     "--no-sandbox",
@@ -23,6 +24,8 @@ FLAGS = (
 )
 SIZE = {"width": 1600, "height": 1000}
 TIMEOUT_MS = 60_000
+STILL_FRAMES = 10
+PATIENCE_S = 20  # for what the page does by itself, on a busy machine
 # What the editor itself complains about on a host without network and without user files; none of it concerns a pack.
 KNOWN_NOISE = ("user.css", "/api/userdata", "accessed before initialization", "huggingface.co")
 SETTINGS = {
@@ -30,6 +33,14 @@ SETTINGS = {
     "Comfy.Notification.ShowVersionUpdates": False,
     "Comfy.Validation.Workflows": True,
 }
+
+
+def eventually(look: Callable[[], Any], expected: Any = True) -> None:
+    """Look until it is as expected: the page answers an action in its own time."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (seen := look()) != expected and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert seen == expected, f"{seen!r} instead of {expected!r}"
 
 
 class Editor:
@@ -94,6 +105,19 @@ class Editor:
         })"""
         self.page.evaluate(script, count)
 
+    def settled(self, place: Locator) -> None:
+        """Wait until an element keeps its size."""
+        script = """(element, [still]) => new Promise(done => {
+            const look = (before, same) => {
+                const { width, height } = element.getBoundingClientRect();
+                const now = `${width}x${height}`;
+                if (same === still) done();
+                else requestAnimationFrame(() => look(now, now === before ? same + 1 : 0));
+            };
+            look('', 0);
+        })"""
+        place.evaluate(script, [STILL_FRAMES])
+
     def load(self, workflow: dict[str, Any]) -> None:
         """Open a workflow in UI form."""
         self.page.evaluate("async text => { await app.loadGraphData(JSON.parse(text)); }", json.dumps(workflow))
@@ -140,6 +164,7 @@ class Editor:
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start Chromium; ends it afterwards. One at a time: a second driver does not start beside the first."""
+    expect.set_options(timeout=PATIENCE_S * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(find_chromium()), headless=True, args=list(FLAGS))
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from comfyui_astria.tests.web.browser import Editor
+from comfyui_astria.tests.web.browser import Editor, eventually
 from playwright.sync_api import Locator
 
 CONTRASTS = """selectors => {
@@ -46,6 +46,10 @@ class PromptBox:
 
     def value(self) -> Any:
         return self.page.evaluate("id => app.graph.getNodeById(id).widgets.find(w => w.name === 'text').value", self.number)
+
+    def holds(self, text: str) -> None:
+        """Wait until this is the value."""
+        eventually(self.value, text)
 
     def set(self, text: Any) -> None:
         self.page.evaluate("([id, text]) => { app.graph.getNodeById(id).widgets.find(w => w.name === 'text').value = text; }", [self.number, text])

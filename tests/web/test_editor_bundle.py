@@ -10,6 +10,7 @@ from pathlib import Path
 WEB = Path(__file__).resolve().parents[2] / "web"
 SOURCES = WEB / "editor-src"
 BUNDLE = WEB / "js" / "vendor" / "codemirror.js"
+LEAST_BYTES = 100_000
 
 
 def exported() -> set[str]:
@@ -20,7 +21,13 @@ def exported() -> set[str]:
 def test_the_bundle_is_that_of_the_sources() -> None:
     names = ("build.mjs", "codemirror.mjs", "package-lock.json", "package.json")
     digest = hashlib.sha256(b"".join((SOURCES / name).read_bytes() for name in names)).hexdigest()
-    assert digest in BUNDLE.read_text(encoding="utf-8")[:200], "run `node web/editor-src/build.mjs`"
+    assert f" from sources {digest} as code " in BUNDLE.read_text(encoding="utf-8")[:250], "run `node web/editor-src/build.mjs`"
+
+
+def test_the_bundle_is_as_it_was_built() -> None:
+    head, _, code = BUNDLE.read_bytes().partition(b"*/\n")
+    assert len(code) > LEAST_BYTES
+    assert f" as code {hashlib.sha256(code).hexdigest()}\n" in head.decode(), "run `node web/editor-src/build.mjs`"
 
 
 def test_every_package_is_locked_by_its_contents() -> None:

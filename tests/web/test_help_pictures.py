@@ -59,6 +59,7 @@ def photographed(editor: Editor, kind: str) -> bytes:
     editor.frames(6)
     drawn = editor.page.locator(f"[data-node-id='{number}']")
     drawn.wait_for()
+    editor.settled(drawn)
     picture = Image.open(io.BytesIO(drawn.screenshot())).convert("RGB").quantize(COLOURS)
     # Removed by itself: a cleared graph counts from 1 again, and the next node would be drawn into this one's elements.
     editor.page.evaluate("id => app.graph.remove(app.graph.getNodeById(id))", number)

@@ -13,10 +13,13 @@ from comfyui_astria.devtools.testmodels import with_test_models
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import generate_graph, node
 from comfyui_astria.tests.prompt.seed_prompts import FIELDS_TEXT, FILM_NOIR
-from comfyui_astria.tests.web.browser import Editor
+from comfyui_astria.tests.web.browser import Editor, eventually
+from comfyui_astria.tests.web.sidebar_support import DROP
 from comfyui_astria.tests.web.test_workflows import by_name, without_titles
 from PIL import Image
+from playwright.sync_api import expect
 
+CANVAS, PROMPT_BOX = "#graph-canvas", ".astria-prompt .cm-content"
 BINDINGS = """\
 [base 1504944]
 family = flux
@@ -60,14 +63,10 @@ def picture_of(host: LiveHost, editor: Editor) -> tuple[bytes, dict[str, Any]]:
     return host.client.view(image), entry["prompt"][2]
 
 
-def drop(editor: Editor, png: bytes) -> None:
-    """Open a picture as the editor does when its file is dropped onto the canvas."""
-    script = """async text => {
-        const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
-        await app.handleFile(new File([bytes], 'picture.png', { type: 'image/png' }));
-    }"""
-    editor.page.evaluate(script, base64.b64encode(png).decode())
-    editor.frames()
+def drop(editor: Editor, png: bytes, queued: dict[str, Any], place: str = CANVAS) -> None:
+    """Drop the file of a picture, and wait until the editor has opened the graph in it."""
+    editor.page.evaluate(DROP, [place, [{"name": "picture.png", "mimeType": "image/png", "data": base64.b64encode(png).decode()}]])
+    eventually(editor.prompt, without_titles(queued))
 
 
 @pytest.mark.parametrize("text", [FILM_NOIR, OUTPAINT], ids=["people", "outpaint"])
@@ -82,14 +81,16 @@ def test_a_compiled_workflow_opens_and_means_the_api_form(editor: Editor, host: 
     assert editor.prompt() == without_titles(api)
 
 
-def test_a_picture_of_generate_brings_its_workflow_back(editor: Editor, host: LiveHost) -> None:
+@pytest.mark.parametrize("place", [CANVAS, PROMPT_BOX], ids=["canvas", "prompt box"])
+def test_a_picture_of_generate_brings_its_workflow_back(editor: Editor, host: LiveHost, place: str) -> None:
     editor.load_api(generate_graph(SMALL))
     png, queued = picture_of(host, editor)
     assert Image.open(io.BytesIO(png)).size == (64, 64)
     editor.clear()
-    drop(editor, png)
+    editor.add("AstriaPrompt")
+    expect(editor.page.locator(PROMPT_BOX)).to_be_visible()
+    drop(editor, png, queued, place)
     assert (editor.node_errors(), editor.popups()) == ([], [])
-    assert editor.prompt() == without_titles(queued)
     [generate] = [entry for entry in editor.prompt().values() if entry["class_type"] == "AstriaGenerate"]
     assert generate["inputs"]["text"] == SMALL
 
@@ -105,7 +106,6 @@ def test_a_picture_of_a_compiled_workflow_brings_it_back(editor: Editor, host: L
     assert editor.prompt() == tiny
     png, queued = picture_of(host, editor)
     editor.clear()
-    drop(editor, png)
+    drop(editor, png, queued)
     assert editor.node_errors() == []
-    assert editor.prompt() == without_titles(queued)
     assert words in json.dumps(editor.prompt())

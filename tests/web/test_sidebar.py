@@ -8,15 +8,19 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from comfyui_astria.nodes.tunes.bindings import load
+from comfyui_astria.nodes.tunes.prompts import PromptStore
 from comfyui_astria.nodes.tunes.store import TuneStore
+from comfyui_astria.tests.host.api_support import api_of, png, until
 from comfyui_astria.tests.host.fixtures import LiveHost
+from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
 from comfyui_astria.tests.testpack.face_models import astronaut, write_face_pack
-from comfyui_astria.tests.web.browser import Editor
+from comfyui_astria.tests.web.browser import Editor, eventually
 from comfyui_astria.tests.web.prompt_box import PromptBox
 from comfyui_astria.tests.web.sidebar_support import DROP, Sidebar, jpeg, upload
 from playwright.sync_api import expect
 
 BINDINGS = "[tunes]\n1533312 = sidebar_test.safetensors\n1558021 = sidebar_gone.safetensors\n"
+SLOW = {"w": 128, "h": 128, "steps": 50, "num_images": 8}
 BLUE = """image => {
     const pen = new OffscreenCanvas(1, 1).getContext('2d');
     pen.drawImage(image, 0, 0);
@@ -56,6 +60,11 @@ def add_tune(store: TuneStore, title: str = "Anna", **about: str) -> int:
     return store.create(title=title, model_type="faceid", photos=[jpeg()], **about).id
 
 
+def focus(editor: Editor, name: str) -> None:
+    """Wait until what has the focus is called so."""
+    eventually(lambda: editor.page.evaluate(FOCUSED), name)
+
+
 def drop(sidebar: Sidebar, selector: str, *files: tuple[str, str, bytes]) -> None:
     sent = [{"name": name, "mimeType": kind, "data": base64.b64encode(content).decode()} for name, kind, content in files]
     sidebar.page.evaluate(DROP, [selector, sent])
@@ -66,7 +75,7 @@ def test_tunes_are_listed_newest_first_with_their_photos(editor: Editor, store: 
     lora = store.create(title="Noir", model_type="lora", file="noir.safetensors").id
     sidebar = Sidebar(editor, "Tunes")
     expect(sidebar.cards).to_have_count(2)
-    assert [card.locator("strong").inner_text() for card in sidebar.cards.all()] == ["Noir", "Anna"]
+    expect(sidebar.cards.locator("strong")).to_have_text(["Noir", "Anna"])
     expect(sidebar.cards.nth(1)).to_contain_text("1 photo · ohwx woman")
     picture = sidebar.cards.nth(1).locator("img")
     sidebar.page.wait_for_function("() => document.querySelector('img.astria-portrait')?.naturalWidth === 192")
@@ -77,15 +86,15 @@ def test_tunes_are_listed_newest_first_with_their_photos(editor: Editor, store: 
 
 def test_searching_and_turning_pages(editor: Editor, store: TuneStore) -> None:
     for number in range(22):
-        store.create(title=f"Person {number}", model_type="lora", file="x.safetensors")
+        store.create(title=f"{'Red' if number in (7, 17) else 'Blue'} person {number}", model_type="lora", file="x.safetensors")
     sidebar = Sidebar(editor, "Tunes")
     expect(sidebar.cards).to_have_count(20)
     expect(sidebar.shown).to_contain_text("1\u201320 of 22")
     sidebar.press("Older")
     expect(sidebar.cards).to_have_count(2)
-    expect(sidebar.cards.last).to_contain_text("Person 0")
-    sidebar.shown.get_by_label("Search tunes").fill("person 7")
-    expect(sidebar.cards).to_have_count(2)  # Person 7 and 17
+    expect(sidebar.cards.last).to_contain_text("Blue person 0")
+    sidebar.shown.get_by_label("Search tunes").fill("person red")
+    expect(sidebar.cards.locator("strong")).to_have_text(["Red person 17", "Red person 7"])
     sidebar.shown.get_by_label("Search tunes").fill("nobody")
     expect(sidebar.shown.locator(".astria-empty")).to_have_text("No tune holds “nobody”.")
 
@@ -98,12 +107,11 @@ def test_a_tag_goes_where_the_cursor_was_and_can_be_undone(editor: Editor, store
         box.page.keyboard.press("ArrowLeft")
     sidebar = Sidebar(editor, "Tunes")
     sidebar.press("Insert")
-    assert box.value() == f"a photo of a woman <faceid:{number}:1.0>, smiling"
+    box.holds(f"a photo of a woman <faceid:{number}:1.0>, smiling")
     expect(sidebar.note).to_contain_text("is written into Astria Prompt")
-    assert box.page.evaluate("() => document.activeElement.classList.contains('cm-content')"), "a person goes on typing"
+    expect(box.text_area).to_be_focused()  # a person goes on typing
     box.page.keyboard.press("Control+z")
-    editor.frames(3)
-    assert box.value() == "a photo of a woman, smiling"
+    box.holds("a photo of a woman, smiling")
     assert box.page.evaluate("() => app.graph._nodes.length") == 1
 
 
@@ -120,8 +128,8 @@ def test_a_tag_goes_into_the_editor_focused_last(editor: Editor, store: TuneStor
     expect(sidebar.error).to_contain_text("No prompt is chosen.")
     editor.page.locator(".astria-prompt .cm-content").nth(1).click()
     sidebar.press("Insert")
-    written = editor.page.evaluate("id => app.graph.getNodeById(id).widgets.find(w => w.name === 'text').value", second)
-    assert (written, first.value()) == (f"<faceid:{number}:1.0>", "")
+    script = "id => app.graph.getNodeById(id).widgets.find(w => w.name === 'text').value"
+    eventually(lambda: (editor.page.evaluate(script, second), first.value()), (f"<faceid:{number}:1.0>", ""))
 
 
 def test_a_tune_is_made_from_chosen_photos(editor: Editor, store: TuneStore, face_pack: None) -> None:
@@ -179,11 +187,11 @@ def test_deleting_asks_first(editor: Editor, store: TuneStore) -> None:
     sidebar = Sidebar(editor, "Tunes")
     sidebar.press("Delete Anna")
     expect(sidebar.dialog).to_contain_text("Its photo and what was found in them will be gone for good.")
-    assert editor.page.evaluate(FOCUSED) == "Keep it", "a hasty Enter deletes nothing"
+    focus(editor, "Keep it")  # a hasty Enter deletes nothing
     editor.page.keyboard.press("Enter")
     expect(sidebar.dialog).to_have_count(0)
     assert store.get(number) is not None
-    assert editor.page.evaluate(FOCUSED) == "Delete Anna"
+    focus(editor, "Delete Anna")
     sidebar.press("Delete Anna")
     sidebar.answer("Delete")
     expect(sidebar.note).to_contain_text("are deleted")
@@ -191,28 +199,73 @@ def test_deleting_asks_first(editor: Editor, store: TuneStore) -> None:
     expect(sidebar.cards).to_have_count(0)
 
 
+def test_deleting_says_what_goes_along_and_takes_it_along(editor: Editor, store: TuneStore, host: LiveHost) -> None:
+    """A model file that a program sent, and what it asked of the tune: running, waiting and done."""
+    api = api_of(host)
+    write_tiny_lora(host.loras, "sd15", "sidebar_noir.safetensors")
+    content = (host.loras / "sidebar_noir.safetensors").read_bytes()
+    sent = {"data": {"tune[title]": "Noir", "tune[model_type]": "lora"}, "files": {"tune[file]": ("x.safetensors", content)}}
+    tune = api.post("/tunes", **sent).json()["id"]
+    file = host.loras / store.get(tune).file
+    named = store.create(title="Kept", model_type="lora", file="sidebar_noir.safetensors").id
+    api.finished(api.create_prompt("a cat", tune=tune))
+    for seed in range(4):
+        api.create_prompt("a cat", tune=tune, seed=seed, input_image_base64=base64.b64encode(png(seed=seed)).decode(), **SLOW)
+    pictures = host.base / "input" / "astria"
+    assert len(list(pictures.iterdir())) == 4
+    sidebar = Sidebar(editor, "Tunes")
+    sidebar.press("Delete Kept")
+    expect(sidebar.dialog).to_contain_text("The file sidebar_noir.safetensors stays where it is.")
+    expect(sidebar.dialog).not_to_contain_text("over the API")
+    sidebar.answer("Delete")
+    expect(sidebar.note).to_have_text(f"Tune {named} 'Kept' and its 0 photo(s) are deleted.")
+    sidebar.press("Delete Noir")
+    expect(sidebar.dialog).to_contain_text(f"The file {file.relative_to(host.loras).as_posix()} came with it, and is deleted as well.")
+    expect(sidebar.dialog).to_contain_text("What programs asked of it over the API ends and is forgotten")
+    sidebar.answer("Delete")
+    expect(sidebar.note).to_contain_text(f"and the file {file.relative_to(host.loras).as_posix()}, are deleted.")
+    assert (file.exists(), (host.loras / "sidebar_noir.safetensors").exists()) == (False, True)
+    assert PromptStore(host.state).list(str(tune), limit=10, offset=0) == []
+    assert list(pictures.iterdir()) == []
+    until(lambda: not any(host.client.get_json("/queue").values()), timeout_s=20)
+
+
+def test_a_file_that_another_tune_names_stays(editor: Editor, store: TuneStore, host: LiveHost) -> None:
+    name = f"astria/upload-{'0' * 32}.safetensors"
+    (host.loras / name).parent.mkdir(parents=True, exist_ok=True)
+    (host.loras / name).touch()
+    for title in ("One", "Two"):
+        store.create(title=title, model_type="lora", file=name)
+    for title, says in (("One", "stays where it is"), ("Two", "is deleted as well")):
+        sidebar = Sidebar(editor, "Tunes")
+        sidebar.press(f"Delete {title}")
+        expect(sidebar.dialog).to_contain_text(f"The file {name}")
+        expect(sidebar.dialog).to_contain_text(says)
+        sidebar.answer("Delete")
+        expect(sidebar.note).to_contain_text("are deleted")
+        assert (host.loras / name).exists() == (title == "One")
+
+
 def test_everything_is_reached_by_keyboard(editor: Editor, store: TuneStore) -> None:
     number = add_tune(store)
     sidebar = Sidebar(editor, "Tunes")
     expect(sidebar.cards).to_have_count(1)
     sidebar.root.get_by_role("tab", name="Tunes").focus()
-    seen = []
-    for _ in range(4):
+    for name in ("Search tunes by title, id, token or file", "New tune", f"Insert <faceid:{number}:1.0>", "Delete Anna"):
         editor.page.keyboard.press("Tab")
-        seen.append(editor.page.evaluate(FOCUSED))
-    assert seen == ["Search tunes by title, id, token or file", "New tune", f"Insert <faceid:{number}:1.0>", "Delete Anna"]
+        focus(editor, name)
     sidebar.root.get_by_role("tab", name="Tunes").focus()
     editor.page.keyboard.press("ArrowRight")
     expect(sidebar.root.get_by_role("tab", name="Bindings")).to_be_focused()
     expect(sidebar.root.get_by_role("tab", name="Bindings")).to_have_attribute("aria-selected", "true")
     editor.page.keyboard.press("Tab")
     editor.page.keyboard.press("Tab")
-    assert editor.page.evaluate(FOCUSED) == "Bind a file"
+    focus(editor, "Bind a file")
     editor.page.keyboard.press("Enter")
     expect(sidebar.dialog).to_be_visible()
     editor.page.keyboard.press("Escape")
     expect(sidebar.dialog).to_have_count(0)
-    assert editor.page.evaluate(FOCUSED) == "Bind a file"
+    focus(editor, "Bind a file")
 
 
 def test_a_missing_file_is_marked_and_another_chosen(editor: Editor, bindings: None, host: LiveHost) -> None:
@@ -235,7 +288,7 @@ def test_the_tag_of_a_bound_id_goes_into_the_prompt(editor: Editor, bindings: No
     box = PromptBox(editor)
     sidebar = Sidebar(editor, "Bindings")
     sidebar.press("Insert <lora:1533312:1.0>")
-    assert box.value() == "<lora:1533312:1.0>"
+    box.holds("<lora:1533312:1.0>")
 
 
 @pytest.mark.parametrize(("fields", "file", "key"), [
@@ -300,13 +353,13 @@ def test_the_plan_follows_the_prompt(editor: Editor, store: TuneStore) -> None:
     expect(sidebar.shown.locator(".astria-report")).to_contain_text("800x640")
     expect(sidebar.shown.locator(".astria-state")).to_have_text("It can run.")
     row = sidebar.shown.locator(".astria-row", has_text="num_images").locator("span")
-    assert row.all_inner_texts()[:2] == ["num_images", "1"]
+    eventually(lambda: row.all_inner_texts()[:2], ["num_images", "1"])
     sidebar.shown.get_by_label("Models").select_option("family:sd15")
     expect(sidebar.shown.locator(".astria-report")).to_contain_text("Model family: SD1.5")
     box.set("a 😀 cat --outpaint topleft")
     expect(sidebar.shown.locator(".astria-state")).to_have_text("It cannot run yet.")
     expect(sidebar.shown.locator(".astria-report")).to_contain_text("Did you mean top-left?")
-    assert "^^^^^^^" in sidebar.shown.locator(".astria-quoted-line").last.inner_text()
+    expect(sidebar.shown.locator(".astria-quoted-line").last).to_contain_text("^^^^^^^")
     editor.clear()
     expect(sidebar.shown).to_contain_text("Click into a prompt to see its plan.")
 
@@ -338,7 +391,7 @@ def test_completion_and_hover_show_the_photo_of_a_tune(editor: Editor, store: Tu
         assert picture.evaluate("i => i.decode().then(() => i.naturalWidth)") == 192
     box.settle()
     box.page.keyboard.press("Enter")
-    assert box.value() == f"a <faceid:{number}:1.0>"
+    box.holds(f"a <faceid:{number}:1.0>")
     box.page.locator(".astria-tag-name").hover()
     about = box.page.locator(".cm-tooltip-hover")
     expect(about).to_contain_text(f"Tune {number}: Anna, 1 photo")

@@ -10,6 +10,7 @@ import pytest
 from comfyui_astria.devtools.workflows import WORKFLOWS, names
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.web.browser import Editor
+from playwright.sync_api import expect
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -92,9 +93,8 @@ def test_the_editor_offers_a_missing_file_that_is_published(editor: Editor, publ
     editor.load(workflow)
     editor.page.get_by_test_id("error-overlay-see-errors").click()
     row = editor.page.get_by_test_id("missing-model-importable-rows")
-    row.wait_for()
-    assert "flux1-missing.safetensors" in row.inner_text()
-    assert editor.page.get_by_test_id("missing-model-download").count() == published
+    expect(row).to_contain_text("flux1-missing.safetensors")
+    expect(editor.page.get_by_test_id("missing-model-download")).to_have_count(int(published))
     editor.page.get_by_label("Toggle properties panel").click()
     row.wait_for(state="detached")
 

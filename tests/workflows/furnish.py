@@ -10,7 +10,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from ...devtools import examples
-from ..faceid.adapters import tiny_file
+from ..faceid.adapters import Sizes, adapter_file, tiny_file
+from ..faceid.adapters import random_weights as random_adapter
 from ..faceid.pulid_support import TINY, TINY_EVA, bisenet_shapes, eva_shapes, pulid_shapes, random_weights
 from ..host.fixtures import LiveHost
 from ..host.graphs import node
@@ -18,6 +19,8 @@ from ..host.tiny_lora import write_tiny_lora
 from ..testpack.face_models import astronaut, write_face_pack
 from ..testpack.swap_models import restoreformer_weights, write_swapper
 
+# The cross-attentions of the host's tiny SDXL in diffusers' order, down, up, middle: it has fewer than the real one.
+HOST_SDXL = (*[64] * 2, *[128] * 4, *[128] * 6, *[64] * 3, *[128] * 2)
 PULID = TINY._replace(attentions=2)
 
 
@@ -33,12 +36,24 @@ def furnish(host: LiveHost) -> None:
         write_face_pack(models / "insightface" / "models" / pack)
     write_swapper(models / "insightface" / "inswapper_128.onnx")
     _save(models / "upscale_models" / "GFPGANv1.4.pth", restoreformer_weights())
-    _save(models / "ipadapter" / "ip-adapter-faceid-plusv2_sd15.bin", tiny_file("plusv2", "sd15"))
+    _furnish_faceid(models / "ipadapter")
+    _save_embedding(models / "embeddings" / "EasyNegative.safetensors")
     _furnish_pulid(models)
     buffer = io.BytesIO()
     Image.fromarray(astronaut()).save(buffer, "PNG")
     host.client.upload_image(buffer.getvalue(), examples.IMAGE)
     _make_tunes(host)
+
+
+def _furnish_faceid(folder: Path) -> None:
+    _save(folder / "ip-adapter-faceid-plusv2_sd15.bin", tiny_file("plusv2", "sd15"))
+    _save(folder / "ip-adapter-faceid-portrait_sd15.bin", tiny_file("portrait", "sd15"))
+    _save(folder / "ip-adapter-faceid_sdxl.bin", adapter_file("faceid", HOST_SDXL, Sizes(64 + 96, rank=4, make=random_adapter(0))))
+
+
+def _save_embedding(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"emb_params": torch.randn(2, 64, generator=torch.Generator().manual_seed(0))}, path)
 
 
 def _furnish_pulid(models: Path) -> None:

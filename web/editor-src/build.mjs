@@ -13,10 +13,10 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const TARGET = join(HERE, "..", "js", "vendor", "codemirror.js");
 const SOURCES = ["build.mjs", "codemirror.mjs", "package-lock.json", "package.json"];
 
-// A test compares this with the files beside it: it fails when one was changed and the bundle was not built anew.
-function fingerprint() {
+// A test compares both with what stands there: it fails when a source was changed and the bundle was not built anew, and when the bundle was changed.
+function fingerprint(...contents) {
   const hash = createHash("sha256");
-  for (const name of SOURCES) hash.update(readFileSync(join(HERE, name)));
+  for (const content of contents) hash.update(content);
   return hash.digest("hex");
 }
 
@@ -45,8 +45,9 @@ try {
     write: false,
   });
   mkdirSync(dirname(TARGET), { recursive: true });
-  const head = `/*! Built by web/editor-src/build.mjs from sources ${fingerprint()}\n\n${licences(folder)}\n*/\n`;
-  writeFileSync(TARGET, head + outputFiles[0].text);
+  const body = outputFiles[0].text;
+  const sources = fingerprint(...SOURCES.map((name) => readFileSync(join(HERE, name))));
+  writeFileSync(TARGET, `/*! Built by web/editor-src/build.mjs from sources ${sources} as code ${fingerprint(body)}\n\n${licences(folder)}\n*/\n${body}`);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

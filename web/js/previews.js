@@ -1,10 +1,11 @@
-// Pictures in nodes, to scale: where the source stands on the outpainted canvas, with nine places to click, and where people stand in columns.
+// Pictures in nodes, to scale: where the source stands on the outpainted canvas, with nine places to click, and where people stand.
+// What stands in the widgets is drawn at once; a size or a place that only a run can tell is drawn from what the last run sent.
 import { app } from "../../../scripts/app.js";
 
 const ANCHORS = ["top-left", "top-center", "top-right", "left-center", "center", "right-center", "bottom-left", "bottom-center", "bottom-right"];
 const NAME = "placement";
 const ROOM = 170; // what a new node gets
-const LEAST = 90; // a node that was saved with less room keeps its size, and opens without the picture
+const LEAST = 90; // a node with less room than that is without the picture
 const MARGIN = 8;
 // As nodes/regions/preview.py tints them.
 const TINTS = ["240,170,40", "90,185,235", "225,130,190", "60,200,150", "245,230,80", "150,150,255", "255,125,95", "160,215,75"];
@@ -13,8 +14,8 @@ const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === 
 const valueOf = (node, name) => widgetOf(node, name)?.value;
 const isLinked = (node, name) => node.inputs?.some((input) => input.name === name && input.link != null) ?? false;
 
-// Width and height of the picture at a node's input, null where it is not known before a run.
-function sourceSize(node) {
+// Width and height of the picture at a node's input, null where no node before this one shows it.
+function shownSize(node) {
   const link = node.inputs?.find((input) => input.name === "image")?.link;
   const found = link == null ? null : node.graph?.getLink?.(link) ?? node.graph?.links?.[link];
   const shown = found && node.graph.getNodeById(found.origin_id)?.imgs?.[0];
@@ -40,6 +41,7 @@ function caption(pen, text, wide, high) {
   pen.font = "11px sans-serif";
   pen.textAlign = "center";
   pen.fillText(text, wide / 2, high - 4);
+  pen.canvas.setAttribute("aria-label", `${pen.canvas.dataset.label}: ${text}`);
 }
 
 function framed(pen, box, fill) {
@@ -71,9 +73,9 @@ function dots(box) {
   return ANCHORS.map((anchor, place) => ({ anchor, x: box.x + (box.width * (place % 3)) / 2, y: box.y + (box.height * Math.floor(place / 3)) / 2 }));
 }
 
-function drawCanvas(node, canvas) {
+function drawCanvas(node, canvas, told) {
   const [width, height, anchor] = ["width", "height", "anchor"].map((name) => valueOf(node, name));
-  const known = sourceSize(node);
+  const known = shownSize(node) ?? told?.astria_source?.[0];
   const size = known ?? [width / 2, height / 2];
   const { pen, box, wide, high } = scaled(canvas, width, height);
   framed(pen, box, "rgba(128,128,128,0.18)");
@@ -87,37 +89,52 @@ function drawCanvas(node, canvas) {
     pen.fillStyle = dot.anchor === anchor ? "#4a9eff" : "rgba(160,160,160,0.95)";
     pen.fill();
   }
-  caption(pen, `${width}x${height}, source ${known ? known.join("x") : "size not yet known"}`, wide, high);
+  caption(pen, `${width}x${height}, source ${known ? known.join("x") : "size known after a run"}`, wide, high);
   return dots(box);
 }
 
-function drawRegions(node, canvas) {
-  const [persons, width, height] = ["persons", "width", "height"].map((name) => valueOf(node, name));
-  const [across, down] = (isLinked(node, "image") && sourceSize(node)) || [width || 1, height || 1];
-  const { pen, box, wide, high } = scaled(canvas, across, down);
-  framed(pen, box, "rgba(128,128,128,0.18)");
-  const given = ["masks", "boxes", "pose_image"].find((name) => isLinked(node, name));
-  if (given) {
-    caption(pen, `from ${given}: see the output "preview"`, wide, high);
-    return [];
-  }
-  const column = box.width / persons;
-  for (let person = 0; person < persons; person++) {
-    pen.fillStyle = `rgba(${TINTS[person % TINTS.length]},0.5)`;
-    pen.fillRect(box.x + person * column + 1, box.y + 1, column - 2, box.height - 2);
-    pen.fillStyle = getComputedStyle(canvas).color;
+// The text as far as there is room for it.
+function fitted(pen, text, room) {
+  let length = text.length;
+  while (length && pen.measureText(text.slice(0, length)).width > room) length--;
+  return text.slice(0, length);
+}
+
+// A place is given in parts of the picture: x, y, width, height.
+function drawPlaces(pen, box, places) {
+  const text = getComputedStyle(pen.canvas).color;
+  for (const [index, { name, box: [x, y, width, height] }] of places.entries()) {
+    const [left, top, wide, high] = [box.x + x * box.width, box.y + y * box.height, width * box.width, height * box.height];
+    pen.fillStyle = `rgba(${TINTS[index % TINTS.length]},0.5)`;
+    pen.fillRect(left + 1, top + 1, wide - 2, high - 2);
+    pen.fillStyle = text;
     pen.font = "600 13px sans-serif";
     pen.textAlign = "center";
-    pen.fillText(String(person + 1), box.x + (person + 0.5) * column, box.y + box.height / 2 + 5);
+    pen.fillText(fitted(pen, name, wide - 4), left + wide / 2, top + high / 2 + 5);
   }
-  caption(pen, `${across}x${down}, ${persons} ${persons === 1 ? "person" : "people in columns"}`, wide, high);
+}
+
+function drawRegions(node, canvas, told) {
+  const [persons, width, height] = ["persons", "width", "height"].map((name) => valueOf(node, name));
+  const used = told?.astria_regions?.[0];
+  const given = ["masks", "boxes", "pose_image"].find((name) => isLinked(node, name));
+  const known = given ? used?.size : isLinked(node, "image") && (shownSize(node) ?? used?.size);
+  const [across, down] = known || [width || 1, height || 1];
+  const columns = Array.from({ length: persons }, (_, index) => ({ name: String(index + 1), box: [index / persons, 0, 1 / persons, 1] }));
+  const places = given ? used?.regions ?? [] : columns;
+  const { pen, box, wide, high } = scaled(canvas, across, down);
+  framed(pen, box, "rgba(128,128,128,0.18)");
+  drawPlaces(pen, box, places);
+  const people = places.length === 1 ? "person" : "people";
+  const about = given ? (used ? `${places.length} ${people} by ${given}, in the last run` : `by ${given}, known after a run`) : `${persons} ${people} in columns`;
+  caption(pen, `${across}x${down}, ${about}`, wide, high);
   return [];
 }
 
 function addPicture(node, draw, label) {
   const canvas = document.createElement("canvas");
   canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", label);
+  canvas.setAttribute("aria-label", (canvas.dataset.label = label));
   // A canvas has a height of its own, which would make a saved node taller; one that lies in a box has not.
   const box = document.createElement("div");
   Object.assign(box.style, { position: "relative", overflow: "hidden", width: "100%", height: "100%", minHeight: "0" });
@@ -128,9 +145,11 @@ function addPicture(node, draw, label) {
   widget.serialize = false; // keeps it out of widgets_values as well
   Object.defineProperty(widget, "width", { get: () => undefined, set: () => {} }); // see editor/hosting.js
   let places = [];
+  let told; // by the last run; null where what it told may be over, undefined where the host may have kept it for a workflow that is opened again
   const redraw = () => {
-    if (canvas.clientWidth && canvas.clientHeight > 3 * MARGIN) places = draw(node, canvas);
+    if (canvas.clientWidth && canvas.clientHeight > 3 * MARGIN) places = draw(node, canvas, told === undefined ? app.nodeOutputs?.[node.id] : told);
   };
+  widget.redraw = redraw;
   new ResizeObserver(redraw).observe(box);
   for (const one of node.widgets) {
     const before = one.callback;
@@ -140,20 +159,23 @@ function addPicture(node, draw, label) {
       return result;
     };
   }
-  const configured = node.onConfigure;
-  node.onConfigure = function (...given) {
-    const result = configured?.apply(this, given);
-    widget.hidden = widget.options.hidden = node.size[1] < node.computeSize()[1] + LEAST;
-    return result;
+  // A node that was saved with too little room keeps its size. Vue nodes look at a widget's `hidden` but once.
+  const showWhereThereIsRoom = () => {
+    box.style.display = node.size[1] < node.computeSize()[1] + LEAST ? "none" : "";
   };
-  for (const name of ["onConfigure", "onConnectionsChange", "onExecuted"]) {
+  const after = (name, act) => {
     const before = node[name];
     node[name] = function (...given) {
       const result = before?.apply(this, given);
-      requestAnimationFrame(redraw);
+      act(...given);
       return result;
     };
-  }
+  };
+  for (const name of ["onConfigure", "onResize"]) after(name, showWhereThereIsRoom);
+  after("onExecuted", (message) => (told = message));
+  after("onConnectionsChange", () => (told = null));
+  after("onConfigure", () => (told = undefined));
+  for (const name of ["onConfigure", "onConnectionsChange", "onExecuted"]) after(name, () => requestAnimationFrame(redraw));
   canvas.addEventListener("pointerenter", redraw); // a picture may have been loaded into the node before this one
   const [width, height] = node.computeSize();
   node.setSize([Math.max(width, node.size[0]), height + ROOM]);
@@ -182,5 +204,8 @@ app.registerExtension({
   nodeCreated(node) {
     if (node.comfyClass === "AstriaOutpaintCanvas") addPicker(node);
     if (node.comfyClass === "AstriaRegions") addPicture(node, drawRegions, "Where the people stand");
+  },
+  onNodeOutputsUpdated() {
+    for (const node of app.graph?.nodes ?? []) widgetOf(node, NAME)?.redraw?.();
   },
 });

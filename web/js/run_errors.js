@@ -7,6 +7,7 @@ const HEIGHT = 90;
 const ERROR_STYLE = { color: "light-dark(#b3261e, #ff9b9b)", outline: "1px solid #d64545", outlineOffset: "-1px" };
 
 const shown = new Set(); // what takes each message away again
+let runs = 0;
 
 // An id is a path through subgraphs: "12:5".
 function nodeAt(id) {
@@ -37,7 +38,7 @@ function inReport(box, text) {
   };
 }
 
-function inBox(node, text) {
+function inBox(node, text, size) {
   const box = document.createElement("textarea");
   box.readOnly = true;
   box.wrap = wrapOf(text);
@@ -56,7 +57,6 @@ function inBox(node, text) {
     background: "var(--comfy-input-bg)",
     ...ERROR_STYLE,
   });
-  const size = [...node.size];
   const widget = node.addDOMWidget(NAME, "ASTRIA_RUN_ERROR", box, { serialize: false, hideOnZoom: false, getMinHeight: () => HEIGHT, getValue: () => text, setValue: () => {} });
   widget.serialize = false; // keeps it out of widgets_values as well
   Object.defineProperty(widget, "width", { get: () => undefined, set: () => {} }); // see hosting.js
@@ -68,16 +68,30 @@ function inBox(node, text) {
   };
 }
 
-function show({ node_id, exception_message }) {
-  const node = nodeAt(node_id);
+// The id of the workflow that a run was queued from: an error names its run only, and ComfyUI keeps the rest with that, while it runs and after.
+async function queuedFrom(run) {
+  const { queue_running } = await (await api.fetchApi("/queue")).json();
+  const entry = queue_running.find(([, id]) => id === run) ?? (await (await api.fetchApi(`/history/${run}`)).json())[run]?.prompt;
+  return entry?.[3]?.extra_pnginfo?.workflow?.id;
+}
+
+async function show({ prompt_id, node_id, node_type, exception_message }) {
   const text = exception_message?.trim();
-  if (!text || !node?.comfyClass?.startsWith("Astria")) return;
+  if (!text || !node_type?.startsWith("Astria")) return;
+  const node = nodeAt(node_id);
+  if (node?.comfyClass !== node_type) return;
+  const size = [...node.size]; // before the editor marks the node
+  const run = runs;
+  const workflow = await queuedFrom(prompt_id);
+  // Another workflow may be open, with a node of the same number.
+  if (run !== runs || workflow !== (app.rootGraph ?? app.graph).id || node !== nodeAt(node_id)) return;
   const report = node.widgets?.find((widget) => widget.name === "report" && widget.element);
-  shown.add(report ? inReport(report.element, text) : inBox(node, text));
+  shown.add(report ? inReport(report.element, text) : inBox(node, text, size));
   app.canvas?.setDirty(true, true);
 }
 
 function clear() {
+  runs++;
   for (const takeAway of shown) takeAway();
   shown.clear();
 }

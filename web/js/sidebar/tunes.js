@@ -63,13 +63,15 @@ export function tunesTab() {
   function confirmDeletion(tune) {
     const photos = tune.photos && `Its ${tune.photos === 1 ? "photo" : `${tune.photos} photos`} and what was found in them will be gone for good.`;
     const text = [photos, `Prompts that name ${tune.id} will miss it.`].filter(Boolean).join(" ");
-    const file = tune.file && h("p", {}, `The file ${tune.file} stays where it is.`);
+    const prompts = tune.goes_with_it.prompts && h("p", {}, "What programs asked of it over the API ends and is forgotten; pictures that were made stay.");
+    const stays = tune.goes_with_it.file ? "came with it, and is deleted as well" : "stays where it is";
+    const file = tune.file && h("p", {}, `The file ${tune.file} ${stays}.`);
     const act = async () => {
       const { text: done } = await deleteTune(tune);
       await load();
       told.say(done);
     };
-    openDialog({ title: `Delete ${tune.title}?`, content: [h("p", {}, text), file], action: "Delete", cancel: "Keep it", isGrave: true, act });
+    openDialog({ title: `Delete ${tune.title}?`, content: [h("p", {}, text), prompts, file], action: "Delete", cancel: "Keep it", isGrave: true, act });
   }
   function create(photos) {
     const made = async ({ tune, is_new, notes }) => {

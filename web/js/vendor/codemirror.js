@@ -1,4 +1,4 @@
-/*! Built by web/editor-src/build.mjs from sources 91672bcbd5f4c228a0bc9943ca7ed5853de5a594c00ee1bf9fd7ff5e017624c8
+/*! Built by web/editor-src/build.mjs from sources 1cfa1ad5a5830e999c95f19604a54e1620a99821ace5a88c059444da1eef3f79 as code cb9a78a6732a2bd1270024f6cd0981ebc21e4252d11440e63160f8c15c3f9d0a
 
 @codemirror/autocomplete 6.20.4, @codemirror/commands 6.11.1, @codemirror/language 6.13.1, @codemirror/lint 6.9.8, @codemirror/state 6.7.6, @codemirror/streamparser 6.0.0, @codemirror/view 6.43.15, @lezer/common 1.5.5, @lezer/highlight 1.2.5, @lezer/lr 1.4.12, @marijn/find-cluster-break 1.0.4, crelt 1.0.7, style-mod 4.1.4, w3c-keyname 2.2.8
 

@@ -1,0 +1,63 @@
+"""The numbers that stages have of their own, each with the reason it has that value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..prompt import PromptRequest
+from .control import KINDS, controls_of, steering
+from .encode import prompt_segments
+from .enlarge import DEFAULT_HIRES_CFG, DEFAULT_HIRES_DENOISE, DEFAULT_RESEMBLANCE
+from .family import Family
+from .graph import Graph
+from .outpaint_stage import ORDINARY_OUTPAINT_DENOISE
+from .settings import Explainer, Setting, default_cfg
+from .sources import Sources
+from .stages import Stage
+
+
+def stage_settings(request: PromptRequest, sources: Sources, planned: Sequence[Stage]) -> tuple[Setting, ...]:
+    """Return what the stages that run take beside the request's own settings: ControlNets, the new area, the second sampling."""
+    note = Explainer()
+    running = {stage.name for stage in planned}
+    if "base" in running:
+        _note_controls(request, sources.graph, note)
+    if "outpaint" in running:
+        _note_outpainting(request, sources.outpaint_family or sources.family, note)
+    if "hires_fix" in running:
+        _note_second_sampling(request, sources.family, note)
+    return tuple(note.settings)
+
+
+def _note_controls(request: PromptRequest, graph: Graph, note: Explainer) -> None:
+    kinds = [control.kind for control in controls_of(request) if control.kind in KINDS]
+    if "base.pose" in graph.nodes and "pose" not in kinds:
+        kinds.append("pose")  # the constant one of people
+    weighed = (request.controlnets or ())[: len(request.controlnet_weights or ())]
+    for kind in kinds:
+        weight, _ = steering(request, kind)
+        is_set = kind in weighed or request.controlnet_conditioning_scale is not None
+        note.take(f"{kind}.weight", weight if is_set else None, weight, "default")
+    if kinds:
+        note.take("control_guidance_end", request.control_guidance_end, 1.0, "default: ControlNets steer to the end")
+
+
+def _note_outpainting(request: PromptRequest, family: Family, note: Explainer) -> None:
+    segments = prompt_segments(request) if request.outpaint_prompt is None else (request.outpaint_prompt,)
+    has_faceids = any(segment.faceids for segment in segments)
+    note.take("outpaint.steps", request.steps, family.steps, f"default of {family.title}")
+    note.take("outpaint.cfg_scale", request.cfg_scale, *default_cfg(family, has_faceids=has_faceids))
+    if family.inpaint:
+        note.take("outpaint.strength", None, 1.0, f"{family.title} is shown the source beside the noise")
+    else:
+        note.take("outpaint.strength", None, ORDINARY_OUTPAINT_DENOISE, "the colours of the filled canvas show through the noise")
+
+
+def _note_second_sampling(request: PromptRequest, family: Family, note: Explainer) -> None:
+    strength = request.hires_denoising_strength
+    note.take("hires_denoising_strength", strength, DEFAULT_HIRES_DENOISE, "default of the second sampling")
+    if not request.tiled_upscale_v2 or strength == 0:
+        return
+    note.take("resemblance", request.resemblance, DEFAULT_RESEMBLANCE, "default weight of the tile ControlNet")
+    if family.takes_guidance:
+        note.take("hires_cfg_scale", request.hires_cfg_scale, DEFAULT_HIRES_CFG, "default of --tiled_upscale_v2")
