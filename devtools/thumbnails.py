@@ -127,8 +127,9 @@ def _canvas(request: PromptRequest) -> Image.Image:
 def _told_of_people(request: PromptRequest) -> tuple[str, str]:
     first = f"{len(request.persons)} people in one picture {request.w}x{request.h}"
     own = "face" if any(person.faceids for person in request.persons) else "model"
-    said = "text, negative text" if len(request.negative) > 2 else "text"
-    return first, f"each with their own {said} and {own}, drawn in one pass"
+    if len(request.negative) > 2:
+        return first, f"each with their own text, negative text and {own}"
+    return first, f"each with their own text and {own}, drawn in one pass"
 
 
 def _told_of_canvas(request: PromptRequest) -> tuple[str, str]:

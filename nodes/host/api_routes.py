@@ -27,8 +27,8 @@ from .models import state_folder
 _log = logging.getLogger(__name__)
 
 
-def register() -> None:
-    """Add the routes to the host's server, and what goes on in the background while it runs."""
+def register() -> Queue:
+    """Add the routes to the host's server, and what goes on in the background while it runs; return the queue of prompts."""
     server = PromptServer.instance
     callbacks = Callbacks()
     queue = Queue(callbacks.wake)
@@ -37,6 +37,7 @@ def register() -> None:
     background = _Background(queue, callbacks)
     server.app.on_startup.append(background.start)
     server.app.on_cleanup.append(background.stop)
+    return queue
 
 
 def _guarded(answer: Callable[[web.Request, Settings], Awaitable[web.StreamResponse]]) -> Callable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ..pipeline.brought_pictures import brought, notes, without
 from ..pipeline.compiling import CompileOptions
 from ..pipeline.explain import explain
 from ..pipeline.family import family
@@ -21,6 +22,7 @@ from ..tunes.state import bindings_in
 from ..tunes.tune import Tune
 from .editor_tunes import newest, photo_address
 from .models import HostFiles, make_resolver, state_folder
+from .run_pictures import run_pictures
 
 MOST_NAMES = 200  # of one list; those that fit best
 _NEWEST_TUNES = 1000
@@ -137,6 +139,9 @@ def explanation(asked: Mapping[str, Any]) -> dict[str, Any]:
     if request is None:
         return {"runs": False, "report": "\n".join(told)}
     pictures = {name: Socket(name) for name in PICTURES if asked.get(name)}
+    to_be_had = brought(request, pictures, run_pictures().settings_file)
+    request = without(request, to_be_had)
+    pictures |= {name: Socket(name) for name in to_be_had}
     chosen = family(asked["family"]) if asked.get("family") else None
     explained = explain(request, make_resolver(), CompileOptions(asked.get("base") or None, **pictures), chosen)
-    return {"runs": explained.runs, "report": "\n".join([explained.text, *told])}
+    return {"runs": explained.runs, "report": "\n".join(filter(None, [explained.text, notes(to_be_had), *told]))}

@@ -53,7 +53,7 @@ def _tunes(bindings: Bindings, resolver: Resolver) -> Iterator[dict[str, str]]:
     titles = {str(tune.id): tune.title for tune in newest()}
     for name, file in bindings.tunes.items():
         key = name if name.isascii() and name.isdecimal() and name not in KNOWN_BASES else f"tunes.{name}"
-        yield _row("tunes", key, name, titles.get(name, ""), file, resolver.lora(name))
+        yield _row("tunes", key, name, titles.get(name, ""), file, resolver.bound(name))
 
 
 def _roles(bindings: Bindings, resolver: Resolver) -> Iterator[dict[str, str]]:
@@ -79,7 +79,7 @@ def _bases(bindings: Bindings, resolver: Resolver) -> Iterator[dict[str, str]]:
 def choices_of(key: str) -> dict[str, Any]:
     """Return what `key` can be bound to here, and where such files belong. Raises: BindingsError for no such key."""
     roots = [root for folder in folders_of(key) for root in HostFiles().roots(folder)]
-    return {"key": key, "choices": choices(key, HostFiles(), load(_path())), "folders": roots}
+    return {"key": key, "choices": choices(key, HostFiles(), load(_path()), [tune.title for tune in newest() if tune.orig_images]), "folders": roots}
 
 
 def set_binding(key: str, file: str) -> dict[str, Any]:

@@ -18,9 +18,8 @@ _MAX_DIGITS = 15
 _AT_ONCE = 100  # prompts that are looked up to be deleted
 
 
-def register(routes: web.RouteTableDef) -> None:
-    """Add the sidebar's routes."""
-    queue = Queue(lambda: None)  # deletes only: nothing is owed for what it ends
+def register(routes: web.RouteTableDef, queue: Queue) -> None:
+    """Add the sidebar's routes. A tune that is deleted takes its prompts out of the `queue`."""
     routes.get("/astria/editor/tunes")(_looking(_page))
     routes.post("/astria/editor/tunes")(guarded(_create))
     routes.get("/astria/editor/tunes/{id}/photo")(guarded(_photo))

@@ -10,20 +10,21 @@ from aiohttp import web
 from server import PromptServer
 
 from . import editor_panel
+from .api_queue import Queue
 from .editor import PICTURES, completions, description, explanation, painted
 from .editor_http import Asked, Handler, guarded, read_json
 
 _KINDS = {"text": str, "offset": int, "asked": bool, "family": str, "base": str, **dict.fromkeys(PICTURES, bool)}
 
 
-def register() -> None:
-    """Add the routes of the prompt editor, and those of the sidebar, to the host's server."""
+def register(queue: Queue) -> None:
+    """Add the routes of the prompt editor, and those of the sidebar, to the host's server; `queue` is that of the API's prompts."""
     routes = PromptServer.instance.routes
     routes.post("/astria/parse")(_answering(lambda asked: painted(asked["text"]), "text"))
     routes.post("/astria/complete")(_answering(_complete, "text", "offset"))
     routes.post("/astria/describe")(_answering(lambda asked: description(asked["text"], asked["offset"]), "text", "offset"))
     routes.post("/astria/explain")(_answering(explanation, "text"))
-    editor_panel.register(routes)
+    editor_panel.register(routes, queue)
 
 
 def _complete(asked: Asked) -> dict[str, Any]:

@@ -25,8 +25,7 @@ class AstriaExtension(ComfyExtension):
 
     async def on_load(self) -> None:
         folders.register()
-        editor_routes.register()
-        api_routes.register()
+        editor_routes.register(api_routes.register())
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         drawing = (*REGIONS, *MASKING, *FACEID, *FACES, *FACE_INPAINTING, *FACE_SWAPPING)

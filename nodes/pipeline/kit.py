@@ -150,8 +150,8 @@ class Kit:
         if self._family.is_flux:  # PuLID reads photos by both
             beside = {role: self._resolver.role(role, self._family.branch) for role in ("eva_clip", "face_parsing")}
         else:
-            # The files named FaceID Plus also read the photos themselves.
-            is_seen = "plus" in file.lower() or self._is_bound("clip_vision")
+            # The files named FaceID Plus also read the photos themselves; those named Portrait never do.
+            is_seen = kind != "portrait" and ("plus" in file.lower() or self._is_bound("clip_vision"))
             seen = {"clip_vision": self.model("clip_vision")} if is_seen else {}
             beside = {"eva_clip": NO_FILE, "face_parsing": NO_FILE, **seen}
         lost = [value for value in beside.values() if isinstance(value, Missing)]

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 from comfyui_astria.devtools import workflows
+from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.tests.host.fixtures import LiveHost, live_host
 from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
 from comfyui_astria.tests.web.browser import Editor, chromium
+from comfyui_astria.tests.web.sidebar_support import Sidebar
 from PIL import Image
 from playwright.sync_api import Browser
+
+BINDINGS = "[tunes]\n1533312 = sidebar_test.safetensors\n1558021 = sidebar_gone.safetensors\n"
 
 
 @pytest.fixture(scope="session")
@@ -71,3 +75,24 @@ def ui_file(example: str) -> Path:
 @pytest.fixture
 def api_file(example: str) -> Path:
     return workflows.API_FORMS / f"{example}.api.json"
+
+
+@pytest.fixture
+def store(editor: Editor, host: LiveHost) -> Iterator[TuneStore]:
+    """No tunes and no bindings, before and after; the sidebar is closed in the end."""
+    kept = host.fresh.copy()
+    host.clean()
+    host.state.mkdir(parents=True, exist_ok=True)
+    yield TuneStore(host.state)
+    editor.page.evaluate("() => document.querySelectorAll('dialog.astria-dialog').forEach(dialog => dialog.close())")
+    Sidebar(editor, "Tunes").close()
+    host.clean()
+    assert host.fresh == kept
+
+
+@pytest.fixture
+def bindings(store: TuneStore, host: LiveHost) -> None:
+    """Two bound LoRAs, one of which is missing, and a third that is there."""
+    (host.loras / "sidebar_test.safetensors").touch()
+    (host.loras / "sidebar_other.safetensors").touch()
+    (host.state / "bindings.ini").write_text(BINDINGS, encoding="utf-8")

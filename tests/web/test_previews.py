@@ -17,7 +17,11 @@ from PIL import Image
 from playwright.sync_api import Locator, expect
 
 DRAWING = ("AstriaOutpaintCanvas", "AstriaRegions")
-LEAST_SEEN_PX = 120
+LEAST_SEEN_PX = 100
+IS_SEEN = """([id, least]) => {
+    const box = app.graph.getNodeById(id).widgets.find(w => w.name === 'placement').element;
+    return box.checkVisibility({ visibilityProperty: true }) && box.querySelector('canvas').clientHeight >= least;
+}"""
 # The colour of the pixels at places given as parts of the drawn canvas's width and height.
 PIXELS = """(canvas, spots) => {
     const pen = canvas.getContext('2d');
@@ -116,8 +120,9 @@ def test_people_are_drawn_in_columns(editor: Editor) -> None:
 
 
 def opened(editor: Editor, graph: dict[str, Any], number: int) -> None:
-    """Open a graph in API form, with one of its nodes where it is seen."""
+    """Open a graph in API form, with one of its nodes where it is seen, and large."""
     editor.load_api(graph)
+    editor.page.evaluate("id => app.graph.getNodeById(id).setSize([400, 600])", number)
     look_at(editor, number)
 
 
@@ -164,7 +169,7 @@ def test_people_are_drawn_where_the_last_run_had_them(editor: Editor, host: Live
              "66": node("PreviewImage", images=["65", 4])}
     opened(editor, graph, 65)
     expect(picture(editor)).to_have_attribute("aria-label", re.compile("800x400, by masks, known after a run$"))
-    places = [(16, 40), (144, 360), (416, 220), (784, 380), (240, 200), (560, 80)]  # two of each person, two of the scene
+    places = [(50, 60), (110, 340), (450, 240), (750, 360), (280, 200), (560, 80)]  # two of each person, two of the scene
     eventually(lambda: len(set(pixels(editor, 800, 400, places))), 1)
     run(editor)
     expect(picture(editor)).to_have_attribute("aria-label", re.compile("800x400, 2 people by masks, in the last run$"))
@@ -185,10 +190,11 @@ def templates() -> list[str]:
 def test_a_template_shows_the_pictures_of_its_nodes(editor: Editor, name: str) -> None:
     workflow = forms(name)[WORKFLOWS / f"{name}.json"]
     editor.load(json.loads(json.dumps(workflow)))
-    [number] = [one["id"] for one in workflow["nodes"] if one["type"] in DRAWING]
-    look_at(editor, number)
-    expect(picture(editor)).to_be_visible()
-    eventually(lambda: picture(editor).evaluate("canvas => canvas.clientHeight") >= LEAST_SEEN_PX)
+    drawing = [one["id"] for one in workflow["nodes"] if one["type"] in DRAWING]
+    assert drawing
+    for number in drawing:
+        look_at(editor, number)
+        editor.page.wait_for_function(IS_SEEN, arg=[number, LEAST_SEEN_PX])
 
 
 def test_enlarging_a_node_brings_its_picture_back(editor: Editor) -> None:
@@ -209,7 +215,7 @@ def test_a_picture_is_not_saved_and_leaves_a_saved_node_its_size(editor: Editor,
     assert names[-1] == "placement"
     assert len(saved["nodes"][0]["widgets_values"]) == len(names) - 1
     assert "placement" not in editor.prompt()[str(number)]["inputs"]
-    for size, is_shown in (([320, 300], False), ([320, 500], True)):
+    for size, is_shown in (([320, 330], False), ([320, 560], True)):
         saved["nodes"][0]["size"] = size
         editor.clear()
         editor.load(saved)
