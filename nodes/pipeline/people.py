@@ -96,13 +96,13 @@ def add_regions(desk: Desk, stage: str, ground: Ground) -> Link:
     # Masks keep the edges that they were drawn with: a pixel is softened over itself alone. (0 would make them hard.)
     softness = SOFTNESS_PX if ground.masks is None else 1
     size = {"width": ground.width, "height": ground.height}
-    count, names = len(desk.request.persons), "\n".join(_short(person, use_lpw=desk.settings.use_lpw) for person in desk.request.persons)
+    count, names = len(desk.request.persons), " | ".join(_short(person, use_lpw=desk.settings.use_lpw) for person in desk.request.persons)
     return desk.graph.add(f"{stage}.regions", "AstriaRegions", persons=count, **size, softness_px=softness, **linked, names=names)
 
 
 def _short(person: Segment, *, use_lpw: bool) -> str:
     """Return the first words of a person's text, as a name for a preview."""
-    words = " ".join(joined_text((person,), use_lpw=use_lpw).split())
+    words = " ".join(joined_text((person,), use_lpw=use_lpw).replace("|", "/").split())
     if not words:
         return NAMELESS
     return words if len(words) <= NAME_LENGTH else f"{words[:NAME_LENGTH].rsplit(' ', 1)[0]} …"

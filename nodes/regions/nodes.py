@@ -36,7 +36,7 @@ class AstriaRegions(io.ComfyNode):
                 io.BoundingBox.Input("boxes", optional=True, force_input=True, tooltip="People or faces from a detector, taken from left to right."),
                 io.Image.Input("pose_image", optional=True, tooltip="An OpenPose picture; its people are taken from left to right."),
                 FitType.Input("fit", optional=True, tooltip="Of Astria Fit Image: leaves what it padded out of the regions."),
-                io.String.Input("names", optional=True, multiline=True, default="", tooltip="For the preview: a line for each person."),
+                io.String.Input("names", optional=True, default="", dynamic_prompts=False, tooltip="For the preview: one a person, | between them."),
             ],
             outputs=[
                 RegionsType.Output(display_name="regions"),
@@ -58,7 +58,7 @@ class AstriaRegions(io.ComfyNode):
             layout, width, height = layout.within(fit.width, fit.height), fit.width, fit.height
             image = None if image is None else image[:, :height, :width]
         if names:
-            layout = layout.named(names.splitlines())
+            layout = layout.named([name.strip() for name in names.split("|")])
         people = 1 - normalised(layout.masks)[:1]
         pose = arms_crossed(persons, width, height)
         return io.NodeOutput(layout, layout.masks, people, pose, preview(image, layout), ui={"astria_regions": [_drawn(layout)]})

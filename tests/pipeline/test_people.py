@@ -196,7 +196,7 @@ def test_a_face_belongs_to_the_persons_whose_words_hold_it(tmp_path: Path) -> No
 
 def test_each_region_is_named_by_its_persons_words() -> None:
     nodes = plan_text("a bar BREAK BREAK <lora:1533312:1> ohwx woman in a very long red coat BREAK (man:1.2)").graph.nodes
-    assert nodes["base.regions"].inputs["names"] == "ohwx woman in a very …\n(man:1.2)"
+    assert nodes["base.regions"].inputs["names"] == "ohwx woman in a very … | (man:1.2)"
 
 
 TWO_OF_A_PHOTO = "BREAK BREAK <lora:1533312:1> ohwx woman BREAK <lora:1558021:1> ohwx man"
