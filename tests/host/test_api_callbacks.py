@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,8 @@ class Sender:
             with suppress(asyncio.CancelledError):
                 await task
 
-        asyncio.run(run())
+        with ThreadPoolExecutor(1) as thread:  # the browser of other tests has an event loop running in this one
+            thread.submit(lambda: asyncio.run(run())).result()
 
 
 @pytest.fixture

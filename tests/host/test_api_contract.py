@@ -208,6 +208,6 @@ def test_any_address_gives_a_promised_answer(api: Api, document: dict[str, Any],
 
 def test_the_server_never_stumbled(host: LiveHost) -> None:
     """Last in this file: an exception that nobody handled would stand in the log with its traceback."""
-    log = host.log_text()
+    log = host.log_of_module()
     assert "comfyui_astria/nodes" not in log.replace("\\", "/")
     assert "has stopped following" not in log

@@ -188,6 +188,6 @@ def test_pages_of_other_sites_and_other_names_are_refused(api: Api) -> None:
 
 def test_the_server_never_stumbled(host: LiveHost) -> None:
     """Last in this file: an exception that nobody handled would stand in the log with its traceback."""
-    log = host.log_text()
+    log = host.log_of_module()
     assert "comfyui_astria/nodes" not in log.replace("\\", "/")
     assert "has stopped following" not in log
