@@ -215,7 +215,8 @@ def test_a_picture_is_not_saved_and_leaves_a_saved_node_its_size(editor: Editor,
     assert names[-1] == "placement"
     assert len(saved["nodes"][0]["widgets_values"]) == len(names) - 1
     assert "placement" not in editor.prompt()[str(number)]["inputs"]
-    for size, is_shown in (([320, 330], False), ([320, 560], True)):
+    least = editor.page.evaluate("id => Math.ceil(app.graph.getNodeById(id).computeSize()[1])", number)
+    for size, is_shown in (([320, least + 70], False), ([320, least + 230], True)):
         saved["nodes"][0]["size"] = size
         editor.clear()
         editor.load(saved)
