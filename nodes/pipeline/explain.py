@@ -53,7 +53,8 @@ def _report(request: PromptRequest, drafted: Plan, resolver: Resolver) -> str:
         lines.append(f"  {number}. {stage.name}: {stage.kind} -> {stage.size} ({stage.why}{checked})")
     if not drafted.stages:
         lines.append("  none: the result is the input image")
-    more = "; the faces take one each as many as fit the memory" if request.inpaint_faces else ""
+    draws_faces = any(stage.name == "inpaint_faces" for stage in drafted.stages)
+    more = "; the faces take one each as many as fit the memory" if draws_faces else ""
     lines += ["", f"Sampler calls: {drafted.sampler_calls} for {drafted.settings.num_images} image(s){more}", "", "Files"]
     lines += _files(request, drafted, resolver)
     if drafted.problems:

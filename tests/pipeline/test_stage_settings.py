@@ -16,7 +16,7 @@ from comfyui_astria.nodes.pipeline.settings import default_cfg
 from comfyui_astria.nodes.pipeline.sources import Options
 from comfyui_astria.nodes.prompt import PromptRequest
 
-from .support import draft_text, equipped, plan_text, resolver, sources, store_with_photos
+from .support import EQUIPPED, draft_text, equipped, plan_text, resolver, sources, store_with_photos
 
 CANVAS = "--outpaint center --outpaint_width 1280 --outpaint_height 1280"
 SET = "set in the prompt"
@@ -109,3 +109,13 @@ def test_the_report_shows_them() -> None:
     report = explain(PromptRequest.require(text), resolver(), CompileOptions(), FAMILIES["sd15"]).text
     assert "hires_denoising_strength 0.4                      default of the second sampling" in report
     assert "outpaint.steps           30                       default of SD1.5" in report
+
+
+def test_faces_are_counted_where_their_stage_runs() -> None:
+    def calls(bindings: str) -> str:
+        request, options = PromptRequest.require("a cat\ninpaint_faces=true"), CompileOptions(options=Options(missing_models="skip"))
+        report = explain(request, resolver(bindings), options, FAMILIES["sd15"]).text
+        return next(line for line in report.splitlines() if line.startswith("Sampler calls"))
+
+    assert calls(EQUIPPED) == "Sampler calls: 2 for 1 image(s); the faces take one each as many as fit the memory"
+    assert calls("") == "Sampler calls: 1 for 1 image(s)"
