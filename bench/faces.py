@@ -44,8 +44,8 @@ def _picture() -> torch.Tensor:
 
 
 def _crops(boxes: Sequence[tuple[float, ...]] = BOXES) -> list:
-    from comfyui_astria.nodes.faces.crop import CropOptions, plan_crop
     from comfyui_astria.nodes.faces.face import Face
+    from comfyui_astria.nodes.redraw.crop import CropOptions, plan_crop
 
     options = CropOptions(TARGET, 2.0, 0.25, 8)
     return [plan_crop(Face(box), 0, number, (SIDE, SIDE), options) for number, box in enumerate(boxes)]
@@ -53,8 +53,8 @@ def _crops(boxes: Sequence[tuple[float, ...]] = BOXES) -> list:
 
 def _pixels() -> list[dict]:
     """Crop and paste of each face, its own and by the host's nodes, and what both do to pixels."""
-    from comfyui_astria.nodes.faces.crop import cut
-    from comfyui_astria.nodes.faces.paste import paste_faces
+    from comfyui_astria.nodes.redraw.blend import paste_faces
+    from comfyui_astria.nodes.redraw.crop import cut
 
     image, crops = _picture(), _crops()
     drawn = [cut(image[0], crop) for crop in crops]
@@ -85,7 +85,7 @@ def _pixels() -> list[dict]:
 def _hosts(image: torch.Tensor, crops: Sequence[Any]) -> torch.Tensor:
     """The same by the host's nodes: one face after the other cut, scaled up, scaled back and composited with its mask."""
     from comfy_extras.nodes_mask import ImageCompositeMasked
-    from comfyui_astria.nodes.faces.crop import window_mask
+    from comfyui_astria.nodes.redraw.crop import window_mask
 
     from nodes import ImageScale  # the host's
 
@@ -131,8 +131,8 @@ def _peak_mib(faces: int) -> float:
 
 
 def _crop_and_paste(faces: int) -> None:
-    from comfyui_astria.nodes.faces.crop import cut
-    from comfyui_astria.nodes.faces.paste import paste_faces
+    from comfyui_astria.nodes.redraw.blend import paste_faces
+    from comfyui_astria.nodes.redraw.crop import cut
 
     grid = [(150 + 500 * column, 150 + 500 * row, 350 + 500 * column, 350 + 500 * row) for row in range(4) for column in range(4)]
     image, crops = _picture(), _crops(grid[:faces])
@@ -151,7 +151,7 @@ def _calls() -> list[dict]:
 
 def _lora_steps() -> list[dict]:
     """A step of the full-width SD1.5 with a LoRA for each face, against the same batch without, run just before it."""
-    from comfyui_astria.nodes.host.gated_lora import apply_gated_loras
+    from comfyui_astria.nodes.regions.host.loras import apply_gated_loras
     from comfyui_astria.nodes.regions.lora import RegionLora
     from comfyui_astria.nodes.regions.run import RegionRun
 
@@ -196,11 +196,11 @@ def _step_s(model: Any, link: Any, gate: torch.Tensor) -> float:
 
 def _draw(family: str, faces: int, size: int) -> tuple[list, int]:
     """Draw that many faces of one picture with a tiny model."""
-    from comfyui_astria.nodes.faces.crop import CropOptions
+    from comfyui_astria.nodes.base.host.sampling import ImageNoise, make_sampler
     from comfyui_astria.nodes.faces.face import Face
-    from comfyui_astria.nodes.faces.inpaint import plan_faces
-    from comfyui_astria.nodes.host.face_sampling import Drawing, draw_faces
-    from comfyui_astria.nodes.host.sampling import ImageNoise, make_sampler
+    from comfyui_astria.nodes.redraw.crop import CropOptions
+    from comfyui_astria.nodes.redraw.host.sampling import Drawing, draw_faces
+    from comfyui_astria.nodes.redraw.plan import plan_faces
     from comfyui_astria.tests.testpack.families import load_family
 
     image = torch.rand(1, 256, 1024, 3, generator=torch.Generator().manual_seed(0))

@@ -114,7 +114,7 @@ def _morphology(mask: torch.Tensor, radius: int, title: str, own: tuple[float, t
 def _trunk_passes() -> list[dict]:
     """Return how often SAM3's vision trunk runs for a mask of 1, 3 and 6 words, ours and the host's node."""
     from comfy_extras.nodes_sam3 import SAM3_Detect
-    from comfyui_astria.nodes.host.segment_models import Sam3
+    from comfyui_astria.nodes.masking.host.models import Sam3
     from comfyui_astria.nodes.masking.prompt_mask import MaskRequest, prompt_mask
     from comfyui_astria.nodes.masking.segmenter import RoutedSegmenter
     from comfyui_astria.tests.testpack.sam3 import tiny_sam3

@@ -186,8 +186,8 @@ def _own_peak_mb() -> float:
 
 
 def _ours(setup: Setup, model: Any, texts: list, loras: list[dict]) -> Case:
-    from comfyui_astria.nodes.host.gated_lora import apply_gated_loras
-    from comfyui_astria.nodes.host.regional import RegionalOptions, apply_regions
+    from comfyui_astria.nodes.regions.host.loras import apply_gated_loras
+    from comfyui_astria.nodes.regions.host.regional import RegionalOptions, apply_regions
     from comfyui_astria.nodes.regions.lora import RegionLora
     from comfyui_astria.nodes.regions.run import RegionRun
 

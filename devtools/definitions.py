@@ -1,4 +1,4 @@
-"""Write the snapshot of node definitions that planning uses without ComfyUI: `nodes/pipeline/node_definitions.json`."""
+"""Write the snapshot of node definitions that planning uses without ComfyUI: `nodes/graph/node_definitions.json`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..nodes.pipeline.definitions import FILE_INPUTS, SNAPSHOT
+from ..nodes.graph.definitions import FILE_INPUTS, SNAPSHOT
 
 # The host's nodes that plans are made of; the pack's own are found by their prefix.
 HOST_NODES = (

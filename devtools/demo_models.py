@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..nodes.graph.graph import Value
+from ..nodes.pipeline.build.sources import Options
 from ..nodes.pipeline.compiling import CompileOptions, sources_of
 from ..nodes.pipeline.forms import api_workflow
-from ..nodes.pipeline.graph import Value
-from ..nodes.pipeline.local_files import LocalFiles
-from ..nodes.pipeline.sources import Options
 from ..nodes.prompt import PromptRequest
 from ..nodes.tunes.bindings import Bindings
+from ..nodes.tunes.local_files import LocalFiles
 from ..nodes.tunes.resolve import Missing, Resolver
 from ..nodes.tunes.state import bindings_in, resolver_in
 from .environment import Environment

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..nodes.pipeline.control import KINDS, controls_of
+from ..nodes.pipeline.stages.control import KINDS, controls_of
 from ..nodes.prompt import PromptRequest
 from ..nodes.tunes.tune import Tune
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..nodes.pipeline.definitions import Definitions, NodeDefinition, snapshot
+from ..nodes.graph.definitions import Definitions, NodeDefinition, snapshot
 from .console import DevError, say
 from .paths import ROOT
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..nodes.pipeline.graph import Graph, Link, slot
-from ..nodes.pipeline.model_files import files_of
+from ..nodes.graph.graph import Graph, Link, slot
+from ..nodes.graph.model_files import files_of
 from .examples import FILES, IMAGE
 
 SEED = 43

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from ..nodes.graph.layout import STAGE_TITLES
 from ..nodes.outpaint.geometry import Rect, place
-from ..nodes.pipeline.layout import STAGE_TITLES
-from ..nodes.pipeline.stages import Stage
+from ..nodes.pipeline.build.stage_list import Stage
 from ..nodes.prompt import FLAGS, PromptRequest
 from ..nodes.regions.layout import columns
 from ..nodes.regions.pose import arms_crossed

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..nodes.pipeline.check import check_graph
+from ..nodes.graph.check import check_graph
+from ..nodes.graph.definitions import snapshot
+from ..nodes.graph.ui_form import ui_workflow
+from ..nodes.pipeline.build.sources import Options
 from ..nodes.pipeline.compiling import Compiled, CompileOptions, compile_request, workflow_of
-from ..nodes.pipeline.definitions import snapshot
 from ..nodes.pipeline.forms import api_workflow
-from ..nodes.pipeline.sources import Options
-from ..nodes.pipeline.ui_form import ui_workflow
 from ..nodes.prompt import PromptRequest
 from ..nodes.tunes.bindings import Bindings
 from ..nodes.tunes.resolve import Resolver

@@ -76,7 +76,8 @@ def feature_of(path: Path) -> str:
 
 
 def meets_the_host(path: Path) -> bool:
-    return is_nodes(path.stem) or feature_of(path) == "host"
+    """Whether a module may import ComfyUI: one of a folder host/, a feature's nodes, or what gathers them."""
+    return "host" in path.relative_to(NODES).parts[:-1] or is_nodes(path.stem) or path == NODES / "extension.py"
 
 
 def is_nodes(module: str) -> bool:

@@ -15,7 +15,7 @@ from comfyui_astria.nodes.tunes.bindings import Bindings, address
 ROOT = Path(__file__).resolve().parent.parent
 HELP = ROOT / "web" / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"), *HELP.glob("*.md")])
-DEFINITIONS = json.loads((ROOT / "nodes" / "pipeline" / "node_definitions.json").read_text(encoding="utf-8"))
+DEFINITIONS = json.loads((ROOT / "nodes" / "graph" / "node_definitions.json").read_text(encoding="utf-8"))
 OWN_NODES = sorted(name for name in DEFINITIONS if name.startswith("Astria"))
 # Parts of an error text shorter than this hold no words to look for.
 SHORTEST_PART = 3

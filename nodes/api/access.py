@@ -7,7 +7,7 @@ import ipaddress
 import urllib.parse
 from collections.abc import Mapping
 
-from .problems import ApiError
+from ..net.problems import ApiError
 
 _HANDED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")  # by proxies on loopback, for somebody anywhere
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .addresses import checked
-from .problems import ApiError
-from .settings import SETTINGS_FILE, Settings
+from ..net.addresses import checked
+from ..net.problems import ApiError
+from ..net.settings import SETTINGS_FILE, Settings
 
 DELAYS_S = (5, 30, 120, 600, 3600)  # after the first, second ... attempt that failed
 TIMEOUT_S = 15.0

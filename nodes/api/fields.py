@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .problems import ApiError
+from ..net.problems import ApiError
 
 MAX_FIELDS = 2000
 MAX_DEPTH = 8

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..host.sampling import STEP_NOISE, ImageNoise, make_sampler
 from ..host.types import MAX_SIDE, FitType, seed_input
 from .batch import one_batch
 from .fit import fit_image, fit_mask, keep_unmasked, restore_size
+from .host.sampling import STEP_NOISE, ImageNoise, make_sampler
 
 
 class AstriaNoise(io.ComfyNode):

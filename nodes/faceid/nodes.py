@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..host.faceid import FaceIDUse, apply_faceids
-from ..host.faceid_files import NONE, PARSING, VISION, faceid_names, load_faceid, missing_faceid, model_names
 from ..host.types import FaceIDsType, FaceIDType, IdentityType
 from .checkpoint import AUTO, PULID
+from .host.apply import FaceIDUse, apply_faceids
+from .host.files import NONE, PARSING, VISION, faceid_names, load_faceid, missing_faceid, model_names
 from .ipadapter import KINDS
 
 

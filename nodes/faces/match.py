@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import ImageError
 from ..regions.layout import Layout
-from ..regions.people import Person
+from ..regions.person import Person
 from .face import Face
 
 # A face with less of itself than this inside a person's region is somebody else's, or nobody's.

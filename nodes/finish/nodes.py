@@ -8,13 +8,13 @@ import torch
 from comfy_api.latest import io
 from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel
 
-from ..host.luts import load_lut, lut_names, lut_stamp
-from ..host.tiled import apply_tiles
 from ..host.types import MAX_SEED
 from .cube import apply_cube
 from .cutout import cut_out
 from .grading import regraded
 from .grain import Grain, film_grain
+from .host.luts import load_lut, lut_names, lut_stamp
+from .host.tiled import apply_tiles
 from .looks import LOOKS, graded
 from .upscale import enlarge
 

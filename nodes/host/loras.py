@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import comfy.utils
 import folder_paths
 
-from .gated_lora import RegionLora
+from ..regions.host.loras import RegionLora
 
 Loras = tuple[tuple[str, float], ...]  # (file, strength) each
 

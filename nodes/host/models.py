@@ -14,10 +14,10 @@ import folder_paths
 import nodes as host_nodes
 
 from ..errors import MissingModelError, PlanError
-from ..pipeline.definitions import NodeDefinition, from_object_info
-from ..pipeline.family import FAMILIES, Family
-from ..pipeline.graph import Graph
-from ..pipeline.model_files import FILE_FOLDERS
+from ..families.family import FAMILIES, Family
+from ..graph.definitions import NodeDefinition, from_object_info
+from ..graph.graph import Graph
+from ..graph.model_files import FILE_FOLDERS
 from ..prompt import PromptRequest
 from ..tunes.bindings import BINDINGS_FILE, Bindings
 from ..tunes.resolve import Missing, Resolver

@@ -9,7 +9,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 
 from ..errors import PlanError
-from ..regions.people import Person
+from ..regions.person import Person
 from .models import family_of
 
 # What a model may carry that acts on the sampling as a whole, which is the picture's model's.

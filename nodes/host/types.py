@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from ..errors import PlanError, PromptError
 from ..outpaint.geometry import SMALLER_POLICIES
-from ..pipeline.kit import MODEL_SOCKETS
+from ..pipeline.build.model_loaders import MODEL_SOCKETS
 from ..prompt import PromptRequest
 from ..tunes.bindings import Bindings
 

@@ -6,9 +6,9 @@ import comfy.model_management
 import comfy.utils
 from comfy_api.latest import io
 
-from ..host.segmenters import Connected, choices, make_segmenter
 from ..host.types import MAX_PERSONS, MAX_SIDE, FitType, SegmenterType, notes_ui
 from .adjust import Adjustment
+from .host.segmenters import Connected, choices, make_segmenter
 from .morphology import SHAPES
 from .people import find_people
 from .prompt_mask import ON_EMPTY, MaskRequest, prompt_mask

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..api import settings as api_settings
-from ..api.fetching import Fetching
 from ..errors import AstriaError, PlanError
+from ..net import settings as api_settings
+from ..net.fetching import Fetching
 from ..prompt import ImageRef, PromptRequest
-from .stages import Problem
+from .build.stage_list import Problem
 
 # A folder of their own: the HTTP API removes those pictures from the one above that none of its prompts names.
 FOLDER = "astria/fetched"
@@ -34,7 +34,7 @@ class PictureStore:
         Raises: AstriaError for an address that is refused or gives nothing, for what is no picture of bounded size, and where it cannot be put.
         """
         try:
-            from ..api.files import from_base64, picture_name, put_whole  # by Pillow, which the command line may lack
+            from ..net.files import from_base64, picture_name, put_whole  # by Pillow, which the command line may lack
         except ModuleNotFoundError as error:
             hint = "Run this with the Python of ComfyUI, or name a file in ComfyUI's input folder."
             raise PlanError(f"it cannot be looked at: this Python has no {error.name}", code="no-pillow", hint=hint) from error

@@ -9,20 +9,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..api.settings import SETTINGS_FILE
 from ..errors import AstriaError
+from ..families.family import FAMILIES
+from ..graph.check import check_graph
+from ..graph.definitions import snapshot
+from ..graph.graph import Socket
+from ..net.settings import SETTINGS_FILE
 from ..prompt import PromptRequest
+from ..tunes.local_files import LocalFiles
 from ..tunes.resolve import Resolver
 from ..tunes.state import resolver_in
 from .brought_pictures import PictureStore, brought, notes, with_files, without
-from .check import check_graph
+from .build.sources import Options
 from .compiling import CompileOptions, compile_request, workflow_of
-from .definitions import snapshot
 from .explain import explain
-from .family import FAMILIES
-from .graph import Socket
-from .local_files import LocalFiles
-from .sources import Options
 
 
 def main(argv: Sequence[str], *, folder: Path, models: Sequence[Path], bind: str, write: Callable[[str], None]) -> int:

@@ -7,17 +7,17 @@ import json
 from comfy_api.latest import io, ui
 
 from ..errors import PlanError
+from ..families.family import FAMILIES
+from ..graph.check import check_graph
+from ..graph.graph import Socket
 from ..host.models import bindings_text, files_text, live_definitions, make_resolver, named_stamps, save_workflow
-from ..host.run_pictures import run_pictures
 from ..host.types import ModelBundle, ModelsType, RequestType, policy_inputs, read_request, seed_input, text_errors, text_input, text_notes
 from .brought_pictures import brought, notes, with_files, without
-from .check import check_graph
+from .build.model_loaders import MODEL_SOCKETS
+from .build.sources import Options
 from .compiling import CompileOptions, compile_request, workflow_of
 from .explain import explain
-from .family import FAMILIES
-from .graph import Socket
-from .kit import MODEL_SOCKETS
-from .sources import Options
+from .host.run_pictures import run_pictures
 
 FROM_BINDINGS = "from the bindings"
 PICTURES = ("image", "mask", "person_masks", "control_image")

@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..errors import MissingModelError
+from ..families.family import family
+from ..graph.definitions import Definitions
+from ..graph.dynamic_prompts import words_apart
+from ..graph.graph import Graph, Link, Socket, Value, slot
+from ..graph.model_files import ModelFile, files_of
+from ..graph.ui_form import ui_workflow
 from ..prompt import PromptRequest
 from ..tunes.bindings import BaseModel
 from ..tunes.resolve import OUTPAINT_FOLDERS, Located, Missing, Resolver
-from .definitions import Definitions
-from .dynamic_prompts import words_apart
-from .encode import Models
-from .family import family
+from .build.sources import Options, Sources
+from .build.stage_list import Problem
+from .build.text import Models
 from .forms import api_workflow
-from .graph import Graph, Link, Socket, Value, slot
-from .model_files import ModelFile, files_of
 from .plan import Plan, plan
-from .sources import Options, Sources
-from .stages import Problem
-from .ui_form import ui_workflow
 
 
 @dataclass(frozen=True)

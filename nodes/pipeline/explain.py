@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..families.family import Family
+from ..graph.graph import Socket
 from ..prompt import PromptRequest
 from ..tunes.resolve import Missing, Resolver
+from .build.sources import Sources
+from .build.tags import find_wording
+from .build.text import Models
 from .compiling import CompileOptions, needed_files, sources_of
-from .encode import Models
-from .family import Family
-from .graph import Socket
 from .plan import Plan, draft
-from .sources import Sources
-from .wording import find_wording
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .graph import Graph, Link, Socket, Value
+from ..graph.graph import Graph, Link, Socket, Value
 
 
 def expansion(graph: Graph, prefix: str, sockets: Mapping[str, list]) -> dict[str, dict]:

@@ -9,8 +9,10 @@ from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import GraphBuilder
 
 from ..errors import PlanError
+from ..families.family import Family
+from ..graph.check import check_graph
+from ..graph.graph import Socket
 from ..host.models import absent_inputs, bindings_text, check_input_files, family_of, files_text, live_definitions, make_resolver, named_stamps
-from ..host.run_pictures import run_pictures
 from ..host.types import (
     ModelBundle,
     ModelsType,
@@ -25,16 +27,14 @@ from ..host.types import (
 )
 from ..prompt import PromptRequest
 from .brought_pictures import as_files, brought, named_files, with_files, without
-from .check import check_graph
-from .early import check_early, check_wording
-from .encode import Models
-from .family import Family
+from .build.model_loaders import MODEL_SOCKETS
+from .build.sources import Options, Sources
+from .build.tags import check_regions
+from .build.text import Models
 from .forms import expansion
-from .graph import Socket
-from .kit import MODEL_SOCKETS
+from .host.run_pictures import run_pictures
 from .plan import Plan, encode_request, plan
-from .sources import Options, Sources
-from .wording import check_regions
+from .precheck import check_early, check_wording
 
 PICTURES = ("image", "mask", "person_masks", "control_image")
 OWN_MODELS = ("upscale_model", "pose_controlnet")  # sockets of Generate itself; Astria Models gathers all kinds

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ..graph.graph import Graph, Value
 from ..prompt import ImageRef
 from ..tunes.names import name_problem
-from .graph import Graph, Value
-from .stages import Problem
+from .build.stage_list import Problem
 
 # What is to become a file before the plan, by brought_pictures.py; a web address only where the owner has allowed it.
 _NOT_A_FILE = {"url": "a web address, and none is fetched here", "base64": "base64 text, which is no file yet"}

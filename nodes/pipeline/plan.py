@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from ..families.family import Family
+from ..graph.graph import Graph, Value
 from ..prompt import PromptRequest
 from ..tunes.resolve import Missing, Resolver
-from .base_stage import add_base, repeated
-from .control import connected_control
-from .desk import Desk
-from .encode import Encoded
-from .enlarge import add_hires, add_super_resolution
-from .face_stages import add_face_correct, add_face_swap, add_inpaint_faces
-from .family import Family
-from .finishing import add_color_grading, add_film_grain, add_remove_background
-from .graph import Graph, Value
-from .kit import Kit
-from .outpaint_stage import add_outpaint
-from .people import add_regional, people_problems
+from .build.model_loaders import Kit
+from .build.plan_builder import Desk
+from .build.settings import Inputs, Settings, settle
+from .build.sources import Options, Sources
+from .build.stage_list import Problem, Stage, stages
+from .build.tags import raise_for
+from .build.text import Encoded
 from .pictures import picture
 from .problems import problems
-from .scene import say
-from .settings import Inputs, Settings, settle
-from .sources import Options, Sources
 from .stage_settings import stage_settings
-from .stages import Problem, Stage, stages
-from .wording import raise_for
+from .stages.base import add_base, repeated
+from .stages.control import connected_control
+from .stages.enlarge import add_hires, add_super_resolution
+from .stages.faces import add_face_correct, add_face_swap, add_inpaint_faces
+from .stages.finishing import add_color_grading, add_film_grain, add_remove_background
+from .stages.outpaint import add_outpaint
+from .stages.people import add_regional, people_problems
+from .stages.scene import say
 
 # Writes a stage into the desk's graph: takes the picture so far, returns the picture after it.
 Writer = Callable[[Desk, Stage, Value], Value]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from ..families.family import Family
 from ..prompt import PromptRequest
-from .control import control_problems, controls_of
-from .family import Family
-from .people import people_problems
-from .settings import Inputs, Settings
-from .stages import Problem, keeps_background, paints_base, samples_again, steers_only
+from .build.settings import Inputs, Settings
+from .build.stage_list import Problem, keeps_background, paints_base, samples_again, steers_only
+from .stages.control import control_problems, controls_of
+from .stages.people import people_problems
 
 # The host reaches a strength d by working out steps / d noise levels, in Python, and running the last of them.
 LEAST_DENOISE = 0.01

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..families.family import Family
+from ..graph.graph import Graph
 from ..prompt import PromptRequest
-from .control import KINDS, controls_of, steering
-from .encode import prompt_segments
-from .enlarge import DEFAULT_HIRES_CFG, DEFAULT_HIRES_DENOISE, DEFAULT_RESEMBLANCE
-from .family import Family
-from .graph import Graph
-from .outpaint_stage import ORDINARY_OUTPAINT_DENOISE
-from .settings import Explainer, Setting, default_cfg
-from .sources import Sources
-from .stages import Stage
+from .build.settings import Explainer, Setting, default_cfg
+from .build.sources import Sources
+from .build.stage_list import Stage
+from .build.text import prompt_segments
+from .stages.control import KINDS, controls_of, steering
+from .stages.enlarge import DEFAULT_HIRES_CFG, DEFAULT_HIRES_DENOISE, DEFAULT_RESEMBLANCE
+from .stages.outpaint import ORDINARY_OUTPAINT_DENOISE
 
 
 def stage_settings(request: PromptRequest, sources: Sources, planned: Sequence[Stage]) -> tuple[Setting, ...]:

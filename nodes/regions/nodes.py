@@ -6,11 +6,11 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..errors import ImageError
-from ..host.regional import RegionalOptions
-from ..host.regional_people import Scene, draw_people
 from ..host.types import MAX_PERSONS, MAX_SIDE, FaceIDsType, FitType, LorasType, PersonsType, RegionsType
+from ..people.host.draw import Scene, draw_people
+from .host.regional import RegionalOptions
 from .layout import Layout, columns, from_boxes, from_masks, from_pose
-from .people import Person
+from .person import Person
 from .pose import arms_crossed
 from .preview import preview
 from .run import normalised

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from comfyui_astria.nodes.api.access import check, is_loopback, listens_on_loopback
-from comfyui_astria.nodes.api.problems import ApiError
+from comfyui_astria.nodes.net.problems import ApiError
 
 KEY = "a-key-of-the-owner"
 LOCAL, OPEN = "127.0.0.1", "0.0.0.0"

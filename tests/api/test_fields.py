@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from comfyui_astria.nodes.api.fields import LARGEST_INDEX, MAX_DEPTH, MAX_FIELDS, from_json, nested, notices_of, prompt_attributes, wrapped
-from comfyui_astria.nodes.api.problems import ApiError, Problems, envelope, problem
+from comfyui_astria.nodes.net.problems import ApiError, Problems, envelope, problem
 from hypothesis import given
 from hypothesis import strategies as st
 

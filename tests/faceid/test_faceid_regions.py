@@ -21,7 +21,7 @@ NEAR = 1e-5
 
 
 def people(*uses: Sequence[Any], run: RegionRun, model: Any = None) -> Any:
-    return load("comfyui_astria.nodes.host.faceid").apply_person_faceids(model or model_of("sd15"), uses, run)
+    return load("comfyui_astria.nodes.faceid.host.apply").apply_person_faceids(model or model_of("sd15"), uses, run)
 
 
 def face(person: int, kind: str = "portrait", strength: float = 1.0) -> Any:
@@ -75,7 +75,7 @@ def test_a_persons_face_reaches_no_pixel_of_another_in_the_first_attention() -> 
 def test_regions_loras_and_faces_of_the_same_people_in_any_order(kind: str) -> None:
     model, masks, texts = model_of("sd15"), soft_people(), [text("sd15", seed) for seed in (1, 5, 6)]
     files = [whole_file(model, seed=seed, gain=0.3) for seed in (1, 2)]
-    load_lora = load("comfyui_astria.nodes.host.gated_lora").apply_gated_loras
+    load_lora = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras
 
     def made(order: str) -> Tensor:
         run, patched = RegionRun(), model

@@ -126,7 +126,7 @@ def test_regions_with_texts_of_their_own_and_loras_meet_faces_in_any_order() -> 
     steps: dict[str, Callable[[Any], Any]] = {
         "faces": lambda one: apply(one, (use(1), 1), (use(2), 2), run=run),
         "regions": lambda one: with_regions(one, halves(), people, [text("flux", 2, 7)], run),
-        "loras": lambda one: load("comfyui_astria.nodes.host.gated_lora").apply_gated_loras(one, loras, run),
+        "loras": lambda one: load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(one, loras, run),
     }
     orders = [("faces", "regions", "loras"), ("loras", "regions", "faces"), ("regions", "faces", "loras")]
     results = [sampled(functools.reduce(lambda one, name: steps[name](one), order, model), cfg=3.0, positive=people[0], negative=text("flux", 2, 7))
@@ -138,7 +138,7 @@ def test_regions_with_texts_of_their_own_and_loras_meet_faces_in_any_order() -> 
 
 
 def test_persons_of_a_picture_bring_their_faces_to_flux() -> None:
-    model, run, faceid = model_of("flux"), RegionRun(), load("comfyui_astria.nodes.host.faceid")
+    model, run, faceid = model_of("flux"), RegionRun(), load("comfyui_astria.nodes.faceid.host.apply")
     people = [text("flux", 1)] * 3
     patched = faceid.apply_person_faceids(with_regions(model, halves(), people, [text("flux", 2)], run), [(use(1), use(2, 0.3)), (use(3),)], run)
     left = left_half((8, 12))

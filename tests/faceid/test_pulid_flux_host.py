@@ -107,7 +107,7 @@ def test_a_dropped_application_leaves_nothing_behind() -> None:
         assert held_bytes() > before
         if unload:
             management.unload_model_and_clones(patched)
-        kinds = load("comfyui_astria.nodes.host.faceid_flux")
+        kinds = load("comfyui_astria.nodes.faceid.host.flux")
         ours = [one for one in gc.get_objects() if type(one) in (kinds.Application, kinds.BlockPatch, kinds.Person)]
         return [weakref.ref(one) for one in (*ours, *adapter.blocks.model.parameters())]
 

@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def load_pulid(folder: Path, **names: str) -> Any:
     files = {"pulid": "pulid_flux.safetensors", "eva": "eva.pt", "parsing": "parsing.pth"} | names
-    return load("comfyui_astria.nodes.host.pulid_loader").load_pulid(*(str(folder / name) for name in files.values()))
+    return load("comfyui_astria.nodes.faceid.host.pulid_loader").load_pulid(*(str(folder / name) for name in files.values()))
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_a_file_that_is_not_chosen_is_named_with_its_folder(folder: Path, missin
     paths: list[str | None] = [str(folder / name) for name in ("pulid_flux.safetensors", "eva.pt", "parsing.pth")]
     paths[missing] = None
     with pytest.raises(AstriaError, match="none is chosen") as raised:
-        load("comfyui_astria.nodes.host.pulid_loader").load_pulid(*paths)
+        load("comfyui_astria.nodes.faceid.host.pulid_loader").load_pulid(*paths)
     assert file in raised.value.hint
     assert models in raised.value.hint
 

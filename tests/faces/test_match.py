@@ -12,7 +12,7 @@ from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.faces.face import Face
 from comfyui_astria.nodes.faces.match import BY_LIKENESS, BY_PLACE, BY_REGION, Assignment, match_faces
 from comfyui_astria.nodes.regions.layout import columns, from_masks
-from comfyui_astria.nodes.regions.people import Person
+from comfyui_astria.nodes.regions.person import Person
 
 SIZE = (300, 200)
 

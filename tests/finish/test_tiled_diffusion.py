@@ -8,7 +8,7 @@ import pytest
 import torch
 from comfyui_astria.nodes.errors import PlanError
 from comfyui_astria.nodes.finish.tiles import Tile, tiling
-from comfyui_astria.nodes.regions.people import Person
+from comfyui_astria.nodes.regions.person import Person
 from comfyui_astria.tests.finish.tiled_support import HEIGHT, OVERLAP, SIZE, WIDTH, by_hand, noise_of, pointwise, tiled
 from comfyui_astria.tests.regions.comfy_inprocess import load, text
 from comfyui_astria.tests.regions.regional_support import base_of, denoised, difference, model_of, one_thread, with_regions
@@ -200,7 +200,7 @@ def test_what_cannot_be_cut_is_refused() -> None:
 
 def test_a_person_with_a_model_of_their_own_is_drawn_whole_behind_regions_and_refused_before_them() -> None:
     """A mask of the whole picture says nothing right about a tile."""
-    apply = load("comfyui_astria.nodes.host.regional_models").apply_person_models
+    apply = load("comfyui_astria.nodes.regions.host.checkpoints").apply_person_models
     noise, texts = noise_of("sd15"), [text("sd15", 1), text("sd15", 2)]
     left = (torch.arange(WIDTH) < 12).float().expand(1, HEIGHT, WIDTH)
     own = model_of("sd15", 9)

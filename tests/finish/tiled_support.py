@@ -16,7 +16,7 @@ HEIGHT, WIDTH = 27, 34
 
 
 def tiled(model: Any, size: int = SIZE, overlap: int = OVERLAP) -> Any:
-    return load("comfyui_astria.nodes.host.tiled").apply_tiles(model, size, overlap)
+    return load("comfyui_astria.nodes.finish.host.tiled").apply_tiles(model, size, overlap)
 
 
 def noise_of(family: str, batch: int = 1, size: tuple[int, int] = (HEIGHT, WIDTH)) -> Tensor:

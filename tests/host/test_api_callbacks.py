@@ -58,9 +58,9 @@ class Sender:
 
 @pytest.fixture
 def sender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sender:
-    monkeypatch.setattr(load("comfyui_astria.nodes.host.api_state"), "state_folder", lambda: tmp_path)
+    monkeypatch.setattr(load("comfyui_astria.nodes.api.host.state"), "state_folder", lambda: tmp_path)
     monkeypatch.setattr(callbacks, "DELAYS_S", (0.05, 0.1))
-    module = load("comfyui_astria.nodes.host.api_callbacks")
+    module = load("comfyui_astria.nodes.api.host.callbacks")
     monkeypatch.setattr(module, "TIMEOUT_S", 0.5)
     found = Sender(module, tmp_path, PromptStore(tmp_path))
     found.set("private_hosts = 127.0.0.1\n")

@@ -11,13 +11,13 @@ import jsonschema
 import pytest
 import requests
 from comfyui_astria.nodes.api import openapi
-from comfyui_astria.nodes.host.api_attributes import ATTRIBUTES
+from comfyui_astria.nodes.api.attributes import ATTRIBUTES
 from comfyui_astria.tests.host.api_support import SMALL, Api, api_of, png
 from comfyui_astria.tests.host.fixtures import LiveHost
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-HANDLERS = Path(__file__).resolve().parents[2] / "nodes" / "host" / "api_handlers.py"
+HANDLERS = Path(__file__).resolve().parents[2] / "nodes" / "api" / "host" / "handlers.py"
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from comfyui_astria.devtools.definitions import reduced
-from comfyui_astria.nodes.pipeline.definitions import SNAPSHOT
+from comfyui_astria.nodes.graph.definitions import SNAPSHOT
 from comfyui_astria.tests.host.fixtures import LiveHost
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy
 import pytest
-from comfyui_astria.nodes.pipeline.family import SCHEDULERS
+from comfyui_astria.nodes.families.family import SCHEDULERS
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import generate_graph, node, pictures
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from comfyui_astria.devtools.promises import broken, promise, read
-from comfyui_astria.nodes.pipeline.definitions import InputDefinition, NodeDefinition, from_object_info
+from comfyui_astria.nodes.graph.definitions import InputDefinition, NodeDefinition, from_object_info
 from comfyui_astria.tests.host.fixtures import LiveHost
 
 WHAT_TO_DO = (

@@ -16,7 +16,7 @@ WORDS = ("red hat", "person", "shoes")
 
 @pytest.fixture(scope="module")
 def models() -> ModuleType:
-    return comfy_inprocess.load("comfyui_astria.nodes.host.segment_models")
+    return comfy_inprocess.load("comfyui_astria.nodes.masking.host.models")
 
 
 class Edges(torch.nn.Module):

@@ -44,7 +44,7 @@ def segmenters(store: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     for key in FOLDERS:
         monkeypatch.setitem(folder_paths.folder_names_and_paths, key, ([str(store / key)], set()))
         folder_paths.filename_list_cache.pop(key, None)
-    yield comfy_inprocess.load("comfyui_astria.nodes.host.segmenters")
+    yield comfy_inprocess.load("comfyui_astria.nodes.masking.host.segmenters")
     for key in FOLDERS:
         folder_paths.filename_list_cache.pop(key, None)
 

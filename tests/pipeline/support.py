@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from comfyui_astria.nodes.pipeline.encode import Models
-from comfyui_astria.nodes.pipeline.family import FAMILIES
-from comfyui_astria.nodes.pipeline.graph import Socket
-from comfyui_astria.nodes.pipeline.kit import MODEL_SOCKETS
+from comfyui_astria.nodes.families.family import FAMILIES
+from comfyui_astria.nodes.graph.graph import Socket
+from comfyui_astria.nodes.pipeline.build.model_loaders import MODEL_SOCKETS
+from comfyui_astria.nodes.pipeline.build.sources import Options, Sources
+from comfyui_astria.nodes.pipeline.build.text import Models
 from comfyui_astria.nodes.pipeline.plan import Plan, draft, plan
-from comfyui_astria.nodes.pipeline.sources import Options, Sources
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.nodes.tunes.bindings import Bindings
 from comfyui_astria.nodes.tunes.resolve import Resolver

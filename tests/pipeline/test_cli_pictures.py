@@ -79,7 +79,7 @@ def test_explain_fetches_nothing(comfy: CommandLine) -> None:
 def test_a_python_without_pillow_says_so(comfy: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     text = f"a cat\ninput_image_base64={in_base64()}"
     monkeypatch.setitem(sys.modules, "PIL", None)
-    monkeypatch.delitem(sys.modules, "comfyui_astria.nodes.api.files", raising=False)
+    monkeypatch.delitem(sys.modules, "comfyui_astria.nodes.net.files", raising=False)
     assert comfy.run("compile", text) == 1
     assert "this Python has no PIL" in comfy.said
     assert "Run this with the Python of ComfyUI" in comfy.said

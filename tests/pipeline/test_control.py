@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from comfyui_astria.nodes.errors import PlanError
-from comfyui_astria.nodes.pipeline.control import KINDS, steering
-from comfyui_astria.nodes.pipeline.graph import Link, Socket
-from comfyui_astria.nodes.pipeline.sources import Options
+from comfyui_astria.nodes.graph.graph import Link, Socket
+from comfyui_astria.nodes.pipeline.build.sources import Options
+from comfyui_astria.nodes.pipeline.stages.control import KINDS, steering
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.nodes.prompt.catalog import CONTROLNETS
 

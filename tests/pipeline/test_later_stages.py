@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from comfyui_astria.nodes.errors import MissingModelError
-from comfyui_astria.nodes.pipeline.check import check_graph
-from comfyui_astria.nodes.pipeline.definitions import snapshot
-from comfyui_astria.nodes.pipeline.family import FAMILIES
-from comfyui_astria.nodes.pipeline.graph import Link, Socket
+from comfyui_astria.nodes.families.family import FAMILIES
+from comfyui_astria.nodes.graph.check import check_graph
+from comfyui_astria.nodes.graph.definitions import snapshot
+from comfyui_astria.nodes.graph.graph import Link, Socket
+from comfyui_astria.nodes.pipeline.build.sources import Options
 from comfyui_astria.nodes.pipeline.plan import draft
-from comfyui_astria.nodes.pipeline.sources import Options
 from comfyui_astria.nodes.prompt import PromptRequest
 
 from .support import EQUIPPED, draft_text, equipped, plan_text, resolver, seed_prompt, sources, store_with_photos

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from comfyui_astria.nodes.pipeline.graph import Link
+from comfyui_astria.nodes.graph.graph import Link
 
 from .support import equipped, plan_text
 

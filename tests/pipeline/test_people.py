@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from comfyui_astria.nodes.errors import PlanError
+from comfyui_astria.nodes.families.family import FAMILIES
+from comfyui_astria.nodes.graph.definitions import snapshot
+from comfyui_astria.nodes.graph.graph import Link, Socket
+from comfyui_astria.nodes.graph.ui_form import ui_workflow
+from comfyui_astria.nodes.pipeline.build.sources import Options
 from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
-from comfyui_astria.nodes.pipeline.definitions import snapshot
-from comfyui_astria.nodes.pipeline.family import FAMILIES
-from comfyui_astria.nodes.pipeline.graph import Link, Socket
-from comfyui_astria.nodes.pipeline.sources import Options
-from comfyui_astria.nodes.pipeline.ui_form import ui_workflow
 from comfyui_astria.nodes.prompt import PromptRequest
 
 from .support import BINDINGS, draft_text, equipped, plan_text, resolver, seed_prompt, store_with_photos

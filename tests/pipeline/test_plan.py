@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 from comfyui_astria.nodes.errors import MissingModelError, PlanError, PromptError
-from comfyui_astria.nodes.pipeline.check import check_graph
+from comfyui_astria.nodes.families.family import ASPECT_RATIOS, FAMILIES, family, size_for_ratio
+from comfyui_astria.nodes.graph.check import check_graph
+from comfyui_astria.nodes.graph.definitions import snapshot
+from comfyui_astria.nodes.graph.graph import Graph, Link, Socket
+from comfyui_astria.nodes.pipeline.build.sources import Options
+from comfyui_astria.nodes.pipeline.build.text import Models
 from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
-from comfyui_astria.nodes.pipeline.definitions import snapshot
-from comfyui_astria.nodes.pipeline.encode import Models
-from comfyui_astria.nodes.pipeline.family import ASPECT_RATIOS, FAMILIES, family, size_for_ratio
-from comfyui_astria.nodes.pipeline.graph import Graph, Link, Socket
 from comfyui_astria.nodes.pipeline.plan import draft, plan
-from comfyui_astria.nodes.pipeline.sources import Options
 from comfyui_astria.nodes.prompt import ImageRef, PromptRequest
 
 from .support import BINDINGS, FILES, draft_text, plan_text, resolver, sources

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from comfyui_astria.nodes.pipeline.graph import Link
+from comfyui_astria.nodes.graph.graph import Link
 from comfyui_astria.nodes.pipeline.plan import Plan
 
 from .support import draft_text, equipped, plan_text, store_with_photos

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from comfyui_astria.nodes.pipeline.family import FAMILIES
-from comfyui_astria.nodes.pipeline.graph import Link
+from comfyui_astria.nodes.families.family import FAMILIES
+from comfyui_astria.nodes.graph.graph import Link
+from comfyui_astria.nodes.pipeline.build.sources import Options
 from comfyui_astria.nodes.pipeline.plan import draft, plan
-from comfyui_astria.nodes.pipeline.sources import Options
 from comfyui_astria.nodes.prompt import PromptRequest
 
 from .support import ROOT, draft_text, plan_text, resolver, seed_prompt, sources

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from comfyui_astria.nodes.families.family import FAMILIES
+from comfyui_astria.nodes.graph.graph import Socket
+from comfyui_astria.nodes.pipeline.build.settings import default_cfg
+from comfyui_astria.nodes.pipeline.build.sources import Options
+from comfyui_astria.nodes.pipeline.build.text import Models
 from comfyui_astria.nodes.pipeline.compiling import CompileOptions
-from comfyui_astria.nodes.pipeline.encode import Models
 from comfyui_astria.nodes.pipeline.explain import explain
-from comfyui_astria.nodes.pipeline.family import FAMILIES
-from comfyui_astria.nodes.pipeline.graph import Socket
 from comfyui_astria.nodes.pipeline.plan import Plan, plan
-from comfyui_astria.nodes.pipeline.settings import default_cfg
-from comfyui_astria.nodes.pipeline.sources import Options
 from comfyui_astria.nodes.prompt import PromptRequest
 
 from .support import EQUIPPED, draft_text, equipped, plan_text, resolver, sources, store_with_photos

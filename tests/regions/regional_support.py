@@ -45,13 +45,13 @@ def on_blocks(masks: Tensor, height: int, width: int) -> Tensor:
 
 
 def with_regions(model: Any, masks: Tensor, positive: list, negative: list, run: RegionRun | None = None, **options: Any) -> Any:
-    regional = load("comfyui_astria.nodes.host.regional")
+    regional = load("comfyui_astria.nodes.regions.host.regional")
     return regional.apply_regions(model, masks, positive, negative, run or RegionRun(), regional.RegionalOptions(**options))
 
 
 def with_people(model: Any, masks: Tensor, people: list[Any], scene: tuple[list, list] | None = None) -> Any:
     """Return the model that the node makes of `model`."""
-    regional_people = load("comfyui_astria.nodes.host.regional_people")
+    regional_people = load("comfyui_astria.nodes.people.host.draw")
     branch = load("comfyui_astria.nodes.host.models").family_of(model).branch
     texts = regional_people.Scene(*(scene or (text(branch, 1), text(branch, 2))))
     return regional_people.draw_people(model, masks, people, texts, regional_people.RegionalOptions())

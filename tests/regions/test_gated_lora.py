@@ -27,7 +27,7 @@ def models() -> Iterator[dict[str, Any]]:
 def gated(model: Any, loras: list[RegionLora], masks: torch.Tensor, text_region: int = 1, run: RegionRun | None = None) -> Any:
     """Return the model with these LoRAs, under masks [R,H,W], with all of its text that of `text_region`."""
     run = run or RegionRun()
-    patched = load("comfyui_astria.nodes.host.gated_lora").apply_gated_loras(model, loras, run)
+    patched = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(model, loras, run)
     return with_regions(patched, masks, text_region, run)
 
 
@@ -102,7 +102,7 @@ def test_two_loras_in_one_region_and_a_second_application_all_act(models: dict[s
     model = models[family]
     files = [whole_file(model, seed=seed, gain=0.3) for seed in range(3)]
     run = RegionRun()
-    apply = load("comfyui_astria.nodes.host.gated_lora").apply_gated_loras
+    apply = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras
     once = apply(model, [RegionLora(1, files[0], 0.8, "a"), RegionLora(1, files[1], -0.5, "b")], run)
     twice = gated(once, [RegionLora(1, files[2], 1, "c")], full(), run=run)
     expected = sample(merged(model, (files[0], 0.8), (files[1], -0.5), (files[2], 1)), family, SIZE)

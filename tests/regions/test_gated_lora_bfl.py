@@ -32,8 +32,9 @@ def control_file() -> File:
 
 
 def refused(file: File) -> LoraError:
+    loras = [RegionLora(1, file, 1, "canny.safetensors")]
     with pytest.raises(LoraError) as caught:
-        load("comfyui_astria.nodes.host.gated_lora").apply_gated_loras(model_of("flux"), [RegionLora(1, file, 1, "canny.safetensors")], RegionRun())
+        load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(model_of("flux"), loras, RegionRun())
     return caught.value
 
 

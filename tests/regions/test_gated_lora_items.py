@@ -25,7 +25,7 @@ def with_items(model: Any, loras: list[RegionLora], rows: torch.Tensor, run: Reg
         finally:
             run.forward = None
 
-    patched = load("comfyui_astria.nodes.host.gated_lora").apply_gated_loras(model, loras, run, items=True)
+    patched = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(model, loras, run, items=True)
     patched.add_wrapper_with_key("apply_model", "items_of_a_test", wrapper)
     return patched
 
@@ -70,7 +70,7 @@ def test_an_item_may_have_a_share_of_two_persons() -> None:
 def test_a_batch_of_another_size_is_refused() -> None:
     model = model_of("sd15")
     run = RegionRun()
-    patched = load("comfyui_astria.nodes.host.gated_lora").apply_gated_loras(model, [RegionLora(1, whole_file(model), 1.0, "a")], run, items=True)
+    patched = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(model, [RegionLora(1, whole_file(model), 1.0, "a")], run, items=True)
 
     def three(executor: Any, x: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
         run.forward = Forward.of_items(ROWS[:, :3])

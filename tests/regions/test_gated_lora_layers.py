@@ -22,7 +22,7 @@ WHOLE_PICTURE = {"sd15": {"time_embed.0", "time_embed.2"}, "sdxl": {"time_embed.
 
 
 def apply(model: Any, loras: list[RegionLora], run: RegionRun) -> Any:
-    return load("comfyui_astria.nodes.host.gated_lora").apply_gated_loras(model, loras, run)
+    return load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(model, loras, run)
 
 
 def one(file: File) -> list[RegionLora]:

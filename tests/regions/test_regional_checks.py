@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from comfyui_astria.nodes.errors import AstriaError, ImageError, PlanError
-from comfyui_astria.nodes.regions.people import Person
+from comfyui_astria.nodes.regions.person import Person
 from comfyui_astria.nodes.regions.run import RegionRun
 from comfyui_astria.tests.regions.comfy_inprocess import load, text
 from comfyui_astria.tests.regions.regional_support import denoised, difference, halves, model_of, with_people, with_regions

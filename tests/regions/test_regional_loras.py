@@ -33,7 +33,7 @@ def with_people(model: Any, masks: Tensor, texts: Sequence[list], negatives: Seq
     run = RegionRun()
     loras = [RegionLora(region, file, 0.8, f"{region}.safetensors") for region, file in enumerate(files, 1) if file is not None]
     patched = with_regions(model, masks, list(texts), list(negatives), run)
-    return load("comfyui_astria.nodes.host.gated_lora").apply_gated_loras(patched, loras, run)
+    return load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(patched, loras, run)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -61,7 +61,7 @@ def test_people_who_change_places_with_text_and_lora_change_nothing_else(family:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_lora_of_the_scene_acts_where_no_person_stands(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    regional_people, loras = load("comfyui_astria.nodes.host.regional_people"), load("comfyui_astria.nodes.host.loras")
+    regional_people, loras = load("comfyui_astria.nodes.people.host.draw"), load("comfyui_astria.nodes.host.loras")
     model, texts = model_of(family), (text(family, 1), text(family, 2))
     monkeypatch.setattr(loras.folder_paths, "get_full_path_or_raise", lambda _folder, name: name)
     monkeypatch.setattr(loras.comfy.utils, "load_torch_file", lambda _path, safe_load: whole_file(model))
@@ -70,7 +70,7 @@ def test_a_lora_of_the_scene_acts_where_no_person_stands(family: str, monkeypatc
         """One person, who has that share of every pixel."""
         masks = torch.tensor([1 - share, share])[:, None, None].expand(2, 8, 12)
         scene = regional_people.Scene(*texts, (("style.safetensors", 0.8),))
-        person = load("comfyui_astria.nodes.regions.people").Person(texts[0])
+        person = load("comfyui_astria.nodes.regions.person").Person(texts[0])
         return sampled(regional_people.draw_people(model, masks, [person], scene, regional_people.RegionalOptions()), family, *texts)
 
     merged = sampled(load("comfy.sd").load_lora_for_models(model, None, whole_file(model), 0.8, 0)[0], family, *texts)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from comfyui_astria.nodes.regions.lora import RegionLora
-from comfyui_astria.nodes.regions.people import Person
+from comfyui_astria.nodes.regions.person import Person
 from comfyui_astria.nodes.regions.run import RegionRun, normalised
 from comfyui_astria.tests.regions.comfy_inprocess import load, text
 from comfyui_astria.tests.regions.gated_lora_files import whole_file
@@ -138,7 +138,7 @@ def test_a_model_that_predicts_velocity_goes_with_one_that_predicts_noise() -> N
 def dressing(loras: list[RegionLora]) -> Any:
     """Return what puts these LoRAs of persons on a model of their own."""
     def dress(model: Any, numbers: list[int], run: RegionRun) -> Any:
-        gated = load("comfyui_astria.nodes.host.gated_lora").apply_gated_loras
+        gated = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras
         return gated(model, [lora for lora in loras if lora.region in numbers], run)
 
     return dress
@@ -151,9 +151,9 @@ def test_loras_act_on_all_of_the_persons_own_model_and_on_no_others(family: str)
     loras = [RegionLora(number, whole_file(own, seed=number), 0.8, f"{number}.safetensors") for number in (1, 2)]
     people = [Person(text(family, 4 + number), model=own) for number in (1, 2)]
     texts = [text(family, 1), *(person.positive for person in people)]
-    regional = load("comfyui_astria.nodes.host.regional")
+    regional = load("comfyui_astria.nodes.regions.host.regional")
     patched = regional.apply_regions(base, masks, texts, [text(family, 2)], RegionRun(), regional.RegionalOptions())
-    apply = load("comfyui_astria.nodes.host.regional_models").apply_person_models
+    apply = load("comfyui_astria.nodes.regions.host.checkpoints").apply_person_models
     patched = apply(patched, masks, people, dressing(loras))
     assert len(patched.get_additional_models_with_key("astria_person_models")) == 1
     result = denoised(patched, family, texts[0], cfg=4.0)
@@ -171,7 +171,7 @@ def test_faceids_go_to_the_model_that_draws_the_person(monkeypatch: pytest.Monke
         given.append((model, faceids, run))
         return model.clone()
 
-    monkeypatch.setitem(sys.modules, "comfyui_astria.nodes.host.faceid", SimpleNamespace(apply_person_faceids=apply_person_faceids))
+    monkeypatch.setitem(sys.modules, "comfyui_astria.nodes.faceid.host.apply", SimpleNamespace(apply_person_faceids=apply_person_faceids))
     base, own = model_of("sd15"), model_of("sd15", seed=7)
     people = [Person(text("sd15", 5), faceids=("a", "b")), Person(text("sd15", 6), model=own, faceids=("c",)), Person(text("sd15", 8))]
     with_people(base, normalised(torch.rand(3, 8, 12)), people)
@@ -199,7 +199,7 @@ def test_in_a_persons_turn_every_row_is_that_persons(family: str) -> None:
 
     people = [Person(text(family, 5), model=own), Person(text(family, 6)), Person(text(family, 8), model=own)]
     masks = normalised(torch.rand(3, 8, 12))
-    patched = load("comfyui_astria.nodes.host.regional_models").apply_person_models(model_of(family), masks, people, dress)
+    patched = load("comfyui_astria.nodes.regions.host.checkpoints").apply_person_models(model_of(family), masks, people, dress)
     denoised(patched, family, text(family, 1), noise=noise_of(family, batch=2), cfg=1.0)
     assert len(runs) == 1 and runs[0].forward is None
     assert seen == [[[0, 0], [1, 1], [0, 0], [0, 0]], [[0, 0], [0, 0], [0, 0], [1, 1]]]

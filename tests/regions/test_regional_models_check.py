@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 from comfyui_astria.nodes.errors import PlanError
-from comfyui_astria.nodes.regions.people import Person
+from comfyui_astria.nodes.regions.person import Person
 from comfyui_astria.tests.regions.comfy_inprocess import load, text, tiny_model
 from comfyui_astria.tests.regions.regional_support import denoised, model_of, soft_people
 
 
 def draw(base: Any, *models: Any) -> Any:
     """Return the base with one person for each model."""
-    apply = load("comfyui_astria.nodes.host.regional_models").apply_person_models
+    apply = load("comfyui_astria.nodes.regions.host.checkpoints").apply_person_models
     masks = soft_people()[: len(models) + 1]
     return apply(base, masks, [Person(text("sd15", 5), model=model) for model in models], lambda model, *_: model)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_astria.nodes.regions.people import Person
+from comfyui_astria.nodes.regions.person import Person
 from comfyui_astria.tests.regions.comfy_inprocess import LATENT_CHANNELS, load, text
 from comfyui_astria.tests.regions.gated_lora_files import whole_file
 from comfyui_astria.tests.regions.regional_support import (

@@ -26,7 +26,7 @@ def people(family: str, model: Any, run: RegionRun | None = None) -> Any:
 
 def without_keeping(patched: Any) -> Any:
     """Return a clone that never hears of a sampling, and so makes everything anew at every step."""
-    regional = load("comfyui_astria.nodes.host.regional")
+    regional = load("comfyui_astria.nodes.regions.host.regional")
     clone = patched.clone()
     assert clone.wrappers[regional.WrappersMP.OUTER_SAMPLE].pop(regional.KEY)
     return clone
@@ -92,7 +92,7 @@ def test_a_sampling_that_is_stopped_keeps_nothing(run: RegionRun) -> None:
 
 def test_tiles_share_the_keys(run: RegionRun) -> None:
     model = model_of("sd15")
-    patched = load("comfyui_astria.nodes.host.tiled").apply_tiles(people("sd15", model, run), 64, 16)
+    patched = load("comfyui_astria.nodes.finish.host.tiled").apply_tiles(people("sd15", model, run), 64, 16)
     noise = torch.randn(1, 4, 26, 34, generator=torch.Generator().manual_seed(4))
     with closing(Projections(model, run)) as seen:
         sample = load("comfy.sample").sample

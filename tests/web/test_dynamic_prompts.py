@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 
-from comfyui_astria.nodes.pipeline.definitions import snapshot
-from comfyui_astria.nodes.pipeline.dynamic_prompts import words_apart
-from comfyui_astria.nodes.pipeline.graph import Graph
-from comfyui_astria.nodes.pipeline.ui_form import ui_workflow
+from comfyui_astria.nodes.graph.definitions import snapshot
+from comfyui_astria.nodes.graph.dynamic_prompts import words_apart
+from comfyui_astria.nodes.graph.graph import Graph
+from comfyui_astria.nodes.graph.ui_form import ui_workflow
 from comfyui_astria.tests.web.browser import Editor
 from comfyui_astria.tests.web.test_workflows import by_name
 

@@ -6,7 +6,7 @@ import io
 import os
 from pathlib import Path
 
-from comfyui_astria.nodes.pipeline.definitions import snapshot
+from comfyui_astria.nodes.graph.definitions import snapshot
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.web.browser import SIZE, Editor
 from PIL import Image

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from comfyui_astria.nodes.pipeline.definitions import NodeDefinition, snapshot
+from comfyui_astria.nodes.graph.definitions import NodeDefinition, snapshot
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import STEPS, generate_graph, node, upload_picture
 from comfyui_astria.tests.web.browser import Editor, eventually

@@ -14,7 +14,7 @@ from comfyui_astria.devtools.client import images_of
 from comfyui_astria.devtools.examples import FLUX, IMAGE, SD15, SDXL, base_of
 from comfyui_astria.devtools.starters import STARTERS
 from comfyui_astria.devtools.testmodels import with_test_models
-from comfyui_astria.nodes.pipeline.model_files import FILE_FOLDERS
+from comfyui_astria.nodes.graph.model_files import FILE_FOLDERS
 from comfyui_astria.nodes.pipeline.plan import Plan
 from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.tests.host.fixtures import LiveHost

@@ -1,0 +1,78 @@
+"""Callbacks: each owed POST is sent, tried again for some time, and outlives a restart. At least once; a header tells repetitions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from ...errors import AstriaError
+from ...net.problems import ApiError
+from ...net.settings import SETTINGS_FILE, Settings
+from ...net.web import Bounds, post
+from ...tunes.prompts import Callback
+from ..callbacks import AT_ONCE, LEASE_S, TIMEOUT_S, next_attempt
+from . import state
+
+DELIVERY = "Astria-Delivery"  # the same over all attempts of one callback
+
+_log = logging.getLogger(__name__)
+
+
+class Callbacks:
+    """Sends what is owed. Its methods run in the server's own thread."""
+
+    def __init__(self) -> None:
+        self._wake = asyncio.Event()
+        self._senders = ThreadPoolExecutor(AT_ONCE, "astria-callback")  # of their own: a program that hangs holds up callbacks only
+
+    def wake(self) -> None:
+        """Look at once for what is owed."""
+        self._wake.set()
+
+    async def woken(self) -> None:
+        """Return when there may be something to send."""
+        await self._wake.wait()
+
+    async def deliver(self) -> None:
+        """Send callbacks when they are due, until cancelled."""
+        while True:
+            try:
+                await self._round()
+            except AstriaError as error:  # the database is busy, its disk full, or the settings hold a slip
+                _log.warning("Astria callbacks cannot be sent: %s", error.message)
+                await asyncio.sleep(TIMEOUT_S)
+
+    async def _round(self) -> None:
+        """Send what is due; with nothing due, wait until something is."""
+        self._wake.clear()
+        due_at = await asyncio.to_thread(state.prompts().next_due)
+        if due_at is None or due_at > time.time():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), None if due_at is None else max(due_at - time.time(), 0.05))
+            return
+        settings = await asyncio.to_thread(state.settings)  # a slip in them holds callbacks up, and is no attempt that failed
+        due = await asyncio.to_thread(state.prompts().take_owed, time.time(), AT_ONCE, LEASE_S)
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(self._senders, _send, one, settings) for one in due))
+
+
+def _send(owed: Callback, settings: Settings) -> None:
+    store = state.prompts()
+    if not settings.callbacks:  # turned off since it was stored
+        store.give_up(owed.id, f"callbacks = no in {SETTINGS_FILE}")
+        return
+    try:
+        headers = {"Content-Type": "application/json", DELIVERY: owed.delivery}
+        post(owed.url, owed.body.encode("utf-8", "surrogatepass"), headers, Bounds(0, TIMEOUT_S, settings.private_hosts))
+    except ApiError as error:
+        due = next_attempt(owed.attempts + 1, time.time())
+        if due is None:
+            _log.warning("An Astria callback is given up after %d attempts: %s", owed.attempts + 1, error.message)
+            store.give_up(owed.id, error.message)
+        else:
+            store.postpone(owed.id, due)
+    else:
+        store.delivered(owed.id)

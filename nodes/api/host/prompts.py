@@ -1,0 +1,165 @@
+"""Attributes of a prompt -> the planner's workflow, ready for the queue, or everything that is wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...errors import MissingModelError, PlanError
+from ...host.models import make_resolver, state_folder
+from ...net.fetching import Fetching
+from ...net.problems import ApiError, Problems
+from ...net.settings import Settings
+from ...pipeline.build.sources import Options
+from ...pipeline.compiling import Compiled, CompileOptions, compile_request, sources_of
+from ...pipeline.forms import api_workflow
+from ...pipeline.plan import draft
+from ...prompt import ImageRef, PromptRequest
+from ...tunes.bindings import KNOWN_BASES, BaseModel, Bindings
+from ...tunes.prompts import Prompt
+from ...tunes.resolve import Missing, Resolver
+from ...tunes.state import bindings_in
+from ...tunes.tune import iso
+from ..callbacks import callback_of
+from ..objects import prompt_object
+from . import state
+from .guess import guess_bases, guess_roles
+from .missing import reasons, tags_of
+from .reading import PICTURES, SPELLED, Reading, read
+from .tunes import BRANCHES
+
+MAX_SEED = 2**32
+MAX_SHOWN = 2000  # longer values of pictures are the pictures themselves
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What holds for a request: how it reached us, what the owner allows, and its budget for pictures from the web."""
+
+    origin: str
+    settings: Settings
+    fetching: Fetching
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prompt that can be queued, and the pictures to be put into ComfyUI's input folder first, by file name."""
+
+    prompt: Prompt
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def prepare(tune_id: str | None, sent: Mapping[str, Any], terms: Terms, said: Sequence[str] = ()) -> Prepared:
+    """Return the prompt that the attributes describe, for a base of the bindings or a stored tune; None means the default base.
+
+    `said` begins its notices. Raises: ApiError listing every problem.
+    """
+    found = Problems()
+    notices = [*said, *guess_bases(tune_id)]
+    base, extra, callback, attributes = None, None, None, dict(sent)
+    with found.noting():
+        base, extra = _base(tune_id)
+    with found.noting("callback"):
+        callback, more = callback_of(attributes.pop("callback", None), terms.settings)
+        notices += more
+    reading = read(attributes, terms.settings, terms.fetching, found)
+    options = CompileOptions(base, options=Options(secrets.randbelow(MAX_SEED)))
+    if found:
+        found.refuse(reasons(reading, tags_of(attributes), make_resolver(extra), options if base else None))
+    compiled, bound = _compiled(reading, extra, options)
+    notices += [*bound, *reading.notices, *(one.render() for one in compiled.plan.problems)]
+    kept = _kept(reading)
+    prompt = Prompt(
+        tune_id=tune_id or api_base_id(),
+        fields=kept,
+        digest=_digest(kept, callback),
+        origin=terms.origin,
+        workflow=api_workflow(compiled.graph),
+        callback=callback,
+        inputs=tuple(reading.contents),
+        notices=tuple(dict.fromkeys(notices)),
+    )
+    return Prepared(prompt, reading.contents)
+
+
+def _kept(reading: Reading) -> dict[str, Any]:
+    """Return the attributes to store: the text as `text`, and a picture that came as text as the file that it became."""
+    kept = dict(reading.attributes)
+    if isinstance(kept.get("prompt"), str):  # of POST /generate
+        kept["text"] = kept.pop("prompt")
+    for key in PICTURES:
+        named: ImageRef | None = getattr(reading.request, key)
+        for spelled in SPELLED[key]:
+            if named is not None and isinstance(kept.get(spelled), str) and len(kept[spelled]) > MAX_SHOWN:
+                kept[spelled] = named.value
+    return kept
+
+
+def _digest(fields: Mapping[str, Any], callback: str | None) -> str:
+    plain = json.dumps([fields, callback], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def api_base_id() -> str:
+    """Return the id of the default base tune, which POST /generate uses. Raises: ApiError where none is set."""
+    bindings = bindings_in(state_folder())
+    if bindings.default_base:
+        return bindings.default_base
+    if len(bindings.bases) == 1:
+        return next(iter(bindings.bases))
+    found = make_resolver().base(None)
+    assert isinstance(found, Missing)
+    raise ApiError(found.message, code="missing-base", hint=found.hint)
+
+
+def _base(tune_id: str | None) -> tuple[str | None, Bindings | None]:
+    """Return the base to compile for, and bindings that a stored checkpoint adds. Raises: ApiError, 404 for an id that nothing has."""
+    if tune_id is None:
+        return api_base_id(), None
+    if tune_id in bindings_in(state_folder()).bases:
+        return tune_id, None
+    tune = state.tunes().get(int(tune_id)) if tune_id.isdecimal() and len(tune_id) <= 16 else None
+    if tune is not None and tune.model_type == "checkpoint" and tune.file:
+        model = BaseModel(BRANCHES.get(tune.branch or "sd15", "sd15"), checkpoint=tune.file)
+        return tune_id, Bindings(bases={tune_id: model})
+    if tune is not None:
+        return str(tune.base_tune_id) if tune.base_tune_id else api_base_id(), None
+    missing = make_resolver().base(tune_id)
+    assert isinstance(missing, Missing)
+    raise ApiError(missing.message, code="missing-base", hint=missing.hint, status=422 if tune_id in KNOWN_BASES else 404)
+
+
+def _compiled(reading: Reading, extra: Bindings | None, options: CompileOptions) -> tuple[Compiled, list[str]]:
+    """Return the workflow, and what is to be said of models that were bound for it. Raises: ApiError listing all that keeps it from running."""
+    said: list[str] = []
+    request = reading.request
+    assert request is not None, "what is wrong with the attributes was told before"
+    while True:
+        resolver = make_resolver(extra)
+        try:
+            return compile_request(request, resolver, options), said
+        except (PlanError, MissingModelError) as error:
+            found = _guessed(request, resolver, options)
+            if not found:
+                problems = reasons(reading, tags_of(reading.attributes), resolver, options)
+                raise ApiError(error.message, code=error.code, hint=error.hint, problems=problems) from error
+            said += found
+
+
+def _guessed(request: PromptRequest, resolver: Resolver, options: CompileOptions) -> list[str]:
+    """Bind what the request misses where files look like it; return what is to be said. Nothing is bound for what cannot run anyway."""
+    sources = sources_of(request, resolver, options)
+    if isinstance(sources, Missing):
+        return []
+    drafted = draft(request, sources, resolver, options.options)
+    return [] if drafted.errors else guess_roles((one.key for one in drafted.missing), sources.family.branch)
+
+
+def object_of(prompt: Prompt, origin: str) -> dict[str, Any]:
+    """Return the prompt as the API answers with it, its addresses beginning with `origin`."""
+    told = {**vars(prompt), **{key: iso(value) for key, value in vars(prompt).items() if key.endswith("_at")}}
+    return prompt_object(told, prompt.fields, origin)

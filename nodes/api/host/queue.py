@@ -1,0 +1,206 @@
+"""Prompts of the API on ComfyUI's own queue: put in the order of their coming, followed to their end, taken up again after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import logging
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import execution
+import folder_paths
+from server import PromptServer
+
+from ...errors import AstriaError
+from ...net.files import put_whole
+from ...net.problems import ApiError
+from ...net.settings import Settings
+from ...tunes.prompts import Prompt
+from ...tunes.schema import only_one
+from ...tunes.tune import now
+from . import state
+from .prompts import Prepared, object_of
+
+MOST_RUNS = 3  # a prompt that was running when ComfyUI ended is started so often
+_POLL_S = 0.1
+
+_log = logging.getLogger(__name__)
+
+
+class Queue:
+    """The API's side of ComfyUI's queue. Its methods run in the server's own thread; `on_done` is called when a callback is owed."""
+
+    def __init__(self, on_done: Callable[[], None]) -> None:
+        self._server = PromptServer.instance
+        self._on_done = on_done
+        self._order = asyncio.Lock()
+        self._followed: dict[str, int] = {}  # run id -> prompt id
+        self._started: set[str] = set()
+        self._wake = asyncio.Event()
+        self._claim: sqlite3.Connection | None = None
+
+    async def is_only_one(self) -> bool:
+        """Say whether no other running ComfyUI had this folder first: what waits and lies about here may be under way there."""
+        if self._claim is None:
+            self._claim = await asyncio.to_thread(only_one, state.claim_file())
+        return self._claim is not None
+
+    def close(self) -> None:
+        if self._claim is not None:
+            self._claim.close()
+
+    async def admit(self, prepared: Prepared, settings: Settings) -> Prompt:
+        """Store a prompt and put it on the queue, behind all that came before. Raises: ApiError when ComfyUI refuses the workflow."""
+        async with self._order:
+            await self.is_only_one()  # before anything waits that another one, started later, could take for left over
+            prompt = prepared.prompt
+            if settings.idempotent and (there := await asyncio.to_thread(state.prompts().find, prompt.tune_id, prompt.digest)):
+                return there
+            if await asyncio.to_thread(state.prompts().count_open) >= settings.max_waiting:
+                text = f"{settings.max_waiting} prompts are waiting already"
+                raise ApiError(text, code="queue-full", hint="Try again later; the owner may raise max_waiting in api.ini.", status=429)
+            new = await asyncio.to_thread(_put_pictures, prepared.pictures)
+            try:
+                item = await self._item(prompt)
+                stored = await asyncio.to_thread(state.prompts().add, prompt)
+            except BaseException:
+                for path in new:
+                    path.unlink(missing_ok=True)
+                raise
+            self._put(item, stored)
+            return stored
+
+    async def _item(self, prompt: Prompt) -> tuple:
+        """Return the queue's entry for a prompt, as ComfyUI's POST /prompt makes it: other packs' prompt handlers see it too."""
+        body = self._server.trigger_on_prompt({"prompt": copy.deepcopy(dict(prompt.workflow)), "extra_data": {}})
+        graph = body["prompt"]
+        valid, error, outputs, node_errors = await execution.validate_prompt(prompt.run_id, graph, None)
+        if not valid or node_errors:
+            raise _refused(error, node_errors)
+        extra = {**body.get("extra_data", {}), "create_time": int(time.time() * 1000)}
+        number = self._server.number
+        self._server.number += 1
+        return (number, prompt.run_id, graph, extra, outputs, {})
+
+    def _put(self, item: tuple, prompt: Prompt) -> None:
+        self._followed[prompt.run_id] = prompt.id
+        self._server.prompt_queue.put(item)
+        self._wake.set()
+
+    async def resume(self) -> None:
+        """Put what was not done when ComfyUI ended on the queue again; what was started too often is marked as failed."""
+        for prompt in await asyncio.to_thread(state.prompts().open):
+            if prompt.status == "running" and prompt.runs >= MOST_RUNS:
+                await self._finish(replace(prompt, status="failed", user_error=f"ComfyUI ended {prompt.runs} times while this prompt was running."))
+                continue
+            again = replace(prompt, run_id=str(uuid.uuid4()))
+            async with self._order:
+                await asyncio.to_thread(state.prompts().requeue, again.id, again.run_id)
+                try:
+                    item = await self._item(again)
+                except ApiError as error:
+                    text = f"ComfyUI was restarted, and refuses the workflow now: {error.message}"
+                    await self._finish(replace(again, status="failed", user_error=text))
+                    continue
+                self._put(item, again)
+
+    async def follow(self) -> None:
+        """Note what becomes of the prompts on the queue, until cancelled."""
+        while True:
+            if not self._followed:
+                self._wake.clear()
+                await self._wake.wait()
+            try:
+                await self._look()
+            except AstriaError as error:  # the database is busy, or its disk full: what ended is looked at again
+                _log.warning("Astria prompts cannot be followed: %s", error.message)
+            await asyncio.sleep(_POLL_S)
+
+    async def _look(self) -> None:
+        queue = self._server.prompt_queue
+        running, waiting = queue.get_current_queue_volatile()
+        runs, waits = {item[1] for item in running}, {item[1] for item in waiting}
+        for run_id, id in list(self._followed.items()):
+            if run_id in waits:
+                continue
+            if run_id not in self._started:  # one that ended between two looks was started too
+                self._started.add(run_id)
+                await asyncio.to_thread(state.prompts().start, id)
+            if run_id in runs:
+                continue
+            # Looked up after the queue: what is in neither has been taken out by hand.
+            entry = queue.get_history(prompt_id=run_id, map_function=_result).get(run_id)
+            prompt = await asyncio.to_thread(state.prompts().get, id)
+            if prompt is not None:
+                await self._finish(_ended(prompt, entry))
+            self._followed.pop(run_id, None)
+            self._started.discard(run_id)
+
+    async def _finish(self, prompt: Prompt) -> None:
+        moment = now()
+        ended = replace(prompt, trained_at=moment if prompt.status == "done" else None, updated_at=moment)
+        body = json.dumps(object_of(ended, ended.origin), ensure_ascii=False)
+        if ended.user_error:
+            _log.warning("Astria prompt %d failed: %s", ended.id, ended.user_error)
+        if await asyncio.to_thread(state.prompts().finish, ended, body) and ended.callback:
+            self._on_done()
+
+    async def delete(self, prompt: Prompt) -> bool:
+        """Delete a prompt, ending its run; its pictures stay in the output folder. Say whether it was there."""
+        async with self._order:
+            self._followed.pop(prompt.run_id, None)
+            self._started.discard(prompt.run_id)
+            self._server.prompt_queue.delete_queue_item(lambda item: item[1] == prompt.run_id)
+            self._server.prompt_queue.interrupt_if_running(prompt.run_id)
+            gone = await asyncio.to_thread(state.prompts().delete, prompt.id)
+            if prompt.inputs:
+                await asyncio.to_thread(state.sweep_inputs)
+            return gone
+
+
+def _put_pictures(pictures: Mapping[str, bytes]) -> list[Path]:
+    """Write pictures into ComfyUI's input folder; return those that were not there before."""
+    root = Path(folder_paths.get_input_directory())
+    return [root / name for name, content in pictures.items() if put_whole(root / name, content)]
+
+
+def _refused(error: Mapping[str, Any] | None, node_errors: Mapping[str, Any]) -> ApiError:
+    said = [
+        f"node {node} ({record.get('class_type', '?')}): {one.get('message', '')} {one.get('details', '')}".strip()
+        for node, record in (node_errors or {}).items()
+        for one in record.get("errors", [])
+    ]
+    headline = (error or {}).get("message", "ComfyUI refuses the workflow")
+    return ApiError("\n".join([headline, *said]), code="prompt_outputs_failed_validation", hint="A model file or picture may have been moved.")
+
+
+def _result(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is needed of a history entry, without a copy of its workflow."""
+    return {"outputs": entry["outputs"], "status": entry["status"]}
+
+
+def _ended(prompt: Prompt, entry: Mapping[str, Any] | None) -> Prompt:
+    if entry is None:
+        return replace(prompt, status="failed", user_error="It was taken off ComfyUI's queue before it ran, or its history was cleared.")
+    status = entry["status"] or {}
+    if status.get("status_str") != "success":
+        return replace(prompt, status="failed", user_error=_reason(status))
+    images = [image for node, output in entry["outputs"].items() if node.startswith("output.") for image in output.get("images", [])]
+    kept = tuple({key: image.get(key, "") for key in ("filename", "subfolder", "type")} for image in images)
+    return replace(prompt, status="done", images=kept)
+
+
+def _reason(status: Mapping[str, Any]) -> str:
+    for kind, data in status.get("messages", []):
+        if kind == "execution_error":
+            return f"node {data.get('node_id')} ({data.get('node_type')}): {str(data.get('exception_message', '')).strip()}"
+        if kind == "execution_interrupted":
+            return "It was interrupted."
+    return "ComfyUI ended its run without a message."

@@ -1,0 +1,129 @@
+"""The attributes of a prompt -> the request that they make, with its pictures; what is wrong with them is noted, all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ...net.fetching import Fetching
+from ...net.files import INPUT_FOLDER, from_base64, picture_name
+from ...net.problems import ApiError, Problems, problem
+from ...net.settings import Settings
+from ...prompt import Diagnostic, ImageRef, PromptRequest
+from ..fields import Upload
+
+PICTURES = ("input_image", "mask_image")
+SPELLED = {name: tuple(f"{name}{ending}" for ending in ("", "_base64", "_url")) for name in PICTURES}
+MAX_TEXT = 100_000  # of all attributes together
+TEXTS = ("text", "prompt")  # the text of a prompt; POST /generate calls it prompt
+_MAY_HOLD_PICTURES = {spelled for names in SPELLED.values() for spelled in names}
+_REFUSED = f"{INPUT_FOLDER}/refused.png"  # stands for a picture that is at fault: the rest is then looked at as it was meant
+
+
+@dataclass
+class Reading:
+    """What attributes say. Where something is wrong, `request` is what the others make: None for nothing; `is_whole` where only pictures lack."""
+
+    attributes: dict[str, Any]  # uploaded pictures as file names
+    request: PromptRequest | None = None
+    is_whole: bool = True
+    contents: dict[str, bytes] = field(default_factory=dict)  # pictures by their names in the input folder
+    notices: tuple[str, ...] = ()
+
+    def leave_out(self, key: str) -> None:
+        """Go on without an attribute that is at fault."""
+        self.is_whole = False
+        if key in TEXTS:
+            self.attributes[key] = ""
+        else:
+            self.attributes.pop(key, None)
+
+
+def read(sent: Mapping[str, Any], settings: Settings, fetching: Fetching, found: Problems) -> Reading:
+    """Return what the attributes say; what is wrong with them is noted in `found`. Raises: ApiError at once for texts without an end."""
+    reading = Reading(dict(sent))
+    for key in PICTURES:
+        if isinstance(one := reading.attributes.get(key), Upload):
+            reading.attributes[key] = _REFUSED
+            with found.noting(key):
+                reading.attributes[key] = _kept(reading, one.content, key, settings)
+    _check(reading, found)
+    request, diagnostics = PromptRequest.from_fields(reading.attributes)
+    reading.notices = tuple(one.message for one in diagnostics)
+    if request is None:
+        errors = [one for one in diagnostics if one.severity == "error"]
+        found.note(_text_error(errors))
+        request = _without(reading, {one.field for one in errors})
+    if request is not None:
+        reading.request = _with_local_pictures(request, reading, settings, fetching, found)
+    return reading
+
+
+def _check(reading: Reading, found: Problems) -> None:
+    """Note files where none belong, and what is no text; refuse texts without an end before anything reads them."""
+    given = reading.attributes
+    # All of it is kept with the prompt, but for pictures, which become files.
+    length = sum(len(key) + len(value) for key, value in given.items() if isinstance(value, str) and key not in _MAY_HOLD_PICTURES)
+    if length > MAX_TEXT:
+        raise ApiError(f"the attributes have {length} characters; expected at most {MAX_TEXT}", code="too-large", status=413)
+    for key, value in list(given.items()):
+        with found.noting(key[:100]):
+            if isinstance(value, Upload):
+                reading.leave_out(key)
+                raise ApiError(f"{key} is sent as a file"[:300], code="bad-field", hint=f"Files are taken as {' and '.join(PICTURES)}.")
+            if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+                reading.leave_out(key)
+                raise ApiError(f"{key} is not Unicode text"[:300], code="bad-field", hint="Send UTF-8; JSON may spell characters as pairs of \\u....")
+    if not any(isinstance(given.get(key), str) for key in TEXTS):
+        hint = "Send prompt[text]; it may be empty where an input image is only enlarged."
+        found.note(ApiError("a prompt needs a text", code="missing-text", hint=hint), "text")
+        reading.leave_out("text")
+
+
+def _text_error(errors: Sequence[Diagnostic]) -> ApiError:
+    places = ("field", "line", "column")
+    problems = [
+        {**problem(one.code, one.message, one.hint), **{key: getattr(one, key) for key in places}, "start": one.span.start, "end": one.span.end}
+        for one in errors
+    ]
+    message = "\n".join(f"{one.message} {one.hint}".strip() for one in errors)
+    return ApiError(message, code=errors[0].code, hint="The problems in extra_info name field, line, column and offsets.", problems=problems)
+
+
+def _without(reading: Reading, fields: set[str]) -> PromptRequest | None:
+    """Return the request that is left without the attributes at fault; None where the others do not go together either."""
+    for key in fields & reading.attributes.keys():
+        reading.leave_out(key)
+    for name, spelled in SPELLED.items():
+        if fields.intersection(spelled):
+            reading.attributes[name] = _REFUSED
+    return PromptRequest.from_fields(reading.attributes)[0]
+
+
+def _with_local_pictures(request: PromptRequest, reading: Reading, settings: Settings, fetching: Fetching, found: Problems) -> PromptRequest:
+    """Return the request with web addresses and base64 replaced by files, whose contents are kept."""
+    changed: dict[str, ImageRef] = {}
+    for key in PICTURES:
+        named: ImageRef | None = getattr(request, key)
+        if named is None or named.kind == "file":
+            continue
+        spelled = next((one for one in SPELLED[key] if reading.attributes.get(one)), key)
+        changed[key] = ImageRef("file", _REFUSED)
+        with found.noting(spelled):
+            if named.kind == "base64":
+                content = from_base64(named.value, key, settings.image_bytes)
+            elif found:  # nothing is fetched for what is refused already
+                fetching.check(named.value, key)
+                continue
+            else:
+                content = fetching.get(named.value, key)
+            changed[key] = ImageRef("file", _kept(reading, content, key, settings))
+    return replace(request, **changed) if changed else request
+
+
+def _kept(reading: Reading, content: bytes, key: str, settings: Settings) -> str:
+    """Return the file name of a picture, which is kept. Raises: ApiError for what is no picture."""
+    name = f"{INPUT_FOLDER}/{picture_name(content, key, settings.image_bytes)}"
+    reading.contents[name] = content
+    return name

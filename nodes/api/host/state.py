@@ -1,0 +1,74 @@
+"""Where the API keeps what it knows: its settings, the stores, and the folders of files that requests bring."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+
+import folder_paths
+
+from ...host.models import state_folder
+from ...net.files import INPUT_FOLDER
+from ...net.settings import SETTINGS_FILE, Settings, load
+from ...tunes.prompts import PromptStore
+from ...tunes.store import TuneStore
+
+_OURS = re.compile(r"[0-9a-f]{64}\.(jpg|png|webp)|\.[0-9a-f]{64}\..*\.partial")
+
+
+def settings() -> Settings:
+    """Return the settings as api.ini has them now."""
+    return load(settings_file())
+
+
+def settings_file() -> Path:
+    return state_folder() / SETTINGS_FILE
+
+
+def tunes() -> TuneStore:
+    return _tunes(state_folder())
+
+
+def prompts() -> PromptStore:
+    return _prompts(state_folder())
+
+
+@functools.cache
+def _tunes(folder: Path) -> TuneStore:
+    return TuneStore(folder)
+
+
+@functools.cache
+def _prompts(folder: Path) -> PromptStore:
+    return PromptStore(folder)
+
+
+def spool_folder() -> Path:
+    """Return where model files lie while they arrive."""
+    return state_folder() / "uploads"
+
+
+def claim_file() -> Path:
+    """Return the file that the one ComfyUI holds that takes up what was left in this folder."""
+    return state_folder() / "api.lock"
+
+
+def input_folder() -> Path:
+    """Return where the pictures of requests lie: below ComfyUI's input folder, for its Load Image node."""
+    return Path(folder_paths.get_input_directory()) / INPUT_FOLDER
+
+
+def sweep() -> None:
+    """Remove what a crash left: model files that did not arrive whole, and input pictures that no prompt names."""
+    for path in spool_folder().glob("*.partial"):
+        path.unlink(missing_ok=True)
+    sweep_inputs()
+
+
+def sweep_inputs() -> None:
+    """Remove the input pictures that no prompt names. Call while no request is between writing and storing."""
+    used = prompts().inputs_in_use()
+    for path in input_folder().glob("*"):
+        if _OURS.fullmatch(path.name) and f"{INPUT_FOLDER}/{path.name}" not in used:
+            path.unlink(missing_ok=True)

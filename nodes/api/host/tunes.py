@@ -1,0 +1,282 @@
+"""Tunes made and deleted over the API."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+
+from ...errors import ImageError
+from ...faces.detector import FaceAnalysis
+from ...faces.insight import find_packs, load_pack
+from ...faces.photos import find_person, identity_of, notes, photo_hash, png_bytes, read_photo
+from ...host.models import make_resolver, state_folder
+from ...net.fetching import Fetching
+from ...net.files import check_safetensors, from_base64, picture_name
+from ...net.problems import ApiError, Problems
+from ...net.settings import Settings
+from ...tunes.bindings import KNOWN_BASES
+from ...tunes.face_cache import FaceCache
+from ...tunes.files import PARTIAL
+from ...tunes.resolve import Missing
+from ...tunes.state import bindings_in
+from ...tunes.tune import MODEL_TYPES, Tune
+from ..callbacks import callback_of
+from ..fields import Upload
+from . import state
+from .body import Weights, uploads_of
+from .guess import guess_roles
+
+BRANCHES = {"sd15": "sd15", "sdxl1": "sdxl", "flux1": "flux"}  # the service's word -> the family of the bindings
+FOLDERS = {"lora": "loras", "checkpoint": "checkpoints"}
+UPLOADS = "astria"  # below the model folder: model files that requests brought
+_UPLOADED = re.compile(rf"{UPLOADS}/upload-[0-9a-f]{{32}}\.safetensors")  # not a name that a person gives
+_TEXTS = ("title", "name", "token", "branch", "args", "model_type")
+_NUMBERS = ("base_tune_id", "steps")
+_SWITCHES = ("face_crop", "training_face_correct")
+# Of the service's tunes, without meaning where nothing is trained or billed.
+_WITHOUT_EFFECT = ("preset", "characteristics", "auto_extend", "resolution", "use_lpw", "is_api", "class_names", "learning_rate", "segmentation")
+KNOWN = frozenset((*_TEXTS, *_NUMBERS, *_SWITCHES, *_WITHOUT_EFFECT, "images", "image_urls", "callback", "file", "prompts_attributes"))
+
+
+@dataclass(frozen=True)
+class Made:
+    """A tune, whether this request made it, what its maker should know, and the address to call."""
+
+    tune: Tune
+    is_new: bool
+    notices: tuple[str, ...] = ()
+    callback: str | None = None
+
+
+def fetching_of(settings: Settings) -> Fetching:
+    """Return what fetches the pictures of one request."""
+    return Fetching(settings, str(state.settings_file()))
+
+
+def make_tune(sent: Mapping[str, Any], settings: Settings, fetching: Fetching | None = None) -> Made:
+    """Store the tune that the attributes describe. Raises: ApiError with every problem, TuneError or ImageError; nothing is then left behind.
+
+    `fetching` is that of the request where it brings more pictures than those of the tune.
+    """
+    found = Problems()
+    callback, said = None, []
+    with found.noting("callback"):
+        callback, said = callback_of(sent.get("callback"), settings)
+    about = _about(sent, found)
+    if settings.idempotent and not found and (there := state.tunes().find_by_title(about["title"])):
+        return Made(there, False, tuple(said), callback)
+    file = _model_file(sent, about.get("model_type"), found)
+    contents = _contents(sent, settings, fetching or fetching_of(settings), found)
+    found.refuse()
+    photos, more = _photos(contents, about["title"])
+    said = (*said, *more, *(f"{key} has no effect here." for key in _idle(sent)))
+    with _placed(file, about["model_type"]) as placed:
+        return Made(state.tunes().create(photos=photos, is_api=True, file=placed, **about), True, said, callback)
+
+
+def _idle(sent: Mapping[str, Any]) -> list[str]:
+    return [*(key for key in _WITHOUT_EFFECT if sent.get(key) not in (None, "")), *sorted(set(sent) - KNOWN)]
+
+
+def _about(sent: Mapping[str, Any], found: Problems) -> dict[str, Any]:
+    """Return the plain attributes in their types, those that are not set left out."""
+    about: dict[str, Any] = {}
+    for key in (*_TEXTS, *_NUMBERS, *_SWITCHES):
+        if sent.get(key) not in (None, ""):
+            with found.noting(key):
+                about[key] = _typed(key, sent[key])
+    if sent.get("title") in (None, ""):
+        found.note(ApiError("a tune needs a title", code="tune-title", hint="Send tune[title]."), "title")
+    if "branch" not in about:
+        about["branch"] = _branch_of_base(about.get("base_tune_id"))
+    if about["branch"] not in BRANCHES:
+        found.note(ApiError(f"branch is {about['branch']!r}; expected {', '.join(BRANCHES)}"[:300], code="tune-branch"), "branch")
+    return about
+
+
+def _typed(key: str, value: Any) -> Any:
+    text = str(value).strip() if isinstance(value, str | int | bool) else None
+    if key in _NUMBERS and text is not None and text.isascii() and text.isdecimal() and len(text) <= 16 and not isinstance(value, bool):
+        return int(text)
+    if key in _SWITCHES and text is not None and text.lower() in ("true", "1", "false", "0"):
+        return text.lower() in ("true", "1")
+    if key in _TEXTS and isinstance(value, str):
+        return value
+    expected = "a whole number" if key in _NUMBERS else "true or false" if key in _SWITCHES else "text"
+    raise ApiError(f"{key} is {value!r}; expected {expected}"[:300], code="bad-field")
+
+
+def _branch_of_base(id: int | None) -> str:
+    base = bindings_in(state_folder()).bases.get(str(id)) or KNOWN_BASES.get(str(id))
+    return next((branch for branch, family in BRANCHES.items() if base and base.family.startswith(family)), "sd15")
+
+
+def _training(kind: str | None) -> ApiError:
+    hint = (
+        "For photos of a person send model_type faceid with images: it is ready at once. For a LoRA or checkpoint that is trained already, "
+        "send model_type lora or checkpoint with file: the name of a file in ComfyUI's model folder, or the .safetensors file itself."
+    )
+    return ApiError(f"model_type {kind!r} without a model file asks for training, and nothing is trained here", code="no-training", hint=hint)
+
+
+def _contents(sent: Mapping[str, Any], settings: Settings, fetching: Fetching, found: Problems) -> list[bytes]:
+    """Return the photos that are sent; each that is none is noted, and one too many ends the looking."""
+    given, urls = uploads_of(sent.get("images")), uploads_of(sent.get("image_urls"))
+    if len(given) + len(urls) > settings.max_images:
+        text = f"{len(given) + len(urls)} photos are sent; expected at most {settings.max_images}"
+        found.note(ApiError(text, code="too-many-photos"), "images")
+        return []
+    contents = []
+    for number, one in enumerate(given, 1):
+        with found.noting("images"):
+            contents.append(_picture(_content(one, f"images, number {number}", settings), f"photo {number}", settings))
+    for number, url in enumerate(urls, 1):
+        with found.noting("image_urls"):
+            if found:  # nothing is fetched for what is refused already
+                fetching.check(url, f"image_urls, number {number}")
+                continue
+            content = fetching.get(url, f"image_urls, number {number}")
+            contents.append(_picture(content, f"photo {len(given) + number}", settings))
+    return contents
+
+
+def _picture(content: bytes, what: str, settings: Settings) -> bytes:
+    picture_name(content, what, settings.image_bytes)
+    return content
+
+
+def _photos(contents: Sequence[bytes], title: str) -> tuple[Sequence[bytes], list[str]]:
+    """Return the photos to store, and what is to be said about them."""
+    if not contents:
+        return (), []
+    said = guess_roles(["face_analysis"], "")
+    analysis = _analysis()
+    if analysis is None:
+        return contents, ["The photos are not checked for faces: no face_analysis is bound."]
+    cache = FaceCache(state_folder())
+    findings = [find_person(_pixels(content), analysis, cache) for content in contents]
+    return [png_bytes(one.pixels) for one in identity_of(findings, analysis, title).photos], [*said, *notes(findings)]
+
+
+def _content(one: Any, what: str, settings: Settings) -> bytes:
+    if isinstance(one, Upload):
+        return one.content
+    if isinstance(one, str):
+        return from_base64(one.partition(",")[2] if one.startswith("data:") else one, what, settings.image_bytes)
+    raise ApiError(f"{what} is no file", code="bad-picture", hint="Send files as multipart/form-data, or base64 text in JSON.")
+
+
+def _pixels(content: bytes) -> Any:
+    spool = state.spool_folder()
+    spool.mkdir(parents=True, exist_ok=True)
+    # A name of its own: two requests may bring the same photo at once.
+    handle, name = tempfile.mkstemp(suffix=".partial", dir=spool)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        return read_photo(Path(name))
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _analysis() -> FaceAnalysis | None:
+    """Return what finds faces, None where nothing is bound for it."""
+    if "face_analysis" not in bindings_in(state_folder()).roles:
+        return None
+    bound = make_resolver().role("face_analysis")
+    if isinstance(bound, Missing):
+        raise ApiError(bound.message, code="missing-model", hint=bound.hint)
+    return FaceAnalysis(*load_pack(find_packs(folder_paths.get_folder_paths("insightface"))[bound]))
+
+
+def _model_root(kind: str) -> Path:
+    return Path(folder_paths.get_folder_paths(FOLDERS[kind])[0])
+
+
+def _model_file(sent: Mapping[str, Any], kind: str | None, found: Problems) -> str | Weights | None:
+    """Return the name of the model file below its model folder, or the one that the request brings, checked; None where a photo set has none."""
+    given = sent.get("file")
+    with found.noting("model_type" if kind not in FOLDERS or not given else "file"):
+        if kind not in MODEL_TYPES or (kind in FOLDERS and not given):
+            raise _training(kind)
+        if kind not in FOLDERS:
+            if given:
+                raise ApiError("a faceid tune takes no model file", code="tune-file", hint="Leave file out, or choose model_type lora.")
+            return None
+        if isinstance(given, str):
+            name = make_resolver().model_file(FOLDERS[kind], given)
+            if isinstance(name, Missing):
+                raise ApiError(name.message, code="missing-model", hint=name.hint)
+            return name.replace("\\", "/")
+        if not isinstance(given, Weights):
+            raise ApiError("file is no model file", code="tune-file", hint="Send its name on the disk, or the file as multipart/form-data.")
+        check_safetensors(given.path, f"the model file {given.file_name[:80]!r}")
+        return given
+    return None
+
+
+@contextlib.contextmanager
+def _placed(file: str | Weights | None, kind: str) -> Iterator[str | None]:
+    """Give the name of the model file; one that the request brought lies in its model folder, unless the block fails."""
+    if not isinstance(file, Weights):
+        yield file
+        return
+    name = f"{UPLOADS}/upload-{uuid.uuid4().hex}.safetensors"
+    target = _model_root(kind) / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{target.name}{PARTIAL}")
+    try:
+        shutil.move(file.path, partial)  # copies where the model folder is on another disk
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+    try:
+        yield name
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def sweep_models() -> None:
+    """Remove what a crash left of model files: those that did not arrive whole, and those that no tune names. Call while no request is made."""
+    named = state.tunes().files()
+    for kind in FOLDERS:
+        for path in (_model_root(kind) / UPLOADS).glob("upload-*"):
+            name = f"{UPLOADS}/{path.name}"
+            if name not in named and _UPLOADED.fullmatch(name.removesuffix(PARTIAL)):
+                path.unlink(missing_ok=True)
+
+
+def _hashes(paths: Sequence[Path]) -> list[str]:
+    """Return the hashes of photos, those left out that are lost or damaged: nothing can be found in them any more."""
+    found = []
+    for path in paths:
+        with contextlib.suppress(ImageError):
+            found.append(photo_hash(read_photo(path)))
+    return found
+
+
+def delete_tune(id: int) -> bool:
+    """Delete a tune, its photos, what was found in them, and the model file that a request brought, unless other tunes name it.
+
+    Say whether it was there.
+    """
+    store = state.tunes()
+    tune = store.get(id)
+    if tune is None:
+        return False
+    FaceCache(state_folder()).forget(_hashes(store.photo_paths(id)))
+    gone = store.delete(id)
+    if gone and tune.model_type in FOLDERS and _UPLOADED.fullmatch(tune.file or "") and tune.file not in store.files():
+        (_model_root(tune.model_type) / tune.file).unlink(missing_ok=True)
+    return gone

@@ -1,0 +1,65 @@
+"""How the editor's routes hear and answer: bodies within bounds, errors as text and hint, work outside the server's own thread.
+
+ComfyUI's server lets the pages of other sites reach none of its routes, these included.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from ...errors import AstriaError
+
+MOST_BYTES = 1 << 20  # of a request: a pasted prompt has some 2,000 characters, one with a picture in base64 far more
+
+Asked = Mapping[str, Any]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class RequestError(AstriaError):
+    """A request that cannot be read; `status` is that of the answer."""
+
+    def __init__(self, message: str, *, code: str, hint: str = "", status: int = 400) -> None:
+        super().__init__(message, code=code, hint=hint)
+        self.status = status
+
+
+def guarded(answer: Handler) -> Handler:
+    """Return a handler that gives what `answer` raises as `{"error": {"type", "message", "details"}}`."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            return await answer(request)
+        except AstriaError as error:
+            told = {"error": {"type": error.code, "message": error.message, "details": error.hint}}
+            return web.json_response(told, status=getattr(error, "status", 422))
+
+    return handle
+
+
+async def read_json(request: web.Request, needed: tuple[str, ...], kinds: Mapping[str, type]) -> Asked:
+    """Return the JSON object that a request brings. Raises: RequestError when it is none, lacks a field of `needed` or has one of another kind."""
+    body = bytearray()
+    async for chunk in request.content.iter_chunked(1 << 16):
+        body += chunk
+        if len(body) > MOST_BYTES:
+            text = f"The request has more than {MOST_BYTES} bytes, too many for the editor to check while you type."
+            raise RequestError(text, code="too-large", hint="The prompt can run all the same; it is checked when it is queued.", status=413)
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"The request is not JSON: {error}", code="bad-json") from error
+    if not isinstance(asked, dict) or [name for name in needed if name not in asked]:
+        raise RequestError(f"Expected a JSON object with {', '.join(needed)}.", code="missing-field")
+    return checked(asked, kinds)
+
+
+def checked(asked: Asked, kinds: Mapping[str, type]) -> Asked:
+    """Return the fields as they are. Raises: RequestError for one that is of another type than `kinds` says."""
+    wrong = [name for name, kind in kinds.items() if name in asked and type(asked[name]) is not kind]
+    if wrong:
+        raise RequestError(f"{wrong[0]} should be of type {kinds[wrong[0]].__name__}, found {asked[wrong[0]]!r}."[:300], code="bad-field")
+    return asked

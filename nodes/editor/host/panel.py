@@ -1,0 +1,90 @@
+"""The sidebar's HTTP routes, below /astria/editor: tunes are listed, made and deleted, ids and roles bound to files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from ...api.host import state
+from ...api.host.body import read_body, uploads_of
+from ...api.host.queue import Queue
+from . import bindings, tunes
+from .http import Asked, Handler, RequestError, checked, guarded, read_json
+
+_TEXTS = {"title": str, "name": str, "token": str}
+_MAX_DIGITS = 15
+_AT_ONCE = 100  # prompts that are looked up to be deleted
+
+
+def register(routes: web.RouteTableDef, queue: Queue) -> None:
+    """Add the sidebar's routes. A tune that is deleted takes its prompts out of the `queue`."""
+    routes.get("/astria/editor/tunes")(_looking(_page))
+    routes.post("/astria/editor/tunes")(guarded(_create))
+    routes.get("/astria/editor/tunes/{id}/photo")(guarded(_photo))
+    routes.delete("/astria/editor/tunes/{id}")(guarded(lambda request: _delete(request, queue)))
+    routes.get("/astria/editor/bindings")(_looking(lambda query: bindings.overview()))
+    routes.get("/astria/editor/bindings/choices")(_looking(lambda query: bindings.choices_of(query.get("key", ""))))
+    routes.put("/astria/editor/bindings")(_changing(lambda asked: bindings.set_binding(asked["key"], asked["file"]), "key", "file"))
+    routes.delete("/astria/editor/bindings")(_changing(lambda asked: bindings.remove_binding(asked["key"]), "key"))
+    routes.get("/astria/editor/models")(_looking(lambda query: bindings.models()))
+
+
+def _page(query: Asked) -> dict[str, Any]:
+    return tunes.page(query.get("search", ""), _number(query.get("offset", "0"), "offset"))
+
+
+def _looking(answer: Callable[[Asked], dict[str, Any]]) -> Handler:
+    async def handle(request: web.Request) -> web.Response:
+        return _answer(await asyncio.to_thread(answer, request.query))
+
+    return guarded(handle)
+
+
+def _changing(answer: Callable[[Asked], dict[str, Any]], *needed: str) -> Handler:
+    async def handle(request: web.Request) -> web.Response:
+        asked = await read_json(request, needed, dict.fromkeys(needed, str))
+        return _answer(await asyncio.to_thread(answer, asked))
+
+    return guarded(handle)
+
+
+def _answer(told: dict[str, Any]) -> web.Response:
+    return web.json_response(told, headers={"Cache-Control": "no-store"})
+
+
+def _number(text: str, what: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS):
+        raise RequestError(f"{what} should be a whole number, found {text!r}."[:300], code="bad-field")
+    return int(text)
+
+
+async def _create(request: web.Request) -> web.Response:
+    """Answer a multipart form with `title`, `name`, `token` and files `images[]`."""
+    settings = await asyncio.to_thread(state.settings)
+    body = await read_body(request, settings, state.spool_folder())
+    try:
+        texts = checked({key: body.fields[key] for key in _TEXTS if key in body.fields}, _TEXTS)
+        sent = {**texts, "images": list(uploads_of(body.fields.get("images")))}
+        return _answer(await asyncio.to_thread(tunes.create, sent, settings))
+    finally:
+        body.close()
+
+
+async def _photo(request: web.Request) -> web.Response:
+    content = await asyncio.to_thread(tunes.thumbnail, _number(request.match_info["id"], "id"))
+    # A photo of a person is kept nowhere else: when its tune is deleted it is gone from the browser as well.
+    return web.Response(body=content, content_type="image/jpeg", headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
+
+
+async def _delete(request: web.Request, queue: Queue) -> web.Response:
+    """End and forget what programs asked of the tune, then delete it, as the API does."""
+    asked = await read_json(request, ("title",), {"title": str})
+    number = _number(request.match_info["id"], "id")
+    tune = await asyncio.to_thread(tunes.shown_tune, number, asked["title"])
+    while prompts := await asyncio.to_thread(lambda: state.prompts().list(str(tune.id), limit=_AT_ONCE, offset=0)):
+        for prompt in prompts:
+            await queue.delete(prompt)
+    return _answer(await asyncio.to_thread(tunes.delete, tune))

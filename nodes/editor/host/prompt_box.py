@@ -1,0 +1,147 @@
+"""What the prompt editor asks of the server: the painted tree, what can be written, what something means, the plan in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ...families.family import family
+from ...graph.graph import Socket
+from ...host.models import HostFiles, make_resolver, state_folder
+from ...pipeline.brought_pictures import brought, notes, without
+from ...pipeline.compiling import CompileOptions
+from ...pipeline.explain import explain
+from ...pipeline.host.run_pictures import run_pictures
+from ...prompt import Diagnostic, PromptRequest, parse
+from ...prompt.lexer import is_embedding_name
+from ...tunes.names import without_ending
+from ...tunes.resolve import Missing, Resolver
+from ...tunes.state import bindings_in
+from ...tunes.tune import Tune
+from ..completion import Option, complete
+from ..describing import Description, describe
+from ..painting import marks, part_title, parts
+from ..utf16 import Utf16
+from .tunes import newest, photo_address
+
+MOST_NAMES = 200  # of one list; those that fit best
+_NEWEST_TUNES = 1000
+_NOT_IN_TAGS = set("<>:\r\n")
+PICTURES = ("image", "mask", "control_image", "person_masks")
+
+
+def painted(text: str) -> dict[str, Any]:
+    """Return what to paint and to say: marks, parts and diagnostics, with offsets in UTF-16 code units."""
+    document = parse(text)
+    units = Utf16(text)
+    return {
+        "marks": [[one.kind, *units.span(one.span)] for one in marks(document)],
+        "parts": [[one.number, part_title(one.number), *units.span(one.span)] for one in parts(document)],
+        "diagnostics": [_diagnostic(one, units) for one in document.diagnostics],
+    }
+
+
+def _diagnostic(found: Diagnostic, units: Utf16) -> dict[str, Any]:
+    start, end = units.span(found.span)
+    said = {"code": found.code, "severity": found.severity, "message": found.message, "hint": found.hint}
+    return {**said, "start": start, "end": end, "line": found.line, "column": found.column}
+
+
+def completions(text: str, offset: int, asked: bool) -> dict[str, Any]:
+    """Return the options at `offset` (code units) with the stretch of text that they replace."""
+    units = Utf16(text)
+    at = units.points(offset)
+    found = complete(text, at, asked=asked)
+    typed = text[found.span.start : at]
+    named = [one for kind in found.names for one in _best(typed, _names(kind, found.tail))]
+    start, end = units.span(found.span)
+    fields = ("label", "text", "kind", "detail", "help", "photo")
+    return {"start": start, "end": end, "options": [{field: getattr(one, field) for field in fields} for one in (*found.options, *named)]}
+
+
+def _best(typed: str, options: Iterable[Option]) -> list[Option]:
+    """Return the options that hold the typed characters in their order, at most MOST_NAMES: beginnings first, then words inside."""
+    wanted = typed.casefold()
+    rated = [(rank, at, one) for at, one in enumerate(options) if (rank := _rank(wanted, one.label.casefold())) is not None]
+    return [one for _, _, one in sorted(rated, key=lambda each: each[:2])[:MOST_NAMES]]
+
+
+def _rank(wanted: str, label: str) -> int | None:
+    if label.startswith(wanted):
+        return 0
+    if wanted in label:
+        return 1
+    left = iter(label)
+    return 2 if all(char in left for char in wanted) else None
+
+
+def _names(kind: str, tail: str) -> Iterator[Option]:
+    """The names that a tag of this kind can have: tunes first, then files."""
+    if kind != "embedding":
+        yield from _tune_names(kind, tail)
+    if kind == "faceid":
+        return
+    folder = "loras" if kind == "lora" else "embeddings"
+    for file in HostFiles().list(folder):
+        name = without_ending(file.replace("\\", "/"))
+        if is_embedding_name(name) if kind == "embedding" else not _NOT_IN_TAGS & set(name):
+            yield Option(name, name + tail, kind, f"file in {folder}")
+
+
+def _tune_names(kind: str, tail: str) -> Iterator[Option]:
+    stored = {str(tune.id): tune for tune in newest(_NEWEST_TUNES)}
+    bound = bindings_in(state_folder()).tunes if kind == "lora" else {}
+    for name, file in bound.items():
+        tune = stored.get(name)
+        yield Option(f"{name} {tune.title if tune else ''}".strip(), name + tail, kind, f"bound to {file}", photo=photo_address(tune) if tune else "")
+    for name, tune in stored.items():
+        if name not in bound and (tune.orig_images if kind == "faceid" else tune.file is not None and tune.model_type != "faceid"):
+            detail = _photos(tune) if kind == "faceid" else f"tune of {tune.file}"
+            yield Option(f"{name} {tune.title}", name + tail, kind, detail, photo=photo_address(tune))
+
+
+def _photos(tune: Tune) -> str:
+    return "1 photo" if len(tune.orig_images) == 1 else f"{len(tune.orig_images)} photos"
+
+
+def description(text: str, offset: int) -> dict[str, Any]:
+    """Return what stands at `offset` (code units) in words, a tag with what it stands for here; an empty object for plain text."""
+    units = Utf16(text)
+    found = describe(text, units.points(offset))
+    if found is None:
+        return {}
+    start, end = units.span(found.span)
+    lines, photo = _meaning(found, make_resolver())
+    return {"start": start, "end": end, "text": "\n".join([found.text, *lines]), "photo": photo}
+
+
+def _meaning(found: Description, resolver: Resolver) -> tuple[list[str], str]:
+    """Return what a tag stands for, and the address of a picture of it."""
+    if not found.kind:
+        return [], ""
+    looked_up = {
+        "lora": resolver.lora,
+        "faceid": resolver.faceid,
+        "embedding": lambda name: resolver.locate("embedding", name, ("embeddings",)),
+    }[found.kind](found.name)
+    if isinstance(looked_up, Missing):
+        return [looked_up.message, looked_up.hint], ""
+    tune = getattr(looked_up, "tune", None)
+    lines = [f"File: {looked_up.file}"] if looked_up.file else []
+    return [*lines, f"Tune {tune.id}: {tune.title}, {_photos(tune)}"] if tune else lines, photo_address(tune) if tune else ""
+
+
+def explanation(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plan of `text` in words, and whether it could run. `family` plans for connected models, `base` for a base tune of the bindings."""
+    text = asked["text"]
+    request, diagnostics = PromptRequest.from_text(text)
+    told = [one.render(text) for one in diagnostics]
+    if request is None:
+        return {"runs": False, "report": "\n".join(told)}
+    pictures = {name: Socket(name) for name in PICTURES if asked.get(name)}
+    to_be_had = brought(request, pictures, run_pictures().settings_file)
+    request = without(request, to_be_had)
+    pictures |= {name: Socket(name) for name in to_be_had}
+    chosen = family(asked["family"]) if asked.get("family") else None
+    explained = explain(request, make_resolver(), CompileOptions(asked.get("base") or None, **pictures), chosen)
+    return {"runs": explained.runs, "report": "\n".join(filter(None, [explained.text, notes(to_be_had), *told]))}

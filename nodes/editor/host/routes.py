@@ -1,0 +1,41 @@
+"""The prompt editor's HTTP routes on ComfyUI's own server, below /astria; they read and change nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+from server import PromptServer
+
+from ...api.host.queue import Queue
+from . import panel
+from .http import Asked, Handler, guarded, read_json
+from .prompt_box import PICTURES, completions, description, explanation, painted
+
+_KINDS = {"text": str, "offset": int, "asked": bool, "family": str, "base": str, **dict.fromkeys(PICTURES, bool)}
+
+
+def register(queue: Queue) -> None:
+    """Add the routes of the prompt editor, and those of the sidebar, to the host's server; `queue` is that of the API's prompts."""
+    routes = PromptServer.instance.routes
+    routes.post("/astria/parse")(_answering(lambda asked: painted(asked["text"]), "text"))
+    routes.post("/astria/complete")(_answering(_complete, "text", "offset"))
+    routes.post("/astria/describe")(_answering(lambda asked: description(asked["text"], asked["offset"]), "text", "offset"))
+    routes.post("/astria/explain")(_answering(explanation, "text"))
+    panel.register(routes, queue)
+
+
+def _complete(asked: Asked) -> dict[str, Any]:
+    return completions(asked["text"], asked["offset"], asked.get("asked", False))
+
+
+def _answering(answer: Callable[[Asked], dict[str, Any]], *needed: str) -> Handler:
+    """Return a handler that gives the fields of a request to `answer`, outside the server's own thread, and sends what it returns."""
+
+    async def handle(request: web.Request) -> web.Response:
+        asked = await read_json(request, needed, _KINDS)
+        return web.json_response(await asyncio.to_thread(answer, asked))
+
+    return guarded(handle)

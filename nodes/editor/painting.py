@@ -1,0 +1,124 @@
+"""What an editor paints: a second walk of the same tree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..prompt.catalog import FLAGS, PARAMETERS, is_unset
+from ..prompt.source import Span
+from ..prompt.tree import Document, Node
+
+# Each kind has its colour in the editor. `tag` and `quoted` lie around others, whose colours win.
+MARKS = (
+    "break",
+    "embedding",
+    "flag-name",
+    "flag-value",
+    "idle",  # set and without effect, or not set
+    "junk",
+    "key",
+    "param-value",
+    "quoted",
+    "tag",
+    "tag-kind",
+    "tag-name",
+    "tag-number",
+)
+_DASHES = re.compile(r"^\W+")
+_TAG_PARTS = {"tag-kind": "tag-kind", "name": "tag-name", "value": "tag-number"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A stretch of text of one kind."""
+
+    kind: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a prompt that BREAK divides, with the BREAK that begins it: 0 is the base, 1 the common prompt, 2 the first person."""
+
+    number: int
+    span: Span
+
+
+def marks(document: Document) -> tuple[Mark, ...]:
+    """Return what to paint, outer marks before those inside them, in the order of the text. What is plain text has no mark."""
+    return tuple(found for node in document.children for found in _of(node, document.source))
+
+
+def parts(document: Document) -> tuple[Part, ...]:
+    """Return the parts of a prompt; none where no BREAK divides it."""
+    body = [node for node in document.children if node.kind != "block"]
+    starts = [0, *(node.span.start for node in body if node.kind == "break")]
+    if len(starts) == 1:
+        return ()
+    ends = [*starts[1:], body[-1].span.end]
+    return tuple(Part(number, Span(start, end)) for number, (start, end) in enumerate(zip(starts, ends, strict=True)))
+
+
+def part_title(number: int) -> str:
+    """Return what a part of a prompt is called."""
+    return ("base prompt", "common prompt")[number] if number < 2 else f"person {number - 1}"
+
+
+def flag_name(head: str) -> str:
+    """Return the name of the flag that is meant by its dashes and name as written; a slip in either is the parser's to report."""
+    return _DASHES.sub("", head).replace("-", "_")
+
+
+def _of(node: Node, source: str) -> Iterator[Mark]:
+    if node.kind == "tag":
+        yield from _tag(node)
+    elif node.kind == "flag":
+        yield from _flag(node, source)
+    elif node.kind == "block":
+        for child in node.children:
+            yield from _parameter(child, source) if child.kind == "parameter" else _of(child, source)
+    elif node.kind in ("break", "junk"):
+        yield Mark(node.kind, node.span)
+
+
+def _tag(node: Node) -> Iterator[Mark]:
+    if node.child("tag-kind") is None:
+        yield Mark("embedding", node.span)
+        return
+    yield Mark("tag", node.span)
+    yield from (Mark(_TAG_PARTS[child.kind], child.span) for child in node.children)
+
+
+def _flag(node: Node, source: str) -> Iterator[Mark]:
+    head, *values = node.children
+    yield Mark("flag-name" if _has_effect(head, source) else "idle", head.span)
+    for value in values:
+        if value.kind != "quoted":
+            yield Mark("flag-value" if value.kind == "value" else value.kind, value.span)
+            continue
+        yield Mark("quoted", value.span)
+        for child in value.children:
+            yield from _of(child, source)
+
+
+def _has_effect(head: Node, source: str) -> bool:
+    flag = FLAGS.get(flag_name(head.span.of(source)))
+    return flag is None or flag.has_effect
+
+
+def _parameter(node: Node, source: str) -> Iterator[Mark]:
+    key, *values = node.children
+    name = key.span.of(source)
+    text = source[values[0].span.start : values[-1].span.end] if values else ""
+    known = PARAMETERS.get(name)
+    if is_unset(text.strip()) or known is None or not known.has_effect:
+        yield Mark("idle", Span(key.span.start, values[-1].span.end if values else source.index("=", key.span.end) + 1))
+        return
+    yield Mark("key", key.span)
+    for value in values:
+        if value.kind == "value":
+            yield Mark("param-value", value.span)
+        else:
+            yield from _of(value, source)

@@ -1,0 +1,34 @@
+"""Gathers the nodes of all features for the host."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from .api.host import routes as api_routes
+from .base.nodes import NODES as BASE
+from .editor.host import routes as editor_routes
+from .faceid.nodes import NODES as FACEID
+from .faces.nodes import NODES as FACES
+from .finish.nodes import NODES as FINISH
+from .host import folders
+from .masking.nodes import NODES as MASKING
+from .outpaint.nodes import NODES as OUTPAINT
+from .pipeline.compile_nodes import NODES as COMPILE
+from .pipeline.nodes import NODES as PIPELINE
+from .pipeline.prompt_nodes import NODES as PROMPT
+from .redraw.nodes import NODES as FACE_INPAINTING
+from .regions.nodes import NODES as REGIONS
+from .swap.nodes import NODES as FACE_SWAPPING
+from .tunes.nodes import NODES as TUNES
+
+
+class AstriaExtension(ComfyExtension):
+    """The pack as the host sees it."""
+
+    async def on_load(self) -> None:
+        folders.register()
+        editor_routes.register(api_routes.register())
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        drawing = (*REGIONS, *MASKING, *FACEID, *FACES, *FACE_INPAINTING, *FACE_SWAPPING)
+        return [*PROMPT, *PIPELINE, *COMPILE, *TUNES, *drawing, *BASE, *OUTPAINT, *FINISH]

@@ -1,0 +1,130 @@
+"""Which inputs of loader nodes name a model file, in which of ComfyUI's folders such files lie, and where well-known ones are published."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ..pipeline.build.model_loaders import NO_FILE
+from .graph import NodeCall
+
+# The inputs of loader nodes that name a file or a folder of files -> ComfyUI's model folder (or folders) of such files.
+FILE_FOLDERS: Mapping[tuple[str, str], str] = {
+    ("CheckpointLoaderSimple", "ckpt_name"): "checkpoints",
+    ("UNETLoader", "unet_name"): "diffusion_models",
+    ("CLIPLoader", "clip_name"): "text_encoders",
+    ("DualCLIPLoader", "clip_name1"): "text_encoders",
+    ("DualCLIPLoader", "clip_name2"): "text_encoders",
+    ("VAELoader", "vae_name"): "vae",
+    ("LoraLoader", "lora_name"): "loras",
+    ("AstriaPersonLora", "lora_name"): "loras",
+    ("UpscaleModelLoader", "model_name"): "upscale_models",
+    ("LoadDA3Model", "model_name"): "geometry_estimation",
+    ("LoadMediaPipeFaceLandmarker", "model_name"): "detection",
+    ("ControlNetLoader", "control_net_name"): "controlnet",
+    ("CLIPVisionLoader", "clip_name"): "clip_vision",
+    ("LoadBackgroundRemovalModel", "bg_removal_name"): "background_removal",
+    ("AstriaLoadSegmenter", "background_removal"): "background_removal",
+    ("AstriaLoadSegmenter", "sam3"): "checkpoints",
+    ("AstriaLoadSegmenter", "grounding_dino"): "grounding-dino",
+    ("AstriaLoadSegmenter", "sam"): "sams",
+    ("AstriaLoadSegmenter", "clipseg"): "clipseg",
+    ("AstriaLoadFaceAnalysis", "pack"): "insightface/models",
+    ("AstriaLoadFaceSwapper", "swapper_name"): "insightface",
+    ("AstriaLoadFaceID", "faceid_name"): "ipadapter",
+    ("AstriaLoadFaceID", "eva_clip"): "clip_vision",
+    ("AstriaLoadFaceID", "face_parsing"): "facedetection",
+    ("LoadImage", "image"): "input",
+    ("LoadImageMask", "image"): "input",
+}
+
+_HUB = "https://huggingface.co"
+_FLUX = f"{_HUB}/Comfy-Org/flux1-dev/resolve/main"
+_CONTROL = f"{_HUB}/comfyanonymous/ControlNet-v1-1_fp16_safetensors/resolve/main"
+# Only files whose authors, or ComfyUI's own templates, publish them under this very name: a file of this name from elsewhere may be another one.
+PUBLISHED: Mapping[tuple[str, str], str] = {
+    ("checkpoints", "sd_xl_base_1.0.safetensors"): f"{_HUB}/stabilityai/stable-diffusion-xl-base-1.0/resolve/main/sd_xl_base_1.0.safetensors",
+    ("checkpoints", "v1-5-pruned-emaonly-fp16.safetensors"): (
+        f"{_HUB}/Comfy-Org/stable-diffusion-v1-5-archive/resolve/main/v1-5-pruned-emaonly-fp16.safetensors"
+    ),
+    ("checkpoints", "sam3.1_multiplex_fp16.safetensors"): f"{_HUB}/Comfy-Org/sam3.1/resolve/main/checkpoints/sam3.1_multiplex_fp16.safetensors",
+    ("checkpoints", "sdpose_wholebody_fp16.safetensors"): f"{_HUB}/Comfy-Org/SDPose/resolve/main/checkpoints/sdpose_wholebody_fp16.safetensors",
+    ("diffusion_models", "flux1-dev.safetensors"): f"{_FLUX}/flux1-dev.safetensors",
+    ("diffusion_models", "flux1-fill-dev.safetensors"): f"{_FLUX}/split_files/diffusion_models/flux1-fill-dev.safetensors",
+    ("text_encoders", "clip_l.safetensors"): f"{_HUB}/comfyanonymous/flux_text_encoders/resolve/main/clip_l.safetensors",
+    ("text_encoders", "t5xxl_fp16.safetensors"): f"{_HUB}/comfyanonymous/flux_text_encoders/resolve/main/t5xxl_fp16.safetensors",
+    ("vae", "ae.safetensors"): f"{_HUB}/Comfy-Org/Lumina_Image_2.0_Repackaged/resolve/main/split_files/vae/ae.safetensors",
+    ("upscale_models", "4x-UltraSharp.pth"): f"{_HUB}/Kim2091/UltraSharp/resolve/main/4x-UltraSharp.pth",
+    ("upscale_models", "RealESRGAN_x4plus.safetensors"): f"{_HUB}/Comfy-Org/Real-ESRGAN_repackaged/resolve/main/RealESRGAN_x4plus.safetensors",
+    ("upscale_models", "GFPGANv1.4.pth"): "https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGANv1.4.pth",
+    **{
+        ("controlnet", name): f"{_CONTROL}/{name}"
+        for name in (
+            "control_v11p_sd15_openpose_fp16.safetensors",
+            "control_v11p_sd15_canny_fp16.safetensors",
+            "control_v11p_sd15_lineart_fp16.safetensors",
+            "control_v11f1p_sd15_depth_fp16.safetensors",
+            "control_v11f1e_sd15_tile_fp16.safetensors",
+            "control_v11p_sd15_softedge_fp16.safetensors",
+            "control_v11p_sd15_mlsd_fp16.safetensors",
+            "control_v11p_sd15_seg_fp16.safetensors",
+        )
+    },
+    ("controlnet", "control_v1p_sd15_qrcode_monster.safetensors"): (
+        f"{_HUB}/monster-labs/control_v1p_sd15_qrcode_monster/resolve/main/control_v1p_sd15_qrcode_monster.safetensors"
+    ),
+    ("embeddings", "EasyNegative.safetensors"): f"{_HUB}/datasets/gsdf/EasyNegative/resolve/main/EasyNegative.safetensors",
+    ("detection", "mediapipe_face_fp32.safetensors"): f"{_HUB}/Comfy-Org/mediapipe/resolve/main/detection/mediapipe_face_fp32.safetensors",
+    ("background_removal", "birefnet.safetensors"): f"{_HUB}/Comfy-Org/BiRefNet/resolve/main/background_removal/birefnet.safetensors",
+    ("geometry_estimation", "depth_anything_3_mono_large.safetensors"): (
+        f"{_HUB}/Comfy-Org/Depth-Anything-3/resolve/main/geometry_estimation/depth_anything_3_mono_large.safetensors"
+    ),
+    **{
+        ("ipadapter", name): f"{_HUB}/h94/IP-Adapter-FaceID/resolve/main/{name}"
+        for name in ("ip-adapter-faceid-plusv2_sd15.bin", "ip-adapter-faceid-portrait_sd15.bin", "ip-adapter-faceid_sdxl.bin")
+    },
+    ("pulid", "pulid_flux_v0.9.1.safetensors"): f"{_HUB}/guozinan/PuLID/resolve/main/pulid_flux_v0.9.1.safetensors",
+    ("clip_vision", "EVA02_CLIP_L_336_psz14_s6B.pt"): f"{_HUB}/QuanSun/EVA-CLIP/resolve/main/EVA02_CLIP_L_336_psz14_s6B.pt",
+    ("facedetection", "parsing_bisenet.pth"): "https://github.com/xinntao/facexlib/releases/download/v0.2.0/parsing_bisenet.pth",
+}
+
+# An embedding in the words of the host, also where a weight follows: (embedding:name.pt:1.2). Found ones stand there as the host lists them.
+_EMBEDDING = re.compile(r"(?<![^\s(])embedding:([^\s:()]+\.(?:safetensors|pt|bin))\b")
+
+
+class ModelFile(NamedTuple):
+    """A file that a node names: ComfyUI's folder of such files, and its name there."""
+
+    folder: str
+    name: str
+
+    @property
+    def address(self) -> str | None:
+        """Where the file is published; None where nobody can be sure."""
+        return PUBLISHED.get((self.folder, self.name))
+
+    def told(self) -> str:
+        """Return in Markdown where the file belongs, and where a picture of the reader's own does."""
+        if self.folder == "input":
+            return f"input/{self.name}: your own picture, to be chosen in its Load Image node"
+        place = f"models/{self.folder}/{self.name}"
+        return f"[{place}]({self.address})" if self.address else place
+
+
+def files_of(call: NodeCall) -> tuple[ModelFile, ...]:
+    """Return the files that a loader node names, in the order of its inputs, and the embeddings in the text of a text encoder."""
+    loaded = (
+        ModelFile(_folder(call.class_type, key, value), value)
+        for key, value in call.inputs.items()
+        if (call.class_type, key) in FILE_FOLDERS and isinstance(value, str) and value != NO_FILE
+    )
+    text = call.inputs.get("text") if call.class_type == "CLIPTextEncode" else None
+    said = _EMBEDDING.findall(text) if isinstance(text, str) else ()
+    return (*loaded, *(ModelFile("embeddings", name) for name in said))
+
+
+def _folder(class_type: str, key: str, file: str) -> str:
+    """Return the folder of a file. PuLID and the IP-Adapters have one loader here, and a folder each."""
+    folder = FILE_FOLDERS[class_type, key]
+    return "pulid" if folder == "ipadapter" and "pulid" in file.lower() else folder

@@ -1,0 +1,55 @@
+"""A MODEL of the host that draws a picture's people: each with their text, and with what makes them who they are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+from ...host.loras import Loras, load_region_loras
+from ...regions.host.checkpoints import apply_person_models
+from ...regions.host.loras import apply_gated_loras
+from ...regions.host.regional import Conditioning, RegionalOptions, apply_regions
+from ...regions.person import Person
+from ...regions.run import RegionRun
+
+
+class Scene(NamedTuple):
+    """The conditionings that the sampler is given, and LoRAs that act where no person stands."""
+
+    positive: Conditioning
+    negative: Conditioning
+    loras: Loras = ()
+
+
+def draw_people(model: ModelPatcher, masks: Tensor, people: Sequence[Person], scene: Scene, options: RegionalOptions) -> ModelPatcher:
+    """Return a clone of the model that draws person i in region i + 1, and the scene in region 0.
+
+    LoRAs and FaceIDs of a person with a model of their own act on all of that model, and not on the scene's.
+    Shapes: masks [R,H,W] of any size, non-negative, summing to 1 at every pixel.
+    Raises: what apply_regions, apply_person_models and apply_gated_loras raise.
+    """
+    run = RegionRun()
+    positive = [scene.positive, *(person.positive for person in people)]
+    negative = [scene.negative, *(person.negative for person in people)]
+    patched = apply_regions(model, masks, positive, negative, run, options)
+
+    def dress(of: ModelPatcher, numbers: Collection[int], its_run: RegionRun) -> ModelPatcher:
+        return _with_identities(of, (), [person if number in numbers else None for number, person in enumerate(people, 1)], its_run)
+
+    dressed = _with_identities(patched, scene.loras, [person if person.model is None else None for person in people], run)
+    return apply_person_models(dressed, masks, people, dress)
+
+
+def _with_identities(model: ModelPatcher, scene: Loras, people: Sequence[Person | None], run: RegionRun) -> ModelPatcher:
+    """Return a clone on which the scene's LoRAs and the persons' LoRAs and FaceIDs act, each in their region; None: a person it does not draw."""
+    loras = load_region_loras([scene, *(() if person is None else person.loras for person in people)])
+    patched = apply_gated_loras(model, loras, run) if loras else model
+    faceids = [() if person is None else person.faceids for person in people]
+    if not any(faceids):
+        return patched
+    from ...faceid.host.apply import apply_person_faceids
+
+    return apply_person_faceids(patched, faceids, run)

@@ -1,0 +1,171 @@
+"""Models beside MODEL, CLIP and VAE: a connected one, else the one bound to its role, loaded by the node that loads its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ...families.family import Family
+from ...graph.graph import Graph, Link, Value
+from ...tunes.resolve import Missing, Resolver
+
+
+@dataclass(frozen=True)
+class Loader:
+    """The node that loads a role's model, its input that names the file, and the socket that stands for the model."""
+
+    class_type: str
+    file_input: str
+    socket: str
+    also: Mapping[str, Value] = field(default_factory=dict)  # what else the node wants
+
+
+# Sockets of AstriaModels (and some of AstriaGenerate) that hold a model -> its type.
+MODEL_SOCKETS: Mapping[str, str] = {
+    "upscale_model": "UPSCALE_MODEL",
+    "pose_controlnet": "CONTROL_NET",
+    "controlnet": "CONTROL_NET",
+    "segmenter": "ASTRIA_SEGMENTER",
+    "background_model": "BACKGROUND_REMOVAL",
+    "face_analysis": "ASTRIA_FACE_ANALYSIS",
+    "faceid": "ASTRIA_FACEID",
+    "face_restorer": "UPSCALE_MODEL",
+    "face_swapper": "ASTRIA_FACE_SWAPPER",
+}
+LOADERS: Mapping[str, Loader] = {
+    "upscaler": Loader("UpscaleModelLoader", "model_name", "upscale_model"),
+    "controlnet_pose": Loader("ControlNetLoader", "control_net_name", "pose_controlnet"),
+    "pose_estimator": Loader("CheckpointLoaderSimple", "ckpt_name", ""),
+    "depth_estimator": Loader("LoadDA3Model", "model_name", "", {"weight_dtype": "default"}),
+    "background_removal": Loader("LoadBackgroundRemovalModel", "bg_removal_name", "background_model"),
+    "face_analysis": Loader("AstriaLoadFaceAnalysis", "pack", "face_analysis"),
+    "face_detector": Loader("LoadMediaPipeFaceLandmarker", "model_name", ""),
+    "face_analysis_pulid": Loader("AstriaLoadFaceAnalysis", "pack", ""),
+    "clip_vision": Loader("CLIPVisionLoader", "clip_name", ""),
+    "face_restorer": Loader("UpscaleModelLoader", "model_name", "face_restorer"),
+    "face_swapper": Loader("AstriaLoadFaceSwapper", "swapper_name", "face_swapper"),
+}
+CONTROLNET = Loader("ControlNetLoader", "control_net_name", "controlnet")
+SEGMENTER_ROLES = ("background_removal", "sam3", "grounding_dino", "sam", "clipseg")
+NO_FILE = "none"  # the choice of a loader's input that is left out
+
+
+class Kit:
+    """Gives each stage its models; what is bound is loaded once, by a node of the group `models`."""
+
+    def __init__(
+        self, graph: Graph, resolver: Resolver, connected: Mapping[str, Value], family: Family, connected_control: str | None = None
+    ) -> None:
+        """`connected_control` is the kind that the one connected ControlNet is for, where the request asks for one."""
+        self._graph = graph
+        self._resolver = resolver
+        self._connected = connected
+        self._family = family
+        self._connected_control = connected_control
+        self._loaded: dict[str, Link] = {}
+        self._checkpoints: dict[str, int] = {}  # file -> number of its node
+
+    def model(self, role: str) -> Value | Missing:
+        """Return the model of a role: what is connected to its socket, else a node that loads the file bound to it."""
+        loader = LOADERS[role]
+        if loader.socket in self._connected:
+            return self._connected[loader.socket]
+        return self._bound(role, loader)
+
+    def optional(self, role: str) -> str | Missing:
+        """Return the file bound to a role for an input that may be left out; bound to a file that is not there, it is missing."""
+        return self._resolver.role(role, self._family.branch) if self._is_bound(role) else NO_FILE
+
+    def _is_bound(self, role: str) -> bool:
+        return self._resolver.has_role(role, self._family.branch)
+
+    def controlnet(self, kind: str, union_type: str) -> Value | Missing:
+        """Return the ControlNet of a kind: connected, bound for the kind, or the bound one that knows every kind, told which is meant."""
+        role = f"controlnet_{kind}"
+        loader = LOADERS.get(role, CONTROLNET)
+        if loader.socket in self._connected and (loader is not CONTROLNET or self._is_connected_for(kind)):
+            return self._connected[loader.socket]
+        if self._is_bound(role) or not self._is_bound("controlnet_union") or not union_type:
+            own = self._bound(role, loader)
+            is_other_connected = isinstance(own, Missing) and loader.socket in self._connected
+            return replace(own, hint=f"{own.hint} The connected ControlNet is for {self._connected_control}.") if is_other_connected else own
+        union = self._bound("controlnet_union", CONTROLNET)
+        if isinstance(union, Missing):
+            return union
+        return self._once(f"union_{kind}", "SetUnionControlNetType", control_net=union, type=union_type)
+
+    def _is_connected_for(self, kind: str) -> bool:
+        """Say whether the one connected ControlNet is meant: where the request asks for none, by --tiled_upscale_v2 with nothing bound for it."""
+        if self._connected_control is not None:
+            return kind == self._connected_control
+        return not self._is_bound(f"controlnet_{kind}") and not self._is_bound("controlnet_union")
+
+    def checkpoint(self, file: str) -> Link:
+        """Return a node that loads the checkpoint of one or more persons; MODEL, CLIP and VAE are its outputs."""
+        number = self._checkpoints.setdefault(file, len(self._checkpoints) + 1)
+        return self._once(f"person_checkpoint_{number}", "CheckpointLoaderSimple", ckpt_name=file)
+
+    def face_analysis(self, *, for_pulid: bool) -> Value | Missing:
+        """Return what finds and tells apart faces. PuLID knows faces by a recogniser of its own, so what is bound for it wins."""
+        own = self._bound("face_analysis_pulid", LOADERS["face_analysis_pulid"]) if for_pulid else None
+        if own is None or (isinstance(own, Missing) and "face_analysis" in self._connected):
+            return self.model("face_analysis")
+        return own
+
+    def face_detection(self) -> Value | Missing:
+        """Return what finds the faces of a picture: the bound detector, with what tells faces apart where that is bound; else the latter alone."""
+        if "face_analysis" in self._connected or not self._is_bound("face_detector"):
+            found = self.model("face_analysis")
+            return replace(found, hint=f"{found.hint} Or bind face_detector.") if isinstance(found, Missing) else found
+        pack, detector = self.optional("face_analysis"), self.model("face_detector")
+        if isinstance(pack, Missing):
+            return pack
+        return detector if isinstance(detector, Missing) else self._once("face_detection", "AstriaLoadFaceAnalysis", pack=pack, mediapipe=detector)
+
+    def segmenter(self) -> Value | Missing:
+        """Return what turns words into masks: connected, else made of everything that is bound for it."""
+        if "segmenter" in self._connected:
+            return self._connected["segmenter"]
+        found = {role: self.optional(role) for role in SEGMENTER_ROLES}
+        lost = next((file for file in found.values() if isinstance(file, Missing)), None)
+        if lost is not None:
+            return lost
+        files = {role: file for role, file in found.items() if isinstance(file, str)}
+        if all(file == NO_FILE for file in files.values()):
+            tried = self._resolver.role("sam3", self._family.branch)
+            assert isinstance(tried, Missing), "no file is bound to it"
+            text = f"no model that turns words into masks is connected or bound ({', '.join(SEGMENTER_ROLES)}). For one of them, {tried.message}"
+            return Missing("segmenter", "segmenter", text, tried.hint)
+        return self._once("segmenter", "AstriaLoadSegmenter", **files)
+
+    def faceid(self, role: str, kind: str) -> Value | Missing:
+        """Return the FaceID adapter of the family, with the vision models bound beside it."""
+        if "faceid" in self._connected:
+            return self._connected["faceid"]
+        file = self._resolver.role(role, self._family.branch)
+        if isinstance(file, Missing):
+            return file
+        # Widgets that the editor always sends stand in both forms of a workflow.
+        inputs: dict[str, Value] = {"faceid_name": file, "kind": kind}
+        if self._family.is_flux:  # PuLID reads photos by both
+            beside = {role: self._resolver.role(role, self._family.branch) for role in ("eva_clip", "face_parsing")}
+        else:
+            # The files named FaceID Plus also read the photos themselves; those named Portrait never do.
+            is_seen = kind != "portrait" and ("plus" in file.lower() or self._is_bound("clip_vision"))
+            seen = {"clip_vision": self.model("clip_vision")} if is_seen else {}
+            beside = {"eva_clip": NO_FILE, "face_parsing": NO_FILE, **seen}
+        lost = [value for value in beside.values() if isinstance(value, Missing)]
+        if lost:
+            return replace(lost[0], message="\n".join(one.message for one in lost), hint="\n".join(one.hint for one in lost))
+        return self._once(role, "AstriaLoadFaceID", **inputs, **beside)
+
+    def _bound(self, role: str, loader: Loader) -> Link | Missing:
+        file = self._resolver.role(role, self._family.branch)
+        if isinstance(file, Missing):
+            return file
+        return self._once(role, loader.class_type, **{loader.file_input: file}, **loader.also)
+
+    def _once(self, name: str, class_type: str, **inputs: Value) -> Link:
+        if name not in self._loaded:
+            self._loaded[name] = self._graph.add(f"models.{name}", class_type, **inputs)
+        return self._loaded[name]

@@ -1,0 +1,98 @@
+"""What the stages of one plan share: the request, its numbers, the graph they write into, and what they have to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ...families.family import Family
+from ...graph.graph import Graph, Link, Value
+from ...prompt import PromptRequest, Segment
+from ...tunes.resolve import Missing, Resolver
+from .model_loaders import Kit
+from .settings import Settings
+from .sources import Options, Sources
+from .stage_list import Problem, Stage
+from .tags import find_wording
+from .text import Encoded, Wording
+
+
+@dataclass(frozen=True)
+class Painted:
+    """What the first painting stage leaves for those after it: how scene and people are told, where the people are, what was repainted.
+
+    `scene` is without people, `drawn` with them; both without ControlNets. `scene_loras` act where no person stands.
+    `mask` is what an inpainting repainted, at the size of its
+    padded picture, and `fit` cuts that padding off.
+    """
+
+    scene: Encoded
+    drawn: Encoded
+    persons: Link | None = None
+    regions: Link | None = None
+    mask: Link | None = None
+    fit: Link | None = None
+    scene_loras: Link | None = None
+
+
+@dataclass
+class Desk:
+    """The planner's desk. `painted` is set by the first stage that paints; `identities` remembers the loaded photo sets by tune and analysis."""
+
+    request: PromptRequest
+    settings: Settings
+    sources: Sources
+    resolver: Resolver
+    options: Options
+    kit: Kit
+    problems: list[Problem]
+    missing: list[Missing] = field(default_factory=list)
+    skipped: set[str] = field(default_factory=set)
+    painted: Painted | None = None
+    identities: dict[tuple[str, str], Link] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> Graph:
+        return self.sources.graph
+
+    @property
+    def family(self) -> Family:
+        return self.sources.family
+
+    def for_stage(self, found: Value | Missing, stage: Stage) -> Value | None:
+        """Return the model that a stage needs. Missing: the stage is left out with a word about it, or it is an error, as the artist chose."""
+        if not isinstance(found, Missing):
+            return found
+        if self.options.missing_models == "error":
+            self._miss(found)
+        elif stage.name not in self.skipped:
+            self.skipped.add(stage.name)
+            self.problems.append(Problem("stage-skipped", "warning", f"Stage {stage.name} is skipped: {found.message}", found.hint))
+        return None
+
+    def for_part(self, found: Value | Missing, part: str) -> Value | None:
+        """Return the model that a part of a stage needs, as `for_stage` does: skipping leaves that part out, and the stage runs."""
+        if not isinstance(found, Missing):
+            return found
+        if self.options.missing_models == "error":
+            self._miss(found)
+        else:
+            self.tell(Problem("part-skipped", "warning", f"{part} is left out: {found.message}", found.hint))
+        return None
+
+    def tell(self, problem: Problem) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def _miss(self, found: Missing) -> None:
+        if found not in self.missing:
+            self.missing.append(found)
+
+    def wording(self, positive: Sequence[Segment], negative: Sequence[Segment], *, of_person: bool = False) -> Wording:
+        """Return what is said, with files behind its tags; what has none is told."""
+        found = find_wording(positive, negative, self.resolver, use_lpw=self.settings.use_lpw, style=self.request.style, of_person=of_person)
+        for one in found.missing:
+            self._miss(one)
+        for problem in found.problems:
+            self.tell(problem)
+        return found.wording

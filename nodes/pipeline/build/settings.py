@@ -1,0 +1,120 @@
+"""The numbers a request runs with, each with the reason it has that value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...families.family import ASPECT_RATIOS, Family, host_sampler, size_for_ratio
+from ...prompt import PromptRequest
+
+DEFAULT_DENOISE = 0.8
+FACEID_CFG = 3.0
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What reaches the planner beside the text: which sockets hold something, and the node's own seed."""
+
+    has_image: bool = False
+    has_mask: bool = False
+    seed: int = 0
+    has_control_image: bool = False
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One resolved value and where it came from, in words."""
+
+    key: str
+    value: object
+    reason: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything the stages need as plain numbers. `width` and `height` are None when the input image's own size counts."""
+
+    num_images: int
+    seed: int
+    steps: int
+    cfg: float
+    scheduler: str
+    sampler: str
+    schedule: str
+    denoise: float
+    use_lpw: bool
+    width: int | None
+    height: int | None
+    explained: tuple[Setting, ...]
+
+
+class Explainer:
+    """Collects values with reasons, so that no default is taken silently."""
+
+    def __init__(self) -> None:
+        self.settings: list[Setting] = []
+
+    def take(self, key: str, given: object, default: object, reason: str):
+        """Return `given`, or `default` when it is not set, noting which of the two it was and why."""
+        value, why = (default, reason) if given is None else (given, "set in the prompt")
+        self.settings.append(Setting(key, value, why))
+        return value
+
+
+def settle(request: PromptRequest, family: Family, inputs: Inputs) -> Settings:
+    """Return the request's values with every default filled in and explained."""
+    note = Explainer()
+    title = family.title
+    has_faceids = any(segment.faceids for segment in request.prompt)
+    scheduler = note.take("scheduler", request.scheduler, family.scheduler, f"default of {title}")
+    chosen = host_sampler(scheduler, family)
+    note.settings.append(Setting("sampler", f"{chosen.sampler} / {chosen.schedule}", f"the host's sampler and schedule for {scheduler} on {title}"))
+    width, height = _size(request, family, inputs, note)
+    return Settings(
+        num_images=note.take("num_images", request.num_images, 1, "default"),
+        seed=note.take("seed", request.seed, inputs.seed, "the node's seed, since the prompt sets none"),
+        steps=note.take("steps", request.steps, family.steps, f"default of {title}"),
+        cfg=note.take("cfg_scale", request.cfg_scale, *default_cfg(family, has_faceids=has_faceids)),
+        scheduler=scheduler,
+        sampler=chosen.sampler,
+        schedule=chosen.schedule,
+        denoise=_denoise(request, inputs, note),
+        use_lpw=note.take("use_lpw", request.use_lpw, True, "default: (word:1.2) weighs"),
+        width=width,
+        height=height,
+        explained=tuple(note.settings),
+    )
+
+
+def default_cfg(family: Family, *, has_faceids: bool) -> tuple[float, str]:
+    """Return the default of cfg_scale and its reason, for what is said with FaceIDs or without."""
+    if not family.takes_guidance:
+        return family.cfg, f"{family.title} takes no guidance, and the true CFG stays 1"
+    if family.is_flux:
+        return family.cfg, f"default of {family.title}; this is the distilled guidance, the true CFG stays 1"
+    if has_faceids:
+        return FACEID_CFG, "default with FaceID"
+    return family.cfg, f"default of {family.title}"
+
+
+def _denoise(request: PromptRequest, inputs: Inputs, note: Explainer) -> float:
+    if inputs.has_image:
+        return note.take("denoising_strength", request.denoising_strength, DEFAULT_DENOISE, "default with an input image")
+    note.settings.append(Setting("denoising_strength", 1.0, "no input image, so the picture is made from noise alone"))
+    return 1.0
+
+
+def _size(request: PromptRequest, family: Family, inputs: Inputs, note: Explainer) -> tuple[int | None, int | None]:
+    """Return (width, height): the prompt's own, else the input image's (None), else from the aspect ratio, else native."""
+    if request.w is not None and request.h is not None:
+        size, why = (request.w, request.h), "set in the prompt"
+    elif inputs.has_image:
+        note.settings.append(Setting("size", "input image's own", "w and h are not set and an input image is there"))
+        return None, None
+    elif request.aspect_ratio is not None or request.ar is not None:
+        ratio = request.aspect_ratio if request.aspect_ratio is not None else request.ar
+        size, why = size_for_ratio(ASPECT_RATIOS[ratio], family), f"aspect ratio {ratio} at the native area of {family.title}"
+    else:
+        size, why = (family.native_size, family.native_size), f"native size of {family.title}"
+    note.settings.append(Setting("size", f"{size[0]}x{size[1]}", why))
+    return size

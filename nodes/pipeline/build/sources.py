@@ -1,0 +1,39 @@
+"""What a plan starts from: models and pictures as links, and what the artist decides beside the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ...families.family import Family
+from ...graph.graph import Graph, Value
+from .text import Models
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The values the plan starts from: links to loader nodes, or sockets of the node that expands it.
+
+    `connected` holds models beside MODEL, CLIP and VAE by the name of their socket; what is not there comes from the bindings.
+    """
+
+    models: Models
+    family: Family
+    image: Value | None = None
+    mask: Value | None = None
+    person_masks: Value | None = None
+    control_image: Value | None = None
+    connected: Mapping[str, Value] = field(default_factory=dict)
+    outpaint_models: Models | None = None
+    outpaint_family: Family | None = None
+    graph: Graph = field(default_factory=Graph)  # holds what the links above come from; the plan is written into it
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the artist decides beside the prompt."""
+
+    seed: int = 0
+    missing_models: str = "error"
+    smaller_canvas: str = "crop"
+    keep_unmasked: bool = False

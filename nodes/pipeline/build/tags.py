@@ -1,0 +1,127 @@
+"""Segments -> what a stage says to the model, with the files behind their LoRA tags and embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ...errors import MissingModelError, PlanError
+from ...prompt import EmbeddingTag, PromptRequest, Segment
+from ...tunes.resolve import Missing, Resolver
+from .stage_list import Problem
+from .text import FaceID, Lora, Wording, lora_weights
+
+
+@dataclass(frozen=True)
+class FoundWording:
+    """A wording as far as its files are there, and what is wrong with the rest."""
+
+    wording: Wording
+    missing: tuple[Missing, ...]
+    problems: tuple[Problem, ...]
+
+
+def find_wording(
+    positive: Sequence[Segment], negative: Sequence[Segment], resolver: Resolver, *, use_lpw: bool, style: str | None = None, of_person: bool = False
+) -> FoundWording:
+    """Return the wording of the segments; tags without a file are left out of it and listed. A person may be given as a checkpoint."""
+    tags = _Tags(resolver, of_person)
+    loras = tags.loras(lora_weights(positive))
+    faceids = tags.faceids(positive)
+    embeddings = _Embeddings(resolver)
+    said = embeddings.named(positive), embeddings.named(negative)
+    wording = Wording(*said, loras, use_lpw, style, faceids, tags.checkpoint, tuple(dict.fromkeys(tags.photos)))
+    return FoundWording(wording, _unique((*tags.missing, *embeddings.missing)), _unique(tags.problems))
+
+
+def check_regions(request: PromptRequest, connected: bool) -> None:
+    """Return when regions are connected just where the request has persons; raise PlanError otherwise."""
+    if request.persons and not connected:
+        text = f"The request describes {len(request.persons)} person(s), and no regions are connected."
+        raise PlanError(text, code="no-regions", hint="Connect Astria Regions, or use Astria Generate.")
+    if connected and not request.persons:
+        text = "Regions are connected, and the request describes no person."
+        raise PlanError(text, code="regions-without-persons", hint="Add persons to the prompt, each after a BREAK, or disconnect the regions.")
+
+
+def raise_for(problems: Iterable[Problem], missing: Iterable[Missing]) -> None:
+    """Raise PlanError for problems that are errors, MissingModelError when only files are missing; return when neither."""
+    errors = [problem.render() for problem in problems if problem.severity == "error"]
+    absent = [f"{one.message}\n  {one.hint}" if one.hint else one.message for one in missing]
+    if errors:
+        raise PlanError("\n".join(errors + absent), code="cannot-plan")
+    if absent:
+        raise MissingModelError("\n".join(absent), code="missing-model")
+
+
+class _Tags:
+    """Finds what LoRA and FaceID tags stand for, and notes what is not there, and whose photos there are."""
+
+    def __init__(self, resolver: Resolver, of_person: bool) -> None:
+        self._resolver = resolver
+        self._of_person = of_person
+        self.missing: list[Missing] = []
+        self.problems: list[Problem] = []
+        self.photos: list[str] = []
+        self.checkpoint: str | None = None
+
+    def loras(self, weights: Mapping[str, float]) -> tuple[Lora, ...]:
+        loras = []
+        for name, weight in weights.items():
+            found = self._resolver.lora(name)
+            if isinstance(found, Missing):
+                self.missing.append(found)
+                continue
+            if found.tune is not None and found.tune.orig_images:
+                self.photos.append(str(found.tune.id))
+            if found.kind == "lora":
+                loras.append(Lora(found.file, weight))
+            else:
+                self._take_checkpoint(name, found.file)
+        return tuple(loras)
+
+    def _take_checkpoint(self, name: str, file: str) -> None:
+        if not self._of_person:
+            text = f"<lora:{name}> stands for the checkpoint '{file}', which cannot be added to the whole picture's model."
+            self.problems.append(Problem("not-a-lora", "error", text, "Bind the id to a LoRA file, or load the checkpoint as the MODEL."))
+        elif self.checkpoint not in (None, file):
+            text = f"A person is given as two checkpoints, '{self.checkpoint}' and '{file}'."
+            self.problems.append(Problem("two-checkpoints", "error", text, "Leave one of the tags; LoRAs may stand beside it."))
+        else:
+            self.checkpoint = file
+
+    def faceids(self, segments: Sequence[Segment]) -> tuple[FaceID, ...]:
+        faceids = []
+        for tag in (tag for segment in segments for tag in segment.faceids):
+            found = self._resolver.faceid(tag.id)
+            if isinstance(found, Missing):
+                self.missing.append(found)
+                continue
+            tune = str(found.tune.id)
+            self.photos.append(tune)
+            faceids.append(FaceID(tune, tag.strength))
+        return tuple(faceids)
+
+
+class _Embeddings:
+    """Gives embeddings the names the host lists: the host passes over one that it does not find."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self.missing: list[Missing] = []
+
+    def named(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
+        return tuple(replace(segment, pieces=tuple(map(self._piece, segment.pieces))) for segment in segments)
+
+    def _piece(self, piece: str | EmbeddingTag) -> str | EmbeddingTag:
+        if isinstance(piece, str):
+            return piece
+        found = self._resolver.locate("embedding", piece.name, ("embeddings",))
+        if isinstance(found, Missing):
+            self.missing.append(found)
+            return piece
+        return EmbeddingTag(found.file.replace("\\", "/"))  # Windows lists subfolders with a backslash; the host reads both
+
+
+def _unique(values: Iterable) -> tuple:
+    return tuple(dict.fromkeys(values))

@@ -1,0 +1,136 @@
+"""Text and LoRAs of a segment -> conditioning nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ...families.family import Family
+from ...graph.graph import Graph, Link, Value, slot
+from ...prompt import PromptRequest, Segment, encoder_text
+from .styles import styled
+
+
+@dataclass(frozen=True)
+class Models:
+    """Where the stages take their models from: sockets when expanded in ComfyUI, loader nodes when compiled."""
+
+    model: Value
+    clip: Value
+    vae: Value
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A model with its LoRAs and the two conditionings made with its text encoder."""
+
+    models: Models
+    positive: Link
+    negative: Link
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA tag with the file it stands for, as the host lists it."""
+
+    file: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class FaceID:
+    """A FaceID tag with the tune whose photos it means."""
+
+    tune: str
+    strength: float
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What a stage says to the model: the positive segments, the negative ones, and what goes with them.
+
+    `checkpoint` is a person's own model. `photos` are the tunes that show the person's face, of FaceID and LoRA tags alike.
+    """
+
+    positive: tuple[Segment, ...]
+    negative: tuple[Segment, ...]
+    loras: tuple[Lora, ...]
+    use_lpw: bool
+    style: str | None = None
+    faceids: tuple[FaceID, ...] = ()
+    checkpoint: str | None = None
+    photos: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The positive text as the encoder takes it, in the words of the style."""
+        text = joined_text(self.positive, use_lpw=self.use_lpw)
+        return in_style(text, self.style)
+
+    @property
+    def negative_text(self) -> str:
+        text = joined_text(self.negative, use_lpw=self.use_lpw)
+        unwanted = styled(self.style).negative if self.style else ""
+        return ", ".join(filter(None, (text, unwanted)))
+
+
+def in_style(text: str, style: str | None) -> str:
+    """Return the text put into the template of the style; an empty text leaves the template's own words."""
+    if style is None:
+        return text
+    return styled(style).prompt.format(prompt=text.rstrip(" ,.")).strip(" ,")
+
+
+def prompt_segments(request: PromptRequest) -> tuple[Segment, ...]:
+    """Return what describes the whole picture: the base prompt followed by the common prompt."""
+    return tuple(segment for segment in (request.base, request.common) if not segment.is_empty)
+
+
+def negative_segments(request: PromptRequest) -> tuple[Segment, ...]:
+    """Return the negative base prompt followed by the negative common prompt."""
+    return tuple(segment for segment in request.negative[:2] if not segment.is_empty)
+
+
+def lora_weights(segments: Sequence[Segment]) -> dict[str, float]:
+    """Return the weight of each LoRA name in `segments`, in order; one named twice counts once with the sum, as two patches would."""
+    weights: dict[str, float] = {}
+    for segment in segments:
+        for tag in segment.loras:
+            weights[tag.name] = weights.get(tag.name, 0.0) + tag.weight
+    return weights
+
+
+def joined_text(segments: Sequence[Segment], *, use_lpw: bool) -> str:
+    """Return the encoder's text of `segments`, joined by a comma so that the words of one do not run into the next."""
+    texts = (encoder_text(segment, use_lpw=use_lpw).strip() for segment in segments)
+    return ", ".join(text.rstrip(",") for text in texts if text)
+
+
+def add_encoding(graph: Graph, stage: str, models: Models, wording: Wording, family: Family, guidance: float) -> Encoded:
+    """Add text encoders and, for Flux, the distilled guidance; return what the sampler of `stage` takes."""
+    positive = graph.add(f"{stage}.positive", "CLIPTextEncode", clip=models.clip, text=wording.text)
+    # Flux runs at true CFG 1: its negative is only a placeholder for nodes that want a pair, so the text would mislead.
+    text = "" if family.is_flux else wording.negative_text
+    negative = graph.add(f"{stage}.negative", "CLIPTextEncode", clip=models.clip, text=text)
+    if family.is_flux and family.takes_guidance:
+        positive = graph.add(f"{stage}.guidance", "FluxGuidance", conditioning=positive, guidance=guidance)
+    return Encoded(models, positive, negative)
+
+
+def add_loras(graph: Graph, stage: str, models: Models, loras: Sequence[Lora]) -> Models:
+    """Add LoRAs that act on the whole model and on its text encoder."""
+    for number, lora in enumerate(loras, start=1):
+        strengths = {"strength_model": lora.weight, "strength_clip": lora.weight}
+        loaded = graph.add(f"{stage}.lora_{number}", "LoraLoader", model=models.model, clip=models.clip, lora_name=lora.file, **strengths)
+        models = replace(models, model=loaded, clip=slot(loaded, 1))
+    return models
+
+
+def with_text_loras(graph: Graph, name: str, models: Models, loras: Sequence[Lora]) -> Models:
+    """Add what LoRAs change in the text encoder; on the model they act elsewhere."""
+    clip = models.clip
+    for number, lora in enumerate(loras, start=1):
+        strengths = {"strength_model": 0.0, "strength_clip": lora.weight}
+        loaded = graph.add(f"{name}_text_lora_{number}", "LoraLoader", model=models.model, clip=clip, lora_name=lora.file, **strengths)
+        clip = slot(loaded, 1)
+    return replace(models, clip=clip)

@@ -1,0 +1,74 @@
+"""What keeps a request from running whatever model draws it, found before any model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from ..families.family import FAMILIES, Family
+from ..prompt import PromptRequest, Segment
+from ..tunes.resolve import Missing, Resolver
+from .build.sources import Options, Sources
+from .build.stage_list import Problem
+from .build.tags import find_wording, raise_for
+from .build.text import negative_segments, prompt_segments
+from .plan import Plan, draft
+from .stages.people import people_problems, person_segments
+
+Reasons = tuple[tuple[Problem, ...], tuple[Missing, ...]]
+
+
+def check_early(
+    request: PromptRequest, sources_for: Callable[[Family], Sources], resolver: Resolver, options: Options, found: Reasons = ((), ())
+) -> None:
+    """Return when some family of models could run the request, as far as can be told; `found` is what speaks against it already.
+
+    The family is read from the model, so the request is planned for each of them, and what keeps it from running on all is told.
+    Raises: PlanError or MissingModelError listing every reason at once.
+    """
+    drafts = [draft(request, sources_for(family), resolver, options) for family in FAMILIES.values()]
+    problems = (*found[0], *_in_all(drafted.errors for drafted in drafts))
+    missing = (*found[1], *_in_all(drafted.missing for drafted in drafts))
+    if any(drafted.errors for drafted in drafts):  # a request with errors is not written, so nothing was looked up for it
+        worded, absent = _wording_reasons(_said(request, drafts[0]), resolver)
+        problems, missing = (*problems, *worded), (*missing, *absent)
+    raise_for(dict.fromkeys(problems), dict.fromkeys(missing))
+
+
+def check_wording(request: PromptRequest, resolver: Resolver) -> None:
+    """Return when the persons are not too many and every tag of scene and persons has its file.
+
+    Raises: PlanError or MissingModelError listing every reason at once.
+    """
+    problems, missing = _wording_reasons(_scene_and_persons(request), resolver)
+    raise_for((*people_problems(request), *problems), missing)
+
+
+def _in_all(lists: Iterable[tuple]) -> tuple:
+    """Return what stands in every list, in the order of the first."""
+    first, *others = lists
+    return tuple(one for one in first if all(one in other for other in others))
+
+
+# Positive and negative segments, and whether they tell of a person.
+_Said = tuple[Sequence[Segment], Sequence[Segment], bool]
+
+
+def _said(request: PromptRequest, drafted: Plan) -> list[_Said]:
+    """Return what the planned stages say to the model."""
+    names = {stage.name for stage in drafted.stages}
+    said = _scene_and_persons(request) if "base" in names else []
+    if "outpaint" in names:
+        segments = prompt_segments(request) if request.outpaint_prompt is None else (request.outpaint_prompt,)
+        said.append((segments, negative_segments(request), False))
+    return said
+
+
+def _scene_and_persons(request: PromptRequest) -> list[_Said]:
+    persons = [(person.positive, person.negative, True) for person in person_segments(request)]
+    return [(prompt_segments(request), negative_segments(request), False), *persons]
+
+
+def _wording_reasons(said: Iterable[_Said], resolver: Resolver) -> Reasons:
+    found = [find_wording(positive, negative, resolver, use_lpw=True, of_person=of_person) for positive, negative, of_person in said]
+    problems = dict.fromkeys(problem for one in found for problem in one.problems)
+    return tuple(problems), tuple(dict.fromkeys(missing for one in found for missing in one.missing))

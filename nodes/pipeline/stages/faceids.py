@@ -1,0 +1,58 @@
+"""FaceID tags -> nodes: the photos of a tune as an identity, and the adapter that draws it, in the whole picture or for one person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ...graph.graph import Link, Value
+from ..build.plan_builder import Desk
+from ..build.text import FaceID, Models
+
+# PuLID's authors begin a few steps in for realistic pictures: the composition is then the prompt's own.
+PULID_START = 0.14
+
+
+def add_identity(desk: Desk, tune: str, said: str, *, for_pulid: bool = False) -> Link | None:
+    """Add the identity of the photos of a tune, once for each way of knowing faces; None where the model for it is left out."""
+    analysis = desk.for_part(desk.kit.face_analysis(for_pulid=for_pulid), said)
+    if analysis is None:
+        return None
+    key = tune, str(analysis)
+    if key not in desk.identities:
+        number = len(desk.identities) + 1
+        desk.identities[key] = desk.graph.add(f"models.identity_{number}", "AstriaIdentity", analysis=analysis, tune=tune)
+    return desk.identities[key]
+
+
+def apply_faceids(desk: Desk, stage: str, models: Models, faceids: Sequence[FaceID]) -> Models:
+    """Add the FaceIDs that act on the whole picture."""
+    for number, faceid in enumerate(faceids, start=1):
+        use = _use(desk, faceid)
+        if use is not None:
+            models = replace(models, model=desk.graph.add(f"{stage}.faceid_{number}", "AstriaApplyFaceID", model=models.model, **use))
+    return models
+
+
+def person_faceids(desk: Desk, name: str, faceids: Sequence[FaceID]) -> dict[str, Value]:
+    """Add the FaceIDs of one person; return them as the input of Astria Person, empty when there are none."""
+    chain: dict[str, Value] = {}
+    for number, faceid in enumerate(faceids, start=1):
+        use = _use(desk, faceid)
+        if use is not None:
+            chain = {"faceids": desk.graph.add(f"{name}_faceid_{number}", "AstriaPersonFaceID", **use, **chain)}
+    return chain
+
+
+def _use(desk: Desk, faceid: FaceID) -> dict[str, Value] | None:
+    """Return adapter, identity and numbers of one tag; None where a model for it is left out."""
+    said = f"<faceid:{faceid.tune}:{faceid.strength:g}>"
+    is_flux = desk.family.is_flux
+    is_portrait = bool(desk.request.faceid_portrait) and not is_flux
+    found = desk.kit.faceid("faceid_portrait", "portrait") if is_portrait else desk.kit.faceid("faceid", "auto")
+    adapter = desk.for_part(found, said)
+    identity = add_identity(desk, faceid.tune, said, for_pulid=is_flux)
+    if adapter is None or identity is None:
+        return None
+    start = PULID_START if is_flux else 0.0
+    return {"faceid": adapter, "identity": identity, "strength": float(faceid.strength), "start": start, "end": 1.0}

@@ -1,0 +1,179 @@
+"""BREAK persons of a request -> nodes: who each one is, where they stand, and the model that draws them in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ...graph.graph import Graph, Link, Value, slot
+from ...prompt import PromptRequest, Segment
+from ...tunes.resolve import Missing
+from ..build.plan_builder import Desk, Painted
+from ..build.stage_list import MAX_PERSONS, Problem
+from ..build.text import Encoded, Lora, Models, Wording, joined_text, with_text_loras
+from .faceids import person_faceids
+
+SOFTNESS_PX = 32
+NAME_LENGTH = 24
+NAMELESS = "without words"
+
+
+@dataclass(frozen=True)
+class PersonSegments:
+    """The texts of one person: their own, alone and followed by the common prompt, and their own negative where the prompt gives one."""
+
+    own: tuple[Segment, ...]
+    positive: tuple[Segment, ...]
+    negative: tuple[Segment, ...]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The picture that the persons stand in, an image of its own size or a size (numbers or links), and what says where each one is:
+    a mask for each where the artist drew them, else a pose picture. `fit` cuts a padding off that masks have.
+    """
+
+    width: int | Link
+    height: int | Link
+    image: Value | None = None
+    masks: Value | None = None
+    pose: Value | None = None
+    fit: Link | None = None
+
+
+def person_segments(request: PromptRequest) -> tuple[PersonSegments, ...]:
+    """Return each person's segments; the common prompts belong to every person."""
+    negatives = request.negative[2:]
+    found = []
+    for index, person in enumerate(request.persons):
+        own = negatives[index : index + 1]
+        negative = (*own, *request.negative[1:2]) if own else ()
+        kept = (tuple(segment for segment in group if not segment.is_empty) for group in ((person,), (person, request.common), negative))
+        found.append(PersonSegments(*kept))
+    return tuple(found)
+
+
+def people_problems(request: PromptRequest) -> tuple[Problem, ...]:
+    """Return what is wrong with the persons of the prompt and of the negative prompt."""
+    found = []
+    if len(request.persons) > MAX_PERSONS:
+        text = f"The prompt describes {len(request.persons)} persons; at most {MAX_PERSONS} fit one picture."
+        found.append(Problem("too-many-persons", "error", text, "Take some BREAK segments out."))
+    if len(request.negative) > len(request.prompt) and len(request.negative) > 2:
+        text = f"The negative prompt has {len(request.negative)} BREAK segments, and the prompt {len(request.prompt)}."
+        found.append(Problem("negative-without-person", "error", text, "Each negative segment belongs to the prompt's segment of the same number."))
+    return tuple(found)
+
+
+def wordings_of_people(desk: Desk) -> tuple[Wording, ...]:
+    """Return what is said of each person, with the tags that are theirs: LoRAs of the common prompt are already on the picture's model."""
+    return tuple(_of_person(desk, person) for person in person_segments(desk.request))
+
+
+def _of_person(desk: Desk, person: PersonSegments) -> Wording:
+    said = desk.wording(person.positive, person.negative, of_person=True)
+    if said.checkpoint is not None:  # which has none of them yet
+        return said
+    return replace(said, loras=desk.wording(person.own, (), of_person=True).loras)
+
+
+def found_people(desk: Desk, stage: str, picture: Value) -> Value | None:
+    """Add what finds the persons in an input picture, from left to right; None, and a word about it, where no model can."""
+    segmenter = desk.kit.segmenter()
+    if isinstance(segmenter, Missing):
+        text = "No model that finds people is connected or bound, so the persons stand in equal columns, whoever the input image shows."
+        desk.tell(Problem("people-not-found", "warning", text, f"Connect person_masks, or: {segmenter.hint}"))
+        return None
+    count = len(desk.request.persons)
+    return desk.graph.add(f"{stage}.find_people", "AstriaFindPeople", image=picture, segmenter=segmenter, persons=count, word="person")
+
+
+def add_regions(desk: Desk, stage: str, ground: Ground) -> Link:
+    """Add the layout of the persons: by masks, by a pose picture, else equal columns from left to right."""
+    pose = ground.pose if ground.masks is None else None
+    given = {"image": ground.image, "masks": ground.masks, "pose_image": pose, "fit": ground.fit}
+    linked = {name: value for name, value in given.items() if value is not None}
+    # Masks keep the edges that they were drawn with: a pixel is softened over itself alone. (0 would make them hard.)
+    softness = SOFTNESS_PX if ground.masks is None else 1
+    size = {"width": ground.width, "height": ground.height}
+    count, names = len(desk.request.persons), " | ".join(_short(person, use_lpw=desk.settings.use_lpw) for person in desk.request.persons)
+    return desk.graph.add(f"{stage}.regions", "AstriaRegions", persons=count, **size, softness_px=softness, **linked, names=names)
+
+
+def _short(person: Segment, *, use_lpw: bool) -> str:
+    """Return the first words of a person's text, as a name for a preview."""
+    words = " ".join(joined_text((person,), use_lpw=use_lpw).replace("|", "/").split())
+    if not words:
+        return NAMELESS
+    return words if len(words) <= NAME_LENGTH else f"{words[:NAME_LENGTH].rsplit(' ', 1)[0]} …"
+
+
+def fitted_masks(desk: Desk, stage: str, multiple: int) -> Value:
+    """Return the masks that the artist drew, moved with the input image that they belong to, where there is one."""
+    masks = desk.sources.person_masks
+    assert masks is not None, "they are connected"
+    if desk.sources.image is None:
+        return masks
+    sizes = {"width": desk.settings.width or 0, "height": desk.settings.height or 0, "multiple": multiple}
+    return desk.graph.add(f"{stage}.fit_people", "AstriaFitMasks", image=desk.sources.image, masks=masks, **sizes)
+
+
+def in_regions(desk: Desk, stage: str, painted: Painted, ground: Ground) -> Painted:
+    """Return the same with the persons in their regions."""
+    regions = add_regions(desk, stage, ground)
+    return replace(painted, drawn=add_regional(desk.graph, stage, painted.scene, regions, painted), regions=regions)
+
+
+def are_drawn_again(request: PromptRequest) -> bool:
+    """Say whether a stage behind the first two draws people or their faces once more."""
+    return bool(request.hires_fix or request.tiled_upscale or request.tiled_upscale_v2 or request.inpaint_faces or request.face_swap)
+
+
+def add_persons(desk: Desk, stage: str, models: Models, people: Sequence[Wording]) -> Link:
+    """Add every person's text, LoRAs, FaceIDs and own model; return the chain of them. `models` draw those without a checkpoint."""
+    graph = desk.graph
+    chain: dict[str, Value] = {}
+    for number, person in enumerate(people, start=1):
+        name = f"{stage}.person_{number}"
+        encoder, own = _persons_models(desk, name, models, person)
+        texts = {"positive": graph.add(f"{name}_positive", "CLIPTextEncode", clip=encoder.clip, text=person.text)}
+        if person.negative:
+            texts["negative"] = graph.add(f"{name}_negative", "CLIPTextEncode", clip=encoder.clip, text=person.negative_text)
+        own |= person_faceids(desk, name, person.faceids)
+        chain = {"persons": graph.add(name, "AstriaPerson", **texts, **own, **chain)}
+    persons = chain["persons"]
+    assert isinstance(persons, Link), "there is at least one person"
+    return persons
+
+
+def add_regional(graph: Graph, stage: str, encoded: Encoded, regions: Value, painted: Painted) -> Encoded:
+    """Add the model that draws the persons in their regions; return what the sampler takes in place of `encoded`."""
+    scene = {"positive": encoded.positive, "negative": encoded.negative}
+    people: dict[str, Value] = {"regions": regions, "persons": painted.persons}
+    if painted.scene_loras is not None:
+        people["scene_loras"] = painted.scene_loras
+    model = encoded.models.model
+    regional = graph.add(f"{stage}.regional", "AstriaRegionalPrompt", model=model, **people, **scene, scene_strength=0.0, isolation=False)
+    return Encoded(replace(encoded.models, model=regional), slot(regional, 1), slot(regional, 2))
+
+
+def _persons_models(desk: Desk, name: str, models: Models, person: Wording) -> tuple[Models, dict[str, Value]]:
+    """Return whose text encoder encodes the person, and what the person is drawn with.
+
+    LoRAs act on the text encoder as a whole, and on the model for this person only, be it the picture's or the person's own checkpoint.
+    """
+    chain = lora_chain(desk.graph, name, person.loras)
+    own: dict[str, Value] = {} if chain is None else {"loras": chain}
+    if person.checkpoint is not None:
+        loaded = desk.kit.checkpoint(person.checkpoint)
+        models, own = Models(loaded, slot(loaded, 1), slot(loaded, 2)), {"model": loaded, **own}
+    return with_text_loras(desk.graph, name, models, person.loras), own
+
+
+def lora_chain(graph: Graph, name: str, loras: Sequence[Lora]) -> Link | None:
+    """Add LoRAs that act in one region only; None when there are none."""
+    chain: Link | None = None
+    for number, lora in enumerate(loras, start=1):
+        before = {} if chain is None else {"loras": chain}
+        chain = graph.add(f"{name}_lora_{number}", "AstriaPersonLora", lora_name=lora.file, strength=lora.weight, **before)
+    return chain

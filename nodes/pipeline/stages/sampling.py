@@ -1,0 +1,60 @@
+"""Sampler nodes that every painting stage shares, and the two ways of painting under a mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ...families.family import Family
+from ...graph.graph import Graph, Link, Value, slot
+from ..build.settings import Settings
+from ..build.text import Encoded
+
+
+@dataclass(frozen=True)
+class Painting:
+    """What a stage samples: its conditionings and model, the latent to start from, and how much of it is redrawn."""
+
+    encoded: Encoded
+    latent: Link
+    denoise: float
+
+
+def add_sampling(graph: Graph, stage: str, painting: Painting, family: Family, settings: Settings) -> Link:
+    """Add noise, sampler, sigmas, guider and the host's sampler node; return the decoded picture [B,H,W,C]."""
+    encoded = painting.encoded
+    model = encoded.models.model
+    if family.is_flux:
+        guider = graph.add(f"{stage}.guider", "BasicGuider", model=model, conditioning=encoded.positive)
+    else:
+        pair = {"positive": encoded.positive, "negative": encoded.negative}
+        guider = graph.add(f"{stage}.guider", "CFGGuider", model=model, **pair, cfg=settings.cfg)
+    method = add_method(graph, stage, model, settings, painting.denoise)
+    sampled = graph.add(f"{stage}.sampler", "SamplerCustomAdvanced", guider=guider, **method, latent_image=painting.latent)
+    return graph.add(f"{stage}.decode", "VAEDecode", samples=sampled, vae=encoded.models.vae)
+
+
+def add_method(graph: Graph, stage: str, model: Value, settings: Settings, denoise: float) -> dict[str, Link]:
+    """Add noise, sampler and sigmas; return them by the names of a sampling node's inputs."""
+    schedule = {"scheduler": settings.schedule, "steps": settings.steps, "denoise": denoise}
+    return {
+        "noise": graph.add(f"{stage}.noise", "AstriaNoise", seed=settings.seed),
+        "sampler": graph.add(f"{stage}.method", "AstriaSampler", sampler_name=settings.sampler),
+        "sigmas": graph.add(f"{stage}.sigmas", "BasicScheduler", model=model, **schedule),
+    }
+
+
+def add_masked_latent(graph: Graph, stage: str, encoded: Encoded, pixels: Link, mask: Link, family: Family) -> tuple[Encoded, Link]:
+    """Add what the family needs to repaint `pixels` where `mask` is 1; return the changed conditionings and the latent.
+
+    Inpaint models (SD inpaint, Flux Fill) see the masked picture as extra channels. Others only get a noise mask. Both run
+    with differential diffusion, which turns a soft mask edge into a gradual start instead of a cut.
+    """
+    model = graph.add(f"{stage}.differential", "DifferentialDiffusion", model=encoded.models.model, strength=1.0)
+    encoded = replace(encoded, models=replace(encoded.models, model=model))
+    vae = encoded.models.vae
+    if family.inpaint:
+        pair = {"positive": encoded.positive, "negative": encoded.negative}
+        link = graph.add(f"{stage}.inpaint", "InpaintModelConditioning", **pair, vae=vae, pixels=pixels, mask=mask, noise_mask=True)
+        return replace(encoded, positive=link, negative=slot(link, 1)), slot(link, 2)
+    latent = graph.add(f"{stage}.encode", "VAEEncode", pixels=pixels, vae=vae)
+    return encoded, graph.add(f"{stage}.noise_mask", "SetLatentNoiseMask", samples=latent, mask=mask)

@@ -1,0 +1,292 @@
+"""Faces drawn anew by the host's sampler: many in one call, each with its own text, LoRAs, FaceIDs and noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import comfy.model_management as management
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrappersMP
+from comfy.samplers import CFGGuider
+from comfy_extras.nodes_custom_sampler import Guider_Basic, SamplerCustomAdvanced
+from comfy_extras.nodes_differential_diffusion import DifferentialDiffusion
+from torch import Tensor
+
+from nodes import InpaintModelConditioning  # the host's
+
+from ...base.host.sampling import ImageNoise
+from ...base.noise import SEED_SPACE, ImageSeeds, start_noise
+from ...errors import PlanError
+from ...faceid.host.apply import MASKED, IPAdapterFaceID, apply_person_faceids
+from ...host.loras import Loras, load_region_loras
+from ...host.models import family_of
+from ...regions.host.loras import apply_gated_loras
+from ...regions.host.regional import KEY as REGIONS_KEY
+from ...regions.person import Person
+from ...regions.run import Forward, RegionRun
+from ..blend import levelled
+from ..chunks import cut_up, grouped, largest_batch
+from ..crop import FaceCrop, cut, cut_hint, window_mask
+from ..plan import PlannedFace
+from ..texts import face_text, kind_of, stacked, with_control
+
+KEY = "astria_faces"
+# The noise of a face must be neither that of its picture nor that of another picture's face, whose seeds are only a few counts away.
+FACE_SEED_OFFSET = 0xBF58476D1CE4E5B9
+# The host leaves as much room when it decides whether positive and negative rows run together.
+MEMORY_MARGIN = 1.5
+LATENT_PX = 8  # side of a latent cell
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What faces are drawn with. `positive`, `negative` and `scene_loras` are the scene's, for faces that are nobody's; `max_batch` 0: as many at
+    once as the memory holds."""
+
+    model: ModelPatcher
+    vae: Any
+    positive: list
+    negative: list
+    noise: ImageNoise
+    sampler: Any
+    sigmas: Tensor
+    cfg: float
+    persons: Sequence[Person] = ()
+    max_batch: int = 0
+    scene_loras: Loras = ()
+
+    @property
+    def guided(self) -> bool:
+        """Whether a negative text counts. On Flux true CFG stays 1: its guidance is distilled into the model."""
+        return self.cfg != 1 and not family_of(self.model).is_flux
+
+
+class FaceNoise:
+    """A NOISE of the host in which row i is drawn with the seed of face i."""
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.seed = ImageSeeds(seeds[0], seeds)
+
+    def generate_noise(self, input_latent: dict) -> Tensor:
+        return start_noise(input_latent["samples"], self.seed.per_image)
+
+
+def face_seed(seed: int, image: int, number: int) -> int:
+    """Return the seed of a face: that of face `number` of the picture made alone with seed + image."""
+    return (seed + image + (number + 1) * FACE_SEED_OFFSET) % SEED_SPACE
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One face's share of a sampler call."""
+
+    face: PlannedFace
+    model: ModelPatcher
+    adapters: frozenset[str]  # whose LoRA changes the whole model
+    positive: list
+    negative: list
+
+    @property
+    def kit(self) -> Hashable:
+        """What faces must have in common to be drawn by one model."""
+        return id(self.model), self.adapters
+
+    def kind(self, flux: bool) -> Hashable:
+        """What faces must have in common to be drawn together."""
+        crop = self.face.crop
+        texts = (kind_of(text, equal_lengths=flux) for text in (self.positive, self.negative))
+        return (self.kit, crop.target_width, crop.target_height, *texts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Kit:
+    """A model with the LoRAs and FaceIDs of those whom it draws; `run` tells these which person is in which row."""
+
+    model: ModelPatcher
+    run: RegionRun
+    inpaint: bool
+
+
+def draw_faces(image: Tensor, planned: Sequence[PlannedFace], drawing: Drawing) -> tuple[list[Tensor], int]:
+    """Return the drawing [target_height,target_width,3] of each face that is to be drawn, in order, and the number of sampler calls.
+
+    Faces of one model, size and kind of conditioning run together. Each has noise of its own and so does not depend on who else is there.
+    Shapes: image [B,H,W,C] float 0..1.
+    Raises: PlanError for a model with regions, another noise than Astria Noise, sigmas without a step, or what does not fit the model.
+    """
+    faces = [face for face in planned if face.drawn]
+    if not faces:
+        return [], 0
+    _check(drawing)
+    jobs = [_job(face, drawing) for face in faces]
+    kits = {key: _kit([job for job in jobs if job.kit == key], drawing) for key in {job.kit: None for job in jobs}}
+    flux = family_of(drawing.model).is_flux
+    drawn: dict[int, Tensor] = {}
+    calls = 0
+    for group in grouped(jobs, lambda job: job.kind(flux)):
+        first = jobs[group[0]]
+        kit = kits[first.kit]
+        for chunk in cut_up(group, drawing.max_batch or _most(kit.model, first.face.crop, len(group), drawing)):
+            management.throw_exception_if_processing_interrupted()
+            drawn |= zip(chunk, _draw(image, [jobs[place] for place in chunk], kit, drawing), strict=True)
+            calls += 1
+    return [drawn[place] for place in range(len(jobs))], calls
+
+
+def _check(drawing: Drawing) -> None:
+    if not isinstance(drawing.noise, ImageNoise):
+        raise PlanError(f"The noise is a {type(drawing.noise).__name__}; expected Astria Noise, whose seed gives every face noise of its own.",
+                        code="face-noise", hint="Connect Astria Noise.")
+    if len(drawing.sigmas) < 2:
+        raise PlanError(f"The sigmas hold {len(drawing.sigmas)} value(s), no step; faces cannot be drawn anew in none.", code="face-sigmas",
+                        hint="Give the scheduler a denoise above 0, or leave this node out.")
+
+
+def _job(face: PlannedFace, drawing: Drawing) -> _Job:
+    person = None if face.person is None else drawing.persons[face.person]
+    who = "the scene" if person is None else f"person {face.region}"
+    model = drawing.model if person is None or person.model is None else person.model
+    base, own = family_of(drawing.model).branch, family_of(model).branch
+    if own != base:
+        raise PlanError(f"The checkpoint of {who} is {own} and the picture's {base}; expected the same.", code="person-family",
+                        hint="Choose a checkpoint of the picture's own family for this person.")
+    own_positive, own_negative = (None, None) if person is None else (person.positive, person.negative)
+    image = face.crop.image
+    positive = face_text(own_positive, drawing.positive, image, f"The positive conditioning of {who}")
+    negative = face_text(own_negative, drawing.negative, image, f"The negative conditioning of {who}") if drawing.guided else []
+    return _Job(face, model, _adapters(person), positive, negative)
+
+
+def _adapters(person: Person | None) -> frozenset[str]:
+    """Return the person's FaceID adapters that bring a LoRA for the whole model: who has none of it must not be drawn by that model."""
+    acting = [use.faceid for use in person.faceids if use.strength != 0] if person else []
+    return frozenset(one.adapter.name for one in acting if isinstance(one, IPAdapterFaceID) and one.adapter.lora)
+
+
+def _kit(jobs: Sequence[_Job], drawing: Drawing) -> _Kit:
+    """Return the model of these faces with what their persons bring along, on a clone."""
+    model = jobs[0].model
+    if model.get_wrappers(WrappersMP.DIFFUSION_MODEL, REGIONS_KEY):
+        raise PlanError("This model draws people in regions of the whole picture; a face is drawn by itself.", code="faces-regions",
+                        hint="Connect the model from before Astria Regional Prompt; the persons go into this node.")
+    if model.get_attachment(MASKED):
+        raise PlanError("This model has a FaceID under a mask, which lies on the whole picture; a face is drawn by itself.",
+                        code="faces-masked-faceid",
+                        hint="Connect the model from before that Astria Apply FaceID, and give the FaceID to an Astria Person.")
+    drawn = {job.face.person for job in jobs}
+    here = [person if number in drawn else None for number, person in enumerate(drawing.persons)]
+    run, patched = RegionRun(), model
+    loras = load_region_loras([drawing.scene_loras if None in drawn else (), *(person.loras if person else () for person in here)])
+    if loras:
+        patched = apply_gated_loras(patched, loras, run, items=True)
+    faceids = [person.faceids if person else () for person in here]
+    if any(faceids):
+        patched = apply_person_faceids(patched, faceids, run)
+    if "denoise_mask_function" not in patched.model_options:  # another's way with soft masks stays
+        patched = DifferentialDiffusion.execute(patched, 1.0).result[0]
+    return _Kit(patched, run, family_of(model).inpaint)
+
+
+def _most(model: ModelPatcher, crop: FaceCrop, count: int, drawing: Drawing) -> int:
+    """Return how many of `count` faces fit the memory at once, by the host's own estimate."""
+    rows = 2 if drawing.guided else 1
+    latent = crop.target_height // LATENT_PX, crop.target_width // LATENT_PX
+    return largest_batch(lambda faces: model.model.memory_required([faces * rows, 1, *latent]) * MEMORY_MARGIN, _room(model), count)
+
+
+def _room(model: ModelPatcher) -> float:
+    """Return the bytes left beside the model's weights once the host has made room for it."""
+    device = model.load_device
+    free = model.get_free_memory(device)
+    if device == model.offload_device:
+        return free
+    others = sum(one.loaded_size() for one in management.loaded_models() if one.load_device == device and not one.is_clone(model))
+    return free + others - max(0, model.model_size() - model.loaded_size())
+
+
+def _draw(image: Tensor, jobs: Sequence[_Job], kit: _Kit, drawing: Drawing) -> list[Tensor]:
+    """Return the drawings of one sampler call."""
+    crops = [job.face.crop for job in jobs]
+    pixels = torch.stack([cut(image[crop.image], crop) for crop in crops])
+    masks = torch.stack([window_mask(crop, crop.target_width, crop.target_height, image.device) for crop in crops])
+    cropped = _ControlNets(crops, (image.shape[2], image.shape[1]))
+    positive, negative = (with_control(stacked(texts), cropped) for texts in ([job.positive for job in jobs], [job.negative for job in jobs]))
+    if kit.inpaint:
+        positive, negative, latent = InpaintModelConditioning().encode(positive, negative, pixels, drawing.vae, masks, True)
+    else:
+        latent = {"samples": drawing.vae.encode(pixels), "noise_mask": masks}
+    _check_latent(latent["samples"], kit.model)
+    guider = _guider(_with_rows(kit, jobs, len(drawing.persons)), positive, negative, drawing)
+    noise = FaceNoise([face_seed(int(drawing.noise.seed), crop.image, crop.number) for crop in crops])
+    sampled = SamplerCustomAdvanced.execute(noise, guider, drawing.sampler, drawing.sigmas, latent).result[0]
+    painted = drawing.vae.decode(sampled["samples"]).to(pixels.device, torch.float32)
+    return [levelled(*one) for one in zip(painted, pixels, masks, strict=True)]
+
+
+def _check_latent(samples: Tensor, model: ModelPatcher) -> None:
+    expected = model.get_model_object("latent_format").latent_channels
+    if samples.shape[1] != expected:
+        raise PlanError(f"The VAE makes {samples.shape[1]} latent channels; the model expected {expected}.", code="face-vae",
+                        hint="Connect the VAE that belongs to the model.")
+
+
+def _guider(model: ModelPatcher, positive: list, negative: list, drawing: Drawing) -> CFGGuider:
+    if not drawing.guided:
+        guider = Guider_Basic(model)
+        guider.set_conds(positive)
+        return guider
+    guider = CFGGuider(model)
+    guider.set_conds(positive, negative)
+    guider.set_cfg(drawing.cfg)
+    return guider
+
+
+def _with_rows(kit: _Kit, jobs: Sequence[_Job], persons: int) -> ModelPatcher:
+    """Return a clone that knows which person is in which row of this call."""
+    gate = torch.zeros(persons + 1, len(jobs))
+    gate[[job.face.region for job in jobs], range(len(jobs))] = 1
+    model = kit.model.clone()
+    # Around all that wraps the diffusion model itself, whatever came first.
+    model.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, partial(_run_rows, kit.run, gate))
+    return model
+
+
+def _run_rows(run: RegionRun, gate: Tensor, executor: Callable, x: Tensor, *rest: Any, **named: Any) -> Tensor:
+    """Run the model with `run.forward` set; positive and negative rows follow each other in the batch, faces in the same order."""
+    times, left = divmod(x.shape[0], gate.shape[1])
+    if left:
+        raise PlanError(f"The model is run on {x.shape[0]} rows for {gate.shape[1]} faces; expected all faces at once.", code="face-rows",
+                        hint="Take the node that splits batches out of this model's chain.")
+    run.forward = Forward.of_items(gate.repeat(1, times).to(x.device))
+    try:
+        return executor(x, *rest, **named)
+    finally:
+        run.forward = None
+
+
+class _ControlNets:
+    """Makes, of ControlNets with a hint for the whole picture, ones with each face's part of it; each is made once."""
+
+    def __init__(self, crops: Sequence[FaceCrop], size: tuple[int, int]) -> None:
+        self._crops = crops
+        self._size = size
+        self._made: dict[int, Any] = {}
+
+    def __call__(self, control: Any) -> Any:
+        if id(control) not in self._made:
+            self._made[id(control)] = self._of_faces(control)
+        return self._made[id(control)]
+
+    def _of_faces(self, control: Any) -> Any:
+        options = {"vae": control.vae, "extra_concat": [self._cut(hint) for hint in control.extra_concat_orig]}
+        made = control.copy().set_cond_hint(self._cut(control.cond_hint_original), control.strength, control.timestep_percent_range, **options)
+        if control.previous_controlnet is not None:
+            made.set_previous_controlnet(self(control.previous_controlnet))
+        return made
+
+    def _cut(self, hint: Tensor) -> Tensor:
+        return torch.cat([cut_hint(hint, crop, self._size) for crop in self._crops])

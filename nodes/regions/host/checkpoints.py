@@ -1,0 +1,181 @@
+"""Persons drawn by a checkpoint of their own: it denoises the picture too at each step, and its result counts inside the person's region.
+
+What is mixed are the denoised predictions of the positive and of the negative rows, each by itself: guidance, and what other nodes do after it,
+then work on the mixed pair as on any other, and models that predict noise go together with models that predict velocity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import comfy.sampler_helpers
+import comfy.samplers
+import torch
+from comfy.model_patcher import ModelPatcher, create_model_options_clone
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from ...errors import PlanError
+from ...host.regional_models_check import check_person_models
+from ..person import Person
+from ..run import Forward, RegionRun, on_latent
+
+KEY = "astria_person_models"
+KINDS = ("positive", "negative")  # the order in which the host's guiders hand them over
+# What of the scene's conditioning is not the whole picture's: words for its ControlNet, and LoRAs that hooks put on the scene's model.
+_SCENES_OWN = ("cross_attn_controlnet", "hooks")
+
+# (the person's model, the numbers of the persons it draws, their run) -> the model with what these persons bring, LoRAs and FaceIDs
+Dress = Callable[[ModelPatcher, Sequence[int], RegionRun], ModelPatcher]
+
+
+def apply_person_models(model: ModelPatcher, masks: Tensor, people: Sequence[Person], dress: Dress) -> ModelPatcher:
+    """Return a clone of the model on which every person with a `model` is drawn by it, inside the person's region; the model itself without any.
+
+    Each of these models sees the whole picture and the person's own texts, the scene's negative where the person has none, and the ControlNets,
+    guidance and inpainting of the scene's conditionings. What `dress` puts on it acts on all of it, in the person's turn only. The host loads
+    and unloads these models with the patched one.
+    Shapes: masks [R,H,W] of any size, non-negative, summing to 1 at every pixel, row 0 the scene.
+    Raises: PlanError for a model of another family, one that shares its weights with another of the run, or one that changes the sampling.
+    """
+    numbers = [number for number, person in enumerate(people, 1) if person.model is not None]
+    if not numbers:
+        return model
+    check_person_models(model, people)
+    groups: list[_Group] = []
+    for number in numbers:  # persons may share one model, which is then loaded once
+        own = people[number - 1].model
+        group = next((group for group in groups if group.given is own), None)
+        if group is None:
+            groups.append(group := _Group(own, len(people) + 1))
+        group.numbers.append(number)
+    patched = model.clone()
+    patched.set_additional_models(KEY, [group.patcher(dress) for group in groups])
+    drawing = _Drawing(masks.detach().float().cpu(), people, groups)
+    patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, drawing.sample)
+    patched.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, drawing.denoise)
+    return patched
+
+
+@dataclass(eq=False)
+class _Group:
+    """A model, the persons that it draws, and whose turn it is."""
+
+    given: ModelPatcher
+    regions: int
+    numbers: list[int] = field(default_factory=list)
+    run: RegionRun = field(default_factory=RegionRun)
+    turn: int = 0
+
+    def patcher(self, dress: Dress) -> ModelPatcher:
+        patched = self.given.clone()
+        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, self._run_whole)  # around those of LoRAs and FaceIDs, which ask who is drawn
+        return dress(patched, self.numbers, self.run)
+
+    def _run_whole(self, executor: Callable, x: Tensor, *rest: Any, **named: Any) -> Tensor:
+        """Run the diffusion model with everything in it being the person's whose turn it is."""
+        rows = torch.zeros(self.regions, x.shape[0], device=x.device)
+        rows[self.turn] = 1
+        self.run.forward = Forward.of_items(rows)
+        try:
+            return executor(x, *rest, **named)
+        finally:
+            self.run.forward = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Turn:
+    """A person's part in the run that goes on: the group's model, its options, and the conditionings made for it."""
+
+    number: int
+    group: _Group
+    patcher: ModelPatcher
+    options: dict
+    conds: Mapping[str, list[dict]]
+
+    def denoised(self, wanted: Sequence[bool], x: Tensor, timestep: Tensor) -> list[Tensor]:
+        self.group.turn = self.number
+        conds = [self.conds.get(kind) if want else None for kind, want in zip(KINDS, wanted, strict=False)]
+        return comfy.samplers.calc_cond_batch(self.patcher.model, conds, x, timestep, self.options)
+
+
+@dataclass(eq=False)
+class _Drawing:
+    """The wrappers of the patched model: one stands around the sampling, one around each prediction."""
+
+    masks: Tensor
+    people: Sequence[Person]
+    groups: Sequence[_Group]
+    _turns: list[_Turn] = field(default_factory=list)
+
+    def sample(self, executor: Callable, guider: Any, sigmas: Tensor, extra_args: dict, callback: Callable | None, *rest: Any) -> Tensor:
+        """Make the persons' models ready, which the host has loaded by now, and leave nothing of them behind."""
+        noise, latent_image, denoise_mask = rest[:3]
+        seen = {"latent_image": latent_image, "denoise_mask": denoise_mask, "seed": extra_args.get("seed")}
+        scene = guider.inner_model.current_patcher
+        outer = self._turns
+        with ExitStack() as running:
+            try:
+                self._turns = []
+                for group, patcher in zip(self.groups, scene.get_additional_models_with_key(KEY), strict=True):
+                    encode = partial(_encoded, patcher=patcher, scene=guider.conds, noise=noise, seen=seen)
+                    conds = [encode(self.people[number - 1]) for number in group.numbers]
+                    options = running.enter_context(_running(patcher, conds[0], sigmas))
+                    self._turns += [_Turn(number, group, patcher, options, own) for number, own in zip(group.numbers, conds, strict=True)]
+                return executor(guider, sigmas, extra_args, callback, *rest)
+            finally:
+                self._turns = outer
+
+    def denoise(self, executor: Callable, model: Any, conds: Sequence, x_in: Tensor, timestep: Tensor, model_options: dict) -> list[Tensor]:
+        """Mix the persons' predictions into the scene's; where none of these persons stands, the scene's stay as they are, to the bit."""
+        results = executor(model, conds, x_in, timestep, model_options)
+        if not self._turns:
+            hint = "Use the host's samplers for a picture with a person's own model."
+            text = "A node runs this model by a loop of its own, in which the models of persons are not ready."
+            raise PlanError(text, code="person-model-loop", hint=hint)
+        wanted = [cond is not None for cond in conds]
+        regions = on_latent(self.masks, *x_in.shape[2:]).to(x_in.device)
+        theirs = regions[[turn.number for turn in self._turns]].sum(0)
+        mixed = [result * (1 - theirs) for result in results]
+        for turn in self._turns:
+            for result, own in zip(mixed, turn.denoised(wanted, x_in, timestep), strict=True):
+                result += own * regions[turn.number]
+        return [torch.where(theirs > 0, new, old) if want else old for new, old, want in zip(mixed, results, wanted, strict=True)]
+
+
+@contextmanager
+def _running(patcher: ModelPatcher, conds: Mapping[str, list[dict]], sigmas: Tensor) -> Iterator[dict]:
+    """Yield the model options of a run of a model beside the guider's own, prepared and cleaned up as the guider does with its own."""
+    options = create_model_options_clone(patcher.model_options)
+    comfy.sampler_helpers.prepare_model_patcher(patcher, conds, options)
+    comfy.samplers.cast_to_load_options(options, device=patcher.load_device, dtype=patcher.model_dtype())
+    options["transformer_options"]["sample_sigmas"] = sigmas
+    patcher.pre_run()
+    try:
+        yield options
+    finally:
+        patcher.cleanup()
+        comfy.samplers.cast_to_load_options(options, device=patcher.offload_device)
+        patcher.restore_hook_patches()
+
+
+def _encoded(person: Person, patcher: ModelPatcher, scene: Mapping[str, list[dict]], noise: Tensor, seen: Mapping[str, Any]) -> dict[str, list[dict]]:
+    """Return the scene's processed conditionings with the person's words, made for the person's model."""
+    own = {"positive": person.positive, "negative": person.negative}
+    entries = {kind: [_entry(entry, own[kind]) for entry in scene[kind]] for kind in KINDS if kind in scene}
+    encode = partial(comfy.samplers.encode_model_conds, patcher.model.extra_conds)
+    return {kind: encode(each, noise, noise.device, kind, **seen) for kind, each in entries.items()}
+
+
+def _entry(scene: dict, own: list | None) -> dict:
+    shared = {key: value for key, value in scene.items() if key not in _SCENES_OWN}
+    words = {}
+    if own is not None:
+        [(text, extra)] = own
+        words = {"cross_attn": text, **{key: value for key, value in extra.items() if value is not None}}
+    return {**shared, "model_conds": {}, **words, "uuid": uuid4()}

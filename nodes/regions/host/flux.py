@@ -1,0 +1,84 @@
+"""Flux with regions: the texts of all regions stand in one sequence, and each pixel sees its own region's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import PlanError
+from ..attention import Joint, Share, on_device
+from .state import Regions
+
+OVERRIDE = "optimized_attention_override"
+PATCH = 2  # one token is 2x2 latent cells
+
+
+def run_flux(regions: Regions, executor: Any, x: Tensor, timestep: Tensor, context: Tensor, *rest: Any, **named: Any) -> Tensor:
+    """Run the chunks of the batch whose texts have the same lengths together; the joint sequence has no room for padding by repetition."""
+    y, guidance, references, control, options = rest
+    if named.get("attention_mask") is not None:
+        hint = "Encode the text without an attention mask."
+        raise PlanError("A conditioning with an attention mask cannot be combined with regions.", code="regions-attention-mask", hint=hint)
+    others = sum(math.prod(_tokens(reference)) for reference in references or ())
+    parts = on_device(regions.parts(x, _tokens(x), others), x.device)
+    image_length = math.prod(_tokens(x)) + others
+    kinds = options["cond_or_uncond"]
+    texts = [[text for text, part in zip(chunk, parts, strict=True) if part is not None] for chunk in regions.chunk_texts(context, kinds)]
+    results: dict[int, Tensor] = {}
+    for group in _of_equal_lengths(texts):
+        joint = Joint(_text_lengths(texts[group[0]], parts), parts, regions.options.isolation)
+        one = partial(_pick, chunks=group, count=len(kinds), rows=x.shape[0])
+        own = {**options, **{key: [options[key][chunk] for chunk in group] for key in ("cond_or_uncond", "uuids") if key in options}}
+        own[OVERRIDE] = partial(_joint_attention, joint, image_length, options.get(OVERRIDE))
+        joined = torch.cat([torch.cat(texts[chunk], 1) for chunk in group])
+        with regions.forward(x, joint.text_lengths):
+            arguments = [one(value) for value in (y, guidance, references, control)]
+            result = executor(one(x), one(timestep), joined, *arguments, own, **one(named))
+        results |= zip(group, result.chunk(len(group)), strict=True)
+    return torch.cat([results[chunk] for chunk in range(len(kinds))])
+
+
+def _tokens(latent: Tensor) -> tuple[int, int]:
+    """Return the rows and columns of Flux's image tokens for a latent [B,C,H,W]; odd sides are padded."""
+    return -(-latent.shape[2] // PATCH), -(-latent.shape[3] // PATCH)
+
+
+def _text_lengths(texts: Sequence[Tensor], parts: Sequence[Share | None]) -> tuple[int, ...]:
+    lengths = iter([text.shape[1] for text in texts])
+    return tuple(0 if part is None else next(lengths) for part in parts)
+
+
+def _of_equal_lengths(chunks: Sequence[Sequence[Tensor]]) -> list[list[int]]:
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for number, texts in enumerate(chunks):
+        groups.setdefault(tuple(text.shape[1] for text in texts), []).append(number)
+    return list(groups.values())
+
+
+def _pick(value: Any, chunks: Sequence[int], count: int, rows: int) -> Any:
+    """Return the rows of these chunks from every tensor in `value` that has one row for each of the batch's `rows`."""
+    if isinstance(value, dict):
+        return {key: _pick(one, chunks, count, rows) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_pick(one, chunks, count, rows) for one in value]
+    if isinstance(value, Tensor) and value.ndim and value.shape[0] == rows and len(chunks) < count:
+        parts = value.chunk(count)
+        return torch.cat([parts[chunk] for chunk in chunks])
+    return value
+
+
+def _joint_attention(joint: Joint, image_length: int, before: Callable | None, function: Callable, q: Tensor, *rest: Any, **named: Any) -> Tensor:
+    """The host's override of an attention: `function` is its own, `before` another pack's override, which is called for each group."""
+    k, v, heads = rest
+    attend = function if before is None else partial(before, function)
+    if q.shape[2] != joint.text_length + image_length:  # another pack's own attention beside the joint one
+        return attend(q, k, v, heads, **named)
+    if named.get("mask") is not None:
+        hint = "Take the other node out of this model's chain."
+        raise PlanError("Another node masks the attention of this Flux model; that cannot be combined with regions.", code="regions-mask", hint=hint)
+    return joint.attention(q, k, v, lambda q, k, v: attend(q, k, v, heads, **named))

@@ -1,0 +1,72 @@
+"""What a model with regions knows: where each region is, what it says, and how both fall on one call of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import comfy.utils
+import torch
+from torch import Tensor
+
+from ...errors import PlanError
+from ..attention import Share, seeing_scene, shares
+from ..run import Forward, RegionRun, on_latent
+
+
+@dataclass(frozen=True)
+class RegionalOptions:
+    """`scene_strength` 0..1: how much of their attention persons' pixels give to the scene's text. `isolation` (Flux): a person's text sees only
+    that person's pixels."""
+
+    scene_strength: float = 0.0
+    isolation: bool = False
+
+
+@dataclass(eq=False)
+class Regions:
+    """What the patched model knows: masks [R,H,W] and, for positive and negative rows, each person's text. All of it stays on the CPU."""
+
+    masks: Tensor
+    texts: tuple[tuple[Tensor | None, ...], tuple[Tensor | None, ...]]
+    run: RegionRun
+    options: RegionalOptions
+    _latents: dict[tuple[int, int], Forward] = field(default_factory=dict)
+    _parts: dict[tuple[int, ...], tuple[Share | None, ...]] = field(default_factory=dict)
+
+    @contextmanager
+    def forward(self, x: Tensor, text_lengths: tuple[int, ...] = (), text_region: int | None = None) -> Iterator[Forward]:
+        """Set `run.forward` for one call of the diffusion model on latents x [B,C,H,W]."""
+        self.run.forward = Forward(self._on_latent(x).masks.to(x.device), text_lengths, text_region)
+        try:
+            yield self.run.forward
+        finally:
+            self.run.forward = None
+
+    def parts(self, x: Tensor, grid: tuple[int, int], others: int = 0) -> tuple[Share | None, ...]:
+        """Return the regions' shares of a grid's pixels, on the CPU; `others` more tokens behind them belong to the scene."""
+        key = (*x.shape[2:], *grid, others)
+        if key not in self._parts:
+            weights = self._on_latent(x).on_grid(*grid)
+            scene = torch.zeros(weights.shape[0], others)
+            scene[0] = 1
+            self._parts[key] = shares(torch.cat([seeing_scene(weights, self.options.scene_strength), scene], 1))
+        return self._parts[key]
+
+    def _on_latent(self, x: Tensor) -> Forward:
+        size = (x.shape[2], x.shape[3])
+        if size not in self._latents:
+            self._latents[size] = Forward(on_latent(self.masks, *size))
+        return self._latents[size]
+
+    def chunk_texts(self, context: Tensor, kinds: Sequence[int]) -> list[list[Tensor]]:
+        """Return, for each chunk of the batch, the text [rows,T,C] of every region; kinds are the host's, 0 positive and 1 negative."""
+        if any(kind > 1 for kind in kinds):
+            text = "The guider runs more than a positive and a negative conditioning; regions know only these two."
+            raise PlanError(text, code="region-guider", hint="Use CFGGuider, BasicGuider or KSampler.")
+        return [[self._rows(text, own) for text in self.texts[kind]] for kind, own in zip(kinds, context.chunk(len(kinds)), strict=True)]
+
+    @staticmethod
+    def _rows(text: Tensor | None, own: Tensor) -> Tensor:
+        return own if text is None else comfy.utils.repeat_to_batch_size(text.to(own), own.shape[0])

@@ -1,0 +1,172 @@
+"""UNets with regions: in every cross-attention each pixel sees its own region's text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import comfy.ldm.modules.attention as host_attention
+import torch
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+from ..attention import Share, coupled, on_device, stacked
+from ..run import Forward
+from .state import Regions
+
+# Keys and values of a text, as one cross-attention's own layers make them.
+Projected = tuple[Tensor, Tensor]
+
+
+def run_unet(regions: Regions, kept: Kept, executor: Any, x: Tensor, timesteps: Tensor, context: Tensor, *rest: Any, **named: Any) -> Tensor:
+    y, control, options = rest
+    chunks = kept.chunks(regions, context, options["cond_or_uncond"])
+    with regions.forward(x, text_region=0) as forward:
+        call = _UnetCall(regions, forward, x, chunks, options.get("patches", {}).get("attn2_patch", []), kept.are_weights_fixed)
+        return executor(x, timesteps, context, y, control, call.options(executor.class_obj, options), **named)
+
+
+@dataclass(eq=False)
+class Chunk:
+    """A chunk of the batch whose text is `context` [rows,T,C]: every region's text, and the keys and values made of it by attention and region.
+
+    Texts have one row where all rows are equal, else `rows`.
+    """
+
+    context: Tensor
+    texts: Sequence[Tensor]
+    projected: dict[tuple[Any, int], Projected] = field(default_factory=dict)
+
+    def on_rows(self, tensor: Tensor) -> Tensor:
+        """Return what was made of a text of this chunk with an entry for each row."""
+        return tensor.expand(self.context.shape[0], -1, -1)
+
+
+@dataclass(eq=False)
+class Kept:
+    """What does not change while one picture is sampled: the persons' texts on the device, and their keys and values in every layer.
+
+    At small pictures, to make these at every step would cost more than all that is gated. The scene's are the host's, made at every step.
+    """
+
+    _patcher: ModelPatcher | None = None
+    _chunks: dict[tuple[int, int], Chunk] = field(default_factory=dict)
+
+    def sample(self, executor: Any, *args: Any, **named: Any) -> Tensor:
+        """Wrap a whole sampling: keep what is made during it, and nothing of it afterwards."""
+        self._patcher = executor.class_obj.model_patcher
+        try:
+            return executor(*args, **named)
+        finally:
+            self._patcher = None
+            self._chunks.clear()
+
+    def chunks(self, regions: Regions, context: Tensor, kinds: Sequence[int]) -> list[Chunk]:
+        """Return the chunks of a batch. Rows of other conditionings may come at other steps, and stand for persons without a text of their own."""
+        found = []
+        for number, (kind, own) in enumerate(zip(kinds, context.chunk(len(kinds)), strict=True)):
+            key = kind, kinds[:number].count(kind)
+            chunk = self._chunks.get(key)
+            if chunk is None or not torch.equal(chunk.context, own):
+                [texts] = regions.chunk_texts(own, [kind])
+                chunk = Chunk(own, [_without_repeats(text) for text in texts])
+                if self._patcher is not None:
+                    self._chunks[key] = chunk
+            found.append(chunk)
+        return found
+
+    @property
+    def are_weights_fixed(self) -> bool:
+        """The host's hooks patch the weights anew from step to step; without a sampling around, nobody says when they change."""
+        return self._patcher is not None and self._patcher.current_hooks is None
+
+
+def _without_repeats(text: Tensor) -> Tensor:
+    first = text[:1]
+    return first if torch.equal(first.expand_as(text), text) else text
+
+
+@dataclass(eq=False)
+class _UnetCall:
+    """One call of a UNet. `others` are other packs' patches of the text: each region's text goes through them as the scene's does.
+
+    `keeps`: whether keys and values made now are good for the next step.
+    """
+
+    regions: Regions
+    forward: Forward
+    x: Tensor
+    chunks: list[Chunk]
+    others: list[Callable]
+    keeps: bool
+    _normed: Tensor | None = None
+    _parts: dict[tuple[int, int], tuple[Share | None, ...]] = field(default_factory=dict)
+
+    def options(self, unet: Any, options: dict) -> dict:
+        """Return transformer options with our attention in place of every cross-attention; what stood there is called by it."""
+        replaced = options.get("patches_replace", {})
+        before = replaced.get("attn2", {})
+        ours = {key: partial(self._attention, attn2, before.get(key, before.get(key[:2]))) for key, attn2 in _cross_attentions(unet)}
+        patches = options.get("patches", {})
+        if self.others:
+            patches = {**patches, "attn2_patch": [self._remember, *self.others]}
+        return {**options, "patches": patches, "patches_replace": {**replaced, "attn2": {**before, **ours}}}
+
+    def _remember(self, normed: Tensor, keys: Tensor, values: Tensor, extra: dict) -> tuple[Tensor, Tensor, Tensor]:
+        self._normed = normed
+        return normed, keys, values
+
+    def _attention(self, attn2: Any, before: Callable | None, q: Tensor, k: Tensor, v: Tensor, extra: dict) -> Tensor:
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            precision = extra["attn_precision"]
+            return host_attention.optimized_attention(q, k, v, extra["n_heads"], attn_precision=precision, transformer_options=extra)
+
+        def text(region: int) -> Projected:
+            return (k, v) if region == 0 else self._projected(attn2, region, extra)
+
+        out = coupled(q, text, self._on_grid(tuple(extra["activations_shape"][2:])), attend)
+        return out if before is None else out + before(q, k, v, extra) - attend(q, k, v)
+
+    def _projected(self, attn2: Any, region: int, extra: dict) -> Projected:
+        """Return a person's keys and values, by the block's own layers, which carry what is patched into them."""
+        if self.others:
+            texts = stacked([chunk.on_rows(chunk.texts[region]) for chunk in self.chunks])
+            normed, keys, values = self._normed, texts, texts
+            for patch in self.others:
+                normed, keys, values = patch(normed, keys, values, extra)
+            return self._by_layers(attn2, region, keys, values)
+        each = [self._of_chunk(chunk, attn2, region) for chunk in self.chunks]
+        keys, values = zip(*each, strict=True)
+        return stacked(keys), stacked(values)
+
+    def _of_chunk(self, chunk: Chunk, attn2: Any, region: int) -> Projected:
+        kept = chunk.projected.get((attn2, region)) if self.keeps else None
+        if kept is None:
+            kept = self._by_layers(attn2, region, chunk.texts[region], chunk.texts[region])
+            if self.keeps:
+                chunk.projected[attn2, region] = kept
+        keys, values = kept
+        return chunk.on_rows(keys), chunk.on_rows(values)
+
+    def _by_layers(self, attn2: Any, region: int, keys: Tensor, values: Tensor) -> Projected:
+        self.forward.text_region = region
+        projected = attn2.to_k(keys), attn2.to_v(values)
+        self.forward.text_region = 0
+        return projected
+
+    def _on_grid(self, grid: tuple[int, int]) -> tuple[Share | None, ...]:
+        if grid not in self._parts:
+            self._parts[grid] = on_device(self.regions.parts(self.x, grid), self.x.device)
+        return self._parts[grid]
+
+
+def _cross_attentions(unet: Any) -> Iterator[tuple[tuple[str, int, int], Any]]:
+    """Yield the host's key of every transformer block, and its cross-attention."""
+    groups = [*((("input", number), layers) for number, layers in enumerate(unet.input_blocks)), (("middle", 0), unet.middle_block or ())]
+    groups += [(("output", number), layers) for number, layers in enumerate(unet.output_blocks)]
+    for name, layers in groups:
+        for layer in layers:
+            if isinstance(layer, host_attention.SpatialTransformer):
+                yield from (((*name, index), block.attn2) for index, block in enumerate(layer.transformer_blocks))

@@ -1,0 +1,124 @@
+"""Which face becomes whom, and the pictures with those faces swapped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import ImageError
+from ..faces.align import arcface_template
+from ..faces.face import Face
+from ..faces.identity import Identity
+from ..faces.match import Assignment, match_faces
+from ..faces.paste_face import NO_NUMBERS, Placement, check_faces, cut, paste
+from ..regions.layout import Layout
+from .inswapper import Network
+
+UNMATCHED = ("skip", "first")
+
+Identities = tuple[Identity | None, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Whom a face becomes, None where it stays; `how` says why it was taken for that person."""
+
+    identity: Identity | None
+    how: str = ""
+
+
+Chosen = list[Source]  # of one picture, a source a face
+
+
+@dataclass(frozen=True)
+class _Photos:
+    identity: Identity
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A person as matching sees one: the photos alone."""
+
+    faceids: tuple[_Photos, ...]
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """Pictures [B,H,W,C] with swapped faces, where they were painted [B,H,W], and the faces (image, face), from 0, that the model spoilt."""
+
+    images: Tensor
+    masks: Tensor
+    spoilt: tuple[tuple[int, int], ...] = ()
+
+
+def known_people(identities: Identities | Identity) -> Identities:
+    """Return the identities in the order of the persons; one alone is the first and only person. Raises: ImageError without any."""
+    people = (identities,) if isinstance(identities, Identity) else tuple(identities)
+    if not any(people):
+        raise ImageError(
+            f"No identity to swap faces to: {len(people)} person(s), none with photos.",
+            code="swap-no-identity",
+            hint="Connect Astria Identity, or Astria Identities with an identity for one person at least.",
+        )
+    return people
+
+
+def sources(images: Tensor, faces: Sequence[Sequence[Face]], people: Identities, layout: Layout | None, unmatched: str) -> list[Chosen]:
+    """Return whom each face of each picture becomes.
+
+    Faces and people are matched as in face inpainting: by region, else by likeness, else from left to right. A face that is nobody's
+    becomes the first person with photos where `unmatched` is `first`; the face of a person without photos stays.
+    Raises: ImageError when images and faces, or people and layout, do not belong together.
+    """
+    check_faces(images, faces)
+    size = images.shape[2], images.shape[1]
+    persons = [_Known(() if one is None else (_Photos(one),)) for one in people]
+    nobody = Source(next(one for one in people if one is not None), "unmatched") if unmatched == "first" else Source(None)
+    chosen = []
+    for found in faces:
+        match = match_faces(found, persons, layout, size) if found else Assignment()
+        known = {number: Source(people[person], match.how[number]) for number, person in match.persons.items()}
+        chosen.append([known.get(number, nobody) for number in range(len(found))])
+    return chosen
+
+
+def report(chosen: Sequence[Chosen], spoilt: Collection[tuple[int, int]] = ()) -> str:
+    """Return in words, a line a picture, whom its faces become; `spoilt` ones (image, face), from 0, stay."""
+    lines = []
+    for number, found in enumerate(chosen):
+        faces = [f"face {at + 1} {NO_NUMBERS if (number, at) in spoilt else _outcome(source)}" for at, source in enumerate(found)]
+        lines.append(f"Image {number + 1}: {'; '.join(faces) or 'no face, unchanged'}.")
+    return "\n".join(lines)
+
+
+def _outcome(source: Source) -> str:
+    return "stays" if source.identity is None else f"becomes {source.identity.title}, {source.how}"
+
+
+def swap(images: Tensor, faces: Sequence[Sequence[Face]], sources: Sequence[Sequence[np.ndarray | None]], network: Network, feather: float,
+         after_each: Callable[[], None]) -> Swapped:
+    """Return pictures [B,H,W,3 or 4] with each face painted as its source; bit-identical outside the faces' masks.
+
+    `sources` holds a latent [512] of `Swapper.latent` a face, None for faces that stay. `after_each` is called when a face is painted.
+    Raises: ImageError when images and faces do not belong together, or a face that is swapped has no points.
+    """
+    check_faces(images, faces)
+    placement = Placement(arcface_template(network.size), network.size, feather)
+    touched = torch.zeros(images.shape[:3], device=images.device)
+    pictures, masks, spoilt = list(images), list(touched), []
+    for at, (found, latents) in enumerate(zip(faces, sources, strict=True)):
+        for number, latent in enumerate(latents):
+            if latent is not None:
+                # From the untouched picture: what a neighbour's crop did to this face is not built on.
+                crop = cut(images[at], found, number, placement)
+                painted = network(crop.pixels, latent).to(images.device)
+                if painted.isfinite().all():
+                    pictures[at], masks[at] = paste(pictures[at], masks[at], crop, painted)
+                else:
+                    spoilt.append((at, number))
+                after_each()
+    return Swapped(torch.stack(pictures), torch.stack(masks), tuple(spoilt))

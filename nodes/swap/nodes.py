@@ -1,0 +1,158 @@
+"""Nodes that swap faces and restore them."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from comfy.model_management import get_torch_device
+from comfy_api.latest import io
+
+from ..faces.paste_face import FEATHER
+from ..host.types import FacesType, IdentityType, RegionsType, SwapperType, notes_ui
+from .faces import UNMATCHED, known_people, report, sources, swap
+from .host.models import each_face, make_room, painter, swapper_folder, swapper_names, swapper_path
+from .inswapper import Swapper, gpu_provider, load_swapper, missing_swapper
+from .restore import DEFAULT_FIDELITY, check_restorer, notes, restore
+
+IdentitiesType = io.Custom("ASTRIA_IDENTITIES")
+
+MOST_FEATHER = 0.5
+
+
+class AstriaLoadFaceSwapper(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        tooltip = "An .onnx file of models/insightface: inswapper_128.onnx or a model like it. Non-commercial."
+        return io.Schema(
+            node_id="AstriaLoadFaceSwapper",
+            display_name="Astria Load Face Swapper",
+            category="astria/faces",
+            description="A face swap model of the inswapper kind. Those of InsightFace are for non-commercial research only.",
+            search_aliases=["inswapper", "reactor", "face swap model"],
+            inputs=[io.Combo.Input("swapper_name", options=swapper_names(), tooltip=tooltip)],
+            outputs=[SwapperType.Output(display_name="swapper")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, swapper_name: str | None) -> bool | str:
+        if swapper_name is None or swapper_name in swapper_names():
+            return True
+        return str(missing_swapper(swapper_name, swapper_folder()))
+
+    @classmethod
+    def fingerprint_inputs(cls, swapper_name: str | None) -> str:
+        path = swapper_path(swapper_name)
+        return "" if path is None else f"{path.stat().st_size} {path.stat().st_mtime_ns}"
+
+    @classmethod
+    def execute(cls, swapper_name) -> io.NodeOutput:
+        path = swapper_path(swapper_name)
+        if path is None:
+            raise missing_swapper(swapper_name, swapper_folder())
+        return io.NodeOutput(load_swapper(path))
+
+
+class AstriaIdentities(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaIdentities",
+            display_name="Astria Identities",
+            category="astria/faces",
+            description="Whose photos faces are swapped to, person by person from left to right. Chain one node for each person.",
+            search_aliases=["several identities", "face swap people"],
+            inputs=[
+                IdentityType.Input("identity", optional=True, tooltip="This person. Without one the person keeps the face that was painted."),
+                IdentitiesType.Input("identities", optional=True, tooltip="The persons to the left of this one."),
+            ],
+            outputs=[IdentitiesType.Output(display_name="identities")],
+        )
+
+    @classmethod
+    def execute(cls, identity=None, identities=()) -> io.NodeOutput:
+        return io.NodeOutput((*identities, identity))
+
+
+class AstriaSwapFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaSwapFaces",
+            display_name="Astria Swap Faces",
+            category="astria/faces",
+            description="Each person's face in the picture becomes the one of their photos. Everything outside the faces stays, bit for bit.",
+            search_aliases=["face swap", "inswapper", "reactor", "roop"],
+            inputs=[
+                io.Image.Input("image"),
+                FacesType.Input("faces", tooltip="Of the same image."),
+                SwapperType.Input("swapper"),
+                io.MultiType.Input("identities", types=[IdentitiesType, IdentityType], tooltip="Several persons, or the identity of the only one."),
+                io.Float.Input("feather", default=FEATHER, min=0.0, max=MOST_FEATHER, step=0.01,
+                               tooltip="The share of the crop's side over which the new face fades into the picture."),
+                io.Combo.Input("unmatched", options=list(UNMATCHED), default=UNMATCHED[0],
+                               tooltip="A face that is nobody's: leave it, or give it the face of the first person."),
+                RegionsType.Input("regions", optional=True, tooltip="Where each person stands; without it likeness counts, then left to right."),
+            ],
+            outputs=[
+                io.Image.Output(display_name="image"),
+                io.Mask.Output(display_name="mask", tooltip="1 = painted."),
+                io.String.Output(display_name="info", tooltip="Who became whom."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, image, faces, swapper: Swapper, identities, feather, unmatched, regions=None) -> io.NodeOutput:
+        people = known_people(identities)
+        chosen = sources(image, faces, people, regions, unmatched)
+        wanted = [one.identity for found in chosen for one in found if one.identity is not None]
+        if not wanted:
+            return io.NodeOutput(image, torch.zeros(image.shape[:3], device=image.device), report(chosen), ui=notes_ui(report(chosen)))
+        latents = {id(person): swapper.latent(person) for person in wanted}
+        gpu = gpu_provider(get_torch_device())
+        if gpu:
+            make_room(swapper.path.stat().st_size)
+        with swapper.opened(gpu) as network:
+            painted_as = [[latents.get(id(one.identity)) for one in found] for found in chosen]
+            result = swap(image, faces, painted_as, network, feather, each_face(len(wanted)))
+        told = report(chosen, result.spoilt)
+        return io.NodeOutput(result.images, result.masks, told, ui=notes_ui(told))
+
+
+class AstriaRestoreFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaRestoreFaces",
+            display_name="Astria Restore Faces",
+            category="astria/faces",
+            description="Faces drawn anew in detail by GFPGAN, RestoreFormer or CodeFormer. Everything outside the faces stays, bit for bit.",
+            search_aliases=["face restore", "face correct", "gfpgan", "codeformer", "face enhance"],
+            inputs=[
+                io.Image.Input("image"),
+                FacesType.Input("faces", tooltip="Of the same image."),
+                io.UpscaleModel.Input("restorer", tooltip="From Load Upscale Model."),
+                io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="How much of the restored face; 0 leaves the picture."),
+                io.Float.Input("fidelity", default=DEFAULT_FIDELITY, min=0.0, max=1.0, step=0.05,
+                               tooltip="CodeFormer only: lower for more beauty, higher for more likeness."),
+                io.Int.Input("size", default=512, min=128, max=2048, step=32, tooltip="Pixels of an upright face as the model sees it; mostly 512."),
+            ],
+            outputs=[
+                io.Image.Output(display_name="image"),
+                io.Mask.Output(display_name="mask", tooltip="1 = painted."),
+                io.String.Output(display_name="info", tooltip="How many faces were restored, and what to know of the model."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, image, faces, restorer, strength, fidelity, size) -> io.NodeOutput:
+        check_restorer(restorer, size)
+        said = notes(restorer, fidelity)
+        for note in said:
+            logging.warning("Astria Restore Faces: %s", note)
+        result = restore(image, faces, painter(restorer, fidelity), size, strength)
+        told = "\n".join([result.report, *said])
+        return io.NodeOutput(result.images, result.masks, told, ui=notes_ui(told))
+
+
+NODES = [AstriaLoadFaceSwapper, AstriaIdentities, AstriaSwapFaces, AstriaRestoreFaces]

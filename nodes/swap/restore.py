@@ -1,0 +1,133 @@
+"""Faces drawn anew by restoration models (GFPGAN, RestoreFormer, CodeFormer): what goes in, what comes out, and back into the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import ImageError
+from ..faces.align import GREY, ffhq_template
+from ..faces.face import Face
+from ..faces.paste_face import FEATHER, NO_NUMBERS, Placement, check_faces, cut, paste
+
+DEFAULT_FIDELITY = 0.5  # the authors' of CodeFormer
+# Architectures that take -1..1 and give -1..1. The library that loads them hands them 0..1 and cuts below 0; others it converts itself.
+_CENTRED = ("GFPGAN", "CodeFormer")
+_FACES = "FaceSR"
+
+Run = Callable[[Tensor], Tensor]  # crops [n,size,size,3] 0..1 -> painted crops of any size
+
+
+class Restorer(Protocol):
+    """An UPSCALE_MODEL: a descriptor of the spandrel library, with the host's `patcher`."""
+
+    architecture: Any
+    model: torch.nn.Module
+    patcher: Any
+    purpose: str
+    scale: int
+    input_channels: int
+    output_channels: int
+    size_requirements: Any
+
+    def __call__(self, image: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Restored:
+    """Pictures [B,H,W,C] with restored faces, where they were painted and how strongly [B,H,W], and in words how many."""
+
+    images: Tensor
+    masks: Tensor
+    report: str
+
+
+def is_face_model(restorer: Restorer) -> bool:
+    """Return whether a model is made for faces, which it takes several at once."""
+    return restorer.purpose == _FACES
+
+
+def check_restorer(restorer: Restorer, size: int) -> None:
+    """Return when the model takes crops of `size`. Raises: ImageError."""
+    name = restorer.architecture.id
+    if (restorer.input_channels, restorer.output_channels) != (3, 3):
+        raise ImageError(
+            f"The restorer ({name}) turns {restorer.input_channels} channels into {restorer.output_channels}; expected 3 into 3.",
+            code="restorer-channels",
+            hint="Connect a model for colour pictures, such as GFPGANv1.4.pth.",
+        )
+    needs = restorer.size_requirements
+    # Both hold weights for one size only.
+    fixed = max(needs.minimum, needs.multiple_of) if name in _CENTRED else None
+    if (fixed and size != fixed) or needs.get_padding(size, size) != (0, 0):
+        wanted = f"{fixed}" if fixed else f"a multiple of {needs.multiple_of}, {needs.minimum} or more"
+        raise ImageError(f"The restorer ({name}) is given faces of {size} px; expected {wanted}.", code="restorer-size", hint="Set size to 512.")
+
+
+def call(restorer: Restorer, crops: Tensor, fidelity: float) -> Tensor:
+    """Return the crops [n,3,h,w] 0..1 as the model paints them.
+
+    GFPGAN adds noise: the one that is stored with its weights, so equal faces give equal results. `fidelity` is CodeFormer's w.
+    Source: the authors' inference scripts of GFPGAN (gfpgan/utils.py) and CodeFormer (inference_codeformer.py).
+    """
+    name = restorer.architecture.id
+    if name not in _CENTRED:
+        return restorer(crops)
+    options = {"weight": fidelity} if name == "CodeFormer" else {"return_rgb": False, "randomize_noise": False}
+    painted = restorer.model(crops * 2 - 1, **options)[0]
+    return ((painted + 1) / 2).clamp(0, 1)
+
+
+def notes(restorer: Restorer, fidelity: float) -> list[str]:
+    """Return what is worth knowing before a restorer runs."""
+    name = restorer.architecture.id
+    found = []
+    if not is_face_model(restorer):
+        found.append(f"{name} is a model for whole pictures ({restorer.purpose}), not for faces: it sharpens, and does not restore features.")
+    if fidelity != DEFAULT_FIDELITY and name != "CodeFormer":
+        found.append(f"fidelity {fidelity:g} has no effect: {name} has no such setting, CodeFormer has.")
+    return found
+
+
+def restore(images: Tensor, faces: Sequence[Sequence[Face]], run: Run, size: int, strength: float) -> Restored:
+    """Return pictures [B,H,W,3 or 4] whose faces `run` has painted, blended by `strength`; bit-identical outside the faces' masks.
+
+    Raises: ImageError when images and faces do not belong together, or a face has no points.
+    """
+    check_faces(images, faces)
+    placement = Placement(ffhq_template(size), size, FEATHER, GREY)
+    cuts = [[cut(image, found, number, placement) for number in range(len(found))] for image, found in zip(images, faces, strict=True)]
+    everyone = [crop for found in cuts for crop in found]
+    touched = torch.zeros(images.shape[:3], device=images.device)
+    if strength == 0 and everyone:
+        return Restored(images, touched, "Unchanged: strength is 0.")
+    painted = iter(_resized(run(torch.stack([crop.pixels for crop in everyone])), size) if everyone else ())
+    pictures, masks, report = list(images), list(touched), []
+    for number, found in enumerate(cuts):
+        spoilt = 0
+        for crop in found:
+            drawing = next(painted)
+            if not drawing.isfinite().all():
+                spoilt += 1
+                continue
+            blended = replace(crop, mask=crop.mask * strength)
+            pictures[number], masks[number] = paste(pictures[number], masks[number], blended, drawing)
+        report.append(_line(number, len(found), spoilt))
+    return Restored(torch.stack(pictures) if everyone else images, torch.stack(masks), "\n".join(report))
+
+
+def _line(image: int, faces: int, spoilt: int) -> str:
+    said = f"{faces - spoilt} face(s) restored" if faces else "no face, unchanged"
+    return f"Image {image + 1}: {said}{f', {spoilt} {NO_NUMBERS}' if spoilt else ''}."
+
+
+def _resized(painted: Tensor, size: int) -> Tensor:
+    if painted.shape[1] == size:
+        return painted
+    planes = F.interpolate(painted.movedim(-1, 1), size=(size, size), mode="bicubic", antialias=True, align_corners=False)
+    return planes.movedim(1, -1).clamp(0, 1)
