@@ -59,7 +59,8 @@ def run() -> list[dict]:
 
 
 def _measured(setup: Setup, device: torch.device) -> list[dict]:
-    from comfyui_astria.nodes.faceid.host.apply import FaceIDUse, apply_faceids
+    from comfyui_astria.nodes.faceid.host.apply import apply_faceids
+    from comfyui_astria.nodes.faceid.use import FaceIDUse
     from comfyui_astria.tests.faceid.adapters import somebody
 
     sizes = setup.model
@@ -93,7 +94,7 @@ def _column(sizes: Any, person: int, count: int) -> torch.Tensor:
 
 def _portrait(sizes: Any, device: torch.device) -> Any:
     from comfyui_astria.nodes.faceid.checkpoint import read_adapter
-    from comfyui_astria.nodes.faceid.host.apply import IPAdapterFaceID
+    from comfyui_astria.nodes.faceid.host.ip_adapter import IPAdapterFaceID
     from comfyui_astria.tests.faceid import adapters
 
     widths = adapters.SD15 if sizes.family == "sd15" else adapters.SDXL

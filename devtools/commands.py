@@ -38,6 +38,7 @@ python dev.py COMMAND [ARGUMENTS]
   workflows                    compile the example workflows and draw their thumbnails
   definitions                  write the nodes' definitions and English texts anew, after a change of a node
   promise                      add new nodes, inputs and outputs to what later versions keep
+  structure [--json FILE]      measure how the code is built: layers, circles, sizes
 
 Environment: COMFYUI_PATH (your own ComfyUI), COMFYUI_PYTHON (the Python that starts it), ASTRIA_CHROMIUM (the browser for the tests)
 """
@@ -169,6 +170,15 @@ def _promise(argv: list[str]) -> int:
     return run(argv)
 
 
+def _structure(argv: list[str]) -> int:
+    from . import structure
+
+    _, json_file = take_json_option(argv)
+    measured = structure.measures()
+    say(structure.details(measured))
+    return report([one.figure() for one in measured], json_file)
+
+
 def _bench(environment: Environment, argv: list[str]) -> int:
     rest, json_file = take_json_option(argv)
     figures = run_benchmarks(environment, rest)
@@ -225,4 +235,11 @@ _IN_VENV: dict[str, Callable[[Environment, list[str]], int]] = {
     "workflows": _workflows,
     "definitions": _definitions,
 }
-_PLAIN: dict[str, Callable[[list[str]], int]] = {"setup": _setup, "bind": _bind, "explain": _explain, "compile": _compile, "promise": _promise}
+_PLAIN: dict[str, Callable[[list[str]], int]] = {
+    "setup": _setup,
+    "bind": _bind,
+    "explain": _explain,
+    "compile": _compile,
+    "promise": _promise,
+    "structure": _structure,
+}

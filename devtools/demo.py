@@ -13,10 +13,10 @@ import numpy
 import torch
 from PIL import Image, ImageOps
 
+from ..nodes.graph.graph import api_workflow
 from ..nodes.outpaint.fill import FILL_BLUR_PX, canvas_mask, edge_extended, neutral
 from ..nodes.outpaint.geometry import Canvas, place
 from ..nodes.pipeline.compiling import Compiled, compile_request
-from ..nodes.pipeline.forms import api_workflow
 from ..nodes.prompt import PromptRequest
 from .client import images_of
 from .console import say

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..nodes.graph.graph import Value
+from ..nodes.graph.graph import Value, api_workflow
 from ..nodes.pipeline.build.sources import Options
 from ..nodes.pipeline.compiling import CompileOptions, sources_of
-from ..nodes.pipeline.forms import api_workflow
 from ..nodes.prompt import PromptRequest
 from ..nodes.tunes.bindings import Bindings
 from ..nodes.tunes.local_files import LocalFiles

@@ -9,10 +9,10 @@ from typing import Any
 
 from ..nodes.graph.check import check_graph
 from ..nodes.graph.definitions import snapshot
+from ..nodes.graph.graph import api_workflow
 from ..nodes.graph.ui_form import ui_workflow
 from ..nodes.pipeline.build.sources import Options
 from ..nodes.pipeline.compiling import Compiled, CompileOptions, compile_request, workflow_of
-from ..nodes.pipeline.forms import api_workflow
 from ..nodes.prompt import PromptRequest
 from ..nodes.tunes.bindings import Bindings
 from ..nodes.tunes.resolve import Resolver

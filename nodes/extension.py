@@ -13,12 +13,14 @@ from .finish.nodes import NODES as FINISH
 from .host import folders
 from .masking.nodes import NODES as MASKING
 from .outpaint.nodes import NODES as OUTPAINT
+from .people.nodes import NODES as PEOPLE
 from .pipeline.compile_nodes import NODES as COMPILE
 from .pipeline.nodes import NODES as PIPELINE
 from .pipeline.prompt_nodes import NODES as PROMPT
 from .redraw.nodes import NODES as FACE_INPAINTING
 from .regions.nodes import NODES as REGIONS
 from .swap.nodes import NODES as FACE_SWAPPING
+from .tunes.identity_nodes import NODES as IDENTITY
 from .tunes.nodes import NODES as TUNES
 
 
@@ -30,5 +32,5 @@ class AstriaExtension(ComfyExtension):
         editor_routes.register(api_routes.register())
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        drawing = (*REGIONS, *MASKING, *FACEID, *FACES, *FACE_INPAINTING, *FACE_SWAPPING)
+        drawing = (*REGIONS, *PEOPLE, *MASKING, *FACEID, *FACES, *IDENTITY, *FACE_INPAINTING, *FACE_SWAPPING)
         return [*PROMPT, *PIPELINE, *COMPILE, *TUNES, *drawing, *BASE, *OUTPAINT, *FINISH]

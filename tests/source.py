@@ -1,14 +1,10 @@
-"""The pack's sources as the laws read them: what each module imports and when, and what it changes of others."""
+"""What a source changes of others: the part of the laws that is about the host's own objects."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
-NODES = ROOT / "nodes"
 HOST_MODULES = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "comfy_config", "folder_paths", "server", "execution", "nodes",
                 "node_helpers", "latent_preview", "app", "utils"}
 # Libraries that take long to import, or hold much memory then.
@@ -16,77 +12,6 @@ HEAVY = {"transformers", "diffusers", "insightface", "onnxruntime", "segment_any
 METHODS = {"forward", "__call__"}
 # What a ModelPatcher, and the model in it, hold their networks and settings as.
 NETWORKS = {"model", "diffusion_model", "model_sampling", "cond_stage_model", "first_stage_model"}
-IGNORED_FOLDERS = {line.rstrip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()} | {".git"}
-
-
-class Import(NamedTuple):
-    """One imported module: `top` of an absolute import, `inside` (parts below nodes/) of one within the pack.
-
-    `at_start` says that it is imported when the module is, and not when a function is called.
-    """
-
-    line: int
-    top: str | None
-    inside: tuple[str, ...] | None
-    at_start: bool
-
-
-def files(pattern: str, folder: Path = ROOT) -> list[Path]:
-    return sorted(path for path in folder.rglob(pattern) if not IGNORED_FOLDERS & set(path.relative_to(ROOT).parts))
-
-
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-
-
-def imports(path: Path) -> Iterator[Import]:
-    """Every import of a module, those inside functions too; `from . import x` counts as importing x."""
-    yield from imports_of(tree_of(path), path.relative_to(ROOT).parent.parts)
-
-
-def imports_of(tree: ast.Module, package: tuple[str, ...]) -> Iterator[Import]:
-    at_start = set(run_at_start(tree))
-    for node in ast.walk(tree):
-        level = node in at_start
-        if isinstance(node, ast.Import):
-            yield from (Import(node.lineno, alias.name.split(".")[0], None, level) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield Import(node.lineno, (node.module or "").split(".")[0], None, level)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1]
-            module = (*base, *(node.module.split(".") if node.module else ()))
-            targets = [module] if node.module else [(*module, alias.name) for alias in node.names]
-            yield from (Import(node.lineno, None, target[1:] if target[:1] == ("nodes",) else target, level) for target in targets)
-
-
-def run_at_start(node: ast.AST) -> Iterator[ast.AST]:
-    """All that runs when a module is imported, however deep in try, if, with or class; not what functions hold, nor what only type checkers see."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-        return
-    yield node
-    is_for_types = isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
-    for child in node.orelse if is_for_types else ast.iter_child_nodes(node):
-        yield from run_at_start(child)
-
-
-def feature_of(path: Path) -> str:
-    """The folder below nodes/ that a module belongs to; `errors` for nodes/errors.py."""
-    parts = path.relative_to(NODES).parts
-    return parts[0] if len(parts) > 1 else path.stem
-
-
-def meets_the_host(path: Path) -> bool:
-    """Whether a module may import ComfyUI: one of a folder host/, a feature's nodes, or what gathers them."""
-    return "host" in path.relative_to(NODES).parts[:-1] or is_nodes(path.stem) or path == NODES / "extension.py"
-
-
-def is_nodes(module: str) -> bool:
-    """`nodes`, or one of several where a feature has too many for one file: `inpaint_nodes`."""
-    return module == "nodes" or module.endswith("_nodes")
-
-
-def at(path: Path, line: int) -> str:
-    return f"{path.relative_to(ROOT).as_posix()}:{line}"
 
 
 def patches(tree: ast.Module) -> Iterator[tuple[int, str]]:

@@ -10,28 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from comfyui_astria.tests.source import (
-    HEAVY,
-    HOST_MODULES,
-    NODES,
-    ROOT,
-    at,
-    feature_of,
-    files,
-    imports,
-    is_nodes,
-    meets_the_host,
-    patches,
-    replaced,
-    tree_of,
-)
+from comfyui_astria.devtools.paths import ROOT
+from comfyui_astria.devtools.source import NODES, at, feature_of, files, imports, is_nodes, meets_the_host, tree_of
+from comfyui_astria.devtools.structure import LAYERS, circles, measures, upward
+from comfyui_astria.tests.source import HEAVY, HOST_MODULES, patches, replaced
 
 STANDARD_LIBRARY_ONLY = {"families", "prompt", "graph", "tunes", "pipeline", "editor"}
 TENSOR_LIBRARIES = {"numpy", "scipy", "PIL", "torch"}
 HOST_COMPANIONS = {"aiohttp", "safetensors"}  # come with the host: for its routes, and for model files
 # Libraries for one model each, which pure modules may load on first use.
 ON_FIRST_USE = {"transformers", "insightface", "onnxruntime", "segment_anything"}
-MAX_MODULE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 350, 40, 7
+MAX_PARAMETERS = 7
 # The host calls these with one argument per input of the node, and the schema is a table.
 NODE_METHODS = {"define_schema", "execute", "validate_inputs", "fingerprint_inputs", "check_lazy_status"}
 
@@ -41,7 +30,7 @@ def report(broken: list[str]) -> None:
 
 
 def test_the_laws_see_the_pack() -> None:
-    assert {"prompt", "tunes", "pipeline", "outpaint", "host", "errors"} <= {feature_of(path) for path in files("*.py", NODES)}
+    assert {"prompt", "tunes", "pipeline", "outpaint", "host", "errors", "extension"} <= {feature_of(path) for path in files("*.py", NODES)}
 
 
 def test_pure_modules_import_no_more_than_they_may() -> None:
@@ -79,21 +68,24 @@ def test_no_feature_imports_anothers_nodes() -> None:
     report(broken)
 
 
-def test_features_meet_in_the_pipeline_only() -> None:
-    """What a feature's pure modules may know beside the shared errors."""
-    may_know = {
-        "tunes": {"prompt"}, "api": {"net", "prompt"}, "editor": {"prompt"}, "graph": {"prompt", "pipeline"},
-        "faces": {"regions"}, "faceid": {"faces"}, "redraw": {"faces", "regions"}, "swap": {"faces", "regions"},
-    }
-    broken = []
-    for path in files("*.py", NODES):
-        feature = feature_of(path)
-        if meets_the_host(path) or feature in ("pipeline", "__init__"):
-            continue
-        known = may_know.get(feature, set()) | {feature, "errors"}
-        broken += [f"{at(path, found.line)} imports {'.'.join(found.inside)}" for found in imports(path)
-                   if found.inside is not None and found.inside and found.inside[0] not in known]
-    report(broken)
+def test_structure_is_kept() -> None:
+    """Layers, circles, sizes: what `python dev.py structure` prints is within its bounds."""
+    report([line for one in measures() if not one.is_kept for line in [f"{one.name}: {one.value}, at most {one.bound}", *one.found]])
+
+
+def test_every_feature_has_its_layer_and_its_line_on_the_architecture_page() -> None:
+    features = {feature_of(path) for path in files("*.py", NODES)} - {"__init__"}
+    assert features <= set(LAYERS)
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    house = page[page.index("## The house"):page.index("## Laws")]
+    shown = [name for name in re.findall(r"^ +nodes/(\w+)", house, re.MULTILINE)]
+    assert shown == [layer for layer in LAYERS if layer in features]
+
+
+def test_circles_and_arrows_are_seen() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a and b and c"]
+    assert circles({"a": {"b"}, "b": set()}) == []
+    assert upward({"errors": {"prompt"}, "prompt": {"errors"}}) == ["errors imports prompt"]
 
 
 def test_imports_inside_the_pack_are_relative() -> None:
@@ -152,23 +144,8 @@ print(*sorted({{name.split(".")[0] for name in set(sys.modules) - before}}))
     return set(run.stdout.split())
 
 
-def test_modules_stay_small() -> None:
-    sizes = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in files("*.py")}
-    report([f"{at(path, 1)} has {lines} lines, at most {MAX_MODULE_LINES}" for path, lines in sizes.items() if lines > MAX_MODULE_LINES])
-
-
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     yield from (node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
-
-
-def test_functions_stay_small() -> None:
-    broken = []
-    for path in files("*.py"):
-        for function in functions(path):
-            lines = function.end_lineno - function.lineno + 1
-            if lines > MAX_FUNCTION_LINES and function.name != "define_schema":
-                broken.append(f"{at(path, function.lineno)} {function.name} has {lines} lines, at most {MAX_FUNCTION_LINES}")
-    report(broken)
 
 
 def test_functions_take_few_parameters() -> None:

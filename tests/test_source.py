@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 
 import pytest
-from comfyui_astria.tests.source import imports_of, patches, replaced
+from comfyui_astria.devtools.source import imports_of
+from comfyui_astria.tests.source import patches, replaced
 
 
 @pytest.mark.parametrize(("source", "at_start"), [

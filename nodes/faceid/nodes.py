@@ -6,9 +6,10 @@ from comfy_api.latest import io
 
 from ..host.types import FaceIDsType, FaceIDType, IdentityType
 from .checkpoint import AUTO, PULID
-from .host.apply import FaceIDUse, apply_faceids
+from .host.apply import apply_faceids
 from .host.files import NONE, PARSING, VISION, faceid_names, load_faceid, missing_faceid, model_names
 from .ipadapter import KINDS
+from .use import FaceIDUse
 
 
 class AstriaLoadFaceID(io.ComfyNode):

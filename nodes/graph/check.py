@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..errors import PlanError
-from ..pipeline.build.model_loaders import MODEL_SOCKETS
 from .definitions import Definitions, InputDefinition, NodeDefinition
 from .graph import Graph, Link, NodeCall, Socket, Value
+from .sockets import MODEL_SOCKETS
 
 SOCKET_TYPES = {
     "model": "MODEL",

@@ -1,4 +1,4 @@
-"""The plan's graph: typed node calls with readable names, and the builder the stages write into."""
+"""The plan's graph: typed node calls with readable names, the builder the stages write into, and its two plain forms."""
 
 from __future__ import annotations
 
@@ -59,3 +59,23 @@ class Graph:
 def slot(link: Link, index: int) -> Link:
     """Return another output of the node behind `link`."""
     return Link(link.node, index)
+
+
+def expansion(graph: Graph, prefix: str, sockets: Mapping[str, list]) -> dict[str, dict]:
+    """Return the graph as ComfyUI's `expand` wants it: ids with `prefix`, sockets replaced by the links of the expanding node."""
+
+    def plain(value: Value) -> object:
+        if isinstance(value, Link):
+            return [prefix + value.node, value.slot]
+        return sockets[value.name] if isinstance(value, Socket) else value
+
+    return {
+        prefix + name: {"class_type": call.class_type, "inputs": {key: plain(value) for key, value in call.inputs.items()}}
+        for name, call in graph.nodes.items()
+    }
+
+
+def api_workflow(graph: Graph) -> dict[str, dict]:
+    """Return the graph as an API workflow: node names as ids, ready for POST /prompt. The graph must hold no open socket."""
+    nodes = expansion(graph, "", {})
+    return {name: {**node, "_meta": {"title": name}} for name, node in nodes.items()}

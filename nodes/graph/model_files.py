@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..pipeline.build.model_loaders import NO_FILE
 from .graph import NodeCall
+from .sockets import NO_FILE
 
 # The inputs of loader nodes that name a file or a folder of files -> ComfyUI's model folder (or folders) of such files.
 FILE_FOLDERS: Mapping[tuple[str, str], str] = {

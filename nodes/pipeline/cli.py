@@ -14,15 +14,16 @@ from ..families.family import FAMILIES
 from ..graph.check import check_graph
 from ..graph.definitions import snapshot
 from ..graph.graph import Socket
+from ..net.pictures import PictureStore
 from ..net.settings import SETTINGS_FILE
 from ..prompt import PromptRequest
 from ..tunes.local_files import LocalFiles
 from ..tunes.resolve import Resolver
 from ..tunes.state import resolver_in
-from .brought_pictures import PictureStore, brought, notes, with_files, without
 from .build.sources import Options
 from .compiling import CompileOptions, compile_request, workflow_of
 from .explain import explain
+from .pictures import brought, notes, with_files, without
 
 
 def main(argv: Sequence[str], *, folder: Path, models: Sequence[Path], bind: str, write: Callable[[str], None]) -> int:

@@ -10,14 +10,18 @@ from ..errors import PlanError
 from ..families.family import FAMILIES
 from ..graph.check import check_graph
 from ..graph.graph import Socket
-from ..host.models import bindings_text, files_text, live_definitions, make_resolver, named_stamps, save_workflow
-from ..host.types import ModelBundle, ModelsType, RequestType, policy_inputs, read_request, seed_input, text_errors, text_input, text_notes
-from .brought_pictures import brought, notes, with_files, without
-from .build.model_loaders import MODEL_SOCKETS
+from ..graph.sockets import MODEL_SOCKETS
+from ..host.models import live_definitions
+from ..host.types import ModelsType, RequestType, seed_input
+from ..tunes.bundle import ModelBundle
+from ..tunes.host.state import bindings_text, files_text, make_resolver, named_stamps
 from .build.sources import Options
 from .compiling import CompileOptions, compile_request, workflow_of
 from .explain import explain
+from .host.files import save_workflow
+from .host.inputs import policy_inputs, read_request, text_errors, text_input, text_notes
 from .host.run_pictures import run_pictures
+from .pictures import brought, notes, with_files, without
 
 FROM_BINDINGS = "from the bindings"
 PICTURES = ("image", "mask", "person_masks", "control_image")

@@ -9,7 +9,7 @@ from ..errors import MissingModelError
 from ..families.family import family
 from ..graph.definitions import Definitions
 from ..graph.dynamic_prompts import words_apart
-from ..graph.graph import Graph, Link, Socket, Value, slot
+from ..graph.graph import Graph, Link, Socket, Value, api_workflow, slot
 from ..graph.model_files import ModelFile, files_of
 from ..graph.ui_form import ui_workflow
 from ..prompt import PromptRequest
@@ -18,7 +18,6 @@ from ..tunes.resolve import OUTPAINT_FOLDERS, Located, Missing, Resolver
 from .build.sources import Options, Sources
 from .build.stage_list import Problem
 from .build.text import Models
-from .forms import api_workflow
 from .plan import Plan, plan
 
 

@@ -11,28 +11,20 @@ from comfy_execution.graph_utils import GraphBuilder
 from ..errors import PlanError
 from ..families.family import Family
 from ..graph.check import check_graph
-from ..graph.graph import Socket
-from ..host.models import absent_inputs, bindings_text, check_input_files, family_of, files_text, live_definitions, make_resolver, named_stamps
-from ..host.types import (
-    ModelBundle,
-    ModelsType,
-    RegionsType,
-    RequestType,
-    policy_inputs,
-    read_request,
-    seed_input,
-    text_errors,
-    text_input,
-    text_notes,
-)
+from ..graph.graph import Socket, expansion
+from ..graph.sockets import MODEL_SOCKETS
+from ..host.models import family_of, live_definitions
+from ..host.types import ModelsType, RegionsType, RequestType, seed_input
 from ..prompt import PromptRequest
-from .brought_pictures import as_files, brought, named_files, with_files, without
-from .build.model_loaders import MODEL_SOCKETS
+from ..tunes.bundle import ModelBundle
+from ..tunes.host.state import bindings_text, files_text, make_resolver, named_stamps
 from .build.sources import Options, Sources
 from .build.tags import check_regions
 from .build.text import Models
-from .forms import expansion
+from .host.files import absent_inputs, check_input_files
+from .host.inputs import policy_inputs, read_request, text_errors, text_input, text_notes
 from .host.run_pictures import run_pictures
+from .pictures import as_files, brought, named_files, with_files, without
 from .plan import Plan, encode_request, plan
 from .precheck import check_early, check_wording
 

@@ -1,13 +1,22 @@
-"""Where a request's input image and mask come from: a connected socket, or a file of ComfyUI's input folder."""
+"""Where a request's input image and mask come from: a connected socket, a file of ComfyUI's input folder, or what the prompt brings itself."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import AstriaError, PlanError
 from ..graph.graph import Graph, Value
-from ..prompt import ImageRef
+from ..net import settings as api_settings
+from ..net.pictures import PictureStore
+from ..prompt import ImageRef, PromptRequest
 from ..tunes.names import name_problem
 from .build.stage_list import Problem
 
-# What is to become a file before the plan, by brought_pictures.py; a web address only where the owner has allowed it.
+FIELDS: Mapping[str, str] = {"image": "input_image", "mask": "mask_image"}  # socket that a picture stands for -> field of the request
+
+# What is to become a file before the plan, by `with_files`; a web address only where the owner has allowed it.
 _NOT_A_FILE = {"url": "a web address, and none is fetched here", "base64": "base64 text, which is no file yet"}
 _ALLOW = "let addresses be fetched by the line fetch_urls = yes in api.ini, in the folder user/__astria of ComfyUI"
 
@@ -37,3 +46,57 @@ def picture(graph: Graph, what: str, connected: Value | None, named: ImageRef | 
 def _overruled(what: str, named: ImageRef) -> Problem:
     shown = named.value if named.kind != "base64" else "base64 text"
     return Problem("picture-overruled", "info", f"The connected {what} is used in place of the prompt's {shown}.")
+
+
+def brought(request: PromptRequest, connected: Collection[str], settings_file: Path) -> dict[str, ImageRef]:
+    """Return the pictures that are to become files, by the socket each stands for; none for a socket that is connected.
+
+    Base64 text is taken always, a web address where the owner has allowed it in `settings_file`; else it stays in the request, and the
+    planner speaks of it. Raises: ApiError for a slip in that file.
+    """
+    named = {name: getattr(request, field) for name, field in FIELDS.items() if name not in connected}
+    taken = {"base64"}
+    if any(one is not None and one.kind == "url" for one in named.values()) and api_settings.load(settings_file).fetch_urls:
+        taken.add("url")
+    return {name: one for name, one in named.items() if one is not None and one.kind in taken}
+
+
+def named_files(request: PromptRequest, connected: Collection[str]) -> list[str]:
+    """Return the files of the input folder that the request's pictures are, but for those whose socket is connected."""
+    named = [getattr(request, field) for name, field in FIELDS.items() if name not in connected]
+    return [one.value for one in named if one is not None and one.kind == "file"]
+
+
+def without(request: PromptRequest, names: Collection[str]) -> PromptRequest:
+    """Return the request without these pictures, to be planned as if they were connected."""
+    return replace(request, **{FIELDS[name]: None for name in names})
+
+
+def notes(pictures: Mapping[str, ImageRef]) -> str:
+    """Return where pictures come from that are planned as if they were connected, a line each."""
+    where = {"url": "is fetched from {} when the prompt runs.", "base64": "is the one that the prompt holds as text."}
+    return "\n".join(f"The input {name} {where[one.kind].format(one.value)}" for name, one in pictures.items())
+
+
+def as_files(request: PromptRequest, pictures: Mapping[str, ImageRef], store: PictureStore) -> tuple[PromptRequest, tuple[Problem, ...]]:
+    """Return the request with each of `pictures` as a file, and what is wrong with those that cannot be had, which it then lacks."""
+    if not pictures:
+        return request, ()
+    files: dict[str, ImageRef | None] = {}
+    problems, fetching = [], store.fetching()
+    for name, picture in pictures.items():
+        try:
+            files[FIELDS[name]] = ImageRef("file", store.file_of(picture, fetching))
+        except AstriaError as error:
+            files[FIELDS[name]] = None
+            text = f"The prompt's input {name}: {error.message}."
+            problems.append(Problem(error.code, "error", text, f"{error.hint} Or connect the {name}.".strip()))
+    return replace(request, **files), tuple(problems)
+
+
+def with_files(request: PromptRequest, connected: Collection[str], store: PictureStore) -> PromptRequest:
+    """Return the request with every picture that it brings as a file. Raises: PlanError listing each that cannot be had."""
+    filed, problems = as_files(request, brought(request, connected, store.settings_file), store)
+    if problems:
+        raise PlanError("\n".join(one.render() for one in problems), code=problems[0].code)
+    return filed

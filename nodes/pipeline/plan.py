@@ -13,8 +13,7 @@ from .build.model_loaders import Kit
 from .build.plan_builder import Desk
 from .build.settings import Inputs, Settings, settle
 from .build.sources import Options, Sources
-from .build.stage_list import Problem, Stage, stages
-from .build.tags import raise_for
+from .build.stage_list import Problem, Stage, raise_for, stages
 from .build.text import Encoded
 from .pictures import picture
 from .problems import problems

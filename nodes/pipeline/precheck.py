@@ -8,8 +8,8 @@ from ..families.family import FAMILIES, Family
 from ..prompt import PromptRequest, Segment
 from ..tunes.resolve import Missing, Resolver
 from .build.sources import Options, Sources
-from .build.stage_list import Problem
-from .build.tags import find_wording, raise_for
+from .build.stage_list import Problem, raise_for
+from .build.tags import find_wording
 from .build.text import negative_segments, prompt_segments
 from .plan import Plan, draft
 from .stages.people import people_problems, person_segments

@@ -5,10 +5,12 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..errors import PlanError
-from ..host.models import family_of, named_stamps
-from ..host.types import MAX_PERSONS, RequestType, seed_input, text_errors, text_input, text_notes
+from ..host.models import family_of
+from ..host.types import MAX_PERSONS, RequestType, seed_input
 from ..prompt import PromptRequest, Segment
+from ..tunes.host.state import named_stamps
 from .build.settings import Inputs, settle
+from .host.inputs import text_errors, text_input, text_notes
 
 PARTS = ("prompt", "base", "common", *(f"person_{number}" for number in range(1, MAX_PERSONS + 1)), "negative", "outpaint_prompt", "document")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 
 import torch
 
 from .lora import LoraError
-from .run import Forward
+from .run import Forward, Gate
 
 FLUX_PATCH = 2  # latent pixels per side of an image token
 
@@ -42,45 +42,6 @@ class Place:
     grid: tuple[int, int] = (0, 0)  # UNet: height, width
     image_tokens: int = 0  # Flux
     text_tokens: int = 0
-
-
-@dataclass
-class Gate:
-    """Weights [R, L] of the regions over L rows: tokens or pixels, or with `items` the items of the batch.
-
-    `region` is set where that region's weight is 1 and every other's 0 in all rows.
-    """
-
-    weights: torch.Tensor
-    region: int | None = None
-    items: bool = False
-    _made: dict[Hashable, torch.Tensor] = field(default_factory=dict)
-
-    def columns(self, regions: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """Return [L, K]: for each of K columns the weights of its region, on the device and in the dtype of `like`."""
-        key = (regions, like.device, like.dtype)
-        if key not in self._made:
-            beyond = [region for region in regions if region >= self.weights.shape[0]]
-            if beyond:
-                persons = self.weights.shape[0] - 1
-                raise LoraError(f"A LoRA is meant for person {beyond[0]}, but the picture has regions for {persons}.", code="lora-region",
-                                hint="Give every person with a LoRA a region.")
-            index = torch.tensor(regions, device=self.weights.device)
-            self._made[key] = self.weights.index_select(0, index).t().to(like.device, like.dtype).contiguous()
-        return self._made[key]
-
-    def weigh(self, values: torch.Tensor, regions: tuple[int, ...], *, pixels: bool) -> torch.Tensor:
-        """Return the values, each channel times the weights of its region; one region weighs all channels.
-
-        Shapes: values [B,K,H,W] of `pixels`, else [B,L,K] or [B,K] -> the same.
-        """
-        columns = self.columns(regions, values)
-        if self.items:
-            columns = columns.view(len(columns), *(1,) * (values.ndim - 2), len(regions))
-            columns = columns.movedim(-1, 1) if pixels else columns
-        elif pixels:
-            columns = columns.t().unflatten(1, values.shape[-2:])
-        return values * columns
 
 
 def gate_of(forward: Forward, spot: Spot, place: Place, x: torch.Tensor, y: torch.Tensor) -> Gate:

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from .lora_forms import Decomposed, Form, Layer, LowRank, Target, frozen, near
-from .lora_gates import Gate, Place, Spot, gate_of
-from .run import RegionRun
+from .lora_gates import Place, Spot, gate_of
+from .run import Gate, RegionRun
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,12 @@
-"""Nodes for many people in one picture: where each one stands, who each one is, and the model that draws them in one pass."""
+"""The node that says where each person of a picture stands."""
 
 from __future__ import annotations
 
-import folder_paths
 from comfy_api.latest import io
 
 from ..errors import ImageError
-from ..host.types import MAX_PERSONS, MAX_SIDE, FaceIDsType, FitType, LorasType, PersonsType, RegionsType
-from ..people.host.draw import Scene, draw_people
-from .host.regional import RegionalOptions
+from ..host.types import MAX_PERSONS, MAX_SIDE, FitType, RegionsType
 from .layout import Layout, columns, from_boxes, from_masks, from_pose
-from .person import Person
 from .pose import arms_crossed
 from .preview import preview
 from .run import normalised
@@ -101,84 +97,4 @@ def _flat(boxes: list | dict) -> list[dict]:
     return [box for entry in boxes for box in _flat(entry)]
 
 
-class AstriaPersonLora(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="AstriaPersonLora",
-            display_name="Astria Person LoRA",
-            category="astria/regions",
-            description="A LoRA for one person: it acts inside that person's region only. Chain several for one person.",
-            inputs=[
-                io.Combo.Input("lora_name", options=folder_paths.get_filename_list("loras")),
-                io.Float.Input("strength", default=1.0, min=-100.0, max=100.0, step=0.01),
-                LorasType.Input("loras", optional=True),
-            ],
-            outputs=[LorasType.Output(display_name="loras")],
-        )
-
-    @classmethod
-    def execute(cls, lora_name: str, strength: float, loras=()) -> io.NodeOutput:
-        return io.NodeOutput((*loras, (lora_name, strength)))
-
-
-class AstriaPerson(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="AstriaPerson",
-            display_name="Astria Person",
-            category="astria/regions",
-            description="One person of the picture: text, LoRAs, FaceIDs, a checkpoint. Chain persons from left to right.",
-            inputs=[
-                io.Conditioning.Input("positive"),
-                io.Conditioning.Input("negative", optional=True, tooltip="Without one the scene's negative prompt counts here too."),
-                LorasType.Input("loras", optional=True),
-                io.Model.Input("model", optional=True, tooltip="A checkpoint that draws this person, with texts from its own CLIP."),
-                FaceIDsType.Input("faceids", optional=True),
-                PersonsType.Input("persons", optional=True, tooltip="The persons to the left of this one."),
-            ],
-            outputs=[PersonsType.Output(display_name="persons")],
-        )
-
-    @classmethod
-    def execute(cls, positive, negative=None, loras=(), model=None, faceids=(), persons=()) -> io.NodeOutput:
-        return io.NodeOutput((*persons, Person(positive, negative, tuple(loras), model, tuple(faceids))))
-
-
-class AstriaRegionalPrompt(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="AstriaRegionalPrompt",
-            display_name="Astria Regional Prompt",
-            category="astria/regions",
-            description="A model that draws every person in their own region with their own text, LoRAs and FaceIDs, in one pass a step.",
-            search_aliases=["regional conditioning", "attention couple", "multi person", "lora mask"],
-            inputs=[
-                io.Model.Input("model"),
-                RegionsType.Input("regions"),
-                PersonsType.Input("persons"),
-                io.Conditioning.Input("positive", tooltip="The scene."),
-                io.Conditioning.Input("negative"),
-                io.Float.Input("scene_strength", default=0.0, min=0.0, max=1.0, step=0.05, tooltip="How much the scene counts inside persons."),
-                io.Boolean.Input("isolation", default=False, tooltip="Flux: a person's text sees only that person's pixels."),
-                LorasType.Input("scene_loras", optional=True, tooltip="LoRAs that act on the scene alone, where no person stands."),
-            ],
-            outputs=[io.Model.Output(), io.Conditioning.Output(display_name="positive"), io.Conditioning.Output(display_name="negative")],
-        )
-
-    @classmethod
-    def execute(cls, model, regions: Layout, persons, positive, negative, scene_strength, isolation, scene_loras=()) -> io.NodeOutput:
-        if len(persons) != len(regions.masks):
-            raise ImageError(
-                f"{len(persons)} person(s) are described and {len(regions.masks)} region(s) laid out.",
-                code="persons-and-regions",
-                hint="Set Astria Regions to the number of persons, or chain as many Astria Person nodes.",
-            )
-        options = RegionalOptions(scene_strength=scene_strength, isolation=isolation)
-        scene = Scene(positive, negative, tuple(scene_loras))
-        return io.NodeOutput(draw_people(model, normalised(regions.masks), persons, scene, options), positive, negative)
-
-
-NODES = [AstriaRegions, AstriaPersonLora, AstriaPerson, AstriaRegionalPrompt]
+NODES = [AstriaRegions]

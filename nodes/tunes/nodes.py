@@ -14,10 +14,11 @@ from PIL import Image, ImageOps
 from ..errors import ImageError
 from ..faces.detector import rgb_pixels
 from ..faces.photos import bounded, find_person, identity_of, notes, photo_hash, png_bytes, read_photo
-from ..host.models import bindings_text, files_text, models_overview, state_folder
-from ..host.types import FaceAnalysisType, ModelBundle, ModelsType, gathered_inputs, only_values
+from ..host.types import FaceAnalysisType, ModelsType, gathered_inputs, only_values
 from .bindings import Bindings
+from .bundle import ModelBundle
 from .face_cache import FaceCache
+from .host.state import bindings_text, files_text, models_overview, state_folder
 from .names import shown
 from .store import DATABASE_FILE, NewTune, Tune, TuneError, TuneStore
 from .tune import MAX_ID

@@ -58,11 +58,11 @@ def clip_vision() -> Any:
 def loaded(kind: str, family: str = "sd15", seed: int = 0) -> Any:
     """Return a loaded adapter with random weights."""
     adapter = read_adapter(tiny_file(kind, family, seed), f"{kind} {seed}", kind)
-    return load("comfyui_astria.nodes.faceid.host.apply").IPAdapterFaceID(adapter, clip_vision() if KINDS[kind].clip else None)
+    return load("comfyui_astria.nodes.faceid.host.ip_adapter").IPAdapterFaceID(adapter, clip_vision() if KINDS[kind].clip else None)
 
 
 def use(faceid: Any, identity: Identity, strength: float = 1.0, start: float = 0.0, end: float = 1.0) -> Any:
-    return load("comfyui_astria.nodes.faceid.host.apply").FaceIDUse(faceid, identity, strength, start, end)
+    return load("comfyui_astria.nodes.faceid.use").FaceIDUse(faceid, identity, strength, start, end)
 
 
 def applied(model: Any, *uses: tuple[Any, Any], run: Any = None) -> Any:

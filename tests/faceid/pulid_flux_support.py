@@ -45,7 +45,7 @@ atexit.register(adapter_of.cache_clear)  # as regional_support does with its mod
 
 
 def use(person: int = 1, strength: float = 1.0, start: float = 0.0, end: float = 1.0, adapter: Any = None) -> Any:
-    return load("comfyui_astria.nodes.faceid.host.apply").FaceIDUse(adapter or adapter_of(), make_identity(seed=person), strength, start, end)
+    return load("comfyui_astria.nodes.faceid.use").FaceIDUse(adapter or adapter_of(), make_identity(seed=person), strength, start, end)
 
 
 def apply(model: Any, *uses: tuple[Any, Any], run: RegionRun | None = None) -> Any:

@@ -231,7 +231,7 @@ def raised_by(model: Any, **options: Any) -> FaceIDError | PlanError:
 
 
 def test_wrong_models_and_people_are_named() -> None:
-    face_of = load("comfyui_astria.nodes.faceid.host.apply").IPAdapterFaceID
+    face_of = load("comfyui_astria.nodes.faceid.host.ip_adapter").IPAdapterFaceID
     cases = [
         (model_of("sdxl"), face(), "faceid-layers", "has 16 cross-attentions; the connected MODEL, SDXL, has 70"),
         (model_of("sd15"), use(loaded("portrait", "sdxl"), somebody(1)), "faceid-layers", "70 cross-attentions; the connected MODEL, SD1.5, has 16"),
@@ -255,7 +255,7 @@ def test_a_clip_vision_model_of_another_size_is_named() -> None:
     other = load("comfy.clip_vision").ClipVisionModel(wide)
     load("comfyui_astria.tests.testpack.weights").fill(other.model, seed=5)
     with pytest.raises(FaceIDError, match="gives 48 channels; the adapter 'plusv2 0' looks at 32"):
-        load("comfyui_astria.nodes.faceid.host.apply").IPAdapterFaceID(adapter, other).keys_values(somebody(1))
+        load("comfyui_astria.nodes.faceid.host.ip_adapter").IPAdapterFaceID(adapter, other).keys_values(somebody(1))
 
 
 def test_a_guider_with_a_third_conditioning_is_named() -> None:

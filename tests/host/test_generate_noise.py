@@ -10,8 +10,8 @@ import pytest
 from comfyui_astria.devtools import workflows
 from comfyui_astria.devtools.examples import FLUX, SD15
 from comfyui_astria.devtools.testmodels import with_test_models
+from comfyui_astria.nodes.graph.graph import api_workflow
 from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
-from comfyui_astria.nodes.pipeline.forms import api_workflow
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import generate_graph, node, pictures

@@ -9,9 +9,9 @@ import pytest
 from comfyui_astria.devtools import workflows
 from comfyui_astria.devtools.examples import IMAGE, SD15
 from comfyui_astria.devtools.testmodels import with_test_models
+from comfyui_astria.nodes.graph.graph import api_workflow
 from comfyui_astria.nodes.pipeline.build.sources import Options
 from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
-from comfyui_astria.nodes.pipeline.forms import api_workflow
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import node, saved, text_of
 from comfyui_astria.tests.workflows.furnish import furnish

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from comfyui_astria.nodes.families.family import FAMILIES
 from comfyui_astria.nodes.graph.graph import Socket
-from comfyui_astria.nodes.pipeline.build.model_loaders import MODEL_SOCKETS
+from comfyui_astria.nodes.graph.sockets import MODEL_SOCKETS
 from comfyui_astria.nodes.pipeline.build.sources import Options, Sources
 from comfyui_astria.nodes.pipeline.build.text import Models
 from comfyui_astria.nodes.pipeline.plan import Plan, draft, plan

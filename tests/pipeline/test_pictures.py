@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from comfyui_astria.nodes.errors import PlanError
+from comfyui_astria.nodes.net.pictures import FOLDER, PictureStore
 from comfyui_astria.nodes.net.problems import ApiError
-from comfyui_astria.nodes.pipeline.brought_pictures import FOLDER, PictureStore, as_files, brought, named_files, notes, with_files, without
+from comfyui_astria.nodes.pipeline.pictures import as_files, brought, named_files, notes, with_files, without
 from comfyui_astria.nodes.prompt import ImageRef, PromptRequest
 from PIL import Image
 

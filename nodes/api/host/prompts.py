@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import MissingModelError, PlanError
-from ...host.models import make_resolver, state_folder
+from ...graph.graph import api_workflow
 from ...net.fetching import Fetching
 from ...net.problems import ApiError, Problems
 from ...net.settings import Settings
 from ...pipeline.build.sources import Options
 from ...pipeline.compiling import Compiled, CompileOptions, compile_request, sources_of
-from ...pipeline.forms import api_workflow
 from ...pipeline.plan import draft
 from ...prompt import ImageRef, PromptRequest
 from ...tunes.bindings import KNOWN_BASES, BaseModel, Bindings
+from ...tunes.host.state import make_resolver, state_folder
 from ...tunes.prompts import Prompt
 from ...tunes.resolve import Missing, Resolver
 from ...tunes.state import bindings_in

@@ -19,7 +19,6 @@ from ...errors import ImageError
 from ...faces.detector import FaceAnalysis
 from ...faces.insight import find_packs, load_pack
 from ...faces.photos import find_person, identity_of, notes, photo_hash, png_bytes, read_photo
-from ...host.models import make_resolver, state_folder
 from ...net.fetching import Fetching
 from ...net.files import check_safetensors, from_base64, picture_name
 from ...net.problems import ApiError, Problems
@@ -27,6 +26,7 @@ from ...net.settings import Settings
 from ...tunes.bindings import KNOWN_BASES
 from ...tunes.face_cache import FaceCache
 from ...tunes.files import PARTIAL
+from ...tunes.host.state import make_resolver, state_folder
 from ...tunes.resolve import Missing
 from ...tunes.state import bindings_in
 from ...tunes.tune import MODEL_TYPES, Tune

@@ -8,9 +8,9 @@ from typing import Any
 
 from ...errors import BindingsError
 from ...families.family import FAMILIES as PLANNED
-from ...host.models import HostFiles, make_resolver, state_folder
 from ...tunes.bindings import BINDINGS_FILE, BRANCHES, KNOWN_BASES, ROLES, Bindings, bind, load, unbind
 from ...tunes.choices import FIELD_FOLDERS, choices, folders_of
+from ...tunes.host.state import HostFiles, make_resolver, state_folder
 from ...tunes.names import shown
 from ...tunes.resolve import Missing, Resolver
 from ...tunes.tables import BASE_FIELDS

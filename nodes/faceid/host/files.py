@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from ...errors import MissingModelError
 from ..checkpoint import PUBLISHED, PULID, kind_of, read_adapter
 from ..errors import FaceIDError
-from .apply import IPAdapterFaceID
+from .ip_adapter import IPAdapterFaceID
 
 FOLDERS = ("ipadapter", "pulid")
 VISION, PARSING = "clip_vision", "facedetection"

@@ -21,7 +21,7 @@ from ..pulid import Influence, places
 from .pulid_loader import PulidModel
 
 if TYPE_CHECKING:
-    from .apply import FaceIDUse
+    from ..use import FaceIDUse
 
 KEY = "astria_pulid"
 PATCH = 2  # one token is 2x2 latent cells

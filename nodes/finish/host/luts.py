@@ -8,7 +8,7 @@ from pathlib import Path
 import folder_paths
 
 from ...errors import MissingModelError
-from ...host.models import HostFiles
+from ...tunes.host.state import HostFiles
 from ..cube import Cube, read_cube
 
 FOLDER = "luts"

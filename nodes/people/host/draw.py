@@ -8,9 +8,9 @@ from typing import NamedTuple
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ...host.loras import Loras, load_region_loras
+from ...faceid.host.apply import apply_person_faceids
 from ...regions.host.checkpoints import apply_person_models
-from ...regions.host.loras import apply_gated_loras
+from ...regions.host.loras import Loras, apply_gated_loras, load_region_loras
 from ...regions.host.regional import Conditioning, RegionalOptions, apply_regions
 from ...regions.person import Person
 from ...regions.run import RegionRun
@@ -50,6 +50,4 @@ def _with_identities(model: ModelPatcher, scene: Loras, people: Sequence[Person 
     faceids = [() if person is None else person.faceids for person in people]
     if not any(faceids):
         return patched
-    from ...faceid.host.apply import apply_person_faceids
-
     return apply_person_faceids(patched, faceids, run)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ...families.family import Family
 from ...graph.graph import Graph, Link, Value
+from ...graph.sockets import NO_FILE
 from ...tunes.resolve import Missing, Resolver
 
 
@@ -20,18 +21,6 @@ class Loader:
     also: Mapping[str, Value] = field(default_factory=dict)  # what else the node wants
 
 
-# Sockets of AstriaModels (and some of AstriaGenerate) that hold a model -> its type.
-MODEL_SOCKETS: Mapping[str, str] = {
-    "upscale_model": "UPSCALE_MODEL",
-    "pose_controlnet": "CONTROL_NET",
-    "controlnet": "CONTROL_NET",
-    "segmenter": "ASTRIA_SEGMENTER",
-    "background_model": "BACKGROUND_REMOVAL",
-    "face_analysis": "ASTRIA_FACE_ANALYSIS",
-    "faceid": "ASTRIA_FACEID",
-    "face_restorer": "UPSCALE_MODEL",
-    "face_swapper": "ASTRIA_FACE_SWAPPER",
-}
 LOADERS: Mapping[str, Loader] = {
     "upscaler": Loader("UpscaleModelLoader", "model_name", "upscale_model"),
     "controlnet_pose": Loader("ControlNetLoader", "control_net_name", "pose_controlnet"),
@@ -47,9 +36,6 @@ LOADERS: Mapping[str, Loader] = {
 }
 CONTROLNET = Loader("ControlNetLoader", "control_net_name", "controlnet")
 SEGMENTER_ROLES = ("background_removal", "sam3", "grounding_dino", "sam", "clipseg")
-NO_FILE = "none"  # the choice of a loader's input that is left out
-
-
 class Kit:
     """Gives each stage its models; what is bound is loaded once, by a node of the group `models`."""
 

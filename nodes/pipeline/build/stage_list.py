@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ...errors import MissingModelError, PlanError
 from ...prompt import PromptRequest
+from ...tunes.resolve import Missing
 from .settings import Inputs, Settings
 
 UPSCALE_FACTOR = 4
@@ -133,3 +136,13 @@ def _finishing(request: PromptRequest) -> tuple[tuple[str, bool, str, str], ...]
         ("film_grain", bool(request.film_grain), "film_grain=true", ""),
         ("remove_background", bool(request.remove_background), "--remove_background", ""),
     )
+
+
+def raise_for(problems: Iterable[Problem], missing: Iterable[Missing]) -> None:
+    """Raise PlanError for problems that are errors, MissingModelError when only files are missing; return when neither."""
+    errors = [problem.render() for problem in problems if problem.severity == "error"]
+    absent = [f"{one.message}\n  {one.hint}" if one.hint else one.message for one in missing]
+    if errors:
+        raise PlanError("\n".join(errors + absent), code="cannot-plan")
+    if absent:
+        raise MissingModelError("\n".join(absent), code="missing-model")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ...errors import MissingModelError, PlanError
+from ...errors import PlanError
 from ...prompt import EmbeddingTag, PromptRequest, Segment
 from ...tunes.resolve import Missing, Resolver
 from .stage_list import Problem
@@ -42,16 +42,6 @@ def check_regions(request: PromptRequest, connected: bool) -> None:
     if connected and not request.persons:
         text = "Regions are connected, and the request describes no person."
         raise PlanError(text, code="regions-without-persons", hint="Add persons to the prompt, each after a BREAK, or disconnect the regions.")
-
-
-def raise_for(problems: Iterable[Problem], missing: Iterable[Missing]) -> None:
-    """Raise PlanError for problems that are errors, MissingModelError when only files are missing; return when neither."""
-    errors = [problem.render() for problem in problems if problem.severity == "error"]
-    absent = [f"{one.message}\n  {one.hint}" if one.hint else one.message for one in missing]
-    if errors:
-        raise PlanError("\n".join(errors + absent), code="cannot-plan")
-    if absent:
-        raise MissingModelError("\n".join(absent), code="missing-model")
 
 
 class _Tags:

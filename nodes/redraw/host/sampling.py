@@ -21,10 +21,10 @@ from nodes import InpaintModelConditioning  # the host's
 from ...base.host.sampling import ImageNoise
 from ...base.noise import SEED_SPACE, ImageSeeds, start_noise
 from ...errors import PlanError
-from ...faceid.host.apply import MASKED, IPAdapterFaceID, apply_person_faceids
-from ...host.loras import Loras, load_region_loras
+from ...faceid.host.apply import MASKED, apply_person_faceids
+from ...faceid.host.ip_adapter import IPAdapterFaceID
 from ...host.models import family_of
-from ...regions.host.loras import apply_gated_loras
+from ...regions.host.loras import Loras, apply_gated_loras, load_region_loras
 from ...regions.host.regional import KEY as REGIONS_KEY
 from ...regions.person import Person
 from ...regions.run import Forward, RegionRun

@@ -8,6 +8,7 @@ from functools import partial
 from uuid import uuid4
 
 import comfy.utils
+import folder_paths
 import torch
 from comfy.ldm.flux.layers import DoubleStreamBlock
 from comfy.ldm.flux.model import Flux
@@ -25,6 +26,8 @@ from ..lora_hooks import Hooks
 from ..lora_layer import GatedChange, LayerChange
 from ..run import RegionRun
 from .lora_files import read_lora
+
+Loras = tuple[tuple[str, float], ...]  # (file, strength) each
 
 KEY = "astria_gated_lora"
 # First match counts. Flux' modulation and a UNet block's time embedding are vectors that the block adds to every row.
@@ -120,3 +123,16 @@ def _see_unet_block(place: Place, x: torch.Tensor, *_args: object, **_kwargs: ob
 def _see_flux_block(place: Place, img: torch.Tensor, txt: torch.Tensor, *_args: object, **_kwargs: object) -> None:
     place.image_tokens = img.shape[1]
     place.text_tokens = txt.shape[1]
+
+
+def load_region_loras(regions: Sequence[Loras]) -> list[RegionLora]:
+    """Return the LoRAs of each region with their weights: the scene's, then the persons'.
+
+    Raises: FileNotFoundError of the host for a name that it does not list.
+    """
+    loaded = []
+    for region, loras in enumerate(regions):
+        for name, strength in loras:
+            path = folder_paths.get_full_path_or_raise("loras", name)
+            loaded.append(RegionLora(region, comfy.utils.load_torch_file(path, safe_load=True), strength, name))
+    return loaded
