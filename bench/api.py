@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from comfyui_astria.bench._figures import figure
 from comfyui_astria.devtools.client import Client
 from comfyui_astria.devtools.environment import current
 from comfyui_astria.devtools.host import Host, HostOptions
@@ -49,12 +50,12 @@ def _figures(client: Client) -> list[dict]:
     for id in ids:
         client.wait(id)
     return [
-        {"name": "prompts made a second, one program", "value": round(1 / create_s, 1), "unit": "1/s", "ok": None},
-        {"name": "prompts got a second, one program", "value": round(1 / get_s, 1), "unit": "1/s", "ok": None},
-        {"name": "making a prompt", "value": round(create_s * 1000, 2), "unit": "ms", "ok": None},
-        {"name": "posting the same workflow to ComfyUI directly", "value": round(direct_s * 1000, 2), "unit": "ms", "ok": None},
-        {"name": "overhead of the API a prompt", "value": round((create_s - direct_s) * 1000, 2), "unit": "ms", "ok": None},
-        {"name": f"until the last of {COUNT} is done, after the last was made", "value": round(whole_s, 2), "unit": "s", "ok": None},
+        figure("prompts made a second, one program", round(1 / create_s, 1), "1/s"),
+        figure("prompts got a second, one program", round(1 / get_s, 1), "1/s"),
+        figure("making a prompt", round(create_s * 1000, 2), "ms"),
+        figure("posting the same workflow to ComfyUI directly", round(direct_s * 1000, 2), "ms"),
+        figure("overhead of the API a prompt", round((create_s - direct_s) * 1000, 2), "ms"),
+        figure(f"until the last of {COUNT} is done, after the last was made", round(whole_s, 2), "s"),
     ]
 
 

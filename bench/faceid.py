@@ -10,17 +10,16 @@ load falls on both alike; on the CPU it is CPU time. Memory on a GPU is what a r
 from __future__ import annotations
 
 import gc
-import runpy
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
+from comfyui_astria.bench import _models
+from comfyui_astria.bench._figures import figure
+from comfyui_astria.bench._models import Case, model_of, step, text_of
 
-# What makes models, texts and steps, and measures one.
-REGIONS = runpy.run_path(str(Path(__file__).resolve().parent / "regions.py"))
 IDENTITIES = (1, 2, 3)
 TOKENS = 16  # a person's, of FaceID Portrait
 PULID_TOKENS = 32
@@ -64,7 +63,7 @@ def _measured(setup: Setup, device: torch.device) -> list[dict]:
     from comfyui_astria.tests.faceid.adapters import somebody
 
     sizes = setup.model
-    model, text = REGIONS["_model"](sizes, device), REGIONS["_text"](sizes, 0)
+    model, text = model_of(sizes, device), text_of(sizes, 0)
     adapter = setup.adapter(sizes, device)
     uses = [FaceIDUse(adapter, somebody(person, recogniser=setup.recogniser)) for person in range(max(IDENTITIES))]
     faced = {count: apply_faceids(model, [(uses[person], _column(sizes, person, count)) for person in range(count)]) for count in IDENTITIES}
@@ -72,18 +71,22 @@ def _measured(setup: Setup, device: torch.device) -> list[dict]:
     taken = {count: Taken() for count in IDENTITIES}
     for _ in range(sizes.rounds):
         for count, with_faces in faced.items():
-            (step_s, plain_bytes), (its_s, its_bytes) = (REGIONS["_step"](sizes, REGIONS["Case"](one, text), device) for one in (model, with_faces))
+            (step_s, plain_bytes), (its_s, its_bytes) = (step(sizes, Case(one, text), device) for one in (model, with_faces))
             plain_s.append(step_s)
             taken[count].ratios.append(its_s / step_s)
             taken[count].beyond_bytes = its_bytes - plain_bytes
-    figures = [{"name": f"{sizes.name}: plain step", "value": statistics.median(plain_s), "unit": "s", "ok": None}]
-    for count, one in taken.items():
-        title = f"{sizes.name}: {count} {'identity' if count == 1 else 'identities'}"
-        figures.append({"name": f"{title} / plain", "value": statistics.median(one.ratios), "unit": "ratio", "ok": None})
-        if device.type == "cuda":
-            figures.append({"name": f"{title}, memory beyond plain", "value": one.beyond_bytes / 2**20, "unit": "MB", "ok": None})
     del model, faced, adapter, uses
     gc.collect()
+    return _figures(sizes.name, plain_s, taken, device)
+
+
+def _figures(name: str, plain_s: list[float], taken: dict[int, Taken], device: torch.device) -> list[dict]:
+    figures = [figure(f"{name}: plain step", statistics.median(plain_s), "s")]
+    for count, one in taken.items():
+        title = f"{name}: {count} {'identity' if count == 1 else 'identities'}"
+        figures.append(figure(f"{title} / plain", statistics.median(one.ratios), "ratio"))
+        if device.type == "cuda":
+            figures.append(figure(f"{title}, memory beyond plain", one.beyond_bytes / 2**20, "MB"))
     return figures
 
 
@@ -128,9 +131,9 @@ def _pulid(sizes: Any, device: torch.device) -> Any:
     return Adapter()
 
 
-_THIRD = {**REGIONS["FLUX"].config, "hidden_size": 1024, "num_heads": 8, "depth": 4, "depth_single_blocks": 8, "context_in_dim": 1024}
-_SHAPED = replace(REGIONS["FLUX"], name="Flux-shaped, PuLID", config=_THIRD, side=48, tokens=77, width=1024, dtype=torch.float32)
-SD15 = Setup(replace(REGIONS["SD15"], name="SD1.5, FaceID Portrait"), _portrait, "buffalo_l")
-SDXL = Setup(replace(REGIONS["SDXL"], name="SDXL, FaceID Portrait"), _portrait, "buffalo_l")
+_THIRD = {**_models.FLUX.config, "hidden_size": 1024, "num_heads": 8, "depth": 4, "depth_single_blocks": 8, "context_in_dim": 1024}
+_SHAPED = replace(_models.FLUX, name="Flux-shaped, PuLID", config=_THIRD, side=48, tokens=77, width=1024, dtype=torch.float32)
+SD15 = Setup(replace(_models.SD15, name="SD1.5, FaceID Portrait"), _portrait, "buffalo_l")
+SDXL = Setup(replace(_models.SDXL, name="SDXL, FaceID Portrait"), _portrait, "buffalo_l")
 FLUX_SHAPED = Setup(_SHAPED, _pulid, "antelopev2")
-FLUX = Setup(replace(REGIONS["FLUX"], name="Flux.1 dev, PuLID"), _pulid, "antelopev2")
+FLUX = Setup(replace(_models.FLUX, name="Flux.1 dev, PuLID"), _pulid, "antelopev2")

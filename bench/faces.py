@@ -7,10 +7,7 @@
 from __future__ import annotations
 
 import re
-import runpy
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -18,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from comfyui_astria.bench._figures import figure, in_own_process, interleaved_medians_ms
+from comfyui_astria.bench._models import SD15, lora_of, model_of
 
 RUNS, STEP_RUNS = 5, 3
 SIDE, TARGET = 2048, 1024
@@ -58,7 +57,8 @@ def _pixels() -> list[dict]:
 
     image, crops = _picture(), _crops()
     drawn = [cut(image[0], crop) for crop in crops]
-    cut_ms, paste_ms, host_ms = _interleaved_medians_ms(
+    cut_ms, paste_ms, host_ms = interleaved_medians_ms(
+        RUNS,
         lambda: [cut(image[0], crop) for crop in crops],
         lambda: paste_faces(image, list(zip(crops, drawn, strict=True))),
         lambda: _hosts(image, crops))
@@ -66,19 +66,24 @@ def _pixels() -> list[dict]:
     outside = (pasted - image)[mask == 0].abs().max().item()
     inside = mask > 0
     own_shift, host_shift = (((one - image)[inside].mean() * 255).abs().item() for one in (pasted, _hosts(image, crops)))
-    per_face = [value / len(crops) for value in (cut_ms, paste_ms, host_ms)]
-    ratio = (cut_ms + paste_ms) / host_ms
-    title = f"{len(crops)} faces in {SIDE}x{SIDE}, drawn at {TARGET}"
     return [
-        {"name": f"{title}: crop, a face", "value": per_face[0], "unit": "ms", "ok": None},
-        {"name": f"{title}: paste, a face", "value": per_face[1], "unit": "ms", "ok": None},
-        {"name": "Inpaint Crop and Stitch, a face: crop (another day)", "value": STITCH_MS[0], "unit": "ms", "ok": None},
-        {"name": "Inpaint Crop and Stitch, a face: stitch (another day)", "value": STITCH_MS[1], "unit": "ms", "ok": None},
-        {"name": "host's Crop, Upscale and Composite nodes, a face", "value": per_face[2], "unit": "ms", "ok": None},
-        {"name": f"{title}: crop + paste / the host's nodes", "value": ratio, "unit": "ratio", "ok": ratio < 1.0},
-        {"name": "greatest change outside the masks", "value": outside, "unit": "0..1", "ok": outside == 0.0},
-        {"name": "mean shift of unchanged faces", "value": own_shift, "unit": "/255", "ok": own_shift < 0.05},
-        {"name": "mean shift of unchanged faces by the host's nodes", "value": host_shift, "unit": "/255", "ok": None},
+        *_times(len(crops), cut_ms, paste_ms, host_ms),
+        figure("greatest change outside the masks", outside, "0..1", outside == 0.0),
+        figure("mean shift of unchanged faces", own_shift, "/255", own_shift < 0.05),
+        figure("mean shift of unchanged faces by the host's nodes", host_shift, "/255"),
+    ]
+
+
+def _times(faces: int, cut_ms: float, paste_ms: float, host_ms: float) -> list[dict]:
+    ratio = (cut_ms + paste_ms) / host_ms
+    title = f"{faces} faces in {SIDE}x{SIDE}, drawn at {TARGET}"
+    return [
+        figure(f"{title}: crop, a face", cut_ms / faces, "ms"),
+        figure(f"{title}: paste, a face", paste_ms / faces, "ms"),
+        figure("Inpaint Crop and Stitch, a face: crop (another day)", STITCH_MS[0], "ms"),
+        figure("Inpaint Crop and Stitch, a face: stitch (another day)", STITCH_MS[1], "ms"),
+        figure("host's Crop, Upscale and Composite nodes, a face", host_ms / faces, "ms"),
+        figure(f"{title}: crop + paste / the host's nodes", ratio, "ratio", ratio < 1.0),
     ]
 
 
@@ -99,17 +104,6 @@ def _hosts(image: torch.Tensor, crops: Sequence[Any]) -> torch.Tensor:
     return result
 
 
-def _interleaved_medians_ms(*works: Callable[[], object]) -> list[float]:
-    """Return each work's median time; one run of each in turn, so that other load falls on all of them alike."""
-    taken: list[list[float]] = [[] for _ in works]
-    for _ in range(RUNS):
-        for times, work in zip(taken, works, strict=True):
-            start = time.perf_counter()
-            work()
-            times.append((time.perf_counter() - start) * 1000.0)
-    return [statistics.median(times) for times in taken]
-
-
 def _memory() -> list[dict]:
     """The greatest memory of a process that crops and pastes, in pictures beside one that only holds the picture."""
     if not Path("/proc/self/status").exists():
@@ -121,13 +115,12 @@ def _memory() -> list[dict]:
         drawings = faces * TARGET * TARGET * 3 * 4 / 2**20
         pictures = (_peak_mib(faces) - base - drawings) / picture
         name = f"{faces} faces: memory beside picture and drawings, in pictures"
-        figures.append({"name": name, "value": pictures, "unit": "ratio", "ok": pictures <= MOST_PICTURES})
+        figures.append(figure(name, pictures, "ratio", pictures <= MOST_PICTURES))
     return figures
 
 
 def _peak_mib(faces: int) -> float:
-    command = [sys.executable, str(Path(__file__).resolve()), "--peak", str(faces)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return in_own_process("faces", "peak_mib_of_faces", faces)
 
 
 def _crop_and_paste(faces: int) -> None:
@@ -145,7 +138,7 @@ def _calls() -> list[dict]:
     figures = []
     for faces in (1, 4, 8):
         _, calls = _draw("sd15", faces, 64)
-        figures.append({"name": f"{faces} face(s) in one picture: sampler calls", "value": calls, "unit": "calls", "ok": calls == 1})
+        figures.append(figure(f"{faces} face(s) in one picture: sampler calls", calls, "calls", calls == 1))
     return figures
 
 
@@ -155,9 +148,8 @@ def _lora_steps() -> list[dict]:
     from comfyui_astria.nodes.regions.lora import RegionLora
     from comfyui_astria.nodes.regions.run import RegionRun
 
-    regions = runpy.run_path(str(Path(__file__).resolve().parent / "regions.py"))
-    model, link = regions["_model"](regions["SD15"], torch.device("cpu")), RegionRun()
-    loras = [RegionLora(number, regions["_lora"](model, number), 1.0, f"person {number}") for number in range(1, FACES + 1)]
+    model, link = model_of(SD15, torch.device("cpu")), RegionRun()
+    loras = [RegionLora(number, lora_of(model, number), 1.0, f"person {number}") for number in range(1, FACES + 1)]
     patched = apply_gated_loras(model, loras, link, items=True)
     gate = torch.eye(FACES + 1)[:, 1:]
     plain_s, ratios = [], []
@@ -166,8 +158,8 @@ def _lora_steps() -> list[dict]:
         ratios.append(_step_s(patched, link, gate) / plain_s[-1])
     ratio = statistics.median(ratios)
     return [
-        {"name": f"{FACES} faces in a batch, full-width SD1.5 at 256 px, step", "value": statistics.median(plain_s), "unit": "s", "ok": None},
-        {"name": f"{FACES} faces, each with a LoRA of their own / without", "value": ratio, "unit": "ratio", "ok": ratio <= MOST_FOR_LORAS},
+        figure(f"{FACES} faces in a batch, full-width SD1.5 at 256 px, step", statistics.median(plain_s), "s"),
+        figure(f"{FACES} faces, each with a LoRA of their own / without", ratio, "ratio", ratio <= MOST_FOR_LORAS),
     ]
 
 
@@ -212,14 +204,9 @@ def _draw(family: str, faces: int, size: int) -> tuple[list, int]:
     return draw_faces(image, planned, Drawing(model, vae, text, text, ImageNoise(0), make_sampler("euler_ancestral"), sigmas, 7.0))
 
 
-def _peak_of_this_process(faces: int) -> None:
-    """Print the greatest memory of this process in MiB; it runs by itself, without ComfyUI."""
-    runpy.run_path(str(Path(__file__).resolve().parents[1] / "pack_loader.py"))["load"]()
-    _crop_and_paste(faces)
+def peak_mib_of_faces(faces: str) -> float:
+    """Return the greatest memory of this process, which crops and pastes so many faces; it runs without ComfyUI."""
+    _crop_and_paste(int(faces))
     # Not getrusage: it gives the parent's peak to a child. A system without this file has no such figure.
     [peak] = re.findall(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
-    print(int(peak) / 1024)
-
-
-if __name__ == "__main__":
-    _peak_of_this_process(int(sys.argv[sys.argv.index("--peak") + 1]))
+    return int(peak) / 1024

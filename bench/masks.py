@@ -8,13 +8,12 @@ on a GPU go through is measured on one where it is at hand, by the clock, else o
 
 from __future__ import annotations
 
-import runpy
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
+from comfyui_astria.bench._figures import figure
 
 SIZES = (1024, 2048)
 RADII = (8, 32, 128, 256)
@@ -46,7 +45,7 @@ def _compare_radii(size: int) -> list[dict]:
         figures += _compare(_mask(size), radius, ours)
     for shape, times in ours.items():
         ratio = max(times) / min(times)
-        figures.append(_figure(f"{size}x{size} {shape}: slowest / fastest radius", ratio, "ratio", ratio < FLAT))
+        figures.append(figure(f"{size}x{size} {shape}: slowest / fastest radius", ratio, "ratio", ratio < FLAT))
     return figures
 
 
@@ -63,12 +62,12 @@ def _feather(size: int) -> list[dict]:
         in_torch, (distance, value) = _fastest(lambda reach=reach: nearest(there > 0, there, reach), device)
         for (way, taken), now in zip(times.items(), (in_scipy, in_torch), strict=True):
             taken.append(now)
-            figures.append(_figure(f"{size}x{size} feathered by {reach}: {way}", now, "ms"))
+            figures.append(figure(f"{size}x{size} feathered by {reach}: {way}", now, "ms"))
         apart = float(((value * (1 - distance / (reach + 1)).clamp(min=0)).cpu() - expected).abs().max())
-        figures.append(_figure(f"{size}x{size} feathered by {reach}: greatest difference of the two", apart, "", apart < 1e-6))
+        figures.append(figure(f"{size}x{size} feathered by {reach}: greatest difference of the two", apart, "", apart < 1e-6))
     for way, taken in times.items():
         ratio = max(taken) / min(taken)
-        figures.append(_figure(f"{size}x{size} feathered in {way}: slowest / fastest reach", ratio, "ratio", ratio < FLAT))
+        figures.append(figure(f"{size}x{size} feathered in {way}: slowest / fastest reach", ratio, "ratio", ratio < FLAT))
     return figures
 
 
@@ -89,12 +88,12 @@ def _compare(mask: torch.Tensor, radius: int, ours: dict[str, list[float]]) -> l
     figures = []
     for shape, (taken, _) in own.items():
         ours[shape].append(taken)
-        figures.append(_figure(f"{title}: {shape}", taken, "ms"))
+        figures.append(figure(f"{title}: {shape}", taken, "ms"))
     for shape, tapered in (("diamond", True), ("square", False)):
         taken, theirs = _fastest(lambda tapered=tapered: GrowMask.execute(mask, radius, tapered)[0])
-        figures.append(_figure(f"{title}: GrowMask, tapered {tapered}, / {shape}", taken / own[shape][0], "ratio", taken > own[shape][0]))
+        figures.append(figure(f"{title}: GrowMask, tapered {tapered}, / {shape}", taken / own[shape][0], "ratio", taken > own[shape][0]))
         differing = float((theirs != own[shape][1]).sum())
-        figures.append(_figure(f"{title}: pixels of {shape} that differ from GrowMask", differing, "pixels", differing == 0))
+        figures.append(figure(f"{title}: pixels of {shape} that differ from GrowMask", differing, "pixels", differing == 0))
     return figures + _morphology(mask, radius, title, own["square"])
 
 
@@ -103,12 +102,12 @@ def _morphology(mask: torch.Tensor, radius: int, title: str, own: tuple[float, t
     side = 2 * radius + 1
     needed = 3 * mask.numel() * 4 * side * side / GIB
     if needed > MOST_GIB:
-        return [_figure(f"{title}: Morphology left out, it would take more than {MOST_GIB} GiB", needed, "GiB")]
+        return [figure(f"{title}: Morphology left out, it would take more than {MOST_GIB} GiB", needed, "GiB")]
     from comfy_extras.nodes_morphology import Morphology
 
     image = mask[..., None].expand(-1, -1, -1, 3)
     taken, _ = _fastest(lambda: Morphology.execute(image, "dilate", side)[0])
-    return [_figure(f"{title}: Morphology / square", taken / own[0], "ratio", taken > own[0])]
+    return [figure(f"{title}: Morphology / square", taken / own[0], "ratio", taken > own[0])]
 
 
 def _trunk_passes() -> list[dict]:
@@ -133,8 +132,8 @@ def _trunk_passes() -> list[dict]:
         with torch.no_grad():
             text = clip.encode_from_tokens_scheduled(clip.tokenize(", ".join(WORDS[:count])))
             SAM3_Detect.execute(model, image, text, refine_iterations=0)
-        figures.append(_figure(f"SAM3, {count} word(s): passes of the trunk", own, "passes", own == 1))
-        figures.append(_figure(f"SAM3, {count} word(s): passes of the trunk, SAM3_Detect", len(passes), "passes"))
+        figures.append(figure(f"SAM3, {count} word(s): passes of the trunk", own, "passes", own == 1))
+        figures.append(figure(f"SAM3, {count} word(s): passes of the trunk, SAM3_Detect", len(passes), "passes"))
     return figures
 
 
@@ -156,16 +155,3 @@ def _clock(device: str) -> float:
         return time.process_time()
     torch.cuda.synchronize()
     return time.perf_counter()
-
-
-def _figure(name: str, value: float, unit: str, ok: bool = True) -> dict:
-    return {"name": name, "value": value, "unit": unit, "ok": ok}
-
-
-if __name__ == "__main__":
-    import comfy.options
-
-    comfy.options.enable_args_parsing()
-    runpy.run_path(str(Path(__file__).resolve().parents[1] / "pack_loader.py"))["load"]()
-    for figure in run():
-        print(f"{figure['name']:<80} {figure['value']:10.3f} {figure['unit']:<6} {'ok' if figure['ok'] else 'MISSED'}")

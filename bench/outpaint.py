@@ -5,13 +5,8 @@
 
 from __future__ import annotations
 
-import runpy
-import statistics
-import time
-from collections.abc import Callable
-from pathlib import Path
-
 import torch
+from comfyui_astria.bench._figures import figure, interleaved_medians_ms
 
 RUNS = 5
 SIZE = 2048
@@ -48,35 +43,15 @@ def _compare(source_width: int, source_height: int, anchor: str) -> list[dict]:
         right, bottom = SIZE - window.x - window.width, SIZE - window.y - window.height
         return ImagePadForOutpaint().expand_image(source, window.x, window.y, right, bottom, 40)[0]
 
-    own_ms, composite_ms, host_ms = _interleaved_medians_ms(lay_out, composite, host)
+    own_ms, composite_ms, host_ms = interleaved_medians_ms(RUNS, lay_out, composite, host)
     rows, columns = slice(window.y, window.y + window.height), slice(window.x, window.x + window.width)
     changed = max((picture[:, rows, columns] - source).abs().max().item() for picture in (lay_out(), composite()))
     ratio = (own_ms + composite_ms) / host_ms
     title = f"{source_width}x{source_height} {anchor} on {SIZE}x{SIZE}"
     return [
-        {"name": f"{title}: canvas and mask", "value": own_ms, "unit": "ms", "ok": True},
-        {"name": f"{title}: heal and paste", "value": composite_ms, "unit": "ms", "ok": True},
-        {"name": f"{title}: ImagePadForOutpaint", "value": host_ms, "unit": "ms", "ok": True},
-        {"name": f"{title}: canvas + composite / host", "value": ratio, "unit": "ratio", "ok": ratio < 1.0},
-        {"name": f"{title}: greatest change inside the source", "value": changed, "unit": "0..1", "ok": changed == 0.0},
+        figure(f"{title}: canvas and mask", own_ms, "ms", True),
+        figure(f"{title}: heal and paste", composite_ms, "ms", True),
+        figure(f"{title}: ImagePadForOutpaint", host_ms, "ms", True),
+        figure(f"{title}: canvas + composite / host", ratio, "ratio", ratio < 1.0),
+        figure(f"{title}: greatest change inside the source", changed, "0..1", changed == 0.0),
     ]
-
-
-def _interleaved_medians_ms(*works: Callable[[], torch.Tensor]) -> list[float]:
-    """Return each work's median time; one run of each in turn, so that other load falls on all of them alike."""
-    taken: list[list[float]] = [[] for _ in works]
-    for _ in range(RUNS):
-        for times, work in zip(taken, works, strict=True):
-            start = time.perf_counter()
-            work()
-            times.append((time.perf_counter() - start) * 1000.0)
-    return [statistics.median(times) for times in taken]
-
-
-if __name__ == "__main__":
-    import comfy.options
-
-    comfy.options.enable_args_parsing()
-    runpy.run_path(str(Path(__file__).resolve().parents[1] / "pack_loader.py"))["load"]()
-    for figure in run():
-        print(f"{figure['name']:<70} {figure['value']:10.3f} {figure['unit']:<6} {'ok' if figure['ok'] else 'MISSED'}")

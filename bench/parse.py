@@ -6,6 +6,8 @@ from collections.abc import Callable
 from statistics import median
 from time import perf_counter
 
+from comfyui_astria.bench._figures import figure
+
 LENGTH = 2_000
 BUDGET_MS = 2.0
 GROWTH = 100
@@ -63,8 +65,8 @@ def milliseconds(action: Callable[[], object], runs: int) -> float:
     return median(times) * 1000
 
 
-def figure(name: str, value: float, unit: str, most: float) -> dict[str, object]:
-    return {"name": name, "value": round(value, 3), "unit": unit, "ok": value <= most}
+def _held(name: str, value: float, unit: str, most: float) -> dict[str, object]:
+    return figure(name, round(value, 3), unit, value <= most)
 
 
 def run() -> list[dict[str, object]]:
@@ -77,24 +79,7 @@ def run() -> list[dict[str, object]]:
     tree_ms = milliseconds(lambda: parse(short), 300)
     growth = milliseconds(lambda: PromptRequest.from_text(long), 5) / request_ms / GROWTH
     return [
-        figure(f"prompt of {len(short):,} characters -> request, median", request_ms, "ms", BUDGET_MS),
-        figure(f"prompt of {len(short):,} characters -> tree and diagnostics, median", tree_ms, "ms", BUDGET_MS),
-        figure(f"cost per character, {len(long):,} against {len(short):,}", growth, "ratio", MOST_GROWTH),
+        _held(f"prompt of {len(short):,} characters -> request, median", request_ms, "ms", BUDGET_MS),
+        _held(f"prompt of {len(short):,} characters -> tree and diagnostics, median", tree_ms, "ms", BUDGET_MS),
+        _held(f"cost per character, {len(long):,} against {len(short):,}", growth, "ratio", MOST_GROWTH),
     ]
-
-
-def main() -> None:
-    import importlib.util
-    from pathlib import Path
-
-    spec = importlib.util.spec_from_file_location("pack_loader", Path(__file__).resolve().parent.parent / "pack_loader.py")
-    assert spec is not None and spec.loader is not None
-    loader = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loader)
-    loader.load()
-    for one in run():
-        print(f"{one['name']}: {one['value']} {one['unit']} {'ok' if one['ok'] else 'over budget'}")
-
-
-if __name__ == "__main__":
-    main()

@@ -7,6 +7,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
+from comfyui_astria.bench._figures import figure
 from comfyui_astria.devtools.base import PACK
 from comfyui_astria.devtools.environment import current
 from comfyui_astria.devtools.host import Host, HostOptions
@@ -27,8 +28,8 @@ def run() -> list[dict]:
     typical_ms = statistics.median(clock_ms)
     return [
         # ComfyUI prints tenths of a second, so 0.1 stands for 50 to 150 ms.
-        {"name": f"ComfyUI's own import time, worst of {STARTS}", "value": max(own_s), "unit": "s", "ok": max(own_s) <= BUDGET_MS / 1000},
-        {"name": f"importing the pack and what it brings, median of {STARTS}", "value": typical_ms, "unit": "ms", "ok": typical_ms <= BUDGET_MS},
+        figure(f"ComfyUI's own import time, worst of {STARTS}", max(own_s), "s", max(own_s) <= BUDGET_MS / 1000),
+        figure(f"importing the pack and what it brings, median of {STARTS}", typical_ms, "ms", typical_ms <= BUDGET_MS),
     ]
 
 

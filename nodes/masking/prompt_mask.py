@@ -50,10 +50,7 @@ def prompt_mask(image: Tensor, segmenter: Segmenter, request: MaskRequest, on_pi
     Shapes: image [B,H,W,C] float 0..1, alpha is not looked at.
     Raises: PromptError without a word to look for; ImageError for a picture that is empty, with `on_empty` error, naming each.
     """
-    positive, negative = split_words(request.positive), split_words(request.negative)
-    if not positive:
-        raise PromptError("The mask prompt is empty; expected words to look for in the picture.", code="mask-words",
-                          hint="Write for example foreground, face, or windows door.")
+    positive, negative = _words(request)
     whole_height, whole_width = image.shape[1:3]
     image = image[:, : request.height, : request.width]
     dilation_px(request.adjustment.dilate, image.shape[2], image.shape[1])  # refused before any model loads
@@ -62,12 +59,9 @@ def prompt_mask(image: Tensor, segmenter: Segmenter, request: MaskRequest, on_pi
     # Grey pictures have one channel, and models look at three.
     for number, picture in enumerate(image[..., :3].expand(-1, -1, -1, 3).split(1), 1):
         found = segmenter.find(picture.float(), words, request.threshold)
-        wanted = combined(found, positive, negative, request.threshold)
-        mask = request.adjustment.applied(wanted[None])[0]
-        why = _why_empty(found, positive, wanted, request)
-        if why or not mask.any():
-            empty.append(f"picture {number}: {why or _told(found, words, request.threshold) + '; inverted and dilated, none of it is left'}")
-            mask = torch.full_like(mask, 1.0 if request.on_empty == "ones" else 0.0)
+        mask, why = _masked(found, positive, negative, request)
+        if why:
+            empty.append(f"picture {number}: {why}")
         masks.append(mask)
         boxes.append([box for word in positive for box in _boxes(word, found[word], request.threshold)])
         lines.append(f"picture {number}: {_told(found, words, request.threshold)}; the mask covers {float(mask.mean()):.1%}")
@@ -78,6 +72,30 @@ def prompt_mask(image: Tensor, segmenter: Segmenter, request: MaskRequest, on_pi
                          hint="Use other words, or a --mask_dilate that takes less away; in Astria Prompt Mask also a lower threshold, or "
                               "on_empty set to zeros or ones.")
     return MaskResult(padded(torch.stack(masks), whole_width, whole_height), boxes, "\n".join(lines))
+
+
+def _words(request: MaskRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the words to look for and those to leave out. Raises: PromptError without any of the former."""
+    positive, negative = split_words(request.positive), split_words(request.negative)
+    if not positive:
+        raise PromptError("The mask prompt is empty; expected words to look for in the picture.", code="mask-words",
+                          hint="Write for example foreground, face, or windows door.")
+    return positive, negative
+
+
+def _masked(
+    found: Mapping[str, Found], positive: Sequence[str], negative: Sequence[str], request: MaskRequest
+) -> tuple[Tensor, str]:
+    """Return the mask [H,W] of one picture, and why it is empty: then it is what `on_empty` says."""
+    wanted = combined(found, positive, negative, request.threshold)
+    mask = request.adjustment.applied(wanted[None])[0]
+    why = _why_empty(found, positive, wanted, request)
+    if not why and not mask.any():
+        words = dict.fromkeys((*positive, *negative))
+        why = f"{_told(found, words, request.threshold)}; inverted and dilated, none of it is left"
+    if why:
+        mask = torch.full_like(mask, 1.0 if request.on_empty == "ones" else 0.0)
+    return mask, why
 
 
 def _why_empty(found: Mapping[str, Found], positive: Sequence[str], wanted: Tensor, request: MaskRequest) -> str:

@@ -12,7 +12,7 @@ import torch
 from comfyui_astria.nodes.faceid.checkpoint import read_adapter
 from comfyui_astria.nodes.faceid.ipadapter import KINDS
 from comfyui_astria.nodes.faces.identity import Identity
-from comfyui_astria.tests.faceid.adapters import State, tiny_file
+from comfyui_astria.tests.faceid.adapters import State, somebody, tiny_file
 from comfyui_astria.tests.regions.comfy_inprocess import load, tiny_model
 from torch import Tensor, nn
 
@@ -92,10 +92,19 @@ def calls_of(model: Any, family: str, *, size: tuple[int, int] = (8, 12), cfg: f
 
     watched = model.clone()
     watched.add_wrapper_with_key(load("comfy.patcher_extension").WrappersMP.DIFFUSION_MODEL, "record", record)
-    noise = torch.cat([torch.randn(1, 4, *size, generator=torch.Generator().manual_seed(3 + image)) for image in range(batch)])
-    load("comfy.sample").sample(watched, noise, steps, cfg, "euler", "simple", text(family, 1), text(family, 2), torch.zeros_like(noise),
-                                disable_pbar=True, seed=0)
+    _sample(watched, family, _noise(batch, size), steps, cfg)
     return calls
+
+
+def _noise(batch: int, size: tuple[int, int]) -> Tensor:
+    generators = (torch.Generator().manual_seed(3 + image) for image in range(batch))
+    return torch.cat([torch.randn(1, 4, *size, generator=generator) for generator in generators])
+
+
+def _sample(model: Any, family: str, noise: Tensor, steps: int, cfg: float) -> None:
+    texts = text(family, 1), text(family, 2)
+    load("comfy.sample").sample(
+        model, noise, steps, cfg, "euler", "simple", *texts, torch.zeros_like(noise), disable_pbar=True, seed=0)
 
 
 def difference(one: Tensor, other: Tensor) -> float:
@@ -178,3 +187,8 @@ def run_diffusers(unet: nn.Module, call: Call, shown: Sequence[Shown]) -> Tensor
     masks = {} if shown[0].mask is None else {"ip_adapter_masks": [one.mask[None, None] for one in shown]}
     with torch.no_grad():
         return unet(call.x, call.timesteps, call.context, added_cond_kwargs=added, cross_attention_kwargs=masks or None).sample
+
+
+def face(kind: str = "portrait", strength: float = 1.0, person: int = 1, **options: Any) -> Any:
+    """Return somebody's face by an adapter of the kind."""
+    return use(loaded(kind), somebody(person), strength, **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +41,8 @@ FILES = {
     "vae": ["tiny_ae.safetensors"],
 }
 SMALL = {"w": 64, "h": 64, "steps": 1, "num_images": 1}
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 def set_up(base: Path, *, bindings: str = BINDINGS, settings: str = "") -> Path:
@@ -185,3 +188,10 @@ class Receiver:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
+
+
+def faceid(api: Api, title: str, **more: object) -> requests.Response:
+    """Make a tune of two photos."""
+    files = [("tune[images][]", ("1.png", png(seed=1))), ("tune[images][]", ("2.png", png(seed=2)))]
+    data = {"tune[title]": title, "tune[name]": "man", "tune[model_type]": "faceid", "tune[base_tune_id]": 690204, **more}
+    return api.post("/tunes", data=data, files=files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from typing import Any
 
 import numpy
@@ -11,6 +12,7 @@ from comfyui_astria.tests.host.fixtures import LiveHost
 from PIL import Image
 
 STEPS = "steps=2"
+_fresh = itertools.count()
 
 
 def node(class_type: str, **inputs: Any) -> dict[str, Any]:
@@ -55,3 +57,10 @@ def text_of(entry: dict[str, Any], at: str) -> str:
 def notes_of(entry: dict[str, Any], at: str) -> str:
     """Return what a node adds to the report of the node that expanded into it."""
     return "\n".join(entry["outputs"][at]["astria_notes"])
+
+
+def runs(host: LiveHost, name: str) -> int:
+    """Count one more run under `name` and return how many there were."""
+    graph = {"image": node("EmptyImage", width=8, height=8, batch_size=1, color=0), "count": node("AstriaTestCount", image=["image", 0], name=name)}
+    graph["image"]["inputs"]["color"] = next(_fresh)  # so that the cache does not answer
+    return int(text_of(host.client.run(graph), "count"))

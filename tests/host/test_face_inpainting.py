@@ -24,12 +24,33 @@ def face_pack(host: LiveHost) -> None:
     host.client.upload_image(buffer.getvalue(), "inpaint_me.png")
 
 
+DRAW = {
+    "model": ["model", 0],
+    "vae": ["model", 2],
+    "positive": ["scene", 0],
+    "negative": ["nothing", 0],
+    "noise": ["noise", 0],
+    "sampler": ["sampler", 0],
+    "sigmas": ["sigmas", 0],
+    "cfg": 4.0,
+    "face_size": 64,
+    "context": 2.0,
+    "feather": 0.25,
+    "unmatched": "skip",
+    "max_batch": 0,
+}
+SAVED = {
+    "save": node("SaveImage", images=["inpaint", 0], filename_prefix="inpainted"),
+    "picture": node("MaskToImage", mask=["inpaint", 1]),
+    "mask": node("SaveImage", images=["picture", 0], filename_prefix="inpaint_mask"),
+    "matches": node("SaveImage", images=["inpaint", 2], filename_prefix="inpaint_matches"),
+    "info": node("PreviewAny", source=["inpaint", 3]),
+}
+
+
 def graph_of(host: LiveHost, family: str, text: str, seed: int = 5) -> dict:
     branch = family.removesuffix("_fill")
     write_tiny_lora(host.loras, branch, f"face_{branch}.safetensors", seed=9)
-    draw = {"model": ["model", 0], "vae": ["model", 2], "positive": ["scene", 0], "negative": ["nothing", 0], "noise": ["noise", 0],
-            "sampler": ["sampler", 0], "sigmas": ["sigmas", 0]}
-    numbers = {"cfg": 4.0, "face_size": 64, "context": 2.0, "feather": 0.25, "unmatched": "skip", "max_batch": 0}
     return {
         "photo": node("LoadImage", image="inpaint_me.png"),
         "analysis": node("AstriaLoadFaceAnalysis", pack=PACK),
@@ -43,12 +64,8 @@ def graph_of(host: LiveHost, family: str, text: str, seed: int = 5) -> dict:
         "noise": node("AstriaNoise", seed=seed),
         "sampler": node("AstriaSampler", sampler_name="euler_ancestral"),
         "sigmas": node("BasicScheduler", model=["model", 0], scheduler="simple", steps=2, denoise=0.6),
-        "inpaint": node("AstriaInpaintFaces", image=["photo", 0], faces=["faces", 0], persons=["person", 0], **draw, **numbers),
-        "save": node("SaveImage", images=["inpaint", 0], filename_prefix="inpainted"),
-        "picture": node("MaskToImage", mask=["inpaint", 1]),
-        "mask": node("SaveImage", images=["picture", 0], filename_prefix="inpaint_mask"),
-        "matches": node("SaveImage", images=["inpaint", 2], filename_prefix="inpaint_matches"),
-        "info": node("PreviewAny", source=["inpaint", 3]),
+        "inpaint": node("AstriaInpaintFaces", image=["photo", 0], faces=["faces", 0], persons=["person", 0], **DRAW),
+        **SAVED,
     }
 
 

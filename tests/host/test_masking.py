@@ -68,26 +68,37 @@ def test_a_loader_without_a_model_says_what_to_get_and_where(host: LiveHost) -> 
     assert f"into {host.base / 'models' / 'clipseg'}, from https://huggingface.co/CIDAS/clipseg-rd64-refined" in text
 
 
-def test_found_people_become_regions_and_a_drawn_mask_grows_as_the_hosts(host: LiveHost) -> None:
-    graph = mask_graph(host, node("AstriaTestSegmenter"), mask_prompt="door")
-    graph |= {
-        "people": node("AstriaFindPeople", image=["photo", 0], segmenter=["segmenter", 0], persons=2, word="person"),
-        "regions": node("AstriaRegions", persons=2, width=WIDTH, height=HEIGHT, softness_px=0, masks=["people", 0]),
+def people_graph() -> dict:
+    """Return nodes that find people, lay out regions for them, and do so for two pictures."""
+    find = {"segmenter": ["segmenter", 0], "persons": 2, "word": "person"}
+    size = {"width": WIDTH, "height": HEIGHT, "softness_px": 0}
+    return {
+        "people": node("AstriaFindPeople", image=["photo", 0], **find),
+        "regions": node("AstriaRegions", persons=2, **size, masks=["people", 0]),
         "people_shown": node("MaskToImage", mask=["regions", 1]),
         "people_saved": node("SaveImage", images=["people_shown", 0], filename_prefix="people"),
-    }
-    graph |= {
         "two": node("RepeatImageBatch", image=["photo", 0], amount=2),
-        "people_of_two": node("AstriaFindPeople", image=["two", 0], segmenter=["segmenter", 0], persons=2, word="person"),
+        "people_of_two": node("AstriaFindPeople", image=["two", 0], **find),
         "two_shown": node("MaskToImage", mask=["people_of_two", 0]),
         "two_saved": node("SaveImage", images=["two_shown", 0], filename_prefix="two"),
     }
-    grown = {"ours": node("AstriaAdjustMask", mask=["mask", 0], invert=False, dilate="7", shape="diamond", feather_px=0),
-             "hosts": node("GrowMask", mask=["mask", 0], expand=7, tapered_corners=True)}
-    for name, call in grown.items():
-        graph |= {name: call, f"{name}_shown": node("MaskToImage", mask=[name, 0]),
-                  f"{name}_saved": node("SaveImage", images=[f"{name}_shown", 0], filename_prefix=name)}
-    entry = host.client.run(graph)
+
+
+def grown_graph() -> dict:
+    """Return nodes that grow the mask by this pack and by the host, and save both."""
+    nodes = {
+        "ours": node("AstriaAdjustMask", mask=["mask", 0], invert=False, dilate="7", shape="diamond", feather_px=0),
+        "hosts": node("GrowMask", mask=["mask", 0], expand=7, tapered_corners=True),
+    }
+    for name in tuple(nodes):
+        nodes[f"{name}_shown"] = node("MaskToImage", mask=[name, 0])
+        nodes[f"{name}_saved"] = node("SaveImage", images=[f"{name}_shown", 0], filename_prefix=name)
+    return nodes
+
+
+def test_found_people_become_regions_and_a_drawn_mask_grows_as_the_hosts(host: LiveHost) -> None:
+    graph = mask_graph(host, node("AstriaTestSegmenter"), mask_prompt="door")
+    entry = host.client.run(graph | people_graph() | grown_graph())
     left, right = saved(host, entry, "people_saved")[..., 0] > 0
     assert numpy.array_equal(left | right, figure("person"))
     assert not left[:, WIDTH // 2 :].any() and not right[:, : WIDTH // 2].any()

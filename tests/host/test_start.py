@@ -9,6 +9,7 @@ import pytest
 from comfyui_astria.devtools.client import RunError, cached_nodes, images_of
 from comfyui_astria.devtools.testmodels import with_test_models
 from comfyui_astria.tests.host.fixtures import LiveHost
+from comfyui_astria.tests.host.graphs import node
 from comfyui_astria.tests.host.tiny_lora import LAYERS, write_tiny_lora
 from PIL import Image
 
@@ -25,20 +26,20 @@ def test_the_host_runs_this_pack_and_answers_about_itself(host: LiveHost) -> Non
 def text_to_image(family: str, *, width: int = 96, height: int = 64, lora: str | None = None, weight: float = 1.0) -> dict:
     model, clip = ["model", 0], ["model", 1]
     graph = {
-        "model": {"class_type": "AstriaTestModel", "inputs": {"family": family, "seed": 0}},
-        "latent": {"class_type": "EmptyLatentImage", "inputs": {"width": width, "height": height, "batch_size": 1}},
-        "decode": {"class_type": "VAEDecode", "inputs": {"samples": ["sample", 0], "vae": ["model", 2]}},
-        "save": {"class_type": "SaveImage", "inputs": {"images": ["decode", 0], "filename_prefix": "start"}},
+        "model": node("AstriaTestModel", family=family, seed=0),
+        "latent": node("EmptyLatentImage", width=width, height=height, batch_size=1),
+        "decode": node("VAEDecode", samples=["sample", 0], vae=["model", 2]),
+        "save": node("SaveImage", images=["decode", 0], filename_prefix="start"),
     }
     if lora is not None:
-        graph["lora"] = {"class_type": "LoraLoader", "inputs": {
-            "model": model, "clip": clip, "lora_name": lora, "strength_model": weight, "strength_clip": weight}}
+        strengths = {"strength_model": weight, "strength_clip": weight}
+        graph["lora"] = node("LoraLoader", model=model, clip=clip, lora_name=lora, **strengths)
         model, clip = ["lora", 0], ["lora", 1]
-    graph["positive"] = {"class_type": "CLIPTextEncode", "inputs": {"clip": clip, "text": "ohwx woman"}}
-    graph["negative"] = {"class_type": "CLIPTextEncode", "inputs": {"clip": clip, "text": ""}}
-    graph["sample"] = {"class_type": "KSampler", "inputs": {
-        "model": model, "positive": ["positive", 0], "negative": ["negative", 0], "latent_image": ["latent", 0], "seed": 7, "steps": 2, "cfg": 2.0,
-        "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}}
+    graph["positive"] = node("CLIPTextEncode", clip=clip, text="ohwx woman")
+    graph["negative"] = node("CLIPTextEncode", clip=clip, text="")
+    conditionings = {"positive": ["positive", 0], "negative": ["negative", 0]}
+    how = {"sampler_name": "euler", "scheduler": "simple", "seed": 7, "steps": 2, "cfg": 2.0, "denoise": 1.0}
+    graph["sample"] = node("KSampler", model=model, latent_image=["latent", 0], **conditionings, **how)
     return graph
 
 

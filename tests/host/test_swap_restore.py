@@ -46,12 +46,19 @@ def graph(pack: str = "buffalo_l") -> dict:
                      unmatched="skip"),
         "restorer": node("UpscaleModelLoader", model_name="restoreformer_test.safetensors"),
         "restore": node("AstriaRestoreFaces", image=["swap", 0], faces=["faces", 0], restorer=["restorer", 0], strength=1.0, fidelity=0.5, size=512),
-        **{f"save_{name}": node("SaveImage", images=[name, 0], filename_prefix=name) for name in ("swap", "restore")},
+        **saved_outputs("swap"),
+        **saved_outputs("restore"),
+    }
+
+
+def saved_outputs(name: str) -> dict:
+    return {
+        f"save_{name}": node("SaveImage", images=[name, 0], filename_prefix=name),
         # Saved pictures have 8 bits, and any value above 0 counts.
-        **{f"touched_{name}": node("ThresholdMask", mask=[name, 1], value=0.0) for name in ("swap", "restore")},
-        **{f"mask_{name}": node("MaskToImage", mask=[f"touched_{name}", 0]) for name in ("swap", "restore")},
-        **{f"save_mask_{name}": node("SaveImage", images=[f"mask_{name}", 0], filename_prefix=name) for name in ("swap", "restore")},
-        **{f"info_{name}": node("PreviewAny", source=[name, 2]) for name in ("swap", "restore")},
+        f"touched_{name}": node("ThresholdMask", mask=[name, 1], value=0.0),
+        f"mask_{name}": node("MaskToImage", mask=[f"touched_{name}", 0]),
+        f"save_mask_{name}": node("SaveImage", images=[f"mask_{name}", 0], filename_prefix=name),
+        f"info_{name}": node("PreviewAny", source=[name, 2]),
     }
 
 

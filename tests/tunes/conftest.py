@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from comfyui_astria.nodes.tunes.bindings import Bindings
+from comfyui_astria.nodes.tunes.resolve import Resolver
 from comfyui_astria.nodes.tunes.store import TuneStore
+from comfyui_astria.tests.tunes.resolve_support import FOLDERS
 
 JPEG, PNG, WEBP = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x04\x00\x00\x00WEBP"
 
@@ -42,3 +45,8 @@ def photo() -> Callable[..., bytes]:
         return magic + content.encode()
 
     return make
+
+
+@pytest.fixture
+def resolver(files: type[FakeFiles], store: TuneStore) -> Callable[[Bindings], Resolver]:
+    return lambda bindings: Resolver(bindings, store, files(**FOLDERS))

@@ -7,38 +7,11 @@ from collections.abc import Callable
 
 import pytest
 from comfyui_astria.nodes.tunes.bindings import BaseModel, Bindings
-from comfyui_astria.nodes.tunes.resolve import Located, Missing, Resolved, Resolver
+from comfyui_astria.nodes.tunes.resolve import Missing, Resolved, Resolver
 from comfyui_astria.nodes.tunes.store import TuneStore
+from comfyui_astria.tests.tunes.resolve_support import FOLDERS, Files, missing
 from hypothesis import given
 from hypothesis import strategies as st
-
-Files = Callable[..., object]
-FOLDERS = {
-    "loras": [
-        "my_wife.safetensors",
-        "epi_noiseoffset2.safetensors",
-        "SDXLrender_v2.0.safetensors",
-        "people/anna.safetensors",
-        "x/tom.pt",
-        "y/tom.pt",
-    ],
-    "checkpoints": ["realisticVision.safetensors", "flux/fill.safetensors"],
-    "upscale_models": ["4x-UltraSharp.pth"],
-    "diffusion_models": ["flux1-dev.safetensors"],
-    "text_encoders": ["clip_l.safetensors", "t5xxl_fp16.safetensors"],
-    "vae": ["ae.safetensors"],
-}
-FLUX = BaseModel("flux", None, "flux1-dev.safetensors", "clip_l.safetensors", "t5xxl_fp16.safetensors", "ae.safetensors")
-
-
-@pytest.fixture
-def resolver(files: Files, store: TuneStore) -> Callable[[Bindings], Resolver]:
-    return lambda bindings: Resolver(bindings, store, files(**FOLDERS))
-
-
-def missing(result: object) -> Missing:
-    assert isinstance(result, Missing)
-    return result
 
 
 @pytest.mark.parametrize(
@@ -179,146 +152,6 @@ def test_error_faceid_without_photos(resolver: Callable, store: TuneStore, photo
 
 def test_faceid_without_a_database(files: Files) -> None:
     assert "not in the tunes database" in missing(Resolver(Bindings(), None, files()).faceid("5")).message
-
-
-def test_a_role_gives_the_bound_file(resolver: Callable) -> None:
-    assert resolver(Bindings(roles={"upscaler": "4x-UltraSharp"})).role("upscaler") == "4x-UltraSharp.pth"
-
-
-def test_a_role_bound_for_a_family_wins_over_the_role(files: Files) -> None:
-    both = {"controlnet_pose": "any.safetensors", "sdxl.controlnet_pose": "xl.safetensors"}
-    bound = Resolver(Bindings(roles=both), None, files(controlnet=["any.safetensors", "xl.safetensors"]))
-    assert bound.role("controlnet_pose", "sdxl") == bound.role("sdxl.controlnet_pose") == "xl.safetensors"
-    assert bound.role("controlnet_pose", "flux") == bound.role("controlnet_pose") == "any.safetensors"
-
-
-def test_a_role_may_be_a_folder_of_files(files: Files) -> None:
-    packs = ["inswapper_128.onnx", "models/buffalo_l/det_10g.onnx", "models/buffalo_l/w600k_r50.onnx"]
-    folders = files(insightface=packs, clipseg=["rd64/model.safetensors"])
-    bound = Resolver(Bindings(roles={"face_analysis": "buffalo_l", "clipseg": "rd64", "face_analysis_pulid": "antelope"}), None, folders)
-    assert (bound.role("face_analysis"), bound.role("clipseg")) == ("buffalo_l", "rd64")
-    lost = missing(bound.role("face_analysis_pulid"))
-    assert lost.message.startswith("the folder 'antelope' that face_analysis_pulid stands for was not found. Searched insightface")
-    assert lost.hint.endswith("insightface/models, or bind another: python dev.py bind face_analysis_pulid FOLDER")
-    assert missing(Resolver(Bindings(), None, folders).role("face_analysis")).hint == "python dev.py bind face_analysis buffalo_l"
-
-
-def test_of_several_files_none_is_offered_for_a_role(files: Files) -> None:
-    """Which one is made for it, and for the model's family, the names do not say."""
-    both = files(ipadapter=["ip-adapter-faceid_sd15.bin"], pulid=["pulid_flux_v0.9.1.safetensors"])
-    unbound = missing(Resolver(Bindings(), None, both).role("faceid", "sdxl"))
-    assert "It holds ip-adapter-faceid_sd15.bin, pulid_flux_v0.9.1.safetensors." in unbound.message
-    assert unbound.hint == "python dev.py bind faceid FILE"
-
-
-def test_error_roles_without_a_file(resolver: Callable) -> None:
-    plain = resolver(Bindings(roles={"face_swapper": "inswapper.onnx"}))
-    assert plain.role("upscaler") == Missing(
-        "upscaler",
-        "upscaler",
-        "no upscaler is bound (super-resolution and hires fix). Its model folder is upscale_models (/models/upscale_models). "
-        "It holds 4x-UltraSharp.pth.",
-        "python dev.py bind upscaler 4x-UltraSharp.pth",
-    )
-    pose = missing(plain.role("controlnet_pose"))
-    assert pose.message.endswith("Its model folder is controlnet (no such model folder). It is empty.")
-    assert pose.hint == ("Put the model into the model folder controlnet, then run: python dev.py bind controlnet_pose FILE")
-    assert missing(plain.role("face_swapper")).message == (
-        "the file 'inswapper.onnx' that face_swapper stands for was not found. Searched insightface (no such model folder)."
-    )
-
-
-def test_a_base_gives_its_files_as_listed(resolver: Callable) -> None:
-    rv = BaseModel("sd15", checkpoint="realisticVision")
-    bases = resolver(Bindings({"690204": rv, "1504944": FLUX}, "1504944"))
-    assert bases.base("690204") == BaseModel("sd15", checkpoint="realisticVision.safetensors")
-    assert bases.base("1504944") == bases.base(None) == FLUX
-    assert resolver(Bindings({"690204": rv})).base(None).family == "sd15"  # the only one is the default
-
-
-@pytest.mark.parametrize(
-    ("name", "located"),
-    [
-        ("fill", Located("checkpoints", "flux/fill.safetensors")),
-        ("flux1-dev", Located("diffusion_models", "flux1-dev.safetensors")),
-    ],
-)
-def test_an_outpaint_model_may_be_a_diffusion_model_or_a_checkpoint(resolver: Callable, name: str, located: Located) -> None:
-    found = resolver(Bindings({"1": BaseModel("flux", checkpoint="fill", outpaint_model=name)})).base("1")
-    assert found.outpaint_model == located.file
-    assert resolver(Bindings()).locate("outpaint model", name, ("diffusion_models", "checkpoints")) == located
-
-
-@pytest.mark.parametrize(
-    ("bindings", "id", "message", "hint"),
-    [
-        (
-            Bindings(),
-            None,
-            "no default base is set. Bound bases: none.",
-            "python dev.py bind base.690204.checkpoint FILE",
-        ),
-        (
-            Bindings({"1": FLUX, "2": BaseModel("sdxl", "a")}),
-            None,
-            "no default base is set. Bound bases: 1 (flux), 2 (sdxl).",
-            "Name one: python dev.py bind defaults.base 1",
-        ),
-        (
-            Bindings(default_base="690204"),
-            None,
-            "base 690204 (Realistic Vision v5.1, sd15) is not bound to a model.",
-            "python dev.py bind base.690204.checkpoint FILE",
-        ),
-        (
-            Bindings({"690204": FLUX}),
-            "69024",
-            "base 69024 is not bound to a model. Did you mean '690204'?",
-            "python dev.py bind base.69024.family FAMILY\npython dev.py bind base.69024.checkpoint FILE",
-        ),
-        (
-            Bindings({"1": BaseModel("flux", diffusion_model="flux1-dev", clip_l="clip_l")}),
-            "1",
-            "base 1: its diffusion_model needs t5xxl, vae as well",
-            "Edit [base 1] in the bindings file, or use python dev.py bind base.1.FIELD FILE.",
-        ),
-        (
-            Bindings({"1": BaseModel("flux")}),
-            "1",
-            "base 1: it names neither a checkpoint nor a diffusion_model",
-            "Edit [base 1] in the bindings file, or use python dev.py bind base.1.FIELD FILE.",
-        ),
-        (
-            Bindings({"1": BaseModel("sd15", checkpoint="a", vae="b")}),
-            "1",
-            "base 1: a checkpoint brings its own text encoders and VAE; remove vae",
-            "Edit [base 1] in the bindings file, or use python dev.py bind base.1.FIELD FILE.",
-        ),
-        (
-            Bindings({"690204": BaseModel("sd15", checkpoint="rv.pt", outpaint_model="inpaint.pt")}),
-            "690204",
-            "the file 'rv.pt' that checkpoint of base 690204 (Realistic Vision v5.1, sd15) stands for was not found. "
-            "Searched checkpoints (/models/checkpoints).\n"
-            "the file 'inpaint.pt' that outpaint_model of base 690204 (Realistic Vision v5.1, sd15) stands for "
-            "was not found. Searched diffusion_models (/models/diffusion_models), checkpoints (/models/checkpoints).",
-            "Put the file into /models/checkpoints, or bind another: python dev.py bind base.690204.checkpoint FILE\n"
-            "Put the file into /models/diffusion_models, or bind another: "
-            "python dev.py bind base.690204.outpaint_model FILE",
-        ),
-    ],
-)
-def test_error_bases(resolver: Callable, bindings: Bindings, id: str | None, message: str, hint: str) -> None:
-    result = missing(resolver(bindings).base(id))
-    assert (result.message, result.hint) == (message, hint)
-
-
-def test_model_files_by_folder(resolver: Callable) -> None:
-    plain = resolver(Bindings())
-    assert plain.model_file("vae", "ae") == "ae.safetensors"
-    absent = missing(plain.model_file("vae", "clip_l"))
-    assert absent.message == "model file 'clip_l' was not found. Searched vae (/models/vae)."
-    assert absent.hint == "Put the file into /models/vae."
-    assert missing(plain.model_file("loras", "tom")).hint == "Write the whole name."
 
 
 def test_files_of_a_windows_host(files: Files) -> None:
