@@ -18,5 +18,6 @@ pack_loader.load()
 if __name__ == "__main__":
     from comfyui_astria.devtools.commands import main
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: a host that we started must not outlive us
+    # Ends like Ctrl-C: a host that we started must not outlive us.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))

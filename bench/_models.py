@@ -31,7 +31,8 @@ class Setup:
     pooled: int
     most: Mapping[int, float]
     rounds: int = 5
-    hosts_rounds: int = 1  # the host's ratios are far from any budget and take long; its hooks keep a copy of the weights for each person
+    # The host's ratios are far from any budget and take long; its hooks keep a copy of the weights for each person.
+    hosts_rounds: int = 1
     steps: int = 3
     least_gb: int = 0  # of GPU memory, so that the host loads the whole model
     dtype: torch.dtype = torch.float32

@@ -24,7 +24,8 @@ BOXES = ((300, 300, 480, 540), (900, 340, 1090, 600), (1500, 280, 1660, 490), (7
 STITCH_MS = (570.0, 170.0)  # crop and stitch per face
 WIDTH, TOKENS, FACES = 768, 77, 2  # of the full-width SD1.5 that steps are measured on
 MOST_FOR_LORAS = 1.15  # times a plain batch
-MOST_PICTURES = 3.0  # memory beside picture and drawings: the result, the mask, one face's windows, and what libraries take on first use
+# Memory beside picture and drawings: the result, the mask, one face's windows, and what libraries take on first use.
+MOST_PICTURES = 3.0
 
 
 def run() -> list[dict]:

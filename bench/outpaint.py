@@ -44,7 +44,8 @@ def _compare(source_width: int, source_height: int, anchor: str) -> list[dict]:
         return ImagePadForOutpaint().expand_image(source, window.x, window.y, right, bottom, 40)[0]
 
     own_ms, composite_ms, host_ms = interleaved_medians_ms(RUNS, lay_out, composite, host)
-    rows, columns = slice(window.y, window.y + window.height), slice(window.x, window.x + window.width)
+    rows = slice(window.y, window.y + window.height)
+    columns = slice(window.x, window.x + window.width)
     changed = max((picture[:, rows, columns] - source).abs().max().item() for picture in (lay_out(), composite()))
     ratio = (own_ms + composite_ms) / host_ms
     title = f"{source_width}x{source_height} {anchor} on {SIZE}x{SIZE}"

@@ -76,7 +76,8 @@ def _measured(setup: Setup, device: torch.device) -> list[dict]:
                     one.beyond_bytes = its_bytes - plain_bytes
     figures = [figure(f"{setup.name}: one plain prompt, step", statistics.median(plain_s), "s")]
     for (kind, count), one in taken.items():
-        ratio, most = statistics.median(one.ratios), setup.most.get(count) if kind == "ours" else None
+        ratio = statistics.median(one.ratios)
+        most = setup.most.get(count) if kind == "ours" else None
         is_within = None if most is None else ratio <= most
         figures.append(figure(f"{_title(setup, kind, count)} / plain", ratio, "ratio", is_within))
         if device.type == "cuda" and kind == "ours":  # the host's hooks fill what is free

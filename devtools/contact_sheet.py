@@ -28,7 +28,8 @@ class Cell:
 
 def contact_sheet(cells: Sequence[Cell], real: bool) -> Image.Image:
     """Return the sheet. Without real models every painted area is labelled as what it is: the output of random weights."""
-    rows, columns = list(dict.fromkeys(c.row for c in cells)), list(dict.fromkeys(c.column for c in cells))
+    rows = list(dict.fromkeys(c.row for c in cells))
+    columns = list(dict.fromkeys(c.column for c in cells))
     size = (MARGIN + len(columns) * (CELL + MARGIN), MARGIN + 40 + len(rows) * (CELL + LABEL + MARGIN))
     sheet = Image.new("RGB", size, BACKGROUND)
     draw = ImageDraw.Draw(sheet)

@@ -10,7 +10,8 @@ from ..nodes.pipeline.stages.control import KINDS, controls_of
 from ..nodes.prompt import PromptRequest
 from ..nodes.tunes.tune import Tune
 
-IMAGE = "example.png"  # comes with ComfyUI, so the workflow opens without a complaint about its picture
+# Comes with ComfyUI, so the workflow opens without a complaint about its picture.
+IMAGE = "example.png"
 FLUX, SD15, SDXL = "1504944", "690204", "sdxl"
 # The base tune of the examples that are not for Flux.
 BASES = {
@@ -105,7 +106,8 @@ face_parsing = parsing_bisenet.pth
 face_restorer = GFPGANv1.4.pth
 face_swapper = inswapper_128.onnx
 """
-PHOTO_SETS = (788416, 788417, 749152, 749183)  # tunes with photos: two people by FaceID, two LoRAs with the photos that they were made from
+# Tunes with photos: two people by FaceID, two LoRAs with the photos that they were made from.
+PHOTO_SETS = (788416, 788417, 749152, 749183)
 
 
 def base_of(name: str) -> str:

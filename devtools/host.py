@@ -111,13 +111,15 @@ class Host:
         return () if os.name == "nt" or self._lock is None else (self._lock.fileno(),)
 
     def _compile_pack(self) -> None:
-        if self.environment.models is not None:  # that host writes no bytecode, see _variables, and would compile our own modules at every start
+        # That host writes no bytecode, see _variables, and would compile our own modules at every start.
+        if self.environment.models is not None:
             subprocess.run([str(self.environment.python), "-m", "compileall", "-q", str(ROOT / "nodes"), str(TEST_PACK_FOLDER)], check=False)
 
     def _variables(self) -> dict[str, str]:
         variables = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **dict(self.options.variables)}
         if self.environment.models is not None:
-            variables["PYTHONDONTWRITEBYTECODE"] = "1"  # somebody's own installation: nothing is written to it
+            # somebody's own installation: nothing is written to it.
+            variables["PYTHONDONTWRITEBYTECODE"] = "1"
         return variables
 
     def _wait_until_ready(self) -> None:

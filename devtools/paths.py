@@ -11,7 +11,8 @@ VENV = ROOT / ".venv"
 DEV = ROOT / ".dev"
 BASE = DEV / "base"
 GALLERY = ROOT / "docs" / "images" / "gallery"
-STATE_FOLDER = "__astria"  # a folder of ComfyUI's user directory with this prefix is not served over HTTP
+# A folder of ComfyUI's user directory with this prefix is not served over HTTP.
+STATE_FOLDER = "__astria"
 
 
 def venv_python(venv: Path = VENV) -> Path:

@@ -117,7 +117,8 @@ def _canvas(request: PromptRequest) -> Image.Image:
     box = Rect(*(round(side * scale) for side in (window.x, window.y, window.width, window.height)))
     source = ImageOps.fit(photo(), (box.width, box.height), Image.Resampling.LANCZOS)
     if request.input_image is None:
-        source = ImageOps.colorize(ImageOps.grayscale(source), BACKGROUND, INK)  # a stand-in: the source is painted, too
+        # A stand-in: the source is painted, too.
+        source = ImageOps.colorize(ImageOps.grayscale(source), BACKGROUND, INK)
     drawing.paste(source, (box.x, box.y))
     draw.rectangle([box.x, box.y, box.x + box.width - 1, box.y + box.height - 1], outline=FRAME, width=2)
     draw.rectangle([0, 0, size[0] - 1, size[1] - 1], outline=FRAME, width=2)

@@ -17,7 +17,8 @@ from comfyui_astria.tests.source import HEAVY, HOST_MODULES, patches, replaced
 
 STANDARD_LIBRARY_ONLY = {"families", "prompt", "graph", "tunes", "pipeline", "editor"}
 TENSOR_LIBRARIES = {"numpy", "scipy", "PIL", "torch"}
-HOST_COMPANIONS = {"aiohttp", "safetensors"}  # come with the host: for its routes, and for model files
+# Come with the host: for its routes, and for model files.
+HOST_COMPANIONS = {"aiohttp", "safetensors"}
 # Libraries for one model each, which pure modules may load on first use.
 ON_FIRST_USE = {"transformers", "insightface", "onnxruntime", "segment_anything"}
 MAX_PARAMETERS = 7

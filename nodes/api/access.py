@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from ..net.problems import ApiError
 
-_HANDED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")  # by proxies on loopback, for somebody anywhere
+# By proxies on loopback, for somebody anywhere.
+_HANDED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 
 def check(headers: Mapping[str, str], key: str, listen: str, key_file: str) -> None:

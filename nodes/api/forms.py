@@ -8,7 +8,8 @@ from typing import Any
 Schema = dict[str, Any]
 
 FILE: Schema = {"type": "string", "format": "binary"}
-_FILES = ("images", "input_image", "mask_image", "file")  # attributes that are, or may be, a file in a form that can hold one
+# Attributes that are, or may be, a file in a form that can hold one.
+_FILES = ("images", "input_image", "mask_image", "file")
 
 
 def form_of(attributes: Schema, wrapper: str | None, schemas: Mapping[str, Schema], *, with_files: bool) -> Schema:

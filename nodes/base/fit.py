@@ -30,7 +30,8 @@ def fit_image(image: torch.Tensor, width: int, height: int, multiple: int) -> tu
     if (width == 0) != (height == 0):
         raise ImageError(f"Size {width}x{height}: give both sides, or neither to keep the image's own size.", code="half-a-size")
     if width and (image.shape[2], image.shape[1]) != (width, height):
-        image = cover(image.movedim(-1, 1), width, height).movedim(1, -1).clamp(0, 1)  # BHWC -> BCHW -> BHWC
+        # BHWC -> BCHW -> BHWC.
+        image = cover(image.movedim(-1, 1), width, height).movedim(1, -1).clamp(0, 1)
     fit = Fit(image.shape[2], image.shape[1])
     return _pad(image.movedim(-1, 1), multiple).movedim(1, -1), fit
 

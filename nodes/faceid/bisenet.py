@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from .pulid_weights import Weights, network_of
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, on which its trunk was trained
+# Of ImageNet, on which its trunk was trained.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class ConvBNReLU(nn.Module):
@@ -33,8 +34,10 @@ class BasicBlock(nn.Module):
 
     def __init__(self, width: int, out: int, stride: int, operations: Any) -> None:
         super().__init__()
-        self.conv1, self.bn1 = operations.Conv2d(width, out, 3, stride, padding=1, bias=False), operations.BatchNorm2d(out)
-        self.conv2, self.bn2 = operations.Conv2d(out, out, 3, padding=1, bias=False), operations.BatchNorm2d(out)
+        self.conv1 = operations.Conv2d(width, out, 3, stride, padding=1, bias=False)
+        self.bn1 = operations.BatchNorm2d(out)
+        self.conv2 = operations.Conv2d(out, out, 3, padding=1, bias=False)
+        self.bn2 = operations.BatchNorm2d(out)
         self.downsample = nn.Sequential() if stride == 1 else nn.Sequential(operations.Conv2d(width, out, 1, stride, bias=False),
                                                                             operations.BatchNorm2d(out))
 
@@ -47,7 +50,8 @@ class Trunk(nn.Module):
 
     def __init__(self, operations: Any) -> None:
         super().__init__()
-        self.conv1, self.bn1 = operations.Conv2d(3, 64, 7, 2, padding=3, bias=False), operations.BatchNorm2d(64)
+        self.conv1 = operations.Conv2d(3, 64, 7, 2, padding=3, bias=False)
+        self.bn1 = operations.BatchNorm2d(64)
         for number, (width, out) in enumerate(((64, 64), (64, 128), (128, 256), (256, 512)), 1):
             stride = 1 if number == 1 else 2
             self.add_module(f"layer{number}", nn.Sequential(BasicBlock(width, out, stride, operations), BasicBlock(out, out, 1, operations)))
@@ -65,7 +69,8 @@ class AttentionRefinement(nn.Module):
     def __init__(self, width: int, out: int, operations: Any) -> None:
         super().__init__()
         self.conv = ConvBNReLU(width, out, 3, operations)
-        self.conv_atten, self.bn_atten = operations.Conv2d(out, out, 1, bias=False), operations.BatchNorm2d(out)
+        self.conv_atten = operations.Conv2d(out, out, 1, bias=False)
+        self.bn_atten = operations.BatchNorm2d(out)
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.conv(x)
@@ -78,7 +83,8 @@ class ContextPath(nn.Module):
     def __init__(self, operations: Any) -> None:
         super().__init__()
         self.resnet = Trunk(operations)
-        self.arm16, self.arm32 = AttentionRefinement(256, 128, operations), AttentionRefinement(512, 128, operations)
+        self.arm16 = AttentionRefinement(256, 128, operations)
+        self.arm32 = AttentionRefinement(512, 128, operations)
         self.conv_head32, self.conv_head16 = (ConvBNReLU(128, 128, 3, operations) for _ in range(2))
         self.conv_avg = ConvBNReLU(512, 128, 1, operations)
 
@@ -95,7 +101,8 @@ class FeatureFusion(nn.Module):
     def __init__(self, operations: Any) -> None:
         super().__init__()
         self.convblk = ConvBNReLU(256, 256, 1, operations)
-        self.conv1, self.conv2 = operations.Conv2d(256, 64, 1, bias=False), operations.Conv2d(64, 256, 1, bias=False)
+        self.conv1 = operations.Conv2d(256, 64, 1, bias=False)
+        self.conv2 = operations.Conv2d(64, 256, 1, bias=False)
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
         features = self.convblk(torch.cat([fine, coarse], 1))

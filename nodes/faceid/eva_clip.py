@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from .pulid_weights import Weights, network_of
 
 HEAD = 64  # channels of an attention head
-TRAINED_GRID = 16  # patches a side at which positions were learned; finer grids are squeezed into the same range
+# Patches a side at which positions were learned; finer grids are squeezed into the same range.
+TRAINED_GRID = 16
 EPSILON = 1e-6
 READ_BEFORE = (4, 8, 12, 16, 20)  # blocks whose inputs are handed out
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # of CLIP's training pictures
+# Of CLIP's training pictures.
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,15 @@ class Attention(nn.Module):
     def __init__(self, width: int, operations: Any) -> None:
         super().__init__()
         self.q_proj, self.k_proj, self.v_proj = (operations.Linear(width, width, bias=False) for _ in range(3))
-        self.q_bias, self.v_bias = nn.Parameter(torch.empty(width)), nn.Parameter(torch.empty(width))
+        self.q_bias = nn.Parameter(torch.empty(width))
+        self.v_bias = nn.Parameter(torch.empty(width))
         self.inner_attn_ln = operations.LayerNorm(width, eps=EPSILON)
         self.proj = operations.Linear(width, width)
 
     def forward(self, x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
-        q, k, v = self.q_proj(x) + self.q_bias.to(x), self.k_proj(x), self.v_proj(x) + self.v_bias.to(x)
+        q = self.q_proj(x) + self.q_bias.to(x)
+        k = self.k_proj(x)
+        v = self.v_proj(x) + self.v_bias.to(x)
         q, k, v = (part.unflatten(-1, (-1, HEAD)).transpose(1, 2) for part in (q, k, v))
         seen = F.scaled_dot_product_attention(_turned(q, turns), _turned(k, turns), v)
         return self.proj(self.inner_attn_ln(seen.transpose(1, 2).flatten(2)))

@@ -155,7 +155,9 @@ def _feed_forward(dim: int, hidden: int, operations: Any) -> nn.Sequential:
 def cross_attentions_of(weights: Weights, operations: Any = nn) -> nn.ModuleList:
     """Return the cross-attentions of a PuLID-FLUX file. Raises: FaceIDError where keys or shapes are not the published ones."""
     own = weights.below("pulid_ca.")
-    width, inner, id_width = own.size("0.norm2.weight", 0), own.size("0.to_q.weight", 0), own.size("0.norm1.weight", 0)
+    width = own.size("0.norm2.weight", 0)
+    inner = own.size("0.to_q.weight", 0)
+    id_width = own.size("0.norm1.weight", 0)
     _whole_heads(own, inner, CROSS_HEAD)
     count = own.numbered("")
     return network_of(lambda ops: nn.ModuleList(CrossAttention(width, id_width, inner, ops) for _ in range(count)), own, operations)
@@ -164,7 +166,9 @@ def cross_attentions_of(weights: Weights, operations: Any = nn) -> nn.ModuleList
 def encoder_of(weights: Weights, operations: Any = nn) -> IdentityEncoder:
     """Return the identity encoder of a PuLID-FLUX file. Raises: FaceIDError where keys or shapes are not the published ones."""
     own = weights.below("pulid_encoder.")
-    dim, inner, depth = own.size("latents", 2), own.size("layers.0.0.to_q.weight", 0), own.numbered("layers.")
+    dim = own.size("latents", 2)
+    inner = own.size("layers.0.0.to_q.weight", 0)
+    depth = own.numbered("layers.")
     _whole_heads(own, inner, ENCODER_HEAD)
     if depth % SCALES:
         own.fail([f"{depth} encoder layers, expected a multiple of {SCALES}"])

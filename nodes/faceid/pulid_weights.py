@@ -61,7 +61,8 @@ def network_of(make: Callable[[Any], nn.Module], weights: Weights, operations: A
     with torch.device("meta"):
         layout = {key: list(tensor.shape) for key, tensor in make(nn).state_dict().items()}
         network = make(operations)
-    counters = {key for key in layout if key.endswith("num_batches_tracked")}  # only training reads them
+    # Only training reads them.
+    counters = {key for key in layout if key.endswith("num_batches_tracked")}
     given = weights.tensors
     missing = [weights.prefix + key for key in layout if key not in given and key not in counters]
     wrong = [f"{weights.prefix}{key} is {list(given[key].shape)}, expected {shape}"

@@ -82,7 +82,8 @@ def warp(image: Tensor, matrix: np.ndarray, size: int, outside: Sequence[float] 
     columns, rows = _places((0, 0, size, size), 1)
     to_window = inverse(matrix) - np.array([[0.0, 0.0, left], [0.0, 0.0, top]])
     # Sampled as the difference to it, which is 0 outside.
-    return _sampled(image[top:bottom, left:right] - beyond, to_window, columns, rows, "zeros").movedim(0, -1) + beyond  # CHW -> HWC
+    # CHW -> HWC.
+    return _sampled(image[top:bottom, left:right] - beyond, to_window, columns, rows, "zeros").movedim(0, -1) + beyond
 
 
 def straightened(image: Tensor, matrix: np.ndarray, size: int) -> Tensor:
@@ -133,7 +134,8 @@ def paste_back(image: Tensor, crop: Tensor, matrix: np.ndarray, mask: Tensor) ->
 def _reach(matrix: np.ndarray, crop_width: int, crop_height: int, size: tuple[int, int], margin: int = 0) -> tuple[int, int, int, int]:
     """Return the part of the picture (left, top, right, bottom) in which the crop's pixels fall, and `margin` pixels around it."""
     corners = np.array([[x, y, 1.0] for x in (-1, crop_width) for y in (-1, crop_height)]) @ inverse(matrix).T
-    first, last = np.floor(corners.min(0)).astype(int) - margin, np.ceil(corners.max(0)).astype(int) + 1 + margin
+    first = np.floor(corners.min(0)).astype(int) - margin
+    last = np.ceil(corners.max(0)).astype(int) + 1 + margin
     left, top = (int(max(one, 0)) for one in first)
     right, bottom = (int(min(one, limit)) for one, limit in zip(last, size, strict=True))
     return left, top, right, bottom

@@ -22,7 +22,8 @@ def face_masks(faces: Sequence[Sequence[Face]], height: int, width: int) -> Tens
     for mask, of_picture in zip(masks, faces, strict=True):
         for face in of_picture:
             left, top, right, bottom = face.box
-            x, y = (across - (left + right) / 2) / (face.width / 2), (down - (top + bottom) / 2) / (face.height / 2)
+            x = (across - (left + right) / 2) / (face.width / 2)
+            y = (down - (top + bottom) / 2) / (face.height / 2)
             mask[x[None, :] ** 2 + y[:, None] ** 2 <= 1] = 1.0
     return masks
 

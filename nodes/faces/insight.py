@@ -28,7 +28,8 @@ LOWEST_CONFIDENCE = 0.1  # what the detector hands on; who asks for more leaves 
 def find_packs(roots: Iterable[str]) -> dict[str, Path]:
     """Return the model packs below the insightface model folders: name -> folder. Opens no file."""
     folders = [folder for root in roots for folder in sorted(Path(root, "models").glob("*")) if folder.is_dir()]
-    return {folder.name: folder for folder in reversed(folders)}  # the first folder of a name counts
+    # The first folder of a name counts.
+    return {folder.name: folder for folder in reversed(folders)}
 
 
 def missing_pack(name: str, packs: Sequence[str], roots: Sequence[str]) -> MissingModelError:
@@ -71,7 +72,8 @@ class InsightRecogniser:
         size = self._model.input_size[0]
         template = arcface_template(size)
         image = torch.from_numpy(np.ascontiguousarray(pixels))
-        crops = [warp(image, similarity(one, template), size).round().byte().numpy()[..., ::-1] for one in points]  # RGB -> BGR
+        # RGB -> BGR.
+        crops = [warp(image, similarity(one, template), size).round().byte().numpy()[..., ::-1] for one in points]
         # One at a time where the model file fixes the batch.
         chunks = [[crop] for crop in crops] if isinstance(self._model.input_shape[0], int) else [crops]
         return np.concatenate([self._model.get_feat(chunk) for chunk in chunks]).astype(np.float32)

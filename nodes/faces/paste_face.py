@@ -15,7 +15,8 @@ from ..errors import ImageError
 from .align import MOST_SAMPLES, inverse, paste_back, scale_of, similarity, warp
 from .face import Face
 
-FEATHER = 0.1  # the share of a crop's side over which published swappers and restorers fade their crop out
+# The share of a crop's side over which published swappers and restorers fade their crop out.
+FEATHER = 0.1
 NO_NUMBERS = "left as it was: the model gave values that are no numbers"
 # Half the width, in face radii, of the border between two faces whose crops overlap.
 BETWEEN_FACES = 0.1
@@ -77,7 +78,8 @@ def soft_square(size: int, feather: float) -> Tensor:
     Source: insightface, model_zoo/inswapper.py (erosion by a tenth, Gaussian blur by a twentieth), in floating point.
     """
     reach = round(size * feather / 2)
-    line = torch.ones(size, dtype=torch.float64)  # so that the inside is 1 to the bit in single precision
+    # So that the inside is 1 to the bit in single precision.
+    line = torch.ones(size, dtype=torch.float64)
     if reach:
         line[:reach] = line[-reach:] = 0
         sigma = 0.3 * (reach - 1) + 0.8  # OpenCV's for a kernel of 2 * reach + 1
@@ -120,7 +122,8 @@ def _sampled(image: Tensor, matrix: np.ndarray, size: int, outside: tuple[float,
     finer = matrix * samples
     finer[:, 2] += (samples - 1) / 2  # pixel centres stand at whole numbers
     inside = torch.ones_like(part[..., :1])
-    planes = warp(torch.cat([part, inside], dim=-1), finer, size * samples).movedim(-1, 0)[None]  # HWC -> BCHW
+    # HWC -> BCHW.
+    planes = warp(torch.cat([part, inside], dim=-1), finer, size * samples).movedim(-1, 0)[None]
     crop = F.avg_pool2d(planes, samples)[0].movedim(0, -1)  # CHW -> HWC
     return crop[..., :3] + (1 - crop[..., 3:]) * torch.tensor(outside, device=crop.device)
 

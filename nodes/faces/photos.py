@@ -18,7 +18,8 @@ from .face import Face, largest
 from .identity import Identity, PhotoFace
 
 MIN_FACE_PX = 64  # shorter side of the box; a recogniser looks at 112 px
-MAX_PIXELS = 85_000_000  # as the photo's header says, before anything is decoded; Pillow would warn a little above
+# As the photo's header says, before anything is decoded; Pillow would warn a little above.
+MAX_PIXELS = 85_000_000
 MAX_SIDE_PX = 4096  # larger photos are scaled down: no part of this pack looks at more of a face
 
 _NUMBERS = 4 + 1 + 10 + 512  # of a face in the cache: box, score, points, embedding

@@ -9,7 +9,8 @@ from .face import Face
 
 SMALLEST_TILE_PX = 384  # below, a tile shows no more than the one it is cut from
 MOST_PARTS = 4  # along each side
-OVERLAP = 0.25  # of a tile's side: a face up to this large stands whole in one of them; a larger one is found in the coarser tiles
+# Of a tile's side: a face up to this large stands whole in one of them; a larger one is found in the coarser tiles.
+OVERLAP = 0.25
 SAME_FACE = 0.4  # share of the union of two boxes
 SAME_FACE_WITHIN = 0.7  # share of the smaller box: half a face that a neighbouring tile saw
 EDGE = 0.01  # of a tile's side: a face that touches its cut edge is cut
@@ -58,5 +59,6 @@ def each_once(faces: Iterable[Face]) -> list[Face]:
 
 def _same(a: Face, b: Face) -> bool:
     share = overlap(a, b)
-    shared = share / (1 + share) * (a.area + b.area)  # the intersection, from its share of the union
+    # The intersection, from its share of the union.
+    shared = share / (1 + share) * (a.area + b.area)
     return share > SAME_FACE or shared > SAME_FACE_WITHIN * min(a.area, b.area)

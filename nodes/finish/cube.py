@@ -111,7 +111,8 @@ class _Reader:
             wanted = f"{self._expected()} for {self.kind} {self.size}" if self.kind else "LUT_1D_SIZE or LUT_3D_SIZE"
             self._fail(f"the file ends after {len(self.rows)} entries; expected {wanted}")
         low, high = self.bounds.get(self.kind.replace("_SIZE", "_INPUT_RANGE"), [0.0, 1.0])
-        least, most = self.bounds.get("DOMAIN_MIN", [low] * 3), self.bounds.get("DOMAIN_MAX", [high] * 3)
+        least = self.bounds.get("DOMAIN_MIN", [low] * 3)
+        most = self.bounds.get("DOMAIN_MAX", [high] * 3)
         if not all(one < other for one, other in zip(least, most, strict=True)):
             self._fail(f"the domain from {least} to {most} is empty; expected each maximum above its minimum")
         table = torch.tensor(self.rows)

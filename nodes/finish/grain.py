@@ -77,7 +77,8 @@ def _noise(height: int, width: int, grain: Grain, seed: int) -> Tensor:
     total = torch.zeros(1, 3, side, side)
     for octave, share in OCTAVES:
         drawn = math.ceil(side / octave)
-        common, layers = torch.randn(1, 1, drawn, drawn, generator=generator), torch.randn(1, 3, drawn, drawn, generator=generator)
+        common = torch.randn(1, 1, drawn, drawn, generator=generator)
+        layers = torch.randn(1, 3, drawn, drawn, generator=generator)
         mixed = torch.lerp(common, layers, grain.color) / math.hypot(1 - grain.color, grain.color)
         total += share * F.interpolate(mixed, scale_factor=octave, mode="bicubic")[..., :side, :side]
     total = (total / math.hypot(*(share for _, share in OCTAVES))).clamp(-LIMIT, LIMIT)

@@ -31,7 +31,8 @@ class InputDefinition:
     required: bool
     options: Mapping[str, object]
     choices: tuple[object, ...] | None = None
-    is_nested: bool = False  # there only while the choice it belongs to has one value: `output.normalization`
+    # There only while the choice it belongs to has one value: `output.normalization`.
+    is_nested: bool = False
 
     @property
     def is_widget(self) -> bool:

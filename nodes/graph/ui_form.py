@@ -151,7 +151,8 @@ def widget_values(call: NodeCall, definition: NodeDefinition) -> list:
 
 def _widget_value(entry: InputDefinition, value: Value | None) -> object:
     if isinstance(value, Link):
-        return entry.options.get("default")  # a linked widget still has a place in the list; its own value does not count
+        # A linked widget still has a place in the list; its own value does not count.
+        return entry.options.get("default")
     return value
 
 

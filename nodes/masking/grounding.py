@@ -63,7 +63,8 @@ class GroundingDino:
 
 def levelled(scores: Tensor) -> Tensor:
     """Return scores 0..1 stretched so that the published threshold becomes 0.5: one setting of the threshold suits all models."""
-    below, above = scores / PUBLISHED_THRESHOLD, (scores - PUBLISHED_THRESHOLD) / (1 - PUBLISHED_THRESHOLD)
+    below = scores / PUBLISHED_THRESHOLD
+    above = (scores - PUBLISHED_THRESHOLD) / (1 - PUBLISHED_THRESHOLD)
     return torch.where(scores < PUBLISHED_THRESHOLD, below / 2, 0.5 + above / 2)
 
 

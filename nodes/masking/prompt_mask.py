@@ -53,7 +53,8 @@ def prompt_mask(image: Tensor, segmenter: Segmenter, request: MaskRequest, on_pi
     positive, negative = _words(request)
     whole_height, whole_width = image.shape[1:3]
     image = image[:, : request.height, : request.width]
-    dilation_px(request.adjustment.dilate, image.shape[2], image.shape[1])  # refused before any model loads
+    # Refused before any model loads.
+    dilation_px(request.adjustment.dilate, image.shape[2], image.shape[1])
     words = tuple(dict.fromkeys((*positive, *negative)))
     masks, boxes, lines, empty = [], [], [], []
     # Grey pictures have one channel, and models look at three.

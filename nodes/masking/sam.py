@@ -48,7 +48,8 @@ def build(state: Mapping[str, Tensor], name: str) -> nn.Module:
 
     Raises: MissingModelError, naming `name`, when it is of another kind.
     """
-    from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer  # heavy: on first use
+    # Heavy: on first use.
+    from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
     try:
         sizes = _architecture(state)

@@ -91,12 +91,14 @@ def _column_of_nearest(square_px: Tensor) -> Tensor:
     Shapes: square_px [N,W] of whole numbers -> [N,W].
     """
     width = square_px.shape[1]
-    found = square_px.new_zeros(len(square_px), width + 2)  # with a column on each side that has the first and the last answer there can be
+    # With a column on each side that has the first and the last answer there can be.
+    found = square_px.new_zeros(len(square_px), width + 2)
     found[:, -1] = width - 1
     step = 1 << (width.bit_length() - 1)
     while step:
         asked = torch.arange(step, width + 1, 2 * step, device=found.device)
-        first, last = found[:, asked - step].flatten(), found[:, (asked + step).clamp(max=width + 1)].flatten()
+        first = found[:, asked - step].flatten()
+        last = found[:, (asked + step).clamp(max=width + 1)].flatten()
         count = last - first + 1
         asking = torch.repeat_interleave(count)
         column = torch.arange(len(asking), device=found.device) - (count.cumsum(0) - count - first)[asking]

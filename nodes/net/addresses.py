@@ -14,7 +14,8 @@ from typing import Any
 from .problems import ApiError
 
 MAX_URL = 2000
-_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: carries an address of IPv4, which decides
+# RFC 6052: carries an address of IPv4, which decides.
+_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 # Teredo, and the translation of one network alone (RFC 8215): both carry an address of IPv4 where only that network knows.
 _REFUSED = (ipaddress.IPv6Network("2001::/32"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 

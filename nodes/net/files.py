@@ -17,9 +17,11 @@ from PIL import Image, UnidentifiedImageError
 
 from .problems import ApiError
 
-MAX_PIXELS = 85_000_000  # as the picture's header says, before anything is decoded; Pillow would warn a little above
+# As the picture's header says, before anything is decoded; Pillow would warn a little above.
+MAX_PIXELS = 85_000_000
 FORMATS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
-READ = ("JPEG", "PNG", "WEBP")  # MPO, several JPEGs in one file as phones write it, is read by JPEG's plugin
+# MPO, several JPEGs in one file as phones write it, is read by JPEG's plugin.
+READ = ("JPEG", "PNG", "WEBP")
 MAX_HEADER_BYTES = 100_000_000  # of a .safetensors file, as its own reader allows
 # What Pillow's decoders raise on damaged files.
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, KeyError, TypeError, OverflowError)

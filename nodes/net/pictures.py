@@ -31,7 +31,8 @@ class PictureStore:
         Raises: AstriaError for an address that is refused or gives nothing, for what is no picture of bounded size, and where it cannot be put.
         """
         try:
-            from .files import from_base64, picture_name, put_whole  # by Pillow, which the command line may lack
+            # By Pillow, which the command line may lack.
+            from .files import from_base64, picture_name, put_whole
         except ModuleNotFoundError as error:
             hint = "Run this with the Python of ComfyUI, or name a file in ComfyUI's input folder."
             raise PlanError(f"it cannot be looked at: this Python has no {error.name}", code="no-pillow", hint=hint) from error

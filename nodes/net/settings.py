@@ -19,12 +19,15 @@ _HOST = re.compile(r"[0-9a-z._-]+|\[[0-9a-f:.]+\]|[0-9a-f:]+")
 class Settings:
     """The settings, each with what counts where the file does not set it. Sizes are in MB of 1,000,000 bytes."""
 
-    key: str = ""  # what programs send as "Authorization: Bearer KEY"; without one only this machine may ask
+    # What programs send as "Authorization: Bearer KEY"; without one only this machine may ask.
+    key: str = ""
     fetch_urls: bool = False  # whether pictures are fetched from the web addresses in requests
     callbacks: bool = True  # whether programs are told by POST when a prompt is done
-    private_hosts: tuple[str, ...] = ()  # hosts of the own network that may be fetched from and called back
+    # Hosts of the own network that may be fetched from and called back.
+    private_hosts: tuple[str, ...] = ()
     idempotent: bool = False  # same title: the same tune; same attributes: the same prompt
-    public_url: str = ""  # what addresses in answers begin with, where a proxy stands before ComfyUI
+    # What addresses in answers begin with, where a proxy stands before ComfyUI.
+    public_url: str = ""
     max_request_mb: int = 200
     max_image_mb: int = 25
     max_images: int = 50

@@ -67,7 +67,8 @@ def _explain(task: _Task, write: Callable[[str], None]) -> int:
     request = PromptRequest.require(task.text)
     family = FAMILIES[task.arguments.family] if task.arguments.family else None
     to_be_had = brought(request, task.given, task.pictures.settings_file)
-    options = replace(_options(task.arguments), **{name: Socket(name) for name in to_be_had})  # nothing is fetched to tell the plan
+    # Nothing is fetched to tell the plan.
+    options = replace(_options(task.arguments), **{name: Socket(name) for name in to_be_had})
     explained = explain(without(request, to_be_had), task.resolver, options, family)
     write(explained.text + notes(to_be_had))
     _write_notes(task.text, write)

@@ -67,8 +67,10 @@ class AstriaExplain(io.ComfyNode):
         asked = read_request(text, inputs.get("request"))
         bundle = inputs.get("models") or ModelBundle()
         given = [name for name in PICTURES if inputs.get(name) is not None]
-        to_be_had = brought(asked, given, run_pictures().settings_file)  # as if connected: nothing is fetched to tell the plan
-        asked, pictures = without(asked, to_be_had), {name: Socket(name) for name in (*given, *to_be_had)}
+        # As if connected: nothing is fetched to tell the plan.
+        to_be_had = brought(asked, given, run_pictures().settings_file)
+        asked = without(asked, to_be_had)
+        pictures = {name: Socket(name) for name in (*given, *to_be_had)}
         connected = {name: Socket(name) for name in MODEL_SOCKETS if name in bundle.sockets or inputs.get(name) is not None}
         policies = Options(0, missing_models, smaller_canvas, keep_unmasked)
         options = CompileOptions(base or None, **pictures, connected=connected, options=policies)

@@ -29,7 +29,8 @@ from .plan import Plan, encode_request, plan
 from .precheck import check_early, check_wording
 
 PICTURES = ("image", "mask", "person_masks", "control_image")
-OWN_MODELS = ("upscale_model", "pose_controlnet")  # sockets of Generate itself; Astria Models gathers all kinds
+# Sockets of Generate itself; Astria Models gathers all kinds.
+OWN_MODELS = ("upscale_model", "pose_controlnet")
 
 
 def _own_link(node: type[io.ComfyNode], name: str) -> list:

@@ -14,7 +14,8 @@ from ..prompt import ImageRef, PromptRequest
 from ..tunes.names import name_problem
 from .build.stage_list import Problem
 
-FIELDS: Mapping[str, str] = {"image": "input_image", "mask": "mask_image"}  # socket that a picture stands for -> field of the request
+# Socket that a picture stands for -> field of the request.
+FIELDS: Mapping[str, str] = {"image": "input_image", "mask": "mask_image"}
 
 # What is to become a file before the plan, by `with_files`; a web address only where the owner has allowed it.
 _NOT_A_FILE = {"url": "a web address, and none is fetched here", "base64": "base64 text, which is no file yet"}

@@ -28,7 +28,8 @@ def check_early(
     drafts = [draft(request, sources_for(family), resolver, options) for family in FAMILIES.values()]
     problems = (*found[0], *_in_all(drafted.errors for drafted in drafts))
     missing = (*found[1], *_in_all(drafted.missing for drafted in drafts))
-    if any(drafted.errors for drafted in drafts):  # a request with errors is not written, so nothing was looked up for it
+    # A request with errors is not written, so nothing was looked up for it.
+    if any(drafted.errors for drafted in drafts):
         worded, absent = _wording_reasons(_said(request, drafts[0]), resolver)
         problems, missing = (*problems, *worded), (*missing, *absent)
     raise_for(dict.fromkeys(problems), dict.fromkeys(missing))

@@ -65,7 +65,8 @@ def weigh(pieces: Sequence[str | EmbeddingTag]) -> Weighing:
             weight = round(weights[-1], 4)
             if part.bracket:
                 result.unmatched.append(part.place)
-            if not abs(weight) <= MOST_WEIGHT:  # so written, since it may be no number at all after very many brackets
+            # So written, since it may be no number at all after very many brackets.
+            if not abs(weight) <= MOST_WEIGHT:
                 result.extreme.append(part.place)
             if result.runs and result.runs[-1].weight == weight:
                 result.runs[-1].pieces.append(part.piece)

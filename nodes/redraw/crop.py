@@ -68,17 +68,24 @@ class FaceCrop:
     @property
     def extent(self) -> tuple[int, int, int, int]:
         """Left, top, right and bottom of the picture's pixels that the window lies on; a turned one leaves the corners free."""
-        left, top, right, bottom = self.left, self.top, self.left + self.width, self.top + self.height
+        left = self.left
+        top = self.top
+        right = self.left + self.width
+        bottom = self.top + self.height
         if self.turn:
             x, y = zip(*self.outline((left, top, right, bottom)), strict=True)
-            left, top, right, bottom = math.floor(min(x)), math.floor(min(y)), math.ceil(max(x)), math.ceil(max(y))
+            left = math.floor(min(x))
+            top = math.floor(min(y))
+            right = math.ceil(max(x))
+            bottom = math.ceil(max(y))
         return left, top, right, bottom
 
     @property
     def matrix(self) -> np.ndarray:
         """The similarity [2,3] from the picture's pixels to those of the drawing, of a turned window, which is square."""
         scale = self.target_width / self.width
-        first = np.array(self.turned(0.5, 0.5)) - (self.left, self.top)  # pixel centres stand at whole numbers
+        # Pixel centres stand at whole numbers.
+        first = np.array(self.turned(0.5, 0.5)) - (self.left, self.top)
         cos, sin = math.cos(self.turn), math.sin(self.turn)
         return np.column_stack([scale * np.array([[cos, -sin], [sin, cos]]), scale * first - 0.5])
 
@@ -178,7 +185,8 @@ def window_mask(crop: FaceCrop, width: int, height: int, device: torch.device | 
 def mask_at(crop: FaceCrop, x: Tensor, y: Tensor) -> Tensor:
     """Return the face's mask at places of the turned picture; x and y broadcast."""
     left, top, right, bottom = crop.box
-    across, down = torch.maximum(left - x, x - right).clamp(min=0), torch.maximum(top - y, y - bottom).clamp(min=0)
+    across = torch.maximum(left - x, x - right).clamp(min=0)
+    down = torch.maximum(top - y, y - bottom).clamp(min=0)
     distance = torch.hypot(across, down)
     if crop.feather_px < HARD_PX:
         return (distance == 0).float()
@@ -200,7 +208,10 @@ def _inside(face: Face, image: int, number: int, width: int, height: int) -> tup
     if not all(map(math.isfinite, values)) or values[0] >= values[2] or values[1] >= values[3]:
         raise ImageError(f"{where}; expected left, top, right, bottom with a width and a height above 0.", code="face-box",
                          hint="Connect the faces of Astria Detect Faces.")
-    left, top, right, bottom = max(values[0], 0.0), max(values[1], 0.0), min(values[2], float(width)), min(values[3], float(height))
+    left = max(values[0], 0.0)
+    top = max(values[1], 0.0)
+    right = min(values[2], float(width))
+    bottom = min(values[3], float(height))
     if left >= right or top >= bottom:
         raise ImageError(f"{where}, outside the picture of {width}x{height} px.", code="face-outside",
                          hint="Detect the faces on the very picture that is inpainted.")

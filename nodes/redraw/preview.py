@@ -28,7 +28,8 @@ def _drawn(pixels: np.ndarray, planned: Sequence[PlannedFace], names: Sequence[s
     line = max(1, min(picture.size) // 300)
     font = ImageFont.load_default(max(11, round(min(picture.size) / 30)))
     for face in planned:
-        crop, tint = face.crop, TINTS[0 if face.person is None else 1 + face.person % (len(TINTS) - 1)]
+        crop = face.crop
+        tint = TINTS[0 if face.person is None else 1 + face.person % (len(TINTS) - 1)]
         outlines = crop.outline(_pixels(crop.box)), crop.outline((crop.left, crop.top, crop.left + crop.width - 1, crop.top + crop.height - 1))
         for outline, width in zip(outlines, (2 * line, line), strict=True):
             if crop.turn:

@@ -133,7 +133,8 @@ class Joint:
         pixels_q = part.of(image_q, 2)
         keys, values = torch.cat([text_k, image_k], 2), torch.cat([text_v, image_v], 2)
         if self.isolation and region > 0 and part.index is not None:
-            own_keys, own_values = torch.cat([text_k, part.of(image_k, 2)], 2), torch.cat([text_v, part.of(image_v, 2)], 2)
+            own_keys = torch.cat([text_k, part.of(image_k, 2)], 2)
+            own_values = torch.cat([text_v, part.of(image_v, 2)], 2)
             return attend(text_q, own_keys, own_values), attend(pixels_q, keys, values)
         both = attend(torch.cat([text_q, pixels_q], 2), keys, values)
         return both.split([text_q.shape[2], pixels_q.shape[2]], 1)

@@ -26,7 +26,8 @@ class Hook:
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
-        self._previous = module.__dict__.get("forward")  # another pack's stand-in; absent where the class's own method runs
+        # Another pack's stand-in; absent where the class's own method runs.
+        self._previous = module.__dict__.get("forward")
         self.original: Callable[..., Any] = module.forward
         module.forward = self
 

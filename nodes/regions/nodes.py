@@ -67,7 +67,8 @@ def _drawn(layout: Layout) -> dict[str, object]:
     regions = []
     for person, (name, mask) in enumerate(zip(layout.names, layout.masks, strict=True), 1):
         own = labels == person
-        own = own if own.any() else mask > 0  # who shares all pixels with somebody who has more of them
+        # Who shares all pixels with somebody who has more of them.
+        own = own if own.any() else mask > 0
         if own.any():
             down, across = own.any(1).nonzero(), own.any(0).nonzero()
             left, top, right, bottom = across.min(), down.min(), across.max() + 1, down.max() + 1

@@ -108,7 +108,8 @@ def _stick_px(points: list[Point | None], width: int, height: int) -> float:
 
 def _ellipse(start: Point, end: Point, half_thickness: float) -> list[Point]:
     """Return the outline of an ellipse from start to end."""
-    (x, y), (dx, dy) = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2), ((end[0] - start[0]) / 2, (end[1] - start[1]) / 2)
+    (x, y) = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
+    (dx, dy) = ((end[0] - start[0]) / 2, (end[1] - start[1]) / 2)
     length = math.hypot(dx, dy) or 1.0
     across = (-dy / length * half_thickness, dx / length * half_thickness)
     angles = [math.radians(degree) for degree in range(0, 360, 5)]

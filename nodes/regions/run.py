@@ -68,7 +68,8 @@ class Forward:
     text_region: int | None = None
     row_gate: torch.Tensor | None = None
     _grids: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
-    gates: dict[Hashable, Gate] = field(default_factory=dict)  # of the gated LoRAs, which share them for this one pass
+    # Of the gated LoRAs, which share them for this one pass.
+    gates: dict[Hashable, Gate] = field(default_factory=dict)
 
     @classmethod
     def of_items(cls, row_gate: torch.Tensor) -> Forward:

@@ -37,9 +37,11 @@ class Network:
 
     def __call__(self, crop: Tensor, latent: np.ndarray) -> Tensor:
         """Return the crop [size,size,3] 0..1 RGB with the face of `latent` [512]; float32 on the CPU."""
-        picture = crop.movedim(-1, 0)[None].cpu().numpy().astype(self.target_precision)  # HWC -> BCHW
+        # HWC -> BCHW.
+        picture = crop.movedim(-1, 0)[None].cpu().numpy().astype(self.target_precision)
         painted = self.session.run(None, {self.target: picture, self.source: latent[None].astype(self.source_precision)})[0]
-        return torch.from_numpy(painted[0].astype(np.float32)).movedim(0, -1).clamp(0, 1)  # CHW -> HWC
+        # CHW -> HWC.
+        return torch.from_numpy(painted[0].astype(np.float32)).movedim(0, -1).clamp(0, 1)
 
 
 @dataclass(frozen=True, eq=False)

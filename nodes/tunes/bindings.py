@@ -24,8 +24,10 @@ class Bindings:
 
     bases: Mapping[str, BaseModel] = field(default_factory=dict)  # base tune id -> models
     default_base: str | None = None
-    tunes: Mapping[str, str] = field(default_factory=dict)  # tune id, or name in a LoRA tag -> file of a LoRA or checkpoint
-    roles: Mapping[str, str] = field(default_factory=dict)  # key of ROLES, a family and a dot may stand before it -> file
+    # Tune id, or name in a LoRA tag -> file of a LoRA or checkpoint.
+    tunes: Mapping[str, str] = field(default_factory=dict)
+    # Key of ROLES, a family and a dot may stand before it -> file.
+    roles: Mapping[str, str] = field(default_factory=dict)
 
     def merged_with(self, other: Bindings) -> Bindings:
         """Return both; where both bind a key, `other` wins. A base is taken as a whole."""

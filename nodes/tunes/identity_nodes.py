@@ -58,7 +58,8 @@ class AstriaIdentity(io.ComfyNode):
         if photos is None:
             pictures, title = _tune_photos(tune.strip())
         else:
-            pictures, title = [bounded(one) for batch in photos for one in rgb_pixels(batch)], "photos"
+            pictures = [bounded(one) for batch in photos for one in rgb_pixels(batch)]
+            title = "photos"
         cache = FaceCache(state_folder())
         findings = [find_person(one, analysis, cache) for one in pictures]
         identity = identity_of(findings, analysis, title)

@@ -59,7 +59,8 @@ def matching(name: str, listed: Iterable[str]) -> list[str]:
     Readings, best first: the whole listed name; the same without ending; the bare name of a file in a subfolder; the
     same without ending. Letter case counts.
     """
-    portable = {file.replace("\\", "/"): file for file in listed}  # Windows lists subfolders with backslashes
+    # Windows lists subfolders with backslashes.
+    portable = {file.replace("\\", "/"): file for file in listed}
     bare = {file: file.rpartition("/")[2] for file in portable}
     readings = (
         [file for file in portable if file == name],

@@ -201,7 +201,8 @@ class AstriaDeleteTune(io.ComfyNode):
         if tune.title != title:
             message = f"Tune {tune_id} does not have the title {shown(title)}; it was left as it is."
             raise TuneError(message, code="tune-title-differs", hint="Astria Tunes shows the titles.")
-        photos, _ = _readable(store.photo_paths(tune_id))  # what cannot be read cannot be forgotten, but deleted
+        # What cannot be read cannot be forgotten, but deleted.
+        photos, _ = _readable(store.photo_paths(tune_id))
         FaceCache(state_folder()).forget(photo_hash(photo) for photo in photos)
         store.delete(tune_id)
         text = f"Tune {tune_id} {shown(title)} and its {len(tune.orig_images)} photo(s) are deleted."

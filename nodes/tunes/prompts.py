@@ -32,7 +32,8 @@ class Prompt:
     status: str = "queued"
     run_id: str = field(default_factory=lambda: str(uuid.uuid4()))  # of the run in ComfyUI's queue
     runs: int = 0  # how often it was started
-    images: tuple[Mapping[str, str], ...] = ()  # filename, subfolder and type, as ComfyUI's view route takes them
+    # Filename, subfolder and type, as ComfyUI's view route takes them.
+    images: tuple[Mapping[str, str], ...] = ()
     user_error: str | None = None
     started_training_at: datetime | None = None
     trained_at: datetime | None = None

@@ -246,7 +246,8 @@ class Resolver:
                 listed[name] = found.file
         if not missing:
             return replace(base, **listed)
-        messages, hints = "\n".join(one.message for one in missing), "\n".join(one.hint for one in missing)
+        messages = "\n".join(one.message for one in missing)
+        hints = "\n".join(one.hint for one in missing)
         return Missing("base model", id, messages, hints)
 
     def _bound_tune(self, name: str) -> Tune | None:

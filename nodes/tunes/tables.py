@@ -33,7 +33,8 @@ class Role:
 
     folders: tuple[str, ...]  # keys of the host's model folders, searched in this order
     purpose: str
-    below: str | None = None  # the model is a folder of files, and stands below this one ("" for the model folder itself)
+    # The model is a folder of files, and stands below this one ("" for the model folder itself).
+    below: str | None = None
 
 
 def _controlnet(kind: str, also: str = "") -> Role:
@@ -90,7 +91,8 @@ class BaseModel:
     t5xxl: str | None = None
     vae: str | None = None
     outpaint_model: str | None = None  # inpainting model of the same family, e.g. Flux Fill
-    trim_padding: str | None = None  # "yes": T5 reads the text alone, without the padding behind it (Flux)
+    # "yes": T5 reads the text alone, without the padding behind it (Flux).
+    trim_padding: str | None = None
 
 
 BASE_FIELDS = tuple(item.name for item in fields(BaseModel))

@@ -9,7 +9,8 @@ from ..errors import AstriaError
 from .names import name_problem, shown
 
 MODEL_TYPES = ("lora", "faceid", "checkpoint")
-MAX_ID = 2**52  # ids given by hand; automatic ones go on from there within what every JSON reader keeps exactly
+# Ids given by hand; automatic ones go on from there within what every JSON reader keeps exactly.
+MAX_ID = 2**52
 
 
 class TuneError(AstriaError):

@@ -62,7 +62,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 def test_setup_runs_each_step_once(machine: Machine) -> None:
     assert machine.prepare() == ["venv", "source", "uv==", "torch=="]
-    assert machine.prepare() == ["source"]  # this stand-in forgets it; the real one is asked by is_fetched
+    # This stand-in forgets it; the real one is asked by is_fetched.
+    assert machine.prepare() == ["source"]
 
 
 def test_changed_requirements_install_again_into_the_same_venv(machine: Machine) -> None:

@@ -19,7 +19,8 @@ from .pulid_support import PulidSize, make_identity, pulid_shapes, random_weight
 
 SIZE = PulidSize(attentions=2, width=128, inner=256, out=48, queries=6)
 
-People = Sequence[tuple[int, float, Tensor | float]]  # number, strength, and mask over the picture's tokens
+# Number, strength, and mask over the picture's tokens.
+People = Sequence[tuple[int, float, Tensor | float]]
 
 
 class Adapter:
@@ -89,7 +90,8 @@ class ByHand:
         if sigma not in self._sigmas:
             self._sigmas.append(sigma)
         self._attention = 0
-        net, rows = executor.class_obj, torch.tensor(options["cond_or_uncond"]).repeat_interleave(len(x) // len(options["cond_or_uncond"]))
+        net = executor.class_obj
+        rows = torch.tensor(options["cond_or_uncond"]).repeat_interleave(len(x) // len(options["cond_or_uncond"]))
         img, ids = net.process_img(x)
         count = img.shape[1]
         for reference in references or ():

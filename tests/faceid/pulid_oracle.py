@@ -37,13 +37,15 @@ class Oracle:
     def cross_attention(self, number: int, tokens: Tensor, picture: Tensor) -> Tensor:
         """PerceiverAttentionCA: what a block's image tokens [B,L,C] get from the tokens [B,T,D] of an identity."""
         name = f"pulid_ca.{number}"
-        seen, looking = self.norm(f"{name}.norm1", tokens.double()), self.norm(f"{name}.norm2", picture.double())
+        seen = self.norm(f"{name}.norm1", tokens.double())
+        looking = self.norm(f"{name}.norm2", picture.double())
         return self.attention(name, seen, looking, 128).to(picture)
 
     def encoder(self, face: Tensor, states: Sequence[Tensor]) -> Tensor:
         """IDFormer: the tokens of faces [n,F] and five states [n,P,V] each."""
         face, states = face.double(), [state.double() for state in states]
-        latents, out = self._weights["pulid_encoder.latents"], self._weights["pulid_encoder.proj_out"]
+        latents = self._weights["pulid_encoder.latents"]
+        out = self._weights["pulid_encoder.proj_out"]
         queries, dim = latents.shape[1:]
         of_face = self._mapping("id_embedding_mapping", face).reshape(len(face), -1, dim)
         hidden = torch.cat([latents.repeat(len(face), 1, 1), of_face], 1)

@@ -67,7 +67,8 @@ def test_a_face_is_diffusers_face(family: str, kind: str, cfg: float) -> None:
 def test_two_people_each_under_a_mask(family: str, kind: str) -> None:
     """Both with the same adapter, in one picture of a batch of two, the second applied on top of the first."""
     people, strengths = [somebody(1), somebody(2)], [0.9, 0.6]
-    left = (torch.arange(16 * 8) < 64).float().expand(8 * 8, -1)  # the border lies between cells at every resolution, where all ways to shrink agree
+    # The border lies between cells at every resolution, where all ways to shrink agree.
+    left = (torch.arange(16 * 8) < 64).float().expand(8 * 8, -1)
     adapter, model = loaded(kind, family), model_of(family)
     for identity, strength, mask in zip(people, strengths, (left, 1 - left), strict=True):
         model = applied(model, (use(adapter, identity, strength), mask[None]))

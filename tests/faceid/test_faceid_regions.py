@@ -73,7 +73,9 @@ def test_a_persons_face_reaches_no_pixel_of_another_in_the_first_attention() -> 
 
 @pytest.mark.parametrize("kind", ["faceid", "plusv2"])
 def test_regions_loras_and_faces_of_the_same_people_in_any_order(kind: str) -> None:
-    model, masks, texts = model_of("sd15"), soft_people(), [text("sd15", seed) for seed in (1, 5, 6)]
+    model = model_of("sd15")
+    masks = soft_people()
+    texts = [text("sd15", seed) for seed in (1, 5, 6)]
     files = [whole_file(model, seed=seed, gain=0.3) for seed in (1, 2)]
     load_lora = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras
 

@@ -26,8 +26,11 @@ def test_cross_attention_is_the_references() -> None:
 
 def test_identities_add_up_each_by_its_weight_and_in_its_rows() -> None:
     block, oracle = cross_attentions_of(weights(TENSORS))[0], Oracle(TENSORS)
-    one, other, picture = noise(3, TINY.queries, TINY.out), noise(2, TINY.queries, TINY.out, seed=2), noise(3, 20, TINY.width, seed=1)
-    mask, strengths = torch.rand(1, 20, 1, generator=torch.Generator().manual_seed(3)), torch.tensor([0.3, -1.4])[:, None, None]
+    one = noise(3, TINY.queries, TINY.out)
+    other = noise(2, TINY.queries, TINY.out, seed=2)
+    picture = noise(3, 20, TINY.width, seed=1)
+    mask = torch.rand(1, 20, 1, generator=torch.Generator().manual_seed(3))
+    strengths = torch.tensor([0.3, -1.4])[:, None, None]
     rows = torch.tensor([0, 2])
     expected = mask * oracle.cross_attention(0, one, picture)
     expected[rows] += strengths * oracle.cross_attention(0, other, picture[rows])

@@ -138,7 +138,9 @@ def test_regions_with_texts_of_their_own_and_loras_meet_faces_in_any_order() -> 
 
 
 def test_persons_of_a_picture_bring_their_faces_to_flux() -> None:
-    model, run, faceid = model_of("flux"), RegionRun(), load("comfyui_astria.nodes.faceid.host.apply")
+    model = model_of("flux")
+    run = RegionRun()
+    faceid = load("comfyui_astria.nodes.faceid.host.apply")
     people = [text("flux", 1)] * 3
     patched = faceid.apply_person_faceids(with_regions(model, halves(), people, [text("flux", 2)], run), [(use(1), use(2, 0.3)), (use(3),)], run)
     left = left_half((8, 12))

@@ -130,7 +130,8 @@ def test_half_and_fp8_models_are_near_the_whole_one(stored: torch.dtype, compute
 def test_weights_may_stay_offloaded() -> None:
     """Where the adapter does not fit beside the model, the host leaves layers out and brings each for its turn."""
     adapter = Adapter()
-    picture, influence = torch.randn(1, 24, 128), Influence(torch.randn(1, SIZE.queries, SIZE.out), torch.ones(1, 1, 1))
+    picture = torch.randn(1, 24, 128)
+    influence = Influence(torch.randn(1, SIZE.queries, SIZE.out), torch.ones(1, 1, 1))
     expected = adapter.blocks.model[1](picture, [influence])
     adapter.blocks.load(torch.device("cpu"), lowvram_model_memory=1)
     assert adapter.blocks.model.model_lowvram

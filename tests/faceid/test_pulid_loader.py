@@ -30,7 +30,9 @@ from comfyui_astria.tests.regions.comfy_inprocess import load
 from safetensors.torch import save_file
 from torch import Tensor
 
-PULID, EVA, PARSING = random_weights(pulid_shapes(TINY)), random_weights(eva_shapes(TINY_EVA)), random_weights(bisenet_shapes())
+PULID = random_weights(pulid_shapes(TINY))
+EVA = random_weights(eva_shapes(TINY_EVA))
+PARSING = random_weights(bisenet_shapes())
 
 
 @pytest.fixture(scope="module")

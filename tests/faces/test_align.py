@@ -51,11 +51,13 @@ def test_the_similarity_is_the_one_that_scikit_image_estimates(points: np.ndarra
 def test_an_aligned_crop_is_insightface_s(photo: np.ndarray, size: int, degrees: float) -> None:
     points = turned(FACE_POINTS, degrees)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # it calls what scikit-image is about to drop
+        # It calls what scikit-image is about to drop.
+        warnings.simplefilter("ignore", FutureWarning)
         expected = face_align.norm_crop(photo, points.astype(np.float32), size)
     crop = warp(torch.from_numpy(photo), similarity(points, arcface_template(size)), size)
     difference = np.abs(crop.numpy() - expected)
-    assert difference.mean() < 0.6  # levels of 255: OpenCV rounds to levels, and places to 1/32 of a pixel
+    # Levels of 255: OpenCV rounds to levels, and places to 1/32 of a pixel.
+    assert difference.mean() < 0.6
     assert difference.max() < 12
 
 
@@ -85,7 +87,8 @@ def ramp(width: int, height: int) -> torch.Tensor:
 @pytest.mark.parametrize("degrees", [0, 33, 120])
 @pytest.mark.parametrize("scale", [0.4, 1.0, 3.3])
 def test_a_crop_comes_back_to_where_it_was_taken_from(degrees: float, scale: float) -> None:
-    image = ramp(1200, 1000)  # larger than the crop: beyond a picture's end there is nothing to bring back
+    # Larger than the crop: beyond a picture's end there is nothing to bring back.
+    image = ramp(1200, 1000)
     matrix = similarity(turned(FACE_POINTS, degrees, scale) + 390, ffhq_template(256))
     mask = torch.zeros(256, 256)
     mask[8:-8, 8:-8] = 1
@@ -109,7 +112,8 @@ def test_enlarging_back_is_what_opencv_does(photo: np.ndarray) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_outside_the_mask_every_bit_stays(photo: np.ndarray, dtype: torch.dtype) -> None:
-    image = torch.cat([torch.from_numpy(photo) * LEVEL, torch.rand(512, 512, 1)], dim=-1).to(dtype)  # with alpha
+    # With alpha.
+    image = torch.cat([torch.from_numpy(photo) * LEVEL, torch.rand(512, 512, 1)], dim=-1).to(dtype)
     matrix = similarity(turned(FACE_POINTS, 20), ffhq_template(512))
     crop, mask = torch.full((512, 512, 3), 0.25), torch.zeros(512, 512)
     mask[200:300, 180:320] = 1

@@ -43,7 +43,8 @@ class RedSquares:
             if box[2] - box[0] >= self.smallest * image.shape[1]:
                 landmarks = np.tile((box[:2] + box[2:]) / 2, (478, 1))
                 landmarks[[33, 133]] = box[:2]
-                found.append({"bbox_xyxy": box, "landmarks_xy": landmarks, "score": 0.9 + len(self.calls) / 1000})  # surer in later tiles
+                # Surer in later tiles.
+                found.append({"bbox_xyxy": box, "landmarks_xy": landmarks, "score": 0.9 + len(self.calls) / 1000})
         return found
 
 
@@ -84,7 +85,9 @@ def test_a_face_no_larger_than_the_overlap_stands_whole_in_a_tile_of_every_size(
 
 
 def test_half_a_face_at_a_tile_s_edge_is_no_second_one() -> None:
-    whole, half, beside = Face((0, 0, 100, 100), score=0.9), Face((0, 0, 45, 100), score=0.8), Face((90, 0, 190, 100), score=0.7)
+    whole = Face((0, 0, 100, 100), score=0.9)
+    half = Face((0, 0, 45, 100), score=0.8)
+    beside = Face((90, 0, 190, 100), score=0.7)
     surer_half = Face((0, 0, 45, 100), score=0.95)
     assert each_once([beside, half, whole]) == [whole, beside]
     assert each_once([whole, surer_half]) == [surer_half]
@@ -138,7 +141,8 @@ def test_a_box_detector_alone_gives_places_only(photo: np.ndarray) -> None:
 def test_with_a_pack_a_box_detector_s_faces_are_recognised(analysis: FaceAnalysis, photo: np.ndarray) -> None:
     both = FaceAnalysis(BoxDetector(Boxes((160, 58, 288, 186), (400, 300, 480, 400)), analysis.detector), analysis.recogniser)
     face, stranger = both.faces(photo)
-    assert face.box == (160, 58, 288, 186)  # its surroundings are 256 px wide: one of the sizes that the pack's detector knows
+    # Its surroundings are 256 px wide: one of the sizes that the pack's detector knows.
+    assert face.box == (160, 58, 288, 186)
     np.testing.assert_allclose(face.points, FACE_POINTS, atol=4)
     (own,) = analysis.faces(photo)
     assert float(torch.cosine_similarity(*(torch.from_numpy(one.embedding) for one in (face, own)), dim=0)) > 0.9

@@ -99,7 +99,8 @@ def test_a_recogniser_with_a_fixed_batch_gives_the_same(analysis: FaceAnalysis, 
 
 
 def test_confidence_and_size_leave_faces_out(analysis: FaceAnalysis, photo: np.ndarray) -> None:
-    stretched = np.array(Image.fromarray(photo).resize((560, 512)).crop((24, 0, 536, 512)))  # unlike at every size
+    # Unlike at every size.
+    stretched = np.array(Image.fromarray(photo).resize((560, 512)).crop((24, 0, 536, 512)))
     (unsure,) = analysis.faces(stretched, min_confidence=0.1)
     assert unsure.score < 0.9
     assert analysis.faces(stretched, min_confidence=0.95) == ()
@@ -137,7 +138,9 @@ def test_a_folder_of_the_same_name_where_comfyui_was_started_is_not_taken(
 
 
 def test_faces_are_ordered_by_place_and_chosen_by_size() -> None:
-    wide, small, right = Face((10, 0, 90, 80), score=0.6), Face((0, 0, 20, 20), score=0.9), Face((50, 0, 110, 60), score=0.99)
+    wide = Face((10, 0, 90, 80), score=0.6)
+    small = Face((0, 0, 20, 20), score=0.9)
+    right = Face((50, 0, 110, 60), score=0.99)
     assert left_to_right([right, wide, small]) == (small, wide, right)
     assert largest([small, wide, right]) is wide
     assert largest([]) is None

@@ -120,8 +120,11 @@ def test_who_is_not_in_their_region_is_known_by_likeness() -> None:
     """The second person stands in the scene between the regions, beside a bystander; the first one is where they should be."""
     masks = torch.zeros(3, 200, 300)
     masks[0, :, :60] = masks[1, :, 120:180] = masks[2, :, 240:] = 1
-    layout, persons = from_masks(masks, 3, *SIZE, softness_px=0), [known(looks(1)), known(looks(2)), known(looks(3))]
-    mine, lost, bystander = face(10, 60, embedding=looks(1)), face(70, 60, embedding=looks(2, 0.3)), face(190, 60, embedding=looks(9))
+    layout = from_masks(masks, 3, *SIZE, softness_px=0)
+    persons = [known(looks(1)), known(looks(2)), known(looks(3))]
+    mine = face(10, 60, embedding=looks(1))
+    lost = face(70, 60, embedding=looks(2, 0.3))
+    bystander = face(190, 60, embedding=looks(9))
     found = match_faces([mine, bystander, lost], persons, layout, SIZE)
     assert found.persons == {0: 0, 2: 1}
     assert found.how == {0: BY_REGION, 2: BY_LIKENESS}
@@ -134,7 +137,8 @@ def test_a_face_in_the_scene_is_not_taken_from_where_it_stands_by_somebody_whose
     masks = torch.zeros(1, 200, 300)
     masks[0, :, :100] = 1
     layout = from_masks(masks, 1, *SIZE, softness_px=0)
-    faces = [face(30, 60, embedding=looks(7)), face(230, 60, embedding=looks(1))]  # the one in the scene looks more like the person
+    # The one in the scene looks more like the person.
+    faces = [face(30, 60, embedding=looks(7)), face(230, 60, embedding=looks(1))]
     assert match_faces(faces, [known(looks(1))], layout, SIZE) == Assignment({0: 0}, {0: BY_REGION})
 
 

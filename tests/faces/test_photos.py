@@ -59,8 +59,9 @@ def test_a_photo_costs_one_detection_ever(analysis: FaceAnalysis, photo: np.ndar
 
 def test_what_an_unknown_detector_found_is_not_remembered(analysis: FaceAnalysis, photo: np.ndarray, cache: FaceCache) -> None:
     """Two face detectors of other packs come by the same socket: the second must not get what the first one missed."""
-    blind, seeing = SimpleNamespace(detect=lambda *_: ((512, 512), [])), SimpleNamespace(
-        detect=lambda *_: ((512, 512), [SimpleNamespace(bbox=(160, 58, 288, 186), confidence=0.9)]))
+    blind = SimpleNamespace(detect=lambda *_: ((512, 512), []))
+    seeing = (SimpleNamespace(
+        detect=lambda *_: ((512, 512), [SimpleNamespace(bbox=(160, 58, 288, 186), confidence=0.9)])))
     assert faces_of(photo, FaceAnalysis(BoxDetector(blind, analysis.detector), analysis.recogniser), cache) == ()
     assert len(faces_of(photo, FaceAnalysis(BoxDetector(seeing, analysis.detector), analysis.recogniser), cache)) == 1
 
@@ -121,7 +122,8 @@ def test_a_head_at_the_photo_s_edge_is_cut_as_facexlib_does(photo: np.ndarray) -
     bgr = cv2.warpAffine(part[..., ::-1], matrix, (512, 512), borderMode=cv2.BORDER_CONSTANT, borderValue=(135, 133, 132))
     crop = identity.ffhq(512)[0].numpy() * 255
     assert (bgr[0, 0] == (135, 133, 132)).all() and (bgr[-1, -1] == (135, 133, 132)).all()
-    assert np.abs(crop - bgr[..., ::-1]).mean() < 0.6  # OpenCV rounds to levels, and places to 1/32 of a pixel
+    # OpenCV rounds to levels, and places to 1/32 of a pixel.
+    assert np.abs(crop - bgr[..., ::-1]).mean() < 0.6
     np.testing.assert_allclose(crop[[0, -1], [0, -1]], [(132, 133, 135)] * 2, atol=1e-3)
 
 

@@ -36,7 +36,8 @@ def test_an_identity_changes_nothing(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("size", [2, 5, 9])
 def test_three_dimensions_equal_scipys_interpolator(tmp_path: Path, size: int) -> None:
-    table = torch.rand(size, size, size, 3, generator=torch.Generator().manual_seed(size)).numpy()  # red, green, blue -> colour
+    # Red, green, blue -> colour.
+    table = torch.rand(size, size, size, 3, generator=torch.Generator().manual_seed(size)).numpy()
     rows = "\n".join(" ".join(f"{value:.8f}" for value in table[r, g, b]) for b, g, r in product(range(size), repeat=3))
     cube = cube_of(tmp_path, f"LUT_3D_SIZE {size}\nDOMAIN_MIN -0.1 0.05 0\nDOMAIN_MAX 1.2 1 0.9\n{rows}\n")
     axes = [numpy.linspace(low, high, size) for low, high in ((-0.1, 1.2), (0.05, 1), (0, 0.9))]

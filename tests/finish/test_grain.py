@@ -13,7 +13,8 @@ DEFAULT = Grain(0.5, 1.0, 0.3)
 
 def picture(height: int = 96, width: int = 128, batch: int = 1, channels: int = 3) -> torch.Tensor:
     """Return a smooth picture over the whole range, with black and white."""
-    down, across = torch.linspace(0, 3, height)[:, None, None], torch.linspace(0, 4, width)[None, :, None]
+    down = torch.linspace(0, 3, height)[:, None, None]
+    across = torch.linspace(0, 4, width)[None, :, None]
     waves = torch.sin(down * torch.arange(1, channels + 1) + across) * 0.55 + 0.5
     return waves.clamp(0, 1).expand(batch, -1, -1, -1).clone()
 

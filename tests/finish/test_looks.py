@@ -16,7 +16,9 @@ from skimage import color, data
 VELVIA, PORTRA, EKTAR = (LOOKS[name] for name in ("Film Velvia", "Film Portra", "Ektar"))
 EVEN = (((0.0, 0.0), (0.5, 0.5), (1.0, 1.0)),) * 3
 SKIN = torch.tensor([[0.87, 0.67, 0.57], [0.62, 0.42, 0.33], [0.36, 0.23, 0.17]])
-LEAF, SKY, RED = torch.tensor([[0.3, 0.5, 0.2]]), torch.tensor([[0.35, 0.5, 0.75]]), torch.tensor([[0.7, 0.25, 0.2]])
+LEAF = torch.tensor([[0.3, 0.5, 0.2]])
+SKY = torch.tensor([[0.35, 0.5, 0.75]])
+RED = torch.tensor([[0.7, 0.25, 0.2]])
 
 
 def rainbow(saturation: float, value: float) -> torch.Tensor:
@@ -75,7 +77,8 @@ def test_films_are_ordered_by_saturation(colours: torch.Tensor) -> None:
 
 
 def test_a_photograph_gains_and_loses_saturation() -> None:
-    colours = photo()[chroma(photo()) > 25]  # what has a colour: Portra's warm lights are no saturation
+    # What has a colour: Portra's warm lights are no saturation.
+    colours = photo()[chroma(photo()) > 25]
     plain, portra, ektar, velvia = (chroma(one).mean().item() for one in (colours, *(graded(colours, look) for look in (PORTRA, EKTAR, VELVIA))))
     assert portra < plain < min(ektar, velvia)
 

@@ -93,7 +93,8 @@ def adapter(hint: Tensor) -> Any:
 
 @pytest.mark.parametrize("make", [of_latents, adapter])
 def test_hints_of_other_kinds_are_cut_with_the_tiles(make: Any) -> None:
-    hint, noise = torch.rand(1, 3, 120, 200, generator=torch.Generator().manual_seed(4)), noise_of("sd15")
+    hint = torch.rand(1, 3, 120, 200, generator=torch.Generator().manual_seed(4))
+    noise = noise_of("sd15")
     plain, actual = (denoised(model, "sd15", with_control(text("sd15", 1), make(hint)), noise=noise) for model in (pointwise(), tiled(pointwise())))
     assert difference(actual, plain) < 1e-5
     assert difference(plain, denoised(pointwise(), "sd15", text("sd15", 1), noise=noise)) > 1e-2
@@ -119,7 +120,9 @@ def test_hints_are_cut_once_a_run_and_given_back_after_it(monkeypatch: pytest.Mo
     resize = utils.common_upscale
     monkeypatch.setattr(utils, "common_upscale", lambda *arguments: seen.append(arguments[0].shape) or resize(*arguments))
     hint = torch.rand(1, 3, 100, 150)
-    model, positive, noise = tiled(pointwise()), with_control(text("sd15", 1), control_of(HintAsControl(), hint)), noise_of("sd15")
+    model = tiled(pointwise())
+    positive = with_control(text("sd15", 1), control_of(HintAsControl(), hint))
+    noise = noise_of("sd15")
     for _ in range(2):
         seen.clear()
         with one_thread():

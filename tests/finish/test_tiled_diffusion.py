@@ -101,19 +101,24 @@ def test_inpaint_latents_are_cut_with_the_tiles() -> None:
 
 
 def test_a_noise_mask_keeps_what_it_keeps() -> None:
-    noise, latent, mask = noise_of("sd15"), noise_of("sd15").flip(3), torch.zeros(1, 1, HEIGHT, WIDTH)
+    noise = noise_of("sd15")
+    latent = noise_of("sd15").flip(3)
+    mask = torch.zeros(1, 1, HEIGHT, WIDTH)
     mask[..., 10:, 10:] = 1
     arguments = (1, 1.0, "euler", "simple", text("sd15", 1), text("sd15", 2), latent)
     with one_thread():
         result = load("comfy.sample").sample(tiled(pointwise()), noise, *arguments, noise_mask=mask, disable_pbar=True, seed=0)
         plain = load("comfy.sample").sample(pointwise(), noise, *arguments, noise_mask=mask, disable_pbar=True, seed=0)
     assert difference(result, plain) < 1e-5
-    assert torch.allclose(result[..., :10, :], latent[..., :10, :], atol=1e-4)  # the noise is 14 times as large
+    # The noise is 14 times as large.
+    assert torch.allclose(result[..., :10, :], latent[..., :10, :], atol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["sd15", "sdxl", "flux"])
 def test_regions_are_cut_with_the_tiles(family: str) -> None:
-    model, noise, texts = model_of(family), noise_of(family, size=(26, 34)), [text(family, seed) for seed in (1, 5, 6)]
+    model = model_of(family)
+    noise = noise_of(family, size=(26, 34))
+    texts = [text(family, seed) for seed in (1, 5, 6)]
     across = torch.linspace(-3, 5, 34).expand(26, 34)
     masks = torch.stack([across.clamp(0, 1) * 0.5, 1 - across.clamp(0, 1), across.clamp(0, 1) * 0.5])
 

@@ -29,7 +29,8 @@ class LiveHost:
 
     process: Host
     fresh: set[Path]
-    printed: int = 0  # how much of the log the modules before have printed, runs that fail on purpose among them
+    # How much of the log the modules before have printed, runs that fail on purpose among them.
+    printed: int = 0
 
     @property
     def client(self) -> Client:

@@ -52,7 +52,8 @@ class Sender:
             with suppress(asyncio.CancelledError):
                 await task
 
-        with ThreadPoolExecutor(1) as thread:  # the browser of other tests has an event loop running in this one
+        # The browser of other tests has an event loop running in this one.
+        with ThreadPoolExecutor(1) as thread:
             thread.submit(lambda: asyncio.run(run())).result()
 
 

@@ -36,7 +36,8 @@ class Request:
         self.is_prompt = number % 3 == 1
         if self.is_prompt:
             attributes = {"text": self.title, "denoising_strength": "0", "callback": callback}
-            self.path, self.data = "/tunes/690204/prompts", {f"prompt[{key}]": value for key, value in attributes.items()}
+            self.path = "/tunes/690204/prompts"
+            self.data = {f"prompt[{key}]": value for key, value in attributes.items()}
             self.files = {"prompt[input_image]": ("a.png", png(seed=number))}
         else:
             kind = "faceid" if number % 3 == 0 else "lora"

@@ -111,7 +111,8 @@ def place(host: LiveHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     for kind, names in examples.FILES.items():
         for name in names:
             path = host.base / "models" / kind / name
-            if not path.exists() and not name.startswith("models/"):  # face packs are furnished whole
+            # Face packs are furnished whole.
+            if not path.exists() and not name.startswith("models/"):
                 path.parent.mkdir(exist_ok=True)
                 path.touch()
     work = tmp_path_factory.mktemp("program")
@@ -162,7 +163,8 @@ def last_id(place: Place) -> int:
     return max((prompt["id"] for base in (690204, 1504944) for prompt in place.prompts(base)), default=0)
 
 
-@pytest.mark.parametrize(("kind", "side"), [("sh", 512), ("js", 512), ("py", 2048)])  # the one for Python sends a photo of 512x512 along
+# The one for Python sends a photo of 512x512 along.
+@pytest.mark.parametrize(("kind", "side"), [("sh", 512), ("js", 512), ("py", 2048)])
 def test_the_faceid_prompt_examples_give_a_picture(place: Place, kind: str, side: int) -> None:
     before = last_id(place)
     place.run("faceid_prompt", kind, EXAMPLES["prompt", kind])

@@ -122,7 +122,8 @@ def test_a_base_that_is_not_bound_is_guessed_and_written_down(api: Api, host: Li
 
 
 def test_a_role_that_is_not_bound_is_guessed_too(api: Api, host: LiveHost) -> None:
-    bindings, model = host.state / "bindings.ini", host.base / "models" / "upscale_models" / "4x-UltraSharp.pth"
+    bindings = host.state / "bindings.ini"
+    model = host.base / "models" / "upscale_models" / "4x-UltraSharp.pth"
     before = bindings.read_text(encoding="utf-8")
     asked = {"json": {"text": "a cat", "super_resolution": True, **SMALL}}
     assert api.post("/tunes/690204/prompts", **asked).status_code == 422

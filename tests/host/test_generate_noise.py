@@ -69,7 +69,8 @@ def test_each_images_faces_are_those_of_the_request_alone(furnished: LiveHost, f
         options = CompileOptions(BASES[family], f"law_{2 * SIDE}.png")
         compiled = compile_request(PromptRequest.require(f"{FACES}\n{more}"), workflows.resolver(), options)
         graph = with_test_models(api_workflow(compiled.graph), family)
-        graph["inpaint_faces.faces"]["inputs"]["face_size"] = SIDE  # not the hundredfold work of the family's own size
+        # Not the hundredfold work of the family's own size.
+        graph["inpaint_faces.faces"]["inputs"]["face_size"] = SIDE
         return pictures(furnished, graph, "output.save")
 
     check_law(drawn)

@@ -12,7 +12,8 @@ import pytest
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import generate_graph
 
-PREVIEW_WITH_METADATA = 4  # the host's binary event that carries a preview and the node it belongs to
+# The host's binary event that carries a preview and the node it belongs to.
+PREVIEW_WITH_METADATA = 4
 
 
 async def messages_of(host: LiveHost, graph: dict[str, Any]) -> tuple[list[dict], list[dict]]:

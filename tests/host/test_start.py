@@ -65,7 +65,8 @@ def test_a_lora_file_changes_the_picture_and_weight_zero_does_not(host: LiveHost
     weighted = picture(host, text_to_image(family, lora=f"start_{family}.safetensors"))
     assert numpy.array_equal(plain, unweighted)
     assert not numpy.array_equal(plain, weighted)
-    assert "lora key not loaded" not in host.log_text()  # every key of the published format found its layer
+    # Every key of the published format found its layer.
+    assert "lora key not loaded" not in host.log_text()
 
 
 def test_lora_keys_cover_model_and_text_encoder() -> None:

@@ -67,7 +67,8 @@ def test_swap_and_restore_paint_the_face_and_nothing_else(faces_host: LiveHost) 
     before = astronaut()
     left, top, right, bottom = (round(edge) for edge in FACE_BOX)
     for name in ("swap", "restore"):
-        after, mask = saved(faces_host, entry, f"save_{name}")[0], saved(faces_host, entry, f"save_mask_{name}")[0, :, :, 0]
+        after = saved(faces_host, entry, f"save_{name}")[0]
+        mask = saved(faces_host, entry, f"save_mask_{name}")[0, :, :, 0]
         kept = mask == 0
         assert numpy.array_equal(after[kept], before[kept])
         face = (slice(top + 20, bottom - 20), slice(left + 20, right - 20))

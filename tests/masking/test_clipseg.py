@@ -28,7 +28,8 @@ def theirs(folder: Path, image: torch.Tensor, word: str) -> torch.Tensor:
     from PIL import Image
     from transformers import AutoProcessor, CLIPSegForImageSegmentation
 
-    model, processor = CLIPSegForImageSegmentation.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
+    model = CLIPSegForImageSegmentation.from_pretrained(folder).eval()
+    processor = AutoProcessor.from_pretrained(folder)
     picture = Image.fromarray((image[0] * 255).round().byte().numpy())
     inputs = processor(text=[word], images=[picture], padding=True, return_tensors="pt")
     with torch.no_grad():

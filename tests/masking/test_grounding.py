@@ -40,7 +40,8 @@ def theirs(folder: Path, caption: str) -> dict:
     from PIL import Image
     from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
-    model, processor = AutoModelForZeroShotObjectDetection.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
+    model = AutoModelForZeroShotObjectDetection.from_pretrained(folder).eval()
+    processor = AutoProcessor.from_pretrained(folder)
     picture = Image.fromarray((IMAGE[0] * 255).round().byte().numpy())
     inputs = processor(images=picture, text=caption, return_tensors="pt")
     outputs = model(**inputs)
@@ -65,7 +66,8 @@ def test_every_box_belongs_to_the_word_it_fits_best(loaded: tuple) -> None:
     model, processor = loaded
     with torch.no_grad():
         boxes, scores = find_boxes(model, processor, IMAGE, WORDS)
-    scores = torch.from_numpy(np.interp(scores.numpy(), [0, 0.35, 1], [0, 0.5, 1]))  # the published threshold counts as 0.5
+    # The published threshold counts as 0.5.
+    scores = torch.from_numpy(np.interp(scores.numpy(), [0, 0.35, 1], [0, 0.5, 1]))
     threshold = float(scores.amax(1).median()) - 1e-4
     found = GroundingDino(lambda: model, lambda: processor, whole_boxes).find(IMAGE, WORDS, threshold)
     best, owner = scores.max(1)

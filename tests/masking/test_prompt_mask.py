@@ -166,7 +166,8 @@ def test_the_node_leaves_the_padding_out_where_it_is_told_of_it() -> None:
 
 
 def test_words_go_to_the_first_model_that_takes_them_all_at_once() -> None:
-    first, second = Scripted({"a": [BODY], "b": [HAT]}, "first"), Scripted({"a": [DOOR], "c": [DOOR], "d": []}, "second")
+    first = Scripted({"a": [BODY], "b": [HAT]}, "first")
+    second = Scripted({"a": [DOOR], "c": [DOOR], "d": []}, "second")
     found = RoutedSegmenter((first, second), "advice").find(IMAGE, ("d", "a", "c", "b"), 0.5)
     assert list(found) == ["d", "a", "c", "b"]
     assert {word: one.source for word, one in found.items()} == {"a": "first", "b": "first", "c": "second", "d": "second"}

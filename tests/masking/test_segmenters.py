@@ -18,7 +18,8 @@ from comfyui_astria.tests.masking.tiny_models import photo, write_clipseg, write
 from comfyui_astria.tests.regions import comfy_inprocess
 
 ALL = ("background_removal", "sam3", "grounding_dino", "sam", "clipseg")
-FOLDERS = ("background_removal", "checkpoints", "grounding-dino", "sams", "clipseg")  # in the order of ALL
+# In the order of ALL.
+FOLDERS = ("background_removal", "checkpoints", "grounding-dino", "sams", "clipseg")
 IMAGE = photo(70, 100)
 
 
@@ -72,7 +73,8 @@ def test_nothing_chosen_names_every_model_with_file_folder_and_address(segmenter
 
 
 def test_clipseg_through_the_loader(segmenters: ModuleType, store: Path) -> None:
-    model, processor = load_model(store / "clipseg" / "tiny").eval(), load_processor(store / "clipseg" / "tiny")
+    model = load_model(store / "clipseg" / "tiny").eval()
+    processor = load_processor(store / "clipseg" / "tiny")
     direct = ClipSeg(lambda: model, lambda: processor).find(IMAGE, ("hat", "coat"), 0.5)
     found = make(segmenters, clipseg="tiny").find(IMAGE, ("hat", "coat"), 0.5)
     assert all(torch.equal(found[word].scores, direct[word].scores) for word in ("hat", "coat"))

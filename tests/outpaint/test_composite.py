@@ -97,7 +97,8 @@ def drifted(image: torch.Tensor) -> torch.Tensor:
 def seam_step(result: torch.Tensor, truth: torch.Tensor, window: Rect) -> float:
     """Mean error, in 1/255, of the pixels that touch the window; inside it there is none."""
     error = (result - truth)[0].abs() * 255
-    rows, columns = slice(window.y, window.y + window.height), slice(window.x, window.x + window.width)
+    rows = slice(window.y, window.y + window.height)
+    columns = slice(window.x, window.x + window.width)
     sides = []
     if window.x > 0:
         sides.append(error[rows, window.x - 1])

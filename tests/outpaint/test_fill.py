@@ -149,7 +149,8 @@ def test_extended_edges_keep_the_source_and_start_at_its_edge(
     fitted = fit_source(picture(*source, batch=2), canvas)
     found = edge_extended(fitted, canvas, blur_px=blur)
     window = canvas.padded_window
-    rows, columns = slice(window.y, window.y + window.height), slice(window.x, window.x + window.width)
+    rows = slice(window.y, window.y + window.height)
+    columns = slice(window.x, window.x + window.width)
     assert torch.equal(found[:, rows, columns], fitted)
     if window.x > 0:
         torch.testing.assert_close(found[:, rows, window.x - 1], fitted[:, :, 0])

@@ -156,7 +156,8 @@ def test_finishing_in_the_pipelines_order() -> None:
 
 def test_a_style_frames_the_text_of_the_scene_and_of_every_person() -> None:
     nodes = plan_text("a street, BREAK BREAK ohwx woman.\nstyle=Cinematic\nnegative_prompt=text").graph.nodes
-    scene, person = nodes["base.positive"].inputs["text"], nodes["base.person_1_positive"].inputs["text"]
+    scene = nodes["base.positive"].inputs["text"]
+    person = nodes["base.person_1_positive"].inputs["text"]
     assert scene.replace("a street", "ohwx woman") == person != "ohwx woman."
     assert nodes["base.negative"].inputs["text"].startswith("text, ")
     assert ",," not in scene

@@ -113,7 +113,8 @@ def test_the_report_shows_them() -> None:
 
 def test_faces_are_counted_where_their_stage_runs() -> None:
     def calls(bindings: str) -> str:
-        request, options = PromptRequest.require("a cat\ninpaint_faces=true"), CompileOptions(options=Options(missing_models="skip"))
+        request = PromptRequest.require("a cat\ninpaint_faces=true")
+        options = CompileOptions(options=Options(missing_models="skip"))
         report = explain(request, resolver(bindings), options, FAMILIES["sd15"]).text
         return next(line for line in report.splitlines() if line.startswith("Sampler calls"))
 

@@ -27,7 +27,8 @@ OPTIONS = CropOptions(face_size_px=64, context=2.0, feather=0.25, multiple=16)
 FACES = ((Face((20, 20, 50, 56)), Face((46, 24, 74, 60)), Face((120, 60, 128, 68))), (Face((-6, 30, 30, 70)),))
 
 model_of = functools.cache(tiny_model)
-atexit.register(model_of.cache_clear)  # a MODEL of the host cleans up after itself, which it cannot once the interpreter is being torn down
+# A MODEL of the host cleans up after itself, which it cannot once the interpreter is being torn down.
+atexit.register(model_of.cache_clear)
 
 
 @functools.cache

@@ -53,7 +53,8 @@ def test_an_image_of_a_batch_is_the_one_made_alone_with_the_seed_behind_it() -> 
 @pytest.mark.parametrize("family", ["sd15", "flux_fill"])
 def test_a_lying_head_is_drawn_with_the_others_and_put_back_as_it_lay(family: str) -> None:
     image = pictures()
-    lying = Face((84, 60, 124, 90), ARCFACE_112[:, ::-1] * 0.25 * (1, -1) + (86, 89))  # by a quarter turn against the clock
+    # By a quarter turn against the clock.
+    lying = Face((84, 60, 124, 90), ARCFACE_112[:, ::-1] * 0.25 * (1, -1) + (86, 89))
     faces = ((*FACES[0][:2], lying), FACES[1])
     result, mask, _, info = inpaint(image, faces, family, persons=people(family))
     assert info.startswith("4 of 4 face(s) in 2 image(s) drawn anew in 1 sampler call(s).")

@@ -33,7 +33,8 @@ def test_every_face_of_every_picture_is_planned_in_order() -> None:
 @pytest.mark.parametrize(("unmatched", "drawn"), [("scene", True), ("skip", False)])
 def test_faces_that_are_nobodys_follow_the_policy(unmatched: str, drawn: bool) -> None:
     planned = plan_faces(pictures(), FACES, PEOPLE[:1], None, OPTIONS, unmatched)
-    assert [(face.person, face.drawn) for face in planned] == [(None, drawn), (0, True), (0, True)]  # the larger one is the person
+    # The larger one is the person.
+    assert [(face.person, face.drawn) for face in planned] == [(None, drawn), (0, True), (0, True)]
     assert [face.drawn for face in plan_faces(pictures(), FACES, [], None, OPTIONS, unmatched)] == [drawn] * 3
 
 

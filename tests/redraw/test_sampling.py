@@ -74,7 +74,8 @@ def test_chunks_change_nothing_but_the_number_of_calls(family: str, tmp_path: Pa
         assert max(map(difference, whole, parts)) < EQUAL
 
 
-@pytest.mark.filterwarnings("ignore:Should have t:UserWarning")  # torchsde's, of a rounded end of its interval
+# torchsde's, of a rounded end of its interval.
+@pytest.mark.filterwarnings("ignore:Should have t:UserWarning")
 @pytest.mark.parametrize("sampler", ["euler", "dpmpp_sde", "lcm", "dpmpp_2m"])
 def test_each_sampler_draws_a_face_as_it_would_alone(sampler: str) -> None:
     persons = people("sd15")
@@ -200,7 +201,8 @@ def test_the_memory_decides_how_many_faces_run_at_once(monkeypatch: pytest.Monke
     assert draw(faces, drawing("sd15", max_batch=8))[1] == 1
 
 
-@pytest.mark.parametrize("kind", ["faceid", "portrait"])  # with a LoRA for the whole model, and without one
+# With a LoRA for the whole model, and without one.
+@pytest.mark.parametrize("kind", ["faceid", "portrait"])
 def test_each_person_has_their_own_faceid_beside_their_lora_and_nobody_elses(kind: str, tmp_path: Path) -> None:
     uses = [use(loaded(kind), somebody(person), strength) for person, strength in ((1, 1.0), (2, 0.6))]
     persons = people("sd15", [write_lora(tmp_path, "sd15", 1)])

@@ -164,7 +164,8 @@ def test_a_lying_head_and_a_standing_one_side_by_side_do_not_paint_into_each_oth
     assert (result - other).abs().max() < 1e-6
     assert (result[0, 120, 90:122] - torch.tensor(RED)).abs().max() < 1e-2
     assert (result[0, 120, 146:190] - torch.tensor(GREEN)).abs().max() < 1e-2
-    assert (mask[0, 120, 90:190] - 1).abs().max() < 1e-5  # the old grey shows through nowhere between them
+    # The old grey shows through nowhere between them.
+    assert (mask[0, 120, 90:190] - 1).abs().max() < 1e-5
     far = plan_crop(tilted(45, 20, 20, 0.3), 0, 2, SIZE, OPTIONS)
     assert not far.meets(crops[1]) and not crops[0].meets(far)
 

@@ -15,7 +15,8 @@ from ...nodes.regions.run import RegionRun, normalised
 from .comfy_inprocess import LATENT_CHANNELS, load, text, tiny_model
 
 model_of = functools.cache(tiny_model)
-atexit.register(model_of.cache_clear)  # a MODEL of the host cleans up after itself, which it cannot once the interpreter is being torn down
+# A MODEL of the host cleans up after itself, which it cannot once the interpreter is being torn down.
+atexit.register(model_of.cache_clear)
 
 
 def base_of(family: str) -> str:

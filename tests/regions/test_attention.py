@@ -99,7 +99,9 @@ def test_one_region_alone_is_the_plain_attention_untouched() -> None:
 def test_keys_beyond_the_queries_are_seen_by_everybody() -> None:
     """Another pack may add keys of its own behind the picture's."""
     lengths, labels = (2, 3), torch.tensor([0, 1, 1, 0])
-    q, k, v = random(1, HEADS, 9, CHANNELS), random(1, HEADS, 12, CHANNELS, seed=1), random(1, HEADS, 12, CHANNELS, seed=2)
+    q = random(1, HEADS, 9, CHANNELS)
+    k = random(1, HEADS, 12, CHANNELS, seed=1)
+    v = random(1, HEADS, 12, CHANNELS, seed=2)
     seen = torch.cat([seen_by(labels, lengths, False), torch.ones(9, 3, dtype=torch.bool)], 1)
     out = Joint(lengths, shares(hard(labels.tolist(), 2))).attention(q, k, v, attend)
     torch.testing.assert_close(out, masked_softmax(q, k, v, seen).float(), atol=1e-5, rtol=0)

@@ -14,7 +14,8 @@ from comfyui_astria.tests.regions.comfy_inprocess import load, sample, tiny_mode
 from comfyui_astria.tests.regions.gated_lora_files import ANYWHERE, CONVOLUTIONS, File, dora_per_output, lokr_with_core, lora, whole_file
 from comfyui_astria.tests.regions.regional_support import on_blocks
 
-LINEAR = "diffusion_model.double_blocks.0.img_mlp.0"  # of Flux; the others are convolutions of SD1.5
+# Of Flux; the others are convolutions of SD1.5.
+LINEAR = "diffusion_model.double_blocks.0.img_mlp.0"
 KERNEL = "diffusion_model.input_blocks.2.0.out_layers.3"
 STRIDED = "diffusion_model.input_blocks.3.0.op"
 WHOLE_PICTURE = {"sd15": {"time_embed.0", "time_embed.2"}, "sdxl": {"time_embed.0", "time_embed.2", "label_emb.0.0", "label_emb.0.2"},

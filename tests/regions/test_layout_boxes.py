@@ -61,7 +61,8 @@ def test_equal_neighbours_meet_halfway_whether_apart_touching_or_overlapping(sec
 
 def test_a_wider_neighbour_gets_more_of_the_gap() -> None:
     found = owners(from_boxes([box(0, 0, 100, 50), box(110, 0, 20, 50)], 2, 160, 50, softness_px=0))[25]
-    assert int((found == 1).sum()) == 108  # 58.3 from the middle of 100 px, 11.7 from that of 20: one ratio
+    # 58.3 from the middle of 100 px, 11.7 from that of 20: one ratio.
+    assert int((found == 1).sum()) == 108
     assert (found[108:135] == 2).all()
 
 

@@ -52,7 +52,8 @@ def with_control(conditioning: list, control: Any) -> list:
 @pytest.mark.parametrize("masks", [halves(64, 96), soft_people()], ids=["hard", "soft"])
 def test_a_control_net_steers_regions_as_it_steers_any_picture(family: str, masks: Tensor) -> None:
     model, people = model_of(family), [text(family, seed) for seed in (1, 5, 6)]
-    patched, scene = with_regions(model, masks, people, [text(family, 2)]), steered(family, people[0])
+    patched = with_regions(model, masks, people, [text(family, 2)])
+    scene = steered(family, people[0])
     actual = denoised(patched, family, scene)
     assert difference(actual, denoised(reference(model, masks, people), family, scene)) < 1e-5
     assert difference(actual, denoised(patched, family, people[0])) > 1e-2
@@ -61,7 +62,9 @@ def test_a_control_net_steers_regions_as_it_steers_any_picture(family: str, mask
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_kind_of_row_is_steered_by_its_own(family: str) -> None:
     """With one ControlNet on both conditionings the host runs positive and negative rows in one batch: they are the two run alone."""
-    model, positive, negative = model_of(family), [text(family, seed) for seed in (1, 5, 6)], [text(family, seed) for seed in (2, 7, 8)]
+    model = model_of(family)
+    positive = [text(family, seed) for seed in (1, 5, 6)]
+    negative = [text(family, seed) for seed in (2, 7, 8)]
     calls: list[list[int]] = []
     scene = steered(family, positive[0], calls=calls)
     both = scene, with_control(negative[0], scene[0][1]["control"])

@@ -113,7 +113,9 @@ def test_persons_may_come_in_any_order() -> None:
 @pytest.mark.parametrize("negative_lengths", [LENGTHS, (8, 7, 3), (6, 5, 11)])
 def test_guidance_pairs_each_regions_positive_with_its_own_negative(negative_lengths: tuple[int, ...]) -> None:
     """Positive and negative rows of one batch are the two run alone, whether their texts have the same lengths or not."""
-    masks, positive, negative = soft_people(), texts(1, 5, 6), texts(2, 7, 8, lengths=negative_lengths)
+    masks = soft_people()
+    positive = texts(1, 5, 6)
+    negative = texts(2, 7, 8, lengths=negative_lengths)
     noise = torch.randn(2, 16, 8, 12, generator=torch.Generator().manual_seed(4))
     together = denoised(with_regions(model_of("flux"), masks, positive, negative), "flux", positive[0], negative[0], noise=noise, cfg=5.0)
     with_positive = denoised(with_regions(model_of("flux"), masks, positive, [negative[0]]), "flux", positive[0], noise=noise)
@@ -124,7 +126,8 @@ def test_guidance_pairs_each_regions_positive_with_its_own_negative(negative_len
 def test_a_control_net_steers_the_rows_it_was_made_for() -> None:
     """Also where positive and negative rows run apart, since their texts have different lengths."""
     masks, positive, negative = soft_people(), texts(1, 5, 6), texts(2, 7, 8, lengths=(8, 7, 3))
-    steering = torch.randn(2, 24, 128, generator=torch.Generator().manual_seed(6))  # [kind of row, image tokens, channels]
+    # [kind of row, image tokens, channels].
+    steering = torch.randn(2, 24, 128, generator=torch.Generator().manual_seed(6))
 
     def controlled(apply: Callable, arguments: dict) -> Tensor:
         rows = torch.cat([steering[kind : kind + 1] for kind in arguments["cond_or_uncond"]])

@@ -24,7 +24,8 @@ from comfyui_astria.tests.regions.regional_support import (
 from torch import Tensor
 
 FAMILIES = ("sd15", "sdxl", "flux")
-OF_WHOLE_PICTURE = ("time_in", "vector_in", "guidance_in")  # Flux' layers without rows: there a LoRA counts by its region's share
+# Flux' layers without rows: there a LoRA counts by its region's share.
+OF_WHOLE_PICTURE = ("time_in", "vector_in", "guidance_in")
 LENGTHS = (5, 11)  # of the two persons' texts, where they are told apart by them
 
 
@@ -61,7 +62,8 @@ def test_people_who_change_places_with_text_and_lora_change_nothing_else(family:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_lora_of_the_scene_acts_where_no_person_stands(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    regional_people, loras = load("comfyui_astria.nodes.people.host.draw"), load("comfyui_astria.nodes.host.loras")
+    regional_people = load("comfyui_astria.nodes.people.host.draw")
+    loras = load("comfyui_astria.nodes.host.loras")
     model, texts = model_of(family), (text(family, 1), text(family, 2))
     monkeypatch.setattr(loras.folder_paths, "get_full_path_or_raise", lambda _folder, name: name)
     monkeypatch.setattr(loras.comfy.utils, "load_torch_file", lambda _path, safe_load: whole_file(model))

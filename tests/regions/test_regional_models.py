@@ -41,7 +41,9 @@ def test_a_person_over_the_whole_picture_is_that_checkpoint_alone(family: str, c
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_copy_of_the_pictures_model_with_the_same_text_is_the_ordinary_run(family: str) -> None:
-    own, positive, negative = load("comfyui_astria.tests.regions.comfy_inprocess").tiny_model(family), text(family, 1), text(family, 2)
+    own = load("comfyui_astria.tests.regions.comfy_inprocess").tiny_model(family)
+    positive = text(family, 1)
+    negative = text(family, 2)
     assert not own.is_clone(model_of(family))
     scene, masks = (positive, negative), soft_people()
     people = [Person(positive, negative), Person(positive, negative)]
@@ -65,7 +67,8 @@ def test_each_region_has_its_own_models_prediction_and_the_rest_keeps_every_bit(
 @pytest.mark.parametrize("family", FAMILIES)
 def test_soft_regions_of_several_models_are_mixed_by_their_masks(family: str) -> None:
     masks = soft_people()
-    texts, negatives = [text(family, seed) for seed in (1, 5, 6)], [text(family, seed) for seed in (2, 8, 9)]
+    texts = [text(family, seed) for seed in (1, 5, 6)]
+    negatives = [text(family, seed) for seed in (2, 8, 9)]
     models = [model_of(family, seed=seed) for seed in (7, 8)]
     people = [Person(texts[number], negatives[number], model=models[number - 1]) for number in (1, 2)]
     base = denoised(with_people(model_of(family), masks, [Person(*pair) for pair in zip(texts[1:], negatives[1:], strict=True)]),
@@ -241,7 +244,8 @@ def test_the_host_loads_both_models_and_nothing_stays_behind(interrupted: bool) 
 
 def test_half_precision_models_are_mixed() -> None:
     tiny_model = load("comfyui_astria.tests.regions.comfy_inprocess").tiny_model
-    base, own = tiny_model("sd15", dtype=torch.bfloat16), tiny_model("sd15", seed=7, dtype=torch.float16, compute=torch.float32)
+    base = tiny_model("sd15", dtype=torch.bfloat16)
+    own = tiny_model("sd15", seed=7, dtype=torch.float16, compute=torch.float32)
     positive, negative = text("sd15", 5), text("sd15", 6)
     patched = with_people(base, person_everywhere(), [Person(positive, negative, model=own)])
     assert difference(denoised(patched, "sd15", text("sd15", 1), cfg=4.0), denoised(own, "sd15", positive, negative, cfg=4.0)) < 1e-5

@@ -52,7 +52,8 @@ def test_equal_prompts_are_one_prompt(family: str, cfg: float) -> None:
     model, base = model_of(family), family.split("_")[0]
     positive, negative = text(base, 1), text(base, 2)
     patched = with_regions(model, soft_people(), [positive] * 3, [negative] * 3)
-    for size in ((8, 12), (9, 7)):  # one model at two sizes, as a second sampling at another size runs it; the second is odd
+    # One model at two sizes, as a second sampling at another size runs it; the second is odd.
+    for size in ((8, 12), (9, 7)):
         plain = denoised(model, family, positive, negative, size=size, cfg=cfg)
         assert difference(denoised(patched, family, positive, negative, size=size, cfg=cfg), plain) < 1e-5
 
@@ -72,7 +73,9 @@ def test_regions_are_the_sum_of_full_attentions_by_mask(family: str, size: tuple
 
 
 def test_the_scene_counts_inside_persons_by_its_strength() -> None:
-    model, texts, masks = model_of("sd15"), [text("sd15", seed) for seed in (1, 5, 6)], soft_people()
+    model = model_of("sd15")
+    texts = [text("sd15", seed) for seed in (1, 5, 6)]
+    masks = soft_people()
     for strength in (0.0, 0.3, 1.0):
         mixed = torch.cat([masks[:1] + strength * masks[1:].sum(0, keepdim=True), masks[1:] * (1 - strength)])
         expected = denoised(reference(model, mixed, texts), "sd15", texts[0])
@@ -82,7 +85,9 @@ def test_the_scene_counts_inside_persons_by_its_strength() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_persons_may_come_in_any_order(family: str) -> None:
-    model, masks, texts = model_of(family), soft_people(), [text(family, seed) for seed in (1, 5, 6)]
+    model = model_of(family)
+    masks = soft_people()
+    texts = [text(family, seed) for seed in (1, 5, 6)]
     negatives = [text(family, seed) for seed in (2, 7, 8)]
     one = denoised(with_regions(model, masks, texts, negatives), family, texts[0], negatives[0], cfg=4.0)
     swapped = [0, 2, 1]
@@ -115,7 +120,8 @@ def test_guidance_pairs_each_regions_positive_with_its_own_negative() -> None:
 
 
 def test_rows_may_come_in_any_order() -> None:
-    positive, negative = [text("sd15", seed) for seed in (1, 5, 6)], [text("sd15", seed) for seed in (2, 7, 8)]
+    positive = [text("sd15", seed) for seed in (1, 5, 6)]
+    negative = [text("sd15", seed) for seed in (2, 7, 8)]
     patched = with_regions(model_of("sd15"), soft_people(), positive, negative)
     orders = []
 
@@ -183,7 +189,9 @@ class PictureAdapter:
 @pytest.mark.parametrize("index", [None, 0])
 def test_an_adapter_that_replaces_cross_attention_acts_as_before(family: str, index: int | None) -> None:
     """Whether it was patched in before the regions or after, and by block or by transformer."""
-    model, masks, texts = model_of(family), soft_people(), [text(family, seed) for seed in (1, 5, 6)]
+    model = model_of(family)
+    masks = soft_people()
+    texts = [text(family, seed) for seed in (1, 5, 6)]
     before, after, alone = PictureAdapter(), PictureAdapter(), PictureAdapter()
     one = denoised(with_regions(before.on(model, index), masks, texts, [text(family, 2)]), family, texts[0], cfg=3.0)
     other = denoised(after.on(with_regions(model, masks, texts, [text(family, 2)]), index), family, texts[0], cfg=3.0)

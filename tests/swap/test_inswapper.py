@@ -62,7 +62,8 @@ def test_the_painted_crop_is_the_published_one(swapper: Swapper, published: INSw
     with swapper.opened([]) as network:
         painted = network(crop, swapper.latent(identity(5)))
     difference = np.abs(painted.numpy() * 255 - bgr[..., ::-1])
-    assert difference.max() <= 2.5 and difference.mean() < 0.8  # theirs is cut to whole numbers twice
+    # Theirs is cut to whole numbers twice.
+    assert difference.max() <= 2.5 and difference.mean() < 0.8
 
 
 @THEIRS
@@ -218,7 +219,8 @@ def test_people_are_matched_by_likeness_where_no_region_says_more() -> None:
     one, two = identity(1), identity(2)
     draw = np.random.default_rng(3)
     seen = {150: one.photos[0].face.embedding + draw.standard_normal(512), 50: two.photos[0].face.embedding + draw.standard_normal(512)}
-    images, faces = torch.zeros(1, 100, 200, 3), [replace(face_at(x, 50, 40), embedding=seen[x], recogniser="buffalo_l") for x in (50, 150)]
+    images = torch.zeros(1, 100, 200, 3)
+    faces = [replace(face_at(x, 50, 40), embedding=seen[x], recogniser="buffalo_l") for x in (50, 150)]
     assert sources(images, (faces,), (one, two), None, "skip") == [[Source(two, BY_LIKENESS), Source(one, BY_LIKENESS)]]
     foreign = [replace(face, recogniser="antelopev2") for face in faces]
     (first, second), = sources(images, (foreign,), (one, two), None, "skip")

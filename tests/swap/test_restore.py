@@ -139,7 +139,8 @@ def test_every_face_of_every_picture_is_painted_in_its_place() -> None:
 
 @pytest.mark.parametrize("size", [SIZE, 2 * SIZE])
 def test_a_face_that_the_model_spoils_stays_and_the_others_do_not_notice(size: int) -> None:
-    images, faces = smooth_picture(300, 200, batch=2), ((face_at(90, 100, 60), face_at(210, 100, 50)), (face_at(100, 100, 70),))
+    images = smooth_picture(300, 200, batch=2)
+    faces = ((face_at(90, 100, 60), face_at(210, 100, 50)), (face_at(100, 100, 70),))
 
     def spoils_the_second(crops: Tensor) -> Tensor:
         painted = negative(crops).repeat_interleave(size // SIZE, 1).repeat_interleave(size // SIZE, 2)

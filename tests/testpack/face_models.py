@@ -19,7 +19,8 @@ from PIL import Image
 FACE_BOX = (181.0, 66.0, 270.0, 178.0)
 FACE_POINTS = np.array([[203.75, 101.25], [246.75, 103.75], [224.5, 127.5], [205.75, 142.0], [243.75, 142.0]], dtype=np.float32)
 PHOTO_PX = 512
-SCALES = (640 / PHOTO_PX, 320 / PHOTO_PX)  # pixels of the detector's input for one of the photo: one a template
+# Pixels of the detector's input for one of the photo: one a template.
+SCALES = (640 / PHOTO_PX, 320 / PHOTO_PX)
 
 _CELL = 8  # the detector's finest stride
 _LEAST_ALIKE = 0.8  # correlation that counts as nothing
@@ -71,7 +72,8 @@ def _template(scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     values = (np.asarray(small, dtype=np.float32) - 127.5) / 128.0
     cells = values.reshape(side // _CELL, _CELL, side // _CELL, _CELL, 3).mean((1, 3)).transpose(2, 0, 1)
     left, top, right, bottom = (round(edge * scale / _CELL) for edge in FACE_BOX)
-    rows, columns = (bottom - top) // 2 * 2 + 1, (right - left) // 2 * 2 + 1  # odd: a convolution has a middle cell
+    # Odd: a convolution has a middle cell.
+    rows, columns = (bottom - top) // 2 * 2 + 1, (right - left) // 2 * 2 + 1
     patch = cells[:, top : top + rows, left : left + columns]
     patch = patch - patch.mean()
     middle = np.array([left + columns // 2, top + rows // 2], dtype=np.float32)

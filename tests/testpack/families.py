@@ -41,7 +41,8 @@ def _sd15(in_channels: int) -> supported_base.BASE:
 
 def _sdxl(in_channels: int) -> supported_base.BASE:
     config = supported.SDXL({**_SDXL, "in_channels": in_channels})
-    config.unet_config["num_head_channels"] = 16  # the constructor sets 64, more than the narrowest layer has
+    # The constructor sets 64, more than the narrowest layer has.
+    config.unet_config["num_head_channels"] = 16
     return config
 
 
@@ -73,7 +74,8 @@ def _model(config: supported_base.BASE, seed: int) -> comfy.model_patcher.ModelP
 def _clip(config: supported_base.BASE, seed: int) -> comfy.sd.CLIP:
     options: dict[str, Any] = {"dtype": torch.float32, "clip_l_model_config": _CLIP_L, "clip_g_model_config": _CLIP_G, "t5xxl_model_config": _T5}
     target = config.clip_target()
-    if isinstance(config, supported.Flux):  # without weights to look at, the host's own target has no type for T5
+    # Without weights to look at, the host's own target has no type for T5.
+    if isinstance(config, supported.Flux):
         target = supported_base.ClipTarget(FluxTokenizer, flux_clip(dtype_t5=torch.float32))
     clip = comfy.sd.CLIP(target, embedding_directory=folder_paths.get_folder_paths("embeddings"), model_options=options)
     fill(clip.cond_stage_model, seed=seed)

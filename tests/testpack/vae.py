@@ -68,7 +68,10 @@ def _open(state: dict[str, torch.Tensor], name: str, gain: float, shift: float) 
     for colour in range(3):
         first = colour * _GROUP
         weight[first, colour, 1, 1], weight[first + 1, colour, 1, 1] = gain, -gain
-        bias[first], bias[first + 1], bias[first + 2], bias[first + 3] = -gain * shift, gain * shift, _CONSTANT, -_CONSTANT
+        bias[first] = -gain * shift
+        bias[first + 1] = gain * shift
+        bias[first + 2] = _CONSTANT
+        bias[first + 3] = -_CONSTANT
 
 
 def _close(state: dict[str, torch.Tensor], name: str, gain: float, shift: float) -> None:

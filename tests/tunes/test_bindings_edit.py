@@ -45,7 +45,8 @@ def test_binding_keeps_every_other_line_and_unbinding_removes_it(
     bind(path, key, value)
     bound = load(path)
     assert (bound.roles if name in ROLES else bound.tunes)[name] == value
-    before, after = text.replace("[ ", "[").split("\n"), path.read_text(encoding="utf-8").split("\n")
+    before = text.replace("[ ", "[").split("\n")
+    after = path.read_text(encoding="utf-8").split("\n")
     kept = [line for line in before if not line.startswith(f"{name} = ")]
     assert is_subsequence(kept, after)
     assert unbind(path, key)

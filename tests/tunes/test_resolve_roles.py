@@ -64,7 +64,8 @@ def test_a_base_gives_its_files_as_listed(resolver: Callable) -> None:
     bases = resolver(Bindings({"690204": rv, "1504944": FLUX}, "1504944"))
     assert bases.base("690204") == BaseModel("sd15", checkpoint="realisticVision.safetensors")
     assert bases.base("1504944") == bases.base(None) == FLUX
-    assert resolver(Bindings({"690204": rv})).base(None).family == "sd15"  # the only one is the default
+    # The only one is the default.
+    assert resolver(Bindings({"690204": rv})).base(None).family == "sd15"
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,8 @@ def test_completion_inserts_flags_values_and_names(box: PromptBox, lora: str) ->
     box.holds(f"a cat --outpaint top-center <lora:{lora}:1.0>")
     box.page.keyboard.press("Escape")
     box.page.keyboard.type(" --outpaint_width 64\n")
-    eventually(lambda: box.value().endswith("--outpaint_width 64\n"))  # an Enter with nothing to choose is a new line
+    # An Enter with nothing to choose is a new line.
+    eventually(lambda: box.value().endswith("--outpaint_width 64\n"))
 
 
 def test_an_option_taken_inside_a_word_replaces_the_word(box: PromptBox) -> None:

@@ -11,7 +11,8 @@ from playwright.sync_api import Locator, expect
 
 NODES = sorted(name for name in snapshot() if name.startswith("Astria"))
 REPORTING = {"AstriaPrompt", "AstriaGenerate", "AstriaModels", "AstriaExplain", "AstriaCompile"}
-PROMPTING = {"AstriaPrompt", "AstriaGenerate", "AstriaExplain", "AstriaCompile"}  # the prompt's own box stands there without a name
+# The prompt's own box stands there without a name.
+PROMPTING = {"AstriaPrompt", "AstriaGenerate", "AstriaExplain", "AstriaCompile"}
 DRAWING = {"AstriaOutpaintCanvas", "AstriaRegions"}
 PROMPT = "a lighthouse --outpaint center --outpaint_width 800 --outpaint_height 640"
 

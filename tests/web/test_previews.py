@@ -76,7 +76,8 @@ def blue(editor: Editor, width: int, height: int, places: Sequence[tuple[float, 
 
 def test_each_of_the_nine_places_can_be_clicked(editor: Editor) -> None:
     number = added(editor, "AstriaOutpaintCanvas")
-    for name in ("width", "height"):  # the editor gives a new node the values of an earlier test's node with the same id
+    # The editor gives a new node the values of an earlier test's node with the same id.
+    for name in ("width", "height"):
         choose(editor, number, name, 1024)
     x, y, width, height = drawn_box(editor, 1024, 1024)
     shown = picture(editor).bounding_box()
@@ -169,7 +170,8 @@ def test_people_are_drawn_where_the_last_run_had_them(editor: Editor, host: Live
              "66": node("PreviewImage", images=["65", 4])}
     opened(editor, graph, 65)
     expect(picture(editor)).to_have_attribute("aria-label", re.compile("800x400, by masks, known after a run$"))
-    places = [(50, 60), (110, 340), (450, 240), (750, 360), (280, 200), (560, 80)]  # two of each person, two of the scene
+    # Two of each person, two of the scene.
+    places = [(50, 60), (110, 340), (450, 240), (750, 360), (280, 200), (560, 80)]
     eventually(lambda: len(set(pixels(editor, 800, 400, places))), 1)
     run(editor)
     expect(picture(editor)).to_have_attribute("aria-label", re.compile("800x400, 2 people by masks, in the last run$"))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-SAMPLER, CONTROL, TEXT, ENLARGED = "SamplerCustomAdvanced", "ControlNetApplyAdvanced", "CLIPTextEncode", "AstriaSuperResolution"
+SAMPLER = "SamplerCustomAdvanced"
+CONTROL = "ControlNetApplyAdvanced"
+TEXT = "CLIPTextEncode"
+ENLARGED = "AstriaSuperResolution"
 KEPT, CANVAS, BACK = "AstriaMaskedComposite", "AstriaOutpaintCanvas", "AstriaOutpaintComposite"
 
 

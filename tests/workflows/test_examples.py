@@ -54,7 +54,8 @@ def note_of(name: str) -> str:
 
 
 def test_the_note_names_the_prompt_and_every_file(planned_example: str) -> None:
-    workflow, note = json.loads((workflows.WORKFLOWS / f"{planned_example}.json").read_text(encoding="utf-8")), note_of(planned_example)
+    workflow = json.loads((workflows.WORKFLOWS / f"{planned_example}.json").read_text(encoding="utf-8"))
+    note = note_of(planned_example)
     assert workflows.request_of(planned_example).to_text().strip() in note
     for file in workflows.compiled(planned_example).files:
         assert f"{file.folder}/{file.name}" in note

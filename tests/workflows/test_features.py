@@ -84,7 +84,8 @@ def unset(request: PromptRequest, field: str) -> PromptRequest:
 @pytest.mark.parametrize("spelled", SPEAKING)
 def test_each_parameter_and_flag_makes_a_difference_in_some_example(spelled: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the parameter the same prompt compiles to something else; so it stands in a prompt, and is not passed over."""
-    monkeypatch.setattr(workflows, "SEED", workflows.SEED + 1)  # one prompt sets the seed that the examples have anyhow
+    # One prompt sets the seed that the examples have anyhow.
+    monkeypatch.setattr(workflows, "SEED", workflows.SEED + 1)
     assert tells(lambda request: unset(request, SPEAKING[spelled]))
 
 

@@ -26,7 +26,8 @@ class Callbacks:
 
     def __init__(self) -> None:
         self._wake = asyncio.Event()
-        self._senders = ThreadPoolExecutor(AT_ONCE, "astria-callback")  # of their own: a program that hangs holds up callbacks only
+        # Of their own: a program that hangs holds up callbacks only.
+        self._senders = ThreadPoolExecutor(AT_ONCE, "astria-callback")
 
     def wake(self) -> None:
         """Look at once for what is owed."""
@@ -41,7 +42,8 @@ class Callbacks:
         while True:
             try:
                 await self._round()
-            except AstriaError as error:  # the database is busy, its disk full, or the settings hold a slip
+            except AstriaError as error:
+                # The database is busy, its disk full, or the settings hold a slip.
                 _log.warning("Astria callbacks cannot be sent: %s", error.message)
                 await asyncio.sleep(TIMEOUT_S)
 
@@ -53,7 +55,8 @@ class Callbacks:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), None if due_at is None else max(due_at - time.time(), 0.05))
             return
-        settings = await asyncio.to_thread(state.settings)  # a slip in them holds callbacks up, and is no attempt that failed
+        # A slip in them holds callbacks up, and is no attempt that failed.
+        settings = await asyncio.to_thread(state.settings)
         due = await asyncio.to_thread(state.prompts().take_owed, time.time(), AT_ONCE, LEASE_S)
         loop = asyncio.get_running_loop()
         await asyncio.gather(*(loop.run_in_executor(self._senders, _send, one, settings) for one in due))

@@ -110,7 +110,8 @@ class Handlers:
         finally:
             await asyncio.to_thread(body.close)
         answer = tune_object(made.tune.to_json(), terms.origin, (*notices_of(beside, "tune"), *made.notices))
-        if made.callback:  # also where the tune was there: whoever asks again may never have had the first answer
+        # Also where the tune was there: whoever asks again may never have had the first answer.
+        if made.callback:
             await asyncio.to_thread(state.prompts().owe, made.callback, json.dumps(answer, ensure_ascii=False))
             self._callbacks.wake()
         return web.json_response(answer, status=201)

@@ -14,8 +14,10 @@ from ...tunes.resolve import Missing, Resolver
 from .guess import likely_roles
 from .reading import TEXTS, Reading
 
-_WHAT = {"lora": "LoRA", "faceid": "FaceID photo set", "": "embedding"}  # kind of a tag -> `what` of the Missing that it gives
-Tags = Mapping[tuple[str, str], Mapping[str, Any]]  # what and key of a Missing -> the place of the first tag that asks for it
+# Kind of a tag -> `what` of the Missing that it gives.
+_WHAT = {"lora": "LoRA", "faceid": "FaceID photo set", "": "embedding"}
+# What and key of a Missing -> the place of the first tag that asks for it.
+Tags = Mapping[tuple[str, str], Mapping[str, Any]]
 
 
 def tags_of(attributes: Mapping[str, Any]) -> Tags:

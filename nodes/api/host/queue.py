@@ -59,7 +59,8 @@ class Queue:
     async def admit(self, prepared: Prepared, settings: Settings) -> Prompt:
         """Store a prompt and put it on the queue, behind all that came before. Raises: ApiError when ComfyUI refuses the workflow."""
         async with self._order:
-            await self.is_only_one()  # before anything waits that another one, started later, could take for left over
+            # Before anything waits that another one, started later, could take for left over.
+            await self.is_only_one()
             prompt = prepared.prompt
             if settings.idempotent and (there := await asyncio.to_thread(state.prompts().find, prompt.tune_id, prompt.digest)):
                 return there
@@ -119,7 +120,8 @@ class Queue:
                 await self._wake.wait()
             try:
                 await self._look()
-            except AstriaError as error:  # the database is busy, or its disk full: what ended is looked at again
+            except AstriaError as error:
+                # The database is busy, or its disk full: what ended is looked at again.
                 _log.warning("Astria prompts cannot be followed: %s", error.message)
             await asyncio.sleep(_POLL_S)
 

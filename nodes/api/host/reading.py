@@ -18,7 +18,8 @@ SPELLED = {name: tuple(f"{name}{ending}" for ending in ("", "_base64", "_url")) 
 MAX_TEXT = 100_000  # of all attributes together
 TEXTS = ("text", "prompt")  # the text of a prompt; POST /generate calls it prompt
 _MAY_HOLD_PICTURES = {spelled for names in SPELLED.values() for spelled in names}
-_REFUSED = f"{INPUT_FOLDER}/refused.png"  # stands for a picture that is at fault: the rest is then looked at as it was meant
+# Stands for a picture that is at fault: the rest is then looked at as it was meant.
+_REFUSED = f"{INPUT_FOLDER}/refused.png"
 
 
 @dataclass
@@ -28,7 +29,8 @@ class Reading:
     attributes: dict[str, Any]  # uploaded pictures as file names
     request: PromptRequest | None = None
     is_whole: bool = True
-    contents: dict[str, bytes] = field(default_factory=dict)  # pictures by their names in the input folder
+    # Pictures by their names in the input folder.
+    contents: dict[str, bytes] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 
     def leave_out(self, key: str) -> None:

@@ -71,7 +71,8 @@ class _Background:
         self._tasks: list[asyncio.Task] = []
 
     async def start(self, app: web.Application) -> None:
-        if (state_folder() / DATABASE_FILE).exists():  # looking makes no database where nothing was ever kept
+        # Looking makes no database where nothing was ever kept.
+        if (state_folder() / DATABASE_FILE).exists():
             try:
                 await self._take_up()
             except (AstriaError, OSError) as error:

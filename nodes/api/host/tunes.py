@@ -36,10 +36,12 @@ from . import state
 from .body import Weights, uploads_of
 from .guess import guess_roles
 
-BRANCHES = {"sd15": "sd15", "sdxl1": "sdxl", "flux1": "flux"}  # the service's word -> the family of the bindings
+# The service's word -> the family of the bindings.
+BRANCHES = {"sd15": "sd15", "sdxl1": "sdxl", "flux1": "flux"}
 FOLDERS = {"lora": "loras", "checkpoint": "checkpoints"}
 UPLOADS = "astria"  # below the model folder: model files that requests brought
-_UPLOADED = re.compile(rf"{UPLOADS}/upload-[0-9a-f]{{32}}\.safetensors")  # not a name that a person gives
+# Not a name that a person gives.
+_UPLOADED = re.compile(rf"{UPLOADS}/upload-[0-9a-f]{{32}}\.safetensors")
 _TEXTS = ("title", "name", "token", "branch", "args", "model_type")
 _NUMBERS = ("base_tune_id", "steps")
 _SWITCHES = ("face_crop", "training_face_correct")

@@ -13,7 +13,8 @@ from aiohttp import web
 
 from ...errors import AstriaError
 
-MOST_BYTES = 1 << 20  # of a request: a pasted prompt has some 2,000 characters, one with a picture in base64 far more
+# Of a request: a pasted prompt has some 2,000 characters, one with a picture in base64 far more.
+MOST_BYTES = 1 << 20
 
 Asked = Mapping[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -15,7 +15,8 @@ from .flux import apply_pulid
 from .ip_adapter import IPAdapterFaceID
 from .unet import Place, UnetUse, apply_ip_adapters
 
-MASKED = "astria_faceid_masked"  # on models with a face under a mask, which lies on the picture as a whole
+# On models with a face under a mask, which lies on the picture as a whole.
+MASKED = "astria_faceid_masked"
 
 Gate = int | Tensor | None
 

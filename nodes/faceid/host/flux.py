@@ -189,7 +189,8 @@ class Application:
     def sample(self, executor: Any, noise: Tensor, *args: Any, **named: Any) -> Any:
         """Wrap a whole sampling."""
         before = self._sampling, self._picture
-        self._sampling, self._picture = executor.class_obj.model_patcher.get_model_object("model_sampling"), (noise.shape[-2], noise.shape[-1])
+        self._sampling = executor.class_obj.model_patcher.get_model_object("model_sampling")
+        self._picture = (noise.shape[-2], noise.shape[-1])
         try:
             return executor(noise, *args, **named)
         finally:

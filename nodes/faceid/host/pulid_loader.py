@@ -28,7 +28,9 @@ from ..pulid_weights import Weights
 
 RECOGNISER = "antelopev2"
 FACE_CHANNELS = 512  # of that recogniser's vectors
-PULID, EVA, PARSING = "a PuLID-FLUX adapter", "the vision model EVA02-CLIP-L-336", "the face parsing model BiSeNet"
+PULID = "a PuLID-FLUX adapter"
+EVA = "the vision model EVA02-CLIP-L-336"
+PARSING = "the face parsing model BiSeNet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +63,8 @@ class PulidModel:
         management.load_models_gpu([self.parser, self.vision, self.encoder])
         device = self.encoder.load_device
         tokens = []
-        for crop, vector in zip(identity.ffhq(CROP), identity.embeddings, strict=True):  # one by one, for the memory's sake
+        # One by one, for the memory's sake.
+        for crop, vector in zip(identity.ffhq(CROP), identity.embeddings, strict=True):
             features = features_only(crop[None].to(device), self.parser.model)
             seen, states = self.vision.model(for_vision(features, self.vision.model))
             face = torch.cat([vector[None].to(device), seen], 1)

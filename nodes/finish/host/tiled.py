@@ -17,7 +17,8 @@ from ..tiles import Tiling, tiling
 from .tiled_conds import Run, in_tile, placed
 
 KEY = "astria_tiles"
-GRID_CELLS = 8  # a UNet halves its latent three times; a side that is no multiple would be padded in every tile
+# A UNet halves its latent three times; a side that is no multiple would be padded in every tile.
+GRID_CELLS = 8
 
 Conds = Sequence[Sequence[dict] | None]
 

@@ -113,7 +113,8 @@ def _size(request: PromptRequest, family: Family, inputs: Inputs, note: Explaine
         return None, None
     elif request.aspect_ratio is not None or request.ar is not None:
         ratio = request.aspect_ratio if request.aspect_ratio is not None else request.ar
-        size, why = size_for_ratio(ASPECT_RATIOS[ratio], family), f"aspect ratio {ratio} at the native area of {family.title}"
+        size = size_for_ratio(ASPECT_RATIOS[ratio], family)
+        why = f"aspect ratio {ratio} at the native area of {family.title}"
     else:
         size, why = (family.native_size, family.native_size), f"native size of {family.title}"
     note.settings.append(Setting("size", f"{size[0]}x{size[1]}", why))

@@ -26,7 +26,8 @@ class Sources:
     connected: Mapping[str, Value] = field(default_factory=dict)
     outpaint_models: Models | None = None
     outpaint_family: Family | None = None
-    graph: Graph = field(default_factory=Graph)  # holds what the links above come from; the plan is written into it
+    # Holds what the links above come from; the plan is written into it.
+    graph: Graph = field(default_factory=Graph)
 
 
 @dataclass(frozen=True)

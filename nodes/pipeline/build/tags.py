@@ -110,7 +110,8 @@ class _Embeddings:
         if isinstance(found, Missing):
             self.missing.append(found)
             return piece
-        return EmbeddingTag(found.file.replace("\\", "/"))  # Windows lists subfolders with a backslash; the host reads both
+        # Windows lists subfolders with a backslash; the host reads both.
+        return EmbeddingTag(found.file.replace("\\", "/"))
 
 
 def _unique(values: Iterable) -> tuple:

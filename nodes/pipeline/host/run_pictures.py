@@ -13,7 +13,8 @@ from ...net.settings import SETTINGS_FILE
 from ...prompt import ImageRef
 from ...tunes.host.state import state_folder
 
-_had: dict[tuple[str, ImageRef], str] = {}  # of the run now executed: its id and a picture -> its file
+# Of the run now executed: its id and a picture -> its file.
+_had: dict[tuple[str, ImageRef], str] = {}
 
 
 class RunPictures(PictureStore):

@@ -96,7 +96,8 @@ def add_regions(desk: Desk, stage: str, ground: Ground) -> Link:
     # Masks keep the edges that they were drawn with: a pixel is softened over itself alone. (0 would make them hard.)
     softness = SOFTNESS_PX if ground.masks is None else 1
     size = {"width": ground.width, "height": ground.height}
-    count, names = len(desk.request.persons), " | ".join(_short(person, use_lpw=desk.settings.use_lpw) for person in desk.request.persons)
+    count = len(desk.request.persons)
+    names = " | ".join(_short(person, use_lpw=desk.settings.use_lpw) for person in desk.request.persons)
     return desk.graph.add(f"{stage}.regions", "AstriaRegions", persons=count, **size, softness_px=softness, **linked, names=names)
 
 

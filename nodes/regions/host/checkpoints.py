@@ -78,7 +78,8 @@ class _Group:
 
     def patcher(self, dress: Dress) -> ModelPatcher:
         patched = self.given.clone()
-        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, self._run_whole)  # around those of LoRAs and FaceIDs, which ask who is drawn
+        # Around those of LoRAs and FaceIDs, which ask who is drawn.
+        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, self._run_whole)
         return dress(patched, self.numbers, self.run)
 
     def _run_whole(self, executor: Callable, x: Tensor, *rest: Any, **named: Any) -> Tensor:

@@ -76,7 +76,8 @@ def _joint_attention(joint: Joint, image_length: int, before: Callable | None, f
     """The host's override of an attention: `function` is its own, `before` another pack's override, which is called for each group."""
     k, v, heads = rest
     attend = function if before is None else partial(before, function)
-    if q.shape[2] != joint.text_length + image_length:  # another pack's own attention beside the joint one
+    # Another pack's own attention beside the joint one.
+    if q.shape[2] != joint.text_length + image_length:
         return attend(q, k, v, heads, **named)
     if named.get("mask") is not None:
         hint = "Take the other node out of this model's chain."

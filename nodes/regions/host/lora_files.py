@@ -20,7 +20,8 @@ from ..lora_forms import Convolution, Form, Hadamard, Kronecker, LowRank, Target
 TEXT_ENCODER = ("lora_te", "text_encoder", "te.", "te1.", "te2.", "clip_l.", "clip_g.", "t5xxl.", "lora_prior_te", "bundle_emb.")
 SUPPORTED = "LoRA, LoCon, DoRA, LoHa and LoKr"
 
-Function = Callable[[torch.Tensor], torch.Tensor]  # of the host's key map: puts the rows of a change in the order of its weight
+# Of the host's key map: puts the rows of a change in the order of its weight.
+Function = Callable[[torch.Tensor], torch.Tensor]
 
 
 def read_lora(model: ModelPatcher, lora: RegionLora) -> Iterator[tuple[str, Form]]:
@@ -90,7 +91,9 @@ class _Entry:
         if hasattr(module, "in_features"):
             inputs, outputs, kernel, convolution = module.in_features, module.out_features, (), None
         elif len(getattr(module, "kernel_size", ())) == 2 and module.groups == 1:
-            inputs, outputs, kernel = module.in_channels, module.out_channels, tuple(module.kernel_size)
+            inputs = module.in_channels
+            outputs = module.out_channels
+            kernel = tuple(module.kernel_size)
             convolution = Convolution(module.stride, module.padding, module.dilation)
         else:
             raise self._refused(f"which is a {type(module).__name__}, not a linear layer or a 2D convolution")
@@ -125,7 +128,8 @@ Found = tuple[Form, tuple[int, int]]
 def _low_rank(target: Target, weights: list, alpha: float | None, scale: float) -> Found:
     up, down, _, middle = weights[:4]
     rank = down.shape[0]
-    if middle is not None:  # up, a kernel between ranks, down: the last two are one kernel from inputs to ranks
+    # Up, a kernel between ranks, down: the last two are one kernel from inputs to ranks.
+    if middle is not None:
         down = torch.einsum("or...,ri->oi...", middle, down.flatten(1))
     up = up.flatten(1) * (scale * (1.0 if alpha is None else alpha / rank))
     size = (up.shape[0], up.shape[0] * down[0].numel())
@@ -153,4 +157,5 @@ def _kronecker(target: Target, weights: list, alpha: float | None, scale: float)
 
 
 _READERS = {LoRAAdapter: _low_rank, LoHaAdapter: _hadamard, LoKrAdapter: _kronecker}
-_MAGNITUDE = {LoRAAdapter: 4, LoHaAdapter: 7, LoKrAdapter: 8}  # where the adapter's weights hold DoRA's
+# Where the adapter's weights hold DoRA's.
+_MAGNITUDE = {LoRAAdapter: 4, LoHaAdapter: 7, LoKrAdapter: 8}

@@ -64,7 +64,8 @@ def painter(restorer: Restorer, fidelity: float) -> Callable[[torch.Tensor], tor
         painted: list[torch.Tensor] = []
         while len(painted) < len(crops):
             management.throw_exception_if_processing_interrupted()
-            chunk = crops[len(painted) : len(painted) + at_once].movedim(-1, 1).to(device)  # BHWC -> BCHW
+            # BHWC -> BCHW.
+            chunk = crops[len(painted) : len(painted) + at_once].movedim(-1, 1).to(device)
             try:
                 result = call(restorer, chunk, fidelity)
             except (management.OOM_EXCEPTION, management.ACCELERATOR_ERROR) as error:
