@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 if sys.version_info < (3, 10):
-    sys.exit(f"dev.py needs Python 3.10 or newer; this is {sys.version.split()[0]}. Start it with a newer one, for instance python3.12 dev.py.")
+    sys.exit(
+        f"dev.py needs Python 3.10 or newer; this is {sys.version.split()[0]}. Start it with a newer one, for instance python3.12 dev.py."
+    )
 
 import pack_loader
 

@@ -36,7 +36,9 @@ def interleaved_medians_ms(runs: int, *works: Callable[[], object]) -> list[floa
     return [statistics.median(times) for times in taken]
 
 
-def in_own_process(measurement: str, function: str, *arguments: object, env: dict[str, str] | None = None) -> float:
+def in_own_process(
+    measurement: str, function: str, *arguments: object, env: dict[str, str] | None = None
+) -> float:
     """Return what a measurement's function gives in a new process that has the pack loaded.
 
     The arguments reach it as text.

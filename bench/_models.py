@@ -39,15 +39,72 @@ class Setup:
 
 
 UNET_MOST = {2: 1.08, 3: 1.12, 4: 1.15}
-SD15 = Setup("SD1.5", "sd15", {"model_channels": 320, "context_dim": 768}, side=32, channels=4, tokens=77, width=768, pooled=768, most=UNET_MOST)
-_DEPTHS = {"transformer_depth": [0, 0, 2, 2, 10, 10], "transformer_depth_middle": 10, "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10]}
-_SDXL_CONFIG = {"model_channels": 320, "context_dim": 2048, "adm_in_channels": 2816, "num_head_channels": 64, **_DEPTHS}
-SDXL = Setup("SDXL", "sdxl", _SDXL_CONFIG, side=128, channels=4, tokens=77, width=2048, pooled=1280, most=UNET_MOST, dtype=torch.float16, least_gb=12)
-_FLUX_CONFIG = {"hidden_size": 3072, "num_heads": 24, "depth": 19, "depth_single_blocks": 38, "context_in_dim": 4096, "vec_in_dim": 768}
-FLUX = Setup("Flux.1 dev", "flux", _FLUX_CONFIG, side=128, channels=16, tokens=256, width=4096, pooled=768, most={2: 1.15, 3: 1.22, 4: 1.30},
-             hosts_rounds=0, dtype=torch.bfloat16, least_gb=36)
-FLUX_BLOCKS = replace(FLUX, name="Flux blocks", config={**_FLUX_CONFIG, "depth": 1, "depth_single_blocks": 1}, rounds=1, steps=2,
-                      dtype=torch.float32)
+SD15 = Setup(
+    "SD1.5",
+    "sd15",
+    {"model_channels": 320, "context_dim": 768},
+    side=32,
+    channels=4,
+    tokens=77,
+    width=768,
+    pooled=768,
+    most=UNET_MOST,
+)
+_DEPTHS = {
+    "transformer_depth": [0, 0, 2, 2, 10, 10],
+    "transformer_depth_middle": 10,
+    "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10],
+}
+_SDXL_CONFIG = {
+    "model_channels": 320,
+    "context_dim": 2048,
+    "adm_in_channels": 2816,
+    "num_head_channels": 64,
+    **_DEPTHS,
+}
+SDXL = Setup(
+    "SDXL",
+    "sdxl",
+    _SDXL_CONFIG,
+    side=128,
+    channels=4,
+    tokens=77,
+    width=2048,
+    pooled=1280,
+    most=UNET_MOST,
+    dtype=torch.float16,
+    least_gb=12,
+)
+_FLUX_CONFIG = {
+    "hidden_size": 3072,
+    "num_heads": 24,
+    "depth": 19,
+    "depth_single_blocks": 38,
+    "context_in_dim": 4096,
+    "vec_in_dim": 768,
+}
+FLUX = Setup(
+    "Flux.1 dev",
+    "flux",
+    _FLUX_CONFIG,
+    side=128,
+    channels=16,
+    tokens=256,
+    width=4096,
+    pooled=768,
+    most={2: 1.15, 3: 1.22, 4: 1.30},
+    hosts_rounds=0,
+    dtype=torch.bfloat16,
+    least_gb=36,
+)
+FLUX_BLOCKS = replace(
+    FLUX,
+    name="Flux blocks",
+    config={**_FLUX_CONFIG, "depth": 1, "depth_single_blocks": 1},
+    rounds=1,
+    steps=2,
+    dtype=torch.float32,
+)
 
 
 def trimmed(setup: Setup) -> Setup:
@@ -76,10 +133,26 @@ def step(setup: Setup, case: Case, device: torch.device) -> tuple[float, int]:
 
     if is_gpu:
         torch.cuda.reset_peak_memory_stats()
-    noise = torch.randn(1, setup.channels, setup.side, setup.side, generator=torch.Generator().manual_seed(0))
-    comfy.sample.sample(case.model, noise, setup.steps, 1.0, "euler", "normal", case.positive, text_of(setup, 99), torch.zeros_like(noise),
-                        disable_pbar=True, callback=ended, seed=0)
-    return min(later - earlier for earlier, later in pairwise(ends_s)), torch.cuda.max_memory_allocated() if is_gpu else 0
+    noise = torch.randn(
+        1, setup.channels, setup.side, setup.side, generator=torch.Generator().manual_seed(0)
+    )
+    comfy.sample.sample(
+        case.model,
+        noise,
+        setup.steps,
+        1.0,
+        "euler",
+        "normal",
+        case.positive,
+        text_of(setup, 99),
+        torch.zeros_like(noise),
+        disable_pbar=True,
+        callback=ended,
+        seed=0,
+    )
+    return min(
+        later - earlier for earlier, later in pairwise(ends_s)
+    ), torch.cuda.max_memory_allocated() if is_gpu else 0
 
 
 def model_of(setup: Setup, device: torch.device) -> Any:
@@ -105,7 +178,12 @@ def model_of(setup: Setup, device: torch.device) -> Any:
 def text_of(setup: Setup, seed: int) -> list:
     """Return a random CONDITIONING of the setup's length."""
     generator = torch.Generator().manual_seed(seed)
-    return [[torch.randn(1, setup.tokens, setup.width, generator=generator), {"pooled_output": torch.randn(1, setup.pooled, generator=generator)}]]
+    return [
+        [
+            torch.randn(1, setup.tokens, setup.width, generator=generator),
+            {"pooled_output": torch.randn(1, setup.pooled, generator=generator)},
+        ]
+    ]
 
 
 def lora_of(model: Any, seed: int) -> dict[str, torch.Tensor]:
@@ -116,10 +194,16 @@ def lora_of(model: Any, seed: int) -> dict[str, torch.Tensor]:
         part = key.removesuffix(".weight")
         if weight.ndim >= 2 and _is_in_transformer(part):
             ending = (1, 1) if weight.ndim == 4 else ()
-            state[f"{part}.lora_down.weight"] = torch.randn(RANK, weight.shape[1], *ending, generator=generator) * 0.01
-            state[f"{part}.lora_up.weight"] = torch.randn(weight.shape[0], RANK, *ending, generator=generator) * 0.01
+            state[f"{part}.lora_down.weight"] = (
+                torch.randn(RANK, weight.shape[1], *ending, generator=generator) * 0.01
+            )
+            state[f"{part}.lora_up.weight"] = (
+                torch.randn(weight.shape[0], RANK, *ending, generator=generator) * 0.01
+            )
     return state
 
 
 def _is_in_transformer(part: str) -> bool:
-    return any(name in part for name in (".transformer_blocks.", ".double_blocks.", ".single_blocks.")) or part.endswith(("proj_in", "proj_out"))
+    return any(
+        name in part for name in (".transformer_blocks.", ".double_blocks.", ".single_blocks.")
+    ) or part.endswith(("proj_in", "proj_out"))

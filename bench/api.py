@@ -32,7 +32,10 @@ def run() -> list[dict]:
 def _furnish(base: Path) -> None:
     from PIL import Image
 
-    for path, text in ((base / "user" / "__astria" / "bindings.ini", BINDINGS), (base / "models" / "checkpoints" / "tiny_sd15.safetensors", "")):
+    for path, text in (
+        (base / "user" / "__astria" / "bindings.ini", BINDINGS),
+        (base / "models" / "checkpoints" / "tiny_sd15.safetensors", ""),
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     (base / "input").mkdir()
@@ -42,7 +45,9 @@ def _furnish(base: Path) -> None:
 def _figures(client: Client) -> list[dict]:
     made: list[dict] = []
     create_s = _each(lambda number: made.append(_made(client, number)))
-    get_s = _each(lambda number: client.get_json(f"/astria/tunes/690204/prompts/{made[number]['id']}"))
+    get_s = _each(
+        lambda number: client.get_json(f"/astria/tunes/690204/prompts/{made[number]['id']}")
+    )
     whole_s = _wait(client, made)
     graph = _workflow_of(client, made[0])
     ids: list[str] = []
@@ -55,7 +60,9 @@ def _figures(client: Client) -> list[dict]:
         figure("making a prompt", round(create_s * 1000, 2), "ms"),
         figure("posting the same workflow to ComfyUI directly", round(direct_s * 1000, 2), "ms"),
         figure("overhead of the API a prompt", round((create_s - direct_s) * 1000, 2), "ms"),
-        figure(f"until the last of {COUNT} is done, after the last was made", round(whole_s, 2), "s"),
+        figure(
+            f"until the last of {COUNT} is done, after the last was made", round(whole_s, 2), "s"
+        ),
     ]
 
 
@@ -70,7 +77,13 @@ def _each(act: Callable[[int], object]) -> float:
 
 
 def _made(client: Client, number: int) -> dict:
-    sent = {"text": "", "input_image": PICTURE, "denoising_strength": 0, "w": 64, "h": SIDES[number]}
+    sent = {
+        "text": "",
+        "input_image": PICTURE,
+        "denoising_strength": 0,
+        "w": 64,
+        "h": SIDES[number],
+    }
     status, answer = client.post_json("/astria/tunes/690204/prompts", {"prompt": sent})
     if status != 201:
         raise RuntimeError(f"HTTP {status}: {json.dumps(answer)[:500]}")
@@ -95,5 +108,8 @@ def _workflow_of(client: Client, prompt: dict) -> dict:
 
 
 def _sized(graph: dict, number: int) -> dict:
-    fit = {**graph["input.fit"], "inputs": {**graph["input.fit"]["inputs"], "width": 72, "height": SIDES[number]}}
+    fit = {
+        **graph["input.fit"],
+        "inputs": {**graph["input.fit"]["inputs"], "width": 72, "height": SIDES[number]},
+    }
     return {**graph, "input.fit": fit}

@@ -65,13 +65,23 @@ def _measured(setup: Setup, device: torch.device) -> list[dict]:
     sizes = setup.model
     model, text = model_of(sizes, device), text_of(sizes, 0)
     adapter = setup.adapter(sizes, device)
-    uses = [FaceIDUse(adapter, somebody(person, recogniser=setup.recogniser)) for person in range(max(IDENTITIES))]
-    faced = {count: apply_faceids(model, [(uses[person], _column(sizes, person, count)) for person in range(count)]) for count in IDENTITIES}
+    uses = [
+        FaceIDUse(adapter, somebody(person, recogniser=setup.recogniser))
+        for person in range(max(IDENTITIES))
+    ]
+    faced = {
+        count: apply_faceids(
+            model, [(uses[person], _column(sizes, person, count)) for person in range(count)]
+        )
+        for count in IDENTITIES
+    }
     plain_s: list[float] = []
     taken = {count: Taken() for count in IDENTITIES}
     for _ in range(sizes.rounds):
         for count, with_faces in faced.items():
-            (step_s, plain_bytes), (its_s, its_bytes) = (step(sizes, Case(one, text), device) for one in (model, with_faces))
+            (step_s, plain_bytes), (its_s, its_bytes) = (
+                step(sizes, Case(one, text), device) for one in (model, with_faces)
+            )
             plain_s.append(step_s)
             taken[count].ratios.append(its_s / step_s)
             taken[count].beyond_bytes = its_bytes - plain_bytes
@@ -80,7 +90,9 @@ def _measured(setup: Setup, device: torch.device) -> list[dict]:
     return _figures(sizes.name, plain_s, taken, device)
 
 
-def _figures(name: str, plain_s: list[float], taken: dict[int, Taken], device: torch.device) -> list[dict]:
+def _figures(
+    name: str, plain_s: list[float], taken: dict[int, Taken], device: torch.device
+) -> list[dict]:
     figures = [figure(f"{name}: plain step", statistics.median(plain_s), "s")]
     for count, one in taken.items():
         title = f"{name}: {count} {'identity' if count == 1 else 'identities'}"
@@ -101,7 +113,9 @@ def _portrait(sizes: Any, device: torch.device) -> Any:
     from comfyui_astria.tests.faceid import adapters
 
     widths = adapters.SD15 if sizes.family == "sd15" else adapters.SDXL
-    state = adapters.adapter_file("portrait", widths, adapters.Sizes(sizes.width, TOKENS, make=adapters.random_weights(0)))
+    state = adapters.adapter_file(
+        "portrait", widths, adapters.Sizes(sizes.width, TOKENS, make=adapters.random_weights(0))
+    )
     return IPAdapterFaceID(read_adapter(state, "portrait", "portrait"))
 
 
@@ -115,7 +129,10 @@ def _pulid(sizes: Any, device: torch.device) -> Any:
     config = sizes.config
     inner = config["hidden_size"] * 2 // 3 // CROSS_HEAD * CROSS_HEAD  # 2048 of 3072
     count = len(places(config["depth"], config["depth_single_blocks"]))
-    blocks = torch.nn.ModuleList(CrossAttention(config["hidden_size"], inner, inner, comfy.ops.manual_cast) for _ in range(count))
+    blocks = torch.nn.ModuleList(
+        CrossAttention(config["hidden_size"], inner, inner, comfy.ops.manual_cast)
+        for _ in range(count)
+    )
     fill(blocks, seed=1)
 
     class Adapter:
@@ -123,16 +140,35 @@ def _pulid(sizes: Any, device: torch.device) -> Any:
 
         def __init__(self) -> None:
             patcher = comfy.model_patcher.CoreModelPatcher
-            self.blocks = patcher(blocks.to(sizes.dtype), load_device=device, offload_device=torch.device("cpu"))
+            self.blocks = patcher(
+                blocks.to(sizes.dtype), load_device=device, offload_device=torch.device("cpu")
+            )
 
         def tokens(self, identity: Any) -> torch.Tensor:
-            return torch.randn(2, PULID_TOKENS, inner, generator=torch.Generator().manual_seed(len(identity.title)))
+            return torch.randn(
+                2, PULID_TOKENS, inner, generator=torch.Generator().manual_seed(len(identity.title))
+            )
 
     return Adapter()
 
 
-_THIRD = {**_models.FLUX.config, "hidden_size": 1024, "num_heads": 8, "depth": 4, "depth_single_blocks": 8, "context_in_dim": 1024}
-_SHAPED = replace(_models.FLUX, name="Flux-shaped, PuLID", config=_THIRD, side=48, tokens=77, width=1024, dtype=torch.float32)
+_THIRD = {
+    **_models.FLUX.config,
+    "hidden_size": 1024,
+    "num_heads": 8,
+    "depth": 4,
+    "depth_single_blocks": 8,
+    "context_in_dim": 1024,
+}
+_SHAPED = replace(
+    _models.FLUX,
+    name="Flux-shaped, PuLID",
+    config=_THIRD,
+    side=48,
+    tokens=77,
+    width=1024,
+    dtype=torch.float32,
+)
 SD15 = Setup(replace(_models.SD15, name="SD1.5, FaceID Portrait"), _portrait, "buffalo_l")
 SDXL = Setup(replace(_models.SDXL, name="SDXL, FaceID Portrait"), _portrait, "buffalo_l")
 FLUX_SHAPED = Setup(_SHAPED, _pulid, "antelopev2")

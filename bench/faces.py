@@ -20,7 +20,12 @@ from comfyui_astria.bench._models import SD15, lora_of, model_of
 
 RUNS, STEP_RUNS = 5, 3
 SIDE, TARGET = 2048, 1024
-BOXES = ((300, 300, 480, 540), (900, 340, 1090, 600), (1500, 280, 1660, 490), (700, 1300, 1000, 1700))
+BOXES = (
+    (300, 300, 480, 540),
+    (900, 340, 1090, 600),
+    (1500, 280, 1660, 490),
+    (700, 1300, 1000, 1700),
+)
 STITCH_MS = (570.0, 170.0)  # crop and stitch per face
 WIDTH, TOKENS, FACES = 768, 77, 2  # of the full-width SD1.5 that steps are measured on
 MOST_FOR_LORAS = 1.15  # times a plain batch
@@ -40,7 +45,9 @@ def run() -> list[dict]:
 
 
 def _picture() -> torch.Tensor:
-    return torch.rand(1, SIDE, SIDE, 3, generator=torch.Generator().manual_seed(0)).mul_(0.6).add_(0.2)
+    return (
+        torch.rand(1, SIDE, SIDE, 3, generator=torch.Generator().manual_seed(0)).mul_(0.6).add_(0.2)
+    )
 
 
 def _crops(boxes: Sequence[tuple[float, ...]] = BOXES) -> list:
@@ -48,7 +55,9 @@ def _crops(boxes: Sequence[tuple[float, ...]] = BOXES) -> list:
     from comfyui_astria.nodes.redraw.crop import CropOptions, plan_crop
 
     options = CropOptions(TARGET, 2.0, 0.25, 8)
-    return [plan_crop(Face(box), 0, number, (SIDE, SIDE), options) for number, box in enumerate(boxes)]
+    return [
+        plan_crop(Face(box), 0, number, (SIDE, SIDE), options) for number, box in enumerate(boxes)
+    ]
 
 
 def _pixels() -> list[dict]:
@@ -62,11 +71,14 @@ def _pixels() -> list[dict]:
         RUNS,
         lambda: [cut(image[0], crop) for crop in crops],
         lambda: paste_faces(image, list(zip(crops, drawn, strict=True))),
-        lambda: _hosts(image, crops))
+        lambda: _hosts(image, crops),
+    )
     pasted, mask = paste_faces(image, list(zip(crops, drawn, strict=True)))
     outside = (pasted - image)[mask == 0].abs().max().item()
     inside = mask > 0
-    own_shift, host_shift = (((one - image)[inside].mean() * 255).abs().item() for one in (pasted, _hosts(image, crops)))
+    own_shift, host_shift = (
+        ((one - image)[inside].mean() * 255).abs().item() for one in (pasted, _hosts(image, crops))
+    )
     return [
         *_times(len(crops), cut_ms, paste_ms, host_ms),
         figure("greatest change outside the masks", outside, "0..1", outside == 0.0),
@@ -98,10 +110,14 @@ def _hosts(image: torch.Tensor, crops: Sequence[Any]) -> torch.Tensor:
     scale, result = ImageScale(), image
     for crop in crops:
         window = image[:, crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
-        [large] = scale.upscale(window, "lanczos", crop.target_width, crop.target_height, "disabled")
+        [large] = scale.upscale(
+            window, "lanczos", crop.target_width, crop.target_height, "disabled"
+        )
         [back] = scale.upscale(large, "lanczos", crop.width, crop.height, "disabled")
         mask = window_mask(crop, crop.width, crop.height)[None]
-        result = ImageCompositeMasked.execute(result, back, crop.left, crop.top, False, mask).result[0]
+        result = ImageCompositeMasked.execute(
+            result, back, crop.left, crop.top, False, mask
+        ).result[0]
     return result
 
 
@@ -128,7 +144,11 @@ def _crop_and_paste(faces: int) -> None:
     from comfyui_astria.nodes.redraw.blend import paste_faces
     from comfyui_astria.nodes.redraw.crop import cut
 
-    grid = [(150 + 500 * column, 150 + 500 * row, 350 + 500 * column, 350 + 500 * row) for row in range(4) for column in range(4)]
+    grid = [
+        (150 + 500 * column, 150 + 500 * row, 350 + 500 * column, 350 + 500 * row)
+        for row in range(4)
+        for column in range(4)
+    ]
     image, crops = _picture(), _crops(grid[:faces])
     if crops:
         paste_faces(image, [(crop, cut(image[0], crop)) for crop in crops])
@@ -139,7 +159,9 @@ def _calls() -> list[dict]:
     figures = []
     for faces in (1, 4, 8):
         _, calls = _draw("sd15", faces, 64)
-        figures.append(figure(f"{faces} face(s) in one picture: sampler calls", calls, "calls", calls == 1))
+        figures.append(
+            figure(f"{faces} face(s) in one picture: sampler calls", calls, "calls", calls == 1)
+        )
     return figures
 
 
@@ -150,7 +172,10 @@ def _lora_steps() -> list[dict]:
     from comfyui_astria.nodes.regions.run import RegionRun
 
     model, link = model_of(SD15, torch.device("cpu")), RegionRun()
-    loras = [RegionLora(number, lora_of(model, number), 1.0, f"person {number}") for number in range(1, FACES + 1)]
+    loras = [
+        RegionLora(number, lora_of(model, number), 1.0, f"person {number}")
+        for number in range(1, FACES + 1)
+    ]
     patched = apply_gated_loras(model, loras, link, items=True)
     gate = torch.eye(FACES + 1)[:, 1:]
     plain_s, ratios = [], []
@@ -159,8 +184,17 @@ def _lora_steps() -> list[dict]:
         ratios.append(_step_s(patched, link, gate) / plain_s[-1])
     ratio = statistics.median(ratios)
     return [
-        figure(f"{FACES} faces in a batch, full-width SD1.5 at 256 px, step", statistics.median(plain_s), "s"),
-        figure(f"{FACES} faces, each with a LoRA of their own / without", ratio, "ratio", ratio <= MOST_FOR_LORAS),
+        figure(
+            f"{FACES} faces in a batch, full-width SD1.5 at 256 px, step",
+            statistics.median(plain_s),
+            "s",
+        ),
+        figure(
+            f"{FACES} faces, each with a LoRA of their own / without",
+            ratio,
+            "ratio",
+            ratio <= MOST_FOR_LORAS,
+        ),
     ]
 
 
@@ -182,8 +216,20 @@ def _step_s(model: Any, link: Any, gate: torch.Tensor) -> float:
     ends_s: list[float] = []
     noise = torch.randn(gate.shape[1], 4, 32, 32, generator=torch.Generator().manual_seed(0))
     text = [[torch.randn(1, TOKENS, WIDTH, generator=torch.Generator().manual_seed(1)), {}]]
-    comfy.sample.sample(timed, noise, 3, 1.0, "euler", "normal", text, text, torch.zeros_like(noise), disable_pbar=True,
-                        callback=lambda *_: ends_s.append(time.process_time()), seed=0)
+    comfy.sample.sample(
+        timed,
+        noise,
+        3,
+        1.0,
+        "euler",
+        "normal",
+        text,
+        text,
+        torch.zeros_like(noise),
+        disable_pbar=True,
+        callback=lambda *_: ends_s.append(time.process_time()),
+        seed=0,
+    )
     return min(later - earlier for earlier, later in pairwise(ends_s))
 
 
@@ -197,17 +243,27 @@ def _draw(family: str, faces: int, size: int) -> tuple[list, int]:
     from comfyui_astria.tests.testpack.families import load_family
 
     image = torch.rand(1, 256, 1024, 3, generator=torch.Generator().manual_seed(0))
-    found = [Face((20.0 + 120 * number, 80.0, 80.0 + 120 * number, 150.0)) for number in range(faces)]
+    found = [
+        Face((20.0 + 120 * number, 80.0, 80.0 + 120 * number, 150.0)) for number in range(faces)
+    ]
     planned = plan_faces(image, [found], [], None, CropOptions(size, 2.0, 0.25, 8), "scene")
     model, _, vae = load_family(family, 0)
     text = [[torch.randn(1, 8, 64, generator=torch.Generator().manual_seed(1)), {}]]
     sigmas = torch.tensor([5.0, 1.0, 0.0])
-    return draw_faces(image, planned, Drawing(model, vae, text, text, ImageNoise(0), make_sampler("euler_ancestral"), sigmas, 7.0))
+    return draw_faces(
+        image,
+        planned,
+        Drawing(
+            model, vae, text, text, ImageNoise(0), make_sampler("euler_ancestral"), sigmas, 7.0
+        ),
+    )
 
 
 def peak_mib_of_faces(faces: str) -> float:
     """Return the greatest memory of this process, which crops and pastes so many faces; it runs without ComfyUI."""
     _crop_and_paste(int(faces))
     # Not getrusage: it gives the parent's peak to a child. A system without this file has no such figure.
-    [peak] = re.findall(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
+    [peak] = re.findall(
+        r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE
+    )
     return int(peak) / 1024

@@ -45,7 +45,9 @@ def _compare_radii(size: int) -> list[dict]:
         figures += _compare(_mask(size), radius, ours)
     for shape, times in ours.items():
         ratio = max(times) / min(times)
-        figures.append(figure(f"{size}x{size} {shape}: slowest / fastest radius", ratio, "ratio", ratio < FLAT))
+        figures.append(
+            figure(f"{size}x{size} {shape}: slowest / fastest radius", ratio, "ratio", ratio < FLAT)
+        )
     return figures
 
 
@@ -59,15 +61,33 @@ def _feather(size: int) -> list[dict]:
     figures, times = [], {"scipy": [], f"torch on {device}": []}
     for reach in RADII:
         in_scipy, expected = _fastest(lambda reach=reach: feather(mask, reach))
-        in_torch, (distance, value) = _fastest(lambda reach=reach: nearest(there > 0, there, reach), device)
+        in_torch, (distance, value) = _fastest(
+            lambda reach=reach: nearest(there > 0, there, reach), device
+        )
         for (way, taken), now in zip(times.items(), (in_scipy, in_torch), strict=True):
             taken.append(now)
             figures.append(figure(f"{size}x{size} feathered by {reach}: {way}", now, "ms"))
-        apart = float(((value * (1 - distance / (reach + 1)).clamp(min=0)).cpu() - expected).abs().max())
-        figures.append(figure(f"{size}x{size} feathered by {reach}: greatest difference of the two", apart, "", apart < 1e-6))
+        apart = float(
+            ((value * (1 - distance / (reach + 1)).clamp(min=0)).cpu() - expected).abs().max()
+        )
+        figures.append(
+            figure(
+                f"{size}x{size} feathered by {reach}: greatest difference of the two",
+                apart,
+                "",
+                apart < 1e-6,
+            )
+        )
     for way, taken in times.items():
         ratio = max(taken) / min(taken)
-        figures.append(figure(f"{size}x{size} feathered in {way}: slowest / fastest reach", ratio, "ratio", ratio < FLAT))
+        figures.append(
+            figure(
+                f"{size}x{size} feathered in {way}: slowest / fastest reach",
+                ratio,
+                "ratio",
+                ratio < FLAT,
+            )
+        )
     return figures
 
 
@@ -76,7 +96,9 @@ def _mask(size: int) -> torch.Tensor:
     grid = torch.arange(size)
     x, y = torch.meshgrid(grid, grid, indexing="xy")
     cell = size // 4
-    return (((x % cell - cell // 2) ** 2 + (y % cell - cell // 2) ** 2) < (cell // 6) ** 2).float()[None]
+    return (((x % cell - cell // 2) ** 2 + (y % cell - cell // 2) ** 2) < (cell // 6) ** 2).float()[
+        None
+    ]
 
 
 def _compare(mask: torch.Tensor, radius: int, ours: dict[str, list[float]]) -> list[dict]:
@@ -91,18 +113,40 @@ def _compare(mask: torch.Tensor, radius: int, ours: dict[str, list[float]]) -> l
         figures.append(figure(f"{title}: {shape}", taken, "ms"))
     for shape, tapered in (("diamond", True), ("square", False)):
         taken, theirs = _fastest(lambda tapered=tapered: GrowMask.execute(mask, radius, tapered)[0])
-        figures.append(figure(f"{title}: GrowMask, tapered {tapered}, / {shape}", taken / own[shape][0], "ratio", taken > own[shape][0]))
+        figures.append(
+            figure(
+                f"{title}: GrowMask, tapered {tapered}, / {shape}",
+                taken / own[shape][0],
+                "ratio",
+                taken > own[shape][0],
+            )
+        )
         differing = float((theirs != own[shape][1]).sum())
-        figures.append(figure(f"{title}: pixels of {shape} that differ from GrowMask", differing, "pixels", differing == 0))
+        figures.append(
+            figure(
+                f"{title}: pixels of {shape} that differ from GrowMask",
+                differing,
+                "pixels",
+                differing == 0,
+            )
+        )
     return figures + _morphology(mask, radius, title, own["square"])
 
 
-def _morphology(mask: torch.Tensor, radius: int, title: str, own: tuple[float, torch.Tensor]) -> list[dict]:
+def _morphology(
+    mask: torch.Tensor, radius: int, title: str, own: tuple[float, torch.Tensor]
+) -> list[dict]:
     """Return the host's Morphology beside ours, or that it was left out: it unfolds a kernel of that size at every pixel of three channels."""
     side = 2 * radius + 1
     needed = 3 * mask.numel() * 4 * side * side / GIB
     if needed > MOST_GIB:
-        return [figure(f"{title}: Morphology left out, it would take more than {MOST_GIB} GiB", needed, "GiB")]
+        return [
+            figure(
+                f"{title}: Morphology left out, it would take more than {MOST_GIB} GiB",
+                needed,
+                "GiB",
+            )
+        ]
     from comfy_extras.nodes_morphology import Morphology
 
     image = mask[..., None].expand(-1, -1, -1, 3)
@@ -120,7 +164,9 @@ def _trunk_passes() -> list[dict]:
 
     model, clip = tiny_sam3("SAM3")
     passes: list[int] = []
-    model.model.diffusion_model.detector.backbone["vision_backbone"].trunk.register_forward_hook(lambda *_: passes.append(1))
+    model.model.diffusion_model.detector.backbone["vision_backbone"].trunk.register_forward_hook(
+        lambda *_: passes.append(1)
+    )
     segmenter = RoutedSegmenter((Sam3(lambda: (model, clip)),), "")
     image = torch.rand(1, 96, 128, 3, generator=torch.Generator().manual_seed(0))
     figures = []
@@ -132,8 +178,14 @@ def _trunk_passes() -> list[dict]:
         with torch.no_grad():
             text = clip.encode_from_tokens_scheduled(clip.tokenize(", ".join(WORDS[:count])))
             SAM3_Detect.execute(model, image, text, refine_iterations=0)
-        figures.append(figure(f"SAM3, {count} word(s): passes of the trunk", own, "passes", own == 1))
-        figures.append(figure(f"SAM3, {count} word(s): passes of the trunk, SAM3_Detect", len(passes), "passes"))
+        figures.append(
+            figure(f"SAM3, {count} word(s): passes of the trunk", own, "passes", own == 1)
+        )
+        figures.append(
+            figure(
+                f"SAM3, {count} word(s): passes of the trunk, SAM3_Detect", len(passes), "passes"
+            )
+        )
     return figures
 
 

@@ -26,7 +26,9 @@ def _compare(source_width: int, source_height: int, anchor: str) -> list[dict]:
 
     from nodes import ImagePadForOutpaint  # the host's
 
-    source = torch.rand(1, source_height, source_width, 3, generator=torch.Generator().manual_seed(0))
+    source = torch.rand(
+        1, source_height, source_width, 3, generator=torch.Generator().manual_seed(0)
+    )
     canvas = place(source_width, source_height, SIZE, SIZE, anchor)
     window = canvas.window
     decoded = (edge_extended(source, canvas, blur_px=65) * 0.98 + 0.01).clamp(0.0, 1.0)
@@ -46,7 +48,10 @@ def _compare(source_width: int, source_height: int, anchor: str) -> list[dict]:
     own_ms, composite_ms, host_ms = interleaved_medians_ms(RUNS, lay_out, composite, host)
     rows = slice(window.y, window.y + window.height)
     columns = slice(window.x, window.x + window.width)
-    changed = max((picture[:, rows, columns] - source).abs().max().item() for picture in (lay_out(), composite()))
+    changed = max(
+        (picture[:, rows, columns] - source).abs().max().item()
+        for picture in (lay_out(), composite())
+    )
     ratio = (own_ms + composite_ms) / host_ms
     title = f"{source_width}x{source_height} {anchor} on {SIZE}x{SIZE}"
     return [

@@ -79,7 +79,19 @@ def run() -> list[dict[str, object]]:
     tree_ms = milliseconds(lambda: parse(short), 300)
     growth = milliseconds(lambda: PromptRequest.from_text(long), 5) / request_ms / GROWTH
     return [
-        _held(f"prompt of {len(short):,} characters -> request, median", request_ms, "ms", BUDGET_MS),
-        _held(f"prompt of {len(short):,} characters -> tree and diagnostics, median", tree_ms, "ms", BUDGET_MS),
-        _held(f"cost per character, {len(long):,} against {len(short):,}", growth, "ratio", MOST_GROWTH),
+        _held(
+            f"prompt of {len(short):,} characters -> request, median", request_ms, "ms", BUDGET_MS
+        ),
+        _held(
+            f"prompt of {len(short):,} characters -> tree and diagnostics, median",
+            tree_ms,
+            "ms",
+            BUDGET_MS,
+        ),
+        _held(
+            f"cost per character, {len(long):,} against {len(short):,}",
+            growth,
+            "ratio",
+            MOST_GROWTH,
+        ),
     ]

@@ -19,9 +19,23 @@ from typing import Any
 
 import torch
 from comfyui_astria.bench._figures import figure, in_own_process
-from comfyui_astria.bench._models import FLUX, FLUX_BLOCKS, SD15, SDXL, Case, Setup, lora_of, model_of, step, text_of, trimmed
+from comfyui_astria.bench._models import (
+    FLUX,
+    FLUX_BLOCKS,
+    SD15,
+    SDXL,
+    Case,
+    Setup,
+    lora_of,
+    model_of,
+    step,
+    text_of,
+    trimmed,
+)
 
 PEOPLE = (1, 2, 3, 4)
+
+
 @dataclass
 class Taken:
     """What one way of one number of people took: a step in plain steps, and bytes beyond a plain run."""
@@ -36,7 +50,11 @@ def run() -> list[dict]:
 
     device = comfy.model_management.get_torch_device()
     if device.type == "cuda":
-        return [figure for setup in (SDXL, FLUX, trimmed(FLUX)) for figure in _measured_where_it_fits(setup, device)]
+        return [
+            figure
+            for setup in (SDXL, FLUX, trimmed(FLUX))
+            for figure in _measured_where_it_fits(setup, device)
+        ]
     device = torch.device("cpu")  # of what has no CUDA, only the CPU's time is measured here
     memory = _memory(SD15)  # first: a child's peak starts at what its parent holds
     threads = torch.get_num_threads()
@@ -56,7 +74,11 @@ def _measured_where_it_fits(setup: Setup, device: torch.device) -> list[dict]:
     total_gb = comfy.model_management.get_total_memory(device) / 2**30
     if total_gb >= setup.least_gb:
         return _measured(setup, device)
-    return [figure(f"{setup.name}: not measured, needs {setup.least_gb} GB; the GPU has", total_gb, "GB")]
+    return [
+        figure(
+            f"{setup.name}: not measured, needs {setup.least_gb} GB; the GPU has", total_gb, "GB"
+        )
+    ]
 
 
 def _measured(setup: Setup, device: torch.device) -> list[dict]:
@@ -70,7 +92,9 @@ def _measured(setup: Setup, device: torch.device) -> list[dict]:
                 if kind == "ours" or number < setup.hosts_rounds:
                     step_s, plain_bytes = step(setup, plain, device)
                     plain_s.append(step_s)
-                    its_s, its_bytes = step(setup, make(setup, model, texts[: count + 1], loras[:count]), device)
+                    its_s, its_bytes = step(
+                        setup, make(setup, model, texts[: count + 1], loras[:count]), device
+                    )
                     one = taken.setdefault((kind, count), Taken())
                     one.ratios.append(its_s / step_s)
                     one.beyond_bytes = its_bytes - plain_bytes
@@ -99,7 +123,11 @@ def _beyond(setup: Setup, kind: str, count: int, mb: float) -> dict:
 def _memory(setup: Setup) -> list[dict]:
     plain_mb = _peak_mb("plain", 0)
     figures = [figure(f"{setup.name}: one plain prompt, peak memory", plain_mb, "MB")]
-    return figures + [_beyond(setup, kind, count, _peak_mb(kind, count) - plain_mb) for kind in WAYS for count in PEOPLE]
+    return figures + [
+        _beyond(setup, kind, count, _peak_mb(kind, count) - plain_mb)
+        for kind in WAYS
+        for count in PEOPLE
+    ]
 
 
 def _peak_mb(kind: str, count: int) -> float:
@@ -127,7 +155,11 @@ def _run_once(kind: str, count: int) -> None:
     torch.set_num_threads(1)
     model = model_of(SD15, torch.device("cpu"))
     texts = [text_of(SD15, seed) for seed in range(count + 1)]
-    case = Case(model, texts[0]) if kind == "plain" else WAYS[kind](SD15, model, texts, [lora_of(model, seed) for seed in PEOPLE[:count]])
+    case = (
+        Case(model, texts[0])
+        if kind == "plain"
+        else WAYS[kind](SD15, model, texts, [lora_of(model, seed) for seed in PEOPLE[:count]])
+    )
     step(replace(SD15, steps=2), case, torch.device("cpu"))
 
 
@@ -139,7 +171,9 @@ def _own_peak_mb() -> float:
         return psutil.Process().memory_info().peak_wset / 2**20
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
 
 
 def _ours(setup: Setup, model: Any, texts: list, loras: list[dict]) -> Case:
@@ -149,8 +183,12 @@ def _ours(setup: Setup, model: Any, texts: list, loras: list[dict]) -> Case:
     from comfyui_astria.nodes.regions.run import RegionRun
 
     link = RegionRun()
-    patched = apply_regions(model, _masks(setup, len(loras)), texts, [texts[0]], link, RegionalOptions())
-    persons = [RegionLora(number, lora, 1.0, f"person {number}") for number, lora in enumerate(loras, 1)]
+    patched = apply_regions(
+        model, _masks(setup, len(loras)), texts, [texts[0]], link, RegionalOptions()
+    )
+    persons = [
+        RegionLora(number, lora, 1.0, f"person {number}") for number, lora in enumerate(loras, 1)
+    ]
     return Case(apply_gated_loras(patched, persons, link), texts[0])
 
 
@@ -162,7 +200,18 @@ def _hosts(setup: Setup, model: Any, texts: list, loras: list[dict]) -> Case:
     masks = _masks(setup, len(loras))
     parts = []
     for region, ([(text, extra)], hook) in enumerate(zip(texts, hooks, strict=True)):
-        parts.append([text, {**extra, "mask": masks[region : region + 1], "mask_strength": 1.0, "set_area_to_bounds": False, **hook}])
+        parts.append(
+            [
+                text,
+                {
+                    **extra,
+                    "mask": masks[region : region + 1],
+                    "mask_strength": 1.0,
+                    "set_area_to_bounds": False,
+                    **hook,
+                },
+            ]
+        )
     return Case(model.clone(), parts)
 
 

@@ -28,8 +28,18 @@ def run() -> list[dict]:
     typical_ms = statistics.median(clock_ms)
     return [
         # ComfyUI prints tenths of a second, so 0.1 stands for 50 to 150 ms.
-        figure(f"ComfyUI's own import time, worst of {STARTS}", max(own_s), "s", max(own_s) <= BUDGET_MS / 1000),
-        figure(f"importing the pack and what it brings, median of {STARTS}", typical_ms, "ms", typical_ms <= BUDGET_MS),
+        figure(
+            f"ComfyUI's own import time, worst of {STARTS}",
+            max(own_s),
+            "s",
+            max(own_s) <= BUDGET_MS / 1000,
+        ),
+        figure(
+            f"importing the pack and what it brings, median of {STARTS}",
+            typical_ms,
+            "ms",
+            typical_ms <= BUDGET_MS,
+        ),
     ]
 
 
@@ -42,7 +52,9 @@ def _log_of_one_start() -> str:
 
 def _imported_ms(log: str) -> float:
     """The time of the outermost imports of the pack, with everything they import in turn that the host had not loaded yet."""
-    found = [(len(indent), int(cumulative_us)) for cumulative_us, indent in _CLOCK_LINE.findall(log)]
+    found = [
+        (len(indent), int(cumulative_us)) for cumulative_us, indent in _CLOCK_LINE.findall(log)
+    ]
     outermost = min(depth for depth, _ in found)
     return sum(cumulative_us for depth, cumulative_us in found if depth == outermost) / 1000
 
@@ -50,4 +62,3 @@ def _imported_ms(log: str) -> float:
 def _only(pattern: re.Pattern[str], log: str) -> str:
     [found] = pattern.findall(log)
     return found
-

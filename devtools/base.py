@@ -12,8 +12,26 @@ from .paths import ROOT
 PACK = "comfyui_astria"
 TEST_PACK = "astria_testpack"
 TEST_PACK_FOLDER = ROOT / "tests" / "testpack"
-_FOLDERS = ("input", "output", "temp", "user", "custom_nodes", *(f"models/{name}" for name in (
-    "checkpoints", "diffusion_models", "text_encoders", "vae", "loras", "embeddings", "controlnet", "upscale_models")))
+_FOLDERS = (
+    "input",
+    "output",
+    "temp",
+    "user",
+    "custom_nodes",
+    *(
+        f"models/{name}"
+        for name in (
+            "checkpoints",
+            "diffusion_models",
+            "text_encoders",
+            "vae",
+            "loras",
+            "embeddings",
+            "controlnet",
+            "upscale_models",
+        )
+    ),
+)
 _NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "demo_output", "node_modules")
 
 
@@ -60,7 +78,11 @@ def _remove(link: Path) -> None:
 
 def models_config(models: Path) -> str:
     """Return the text of an extra_model_paths.yaml that adds each folder of `models`; JSON strings are YAML strings."""
-    lines = [f"  {json.dumps(folder.name)}: {json.dumps(str(folder))}" for folder in sorted(models.iterdir()) if folder.is_dir()]
+    lines = [
+        f"  {json.dumps(folder.name)}: {json.dumps(str(folder))}"
+        for folder in sorted(models.iterdir())
+        if folder.is_dir()
+    ]
     return "\n".join(["own_models:" if lines else "{}", *lines]) + "\n"
 
 

@@ -20,16 +20,26 @@ def run_benchmarks(environment: Environment, argv: Sequence[str]) -> list[Figure
     """Return the figures of the named measurements, `all` for every one; without a name print which there are."""
     names = sorted(path.stem for path in BENCH.glob("*.py") if not path.stem.startswith("_"))
     if not argv:
-        say("Measurements: " + ", ".join(names) + "\nRun one: python dev.py bench NAME; all of them: python dev.py bench all")
+        say(
+            "Measurements: "
+            + ", ".join(names)
+            + "\nRun one: python dev.py bench NAME; all of them: python dev.py bench all"
+        )
         return []
     unknown = [name for name in argv if name not in (*names, "all")]
     if unknown:
-        raise DevError(f"There is no measurement {unknown[0]!r} in {BENCH}.", f"There are: {', '.join(names)}, all.")
+        raise DevError(
+            f"There is no measurement {unknown[0]!r} in {BENCH}.",
+            f"There are: {', '.join(names)}, all.",
+        )
     open_comfyui(environment)
     figures: list[Figure] = []
     for name in names if "all" in argv else argv:
         say(f"- measuring {name}")
-        figures += [{**figure, "name": f"{name}: {figure['name']}"} for figure in _load(BENCH / f"{name}.py")()]
+        figures += [
+            {**figure, "name": f"{name}: {figure['name']}"}
+            for figure in _load(BENCH / f"{name}.py")()
+        ]
     return figures
 
 

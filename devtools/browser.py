@@ -18,17 +18,30 @@ def find_chromium() -> Path:
     named = os.environ.get("ASTRIA_CHROMIUM")
     if named:
         if not Path(named).is_file():
-            raise DevError(f"ASTRIA_CHROMIUM={named} is not a file.", "Set it to the browser's program, or unset it.")
+            raise DevError(
+                f"ASTRIA_CHROMIUM={named} is not a file.",
+                "Set it to the browser's program, or unset it.",
+            )
         return Path(named)
     found = _on_path()
     if found is None and _can_install():
         say("- browser tests: installing Debian's chromium (apt-get)")
-        for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium"]):
-            subprocess.run(command, stdout=subprocess.DEVNULL, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, check=False)
+        for command in (
+            ["apt-get", "update", "-q"],
+            ["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium"],
+        ):
+            subprocess.run(
+                command,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+                check=False,
+            )
         found = _on_path()
     if found is None:
-        raise DevError(f"The browser tests need Chromium or Chrome, and none of {', '.join(_NAMES)} is on PATH.",
-                       "Install one, or set ASTRIA_CHROMIUM to its program, or pass --no-browser to leave those tests out.")
+        raise DevError(
+            f"The browser tests need Chromium or Chrome, and none of {', '.join(_NAMES)} is on PATH.",
+            "Install one, or set ASTRIA_CHROMIUM to its program, or pass --no-browser to leave those tests out.",
+        )
     return found
 
 

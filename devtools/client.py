@@ -21,7 +21,13 @@ class RunError(Exception):
     `node_errors` is the host's answer per node id when validation refused it; `execution` the host's `execution_error` record.
     """
 
-    def __init__(self, message: str, *, node_errors: Mapping[str, Any] | None = None, execution: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        node_errors: Mapping[str, Any] | None = None,
+        execution: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
         self.node_errors = dict(node_errors or {})
         self.execution = dict(execution or {})
@@ -83,18 +89,30 @@ class Client:
     def upload_image(self, data: bytes, name: str) -> str:
         """Put a picture into the host's input folder and return the name to give to LoadImage."""
         boundary = uuid.uuid4().hex
-        parts = [("image", f'; filename="{name}"', "application/octet-stream", data), ("overwrite", "", "text/plain", b"true")]
+        parts = [
+            ("image", f'; filename="{name}"', "application/octet-stream", data),
+            ("overwrite", "", "text/plain", b"true"),
+        ]
         body = b"".join(
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"{extra}\r\nContent-Type: {kind}\r\n\r\n'.encode() + value + b"\r\n"
-            for field, extra, kind, value in parts)
-        status, answer = self._post("/upload/image", body + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}")
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"{extra}\r\nContent-Type: {kind}\r\n\r\n'.encode()
+            + value
+            + b"\r\n"
+            for field, extra, kind, value in parts
+        )
+        status, answer = self._post(
+            "/upload/image",
+            body + f"--{boundary}--\r\n".encode(),
+            f"multipart/form-data; boundary={boundary}",
+        )
         if status != 200:
             raise RunError(f"the host refused the upload of {name}: HTTP {status} {answer}")
         return "/".join(part for part in (answer["subfolder"], answer["name"]) if part)
 
     def view(self, image: Mapping[str, str]) -> bytes:
         """Return the file of a picture that a history entry names: {filename, subfolder, type}."""
-        query = urllib.parse.urlencode({key: image[key] for key in ("filename", "subfolder", "type")})
+        query = urllib.parse.urlencode(
+            {key: image[key] for key in ("filename", "subfolder", "type")}
+        )
         return self.get(f"/view?{query}")
 
     def interrupt(self) -> None:
@@ -102,7 +120,9 @@ class Client:
         self.post_json("/interrupt", {})
 
     def _post(self, path: str, body: bytes, kind: str) -> tuple[int, Any]:
-        request = urllib.request.Request(self.url + path, data=body, headers={"Content-Type": kind}, method="POST")
+        request = urllib.request.Request(
+            self.url + path, data=body, headers={"Content-Type": kind}, method="POST"
+        )
         try:
             with self._opener.open(request, timeout=60) as answer:
                 return answer.status, _decode(answer.read())
@@ -120,7 +140,12 @@ def images_of(entry: Mapping[str, Any], node_id: str | None = None) -> list[dict
 
 def cached_nodes(entry: Mapping[str, Any]) -> set[str]:
     """Return the ids of the nodes that the host did not run again for this entry."""
-    return {node for kind, data in entry["status"]["messages"] if kind == "execution_cached" for node in data["nodes"]}
+    return {
+        node
+        for kind, data in entry["status"]["messages"]
+        if kind == "execution_cached"
+        for node in data["nodes"]
+    }
 
 
 def _decode(body: bytes) -> Any:
@@ -133,9 +158,15 @@ def _decode(body: bytes) -> Any:
 def _refusal_text(status: int, answer: Any, refused: Mapping[str, Any]) -> str:
     lines = [
         f"node {node} ({record.get('class_type', '?')}): {error['message']}: {error.get('details', '')}"
-        for node, record in refused.items() for error in record.get("errors", [])]
+        for node, record in refused.items()
+        for error in record.get("errors", [])
+    ]
     error = answer.get("error") if isinstance(answer, dict) else answer
-    headline = f"{error.get('message')} {error.get('details', '')}".strip() if isinstance(error, dict) else str(error or "")
+    headline = (
+        f"{error.get('message')} {error.get('details', '')}".strip()
+        if isinstance(error, dict)
+        else str(error or "")
+    )
     return "\n".join([f"the host refused the graph (HTTP {status}) {headline}".rstrip(), *lines])
 
 
@@ -148,5 +179,7 @@ def _raise_for_status(entry: Mapping[str, Any]) -> None:
             text = f"node {data['node_id']} ({data['node_type']}) failed with {data['exception_type']}: {data['exception_message'].strip()}"
             raise RunError(text, execution=data)
         if kind == "execution_interrupted":
-            raise RunError(f"interrupted at node {data['node_id']} ({data['node_type']})", execution=data)
+            raise RunError(
+                f"interrupted at node {data['node_id']} ({data['node_type']})", execution=data
+            )
     raise RunError(f"the run ended as {status['status_str']!r} without a message")

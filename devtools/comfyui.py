@@ -33,14 +33,19 @@ def own_path() -> Path | None:
         return None
     path = Path(value).expanduser().resolve()
     if not (path / "main.py").is_file() or not (path / "comfyui_version.py").is_file():
-        raise DevError(f"COMFYUI_PATH={value} is not a folder of ComfyUI: it has no main.py and comfyui_version.py.",
-                       "Set it to ComfyUI's own folder, or unset it.")
+        raise DevError(
+            f"COMFYUI_PATH={value} is not a folder of ComfyUI: it has no main.py and comfyui_version.py.",
+            "Set it to ComfyUI's own folder, or unset it.",
+        )
     text = (path / "comfyui_version.py").read_text(encoding="utf-8")
     found = re.search(r"(\d+)\.(\d+)\.(\d+)", text)
     if found is None or tuple(map(int, found.groups())) < MINIMUM_VERSION:
         wanted = ".".join(map(str, MINIMUM_VERSION))
         version = found.group() if found else "of an unknown version"
-        raise DevError(f"COMFYUI_PATH={value} is ComfyUI {version}; this pack needs {wanted} or newer.", "Update it, or unset COMFYUI_PATH.")
+        raise DevError(
+            f"COMFYUI_PATH={value} is ComfyUI {version}; this pack needs {wanted} or newer.",
+            "Update it, or unset COMFYUI_PATH.",
+        )
     return path
 
 

@@ -55,7 +55,9 @@ def main(argv: Sequence[str]) -> int:
             return _PLAIN[command](rest)
         if command in _IN_VENV:
             return _in_venv(command, rest)
-        raise DevError(f"There is no command {command!r}.", f"Commands: {', '.join([*_IN_VENV, *_PLAIN])}.")
+        raise DevError(
+            f"There is no command {command!r}.", f"Commands: {', '.join([*_IN_VENV, *_PLAIN])}."
+        )
     except DevError as error:
         sys.stderr.write(f"dev.py {command}: {error}\n")
         return 2
@@ -97,14 +99,21 @@ def _test(environment: Environment, argv: list[str]) -> int:
     without_browser = "--no-browser" in argv
     given = [argument for argument in argv if argument != "--no-browser"]
     # Half of the time is waiting for a ComfyUI, so the whole is spread over processes; each has hosts of its own. A few tests are quicker without.
-    rest = given or ["--numprocesses", str(min(os.cpu_count() or 1, _TEST_PROCESSES)), "--dist", "loadfile"]
+    rest = given or [
+        "--numprocesses",
+        str(min(os.cpu_count() or 1, _TEST_PROCESSES)),
+        "--dist",
+        "loadfile",
+    ]
     variables = dict(os.environ)
     if without_browser:
         rest.append("--ignore=tests/web")
     else:
         variables["ASTRIA_CHROMIUM"] = str(find_chromium())
         fetch_newest(environment.python)
-    done = subprocess.run([str(environment.python), "-m", "pytest", *rest], cwd=ROOT, env=variables, check=False)
+    done = subprocess.run(
+        [str(environment.python), "-m", "pytest", *rest], cwd=ROOT, env=variables, check=False
+    )
     if without_browser:
         say("The browser tests (tests/web) were not run: --no-browser.")
     return done.returncode
@@ -113,8 +122,13 @@ def _test(environment: Environment, argv: list[str]) -> int:
 def _serve(environment: Environment, argv: list[str]) -> int:
     extra = tuple(argument for argument in argv if argument != "--no-browser")
     say("- starting ComfyUI")
-    with Host(environment, HostOptions(BASE, cpu=not has_accelerator(environment.python), extra_args=extra)) as host:
-        say(f"ComfyUI with the pack runs at {host.url} (models: {host.base / 'models'}, log: {host.log}). Ctrl-C stops it.")
+    with Host(
+        environment,
+        HostOptions(BASE, cpu=not has_accelerator(environment.python), extra_args=extra),
+    ) as host:
+        say(
+            f"ComfyUI with the pack runs at {host.url} (models: {host.base / 'models'}, log: {host.log}). Ctrl-C stops it."
+        )
         if "--no-browser" not in argv:
             webbrowser.open(host.url)
         assert host.process is not None
@@ -128,21 +142,36 @@ def _serve(environment: Environment, argv: list[str]) -> int:
 
 def _gallery(environment: Environment, argv: list[str]) -> int:
     if argv:
-        raise DevError(f"gallery takes no arguments, got {' '.join(argv)}.", "It photographs every screen.")
+        raise DevError(
+            f"gallery takes no arguments, got {' '.join(argv)}.", "It photographs every screen."
+        )
     return _photograph(environment, "ASTRIA_GALLERY", GALLERY, "tests/web/test_gallery.py")
 
 
 def _pictures(environment: Environment, argv: list[str]) -> int:
     if argv:
-        raise DevError(f"pictures takes no arguments, got {' '.join(argv)}.", "It photographs every node.")
+        raise DevError(
+            f"pictures takes no arguments, got {' '.join(argv)}.", "It photographs every node."
+        )
     folder = ROOT / "web" / "docs" / "images"
-    return _photograph(environment, "ASTRIA_HELP_PICTURES", folder, "tests/web/test_help_pictures.py", "tests/web/test_tutorial.py")
+    return _photograph(
+        environment,
+        "ASTRIA_HELP_PICTURES",
+        folder,
+        "tests/web/test_help_pictures.py",
+        "tests/web/test_tutorial.py",
+    )
 
 
 def _photograph(environment: Environment, variable: str, folder: Path, *tests: str) -> int:
     """Run the tests that take pictures, and let them keep what they took in `folder`."""
     variables = {**os.environ, "ASTRIA_CHROMIUM": str(find_chromium()), variable: str(folder)}
-    return subprocess.run([str(environment.python), "-m", "pytest", "-q", *tests], cwd=ROOT, env=variables, check=False).returncode
+    return subprocess.run(
+        [str(environment.python), "-m", "pytest", "-q", *tests],
+        cwd=ROOT,
+        env=variables,
+        check=False,
+    ).returncode
 
 
 def _workflows(environment: Environment, argv: list[str]) -> int:
@@ -207,7 +236,11 @@ def _pipeline(command: str, argv: list[str]) -> int:
     rest, folder = _state_folder(argv)
     own = comfyui.own_path()
     models = [folder.parent.parent / "models", *([own / "models"] if own else [])]
-    bind = BIND_COMMAND if rest == argv else f"{BIND_COMMAND} --comfyui {shlex.quote(str(folder.parent.parent))}"
+    bind = (
+        BIND_COMMAND
+        if rest == argv
+        else f"{BIND_COMMAND} --comfyui {shlex.quote(str(folder.parent.parent))}"
+    )
     return pipeline([command, *rest], folder=folder, models=models, bind=bind, write=say)
 
 
@@ -221,8 +254,11 @@ def _state_folder(argv: Sequence[str]) -> tuple[list[str], Path]:
     # A base directory (ComfyUI's own --base-directory) has the user's files without the program.
     if path is None or not ((path / "main.py").is_file() or (path / "custom_nodes").is_dir()):
         text = f"--comfyui {path or ''} is not a folder of ComfyUI: it has neither main.py nor custom_nodes."
-        raise DevError(text, "Give the folder that holds ComfyUI's main.py, or the one given to it as --base-directory.")
-    return rest[:at] + rest[at + 2:], path / "user" / STATE_FOLDER
+        raise DevError(
+            text,
+            "Give the folder that holds ComfyUI's main.py, or the one given to it as --base-directory.",
+        )
+    return rest[:at] + rest[at + 2 :], path / "user" / STATE_FOLDER
 
 
 _IN_VENV: dict[str, Callable[[Environment, list[str]], int]] = {

@@ -30,13 +30,18 @@ def contact_sheet(cells: Sequence[Cell], real: bool) -> Image.Image:
     """Return the sheet. Without real models every painted area is labelled as what it is: the output of random weights."""
     rows = list(dict.fromkeys(c.row for c in cells))
     columns = list(dict.fromkeys(c.column for c in cells))
-    size = (MARGIN + len(columns) * (CELL + MARGIN), MARGIN + 40 + len(rows) * (CELL + LABEL + MARGIN))
+    size = (
+        MARGIN + len(columns) * (CELL + MARGIN),
+        MARGIN + 40 + len(rows) * (CELL + LABEL + MARGIN),
+    )
     sheet = Image.new("RGB", size, BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     head = "green: the source, kept bit for bit"
     if not real:
         head += "  -  everything a model painted here is RANDOM-WEIGHT OUTPUT (noise), only placement and seams mean anything"
-    draw.text((MARGIN, MARGIN), head, fill=INK if real else WARNING, font=ImageFont.load_default(18))
+    draw.text(
+        (MARGIN, MARGIN), head, fill=INK if real else WARNING, font=ImageFont.load_default(18)
+    )
     for cell in cells:
         x = MARGIN + columns.index(cell.column) * (CELL + MARGIN)
         y = MARGIN + 40 + rows.index(cell.row) * (CELL + LABEL + MARGIN)
@@ -44,7 +49,9 @@ def contact_sheet(cells: Sequence[Cell], real: bool) -> Image.Image:
     return sheet
 
 
-def _draw_cell(sheet: Image.Image, draw: ImageDraw.ImageDraw, cell: Cell, corner: tuple[int, int], real: bool) -> None:
+def _draw_cell(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, cell: Cell, corner: tuple[int, int], real: bool
+) -> None:
     x, y = corner
     canvas = cell.canvas
     scale = min(CELL / canvas.width, CELL / canvas.height)
@@ -53,9 +60,14 @@ def _draw_cell(sheet: Image.Image, draw: ImageDraw.ImageDraw, cell: Cell, corner
     sheet.paste(cell.picture.resize(size, Image.Resampling.LANCZOS), (left, top))
     window = canvas.window
     first = left + round(window.x * scale), top + round(window.y * scale)
-    last = left + round((window.x + window.width) * scale) - 1, top + round((window.y + window.height) * scale) - 1
+    last = (
+        left + round((window.x + window.width) * scale) - 1,
+        top + round((window.y + window.height) * scale) - 1,
+    )
     draw.rectangle([first, last], outline=OUTLINE, width=3)
     draw.text((x, y), f"{cell.row}: {cell.column}", fill=INK, font=ImageFont.load_default(17))
     source = "painted" if cell.painted_source else "photo"
-    told = f"{canvas.width}x{canvas.height}, source {source}" + ("" if real else ", painted = random weights")
+    told = f"{canvas.width}x{canvas.height}, source {source}" + (
+        "" if real else ", painted = random weights"
+    )
     draw.text((x, y + 22), told, fill=INK if real else WARNING, font=ImageFont.load_default(14))

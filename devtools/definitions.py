@@ -60,20 +60,37 @@ HOST_NODES = (
 
 def reduced(info: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return the part of an `/object_info` answer that the snapshot holds: what plans need, without the machine's own files."""
-    names = sorted({*HOST_NODES, *(name for name in info if name.startswith("Astria") and not name.startswith("AstriaTest"))})
+    names = sorted(
+        {
+            *HOST_NODES,
+            *(
+                name
+                for name in info
+                if name.startswith("Astria") and not name.startswith("AstriaTest")
+            ),
+        }
+    )
     return {name: _entry(info[name]) for name in names}
 
 
 def write_snapshot(info: Mapping[str, Mapping[str, Any]]) -> None:
     """Write the snapshot from a host's `/object_info`."""
-    SNAPSHOT.write_text(json.dumps(reduced(info), indent=1, sort_keys=False) + "\n", encoding="utf-8")
+    SNAPSHOT.write_text(
+        json.dumps(reduced(info), indent=1, sort_keys=False) + "\n", encoding="utf-8"
+    )
 
 
 def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     inputs = {
-        group: {name: _input(name, spec) for name, spec in entry["input"].get(group, {}).items()} for group in ("required", "optional")
+        group: {name: _input(name, spec) for name, spec in entry["input"].get(group, {}).items()}
+        for group in ("required", "optional")
     }
-    return {"input": inputs, "output": entry["output"], "output_name": entry["output_name"], "display_name": entry["display_name"]}
+    return {
+        "input": inputs,
+        "output": entry["output"],
+        "output_name": entry["output_name"],
+        "display_name": entry["display_name"],
+    }
 
 
 def _input(name: str, spec: list) -> list:

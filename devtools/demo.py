@@ -57,7 +57,9 @@ def run(environment: Environment, argv: Sequence[str]) -> list[Figure]:
         say(f"- using your own models: {', '.join(wiring.title for wiring in wirings)}")
     else:
         wirings = tiny_wirings(base)
-        say("- no base tune is bound, so this runs on tiny random models: whatever they paint is noise, and labelled as such")
+        say(
+            "- no base tune is bound, so this runs on tiny random models: whatever they paint is noise, and labelled as such"
+        )
         say("  bind your own: python dev.py bind base.1504944.checkpoint FILE")
     say("- starting ComfyUI")
     started = time.monotonic()
@@ -65,14 +67,18 @@ def run(environment: Environment, argv: Sequence[str]) -> list[Figure]:
         host.client.upload_image(_png(photo()), PHOTO)
         runs = [_run(host, wiring, prompt, real) for wiring in wirings for prompt in PROMPTS]
     figures = [figure for one in runs for figure in _checks(one)]
-    figures.append({"name": "whole demo", "value": time.monotonic() - started, "unit": "s", "ok": None})
+    figures.append(
+        {"name": "whole demo", "value": time.monotonic() - started, "unit": "s", "ok": None}
+    )
     _write(runs, real)
     return figures
 
 
 def _run(host: Host, wiring: Wiring, prompt: str, real: bool) -> Run:
     request = _request(prompt, real)
-    compiled = compile_request(request, wiring.resolver, wiring.options(request, SEED, save_stages=True))
+    compiled = compile_request(
+        request, wiring.resolver, wiring.options(request, SEED, save_stages=True)
+    )
     started = time.monotonic()
     result = _picture(host, _prepared(wiring.generate_graph(request, SEED), wiring), "output.save")
     seconds = time.monotonic() - started
@@ -82,20 +88,32 @@ def _run(host: Host, wiring: Wiring, prompt: str, real: bool) -> Run:
 
 
 def _request(prompt: str, real: bool) -> PromptRequest:
-    request = PromptRequest.require((ROOT / "workflows" / "prompts" / f"{prompt}.txt").read_text(encoding="utf-8"))
+    request = PromptRequest.require(
+        (ROOT / "workflows" / "prompts" / f"{prompt}.txt").read_text(encoding="utf-8")
+    )
     if real:
         return request
-    sizes = {key: getattr(request, key) // TINY_SCALE for key in ("w", "h", "outpaint_width", "outpaint_height")}
+    sizes = {
+        key: getattr(request, key) // TINY_SCALE
+        for key in ("w", "h", "outpaint_width", "outpaint_height")
+    }
     return replace(request, steps=TINY_STEPS, **sizes)
 
 
 def _prepared(graph: dict, wiring: Wiring) -> dict:
-    return with_test_models(graph, wiring.family, by_file=wiring.stand_ins) if wiring.stand_ins is not None else graph
+    return (
+        with_test_models(graph, wiring.family, by_file=wiring.stand_ins)
+        if wiring.stand_ins is not None
+        else graph
+    )
 
 
 def _stages(host: Host, compiled: Compiled, wiring: Wiring) -> dict[str, numpy.ndarray]:
     entry = host.client.run(_prepared(api_workflow(compiled.graph), wiring), timeout_s=3600)
-    return {stage: _decoded(host, images_of(entry, f"output.save_{stage}")[0]) for stage in compiled.plan.stage_outputs}
+    return {
+        stage: _decoded(host, images_of(entry, f"output.save_{stage}")[0])
+        for stage in compiled.plan.stage_outputs
+    }
 
 
 def _picture(host: Host, graph: dict, node: str) -> numpy.ndarray:
@@ -124,7 +142,13 @@ def _checks(one: Run) -> list[Figure]:
     request, stages = one.request, one.stages
     source = stages["base"] if "base" in stages else stages["input"]
     outpainted = stages["outpaint"]
-    canvas = place(source.shape[1], source.shape[0], request.outpaint_width, request.outpaint_height, request.outpaint)
+    canvas = place(
+        source.shape[1],
+        source.shape[0],
+        request.outpaint_width,
+        request.outpaint_height,
+        request.outpaint,
+    )
     window = canvas.window
     kept = outpainted[window.y : window.y + window.height, window.x : window.x + window.width]
     results = {
@@ -132,14 +156,22 @@ def _checks(one: Run) -> list[Figure]:
         "canvas size": outpainted.shape[:2] == (canvas.height, canvas.width),
         "source window bit-identical": numpy.array_equal(kept, source),
         "new area painted": _painted(outpainted, source, canvas),
-        "AstriaGenerate equals the compiled workflow": numpy.array_equal(one.result, list(stages.values())[-1]),
+        "AstriaGenerate equals the compiled workflow": numpy.array_equal(
+            one.result, list(stages.values())[-1]
+        ),
     }
     if "input" in stages:
         results["source is the photo"] = _is_photo(source)
     if "super_resolution" in stages:
-        results["super-resolution size 4x"] = stages["super_resolution"].shape[:2] == (4 * canvas.height, 4 * canvas.width)
+        results["super-resolution size 4x"] = stages["super_resolution"].shape[:2] == (
+            4 * canvas.height,
+            4 * canvas.width,
+        )
     name = f"{one.wiring.title}: {one.prompt}"
-    figures: list[Figure] = [{"name": f"{name}: {what}", "value": bool(ok), "unit": "", "ok": bool(ok)} for what, ok in results.items()]
+    figures: list[Figure] = [
+        {"name": f"{name}: {what}", "value": bool(ok), "unit": "", "ok": bool(ok)}
+        for what, ok in results.items()
+    ]
     return [*figures, {"name": f"{name}: time", "value": one.seconds, "unit": "s", "ok": None}]
 
 
@@ -172,13 +204,29 @@ def _write(runs: Sequence[Run], real: bool) -> None:
         Image.fromarray(one.result).save(path)
         request = one.request
         source = one.stages["base"] if "base" in one.stages else one.stages["input"]
-        canvas = place(source.shape[1], source.shape[0], request.outpaint_width, request.outpaint_height, request.outpaint)
-        cells.append(Cell(one.wiring.title, one.prompt, Image.fromarray(one.stages["outpaint"]), canvas, "base" in one.stages))
+        canvas = place(
+            source.shape[1],
+            source.shape[0],
+            request.outpaint_width,
+            request.outpaint_height,
+            request.outpaint,
+        )
+        cells.append(
+            Cell(
+                one.wiring.title,
+                one.prompt,
+                Image.fromarray(one.stages["outpaint"]),
+                canvas,
+                "base" in one.stages,
+            )
+        )
     sheet = contact_sheet(cells, real)
     sheet.save(OUTPUT / "contact_sheet.png")
     told = [{"wiring": one.wiring.title, "prompt": one.request.to_text()} for one in runs]
     (OUTPUT / "runs.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    say(f"- pictures: {_relative(OUTPUT)}/, all of them on {_relative(OUTPUT / 'contact_sheet.png')}")
+    say(
+        f"- pictures: {_relative(OUTPUT)}/, all of them on {_relative(OUTPUT / 'contact_sheet.png')}"
+    )
 
 
 def _relative(path: Path) -> Path:

@@ -34,7 +34,11 @@ _TINY_BASES = {
     "sd15": ("SD1.5", "sd15", "family = sd15\ncheckpoint = sd15.safetensors"),
     "sdxl": ("SDXL", "sdxl", "family = sdxl\ncheckpoint = sdxl.safetensors"),
     "flux": ("Flux dev", "flux", f"family = flux\n{_FLUX}"),
-    "flux_fill": ("Flux dev + Fill", "flux", f"family = flux\n{_FLUX}\noutpaint_model = flux1-fill-dev.safetensors"),
+    "flux_fill": (
+        "Flux dev + Fill",
+        "flux",
+        f"family = flux\n{_FLUX}\noutpaint_model = flux1-fill-dev.safetensors",
+    ),
 }
 
 
@@ -53,7 +57,9 @@ class Wiring:
     def options(self, request: PromptRequest, seed: int, *, save_stages: bool) -> CompileOptions:
         """Return how to compile the request on this wiring: the photo goes in where the prompt has an input image."""
         image = PHOTO if request.input_image is not None else None
-        return CompileOptions(self.base, image, options=Options(seed, missing_models="skip"), save_stages=save_stages)
+        return CompileOptions(
+            self.base, image, options=Options(seed, missing_models="skip"), save_stages=save_stages
+        )
 
     def generate_graph(self, request: PromptRequest, seed: int) -> dict:
         """Return the graph an artist would wire: loaders, the photo, AstriaGenerate with the prompt's text, Save Image."""
@@ -65,12 +71,30 @@ class Wiring:
             given["outpaint_model"] = sources.outpaint_models.model
         upscaler = self.resolver.role("upscaler")
         if request.super_resolution and not isinstance(upscaler, Missing):
-            given["upscale_model"] = graph.add("models.upscaler", "UpscaleModelLoader", model_name=upscaler)
-        given["models"] = graph.add("models.bindings", "AstriaModels", bindings=Bindings(tunes=self.bindings.tunes).to_text())
-        models = {"model": sources.models.model, "clip": sources.models.clip, "vae": sources.models.vae}
+            given["upscale_model"] = graph.add(
+                "models.upscaler", "UpscaleModelLoader", model_name=upscaler
+            )
+        given["models"] = graph.add(
+            "models.bindings",
+            "AstriaModels",
+            bindings=Bindings(tunes=self.bindings.tunes).to_text(),
+        )
+        models = {
+            "model": sources.models.model,
+            "clip": sources.models.clip,
+            "vae": sources.models.vae,
+        }
         linked = {name: value for name, value in given.items() if value is not None}
         policies = {"missing_models": "skip", "smaller_canvas": "crop"}
-        image = graph.add("generate", "AstriaGenerate", text=request.to_text(), seed=seed, **models, **linked, **policies)
+        image = graph.add(
+            "generate",
+            "AstriaGenerate",
+            text=request.to_text(),
+            seed=seed,
+            **models,
+            **linked,
+            **policies,
+        )
         graph.add("output.save", "SaveImage", images=image, filename_prefix="astria_generate")
         return api_workflow(graph)
 
@@ -82,7 +106,10 @@ def bound_wirings(environment: Environment) -> list[Wiring]:
     bindings, resolver = bindings_in(state), resolver_in(state, files)
     found = {key: resolver.base(key) for key in bindings.bases}
     ready = {key: base for key, base in found.items() if not isinstance(base, Missing)}
-    return [Wiring(key, f"{base.family} {key}", base.family, key, resolver, bindings) for key, base in ready.items()]
+    return [
+        Wiring(key, f"{base.family} {key}", base.family, key, resolver, bindings)
+        for key, base in ready.items()
+    ]
 
 
 def tiny_wirings(base: Path) -> list[Wiring]:
@@ -93,7 +120,9 @@ def tiny_wirings(base: Path) -> list[Wiring]:
     for name, (title, family, fields) in _TINY_BASES.items():
         lora = f"demo_{family}.safetensors"
         write_tiny_lora(base / "models" / "loras", family, lora)
-        text = f"[base {name}]\n{fields}\n[tunes]\n{DEMO_LORA} = {lora}\n[roles]\nupscaler = 4x.pth\n"
+        text = (
+            f"[base {name}]\n{fields}\n[tunes]\n{DEMO_LORA} = {lora}\n[roles]\nupscaler = 4x.pth\n"
+        )
         bindings = Bindings.parse(text, "demo")
         resolver = Resolver(bindings, None, ListedFiles({**_TINY_FILES, "loras": [lora]}))
         stand_ins = {"flux1-fill-dev.safetensors": "flux_fill"}

@@ -40,7 +40,10 @@ def current() -> Environment:
     """The environment of this very process. Raises: DevError when no ComfyUI is there yet."""
     own = comfyui.own_path()
     if own is None and not comfyui.is_fetched():
-        raise DevError("There is no ComfyUI yet.", "Run `python dev.py setup`, or set COMFYUI_PATH to a ComfyUI of your own.")
+        raise DevError(
+            "There is no ComfyUI yet.",
+            "Run `python dev.py setup`, or set COMFYUI_PATH to a ComfyUI of your own.",
+        )
     return Environment(Path(sys.executable), own or comfyui.SOURCE, own / "models" if own else None)
 
 
@@ -58,27 +61,46 @@ def prepare() -> Environment:
             if not comfyui.is_fetched():
                 comfyui.fetch(venv_python())
             _install_all(comfyui.SOURCE)
-    return Environment(venv_python(), own_comfyui or comfyui.SOURCE, own_comfyui / "models" if own_comfyui else None)
+    return Environment(
+        venv_python(),
+        own_comfyui or comfyui.SOURCE,
+        own_comfyui / "models" if own_comfyui else None,
+    )
 
 
 def _make_venv(own: OwnPython | None) -> None:
     recorded = str(own.executable) if own else ""
     # An installer that was cut off may leave half a package that looks installed, so what it worked on is thrown away.
-    if venv_python().exists() and _read("venv") == "made" and (_read("own") or "") == recorded and _read("installing") is None:
+    if (
+        venv_python().exists()
+        and _read("venv") == "made"
+        and (_read("own") or "") == recorded
+        and _read("installing") is None
+    ):
         return
     if inside_venv():
-        raise DevError("dev.py runs in the checkout's .venv, which has to be made anew.",
-                       "Run it with the Python that .venv was made with, or any other from 3.10 on.")
+        raise DevError(
+            "dev.py runs in the checkout's .venv, which has to be made anew.",
+            "Run it with the Python that .venv was made with, or any other from 3.10 on.",
+        )
     creator = own.executable if own and own.makes_venvs else Path(sys.executable)
     if own is not None:
         check_same_version(own, creator)
     say(f"- .venv: making it with {creator}")
     if VENV.exists():
         shutil.rmtree(VENV)
-    _run([str(creator), "-m", "venv", str(VENV)], "The virtual environment .venv could not be made.", _venv_hint)
+    _run(
+        [str(creator), "-m", "venv", str(VENV)],
+        "The virtual environment .venv could not be made.",
+        _venv_hint,
+    )
     if own is not None:
-        say(f"- .venv: using the torch {own.torch_version} of {own.executable}; it is not downloaded again")
-        (_site_packages() / "own_comfyui.pth").write_text("\n".join(own.site_packages) + "\n", encoding="utf-8")
+        say(
+            f"- .venv: using the torch {own.torch_version} of {own.executable}; it is not downloaded again"
+        )
+        (_site_packages() / "own_comfyui.pth").write_text(
+            "\n".join(own.site_packages) + "\n", encoding="utf-8"
+        )
         _write("own", recorded)
     _write("venv", "made")
 
@@ -91,24 +113,50 @@ def _install_tools_on_top() -> None:
     key = _hash(_DEV_REQUIREMENTS.read_text(encoding="utf-8"))
     if _read("tools") == key:
         return
-    say("- tests: installing what your ComfyUI's Python lacks of requirements-dev.txt (below 200 MB), into .venv")
+    say(
+        "- tests: installing what your ComfyUI's Python lacks of requirements-dev.txt (below 200 MB), into .venv"
+    )
     # pip sees through the .pth file what is there already and leaves it alone; uv looks at .venv only and would fetch numpy and others again.
-    _install(["pip", "install", "-q", "-r", str(_DEV_REQUIREMENTS)], "The test tools could not be installed.")
+    _install(
+        ["pip", "install", "-q", "-r", str(_DEV_REQUIREMENTS)],
+        "The test tools could not be installed.",
+    )
     _write("tools", key)
 
 
 def _install_all(source: Path) -> None:
     requirements = source / "requirements.txt"
-    key = _hash(*_TORCH, _UV, requirements.read_text(encoding="utf-8"), _DEV_REQUIREMENTS.read_text(encoding="utf-8"))
+    key = _hash(
+        *_TORCH,
+        _UV,
+        requirements.read_text(encoding="utf-8"),
+        _DEV_REQUIREMENTS.read_text(encoding="utf-8"),
+    )
     if _read("packages") == key:
         return
     if _read("uv") != _UV:
         say(f"- uv: fetching {_UV} (25 MB)")
         _install(["pip", "install", "-q", _UV], "uv could not be installed.")
         _write("uv", _UV)
-    say(f"- packages: torch and what ComfyUI needs, into {VENV} (on Linux about 3 GB to fetch and 6 GB on disk; what is fetched already is kept)")
-    _install(["uv", "pip", "install", "--compile-bytecode", "--python", str(venv_python()), *_TORCH, "-r", str(requirements),
-              "-r", str(_DEV_REQUIREMENTS)], "The packages could not be installed.")
+    say(
+        f"- packages: torch and what ComfyUI needs, into {VENV} (on Linux about 3 GB to fetch and 6 GB on disk; what is fetched already is kept)"
+    )
+    _install(
+        [
+            "uv",
+            "pip",
+            "install",
+            "--compile-bytecode",
+            "--python",
+            str(venv_python()),
+            *_TORCH,
+            "-r",
+            str(requirements),
+            "-r",
+            str(_DEV_REQUIREMENTS),
+        ],
+        "The packages could not be installed.",
+    )
     _write("packages", key)
 
 
@@ -122,8 +170,10 @@ def _install_hint() -> str:
     free_gb = shutil.disk_usage(ROOT).free / 1e9
     if free_gb < 2:
         return f"The disk of {ROOT} has {free_gb:.1f} GB left: free 8 GB and run the command again."
-    return ("The lines above are the installer's own. Without a network: run the command again when there is one; what was fetched is kept. "
-            "If your package index lacks a package: check the index setting (PIP_INDEX_URL for pip, UV_INDEX_URL for uv).")
+    return (
+        "The lines above are the installer's own. Without a network: run the command again when there is one; what was fetched is kept. "
+        "If your package index lacks a package: check the index setting (PIP_INDEX_URL for pip, UV_INDEX_URL for uv)."
+    )
 
 
 def _run(command: Sequence[str], failure: str, hint: Callable[[], str]) -> None:

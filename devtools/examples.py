@@ -15,11 +15,51 @@ IMAGE = "example.png"
 FLUX, SD15, SDXL = "1504944", "690204", "sdxl"
 # The base tune of the examples that are not for Flux.
 BASES = {
-    **dict.fromkeys(("masked_portrait", "multi_person_background", "product_background", "room_redesign", "tiled_upscale", "hires_fix"), SD15),
-    **dict.fromkeys(("controlnet", "controlnet_two", "controlnet_drawn_map", "style", "image_to_image", "masked_area"), SD15),
-    **dict.fromkeys(("controlnet_tile", "controlnet_qr", "controlnet_hed", "controlnet_mlsd", "controlnet_segroom"), SD15),
-    **dict.fromkeys(("faceid", "faceid_two_people", "faceid_swap_correct", "faceid_portrait"), SD15),
-    **dict.fromkeys(("multi_person_checkpoint", "multi_person_negative", "outpaint_sd15", "tiled_upscale_from_text", "upscale_v4"), SD15),
+    **dict.fromkeys(
+        (
+            "masked_portrait",
+            "multi_person_background",
+            "product_background",
+            "room_redesign",
+            "tiled_upscale",
+            "hires_fix",
+        ),
+        SD15,
+    ),
+    **dict.fromkeys(
+        (
+            "controlnet",
+            "controlnet_two",
+            "controlnet_drawn_map",
+            "style",
+            "image_to_image",
+            "masked_area",
+        ),
+        SD15,
+    ),
+    **dict.fromkeys(
+        (
+            "controlnet_tile",
+            "controlnet_qr",
+            "controlnet_hed",
+            "controlnet_mlsd",
+            "controlnet_segroom",
+        ),
+        SD15,
+    ),
+    **dict.fromkeys(
+        ("faceid", "faceid_two_people", "faceid_swap_correct", "faceid_portrait"), SD15
+    ),
+    **dict.fromkeys(
+        (
+            "multi_person_checkpoint",
+            "multi_person_negative",
+            "outpaint_sd15",
+            "tiled_upscale_from_text",
+            "upscale_v4",
+        ),
+        SD15,
+    ),
     **dict.fromkeys(("sdxl_weights_and_style", "outpaint_sdxl", "faceid_sdxl"), SDXL),
 }
 # Names under which the files are published, or that say whose they are.
@@ -50,8 +90,16 @@ FILES = {
     ],
     "background_removal": ["birefnet.safetensors"],
     "geometry_estimation": ["depth_anything_3_mono_large.safetensors"],
-    "insightface": ["inswapper_128.onnx", "models/buffalo_l/w600k_r50.onnx", "models/antelopev2/glintr100.onnx"],
-    "ipadapter": ["ip-adapter-faceid-plusv2_sd15.bin", "ip-adapter-faceid-portrait_sd15.bin", "ip-adapter-faceid_sdxl.bin"],
+    "insightface": [
+        "inswapper_128.onnx",
+        "models/buffalo_l/w600k_r50.onnx",
+        "models/antelopev2/glintr100.onnx",
+    ],
+    "ipadapter": [
+        "ip-adapter-faceid-plusv2_sd15.bin",
+        "ip-adapter-faceid-portrait_sd15.bin",
+        "ip-adapter-faceid_sdxl.bin",
+    ],
     "pulid": ["pulid_flux_v0.9.1.safetensors"],
     "clip_vision": ["CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors", "EVA02_CLIP_L_336_psz14_s6B.pt"],
     "facedetection": ["parsing_bisenet.pth"],
@@ -128,7 +176,11 @@ class ExampleTunes:
 
     def get(self, id: int) -> Tune | None:
         """Return the tune of this id, None when it is none of the examples'."""
-        return Tune(title=f"person {id}", model_type="faceid", id=id, orig_images=("photo.jpg",)) if id in self.ids else None
+        return (
+            Tune(title=f"person {id}", model_type="faceid", id=id, orig_images=("photo.jpg",))
+            if id in self.ids
+            else None
+        )
 
     def find_by_title(self, title: str) -> Tune | None:
         return None

@@ -60,13 +60,23 @@ class Host:
         """Start and return once it answers. Raises: DevError with the end of the log when it does not, or a pack failed to import."""
         self._lock = try_lock(self.base / ".lock")
         if self._lock is None:
-            raise DevError(f"Another ComfyUI already runs in {self.base}.", "Stop it first: two on one base directory wipe each other's files.")
+            raise DevError(
+                f"Another ComfyUI already runs in {self.base}.",
+                "Stop it first: two on one base directory wipe each other's files.",
+            )
         try:
             command = self._command()
             self._compile_pack()
             with self.log.open("wb") as log:
-                self.process = subprocess.Popen(command, cwd=self.environment.comfyui, env=self._variables(), stdin=subprocess.DEVNULL,
-                                                stdout=log, stderr=subprocess.STDOUT, pass_fds=self._inherited())
+                self.process = subprocess.Popen(
+                    command,
+                    cwd=self.environment.comfyui,
+                    env=self._variables(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=self._inherited(),
+                )
             self._wait_until_ready()
         except BaseException:
             self.stop()
@@ -94,16 +104,36 @@ class Host:
     def __enter__(self) -> Host:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
 
     def _command(self) -> list[str]:
         options = self.options
         packs = make_base(self.base, test_pack=options.test_pack)
-        command = [str(self.environment.python), "main.py", "--port", str(self.port), "--base-directory", str(self.base),
-                   "--database-url", "sqlite:///:memory:", "--disable-api-nodes", "--disable-all-custom-nodes", "--whitelist-custom-nodes", *packs]
+        command = [
+            str(self.environment.python),
+            "main.py",
+            "--port",
+            str(self.port),
+            "--base-directory",
+            str(self.base),
+            "--database-url",
+            "sqlite:///:memory:",
+            "--disable-api-nodes",
+            "--disable-all-custom-nodes",
+            "--whitelist-custom-nodes",
+            *packs,
+        ]
         if self.environment.models is not None:
-            command += ["--extra-model-paths-config", str(write_models_config(self.base, self.environment.models))]
+            command += [
+                "--extra-model-paths-config",
+                str(write_models_config(self.base, self.environment.models)),
+            ]
         return [*command, *(_ON_CPU if options.cpu else []), *options.extra_args]
 
     def _inherited(self) -> tuple[int, ...]:
@@ -113,10 +143,25 @@ class Host:
     def _compile_pack(self) -> None:
         # That host writes no bytecode, see _variables, and would compile our own modules at every start.
         if self.environment.models is not None:
-            subprocess.run([str(self.environment.python), "-m", "compileall", "-q", str(ROOT / "nodes"), str(TEST_PACK_FOLDER)], check=False)
+            subprocess.run(
+                [
+                    str(self.environment.python),
+                    "-m",
+                    "compileall",
+                    "-q",
+                    str(ROOT / "nodes"),
+                    str(TEST_PACK_FOLDER),
+                ],
+                check=False,
+            )
 
     def _variables(self) -> dict[str, str]:
-        variables = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **dict(self.options.variables)}
+        variables = {
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONIOENCODING": "utf-8",
+            **dict(self.options.variables),
+        }
         if self.environment.models is not None:
             # somebody's own installation: nothing is written to it.
             variables["PYTHONDONTWRITEBYTECODE"] = "1"
@@ -127,9 +172,15 @@ class Host:
         deadline = time.monotonic() + self.options.start_timeout_s
         while True:
             if self.process.poll() is not None:
-                raise DevError(f"ComfyUI ended with exit code {self.process.returncode} while starting.", self._log_end())
+                raise DevError(
+                    f"ComfyUI ended with exit code {self.process.returncode} while starting.",
+                    self._log_end(),
+                )
             if time.monotonic() > deadline:
-                raise DevError(f"ComfyUI did not answer at {self.url} within {self.options.start_timeout_s:g} s.", self._log_end())
+                raise DevError(
+                    f"ComfyUI did not answer at {self.url} within {self.options.start_timeout_s:g} s.",
+                    self._log_end(),
+                )
             try:
                 self.client.system_stats()
             except (urllib.error.URLError, OSError):
@@ -154,8 +205,13 @@ def free_port() -> int:
 @functools.cache
 def has_accelerator(python: Path) -> bool:
     """Whether the torch of that interpreter finds a GPU. Asked anew in each run: a machine's devices may change."""
-    answer = subprocess.run([str(python), "-c", _ACCELERATOR_PROGRAM], capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        [str(python), "-c", _ACCELERATOR_PROGRAM], capture_output=True, text=True, check=False
+    )
     if answer.returncode != 0:
         reason = answer.stderr.strip().rpartition("\n")[2]
-        raise DevError(f"torch cannot be imported by {python}: {reason}", "Delete .venv and run `python dev.py setup` again.")
+        raise DevError(
+            f"torch cannot be imported by {python}: {reason}",
+            "Delete .venv and run `python dev.py setup` again.",
+        )
     return answer.stdout.strip() == "True"

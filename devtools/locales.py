@@ -15,7 +15,9 @@ SPECIAL = "@{}|%$"
 
 def node_texts(info: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return the display name, description, and the names and tooltips of inputs and outputs of the pack's nodes in an `/object_info` answer."""
-    own = sorted(name for name in info if name.startswith("Astria") and not name.startswith("AstriaTest"))
+    own = sorted(
+        name for name in info if name.startswith("Astria") and not name.startswith("AstriaTest")
+    )
     return {name: _texts(info[name]) for name in own}
 
 
@@ -26,10 +28,19 @@ def text_of(texts: Mapping[str, Any]) -> str:
 
 def _texts(entry: Mapping[str, Any]) -> dict[str, Any]:
     specs = {**entry["input"].get("required", {}), **entry["input"].get("optional", {})}
-    inputs = {name: _named(name, spec[1].get("tooltip") if len(spec) > 1 else None) for name, spec in specs.items()}
+    inputs = {
+        name: _named(name, spec[1].get("tooltip") if len(spec) > 1 else None)
+        for name, spec in specs.items()
+    }
     tooltips = entry.get("output_tooltips") or [None] * len(entry["output_name"])
-    outputs = {str(at): _named(name, tooltip) for at, (name, tooltip) in enumerate(zip(entry["output_name"], tooltips, strict=True))}
-    texts = {"display_name": _plain(entry["display_name"]), "description": _plain(entry["description"])}
+    outputs = {
+        str(at): _named(name, tooltip)
+        for at, (name, tooltip) in enumerate(zip(entry["output_name"], tooltips, strict=True))
+    }
+    texts = {
+        "display_name": _plain(entry["display_name"]),
+        "description": _plain(entry["description"]),
+    }
     return {**texts, "inputs": inputs, "outputs": outputs}
 
 
@@ -39,4 +50,6 @@ def _named(name: str, tooltip: str | None) -> dict[str, str]:
 
 def _plain(text: str) -> str:
     """Return a text in which the translations' special characters stand for themselves."""
-    return "".join(f"{{'{character}'}}" if character in SPECIAL else character for character in text)
+    return "".join(
+        f"{{'{character}'}}" if character in SPECIAL else character for character in text
+    )

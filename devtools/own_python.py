@@ -46,8 +46,10 @@ def choose(comfyui: Path, *, recorded: str | None) -> OwnPython | None:
     if named:
         found = probe(Path(named).expanduser())
         if found is None:
-            raise DevError(f"COMFYUI_PYTHON={named} cannot be run, or has no torch.",
-                           "Set it to the Python that starts your ComfyUI, or unset it to have torch installed here.")
+            raise DevError(
+                f"COMFYUI_PYTHON={named} cannot be run, or has no torch.",
+                "Set it to the Python that starts your ComfyUI, or unset it to have torch installed here.",
+            )
         return found
     if inside_venv():
         return probe(Path(recorded)) if recorded else None
@@ -61,7 +63,9 @@ def choose(comfyui: Path, *, recorded: str | None) -> OwnPython | None:
 def probe(python: Path) -> OwnPython | None:
     """Ask an interpreter about itself, or None when it does not run or has no torch."""
     try:
-        answer = subprocess.run([str(python), "-c", _PROBE], capture_output=True, text=True, check=True)
+        answer = subprocess.run(
+            [str(python), "-c", _PROBE], capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     facts = json.loads(answer.stdout)
@@ -69,7 +73,13 @@ def probe(python: Path) -> OwnPython | None:
         return None
     # Not resolved: the link in a venv's bin folder is what makes it that venv's interpreter.
     major, minor = facts["version"]
-    return OwnPython(python.absolute(), (major, minor), tuple(facts["site_packages"]), facts["torch_version"], facts["makes_venvs"])
+    return OwnPython(
+        python.absolute(),
+        (major, minor),
+        tuple(facts["site_packages"]),
+        facts["torch_version"],
+        facts["makes_venvs"],
+    )
 
 
 def check_same_version(own: OwnPython, creator: Path) -> None:
@@ -77,8 +87,10 @@ def check_same_version(own: OwnPython, creator: Path) -> None:
     if creator != own.executable and sys.version_info[:2] != own.version:
         wanted = ".".join(map(str, own.version))
         running = ".".join(map(str, sys.version_info[:2]))
-        raise DevError(f"Your ComfyUI's Python {wanted} cannot make virtual environments, and dev.py runs on Python {running}, whose would not fit.",
-                       f"Run dev.py with a Python {wanted}.")
+        raise DevError(
+            f"Your ComfyUI's Python {wanted} cannot make virtual environments, and dev.py runs on Python {running}, whose would not fit.",
+            f"Run dev.py with a Python {wanted}.",
+        )
 
 
 def _beside(comfyui: Path) -> list[Path]:

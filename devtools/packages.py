@@ -78,7 +78,9 @@ def unpack(package: Package, archive: Path, folder: Path) -> None:
         with source, target.open("wb") as written:
             shutil.copyfileobj(source, written)
     if not (folder / package.proof).is_file():
-        raise DevError(f"{archive.name} holds no {package.root}{package.proof}.", f"You can {package.instead}.")
+        raise DevError(
+            f"{archive.name} holds no {package.root}{package.proof}.", f"You can {package.instead}."
+        )
 
 
 def _members(archive: Path) -> Iterator[Member]:
@@ -91,21 +93,44 @@ def _members(archive: Path) -> Iterator[Member]:
     with tarfile.open(archive) as tar:
         for member in tar:
             if not member.isdir():
-                yield member.name.partition("/")[2], (lambda member=member: tar.extractfile(member)) if member.isfile() else None
+                yield (
+                    member.name.partition("/")[2],
+                    (lambda member=member: tar.extractfile(member)) if member.isfile() else None,
+                )
 
 
 def _download(package: Package, python: Path, folder: Path) -> Path:
-    kind = ["--no-binary", ":all:", "--ignore-requires-python"] if package.is_source else ["--only-binary", ":all:"]
-    command = [str(python), "-m", "pip", "download", "-q", "--no-deps", *kind, "-d", str(folder), package.requirement]
+    kind = (
+        ["--no-binary", ":all:", "--ignore-requires-python"]
+        if package.is_source
+        else ["--only-binary", ":all:"]
+    )
+    command = [
+        str(python),
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--no-deps",
+        *kind,
+        "-d",
+        str(folder),
+        package.requirement,
+    ]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     archives = list(folder.glob("*.tar.gz" if package.is_source else "*.whl"))
     if run.returncode == 0 and len(archives) == 1:
         return archives[0]
     sys.stderr.write(run.stderr)
     if "No matching distribution" in run.stderr:
-        hint = f"Your package index does not have it: check pip's index setting, or {package.instead}."
+        hint = (
+            f"Your package index does not have it: check pip's index setting, or {package.instead}."
+        )
     elif "No space left" in run.stderr:
         hint = f"The disk of {folder} is full: free some space and run the command again."
     else:
         hint = f"pip's own words stand above. Without a network: run the command again when there is one, or {package.instead}."
-    raise DevError(f"{package.title} could not be fetched (pip download {package.requirement} ended with {run.returncode}).", hint)
+    raise DevError(
+        f"{package.title} could not be fetched (pip download {package.requirement} ended with {run.returncode}).",
+        hint,
+    )

@@ -20,14 +20,25 @@ def promise(definition: NodeDefinition) -> dict[str, Any]:
         choices = {"choices": list(entry.choices)} if entry.choices is not None else {}
         inputs[entry.name] = {"type": entry.kind, "required": entry.required, **choices}
     widgets = [entry.name for entry in definition.inputs.values() if entry.is_widget]
-    return {"inputs": inputs, "widgets": widgets, "outputs": [list(output) for output in definition.outputs]}
+    return {
+        "inputs": inputs,
+        "widgets": widgets,
+        "outputs": [list(output) for output in definition.outputs],
+    }
 
 
 def broken(promised: Mapping[str, Any], definitions: Definitions) -> list[str]:
     """Return every promise that the definitions do not keep, in words."""
     faults = []
     for name, kept in promised.items():
-        faults += [f"{name}: {fault}" for fault in (_faults(kept, promise(definitions[name])) if name in definitions else ["the node is gone"])]
+        faults += [
+            f"{name}: {fault}"
+            for fault in (
+                _faults(kept, promise(definitions[name]))
+                if name in definitions
+                else ["the node is gone"]
+            )
+        ]
     return faults
 
 
@@ -41,7 +52,11 @@ def _faults(kept: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
             yield f"the input '{name}' was {entry['type']} and is {found['type']}"
         if found["required"] and not entry["required"]:
             yield f"the input '{name}' may no longer be left out"
-        lost = [choice for choice in entry.get("choices", ()) if choice not in found.get("choices", (choice,))]
+        lost = [
+            choice
+            for choice in entry.get("choices", ())
+            if choice not in found.get("choices", (choice,))
+        ]
         if lost:
             yield f"the input '{name}' no longer takes {', '.join(map(repr, lost))}"
     for name, entry in now["inputs"].items():
@@ -61,12 +76,23 @@ def read() -> dict[str, Any]:
 def run(argv: list[str]) -> int:
     """Add what the pack's nodes have gained to the promises. Raises DevError where one is broken: nothing is ever taken back."""
     if argv:
-        raise DevError(f"promise takes no arguments, got {' '.join(argv)}.", "It adds new nodes, inputs and outputs to what later versions keep.")
+        raise DevError(
+            f"promise takes no arguments, got {' '.join(argv)}.",
+            "It adds new nodes, inputs and outputs to what later versions keep.",
+        )
     own = {name: definition for name, definition in snapshot().items() if name.startswith("Astria")}
     promised = read()
     faults = broken(promised, own)
     if faults:
-        raise DevError("\n".join(["These promises are broken:", *faults]), "Give the old ids, inputs and places back; add new ones behind them.")
-    PROMISES.write_text(json.dumps({name: promise(own[name]) for name in sorted(own)}, indent=1) + "\n", encoding="utf-8")
-    say(f"written: {PROMISES.relative_to(ROOT)}, {len(own)} nodes, {len(own) - len(promised)} of them new")
+        raise DevError(
+            "\n".join(["These promises are broken:", *faults]),
+            "Give the old ids, inputs and places back; add new ones behind them.",
+        )
+    PROMISES.write_text(
+        json.dumps({name: promise(own[name]) for name in sorted(own)}, indent=1) + "\n",
+        encoding="utf-8",
+    )
+    say(
+        f"written: {PROMISES.relative_to(ROOT)}, {len(own)} nodes, {len(own) - len(promised)} of them new"
+    )
     return 0

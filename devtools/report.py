@@ -26,9 +26,11 @@ def take_json_option(argv: Sequence[str]) -> tuple[list[str], Path | None]:
         return rest, None
     at = rest.index("--json")
     if at + 1 == len(rest):
-        raise DevError("--json needs the name of the file to write.", "For instance: --json figures.json")
+        raise DevError(
+            "--json needs the name of the file to write.", "For instance: --json figures.json"
+        )
     path = Path(rest[at + 1])
-    return rest[:at] + rest[at + 2:], path
+    return rest[:at] + rest[at + 2 :], path
 
 
 def report(figures: Sequence[Figure], json_file: Path | None) -> int:
@@ -43,9 +45,15 @@ def report(figures: Sequence[Figure], json_file: Path | None) -> int:
 
 def table(figures: Sequence[Figure]) -> str:
     """Return the figures in aligned columns: name, value, unit, ok."""
-    rows = [("name", "value", "unit", "ok"), *((f["name"], _number(f["value"]), f["unit"], _verdict(f["ok"])) for f in figures)]
+    rows = [
+        ("name", "value", "unit", "ok"),
+        *((f["name"], _number(f["value"]), f["unit"], _verdict(f["ok"])) for f in figures),
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [f"{name:<{widths[0]}}  {value:>{widths[1]}}  {unit:<{widths[2]}}  {ok}".rstrip() for name, value, unit, ok in rows]
+    lines = [
+        f"{name:<{widths[0]}}  {value:>{widths[1]}}  {unit:<{widths[2]}}  {ok}".rstrip()
+        for name, value, unit, ok in rows
+    ]
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 

@@ -80,7 +80,15 @@ class Starter:
 def _generate(graph: Graph, text: str, models: Mapping[str, Link]) -> Graph:
     bound = graph.add("models.bindings", "AstriaModels", bindings=BINDINGS)
     policies = {"missing_models": "error", "smaller_canvas": "crop", "keep_unmasked": False}
-    picture = graph.add("generate.astria", "AstriaGenerate", text=text, seed=SEED, **models, models=bound, **policies)
+    picture = graph.add(
+        "generate.astria",
+        "AstriaGenerate",
+        text=text,
+        seed=SEED,
+        **models,
+        models=bound,
+        **policies,
+    )
     graph.add("output.save", "SaveImage", images=picture, filename_prefix="astria")
     return graph
 
@@ -89,8 +97,15 @@ def _flux() -> Starter:
     graph = Graph()
     encoders = {"clip_name1": "clip_l.safetensors", "clip_name2": "t5xxl_fp16.safetensors"}
     models = {
-        "model": graph.add("models.diffusion_model", "UNETLoader", unet_name="flux1-dev.safetensors", weight_dtype="default"),
-        "clip": graph.add("models.text_encoders", "DualCLIPLoader", **encoders, type="flux", device="default"),
+        "model": graph.add(
+            "models.diffusion_model",
+            "UNETLoader",
+            unet_name="flux1-dev.safetensors",
+            weight_dtype="default",
+        ),
+        "clip": graph.add(
+            "models.text_encoders", "DualCLIPLoader", **encoders, type="flux", device="default"
+        ),
         "vae": graph.add("models.vae", "VAELoader", vae_name="ae.safetensors"),
     }
     told = ("Start here: paste a prompt, get the picture", "Flux.1 dev; every stage in one node")
@@ -99,8 +114,13 @@ def _flux() -> Starter:
 
 def _stable_diffusion() -> Starter:
     graph = Graph()
-    loaded = graph.add("models.checkpoint", "CheckpointLoaderSimple", ckpt_name=FILES["checkpoints"][0])
-    told = ("Start here: paste a prompt, get the picture", "SD1.5 or SDXL checkpoint; every stage in one node")
+    loaded = graph.add(
+        "models.checkpoint", "CheckpointLoaderSimple", ckpt_name=FILES["checkpoints"][0]
+    )
+    told = (
+        "Start here: paste a prompt, get the picture",
+        "SD1.5 or SDXL checkpoint; every stage in one node",
+    )
     models = {"model": loaded, "clip": slot(loaded, 1), "vae": slot(loaded, 2)}
     return Starter(_generate(graph, SD_PROMPT, models), PASTE, _STEPS, told)
 
@@ -109,12 +129,33 @@ def _tune() -> Starter:
     graph = Graph()
     faces = graph.add("models.face_analysis", "AstriaLoadFaceAnalysis", pack="buffalo_l")
     photos = graph.add("input.photos", "LoadImage", image=IMAGE)
-    who = {"title": "Anna", "name": "woman", "token": "ohwx", "tune_id": 788416, "model_type": "faceid", "file": "none"}
+    who = {
+        "title": "Anna",
+        "name": "woman",
+        "token": "ohwx",
+        "tune_id": 788416,
+        "model_type": "faceid",
+        "file": "none",
+    }
     tune = graph.add("tune.create", "AstriaCreateTune", images=photos, analysis=faces, **who)
     graph.add("tune.report", "PreviewAny", source=slot(tune, 1))
-    steps = (("Load Image", "photos of one person"), ("Astria Create Tune", "kept with their faces"), ("tune 788416", "for <faceid:788416:1.0>"))
-    return Starter(graph, PHOTOS, steps, ("A person from photos, without training", "For FaceID and face swap"))
+    steps = (
+        ("Load Image", "photos of one person"),
+        ("Astria Create Tune", "kept with their faces"),
+        ("tune 788416", "for <faceid:788416:1.0>"),
+    )
+    return Starter(
+        graph, PHOTOS, steps, ("A person from photos, without training", "For FaceID and face swap")
+    )
 
 
-_STEPS = (("Load your model", "checkpoint, or Flux"), ("Astria Generate", "the prompt as it is"), ("Save Image", "the picture"))
-STARTERS: Mapping[str, Callable[[], Starter]] = {"start_flux": _flux, "start_stable_diffusion": _stable_diffusion, "start_tune_from_photos": _tune}
+_STEPS = (
+    ("Load your model", "checkpoint, or Flux"),
+    ("Astria Generate", "the prompt as it is"),
+    ("Save Image", "the picture"),
+)
+STARTERS: Mapping[str, Callable[[], Starter]] = {
+    "start_flux": _flux,
+    "start_stable_diffusion": _stable_diffusion,
+    "start_tune_from_photos": _tune,
+}

@@ -69,7 +69,9 @@ class Measure:
 
     def figure(self) -> Figure:
         """Return the measure as a row of the printed table."""
-        return Figure(name=self.name, value=self.value, unit=f"at most {self.bound}", ok=self.is_kept)
+        return Figure(
+            name=self.name, value=self.value, unit=f"at most {self.bound}", ok=self.is_kept
+        )
 
 
 def measures() -> list[Measure]:
@@ -154,7 +156,9 @@ def files_in_folders() -> Counter[str]:
 
 
 def _fullest_folder() -> Measure:
-    counts = {folder: count for folder, count in files_in_folders().items() if folder.startswith("nodes")}
+    counts = {
+        folder: count for folder, count in files_in_folders().items() if folder.startswith("nodes")
+    }
     over = [f"{folder} has {count} files" for folder, count in counts.items() if count > MAX_FILES]
     return Measure("files of the fullest folder of nodes/", max(counts.values()), MAX_FILES, over)
 
@@ -172,7 +176,11 @@ def wide_lines() -> list[str]:
 def long_modules() -> list[str]:
     """Return the modules that are to be split."""
     sizes = {path: len(_text(path).splitlines()) for path in _code()}
-    return [f"{_shown(path)} has {size} lines" for path, size in sizes.items() if size > MAX_MODULE_LINES]
+    return [
+        f"{_shown(path)} has {size} lines"
+        for path, size in sizes.items()
+        if size > MAX_MODULE_LINES
+    ]
 
 
 def long_functions() -> list[str]:
@@ -180,7 +188,10 @@ def long_functions() -> list[str]:
     found = []
     for path in _code():
         for node in ast.walk(tree_of(path)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name not in _UNBOUNDED:
+            if (
+                isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+                and node.name not in _UNBOUNDED
+            ):
                 lines = node.end_lineno - node.lineno + 1
                 if lines > MAX_FUNCTION_LINES:
                     found.append(f"{at(path, node.lineno)} {node.name} has {lines} lines")

@@ -26,7 +26,9 @@ _STAND_INS = {
 _RESTORERS = ("GFPGAN", "RestoreFormer", "CodeFormer")
 
 
-def with_test_models(graph: Graph, family: str, *, by_file: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
+def with_test_models(
+    graph: Graph, family: str, *, by_file: Mapping[str, str] | None = None
+) -> dict[str, dict[str, Any]]:
     """Return a copy of an API graph that loads tiny test models: node ids stay, links go to the slots that mean the same.
 
     Every loader gives the models of `family`, but those whose file name is in `by_file`, which give that family's
@@ -40,16 +42,32 @@ def with_test_models(graph: Graph, family: str, *, by_file: Mapping[str, str] | 
         if kind in _LOADERS:
             file_input, slots[node_id] = _LOADERS[kind]
             chosen = (by_file or {}).get(node["inputs"][file_input], family)
-            result[node_id] = {**node, "class_type": "AstriaTestModel", "inputs": {"family": chosen, "seed": 0}}
+            result[node_id] = {
+                **node,
+                "class_type": "AstriaTestModel",
+                "inputs": {"family": chosen, "seed": 0},
+            }
         elif kind == "UpscaleModelLoader":
             is_restorer = node["inputs"]["model_name"].startswith(_RESTORERS)
-            result[node_id] = {**node} if is_restorer else {**node, "class_type": "AstriaTestUpscaler", "inputs": {}}
+            result[node_id] = (
+                {**node}
+                if is_restorer
+                else {**node, "class_type": "AstriaTestUpscaler", "inputs": {}}
+            )
         elif kind in _STAND_INS:
             result[node_id] = {**node, "class_type": _STAND_INS[kind], "inputs": {}}
         elif kind == "DA3Inference":
-            result[node_id] = {**node, "class_type": "AstriaTestDepth", "inputs": {"image": node["inputs"]["image"]}}
+            result[node_id] = {
+                **node,
+                "class_type": "AstriaTestDepth",
+                "inputs": {"image": node["inputs"]["image"]},
+            }
         elif kind == "SDPoseKeypointExtractor":
-            result[node_id] = {**node, "class_type": "AstriaTestPosePoints", "inputs": {"image": node["inputs"]["image"]}}
+            result[node_id] = {
+                **node,
+                "class_type": "AstriaTestPosePoints",
+                "inputs": {"image": node["inputs"]["image"]},
+            }
         else:
             result[node_id] = {**node, "inputs": dict(node["inputs"])}
     for node in result.values():

@@ -47,7 +47,9 @@ def starter_thumbnail(starter: Starter) -> bytes:
 
 def _sheet(drawing: Image.Image, words: tuple[str, str]) -> bytes:
     sheet = Image.new("RGB", (SIZE, SIZE), BACKGROUND)
-    sheet.paste(drawing, ((SIZE - drawing.width) // 2, max(MARGIN, (SIZE - BAND - drawing.height) // 2)))
+    sheet.paste(
+        drawing, ((SIZE - drawing.width) // 2, max(MARGIN, (SIZE - BAND - drawing.height) // 2))
+    )
     _words(ImageDraw.Draw(sheet), words)
     written = io.BytesIO()
     sheet.save(written, "JPEG", quality=QUALITY, optimize=True)
@@ -55,7 +57,10 @@ def _sheet(drawing: Image.Image, words: tuple[str, str]) -> bytes:
 
 
 def _stages(request: PromptRequest, stages: Sequence[Stage]) -> Image.Image:
-    titles = [(STAGE_TITLES.get(stage.name, stage.name), f"{stage.kind}, {stage.size}") for stage in stages]
+    titles = [
+        (STAGE_TITLES.get(stage.name, stage.name), f"{stage.kind}, {stage.size}")
+        for stage in stages
+    ]
     if request.input_image is not None:
         titles.insert(0, ("Your picture", "the input image"))
     if takes_drawn_map(request):
@@ -71,9 +76,23 @@ def _steps(titles: Sequence[tuple[str, str]]) -> Image.Image:
     draw = ImageDraw.Draw(drawing)
     for number, (title, told) in enumerate(titles):
         top, bottom = number * pitch, (number + 1) * pitch - STEP_GAP
-        draw.rounded_rectangle([0, top, drawing.width - 1, bottom], radius=8, fill=PAPER, outline=FRAME, width=2)
-        draw.text((MARGIN, (top + bottom) / 2), title, fill=INK, font=ImageFont.load_default(20), anchor="lm")
-        draw.text((drawing.width - MARGIN, (top + bottom) / 2), told, fill=FAINT, font=ImageFont.load_default(15), anchor="rm")
+        draw.rounded_rectangle(
+            [0, top, drawing.width - 1, bottom], radius=8, fill=PAPER, outline=FRAME, width=2
+        )
+        draw.text(
+            (MARGIN, (top + bottom) / 2),
+            title,
+            fill=INK,
+            font=ImageFont.load_default(20),
+            anchor="lm",
+        )
+        draw.text(
+            (drawing.width - MARGIN, (top + bottom) / 2),
+            told,
+            fill=FAINT,
+            font=ImageFont.load_default(15),
+            anchor="rm",
+        )
         if number:
             middle = drawing.width // 2
             draw.line([(middle, top - STEP_GAP), (middle, top)], fill=FRAME, width=3)
@@ -81,14 +100,25 @@ def _steps(titles: Sequence[tuple[str, str]]) -> Image.Image:
 
 
 def _told_of_text(request: PromptRequest) -> tuple[str, str]:
-    said = ", ".join(segment.text for segment in (*request.prompt,) if segment.text) or "No text: the picture itself is worked on"
+    said = (
+        ", ".join(segment.text for segment in (*request.prompt,) if segment.text)
+        or "No text: the picture itself is worked on"
+    )
     faces = [f"<faceid:{tag.id}>" for segment in request.prompt for tag in segment.faceids]
     flags = [f"--mask_prompt {' '.join(request.mask_prompt)}"] if request.mask_prompt else []
-    flags += [f"--{name}" for name, flag in FLAGS.items() if flag.takes == "nothing" and getattr(request, name)]
+    flags += [
+        f"--{name}"
+        for name, flag in FLAGS.items()
+        if flag.takes == "nothing" and getattr(request, name)
+    ]
     flags += [f"controlnet={request.controlnet}"] if request.controlnet else []
     flags += [f"--controlnets {' '.join(request.controlnets)}"] if request.controlnets else []
     flags += ["with a mask of your own"] if request.mask_image is not None else []
-    flags += [f"denoising_strength={request.denoising_strength:g}"] if request.denoising_strength and not flags else []
+    flags += (
+        [f"denoising_strength={request.denoising_strength:g}"]
+        if request.denoising_strength and not flags
+        else []
+    )
     flags += [f"style={request.style}"] if request.style else []
     return said, "  ".join([*faces, *flags])
 
@@ -101,13 +131,17 @@ def _room(width: int, height: int) -> tuple[float, tuple[int, int]]:
 
 def _people(request: PromptRequest) -> Image.Image:
     _, (width, height) = _room(request.w, request.h)
-    layout = columns(len(request.persons), width, height, softness_px=0).named([person.text for person in request.persons])
+    layout = columns(len(request.persons), width, height, softness_px=0).named(
+        [person.text for person in request.persons]
+    )
     shown = preview(arms_crossed(len(request.persons), width, height), layout)
     return Image.fromarray((shown[0].numpy() * 255).round().astype("uint8"))
 
 
 def _canvas(request: PromptRequest) -> Image.Image:
-    canvas = place(request.w, request.h, request.outpaint_width, request.outpaint_height, request.outpaint)
+    canvas = place(
+        request.w, request.h, request.outpaint_width, request.outpaint_height, request.outpaint
+    )
     scale, size = _room(canvas.width, canvas.height)
     drawing = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(drawing)
@@ -120,7 +154,9 @@ def _canvas(request: PromptRequest) -> Image.Image:
         # A stand-in: the source is painted, too.
         source = ImageOps.colorize(ImageOps.grayscale(source), BACKGROUND, INK)
     drawing.paste(source, (box.x, box.y))
-    draw.rectangle([box.x, box.y, box.x + box.width - 1, box.y + box.height - 1], outline=FRAME, width=2)
+    draw.rectangle(
+        [box.x, box.y, box.x + box.width - 1, box.y + box.height - 1], outline=FRAME, width=2
+    )
     draw.rectangle([0, 0, size[0] - 1, size[1] - 1], outline=FRAME, width=2)
     return drawing
 
@@ -137,7 +173,11 @@ def _told_of_canvas(request: PromptRequest) -> tuple[str, str]:
     source = "Your picture" if request.input_image is not None else "A picture from text"
     first = f"{source} {request.w}x{request.h}, outpainted to {request.outpaint_width}x{request.outpaint_height}"
     wording = request.outpaint_prompt.text if request.outpaint_prompt is not None else ""
-    second = f'Around it: "{textwrap.shorten(wording, 46, placeholder=" ...")}"' if wording else "Hatched: the new area"
+    second = (
+        f'Around it: "{textwrap.shorten(wording, 46, placeholder=" ...")}"'
+        if wording
+        else "Hatched: the new area"
+    )
     if request.super_resolution:
         second += ", then 4x super-resolution"
     return first, second
@@ -145,5 +185,15 @@ def _told_of_canvas(request: PromptRequest) -> tuple[str, str]:
 
 def _words(draw: ImageDraw.ImageDraw, lines: tuple[str, str]) -> None:
     first, second = lines
-    draw.text((MARGIN, SIZE - BAND + 10), textwrap.shorten(first, 54, placeholder=" ..."), fill=INK, font=ImageFont.load_default(18))
-    draw.text((MARGIN, SIZE - BAND + 38), textwrap.shorten(second, 62, placeholder=" ..."), fill=FAINT, font=ImageFont.load_default(16))
+    draw.text(
+        (MARGIN, SIZE - BAND + 10),
+        textwrap.shorten(first, 54, placeholder=" ..."),
+        fill=INK,
+        font=ImageFont.load_default(18),
+    )
+    draw.text(
+        (MARGIN, SIZE - BAND + 38),
+        textwrap.shorten(second, 62, placeholder=" ..."),
+        fill=FAINT,
+        font=ImageFont.load_default(16),
+    )

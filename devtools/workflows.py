@@ -45,7 +45,9 @@ def request_of(name: str) -> PromptRequest:
 
 def resolver() -> Resolver:
     """Return what stands for the files and tunes of the examples."""
-    return Resolver(Bindings.parse(BINDINGS, "the examples' bindings"), ExampleTunes(), ListedFiles(FILES))
+    return Resolver(
+        Bindings.parse(BINDINGS, "the examples' bindings"), ExampleTunes(), ListedFiles(FILES)
+    )
 
 
 def compiled(name: str, request: PromptRequest | None = None) -> Compiled:
@@ -54,9 +56,15 @@ def compiled(name: str, request: PromptRequest | None = None) -> Compiled:
     `request` takes the place of the example's own, for what another prompt would give there.
     """
     request = request or request_of(name)
-    given = {"image": request.input_image, "mask": request.mask_image, "control_image": takes_drawn_map(request) or None}
+    given = {
+        "image": request.input_image,
+        "mask": request.mask_image,
+        "control_image": takes_drawn_map(request) or None,
+    }
     pictures = {what: IMAGE for what, one in given.items() if one is not None}
-    return compile_request(request, resolver(), CompileOptions(base_of(name), **pictures, options=Options(SEED)))
+    return compile_request(
+        request, resolver(), CompileOptions(base_of(name), **pictures, options=Options(SEED))
+    )
 
 
 def forms(name: str) -> dict[Path, dict[str, Any]]:
@@ -66,7 +74,10 @@ def forms(name: str) -> dict[Path, dict[str, Any]]:
     if name in STARTERS:
         starter = STARTERS[name]()
         check_graph(starter.graph, definitions)
-        return {paths["ui"]: ui_workflow(starter.graph, definitions, starter.note), paths["api"]: api_workflow(starter.graph)}
+        return {
+            paths["ui"]: ui_workflow(starter.graph, definitions, starter.note),
+            paths["api"]: api_workflow(starter.graph),
+        }
     made = compiled(name)
     check_graph(made.graph, definitions)
     request = request_of(name)
@@ -83,14 +94,23 @@ def run(argv: Sequence[str]) -> int:
     from .thumbnails import starter_thumbnail, thumbnail  # needs packages of .venv
 
     if argv:
-        raise DevError(f"workflows takes no arguments, got {' '.join(argv)}.", "It compiles every prompt in workflows/prompts/.")
+        raise DevError(
+            f"workflows takes no arguments, got {' '.join(argv)}.",
+            "It compiles every prompt in workflows/prompts/.",
+        )
     API_FORMS.mkdir(parents=True, exist_ok=True)
     for name in names():
         written = forms(name)
         for path, workflow in written.items():
             path.write_text(text_of(workflow), encoding="utf-8")
-        drawn = starter_thumbnail(STARTERS[name]()) if name in STARTERS else thumbnail(request_of(name), compiled(name).plan.stages)
+        drawn = (
+            starter_thumbnail(STARTERS[name]())
+            if name in STARTERS
+            else thumbnail(request_of(name), compiled(name).plan.stages)
+        )
         picture = WORKFLOWS / f"{name}.jpg"
         picture.write_bytes(drawn)
-        say(f"- {name}: {len(written[API_FORMS / f'{name}.api.json'])} nodes, thumbnail {len(drawn) // 1000} KB")
+        say(
+            f"- {name}: {len(written[API_FORMS / f'{name}.api.json'])} nodes, thumbnail {len(drawn) // 1000} KB"
+        )
     return 0

@@ -32,5 +32,14 @@ class AstriaExtension(ComfyExtension):
         editor_routes.register(api_routes.register())
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        drawing = (*REGIONS, *PEOPLE, *MASKING, *FACEID, *FACES, *IDENTITY, *FACE_INPAINTING, *FACE_SWAPPING)
+        drawing = (
+            *REGIONS,
+            *PEOPLE,
+            *MASKING,
+            *FACEID,
+            *FACES,
+            *IDENTITY,
+            *FACE_INPAINTING,
+            *FACE_SWAPPING,
+        )
         return [*PROMPT, *PIPELINE, *COMPILE, *TUNES, *drawing, *BASE, *OUTPAINT, *FINISH]

@@ -18,13 +18,21 @@ settings.load_profile("calm")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # By its path: the checkout must not stand on sys.path, where its nodes/ would hide the host's nodes.py.
-_spec = importlib.util.spec_from_file_location("pack_loader", Path(__file__).resolve().parent.parent / "pack_loader.py")
+_spec = importlib.util.spec_from_file_location(
+    "pack_loader", Path(__file__).resolve().parent.parent / "pack_loader.py"
+)
 assert _spec is not None and _spec.loader is not None
 _pack_loader = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_pack_loader)
 _pack_loader.load()
 
-from comfyui_astria.tests.host.fixtures import classic_host, clean_hosts, each_host, host, log_section
+from comfyui_astria.tests.host.fixtures import (
+    classic_host,
+    clean_hosts,
+    each_host,
+    host,
+    log_section,
+)
 from comfyui_astria.tests.regions.comfy_inprocess import forget_models
 
 __all__ = ["classic_host", "clean_hosts", "each_host", "host"]

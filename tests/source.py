@@ -5,10 +5,33 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-HOST_MODULES = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "comfy_config", "folder_paths", "server", "execution", "nodes",
-                "node_helpers", "latent_preview", "app", "utils"}
+HOST_MODULES = {
+    "comfy",
+    "comfy_api",
+    "comfy_execution",
+    "comfy_extras",
+    "comfy_config",
+    "folder_paths",
+    "server",
+    "execution",
+    "nodes",
+    "node_helpers",
+    "latent_preview",
+    "app",
+    "utils",
+}
 # Libraries that take long to import, or hold much memory then.
-HEAVY = {"transformers", "diffusers", "insightface", "onnxruntime", "segment_anything", "cv2", "scipy", "skimage", "kornia"}
+HEAVY = {
+    "transformers",
+    "diffusers",
+    "insightface",
+    "onnxruntime",
+    "segment_anything",
+    "cv2",
+    "scipy",
+    "skimage",
+    "kornia",
+}
 METHODS = {"forward", "__call__"}
 # What a ModelPatcher, and the model in it, hold their networks and settings as.
 NETWORKS = {"model", "diffusion_model", "model_sampling", "cond_stage_model", "first_stage_model"}
@@ -17,8 +40,12 @@ NETWORKS = {"model", "diffusion_model", "model_sampling", "cond_stage_model", "f
 def patches(tree: ast.Module) -> Iterator[tuple[int, str]]:
     hosts = {"sys"} | {
         (alias.asname or alias.name).split(".")[0]
-        for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0)
-        for alias in node.names if (node.module if isinstance(node, ast.ImportFrom) else alias.name or "").split(".")[0] in HOST_MODULES}
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0)
+        for alias in node.names
+        if (node.module if isinstance(node, ast.ImportFrom) else alias.name or "").split(".")[0]
+        in HOST_MODULES
+    }
     for node in ast.walk(tree):
         for target in changed_by(node):
             if isinstance(target, ast.Attribute | ast.Subscript) and root_name(target) in hosts:
@@ -39,12 +66,25 @@ def replaced(tree: ast.Module) -> Iterator[tuple[int, str]]:
 def changed_by(node: ast.AST) -> list[ast.expr]:
     """What a statement assigns to or deletes; for setattr and delattr the attribute of their first argument."""
     if isinstance(node, ast.Assign | ast.Delete):
-        return [part for target in node.targets for part in (target.elts if isinstance(target, ast.Tuple | ast.List) else [target])]
+        return [
+            part
+            for target in node.targets
+            for part in (target.elts if isinstance(target, ast.Tuple | ast.List) else [target])
+        ]
     if isinstance(node, ast.AugAssign | ast.AnnAssign):
         return [node.target]
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("setattr", "delattr") and len(node.args) > 1:
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("setattr", "delattr")
+        and len(node.args) > 1
+    ):
         name = node.args[1]
-        return [ast.Attribute(value=node.args[0], attr=str(name.value) if isinstance(name, ast.Constant) else "?")]
+        return [
+            ast.Attribute(
+                value=node.args[0], attr=str(name.value) if isinstance(name, ast.Constant) else "?"
+            )
+        ]
     return []
 
 

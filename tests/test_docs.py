@@ -14,8 +14,12 @@ from comfyui_astria.nodes.tunes.bindings import Bindings, address
 
 ROOT = Path(__file__).resolve().parent.parent
 HELP = ROOT / "web" / "docs"
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"), *HELP.glob("*.md")])
-DEFINITIONS = json.loads((ROOT / "nodes" / "graph" / "node_definitions.json").read_text(encoding="utf-8"))
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"), *HELP.glob("*.md")]
+)
+DEFINITIONS = json.loads(
+    (ROOT / "nodes" / "graph" / "node_definitions.json").read_text(encoding="utf-8")
+)
 OWN_NODES = sorted(name for name in DEFINITIONS if name.startswith("Astria"))
 # Parts of an error text shorter than this hold no words to look for.
 SHORTEST_PART = 3
@@ -40,11 +44,20 @@ def fences(page: Path, language: str) -> list[str]:
 def strings() -> set[str]:
     """Every piece of text in the pack's code, the fixed parts of formatted ones included."""
     trees = [ast.parse(read(path)) for path in (ROOT / "nodes").rglob("*.py")]
-    return {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return {
+        node.value
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
 
 
 def test_every_node_has_a_help_page_and_every_page_a_node() -> None:
-    declared = {name for path in (ROOT / "nodes").glob("*/*nodes.py") for name in re.findall(r'node_id="(\w+)"', read(path))}
+    declared = {
+        name
+        for path in (ROOT / "nodes").glob("*/*nodes.py")
+        for name in re.findall(r'node_id="(\w+)"', read(path))
+    }
     assert {page.stem for page in HELP.glob("*.md")} == declared == set(OWN_NODES)
 
 
@@ -52,16 +65,28 @@ def test_every_node_has_a_help_page_and_every_page_a_node() -> None:
 def test_a_help_page_names_its_node_and_every_socket(node: str) -> None:
     entry, text = DEFINITIONS[node], read(HELP / f"{node}.md")
     assert text.startswith(f"# {entry['display_name']}\n")
-    names = [*entry["input"].get("required", {}), *entry["input"].get("optional", {}), *entry["output_name"]]
+    names = [
+        *entry["input"].get("required", {}),
+        *entry["input"].get("optional", {}),
+        *entry["output_name"],
+    ]
     assert [name for name in names if f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize("node", OWN_NODES)
 def test_a_help_page_names_no_socket_that_is_not_there(node: str) -> None:
     entry, text = DEFINITIONS[node], read(HELP / f"{node}.md")
-    known = {*entry["input"].get("required", {}), *entry["input"].get("optional", {}), *entry["output_name"]}
+    known = {
+        *entry["input"].get("required", {}),
+        *entry["input"].get("optional", {}),
+        *entry["output_name"],
+    }
     tables = text[text.index("## Inputs") : text.index("## Example")]
-    named = {name for row in re.findall(r"^\| (`[^|]*) \|", tables, re.MULTILINE) for name in re.findall(r"`([^`]+)`", row)}
+    named = {
+        name
+        for row in re.findall(r"^\| (`[^|]*) \|", tables, re.MULTILINE)
+        for name in re.findall(r"`([^`]+)`", row)
+    }
     assert named == known
 
 
@@ -72,17 +97,25 @@ def test_a_help_page_has_a_picture_an_example_and_what_goes_wrong(node: str) -> 
     for heading in ("Example", "What goes wrong", "Related"):
         assert len(parts[heading].split()) >= SHORTEST_SECTION[heading], heading
     picture = HELP / "images" / f"{node}.png"
-    assert f"![{DEFINITIONS[node]['display_name']} in the editor](images/{node}.png)" in text[: text.index("## Inputs")]
+    assert (
+        f"![{DEFINITIONS[node]['display_name']} in the editor](images/{node}.png)"
+        in text[: text.index("## Inputs")]
+    )
     assert picture.stat().st_size <= PICTURE_BYTES
 
 
 def test_every_picture_of_the_help_pages_is_shown() -> None:
-    assert {picture.stem for picture in (HELP / "images").iterdir()} == set(OWN_NODES), "python dev.py pictures makes them anew"
+    assert {picture.stem for picture in (HELP / "images").iterdir()} == set(OWN_NODES), (
+        "python dev.py pictures makes them anew"
+    )
 
 
 @pytest.mark.parametrize("node", OWN_NODES)
 def test_a_help_page_leads_to_workflows_with_its_node(node: str) -> None:
-    graphs = {path.name.removesuffix(".api.json"): read(path) for path in (ROOT / "tests" / "workflows").glob("*.api.json")}
+    graphs = {
+        path.name.removesuffix(".api.json"): read(path)
+        for path in (ROOT / "tests" / "workflows").glob("*.api.json")
+    }
     using = {name for name, graph in graphs.items() if f'"class_type": "{node}"' in graph}
     lines = re.findall(r"^In the templates: (.*)\.$", read(HELP / f"{node}.md"), re.MULTILINE)
     named = [name for line in lines for name in re.findall(r"`(\w+)`", line)]
@@ -96,14 +129,18 @@ def test_quoted_error_texts_are_those_of_the_code(node: str, strings: set[str]) 
     text = read(HELP / f"{node}.md")
     quoted = re.findall(r"^\| `([^`]+)` \|", text[text.index("## What goes wrong") :], re.MULTILINE)
     assert quoted or node in WITHOUT_ERRORS
-    parts = [part for message in quoted for part in message.split("…") if len(part) >= SHORTEST_PART]
+    parts = [
+        part for message in quoted for part in message.split("…") if len(part) >= SHORTEST_PART
+    ]
     assert [part for part in parts if not any(part in string for string in strings)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=label)
 def test_relative_links_and_pictures_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", read(page)))
-    relative = [target.partition("#")[0] for target in targets if not re.match(r"[a-z]+:|#", target)]
+    relative = [
+        target.partition("#")[0] for target in targets if not re.match(r"[a-z]+:|#", target)
+    ]
     assert [target for target in relative if not (page.parent / target).exists()] == []
 
 
@@ -131,7 +168,11 @@ def test_shown_keys_can_be_bound(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=label)
 def test_shown_prompts_hold_no_error(page: Path) -> None:
     for text in fences(page, "prompt"):
-        assert [found.render(text) for found in PromptRequest.from_text(text)[1] if found.severity == "error"] == []
+        assert [
+            found.render(text)
+            for found in PromptRequest.from_text(text)[1]
+            if found.severity == "error"
+        ] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=label)
@@ -141,7 +182,13 @@ def test_shown_bindings_can_be_read(page: Path) -> None:
 
 
 def test_prompts_and_bindings_are_shown_where_people_look_for_them() -> None:
-    for page in (ROOT / "README.md", *(HELP / f"Astria{name}.md" for name in ("Prompt", "Generate", "Explain", "Compile", "EncodeRequest"))):
+    for page in (
+        ROOT / "README.md",
+        *(
+            HELP / f"Astria{name}.md"
+            for name in ("Prompt", "Generate", "Explain", "Compile", "EncodeRequest")
+        ),
+    ):
         assert fences(page, "prompt"), f"{label(page)} shows no prompt"
     for page in (ROOT / "docs" / "bindings.md", HELP / "AstriaModels.md"):
         assert fences(page, "ini"), f"{label(page)} shows no bindings"

@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 from comfyui_astria.devtools.paths import ROOT
-from comfyui_astria.devtools.source import NODES, at, feature_of, files, imports, is_nodes, meets_the_host, tree_of
+from comfyui_astria.devtools.source import (
+    NODES,
+    at,
+    feature_of,
+    files,
+    imports,
+    is_nodes,
+    meets_the_host,
+    tree_of,
+)
 from comfyui_astria.devtools.structure import LAYERS, circles, measures, upward
 from comfyui_astria.tests.source import HEAVY, HOST_MODULES, patches, replaced
 
@@ -23,7 +32,13 @@ HOST_COMPANIONS = {"aiohttp", "safetensors"}
 ON_FIRST_USE = {"transformers", "insightface", "onnxruntime", "segment_anything"}
 MAX_PARAMETERS = 7
 # The host calls these with one argument per input of the node, and the schema is a table.
-NODE_METHODS = {"define_schema", "execute", "validate_inputs", "fingerprint_inputs", "check_lazy_status"}
+NODE_METHODS = {
+    "define_schema",
+    "execute",
+    "validate_inputs",
+    "fingerprint_inputs",
+    "check_lazy_status",
+}
 
 
 def report(broken: list[str]) -> None:
@@ -31,7 +46,9 @@ def report(broken: list[str]) -> None:
 
 
 def test_the_laws_see_the_pack() -> None:
-    assert {"prompt", "tunes", "pipeline", "outpaint", "host", "errors", "extension"} <= {feature_of(path) for path in files("*.py", NODES)}
+    assert {"prompt", "tunes", "pipeline", "outpaint", "host", "errors", "extension"} <= {
+        feature_of(path) for path in files("*.py", NODES)
+    }
 
 
 def test_pure_modules_import_no_more_than_they_may() -> None:
@@ -44,8 +61,11 @@ def test_pure_modules_import_no_more_than_they_may() -> None:
         if meets_the_host(path):
             allowed |= HOST_MODULES | HOST_COMPANIONS
         later = allowed | (ON_FIRST_USE if allowed >= TENSOR_LIBRARIES else set())
-        broken += [f"{at(path, found.line)} imports {found.top}" for found in imports(path)
-                   if found.top is not None and found.top not in (allowed if found.at_start else later)]
+        broken += [
+            f"{at(path, found.line)} imports {found.top}"
+            for found in imports(path)
+            if found.top is not None and found.top not in (allowed if found.at_start else later)
+        ]
     report(broken)
 
 
@@ -54,8 +74,11 @@ def test_no_pure_module_reaches_the_host_through_another() -> None:
     for path in files("*.py", NODES):
         if meets_the_host(path):
             continue
-        broken += [f"{at(path, found.line)} imports {'.'.join(found.inside)}" for found in imports(path)
-                   if found.inside is not None and ("host" in found.inside or is_nodes(found.inside[-1]))]
+        broken += [
+            f"{at(path, found.line)} imports {'.'.join(found.inside)}"
+            for found in imports(path)
+            if found.inside is not None and ("host" in found.inside or is_nodes(found.inside[-1]))
+        ]
     report(broken)
 
 
@@ -64,21 +87,33 @@ def test_no_feature_imports_anothers_nodes() -> None:
     for path in files("*.py", NODES):
         if path == NODES / "extension.py":  # gathers them for the host
             continue
-        broken += [f"{at(path, found.line)} imports {'.'.join(found.inside)}" for found in imports(path)
-                   if found.inside is not None and any(map(is_nodes, found.inside[1:])) and found.inside[0] != feature_of(path)]
+        broken += [
+            f"{at(path, found.line)} imports {'.'.join(found.inside)}"
+            for found in imports(path)
+            if found.inside is not None
+            and any(map(is_nodes, found.inside[1:]))
+            and found.inside[0] != feature_of(path)
+        ]
     report(broken)
 
 
 def test_structure_is_kept() -> None:
     """Layers, circles, sizes: what `python dev.py structure` prints is within its bounds."""
-    report([line for one in measures() if not one.is_kept for line in [f"{one.name}: {one.value}, at most {one.bound}", *one.found]])
+    report(
+        [
+            line
+            for one in measures()
+            if not one.is_kept
+            for line in [f"{one.name}: {one.value}, at most {one.bound}", *one.found]
+        ]
+    )
 
 
 def test_every_feature_has_its_layer_and_its_line_on_the_architecture_page() -> None:
     features = {feature_of(path) for path in files("*.py", NODES)} - {"__init__"}
     assert features <= set(LAYERS)
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    house = page[page.index("## The house"):page.index("## Laws")]
+    house = page[page.index("## The house") : page.index("## Laws")]
     shown = [name for name in re.findall(r"^ +nodes/(\w+)", house, re.MULTILINE)]
     assert shown == [layer for layer in LAYERS if layer in features]
 
@@ -97,8 +132,16 @@ def test_imports_inside_the_pack_are_relative() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.level == 0:
                 names = [node.module or ""]
-            own = [name for name in names if name.startswith("nodes.") and name.split(".")[1] in features]
-            own += [name for name in names if name.split(".")[0] in {"comfyui_astria", "devtools", "pack_loader"}]
+            own = [
+                name
+                for name in names
+                if name.startswith("nodes.") and name.split(".")[1] in features
+            ]
+            own += [
+                name
+                for name in names
+                if name.split(".")[0] in {"comfyui_astria", "devtools", "pack_loader"}
+            ]
             broken += [f"{at(path, node.lineno)} imports {name}" for name in own]
     report(broken)
 
@@ -110,18 +153,31 @@ def test_the_developer_tools_start_on_plain_python() -> None:
 
 
 def test_heavy_libraries_are_imported_on_first_use_only() -> None:
-    report([f"{at(path, found.line)} imports {found.top} when the pack is imported" for path in [ROOT / "__init__.py", *files("*.py", NODES)]
-            for found in imports(path) if found.top in HEAVY and found.at_start])
+    report(
+        [
+            f"{at(path, found.line)} imports {found.top} when the pack is imported"
+            for path in [ROOT / "__init__.py", *files("*.py", NODES)]
+            for found in imports(path)
+            if found.top in HEAVY and found.at_start
+        ]
+    )
 
 
 def test_the_root_imports_nothing_of_the_host_by_itself() -> None:
-    outside = [found for found in imports(ROOT / "__init__.py") if found.at_start and found.top not in sys.stdlib_module_names]
+    outside = [
+        found
+        for found in imports(ROOT / "__init__.py")
+        if found.at_start and found.top not in sys.stdlib_module_names
+    ]
     report([at(ROOT / "__init__.py", found.line) for found in outside])
 
 
 def test_importing_the_pure_modules_loads_no_heavy_library() -> None:
-    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files("*.py", NODES)
-               if not meets_the_host(path) and path.name != "__init__.py"]
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in files("*.py", NODES)
+        if not meets_the_host(path) and path.name != "__init__.py"
+    ]
     assert loaded_by(modules) & HEAVY == set()
     light = [name for name in modules if name.split(".")[1] in STANDARD_LIBRARY_ONLY | {"errors"}]
     assert loaded_by(light) & (HEAVY | TENSOR_LIBRARIES) == set()
@@ -140,13 +196,19 @@ for name in {modules!r}:
     importlib.import_module("comfyui_astria." + name)
 print(*sorted({{name.split(".")[0] for name in set(sys.modules) - before}}))
 """
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stderr
     return set(run.stdout.split())
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    yield from (node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    yield from (
+        node
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
 
 
 def test_functions_take_few_parameters() -> None:
@@ -154,9 +216,15 @@ def test_functions_take_few_parameters() -> None:
     for path in files("*.py"):
         for function in functions(path):
             arguments = function.args
-            names = [one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs) if one.arg not in ("self", "cls")]
+            names = [
+                one.arg
+                for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+                if one.arg not in ("self", "cls")
+            ]
             if len(names) > MAX_PARAMETERS and function.name not in NODE_METHODS:
-                broken.append(f"{at(path, function.lineno)} {function.name} takes {len(names)} parameters, at most {MAX_PARAMETERS}")
+                broken.append(
+                    f"{at(path, function.lineno)} {function.name} takes {len(names)} parameters, at most {MAX_PARAMETERS}"
+                )
     report(broken)
 
 
@@ -166,26 +234,61 @@ def test_the_host_is_never_patched() -> None:
     Nor a method of a module replaced, nor an attribute set on what a patcher holds, wherever they come from; gated LoRAs alone stand in for a
     module's forward, as injections that the host puts in and takes out.
     """
-    report([f"{at(path, line)} changes {name} of the host" for path in files("*.py", NODES) for line, name in patches(tree_of(path))])
+    report(
+        [
+            f"{at(path, line)} changes {name} of the host"
+            for path in files("*.py", NODES)
+            for line, name in patches(tree_of(path))
+        ]
+    )
     hooks = NODES / "regions" / "lora_hooks.py"
-    report([f"{at(path, line)} changes {name}" for path in files("*.py", NODES) if path != hooks for line, name in replaced(tree_of(path))])
+    report(
+        [
+            f"{at(path, line)} changes {name}"
+            for path in files("*.py", NODES)
+            if path != hooks
+            for line, name in replaced(tree_of(path))
+        ]
+    )
     assert len(list(replaced(tree_of(hooks)))) == 3
 
 
 def test_the_pack_logs_and_never_prints() -> None:
-    report([f"{at(path, node.lineno)} prints" for path in files("*.py", NODES) for node in ast.walk(tree_of(path))
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"])
+    report(
+        [
+            f"{at(path, node.lineno)} prints"
+            for path in files("*.py", NODES)
+            for node in ast.walk(tree_of(path))
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "print"
+        ]
+    )
 
 
-@pytest.mark.parametrize(("what", "pattern"), [
-    ("a path of one machine", r"(?<![\w.~])/(work|root|home|tmp)/[\w.]|[A-Z]:\\Users"),
-    ("a switched-off check", r"#\s*(noqa|type:\s*ignore|pyright:\s*ignore)"),
-    ("a reminder instead of the thing itself", r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b"),
-])
+@pytest.mark.parametrize(
+    ("what", "pattern"),
+    [
+        ("a path of one machine", r"(?<![\w.~])/(work|root|home|tmp)/[\w.]|[A-Z]:\\Users"),
+        ("a switched-off check", r"#\s*(noqa|type:\s*ignore|pyright:\s*ignore)"),
+        ("a reminder instead of the thing itself", r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b"),
+    ],
+)
 def test_no_file_holds(what: str, pattern: str) -> None:
-    texts = [path for kind in ("*.py", "*.md", "*.toml", "*.txt", "*.js", "run") for path in files(kind) if path != Path(__file__).resolve()]
-    report([f"{at(path, number)} holds {what}: {line.strip()[:120]}" for path in texts
-            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if re.search(pattern, line)])
+    texts = [
+        path
+        for kind in ("*.py", "*.md", "*.toml", "*.txt", "*.js", "run")
+        for path in files(kind)
+        if path != Path(__file__).resolve()
+    ]
+    report(
+        [
+            f"{at(path, number)} holds {what}: {line.strip()[:120]}"
+            for path in texts
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+            if re.search(pattern, line)
+        ]
+    )
 
 
 def test_style_checker_is_content() -> None:

@@ -31,20 +31,37 @@ def check(headers: Mapping[str, str], key: str, listen: str, key_file: str) -> N
         raise ApiError(text, code="no-key-set", hint=hint, status=401)
     if handed_on := [name for name in _HANDED_ON if name in headers]:
         text = f"a proxy sent this request ({handed_on[0]}), and without a key only this machine may ask"
-        raise ApiError(text, code="no-key-set", hint=f"Set a key in {key_file}, and send it as Authorization: Bearer YOUR_KEY.", status=401)
+        raise ApiError(
+            text,
+            code="no-key-set",
+            hint=f"Set a key in {key_file}, and send it as Authorization: Bearer YOUR_KEY.",
+            status=401,
+        )
     name = _host_name(headers.get("Host", ""))
     if not is_loopback(name):
         text = f"the request is addressed to {name!r}, and without a key only this machine may ask"
-        raise ApiError(text, code="not-loopback", hint=f"Ask 127.0.0.1, or set a key in {key_file}.", status=403)
+        raise ApiError(
+            text,
+            code="not-loopback",
+            hint=f"Ask 127.0.0.1, or set a key in {key_file}.",
+            status=403,
+        )
 
 
 def _check_site(headers: Mapping[str, str]) -> None:
     """Refuse what a browser sends for a page of another site; ComfyUI does too, but for --enable-cors-header."""
     site = headers.get("Sec-Fetch-Site", "none").lower()
     origin = headers.get("Origin")
-    if site not in ("none", "same-origin") or (origin is not None and _authority(origin) != headers.get("Host", "").lower()):
+    if site not in ("none", "same-origin") or (
+        origin is not None and _authority(origin) != headers.get("Host", "").lower()
+    ):
         text = "a page of another site sent this request"
-        raise ApiError(text, code="cross-site", hint="Programs send no Origin header; pages ask from ComfyUI's own address.", status=403)
+        raise ApiError(
+            text,
+            code="cross-site",
+            hint="Programs send no Origin header; pages ask from ComfyUI's own address.",
+            status=403,
+        )
 
 
 def _authority(origin: str) -> str:
@@ -59,7 +76,12 @@ def _check_key(sent: str, key: str) -> None:
     same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), key.encode())
     if scheme.lower() != "bearer" or not same:
         what = "no key" if not sent else "another key"
-        raise ApiError(f"the request holds {what}", code="wrong-key", hint="Send the header Authorization: Bearer YOUR_KEY.", status=401)
+        raise ApiError(
+            f"the request holds {what}",
+            code="wrong-key",
+            hint="Send the header Authorization: Bearer YOUR_KEY.",
+            status=401,
+        )
 
 
 def listens_on_loopback(listen: str) -> bool:

@@ -13,7 +13,13 @@ def _schema(parameter: Parameter) -> dict[str, Any]:
     """Return the schema of what the language's own table says."""
     kind, about = parameter.kind, {"description": parameter.help}
     if isinstance(kind, Whole):
-        return {"type": "integer", "minimum": kind.lowest, "maximum": kind.highest, "multipleOf": kind.multiple, **about}
+        return {
+            "type": "integer",
+            "minimum": kind.lowest,
+            "maximum": kind.highest,
+            "multipleOf": kind.multiple,
+            **about,
+        }
     if isinstance(kind, Decimal):
         return {"type": "number", "minimum": kind.lowest, "maximum": kind.highest, **about}
     if isinstance(kind, Choice):

@@ -44,7 +44,9 @@ def nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 def _parts(key: str) -> list[str]:
     found = _KEY.fullmatch(key) if len(key) <= MAX_KEY else None
     if found is None:
-        raise _bad(f"{_shown(key)} is no name of a field", "Write name, name[part] or name[part][].")
+        raise _bad(
+            f"{_shown(key)} is no name of a field", "Write name, name[part] or name[part][]."
+        )
     parts = [found[1], *_PART.findall(found[2])]
     if len(parts) > MAX_DEPTH:
         raise _bad(f"{_shown(key)} is nested {len(parts)} deep; expected at most {MAX_DEPTH}")
@@ -59,7 +61,10 @@ def _put(table: dict[str, Any], parts: list[str], value: Any, key: str) -> None:
     name, *rest = parts
     if not rest:
         if name in table:
-            raise _bad(f"{_shown(key)} is given twice", "Keep one of both; a list is written with [] at its end.")
+            raise _bad(
+                f"{_shown(key)} is given twice",
+                "Keep one of both; a list is written with [] at its end.",
+            )
         table[name] = value
     elif rest[0] == "":
         _append(_inside(table, name, _Items, key), rest[1:], value, key)
@@ -88,7 +93,10 @@ def _has(table: Any, parts: list[str]) -> bool:
 def _inside(table: dict[str, Any], name: str, kind: type, key: str) -> Any:
     found = table.setdefault(name, kind())
     if type(found) is not kind:
-        raise _bad(f"{_shown(key)} is given as a value, a list and an object at once", "Write it in one way.")
+        raise _bad(
+            f"{_shown(key)} is given as a value, a list and an object at once",
+            "Write it in one way.",
+        )
     return found
 
 
@@ -101,7 +109,9 @@ def _lists(value: Any, key: str) -> Any:
     if value and all(part.isascii() and part.isdecimal() for part in value):
         numbers = {int(part) if len(part) < 9 else LARGEST_INDEX + 1: part for part in value}
         if max(numbers) > LARGEST_INDEX or len(numbers) != len(value):
-            raise _bad(f"{_shown(key)} has an item number above {LARGEST_INDEX}, or one number twice")
+            raise _bad(
+                f"{_shown(key)} has an item number above {LARGEST_INDEX}, or one number twice"
+            )
         return [_lists(value[numbers[number]], key) for number in sorted(numbers)]
     return {part: _lists(one, f"{key}[{part}]") for part, one in value.items()}
 
@@ -111,9 +121,15 @@ def from_json(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise ApiError(f"the request is not JSON: {error}"[:300], code="bad-json", status=400) from error
+        raise ApiError(
+            f"the request is not JSON: {error}"[:300], code="bad-json", status=400
+        ) from error
     if not isinstance(value, dict):
-        raise ApiError(f"the request holds a JSON {type(value).__name__}; expected an object", code="bad-json", status=400)
+        raise ApiError(
+            f"the request holds a JSON {type(value).__name__}; expected an object",
+            code="bad-json",
+            status=400,
+        )
     return value
 
 
@@ -130,7 +146,10 @@ def wrapped(request: Mapping[str, Any], name: str) -> tuple[dict[str, Any], tupl
     if inside is None or (name == "prompt" and isinstance(inside, str)):
         return dict(request), ()
     if not isinstance(inside, dict):
-        raise _bad(f"{name} is {_shown(str(inside))}; expected an object with its attributes", f"Write {name}[...], or JSON with an object.")
+        raise _bad(
+            f"{name} is {_shown(str(inside))}; expected an object with its attributes",
+            f"Write {name}[...], or JSON with an object.",
+        )
     return dict(inside), tuple(key for key in request if key != name)
 
 
@@ -141,16 +160,30 @@ def prompt_attributes(request: Mapping[str, Any]) -> tuple[dict[str, Any], tuple
         return wrapped(request, "prompt")
     listed = tune["prompts_attributes"]
     if not (isinstance(listed, list) and len(listed) == 1 and isinstance(listed[0], dict)):
-        raise _bad("tune[prompts_attributes] is no list of one prompt", "Send one prompt at a time here; POST /tunes takes several with their tune.")
-    inside, beside = wrapped({key: value for key, value in request.items() if key != "tune"}, "prompt")
+        raise _bad(
+            "tune[prompts_attributes] is no list of one prompt",
+            "Send one prompt at a time here; POST /tunes takes several with their tune.",
+        )
+    inside, beside = wrapped(
+        {key: value for key, value in request.items() if key != "tune"}, "prompt"
+    )
     if twice := sorted(inside.keys() & listed[0].keys()):
-        raise _bad(f"{_shown(twice[0])} is given both as prompt[...] and as tune[prompts_attributes][...]", "Keep one of both.")
-    return {**inside, **listed[0]}, (*beside, *(f"tune[{key}]" for key in tune if key != "prompts_attributes"))
+        raise _bad(
+            f"{_shown(twice[0])} is given both as prompt[...] and as tune[prompts_attributes][...]",
+            "Keep one of both.",
+        )
+    return {**inside, **listed[0]}, (
+        *beside,
+        *(f"tune[{key}]" for key in tune if key != "prompts_attributes"),
+    )
 
 
 def notices_of(beside: Iterable[str], name: str) -> list[str]:
     """Return what is to be said of fields that are not read because they stand beside the object `name`."""
-    return [f"{_shown(key)} is not read: attributes stand inside {name}, as {name}[...]." for key in beside]
+    return [
+        f"{_shown(key)} is not read: attributes stand inside {name}, as {name}[...]."
+        for key in beside
+    ]
 
 
 def _bad(message: str, hint: str = "") -> ApiError:

@@ -12,19 +12,32 @@ FILE: Schema = {"type": "string", "format": "binary"}
 _FILES = ("images", "input_image", "mask_image", "file")
 
 
-def form_of(attributes: Schema, wrapper: str | None, schemas: Mapping[str, Schema], *, with_files: bool) -> Schema:
+def form_of(
+    attributes: Schema, wrapper: str | None, schemas: Mapping[str, Schema], *, with_files: bool
+) -> Schema:
     """Return the schema of a form that sends the object `attributes`, its names inside `wrapper`; `schemas` are those that it refers to."""
     required = [_name(wrapper, key) for key in attributes["required"]]
-    return {"type": "object", "properties": dict(_fields(attributes, wrapper, schemas, with_files)), "required": required}
+    return {
+        "type": "object",
+        "properties": dict(_fields(attributes, wrapper, schemas, with_files)),
+        "required": required,
+    }
 
 
-def _fields(attributes: Schema, wrapper: str | None, schemas: Mapping[str, Schema], with_files: bool) -> Iterator[tuple[str, Schema]]:
+def _fields(
+    attributes: Schema, wrapper: str | None, schemas: Mapping[str, Schema], with_files: bool
+) -> Iterator[tuple[str, Schema]]:
     for key, schema in attributes["properties"].items():
         name, is_file = _name(wrapper, key), with_files and key in _FILES
         if schema.get("type") != "array":
             yield name, {"anyOf": [FILE, schema]} if is_file else schema
         elif "$ref" in schema["items"]:  # the first of several; those behind it are numbered on
-            yield from _fields(schemas[schema["items"]["$ref"].rpartition("/")[2]], f"{name}[0]", schemas, with_files)
+            yield from _fields(
+                schemas[schema["items"]["$ref"].rpartition("/")[2]],
+                f"{name}[0]",
+                schemas,
+                with_files,
+            )
         else:
             yield f"{name}[]", {**schema, "items": FILE if is_file else schema["items"]}
 

@@ -18,14 +18,18 @@ class _Wanted:
 
 
 def _like(folder: str, name: str, without: str = "(?!)", is_needed: bool = True) -> _Wanted:
-    return _Wanted(folder, re.compile(name, re.IGNORECASE), re.compile(without, re.IGNORECASE), is_needed)
+    return _Wanted(
+        folder, re.compile(name, re.IGNORECASE), re.compile(without, re.IGNORECASE), is_needed
+    )
 
 
 _OTHER_FLUX = r"fill|kontext|redux|canny|depth|schnell|krea"
 _FLUX_DEV = r"(^|[/_-])flux[._-]?1?[._-]?dev|^flux1-dev"
 # Base -> the ways to load it, the first whole one counts.
 _BASES: Mapping[str, Sequence[Mapping[str, _Wanted]]] = {
-    "690204": ({"checkpoint": _like("checkpoints", r"realistic[ ._-]?vision.*5[._-]?1", r"inpaint")},),
+    "690204": (
+        {"checkpoint": _like("checkpoints", r"realistic[ ._-]?vision.*5[._-]?1", r"inpaint")},
+    ),
     "1504944": (
         {
             "diffusion_model": _like("diffusion_models", _FLUX_DEV, _OTHER_FLUX),
@@ -51,23 +55,40 @@ def guessed(base: str, files: Callable[[str], Sequence[str]]) -> Mapping[str, st
 def _best(wanted: _Wanted, names: Sequence[str]) -> str:
     """Return the plainest name that fits: variants have longer ones."""
     portable = [name.replace("\\", "/") for name in names]
-    fitting = [name for name in portable if wanted.name.search(name) and not wanted.without.search(name)]
+    fitting = [
+        name for name in portable if wanted.name.search(name) and not wanted.without.search(name)
+    ]
     return min(fitting, key=lambda name: (len(name), name), default="")
 
 
-_CONTROLS = {"pose": "openpose", "canny": "canny", "depth": "depth", "lineart": "lineart", "hed": "softedge|hed", "mlsd": "mlsd", "segroom": "seg"}
+_CONTROLS = {
+    "pose": "openpose",
+    "canny": "canny",
+    "depth": "depth",
+    "lineart": "lineart",
+    "hed": "softedge|hed",
+    "mlsd": "mlsd",
+    "segroom": "seg",
+}
 _ANY = ""  # family of what serves all of them
 _XL = r"sdxl|[_-]xl"
 
 
 def _controlnet(word: str) -> Mapping[str, str]:
-    return {"sd15": f"sd15.*({word})", "sdxl": f"({_XL}).*({word})|({word}).*({_XL})", "flux": f"flux.*({word})"}
+    return {
+        "sd15": f"sd15.*({word})",
+        "sdxl": f"({_XL}).*({word})|({word}).*({_XL})",
+        "flux": f"flux.*({word})",
+    }
 
 
 # Role -> family that the model is made for -> what its published name has in it.
 ROLE_NAMES: Mapping[str, Mapping[str, str]] = {
     "upscaler": {_ANY: r"(^|/)4x|x4plus"},
-    **{f"controlnet_{kind}": _controlnet(word) for kind, word in {**_CONTROLS, "tile": "tile", "qr": "qr"}.items()},
+    **{
+        f"controlnet_{kind}": _controlnet(word)
+        for kind, word in {**_CONTROLS, "tile": "tile", "qr": "qr"}.items()
+    },
     "controlnet_union": _controlnet("union"),
     "pose_estimator": {_ANY: "sdpose"},
     "depth_estimator": {_ANY: r"depth_anything_3"},
@@ -79,7 +100,11 @@ ROLE_NAMES: Mapping[str, Mapping[str, str]] = {
     "face_analysis": {_ANY: "^buffalo_l$"},
     "face_detector": {_ANY: "mediapipe_face"},
     "face_analysis_pulid": {_ANY: "^antelopev2$"},
-    "faceid": {"sd15": r"ip-adapter-faceid(-plus(v2)?)?_sd15\.", "sdxl": r"ip-adapter-faceid(-plusv2)?_sdxl\.", "flux": "pulid_flux"},
+    "faceid": {
+        "sd15": r"ip-adapter-faceid(-plus(v2)?)?_sd15\.",
+        "sdxl": r"ip-adapter-faceid(-plusv2)?_sdxl\.",
+        "flux": "pulid_flux",
+    },
     "faceid_portrait": {"sd15": "faceid-portrait.*sd15", "sdxl": "faceid-portrait.*sdxl"},
     "clip_vision": {"sd15": "clip-vit-h", "sdxl": "clip-vit-h"},
     "eva_clip": {_ANY: "eva02_clip_l_336"},
@@ -92,11 +117,16 @@ _INSTEAD: Mapping[str, Sequence[Sequence[str]]] = {
     "segmenter": (("sam3",), ("grounding_dino", "sam"), ("clipseg",), ("background_removal",)),
     "faceid": (("faceid", "clip_vision"), ("faceid",)),
     "face_analysis": (("face_analysis",), ("face_detector",)),
-    **{f"controlnet_{kind}": ((f"controlnet_{kind}",), ("controlnet_union",)) for kind in (*_CONTROLS, "tile")},
+    **{
+        f"controlnet_{kind}": ((f"controlnet_{kind}",), ("controlnet_union",))
+        for kind in (*_CONTROLS, "tile")
+    },
 }
 
 
-def guessed_roles(missing: str, family: str, files: Callable[[str], Sequence[str]]) -> Mapping[str, str]:
+def guessed_roles(
+    missing: str, family: str, files: Callable[[str], Sequence[str]]
+) -> Mapping[str, str]:
     """Return bindings key -> file for a role that a plan misses, empty where nothing fits; `files` lists what is there for a role.
 
     A key has the family before the role, sdxl.controlnet_pose, where the model is made for that family.

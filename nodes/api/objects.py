@@ -39,9 +39,14 @@ WHOLE = {"steps", "seed", "num_images", "w", "h"}
 NUMBERS = {"cfg_scale", "denoising_strength", "controlnet_conditioning_scale"}
 
 
-def tune_object(tune: Mapping[str, Any], origin: str, notices: Sequence[str] = ()) -> dict[str, Any]:
+def tune_object(
+    tune: Mapping[str, Any], origin: str, notices: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return a stored tune's object with whole addresses; `notices`, where there are some, tell its maker what was noticed."""
-    photos = [f"{origin}{ROOT}/tunes/{tune['id']}/images/{urllib.parse.quote(name)}" for name in tune["orig_images"]]
+    photos = [
+        f"{origin}{ROOT}/tunes/{tune['id']}/images/{urllib.parse.quote(name)}"
+        for name in tune["orig_images"]
+    ]
     answer = {**tune, "url": f"{origin}{ROOT}{tune['url']}", "orig_images": photos}
     return {**answer, "notices": list(notices)} if notices else answer
 

@@ -20,8 +20,15 @@ def _or_null(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
-def _object(properties: Mapping[str, Schema], required: tuple[str, ...] | None = None, **more: Any) -> Schema:
-    return {"type": "object", "properties": dict(properties), "required": list(properties if required is None else required), **more}
+def _object(
+    properties: Mapping[str, Schema], required: tuple[str, ...] | None = None, **more: Any
+) -> Schema:
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties if required is None else required),
+        **more,
+    }
 
 
 _TUNE = _object(
@@ -50,7 +57,11 @@ _TUNE = _object(
         "orig_images": {"type": "array", "items": _ADDRESS},
     },
 )
-_TUNE["properties"]["notices"] = {"type": "array", "items": _TEXT, "description": "What its maker should know, in the answer to POST only."}
+_TUNE["properties"]["notices"] = {
+    "type": "array",
+    "items": _TEXT,
+    "description": "What its maker should know, in the answer to POST only.",
+}
 
 
 def _attribute(key: str, default: Any) -> Schema:
@@ -76,7 +87,14 @@ _PROMPT = _object(
     },
 )
 _PROBLEM = _object(
-    {"code": _TEXT, "severity": _TEXT, "message": _TEXT, "hint": _TEXT, "field": _TEXT, **dict.fromkeys(("line", "column", "start", "end"), _WHOLE)},
+    {
+        "code": _TEXT,
+        "severity": _TEXT,
+        "message": _TEXT,
+        "hint": _TEXT,
+        "field": _TEXT,
+        **dict.fromkeys(("line", "column", "start", "end"), _WHOLE),
+    },
     ("code", "severity", "message", "hint", "field"),
 )
 _ERROR = _object(
@@ -86,7 +104,9 @@ _ERROR = _object(
                 "type": _TEXT,
                 "message": _TEXT,
                 "details": _TEXT,
-                "extra_info": _object({"problems": {"type": "array", "items": _PROBLEM, "minItems": 1}}),
+                "extra_info": _object(
+                    {"problems": {"type": "array", "items": _PROBLEM, "minItems": 1}}
+                ),
             }
         ),
         "node_errors": {"type": "object"},
@@ -101,10 +121,20 @@ _TUNE_SENT = _object(
         "base_tune_id": {"type": "integer", "minimum": 0, "maximum": 2**52},
         "branch": {"enum": ["sd15", "sdxl1", "flux1"]},
         "callback": _TEXT,
-        "images": {"type": "array", "items": {"type": "string", "contentEncoding": "base64"}, "description": "The photos of the person."},
+        "images": {
+            "type": "array",
+            "items": {"type": "string", "contentEncoding": "base64"},
+            "description": "The photos of the person.",
+        },
         "image_urls": {"type": "array", "items": _TEXT},
-        "file": {"type": "string", "description": "A model file below ComfyUI's model folder; a multipart form may hold the file itself."},
-        "prompts_attributes": {"type": "array", "items": {"$ref": "#/components/schemas/PromptAttributes"}},
+        "file": {
+            "type": "string",
+            "description": "A model file below ComfyUI's model folder; a multipart form may hold the file itself.",
+        },
+        "prompts_attributes": {
+            "type": "array",
+            "items": {"$ref": "#/components/schemas/PromptAttributes"},
+        },
     },
     ("title", "model_type"),
 )
@@ -121,7 +151,9 @@ def _json(schema: Schema) -> Schema:
 def _body(name: str) -> Schema:
     """Return a request body: JSON with the attributes in an object of their name, or plain; and forms with the names that brackets spell."""
     wrapper = _SENT[name]
-    plain = _ref(name) if wrapper is None else {"anyOf": [_object({wrapper: _ref(name)}), _ref(name)]}
+    plain = (
+        _ref(name) if wrapper is None else {"anyOf": [_object({wrapper: _ref(name)}), _ref(name)]}
+    )
     forms = {kind: {"schema": _ref(f"{name}{ending}")} for kind, ending in _FORMS.items()}
     return {"required": True, "content": {**_json(plain), **forms}}
 
@@ -141,22 +173,50 @@ _REFUSALS = {
 }
 
 
-def _operation(name: str, summary: str, success: str, content: Schema | None = None, **more: Any) -> Schema:
+def _operation(
+    name: str, summary: str, success: str, content: Schema | None = None, **more: Any
+) -> Schema:
     good: Schema = {"description": "It is done."} | ({"content": content} if content else {})
-    refusals = {status: {"description": text, "content": _json(_ref("Error"))} for status, text in _REFUSALS.items()}
-    return {"operationId": name, "summary": summary, "responses": {success: good, **refusals}, **more}
+    refusals = {
+        status: {"description": text, "content": _json(_ref("Error"))}
+        for status, text in _REFUSALS.items()
+    }
+    return {
+        "operationId": name,
+        "summary": summary,
+        "responses": {success: good, **refusals},
+        **more,
+    }
 
 
 def _parameter(name: str, place: str, schema: Schema, text: str) -> Schema:
-    return {"name": name, "in": place, "required": place == "path", "schema": schema, "description": text}
+    return {
+        "name": name,
+        "in": place,
+        "required": place == "path",
+        "schema": schema,
+        "description": text,
+    }
 
 
-_TUNE_ID = _parameter("id", "path", _TEXT, "Id of a tune; for prompts also of a base tune in the bindings.")
+_TUNE_ID = _parameter(
+    "id", "path", _TEXT, "Id of a tune; for prompts also of a base tune in the bindings."
+)
 _PROMPT_ID = _parameter("prompt_id", "path", _TEXT, "Id of a prompt.")
 _NAME = _parameter("name", "path", _TEXT, "File name of a photo, as orig_images has it.")
 _PAGE = [
-    _parameter("offset", "query", {"type": "integer", "minimum": 0, "maximum": 2**52, "default": 0}, "How many to pass over."),
-    _parameter("limit", "query", {"type": "integer", "minimum": 0, "maximum": 100, "default": 20}, "How many to list at most."),
+    _parameter(
+        "offset",
+        "query",
+        {"type": "integer", "minimum": 0, "maximum": 2**52, "default": 0},
+        "How many to pass over.",
+    ),
+    _parameter(
+        "limit",
+        "query",
+        {"type": "integer", "minimum": 0, "maximum": 100, "default": 20},
+        "How many to list at most.",
+    ),
 ]
 _TITLE = _parameter("title", "query", _TEXT, "List the newest tune of exactly this title.")
 
@@ -166,13 +226,33 @@ def _list_of(name: str) -> Schema:
 
 
 PATHS: Mapping[str, Schema] = {
-    "/openapi.json": {"get": _operation("openapi", "This document", "200", _json({"type": "object"}))},
+    "/openapi.json": {
+        "get": _operation("openapi", "This document", "200", _json({"type": "object"}))
+    },
     "/generate": {
-        "post": _operation("generate", "Make a prompt on the default base tune", "201", _json(_ref("Prompt")), requestBody=_body("Generate")),
+        "post": _operation(
+            "generate",
+            "Make a prompt on the default base tune",
+            "201",
+            _json(_ref("Prompt")),
+            requestBody=_body("Generate"),
+        ),
     },
     "/tunes": {
-        "get": _operation("listTunes", "List tunes, newest first", "200", _list_of("Tune"), parameters=[*_PAGE, _TITLE]),
-        "post": _operation("createTune", "Make a tune", "201", _json(_ref("Tune")), requestBody=_body("TuneAttributes")),
+        "get": _operation(
+            "listTunes",
+            "List tunes, newest first",
+            "200",
+            _list_of("Tune"),
+            parameters=[*_PAGE, _TITLE],
+        ),
+        "post": _operation(
+            "createTune",
+            "Make a tune",
+            "201",
+            _json(_ref("Tune")),
+            requestBody=_body("TuneAttributes"),
+        ),
     },
     "/tunes/{id}": {
         "parameters": [_TUNE_ID],
@@ -185,13 +265,27 @@ PATHS: Mapping[str, Schema] = {
     },
     "/tunes/{id}/prompts": {
         "parameters": [_TUNE_ID],
-        "get": _operation("listPrompts", "List the prompts of a tune, newest first", "200", _list_of("Prompt"), parameters=_PAGE),
-        "post": _operation("createPrompt", "Make a prompt", "201", _json(_ref("Prompt")), requestBody=_body("PromptAttributes")),
+        "get": _operation(
+            "listPrompts",
+            "List the prompts of a tune, newest first",
+            "200",
+            _list_of("Prompt"),
+            parameters=_PAGE,
+        ),
+        "post": _operation(
+            "createPrompt",
+            "Make a prompt",
+            "201",
+            _json(_ref("Prompt")),
+            requestBody=_body("PromptAttributes"),
+        ),
     },
     "/tunes/{id}/prompts/{prompt_id}": {
         "parameters": [_TUNE_ID, _PROMPT_ID],
         "get": _operation("getPrompt", "Get a prompt", "200", _json(_ref("Prompt"))),
-        "delete": _operation("deletePrompt", "Delete a prompt, ending its run; its pictures stay", "200"),
+        "delete": _operation(
+            "deletePrompt", "Delete a prompt, ending its run; its pictures stay", "200"
+        ),
     },
 }
 
@@ -204,16 +298,32 @@ _ABOUT = (
 
 def document(origin: str, attributes: Mapping[str, Schema], *, needs_key: bool) -> dict[str, Any]:
     """Return the document, for a server whose addresses begin with `origin`; `attributes` are those of a prompt beside its text."""
-    prompt, generate = (_object({text: _TEXT, **attributes, "callback": _TEXT}, (text,)) for text in ("text", "prompt"))
-    schemas = {"Tune": _TUNE, "Prompt": _PROMPT, "Error": _ERROR, "TuneAttributes": _TUNE_SENT, "PromptAttributes": prompt, "Generate": generate}
+    prompt, generate = (
+        _object({text: _TEXT, **attributes, "callback": _TEXT}, (text,))
+        for text in ("text", "prompt")
+    )
+    schemas = {
+        "Tune": _TUNE,
+        "Prompt": _PROMPT,
+        "Error": _ERROR,
+        "TuneAttributes": _TUNE_SENT,
+        "PromptAttributes": prompt,
+        "Generate": generate,
+    }
     for kind, ending in _FORMS.items():
         with_files = kind == "multipart/form-data"
-        schemas |= {f"{name}{ending}": form_of(schemas[name], wrapper, schemas, with_files=with_files) for name, wrapper in _SENT.items()}
+        schemas |= {
+            f"{name}{ending}": form_of(schemas[name], wrapper, schemas, with_files=with_files)
+            for name, wrapper in _SENT.items()
+        }
     return {
         "openapi": "3.1.0",
         "info": {"title": "Astria prompts on ComfyUI", "version": "1", "description": _ABOUT},
         "servers": [{"url": f"{origin}{ROOT}"}],
         "security": [{"key": []}] if needs_key else [{"key": []}, {}],
         "paths": dict(PATHS),
-        "components": {"schemas": schemas, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
     }

@@ -18,7 +18,9 @@ class Fit:
     height: int
 
 
-def fit_image(image: torch.Tensor, width: int, height: int, multiple: int) -> tuple[torch.Tensor, Fit]:
+def fit_image(
+    image: torch.Tensor, width: int, height: int, multiple: int
+) -> tuple[torch.Tensor, Fit]:
     """Return the image at width x height (0: its own size), padded right and bottom to `multiple`, and the size to go back to.
 
     A different size is reached by scaling until the picture covers it, then cropping about the centre. An image that
@@ -28,7 +30,10 @@ def fit_image(image: torch.Tensor, width: int, height: int, multiple: int) -> tu
     """
     image = image[..., :3]
     if (width == 0) != (height == 0):
-        raise ImageError(f"Size {width}x{height}: give both sides, or neither to keep the image's own size.", code="half-a-size")
+        raise ImageError(
+            f"Size {width}x{height}: give both sides, or neither to keep the image's own size.",
+            code="half-a-size",
+        )
     if width and (image.shape[2], image.shape[1]) != (width, height):
         # BHWC -> BCHW -> BHWC.
         image = cover(image.movedim(-1, 1), width, height).movedim(1, -1).clamp(0, 1)
@@ -36,7 +41,9 @@ def fit_image(image: torch.Tensor, width: int, height: int, multiple: int) -> tu
     return _pad(image.movedim(-1, 1), multiple).movedim(1, -1), fit
 
 
-def fit_mask(mask: torch.Tensor, image: torch.Tensor, width: int, height: int, multiple: int) -> torch.Tensor:
+def fit_mask(
+    mask: torch.Tensor, image: torch.Tensor, width: int, height: int, multiple: int
+) -> torch.Tensor:
     """Return the mask moved the same way as its image, which `fit_image` fits; padding is never repainted.
 
     Shapes: mask [1 or B,H,W], image [B,H,W,C] -> [B,H',W'] on the image's device. A mask of another size than the image is
@@ -71,16 +78,26 @@ def restore_size(image: torch.Tensor, fit: Fit) -> torch.Tensor:
     return image[:, : fit.height, : fit.width, :]
 
 
-def keep_unmasked(painted: torch.Tensor, original: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def keep_unmasked(
+    painted: torch.Tensor, original: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
     """Return `painted` where the mask is above 0, blended by it, and the exact pixels of `original` everywhere else.
 
     Shapes: painted and original [B,H,W,C], mask [B or 1,H,W].
     """
     if painted.shape[1:3] != original.shape[1:3] or mask.shape[1:] != original.shape[1:3]:
-        sizes = ", ".join(f"{name} {t.shape[2]}x{t.shape[1]}" for name, t in (("painted", painted), ("original", original), ("mask", mask)))
-        raise ImageError(f"Painted image, original and mask must be of one size: {sizes}.", code="size-mismatch")
+        sizes = ", ".join(
+            f"{name} {t.shape[2]}x{t.shape[1]}"
+            for name, t in (("painted", painted), ("original", original), ("mask", mask))
+        )
+        raise ImageError(
+            f"Painted image, original and mask must be of one size: {sizes}.", code="size-mismatch"
+        )
     if painted.shape[0] != original.shape[0] or painted.shape[3] != original.shape[3]:
-        counts = ", ".join(f"{name} {t.shape[0]} of {t.shape[3]}" for name, t in (("painted", painted), ("original", original)))
+        counts = ", ".join(
+            f"{name} {t.shape[0]} of {t.shape[3]}"
+            for name, t in (("painted", painted), ("original", original))
+        )
         raise ImageError(
             f"Painted image and original must be as many images, of the same channels: {counts}.",
             code="batch-mismatch",
@@ -96,7 +113,13 @@ def cover(layer: torch.Tensor, width: int, height: int) -> torch.Tensor:
     """Scale [B,C,H,W] until it covers width x height (antialiased bicubic), then crop it about the centre."""
     scale = max(width / layer.shape[-1], height / layer.shape[-2])
     scaled = max(width, round(layer.shape[-1] * scale)), max(height, round(layer.shape[-2] * scale))
-    layer = F.interpolate(layer.float(), size=(scaled[1], scaled[0]), mode="bicubic", antialias=True, align_corners=False)
+    layer = F.interpolate(
+        layer.float(),
+        size=(scaled[1], scaled[0]),
+        mode="bicubic",
+        antialias=True,
+        align_corners=False,
+    )
     x, y = (scaled[0] - width) // 2, (scaled[1] - height) // 2
     return layer[..., y : y + height, x : x + width]
 

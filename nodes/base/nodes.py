@@ -57,14 +57,31 @@ class AstriaFitImage(io.ComfyNode):
             description="Brings an input image to a size (scaled to cover it, cropped about the centre) and pads it to the model's multiple.",
             inputs=[
                 io.Image.Input("image"),
-                io.Int.Input("width", **side, tooltip="0 keeps the image's own size; give both sides or neither."),
+                io.Int.Input(
+                    "width",
+                    **side,
+                    tooltip="0 keeps the image's own size; give both sides or neither.",
+                ),
                 io.Int.Input("height", **side),
-                io.Int.Input("multiple", default=8, min=1, max=256, tooltip="8 for SD1.5 and SDXL, 16 for Flux, 1 for no padding."),
-                io.Mask.Input("mask", optional=True, tooltip="One, or one for each image. Moved with the image; padding is never repainted."),
+                io.Int.Input(
+                    "multiple",
+                    default=8,
+                    min=1,
+                    max=256,
+                    tooltip="8 for SD1.5 and SDXL, 16 for Flux, 1 for no padding.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="One, or one for each image. Moved with the image; padding is never repainted.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="image"),
-                io.Mask.Output(display_name="mask", tooltip="The fitted mask, one for each image; all zero when none is connected."),
+                io.Mask.Output(
+                    display_name="mask",
+                    tooltip="The fitted mask, one for each image; all zero when none is connected.",
+                ),
                 FitType.Output(display_name="fit", tooltip="For Astria Restore Size."),
             ],
         )
@@ -97,7 +114,9 @@ class AstriaFitMasks(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, masks, width: int, height: int, multiple: int) -> io.NodeOutput:
-        return io.NodeOutput(fit_mask(masks, image[:1].expand(len(masks), -1, -1, -1), width, height, multiple))
+        return io.NodeOutput(
+            fit_mask(masks, image[:1].expand(len(masks), -1, -1, -1), width, height, multiple)
+        )
 
 
 class AstriaRestoreSize(io.ComfyNode):
@@ -144,7 +163,11 @@ class AstriaOneBatch(io.ComfyNode):
             description="A list of pictures, or of masks, as one batch. Astria Generate takes its pictures through it.",
             search_aliases=["list to batch", "image list"],
             is_input_list=True,
-            inputs=[io.MultiType.Input("pictures", types=[io.Image, io.Mask], tooltip="All of one size.")],
+            inputs=[
+                io.MultiType.Input(
+                    "pictures", types=[io.Image, io.Mask], tooltip="All of one size."
+                )
+            ],
             outputs=[io.AnyType.Output(display_name="batch")],
         )
 
@@ -153,4 +176,12 @@ class AstriaOneBatch(io.ComfyNode):
         return io.NodeOutput(one_batch(pictures))
 
 
-NODES = [AstriaNoise, AstriaSampler, AstriaFitImage, AstriaFitMasks, AstriaRestoreSize, AstriaMaskedComposite, AstriaOneBatch]
+NODES = [
+    AstriaNoise,
+    AstriaSampler,
+    AstriaFitImage,
+    AstriaFitMasks,
+    AstriaRestoreSize,
+    AstriaMaskedComposite,
+    AstriaOneBatch,
+]

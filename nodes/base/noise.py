@@ -49,7 +49,10 @@ def seeds_of(seed: int, batch: int) -> tuple[int, ...]:
 
 def start_noise(samples: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
     """Return standard normal noise of the shape, dtype and layout of `samples` [B,...], drawn on the CPU with one seed an image."""
-    drawn = [torch.randn(samples.shape[1:], generator=_generator(seed), dtype=torch.float32) for seed in seeds]
+    drawn = [
+        torch.randn(samples.shape[1:], generator=_generator(seed), dtype=torch.float32)
+        for seed in seeds
+    ]
     return torch.stack(drawn).to(samples.dtype)
 
 
@@ -58,7 +61,10 @@ def step_noise(x: torch.Tensor, seeds: Sequence[int]) -> Callable[..., torch.Ten
     generators = [_generator((seed + STEP_NOISE_OFFSET) % SEED_SPACE) for seed in seeds]
 
     def sample(sigma: torch.Tensor, sigma_next: torch.Tensor) -> torch.Tensor:
-        drawn = [torch.randn(x.shape[1:], generator=generator, dtype=torch.float32) for generator in generators]
+        drawn = [
+            torch.randn(x.shape[1:], generator=generator, dtype=torch.float32)
+            for generator in generators
+        ]
         return torch.stack(drawn).to(device=x.device, dtype=x.dtype)
 
     return sample

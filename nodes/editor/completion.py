@@ -78,7 +78,9 @@ def _in_body(document: Document, offset: int, asked: bool) -> Completion:
     start = _WORD.search(before).start()
     span = Span(start, offset)
     options = [*_flags(document, span), *_tags(("lora", "faceid")), _break(document, start)]
-    return Completion(span, (*options, *(_parameters(document, span) if _LINE_WORD.search(before) else ())))
+    return Completion(
+        span, (*options, *(_parameters(document, span) if _LINE_WORD.search(before) else ()))
+    )
 
 
 def _in_tag(text: str, inside: Span, kinds: Sequence[str]) -> Completion:
@@ -88,15 +90,28 @@ def _in_tag(text: str, inside: Span, kinds: Sequence[str]) -> Completion:
     closing = "" if text[end : end + 1] in (":", ">") else ">"
     if not colon:
         has_colon = text[end : end + 1] == ":"
-        options = [replace(one, text=f"{one.label.rstrip(':')}{'' if has_colon else ':'}") for one in _tags(kinds)]
-        return Completion(Span(inside.start, end), tuple(options), () if has_colon else ("embedding",), closing)
+        options = [
+            replace(one, text=f"{one.label.rstrip(':')}{'' if has_colon else ':'}")
+            for one in _tags(kinds)
+        ]
+        return Completion(
+            Span(inside.start, end), tuple(options), () if has_colon else ("embedding",), closing
+        )
     if kind in kinds and ":" not in name:
-        return Completion(Span(inside.start + len(kind) + 1, end), (), (kind,), f":1.0{closing}" if closing else "")
+        return Completion(
+            Span(inside.start + len(kind) + 1, end),
+            (),
+            (kind,),
+            f":1.0{closing}" if closing else "",
+        )
     return Completion(Span(inside.end, inside.end))
 
 
 def _tags(kinds: Sequence[str]) -> Iterator[Option]:
-    helps = {"lora": "a LoRA, or the checkpoint of a person: id or file, and weight", "faceid": "a set of photos of one person, and its strength"}
+    helps = {
+        "lora": "a LoRA, or the checkpoint of a person: id or file, and weight",
+        "faceid": "a set of photos of one person, and its strength",
+    }
     for kind in kinds:
         yield Option(f"{kind}:", f"<{kind}:", "tag", "name:number", helps[kind])
 
@@ -108,19 +123,34 @@ def _flags(document: Document, apart: Span) -> Iterator[Option]:
     for name, flag in FLAGS.items():
         if name not in there:
             blank = "" if flag.takes == "nothing" else " "
-            yield Option(f"--{name}", f"--{name}{blank}", "flag", "" if flag.takes == "nothing" else flag.kind.expected, flag.help)
+            yield Option(
+                f"--{name}",
+                f"--{name}{blank}",
+                "flag",
+                "" if flag.takes == "nothing" else flag.kind.expected,
+                flag.help,
+            )
 
 
 def _break(document: Document, at: int) -> Option:
     number = sum(node.kind == "break" and node.span.start < at for node in document.children) + 1
-    return Option(BREAK, BREAK, "break", f"begins the {part_title(number)}" if number < 2 else f"begins {part_title(number)}")
+    return Option(
+        BREAK,
+        BREAK,
+        "break",
+        f"begins the {part_title(number)}" if number < 2 else f"begins {part_title(number)}",
+    )
 
 
 def _flag_at(document: Document, offset: int) -> Node | None:
     """Return the flag whose value stands, or is missing, at `offset`: on the same line, with nothing but blanks between."""
     text = document.source
     for node in reversed(document.children):
-        if node.kind == "flag" and node.children[0].span.end < offset and FLAGS[flag_name(node.children[0].span.of(text))].takes != "nothing":
+        if (
+            node.kind == "flag"
+            and node.children[0].span.end < offset
+            and FLAGS[flag_name(node.children[0].span.of(text))].takes != "nothing"
+        ):
             between = text[node.span.end : offset]
             return node if not between.strip(BLANKS) and not LINE_END.search(between) else None
     return None
@@ -128,7 +158,10 @@ def _flag_at(document: Document, offset: int) -> Node | None:
 
 def _flag_value(text: str, node: Node, offset: int) -> Completion:
     flag = FLAGS[flag_name(node.children[0].span.of(text))]
-    at = next((child.span for child in node.children[1:] if child.span.start <= offset <= child.span.end), None)
+    at = next(
+        (child.span for child in node.children[1:] if child.span.start <= offset <= child.span.end),
+        None,
+    )
     if at is None and len(node.children) > 1 and flag.takes != "words":
         return Completion(Span(offset, offset))
     return Completion(at or Span(offset, offset), tuple(_values(flag.kind)))
@@ -164,9 +197,16 @@ def _in_block(document: Document, block: Node, offset: int) -> Completion:
 
 def _parameters(document: Document, apart: Span) -> Iterator[Option]:
     blocks = [node for node in document.children if node.kind == "block"]
-    keys = [node.children[0].span for block in blocks for node in block.children if node.kind == "parameter"]
+    keys = [
+        node.children[0].span
+        for block in blocks
+        for node in block.children
+        if node.kind == "parameter"
+    ]
     there = {span.of(document.source) for span in keys if span.start != apart.start}
     equals = "" if document.source[apart.end : apart.end + 1] == "=" else "="
     for name, parameter in PARAMETERS.items():
         if name not in there:
-            yield Option(f"{name}=", f"{name}{equals}", "parameter", parameter.kind.expected, parameter.help)
+            yield Option(
+                f"{name}=", f"{name}{equals}", "parameter", parameter.kind.expected, parameter.help
+            )

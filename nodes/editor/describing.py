@@ -32,7 +32,15 @@ def describe(text: str, offset: int) -> Description | None:
     if node is None:
         return None
     if node.kind == "flag":
-        inner = next((tag for child in node.children for tag in child.children if tag.kind == "tag" and _holds(tag, offset)), None)
+        inner = next(
+            (
+                tag
+                for child in node.children
+                for tag in child.children
+                if tag.kind == "tag" and _holds(tag, offset)
+            ),
+            None,
+        )
         return _tag(inner, text) if inner else _flag(node, text)
     if node.kind == "parameter":
         inner = _at(node.children, offset)
@@ -54,7 +62,9 @@ def _flag(node: Node, text: str) -> Description:
     head = node.children[0].span
     flag = FLAGS[flag_name(head.of(text))]
     lines = [f"--{flag_name(head.of(text))}: {flag.help}."]
-    lines += [] if flag.takes == "nothing" else [f"Takes {_several(flag.takes)}{flag.kind.expected}."]
+    lines += (
+        [] if flag.takes == "nothing" else [f"Takes {_several(flag.takes)}{flag.kind.expected}."]
+    )
     return Description(node.span, "\n".join(lines + ([] if flag.has_effect else [_NO_EFFECT])))
 
 
@@ -79,13 +89,20 @@ def _tag(node: Node, text: str) -> Description:
     value = node.child("value")
     number = value.span.of(text) if value else "1"
     if kind.span.of(text) == "faceid":
-        return Description(node.span, f"FaceID: the photos of {name}, strength {number}.", "faceid", name)
+        return Description(
+            node.span, f"FaceID: the photos of {name}, strength {number}.", "faceid", name
+        )
     return Description(node.span, f"LoRA {name}, weight {number}.", "lora", name)
 
 
 def _break(node: Node, document: Document) -> Description:
-    number = sum(one.kind == "break" and one.span.start <= node.span.start for one in document.children)
-    return Description(node.span, f"BREAK: what follows is {'the ' if number < 2 else ''}{part_title(number)}.\n{_PART_HELP[min(number, 2)]}")
+    number = sum(
+        one.kind == "break" and one.span.start <= node.span.start for one in document.children
+    )
+    return Description(
+        node.span,
+        f"BREAK: what follows is {'the ' if number < 2 else ''}{part_title(number)}.\n{_PART_HELP[min(number, 2)]}",
+    )
 
 
 _PART_HELP = (

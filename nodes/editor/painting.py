@@ -58,7 +58,10 @@ def parts(document: Document) -> tuple[Part, ...]:
     if len(starts) == 1:
         return ()
     ends = [*starts[1:], body[-1].span.end]
-    return tuple(Part(number, Span(start, end)) for number, (start, end) in enumerate(zip(starts, ends, strict=True)))
+    return tuple(
+        Part(number, Span(start, end))
+        for number, (start, end) in enumerate(zip(starts, ends, strict=True))
+    )
 
 
 def part_title(number: int) -> str:
@@ -78,7 +81,9 @@ def _of(node: Node, source: str) -> Iterator[Mark]:
         yield from _flag(node, source)
     elif node.kind == "block":
         for child in node.children:
-            yield from _parameter(child, source) if child.kind == "parameter" else _of(child, source)
+            yield from (
+                _parameter(child, source) if child.kind == "parameter" else _of(child, source)
+            )
     elif node.kind in ("break", "junk"):
         yield Mark(node.kind, node.span)
 
@@ -114,7 +119,13 @@ def _parameter(node: Node, source: str) -> Iterator[Mark]:
     text = source[values[0].span.start : values[-1].span.end] if values else ""
     known = PARAMETERS.get(name)
     if is_unset(text.strip()) or known is None or not known.has_effect:
-        yield Mark("idle", Span(key.span.start, values[-1].span.end if values else source.index("=", key.span.end) + 1))
+        yield Mark(
+            "idle",
+            Span(
+                key.span.start,
+                values[-1].span.end if values else source.index("=", key.span.end) + 1,
+            ),
+        )
         return
     yield Mark("key", key.span)
     for value in values:

@@ -38,8 +38,13 @@ class BasicBlock(nn.Module):
         self.bn1 = operations.BatchNorm2d(out)
         self.conv2 = operations.Conv2d(out, out, 3, padding=1, bias=False)
         self.bn2 = operations.BatchNorm2d(out)
-        self.downsample = nn.Sequential() if stride == 1 else nn.Sequential(operations.Conv2d(width, out, 1, stride, bias=False),
-                                                                            operations.BatchNorm2d(out))
+        self.downsample = (
+            nn.Sequential()
+            if stride == 1
+            else nn.Sequential(
+                operations.Conv2d(width, out, 1, stride, bias=False), operations.BatchNorm2d(out)
+            )
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.downsample(x) + self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
@@ -54,7 +59,12 @@ class Trunk(nn.Module):
         self.bn1 = operations.BatchNorm2d(64)
         for number, (width, out) in enumerate(((64, 64), (64, 128), (128, 256), (256, 512)), 1):
             stride = 1 if number == 1 else 2
-            self.add_module(f"layer{number}", nn.Sequential(BasicBlock(width, out, stride, operations), BasicBlock(out, out, 1, operations)))
+            self.add_module(
+                f"layer{number}",
+                nn.Sequential(
+                    BasicBlock(width, out, stride, operations), BasicBlock(out, out, 1, operations)
+                ),
+            )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, padding=1)
@@ -74,7 +84,9 @@ class AttentionRefinement(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.conv(x)
-        return features * torch.sigmoid(self.bn_atten(self.conv_atten(features.mean((2, 3), keepdim=True))))
+        return features * torch.sigmoid(
+            self.bn_atten(self.conv_atten(features.mean((2, 3), keepdim=True)))
+        )
 
 
 class ContextPath(nn.Module):
@@ -91,8 +103,12 @@ class ContextPath(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         eighth, sixteenth, coarse = self.resnet(x)
         whole = self.conv_avg(coarse.mean((2, 3), keepdim=True))
-        up = self.conv_head32(F.interpolate(self.arm32(coarse) + whole, sixteenth.shape[2:], mode="nearest"))
-        return eighth, self.conv_head16(F.interpolate(self.arm16(sixteenth) + up, eighth.shape[2:], mode="nearest"))
+        up = self.conv_head32(
+            F.interpolate(self.arm32(coarse) + whole, sixteenth.shape[2:], mode="nearest")
+        )
+        return eighth, self.conv_head16(
+            F.interpolate(self.arm16(sixteenth) + up, eighth.shape[2:], mode="nearest")
+        )
 
 
 class FeatureFusion(nn.Module):
@@ -106,7 +122,9 @@ class FeatureFusion(nn.Module):
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
         features = self.convblk(torch.cat([fine, coarse], 1))
-        return features + features * torch.sigmoid(self.conv2(F.relu(self.conv1(features.mean((2, 3), keepdim=True)))))
+        return features + features * torch.sigmoid(
+            self.conv2(F.relu(self.conv1(features.mean((2, 3), keepdim=True))))
+        )
 
 
 class Output(nn.Module):

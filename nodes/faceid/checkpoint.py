@@ -31,12 +31,17 @@ def sections(state: Mapping[str, Tensor | Mapping[str, Tensor]]) -> tuple[Weight
     return found[PROJECTION], found[LAYERS]
 
 
-def kind_of(state: Mapping[str, Tensor | Mapping[str, Tensor]], name: str, asked: str = AUTO) -> str:
+def kind_of(
+    state: Mapping[str, Tensor | Mapping[str, Tensor]], name: str, asked: str = AUTO
+) -> str:
     """Return which of KINDS, or PULID, the file is. Asked for a portrait, it may be the unnorm one: the weights tell these apart.
 
     Raises: FaceIDError for another kind of file, one that is not what was asked for, and one that could be two kinds.
     """
-    if any(key.startswith(("pulid_ca.", "pulid_encoder.")) or key in ("pulid_ca", "pulid_encoder") for key in state):
+    if any(
+        key.startswith(("pulid_ca.", "pulid_encoder.")) or key in ("pulid_ca", "pulid_encoder")
+        for key in state
+    ):
         candidates: tuple[str, ...] = (PULID,)
     else:
         candidates = _candidates(*sections(state), name)
@@ -44,8 +49,11 @@ def kind_of(state: Mapping[str, Tensor | Mapping[str, Tensor]], name: str, asked
         return candidates[0]
     if asked != AUTO:
         if asked not in candidates:
-            raise FaceIDError(f"The adapter '{name}' is set to be {asked}; its weights are those of {' or '.join(candidates)}.", code="faceid-kind",
-                              hint="Set kind to auto, or choose another file.")
+            raise FaceIDError(
+                f"The adapter '{name}' is set to be {asked}; its weights are those of {' or '.join(candidates)}.",
+                code="faceid-kind",
+                hint="Set kind to auto, or choose another file.",
+            )
         return asked
     if candidates == PLUS:
         return _plus(name)
@@ -55,9 +63,16 @@ def kind_of(state: Mapping[str, Tensor | Mapping[str, Tensor]], name: str, asked
 def _candidates(projection: Weights, layers: Weights, name: str) -> tuple[str, ...]:
     if "perceiver_resampler.proj_in.weight" in projection:
         return PLUS
-    if "latents" in projection and projection.get("proj_in.weight", projection["latents"]).shape[-1] == EMBEDDING:
+    if (
+        "latents" in projection
+        and projection.get("proj_in.weight", projection["latents"]).shape[-1] == EMBEDDING
+    ):
         return ("portrait_unnorm",)
-    if "proj.0.weight" in projection and "norm.weight" in projection and projection["proj.0.weight"].shape[-1] == EMBEDDING:
+    if (
+        "proj.0.weight" in projection
+        and "norm.weight" in projection
+        and projection["proj.0.weight"].shape[-1] == EMBEDDING
+    ):
         return ("faceid",) if any("_lora." in key for key in layers) else ("portrait",)
     if not projection and not layers:
         what = "it has neither image_proj nor ip_adapter"
@@ -65,8 +80,11 @@ def _candidates(projection: Weights, layers: Weights, name: str) -> tuple[str, .
         what = "it is an IP-Adapter for pictures, which reads no face embedding"
     else:
         what = f"its image_proj holds {_listed(sorted(projection)) or 'nothing'}"
-    raise FaceIDError(f"The file '{name}' is not a FaceID adapter: {what}.", code="faceid-file",
-                      hint=f"IP-Adapter FaceID files are published at {PUBLISHED}.")
+    raise FaceIDError(
+        f"The file '{name}' is not a FaceID adapter: {what}.",
+        code="faceid-file",
+        hint=f"IP-Adapter FaceID files are published at {PUBLISHED}.",
+    )
 
 
 def _plus(name: str) -> str:
@@ -76,11 +94,16 @@ def _plus(name: str) -> str:
         return "plusv2"
     if "plus" in plain:
         return "plus"
-    raise FaceIDError(f"The adapter '{name}' is a FaceID Plus or a FaceID PlusV2; their weights look alike, and the file's name does not say which.",
-                      code="faceid-ambiguous", hint="Set kind to plus or plusv2, or give the file its published name.")
+    raise FaceIDError(
+        f"The adapter '{name}' is a FaceID Plus or a FaceID PlusV2; their weights look alike, and the file's name does not say which.",
+        code="faceid-ambiguous",
+        hint="Set kind to plus or plusv2, or give the file its published name.",
+    )
 
 
-def read_adapter(state: Mapping[str, Tensor | Mapping[str, Tensor]], name: str, kind: str) -> Adapter:
+def read_adapter(
+    state: Mapping[str, Tensor | Mapping[str, Tensor]], name: str, kind: str
+) -> Adapter:
     """Return the adapter in a file's weights. `kind` is one of KINDS.
 
     Raises: FaceIDError naming the weights that are missing, too many or of another shape.
@@ -90,17 +113,37 @@ def read_adapter(state: Mapping[str, Tensor | Mapping[str, Tensor]], name: str, 
     for part, weights in ((PROJECTION, projection), (LAYERS, layers)):
         if not weights:
             raise _damaged(name, f"it has no {part}")
-    count = 1 + max((int(key.partition(".")[0]) for key in layers if key.partition(".")[0].isdigit()), default=-1)
-    _check(name, LAYERS, layers, {f"{number}.to_k_ip.weight": (None, None) for number in range(1, count, 2)}, partly=True)
+    count = 1 + max(
+        (int(key.partition(".")[0]) for key in layers if key.partition(".")[0].isdigit()),
+        default=-1,
+    )
+    _check(
+        name,
+        LAYERS,
+        layers,
+        {f"{number}.to_k_ip.weight": (None, None) for number in range(1, count, 2)},
+        partly=True,
+    )
     _check(name, PROJECTION, projection, _projection_shapes(what, projection, name))
     width = _output_width(what, projection)
     _check(name, LAYERS, layers, _layer_shapes(what, layers, count, width, name))
-    pairs = tuple((layers[f"{number}.to_k_ip.weight"], layers[f"{number}.to_v_ip.weight"]) for number in range(1, count, 2))
-    return Adapter(name, what, dict(projection), pairs, {key: value for key, value in layers.items() if "_lora." in key})
+    pairs = tuple(
+        (layers[f"{number}.to_k_ip.weight"], layers[f"{number}.to_v_ip.weight"])
+        for number in range(1, count, 2)
+    )
+    return Adapter(
+        name,
+        what,
+        dict(projection),
+        pairs,
+        {key: value for key, value in layers.items() if "_lora." in key},
+    )
 
 
 def _output_width(kind: Kind, projection: Weights) -> int:
-    return projection["norm_out.weight" if kind.structure == "resampler" else "norm.weight"].shape[0]
+    return projection["norm_out.weight" if kind.structure == "resampler" else "norm.weight"].shape[
+        0
+    ]
 
 
 def _projection_shapes(kind: Kind, projection: Weights, name: str) -> dict[str, tuple[int, ...]]:
@@ -114,12 +157,16 @@ def _projection_shapes(kind: Kind, projection: Weights, name: str) -> dict[str, 
     if kind.structure == "perceiver":
         _, seen = _shape(projection, "perceiver_resampler.proj_in.weight", 2, name)
         if width % HEAD:
-            raise _damaged(name, f"its tokens have {width} channels, which heads of {HEAD} do not divide")
+            raise _damaged(
+                name, f"its tokens have {width} channels, which heads of {HEAD} do not divide"
+            )
         shapes |= perceiver_shapes("perceiver_resampler.", width, width, seen)
     return shapes
 
 
-def _layer_shapes(kind: Kind, layers: Weights, count: int, width: int, name: str) -> dict[str, tuple[int, ...]]:
+def _layer_shapes(
+    kind: Kind, layers: Weights, count: int, width: int, name: str
+) -> dict[str, tuple[int, ...]]:
     """Odd numbers are cross-attentions, the even one before each the self-attention of the same block."""
     shapes: dict[str, tuple[int, ...]] = {}
     for number in range(1, count, 2):
@@ -130,7 +177,10 @@ def _layer_shapes(kind: Kind, layers: Weights, count: int, width: int, name: str
             for layer, seen in ((number - 1, hidden), (number, width)):
                 for part in PROJECTIONS:
                     inputs = seen if part in ("k", "v") else hidden
-                    shapes |= {f"{layer}.to_{part}_lora.down.weight": (rank, inputs), f"{layer}.to_{part}_lora.up.weight": (hidden, rank)}
+                    shapes |= {
+                        f"{layer}.to_{part}_lora.down.weight": (rank, inputs),
+                        f"{layer}.to_{part}_lora.up.weight": (hidden, rank),
+                    }
     return shapes
 
 
@@ -140,18 +190,29 @@ def _shape(weights: Weights, key: str, dimensions: int, name: str) -> Sequence[i
     if value is None:
         raise _damaged(name, f"{key} is missing")
     if value.ndim != dimensions:
-        raise _damaged(name, f"{key} has the shape {tuple(value.shape)}, expected {dimensions} dimensions")
+        raise _damaged(
+            name, f"{key} has the shape {tuple(value.shape)}, expected {dimensions} dimensions"
+        )
     return value.shape
 
 
-def _check(name: str, part: str, weights: Weights, shapes: Mapping[str, tuple[int | None, ...]], *, partly: bool = False) -> None:
+def _check(
+    name: str,
+    part: str,
+    weights: Weights,
+    shapes: Mapping[str, tuple[int | None, ...]],
+    *,
+    partly: bool = False,
+) -> None:
     """Raise where weights are missing, of another shape, or, unless the shapes are only some of the part's, too many."""
     missing = sorted(set(shapes) - set(weights))
     if missing:
         raise _damaged(name, f"{part} lacks {_listed(missing)}")
     for key, shape in shapes.items():
         if not partly and tuple(weights[key].shape) != shape:
-            raise _damaged(name, f"{part}.{key} has the shape {tuple(weights[key].shape)}, expected {shape}")
+            raise _damaged(
+                name, f"{part}.{key} has the shape {tuple(weights[key].shape)}, expected {shape}"
+            )
     unknown = [] if partly else sorted(set(weights) - set(shapes))
     if unknown:
         raise _damaged(name, f"{part} holds {_listed(unknown)}, which belong to no layer")
@@ -162,5 +223,8 @@ def _listed(keys: Sequence[str]) -> str:
 
 
 def _damaged(name: str, what: str) -> FaceIDError:
-    return FaceIDError(f"The adapter '{name}' is damaged or of an unknown make: {what}.", code="faceid-damaged",
-                       hint=f"Get the file again, from {PUBLISHED}, and compare its size with the published one.")
+    return FaceIDError(
+        f"The adapter '{name}' is damaged or of an unknown make: {what}.",
+        code="faceid-damaged",
+        hint=f"Get the file again, from {PUBLISHED}, and compare its size with the published one.",
+    )

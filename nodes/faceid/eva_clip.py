@@ -41,7 +41,9 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, operations: Any) -> None:
         super().__init__()
-        self.q_proj, self.k_proj, self.v_proj = (operations.Linear(width, width, bias=False) for _ in range(3))
+        self.q_proj, self.k_proj, self.v_proj = (
+            operations.Linear(width, width, bias=False) for _ in range(3)
+        )
         self.q_bias = nn.Parameter(torch.empty(width))
         self.v_bias = nn.Parameter(torch.empty(width))
         self.inner_attn_ln = operations.LayerNorm(width, eps=EPSILON)
@@ -103,7 +105,9 @@ class VisionTower(nn.Module):
         self.patch_embed = PatchEmbed(size.width, size.patch, operations)
         self.cls_token = nn.Parameter(torch.empty(1, 1, size.width))
         self.pos_embed = nn.Parameter(torch.empty(1, size.grid**2 + 1, size.width))
-        self.blocks = nn.ModuleList(Block(size.width, size.hidden, operations) for _ in range(size.depth))
+        self.blocks = nn.ModuleList(
+            Block(size.width, size.hidden, operations) for _ in range(size.depth)
+        )
         self.norm = operations.LayerNorm(size.width, eps=EPSILON)
         self.head = operations.Linear(size.width, size.out)
 
@@ -123,7 +127,9 @@ class VisionTower(nn.Module):
         Shapes: pictures [n,3,S,S], S the image size, normalised -> [n,out], 5 of [n,1+patches,width].
         """
         patches = self.patch_embed(pictures)
-        x = torch.cat([self.cls_token.to(patches).expand(patches.shape[0], -1, -1), patches], 1) + self.pos_embed.to(patches)
+        x = torch.cat(
+            [self.cls_token.to(patches).expand(patches.shape[0], -1, -1), patches], 1
+        ) + self.pos_embed.to(patches)
         turns = _turns(self._size.grid, patches)
         states = []
         for number, block in enumerate(self.blocks):
@@ -139,7 +145,9 @@ def _turns(grid: int, like: Tensor) -> tuple[Tensor, Tensor]:
     speeds = 10000.0 ** (-torch.arange(quarter, device=like.device, dtype=torch.float32) / quarter)
     place = torch.arange(grid, device=like.device, dtype=torch.float32) * (TRAINED_GRID / grid)
     angles = place[:, None] * speeds
-    both = torch.cat([angles[:, None].expand(-1, grid, -1), angles[None].expand(grid, -1, -1)], 2).flatten(0, 1)
+    both = torch.cat(
+        [angles[:, None].expand(-1, grid, -1), angles[None].expand(grid, -1, -1)], 2
+    ).flatten(0, 1)
     return both.cos().to(like.dtype), both.sin().to(like.dtype)
 
 
@@ -159,10 +167,21 @@ def vision_of(weights: Weights, operations: Any = nn) -> VisionTower:
     whole = any(key.startswith("visual.") for key in weights.tensors)
     own = weights.below("visual.") if whole else weights.without("text.", "logit_scale")
     # Tables of the rotary positions, which are computed here.
-    own = Weights({key: tensor for key, tensor in own.tensors.items() if "rope.freqs_" not in key}, own.title, own.path, own.prefix)
+    own = Weights(
+        {key: tensor for key, tensor in own.tensors.items() if "rope.freqs_" not in key},
+        own.title,
+        own.path,
+        own.prefix,
+    )
     tokens, width = own.size("pos_embed", 1), own.size("cls_token", 2)
-    size = VisionSize(width=width, patch=own.size("patch_embed.proj.weight", 2), grid=math.isqrt(tokens - 1), depth=own.numbered("blocks."),
-                      hidden=own.size("blocks.0.mlp.w1.weight", 0), out=own.size("head.weight", 0))
+    size = VisionSize(
+        width=width,
+        patch=own.size("patch_embed.proj.weight", 2),
+        grid=math.isqrt(tokens - 1),
+        depth=own.numbered("blocks."),
+        hidden=own.size("blocks.0.mlp.w1.weight", 0),
+        out=own.size("head.weight", 0),
+    )
     if size.depth <= READ_BEFORE[-1]:
         own.fail([f"{size.depth} layers, expected more than {READ_BEFORE[-1]}"])
     if width % HEAD:

@@ -74,7 +74,9 @@ class Features:
     nothing: Tensor
 
 
-def identity_tokens(adapter: Adapter, embeddings: Tensor, features: Features | None = None) -> Tensor:
+def identity_tokens(
+    adapter: Adapter, embeddings: Tensor, features: Features | None = None
+) -> Tensor:
     """Return a person's tokens and those of nobody, [2,T,C] float32 on the CPU.
 
     Nobody is the zero embedding, which stands on the rows of the negative prompt.
@@ -99,7 +101,9 @@ def project(adapter: Adapter, faces: Tensor, features: Tensor | None) -> Tensor:
         latents = weights["latents"].expand(len(faces), -1, -1)
         return _perceive(weights, "", latents, faces[:, None])
     hidden = F.gelu(F.linear(faces, weights["proj.0.weight"], weights["proj.0.bias"]))
-    tokens = F.linear(hidden, weights["proj.2.weight"], weights["proj.2.bias"]).unflatten(1, (-1, weights["norm.weight"].shape[0]))
+    tokens = F.linear(hidden, weights["proj.2.weight"], weights["proj.2.bias"]).unflatten(
+        1, (-1, weights["norm.weight"].shape[0])
+    )
     tokens = _norm(weights, "norm", tokens)
     if adapter.kind.structure == "mlp":
         return tokens
@@ -110,7 +114,10 @@ def project(adapter: Adapter, faces: Tensor, features: Tensor | None) -> Tensor:
 
 def keys_values(adapter: Adapter, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Return keys and values [2,T,h] of the tokens [2,T,C] for each cross-attention, float32."""
-    return [(F.linear(tokens, to_k.float()), F.linear(tokens, to_v.float())) for to_k, to_v in adapter.keys_values]
+    return [
+        (F.linear(tokens, to_k.float()), F.linear(tokens, to_v.float()))
+        for to_k, to_v in adapter.keys_values
+    ]
 
 
 def _perceive(weights: Weights, prefix: str, latents: Tensor, seen: Tensor) -> Tensor:
@@ -119,9 +126,13 @@ def _perceive(weights: Weights, prefix: str, latents: Tensor, seen: Tensor) -> T
     for number in range(DEPTH):
         layer = f"{prefix}layers.{number}."
         latents = latents + _look(weights, f"{layer}0.", latents, seen)
-        hidden = F.gelu(F.linear(_norm(weights, f"{layer}1.0", latents), weights[f"{layer}1.1.weight"]))
+        hidden = F.gelu(
+            F.linear(_norm(weights, f"{layer}1.0", latents), weights[f"{layer}1.1.weight"])
+        )
         latents = latents + F.linear(hidden, weights[f"{layer}1.3.weight"])
-    latents = F.linear(latents, weights[f"{prefix}proj_out.weight"], weights[f"{prefix}proj_out.bias"])
+    latents = F.linear(
+        latents, weights[f"{prefix}proj_out.weight"], weights[f"{prefix}proj_out.bias"]
+    )
     return _norm(weights, f"{prefix}norm_out", latents)
 
 
@@ -132,7 +143,10 @@ def _look(weights: Weights, layer: str, latents: Tensor, seen: Tensor) -> Tensor
     q = F.linear(own, weights[f"{layer}to_q.weight"])
     k, v = F.linear(both, weights[f"{layer}to_kv.weight"]).chunk(2, -1)
     q, k, v = (one.unflatten(2, (-1, HEAD)).transpose(1, 2) for one in (q, k, v))
-    return F.linear(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2), weights[f"{layer}to_out.weight"])
+    return F.linear(
+        F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2),
+        weights[f"{layer}to_out.weight"],
+    )
 
 
 def _norm(weights: Weights, name: str, x: Tensor) -> Tensor:
@@ -142,23 +156,34 @@ def _norm(weights: Weights, name: str, x: Tensor) -> Tensor:
 def mlp_shapes(width: int, tokens: int, hidden: int, embedding: int) -> dict[str, tuple[int, ...]]:
     """Return name and shape of every weight that turns an embedding into tokens."""
     return {
-        "proj.0.weight": (hidden, embedding), "proj.0.bias": (hidden,), "proj.2.weight": (width * tokens, hidden), "proj.2.bias": (width * tokens,),
-        "norm.weight": (width,), "norm.bias": (width,),
+        "proj.0.weight": (hidden, embedding),
+        "proj.0.bias": (hidden,),
+        "proj.2.weight": (width * tokens, hidden),
+        "proj.2.bias": (width * tokens,),
+        "norm.weight": (width,),
+        "norm.bias": (width,),
     }
 
 
 def perceiver_shapes(prefix: str, width: int, output: int, seen: int) -> dict[str, tuple[int, ...]]:
     """Return name and shape of every weight of a perceiver of `width` channels that looks at `seen` channels."""
     shapes: dict[str, tuple[int, ...]] = {
-        "proj_in.weight": (width, seen), "proj_in.bias": (width,), "proj_out.weight": (output, width), "proj_out.bias": (output,),
-        "norm_out.weight": (output,), "norm_out.bias": (output,),
+        "proj_in.weight": (width, seen),
+        "proj_in.bias": (width,),
+        "proj_out.weight": (output, width),
+        "proj_out.bias": (output,),
+        "norm_out.weight": (output,),
+        "norm_out.bias": (output,),
     }
     for number in range(DEPTH):
         attention, forward = f"layers.{number}.0", f"layers.{number}.1"
         norms: Sequence[str] = (f"{attention}.norm1", f"{attention}.norm2", f"{forward}.0")
         shapes |= {f"{norm}.{part}": (width,) for norm in norms for part in ("weight", "bias")}
         shapes |= {
-            f"{attention}.to_q.weight": (width, width), f"{attention}.to_kv.weight": (2 * width, width), f"{attention}.to_out.weight": (width, width),
-            f"{forward}.1.weight": (4 * width, width), f"{forward}.3.weight": (width, 4 * width),
+            f"{attention}.to_q.weight": (width, width),
+            f"{attention}.to_kv.weight": (2 * width, width),
+            f"{attention}.to_out.weight": (width, width),
+            f"{forward}.1.weight": (4 * width, width),
+            f"{forward}.3.weight": (width, 4 * width),
         }
     return {f"{prefix}{name}": shape for name, shape in shapes.items()}

@@ -7,7 +7,15 @@ from comfy_api.latest import io
 from ..host.types import FaceIDsType, FaceIDType, IdentityType
 from .checkpoint import AUTO, PULID
 from .host.apply import apply_faceids
-from .host.files import NONE, PARSING, VISION, faceid_names, load_faceid, missing_faceid, model_names
+from .host.files import (
+    NONE,
+    PARSING,
+    VISION,
+    faceid_names,
+    load_faceid,
+    missing_faceid,
+    model_names,
+)
 from .ipadapter import KINDS
 from .use import FaceIDUse
 
@@ -23,21 +31,55 @@ class AstriaLoadFaceID(io.ComfyNode):
             "The published IP-Adapter FaceID weights are for non-commercial use.",
             search_aliases=["ipadapter", "faceid", "pulid", "face reference"],
             inputs=[
-                io.Combo.Input("faceid_name", options=faceid_names(), tooltip="A file of the ipadapter or pulid model folder."),
-                io.Combo.Input("kind", options=[AUTO, *KINDS, PULID], default=AUTO, tooltip="What the file is, where it does not say so itself."),
-                io.ClipVision.Input("clip_vision", optional=True, tooltip="CLIP-ViT-H, for FaceID Plus and PlusV2."),
-                io.Combo.Input("eva_clip", options=[NONE, *model_names(VISION)], default=NONE, optional=True, tooltip="EVA02-CLIP-L-336, for PuLID."),
-                io.Combo.Input("face_parsing", options=[NONE, *model_names(PARSING)], default=NONE, optional=True, tooltip="BiSeNet, for PuLID."),
+                io.Combo.Input(
+                    "faceid_name",
+                    options=faceid_names(),
+                    tooltip="A file of the ipadapter or pulid model folder.",
+                ),
+                io.Combo.Input(
+                    "kind",
+                    options=[AUTO, *KINDS, PULID],
+                    default=AUTO,
+                    tooltip="What the file is, where it does not say so itself.",
+                ),
+                io.ClipVision.Input(
+                    "clip_vision", optional=True, tooltip="CLIP-ViT-H, for FaceID Plus and PlusV2."
+                ),
+                io.Combo.Input(
+                    "eva_clip",
+                    options=[NONE, *model_names(VISION)],
+                    default=NONE,
+                    optional=True,
+                    tooltip="EVA02-CLIP-L-336, for PuLID.",
+                ),
+                io.Combo.Input(
+                    "face_parsing",
+                    options=[NONE, *model_names(PARSING)],
+                    default=NONE,
+                    optional=True,
+                    tooltip="BiSeNet, for PuLID.",
+                ),
             ],
             outputs=[FaceIDType.Output(display_name="faceid")],
         )
 
     @classmethod
     def validate_inputs(cls, faceid_name: str | None) -> bool | str:
-        return True if faceid_name is None or faceid_name in faceid_names() else str(missing_faceid(faceid_name))
+        return (
+            True
+            if faceid_name is None or faceid_name in faceid_names()
+            else str(missing_faceid(faceid_name))
+        )
 
     @classmethod
-    def execute(cls, faceid_name: str, kind: str, clip_vision=None, eva_clip: str = NONE, face_parsing: str = NONE) -> io.NodeOutput:
+    def execute(
+        cls,
+        faceid_name: str,
+        kind: str,
+        clip_vision=None,
+        eva_clip: str = NONE,
+        face_parsing: str = NONE,
+    ) -> io.NodeOutput:
         return io.NodeOutput(load_faceid(faceid_name, kind, clip_vision, eva_clip, face_parsing))
 
 
@@ -47,9 +89,26 @@ def _use_inputs() -> list[io.Input]:
     return [
         FaceIDType.Input("faceid"),
         IdentityType.Input("identity", tooltip="The person, from Astria Identity."),
-        io.Float.Input("strength", default=1.0, min=0.0, max=10.0, step=0.05, tooltip="How much the face counts. 0 leaves the model as it is."),
-        io.Float.Input("start", default=0.0, **part, tooltip="The part of the steps after which the face begins to count; for PuLID rather 0.14."),
-        io.Float.Input("end", default=1.0, **part, tooltip="The part of the steps after which it no longer does."),
+        io.Float.Input(
+            "strength",
+            default=1.0,
+            min=0.0,
+            max=10.0,
+            step=0.05,
+            tooltip="How much the face counts. 0 leaves the model as it is.",
+        ),
+        io.Float.Input(
+            "start",
+            default=0.0,
+            **part,
+            tooltip="The part of the steps after which the face begins to count; for PuLID rather 0.14.",
+        ),
+        io.Float.Input(
+            "end",
+            default=1.0,
+            **part,
+            tooltip="The part of the steps after which it no longer does.",
+        ),
     ]
 
 
@@ -65,14 +124,22 @@ class AstriaApplyFaceID(io.ComfyNode):
             inputs=[
                 io.Model.Input("model"),
                 *_use_inputs(),
-                io.Mask.Input("mask", optional=True, tooltip="Where the person stands. One for all images, or one each."),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Where the person stands. One for all images, or one each.",
+                ),
             ],
             outputs=[io.Model.Output()],
         )
 
     @classmethod
-    def execute(cls, model, faceid, identity, strength: float, start: float, end: float, mask=None) -> io.NodeOutput:
-        return io.NodeOutput(apply_faceids(model, [(FaceIDUse(faceid, identity, strength, start, end), mask)]))
+    def execute(
+        cls, model, faceid, identity, strength: float, start: float, end: float, mask=None
+    ) -> io.NodeOutput:
+        return io.NodeOutput(
+            apply_faceids(model, [(FaceIDUse(faceid, identity, strength, start, end), mask)])
+        )
 
 
 class AstriaPersonFaceID(io.ComfyNode):
@@ -84,12 +151,19 @@ class AstriaPersonFaceID(io.ComfyNode):
             category="astria/faceid",
             description="The face of one person of a picture with several: it counts inside that person's region only.",
             search_aliases=["regional faceid", "multi person ipadapter"],
-            inputs=[*_use_inputs(), FaceIDsType.Input("faceids", optional=True, tooltip="More adapters for the same person.")],
+            inputs=[
+                *_use_inputs(),
+                FaceIDsType.Input(
+                    "faceids", optional=True, tooltip="More adapters for the same person."
+                ),
+            ],
             outputs=[FaceIDsType.Output(display_name="faceids")],
         )
 
     @classmethod
-    def execute(cls, faceid, identity, strength: float, start: float, end: float, faceids=()) -> io.NodeOutput:
+    def execute(
+        cls, faceid, identity, strength: float, start: float, end: float, faceids=()
+    ) -> io.NodeOutput:
         return io.NodeOutput((*faceids, FaceIDUse(faceid, identity, strength, start, end)))
 
 

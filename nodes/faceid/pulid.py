@@ -23,7 +23,9 @@ DOUBLE_INTERVAL, SINGLE_INTERVAL = 2, 4  # every so many blocks of Flux one cros
 def places(double_blocks: int, single_blocks: int) -> list[tuple[str, int]]:
     """Return the blocks of a Flux of this depth that a cross-attention follows, in the order of the adapter's file."""
     double = [("double_block", number) for number in range(0, double_blocks, DOUBLE_INTERVAL)]
-    return double + [("single_block", number) for number in range(0, single_blocks, SINGLE_INTERVAL)]
+    return double + [
+        ("single_block", number) for number in range(0, single_blocks, SINGLE_INTERVAL)
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,9 @@ class CrossAttention(nn.Module):
         queries = _heads(self.to_q(self.norm2(picture)), self.heads)
         seen = queries.new_zeros(queries.shape[0], queries.shape[2], self.to_q.out_features)
         for one in influences:
-            keys, values = (_heads(part, self.heads) for part in self.to_kv(self.norm1(one.tokens)).chunk(2, -1))
+            keys, values = (
+                _heads(part, self.heads) for part in self.to_kv(self.norm1(one.tokens)).chunk(2, -1)
+            )
             own = queries if one.rows is None else queries.index_select(0, one.rows)
             answer = _joined(F.scaled_dot_product_attention(own, keys, values)) * one.weight
             seen = seen + answer if one.rows is None else seen.index_add(0, one.rows, answer)
@@ -76,7 +80,9 @@ class PerceiverAttention(nn.Module):
     def forward(self, features: Tensor, latents: Tensor) -> Tensor:
         latents = self.norm2(latents)
         keys, values = self.to_kv(torch.cat([self.norm1(features), latents], 1)).chunk(2, -1)
-        queries, keys, values = (_heads(part, self.heads) for part in (self.to_q(latents), keys, values))
+        queries, keys, values = (
+            _heads(part, self.heads) for part in (self.to_q(latents), keys, values)
+        )
         return self.to_out(_joined(F.scaled_dot_product_attention(queries, keys, values)))
 
 
@@ -115,16 +121,28 @@ class IdentityEncoder(nn.Module):
         self._size = size
         self.latents = nn.Parameter(torch.empty(1, size.queries, size.dim))
         self.proj_out = nn.Parameter(torch.empty(size.dim, size.out))
-        self.id_embedding_mapping = _mapping(size.face, size.face_hidden, size.dim * size.face_tokens, operations)
+        self.id_embedding_mapping = _mapping(
+            size.face, size.face_hidden, size.dim * size.face_tokens, operations
+        )
         for scale in range(SCALES):
-            self.add_module(f"mapping_{scale}", _mapping(size.vision, size.vision_hidden, size.dim, operations))
+            self.add_module(
+                f"mapping_{scale}", _mapping(size.vision, size.vision_hidden, size.dim, operations)
+            )
         self.layers = nn.ModuleList(
-            nn.ModuleList([PerceiverAttention(size.dim, size.inner, operations), _feed_forward(size.dim, size.feed, operations)])
-            for _ in range(size.depth))
+            nn.ModuleList(
+                [
+                    PerceiverAttention(size.dim, size.inner, operations),
+                    _feed_forward(size.dim, size.feed, operations),
+                ]
+            )
+            for _ in range(size.depth)
+        )
 
     def forward(self, face: Tensor, states: Sequence[Tensor]) -> Tensor:
         """Return the tokens of each face. Shapes: face [n,F], states SCALES of [n,P,V] -> [n,T,C]."""
-        of_face = self.id_embedding_mapping(face).unflatten(1, (self._size.face_tokens, self._size.dim))
+        of_face = self.id_embedding_mapping(face).unflatten(
+            1, (self._size.face_tokens, self._size.dim)
+        )
         latents = torch.cat([self.latents.to(face).expand(face.shape[0], -1, -1), of_face], 1)
         per_scale = self._size.depth // SCALES
         for scale, state in enumerate(states):
@@ -142,14 +160,23 @@ class IdentityEncoder(nn.Module):
 
 def _mapping(width: int, hidden: int, out: int, operations: Any) -> nn.Sequential:
     return nn.Sequential(
-        operations.Linear(width, hidden), operations.LayerNorm(hidden), nn.LeakyReLU(),
-        operations.Linear(hidden, hidden), operations.LayerNorm(hidden), nn.LeakyReLU(),
-        operations.Linear(hidden, out))
+        operations.Linear(width, hidden),
+        operations.LayerNorm(hidden),
+        nn.LeakyReLU(),
+        operations.Linear(hidden, hidden),
+        operations.LayerNorm(hidden),
+        nn.LeakyReLU(),
+        operations.Linear(hidden, out),
+    )
 
 
 def _feed_forward(dim: int, hidden: int, operations: Any) -> nn.Sequential:
-    return nn.Sequential(operations.LayerNorm(dim), operations.Linear(dim, hidden, bias=False), nn.GELU(),
-                         operations.Linear(hidden, dim, bias=False))
+    return nn.Sequential(
+        operations.LayerNorm(dim),
+        operations.Linear(dim, hidden, bias=False),
+        nn.GELU(),
+        operations.Linear(hidden, dim, bias=False),
+    )
 
 
 def cross_attentions_of(weights: Weights, operations: Any = nn) -> nn.ModuleList:
@@ -160,7 +187,13 @@ def cross_attentions_of(weights: Weights, operations: Any = nn) -> nn.ModuleList
     id_width = own.size("0.norm1.weight", 0)
     _whole_heads(own, inner, CROSS_HEAD)
     count = own.numbered("")
-    return network_of(lambda ops: nn.ModuleList(CrossAttention(width, id_width, inner, ops) for _ in range(count)), own, operations)
+    return network_of(
+        lambda ops: nn.ModuleList(
+            CrossAttention(width, id_width, inner, ops) for _ in range(count)
+        ),
+        own,
+        operations,
+    )
 
 
 def encoder_of(weights: Weights, operations: Any = nn) -> IdentityEncoder:
@@ -173,10 +206,18 @@ def encoder_of(weights: Weights, operations: Any = nn) -> IdentityEncoder:
     if depth % SCALES:
         own.fail([f"{depth} encoder layers, expected a multiple of {SCALES}"])
     size = EncoderSize(
-        queries=own.size("latents", 1), dim=dim, out=own.size("proj_out", 1), depth=depth, inner=inner, feed=own.size("layers.0.1.1.weight", 0),
-        face=own.size("id_embedding_mapping.0.weight", 1), face_hidden=own.size("id_embedding_mapping.0.weight", 0),
+        queries=own.size("latents", 1),
+        dim=dim,
+        out=own.size("proj_out", 1),
+        depth=depth,
+        inner=inner,
+        feed=own.size("layers.0.1.1.weight", 0),
+        face=own.size("id_embedding_mapping.0.weight", 1),
+        face_hidden=own.size("id_embedding_mapping.0.weight", 0),
         face_tokens=own.size("id_embedding_mapping.6.weight", 0) // dim,
-        vision=own.size("mapping_0.0.weight", 1), vision_hidden=own.size("mapping_0.0.weight", 0))
+        vision=own.size("mapping_0.0.weight", 1),
+        vision_hidden=own.size("mapping_0.0.weight", 0),
+    )
     return network_of(lambda ops: IdentityEncoder(size, ops), own, operations)
 
 

@@ -39,5 +39,7 @@ def for_vision(features: Tensor, tower: VisionTower) -> Tensor:
 
 
 def _normalised(pictures: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    shift, scale = (torch.tensor(values, device=pictures.device)[:, None, None] for values in (mean, std))
+    shift, scale = (
+        torch.tensor(values, device=pictures.device)[:, None, None] for values in (mean, std)
+    )
     return (pictures - shift) / scale

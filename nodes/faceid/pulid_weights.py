@@ -25,12 +25,21 @@ class Weights:
 
     def below(self, prefix: str) -> Weights:
         """Return the tensors whose keys start with `prefix`, without it."""
-        found = {key.removeprefix(prefix): tensor for key, tensor in self.tensors.items() if key.startswith(prefix)}
+        found = {
+            key.removeprefix(prefix): tensor
+            for key, tensor in self.tensors.items()
+            if key.startswith(prefix)
+        }
         return Weights(found, self.title, self.path, self.prefix + prefix)
 
     def without(self, *prefixes: str) -> Weights:
         """Return the tensors whose keys start with none of `prefixes`: what a file may hold, and nothing needs."""
-        return Weights({key: tensor for key, tensor in self.tensors.items() if not key.startswith(prefixes)}, self.title, self.path, self.prefix)
+        return Weights(
+            {key: tensor for key, tensor in self.tensors.items() if not key.startswith(prefixes)},
+            self.title,
+            self.path,
+            self.prefix,
+        )
 
     def size(self, key: str, dimension: int) -> int:
         """Return one size of a tensor, from which others follow. Raises: FaceIDError where it is not there."""
@@ -38,21 +47,33 @@ class Weights:
             self.fail([f"missing: {self.prefix}{key}"])
         shape = self.tensors[key].shape
         if len(shape) <= dimension:
-            self.fail([f"{self.prefix}{key} is {list(shape)}, expected at least {dimension + 1} dimensions"])
+            self.fail(
+                [
+                    f"{self.prefix}{key} is {list(shape)}, expected at least {dimension + 1} dimensions"
+                ]
+            )
         return shape[dimension]
 
     def numbered(self, prefix: str) -> int:
         """Return how many layers follow `prefix`: one more than the highest number."""
-        numbers = [key.removeprefix(prefix).split(".")[0] for key in self.tensors if key.startswith(prefix)]
+        numbers = [
+            key.removeprefix(prefix).split(".")[0] for key in self.tensors if key.startswith(prefix)
+        ]
         return max((int(number) for number in numbers if number.isdecimal()), default=-1) + 1
 
     def fail(self, faults: Collection[str]) -> None:
         """Raise: FaceIDError with these faults of the file."""
         message = f"The file {self.path} is not {self.title} as published, or it is damaged: {'; '.join(faults)}."
-        raise FaceIDError(message, code="pulid-file", hint="Download the file again from its publisher, and compare its size.")
+        raise FaceIDError(
+            message,
+            code="pulid-file",
+            hint="Download the file again from its publisher, and compare its size.",
+        )
 
 
-def network_of(make: Callable[[Any], nn.Module], weights: Weights, operations: Any = nn) -> nn.Module:
+def network_of(
+    make: Callable[[Any], nn.Module], weights: Weights, operations: Any = nn
+) -> nn.Module:
     """Return the network that `make(operations)` builds, with these weights in their own dtype, not copied.
 
     `operations` is a namespace with the layer classes of torch.nn, such as one of the host's, whose layers cast and offload their weights.
@@ -65,13 +86,22 @@ def network_of(make: Callable[[Any], nn.Module], weights: Weights, operations: A
     counters = {key for key in layout if key.endswith("num_batches_tracked")}
     given = weights.tensors
     missing = [weights.prefix + key for key in layout if key not in given and key not in counters]
-    wrong = [f"{weights.prefix}{key} is {list(given[key].shape)}, expected {shape}"
-             for key, shape in layout.items() if key in given and list(given[key].shape) != shape]
+    wrong = [
+        f"{weights.prefix}{key} is {list(given[key].shape)}, expected {shape}"
+        for key, shape in layout.items()
+        if key in given and list(given[key].shape) != shape
+    ]
     unknown = [weights.prefix + key for key in given if key not in layout]
-    faults = [*_listed("missing", missing), *_listed("of another shape", wrong), *_listed("unknown", unknown)]
+    faults = [
+        *_listed("missing", missing),
+        *_listed("of another shape", wrong),
+        *_listed("unknown", unknown),
+    ]
     if faults:
         weights.fail(faults)
-    network.load_state_dict({**{key: torch.zeros((), dtype=torch.long) for key in counters}, **given}, assign=True)
+    network.load_state_dict(
+        {**{key: torch.zeros((), dtype=torch.long) for key in counters}, **given}, assign=True
+    )
     return network.eval().requires_grad_(False)
 
 

@@ -13,9 +13,25 @@ from torch import Tensor
 from ..errors import ImageError
 
 # Where eyes, nose and mouth corners stand in a crop of 112 px, as recognisers of the ArcFace family are trained (insightface, face_align.py).
-ARCFACE_112 = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
+ARCFACE_112 = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ]
+)
 # The same in a crop of 512 px of the FFHQ photos, as face restorers are trained (facexlib, face_restoration_helper.py).
-FFHQ_512 = np.array([[192.98138, 239.94708], [318.90277, 240.1936], [256.63416, 314.01935], [201.26117, 371.41043], [313.08905, 371.15118]])
+FFHQ_512 = np.array(
+    [
+        [192.98138, 239.94708],
+        [318.90277, 240.1936],
+        [256.63416, 314.01935],
+        [201.26117, 371.41043],
+        [313.08905, 371.15118],
+    ]
+)
 # What these show where the picture ends, RGB (the same file).
 GREY = (132 / 255, 133 / 255, 135 / 255)
 MOST_SAMPLES = 16  # along one side of a pixel, where a crop is made this much smaller
@@ -46,12 +62,18 @@ def similarity(points: np.ndarray, template: np.ndarray) -> np.ndarray:
     Raises: ImageError when all points are one.
     Source: Umeyama 1991. In the plane, with points as complex numbers, it is the regression template = a * points + b.
     """
-    source, target = (np.asarray(one, dtype=np.float64) @ np.array([1, 1j]) for one in (points, template))
+    source, target = (
+        np.asarray(one, dtype=np.float64) @ np.array([1, 1j]) for one in (points, template)
+    )
     middle, goal = source.mean(), target.mean()
     spread = np.vdot(source - middle, source - middle).real
     if not spread > 0:
         message = f"The points of a face are all at {points[0][0]:.1f}, {points[0][1]:.1f}; expected two eyes, nose and two mouth corners."
-        raise ImageError(message, code="face-points", hint="The detector of this face gives no usable points; use another.")
+        raise ImageError(
+            message,
+            code="face-points",
+            hint="The detector of this face gives no usable points; use another.",
+        )
     turn = np.vdot(source - middle, target - goal) / spread
     shift = goal - turn * middle
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
@@ -83,7 +105,12 @@ def warp(image: Tensor, matrix: np.ndarray, size: int, outside: Sequence[float] 
     to_window = inverse(matrix) - np.array([[0.0, 0.0, left], [0.0, 0.0, top]])
     # Sampled as the difference to it, which is 0 outside.
     # CHW -> HWC.
-    return _sampled(image[top:bottom, left:right] - beyond, to_window, columns, rows, "zeros").movedim(0, -1) + beyond
+    return (
+        _sampled(image[top:bottom, left:right] - beyond, to_window, columns, rows, "zeros").movedim(
+            0, -1
+        )
+        + beyond
+    )
 
 
 def straightened(image: Tensor, matrix: np.ndarray, size: int) -> Tensor:
@@ -92,7 +119,9 @@ def straightened(image: Tensor, matrix: np.ndarray, size: int) -> Tensor:
     Bicubic between pixels, for a model that draws it anew; where the face is larger than the crop, averaged over each pixel's area.
     Shapes: image [H,W,C] 0..1 -> [size,size,C] float32 0..1, on the image's device.
     """
-    left, top, right, bottom = _reach(matrix, size, size, (image.shape[1], image.shape[0]), margin=1)
+    left, top, right, bottom = _reach(
+        matrix, size, size, (image.shape[1], image.shape[0]), margin=1
+    )
     samples = min(max(math.ceil(1 / scale_of(matrix) - 1e-6), 1), MOST_SAMPLES)
     columns, rows = _places((0, 0, size, size), samples)
     to_window = inverse(matrix) - np.array([[0.0, 0.0, left], [0.0, 0.0, top]])
@@ -100,7 +129,9 @@ def straightened(image: Tensor, matrix: np.ndarray, size: int) -> Tensor:
     return _averaged(planes, samples).clamp(0, 1).movedim(0, -1)  # CHW -> HWC
 
 
-def laid_back(crop: Tensor, matrix: np.ndarray, window: tuple[int, int, int, int], beyond: str = "border") -> Tensor:
+def laid_back(
+    crop: Tensor, matrix: np.ndarray, window: tuple[int, int, int, int], beyond: str = "border"
+) -> Tensor:
     """Return what the pixels of the picture in `window` (left, top, right, bottom) see of a crop, where `matrix` leads from them into it.
 
     Where the face is smaller than the crop, the crop is averaged over each pixel's area. `beyond` the crop its border goes on, or `zeros`.
@@ -127,13 +158,20 @@ def paste_back(image: Tensor, crop: Tensor, matrix: np.ndarray, mask: Tensor) ->
     result = image.clone()
     window = result[top:bottom, left:right, : crop.shape[2]]
     # Selected, not only blended: what a model painted as NaN must not reach pixels outside the mask.
-    window.copy_(torch.where(share > 0, torch.lerp(window.float(), painted, share).to(image.dtype), window))
+    window.copy_(
+        torch.where(share > 0, torch.lerp(window.float(), painted, share).to(image.dtype), window)
+    )
     return result
 
 
-def _reach(matrix: np.ndarray, crop_width: int, crop_height: int, size: tuple[int, int], margin: int = 0) -> tuple[int, int, int, int]:
+def _reach(
+    matrix: np.ndarray, crop_width: int, crop_height: int, size: tuple[int, int], margin: int = 0
+) -> tuple[int, int, int, int]:
     """Return the part of the picture (left, top, right, bottom) in which the crop's pixels fall, and `margin` pixels around it."""
-    corners = np.array([[x, y, 1.0] for x in (-1, crop_width) for y in (-1, crop_height)]) @ inverse(matrix).T
+    corners = (
+        np.array([[x, y, 1.0] for x in (-1, crop_width) for y in (-1, crop_height)])
+        @ inverse(matrix).T
+    )
     first = np.floor(corners.min(0)).astype(int) - margin
     last = np.ceil(corners.max(0)).astype(int) + 1 + margin
     left, top = (int(max(one, 0)) for one in first)
@@ -144,11 +182,21 @@ def _reach(matrix: np.ndarray, crop_width: int, crop_height: int, size: tuple[in
 def _places(window: tuple[int, int, int, int], samples: int) -> tuple[Tensor, Tensor]:
     """Return columns and rows of a window (left, top, width, height), `samples` evenly within each pixel."""
     left, top, width, height = window
-    columns, rows = ((torch.arange(count * samples, dtype=torch.float64) + 0.5) / samples - 0.5 for count in (width, height))
+    columns, rows = (
+        (torch.arange(count * samples, dtype=torch.float64) + 0.5) / samples - 0.5
+        for count in (width, height)
+    )
     return columns + left, rows + top
 
 
-def _sampled(image: Tensor, matrix: np.ndarray, columns: Tensor, rows: Tensor, beyond: str, between: str = "bilinear") -> Tensor:
+def _sampled(
+    image: Tensor,
+    matrix: np.ndarray,
+    columns: Tensor,
+    rows: Tensor,
+    beyond: str,
+    between: str = "bilinear",
+) -> Tensor:
     """Return image values [C,rows,columns] at the places where `matrix` leads from (column, row)."""
     height, width = image.shape[:2]
     (a, b, c), (d, e, f) = matrix.tolist()
@@ -157,7 +205,13 @@ def _sampled(image: Tensor, matrix: np.ndarray, columns: Tensor, rows: Tensor, b
     # grid_sample counts from -1 at the first pixel to 1 at the last. Worked out on the CPU in float64, which not every device has.
     grid = torch.stack([x / max(width - 1, 1) * 2 - 1, y / max(height - 1, 1) * 2 - 1], dim=-1)
     planes = image.float().movedim(-1, 0)[None]  # HWC -> BCHW
-    return F.grid_sample(planes, grid[None].float().to(planes.device), mode=between, padding_mode=beyond, align_corners=True)[0]
+    return F.grid_sample(
+        planes,
+        grid[None].float().to(planes.device),
+        mode=between,
+        padding_mode=beyond,
+        align_corners=True,
+    )[0]
 
 
 def _averaged(planes: Tensor, samples: int) -> Tensor:

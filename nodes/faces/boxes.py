@@ -18,7 +18,14 @@ SMALLEST_SHARE = 0.2  # overlap of the two detectors' boxes below which they mea
 class BoxModel(Protocol):
     """What BBOX_DETECTOR sockets carry."""
 
-    def detect(self, image: torch.Tensor, threshold: float, dilation: int, crop_factor: float, drop_size: int) -> Any:
+    def detect(
+        self,
+        image: torch.Tensor,
+        threshold: float,
+        dilation: int,
+        crop_factor: float,
+        drop_size: int,
+    ) -> Any:
         """Return ((height, width), segments), each with `bbox` (left, top, right, bottom) and `confidence`, for one picture [1,H,W,3]."""
         ...
 
@@ -33,13 +40,26 @@ class BoxDetector:
         self._points_by = points_by
 
     def find(self, pixels: np.ndarray, min_confidence: float) -> list[Face]:
-        found = self._model.detect(torch.from_numpy(pixels)[None].float() / 255, min_confidence, 0, 1.0, 1)
+        found = self._model.detect(
+            torch.from_numpy(pixels)[None].float() / 255, min_confidence, 0, 1.0, 1
+        )
         try:
-            boxes = [Face(tuple(float(edge) for edge in one.bbox), score=float(np.max(one.confidence))) for one in found[1]]
+            boxes = [
+                Face(tuple(float(edge) for edge in one.bbox), score=float(np.max(one.confidence)))
+                for one in found[1]
+            ]
         except (TypeError, AttributeError, IndexError, KeyError) as error:
             message = f"The connected bbox_detector returned {type(found).__name__}; expected ((height, width), segments with bbox and confidence)."
-            raise ImageError(message, code="bbox-detector", hint="Connect a face detector, or none to use the pack's own.") from error
-        return boxes if self._points_by is None else [_pointed(face, pixels, min_confidence, self._points_by) for face in boxes]
+            raise ImageError(
+                message,
+                code="bbox-detector",
+                hint="Connect a face detector, or none to use the pack's own.",
+            ) from error
+        return (
+            boxes
+            if self._points_by is None
+            else [_pointed(face, pixels, min_confidence, self._points_by) for face in boxes]
+        )
 
 
 def _pointed(face: Face, pixels: np.ndarray, min_confidence: float, points_by: Detector) -> Face:
@@ -50,7 +70,11 @@ def _pointed(face: Face, pixels: np.ndarray, min_confidence: float, points_by: D
     part = pixels[y : max(int(bottom + down), y + 1), x : max(int(right + across), x + 1)]
     if part.size == 0:
         return face
-    seen = [one.shifted(x, y) for one in points_by.find(np.ascontiguousarray(part), min_confidence) if one.points is not None]
+    seen = [
+        one.shifted(x, y)
+        for one in points_by.find(np.ascontiguousarray(part), min_confidence)
+        if one.points is not None
+    ]
     best = max(seen, key=lambda one: overlap(one, face), default=None)
     if best is None or overlap(best, face) < SMALLEST_SHARE:
         return face

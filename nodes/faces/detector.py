@@ -46,24 +46,43 @@ class FaceAnalysis:
     @property
     def key(self) -> str | None:
         """What a face found by this depends on, beside the picture; None where that is not known."""
-        return self.detector.key and f"{self.detector.key} {self.recogniser.key if self.recogniser else 'none'}"
+        return (
+            self.detector.key
+            and f"{self.detector.key} {self.recogniser.key if self.recogniser else 'none'}"
+        )
 
-    def faces(self, pixels: np.ndarray, min_confidence: float = MIN_CONFIDENCE, min_size_px: float = 0) -> tuple[Face, ...]:
+    def faces(
+        self, pixels: np.ndarray, min_confidence: float = MIN_CONFIDENCE, min_size_px: float = 0
+    ) -> tuple[Face, ...]:
         """Return the faces of one picture, uint8 [H,W,3] RGB, from left to right, with embeddings where there are points to align by.
 
         Boxes end at the picture's border. A face is left out below the confidence, or where its box's shorter side is below the size.
         """
-        found = [clipped(face, pixels.shape[1], pixels.shape[0]) for face in self.detector.find(pixels, min_confidence)]
-        found = [face for face in found if face.score >= min_confidence and face.area > 0 and min(face.width, face.height) >= min_size_px]
+        found = [
+            clipped(face, pixels.shape[1], pixels.shape[0])
+            for face in self.detector.find(pixels, min_confidence)
+        ]
+        found = [
+            face
+            for face in found
+            if face.score >= min_confidence
+            and face.area > 0
+            and min(face.width, face.height) >= min_size_px
+        ]
         pointed = [face for face in found if face.points is not None]
         if self.recogniser is None or not pointed:
             return left_to_right(found)
         vectors = self.recogniser.embed(pixels, [face.points for face in pointed])
         name = self.recogniser.name
-        known = [replace(face, embedding=vector, recogniser=name) for face, vector in zip(pointed, vectors, strict=True)]
+        known = [
+            replace(face, embedding=vector, recogniser=name)
+            for face, vector in zip(pointed, vectors, strict=True)
+        ]
         return left_to_right([*known, *(face for face in found if face.points is None)])
 
-    def batch(self, images: Tensor, min_confidence: float = MIN_CONFIDENCE, min_size_px: float = 0) -> tuple[tuple[Face, ...], ...]:
+    def batch(
+        self, images: Tensor, min_confidence: float = MIN_CONFIDENCE, min_size_px: float = 0
+    ) -> tuple[tuple[Face, ...], ...]:
         """Return the faces of each picture of an IMAGE [B,H,W,C] float 0..1. Raises: ImageError for another shape."""
         return tuple(self.faces(one, min_confidence, min_size_px) for one in rgb_pixels(images))
 
@@ -74,13 +93,19 @@ def rgb_pixels(images: Tensor) -> list[np.ndarray]:
         message = f"Faces are looked for in an image of shape {tuple(images.shape)}; expected [batch, height, width, 3 or 4]."
         raise ImageError(message, code="face-image-shape", hint="Connect an IMAGE.")
     # One at a time: a batch as float32 beside itself would double the memory.
-    return [(one[..., :3].detach().float().clamp(0, 1) * 255).round().byte().cpu().numpy() for one in images]
+    return [
+        (one[..., :3].detach().float().clamp(0, 1) * 255).round().byte().cpu().numpy()
+        for one in images
+    ]
 
 
 def clipped(face: Face, width: int, height: int) -> Face:
     """Return the face with a box that ends at the picture's border."""
     left, top, right, bottom = (float(one) for one in face.box)
-    return replace(face, box=(max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))))
+    return replace(
+        face,
+        box=(max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))),
+    )
 
 
 def overlap(a: Face, b: Face) -> float:

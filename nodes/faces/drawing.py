@@ -35,12 +35,22 @@ def bounding_boxes(faces: Sequence[Sequence[Face]]) -> list[list[dict[str, float
 
 def _box(face: Face) -> dict[str, float | str]:
     left, top, _, _ = face.box
-    return {"x": left, "y": top, "width": face.width, "height": face.height, "label": "face", "score": face.score}
+    return {
+        "x": left,
+        "y": top,
+        "width": face.width,
+        "height": face.height,
+        "label": "face",
+        "score": face.score,
+    }
 
 
 def preview(images: Tensor, faces: Sequence[Sequence[Face]]) -> Tensor:
     """Return the pictures [B,H,W,3] with each face's box, points and number, counted from the left."""
-    drawn = [_drawn(pixels, of_picture) for pixels, of_picture in zip(rgb_pixels(images), faces, strict=True)]
+    drawn = [
+        _drawn(pixels, of_picture)
+        for pixels, of_picture in zip(rgb_pixels(images), faces, strict=True)
+    ]
     return torch.from_numpy(np.stack(drawn)).float() / 255
 
 
@@ -51,10 +61,14 @@ def _drawn(pixels: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     font = ImageFont.load_default(max(11, round(min(picture.size) / 30)))
     for number, face in enumerate(faces, 1):
         left, top, right, bottom = face.box
-        canvas.rectangle((left, top, max(right - 1, left), max(bottom - 1, top)), outline=LINE, width=line)
+        canvas.rectangle(
+            (left, top, max(right - 1, left), max(bottom - 1, top)), outline=LINE, width=line
+        )
         for x, y in () if face.points is None else face.points.tolist():
             canvas.ellipse((x - line, y - line, x + line, y + line), fill=POINT)
         plate = canvas.textbbox((left + 2 * line, top + 2 * line), str(number), font=font)
-        canvas.rectangle((plate[0] - line, plate[1] - line, plate[2] + line, plate[3] + line), fill=LINE)
+        canvas.rectangle(
+            (plate[0] - line, plate[1] - line, plate[2] + line, plate[3] + line), fill=LINE
+        )
         canvas.text((left + 2 * line, top + 2 * line), str(number), fill=LETTERS, font=font)
     return np.asarray(picture)

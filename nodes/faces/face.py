@@ -38,13 +38,17 @@ class Face:
     def shifted(self, x: float, y: float) -> Face:
         """Return the face as it stands in a picture of which this one was cut out at (x, y)."""
         left, top, right, bottom = self.box
-        points = None if self.points is None else self.points + np.array([x, y], dtype=self.points.dtype)
+        points = (
+            None if self.points is None else self.points + np.array([x, y], dtype=self.points.dtype)
+        )
         return replace(self, box=(left + x, top + y, right + x, bottom + y), points=points)
 
 
 def left_to_right(faces: Iterable[Face]) -> tuple[Face, ...]:
     """Return the faces by the middle of their boxes, as people are named in a prompt; above before below where that ties."""
-    return tuple(sorted(faces, key=lambda face: (face.box[0] + face.box[2], face.box[1] + face.box[3])))
+    return tuple(
+        sorted(faces, key=lambda face: (face.box[0] + face.box[2], face.box[1] + face.box[3]))
+    )
 
 
 def largest(faces: Iterable[Face]) -> Face | None:

@@ -32,7 +32,9 @@ class Identity:
     @property
     def embeddings(self) -> Tensor:
         """The recogniser's own vectors, one a photo: [n,512] float32 on the CPU, not normalised."""
-        return torch.from_numpy(np.stack([photo.face.embedding for photo in self.photos]).astype(np.float32))
+        return torch.from_numpy(
+            np.stack([photo.face.embedding for photo in self.photos]).astype(np.float32)
+        )
 
     @property
     def normed(self) -> Tensor:
@@ -52,4 +54,15 @@ class Identity:
 
     def _crops(self, template: np.ndarray, size: int, outside: Sequence[float] = (0.0,)) -> Tensor:
         levels = [255 * one for one in outside]
-        return torch.stack([warp(torch.from_numpy(one.pixels), similarity(one.face.points, template), size, levels) / 255 for one in self.photos])
+        return torch.stack(
+            [
+                warp(
+                    torch.from_numpy(one.pixels),
+                    similarity(one.face.points, template),
+                    size,
+                    levels,
+                )
+                / 255
+                for one in self.photos
+            ]
+        )

@@ -27,7 +27,12 @@ LOWEST_CONFIDENCE = 0.1  # what the detector hands on; who asks for more leaves 
 
 def find_packs(roots: Iterable[str]) -> dict[str, Path]:
     """Return the model packs below the insightface model folders: name -> folder. Opens no file."""
-    folders = [folder for root in roots for folder in sorted(Path(root, "models").glob("*")) if folder.is_dir()]
+    folders = [
+        folder
+        for root in roots
+        for folder in sorted(Path(root, "models").glob("*"))
+        if folder.is_dir()
+    ]
     # The first folder of a name counts.
     return {folder.name: folder for folder in reversed(folders)}
 
@@ -54,7 +59,14 @@ class InsightDetector:
         bgr = np.ascontiguousarray(pixels[..., ::-1])
         for size in SIZES:
             boxes, points = self._model.detect(bgr, input_size=(size, size))
-            found = [Face(tuple(box[:4].tolist()), None if points is None else points[number], float(box[4])) for number, box in enumerate(boxes)]
+            found = [
+                Face(
+                    tuple(box[:4].tolist()),
+                    None if points is None else points[number],
+                    float(box[4]),
+                )
+                for number, box in enumerate(boxes)
+            ]
             if found := [face for face in found if face.score >= min_confidence]:
                 return found
         return []
@@ -73,9 +85,14 @@ class InsightRecogniser:
         template = arcface_template(size)
         image = torch.from_numpy(np.ascontiguousarray(pixels))
         # RGB -> BGR.
-        crops = [warp(image, similarity(one, template), size).round().byte().numpy()[..., ::-1] for one in points]
+        crops = [
+            warp(image, similarity(one, template), size).round().byte().numpy()[..., ::-1]
+            for one in points
+        ]
         # One at a time where the model file fixes the batch.
-        chunks = [[crop] for crop in crops] if isinstance(self._model.input_shape[0], int) else [crops]
+        chunks = (
+            [[crop] for crop in crops] if isinstance(self._model.input_shape[0], int) else [crops]
+        )
         return np.concatenate([self._model.get_feat(chunk) for chunk in chunks]).astype(np.float32)
 
 
@@ -88,18 +105,32 @@ def load_pack(folder: Path) -> tuple[InsightDetector, InsightRecogniser]:
     files = sorted(folder.glob("*.onnx"))
     if not files:
         inner = next((one.parent for one in sorted(folder.glob("*/*.onnx"))), None)
-        hint = f"Move the files of {inner} to {folder}." if inner else f"Unpack the pack's files into it, from {PUBLISHER}. {LICENCE}"
-        raise MissingModelError(f"The face model pack {folder} holds no .onnx file.", code="empty-face-pack", hint=hint)
-    return _loaded(folder, tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
+        hint = (
+            f"Move the files of {inner} to {folder}."
+            if inner
+            else f"Unpack the pack's files into it, from {PUBLISHER}. {LICENCE}"
+        )
+        raise MissingModelError(
+            f"The face model pack {folder} holds no .onnx file.", code="empty-face-pack", hint=hint
+        )
+    return _loaded(
+        folder, tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+    )
 
 
 @functools.lru_cache(maxsize=2)
-def _loaded(folder: Path, files: tuple[tuple[str, int, int], ...]) -> tuple[InsightDetector, InsightRecogniser]:
+def _loaded(
+    folder: Path, files: tuple[tuple[str, int, int], ...]
+) -> tuple[InsightDetector, InsightRecogniser]:
     """Load the pack; `files` only tells one state of the folder from another."""
     library, failures = _library()
     try:
         # An absolute path: a bare name would mean a folder of the working directory, and a pack that is absent be downloaded.
-        models = library.FaceAnalysis(str(folder.resolve()), allowed_modules=["detection", "recognition"], providers=["CPUExecutionProvider"])
+        models = library.FaceAnalysis(
+            str(folder.resolve()),
+            allowed_modules=["detection", "recognition"],
+            providers=["CPUExecutionProvider"],
+        )
     except failures as error:
         names = ", ".join(name for name, _, _ in files)
         message = f"The face model pack {folder} cannot be loaded ({names}): {type(error).__name__} {str(error)[:200]}"
@@ -107,11 +138,19 @@ def _loaded(folder: Path, files: tuple[tuple[str, int, int], ...]) -> tuple[Insi
         raise MissingModelError(message, code="damaged-face-pack", hint=hint) from error
     if "recognition" not in models.models:
         message = f"The face model pack {folder} has no recogniser: {', '.join(name for name, _, _ in files)}."
-        raise MissingModelError(message, code="face-pack-recogniser", hint=f"Use a whole pack such as buffalo_l, from {PUBLISHER}.")
+        raise MissingModelError(
+            message,
+            code="face-pack-recogniser",
+            hint=f"Use a whole pack such as buffalo_l, from {PUBLISHER}.",
+        )
     models.prepare(ctx_id=0, det_thresh=LOWEST_CONFIDENCE, det_size=(SIZES[0], SIZES[0]))
     detector, recogniser = models.models["detection"], models.models["recognition"]
-    detector_key, recogniser_key = (f"{folder.name}:{_digest(Path(one.model_file))}" for one in (detector, recogniser))
-    return InsightDetector(detector, detector_key), InsightRecogniser(recogniser, folder.name, recogniser_key)
+    detector_key, recogniser_key = (
+        f"{folder.name}:{_digest(Path(one.model_file))}" for one in (detector, recogniser)
+    )
+    return InsightDetector(detector, detector_key), InsightRecogniser(
+        recogniser, folder.name, recogniser_key
+    )
 
 
 def _digest(path: Path) -> str:
@@ -132,7 +171,13 @@ def _library() -> tuple[ModuleType, tuple[type[Exception], ...]]:
         raise MissingModelError(
             f"Finding faces by a model pack needs insightface and onnxruntime; {error} (Python {sys.version_info[0]}.{sys.version_info[1]}).",
             code="missing-insightface",
-            hint=f"Install them for ComfyUI's own Python: \"{sys.executable}\" -m pip install {PACKAGES}\nOr connect a MediaPipe face model.",
+            hint=f'Install them for ComfyUI\'s own Python: "{sys.executable}" -m pip install {PACKAGES}\nOr connect a MediaPipe face model.',
         ) from error
-    damaged = (runtime.InvalidProtobuf, runtime.InvalidGraph, runtime.Fail, runtime.InvalidArgument, runtime.NotImplemented)
+    damaged = (
+        runtime.InvalidProtobuf,
+        runtime.InvalidGraph,
+        runtime.Fail,
+        runtime.InvalidArgument,
+        runtime.NotImplemented,
+    )
     return face_analysis, (*damaged, AssertionError, ValueError, IndexError)

@@ -35,7 +35,9 @@ class Assignment:
     how: dict[int, str] = field(default_factory=dict)
 
 
-def match_faces(faces: Sequence[Face], persons: Sequence[Person], layout: Layout | None, size: tuple[int, int]) -> Assignment:
+def match_faces(
+    faces: Sequence[Face], persons: Sequence[Person], layout: Layout | None, size: tuple[int, int]
+) -> Assignment:
     """Return who each face of one picture is; nobody has two faces, and no face two persons.
 
     With a layout the total share of faces inside their person's region is made greatest; a person whose region holds no face gets one
@@ -50,24 +52,43 @@ def match_faces(faces: Sequence[Face], persons: Sequence[Person], layout: Layout
         standing = _assigned(-_overlaps(faces, layout, size), -LEAST_OVERLAP)
         # Strangers stay nobody's: somebody in the scene is not the person who is missing only because both are left.
         alike = _by_likeness(faces, persons, standing, STRANGERS)
-        return Assignment(standing | alike, dict.fromkeys(standing, BY_REGION) | dict.fromkeys(alike, BY_LIKENESS))
+        return Assignment(
+            standing | alike, dict.fromkeys(standing, BY_REGION) | dict.fromkeys(alike, BY_LIKENESS)
+        )
     alike = _by_likeness(faces, persons, {}, MOST_UNLIKE)
     how = dict.fromkeys(alike, BY_LIKENESS)
     waiting = [number for number in range(len(persons)) if number not in alike.values()]
     nameless = [number for number in range(len(faces)) if number not in alike]
-    chosen = sorted(nameless, key=lambda number: -faces[number].width * faces[number].height)[: len(waiting)]
-    placed = dict(zip(sorted(chosen, key=lambda number: _middle(faces[number])), waiting, strict=False))
-    return Assignment(alike | placed, how | {face: BY_PLACE + _foreign(faces[face], persons[person]) for face, person in placed.items()})
+    chosen = sorted(nameless, key=lambda number: -faces[number].width * faces[number].height)[
+        : len(waiting)
+    ]
+    placed = dict(
+        zip(sorted(chosen, key=lambda number: _middle(faces[number])), waiting, strict=False)
+    )
+    return Assignment(
+        alike | placed,
+        how
+        | {
+            face: BY_PLACE + _foreign(faces[face], persons[person])
+            for face, person in placed.items()
+        },
+    )
 
 
 def _check(layout: Layout, persons: Sequence[Person], size: tuple[int, int]) -> None:
     if len(layout.masks) != len(persons):
-        raise ImageError(f"{len(persons)} person(s) are described and {len(layout.masks)} region(s) laid out.", code="persons-and-regions",
-                         hint="Connect the persons whose regions these are, or leave the regions out.")
+        raise ImageError(
+            f"{len(persons)} person(s) are described and {len(layout.masks)} region(s) laid out.",
+            code="persons-and-regions",
+            hint="Connect the persons whose regions these are, or leave the regions out.",
+        )
     height, width = layout.masks.shape[1:]
     if not math.isclose(size[0] / width, size[1] / height, rel_tol=SAME_SHAPE):
-        raise ImageError(f"The regions are laid out for {width}x{height} px and the picture has {size[0]}x{size[1]}; expected the same shape.",
-                         code="regions-shape", hint="Lay the regions out for this picture, or leave them out: faces then go from left to right.")
+        raise ImageError(
+            f"The regions are laid out for {width}x{height} px and the picture has {size[0]}x{size[1]}; expected the same shape.",
+            code="regions-shape",
+            hint="Lay the regions out for this picture, or leave them out: faces then go from left to right.",
+        )
 
 
 def _assigned(cost: np.ndarray, most: float) -> dict[int, int]:
@@ -75,14 +96,20 @@ def _assigned(cost: np.ndarray, most: float) -> dict[int, int]:
     from scipy.optimize import linear_sum_assignment  # heavy: on first use
 
     rows, columns = linear_sum_assignment(cost)
-    return {int(row): int(column) for row, column in zip(rows, columns, strict=True) if cost[row, column] <= most}
+    return {
+        int(row): int(column)
+        for row, column in zip(rows, columns, strict=True)
+        if cost[row, column] <= most
+    }
 
 
 def _overlaps(faces: Sequence[Face], layout: Layout, size: tuple[int, int]) -> np.ndarray:
     """Return [faces, persons]: the share of each face's box that is each person's."""
     height, width = layout.masks.shape[1:]
     scale = width / size[0], height / size[1]
-    return np.array([[_mean_inside(mask, face, scale) for mask in layout.masks] for face in faces]).reshape(len(faces), len(layout.masks))
+    return np.array(
+        [[_mean_inside(mask, face, scale) for mask in layout.masks] for face in faces]
+    ).reshape(len(faces), len(layout.masks))
 
 
 def _mean_inside(mask: Tensor, face: Face, scale: tuple[float, float]) -> float:
@@ -97,14 +124,26 @@ def _span(start: float, end: float, side: int) -> tuple[int, int]:
     return first, min(max(round(end), first + 1), side)
 
 
-def _by_likeness(faces: Sequence[Face], persons: Sequence[Person], known: Mapping[int, int], most: float) -> dict[int, int]:
+def _by_likeness(
+    faces: Sequence[Face], persons: Sequence[Person], known: Mapping[int, int], most: float
+) -> dict[int, int]:
     """Return face -> person of the least total unlikeness among those who are not `known`; pairs above `most` are none."""
-    seen = [number for number, face in enumerate(faces) if number not in known and face.embedding is not None]
+    seen = [
+        number
+        for number, face in enumerate(faces)
+        if number not in known and face.embedding is not None
+    ]
     sought = [number for number in range(len(persons)) if number not in known.values()]
-    sought = [number for number in sought if any(len(_photos(persons[number], faces[face].recogniser)) for face in seen)]
+    sought = [
+        number
+        for number in sought
+        if any(len(_photos(persons[number], faces[face].recogniser)) for face in seen)
+    ]
     if not sought:
         return {}
-    cost = np.array([[_unlikeness(faces[face], persons[person]) for person in sought] for face in seen])
+    cost = np.array(
+        [[_unlikeness(faces[face], persons[person]) for person in sought] for face in seen]
+    )
     # All that cannot be count alike: how unlike strangers are must not decide who is whom.
     pairs = _assigned(np.where(cost <= most, cost, 2 * MOST_UNLIKE), most)
     return {seen[row]: sought[column] for row, column in pairs.items()}
@@ -120,7 +159,12 @@ def _unlikeness(face: Face, person: Person) -> float:
 
 def _photos(person: Person, recogniser: str | None) -> np.ndarray:
     """Return the directions [n,512] of a person's photos, of all their FaceIDs that the recogniser has read."""
-    return _directions(embedding for use in person.faceids if use.identity.recogniser == recogniser for embedding in use.identity.embeddings)
+    return _directions(
+        embedding
+        for use in person.faceids
+        if use.identity.recogniser == recogniser
+        for embedding in use.identity.embeddings
+    )
 
 
 def _foreign(face: Face, person: Person) -> str:

@@ -19,7 +19,9 @@ NEAR, FAR = "short", "full"  # the model's two detectors
 class LandmarkModel(Protocol):
     """What the host's Load Face Detection Model (MediaPipe) node hands out."""
 
-    def detect_batch(self, images: Sequence[np.ndarray], num_faces: int, score_thresh: float, variant: str) -> list[list[dict[str, Any]]]:
+    def detect_batch(
+        self, images: Sequence[np.ndarray], num_faces: int, score_thresh: float, variant: str
+    ) -> list[list[dict[str, Any]]]:
         """Return the faces of each picture, uint8 [H,W,3]; `num_faces` 0 means all."""
         ...
 
@@ -40,11 +42,19 @@ class MediapipeDetector:
         for left, top, right, bottom in windows(width, height):
             tile = np.ascontiguousarray(pixels[top:bottom, left:right])
             found = [_face(one).shifted(left, top) for one in self._seen(tile, min_confidence, FAR)]
-            faces += [face for face in found if not is_cut(face, (left, top, right, bottom), width, height)]
+            faces += [
+                face
+                for face in found
+                if not is_cut(face, (left, top, right, bottom), width, height)
+            ]
         return each_once(faces)
 
-    def _seen(self, pixels: np.ndarray, min_confidence: float, variant: str) -> list[dict[str, Any]]:
-        return self._model.detect_batch([pixels], num_faces=0, score_thresh=min_confidence, variant=variant)[0]
+    def _seen(
+        self, pixels: np.ndarray, min_confidence: float, variant: str
+    ) -> list[dict[str, Any]]:
+        return self._model.detect_batch(
+            [pixels], num_faces=0, score_thresh=min_confidence, variant=variant
+        )[0]
 
 
 def five_points(landmarks: np.ndarray) -> np.ndarray:
@@ -53,4 +63,8 @@ def five_points(landmarks: np.ndarray) -> np.ndarray:
 
 
 def _face(one: dict[str, Any]) -> Face:
-    return Face(tuple(float(edge) for edge in one["bbox_xyxy"]), five_points(np.asarray(one["landmarks_xy"])), float(one["score"]))
+    return Face(
+        tuple(float(edge) for edge in one["bbox_xyxy"]),
+        five_points(np.asarray(one["landmarks_xy"])),
+        float(one["score"]),
+    )

@@ -41,8 +41,16 @@ class AstriaLoadFaceAnalysis(io.ComfyNode):
             search_aliases=["insightface", "buffalo_l", "antelopev2", "face detector"],
             inputs=[
                 io.Combo.Input("pack", options=[*_packs(), NO_PACK], tooltip=tooltip),
-                MediapipeType.Input("mediapipe", optional=True, tooltip="Finds the faces instead of the pack's detector, small ones too."),
-                BoxDetectorType.Input("bbox_detector", optional=True, tooltip="A face detector of another pack, instead of the pack's own."),
+                MediapipeType.Input(
+                    "mediapipe",
+                    optional=True,
+                    tooltip="Finds the faces instead of the pack's detector, small ones too.",
+                ),
+                BoxDetectorType.Input(
+                    "bbox_detector",
+                    optional=True,
+                    tooltip="A face detector of another pack, instead of the pack's own.",
+                ),
             ],
             outputs=[FaceAnalysisType.Output(display_name="analysis")],
         )
@@ -57,7 +65,9 @@ class AstriaLoadFaceAnalysis(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, pack: str | None, **sockets) -> str:
         folder = _packs().get(pack)
-        stats = [(path.name, path.stat()) for path in sorted(folder.glob("*.onnx"))] if folder else []
+        stats = (
+            [(path.name, path.stat()) for path in sorted(folder.glob("*.onnx"))] if folder else []
+        )
         return "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
 
     @classmethod
@@ -97,14 +107,31 @@ class AstriaDetectFaces(io.ComfyNode):
             inputs=[
                 io.Image.Input("image"),
                 FaceAnalysisType.Input("analysis"),
-                io.Float.Input("min_confidence", default=0.5, min=0.1, max=1.0, step=0.01, tooltip="Lower finds more faces, and more that are none."),
-                io.Int.Input("min_size_px", default=0, min=0, max=4096, tooltip="Leaves out faces whose box has a shorter side below this."),
+                io.Float.Input(
+                    "min_confidence",
+                    default=0.5,
+                    min=0.1,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Lower finds more faces, and more that are none.",
+                ),
+                io.Int.Input(
+                    "min_size_px",
+                    default=0,
+                    min=0,
+                    max=4096,
+                    tooltip="Leaves out faces whose box has a shorter side below this.",
+                ),
             ],
             outputs=[
                 FacesType.Output(display_name="faces"),
-                io.Mask.Output(display_name="masks", tooltip="One a picture: 1 in the ellipse of each face."),
+                io.Mask.Output(
+                    display_name="masks", tooltip="One a picture: 1 in the ellipse of each face."
+                ),
                 io.BoundingBox.Output(display_name="boxes"),
-                io.Image.Output(display_name="preview", tooltip="The picture with boxes, points and numbers."),
+                io.Image.Output(
+                    display_name="preview", tooltip="The picture with boxes, points and numbers."
+                ),
             ],
         )
 

@@ -57,7 +57,9 @@ def cut(image: Tensor, faces: Sequence[Face], number: int, placement: Placement)
         )
     matrix = similarity(face.points, placement.template)
     pixels = _sampled(image[..., :3], matrix, placement.size, placement.outside)
-    mask = soft_square(placement.size, placement.feather) * _own_share(faces, number, matrix, placement.size)
+    mask = soft_square(placement.size, placement.feather) * _own_share(
+        faces, number, matrix, placement.size
+    )
     return FaceCrop(pixels, matrix, mask)
 
 
@@ -85,14 +87,18 @@ def soft_square(size: int, feather: float) -> Tensor:
         sigma = 0.3 * (reach - 1) + 0.8  # OpenCV's for a kernel of 2 * reach + 1
         steps = torch.arange(-reach, reach + 1, dtype=torch.float64)
         kernel = torch.exp(-(steps**2) / (2 * sigma**2))
-        line = F.conv1d(line[None, None], (kernel / kernel.sum())[None, None], padding=reach)[0, 0].clamp(0, 1)
+        line = F.conv1d(line[None, None], (kernel / kernel.sum())[None, None], padding=reach)[
+            0, 0
+        ].clamp(0, 1)
     return (line[:, None] * line).float()
 
 
 def check_faces(image: Tensor, faces: Sequence[Sequence[Face]]) -> None:
     """Return when an IMAGE [B,H,W,3 or 4] and its faces belong together. Raises: ImageError."""
     if image.ndim != 4 or image.shape[3] not in (3, 4):
-        message = f"An image of shape {tuple(image.shape)}; expected [batch, height, width, 3 or 4]."
+        message = (
+            f"An image of shape {tuple(image.shape)}; expected [batch, height, width, 3 or 4]."
+        )
         raise ImageError(message, code="face-image-shape", hint="Connect an IMAGE.")
     if len(faces) != len(image):
         raise ImageError(
@@ -115,7 +121,9 @@ def _check_inside(face: Face, number: int, width: int, height: int) -> None:
         )
 
 
-def _sampled(image: Tensor, matrix: np.ndarray, size: int, outside: tuple[float, float, float]) -> Tensor:
+def _sampled(
+    image: Tensor, matrix: np.ndarray, size: int, outside: tuple[float, float, float]
+) -> Tensor:
     """Return the crop [size,size,3]. A face larger than it is averaged over each pixel's area: skipping pixels would leave jagged noise."""
     part, matrix = _seen(image, matrix, size)
     samples = min(max(math.ceil(1 / scale_of(matrix) - 1e-6), 1), MOST_SAMPLES)
@@ -138,7 +146,10 @@ def _seen(image: Tensor, matrix: np.ndarray, size: int) -> tuple[Tensor, np.ndar
     reach = math.ceil(1 / scale_of(matrix)) + 1
     corners = np.array([[x, y, 1.0] for x in (-1, size) for y in (-1, size)]) @ inverse(matrix).T
     left, top = (max(math.floor(one) - reach, -reach) for one in corners.min(0))
-    right, bottom = (min(math.ceil(one) + reach, side + reach) for one, side in zip(corners.max(0), (width, height), strict=True))
+    right, bottom = (
+        min(math.ceil(one) + reach, side + reach)
+        for one, side in zip(corners.max(0), (width, height), strict=True)
+    )
     part = image[max(top, 0) : bottom, max(left, 0) : right].movedim(-1, 0)[None]  # HWC -> BCHW
     beyond = max(-left, 0), max(right - width, 0), max(-top, 0), max(bottom - height, 0)
     matrix = np.column_stack([matrix[:, :2], matrix @ np.array([left, top, 1.0])])

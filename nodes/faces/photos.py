@@ -50,7 +50,10 @@ def read_photo(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as photo:
             if photo.width * photo.height > MAX_PIXELS:
-                raise _unreadable(path, f"it has {photo.width}x{photo.height} pixels; expected at most {MAX_PIXELS}")
+                raise _unreadable(
+                    path,
+                    f"it has {photo.width}x{photo.height} pixels; expected at most {MAX_PIXELS}",
+                )
             upright = ImageOps.exif_transpose(photo).convert("RGB")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError, SyntaxError) as error:
         raise _unreadable(path, str(error)) from error
@@ -67,7 +70,11 @@ def bounded(pixels: np.ndarray) -> np.ndarray:
 
 
 def _unreadable(path: Path, problem: str) -> ImageError:
-    return ImageError(f"The photo {path} cannot be read: {problem}.", code="photo-unreadable", hint="Make the tune anew from readable photos.")
+    return ImageError(
+        f"The photo {path} cannot be read: {problem}.",
+        code="photo-unreadable",
+        hint="Make the tune anew from readable photos.",
+    )
 
 
 def png_bytes(pixels: np.ndarray) -> bytes:
@@ -79,7 +86,9 @@ def png_bytes(pixels: np.ndarray) -> bytes:
 
 def photo_hash(pixels: np.ndarray) -> str:
     """Return what tells a photo's pixels from others, whatever file they came in."""
-    return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+    return hashlib.sha256(
+        repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()
+    ).hexdigest()
 
 
 def faces_of(pixels: np.ndarray, analysis: FaceAnalysis, cache: Cache) -> tuple[Face, ...]:
@@ -96,13 +105,19 @@ def faces_of(pixels: np.ndarray, analysis: FaceAnalysis, cache: Cache) -> tuple[
 
 
 def _packed(faces: Iterable[Face]) -> bytes:
-    rows = [np.concatenate([face.box, [face.score], np.ravel(face.points), np.ravel(face.embedding)]) for face in faces]
+    rows = [
+        np.concatenate([face.box, [face.score], np.ravel(face.points), np.ravel(face.embedding)])
+        for face in faces
+    ]
     return b"".join(row.astype("<f4").tobytes() for row in rows)
 
 
 def _unpacked(data: bytes, recogniser: str | None) -> tuple[Face, ...]:
     rows = np.frombuffer(data, dtype="<f4").reshape(-1, _NUMBERS).astype(np.float32)
-    return tuple(Face(tuple(row[:4].tolist()), row[5:15].reshape(5, 2), float(row[4]), row[15:], recogniser) for row in rows)
+    return tuple(
+        Face(tuple(row[:4].tolist()), row[5:15].reshape(5, 2), float(row[4]), row[15:], recogniser)
+        for row in rows
+    )
 
 
 def find_person(pixels: np.ndarray, analysis: FaceAnalysis, cache: Cache) -> Finding:
@@ -113,14 +128,26 @@ def find_person(pixels: np.ndarray, analysis: FaceAnalysis, cache: Cache) -> Fin
         return Finding(pixels, None, "no face was found")
     side = min(face.width, face.height)
     if side < MIN_FACE_PX:
-        return Finding(pixels, None, f"the largest face is {side:.0f} px wide; expected at least {MIN_FACE_PX} px")
-    return Finding(pixels, face, f"{len(faces)} faces were found; the largest is used" if len(faces) > 1 else "")
+        return Finding(
+            pixels,
+            None,
+            f"the largest face is {side:.0f} px wide; expected at least {MIN_FACE_PX} px",
+        )
+    return Finding(
+        pixels,
+        face,
+        f"{len(faces)} faces were found; the largest is used" if len(faces) > 1 else "",
+    )
 
 
 def notes(findings: Sequence[Finding]) -> list[str]:
     """Return what is to say about the photos, a line each, with their numbers from 1."""
     used = {True: "", False: "not used: "}
-    return [f"Photo {number}: {used[one.face is not None]}{one.note}." for number, one in enumerate(findings, 1) if one.note]
+    return [
+        f"Photo {number}: {used[one.face is not None]}{one.note}."
+        for number, one in enumerate(findings, 1)
+        if one.note
+    ]
 
 
 def identity_of(findings: Sequence[Finding], analysis: FaceAnalysis, title: str) -> Identity:

@@ -23,7 +23,11 @@ def windows(width: int, height: int) -> list[Window]:
     found = [(0, 0, width, height)]
     parts = 2
     while parts <= MOST_PARTS and min(width, height) / parts >= SMALLEST_TILE_PX:
-        found += [(left, top, right, bottom) for top, bottom in _spans(height, parts) for left, right in _spans(width, parts)]
+        found += [
+            (left, top, right, bottom)
+            for top, bottom in _spans(height, parts)
+            for left, right in _spans(width, parts)
+        ]
         parts *= 2
     return found
 

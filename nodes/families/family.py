@@ -41,7 +41,18 @@ FAMILIES = {
         # Flux packs 2x2 latent cells into a token, so sizes go by 16; cfg here is the distilled guidance.
         Family("flux", "Flux.1 dev", False, 1024, 16, 28, 3.5, "euler", is_flux=True),
         Family("flux_fill", "Flux.1 Fill", True, 1024, 16, 28, 30.0, "euler", is_flux=True),
-        Family("flux_schnell", "Flux.1 schnell", False, 1024, 16, 4, 1.0, "euler", is_flux=True, takes_guidance=False),
+        Family(
+            "flux_schnell",
+            "Flux.1 schnell",
+            False,
+            1024,
+            16,
+            4,
+            1.0,
+            "euler",
+            is_flux=True,
+            takes_guidance=False,
+        ),
     )
 }
 
@@ -49,7 +60,9 @@ FAMILIES = {
 def family(name: str) -> Family:
     """Return the family called `name`. Raises PlanError naming the known ones."""
     if name not in FAMILIES:
-        raise PlanError(f"Model family '{name}' is not one of {', '.join(FAMILIES)}.", code="unknown-family")
+        raise PlanError(
+            f"Model family '{name}' is not one of {', '.join(FAMILIES)}.", code="unknown-family"
+        )
     return FAMILIES[name]
 
 

@@ -8,18 +8,30 @@ from torch import Tensor
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB, Rec. 709
 
 # Ottosson 2020, "A perceptual color space for image processing": linear sRGB -> cone responses -> (after the cube root) lightness and two opponents.
-_TO_CONES = ((0.4122214708, 0.5363325363, 0.0514459929), (0.2119034982, 0.6806995451, 0.1073969566), (0.0883024619, 0.2817188376, 0.6299787005))
-_TO_LAB = ((0.2104542553, 0.7936177850, -0.0040720468), (1.9779984951, -2.4285922050, 0.4505937099), (0.0259040371, 0.7827717662, -0.8086757660))
+_TO_CONES = (
+    (0.4122214708, 0.5363325363, 0.0514459929),
+    (0.2119034982, 0.6806995451, 0.1073969566),
+    (0.0883024619, 0.2817188376, 0.6299787005),
+)
+_TO_LAB = (
+    (0.2104542553, 0.7936177850, -0.0040720468),
+    (1.9779984951, -2.4285922050, 0.4505937099),
+    (0.0259040371, 0.7827717662, -0.8086757660),
+)
 
 
 def linear(display: Tensor) -> Tensor:
     """Return the linear light of sRGB display values 0..1 (IEC 61966-2-1)."""
-    return torch.where(display <= 0.04045, display / 12.92, ((display.clamp(min=0) + 0.055) / 1.055) ** 2.4)
+    return torch.where(
+        display <= 0.04045, display / 12.92, ((display.clamp(min=0) + 0.055) / 1.055) ** 2.4
+    )
 
 
 def display(light: Tensor) -> Tensor:
     """Return the sRGB display values of linear light 0..1, the inverse of `linear`."""
-    return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
+    return torch.where(
+        light <= 0.0031308, light * 12.92, 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
+    )
 
 
 def oklab(light: Tensor) -> Tensor:

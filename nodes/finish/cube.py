@@ -36,10 +36,14 @@ def apply_cube(colours: Tensor, cube: Cube) -> Tensor:
         position = place * (len(table) - 1)
         below = position.floor().long().clamp(max=len(table) - 2)
         channel = torch.arange(3, device=colours.device).expand(below.shape)
-        return torch.lerp(table[below, channel], table[below + 1, channel], position - below).clamp(0, 1)
+        return torch.lerp(table[below, channel], table[below + 1, channel], position - below).clamp(
+            0, 1
+        )
     # The sampler's x, y, z are the last, middle and first axis: red, green, blue.
     grid = (place * 2 - 1).reshape(1, 1, 1, -1, 3)
-    found = F.grid_sample(table.movedim(-1, 0)[None], grid, mode="bilinear", padding_mode="border", align_corners=True)
+    found = F.grid_sample(
+        table.movedim(-1, 0)[None], grid, mode="bilinear", padding_mode="border", align_corners=True
+    )
     return found.reshape(3, -1).T.reshape(colours.shape).clamp(0, 1)
 
 
@@ -78,7 +82,10 @@ class _Reader:
     def _take_size(self, words: Sequence[str]) -> None:
         least, most = SIZES[words[0]]
         if self.kind:
-            self._fail(f"{words[0]} after {self.kind}; expected one table", "Files with a shaper and a table are not read. " + _EXPORT_AGAIN)
+            self._fail(
+                f"{words[0]} after {self.kind}; expected one table",
+                "Files with a shaper and a table are not read. " + _EXPORT_AGAIN,
+            )
         [size] = self._numbers(words[1:], 1, f"after {words[0]}")
         if size != int(size) or not least <= size <= most:
             self._fail(f"{words[0]} is {size:g}; expected a whole number from {least} to {most}")
@@ -86,7 +93,9 @@ class _Reader:
 
     def _take_row(self, line: str, words: Sequence[str]) -> None:
         if not self.kind:
-            self._fail(f"'{line[:60]}' before LUT_1D_SIZE or LUT_3D_SIZE; expected the table's size first")
+            self._fail(
+                f"'{line[:60]}' before LUT_1D_SIZE or LUT_3D_SIZE; expected the table's size first"
+            )
         if len(self.rows) == self._expected():
             self._fail(f"more than the {self._expected()} entries of {self.kind} {self.size}")
         self.rows.append(self._numbers(words, 3, "for an entry of the table"))
@@ -100,21 +109,33 @@ class _Reader:
         except ValueError:
             values = []
         if len(values) != count or not all(map(math.isfinite, values)):
-            self._fail(f"'{' '.join(words)[:60]}'; expected {count} number{'s' * (count > 1)} {where}")
+            self._fail(
+                f"'{' '.join(words)[:60]}'; expected {count} number{'s' * (count > 1)} {where}"
+            )
         return values
 
     def _fail(self, what: str, hint: str = _EXPORT_AGAIN) -> None:
-        raise AstriaError(f"The colour table {self.path.name}, line {self.line}: {what} (in {self.path.parent}).", code="bad-lut", hint=hint)
+        raise AstriaError(
+            f"The colour table {self.path.name}, line {self.line}: {what} (in {self.path.parent}).",
+            code="bad-lut",
+            hint=hint,
+        )
 
     def cube(self) -> Cube:
         if not self.kind or len(self.rows) != self._expected():
-            wanted = f"{self._expected()} for {self.kind} {self.size}" if self.kind else "LUT_1D_SIZE or LUT_3D_SIZE"
+            wanted = (
+                f"{self._expected()} for {self.kind} {self.size}"
+                if self.kind
+                else "LUT_1D_SIZE or LUT_3D_SIZE"
+            )
             self._fail(f"the file ends after {len(self.rows)} entries; expected {wanted}")
         low, high = self.bounds.get(self.kind.replace("_SIZE", "_INPUT_RANGE"), [0.0, 1.0])
         least = self.bounds.get("DOMAIN_MIN", [low] * 3)
         most = self.bounds.get("DOMAIN_MAX", [high] * 3)
         if not all(one < other for one, other in zip(least, most, strict=True)):
-            self._fail(f"the domain from {least} to {most} is empty; expected each maximum above its minimum")
+            self._fail(
+                f"the domain from {least} to {most} is empty; expected each maximum above its minimum"
+            )
         table = torch.tensor(self.rows)
         if self.kind == "LUT_3D_SIZE":
             table = table.reshape(self.size, self.size, self.size, 3)  # red runs fastest

@@ -27,7 +27,11 @@ def cut_out(image: Tensor, cover: Tensor) -> Tensor:
     for number, greatest in enumerate(cover.amax((1, 2)).tolist(), 1):
         if greatest < 0.5:
             text = f"The background model found no foreground in picture {number} of {len(cover)}; its surest pixel is {greatest:.2f} of 1."
-            raise ImageError(text, code="no-foreground", hint="Use a picture with a clear subject, or another background model.")
+            raise ImageError(
+                text,
+                code="no-foreground",
+                hint="Use a picture with a clear subject, or another background model.",
+            )
     return torch.stack([_one(*pair).to(image.dtype) for pair in zip(image, cover, strict=True)])
 
 
@@ -42,7 +46,9 @@ def _one(picture: Tensor, cover: Tensor) -> Tensor:
     return torch.cat([foreground, alpha], 1)[0].movedim(0, -1)
 
 
-def _pass(colours: Tensor, foreground: Tensor, background: Tensor, alpha: Tensor, radius: int) -> tuple[Tensor, Tensor]:
+def _pass(
+    colours: Tensor, foreground: Tensor, background: Tensor, alpha: Tensor, radius: int
+) -> tuple[Tensor, Tensor]:
     """Return better estimates of both sides' colours from those within `radius`."""
     of_foreground, of_background = _mean(alpha, radius), _mean(1 - alpha, radius)
     near = _mean(foreground * alpha, radius) / of_foreground.clamp(min=1e-5)

@@ -18,7 +18,9 @@ def regraded(image: Tensor, grade: Callable[[Tensor], Tensor], strength: float) 
     Shapes: image [B,H,W,C] float 0..1 -> same; `grade` maps float32 [n,3] to the same. Alpha stays; grey pictures of one channel become colour.
     """
     if not 0 <= strength <= 1:
-        raise ImageError(f"Colour grading: strength is {strength:g}; expected 0 to 1.", code="grading-strength")
+        raise ImageError(
+            f"Colour grading: strength is {strength:g}; expected 0 to 1.", code="grading-strength"
+        )
     if strength == 0:
         return image
     result = image.repeat(1, 1, 1, 3) if image.shape[-1] == 1 else image.clone()
@@ -26,5 +28,7 @@ def regraded(image: Tensor, grade: Callable[[Tensor], Tensor], strength: float) 
     for picture in result:
         for part in picture.split(rows):
             colours = part[..., :3].float()
-            part[..., :3] = torch.lerp(colours, grade(colours.reshape(-1, 3)).reshape(colours.shape), strength).to(image.dtype)
+            part[..., :3] = torch.lerp(
+                colours, grade(colours.reshape(-1, 3)).reshape(colours.shape), strength
+            ).to(image.dtype)
     return result

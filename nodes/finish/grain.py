@@ -33,9 +33,16 @@ class Grain:
     color: float
 
     def __post_init__(self) -> None:
-        for name, value, least, most in (("strength", self.strength, 0, 1), ("size", self.size, 0.25, 8), ("color", self.color, 0, 1)):
+        for name, value, least, most in (
+            ("strength", self.strength, 0, 1),
+            ("size", self.size, 0.25, 8),
+            ("color", self.color, 0, 1),
+        ):
             if not least <= value <= most:
-                raise ImageError(f"Film grain: {name} is {value:g}; expected {least} to {most}.", code=f"grain-{name}")
+                raise ImageError(
+                    f"Film grain: {name} is {value:g}; expected {least} to {most}.",
+                    code=f"grain-{name}",
+                )
 
 
 def film_grain(image: Tensor, grain: Grain, seed: int) -> Tensor:
@@ -50,20 +57,36 @@ def film_grain(image: Tensor, grain: Grain, seed: int) -> Tensor:
     result = image.clone()
     rows = max(1, PIXELS_AT_ONCE // image.shape[2])
     for number, picture in enumerate(result):
-        noise = _noise(picture.shape[0], picture.shape[1], grain, (seed + number) % SEED_SPACE).to(picture.device)
-        parts = list(zip(picture[..., :3].split(rows), noise[..., : picture.shape[2]].split(rows), strict=True))
+        noise = _noise(picture.shape[0], picture.shape[1], grain, (seed + number) % SEED_SPACE).to(
+            picture.device
+        )
+        parts = list(
+            zip(
+                picture[..., :3].split(rows),
+                noise[..., : picture.shape[2]].split(rows),
+                strict=True,
+            )
+        )
         # Without this the mean would move by chance, and in small pictures visibly. A pixel that is no number stays the only one.
         moved = sum((own * _room(colours.float())).nansum((0, 1)) for colours, own in parts)
-        mean = moved / sum(_room(colours.float()).nansum((0, 1)) for colours, _ in parts).clamp(min=1e-12)
+        mean = moved / sum(_room(colours.float()).nansum((0, 1)) for colours, _ in parts).clamp(
+            min=1e-12
+        )
         for colours, own in parts:
-            grained = colours.float() + DEVIATION * grain.strength * _room(colours.float()) * (own - mean)
+            grained = colours.float() + DEVIATION * grain.strength * _room(colours.float()) * (
+                own - mean
+            )
             colours.copy_(grained.clamp(0, 1))
     return result
 
 
 def _room(colours: Tensor) -> Tensor:
     """Return how much grain each channel of each pixel takes, [H,W,C]: 4v(1-v), of the pixel's luma, or of the channel where that is less."""
-    weights = colours.new_tensor(LUMA) if colours.shape[2] == len(LUMA) else colours.new_full((colours.shape[2],), 1 / colours.shape[2])
+    weights = (
+        colours.new_tensor(LUMA)
+        if colours.shape[2] == len(LUMA)
+        else colours.new_full((colours.shape[2],), 1 / colours.shape[2])
+    )
     luma = (colours * weights).sum(2, keepdim=True)
     return torch.minimum(4 * luma * (1 - luma), 4 * colours * (1 - colours)).clamp(min=0)
 
@@ -80,10 +103,14 @@ def _noise(height: int, width: int, grain: Grain, seed: int) -> Tensor:
         common = torch.randn(1, 1, drawn, drawn, generator=generator)
         layers = torch.randn(1, 3, drawn, drawn, generator=generator)
         mixed = torch.lerp(common, layers, grain.color) / math.hypot(1 - grain.color, grain.color)
-        total += share * F.interpolate(mixed, scale_factor=octave, mode="bicubic")[..., :side, :side]
+        total += (
+            share * F.interpolate(mixed, scale_factor=octave, mode="bicubic")[..., :side, :side]
+        )
     total = (total / math.hypot(*(share for _, share in OCTAVES))).clamp(-LIMIT, LIMIT)
     pixel = max(height, width) / cells
     rows, columns = (math.ceil(length / pixel) + 1 for length in (height, width))
     # By the factor and not to a size: rounded, the last grains of a large frame would lie beside their places.
-    seen = F.interpolate(total[..., :rows, :columns], scale_factor=pixel, mode="bicubic", antialias=True)
+    seen = F.interpolate(
+        total[..., :rows, :columns], scale_factor=pixel, mode="bicubic", antialias=True
+    )
     return seen[0, :, :height, :width].clamp(-LIMIT, LIMIT).movedim(0, -1)

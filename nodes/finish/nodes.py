@@ -55,8 +55,22 @@ class AstriaTiledDiffusion(io.ComfyNode):
             search_aliases=["multidiffusion", "tiled upscale", "tiled sampling", "large picture"],
             inputs=[
                 io.Model.Input("model"),
-                io.Int.Input("tile_size", default=1024, min=256, max=4096, step=64, tooltip="Pixels: 1024 suits SDXL and Flux, 512 SD1.5."),
-                io.Int.Input("overlap", default=128, min=0, max=2048, step=8, tooltip="Pixels that neighbours share at least; up to half a tile."),
+                io.Int.Input(
+                    "tile_size",
+                    default=1024,
+                    min=256,
+                    max=4096,
+                    step=64,
+                    tooltip="Pixels: 1024 suits SDXL and Flux, 512 SD1.5.",
+                ),
+                io.Int.Input(
+                    "overlap",
+                    default=128,
+                    min=0,
+                    max=2048,
+                    step=8,
+                    tooltip="Pixels that neighbours share at least; up to half a tile.",
+                ),
             ],
             outputs=[io.Model.Output()],
         )
@@ -77,8 +91,19 @@ class AstriaColorGrading(io.ComfyNode):
             search_aliases=["lut", "cube", "film look", "velvia", "portra", "ektar", "colour"],
             inputs=[
                 io.Image.Input("image"),
-                io.Combo.Input("look", options=[*LOOKS, *lut_names()], tooltip="A film, or the name of a .cube file in models/luts."),
-                io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="0 leaves the picture as it is."),
+                io.Combo.Input(
+                    "look",
+                    options=[*LOOKS, *lut_names()],
+                    tooltip="A film, or the name of a .cube file in models/luts.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="0 leaves the picture as it is.",
+                ),
             ],
             outputs=[io.Image.Output()],
         )
@@ -89,7 +114,11 @@ class AstriaColorGrading(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, look: str, strength: float) -> io.NodeOutput:
-        grade = partial(graded, look=LOOKS[look]) if look in LOOKS else partial(apply_cube, cube=load_lut(look, tuple(LOOKS)))
+        grade = (
+            partial(graded, look=LOOKS[look])
+            if look in LOOKS
+            else partial(apply_cube, cube=load_lut(look, tuple(LOOKS)))
+        )
         return io.NodeOutput(regraded(image, grade, strength))
 
 
@@ -104,10 +133,38 @@ class AstriaFilmGrain(io.ComfyNode):
             search_aliases=["noise", "analog", "iso", "texture"],
             inputs=[
                 io.Image.Input("image"),
-                io.Float.Input("strength", default=0.5, min=0.0, max=1.0, step=0.05, tooltip="0.5 looks like ISO 400 film, 0 does nothing."),
-                io.Float.Input("size", default=1.0, min=0.25, max=8.0, step=0.25, tooltip="Of the grains, relative to the picture."),
-                io.Float.Input("color", default=0.3, min=0.0, max=1.0, step=0.05, tooltip="0: grey grain; 1: each of the three layers has its own."),
-                io.Int.Input("seed", default=0, min=0, max=MAX_SEED, control_after_generate=True, tooltip="Picture i of a batch uses seed + i."),
+                io.Float.Input(
+                    "strength",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="0.5 looks like ISO 400 film, 0 does nothing.",
+                ),
+                io.Float.Input(
+                    "size",
+                    default=1.0,
+                    min=0.25,
+                    max=8.0,
+                    step=0.25,
+                    tooltip="Of the grains, relative to the picture.",
+                ),
+                io.Float.Input(
+                    "color",
+                    default=0.3,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="0: grey grain; 1: each of the three layers has its own.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=MAX_SEED,
+                    control_after_generate=True,
+                    tooltip="Picture i of a batch uses seed + i.",
+                ),
             ],
             outputs=[io.Image.Output()],
         )
@@ -128,19 +185,32 @@ class AstriaRemoveBackground(io.ComfyNode):
             search_aliases=["cutout", "matting", "transparent", "birefnet", "product photo"],
             inputs=[
                 io.Image.Input("image"),
-                io.BackgroundRemoval.Input("background_model", tooltip="From Load Background Removal Model."),
+                io.BackgroundRemoval.Input(
+                    "background_model", tooltip="From Load Background Removal Model."
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="With alpha."),
-                io.Mask.Output(display_name="mask", tooltip="1 = foreground, as the alpha. Invert it to repaint the background."),
+                io.Mask.Output(
+                    display_name="mask",
+                    tooltip="1 = foreground, as the alpha. Invert it to repaint the background.",
+                ),
             ],
         )
 
     @classmethod
     def execute(cls, image, background_model) -> io.NodeOutput:
         # One by one: together, pictures of 4096 pixels and more would fill the GPU.
-        cover = torch.cat([background_model.encode_image(picture) for picture in image[..., :3].split(1)])
+        cover = torch.cat(
+            [background_model.encode_image(picture) for picture in image[..., :3].split(1)]
+        )
         return io.NodeOutput(cut_out(image, cover.to(image.device)), cover)
 
 
-NODES = [AstriaSuperResolution, AstriaTiledDiffusion, AstriaColorGrading, AstriaFilmGrain, AstriaRemoveBackground]
+NODES = [
+    AstriaSuperResolution,
+    AstriaTiledDiffusion,
+    AstriaColorGrading,
+    AstriaFilmGrain,
+    AstriaRemoveBackground,
+]

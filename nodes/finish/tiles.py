@@ -52,7 +52,10 @@ def tiling(height: int, width: int, size: int, overlap: int) -> Tiling:
     Raises: PlanError for an overlap that leaves less than half of a tile to itself.
     """
     if not 0 <= overlap <= size // 2:
-        raise PlanError(f"Tiles of {size} with an overlap of {overlap}; expected an overlap of 0 to {size // 2}, half a tile.", code="tile-overlap")
+        raise PlanError(
+            f"Tiles of {size} with an overlap of {overlap}; expected an overlap of 0 to {size // 2}, half a tile.",
+            code="tile-overlap",
+        )
     starts = tuple(_starts(length, size, overlap) for length in (height, width))
     sizes = (min(size, height), min(size, width))
     rows, columns = (_weights(own, length) for own, length in zip(starts, sizes, strict=True))
@@ -71,10 +74,17 @@ def _weights(starts: tuple[int, ...], size: int) -> Tensor:
     raw = torch.ones(len(starts), size, dtype=torch.float64)
     for number, (left, right) in enumerate(itertools.pairwise(starts)):
         shared = left + size - right
-        ramp = torch.sin((torch.arange(shared, dtype=torch.float64) + 0.5) / max(shared, 1) * (math.pi / 2)) ** 2
+        ramp = (
+            torch.sin(
+                (torch.arange(shared, dtype=torch.float64) + 0.5) / max(shared, 1) * (math.pi / 2)
+            )
+            ** 2
+        )
         raw[number + 1, :shared] *= ramp
         raw[number, size - shared :] *= ramp.flip(0)
     total = torch.zeros(starts[-1] + size, dtype=torch.float64)
     for start, row in zip(starts, raw, strict=True):
         total[start : start + size] += row
-    return torch.stack([row / total[start : start + size] for start, row in zip(starts, raw, strict=True)]).float()
+    return torch.stack(
+        [row / total[start : start + size] for start, row in zip(starts, raw, strict=True)]
+    ).float()

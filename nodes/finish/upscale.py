@@ -12,7 +12,9 @@ from ..errors import ImageError
 COLOURS = 3
 
 
-def enlarge(image: Tensor, factor: float, model_scale: float, upscale: Callable[[Tensor], Tensor]) -> Tensor:
+def enlarge(
+    image: Tensor, factor: float, model_scale: float, upscale: Callable[[Tensor], Tensor]
+) -> Tensor:
     """Return the image enlarged by exactly `factor`.
 
     The model runs as often as it takes to reach the factor; a larger result is brought down to it by antialiased bicubic. Pictures go through
@@ -54,5 +56,11 @@ def _one(picture: Tensor, size: tuple[int, int], upscale: Callable[[Tensor], Ten
 
 def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
     # BHWC -> BCHW; on the CPU this resampling knows no half precision.
-    layers = F.interpolate(picture.movedim(-1, 1).float(), size=size, mode="bicubic", antialias=True, align_corners=False)
+    layers = F.interpolate(
+        picture.movedim(-1, 1).float(),
+        size=size,
+        mode="bicubic",
+        antialias=True,
+        align_corners=False,
+    )
     return layers.movedim(1, -1).clamp(0, 1).to(picture.dtype)

@@ -28,10 +28,18 @@ def check_graph(graph: Graph, definitions: Definitions) -> None:
 
     Raises: PlanError listing every node and input that is not.
     """
-    faults = [fault for call in graph.nodes.values() for fault in _node_faults(call, graph, definitions)]
+    faults = [
+        fault for call in graph.nodes.values() for fault in _node_faults(call, graph, definitions)
+    ]
     if faults:
-        text = "The planned nodes do not fit this ComfyUI:\n" + "\n".join(f"  {fault}" for fault in faults)
-        raise PlanError(text, code="plan-does-not-fit", hint="Update ComfyUI to 0.30 or later, and this pack to its newest version.")
+        text = "The planned nodes do not fit this ComfyUI:\n" + "\n".join(
+            f"  {fault}" for fault in faults
+        )
+        raise PlanError(
+            text,
+            code="plan-does-not-fit",
+            hint="Update ComfyUI to 0.30 or later, and this pack to its newest version.",
+        )
 
 
 def _node_faults(call: NodeCall, graph: Graph, definitions: Definitions) -> Iterator[str]:
@@ -51,10 +59,20 @@ def _node_faults(call: NodeCall, graph: Graph, definitions: Definitions) -> Iter
             yield f"{call.name} ({call.class_type}): input '{name}' {fault}"
 
 
-def _value_fault(expected: InputDefinition, value: Value, graph: Graph, definitions: Definitions) -> str:
+def _value_fault(
+    expected: InputDefinition, value: Value, graph: Graph, definitions: Definitions
+) -> str:
     if isinstance(value, Link | Socket):
-        given = SOCKET_TYPES[value.name] if isinstance(value, Socket) else _output_type(value, graph, definitions)
-        fits = given in expected.kind.split(",") or "*" in (given, expected.kind) or {given, expected.kind} <= {"COMBO", "STRING"}
+        given = (
+            SOCKET_TYPES[value.name]
+            if isinstance(value, Socket)
+            else _output_type(value, graph, definitions)
+        )
+        fits = (
+            given in expected.kind.split(",")
+            or "*" in (given, expected.kind)
+            or {given, expected.kind} <= {"COMBO", "STRING"}
+        )
         return "" if fits else f"takes {expected.kind}, and {value} gives {given}"
     return _constant_fault(expected, value)
 
@@ -77,6 +95,8 @@ def _constant_fault(expected: InputDefinition, value: str | int | float | bool) 
     if not isinstance(value, types) or (isinstance(value, bool) and expected.kind != "BOOLEAN"):
         return f"takes {expected.kind}, and {value!r} is not"
     low, high = expected.options.get("min"), expected.options.get("max")
-    if isinstance(value, int | float) and ((low is not None and value < low) or (high is not None and value > high)):
+    if isinstance(value, int | float) and (
+        (low is not None and value < low) or (high is not None and value > high)
+    ):
         return f"is {value}, outside {low}..{high}"
     return ""

@@ -12,7 +12,18 @@ SNAPSHOT = Path(__file__).with_name("node_definitions.json")
 
 # Combos that list the user's files: what they hold differs from machine to machine.
 FILE_INPUTS = frozenset(
-    {"ckpt_name", "unet_name", "clip_name", "clip_name1", "clip_name2", "vae_name", "lora_name", "control_net_name", "model_name", "image"}
+    {
+        "ckpt_name",
+        "unet_name",
+        "clip_name",
+        "clip_name1",
+        "clip_name2",
+        "vae_name",
+        "lora_name",
+        "control_net_name",
+        "model_name",
+        "image",
+    }
     | {"bg_removal_name", "background_removal", "sam3", "grounding_dino", "sam", "clipseg", "look"}
     | {"pack", "swapper_name", "faceid_name", "eva_clip", "face_parsing"}
 )
@@ -50,7 +61,9 @@ class NodeDefinition:
 
     def present_in(self, given: Container[str]) -> list[InputDefinition]:
         """Return the inputs that a node of this class shows: nested ones only where they are given."""
-        return [entry for entry in self.inputs.values() if not entry.is_nested or entry.name in given]
+        return [
+            entry for entry in self.inputs.values() if not entry.is_nested or entry.name in given
+        ]
 
 
 Definitions = Mapping[str, NodeDefinition]
@@ -74,7 +87,9 @@ def _node(class_type: str, entry: Mapping) -> NodeDefinition:
         order = entry.get("input_order", {}).get(group) or list(members)
         for name in order:
             inputs |= {one.name: one for one in _inputs(name, members[name], group == "required")}
-    outputs = tuple(zip(entry["output_name"], (_kind(kind) for kind in entry["output"]), strict=True))
+    outputs = tuple(
+        zip(entry["output_name"], (_kind(kind) for kind in entry["output"]), strict=True)
+    )
     return NodeDefinition(class_type, entry.get("display_name") or class_type, inputs, outputs)
 
 
@@ -83,9 +98,25 @@ def _inputs(name: str, spec: list, required: bool) -> list[InputDefinition]:
     if spec[0] != DYNAMIC_CHOICE:
         return [_input(name, spec, required)]
     values = spec[1]["options"]
-    found = [InputDefinition(name, "COMBO", required, {"default": values[0]["key"]}, tuple(value["key"] for value in values))]
-    nested = {key: inner for value in values for group in value["inputs"].values() for key, inner in group.items()}
-    return found + [replace(_input(f"{name}.{key}", inner, False), is_nested=True) for key, inner in nested.items()]
+    found = [
+        InputDefinition(
+            name,
+            "COMBO",
+            required,
+            {"default": values[0]["key"]},
+            tuple(value["key"] for value in values),
+        )
+    ]
+    nested = {
+        key: inner
+        for value in values
+        for group in value["inputs"].values()
+        for key, inner in group.items()
+    }
+    return found + [
+        replace(_input(f"{name}.{key}", inner, False), is_nested=True)
+        for key, inner in nested.items()
+    ]
 
 
 def _input(name: str, spec: list, required: bool) -> InputDefinition:

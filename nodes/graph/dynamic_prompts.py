@@ -19,7 +19,13 @@ def words_apart(graph: Graph) -> Graph:
     for call in graph.nodes.values():
         inputs: dict[str, Value] = dict(call.inputs)
         for key, value in call.inputs.items():
-            if (call.class_type, key) in _DYNAMIC and isinstance(value, str) and _CHANGED.search(value):
-                inputs[key] = made.add(f"{call.name}{WORDS}", "PrimitiveStringMultiline", value=value)
+            if (
+                (call.class_type, key) in _DYNAMIC
+                and isinstance(value, str)
+                and _CHANGED.search(value)
+            ):
+                inputs[key] = made.add(
+                    f"{call.name}{WORDS}", "PrimitiveStringMultiline", value=value
+                )
         made.add(call.name, call.class_type, **inputs)
     return made

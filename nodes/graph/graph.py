@@ -51,7 +51,10 @@ class Graph:
             raise PlanError(f"The plan names two nodes '{name}'.", code="duplicate-node")
         for key, value in inputs.items():
             if isinstance(value, Link) and value.node not in self.nodes:
-                raise PlanError(f"Node '{name}' input '{key}' refers to '{value.node}', which comes later or not at all.", code="dangling-link")
+                raise PlanError(
+                    f"Node '{name}' input '{key}' refers to '{value.node}', which comes later or not at all.",
+                    code="dangling-link",
+                )
         self.nodes[name] = NodeCall(name, class_type, dict(inputs))
         return Link(name)
 
@@ -70,7 +73,10 @@ def expansion(graph: Graph, prefix: str, sockets: Mapping[str, list]) -> dict[st
         return sockets[value.name] if isinstance(value, Socket) else value
 
     return {
-        prefix + name: {"class_type": call.class_type, "inputs": {key: plain(value) for key, value in call.inputs.items()}}
+        prefix + name: {
+            "class_type": call.class_type,
+            "inputs": {key: plain(value) for key, value in call.inputs.items()},
+        }
         for name, call in graph.nodes.items()
     }
 

@@ -65,7 +65,9 @@ def layout(graph: Graph, definitions: Definitions) -> Layout:
     """Return the places of the graph's nodes: stages in their order, each in as few and as even columns as it needs."""
     boxes: dict[str, Box] = {}
     groups = []
-    heights = {call.name: _height(call, definitions[call.class_type]) for call in graph.nodes.values()}
+    heights = {
+        call.name: _height(call, definitions[call.class_type]) for call in graph.nodes.values()
+    }
     x = 0
     for stage in dict.fromkeys(call.stage for call in graph.nodes.values()):
         calls = [call for call in graph.nodes.values() if call.stage == stage]
@@ -85,8 +87,19 @@ def layout(graph: Graph, definitions: Definitions) -> Layout:
 
 def _group(stage: str, left: int, right: int, lowest: int) -> dict:
     top = TOP - TITLE_HEIGHT - GROUP_TITLE
-    bounding = [left - GROUP_PADDING, top, right - left + 2 * GROUP_PADDING, lowest - top + GROUP_PADDING]
-    return {"title": STAGE_TITLES.get(stage, stage), "bounding": bounding, "color": "#3f789e", "font_size": 24, "flags": {}}
+    bounding = [
+        left - GROUP_PADDING,
+        top,
+        right - left + 2 * GROUP_PADDING,
+        lowest - top + GROUP_PADDING,
+    ]
+    return {
+        "title": STAGE_TITLES.get(stage, stage),
+        "bounding": bounding,
+        "color": "#3f789e",
+        "font_size": 24,
+        "flags": {},
+    }
 
 
 def _layers(calls: Sequence[NodeCall]) -> list[list[str]]:
@@ -100,7 +113,10 @@ def _layers(calls: Sequence[NodeCall]) -> list[list[str]]:
     distance: dict[str, int] = {}
     for call in reversed(calls):
         distance[call.name] = max((distance[name] + 1 for name in takers[call.name]), default=0)
-    return [[call.name for call in calls if distance[call.name] == step] for step in range(max(distance.values()), -1, -1)]
+    return [
+        [call.name for call in calls if distance[call.name] == step]
+        for step in range(max(distance.values()), -1, -1)
+    ]
 
 
 def _columns(layers: Sequence[Sequence[str]], heights: Mapping[str, int]) -> list[list[str]]:
@@ -112,7 +128,9 @@ def _columns(layers: Sequence[Sequence[str]], heights: Mapping[str, int]) -> lis
     return _stacked(layers, heights, limit)
 
 
-def _stacked(layers: Sequence[Sequence[str]], heights: Mapping[str, int], limit: int) -> list[list[str]]:
+def _stacked(
+    layers: Sequence[Sequence[str]], heights: Mapping[str, int], limit: int
+) -> list[list[str]]:
     columns: list[list[str]] = []
     for layer in layers:
         if columns and _column_height([*columns[-1], *layer], heights) <= limit:
@@ -147,4 +165,8 @@ def _widget_height(entry: InputDefinition) -> int:
     if entry.kind == "STRING":
         return 36  # a box to type in is taller than a slider or a choice
     # The editor adds a row below: the seed's control, or the button for choosing a file.
-    return 56 if entry.options.get("control_after_generate") or entry.options.get("image_upload") else 28
+    return (
+        56
+        if entry.options.get("control_after_generate") or entry.options.get("image_upload")
+        else 28
+    )

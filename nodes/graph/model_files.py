@@ -44,20 +44,50 @@ _FLUX = f"{_HUB}/Comfy-Org/flux1-dev/resolve/main"
 _CONTROL = f"{_HUB}/comfyanonymous/ControlNet-v1-1_fp16_safetensors/resolve/main"
 # Only files whose authors, or ComfyUI's own templates, publish them under this very name: a file of this name from elsewhere may be another one.
 PUBLISHED: Mapping[tuple[str, str], str] = {
-    ("checkpoints", "sd_xl_base_1.0.safetensors"): f"{_HUB}/stabilityai/stable-diffusion-xl-base-1.0/resolve/main/sd_xl_base_1.0.safetensors",
+    (
+        "checkpoints",
+        "sd_xl_base_1.0.safetensors",
+    ): f"{_HUB}/stabilityai/stable-diffusion-xl-base-1.0/resolve/main/sd_xl_base_1.0.safetensors",
     ("checkpoints", "v1-5-pruned-emaonly-fp16.safetensors"): (
         f"{_HUB}/Comfy-Org/stable-diffusion-v1-5-archive/resolve/main/v1-5-pruned-emaonly-fp16.safetensors"
     ),
-    ("checkpoints", "sam3.1_multiplex_fp16.safetensors"): f"{_HUB}/Comfy-Org/sam3.1/resolve/main/checkpoints/sam3.1_multiplex_fp16.safetensors",
-    ("checkpoints", "sdpose_wholebody_fp16.safetensors"): f"{_HUB}/Comfy-Org/SDPose/resolve/main/checkpoints/sdpose_wholebody_fp16.safetensors",
+    (
+        "checkpoints",
+        "sam3.1_multiplex_fp16.safetensors",
+    ): f"{_HUB}/Comfy-Org/sam3.1/resolve/main/checkpoints/sam3.1_multiplex_fp16.safetensors",
+    (
+        "checkpoints",
+        "sdpose_wholebody_fp16.safetensors",
+    ): f"{_HUB}/Comfy-Org/SDPose/resolve/main/checkpoints/sdpose_wholebody_fp16.safetensors",
     ("diffusion_models", "flux1-dev.safetensors"): f"{_FLUX}/flux1-dev.safetensors",
-    ("diffusion_models", "flux1-fill-dev.safetensors"): f"{_FLUX}/split_files/diffusion_models/flux1-fill-dev.safetensors",
-    ("text_encoders", "clip_l.safetensors"): f"{_HUB}/comfyanonymous/flux_text_encoders/resolve/main/clip_l.safetensors",
-    ("text_encoders", "t5xxl_fp16.safetensors"): f"{_HUB}/comfyanonymous/flux_text_encoders/resolve/main/t5xxl_fp16.safetensors",
-    ("vae", "ae.safetensors"): f"{_HUB}/Comfy-Org/Lumina_Image_2.0_Repackaged/resolve/main/split_files/vae/ae.safetensors",
-    ("upscale_models", "4x-UltraSharp.pth"): f"{_HUB}/Kim2091/UltraSharp/resolve/main/4x-UltraSharp.pth",
-    ("upscale_models", "RealESRGAN_x4plus.safetensors"): f"{_HUB}/Comfy-Org/Real-ESRGAN_repackaged/resolve/main/RealESRGAN_x4plus.safetensors",
-    ("upscale_models", "GFPGANv1.4.pth"): "https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGANv1.4.pth",
+    (
+        "diffusion_models",
+        "flux1-fill-dev.safetensors",
+    ): f"{_FLUX}/split_files/diffusion_models/flux1-fill-dev.safetensors",
+    (
+        "text_encoders",
+        "clip_l.safetensors",
+    ): f"{_HUB}/comfyanonymous/flux_text_encoders/resolve/main/clip_l.safetensors",
+    (
+        "text_encoders",
+        "t5xxl_fp16.safetensors",
+    ): f"{_HUB}/comfyanonymous/flux_text_encoders/resolve/main/t5xxl_fp16.safetensors",
+    (
+        "vae",
+        "ae.safetensors",
+    ): f"{_HUB}/Comfy-Org/Lumina_Image_2.0_Repackaged/resolve/main/split_files/vae/ae.safetensors",
+    (
+        "upscale_models",
+        "4x-UltraSharp.pth",
+    ): f"{_HUB}/Kim2091/UltraSharp/resolve/main/4x-UltraSharp.pth",
+    (
+        "upscale_models",
+        "RealESRGAN_x4plus.safetensors",
+    ): f"{_HUB}/Comfy-Org/Real-ESRGAN_repackaged/resolve/main/RealESRGAN_x4plus.safetensors",
+    (
+        "upscale_models",
+        "GFPGANv1.4.pth",
+    ): "https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGANv1.4.pth",
     **{
         ("controlnet", name): f"{_CONTROL}/{name}"
         for name in (
@@ -74,19 +104,41 @@ PUBLISHED: Mapping[tuple[str, str], str] = {
     ("controlnet", "control_v1p_sd15_qrcode_monster.safetensors"): (
         f"{_HUB}/monster-labs/control_v1p_sd15_qrcode_monster/resolve/main/control_v1p_sd15_qrcode_monster.safetensors"
     ),
-    ("embeddings", "EasyNegative.safetensors"): f"{_HUB}/datasets/gsdf/EasyNegative/resolve/main/EasyNegative.safetensors",
-    ("detection", "mediapipe_face_fp32.safetensors"): f"{_HUB}/Comfy-Org/mediapipe/resolve/main/detection/mediapipe_face_fp32.safetensors",
-    ("background_removal", "birefnet.safetensors"): f"{_HUB}/Comfy-Org/BiRefNet/resolve/main/background_removal/birefnet.safetensors",
+    (
+        "embeddings",
+        "EasyNegative.safetensors",
+    ): f"{_HUB}/datasets/gsdf/EasyNegative/resolve/main/EasyNegative.safetensors",
+    (
+        "detection",
+        "mediapipe_face_fp32.safetensors",
+    ): f"{_HUB}/Comfy-Org/mediapipe/resolve/main/detection/mediapipe_face_fp32.safetensors",
+    (
+        "background_removal",
+        "birefnet.safetensors",
+    ): f"{_HUB}/Comfy-Org/BiRefNet/resolve/main/background_removal/birefnet.safetensors",
     ("geometry_estimation", "depth_anything_3_mono_large.safetensors"): (
         f"{_HUB}/Comfy-Org/Depth-Anything-3/resolve/main/geometry_estimation/depth_anything_3_mono_large.safetensors"
     ),
     **{
         ("ipadapter", name): f"{_HUB}/h94/IP-Adapter-FaceID/resolve/main/{name}"
-        for name in ("ip-adapter-faceid-plusv2_sd15.bin", "ip-adapter-faceid-portrait_sd15.bin", "ip-adapter-faceid_sdxl.bin")
+        for name in (
+            "ip-adapter-faceid-plusv2_sd15.bin",
+            "ip-adapter-faceid-portrait_sd15.bin",
+            "ip-adapter-faceid_sdxl.bin",
+        )
     },
-    ("pulid", "pulid_flux_v0.9.1.safetensors"): f"{_HUB}/guozinan/PuLID/resolve/main/pulid_flux_v0.9.1.safetensors",
-    ("clip_vision", "EVA02_CLIP_L_336_psz14_s6B.pt"): f"{_HUB}/QuanSun/EVA-CLIP/resolve/main/EVA02_CLIP_L_336_psz14_s6B.pt",
-    ("facedetection", "parsing_bisenet.pth"): "https://github.com/xinntao/facexlib/releases/download/v0.2.0/parsing_bisenet.pth",
+    (
+        "pulid",
+        "pulid_flux_v0.9.1.safetensors",
+    ): f"{_HUB}/guozinan/PuLID/resolve/main/pulid_flux_v0.9.1.safetensors",
+    (
+        "clip_vision",
+        "EVA02_CLIP_L_336_psz14_s6B.pt",
+    ): f"{_HUB}/QuanSun/EVA-CLIP/resolve/main/EVA02_CLIP_L_336_psz14_s6B.pt",
+    (
+        "facedetection",
+        "parsing_bisenet.pth",
+    ): "https://github.com/xinntao/facexlib/releases/download/v0.2.0/parsing_bisenet.pth",
 }
 
 # An embedding in the words of the host, also where a weight follows: (embedding:name.pt:1.2). Found ones stand there as the host lists them.

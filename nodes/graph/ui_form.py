@@ -15,7 +15,11 @@ from .model_files import files_of
 NOTE_WIDTH = 420
 NOTE_HEIGHT = 820
 NOTE_GAP = 80
-NODE_TITLES = {"positive": "Positive prompt", "negative": "Negative prompt", "outpaint_model": "Load outpaint model"}
+NODE_TITLES = {
+    "positive": "Positive prompt",
+    "negative": "Negative prompt",
+    "outpaint_model": "Load outpaint model",
+}
 # What a node of a person is called behind the person's number: `person_2_positive` -> "Person 2: prompt".
 PERSON_TITLES = {
     "": "",
@@ -50,7 +54,16 @@ class _Writer:
             if not isinstance(value, Link):
                 continue
             number = len(self.links) + 1
-            self.links.append([number, self.ids[value.node], value.slot, self.ids[call.name], position, entry.kind])
+            self.links.append(
+                [
+                    number,
+                    self.ids[value.node],
+                    value.slot,
+                    self.ids[call.name],
+                    position,
+                    entry.kind,
+                ]
+            )
             self.into[call.name, entry.name] = number
             self.out_of.setdefault((value.node, value.slot), []).append(number)
 
@@ -93,9 +106,14 @@ def _node(writer: _Writer, call: NodeCall, box: Box) -> dict:
         "mode": 0,
         "inputs": [_input(writer, call, entry) for entry in _inputs(call, definition)],
         "outputs": [
-            {"name": name, "type": kind, "links": writer.out_of.get((call.name, index))} for index, (name, kind) in enumerate(definition.outputs)
+            {"name": name, "type": kind, "links": writer.out_of.get((call.name, index))}
+            for index, (name, kind) in enumerate(definition.outputs)
         ],
-        "properties": {"Node name for S&R": call.class_type, "astria_name": call.name, **_published(call)},
+        "properties": {
+            "Node name for S&R": call.class_type,
+            "astria_name": call.name,
+            **_published(call),
+        },
         "widgets_values": widget_values(call, definition),
     }
     role = call.name.partition(".")[2]
@@ -105,7 +123,11 @@ def _node(writer: _Writer, call: NodeCall, box: Box) -> dict:
 
 def _published(call: NodeCall) -> dict:
     """Return the property from which the editor offers to download a model file that is missing."""
-    files = [{"name": file.name, "url": file.address, "directory": file.folder} for file in files_of(call) if file.address]
+    files = [
+        {"name": file.name, "url": file.address, "directory": file.folder}
+        for file in files_of(call)
+        if file.address
+    ]
     return {"models": files} if files else {}
 
 
@@ -122,7 +144,11 @@ def _title(role: str) -> str | None:
 
 
 def _input(writer: _Writer, call: NodeCall, entry: InputDefinition) -> dict:
-    slot = {"name": entry.name, "type": entry.kind, "link": writer.into.get((call.name, entry.name))}
+    slot = {
+        "name": entry.name,
+        "type": entry.kind,
+        "link": writer.into.get((call.name, entry.name)),
+    }
     if entry.is_widget:
         slot["widget"] = {"name": entry.name}
     elif not entry.required:
@@ -139,9 +165,15 @@ def widget_values(call: NodeCall, definition: NodeDefinition) -> list:
     """Return the values of the node's widgets in order, with those the editor adds itself (seed control, upload button)."""
     values: list = []
     for required in (True, False):
-        entries = [entry for entry in definition.present_in(call.inputs) if entry.is_widget and entry.required is required]
+        entries = [
+            entry
+            for entry in definition.present_in(call.inputs)
+            if entry.is_widget and entry.required is required
+        ]
         for entry in entries:
-            values.append(_widget_value(entry, call.inputs.get(entry.name, entry.options.get("default"))))
+            values.append(
+                _widget_value(entry, call.inputs.get(entry.name, entry.options.get("default")))
+            )
             if entry.options.get("control_after_generate"):
                 values.append("fixed")
         if any(entry.options.get("image_upload") for entry in entries):

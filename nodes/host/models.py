@@ -42,8 +42,14 @@ def family_of(model) -> Family:
 
 def live_definitions(class_types: Iterable[str]) -> dict[str, NodeDefinition]:
     """Return the definitions of those node classes that this ComfyUI has, in its own words."""
-    known = {name: host_nodes.NODE_CLASS_MAPPINGS[name] for name in class_types if name in host_nodes.NODE_CLASS_MAPPINGS}
-    return from_object_info({name: _object_info(name, node_class) for name, node_class in known.items()})
+    known = {
+        name: host_nodes.NODE_CLASS_MAPPINGS[name]
+        for name in class_types
+        if name in host_nodes.NODE_CLASS_MAPPINGS
+    }
+    return from_object_info(
+        {name: _object_info(name, node_class) for name, node_class in known.items()}
+    )
 
 
 def _object_info(name: str, node_class) -> dict:

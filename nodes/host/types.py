@@ -32,12 +32,17 @@ MAX_SIDE = 16384  # the host's own bound for sizes
 def seed_input() -> io.Int.Input:
     """Return the seed widget that counts where the prompt sets no seed."""
     tooltip = "Used where the prompt sets no seed. Image i uses seed + i."
-    return io.Int.Input("seed", default=0, min=0, max=MAX_SEED, control_after_generate=True, tooltip=tooltip)
+    return io.Int.Input(
+        "seed", default=0, min=0, max=MAX_SEED, control_after_generate=True, tooltip=tooltip
+    )
 
 
 def gathered_inputs() -> list[io.Input]:
     """Return a socket for each kind of model that stages need beside MODEL, CLIP and VAE; they stay links, and what is not used is never run."""
-    return [io.Custom(kind).Input(name, optional=True, lazy=True, raw_link=True) for name, kind in MODEL_SOCKETS.items()]
+    return [
+        io.Custom(kind).Input(name, optional=True, lazy=True, raw_link=True)
+        for name, kind in MODEL_SOCKETS.items()
+    ]
 
 
 def only_values(inputs: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
@@ -45,7 +50,11 @@ def only_values(inputs: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     for name, values in inputs.items():
         if len(values) > 1:
             text = f"The input '{name}' comes as a list of {len(values)}; expected one value: only photos may be a list here."
-            raise PlanError(text, code="list-input", hint="Connect one value, or queue the workflow once for each.")
+            raise PlanError(
+                text,
+                code="list-input",
+                hint="Connect one value, or queue the workflow once for each.",
+            )
     return {name: values[0] for name, values in inputs.items()}
 
 

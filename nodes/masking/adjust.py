@@ -52,8 +52,11 @@ def dilation_px(text: str, width: int, height: int) -> int:
     """
     match = _DILATION.fullmatch(text)
     if match is None:
-        raise ImageError(f"The mask is to grow by {text!r}; expected pixels such as 20, or per cent of the picture's short side such as -20%.",
-                         code="mask-dilate", hint="Negative numbers shrink the mask.")
+        raise ImageError(
+            f"The mask is to grow by {text!r}; expected pixels such as 20, or per cent of the picture's short side such as -20%.",
+            code="mask-dilate",
+            hint="Negative numbers shrink the mask.",
+        )
     length = float(match["number"])
     if match["unit"] == "%":
         length *= min(width, height) / 100

@@ -33,15 +33,26 @@ class ClipSeg:
 
     @torch.no_grad()
     def find(self, image: Tensor, words: Sequence[str], threshold: float) -> dict[str, Found]:
-        inputs = self._processor()(text=list(words), images=bytes_of(image), padding=True, truncation=True, return_tensors="pt")
+        inputs = self._processor()(
+            text=list(words),
+            images=bytes_of(image),
+            padding=True,
+            truncation=True,
+            return_tensors="pt",
+        )
         inputs["pixel_values"] = inputs["pixel_values"].expand(len(words), -1, -1, -1)
         model = self._ready()
         device = next(model.parameters()).device
         logits = model(**{name: value.to(device) for name, value in inputs.items()}).logits
         # With a single word some versions leave out the batch.
         maps = logits.reshape(len(words), 1, *logits.shape[-2:]).float().sigmoid()
-        maps = F.interpolate(maps, size=image.shape[1:3], mode="bilinear", align_corners=False)[:, 0].to(image.device)
-        return {word: Found(scores, str(self), float(scores.amax()), is_heat_map=True) for word, scores in zip(words, maps, strict=True)}
+        maps = F.interpolate(maps, size=image.shape[1:3], mode="bilinear", align_corners=False)[
+            :, 0
+        ].to(image.device)
+        return {
+            word: Found(scores, str(self), float(scores.amax()), is_heat_map=True)
+            for word, scores in zip(words, maps, strict=True)
+        }
 
 
 def load_model(folder: Path) -> nn.Module:

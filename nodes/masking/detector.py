@@ -19,7 +19,9 @@ NAME = "the connected detector"
 class BoxDetector(Protocol):
     """What a BBOX_DETECTOR of other packs can do."""
 
-    def detect(self, image: Tensor, threshold: float, dilation: int, crop_factor: float, drop_size: int) -> Any:
+    def detect(
+        self, image: Tensor, threshold: float, dilation: int, crop_factor: float, drop_size: int
+    ) -> Any:
         """Return SEGS: ((height, width), [SEG]), a SEG with `label`, `confidence`, `bbox`, `cropped_mask` and its place `crop_region`."""
 
 
@@ -45,7 +47,9 @@ class DetectedClasses:
             classes = [(_class_of(one), one) for one in returned[1]]
         except (TypeError, AttributeError, IndexError, KeyError) as error:
             text = f"The connected detector returned {type(returned).__name__}; expected ((height, width), segments with label, confidence and bbox)."
-            raise ImageError(text, code="detector-result", hint="Connect a BBOX_DETECTOR that returns segments.") from error
+            raise ImageError(
+                text, code="detector-result", hint="Connect a BBOX_DETECTOR that returns segments."
+            ) from error
         by_word = {word: [one for name, one in classes if name == word] for word in words}
         return {word: self._found(image, ones) for word, ones in by_word.items() if ones}
 
@@ -53,7 +57,10 @@ class DetectedClasses:
         ordered = sorted(segments, key=_score, reverse=True)
         boxes: list[Box] = [tuple(map(float, one.bbox)) for one in ordered]
         masks = self._cut(image, boxes) if self._cut is not None else _own_masks(image, ordered)
-        things = (Instance(mask, box, _score(one)) for mask, box, one in zip(masks, boxes, ordered, strict=True))
+        things = (
+            Instance(mask, box, _score(one))
+            for mask, box, one in zip(masks, boxes, ordered, strict=True)
+        )
         return found_things(things, image, NAME, best=_score(ordered[0]))
 
 

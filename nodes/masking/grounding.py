@@ -33,7 +33,9 @@ class GroundingDino:
     word's tokens.
     """
 
-    def __init__(self, ready: Callable[[], nn.Module], processor: Callable[[], Any], cut: Cutter) -> None:
+    def __init__(
+        self, ready: Callable[[], nn.Module], processor: Callable[[], Any], cut: Cutter
+    ) -> None:
         self._ready = ready
         self._processor = processor
         self._cut = cut
@@ -50,13 +52,22 @@ class GroundingDino:
         scores = levelled(scores)
         # A box belongs to the word that it fits best, else `hat` would take out what is the `coat`'s.
         best, owner = scores.max(1)
-        order = [index for index in best.argsort(descending=True).tolist() if best[index] > threshold]
+        order = [
+            index for index in best.argsort(descending=True).tolist() if best[index] > threshold
+        ]
         placed = [tuple(boxes[index].tolist()) for index in order]
         masks = list(self._cut(image, placed)) if order else []
-        things = [(int(owner[index]), Instance(mask, box, float(best[index])))
-                  for index, box, mask in zip(order, placed, masks, strict=True)]
+        things = [
+            (int(owner[index]), Instance(mask, box, float(best[index])))
+            for index, box, mask in zip(order, placed, masks, strict=True)
+        ]
         return {
-            word: found_things((thing for of, thing in things if of == number), image, str(self), float(scores[:, number].amax()))
+            word: found_things(
+                (thing for of, thing in things if of == number),
+                image,
+                str(self),
+                float(scores[:, number].amax()),
+            )
             for number, word in enumerate(words)
         }
 
@@ -90,12 +101,21 @@ def find_boxes(model: nn.Module, processor: Any, image: Tensor, words: Sequence[
 
 def _check_read(words: Sequence[str], tokens_of_words: Sequence[Sequence[int]], most: int) -> None:
     """Return when each word has tokens, and all stand among the first `most`, which the model reads."""
-    lost = next((word for word, tokens in zip(words, tokens_of_words, strict=True) if not tokens), None)
+    lost = next(
+        (word for word, tokens in zip(words, tokens_of_words, strict=True) if not tokens), None
+    )
     if lost is not None:
-        raise PromptError(f"GroundingDINO finds nothing to read in the word {lost!r}.", code="mask-words", hint="Write letters.")
+        raise PromptError(
+            f"GroundingDINO finds nothing to read in the word {lost!r}.",
+            code="mask-words",
+            hint="Write letters.",
+        )
     if tokens_of_words[-1][-1] > most - 3:  # after the last word stand its full stop and the end
-        raise PromptError(f"{len(words)} words at once are too long for GroundingDINO, which reads {most} tokens.", code="mask-words",
-                          hint="Write fewer words, and join the masks of two Astria Prompt Mask nodes.")
+        raise PromptError(
+            f"{len(words)} words at once are too long for GroundingDINO, which reads {most} tokens.",
+            code="mask-words",
+            hint="Write fewer words, and join the masks of two Astria Prompt Mask nodes.",
+        )
 
 
 def _tokens_of(processor: Any, caption: str, words: Sequence[str]) -> Iterator[list[int]]:
@@ -104,7 +124,11 @@ def _tokens_of(processor: Any, caption: str, words: Sequence[str]) -> Iterator[l
     start = 0
     for word in words:
         end = start + len(word)
-        yield [place for place, (first, last) in enumerate(spans) if first < last and start <= first and last <= end]
+        yield [
+            place
+            for place, (first, last) in enumerate(spans)
+            if first < last and start <= first and last <= end
+        ]
         start = end + len(". ")
 
 

@@ -34,7 +34,9 @@ def grow(mask: Tensor, radius_px: int, shape: str = "round") -> Tensor:
     Raises: ImageError when a mask holds values that are no numbers.
     """
     if shape not in SHAPES:
-        raise ImageError(f"A mask shape '{shape}'; expected one of {', '.join(SHAPES)}.", code="mask-shape")
+        raise ImageError(
+            f"A mask shape '{shape}'; expected one of {', '.join(SHAPES)}.", code="mask-shape"
+        )
     return _each(mask, lambda one: _grown(one, radius_px, shape))
 
 
@@ -51,15 +53,25 @@ def feather(mask: Tensor, feather_px: int) -> Tensor:
 
 def _each(mask: Tensor, work: Callable[[Tensor], Tensor]) -> Tensor:
     masks = checked(mask)
-    return torch.stack([work(one) for one in masks]).to(mask.dtype) if len(masks) else masks.to(mask.dtype)
+    return (
+        torch.stack([work(one) for one in masks]).to(mask.dtype)
+        if len(masks)
+        else masks.to(mask.dtype)
+    )
 
 
 def checked(mask: Tensor) -> Tensor:
     """Return masks as float32 [B,H,W] within 0..1. Raises: ImageError when they cannot be used."""
     if mask.ndim < 2 or 0 in mask.shape[-2:]:
-        raise ImageError(f"A mask of shape {tuple(mask.shape)}; expected [batch, height, width].", code="mask-values")
+        raise ImageError(
+            f"A mask of shape {tuple(mask.shape)}; expected [batch, height, width].",
+            code="mask-values",
+        )
     if not torch.isfinite(mask).all():
-        raise ImageError("A mask holds values that are no numbers (NaN or infinite); expected 0..1.", code="mask-values")
+        raise ImageError(
+            "A mask holds values that are no numbers (NaN or infinite); expected 0..1.",
+            code="mask-values",
+        )
     return mask.reshape(-1, *mask.shape[-2:]).float().clamp(0, 1)
 
 
@@ -73,9 +85,17 @@ def _grown(mask: Tensor, radius_px: int, shape: str) -> Tensor:
     out = mask.clone()
     if is_hard:
         bits = part > 0
-        out[window] = (_dilated(bits, radius_px, shape) if radius_px > 0 else ~_dilated(~bits, -radius_px, shape)).float()
+        out[window] = (
+            _dilated(bits, radius_px, shape)
+            if radius_px > 0
+            else ~_dilated(~bits, -radius_px, shape)
+        ).float()
     else:
-        out[window] = _largest(part, radius_px, shape) if radius_px > 0 else -_largest(-part, -radius_px, shape)
+        out[window] = (
+            _largest(part, radius_px, shape)
+            if radius_px > 0
+            else -_largest(-part, -radius_px, shape)
+        )
     return out
 
 
@@ -85,13 +105,19 @@ def _around(mask: Tensor, margin_px: int) -> tuple[slice, slice] | None:
     if not len(rows):
         return None
     top, bottom, left, right = (int(edge) for edge in (rows[0], rows[-1], columns[0], columns[-1]))
-    return slice(max(0, top - margin_px), bottom + 1 + margin_px), slice(max(0, left - margin_px), right + 1 + margin_px)
+    return slice(max(0, top - margin_px), bottom + 1 + margin_px), slice(
+        max(0, left - margin_px), right + 1 + margin_px
+    )
 
 
 def _dilated(bits: Tensor, radius_px: int, shape: str) -> Tensor:
     """Return a bool mask [H,W] dilated."""
     if bits.device.type != "cpu":
-        return tensors.disc(bits[None], radius_px)[0] if shape == "round" else _OF_SOFT_MASKS[shape](bits[None].float(), radius_px)[0] > 0
+        return (
+            tensors.disc(bits[None], radius_px)[0]
+            if shape == "round"
+            else _OF_SOFT_MASKS[shape](bits[None].float(), radius_px)[0] > 0
+        )
     if not bits.any():  # scipy's distance to nothing is a number
         return bits
     from scipy import ndimage  # heavy: on first use
@@ -100,8 +126,14 @@ def _dilated(bits: Tensor, radius_px: int, shape: str) -> Tensor:
     if shape == "round":
         return torch.from_numpy(ndimage.distance_transform_edt(~array) <= radius_px)
     if shape == "diamond":
-        return torch.from_numpy(ndimage.binary_dilation(array, iterations=min(radius_px, sum(array.shape))))
-    return torch.from_numpy(ndimage.maximum_filter(array.view(np.uint8), _widths(bits, radius_px), mode="constant", cval=0).view(bool))
+        return torch.from_numpy(
+            ndimage.binary_dilation(array, iterations=min(radius_px, sum(array.shape)))
+        )
+    return torch.from_numpy(
+        ndimage.maximum_filter(
+            array.view(np.uint8), _widths(bits, radius_px), mode="constant", cval=0
+        ).view(bool)
+    )
 
 
 def _largest(values: Tensor, radius_px: int, shape: str) -> Tensor:
@@ -110,7 +142,11 @@ def _largest(values: Tensor, radius_px: int, shape: str) -> Tensor:
         return _OF_SOFT_MASKS[shape](values[None], radius_px)[0]
     from scipy import ndimage  # heavy: on first use
 
-    return torch.from_numpy(ndimage.maximum_filter(values.numpy(), _widths(values, radius_px), mode="constant", cval=-np.inf))
+    return torch.from_numpy(
+        ndimage.maximum_filter(
+            values.numpy(), _widths(values, radius_px), mode="constant", cval=-np.inf
+        )
+    )
 
 
 def _widths(mask: Tensor, radius_px: int) -> tuple[int, ...]:
@@ -139,4 +175,6 @@ def _nearest(core: Tensor, values: Tensor, reach_px: int) -> tuple[Tensor, Tenso
     from scipy import ndimage  # heavy: on first use
 
     distance, (rows, columns) = ndimage.distance_transform_edt(~core.numpy(), return_indices=True)
-    return torch.from_numpy(distance).float(), values[torch.from_numpy(rows).long(), torch.from_numpy(columns).long()]
+    return torch.from_numpy(distance).float(), values[
+        torch.from_numpy(rows).long(), torch.from_numpy(columns).long()
+    ]

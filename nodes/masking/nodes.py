@@ -28,22 +28,54 @@ class AstriaLoadSegmenter(io.ComfyNode):
             description="Models that find words in a picture. Each word goes to the best model that is there; models load when first needed.",
             search_aliases=["SAM3", "BiRefNet", "GroundingDINO", "CLIPSeg", "segment anything"],
             inputs=[
-                io.Combo.Input("background_removal", options=choices("background_removal"), tooltip="For foreground, subject and background."),
-                io.Combo.Input("sam3", options=choices("sam3"), tooltip="A SAM3 checkpoint, for any word."),
-                io.Combo.Input("grounding_dino", options=choices("grounding_dino"), tooltip="For any word, together with sam."),
-                io.Combo.Input("sam", options=choices("sam"), tooltip="segment-anything: cuts out what grounding_dino or a detector found."),
-                io.Combo.Input("clipseg", options=choices("clipseg"), tooltip="For any word, with coarse edges."),
+                io.Combo.Input(
+                    "background_removal",
+                    options=choices("background_removal"),
+                    tooltip="For foreground, subject and background.",
+                ),
+                io.Combo.Input(
+                    "sam3", options=choices("sam3"), tooltip="A SAM3 checkpoint, for any word."
+                ),
+                io.Combo.Input(
+                    "grounding_dino",
+                    options=choices("grounding_dino"),
+                    tooltip="For any word, together with sam.",
+                ),
+                io.Combo.Input(
+                    "sam",
+                    options=choices("sam"),
+                    tooltip="segment-anything: cuts out what grounding_dino or a detector found.",
+                ),
+                io.Combo.Input(
+                    "clipseg",
+                    options=choices("clipseg"),
+                    tooltip="For any word, with coarse edges.",
+                ),
                 io.BackgroundRemoval.Input("background_model", optional=True),
                 io.Model.Input("sam3_model", optional=True),
-                io.Clip.Input("sam3_clip", optional=True, tooltip="The text encoder of sam3_model."),
-                io.Custom("BBOX_DETECTOR").Input("detector", optional=True, tooltip="Of another pack: asked first for classes it knows."),
+                io.Clip.Input(
+                    "sam3_clip", optional=True, tooltip="The text encoder of sam3_model."
+                ),
+                io.Custom("BBOX_DETECTOR").Input(
+                    "detector",
+                    optional=True,
+                    tooltip="Of another pack: asked first for classes it knows.",
+                ),
             ],
             outputs=[SegmenterType.Output(display_name="segmenter")],
         )
 
     @classmethod
-    def execute(cls, background_removal, sam3, grounding_dino, sam, clipseg, **connected) -> io.NodeOutput:
-        chosen = {"background_removal": background_removal, "sam3": sam3, "grounding_dino": grounding_dino, "sam": sam, "clipseg": clipseg}
+    def execute(
+        cls, background_removal, sam3, grounding_dino, sam, clipseg, **connected
+    ) -> io.NodeOutput:
+        chosen = {
+            "background_removal": background_removal,
+            "sam3": sam3,
+            "grounding_dino": grounding_dino,
+            "sam": sam,
+            "clipseg": clipseg,
+        }
         return io.NodeOutput(make_segmenter(chosen, Connected(**connected)))
 
 
@@ -56,30 +88,72 @@ class AstriaPromptMask(io.ComfyNode):
             display_name="Astria Prompt Mask",
             category="astria/masking",
             description="Masks what words name: all of mask_prompt, less mask_negative, then inverted, dilated and feathered.",
-            search_aliases=["text mask", "mask_prompt", "clipseg", "segment by text", "grounding dino"],
+            search_aliases=[
+                "text mask",
+                "mask_prompt",
+                "clipseg",
+                "segment by text",
+                "grounding dino",
+            ],
             inputs=[
                 io.Image.Input("image"),
                 SegmenterType.Input("segmenter"),
-                io.String.Input("mask_prompt", default="foreground", dynamic_prompts=False, tooltip=words),
-                io.String.Input("mask_negative", default="", dynamic_prompts=False, tooltip=f"Taken out of the mask. {words}"),
+                io.String.Input(
+                    "mask_prompt", default="foreground", dynamic_prompts=False, tooltip=words
+                ),
+                io.String.Input(
+                    "mask_negative",
+                    default="",
+                    dynamic_prompts=False,
+                    tooltip=f"Taken out of the mask. {words}",
+                ),
                 io.Boolean.Input("mask_invert", default=False),
                 io.String.Input("mask_dilate", default="0", dynamic_prompts=False, tooltip=_DILATE),
                 io.Combo.Input("shape", options=list(SHAPES), default="round", tooltip=_SHAPE),
                 io.Int.Input("feather_px", default=0, min=0, max=MAX_SIDE, tooltip=_FEATHER),
-                io.Float.Input("threshold", default=0.5, min=0.0, max=1.0, step=0.01, tooltip="How sure a model must be."),
-                io.Combo.Input("on_empty", options=list(ON_EMPTY), default="error", tooltip="The mask of a picture with nothing to mask."),
-                FitType.Input("fit", optional=True, tooltip="Of Astria Fit Image, for its image: the padding is left out."),
+                io.Float.Input(
+                    "threshold",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How sure a model must be.",
+                ),
+                io.Combo.Input(
+                    "on_empty",
+                    options=list(ON_EMPTY),
+                    default="error",
+                    tooltip="The mask of a picture with nothing to mask.",
+                ),
+                FitType.Input(
+                    "fit",
+                    optional=True,
+                    tooltip="Of Astria Fit Image, for its image: the padding is left out.",
+                ),
             ],
             outputs=[
                 io.Mask.Output(display_name="mask", tooltip="One mask a picture."),
-                io.BoundingBox.Output(display_name="boxes", tooltip="What was found for mask_prompt."),
+                io.BoundingBox.Output(
+                    display_name="boxes", tooltip="What was found for mask_prompt."
+                ),
                 io.String.Output(display_name="info"),
             ],
         )
 
     @classmethod
     def execute(
-        cls, image, segmenter, mask_prompt, mask_negative, mask_invert, mask_dilate, shape, feather_px, threshold, on_empty, fit=None
+        cls,
+        image,
+        segmenter,
+        mask_prompt,
+        mask_negative,
+        mask_invert,
+        mask_dilate,
+        shape,
+        feather_px,
+        threshold,
+        on_empty,
+        fit=None,
     ) -> io.NodeOutput:
         adjustment = Adjustment(mask_invert, mask_dilate, shape, feather_px)
         own_size = () if fit is None else (fit.width, fit.height)
@@ -89,7 +163,12 @@ class AstriaPromptMask(io.ComfyNode):
             progress.update(1)
             comfy.model_management.throw_exception_if_processing_interrupted()
 
-        result = prompt_mask(image, segmenter, MaskRequest(mask_prompt, mask_negative, threshold, on_empty, adjustment, *own_size), on_picture)
+        result = prompt_mask(
+            image,
+            segmenter,
+            MaskRequest(mask_prompt, mask_negative, threshold, on_empty, adjustment, *own_size),
+            on_picture,
+        )
         return io.NodeOutput(result.mask, result.boxes, result.info, ui=notes_ui(result.info))
 
 
@@ -101,22 +180,38 @@ class AstriaAdjustMask(io.ComfyNode):
             display_name="Astria Adjust Mask",
             category="astria/masking",
             description="Inverts, grows or shrinks, and feathers a mask, at a cost that does not depend on how far.",
-            search_aliases=["grow mask", "dilate mask", "erode mask", "feather mask", "expand mask"],
+            search_aliases=[
+                "grow mask",
+                "dilate mask",
+                "erode mask",
+                "feather mask",
+                "expand mask",
+            ],
             inputs=[
                 io.Mask.Input("mask"),
                 io.Boolean.Input("invert", default=False, tooltip="Comes first."),
                 io.String.Input("dilate", default="0", dynamic_prompts=False, tooltip=_DILATE),
                 io.Combo.Input("shape", options=list(SHAPES), default="round", tooltip=_SHAPE),
                 io.Int.Input("feather_px", default=0, min=0, max=MAX_SIDE, tooltip=_FEATHER),
-                FitType.Input("fit", optional=True, tooltip="Of Astria Fit Image, for its mask: the padding is left out."),
+                FitType.Input(
+                    "fit",
+                    optional=True,
+                    tooltip="Of Astria Fit Image, for its mask: the padding is left out.",
+                ),
             ],
             outputs=[io.Mask.Output(display_name="mask")],
         )
 
     @classmethod
-    def execute(cls, mask, invert: bool, dilate: str, shape: str, feather_px: int, fit=None) -> io.NodeOutput:
+    def execute(
+        cls, mask, invert: bool, dilate: str, shape: str, feather_px: int, fit=None
+    ) -> io.NodeOutput:
         adjustment = Adjustment(invert, dilate, shape, feather_px)
-        return io.NodeOutput(adjustment.applied(mask) if fit is None else adjustment.applied_within(mask, fit.width, fit.height))
+        return io.NodeOutput(
+            adjustment.applied(mask)
+            if fit is None
+            else adjustment.applied_within(mask, fit.width, fit.height)
+        )
 
 
 class AstriaFindPeople(io.ComfyNode):
@@ -132,15 +227,24 @@ class AstriaFindPeople(io.ComfyNode):
                 io.Image.Input("image"),
                 SegmenterType.Input("segmenter"),
                 io.Int.Input("persons", default=1, min=1, max=MAX_PERSONS),
-                io.String.Input("word", default="person", dynamic_prompts=False, tooltip="What to look for; one word or phrase."),
+                io.String.Input(
+                    "word",
+                    default="person",
+                    dynamic_prompts=False,
+                    tooltip="What to look for; one word or phrase.",
+                ),
             ],
-            outputs=[io.Mask.Output(display_name="masks", tooltip="One mask a person, as a batch.")],
+            outputs=[
+                io.Mask.Output(display_name="masks", tooltip="One mask a person, as a batch.")
+            ],
         )
 
     @classmethod
     def execute(cls, image, segmenter, persons: int, word: str) -> io.NodeOutput:
         found = find_people(image, segmenter, persons, word)
-        return io.NodeOutput(found.masks, ui=notes_ui("\n".join(found.notes)) if found.notes else None)
+        return io.NodeOutput(
+            found.masks, ui=notes_ui("\n".join(found.notes)) if found.notes else None
+        )
 
 
 NODES = [AstriaLoadSegmenter, AstriaPromptMask, AstriaAdjustMask, AstriaFindPeople]

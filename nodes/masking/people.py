@@ -36,7 +36,11 @@ def find_people(image: Tensor, segmenter: Segmenter, persons: int, word: str = "
     """
     words = split_words(word if '"' in word or "," in word else f'"{word}"')
     if len(words) != 1:
-        raise PromptError(f"Persons are looked for by {word!r}; expected one word or phrase.", code="mask-words", hint="Write person.")
+        raise PromptError(
+            f"Persons are looked for by {word!r}; expected one word or phrase.",
+            code="mask-words",
+            hint="Write person.",
+        )
     found = segmenter.find(image[:1, ..., :3].float(), words, THRESHOLD)[words[0]]
     single = distinct(found.instances or pieces(found))
     if len(single) < persons:
@@ -49,9 +53,13 @@ def find_people(image: Tensor, segmenter: Segmenter, persons: int, word: str = "
     ordered = sorted(largest, key=lambda one: (one.box[0] + one.box[2], one.box[1]))
     notes = []
     if len(single) > persons:
-        notes.append(f"'{words[0]}' was found {len(single)} times; the largest {persons} are taken. Draw masks to choose others.")
+        notes.append(
+            f"'{words[0]}' was found {len(single)} times; the largest {persons} are taken. Draw masks to choose others."
+        )
     if len(image) > 1:
-        notes.append(f"People were looked for in the first of {len(image)} pictures; they stand in the same places in all of them.")
+        notes.append(
+            f"People were looked for in the first of {len(image)} pictures; they stand in the same places in all of them."
+        )
     return People(torch.stack([one.mask for one in ordered]).float(), tuple(notes))
 
 

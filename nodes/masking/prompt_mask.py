@@ -42,7 +42,12 @@ class MaskResult:
     info: str
 
 
-def prompt_mask(image: Tensor, segmenter: Segmenter, request: MaskRequest, on_picture: Callable[[], object] | None = None) -> MaskResult:
+def prompt_mask(
+    image: Tensor,
+    segmenter: Segmenter,
+    request: MaskRequest,
+    on_picture: Callable[[], object] | None = None,
+) -> MaskResult:
     """Return the mask of each picture: union of the positive words - union of the negative ones -> invert -> dilate -> feather.
 
     A picture is empty when nothing is found for any of the positive words, when the negative ones take all of it, and when nothing is left to
@@ -64,28 +69,43 @@ def prompt_mask(image: Tensor, segmenter: Segmenter, request: MaskRequest, on_pi
         if why:
             empty.append(f"picture {number}: {why}")
         masks.append(mask)
-        boxes.append([box for word in positive for box in _boxes(word, found[word], request.threshold)])
-        lines.append(f"picture {number}: {_told(found, words, request.threshold)}; the mask covers {float(mask.mean()):.1%}")
+        boxes.append(
+            [box for word in positive for box in _boxes(word, found[word], request.threshold)]
+        )
+        lines.append(
+            f"picture {number}: {_told(found, words, request.threshold)}; the mask covers {float(mask.mean()):.1%}"
+        )
         if on_picture is not None:
             on_picture()
     if empty and request.on_empty == "error":
-        raise ImageError("Nothing to mask was found in " + "\n".join(empty), code="mask-empty",
-                         hint="Use other words, or a --mask_dilate that takes less away; in Astria Prompt Mask also a lower threshold, or "
-                              "on_empty set to zeros or ones.")
-    return MaskResult(padded(torch.stack(masks), whole_width, whole_height), boxes, "\n".join(lines))
+        raise ImageError(
+            "Nothing to mask was found in " + "\n".join(empty),
+            code="mask-empty",
+            hint="Use other words, or a --mask_dilate that takes less away; in Astria Prompt Mask also a lower threshold, or "
+            "on_empty set to zeros or ones.",
+        )
+    return MaskResult(
+        padded(torch.stack(masks), whole_width, whole_height), boxes, "\n".join(lines)
+    )
 
 
 def _words(request: MaskRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the words to look for and those to leave out. Raises: PromptError without any of the former."""
     positive, negative = split_words(request.positive), split_words(request.negative)
     if not positive:
-        raise PromptError("The mask prompt is empty; expected words to look for in the picture.", code="mask-words",
-                          hint="Write for example foreground, face, or windows door.")
+        raise PromptError(
+            "The mask prompt is empty; expected words to look for in the picture.",
+            code="mask-words",
+            hint="Write for example foreground, face, or windows door.",
+        )
     return positive, negative
 
 
 def _masked(
-    found: Mapping[str, Found], positive: Sequence[str], negative: Sequence[str], request: MaskRequest
+    found: Mapping[str, Found],
+    positive: Sequence[str],
+    negative: Sequence[str],
+    request: MaskRequest,
 ) -> tuple[Tensor, str]:
     """Return the mask [H,W] of one picture, and why it is empty: then it is what `on_empty` says."""
     wanted = combined(found, positive, negative, request.threshold)
@@ -99,7 +119,9 @@ def _masked(
     return mask, why
 
 
-def _why_empty(found: Mapping[str, Found], positive: Sequence[str], wanted: Tensor, request: MaskRequest) -> str:
+def _why_empty(
+    found: Mapping[str, Found], positive: Sequence[str], wanted: Tensor, request: MaskRequest
+) -> str:
     """Return why no pixel is `wanted`, empty text where some are."""
     if wanted.any():
         return ""
@@ -108,7 +130,9 @@ def _why_empty(found: Mapping[str, Found], positive: Sequence[str], wanted: Tens
     return _told(found, positive, request.threshold)
 
 
-def combined(found: Mapping[str, Found], positive: Sequence[str], negative: Sequence[str], threshold: float) -> Tensor:
+def combined(
+    found: Mapping[str, Found], positive: Sequence[str], negative: Sequence[str], threshold: float
+) -> Tensor:
     """Return the mask [H,W] of 0 and 1 of the positive words without the negative ones.
 
     What one model finds by heat map for both kinds of word goes to the word it is surer of, at each pixel. Otherwise a pixel that a
@@ -138,9 +162,20 @@ def _covered(found: Found, threshold: float) -> Tensor:
 def _boxes(word: str, found: Found, threshold: float) -> list[dict[str, Any]]:
     """Return the boxes of a word: of each single thing, else one around all that was found."""
     covered = _covered(found, threshold)
-    single = [(one.box, one.score) for one in found.instances] or ([(box_of(covered), found.best)] if covered.any() else [])
-    return [{"x": left, "y": top, "width": right - left, "height": bottom - top, "label": word, "score": score}
-            for (left, top, right, bottom), score in single]
+    single = [(one.box, one.score) for one in found.instances] or (
+        [(box_of(covered), found.best)] if covered.any() else []
+    )
+    return [
+        {
+            "x": left,
+            "y": top,
+            "width": right - left,
+            "height": bottom - top,
+            "label": word,
+            "score": score,
+        }
+        for (left, top, right, bottom), score in single
+    ]
 
 
 def _told(found: Mapping[str, Found], words: Iterable[str], threshold: float) -> str:
@@ -148,7 +183,9 @@ def _told(found: Mapping[str, Found], words: Iterable[str], threshold: float) ->
     for word in words:
         one = found[word]
         if not _covered(one, threshold).any():
-            parts.append(f"'{word}' not found by {one.source} (highest score {one.best:.2f}, threshold {threshold:g})")
+            parts.append(
+                f"'{word}' not found by {one.source} (highest score {one.best:.2f}, threshold {threshold:g})"
+            )
         else:
             count = f", {len(one.instances)} of them" if len(one.instances) > 1 else ""
             parts.append(f"'{word}' {one.best:.2f} by {one.source}{count}")

@@ -49,19 +49,41 @@ def build(state: Mapping[str, Tensor], name: str) -> nn.Module:
     Raises: MissingModelError, naming `name`, when it is of another kind.
     """
     # Heavy: on first use.
-    from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+    from segment_anything.modeling import (
+        ImageEncoderViT,
+        MaskDecoder,
+        PromptEncoder,
+        Sam,
+        TwoWayTransformer,
+    )
 
     try:
         sizes = _architecture(state)
         grid, patch, prompts = sizes.pop("grid"), sizes["patch_size"], sizes["out_chans"]
         mlp_dim = state["mask_decoder.transformer.layers.0.mlp.lin1.weight"].shape[0]
         hidden = state["mask_decoder.iou_prediction_head.layers.0.weight"].shape[0]
-        encoder = ImageEncoderViT(**sizes, norm_layer=partial(nn.LayerNorm, eps=1e-6), qkv_bias=True, use_rel_pos=True)
-        transformer = TwoWayTransformer(depth=_DECODER_DEPTH, embedding_dim=prompts, mlp_dim=mlp_dim, num_heads=_DECODER_HEADS)
-        decoder = MaskDecoder(transformer_dim=prompts, transformer=transformer, num_multimask_outputs=_MASK_TOKENS, iou_head_hidden_dim=hidden)
+        encoder = ImageEncoderViT(
+            **sizes, norm_layer=partial(nn.LayerNorm, eps=1e-6), qkv_bias=True, use_rel_pos=True
+        )
+        transformer = TwoWayTransformer(
+            depth=_DECODER_DEPTH, embedding_dim=prompts, mlp_dim=mlp_dim, num_heads=_DECODER_HEADS
+        )
+        decoder = MaskDecoder(
+            transformer_dim=prompts,
+            transformer=transformer,
+            num_multimask_outputs=_MASK_TOKENS,
+            iou_head_hidden_dim=hidden,
+        )
         channels = state["prompt_encoder.mask_downscaling.3.weight"].shape[0]
-        prompt_encoder = PromptEncoder(prompts, image_embedding_size=(grid, grid), input_image_size=(grid * patch,) * 2, mask_in_chans=channels)
-        model = Sam(encoder, prompt_encoder, decoder, pixel_mean=list(_MEAN), pixel_std=list(_SPREAD))
+        prompt_encoder = PromptEncoder(
+            prompts,
+            image_embedding_size=(grid, grid),
+            input_image_size=(grid * patch,) * 2,
+            mask_in_chans=channels,
+        )
+        model = Sam(
+            encoder, prompt_encoder, decoder, pixel_mean=list(_MEAN), pixel_std=list(_SPREAD)
+        )
         model.load_state_dict(state)
     except (KeyError, RuntimeError) as error:
         raise MissingModelError(
@@ -77,7 +99,10 @@ def _architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
     patches = state["image_encoder.patch_embed.proj.weight"]
     width, patch = patches.shape[0], patches.shape[-1]
     grid = state["image_encoder.pos_embed"].shape[1]
-    depth = sum(name.startswith("image_encoder.blocks.") and name.endswith(".attn.rel_pos_h") for name in state)
+    depth = sum(
+        name.startswith("image_encoder.blocks.") and name.endswith(".attn.rel_pos_h")
+        for name in state
+    )
     relative = [state[f"image_encoder.blocks.{block}.attn.rel_pos_h"] for block in range(depth)]
     # Relative positions span twice the window less one; of blocks that see the whole picture, twice the grid.
     spans = [(len(positions) + 1) // 2 for positions in relative]

@@ -93,7 +93,9 @@ class RoutedSegmenter:
         if not lost:
             return
         listed = ", ".join(f"'{word}'" for word in lost)
-        subject = " They may also be said by name, such as `person`." if SUBJECT_WORDS & set(lost) else ""
+        subject = (
+            " They may also be said by name, such as `person`." if SUBJECT_WORDS & set(lost) else ""
+        )
         loaded = ", ".join(map(str, self.backends))
         raise MissingModelError(
             f"No model of this segmenter can look for {listed}; it has {loaded}.{subject}",

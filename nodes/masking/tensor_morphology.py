@@ -60,7 +60,10 @@ def disc(bits: Tensor, radius_px: int) -> Tensor:
     """
     height, width = bits.shape[1:]
     rows = _row_distance(bits)
-    reach = torch.tensor([math.isqrt(radius_px**2 - gap**2) for gap in range(min(radius_px, height) + 1)], device=bits.device)
+    reach = torch.tensor(
+        [math.isqrt(radius_px**2 - gap**2) for gap in range(min(radius_px, height) + 1)],
+        device=bits.device,
+    )
     counts = rows < len(reach)
     half = reach[rows.clamp(max=len(reach) - 1)]
     columns = torch.arange(width, device=bits.device)
@@ -76,8 +79,16 @@ def nearest(core: Tensor, values: Tensor, reach_px: int) -> tuple[Tensor, Tensor
     Whole numbers up to the root: exact, at a cost that does not depend on the reach.
     """
     square_px = _row_distance(core) ** 2
-    column = torch.cat([_column_of_nearest(part) for part in square_px.flatten(0, 1).split(max(1, _AT_ONCE // core.shape[2]))]).view(core.shape)
-    best = square_px.gather(2, column) + (torch.arange(core.shape[2], device=core.device) - column) ** 2
+    column = torch.cat(
+        [
+            _column_of_nearest(part)
+            for part in square_px.flatten(0, 1).split(max(1, _AT_ONCE // core.shape[2]))
+        ]
+    ).view(core.shape)
+    best = (
+        square_px.gather(2, column)
+        + (torch.arange(core.shape[2], device=core.device) - column) ** 2
+    )
     value = values.gather(1, _row_of_nearest(core)).gather(2, column)
     return torch.where(best < (reach_px + 1) ** 2, best.float().sqrt(), math.inf), value
 
@@ -101,9 +112,16 @@ def _column_of_nearest(square_px: Tensor) -> Tensor:
         last = found[:, (asked + step).clamp(max=width + 1)].flatten()
         count = last - first + 1
         asking = torch.repeat_interleave(count)
-        column = torch.arange(len(asking), device=found.device) - (count.cumsum(0) - count - first)[asking]
-        total_px = square_px[asking // len(asked), column] + (asked[asking % len(asked)] - 1 - column) ** 2
-        least = torch.full_like(count, torch.iinfo(count.dtype).max).scatter_reduce_(0, asking, total_px * width + column, "amin")
+        column = (
+            torch.arange(len(asking), device=found.device)
+            - (count.cumsum(0) - count - first)[asking]
+        )
+        total_px = (
+            square_px[asking // len(asked), column] + (asked[asking % len(asked)] - 1 - column) ** 2
+        )
+        least = torch.full_like(count, torch.iinfo(count.dtype).max).scatter_reduce_(
+            0, asking, total_px * width + column, "amin"
+        )
         found[:, asked] = (least % width).view(-1, len(asked))
         step //= 2
     return found[:, 1:-1]
@@ -135,7 +153,9 @@ def _rows_around(bits: Tensor) -> tuple[Tensor, Tensor]:
 
 def _line(mask: Tensor, before: int, after: int, down: int, across: int) -> Tensor:
     """Return the largest value on a line through each pixel, from `before` pixels before it to `after` after it, in steps (down, across)."""
-    return torch.maximum(_window(mask, after + 1, down, across), _window(mask, before + 1, -down, -across))
+    return torch.maximum(
+        _window(mask, after + 1, down, across), _window(mask, before + 1, -down, -across)
+    )
 
 
 def _window(mask: Tensor, length: int, down: int, across: int) -> Tensor:
@@ -153,15 +173,26 @@ def _cross(mask: Tensor, row: int) -> Tensor:
     height, width = mask.shape[1:]
     reach = row + 1
     wide = F.pad(mask, (reach,) * 4, value=-math.inf)
-    views = [wide[:, reach + down : reach + down + height, reach + across : reach + across + width] for down, across in around]
+    views = [
+        wide[:, reach + down : reach + down + height, reach + across : reach + across + width]
+        for down, across in around
+    ]
     return torch.stack(views).amax(0)
 
 
 def _larger(mask: Tensor, down: int, across: int) -> Tensor:
     """Return the larger of each pixel and the one (down, across) from it; the pixel itself where that lies outside."""
     height, width = mask.shape[1:]
-    here = (slice(None), slice(max(0, -down), height - max(0, down)), slice(max(0, -across), width - max(0, across)))
-    there = (slice(None), slice(max(0, down), height - max(0, -down)), slice(max(0, across), width - max(0, -across)))
+    here = (
+        slice(None),
+        slice(max(0, -down), height - max(0, down)),
+        slice(max(0, -across), width - max(0, across)),
+    )
+    there = (
+        slice(None),
+        slice(max(0, down), height - max(0, -down)),
+        slice(max(0, across), width - max(0, -across)),
+    )
     out = mask.clone()
     out[here] = torch.maximum(mask[here], mask[there])
     return out

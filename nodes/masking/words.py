@@ -26,8 +26,11 @@ def split_words(text: str) -> tuple[str, ...]:
 
     rest = _QUOTED.sub(hold, text.replace(_HELD, " "))
     if '"' in rest:
-        raise PromptError(f"A quote is opened and not closed in {text!r}.", code="mask-words",
-                          hint='Write phrases as "red hat", or separate them by commas.')
+        raise PromptError(
+            f"A quote is opened and not closed in {text!r}.",
+            code="mask-words",
+            hint='Write phrases as "red hat", or separate them by commas.',
+        )
     held = iter(phrases)
     parts = rest.split(",") if "," in rest else re.sub(_HELD, f" {_HELD} ", rest).split()
     filled = (re.sub(_HELD, lambda _: next(held), part) for part in parts)

@@ -47,7 +47,11 @@ def place_of(url: str) -> Place:
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port
-        host = (parts.hostname or "").encode("idna").decode() if not _literal(parts.hostname or "") else parts.hostname or ""
+        host = (
+            (parts.hostname or "").encode("idna").decode()
+            if not _literal(parts.hostname or "")
+            else parts.hostname or ""
+        )
     except (ValueError, UnicodeError) as error:
         raise _refused(url, str(error)) from error
     scheme = parts.scheme.lower()
@@ -69,7 +73,9 @@ def checked(url: str, private_hosts: Sequence[str]) -> Place:
     literal = _literal(place.host)
     if literal is not None and not is_public(literal):
         raise _refused(url, f"{place.host} is no public address")
-    if place.host.endswith((".localhost", ".local", ".internal")) or ("." not in place.host and literal is None):
+    if place.host.endswith((".localhost", ".local", ".internal")) or (
+        "." not in place.host and literal is None
+    ):
         raise _refused(url, f"{place.host} is no public host")
     if literal is None and _looks_numeric(place.host):
         raise _refused(url, f"{place.host} is neither a name nor a whole address")
@@ -133,7 +139,9 @@ def is_public(address: Address) -> bool:
             return False
         if inner is not None:
             return is_public(inner)
-    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+    return address.is_global and not (
+        address.is_multicast or address.is_reserved or address.is_unspecified
+    )
 
 
 def _literal(host: str) -> Address | None:

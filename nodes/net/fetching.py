@@ -26,7 +26,11 @@ class Fetching:
             raise ApiError(f"{what} is {url!r}; expected a web address"[:300], code="bad-address")
         if not self._settings.fetch_urls:
             hint = f"Send the picture itself, or write the line fetch_urls = yes into {self._settings_file}."
-            raise ApiError(f"{what} is a web address, and this server fetches none", code="fetching-is-off", hint=hint)
+            raise ApiError(
+                f"{what} is a web address, and this server fetches none",
+                code="fetching-is-off",
+                hint=hint,
+            )
         checked(url, self._settings.private_hosts)
 
     def get(self, url: Any, what: str) -> bytes:
@@ -39,7 +43,11 @@ class Fetching:
             raise ApiError(text, code="web-address", hint=hint)
         start = time.monotonic()
         try:
-            bounds = Bounds(min(self._settings.image_bytes, self._left_bytes), self._left_s, self._settings.private_hosts)
+            bounds = Bounds(
+                min(self._settings.image_bytes, self._left_bytes),
+                self._left_s,
+                self._settings.private_hosts,
+            )
             content = fetch(url, bounds)
         finally:
             self._left_s -= time.monotonic() - start

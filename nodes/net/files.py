@@ -24,7 +24,17 @@ FORMATS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
 READ = ("JPEG", "PNG", "WEBP")
 MAX_HEADER_BYTES = 100_000_000  # of a .safetensors file, as its own reader allows
 # What Pillow's decoders raise on damaged files.
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, KeyError, TypeError, OverflowError)
+_DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+)
 INPUT_FOLDER = "astria"  # below ComfyUI's input folder
 
 
@@ -42,13 +52,17 @@ def picture_name(content: bytes, what: str, most_bytes: int) -> str:
             with Image.open(io.BytesIO(content), formats=READ) as picture:
                 kind, size = picture.format or "", picture.size
                 if size[0] * size[1] > MAX_PIXELS:
-                    raise _bad(what, f"it has {size[0]}x{size[1]} pixels; expected at most {MAX_PIXELS}")
+                    raise _bad(
+                        what, f"it has {size[0]}x{size[1]} pixels; expected at most {MAX_PIXELS}"
+                    )
                 # Every frame would become a picture of a batch.
                 if kind != "MPO" and getattr(picture, "n_frames", 1) != 1:
                     raise _bad(what, f"it has {picture.n_frames} frames; expected one")
                 picture.load()
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise _bad(what, f"it begins with {content[:12].hex(' ')!r}; expected a JPEG, PNG or WebP picture") from error
+        raise _bad(
+            what, f"it begins with {content[:12].hex(' ')!r}; expected a JPEG, PNG or WebP picture"
+        ) from error
     except _DAMAGED as error:
         raise _bad(what, f"it cannot be decoded: {error}"[:300]) from error
     return f"{hashlib.sha256(content).hexdigest()}.{FORMATS[kind]}"
@@ -100,7 +114,12 @@ def _safetensors_problem(file: BinaryIO, total: int) -> str:
 def _end(tensor: object) -> int | None:
     """Return where a tensor's data ends, None for what is no entry of a tensor."""
     offsets = tensor.get("data_offsets") if isinstance(tensor, dict) else None
-    if not (isinstance(offsets, list) and len(offsets) == 2 and all(type(one) is int for one in offsets) and 0 <= offsets[0] <= offsets[1]):
+    if not (
+        isinstance(offsets, list)
+        and len(offsets) == 2
+        and all(type(one) is int for one in offsets)
+        and 0 <= offsets[0] <= offsets[1]
+    ):
         return None
     return offsets[1]
 
@@ -120,4 +139,9 @@ def put_whole(path: Path, content: bytes) -> bool:
 
 
 def _bad(what: str, problem: str, status: int = 422) -> ApiError:
-    return ApiError(f"{what} is refused: {problem}", code="bad-picture", hint="Send one JPEG, PNG or WebP picture.", status=status)
+    return ApiError(
+        f"{what} is refused: {problem}",
+        code="bad-picture",
+        hint="Send one JPEG, PNG or WebP picture.",
+        status=status,
+    )

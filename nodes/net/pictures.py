@@ -35,14 +35,24 @@ class PictureStore:
             from .files import from_base64, picture_name, put_whole
         except ModuleNotFoundError as error:
             hint = "Run this with the Python of ComfyUI, or name a file in ComfyUI's input folder."
-            raise PlanError(f"it cannot be looked at: this Python has no {error.name}", code="no-pillow", hint=hint) from error
+            raise PlanError(
+                f"it cannot be looked at: this Python has no {error.name}",
+                code="no-pillow",
+                hint=hint,
+            ) from error
         most_bytes = api_settings.load(self.settings_file).image_bytes
         is_url = picture.kind == "url"
-        content = fetching.get(picture.value, "the picture") if is_url else from_base64(picture.value, "the picture", most_bytes)
+        content = (
+            fetching.get(picture.value, "the picture")
+            if is_url
+            else from_base64(picture.value, "the picture", most_bytes)
+        )
         name = f"{FOLDER}/{picture_name(content, 'the picture', most_bytes)}"
         try:
             put_whole(self.input_folder / name, content)
         except OSError as error:
             text = f"it cannot be written to {self.input_folder / FOLDER}: {error.strerror}"
-            raise PlanError(text, code="picture-not-written", hint="Check the folder's rights and free space.") from error
+            raise PlanError(
+                text, code="picture-not-written", hint="Check the folder's rights and free space."
+            ) from error
         return name

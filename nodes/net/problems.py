@@ -14,7 +14,15 @@ Problem = Mapping[str, Any]
 class ApiError(AstriaError):
     """A request that is refused. `status` is that of the answer; `problems` lists everything that is wrong, where there is more than one thing."""
 
-    def __init__(self, message: str, *, code: str, hint: str = "", status: int = 422, problems: Sequence[Problem] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        hint: str = "",
+        status: int = 422,
+        problems: Sequence[Problem] = (),
+    ) -> None:
         super().__init__(message, code=code, hint=hint)
         self.status = status
         self.problems = tuple(problems)
@@ -23,7 +31,12 @@ class ApiError(AstriaError):
 def envelope(error: AstriaError) -> dict[str, Any]:
     """Return the answer's body: `error` as ComfyUI's POST /prompt words its own, every problem in `extra_info`."""
     listed = [dict(one) for one in _problems_of(error)]
-    told = {"type": error.code, "message": error.message, "details": error.hint, "extra_info": {"problems": listed}}
+    told = {
+        "type": error.code,
+        "message": error.message,
+        "details": error.hint,
+        "extra_info": {"problems": listed},
+    }
     return {"error": told, "node_errors": {}}
 
 
@@ -59,7 +72,9 @@ class Problems:
         self._errors.append(error)
         for one in _problems_of(error):
             inner = one["field"]
-            self._found.append({**one, "field": f"{field}[{inner}]" if field and inner else field or inner})
+            self._found.append(
+                {**one, "field": f"{field}[{inner}]" if field and inner else field or inner}
+            )
 
     def refuse(self, also: Sequence[Problem] = ()) -> None:
         """Raise ApiError with everything that was noted, and `also`; its status is that of the first error. Return where nothing was noted."""
@@ -67,5 +82,11 @@ class Problems:
             return
         first, found = self._errors[0], [*self._found, *also]
         messages = [*(one.message for one in self._errors), *(one["message"] for one in also)]
-        hint = first.hint if len(found) == 1 else "extra_info lists every problem, with its place where it has one."
-        raise ApiError("\n".join(messages), code=first.code, hint=hint, status=first.status, problems=found)
+        hint = (
+            first.hint
+            if len(found) == 1
+            else "extra_info lists every problem, with its place where it has one."
+        )
+        raise ApiError(
+            "\n".join(messages), code=first.code, hint=hint, status=first.status, problems=found
+        )

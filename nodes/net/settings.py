@@ -58,7 +58,9 @@ def load(path: Path) -> Settings:
     except FileNotFoundError:
         return Settings()
     except (OSError, UnicodeDecodeError) as error:
-        raise _error(f"{path} cannot be read: {error}", "Save it as UTF-8 text that ComfyUI may read.") from error
+        raise _error(
+            f"{path} cannot be read: {error}", "Save it as UTF-8 text that ComfyUI may read."
+        ) from error
     return parse(text, str(path))
 
 
@@ -71,7 +73,10 @@ def parse(text: str, source: str) -> Settings:
             continue
         key, equals, value = (part.strip() for part in line.partition("="))
         if not equals or key not in _DEFAULTS:
-            raise _error(f"{source}, line {number}: {key!r} is no setting", f"Settings: {', '.join(_DEFAULTS)}.")
+            raise _error(
+                f"{source}, line {number}: {key!r} is no setting",
+                f"Settings: {', '.join(_DEFAULTS)}.",
+            )
         if key in found:
             raise _error(f"{source}, line {number}: {key} is set twice", "Keep one of both.")
         found[key] = _value(key, value, f"{source}, line {number}")
@@ -91,21 +96,27 @@ def _value(key: str, value: str, place: str) -> object:
     if isinstance(default, tuple):
         hosts = tuple(filter(None, (one.strip().lower() for one in value.split(","))))
         if bad := [one for one in hosts if not _HOST.fullmatch(one)]:
-            raise _error(f"{place}: {key} holds {bad[0]!r}; expected names or addresses of hosts, with commas between them")
+            raise _error(
+                f"{place}: {key} holds {bad[0]!r}; expected names or addresses of hosts, with commas between them"
+            )
         return tuple(one.strip("[]") for one in hosts)
     return _text(key, value, place)
 
 
 def _text(key: str, value: str, place: str) -> str:
-    if key == "key" and not (len(value) >= LEAST_KEY and value.isascii() and value.isprintable() and " " not in value):
+    if key == "key" and not (
+        len(value) >= LEAST_KEY and value.isascii() and value.isprintable() and " " not in value
+    ):
         # The value is not told: it may be a key with a slip in it.
-        raise _error(f"{place}: the key needs {LEAST_KEY} characters or more, plain ones without blanks")
+        raise _error(
+            f"{place}: the key needs {LEAST_KEY} characters or more, plain ones without blanks"
+        )
     if key == "public_url" and not re.fullmatch(r"https?://[^\s/?#]+", value):
         raise _error(f"{place}: public_url = {value!r}; expected https://host without a path")
     return value
 
 
 def _error(message: str, hint: str = "") -> ApiError:
-    return ApiError(message, code="api-settings", hint=hint or "Correct the line, or remove it.", status=503)
-
-
+    return ApiError(
+        message, code="api-settings", hint=hint or "Correct the line, or remove it.", status=503
+    )

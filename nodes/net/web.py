@@ -36,7 +36,9 @@ def fetch(url: str, bounds: Bounds) -> bytes:
     """
     asked, deadline = url, time.monotonic() + bounds.timeout_s
     for _ in range(MAX_REDIRECTS + 1):
-        status, location, body = _ask("GET", checked(asked, bounds.private_hosts), b"", {}, bounds, deadline)
+        status, location, body = _ask(
+            "GET", checked(asked, bounds.private_hosts), b"", {}, bounds, deadline
+        )
         if status == 200:
             return body
         if status not in _REDIRECTS or not location:
@@ -53,7 +55,14 @@ def post(url: str, body: bytes, headers: Mapping[str, str], bounds: Bounds) -> N
         raise _failed(url, f"it answered with HTTP {status}")
 
 
-def _ask(method: str, place: Place, body: bytes, headers: Mapping[str, str], bounds: Bounds, deadline: float) -> tuple[int, str, bytes]:
+def _ask(
+    method: str,
+    place: Place,
+    body: bytes,
+    headers: Mapping[str, str],
+    bounds: Bounds,
+    deadline: float,
+) -> tuple[int, str, bytes]:
     """Return status, Location and body of the answer, had before the deadline."""
     try:
         addresses = resolved(place, bounds.private_hosts, deadline - time.monotonic())
@@ -68,8 +77,16 @@ def _ask(method: str, place: Place, body: bytes, headers: Mapping[str, str], bou
     timer = threading.Timer(left_s, _cut, [connection, over])
     timer.start()
     try:
-        sent = {"Host": place.authority, "Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "astria-prompts", "Connection": "close"}
-        connection.request(method, place.path, body if method == "POST" else None, {**sent, **headers})
+        sent = {
+            "Host": place.authority,
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "User-Agent": "astria-prompts",
+            "Connection": "close",
+        }
+        connection.request(
+            method, place.path, body if method == "POST" else None, {**sent, **headers}
+        )
         answer = connection.getresponse()
         content = _read(answer, place, bounds) if answer.status == 200 and method == "GET" else b""
         if over.is_set():  # a connection that was cut reads like one that has ended
@@ -77,7 +94,11 @@ def _ask(method: str, place: Place, body: bytes, headers: Mapping[str, str], bou
         return answer.status, answer.getheader("Location") or "", content
     except (OSError, http.client.HTTPException, ValueError) as error:
         is_late = over.is_set() or isinstance(error, TimeoutError)
-        problem = f"it took longer than {bounds.timeout_s:.3g} s" if is_late else str(error) or type(error).__name__
+        problem = (
+            f"it took longer than {bounds.timeout_s:.3g} s"
+            if is_late
+            else str(error) or type(error).__name__
+        )
         raise _failed(place.authority, problem) from error
     finally:
         timer.cancel()
@@ -136,11 +157,17 @@ class _ToAddress(http.client.HTTPConnection):
 class _ToAddressSecurely(_ToAddress):
     def connect(self) -> None:
         super().connect()
-        secure = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+        secure = ssl.create_default_context().wrap_socket(
+            self.sock, server_hostname=self.host, do_handshake_on_connect=False
+        )
         self.sock = self.wire = secure
         secure.do_handshake()
 
 
 def _failed(url: str, problem: str) -> ApiError:
     shown = url if len(url) <= 80 else f"{url[:77]}..."
-    return ApiError(f"{shown} cannot be used: {problem}", code="web-address", hint="Send the file itself, or an address that answers.")
+    return ApiError(
+        f"{shown} cannot be used: {problem}",
+        code="web-address",
+        hint="Send the file itself, or an address that answers.",
+    )

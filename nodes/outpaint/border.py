@@ -99,7 +99,9 @@ def blurred_along(border: Border, sigma_px: float) -> Border:
     cycle = torch.cat([side[:, :-1] for side in sides], dim=1)
     frequency = torch.fft.rfftfreq(cycle.shape[1], device=cycle.device)
     response = torch.exp(-2.0 * (math.pi * sigma_px * frequency) ** 2)
-    smooth = torch.fft.irfft(torch.fft.rfft(cycle, dim=1) * response[:, None], n=cycle.shape[1], dim=1)
+    smooth = torch.fft.irfft(
+        torch.fft.rfft(cycle, dim=1) * response[:, None], n=cycle.shape[1], dim=1
+    )
     closed = torch.cat((smooth, smooth[:, :1]), dim=1)
     corners = (0, width - 1, width + height - 2, 2 * width + height - 3)
     return Border(
@@ -112,7 +114,11 @@ def blurred_along(border: Border, sigma_px: float) -> Border:
 
 def _spans(start: int, length: int, total: int, reach: int) -> dict[int, slice]:
     end = start + length
-    spans = {-1: slice(max(0, start - reach), start), 0: slice(start, end), 1: slice(end, min(total, end + reach))}
+    spans = {
+        -1: slice(max(0, start - reach), start),
+        0: slice(start, end),
+        1: slice(end, min(total, end + reach)),
+    }
     return {place: span for place, span in spans.items() if span.stop > span.start}
 
 
@@ -131,6 +137,10 @@ def _averaged_side(inner: Tensor, depth_px: int) -> Tensor:
     line = torch.einsum("d,bsdc->bcs", inward / inward.sum(), inner)
     batch, channels, side = line.shape
     # The weights that fall beyond the ends are left out and the rest made to sum to one.
-    weight = F.conv1d(torch.ones(1, 1, side, device=inner.device), kernel[None, None], padding=depth_px - 1)
-    total = F.conv1d(line.reshape(batch * channels, 1, side), kernel[None, None], padding=depth_px - 1)
+    weight = F.conv1d(
+        torch.ones(1, 1, side, device=inner.device), kernel[None, None], padding=depth_px - 1
+    )
+    total = F.conv1d(
+        line.reshape(batch * channels, 1, side), kernel[None, None], padding=depth_px - 1
+    )
     return (total / weight).reshape(batch, channels, side).transpose(1, 2)

@@ -48,7 +48,9 @@ def _drift(decoded: Tensor, source: Tensor, ring_px: int) -> Border:
     """Return how far the decoded window is off the source along its border, [B, side, C] each."""
     pairs = zip(strips(source, ring_px), strips(decoded, ring_px), strict=True)
     # A pixel that the model failed to paint says nothing about the drift, and must not spread.
-    ring = (torch.nan_to_num(wanted - found, nan=0.0, posinf=0.0, neginf=0.0) for wanted, found in pairs)
+    ring = (
+        torch.nan_to_num(wanted - found, nan=0.0, posinf=0.0, neginf=0.0) for wanted, found in pairs
+    )
     return averaged(Border(*ring), ring_px)
 
 
@@ -58,7 +60,9 @@ def _heal(result: Tensor, drift: Border, canvas: Canvas, decay_px: int) -> None:
     for zone in zones(canvas.window, canvas.width, canvas.height, decay_px):
         left = (1.0 - zone.steps(result.device) / decay_px).clamp(0.0, 1.0)
         # The fine part of the drift fades twice as fast as the broad one, or it would draw streaks.
-        result[:, zone.rows, zone.columns] += left * torch.lerp(zone.continued(broad), zone.continued(drift), left)
+        result[:, zone.rows, zone.columns] += left * torch.lerp(
+            zone.continued(broad), zone.continued(drift), left
+        )
 
 
 def _within(image: Tensor, window: Rect) -> Tensor:

@@ -43,7 +43,13 @@ def place_masks(masks: Tensor, canvas: Canvas) -> Tensor:
     Shapes: [N,h,w] of any size, scaled (bilinear) to the source's -> [N, height, width].
     """
     size = (canvas.source_height, canvas.source_width)
-    scaled = masks if masks.shape[1:] == size else F.interpolate(masks[:, None].float(), size=size, mode="bilinear", align_corners=False)[:, 0]
+    scaled = (
+        masks
+        if masks.shape[1:] == size
+        else F.interpolate(masks[:, None].float(), size=size, mode="bilinear", align_corners=False)[
+            :, 0
+        ]
+    )
     crop, window = canvas.source_crop, canvas.window
     placed = scaled.new_zeros(len(masks), canvas.height, canvas.width)
     part = scaled[:, crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
@@ -76,7 +82,9 @@ def canvas_mask(canvas: Canvas, batch: int, *, overlap_px: int = 0) -> Tensor:
     columns = torch.maximum(_ramp(window.width, left), _ramp(window.width, right).flip(0))
     rows = torch.maximum(_ramp(window.height, top), _ramp(window.height, bottom).flip(0))
     mask = torch.ones(batch, canvas.padded_height, canvas.padded_width)
-    mask[:, inner.y : inner.y + inner.height, inner.x : inner.x + inner.width] = torch.maximum(rows[:, None], columns[None, :])
+    mask[:, inner.y : inner.y + inner.height, inner.x : inner.x + inner.width] = torch.maximum(
+        rows[:, None], columns[None, :]
+    )
     return mask
 
 
@@ -116,7 +124,9 @@ def edge_extended(image: Tensor, canvas: Canvas, *, blur_px: int) -> Tensor:
     for zone in zones(canvas.padded_window, canvas.padded_width, canvas.padded_height):
         sharpness = 1.0 - (zone.steps(source.device) / max(blur_px, 1)).clamp(0.0, 1.0)
         # Squared, so that the streaks of single edge pixels end without a visible line at `blur_px`.
-        result[:, zone.rows, zone.columns] = torch.lerp(zone.continued(far), zone.continued(near), sharpness**2)
+        result[:, zone.rows, zone.columns] = torch.lerp(
+            zone.continued(far), zone.continued(near), sharpness**2
+        )
     return result
 
 
@@ -143,7 +153,9 @@ def _with_source(image: Tensor, canvas: Canvas, value: float) -> Tensor:
 
 def _resized(image: Tensor, width: int, height: int) -> Tensor:
     planes = image.to(torch.float32).movedim(-1, 1)  # BHWC -> BCHW
-    planes = F.interpolate(planes, size=(height, width), mode="bicubic", antialias=True, align_corners=False)
+    planes = F.interpolate(
+        planes, size=(height, width), mode="bicubic", antialias=True, align_corners=False
+    )
     # Bicubic overshoots at hard edges.
     return planes.clamp(0.0, 1.0).movedim(1, -1).contiguous()
 

@@ -146,20 +146,27 @@ def _sides(anchor: str) -> tuple[Side, Side]:
         raise ImageError(
             f"Outpainting: {anchor!r} is not an anchor; expected one of {', '.join(ANCHORS)}.",
             code="outpaint_anchor",
-            hint=f"Did you mean {close[0]!r}?" if close else "The anchor names where the source sits on the new canvas.",
+            hint=f"Did you mean {close[0]!r}?"
+            if close
+            else "The anchor names where the source sits on the new canvas.",
         )
     row, column = divmod(ANCHORS.index(anchor), 3)
     return _SIDES[column], _SIDES[row]
 
 
-def _check(source_width: int, source_height: int, width: int, height: int, multiple: int, smaller: str) -> None:
+def _check(
+    source_width: int, source_height: int, width: int, height: int, multiple: int, smaller: str
+) -> None:
     if smaller not in SMALLER_POLICIES:
         raise ImageError(
             f"Outpainting: {smaller!r} is not a policy for a canvas smaller than the source; expected one of {', '.join(SMALLER_POLICIES)}.",
             code="outpaint_policy",
             hint="crop keeps a part of the source, shrink scales it down, error stops.",
         )
-    for name, size_width, size_height in (("source image", source_width, source_height), ("canvas", width, height)):
+    for name, size_width, size_height in (
+        ("source image", source_width, source_height),
+        ("canvas", width, height),
+    ):
         if size_width < 1 or size_height < 1:
             raise ImageError(
                 f"Outpainting: the {name} is {size_width}x{size_height} pixels; expected at least 1x1.",

@@ -34,31 +34,83 @@ class AstriaOutpaintCanvas(io.ComfyNode):
             search_aliases=["pad image for outpainting", "extend image", "uncrop"],
             inputs=[
                 io.Image.Input("image"),
-                io.Combo.Input("anchor", options=list(ANCHORS), default="center", tooltip="Where the source image sits on the new canvas."),
-                io.Int.Input("width", default=1024, min=1, max=MAX_SIDE, tooltip="The finished picture's width, exactly."),
+                io.Combo.Input(
+                    "anchor",
+                    options=list(ANCHORS),
+                    default="center",
+                    tooltip="Where the source image sits on the new canvas.",
+                ),
+                io.Int.Input(
+                    "width",
+                    default=1024,
+                    min=1,
+                    max=MAX_SIDE,
+                    tooltip="The finished picture's width, exactly.",
+                ),
                 io.Int.Input("height", default=1024, min=1, max=MAX_SIDE),
-                io.Combo.Input("smaller", options=list(SMALLER_POLICIES), tooltip="What to do where the canvas is smaller than the image."),
-                io.Combo.Input("fill", options=["neutral", "edge"], tooltip="neutral grey for inpaint models and Flux Fill, edge for ordinary ones."),
-                io.Int.Input("overlap_px", default=16, min=0, max=512, tooltip="How far, at most, repainting reaches into the source."),
-                io.Int.Input("multiple", default=8, min=1, max=256, tooltip="8 for SD1.5 and SDXL, 16 for Flux."),
+                io.Combo.Input(
+                    "smaller",
+                    options=list(SMALLER_POLICIES),
+                    tooltip="What to do where the canvas is smaller than the image.",
+                ),
+                io.Combo.Input(
+                    "fill",
+                    options=["neutral", "edge"],
+                    tooltip="neutral grey for inpaint models and Flux Fill, edge for ordinary ones.",
+                ),
+                io.Int.Input(
+                    "overlap_px",
+                    default=16,
+                    min=0,
+                    max=512,
+                    tooltip="How far, at most, repainting reaches into the source.",
+                ),
+                io.Int.Input(
+                    "multiple",
+                    default=8,
+                    min=1,
+                    max=256,
+                    tooltip="8 for SD1.5 and SDXL, 16 for Flux.",
+                ),
             ],
             outputs=[
-                io.Image.Output(display_name="image", tooltip="The padded canvas, for the sampler."),
+                io.Image.Output(
+                    display_name="image", tooltip="The padded canvas, for the sampler."
+                ),
                 io.Mask.Output(display_name="mask", tooltip="1 = paint."),
                 CanvasType.Output(display_name="canvas", tooltip="For Astria Outpaint Composite."),
             ],
         )
 
     @classmethod
-    def execute(cls, image, anchor, width, height, smaller, fill, overlap_px, multiple) -> io.NodeOutput:
-        canvas = place(image.shape[2], image.shape[1], width, height, anchor, multiple=multiple, smaller=smaller)
+    def execute(
+        cls, image, anchor, width, height, smaller, fill, overlap_px, multiple
+    ) -> io.NodeOutput:
+        canvas = place(
+            image.shape[2],
+            image.shape[1],
+            width,
+            height,
+            anchor,
+            multiple=multiple,
+            smaller=smaller,
+        )
         source = fit_source(image[..., :3], canvas)  # without alpha: models paint colours only
-        filled = neutral(source, canvas) if fill == "neutral" else edge_extended(source, canvas, blur_px=FILL_BLUR_PX)
+        filled = (
+            neutral(source, canvas)
+            if fill == "neutral"
+            else edge_extended(source, canvas, blur_px=FILL_BLUR_PX)
+        )
         # A source too small for the overlap between two open sides keeps at least half of itself.
         overlap_px = min(overlap_px, canvas.window.width // 4, canvas.window.height // 4)
         mask = canvas_mask(canvas, len(source), overlap_px=overlap_px).to(source.device)
         # The editor draws the canvas to scale: what no node before this one shows is not known there until it has run.
-        return io.NodeOutput(filled, mask, PlacedSource(canvas, source), ui={"astria_source": [[image.shape[2], image.shape[1]]]})
+        return io.NodeOutput(
+            filled,
+            mask,
+            PlacedSource(canvas, source),
+            ui={"astria_source": [[image.shape[2], image.shape[1]]]},
+        )
 
 
 class AstriaOutpaintComposite(io.ComfyNode):
@@ -71,8 +123,16 @@ class AstriaOutpaintComposite(io.ComfyNode):
             description="Puts the source back bit for bit and heals the colour seam outside it. Nothing is painted when nothing is new.",
             inputs=[
                 CanvasType.Input("canvas"),
-                io.Image.Input("painted", lazy=True, tooltip="The painted canvas. Not asked for when the source already covers the canvas."),
-                io.Boolean.Input("heal_seam", default=True, tooltip="Let the colours of the new area drift into those of the source."),
+                io.Image.Input(
+                    "painted",
+                    lazy=True,
+                    tooltip="The painted canvas. Not asked for when the source already covers the canvas.",
+                ),
+                io.Boolean.Input(
+                    "heal_seam",
+                    default=True,
+                    tooltip="Let the colours of the new area drift into those of the source.",
+                ),
             ],
             outputs=[io.Image.Output()],
         )
@@ -98,8 +158,13 @@ class AstriaOutpaintMasks(io.ComfyNode):
             display_name="Astria Outpaint Masks",
             category="astria/outpaint",
             description="Moves masks of the source onto the canvas, such as one mask for each person; the new area is 0.",
-            inputs=[CanvasType.Input("canvas"), io.Mask.Input("masks", tooltip="Any number, of the source's size or scaled to it.")],
-            outputs=[io.Mask.Output(display_name="masks", tooltip="Of the finished picture's size.")],
+            inputs=[
+                CanvasType.Input("canvas"),
+                io.Mask.Input("masks", tooltip="Any number, of the source's size or scaled to it."),
+            ],
+            outputs=[
+                io.Mask.Output(display_name="masks", tooltip="Of the finished picture's size.")
+            ],
         )
 
     @classmethod

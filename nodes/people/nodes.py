@@ -45,18 +45,32 @@ class AstriaPerson(io.ComfyNode):
             description="One person of the picture: text, LoRAs, FaceIDs, a checkpoint. Chain persons from left to right.",
             inputs=[
                 io.Conditioning.Input("positive"),
-                io.Conditioning.Input("negative", optional=True, tooltip="Without one the scene's negative prompt counts here too."),
+                io.Conditioning.Input(
+                    "negative",
+                    optional=True,
+                    tooltip="Without one the scene's negative prompt counts here too.",
+                ),
                 LorasType.Input("loras", optional=True),
-                io.Model.Input("model", optional=True, tooltip="A checkpoint that draws this person, with texts from its own CLIP."),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="A checkpoint that draws this person, with texts from its own CLIP.",
+                ),
                 FaceIDsType.Input("faceids", optional=True),
-                PersonsType.Input("persons", optional=True, tooltip="The persons to the left of this one."),
+                PersonsType.Input(
+                    "persons", optional=True, tooltip="The persons to the left of this one."
+                ),
             ],
             outputs=[PersonsType.Output(display_name="persons")],
         )
 
     @classmethod
-    def execute(cls, positive, negative=None, loras=(), model=None, faceids=(), persons=()) -> io.NodeOutput:
-        return io.NodeOutput((*persons, Person(positive, negative, tuple(loras), model, tuple(faceids))))
+    def execute(
+        cls, positive, negative=None, loras=(), model=None, faceids=(), persons=()
+    ) -> io.NodeOutput:
+        return io.NodeOutput(
+            (*persons, Person(positive, negative, tuple(loras), model, tuple(faceids)))
+        )
 
 
 class AstriaRegionalPrompt(io.ComfyNode):
@@ -67,22 +81,56 @@ class AstriaRegionalPrompt(io.ComfyNode):
             display_name="Astria Regional Prompt",
             category="astria/regions",
             description="A model that draws every person in their own region with their own text, LoRAs and FaceIDs, in one pass a step.",
-            search_aliases=["regional conditioning", "attention couple", "multi person", "lora mask"],
+            search_aliases=[
+                "regional conditioning",
+                "attention couple",
+                "multi person",
+                "lora mask",
+            ],
             inputs=[
                 io.Model.Input("model"),
                 RegionsType.Input("regions"),
                 PersonsType.Input("persons"),
                 io.Conditioning.Input("positive", tooltip="The scene."),
                 io.Conditioning.Input("negative"),
-                io.Float.Input("scene_strength", default=0.0, min=0.0, max=1.0, step=0.05, tooltip="How much the scene counts inside persons."),
-                io.Boolean.Input("isolation", default=False, tooltip="Flux: a person's text sees only that person's pixels."),
-                LorasType.Input("scene_loras", optional=True, tooltip="LoRAs that act on the scene alone, where no person stands."),
+                io.Float.Input(
+                    "scene_strength",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How much the scene counts inside persons.",
+                ),
+                io.Boolean.Input(
+                    "isolation",
+                    default=False,
+                    tooltip="Flux: a person's text sees only that person's pixels.",
+                ),
+                LorasType.Input(
+                    "scene_loras",
+                    optional=True,
+                    tooltip="LoRAs that act on the scene alone, where no person stands.",
+                ),
             ],
-            outputs=[io.Model.Output(), io.Conditioning.Output(display_name="positive"), io.Conditioning.Output(display_name="negative")],
+            outputs=[
+                io.Model.Output(),
+                io.Conditioning.Output(display_name="positive"),
+                io.Conditioning.Output(display_name="negative"),
+            ],
         )
 
     @classmethod
-    def execute(cls, model, regions: Layout, persons, positive, negative, scene_strength, isolation, scene_loras=()) -> io.NodeOutput:
+    def execute(
+        cls,
+        model,
+        regions: Layout,
+        persons,
+        positive,
+        negative,
+        scene_strength,
+        isolation,
+        scene_loras=(),
+    ) -> io.NodeOutput:
         if len(persons) != len(regions.masks):
             raise ImageError(
                 f"{len(persons)} person(s) are described and {len(regions.masks)} region(s) laid out.",
@@ -91,7 +139,11 @@ class AstriaRegionalPrompt(io.ComfyNode):
             )
         options = RegionalOptions(scene_strength=scene_strength, isolation=isolation)
         scene = Scene(positive, negative, tuple(scene_loras))
-        return io.NodeOutput(draw_people(model, normalised(regions.masks), persons, scene, options), positive, negative)
+        return io.NodeOutput(
+            draw_people(model, normalised(regions.masks), persons, scene, options),
+            positive,
+            negative,
+        )
 
 
 NODES = [AstriaPersonLora, AstriaPerson, AstriaRegionalPrompt]

@@ -26,7 +26,14 @@ from .explain import explain
 from .pictures import brought, notes, with_files, without
 
 
-def main(argv: Sequence[str], *, folder: Path, models: Sequence[Path], bind: str, write: Callable[[str], None]) -> int:
+def main(
+    argv: Sequence[str],
+    *,
+    folder: Path,
+    models: Sequence[Path],
+    bind: str,
+    write: Callable[[str], None],
+) -> int:
     """Run `explain` or `compile` and return the exit code: 0, or 1 when the prompt cannot run as it is.
 
     `folder` is the pack's private folder, `<ComfyUI>/user/__astria`, with the bindings, the tunes and the API's settings; `models` are the
@@ -34,11 +41,19 @@ def main(argv: Sequence[str], *, folder: Path, models: Sequence[Path], bind: str
     """
     arguments = _parser().parse_args(argv)
     try:
-        text = sys.stdin.read() if arguments.prompt == "-" else Path(arguments.prompt).read_text(encoding="utf-8")
-        task = _Task(arguments, text, resolver_in(folder, LocalFiles(*models), bind=bind), _pictures(folder))
+        text = (
+            sys.stdin.read()
+            if arguments.prompt == "-"
+            else Path(arguments.prompt).read_text(encoding="utf-8")
+        )
+        task = _Task(
+            arguments, text, resolver_in(folder, LocalFiles(*models), bind=bind), _pictures(folder)
+        )
         return _COMMANDS[arguments.command](task, write)
     except OSError as error:
-        write(f"{arguments.prompt}: {error.strerror}. Give the file that holds the prompt, or - for standard input.")
+        write(
+            f"{arguments.prompt}: {error.strerror}. Give the file that holds the prompt, or - for standard input."
+        )
     except AstriaError as error:
         write(str(error))
     return 1
@@ -88,39 +103,77 @@ def _compile(task: _Task, write: Callable[[str], None]) -> int:
     compiled = compile_request(request, task.resolver, _options(arguments))
     definitions = snapshot()
     check_graph(compiled.graph, definitions)
-    written = json.dumps(workflow_of(request, compiled, definitions, arguments.form), indent=1, ensure_ascii=False)
+    written = json.dumps(
+        workflow_of(request, compiled, definitions, arguments.form), indent=1, ensure_ascii=False
+    )
     if arguments.output is None:
         write(written)
     else:
         Path(arguments.output).write_text(written + "\n", encoding="utf-8")
-        write(f"{arguments.output}: {len(compiled.graph.nodes)} nodes; it needs {', '.join('/'.join(one) for one in compiled.files)}")
+        write(
+            f"{arguments.output}: {len(compiled.graph.nodes)} nodes; it needs {', '.join('/'.join(one) for one in compiled.files)}"
+        )
         _write_notes(task.text, write)
     return 0
 
 
 def _options(arguments: argparse.Namespace) -> CompileOptions:
-    options = Options(arguments.seed, arguments.missing_models, arguments.smaller_canvas, arguments.keep_unmasked)
-    pictures = {"image": arguments.image, "mask": arguments.mask, "control_image": arguments.control_image}
-    return CompileOptions(arguments.base, **pictures, person_masks=tuple(arguments.person_mask), options=options)
+    options = Options(
+        arguments.seed, arguments.missing_models, arguments.smaller_canvas, arguments.keep_unmasked
+    )
+    pictures = {
+        "image": arguments.image,
+        "mask": arguments.mask,
+        "control_image": arguments.control_image,
+    }
+    return CompileOptions(
+        arguments.base, **pictures, person_masks=tuple(arguments.person_mask), options=options
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dev.py")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, about in (("explain", "show what a prompt would do, without running it"), ("compile", "turn a prompt into a workflow file")):
+    for name, about in (
+        ("explain", "show what a prompt would do, without running it"),
+        ("compile", "turn a prompt into a workflow file"),
+    ):
         command = commands.add_parser(name, help=about)
-        command.add_argument("prompt", help="the file that holds the prompt, or - for standard input")
-        command.add_argument("--base", help="id of the base tune in the bindings; without it the default one")
-        command.add_argument("--image", help="input image: the name of a file in ComfyUI's input folder")
+        command.add_argument(
+            "prompt", help="the file that holds the prompt, or - for standard input"
+        )
+        command.add_argument(
+            "--base", help="id of the base tune in the bindings; without it the default one"
+        )
+        command.add_argument(
+            "--image", help="input image: the name of a file in ComfyUI's input folder"
+        )
         command.add_argument("--mask", help="mask: the name of a file in ComfyUI's input folder")
-        command.add_argument("--person-mask", action="append", default=[], help="mask of one person; give one for each, in order")
-        command.add_argument("--control-image", help="prepared map for controlnet=, in the input folder")
-        command.add_argument("--keep-unmasked", action="store_true", help="hires fix leaves what the mask left alone")
-        command.add_argument("--seed", type=int, default=0, help="used where the prompt sets no seed")
+        command.add_argument(
+            "--person-mask",
+            action="append",
+            default=[],
+            help="mask of one person; give one for each, in order",
+        )
+        command.add_argument(
+            "--control-image", help="prepared map for controlnet=, in the input folder"
+        )
+        command.add_argument(
+            "--keep-unmasked", action="store_true", help="hires fix leaves what the mask left alone"
+        )
+        command.add_argument(
+            "--seed", type=int, default=0, help="used where the prompt sets no seed"
+        )
         command.add_argument("--missing-models", choices=("error", "skip"), default="error")
-        command.add_argument("--smaller-canvas", choices=("crop", "shrink", "error"), default="crop")
+        command.add_argument(
+            "--smaller-canvas", choices=("crop", "shrink", "error"), default="crop"
+        )
         if name == "explain":
-            command.add_argument("--family", choices=tuple(FAMILIES), help="plan for a connected model of this family, without bindings")
+            command.add_argument(
+                "--family",
+                choices=tuple(FAMILIES),
+                help="plan for a connected model of this family, without bindings",
+            )
         else:
             command.add_argument("--form", choices=("ui", "api"), default="ui")
             command.add_argument("--output", "-o", help="write here instead of to the screen")

@@ -39,10 +39,22 @@ class AstriaExplain(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 text_input(),
-                io.Combo.Input("family", options=families, tooltip="Plan for connected models of this family, or for a base tune of the bindings."),
-                io.String.Input("base", default="", tooltip="Id of the base tune, empty for the default one."),
+                io.Combo.Input(
+                    "family",
+                    options=families,
+                    tooltip="Plan for connected models of this family, or for a base tune of the bindings.",
+                ),
+                io.String.Input(
+                    "base", default="", tooltip="Id of the base tune, empty for the default one."
+                ),
                 RequestType.Input("request", optional=True),
-                io.Image.Input("image", optional=True, lazy=True, raw_link=True, tooltip="Connect what Generate will get; it is not loaded."),
+                io.Image.Input(
+                    "image",
+                    optional=True,
+                    lazy=True,
+                    raw_link=True,
+                    tooltip="Connect what Generate will get; it is not loaded.",
+                ),
                 io.Mask.Input("mask", optional=True, lazy=True, raw_link=True),
                 io.Mask.Input("person_masks", optional=True, lazy=True, raw_link=True),
                 io.Image.Input("control_image", optional=True, lazy=True, raw_link=True),
@@ -63,7 +75,16 @@ class AstriaExplain(io.ComfyNode):
         return bindings_text() + files_text() + named_stamps(text, more_bindings="models" in inputs)
 
     @classmethod
-    def execute(cls, text, family, base, missing_models="error", smaller_canvas="crop", keep_unmasked=False, **inputs) -> io.NodeOutput:
+    def execute(
+        cls,
+        text,
+        family,
+        base,
+        missing_models="error",
+        smaller_canvas="crop",
+        keep_unmasked=False,
+        **inputs,
+    ) -> io.NodeOutput:
         asked = read_request(text, inputs.get("request"))
         bundle = inputs.get("models") or ModelBundle()
         given = [name for name in PICTURES if inputs.get(name) is not None]
@@ -71,13 +92,21 @@ class AstriaExplain(io.ComfyNode):
         to_be_had = brought(asked, given, run_pictures().settings_file)
         asked = without(asked, to_be_had)
         pictures = {name: Socket(name) for name in (*given, *to_be_had)}
-        connected = {name: Socket(name) for name in MODEL_SOCKETS if name in bundle.sockets or inputs.get(name) is not None}
+        connected = {
+            name: Socket(name)
+            for name in MODEL_SOCKETS
+            if name in bundle.sockets or inputs.get(name) is not None
+        }
         policies = Options(0, missing_models, smaller_canvas, keep_unmasked)
         options = CompileOptions(base or None, **pictures, connected=connected, options=policies)
         chosen = None if family == FROM_BINDINGS else FAMILIES[family]
         if chosen is not None and base:
             text = f"Family {family} is chosen, which plans for connected models, and base {base} as well."
-            raise PlanError(text, code="family-and-base", hint=f"Empty base, or set family to '{FROM_BINDINGS}'.")
+            raise PlanError(
+                text,
+                code="family-and-base",
+                hint=f"Empty base, or set family to '{FROM_BINDINGS}'.",
+            )
         explained = explain(asked, make_resolver(bundle.bindings), options, chosen).text
         shown = "\n".join(filter(None, (explained, notes(to_be_had), text_notes(text))))
         return io.NodeOutput(shown, ui=ui.PreviewText(shown))
@@ -96,13 +125,35 @@ class AstriaCompile(io.ComfyNode):
             inputs=[
                 text_input(),
                 seed_input(),
-                io.Combo.Input("form", options=["ui", "api"], tooltip="ui opens in the editor; api is for POST /prompt."),
-                io.String.Input("base", default="", tooltip="Id of the base tune in the bindings, empty for the default one."),
-                io.String.Input("image", default="", tooltip="A file in ComfyUI's input folder, for prompts with an input image."),
+                io.Combo.Input(
+                    "form",
+                    options=["ui", "api"],
+                    tooltip="ui opens in the editor; api is for POST /prompt.",
+                ),
+                io.String.Input(
+                    "base",
+                    default="",
+                    tooltip="Id of the base tune in the bindings, empty for the default one.",
+                ),
+                io.String.Input(
+                    "image",
+                    default="",
+                    tooltip="A file in ComfyUI's input folder, for prompts with an input image.",
+                ),
                 io.String.Input("mask", default="", tooltip="A file in ComfyUI's input folder."),
                 io.String.Input("filename_prefix", default="workflows/astria"),
-                io.String.Input("person_masks", default="", optional=True, tooltip="A mask file for each person, in order, separated by commas."),
-                io.String.Input("control_image", default="", optional=True, tooltip="A prepared map for controlnet=, a file in the input folder."),
+                io.String.Input(
+                    "person_masks",
+                    default="",
+                    optional=True,
+                    tooltip="A mask file for each person, in order, separated by commas.",
+                ),
+                io.String.Input(
+                    "control_image",
+                    default="",
+                    optional=True,
+                    tooltip="A prepared map for controlnet=, a file in the input folder.",
+                ),
                 RequestType.Input("request", optional=True),
                 ModelsType.Input("models", optional=True),
                 *policy_inputs(),
@@ -116,23 +167,40 @@ class AstriaCompile(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, text=None, missing_models="error", **inputs) -> str:
-        return bindings_text() + named_stamps(text, more_bindings="models" in inputs) + (files_text() if missing_models == "skip" else "")
+        return (
+            bindings_text()
+            + named_stamps(text, more_bindings="models" in inputs)
+            + (files_text() if missing_models == "skip" else "")
+        )
 
     @classmethod
     def execute(
-        cls, text, seed, form, base, filename_prefix, missing_models="error", smaller_canvas="crop", keep_unmasked=False, **inputs
+        cls,
+        text,
+        seed,
+        form,
+        base,
+        filename_prefix,
+        missing_models="error",
+        smaller_canvas="crop",
+        keep_unmasked=False,
+        **inputs,
     ) -> io.NodeOutput:
         bundle = inputs.get("models") or ModelBundle()
         files = {name: inputs.get(name) or None for name in ("image", "mask", "control_image")}
         given = [name for name, file in files.items() if file]
         asked = with_files(read_request(text, inputs.get("request")), given, run_pictures())
-        masks = tuple(filter(None, (name.strip() for name in inputs.get("person_masks", "").split(","))))
+        masks = tuple(
+            filter(None, (name.strip() for name in inputs.get("person_masks", "").split(",")))
+        )
         policies = Options(seed, missing_models, smaller_canvas, keep_unmasked)
         options = CompileOptions(base or None, **files, person_masks=masks, options=policies)
         compiled = compile_request(asked, make_resolver(bundle.bindings), options)
         definitions = live_definitions({call.class_type for call in compiled.graph.nodes.values()})
         check_graph(compiled.graph, definitions)
-        written = json.dumps(workflow_of(asked, compiled, definitions, form), indent=1, ensure_ascii=False)
+        written = json.dumps(
+            workflow_of(asked, compiled, definitions, form), indent=1, ensure_ascii=False
+        )
         path = save_workflow(written, filename_prefix)
         told = "\n".join(filter(None, (f"Saved as {path} in the output folder.", text_notes(text))))
         return io.NodeOutput(written, ui=ui.PreviewText(told))

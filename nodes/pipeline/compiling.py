@@ -47,7 +47,9 @@ class Compiled:
     files: tuple[ModelFile, ...]
 
 
-def compile_request(request: PromptRequest, resolver: Resolver, options: CompileOptions) -> Compiled:
+def compile_request(
+    request: PromptRequest, resolver: Resolver, options: CompileOptions
+) -> Compiled:
     """Return the complete workflow of `request`. Raises PlanError or MissingModelError, listing every reason at once."""
     sources = sources_of(request, resolver, options)
     if isinstance(sources, Missing):
@@ -56,7 +58,12 @@ def compile_request(request: PromptRequest, resolver: Resolver, options: Compile
     graph = planned.graph
     if options.save_stages:
         for stage, output in planned.stage_outputs.items():
-            graph.add(f"output.save_{stage}", "SaveImage", images=output, filename_prefix=f"astria_{stage}")
+            graph.add(
+                f"output.save_{stage}",
+                "SaveImage",
+                images=output,
+                filename_prefix=f"astria_{stage}",
+            )
     else:
         graph.add("output.save", "SaveImage", images=planned.output, filename_prefix="astria")
     used = words_apart(_without_unused(graph))
@@ -77,7 +84,9 @@ def needed_files(graph: Graph) -> tuple[ModelFile, ...]:
     return tuple(dict.fromkeys(file for call in graph.nodes.values() for file in files_of(call)))
 
 
-def workflow_of(request: PromptRequest, compiled: Compiled, definitions: Definitions, form: str) -> dict:
+def workflow_of(
+    request: PromptRequest, compiled: Compiled, definitions: Definitions, form: str
+) -> dict:
     """Return the workflow as plain data: form `ui` for the editor, with a note about it, or `api` for the queue."""
     if form == "api":
         return api_workflow(compiled.graph)
@@ -86,10 +95,29 @@ def workflow_of(request: PromptRequest, compiled: Compiled, definitions: Definit
 
 def note_text(request: PromptRequest, compiled: Compiled) -> str:
     """Return the Markdown shown in the workflow: the prompt it was compiled from, the files it needs, and what was noticed."""
-    lines = ["### Made from this prompt", "", "```", request.to_text().strip(), "```", "", "### Files it needs", ""]
-    lines += [f"- {file.told()}" for file in sorted(compiled.files, key=lambda file: file.folder == "input")]
-    tunes = dict.fromkeys(str(call.inputs["tune"]) for call in compiled.graph.nodes.values() if call.class_type == "AstriaIdentity")
-    lines += [f"- tune {tune}: photos of the person. Make it with Astria Create Tune, tune_id {tune}, or write another id" for tune in tunes]
+    lines = [
+        "### Made from this prompt",
+        "",
+        "```",
+        request.to_text().strip(),
+        "```",
+        "",
+        "### Files it needs",
+        "",
+    ]
+    lines += [
+        f"- {file.told()}"
+        for file in sorted(compiled.files, key=lambda file: file.folder == "input")
+    ]
+    tunes = dict.fromkeys(
+        str(call.inputs["tune"])
+        for call in compiled.graph.nodes.values()
+        if call.class_type == "AstriaIdentity"
+    )
+    lines += [
+        f"- tune {tune}: photos of the person. Make it with Astria Create Tune, tune_id {tune}, or write another id"
+        for tune in tunes
+    ]
     notes = [_told_to_others(problem) for problem in compiled.plan.problems]
     if notes:
         lines += ["", "### Good to know", "", *(f"- {note}" for note in notes)]
@@ -99,19 +127,35 @@ def note_text(request: PromptRequest, compiled: Compiled) -> str:
 def _told_to_others(problem: Problem) -> str:
     """Return what the receiver of a workflow should know; hints, and where a file was searched, are about the sender's machine."""
     left_out = problem.code in ("stage-skipped", "part-skipped")
-    return f"{problem.message.partition(':')[0]}: its model was missing when this was compiled." if left_out else problem.message
+    return (
+        f"{problem.message.partition(':')[0]}: its model was missing when this was compiled."
+        if left_out
+        else problem.message
+    )
 
 
-def sources_of(request: PromptRequest, resolver: Resolver, options: CompileOptions) -> Sources | Missing:
+def sources_of(
+    request: PromptRequest, resolver: Resolver, options: CompileOptions
+) -> Sources | Missing:
     """Return loader nodes for the base tune and the input images, where the plan starts; or the base that is missing."""
     base = resolver.base(options.base)
     if isinstance(base, Missing):
         return base
     graph = Graph()
     models = _load_base(graph, base)
-    pictures = {name: _picture(graph, name, getattr(options, name)) for name in ("image", "mask", "control_image")}
+    pictures = {
+        name: _picture(graph, name, getattr(options, name))
+        for name in ("image", "mask", "control_image")
+    }
     masks = _person_masks(graph, options.person_masks)
-    sources = Sources(models, family(base.family), **pictures, person_masks=masks, connected=options.connected, graph=graph)
+    sources = Sources(
+        models,
+        family(base.family),
+        **pictures,
+        person_masks=masks,
+        connected=options.connected,
+        graph=graph,
+    )
     if request.outpaint is not None and base.outpaint_model:
         sources = _with_outpaint_model(sources, base, resolver)
     return sources
@@ -130,12 +174,17 @@ def _person_masks(graph: Graph, given: tuple[str, ...] | Socket) -> Value | None
     """Return the persons' masks as one batch, from a file each."""
     if isinstance(given, Socket):
         return given
-    pictures = [graph.add(f"input.person_mask_{number}", "LoadImage", image=name) for number, name in enumerate(given, start=1)]
+    pictures = [
+        graph.add(f"input.person_mask_{number}", "LoadImage", image=name)
+        for number, name in enumerate(given, start=1)
+    ]
     if not pictures:
         return None
     batch = pictures[0]
     for number, picture in enumerate(pictures[1:], start=2):
-        batch = graph.add(f"input.person_masks_{number}", "ImageBatch", image1=batch, image2=picture)
+        batch = graph.add(
+            f"input.person_masks_{number}", "ImageBatch", image1=batch, image2=picture
+        )
     return graph.add("input.person_masks", "ImageToMask", image=batch, channel="red")
 
 
@@ -147,19 +196,34 @@ def _load_base(graph: Graph, base: BaseModel) -> Models:
         model = graph.add("models.checkpoint", "CheckpointLoaderSimple", ckpt_name=base.checkpoint)
         clip, vae = slot(model, 1), slot(model, 2)
     else:
-        model = graph.add("models.diffusion_model", "UNETLoader", unet_name=base.diffusion_model, weight_dtype="default")
+        model = graph.add(
+            "models.diffusion_model",
+            "UNETLoader",
+            unet_name=base.diffusion_model,
+            weight_dtype="default",
+        )
         clip = _load_text_encoders(graph, base)
         vae = graph.add("models.vae", "VAELoader", vae_name=base.vae)
     if base.trim_padding == "yes":
-        clip = graph.add("models.trimmed_text", "T5TokenizerOptions", clip=clip, min_padding=0, min_length=0)
+        clip = graph.add(
+            "models.trimmed_text", "T5TokenizerOptions", clip=clip, min_padding=0, min_length=0
+        )
     return Models(model, clip, vae)
 
 
 def _load_text_encoders(graph: Graph, base: BaseModel) -> Link:
     if base.t5xxl:
         names = {"clip_name1": base.clip_l, "clip_name2": base.t5xxl}
-        return graph.add("models.text_encoders", "DualCLIPLoader", **names, type="flux", device="default")
-    return graph.add("models.text_encoders", "CLIPLoader", clip_name=base.clip_l, type="stable_diffusion", device="default")
+        return graph.add(
+            "models.text_encoders", "DualCLIPLoader", **names, type="flux", device="default"
+        )
+    return graph.add(
+        "models.text_encoders",
+        "CLIPLoader",
+        clip_name=base.clip_l,
+        type="stable_diffusion",
+        device="default",
+    )
 
 
 def _with_outpaint_model(sources: Sources, base: BaseModel, resolver: Resolver) -> Sources:
@@ -167,11 +231,16 @@ def _with_outpaint_model(sources: Sources, base: BaseModel, resolver: Resolver) 
     painter = family("flux_fill" if sources.family.is_flux else f"{sources.family.branch}_inpaint")
     found = resolver.locate("outpaint_model", base.outpaint_model, OUTPAINT_FOLDERS)
     graph = sources.graph
-    assert isinstance(found, Located), "the resolver lists a base's files before it returns the base"
+    assert isinstance(found, Located), (
+        "the resolver lists a base's files before it returns the base"
+    )
     model: Link
     if found.folder == "diffusion_models":
-        model = graph.add("models.outpaint_model", "UNETLoader", unet_name=found.file, weight_dtype="default")
+        model = graph.add(
+            "models.outpaint_model", "UNETLoader", unet_name=found.file, weight_dtype="default"
+        )
     else:
         model = graph.add("models.outpaint_model", "CheckpointLoaderSimple", ckpt_name=found.file)
-    return replace(sources, outpaint_models=replace(sources.models, model=model), outpaint_family=painter)
-
+    return replace(
+        sources, outpaint_models=replace(sources.models, model=model), outpaint_family=painter
+    )

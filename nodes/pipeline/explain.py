@@ -23,7 +23,12 @@ class Explanation:
     runs: bool
 
 
-def explain(request: PromptRequest, resolver: Resolver, options: CompileOptions, family: Family | None = None) -> Explanation:
+def explain(
+    request: PromptRequest,
+    resolver: Resolver,
+    options: CompileOptions,
+    family: Family | None = None,
+) -> Explanation:
     """Return the plan of `request` in words.
 
     With `family`, models are taken as connected sockets; without, they come from the bindings' base tune.
@@ -36,12 +41,23 @@ def explain(request: PromptRequest, resolver: Resolver, options: CompileOptions,
             return Explanation(f"{found.message}\n  {found.hint}\n", False)
         sources = found
     drafted = draft(request, sources, resolver, options.options)
-    return Explanation(_report(request, drafted, resolver), not drafted.errors and not drafted.missing)
+    return Explanation(
+        _report(request, drafted, resolver), not drafted.errors and not drafted.missing
+    )
 
 
 def _sockets(options: CompileOptions, family: Family) -> Sources:
-    pictures = {name: Socket(name) for name in ("image", "mask", "person_masks", "control_image") if getattr(options, name)}
-    return Sources(Models(Socket("model"), Socket("clip"), Socket("vae")), family, **pictures, connected=options.connected)
+    pictures = {
+        name: Socket(name)
+        for name in ("image", "mask", "person_masks", "control_image")
+        if getattr(options, name)
+    }
+    return Sources(
+        Models(Socket("model"), Socket("clip"), Socket("vae")),
+        family,
+        **pictures,
+        connected=options.connected,
+    )
 
 
 def _report(request: PromptRequest, drafted: Plan, resolver: Resolver) -> str:
@@ -50,23 +66,38 @@ def _report(request: PromptRequest, drafted: Plan, resolver: Resolver) -> str:
     lines += ["", "Stages"]
     for number, stage in enumerate(drafted.stages, start=1):
         checked = f"; checked: {stage.invariant}" if stage.invariant else ""
-        lines.append(f"  {number}. {stage.name}: {stage.kind} -> {stage.size} ({stage.why}{checked})")
+        lines.append(
+            f"  {number}. {stage.name}: {stage.kind} -> {stage.size} ({stage.why}{checked})"
+        )
     if not drafted.stages:
         lines.append("  none: the result is the input image")
     draws_faces = any(stage.name == "inpaint_faces" for stage in drafted.stages)
     more = "; the faces take one each as many as fit the memory" if draws_faces else ""
-    lines += ["", f"Sampler calls: {drafted.sampler_calls} for {drafted.settings.num_images} image(s){more}", "", "Files"]
+    lines += [
+        "",
+        f"Sampler calls: {drafted.sampler_calls} for {drafted.settings.num_images} image(s){more}",
+        "",
+        "Files",
+    ]
     lines += _files(request, drafted, resolver)
     if drafted.problems:
-        lines += ["", "Notes", *(f"  {problem.severity}: {problem.render()}" for problem in drafted.problems)]
+        lines += [
+            "",
+            "Notes",
+            *(f"  {problem.severity}: {problem.render()}" for problem in drafted.problems),
+        ]
     return "\n".join([*lines, ""])
 
 
 def _files(request: PromptRequest, drafted: Plan, resolver: Resolver) -> list[str]:
     """Return a line for each file, those of segments included that a request with errors does not plan."""
     segments = [*request.prompt, *([request.outpaint_prompt] if request.outpaint_prompt else [])]
-    worded = find_wording(segments, request.negative, resolver, use_lpw=drafted.settings.use_lpw, of_person=True)
-    found = dict.fromkeys([*needed_files(drafted.graph), *(("loras", lora.file) for lora in worded.wording.loras)])
+    worded = find_wording(
+        segments, request.negative, resolver, use_lpw=drafted.settings.use_lpw, of_person=True
+    )
+    found = dict.fromkeys(
+        [*needed_files(drafted.graph), *(("loras", lora.file) for lora in worded.wording.loras)]
+    )
     missing = dict.fromkeys([*drafted.missing, *worded.missing])
     lines = [f"  found    {folder}/{name}" for folder, name in found]
     lines += [f"  MISSING  {one.message}\n           {one.hint}" for one in missing]

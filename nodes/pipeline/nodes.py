@@ -39,7 +39,9 @@ def _own_link(node: type[io.ComfyNode], name: str) -> list:
 
 
 def _is_connected(node: type[io.ComfyNode], name: str) -> bool:
-    return isinstance(node.hidden.dynprompt.get_node(node.hidden.unique_id)["inputs"].get(name), list)
+    return isinstance(
+        node.hidden.dynprompt.get_node(node.hidden.unique_id)["inputs"].get(name), list
+    )
 
 
 def _gathered_links(node: type[io.ComfyNode], bundle: ModelBundle) -> dict[str, list]:
@@ -72,20 +74,72 @@ class AstriaGenerate(io.ComfyNode):
                 io.Model.Input("model", lazy=True),
                 io.Clip.Input("clip", lazy=True, raw_link=True),
                 io.Vae.Input("vae", lazy=True, raw_link=True),
-                RequestType.Input("request", optional=True, tooltip="A request in place of the text; leave the text box empty then."),
-                io.Image.Input("image", optional=True, lazy=True, raw_link=True, tooltip="The input image; stands for input_image_url."),
-                io.Mask.Input("mask", optional=True, lazy=True, raw_link=True, tooltip="1 = repaint; stands for mask_image_url."),
-                io.Mask.Input("person_masks", optional=True, lazy=True, raw_link=True, tooltip="Where each BREAK person is: a batch, in order."),
-                io.Image.Input("control_image", optional=True, lazy=True, raw_link=True, tooltip="A prepared map for controlnet=, such as a pose."),
-                io.UpscaleModel.Input("upscale_model", optional=True, lazy=True, raw_link=True, tooltip="For super_resolution."),
-                io.ControlNet.Input("pose_controlnet", optional=True, lazy=True, raw_link=True, tooltip="For people without an input image."),
-                io.Model.Input("outpaint_model", optional=True, lazy=True, tooltip="Paints the outpaint stage, for example Flux Fill."),
-                ModelsType.Input("models", optional=True, tooltip="From Astria Models: more bindings and connected models."),
+                RequestType.Input(
+                    "request",
+                    optional=True,
+                    tooltip="A request in place of the text; leave the text box empty then.",
+                ),
+                io.Image.Input(
+                    "image",
+                    optional=True,
+                    lazy=True,
+                    raw_link=True,
+                    tooltip="The input image; stands for input_image_url.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    lazy=True,
+                    raw_link=True,
+                    tooltip="1 = repaint; stands for mask_image_url.",
+                ),
+                io.Mask.Input(
+                    "person_masks",
+                    optional=True,
+                    lazy=True,
+                    raw_link=True,
+                    tooltip="Where each BREAK person is: a batch, in order.",
+                ),
+                io.Image.Input(
+                    "control_image",
+                    optional=True,
+                    lazy=True,
+                    raw_link=True,
+                    tooltip="A prepared map for controlnet=, such as a pose.",
+                ),
+                io.UpscaleModel.Input(
+                    "upscale_model",
+                    optional=True,
+                    lazy=True,
+                    raw_link=True,
+                    tooltip="For super_resolution.",
+                ),
+                io.ControlNet.Input(
+                    "pose_controlnet",
+                    optional=True,
+                    lazy=True,
+                    raw_link=True,
+                    tooltip="For people without an input image.",
+                ),
+                io.Model.Input(
+                    "outpaint_model",
+                    optional=True,
+                    lazy=True,
+                    tooltip="Paints the outpaint stage, for example Flux Fill.",
+                ),
+                ModelsType.Input(
+                    "models",
+                    optional=True,
+                    tooltip="From Astria Models: more bindings and connected models.",
+                ),
                 *policy_inputs(),
             ],
             outputs=[
                 io.Image.Output(display_name="image"),
-                io.String.Output(display_name="report", tooltip="What was done: stages, settings, seed, anything skipped."),
+                io.String.Output(
+                    display_name="report",
+                    tooltip="What was done: stages, settings, seed, anything skipped.",
+                ),
             ],
         )
 
@@ -96,32 +150,57 @@ class AstriaGenerate(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, text=None, missing_models="error", **inputs) -> str:
         # A missing file ends the run, and an ended run is not cached; only where it is skipped may a later one find it.
-        return bindings_text() + named_stamps(text, more_bindings="models" in inputs) + (files_text() if missing_models == "skip" else "")
+        return (
+            bindings_text()
+            + named_stamps(text, more_bindings="models" in inputs)
+            + (files_text() if missing_models == "skip" else "")
+        )
 
     @classmethod
-    def check_lazy_status(cls, text=None, request=None, models=None, missing_models="error", **inputs) -> list[str]:
+    def check_lazy_status(
+        cls, text=None, request=None, models=None, missing_models="error", **inputs
+    ) -> list[str]:
         """Ask for the models only once the text holds no error, and what it names is there; CLIP, VAE and pictures stay links throughout."""
         asked = read_request(text, request)
         bundle = models or ModelBundle()
-        _check_before_models(asked, _links(cls, bundle), bundle, Options(missing_models=missing_models))
+        _check_before_models(
+            asked, _links(cls, bundle), bundle, Options(missing_models=missing_models)
+        )
         paints_apart = asked.outpaint is not None and _is_connected(cls, "outpaint_model")
         return ["model", "outpaint_model"] if paints_apart else ["model"]
 
     @classmethod
-    def execute(cls, text, seed, model, missing_models="error", smaller_canvas="crop", keep_unmasked=False, **inputs) -> io.NodeOutput:
+    def execute(
+        cls,
+        text,
+        seed,
+        model,
+        missing_models="error",
+        smaller_canvas="crop",
+        keep_unmasked=False,
+        **inputs,
+    ) -> io.NodeOutput:
         bundle = inputs.get("models") or ModelBundle()
         links = _links(cls, bundle)
         asked = with_files(read_request(text, inputs.get("request")), links, run_pictures())
         sources = _live_sources(links, model, inputs.get("outpaint_model"), asked)
         options = Options(seed, missing_models, smaller_canvas, keep_unmasked)
         planned = plan(asked, sources, make_resolver(bundle.bindings), options)
-        check_graph(planned.graph, live_definitions({call.class_type for call in planned.graph.nodes.values()}))
+        check_graph(
+            planned.graph,
+            live_definitions({call.class_type for call in planned.graph.nodes.values()}),
+        )
         check_input_files(planned.graph)
         prefix = GraphBuilder.alloc_prefix()
         links, batches = _as_batches(links, prefix)
         nodes = {**batches, **expansion(planned.graph, prefix, links)}
         told = "\n".join(filter(None, (report(planned), text_notes(text))))
-        return io.NodeOutput([prefix + planned.output.node, planned.output.slot], told, expand=nodes, ui=ui.PreviewText(told))
+        return io.NodeOutput(
+            [prefix + planned.output.node, planned.output.slot],
+            told,
+            expand=nodes,
+            ui=ui.PreviewText(told),
+        )
 
 
 def _as_batches(links: dict[str, list], prefix: str) -> tuple[dict[str, list], dict[str, dict]]:
@@ -130,17 +209,25 @@ def _as_batches(links: dict[str, list], prefix: str) -> tuple[dict[str, list], d
     Else each inner node would run once for every picture of a list, and the host takes the first result only from an expansion.
     """
     names = {name: f"{prefix}batch.{name}" for name in PICTURES if name in links}
-    nodes = {names[name]: {"class_type": "AstriaOneBatch", "inputs": {"pictures": links[name]}} for name in names}
+    nodes = {
+        names[name]: {"class_type": "AstriaOneBatch", "inputs": {"pictures": links[name]}}
+        for name in names
+    }
     return {**links, **{name: [id, 0] for name, id in names.items()}}, nodes
 
 
 def _links(node: type[io.ComfyNode], bundle: ModelBundle) -> dict[str, list]:
     """Return the links at the node's sockets, and those of the models that AstriaModels gathers."""
     names = ("model", "clip", "vae", *PICTURES, *OWN_MODELS, "outpaint_model")
-    return {**_gathered_links(node, bundle), **{name: _own_link(node, name) for name in names if _is_connected(node, name)}}
+    return {
+        **_gathered_links(node, bundle),
+        **{name: _own_link(node, name) for name in names if _is_connected(node, name)},
+    }
 
 
-def _check_before_models(asked: PromptRequest, links: dict[str, list], bundle: ModelBundle, options: Options) -> None:
+def _check_before_models(
+    asked: PromptRequest, links: dict[str, list], bundle: ModelBundle, options: Options
+) -> None:
     """Return when nothing but the family of the model can still keep the request from running. Raises PlanError or MissingModelError otherwise.
 
     The pictures that the prompt brings are had here, so that an address that gives nothing is told as well.
@@ -150,7 +237,13 @@ def _check_before_models(asked: PromptRequest, links: dict[str, list], bundle: M
     filed, found = as_files(asked, pictures, store)
     sockets = {*links, *pictures}
     reasons = found, absent_inputs(named_files(filed, sockets))
-    check_early(without(filed, pictures), lambda family: _sources(sockets, family), make_resolver(bundle.bindings), options, reasons)
+    check_early(
+        without(filed, pictures),
+        lambda family: _sources(sockets, family),
+        make_resolver(bundle.bindings),
+        options,
+        reasons,
+    )
 
 
 def _sources(names: Collection[str], family: Family) -> Sources:
@@ -178,7 +271,9 @@ def report(planned: Plan) -> str:
     """Return what a run does in words: seed and settings, stages, anything skipped or without effect."""
     lines = [f"{one.key} = {one.value}  ({one.reason})" for one in planned.settings.explained]
     lines += [f"stage {stage.name}: {stage.kind} -> {stage.size}" for stage in planned.stages]
-    return "\n".join([*lines, *(f"{problem.severity}: {problem.render()}" for problem in planned.problems)])
+    return "\n".join(
+        [*lines, *(f"{problem.severity}: {problem.render()}" for problem in planned.problems)]
+    )
 
 
 class AstriaEncodeRequest(io.ComfyNode):
@@ -196,7 +291,13 @@ class AstriaEncodeRequest(io.ComfyNode):
                 io.Model.Input("model", lazy=True),
                 io.Clip.Input("clip", lazy=True, raw_link=True),
                 RequestType.Input("request"),
-                RegionsType.Input("regions", optional=True, lazy=True, raw_link=True, tooltip="From Astria Regions, for a request with persons."),
+                RegionsType.Input(
+                    "regions",
+                    optional=True,
+                    lazy=True,
+                    raw_link=True,
+                    tooltip="From Astria Regions, for a request with persons.",
+                ),
                 ModelsType.Input("models", optional=True),
             ],
             outputs=[
@@ -211,26 +312,39 @@ class AstriaEncodeRequest(io.ComfyNode):
         return bindings_text()
 
     @classmethod
-    def check_lazy_status(cls, request: PromptRequest, regions=None, models: ModelBundle | None = None, **inputs) -> list[str]:
+    def check_lazy_status(
+        cls, request: PromptRequest, regions=None, models: ModelBundle | None = None, **inputs
+    ) -> list[str]:
         """Ask for the model only once the request can be encoded, as far as that does not depend on its family."""
         check_regions(request, regions is not None)
         check_wording(request, make_resolver((models or ModelBundle()).bindings))
         return ["model"]
 
     @classmethod
-    def execute(cls, model, clip, request: PromptRequest, regions=None, models: ModelBundle | None = None) -> io.NodeOutput:
+    def execute(
+        cls, model, clip, request: PromptRequest, regions=None, models: ModelBundle | None = None
+    ) -> io.NodeOutput:
         bundle = models or ModelBundle()
         gathered = _gathered_links(cls, bundle)
         # The VAE takes no part in encoding.
         sockets = Models(Socket("model"), Socket("clip"), Socket("vae"))
-        sources = Sources(sockets, family_of(model), connected={name: Socket(name) for name in gathered})
-        encoded = encode_request(request, sources, make_resolver(bundle.bindings), Socket("regions"))
+        sources = Sources(
+            sockets, family_of(model), connected={name: Socket(name) for name in gathered}
+        )
+        encoded = encode_request(
+            request, sources, make_resolver(bundle.bindings), Socket("regions")
+        )
         graph = sources.graph
         check_graph(graph, live_definitions({call.class_type for call in graph.nodes.values()}))
         prefix = GraphBuilder.alloc_prefix()
         outputs = [[prefix + link.node, link.slot] for link in (encoded.positive, encoded.negative)]
         patched = encoded.models.model
-        links = {"model": _own_link(cls, "model"), "clip": clip, **gathered, **({"regions": regions} if regions else {})}
+        links = {
+            "model": _own_link(cls, "model"),
+            "clip": clip,
+            **gathered,
+            **({"regions": regions} if regions else {}),
+        }
         first = model if isinstance(patched, Socket) else [prefix + patched.node, patched.slot]
         return io.NodeOutput(first, *outputs, expand=expansion(graph, prefix, links))
 

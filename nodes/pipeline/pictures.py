@@ -18,11 +18,16 @@ from .build.stage_list import Problem
 FIELDS: Mapping[str, str] = {"image": "input_image", "mask": "mask_image"}
 
 # What is to become a file before the plan, by `with_files`; a web address only where the owner has allowed it.
-_NOT_A_FILE = {"url": "a web address, and none is fetched here", "base64": "base64 text, which is no file yet"}
+_NOT_A_FILE = {
+    "url": "a web address, and none is fetched here",
+    "base64": "base64 text, which is no file yet",
+}
 _ALLOW = "let addresses be fetched by the line fetch_urls = yes in api.ini, in the folder user/__astria of ComfyUI"
 
 
-def picture(graph: Graph, what: str, connected: Value | None, named: ImageRef | None) -> tuple[Value | None, tuple[Problem, ...]]:
+def picture(
+    graph: Graph, what: str, connected: Value | None, named: ImageRef | None
+) -> tuple[Value | None, tuple[Problem, ...]]:
     """Return the source of the input picture `what` (`image` or `mask`), loading a named file, and what is wrong with it.
 
     A connected picture wins over the one the prompt names, and that is said.
@@ -38,7 +43,13 @@ def picture(graph: Graph, what: str, connected: Value | None, named: ImageRef | 
         return None, (Problem("picture-not-connected", "error", text, hint),)
     problem = name_problem(named.value)
     if problem:
-        return None, (Problem("picture-name", "error", f"The prompt's input {what} {named.value!r} is refused: {problem}."),)
+        return None, (
+            Problem(
+                "picture-name",
+                "error",
+                f"The prompt's input {what} {named.value!r} is refused: {problem}.",
+            ),
+        )
     if what == "mask":
         return graph.add("input.mask", "LoadImageMask", image=named.value, channel="red"), ()
     return graph.add("input.image", "LoadImage", image=named.value), ()
@@ -46,18 +57,29 @@ def picture(graph: Graph, what: str, connected: Value | None, named: ImageRef | 
 
 def _overruled(what: str, named: ImageRef) -> Problem:
     shown = named.value if named.kind != "base64" else "base64 text"
-    return Problem("picture-overruled", "info", f"The connected {what} is used in place of the prompt's {shown}.")
+    return Problem(
+        "picture-overruled",
+        "info",
+        f"The connected {what} is used in place of the prompt's {shown}.",
+    )
 
 
-def brought(request: PromptRequest, connected: Collection[str], settings_file: Path) -> dict[str, ImageRef]:
+def brought(
+    request: PromptRequest, connected: Collection[str], settings_file: Path
+) -> dict[str, ImageRef]:
     """Return the pictures that are to become files, by the socket each stands for; none for a socket that is connected.
 
     Base64 text is taken always, a web address where the owner has allowed it in `settings_file`; else it stays in the request, and the
     planner speaks of it. Raises: ApiError for a slip in that file.
     """
-    named = {name: getattr(request, field) for name, field in FIELDS.items() if name not in connected}
+    named = {
+        name: getattr(request, field) for name, field in FIELDS.items() if name not in connected
+    }
     taken = {"base64"}
-    if any(one is not None and one.kind == "url" for one in named.values()) and api_settings.load(settings_file).fetch_urls:
+    if (
+        any(one is not None and one.kind == "url" for one in named.values())
+        and api_settings.load(settings_file).fetch_urls
+    ):
         taken.add("url")
     return {name: one for name, one in named.items() if one is not None and one.kind in taken}
 
@@ -75,11 +97,18 @@ def without(request: PromptRequest, names: Collection[str]) -> PromptRequest:
 
 def notes(pictures: Mapping[str, ImageRef]) -> str:
     """Return where pictures come from that are planned as if they were connected, a line each."""
-    where = {"url": "is fetched from {} when the prompt runs.", "base64": "is the one that the prompt holds as text."}
-    return "\n".join(f"The input {name} {where[one.kind].format(one.value)}" for name, one in pictures.items())
+    where = {
+        "url": "is fetched from {} when the prompt runs.",
+        "base64": "is the one that the prompt holds as text.",
+    }
+    return "\n".join(
+        f"The input {name} {where[one.kind].format(one.value)}" for name, one in pictures.items()
+    )
 
 
-def as_files(request: PromptRequest, pictures: Mapping[str, ImageRef], store: PictureStore) -> tuple[PromptRequest, tuple[Problem, ...]]:
+def as_files(
+    request: PromptRequest, pictures: Mapping[str, ImageRef], store: PictureStore
+) -> tuple[PromptRequest, tuple[Problem, ...]]:
     """Return the request with each of `pictures` as a file, and what is wrong with those that cannot be had, which it then lacks."""
     if not pictures:
         return request, ()
@@ -91,11 +120,15 @@ def as_files(request: PromptRequest, pictures: Mapping[str, ImageRef], store: Pi
         except AstriaError as error:
             files[FIELDS[name]] = None
             text = f"The prompt's input {name}: {error.message}."
-            problems.append(Problem(error.code, "error", text, f"{error.hint} Or connect the {name}.".strip()))
+            problems.append(
+                Problem(error.code, "error", text, f"{error.hint} Or connect the {name}.".strip())
+            )
     return replace(request, **files), tuple(problems)
 
 
-def with_files(request: PromptRequest, connected: Collection[str], store: PictureStore) -> PromptRequest:
+def with_files(
+    request: PromptRequest, connected: Collection[str], store: PictureStore
+) -> PromptRequest:
     """Return the request with every picture that it brings as a file. Raises: PlanError listing each that cannot be had."""
     filed, problems = as_files(request, brought(request, connected, store.settings_file), store)
     if problems:

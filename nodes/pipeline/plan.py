@@ -61,7 +61,10 @@ class Plan:
     @property
     def sampler_calls(self) -> int:
         """Calls of a sampler, that of the faces counted once: how many chunks their number needs is known when they are found."""
-        return sum(call.class_type in ("SamplerCustomAdvanced", "AstriaInpaintFaces") for call in self.graph.nodes.values())
+        return sum(
+            call.class_type in ("SamplerCustomAdvanced", "AstriaInpaintFaces")
+            for call in self.graph.nodes.values()
+        )
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -89,26 +92,57 @@ def draft(request: PromptRequest, sources: Sources, resolver: Resolver, options:
     has_mask = mask is not None or request.mask_image is not None
     inputs = Inputs(has_image, has_mask, options.seed, sources.control_image is not None)
     settings = settle(request, sources.family, inputs)
-    found = [*image_problems, *mask_problems, *problems(request, sources.family, settings, inputs, are_skipped=options.missing_models == "skip")]
-    kit = Kit(sources.graph, resolver, sources.connected, sources.family, connected_control(request))
+    found = [
+        *image_problems,
+        *mask_problems,
+        *problems(
+            request, sources.family, settings, inputs, are_skipped=options.missing_models == "skip"
+        ),
+    ]
+    kit = Kit(
+        sources.graph, resolver, sources.connected, sources.family, connected_control(request)
+    )
     desk = Desk(request, settings, sources, resolver, options, kit, found)
     planned = stages(request, settings, inputs)
-    image, outputs = (image, {}) if any(problem.severity == "error" for problem in found) else _write(desk, planned)
+    image, outputs = (
+        (image, {})
+        if any(problem.severity == "error" for problem in found)
+        else _write(desk, planned)
+    )
     kept = tuple(stage for stage in planned if stage.name not in desk.skipped)
-    settings = replace(settings, explained=(*settings.explained, *stage_settings(request, sources, kept)))
-    return Plan(sources.family, sources.graph, image, kept, outputs, settings, tuple(desk.problems), tuple(desk.missing))
+    settings = replace(
+        settings, explained=(*settings.explained, *stage_settings(request, sources, kept))
+    )
+    return Plan(
+        sources.family,
+        sources.graph,
+        image,
+        kept,
+        outputs,
+        settings,
+        tuple(desk.problems),
+        tuple(desk.missing),
+    )
 
 
-def encode_request(request: PromptRequest, sources: Sources, resolver: Resolver, regions: Value) -> Encoded:
+def encode_request(
+    request: PromptRequest, sources: Sources, resolver: Resolver, regions: Value
+) -> Encoded:
     """Write the request's LoRAs, FaceIDs, text and people into the sources' graph, for an artist's own sampler; return its inputs.
 
     Raises PlanError or MissingModelError listing everything that is wrong with the wording.
     """
     settings = settle(request, sources.family, Inputs())
     kit = Kit(sources.graph, resolver, sources.connected, sources.family)
-    desk = Desk(request, settings, sources, resolver, Options(), kit, list(people_problems(request)))
+    desk = Desk(
+        request, settings, sources, resolver, Options(), kit, list(people_problems(request))
+    )
     said = say(desk, "encode")
-    encoded = said.scene if said.persons is None else add_regional(desk.graph, "encode", said.scene, regions, said)
+    encoded = (
+        said.scene
+        if said.persons is None
+        else add_regional(desk.graph, "encode", said.scene, regions, said)
+    )
     raise_for(desk.problems, desk.missing)
     return encoded
 
@@ -136,5 +170,7 @@ def _input_only(desk: Desk) -> Value:
     image = desk.sources.image
     assert image is not None, "a request without a base stage has an input image"
     width, height = desk.settings.width or 0, desk.settings.height or 0
-    fitted = desk.graph.add("input.fit", "AstriaFitImage", image=image, width=width, height=height, multiple=1)
+    fitted = desk.graph.add(
+        "input.fit", "AstriaFitImage", image=image, width=width, height=height, multiple=1
+    )
     return repeated(desk.graph, "input.repeat", fitted, desk.settings.num_images)

@@ -18,14 +18,20 @@ Reasons = tuple[tuple[Problem, ...], tuple[Missing, ...]]
 
 
 def check_early(
-    request: PromptRequest, sources_for: Callable[[Family], Sources], resolver: Resolver, options: Options, found: Reasons = ((), ())
+    request: PromptRequest,
+    sources_for: Callable[[Family], Sources],
+    resolver: Resolver,
+    options: Options,
+    found: Reasons = ((), ()),
 ) -> None:
     """Return when some family of models could run the request, as far as can be told; `found` is what speaks against it already.
 
     The family is read from the model, so the request is planned for each of them, and what keeps it from running on all is told.
     Raises: PlanError or MissingModelError listing every reason at once.
     """
-    drafts = [draft(request, sources_for(family), resolver, options) for family in FAMILIES.values()]
+    drafts = [
+        draft(request, sources_for(family), resolver, options) for family in FAMILIES.values()
+    ]
     problems = (*found[0], *_in_all(drafted.errors for drafted in drafts))
     missing = (*found[1], *_in_all(drafted.missing for drafted in drafts))
     # A request with errors is not written, so nothing was looked up for it.
@@ -59,7 +65,11 @@ def _said(request: PromptRequest, drafted: Plan) -> list[_Said]:
     names = {stage.name for stage in drafted.stages}
     said = _scene_and_persons(request) if "base" in names else []
     if "outpaint" in names:
-        segments = prompt_segments(request) if request.outpaint_prompt is None else (request.outpaint_prompt,)
+        segments = (
+            prompt_segments(request)
+            if request.outpaint_prompt is None
+            else (request.outpaint_prompt,)
+        )
         said.append((segments, negative_segments(request), False))
     return said
 
@@ -70,6 +80,11 @@ def _scene_and_persons(request: PromptRequest) -> list[_Said]:
 
 
 def _wording_reasons(said: Iterable[_Said], resolver: Resolver) -> Reasons:
-    found = [find_wording(positive, negative, resolver, use_lpw=True, of_person=of_person) for positive, negative, of_person in said]
+    found = [
+        find_wording(positive, negative, resolver, use_lpw=True, of_person=of_person)
+        for positive, negative, of_person in said
+    ]
     problems = dict.fromkeys(problem for one in found for problem in one.problems)
-    return tuple(problems), tuple(dict.fromkeys(missing for one in found for missing in one.missing))
+    return tuple(problems), tuple(
+        dict.fromkeys(missing for one in found for missing in one.missing)
+    )

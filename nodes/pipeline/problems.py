@@ -13,7 +13,9 @@ from .stages.people import people_problems
 LEAST_DENOISE = 0.01
 
 
-def problems(request: PromptRequest, family: Family, settings: Settings, inputs: Inputs, *, are_skipped: bool) -> tuple[Problem, ...]:
+def problems(
+    request: PromptRequest, family: Family, settings: Settings, inputs: Inputs, *, are_skipped: bool
+) -> tuple[Problem, ...]:
     """Return everything that speaks against running the request as it is, and what else its author should know.
 
     `are_skipped`: parts for which there is no model are left out.
@@ -30,7 +32,11 @@ def problems(request: PromptRequest, family: Family, settings: Settings, inputs:
     found += _family_problems(request, family, settings, inputs)
     if request.outpaint_prompt is not None and request.outpaint_prompt.faceids:
         text = "<faceid:...> in --outpaint_prompt: a face is not drawn into the new area by its photos."
-        found.append(Problem("outpaint-faceid", "error", text, "Take the tag out, or use a LoRA of that person."))
+        found.append(
+            Problem(
+                "outpaint-faceid", "error", text, "Take the tag out, or use a LoRA of that person."
+            )
+        )
     return tuple(found)
 
 
@@ -41,11 +47,27 @@ def _input_problems(request: PromptRequest, settings: Settings, inputs: Inputs) 
     hint = "Connect an image, or set input_image."
     if request.denoising_strength == 0:
         text = "denoising_strength=0 keeps the input image as it is, and there is no input image."
-        found.append(Problem("no-input-image", "error", text, "Connect an image, set input_image, or leave denoising_strength empty."))
+        found.append(
+            Problem(
+                "no-input-image",
+                "error",
+                text,
+                "Connect an image, set input_image, or leave denoising_strength empty.",
+            )
+        )
     if request.only_upscale:
-        found.append(Problem("no-input-image", "error", "--only_upscale enlarges the input image, and there is no input image.", hint))
+        found.append(
+            Problem(
+                "no-input-image",
+                "error",
+                "--only_upscale enlarges the input image, and there is no input image.",
+                hint,
+            )
+        )
     if request.denoising_strength:
-        found.append(Problem("no-effect", "info", "denoising_strength has no effect without an input image."))
+        found.append(
+            Problem("no-effect", "info", "denoising_strength has no effect without an input image.")
+        )
     return found
 
 
@@ -53,12 +75,27 @@ def _mask_input_problems(request: PromptRequest, inputs: Inputs) -> list[Problem
     found = []
     words = " ".join(request.mask_prompt or ())
     if inputs.has_mask and not inputs.has_image:
-        found.append(Problem("mask-without-image", "error", "A mask is given without an input image.", "Connect the image that the mask belongs to."))
+        found.append(
+            Problem(
+                "mask-without-image",
+                "error",
+                "A mask is given without an input image.",
+                "Connect the image that the mask belongs to.",
+            )
+        )
     elif words and not inputs.has_image:
         text = f"--mask_prompt {words} masks an input image, and there is none."
-        found.append(Problem("mask-without-image", "error", text, "Connect an image, or set input_image."))
+        found.append(
+            Problem("mask-without-image", "error", text, "Connect an image, or set input_image.")
+        )
     if inputs.has_mask and words:
-        found.append(Problem("mask-overruled", "info", f"The given mask is used in place of --mask_prompt {words}."))
+        found.append(
+            Problem(
+                "mask-overruled",
+                "info",
+                f"The given mask is used in place of --mask_prompt {words}.",
+            )
+        )
     return found
 
 
@@ -83,7 +120,14 @@ def _painting_problems(request: PromptRequest, settings: Settings, inputs: Input
         found.append(Problem("background-overrules", "info", text, hint))
     elif request.denoising_strength:
         text = "denoising_strength has no effect: with controlnet_txt2img=true the input image steers only, and the picture is made from noise."
-        found.append(Problem("no-effect", "info", text, "Set controlnet_txt2img=false to paint over the input image."))
+        found.append(
+            Problem(
+                "no-effect",
+                "info",
+                text,
+                "Set controlnet_txt2img=false to paint over the input image.",
+            )
+        )
     return found
 
 
@@ -102,7 +146,11 @@ def _without_base(request: PromptRequest, inputs: Inputs) -> list[Problem]:
         idle.append("denoising_strength")
     is_resampled = samples_again(request) and request.hires_denoising_strength != 0
     if not (request.outpaint is not None or is_resampled or request.inpaint_faces):
-        idle += [name for name in ("steps", "cfg_scale", "scheduler") if getattr(request, name) is not None]
+        idle += [
+            name
+            for name in ("steps", "cfg_scale", "scheduler")
+            if getattr(request, name) is not None
+        ]
     if not idle:
         return []
     why = "--only_upscale" if request.only_upscale else "denoising_strength=0"
@@ -142,10 +190,21 @@ def _without_their_step(request: PromptRequest, inputs: Inputs) -> list[Problem]
         "tiled_upscale_v2": bool(request.tiled_upscale_v2),
         "a <faceid:...> tag": _has_faceids(request),
     }
-    idle = [(name, switch) for switch, names in _TUNED_BY.items() if not on[switch] for name in names if _is_set(getattr(request, name))]
+    idle = [
+        (name, switch)
+        for switch, names in _TUNED_BY.items()
+        if not on[switch]
+        for name in names
+        if _is_set(getattr(request, name))
+    ]
     if inputs.has_mask:  # mask_invert and mask_dilate also work on a given mask
-        idle = [(name, switch) for name, switch in idle if name not in ("mask_invert", "mask_dilate")]
-    return [Problem("no-effect", "info", f"{name} has no effect without {switch}.") for name, switch in idle]
+        idle = [
+            (name, switch) for name, switch in idle if name not in ("mask_invert", "mask_dilate")
+        ]
+    return [
+        Problem("no-effect", "info", f"{name} has no effect without {switch}.")
+        for name, switch in idle
+    ]
 
 
 def _has_faceids(request: PromptRequest) -> bool:
@@ -157,7 +216,9 @@ def _is_set(value: object) -> bool:
     return value is not None and value is not False
 
 
-def _family_problems(request: PromptRequest, family: Family, settings: Settings, inputs: Inputs) -> list[Problem]:
+def _family_problems(
+    request: PromptRequest, family: Family, settings: Settings, inputs: Inputs
+) -> list[Problem]:
     """Return what the model family makes of the request."""
     found = []
     if family.branch == "sdxl":
@@ -165,12 +226,27 @@ def _family_problems(request: PromptRequest, family: Family, settings: Settings,
         is_inpainted = is_masked and inputs.has_image and paints_base(request, settings, inputs)
         if is_inpainted or request.outpaint is not None:
             what = "Inpainting" if is_inpainted else "Outpainting"
-            found.append(Problem("sdxl-inpainting", "warning", f"{what} with SDXL gives poor results.", "Use an SD1.5 or Flux Fill model."))
+            found.append(
+                Problem(
+                    "sdxl-inpainting",
+                    "warning",
+                    f"{what} with SDXL gives poor results.",
+                    "Use an SD1.5 or Flux Fill model.",
+                )
+            )
     if family.is_flux and request.negative:
         text = f"negative_prompt has no effect on {family.title}: its true CFG is 1."
-        found.append(Problem("negative-without-effect", "info", text, "Describe what you want instead."))
+        found.append(
+            Problem("negative-without-effect", "info", text, "Describe what you want instead.")
+        )
     if not family.takes_guidance and request.cfg_scale is not None:
-        found.append(Problem("no-effect", "info", f"cfg_scale has no effect on {family.title}: it takes no guidance."))
+        found.append(
+            Problem(
+                "no-effect",
+                "info",
+                f"cfg_scale has no effect on {family.title}: it takes no guidance.",
+            )
+        )
     if family.is_flux and request.faceid_portrait and _has_faceids(request):
         text = f"--faceid_portrait has no effect on {family.title}: its FaceID adapter has no portrait form."
         found.append(Problem("no-effect", "info", text))

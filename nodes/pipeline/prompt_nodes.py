@@ -12,7 +12,15 @@ from ..tunes.host.state import named_stamps
 from .build.settings import Inputs, settle
 from .host.inputs import text_errors, text_input, text_notes
 
-PARTS = ("prompt", "base", "common", *(f"person_{number}" for number in range(1, MAX_PERSONS + 1)), "negative", "outpaint_prompt", "document")
+PARTS = (
+    "prompt",
+    "base",
+    "common",
+    *(f"person_{number}" for number in range(1, MAX_PERSONS + 1)),
+    "negative",
+    "outpaint_prompt",
+    "document",
+)
 
 
 class AstriaPrompt(io.ComfyNode):
@@ -39,7 +47,9 @@ class AstriaPrompt(io.ComfyNode):
     @classmethod
     def execute(cls, text: str) -> io.NodeOutput:
         request = PromptRequest.require(text)
-        return io.NodeOutput(request, ui=ui.PreviewText(text_notes(text) or "The prompt is understood."))
+        return io.NodeOutput(
+            request, ui=ui.PreviewText(text_notes(text) or "The prompt is understood.")
+        )
 
 
 class AstriaRequestText(io.ComfyNode):
@@ -94,7 +104,11 @@ class AstriaRequestSettings(io.ComfyNode):
                 RequestType.Input("request"),
                 io.Model.Input("model", tooltip="Its family decides the defaults."),
                 seed_input(),
-                io.Image.Input("image", optional=True, tooltip="The input image: its size counts where the prompt sets none."),
+                io.Image.Input(
+                    "image",
+                    optional=True,
+                    tooltip="The input image: its size counts where the prompt sets none.",
+                ),
             ],
             outputs=[
                 io.Int.Output(display_name="seed"),
@@ -113,7 +127,11 @@ class AstriaRequestSettings(io.ComfyNode):
     @classmethod
     def execute(cls, request: PromptRequest, model, seed: int, image=None) -> io.NodeOutput:
         family = family_of(model)
-        found = settle(request, family, Inputs(has_image=image is not None or request.input_image is not None, seed=seed))
+        found = settle(
+            request,
+            family,
+            Inputs(has_image=image is not None or request.input_image is not None, seed=seed),
+        )
         if found.width is None and image is None:
             raise PlanError(
                 "The prompt names an input image and sets no w and h, so the picture gets the size of that image, which is not connected.",
@@ -125,7 +143,9 @@ class AstriaRequestSettings(io.ComfyNode):
         names = found.sampler, found.schedule
         # On Flux cfg_scale is the distilled guidance, which AstriaEncodeRequest writes into the conditioning; true CFG is 1.
         cfg = 1.0 if family.is_flux else found.cfg
-        return io.NodeOutput(found.seed, found.steps, cfg, *names, width, height, found.num_images, found.denoise)
+        return io.NodeOutput(
+            found.seed, found.steps, cfg, *names, width, height, found.num_images, found.denoise
+        )
 
 
 NODES = [AstriaPrompt, AstriaRequestText, AstriaRequestSettings]

@@ -16,7 +16,9 @@ from .stages.enlarge import DEFAULT_HIRES_CFG, DEFAULT_HIRES_DENOISE, DEFAULT_RE
 from .stages.outpaint import ORDINARY_OUTPAINT_DENOISE
 
 
-def stage_settings(request: PromptRequest, sources: Sources, planned: Sequence[Stage]) -> tuple[Setting, ...]:
+def stage_settings(
+    request: PromptRequest, sources: Sources, planned: Sequence[Stage]
+) -> tuple[Setting, ...]:
     """Return what the stages that run take beside the request's own settings: ControlNets, the new area, the second sampling."""
     note = Explainer()
     running = {stage.name for stage in planned}
@@ -39,25 +41,56 @@ def _note_controls(request: PromptRequest, graph: Graph, note: Explainer) -> Non
         is_set = kind in weighed or request.controlnet_conditioning_scale is not None
         note.take(f"{kind}.weight", weight if is_set else None, weight, "default")
     if kinds:
-        note.take("control_guidance_end", request.control_guidance_end, 1.0, "default: ControlNets steer to the end")
+        note.take(
+            "control_guidance_end",
+            request.control_guidance_end,
+            1.0,
+            "default: ControlNets steer to the end",
+        )
 
 
 def _note_outpainting(request: PromptRequest, family: Family, note: Explainer) -> None:
-    segments = prompt_segments(request) if request.outpaint_prompt is None else (request.outpaint_prompt,)
+    segments = (
+        prompt_segments(request) if request.outpaint_prompt is None else (request.outpaint_prompt,)
+    )
     has_faceids = any(segment.faceids for segment in segments)
     note.take("outpaint.steps", request.steps, family.steps, f"default of {family.title}")
-    note.take("outpaint.cfg_scale", request.cfg_scale, *default_cfg(family, has_faceids=has_faceids))
+    note.take(
+        "outpaint.cfg_scale", request.cfg_scale, *default_cfg(family, has_faceids=has_faceids)
+    )
     if family.inpaint:
-        note.take("outpaint.strength", None, 1.0, f"{family.title} is shown the source beside the noise")
+        note.take(
+            "outpaint.strength", None, 1.0, f"{family.title} is shown the source beside the noise"
+        )
     else:
-        note.take("outpaint.strength", None, ORDINARY_OUTPAINT_DENOISE, "the colours of the filled canvas show through the noise")
+        note.take(
+            "outpaint.strength",
+            None,
+            ORDINARY_OUTPAINT_DENOISE,
+            "the colours of the filled canvas show through the noise",
+        )
 
 
 def _note_second_sampling(request: PromptRequest, family: Family, note: Explainer) -> None:
     strength = request.hires_denoising_strength
-    note.take("hires_denoising_strength", strength, DEFAULT_HIRES_DENOISE, "default of the second sampling")
+    note.take(
+        "hires_denoising_strength",
+        strength,
+        DEFAULT_HIRES_DENOISE,
+        "default of the second sampling",
+    )
     if not request.tiled_upscale_v2 or strength == 0:
         return
-    note.take("resemblance", request.resemblance, DEFAULT_RESEMBLANCE, "default weight of the tile ControlNet")
+    note.take(
+        "resemblance",
+        request.resemblance,
+        DEFAULT_RESEMBLANCE,
+        "default weight of the tile ControlNet",
+    )
     if family.takes_guidance:
-        note.take("hires_cfg_scale", request.hires_cfg_scale, DEFAULT_HIRES_CFG, "default of --tiled_upscale_v2")
+        note.take(
+            "hires_cfg_scale",
+            request.hires_cfg_scale,
+            DEFAULT_HIRES_CFG,
+            "default of --tiled_upscale_v2",
+        )

@@ -50,7 +50,12 @@ def read_fields(fields: Mapping[str, object]) -> tuple[Reading, tuple[Diagnostic
     for each in texts[1:]:
         if each.report.source != texts[0].report.source:
             hint = f"Keep one of them; the other is field {texts[0].report.field}."
-            each.report.error("conflict", Span(0, len(each.report.source)), "the prompt's text is given twice with different values", hint)
+            each.report.error(
+                "conflict",
+                Span(0, len(each.report.source)),
+                "the prompt's text is given twice with different values",
+                hint,
+            )
     for each in texts[:1] + [each for each in given if each.key != "text"]:
         _read_field(each, reading)
     _relate(reading)
@@ -84,4 +89,10 @@ def _relate(reading: Reading) -> None:
         if segment.is_empty:
             place = reading.breaks[number]
             hint = "Describe the person, or take this BREAK out."
-            place.report.add("empty-person", "warning", place.span, f"person {number} has neither text nor tag", hint)
+            place.report.add(
+                "empty-person",
+                "warning",
+                place.span,
+                f"person {number} has neither text nor tag",
+                hint,
+            )

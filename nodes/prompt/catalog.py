@@ -18,7 +18,20 @@ ANCHORS = (
     "bottom-center",
     "bottom-right",
 )
-CONTROLNETS = ("composition", "reference", "segroom", "ipadapter", "lineart", "canny", "depth", "mlsd", "hed", "pose", "tile", "qr")
+CONTROLNETS = (
+    "composition",
+    "reference",
+    "segroom",
+    "ipadapter",
+    "lineart",
+    "canny",
+    "depth",
+    "mlsd",
+    "hed",
+    "pose",
+    "tile",
+    "qr",
+)
 SCHEDULERS = ("euler", "euler_a", "dpm++2m_karras", "dpm++sde_karras", "dpm++2m", "dpm++sde", "lcm")
 STYLES = (
     "Cinematic",
@@ -66,7 +79,9 @@ class Flag:
     has_effect: bool = True
 
 
-def _parameter(name: str, kind: Kind, text: str, *, target: str = "", has_effect: bool = True) -> tuple[str, Parameter]:
+def _parameter(
+    name: str, kind: Kind, text: str, *, target: str = "", has_effect: bool = True
+) -> tuple[str, Parameter]:
     return name, Parameter(kind, target or name, text, has_effect)
 
 
@@ -77,30 +92,64 @@ def _switch(text: str, *, has_effect: bool = True) -> Flag:
 PARAMETERS: dict[str, Parameter] = dict(
     (
         _parameter("num_images", Whole(1, 8), "images per request"),
-        _parameter("negative_prompt", Line(), "what the picture should not show; may hold BREAK and embeddings", target="negative"),
-        _parameter("seed", Whole(0, 2**32), "start of the noise; image i of a request uses seed + i"),
+        _parameter(
+            "negative_prompt",
+            Line(),
+            "what the picture should not show; may hold BREAK and embeddings",
+            target="negative",
+        ),
+        _parameter(
+            "seed", Whole(0, 2**32), "start of the noise; image i of a request uses seed + i"
+        ),
         _parameter("steps", Whole(1, 50), "sampling steps"),
         _parameter("cfg_scale", Decimal(0, 15), "how strictly the picture follows the prompt"),
         _parameter("controlnet", Choice(CONTROLNETS), "what of the input image to follow"),
-        _parameter("controlnet_conditioning_scale", Decimal(0, 1), "how strongly the ControlNet steers"),
-        _parameter("controlnet_txt2img", Boolean(), "the input image steers only through the ControlNet"),
+        _parameter(
+            "controlnet_conditioning_scale", Decimal(0, 1), "how strongly the ControlNet steers"
+        ),
+        _parameter(
+            "controlnet_txt2img", Boolean(), "the input image steers only through the ControlNet"
+        ),
         _parameter("input_image_url", ImageKind(), "the input image", target="input_image"),
         _parameter("input_image", ImageKind(), "the input image"),
-        _parameter("input_image_base64", ImageKind(is_base64=True), "the input image", target="input_image"),
-        _parameter("mask_image_url", ImageKind(), "the mask, white is repainted", target="mask_image"),
+        _parameter(
+            "input_image_base64", ImageKind(is_base64=True), "the input image", target="input_image"
+        ),
+        _parameter(
+            "mask_image_url", ImageKind(), "the mask, white is repainted", target="mask_image"
+        ),
         _parameter("mask_image", ImageKind(), "the mask, white is repainted"),
-        _parameter("mask_image_base64", ImageKind(is_base64=True), "the mask, white is repainted", target="mask_image"),
-        _parameter("denoising_strength", Decimal(0, 1), "how much of the input image is redrawn; 0 keeps it"),
+        _parameter(
+            "mask_image_base64",
+            ImageKind(is_base64=True),
+            "the mask, white is repainted",
+            target="mask_image",
+        ),
+        _parameter(
+            "denoising_strength",
+            Decimal(0, 1),
+            "how much of the input image is redrawn; 0 keeps it",
+        ),
         _parameter("super_resolution", Boolean(), "four times the size"),
         _parameter("hires_fix", Boolean(), "more detail by a second pass; needs super_resolution"),
         _parameter("inpaint_faces", Boolean(), "redraws faces; turns super_resolution on"),
         _parameter("face_correct", Boolean(), "face restoration"),
         _parameter("face_swap", Boolean(), "swaps in the face of the prompt's tune images"),
         _parameter("film_grain", Boolean(), "film grain"),
-        _parameter("color_grading", Choice(("Film Velvia", "Film Portra", "Ektar")), "colour grading"),
+        _parameter(
+            "color_grading", Choice(("Film Velvia", "Film Portra", "Ektar")), "colour grading"
+        ),
         _parameter("scheduler", Choice(SCHEDULERS, {"tcd": _TCD}), "sampler and noise schedule"),
-        _parameter("use_lpw", Boolean(), "true: (word:1.2), ((word)), [word] weigh; false: brackets are plain text"),
-        _parameter("ar", Choice((*RATIOS, "portrait", "landscape")), "legacy aspect ratio, used when w and h are not set"),
+        _parameter(
+            "use_lpw",
+            Boolean(),
+            "true: (word:1.2), ((word)), [word] weigh; false: brackets are plain text",
+        ),
+        _parameter(
+            "ar",
+            Choice((*RATIOS, "portrait", "landscape")),
+            "legacy aspect ratio, used when w and h are not set",
+        ),
         _parameter("aspect_ratio", Choice(RATIOS), "aspect ratio, used when w and h are not set"),
         _parameter("w", Whole(8, _LARGEST_SIDE, 8), "width in pixels"),
         _parameter("h", Whole(8, _LARGEST_SIDE, 8), "height in pixels"),
@@ -116,7 +165,9 @@ FLAGS: dict[str, Flag] = {
     "mask_invert": _switch("inverts the mask, after the words and before dilation"),
     "mask_dilate": Flag("one", DilationKind(), "grows the mask, or shrinks it when negative"),
     "hires_denoising_strength": Flag("one", Decimal(0, 1), "how much the second pass redraws"),
-    "hires_cfg_scale": Flag("one", Decimal(0, 30), "how strictly the tiled upscale follows the prompt"),
+    "hires_cfg_scale": Flag(
+        "one", Decimal(0, 30), "how strictly the tiled upscale follows the prompt"
+    ),
     "resemblance": Flag("one", Decimal(0, 3), "how closely the tiled upscale keeps to the picture"),
     "outpaint": Flag("one", Anchor(ANCHORS), "where the source image sits on the new canvas"),
     "outpaint_width": Flag("one", Whole(1, _LARGEST_SIDE), "width of the new canvas in pixels"),
@@ -124,7 +175,9 @@ FLAGS: dict[str, Flag] = {
     "outpaint_prompt": Flag("text", Line(), "text for the new area; else the prompt's own"),
     "controlnets": Flag("words", Choice(CONTROLNETS), "several ControlNets"),
     "controlnet_weights": Flag("words", Decimal(0, 2), "their strengths, in the same order"),
-    "control_guidance_end": Flag("one", Decimal(0, 1), "the part of the steps after which ControlNets stop"),
+    "control_guidance_end": Flag(
+        "one", Decimal(0, 1), "the part of the steps after which ControlNets stop"
+    ),
     "tiled_upscale": _switch("upscale with detail, tile by tile"),
     "tiled_upscale_v2": _switch("upscale with detail, tile by tile"),
     "only_upscale": _switch("no generation, only the upscale of the input image"),

@@ -34,9 +34,19 @@ def fields_of(fields: Mapping[str, object]) -> tuple[list[Field], list[Report]]:
         reports.append(report)
         if text is None:
             hint = "Send text, a number, true or false; a picture goes as a file name, an address or base64."
-            report.error("bad-type", Span(0, 0), f"a value of type {type(value).__name__} cannot be read", hint)
+            report.error(
+                "bad-type",
+                Span(0, 0),
+                f"a value of type {type(value).__name__} cannot be read",
+                hint,
+            )
         elif not is_key(key):
-            report.error("bad-field-name", Span(0, 0), f"{quoted(key)} cannot be the name of a field", "Use letters, digits and _.")
+            report.error(
+                "bad-field-name",
+                Span(0, 0),
+                f"{quoted(key)} cannot be the name of a field",
+                "Use letters, digits and _.",
+            )
         else:
             found.append(Field(key, Report(text.strip(BLANKS), name) if _is_plain(key) else report))
             reports[-1] = found[-1].report

@@ -30,20 +30,32 @@ class ImageKind:
 
     @property
     def expected(self) -> str:
-        return "a picture in base64" if self.is_base64 else "a web address, or the name of a file in ComfyUI's input folder"
+        return (
+            "a picture in base64"
+            if self.is_base64
+            else "a web address, or the name of a file in ComfyUI's input folder"
+        )
 
     def read(self, text: str) -> ImageRef | Problem:
         if text[: len(_DATA_ADDRESS)].lower() == _DATA_ADDRESS:
             head, _, text = text.partition(",")
             if not head.lower().endswith(";base64"):
-                return Problem("bad-base64", "the data address is not in base64", "Expected data:image/png;base64,...")
+                return Problem(
+                    "bad-base64",
+                    "the data address is not in base64",
+                    "Expected data:image/png;base64,...",
+                )
             return _base64(text)
         if self.is_base64:
             return _base64(text)
         if _WEB_ADDRESS.fullmatch(text):
             return ImageRef("url", text)
         if _OTHER_SCHEME.match(text) or "://" in text:
-            return Problem("bad-url", f"{quoted(text)} is not a web address", "Expected http://... or https://... without blanks.")
+            return Problem(
+                "bad-url",
+                f"{quoted(text)} is not a web address",
+                "Expected http://... or https://... without blanks.",
+            )
         return _file(text)
 
     def show(self, value: object) -> str:
@@ -53,7 +65,11 @@ class ImageKind:
 def _base64(text: str) -> ImageRef | Problem:
     packed = "".join(text.split())
     if not _BASE64.fullmatch(packed):
-        return Problem("bad-base64", f"{quoted(text)} is not base64", "Send the picture's bytes as base64, or name a file of the input folder.")
+        return Problem(
+            "bad-base64",
+            f"{quoted(text)} is not base64",
+            "Send the picture's bytes as base64, or name a file of the input folder.",
+        )
     return ImageRef("base64", packed)
 
 
@@ -63,5 +79,9 @@ def _file(text: str) -> ImageRef | Problem:
     is_absolute = text.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", text)
     if is_absolute or ".." in folders or any(ord(c) < 32 or ord(c) == 127 for c in text):
         hint = "Copy the picture into ComfyUI's input folder and give its name there."
-        return Problem("bad-file-name", f"{quoted(text)} is not the name of a file in ComfyUI's input folder", hint)
+        return Problem(
+            "bad-file-name",
+            f"{quoted(text)} is not the name of a file in ComfyUI's input folder",
+            hint,
+        )
     return ImageRef("file", text)

@@ -60,13 +60,21 @@ class Whole:
 
     def read(self, text: str) -> int | Problem:
         if not _WHOLE.fullmatch(text):
-            return Problem("bad-number", f"{quoted(text)} is not a whole number", f"Expected {self.expected}.")
+            return Problem(
+                "bad-number", f"{quoted(text)} is not a whole number", f"Expected {self.expected}."
+            )
         if len(text) > _MOST_DIGITS or not self.lowest <= int(text) <= self.highest:
-            return Problem("out-of-range", f"{quoted(text)} is out of range", f"Expected {self.expected}.")
+            return Problem(
+                "out-of-range", f"{quoted(text)} is out of range", f"Expected {self.expected}."
+            )
         value = int(text)
         if value % self.multiple:
             near = max(self.lowest, round(value / self.multiple) * self.multiple)
-            return Problem("not-a-multiple", f"{value} is not a multiple of {self.multiple}", f"The nearest one is {near}.")
+            return Problem(
+                "not-a-multiple",
+                f"{value} is not a multiple of {self.multiple}",
+                f"The nearest one is {near}.",
+            )
         return value
 
     def show(self, value: object) -> str:
@@ -91,7 +99,9 @@ class Decimal:
                 hint = f"Write the decimal point as a point: {text.replace(',', '.')}"
             return Problem("bad-number", f"{quoted(text)} is not a number", hint)
         if len(text) > _MOST_DIGITS or not self.lowest <= float(text) <= self.highest:
-            return Problem("out-of-range", f"{quoted(text)} is out of range", f"Expected {self.expected}.")
+            return Problem(
+                "out-of-range", f"{quoted(text)} is out of range", f"Expected {self.expected}."
+            )
         return float(text)
 
     def show(self, value: object) -> str:
@@ -108,8 +118,17 @@ class Boolean:
         known = {"true": True, "1": True, "false": False, "0": False}
         if text.lower() in known:
             return known[text.lower()]
-        hint = {"yes": "Write true.", "on": "Write true.", "no": "Write false.", "off": "Write false."}
-        return Problem("bad-choice", f"{quoted(text)} is neither true nor false", hint.get(text.lower(), "Write true or false."))
+        hint = {
+            "yes": "Write true.",
+            "on": "Write true.",
+            "no": "Write false.",
+            "off": "Write false.",
+        }
+        return Problem(
+            "bad-choice",
+            f"{quoted(text)} is neither true nor false",
+            hint.get(text.lower(), "Write true or false."),
+        )
 
     def show(self, value: object) -> str:
         return str(value).lower()
@@ -134,7 +153,9 @@ class Choice:
             return self.refused[text.casefold()]
         near = did_you_mean(text, self.options)
         hint = f"Did you mean {near}? " if near else ""
-        return Problem("bad-choice", f"{quoted(text)} is not known", f"{hint}Expected {self.expected}.")
+        return Problem(
+            "bad-choice", f"{quoted(text)} is not known", f"{hint}Expected {self.expected}."
+        )
 
     def show(self, value: object) -> str:
         return str(value)
@@ -155,7 +176,9 @@ class Anchor:
             return text.lower()
         near = self._nearest(text.lower().replace("_", "-"))
         hint = f"Did you mean {near}? " if near else ""
-        return Problem("bad-anchor", f"{quoted(text)} is not an anchor", f"{hint}Expected {self.expected}.")
+        return Problem(
+            "bad-anchor", f"{quoted(text)} is not an anchor", f"{hint}Expected {self.expected}."
+        )
 
     def _nearest(self, text: str) -> str | None:
         """Return the anchor with the same words (`center-left`, `top`), else the one spelled most alike."""
@@ -189,7 +212,11 @@ class DilationKind:
         number = Decimal(-100, 100) if is_percent else Decimal(-16384, 16384)
         value = number.read(text[:-1] if is_percent else text)
         if isinstance(value, Problem):
-            limits = " Pixels go from -16384 to 16384, per cent from -100 to 100." if value.code == "out-of-range" else ""
+            limits = (
+                " Pixels go from -16384 to 16384, per cent from -100 to 100."
+                if value.code == "out-of-range"
+                else ""
+            )
             return Problem(value.code, value.message, f"Expected {self.expected}.{limits}")
         return Dilation(value, "%" if is_percent else "px")
 
@@ -197,7 +224,11 @@ class DilationKind:
         if not isinstance(value, Dilation):
             return ""
         sign = "%" if value.unit == "%" else ""
-        return f"{value.value!r}{sign}".replace(".0%", "%") if sign else f"{value.value!r}".removesuffix(".0")
+        return (
+            f"{value.value!r}{sign}".replace(".0%", "%")
+            if sign
+            else f"{value.value!r}".removesuffix(".0")
+        )
 
 
 @dataclass(frozen=True)

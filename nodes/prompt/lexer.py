@@ -118,7 +118,9 @@ class Lexer:
         name_end = self._scan.run(_FLAG_NAME, run_end, region.end)
         if name_end == run_end:
             return None
-        is_flag = self.text[at:run_end] == "--" or self.text[run_end:name_end].replace("-", "_") in FLAGS
+        is_flag = (
+            self.text[at:run_end] == "--" or self.text[run_end:name_end].replace("-", "_") in FLAGS
+        )
         return Mark("flag", at, name_end) if is_flag else None
 
     def line_end(self, at: int, limit: int) -> int:
@@ -173,7 +175,11 @@ class Lexer:
         # A known key and its `=` may be torn apart by a line end; text that is not torn never starts like this.
         limit = len(self.text) if key in PARAMETERS else line.end
         equals = self._scan.run(_BLANK_RUN, end, limit)
-        return Span(start, end) if key and self.text[equals : equals + 1] == "=" else Span(start, start)
+        return (
+            Span(start, end)
+            if key and self.text[equals : equals + 1] == "="
+            else Span(start, start)
+        )
 
 
 def is_embedding_name(name: str) -> bool:

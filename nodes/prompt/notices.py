@@ -47,7 +47,13 @@ def _notice_parameters(report: Report, text: str, start: int) -> None:
         if key in PARAMETERS:
             message = f"{quoted(key + '=')} inside a line is read as text"
             hint = "Put each parameter on a line of its own, below the text."
-            report.add("parameter-in-text", "warning", Span(start + equals - len(key), start + equals + 1), message, hint)
+            report.add(
+                "parameter-in-text",
+                "warning",
+                Span(start + equals - len(key), start + equals + 1),
+                message,
+                hint,
+            )
         equals = text.find("=", equals + 1)
 
 
@@ -72,7 +78,13 @@ def notice_brackets(segment: SegmentBuilder, texts: list[tuple[str, Place]]) -> 
         report, span = _place_of(texts, *written.unmatched[0])
         bracket = span.of(report.source)
         hint = f"Close it to give weight, write \\{bracket} for the character itself, or set use_lpw=false."
-        report.add("unbalanced-bracket", "warning", span, f"{quoted(bracket)} has no partner and is read as text", hint)
+        report.add(
+            "unbalanced-bracket",
+            "warning",
+            span,
+            f"{quoted(bracket)} has no partner and is read as text",
+            hint,
+        )
     # A weight may also come about where a tag between colon and number is taken out: then only the segment is its place.
     if written.extreme or weigh(segment.pieces()).extreme:
         report, span = _place_of(texts, *(written.extreme[0] if written.extreme else (0, 0)))

@@ -15,7 +15,9 @@ def read_tree(source: str, report: Report) -> tuple[Node, ...]:
     """document = body [ block ]"""
     parser = Parser(Scanner(source), report)
     lines = list(parser.lexer.lines())
-    first = next((at for at, (_, key) in enumerate(lines) if key.of(source) in PARAMETERS), len(lines))
+    first = next(
+        (at for at, (_, key) in enumerate(lines) if key.of(source) in PARAMETERS), len(lines)
+    )
     body_end = lines[first][0].start if first < len(lines) else len(source)
     nodes = parser.body(Span(0, body_end), "prompt")
     if first < len(lines):
@@ -61,7 +63,11 @@ class Parser:
         if mark.kind == "tag":
             return self._tag(span, place)
         if mark.kind == "flag":
-            return self._flag(mark, region) if place == "prompt" else self._misplaced(span, "flag", place)
+            return (
+                self._flag(mark, region)
+                if place == "prompt"
+                else self._misplaced(span, "flag", place)
+            )
         return self._misplaced(span, "break", place) if place == "quoted" else Node("break", span)
 
     def _misplaced(self, span: Span, what: str, place: str) -> Node:
@@ -70,19 +76,39 @@ class Parser:
             "break": "BREAK divides the prompt itself; take it out of the quotes.",
             "tag": "LoRA and FaceID tags act on what is to be seen: put it into the prompt.",
         }
-        self._report.error(f"misplaced-{what}", span, f"{quoted(span.of(self.source))} cannot stand in {_PLACES[place]}", hints[what])
+        self._report.error(
+            f"misplaced-{what}",
+            span,
+            f"{quoted(span.of(self.source))} cannot stand in {_PLACES[place]}",
+            hints[what],
+        )
         return Node("junk", span)
 
     def _broken_tag(self, span: Span) -> Node:
         text = span.of(self.source)
         kind = text.strip("<>").partition(":")[0]
         if not text.endswith(">"):
-            self._report.error("unclosed-tag", span, f"{quoted(text)} is not closed", f"End the tag with >, as in <{kind}:1533312:1.0>.")
+            self._report.error(
+                "unclosed-tag",
+                span,
+                f"{quoted(text)} is not closed",
+                f"End the tag with >, as in <{kind}:1533312:1.0>.",
+            )
         elif kind in TAG_KINDS:
-            self._report.error("missing-value", span, f"{quoted(text)} names nothing", f"Write <{kind}:1533312:1.0>, with your own id.")
+            self._report.error(
+                "missing-value",
+                span,
+                f"{quoted(text)} names nothing",
+                f"Write <{kind}:1533312:1.0>, with your own id.",
+            )
         else:
             near = did_you_mean(kind, TAG_KINDS)
-            self._report.error("unknown-tag", span, f"{quoted(text)} is not a known tag", f"Did you mean <{near}:...>?")
+            self._report.error(
+                "unknown-tag",
+                span,
+                f"{quoted(text)} is not a known tag",
+                f"Did you mean <{near}:...>?",
+            )
         return Node("junk", span)
 
     def _tag(self, span: Span, place: str) -> Node:
@@ -97,14 +123,26 @@ class Parser:
         text = quoted(span.of(self.source))
         if len(parts) > 3:
             kind = parts[0].of(self.source)
-            self._report.error("bad-tag", span, f"{text} has more than a name and one number", f"Write <{kind}:1533312:1.0>.")
+            self._report.error(
+                "bad-tag",
+                span,
+                f"{text} has more than a name and one number",
+                f"Write <{kind}:1533312:1.0>.",
+            )
         for part, what in zip(parts[1:], ("name", "number"), strict=False):
             if part.start == part.end:
-                self._report.error("missing-value", span, f"{text} has no {what} after the colon", f"Give the {what}, or leave the colon out.")
+                self._report.error(
+                    "missing-value",
+                    span,
+                    f"{text} has no {what} after the colon",
+                    f"Give the {what}, or leave the colon out.",
+                )
         if len(parts) > 3 or any(part.start == part.end for part in parts):
             return Node("junk", span)
         kinds = ("tag-kind", "name", "value")
-        return Node("tag", span, tuple(Node(kind, part) for kind, part in zip(kinds, parts, strict=False)))
+        return Node(
+            "tag", span, tuple(Node(kind, part) for kind, part in zip(kinds, parts, strict=False))
+        )
 
     def _flag(self, mark: Mark, region: Span) -> Node:
         """flag = "--" name [ value { value } ], all on one line"""
@@ -114,7 +152,12 @@ class Parser:
             return Node("junk", head)
         at = mark.end
         if self.source[at : at + 1] == "=" and at < region.end:
-            self._report.error("flag-equals", head, f"--{name}= is not a flag", f"Put a blank instead of the equals sign: --{name} VALUE")
+            self._report.error(
+                "flag-equals",
+                head,
+                f"--{name}= is not a flag",
+                f"Put a blank instead of the equals sign: --{name} VALUE",
+            )
             at += 1
         limit = self.lexer.line_end(at, region.end)
         line = Span(region.start, max(limit, at))
@@ -138,12 +181,21 @@ class Parser:
             if name in FLAGS:
                 return name
             near = None if self._report.is_full else did_you_mean(name, FLAGS)
-            hint = f"Did you mean --{near}?" if near else "To have it as text, put a blank after the dashes."
+            hint = (
+                f"Did you mean --{near}?"
+                if near
+                else "To have it as text, put a blank after the dashes."
+            )
             self._report.error("unknown-flag", head, f"{quoted(text)} is not a known flag", hint)
             return None
         start = next(at for at, char in enumerate(text) if char.isalpha())
         name = text[start:].replace("-", "_")
-        self._report.error("dash-look-alike", head, f"{quoted(text)} is not a flag", f"Did you mean --{name}? A flag starts with two hyphens.")
+        self._report.error(
+            "dash-look-alike",
+            head,
+            f"{quoted(text)} is not a flag",
+            f"Did you mean --{name}? A flag starts with two hyphens.",
+        )
         return name
 
     def _refuse_value(self, name: str, at: int, line: Span) -> None:
@@ -180,7 +232,12 @@ class Parser:
         if close is None:
             rest = self.lexer.trimmed(Span(at, line.end))
             hint = "End it on the same line with the quote it starts with."
-            self._report.error("unclosed-quote", Span(at, at + 1), f"the quoted value of --{name} is not closed", hint)
+            self._report.error(
+                "unclosed-quote",
+                Span(at, at + 1),
+                f"the quoted value of --{name} is not closed",
+                hint,
+            )
             return Node("junk", rest)
         inside = Span(at + 1, close)
         if name == "outpaint_prompt":
@@ -207,12 +264,21 @@ class Parser:
                 found[-1] = (key, Span(start, text.end))
             else:
                 junk.append(self._stray(text))
-        children = sorted([self._parameter(*pair) for pair in found] + junk, key=lambda node: node.span.start)
+        children = sorted(
+            [self._parameter(*pair) for pair in found] + junk, key=lambda node: node.span.start
+        )
         return Node("block", Span(children[0].span.start, children[-1].span.end), tuple(children))
 
     def _stray(self, line: Span) -> Node:
-        hint = "After the first parameter every line is key=value; put the prompt's text above them."
-        self._report.error("stray-line", line, f"{quoted(line.of(self.source))} stands among the parameters but is not key=value", hint)
+        hint = (
+            "After the first parameter every line is key=value; put the prompt's text above them."
+        )
+        self._report.error(
+            "stray-line",
+            line,
+            f"{quoted(line.of(self.source))} stands among the parameters but is not key=value",
+            hint,
+        )
         return Node("junk", line)
 
     def _parameter(self, key: Span, value: Span) -> Node:

@@ -17,7 +17,10 @@ def printed(values: Mapping[str, object]) -> str:
     segments = values["prompt"]
     assert isinstance(segments, tuple), "a request holds a tuple of segments"
     given = [name for name in FLAGS if values[name] is not None]
-    flags = [_flag(name, values[name]) for name in sorted(given, key=lambda name: ends_closed(name, values[name]))]
+    flags = [
+        _flag(name, values[name])
+        for name in sorted(given, key=lambda name: ends_closed(name, values[name]))
+    ]
     lines = [str(segments[0]), *(f"BREAK {segment}".strip() for segment in segments[1:])]
     at = 0 if needs_guard(segments[0]) else -1
     # A text that starts like a parameter would open the block; flags before it keep it text.
@@ -57,7 +60,12 @@ def word(text: str) -> str:
 
 
 def is_plain_word(text: str) -> bool:
-    return bool(text) and text[0] not in QUOTES and not any(char in BLANKS for char in text) and is_plain(text)
+    return (
+        bool(text)
+        and text[0] not in QUOTES
+        and not any(char in BLANKS for char in text)
+        and is_plain(text)
+    )
 
 
 def in_quotes(text: str) -> str | None:
@@ -70,7 +78,11 @@ def in_quotes(text: str) -> str | None:
 
 
 def _block(values: Mapping[str, object]) -> list[str]:
-    lines = [f"{key}={_value(key, values[spec.target])}" for key, spec in PARAMETERS.items() if _is_said_by(key, values[spec.target])]
+    lines = [
+        f"{key}={_value(key, values[spec.target])}"
+        for key, spec in PARAMETERS.items()
+        if _is_said_by(key, values[spec.target])
+    ]
     unknown = values["unknown"]
     assert isinstance(unknown, Sequence), "a request holds a tuple of unknown parameters"
     if unknown and not lines:

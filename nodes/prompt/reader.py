@@ -49,10 +49,18 @@ class Reading:
             return
         before = self.places[name]
         if value is None or value == self.values.get(name):
-            place.report.add("duplicate", "warning", place.span, f"{place.label} is given twice", "Leave one of them out.")
+            place.report.add(
+                "duplicate",
+                "warning",
+                place.span,
+                f"{place.label} is given twice",
+                "Leave one of them out.",
+            )
         else:
             hint = f"Keep one of them; the other is {before.label}{_where(before, place)}."
-            place.report.error("conflict", place.span, f"{place.label} is given twice with different values", hint)
+            place.report.error(
+                "conflict", place.span, f"{place.label} is given twice with different values", hint
+            )
 
 
 def _where(place: Place, beside: Place) -> str:
@@ -95,7 +103,13 @@ class Reader:
     def unknown(self, key: str, text: str, place: Place) -> None:
         near = None if self._report.is_full else did_you_mean(key, PARAMETERS)
         hint = f"Did you mean {near}=?" if near else "It is kept, and has no effect."
-        self._report.add("unknown-parameter", "warning", place.span, f"{quoted(key)} is not a known parameter", hint)
+        self._report.add(
+            "unknown-parameter",
+            "warning",
+            place.span,
+            f"{quoted(key)} is not a known parameter",
+            hint,
+        )
         self._reading.unknown.append((key, tidy(text)))
 
     def _built(self, segments: list[SegmentBuilder]) -> tuple[Segment, ...] | None:
@@ -113,7 +127,9 @@ class Reader:
                     self._reading.breaks.append(Place(self._report, node.span, "BREAK"))
             elif node.kind == "text":
                 segments[-1].add_text(node.span.of(self._source))
-                texts[-1].append((node.span.of(self._source), Place(self._report, node.span, "text")))
+                texts[-1].append(
+                    (node.span.of(self._source), Place(self._report, node.span, "text"))
+                )
             elif node.kind == "tag":
                 self._tag(node, segments[-1])
             else:
@@ -149,7 +165,9 @@ class Reader:
         hint = value.hint
         if value.code == "bad-number" and text.lower() in _PLACEHOLDERS:
             hint = f"{quoted(text)} is a placeholder of the documentation: put your own id and a number there. {hint}"
-        place.report.error(value.code, place.span, f"{place.label.rstrip('=')}: {value.message}", hint)
+        place.report.error(
+            value.code, place.span, f"{place.label.rstrip('=')}: {value.message}", hint
+        )
         return None
 
     def _flag(self, node: Node) -> None:
@@ -180,7 +198,9 @@ class Reader:
             spans = [word for span in spans for word in self._split(span)]
         found: list[object] = []
         for span in spans:
-            found.append(self._value(kind, span.of(self._source), Place(self._report, span, f"--{name}")))
+            found.append(
+                self._value(kind, span.of(self._source), Place(self._report, span, f"--{name}"))
+            )
         return found
 
     def _value_spans(self, node: Node) -> list[Span]:
@@ -188,7 +208,12 @@ class Reader:
         for child in node.children[1:]:
             leaf = child.child("value") if child.kind == "quoted" else child
             if leaf is None:
-                self._report.error("missing-value", child.span, "the quotes are empty", "Write a value between them.")
+                self._report.error(
+                    "missing-value",
+                    child.span,
+                    "the quotes are empty",
+                    "Write a value between them.",
+                )
             elif leaf.kind == "value":
                 spans.append(leaf.span)
         return spans
@@ -213,7 +238,11 @@ class Reader:
             if node.kind != "parameter":
                 continue
             key = node.children[0].span.of(self._source)
-            text = self._source[node.children[1].span.start : node.span.end] if len(node.children) > 1 else ""
+            text = (
+                self._source[node.children[1].span.start : node.span.end]
+                if len(node.children) > 1
+                else ""
+            )
             place = Place(self._report, node.span, f"{key}=")
             if key == "negative_prompt":
                 nodes = () if is_unset(text) else node.children[1:]

@@ -33,12 +33,26 @@ def _super_resolution(values: Mapping[str, object], given: Collection[str]) -> I
     is_unset = "super_resolution" not in given
     if values.get("hires_fix") is True and is_off:
         hint = "Set super_resolution=true, or hires_fix=false."
-        yield Finding("conflict", "error", "hires_fix", "hires_fix=true needs super_resolution, which is false", hint)
+        yield Finding(
+            "conflict",
+            "error",
+            "hires_fix",
+            "hires_fix=true needs super_resolution, which is false",
+            hint,
+        )
     elif values.get("hires_fix") is True and is_unset:
-        yield Finding("implied", "info", "hires_fix", "hires_fix=true turns super_resolution on", "Write super_resolution=true to say so.")
+        yield Finding(
+            "implied",
+            "info",
+            "hires_fix",
+            "hires_fix=true turns super_resolution on",
+            "Write super_resolution=true to say so.",
+        )
     if values.get("inpaint_faces") is True and (is_off or is_unset):
         hint = "Write super_resolution=true to say so."
-        yield Finding("implied", "info", "inpaint_faces", "inpaint_faces=true turns super_resolution on", hint)
+        yield Finding(
+            "implied", "info", "inpaint_faces", "inpaint_faces=true turns super_resolution on", hint
+        )
 
 
 def _outpainting(given: Collection[str]) -> Iterator[Finding]:
@@ -47,10 +61,18 @@ def _outpainting(given: Collection[str]) -> Iterator[Finding]:
         missing = [f"--{name} PIXELS" for name in parts[:2] if name not in given]
         if missing:
             message = f"--outpaint needs {' and '.join(missing)}"
-            yield Finding("needs-flag", "error", "outpaint", message, "Give the new canvas a width and a height.")
+            yield Finding(
+                "needs-flag",
+                "error",
+                "outpaint",
+                message,
+                "Give the new canvas a width and a height.",
+            )
     for name in parts:
         if name in given and "outpaint" not in given:
-            hint = "Say where the source image sits on the new canvas, for example --outpaint center."
+            hint = (
+                "Say where the source image sits on the new canvas, for example --outpaint center."
+            )
             yield Finding("needs-flag", "error", name, f"--{name} needs --outpaint ANCHOR", hint)
 
 
@@ -62,26 +84,42 @@ def _size(values: Mapping[str, object], given: Collection[str]) -> Iterator[Find
     is_sized = "w" in given and "h" in given
     for name in ("ar", "aspect_ratio"):
         if name in given and is_sized:
-            yield Finding("no-effect", "info", name, f"{name}= has no effect, since w and h are set", "")
+            yield Finding(
+                "no-effect", "info", name, f"{name}= has no effect, since w and h are set", ""
+            )
     both = "ar" in values and "aspect_ratio" in values
     if both and not is_sized and values["ar"] != values["aspect_ratio"]:
         yield Finding("no-effect", "info", "ar", "ar= has no effect, since aspect_ratio is set", "")
 
 
 def _controlnets(values: Mapping[str, object], given: Collection[str]) -> Iterator[Finding]:
-    if "controlnet_weights" not in values or ("controlnets" in given and "controlnets" not in values):
+    if "controlnet_weights" not in values or (
+        "controlnets" in given and "controlnets" not in values
+    ):
         return
     weights, names = (values.get(name, ()) for name in ("controlnet_weights", "controlnets"))
-    assert isinstance(weights, tuple) and isinstance(names, tuple), "lists of the language are tuples"
+    assert isinstance(weights, tuple) and isinstance(names, tuple), (
+        "lists of the language are tuples"
+    )
     if len(weights) > len(names):
         message = f"--controlnet_weights holds {len(weights)}, and --controlnets names {len(names)}"
-        yield Finding("too-many-weights", "error", "controlnet_weights", message, "Give each ControlNet at most one weight.")
+        yield Finding(
+            "too-many-weights",
+            "error",
+            "controlnet_weights",
+            message,
+            "Give each ControlNet at most one weight.",
+        )
 
 
 def _without_effect(given: Collection[str]) -> Iterator[Finding]:
     for name, flag in FLAGS.items():
         if name in given and not flag.has_effect:
-            yield Finding("no-effect", "info", name, f"--{name} is recognised, and has no effect here", "")
+            yield Finding(
+                "no-effect", "info", name, f"--{name} is recognised, and has no effect here", ""
+            )
     for name, parameter in PARAMETERS.items():
         if name in given and not parameter.has_effect:
-            yield Finding("no-effect", "info", name, f"{name}= is recognised, and has no effect here", "")
+            yield Finding(
+                "no-effect", "info", name, f"{name}= is recognised, and has no effect here", ""
+            )

@@ -108,7 +108,9 @@ class PromptRequest:
         return _request_of(*read_document(text))
 
     @classmethod
-    def from_fields(cls, fields: Mapping[str, object]) -> tuple[PromptRequest | None, tuple[Diagnostic, ...]]:
+    def from_fields(
+        cls, fields: Mapping[str, object]
+    ) -> tuple[PromptRequest | None, tuple[Diagnostic, ...]]:
         """Return the request of separate HTTP fields (`prompt[w]`, `w`, or the JSON of either), equal to that of the same text."""
         return _request_of(*read_fields(fields))
 
@@ -118,7 +120,9 @@ class PromptRequest:
         request, diagnostics = cls.from_text(text)
         if request is None:
             errors = [found for found in diagnostics if found.severity == "error"]
-            raise PromptError("\n\n".join(found.render(text) for found in errors), code=errors[0].code)
+            raise PromptError(
+                "\n\n".join(found.render(text) for found in errors), code=errors[0].code
+            )
         return request
 
     def to_text(self) -> str:
@@ -126,8 +130,12 @@ class PromptRequest:
         return printed({field.name: getattr(self, field.name) for field in fields(self)})
 
 
-def _request_of(reading: Reading, diagnostics: tuple[Diagnostic, ...]) -> tuple[PromptRequest | None, tuple[Diagnostic, ...]]:
+def _request_of(
+    reading: Reading, diagnostics: tuple[Diagnostic, ...]
+) -> tuple[PromptRequest | None, tuple[Diagnostic, ...]]:
     if any(found.severity == "error" for found in diagnostics):
         return None, diagnostics
     prompt = tuple(segment.build() for segment in reading.prompt)
-    return PromptRequest(prompt=prompt, unknown=tuple(reading.unknown), **reading.values), diagnostics
+    return PromptRequest(
+        prompt=prompt, unknown=tuple(reading.unknown), **reading.values
+    ), diagnostics

@@ -51,7 +51,11 @@ class EmbeddingTag:
     def __post_init__(self) -> None:
         if not is_embedding_name(self.name) or self.name in TAG_KINDS:
             hint = "Use letters, digits, _ - + . and /, without blanks."
-            raise PromptError(f"{quoted(self.name)} cannot be the name of an embedding", code="bad-name", hint=hint)
+            raise PromptError(
+                f"{quoted(self.name)} cannot be the name of an embedding",
+                code="bad-name",
+                hint=hint,
+            )
 
     def __str__(self) -> str:
         return f"<{self.name}>"
@@ -62,7 +66,11 @@ def _check_tag(name: str, weight: float, kind: Decimal) -> None:
         hint = "A name has no < > : or line end in it, and no blank at its ends."
         raise PromptError(f"{quoted(name)} cannot be the name in a tag", code="bad-name", hint=hint)
     if not accepts(kind, weight):
-        raise PromptError(f"{weight!r} cannot be the number of the tag {quoted(name)}", code="out-of-range", hint=f"Expected {kind.expected}.")
+        raise PromptError(
+            f"{weight!r} cannot be the number of the tag {quoted(name)}",
+            code="out-of-range",
+            hint=f"Expected {kind.expected}.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +84,11 @@ class Segment:
     def __post_init__(self) -> None:
         if not _reads_back(self.pieces):
             hint = "Text is tidy, without tags, flags or BREAK; neighbouring texts are one piece."
-            raise PromptError(f"{quoted(self.text)} is not the text of one segment", code="not-a-segment", hint=hint)
+            raise PromptError(
+                f"{quoted(self.text)} is not the text of one segment",
+                code="not-a-segment",
+                hint=hint,
+            )
 
     @property
     def text(self) -> str:

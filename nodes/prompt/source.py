@@ -42,7 +42,11 @@ class Diagnostic:
     def render(self, source: str) -> str:
         """Return the place, the message, the source line with carets under the span, and the hint."""
         line, pad, marked = _excerpt(source, self.span)
-        parts = [f"line {self.line}, column {self.column}: {self.message}", line, pad + "^" * marked]
+        parts = [
+            f"line {self.line}, column {self.column}: {self.message}",
+            line,
+            pad + "^" * marked,
+        ]
         return "\n".join([*parts, self.hint] if self.hint else parts)
 
 
@@ -116,5 +120,16 @@ class Report:
             severity = "error" if "error" in self._left_out else "warning"
             message = f"{len(self._left_out)} more diagnostics are not listed"
             hint = "Mend the ones above first."
-            found.append(Diagnostic("too-many-diagnostics", severity, last.span, message, hint, last.line, last.column, self.field))
+            found.append(
+                Diagnostic(
+                    "too-many-diagnostics",
+                    severity,
+                    last.span,
+                    message,
+                    hint,
+                    last.line,
+                    last.column,
+                    self.field,
+                )
+            )
         return tuple(found)

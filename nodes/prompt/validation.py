@@ -32,20 +32,36 @@ def check(values: Mapping[str, Any]) -> None:
 
 
 def _refuse(name: str, value: object, expected: str) -> PromptError:
-    return PromptError(f"{name}={value!r} is not a value of a request", code="bad-value", hint=f"Expected {expected}.")
+    return PromptError(
+        f"{name}={value!r} is not a value of a request",
+        code="bad-value",
+        hint=f"Expected {expected}.",
+    )
 
 
 def _check_segments(values: Mapping[str, Any]) -> None:
     for name, least in (("prompt", 1), ("negative", 0)):
         segments = values[name]
-        if not isinstance(segments, tuple) or len(segments) < least or not all(isinstance(each, Segment) for each in segments):
+        if (
+            not isinstance(segments, tuple)
+            or len(segments) < least
+            or not all(isinstance(each, Segment) for each in segments)
+        ):
             raise _refuse(name, segments, f"a tuple of {least} or more segments")
     outpaint = values["outpaint_prompt"]
-    for segment in (*values["prompt"], *values["negative"], *([outpaint] if isinstance(outpaint, Segment) else [])):
+    for segment in (
+        *values["prompt"],
+        *values["negative"],
+        *([outpaint] if isinstance(outpaint, Segment) else []),
+    ):
         if values["use_lpw"] is not False and weigh(segment.pieces).extreme:
-            raise _refuse("prompt", segment.text, f"weights from -{MOST_WEIGHT:g} to {MOST_WEIGHT:g}")
+            raise _refuse(
+                "prompt", segment.text, f"weights from -{MOST_WEIGHT:g} to {MOST_WEIGHT:g}"
+            )
     prompt, negative = values["prompt"], values["negative"]
-    if needs_guard(prompt[0]) and not any(values[name] is not None and ends_closed(name, values[name]) for name in FLAGS):
+    if needs_guard(prompt[0]) and not any(
+        values[name] is not None and ends_closed(name, values[name]) for name in FLAGS
+    ):
         raise _refuse("prompt", prompt[0].text, "a text that does not start like a parameter")
     if any(segment.loras or segment.faceids for segment in negative):
         raise _refuse("negative", negative, "segments of text and embeddings, without other tags")
@@ -69,7 +85,9 @@ def _check_flag(name: str, value: object) -> None:
     if flag.takes == "nothing":
         is_valid = value is True
     elif flag.takes == "words":
-        is_valid = isinstance(value, tuple) and bool(value) and all(_is_word(flag, each) for each in value)
+        is_valid = (
+            isinstance(value, tuple) and bool(value) and all(_is_word(flag, each) for each in value)
+        )
     elif name == "outpaint_prompt":
         is_valid = isinstance(value, Segment) and not value.is_empty and _is_text(str(value))
     elif flag.takes == "text":
@@ -94,14 +112,22 @@ def _is_word(flag: Flag, value: object) -> bool:
 
 def _is_text(text: str) -> bool:
     """Return whether the text of a flag can be written: in quotes, or bare to the end of the line."""
-    return bool(text) and (in_quotes(text) is not None or (text[0] not in QUOTES and is_plain(text)))
+    return bool(text) and (
+        in_quotes(text) is not None or (text[0] not in QUOTES and is_plain(text))
+    )
 
 
 def _check_unknown(unknown: object) -> None:
     pairs = unknown if isinstance(unknown, tuple) else ()
     for pair in pairs:
         key, text = pair if isinstance(pair, tuple) and len(pair) == 2 else ("", "")
-        if not (isinstance(key, str) and is_key(key) and key not in PARAMETERS and isinstance(text, str) and text == tidy(text)):
+        if not (
+            isinstance(key, str)
+            and is_key(key)
+            and key not in PARAMETERS
+            and isinstance(text, str)
+            and text == tidy(text)
+        ):
             raise _refuse("unknown", pair, "(key, text) with a key that no parameter has")
     if pairs != unknown:
         raise _refuse("unknown", unknown, "a tuple of (key, text)")

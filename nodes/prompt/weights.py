@@ -105,7 +105,9 @@ def _match(parts: list[_Part]) -> list[_Part]:
                 still_open[parts[stack.pop()].bracket] -= 1
             opening = stack.pop()
             still_open[parts[opening].bracket] -= 1
-            parts[opening].factor = SQUARE_WEIGHT if part.bracket == "]" else _take_weight(parts, opening, at)
+            parts[opening].factor = (
+                SQUARE_WEIGHT if part.bracket == "]" else _take_weight(parts, opening, at)
+            )
             part.is_closing = True
     return parts
 

@@ -42,12 +42,16 @@ def paste_faces(image: Tensor, drawn: Sequence[tuple[FaceCrop, Tensor]]) -> tupl
         left, top, right, bottom = window = _inside(crop, image)
         rows, columns = slice(top, bottom), slice(left, right)
         places = _centres(window, image.device)
-        weight = _share(crop, [other for other, _ in drawn if other is not crop and other.meets(crop)], places)
+        weight = _share(
+            crop, [other for other, _ in drawn if other is not crop and other.meets(crop)], places
+        )
         new = _over(crop, drawing.to(image.device, torch.float32), window)
         old, so_far = image[crop.image, rows, columns, :3], result[crop.image, rows, columns, :3]
         changed = (so_far.float() + weight[..., None] * (new - old.float())).clamp(0, 1)
         # where() and not arithmetic alone: a NaN in the drawing must not reach pixels that the mask protects.
-        result[crop.image, rows, columns, :3] = torch.where(weight[..., None] > 0, changed.to(image.dtype), so_far)
+        result[crop.image, rows, columns, :3] = torch.where(
+            weight[..., None] > 0, changed.to(image.dtype), so_far
+        )
         painted[crop.image, rows, columns] += weight
     return result, painted.clamp(max=1)
 
@@ -60,13 +64,19 @@ def _inside(crop: FaceCrop, image: Tensor) -> Window:
 
 def _over(crop: FaceCrop, drawing: Tensor, window: Window) -> Tensor:
     """Return the drawing as the picture's pixels in the window see it."""
-    return laid_back(drawing, crop.matrix, window) if crop.turn else resized(drawing, crop.width, crop.height)
+    return (
+        laid_back(drawing, crop.matrix, window)
+        if crop.turn
+        else resized(drawing, crop.width, crop.height)
+    )
 
 
 def _centres(window: Window, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return x [1,width] and y [height,1] of the middles of the pixels."""
     left, top, right, bottom = window
-    return torch.arange(left, right, device=device)[None, :] + 0.5, torch.arange(top, bottom, device=device)[:, None] + 0.5
+    return torch.arange(left, right, device=device)[None, :] + 0.5, torch.arange(
+        top, bottom, device=device
+    )[:, None] + 0.5
 
 
 def _share(crop: FaceCrop, others: Sequence[FaceCrop], places: tuple[Tensor, Tensor]) -> Tensor:
@@ -86,7 +96,12 @@ def _share(crop: FaceCrop, others: Sequence[FaceCrop], places: tuple[Tensor, Ten
 def _mask(face: FaceCrop, places: tuple[Tensor, Tensor]) -> Tensor:
     """Return the mask of a face at the places; 0 outside its window."""
     x, y = face.turned(*places)
-    inside = (x > face.left) & (x < face.left + face.width) & (y > face.top) & (y < face.top + face.height)
+    inside = (
+        (x > face.left)
+        & (x < face.left + face.width)
+        & (y > face.top)
+        & (y < face.top + face.height)
+    )
     return torch.where(inside, mask_at(face, x, y), 0.0)
 
 
@@ -94,4 +109,7 @@ def _distance(face: FaceCrop, places: tuple[Tensor, Tensor]) -> Tensor:
     """Return how far each place is from a face's middle, in halves of that face: 1 on the ellipse inside its box."""
     x, y = face.turned(*places)
     left, top, right, bottom = face.box
-    return torch.hypot((x - (left + right) / 2) * (2 / (right - left)), (y - (top + bottom) / 2) * (2 / (bottom - top)))
+    return torch.hypot(
+        (x - (left + right) / 2) * (2 / (right - left)),
+        (y - (top + bottom) / 2) * (2 / (bottom - top)),
+    )

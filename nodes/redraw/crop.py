@@ -37,11 +37,20 @@ class CropOptions:
 
     def __post_init__(self) -> None:
         if self.multiple < 1 or self.face_size_px < self.multiple:
-            raise ImageError(f"face_size is {self.face_size_px} px; expected {self.multiple} or more for this model.", code="face-size")
+            raise ImageError(
+                f"face_size is {self.face_size_px} px; expected {self.multiple} or more for this model.",
+                code="face-size",
+            )
         if not (math.isfinite(self.context) and self.context >= 1):
-            raise ImageError(f"context is {self.context:g}; expected 1 (the face alone) or more.", code="face-context")
+            raise ImageError(
+                f"context is {self.context:g}; expected 1 (the face alone) or more.",
+                code="face-context",
+            )
         if not (math.isfinite(self.feather) and self.feather >= 0):
-            raise ImageError(f"feather is {self.feather:g}; expected 0 (a hard edge) or more.", code="face-feather")
+            raise ImageError(
+                f"feather is {self.feather:g}; expected 0 (a hard edge) or more.",
+                code="face-feather",
+            )
 
 
 @dataclass(frozen=True)
@@ -102,15 +111,22 @@ class FaceCrop:
     def outline(self, box: tuple[float, float, float, float]) -> list[tuple[float, float]]:
         """Return where the corners of a box of the turned picture are in the picture, one after the other."""
         left, top, right, bottom = box
-        return [self.turned(*corner, back=True) for corner in ((left, top), (right, top), (right, bottom), (left, bottom))]
+        return [
+            self.turned(*corner, back=True)
+            for corner in ((left, top), (right, top), (right, bottom), (left, bottom))
+        ]
 
     def meets(self, other: FaceCrop) -> bool:
         """Return whether the windows of two faces of one picture may share a pixel."""
         (left, top, right, bottom), (x, y, end_x, end_y) = self.extent, other.extent
-        return self.image == other.image and left < end_x and x < right and top < end_y and y < bottom
+        return (
+            self.image == other.image and left < end_x and x < right and top < end_y and y < bottom
+        )
 
 
-def plan_crop(face: Face, image: int, number: int, size: tuple[int, int], options: CropOptions) -> FaceCrop:
+def plan_crop(
+    face: Face, image: int, number: int, size: tuple[int, int], options: CropOptions
+) -> FaceCrop:
     """Return the window around a face: square, moved inside the picture where it would reach out of it, no pixel invented.
 
     Only where the picture is smaller than the square is the window a rectangle. The mask ends inside the window. A head whose five points
@@ -129,30 +145,54 @@ def plan_crop(face: Face, image: int, number: int, size: tuple[int, int], option
     x = min(max(round((left + right - across) / 2), 0), width - across)
     y = min(max(round((top + bottom - down) / 2), 0), height - down)
     # At the picture's own edge nothing has to fade.
-    gaps = [(x > 0, left - x), (y > 0, top - y), (x + across < width, x + across - right), (y + down < height, y + down - bottom)]
+    gaps = [
+        (x > 0, left - x),
+        (y > 0, top - y),
+        (x + across < width, x + across - right),
+        (y + down < height, y + down - bottom),
+    ]
     feather = min([options.feather * side, *(max(gap, 0.0) for opened, gap in gaps if opened)])
-    return FaceCrop(image, number, box, x, y, across, down, *_target(across, down, options), feather)
+    return FaceCrop(
+        image, number, box, x, y, across, down, *_target(across, down, options), feather
+    )
 
 
 def _turn(face: Face, size: tuple[int, int]) -> float:
     """Return the angle that sets a head upright; 0 where it nearly is, where no points tell, and where its middle is out of the picture."""
     left, top, right, bottom = face.box
-    if face.points is None or not (0 <= left + right <= 2 * size[0] and 0 <= top + bottom <= 2 * size[1]):
+    if face.points is None or not (
+        0 <= left + right <= 2 * size[0] and 0 <= top + bottom <= 2 * size[1]
+    ):
         return 0.0
     (cos, _, _), (sin, _, _) = similarity(face.points, ARCFACE_112)
     angle = math.atan2(sin, cos)
     return angle if abs(angle) > MOST_TILT else 0.0
 
 
-def _plan_turned(face: Face, place: tuple[int, int], size: tuple[int, int], options: CropOptions, turn: float) -> FaceCrop:
+def _plan_turned(
+    face: Face, place: tuple[int, int], size: tuple[int, int], options: CropOptions, turn: float
+) -> FaceCrop:
     tall = math.hypot(face.width, face.height) / math.hypot(1, FACE_SHAPE)
     # As much of the surroundings as asked for, but not more than there is of the picture.
-    side = max(1, min(math.ceil(tall * options.context), max(min(size), math.ceil(tall * (1 + 2 * options.feather)))))
+    side = max(
+        1,
+        min(
+            math.ceil(tall * options.context),
+            max(min(size), math.ceil(tall * (1 + 2 * options.feather))),
+        ),
+    )
     middle_x, middle_y = (face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2
     across, down = FACE_SHAPE * tall / 2, tall / 2
-    box = left, top, right, bottom = middle_x - across, middle_y - down, middle_x + across, middle_y + down
+    box = left, top, right, bottom = (
+        middle_x - across,
+        middle_y - down,
+        middle_x + across,
+        middle_y + down,
+    )
     x, y = round(middle_x - side / 2), round(middle_y - side / 2)
-    feather = max(0.0, min(options.feather * tall, left - x, top - y, x + side - right, y + side - bottom))
+    feather = max(
+        0.0, min(options.feather * tall, left - x, top - y, x + side - right, y + side - bottom)
+    )
     return FaceCrop(*place, box, x, y, side, side, *_target(side, side, options), feather, turn)
 
 
@@ -160,7 +200,9 @@ def cut(picture: Tensor, crop: FaceCrop) -> Tensor:
     """Return the window at its drawn size. Shapes: picture [H,W,C], C 3 or 4 -> [target_height,target_width,3], float32 0..1."""
     if crop.turn:
         return straightened(picture[..., :3], crop.matrix, crop.target_width)
-    window = picture[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width, :3].float()
+    window = picture[
+        crop.top : crop.top + crop.height, crop.left : crop.left + crop.width, :3
+    ].float()
     return resized(window, crop.target_width, crop.target_height)
 
 
@@ -169,11 +211,15 @@ def resized(picture: Tensor, width: int, height: int) -> Tensor:
     if picture.shape[:2] == (height, width):
         return picture
     layer = picture.movedim(-1, 0)[None]  # HWC -> BCHW
-    scaled = F.interpolate(layer, size=(height, width), mode="bicubic", antialias=True, align_corners=False)
+    scaled = F.interpolate(
+        layer, size=(height, width), mode="bicubic", antialias=True, align_corners=False
+    )
     return scaled.clamp_(0, 1)[0].movedim(0, -1)
 
 
-def window_mask(crop: FaceCrop, width: int, height: int, device: torch.device | None = None) -> Tensor:
+def window_mask(
+    crop: FaceCrop, width: int, height: int, device: torch.device | None = None
+) -> Tensor:
     """Return the face's mask over its window on a grid of width x height: 1 in the box, falling smoothly to 0 over the feather.
 
     Shapes: [height, width], float32. Drawn at the size asked for, not resized: it is the same mask at every size.
@@ -194,27 +240,37 @@ def mask_at(crop: FaceCrop, x: Tensor, y: Tensor) -> Tensor:
     return ramp * ramp * (3 - 2 * ramp)
 
 
-def centres(crop: FaceCrop, width: int, height: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+def centres(
+    crop: FaceCrop, width: int, height: int, device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
     """Return x [width] and y [height], in pixels of the turned picture, of the cells' centres of a grid over the window."""
     x = crop.left + (torch.arange(width, device=device) + 0.5) * (crop.width / width)
     y = crop.top + (torch.arange(height, device=device) + 0.5) * (crop.height / height)
     return x, y
 
 
-def _inside(face: Face, image: int, number: int, width: int, height: int) -> tuple[float, float, float, float]:
+def _inside(
+    face: Face, image: int, number: int, width: int, height: int
+) -> tuple[float, float, float, float]:
     """Return the part of the face's box that lies in the picture."""
     values = [float(value) for value in face.box]
     where = f"Face {number + 1} of image {image + 1} has the box {', '.join(f'{value:g}' for value in values)}"
     if not all(map(math.isfinite, values)) or values[0] >= values[2] or values[1] >= values[3]:
-        raise ImageError(f"{where}; expected left, top, right, bottom with a width and a height above 0.", code="face-box",
-                         hint="Connect the faces of Astria Detect Faces.")
+        raise ImageError(
+            f"{where}; expected left, top, right, bottom with a width and a height above 0.",
+            code="face-box",
+            hint="Connect the faces of Astria Detect Faces.",
+        )
     left = max(values[0], 0.0)
     top = max(values[1], 0.0)
     right = min(values[2], float(width))
     bottom = min(values[3], float(height))
     if left >= right or top >= bottom:
-        raise ImageError(f"{where}, outside the picture of {width}x{height} px.", code="face-outside",
-                         hint="Detect the faces on the very picture that is inpainted.")
+        raise ImageError(
+            f"{where}, outside the picture of {width}x{height} px.",
+            code="face-outside",
+            hint="Detect the faces on the very picture that is inpainted.",
+        )
     return left, top, right, bottom
 
 
@@ -222,7 +278,9 @@ def _target(width: int, height: int, options: CropOptions) -> tuple[int, int]:
     """Return the size to draw a window at: the longest side as asked or just below it, both in the model's multiples."""
     most = options.face_size_px // options.multiple
     scale = most / max(width, height)
-    across, down = (min(max(round(side * scale), 1), most) * options.multiple for side in (width, height))
+    across, down = (
+        min(max(round(side * scale), 1), most) * options.multiple for side in (width, height)
+    )
     return across, down
 
 
@@ -235,12 +293,24 @@ def cut_hint(hint: Tensor, crop: FaceCrop, size: tuple[int, int]) -> Tensor:
     picture = hint[crop.image % len(hint)][None].float()
     height, width = picture.shape[2:]
     scale = max(size[0] / width, size[1] / height)
-    middle_x, middle_y = crop.turned(crop.left + crop.width / 2, crop.top + crop.height / 2, back=True)
+    middle_x, middle_y = crop.turned(
+        crop.left + crop.width / 2, crop.top + crop.height / 2, back=True
+    )
     x = (width - size[0] / scale) / 2 + middle_x / scale
     y = (height - size[1] / scale) / 2 + middle_y / scale
     across, down = crop.width / scale, crop.height / scale
     cos, sin = math.cos(crop.turn), math.sin(crop.turn)
-    affine = picture.new_tensor([[[cos * across / width, sin * down / width, 2 * x / width - 1],
-                                  [-sin * across / height, cos * down / height, 2 * y / height - 1]]])
-    grid = F.affine_grid(affine, [1, picture.shape[1], crop.target_height, crop.target_width], align_corners=False)
-    return F.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False).to(hint.dtype)
+    affine = picture.new_tensor(
+        [
+            [
+                [cos * across / width, sin * down / width, 2 * x / width - 1],
+                [-sin * across / height, cos * down / height, 2 * y / height - 1],
+            ]
+        ]
+    )
+    grid = F.affine_grid(
+        affine, [1, picture.shape[1], crop.target_height, crop.target_width], align_corners=False
+    )
+    return F.grid_sample(
+        picture, grid, mode="bilinear", padding_mode="border", align_corners=False
+    ).to(hint.dtype)

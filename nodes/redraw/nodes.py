@@ -22,48 +22,140 @@ class AstriaInpaintFaces(io.ComfyNode):
             display_name="Astria Inpaint Faces",
             category="astria/faces",
             description="Draws every face of every picture anew at full size, each with its own person's text, LoRAs and FaceID, many in one pass.",
-            search_aliases=["face detailer", "adetailer", "face fix", "inpaint_faces", "face restore"],
+            search_aliases=[
+                "face detailer",
+                "adetailer",
+                "face fix",
+                "inpaint_faces",
+                "face restore",
+            ],
             inputs=[
                 io.Image.Input("image"),
                 FacesType.Input("faces", tooltip="Of Astria Detect Faces on this very picture."),
                 io.Model.Input("model", tooltip="From before Astria Regional Prompt."),
                 io.Vae.Input("vae"),
-                io.Conditioning.Input("positive", tooltip="The scene's: what a face that is nobody's gets. Its ControlNets are cut to each face."),
+                io.Conditioning.Input(
+                    "positive",
+                    tooltip="The scene's: what a face that is nobody's gets. Its ControlNets are cut to each face.",
+                ),
                 io.Conditioning.Input("negative"),
-                io.Noise.Input("noise", tooltip="Astria Noise. Each face has noise of its own, from the seed, its picture and its number."),
-                io.Sampler.Input("sampler", tooltip="Astria Sampler, so that no face depends on the others."),
-                io.Sigmas.Input("sigmas", tooltip="Their denoise says how much of a face is new; 0.4 to 0.6 keeps the pose."),
-                io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Without effect on Flux, where true CFG stays 1."),
-                io.Int.Input("face_size", **size, tooltip="Longest side a crop is drawn at: 512 for SD1.5, 1024 for SDXL and Flux."),
-                io.Float.Input("context", default=2.0, min=1.0, max=8.0, step=0.1, tooltip="Side of the crop / side of the face."),
-                io.Float.Input("feather", **share, tooltip="How far a new face fades into the picture, as a share of the face."),
-                io.Combo.Input("unmatched", options=list(UNMATCHED), tooltip="Faces that are nobody's: drawn with the scene's text, or left alone."),
-                io.Int.Input("max_batch", default=0, min=0, max=64, tooltip="Faces in one sampler call; 0: as many as the free memory holds."),
+                io.Noise.Input(
+                    "noise",
+                    tooltip="Astria Noise. Each face has noise of its own, from the seed, its picture and its number.",
+                ),
+                io.Sampler.Input(
+                    "sampler", tooltip="Astria Sampler, so that no face depends on the others."
+                ),
+                io.Sigmas.Input(
+                    "sigmas",
+                    tooltip="Their denoise says how much of a face is new; 0.4 to 0.6 keeps the pose.",
+                ),
+                io.Float.Input(
+                    "cfg",
+                    default=7.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="Without effect on Flux, where true CFG stays 1.",
+                ),
+                io.Int.Input(
+                    "face_size",
+                    **size,
+                    tooltip="Longest side a crop is drawn at: 512 for SD1.5, 1024 for SDXL and Flux.",
+                ),
+                io.Float.Input(
+                    "context",
+                    default=2.0,
+                    min=1.0,
+                    max=8.0,
+                    step=0.1,
+                    tooltip="Side of the crop / side of the face.",
+                ),
+                io.Float.Input(
+                    "feather",
+                    **share,
+                    tooltip="How far a new face fades into the picture, as a share of the face.",
+                ),
+                io.Combo.Input(
+                    "unmatched",
+                    options=list(UNMATCHED),
+                    tooltip="Faces that are nobody's: drawn with the scene's text, or left alone.",
+                ),
+                io.Int.Input(
+                    "max_batch",
+                    default=0,
+                    min=0,
+                    max=64,
+                    tooltip="Faces in one sampler call; 0: as many as the free memory holds.",
+                ),
                 PersonsType.Input("persons", optional=True),
-                RegionsType.Input("regions", optional=True, tooltip="Where the persons stand, at any scale. Without: by FaceID, else left to right."),
-                LorasType.Input("scene_loras", optional=True, tooltip="LoRAs of faces that are nobody's."),
+                RegionsType.Input(
+                    "regions",
+                    optional=True,
+                    tooltip="Where the persons stand, at any scale. Without: by FaceID, else left to right.",
+                ),
+                LorasType.Input(
+                    "scene_loras", optional=True, tooltip="LoRAs of faces that are nobody's."
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="image"),
-                io.Mask.Output(display_name="mask", tooltip="Where faces were painted; everything else is untouched."),
-                io.Image.Output(display_name="matches", tooltip="Each face's box and crop, and whose it was taken for."),
+                io.Mask.Output(
+                    display_name="mask",
+                    tooltip="Where faces were painted; everything else is untouched.",
+                ),
+                io.Image.Output(
+                    display_name="matches",
+                    tooltip="Each face's box and crop, and whose it was taken for.",
+                ),
                 io.String.Output(display_name="info"),
             ],
         )
 
     @classmethod
     def execute(
-        cls, image, faces, model, vae, positive, negative, noise, sampler, sigmas, cfg, face_size, context, feather, unmatched, max_batch,
-        persons=(), regions=None, scene_loras=(),
+        cls,
+        image,
+        faces,
+        model,
+        vae,
+        positive,
+        negative,
+        noise,
+        sampler,
+        sigmas,
+        cfg,
+        face_size,
+        context,
+        feather,
+        unmatched,
+        max_batch,
+        persons=(),
+        regions=None,
+        scene_loras=(),
     ) -> io.NodeOutput:
         options = CropOptions(face_size, context, feather, family_of(model).multiple)
         planned = plan_faces(image, faces, persons, regions, options, unmatched)
-        drawing = Drawing(model, vae, positive, negative, noise, sampler, sigmas, cfg, persons, max_batch, tuple(scene_loras))
+        drawing = Drawing(
+            model,
+            vae,
+            positive,
+            negative,
+            noise,
+            sampler,
+            sigmas,
+            cfg,
+            persons,
+            max_batch,
+            tuple(scene_loras),
+        )
         drawn, calls = draw_faces(image, planned, drawing)
         result, mask, planned = finish(image, planned, drawn)
         names = person_names(persons, regions)
         told = report(planned, names, len(image), calls)
-        return io.NodeOutput(result, mask, matches_preview(image, planned, names), told, ui=notes_ui(told))
+        return io.NodeOutput(
+            result, mask, matches_preview(image, planned, names), told, ui=notes_ui(told)
+        )
 
 
 NODES = [AstriaInpaintFaces]

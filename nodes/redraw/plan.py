@@ -37,15 +37,23 @@ class PlannedFace:
 
 
 def plan_faces(
-    image: Tensor, faces: Sequence[Sequence[Face]], persons: Sequence[Person], layout: Layout | None, options: CropOptions, unmatched: str
+    image: Tensor,
+    faces: Sequence[Sequence[Face]],
+    persons: Sequence[Person],
+    layout: Layout | None,
+    options: CropOptions,
+    unmatched: str,
 ) -> list[PlannedFace]:
     """Return every face of every picture, in their order, each with its window and its person. Shapes: image [B,H,W,C].
 
     Raises: ImageError when faces and pictures differ in number, or what crop.py and match.py raise.
     """
     if len(faces) != len(image):
-        raise ImageError(f"The faces of {len(faces)} image(s) are given for {len(image)} image(s).", code="faces-batch",
-                         hint="Detect the faces on the very pictures that are inpainted.")
+        raise ImageError(
+            f"The faces of {len(faces)} image(s) are given for {len(image)} image(s).",
+            code="faces-batch",
+            hint="Detect the faces on the very pictures that are inpainted.",
+        )
     size = image.shape[2], image.shape[1]
     planned = []
     for number, of_picture in enumerate(faces):
@@ -53,11 +61,17 @@ def plan_faces(
         for place, face in enumerate(of_picture):
             crop = plan_crop(face, number, place, size, options)
             person = found.persons.get(place)
-            planned.append(PlannedFace(crop, person, found.how.get(place, ""), person is not None or unmatched == SCENE))
+            planned.append(
+                PlannedFace(
+                    crop, person, found.how.get(place, ""), person is not None or unmatched == SCENE
+                )
+            )
     return planned
 
 
-def finish(image: Tensor, planned: Sequence[PlannedFace], drawings: Sequence[Tensor]) -> tuple[Tensor, Tensor, list[PlannedFace]]:
+def finish(
+    image: Tensor, planned: Sequence[PlannedFace], drawings: Sequence[Tensor]
+) -> tuple[Tensor, Tensor, list[PlannedFace]]:
     """Return the pictures with the drawings of all drawn faces, where they were painted, and the plan as it came out.
 
     A drawing that holds no numbers (NaN, infinite) leaves its face as it was, and the plan says so.
@@ -82,7 +96,9 @@ def finish(image: Tensor, planned: Sequence[PlannedFace], drawings: Sequence[Ten
 def report(planned: Sequence[PlannedFace], names: Sequence[str], images: int, calls: int) -> str:
     """Return what was done, a line for the whole and one for each face."""
     drawn = sum(face.drawn for face in planned)
-    lines = [f"{drawn} of {len(planned)} face(s) in {images} image(s) drawn anew in {calls} sampler call(s)."]
+    lines = [
+        f"{drawn} of {len(planned)} face(s) in {images} image(s) drawn anew in {calls} sampler call(s)."
+    ]
     for face in planned:
         crop = face.crop
         sizes = f"window {crop.width}x{crop.height} px"
@@ -104,4 +120,8 @@ def label(face: PlannedFace, names: Sequence[str]) -> str:
 
 def person_names(persons: Sequence[Person], layout: Layout | None) -> tuple[str, ...]:
     """Return the names to show for persons: those of their regions, else their numbers."""
-    return tuple(str(number) for number in range(1, len(persons) + 1)) if layout is None else layout.names
+    return (
+        tuple(str(number) for number in range(1, len(persons) + 1))
+        if layout is None
+        else layout.names
+    )

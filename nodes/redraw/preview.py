@@ -17,8 +17,22 @@ LETTERS = (0, 0, 0)
 
 def matches_preview(image: Tensor, planned: Sequence[PlannedFace], names: Sequence[str]) -> Tensor:
     """Return the pictures with each face's box and window in its person's colour, named. Shapes: [B,H,W,C] -> [B,H,W,3] float32."""
-    shown = image[..., :3].detach().float().nan_to_num(0.0).clamp(0, 1).mul(255).round().byte().cpu().numpy()
-    drawn = [_drawn(pixels, [face for face in planned if face.crop.image == number], names) for number, pixels in enumerate(shown)]
+    shown = (
+        image[..., :3]
+        .detach()
+        .float()
+        .nan_to_num(0.0)
+        .clamp(0, 1)
+        .mul(255)
+        .round()
+        .byte()
+        .cpu()
+        .numpy()
+    )
+    drawn = [
+        _drawn(pixels, [face for face in planned if face.crop.image == number], names)
+        for number, pixels in enumerate(shown)
+    ]
     return torch.from_numpy(np.stack(drawn)).float() / 255
 
 
@@ -30,7 +44,12 @@ def _drawn(pixels: np.ndarray, planned: Sequence[PlannedFace], names: Sequence[s
     for face in planned:
         crop = face.crop
         tint = TINTS[0 if face.person is None else 1 + face.person % (len(TINTS) - 1)]
-        outlines = crop.outline(_pixels(crop.box)), crop.outline((crop.left, crop.top, crop.left + crop.width - 1, crop.top + crop.height - 1))
+        outlines = (
+            crop.outline(_pixels(crop.box)),
+            crop.outline(
+                (crop.left, crop.top, crop.left + crop.width - 1, crop.top + crop.height - 1)
+            ),
+        )
         for outline, width in zip(outlines, (2 * line, line), strict=True):
             if crop.turn:
                 canvas.polygon(outline, outline=tint, width=width)
@@ -39,7 +58,9 @@ def _drawn(pixels: np.ndarray, planned: Sequence[PlannedFace], names: Sequence[s
         left, top = (min(side) for side in zip(*outlines[0], strict=True))
         text = label(face, names)
         plate = canvas.textbbox((left + 3 * line, top + 3 * line), text, font=font)
-        canvas.rectangle((plate[0] - line, plate[1] - line, plate[2] + line, plate[3] + line), fill=tint)
+        canvas.rectangle(
+            (plate[0] - line, plate[1] - line, plate[2] + line, plate[3] + line), fill=tint
+        )
         canvas.text((left + 3 * line, top + 3 * line), text, fill=LETTERS, font=font)
     return np.asarray(picture)
 

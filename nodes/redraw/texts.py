@@ -25,7 +25,9 @@ _STACKED = "pooled_output"
 _OF_THE_SCENE = ("guidance", "control", "control_apply_to_uncond")
 
 
-def face_text(own: Conditioning | None, scene: Conditioning, image: int, name: str) -> list[list[Any]]:
+def face_text(
+    own: Conditioning | None, scene: Conditioning, image: int, name: str
+) -> list[list[Any]]:
     """Return one face's conditioning: the person's text, with guidance and ControlNet of the scene, without the whole picture's sizes.
 
     Without an `own` text it is the scene's. `image` picks the row where a conditioning holds one for each picture.
@@ -33,14 +35,21 @@ def face_text(own: Conditioning | None, scene: Conditioning, image: int, name: s
     """
     own = scene if own is None else own
     if not own or not scene:
-        raise PlanError(f"{name} holds no text.", code="face-conditioning", hint="Connect the output of a text encoder.")
+        raise PlanError(
+            f"{name} holds no text.",
+            code="face-conditioning",
+            hint="Connect the output of a text encoder.",
+        )
     inherited = {key: scene[0][1][key] for key in _OF_THE_SCENE if scene[0][1].get(key) is not None}
     entries = []
     for text, extra in own:
         for key in _PLACED:
             if extra.get(key) is not None:
-                raise PlanError(f"{name} carries {key!r}, a place in the whole picture; a face is drawn by itself.", code="face-conditioning",
-                                hint="Give the persons their regions instead, and connect the text without it.")
+                raise PlanError(
+                    f"{name} carries {key!r}, a place in the whole picture; a face is drawn by itself.",
+                    code="face-conditioning",
+                    hint="Give the persons their regions instead, and connect the text without it.",
+                )
         kept = {key: value for key, value in extra.items() if key not in _OWN and value is not None}
         if _STACKED in kept:
             kept[_STACKED] = _row(kept[_STACKED], image)
@@ -53,7 +62,14 @@ def kind_of(conditioning: Conditioning, *, equal_lengths: bool) -> Hashable:
 
     `equal_lengths`: texts of different lengths cannot stand in one batch (Flux, where a repeated token is not nothing).
     """
-    return tuple((text.shape[2:], text.shape[1] if equal_lengths else 0, tuple(sorted(map(_kind, extra.items())))) for text, extra in conditioning)
+    return tuple(
+        (
+            text.shape[2:],
+            text.shape[1] if equal_lengths else 0,
+            tuple(sorted(map(_kind, extra.items()))),
+        )
+        for text, extra in conditioning
+    )
 
 
 def stacked(conditionings: Sequence[Conditioning]) -> list[list[Any]]:
@@ -63,7 +79,10 @@ def stacked(conditionings: Sequence[Conditioning]) -> list[list[Any]]:
 
 def with_control(conditioning: Conditioning, cropped: Callable[[Any], Any]) -> list[list[Any]]:
     """Return the conditioning with `cropped(control)` in place of each ControlNet."""
-    return [[text, {**extra, "control": cropped(extra["control"])} if "control" in extra else extra] for text, extra in conditioning]
+    return [
+        [text, {**extra, "control": cropped(extra["control"])} if "control" in extra else extra]
+        for text, extra in conditioning
+    ]
 
 
 def _row(tensor: Tensor, image: int) -> Tensor:
@@ -75,7 +94,9 @@ def _kind(item: tuple[str, Any]) -> tuple[str, str]:
     key, value = item
     if key == _STACKED:
         return key, str(tuple(value.shape))
-    return key, repr(value) if isinstance(value, bool | int | float | str) else f"object {id(value)}"
+    return key, repr(value) if isinstance(
+        value, bool | int | float | str
+    ) else f"object {id(value)}"
 
 
 def _joined(entries: Sequence[Sequence[Any]]) -> list[Any]:
@@ -84,4 +105,10 @@ def _joined(entries: Sequence[Sequence[Any]]) -> list[Any]:
     texts = torch.cat([text.to(first).repeat(1, length // text.shape[1], 1) for text, _ in entries])
     if _STACKED not in extra:
         return [texts, extra]
-    return [texts, {**extra, _STACKED: torch.cat([other[_STACKED].to(extra[_STACKED]) for _, other in entries])}]
+    return [
+        texts,
+        {
+            **extra,
+            _STACKED: torch.cat([other[_STACKED].to(extra[_STACKED]) for _, other in entries]),
+        },
+    ]

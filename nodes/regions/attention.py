@@ -31,7 +31,9 @@ class Share:
         return tokens if self.index is None else tokens.index_select(dim, self.index)
 
     def to(self, device: torch.device) -> Share:
-        return Share(*(None if part is None else part.to(device) for part in (self.index, self.weight)))
+        return Share(
+            *(None if part is None else part.to(device) for part in (self.index, self.weight))
+        )
 
 
 def on_device(parts: Sequence[Share | None], device: torch.device) -> tuple[Share | None, ...]:
@@ -58,10 +60,15 @@ def _share(row: Tensor) -> Share | None:
     if len(index) == 0:
         return None
     weight = row[index]
-    return Share(None if len(index) == len(row) else index, None if bool((weight == 1).all()) else weight[:, None])
+    return Share(
+        None if len(index) == len(row) else index,
+        None if bool((weight == 1).all()) else weight[:, None],
+    )
 
 
-def blended(parts: Sequence[Share | None], answer: Callable[[int, Share], Tensor], length: int) -> Tensor:
+def blended(
+    parts: Sequence[Share | None], answer: Callable[[int, Share], Tensor], length: int
+) -> Tensor:
     """Return [B,length,C]: each query's answers, weighted by the shares of the regions that give them.
 
     `answer(region, share)` returns [B,n,C] for the share's queries. Soft edges are summed in float32.
@@ -86,12 +93,19 @@ def blended(parts: Sequence[Share | None], answer: Callable[[int, Share], Tensor
     return result.to(dtype)
 
 
-def coupled(queries: Tensor, text: Callable[[int], tuple[Tensor, Tensor]], parts: Sequence[Share | None], attend: Attend) -> Tensor:
+def coupled(
+    queries: Tensor,
+    text: Callable[[int], tuple[Tensor, Tensor]],
+    parts: Sequence[Share | None],
+    attend: Attend,
+) -> Tensor:
     """Return the cross-attention of a UNet: each query against its own region's text.
 
     Shapes: queries [B,L,C] -> same. `text(region)` gives keys and values [B,T,C]; it is asked for regions with queries only, and T may differ.
     """
-    return blended(parts, lambda region, part: attend(part.of(queries, 1), *text(region)), queries.shape[1])
+    return blended(
+        parts, lambda region, part: attend(part.of(queries, 1), *text(region)), queries.shape[1]
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,9 +140,19 @@ class Joint:
         image = blended(self.parts, answer, q.shape[2] - self.text_length)
         return torch.cat([*texts, image], 1)
 
-    def _answer(self, region: int, tensors: tuple[Tensor, Tensor, Tensor], text: slice, part: Share, attend: Attend) -> tuple[Tensor, Tensor]:
+    def _answer(
+        self,
+        region: int,
+        tensors: tuple[Tensor, Tensor, Tensor],
+        text: slice,
+        part: Share,
+        attend: Attend,
+    ) -> tuple[Tensor, Tensor]:
         """Return what one region's text and pixels see, [B,T,C] and [B,n,C]."""
-        own, image = zip(*((tensor[:, :, text], tensor[:, :, self.text_length :]) for tensor in tensors), strict=True)
+        own, image = zip(
+            *((tensor[:, :, text], tensor[:, :, self.text_length :]) for tensor in tensors),
+            strict=True,
+        )
         (text_q, text_k, text_v), (image_q, image_k, image_v) = own, image
         pixels_q = part.of(image_q, 2)
         keys, values = torch.cat([text_k, image_k], 2), torch.cat([text_v, image_v], 2)

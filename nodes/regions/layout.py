@@ -49,16 +49,23 @@ class Layout:
     def named(self, texts: Sequence[str]) -> Layout:
         """Return the layout with each person's text behind their number: `1: ohwx woman`."""
         if len(texts) != len(self.names):
-            raise ImageError(f"{len(texts)} names for {len(self.names)} regions; expected one for each.", code="region-names")
-        return replace(self, names=tuple(f"{number}: {text}" for number, text in enumerate(texts, 1)))
-
+            raise ImageError(
+                f"{len(texts)} names for {len(self.names)} regions; expected one for each.",
+                code="region-names",
+            )
+        return replace(
+            self, names=tuple(f"{number}: {text}" for number, text in enumerate(texts, 1))
+        )
 
     def within(self, width: int, height: int) -> Layout:
         """Return the layout of the picture's top left part, the size before it was padded. Raises: ImageError where it is smaller than that."""
         if width > self.masks.shape[2] or height > self.masks.shape[1]:
             seen = f"{self.masks.shape[2]}x{self.masks.shape[1]}"
-            raise ImageError(f"The regions are laid out for {seen} px, less than the {width}x{height} before the padding.", code="regions-fit",
-                             hint="Connect the `fit` of the picture that the regions were laid out for.")
+            raise ImageError(
+                f"The regions are laid out for {seen} px, less than the {width}x{height} before the padding.",
+                code="regions-fit",
+                hint="Connect the `fit` of the picture that the regions were laid out for.",
+            )
         return replace(self, masks=self.masks[:, :height, :width])
 
 
@@ -71,7 +78,9 @@ class Area(NamedTuple):
     bottom: float
 
 
-def columns(count: int, width: int, height: int, *, softness_px: int, margin: float = MARGIN) -> Layout:
+def columns(
+    count: int, width: int, height: int, *, softness_px: int, margin: float = MARGIN
+) -> Layout:
     """Return equal columns, left to right; `margin` of a column's width at its sides, and of its height above, stays scene.
 
     A margin gives way where a column would become thinner than a pixel. With margin 0 the columns cover the picture.
@@ -80,11 +89,17 @@ def columns(count: int, width: int, height: int, *, softness_px: int, margin: fl
     """
     _check_request(count, width, height, softness_px)
     if not 0 <= margin < 0.5:
-        raise ImageError(f"A margin of {margin:g} of a column; expected 0 or more, and below 0.5.", code="region-margin")
+        raise ImageError(
+            f"A margin of {margin:g} of a column; expected 0 or more, and below 0.5.",
+            code="region-margin",
+        )
     column = width / count
     if column < 1:
-        raise ImageError(f"{count} columns in a picture {width} px wide; expected a pixel or more for each.", code="region-columns",
-                         hint="Make the picture wider, or describe fewer persons.")
+        raise ImageError(
+            f"{count} columns in a picture {width} px wide; expected a pixel or more for each.",
+            code="region-columns",
+            hint="Make the picture wider, or describe fewer persons.",
+        )
     reach = max(column / 2 - margin * column, 0.5)
     centres = (torch.arange(count, dtype=torch.float64) + 0.5) * column
     # A tolerance, so that a pixel centre that lies on both edges of a thin column counts on both.
@@ -104,21 +119,34 @@ def from_masks(masks: Tensor, count: int, width: int, height: int, *, softness_p
     """
     _check_request(count, width, height, softness_px)
     if masks.ndim != 3 or 0 in masks.shape[1:]:
-        raise ImageError(f"Region masks of shape {tuple(masks.shape)}; expected [persons, height, width].", code="region-masks")
+        raise ImageError(
+            f"Region masks of shape {tuple(masks.shape)}; expected [persons, height, width].",
+            code="region-masks",
+        )
     if len(masks) != count:
-        raise ImageError(f"{_counted(len(masks), 'mask')} for {_counted(count, 'person')}; expected one mask for each.", code="region-count",
-                         hint="Connect one mask for each person, in the order of the prompt's BREAK segments, as one batch; "
-                              "or connect none and get equal columns.")
+        raise ImageError(
+            f"{_counted(len(masks), 'mask')} for {_counted(count, 'person')}; expected one mask for each.",
+            code="region-count",
+            hint="Connect one mask for each person, in the order of the prompt's BREAK segments, as one batch; "
+            "or connect none and get equal columns.",
+        )
     drawn = masks.detach().cpu().float()
     if not torch.isfinite(drawn).all():
-        raise ImageError("A region mask holds values that are no numbers (NaN or infinite); expected 0..1.", code="region-masks")
+        raise ImageError(
+            "A region mask holds values that are no numbers (NaN or infinite); expected 0..1.",
+            code="region-masks",
+        )
     drawn = drawn.clamp(0, 1)
     if drawn.shape[1:] != (height, width):
-        drawn = F.interpolate(drawn[None], size=(height, width), mode="bilinear", antialias=True, align_corners=False)[0]
+        drawn = F.interpolate(
+            drawn[None], size=(height, width), mode="bilinear", antialias=True, align_corners=False
+        )[0]
     return _laid_out(drawn, softness_px, "Mask")
 
 
-def from_boxes(boxes: Sequence[Mapping[str, Any]], count: int, width: int, height: int, *, softness_px: int) -> Layout:
+def from_boxes(
+    boxes: Sequence[Mapping[str, Any]], count: int, width: int, height: int, *, softness_px: int
+) -> Layout:
     """Return one region around each found person, left to right by the centres of the boxes, whatever order they come in.
 
     Boxes are dicts of `x`, `y`, `width`, `height` in pixels of the picture, and maybe `label`. Each is grown, so that hair
@@ -130,19 +158,27 @@ def from_boxes(boxes: Sequence[Mapping[str, Any]], count: int, width: int, heigh
     """
     _check_request(count, width, height, softness_px)
     if len(boxes) != count:
-        found = ", ".join(f"{number} {label}" for label, number in Counter(str(box.get("label") or "no label") for box in boxes).items())
+        found = ", ".join(
+            f"{number} {label}"
+            for label, number in Counter(
+                str(box.get("label") or "no label") for box in boxes
+            ).items()
+        )
         raise ImageError(
             f"{_counted(len(boxes), 'box', 'boxes')}{f' ({found})' if found else ''} found for {_counted(count, 'person')}; expected one for each.",
             code="region-count",
             hint="Describe each person of the picture in a BREAK segment of their own, and leave out boxes that are no person; figures that "
-                 "touch in a pose picture count as one. Or draw one mask for each person.")
+            "touch in a pose picture count as one. Or draw one mask for each person.",
+        )
     bodies = [_body(box, number, height) for number, box in enumerate(boxes, 1)]
     bodies.sort(key=lambda body: (body.left + body.right, body))
     x, y = _pixel_centres(width), _pixel_centres(height)
     costs = []
     for body in bodies:
         area = _grown(body)
-        inside = ((y >= area.top) & (y <= area.bottom))[:, None] & ((x >= area.left) & (x <= area.right))
+        inside = ((y >= area.top) & (y <= area.bottom))[:, None] & (
+            (x >= area.left) & (x <= area.right)
+        )
         distance = (x - (body.left + body.right) / 2).abs() / ((body.right - body.left) / 2)
         in_front_of = sum(_stands_in_front(body, other) for other in bodies)
         # Distances become shares of 1, so that whoever stands in front always comes first.
@@ -164,23 +200,43 @@ def from_pose(image: Tensor, width: int = 0, height: int = 0) -> list[dict[str, 
     from scipy import ndimage  # heavy: on first use
 
     if image.ndim != 4 or image.shape[0] != 1 or image.shape[3] < 3:
-        raise ImageError(f"A pose picture of shape {tuple(image.shape)}; expected one picture, [1, height, width, 3].", code="pose-picture")
+        raise ImageError(
+            f"A pose picture of shape {tuple(image.shape)}; expected one picture, [1, height, width, 3].",
+            code="pose-picture",
+        )
     lit = (image[0, ..., :3].detach().cpu().amax(-1) > LIT).numpy()
     if lit.mean() > MOST_LIT:
-        raise ImageError(f"{lit.mean():.0%} of the pose picture is not black; expected coloured skeletons on black.", code="pose-picture",
-                         hint="Run the photo through an OpenPose preprocessor first, or connect a detector's boxes or masks instead.")
+        raise ImageError(
+            f"{lit.mean():.0%} of the pose picture is not black; expected coloured skeletons on black.",
+            code="pose-picture",
+            hint="Run the photo through an OpenPose preprocessor first, or connect a detector's boxes or masks instead.",
+        )
     # Bridges the gaps that resizing and missing keypoints leave within a figure, not the space between two.
     reach = max(1, round(0.01 * min(lit.shape)))
-    closed = ndimage.binary_closing(np.pad(lit, reach), _EIGHT_NEIGHBOURS, iterations=reach)[reach:-reach, reach:-reach]
+    closed = ndimage.binary_closing(np.pad(lit, reach), _EIGHT_NEIGHBOURS, iterations=reach)[
+        reach:-reach, reach:-reach
+    ]
     figures, _ = ndimage.label(closed, _EIGHT_NEIGHBOURS)
     sizes = ndimage.sum_labels(lit, figures, range(1, figures.max() + 1))
-    places = [place for place, size in zip(ndimage.find_objects(figures), sizes, strict=True) if size >= LEAST_COMPONENT * max(sizes)]
+    places = [
+        place
+        for place, size in zip(ndimage.find_objects(figures), sizes, strict=True)
+        if size >= LEAST_COMPONENT * max(sizes)
+    ]
     own_height, own_width = lit.shape
     width, height = width or own_width, height or own_height
     scale = max(width / own_width, height / own_height)
     left, top = (own_width * scale - width) / 2, (own_height * scale - height) / 2
-    boxes = [{"x": round(across.start * scale - left), "y": round(down.start * scale - top), "width": round((across.stop - across.start) * scale),
-              "height": round((down.stop - down.start) * scale), "label": "person"} for down, across in places]
+    boxes = [
+        {
+            "x": round(across.start * scale - left),
+            "y": round(down.start * scale - top),
+            "width": round((across.stop - across.start) * scale),
+            "height": round((down.stop - down.start) * scale),
+            "label": "person",
+        }
+        for down, across in places
+    ]
     return sorted(boxes, key=lambda box: (2 * box["x"] + box["width"], box["y"]))
 
 
@@ -196,8 +252,11 @@ def _laid_out(persons: Tensor, softness_px: int, what: str) -> Layout:
     lost = [number for number, mask in enumerate(masks, 1) if not mask.any()]
     if lost:
         numbers = ", ".join(map(str, lost))
-        raise ImageError(f"{what} {numbers} of {len(masks)}: no pixel of the {persons.shape[2]}x{persons.shape[1]} picture is left to this person.",
-                         code="region-empty", hint="Each person needs an area of their own: inside the picture, and not wholly covered by another's.")
+        raise ImageError(
+            f"{what} {numbers} of {len(masks)}: no pixel of the {persons.shape[2]}x{persons.shape[1]} picture is left to this person.",
+            code="region-empty",
+            hint="Each person needs an area of their own: inside the picture, and not wholly covered by another's.",
+        )
     return Layout(masks.contiguous(), tuple(str(number) for number in range(1, len(masks) + 1)))
 
 
@@ -226,10 +285,15 @@ def _counted(number: int, one: str, many: str = "") -> str:
 
 def _check_request(count: int, width: int, height: int, softness_px: int) -> None:
     if count < 1 or width < 1 or height < 1:
-        raise ImageError(f"Regions for {_counted(count, 'person')} in a picture of {width}x{height} px; expected 1 or more of each.",
-                         code="region-request")
+        raise ImageError(
+            f"Regions for {_counted(count, 'person')} in a picture of {width}x{height} px; expected 1 or more of each.",
+            code="region-request",
+        )
     if softness_px < 0:
-        raise ImageError(f"Region borders {softness_px} px soft; expected 0 (hard) or more.", code="region-softness")
+        raise ImageError(
+            f"Region borders {softness_px} px soft; expected 0 (hard) or more.",
+            code="region-softness",
+        )
 
 
 def _body(box: Mapping[str, Any], number: int, picture_height: int) -> Area:
@@ -237,22 +301,31 @@ def _body(box: Mapping[str, Any], number: int, picture_height: int) -> Area:
     try:
         x, y, width, height = (float(box[key]) for key in ("x", "y", "width", "height"))
     except (KeyError, TypeError, ValueError) as error:
-        raise ImageError(f"Box {number} is {dict(box)!r}; expected numbers x, y, width and height.", code="region-box") from error
+        raise ImageError(
+            f"Box {number} is {dict(box)!r}; expected numbers x, y, width and height.",
+            code="region-box",
+        ) from error
     if not all(map(math.isfinite, (x, y, width, height))) or width <= 0 or height <= 0:
-        raise ImageError(f"Box {number} at {x:g}, {y:g} is {width:g} x {height:g} px; expected a width and a height above 0.", code="region-box",
-                         hint="Leave the box out, or connect another detector.")
+        raise ImageError(
+            f"Box {number} at {x:g}, {y:g} is {width:g} x {height:g} px; expected a width and a height above 0.",
+            code="region-box",
+            hint="Leave the box out, or connect another detector.",
+        )
     if box.get("label") != "face":
         return Area(x, y, x + width, y + height)
     centre, reach = x + width / 2, width * FACES_WIDE / 2
-    return Area(centre - reach, y - height * FACES_ABOVE, centre + reach, max(picture_height, y + height))
+    return Area(
+        centre - reach, y - height * FACES_ABOVE, centre + reach, max(picture_height, y + height)
+    )
 
 
 def _grown(body: Area) -> Area:
-    by = max(GROWTH_OF_WIDTH * (body.right - body.left), GROWTH_OF_HEIGHT * (body.bottom - body.top))
+    by = max(
+        GROWTH_OF_WIDTH * (body.right - body.left), GROWTH_OF_HEIGHT * (body.bottom - body.top)
+    )
     return Area(body.left - by, body.top - by, body.right + by, body.bottom + by)
 
 
 def _stands_in_front(one: Area, other: Area) -> bool:
     within = other.left <= one.left and one.right <= other.right
     return within and ((one.left, one.right) != (other.left, other.right) or one.top > other.top)
-

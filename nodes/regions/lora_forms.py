@@ -37,7 +37,9 @@ class Target:
         if self.convolution is None:
             return F.linear(x, weight)
         options = self.convolution
-        return F.conv2d(x, weight, stride=options.stride, padding=options.padding, dilation=options.dilation)
+        return F.conv2d(
+            x, weight, stride=options.stride, padding=options.padding, dilation=options.dilation
+        )
 
     def part(self, y: torch.Tensor) -> torch.Tensor:
         """Return the view of the layer's output [..., C] or [B,C,H,W] that belongs to this part."""
@@ -94,13 +96,22 @@ class LowRank(Form):
     def change(self, x: torch.Tensor) -> torch.Tensor:
         up = near(self.up, x)
         hidden = self.target.run(x, near(self.down, x))
-        return F.linear(hidden, up) if self.target.convolution is None else F.conv2d(hidden, up[:, :, None, None])
+        return (
+            F.linear(hidden, up)
+            if self.target.convolution is None
+            else F.conv2d(hidden, up[:, :, None, None])
+        )
 
 
 class Hadamard(Form):
     """LoHa: the product, element by element, of two low-rank matrices, each with a Tucker core for kernels."""
 
-    def __init__(self, target: Target, pairs: tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]], scale: float) -> None:
+    def __init__(
+        self,
+        target: Target,
+        pairs: tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]],
+        scale: float,
+    ) -> None:
         super().__init__()
         self.target = target
         self.first = nn.ParameterList(frozen(one) for one in pairs[0])
@@ -108,13 +119,21 @@ class Hadamard(Form):
         self.scale = scale
 
     def matrix(self) -> torch.Tensor:
-        return (_product(*self.first) * _product(*self.second) * self.scale).reshape(self.target.shape)
+        return (_product(*self.first) * _product(*self.second) * self.scale).reshape(
+            self.target.shape
+        )
 
 
 class Kronecker(Form):
     """LoKr: the Kronecker product of a small and a large matrix, each whole or as a low-rank pair, the large one maybe with a Tucker core."""
 
-    def __init__(self, target: Target, small: tuple[torch.Tensor, ...], large: tuple[torch.Tensor, ...], scale: float) -> None:
+    def __init__(
+        self,
+        target: Target,
+        small: tuple[torch.Tensor, ...],
+        large: tuple[torch.Tensor, ...],
+        scale: float,
+    ) -> None:
         super().__init__()
         self.target = target
         self.small = nn.ParameterList(frozen(one) for one in small)
@@ -127,7 +146,9 @@ class Kronecker(Form):
         return (torch.kron(small, large.contiguous()) * self.scale).reshape(self.target.shape)
 
 
-def _product(left: torch.Tensor, right: torch.Tensor | None = None, core: torch.Tensor | None = None) -> torch.Tensor:
+def _product(
+    left: torch.Tensor, right: torch.Tensor | None = None, core: torch.Tensor | None = None
+) -> torch.Tensor:
     """Return the matrix, or left times right, or their Tucker product with the core [rank, rank, *kernel]."""
     if right is None:
         return left
@@ -152,7 +173,9 @@ class Decomposed(Form):
     The layer's own output and forward stand for its weight, which may be quantised or offloaded.
     """
 
-    def __init__(self, inner: Form, factor: torch.Tensor, *, per_input: bool, strength: float) -> None:
+    def __init__(
+        self, inner: Form, factor: torch.Tensor, *, per_input: bool, strength: float
+    ) -> None:
         super().__init__()
         self.target = inner.target
         self.inner = inner
@@ -165,7 +188,9 @@ class Decomposed(Form):
         factor = self.target.per_channel(near(self.factor, x))
         if self.per_input:
             scaled = x * factor
-            return self.strength * (self.target.part(layer.forward(scaled) - y) + self.inner.change(scaled))
+            return self.strength * (
+                self.target.part(layer.forward(scaled) - y) + self.inner.change(scaled)
+            )
         own = self.target.part(y)
         if layer.biased:
             own = own - self.target.part(self._bias(x, layer))
@@ -179,9 +204,15 @@ class Decomposed(Form):
         return layer.forward(x.new_zeros(1, target.inputs, *target.kernel))[..., :1, :1]
 
 
-def decomposed(inner: Form, weight: torch.Tensor, magnitude: torch.Tensor, strength: float) -> Decomposed:
+def decomposed(
+    inner: Form, weight: torch.Tensor, magnitude: torch.Tensor, strength: float
+) -> Decomposed:
     """Return the DoRA of `inner` on `weight` (the part that its target names, float32), as the host merges it."""
     per_input = magnitude.shape[0] != weight.shape[0]
-    lengths = (weight + inner.matrix()).transpose(0, 1).flatten(1).norm(dim=1) if per_input else weight.flatten(1).norm(dim=1)
+    lengths = (
+        (weight + inner.matrix()).transpose(0, 1).flatten(1).norm(dim=1)
+        if per_input
+        else weight.flatten(1).norm(dim=1)
+    )
     factor = magnitude.float().flatten() / (lengths + torch.finfo(weight.dtype).eps)
     return Decomposed(inner, factor, per_input=per_input, strength=strength)

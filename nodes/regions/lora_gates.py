@@ -58,7 +58,9 @@ def gate_of(forward: Forward, spot: Spot, place: Place, x: torch.Tensor, y: torc
     if spot.rows is Rows.WHOLE:
         return _share(forward)
     if spot.rows is Rows.CROSS_TEXT:
-        return _share(forward) if forward.text_region is None else _only(forward, forward.text_region)
+        return (
+            _share(forward) if forward.text_region is None else _only(forward, forward.text_region)
+        )
     return _flux(forward, spot, place, x.shape[1])
 
 
@@ -75,7 +77,11 @@ def _flux(forward: Forward, spot: Spot, place: Place, rows: int) -> Gate:
     _expect(spot, text, sum(forward.text_lengths), "the text of all regions")
     if spot.rows is Rows.FLUX_TEXT:
         return _kept(forward, "text", lambda: _text_tokens(forward))
-    return _kept(forward, ("joint", image), lambda: torch.cat([_text_tokens(forward), _image_tokens(forward, spot, image)], 1))
+    return _kept(
+        forward,
+        ("joint", image),
+        lambda: torch.cat([_text_tokens(forward), _image_tokens(forward, spot, image)], 1),
+    )
 
 
 def _text_tokens(forward: Forward) -> torch.Tensor:
@@ -105,7 +111,11 @@ def _share(forward: Forward) -> Gate:
 def _items(row_gate: torch.Tensor, forward: Forward, spot: Spot, x: torch.Tensor) -> Gate:
     if x.shape[0] != row_gate.shape[1]:
         text = f"The layer {spot.name} works on {x.shape[0]} items of the batch; its LoRA expected {row_gate.shape[1]}."
-        raise LoraError(text, code="lora-items", hint="Remove the patch of this MODEL that splits or joins batches.")
+        raise LoraError(
+            text,
+            code="lora-items",
+            hint="Remove the patch of this MODEL that splits or joins batches.",
+        )
     if "items" not in forward.gates:
         forward.gates["items"] = Gate(row_gate, items=True)
     return forward.gates["items"]
@@ -114,7 +124,9 @@ def _items(row_gate: torch.Tensor, forward: Forward, spot: Spot, x: torch.Tensor
 def _only(forward: Forward, region: int) -> Gate:
     key = ("only", region)
     if key not in forward.gates:
-        forward.gates[key] = Gate(torch.eye(forward.regions, device=forward.masks.device)[:, region : region + 1], region)
+        forward.gates[key] = Gate(
+            torch.eye(forward.regions, device=forward.masks.device)[:, region : region + 1], region
+        )
     return forward.gates[key]
 
 
@@ -126,6 +138,8 @@ def _kept(forward: Forward, key: Hashable, make: Callable[[], torch.Tensor]) -> 
 
 def _expect(spot: Spot, rows: int, expected: int, what: str) -> None:
     if rows != expected:
-        text = f"The layer {spot.name} works on {rows} tokens; its LoRA expected {expected}, {what}."
+        text = (
+            f"The layer {spot.name} works on {rows} tokens; its LoRA expected {expected}, {what}."
+        )
         hint = "Remove the patch of this MODEL that merges, tiles or drops tokens, such as token merging or HyperTile."
         raise LoraError(text, code="lora-tokens", hint=hint)

@@ -18,7 +18,9 @@ class Change(Protocol):
     def reads_output(self) -> bool:
         """Whether the change is computed from `y`, which then must outlive the additions."""
 
-    def __call__(self, out: torch.Tensor, x: torch.Tensor, y: torch.Tensor, layer: Layer) -> torch.Tensor: ...
+    def __call__(
+        self, out: torch.Tensor, x: torch.Tensor, y: torch.Tensor, layer: Layer
+    ) -> torch.Tensor: ...
 
 
 class Hook:
@@ -95,5 +97,9 @@ class Hooks:
         for hook, change in self._additions:
             if change in hook.changes:
                 hook.changes.remove(change)
-        self._additions = [(hook, change) for hook, change in self._additions if not hook.changes and not hook.remove()]
+        self._additions = [
+            (hook, change)
+            for hook, change in self._additions
+            if not hook.changes and not hook.remove()
+        ]
         self._watches = [watch for watch in reversed(self._watches) if not watch.remove()][::-1]

@@ -45,7 +45,9 @@ class Stacked(nn.Module):
             return
         up, down = near(self.up[:, first:last], call.x), near(self.down[first:last], call.x)
         pixels = self.target.convolution is not None
-        gated = call.gate.weigh(self.target.run(call.x, down), self.regions[first:last], pixels=pixels)
+        gated = call.gate.weigh(
+            self.target.run(call.x, down), self.regions[first:last], pixels=pixels
+        )
         if pixels:
             self.target.part(out).add_(F.conv2d(gated, up[:, :, None, None]))
             return
@@ -72,8 +74,14 @@ class Single(nn.Module):
         if call.gate.region not in (None, self.region):
             return
         form = self.form
-        change = form.change_beside(call.x, call.y, call.layer) if isinstance(form, Decomposed) else form.change(call.x)
-        form.target.part(out).add_(call.gate.weigh(change, (self.region,), pixels=form.target.convolution is not None))
+        change = (
+            form.change_beside(call.x, call.y, call.layer)
+            if isinstance(form, Decomposed)
+            else form.change(call.x)
+        )
+        form.target.part(out).add_(
+            call.gate.weigh(change, (self.region,), pixels=form.target.convolution is not None)
+        )
 
 
 class LayerChange(nn.Module):
@@ -91,7 +99,10 @@ class LayerChange(nn.Module):
             else:
                 pieces.append(Single(region, form))
         self.pieces = nn.ModuleList([*pieces, *(Stacked(stack) for stack in parts.values())])
-        self.reads_output = any(isinstance(piece, Single) and isinstance(piece.form, Decomposed) for piece in self.pieces)
+        self.reads_output = any(
+            isinstance(piece, Single) and isinstance(piece.form, Decomposed)
+            for piece in self.pieces
+        )
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,9 @@ class GatedChange:
     def reads_output(self) -> bool:
         return self.change.reads_output
 
-    def __call__(self, out: torch.Tensor, x: torch.Tensor, y: torch.Tensor, layer: Layer) -> torch.Tensor:
+    def __call__(
+        self, out: torch.Tensor, x: torch.Tensor, y: torch.Tensor, layer: Layer
+    ) -> torch.Tensor:
         """Return `out`, the layer's output so far, with the change added; `out` is used up. `x` and `y`: the layer's input and unchanged output."""
         forward = self.run.forward
         if forward is None:
@@ -119,7 +132,9 @@ class GatedChange:
         if x.ndim == 3:  # Flux modulation: [B,1,C] -> [B,L,C]
             return self._added(out.expand(-1, rows, -1).contiguous(), Call(x, y, gate, layer))
         # UNet time embedding of a block: [B,C] -> [B,C,H,W]
-        tokens = out[:, None].expand(-1, rows, -1) if out.ndim == 2 else out.flatten(2).transpose(1, 2)
+        tokens = (
+            out[:, None].expand(-1, rows, -1) if out.ndim == 2 else out.flatten(2).transpose(1, 2)
+        )
         added = self._added(tokens.contiguous(), Call(x[:, None], y[:, None], gate, layer))
         return added.transpose(1, 2).unflatten(2, self.place.grid)
 

@@ -24,28 +24,81 @@ class AstriaRegions(io.ComfyNode):
             search_aliases=["regional prompt", "attention couple", "BREAK"],
             inputs=[
                 io.Int.Input("persons", default=2, min=1, max=MAX_PERSONS),
-                io.Int.Input("width", **side, tooltip="Of the picture; with a connected image its own size counts."),
+                io.Int.Input(
+                    "width",
+                    **side,
+                    tooltip="Of the picture; with a connected image its own size counts.",
+                ),
                 io.Int.Input("height", **side),
-                io.Int.Input("softness_px", default=32, min=0, max=512, tooltip="How wide regions blend into each other and the scene."),
-                io.Image.Input("image", optional=True, tooltip="The picture the regions belong to; also the ground of the preview."),
-                io.Mask.Input("masks", optional=True, tooltip="One mask a person, as a batch, in the order of the prompt."),
-                io.BoundingBox.Input("boxes", optional=True, force_input=True, tooltip="People or faces from a detector, taken from left to right."),
-                io.Image.Input("pose_image", optional=True, tooltip="An OpenPose picture; its people are taken from left to right."),
-                FitType.Input("fit", optional=True, tooltip="Of Astria Fit Image: leaves what it padded out of the regions."),
-                io.String.Input("names", optional=True, default="", dynamic_prompts=False, tooltip="For the preview: one a person, | between them."),
+                io.Int.Input(
+                    "softness_px",
+                    default=32,
+                    min=0,
+                    max=512,
+                    tooltip="How wide regions blend into each other and the scene.",
+                ),
+                io.Image.Input(
+                    "image",
+                    optional=True,
+                    tooltip="The picture the regions belong to; also the ground of the preview.",
+                ),
+                io.Mask.Input(
+                    "masks",
+                    optional=True,
+                    tooltip="One mask a person, as a batch, in the order of the prompt.",
+                ),
+                io.BoundingBox.Input(
+                    "boxes",
+                    optional=True,
+                    force_input=True,
+                    tooltip="People or faces from a detector, taken from left to right.",
+                ),
+                io.Image.Input(
+                    "pose_image",
+                    optional=True,
+                    tooltip="An OpenPose picture; its people are taken from left to right.",
+                ),
+                FitType.Input(
+                    "fit",
+                    optional=True,
+                    tooltip="Of Astria Fit Image: leaves what it padded out of the regions.",
+                ),
+                io.String.Input(
+                    "names",
+                    optional=True,
+                    default="",
+                    dynamic_prompts=False,
+                    tooltip="For the preview: one a person, | between them.",
+                ),
             ],
             outputs=[
                 RegionsType.Output(display_name="regions"),
                 io.Mask.Output(display_name="masks", tooltip="One mask a person."),
-                io.Mask.Output(display_name="people", tooltip="All persons together, for keeping the background."),
-                io.Image.Output(display_name="pose", tooltip="Standing people with crossed arms, for a pose ControlNet."),
+                io.Mask.Output(
+                    display_name="people",
+                    tooltip="All persons together, for keeping the background.",
+                ),
+                io.Image.Output(
+                    display_name="pose",
+                    tooltip="Standing people with crossed arms, for a pose ControlNet.",
+                ),
                 io.Image.Output(display_name="preview"),
             ],
         )
 
     @classmethod
     def execute(
-        cls, persons, width, height, softness_px, image=None, masks=None, boxes=None, pose_image=None, fit=None, names=""
+        cls,
+        persons,
+        width,
+        height,
+        softness_px,
+        image=None,
+        masks=None,
+        boxes=None,
+        pose_image=None,
+        fit=None,
+        names="",
     ) -> io.NodeOutput:
         if image is not None:
             width, height = image.shape[2], image.shape[1]
@@ -57,7 +110,14 @@ class AstriaRegions(io.ComfyNode):
             layout = layout.named([name.strip() for name in names.split("|")])
         people = 1 - normalised(layout.masks)[:1]
         pose = arms_crossed(persons, width, height)
-        return io.NodeOutput(layout, layout.masks, people, pose, preview(image, layout), ui={"astria_regions": [_drawn(layout)]})
+        return io.NodeOutput(
+            layout,
+            layout.masks,
+            people,
+            pose,
+            preview(image, layout),
+            ui={"astria_regions": [_drawn(layout)]},
+        )
 
 
 def _drawn(layout: Layout) -> dict[str, object]:
@@ -77,11 +137,21 @@ def _drawn(layout: Layout) -> dict[str, object]:
     return {"size": [width, height], "regions": regions}
 
 
-def _layout(count: int, size: tuple[int, int], softness_px: int, masks, boxes, pose_image) -> Layout:
+def _layout(
+    count: int, size: tuple[int, int], softness_px: int, masks, boxes, pose_image
+) -> Layout:
     """Return the layout of the one source that is connected, of equal columns when none is."""
-    given = [name for name, value in (("masks", masks), ("boxes", boxes), ("pose_image", pose_image)) if value is not None]
+    given = [
+        name
+        for name, value in (("masks", masks), ("boxes", boxes), ("pose_image", pose_image))
+        if value is not None
+    ]
     if len(given) > 1:
-        raise ImageError(f"Regions are given twice, by {' and '.join(given)}.", code="regions-twice", hint="Connect only one of them.")
+        raise ImageError(
+            f"Regions are given twice, by {' and '.join(given)}.",
+            code="regions-twice",
+            hint="Connect only one of them.",
+        )
     if masks is not None:
         return from_masks(masks, count, *size, softness_px=softness_px)
     if pose_image is not None:

@@ -15,8 +15,17 @@ from .layout import Layout
 from .run import normalised
 
 # Light enough for black letters, and neighbours apart also without full colour vision; the scene's grey comes first.
-TINTS = ((200, 200, 200), (240, 170, 40), (90, 185, 235), (225, 130, 190), (60, 200, 150), (245, 230, 80), (150, 150, 255), (255, 125, 95),
-         (160, 215, 75))
+TINTS = (
+    (200, 200, 200),
+    (240, 170, 40),
+    (90, 185, 235),
+    (225, 130, 190),
+    (60, 200, 150),
+    (245, 230, 80),
+    (150, 150, 255),
+    (255, 125, 95),
+    (160, 215, 75),
+)
 TINT_STRENGTH = 0.45
 GREY = 0.35
 MOST_LINES = 3
@@ -42,9 +51,17 @@ def preview(image: Tensor | None, layout: Layout) -> Tensor:
     if image is None:
         image = torch.full((1, height, width, 3), GREY)
     if image.ndim != 4 or image.shape[1:3] != (height, width) or image.shape[3] < 3:
-        raise ImageError(f"The picture to show regions on has shape {tuple(image.shape)}; expected [batch, {height}, {width}, 3], as the regions.",
-                         code="preview-size", hint="Connect the picture at the size it is generated at.")
-    tints = torch.tensor([TINTS[0], *(TINTS[1 + person % (len(TINTS) - 1)] for person in range(regions - 1))]) / 255
+        raise ImageError(
+            f"The picture to show regions on has shape {tuple(image.shape)}; expected [batch, {height}, {width}, 3], as the regions.",
+            code="preview-size",
+            hint="Connect the picture at the size it is generated at.",
+        )
+    tints = (
+        torch.tensor(
+            [TINTS[0], *(TINTS[1 + person % (len(TINTS) - 1)] for person in range(regions - 1))]
+        )
+        / 255
+    )
     own_tint = torch.einsum("rhw,rc->hwc", shares, tints)
     labels = shares.argmax(0)
     shown = torch.lerp(image[..., :3].detach().cpu().float(), own_tint, TINT_STRENGTH)
@@ -61,7 +78,9 @@ def _borders(labels: Tensor) -> Tensor:
     return (highest != -lowest)[0, 0]
 
 
-def _written(shares: Tensor, labels: Tensor, names: tuple[str, ...], tints: Tensor) -> tuple[Tensor, Tensor]:
+def _written(
+    shares: Tensor, labels: Tensor, names: tuple[str, ...], tints: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return the names as a picture [H,W,3], each on a plate of its region's tint, and its opacity [H,W,1]."""
     height, width = labels.shape
     overlay = Image.new("RGBA", (width, height))
@@ -73,12 +92,18 @@ def _written(shares: Tensor, labels: Tensor, names: tuple[str, ...], tints: Tens
         if room is None:
             continue
         text = "\n".join(_wrapped(name, font, max(room.width, 3 * font.size)))
-        left, top, right, bottom = canvas.multiline_textbbox((0, 0), text, font=font, align="center", spacing=pad)
+        left, top, right, bottom = canvas.multiline_textbbox(
+            (0, 0), text, font=font, align="center", spacing=pad
+        )
         x = min(max(room.middle - (right - left) / 2, 2 * pad), width - 2 * pad - (right - left))
         y = min(max(room.bottom - (bottom - top), 2 * pad), height - 2 * pad - (bottom - top))
         plate = (x - pad, y - pad, x + right - left + pad, y + bottom - top + pad)
-        canvas.rounded_rectangle(plate, pad, fill=(*(tints[region] * 255).round().int().tolist(), 255))
-        canvas.multiline_text((x - left, y - top), text, fill=(0, 0, 0, 255), font=font, align="center", spacing=pad)
+        canvas.rounded_rectangle(
+            plate, pad, fill=(*(tints[region] * 255).round().int().tolist(), 255)
+        )
+        canvas.multiline_text(
+            (x - left, y - top), text, fill=(0, 0, 0, 255), font=font, align="center", spacing=pad
+        )
     pixels = torch.from_numpy(np.asarray(overlay, dtype=np.float32) / 255)
     return pixels[..., :3], pixels[..., 3:]
 
@@ -96,8 +121,12 @@ def _room(share: Tensor, own: Tensor, pad: int, *, at_the_bottom: bool) -> _Room
         own = share == share.max()
     cell = -(-max(own.shape) // GRID_PX)
     whole = -F.max_pool2d(-own[None].float(), cell, ceil_mode=True)[0]
-    inside = (whole if whole.any() else F.max_pool2d(own[None].float(), cell, ceil_mode=True)[0]).numpy() > 0
-    y, x = np.unravel_index(ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1].argmax(), inside.shape)
+    inside = (
+        whole if whole.any() else F.max_pool2d(own[None].float(), cell, ceil_mode=True)[0]
+    ).numpy() > 0
+    y, x = np.unravel_index(
+        ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1].argmax(), inside.shape
+    )
     if at_the_bottom:
         y = max(int(np.flatnonzero(inside[:, x])[-1]) - 3 * pad // cell, 0)
     row = np.flatnonzero(~inside[y])
@@ -122,5 +151,12 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont, width_px: int) -> list[str
 def _cut(line: str, font: ImageFont.FreeTypeFont, width_px: int) -> str:
     if font.getlength(line) <= width_px:
         return line
-    kept = next((end for end in range(len(line) - 1, 0, -1) if font.getlength(f"{line[:end].rstrip()}…") <= width_px), 1)
+    kept = next(
+        (
+            end
+            for end in range(len(line) - 1, 0, -1)
+            if font.getlength(f"{line[:end].rstrip()}…") <= width_px
+        ),
+        1,
+    )
     return f"{line[:kept].rstrip()}…"

@@ -31,13 +31,20 @@ class Gate:
             beyond = [region for region in regions if region >= self.weights.shape[0]]
             if beyond:
                 persons = self.weights.shape[0] - 1
-                raise LoraError(f"A LoRA is meant for person {beyond[0]}, but the picture has regions for {persons}.", code="lora-region",
-                                hint="Give every person with a LoRA a region.")
+                raise LoraError(
+                    f"A LoRA is meant for person {beyond[0]}, but the picture has regions for {persons}.",
+                    code="lora-region",
+                    hint="Give every person with a LoRA a region.",
+                )
             index = torch.tensor(regions, device=self.weights.device)
-            self._made[key] = self.weights.index_select(0, index).t().to(like.device, like.dtype).contiguous()
+            self._made[key] = (
+                self.weights.index_select(0, index).t().to(like.device, like.dtype).contiguous()
+            )
         return self._made[key]
 
-    def weigh(self, values: torch.Tensor, regions: tuple[int, ...], *, pixels: bool) -> torch.Tensor:
+    def weigh(
+        self, values: torch.Tensor, regions: tuple[int, ...], *, pixels: bool
+    ) -> torch.Tensor:
         """Return the values, each channel times the weights of its region; one region weighs all channels.
 
         Shapes: values [B,K,H,W] of `pixels`, else [B,L,K] or [B,K] -> the same.
@@ -121,7 +128,10 @@ def normalised(masks: torch.Tensor) -> torch.Tensor:
     Shapes: masks [N,H,W] float 0..1 of the persons -> [N+1,H,W] summing to 1.
     """
     if masks.ndim != 3 or masks.shape[0] == 0:
-        raise ImageError(f"Region masks of shape {tuple(masks.shape)}; expected [persons, height, width].", code="region-masks")
+        raise ImageError(
+            f"Region masks of shape {tuple(masks.shape)}; expected [persons, height, width].",
+            code="region-masks",
+        )
     persons = masks.float().clamp(0, 1)
     total = persons.sum(0, keepdim=True)
     persons = persons / total.clamp(min=1)

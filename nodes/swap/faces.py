@@ -67,7 +67,13 @@ def known_people(identities: Identities | Identity) -> Identities:
     return people
 
 
-def sources(images: Tensor, faces: Sequence[Sequence[Face]], people: Identities, layout: Layout | None, unmatched: str) -> list[Chosen]:
+def sources(
+    images: Tensor,
+    faces: Sequence[Sequence[Face]],
+    people: Identities,
+    layout: Layout | None,
+    unmatched: str,
+) -> list[Chosen]:
     """Return whom each face of each picture becomes.
 
     Faces and people are matched as in face inpainting: by region, else by likeness, else from left to right. A face that is nobody's
@@ -77,11 +83,18 @@ def sources(images: Tensor, faces: Sequence[Sequence[Face]], people: Identities,
     check_faces(images, faces)
     size = images.shape[2], images.shape[1]
     persons = [_Known(() if one is None else (_Photos(one),)) for one in people]
-    nobody = Source(next(one for one in people if one is not None), "unmatched") if unmatched == "first" else Source(None)
+    nobody = (
+        Source(next(one for one in people if one is not None), "unmatched")
+        if unmatched == "first"
+        else Source(None)
+    )
     chosen = []
     for found in faces:
         match = match_faces(found, persons, layout, size) if found else Assignment()
-        known = {number: Source(people[person], match.how[number]) for number, person in match.persons.items()}
+        known = {
+            number: Source(people[person], match.how[number])
+            for number, person in match.persons.items()
+        }
         chosen.append([known.get(number, nobody) for number in range(len(found))])
     return chosen
 
@@ -90,7 +103,10 @@ def report(chosen: Sequence[Chosen], spoilt: Collection[tuple[int, int]] = ()) -
     """Return in words, a line a picture, whom its faces become; `spoilt` ones (image, face), from 0, stay."""
     lines = []
     for number, found in enumerate(chosen):
-        faces = [f"face {at + 1} {NO_NUMBERS if (number, at) in spoilt else _outcome(source)}" for at, source in enumerate(found)]
+        faces = [
+            f"face {at + 1} {NO_NUMBERS if (number, at) in spoilt else _outcome(source)}"
+            for at, source in enumerate(found)
+        ]
         lines.append(f"Image {number + 1}: {'; '.join(faces) or 'no face, unchanged'}.")
     return "\n".join(lines)
 
@@ -99,8 +115,14 @@ def _outcome(source: Source) -> str:
     return "stays" if source.identity is None else f"becomes {source.identity.title}, {source.how}"
 
 
-def swap(images: Tensor, faces: Sequence[Sequence[Face]], sources: Sequence[Sequence[np.ndarray | None]], network: Network, feather: float,
-         after_each: Callable[[], None]) -> Swapped:
+def swap(
+    images: Tensor,
+    faces: Sequence[Sequence[Face]],
+    sources: Sequence[Sequence[np.ndarray | None]],
+    network: Network,
+    feather: float,
+    after_each: Callable[[], None],
+) -> Swapped:
     """Return pictures [B,H,W,3 or 4] with each face painted as its source; bit-identical outside the faces' masks.
 
     `sources` holds a latent [512] of `Swapper.latent` a face, None for faces that stay. `after_each` is called when a face is painted.

@@ -39,7 +39,9 @@ class Network:
         """Return the crop [size,size,3] 0..1 RGB with the face of `latent` [512]; float32 on the CPU."""
         # HWC -> BCHW.
         picture = crop.movedim(-1, 0)[None].cpu().numpy().astype(self.target_precision)
-        painted = self.session.run(None, {self.target: picture, self.source: latent[None].astype(self.source_precision)})[0]
+        painted = self.session.run(
+            None, {self.target: picture, self.source: latent[None].astype(self.source_precision)}
+        )[0]
         # CHW -> HWC.
         return torch.from_numpy(painted[0].astype(np.float32)).movedim(0, -1).clamp(0, 1)
 
@@ -78,7 +80,9 @@ class Swapper:
         options = runtime.SessionOptions()
         options.log_severity_level = _QUIET
         try:
-            session = runtime.InferenceSession(str(self.path), options, providers=[*providers, "CPUExecutionProvider"])
+            session = runtime.InferenceSession(
+                str(self.path), options, providers=[*providers, "CPUExecutionProvider"]
+            )
         except failures as error:
             raise MissingModelError(
                 f"The face swap model {self.path} cannot be loaded: {type(error).__name__} {str(error)[:200]}",
@@ -112,9 +116,18 @@ def gpu_provider(device: torch.device) -> list[tuple[str, dict[str, str]]]:
 
 def _network(session: object, path: Path) -> Network:
     inputs = {len(one.shape): one for one in session.get_inputs()}
-    known = len(session.get_inputs()) == 2 and set(inputs) == {2, 4} and all(one.type in _PRECISIONS for one in inputs.values())
+    known = (
+        len(session.get_inputs()) == 2
+        and set(inputs) == {2, 4}
+        and all(one.type in _PRECISIONS for one in inputs.values())
+    )
     size = inputs[4].shape[2] if known else None
-    if not known or inputs[4].shape[1:] != [3, size, size] or not isinstance(size, int) or inputs[2].shape[1] != 512:
+    if (
+        not known
+        or inputs[4].shape[1:] != [3, size, size]
+        or not isinstance(size, int)
+        or inputs[2].shape[1] != 512
+    ):
         found = ", ".join(f"{one.name} {one.shape}" for one in session.get_inputs())
         raise MissingModelError(
             f"The face swap model {path} takes {found}; expected a picture [1, 3, size, size] and an embedding [1, 512].",
@@ -123,7 +136,9 @@ def _network(session: object, path: Path) -> Network:
         )
     arcface_template(size)  # says which sizes a face can be aligned to
     target, source = inputs[4], inputs[2]
-    return Network(session, size, target.name, source.name, _PRECISIONS[target.type], _PRECISIONS[source.type])
+    return Network(
+        session, size, target.name, source.name, _PRECISIONS[target.type], _PRECISIONS[source.type]
+    )
 
 
 def _runtime() -> tuple[object, tuple[type[Exception], ...]]:
@@ -137,4 +152,11 @@ def _runtime() -> tuple[object, tuple[type[Exception], ...]]:
             code="missing-onnxruntime",
             hint=f'Install it for ComfyUI\'s own Python: "{sys.executable}" -m pip install onnxruntime',
         ) from error
-    return onnxruntime, (state.InvalidProtobuf, state.InvalidGraph, state.Fail, state.InvalidArgument, state.NotImplemented, state.NoSuchFile)
+    return onnxruntime, (
+        state.InvalidProtobuf,
+        state.InvalidGraph,
+        state.Fail,
+        state.InvalidArgument,
+        state.NotImplemented,
+        state.NoSuchFile,
+    )

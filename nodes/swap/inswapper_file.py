@@ -95,7 +95,12 @@ def _values(tensor: _Tensor, path: Path) -> np.ndarray:
     stored = tensor.fields.get(_RAW_DATA)
     if stored is None and kind == _DTYPES[1]:
         stored = tensor.fields.get(_FLOAT_DATA)
-    if kind is None or not isinstance(stored, memoryview) or len(stored) != SIDE * SIDE * kind.itemsize or tensor.fields.get(_DATA_LOCATION):
+    if (
+        kind is None
+        or not isinstance(stored, memoryview)
+        or len(stored) != SIDE * SIDE * kind.itemsize
+        or tensor.fields.get(_DATA_LOCATION)
+    ):
         raise MissingModelError(
             f"The face swap model {path} keeps the values of its embedding matrix '{tensor.name}' elsewhere or in an unknown form; "
             "expected floating point numbers in the file itself.",
@@ -139,7 +144,9 @@ def _fields(message: Value) -> Iterator[tuple[int, Value]]:
         else:
             raise _DamagedError(f"field kind {kind} does not exist")
         if at + length > len(message):
-            raise _DamagedError(f"a field of {length} bytes stands {len(message) - at} bytes before the end")
+            raise _DamagedError(
+                f"a field of {length} bytes stands {len(message) - at} bytes before the end"
+            )
         yield key >> 3, message[at : at + length]
         at += length
 

@@ -63,8 +63,14 @@ class AstriaIdentities(io.ComfyNode):
             description="Whose photos faces are swapped to, person by person from left to right. Chain one node for each person.",
             search_aliases=["several identities", "face swap people"],
             inputs=[
-                IdentityType.Input("identity", optional=True, tooltip="This person. Without one the person keeps the face that was painted."),
-                IdentitiesType.Input("identities", optional=True, tooltip="The persons to the left of this one."),
+                IdentityType.Input(
+                    "identity",
+                    optional=True,
+                    tooltip="This person. Without one the person keeps the face that was painted.",
+                ),
+                IdentitiesType.Input(
+                    "identities", optional=True, tooltip="The persons to the left of this one."
+                ),
             ],
             outputs=[IdentitiesType.Output(display_name="identities")],
         )
@@ -87,12 +93,30 @@ class AstriaSwapFaces(io.ComfyNode):
                 io.Image.Input("image"),
                 FacesType.Input("faces", tooltip="Of the same image."),
                 SwapperType.Input("swapper"),
-                io.MultiType.Input("identities", types=[IdentitiesType, IdentityType], tooltip="Several persons, or the identity of the only one."),
-                io.Float.Input("feather", default=FEATHER, min=0.0, max=MOST_FEATHER, step=0.01,
-                               tooltip="The share of the crop's side over which the new face fades into the picture."),
-                io.Combo.Input("unmatched", options=list(UNMATCHED), default=UNMATCHED[0],
-                               tooltip="A face that is nobody's: leave it, or give it the face of the first person."),
-                RegionsType.Input("regions", optional=True, tooltip="Where each person stands; without it likeness counts, then left to right."),
+                io.MultiType.Input(
+                    "identities",
+                    types=[IdentitiesType, IdentityType],
+                    tooltip="Several persons, or the identity of the only one.",
+                ),
+                io.Float.Input(
+                    "feather",
+                    default=FEATHER,
+                    min=0.0,
+                    max=MOST_FEATHER,
+                    step=0.01,
+                    tooltip="The share of the crop's side over which the new face fades into the picture.",
+                ),
+                io.Combo.Input(
+                    "unmatched",
+                    options=list(UNMATCHED),
+                    default=UNMATCHED[0],
+                    tooltip="A face that is nobody's: leave it, or give it the face of the first person.",
+                ),
+                RegionsType.Input(
+                    "regions",
+                    optional=True,
+                    tooltip="Where each person stands; without it likeness counts, then left to right.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="image"),
@@ -102,12 +126,19 @@ class AstriaSwapFaces(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, faces, swapper: Swapper, identities, feather, unmatched, regions=None) -> io.NodeOutput:
+    def execute(
+        cls, image, faces, swapper: Swapper, identities, feather, unmatched, regions=None
+    ) -> io.NodeOutput:
         people = known_people(identities)
         chosen = sources(image, faces, people, regions, unmatched)
         wanted = [one.identity for found in chosen for one in found if one.identity is not None]
         if not wanted:
-            return io.NodeOutput(image, torch.zeros(image.shape[:3], device=image.device), report(chosen), ui=notes_ui(report(chosen)))
+            return io.NodeOutput(
+                image,
+                torch.zeros(image.shape[:3], device=image.device),
+                report(chosen),
+                ui=notes_ui(report(chosen)),
+            )
         latents = {id(person): swapper.latent(person) for person in wanted}
         gpu = gpu_provider(get_torch_device())
         if gpu:
@@ -132,15 +163,38 @@ class AstriaRestoreFaces(io.ComfyNode):
                 io.Image.Input("image"),
                 FacesType.Input("faces", tooltip="Of the same image."),
                 io.UpscaleModel.Input("restorer", tooltip="From Load Upscale Model."),
-                io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="How much of the restored face; 0 leaves the picture."),
-                io.Float.Input("fidelity", default=DEFAULT_FIDELITY, min=0.0, max=1.0, step=0.05,
-                               tooltip="CodeFormer only: lower for more beauty, higher for more likeness."),
-                io.Int.Input("size", default=512, min=128, max=2048, step=32, tooltip="Pixels of an upright face as the model sees it; mostly 512."),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How much of the restored face; 0 leaves the picture.",
+                ),
+                io.Float.Input(
+                    "fidelity",
+                    default=DEFAULT_FIDELITY,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="CodeFormer only: lower for more beauty, higher for more likeness.",
+                ),
+                io.Int.Input(
+                    "size",
+                    default=512,
+                    min=128,
+                    max=2048,
+                    step=32,
+                    tooltip="Pixels of an upright face as the model sees it; mostly 512.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="image"),
                 io.Mask.Output(display_name="mask", tooltip="1 = painted."),
-                io.String.Output(display_name="info", tooltip="How many faces were restored, and what to know of the model."),
+                io.String.Output(
+                    display_name="info",
+                    tooltip="How many faces were restored, and what to know of the model.",
+                ),
             ],
         )
 

@@ -65,8 +65,14 @@ def check_restorer(restorer: Restorer, size: int) -> None:
     # Both hold weights for one size only.
     fixed = max(needs.minimum, needs.multiple_of) if name in _CENTRED else None
     if (fixed and size != fixed) or needs.get_padding(size, size) != (0, 0):
-        wanted = f"{fixed}" if fixed else f"a multiple of {needs.multiple_of}, {needs.minimum} or more"
-        raise ImageError(f"The restorer ({name}) is given faces of {size} px; expected {wanted}.", code="restorer-size", hint="Set size to 512.")
+        wanted = (
+            f"{fixed}" if fixed else f"a multiple of {needs.multiple_of}, {needs.minimum} or more"
+        )
+        raise ImageError(
+            f"The restorer ({name}) is given faces of {size} px; expected {wanted}.",
+            code="restorer-size",
+            hint="Set size to 512.",
+        )
 
 
 def call(restorer: Restorer, crops: Tensor, fidelity: float) -> Tensor:
@@ -78,7 +84,11 @@ def call(restorer: Restorer, crops: Tensor, fidelity: float) -> Tensor:
     name = restorer.architecture.id
     if name not in _CENTRED:
         return restorer(crops)
-    options = {"weight": fidelity} if name == "CodeFormer" else {"return_rgb": False, "randomize_noise": False}
+    options = (
+        {"weight": fidelity}
+        if name == "CodeFormer"
+        else {"return_rgb": False, "randomize_noise": False}
+    )
     painted = restorer.model(crops * 2 - 1, **options)[0]
     return ((painted + 1) / 2).clamp(0, 1)
 
@@ -88,25 +98,36 @@ def notes(restorer: Restorer, fidelity: float) -> list[str]:
     name = restorer.architecture.id
     found = []
     if not is_face_model(restorer):
-        found.append(f"{name} is a model for whole pictures ({restorer.purpose}), not for faces: it sharpens, and does not restore features.")
+        found.append(
+            f"{name} is a model for whole pictures ({restorer.purpose}), not for faces: it sharpens, and does not restore features."
+        )
     if fidelity != DEFAULT_FIDELITY and name != "CodeFormer":
-        found.append(f"fidelity {fidelity:g} has no effect: {name} has no such setting, CodeFormer has.")
+        found.append(
+            f"fidelity {fidelity:g} has no effect: {name} has no such setting, CodeFormer has."
+        )
     return found
 
 
-def restore(images: Tensor, faces: Sequence[Sequence[Face]], run: Run, size: int, strength: float) -> Restored:
+def restore(
+    images: Tensor, faces: Sequence[Sequence[Face]], run: Run, size: int, strength: float
+) -> Restored:
     """Return pictures [B,H,W,3 or 4] whose faces `run` has painted, blended by `strength`; bit-identical outside the faces' masks.
 
     Raises: ImageError when images and faces do not belong together, or a face has no points.
     """
     check_faces(images, faces)
     placement = Placement(ffhq_template(size), size, FEATHER, GREY)
-    cuts = [[cut(image, found, number, placement) for number in range(len(found))] for image, found in zip(images, faces, strict=True)]
+    cuts = [
+        [cut(image, found, number, placement) for number in range(len(found))]
+        for image, found in zip(images, faces, strict=True)
+    ]
     everyone = [crop for found in cuts for crop in found]
     touched = torch.zeros(images.shape[:3], device=images.device)
     if strength == 0 and everyone:
         return Restored(images, touched, "Unchanged: strength is 0.")
-    painted = iter(_resized(run(torch.stack([crop.pixels for crop in everyone])), size) if everyone else ())
+    painted = iter(
+        _resized(run(torch.stack([crop.pixels for crop in everyone])), size) if everyone else ()
+    )
     pictures, masks, report = list(images), list(touched), []
     for number, found in enumerate(cuts):
         spoilt = 0
@@ -116,9 +137,13 @@ def restore(images: Tensor, faces: Sequence[Sequence[Face]], run: Run, size: int
                 spoilt += 1
                 continue
             blended = replace(crop, mask=crop.mask * strength)
-            pictures[number], masks[number] = paste(pictures[number], masks[number], blended, drawing)
+            pictures[number], masks[number] = paste(
+                pictures[number], masks[number], blended, drawing
+            )
         report.append(_line(number, len(found), spoilt))
-    return Restored(torch.stack(pictures) if everyone else images, torch.stack(masks), "\n".join(report))
+    return Restored(
+        torch.stack(pictures) if everyone else images, torch.stack(masks), "\n".join(report)
+    )
 
 
 def _line(image: int, faces: int, spoilt: int) -> str:
@@ -129,5 +154,11 @@ def _line(image: int, faces: int, spoilt: int) -> str:
 def _resized(painted: Tensor, size: int) -> Tensor:
     if painted.shape[1] == size:
         return painted
-    planes = F.interpolate(painted.movedim(-1, 1), size=(size, size), mode="bicubic", antialias=True, align_corners=False)
+    planes = F.interpolate(
+        painted.movedim(-1, 1),
+        size=(size, size),
+        mode="bicubic",
+        antialias=True,
+        align_corners=False,
+    )
     return planes.movedim(1, -1).clamp(0, 1)

@@ -11,9 +11,32 @@ from ..errors import BindingsError
 from .files import atomic_write, exclusive
 from .names import shown
 from .syntax import Row, line_error, scan, with_entry, without_lines
-from .tables import BASE_FIELDS, BRANCHES, FAMILIES, KNOWN_BASES, ROLES, BaseModel, base_problem, guess, is_role, value_problem
+from .tables import (
+    BASE_FIELDS,
+    BRANCHES,
+    FAMILIES,
+    KNOWN_BASES,
+    ROLES,
+    BaseModel,
+    base_problem,
+    guess,
+    is_role,
+    value_problem,
+)
 
-__all__ = ["BINDINGS_FILE", "BRANCHES", "FAMILIES", "KNOWN_BASES", "ROLES", "BaseModel", "Bindings", "address", "bind", "load", "unbind"]
+__all__ = [
+    "BINDINGS_FILE",
+    "BRANCHES",
+    "FAMILIES",
+    "KNOWN_BASES",
+    "ROLES",
+    "BaseModel",
+    "Bindings",
+    "address",
+    "bind",
+    "load",
+    "unbind",
+]
 
 BINDINGS_FILE = "bindings.ini"
 
@@ -55,7 +78,9 @@ class Bindings:
                 table[row.key] = row.value
         return cls(
             bases={
-                section.removeprefix("base "): _base(tables[section], heads[section], source) for section in tables if section.startswith("base ")
+                section.removeprefix("base "): _base(tables[section], heads[section], source)
+                for section in tables
+                if section.startswith("base ")
             },
             default_base=tables.get("defaults", {}).get("base"),
             tunes=tables.get("tunes", {}),
@@ -77,7 +102,10 @@ class Bindings:
             lines += ["", f"[{section}]"]
             for key, value in table.items():
                 if problem := value_problem(section, key, value):
-                    raise BindingsError(f"[{section}] {shown(key)} = {shown(value)}: {problem}", code="bindings-value")
+                    raise BindingsError(
+                        f"[{section}] {shown(key)} = {shown(value)}: {problem}",
+                        code="bindings-value",
+                    )
                 lines.append(f"{key} = {value}")
         text = "\n".join([*lines, ""])
         Bindings.parse(text, "bindings")  # bases that contradict themselves
@@ -86,7 +114,12 @@ class Bindings:
 
 def _base(table: dict[str, str], head: Row, source: str) -> BaseModel:
     if "family" not in table:
-        raise line_error(source, head, "the base has no family", f"Add the line: family = {' or '.join(FAMILIES)}")
+        raise line_error(
+            source,
+            head,
+            "the base has no family",
+            f"Add the line: family = {' or '.join(FAMILIES)}",
+        )
     base = BaseModel(**table)
     if problem := base_problem(base):
         raise line_error(source, head, problem, "Correct the lines of this section.")
@@ -113,14 +146,18 @@ def _read(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         message = f"{path}, line {line}: expected UTF-8 text, found the byte 0x{error.object[error.start]:02x}"
-        raise BindingsError(message, code="bindings-encoding", hint="Save the file as UTF-8.") from error
+        raise BindingsError(
+            message, code="bindings-encoding", hint="Save the file as UTF-8."
+        ) from error
     except OSError as error:
         raise _file_error(path, "read", error) from error
 
 
 def _file_error(path: Path, what: str, error: OSError) -> BindingsError:
     message = f"the bindings file {path} cannot be {what}: {error.strerror}"
-    return BindingsError(message, code="bindings-file", hint="Check the folder's rights and free space.")
+    return BindingsError(
+        message, code="bindings-file", hint="Check the folder's rights and free space."
+    )
 
 
 def edit(path: Path, change: Callable[[str, str], str]) -> bool:
@@ -154,8 +191,16 @@ def bind(path: Path, key: str, file_name: str) -> None:
 
     def change(text: str, source: str) -> str:
         rows = scan(text, source)
-        if section.startswith("base ") and name != "family" and not any(row.section == section for row in rows):
-            text = with_entry(text, rows, Row(0, "", section, "family", _known_family(section.removeprefix("base "))))
+        if (
+            section.startswith("base ")
+            and name != "family"
+            and not any(row.section == section for row in rows)
+        ):
+            text = with_entry(
+                text,
+                rows,
+                Row(0, "", section, "family", _known_family(section.removeprefix("base "))),
+            )
             rows = scan(text, source)
         return with_entry(text, rows, Row(0, "", section, name, file_name))
 
@@ -210,7 +255,9 @@ def address(key: str) -> tuple[str, str]:
     if re.fullmatch(r"[0-9]+", key):
         return "tunes", key
     message = f"{shown(key)} is not a key of the bindings.{guess(key, ROLES)}"
-    hint = f"Keys: a tune id, a role ({', '.join(ROLES)}), tunes.NAME, base.ID.FIELD, defaults.base."
+    hint = (
+        f"Keys: a tune id, a role ({', '.join(ROLES)}), tunes.NAME, base.ID.FIELD, defaults.base."
+    )
     raise BindingsError(message, code="bindings-key", hint=hint)
 
 

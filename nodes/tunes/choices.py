@@ -52,10 +52,16 @@ def folders_of(key: str) -> Sequence[str]:
     section, name = address(key)
     if section == "tunes":
         return TAG_FOLDERS
-    return ROLES[name.rpartition(".")[2]].folders if section == "roles" else FIELD_FOLDERS.get(name, ())
+    return (
+        ROLES[name.rpartition(".")[2]].folders
+        if section == "roles"
+        else FIELD_FOLDERS.get(name, ())
+    )
 
 
-def choices(key: str, files: ModelFiles, bindings: Bindings, titles: Sequence[str] = ()) -> list[str]:
+def choices(
+    key: str, files: ModelFiles, bindings: Bindings, titles: Sequence[str] = ()
+) -> list[str]:
     """Return what `key` (see `bind`) can be bound to here; `titles` are those of the tunes with photos. Raises: BindingsError for no such key."""
     section, name = address(key)
     if section == "roles":
@@ -68,5 +74,9 @@ def choices(key: str, files: ModelFiles, bindings: Bindings, titles: Sequence[st
         return list(YES_NO)
     photo_sets = titles if section == "tunes" else ()
     # A title of digits alone would be read as an id.
-    bindable = [title for title in photo_sets if not title.isdecimal() and value_problem(section, name, title) is None]
+    bindable = [
+        title
+        for title in photo_sets
+        if not title.isdecimal() and value_problem(section, name, title) is None
+    ]
     return list(dict.fromkeys((*portable(files, folders_of(key)), *bindable)))

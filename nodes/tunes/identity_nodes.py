@@ -27,8 +27,16 @@ class AstriaIdentity(io.ComfyNode):
             search_aliases=["faceid", "face embedding", "likeness"],
             inputs=[
                 FaceAnalysisType.Input("analysis"),
-                io.Image.Input("photos", optional=True, tooltip="Photos of one person, a batch or a list. The largest face of each counts."),
-                io.String.Input("tune", default="", tooltip="Id of a tune with photos, as in <faceid:788416:1>; empty with connected photos."),
+                io.Image.Input(
+                    "photos",
+                    optional=True,
+                    tooltip="Photos of one person, a batch or a list. The largest face of each counts.",
+                ),
+                io.String.Input(
+                    "tune",
+                    default="",
+                    tooltip="Id of a tune with photos, as in <faceid:788416:1>; empty with connected photos.",
+                ),
             ],
             outputs=[IdentityType.Output(display_name="identity")],
             is_input_list=True,  # photos of several sizes are no batch
@@ -44,17 +52,28 @@ class AstriaIdentity(io.ComfyNode):
         named = None if tune is None else make_resolver().faceid(tune)
         if isinstance(named, Missing):
             return named.message
-        return repr([(one.id, one.updated_at, one.orig_images) for one in (store.list(limit=10_000) if named is None else [named.tune])])
+        return repr(
+            [
+                (one.id, one.updated_at, one.orig_images)
+                for one in (store.list(limit=10_000) if named is None else [named.tune])
+            ]
+        )
 
     @classmethod
     def execute(cls, analysis, photos=None, tune=("",)) -> io.NodeOutput:
         analysis, tune = only_values({"analysis": analysis, "tune": tune}).values()
         if (photos is None) == (not tune.strip()):
             message = f"An identity comes from photos or from a tune; {'neither is' if photos is None else 'both are'} given."
-            raise ImageError(message, code="identity-source", hint="Connect photos, or write the id of a tune that holds some.")
+            raise ImageError(
+                message,
+                code="identity-source",
+                hint="Connect photos, or write the id of a tune that holds some.",
+            )
         if analysis.recogniser is None:
             message = "The connected analysis finds faces and does not tell whose they are: its pack is 'none'."
-            raise MissingModelError(message, code="no-recogniser", hint="Choose a pack in Astria Load Face Analysis.")
+            raise MissingModelError(
+                message, code="no-recogniser", hint="Choose a pack in Astria Load Face Analysis."
+            )
         if photos is None:
             pictures, title = _tune_photos(tune.strip())
         else:
@@ -63,7 +82,9 @@ class AstriaIdentity(io.ComfyNode):
         cache = FaceCache(state_folder())
         findings = [find_person(one, analysis, cache) for one in pictures]
         identity = identity_of(findings, analysis, title)
-        report = "\n".join([f"{title}: {len(identity.photos)} of {len(pictures)} photo(s) used.", *notes(findings)])
+        report = "\n".join(
+            [f"{title}: {len(identity.photos)} of {len(pictures)} photo(s) used.", *notes(findings)]
+        )
         return io.NodeOutput(identity, ui=notes_ui(report))
 
 

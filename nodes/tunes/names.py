@@ -7,7 +7,18 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 # Endings of model files. Any other dot belongs to the name: `SDXLrender_v2.0` has no ending.
-MODEL_ENDINGS = (".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl", ".gguf", ".onnx")
+MODEL_ENDINGS = (
+    ".safetensors",
+    ".sft",
+    ".ckpt",
+    ".pt",
+    ".pt2",
+    ".pth",
+    ".bin",
+    ".pkl",
+    ".gguf",
+    ".onnx",
+)
 MAX_NAME_LENGTH = 255
 
 # Control characters, lone surrogates and line separators cannot stand in a line of the bindings file or in UTF-8.

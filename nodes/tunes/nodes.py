@@ -13,7 +13,15 @@ from PIL import Image, ImageOps
 
 from ..errors import ImageError
 from ..faces.detector import rgb_pixels
-from ..faces.photos import bounded, find_person, identity_of, notes, photo_hash, png_bytes, read_photo
+from ..faces.photos import (
+    bounded,
+    find_person,
+    identity_of,
+    notes,
+    photo_hash,
+    png_bytes,
+    read_photo,
+)
 from ..host.types import FaceAnalysisType, ModelsType, gathered_inputs, only_values
 from .bindings import Bindings
 from .bundle import ModelBundle
@@ -41,7 +49,13 @@ class AstriaModels(io.ComfyNode):
             description="Shows what the ids and roles of prompts stand for, adds bindings for this workflow, and gathers connected models.",
             search_aliases=["bindings", "tunes", "lora ids"],
             inputs=[
-                io.String.Input("bindings", multiline=True, dynamic_prompts=False, tooltip=tooltip, placeholder=EXAMPLE_BINDINGS),
+                io.String.Input(
+                    "bindings",
+                    multiline=True,
+                    dynamic_prompts=False,
+                    tooltip=tooltip,
+                    placeholder=EXAMPLE_BINDINGS,
+                ),
                 *gathered_inputs(),
             ],
             outputs=[ModelsType.Output(display_name="models")],
@@ -80,16 +94,49 @@ class AstriaCreateTune(io.ComfyNode):
             description="Keeps photos of one person as a tune that prompts name: <faceid:ID:1>. Ready at once, nothing is trained.",
             search_aliases=["faceid tune", "photo set", "store photos"],
             inputs=[
-                io.Image.Input("images", tooltip="Photos of one person, a batch or a list. The largest face of each counts."),
+                io.Image.Input(
+                    "images",
+                    tooltip="Photos of one person, a batch or a list. The largest face of each counts.",
+                ),
                 FaceAnalysisType.Input("analysis"),
-                io.String.Input("title", default="", placeholder="Anna", tooltip="The same title with the same photos is the same tune."),
-                io.String.Input("name", default="person", tooltip="Who it is in the prompt's words: man, woman, boy, girl ..."),
-                io.String.Input("token", default="ohwx", tooltip="The word that stands for this person in prompts."),
-                io.Int.Input("tune_id", default=0, min=0, max=MAX_ID, tooltip="The id that your prompts name; 0 for the next free one."),
-                io.Combo.Input("model_type", options=["faceid", "lora"], tooltip="lora: photos beside a LoRA file, for swapping faces."),
-                io.Combo.Input("file", options=[NO_FILE, *folder_paths.get_filename_list("loras")], tooltip="Of model_type lora."),
+                io.String.Input(
+                    "title",
+                    default="",
+                    placeholder="Anna",
+                    tooltip="The same title with the same photos is the same tune.",
+                ),
+                io.String.Input(
+                    "name",
+                    default="person",
+                    tooltip="Who it is in the prompt's words: man, woman, boy, girl ...",
+                ),
+                io.String.Input(
+                    "token",
+                    default="ohwx",
+                    tooltip="The word that stands for this person in prompts.",
+                ),
+                io.Int.Input(
+                    "tune_id",
+                    default=0,
+                    min=0,
+                    max=MAX_ID,
+                    tooltip="The id that your prompts name; 0 for the next free one.",
+                ),
+                io.Combo.Input(
+                    "model_type",
+                    options=["faceid", "lora"],
+                    tooltip="lora: photos beside a LoRA file, for swapping faces.",
+                ),
+                io.Combo.Input(
+                    "file",
+                    options=[NO_FILE, *folder_paths.get_filename_list("loras")],
+                    tooltip="Of model_type lora.",
+                ),
             ],
-            outputs=[io.String.Output(display_name="tune_id"), io.String.Output(display_name="report")],
+            outputs=[
+                io.String.Output(display_name="tune_id"),
+                io.String.Output(display_name="report"),
+            ],
             is_output_node=True,
             is_input_list=True,  # photos of several sizes are no batch
         )
@@ -104,42 +151,75 @@ class AstriaCreateTune(io.ComfyNode):
     @classmethod
     def execute(cls, images, **lists) -> io.NodeOutput:
         given = only_values(lists)
-        analysis, title, name, token, tune_id, model_type, file = (given[key] for key in _ABOUT_A_TUNE)
+        analysis, title, name, token, tune_id, model_type, file = (
+            given[key] for key in _ABOUT_A_TUNE
+        )
         if (model_type == "lora") != (file != NO_FILE):
             message = f"A tune of model_type {model_type} {'needs a' if file == NO_FILE else 'takes no'} file; file is {shown(file)}."
-            raise TuneError(message, code="tune-file", hint="Choose model_type lora and a file, or faceid and none.")
-        new = NewTune(title=title, name=name or None, token=token, model_type=model_type, file=None if file == NO_FILE else file.replace("\\", "/"))
+            raise TuneError(
+                message,
+                code="tune-file",
+                hint="Choose model_type lora and a file, or faceid and none.",
+            )
+        new = NewTune(
+            title=title,
+            name=name or None,
+            token=token,
+            model_type=model_type,
+            file=None if file == NO_FILE else file.replace("\\", "/"),
+        )
         if analysis.recogniser is None:
             message = "The connected analysis finds faces and does not tell whose they are: its pack is 'none'."
-            raise TuneError(message, code="no-recogniser", hint="Choose a pack in Astria Load Face Analysis.")
+            raise TuneError(
+                message, code="no-recogniser", hint="Choose a pack in Astria Load Face Analysis."
+            )
         cache = FaceCache(state_folder())
-        findings = [find_person(bounded(one), analysis, cache) for batch in images for one in rgb_pixels(batch)]
+        findings = [
+            find_person(bounded(one), analysis, cache)
+            for batch in images
+            for one in rgb_pixels(batch)
+        ]
         photos = [one.pixels for one in identity_of(findings, analysis, title).photos]
         tune, state = _stored(TuneStore(state_folder()), new, tune_id, photos)
         tag = "faceid" if model_type == "faceid" else "lora"
-        lines = [f"Tune {tune.id} {shown(tune.title)} {state}, with {len(photos)} of {len(findings)} photo(s). Write <{tag}:{tune.id}:1>."]
+        lines = [
+            f"Tune {tune.id} {shown(tune.title)} {state}, with {len(photos)} of {len(findings)} photo(s). Write <{tag}:{tune.id}:1>."
+        ]
         report = "\n".join([*lines, *notes(findings)])
         return io.NodeOutput(str(tune.id), report, ui=ui.PreviewText(report))
 
 
-def _stored(store: TuneStore, new: NewTune, tune_id: int, photos: Sequence[np.ndarray]) -> tuple[Tune, str]:
+def _stored(
+    store: TuneStore, new: NewTune, tune_id: int, photos: Sequence[np.ndarray]
+) -> tuple[Tune, str]:
     """Return the tune of these photos, made unless it is there, and which of both. Raises: TuneError when another has the id or these photos."""
     there = store.get(tune_id) if tune_id else store.find_by_title(new.title)
     if there is not None and there.title == new.title and _has_photos(store, there, photos):
         fields = ("name", "token", "model_type", "file")
-        if other := [f"{field} {shown(str(getattr(there, field)))}" for field in fields if getattr(there, field) != getattr(new, field)]:
+        if other := [
+            f"{field} {shown(str(getattr(there, field)))}"
+            for field in fields
+            if getattr(there, field) != getattr(new, field)
+        ]:
             message = f"Tune {there.id} {shown(there.title)} has these photos already, but {' and '.join(other)}."
-            raise TuneError(message, code="tune-differs", hint="Delete that tune first, or choose another title.")
+            raise TuneError(
+                message,
+                code="tune-differs",
+                hint="Delete that tune first, or choose another title.",
+            )
         return there, "was there already"
     about = {key: value for key, value in vars(new).items() if value is not None}
-    return store.create(photos=[png_bytes(one) for one in photos], id=tune_id or None, **about), "is stored"
+    return store.create(
+        photos=[png_bytes(one) for one in photos], id=tune_id or None, **about
+    ), "is stored"
 
 
 def _has_photos(store: TuneStore, tune: Tune, photos: Sequence[np.ndarray]) -> bool:
     """Compare pixels, not files: another version of the PNG writer makes other files of them."""
     paths = store.photo_paths(tune.id)
     return len(paths) == len(photos) and all(
-        path.is_file() and np.array_equal(read_photo(path), photo) for path, photo in zip(paths, photos, strict=True)
+        path.is_file() and np.array_equal(read_photo(path), photo)
+        for path, photo in zip(paths, photos, strict=True)
     )
 
 
@@ -152,15 +232,28 @@ class AstriaTunes(io.ComfyNode):
             category="astria/tunes",
             description="Lists the tunes that the pack keeps, or shows one with all its photos.",
             search_aliases=["list tunes", "photo sets"],
-            inputs=[io.String.Input("tune", default="", tooltip="Id or title of one tune; empty for the newest ones, with one photo each.")],
-            outputs=[io.String.Output(display_name="text"), io.Image.Output(display_name="photos", tooltip="Fitted into squares.")],
+            inputs=[
+                io.String.Input(
+                    "tune",
+                    default="",
+                    tooltip="Id or title of one tune; empty for the newest ones, with one photo each.",
+                )
+            ],
+            outputs=[
+                io.String.Output(display_name="text"),
+                io.Image.Output(display_name="photos", tooltip="Fitted into squares."),
+            ],
             is_output_node=True,
         )
 
     @classmethod
     def fingerprint_inputs(cls, **inputs) -> str:
         store = _store_if_any()
-        return repr([(tune.id, tune.updated_at) for tune in store.list(limit=MOST_SHOWN)]) if store else ""
+        return (
+            repr([(tune.id, tune.updated_at) for tune in store.list(limit=MOST_SHOWN)])
+            if store
+            else ""
+        )
 
     @classmethod
     def execute(cls, tune: str) -> io.NodeOutput:
@@ -172,7 +265,9 @@ class AstriaTunes(io.ComfyNode):
             shown_tunes = list(store.list(limit=MOST_SHOWN)) if store else []
             paths = [path for one in shown_tunes for path in store.photo_paths(one.id)[:1]]
         photos, unread = _readable(paths)
-        lines = [_line(one) for one in shown_tunes] or ["There are no tunes yet. Astria Create Tune makes one."]
+        lines = [_line(one) for one in shown_tunes] or [
+            "There are no tunes yet. Astria Create Tune makes one."
+        ]
         text = "\n".join([*lines, *unread])
         return io.NodeOutput(text, _squares(photos), ui=ui.PreviewText(text))
 
@@ -199,13 +294,19 @@ class AstriaDeleteTune(io.ComfyNode):
         store = _store_if_any()
         tune = _required(store, tune_id)
         if tune.title != title:
-            message = f"Tune {tune_id} does not have the title {shown(title)}; it was left as it is."
-            raise TuneError(message, code="tune-title-differs", hint="Astria Tunes shows the titles.")
+            message = (
+                f"Tune {tune_id} does not have the title {shown(title)}; it was left as it is."
+            )
+            raise TuneError(
+                message, code="tune-title-differs", hint="Astria Tunes shows the titles."
+            )
         # What cannot be read cannot be forgotten, but deleted.
         photos, _ = _readable(store.photo_paths(tune_id))
         FaceCache(state_folder()).forget(photo_hash(photo) for photo in photos)
         store.delete(tune_id)
-        text = f"Tune {tune_id} {shown(title)} and its {len(tune.orig_images)} photo(s) are deleted."
+        text = (
+            f"Tune {tune_id} {shown(title)} and its {len(tune.orig_images)} photo(s) are deleted."
+        )
         return io.NodeOutput(text, ui=ui.PreviewText(text))
 
 
@@ -219,9 +320,15 @@ def _required(store: TuneStore | None, name: str | int) -> Tune:
     tune = None
     if store:
         by_id = isinstance(name, int) or (name.isdecimal() and len(name) <= MAX_DIGITS)
-        tune = (store.get(int(name)) if by_id else None) or (store.find_by_title(name) if isinstance(name, str) else None)
+        tune = (store.get(int(name)) if by_id else None) or (
+            store.find_by_title(name) if isinstance(name, str) else None
+        )
     if tune is None:
-        known = ", ".join(f"{one.id} {shown(one.title)}" for one in store.list(limit=5)) if store else ""
+        known = (
+            ", ".join(f"{one.id} {shown(one.title)}" for one in store.list(limit=5))
+            if store
+            else ""
+        )
         message = f"There is no tune {shown(str(name))}. The newest: {known or 'none'}."
         raise TuneError(message, code="tune-unknown", hint="Astria Tunes lists them all.")
     return tune
@@ -246,8 +353,15 @@ def _line(tune: Tune) -> str:
 
 def _squares(photos: Sequence[np.ndarray]) -> torch.Tensor:
     """Return the photos as one IMAGE, whole, each on a grey square; an empty one without photos."""
-    fitted = [np.asarray(ImageOps.pad(Image.fromarray(one), (SQUARE_PX, SQUARE_PX), color=(90, 90, 90))) for one in photos]
-    return torch.from_numpy(np.stack(fitted)).float() / 255 if fitted else torch.zeros(0, SQUARE_PX, SQUARE_PX, 3)
+    fitted = [
+        np.asarray(ImageOps.pad(Image.fromarray(one), (SQUARE_PX, SQUARE_PX), color=(90, 90, 90)))
+        for one in photos
+    ]
+    return (
+        torch.from_numpy(np.stack(fitted)).float() / 255
+        if fitted
+        else torch.zeros(0, SQUARE_PX, SQUARE_PX, 3)
+    )
 
 
 NODES = [AstriaModels, AstriaCreateTune, AstriaTunes, AstriaDeleteTune]

@@ -74,7 +74,9 @@ class PromptStore:
         moment = now()
         values = {**vars(prompt), "id": None, "created_at": moment, "updated_at": moment}
         with transaction(self._database) as connection:
-            cursor = connection.execute(_INSERT, [_to_column(name, values[name]) for name in _COLUMNS])
+            cursor = connection.execute(
+                _INSERT, [_to_column(name, values[name]) for name in _COLUMNS]
+            )
         assert cursor.lastrowid is not None
         return replace(prompt, id=cursor.lastrowid, created_at=moment, updated_at=moment)
 
@@ -86,12 +88,17 @@ class PromptStore:
 
     def find(self, tune_id: str, digest: str) -> Prompt | None:
         """Return the newest prompt of an equal request, None when there is none. Failed ones do not count: asking again tries again."""
-        found = self._select("WHERE tune_id = ? AND digest = ? AND status != 'failed' ORDER BY id DESC LIMIT 1", [tune_id, digest])
+        found = self._select(
+            "WHERE tune_id = ? AND digest = ? AND status != 'failed' ORDER BY id DESC LIMIT 1",
+            [tune_id, digest],
+        )
         return next(iter(found), None)
 
     def list(self, tune_id: str, *, limit: int, offset: int) -> Sequence[Prompt]:
         """Return at most `limit` prompts of a tune, newest first, `offset` of them passed over."""
-        return self._select("WHERE tune_id = ? ORDER BY id DESC LIMIT ? OFFSET ?", [tune_id, limit, offset])
+        return self._select(
+            "WHERE tune_id = ? ORDER BY id DESC LIMIT ? OFFSET ?", [tune_id, limit, offset]
+        )
 
     def open(self) -> Sequence[Prompt]:
         """Return what is neither done nor failed, in the order of its coming."""
@@ -100,7 +107,9 @@ class PromptStore:
     def count_open(self) -> int:
         """Return how many prompts are neither done nor failed."""
         with connected(self._database) as connection:
-            return connection.execute("SELECT COUNT(*) FROM prompts WHERE status IN ('queued', 'running')").fetchone()[0]
+            return connection.execute(
+                "SELECT COUNT(*) FROM prompts WHERE status IN ('queued', 'running')"
+            ).fetchone()[0]
 
     def start(self, id: int) -> None:
         """Note that ComfyUI runs the prompt now."""
@@ -112,7 +121,10 @@ class PromptStore:
     def requeue(self, id: int, run_id: str) -> None:
         """Note that the prompt waits again, for a run of another id."""
         with transaction(self._database) as connection:
-            connection.execute("UPDATE prompts SET status = 'queued', run_id = ?, updated_at = ? WHERE id = ?", [run_id, iso(now()), id])
+            connection.execute(
+                "UPDATE prompts SET status = 'queued', run_id = ?, updated_at = ? WHERE id = ?",
+                [run_id, iso(now()), id],
+            )
 
     def finish(self, prompt: Prompt, body: str) -> bool:
         """Store what became of a prompt, and owe its callback with `body`, both or none; say whether it was open.
@@ -122,7 +134,14 @@ class PromptStore:
         fields = "status = ?, images = ?, user_error = ?, trained_at = ?, updated_at = ?, workflow = '{}'"
         change = f"UPDATE prompts SET {fields} WHERE id = ? AND status IN ('queued', 'running')"
         moment = iso(prompt.updated_at or now())
-        values = [prompt.status, json.dumps(prompt.images), prompt.user_error, iso(prompt.trained_at), moment, prompt.id]
+        values = [
+            prompt.status,
+            json.dumps(prompt.images),
+            prompt.user_error,
+            iso(prompt.trained_at),
+            moment,
+            prompt.id,
+        ]
         with transaction(self._database) as connection:
             changed = connection.execute(change, values).rowcount == 1
             if changed and prompt.callback:
@@ -150,13 +169,18 @@ class PromptStore:
         with transaction(self._database) as connection:
             query = "SELECT id, delivery, url, body, attempts FROM callbacks WHERE due <= ? AND problem IS NULL ORDER BY due, id LIMIT ?"
             taken = [Callback(**dict(row)) for row in connection.execute(query, [moment, limit])]
-            connection.executemany("UPDATE callbacks SET due = ? WHERE id = ?", [(moment + lease_s, one.id) for one in taken])
+            connection.executemany(
+                "UPDATE callbacks SET due = ? WHERE id = ?",
+                [(moment + lease_s, one.id) for one in taken],
+            )
         return taken
 
     def next_due(self) -> float | None:
         """Return when the next callback is due, None when none is owed."""
         with connected(self._database) as connection:
-            return connection.execute("SELECT MIN(due) FROM callbacks WHERE problem IS NULL").fetchone()[0]
+            return connection.execute(
+                "SELECT MIN(due) FROM callbacks WHERE problem IS NULL"
+            ).fetchone()[0]
 
     def delivered(self, id: int) -> None:
         """Note that a callback has arrived."""
@@ -166,23 +190,33 @@ class PromptStore:
     def postpone(self, id: int, due: float) -> None:
         """Note that an attempt failed and the next one is due then."""
         with transaction(self._database) as connection:
-            connection.execute("UPDATE callbacks SET attempts = attempts + 1, due = ? WHERE id = ?", [due, id])
+            connection.execute(
+                "UPDATE callbacks SET attempts = attempts + 1, due = ? WHERE id = ?", [due, id]
+            )
 
     def give_up(self, id: int, problem: str) -> None:
         """Note that a callback is not tried again, and why; the row stays for the owner to see."""
         with transaction(self._database) as connection:
-            connection.execute("UPDATE callbacks SET attempts = attempts + 1, problem = ? WHERE id = ?", [problem, id])
+            connection.execute(
+                "UPDATE callbacks SET attempts = attempts + 1, problem = ? WHERE id = ?",
+                [problem, id],
+            )
 
     def _select(self, rest: str, values: Sequence[Any]) -> Sequence[Prompt]:
         with connected(self._database) as connection:
-            return [_prompt(row) for row in connection.execute(f"SELECT * FROM prompts {rest}", values)]
+            return [
+                _prompt(row) for row in connection.execute(f"SELECT * FROM prompts {rest}", values)
+            ]
 
 
 _INSERT = f"INSERT INTO prompts ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 
 
 def _owe(connection: sqlite3.Connection, url: str, body: str) -> None:
-    connection.execute("INSERT INTO callbacks (delivery, url, body, attempts, due) VALUES (?, ?, ?, 0, 0)", [str(uuid.uuid4()), url, body])
+    connection.execute(
+        "INSERT INTO callbacks (delivery, url, body, attempts, due) VALUES (?, ?, ?, 0, 0)",
+        [str(uuid.uuid4()), url, body],
+    )
 
 
 def _to_column(name: str, value: Any) -> Any:

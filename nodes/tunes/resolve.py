@@ -78,7 +78,9 @@ class Tunes(Protocol):
 class Resolver:
     """Looks ids up in the bindings, then the tunes, then as file names. Only names that the host lists are returned."""
 
-    def __init__(self, bindings: Bindings, store: Tunes | None, files: ModelFiles, bind: str = BIND_COMMAND) -> None:
+    def __init__(
+        self, bindings: Bindings, store: Tunes | None, files: ModelFiles, bind: str = BIND_COMMAND
+    ) -> None:
         """`bind` is the command that hints tell people to use; it names the ComfyUI whose bindings these are."""
         self._bindings = bindings
         self._bind = bind
@@ -101,7 +103,11 @@ class Resolver:
             wanted = self._unbound_lora(name, tune)
         found = self._find(wanted)
         if isinstance(found, Missing):
-            photos = f"For the photos of tune {tune.id} write <faceid:{tune.id}:1>. " if tune and tune.orig_images else ""
+            photos = (
+                f"For the photos of tune {tune.id} write <faceid:{tune.id}:1>. "
+                if tune and tune.orig_images
+                else ""
+            )
             return replace(found, hint=photos + found.hint)
         return Resolved("lora" if found.folder == "loras" else "checkpoint", found.file, tune, how)
 
@@ -127,9 +133,15 @@ class Resolver:
         if lost := [path for path in self._store.photo_paths(tune.id) if not path.is_file()]:
             count = f"{len(lost)} of {len(tune.orig_images)}"
             message = f"tune {tune.id} {shown(tune.title)} has lost photos: {count}, the first is {lost[0]}"
-            return Missing("FaceID photo set", id, message, "Put the files back, or make the tune anew.")
+            return Missing(
+                "FaceID photo set", id, message, "Put the files back, or make the tune anew."
+            )
         bound = self._bindings.tunes.get(id)
-        binding = f"bindings: {id} = {bound}, " if bound is not None and self._tune(bound) is not None else ""
+        binding = (
+            f"bindings: {id} = {bound}, "
+            if bound is not None and self._tune(bound) is not None
+            else ""
+        )
         return Resolved("faceid", None, tune, f"{binding}tune {tune.id} of the tunes database")
 
     def bound(self, name: str) -> Resolved | Missing:
@@ -140,7 +152,11 @@ class Resolver:
 
     def _no_photo_set(self, id: str) -> Missing:
         bound = self._bindings.tunes.get(id)
-        also = f" The bindings give it {shown(bound)}, which is no tune of it; a model file holds no photos." if bound else ""
+        also = (
+            f" The bindings give it {shown(bound)}, which is no tune of it; a model file holds no photos."
+            if bound
+            else ""
+        )
         close = _suggestion(close_names(bound or id, self._tune_names()))
         message = f"FaceID photo set {shown(id)} is not in the tunes database.{also}{close}"
         bind = f" Or bind {shown(id)} to one that is there, by its title or id: {self._bind} {shlex.quote(_bind_key(id))} TITLE"
@@ -156,12 +172,21 @@ class Resolver:
         key = own if own in self._bindings.roles else key
         role = ROLES[key.rpartition(".")[2]]
         if (bound := self._bindings.roles.get(key)) is not None:
-            return self._folder(key, bound, role) if role.below is not None else self._role_file(key, bound, role)
+            return (
+                self._folder(key, bound, role)
+                if role.below is not None
+                else self._role_file(key, bound, role)
+            )
         names = present(self._files, role)
         there = f"It holds {', '.join(names[:5])}." if names else "It is empty."
         message = f"no {key} is bound ({role.purpose}). Its model folder is {self._searched(role.folders)}. {there}"
         put = "" if names else f"Put the model into {self._place(role.folders[0])}, then run: "
-        return Missing(key, key, message, f"{put}{self._bind} {key} {shlex.quote(names[0]) if len(names) == 1 else 'FILE'}")
+        return Missing(
+            key,
+            key,
+            message,
+            f"{put}{self._bind} {key} {shlex.quote(names[0]) if len(names) == 1 else 'FILE'}",
+        )
 
     def _role_file(self, key: str, bound: str, role: Role) -> str | Missing:
         found = self._find(_bound(key, key, bound, role.folders, key))
@@ -185,8 +210,17 @@ class Resolver:
             id = next(iter(bases))
         if id is None:
             known = ", ".join(f"{key} ({base.family})" for key, base in bases.items()) or "none"
-            hint = f"Name one: {self._bind} defaults.base {next(iter(bases))}" if bases else _bind_base(self._bind, "690204")
-            return Missing("base model", "defaults.base", f"no default base is set. Bound bases: {known}.", hint)
+            hint = (
+                f"Name one: {self._bind} defaults.base {next(iter(bases))}"
+                if bases
+                else _bind_base(self._bind, "690204")
+            )
+            return Missing(
+                "base model",
+                "defaults.base",
+                f"no default base is set. Bound bases: {known}.",
+                hint,
+            )
         if not BASE_ID.fullmatch(id):
             return _refused("base model", id, "a base id holds letters, digits, _ and - only")
         base = bases.get(id)
@@ -195,7 +229,9 @@ class Resolver:
             message = f"base {_base_title(id)} is not bound to a model.{_suggestion(close)}"
             return Missing("base model", id, message, _bind_base(self._bind, id))
         if problem := base_problem(base) or _incomplete(base):
-            hint = f"Edit [base {id}] in the bindings file, or use {self._bind} base.{id}.FIELD FILE."
+            hint = (
+                f"Edit [base {id}] in the bindings file, or use {self._bind} base.{id}.FIELD FILE."
+            )
             return Missing("base model", id, f"base {_base_title(id)}: {problem}", hint)
         return self._with_listed_files(id, base)
 
@@ -219,9 +255,15 @@ class Resolver:
             if found:
                 names = [name.replace("\\", "/") for name in found]
                 message = f"{wanted.subject} is ambiguous in {self._searched((folder,))}: {', '.join(names)}."
-                hint = f"Choose one: {bind} {shlex.quote(names[0])}" if wanted.bind_key else "Write the whole name."
+                hint = (
+                    f"Choose one: {bind} {shlex.quote(names[0])}"
+                    if wanted.bind_key
+                    else "Write the whole name."
+                )
                 return Missing(wanted.what, wanted.key, message, hint)
-        close = close_names(wanted.file, [*portable(self._files, wanted.folders), *wanted.also_close])
+        close = close_names(
+            wanted.file, [*portable(self._files, wanted.folders), *wanted.also_close]
+        )
         message = f"{wanted.subject} was not found. Searched {self._searched(wanted.folders)}.{_suggestion(close)}"
         hint = f"Put the file into {self._place(wanted.folders[0])}"
         if not wanted.bind_key:
@@ -239,7 +281,9 @@ class Resolver:
             bound = getattr(base, name)
             if bound is None:
                 continue
-            found = self._find(_bound(f"{name} of base", _base_title(id), bound, folders, f"base.{id}.{name}"))
+            found = self._find(
+                _bound(f"{name} of base", _base_title(id), bound, folders, f"base.{id}.{name}")
+            )
             if isinstance(found, Missing):
                 missing.append(found)
             else:
@@ -267,7 +311,10 @@ class Resolver:
         return [name for tune in newest for name in (str(tune.id), tune.title)]
 
     def _searched(self, folders: Sequence[str]) -> str:
-        roots = {folder: ", ".join(self._files.roots(folder)) or "no such model folder" for folder in folders}
+        roots = {
+            folder: ", ".join(self._files.roots(folder)) or "no such model folder"
+            for folder in folders
+        }
         return ", ".join(f"{folder} ({places})" for folder, places in roots.items())
 
     def _place(self, folder: str) -> str:
@@ -276,12 +323,19 @@ class Resolver:
 
 def _bound(what: str, key: str, file: str, folders: Sequence[str], bind_key: str) -> _Wanted:
     owner = key if what == key else f"{what} {key}"
-    return _Wanted(what, key, file, folders, bind_key, f"the file {shown(file)} that {owner} stands for")
+    return _Wanted(
+        what, key, file, folders, bind_key, f"the file {shown(file)} that {owner} stands for"
+    )
 
 
 def _refused(what: str, key: str, problem: str) -> Missing:
     message = f"{what} {shown(key)} is refused: {problem}"
-    return Missing(what, key, message, "Write an id, or the name of a file as it stands below its model folder.")
+    return Missing(
+        what,
+        key,
+        message,
+        "Write an id, or the name of a file as it stands below its model folder.",
+    )
 
 
 def _bind_key(name: str) -> str:
@@ -301,7 +355,9 @@ def _base_title(id: str) -> str:
 def _bind_base(bind: str, id: str) -> str:
     known = KNOWN_BASES.get(id)
     if known and known.family == "flux":
-        return "\n".join(f"{bind} base.{id}.{name} FILE" for name in ("diffusion_model", *SPLIT_FILES["flux"]))
+        return "\n".join(
+            f"{bind} base.{id}.{name} FILE" for name in ("diffusion_model", *SPLIT_FILES["flux"])
+        )
     family = "" if known else f"{bind} base.{id}.family FAMILY\n"
     return f"{family}{bind} base.{id}.checkpoint FILE"
 

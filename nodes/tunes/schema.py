@@ -90,7 +90,9 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
     """Give a connection in autocommit mode whose commits are on the disk; what SQLite reports becomes a TuneError."""
     try:
         # One connection per use: callers may come from any thread, and nothing stays open.
-        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as connection:
+        with closing(
+            sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        ) as connection:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA synchronous = FULL")
             yield connection

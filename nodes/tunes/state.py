@@ -15,7 +15,9 @@ def bindings_in(folder: Path, extra: Bindings | None = None) -> Bindings:
     return bindings if extra is None else bindings.merged_with(extra)
 
 
-def resolver_in(folder: Path, files: ModelFiles, extra: Bindings | None = None, bind: str = BIND_COMMAND) -> Resolver:
+def resolver_in(
+    folder: Path, files: ModelFiles, extra: Bindings | None = None, bind: str = BIND_COMMAND
+) -> Resolver:
     """Return a resolver over the folder's bindings and tunes. Reading makes no database where there is none yet."""
     store = TuneStore(folder) if (folder / DATABASE_FILE).exists() else None
     return Resolver(bindings_in(folder, extra), store, files, bind)
@@ -27,14 +29,29 @@ def overview(bindings: Bindings, resolver: Resolver) -> str:
     for key, base in bindings.bases.items():
         title = f" {KNOWN_BASES[key].title}" if key in KNOWN_BASES else ""
         default = ", default" if key == bindings.default_base else ""
-        lines.append(_line(f"base {key}{title} ({base.family}{default})", resolver.base(key), _base_files(base)))
-    lines += [_line(f"tune {key}", resolver.bound(key), file) for key, file in bindings.tunes.items()]
-    lines += [_line(f"role {key}", resolver.role(key), file) for key, file in bindings.roles.items()]
+        lines.append(
+            _line(
+                f"base {key}{title} ({base.family}{default})", resolver.base(key), _base_files(base)
+            )
+        )
+    lines += [
+        _line(f"tune {key}", resolver.bound(key), file) for key, file in bindings.tunes.items()
+    ]
+    lines += [
+        _line(f"role {key}", resolver.role(key), file) for key, file in bindings.roles.items()
+    ]
     return "\n".join(lines) or "Nothing is bound yet."
 
 
 def _base_files(base) -> str:
-    named = (base.checkpoint, base.diffusion_model, base.clip_l, base.t5xxl, base.vae, base.outpaint_model)
+    named = (
+        base.checkpoint,
+        base.diffusion_model,
+        base.clip_l,
+        base.t5xxl,
+        base.vae,
+        base.outpaint_model,
+    )
     return ", ".join(name for name in named if name)
 
 

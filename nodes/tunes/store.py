@@ -53,14 +53,24 @@ class TuneStore:
         """
         new = NewTune(**about)
         if new.model_type == "faceid" and not photos:
-            raise TuneError(f"faceid tune {new.title!r} has no photos: expected at least one", code="tune-photos")
+            raise TuneError(
+                f"faceid tune {new.title!r} has no photos: expected at least one",
+                code="tune-photos",
+            )
         if id is not None and not 0 < id <= MAX_ID:
             raise TuneError(f"tune id {id}: expected 1 to {MAX_ID}", code="tune-id")
-        named = [(_photo_name(photo, number), photo) for number, photo in enumerate(photos, start=1)]
+        named = [
+            (_photo_name(photo, number), photo) for number, photo in enumerate(photos, start=1)
+        ]
         created = now()
         ready = created if new.model_type == "faceid" or new.file else None
         row = {item.name: getattr(new, item.name) for item in fields(NewTune)}
-        row |= {"id": id, "orig_images": [name for name, _ in named], "created_at": created, "updated_at": created}
+        row |= {
+            "id": id,
+            "orig_images": [name for name, _ in named],
+            "created_at": created,
+            "updated_at": created,
+        }
         row |= {"eta": ready, "trained_at": ready, "started_training_at": ready, "expires_at": None}
         # The photos are written inside the transaction: it holds the write lock, so no sweep takes them for orphans.
         with transaction(self._database) as connection:
@@ -102,7 +112,12 @@ class TuneStore:
     def files(self) -> frozenset[str]:
         """Return the model files that tunes name."""
         with connected(self._database) as connection:
-            return frozenset(row["file"] for row in connection.execute("SELECT DISTINCT file FROM tunes WHERE file IS NOT NULL"))
+            return frozenset(
+                row["file"]
+                for row in connection.execute(
+                    "SELECT DISTINCT file FROM tunes WHERE file IS NOT NULL"
+                )
+            )
 
     def delete(self, id: int) -> bool:
         """Remove the tune and its photos; say whether it was there."""
@@ -151,7 +166,11 @@ class TuneStore:
         files: list[Path] = []
         folders: list[Path] = []
         for folder in _entries(self._photos):
-            if not _TUNE_FOLDER.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
+            if (
+                not _TUNE_FOLDER.fullmatch(folder.name)
+                or folder.is_symlink()
+                or not folder.is_dir()
+            ):
                 continue
             inside = _entries(folder)
             ours = [file for file in inside if _PHOTO_NAME.fullmatch(file.name)]
@@ -174,7 +193,9 @@ def _reporting(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         message = f"the tunes folder {folder} cannot be used: {error}"
-        raise TuneError(message, code="tunes-folder", hint="Check the folder's rights and free space.") from error
+        raise TuneError(
+            message, code="tunes-folder", hint="Check the folder's rights and free space."
+        ) from error
 
 
 _INSERT = f"INSERT INTO tunes ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"

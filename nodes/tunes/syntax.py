@@ -59,7 +59,12 @@ def scan(text: str, source: str) -> list[Row]:
         row = _entry(Row(number, line, section), source)
         if (section, row.key) in first:
             earlier = first[section, row.key]
-            raise line_error(source, row, f"{row.key} is already set in line {earlier}", "Keep one of the two lines.")
+            raise line_error(
+                source,
+                row,
+                f"{row.key} is already set in line {earlier}",
+                "Keep one of the two lines.",
+            )
         first[section, row.key] = number
         rows.append(row)
     return rows
@@ -67,36 +72,55 @@ def scan(text: str, source: str) -> list[Row]:
 
 def _section(row: Row, source: str) -> str:
     if not row.line.endswith("]"):
-        raise line_error(source, row, "expected ']' at the end of a section's line", "Example: [tunes]")
+        raise line_error(
+            source, row, "expected ']' at the end of a section's line", "Example: [tunes]"
+        )
     name = row.line[1:-1].strip()
     if name in SECTIONS:
         return name
     if base := _BASE_SECTION.fullmatch(name):
         if BASE_ID.fullmatch(base[1]):
             return f"base {base[1]}"
-        raise line_error(source, row, f"expected a tune id after 'base', not {shown(base[1])}", "Example: [base 690204]")
+        raise line_error(
+            source,
+            row,
+            f"expected a tune id after 'base', not {shown(base[1])}",
+            "Example: [base 690204]",
+        )
     close = close_names(name, [*SECTIONS, "base"])
     guess = f" Did you mean [{close[0]}]?" if close else ""
-    raise line_error(source, row, f"expected [tunes], [roles], [defaults] or [base ID].{guess}", _EXAMPLE)
+    raise line_error(
+        source, row, f"expected [tunes], [roles], [defaults] or [base ID].{guess}", _EXAMPLE
+    )
 
 
 def _entry(row: Row, source: str) -> Row:
     key, equals, value = (part.strip() for part in row.line.partition("="))
     if not equals:
-        hint = "A comment starts with # on a line of its own." if row.line.startswith(";") else _EXAMPLE
+        hint = (
+            "A comment starts with # on a line of its own."
+            if row.line.startswith(";")
+            else _EXAMPLE
+        )
         raise line_error(source, row, "expected 'key = value', found no '='", hint)
     if not key or not value:
         missing = "value after" if key else "key before"
-        raise line_error(source, row, f"expected a {missing} the '='", "Complete the line, or remove it.")
+        raise line_error(
+            source, row, f"expected a {missing} the '='", "Complete the line, or remove it."
+        )
     if not row.section:
-        raise line_error(source, row, "expected a section such as [tunes] before the first key", _EXAMPLE)
+        raise line_error(
+            source, row, "expected a section such as [tunes] before the first key", _EXAMPLE
+        )
     return Row(row.number, row.line, row.section, key, value)
 
 
 def with_entry(text: str, rows: Sequence[Row], entry: Row) -> str:
     """Return `text` with `entry.key = entry.value` in its section; every other line stays as it is."""
     carriage = "\r" if "\r\n" in text else ""
-    if old := next((row for row in rows if (row.section, row.key) == (entry.section, entry.key)), None):
+    if old := next(
+        (row for row in rows if (row.section, row.key) == (entry.section, entry.key)), None
+    ):
         lines = text.split("\n")
         raw = lines[old.number - 1]
         before_value = _UP_TO_VALUE.match(raw)
@@ -118,5 +142,9 @@ def without_lines(text: str, numbers: Iterable[int]) -> str:
     """Return `text` without the lines of these numbers; every other line stays as it is."""
     gone = set(numbers)
     bom = "\ufeff" if text.startswith("\ufeff") else ""
-    kept = [line for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1) if number not in gone]
+    kept = [
+        line
+        for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1)
+        if number not in gone
+    ]
     return bom + "\n".join(kept)

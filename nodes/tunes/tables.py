@@ -54,17 +54,33 @@ ROLES: Mapping[str, Role] = {
     "controlnet_tile": _controlnet("tile", " and --tiled_upscale_v2"),
     "controlnet_qr": _controlnet("qr"),
     "controlnet_union": Role(("controlnet",), "one ControlNet that knows every kind"),
-    "pose_estimator": Role(("checkpoints",), "the pose of an input image, for controlnet=pose: SDPose"),
-    "depth_estimator": Role(("geometry_estimation",), "the depth map of an input image, for controlnet=depth: Depth Anything 3"),
-    "background_removal": Role(("background_removal",), "--remove_background, and the mask word foreground: BiRefNet"),
+    "pose_estimator": Role(
+        ("checkpoints",), "the pose of an input image, for controlnet=pose: SDPose"
+    ),
+    "depth_estimator": Role(
+        ("geometry_estimation",),
+        "the depth map of an input image, for controlnet=depth: Depth Anything 3",
+    ),
+    "background_removal": Role(
+        ("background_removal",), "--remove_background, and the mask word foreground: BiRefNet"
+    ),
     "sam3": Role(("checkpoints",), "mask words: SAM3"),
     "grounding_dino": Role(("grounding-dino",), "mask words, with sam: GroundingDINO", below=""),
     "sam": Role(("sams",), "mask words, with grounding_dino: Segment Anything"),
     "clipseg": Role(("clipseg",), "mask words: CLIPSeg", below=""),
-    "face_analysis": Role(("insightface",), "finding and telling apart faces: the buffalo_l pack", below="models"),
-    "face_detector": Role(("detection",), "finding the faces of a picture, alone or beside face_analysis: MediaPipe"),
-    "face_analysis_pulid": Role(("insightface",), "<faceid:...> on Flux: the antelopev2 pack", below="models"),
-    "faceid": Role(("ipadapter", "pulid"), "<faceid:...>: an IP-Adapter FaceID of the model's family, PuLID on Flux"),
+    "face_analysis": Role(
+        ("insightface",), "finding and telling apart faces: the buffalo_l pack", below="models"
+    ),
+    "face_detector": Role(
+        ("detection",), "finding the faces of a picture, alone or beside face_analysis: MediaPipe"
+    ),
+    "face_analysis_pulid": Role(
+        ("insightface",), "<faceid:...> on Flux: the antelopev2 pack", below="models"
+    ),
+    "faceid": Role(
+        ("ipadapter", "pulid"),
+        "<faceid:...>: an IP-Adapter FaceID of the model's family, PuLID on Flux",
+    ),
     "faceid_portrait": Role(("ipadapter",), "<faceid:...> with --faceid_portrait"),
     "clip_vision": Role(("clip_vision",), "IP-Adapter FaceID Plus: CLIP-ViT-H"),
     "eva_clip": Role(("clip_vision",), "PuLID: EVA02-CLIP-L-336"),
@@ -98,14 +114,20 @@ class BaseModel:
 BASE_FIELDS = tuple(item.name for item in fields(BaseModel))
 YES_NO = ("yes", "no")
 _FLUX_FILES = ("clip_l", "t5xxl", "vae")
-SPLIT_FILES: Mapping[str, tuple[str, ...]] = {"sd15": ("clip_l", "vae"), "flux": _FLUX_FILES, "flux_schnell": _FLUX_FILES}
+SPLIT_FILES: Mapping[str, tuple[str, ...]] = {
+    "sd15": ("clip_l", "vae"),
+    "flux": _FLUX_FILES,
+    "flux_schnell": _FLUX_FILES,
+}
 
 
 def base_problem(base: BaseModel) -> str | None:
     """Say what in `base` contradicts itself; None when nothing does. Whether its files exist is the resolver's matter."""
     if base.checkpoint and base.diffusion_model:
         return "it names both a checkpoint and a diffusion_model; keep one"
-    if beside := [name for name in ("clip_l", "t5xxl", "vae") if base.checkpoint and getattr(base, name)]:
+    if beside := [
+        name for name in ("clip_l", "t5xxl", "vae") if base.checkpoint and getattr(base, name)
+    ]:
         return f"a checkpoint brings its own text encoders and VAE; remove {', '.join(beside)}"
     if base.diffusion_model and base.family not in SPLIT_FILES:
         return f"family {base.family} is loaded from a checkpoint, not from a diffusion_model"
@@ -123,22 +145,34 @@ def value_problem(section: str, key: str, value: str) -> str | None:
     if section == "defaults":
         if key != "base":
             return f"expected 'base = ID', not the key {shown(key)}"
-        return None if BASE_ID.fullmatch(value) else f"expected the id of a base, not {shown(value)}"
+        return (
+            None if BASE_ID.fullmatch(value) else f"expected the id of a base, not {shown(value)}"
+        )
     if section.startswith("base "):
         if not BASE_ID.fullmatch(section.removeprefix("base ")):
             return f"expected a tune id after 'base', not {shown(section.removeprefix('base '))}"
         if key not in BASE_FIELDS:
             return f"expected a field of a base, not {shown(key)}.{guess(key, BASE_FIELDS)} Fields: {', '.join(BASE_FIELDS)}"
         if key == "family":
-            return None if value in FAMILIES else f"expected {', '.join(FAMILIES)}, not {shown(value)}"
+            return (
+                None if value in FAMILIES else f"expected {', '.join(FAMILIES)}, not {shown(value)}"
+            )
         if key == "trim_padding":
-            return None if value in YES_NO else f"expected {' or '.join(YES_NO)}, not {shown(value)}"
+            return (
+                None if value in YES_NO else f"expected {' or '.join(YES_NO)}, not {shown(value)}"
+            )
     if section == "tunes" and (problem := name_problem(key) or _key_problem(key)):
         return f"expected a tune id or the name in a LoRA tag, not {shown(key)}: {problem}"
     if " # " in value:
-        return f"expected a file name alone, not {shown(value)}; a comment stands on a line of its own"
+        return (
+            f"expected a file name alone, not {shown(value)}; a comment stands on a line of its own"
+        )
     problem = name_problem(value)
-    return f"expected a file name below the model folder, not {shown(value)}: {problem}" if problem else None
+    return (
+        f"expected a file name below the model folder, not {shown(value)}: {problem}"
+        if problem
+        else None
+    )
 
 
 def _key_problem(key: str) -> str | None:

@@ -48,9 +48,14 @@ class NewTune:
             raise TuneError(message, code="tune-file")
         for key, value in vars(self).items():
             if isinstance(value, str) and not storable(value):
-                raise TuneError(f"{key} {shown(value)} of a tune is not Unicode text", code="tune-text")
+                raise TuneError(
+                    f"{key} {shown(value)} of a tune is not Unicode text", code="tune-text"
+                )
             if isinstance(value, int) and not 0 <= value <= MAX_ID:
-                raise TuneError(f"{key} {value} of tune {shown(self.title)}: expected 0 to {MAX_ID}", code="tune-number")
+                raise TuneError(
+                    f"{key} {value} of tune {shown(self.title)}: expected 0 to {MAX_ID}",
+                    code="tune-number",
+                )
 
 
 def storable(text: str) -> bool:

@@ -18,13 +18,17 @@ def _fenced(page: str) -> list[tuple[str, str]]:
 def _unfenced(page: str) -> list[tuple[str, str]]:
     """The examples of a page that came without fences, each by its first line."""
     text = PAGES[page].partition("- Python\n")[2]
-    shell, javascript, python = (text.index(first) for first in ("# Note the hard-coded", "const fetch", "import requests"))
+    shell, javascript, python = (
+        text.index(first) for first in ("# Note the hard-coded", "const fetch", "import requests")
+    )
     return [("sh", text[shell:javascript]), ("js", text[javascript:python]), ("py", text[python:])]
 
 
 def _all() -> dict[tuple[str, str], str]:
     faceid = _fenced("faceid")
-    found = {("tune", kind): text for kind, text in faceid[:3]} | {("prompt", kind): text for kind, text in faceid[3:]}
+    found = {("tune", kind): text for kind, text in faceid[:3]} | {
+        ("prompt", kind): text for kind, text in faceid[3:]
+    }
     found |= {("outpaint", kind): text for kind, text in _unfenced("outpainting")}
     [(_, generate)] = _fenced("face_inpainting")
     return found | {("generate", "http"): generate}

@@ -7,40 +7,66 @@ import json
 from typing import Any
 
 import pytest
-from comfyui_astria.nodes.api.fields import LARGEST_INDEX, MAX_DEPTH, MAX_FIELDS, from_json, nested, notices_of, prompt_attributes, wrapped
+from comfyui_astria.nodes.api.fields import (
+    LARGEST_INDEX,
+    MAX_DEPTH,
+    MAX_FIELDS,
+    from_json,
+    nested,
+    notices_of,
+    prompt_attributes,
+    wrapped,
+)
 from comfyui_astria.nodes.net.problems import ApiError, Problems, envelope, problem
 from hypothesis import given
 from hypothesis import strategies as st
 
 
-@pytest.mark.parametrize(("pairs", "expected"), [
-    ([("tune[title]", "a"), ("tune[images][]", "1"), ("tune[images][]", "2")], {"tune": {"title": "a", "images": ["1", "2"]}}),
-    ([("title", "a")], {"title": "a"}),
-    ([("p[0][text]", "a"), ("p[1][text]", "b"), ("p[0][w]", "8")], {"p": [{"text": "a", "w": "8"}, {"text": "b"}]}),
-    ([("p[10][t]", "b"), ("p[9][t]", "a")], {"p": [{"t": "a"}, {"t": "b"}]}),
-    ([("p[][t]", "a"), ("p[][w]", "8"), ("p[][t]", "b")], {"p": [{"t": "a", "w": "8"}, {"t": "b"}]}),
-    ([("p[][t][]", "a"), ("p[][t][]", "b")], {"p": [{"t": ["a", "b"]}]}),
-    ([("t[p][0][i]", "x")], {"t": {"p": [{"i": "x"}]}}),
-    ([], {}),
-])
-def test_brackets_spell_objects_and_lists(pairs: list[tuple[str, str]], expected: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        (
+            [("tune[title]", "a"), ("tune[images][]", "1"), ("tune[images][]", "2")],
+            {"tune": {"title": "a", "images": ["1", "2"]}},
+        ),
+        ([("title", "a")], {"title": "a"}),
+        (
+            [("p[0][text]", "a"), ("p[1][text]", "b"), ("p[0][w]", "8")],
+            {"p": [{"text": "a", "w": "8"}, {"text": "b"}]},
+        ),
+        ([("p[10][t]", "b"), ("p[9][t]", "a")], {"p": [{"t": "a"}, {"t": "b"}]}),
+        (
+            [("p[][t]", "a"), ("p[][w]", "8"), ("p[][t]", "b")],
+            {"p": [{"t": "a", "w": "8"}, {"t": "b"}]},
+        ),
+        ([("p[][t][]", "a"), ("p[][t][]", "b")], {"p": [{"t": ["a", "b"]}]}),
+        ([("t[p][0][i]", "x")], {"t": {"p": [{"i": "x"}]}}),
+        ([], {}),
+    ],
+)
+def test_brackets_spell_objects_and_lists(
+    pairs: list[tuple[str, str]], expected: dict[str, Any]
+) -> None:
     assert nested(pairs) == expected
 
 
-@pytest.mark.parametrize(("pairs", "message"), [
-    ([("a[b", "1")], "'a\\[b' is no name"),
-    ([("", "1")], "'' is no name"),
-    ([("[a]", "1")], "is no name"),
-    ([("a" * 300, "1")], "is no name"),
-    ([("a", "1"), ("a", "2")], "'a' is given twice"),
-    ([("a", "1"), ("a[b]", "2")], "at once"),
-    ([("a[]", "1"), ("a[b]", "2")], "at once"),
-    ([(f"a[{LARGEST_INDEX + 1}]", "1")], "item number above"),
-    ([("a[9999999999999999999]", "1")], "item number above"),
-    ([("a[1]", "1"), ("a[01]", "1")], "one number twice"),
-    ([("a" + "[b]" * MAX_DEPTH, "1")], f"nested {MAX_DEPTH + 1} deep"),
-    ([(f"a{i}", "1") for i in range(MAX_FIELDS + 1)], "more than"),
-])
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ([("a[b", "1")], "'a\\[b' is no name"),
+        ([("", "1")], "'' is no name"),
+        ([("[a]", "1")], "is no name"),
+        ([("a" * 300, "1")], "is no name"),
+        ([("a", "1"), ("a", "2")], "'a' is given twice"),
+        ([("a", "1"), ("a[b]", "2")], "at once"),
+        ([("a[]", "1"), ("a[b]", "2")], "at once"),
+        ([(f"a[{LARGEST_INDEX + 1}]", "1")], "item number above"),
+        ([("a[9999999999999999999]", "1")], "item number above"),
+        ([("a[1]", "1"), ("a[01]", "1")], "one number twice"),
+        ([("a" + "[b]" * MAX_DEPTH, "1")], f"nested {MAX_DEPTH + 1} deep"),
+        ([(f"a{i}", "1") for i in range(MAX_FIELDS + 1)], "more than"),
+    ],
+)
 def test_what_cannot_be_meant_is_refused(pairs: list[tuple[str, str]], message: str) -> None:
     with pytest.raises(ApiError, match=message) as refused:
         nested(pairs)
@@ -48,7 +74,11 @@ def test_what_cannot_be_meant_is_refused(pairs: list[tuple[str, str]], message: 
 
 
 KEYS = st.text("abc", min_size=1, max_size=3)
-VALUES = st.recursive(st.text(max_size=3), lambda inner: st.dictionaries(KEYS, inner, min_size=1, max_size=3), max_leaves=6)
+VALUES = st.recursive(
+    st.text(max_size=3),
+    lambda inner: st.dictionaries(KEYS, inner, min_size=1, max_size=3),
+    max_leaves=6,
+)
 
 
 def spelled(value: Any, name: str) -> list[tuple[str, str]]:
@@ -68,7 +98,19 @@ def test_any_spelling_is_read_or_refused(pairs: list[tuple[str, str]]) -> None:
         json.dumps(nested(pairs))
 
 
-@pytest.mark.parametrize("body", [b"", b"[1]", b'"a"', b"{", b"\xff{}", b'{"a": NaN}', b"[" * 100_000, b'{"a": ' + b"1" * 10_000 + b"}"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[1]",
+        b'"a"',
+        b"{",
+        b"\xff{}",
+        b'{"a": NaN}',
+        b"[" * 100_000,
+        b'{"a": ' + b"1" * 10_000 + b"}",
+    ],
+)
 def test_what_is_no_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(ApiError) as refused:
         from_json(body)
@@ -76,25 +118,52 @@ def test_what_is_no_json_object_is_refused(body: bytes) -> None:
 
 
 def test_attributes_come_wrapped_or_plain_and_what_stands_beside_them_is_named() -> None:
-    assert wrapped({"tune": {"title": "a"}}, "tune") == wrapped({"title": "a"}, "tune") == ({"title": "a"}, ())
+    assert (
+        wrapped({"tune": {"title": "a"}}, "tune")
+        == wrapped({"title": "a"}, "tune")
+        == ({"title": "a"}, ())
+    )
     assert wrapped({"prompt": "a cat", "w": 8}, "prompt") == ({"prompt": "a cat", "w": 8}, ())
-    assert wrapped({"prompt": {"text": "a cat"}, "w": 8, "h": 8}, "prompt") == ({"text": "a cat"}, ("w", "h"))
-    assert notices_of(("w",), "prompt") == ["'w' is not read: attributes stand inside prompt, as prompt[...]."]
+    assert wrapped({"prompt": {"text": "a cat"}, "w": 8, "h": 8}, "prompt") == (
+        {"text": "a cat"},
+        ("w", "h"),
+    )
+    assert notices_of(("w",), "prompt") == [
+        "'w' is not read: attributes stand inside prompt, as prompt[...]."
+    ]
     with pytest.raises(ApiError, match="expected an object"):
         wrapped({"tune": "a"}, "tune")
 
 
 def test_a_prompt_may_be_spelled_as_the_first_of_a_tune() -> None:
     for number in ("0", "1"):
-        sent = nested([("prompt[text]", "a cat"), (f"tune[prompts_attributes][{number}][input_image]", "1.jpg"), ("tune[title]", "t"), ("w", "8")])
-        assert prompt_attributes(sent) == ({"text": "a cat", "input_image": "1.jpg"}, ("w", "tune[title]"))
-    assert prompt_attributes({"tune": {"prompts_attributes": [{"text": "a cat"}]}}) == ({"text": "a cat"}, ())
-    assert prompt_attributes({"text": "a cat", "tune": {"title": "t"}}) == ({"text": "a cat", "tune": {"title": "t"}}, ())
+        sent = nested(
+            [
+                ("prompt[text]", "a cat"),
+                (f"tune[prompts_attributes][{number}][input_image]", "1.jpg"),
+                ("tune[title]", "t"),
+                ("w", "8"),
+            ]
+        )
+        assert prompt_attributes(sent) == (
+            {"text": "a cat", "input_image": "1.jpg"},
+            ("w", "tune[title]"),
+        )
+    assert prompt_attributes({"tune": {"prompts_attributes": [{"text": "a cat"}]}}) == (
+        {"text": "a cat"},
+        (),
+    )
+    assert prompt_attributes({"text": "a cat", "tune": {"title": "t"}}) == (
+        {"text": "a cat", "tune": {"title": "t"}},
+        (),
+    )
     for one in ([], [{}, {}], ["a"], {"text": "a"}):
         with pytest.raises(ApiError, match="no list of one prompt"):
             prompt_attributes({"prompt": {"text": "a"}, "tune": {"prompts_attributes": one}})
     with pytest.raises(ApiError, match="'text' is given both"):
-        prompt_attributes({"prompt": {"text": "a"}, "tune": {"prompts_attributes": [{"text": "b"}]}})
+        prompt_attributes(
+            {"prompt": {"text": "a"}, "tune": {"prompts_attributes": [{"text": "b"}]}}
+        )
 
 
 def test_problems_are_told_together() -> None:
@@ -105,18 +174,37 @@ def test_problems_are_told_together() -> None:
         raise ApiError("no title", code="a", hint="send one", status=404)
     with pytest.raises(ApiError) as alone:
         found.refuse()
-    assert (alone.value.message, alone.value.hint, alone.value.status) == ("no title", "send one", 404)
+    assert (alone.value.message, alone.value.hint, alone.value.status) == (
+        "no title",
+        "send one",
+        404,
+    )
     with found.noting("prompts[0]"):
-        raise ApiError("both", code="b", problems=[problem("b", "one", field="w"), problem("c", "two")])
+        raise ApiError(
+            "both", code="b", problems=[problem("b", "one", field="w"), problem("c", "two")]
+        )
     with pytest.raises(ApiError, match="no title\nboth\nmore") as refused:
         found.refuse([problem("d", "more", field="text")])
     told = refused.value
     assert (told.code, told.status) == ("a", 404)
-    assert [(one["code"], one["field"]) for one in told.problems] == [("a", "title"), ("b", "prompts[0][w]"), ("c", "prompts[0]"), ("d", "text")]
+    assert [(one["code"], one["field"]) for one in told.problems] == [
+        ("a", "title"),
+        ("b", "prompts[0][w]"),
+        ("c", "prompts[0]"),
+        ("d", "text"),
+    ]
 
 
 def test_the_envelope_is_the_hosts() -> None:
     told = envelope(ApiError("no", code="c", hint="do"))
-    assert told["error"] == {"type": "c", "message": "no", "details": "do", "extra_info": {"problems": [
-        {"code": "c", "severity": "error", "message": "no", "hint": "do", "field": ""}]}}
+    assert told["error"] == {
+        "type": "c",
+        "message": "no",
+        "details": "do",
+        "extra_info": {
+            "problems": [
+                {"code": "c", "severity": "error", "message": "no", "hint": "do", "field": ""}
+            ]
+        },
+    }
     assert told["node_errors"] == {}

@@ -7,32 +7,92 @@ from comfyui_astria.nodes.api.guess import ROLE_NAMES, guessed, guessed_roles
 from comfyui_astria.nodes.tunes.bindings import ROLES, value_problem
 
 FLUX = {
-    "diffusion_models": ["flux1-fill-dev.safetensors", "flux1-kontext-dev.safetensors", "sub/flux1-dev-fp8.safetensors", "flux1-dev.safetensors"],
-    "text_encoders": ["t5xxl_fp8_e4m3fn.safetensors", "clip_g.safetensors", "clip_l.safetensors", "t5xxl_fp16.safetensors"],
+    "diffusion_models": [
+        "flux1-fill-dev.safetensors",
+        "flux1-kontext-dev.safetensors",
+        "sub/flux1-dev-fp8.safetensors",
+        "flux1-dev.safetensors",
+    ],
+    "text_encoders": [
+        "t5xxl_fp8_e4m3fn.safetensors",
+        "clip_g.safetensors",
+        "clip_l.safetensors",
+        "t5xxl_fp16.safetensors",
+    ],
     "vae": ["vae-ft-mse.safetensors", "ae.safetensors"],
 }
 
 
-@pytest.mark.parametrize(("base", "folders", "expected"), [
-    ("690204", {"checkpoints": ["sdxl.safetensors", "realisticVisionV51_VAE.safetensors"]}, {"checkpoint": "realisticVisionV51_VAE.safetensors"}),
-    ("690204", {"checkpoints": ["a\\Realistic_Vision_V5.1.safetensors"]}, {"checkpoint": "a/Realistic_Vision_V5.1.safetensors"}),
-    ("690204", {"checkpoints": ["realisticVisionV51-inpainting.safetensors", "realisticVisionV60.safetensors"]}, {}), ("690204", {}, {}),
-    ("1504944", FLUX, {"diffusion_model": "flux1-dev.safetensors", "clip_l": "clip_l.safetensors", "t5xxl": "t5xxl_fp16.safetensors",
-                       "vae": "ae.safetensors", "outpaint_model": "flux1-fill-dev.safetensors"}),
-    ("1504944", {**FLUX, "vae": [], "checkpoints": ["flux1-dev-fp8.safetensors"]}, {"checkpoint": "flux1-dev-fp8.safetensors"}),
-    ("1504944", {"diffusion_models": ["flux1-schnell.safetensors"]}, {}), ("7", FLUX, {})])
-def test_files_are_known_by_their_published_names(base: str, folders: dict[str, list[str]], expected: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("base", "folders", "expected"),
+    [
+        (
+            "690204",
+            {"checkpoints": ["sdxl.safetensors", "realisticVisionV51_VAE.safetensors"]},
+            {"checkpoint": "realisticVisionV51_VAE.safetensors"},
+        ),
+        (
+            "690204",
+            {"checkpoints": ["a\\Realistic_Vision_V5.1.safetensors"]},
+            {"checkpoint": "a/Realistic_Vision_V5.1.safetensors"},
+        ),
+        (
+            "690204",
+            {
+                "checkpoints": [
+                    "realisticVisionV51-inpainting.safetensors",
+                    "realisticVisionV60.safetensors",
+                ]
+            },
+            {},
+        ),
+        ("690204", {}, {}),
+        (
+            "1504944",
+            FLUX,
+            {
+                "diffusion_model": "flux1-dev.safetensors",
+                "clip_l": "clip_l.safetensors",
+                "t5xxl": "t5xxl_fp16.safetensors",
+                "vae": "ae.safetensors",
+                "outpaint_model": "flux1-fill-dev.safetensors",
+            },
+        ),
+        (
+            "1504944",
+            {**FLUX, "vae": [], "checkpoints": ["flux1-dev-fp8.safetensors"]},
+            {"checkpoint": "flux1-dev-fp8.safetensors"},
+        ),
+        ("1504944", {"diffusion_models": ["flux1-schnell.safetensors"]}, {}),
+        ("7", FLUX, {}),
+    ],
+)
+def test_files_are_known_by_their_published_names(
+    base: str, folders: dict[str, list[str]], expected: dict[str, str]
+) -> None:
     assert guessed(base, lambda folder: folders.get(folder, [])) == expected
 
 
 PRESENT = {
     "upscaler": ["1x_denoise.pth", "4x-UltraSharp.pth", "GFPGANv1.4.pth"],
     "face_restorer": ["4x-UltraSharp.pth", "codeformer-v0.1.0.pth", "GFPGANv1.4.pth"],
-    "controlnet_pose": ["control_v11p_sd15_canny.pth", "control_v11p_sd15_openpose.pth", "OpenPoseXL2.safetensors"],
+    "controlnet_pose": [
+        "control_v11p_sd15_canny.pth",
+        "control_v11p_sd15_openpose.pth",
+        "OpenPoseXL2.safetensors",
+    ],
     "controlnet_hed": ["control_v11p_sd15_softedge_fp16.safetensors"],
-    "controlnet_union": ["controlnet-union-sdxl.safetensors", "flux_controlnet_union_pro.safetensors"],
-    "faceid": ["ip-adapter-faceid-plusv2_sdxl.bin", "ip-adapter-faceid-plusv2_sd15.bin", "ip-adapter-faceid_sd15_lora.bin",
-               "pulid_flux_v0.9.1.safetensors", "ip-adapter-faceid-portrait_sd15.bin"],
+    "controlnet_union": [
+        "controlnet-union-sdxl.safetensors",
+        "flux_controlnet_union_pro.safetensors",
+    ],
+    "faceid": [
+        "ip-adapter-faceid-plusv2_sdxl.bin",
+        "ip-adapter-faceid-plusv2_sd15.bin",
+        "ip-adapter-faceid_sd15_lora.bin",
+        "pulid_flux_v0.9.1.safetensors",
+        "ip-adapter-faceid-portrait_sd15.bin",
+    ],
     "clip_vision": ["CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors", "clip_vision_g.safetensors"],
     "grounding_dino": ["GroundingDINO_SwinB"],
     "sam": ["sam_vit_b_01ec64.pth", "mobile_sam.pt"],
@@ -42,18 +102,52 @@ PRESENT = {
 }
 
 
-@pytest.mark.parametrize(("missing", "family", "expected"), [
-    ("upscaler", "flux", {"upscaler": "4x-UltraSharp.pth"}), ("face_restorer", "sd15", {"face_restorer": "GFPGANv1.4.pth"}),
-    ("controlnet_pose", "sd15", {"sd15.controlnet_pose": "control_v11p_sd15_openpose.pth"}),
-    ("controlnet_pose", "flux", {"flux.controlnet_union": "flux_controlnet_union_pro.safetensors"}),
-    ("controlnet_depth", "sdxl", {"sdxl.controlnet_union": "controlnet-union-sdxl.safetensors"}),
-    ("controlnet_hed", "sd15", {"sd15.controlnet_hed": "control_v11p_sd15_softedge_fp16.safetensors"}), ("controlnet_depth", "sd15", {}),
-    ("faceid", "sd15", {"sd15.faceid": "ip-adapter-faceid-plusv2_sd15.bin", "sd15.clip_vision": "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"}),
-    ("faceid", "flux", {"flux.faceid": "pulid_flux_v0.9.1.safetensors"}),
-    ("faceid_portrait", "sd15", {}), ("segmenter", "sd15", {"grounding_dino": "GroundingDINO_SwinB", "sam": "sam_vit_b_01ec64.pth"}),
-    ("face_analysis", "sd15", {"face_analysis": "buffalo_l"}), ("face_detector", "flux", {"face_detector": "mediapipe_face_fp32.safetensors"}),
-    ("face_swapper", "sd15", {}), ("1533312", "sd15", {})])
-def test_roles_are_known_by_the_names_of_their_models(missing: str, family: str, expected: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("missing", "family", "expected"),
+    [
+        ("upscaler", "flux", {"upscaler": "4x-UltraSharp.pth"}),
+        ("face_restorer", "sd15", {"face_restorer": "GFPGANv1.4.pth"}),
+        ("controlnet_pose", "sd15", {"sd15.controlnet_pose": "control_v11p_sd15_openpose.pth"}),
+        (
+            "controlnet_pose",
+            "flux",
+            {"flux.controlnet_union": "flux_controlnet_union_pro.safetensors"},
+        ),
+        (
+            "controlnet_depth",
+            "sdxl",
+            {"sdxl.controlnet_union": "controlnet-union-sdxl.safetensors"},
+        ),
+        (
+            "controlnet_hed",
+            "sd15",
+            {"sd15.controlnet_hed": "control_v11p_sd15_softedge_fp16.safetensors"},
+        ),
+        ("controlnet_depth", "sd15", {}),
+        (
+            "faceid",
+            "sd15",
+            {
+                "sd15.faceid": "ip-adapter-faceid-plusv2_sd15.bin",
+                "sd15.clip_vision": "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors",
+            },
+        ),
+        ("faceid", "flux", {"flux.faceid": "pulid_flux_v0.9.1.safetensors"}),
+        ("faceid_portrait", "sd15", {}),
+        (
+            "segmenter",
+            "sd15",
+            {"grounding_dino": "GroundingDINO_SwinB", "sam": "sam_vit_b_01ec64.pth"},
+        ),
+        ("face_analysis", "sd15", {"face_analysis": "buffalo_l"}),
+        ("face_detector", "flux", {"face_detector": "mediapipe_face_fp32.safetensors"}),
+        ("face_swapper", "sd15", {}),
+        ("1533312", "sd15", {}),
+    ],
+)
+def test_roles_are_known_by_the_names_of_their_models(
+    missing: str, family: str, expected: dict[str, str]
+) -> None:
     found = guessed_roles(missing, family, lambda role: PRESENT.get(role, []))
     assert found == expected
     assert [value_problem("roles", key, file) for key, file in found.items()] == [None] * len(found)

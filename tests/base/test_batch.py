@@ -23,7 +23,9 @@ def test_the_first_pictures_precision_counts() -> None:
     assert one_batch([torch.rand(1, 4, 4, 3).half(), torch.rand(1, 4, 4, 3)]).dtype == torch.float16
 
 
-@pytest.mark.parametrize(("other", "sizes"), [((1, 6, 9, 3), "8x6x3, 9x6x3"), ((1, 6, 8, 4), "8x6x3, 8x6x4")])
+@pytest.mark.parametrize(
+    ("other", "sizes"), [((1, 6, 9, 3), "8x6x3, 9x6x3"), ((1, 6, 8, 4), "8x6x3, 8x6x4")]
+)
 def test_pictures_that_make_no_batch_are_refused(other: tuple[int, ...], sizes: str) -> None:
     with pytest.raises(ImageError, match="A list of 3 pictures holds different sizes") as raised:
         one_batch([torch.rand(1, 6, 8, 3), torch.rand(2, 6, 8, 3), torch.rand(other)])

@@ -15,7 +15,13 @@ SIDES = st.integers(1, 40)
 
 
 def picture(height: int, width: int, channels: int = 3, batch: int = 1) -> torch.Tensor:
-    return torch.rand(batch, height, width, channels, generator=torch.Generator().manual_seed(height * 100 + width))
+    return torch.rand(
+        batch,
+        height,
+        width,
+        channels,
+        generator=torch.Generator().manual_seed(height * 100 + width),
+    )
 
 
 @given(SIDES, SIDES, st.sampled_from([1, 8, 16]))
@@ -26,12 +32,16 @@ def test_own_size_goes_there_and_back_bit_for_bit(height: int, width: int, multi
     assert fitted.shape[1] - height < multiple
     assert fitted.shape[2] - width < multiple
     assert torch.equal(restore_size(fitted, fit), image)
-    assert torch.equal(fitted[:, height:, :width], image[:, -1:].expand(-1, fitted.shape[1] - height, -1, -1))
+    assert torch.equal(
+        fitted[:, height:, :width], image[:, -1:].expand(-1, fitted.shape[1] - height, -1, -1)
+    )
 
 
 @settings(max_examples=50)
 @given(SIDES, SIDES, SIDES, SIDES)
-def test_another_size_is_covered_exactly(height: int, width: int, to_height: int, to_width: int) -> None:
+def test_another_size_is_covered_exactly(
+    height: int, width: int, to_height: int, to_width: int
+) -> None:
     fitted, fit = fit_image(picture(height, width), to_width, to_height, 1)
     assert (fit.width, fit.height) == (to_width, to_height)
     assert fitted.shape == (1, to_height, to_width, 3)
@@ -40,7 +50,12 @@ def test_another_size_is_covered_exactly(height: int, width: int, to_height: int
 
 def test_cover_scales_as_pillow_does_and_crops_about_the_centre() -> None:
     levels = np.random.default_rng(5).integers(0, 256, (60, 80), dtype=np.uint8)
-    expected = np.asarray(Image.fromarray(levels).resize((40, 30), Image.Resampling.BICUBIC), dtype=np.float32)[:, 10:30] / 255
+    expected = (
+        np.asarray(
+            Image.fromarray(levels).resize((40, 30), Image.Resampling.BICUBIC), dtype=np.float32
+        )[:, 10:30]
+        / 255
+    )
     fitted, _ = fit_image(torch.from_numpy(levels / 255.0).float()[None, :, :, None], 20, 30, 1)
     assert torch.allclose(fitted[0, :, :, 0], torch.from_numpy(expected), atol=1.01 / 255)
 

@@ -7,7 +7,14 @@ import pickle
 
 import pytest
 import torch
-from comfyui_astria.nodes.base.noise import SEED_SPACE, ImageSeeds, image_seeds, seeds_of, start_noise, step_noise
+from comfyui_astria.nodes.base.noise import (
+    SEED_SPACE,
+    ImageSeeds,
+    image_seeds,
+    seeds_of,
+    start_noise,
+    step_noise,
+)
 from comfyui_astria.nodes.errors import ImageError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +25,9 @@ LATENT = torch.zeros(4, 4, 6, 5)
 def test_a_batch_is_its_images_alone() -> None:
     batch = start_noise(LATENT, image_seeds(43, 4).per_image)
     for index in range(4):
-        assert torch.equal(batch[index : index + 1], start_noise(LATENT[:1], image_seeds(43 + index, 1).per_image))
+        assert torch.equal(
+            batch[index : index + 1], start_noise(LATENT[:1], image_seeds(43 + index, 1).per_image)
+        )
     assert len({tuple(image.flatten().tolist()) for image in batch}) == 4
 
 
@@ -48,7 +57,9 @@ def test_parts_of_a_batch_keep_their_seeds() -> None:
     assert seeds_of(100, 2) == (100, 101)
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda value: pickle.loads(pickle.dumps(value))])
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, copy.copy, lambda value: pickle.loads(pickle.dumps(value))]
+)
 def test_a_copy_keeps_every_images_seed(copied) -> None:
     assert seeds_of(copied(image_seeds(100, 3, [5, 6, 7])), 3) == (105, 106, 107)
 

@@ -24,6 +24,9 @@ def test_a_measurement_can_be_loaded(path: Path) -> None:
 
 def test_a_measurement_may_hold_dataclasses(tmp_path: Path) -> None:
     path = tmp_path / "one.py"
-    path.write_text("from __future__ import annotations\nfrom dataclasses import dataclass, field\n@dataclass\nclass A:\n    b: list = field()\n"
-                    "def run():\n    return [{'name': 'it', 'value': A([2]).b[0], 'unit': 's', 'ok': True}]\n", encoding="utf-8")
+    path.write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass, field\n@dataclass\nclass A:\n    b: list = field()\n"
+        "def run():\n    return [{'name': 'it', 'value': A([2]).b[0], 'unit': 's', 'ok': True}]\n",
+        encoding="utf-8",
+    )
     assert bench._load(path)() == [{"name": "it", "value": 2, "unit": "s", "ok": True}]

@@ -13,7 +13,9 @@ def own(folder: Path, version: str) -> Path:
     return folder
 
 
-def test_an_own_comfyui_is_taken_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_own_comfyui_is_taken_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("COMFYUI_PATH", raising=False)
     assert comfyui.own_path() is None
     monkeypatch.setenv("COMFYUI_PATH", str(own(tmp_path, "0.31.2")))
@@ -26,7 +28,9 @@ def test_an_old_comfyui_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         comfyui.own_path()
 
 
-def test_a_folder_without_comfyui_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_comfyui_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
     with pytest.raises(DevError, match=r"is not a folder of ComfyUI: it has no main\.py"):
         comfyui.own_path()

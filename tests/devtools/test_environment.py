@@ -23,7 +23,11 @@ class Machine:
         self.fail_at: str | None = None
 
     def run(self, command: Sequence[str], failure: str, hint: Callable[[], str]) -> None:
-        step = next(name for name in ("venv", "uv==", "torch==", "requirements-dev") if any(name in Path(part).name for part in command[1:]))
+        step = next(
+            name
+            for name in ("venv", "uv==", "torch==", "requirements-dev")
+            if any(name in Path(part).name for part in command[1:])
+        )
         if step == self.fail_at:
             raise DevError(failure, hint())
         self.done.append(step)
@@ -81,7 +85,9 @@ def test_a_cut_off_installation_is_not_built_upon(machine: Machine) -> None:
     assert machine.prepare() == ["source"]
 
 
-def test_an_own_python_with_torch_gets_the_test_tools_only(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_own_python_with_torch_gets_the_test_tools_only(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "requirements.txt").write_text("torch\n")
     monkeypatch.setattr(comfyui, "own_path", lambda: tmp_path)
     monkeypatch.setattr(environment, "choose", lambda path, recorded: OWN)
@@ -92,16 +98,22 @@ def test_an_own_python_with_torch_gets_the_test_tools_only(machine: Machine, mon
     assert machine.prepare() == ["venv", "uv==", "torch=="]
 
 
-def test_another_own_python_gets_a_new_venv(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_another_own_python_gets_a_new_venv(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(comfyui, "own_path", lambda: tmp_path)
     monkeypatch.setattr(environment, "choose", lambda path, recorded: OWN)
     machine.prepare()
-    monkeypatch.setattr(environment, "choose", lambda path, recorded: replace(OWN, executable=Path("/other/python")))
+    monkeypatch.setattr(
+        environment, "choose", lambda path, recorded: replace(OWN, executable=Path("/other/python"))
+    )
     assert machine.prepare() == ["venv", "requirements-dev"]
 
 
 def test_a_full_disk_is_named(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 3e8}))
+    monkeypatch.setattr(
+        environment.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 3e8})
+    )
     machine.fail_at = "torch=="
     with pytest.raises(DevError, match=r"has 0\.3 GB left: free 8 GB"):
         machine.prepare()
@@ -118,7 +130,9 @@ def test_a_missing_interpreter_is_none(tmp_path: Path) -> None:
     assert probe(tmp_path / "python") is None
 
 
-def test_a_named_interpreter_without_torch_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_named_interpreter_without_torch_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COMFYUI_PYTHON", str(tmp_path / "python"))
     with pytest.raises(DevError, match=r"COMFYUI_PYTHON=.* cannot be run, or has no torch"):
         choose(tmp_path, recorded=None)
@@ -126,6 +140,9 @@ def test_a_named_interpreter_without_torch_is_an_error(tmp_path: Path, monkeypat
 
 def test_an_embedded_interpreter_of_another_version_is_refused() -> None:
     embedded = replace(OWN, version=(3, 9), makes_venvs=False)
-    with pytest.raises(DevError, match=r"Python 3\.9 cannot make virtual environments.*\n.*Run dev\.py with a Python 3\.9"):
+    with pytest.raises(
+        DevError,
+        match=r"Python 3\.9 cannot make virtual environments.*\n.*Run dev\.py with a Python 3\.9",
+    ):
         check_same_version(embedded, Path(sys.executable))
     check_same_version(replace(embedded, version=sys.version_info[:2]), Path(sys.executable))

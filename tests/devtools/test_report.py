@@ -44,7 +44,9 @@ def test_an_unknown_command_lists_the_known_ones(capfd: pytest.CaptureFixture[st
     assert main(["demoo"]) == 2
     message, hint = capfd.readouterr().err.splitlines()
     assert message == "dev.py demoo: There is no command 'demoo'."
-    assert {"demo", "test", "serve", "bench", "setup", "bind", "explain", "compile"} <= set(re.findall(r"\w+", hint))
+    assert {"demo", "test", "serve", "bench", "setup", "bind", "explain", "compile"} <= set(
+        re.findall(r"\w+", hint)
+    )
 
 
 def test_a_wrong_comfyui_folder_is_named(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

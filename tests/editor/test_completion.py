@@ -29,14 +29,32 @@ def result(marked: str, label: str) -> str:
     return text[: found.span.start] + taken + text[found.span.end :]
 
 
-@pytest.mark.parametrize("marked", ["a ca|t", "|", "a -|", "well-|known", "a B|", "--outpaint top-left |", "--multi |",
-                                    "--outpaint_prompt x|", "<lora:1:|>", "w=1\nnegative_prompt=a b|", "x=1\nfoo=|\nw=1", "BREAKF|"])
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "a ca|t",
+        "|",
+        "a -|",
+        "well-|known",
+        "a B|",
+        "--outpaint top-left |",
+        "--multi |",
+        "--outpaint_prompt x|",
+        "<lora:1:|>",
+        "w=1\nnegative_prompt=a b|",
+        "x=1\nfoo=|\nw=1",
+        "BREAKF|",
+    ],
+)
 def test_nothing_is_offered_where_people_write_text(marked: str) -> None:
     _, found = at_cursor(marked)
     assert (found.options, found.names) == ((), ())
 
 
-@pytest.mark.parametrize(("marked", "replaced"), [("a --|", "--"), ("a --out|p x", "--outp"), ("--|", "--"), ("BREAK --ma|", "--ma")])
+@pytest.mark.parametrize(
+    ("marked", "replaced"),
+    [("a --|", "--"), ("a --out|p x", "--outp"), ("--|", "--"), ("BREAK --ma|", "--ma")],
+)
 def test_flags(marked: str, replaced: str) -> None:
     typed, options = offered(marked)
     assert typed == replaced
@@ -51,17 +69,29 @@ def test_a_flag_that_is_there_is_not_offered_again() -> None:
     assert "--outpaint_width " in options
 
 
-@pytest.mark.parametrize(("marked", "replaced", "expected"), [
-    ("--outpaint |", "", ANCHORS), ("--outpaint to|", "to", ANCHORS), ("--outpaint top|-left --multi", "top-left", ANCHORS),
-    ("--controlnets pose |", "", CONTROLNETS), ("--controlnets pose d|", "d", CONTROLNETS), ("--outpaint \t|", "", ANCHORS),
-    ("w=1\nstyle=|", "", STYLES), ("w=1\nstyle= Dig|ital Art\nh=8", "Digital Art", STYLES), ("scheduler=|", "", SCHEDULERS),
-    ("w=8\nface_swap=t|", "t", ("true", "false")), ("style=|\nw=8", "", STYLES),
-])
+@pytest.mark.parametrize(
+    ("marked", "replaced", "expected"),
+    [
+        ("--outpaint |", "", ANCHORS),
+        ("--outpaint to|", "to", ANCHORS),
+        ("--outpaint top|-left --multi", "top-left", ANCHORS),
+        ("--controlnets pose |", "", CONTROLNETS),
+        ("--controlnets pose d|", "d", CONTROLNETS),
+        ("--outpaint \t|", "", ANCHORS),
+        ("w=1\nstyle=|", "", STYLES),
+        ("w=1\nstyle= Dig|ital Art\nh=8", "Digital Art", STYLES),
+        ("scheduler=|", "", SCHEDULERS),
+        ("w=8\nface_swap=t|", "t", ("true", "false")),
+        ("style=|\nw=8", "", STYLES),
+    ],
+)
 def test_values(marked: str, replaced: str, expected: tuple[str, ...]) -> None:
     assert offered(marked) == (replaced, list(expected))
 
 
-@pytest.mark.parametrize("marked", ["w=1\n|", "w=1\nst|", "w=1\n  st|", "w=1\nnegative_prompt=\nst|", "w=1\n|\nh=8"])
+@pytest.mark.parametrize(
+    "marked", ["w=1\n|", "w=1\nst|", "w=1\n  st|", "w=1\nnegative_prompt=\nst|", "w=1\n|\nh=8"]
+)
 def test_parameters_once_there_is_one(marked: str) -> None:
     _, options = offered(marked)
     assert "style=" in options
@@ -73,11 +103,21 @@ def test_a_key_keeps_its_value() -> None:
     assert result("w=1\nst|=Lowpoly", "style=") == "w=1\nstyle=Lowpoly"
 
 
-@pytest.mark.parametrize(("marked", "names", "tail"), [
-    ("a <lora:|", ("lora",), ":1.0>"), ("a <lora:15|", ("lora",), ":1.0>"), ("a <lora:1|2:0.5>", ("lora",), ""), ("a <lora:1|>", ("lora",), ""),
-    ("a <faceid:|>", ("faceid",), ""), ("--outpaint_prompt 'a <lora:|'", ("lora",), ":1.0>"), ("a <|", ("embedding",), ">"),
-    ("a <ea|>", ("embedding",), ""), ("w=1\nnegative_prompt=a <|", ("embedding",), ">"), ("a <lora:|\nb>", ("lora",), ":1.0>"),
-])
+@pytest.mark.parametrize(
+    ("marked", "names", "tail"),
+    [
+        ("a <lora:|", ("lora",), ":1.0>"),
+        ("a <lora:15|", ("lora",), ":1.0>"),
+        ("a <lora:1|2:0.5>", ("lora",), ""),
+        ("a <lora:1|>", ("lora",), ""),
+        ("a <faceid:|>", ("faceid",), ""),
+        ("--outpaint_prompt 'a <lora:|'", ("lora",), ":1.0>"),
+        ("a <|", ("embedding",), ">"),
+        ("a <ea|>", ("embedding",), ""),
+        ("w=1\nnegative_prompt=a <|", ("embedding",), ">"),
+        ("a <lora:|\nb>", ("lora",), ":1.0>"),
+    ],
+)
 def test_names_in_tags(marked: str, names: tuple[str, ...], tail: str) -> None:
     _, found = at_cursor(marked)
     assert (found.names, found.tail) == (names, tail)
@@ -95,7 +135,11 @@ def test_tag_kinds() -> None:
 
 
 def test_break_says_what_it_begins() -> None:
-    for marked, detail in (("a BR|", "begins the common prompt"), ("a BREAK b\nBREA|", "begins person 1"), ("BREAK BREAK x BR|", "begins person 2")):
+    for marked, detail in (
+        ("a BR|", "begins the common prompt"),
+        ("a BREAK b\nBREA|", "begins person 1"),
+        ("BREAK BREAK x BR|", "begins person 2"),
+    ):
         _, found = at_cursor(marked)
         assert [(one.text, one.detail) for one in found.options] == [("BREAK", detail)]
 
@@ -108,7 +152,10 @@ def test_everything_is_offered_to_who_asks() -> None:
     assert "w=" in offered("a cat\n|", asked=True)[1]
 
 
-@given(wild_texts.flatmap(lambda text: st.tuples(st.just(text), st.integers(0, len(text)))), st.booleans())
+@given(
+    wild_texts.flatmap(lambda text: st.tuples(st.just(text), st.integers(0, len(text)))),
+    st.booleans(),
+)
 def test_every_place_of_every_text_has_an_answer(placed: tuple[str, int], asked: bool) -> None:
     text, offset = placed
     found = complete(text, offset, asked=asked)
@@ -119,4 +166,8 @@ def test_every_place_of_every_text_has_an_answer(placed: tuple[str, int], asked:
 def test_a_value_that_is_offered_is_one_that_is_understood(name: str) -> None:
     for option in complete(f"a --{name} ", len(name) + 5).options:
         _, diagnostics = PromptRequest.from_text(f"a --{name} {option.text}")
-        assert [found for found in diagnostics if found.code in ("bad-choice", "bad-anchor", "unexpected-value")] == []
+        assert [
+            found
+            for found in diagnostics
+            if found.code in ("bad-choice", "bad-anchor", "unexpected-value")
+        ] == []

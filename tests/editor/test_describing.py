@@ -15,21 +15,24 @@ negative_prompt=x <bad>
 backend_version=2"""
 
 
-@pytest.mark.parametrize(("at", "span", "said"), [
-    ("outpaint c", "--outpaint center", "where the source image sits on the new canvas"),
-    ("center", "--outpaint center", "one of top-left, top-center"),
-    ("ora:x", "<lora:x:0.5>", "LoRA x, weight 0.5"),
-    ("BREAK BREAK", "BREAK", "what follows is the common prompt"),
-    ("BREAK b", "BREAK", "what follows is person 1"),
-    ("e>", "<e>", "Embedding e"),
-    ("multi", "--multi", "has no effect here"),
-    ("faceid:3", "<faceid:3>", "the photos of 3, strength 1"),
-    ("'x", "--outpaint_prompt 'x <faceid:3>'", "text for the new area"),
-    ("w=8", "w=8", "Takes a whole number from 8"),
-    ("bad", "<bad>", "Embedding bad"),
-    ("negative", "negative_prompt=x <bad>", "what the picture should not show"),
-    ("backend", "backend_version=2", "has no effect here"),
-])
+@pytest.mark.parametrize(
+    ("at", "span", "said"),
+    [
+        ("outpaint c", "--outpaint center", "where the source image sits on the new canvas"),
+        ("center", "--outpaint center", "one of top-left, top-center"),
+        ("ora:x", "<lora:x:0.5>", "LoRA x, weight 0.5"),
+        ("BREAK BREAK", "BREAK", "what follows is the common prompt"),
+        ("BREAK b", "BREAK", "what follows is person 1"),
+        ("e>", "<e>", "Embedding e"),
+        ("multi", "--multi", "has no effect here"),
+        ("faceid:3", "<faceid:3>", "the photos of 3, strength 1"),
+        ("'x", "--outpaint_prompt 'x <faceid:3>'", "text for the new area"),
+        ("w=8", "w=8", "Takes a whole number from 8"),
+        ("bad", "<bad>", "Embedding bad"),
+        ("negative", "negative_prompt=x <bad>", "what the picture should not show"),
+        ("backend", "backend_version=2", "has no effect here"),
+    ],
+)
 def test_what_is_said(at: str, span: str, said: str) -> None:
     found = describe(TEXT, TEXT.index(at))
     assert found is not None
@@ -44,8 +47,11 @@ def test_text_and_unknown_keys_are_left_alone(at: str) -> None:
 
 
 def test_tags_say_what_to_look_up() -> None:
-    assert [(found.kind, found.name) for at in ("lora:x", "e>", "faceid:3") if (found := describe(TEXT, TEXT.index(at)))] == [
-        ("lora", "x"), ("embedding", "e"), ("faceid", "3")]
+    assert [
+        (found.kind, found.name)
+        for at in ("lora:x", "e>", "faceid:3")
+        if (found := describe(TEXT, TEXT.index(at)))
+    ] == [("lora", "x"), ("embedding", "e"), ("faceid", "3")]
 
 
 @given(wild_texts.flatmap(lambda text: st.tuples(st.just(text), st.integers(0, len(text)))))

@@ -59,8 +59,18 @@ def test_flags_written_by_a_word_processor_are_known_by_their_effect() -> None:
 def test_break_divides_the_body_into_parts() -> None:
     text = "base BREAK common BREAK one BREAK two\nnegative_prompt=a BREAK b"
     found = parts(parse(text))
-    assert [(one.number, one.span.of(text)) for one in found] == [(0, "base "), (1, "BREAK common "), (2, "BREAK one "), (3, "BREAK two\n")]
-    assert [part_title(one.number) for one in found] == ["base prompt", "common prompt", "person 1", "person 2"]
+    assert [(one.number, one.span.of(text)) for one in found] == [
+        (0, "base "),
+        (1, "BREAK common "),
+        (2, "BREAK one "),
+        (3, "BREAK two\n"),
+    ]
+    assert [part_title(one.number) for one in found] == [
+        "base prompt",
+        "common prompt",
+        "person 1",
+        "person 2",
+    ]
     assert parts(parse("no break\nnegative_prompt=a BREAK b")) == ()
 
 

@@ -55,7 +55,9 @@ class Sizes:
     rank: int = 128
     seen: int = 1280  # channels of CLIP
     resampler: int = 1280
-    make: Make = field(default=lambda name, shape: torch.empty(shape, dtype=torch.float16, device="meta"))
+    make: Make = field(
+        default=lambda name, shape: torch.empty(shape, dtype=torch.float16, device="meta")
+    )
 
 
 def adapter_file(kind: str, widths: Sequence[int], sizes: Sizes) -> State:
@@ -79,12 +81,19 @@ def adapter_file(kind: str, widths: Sequence[int], sizes: Sizes) -> State:
                     layers[f"{number}.to_{name}_lora.down.weight"] = (sizes.rank, inputs)
                     layers[f"{number}.to_{name}_lora.up.weight"] = (width, sizes.rank)
             if number % 2:
-                layers[f"{number}.to_k_ip.weight"] = layers[f"{number}.to_v_ip.weight"] = (width, context)
-    return {part: {name: sizes.make(name, shape) for name, shape in shapes.items()}
-            for part, shapes in (("image_proj", projection), ("ip_adapter", layers))}
+                layers[f"{number}.to_k_ip.weight"] = layers[f"{number}.to_v_ip.weight"] = (
+                    width,
+                    context,
+                )
+    return {
+        part: {name: sizes.make(name, shape) for name, shape in shapes.items()}
+        for part, shapes in (("image_proj", projection), ("ip_adapter", layers))
+    }
 
 
-def _linear(shapes: dict[str, tuple[int, ...]], name: str, inputs: int, outputs: int, *, bias: bool = True) -> None:
+def _linear(
+    shapes: dict[str, tuple[int, ...]], name: str, inputs: int, outputs: int, *, bias: bool = True
+) -> None:
     shapes[f"{name}.weight"] = (outputs, inputs)
     if bias:
         shapes[f"{name}.bias"] = (outputs,)
@@ -94,7 +103,9 @@ def _norm(shapes: dict[str, tuple[int, ...]], name: str, width: int) -> None:
     shapes[f"{name}.weight"] = shapes[f"{name}.bias"] = (width,)
 
 
-def _perceiver(shapes: dict[str, tuple[int, ...]], prefix: str, width: int, seen: int, output: int) -> None:
+def _perceiver(
+    shapes: dict[str, tuple[int, ...]], prefix: str, width: int, seen: int, output: int
+) -> None:
     _linear(shapes, f"{prefix}proj_in", seen, width)
     _linear(shapes, f"{prefix}proj_out", width, output)
     _norm(shapes, f"{prefix}norm_out", output)
@@ -125,15 +136,30 @@ def tiny_file(kind: str, family: str, seed: int = 0) -> State:
     """Return an adapter with random weights for the tiny models of `family`."""
     widths, context = (TINY_SD15, 64) if family == "sd15" else (TINY_SDXL, 128)
     tokens = 16 if kind.startswith("portrait") else 4
-    return adapter_file(kind, widths, Sizes(context, tokens, rank=4, seen=32, resampler=128, make=random_weights(seed)))
+    return adapter_file(
+        kind,
+        widths,
+        Sizes(context, tokens, rank=4, seen=32, resampler=128, make=random_weights(seed)),
+    )
 
 
 def somebody(seed: int = 0, photos: int = 1, recogniser: str = "buffalo_l") -> Identity:
     """Return a person with a random face; the vectors are as long as a recogniser's, about 20."""
     random = np.random.default_rng(seed)
     points = np.array([[80, 100], [144, 100], [112, 140], [85, 170], [139, 170]], dtype=np.float32)
-    return Identity(tuple(
-        PhotoFace(random.integers(0, 255, (224, 224, 3), dtype=np.uint8),
-                  Face((50, 50, 174, 200), points + random.normal(0, 3, points.shape).astype(np.float32), 0.9,
-                       random.normal(0, 1, 512).astype(np.float32)))
-        for _ in range(photos)), recogniser, f"person {seed}")
+    return Identity(
+        tuple(
+            PhotoFace(
+                random.integers(0, 255, (224, 224, 3), dtype=np.uint8),
+                Face(
+                    (50, 50, 174, 200),
+                    points + random.normal(0, 3, points.shape).astype(np.float32),
+                    0.9,
+                    random.normal(0, 1, 512).astype(np.float32),
+                ),
+            )
+            for _ in range(photos)
+        ),
+        recogniser,
+        f"person {seed}",
+    )

@@ -15,7 +15,9 @@ class Oracle:
         self._weights = {key: tensor.double() for key, tensor in weights.items()}
 
     def linear(self, name: str, x: Tensor) -> Tensor:
-        return torch.einsum("...i,oi->...o", x, self._weights[f"{name}.weight"]) + self._weights.get(f"{name}.bias", 0)
+        return torch.einsum(
+            "...i,oi->...o", x, self._weights[f"{name}.weight"]
+        ) + self._weights.get(f"{name}.bias", 0)
 
     def norm(self, name: str, x: Tensor) -> Tensor:
         centred = x - x.mean(-1, keepdim=True)
@@ -29,7 +31,10 @@ class Oracle:
         inner = queries.shape[-1]
         results = []
         for start in range(0, inner, head):
-            q, k, v = (part[..., start : start + head] for part in (queries, keys_values[..., :inner], keys_values[..., inner:]))
+            q, k, v = (
+                part[..., start : start + head]
+                for part in (queries, keys_values[..., :inner], keys_values[..., inner:])
+            )
             scores = torch.einsum("bqd,bkd->bqk", q, k) / head**0.5
             results.append(torch.einsum("bqk,bkd->bqd", scores.softmax(-1), v))
         return self.linear(f"{name}.to_out", torch.cat(results, -1))
@@ -49,7 +54,11 @@ class Oracle:
         queries, dim = latents.shape[1:]
         of_face = self._mapping("id_embedding_mapping", face).reshape(len(face), -1, dim)
         hidden = torch.cat([latents.repeat(len(face), 1, 1), of_face], 1)
-        layers = 1 + max(int(key.split(".")[2]) for key in self._weights if key.startswith("pulid_encoder.layers."))
+        layers = 1 + max(
+            int(key.split(".")[2])
+            for key in self._weights
+            if key.startswith("pulid_encoder.layers.")
+        )
         for layer in range(layers):
             name, scale = f"pulid_encoder.layers.{layer}", layer // (layers // 5)
             features = torch.cat([of_face, self._mapping(f"mapping_{scale}", states[scale])], 1)
@@ -57,7 +66,9 @@ class Oracle:
             seen = torch.cat([self.norm(f"{name}.0.norm1", features), looking], 1)
             hidden = hidden + self.attention(f"{name}.0", seen, looking, 64)
             inside = self.linear(f"{name}.1.1", self.norm(f"{name}.1.0", hidden))
-            hidden = hidden + self.linear(f"{name}.1.3", inside * 0.5 * (1 + torch.erf(inside / 2**0.5)))
+            hidden = hidden + self.linear(
+                f"{name}.1.3", inside * 0.5 * (1 + torch.erf(inside / 2**0.5))
+            )
         return torch.einsum("nqd,do->nqo", hidden[:, :queries], out)
 
     def _mapping(self, name: str, x: Tensor) -> Tensor:

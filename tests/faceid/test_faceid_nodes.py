@@ -9,8 +9,24 @@ import pytest
 import torch
 from comfyui_astria.nodes.errors import AstriaError, MissingModelError
 from comfyui_astria.nodes.faceid.errors import FaceIDError
-from comfyui_astria.tests.faceid.adapters import PUBLISHED, Layout, Sizes, State, adapter_file, somebody, tiny_file
-from comfyui_astria.tests.faceid.faceid_support import applied, calls_of, clip_vision, difference, loaded, model_of, use
+from comfyui_astria.tests.faceid.adapters import (
+    PUBLISHED,
+    Layout,
+    Sizes,
+    State,
+    adapter_file,
+    somebody,
+    tiny_file,
+)
+from comfyui_astria.tests.faceid.faceid_support import (
+    applied,
+    calls_of,
+    clip_vision,
+    difference,
+    loaded,
+    model_of,
+    use,
+)
 from comfyui_astria.tests.regions.comfy_inprocess import load
 from safetensors.torch import save_file
 
@@ -35,7 +51,11 @@ def load_node(name: str, kind: str = "auto", **sockets: Any) -> Any:
 
 
 def flat(state: State) -> dict[str, torch.Tensor]:
-    return {f"{part}.{name}": value for part, section in state.items() for name, value in section.items()}
+    return {
+        f"{part}.{name}": value
+        for part, section in state.items()
+        for name, value in section.items()
+    }
 
 
 def failed(name: str, kind: str = "auto", **sockets: Any) -> AstriaError:
@@ -55,14 +75,21 @@ def test_both_file_formats_give_the_same_adapter(folder: Path, kind: str) -> Non
     for ending in ("bin", "safetensors"):
         found = load_node(f"{kind}.{ending}", **sockets)
         assert found.adapter.kind is loaded(kind).adapter.kind
-        assert all(torch.allclose(one, other, atol=1e-5) for pair, same in zip(found.keys_values(identity), expected, strict=True)
-                   for one, other in zip(pair, same, strict=True))
+        assert all(
+            torch.allclose(one, other, atol=1e-5)
+            for pair, same in zip(found.keys_values(identity), expected, strict=True)
+            for one, other in zip(pair, same, strict=True)
+        )
 
 
 @pytest.mark.parametrize("layout", PUBLISHED, ids=lambda layout: layout.file)
 def test_files_of_full_size_load(folder: Path, layout: Layout) -> None:
     """Every number of these files stands in one place, so they are small."""
-    zeros = Sizes(layout.context, layout.tokens, make=lambda name, shape: torch.zeros(1, dtype=torch.float16).expand(shape))
+    zeros = Sizes(
+        layout.context,
+        layout.tokens,
+        make=lambda name, shape: torch.zeros(1, dtype=torch.float16).expand(shape),
+    )
     torch.save(adapter_file(layout.kind, layout.widths, zeros), folder / layout.file)
     found = load_node(layout.file, clip_vision=clip_vision())
     assert found.adapter.name == layout.file
@@ -78,16 +105,32 @@ def test_only_model_files_are_offered_each_once(folder: Path) -> None:
     (folder.parent / "facedetection" / "parsing_bisenet.pth").touch()
     schema = nodes().AstriaLoadFaceID.define_schema()
     offered = {one.id: one.options for one in schema.inputs if hasattr(one, "options")}
-    assert sorted(offered["faceid_name"]) == ["faceid.bin", "pulid_flux_v0.9.1.safetensors", str(Path("sub/portrait.safetensors"))]
-    assert offered["kind"] == ["auto", "faceid", "plus", "plusv2", "portrait", "portrait_unnorm", "pulid"]
-    assert offered["face_parsing"] == ["none", "parsing_bisenet.pth"] and offered["eva_clip"] == ["none"]
+    assert sorted(offered["faceid_name"]) == [
+        "faceid.bin",
+        "pulid_flux_v0.9.1.safetensors",
+        str(Path("sub/portrait.safetensors")),
+    ]
+    assert offered["kind"] == [
+        "auto",
+        "faceid",
+        "plus",
+        "plusv2",
+        "portrait",
+        "portrait_unnorm",
+        "pulid",
+    ]
+    assert offered["face_parsing"] == ["none", "parsing_bisenet.pth"] and offered["eva_clip"] == [
+        "none"
+    ]
 
 
 def test_a_file_that_is_not_there_is_named_with_its_folders(folder: Path) -> None:
     error = failed("../../secret.bin")
     assert isinstance(error, MissingModelError) and error.code == "missing-faceid"
     assert str(folder) in str(error) and "IP-Adapter-FaceID" in error.hint
-    assert "'gone.bin' is not among the files" in nodes().AstriaLoadFaceID.validate_inputs("gone.bin")
+    assert "'gone.bin' is not among the files" in nodes().AstriaLoadFaceID.validate_inputs(
+        "gone.bin"
+    )
     torch.save(tiny_file("portrait", "sd15"), folder / "here.bin")
     assert nodes().AstriaLoadFaceID.validate_inputs("here.bin") is True
     assert nodes().AstriaLoadFaceID.validate_inputs(None) is True
@@ -111,8 +154,15 @@ def test_a_pickle_with_more_than_weights_is_not_run(folder: Path) -> None:
     assert not trace.exists()
 
 
-@pytest.mark.parametrize(("name", "contents"), [("cut.safetensors", b"\x99" * 40), ("empty.safetensors", b""), ("page.bin", b"<!doctype html>"),
-                                                ("empty.bin", b"")])
+@pytest.mark.parametrize(
+    ("name", "contents"),
+    [
+        ("cut.safetensors", b"\x99" * 40),
+        ("empty.safetensors", b""),
+        ("page.bin", b"<!doctype html>"),
+        ("empty.bin", b""),
+    ],
+)
 def test_what_is_no_model_file_is_named(folder: Path, name: str, contents: bytes) -> None:
     (folder / name).write_bytes(contents)
     error = failed(name)
@@ -130,11 +180,17 @@ def test_a_file_that_holds_something_else_is_named(folder: Path) -> None:
 def test_plus_without_clip_is_named(folder: Path) -> None:
     torch.save(tiny_file("plusv2", "sd15"), folder / "faceid-plusv2.bin")
     error = failed("faceid-plusv2.bin")
-    assert isinstance(error, MissingModelError) and "clip_vision is not connected" in str(error) and "CLIP-ViT-H-14" in error.hint
+    assert (
+        isinstance(error, MissingModelError)
+        and "clip_vision is not connected" in str(error)
+        and "CLIP-ViT-H-14" in error.hint
+    )
 
 
 def test_pulid_is_handed_on_with_its_two_files(folder: Path) -> None:
-    save_file({"pulid_ca.0.norm1.weight": torch.ones(1)}, folder.parent / "pulid" / "pulid.safetensors")
+    save_file(
+        {"pulid_ca.0.norm1.weight": torch.ones(1)}, folder.parent / "pulid" / "pulid.safetensors"
+    )
     error = failed("pulid.safetensors")
     assert isinstance(error, MissingModelError) and error.code == "pulid-needs"
     assert failed("pulid.safetensors", "faceid").code == "faceid-kind"
@@ -144,10 +200,21 @@ def test_applying_and_chaining_by_the_nodes() -> None:
     adapter, first, second = loaded("portrait"), somebody(1), somebody(2)
     mask = torch.zeros(1, 64, 96)
     mask[..., :48] = 1
-    (once,) = nodes().AstriaApplyFaceID.execute(model_of("sd15"), adapter, first, 0.8, 0.0, 1.0, mask).result
+    (once,) = (
+        nodes()
+        .AstriaApplyFaceID.execute(model_of("sd15"), adapter, first, 0.8, 0.0, 1.0, mask)
+        .result
+    )
     (twice,) = nodes().AstriaApplyFaceID.execute(once, adapter, second, 0.6, 0.0, 1.0).result
-    expected = applied(model_of("sd15"), (use(adapter, first, 0.8), mask), (use(adapter, second, 0.6), None))
+    expected = applied(
+        model_of("sd15"), (use(adapter, first, 0.8), mask), (use(adapter, second, 0.6), None)
+    )
     assert difference(calls_of(twice, "sd15")[0].out, calls_of(expected, "sd15")[0].out) < 1e-5
     (chain,) = nodes().AstriaPersonFaceID.execute(adapter, first, 0.8, 0.1, 0.9).result
-    (chain,) = nodes().AstriaPersonFaceID.execute(adapter, second, 0.6, 0.0, 1.0, faceids=chain).result
-    assert [(one.identity, one.strength, one.start, one.end) for one in chain] == [(first, 0.8, 0.1, 0.9), (second, 0.6, 0.0, 1.0)]
+    (chain,) = (
+        nodes().AstriaPersonFaceID.execute(adapter, second, 0.6, 0.0, 1.0, faceids=chain).result
+    )
+    assert [(one.identity, one.strength, one.start, one.end) for one in chain] == [
+        (first, 0.8, 0.1, 0.9),
+        (second, 0.6, 0.0, 1.0),
+    ]

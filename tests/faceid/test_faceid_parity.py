@@ -23,12 +23,21 @@ from comfyui_astria.tests.faceid.faceid_support import (
 )
 from torch import Tensor
 
-LAYOUTS = [*(("sd15", kind) for kind in ("faceid", "plus", "plusv2", "portrait")),
-           *(("sdxl", kind) for kind in ("faceid", "plusv2", "portrait", "portrait_unnorm"))]
+LAYOUTS = [
+    *(("sd15", kind) for kind in ("faceid", "plus", "plusv2", "portrait")),
+    *(("sdxl", kind) for kind in ("faceid", "plusv2", "portrait", "portrait_unnorm")),
+]
 NEAR = 1e-5
 
 
-def shown(kind: str, family: str, identity: Identity, strength: float, seed: int = 0, mask: Tensor | None = None) -> Shown:
+def shown(
+    kind: str,
+    family: str,
+    identity: Identity,
+    strength: float,
+    seed: int = 0,
+    mask: Tensor | None = None,
+) -> Shown:
     """The same adapter and person in diffusers' words."""
     vectors = torch.stack([torch.from_numpy(photo.face.embedding) for photo in identity.photos])
     if kind != "portrait_unnorm":
@@ -39,12 +48,23 @@ def shown(kind: str, family: str, identity: Identity, strength: float, seed: int
     features = None
     if kind.startswith("plus"):
         nothing = torch.tensor(clip_vision().image_mean).expand(1, 224, 224, 3)
-        seen = clip_vision().encode_image(torch.cat([identity.crop(224), nothing]))["penultimate_hidden_states"]
+        seen = clip_vision().encode_image(torch.cat([identity.crop(224), nothing]))[
+            "penultimate_hidden_states"
+        ]
         features = (seen[:-1], seen[-1:])
     return Shown(tiny_file(kind, family, seed), vectors, strength, features, kind == "plusv2", mask)
 
 
-def compared(family: str, model: Any, people: list[Shown], *, loras: int, cfg: float = 3.0, batch: int = 1, size: tuple[int, int] = (8, 12)) -> None:
+def compared(
+    family: str,
+    model: Any,
+    people: list[Shown],
+    *,
+    loras: int,
+    cfg: float = 3.0,
+    batch: int = 1,
+    size: tuple[int, int] = (8, 12),
+) -> None:
     """Hold the model's one call against diffusers', with the LoRAs of the first `loras` people, and both against no face at all."""
     (call,) = calls_of(model, family, cfg=cfg, batch=batch, size=size)
     (plain,) = calls_of(model_of(family), family, cfg=cfg, batch=batch, size=size)
@@ -72,7 +92,10 @@ def test_two_people_each_under_a_mask(family: str, kind: str) -> None:
     adapter, model = loaded(kind, family), model_of(family)
     for identity, strength, mask in zip(people, strengths, (left, 1 - left), strict=True):
         model = applied(model, (use(adapter, identity, strength), mask[None]))
-    same = [shown(kind, family, *each) for each in zip(people, strengths, (0, 0), (left, 1 - left), strict=True)]
+    same = [
+        shown(kind, family, *each)
+        for each in zip(people, strengths, (0, 0), (left, 1 - left), strict=True)
+    ]
     compared(family, model, same, loras=1, batch=2, size=(8, 16))
 
 
@@ -85,8 +108,13 @@ def test_three_photos_of_one_person(kind: str) -> None:
 
 def test_two_adapters_on_one_model_each_bring_their_lora() -> None:
     identity = somebody(1)
-    uses = [(use(loaded(kind, seed=seed), identity, 0.5), None) for seed, kind in enumerate(("faceid", "plusv2"))]
-    same = [shown(kind, "sd15", identity, 0.5, seed) for seed, kind in enumerate(("faceid", "plusv2"))]
+    uses = [
+        (use(loaded(kind, seed=seed), identity, 0.5), None)
+        for seed, kind in enumerate(("faceid", "plusv2"))
+    ]
+    same = [
+        shown(kind, "sd15", identity, 0.5, seed) for seed, kind in enumerate(("faceid", "plusv2"))
+    ]
     compared("sd15", applied(model_of("sd15"), *uses), same, loras=2)
 
 
@@ -98,5 +126,7 @@ def test_odd_sizes(size: tuple[int, int]) -> None:
     (plain,) = calls_of(model_of("sd15"), "sd15", size=size)
     assert call.out.shape[2:] == size
     assert difference(call.out, plain.out) > 0.02
-    everywhere = applied(model_of("sd15"), (use(loaded("faceid"), identity), torch.ones(1, size[0] * 8, size[1] * 8)))
+    everywhere = applied(
+        model_of("sd15"), (use(loaded("faceid"), identity), torch.ones(1, size[0] * 8, size[1] * 8))
+    )
     assert difference(calls_of(everywhere, "sd15", size=size)[0].out, call.out) < NEAR

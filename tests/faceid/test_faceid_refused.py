@@ -10,7 +10,16 @@ from comfyui_astria.nodes.errors import PlanError
 from comfyui_astria.nodes.faceid.checkpoint import read_adapter
 from comfyui_astria.nodes.faceid.errors import FaceIDError
 from comfyui_astria.tests.faceid.adapters import somebody, tiny_file
-from comfyui_astria.tests.faceid.faceid_support import applied, calls_of, clip_vision, face, loaded, model_of, text, use
+from comfyui_astria.tests.faceid.faceid_support import (
+    applied,
+    calls_of,
+    clip_vision,
+    face,
+    loaded,
+    model_of,
+    text,
+    use,
+)
 from comfyui_astria.tests.regions.comfy_inprocess import load, tiny_model
 from comfyui_astria.tests.regions.regional_support import denoised
 from torch import Tensor
@@ -25,20 +34,45 @@ def raised_by(model: Any, **options: Any) -> FaceIDError | PlanError:
 def test_wrong_models_and_people_are_named() -> None:
     face_of = load("comfyui_astria.nodes.faceid.host.ip_adapter").IPAdapterFaceID
     cases = [
-        (model_of("sdxl"), face(), "faceid-layers", "has 16 cross-attentions; the connected MODEL, SDXL, has 70"),
-        (model_of("sd15"), use(loaded("portrait", "sdxl"), somebody(1)), "faceid-layers", "70 cross-attentions; the connected MODEL, SD1.5, has 16"),
+        (
+            model_of("sdxl"),
+            face(),
+            "faceid-layers",
+            "has 16 cross-attentions; the connected MODEL, SDXL, has 70",
+        ),
+        (
+            model_of("sd15"),
+            use(loaded("portrait", "sdxl"), somebody(1)),
+            "faceid-layers",
+            "70 cross-attentions; the connected MODEL, SD1.5, has 16",
+        ),
         (tiny_model("flux"), face(), "faceid-family", "made for SD1.5 or SDXL"),
-        (model_of("sd15"), use(loaded("faceid"), somebody(1, recogniser="antelopev2")), "faceid-recogniser", "read by antelopev2"),
-        (model_of("sd15"), face(start=0.5, end=0.5), "faceid-steps", "starts at 0.5 and ends at 0.5"),
+        (
+            model_of("sd15"),
+            use(loaded("faceid"), somebody(1, recogniser="antelopev2")),
+            "faceid-recogniser",
+            "read by antelopev2",
+        ),
+        (
+            model_of("sd15"),
+            face(start=0.5, end=0.5),
+            "faceid-steps",
+            "starts at 0.5 and ends at 0.5",
+        ),
     ]
     for model, one, code, what in cases:
         with pytest.raises(FaceIDError) as raised:
             applied(model, (one, None))
         assert raised.value.code == code and what in str(raised.value) and raised.value.hint
     narrow = tiny_file("portrait", "sd15")
-    narrow["ip_adapter"]["31.to_k_ip.weight"] = narrow["ip_adapter"]["31.to_v_ip.weight"] = torch.ones(64, 64)
+    narrow["ip_adapter"]["31.to_k_ip.weight"] = narrow["ip_adapter"]["31.to_v_ip.weight"] = (
+        torch.ones(64, 64)
+    )
     with pytest.raises(FaceIDError, match="makes 64 channels of 64 for mid_block"):
-        applied(model_of("sd15"), (use(face_of(read_adapter(narrow, "narrow", "portrait")), somebody(1)), None))
+        applied(
+            model_of("sd15"),
+            (use(face_of(read_adapter(narrow, "narrow", "portrait")), somebody(1)), None),
+        )
 
 
 def test_a_clip_vision_model_of_another_size_is_named() -> None:
@@ -47,7 +81,9 @@ def test_a_clip_vision_model_of_another_size_is_named() -> None:
     other = load("comfy.clip_vision").ClipVisionModel(wide)
     load("comfyui_astria.tests.testpack.weights").fill(other.model, seed=5)
     with pytest.raises(FaceIDError, match="gives 48 channels; the adapter 'plusv2 0' looks at 32"):
-        load("comfyui_astria.nodes.faceid.host.ip_adapter").IPAdapterFaceID(adapter, other).keys_values(somebody(1))
+        load("comfyui_astria.nodes.faceid.host.ip_adapter").IPAdapterFaceID(
+            adapter, other
+        ).keys_values(somebody(1))
 
 
 def test_a_guider_with_a_third_conditioning_is_named() -> None:
@@ -58,7 +94,9 @@ def test_a_guider_with_a_third_conditioning_is_named() -> None:
         return executor(x, *rest[:-1], options, **named)
 
     guided = model_of("sd15").clone()
-    guided.add_wrapper_with_key(load("comfy.patcher_extension").WrappersMP.DIFFUSION_MODEL, "third", third)
+    guided.add_wrapper_with_key(
+        load("comfy.patcher_extension").WrappersMP.DIFFUSION_MODEL, "third", third
+    )
     assert raised_by(applied(guided, (face(), None))).code == "faceid-guider"
     calls_of(model, "sd15")
 
@@ -78,7 +116,9 @@ def test_a_mask_on_a_part_of_the_picture_is_named() -> None:
 
 
 def test_merged_tokens_under_a_mask_are_named() -> None:
-    def merge(normed: Tensor, keys: Tensor, values: Tensor, extra: dict) -> tuple[Tensor, Tensor, Tensor]:
+    def merge(
+        normed: Tensor, keys: Tensor, values: Tensor, extra: dict
+    ) -> tuple[Tensor, Tensor, Tensor]:
         return normed[:, ::2], keys, values
 
     model = applied(model_of("sd15"), (face(), torch.ones(64, 96)))

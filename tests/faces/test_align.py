@@ -27,7 +27,9 @@ from skimage.transform import SimilarityTransform
 
 LEVEL = 1 / 255
 coordinate = st.floats(-3000, 3000, allow_nan=False, width=32)
-five = st.lists(st.tuples(coordinate, coordinate), min_size=5, max_size=5, unique=True).map(np.array)
+five = st.lists(st.tuples(coordinate, coordinate), min_size=5, max_size=5, unique=True).map(
+    np.array
+)
 
 
 def turned(points: np.ndarray, degrees: float, scale: float = 1.0) -> np.ndarray:
@@ -38,7 +40,9 @@ def turned(points: np.ndarray, degrees: float, scale: float = 1.0) -> np.ndarray
 
 
 @given(points=five, size=st.sampled_from([112, 128, 224, 512]))
-def test_the_similarity_is_the_one_that_scikit_image_estimates(points: np.ndarray, size: int) -> None:
+def test_the_similarity_is_the_one_that_scikit_image_estimates(
+    points: np.ndarray, size: int
+) -> None:
     if np.ptp(points, axis=0).max() < 1:
         return
     template = arcface_template(size)
@@ -75,7 +79,10 @@ def test_a_crop_is_black_where_the_picture_ends(photo: np.ndarray) -> None:
     crop = warp(torch.from_numpy(photo), matrix, 112)
     assert (expected[:30, :30] == 0).all() and (crop[:30, :30] == 0).all()
     assert np.abs(crop.numpy() - expected).mean() < 0.6
-    assert (warp(torch.from_numpy(photo), similarity(FACE_POINTS - 5000, arcface_template(112)), 112) == 0).all()
+    assert (
+        warp(torch.from_numpy(photo), similarity(FACE_POINTS - 5000, arcface_template(112)), 112)
+        == 0
+    ).all()
 
 
 def ramp(width: int, height: int) -> torch.Tensor:
@@ -93,8 +100,13 @@ def test_a_crop_comes_back_to_where_it_was_taken_from(degrees: float, scale: flo
     mask = torch.zeros(256, 256)
     mask[8:-8, 8:-8] = 1
     back = paste_back(torch.zeros_like(image), warp(image, matrix, 256), matrix, mask)
-    inside = paste_back(torch.zeros_like(image), torch.ones(256, 256, 3), matrix, mask)[..., 0] > 1 - 1e-5
-    away = torch.stack([(back - image)[..., 0] * 1200, (back - image)[..., 1] * 1000]).abs()[:, inside]
+    inside = (
+        paste_back(torch.zeros_like(image), torch.ones(256, 256, 3), matrix, mask)[..., 0]
+        > 1 - 1e-5
+    )
+    away = torch.stack([(back - image)[..., 0] * 1200, (back - image)[..., 1] * 1000]).abs()[
+        :, inside
+    ]
     assert inside.sum() > 1000
     assert away.max() < 0.5
 
@@ -105,7 +117,9 @@ def test_enlarging_back_is_what_opencv_does(photo: np.ndarray) -> None:
     crop = warp(torch.from_numpy(photo), matrix, 112)
     mask = np.zeros((112, 112), np.float32)
     mask[20:-20, 20:-20] = 1
-    expected, share = (cv2.warpAffine(one, inverse(matrix), (512, 512)) for one in (crop.numpy(), mask))
+    expected, share = (
+        cv2.warpAffine(one, inverse(matrix), (512, 512)) for one in (crop.numpy(), mask)
+    )
     back = paste_back(torch.zeros(512, 512, 3), crop, matrix, torch.from_numpy(mask))
     assert np.abs(back.numpy() - expected)[share == 1].max() < 5
 
@@ -133,9 +147,13 @@ def test_outside_the_mask_every_bit_stays(photo: np.ndarray, dtype: torch.dtype)
 def test_a_crop_of_a_face_at_the_border_stays_in_the_picture() -> None:
     image = torch.rand(64, 48, 3)
     matrix = similarity(FACE_POINTS * 0.2 - 30, arcface_template(112))
-    assert torch.isfinite(paste_back(image, torch.ones(112, 112, 3), matrix, torch.ones(112, 112))).all()
+    assert torch.isfinite(
+        paste_back(image, torch.ones(112, 112, 3), matrix, torch.ones(112, 112))
+    ).all()
     away = similarity(FACE_POINTS + 5000, arcface_template(112))
-    assert torch.equal(paste_back(image, torch.ones(112, 112, 3), away, torch.ones(112, 112)), image)
+    assert torch.equal(
+        paste_back(image, torch.ones(112, 112, 3), away, torch.ones(112, 112)), image
+    )
 
 
 def test_a_crop_made_smaller_is_averaged() -> None:
@@ -148,7 +166,9 @@ def test_a_crop_made_smaller_is_averaged() -> None:
 
 @pytest.mark.parametrize("size", [0, -112, 100])
 def test_error_a_size_without_template(size: int) -> None:
-    with pytest.raises(ImageError, match=f"An aligned face of {size} px; expected a multiple of 112 or of 128"):
+    with pytest.raises(
+        ImageError, match=f"An aligned face of {size} px; expected a multiple of 112 or of 128"
+    ):
         arcface_template(size)
 
 

@@ -26,7 +26,9 @@ def alike(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
 
-def test_the_face_of_a_photo_is_found_with_its_points(analysis: FaceAnalysis, photo: np.ndarray) -> None:
+def test_the_face_of_a_photo_is_found_with_its_points(
+    analysis: FaceAnalysis, photo: np.ndarray
+) -> None:
     (face,) = analysis.faces(photo)
     np.testing.assert_allclose(face.box, FACE_BOX, atol=1)
     np.testing.assert_allclose(face.points, FACE_POINTS, atol=1)
@@ -34,7 +36,9 @@ def test_the_face_of_a_photo_is_found_with_its_points(analysis: FaceAnalysis, ph
     assert face.embedding.shape == (512,)
 
 
-def test_boxes_and_points_are_in_the_pixels_of_each_picture(analysis: FaceAnalysis, photo: np.ndarray) -> None:
+def test_boxes_and_points_are_in_the_pixels_of_each_picture(
+    analysis: FaceAnalysis, photo: np.ndarray
+) -> None:
     large = photo.repeat(4, 0).repeat(4, 1)
     (face,) = analysis.faces(large)
     np.testing.assert_allclose(face.box, np.array(FACE_BOX) * 4, atol=4)
@@ -49,7 +53,9 @@ def test_faces_come_from_left_to_right(analysis: FaceAnalysis, photo: np.ndarray
     assert alike(first.embedding, second.embedding) > 0.8
 
 
-def test_a_face_that_fills_the_photo_is_found_at_a_smaller_size(analysis: FaceAnalysis, photo: np.ndarray) -> None:
+def test_a_face_that_fills_the_photo_is_found_at_a_smaller_size(
+    analysis: FaceAnalysis, photo: np.ndarray
+) -> None:
     """At 640 px its 128 px are too large for this detector; half of that is one of the two sizes it knows."""
     middle = np.array(photo[40:296, 90:346])
     large = np.array(Image.fromarray(middle).resize((1024, 1024), Image.Resampling.BILINEAR))
@@ -57,10 +63,19 @@ def test_a_face_that_fills_the_photo_is_found_at_a_smaller_size(analysis: FaceAn
     np.testing.assert_allclose(face.points, (FACE_POINTS - [90, 40]) * 4, atol=12)
 
 
-def test_a_batch_of_different_pictures_has_different_faces(analysis: FaceAnalysis, photo: np.ndarray) -> None:
+def test_a_batch_of_different_pictures_has_different_faces(
+    analysis: FaceAnalysis, photo: np.ndarray
+) -> None:
     moved = np.roll(photo, (37, 51), (0, 1))
     alpha = np.full((512, 512, 1), 128, np.uint8)
-    batch = torch.from_numpy(np.stack([np.concatenate([one, alpha], -1) for one in (photo, np.zeros_like(photo), moved)])) / 255
+    batch = (
+        torch.from_numpy(
+            np.stack(
+                [np.concatenate([one, alpha], -1) for one in (photo, np.zeros_like(photo), moved)]
+            )
+        )
+        / 255
+    )
     first, none, second = analysis.batch(batch)
     assert none == ()
     np.testing.assert_allclose(np.array(second[0].box) - first[0].box, [51, 37, 51, 37], atol=6)
@@ -68,19 +83,27 @@ def test_a_batch_of_different_pictures_has_different_faces(analysis: FaceAnalysi
     np.testing.assert_allclose(alone.box, second[0].box, atol=0.5)
 
 
-def test_the_embedding_is_the_recogniser_s_own(analysis: FaceAnalysis, photo: np.ndarray, face_pack: Path) -> None:
+def test_the_embedding_is_the_recogniser_s_own(
+    analysis: FaceAnalysis, photo: np.ndarray, face_pack: Path
+) -> None:
     """Against insightface's own aligned crop, put through the file."""
     import cv2
     import onnxruntime
     from comfyui_astria.nodes.faces.align import arcface_template, similarity
 
     (face,) = analysis.faces(photo)
-    crop = cv2.warpAffine(photo, similarity(face.points, arcface_template(112)), (112, 112)).astype(np.float32)
-    session = onnxruntime.InferenceSession(str(face_pack / "rec_test.onnx"), providers=["CPUExecutionProvider"])
+    crop = cv2.warpAffine(photo, similarity(face.points, arcface_template(112)), (112, 112)).astype(
+        np.float32
+    )
+    session = onnxruntime.InferenceSession(
+        str(face_pack / "rec_test.onnx"), providers=["CPUExecutionProvider"]
+    )
     (expected,) = session.run(None, {"input": ((crop - 127.5) / 127.5).transpose(2, 0, 1)[None]})
     assert alike(face.embedding, expected[0]) > 0.9999
     assert face.recogniser == face_pack.name
-    np.testing.assert_allclose(np.linalg.norm(face.embedding), np.linalg.norm(expected[0]), rtol=0.01)
+    np.testing.assert_allclose(
+        np.linalg.norm(face.embedding), np.linalg.norm(expected[0]), rtol=0.01
+    )
 
 
 def test_embeddings_tell_people_apart(analysis: FaceAnalysis, photo: np.ndarray) -> None:
@@ -90,7 +113,9 @@ def test_embeddings_tell_people_apart(analysis: FaceAnalysis, photo: np.ndarray)
     assert alike(face.embedding, darker.embedding) > 0.99 > alike(face.embedding, mirrored) + 0.2
 
 
-def test_a_recogniser_with_a_fixed_batch_gives_the_same(analysis: FaceAnalysis, photo: np.ndarray, tmp_path: Path) -> None:
+def test_a_recogniser_with_a_fixed_batch_gives_the_same(
+    analysis: FaceAnalysis, photo: np.ndarray, tmp_path: Path
+) -> None:
     _, one_by_one = load_pack(write_face_pack(tmp_path / "fixed", fixed_batch=True))
     points = [FACE_POINTS, FACE_POINTS + 30]
     expected = analysis.recogniser.embed(photo, points)
@@ -108,12 +133,16 @@ def test_confidence_and_size_leave_faces_out(analysis: FaceAnalysis, photo: np.n
     assert analysis.faces(photo, min_size_px=91) == ()
 
 
-def test_without_a_recogniser_faces_have_no_embedding(analysis: FaceAnalysis, photo: np.ndarray) -> None:
+def test_without_a_recogniser_faces_have_no_embedding(
+    analysis: FaceAnalysis, photo: np.ndarray
+) -> None:
     (face,) = FaceAnalysis(analysis.detector, None).faces(photo)
     assert face.embedding is None and face.recogniser is None and face.points is not None
 
 
-def test_keys_tell_packs_apart_and_files_of_the_same_name(analysis: FaceAnalysis, tmp_path: Path) -> None:
+def test_keys_tell_packs_apart_and_files_of_the_same_name(
+    analysis: FaceAnalysis, tmp_path: Path
+) -> None:
     same = FaceAnalysis(*load_pack(write_face_pack(tmp_path / "tiny_faces")))
     assert same.key == analysis.key
     model = onnx.load(tmp_path / "tiny_faces" / "rec_test.onnx")
@@ -147,7 +176,12 @@ def test_faces_are_ordered_by_place_and_chosen_by_size() -> None:
 
 
 def test_packs_are_folders_below_models(tmp_path: Path) -> None:
-    for place in ("a/models/buffalo_l", "a/models/antelopev2", "b/models/buffalo_l", "b/models/own"):
+    for place in (
+        "a/models/buffalo_l",
+        "a/models/antelopev2",
+        "b/models/buffalo_l",
+        "b/models/own",
+    ):
         (tmp_path / place).mkdir(parents=True)
     (tmp_path / "a" / "models" / "notes.txt").touch()
     (tmp_path / "a" / "inswapper_128.onnx").touch()
@@ -160,23 +194,44 @@ def test_error_a_pack_that_is_absent_says_what_to_put_where(tmp_path: Path) -> N
     error = missing_pack("buffalo_l", ["own"], [str(tmp_path)])
     assert error.message == "The face model pack 'buffalo_l' was not found. Packs there: own."
     assert str(tmp_path / "models" / "buffalo_l") in error.hint
-    assert "buffalo_l.zip" in error.hint and "github.com/deepinsight/insightface" in error.hint and "non-commercial" in error.hint
+    assert (
+        "buffalo_l.zip" in error.hint
+        and "github.com/deepinsight/insightface" in error.hint
+        and "non-commercial" in error.hint
+    )
 
 
 def test_error_a_pack_unpacked_one_folder_too_deep(face_pack: Path, tmp_path: Path) -> None:
     shutil.copytree(face_pack, tmp_path / "antelopev2" / "antelopev2")
-    with pytest.raises(MissingModelError, match=r"holds no \.onnx file\.\nMove the files of .*antelopev2.antelopev2 to"):
+    with pytest.raises(
+        MissingModelError,
+        match=r"holds no \.onnx file\.\nMove the files of .*antelopev2.antelopev2 to",
+    ):
         load_pack(tmp_path / "antelopev2")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(MissingModelError, match=r"holds no \.onnx file\.\nUnpack the pack's files into it, from https"):
+    with pytest.raises(
+        MissingModelError,
+        match=r"holds no \.onnx file\.\nUnpack the pack's files into it, from https",
+    ):
         load_pack(tmp_path / "empty")
 
 
-@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n", b"<!doctype html><html></html>", b"\x08\x08cut off"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"version https://git-lfs.github.com/spec/v1\n",
+        b"<!doctype html><html></html>",
+        b"\x08\x08cut off",
+    ],
+)
 def test_error_a_file_that_is_no_model(face_pack: Path, tmp_path: Path, content: bytes) -> None:
     pack = shutil.copytree(face_pack, tmp_path / "damaged")
     (pack / "det_test.onnx").write_bytes(content)
-    with pytest.raises(MissingModelError, match=r"The face model pack .*damaged cannot be loaded \(det_test\.onnx, rec_test\.onnx\)"):
+    with pytest.raises(
+        MissingModelError,
+        match=r"The face model pack .*damaged cannot be loaded \(det_test\.onnx, rec_test\.onnx\)",
+    ):
         load_pack(pack)
 
 
@@ -188,7 +243,10 @@ def test_error_a_cut_file(face_pack: Path, tmp_path: Path) -> None:
         load_pack(pack)
 
 
-@pytest.mark.parametrize(("absent", "message"), [("rec_test.onnx", "has no recogniser: det_test.onnx"), ("det_test.onnx", "cannot be loaded")])
+@pytest.mark.parametrize(
+    ("absent", "message"),
+    [("rec_test.onnx", "has no recogniser: det_test.onnx"), ("det_test.onnx", "cannot be loaded")],
+)
 def test_error_half_a_pack(face_pack: Path, tmp_path: Path, absent: str, message: str) -> None:
     pack = shutil.copytree(face_pack, tmp_path / "half")
     (pack / absent).unlink()
@@ -197,14 +255,21 @@ def test_error_half_a_pack(face_pack: Path, tmp_path: Path, absent: str, message
 
 
 @pytest.mark.parametrize("library", ["insightface", "onnxruntime"])
-def test_error_a_library_that_is_not_installed(face_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+def test_error_a_library_that_is_not_installed(
+    face_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
     pack = shutil.copytree(face_pack, tmp_path / library)  # not loaded before
-    for name in [name for name in sys.modules if name.split(".")[0] in ("insightface", "onnxruntime")]:
+    for name in [
+        name for name in sys.modules if name.split(".")[0] in ("insightface", "onnxruntime")
+    ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(MissingModelError, match="needs insightface and onnxruntime; ") as caught:
         load_pack(pack)
-    assert sys.executable in caught.value.hint and '-m pip install "insightface>=1.0.1,<3" onnxruntime' in caught.value.hint
+    assert (
+        sys.executable in caught.value.hint
+        and '-m pip install "insightface>=1.0.1,<3" onnxruntime' in caught.value.hint
+    )
 
 
 def test_error_a_picture_of_another_shape(analysis: FaceAnalysis) -> None:
@@ -221,7 +286,9 @@ from comfyui_astria.nodes.faces import boxes, drawing, identity, insight, mediap
 insight.find_packs([{str(tmp_path)!r}])
 print(*({{"insightface", "onnxruntime", "onnx", "cv2", "skimage"}} & set(sys.modules)))
 """
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert run.stdout.strip() == ""
 
 

@@ -10,15 +10,31 @@ import pytest
 import torch
 from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.faces.face import Face
-from comfyui_astria.nodes.faces.match import BY_LIKENESS, BY_PLACE, BY_REGION, Assignment, match_faces
+from comfyui_astria.nodes.faces.match import (
+    BY_LIKENESS,
+    BY_PLACE,
+    BY_REGION,
+    Assignment,
+    match_faces,
+)
 from comfyui_astria.nodes.regions.layout import columns, from_masks
 from comfyui_astria.nodes.regions.person import Person
 
 SIZE = (300, 200)
 
 
-def face(left: float, top: float, side: float = 40, embedding: np.ndarray | None = None, recogniser: str = "buffalo_l") -> Face:
-    return Face((left, top, left + side, top + side), embedding=embedding, recogniser=None if embedding is None else recogniser)
+def face(
+    left: float,
+    top: float,
+    side: float = 40,
+    embedding: np.ndarray | None = None,
+    recogniser: str = "buffalo_l",
+) -> Face:
+    return Face(
+        (left, top, left + side, top + side),
+        embedding=embedding,
+        recogniser=None if embedding is None else recogniser,
+    )
 
 
 def people(count: int) -> list[Person]:
@@ -48,7 +64,10 @@ def test_each_face_gets_the_person_in_whose_region_it_is() -> None:
 def test_the_picture_may_be_larger_than_the_layout(scale: int) -> None:
     layout = columns(2, *SIZE, softness_px=0)
     faces = [Face(tuple(scale * side for side in face(left, 60).box)) for left in (200, 50)]
-    assert match_faces(faces, people(2), layout, (SIZE[0] * scale, SIZE[1] * scale)).persons == {0: 1, 1: 0}
+    assert match_faces(faces, people(2), layout, (SIZE[0] * scale, SIZE[1] * scale)).persons == {
+        0: 1,
+        1: 0,
+    }
 
 
 def test_regions_that_cross_decide_and_not_the_order_from_left_to_right() -> None:
@@ -56,7 +75,10 @@ def test_regions_that_cross_decide_and_not_the_order_from_left_to_right() -> Non
     masks[0, :, 150:] = 1
     masks[1, :, :150] = 1
     layout = from_masks(masks, 2, *SIZE, softness_px=0)
-    assert match_faces([face(30, 60), face(230, 60)], people(2), layout, SIZE).persons == {0: 1, 1: 0}
+    assert match_faces([face(30, 60), face(230, 60)], people(2), layout, SIZE).persons == {
+        0: 1,
+        1: 0,
+    }
 
 
 def test_nobody_has_two_faces_and_bystanders_stay_nobodys() -> None:
@@ -67,17 +89,26 @@ def test_nobody_has_two_faces_and_bystanders_stay_nobodys() -> None:
     # One with a corner in a region is not its person.
     masks = torch.zeros(1, 200, 300)
     masks[0, :, :100] = 1
-    assert match_faces([face(94, 60)], people(1), from_masks(masks, 1, *SIZE, softness_px=0), SIZE) == Assignment()
+    assert (
+        match_faces([face(94, 60)], people(1), from_masks(masks, 1, *SIZE, softness_px=0), SIZE)
+        == Assignment()
+    )
 
 
 def test_a_face_smaller_than_a_pixel_of_the_layout_still_has_a_region() -> None:
     layout = columns(2, 30, 20, softness_px=0)
-    assert match_faces([Face((2001, 900, 2009, 908))], people(2), layout, (3000, 2000)).persons == {0: 1}
+    assert match_faces([Face((2001, 900, 2009, 908))], people(2), layout, (3000, 2000)).persons == {
+        0: 1
+    }
 
 
 def test_without_regions_faces_that_look_like_a_persons_photos_are_that_person() -> None:
     persons = [known(looks(1), looks(2)), known(looks(3)), known(looks(4))]
-    faces = [face(0, 0, embedding=looks(3, 0.2)), face(100, 0, embedding=looks(4, 0.2)), face(200, 0, embedding=5 * looks(2, 0.2))]
+    faces = [
+        face(0, 0, embedding=looks(3, 0.2)),
+        face(100, 0, embedding=looks(4, 0.2)),
+        face(200, 0, embedding=5 * looks(2, 0.2)),
+    ]
     found = match_faces(faces, persons, None, SIZE)
     assert found.persons == {0: 1, 1: 2, 2: 0}
     assert set(found.how.values()) == {BY_LIKENESS}
@@ -95,25 +126,41 @@ def test_faces_and_photos_of_different_recognisers_are_not_held_against_each_oth
     faces = [face(0, 0, embedding=looks(2, 0.1)), face(100, 0, embedding=looks(1, 0.1))]
     found = match_faces(faces, persons, None, SIZE)
     assert found.persons == {0: 1, 1: 0}
-    assert found.how == {0: BY_LIKENESS, 1: f"{BY_PLACE} (the face was read by buffalo_l, the photos by antelopev2: these do not compare)"}
+    assert found.how == {
+        0: BY_LIKENESS,
+        1: f"{BY_PLACE} (the face was read by buffalo_l, the photos by antelopev2: these do not compare)",
+    }
     # Nobody compares: by place alone. The numbers of another recogniser would have said otherwise.
-    strangers = [face(0, 0, embedding=looks(2), recogniser="antelopev2"), face(100, 0, embedding=looks(1), recogniser="antelopev2")]
+    strangers = [
+        face(0, 0, embedding=looks(2), recogniser="antelopev2"),
+        face(100, 0, embedding=looks(1), recogniser="antelopev2"),
+    ]
     found = match_faces(strangers, [known(looks(1)), known(looks(2))], None, SIZE)
-    assert found.persons == {0: 0, 1: 1} and all("do not compare" in how for how in found.how.values())
+    assert found.persons == {0: 0, 1: 1} and all(
+        "do not compare" in how for how in found.how.values()
+    )
     # Without an embedding there is nothing to say.
     assert match_faces([face(0, 0)], [known(looks(1))], None, SIZE).how == {0: BY_PLACE}
 
 
 def test_a_person_with_photos_of_two_recognisers_is_known_by_those_of_the_face() -> None:
-    both = Person(["text"], faceids=(*known(looks(1), recogniser="antelopev2").faceids, *known(looks(2)).faceids))
-    found = match_faces([face(0, 0, embedding=looks(1)), face(100, 0, embedding=looks(2))], [both], None, SIZE)
+    both = Person(
+        ["text"],
+        faceids=(*known(looks(1), recogniser="antelopev2").faceids, *known(looks(2)).faceids),
+    )
+    found = match_faces(
+        [face(0, 0, embedding=looks(1)), face(100, 0, embedding=looks(2))], [both], None, SIZE
+    )
     assert found.persons == {1: 0} and found.how == {1: BY_LIKENESS}
 
 
 def test_regions_go_before_likeness() -> None:
     persons = [known(looks(1)), known(looks(2))]
     faces = [face(30, 60, embedding=looks(2)), face(230, 60, embedding=looks(1))]
-    assert match_faces(faces, persons, columns(2, *SIZE, softness_px=0), SIZE).persons == {0: 0, 1: 1}
+    assert match_faces(faces, persons, columns(2, *SIZE, softness_px=0), SIZE).persons == {
+        0: 0,
+        1: 1,
+    }
 
 
 def test_who_is_not_in_their_region_is_known_by_likeness() -> None:
@@ -133,7 +180,9 @@ def test_who_is_not_in_their_region_is_known_by_likeness() -> None:
         assert match_faces([mine, bystander, other], persons, layout, SIZE).persons == {0: 0}
 
 
-def test_a_face_in_the_scene_is_not_taken_from_where_it_stands_by_somebody_whose_face_was_found() -> None:
+def test_a_face_in_the_scene_is_not_taken_from_where_it_stands_by_somebody_whose_face_was_found() -> (
+    None
+):
     masks = torch.zeros(1, 200, 300)
     masks[0, :, :100] = 1
     layout = from_masks(masks, 1, *SIZE, softness_px=0)
@@ -147,13 +196,20 @@ def test_strangers_do_not_decide_who_of_two_lost_persons_is_whom() -> None:
     masks = torch.zeros(2, 200, 300)
     masks[0, :, :9] = masks[1, :, 290:] = 1
     layout, persons = from_masks(masks, 2, *SIZE, softness_px=0), [known(looks(1)), known(looks(2))]
-    faces = [face(100, 60, embedding=looks(1) + 0.9 * looks(2)), face(200, 60, embedding=-looks(2) + 0.1 * looks(1))]
+    faces = [
+        face(100, 60, embedding=looks(1) + 0.9 * looks(2)),
+        face(200, 60, embedding=-looks(2) + 0.1 * looks(1)),
+    ]
     assert match_faces(faces, persons, layout, SIZE).persons == {0: 0}
 
 
 def test_persons_without_photos_get_the_other_faces_from_left_to_right() -> None:
     persons = [Person(["a"]), known(looks(1)), Person(["b"])]
-    faces = [face(200, 0, embedding=looks(5)), face(0, 0, embedding=looks(6)), face(100, 0, embedding=looks(1, 0.1))]
+    faces = [
+        face(200, 0, embedding=looks(5)),
+        face(0, 0, embedding=looks(6)),
+        face(100, 0, embedding=looks(1, 0.1)),
+    ]
     found = match_faces(faces, persons, None, SIZE)
     assert found.persons == {2: 1, 1: 0, 0: 2}
     assert found.how == {2: BY_LIKENESS, 1: BY_PLACE, 0: BY_PLACE}

@@ -10,13 +10,21 @@ from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.faces.align import arcface_template, ffhq_template
 from comfyui_astria.nodes.faces.face import Face
 from comfyui_astria.nodes.faces.paste_face import Placement, check_faces, cut, paste, soft_square
-from comfyui_astria.tests.swap.swap_support import blob, face_at, middle_of, smooth_picture, unchanged_outside
+from comfyui_astria.tests.swap.swap_support import (
+    blob,
+    face_at,
+    middle_of,
+    smooth_picture,
+    unchanged_outside,
+)
 
 SWAP = Placement(arcface_template(128), 128, 0.1)
 RESTORE = Placement(ffhq_template(512), 512, 0.1, (0.5, 0.5, 0.5))
 
 
-def unchanged(image: torch.Tensor, face: Face, placement: Placement) -> tuple[torch.Tensor, torch.Tensor]:
+def unchanged(
+    image: torch.Tensor, face: Face, placement: Placement
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a picture [H,W,C] whose face was cut out and put back as it is, and its mask."""
     crop = cut(image, [face], 0, placement)
     return paste(image, torch.zeros(image.shape[:2]), crop, crop.pixels)
@@ -25,7 +33,9 @@ def unchanged(image: torch.Tensor, face: Face, placement: Placement) -> tuple[to
 @pytest.mark.parametrize("placement", [SWAP, RESTORE], ids=["swap", "restore"])
 @pytest.mark.parametrize("turn", [0.0, 0.4, -1.2, 3.0])
 @pytest.mark.parametrize("side", [60, 128, 300])
-def test_what_goes_out_and_back_stays_where_it_is(placement: Placement, turn: float, side: float) -> None:
+def test_what_goes_out_and_back_stays_where_it_is(
+    placement: Placement, turn: float, side: float
+) -> None:
     """Within a tenth of a pixel, a spot in the middle of a face that is smaller than the crop, or larger."""
     image = blob(500, 450, 240.3, 230.7, radius=side / 16)[0]
     result, mask = unchanged(image, face_at(241, 229, side, turn), placement)
@@ -55,7 +65,9 @@ def test_a_face_at_the_border_sees_the_colour_of_outside() -> None:
     image = torch.ones(200, 200, 3)
     face = face_at(10, 100, 100)
     black, grey = cut(image, [face], 0, SWAP).pixels, cut(image, [face], 0, RESTORE).pixels
-    assert black[64, 2].tolist() == [0, 0, 0] and grey[256, 8].tolist() == pytest.approx([0.5, 0.5, 0.5], abs=1e-5)
+    assert black[64, 2].tolist() == [0, 0, 0] and grey[256, 8].tolist() == pytest.approx(
+        [0.5, 0.5, 0.5], abs=1e-5
+    )
     assert black[64, 100].tolist() == grey[256, 400].tolist() == [1, 1, 1]
 
 
@@ -78,7 +90,9 @@ def test_alpha_and_everything_outside_stay_bit_for_bit() -> None:
 def test_what_cannot_be_painted_stays_inside_the_mask() -> None:
     image = smooth_picture(200, 200)[0]
     crop = cut(image, [face_at(100, 100, 60)], 0, SWAP)
-    result, mask = paste(image, torch.zeros(200, 200), crop, torch.full_like(crop.pixels, torch.nan))
+    result, mask = paste(
+        image, torch.zeros(200, 200), crop, torch.full_like(crop.pixels, torch.nan)
+    )
     assert torch.equal(result.isnan().any(-1), mask > 0) and 0 < (mask > 0).float().mean() < 0.2
 
 
@@ -97,7 +111,10 @@ def test_without_feather_the_whole_crop_counts() -> None:
 def test_of_two_faces_that_overlap_each_keeps_its_own_half() -> None:
     image = smooth_picture(300, 200)[0]
     faces = [face_at(110, 100, 100), face_at(170, 100, 100)]
-    masks = [paste(image, torch.zeros(200, 300), crop, crop.pixels)[1] for crop in (cut(image, faces, number, SWAP) for number in (0, 1))]
+    masks = [
+        paste(image, torch.zeros(200, 300), crop, crop.pixels)[1]
+        for crop in (cut(image, faces, number, SWAP) for number in (0, 1))
+    ]
     alone = unchanged(image, faces[0], SWAP)[1]
     assert alone[100, 160] > 0.5
     assert masks[0][100, 110] == masks[1][100, 170] == 1
@@ -131,9 +148,21 @@ def test_a_face_without_points_is_an_error() -> None:
         cut(torch.zeros(50, 50, 3), [face_at(20, 20, 20), Face((5, 6, 20, 20))], 1, SWAP)
 
 
-@pytest.mark.parametrize(("shape", "faces", "message"), [
-    ((1, 50, 40, 3), ((Face((45, 5, 60, 20)),),), "A face of image 1 at 45, 5 lies outside the picture of 40x50 px"),
-    ((2, 8, 8, 3), ((),), "2 images come with the faces of 1"), ((8, 8, 3), (), "An image of shape"), ((1, 8, 8, 1), ((),), "An image of shape")])
-def test_images_and_faces_must_belong_together(shape: tuple[int, ...], faces: tuple, message: str) -> None:
+@pytest.mark.parametrize(
+    ("shape", "faces", "message"),
+    [
+        (
+            (1, 50, 40, 3),
+            ((Face((45, 5, 60, 20)),),),
+            "A face of image 1 at 45, 5 lies outside the picture of 40x50 px",
+        ),
+        ((2, 8, 8, 3), ((),), "2 images come with the faces of 1"),
+        ((8, 8, 3), (), "An image of shape"),
+        ((1, 8, 8, 1), ((),), "An image of shape"),
+    ],
+)
+def test_images_and_faces_must_belong_together(
+    shape: tuple[int, ...], faces: tuple, message: str
+) -> None:
     with pytest.raises(ImageError, match=message):
         check_faces(torch.zeros(shape), faces)

@@ -15,7 +15,15 @@ from comfyui_astria.nodes.faces.boxes import BoxDetector
 from comfyui_astria.nodes.faces.detector import FaceAnalysis
 from comfyui_astria.nodes.faces.face import Face
 from comfyui_astria.nodes.faces.identity import Identity, PhotoFace
-from comfyui_astria.nodes.faces.photos import faces_of, find_person, identity_of, notes, photo_hash, png_bytes, read_photo
+from comfyui_astria.nodes.faces.photos import (
+    faces_of,
+    find_person,
+    identity_of,
+    notes,
+    photo_hash,
+    png_bytes,
+    read_photo,
+)
 from comfyui_astria.nodes.tunes.face_cache import FaceCache
 from comfyui_astria.tests.testpack.face_models import FACE_POINTS
 from PIL import Image
@@ -38,7 +46,9 @@ class Counted:
         return self.inner.detector.find(pixels, min_confidence)
 
 
-def test_a_photo_costs_one_detection_ever(analysis: FaceAnalysis, photo: np.ndarray, cache: FaceCache, tmp_path: Path) -> None:
+def test_a_photo_costs_one_detection_ever(
+    analysis: FaceAnalysis, photo: np.ndarray, cache: FaceCache, tmp_path: Path
+) -> None:
     detector = Counted(analysis)
     counted = FaceAnalysis(detector, analysis.recogniser)
     (first,) = faces_of(photo, counted, cache)
@@ -57,13 +67,30 @@ def test_a_photo_costs_one_detection_ever(analysis: FaceAnalysis, photo: np.ndar
     assert detector.calls == 3
 
 
-def test_what_an_unknown_detector_found_is_not_remembered(analysis: FaceAnalysis, photo: np.ndarray, cache: FaceCache) -> None:
+def test_what_an_unknown_detector_found_is_not_remembered(
+    analysis: FaceAnalysis, photo: np.ndarray, cache: FaceCache
+) -> None:
     """Two face detectors of other packs come by the same socket: the second must not get what the first one missed."""
     blind = SimpleNamespace(detect=lambda *_: ((512, 512), []))
-    seeing = (SimpleNamespace(
-        detect=lambda *_: ((512, 512), [SimpleNamespace(bbox=(160, 58, 288, 186), confidence=0.9)])))
-    assert faces_of(photo, FaceAnalysis(BoxDetector(blind, analysis.detector), analysis.recogniser), cache) == ()
-    assert len(faces_of(photo, FaceAnalysis(BoxDetector(seeing, analysis.detector), analysis.recogniser), cache)) == 1
+    seeing = SimpleNamespace(
+        detect=lambda *_: ((512, 512), [SimpleNamespace(bbox=(160, 58, 288, 186), confidence=0.9)])
+    )
+    assert (
+        faces_of(
+            photo, FaceAnalysis(BoxDetector(blind, analysis.detector), analysis.recogniser), cache
+        )
+        == ()
+    )
+    assert (
+        len(
+            faces_of(
+                photo,
+                FaceAnalysis(BoxDetector(seeing, analysis.detector), analysis.recogniser),
+                cache,
+            )
+        )
+        == 1
+    )
 
 
 def test_photos_without_a_face_are_remembered_too(analysis: FaceAnalysis, cache: FaceCache) -> None:
@@ -74,10 +101,14 @@ def test_photos_without_a_face_are_remembered_too(analysis: FaceAnalysis, cache:
     assert detector.calls == 1
 
 
-def test_each_photo_is_judged_and_named(analysis: FaceAnalysis, photo: np.ndarray, cache: FaceCache) -> None:
+def test_each_photo_is_judged_and_named(
+    analysis: FaceAnalysis, photo: np.ndarray, cache: FaceCache
+) -> None:
     small = np.array(Image.fromarray(photo).resize((256, 256)))
     two = np.concatenate([photo, photo], axis=1)
-    findings = [find_person(one, analysis, cache) for one in (photo, np.zeros_like(photo), two, small)]
+    findings = [
+        find_person(one, analysis, cache) for one in (photo, np.zeros_like(photo), two, small)
+    ]
     assert [one.face is not None for one in findings] == [True, False, True, False]
     assert notes(findings) == [
         "Photo 2: not used: no face was found.",
@@ -88,18 +119,29 @@ def test_each_photo_is_judged_and_named(analysis: FaceAnalysis, photo: np.ndarra
     assert (len(identity.photos), identity.title, identity.recogniser) == (2, "Anna", "tiny_faces")
 
 
-def test_error_no_usable_photo_says_what_is_wrong_with_each(analysis: FaceAnalysis, cache: FaceCache) -> None:
+def test_error_no_usable_photo_says_what_is_wrong_with_each(
+    analysis: FaceAnalysis, cache: FaceCache
+) -> None:
     findings = [find_person(np.zeros((64, 64, 3), np.uint8), analysis, cache)] * 2
-    with pytest.raises(ImageError, match=r"No photo of 'Anna' shows a usable face\. Photo 1: not used: no face was found\. Photo 2: not"):
+    with pytest.raises(
+        ImageError,
+        match=r"No photo of 'Anna' shows a usable face\. Photo 1: not used: no face was found\. Photo 2: not",
+    ):
         identity_of(findings, analysis, "Anna")
 
 
-def test_an_identity_has_embeddings_and_crops_of_each_photo(analysis: FaceAnalysis, photo: np.ndarray, cache: FaceCache) -> None:
+def test_an_identity_has_embeddings_and_crops_of_each_photo(
+    analysis: FaceAnalysis, photo: np.ndarray, cache: FaceCache
+) -> None:
     darker = (photo * 0.5).astype(np.uint8)
-    identity = identity_of([find_person(one, analysis, cache) for one in (photo, darker)], analysis, "Anna")
+    identity = identity_of(
+        [find_person(one, analysis, cache) for one in (photo, darker)], analysis, "Anna"
+    )
     assert identity.embeddings.shape == (2, 512)
     np.testing.assert_array_equal(identity.embeddings[0], analysis.faces(photo)[0].embedding)
-    torch.testing.assert_close(identity.normed, identity.embeddings / identity.embeddings.norm(dim=1, keepdim=True))
+    torch.testing.assert_close(
+        identity.normed, identity.embeddings / identity.embeddings.norm(dim=1, keepdim=True)
+    )
     torch.testing.assert_close(identity.normed.norm(dim=1), torch.ones(2))
     crops, heads = identity.crop(224), identity.ffhq(512)
     assert crops.shape == (2, 224, 224, 3) and heads.shape == (2, 512, 512, 3)
@@ -117,9 +159,21 @@ def test_a_head_at_the_photo_s_edge_is_cut_as_facexlib_does(photo: np.ndarray) -
     part = photo[60:260, 150:300]
     points = (FACE_POINTS - (150, 60)).astype(np.float32)
     identity = Identity((PhotoFace(part, Face((20, 10, 120, 150), points)),), "antelopev2", "Anna")
-    template = [[192.98138, 239.94708], [318.90277, 240.1936], [256.63416, 314.01935], [201.26117, 371.41043], [313.08905, 371.15118]]
+    template = [
+        [192.98138, 239.94708],
+        [318.90277, 240.1936],
+        [256.63416, 314.01935],
+        [201.26117, 371.41043],
+        [313.08905, 371.15118],
+    ]
     matrix = SimilarityTransform.from_estimate(points, np.array(template)).params[:2]
-    bgr = cv2.warpAffine(part[..., ::-1], matrix, (512, 512), borderMode=cv2.BORDER_CONSTANT, borderValue=(135, 133, 132))
+    bgr = cv2.warpAffine(
+        part[..., ::-1],
+        matrix,
+        (512, 512),
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(135, 133, 132),
+    )
     crop = identity.ffhq(512)[0].numpy() * 255
     assert (bgr[0, 0] == (135, 133, 132)).all() and (bgr[-1, -1] == (135, 133, 132)).all()
     # OpenCV rounds to levels, and places to 1/32 of a pixel.
@@ -149,7 +203,9 @@ def test_a_large_photo_is_scaled_down(tmp_path: Path, monkeypatch: pytest.Monkey
     assert read_photo(tmp_path / "a.png").shape == (16, 64, 3)
 
 
-def test_error_a_photo_of_too_many_pixels_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_a_photo_of_too_many_pixels_is_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(photos, "MAX_PIXELS", 1000)
     Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
     whole = (tmp_path / "a.png").read_bytes()

@@ -47,7 +47,9 @@ def test_where_all_is_foreground_colours_stay_to_the_bit() -> None:
     assert torch.equal(result[..., :3][cover == 1], picture[cover == 1])
     assert torch.equal(result[..., 3], cover)
     whole = torch.rand(1, 5, 3, 3)
-    assert torch.equal(cut_out(whole, torch.ones(1, 5, 3)), torch.cat([whole, torch.ones(1, 5, 3, 1)], -1))
+    assert torch.equal(
+        cut_out(whole, torch.ones(1, 5, 3)), torch.cat([whole, torch.ones(1, 5, 3, 1)], -1)
+    )
 
 
 def test_each_picture_has_its_own_cover_and_alpha_given_is_left_aside() -> None:
@@ -55,7 +57,15 @@ def test_each_picture_has_its_own_cover_and_alpha_given_is_left_aside() -> None:
     cover[1] = F.pad(cover[1, :, 20:], (0, 20))
     with_alpha = torch.cat([picture, torch.rand(2, 96, 96, 1)], -1)
     batch = cut_out(with_alpha, cover)
-    assert torch.equal(batch, torch.cat([cut_out(picture[number : number + 1], cover[number : number + 1]) for number in range(2)]))
+    assert torch.equal(
+        batch,
+        torch.cat(
+            [
+                cut_out(picture[number : number + 1], cover[number : number + 1])
+                for number in range(2)
+            ]
+        ),
+    )
     assert not torch.equal(batch[0], batch[1])
 
 
@@ -68,12 +78,16 @@ def test_half_precision_and_grey_pictures() -> None:
 def test_a_picture_without_foreground_is_named() -> None:
     picture, cover, _ = scene(batch=3)
     cover[1] *= 0.4
-    with pytest.raises(ImageError, match=r"found no foreground in picture 2 of 3; its surest pixel is 0\.40 of 1"):
+    with pytest.raises(
+        ImageError, match=r"found no foreground in picture 2 of 3; its surest pixel is 0\.40 of 1"
+    ):
         cut_out(picture, cover)
 
 
 def test_covers_of_another_size_are_refused() -> None:
-    with pytest.raises(ImageError, match=r"covers of \(1, 4, 5\) for pictures of \(1, 5, 4\); expected the same"):
+    with pytest.raises(
+        ImageError, match=r"covers of \(1, 4, 5\) for pictures of \(1, 5, 4\); expected the same"
+    ):
         cut_out(torch.rand(1, 5, 4, 3), torch.ones(1, 4, 5))
 
 

@@ -15,7 +15,12 @@ from hypothesis import strategies as st
 @st.composite
 def grids(draw: st.DrawFn) -> tuple[int, int, int, int]:
     size = draw(st.integers(2, 40))
-    return draw(st.integers(1, 150)), draw(st.integers(1, 150)), size, draw(st.integers(0, size // 2))
+    return (
+        draw(st.integers(1, 150)),
+        draw(st.integers(1, 150)),
+        size,
+        draw(st.integers(0, size // 2)),
+    )
 
 
 @given(grids())
@@ -30,7 +35,9 @@ def test_weights_sum_to_one_at_every_place(grid: tuple[int, int, int, int]) -> N
 
 
 @given(grids())
-def test_tiles_are_equal_in_size_inside_and_overlap_as_asked(grid: tuple[int, int, int, int]) -> None:
+def test_tiles_are_equal_in_size_inside_and_overlap_as_asked(
+    grid: tuple[int, int, int, int],
+) -> None:
     height, width, size, overlap = grid
     tiles = tiling(*grid)
     for length, starts in zip((height, width), tiles.starts, strict=True):
@@ -40,7 +47,9 @@ def test_tiles_are_equal_in_size_inside_and_overlap_as_asked(grid: tuple[int, in
         assert all(left + own - right >= overlap for left, right in itertools.pairwise(starts))
         if len(starts) > 1:  # one fewer would not reach
             assert (len(starts) - 1) * size - (len(starts) - 2) * overlap < length
-    assert {(tile.height, tile.width) for tile, _ in tiles} == {(min(size, height), min(size, width))}
+    assert {(tile.height, tile.width) for tile, _ in tiles} == {
+        (min(size, height), min(size, width))
+    }
     assert len(list(tiles)) == len(tiles)
 
 
@@ -64,5 +73,8 @@ def test_a_tile_is_a_view_at_any_scale() -> None:
 
 @pytest.mark.parametrize("overlap", [-1, 9])
 def test_an_overlap_that_leaves_no_tile_to_itself_is_refused(overlap: int) -> None:
-    with pytest.raises(PlanError, match=f"Tiles of 16 with an overlap of {overlap}; expected an overlap of 0 to 8, half a tile"):
+    with pytest.raises(
+        PlanError,
+        match=f"Tiles of 16 with an overlap of {overlap}; expected an overlap of 0 to 8, half a tile",
+    ):
         tiling(40, 40, 16, overlap)

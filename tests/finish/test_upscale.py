@@ -16,7 +16,10 @@ def nearest(scale: int, calls: list[tuple[int, ...]]):
     return upscale
 
 
-@pytest.mark.parametrize(("model_scale", "factor", "runs"), [(4, 4.0, 1), (2, 4.0, 2), (8, 4.0, 1), (4, 2.0, 1), (4, 1.0, 0), (3, 2.5, 1)])
+@pytest.mark.parametrize(
+    ("model_scale", "factor", "runs"),
+    [(4, 4.0, 1), (2, 4.0, 2), (8, 4.0, 1), (4, 2.0, 1), (4, 1.0, 0), (3, 2.5, 1)],
+)
 def test_the_result_has_exactly_the_factor(model_scale: int, factor: float, runs: int) -> None:
     image, calls = torch.rand(2, 10, 14, 3), []
     result = enlarge(image, factor, model_scale, nearest(model_scale, calls))
@@ -29,7 +32,9 @@ def test_pictures_go_through_the_model_one_by_one() -> None:
     image, calls = torch.rand(3, 6, 5, 3), []
     result = enlarge(image, 4.0, 2, nearest(2, calls))
     assert calls == [(1, 6, 5, 3), (1, 12, 10, 3)] * 3
-    assert torch.equal(result, torch.cat([enlarge(one[None], 4.0, 2, nearest(2, [])) for one in image]))
+    assert torch.equal(
+        result, torch.cat([enlarge(one[None], 4.0, 2, nearest(2, [])) for one in image])
+    )
 
 
 def test_a_model_of_the_exact_factor_is_left_as_it_is() -> None:
@@ -63,4 +68,6 @@ def test_a_model_that_does_not_enlarge_is_refused() -> None:
 def test_grey_pictures_become_colour() -> None:
     grey, calls = torch.rand(1, 5, 6, 1), []
     result = enlarge(grey, 2.0, 2, nearest(2, calls))
-    assert calls == [(1, 5, 6, 3)] and torch.equal(result, nearest(2, [])(grey.expand(-1, -1, -1, 3)))
+    assert calls == [(1, 5, 6, 3)] and torch.equal(
+        result, nearest(2, [])(grey.expand(-1, -1, -1, 3))
+    )

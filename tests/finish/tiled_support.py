@@ -20,7 +20,9 @@ def tiled(model: Any, size: int = SIZE, overlap: int = OVERLAP) -> Any:
 
 
 def noise_of(family: str, batch: int = 1, size: tuple[int, int] = (HEIGHT, WIDTH)) -> Tensor:
-    return torch.randn(batch, LATENT_CHANNELS[base_of(family)], *size, generator=torch.Generator().manual_seed(5))
+    return torch.randn(
+        batch, LATENT_CHANNELS[base_of(family)], *size, generator=torch.Generator().manual_seed(5)
+    )
 
 
 def by_hand(noise: Tensor, of_tile: Any) -> Tensor:
@@ -35,7 +37,16 @@ def pointwise() -> Any:
     """A tiny SD1.5 in whose place a function of each latent pixel runs: it sees x, the text's mean and what a ControlNet adds."""
     patched = model_of("sd15").clone()
 
-    def instead(executor: Any, x: Tensor, timestep: Tensor, context: Tensor, y: Any, control: Any, options: dict, **named: Any) -> Tensor:
+    def instead(
+        executor: Any,
+        x: Tensor,
+        timestep: Tensor,
+        context: Tensor,
+        y: Any,
+        control: Any,
+        options: dict,
+        **named: Any,
+    ) -> Tensor:
         added = 0 if control is None else control["output"][0]
         return torch.tanh(x) * context.mean((1, 2))[:, None, None, None] * 20 + added
 

@@ -21,28 +21,49 @@ def faults(graph: Graph) -> list[str]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("name", ["outpaint_only", "outpaint_text_to_image", "outpaint_second_person"])
+@pytest.mark.parametrize(
+    "name", ["outpaint_only", "outpaint_text_to_image", "outpaint_second_person"]
+)
 def test_every_plan_fits_the_shipped_definitions(name: str, family: str) -> None:
-    planned = plan_text(seed_prompt(name), family, image=name == "outpaint_only", upscale_model=True)
+    planned = plan_text(
+        seed_prompt(name), family, image=name == "outpaint_only", upscale_model=True
+    )
     check_graph(planned.graph, snapshot())
-    check_graph(plan_text("a cat\nnum_images=2\nw=1000\nh=600", family, image=True, mask=True).graph, snapshot())
+    check_graph(
+        plan_text("a cat\nnum_images=2\nw=1000\nh=600", family, image=True, mask=True).graph,
+        snapshot(),
+    )
 
 
 @pytest.mark.parametrize(
     ("inputs", "fault"),
     [
         ({"width": 64, "height": 64}, "a (EmptyLatentImage): input 'batch_size' is missing"),
-        ({"width": 64, "height": 64, "batch_size": 1, "depth": 3}, "a (EmptyLatentImage): has no input 'depth'"),
-        ({"width": 8, "height": 64, "batch_size": 1}, "a (EmptyLatentImage): input 'width' is 8, outside 16..16384"),
-        ({"width": "64", "height": 64, "batch_size": 1}, "a (EmptyLatentImage): input 'width' takes INT, and '64' is not"),
-        ({"width": True, "height": 64, "batch_size": 1}, "a (EmptyLatentImage): input 'width' takes INT, and True is not"),
+        (
+            {"width": 64, "height": 64, "batch_size": 1, "depth": 3},
+            "a (EmptyLatentImage): has no input 'depth'",
+        ),
+        (
+            {"width": 8, "height": 64, "batch_size": 1},
+            "a (EmptyLatentImage): input 'width' is 8, outside 16..16384",
+        ),
+        (
+            {"width": "64", "height": 64, "batch_size": 1},
+            "a (EmptyLatentImage): input 'width' takes INT, and '64' is not",
+        ),
+        (
+            {"width": True, "height": 64, "batch_size": 1},
+            "a (EmptyLatentImage): input 'width' takes INT, and True is not",
+        ),
         (
             {"width": Socket("model"), "height": 64, "batch_size": 1},
             "a (EmptyLatentImage): input 'width' takes INT, and Socket(name='model') gives MODEL",
         ),
     ],
 )
-def test_what_does_not_fit_is_named_with_node_input_value_and_expectation(inputs: dict, fault: str) -> None:
+def test_what_does_not_fit_is_named_with_node_input_value_and_expectation(
+    inputs: dict, fault: str
+) -> None:
     graph = Graph()
     graph.add("a", "EmptyLatentImage", **inputs)
     assert faults(graph) == [fault]

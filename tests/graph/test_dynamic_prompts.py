@@ -13,7 +13,13 @@ from ..pipeline.support import resolver
 
 def with_text(text: str) -> Graph:
     graph = Graph()
-    clip = graph.add("models.text_encoders", "CLIPLoader", clip_name="clip_l.safetensors", type="flux", device="default")
+    clip = graph.add(
+        "models.text_encoders",
+        "CLIPLoader",
+        clip_name="clip_l.safetensors",
+        type="flux",
+        device="default",
+    )
     graph.add("base.positive", "CLIPTextEncode", clip=clip, text=text)
     return graph
 
@@ -26,12 +32,16 @@ def test_a_text_that_the_editor_would_change_comes_over_a_link(text: str) -> Non
     assert list(nodes) == ["models.text_encoders", "base.positive_words", "base.positive"]
 
 
-@pytest.mark.parametrize("text", ["a cat, (red:1.2), 50 / 50", r"\(a\)", "a | b", "1 / 2 * 3", "a\\b"])
+@pytest.mark.parametrize(
+    "text", ["a cat, (red:1.2), 50 / 50", r"\(a\)", "a | b", "1 / 2 * 3", "a\\b"]
+)
 def test_a_text_that_it_leaves_alone_stays_in_its_node(text: str) -> None:
     assert words_apart(with_text(text)).nodes == with_text(text).nodes
 
 
 def test_compiling_sets_such_words_apart() -> None:
-    made = compile_request(PromptRequest.require("a {red|blue} car"), resolver(), CompileOptions("690204")).graph.nodes
+    made = compile_request(
+        PromptRequest.require("a {red|blue} car"), resolver(), CompileOptions("690204")
+    ).graph.nodes
     assert made["base.positive"].inputs["text"] == Link("base.positive_words")
     assert "{red|blue}" in made["base.positive_words"].inputs["value"]

@@ -12,7 +12,12 @@ from comfyui_astria.nodes.graph.graph import Graph, Link, NodeCall
 from comfyui_astria.nodes.graph.layout import COLUMN_HEIGHT, TITLE_HEIGHT, layout
 from comfyui_astria.nodes.graph.ui_form import ui_workflow, widget_values
 from comfyui_astria.nodes.pipeline.build.sources import Options
-from comfyui_astria.nodes.pipeline.compiling import Compiled, CompileOptions, compile_request, workflow_of
+from comfyui_astria.nodes.pipeline.compiling import (
+    Compiled,
+    CompileOptions,
+    compile_request,
+    workflow_of,
+)
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.nodes.tunes.bindings import Bindings
 from comfyui_astria.nodes.tunes.resolve import Resolver
@@ -34,12 +39,18 @@ def case(request: pytest.FixtureRequest) -> tuple[Compiled, dict]:
     name, base = request.param
     asked = PromptRequest.require(TEXTS[name])
     image = "photo.png" if name == "outpaint_only" else None
-    compiled = compile_request(asked, resolver(), CompileOptions(base, image, options=Options(seed=5)))
+    compiled = compile_request(
+        asked, resolver(), CompileOptions(base, image, options=Options(seed=5))
+    )
     return compiled, workflow_of(asked, compiled, snapshot(), "ui")
 
 
 def nodes_by_name(workflow: dict) -> dict[str, dict]:
-    return {node["properties"]["astria_name"]: node for node in workflow["nodes"] if node["type"] != "MarkdownNote"}
+    return {
+        node["properties"]["astria_name"]: node
+        for node in workflow["nodes"]
+        if node["type"] != "MarkdownNote"
+    }
 
 
 def test_ids_are_unique_and_the_last_ones_are_named(case: tuple[Compiled, dict]) -> None:
@@ -59,8 +70,18 @@ def test_the_link_table_and_the_nodes_agree(case: tuple[Compiled, dict]) -> None
         assert number in output["links"]
         assert entry["link"] == number
         assert output["type"] == entry["type"] == kind
-    named = [link for node in workflow["nodes"] for output in node["outputs"] for link in output["links"] or ()]
-    taken = [entry["link"] for node in workflow["nodes"] for entry in node["inputs"] if entry["link"] is not None]
+    named = [
+        link
+        for node in workflow["nodes"]
+        for output in node["outputs"]
+        for link in output["links"] or ()
+    ]
+    taken = [
+        entry["link"]
+        for node in workflow["nodes"]
+        for entry in node["inputs"]
+        if entry["link"] is not None
+    ]
     assert sorted(named) == sorted(taken) == [link[0] for link in workflow["links"]]
 
 
@@ -68,9 +89,17 @@ def test_the_links_are_those_of_the_graph(case: tuple[Compiled, dict]) -> None:
     compiled, workflow = case
     names = {node["id"]: name for name, node in nodes_by_name(workflow).items()}
     inputs = {node["id"]: [entry["name"] for entry in node["inputs"]] for node in workflow["nodes"]}
-    written = {(names[target], inputs[target][slot]): Link(names[source], out) for _, source, out, target, slot, _ in workflow["links"]}
+    written = {
+        (names[target], inputs[target][slot]): Link(names[source], out)
+        for _, source, out, target, slot, _ in workflow["links"]
+    }
     graph = compiled.graph.nodes.values()
-    assert written == {(call.name, key): value for call in graph for key, value in call.inputs.items() if isinstance(value, Link)}
+    assert written == {
+        (call.name, key): value
+        for call in graph
+        for key, value in call.inputs.items()
+        if isinstance(value, Link)
+    }
 
 
 def test_every_input_and_output_of_a_definition_is_present(case: tuple[Compiled, dict]) -> None:
@@ -78,7 +107,9 @@ def test_every_input_and_output_of_a_definition_is_present(case: tuple[Compiled,
     for node in nodes_by_name(workflow).values():
         definition = snapshot()[node["type"]]
         assert {entry["name"] for entry in node["inputs"]} == set(definition.inputs)
-        assert [(output["name"], output["type"]) for output in node["outputs"]] == list(definition.outputs)
+        assert [(output["name"], output["type"]) for output in node["outputs"]] == list(
+            definition.outputs
+        )
         sockets = ["widget" in entry for entry in node["inputs"]]
         assert sockets == sorted(sockets)  # sockets first, then widgets
 
@@ -97,13 +128,23 @@ def test_widget_values_stand_in_the_editors_order(case: tuple[Compiled, dict]) -
 
 
 def test_a_linked_widget_keeps_its_place_in_the_values() -> None:
-    call = NodeCall("base.latent", "EmptyLatentImage", {"width": Link("input.size"), "height": 640, "batch_size": 2})
+    call = NodeCall(
+        "base.latent",
+        "EmptyLatentImage",
+        {"width": Link("input.size"), "height": 640, "batch_size": 2},
+    )
     assert widget_values(call, snapshot()["EmptyLatentImage"]) == [512, 640, 2]
 
 
 def test_words_of_their_own_are_titled_after_the_prompt_they_go_into() -> None:
     graph = Graph()
-    clip = graph.add("models.text_encoders", "CLIPLoader", clip_name="clip_l.safetensors", type="flux", device="default")
+    clip = graph.add(
+        "models.text_encoders",
+        "CLIPLoader",
+        clip_name="clip_l.safetensors",
+        type="flux",
+        device="default",
+    )
     graph.add("base.positive", "CLIPTextEncode", clip=clip, text="{a|b}")
     nodes = nodes_by_name(ui_workflow(words_apart(graph), snapshot(), ""))
     assert nodes["base.positive_words"]["title"] == "Positive prompt: words"
@@ -112,14 +153,25 @@ def test_words_of_their_own_are_titled_after_the_prompt_they_go_into() -> None:
 
 def test_a_workflow_holds_no_node_without_effect(case: tuple[Compiled, dict]) -> None:
     _, workflow = case
-    ends = [node["type"] for node in nodes_by_name(workflow).values() if not any(output["links"] for output in node["outputs"])]
+    ends = [
+        node["type"]
+        for node in nodes_by_name(workflow).values()
+        if not any(output["links"] for output in node["outputs"])
+    ]
     assert ends == ["SaveImage"]
 
 
 def test_prompts_are_titled(case: tuple[Compiled, dict]) -> None:
     _, workflow = case
-    titled = {name: node.get("title") for name, node in nodes_by_name(workflow).items() if node["type"] == "CLIPTextEncode"}
-    assert titled == {name: "Positive prompt" if name.endswith("positive") else "Negative prompt" for name in titled}
+    titled = {
+        name: node.get("title")
+        for name, node in nodes_by_name(workflow).items()
+        if node["type"] == "CLIPTextEncode"
+    }
+    assert titled == {
+        name: "Positive prompt" if name.endswith("positive") else "Negative prompt"
+        for name in titled
+    }
     assert "Positive prompt" in titled.values()
 
 
@@ -144,7 +196,11 @@ def group_rectangle(group: dict) -> Rectangle:
 def test_no_node_lies_over_another(case: tuple[Compiled, dict]) -> None:
     _, workflow = case
     pairs = combinations(workflow["nodes"], 2)
-    assert [(one["type"], other["type"]) for one, other in pairs if overlap(rectangle(one), rectangle(other))] == []
+    assert [
+        (one["type"], other["type"])
+        for one, other in pairs
+        if overlap(rectangle(one), rectangle(other))
+    ] == []
 
 
 def test_groups_enclose_the_nodes_of_their_stage_and_no_other(case: tuple[Compiled, dict]) -> None:
@@ -191,7 +247,14 @@ def test_the_button_that_uploads_a_mask_comes_behind_its_channel() -> None:
 
 def test_a_loader_offers_the_published_files_it_names() -> None:
     graph = Graph()
-    graph.add("models.text_encoders", "DualCLIPLoader", clip_name1="clip_l.safetensors", clip_name2="mine.safetensors", type="flux", device="default")
+    graph.add(
+        "models.text_encoders",
+        "DualCLIPLoader",
+        clip_name1="clip_l.safetensors",
+        clip_name2="mine.safetensors",
+        type="flux",
+        device="default",
+    )
     [encoders, _] = ui_workflow(graph, snapshot(), "")["nodes"]
     [offered] = encoders["properties"]["models"]
     assert (offered["name"], offered["directory"]) == ("clip_l.safetensors", "text_encoders")
@@ -202,9 +265,21 @@ def test_the_note_says_nothing_of_the_sender_s_machine() -> None:
     text = "a cat\nsuper_resolution=true\nface_correct=true\nw=512\nh=512"
     options = CompileOptions("690204", options=Options(seed=5, missing_models="skip"))
     asked = PromptRequest.require(text)
-    compiled = compile_request(asked, Resolver(Bindings.parse(BASE, "a test"), None, ListedFiles({"checkpoints": ["rv.safetensors"]})), options)
-    [note] = [node for node in workflow_of(asked, compiled, snapshot(), "ui")["nodes"] if node["type"] == "MarkdownNote"]
+    compiled = compile_request(
+        asked,
+        Resolver(
+            Bindings.parse(BASE, "a test"), None, ListedFiles({"checkpoints": ["rv.safetensors"]})
+        ),
+        options,
+    )
+    [note] = [
+        node
+        for node in workflow_of(asked, compiled, snapshot(), "ui")["nodes"]
+        if node["type"] == "MarkdownNote"
+    ]
     told = note["widgets_values"][0].partition("### Good to know")[2]
-    assert "- Stage super_resolution is skipped: its model was missing when this was compiled." in told
+    assert (
+        "- Stage super_resolution is skipped: its model was missing when this was compiled." in told
+    )
     assert "bind" not in told
     assert "models/" not in told

@@ -78,7 +78,9 @@ class Api:
         return self.session.delete(self.url + path, timeout=60)
 
     def create_prompt(self, text: str, tune: int = 690204, **attributes: Any) -> dict[str, Any]:
-        answer = self.post(f"/tunes/{tune}/prompts", json={"prompt": {"text": text, **SMALL, **attributes}})
+        answer = self.post(
+            f"/tunes/{tune}/prompts", json={"prompt": {"text": text, **SMALL, **attributes}}
+        )
         assert answer.status_code == 201, answer.text
         return answer.json()
 
@@ -193,5 +195,11 @@ class Receiver:
 def faceid(api: Api, title: str, **more: object) -> requests.Response:
     """Make a tune of two photos."""
     files = [("tune[images][]", ("1.png", png(seed=1))), ("tune[images][]", ("2.png", png(seed=2)))]
-    data = {"tune[title]": title, "tune[name]": "man", "tune[model_type]": "faceid", "tune[base_tune_id]": 690204, **more}
+    data = {
+        "tune[title]": title,
+        "tune[name]": "man",
+        "tune[model_type]": "faceid",
+        "tune[base_tune_id]": 690204,
+        **more,
+    }
     return api.post("/tunes", data=data, files=files)

@@ -99,7 +99,9 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHost]:
 @pytest.fixture(scope="session")
 def classic_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHost]:
     """ComfyUI with another cache and half-precision pictures, for the tests whose result may depend on either."""
-    yield from live_host(tmp_path_factory.mktemp("classic_host"), "--cache-classic", "--fp16-intermediates")
+    yield from live_host(
+        tmp_path_factory.mktemp("classic_host"), "--cache-classic", "--fp16-intermediates"
+    )
 
 
 @pytest.fixture(params=["host", "classic_host"])
@@ -110,15 +112,24 @@ def each_host(request: pytest.FixtureRequest) -> LiveHost:
 
 def log_section(item: pytest.Item) -> str | None:
     """The end of the log of each host that a test used, for its failure report."""
-    hosts = {id(value): value for value in getattr(item, "funcargs", {}).values() if isinstance(value, LiveHost)}
-    return "\n".join("\n".join(live.log_text().splitlines()[-_LOG_LINES:]) for live in hosts.values()) or None
+    hosts = {
+        id(value): value
+        for value in getattr(item, "funcargs", {}).values()
+        if isinstance(value, LiveHost)
+    }
+    return (
+        "\n".join("\n".join(live.log_text().splitlines()[-_LOG_LINES:]) for live in hosts.values())
+        or None
+    )
 
 
 def live_host(base: Path, *extra_args: str) -> Iterator[LiveHost]:
     """Run a ComfyUI with the pack and the test pack on a base directory."""
     # On a GPU the same tests run with ASTRIA_TEST_DEVICE=gpu.
     cpu = os.environ.get("ASTRIA_TEST_DEVICE", "cpu") == "cpu"
-    options = HostOptions(base, test_pack=True, cpu=cpu, extra_args=("--preview-method", "latent2rgb", *extra_args))
+    options = HostOptions(
+        base, test_pack=True, cpu=cpu, extra_args=("--preview-method", "latent2rgb", *extra_args)
+    )
     with Host(current(), options) as process:
         live = LiveHost(process, _own_files(base))
         _running.append(live)
@@ -128,4 +139,8 @@ def live_host(base: Path, *extra_args: str) -> Iterator[LiveHost]:
 
 def _own_files(base: Path) -> set[Path]:
     """Return what stands in the model folders, and the settings of the pack."""
-    return {path for path in (*base.glob("models/**/*"), *base.glob("user/__astria/*.ini")) if path.is_file()}
+    return {
+        path
+        for path in (*base.glob("models/**/*"), *base.glob("user/__astria/*.ini"))
+        if path.is_file()
+    }

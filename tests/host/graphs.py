@@ -19,7 +19,9 @@ def node(class_type: str, **inputs: Any) -> dict[str, Any]:
     return {"class_type": class_type, "inputs": inputs}
 
 
-def generate_graph(text: str, family: str = "sd15", *, seed: int = 43, **inputs: Any) -> dict[str, Any]:
+def generate_graph(
+    text: str, family: str = "sd15", *, seed: int = 43, **inputs: Any
+) -> dict[str, Any]:
     """Return test model -> AstriaGenerate -> Save Image; further inputs of Generate may be links or values."""
     models = {"model": ["model", 0], "clip": ["model", 1], "vae": ["model", 2]}
     return {
@@ -35,7 +37,10 @@ def pictures(host: LiveHost, graph: dict[str, Any], at: str = "save") -> numpy.n
 
 
 def saved(host: LiveHost, entry: dict[str, Any], at: str = "save") -> numpy.ndarray:
-    found = [numpy.asarray(Image.open(io.BytesIO(host.client.view(image))).convert("RGB")) for image in images_of(entry, at)]
+    found = [
+        numpy.asarray(Image.open(io.BytesIO(host.client.view(image))).convert("RGB"))
+        for image in images_of(entry, at)
+    ]
     return numpy.stack(found)
 
 
@@ -43,7 +48,11 @@ def upload_picture(host: LiveHost, width: int, height: int, name: str) -> numpy.
     """Put a picture with a gradient and noise into the input folder; return its pixels."""
     across, down = numpy.meshgrid(numpy.linspace(0, 200, width), numpy.linspace(0, 150, height))
     noise = numpy.random.default_rng(width * height).integers(0, 50, (height, width))
-    levels = numpy.stack([across + noise, down + noise, (across + down) / 2 + noise], axis=-1).clip(0, 255).astype(numpy.uint8)
+    levels = (
+        numpy.stack([across + noise, down + noise, (across + down) / 2 + noise], axis=-1)
+        .clip(0, 255)
+        .astype(numpy.uint8)
+    )
     buffer = io.BytesIO()
     Image.fromarray(levels).save(buffer, "PNG")
     host.client.upload_image(buffer.getvalue(), name)
@@ -61,6 +70,9 @@ def notes_of(entry: dict[str, Any], at: str) -> str:
 
 def runs(host: LiveHost, name: str) -> int:
     """Count one more run under `name` and return how many there were."""
-    graph = {"image": node("EmptyImage", width=8, height=8, batch_size=1, color=0), "count": node("AstriaTestCount", image=["image", 0], name=name)}
+    graph = {
+        "image": node("EmptyImage", width=8, height=8, batch_size=1, color=0),
+        "count": node("AstriaTestCount", image=["image", 0], name=name),
+    }
     graph["image"]["inputs"]["color"] = next(_fresh)  # so that the cache does not answer
     return int(text_of(host.client.run(graph), "count"))

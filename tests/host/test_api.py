@@ -19,7 +19,12 @@ def api(host: LiveHost) -> Api:
 
 def test_a_prompt_is_run_and_lists_its_pictures(api: Api) -> None:
     prompt = api.create_prompt("a cat", seed=7, num_images=2)
-    assert (prompt["images"], prompt["trained_at"], prompt["tune_id"], prompt["seed"]) == ([], None, 690204, 7)
+    assert (prompt["images"], prompt["trained_at"], prompt["tune_id"], prompt["seed"]) == (
+        [],
+        None,
+        690204,
+        7,
+    )
     done = api.finished(prompt)
     assert done["user_error"] is None
     assert TIME.fullmatch(done["trained_at"])
@@ -27,7 +32,9 @@ def test_a_prompt_is_run_and_lists_its_pictures(api: Api) -> None:
     pictures = [api.picture(url) for url in done["images"]]
     assert [picture.size for picture in pictures] == [(64, 64)] * 2
     alone = api.finished(api.create_prompt("a cat", seed=8))
-    assert api.picture(alone["images"][0]).tobytes() == pictures[1].tobytes() != pictures[0].tobytes()
+    assert (
+        api.picture(alone["images"][0]).tobytes() == pictures[1].tobytes() != pictures[0].tobytes()
+    )
     api.delete(f"/tunes/690204/prompts/{alone['id']}")
     assert api.get("/tunes/690204/prompts").json()[0] == done
     assert api.session.get(done["url"], timeout=60).json() == done
@@ -36,14 +43,19 @@ def test_a_prompt_is_run_and_lists_its_pictures(api: Api) -> None:
 
 
 def test_one_request_gives_one_picture_whatever_its_spelling(api: Api) -> None:
-    form = {f"prompt[{key}]": value for key, value in {"text": "a dog", "seed": 5, "film_grain": False, **SMALL}.items()}
+    form = {
+        f"prompt[{key}]": value
+        for key, value in {"text": "a dog", "seed": 5, "film_grain": False, **SMALL}.items()
+    }
     multipart = {key: (None, str(value)) for key, value in form.items()}
     plain = {"text": "a dog", "seed": 5, **SMALL}
     spellings = ({"data": form}, {"files": multipart}, {"json": {"prompt": plain}}, {"json": plain})
     answers = [api.post("/tunes/690204/prompts", **how) for how in spellings]
     answers.append(api.post("/generate", json={"prompt": "a dog", "seed": 5, **SMALL}))
     done = [api.finished(answer.json()) for answer in answers]
-    assert {api.picture(one["images"][0]).tobytes() for one in done} == {api.picture(done[0]["images"][0]).tobytes()}
+    assert {api.picture(one["images"][0]).tobytes() for one in done} == {
+        api.picture(done[0]["images"][0]).tobytes()
+    }
     assert {one["text"] for one in done} == {"a dog"}
     assert {one["steps"] for one in done} == {1}
 
@@ -54,13 +66,25 @@ def test_an_input_picture_comes_with_the_request(api: Api, host: LiveHost, how: 
     folder = host.base / "input" / "astria"
     before = set(folder.glob("*"))
     sent = base64.b64encode(content).decode()
-    attributes = {"text": "--outpaint center --outpaint_width 96 --outpaint_height 64", "denoising_strength": 0, "steps": 1}
+    attributes = {
+        "text": "--outpaint center --outpaint_width 96 --outpaint_height 64",
+        "denoising_strength": 0,
+        "steps": 1,
+    }
     if how in ("file", "as printed"):
         form = {f"prompt[{key}]": value for key, value in attributes.items()}
-        name = "prompt[input_image]" if how == "file" else "tune[prompts_attributes][0][input_image]"
-        answer = api.post("/tunes/690204/prompts", data=form, files={name: ("../../x.png", content)})
+        name = (
+            "prompt[input_image]" if how == "file" else "tune[prompts_attributes][0][input_image]"
+        )
+        answer = api.post(
+            "/tunes/690204/prompts", data=form, files={name: ("../../x.png", content)}
+        )
     else:
-        picture = {"input_image_base64": sent} if how == "base64" else {"input_image": f"data:image/png;base64,{sent}"}
+        picture = (
+            {"input_image_base64": sent}
+            if how == "base64"
+            else {"input_image": f"data:image/png;base64,{sent}"}
+        )
         answer = api.post("/tunes/690204/prompts", json={"prompt": {**attributes, **picture}})
     assert answer.status_code == 201, answer.text
     done = api.finished(answer.json())
@@ -73,7 +97,10 @@ def test_an_input_picture_comes_with_the_request(api: Api, host: LiveHost, how: 
 
 
 def test_every_problem_of_a_prompt_is_told_at_once(api: Api) -> None:
-    answer = api.post("/tunes/690204/prompts", json={"prompt": {"text": "a <lora:x:abc> cat", "w": "abc", "steps": -1}})
+    answer = api.post(
+        "/tunes/690204/prompts",
+        json={"prompt": {"text": "a <lora:x:abc> cat", "w": "abc", "steps": -1}},
+    )
     assert answer.status_code == 422
     *told, missing = problems(answer)
     found = {one["field"]: one for one in told}
@@ -89,19 +116,31 @@ def places(answer: requests.Response, text: str) -> dict[str, list[str]]:
     """Return code -> what each problem of it is about: the text between its offsets, else its field."""
     found: dict[str, list[str]] = {}
     for one in problems(answer):
-        found.setdefault(one["code"], []).append(text[one["start"] : one["end"]] if one["field"] in ("text", "prompt") else one["field"])
+        found.setdefault(one["code"], []).append(
+            text[one["start"] : one["end"]] if one["field"] in ("text", "prompt") else one["field"]
+        )
     return found
 
 
 def test_problems_of_every_layer_are_told_together(api: Api, host: LiveHost) -> None:
     text = "a cat\n<lora:x:abc> <lora:nobody:1> --remove_background <faceid:noone:1>"
-    sent = {"text": text, "steps": "abc", "callback": "http://127.0.0.1/", "input_image_base64": base64.b64encode(b"no picture").decode(),
-            "mask_image_url": "https://example.com/a.png", "super_resolution": True}
+    sent = {
+        "text": text,
+        "steps": "abc",
+        "callback": "http://127.0.0.1/",
+        "input_image_base64": base64.b64encode(b"no picture").decode(),
+        "mask_image_url": "https://example.com/a.png",
+        "super_resolution": True,
+    }
     answer = api.post("/tunes/690204/prompts", json=sent)
     assert answer.status_code == 422
     assert places(answer, text) == {
-        "bad-address": ["callback"], "bad-picture": ["input_image_base64"], "fetching-is-off": ["mask_image_url"], "bad-number": ["abc", "steps"],
-        "missing-model": ["", "<lora:x:abc>", "<lora:nobody:1>", "<faceid:noone:1>"]}
+        "bad-address": ["callback"],
+        "bad-picture": ["input_image_base64"],
+        "fetching-is-off": ["mask_image_url"],
+        "bad-number": ["abc", "steps"],
+        "missing-model": ["", "<lora:x:abc>", "<lora:nobody:1>", "<faceid:noone:1>"],
+    }
     nobody = next(one for one in problems(answer) if "nobody" in one["message"])
     assert (nobody["line"], nobody["column"]) == (2, 14)
     assert "upscaler" in next(one["message"] for one in problems(answer) if one["field"] == "")
@@ -109,33 +148,55 @@ def test_problems_of_every_layer_are_told_together(api: Api, host: LiveHost) -> 
     unknown = api.post("/tunes/31337/prompts", json=sent)
     assert unknown.status_code == 404
     assert places(unknown, text)["missing-base"] == [""]
-    assert places(unknown, text)["missing-model"] == ["<lora:x:abc>", "<lora:nobody:1>", "<faceid:noone:1>"]
+    assert places(unknown, text)["missing-model"] == [
+        "<lora:x:abc>",
+        "<lora:nobody:1>",
+        "<faceid:noone:1>",
+    ]
 
 
 def test_what_is_missing_is_told_with_the_place_of_its_tag(api: Api) -> None:
     text = "<lora:nobody:1> a cat, <lora:noone:.5>"
     for path, field in (("/tunes/690204/prompts", "text"), ("/generate", "prompt")):
-        missing = api.post(path, json={field: text, "negative_prompt": "<nothing>", "super_resolution": True})
+        missing = api.post(
+            path, json={field: text, "negative_prompt": "<nothing>", "super_resolution": True}
+        )
         assert missing.status_code == 422
-        assert places(missing, text) == {"missing-model": ["<lora:nobody:1>", "<lora:noone:.5>", "negative_prompt", ""]}
+        assert places(missing, text) == {
+            "missing-model": ["<lora:nobody:1>", "<lora:noone:.5>", "negative_prompt", ""]
+        }
         assert {one["field"] for one in problems(missing)} == {field, "negative_prompt", ""}
     text = "<faceid:nobody:1> --only_upscale"
     both = api.post("/tunes/690204/prompts", json={"text": text})
-    assert places(both, text) == {"no-input-image": [""], "missing-model": ["<faceid:nobody:1>"]}, "planning ended before the tag"
+    assert places(both, text) == {"no-input-image": [""], "missing-model": ["<faceid:nobody:1>"]}, (
+        "planning ended before the tag"
+    )
 
 
 def test_fields_beside_the_object_are_told(api: Api) -> None:
-    prompt = api.post("/tunes/690204/prompts", json={"prompt": {"text": "a cat", **SMALL}, "seed": 5}).json()
-    assert prompt["notices"] == ["'seed' is not read: attributes stand inside prompt, as prompt[...]."]
+    prompt = api.post(
+        "/tunes/690204/prompts", json={"prompt": {"text": "a cat", **SMALL}, "seed": 5}
+    ).json()
+    assert prompt["notices"] == [
+        "'seed' is not read: attributes stand inside prompt, as prompt[...]."
+    ]
     assert prompt["seed"] is None
     tune = faceid(api, "beside", steps="7").json()
     assert tune["notices"][0] == "'steps' is not read: attributes stand inside tune, as tune[...]."
     assert tune["steps"] is None
 
 
-@pytest.mark.parametrize(("path", "status", "code"), [
-    ("/tunes/31337/prompts", 404, "missing-base"), ("/tunes/..%2f/prompts", 404, None), ("/tunes/1504944x/prompts", 404, "missing-base")])
-def test_an_id_that_nothing_has_is_not_found(api: Api, path: str, status: int, code: str | None) -> None:
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/tunes/31337/prompts", 404, "missing-base"),
+        ("/tunes/..%2f/prompts", 404, None),
+        ("/tunes/1504944x/prompts", 404, "missing-base"),
+    ],
+)
+def test_an_id_that_nothing_has_is_not_found(
+    api: Api, path: str, status: int, code: str | None
+) -> None:
     answer = api.post(path, json={"text": "a cat"})
     assert answer.status_code == status
     assert code is None or answer.json()["error"]["type"] == code
@@ -153,7 +214,11 @@ def test_a_tune_or_base_without_prompts_lists_none(api: Api) -> None:
 
 def test_a_run_that_fails_says_why(api: Api, host: LiveHost) -> None:
     (host.base / "input" / "broken.png").write_bytes(b"no picture")
-    prompt = api.create_prompt("--outpaint center --outpaint_width 96 --outpaint_height 96", input_image="broken.png", denoising_strength=0)
+    prompt = api.create_prompt(
+        "--outpaint center --outpaint_width 96 --outpaint_height 96",
+        input_image="broken.png",
+        denoising_strength=0,
+    )
     done = api.finished(prompt)
     assert "input.image (LoadImage)" in done["user_error"]
     assert (done["images"], done["trained_at"]) == ([], None)
@@ -161,7 +226,11 @@ def test_a_run_that_fails_says_why(api: Api, host: LiveHost) -> None:
 
 def test_fetching_is_off_until_the_owner_turns_it_on(api: Api, host: LiveHost) -> None:
     url = "https://example.com/a.jpg"
-    for answer in (api.post("/tunes", json={"tune": {"title": "t", "model_type": "faceid", "image_urls": [url]}}),
-                   api.post("/tunes/690204/prompts", json={"text": "a cat", "input_image_url": url})):
+    for answer in (
+        api.post(
+            "/tunes", json={"tune": {"title": "t", "model_type": "faceid", "image_urls": [url]}}
+        ),
+        api.post("/tunes/690204/prompts", json={"text": "a cat", "input_image_url": url}),
+    ):
         assert (answer.status_code, answer.json()["error"]["type"]) == (422, "fetching-is-off")
         assert "fetch_urls = yes" in answer.json()["error"]["details"]

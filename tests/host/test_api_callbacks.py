@@ -59,7 +59,9 @@ class Sender:
 
 @pytest.fixture
 def sender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sender:
-    monkeypatch.setattr(load("comfyui_astria.nodes.api.host.state"), "state_folder", lambda: tmp_path)
+    monkeypatch.setattr(
+        load("comfyui_astria.nodes.api.host.state"), "state_folder", lambda: tmp_path
+    )
     monkeypatch.setattr(callbacks, "DELAYS_S", (0.05, 0.1))
     module = load("comfyui_astria.nodes.api.host.callbacks")
     monkeypatch.setattr(module, "TIMEOUT_S", 0.5)
@@ -77,7 +79,9 @@ def test_a_callback_that_is_refused_comes_again_as_the_same(sender: Sender) -> N
     assert len({delivery for delivery, _ in (*receiver.refused, *receiver.arrived)}) == 1
 
 
-def test_a_callback_that_is_always_refused_is_given_up_and_kept_for_the_owner(sender: Sender) -> None:
+def test_a_callback_that_is_always_refused_is_given_up_and_kept_for_the_owner(
+    sender: Sender,
+) -> None:
     with Receiver() as receiver:
         receiver.statuses = [500] * 9
         sender.store.owe(receiver.url, '{"id": 1}')
@@ -88,7 +92,9 @@ def test_a_callback_that_is_always_refused_is_given_up_and_kept_for_the_owner(se
     assert sender.store.next_due() is None
 
 
-def test_a_slip_in_the_settings_holds_callbacks_up_and_costs_no_attempt(sender: Sender, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_slip_in_the_settings_holds_callbacks_up_and_costs_no_attempt(
+    sender: Sender, caplog: pytest.LogCaptureFixture
+) -> None:
     def mended() -> bool:
         assert (sender.rows(), receiver.refused, receiver.arrived) == ([(0, None)], [], [])
         sender.set("private_hosts = 127.0.0.1\n")
@@ -97,7 +103,9 @@ def test_a_slip_in_the_settings_holds_callbacks_up_and_costs_no_attempt(sender: 
     with Receiver() as receiver:
         sender.set("private_host = 127.0.0.1\n")
         sender.store.owe(receiver.url, '{"id": 1}')
-        sender.deliver_until(lambda: "'private_host' is no setting" in caplog.text, mended, lambda: not sender.rows())
+        sender.deliver_until(
+            lambda: "'private_host' is no setting" in caplog.text, mended, lambda: not sender.rows()
+        )
         assert len(receiver.arrived) == 1
 
 

@@ -43,7 +43,12 @@ def valid(document: dict[str, Any], answer: requests.Response, path: str, method
 
 def test_the_document_names_every_route_and_no_other(document: dict[str, Any]) -> None:
     routes = set(re.findall(r'\("([A-Z]+)", "(/[^"]*)"\):', HANDLERS.read_text(encoding="utf-8")))
-    assert routes == {(method.upper(), path) for path, entry in document["paths"].items() for method in entry if method != "parameters"}
+    assert routes == {
+        (method.upper(), path)
+        for path, entry in document["paths"].items()
+        for method in entry
+        if method != "parameters"
+    }
     schemas = document["components"]["schemas"]
     for schema in schemas.values():
         jsonschema.Draft202012Validator.check_schema(schema)
@@ -51,36 +56,128 @@ def test_the_document_names_every_route_and_no_other(document: dict[str, Any]) -
 
 def test_good_requests_are_answered_as_promised(api: Api, document: dict[str, Any]) -> None:
     files = [("tune[images][]", ("1.png", png()))]
-    made = api.post("/tunes", data={"tune[title]": "contract", "tune[model_type]": "faceid"}, files=files)
+    made = api.post(
+        "/tunes", data={"tune[title]": "contract", "tune[model_type]": "faceid"}, files=files
+    )
     valid(document, made, "/tunes", "post")
     assert made.status_code == 201
-    prompt = api.post("/tunes/690204/prompts", json={"text": "a cat", "use_lpw": "true", "cfg_scale": "5", **SMALL})
+    prompt = api.post(
+        "/tunes/690204/prompts",
+        json={"text": "a cat", "use_lpw": "true", "cfg_scale": "5", **SMALL},
+    )
     valid(document, prompt, "/tunes/{id}/prompts", "post")
     assert prompt.status_code == 201
     api.finished(prompt.json())
-    for path, filled in {"/tunes": "/tunes", "/tunes/{id}": f"/tunes/{made.json()['id']}", "/tunes/{id}/prompts": "/tunes/690204/prompts",
-                         "/tunes/{id}/prompts/{prompt_id}": f"/tunes/690204/prompts/{prompt.json()['id']}"}.items():
+    for path, filled in {
+        "/tunes": "/tunes",
+        "/tunes/{id}": f"/tunes/{made.json()['id']}",
+        "/tunes/{id}/prompts": "/tunes/690204/prompts",
+        "/tunes/{id}/prompts/{prompt_id}": f"/tunes/690204/prompts/{prompt.json()['id']}",
+    }.items():
         answer = api.get(filled)
         assert answer.status_code == 200
         valid(document, answer, path, "get")
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
-                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=5)
-NAMES = st.sampled_from(["text", "prompt", "tune", "title", "model_type", "images", "image_urls", "callback", "w", "h", "steps", "seed", "style",
-                         "num_images", "input_image", "input_image_url", "input_image_base64", "mask_image", "base_tune_id", "branch", "file",
-                         "controlnet", "denoising_strength", "prompts_attributes", "super_resolution", "hires_fix", "face_swap", "scheduler",
-                         "token", "cfg_scale"])
-LIKELY = st.sampled_from(["faceid", "lora", "true", "-1", "1e400", "../../x", "http://127.0.0.1/", "data:image/png;base64,AAAA", "\x00", "\ud800",
-                          "a cat", "<lora:1:1>", "<faceid:1:1>", "BREAK", "--outpaint center", 0, -1, 2**70, 1e308, [], {}, None, True])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+NAMES = st.sampled_from(
+    [
+        "text",
+        "prompt",
+        "tune",
+        "title",
+        "model_type",
+        "images",
+        "image_urls",
+        "callback",
+        "w",
+        "h",
+        "steps",
+        "seed",
+        "style",
+        "num_images",
+        "input_image",
+        "input_image_url",
+        "input_image_base64",
+        "mask_image",
+        "base_tune_id",
+        "branch",
+        "file",
+        "controlnet",
+        "denoising_strength",
+        "prompts_attributes",
+        "super_resolution",
+        "hires_fix",
+        "face_swap",
+        "scheduler",
+        "token",
+        "cfg_scale",
+    ]
+)
+LIKELY = st.sampled_from(
+    [
+        "faceid",
+        "lora",
+        "true",
+        "-1",
+        "1e400",
+        "../../x",
+        "http://127.0.0.1/",
+        "data:image/png;base64,AAAA",
+        "\x00",
+        "\ud800",
+        "a cat",
+        "<lora:1:1>",
+        "<faceid:1:1>",
+        "BREAK",
+        "--outpaint center",
+        0,
+        -1,
+        2**70,
+        1e308,
+        [],
+        {},
+        None,
+        True,
+    ]
+)
 BODIES = st.dictionaries(NAMES, JSON | LIKELY, max_size=6)
-IDS = st.sampled_from(["690204", "1504944", "1", "0", "-1", "99999999999999999999", "x", "%00", "..%2f..", "a.json", "é"])
+IDS = st.sampled_from(
+    [
+        "690204",
+        "1504944",
+        "1",
+        "0",
+        "-1",
+        "99999999999999999999",
+        "x",
+        "%00",
+        "..%2f..",
+        "a.json",
+        "é",
+    ]
+)
 
 
 @settings(max_examples=150, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(st.sampled_from(["/generate", "/tunes", "/tunes/{id}/prompts"]), IDS, BODIES, st.sampled_from([None, "prompt", "tune"]))
-def test_any_json_gives_a_promised_answer(api: Api, document: dict[str, Any], path: str, id: str, body: dict, wrapper: str | None) -> None:
-    sent = json.dumps(body if wrapper is None else {wrapper: {**SMALL, **body}}).encode("utf-8", "surrogatepass")
+@given(
+    st.sampled_from(["/generate", "/tunes", "/tunes/{id}/prompts"]),
+    IDS,
+    BODIES,
+    st.sampled_from([None, "prompt", "tune"]),
+)
+def test_any_json_gives_a_promised_answer(
+    api: Api, document: dict[str, Any], path: str, id: str, body: dict, wrapper: str | None
+) -> None:
+    sent = json.dumps(body if wrapper is None else {wrapper: {**SMALL, **body}}).encode(
+        "utf-8", "surrogatepass"
+    )
     answer = api.post(path.format(id=id), data=sent, headers={"Content-Type": "application/json"})
     valid(document, answer, path, "post")
     if answer.status_code == 201 and "prompt" in answer.json()["url"]:
@@ -106,13 +203,26 @@ def from_schema(schema: dict[str, Any]) -> st.SearchStrategy:
         return st.lists(from_schema(schema["items"]), max_size=3)
     if schema["type"] == "integer":
         step = schema.get("multipleOf", 1)
-        return st.integers(-(-schema["minimum"] // step), schema["maximum"] // step).map(lambda number: number * step)
-    kinds = {"number": st.floats(schema.get("minimum"), schema.get("maximum")), "boolean": st.booleans()}
+        return st.integers(-(-schema["minimum"] // step), schema["maximum"] // step).map(
+            lambda number: number * step
+        )
+    kinds = {
+        "number": st.floats(schema.get("minimum"), schema.get("maximum")),
+        "boolean": st.booleans(),
+    }
     return kinds.get(schema["type"], st.text(min_size=schema.get("minLength", 0), max_size=12))
 
 
-SENT = st.one_of([st.tuples(st.just(path), from_schema(entry["post"]["requestBody"]["content"]["application/json"]["schema"]))
-                  for path, entry in PROMISED["paths"].items() if "post" in entry])
+SENT = st.one_of(
+    [
+        st.tuples(
+            st.just(path),
+            from_schema(entry["post"]["requestBody"]["content"]["application/json"]["schema"]),
+        )
+        for path, entry in PROMISED["paths"].items()
+        if "post" in entry
+    ]
+)
 
 
 def small(body: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +235,9 @@ def small(body: dict[str, Any]) -> dict[str, Any]:
 
 @settings(max_examples=150, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(SENT)
-def test_what_the_document_allows_gives_a_promised_answer(api: Api, document: dict[str, Any], sent: tuple[str, dict[str, Any]]) -> None:
+def test_what_the_document_allows_gives_a_promised_answer(
+    api: Api, document: dict[str, Any], sent: tuple[str, dict[str, Any]]
+) -> None:
     path, body = sent
     answer = api.post(path.format(id=690204), json=small(body))
     valid(document, answer, path, "post")
@@ -141,7 +253,9 @@ def form_field(schema: dict[str, Any]) -> st.SearchStrategy:
         return st.lists(form_field(schema["items"]), max_size=3)
     if schema.get("format") == "binary":
         return st.sampled_from([png(8, 8, seed=1), png(8, 8, seed=2), b"no picture"])
-    return from_schema(schema).map(lambda value: str(value).lower() if isinstance(value, bool) else str(value))
+    return from_schema(schema).map(
+        lambda value: str(value).lower() if isinstance(value, bool) else str(value)
+    )
 
 
 def form_of(schema: dict[str, Any]) -> st.SearchStrategy:
@@ -151,25 +265,47 @@ def form_of(schema: dict[str, Any]) -> st.SearchStrategy:
     return st.fixed_dictionaries(needed, optional=known)
 
 
-FORMS = st.one_of([st.tuples(st.just(path), st.just(kind), form_of(entry["post"]["requestBody"]["content"][kind]["schema"]))
-                   for path, entry in PROMISED["paths"].items() if "post" in entry
-                   for kind in ("multipart/form-data", "application/x-www-form-urlencoded")])
+FORMS = st.one_of(
+    [
+        st.tuples(
+            st.just(path),
+            st.just(kind),
+            form_of(entry["post"]["requestBody"]["content"][kind]["schema"]),
+        )
+        for path, entry in PROMISED["paths"].items()
+        if "post" in entry
+        for kind in ("multipart/form-data", "application/x-www-form-urlencoded")
+    ]
+)
 
 
 def small_form(form: dict[str, Any], path: str) -> dict[str, Any]:
-    wrapper = {"/generate": "{}", "/tunes": "tune[prompts_attributes][0][{}]"}.get(path, "prompt[{}]")
+    wrapper = {"/generate": "{}", "/tunes": "tune[prompts_attributes][0][{}]"}.get(
+        path, "prompt[{}]"
+    )
     has_prompt = path != "/tunes" or wrapper.format("text") in form
-    smaller = {wrapper.format(key): str(value) for key, value in SMALL.items()} if has_prompt else {}
+    smaller = (
+        {wrapper.format(key): str(value) for key, value in SMALL.items()} if has_prompt else {}
+    )
     return {**{name: value for name, value in form.items() if "callback" not in name}, **smaller}
 
 
 @settings(max_examples=120, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(FORMS)
-def test_forms_as_the_document_spells_them_are_read(api: Api, document: dict[str, Any], sent: tuple[str, str, dict[str, Any]]) -> None:
+def test_forms_as_the_document_spells_them_are_read(
+    api: Api, document: dict[str, Any], sent: tuple[str, str, dict[str, Any]]
+) -> None:
     path, kind, form = sent
-    pairs = [(name, one) for name, value in small_form(form, path).items() for one in (value if isinstance(value, list) else [value])]
+    pairs = [
+        (name, one)
+        for name, value in small_form(form, path).items()
+        for one in (value if isinstance(value, list) else [value])
+    ]
     if kind == "multipart/form-data":
-        parts = [(name, ("a.png", value) if isinstance(value, bytes) else (None, value.encode())) for name, value in pairs]
+        parts = [
+            (name, ("a.png", value) if isinstance(value, bytes) else (None, value.encode()))
+            for name, value in pairs
+        ]
         answer = api.post(path.format(id=690204), files=parts)
     else:
         answer = api.post(path.format(id=690204), data=pairs)
@@ -177,13 +313,26 @@ def test_forms_as_the_document_spells_them_are_read(api: Api, document: dict[str
     valid(document, answer, path, "post")
     if answer.status_code == 201:
         made = answer.json()
-        api.delete(f"/tunes/{made['id']}" if path == "/tunes" else f"/tunes/{made['tune_id']}/prompts/{made['id']}")
-        assert not any("is not read" in notice or "is not a known parameter" in notice for notice in made.get("notices", ()))
+        api.delete(
+            f"/tunes/{made['id']}"
+            if path == "/tunes"
+            else f"/tunes/{made['tune_id']}/prompts/{made['id']}"
+        )
+        assert not any(
+            "is not read" in notice or "is not a known parameter" in notice
+            for notice in made.get("notices", ())
+        )
 
 
-def test_a_form_of_the_document_makes_what_its_fields_say(api: Api, document: dict[str, Any]) -> None:
+def test_a_form_of_the_document_makes_what_its_fields_say(
+    api: Api, document: dict[str, Any]
+) -> None:
     multipart = document["components"]["schemas"]["TuneAttributesMultipart"]["properties"]
-    sent = [("tune[title]", "by the document"), ("tune[model_type]", "faceid"), ("tune[prompts_attributes][0][text]", "a cat")]
+    sent = [
+        ("tune[title]", "by the document"),
+        ("tune[model_type]", "faceid"),
+        ("tune[prompts_attributes][0][text]", "a cat"),
+    ]
     sent += [(f"tune[prompts_attributes][0][{key}]", str(value)) for key, value in SMALL.items()]
     photos = [("tune[images][]", ("1.png", png(seed=seed))) for seed in (1, 2)]
     assert {name for name, _ in (*sent, *photos)} <= set(multipart)
@@ -195,9 +344,24 @@ def test_a_form_of_the_document_makes_what_its_fields_say(api: Api, document: di
 
 
 @settings(max_examples=80, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(st.sampled_from(["get", "delete"]), st.sampled_from(["/tunes", "/tunes/{id}", "/tunes/{id}/prompts", "/tunes/{id}/prompts/{prompt_id}",
-                                                            "/tunes/{id}/images/{name}"]), IDS, IDS, st.text(max_size=8))
-def test_any_address_gives_a_promised_answer(api: Api, document: dict[str, Any], method: str, path: str, id: str, other: str, text: str) -> None:
+@given(
+    st.sampled_from(["get", "delete"]),
+    st.sampled_from(
+        [
+            "/tunes",
+            "/tunes/{id}",
+            "/tunes/{id}/prompts",
+            "/tunes/{id}/prompts/{prompt_id}",
+            "/tunes/{id}/images/{name}",
+        ]
+    ),
+    IDS,
+    IDS,
+    st.text(max_size=8),
+)
+def test_any_address_gives_a_promised_answer(
+    api: Api, document: dict[str, Any], method: str, path: str, id: str, other: str, text: str
+) -> None:
     if method not in document["paths"][path]:
         return
     filled = path.format(id=id, prompt_id=other, name=requests.utils.quote(text, safe="") or "x")

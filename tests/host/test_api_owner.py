@@ -6,7 +6,16 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from comfyui_astria.tests.host.api_support import SMALL, Api, Receiver, api_of, png, problems, settings_of, until
+from comfyui_astria.tests.host.api_support import (
+    SMALL,
+    Api,
+    Receiver,
+    api_of,
+    png,
+    problems,
+    settings_of,
+    until,
+)
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
 
@@ -45,10 +54,15 @@ def test_deleting_a_prompt_ends_its_run_or_its_waiting(api: Api, host: LiveHost)
         assert api.get(f"/tunes/690204/prompts/{prompt['id']}").status_code == 404
     assert api.finished(behind)["user_error"] is None
     assert outputs(host) == before + 1
-    assert {one["id"] for one in api.get("/tunes/690204/prompts").json()} & {slow["id"], waiting["id"]} == set()
+    assert {one["id"] for one in api.get("/tunes/690204/prompts").json()} & {
+        slow["id"],
+        waiting["id"],
+    } == set()
 
 
-def test_prompts_that_are_taken_off_the_queue_by_hand_are_not_lost_silently(api: Api, host: LiveHost) -> None:
+def test_prompts_that_are_taken_off_the_queue_by_hand_are_not_lost_silently(
+    api: Api, host: LiveHost
+) -> None:
     slow, waiting = started(api), [api.create_prompt(f"waiting {number}") for number in range(2)]
     host.client.post_json("/queue", {"clear": True})
     for prompt in waiting:
@@ -67,12 +81,18 @@ def test_no_more_prompts_wait_than_the_owner_allows(api: Api, host: LiveHost) ->
 def test_the_key_is_asked_for_and_read_anew_at_each_request(api: Api, host: LiveHost) -> None:
     with settings_of(host, f"key = {KEY}\n"):
         for program in (api, Api(host.url, "another-key"), Api(host.url, f"{KEY}x")):
-            for answer in (program.get("/tunes"), program.get("/openapi.json"), program.post("/generate", json={"prompt": "a cat"})):
+            for answer in (
+                program.get("/tunes"),
+                program.get("/openapi.json"),
+                program.post("/generate", json={"prompt": "a cat"}),
+            ):
                 assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
                 assert KEY not in answer.text
         assert Api(host.url, KEY).get("/tunes").status_code == 200
     for header in ("X-Forwarded-For", "Forwarded"):
-        assert api.get("/tunes", headers={header: "203.0.113.9"}).status_code == 401, "a proxy hands on what anybody sends"
+        assert api.get("/tunes", headers={header: "203.0.113.9"}).status_code == 401, (
+            "a proxy hands on what anybody sends"
+        )
     assert api.get("/tunes").status_code == 200
 
 
@@ -85,40 +105,72 @@ def test_a_slip_in_the_settings_is_told_to_whoever_asks(api: Api, host: LiveHost
 
 def tune(api: Api, title: str, **more: object) -> dict:
     files = [("tune[images][]", ("1.png", png()))]
-    answer = api.post("/tunes", data={"tune[title]": title, "tune[model_type]": "faceid", **more}, files=files)
+    answer = api.post(
+        "/tunes", data={"tune[title]": title, "tune[model_type]": "faceid", **more}, files=files
+    )
     assert answer.status_code == 201, answer.text
     return answer.json()
 
 
-def test_equal_requests_give_one_thing_only_where_the_owner_says_so(api: Api, host: LiveHost) -> None:
+def test_equal_requests_give_one_thing_only_where_the_owner_says_so(
+    api: Api, host: LiveHost
+) -> None:
     with ThreadPoolExecutor(8) as pool:
         with settings_of(host, "idempotent = yes\n"):
-            assert len({one["id"] for one in pool.map(lambda _: tune(Api(host.url), "twin"), range(8))}) == 1
+            assert (
+                len(
+                    {one["id"] for one in pool.map(lambda _: tune(Api(host.url), "twin"), range(8))}
+                )
+                == 1
+            )
             same = list(pool.map(lambda _: Api(host.url).create_prompt("twin", seed=1), range(8)))
             assert len({one["id"] for one in same}) == 1
             assert api.create_prompt("twin", seed=2)["id"] != same[0]["id"]
-            assert api.finished(same[0])["images"] == api.create_prompt("twin", seed=1)["images"], "done ones count too"
-        assert len({one["id"] for one in pool.map(lambda _: tune(Api(host.url), "twin"), range(2))}) == 2
-        assert len({api.create_prompt("twin", seed=1)["id"] for _ in range(2)} - {same[0]["id"]}) == 2
+            assert api.finished(same[0])["images"] == api.create_prompt("twin", seed=1)["images"], (
+                "done ones count too"
+            )
+        assert (
+            len({one["id"] for one in pool.map(lambda _: tune(Api(host.url), "twin"), range(2))})
+            == 2
+        )
+        assert (
+            len({api.create_prompt("twin", seed=1)["id"] for _ in range(2)} - {same[0]["id"]}) == 2
+        )
 
 
 def test_callbacks_bring_the_object_as_it_is(api: Api, host: LiveHost) -> None:
     with Receiver() as receiver:
-        assert problems(api.post("/generate", json={"prompt": "a cat", "callback": receiver.url, **SMALL}))[0]["code"] == "bad-address"
+        assert (
+            problems(
+                api.post("/generate", json={"prompt": "a cat", "callback": receiver.url, **SMALL})
+            )[0]["code"]
+            == "bad-address"
+        )
         with settings_of(host, "private_hosts = 127.0.0.1\nidempotent = yes\n"):
             done = api.finished(api.create_prompt("called back", callback=receiver.url))
-            failed = api.finished(api.create_prompt("--outpaint center --outpaint_width 96 --outpaint_height 96", callback=receiver.url,
-                                                    input_image=broken(host), denoising_strength=0))
+            failed = api.finished(
+                api.create_prompt(
+                    "--outpaint center --outpaint_width 96 --outpaint_height 96",
+                    callback=receiver.url,
+                    input_image=broken(host),
+                    denoising_strength=0,
+                )
+            )
             made = [tune(api, "called back", **{"tune[callback]": receiver.url}) for _ in range(2)]
             until(lambda: len(receiver.arrived) == 4)
         bodies = [body for _, body in receiver.arrived]
         assert [body for body in bodies if body["id"] == done["id"] and "tune_id" in body] == [done]
         assert [body for body in bodies if body.get("user_error")] == [failed]
-        assert [body for body in bodies if "orig_images" in body] == made, "whoever asks again is called again"
+        assert [body for body in bodies if "orig_images" in body] == made, (
+            "whoever asks again is called again"
+        )
         with settings_of(host, "private_hosts = 127.0.0.1\ncallbacks = no\n"):
             silent = api.create_prompt("not called back", callback=receiver.url)
             assert silent["notices"] == ["No callback is sent: callbacks = no in api.ini."]
-            assert silent["notices"][0] in tune(api, "not called back", **{"tune[callback]": receiver.url})["notices"]
+            assert (
+                silent["notices"][0]
+                in tune(api, "not called back", **{"tune[callback]": receiver.url})["notices"]
+            )
             api.finished(silent)
         assert len(receiver.arrived) == 4
 
@@ -128,16 +180,26 @@ def broken(host: LiveHost) -> str:
     return "no_picture.png"
 
 
-def test_a_model_file_goes_with_the_last_tune_that_brought_it_and_never_the_owners(api: Api, host: LiveHost) -> None:
+def test_a_model_file_goes_with_the_last_tune_that_brought_it_and_never_the_owners(
+    api: Api, host: LiveHost
+) -> None:
     folder = host.loras / "astria"
     write_tiny_lora(host.loras, "sd15", "own.safetensors")
     folder.mkdir(exist_ok=True)
     shutil.copy(host.loras / "own.safetensors", folder / "own.safetensors")
     content = (host.loras / "own.safetensors").read_bytes()
-    first = api.post("/tunes", data={"title": "first", "model_type": "lora"}, files={"file": ("a.safetensors", content)}).json()
+    first = api.post(
+        "/tunes",
+        data={"title": "first", "model_type": "lora"},
+        files={"file": ("a.safetensors", content)},
+    ).json()
     [uploaded] = set(folder.iterdir()) - {folder / "own.safetensors"}
-    second, owners = (api.post("/tunes", json={"title": "named", "model_type": "lora", "file": f"astria/{name}"}).json()
-                      for name in (uploaded.name, "own.safetensors"))
+    second, owners = (
+        api.post(
+            "/tunes", json={"title": "named", "model_type": "lora", "file": f"astria/{name}"}
+        ).json()
+        for name in (uploaded.name, "own.safetensors")
+    )
     api.delete(f"/tunes/{first['id']}")
     api.delete(f"/tunes/{owners['id']}")
     assert set(folder.iterdir()) == {uploaded, folder / "own.safetensors"}

@@ -42,7 +42,11 @@ class Request:
         else:
             kind = "faceid" if number % 3 == 0 else "lora"
             self.path, self.data = "/tunes", {"tune[title]": self.title, "tune[model_type]": kind}
-            self.files = {"tune[images][]": ("1.png", png(seed=number))} if kind == "faceid" else {"tune[file]": ("a.safetensors", lora)}
+            self.files = (
+                {"tune[images][]": ("1.png", png(seed=number))}
+                if kind == "faceid"
+                else {"tune[file]": ("a.safetensors", lora)}
+            )
 
     def send(self, api: Api) -> dict[str, Any]:
         answer = api.post(self.path, data=self.data, files=self.files)
@@ -54,7 +58,10 @@ def test_kill_9_loses_and_doubles_nothing(tmp_path: Path) -> None:
     folder = set_up(tmp_path, settings=SETTINGS)
     write_tiny_lora(tmp_path, "sd15", "a.safetensors")
     with Receiver() as receiver:
-        requests_ = [Request(number, (tmp_path / "a.safetensors").read_bytes(), receiver.url) for number in range(STORM)]
+        requests_ = [
+            Request(number, (tmp_path / "a.safetensors").read_bytes(), receiver.url)
+            for number in range(STORM)
+        ]
         sent, answered = _until_killed(tmp_path, receiver, requests_)
         _leave_more(tmp_path, folder)
         hopeless = _as_started_too_often(folder / DATABASE_FILE, sent[0]["id"])
@@ -65,7 +72,12 @@ def test_kill_9_loses_and_doubles_nothing(tmp_path: Path) -> None:
             assert (code := Api(process.url).get("/tunes")).status_code == 401
             assert code.json()["error"]["type"] == "no-key-set"
             (folder / "api.ini").write_text(f"{SETTINGS}key = {KEY}\n", encoding="utf-8")
-            assert Api(process.url, "another-key").post("/generate", json={"prompt": "a cat"}).status_code == 401
+            assert (
+                Api(process.url, "another-key")
+                .post("/generate", json={"prompt": "a cat"})
+                .status_code
+                == 401
+            )
             api = Api(process.url, KEY)
             _check_leavings(tmp_path, folder)
             _check_storm(api, folder, requests_, answered)
@@ -75,7 +87,9 @@ def test_kill_9_loses_and_doubles_nothing(tmp_path: Path) -> None:
             _check_callbacks(api, receiver)
 
 
-def _until_killed(base: Path, receiver: Receiver, requests_: Sequence[Request]) -> tuple[list[dict], dict[int, dict]]:
+def _until_killed(
+    base: Path, receiver: Receiver, requests_: Sequence[Request]
+) -> tuple[list[dict], dict[int, dict]]:
     """Kill the host while it calls back, runs a prompt, has others waiting, and makes things; return those prompts, and what was answered."""
     answered: dict[int, dict] = {}
     process = Host(current(), HostOptions(base, test_pack=True))
@@ -86,8 +100,12 @@ def _until_killed(base: Path, receiver: Receiver, requests_: Sequence[Request]) 
         done = api.finished(api.create_prompt("done before", callback=receiver.url))
         until(lambda: receiver.held)
         running = api.create_prompt("slow", callback=receiver.url, **SLOW)
-        waiting = [api.create_prompt(f"waiting {number}", callback=receiver.url) for number in range(3)]
-        until(lambda: api.get(f"/tunes/690204/prompts/{running['id']}").json()["started_training_at"])
+        waiting = [
+            api.create_prompt(f"waiting {number}", callback=receiver.url) for number in range(3)
+        ]
+        until(
+            lambda: api.get(f"/tunes/690204/prompts/{running['id']}").json()["started_training_at"]
+        )
 
         def make(request: Request) -> None:
             with suppress(requests.ConnectionError):
@@ -111,8 +129,13 @@ OWN = "own.safetensors"
 def _leave_more(base: Path, folder: Path) -> None:
     """Leave what a host leaves that dies in the few moments between a file and its line in the database; and a file of the owner's."""
     loras = base / "models" / "loras" / "astria"
-    for path in (loras / f"upload-{'a' * 32}.safetensors", loras / f"upload-{'b' * 32}.safetensors.partial", folder / "uploads" / "tmp1.partial",
-                 base / "input" / "astria" / f"{'c' * 64}.png", loras / OWN):
+    for path in (
+        loras / f"upload-{'a' * 32}.safetensors",
+        loras / f"upload-{'b' * 32}.safetensors.partial",
+        folder / "uploads" / "tmp1.partial",
+        base / "input" / "astria" / f"{'c' * 64}.png",
+        loras / OWN,
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"left")
 
@@ -121,9 +144,16 @@ def _as_started_too_often(database: Path, id: int) -> int:
     """Copy a prompt as one that was running when the host ended, for the third time; and have owed callbacks tried without a wait."""
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE callbacks SET due = 0")
-        names = [row[1] for row in connection.execute("PRAGMA table_info(prompts)") if row[1] not in ("id", "status", "runs", "callback")]
+        names = [
+            row[1]
+            for row in connection.execute("PRAGMA table_info(prompts)")
+            if row[1] not in ("id", "status", "runs", "callback")
+        ]
         listed = ", ".join(names)
-        cursor = connection.execute(f"INSERT INTO prompts (status, runs, {listed}) SELECT 'running', 3, {listed} FROM prompts WHERE id = ?", [id])
+        cursor = connection.execute(
+            f"INSERT INTO prompts (status, runs, {listed}) SELECT 'running', 3, {listed} FROM prompts WHERE id = ?",
+            [id],
+        )
         return cursor.lastrowid or 0
 
 
@@ -131,12 +161,21 @@ def _check_leavings(base: Path, folder: Path) -> None:
     """Assert that every file belongs to something that is in the database: what was under way has left none."""
     assert list((folder / "uploads").glob("*")) == []
     tunes = TuneStore(folder)
-    assert {path.name for path in (base / "models" / "loras" / "astria").glob("*")} == {OWN, *(name.rpartition("/")[2] for name in tunes.files())}
-    assert {f"astria/{path.name}" for path in (base / "input" / "astria").glob("*")} == PromptStore(folder).inputs_in_use()
-    assert {path.name for path in (folder / "photos").iterdir()} == {str(tune.id) for tune in tunes.list(limit=100) if tune.orig_images}
+    assert {path.name for path in (base / "models" / "loras" / "astria").glob("*")} == {
+        OWN,
+        *(name.rpartition("/")[2] for name in tunes.files()),
+    }
+    assert {f"astria/{path.name}" for path in (base / "input" / "astria").glob("*")} == PromptStore(
+        folder
+    ).inputs_in_use()
+    assert {path.name for path in (folder / "photos").iterdir()} == {
+        str(tune.id) for tune in tunes.list(limit=100) if tune.orig_images
+    }
 
 
-def _check_storm(api: Api, folder: Path, requests_: Sequence[Request], answered: dict[int, dict]) -> None:
+def _check_storm(
+    api: Api, folder: Path, requests_: Sequence[Request], answered: dict[int, dict]
+) -> None:
     """Assert that what was answered is there, and that everything sent again is there once."""
     for request in requests_:
         again = request.send(api)
@@ -144,7 +183,11 @@ def _check_storm(api: Api, folder: Path, requests_: Sequence[Request], answered:
         assert (again["id"], again["created_at"]) == (before["id"], before["created_at"])
     tunes = [tune["title"] for tune in api.get("/tunes", params={"limit": 100}).json()]
     assert sorted(tunes) == sorted(one.title for one in requests_ if not one.is_prompt)
-    prompts = [prompt["text"] for prompt in api.get("/tunes/690204/prompts", params={"limit": 100}).json() if prompt["text"].startswith("storm")]
+    prompts = [
+        prompt["text"]
+        for prompt in api.get("/tunes/690204/prompts", params={"limit": 100}).json()
+        if prompt["text"].startswith("storm")
+    ]
     assert sorted(prompts) == sorted(one.title for one in requests_ if one.is_prompt)
     store = TuneStore(folder)
     for number in range(0, STORM, 3):
@@ -156,7 +199,13 @@ def _check_storm(api: Api, folder: Path, requests_: Sequence[Request], answered:
 def _check_prompts(api: Api, receiver: Receiver, sent: Sequence[dict]) -> None:
     ended = [api.finished(prompt) for prompt in sent]
     assert [one["user_error"] for one in ended] == [None] * len(sent)
-    assert [one["text"] for one in ended] == ["done before", "slow", "waiting 0", "waiting 1", "waiting 2"]
+    assert [one["text"] for one in ended] == [
+        "done before",
+        "slow",
+        "waiting 0",
+        "waiting 1",
+        "waiting 2",
+    ]
     assert [len(one["images"]) for one in ended] == [1, 2, 1, 1, 1]
     files = [_files_of(one)[0] for one in ended]
     assert files == sorted(files), "they are made in the order of their coming"
@@ -166,11 +215,19 @@ def _check_prompts(api: Api, receiver: Receiver, sent: Sequence[dict]) -> None:
 
 def _check_callbacks(api: Api, receiver: Receiver) -> None:
     """Assert that each prompt with a callback was called back once, as it is; the call that was cut off came again under its own name."""
-    ended = {one["id"]: api.finished(one) for one in api.get("/tunes/690204/prompts", params={"limit": 100}).json() if one["callback"]}
+    ended = {
+        one["id"]: api.finished(one)
+        for one in api.get("/tunes/690204/prompts", params={"limit": 100}).json()
+        if one["callback"]
+    }
     assert len(ended) == 5 + STORM // 3
     until(lambda: len(receiver.arrived) >= len(ended))
-    assert len({delivery for delivery, _ in receiver.arrived}) == len(receiver.arrived) == len(ended)
-    assert {body["id"]: _files_of(body) for _, body in receiver.arrived} == {id: _files_of(one) for id, one in ended.items()}
+    assert (
+        len({delivery for delivery, _ in receiver.arrived}) == len(receiver.arrived) == len(ended)
+    )
+    assert {body["id"]: _files_of(body) for _, body in receiver.arrived} == {
+        id: _files_of(one) for id, one in ended.items()
+    }
     assert set(receiver.held) <= {delivery for delivery, _ in receiver.arrived}
 
 
@@ -188,7 +245,16 @@ def test_twenty_programs_at_once(host: LiveHost) -> None:
     def program(number: int, turns: int) -> list[dict]:
         own = Api(host.url)
         together.wait(60)
-        return [own.create_prompt("", input_image="crowd.png", denoising_strength=0, w=48 + 8 * number, h=48 + 8 * turn) for turn in range(turns)]
+        return [
+            own.create_prompt(
+                "",
+                input_image="crowd.png",
+                denoising_strength=0,
+                w=48 + 8 * number,
+                h=48 + 8 * turn,
+            )
+            for turn in range(turns)
+        ]
 
     def crowd(turns: int) -> list[list[dict]]:
         with ThreadPoolExecutor(20) as pool:
@@ -202,11 +268,15 @@ def test_twenty_programs_at_once(host: LiveHost) -> None:
         ended = crowd(10)
         held.append(memory().rss)
     # The first 200 fill caches and pools; what the second 200 add is what prompts leave behind, ComfyUI's history of them included.
-    assert held[2] - held[1] < 200 * MOST_LEFT, f"{held[1] - held[0]} bytes by the first 200, {held[2] - held[1]} by the second"
+    assert held[2] - held[1] < 200 * MOST_LEFT, (
+        f"{held[1] - held[0]} bytes by the first 200, {held[2] - held[1]} by the second"
+    )
     flat = sorted((one for prompts in ended for one in prompts), key=lambda one: one["id"])
     assert [one["user_error"] for one in flat] == [None] * 200
     assert len({one["id"] for one in flat}) == len({one["images"][0] for one in flat}) == 200
-    assert all(prompts == sorted(prompts, key=lambda one: one["id"]) for prompts in ended), "each program's in the order of its asking"
+    assert all(prompts == sorted(prompts, key=lambda one: one["id"]) for prompts in ended), (
+        "each program's in the order of its asking"
+    )
     for key in ("created_at", "started_training_at", "trained_at"):
         assert [one[key] for one in flat] == sorted(one[key] for one in flat)
     for one in flat[::20]:

@@ -29,9 +29,14 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 TABLE = PAGE.partition("## The service's printed examples")[2]
-ROW = re.compile(r"^\| (all|HTTP|cURL|Node\.js|Python) \| (`+)(.+?)\2 \| (?:(`+)(.+?)\4 )?\|$", re.MULTILINE)
+ROW = re.compile(
+    r"^\| (all|HTTP|cURL|Node\.js|Python) \| (`+)(.+?)\2 \| (?:(`+)(.+?)\4 )?\|$", re.MULTILINE
+)
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SECTIONS = {title: FENCE.findall(text) for title, text in re.findall(r"^#+ (.+)\n((?:(?!^#+ ).*\n?)*)", PAGE, re.MULTILINE)}
+SECTIONS = {
+    title: FENCE.findall(text)
+    for title, text in re.findall(r"^#+ (.+)\n((?:(?!^#+ ).*\n?)*)", PAGE, re.MULTILINE)
+}
 LANGUAGES = {"sh": "cURL", "js": "Node.js", "py": "Python", "http": "HTTP"}
 HERE, THERE = "http://127.0.0.1:8188/astria", "http://127.0.0.1:8000"
 RUN_S = 300
@@ -84,13 +89,29 @@ class Place:
 
     def run_as_it_stands(self, name: str, kind: str, text: str) -> str:
         """Run the text, with the addresses and the id of the page for those that are here; it must end well. Return what it prints."""
-        text = text.replace(HERE, self.api.url).replace(THERE, self.own).replace("<faceid:1:1>", f"<faceid:{self.newest_tune()}:1>")
+        text = (
+            text.replace(HERE, self.api.url)
+            .replace(THERE, self.own)
+            .replace("<faceid:1:1>", f"<faceid:{self.newest_tune()}:1>")
+        )
         ending = {"js": "mjs", "http": "sh", "python": "py"}.get(kind, kind)
         path = self.folder / f"{name}.{ending}"
         path.write_text(text, encoding="utf-8")
-        command = {"sh": ["bash", "-e", str(path)], "mjs": ["node", str(path)], "py": [sys.executable, str(path)]}[ending]
+        command = {
+            "sh": ["bash", "-e", str(path)],
+            "mjs": ["node", str(path)],
+            "py": [sys.executable, str(path)],
+        }[ending]
         variables = {**os.environ, "API_KEY": "any", "no_proxy": "*", "NO_PROXY": "*"}
-        done = subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=RUN_S, check=False)
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=RUN_S,
+            check=False,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         assert '"error"' not in done.stdout, done.stdout
         return done.stdout
@@ -106,7 +127,11 @@ class Place:
 @pytest.fixture(scope="module")
 def place(host: LiveHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     settings = "fetch_urls = yes\nprivate_hosts = 127.0.0.1\n"
-    folder = set_up(host.base, bindings=f"{examples.BINDINGS}[defaults]\nbase = {examples.FLUX}\n", settings=settings)
+    folder = set_up(
+        host.base,
+        bindings=f"{examples.BINDINGS}[defaults]\nbase = {examples.FLUX}\n",
+        settings=settings,
+    )
     furnish(host)
     for kind, names in examples.FILES.items():
         for name in names:
@@ -116,11 +141,21 @@ def place(host: LiveHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
                 path.parent.mkdir(exist_ok=True)
                 path.touch()
     work = tmp_path_factory.mktemp("program")
-    for name in ("1.jpg", "2.jpg", "3.jpg", "4.jpg", "samples/1.jpg", "samples/2.jpg", "assets/image.jpeg"):
+    for name in (
+        "1.jpg",
+        "2.jpg",
+        "3.jpg",
+        "4.jpg",
+        "samples/1.jpg",
+        "samples/2.jpg",
+        "assets/image.jpeg",
+    ):
         (work / name).parent.mkdir(exist_ok=True)
         (work / name).write_bytes(photo())
     called: list[str] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("OwnProgram", (Program,), {"picture": photo(), "called": called}))
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), type("OwnProgram", (Program,), {"picture": photo(), "called": called})
+    )
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield Place(Api(host.url), work, f"http://127.0.0.1:{server.server_address[1]}", called)
@@ -135,7 +170,11 @@ def test_every_row_of_the_table_is_read_and_changes_an_example() -> None:
     rows = ROW.findall(TABLE)
     assert len(rows) == TABLE.count("\n| ") - 1, "all but the head"
     for where, _, printed, *_ in rows:
-        assert any(printed in text for (_, kind), text in EXAMPLES.items() if where in ("all", LANGUAGES[kind])), printed
+        assert any(
+            printed in text
+            for (_, kind), text in EXAMPLES.items()
+            if where in ("all", LANGUAGES[kind])
+        ), printed
 
 
 @pytest.mark.parametrize(("kind", "tunes"), [("sh", 3), ("js", 2), ("py", 1)])
@@ -156,11 +195,15 @@ def finished(place: Place, base: int, before: int, sizes: list[tuple[int, int]])
     assert len(new) == len(sizes)
     ended = [place.api.finished(prompt, RUN_S) for prompt in new]
     assert [one["user_error"] for one in ended] == [None] * len(sizes)
-    assert sorted(place.api.picture(one["images"][0]).size for one in ended) == sorted(sizes), "two calls of one program may overtake each other"
+    assert sorted(place.api.picture(one["images"][0]).size for one in ended) == sorted(sizes), (
+        "two calls of one program may overtake each other"
+    )
 
 
 def last_id(place: Place) -> int:
-    return max((prompt["id"] for base in (690204, 1504944) for prompt in place.prompts(base)), default=0)
+    return max(
+        (prompt["id"] for base in (690204, 1504944) for prompt in place.prompts(base)), default=0
+    )
 
 
 # The one for Python sends a photo of 512x512 along.
@@ -185,11 +228,22 @@ def test_the_face_inpainting_example_gives_a_picture(place: Place) -> None:
 
 
 def test_each_example_with_a_callback_was_called_back(place: Place) -> None:
-    assert {path.partition("?")[2] for path in place.called} >= {"prompt_id=1", "user_id=1&tune_id=1"}
+    assert {path.partition("?")[2] for path in place.called} >= {
+        "prompt_id=1",
+        "user_id=1&tune_id=1",
+    }
 
 
-PROMPTS = {"A prompt with that person": (690204, (512, 512)), "Outpainting": (1504944, (216, 324)), "Generate": (1504944, (896, 1152))}
-OWN = [(title, kind) for title in ("A tune of photos", "A tune of pictures on the web", *PROMPTS) for kind in ("sh", "js", "python")]
+PROMPTS = {
+    "A prompt with that person": (690204, (512, 512)),
+    "Outpainting": (1504944, (216, 324)),
+    "Generate": (1504944, (896, 1152)),
+}
+OWN = [
+    (title, kind)
+    for title in ("A tune of photos", "A tune of pictures on the web", *PROMPTS)
+    for kind in ("sh", "js", "python")
+]
 
 
 @pytest.mark.parametrize(("title", "kind"), OWN)
@@ -213,10 +267,19 @@ def test_an_example_of_the_page_runs_as_it_stands(place: Place, title: str, kind
 def is_as_shown(place: Place, told: dict, shown: dict) -> None:
     """Assert that an answer is like the one on the page, but for times, ids and addresses, and that the page's is one that is promised."""
     schemas = place.api.get("/openapi.json").json()["components"]["schemas"]
-    jsonschema.Draft202012Validator(schemas["Prompt" if "tune_id" in shown else "Tune"]).validate(shown)
+    jsonschema.Draft202012Validator(schemas["Prompt" if "tune_id" in shown else "Tune"]).validate(
+        shown
+    )
     assert list(shown) == list(told)
-    own = {key for key in shown if key.endswith("_at") or key in ("eta", "id", "url", "orig_images", "images", "text", "callback")}
-    assert {key: value for key, value in shown.items() if key not in own} == {key: value for key, value in told.items() if key not in own}
+    own = {
+        key
+        for key in shown
+        if key.endswith("_at")
+        or key in ("eta", "id", "url", "orig_images", "images", "text", "callback")
+    }
+    assert {key: value for key, value in shown.items() if key not in own} == {
+        key: value for key, value in told.items() if key not in own
+    }
 
 
 def test_the_page_begins_with_requests_that_run(place: Place) -> None:
@@ -225,4 +288,3 @@ def test_the_page_begins_with_requests_that_run(place: Place) -> None:
     assert kind == "sh"
     place.run_as_it_stands("first", kind, text)
     finished(place, 1504944, before, [(128, 128)])
-

@@ -32,7 +32,9 @@ family = sd15
 
 def jpeg(pixels: Any = None, color: str = "navy") -> bytes:
     buffer = io.BytesIO()
-    (Image.new("RGB", (300, 200), color) if pixels is None else Image.fromarray(pixels)).save(buffer, "JPEG")
+    (Image.new("RGB", (300, 200), color) if pixels is None else Image.fromarray(pixels)).save(
+        buffer, "JPEG"
+    )
     return buffer.getvalue()
 
 
@@ -50,7 +52,13 @@ class Panel:
         return answer.json() if "json" in answer.headers["Content-Type"] else answer
 
     def create(self, photos: list[bytes], status: int = 200, **fields: str) -> Any:
-        return self.ask("POST", "tunes", status, data=fields, files=[("images[]", (f"{number}.jpg", one)) for number, one in enumerate(photos)])
+        return self.ask(
+            "POST",
+            "tunes",
+            status,
+            data=fields,
+            files=[("images[]", (f"{number}.jpg", one)) for number, one in enumerate(photos)],
+        )
 
 
 @pytest.fixture
@@ -88,9 +96,18 @@ def test_a_tune_is_made_listed_shown_and_deleted(host: LiveHost, panel: Panel) -
     told = panel.ask("GET", "tunes")
     assert told["tunes"] == [made["tune"]]
     assert made["tune"] | {"created": ""} == {
-        "id": number, "title": "Anna", "name": "woman", "token": "ohwx", "kind": "faceid", "file": "", "photos": 2,
-        "photo": f"/astria/editor/tunes/{number}/photo", "created": "", "tags": [f"<faceid:{number}:1.0>"],
-        "goes_with_it": {"file": False, "prompts": False}}
+        "id": number,
+        "title": "Anna",
+        "name": "woman",
+        "token": "ohwx",
+        "kind": "faceid",
+        "file": "",
+        "photos": 2,
+        "photo": f"/astria/editor/tunes/{number}/photo",
+        "created": "",
+        "tags": [f"<faceid:{number}:1.0>"],
+        "goes_with_it": {"file": False, "prompts": False},
+    }
     answer = panel.ask("GET", f"tunes/{number}/photo")
     assert answer.headers["Cache-Control"] == "no-store"
     with Image.open(io.BytesIO(answer.content)) as shown:
@@ -100,14 +117,22 @@ def test_a_tune_is_made_listed_shown_and_deleted(host: LiveHost, panel: Panel) -
     assert refused["error"]["type"] == "tune-title-differs"
     assert "are deleted" in panel.ask("DELETE", f"tunes/{number}", json={"title": "Anna"})["text"]
     assert panel.ask("GET", "tunes")["total"] == 0
-    assert panel.ask("GET", f"tunes/{number}/photo", 422)["error"]["type"] in ("tune-photos", "tune-unknown")
-    assert panel.ask("DELETE", f"tunes/{number}", 422, json={"title": "Anna"})["error"]["type"] == "tune-unknown"
+    assert panel.ask("GET", f"tunes/{number}/photo", 422)["error"]["type"] in (
+        "tune-photos",
+        "tune-unknown",
+    )
+    assert (
+        panel.ask("DELETE", f"tunes/{number}", 422, json={"title": "Anna"})["error"]["type"]
+        == "tune-unknown"
+    )
     assert not list((host.state / "photos").rglob("*.jpg"))
 
 
 def test_a_pack_that_is_there_and_not_bound_is_named(panel: Panel, host: LiveHost) -> None:
     write_face_pack(host.base / "models" / "insightface" / "models" / "buffalo_l")
-    assert panel.ask("GET", "tunes")["check"].startswith("No face pack is bound; buffalo_l will be.")
+    assert panel.ask("GET", "tunes")["check"].startswith(
+        "No face pack is bound; buffalo_l will be."
+    )
     made = panel.create([jpeg(astronaut()), jpeg()], title="Eileen")
     assert made["tune"]["photos"] == 1
     assert "The pack buffalo_l looks at them." in panel.ask("GET", "tunes")["check"]
@@ -124,12 +149,24 @@ def test_photos_are_checked_where_a_pack_is_bound(panel: Panel, bindings: Path) 
     assert [one["title"] for one in panel.ask("GET", "tunes")["tunes"]] == ["Eileen"]
 
 
-@pytest.mark.parametrize(("photos", "fields", "status", "kind"), [
-    ([], {"title": "Anna"}, 422, "tune-photos"), ([b"no picture"], {"title": "Anna"}, 422, "bad-picture"),
-    ([jpeg()], {}, 422, "tune-title"), ([jpeg()], {"title[]": "Anna"}, 400, "bad-field"), ([jpeg()[:200]], {"title": "Anna"}, 422, "bad-picture"),
-])
-def test_a_tune_that_cannot_be_is_refused(panel: Panel, photos: list[bytes], fields: dict[str, str], status: int, kind: str) -> None:
-    answer = panel.create(photos, status, **fields) if photos else panel.ask("POST", "tunes", status, data=fields)
+@pytest.mark.parametrize(
+    ("photos", "fields", "status", "kind"),
+    [
+        ([], {"title": "Anna"}, 422, "tune-photos"),
+        ([b"no picture"], {"title": "Anna"}, 422, "bad-picture"),
+        ([jpeg()], {}, 422, "tune-title"),
+        ([jpeg()], {"title[]": "Anna"}, 400, "bad-field"),
+        ([jpeg()[:200]], {"title": "Anna"}, 422, "bad-picture"),
+    ],
+)
+def test_a_tune_that_cannot_be_is_refused(
+    panel: Panel, photos: list[bytes], fields: dict[str, str], status: int, kind: str
+) -> None:
+    answer = (
+        panel.create(photos, status, **fields)
+        if photos
+        else panel.ask("POST", "tunes", status, data=fields)
+    )
     assert answer["error"]["type"] == kind
     assert panel.ask("GET", "tunes")["total"] == 0
 
@@ -137,28 +174,56 @@ def test_a_tune_that_cannot_be_is_refused(panel: Panel, photos: list[bytes], fie
 def test_tunes_are_searched_by_words_and_given_by_page(host: LiveHost, panel: Panel) -> None:
     store = TuneStore(host.state)
     for number in range(23):
-        store.create(title=f"Person {number}", model_type="faceid", photos=[jpeg()], token="sks" if number % 2 else "ohwx")
-    lora = store.create(title="Style", model_type="lora", file="styles/noir.safetensors", photos=[jpeg()])
+        store.create(
+            title=f"Person {number}",
+            model_type="faceid",
+            photos=[jpeg()],
+            token="sks" if number % 2 else "ohwx",
+        )
+    lora = store.create(
+        title="Style", model_type="lora", file="styles/noir.safetensors", photos=[jpeg()]
+    )
     first = panel.ask("GET", "tunes")
     assert (first["total"], len(first["tunes"]), first["tunes"][0]["title"]) == (24, 20, "Style")
     assert first["tunes"][0]["tags"] == [f"<lora:{lora.id}:1.0>", f"<faceid:{lora.id}:1.0>"]
     second = panel.ask("GET", "tunes?offset=20")
-    assert [one["title"] for one in second["tunes"]] == ["Person 3", "Person 2", "Person 1", "Person 0"]
+    assert [one["title"] for one in second["tunes"]] == [
+        "Person 3",
+        "Person 2",
+        "Person 1",
+        "Person 0",
+    ]
     odd = [one["title"] for one in panel.ask("GET", "tunes?search=SKS%20person%201")["tunes"]]
-    assert [title for title in odd if title[:8] == "Person 1"] == [f"Person {number}" for number in (19, 17, 15, 13, 11, 1)]
+    assert [title for title in odd if title[:8] == "Person 1"] == [
+        f"Person {number}" for number in (19, 17, 15, 13, 11, 1)
+    ]
     assert [one["title"] for one in panel.ask("GET", "tunes?search=noir")["tunes"]] == ["Style"]
     assert panel.ask("GET", "tunes?offset=-1", 400)["error"]["type"] == "bad-field"
 
 
-def test_bindings_are_shown_with_what_is_missing(panel: Panel, bindings: Path, host: LiveHost) -> None:
+def test_bindings_are_shown_with_what_is_missing(
+    panel: Panel, bindings: Path, host: LiveHost
+) -> None:
     told = panel.ask("GET", "bindings")
     assert told["file"] == str(bindings)
     rows = {row["key"]: row for row in told["rows"]}
-    assert list(rows) == ["1533312", "tunes.wife", "face_analysis", "upscaler", "base.690204.family"]
-    assert {key for key, row in rows.items() if row["problem"]} == {"tunes.wife", "upscaler", "base.690204.family"}
+    assert list(rows) == [
+        "1533312",
+        "tunes.wife",
+        "face_analysis",
+        "upscaler",
+        "base.690204.family",
+    ]
+    assert {key for key, row in rows.items() if row["problem"]} == {
+        "tunes.wife",
+        "upscaler",
+        "base.690204.family",
+    }
     assert "'gone.safetensors'" in rows["tunes.wife"]["problem"]
     assert rows["tunes.wife"]["hint"] == "Put it into the model folder loras, or choose another."
-    assert "names neither a checkpoint nor a diffusion_model" in rows["base.690204.family"]["problem"]
+    assert (
+        "names neither a checkpoint nor a diffusion_model" in rows["base.690204.family"]["problem"]
+    )
     assert rows["upscaler"]["about"] == "super-resolution and hires fix"
 
 
@@ -166,14 +231,26 @@ def test_an_id_is_bound_to_a_listed_file_and_removed(panel: Panel, bindings: Pat
     assert "panel_test.safetensors" in panel.ask("GET", "bindings/choices?key=77")["choices"]
     assert "panel_pack" in panel.ask("GET", "bindings/choices?key=face_analysis_pulid")["choices"]
     told = panel.ask("PUT", "bindings", json={"key": "77", "file": "panel_test.safetensors"})
-    assert ("77", "panel_test.safetensors", "") in [(row["key"], row["file"], row["problem"]) for row in told["rows"]]
+    assert ("77", "panel_test.safetensors", "") in [
+        (row["key"], row["file"], row["problem"]) for row in told["rows"]
+    ]
     assert load(bindings).tunes["77"] == "panel_test.safetensors"
     assert bindings.read_text(encoding="utf-8").startswith("# mine\n"), "what a person wrote stays"
-    for key, file, kind in (("77", "other.safetensors", "bindings-choice"), ("77", "../x", "bindings-choice"), ("upscalr", "x", "bindings-key")):
-        assert panel.ask("PUT", "bindings", 422, json={"key": key, "file": file})["error"]["type"] == kind
+    for key, file, kind in (
+        ("77", "other.safetensors", "bindings-choice"),
+        ("77", "../x", "bindings-choice"),
+        ("upscalr", "x", "bindings-key"),
+    ):
+        assert (
+            panel.ask("PUT", "bindings", 422, json={"key": key, "file": file})["error"]["type"]
+            == kind
+        )
     told = panel.ask("DELETE", "bindings", json={"key": "77"})
     assert "77" not in [row["key"] for row in told["rows"]]
-    assert panel.ask("DELETE", "bindings", 422, json={"key": "77"})["error"]["type"] == "bindings-unbound"
+    assert (
+        panel.ask("DELETE", "bindings", 422, json={"key": "77"})["error"]["type"]
+        == "bindings-unbound"
+    )
     assert panel.ask("PUT", "bindings", 400, json={"key": "77"})["error"]["type"] == "missing-field"
 
 
@@ -188,9 +265,20 @@ def test_a_bindings_file_that_cannot_be_read_is_said(panel: Panel, bindings: Pat
     assert "line 2" in panel.ask("GET", "bindings", 422)["error"]["message"]
 
 
-@pytest.mark.parametrize(("method", "path"), [
-    ("GET", "tunes"), ("POST", "tunes"), ("GET", "tunes/1/photo"), ("DELETE", "tunes/1"), ("GET", "bindings"), ("PUT", "bindings"),
-    ("DELETE", "bindings"), ("GET", "bindings/choices"), ("GET", "models")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "tunes"),
+        ("POST", "tunes"),
+        ("GET", "tunes/1/photo"),
+        ("DELETE", "tunes/1"),
+        ("GET", "bindings"),
+        ("PUT", "bindings"),
+        ("DELETE", "bindings"),
+        ("GET", "bindings/choices"),
+        ("GET", "models"),
+    ],
+)
 def test_pages_of_other_sites_reach_no_route(panel: Panel, method: str, path: str) -> None:
     headers = {"Origin": "https://example.com", "Sec-Fetch-Site": "cross-site"}
     answer = panel.session.request(method, f"{panel.url}/{path}", headers=headers, timeout=60)

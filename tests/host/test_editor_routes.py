@@ -36,11 +36,16 @@ def names(host: LiveHost) -> Iterator[int]:
     bindings = state / "bindings.ini"
     before = bindings.read_bytes() if bindings.exists() else None
     bindings.write_text("[tunes]\n1533312 = editor_test.safetensors\n", encoding="utf-8")
-    files = [host.loras / "editor_test.safetensors", host.base / "models" / "embeddings" / "editor_negative.safetensors"]
+    files = [
+        host.loras / "editor_test.safetensors",
+        host.base / "models" / "embeddings" / "editor_negative.safetensors",
+    ]
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
-    tune = TuneStore(state).create(photos=[b"\xff\xd8\xff, and no more of a picture"], title=TITLE, model_type="faceid")
+    tune = TuneStore(state).create(
+        photos=[b"\xff\xd8\xff, and no more of a picture"], title=TITLE, model_type="faceid"
+    )
     yield tune.id
     TuneStore(state).delete(tune.id)
     for file in files:
@@ -55,21 +60,39 @@ def test_parse_counts_as_the_browser_does(host: LiveHost) -> None:
     text = "😀😀 --outpaint topleft BREAK x\nw=7"
     answer = ask(host, "parse", text=text)
     units = text.encode("utf-16-le")
-    painted = [(kind, units[2 * start : 2 * end].decode("utf-16-le")) for kind, start, end in answer["marks"]]
-    assert painted == [("flag-name", "--outpaint"), ("flag-value", "topleft"), ("break", "BREAK"), ("key", "w"), ("param-value", "7")]
+    painted = [
+        (kind, units[2 * start : 2 * end].decode("utf-16-le"))
+        for kind, start, end in answer["marks"]
+    ]
+    assert painted == [
+        ("flag-name", "--outpaint"),
+        ("flag-value", "topleft"),
+        ("break", "BREAK"),
+        ("key", "w"),
+        ("param-value", "7"),
+    ]
     anchor = next(found for found in answer["diagnostics"] if found["code"] == "bad-anchor")
     assert units[2 * anchor["start"] : 2 * anchor["end"]].decode("utf-16-le") == "topleft"
     assert (anchor["severity"], anchor["line"], anchor["column"]) == ("error", 1, 15)
     assert "Did you mean top-left?" in anchor["hint"]
-    assert [(number, title) for number, title, *_ in answer["parts"]] == [(0, "base prompt"), (1, "common prompt")]
+    assert [(number, title) for number, title, *_ in answer["parts"]] == [
+        (0, "base prompt"),
+        (1, "common prompt"),
+    ]
 
 
 def test_completion_offers_the_users_own_names(host: LiveHost, names: int) -> None:
     assert {one["label"]: one["text"] for one in taken(host, "a <lora:|")}.items() >= {
-        ("1533312", "1533312:1.0>"), ("editor_test", "editor_test:1.0>")}
-    assert [(one["label"], one["text"]) for one in taken(host, "a <faceid:|>")] == [(f"{names} {TITLE}", str(names))]
+        ("1533312", "1533312:1.0>"),
+        ("editor_test", "editor_test:1.0>"),
+    }
+    assert [(one["label"], one["text"]) for one in taken(host, "a <faceid:|>")] == [
+        (f"{names} {TITLE}", str(names))
+    ]
     assert "editor_negative>" in [one["text"] for one in taken(host, "a <|")]
-    assert [one["label"] for one in taken(host, "a <lora:edtest|")] == ["editor_test"], "typed characters narrow the list"
+    assert [one["label"] for one in taken(host, "a <lora:edtest|")] == ["editor_test"], (
+        "typed characters narrow the list"
+    )
 
 
 def test_completion_counts_as_the_browser_does(host: LiveHost) -> None:
@@ -81,7 +104,10 @@ def test_completion_counts_as_the_browser_does(host: LiveHost) -> None:
 
 def test_hovering_over_a_tag_says_what_stands_behind_it(host: LiveHost, names: int) -> None:
     text = f"a <lora:1533312:0.5> <lora:nobody> <faceid:{names}>"
-    bound, unknown, photos = (ask(host, "describe", text=text, offset=text.index(name))["text"] for name in ("1533312", "nobody", "faceid"))
+    bound, unknown, photos = (
+        ask(host, "describe", text=text, offset=text.index(name))["text"]
+        for name in ("1533312", "nobody", "faceid")
+    )
     assert bound == "LoRA 1533312, weight 0.5.\nFile: editor_test.safetensors"
     assert "LoRA 'nobody' (not bound, no such tune) was not found" in unknown
     assert f"Tune {names}: {TITLE}, 1 photo" in photos
@@ -89,7 +115,12 @@ def test_hovering_over_a_tag_says_what_stands_behind_it(host: LiveHost, names: i
 
 
 def test_explain_tells_the_plan_or_the_errors(host: LiveHost) -> None:
-    told = ask(host, "explain", text="a cat --outpaint center --outpaint_width 800 --outpaint_height 640", family="flux")
+    told = ask(
+        host,
+        "explain",
+        text="a cat --outpaint center --outpaint_width 800 --outpaint_height 640",
+        family="flux",
+    )
     assert told["runs"]
     assert "Model family: Flux.1 dev" in told["report"]
     assert "800x640" in told["report"]
@@ -100,14 +131,25 @@ def test_explain_tells_the_plan_or_the_errors(host: LiveHost) -> None:
     assert (status, answer["error"]["type"]) == (422, "unknown-family")
 
 
-@pytest.mark.parametrize(("body", "status", "kind"), [
-    (b"{", 400, "bad-json"), (b"[" * 100_000, 400, "bad-json"), (b"\xff", 400, "bad-json"), (b"[]", 400, "missing-field"),
-    (b"{}", 400, "missing-field"),
-    (b'{"text": 1, "offset": 0}', 400, "bad-field"), (b'{"text": "a", "offset": true}', 400, "bad-field"),
-    (b'{"text": "' + b"a" * (1 << 20) + b'", "offset": 0}', 413, "too-large"),
-])
-def test_what_cannot_be_read_is_refused(host: LiveHost, body: bytes, status: int, kind: str) -> None:
-    request = urllib.request.Request(f"{host.url}/astria/complete", data=body, headers={"Content-Type": "application/json"})
+@pytest.mark.parametrize(
+    ("body", "status", "kind"),
+    [
+        (b"{", 400, "bad-json"),
+        (b"[" * 100_000, 400, "bad-json"),
+        (b"\xff", 400, "bad-json"),
+        (b"[]", 400, "missing-field"),
+        (b"{}", 400, "missing-field"),
+        (b'{"text": 1, "offset": 0}', 400, "bad-field"),
+        (b'{"text": "a", "offset": true}', 400, "bad-field"),
+        (b'{"text": "' + b"a" * (1 << 20) + b'", "offset": 0}', 413, "too-large"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(
+    host: LiveHost, body: bytes, status: int, kind: str
+) -> None:
+    request = urllib.request.Request(
+        f"{host.url}/astria/complete", data=body, headers={"Content-Type": "application/json"}
+    )
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request)
     with caught.value as answer:
@@ -125,8 +167,14 @@ def test_lone_surrogates_and_strange_offsets_have_an_answer(host: LiveHost) -> N
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_pages_of_other_sites_reach_no_route(host: LiveHost, route: str) -> None:
-    headers = {"Content-Type": "application/json", "Origin": "https://example.com", "Sec-Fetch-Site": "cross-site"}
-    request = urllib.request.Request(f"{host.url}/astria/{route}", data=b'{"text": "a", "offset": 0}', headers=headers)
+    headers = {
+        "Content-Type": "application/json",
+        "Origin": "https://example.com",
+        "Sec-Fetch-Site": "cross-site",
+    }
+    request = urllib.request.Request(
+        f"{host.url}/astria/{route}", data=b'{"text": "a", "offset": 0}', headers=headers
+    )
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request)
     with caught.value as answer:

@@ -27,20 +27,35 @@ def test_explain_loads_no_model_and_names_what_is_missing(host: LiveHost) -> Non
 
 
 def test_explain_counts_what_is_connected_and_loads_none_of_it(host: LiveHost) -> None:
-    pictures_and_models = {"image": 0, "mask": 1, "person_masks": 1, "control_image": 0, "upscale_model": 2, "pose_controlnet": 3}
+    pictures_and_models = {
+        "image": 0,
+        "mask": 1,
+        "person_masks": 1,
+        "control_image": 0,
+        "upscale_model": 2,
+        "pose_controlnet": 3,
+    }
     text = "a street BREAK BREAK a man --remove_background\nsuper_resolution=true"
     graph = {
         "loaders": node("AstriaTestLoaders", name="explained"),
-        "models": node("AstriaModels", bindings="", controlnet=["loaders", 3], background_model=["loaders", 4]),
+        "models": node(
+            "AstriaModels", bindings="", controlnet=["loaders", 3], background_model=["loaders", 4]
+        ),
         "explain": node(
-            "AstriaExplain", text=text, family="sd15", base="", models=["models", 0],
+            "AstriaExplain",
+            text=text,
+            family="sd15",
+            base="",
+            models=["models", 0],
             **{name: ["loaders", slot] for name, slot in pictures_and_models.items()},
         ),
     }
     report = text_of(host.client.run(graph), "explain")
     assert "base: inpaint" in report
     assert "MISSING" not in report
-    assert runs(host, "explained") == 1, "asked here for the first time: nothing was loaded to tell the plan"
+    assert runs(host, "explained") == 1, (
+        "asked here for the first time: nothing was loaded to tell the plan"
+    )
     graph["save"] = node("SaveImage", images=["loaders", 0], filename_prefix="explained")
     host.client.run(graph)
     assert runs(host, "explained") == 3, "a node that takes the picture does load it"
@@ -48,7 +63,9 @@ def test_explain_counts_what_is_connected_and_loads_none_of_it(host: LiveHost) -
 
 def test_explain_refuses_a_family_and_a_base_at_once(host: LiveHost) -> None:
     with pytest.raises(RunError, match=r"Family flux is chosen.*and base 690204 as well"):
-        host.client.run({"explain": node("AstriaExplain", text="a cat", family="flux", base="690204")})
+        host.client.run(
+            {"explain": node("AstriaExplain", text="a cat", family="flux", base="690204")}
+        )
 
 
 def test_compile_writes_a_workflow_that_runs(host: LiveHost) -> None:
@@ -73,10 +90,25 @@ def test_compile_writes_a_workflow_that_runs(host: LiveHost) -> None:
     }
     entry = host.client.run(graph)
     assert "found    base 690204 Realistic Vision v5.1 (sd15)" in text_of(entry, "bundle")
-    path = host.base / "output" / text_of(entry, "compile").removeprefix("Saved as ").removesuffix(" in the output folder.")
+    path = (
+        host.base
+        / "output"
+        / text_of(entry, "compile").removeprefix("Saved as ").removesuffix(" in the output folder.")
+    )
     compiled = json.loads(path.read_text(encoding="utf-8"))
     assert compiled["base.noise"]["inputs"]["seed"] == 43
-    assert pictures(host, with_test_models(compiled, "sd15"), "output.save").shape == (1, 192, 256, 3)
-    outside = {**graph, "compile": {**graph["compile"], "inputs": {**graph["compile"]["inputs"], "filename_prefix": "../../evil"}}}
+    assert pictures(host, with_test_models(compiled, "sd15"), "output.save").shape == (
+        1,
+        192,
+        256,
+        3,
+    )
+    outside = {
+        **graph,
+        "compile": {
+            **graph["compile"],
+            "inputs": {**graph["compile"]["inputs"], "filename_prefix": "../../evil"},
+        },
+    }
     with pytest.raises(RunError, match="leads out of the output folder"):
         host.client.run(outside)

@@ -54,7 +54,13 @@ def graph_of(host: LiveHost, family: str, text: str, seed: int = 5) -> dict:
     return {
         "photo": node("LoadImage", image="inpaint_me.png"),
         "analysis": node("AstriaLoadFaceAnalysis", pack=PACK),
-        "faces": node("AstriaDetectFaces", image=["photo", 0], analysis=["analysis", 0], min_confidence=0.5, min_size_px=0),
+        "faces": node(
+            "AstriaDetectFaces",
+            image=["photo", 0],
+            analysis=["analysis", 0],
+            min_confidence=0.5,
+            min_size_px=0,
+        ),
         "model": node("AstriaTestModel", family=family, seed=0),
         "scene": node("CLIPTextEncode", clip=["model", 1], text="an office"),
         "nothing": node("CLIPTextEncode", clip=["model", 1], text=""),
@@ -63,8 +69,16 @@ def graph_of(host: LiveHost, family: str, text: str, seed: int = 5) -> dict:
         "person": node("AstriaPerson", positive=["text", 0], loras=["lora", 0]),
         "noise": node("AstriaNoise", seed=seed),
         "sampler": node("AstriaSampler", sampler_name="euler_ancestral"),
-        "sigmas": node("BasicScheduler", model=["model", 0], scheduler="simple", steps=2, denoise=0.6),
-        "inpaint": node("AstriaInpaintFaces", image=["photo", 0], faces=["faces", 0], persons=["person", 0], **DRAW),
+        "sigmas": node(
+            "BasicScheduler", model=["model", 0], scheduler="simple", steps=2, denoise=0.6
+        ),
+        "inpaint": node(
+            "AstriaInpaintFaces",
+            image=["photo", 0],
+            faces=["faces", 0],
+            persons=["person", 0],
+            **DRAW,
+        ),
         **SAVED,
     }
 

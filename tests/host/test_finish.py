@@ -19,7 +19,9 @@ from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import node, pictures, upload_picture
 from PIL import Image
 
-NEGATIVE = "LUT_3D_SIZE 2\n" + "".join(f"{1 - r} {1 - g} {1 - b}\n" for b, g, r in product(range(2), repeat=3))
+NEGATIVE = "LUT_3D_SIZE 2\n" + "".join(
+    f"{1 - r} {1 - g} {1 - b}\n" for b, g, r in product(range(2), repeat=3)
+)
 
 
 def graph_of(last: dict[str, Any], **nodes: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +38,10 @@ def levels(image: torch.Tensor) -> numpy.ndarray:
 
 
 def saved_with_alpha(host: LiveHost, graph: dict[str, Any]) -> numpy.ndarray:
-    found = [Image.open(io.BytesIO(host.client.view(image))) for image in images_of(host.client.run(graph), "save")]
+    found = [
+        Image.open(io.BytesIO(host.client.view(image)))
+        for image in images_of(host.client.run(graph), "save")
+    ]
     assert {one.mode for one in found} == {"RGBA"}
     return numpy.stack([numpy.asarray(one) for one in found])
 
@@ -46,12 +51,18 @@ def test_grading_and_grain_are_those_of_the_functions(each_host: LiveHost, host:
     grade = node("AstriaColorGrading", image=["photo", 0], look="Film Velvia", strength=0.8)
     grain = node("AstriaFilmGrain", image=["grade", 0], strength=0.7, size=1.5, color=0.4, seed=11)
     found = pictures(each_host, graph_of(grain, grade=grade)).astype(int)
-    expected = film_grain(regraded(image, lambda colours: graded(colours, LOOKS["Film Velvia"]), 0.8), Grain(0.7, 1.5, 0.4), 11)
+    expected = film_grain(
+        regraded(image, lambda colours: graded(colours, LOOKS["Film Velvia"]), 0.8),
+        Grain(0.7, 1.5, 0.4),
+        11,
+    )
     assert numpy.abs(found - levels(expected)).max() <= (1 if each_host is host else 2)
     assert numpy.abs(found - levels(image)).max() > 20
 
 
-def test_cube_files_are_looks_by_their_names_and_read_again_when_they_change(host: LiveHost) -> None:
+def test_cube_files_are_looks_by_their_names_and_read_again_when_they_change(
+    host: LiveHost,
+) -> None:
     folder, image = host.base / "models" / "luts" / "mine", photo(host)
     folder.mkdir(parents=True)
     (folder / "negative.cube").write_text(NEGATIVE, encoding="utf-8")
@@ -64,14 +75,21 @@ def test_cube_files_are_looks_by_their_names_and_read_again_when_they_change(hos
     assert numpy.abs(pictures(host, graph).astype(int) - levels(image / 2)).max() <= 1
     (folder / "negative.cube").write_text("LUT_1D_SIZE 2\n0 0 0\nnine\n", encoding="utf-8")
     os.utime(folder / "negative.cube", (later + 5, later + 5))
-    with pytest.raises(RunError, match=r"The colour table negative\.cube, line 3: 'nine'; expected 3 numbers for an entry of the table"):
+    with pytest.raises(
+        RunError,
+        match=r"The colour table negative\.cube, line 3: 'nine'; expected 3 numbers for an entry of the table",
+    ):
         host.client.run(graph)
 
 
 def test_an_unknown_look_is_refused_before_anything_runs(host: LiveHost) -> None:
     photo(host)
     with pytest.raises(RunError, match="look"):
-        host.client.run(graph_of(node("AstriaColorGrading", image=["photo", 0], look="Kodachrome", strength=1.0)))
+        host.client.run(
+            graph_of(
+                node("AstriaColorGrading", image=["photo", 0], look="Kodachrome", strength=1.0)
+            )
+        )
 
 
 def test_the_background_is_removed_and_the_mask_says_what_stays(each_host: LiveHost) -> None:
@@ -83,7 +101,15 @@ def test_the_background_is_removed_and_the_mask_says_what_stays(each_host: LiveH
     assert numpy.abs(found[..., 3] - cover).max() <= 2
     shown = node("MaskToImage", mask=["cut", 1])
     assert cover.max() > 128
-    assert numpy.abs(pictures(each_host, graph_of(shown, cut=cut, model=node("AstriaTestBackground")))[0, ..., 0] - cover).max() <= 2
+    assert (
+        numpy.abs(
+            pictures(each_host, graph_of(shown, cut=cut, model=node("AstriaTestBackground")))[
+                0, ..., 0
+            ]
+            - cover
+        ).max()
+        <= 2
+    )
 
 
 def test_super_resolution_keeps_alpha_and_every_picture_of_a_batch(each_host: LiveHost) -> None:
@@ -94,7 +120,13 @@ def test_super_resolution_keeps_alpha_and_every_picture_of_a_batch(each_host: Li
         "clear": node("JoinImageWithAlpha", image=["two", 0], alpha=["half", 0]),
         "up": node("AstriaTestUpscaler"),
     }
-    found = saved_with_alpha(each_host, graph_of(node("AstriaSuperResolution", image=["clear", 0], upscale_model=["up", 0], factor=4.0), **nodes))
+    found = saved_with_alpha(
+        each_host,
+        graph_of(
+            node("AstriaSuperResolution", image=["clear", 0], upscale_model=["up", 0], factor=4.0),
+            **nodes,
+        ),
+    )
     assert found.shape == (2, 240, 360, 4)
     assert numpy.abs(found[..., :3].astype(int) - image.repeat(4, 0).repeat(4, 1)).max() <= 1
     assert numpy.abs(found[..., 3].astype(int) - 127).max() <= 1
@@ -105,17 +137,34 @@ def test_tiles_draw_a_picture_and_one_tile_is_the_model_itself(host: LiveHost, f
     def drawn(**tiles: int) -> numpy.ndarray:
         model = ["tiles", 0] if tiles else ["model", 0]
         sampling = node(
-            "KSampler", model=model, positive=["text", 0], negative=["text", 0], latent_image=["latent", 0],
-            seed=5, steps=2, cfg=1.0, sampler_name="euler", scheduler="simple", denoise=1.0)
+            "KSampler",
+            model=model,
+            positive=["text", 0],
+            negative=["text", 0],
+            latent_image=["latent", 0],
+            seed=5,
+            steps=2,
+            cfg=1.0,
+            sampler_name="euler",
+            scheduler="simple",
+            denoise=1.0,
+        )
         nodes = {
             "model": node("AstriaTestModel", family=family, seed=0),
             "text": node("CLIPTextEncode", clip=["model", 1], text="a cat"),
-            "latent": node("EmptySD3LatentImage" if family == "flux" else "EmptyLatentImage", width=384, height=320, batch_size=1),
+            "latent": node(
+                "EmptySD3LatentImage" if family == "flux" else "EmptyLatentImage",
+                width=384,
+                height=320,
+                batch_size=1,
+            ),
             "sample": sampling,
         }
         if tiles:
             nodes["tiles"] = node("AstriaTiledDiffusion", model=["model", 0], **tiles)
-        return pictures(host, graph_of(node("VAEDecode", samples=["sample", 0], vae=["model", 2]), **nodes))
+        return pictures(
+            host, graph_of(node("VAEDecode", samples=["sample", 0], vae=["model", 2]), **nodes)
+        )
 
     plain = drawn()
     assert numpy.array_equal(drawn(tile_size=384, overlap=64), plain)

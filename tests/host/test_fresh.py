@@ -6,7 +6,14 @@ import pytest
 from comfyui_astria.devtools.client import RunError, cached_nodes
 from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.tests.host.fixtures import LiveHost
-from comfyui_astria.tests.host.graphs import STEPS, generate_graph, node, pictures, text_of, upload_picture
+from comfyui_astria.tests.host.graphs import (
+    STEPS,
+    generate_graph,
+    node,
+    pictures,
+    text_of,
+    upload_picture,
+)
 from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
 
 KEEP = "denoising_strength=0\ninput_image=rewritten.png"
@@ -19,13 +26,17 @@ def given_by(way: str, text: str) -> dict:
     """Return AstriaGenerate with the text in its widget, over a link, or read by AstriaPrompt."""
     written = {"words": node("PrimitiveStringMultiline", value=text)}
     if way in ("widget", "link"):
-        return generate_graph(text) if way == "widget" else {**generate_graph(["words", 0]), **written}
+        return (
+            generate_graph(text) if way == "widget" else {**generate_graph(["words", 0]), **written}
+        )
     prompt = {"prompt": node("AstriaPrompt", text=text if way == "request" else ["words", 0])}
     return {**generate_graph("", request=["prompt", 0]), **prompt, **written}
 
 
 @WAYS
-def test_a_picture_that_the_prompt_names_is_loaded_anew_once_it_is_written_anew(host: LiveHost, way: str) -> None:
+def test_a_picture_that_the_prompt_names_is_loaded_anew_once_it_is_written_anew(
+    host: LiveHost, way: str
+) -> None:
     graph = given_by(way, KEEP)
     for width, height in ((64, 48), (48, 64)):
         levels = upload_picture(host, width, height, "rewritten.png")
@@ -33,14 +44,18 @@ def test_a_picture_that_the_prompt_names_is_loaded_anew_once_it_is_written_anew(
 
 
 @WAYS
-def test_a_tune_that_the_prompt_names_is_looked_up_anew_once_it_is_stored_anew(host: LiveHost, way: str) -> None:
+def test_a_tune_that_the_prompt_names_is_looked_up_anew_once_it_is_stored_anew(
+    host: LiveHost, way: str
+) -> None:
     write_tiny_lora(host.loras, "sd15", "of_tune.safetensors")
     store = TuneStore(host.state)
     graph = given_by(way, f"<lora:4711:1> a cat\n{STEPS}\nw=64\nh=48")
     for already in (False, True):
         if not already:
             store.delete(4711)
-            store.create(title=f"kept {way}", model_type="lora", file="of_tune.safetensors", id=4711)
+            store.create(
+                title=f"kept {way}", model_type="lora", file="of_tune.safetensors", id=4711
+            )
         assert ("generate" in cached_nodes(host.client.run(graph))) is already
     store.delete(4711)
     with pytest.raises(RunError, match="4711"):
@@ -64,13 +79,19 @@ def test_explain_sees_a_tune_that_came_later(host: LiveHost) -> None:
     graph = {"explain": node("AstriaExplain", text="<faceid:4712:1> a cat", family="sd15", base="")}
     absent = "FaceID photo set '4712' is not in the tunes database"
     assert absent in text_of(host.client.run(graph), "explain")
-    TuneStore(host.state).create(title="later", model_type="faceid", photos=[b"\xff\xd8\xff photo"], id=4712)
+    TuneStore(host.state).create(
+        title="later", model_type="faceid", photos=[b"\xff\xd8\xff photo"], id=4712
+    )
     assert absent not in text_of(host.client.run(graph), "explain")
 
 
 def test_a_skipped_stage_runs_once_its_model_is_there(host: LiveHost) -> None:
     bindings = "[roles]\nupscaler = came_later.pth"
-    graph = generate_graph(f"a cat\n{STEPS}\nw=64\nh=48\nsuper_resolution=true", models=["bundle", 0], missing_models="skip")
+    graph = generate_graph(
+        f"a cat\n{STEPS}\nw=64\nh=48\nsuper_resolution=true",
+        models=["bundle", 0],
+        missing_models="skip",
+    )
     graph["bundle"] = node("AstriaModels", bindings=bindings)
     assert "Stage super_resolution is skipped" in text_of(host.client.run(graph), "generate")
     folder = host.base / "models" / "upscale_models"
@@ -82,8 +103,13 @@ def test_a_skipped_stage_runs_once_its_model_is_there(host: LiveHost) -> None:
 
 def test_gathered_models_are_found_in_a_graph_with_other_ids(host: LiveHost) -> None:
     """AstriaModels is answered from the cache here, and the upscaler of its first run is not in the second graph."""
-    graph = generate_graph(f"a cat\n{STEPS}\nw=64\nh=48\nsuper_resolution=true", models=["bundle", 0])
+    graph = generate_graph(
+        f"a cat\n{STEPS}\nw=64\nh=48\nsuper_resolution=true", models=["bundle", 0]
+    )
     for seed, name in enumerate(("first_up", "second_up")):
         graph["generate"]["inputs"]["seed"] = seed
-        gathered = {name: node("AstriaTestUpscaler"), "bundle": node("AstriaModels", bindings="", upscale_model=[name, 0])}
+        gathered = {
+            name: node("AstriaTestUpscaler"),
+            "bundle": node("AstriaModels", bindings="", upscale_model=[name, 0]),
+        }
         assert pictures(host, {**graph, **gathered}).shape == (1, 192, 256, 3)

@@ -8,7 +8,16 @@ import numpy
 import pytest
 from comfyui_astria.devtools.client import RunError, cached_nodes
 from comfyui_astria.tests.host.fixtures import LiveHost
-from comfyui_astria.tests.host.graphs import STEPS, generate_graph, node, pictures, runs, saved, text_of, upload_picture
+from comfyui_astria.tests.host.graphs import (
+    STEPS,
+    generate_graph,
+    node,
+    pictures,
+    runs,
+    saved,
+    text_of,
+    upload_picture,
+)
 from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
 
 FAMILIES = ["sd15", "sd15_inpaint", "sdxl", "sdxl_inpaint", "flux", "flux_fill"]
@@ -28,9 +37,17 @@ def test_outpainting_a_picture_keeps_it_and_paints_the_rest(host: LiveHost, fami
 
 
 @pytest.mark.parametrize("family", ["sd15", "flux"])
-def test_text_to_image_then_outpaint_keeps_the_first_stages_picture(host: LiveHost, family: str) -> None:
+def test_text_to_image_then_outpaint_keeps_the_first_stages_picture(
+    host: LiveHost, family: str
+) -> None:
     first = pictures(host, generate_graph(f"a cat\n{STEPS}\nw=64\nh=48", family))
-    both = pictures(host, generate_graph(f"a cat --outpaint center --outpaint_width 96 --outpaint_height 96\n{STEPS}\nw=64\nh=48", family))
+    both = pictures(
+        host,
+        generate_graph(
+            f"a cat --outpaint center --outpaint_width 96 --outpaint_height 96\n{STEPS}\nw=64\nh=48",
+            family,
+        ),
+    )
     assert both.shape == (1, 96, 96, 3)
     assert numpy.array_equal(both[0, 24:72, 16:80], first[0])
 
@@ -60,7 +77,9 @@ def test_a_canvas_of_the_sources_size_paints_nothing(host: LiveHost) -> None:
             multiple=8,
         ),
         "painted": node("AstriaTestPass", image=["canvas", 0], name="noop"),
-        "composite": node("AstriaOutpaintComposite", canvas=["canvas", 2], painted=["painted", 0], heal_seam=True),
+        "composite": node(
+            "AstriaOutpaintComposite", canvas=["canvas", 2], painted=["painted", 0], heal_seam=True
+        ),
         "save": node("SaveImage", images=["composite", 0], filename_prefix="same"),
     }
     first = host.client.run(graph)
@@ -72,14 +91,25 @@ def test_a_canvas_of_the_sources_size_paints_nothing(host: LiveHost) -> None:
 
 
 @pytest.mark.parametrize(("policy", "keeps"), [("crop", True), ("shrink", False)])
-def test_a_canvas_smaller_than_the_source_follows_the_policy(host: LiveHost, policy: str, keeps: bool) -> None:
+def test_a_canvas_smaller_than_the_source_follows_the_policy(
+    host: LiveHost, policy: str, keeps: bool
+) -> None:
     source = upload_picture(host, 80, 60, "small.png")
     text = f"x --outpaint top-left --outpaint_width 64 --outpaint_height 72\n{STEPS}\ndenoising_strength=0"
-    graph = {**generate_graph(text, image=["photo", 0], smaller_canvas=policy), "photo": node("LoadImage", image="small.png")}
+    graph = {
+        **generate_graph(text, image=["photo", 0], smaller_canvas=policy),
+        "photo": node("LoadImage", image="small.png"),
+    }
     [result] = pictures(host, graph)
     assert result.shape == (72, 64, 3)
     assert numpy.array_equal(result[:60], source[:, :64]) == keeps
-    refused = {**graph, "generate": {**graph["generate"], "inputs": {**graph["generate"]["inputs"], "smaller_canvas": "error"}}}
+    refused = {
+        **graph,
+        "generate": {
+            **graph["generate"],
+            "inputs": {**graph["generate"]["inputs"], "smaller_canvas": "error"},
+        },
+    }
     with pytest.raises(RunError, match="80x60"):
         host.client.run(refused)
 
@@ -87,7 +117,10 @@ def test_a_canvas_smaller_than_the_source_follows_the_policy(host: LiveHost, pol
 @pytest.mark.parametrize("family", ["sd15", "flux"])
 def test_image_to_image_has_exactly_the_inputs_size(host: LiveHost, family: str) -> None:
     upload_picture(host, 75, 51, "odd.png")
-    graph = {**generate_graph(f"a cat\n{STEPS}\nnum_images=2", family, image=["photo", 0]), "photo": node("LoadImage", image="odd.png")}
+    graph = {
+        **generate_graph(f"a cat\n{STEPS}\nnum_images=2", family, image=["photo", 0]),
+        "photo": node("LoadImage", image="odd.png"),
+    }
     assert pictures(host, graph).shape == (2, 51, 75, 3)
 
 
@@ -95,11 +128,20 @@ def test_image_to_image_has_exactly_the_inputs_size(host: LiveHost, family: str)
 def test_a_masked_edit_keeps_every_unmasked_pixel(host: LiveHost, family: str) -> None:
     source = upload_picture(host, 72, 56, "masked.png")
     graph = {
-        **generate_graph(f"a cat\n{STEPS}\ndenoising_strength=1", family, image=["photo", 0], mask=["mask", 0]),
+        **generate_graph(
+            f"a cat\n{STEPS}\ndenoising_strength=1", family, image=["photo", 0], mask=["mask", 0]
+        ),
         "photo": node("LoadImage", image="masked.png"),
         "solid": node("SolidMask", value=0.0, width=72, height=56),
         "patch": node("SolidMask", value=1.0, width=32, height=24),
-        "mask": node("MaskComposite", destination=["solid", 0], source=["patch", 0], x=16, y=16, operation="add"),
+        "mask": node(
+            "MaskComposite",
+            destination=["solid", 0],
+            source=["patch", 0],
+            x=16,
+            y=16,
+            operation="add",
+        ),
     }
     [result] = pictures(host, graph)
     inside = numpy.zeros((56, 72), bool)
@@ -110,15 +152,27 @@ def test_a_masked_edit_keeps_every_unmasked_pixel(host: LiveHost, family: str) -
 
 def test_super_resolution_is_exactly_four_times(host: LiveHost) -> None:
     plain = pictures(host, generate_graph(f"a cat\n{STEPS}\nw=64\nh=48"))
-    graph = {**generate_graph(f"a cat\n{STEPS}\nw=64\nh=48\nsuper_resolution=true", upscale_model=["up", 0]), "up": node("AstriaTestUpscaler")}
+    graph = {
+        **generate_graph(
+            f"a cat\n{STEPS}\nw=64\nh=48\nsuper_resolution=true", upscale_model=["up", 0]
+        ),
+        "up": node("AstriaTestUpscaler"),
+    }
     large = pictures(host, graph)
     assert large.shape == (1, 192, 256, 3)
-    assert numpy.abs(large[:, ::4, ::4].astype(int) - plain).max() <= 1, "the test upscaler repeats pixels"
+    assert numpy.abs(large[:, ::4, ::4].astype(int) - plain).max() <= 1, (
+        "the test upscaler repeats pixels"
+    )
 
 
 def test_models_gathered_by_astria_models_reach_generate(host: LiveHost) -> None:
-    graph = generate_graph(f"a cat\n{STEPS}\nw=64\nh=48\nsuper_resolution=true", models=["bundle", 0])
-    graph |= {"up": node("AstriaTestUpscaler"), "bundle": node("AstriaModels", bindings="", upscale_model=["up", 0])}
+    graph = generate_graph(
+        f"a cat\n{STEPS}\nw=64\nh=48\nsuper_resolution=true", models=["bundle", 0]
+    )
+    graph |= {
+        "up": node("AstriaTestUpscaler"),
+        "bundle": node("AstriaModels", bindings="", upscale_model=["up", 0]),
+    }
     assert pictures(host, graph).shape == (1, 192, 256, 3)
 
 
@@ -131,15 +185,29 @@ def test_a_missing_upscaler_stops_or_is_skipped_and_said(host: LiveHost) -> None
     assert "Stage super_resolution is skipped" in text_of(entry, "generate")
 
 
-@pytest.mark.parametrize(("family", "branch"), [("sd15", "sd15"), ("sdxl", "sdxl"), ("flux", "flux")])
-def test_a_bound_tune_id_is_the_lora_file_as_core_loads_it(host: LiveHost, family: str, branch: str) -> None:
+@pytest.mark.parametrize(
+    ("family", "branch"), [("sd15", "sd15"), ("sdxl", "sdxl"), ("flux", "flux")]
+)
+def test_a_bound_tune_id_is_the_lora_file_as_core_loads_it(
+    host: LiveHost, family: str, branch: str
+) -> None:
     name = f"generate_{branch}.safetensors"
     write_tiny_lora(host.loras, branch, name)
     text = f"ohwx woman\n{STEPS}\nw=64\nh=48\nscheduler=euler"
     with_tag = generate_graph(f"<lora:777:0.6> {text}", family, models=["bundle", 0])
-    with_tag["bundle"] = node("AstriaModels", bindings=f"[tunes]\n777 = {name}", )
+    with_tag["bundle"] = node(
+        "AstriaModels",
+        bindings=f"[tunes]\n777 = {name}",
+    )
     by_hand = generate_graph(text, family)
-    loader = node("LoraLoader", model=["model", 0], clip=["model", 1], lora_name=name, strength_model=0.6, strength_clip=0.6)
+    loader = node(
+        "LoraLoader",
+        model=["model", 0],
+        clip=["model", 1],
+        lora_name=name,
+        strength_model=0.6,
+        strength_clip=0.6,
+    )
     by_hand["generate"]["inputs"] |= {"model": ["lora", 0], "clip": ["lora", 1]}
     tagged = pictures(host, with_tag)
     assert numpy.array_equal(tagged, pictures(host, {**by_hand, "lora": loader}))
@@ -152,9 +220,18 @@ def test_artists_wiring_equals_generate(host: LiveHost) -> None:
     wired = {
         "model": node("AstriaTestModel", family="sd15", seed=0),
         "prompt": node("AstriaPrompt", text=text),
-        "settings": node("AstriaRequestSettings", request=["prompt", 0], model=["model", 0], seed=1),
-        "encode": node("AstriaEncodeRequest", model=["model", 0], clip=["model", 1], request=["prompt", 0]),
-        "latent": node("EmptyLatentImage", width=["settings", 5], height=["settings", 6], batch_size=["settings", 7]),
+        "settings": node(
+            "AstriaRequestSettings", request=["prompt", 0], model=["model", 0], seed=1
+        ),
+        "encode": node(
+            "AstriaEncodeRequest", model=["model", 0], clip=["model", 1], request=["prompt", 0]
+        ),
+        "latent": node(
+            "EmptyLatentImage",
+            width=["settings", 5],
+            height=["settings", 6],
+            batch_size=["settings", 7],
+        ),
         "sample": node(
             "KSampler",
             model=["encode", 0],
@@ -205,7 +282,9 @@ def test_errors_in_linked_text_stop_before_any_model_loads(host: LiveHost) -> No
 
 
 def test_what_a_request_lacks_is_an_error_before_sampling(host: LiveHost) -> None:
-    with pytest.raises(RunError, match="controlnet=hed: ComfyUI has no node that draws this map from a picture"):
+    with pytest.raises(
+        RunError, match="controlnet=hed: ComfyUI has no node that draws this map from a picture"
+    ):
         host.client.run(generate_graph("a cat\ncontrolnet=hed"))
     with pytest.raises(RunError, match="no face_restorer is bound"):
         host.client.run(generate_graph("a cat\nface_correct=true"))
@@ -220,7 +299,10 @@ def test_a_changed_seed_leaves_everything_before_the_noise_alone(each_host: Live
     host = each_host
     upload_picture(host, 64, 48, "cached.png")
     graph = generate_graph(f"a cat\n{STEPS}\ndenoising_strength=0.5", image=["count", 0])
-    graph |= {"photo": node("LoadImage", image="cached.png"), "count": node("AstriaTestCount", image=["photo", 0], name="seed change")}
+    graph |= {
+        "photo": node("LoadImage", image="cached.png"),
+        "count": node("AstriaTestCount", image=["photo", 0], name="seed change"),
+    }
     counts = []
     for seed in (1, 2, 3):
         graph["generate"]["inputs"]["seed"] = seed

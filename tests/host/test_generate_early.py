@@ -32,7 +32,13 @@ def test_every_error_is_told_before_a_model_loads(host: LiveHost, graph_of) -> N
     graph = {**graph_of(text), "bundle": node("AstriaModels", bindings=f"# {next(_fresh)}")}
     graph["generate"]["inputs"]["models"] = ["bundle", 0]
     error = refused(host, graph)
-    for told in ("9 persons", "no node that draws this map", "'nowhere.png', not found", "LoRA '99'", "FaceID photo set '98'"):
+    for told in (
+        "9 persons",
+        "no node that draws this map",
+        "'nowhere.png', not found",
+        "LoRA '99'",
+        "FaceID photo set '98'",
+    ):
         assert told in str(error)
     assert "model" not in error.execution["executed"]
     assert "bundle" in error.execution["executed"], "what does run is told"
@@ -53,16 +59,29 @@ def test_one_error_stops_before_a_model_loads(host: LiveHost, text: str, told: s
 
 
 def test_a_bundled_binding_counts_before_the_model_loads(host: LiveHost) -> None:
-    graph = {**generate_graph("<lora:99:1> <lora:98:1> a cat", models=["bundle", 0]), "bundle": node("AstriaModels", bindings="[tunes]\n99 = x.pt")}
+    graph = {
+        **generate_graph("<lora:99:1> <lora:98:1> a cat", models=["bundle", 0]),
+        "bundle": node("AstriaModels", bindings="[tunes]\n99 = x.pt"),
+    }
     assert "the file 'x.pt' that LoRA 99 stands for was not found" in str(refused(host, graph))
 
 
-@pytest.mark.parametrize(("text", "told"), [("<lora:99:1> a cat", "LoRA '99'"), ("a street BREAK BREAK a man", "no regions are connected")])
-def test_encode_request_loads_no_model_for_a_request_it_refuses(host: LiveHost, text: str, told: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("<lora:99:1> a cat", "LoRA '99'"),
+        ("a street BREAK BREAK a man", "no regions are connected"),
+    ],
+)
+def test_encode_request_loads_no_model_for_a_request_it_refuses(
+    host: LiveHost, text: str, told: str
+) -> None:
     graph = {
         "model": node("AstriaTestModel", family="sd15", seed=0),
         "prompt": node("AstriaPrompt", text=text),
-        "encode": node("AstriaEncodeRequest", model=["model", 0], clip=["model", 1], request=["prompt", 0]),
+        "encode": node(
+            "AstriaEncodeRequest", model=["model", 0], clip=["model", 1], request=["prompt", 0]
+        ),
         "show": node("PreviewAny", source=["encode", 1]),
     }
     error = refused(host, graph)
@@ -74,8 +93,13 @@ def test_encode_request_loads_no_model_for_a_request_it_refuses(host: LiveHost, 
 def test_a_model_of_another_kind_cannot_outpaint(host: LiveHost) -> None:
     source = upload_picture(host, 64, 48, "outpaint_family.png")
     text = f"fields --outpaint center --outpaint_width 96 --outpaint_height 64\n{STEPS}\ndenoising_strength=0"
-    graph = {**generate_graph(text, "sdxl", image=["photo", 0], outpaint_model=["fill", 0]), "photo": node("LoadImage", image="outpaint_family.png")}
+    graph = {
+        **generate_graph(text, "sdxl", image=["photo", 0], outpaint_model=["fill", 0]),
+        "photo": node("LoadImage", image="outpaint_family.png"),
+    }
     with pytest.raises(RunError, match=r"outpaint_model is Flux\.1 Fill, and the model is SDXL"):
         host.client.run({**graph, "fill": node("AstriaTestModel", family="flux_fill", seed=0)})
-    [result] = pictures(host, {**graph, "fill": node("AstriaTestModel", family="sdxl_inpaint", seed=0)})
+    [result] = pictures(
+        host, {**graph, "fill": node("AstriaTestModel", family="sdxl_inpaint", seed=0)}
+    )
     assert numpy.array_equal(result[8:56, 16:80], source)

@@ -46,11 +46,23 @@ def furnished(host: LiveHost) -> LiveHost:
 
 def graph_of(text: str, family: str, inputs: dict) -> dict:
     return {
-        **generate_graph(f"an astronaut\nsteps=2\nscheduler=euler_a\n{text}", family, models=["models", 0], **inputs),
+        **generate_graph(
+            f"an astronaut\nsteps=2\nscheduler=euler_a\n{text}",
+            family,
+            models=["models", 0],
+            **inputs,
+        ),
         "photo": node("LoadImage", image=f"law_{SIDE}.png"),
         "ground": node("SolidMask", value=0.0, width=SIDE, height=SIDE),
         "patch": node("SolidMask", value=1.0, width=SIDE // 2, height=SIDE // 2),
-        "mask": node("MaskComposite", destination=["ground", 0], source=["patch", 0], x=16, y=16, operation="add"),
+        "mask": node(
+            "MaskComposite",
+            destination=["ground", 0],
+            source=["patch", 0],
+            x=16,
+            y=16,
+            operation="add",
+        ),
         "upscaler": node("AstriaTestUpscaler"),
         "models": node("AstriaModels", bindings="", upscale_model=["upscaler", 0]),
     }
@@ -58,7 +70,9 @@ def graph_of(text: str, family: str, inputs: dict) -> dict:
 
 @pytest.mark.parametrize("family", ["sd15", "flux"])
 @pytest.mark.parametrize("request_name", REQUESTS)
-def test_image_i_equals_the_request_alone_with_seed_plus_i(furnished: LiveHost, request_name: str, family: str) -> None:
+def test_image_i_equals_the_request_alone_with_seed_plus_i(
+    furnished: LiveHost, request_name: str, family: str
+) -> None:
     text, inputs = REQUESTS[request_name]
     check_law(lambda more: pictures(furnished, graph_of(f"{text}\n{more}", family, inputs)))
 
@@ -67,7 +81,9 @@ def test_image_i_equals_the_request_alone_with_seed_plus_i(furnished: LiveHost, 
 def test_each_images_faces_are_those_of_the_request_alone(furnished: LiveHost, family: str) -> None:
     def drawn(more: str) -> numpy.ndarray:
         options = CompileOptions(BASES[family], f"law_{2 * SIDE}.png")
-        compiled = compile_request(PromptRequest.require(f"{FACES}\n{more}"), workflows.resolver(), options)
+        compiled = compile_request(
+            PromptRequest.require(f"{FACES}\n{more}"), workflows.resolver(), options
+        )
         graph = with_test_models(api_workflow(compiled.graph), family)
         # Not the hundredfold work of the family's own size.
         graph["inpaint_faces.faces"]["inputs"]["face_size"] = SIDE

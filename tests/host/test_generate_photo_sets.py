@@ -13,7 +13,9 @@ PHOTO = b"\xff\xd8\xff photo"
 @pytest.mark.parametrize("by", ["the bindings file", "Astria Models"])
 def test_a_bound_photo_set_is_found_once_it_is_stored(host: LiveHost, by: str) -> None:
     binding = f"[tunes]\n749152 = Anna of {by}\n"
-    graph = {"explain": node("AstriaExplain", text="<faceid:749152:1> a cat", family="sd15", base="")}
+    graph = {
+        "explain": node("AstriaExplain", text="<faceid:749152:1> a cat", family="sd15", base="")
+    }
     if by == "Astria Models":
         graph |= {"models": node("AstriaModels", bindings=binding)}
         graph["explain"]["inputs"]["models"] = ["models", 0]

@@ -15,12 +15,19 @@ def test_the_english_texts_are_those_of_the_nodes(host: LiveHost) -> None:
 
 def test_the_host_serves_the_texts_to_the_editor(host: LiveHost) -> None:
     served = host.client.get_json("/api/i18n")["en"]["nodeDefs"]
-    assert {name: served[name] for name in served if name.startswith("Astria")} == json.loads(ENGLISH.read_text(encoding="utf-8"))
+    assert {name: served[name] for name in served if name.startswith("Astria")} == json.loads(
+        ENGLISH.read_text(encoding="utf-8")
+    )
     assert served["AstriaGenerate"]["display_name"] == "Astria Generate"
 
 
 def test_characters_with_a_meaning_in_translations_stand_for_themselves() -> None:
-    entry = {"input": {"required": {"a": ["INT", {"tooltip": "{b} | c"}]}}, "output_name": [], "display_name": "A | B", "description": "{x} @y"}
+    entry = {
+        "input": {"required": {"a": ["INT", {"tooltip": "{b} | c"}]}},
+        "output_name": [],
+        "display_name": "A | B",
+        "description": "{x} @y",
+    }
     assert node_texts({"AstriaX": entry})["AstriaX"] == {
         "display_name": "A {'|'} B",
         "description": "{'{'}x{'}'} {'@'}y",

@@ -37,18 +37,32 @@ def furnished(host: LiveHost) -> LiveHost:
 
 def stages_of(host: LiveHost, *, keep_unmasked: bool = False) -> dict[str, numpy.ndarray]:
     """Run the prompt compiled with every stage's picture saved; return the first picture of each, the input and the mask."""
-    options = CompileOptions(SD15, "portrait.png", options=Options(43, keep_unmasked=keep_unmasked), save_stages=True)
-    compiled = compile_request(workflows.request_of("masked_portrait"), workflows.resolver(), options)
+    options = CompileOptions(
+        SD15, "portrait.png", options=Options(43, keep_unmasked=keep_unmasked), save_stages=True
+    )
+    compiled = compile_request(
+        workflows.request_of("masked_portrait"), workflows.resolver(), options
+    )
     graph = with_test_models(api_workflow(compiled.graph), "sd15")
     for entry in graph.values():
         if "steps" in entry["inputs"]:
             entry["inputs"]["steps"] = STEPS
     graph["mask_picture"] = node("MaskToImage", mask=["base.mask", 0])
-    graph["output.save_mask"] = node("SaveImage", images=["mask_picture", 0], filename_prefix="mask")
-    graph["output.save_enlarged"] = node("SaveImage", images=["hires_fix.upscale", 0], filename_prefix="enlarged")
+    graph["output.save_mask"] = node(
+        "SaveImage", images=["mask_picture", 0], filename_prefix="mask"
+    )
+    graph["output.save_enlarged"] = node(
+        "SaveImage", images=["hires_fix.upscale", 0], filename_prefix="enlarged"
+    )
     entry = host.client.run(graph)
-    found = {stage: saved(host, entry, f"output.save_{stage}")[0] for stage in (*compiled.plan.stage_outputs, "mask", "enlarged")}
-    return {**found, "input": numpy.array(Image.open(host.base / "input" / "portrait.png").convert("RGB"))}
+    found = {
+        stage: saved(host, entry, f"output.save_{stage}")[0]
+        for stage in (*compiled.plan.stage_outputs, "mask", "enlarged")
+    }
+    return {
+        **found,
+        "input": numpy.array(Image.open(host.base / "input" / "portrait.png").convert("RGB")),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +70,9 @@ def pictures(furnished: LiveHost) -> dict[str, numpy.ndarray]:
     return stages_of(furnished)
 
 
-def test_the_mask_is_foreground_without_clothes_inverted_and_shrunk(pictures: dict[str, numpy.ndarray]) -> None:
+def test_the_mask_is_foreground_without_clothes_inverted_and_shrunk(
+    pictures: dict[str, numpy.ndarray],
+) -> None:
     mask = pictures["mask"][..., 0]
     middle = SIDE // 2
     assert mask[middle - 5, middle] == 0, "the upper foreground is kept"
@@ -69,13 +85,19 @@ def test_the_mask_is_foreground_without_clothes_inverted_and_shrunk(pictures: di
     assert mask[5, 5] == mask[-5, -5] == 255, "and the background"
 
 
-def test_unmasked_pixels_stay_masked_ones_change_and_sizes_are_right(pictures: dict[str, numpy.ndarray]) -> None:
+def test_unmasked_pixels_stay_masked_ones_change_and_sizes_are_right(
+    pictures: dict[str, numpy.ndarray],
+) -> None:
     kept = pictures["mask"][..., 0] == 0
     assert 0.1 < kept.mean() < 0.9
     assert numpy.array_equal(pictures["base"][kept], pictures["input"][kept])
     assert (pictures["base"][~kept] != pictures["input"][~kept]).any(-1).mean() > 0.9
     assert pictures["hires_fix"].shape == (2 * SIDE, 2 * SIDE, 3)
-    assert pictures["super_resolution"].shape == pictures["face_correct"].shape == (4 * SIDE, 4 * SIDE, 3)
+    assert (
+        pictures["super_resolution"].shape
+        == pictures["face_correct"].shape
+        == (4 * SIDE, 4 * SIDE, 3)
+    )
 
 
 def test_hires_fix_can_keep_what_the_mask_left_alone(furnished: LiveHost) -> None:
@@ -98,17 +120,34 @@ def test_generate_runs_the_prompt_unchanged(furnished: LiveHost) -> None:
         "restorer": node("UpscaleModelLoader", model_name="GFPGANv1.4.pth"),
         "analysis": node("AstriaLoadFaceAnalysis", pack="buffalo_l"),
         "models": node(
-            "AstriaModels", bindings="", upscale_model=["upscaler", 0], segmenter=["segmenter", 0], pose_controlnet=["control", 0],
-            face_restorer=["restorer", 0], face_analysis=["analysis", 0],
+            "AstriaModels",
+            bindings="",
+            upscale_model=["upscaler", 0],
+            segmenter=["segmenter", 0],
+            pose_controlnet=["control", 0],
+            face_restorer=["restorer", 0],
+            face_analysis=["analysis", 0],
         ),
         "generate": node(
-            "AstriaGenerate", text=PROMPT, seed=1, model=["model", 0], clip=["model", 1], vae=["model", 2], image=["photo", 0],
-            control_image=["regions", 3], models=["models", 0],
+            "AstriaGenerate",
+            text=PROMPT,
+            seed=1,
+            model=["model", 0],
+            clip=["model", 1],
+            vae=["model", 2],
+            image=["photo", 0],
+            control_image=["regions", 3],
+            models=["models", 0],
         ),
         "save": node("SaveImage", images=["generate", 0], filename_prefix="masked"),
     }
     entry = furnished.client.run(graph)
     assert saved(furnished, entry, "save").shape == (1, 4 * SMALL, 4 * SMALL, 3)
     report = text_of(entry, "generate")
-    for stage in ("base: inpaint", "hires_fix: hires fix", "super_resolution: upscale model", "face_correct: face correct"):
+    for stage in (
+        "base: inpaint",
+        "hires_fix: hires fix",
+        "super_resolution: upscale model",
+        "face_correct: face correct",
+    ):
         assert f"stage {stage}" in report

@@ -6,19 +6,48 @@ import numpy
 import pytest
 from comfyui_astria.devtools.client import RunError
 from comfyui_astria.tests.host.fixtures import LiveHost
-from comfyui_astria.tests.host.graphs import node, notes_of, pictures, saved, text_of, upload_picture
+from comfyui_astria.tests.host.graphs import (
+    node,
+    notes_of,
+    pictures,
+    saved,
+    text_of,
+    upload_picture,
+)
 from comfyui_astria.tests.masking.tiny_models import write_clipseg
 from comfyui_astria.tests.regions import comfy_inprocess
 from scipy import ndimage
 
 WIDTH, HEIGHT = 96, 64
-NO_FILES = {"background_removal": "none", "sam3": "none", "grounding_dino": "none", "sam": "none", "clipseg": "none"}
-PLAIN = {"mask_negative": "", "mask_invert": False, "mask_dilate": "0", "shape": "round", "feather_px": 0, "threshold": 0.5, "on_empty": "error"}
+NO_FILES = {
+    "background_removal": "none",
+    "sam3": "none",
+    "grounding_dino": "none",
+    "sam": "none",
+    "clipseg": "none",
+}
+PLAIN = {
+    "mask_negative": "",
+    "mask_invert": False,
+    "mask_dilate": "0",
+    "shape": "round",
+    "feather_px": 0,
+    "threshold": 0.5,
+    "on_empty": "error",
+}
 
 
 def figure(word: str) -> numpy.ndarray:
     """What the test pack's segmenter draws for a word, of all its figures together."""
-    return numpy.any([mask.numpy() for mask in comfy_inprocess.load("comfyui_astria.tests.testpack.segmenter").figures(word, WIDTH, HEIGHT)], axis=0)
+    return numpy.any(
+        [
+            mask.numpy()
+            for mask in comfy_inprocess.load("comfyui_astria.tests.testpack.segmenter").figures(
+                word, WIDTH, HEIGHT
+            )
+        ],
+        axis=0,
+    )
 
 
 def mask_graph(host: LiveHost, segmenter: dict, **inputs) -> dict:
@@ -26,7 +55,12 @@ def mask_graph(host: LiveHost, segmenter: dict, **inputs) -> dict:
     return {
         "photo": node("LoadImage", image="masked.png"),
         "segmenter": segmenter,
-        "mask": node("AstriaPromptMask", image=["photo", 0], segmenter=["segmenter", 0], **{**PLAIN, **inputs}),
+        "mask": node(
+            "AstriaPromptMask",
+            image=["photo", 0],
+            segmenter=["segmenter", 0],
+            **{**PLAIN, **inputs},
+        ),
         "shown": node("MaskToImage", mask=["mask", 0]),
         "save": node("SaveImage", images=["shown", 0], filename_prefix="mask"),
         "info": node("PreviewAny", source=["mask", 2]),
@@ -34,7 +68,12 @@ def mask_graph(host: LiveHost, segmenter: dict, **inputs) -> dict:
 
 
 def test_the_seeds_flags_keep_a_margin_around_what_is_kept(each_host: LiveHost) -> None:
-    flags = {"mask_prompt": "foreground", "mask_negative": "clothes", "mask_invert": True, "mask_dilate": "-4"}
+    flags = {
+        "mask_prompt": "foreground",
+        "mask_negative": "clothes",
+        "mask_invert": True,
+        "mask_dilate": "-4",
+    }
     entry = each_host.client.run(mask_graph(each_host, node("AstriaTestSegmenter"), **flags))
     kept = figure("foreground") & ~figure("clothes")
     expected = ndimage.distance_transform_edt(~kept) > 4
@@ -44,9 +83,17 @@ def test_the_seeds_flags_keep_a_margin_around_what_is_kept(each_host: LiveHost) 
 
 
 def test_a_picture_without_the_word_stops_the_run_with_the_words_score(host: LiveHost) -> None:
-    with pytest.raises(RunError, match=r"Nothing to mask was found in picture 1: 'cat' not found by the test segmenter \(highest score 0\.10"):
+    with pytest.raises(
+        RunError,
+        match=r"Nothing to mask was found in picture 1: 'cat' not found by the test segmenter \(highest score 0\.10",
+    ):
         host.client.run(mask_graph(host, node("AstriaTestSegmenter"), mask_prompt="cat"))
-    assert (pictures(host, mask_graph(host, node("AstriaTestSegmenter"), mask_prompt="cat", on_empty="ones")) == 255).all()
+    assert (
+        pictures(
+            host, mask_graph(host, node("AstriaTestSegmenter"), mask_prompt="cat", on_empty="ones")
+        )
+        == 255
+    ).all()
 
 
 def test_a_model_from_the_users_folder(host: LiveHost) -> None:
@@ -55,17 +102,27 @@ def test_a_model_from_the_users_folder(host: LiveHost) -> None:
     entry = host.client.run(mask_graph(host, loader, mask_prompt="hat", threshold=0.0))
     assert (saved(host, entry) == 255).all()
     assert " by CLIPSeg; the mask covers 100.0%" in text_of(entry, "info")
-    with pytest.raises(RunError, match="No model of this segmenter can look for 'foreground'; it has CLIPSeg"):
+    with pytest.raises(
+        RunError, match="No model of this segmenter can look for 'foreground'; it has CLIPSeg"
+    ):
         host.client.run(mask_graph(host, loader, mask_prompt="foreground"))
 
 
 def test_a_loader_without_a_model_says_what_to_get_and_where(host: LiveHost) -> None:
     with pytest.raises(RunError) as caught:
-        host.client.run(mask_graph(host, node("AstriaLoadSegmenter", **NO_FILES), mask_prompt="hat"))
+        host.client.run(
+            mask_graph(host, node("AstriaLoadSegmenter", **NO_FILES), mask_prompt="hat")
+        )
     text = str(caught.value)
     assert "No segmentation model is chosen or connected." in text
-    assert f"birefnet.safetensors into {host.base / 'models' / 'background_removal'}, from https://huggingface.co/Comfy-Org/BiRefNet" in text
-    assert f"into {host.base / 'models' / 'clipseg'}, from https://huggingface.co/CIDAS/clipseg-rd64-refined" in text
+    assert (
+        f"birefnet.safetensors into {host.base / 'models' / 'background_removal'}, from https://huggingface.co/Comfy-Org/BiRefNet"
+        in text
+    )
+    assert (
+        f"into {host.base / 'models' / 'clipseg'}, from https://huggingface.co/CIDAS/clipseg-rd64-refined"
+        in text
+    )
 
 
 def people_graph() -> dict:
@@ -87,12 +144,21 @@ def people_graph() -> dict:
 def grown_graph() -> dict:
     """Return nodes that grow the mask by this pack and by the host, and save both."""
     nodes = {
-        "ours": node("AstriaAdjustMask", mask=["mask", 0], invert=False, dilate="7", shape="diamond", feather_px=0),
+        "ours": node(
+            "AstriaAdjustMask",
+            mask=["mask", 0],
+            invert=False,
+            dilate="7",
+            shape="diamond",
+            feather_px=0,
+        ),
         "hosts": node("GrowMask", mask=["mask", 0], expand=7, tapered_corners=True),
     }
     for name in tuple(nodes):
         nodes[f"{name}_shown"] = node("MaskToImage", mask=[name, 0])
-        nodes[f"{name}_saved"] = node("SaveImage", images=[f"{name}_shown", 0], filename_prefix=name)
+        nodes[f"{name}_saved"] = node(
+            "SaveImage", images=[f"{name}_shown", 0], filename_prefix=name
+        )
     return nodes
 
 

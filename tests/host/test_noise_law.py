@@ -15,29 +15,45 @@ PROMPT = "a cat\nsteps=3\nw=64\nh=64\n"
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize("family", ["sd15", "flux"])
-def test_image_i_equals_the_request_alone_with_seed_plus_i(host: LiveHost, scheduler: str, family: str) -> None:
-    batch = pictures(host, generate_graph(f"{PROMPT}scheduler={scheduler}\nnum_images=3\nseed=100", family))
+def test_image_i_equals_the_request_alone_with_seed_plus_i(
+    host: LiveHost, scheduler: str, family: str
+) -> None:
+    batch = pictures(
+        host, generate_graph(f"{PROMPT}scheduler={scheduler}\nnum_images=3\nseed=100", family)
+    )
     assert len(batch) == 3
     for index in range(3):
-        alone = pictures(host, generate_graph(f"{PROMPT}scheduler={scheduler}\nseed={100 + index}", family))
+        alone = pictures(
+            host, generate_graph(f"{PROMPT}scheduler={scheduler}\nseed={100 + index}", family)
+        )
         assert numpy.abs(batch[index].astype(int) - alone[0]).max() <= ONE_LEVEL
-    assert numpy.abs(batch[0].astype(int) - batch[1]).mean() > 10, "different seeds give different pictures"
+    assert numpy.abs(batch[0].astype(int) - batch[1]).mean() > 10, (
+        "different seeds give different pictures"
+    )
 
 
 @pytest.mark.parametrize("sampler", ["euler_ancestral", "dpmpp_sde"])
 def test_a_part_of_a_batch_gives_the_same_images(host: LiveHost, sampler: str) -> None:
     def graph(cut: bool) -> dict:
         latent = ["latent", 0]
-        parts = {"cut": node("LatentFromBatch", samples=["latent", 0], batch_index=1, length=2)} if cut else {}
+        parts = (
+            {"cut": node("LatentFromBatch", samples=["latent", 0], batch_index=1, length=2)}
+            if cut
+            else {}
+        )
         return {
             "model": node("AstriaTestModel", family="sd15", seed=0),
             "latent": node("EmptyLatentImage", width=64, height=64, batch_size=3),
             **parts,
             "text": node("CLIPTextEncode", clip=["model", 1], text="a cat"),
-            "guider": node("CFGGuider", model=["model", 0], positive=["text", 0], negative=["text", 0], cfg=3.0),
+            "guider": node(
+                "CFGGuider", model=["model", 0], positive=["text", 0], negative=["text", 0], cfg=3.0
+            ),
             "noise": node("AstriaNoise", seed=7),
             "method": node("AstriaSampler", sampler_name=sampler),
-            "sigmas": node("BasicScheduler", model=["model", 0], scheduler="karras", steps=3, denoise=1.0),
+            "sigmas": node(
+                "BasicScheduler", model=["model", 0], scheduler="karras", steps=3, denoise=1.0
+            ),
             "sample": node(
                 "SamplerCustomAdvanced",
                 noise=["noise", 0],
@@ -57,7 +73,9 @@ def test_a_part_of_a_batch_gives_the_same_images(host: LiveHost, sampler: str) -
 def test_a_single_image_equals_the_hosts_own_ksampler(host: LiveHost) -> None:
     """Noise, sigmas, guidance and text as core's KSampler does them: our nodes add nothing of their own to one image."""
     for family, cfg in (("sd15", 7.0), ("sdxl", 7.0)):
-        ours = pictures(host, generate_graph(f"{PROMPT}scheduler=dpm++2m_karras\nnegative_prompt=a dog", family))
+        ours = pictures(
+            host, generate_graph(f"{PROMPT}scheduler=dpm++2m_karras\nnegative_prompt=a dog", family)
+        )
         core = {
             "model": node("AstriaTestModel", family=family, seed=0),
             "latent": node("EmptyLatentImage", width=64, height=64, batch_size=1),

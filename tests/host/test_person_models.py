@@ -19,12 +19,21 @@ def graph(family: str, model: str, texts: str, **extra: dict) -> dict:
         nodes[name] = node("AstriaTestModel", family=family, seed=seed)
         for kind, words in (("positive", f"ohwx woman {name}"), ("negative", "blurry")):
             nodes[f"{name}_{kind}"] = node("CLIPTextEncode", clip=[name, 1], text=words)
-    inputs = {"seed": 43, "steps": 2, "cfg": 4.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    inputs = {
+        "seed": 43,
+        "steps": 2,
+        "cfg": 4.0,
+        "sampler_name": "euler",
+        "scheduler": "simple",
+        "denoise": 1.0,
+    }
     conditionings = {kind: [f"{texts}_{kind}", 0] for kind in ("positive", "negative")}
     return {
         **nodes,
         "latent": node("EmptyLatentImage", width=96, height=64, batch_size=1),
-        "sample": node("KSampler", model=[model, 0], latent_image=["latent", 0], **conditionings, **inputs),
+        "sample": node(
+            "KSampler", model=[model, 0], latent_image=["latent", 0], **conditionings, **inputs
+        ),
         "decode": node("VAEDecode", samples=["sample", 0], vae=["scene", 2]),
         "save": node("SaveImage", images=["decode", 0], filename_prefix="person"),
         **extra,
@@ -33,9 +42,19 @@ def graph(family: str, model: str, texts: str, **extra: dict) -> dict:
 
 def regional(persons: int, last: str, **inputs: object) -> dict:
     return {
-        "regions": node("AstriaRegions", persons=persons, width=96, height=64, softness_px=0, **inputs),
-        "regional": node("AstriaRegionalPrompt", model=["scene", 0], regions=["regions", 0], persons=[last, 0], positive=["scene_positive", 0],
-                         negative=["scene_negative", 0], scene_strength=0.0, isolation=False),
+        "regions": node(
+            "AstriaRegions", persons=persons, width=96, height=64, softness_px=0, **inputs
+        ),
+        "regional": node(
+            "AstriaRegionalPrompt",
+            model=["scene", 0],
+            regions=["regions", 0],
+            persons=[last, 0],
+            positive=["scene_positive", 0],
+            negative=["scene_negative", 0],
+            scene_strength=0.0,
+            isolation=False,
+        ),
     }
 
 
@@ -43,10 +62,19 @@ OWN = {"positive": ["own_positive", 0], "negative": ["own_negative", 0], "model"
 
 
 @pytest.mark.parametrize("family", ["sd15", "flux"])
-def test_a_person_over_the_whole_picture_is_that_checkpoints_own_picture(host: LiveHost, family: str) -> None:
+def test_a_person_over_the_whole_picture_is_that_checkpoints_own_picture(
+    host: LiveHost, family: str
+) -> None:
     alone = pictures(host, graph(family, "own", "own"))
     full = node("SolidMask", value=1.0, width=96, height=64)
-    mixed = graph(family, "regional", "scene", full=full, person=node("AstriaPerson", **OWN), **regional(1, "person", masks=["full", 0]))
+    mixed = graph(
+        family,
+        "regional",
+        "scene",
+        full=full,
+        person=node("AstriaPerson", **OWN),
+        **regional(1, "person", masks=["full", 0]),
+    )
     assert numpy.abs(pictures(host, mixed).astype(int) - alone).max() <= 1
     assert numpy.abs(pictures(host, graph(family, "scene", "scene")).astype(int) - alone).max() > 16
 
@@ -61,7 +89,13 @@ def test_a_checkpoint_stands_beside_a_lora_and_both_can_change_between_runs(host
     mixed = graph("sd15", "regional", "scene", **people, **regional(2, "right"))
     first = pictures(host, mixed)
     seen = [first]
-    changes = (("lora", "strength", 0.3), ("own", "seed", 8), ("left", "loras", None), ("right", "loras", None), ("right", "model", None))
+    changes = (
+        ("lora", "strength", 0.3),
+        ("own", "seed", 8),
+        ("left", "loras", None),
+        ("right", "loras", None),
+        ("right", "model", None),
+    )
     for name, key, value in changes:
         if value is None:
             mixed[name]["inputs"].pop(key)
@@ -78,5 +112,8 @@ def test_a_checkpoint_stands_beside_a_lora_and_both_can_change_between_runs(host
 
 def test_the_pictures_own_model_given_to_a_person_is_refused(host: LiveHost) -> None:
     person = node("AstriaPerson", **{**OWN, "model": ["scene", 0]})
-    with pytest.raises(RunError, match=re.escape("The model of person 1 shares its weights with the picture's model")):
+    with pytest.raises(
+        RunError,
+        match=re.escape("The model of person 1 shares its weights with the picture's model"),
+    ):
         host.client.run(graph("sd15", "regional", "scene", person=person, **regional(1, "person")))

@@ -21,7 +21,11 @@ def test_every_promise_is_kept(host: LiveHost) -> None:
 
 
 def test_every_node_is_promised(host: LiveHost) -> None:
-    own = {name for name in host.object_info() if name.startswith("Astria") and not name.startswith("AstriaTest")}
+    own = {
+        name
+        for name in host.object_info()
+        if name.startswith("Astria") and not name.startswith("AstriaTest")
+    }
     assert own == set(read()), "a new node: python dev.py promise"
 
 
@@ -43,12 +47,20 @@ ADDED = [
 ]
 BROKEN = {
     "the input 'steps' is gone": a_node(steps=None),
-    "the input 'image' was IMAGE and is MASK": a_node(image=InputDefinition("image", "MASK", True, {})),
-    "the input 'shape' may no longer be left out": a_node(shape=InputDefinition("shape", "COMBO", True, {}, ("round", "square"))),
-    "the input 'shape' no longer takes 'round'": a_node(shape=InputDefinition("shape", "COMBO", False, {}, ("square",))),
+    "the input 'image' was IMAGE and is MASK": a_node(
+        image=InputDefinition("image", "MASK", True, {})
+    ),
+    "the input 'shape' may no longer be left out": a_node(
+        shape=InputDefinition("shape", "COMBO", True, {}, ("round", "square"))
+    ),
+    "the input 'shape' no longer takes 'round'": a_node(
+        shape=InputDefinition("shape", "COMBO", False, {}, ("square",))
+    ),
     "the new input 'extra' is required": a_node(extra=InputDefinition("extra", "IMAGE", True, {})),
     "the outputs were": replace(a_node(), outputs=(("mask", "MASK"), ("image", "IMAGE"))),
-    "the widgets were steps, shape": replace(a_node(), inputs=dict(reversed(a_node().inputs.items()))),
+    "the widgets were steps, shape": replace(
+        a_node(), inputs=dict(reversed(a_node().inputs.items()))
+    ),
 }
 
 
@@ -59,7 +71,11 @@ def test_adding_breaks_no_promise(now: NodeDefinition) -> None:
 
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_broken_promise_is_told(fault: str) -> None:
-    [told] = [told for told in broken({"Node": promise(a_node())}, {"Node": BROKEN[fault]}) if fault in told]
+    [told] = [
+        told
+        for told in broken({"Node": promise(a_node())}, {"Node": BROKEN[fault]})
+        if fault in told
+    ]
     assert told.startswith("Node: ")
 
 

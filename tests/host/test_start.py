@@ -23,7 +23,9 @@ def test_the_host_runs_this_pack_and_answers_about_itself(host: LiveHost) -> Non
     assert str(host.base / "custom_nodes" / "comfyui_astria") in host.log_text()
 
 
-def text_to_image(family: str, *, width: int = 96, height: int = 64, lora: str | None = None, weight: float = 1.0) -> dict:
+def text_to_image(
+    family: str, *, width: int = 96, height: int = 64, lora: str | None = None, weight: float = 1.0
+) -> dict:
     model, clip = ["model", 0], ["model", 1]
     graph = {
         "model": node("AstriaTestModel", family=family, seed=0),
@@ -38,8 +40,17 @@ def text_to_image(family: str, *, width: int = 96, height: int = 64, lora: str |
     graph["positive"] = node("CLIPTextEncode", clip=clip, text="ohwx woman")
     graph["negative"] = node("CLIPTextEncode", clip=clip, text="")
     conditionings = {"positive": ["positive", 0], "negative": ["negative", 0]}
-    how = {"sampler_name": "euler", "scheduler": "simple", "seed": 7, "steps": 2, "cfg": 2.0, "denoise": 1.0}
-    graph["sample"] = node("KSampler", model=model, latent_image=["latent", 0], **conditionings, **how)
+    how = {
+        "sampler_name": "euler",
+        "scheduler": "simple",
+        "seed": 7,
+        "steps": 2,
+        "cfg": 2.0,
+        "denoise": 1.0,
+    }
+    graph["sample"] = node(
+        "KSampler", model=model, latent_image=["latent", 0], **conditionings, **how
+    )
     return graph
 
 
@@ -50,7 +61,9 @@ def picture(host: LiveHost, graph: dict) -> numpy.ndarray:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("size", [(96, 64), (104, 72)], ids=["even latent", "odd latent"])
-def test_each_family_makes_a_picture_of_the_asked_size(host: LiveHost, family: str, size: tuple[int, int]) -> None:
+def test_each_family_makes_a_picture_of_the_asked_size(
+    host: LiveHost, family: str, size: tuple[int, int]
+) -> None:
     width, height = size
     result = picture(host, text_to_image(family, width=width, height=height))
     assert result.shape == (height, width, 3)
@@ -58,10 +71,14 @@ def test_each_family_makes_a_picture_of_the_asked_size(host: LiveHost, family: s
 
 
 @pytest.mark.parametrize("family", ["sd15", "sdxl", "flux"])
-def test_a_lora_file_changes_the_picture_and_weight_zero_does_not(host: LiveHost, family: str) -> None:
+def test_a_lora_file_changes_the_picture_and_weight_zero_does_not(
+    host: LiveHost, family: str
+) -> None:
     write_tiny_lora(host.loras, family, f"start_{family}.safetensors")
     plain = picture(host, text_to_image(family))
-    unweighted = picture(host, text_to_image(family, lora=f"start_{family}.safetensors", weight=0.0))
+    unweighted = picture(
+        host, text_to_image(family, lora=f"start_{family}.safetensors", weight=0.0)
+    )
     weighted = picture(host, text_to_image(family, lora=f"start_{family}.safetensors"))
     assert numpy.array_equal(plain, unweighted)
     assert not numpy.array_equal(plain, weighted)
@@ -78,13 +95,28 @@ def test_lora_keys_cover_model_and_text_encoder() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_vae_gives_back_the_picture_averaged_over_8_pixels(host: LiveHost, family: str) -> None:
     source = numpy.random.default_rng(3).integers(0, 256, (64, 96, 3), dtype=numpy.uint8)
-    result = picture(host, {
-        "model": {"class_type": "AstriaTestModel", "inputs": {"family": family, "seed": 0}},
-        "load": {"class_type": "LoadImage", "inputs": {"image": upload(host, source, "vae.png")}},
-        "encode": {"class_type": "VAEEncode", "inputs": {"pixels": ["load", 0], "vae": ["model", 2]}},
-        "decode": {"class_type": "VAEDecode", "inputs": {"samples": ["encode", 0], "vae": ["model", 2]}},
-        "save": {"class_type": "SaveImage", "inputs": {"images": ["decode", 0], "filename_prefix": "vae"}},
-    })
+    result = picture(
+        host,
+        {
+            "model": {"class_type": "AstriaTestModel", "inputs": {"family": family, "seed": 0}},
+            "load": {
+                "class_type": "LoadImage",
+                "inputs": {"image": upload(host, source, "vae.png")},
+            },
+            "encode": {
+                "class_type": "VAEEncode",
+                "inputs": {"pixels": ["load", 0], "vae": ["model", 2]},
+            },
+            "decode": {
+                "class_type": "VAEDecode",
+                "inputs": {"samples": ["encode", 0], "vae": ["model", 2]},
+            },
+            "save": {
+                "class_type": "SaveImage",
+                "inputs": {"images": ["decode", 0], "filename_prefix": "vae"},
+            },
+        },
+    )
     means = source.reshape(8, 8, 12, 8, 3).mean(axis=(1, 3))
     expected = means.repeat(8, axis=0).repeat(8, axis=1)
     assert numpy.abs(result - expected).max() <= 1
@@ -92,24 +124,55 @@ def test_the_vae_gives_back_the_picture_averaged_over_8_pixels(host: LiveHost, f
 
 def test_the_upscaler_repeats_each_pixel(host: LiveHost) -> None:
     source = numpy.random.default_rng(4).integers(0, 256, (9, 14, 3), dtype=numpy.uint8)
-    result = picture(host, with_test_models({
-        "load": {"class_type": "LoadImage", "inputs": {"image": upload(host, source, "upscale.png")}},
-        "upscaler": {"class_type": "UpscaleModelLoader", "inputs": {"model_name": "4x-UltraSharp.pth"}},
-        "upscale": {"class_type": "ImageUpscaleWithModel", "inputs": {"upscale_model": ["upscaler", 0], "image": ["load", 0]}},
-        "save": {"class_type": "SaveImage", "inputs": {"images": ["upscale", 0], "filename_prefix": "upscale"}},
-    }, "sd15"))
+    result = picture(
+        host,
+        with_test_models(
+            {
+                "load": {
+                    "class_type": "LoadImage",
+                    "inputs": {"image": upload(host, source, "upscale.png")},
+                },
+                "upscaler": {
+                    "class_type": "UpscaleModelLoader",
+                    "inputs": {"model_name": "4x-UltraSharp.pth"},
+                },
+                "upscale": {
+                    "class_type": "ImageUpscaleWithModel",
+                    "inputs": {"upscale_model": ["upscaler", 0], "image": ["load", 0]},
+                },
+                "save": {
+                    "class_type": "SaveImage",
+                    "inputs": {"images": ["upscale", 0], "filename_prefix": "upscale"},
+                },
+            },
+            "sd15",
+        ),
+    )
     assert numpy.array_equal(result, source.repeat(4, axis=0).repeat(4, axis=1))
 
 
 def test_a_failing_node_is_reported_with_its_message(host: LiveHost) -> None:
-    with pytest.raises(RunError, match=r"node fail \(AstriaTestFail\) failed with ValueError: line 2, column 5: boom") as caught:
-        host.client.run({"fail": {"class_type": "AstriaTestFail", "inputs": {"message": "line 2, column 5: boom"}}})
+    with pytest.raises(
+        RunError,
+        match=r"node fail \(AstriaTestFail\) failed with ValueError: line 2, column 5: boom",
+    ) as caught:
+        host.client.run(
+            {
+                "fail": {
+                    "class_type": "AstriaTestFail",
+                    "inputs": {"message": "line 2, column 5: boom"},
+                }
+            }
+        )
     assert caught.value.execution["node_id"] == "fail"
 
 
 def test_a_refused_node_is_an_error_even_beside_a_good_one(host: LiveHost) -> None:
     graph = text_to_image("sd15")
-    graph["bad"] = {"class_type": "SaveImage", "inputs": {"images": ["model", 0], "filename_prefix": "bad"}}
+    graph["bad"] = {
+        "class_type": "SaveImage",
+        "inputs": {"images": ["model", 0], "filename_prefix": "bad"},
+    }
     with pytest.raises(RunError, match=r"node bad \(SaveImage\): Return type mismatch") as caught:
         host.client.run(graph)
     assert list(caught.value.node_errors) == ["bad"]
@@ -118,8 +181,14 @@ def test_a_refused_node_is_an_error_even_beside_a_good_one(host: LiveHost) -> No
 def test_a_repeated_run_is_cached_and_counted_once(each_host: LiveHost) -> None:
     def counting(color: int) -> dict:
         return {
-            "image": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": color}},
-            "count": {"class_type": "AstriaTestCount", "inputs": {"image": ["image", 0], "name": "cached"}},
+            "image": {
+                "class_type": "EmptyImage",
+                "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": color},
+            },
+            "count": {
+                "class_type": "AstriaTestCount",
+                "inputs": {"image": ["image", 0], "name": "cached"},
+            },
         }
 
     first = each_host.client.run(counting(1))

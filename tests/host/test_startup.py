@@ -31,22 +31,35 @@ def brought_by_the_pack(log: str) -> set[str]:
 
 
 def test_the_clock_is_read_by_depth() -> None:
-    lines = (("    ", "cv2"), ("  ", "the.host"), ("      ", "scipy"), ("    ", f"a/{PACK}.nodes.x"), ("  ", f"a/{PACK}.nodes"), ("  ", "torch"))
+    lines = (
+        ("    ", "cv2"),
+        ("  ", "the.host"),
+        ("      ", "scipy"),
+        ("    ", f"a/{PACK}.nodes.x"),
+        ("  ", f"a/{PACK}.nodes"),
+        ("  ", "torch"),
+    )
     log = "\n".join(f"import time:       1 |          2 |{indent}{name}" for indent, name in lines)
     assert brought_by_the_pack(log) == {"scipy", f"a/{PACK}.nodes.x", f"a/{PACK}.nodes"}
 
 
 def test_the_pack_brings_no_heavy_library_into_a_starting_host(tmp_path: Path) -> None:
     """The host has some of them anyway; those are not ours."""
-    with Host(current(), HostOptions(tmp_path, variables=(("PYTHONPROFILEIMPORTTIME", "1"),))) as host:
+    with Host(
+        current(), HostOptions(tmp_path, variables=(("PYTHONPROFILEIMPORTTIME", "1"),))
+    ) as host:
         brought = brought_by_the_pack(host.log_text())
-    assert any(name.endswith(f"{PACK}.nodes.regions.nodes") for name in brought), "the nodes themselves"
+    assert any(name.endswith(f"{PACK}.nodes.regions.nodes") for name in brought), (
+        "the nodes themselves"
+    )
     assert {name.split(".")[0] for name in brought if "/" not in name} & HEAVY == set()
 
 
 def test_the_pack_never_stands_where_modules_are_looked_for(host: LiveHost) -> None:
     """Its folder `nodes` would hide the host's nodes.py."""
-    process = json.loads(text_of(host.client.run({"process": node("AstriaTestProcess")}), "process"))
+    process = json.loads(
+        text_of(host.client.run({"process": node("AstriaTestProcess")}), "process")
+    )
     places = {Path(place).resolve() for place in process["path"]}
     assert current().comfyui.resolve() in places
     assert ROOT.resolve() not in places

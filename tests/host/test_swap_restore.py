@@ -25,7 +25,9 @@ def faces_host(host: LiveHost) -> LiveHost:
     write_face_pack(models / "insightface" / "models" / "antelopev2")
     write_swapper(models / "insightface" / "inswapper_test.onnx")
     (models / "upscale_models").mkdir(parents=True, exist_ok=True)
-    safetensors.torch.save_file(restoreformer_weights(), models / "upscale_models" / "restoreformer_test.safetensors")
+    safetensors.torch.save_file(
+        restoreformer_weights(), models / "upscale_models" / "restoreformer_test.safetensors"
+    )
     buffer = io.BytesIO()
     Image.fromarray(astronaut()).save(buffer, "PNG")
     host.client.upload_image(buffer.getvalue(), PHOTO)
@@ -37,15 +39,36 @@ def graph(pack: str = "buffalo_l") -> dict:
     return {
         "photo": node("LoadImage", image=PHOTO),
         "analysis": node("AstriaLoadFaceAnalysis", pack=pack),
-        "faces": node("AstriaDetectFaces", image=["photo", 0], analysis=["analysis", 0], min_confidence=0.5, min_size_px=0),
+        "faces": node(
+            "AstriaDetectFaces",
+            image=["photo", 0],
+            analysis=["analysis", 0],
+            min_confidence=0.5,
+            min_size_px=0,
+        ),
         "identity": node("AstriaIdentity", analysis=["analysis", 0], photos=["photo", 0], tune=""),
         "nobody": node("AstriaIdentities"),
         "people": node("AstriaIdentities", identity=["identity", 0], identities=["nobody", 0]),
         "swapper": node("AstriaLoadFaceSwapper", swapper_name="inswapper_test.onnx"),
-        "swap": node("AstriaSwapFaces", image=["photo", 0], faces=["faces", 0], swapper=["swapper", 0], identities=["people", 0], feather=0.1,
-                     unmatched="skip"),
+        "swap": node(
+            "AstriaSwapFaces",
+            image=["photo", 0],
+            faces=["faces", 0],
+            swapper=["swapper", 0],
+            identities=["people", 0],
+            feather=0.1,
+            unmatched="skip",
+        ),
         "restorer": node("UpscaleModelLoader", model_name="restoreformer_test.safetensors"),
-        "restore": node("AstriaRestoreFaces", image=["swap", 0], faces=["faces", 0], restorer=["restorer", 0], strength=1.0, fidelity=0.5, size=512),
+        "restore": node(
+            "AstriaRestoreFaces",
+            image=["swap", 0],
+            faces=["faces", 0],
+            restorer=["restorer", 0],
+            strength=1.0,
+            fidelity=0.5,
+            size=512,
+        ),
         **saved_outputs("swap"),
         **saved_outputs("restore"),
     }
@@ -82,7 +105,10 @@ def test_swap_and_restore_paint_the_face_and_nothing_else(faces_host: LiveHost) 
 def test_one_identity_needs_no_chain(faces_host: LiveHost) -> None:
     wired = graph()
     wired["swap"]["inputs"]["identities"] = ["identity", 0]
-    assert text_of(faces_host.client.run(wired), "info_swap") == "Image 1: face 1 becomes photos, by likeness."
+    assert (
+        text_of(faces_host.client.run(wired), "info_swap")
+        == "Image 1: face 1 becomes photos, by likeness."
+    )
 
 
 def test_an_identity_of_another_pack_is_refused(faces_host: LiveHost) -> None:
@@ -91,9 +117,13 @@ def test_an_identity_of_another_pack_is_refused(faces_host: LiveHost) -> None:
 
 
 def test_only_swappers_are_listed_and_a_missing_one_is_explained(faces_host: LiveHost) -> None:
-    listed = faces_host.client.get_json("/object_info/AstriaLoadFaceSwapper")["AstriaLoadFaceSwapper"]["input"]["required"]["swapper_name"]
+    listed = faces_host.client.get_json("/object_info/AstriaLoadFaceSwapper")[
+        "AstriaLoadFaceSwapper"
+    ]["input"]["required"]["swapper_name"]
     assert listed[1]["options"] == ["inswapper_test.onnx"]
     wired = graph()
     wired["swapper"]["inputs"]["swapper_name"] = "inswapper_128.onnx"
-    with pytest.raises(RunError, match=r"The face swap model 'inswapper_128.onnx' was not found in .*insightface"):
+    with pytest.raises(
+        RunError, match=r"The face swap model 'inswapper_128.onnx' was not found in .*insightface"
+    ):
         faces_host.client.run(wired)

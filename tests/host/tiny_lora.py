@@ -35,13 +35,19 @@ LAYERS: Mapping[str, Mapping[str, tuple[int, int]]] = {
 }
 
 
-def write_tiny_lora(folder: Path, branch: str, name: str, *, seed: int = 0, strength: float = 1.0) -> Path:
+def write_tiny_lora(
+    folder: Path, branch: str, name: str, *, seed: int = 0, strength: float = 1.0
+) -> Path:
     """Write `<folder>/<name>` for `sd15`, `sdxl` or `flux` and return its path; at `strength` 1 it changes a picture plainly."""
     tensors: dict[str, torch.Tensor] = {}
     generator = torch.Generator().manual_seed(seed)
     for key, (outputs, inputs) in LAYERS[branch].items():
-        tensors[f"{key}.lora_down.weight"] = torch.randn(_RANK, inputs, generator=generator) / inputs**0.5
-        tensors[f"{key}.lora_up.weight"] = torch.randn(outputs, _RANK, generator=generator) * strength
+        tensors[f"{key}.lora_down.weight"] = (
+            torch.randn(_RANK, inputs, generator=generator) / inputs**0.5
+        )
+        tensors[f"{key}.lora_up.weight"] = (
+            torch.randn(outputs, _RANK, generator=generator) * strength
+        )
         tensors[f"{key}.alpha"] = torch.tensor(float(_RANK))
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,10 @@ class Scripted:
     def _found(self, image: torch.Tensor, answer: torch.Tensor | Sequence[Box]) -> Found:
         if isinstance(answer, torch.Tensor):
             return Found(answer, self.name, float(answer.max()), is_heat_map=True)
-        things = [Instance(rectangle(box, image.shape[2], image.shape[1]), box, 0.9 - 0.1 * number) for number, box in enumerate(answer)]
+        things = [
+            Instance(rectangle(box, image.shape[2], image.shape[1]), box, 0.9 - 0.1 * number)
+            for number, box in enumerate(answer)
+        ]
         return found_things(things, image, self.name, best=0.9 if things else 0.2)
 
 

@@ -13,7 +13,18 @@ from comfyui_astria.tests.regions.comfy_inprocess import load
 
 @pytest.mark.parametrize(
     ("text", "pixels"),
-    [("0", 0), ("20", 20), ("-20", -20), ("+3px", 3), (" -20 % ", -100), ("2.5%", 13), ("-2.5%", -13), (".5", 1), ("-0.4", 0), ("100%", 500)],
+    [
+        ("0", 0),
+        ("20", 20),
+        ("-20", -20),
+        ("+3px", 3),
+        (" -20 % ", -100),
+        ("2.5%", 13),
+        ("-2.5%", -13),
+        (".5", 1),
+        ("-0.4", 0),
+        ("100%", 500),
+    ],
 )
 def test_a_dilation_in_a_picture_of_800_by_500(text: str, pixels: int) -> None:
     assert dilation_px(text, 800, 500) == dilation_px(text, 500, 800) == pixels
@@ -36,7 +47,9 @@ def test_inverted_then_grown_then_feathered() -> None:
 
 
 def test_nothing_asked_changes_nothing() -> None:
-    mask = torch.rand(2, 9, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64).half()
+    mask = torch.rand(
+        2, 9, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    ).half()
     assert torch.equal(Adjustment().applied(mask), mask)
     assert Adjustment().applied(mask).dtype == torch.float16
 
@@ -45,7 +58,14 @@ def test_a_mask_without_a_batch_becomes_a_batch_of_one() -> None:
     assert Adjustment(invert=True).applied(torch.zeros(4, 5)).shape == (1, 4, 5)
 
 
-@pytest.mark.parametrize("change", [Adjustment(invert=True, dilate="10"), Adjustment(dilate="-10"), Adjustment(dilate="20%", feather_px=4)])
+@pytest.mark.parametrize(
+    "change",
+    [
+        Adjustment(invert=True, dilate="10"),
+        Adjustment(dilate="-10"),
+        Adjustment(dilate="20%", feather_px=4),
+    ],
+)
 def test_the_padding_of_a_fitted_picture_is_no_part_of_it(change: Adjustment) -> None:
     image, mask = torch.rand(2, 61, 97, 3), torch.zeros(2, 61, 97)
     mask[0, :, 60:] = 1
@@ -61,7 +81,13 @@ def test_the_padding_of_a_fitted_picture_is_no_part_of_it(change: Adjustment) ->
 
 def test_the_node_leaves_the_padding_out_where_it_is_told_of_it() -> None:
     node = load("comfyui_astria.nodes.masking.nodes").AstriaAdjustMask
-    given = {"mask": torch.zeros(1, 16, 24), "invert": True, "dilate": "0", "shape": "round", "feather_px": 0}
+    given = {
+        "mask": torch.zeros(1, 16, 24),
+        "invert": True,
+        "dilate": "0",
+        "shape": "round",
+        "feather_px": 0,
+    }
     assert node.execute(**given).result[0].all()
     [within] = node.execute(**given, fit=Fit(20, 15)).result
     assert within[:, :15, :20].all() and within.sum() == 15 * 20

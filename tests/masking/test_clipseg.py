@@ -34,16 +34,22 @@ def theirs(folder: Path, image: torch.Tensor, word: str) -> torch.Tensor:
     inputs = processor(text=[word], images=[picture], padding=True, return_tensors="pt")
     with torch.no_grad():
         scores = model(**inputs).logits.sigmoid()
-    return torch.nn.functional.interpolate(scores.reshape(1, 1, 64, 64), size=image.shape[1:3], mode="bilinear")[0, 0]
+    return torch.nn.functional.interpolate(
+        scores.reshape(1, 1, 64, 64), size=image.shape[1:3], mode="bilinear"
+    )[0, 0]
 
 
 @pytest.mark.parametrize("size", [(64, 64), (70, 101)])
-def test_scores_are_those_of_transformers(folder: Path, ours: ClipSeg, size: tuple[int, int]) -> None:
+def test_scores_are_those_of_transformers(
+    folder: Path, ours: ClipSeg, size: tuple[int, int]
+) -> None:
     image = photo(*size)
     found = ours.find(image, WORDS, 0.5)
     for word in WORDS:
         assert torch.allclose(found[word].scores, theirs(folder, image, word), atol=2e-4)
-        assert found[word].is_heat_map and found[word].best == pytest.approx(float(found[word].scores.max()))
+        assert found[word].is_heat_map and found[word].best == pytest.approx(
+            float(found[word].scores.max())
+        )
     assert (found["person"].scores - found["coat"].scores).abs().max() > 0.01
 
 
@@ -55,4 +61,6 @@ def test_one_word_gives_what_it_gives_among_several(ours: ClipSeg) -> None:
 
 
 def test_words_for_background_removal_are_left_to_it(ours: ClipSeg) -> None:
-    assert [word for word in ("foreground", "subject", "background", "person") if ours.takes(word)] == ["person"]
+    assert [
+        word for word in ("foreground", "subject", "background", "person") if ours.takes(word)
+    ] == ["person"]

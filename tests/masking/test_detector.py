@@ -41,7 +41,9 @@ class Detector:
         whole = np.ones((10, 10), np.float32)
         return (40, 60), [
             Segment(None, ellipse, 0.6, (4, 5, 12, 15), (5, 7, 11, 13), "Face"),
-            Segment(None, whole, np.array([0.8], np.float32), (30, 20, 40, 30), (30, 20, 40, 30), "face"),
+            Segment(
+                None, whole, np.array([0.8], np.float32), (30, 20, 40, 30), (30, 20, 40, 30), "face"
+            ),
             Segment(None, whole, 0.7, (50, 30, 60, 40), (50, 30, 60, 40), "long_trousers"),
         ]
 
@@ -51,8 +53,14 @@ def test_words_are_classes_and_all_are_asked_at_once() -> None:
     found = DetectedClasses(detector).find(IMAGE, ("face", "hat", "long trousers"), 0.4)
     assert detector.calls == [(0.4, 0, 1.0)]
     assert list(found) == ["face", "long trousers"]
-    assert [(one.box, round(one.score, 3)) for one in found["face"].instances] == [((30, 20, 40, 30), 0.8), ((5, 7, 11, 13), 0.6)]
-    assert torch.equal(found["face"].scores > 0, rectangle((30, 20, 40, 30), 60, 40) | rectangle((5, 7, 11, 13), 60, 40))
+    assert [(one.box, round(one.score, 3)) for one in found["face"].instances] == [
+        ((30, 20, 40, 30), 0.8),
+        ((5, 7, 11, 13), 0.6),
+    ]
+    assert torch.equal(
+        found["face"].scores > 0,
+        rectangle((30, 20, 40, 30), 60, 40) | rectangle((5, 7, 11, 13), 60, 40),
+    )
 
 
 def test_a_cutter_makes_the_masks_of_the_boxes() -> None:
@@ -65,11 +73,16 @@ def test_a_cutter_makes_the_masks_of_the_boxes() -> None:
 
 
 def test_a_word_that_is_no_class_goes_to_the_next_model_or_is_not_found() -> None:
-    both = RoutedSegmenter((DetectedClasses(Detector()), Scripted({"hat": [(0, 0, 5, 5)], "face": []}, "next")), "")
+    both = RoutedSegmenter(
+        (DetectedClasses(Detector()), Scripted({"hat": [(0, 0, 5, 5)], "face": []}, "next")), ""
+    )
     found = both.find(IMAGE, ("face", "hat"), 0.5)
     assert (found["face"].source, found["hat"].source) == ("the connected detector", "next")
     nothing = RoutedSegmenter((DetectedClasses(Detector()),), "").find(IMAGE, ("hat",), 0.5)["hat"]
-    assert (nothing.source, nothing.best) == ("the connected detector", 0.0) and not nothing.scores.any()
+    assert (nothing.source, nothing.best) == (
+        "the connected detector",
+        0.0,
+    ) and not nothing.scores.any()
 
 
 def test_a_detector_that_returns_something_else_is_said() -> None:

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 import torch
 from comfyui_astria.nodes.errors import PromptError
-from comfyui_astria.nodes.masking.grounding import GroundingDino, find_boxes, load_model, load_processor
+from comfyui_astria.nodes.masking.grounding import (
+    GroundingDino,
+    find_boxes,
+    load_model,
+    load_processor,
+)
 from comfyui_astria.nodes.masking.segmenter import Box
 from comfyui_astria.tests.masking.scripted import rectangle
 from comfyui_astria.tests.masking.tiny_models import photo, write_grounding_dino
@@ -46,20 +51,31 @@ def theirs(folder: Path, caption: str) -> dict:
     inputs = processor(images=picture, text=caption, return_tensors="pt")
     outputs = model(**inputs)
     all_of_it = {"threshold": 0.0, "text_threshold": 0.0, "target_sizes": [(70, 100)]}
-    [result] = processor.post_process_grounded_object_detection(outputs, inputs.input_ids, **all_of_it)
-    return {**result, "logits": outputs.logits[0], "ids": inputs.input_ids[0], "decode": processor.tokenizer.convert_ids_to_tokens}
+    [result] = processor.post_process_grounded_object_detection(
+        outputs, inputs.input_ids, **all_of_it
+    )
+    return {
+        **result,
+        "logits": outputs.logits[0],
+        "ids": inputs.input_ids[0],
+        "decode": processor.tokenizer.convert_ids_to_tokens,
+    }
 
 
 def test_boxes_and_scores_are_those_of_transformers(folder: Path, loaded: tuple) -> None:
     with torch.no_grad():
         boxes, scores = find_boxes(*loaded, IMAGE, WORDS)
     expected = theirs(folder, "red hat. clothes. person.")
-    assert torch.allclose(boxes, expected["boxes"].clamp(torch.zeros(4), torch.tensor([100, 70, 100, 70])), atol=1e-3)
+    assert torch.allclose(
+        boxes, expected["boxes"].clamp(torch.zeros(4), torch.tensor([100, 70, 100, 70])), atol=1e-3
+    )
     tokens = expected["decode"](expected["ids"])
     assert tokens == ["[CLS]", "red", "hat", ".", "cl", "##othes", ".", "person", ".", "[SEP]"]
     places = {"red hat": [1, 2], "clothes": [4, 5], "person": [7]}
     for number, word in enumerate(WORDS):
-        assert torch.allclose(scores[:, number], expected["logits"].sigmoid()[:, places[word]].amax(1), atol=1e-5)
+        assert torch.allclose(
+            scores[:, number], expected["logits"].sigmoid()[:, places[word]].amax(1), atol=1e-5
+        )
 
 
 def test_every_box_belongs_to_the_word_it_fits_best(loaded: tuple) -> None:
@@ -69,19 +85,25 @@ def test_every_box_belongs_to_the_word_it_fits_best(loaded: tuple) -> None:
     # The published threshold counts as 0.5.
     scores = torch.from_numpy(np.interp(scores.numpy(), [0, 0.35, 1], [0, 0.5, 1]))
     threshold = float(scores.amax(1).median()) - 1e-4
-    found = GroundingDino(lambda: model, lambda: processor, whole_boxes).find(IMAGE, WORDS, threshold)
+    found = GroundingDino(lambda: model, lambda: processor, whole_boxes).find(
+        IMAGE, WORDS, threshold
+    )
     best, owner = scores.max(1)
     kept = best > threshold
     assert 0 < kept.sum() < len(kept)
     for number, word in enumerate(WORDS):
         mine = boxes[kept & (owner == number)]
-        assert sorted(one.box for one in found[word].instances) == sorted(tuple(box.tolist()) for box in mine)
+        assert sorted(one.box for one in found[word].instances) == sorted(
+            tuple(box.tolist()) for box in mine
+        )
         covered = torch.zeros(70, 100, dtype=torch.bool)
         for mask in whole_boxes(IMAGE, mine.tolist()):
             covered |= mask
         assert torch.equal(found[word].scores > 0, covered)
         assert found[word].best == pytest.approx(float(scores[:, number].max()), abs=1e-5)
-        assert [one.score for one in found[word].instances] == sorted((one.score for one in found[word].instances), reverse=True)
+        assert [one.score for one in found[word].instances] == sorted(
+            (one.score for one in found[word].instances), reverse=True
+        )
 
 
 def test_nothing_above_the_threshold_cuts_nothing(loaded: tuple) -> None:
@@ -94,7 +116,10 @@ def test_nothing_above_the_threshold_cuts_nothing(loaded: tuple) -> None:
 
 def test_a_full_stop_within_a_word_does_not_end_it(loaded: tuple) -> None:
     with torch.no_grad():
-        assert torch.equal(find_boxes(*loaded, IMAGE, ("red.hat", "coat")).scores, find_boxes(*loaded, IMAGE, ("red hat", "coat")).scores)
+        assert torch.equal(
+            find_boxes(*loaded, IMAGE, ("red.hat", "coat")).scores,
+            find_boxes(*loaded, IMAGE, ("red hat", "coat")).scores,
+        )
 
 
 def test_words_that_the_model_cannot_read_are_refused(loaded: tuple) -> None:
@@ -103,5 +128,7 @@ def test_words_that_the_model_cannot_read_are_refused(loaded: tuple) -> None:
     fits = ("hat",) * 31  # with their full stops and both ends 64 tokens
     with torch.no_grad():
         assert find_boxes(*loaded, IMAGE, fits).scores.shape == (12, 31)
-    with pytest.raises(PromptError, match="32 words at once are too long for GroundingDINO, which reads 64 tokens"):
+    with pytest.raises(
+        PromptError, match="32 words at once are too long for GroundingDINO, which reads 64 tokens"
+    ):
         find_boxes(*loaded, IMAGE, (*fits, "hat"))

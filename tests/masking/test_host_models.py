@@ -23,7 +23,13 @@ class Edges(torch.nn.Module):
     """Logits that depend on every channel and on what lies around a pixel."""
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        weight = torch.tensor([4.0, -6.0, 3.0]).reshape(1, 3, 1, 1).repeat_interleave(3, 2).repeat_interleave(3, 3) / 3
+        weight = (
+            torch.tensor([4.0, -6.0, 3.0])
+            .reshape(1, 3, 1, 1)
+            .repeat_interleave(3, 2)
+            .repeat_interleave(3, 3)
+            / 3
+        )
         return torch.nn.functional.conv2d(pixel_values, weight, padding=1)
 
 
@@ -34,41 +40,61 @@ def background() -> Any:
     model = host.BackgroundRemovalModel.__new__(host.BackgroundRemovalModel)
     model.image_size, model.image_mean, model.image_std = 64, [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]
     model.model, model.load_device = Edges(), torch.device("cpu")
-    model.patcher = comfy_inprocess.load("comfy.model_patcher").CoreModelPatcher(model.model, model.load_device, model.load_device)
+    model.patcher = comfy_inprocess.load("comfy.model_patcher").CoreModelPatcher(
+        model.model, model.load_device, model.load_device
+    )
     return model
 
 
-def test_foreground_is_what_the_hosts_node_finds_and_background_the_rest(models: ModuleType, background: Any) -> None:
+def test_foreground_is_what_the_hosts_node_finds_and_background_the_rest(
+    models: ModuleType, background: Any
+) -> None:
     image = photo(70, 100)
     node = comfy_inprocess.load("comfy_extras.nodes_bg_removal").RemoveBackground
     expected = node.execute(background, image)[0][0]
-    found = models.Background(lambda: background).find(image, ("foreground", "subject", "background"), 0.5)
-    assert torch.equal(found["foreground"].scores, expected) and torch.equal(found["subject"].scores, expected)
+    found = models.Background(lambda: background).find(
+        image, ("foreground", "subject", "background"), 0.5
+    )
+    assert torch.equal(found["foreground"].scores, expected) and torch.equal(
+        found["subject"].scores, expected
+    )
     assert torch.equal(found["background"].scores, 1 - expected)
     assert 0.1 < float((expected > 0.5).float().mean()) < 0.9
     assert found["background"].best == pytest.approx(float(1 - expected.min()))
 
 
 def test_background_removal_takes_no_other_word(models: ModuleType, background: Any) -> None:
-    taken = [word for word in ("foreground", "subject", "background", "person") if models.Background(lambda: background).takes(word)]
+    taken = [
+        word
+        for word in ("foreground", "subject", "background", "person")
+        if models.Background(lambda: background).takes(word)
+    ]
     assert taken == ["foreground", "subject", "background"]
 
 
 @pytest.mark.parametrize("kind", ["SAM3", "SAM31"])
-def test_sam3_finds_what_the_hosts_node_finds_in_one_trunk_pass(models: ModuleType, kind: str) -> None:
+def test_sam3_finds_what_the_hosts_node_finds_in_one_trunk_pass(
+    models: ModuleType, kind: str
+) -> None:
     model, clip = comfy_inprocess.load("comfyui_astria.tests.testpack.sam3").tiny_sam3(kind)
     passes: list[int] = []
-    model.model.diffusion_model.detector.backbone["vision_backbone"].trunk.register_forward_hook(lambda *_: passes.append(1))
+    model.model.diffusion_model.detector.backbone["vision_backbone"].trunk.register_forward_hook(
+        lambda *_: passes.append(1)
+    )
     image = photo(70, 100)
     segmenter = models.Sam3(lambda: models.checked_sam3(model, clip, "tiny"))
     found = segmenter.find(image, WORDS, 0.5)
     assert len(passes) == 1
 
     # The host splits at commas, and takes one thing of each unless told a number.
-    conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(", ".join(f"{word}:64" for word in WORDS)))
+    conditioning = clip.encode_from_tokens_scheduled(
+        clip.tokenize(", ".join(f"{word}:64" for word in WORDS))
+    )
     with torch.no_grad():
         node = comfy_inprocess.load("comfy_extras.nodes_sam3").SAM3_Detect
-        masks, [boxes] = node.execute(model, image, conditioning, threshold=0.5, refine_iterations=0, individual_masks=True).result
+        masks, [boxes] = node.execute(
+            model, image, conditioning, threshold=0.5, refine_iterations=0, individual_masks=True
+        ).result
     assert len(passes) == 1 + len(WORDS)
     ours = [instance for word in WORDS for instance in found[word].instances]
     kept = [(mask > 0, box) for mask, box in zip(masks, boxes, strict=True) if mask.any()]
@@ -77,9 +103,13 @@ def test_sam3_finds_what_the_hosts_node_finds_in_one_trunk_pass(models: ModuleTy
         assert (instance.mask != mask).float().mean() < 1e-3
         assert instance.score == pytest.approx(box["score"], abs=1e-4)
         left, top = box["x"], box["y"]
-        assert instance.box == pytest.approx((left, top, left + box["width"], top + box["height"]), abs=0.01)
+        assert instance.box == pytest.approx(
+            (left, top, left + box["width"], top + box["height"]), abs=0.01
+        )
     for word in WORDS:
-        assert torch.equal(found[word].scores > 0, torch.stack([one.mask for one in found[word].instances]).any(0))
+        assert torch.equal(
+            found[word].scores > 0, torch.stack([one.mask for one in found[word].instances]).any(0)
+        )
     assert len({found[word].best for word in WORDS}) == len(WORDS)
 
 
@@ -118,13 +148,18 @@ def test_a_colon_within_a_word_asks_for_no_number(models: ModuleType) -> None:
 
 def test_a_model_of_another_kind_is_refused(models: ModuleType) -> None:
     model = comfy_inprocess.tiny_model("sd15")
-    with pytest.raises(MissingModelError, match="The connected sam3_model is SD15 with its text encoder; expected SAM3"):
+    with pytest.raises(
+        MissingModelError,
+        match="The connected sam3_model is SD15 with its text encoder; expected SAM3",
+    ):
         models.checked_sam3(model, object(), "The connected sam3_model")
     with pytest.raises(MissingModelError, match="is SD15 without its text encoder"):
         models.checked_sam3(model, None, "x.safetensors")
 
 
-def test_a_module_is_built_on_first_use_and_handed_to_the_hosts_memory_management(models: ModuleType) -> None:
+def test_a_module_is_built_on_first_use_and_handed_to_the_hosts_memory_management(
+    models: ModuleType,
+) -> None:
     management = comfy_inprocess.load("comfy.model_management")
     built: list[torch.nn.Module] = []
 
@@ -136,5 +171,9 @@ def test_a_module_is_built_on_first_use_and_handed_to_the_hosts_memory_managemen
     assert built == []
     assert ready() is ready() is built[0] and len(built) == 1
     assert not built[0].training and not built[0].weight.requires_grad
-    held = [loaded.model.model[0] for loaded in management.current_loaded_models if isinstance(loaded.model.model, torch.nn.ModuleList)]
+    held = [
+        loaded.model.model[0]
+        for loaded in management.current_loaded_models
+        if isinstance(loaded.model.model, torch.nn.ModuleList)
+    ]
     assert built[0] in held

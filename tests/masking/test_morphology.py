@@ -44,7 +44,12 @@ def offsets(shape: str, radius: int) -> list[tuple[int, int]]:
         "square": lambda y, x: True,
         "diamond": lambda y, x: abs(y) + abs(x) <= radius,
     }[shape]
-    return [(y, x) for y in range(-radius, radius + 1) for x in range(-radius, radius + 1) if inside(y, x)]
+    return [
+        (y, x)
+        for y in range(-radius, radius + 1)
+        for x in range(-radius, radius + 1)
+        if inside(y, x)
+    ]
 
 
 def by_definition(mask: torch.Tensor, radius: int, shape: str) -> torch.Tensor:
@@ -60,19 +65,31 @@ def by_definition(mask: torch.Tensor, radius: int, shape: str) -> torch.Tensor:
 
 
 def host_grow_mask(mask: torch.Tensor, radius: int, *, tapered: bool) -> torch.Tensor:
-    return comfy_inprocess.load("comfy_extras.nodes_mask").GrowMask.execute(mask, radius, tapered)[0]
+    return comfy_inprocess.load("comfy_extras.nodes_mask").GrowMask.execute(mask, radius, tapered)[
+        0
+    ]
 
 
 @settings(max_examples=60)
 @given(mask=hard_masks(), radius=st.integers(-5, 5), shape=st.sampled_from(SHAPES))
-def test_hard_masks_grow_by_the_definition_of_the_shape(mask: torch.Tensor, radius: int, shape: str) -> None:
+def test_hard_masks_grow_by_the_definition_of_the_shape(
+    mask: torch.Tensor, radius: int, shape: str
+) -> None:
     assert torch.equal(grow(mask, radius, shape), by_definition(mask, radius, shape))
 
 
 @settings(max_examples=60)
-@given(mask=st.one_of(hard_masks(), soft_masks()), radius=RADII, shape=st.sampled_from(["square", "diamond"]))
-def test_square_and_diamond_equal_the_hosts_grow_mask(mask: torch.Tensor, radius: int, shape: str) -> None:
-    assert torch.equal(grow(mask, radius, shape), host_grow_mask(mask, radius, tapered=shape == "diamond"))
+@given(
+    mask=st.one_of(hard_masks(), soft_masks()),
+    radius=RADII,
+    shape=st.sampled_from(["square", "diamond"]),
+)
+def test_square_and_diamond_equal_the_hosts_grow_mask(
+    mask: torch.Tensor, radius: int, shape: str
+) -> None:
+    assert torch.equal(
+        grow(mask, radius, shape), host_grow_mask(mask, radius, tapered=shape == "diamond")
+    )
 
 
 @pytest.mark.parametrize("radius", [3, 17, 40, -3, -17, -40])
@@ -82,11 +99,17 @@ def test_figures_that_touch_the_border_equal_the_hosts_grow_mask(shape: str, rad
     mask[:, :90, 30:140] = 1
     mask[:, 100:, 150:] = 1
     mask[:, 40:44, 60:61] = 0
-    assert torch.equal(grow(mask, radius, shape), host_grow_mask(mask, radius, tapered=shape == "diamond"))
+    assert torch.equal(
+        grow(mask, radius, shape), host_grow_mask(mask, radius, tapered=shape == "diamond")
+    )
 
 
 @settings(max_examples=60)
-@given(mask=st.one_of(hard_masks(), soft_masks()), radius=st.integers(1, 12), shape=st.sampled_from(SHAPES))
+@given(
+    mask=st.one_of(hard_masks(), soft_masks()),
+    radius=st.integers(1, 12),
+    shape=st.sampled_from(SHAPES),
+)
 def test_opening_and_closing_laws(mask: torch.Tensor, radius: int, shape: str) -> None:
     """Growing and shrinking are an adjunction: opening shrinks, closing grows, and doing either twice changes nothing more."""
     opened = grow(grow(mask, -radius, shape), radius, shape)
@@ -98,7 +121,9 @@ def test_opening_and_closing_laws(mask: torch.Tensor, radius: int, shape: str) -
 
 @settings(max_examples=40)
 @given(mask=st.one_of(hard_masks(), soft_masks()), radius=RADII, shape=st.sampled_from(SHAPES))
-def test_shrinking_is_growing_what_is_not_masked(mask: torch.Tensor, radius: int, shape: str) -> None:
+def test_shrinking_is_growing_what_is_not_masked(
+    mask: torch.Tensor, radius: int, shape: str
+) -> None:
     assert torch.allclose(grow(mask, radius, shape), 1 - grow(1 - mask, -radius, shape), atol=1e-6)
 
 
@@ -119,16 +144,24 @@ def test_a_full_mask_is_not_eaten_from_the_border(shape: str) -> None:
 @given(mask=hard_masks(), radius=st.integers(1, 40))
 def test_the_disc_in_torch_equals_scipys_distance(mask: torch.Tensor, radius: int) -> None:
     """What masks on a GPU go through."""
-    expected = torch.from_numpy(ndimage.distance_transform_edt(mask[0].numpy() == 0) <= radius) if mask.any() else mask[0] > 0
+    expected = (
+        torch.from_numpy(ndimage.distance_transform_edt(mask[0].numpy() == 0) <= radius)
+        if mask.any()
+        else mask[0] > 0
+    )
     assert torch.equal(tensors.disc(mask > 0, radius)[0], expected)
 
 
 @settings(max_examples=60)
 @given(mask=soft_masks(), radius=st.integers(0, 40), shape=st.sampled_from(["square", "diamond"]))
-def test_square_and_diamond_in_torch_equal_scipy(mask: torch.Tensor, radius: int, shape: str) -> None:
+def test_square_and_diamond_in_torch_equal_scipy(
+    mask: torch.Tensor, radius: int, shape: str
+) -> None:
     footprint = np.zeros((2 * radius + 1,) * 2, bool)
     footprint[tuple(np.array(offsets(shape, radius)).T + radius)] = True
-    expected = ndimage.grey_dilation(mask[0].numpy(), footprint=footprint, mode="constant", cval=-np.inf)
+    expected = ndimage.grey_dilation(
+        mask[0].numpy(), footprint=footprint, mode="constant", cval=-np.inf
+    )
     assert torch.equal(getattr(tensors, shape)(mask, radius)[0], torch.from_numpy(expected))
 
 
@@ -153,7 +186,9 @@ def test_a_soft_edge_is_moved_and_not_hardened() -> None:
 
 @settings(max_examples=60)
 @given(mask=hard_masks(), feather_px=st.integers(0, 12))
-def test_the_feather_of_a_hard_mask_falls_with_the_straight_distance(mask: torch.Tensor, feather_px: int) -> None:
+def test_the_feather_of_a_hard_mask_falls_with_the_straight_distance(
+    mask: torch.Tensor, feather_px: int
+) -> None:
     expected = mask
     if mask.any():
         distance = torch.from_numpy(ndimage.distance_transform_edt(mask[0].numpy() == 0))
@@ -176,11 +211,15 @@ def test_distances_in_torch_equal_scipys(mask: torch.Tensor, feather_px: int) ->
 
 
 @pytest.mark.parametrize("feather_px", [1, 4, 30])
-def test_the_feather_of_a_hard_mask_on_a_gpu_is_that_on_the_processor(feather_px: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_feather_of_a_hard_mask_on_a_gpu_is_that_on_the_processor(
+    feather_px: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mask = (torch.rand(2, 90, 70, generator=torch.Generator().manual_seed(2)) < 0.003).float()
     expected = feather(mask, feather_px)
 
-    def in_torch(core: torch.Tensor, values: torch.Tensor, reach_px: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def in_torch(
+        core: torch.Tensor, values: torch.Tensor, reach_px: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         distance, value = tensors.nearest(core[None], values[None], reach_px)
         return distance[0], value[0]
 
@@ -199,22 +238,33 @@ def test_the_value_in_torch_is_that_of_a_nearest_pixel(mask: torch.Tensor, reach
     points = mask[0].nonzero()
     for y, x in distance[0].isfinite().nonzero().tolist():
         squares = ((points - torch.tensor([y, x])) ** 2).sum(1)
-        assert value[0, y, x] in [values[0, row, column] for row, column in points[squares == squares.min()].tolist()]
+        assert value[0, y, x] in [
+            values[0, row, column] for row, column in points[squares == squares.min()].tolist()
+        ]
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (300, 1), (257, 200), (64, 128)])
 @pytest.mark.parametrize("share", [0.0005, 0.02])
-def test_distances_over_a_whole_picture_in_torch_equal_scipys(height: int, width: int, share: float) -> None:
+def test_distances_over_a_whole_picture_in_torch_equal_scipys(
+    height: int, width: int, share: float
+) -> None:
     core = torch.rand(2, height, width, generator=torch.Generator().manual_seed(1)) < share
     core[:, height // 2, width // 3] = True
     distance, _ = tensors.nearest(core, core.float(), 1000)
-    assert torch.allclose(distance, torch.from_numpy(np.stack([ndimage.distance_transform_edt(~one.numpy()) for one in core])).float())
+    assert torch.allclose(
+        distance,
+        torch.from_numpy(
+            np.stack([ndimage.distance_transform_edt(~one.numpy()) for one in core])
+        ).float(),
+    )
 
 
 class CallsOfTorch(TorchFunctionMode):
     count = 0
 
-    def __torch_function__(self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_function__(
+        self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
         self.count += 1
         return function(*args, **(kwargs or {}))
 
@@ -255,7 +305,9 @@ def test_each_mask_of_a_batch_is_treated_by_itself_in_its_own_precision(dtype: t
         for radius in (4, -1):
             both = feather(grow(batch, radius, shape), 3)
             assert both.dtype == dtype
-            assert torch.equal(both, torch.cat([feather(grow(one[None], radius, shape), 3) for one in batch]))
+            assert torch.equal(
+                both, torch.cat([feather(grow(one[None], radius, shape), 3) for one in batch])
+            )
 
 
 def test_masks_that_cannot_be_used_are_refused() -> None:

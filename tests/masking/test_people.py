@@ -26,8 +26,10 @@ def test_the_largest_from_left_to_right() -> None:
 
 def test_more_people_or_pictures_than_asked_for_are_told() -> None:
     notes = find_people(IMAGE, Scripted({"person": [RIGHT, SMALL, LEFT]}), 2).notes
-    assert notes == ("'person' was found 3 times; the largest 2 are taken. Draw masks to choose others.",
-                     "People were looked for in the first of 2 pictures; they stand in the same places in all of them.")
+    assert notes == (
+        "'person' was found 3 times; the largest 2 are taken. Draw masks to choose others.",
+        "People were looked for in the first of 2 pictures; they stand in the same places in all of them.",
+    )
     assert find_people(IMAGE[:1], Scripted({"person": [RIGHT, LEFT]}), 2).notes == ()
 
 
@@ -38,9 +40,13 @@ def test_one_person_found_twice_is_one_person() -> None:
 
 
 def test_fewer_are_said_with_both_numbers() -> None:
-    with pytest.raises(ImageError, match=r"Found 2 of 3 persons: 'person' by scripted, highest score 0\.90\."):
+    with pytest.raises(
+        ImageError, match=r"Found 2 of 3 persons: 'person' by scripted, highest score 0\.90\."
+    ):
         find_people(IMAGE, Scripted({"person": [LEFT, RIGHT]}), 3)
-    with pytest.raises(ImageError, match=r"Found 0 of 1 persons: 'person' by scripted, highest score 0\.20\."):
+    with pytest.raises(
+        ImageError, match=r"Found 0 of 1 persons: 'person' by scripted, highest score 0\.20\."
+    ):
         find_people(IMAGE, Scripted({"person": []}), 1)
 
 
@@ -51,7 +57,12 @@ def test_pieces_of_a_mask_where_the_model_knows_no_things() -> None:
     heat[:, 30:60] = 0.375
     found = find_people(IMAGE, Scripted({"tall man": heat}), 2, "tall  man").masks
     assert torch.equal(found[0], masks(LEFT)[0])
-    assert torch.equal(found[1] - masks(RIGHT)[0], torch.zeros(HEIGHT, WIDTH).index_put((torch.tensor(19), torch.tensor(69)), torch.tensor(1.0)))
+    assert torch.equal(
+        found[1] - masks(RIGHT)[0],
+        torch.zeros(HEIGHT, WIDTH).index_put(
+            (torch.tensor(19), torch.tensor(69)), torch.tensor(1.0)
+        ),
+    )
     with pytest.raises(ImageError, match="Found 2 of 3"):
         find_people(IMAGE, Scripted({"person": heat}), 3)
 

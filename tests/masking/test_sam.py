@@ -25,7 +25,9 @@ def ours(written: tuple[Path, torch.nn.Module]) -> torch.nn.Module:
     return build(torch.load(written[0], weights_only=True), "sam_tiny.pth").eval()
 
 
-def test_masks_are_those_of_the_librarys_predictor(written: tuple[Path, torch.nn.Module], ours: torch.nn.Module) -> None:
+def test_masks_are_those_of_the_librarys_predictor(
+    written: tuple[Path, torch.nn.Module], ours: torch.nn.Module
+) -> None:
     import numpy as np
     from segment_anything import SamPredictor
 
@@ -49,7 +51,10 @@ def test_the_picture_is_looked_at_once_for_many_boxes(ours: torch.nn.Module) -> 
     assert all(torch.equal(mask, masks[0]) for mask in masks)
 
 
-@pytest.mark.parametrize(("name", "size"), [("vit_b", (768, 12, 12, [2, 5, 8, 11])), ("vit_l", (1024, 24, 16, [5, 11, 17, 23]))])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("vit_b", (768, 12, 12, [2, 5, 8, 11])), ("vit_l", (1024, 24, 16, [5, 11, 17, 23]))],
+)
 def test_the_published_sizes_are_recognised(name: str, size: tuple) -> None:
     """On shapes alone: the weights of the published models are large."""
     from comfyui_astria.nodes.masking.sam import _architecture
@@ -60,13 +65,25 @@ def test_the_published_sizes_are_recognised(name: str, size: tuple) -> None:
     encoder = model.image_encoder
     found = _architecture(model.state_dict())
     width, depth, heads, whole = size
-    assert (found["embed_dim"], found["depth"], found["num_heads"], found["global_attn_indexes"]) == (width, depth, heads, whole)
-    assert (found["img_size"], found["patch_size"], found["window_size"], found["out_chans"]) == (encoder.img_size, 16, 14, 256)
+    assert (
+        found["embed_dim"],
+        found["depth"],
+        found["num_heads"],
+        found["global_attn_indexes"],
+    ) == (width, depth, heads, whole)
+    assert (found["img_size"], found["patch_size"], found["window_size"], found["out_chans"]) == (
+        encoder.img_size,
+        16,
+        14,
+        256,
+    )
     assert found["mlp_ratio"] == 4
 
 
 def test_a_file_of_something_else_is_refused_by_name(ours: torch.nn.Module) -> None:
-    with pytest.raises(MissingModelError, match=r"models/sams/x\.pth does not hold a model of segment-anything"):
+    with pytest.raises(
+        MissingModelError, match=r"models/sams/x\.pth does not hold a model of segment-anything"
+    ):
         build({"model.weight": torch.zeros(1)}, "models/sams/x.pth")
     cut_short = dict(list(ours.state_dict().items())[:-1])
     with pytest.raises(MissingModelError, match="does not hold a model of segment-anything"):

@@ -11,7 +11,13 @@ import zlib
 from pathlib import Path
 
 import pytest
-from comfyui_astria.nodes.net.files import MAX_PIXELS, check_safetensors, from_base64, picture_name, put_whole
+from comfyui_astria.nodes.net.files import (
+    MAX_PIXELS,
+    check_safetensors,
+    from_base64,
+    picture_name,
+    put_whole,
+)
 from comfyui_astria.nodes.net.problems import ApiError
 from PIL import Image
 
@@ -30,7 +36,12 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 def png_of(width: int, height: int, data: bytes = b"") -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(data))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize(("kind", "ending"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp")])
@@ -45,13 +56,26 @@ def test_pictures_are_named_by_their_content(kind: str, ending: str) -> None:
 ANIMATED = encoded("WEBP", save_all=True, append_images=[Image.new("RGB", (8, 6))])
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (b"", "expected a JPEG"), (b"GIF89a" + bytes(100), "expected a JPEG"), (encoded("GIF"), "expected a JPEG"), (encoded("TIFF"), "expected a JPEG"),
-    (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "expected a JPEG"), (pickle.dumps({"a": 1}), "expected a JPEG"), (b"%PDF-1.4", "expected a JPEG"),
-    (encoded("PNG")[:50], "cannot be decoded"), (encoded("JPEG")[:300], "cannot be decoded"),
-    (png_of(8, 6, b"\0"), "cannot be decoded"),
-    (png_of(30_000, 30_000), "pixels|expected a JPEG"), (png_of(10_000, MAX_PIXELS // 10_000 + 1), "pixels"), (ANIMATED, "frames"),
-    (encoded("PNG", save_all=True, append_images=[Image.new("RGB", (8, 6))]), "frames"), (bytes(LARGEST + 1), "at most")])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected a JPEG"),
+        (b"GIF89a" + bytes(100), "expected a JPEG"),
+        (encoded("GIF"), "expected a JPEG"),
+        (encoded("TIFF"), "expected a JPEG"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "expected a JPEG"),
+        (pickle.dumps({"a": 1}), "expected a JPEG"),
+        (b"%PDF-1.4", "expected a JPEG"),
+        (encoded("PNG")[:50], "cannot be decoded"),
+        (encoded("JPEG")[:300], "cannot be decoded"),
+        (png_of(8, 6, b"\0"), "cannot be decoded"),
+        (png_of(30_000, 30_000), "pixels|expected a JPEG"),
+        (png_of(10_000, MAX_PIXELS // 10_000 + 1), "pixels"),
+        (ANIMATED, "frames"),
+        (encoded("PNG", save_all=True, append_images=[Image.new("RGB", (8, 6))]), "frames"),
+        (bytes(LARGEST + 1), "at most"),
+    ],
+)
 def test_what_is_no_single_picture_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(ApiError, match=message) as refused:
         picture_name(content, "photo 3", LARGEST)
@@ -61,7 +85,10 @@ def test_what_is_no_single_picture_is_refused(content: bytes, message: str) -> N
 
 def test_base64_in_both_alphabets() -> None:
     content = bytes(range(256))
-    for text in (base64.b64encode(content).decode(), base64.urlsafe_b64encode(content).decode().rstrip("=")):
+    for text in (
+        base64.b64encode(content).decode(),
+        base64.urlsafe_b64encode(content).decode().rstrip("="),
+    ):
         assert from_base64(text, "x", LARGEST) == content
     for text in ("a", "%%%", "é"):
         with pytest.raises(ApiError, match="not base64"):
@@ -75,7 +102,9 @@ def weights(header: object, data: bytes = bytes(8)) -> bytes:
     return struct.pack("<Q", len(text)) + text + data
 
 
-WHOLE = weights({"__metadata__": {"a": "b"}, "w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}})
+WHOLE = weights(
+    {"__metadata__": {"a": "b"}, "w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
+)
 
 
 def test_a_whole_safetensors_file_passes(tmp_path: Path) -> None:
@@ -84,10 +113,24 @@ def test_a_whole_safetensors_file_passes(tmp_path: Path) -> None:
     check_safetensors(path, "it")
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"PK\x03\x04" + bytes(100), pickle.dumps({"a": [1]}), WHOLE[:-1], WHOLE + b"x", weights({}), weights([1]), weights(b"{"),
-    weights(b"[" * 50_000),
-    weights({"w": 1}), weights({"w": {"data_offsets": [8, 0]}}), weights({"w": {"data_offsets": [0, True]}}), struct.pack("<Q", 2**63) + bytes(100)])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PK\x03\x04" + bytes(100),
+        pickle.dumps({"a": [1]}),
+        WHOLE[:-1],
+        WHOLE + b"x",
+        weights({}),
+        weights([1]),
+        weights(b"{"),
+        weights(b"[" * 50_000),
+        weights({"w": 1}),
+        weights({"w": {"data_offsets": [8, 0]}}),
+        weights({"w": {"data_offsets": [0, True]}}),
+        struct.pack("<Q", 2**63) + bytes(100),
+    ],
+)
 def test_what_could_hold_code_or_is_cut_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "w"
     path.write_bytes(content)

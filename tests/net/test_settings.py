@@ -16,17 +16,35 @@ def test_a_missing_file_sets_nothing(tmp_path: Path) -> None:
 
 def test_settings_are_read(tmp_path: Path) -> None:
     path = tmp_path / "api.ini"
-    path.write_text("\ufeff# mine\nkey = a-secret-key\nfetch_urls = yes\nprivate_hosts = box.lan, [::1], 192.168.1.9\nmax_image_mb=7\n"
-                    "public_url = https://a.example\n", encoding="utf-8")
+    path.write_text(
+        "\ufeff# mine\nkey = a-secret-key\nfetch_urls = yes\nprivate_hosts = box.lan, [::1], 192.168.1.9\nmax_image_mb=7\n"
+        "public_url = https://a.example\n",
+        encoding="utf-8",
+    )
     found = load(path)
-    assert found == Settings("a-secret-key", True, private_hosts=("box.lan", "::1", "192.168.1.9"), max_image_mb=7, public_url="https://a.example")
+    assert found == Settings(
+        "a-secret-key",
+        True,
+        private_hosts=("box.lan", "::1", "192.168.1.9"),
+        max_image_mb=7,
+        public_url="https://a.example",
+    )
     assert found.image_bytes == 7_000_000
 
 
-@pytest.mark.parametrize(("line", "message"), [
-    ("keys = x", "'keys' is no setting"), ("key", "is no setting"), ("fetch_urls = maybe", "yes or no"), ("max_images = 0", "whole number"),
-    ("max_images = -1", "whole number"), ("public_url = a.example", "https://host"), ("private_hosts = a b", "commas"),
-    ("max_images=1\nmax_images=2", "twice")])
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("keys = x", "'keys' is no setting"),
+        ("key", "is no setting"),
+        ("fetch_urls = maybe", "yes or no"),
+        ("max_images = 0", "whole number"),
+        ("max_images = -1", "whole number"),
+        ("public_url = a.example", "https://host"),
+        ("private_hosts = a b", "commas"),
+        ("max_images=1\nmax_images=2", "twice"),
+    ],
+)
 def test_a_slip_is_told_with_its_line(line: str, message: str) -> None:
     with pytest.raises(ApiError, match=message) as refused:
         parse(line, "api.ini")

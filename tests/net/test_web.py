@@ -21,15 +21,60 @@ OWN = ("127.0.0.1",)
 PUBLIC = "93.184.216.34"
 
 
-@pytest.mark.parametrize("url", [
-    "file:///etc/passwd", "ftp://example.com/a", "gopher://example.com", "data:image/png;base64,AA", "//example.com", "example.com", "", "http://",
-    "http:///a", "https://user:pw@example.com/", "http://a@example.com", "http://exa mple.com", "http://example.com/\r\nX: y", "http://example.com\\@a",
-    "http://example.com:99999/", "http://[::1", "http://" + "a" * 3000 + ".com", "http://127.0.0.1/", "http://127.1/", "http://0x7f.0.0.1/",
-    "http://2130706433/", "http://0177.0.0.1/", "http://localhost:8188/", "http://a.localhost/", "http://printer.local/", "http://metadata.google.internal/",
-    "http://intranet/", "http://10.0.0.1/", "http://192.168.1.1/", "http://172.16.0.1/", "http://169.254.169.254/latest/meta-data", "http://100.64.0.1/",
-    "http://0.0.0.0/", "http://224.0.0.1/", "http://255.255.255.255/", "http://[::1]/", "http://[::]/", "http://[fe80::1]/", "http://[fc00::1]/",
-    "http://[::ffff:127.0.0.1]/", "http://[::127.0.0.1]/", "http://[64:ff9b::7f00:1]/", "http://[2002:7f00:1::]/", "http://[ff02::1]/",
-    "http://[2001:0:5ef5:79fb::1]/", "http://[64:ff9b:1::808:808]/", "http://127.0.0.1./", "http://①②⑦.0.0.1/", "http://127。0.0.1/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://example.com/a",
+        "gopher://example.com",
+        "data:image/png;base64,AA",
+        "//example.com",
+        "example.com",
+        "",
+        "http://",
+        "http:///a",
+        "https://user:pw@example.com/",
+        "http://a@example.com",
+        "http://exa mple.com",
+        "http://example.com/\r\nX: y",
+        "http://example.com\\@a",
+        "http://example.com:99999/",
+        "http://[::1",
+        "http://" + "a" * 3000 + ".com",
+        "http://127.0.0.1/",
+        "http://127.1/",
+        "http://0x7f.0.0.1/",
+        "http://2130706433/",
+        "http://0177.0.0.1/",
+        "http://localhost:8188/",
+        "http://a.localhost/",
+        "http://printer.local/",
+        "http://metadata.google.internal/",
+        "http://intranet/",
+        "http://10.0.0.1/",
+        "http://192.168.1.1/",
+        "http://172.16.0.1/",
+        "http://169.254.169.254/latest/meta-data",
+        "http://100.64.0.1/",
+        "http://0.0.0.0/",
+        "http://224.0.0.1/",
+        "http://255.255.255.255/",
+        "http://[::1]/",
+        "http://[::]/",
+        "http://[fe80::1]/",
+        "http://[fc00::1]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://[::127.0.0.1]/",
+        "http://[64:ff9b::7f00:1]/",
+        "http://[2002:7f00:1::]/",
+        "http://[ff02::1]/",
+        "http://[2001:0:5ef5:79fb::1]/",
+        "http://[64:ff9b:1::808:808]/",
+        "http://127.0.0.1./",
+        "http://①②⑦.0.0.1/",
+        "http://127。0.0.1/",
+    ],
+)
 def test_what_is_no_public_web_address_is_refused(url: str) -> None:
     with pytest.raises(ApiError, match="refused") as refused:
         checked(url, ())
@@ -38,7 +83,12 @@ def test_what_is_no_public_web_address_is_refused(url: str) -> None:
 
 def test_public_addresses_pass() -> None:
     place = checked("HTTPS://Example.com:444/a b".replace(" ", "%20") + "?q=1&r=%C3%A9#part", ())
-    assert (place.scheme, place.host, place.port, place.authority) == ("https", "example.com", 444, "example.com:444")
+    assert (place.scheme, place.host, place.port, place.authority) == (
+        "https",
+        "example.com",
+        444,
+        "example.com:444",
+    )
     assert place.path == "/a%20b?q=1&r=%C3%A9"
     assert checked(f"http://{PUBLIC}/", ()).authority == PUBLIC
     assert checked("http://[2606:2800:220:1::1]/", ()).authority == "[2606:2800:220:1::1]"
@@ -46,12 +96,20 @@ def test_public_addresses_pass() -> None:
     assert checked("http://192.168.1.9:5000/x", ("192.168.1.9",)).port == 5000
 
 
-def test_a_name_that_leads_inside_is_refused_whatever_else_it_leads_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in (PUBLIC, "127.0.0.1")]
+def test_a_name_that_leads_inside_is_refused_whatever_else_it_leads_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80))
+        for address in (PUBLIC, "127.0.0.1")
+    ]
     monkeypatch.setattr(addresses.socket, "getaddrinfo", lambda *_, **__: answers)
     with pytest.raises(ApiError, match=r"stands for 127\.0\.0\.1"):
         resolved(place_of("http://rebind.example/"), (), 5)
-    assert resolved(place_of("http://rebind.example/"), ("rebind.example",), 5) == (PUBLIC, "127.0.0.1")
+    assert resolved(place_of("http://rebind.example/"), ("rebind.example",), 5) == (
+        PUBLIC,
+        "127.0.0.1",
+    )
 
 
 class Peer(BaseHTTPRequestHandler):
@@ -71,8 +129,15 @@ class Peer(BaseHTTPRequestHandler):
             self.end_headers()
         elif self.path.startswith("/to"):
             self.send_response(302)
-            self.send_header("Location", {"/to_ok": "/ok", "/to_loop": "/to_loop", "/to_file": "file:///etc/passwd",
-                                          "/to_inside": f"http://[::1]:{port}/ok"}[self.path])
+            self.send_header(
+                "Location",
+                {
+                    "/to_ok": "/ok",
+                    "/to_loop": "/to_loop",
+                    "/to_file": "file:///etc/passwd",
+                    "/to_inside": f"http://[::1]:{port}/ok",
+                }[self.path],
+            )
             self.end_headers()
         elif self.path == "/large":
             self.answer(200, b"x" * 100_000)
@@ -132,9 +197,17 @@ def test_a_file_is_fetched_and_redirects_are_followed(peer: tuple[str, list]) ->
     assert seen[0][1]["Host"] == url.removeprefix("http://")
 
 
-@pytest.mark.parametrize(("path", "message"), [
-    ("/to_loop", "more than 3 times"), ("/to_file", "expected http"), ("/to_inside", "no public address"), ("/large", "more than 1000 bytes"),
-    ("/short", "too early|IncompleteRead"), ("/none", "HTTP 404")])
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/to_loop", "more than 3 times"),
+        ("/to_file", "expected http"),
+        ("/to_inside", "no public address"),
+        ("/large", "more than 1000 bytes"),
+        ("/short", "too early|IncompleteRead"),
+        ("/none", "HTTP 404"),
+    ],
+)
 def test_what_cannot_be_fetched_is_told(peer: tuple[str, list], path: str, message: str) -> None:
     with pytest.raises(ApiError, match=message):
         fetch(peer[0] + path, Bounds(1000, 5, OWN))
@@ -160,7 +233,9 @@ def test_a_resolver_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.M
     answered.set()
 
 
-OPEN = Settings(fetch_urls=True, private_hosts=OWN, max_request_mb=1, max_image_mb=1, fetch_timeout_s=5)
+OPEN = Settings(
+    fetch_urls=True, private_hosts=OWN, max_request_mb=1, max_image_mb=1, fetch_timeout_s=5
+)
 
 
 def test_the_pictures_of_a_request_share_their_bytes(peer: tuple[str, list]) -> None:
@@ -168,7 +243,10 @@ def test_the_pictures_of_a_request_share_their_bytes(peer: tuple[str, list]) -> 
     fetching = Fetching(OPEN, "api.ini")
     for number in range(10):
         assert len(fetching.get(f"{url}/large", f"image_urls, number {number}")) == 100_000
-    with pytest.raises(ApiError, match="number 11 is not fetched: the pictures before it took all of the 5 s or 1 MB"):
+    with pytest.raises(
+        ApiError,
+        match="number 11 is not fetched: the pictures before it took all of the 5 s or 1 MB",
+    ):
         fetching.get(f"{url}/ok", "image_urls, number 11")
     assert len(seen) == 10
     assert Fetching(OPEN, "api.ini").get(f"{url}/ok", "another request's") == b"picture"
@@ -187,13 +265,18 @@ def test_the_pictures_of_a_request_share_their_seconds(peer: tuple[str, list]) -
 
 
 def test_this_machine_is_never_asked_without_leave(peer: tuple[str, list]) -> None:
-    for send in (lambda: fetch(f"{peer[0]}/ok", Bounds(1000, 5)), lambda: post(f"{peer[0]}/ok", b"{}", {}, Bounds(0, 5))):
+    for send in (
+        lambda: fetch(f"{peer[0]}/ok", Bounds(1000, 5)),
+        lambda: post(f"{peer[0]}/ok", b"{}", {}, Bounds(0, 5)),
+    ):
         with pytest.raises(ApiError, match="no public address"):
             send()
     assert peer[1] == []
 
 
-def test_a_name_is_asked_once_and_connected_to_as_checked(peer: tuple[str, list], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_is_asked_once_and_connected_to_as_checked(
+    peer: tuple[str, list], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """DNS rebinding: the second answer would lead elsewhere; nobody asks for it."""
     url, seen = peer
     port = int(url.rpartition(":")[2])
@@ -201,11 +284,27 @@ def test_a_name_is_asked_once_and_connected_to_as_checked(peer: tuple[str, list]
 
     def answer(host: str, *_: object, **__: object) -> list:
         asked.append(host)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1" if len(asked) == 1 else PUBLIC, port))]
+        return [
+            (
+                socket.AF_INET,
+                socket.SOCK_STREAM,
+                6,
+                "",
+                ("127.0.0.1" if len(asked) == 1 else PUBLIC, port),
+            )
+        ]
 
-    monkeypatch.setattr(addresses.socket, "getaddrinfo", lambda host, *rest, **more: answer(host) if host == "rebind.example"
-                        else original(host, *rest, **more))
-    assert fetch(f"http://rebind.example:{port}/ok", Bounds(1000, 5, ("rebind.example",))) == b"picture"
+    monkeypatch.setattr(
+        addresses.socket,
+        "getaddrinfo",
+        lambda host, *rest, **more: (
+            answer(host) if host == "rebind.example" else original(host, *rest, **more)
+        ),
+    )
+    assert (
+        fetch(f"http://rebind.example:{port}/ok", Bounds(1000, 5, ("rebind.example",)))
+        == b"picture"
+    )
     assert asked == ["rebind.example"]
     assert seen[0][1]["Host"] == f"rebind.example:{port}"
 
@@ -216,7 +315,11 @@ original = socket.getaddrinfo
 def test_a_callback_arrives_whole_or_is_told(peer: tuple[str, list]) -> None:
     url, seen = peer
     post(f"{url}/ok", b'{"id": 1}', {"Content-Type": "application/json"}, Bounds(0, 5, OWN))
-    assert (seen[0][0], seen[0][1]["Content-Type"], seen[0][2]) == ("/ok", "application/json", b'{"id": 1}')
+    assert (seen[0][0], seen[0][1]["Content-Type"], seen[0][2]) == (
+        "/ok",
+        "application/json",
+        b'{"id": 1}',
+    )
     for path, status in (("/to", 302), ("/no", 500)):
         with pytest.raises(ApiError, match=f"HTTP {status}"):
             post(url + path, b"{}", {}, Bounds(0, 5, OWN))

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from comfyui_astria.nodes.outpaint.border import Border, averaged, blurred_along, edge, strips, zones
+from comfyui_astria.nodes.outpaint.border import (
+    Border,
+    averaged,
+    blurred_along,
+    edge,
+    strips,
+    zones,
+)
 from comfyui_astria.nodes.outpaint.geometry import Rect
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,13 +21,17 @@ from scipy.ndimage import gaussian_filter1d
 
 @st.composite
 def windows(draw: st.DrawFn) -> tuple[Rect, int, int]:
-    before, window, after = (draw(st.tuples(st.integers(low, 6), st.integers(low, 6))) for low in (0, 1, 0))
+    before, window, after = (
+        draw(st.tuples(st.integers(low, 6), st.integers(low, 6))) for low in (0, 1, 0)
+    )
     total = [sum(axis) for axis in zip(before, window, after, strict=True)]
     return Rect(*before, *window), total[0], total[1]
 
 
 @given(windows(), st.none() | st.integers(1, 8))
-def test_zones_cover_what_is_within_reach_once(case: tuple[Rect, int, int], reach: int | None) -> None:
+def test_zones_cover_what_is_within_reach_once(
+    case: tuple[Rect, int, int], reach: int | None
+) -> None:
     window, width, height = case
     count = torch.zeros(height, width)
     steps = torch.full((height, width), -1.0)
@@ -33,11 +44,17 @@ def test_zones_cover_what_is_within_reach_once(case: tuple[Rect, int, int], reac
             across = max(window.x - x, x - window.x - window.width + 1, 0)
             within = 0 < max(down, across) <= (reach or 99)
             assert count[y, x] == within
-            assert steps[y, x] == pytest.approx((down**2 + across**2) ** 0.5 - 1 if within else -1, abs=1e-5)
+            assert steps[y, x] == pytest.approx(
+                (down**2 + across**2) ** 0.5 - 1 if within else -1, abs=1e-5
+            )
 
 
-@pytest.mark.parametrize(("height", "width", "depth"), [(9, 7, 4), (3, 12, 5), (1, 1, 6), (6, 5, 1)])
-def test_average_is_the_normalised_gaussian_at_the_border(height: int, width: int, depth: int) -> None:
+@pytest.mark.parametrize(
+    ("height", "width", "depth"), [(9, 7, 4), (3, 12, 5), (1, 1, 6), (6, 5, 1)]
+)
+def test_average_is_the_normalised_gaussian_at_the_border(
+    height: int, width: int, depth: int
+) -> None:
     image = torch.rand(2, height, width, 3, generator=torch.Generator().manual_seed(1))
     field = image.double().numpy()
 
@@ -68,7 +85,9 @@ def walk(border: Border) -> torch.Tensor:
 @pytest.mark.parametrize("sigma", [2.0, 40.0])
 def test_blur_runs_around_the_corners(sigma: float) -> None:
     border = edge(torch.rand(2, 11, 8, 3, generator=torch.Generator().manual_seed(2)))
-    smooth = gaussian_filter1d(walk(border).double().numpy(), sigma, axis=1, mode="wrap", truncate=8.0)
+    smooth = gaussian_filter1d(
+        walk(border).double().numpy(), sigma, axis=1, mode="wrap", truncate=8.0
+    )
     expected = Border(
         top=smooth[:, :8],
         right=smooth[:, 7:18],
@@ -85,7 +104,9 @@ def test_wide_blur_of_a_thin_window_is_its_mean(height: int, width: int) -> None
     smooth = blurred_along(border, 50.0)
     assert [side.shape for side in smooth] == [side.shape for side in border]
     for side in smooth:
-        torch.testing.assert_close(side, walk(border).mean(dim=1, keepdim=True).expand_as(side), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            side, walk(border).mean(dim=1, keepdim=True).expand_as(side), atol=1e-5, rtol=0
+        )
 
 
 def test_blur_of_a_single_pixel_is_that_pixel() -> None:

@@ -44,9 +44,21 @@ def outside(canvas: Canvas) -> torch.Tensor:
     return mask[0]
 
 
-@given(sizes, sizes, anchors, st.sampled_from((8, 16)), st.sampled_from(("crop", "shrink")), st.sampled_from((3, 4)))
+@given(
+    sizes,
+    sizes,
+    anchors,
+    st.sampled_from((8, 16)),
+    st.sampled_from(("crop", "shrink")),
+    st.sampled_from((3, 4)),
+)
 def test_source_is_bit_identical_and_the_rest_is_painted(
-    source: tuple[int, int], target: tuple[int, int], anchor: str, multiple: int, policy: str, channels: int
+    source: tuple[int, int],
+    target: tuple[int, int],
+    anchor: str,
+    multiple: int,
+    policy: str,
+    channels: int,
 ) -> None:
     canvas = place(*source, *target, anchor, multiple=multiple, smaller=policy)
     image = fit_source(noise((2, source[1], source[0], channels)), canvas)
@@ -62,14 +74,21 @@ def test_source_is_bit_identical_and_the_rest_is_painted(
 
 
 @given(sizes, sizes, anchors)
-def test_a_batch_equals_its_images_one_by_one(source: tuple[int, int], target: tuple[int, int], anchor: str) -> None:
+def test_a_batch_equals_its_images_one_by_one(
+    source: tuple[int, int], target: tuple[int, int], anchor: str
+) -> None:
     canvas = place(*source, *target, anchor)
     decoded, image = painted(canvas, batch=3), fitted(canvas, batch=3)
     whole = heal_and_paste(decoded, image, canvas, ring_px=6, decay_px=9)
-    singly = [heal_and_paste(decoded[i : i + 1], image[i : i + 1], canvas, ring_px=6, decay_px=9) for i in range(3)]
+    singly = [
+        heal_and_paste(decoded[i : i + 1], image[i : i + 1], canvas, ring_px=6, decay_px=9)
+        for i in range(3)
+    ]
     torch.testing.assert_close(whole, torch.cat(singly), atol=1e-6, rtol=0)
     shared = heal_and_paste(decoded, image[:1], canvas, ring_px=6, decay_px=9)
-    repeated = heal_and_paste(decoded, image[:1].expand(3, -1, -1, -1), canvas, ring_px=6, decay_px=9)
+    repeated = heal_and_paste(
+        decoded, image[:1].expand(3, -1, -1, -1), canvas, ring_px=6, decay_px=9
+    )
     torch.testing.assert_close(shared, repeated, atol=1e-6, rtol=0)
 
 
@@ -82,7 +101,11 @@ def test_equal_sizes_give_back_the_source(anchor: str) -> None:
 
 def smooth(width: int, height: int) -> torch.Tensor:
     y, x = torch.linspace(0, 1, height)[:, None], torch.linspace(0, 1, width)[None, :]
-    colours = (0.5 + 0.2 * torch.sin(3 * x + 2 * y), 0.4 + 0.15 * torch.cos(4 * y - x), 0.55 + 0.1 * x * y)
+    colours = (
+        0.5 + 0.2 * torch.sin(3 * x + 2 * y),
+        0.4 + 0.15 * torch.cos(4 * y - x),
+        0.55 + 0.1 * x * y,
+    )
     return torch.stack(colours, dim=-1)[None]
 
 
@@ -111,9 +134,15 @@ def seam_step(result: torch.Tensor, truth: torch.Tensor, window: Rect) -> float:
     return torch.cat(sides).mean().item()
 
 
-@pytest.mark.parametrize("anchor", ["top-left", "top-center", "right-center", "center", "bottom-right"])
-@pytest.mark.parametrize(("source", "target"), [((576, 864), (865, 1297)), ((512, 512), (896, 512))])
-def test_the_seam_of_a_drifted_picture_disappears(anchor: str, source: tuple[int, int], target: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    "anchor", ["top-left", "top-center", "right-center", "center", "bottom-right"]
+)
+@pytest.mark.parametrize(
+    ("source", "target"), [((576, 864), (865, 1297)), ((512, 512), (896, 512))]
+)
+def test_the_seam_of_a_drifted_picture_disappears(
+    anchor: str, source: tuple[int, int], target: tuple[int, int]
+) -> None:
     canvas = place(*source, *target, anchor)
     whole = smooth(canvas.padded_width, canvas.padded_height)
     truth, image = final(whole, canvas), within(whole, canvas.padded_window)
@@ -133,7 +162,9 @@ def test_an_even_drift_fades_linearly_to_nothing() -> None:
     source = torch.full((1, 24, 24, 3), 0.6)
     result = heal_and_paste(decoded, source, canvas, ring_px=8, decay_px=40)
     expected = 0.5 + 0.1 * (1 - torch.arange(56) / 40).clamp(min=0)
-    torch.testing.assert_close(result[0, :, 24:], expected[None, :, None].expand(24, 56, 3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        result[0, :, 24:], expected[None, :, None].expand(24, 56, 3), atol=1e-6, rtol=0
+    )
 
 
 def test_nothing_changes_beyond_the_decay() -> None:
@@ -149,7 +180,9 @@ def test_nothing_changes_beyond_the_decay() -> None:
 def test_healing_has_no_seam_of_its_own_at_the_corners() -> None:
     canvas = place(40, 40, 100, 100, "center", multiple=4)
     image = smooth(40, 40) * 0.2 + 0.3
-    result = heal_and_paste(torch.full((1, 100, 100, 3), 0.5), image, canvas, ring_px=12, decay_px=30)
+    result = heal_and_paste(
+        torch.full((1, 100, 100, 3), 0.5), image, canvas, ring_px=12, decay_px=30
+    )
     change = result[0] - 0.5
     steps_x = (change[:, 1:] - change[:, :-1]).abs()
     steps_y = (change[1:] - change[:-1]).abs()
@@ -171,7 +204,11 @@ def test_a_fine_fault_fades_faster_than_a_broad_drift() -> None:
 
 @pytest.mark.parametrize("anchor", ["top-left", "bottom-right", "left-center"])
 def test_mirrored_pictures_give_mirrored_results(anchor: str) -> None:
-    mirror = {"top-left": "top-right", "bottom-right": "bottom-left", "left-center": "right-center"}[anchor]
+    mirror = {
+        "top-left": "top-right",
+        "bottom-right": "bottom-left",
+        "left-center": "right-center",
+    }[anchor]
     canvas = place(9, 14, 40, 31, anchor, multiple=1)
     decoded, image = painted(canvas), fitted(canvas)
     found = heal_and_paste(decoded, image, canvas, ring_px=6, decay_px=12)
@@ -207,7 +244,9 @@ def test_only_painted_pixels_are_clamped() -> None:
     source = torch.full((1, 4, 4, 3), 1.25)
     decoded = torch.full((1, 8, 8, 3), 1.5)
     for heal in (False, True):
-        result = heal_and_paste(decoded - 1.0 * heal, source, canvas, heal=heal, ring_px=2, decay_px=3)
+        result = heal_and_paste(
+            decoded - 1.0 * heal, source, canvas, heal=heal, ring_px=2, decay_px=3
+        )
         assert torch.equal(within(result, canvas.window), source)
         assert result[:, outside(canvas)].max() == 1.0
 
@@ -225,16 +264,56 @@ def test_result_is_float32(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     ("decoded", "source", "options", "code", "words"),
     [
-        ((1, 20, 20, 3), (1, 10, 10, 3), {}, "outpaint_decoded_size", r"shape \(1, 20, 20, 3\); expected \[batch, 24, 24,"),
-        ((1, 24, 24, 3), (1, 10, 9, 3), {}, "outpaint_window_size", "the fitted source is 9x10, but its window"),
-        ((3, 24, 24, 3), (2, 10, 10, 3), {}, "outpaint_batch", "source holds 2 images of 3 channels, the painted canvas 3 of 3"),
-        ((1, 24, 24, 3), (1, 10, 10, 4), {}, "outpaint_batch", "1 images of 4 channels, the painted canvas 1 of 3"),
-        ((1, 24, 24, 3), (1, 10, 10, 3), {"ring_px": 0}, "outpaint_heal", "a ring of 0 px and a decay of 256 px"),
-        ((1, 24, 24, 3), (1, 10, 10, 3), {"decay_px": 0}, "outpaint_heal", "a ring of 64 px and a decay of 0 px"),
+        (
+            (1, 20, 20, 3),
+            (1, 10, 10, 3),
+            {},
+            "outpaint_decoded_size",
+            r"shape \(1, 20, 20, 3\); expected \[batch, 24, 24,",
+        ),
+        (
+            (1, 24, 24, 3),
+            (1, 10, 9, 3),
+            {},
+            "outpaint_window_size",
+            "the fitted source is 9x10, but its window",
+        ),
+        (
+            (3, 24, 24, 3),
+            (2, 10, 10, 3),
+            {},
+            "outpaint_batch",
+            "source holds 2 images of 3 channels, the painted canvas 3 of 3",
+        ),
+        (
+            (1, 24, 24, 3),
+            (1, 10, 10, 4),
+            {},
+            "outpaint_batch",
+            "1 images of 4 channels, the painted canvas 1 of 3",
+        ),
+        (
+            (1, 24, 24, 3),
+            (1, 10, 10, 3),
+            {"ring_px": 0},
+            "outpaint_heal",
+            "a ring of 0 px and a decay of 256 px",
+        ),
+        (
+            (1, 24, 24, 3),
+            (1, 10, 10, 3),
+            {"decay_px": 0},
+            "outpaint_heal",
+            "a ring of 64 px and a decay of 0 px",
+        ),
     ],
 )
 def test_pictures_that_do_not_fit_are_named(
-    decoded: tuple[int, ...], source: tuple[int, ...], options: dict[str, int], code: str, words: str
+    decoded: tuple[int, ...],
+    source: tuple[int, ...],
+    options: dict[str, int],
+    code: str,
+    words: str,
 ) -> None:
     canvas = place(10, 10, 20, 20, "center")
     with pytest.raises(ImageError, match=words) as caught:

@@ -8,7 +8,13 @@ import torch
 import torch.nn.functional as F
 from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.outpaint.border import averaged, blurred_along, strips
-from comfyui_astria.nodes.outpaint.fill import canvas_mask, edge_extended, fit_source, neutral, place_masks
+from comfyui_astria.nodes.outpaint.fill import (
+    canvas_mask,
+    edge_extended,
+    fit_source,
+    neutral,
+    place_masks,
+)
 from comfyui_astria.nodes.outpaint.geometry import ANCHORS, Canvas, place
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,8 +59,12 @@ def test_shrink_is_an_antialiased_bicubic(channels: int) -> None:
     assert found.shape == (2, 24, 15, channels)
     for index in range(2):
         for channel in range(channels):
-            plane = Image.fromarray(image[index, :, :, channel].numpy()).resize((15, 24), Image.Resampling.BICUBIC)
-            np.testing.assert_allclose(found[index, :, :, channel].numpy(), np.asarray(plane).clip(0, 1), atol=1e-4)
+            plane = Image.fromarray(image[index, :, :, channel].numpy()).resize(
+                (15, 24), Image.Resampling.BICUBIC
+            )
+            np.testing.assert_allclose(
+                found[index, :, :, channel].numpy(), np.asarray(plane).clip(0, 1), atol=1e-4
+            )
 
 
 def test_shrink_stays_between_0_and_1() -> None:
@@ -66,9 +76,15 @@ def test_shrink_stays_between_0_and_1() -> None:
 
 def test_fit_refuses_an_image_of_another_size() -> None:
     canvas = place(40, 64, 50, 70, "center")
-    with pytest.raises(ImageError, match="the source image is 41x64, but the canvas was laid out for a source of 40x64"):
+    with pytest.raises(
+        ImageError,
+        match="the source image is 41x64, but the canvas was laid out for a source of 40x64",
+    ):
         fit_source(picture(41, 64), canvas)
-    with pytest.raises(ImageError, match=r"an image of shape \(64, 40, 3\); expected \[batch, height, width, channels\]"):
+    with pytest.raises(
+        ImageError,
+        match=r"an image of shape \(64, 40, 3\); expected \[batch, height, width, channels\]",
+    ):
         fit_source(picture(40, 64)[0], canvas)
 
 
@@ -122,7 +138,9 @@ def test_the_overlap_falls_in_equal_steps_from_the_side_inward() -> None:
 
 @pytest.mark.parametrize("overlap", [-1, 10])
 def test_overlap_must_leave_some_source(overlap: int) -> None:
-    with pytest.raises(ImageError, match=f"an overlap of {overlap} px does not fit a source of 20x20") as caught:
+    with pytest.raises(
+        ImageError, match=f"an overlap of {overlap} px does not fit a source of 20x20"
+    ) as caught:
         canvas_mask(place(20, 20, 32, 32, "center"), 1, overlap_px=overlap)
     assert caught.value.code == "outpaint_overlap"
     assert canvas_mask(place(20, 20, 32, 32, "center"), 1, overlap_px=9).eq(0).sum() == 4
@@ -130,7 +148,12 @@ def test_overlap_must_leave_some_source(overlap: int) -> None:
 
 @given(sizes, sizes, anchors, multiples, policies, st.sampled_from((3, 4)))
 def test_fills_equal_the_library_paddings(
-    source: tuple[int, int], target: tuple[int, int], anchor: str, multiple: int, policy: str, channels: int
+    source: tuple[int, int],
+    target: tuple[int, int],
+    anchor: str,
+    multiple: int,
+    policy: str,
+    channels: int,
 ) -> None:
     canvas = place(*source, *target, anchor, multiple=multiple, smaller=policy)
     fitted = fit_source(picture(*source, batch=2, channels=channels), canvas)
@@ -181,8 +204,12 @@ def test_extended_edges_of_one_colour_are_that_colour() -> None:
 def test_extended_edges_turn_with_the_picture() -> None:
     image = picture(9, 14)
     found = edge_extended(image, place(9, 14, 40, 31, "top-left", multiple=1), blur_px=6)
-    mirrored = edge_extended(image.flip(2), place(9, 14, 40, 31, "top-right", multiple=1), blur_px=6)
-    across = edge_extended(image.transpose(1, 2), place(14, 9, 31, 40, "top-left", multiple=1), blur_px=6)
+    mirrored = edge_extended(
+        image.flip(2), place(9, 14, 40, 31, "top-right", multiple=1), blur_px=6
+    )
+    across = edge_extended(
+        image.transpose(1, 2), place(14, 9, 31, 40, "top-left", multiple=1), blur_px=6
+    )
     torch.testing.assert_close(found, mirrored.flip(2), atol=1e-6, rtol=0)
     torch.testing.assert_close(found, across.transpose(1, 2), atol=1e-6, rtol=0)
 
@@ -197,7 +224,9 @@ def test_fills_are_float32_whatever_comes_in() -> None:
 
 def test_fills_refuse_a_source_that_was_not_fitted() -> None:
     canvas = place(20, 20, 10, 30, "center")
-    with pytest.raises(ImageError, match="the fitted source is 20x20, but its window on the canvas is 10x20") as caught:
+    with pytest.raises(
+        ImageError, match="the fitted source is 20x20, but its window on the canvas is 10x20"
+    ) as caught:
         neutral(picture(20, 20), canvas)
     assert caught.value.code == "outpaint_window_size"
     with pytest.raises(ImageError, match="blur of the extended edges is -1 px"):
@@ -205,7 +234,9 @@ def test_fills_refuse_a_source_that_was_not_fitted() -> None:
 
 
 @given(sizes, sizes, anchors, policies)
-def test_masks_move_as_the_picture_they_belong_to(source: tuple[int, int], target: tuple[int, int], anchor: str, smaller: str) -> None:
+def test_masks_move_as_the_picture_they_belong_to(
+    source: tuple[int, int], target: tuple[int, int], anchor: str, smaller: str
+) -> None:
     canvas = place(*source, *target, anchor, multiple=8, smaller=smaller)
     if (canvas.source_width, canvas.source_height) != source:
         return  # a shrunk mask is scaled in a way of its own

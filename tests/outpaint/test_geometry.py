@@ -44,7 +44,9 @@ def test_the_nine_anchors_stand_in_reading_order() -> None:
         ((5, 5), (8, 10), "center", Rect(1, 2, 5, 5)),
     ],
 )
-def test_window_of_a_grown_canvas(source: tuple[int, int], target: tuple[int, int], anchor: str, window: Rect) -> None:
+def test_window_of_a_grown_canvas(
+    source: tuple[int, int], target: tuple[int, int], anchor: str, window: Rect
+) -> None:
     canvas = place(*source, *target, anchor)
     assert canvas.window == window
     assert canvas.source_crop == Rect(0, 0, *source)
@@ -79,7 +81,9 @@ def test_crop_on_one_axis_grows_on_the_other() -> None:
         ((40, 30), (90, 31), (40, 30)),
     ],
 )
-def test_shrunk_size(source: tuple[int, int], target: tuple[int, int], shrunk: tuple[int, int]) -> None:
+def test_shrunk_size(
+    source: tuple[int, int], target: tuple[int, int], shrunk: tuple[int, int]
+) -> None:
     assert shrunk_size(*source, *target) == shrunk
     canvas = place(*source, *target, "center", smaller="shrink")
     assert (canvas.source_width, canvas.source_height) == shrunk
@@ -88,17 +92,27 @@ def test_shrunk_size(source: tuple[int, int], target: tuple[int, int], shrunk: t
 
 @pytest.mark.parametrize(
     ("anchor", "offset"),
-    [("top-left", (0, 0)), ("center", (0, 0)), ("right-center", (6, 0)), ("bottom-center", (0, 3)), ("bottom-right", (6, 3))],
+    [
+        ("top-left", (0, 0)),
+        ("center", (0, 0)),
+        ("right-center", (6, 0)),
+        ("bottom-center", (0, 3)),
+        ("bottom-right", (6, 3)),
+    ],
 )
 def test_padding_lies_on_the_far_side(anchor: str, offset: tuple[int, int]) -> None:
     canvas = place(10, 10, 42, 29, anchor, multiple=16)
     assert (canvas.padded_width, canvas.padded_height) == (48, 32)
     assert canvas.padded_offset == offset
-    assert canvas.padded_window == Rect(canvas.window.x + offset[0], canvas.window.y + offset[1], 10, 10)
+    assert canvas.padded_window == Rect(
+        canvas.window.x + offset[0], canvas.window.y + offset[1], 10, 10
+    )
 
 
 @given(sizes, sizes, anchors, multiples, policies)
-def test_every_rectangle_lies_in_its_picture(source: tuple[int, int], target: tuple[int, int], anchor: str, multiple: int, policy: str) -> None:
+def test_every_rectangle_lies_in_its_picture(
+    source: tuple[int, int], target: tuple[int, int], anchor: str, multiple: int, policy: str
+) -> None:
     canvas = place(*source, *target, anchor, multiple=multiple, smaller=policy)
     axes = zip(
         (canvas.window.x, canvas.window.y),
@@ -123,7 +137,9 @@ def test_every_rectangle_lies_in_its_picture(source: tuple[int, int], target: tu
 
 
 @given(sizes, sizes, anchors, policies)
-def test_an_anchor_touches_its_edges(source: tuple[int, int], target: tuple[int, int], anchor: str, policy: str) -> None:
+def test_an_anchor_touches_its_edges(
+    source: tuple[int, int], target: tuple[int, int], anchor: str, policy: str
+) -> None:
     canvas = place(*source, *target, anchor, smaller=policy)
     window, crop = canvas.window, canvas.source_crop
     after = (
@@ -143,7 +159,9 @@ def test_an_anchor_touches_its_edges(source: tuple[int, int], target: tuple[int,
 
 
 @given(sizes, sizes, anchors, policies)
-def test_mirrored_anchor_mirrors_the_window(source: tuple[int, int], target: tuple[int, int], anchor: str, policy: str) -> None:
+def test_mirrored_anchor_mirrors_the_window(
+    source: tuple[int, int], target: tuple[int, int], anchor: str, policy: str
+) -> None:
     canvas = place(*source, *target, anchor, smaller=policy)
     mirror = place(*source, *target, renamed(anchor, MIRRORED), smaller=policy)
     flip = place(*source, *target, renamed(anchor, FLIPPED), smaller=policy)
@@ -152,12 +170,18 @@ def test_mirrored_anchor_mirrors_the_window(source: tuple[int, int], target: tup
     off_y = flip.window.y - (canvas.height - window.y - window.height)
     centred_x = "left" not in anchor and "right" not in anchor
     centred_y = "top" not in anchor and "bottom" not in anchor
-    assert -off_x == (centred_x and canvas.width > window.width and (canvas.width - window.width) % 2)
-    assert -off_y == (centred_y and canvas.height > window.height and (canvas.height - window.height) % 2)
+    assert -off_x == (
+        centred_x and canvas.width > window.width and (canvas.width - window.width) % 2
+    )
+    assert -off_y == (
+        centred_y and canvas.height > window.height and (canvas.height - window.height) % 2
+    )
 
 
 @given(sizes, sizes, anchors, multiples)
-def test_transposed_anchor_transposes_the_canvas(source: tuple[int, int], target: tuple[int, int], anchor: str, multiple: int) -> None:
+def test_transposed_anchor_transposes_the_canvas(
+    source: tuple[int, int], target: tuple[int, int], anchor: str, multiple: int
+) -> None:
     canvas = place(*source, *target, anchor, multiple=multiple)
     across = place(*source[::-1], *target[::-1], TRANSPOSED[anchor], multiple=multiple)
     assert across.window == transposed(canvas.window)
@@ -166,23 +190,39 @@ def test_transposed_anchor_transposes_the_canvas(source: tuple[int, int], target
 
 
 @given(sizes, sizes, anchors)
-def test_growing_then_cropping_at_the_same_anchor_gives_back_the_source(source: tuple[int, int], extra: tuple[int, int], anchor: str) -> None:
+def test_growing_then_cropping_at_the_same_anchor_gives_back_the_source(
+    source: tuple[int, int], extra: tuple[int, int], anchor: str
+) -> None:
     grown = (source[0] + extra[0], source[1] + extra[1])
     assert place(*grown, *source, anchor).source_crop == place(*source, *grown, anchor).window
 
 
 @given(sizes, st.integers(1, 60), multiples, policies)
-def test_anchors_coincide_on_an_axis_that_the_source_fills(source: tuple[int, int], height: int, multiple: int, policy: str) -> None:
+def test_anchors_coincide_on_an_axis_that_the_source_fills(
+    source: tuple[int, int], height: int, multiple: int, policy: str
+) -> None:
     assume(policy == "crop" or height >= source[1])
     for row in (ANCHORS[:3], ANCHORS[3:6], ANCHORS[6:]):
-        assert len({place(*source, source[0], height, anchor, multiple=multiple, smaller=policy) for anchor in row}) == 1
-    same = {place(*source, *source, anchor, multiple=multiple, smaller=policy) for anchor in ANCHORS}
+        assert (
+            len(
+                {
+                    place(*source, source[0], height, anchor, multiple=multiple, smaller=policy)
+                    for anchor in row
+                }
+            )
+            == 1
+        )
+    same = {
+        place(*source, *source, anchor, multiple=multiple, smaller=policy) for anchor in ANCHORS
+    }
     assert len(same) == 1
     assert same.pop().is_empty_mask
 
 
 @given(sizes, sizes, anchors)
-def test_shrink_contains_the_source_and_keeps_its_shape(source: tuple[int, int], target: tuple[int, int], anchor: str) -> None:
+def test_shrink_contains_the_source_and_keeps_its_shape(
+    source: tuple[int, int], target: tuple[int, int], anchor: str
+) -> None:
     canvas = place(*source, *target, anchor, smaller="shrink")
     scaled = (canvas.source_width, canvas.source_height)
     if source[0] <= target[0] and source[1] <= target[1]:
@@ -195,7 +235,9 @@ def test_shrink_contains_the_source_and_keeps_its_shape(source: tuple[int, int],
 
 
 def test_error_policy_names_both_sizes() -> None:
-    with pytest.raises(ImageError, match=r"canvas of 512x900 is smaller than the source image of 640x480") as caught:
+    with pytest.raises(
+        ImageError, match=r"canvas of 512x900 is smaller than the source image of 640x480"
+    ) as caught:
         place(640, 480, 512, 900, "center", smaller="error")
     assert caught.value.code == "outpaint_smaller"
     assert "crop or shrink" in caught.value.hint
@@ -215,7 +257,9 @@ def test_error_policy_lets_a_larger_canvas_pass() -> None:
     ],
 )
 def test_unknown_anchor_offers_the_closest(anchor: str, hint: str) -> None:
-    with pytest.raises(ImageError, match=f"'{anchor}' is not an anchor; expected one of top-left, ") as caught:
+    with pytest.raises(
+        ImageError, match=f"'{anchor}' is not an anchor; expected one of top-left, "
+    ) as caught:
         place(8, 8, 16, 16, anchor)
     assert caught.value.code == "outpaint_anchor"
     assert caught.value.hint.startswith(hint)
@@ -230,7 +274,9 @@ def test_unknown_anchor_offers_the_closest(anchor: str, hint: str) -> None:
         ((8, 8, 16, 16), {"smaller": "stretch"}, "outpaint_policy", "'stretch' is not a policy"),
     ],
 )
-def test_bad_values_are_named(arguments: tuple[int, int, int, int], options: dict[str, int | str], code: str, words: str) -> None:
+def test_bad_values_are_named(
+    arguments: tuple[int, int, int, int], options: dict[str, int | str], code: str, words: str
+) -> None:
     with pytest.raises(ImageError, match=words) as caught:
         place(*arguments, "center", **options)
     assert caught.value.code == code

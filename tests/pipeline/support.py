@@ -19,15 +19,29 @@ ROOT = Path(__file__).resolve().parents[2]
 
 FILES = {
     "loras": ["my_wife.safetensors", "my_husband.safetensors", "detail.safetensors"],
-    "checkpoints": ["rv51.safetensors", "sd15_inpaint.safetensors", "sam3.safetensors", "sdpose.safetensors"],
+    "checkpoints": [
+        "rv51.safetensors",
+        "sd15_inpaint.safetensors",
+        "sam3.safetensors",
+        "sdpose.safetensors",
+    ],
     "diffusion_models": ["flux1-dev.safetensors", "flux1-fill-dev.safetensors"],
     "text_encoders": ["clip_l.safetensors", "t5xxl.safetensors"],
     "vae": ["ae.safetensors"],
     "upscale_models": ["4x.pth", "GFPGANv1.4.pth"],
-    "controlnet": ["pose.safetensors", "canny.safetensors", "tile.safetensors", "union.safetensors"],
+    "controlnet": [
+        "pose.safetensors",
+        "canny.safetensors",
+        "tile.safetensors",
+        "union.safetensors",
+    ],
     "geometry_estimation": ["da3_mono_large.safetensors"],
     "background_removal": ["birefnet.safetensors"],
-    "insightface": ["inswapper_128.onnx", "models/buffalo_l/det_10g.onnx", "models/antelopev2/glintr100.onnx"],
+    "insightface": [
+        "inswapper_128.onnx",
+        "models/buffalo_l/det_10g.onnx",
+        "models/antelopev2/glintr100.onnx",
+    ],
     "ipadapter": ["ip-adapter-faceid-plusv2_sd15.bin", "ip-adapter-faceid-portrait_sd15.bin"],
     "pulid": ["pulid_flux_v0.9.1.safetensors"],
     "clip_vision": ["vit_h.safetensors", "eva.pt"],
@@ -104,30 +118,79 @@ def store_with_photos(folder: Path, *ids: int, file: str | None = None) -> TuneS
     store = TuneStore(folder)
     for id in ids:
         kind = "lora" if file else "faceid"
-        store.create(title=f"person {id}", model_type=kind, file=file, photos=[b"\xff\xd8\xff photo"], id=id)
+        store.create(
+            title=f"person {id}", model_type=kind, file=file, photos=[b"\xff\xd8\xff photo"], id=id
+        )
     return store
 
 
 def sources(family: str, **sockets: bool) -> Sources:
     """Everything connected that is named: `image=True`, `mask=True`, `upscale_model=True`."""
-    given: dict = {name: Socket(name) for name, is_there in sockets.items() if is_there and name not in MODEL_SOCKETS}
-    given["connected"] = {name: Socket(name) for name, is_there in sockets.items() if is_there and name in MODEL_SOCKETS}
-    return Sources(Models(Socket("model"), Socket("clip"), Socket("vae")), FAMILIES[family], **given)
+    given: dict = {
+        name: Socket(name)
+        for name, is_there in sockets.items()
+        if is_there and name not in MODEL_SOCKETS
+    }
+    given["connected"] = {
+        name: Socket(name)
+        for name, is_there in sockets.items()
+        if is_there and name in MODEL_SOCKETS
+    }
+    return Sources(
+        Models(Socket("model"), Socket("clip"), Socket("vae")), FAMILIES[family], **given
+    )
 
 
 def seed_prompt(name: str) -> str:
-    [path] = [folder / f"{name}.txt" for folder in (ROOT / "workflows/prompts", ROOT / "tests/seeds") if (folder / f"{name}.txt").exists()]
+    [path] = [
+        folder / f"{name}.txt"
+        for folder in (ROOT / "workflows/prompts", ROOT / "tests/seeds")
+        if (folder / f"{name}.txt").exists()
+    ]
     return path.read_text(encoding="utf-8")
 
 
-def plan_text(text: str, family: str = "sd15", options: Options | None = None, bindings: str = BINDINGS, **sockets: bool) -> Plan:
-    return plan(PromptRequest.require(text), sources(family, **sockets), resolver(bindings), options or Options())
+def plan_text(
+    text: str,
+    family: str = "sd15",
+    options: Options | None = None,
+    bindings: str = BINDINGS,
+    **sockets: bool,
+) -> Plan:
+    return plan(
+        PromptRequest.require(text),
+        sources(family, **sockets),
+        resolver(bindings),
+        options or Options(),
+    )
 
 
-def equipped(text: str, family: str = "sd15", store: TuneStore | None = None, options: Options | None = None, **sockets: bool) -> Plan:
+def equipped(
+    text: str,
+    family: str = "sd15",
+    store: TuneStore | None = None,
+    options: Options | None = None,
+    **sockets: bool,
+) -> Plan:
     """The plan of someone who has bound a model to every role."""
-    return plan(PromptRequest.require(text), sources(family, **sockets), resolver(EQUIPPED, store), options or Options())
+    return plan(
+        PromptRequest.require(text),
+        sources(family, **sockets),
+        resolver(EQUIPPED, store),
+        options or Options(),
+    )
 
 
-def draft_text(text: str, family: str = "sd15", options: Options | None = None, bindings: str = BINDINGS, **sockets: bool) -> Plan:
-    return draft(PromptRequest.require(text), sources(family, **sockets), resolver(bindings), options or Options())
+def draft_text(
+    text: str,
+    family: str = "sd15",
+    options: Options | None = None,
+    bindings: str = BINDINGS,
+    **sockets: bool,
+) -> Plan:
+    return draft(
+        PromptRequest.require(text),
+        sources(family, **sockets),
+        resolver(bindings),
+        options or Options(),
+    )

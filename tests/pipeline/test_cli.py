@@ -32,7 +32,9 @@ class CommandLine:
 
     def run(self, *argv: str) -> int:
         lines: list[str] = []
-        code = main(argv, folder=self.state, models=[self.root / "models"], bind="BIND", write=lines.append)
+        code = main(
+            argv, folder=self.state, models=[self.root / "models"], bind="BIND", write=lines.append
+        )
         self.said = "\n".join(lines)
         return code
 
@@ -54,7 +56,9 @@ def test_explain_names_every_missing_file_and_the_command_to_bind_it(comfy: Comm
     assert "2. super_resolution: upscale model -> 2560x2048" in comfy.said
 
 
-def test_explain_of_a_request_that_can_run_succeeds_and_makes_no_database(comfy: CommandLine) -> None:
+def test_explain_of_a_request_that_can_run_succeeds_and_makes_no_database(
+    comfy: CommandLine,
+) -> None:
     comfy.add("checkpoints/rv51.safetensors")
     comfy.add("loras/my_wife.safetensors")
     assert comfy.run("explain", str(comfy.prompt), "--missing-models", "skip") == 0
@@ -67,14 +71,33 @@ def test_compile_writes_a_workflow_with_the_users_file_names(comfy: CommandLine,
     for name in ("checkpoints/rv51.safetensors", "loras/my_wife.safetensors"):
         comfy.add(name)
     output = comfy.root / "out.json"
-    assert comfy.run("compile", str(comfy.prompt), "--form", form, "--missing-models", "skip", "--seed", "9", "-o", str(output)) == 0
+    assert (
+        comfy.run(
+            "compile",
+            str(comfy.prompt),
+            "--form",
+            form,
+            "--missing-models",
+            "skip",
+            "--seed",
+            "9",
+            "-o",
+            str(output),
+        )
+        == 0
+    )
     assert "checkpoints/rv51.safetensors, loras/my_wife.safetensors" in comfy.said
     workflow = json.loads(output.read_text(encoding="utf-8"))
     if form == "api":
         assert workflow["base.noise"]["inputs"]["seed"] == 9
         assert workflow["base.lora_1"]["inputs"]["lora_name"] == "my_wife.safetensors"
     else:
-        assert {node["type"] for node in workflow["nodes"]} >= {"CheckpointLoaderSimple", "LoraLoader", "SaveImage", "MarkdownNote"}
+        assert {node["type"] for node in workflow["nodes"]} >= {
+            "CheckpointLoaderSimple",
+            "LoraLoader",
+            "SaveImage",
+            "MarkdownNote",
+        }
 
 
 def test_compile_without_a_bound_base_says_how_to_bind_one(comfy: CommandLine) -> None:
@@ -84,7 +107,9 @@ def test_compile_without_a_bound_base_says_how_to_bind_one(comfy: CommandLine) -
     assert "BIND base.690204.checkpoint FILE" in comfy.said
 
 
-def test_the_prompt_may_come_from_standard_input(comfy: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_prompt_may_come_from_standard_input(
+    comfy: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("a cat --outpaint topleft"))
     assert comfy.run("explain", "-", "--family", "flux") == 1
     assert "line 1, column 18" in comfy.said

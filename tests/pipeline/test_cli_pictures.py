@@ -22,7 +22,9 @@ class CommandLine:
         self.root, self.said = root, ""
         self.state = root / "user" / "__astria"
         self.state.mkdir(parents=True)
-        (self.state / "bindings.ini").write_text("[base 690204]\nfamily = sd15\ncheckpoint = rv51.safetensors\n", encoding="utf-8")
+        (self.state / "bindings.ini").write_text(
+            "[base 690204]\nfamily = sd15\ncheckpoint = rv51.safetensors\n", encoding="utf-8"
+        )
         (root / "models" / "checkpoints").mkdir(parents=True)
         (root / "models" / "checkpoints" / "rv51.safetensors").touch()
 
@@ -30,7 +32,12 @@ class CommandLine:
         (self.root / "prompt.txt").write_text(text, encoding="utf-8")
         lines: list[str] = []
         places = {"folder": self.state, "models": [self.root / "models"]}
-        code = main([command, str(self.root / "prompt.txt"), *argv], **places, bind="BIND", write=lines.append)
+        code = main(
+            [command, str(self.root / "prompt.txt"), *argv],
+            **places,
+            bind="BIND",
+            write=lines.append,
+        )
         self.said = "\n".join(lines)
         return code
 
@@ -56,7 +63,9 @@ def test_compile_puts_a_picture_of_the_prompt_into_the_input_folder(comfy: Comma
     assert (comfy.root / "input" / name).read_bytes() == base64.b64decode(in_base64())
 
 
-def test_compile_fetches_only_where_it_is_allowed_and_only_from_public_hosts(comfy: CommandLine) -> None:
+def test_compile_fetches_only_where_it_is_allowed_and_only_from_public_hosts(
+    comfy: CommandLine,
+) -> None:
     assert comfy.run("compile", URL) == 1
     assert "fetch_urls = yes in api.ini" in comfy.said
     comfy.allow()
@@ -73,10 +82,14 @@ def test_explain_fetches_nothing(comfy: CommandLine) -> None:
     comfy.allow()
     assert comfy.run("explain", URL) == 0
     assert "1. base: img2img" in comfy.said
-    assert "The input image is fetched from http://10.0.0.1/a.png when the prompt runs." in comfy.said
+    assert (
+        "The input image is fetched from http://10.0.0.1/a.png when the prompt runs." in comfy.said
+    )
 
 
-def test_a_python_without_pillow_says_so(comfy: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_without_pillow_says_so(
+    comfy: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = f"a cat\ninput_image_base64={in_base64()}"
     monkeypatch.setitem(sys.modules, "PIL", None)
     monkeypatch.delitem(sys.modules, "comfyui_astria.nodes.net.files", raising=False)

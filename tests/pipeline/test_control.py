@@ -14,11 +14,20 @@ from .support import EQUIPPED, draft_text, equipped, plan_text
 
 
 def test_canny_is_drawn_from_the_fitted_picture() -> None:
-    nodes = equipped("a room\ncontrolnet=canny\ncontrolnet_conditioning_scale=0.6", image=True).graph.nodes
+    nodes = equipped(
+        "a room\ncontrolnet=canny\ncontrolnet_conditioning_scale=0.6", image=True
+    ).graph.nodes
     assert nodes["base.canny"].inputs["image"] == Link("base.fit")
     control = nodes["base.control_canny"].inputs
-    assert (control["image"], control["control_net"]) == (Link("base.canny"), Link("models.controlnet_canny"))
-    assert (control["strength"], control["start_percent"], control["end_percent"]) == (0.6, 0.0, 1.0)
+    assert (control["image"], control["control_net"]) == (
+        Link("base.canny"),
+        Link("models.controlnet_canny"),
+    )
+    assert (control["strength"], control["start_percent"], control["end_percent"]) == (
+        0.6,
+        0.0,
+        1.0,
+    )
     assert nodes["base.guider"].inputs["positive"] == Link("base.control_canny")
     assert nodes["base.guider"].inputs["negative"] == Link("base.control_canny", 1)
     assert nodes["base.encode"].inputs["pixels"] == Link("base.fit"), "img2img as well"
@@ -28,14 +37,20 @@ def test_pose_is_estimated_for_everybody_that_the_segmenter_finds() -> None:
     nodes = equipped("a dancer\ncontrolnet=pose", image=True).graph.nodes
     assert nodes["models.pose_estimator"].inputs == {"ckpt_name": "sdpose.safetensors"}
     points = nodes["base.pose_points"].inputs
-    assert (points["model"], points["vae"]) == (Link("models.pose_estimator"), Link("models.pose_estimator", 2))
+    assert (points["model"], points["vae"]) == (
+        Link("models.pose_estimator"),
+        Link("models.pose_estimator", 2),
+    )
     assert points["bboxes"] == Link("base.pose_people", 1)
     assert nodes["base.control_pose"].inputs["image"] == Link("base.pose_map")
 
 
 def test_depth_is_estimated_by_the_host_with_near_as_white() -> None:
     nodes = equipped("a room\ncontrolnet=depth", image=True, controlnet=True).graph.nodes
-    assert nodes["models.depth_estimator"].inputs == {"model_name": "da3_mono_large.safetensors", "weight_dtype": "default"}
+    assert nodes["models.depth_estimator"].inputs == {
+        "model_name": "da3_mono_large.safetensors",
+        "weight_dtype": "default",
+    }
     assert nodes["base.depth_geometry"].inputs["image"] == Link("base.fit")
     assert nodes["base.depth_map"].inputs["output.normalization"] == "min_max"
     assert nodes["base.control_depth"].inputs["image"] == Link("base.depth_map")
@@ -44,20 +59,26 @@ def test_depth_is_estimated_by_the_host_with_near_as_white() -> None:
 
 
 def test_a_prepared_map_needs_no_preprocessor() -> None:
-    nodes = plan_text("a dancer\ncontrolnet=pose", image=True, control_image=True, pose_controlnet=True).graph.nodes
+    nodes = plan_text(
+        "a dancer\ncontrolnet=pose", image=True, control_image=True, pose_controlnet=True
+    ).graph.nodes
     assert nodes["base.fit_control"].inputs["image"] == Socket("control_image")
     assert nodes["base.control_pose"].inputs["image"] == Link("base.fit_control")
     assert "base.pose_points" not in nodes
 
 
 def test_a_prepared_map_steers_a_picture_without_an_input_image() -> None:
-    nodes = plan_text("a dancer\ncontrolnet=depth\nw=640\nh=512", control_image=True, controlnet=True).graph.nodes
+    nodes = plan_text(
+        "a dancer\ncontrolnet=depth\nw=640\nh=512", control_image=True, controlnet=True
+    ).graph.nodes
     assert nodes["base.control_depth"].inputs["control_net"] == Socket("controlnet")
     assert nodes["base.latent"].inputs["width"] == 640
 
 
 def test_controlnet_txt2img_makes_a_new_picture_of_the_input_images_size() -> None:
-    planned = equipped("a room\ncontrolnet=canny\ncontrolnet_txt2img=true", "flux", image=True, controlnet=True)
+    planned = equipped(
+        "a room\ncontrolnet=canny\ncontrolnet_txt2img=true", "flux", image=True, controlnet=True
+    )
     nodes = planned.graph.nodes
     assert planned.stages[0].kind == "txt2img"
     assert nodes["base.latent"].inputs["width"] == Link("base.size")
@@ -70,10 +91,18 @@ def test_controlnet_txt2img_makes_a_new_picture_of_the_input_images_size() -> No
 
 def test_a_strength_that_the_stage_does_not_use_is_told() -> None:
     text = "a room\ncontrolnet=canny\ncontrolnet_txt2img={}\ndenoising_strength=0.5"
-    told = [one.message for one in equipped(text.format("true"), image=True, controlnet=True).problems]
-    assert told and told[0].startswith("denoising_strength has no effect: with controlnet_txt2img=true")
+    told = [
+        one.message for one in equipped(text.format("true"), image=True, controlnet=True).problems
+    ]
+    assert told and told[0].startswith(
+        "denoising_strength has no effect: with controlnet_txt2img=true"
+    )
     assert not equipped(text.format("false"), image=True, controlnet=True).problems
-    assert not [one for one in equipped(text.format("true"), image=True, mask=True, controlnet=True).problems if "strength" in one.message]
+    assert not [
+        one
+        for one in equipped(text.format("true"), image=True, mask=True, controlnet=True).problems
+        if "strength" in one.message
+    ]
 
 
 def test_several_controlnets_chain_each_with_its_weight_and_all_with_their_end() -> None:
@@ -89,9 +118,15 @@ def test_several_controlnets_chain_each_with_its_weight_and_all_with_their_end()
 def test_a_controlnet_without_a_weight_of_its_own_has_that_of_all() -> None:
     text = "a room --controlnets canny tile {}\ncontrolnet_conditioning_scale=0.5"
     nodes = equipped(text.format(""), image=True).graph.nodes
-    assert (nodes["base.control_canny"].inputs["strength"], nodes["base.control_tile"].inputs["strength"]) == (0.5, 0.5)
+    assert (
+        nodes["base.control_canny"].inputs["strength"],
+        nodes["base.control_tile"].inputs["strength"],
+    ) == (0.5, 0.5)
     nodes = equipped(text.format("--controlnet_weights 0.9"), image=True).graph.nodes
-    assert (nodes["base.control_canny"].inputs["strength"], nodes["base.control_tile"].inputs["strength"]) == (0.9, 0.5)
+    assert (
+        nodes["base.control_canny"].inputs["strength"],
+        nodes["base.control_tile"].inputs["strength"],
+    ) == (0.9, 0.5)
 
 
 def test_people_without_an_input_image_take_their_constant_pose_for_controlnet_pose() -> None:
@@ -103,7 +138,9 @@ def test_people_without_an_input_image_take_their_constant_pose_for_controlnet_p
     [error] = draft_text("a dancer\ncontrolnet=pose").errors
     assert error.message == "controlnet=pose needs an input image, and there is none."
     [error] = draft_text(f"{text.replace('controlnet=pose', '')} --controlnets pose canny").errors
-    assert error.message.startswith("--controlnets canny needs an input image"), "an edge has no constant form"
+    assert error.message.startswith("--controlnets canny needs an input image"), (
+        "an edge has no constant form"
+    )
 
 
 def test_how_the_constant_pose_steers() -> None:
@@ -111,29 +148,62 @@ def test_how_the_constant_pose_steers() -> None:
     asked = {
         "": (1.0, 1.0),
         "\ncontrolnet_conditioning_scale=0.6": (0.6, 1.0),
-        " --control_guidance_end 0.7\ncontrolnet=pose\ncontrolnet_conditioning_scale=0.6": (0.6, 0.7),
-        " --controlnets canny pose --controlnet_weights 1 0.3\ncontrolnet_conditioning_scale=0.6": (0.3, 1.0),
+        " --control_guidance_end 0.7\ncontrolnet=pose\ncontrolnet_conditioning_scale=0.6": (
+            0.6,
+            0.7,
+        ),
+        " --controlnets canny pose --controlnet_weights 1 0.3\ncontrolnet_conditioning_scale=0.6": (
+            0.3,
+            1.0,
+        ),
     }
     assert {text: steering(PromptRequest.require(people + text), "pose") for text in asked} == asked
-    pose = plan_text(f"{people} --control_guidance_end 0.7\ncontrolnet_conditioning_scale=0.6", pose_controlnet=True).graph.nodes["base.pose"].inputs
+    pose = (
+        plan_text(
+            f"{people} --control_guidance_end 0.7\ncontrolnet_conditioning_scale=0.6",
+            pose_controlnet=True,
+        )
+        .graph.nodes["base.pose"]
+        .inputs
+    )
     assert (pose["strength"], pose["end_percent"]) == (0.6, 0.7)
-    assert not plan_text(f"{people} --control_guidance_end 0.7\ncontrolnet_conditioning_scale=0.6", pose_controlnet=True).problems
-    assert len(plan_text(f"{people} --control_guidance_end 0.7\ncontrolnet_conditioning_scale=0.6", image=True, segmenter=True).problems) == 2
+    assert not plan_text(
+        f"{people} --control_guidance_end 0.7\ncontrolnet_conditioning_scale=0.6",
+        pose_controlnet=True,
+    ).problems
+    assert (
+        len(
+            plan_text(
+                f"{people} --control_guidance_end 0.7\ncontrolnet_conditioning_scale=0.6",
+                image=True,
+                segmenter=True,
+            ).problems
+        )
+        == 2
+    )
 
 
 def test_a_prepared_map_is_for_one_kind_and_the_others_need_a_picture() -> None:
     text = "a room --controlnets depth canny"
     [error] = draft_text(text, control_image=True).errors
-    assert error.render() == "--controlnets canny needs an input image, and there is none. Connect an image, or set input_image."
+    assert (
+        error.render()
+        == "--controlnets canny needs an input image, and there is none. Connect an image, or set input_image."
+    )
     nodes = equipped(text, image=True, control_image=True, controlnet=True).graph.nodes
     assert nodes["base.control_depth"].inputs["image"] == Link("base.fit_control")
     assert nodes["base.control_canny"].inputs["image"] == Link("base.canny")
 
 
 def test_the_controlnet_of_all_kinds_is_told_which_is_meant() -> None:
-    bindings = EQUIPPED.replace("controlnet_canny = canny.safetensors", "controlnet_union = union.safetensors")
+    bindings = EQUIPPED.replace(
+        "controlnet_canny = canny.safetensors", "controlnet_union = union.safetensors"
+    )
     nodes = plan_text("a room\ncontrolnet=canny", "flux", bindings=bindings, image=True).graph.nodes
-    assert nodes["models.union_canny"].inputs == {"control_net": Link("models.controlnet_union"), "type": "canny/lineart/anime_lineart/mlsd"}
+    assert nodes["models.union_canny"].inputs == {
+        "control_net": Link("models.controlnet_union"),
+        "type": "canny/lineart/anime_lineart/mlsd",
+    }
     assert nodes["base.control_canny"].inputs["control_net"] == Link("models.union_canny")
 
 
@@ -141,12 +211,24 @@ def test_one_connected_controlnet_is_for_the_first_kind_and_the_others_are_bound
     text = "a room --controlnets pose canny depth"
     bindings = EQUIPPED.replace("controlnet_canny = canny", "controlnet_depth = canny")
     nodes = plan_text(text, bindings=bindings, image=True, controlnet=True).graph.nodes
-    used = {kind: nodes[f"base.control_{kind}"].inputs["control_net"] for kind in ("pose", "canny", "depth")}
-    assert used == {"pose": Link("models.controlnet_pose"), "canny": Socket("controlnet"), "depth": Link("models.controlnet_depth")}
+    used = {
+        kind: nodes[f"base.control_{kind}"].inputs["control_net"]
+        for kind in ("pose", "canny", "depth")
+    }
+    assert used == {
+        "pose": Link("models.controlnet_pose"),
+        "canny": Socket("controlnet"),
+        "depth": Link("models.controlnet_depth"),
+    }
     [lost] = draft_text(text, bindings=EQUIPPED, image=True, controlnet=True).missing
     assert lost.key == "controlnet_depth"
     assert lost.hint.endswith("The connected ControlNet is for canny.")
-    union = plan_text(text, bindings=EQUIPPED.replace("controlnet_tile", "controlnet_union"), image=True, controlnet=True).graph.nodes
+    union = plan_text(
+        text,
+        bindings=EQUIPPED.replace("controlnet_tile", "controlnet_union"),
+        image=True,
+        controlnet=True,
+    ).graph.nodes
     assert union["base.control_depth"].inputs["control_net"] == Link("models.union_depth")
 
 
@@ -154,14 +236,18 @@ def test_a_connected_controlnet_steers_tiles_only_where_it_can_be_none_else() ->
     text = "a cat --tiled_upscale_v2{}"
 
     def tiles(more: str, bindings: str = EQUIPPED) -> object:
-        nodes = plan_text(text.format(more), bindings=bindings, image=True, controlnet=True).graph.nodes
+        nodes = plan_text(
+            text.format(more), bindings=bindings, image=True, controlnet=True
+        ).graph.nodes
         return nodes["hires_fix.control_tile"].inputs["control_net"]
 
     assert tiles("\ncontrolnet=canny") == tiles("") == Link("models.controlnet_tile")
     assert tiles("\ncontrolnet=tile") == Socket("controlnet"), "both mean a tile ControlNet"
     unbound = EQUIPPED.replace("controlnet_tile = tile.safetensors\n", "")
     assert tiles("", unbound) == Socket("controlnet")
-    lost = draft_text(text.format("\ncontrolnet=canny"), bindings=unbound, image=True, controlnet=True).missing
+    lost = draft_text(
+        text.format("\ncontrolnet=canny"), bindings=unbound, image=True, controlnet=True
+    ).missing
     assert [one.key for one in lost] == ["controlnet_tile"]
     union = EQUIPPED.replace("controlnet_tile", "controlnet_union")
     assert tiles("", union) == Link("models.union_tile")
@@ -171,7 +257,9 @@ def test_people_stand_where_the_prepared_pose_shows_them() -> None:
     text = "a street BREAK BREAK ohwx woman BREAK ohwx man\ncontrolnet=pose"
     nodes = plan_text(text, image=True, control_image=True, pose_controlnet=True).graph.nodes
     assert nodes["base.regions"].inputs["pose_image"] == Link("base.fit_control")
-    assert nodes["base.control_pose"].inputs["positive"] == Link("base.regional", 1), "it steers the scene, and so the whole picture"
+    assert nodes["base.control_pose"].inputs["positive"] == Link("base.regional", 1), (
+        "it steers the scene, and so the whole picture"
+    )
     new = plan_text(text, control_image=True, pose_controlnet=True).graph.nodes
     assert new["base.regions"].inputs["pose_image"] == Link("base.fit_control")
     assert "base.pose" not in new, "the constant pose gives way"
@@ -184,10 +272,14 @@ def test_what_is_no_controlnet_is_an_error_with_a_way_out(kind: str) -> None:
 
 
 def test_what_is_no_controlnet_is_left_out_where_the_artist_skips_what_is_missing() -> None:
-    planned = equipped("a dancer --controlnets pose reference", image=True, options=Options(missing_models="skip"))
+    planned = equipped(
+        "a dancer --controlnets pose reference", image=True, options=Options(missing_models="skip")
+    )
     [problem] = planned.problems
     assert (problem.code, problem.severity) == ("part-skipped", "warning")
-    assert problem.message.startswith("--controlnets reference is left out: this is no ControlNet but an image that attention reads")
+    assert problem.message.startswith(
+        "--controlnets reference is left out: this is no ControlNet but an image that attention reads"
+    )
     assert planned.graph.nodes["base.guider"].inputs["positive"] == Link("base.control_pose")
 
 
@@ -197,7 +289,9 @@ def test_kinds_without_a_preprocessor_ask_for_a_prepared_map(kind: str) -> None:
     assert problem.code == "map-not-given"
     assert "control_image" in problem.hint
     bindings = EQUIPPED.replace("controlnet_canny = canny", f"controlnet_{kind} = canny")
-    nodes = plan_text(f"a cat\ncontrolnet={kind}", bindings=bindings, image=True, control_image=True).graph.nodes
+    nodes = plan_text(
+        f"a cat\ncontrolnet={kind}", bindings=bindings, image=True, control_image=True
+    ).graph.nodes
     assert nodes[f"base.control_{kind}"].inputs["image"] == Link("base.fit_control")
 
 
@@ -217,7 +311,9 @@ def test_controls_that_cannot_be_planned(text: str, sockets: dict[str, bool], co
 
 
 def test_a_missing_controlnet_is_an_error_or_left_out_as_the_artist_chose() -> None:
-    assert [one.key for one in draft_text("a\ncontrolnet=canny", image=True).missing] == ["controlnet_canny"]
+    assert [one.key for one in draft_text("a\ncontrolnet=canny", image=True).missing] == [
+        "controlnet_canny"
+    ]
     skipped = plan_text("a\ncontrolnet=canny", image=True, options=Options(missing_models="skip"))
     assert [one.code for one in skipped.problems] == ["part-skipped"]
     assert "base.control_canny" not in skipped.graph.nodes

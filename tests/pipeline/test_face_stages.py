@@ -19,9 +19,17 @@ from .support import EQUIPPED, equipped, resolver, sources, store_with_photos
 def test_faceid_of_one_person_acts_on_the_whole_picture(tmp_path: Path) -> None:
     planned = equipped("<faceid:7:0.8> woman trekking", store=store_with_photos(tmp_path, 7))
     nodes = planned.graph.nodes
-    assert nodes["models.identity_1"].inputs == {"analysis": Link("models.face_analysis"), "tune": "7"}
+    assert nodes["models.identity_1"].inputs == {
+        "analysis": Link("models.face_analysis"),
+        "tune": "7",
+    }
     use = nodes["base.faceid_1"].inputs
-    assert (use["model"], use["faceid"], use["identity"], use["strength"]) == (Socket("model"), Link("models.faceid"), Link("models.identity_1"), 0.8)
+    assert (use["model"], use["faceid"], use["identity"], use["strength"]) == (
+        Socket("model"),
+        Link("models.faceid"),
+        Link("models.identity_1"),
+        0.8,
+    )
     assert nodes["models.faceid"].inputs["faceid_name"] == "ip-adapter-faceid-plusv2_sd15.bin"
     assert nodes["models.faceid"].inputs["clip_vision"] == Link("models.clip_vision")
     assert nodes["base.guider"].inputs["model"] == Link("base.faceid_1")
@@ -39,7 +47,9 @@ def test_faceid_on_flux_is_pulid_with_the_recogniser_it_was_trained_with(tmp_pat
 
 
 def test_what_pulid_reads_photos_by_is_told_before_a_run(tmp_path: Path) -> None:
-    bindings = EQUIPPED.replace("eva_clip = eva.pt\n", "").replace("face_parsing = parsing_bisenet.pth\n", "")
+    bindings = EQUIPPED.replace("eva_clip = eva.pt\n", "").replace(
+        "face_parsing = parsing_bisenet.pth\n", ""
+    )
     request = PromptRequest.require("<faceid:7:1> woman")
     bound = resolver(bindings, store_with_photos(tmp_path, 7))
     [lost] = draft(request, sources("flux"), bound, Options()).missing
@@ -50,19 +60,35 @@ def test_what_pulid_reads_photos_by_is_told_before_a_run(tmp_path: Path) -> None
 def test_what_faceid_plus_reads_photos_by_is_told_before_a_run(tmp_path: Path) -> None:
     bindings = EQUIPPED.replace("clip_vision = vit_h.safetensors\n", "")
     bound = resolver(bindings, store_with_photos(tmp_path, 7))
-    [lost] = draft(PromptRequest.require("<faceid:7:1> woman"), sources("sd15"), bound, Options()).missing
+    [lost] = draft(
+        PromptRequest.require("<faceid:7:1> woman"), sources("sd15"), bound, Options()
+    ).missing
     assert "no clip_vision is bound (IP-Adapter FaceID Plus: CLIP-ViT-H)" in lost.message
-    assert not draft(PromptRequest.require("<faceid:7:1> woman --faceid_portrait"), sources("sd15"), bound, Options()).missing
+    assert not draft(
+        PromptRequest.require("<faceid:7:1> woman --faceid_portrait"),
+        sources("sd15"),
+        bound,
+        Options(),
+    ).missing
 
 
-@pytest.mark.parametrize("text", ["<faceid:7:10> woman", "a street BREAK BREAK <faceid:7:10> woman"])
-def test_the_strongest_face_that_a_prompt_may_ask_for_fits_the_node(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["<faceid:7:10> woman", "a street BREAK BREAK <faceid:7:10> woman"]
+)
+def test_the_strongest_face_that_a_prompt_may_ask_for_fits_the_node(
+    tmp_path: Path, text: str
+) -> None:
     check_graph(equipped(text, store=store_with_photos(tmp_path, 7)).graph, snapshot())
 
 
 def test_faceid_portrait_takes_the_portrait_adapter(tmp_path: Path) -> None:
-    nodes = equipped("<faceid:7:1> woman --faceid_portrait", store=store_with_photos(tmp_path, 7)).graph.nodes
-    assert nodes["models.faceid_portrait"].inputs["faceid_name"] == "ip-adapter-faceid-portrait_sd15.bin"
+    nodes = equipped(
+        "<faceid:7:1> woman --faceid_portrait", store=store_with_photos(tmp_path, 7)
+    ).graph.nodes
+    assert (
+        nodes["models.faceid_portrait"].inputs["faceid_name"]
+        == "ip-adapter-faceid-portrait_sd15.bin"
+    )
     assert nodes["base.faceid_1"].inputs["faceid"] == Link("models.faceid_portrait")
 
 
@@ -76,14 +102,28 @@ def test_two_people_each_keep_their_own_face(tmp_path: Path) -> None:
 
 
 def test_face_inpainting_draws_each_face_with_its_own_person() -> None:
-    planned = equipped("<lora:my_wife:1> a street BREAK <lora:detail:1> noir BREAK ohwx woman BREAK ohwx man\ninpaint_faces=true", "sdxl")
+    planned = equipped(
+        "<lora:my_wife:1> a street BREAK <lora:detail:1> noir BREAK ohwx woman BREAK ohwx man\ninpaint_faces=true",
+        "sdxl",
+    )
     nodes = planned.graph.nodes
     faces = nodes["inpaint_faces.faces"].inputs
-    assert faces["image"] == nodes["inpaint_faces.detect"].inputs["image"] == Link("super_resolution.upscale")
+    assert (
+        faces["image"]
+        == nodes["inpaint_faces.detect"].inputs["image"]
+        == Link("super_resolution.upscale")
+    )
     assert faces["model"] == Link("base.lora_1"), "without regions: a crop holds one face"
-    assert (faces["persons"], faces["regions"], faces["scene_loras"]) == (Link("base.person_2"), Link("base.regions"), Link("base.scene_lora_1"))
+    assert (faces["persons"], faces["regions"], faces["scene_loras"]) == (
+        Link("base.person_2"),
+        Link("base.regions"),
+        Link("base.scene_lora_1"),
+    )
     assert (faces["cfg"], faces["face_size"]) == (7.0, 1024)
-    assert equipped("a\ninpaint_faces=true", "flux").graph.nodes["inpaint_faces.faces"].inputs["cfg"] == 1.0
+    assert (
+        equipped("a\ninpaint_faces=true", "flux").graph.nodes["inpaint_faces.faces"].inputs["cfg"]
+        == 1.0
+    )
 
 
 def test_faces_of_a_picture_that_is_not_painted_take_the_prompt() -> None:
@@ -94,12 +134,20 @@ def test_faces_of_a_picture_that_is_not_painted_take_the_prompt() -> None:
 
 def test_face_swap_takes_the_photos_of_each_persons_tune(tmp_path: Path) -> None:
     store = store_with_photos(tmp_path, 7, 8, file="detail.safetensors")
-    planned = equipped("a BREAK BREAK <lora:7:1> woman BREAK <lora:8:1> man\nface_swap=true", store=store)
+    planned = equipped(
+        "a BREAK BREAK <lora:7:1> woman BREAK <lora:8:1> man\nface_swap=true", store=store
+    )
     nodes = planned.graph.nodes
     assert nodes["models.identity_1"].inputs["tune"] == "7"
-    assert nodes["face_swap.identity_2"].inputs == {"identity": Link("models.identity_2"), "identities": Link("face_swap.identity_1")}
+    assert nodes["face_swap.identity_2"].inputs == {
+        "identity": Link("models.identity_2"),
+        "identities": Link("face_swap.identity_1"),
+    }
     swap = nodes["face_swap.swap"].inputs
-    assert (swap["identities"], swap["regions"]) == (Link("face_swap.identity_2"), Link("base.regions"))
+    assert (swap["identities"], swap["regions"]) == (
+        Link("face_swap.identity_2"),
+        Link("base.regions"),
+    )
     with pytest.raises(MissingModelError, match=r"Person 2 of the prompt has no tune with photos"):
         equipped("a BREAK BREAK <lora:7:1> woman BREAK man\nface_swap=true", store=store)
 
@@ -107,16 +155,31 @@ def test_face_swap_takes_the_photos_of_each_persons_tune(tmp_path: Path) -> None
 def test_faceid_swap_and_correct_of_the_seed(tmp_path: Path) -> None:
     text = "<faceid:7:1.0> woman trekking in the alps\nsuper_resolution=true\nface_correct=true\nface_swap=true"
     planned = equipped(text, "flux", store=store_with_photos(tmp_path, 7))
-    assert [stage.name for stage in planned.stages] == ["base", "super_resolution", "face_swap", "face_correct"]
+    assert [stage.name for stage in planned.stages] == [
+        "base",
+        "super_resolution",
+        "face_swap",
+        "face_correct",
+    ]
     nodes = planned.graph.nodes
-    assert nodes["face_swap.identity_1"].inputs["identity"] == Link("models.identity_2"), "the swapper knows faces by another recogniser"
+    assert nodes["face_swap.identity_1"].inputs["identity"] == Link("models.identity_2"), (
+        "the swapper knows faces by another recogniser"
+    )
     assert nodes["models.identity_2"].inputs["analysis"] == Link("models.face_analysis")
     assert nodes["face_correct.restore"].inputs["image"] == Link("face_swap.swap")
 
 
-@pytest.mark.parametrize(("family", "tag", "found_by"), [
-    ("flux", "<faceid:7:1>", "models.face_analysis_pulid"), ("flux", "", "models.face_analysis"), ("sd15", "<faceid:7:1>", "models.face_analysis")])
-def test_faces_are_found_by_the_pack_that_reads_the_persons_photos(tmp_path: Path, family: str, tag: str, found_by: str) -> None:
+@pytest.mark.parametrize(
+    ("family", "tag", "found_by"),
+    [
+        ("flux", "<faceid:7:1>", "models.face_analysis_pulid"),
+        ("flux", "", "models.face_analysis"),
+        ("sd15", "<faceid:7:1>", "models.face_analysis"),
+    ],
+)
+def test_faces_are_found_by_the_pack_that_reads_the_persons_photos(
+    tmp_path: Path, family: str, tag: str, found_by: str
+) -> None:
     """Else likeness could not tell whose they are. The swap's photos are buffalo_l's on every family."""
     text = f"two people BREAK BREAK {tag} ohwx woman BREAK sks man\ninpaint_faces=true"
     nodes = equipped(text, family, store=store_with_photos(tmp_path, 7)).graph.nodes

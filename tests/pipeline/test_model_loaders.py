@@ -19,29 +19,46 @@ def kit(roles: str, **connected: Socket) -> Kit:
 
 
 @pytest.mark.parametrize(("roles", "pack"), [(DETECTOR, "none"), (DETECTOR + PACK, "buffalo_l")])
-def test_a_bound_detector_finds_the_faces_with_or_without_what_tells_them_apart(roles: str, pack: str) -> None:
+def test_a_bound_detector_finds_the_faces_with_or_without_what_tells_them_apart(
+    roles: str, pack: str
+) -> None:
     at_hand = kit(roles)
     assert at_hand.face_detection() == at_hand.face_detection() == Link("models.face_detection")
     nodes = at_hand._graph.nodes
     assert nodes["models.face_detector"].class_type == "LoadMediaPipeFaceLandmarker"
     assert nodes["models.face_detector"].inputs == {"model_name": "mediapipe_face_fp32.safetensors"}
-    assert nodes["models.face_detection"].inputs == {"pack": pack, "mediapipe": Link("models.face_detector")}
+    assert nodes["models.face_detection"].inputs == {
+        "pack": pack,
+        "mediapipe": Link("models.face_detector"),
+    }
 
 
 def test_what_tells_faces_apart_finds_them_where_no_detector_is_bound_or_it_is_connected() -> None:
     assert kit(PACK).face_detection() == Link("models.face_analysis")
-    assert kit(DETECTOR, face_analysis=Socket("face_analysis")).face_detection() == Socket("face_analysis")
+    assert kit(DETECTOR, face_analysis=Socket("face_analysis")).face_detection() == Socket(
+        "face_analysis"
+    )
     lost = kit("").face_detection()
-    assert isinstance(lost, Missing) and lost.key == "face_analysis" and lost.hint.endswith("Or bind face_detector.")
+    assert (
+        isinstance(lost, Missing)
+        and lost.key == "face_analysis"
+        and lost.hint.endswith("Or bind face_detector.")
+    )
 
 
 def test_a_detector_alone_tells_nobody_apart() -> None:
     lost = kit(DETECTOR).face_analysis(for_pulid=False)
     assert isinstance(lost, Missing) and lost.key == "face_analysis"
-    assert kit(DETECTOR + PACK).face_analysis(for_pulid=False) == Link("models.face_analysis"), "photos are read by the pack itself"
+    assert kit(DETECTOR + PACK).face_analysis(for_pulid=False) == Link("models.face_analysis"), (
+        "photos are read by the pack itself"
+    )
 
 
-@pytest.mark.parametrize("roles", [DETECTOR.replace("_fp32", "_lost") + PACK, DETECTOR + PACK.replace("_l", "_xl")])
+@pytest.mark.parametrize(
+    "roles", [DETECTOR.replace("_fp32", "_lost") + PACK, DETECTOR + PACK.replace("_l", "_xl")]
+)
 def test_a_bound_file_that_is_not_there_is_never_passed_over(roles: str) -> None:
     lost = kit(roles).face_detection()
-    assert isinstance(lost, Missing) and lost.key == ("face_detector" if "_lost" in roles else "face_analysis")
+    assert isinstance(lost, Missing) and lost.key == (
+        "face_detector" if "_lost" in roles else "face_analysis"
+    )

@@ -14,7 +14,15 @@ from comfyui_astria.nodes.pipeline.build.sources import Options
 from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
 from comfyui_astria.nodes.prompt import PromptRequest
 
-from .support import BINDINGS, draft_text, equipped, plan_text, resolver, seed_prompt, store_with_photos
+from .support import (
+    BINDINGS,
+    draft_text,
+    equipped,
+    plan_text,
+    resolver,
+    seed_prompt,
+    store_with_photos,
+)
 
 TWO = "a street BREAK film noir BREAK <lora:1533312:0.8> ohwx woman BREAK <lora:1558021:0.6> <lora:detail:0.3> ohwx man"
 
@@ -22,12 +30,28 @@ TWO = "a street BREAK film noir BREAK <lora:1533312:0.8> ohwx woman BREAK <lora:
 def test_the_seeds_two_people_each_with_their_own_lora() -> None:
     planned = plan_text(seed_prompt("multi_person"), "flux")
     nodes = planned.graph.nodes
-    assert nodes["base.positive"].inputs["text"] == "Dramatic 1940s film noir scene. Couple standing together aiming guns, wooden paneled background."
-    assert nodes["base.person_1_positive"].inputs["text"].startswith("ohwx woman with determined expression")
+    assert (
+        nodes["base.positive"].inputs["text"]
+        == "Dramatic 1940s film noir scene. Couple standing together aiming guns, wooden paneled background."
+    )
+    assert (
+        nodes["base.person_1_positive"]
+        .inputs["text"]
+        .startswith("ohwx woman with determined expression")
+    )
     assert nodes["base.person_2_positive"].inputs["text"].startswith("ohwx man with serious face")
-    assert nodes["base.person_1_lora_1"].inputs == {"lora_name": "my_wife.safetensors", "strength": 1.0}
-    assert nodes["base.person_2_lora_1"].inputs == {"lora_name": "my_husband.safetensors", "strength": 1.0}
-    assert (nodes["base.regions"].inputs["width"], nodes["base.regions"].inputs["height"]) == (1024, 576)
+    assert nodes["base.person_1_lora_1"].inputs == {
+        "lora_name": "my_wife.safetensors",
+        "strength": 1.0,
+    }
+    assert nodes["base.person_2_lora_1"].inputs == {
+        "lora_name": "my_husband.safetensors",
+        "strength": 1.0,
+    }
+    assert (nodes["base.regions"].inputs["width"], nodes["base.regions"].inputs["height"]) == (
+        1024,
+        576,
+    )
     assert planned.sampler_calls == 1, "all people in one pass"
     assert planned.settings.num_images == 4
 
@@ -63,30 +87,50 @@ def test_a_lora_acts_where_its_segment_does() -> None:
     text = "<lora:detail:0.5> a street BREAK <lora:my_husband:0.7> film noir BREAK <lora:1533312:0.8> ohwx woman BREAK ohwx man"
     nodes = plan_text(text).graph.nodes
     loaders = {name: call.inputs for name, call in nodes.items() if call.class_type == "LoraLoader"}
-    assert {name: (inputs["lora_name"], inputs["strength_model"], inputs["strength_clip"]) for name, inputs in loaders.items()} == {
+    assert {
+        name: (inputs["lora_name"], inputs["strength_model"], inputs["strength_clip"])
+        for name, inputs in loaders.items()
+    } == {
         "base.lora_1": ("my_husband.safetensors", 0.7, 0.7),
         "base.scene_text_lora_1": ("detail.safetensors", 0.0, 0.5),
         "base.person_1_text_lora_1": ("my_wife.safetensors", 0.0, 0.8),
     }
-    assert {nodes[name].inputs["clip"] for name in ("base.positive", "base.negative")} == {Link("base.scene_text_lora_1", 1)}
+    assert {nodes[name].inputs["clip"] for name in ("base.positive", "base.negative")} == {
+        Link("base.scene_text_lora_1", 1)
+    }
     assert nodes["base.person_1_positive"].inputs["clip"] == Link("base.person_1_text_lora_1", 1)
     assert nodes["base.person_2_positive"].inputs["clip"] == Link("base.lora_1", 1)
-    assert loaders["base.person_1_text_lora_1"]["clip"] == loaders["base.scene_text_lora_1"]["clip"] == Link("base.lora_1", 1)
+    assert (
+        loaders["base.person_1_text_lora_1"]["clip"]
+        == loaders["base.scene_text_lora_1"]["clip"]
+        == Link("base.lora_1", 1)
+    )
     regional = nodes["base.regional"].inputs
-    assert (regional["model"], regional["scene_loras"]) == (Link("base.lora_1"), Link("base.scene_lora_1"))
+    assert (regional["model"], regional["scene_loras"]) == (
+        Link("base.lora_1"),
+        Link("base.scene_lora_1"),
+    )
     assert nodes["base.scene_lora_1"].inputs == {"lora_name": "detail.safetensors", "strength": 0.5}
     assert "loras" not in nodes["base.person_2"].inputs
 
 
 def test_a_checkpoint_of_a_person_takes_the_common_lora_too() -> None:
-    nodes = plan_text("a street BREAK <lora:my_husband:0.7> film noir BREAK <lora:rv51:1> ohwx woman BREAK ohwx man").graph.nodes
+    nodes = plan_text(
+        "a street BREAK <lora:my_husband:0.7> film noir BREAK <lora:rv51:1> ohwx woman BREAK ohwx man"
+    ).graph.nodes
     assert nodes["base.person_1_lora_1"].inputs["lora_name"] == "my_husband.safetensors"
-    assert nodes["base.person_1_text_lora_1"].inputs["clip"] == Link("models.person_checkpoint_1", 1)
+    assert nodes["base.person_1_text_lora_1"].inputs["clip"] == Link(
+        "models.person_checkpoint_1", 1
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_without_base_and_common_only_the_people_of_the_input_image_change(family: str) -> None:
-    planned = plan_text("BREAK\nBREAK ohwx woman <lora:1533312:1>\nBREAK ohwx man <lora:1558021:1>", family, image=True)
+    planned = plan_text(
+        "BREAK\nBREAK ohwx woman <lora:1533312:1>\nBREAK ohwx man <lora:1558021:1>",
+        family,
+        image=True,
+    )
     nodes = planned.graph.nodes
     assert planned.stages[0].invariant == "pixels outside the people bit-identical"
     assert nodes["base.regions"].inputs["image"] == Link("base.fit")
@@ -95,11 +139,18 @@ def test_without_base_and_common_only_the_people_of_the_input_image_change(famil
     assert own_mask["base.keep_unmasked"].inputs["mask"] == Link("base.fit", 1)
 
 
-def test_the_constant_pose_steers_where_a_pose_controlnet_is_bound_and_otherwise_it_is_said() -> None:
+def test_the_constant_pose_steers_where_a_pose_controlnet_is_bound_and_otherwise_it_is_said() -> (
+    None
+):
     without = plan_text(TWO)
     assert [one.code for one in without.problems] == ["no-pose-controlnet"]
     assert "base.pose" not in without.graph.nodes
-    bound = plan_text(TWO, bindings=f"{BINDINGS}[roles]\ncontrolnet_pose = pose.safetensors\n".replace("[roles]\nupscaler = 4x.pth\n", ""))
+    bound = plan_text(
+        TWO,
+        bindings=f"{BINDINGS}[roles]\ncontrolnet_pose = pose.safetensors\n".replace(
+            "[roles]\nupscaler = 4x.pth\n", ""
+        ),
+    )
     nodes = bound.graph.nodes
     assert nodes["models.controlnet_pose"].inputs["control_net_name"] == "pose.safetensors"
     assert nodes["base.pose"].inputs["image"] == Link("base.regions", 3)
@@ -114,26 +165,40 @@ def test_people_that_cannot_be_planned_are_errors() -> None:
     assert [one.code for one in draft_text(nine).errors] == ["too-many-persons"]
     with pytest.raises(PlanError, match=r"<lora:rv51> stands for the checkpoint"):
         plan_text("a <lora:rv51:1> BREAK BREAK woman BREAK man")
-    with pytest.raises(PlanError, match=r"two checkpoints, 'rv51.safetensors' and 'sd15_inpaint.safetensors'"):
+    with pytest.raises(
+        PlanError, match=r"two checkpoints, 'rv51.safetensors' and 'sd15_inpaint.safetensors'"
+    ):
         plan_text("a BREAK BREAK <lora:rv51:1> <lora:sd15_inpaint:1> woman BREAK man")
 
 
 def test_a_person_may_be_a_checkpoint_with_loras_of_its_own() -> None:
-    nodes = plan_text("a BREAK BREAK <lora:rv51:1> <lora:detail:0.5> woman BREAK <lora:1558021:1> man BREAK <lora:rv51:1> girl").graph.nodes
+    nodes = plan_text(
+        "a BREAK BREAK <lora:rv51:1> <lora:detail:0.5> woman BREAK <lora:1558021:1> man BREAK <lora:rv51:1> girl"
+    ).graph.nodes
     assert nodes["models.person_checkpoint_1"].inputs == {"ckpt_name": "rv51.safetensors"}
-    assert nodes["base.person_1_text_lora_1"].inputs["clip"] == Link("models.person_checkpoint_1", 1)
+    assert nodes["base.person_1_text_lora_1"].inputs["clip"] == Link(
+        "models.person_checkpoint_1", 1
+    )
     assert nodes["base.person_1_positive"].inputs["clip"] == Link("base.person_1_text_lora_1", 1)
     first = nodes["base.person_1"].inputs
-    assert (first["model"], first["loras"]) == (Link("models.person_checkpoint_1"), Link("base.person_1_lora_1"))
+    assert (first["model"], first["loras"]) == (
+        Link("models.person_checkpoint_1"),
+        Link("base.person_1_lora_1"),
+    )
     assert "model" not in nodes["base.person_2"].inputs
     assert nodes["base.person_2"].inputs["loras"] == Link("base.person_2_lora_1")
-    assert nodes["base.person_3"].inputs["model"] == Link("models.person_checkpoint_1"), "two persons share one load"
+    assert nodes["base.person_3"].inputs["model"] == Link("models.person_checkpoint_1"), (
+        "two persons share one load"
+    )
 
 
 def test_regions_move_onto_the_canvas_for_the_stages_that_draw_people_again() -> None:
     text = f"{TWO} --outpaint center --outpaint_width 1024 --outpaint_height 768"
     nodes = plan_text(f"{text}\nhires_fix=true").graph.nodes
-    assert nodes["outpaint.people"].inputs == {"canvas": Link("outpaint.canvas", 2), "masks": Link("base.regions", 1)}
+    assert nodes["outpaint.people"].inputs == {
+        "canvas": Link("outpaint.canvas", 2),
+        "masks": Link("base.regions", 1),
+    }
     assert nodes["outpaint.regions"].inputs["masks"] == Link("outpaint.people")
     assert nodes["hires_fix.regional"].inputs["regions"] == Link("outpaint.regions")
     assert nodes["hires_fix.regional"].inputs["persons"] == Link("base.person_2")
@@ -146,10 +211,18 @@ def test_every_missing_lora_of_every_person_is_named() -> None:
 
 
 def test_the_nodes_of_each_person_are_titled_with_their_number() -> None:
-    compiled = compile_request(PromptRequest.require(f"{TWO}\nnegative_prompt=a BREAK b BREAK hat"), resolver(), CompileOptions("690204"))
+    compiled = compile_request(
+        PromptRequest.require(f"{TWO}\nnegative_prompt=a BREAK b BREAK hat"),
+        resolver(),
+        CompileOptions("690204"),
+    )
     workflow = ui_workflow(compiled.graph, snapshot(), "")
-    people = [node for node in workflow["nodes"] if "person" in node["properties"].get("astria_name", "")]
-    assert {node["properties"]["astria_name"].removeprefix("base."): node["title"] for node in people} == {
+    people = [
+        node for node in workflow["nodes"] if "person" in node["properties"].get("astria_name", "")
+    ]
+    assert {
+        node["properties"]["astria_name"].removeprefix("base."): node["title"] for node in people
+    } == {
         "person_1_text_lora_1": "Person 1: LoRA of the text",
         "person_1_positive": "Person 1: prompt",
         "person_1_negative": "Person 1: negative prompt",
@@ -166,21 +239,35 @@ def test_the_nodes_of_each_person_are_titled_with_their_number() -> None:
 
 def test_a_persons_own_checkpoint_is_titled_too() -> None:
     request = PromptRequest.require("a BREAK BREAK <lora:rv51:1> woman")
-    workflow = ui_workflow(compile_request(request, resolver(), CompileOptions("690204")).graph, snapshot(), "")
-    titles = {node["properties"].get("astria_name"): node.get("title") for node in workflow["nodes"]}
+    workflow = ui_workflow(
+        compile_request(request, resolver(), CompileOptions("690204")).graph, snapshot(), ""
+    )
+    titles = {
+        node["properties"].get("astria_name"): node.get("title") for node in workflow["nodes"]
+    }
     assert titles["models.person_checkpoint_1"] == "Load a person's checkpoint"
 
 
 def test_a_face_belongs_to_the_persons_whose_words_hold_it(tmp_path: Path) -> None:
     """One of the common prompt is everybody's, and nobody's in the scene; the base prompt describes nobody."""
     store = store_with_photos(tmp_path, 7)
-    nodes = equipped("a street BREAK <faceid:7:1> noir BREAK woman BREAK man", store=store).graph.nodes
-    assert [name for name, call in nodes.items() if call.class_type == "AstriaPersonFaceID"] == ["base.person_1_faceid_1", "base.person_2_faceid_1"]
+    nodes = equipped(
+        "a street BREAK <faceid:7:1> noir BREAK woman BREAK man", store=store
+    ).graph.nodes
+    assert [name for name, call in nodes.items() if call.class_type == "AstriaPersonFaceID"] == [
+        "base.person_1_faceid_1",
+        "base.person_2_faceid_1",
+    ]
     assert not [name for name, call in nodes.items() if call.class_type == "AstriaApplyFaceID"]
-    with pytest.raises(PlanError, match=r"<faceid:7:1> stands in the base prompt, which describes the scene; no person has this face\."):
+    with pytest.raises(
+        PlanError,
+        match=r"<faceid:7:1> stands in the base prompt, which describes the scene; no person has this face\.",
+    ):
         equipped("<faceid:7:1> a street BREAK BREAK woman BREAK man", store=store)
 
 
 def test_each_region_is_named_by_its_persons_words() -> None:
-    nodes = plan_text("a bar BREAK BREAK <lora:1533312:1> ohwx woman in a very long red coat BREAK (man:1.2)").graph.nodes
+    nodes = plan_text(
+        "a bar BREAK BREAK <lora:1533312:1> ohwx woman in a very long red coat BREAK (man:1.2)"
+    ).graph.nodes
     assert nodes["base.regions"].inputs["names"] == "ohwx woman in a very … | (man:1.2)"

@@ -14,7 +14,14 @@ import pytest
 from comfyui_astria.nodes.errors import PlanError
 from comfyui_astria.nodes.net.pictures import FOLDER, PictureStore
 from comfyui_astria.nodes.net.problems import ApiError
-from comfyui_astria.nodes.pipeline.pictures import as_files, brought, named_files, notes, with_files, without
+from comfyui_astria.nodes.pipeline.pictures import (
+    as_files,
+    brought,
+    named_files,
+    notes,
+    with_files,
+    without,
+)
 from comfyui_astria.nodes.prompt import ImageRef, PromptRequest
 from PIL import Image
 
@@ -25,7 +32,11 @@ def png(side: int = 8) -> bytes:
     return buffer.getvalue()
 
 
-CONTENTS = {"/large.png": b"x" * 2_000_000, "/text.png": b"no picture", "/padded.png": png() + bytes(700_000)}
+CONTENTS = {
+    "/large.png": b"x" * 2_000_000,
+    "/text.png": b"no picture",
+    "/padded.png": png() + bytes(700_000),
+}
 
 
 class Web:
@@ -65,7 +76,10 @@ def store(tmp_path: Path) -> PictureStore:
     return PictureStore(tmp_path / "input", tmp_path / "api.ini")
 
 
-def allow(store: PictureStore, text: str = "fetch_urls = yes\nprivate_hosts = 127.0.0.1\nmax_image_mb = 1\n") -> None:
+def allow(
+    store: PictureStore,
+    text: str = "fetch_urls = yes\nprivate_hosts = 127.0.0.1\nmax_image_mb = 1\n",
+) -> None:
     store.settings_file.write_text(text, encoding="utf-8")
 
 
@@ -74,13 +88,17 @@ TEXT = base64.b64encode(png()).decode()
 
 
 def test_base64_becomes_a_file_whatever_is_allowed(store: PictureStore) -> None:
-    request = PromptRequest.require(f"a cat\ninput_image_base64={TEXT}\nmask_image_base64=data:image/png;base64,{TEXT}")
+    request = PromptRequest.require(
+        f"a cat\ninput_image_base64={TEXT}\nmask_image_base64=data:image/png;base64,{TEXT}"
+    )
     filed = with_files(request, (), store)
     assert filed.input_image == filed.mask_image == ImageRef("file", NAME)
     assert (store.input_folder / NAME).read_bytes() == png()
 
 
-def test_an_address_is_fetched_only_where_its_owner_allowed_it(store: PictureStore, web: Web) -> None:
+def test_an_address_is_fetched_only_where_its_owner_allowed_it(
+    store: PictureStore, web: Web
+) -> None:
     request = PromptRequest.require(f"a cat\ninput_image_url={web.address}/a.png")
     assert with_files(request, (), store) == request
     allow(store, "private_hosts = 127.0.0.1\n")
@@ -88,14 +106,23 @@ def test_an_address_is_fetched_only_where_its_owner_allowed_it(store: PictureSto
     assert web.asked == []
     allow(store)
     assert with_files(request, (), store).input_image == ImageRef("file", NAME)
-    assert (web.asked, [path.name for path in store.input_folder.rglob("*.png")]) == (["/a.png"], [NAME.rpartition("/")[2]])
+    assert (web.asked, [path.name for path in store.input_folder.rglob("*.png")]) == (
+        ["/a.png"],
+        [NAME.rpartition("/")[2]],
+    )
 
 
 def test_a_picture_whose_socket_is_connected_is_left_alone(store: PictureStore, web: Web) -> None:
     allow(store)
-    request = PromptRequest.require(f"a cat\ninput_image_url={web.address}/a.png\nmask_image={web.address}/b.png")
+    request = PromptRequest.require(
+        f"a cat\ninput_image_url={web.address}/a.png\nmask_image={web.address}/b.png"
+    )
     filed = with_files(request, ("image",), store)
-    assert (filed.input_image, filed.mask_image, web.asked) == (request.input_image, ImageRef("file", NAME), ["/b.png"])
+    assert (filed.input_image, filed.mask_image, web.asked) == (
+        request.input_image,
+        ImageRef("file", NAME),
+        ["/b.png"],
+    )
 
 
 @pytest.mark.parametrize(("path", "settings", "told"), [
@@ -104,23 +131,33 @@ def test_a_picture_whose_socket_is_connected_is_left_alone(store: PictureStore, 
     ("/large.png", "", "more than 1000000 bytes"),
     ("/text.png", "", "expected a JPEG, PNG or WebP picture"),
 ])  # fmt: skip
-def test_a_picture_that_cannot_be_had_is_told(store: PictureStore, web: Web, path: str, settings: str, told: str) -> None:
+def test_a_picture_that_cannot_be_had_is_told(
+    store: PictureStore, web: Web, path: str, settings: str, told: str
+) -> None:
     allow(store, *filter(None, [settings]))
     request = PromptRequest.require(f"a cat\ninput_image_url={web.address}{path}")
-    with pytest.raises(PlanError, match=f"(?s)The prompt's input image: .*{told}.*Or connect the image"):
+    with pytest.raises(
+        PlanError, match=f"(?s)The prompt's input image: .*{told}.*Or connect the image"
+    ):
         with_files(request, (), store)
     assert not store.input_folder.exists()
 
 
 def test_both_pictures_are_told_at_once(store: PictureStore) -> None:
     allow(store)
-    request = PromptRequest.require("a cat\ninput_image_base64=aGVsbG8=\nmask_image_url=http://10.0.0.1/a.png")
+    request = PromptRequest.require(
+        "a cat\ninput_image_base64=aGVsbG8=\nmask_image_url=http://10.0.0.1/a.png"
+    )
     with pytest.raises(PlanError, match=r"(?s)input image: .*input mask: .*10\.0\.0\.1"):
         with_files(request, (), store)
 
 
-def test_both_pictures_together_keep_to_what_a_request_may_bring(store: PictureStore, web: Web) -> None:
-    request = PromptRequest.require(f"a cat\ninput_image_url={web.address}/padded.png\nmask_image_url={web.address}/padded.png")
+def test_both_pictures_together_keep_to_what_a_request_may_bring(
+    store: PictureStore, web: Web
+) -> None:
+    request = PromptRequest.require(
+        f"a cat\ninput_image_url={web.address}/padded.png\nmask_image_url={web.address}/padded.png"
+    )
     allow(store)
     assert with_files(request, (), store).mask_image.kind == "file"
     allow(store, "fetch_urls = yes\nprivate_hosts = 127.0.0.1\nmax_request_mb = 1\n")
@@ -131,7 +168,11 @@ def test_both_pictures_together_keep_to_what_a_request_may_bring(store: PictureS
 def test_a_slip_in_the_settings_is_told_only_where_they_are_asked(store: PictureStore) -> None:
     allow(store, "fetch_url = yes")
     with pytest.raises(ApiError, match=r"api\.ini, line 1: 'fetch_url' is no setting"):
-        brought(PromptRequest.require("a cat\ninput_image_url=http://example.com/a.png"), (), store.settings_file)
+        brought(
+            PromptRequest.require("a cat\ninput_image_url=http://example.com/a.png"),
+            (),
+            store.settings_file,
+        )
     assert brought(PromptRequest.require("a cat\ninput_image=a.png"), (), store.settings_file) == {}
 
 
@@ -143,9 +184,14 @@ def test_a_folder_that_cannot_be_written_is_told(store: PictureStore) -> None:
 
 
 def test_pictures_can_be_left_out_and_told_instead() -> None:
-    pictures = {"image": ImageRef("url", "http://example.com/a.png"), "mask": ImageRef("base64", "AAAA")}
+    pictures = {
+        "image": ImageRef("url", "http://example.com/a.png"),
+        "mask": ImageRef("base64", "AAAA"),
+    }
     request = PromptRequest.require("a cat\ninput_image=b.png\nmask_image=c.png")
     assert without(request, pictures).input_image is without(request, pictures).mask_image is None
     assert named_files(request, ["mask"]) == ["b.png"]
     assert notes(pictures).splitlines() == [
-        "The input image is fetched from http://example.com/a.png when the prompt runs.", "The input mask is the one that the prompt holds as text."]
+        "The input image is fetched from http://example.com/a.png when the prompt runs.",
+        "The input mask is the one that the prompt holds as text.",
+    ]

@@ -18,13 +18,25 @@ from comfyui_astria.nodes.prompt import PromptRequest
 
 from .support import BINDINGS, FILES, draft_text, plan_text, resolver, sources
 
-DEFAULTS = [("sd15", 512, 30, 7.0), ("sdxl", 1024, 30, 7.0), ("flux", 1024, 28, 3.5), ("flux_fill", 1024, 28, 30.0), ("flux_schnell", 1024, 4, 1.0)]
+DEFAULTS = [
+    ("sd15", 512, 30, 7.0),
+    ("sdxl", 1024, 30, 7.0),
+    ("flux", 1024, 28, 3.5),
+    ("flux_fill", 1024, 28, 30.0),
+    ("flux_schnell", 1024, 4, 1.0),
+]
 
 
 @pytest.mark.parametrize(("name", "size", "steps", "cfg"), DEFAULTS)
 def test_defaults_of_each_family(name: str, size: int, steps: int, cfg: float) -> None:
     settings = plan_text("a cat", name).settings
-    assert (settings.width, settings.height, settings.steps, settings.cfg, settings.num_images) == (size, size, steps, cfg, 1)
+    assert (settings.width, settings.height, settings.steps, settings.cfg, settings.num_images) == (
+        size,
+        size,
+        steps,
+        cfg,
+        1,
+    )
     assert settings.scheduler == ("euler" if name.startswith("flux") else "euler_a")
 
 
@@ -34,7 +46,17 @@ def test_every_setting_says_where_it_comes_from() -> None:
     assert told["steps"] == (12, "set in the prompt")
     assert told["seed"] == (9, "the node's seed, since the prompt sets none")
     assert told["cfg_scale"] == (7.0, "default of SD1.5")
-    assert set(told) == {"scheduler", "sampler", "size", "num_images", "seed", "steps", "cfg_scale", "denoising_strength", "use_lpw"}
+    assert set(told) == {
+        "scheduler",
+        "sampler",
+        "size",
+        "num_images",
+        "seed",
+        "steps",
+        "cfg_scale",
+        "denoising_strength",
+        "use_lpw",
+    }
 
 
 def test_the_prompts_seed_wins_over_the_nodes() -> None:
@@ -51,20 +73,37 @@ def test_flux_says_once_that_a_negative_prompt_has_no_effect() -> None:
 def test_schnell_takes_no_guidance_and_says_so_of_a_prompt_that_sets_some() -> None:
     quiet = plan_text("a cat", "flux_schnell")
     assert quiet.problems == ()
-    assert {one.key: one.reason for one in quiet.settings.explained}["cfg_scale"] == "Flux.1 schnell takes no guidance, and the true CFG stays 1"
-    planned = plan_text("a cat --tiled_upscale_v2\ncfg_scale=5", "flux_schnell", upscale_model=True, controlnet=True)
-    assert "cfg_scale has no effect on Flux.1 schnell: it takes no guidance." in [one.message for one in planned.problems]
+    assert {one.key: one.reason for one in quiet.settings.explained}[
+        "cfg_scale"
+    ] == "Flux.1 schnell takes no guidance, and the true CFG stays 1"
+    planned = plan_text(
+        "a cat --tiled_upscale_v2\ncfg_scale=5", "flux_schnell", upscale_model=True, controlnet=True
+    )
+    assert "cfg_scale has no effect on Flux.1 schnell: it takes no guidance." in [
+        one.message for one in planned.problems
+    ]
     assert "FluxGuidance" not in {call.class_type for call in planned.graph.nodes.values()}
 
 
 def test_fill_beside_schnell_outpaints_with_its_own_steps_and_guidance() -> None:
-    given = replace(sources("flux_schnell"), outpaint_models=Models(Socket("outpaint_model"), Socket("clip"), Socket("vae")),
-                    outpaint_family=FAMILIES["flux_fill"])
+    given = replace(
+        sources("flux_schnell"),
+        outpaint_models=Models(Socket("outpaint_model"), Socket("clip"), Socket("vae")),
+        outpaint_family=FAMILIES["flux_fill"],
+    )
     text = "a cat --outpaint center --outpaint_width 1280 --outpaint_height 1024"
     nodes = plan(PromptRequest.require(text), given, resolver(), Options()).graph.nodes
-    assert (nodes["base.sigmas"].inputs["steps"], nodes["outpaint.sigmas"].inputs["steps"]) == (4, 28)
+    assert (nodes["base.sigmas"].inputs["steps"], nodes["outpaint.sigmas"].inputs["steps"]) == (
+        4,
+        28,
+    )
     assert nodes["outpaint.guidance"].inputs["guidance"] == 30.0
-    nodes = plan(PromptRequest.require(f"{text}\nsteps=6"), replace(given, graph=Graph()), resolver(), Options()).graph.nodes
+    nodes = plan(
+        PromptRequest.require(f"{text}\nsteps=6"),
+        replace(given, graph=Graph()),
+        resolver(),
+        Options(),
+    ).graph.nodes
     assert nodes["base.sigmas"].inputs["steps"] == nodes["outpaint.sigmas"].inputs["steps"] == 6
 
 
@@ -75,13 +114,25 @@ def test_sd_encodes_base_and_common_of_both_prompts() -> None:
 
 
 def test_use_lpw_decides_whether_brackets_weigh() -> None:
-    assert plan_text("a (red:1.2) hat").graph.nodes["base.positive"].inputs["text"] == "a (red:1.2) hat"
-    assert plan_text("a (red:1.2) hat\nuse_lpw=false").graph.nodes["base.positive"].inputs["text"] == r"a \(red:1.2\) hat"
+    assert (
+        plan_text("a (red:1.2) hat").graph.nodes["base.positive"].inputs["text"]
+        == "a (red:1.2) hat"
+    )
+    assert (
+        plan_text("a (red:1.2) hat\nuse_lpw=false").graph.nodes["base.positive"].inputs["text"]
+        == r"a \(red:1.2\) hat"
+    )
 
 
 def test_loras_stack_in_order_and_one_named_twice_adds_up() -> None:
     nodes = plan_text("<lora:1533312:0.5> <lora:detail:-0.3> a cat <lora:1533312:0.25>").graph.nodes
-    assert [(nodes[f"base.lora_{n}"].inputs["lora_name"], nodes[f"base.lora_{n}"].inputs["strength_model"]) for n in (1, 2)] == [
+    assert [
+        (
+            nodes[f"base.lora_{n}"].inputs["lora_name"],
+            nodes[f"base.lora_{n}"].inputs["strength_model"],
+        )
+        for n in (1, 2)
+    ] == [
         ("my_wife.safetensors", 0.75),
         ("detail.safetensors", -0.3),
     ]
@@ -99,13 +150,17 @@ def test_every_missing_lora_is_named_at_once() -> None:
 
 
 def test_a_checkpoint_as_lora_of_the_whole_picture_is_refused() -> None:
-    with pytest.raises(PlanError, match=r"<lora:rv51> stands for the checkpoint 'rv51.safetensors'"):
+    with pytest.raises(
+        PlanError, match=r"<lora:rv51> stands for the checkpoint 'rv51.safetensors'"
+    ):
         plan_text("<lora:rv51:1> a cat")
 
 
 def test_upscaler_comes_from_the_socket_else_the_bindings_else_the_policy_decides() -> None:
     text = "a cat\nsuper_resolution=true"
-    assert plan_text(text, upscale_model=True).graph.nodes["super_resolution.upscale"].inputs["upscale_model"] == Socket("upscale_model")
+    assert plan_text(text, upscale_model=True).graph.nodes["super_resolution.upscale"].inputs[
+        "upscale_model"
+    ] == Socket("upscale_model")
     assert plan_text(text).graph.nodes["models.upscaler"].inputs["model_name"] == "4x.pth"
     with pytest.raises(MissingModelError, match="no upscaler is bound"):
         plan_text(text, bindings="")
@@ -122,7 +177,9 @@ def test_skip_is_for_stages_not_for_loras() -> None:
 
 def test_a_face_for_the_outpainted_area_is_refused_and_not_left_out() -> None:
     with pytest.raises(PlanError, match=r"<faceid:\.\.\.> in --outpaint_prompt"):
-        plan_text("x --outpaint center --outpaint_width 96 --outpaint_height 96 --outpaint_prompt '<faceid:12:1> man'")
+        plan_text(
+            "x --outpaint center --outpaint_width 96 --outpaint_height 96 --outpaint_prompt '<faceid:12:1> man'"
+        )
 
 
 def test_a_graph_refuses_links_to_nodes_that_are_not_there() -> None:
@@ -132,12 +189,23 @@ def test_a_graph_refuses_links_to_nodes_that_are_not_there() -> None:
 
 def test_embeddings_are_named_as_the_host_lists_them_and_must_be_there() -> None:
     planned = plan_text("a cat <ink>, drawn\nnegative_prompt=<easynegative> blurry")
-    assert planned.graph.nodes["base.positive"].inputs["text"] == "a cat embedding:styles/ink.pt , drawn"
-    assert planned.graph.nodes["base.negative"].inputs["text"] == "embedding:easynegative.safetensors blurry"
+    assert (
+        planned.graph.nodes["base.positive"].inputs["text"]
+        == "a cat embedding:styles/ink.pt , drawn"
+    )
+    assert (
+        planned.graph.nodes["base.negative"].inputs["text"]
+        == "embedding:easynegative.safetensors blurry"
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(FILES, "embeddings", ["styles\\ink.pt"])
-        assert plan_text("<ink>").graph.nodes["base.positive"].inputs["text"] == "embedding:styles/ink.pt"
-    with pytest.raises(MissingModelError, match=r"embedding 'nowhere' was not found\. Searched embeddings"):
+        assert (
+            plan_text("<ink>").graph.nodes["base.positive"].inputs["text"]
+            == "embedding:styles/ink.pt"
+        )
+    with pytest.raises(
+        MissingModelError, match=r"embedding 'nowhere' was not found\. Searched embeddings"
+    ):
         plan_text("a cat <nowhere>")
 
 
@@ -151,8 +219,12 @@ def test_embeddings_are_named_as_the_host_lists_them_and_must_be_there() -> None
         ("a cat\ncontrolnet_conditioning_scale=0.5", "controlnet_conditioning_scale"),
     ],
 )
-def test_a_value_that_tunes_a_step_nobody_asked_for_is_said_to_have_no_effect(text: str, what: str) -> None:
-    assert [one.message.split(" has")[0] for one in plan_text(text).problems if one.code == "no-effect"] == [what]
+def test_a_value_that_tunes_a_step_nobody_asked_for_is_said_to_have_no_effect(
+    text: str, what: str
+) -> None:
+    assert [
+        one.message.split(" has")[0] for one in plan_text(text).problems if one.code == "no-effect"
+    ] == [what]
 
 
 def test_a_negative_prompt_for_a_person_who_is_not_there_is_not_ignored() -> None:
@@ -168,7 +240,10 @@ def test_hires_fix_turns_super_resolution_on() -> None:
 
 def test_lora_weights_beyond_the_hosts_range_are_refused_by_name() -> None:
     planned = plan_text("<lora:detail:80> <lora:detail:80> a cat")
-    with pytest.raises(PlanError, match=r"base\.lora_1 \(LoraLoader\): input 'strength_model' is 160\.0, outside -100"):
+    with pytest.raises(
+        PlanError,
+        match=r"base\.lora_1 \(LoraLoader\): input 'strength_model' is 160\.0, outside -100",
+    ):
         check_graph(planned.graph, snapshot())
 
 
@@ -184,11 +259,23 @@ def test_a_base_of_schnell_is_planned_and_loaded_as_such() -> None:
 def test_a_base_with_trimmed_texts_encodes_all_of_them_without_padding() -> None:
     def encoders(bindings: str) -> set[str]:
         flags = "--outpaint top-left --outpaint_width 1280 --outpaint_height 1280"
-        request, _ = PromptRequest.from_text(f"a bar\nBREAK\na photo\nBREAK\nAnn\nBREAK\nBob\n{flags}")
-        nodes = compile_request(request, resolver(bindings), CompileOptions("1504944")).plan.graph.nodes
+        request, _ = PromptRequest.from_text(
+            f"a bar\nBREAK\na photo\nBREAK\nAnn\nBREAK\nBob\n{flags}"
+        )
+        nodes = compile_request(
+            request, resolver(bindings), CompileOptions("1504944")
+        ).plan.graph.nodes
         texts = [call for call in nodes.values() if call.class_type == "CLIPTextEncode"]
         assert len(texts) > 2
         return {nodes[call.inputs["clip"].node].class_type for call in texts}
 
-    assert encoders(BINDINGS) == encoders(BINDINGS.replace("vae = ae.safetensors", "vae = ae.safetensors\ntrim_padding = no")) == {"DualCLIPLoader"}
-    assert encoders(BINDINGS.replace("vae = ae.safetensors", "vae = ae.safetensors\ntrim_padding = yes")) == {"T5TokenizerOptions"}
+    assert (
+        encoders(BINDINGS)
+        == encoders(
+            BINDINGS.replace("vae = ae.safetensors", "vae = ae.safetensors\ntrim_padding = no")
+        )
+        == {"DualCLIPLoader"}
+    )
+    assert encoders(
+        BINDINGS.replace("vae = ae.safetensors", "vae = ae.safetensors\ntrim_padding = yes")
+    ) == {"T5TokenizerOptions"}

@@ -19,12 +19,19 @@ def test_an_input_image_makes_img2img_at_its_own_size() -> None:
     planned = plan_text("a cat\nnum_images=3", "flux", image=True)
     assert planned.settings.denoise == 0.8
     fit = planned.graph.nodes["base.fit"].inputs
-    assert (fit["image"], fit["width"], fit["height"], fit["multiple"]) == (Socket("image"), 0, 0, 16)
+    assert (fit["image"], fit["width"], fit["height"], fit["multiple"]) == (
+        Socket("image"),
+        0,
+        0,
+        16,
+    )
     assert planned.graph.nodes["base.repeat"].inputs["amount"] == 3
     assert planned.output == Link("base.restore_size")
 
 
-@pytest.mark.parametrize(("name", "node"), [("sd15_inpaint", "InpaintModelConditioning"), ("sd15", "SetLatentNoiseMask")])
+@pytest.mark.parametrize(
+    ("name", "node"), [("sd15_inpaint", "InpaintModelConditioning"), ("sd15", "SetLatentNoiseMask")]
+)
 def test_a_mask_makes_inpainting_that_keeps_the_rest(name: str, node: str) -> None:
     planned = plan_text("a cat", name, image=True, mask=True)
     classes = [call.class_type for call in planned.graph.nodes.values()]
@@ -33,7 +40,9 @@ def test_a_mask_makes_inpainting_that_keeps_the_rest(name: str, node: str) -> No
 
 
 def test_sdxl_with_a_mask_carries_the_documented_warning() -> None:
-    assert [one.code for one in plan_text("a cat", "sdxl", image=True, mask=True).problems] == ["sdxl-inpainting"]
+    assert [one.code for one in plan_text("a cat", "sdxl", image=True, mask=True).problems] == [
+        "sdxl-inpainting"
+    ]
     assert plan_text("a cat", "sdxl", image=True).problems == ()
 
 
@@ -55,7 +64,9 @@ def test_input_image_names_never_leave_the_input_folder(name: str) -> None:
         draft_text(f"a cat\ninput_image={name}")
     by_hand = replace(PromptRequest.require("a cat"), input_image=ImageRef("file", "street.png"))
     object.__setattr__(by_hand.input_image, "value", name)  # past the request's own check
-    assert "picture-name" in [one.code for one in draft(by_hand, sources("sd15"), resolver(), Options()).errors]
+    assert "picture-name" in [
+        one.code for one in draft(by_hand, sources("sd15"), resolver(), Options()).errors
+    ]
 
 
 def test_zero_strength_without_an_image_is_an_error() -> None:
@@ -87,7 +98,10 @@ def test_aspect_ratios_keep_the_native_area_and_the_ratio(ratio: str, name: str)
 
 def test_a_size_that_flux_cannot_sample_is_padded_and_cropped_back() -> None:
     nodes = plan_text("a cat\nw=1000\nh=600", "flux").graph.nodes
-    assert (nodes["base.latent"].inputs["width"], nodes["base.latent"].inputs["height"]) == (1008, 608)
+    assert (nodes["base.latent"].inputs["width"], nodes["base.latent"].inputs["height"]) == (
+        1008,
+        608,
+    )
     assert (nodes["base.crop"].inputs["width"], nodes["base.crop"].inputs["height"]) == (1000, 600)
     assert "base.crop" not in plan_text("a cat\nw=1000\nh=600", "sd15").graph.nodes
 
@@ -101,10 +115,20 @@ def test_the_smallest_size_is_rendered_at_the_hosts_least_and_cropped() -> None:
 
 def test_masks_are_repeated_as_their_images_are() -> None:
     nodes = plan_text("a cat\nnum_images=2", image=True, mask=True).graph.nodes
-    assert nodes["base.repeat_mask_picture"].inputs["amount"] == nodes["base.repeat"].inputs["amount"] == 2
+    assert (
+        nodes["base.repeat_mask_picture"].inputs["amount"]
+        == nodes["base.repeat"].inputs["amount"]
+        == 2
+    )
     assert nodes["base.mask_picture"].inputs["mask"] == Link("base.fit", 1)
-    assert nodes["base.noise_mask"].inputs["mask"] == nodes["base.keep_unmasked"].inputs["mask"] == Link("base.repeat_mask")
-    assert plan_text("a cat", image=True, mask=True).graph.nodes["base.noise_mask"].inputs["mask"] == Link("base.fit", 1)
+    assert (
+        nodes["base.noise_mask"].inputs["mask"]
+        == nodes["base.keep_unmasked"].inputs["mask"]
+        == Link("base.repeat_mask")
+    )
+    assert plan_text("a cat", image=True, mask=True).graph.nodes["base.noise_mask"].inputs[
+        "mask"
+    ] == Link("base.fit", 1)
 
 
 def test_a_strength_near_zero_is_refused_since_the_host_would_count_for_hours() -> None:
@@ -114,4 +138,6 @@ def test_a_strength_near_zero_is_refused_since_the_host_would_count_for_hours() 
 
 
 def test_a_strength_without_an_image_is_said_to_have_no_effect() -> None:
-    assert [one.code for one in plan_text("a cat\ndenoising_strength=0.5").problems] == ["no-effect"]
+    assert [one.code for one in plan_text("a cat\ndenoising_strength=0.5").problems] == [
+        "no-effect"
+    ]

@@ -17,8 +17,20 @@ from .support import EQUIPPED, ROOT, resolver, sources
 CROWD = "a street" + " BREAK" + " BREAK a person" * 9
 
 
-def early(text: str, bindings: str = EQUIPPED, found: tuple = ((), ()), options: Options | None = None, **sockets: bool) -> None:
-    check_early(PromptRequest.require(text), lambda family: sources(family.name, **sockets), resolver(bindings), options or Options(), found)
+def early(
+    text: str,
+    bindings: str = EQUIPPED,
+    found: tuple = ((), ()),
+    options: Options | None = None,
+    **sockets: bool,
+) -> None:
+    check_early(
+        PromptRequest.require(text),
+        lambda family: sources(family.name, **sockets),
+        resolver(bindings),
+        options or Options(),
+        found,
+    )
 
 
 @pytest.mark.parametrize(("text", "told"), [
@@ -43,15 +55,29 @@ def test_a_model_that_every_family_lacks_is_told_and_one_that_some_have_is_not()
         early("a cat\nsuper_resolution=true", bindings="")
     early("a cat\nsuper_resolution=true", bindings="", upscale_model=True)
     early("a cat\nsuper_resolution=true", bindings="", options=Options(missing_models="skip"))
-    early("a cat\ncontrolnet=canny", bindings="[roles]\nsdxl.controlnet_canny = canny.safetensors", image=True)
+    early(
+        "a cat\ncontrolnet=canny",
+        bindings="[roles]\nsdxl.controlnet_canny = canny.safetensors",
+        image=True,
+    )
 
 
 def test_every_reason_is_told_at_once() -> None:
     text = f"<lora:99:1> {CROWD} <lora:98:1>\ncontrolnet=hed\nsuper_resolution=true"
-    found = (Problem("x", "error", "The picture is gone."),), (Missing("input picture", "a.png", "a.png is gone.", ""),)
+    found = (
+        (Problem("x", "error", "The picture is gone."),),
+        (Missing("input picture", "a.png", "a.png is gone.", ""),),
+    )
     with pytest.raises(PlanError) as caught:
         early(text, bindings="", found=found)
-    for told in ("The picture is gone.", "9 persons", "no node that draws this map", "a.png is gone.", "LoRA '99'", "LoRA '98'"):
+    for told in (
+        "The picture is gone.",
+        "9 persons",
+        "no node that draws this map",
+        "a.png is gone.",
+        "LoRA '99'",
+        "LoRA '98'",
+    ):
         assert str(caught.value).count(told) == 1
 
 
@@ -69,12 +95,21 @@ def test_what_can_run_on_one_family_alone_passes() -> None:
             given = sources(name, image=True, control_image=True)
             drafted = draft(request, given, resolver(EQUIPPED), Options())
             if not drafted.errors and not drafted.missing:
-                check_early(request, lambda family: sources(family.name, image=True, control_image=True), resolver(EQUIPPED), Options())
+                check_early(
+                    request,
+                    lambda family: sources(family.name, image=True, control_image=True),
+                    resolver(EQUIPPED),
+                    Options(),
+                )
 
 
 def test_the_wording_alone_is_checked_for_an_artists_own_sampler() -> None:
-    check_wording(PromptRequest.require("<lora:1533312:1> a cat BREAK BREAK <lora:rv51:1> a man"), resolver())
+    check_wording(
+        PromptRequest.require("<lora:1533312:1> a cat BREAK BREAK <lora:rv51:1> a man"), resolver()
+    )
     with pytest.raises(PlanError) as caught:
-        check_wording(PromptRequest.require(f"<lora:99:1> <lora:rv51:1> {CROWD} <lora:98:1>"), resolver())
+        check_wording(
+            PromptRequest.require(f"<lora:99:1> <lora:rv51:1> {CROWD} <lora:98:1>"), resolver()
+        )
     for told in ("9 persons", "LoRA '99'", "LoRA '98'", "checkpoint 'rv51.safetensors'"):
         assert told in str(caught.value)

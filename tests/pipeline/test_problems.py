@@ -23,17 +23,29 @@ def test_what_changes_a_connected_mask_is_not_said_to_do_nothing() -> None:
     assert plan_text(f"{flags}\nmask_image=mask.png", image=True).problems == ()
     assert len(told(plan_text(flags, image=True), "no-effect")) == 2
     [negative] = told(plan_text("a cat --mask_negative hat", image=True, mask=True), "no-effect")
-    assert negative == "mask_negative has no effect without mask_prompt.", "a drawn mask has no words to take others from"
+    assert negative == "mask_negative has no effect without mask_prompt.", (
+        "a drawn mask has no words to take others from"
+    )
 
 
-@pytest.mark.parametrize(("why", "start"), [("a cat --only_upscale", "--only_upscale"), ("a cat\ndenoising_strength=0", "denoising_strength=0")])
-def test_what_only_the_first_sampling_takes_is_said_to_do_nothing_without_it(why: str, start: str) -> None:
+@pytest.mark.parametrize(
+    ("why", "start"),
+    [
+        ("a cat --only_upscale", "--only_upscale"),
+        ("a cat\ndenoising_strength=0", "denoising_strength=0"),
+    ],
+)
+def test_what_only_the_first_sampling_takes_is_said_to_do_nothing_without_it(
+    why: str, start: str
+) -> None:
     words, _, block = why.partition("\n")
     text = f"{words} --controlnets canny reference --mask_prompt face\ncontrolnet=depth\n{block}"
     [message] = told(draft_text(text, image=True, mask=True), "without-base")
     idle = "controlnet=depth, --controlnets canny, --controlnets reference, the mask."
     assert message == f"{start} leaves the input image as it is, so there is no effect of: {idle}"
-    assert not draft_text(text, image=True, mask=True).errors, "what is not asked for cannot be missing"
+    assert not draft_text(text, image=True, mask=True).errors, (
+        "what is not asked for cannot be missing"
+    )
     [worded] = told(draft_text(text, image=True, control_image=True), "without-base")
     assert worded.endswith("--controlnets reference, control_image, --mask_prompt face.")
     assert not told(plan_text("a cat", image=True, mask=True), "without-base")
@@ -45,7 +57,10 @@ def test_steps_count_where_a_later_stage_samples_and_are_otherwise_said_to_do_no
     assert message.endswith("no effect of: steps, cfg_scale, scheduler.")
     for stage in (CANVAS, "--tiled_upscale", "\ninpaint_faces=true", "\nhires_fix=true"):
         assert not told(equipped(text.format(stage), image=True), "without-base"), stage
-    assert told(equipped(text.format("--tiled_upscale --hires_denoising_strength 0"), image=True), "without-base")
+    assert told(
+        equipped(text.format("--tiled_upscale --hires_denoising_strength 0"), image=True),
+        "without-base",
+    )
 
 
 def test_a_strength_beside_only_upscale_is_said_to_do_nothing_and_may_be_tiny() -> None:
@@ -66,40 +81,71 @@ def test_a_kept_background_wins_over_controlnet_txt2img_and_that_is_said() -> No
 
 
 def test_faceid_portrait_without_a_face_is_said_to_do_nothing(tmp_path: Path) -> None:
-    assert told(plan_text("a cat --faceid_portrait"), "no-effect") == ["faceid_portrait has no effect without a <faceid:...> tag."]
+    assert told(plan_text("a cat --faceid_portrait"), "no-effect") == [
+        "faceid_portrait has no effect without a <faceid:...> tag."
+    ]
     assert len(told(plan_text("a cat --faceid_portrait", "flux"), "no-effect")) == 1
     store = store_with_photos(tmp_path, 7)
     assert equipped("<faceid:7:1> woman --faceid_portrait", store=store).problems == ()
-    assert not told(equipped("a street BREAK BREAK <faceid:7:1> woman --faceid_portrait", store=store), "no-effect")
-    [flux] = told(equipped("<faceid:7:1> woman --faceid_portrait", "flux", store=store), "no-effect")
+    assert not told(
+        equipped("a street BREAK BREAK <faceid:7:1> woman --faceid_portrait", store=store),
+        "no-effect",
+    )
+    [flux] = told(
+        equipped("<faceid:7:1> woman --faceid_portrait", "flux", store=store), "no-effect"
+    )
     assert "on Flux.1 dev" in flux
 
 
 @pytest.mark.parametrize("family", ["sdxl", "sdxl_inpaint"])
 def test_sdxl_warns_wherever_a_part_is_repainted(family: str) -> None:
-    assert told(equipped("BREAK BREAK ohwx woman", family, image=True), "sdxl-inpainting") == ["Inpainting with SDXL gives poor results."]
-    assert told(plan_text(f"a cat {CANVAS}", family), "sdxl-inpainting") == ["Outpainting with SDXL gives poor results."]
-    assert len(told(plan_text(f"a cat {CANVAS}", family, image=True, mask=True), "sdxl-inpainting")) == 1
-    assert not told(plan_text("a street BREAK BREAK ohwx woman", family, image=True), "sdxl-inpainting"), "the whole picture is painted"
-    assert not told(plan_text("BREAK BREAK ohwx woman", family), "sdxl-inpainting"), "there is no picture to keep"
-    assert not told(plan_text("a cat\ndenoising_strength=0", family, image=True, mask=True), "sdxl-inpainting")
+    assert told(equipped("BREAK BREAK ohwx woman", family, image=True), "sdxl-inpainting") == [
+        "Inpainting with SDXL gives poor results."
+    ]
+    assert told(plan_text(f"a cat {CANVAS}", family), "sdxl-inpainting") == [
+        "Outpainting with SDXL gives poor results."
+    ]
+    assert (
+        len(told(plan_text(f"a cat {CANVAS}", family, image=True, mask=True), "sdxl-inpainting"))
+        == 1
+    )
+    assert not told(
+        plan_text("a street BREAK BREAK ohwx woman", family, image=True), "sdxl-inpainting"
+    ), "the whole picture is painted"
+    assert not told(plan_text("BREAK BREAK ohwx woman", family), "sdxl-inpainting"), (
+        "there is no picture to keep"
+    )
+    assert not told(
+        plan_text("a cat\ndenoising_strength=0", family, image=True, mask=True), "sdxl-inpainting"
+    )
     assert not told(plan_text(f"a cat {CANVAS}", "sd15"), "sdxl-inpainting")
 
 
 def test_the_strength_of_the_second_sampling_counts_where_there_is_one() -> None:
     small = "a cat --hires_denoising_strength 0.005"
-    assert told(plan_text(small), "no-effect") == ["hires_denoising_strength has no effect without hires_fix."]
-    assert told(plan_text("a cat --hires_denoising_strength 0"), "no-effect") == ["hires_denoising_strength has no effect without hires_fix."]
+    assert told(plan_text(small), "no-effect") == [
+        "hires_denoising_strength has no effect without hires_fix."
+    ]
+    assert told(plan_text("a cat --hires_denoising_strength 0"), "no-effect") == [
+        "hires_denoising_strength has no effect without hires_fix."
+    ]
     for turned_on in ("\nhires_fix=true", " --tiled_upscale"):
         [error] = draft_text(f"{small}{turned_on}").errors
-        assert error.message == "--hires_denoising_strength 0.005 is too small: ComfyUI works out 30/0.005 noise levels for it."
+        assert (
+            error.message
+            == "--hires_denoising_strength 0.005 is too small: ComfyUI works out 30/0.005 noise levels for it."
+        )
         assert error.hint.endswith("to 0 to enlarge without a second sampling.")
 
 
 def test_a_second_sampling_of_strength_zero_only_enlarges() -> None:
     planned = plan_text("a cat --hires_denoising_strength 0\nhires_fix=true")
     assert planned.problems == ()
-    assert {stage.name: stage.size for stage in planned.stages} == {"base": "512x512", "hires_fix": "1024x1024", "super_resolution": "2048x2048"}
+    assert {stage.name: stage.size for stage in planned.stages} == {
+        "base": "512x512",
+        "hires_fix": "1024x1024",
+        "super_resolution": "2048x2048",
+    }
     assert planned.graph.nodes["super_resolution.upscale"].inputs["factor"] == 2.0
     assert planned.output == Link("super_resolution.upscale")
     assert planned.sampler_calls == 1, "the first"

@@ -17,9 +17,18 @@ OWN = "the input image's size"
 
 # name, image connected -> (stage, kind, size) in order
 STAGES = {
-    ("outpaint_only", True): [("outpaint", "outpaint", "864x1296"), ("super_resolution", "upscale model", "3456x5184")],
-    ("outpaint_text_to_image", False): [("base", "txt2img", "1024x1024"), ("outpaint", "outpaint", "1792x1024")],
-    ("outpaint_second_person", False): [("base", "txt2img", "1024x1024"), ("outpaint", "outpaint", "1792x1024")],
+    ("outpaint_only", True): [
+        ("outpaint", "outpaint", "864x1296"),
+        ("super_resolution", "upscale model", "3456x5184"),
+    ],
+    ("outpaint_text_to_image", False): [
+        ("base", "txt2img", "1024x1024"),
+        ("outpaint", "outpaint", "1792x1024"),
+    ],
+    ("outpaint_second_person", False): [
+        ("base", "txt2img", "1024x1024"),
+        ("outpaint", "outpaint", "1792x1024"),
+    ],
     ("multi_person", False): [("base", "txt2img", "1024x576")],
     ("multi_person_background", True): [
         ("base", "inpaint", OWN),
@@ -35,7 +44,6 @@ STAGES = {
         ("face_correct", "face correct", f"4x {OWN}"),
     ],
 }
-
 
 
 @pytest.mark.parametrize(("name", "image"), STAGES)
@@ -56,7 +64,9 @@ NEEDED = {
 def test_every_file_that_a_seed_prompt_lacks_is_told_at_once(name: str) -> None:
     drafted = draft_text(seed_prompt(name), image=True)
     assert not drafted.errors
-    assert {one.key if one.what != "photos" else "photos" for one in drafted.missing} == set(NEEDED[name])
+    assert {one.key if one.what != "photos" else "photos" for one in drafted.missing} == set(
+        NEEDED[name]
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +77,9 @@ def test_every_file_that_a_seed_prompt_lacks_is_told_at_once(name: str) -> None:
     ],
 )
 def test_requests_sent_as_fields(file: str, stages: list[str]) -> None:
-    request, _ = PromptRequest.from_fields(json.loads((ROOT / f"tests/seeds/{file}.json").read_text(encoding="utf-8")))
+    request, _ = PromptRequest.from_fields(
+        json.loads((ROOT / f"tests/seeds/{file}.json").read_text(encoding="utf-8"))
+    )
     drafted = draft(request, sources("flux"), resolver(), Options())
     assert not drafted.errors
     assert [stage.name for stage in drafted.stages] == stages
@@ -88,7 +100,10 @@ def test_outpaint_only_leaves_the_picture_to_the_outpaint_stage() -> None:
 def test_outpaint_prompt_leaves_the_first_persons_lora_out_of_the_new_area() -> None:
     nodes = plan_text(seed_prompt("outpaint_second_person"), "flux").graph.nodes
     assert nodes["base.lora_1"].inputs["lora_name"] == "my_wife.safetensors"
-    assert nodes["base.positive"].inputs["text"] == "ohwx woman, dressed in cozy peach sweater, shoulders up, depth of field"
+    assert (
+        nodes["base.positive"].inputs["text"]
+        == "ohwx woman, dressed in cozy peach sweater, shoulders up, depth of field"
+    )
     assert nodes["outpaint.positive"].inputs["text"] == "president Trump the middle of the field"
     assert "outpaint.lora_1" not in nodes
     assert nodes["outpaint.canvas"].inputs["image"] == Link("base.decode")
@@ -98,8 +113,16 @@ def test_outpaint_prompt_leaves_the_first_persons_lora_out_of_the_new_area() -> 
 def test_without_outpaint_prompt_the_prompts_own_words_and_loras_paint_the_new_area() -> None:
     text = "<lora:1533312:0.8> ohwx woman, fields --outpaint center --outpaint_width 512 --outpaint_height 512"
     nodes = plan_text(text).graph.nodes
-    assert nodes["outpaint.positive"].inputs["text"] == nodes["base.positive"].inputs["text"] == "ohwx woman, fields"
-    assert nodes["outpaint.lora_1"].inputs["strength_model"] == nodes["base.lora_1"].inputs["strength_clip"] == 0.8
+    assert (
+        nodes["outpaint.positive"].inputs["text"]
+        == nodes["base.positive"].inputs["text"]
+        == "ohwx woman, fields"
+    )
+    assert (
+        nodes["outpaint.lora_1"].inputs["strength_model"]
+        == nodes["base.lora_1"].inputs["strength_clip"]
+        == 0.8
+    )
 
 
 FAMILY_MEANS = {
@@ -129,7 +152,10 @@ def test_each_family_outpaints_by_its_own_means(family: str) -> None:
 @pytest.mark.parametrize(("family", "guidance"), [("flux", 3.5), ("flux_fill", 30.0)])
 def test_flux_takes_cfg_scale_as_distilled_guidance(family: str, guidance: float) -> None:
     assert plan_text("a cat", family).graph.nodes["base.guidance"].inputs["guidance"] == guidance
-    assert plan_text("a cat\ncfg_scale=4.5", family).graph.nodes["base.guidance"].inputs["guidance"] == 4.5
+    assert (
+        plan_text("a cat\ncfg_scale=4.5", family).graph.nodes["base.guidance"].inputs["guidance"]
+        == 4.5
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,7 +178,17 @@ def test_scheduler_names(scheduler: str, sampler: str, sd_schedule: str) -> None
 
 
 def test_every_seed_prompt_that_is_built_plans_for_every_family() -> None:
-    for name in ("outpaint_only", "outpaint_text_to_image", "outpaint_second_person", "multi_person"):
+    for name in (
+        "outpaint_only",
+        "outpaint_text_to_image",
+        "outpaint_second_person",
+        "multi_person",
+    ):
         for family in FAMILIES:
             request = PromptRequest.require(seed_prompt(name))
-            assert plan(request, sources(family, image=name == "outpaint_only"), resolver(), Options()).output is not None
+            assert (
+                plan(
+                    request, sources(family, image=name == "outpaint_only"), resolver(), Options()
+                ).output
+                is not None
+            )

@@ -40,8 +40,16 @@ def test_the_second_samplings_own_numbers(flags: str, family: str, reasons: list
     nodes, found = planned.graph.nodes, told(planned)
     keys = ("resemblance", "hires_cfg_scale", "hires_denoising_strength")
     assert [found[key][1] for key in keys] == reasons
-    cfg = nodes["hires_fix.tile_guidance"].inputs["guidance"] if family == "flux" else nodes["hires_fix.guider"].inputs["cfg"]
-    drawn = (nodes["hires_fix.control_tile"].inputs["strength"], cfg, nodes["hires_fix.sigmas"].inputs["denoise"])
+    cfg = (
+        nodes["hires_fix.tile_guidance"].inputs["guidance"]
+        if family == "flux"
+        else nodes["hires_fix.guider"].inputs["cfg"]
+    )
+    drawn = (
+        nodes["hires_fix.control_tile"].inputs["strength"],
+        cfg,
+        nodes["hires_fix.sigmas"].inputs["denoise"],
+    )
     assert tuple(found[key][0] for key in keys) == drawn
 
 
@@ -52,18 +60,33 @@ def test_numbers_are_told_only_where_they_count() -> None:
     assert "hires_cfg_scale" not in told(equipped("a cat --tiled_upscale_v2", "flux_schnell"))
     zero = equipped("a cat --tiled_upscale_v2 --hires_denoising_strength 0")
     assert set(told(zero)) - own == {"hires_denoising_strength"}
-    skipped = plan_text("a cat\nhires_fix=true", bindings="", options=Options(missing_models="skip"))
+    skipped = plan_text(
+        "a cat\nhires_fix=true", bindings="", options=Options(missing_models="skip")
+    )
     assert set(told(skipped)) == own
-    assert "canny.weight" not in told(draft_text("a cat\ncontrolnet=canny\ndenoising_strength=0", image=True))
+    assert "canny.weight" not in told(
+        draft_text("a cat\ncontrolnet=canny\ndenoising_strength=0", image=True)
+    )
 
 
 def test_the_controlnets_numbers() -> None:
     planned = equipped("a room --controlnets canny tile --controlnet_weights 0.8", image=True)
     found, nodes = told(planned), planned.graph.nodes
-    assert found["canny.weight"] == (nodes["base.control_canny"].inputs["strength"], SET) == (0.8, SET)
-    assert found["tile.weight"] == (nodes["base.control_tile"].inputs["strength"], "default") == (1.0, "default")
+    assert (
+        found["canny.weight"] == (nodes["base.control_canny"].inputs["strength"], SET) == (0.8, SET)
+    )
+    assert (
+        found["tile.weight"]
+        == (nodes["base.control_tile"].inputs["strength"], "default")
+        == (1.0, "default")
+    )
     assert found["control_guidance_end"] == (1.0, "default: ControlNets steer to the end")
-    scaled = told(equipped("a room --control_guidance_end 0.5\ncontrolnet=canny\ncontrolnet_conditioning_scale=0.4", image=True))
+    scaled = told(
+        equipped(
+            "a room --control_guidance_end 0.5\ncontrolnet=canny\ncontrolnet_conditioning_scale=0.4",
+            image=True,
+        )
+    )
     assert (scaled["canny.weight"], scaled["control_guidance_end"]) == ((0.4, SET), (0.5, SET))
 
 
@@ -78,36 +101,60 @@ def test_the_outpaintings_own_numbers(name: str) -> None:
     planned = plan_text(f"a cat {CANVAS}", name)
     nodes, found = planned.graph.nodes, values(planned)
     sigmas = nodes["outpaint.sigmas"].inputs
-    assert (found["outpaint.steps"], found["outpaint.strength"]) == (sigmas["steps"], sigmas["denoise"])
+    assert (found["outpaint.steps"], found["outpaint.strength"]) == (
+        sigmas["steps"],
+        sigmas["denoise"],
+    )
     guided = nodes.get("outpaint.guidance") or nodes["outpaint.guider"]
-    assert found["outpaint.cfg_scale"] == guided.inputs.get("guidance", guided.inputs.get("cfg", 1.0))
+    assert found["outpaint.cfg_scale"] == guided.inputs.get(
+        "guidance", guided.inputs.get("cfg", 1.0)
+    )
 
 
 def test_an_outpainting_model_of_its_own_is_the_one_told_of() -> None:
-    given = replace(sources("flux_schnell"), outpaint_models=Models(Socket("outpaint_model"), Socket("clip"), Socket("vae")),
-                    outpaint_family=FAMILIES["flux_fill"])
+    given = replace(
+        sources("flux_schnell"),
+        outpaint_models=Models(Socket("outpaint_model"), Socket("clip"), Socket("vae")),
+        outpaint_family=FAMILIES["flux_fill"],
+    )
     found = told(plan(PromptRequest.require(f"a cat {CANVAS}"), given, resolver(), Options()))
     assert found["outpaint.steps"] == (28, "default of Flux.1 Fill")
     assert found["outpaint.cfg_scale"][0] == 30.0
     assert found["outpaint.strength"] == (1.0, "Flux.1 Fill is shown the source beside the noise")
-    assert told(plan_text(f"a cat {CANVAS}\nsteps=9\ncfg_scale=2"))["outpaint.cfg_scale"] == (2.0, SET)
+    assert told(plan_text(f"a cat {CANVAS}\nsteps=9\ncfg_scale=2"))["outpaint.cfg_scale"] == (
+        2.0,
+        SET,
+    )
 
 
 def test_a_face_in_the_new_area_has_the_guidance_of_faces(tmp_path: Path) -> None:
-    assert default_cfg(FAMILIES["sd15"], has_faceids=True)[0] == default_cfg(FAMILIES["sdxl_inpaint"], has_faceids=True)[0] == 3.0
+    assert (
+        default_cfg(FAMILIES["sd15"], has_faceids=True)[0]
+        == default_cfg(FAMILIES["sdxl_inpaint"], has_faceids=True)[0]
+        == 3.0
+    )
     assert default_cfg(FAMILIES["sd15"], has_faceids=False)[0] == 7.0
     assert default_cfg(FAMILIES["flux_fill"], has_faceids=True)[0] == 30.0
     store = store_with_photos(tmp_path, 7)
     face = equipped(f"<faceid:7:1> woman {CANVAS}", store=store)
     assert told(face)["outpaint.cfg_scale"] == (3.0, "default with FaceID")
     assert face.graph.nodes["outpaint.guider"].inputs["cfg"] == 3.0
-    assert told(equipped(f"<faceid:7:1> woman {CANVAS} --outpaint_prompt fields", store=store))["outpaint.cfg_scale"][0] == 7.0
+    assert (
+        told(equipped(f"<faceid:7:1> woman {CANVAS} --outpaint_prompt fields", store=store))[
+            "outpaint.cfg_scale"
+        ][0]
+        == 7.0
+    )
 
 
 def test_the_report_shows_them() -> None:
     text = f"a cat {CANVAS}\nhires_fix=true"
-    report = explain(PromptRequest.require(text), resolver(), CompileOptions(), FAMILIES["sd15"]).text
-    assert "hires_denoising_strength 0.4                      default of the second sampling" in report
+    report = explain(
+        PromptRequest.require(text), resolver(), CompileOptions(), FAMILIES["sd15"]
+    ).text
+    assert (
+        "hires_denoising_strength 0.4                      default of the second sampling" in report
+    )
     assert "outpaint.steps           30                       default of SD1.5" in report
 
 
@@ -118,5 +165,8 @@ def test_faces_are_counted_where_their_stage_runs() -> None:
         report = explain(request, resolver(bindings), options, FAMILIES["sd15"]).text
         return next(line for line in report.splitlines() if line.startswith("Sampler calls"))
 
-    assert calls(EQUIPPED) == "Sampler calls: 2 for 1 image(s); the faces take one each as many as fit the memory"
+    assert (
+        calls(EQUIPPED)
+        == "Sampler calls: 2 for 1 image(s); the faces take one each as many as fit the memory"
+    )
     assert calls("") == "Sampler calls: 1 for 1 image(s)"

@@ -12,7 +12,11 @@ from comfyui_astria.nodes.prompt.catalog import STYLES as NAMES
 
 def test_there_is_one_for_each_name_of_the_language() -> None:
     assert tuple(STYLES) == NAMES
-    assert len({style.prompt for style in STYLES.values()}) == len({style.negative for style in STYLES.values()}) == len(NAMES)
+    assert (
+        len({style.prompt for style in STYLES.values()})
+        == len({style.negative for style in STYLES.values()})
+        == len(NAMES)
+    )
 
 
 @pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
@@ -34,7 +38,9 @@ def test_any_text_fits(style: Style, text: str) -> None:
 @pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
 def test_a_style_does_not_ask_for_what_it_rules_out(style: Style) -> None:
     wanted = style.prompt.replace("{prompt}", ",")
-    assert [phrase for phrase in style.negative.split(", ") if re.search(rf"\b{phrase}\b", wanted)] == []
+    assert [
+        phrase for phrase in style.negative.split(", ") if re.search(rf"\b{phrase}\b", wanted)
+    ] == []
 
 
 def test_an_unknown_style_is_named() -> None:

@@ -120,7 +120,9 @@ h={h}
 """
 PORTRAIT = "https://sdbooth2-production.s3.amazonaws.com/qg202t8sqfn1olewuzdujgaq29si"
 SWEATER = "ohwx woman, dressed in cozy peach sweater, shoulders up, depth of field"
-TEXT_BLOCK = _OUTPAINT_BLOCK.format(image="", strength="", super_resolution="false", use_lpw="false", w=1024, h=1024)
+TEXT_BLOCK = _OUTPAINT_BLOCK.format(
+    image="", strength="", super_resolution="false", use_lpw="false", w=1024, h=1024
+)
 
 OUTPAINT_TEXT = "--outpaint top-center --outpaint_width 864 --outpaint_height 1296"
 FIELDS_TEXT = f'<lora:1533312:1.0> {SWEATER} --outpaint top-center --outpaint_width 1792 --outpaint_height 1024 --outpaint_prompt "fields"'
@@ -128,7 +130,9 @@ TRUMP_TEXT = (
     f"<lora:1533312:1.0> {SWEATER} --outpaint left-center --outpaint_width 1792 --outpaint_height 1024 "
     '--outpaint_prompt "president Trump the middle of the field"'
 )
-OUTPAINT_ONLY = f"{OUTPAINT_TEXT}\n" + _OUTPAINT_BLOCK.format(image=PORTRAIT, strength=0, super_resolution="true", use_lpw="true", w=576, h=864)
+OUTPAINT_ONLY = f"{OUTPAINT_TEXT}\n" + _OUTPAINT_BLOCK.format(
+    image=PORTRAIT, strength=0, super_resolution="true", use_lpw="true", w=576, h=864
+)
 
 SERENE = (
     "Surrounded by the natural beauty of a serene, wooded environment, the ohwx woman exudes a sense of tranquility and connection with her "

@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 from comfyui_astria.nodes.errors import PromptError
-from comfyui_astria.nodes.prompt import ANCHORS, Dilation, EmbeddingTag, FaceIdTag, ImageRef, LoraTag, PromptRequest, Segment
-from comfyui_astria.nodes.prompt.catalog import CONTROLNETS, FLAGS, PARAMETERS, RATIOS, SCHEDULERS, STYLES
+from comfyui_astria.nodes.prompt import (
+    ANCHORS,
+    Dilation,
+    EmbeddingTag,
+    FaceIdTag,
+    ImageRef,
+    LoraTag,
+    PromptRequest,
+    Segment,
+)
+from comfyui_astria.nodes.prompt.catalog import (
+    CONTROLNETS,
+    FLAGS,
+    PARAMETERS,
+    RATIOS,
+    SCHEDULERS,
+    STYLES,
+)
 from comfyui_astria.nodes.prompt.kinds import tidy
 from hypothesis import strategies as st
 
@@ -63,7 +79,9 @@ FRAGMENTS = (
 wild_texts = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=4), max_size=25).map("".join)
 
 
-def _segment(texts: list[str], embeddings: list[EmbeddingTag], loras: list[LoraTag], faceids: list[FaceIdTag]) -> Segment | None:
+def _segment(
+    texts: list[str], embeddings: list[EmbeddingTag], loras: list[LoraTag], faceids: list[FaceIdTag]
+) -> Segment | None:
     """Return a segment of these parts, None where they are not one: the text may hold syntax, or not be tidy."""
     pieces: list[str | EmbeddingTag] = []
     for at, text in enumerate(texts):
@@ -75,15 +93,26 @@ def _segment(texts: list[str], embeddings: list[EmbeddingTag], loras: list[LoraT
         return None
 
 
-_names = st.from_regex(r"[A-Za-z0-9_.' \"()+/-]{1,12}", fullmatch=True).filter(lambda name: name == name.strip())
+_names = st.from_regex(r"[A-Za-z0-9_.' \"()+/-]{1,12}", fullmatch=True).filter(
+    lambda name: name == name.strip()
+)
 _loras = st.builds(LoraTag, _names, st.floats(-100, 100))
 _faceids = st.builds(FaceIdTag, _names, st.floats(0, 10))
 _embeddings = st.builds(
-    EmbeddingTag, st.from_regex(r"[a-z0-9]([a-z0-9_.+/-]{0,8}[a-z0-9])?", fullmatch=True).filter(lambda n: n not in ("lora", "faceid"))
+    EmbeddingTag,
+    st.from_regex(r"[a-z0-9]([a-z0-9_.+/-]{0,8}[a-z0-9])?", fullmatch=True).filter(
+        lambda n: n not in ("lora", "faceid")
+    ),
 )
-_words = st.text("ab '\"=<-.(,B", max_size=8) | st.sampled_from(["a woman", "seed=5", "w = 3", "king's", "(red:1.2)"]) | st.text(max_size=6)
+_words = (
+    st.text("ab '\"=<-.(,B", max_size=8)
+    | st.sampled_from(["a woman", "seed=5", "w = 3", "king's", "(red:1.2)"])
+    | st.text(max_size=6)
+)
 _texts = _words.map(tidy)
-texts_only = st.builds(lambda text: _segment([text], [], [], []), _texts).filter(lambda one: one is not None)
+texts_only = st.builds(lambda text: _segment([text], [], [], []), _texts).filter(
+    lambda one: one is not None
+)
 segments = st.builds(
     _segment,
     st.lists(_texts | st.sampled_from([" and ", ", "]), max_size=3),
@@ -98,7 +127,12 @@ def _switch() -> st.SearchStrategy[bool]:
 
 
 _IMAGES = st.sampled_from(
-    [ImageRef("url", "https://a.example/p?q=1"), ImageRef("file", "me (1).png"), ImageRef("base64", "iVBORw0KGgo="), ImageRef("file", "a/b.png")]
+    [
+        ImageRef("url", "https://a.example/p?q=1"),
+        ImageRef("file", "me (1).png"),
+        ImageRef("base64", "iVBORw0KGgo="),
+        ImageRef("file", "a/b.png"),
+    ]
 )
 _LINES = _texts.filter(lambda text: text not in ("", "undefined"))
 _SIDES = st.integers(1, 2048).map(lambda n: n * 8)
@@ -145,18 +179,31 @@ _TOGETHER: tuple[st.SearchStrategy[dict[str, object]], ...] = (
     st.just({"super_resolution": False, "hires_fix": False}),
     st.just({"hires_fix": True}),
     st.fixed_dictionaries(
-        {"outpaint": st.sampled_from(ANCHORS), "outpaint_width": st.integers(1, 16384), "outpaint_height": st.integers(1, 16384)},
+        {
+            "outpaint": st.sampled_from(ANCHORS),
+            "outpaint_width": st.integers(1, 16384),
+            "outpaint_height": st.integers(1, 16384),
+        },
         optional={"outpaint_prompt": segments},
     ),
     st.fixed_dictionaries(
         {"controlnets": st.lists(st.sampled_from(CONTROLNETS), min_size=2, max_size=3).map(tuple)},
-        optional={"controlnet_weights": st.lists(st.floats(0, 2), min_size=1, max_size=2).map(tuple)},
+        optional={
+            "controlnet_weights": st.lists(st.floats(0, 2), min_size=1, max_size=2).map(tuple)
+        },
     ),
 )
-_unknown = st.tuples(st.from_regex(r"[a-z_][a-z0-9_.-]{0,6}", fullmatch=True).filter(lambda key: key not in PARAMETERS), _texts)
+_unknown = st.tuples(
+    st.from_regex(r"[a-z_][a-z0-9_.-]{0,6}", fullmatch=True).filter(
+        lambda key: key not in PARAMETERS
+    ),
+    _texts,
+)
 
 
-def _request(values: dict[str, object], groups: list[dict[str, object]], **parts: object) -> PromptRequest | None:
+def _request(
+    values: dict[str, object], groups: list[dict[str, object]], **parts: object
+) -> PromptRequest | None:
     for group in groups:
         values = {**values, **group}
     try:

@@ -61,12 +61,19 @@ def test_an_empty_span_has_one_caret() -> None:
 
 
 def test_a_span_over_several_lines_is_marked_on_its_first() -> None:
-    assert Diagnostic("x", "error", Span(1, 5), "wrong").render("ab\ncd") == "line 1, column 1: wrong\nab\n ^"
+    assert (
+        Diagnostic("x", "error", Span(1, 5), "wrong").render("ab\ncd")
+        == "line 1, column 1: wrong\nab\n ^"
+    )
 
 
 def test_the_tree_names_what_an_editor_paints() -> None:
     text = 'a <lora:x:1> <e> BREAK --outpaint_prompt "b <faceid:y>" --no\nseed= 5\nstray'
-    found = [(leaf.kind, leaf.span.of(text)) for leaf in parse(text).leaves() if leaf.span.of(text).strip()]
+    found = [
+        (leaf.kind, leaf.span.of(text))
+        for leaf in parse(text).leaves()
+        if leaf.span.of(text).strip()
+    ]
     assert found == [
         ("text", "a "),
         ("tag-kind", "lora"),

@@ -55,14 +55,29 @@ def test_no_fields_are_an_empty_request() -> None:
     assert PromptRequest.from_fields({}) == (PromptRequest(), ())
 
 
-@pytest.mark.parametrize(("value", "expected"), [(True, True), ("true", True), (1, True), ("1", True), (False, False), ("FALSE", False), (0, False)])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (True, True),
+        ("true", True),
+        (1, True),
+        ("1", True),
+        (False, False),
+        ("FALSE", False),
+        (0, False),
+    ],
+)
 def test_booleans_come_in_many_spellings(value: object, expected: bool) -> None:
     assert PromptRequest.from_fields({"face_swap": value})[0] == PromptRequest(face_swap=expected)
 
 
 def test_wrapped_base64_is_joined() -> None:
-    request, _ = PromptRequest.from_fields({"input_image_base64": "iVBO\nRw0K\n", "mask_image": "data:image/png;base64,QUJD"})
-    assert request == PromptRequest(input_image=ImageRef("base64", "iVBORw0K"), mask_image=ImageRef("base64", "QUJD"))
+    request, _ = PromptRequest.from_fields(
+        {"input_image_base64": "iVBO\nRw0K\n", "mask_image": "data:image/png;base64,QUJD"}
+    )
+    assert request == PromptRequest(
+        input_image=ImageRef("base64", "iVBORw0K"), mask_image=ImageRef("base64", "QUJD")
+    )
 
 
 def test_a_negative_prompt_may_hold_what_looks_like_a_parameter() -> None:
@@ -80,26 +95,109 @@ def test_an_unknown_field_alone_survives_printing() -> None:
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"prompt[w]": "abc", "prompt[h]": 8}, [("bad-number", "prompt[w]", 1, 1, "field `prompt[w]`: w: `abc` is not a whole number")]),
-        ({"w": 7.5, "h": 8}, [("bad-number", "w", 1, 1, "field `w`: w: `7.5` is not a whole number")]),
+        (
+            {"prompt[w]": "abc", "prompt[h]": 8},
+            [
+                (
+                    "bad-number",
+                    "prompt[w]",
+                    1,
+                    1,
+                    "field `prompt[w]`: w: `abc` is not a whole number",
+                )
+            ],
+        ),
+        (
+            {"w": 7.5, "h": 8},
+            [("bad-number", "w", 1, 1, "field `w`: w: `7.5` is not a whole number")],
+        ),
         ({"steps": 10**5000}, [("out-of-range", "steps", 1, 1, "field `steps`: steps: `9999")]),
-        ({"cfg_scale": float("nan")}, [("bad-number", "cfg_scale", 1, 1, "field `cfg_scale`: cfg_scale: `nan` is not a number")]),
-        ({"seed": True}, [("bad-number", "seed", 1, 1, "field `seed`: seed: `true` is not a whole number")]),
-        ({"text": "a\n--foo"}, [("unknown-flag", "text", 2, 1, "field `text`: `--foo` is not a known flag")]),
-        ({"negative_prompt": "\n <lora:x:1>"}, [("misplaced-tag", "negative_prompt", 2, 2, "field `negative_prompt`: `<lora:x:1>` cannot stand")]),
-        ({"input_image": b"PNG"}, [("bad-type", "input_image", 1, 1, "field `input_image`: a value of type bytes cannot be read")]),
-        ({"text": ["a"]}, [("bad-type", "text", 1, 1, "field `text`: a value of type list cannot be read")]),
-        ({"a b": "c"}, [("bad-field-name", "a b", 1, 1, "field `a b`: `a b` cannot be the name of a field")]),
+        (
+            {"cfg_scale": float("nan")},
+            [
+                (
+                    "bad-number",
+                    "cfg_scale",
+                    1,
+                    1,
+                    "field `cfg_scale`: cfg_scale: `nan` is not a number",
+                )
+            ],
+        ),
+        (
+            {"seed": True},
+            [("bad-number", "seed", 1, 1, "field `seed`: seed: `true` is not a whole number")],
+        ),
+        (
+            {"text": "a\n--foo"},
+            [("unknown-flag", "text", 2, 1, "field `text`: `--foo` is not a known flag")],
+        ),
+        (
+            {"negative_prompt": "\n <lora:x:1>"},
+            [
+                (
+                    "misplaced-tag",
+                    "negative_prompt",
+                    2,
+                    2,
+                    "field `negative_prompt`: `<lora:x:1>` cannot stand",
+                )
+            ],
+        ),
+        (
+            {"input_image": b"PNG"},
+            [
+                (
+                    "bad-type",
+                    "input_image",
+                    1,
+                    1,
+                    "field `input_image`: a value of type bytes cannot be read",
+                )
+            ],
+        ),
+        (
+            {"text": ["a"]},
+            [("bad-type", "text", 1, 1, "field `text`: a value of type list cannot be read")],
+        ),
+        (
+            {"a b": "c"},
+            [("bad-field-name", "a b", 1, 1, "field `a b`: `a b` cannot be the name of a field")],
+        ),
         ({"w": 8}, [("needs-parameter", "w", 1, 1, "field `w`: w= is set without h=")]),
-        ({"text": "a\nseed=1", "seed": 2}, [("conflict", "seed", 1, 1, "field `seed`: seed= is given twice with different values")]),
-        ({"text": "a", "prompt": "b"}, [("conflict", "prompt", 1, 1, "field `prompt`: the prompt's text is given twice")]),
-        ({"prompt[w]": 8, "w": 16, "h": 8}, [("conflict", "w", 1, 1, "field `w`: w= is given twice with different values")]),
-        ({"text": "(a:500)"}, [("out-of-range", "text", 1, 2, "field `text`: the weight of the text from here")]),
+        (
+            {"text": "a\nseed=1", "seed": 2},
+            [
+                (
+                    "conflict",
+                    "seed",
+                    1,
+                    1,
+                    "field `seed`: seed= is given twice with different values",
+                )
+            ],
+        ),
+        (
+            {"text": "a", "prompt": "b"},
+            [("conflict", "prompt", 1, 1, "field `prompt`: the prompt's text is given twice")],
+        ),
+        (
+            {"prompt[w]": 8, "w": 16, "h": 8},
+            [("conflict", "w", 1, 1, "field `w`: w= is given twice with different values")],
+        ),
+        (
+            {"text": "(a:500)"},
+            [("out-of-range", "text", 1, 2, "field `text`: the weight of the text from here")],
+        ),
     ],
 )
-def test_a_diagnostic_names_its_field(fields: dict[str, object], expected: list[tuple[str, str, int, int, str]]) -> None:
+def test_a_diagnostic_names_its_field(
+    fields: dict[str, object], expected: list[tuple[str, str, int, int, str]]
+) -> None:
     found = errors(fields)
-    assert [(one.code, one.field, one.line, one.column) for one in found] == [one[:4] for one in expected]
+    assert [(one.code, one.field, one.line, one.column) for one in found] == [
+        one[:4] for one in expected
+    ]
     for one, (*_, start) in zip(found, expected, strict=True):
         assert one.message.startswith(start)
 

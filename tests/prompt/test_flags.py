@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from comfyui_astria.nodes.prompt import Dilation, EmbeddingTag, LoraTag, PromptRequest, Segment, parse
+from comfyui_astria.nodes.prompt import (
+    Dilation,
+    EmbeddingTag,
+    LoraTag,
+    PromptRequest,
+    Segment,
+    parse,
+)
 
 CANVAS = " --outpaint center --outpaint_width 64 --outpaint_height 64"
 
@@ -41,8 +48,16 @@ def codes(text: str) -> list[tuple[str, str]]:
         ("a" + CANVAS, "outpaint", "center"),
         ("a" + CANVAS.replace(" center", "  'Center'"), "outpaint", "center"),
         ("a" + CANVAS, "outpaint_height", 64),
-        (f"a{CANVAS} --outpaint_prompt 'fields, sky'", "outpaint_prompt", Segment(("fields, sky",))),
-        (f"a{CANVAS} --outpaint_prompt fields of gold --multi", "outpaint_prompt", Segment(("fields of gold",))),
+        (
+            f"a{CANVAS} --outpaint_prompt 'fields, sky'",
+            "outpaint_prompt",
+            Segment(("fields, sky",)),
+        ),
+        (
+            f"a{CANVAS} --outpaint_prompt fields of gold --multi",
+            "outpaint_prompt",
+            Segment(("fields of gold",)),
+        ),
         (f"a{CANVAS} --outpaint_prompt fields <lora:x:1>", "outpaint_prompt", Segment(("fields",))),
         (
             f'a{CANVAS} --outpaint_prompt "a <easy> king\'s <lora:x:0.5> field"',
@@ -115,7 +130,16 @@ def test_a_tag_inside_the_quotes_does_not_reach_the_prompt() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["--multi", "--fix_bindi", "--improve_similarity 1", "--video", "--video_model m", "--video_prompt p", "--duration 1"]
+    "text",
+    [
+        "--multi",
+        "--fix_bindi",
+        "--improve_similarity 1",
+        "--video",
+        "--video_model m",
+        "--video_prompt p",
+        "--duration 1",
+    ],
 )
 def test_a_flag_without_effect_says_so_once(text: str) -> None:
     assert codes(text) == [("info", "no-effect")]

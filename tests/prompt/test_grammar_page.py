@@ -17,10 +17,16 @@ _OF_PROGRAMS = {"bad-name", "bad-value", "not-a-segment"}
 def _codes(path: Path) -> set[str]:
     """Return the codes that a module gives to diagnostics and problems."""
     made = ("error", "add", "Problem", "Finding", "Diagnostic")
-    calls = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call) and node.args)
+    calls = (
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and node.args
+    )
     codes = set()
     for call in calls:
-        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        name = (
+            call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        )
         first = call.args[0]
         if name in made and isinstance(first, ast.Constant) and isinstance(first.value, str):
             codes.add(first.value)
@@ -38,4 +44,6 @@ def test_every_diagnostic_has_its_row_and_no_row_is_left_over() -> None:
 def test_every_flag_stands_in_the_row_of_what_it_takes() -> None:
     for takes in ("nothing", "one", "words", "text"):
         row = next(line for line in PAGE.splitlines() if line.startswith(f"| {takes} |"))
-        assert re.findall(r"`--([a-z0-9_]+)`", row) == [name for name, flag in FLAGS.items() if flag.takes == takes]
+        assert re.findall(r"`--([a-z0-9_]+)`", row) == [
+            name for name, flag in FLAGS.items() if flag.takes == takes
+        ]

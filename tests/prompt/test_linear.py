@@ -100,7 +100,9 @@ def _calls(action: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_characters_scanned_grow_with_the_length(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_characters_scanned_grow_with_the_length(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in (parser, notices):
         monkeypatch.setattr(module, "Scanner", CountingScanner)
     small, large = _hostile(name, 10_000), _hostile(name, 40_000)

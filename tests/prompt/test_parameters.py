@@ -36,12 +36,24 @@ def codes(text: str) -> list[tuple[str, str]]:
         ("aspect_ratio=9:21", "aspect_ratio", "9:21"),
         ("backend_version=0", "backend_version", "0"),
         ("prompt_expansion=true", "prompt_expansion", "true"),
-        ("input_image_url=https://a.example/b.png?x=1", "input_image", ImageRef("url", "https://a.example/b.png?x=1")),
+        (
+            "input_image_url=https://a.example/b.png?x=1",
+            "input_image",
+            ImageRef("url", "https://a.example/b.png?x=1"),
+        ),
         ("input_image_url=me and you.png", "input_image", ImageRef("file", "me and you.png")),
-        ("input_image=https://a.example/b.png", "input_image", ImageRef("url", "https://a.example/b.png")),
+        (
+            "input_image=https://a.example/b.png",
+            "input_image",
+            ImageRef("url", "https://a.example/b.png"),
+        ),
         ("input_image=faces/me.png", "input_image", ImageRef("file", "faces/me.png")),
         ("input_image_base64=iVBORw0KGgo=", "input_image", ImageRef("base64", "iVBORw0KGgo=")),
-        ("mask_image=data:image/png;base64,iVBORw0KGgo=", "mask_image", ImageRef("base64", "iVBORw0KGgo=")),
+        (
+            "mask_image=data:image/png;base64,iVBORw0KGgo=",
+            "mask_image",
+            ImageRef("base64", "iVBORw0KGgo="),
+        ),
         ("mask_image_url=m.png", "mask_image", ImageRef("file", "m.png")),
         ("  seed\t= 5  ", "seed", 5),
         ("\ufeffseed=5\u00a0", "seed", 5),
@@ -55,8 +67,15 @@ def test_a_parameter_has_its_value(block: str, name: str, value: object) -> None
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
 def test_any_line_end_ends_a_line(ending: str) -> None:
-    request = PromptRequest.require(ending.join(["a", "BREAK", "b --mask_prompt face", "c", "w=64", "", "h=32", ""]))
-    assert ([one.text for one in request.prompt], request.mask_prompt, request.w, request.h) == (["a", "b c"], ("face",), 64, 32)
+    request = PromptRequest.require(
+        ending.join(["a", "BREAK", "b --mask_prompt face", "c", "w=64", "", "h=32", ""])
+    )
+    assert ([one.text for one in request.prompt], request.mask_prompt, request.w, request.h) == (
+        ["a", "b c"],
+        ("face",),
+        64,
+        32,
+    )
 
 
 def test_a_byte_order_mark_at_the_start_is_no_text() -> None:
@@ -94,12 +113,20 @@ def test_unknown_parameters_are_kept_and_reported() -> None:
 
 
 def test_a_negative_prompt_has_segments_and_embeddings_and_may_go_on_over_lines() -> None:
-    request = PromptRequest.require("a\nnegative_prompt=ugly, <easy>\nBREAK BREAK\nblue eyes\nseed=5")
-    assert request.negative == (Segment(("ugly, ", EmbeddingTag("easy"))), Segment(), Segment(("blue eyes",)))
+    request = PromptRequest.require(
+        "a\nnegative_prompt=ugly, <easy>\nBREAK BREAK\nblue eyes\nseed=5"
+    )
+    assert request.negative == (
+        Segment(("ugly, ", EmbeddingTag("easy"))),
+        Segment(),
+        Segment(("blue eyes",)),
+    )
     assert request.seed == 5
 
 
-@pytest.mark.parametrize("text", ["negative_prompt=", "negative_prompt=undefined", "negative_prompt=\n\nseed="])
+@pytest.mark.parametrize(
+    "text", ["negative_prompt=", "negative_prompt=undefined", "negative_prompt=\n\nseed="]
+)
 def test_an_empty_negative_prompt_is_not_set(text: str) -> None:
     assert PromptRequest.require(text) == PromptRequest()
 
@@ -118,7 +145,10 @@ def test_an_empty_negative_prompt_is_not_set(text: str) -> None:
         ("ar=1:1\naspect_ratio=16:9", [("info", "no-effect")]),
         ("ar=1:1\naspect_ratio=1:1", []),
         ("w=64\nh=64\nar=1:1\naspect_ratio=16:9", [("info", "no-effect"), ("info", "no-effect")]),
-        ("backend_version=1\nprompt_expansion=true", [("info", "no-effect"), ("info", "no-effect")]),
+        (
+            "backend_version=1\nprompt_expansion=true",
+            [("info", "no-effect"), ("info", "no-effect")],
+        ),
         ("denoising_strength=0\ncontrolnet=pose", []),  # an image may come by a link
     ],
 )
@@ -128,5 +158,7 @@ def test_values_that_touch_each_other(text: str, expected: list[tuple[str, str]]
 
 
 def test_values_are_kept_as_written() -> None:
-    request = PromptRequest.require("inpaint_faces=true\nsuper_resolution=false\nw=64\nh=64\nar=1:1")
+    request = PromptRequest.require(
+        "inpaint_faces=true\nsuper_resolution=false\nw=64\nh=64\nar=1:1"
+    )
     assert (request.super_resolution, request.ar) == (False, "1:1")

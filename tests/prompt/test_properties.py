@@ -26,8 +26,13 @@ def test_every_text_has_a_tree_and_only_known_severities(text: str) -> None:
     document = parse(text)
     assert str(document) == text
     assert {found.severity for found in document.diagnostics} <= {"error", "warning", "info"}
-    assert all(found.message and found.line >= 1 and found.column >= 1 for found in document.diagnostics)
-    assert all(found.render(text).startswith(f"line {found.line}, column {found.column}: ") for found in document.diagnostics)
+    assert all(
+        found.message and found.line >= 1 and found.column >= 1 for found in document.diagnostics
+    )
+    assert all(
+        found.render(text).startswith(f"line {found.line}, column {found.column}: ")
+        for found in document.diagnostics
+    )
 
 
 @calm
@@ -35,7 +40,9 @@ def test_every_text_has_a_tree_and_only_known_severities(text: str) -> None:
 def test_spans_nest_and_stand_in_order(text: str) -> None:
     document = parse(text)
     _check_nested(document.children, 0, len(text))
-    assert all(0 <= found.span.start <= found.span.end <= len(text) for found in document.diagnostics)
+    assert all(
+        0 <= found.span.start <= found.span.end <= len(text) for found in document.diagnostics
+    )
 
 
 @calm
@@ -90,7 +97,12 @@ def test_a_block_means_the_same_as_fields(request: PromptRequest) -> None:
     body, _, block = _cut(request.to_text())
     fields = {key: text for key, _, text in (line.partition("=") for line in block.splitlines())}
     if len(fields) == len(block.splitlines()):
-        assert PromptRequest.from_fields({"text": body, **{f"prompt[{key}]": text for key, text in fields.items()}})[0] == request
+        assert (
+            PromptRequest.from_fields(
+                {"text": body, **{f"prompt[{key}]": text for key, text in fields.items()}}
+            )[0]
+            == request
+        )
 
 
 def _cut(text: str) -> tuple[str, str, str]:

@@ -22,7 +22,9 @@ from comfyui_astria.nodes.prompt import (
 
 def test_every_parameter_and_flag_has_its_field_and_no_field_is_left_over() -> None:
     names = {field.name for field in fields(PromptRequest)}
-    assert names == {"prompt", "unknown"} | {spec.target for spec in PARAMETERS.values()} | set(FLAGS)
+    assert names == {"prompt", "unknown"} | {spec.target for spec in PARAMETERS.values()} | set(
+        FLAGS
+    )
 
 
 def test_a_request_can_be_a_key_and_be_changed_by_copy() -> None:
@@ -51,12 +53,21 @@ REFUSED: dict[str, Callable[[], object]] = {
     "an unknown unit": lambda: PromptRequest(mask_dilate=Dilation(1.0, "em")),
     "an outpaint prompt alone": lambda: PromptRequest(outpaint_prompt=Segment(("a",))),
     "an outpaint prompt that no quotes hold": lambda: PromptRequest(
-        outpaint="center", outpaint_width=8, outpaint_height=8, outpaint_prompt=Segment(("a\" ' b",), (LoraTag("x"),))
+        outpaint="center",
+        outpaint_width=8,
+        outpaint_height=8,
+        outpaint_prompt=Segment(("a\" ' b",), (LoraTag("x"),)),
     ),
-    "an outpaint prompt of nothing": lambda: PromptRequest(outpaint="center", outpaint_width=8, outpaint_height=8, outpaint_prompt=Segment()),
-    "hires fix without super-resolution": lambda: PromptRequest(hires_fix=True, super_resolution=False),
+    "an outpaint prompt of nothing": lambda: PromptRequest(
+        outpaint="center", outpaint_width=8, outpaint_height=8, outpaint_prompt=Segment()
+    ),
+    "hires fix without super-resolution": lambda: PromptRequest(
+        hires_fix=True, super_resolution=False
+    ),
     "a path": lambda: PromptRequest(input_image=ImageRef("file", "../x.png")),
-    "an address as a file": lambda: PromptRequest(input_image=ImageRef("file", "https://a.example/x.png")),
+    "an address as a file": lambda: PromptRequest(
+        input_image=ImageRef("file", "https://a.example/x.png")
+    ),
     "no segment": lambda: PromptRequest(prompt=()),
     "text for a segment": lambda: PromptRequest(prompt="a"),
     "a weight beyond measure": lambda: PromptRequest(prompt=(Segment(("(a:500)",)),)),
@@ -89,7 +100,10 @@ def test_what_the_language_cannot_say_is_refused(name: str) -> None:
 def test_a_refusal_names_field_value_and_what_was_expected() -> None:
     with pytest.raises(PromptError) as raised:
         PromptRequest(num_images=9)
-    assert (raised.value.code, raised.value.message) == ("bad-value", "num_images=9 is not a value of a request")
+    assert (raised.value.code, raised.value.message) == (
+        "bad-value",
+        "num_images=9 is not a value of a request",
+    )
     assert raised.value.hint == "Expected None or a whole number from 1 to 8."
 
 
@@ -119,12 +133,18 @@ def test_require_lists_every_error_with_place_and_caret() -> None:
     [
         ("", ""),
         ("a  <lora:x>\n\nb BREAK\nBREAK c", "<lora:x:1.0> a b\nBREAK\nBREAK c"),
-        ("--mask_prompt 'red car' face --mask_dilate -20.0%\na", 'a --mask_prompt "red car" face --mask_dilate -20%'),
+        (
+            "--mask_prompt 'red car' face --mask_dilate -20.0%\na",
+            'a --mask_prompt "red car" face --mask_dilate -20%',
+        ),
         (
             'a --outpaint_prompt the kings\' "gold" now\n--outpaint center --outpaint_width 8 --outpaint_height 8 --multi',
             'a --outpaint_prompt the kings\' "gold" now --outpaint center --outpaint_width 8 --outpaint_height 8 --multi',
         ),
-        ("h=8\nw=8\nnegative_prompt=x\nBREAK y\nfoo=1\nseed=", "negative_prompt=x BREAK y\nw=8\nh=8\nfoo=1"),
+        (
+            "h=8\nw=8\nnegative_prompt=x\nBREAK y\nfoo=1\nseed=",
+            "negative_prompt=x BREAK y\nw=8\nh=8\nfoo=1",
+        ),
         ("--mask_prompt 'x' --multi seed =5", "--mask_prompt x --multi seed =5"),
         ("input_image=data:image/png;base64,QUJD", "input_image_base64=QUJD"),
         ("mask_image_url=m.png\ncfg_scale=7", "cfg_scale=7.0\nmask_image=m.png"),

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from comfyui_astria.nodes.prompt import Dilation, FaceIdTag, ImageRef, LoraTag, PromptRequest, Segment, parse
+from comfyui_astria.nodes.prompt import (
+    Dilation,
+    FaceIdTag,
+    ImageRef,
+    LoraTag,
+    PromptRequest,
+    Segment,
+    parse,
+)
 from comfyui_astria.tests.prompt.seed_prompts import (
     FIELDS_TEXT,
     FILM_NOIR,
@@ -19,7 +27,16 @@ from comfyui_astria.tests.prompt.seed_prompts import (
 )
 
 _ALL_OFF = {
-    name: False for name in ("controlnet_txt2img", "super_resolution", "inpaint_faces", "face_correct", "film_grain", "face_swap", "hires_fix")
+    name: False
+    for name in (
+        "controlnet_txt2img",
+        "super_resolution",
+        "inpaint_faces",
+        "face_correct",
+        "film_grain",
+        "face_swap",
+        "hires_fix",
+    )
 }
 _OUTPAINT_EXPECTED = {
     **_ALL_OFF,
@@ -35,13 +52,19 @@ _OUTPAINT_EXPECTED = {
 
 def _sweater_request(**outpaint: object) -> PromptRequest:
     base = Segment((SWEATER,), (LoraTag("1533312", 1.0),))
-    return PromptRequest(prompt=(base,), **_OUTPAINT_EXPECTED, outpaint_width=1792, outpaint_height=1024, **outpaint)
+    return PromptRequest(
+        prompt=(base,), **_OUTPAINT_EXPECTED, outpaint_width=1792, outpaint_height=1024, **outpaint
+    )
 
 
 TEXTS = {
     FILM_NOIR: PromptRequest(
         prompt=(
-            Segment(("Dramatic 1940s film noir scene. Couple standing together aiming guns, wooden paneled background.",)),
+            Segment(
+                (
+                    "Dramatic 1940s film noir scene. Couple standing together aiming guns, wooden paneled background.",
+                )
+            ),
             Segment(),
             Segment(
                 (
@@ -51,7 +74,9 @@ TEXTS = {
                 (LoraTag("1533312", 1.0),),
             ),
             Segment(
-                ("ohwx man with serious face, grey fedora hat, brown suit with patterned tie, white shirt, aiming pistol with left hand",),
+                (
+                    "ohwx man with serious face, grey fedora hat, brown suit with patterned tie, white shirt, aiming pistol with left hand",
+                ),
                 (LoraTag("1558021", 1.0),),
             ),
         ),
@@ -68,13 +93,18 @@ TEXTS = {
         prompt=(
             Segment(),
             Segment(),
-            Segment(("ohwx woman, red blouse jeans, and belt, holding a rifle",), (LoraTag("749152", 1.0),)),
+            Segment(
+                ("ohwx woman, red blouse jeans, and belt, holding a rifle",),
+                (LoraTag("749152", 1.0),),
+            ),
             Segment(("ohwx man, dark vest",), (LoraTag("749183", 1.0),)),
         ),
         num_images=4,
         seed=43,
         steps=30,
-        input_image=ImageRef("url", "https://sdbooth2-production.s3.amazonaws.com/4j0pej570oosmbj22xx6igf3gfi2"),
+        input_image=ImageRef(
+            "url", "https://sdbooth2-production.s3.amazonaws.com/4j0pej570oosmbj22xx6igf3gfi2"
+        ),
         controlnet_txt2img=False,
         super_resolution=True,
         inpaint_faces=True,
@@ -92,7 +122,9 @@ TEXTS = {
         num_images=1,
         steps=30,
         controlnet="pose",
-        input_image=ImageRef("url", "https://sdbooth2-production.s3.amazonaws.com/d6ff3soq5pok5tlbcanf599vkw06"),
+        input_image=ImageRef(
+            "url", "https://sdbooth2-production.s3.amazonaws.com/d6ff3soq5pok5tlbcanf599vkw06"
+        ),
         controlnet_txt2img=False,
         super_resolution=True,
         inpaint_faces=False,
@@ -117,12 +149,21 @@ TEXTS = {
         outpaint_width=864,
         outpaint_height=1296,
     ),
-    f"{FIELDS_TEXT}\n{TEXT_BLOCK}": _sweater_request(outpaint="top-center", outpaint_prompt=Segment(("fields",))),
-    f"{TRUMP_TEXT}\n{TEXT_BLOCK}": _sweater_request(outpaint="left-center", outpaint_prompt=Segment(("president Trump the middle of the field",))),
+    f"{FIELDS_TEXT}\n{TEXT_BLOCK}": _sweater_request(
+        outpaint="top-center", outpaint_prompt=Segment(("fields",))
+    ),
+    f"{TRUMP_TEXT}\n{TEXT_BLOCK}": _sweater_request(
+        outpaint="left-center",
+        outpaint_prompt=Segment(("president Trump the middle of the field",)),
+    ),
 }
 
 
-@pytest.mark.parametrize("text", TEXTS, ids=["film noir", "kept background", "masked", "outpaint only", "outpaint", "second person"])
+@pytest.mark.parametrize(
+    "text",
+    TEXTS,
+    ids=["film noir", "kept background", "masked", "outpaint only", "outpaint", "second person"],
+)
 def test_a_pasted_prompt_is_exactly_this_request(text: str) -> None:
     request, diagnostics = PromptRequest.from_text(text)
     assert request == TEXTS[text]
@@ -179,12 +220,19 @@ def test_the_forms_of_outpainting_only(strength: object) -> None:
         outpaint_height=1296,
         unknown=_KEPT,
     )
-    assert [(found.code, found.field) for found in diagnostics] == [("unknown-parameter", "prompt[callback]")]
+    assert [(found.code, found.field) for found in diagnostics] == [
+        ("unknown-parameter", "prompt[callback]")
+    ]
 
 
 @pytest.mark.parametrize("side", [1024, "1024"])
 def test_the_forms_of_outpainting_a_new_picture(side: object) -> None:
-    fields = {"prompt[text]": FIELDS_TEXT, "prompt[w]": side, "prompt[h]": side, "prompt[callback]": _CALLBACK}
+    fields = {
+        "prompt[text]": FIELDS_TEXT,
+        "prompt[w]": side,
+        "prompt[h]": side,
+        "prompt[callback]": _CALLBACK,
+    }
     assert PromptRequest.from_fields(fields)[0] == PromptRequest(
         prompt=(Segment((SWEATER,), (LoraTag("1533312", 1.0),)),),
         w=1024,
@@ -198,13 +246,22 @@ def test_the_forms_of_outpainting_a_new_picture(side: object) -> None:
 
 
 def _faceid_fields(text: str, yes: object) -> dict[str, object]:
-    switches = dict.fromkeys(("prompt[super_resolution]", "prompt[face_correct]", "prompt[face_swap]"), yes)
-    return {"prompt[text]": text, "prompt[negative_prompt]": "", **switches, "prompt[callback]": _CALLBACK}
+    switches = dict.fromkeys(
+        ("prompt[super_resolution]", "prompt[face_correct]", "prompt[face_swap]"), yes
+    )
+    return {
+        "prompt[text]": text,
+        "prompt[negative_prompt]": "",
+        **switches,
+        "prompt[callback]": _CALLBACK,
+    }
 
 
 @pytest.mark.parametrize("yes", [True, "true"])
 def test_the_forms_of_faceid(yes: object) -> None:
-    request, _ = PromptRequest.from_fields(_faceid_fields("<faceid:690:0.8> woman trekking in the alps", yes))
+    request, _ = PromptRequest.from_fields(
+        _faceid_fields("<faceid:690:0.8> woman trekking in the alps", yes)
+    )
     assert request == PromptRequest(
         prompt=(Segment(("woman trekking in the alps",), (), (FaceIdTag("690", 0.8),)),),
         super_resolution=True,
@@ -215,10 +272,14 @@ def test_the_forms_of_faceid(yes: object) -> None:
 
 
 def test_a_placeholder_of_the_documentation_is_named_as_such() -> None:
-    request, diagnostics = PromptRequest.from_fields(_faceid_fields("<faceid:tune_id:strength> woman trekking in the alps", True))
+    request, diagnostics = PromptRequest.from_fields(
+        _faceid_fields("<faceid:tune_id:strength> woman trekking in the alps", True)
+    )
     assert request is None
     errors = [found for found in diagnostics if found.severity == "error"]
-    assert [(found.code, found.field, found.line, found.column) for found in errors] == [("bad-number", "prompt[text]", 1, 17)]
+    assert [(found.code, found.field, found.line, found.column) for found in errors] == [
+        ("bad-number", "prompt[text]", 1, 17)
+    ]
     assert errors[0].message == "field `prompt[text]`: <faceid:...>: `strength` is not a number"
     assert "placeholder" in errors[0].hint
 

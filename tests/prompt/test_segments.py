@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from comfyui_astria.nodes.prompt import EmbeddingTag, FaceIdTag, LoraTag, PromptRequest, Segment, parse
+from comfyui_astria.nodes.prompt import (
+    EmbeddingTag,
+    FaceIdTag,
+    LoraTag,
+    PromptRequest,
+    Segment,
+    parse,
+)
 
 
 def base_text(text: str) -> str:
@@ -28,7 +35,10 @@ def codes(text: str) -> list[tuple[str, str]]:
         ("LUNCH-BREAK", ["LUNCH-BREAK"]),
         ("(BREAK it)", ["(BREAK it)"]),
         ('BREAK" it', ['BREAK" it']),
-        ("BREAKFAST break Break 'BREAK' (BREAK) BREAK_1", ["BREAKFAST break Break 'BREAK' (BREAK) BREAK_1"]),
+        (
+            "BREAKFAST break Break 'BREAK' (BREAK) BREAK_1",
+            ["BREAKFAST break Break 'BREAK' (BREAK) BREAK_1"],
+        ),
         ("<lora:x:1>BREAK<lora:y:1>b", ["", "b"]),
         ("a\u00a0BREAK\u00a0b", ["a", "b"]),
     ],
@@ -39,7 +49,11 @@ def test_break_as_a_whole_word_divides(text: str, expected: list[str]) -> None:
 
 def test_base_common_and_persons_are_named() -> None:
     request = PromptRequest.require("scene BREAK everywhere BREAK her BREAK him")
-    assert (request.base.text, request.common.text, [one.text for one in request.persons]) == ("scene", "everywhere", ["her", "him"])
+    assert (request.base.text, request.common.text, [one.text for one in request.persons]) == (
+        "scene",
+        "everywhere",
+        ["her", "him"],
+    )
     assert PromptRequest.require("scene").common == Segment()
 
 
@@ -67,13 +81,19 @@ def test_a_line_of_lower_case_break_is_text_with_a_note() -> None:
         ("<bad-hands_5><x.y>", (EmbeddingTag("bad-hands_5"), EmbeddingTag("x.y")), (), ()),
     ],
 )
-def test_tags_belong_to_their_segment(text: str, pieces: tuple, loras: tuple, faceids: tuple) -> None:
+def test_tags_belong_to_their_segment(
+    text: str, pieces: tuple, loras: tuple, faceids: tuple
+) -> None:
     assert PromptRequest.require(text).base == Segment(pieces, loras, faceids)
 
 
 def test_tags_stay_in_the_segment_in_which_they_stand() -> None:
     request = PromptRequest.require("a <lora:x:1> BREAK <easy> BREAK b<lora:y:1>")
-    assert [segment.loras for segment in request.prompt] == [(LoraTag("x", 1.0),), (), (LoraTag("y", 1.0),)]
+    assert [segment.loras for segment in request.prompt] == [
+        (LoraTag("x", 1.0),),
+        (),
+        (LoraTag("y", 1.0),),
+    ]
     assert request.common.pieces == (EmbeddingTag("easy"),)
 
 
@@ -97,7 +117,22 @@ def test_where_a_tag_was_blanks_are_tidied(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a < b", "a <3", "<>", "< b >", "<a b>", "<-x>", "</b>", "<a,b>", "1 < 2 > 1", "<lora", "lora:x:1>", "<b", "a <\nb>"]
+    "text",
+    [
+        "a < b",
+        "a <3",
+        "<>",
+        "< b >",
+        "<a b>",
+        "<-x>",
+        "</b>",
+        "<a,b>",
+        "1 < 2 > 1",
+        "<lora",
+        "lora:x:1>",
+        "<b",
+        "a <\nb>",
+    ],
 )
 def test_unknown_brackets_are_text(text: str) -> None:
     assert base_text(text) == " ".join(text.split())
@@ -119,8 +154,12 @@ def test_tags_of_other_programs_are_text_with_a_warning() -> None:
         ("a\nnegative_prompt=(b", [("warning", "unbalanced-bracket", 17)]),
     ],
 )
-def test_brackets_without_a_partner_are_warned_of_where_brackets_weigh(text: str, expected: list[tuple[str, str, int]]) -> None:
-    assert [(found.severity, found.code, found.column) for found in parse(text).diagnostics] == expected
+def test_brackets_without_a_partner_are_warned_of_where_brackets_weigh(
+    text: str, expected: list[tuple[str, str, int]]
+) -> None:
+    assert [
+        (found.severity, found.code, found.column) for found in parse(text).diagnostics
+    ] == expected
 
 
 def test_weights_beyond_measure_are_none_where_brackets_are_text() -> None:

@@ -59,7 +59,10 @@ def test_an_empty_segment_says_nothing() -> None:
 
 def test_weights_multiply_and_brackets_without_a_partner_are_listed_by_place() -> None:
     weighing = weigh(["(a ", EmbeddingTag("easy"), ":2) ) [b"])
-    assert [(run.weight, run.pieces) for run in weighing.runs] == [(2.0, ["a ", EmbeddingTag("easy")]), (1.0, [" ", ")", " ", "[", "b"])]
+    assert [(run.weight, run.pieces) for run in weighing.runs] == [
+        (2.0, ["a ", EmbeddingTag("easy")]),
+        (1.0, [" ", ")", " ", "[", "b"]),
+    ]
     assert weighing.unmatched == [(2, 4), (2, 6)]
 
 

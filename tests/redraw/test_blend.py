@@ -16,7 +16,9 @@ OPTIONS = CropOptions(face_size_px=64, context=2.0, feather=0.25, multiple=8)
 RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 
 
-def crop_of(*box: float, image: int = 0, number: int = 0, options: CropOptions = OPTIONS) -> FaceCrop:
+def crop_of(
+    *box: float, image: int = 0, number: int = 0, options: CropOptions = OPTIONS
+) -> FaceCrop:
     return plan_crop(Face(box), image, number, SIZE, options)
 
 
@@ -36,7 +38,9 @@ def inside(picture: Tensor, crop: FaceCrop) -> Tensor:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("channels", [3, 4])
-def test_outside_the_mask_and_in_alpha_every_pixel_is_the_one_of_before(dtype: torch.dtype, channels: int) -> None:
+def test_outside_the_mask_and_in_alpha_every_pixel_is_the_one_of_before(
+    dtype: torch.dtype, channels: int
+) -> None:
     image = pictures(2, channels).to(dtype)
     before = image.clone()
     crop = crop_of(50, 40, 80, 76, image=1)
@@ -49,11 +53,23 @@ def test_outside_the_mask_and_in_alpha_every_pixel_is_the_one_of_before(dtype: t
     assert (mask[1] > 0).sum() > 30 * 36
     assert (inside(result[1], crop)[..., :3] - torch.tensor(RED, dtype=dtype)).abs().max() < 1e-6
     expected = torch.zeros(*SIZE[::-1])
-    expected[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width] = window_mask(crop, crop.width, crop.height)
+    expected[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width] = window_mask(
+        crop, crop.width, crop.height
+    )
     assert torch.equal(mask[1], expected)
 
 
-@pytest.mark.parametrize("box", [(0, 0, 30, 30), (130, 90, 160, 120), (-20, 50, 20, 90), (70, 50, 78, 58), (0, 0, 160, 120), (60, 50, 61, 51)])
+@pytest.mark.parametrize(
+    "box",
+    [
+        (0, 0, 30, 30),
+        (130, 90, 160, 120),
+        (-20, 50, 20, 90),
+        (70, 50, 78, 58),
+        (0, 0, 160, 120),
+        (60, 50, 61, 51),
+    ],
+)
 def test_faces_at_borders_tiny_and_huge_ones(box: tuple[float, ...]) -> None:
     image, crop = pictures(), crop_of(*box)
     result, mask = paste_faces(image, [(crop, plain(crop, RED))])
@@ -63,7 +79,9 @@ def test_faces_at_borders_tiny_and_huge_ones(box: tuple[float, ...]) -> None:
 
 def test_drawing_what_was_cut_changes_nearly_nothing() -> None:
     x, y = torch.meshgrid(torch.arange(float(SIZE[0])), torch.arange(float(SIZE[1])), indexing="xy")
-    image = torch.stack([0.5 + 0.4 * torch.sin(x / 9), 0.5 + 0.4 * torch.cos(y / 8), x / 200], -1)[None]
+    image = torch.stack([0.5 + 0.4 * torch.sin(x / 9), 0.5 + 0.4 * torch.cos(y / 8), x / 200], -1)[
+        None
+    ]
     for box in ((50, 40, 81, 76), (0, 0, 33, 35), (100, 60, 108, 68)):
         crop = crop_of(*box)
         result, _ = paste_faces(image, [(crop, cut(image[0], crop))])
@@ -78,13 +96,26 @@ def test_a_drawing_that_holds_nan_leaves_every_other_pixel_alone() -> None:
     assert result[mask > 0].isnan().any()
 
 
-OVERLAPPING = [crop_of(40, 40, 70, 76, number=0), crop_of(60, 44, 90, 80, number=1), crop_of(84, 30, 108, 60, number=2)]
+OVERLAPPING = [
+    crop_of(40, 40, 70, 76, number=0),
+    crop_of(60, 44, 90, 80, number=1),
+    crop_of(84, 30, 108, 60, number=2),
+]
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_faces_that_overlap_do_not_depend_on_their_order(order: tuple[int, ...]) -> None:
     image = pictures()
-    drawn = list(zip(OVERLAPPING, (plain(crop, colour) for crop, colour in zip(OVERLAPPING, (RED, GREEN, BLUE), strict=True)), strict=True))
+    drawn = list(
+        zip(
+            OVERLAPPING,
+            (
+                plain(crop, colour)
+                for crop, colour in zip(OVERLAPPING, (RED, GREEN, BLUE), strict=True)
+            ),
+            strict=True,
+        )
+    )
     expected, expected_mask = paste_faces(image, drawn)
     result, mask = paste_faces(image, [drawn[place] for place in order])
     assert (result - expected).abs().max() < 1e-6
@@ -113,7 +144,13 @@ def test_faces_of_other_pictures_do_not_meet() -> None:
 
 def test_colours_are_moved_back_by_what_the_kept_part_shows() -> None:
     crop = crop_of(50, 40, 80, 76)
-    source = torch.rand(crop.target_height, crop.target_width, 3, generator=torch.Generator().manual_seed(1)) * 0.5 + 0.2
+    source = (
+        torch.rand(
+            crop.target_height, crop.target_width, 3, generator=torch.Generator().manual_seed(1)
+        )
+        * 0.5
+        + 0.2
+    )
     mask = window_mask(crop, crop.target_width, crop.target_height)
     shift = torch.tensor([0.03, -0.02, 0.01])
     face = (mask > 0)[..., None]

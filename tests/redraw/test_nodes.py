@@ -16,9 +16,14 @@ from torch import Tensor
 CLEAR = {"face_size": 64, "context": 2.0, "feather": 0.25, "unmatched": "scene", "max_batch": 0}
 
 
-def inpaint(image: Tensor, faces: tuple, family: str = "sd15", **changes: Any) -> tuple[Tensor, Tensor, Tensor, str]:
+def inpaint(
+    image: Tensor, faces: tuple, family: str = "sd15", **changes: Any
+) -> tuple[Tensor, Tensor, Tensor, str]:
     how = drawing(family)
-    inputs = {name: getattr(how, name) for name in ("model", "vae", "positive", "negative", "noise", "sampler", "sigmas", "cfg")}
+    inputs = {
+        name: getattr(how, name)
+        for name in ("model", "vae", "positive", "negative", "noise", "sampler", "sigmas", "cfg")
+    }
     node = load("comfyui_astria.nodes.redraw.nodes").AstriaInpaintFaces
     with one_thread(), torch.inference_mode():  # as the host runs nodes
         return node.execute(image=image, faces=faces, **{**CLEAR, **inputs, **changes}).result
@@ -34,7 +39,9 @@ def test_faces_change_and_nothing_else_does(family: str) -> None:
     for number, face in ((0, (20, 20, 50, 56)), (0, (120, 60, 128, 68)), (1, (0, 30, 30, 70))):
         left, top, right, bottom = face
         assert (mask[number, top:bottom, left:right] > 0.999).all()
-        assert (result[number, top:bottom, left:right] - image[number, top:bottom, left:right]).abs().mean() > 0.02
+        assert (
+            result[number, top:bottom, left:right] - image[number, top:bottom, left:right]
+        ).abs().mean() > 0.02
     assert result.min() >= 0
     assert result.max() <= 1
     assert matches.shape == image.shape
@@ -58,12 +65,17 @@ def test_a_lying_head_is_drawn_with_the_others_and_put_back_as_it_lay(family: st
     faces = ((*FACES[0][:2], lying), FACES[1])
     result, mask, _, info = inpaint(image, faces, family, persons=people(family))
     assert info.startswith("4 of 4 face(s) in 2 image(s) drawn anew in 1 sampler call(s).")
-    assert "image 1, face 3: person 3, left to right, window 80x80 px turned by 90 degrees, drawn at 64x64" in info
+    assert (
+        "image 1, face 3: person 3, left to right, window 80x80 px turned by 90 degrees, drawn at 64x64"
+        in info
+    )
     assert torch.equal(result[mask == 0], image[mask == 0])
     assert (mask[0, 65:85, 88:120] > 0.999).all()
     assert (result[0, 65:85, 88:120] - image[0, 65:85, 88:120]).abs().mean() > 0.02
     # What is drawn upright is the head: its colours follow the turned crop and not the straight one.
-    straight, _, _, _ = inpaint(image, ((*FACES[0][:2], Face(lying.box)), FACES[1]), family, persons=people(family))
+    straight, _, _, _ = inpaint(
+        image, ((*FACES[0][:2], Face(lying.box)), FACES[1]), family, persons=people(family)
+    )
     assert torch.equal(straight[1], result[1])
     assert (straight[0, 65:85, 88:120] - result[0, 65:85, 88:120]).abs().mean() > 0.02
 
@@ -73,7 +85,11 @@ def test_pictures_without_a_face_come_back_as_they_are_and_no_model_runs() -> No
     result, mask, _, info = inpaint(image, ((), ()), sampler=None, vae=None)
     assert torch.equal(result, image)
     assert not mask.any()
-    assert info.splitlines() == ["0 of 0 face(s) in 2 image(s) drawn anew in 0 sampler call(s).", "image 1: no face", "image 2: no face"]
+    assert info.splitlines() == [
+        "0 of 0 face(s) in 2 image(s) drawn anew in 0 sampler call(s).",
+        "image 1: no face",
+        "image 2: no face",
+    ]
 
 
 def test_bystanders_may_be_left_alone() -> None:
@@ -88,7 +104,11 @@ def test_bystanders_may_be_left_alone() -> None:
 def test_alpha_and_half_precision_go_through() -> None:
     image = torch.cat([pictures(), torch.rand(2, 96, 160, 1)], -1).half()
     result, mask, matches, _ = inpaint(image, FACES)
-    assert (result.dtype, result.shape, matches.shape) == (torch.float16, image.shape, (2, 96, 160, 3))
+    assert (result.dtype, result.shape, matches.shape) == (
+        torch.float16,
+        image.shape,
+        (2, 96, 160, 3),
+    )
     assert torch.equal(result[mask == 0], image[mask == 0])
     assert torch.equal(result[..., 3], image[..., 3])
     plain, _, _, _ = inpaint(image[..., :3].float(), FACES)
@@ -109,7 +129,13 @@ def test_a_vae_that_shifts_colours_shifts_no_face() -> None:
     image = torch.full((1, 96, 160, 3), 0.5)
     image += torch.linspace(-0.2, 0.2, 160)[None, None, :, None]
     still = torch.tensor([1e-4, 0.0])  # the model changes next to nothing
-    result, mask, _, _ = inpaint(image, (FACES[0][:1],), vae=Shifting(how.vae), sigmas=still, sampler=load("comfy.samplers").sampler_object("euler"))
+    result, mask, _, _ = inpaint(
+        image,
+        (FACES[0][:1],),
+        vae=Shifting(how.vae),
+        sigmas=still,
+        sampler=load("comfy.samplers").sampler_object("euler"),
+    )
     change = (result - image)[mask == 1]
     assert change.mean(0).abs().max() < 1e-3
 
@@ -131,4 +157,7 @@ def test_a_face_that_the_model_spoils_stays_and_the_others_do_not_notice() -> No
     assert torch.equal(result[1], sound[1])
     assert torch.equal(result[0, 20:56, 20:36], image[0, 20:56, 20:36])
     assert mask[0, 40, 30] == 0
-    assert "image 1, face 1: skipped, left as it was: the model gave values that are no numbers" in info
+    assert (
+        "image 1, face 1: skipped, left as it was: the model gave values that are no numbers"
+        in info
+    )

@@ -26,8 +26,10 @@ def pictures(batch: int = 3) -> Tensor:
 
 def test_every_face_of_every_picture_is_planned_in_order() -> None:
     planned = plan_faces(pictures(), FACES, PEOPLE, None, OPTIONS, "scene")
-    assert [(face.crop.image, face.crop.number, face.person, face.region, face.drawn) for face in planned] == [
-        (0, 0, 0, 1, True), (0, 1, 1, 2, True), (2, 0, 0, 1, True)]
+    assert [
+        (face.crop.image, face.crop.number, face.person, face.region, face.drawn)
+        for face in planned
+    ] == [(0, 0, 0, 1, True), (0, 1, 1, 2, True), (2, 0, 0, 1, True)]
 
 
 @pytest.mark.parametrize(("unmatched", "drawn"), [("scene", True), ("skip", False)])
@@ -35,7 +37,9 @@ def test_faces_that_are_nobodys_follow_the_policy(unmatched: str, drawn: bool) -
     planned = plan_faces(pictures(), FACES, PEOPLE[:1], None, OPTIONS, unmatched)
     # The larger one is the person.
     assert [(face.person, face.drawn) for face in planned] == [(None, drawn), (0, True), (0, True)]
-    assert [face.drawn for face in plan_faces(pictures(), FACES, [], None, OPTIONS, unmatched)] == [drawn] * 3
+    assert [face.drawn for face in plan_faces(pictures(), FACES, [], None, OPTIONS, unmatched)] == [
+        drawn
+    ] * 3
 
 
 def test_faces_of_another_number_of_pictures_are_refused() -> None:
@@ -88,7 +92,12 @@ def test_the_picture_of_matches_draws_each_persons_face_in_its_own_colour() -> N
 
 def text(length: int, seed: int = 0, **extra) -> list:
     generator = torch.Generator().manual_seed(seed)
-    return [[torch.randn(1, length, 8, generator=generator), {"pooled_output": torch.randn(1, 4, generator=generator), **extra}]]
+    return [
+        [
+            torch.randn(1, length, 8, generator=generator),
+            {"pooled_output": torch.randn(1, 4, generator=generator), **extra},
+        ]
+    ]
 
 
 def test_texts_become_one_batch_row_by_row_and_shorter_ones_repeat() -> None:
@@ -104,19 +113,29 @@ def test_only_conditionings_of_one_kind_run_together() -> None:
     same = kind_of(text(3, 1, guidance=3.5), equal_lengths=True)
     assert kind_of(text(3, 2, guidance=3.5), equal_lengths=True) == same
     assert kind_of(text(4, 2, guidance=3.5), equal_lengths=True) != same
-    assert kind_of(text(4, 2, guidance=3.5), equal_lengths=False) == kind_of(text(3, 1, guidance=3.5), equal_lengths=False)
+    assert kind_of(text(4, 2, guidance=3.5), equal_lengths=False) == kind_of(
+        text(3, 1, guidance=3.5), equal_lengths=False
+    )
     assert kind_of(text(3, 1, guidance=30.0), equal_lengths=True) != same
     assert kind_of(text(3, 1, guidance=3.5) * 2, equal_lengths=True) != same
     assert kind_of([[text(3)[0][0], {"guidance": 3.5}]], equal_lengths=True) != same
     hint = torch.zeros(1)
-    assert kind_of(text(3, control=hint), equal_lengths=True) == kind_of(text(3, 2, control=hint), equal_lengths=True)
-    assert kind_of(text(3, control=hint), equal_lengths=True) != kind_of(text(3, control=torch.zeros(1)), equal_lengths=True)
+    assert kind_of(text(3, control=hint), equal_lengths=True) == kind_of(
+        text(3, 2, control=hint), equal_lengths=True
+    )
+    assert kind_of(text(3, control=hint), equal_lengths=True) != kind_of(
+        text(3, control=torch.zeros(1)), equal_lengths=True
+    )
 
 
-def test_a_persons_text_takes_guidance_and_controlnet_of_the_scene_and_forgets_the_pictures_size() -> None:
+def test_a_persons_text_takes_guidance_and_controlnet_of_the_scene_and_forgets_the_pictures_size() -> (
+    None
+):
     control = object()
     scene = text(3, 1, guidance=30.0, control=control, width=4096, concat_mask=1)
-    own = text(3, 2, width=4096, height=4096, crop_w=8, target_width=4096, concat_latent_image=object())
+    own = text(
+        3, 2, width=4096, height=4096, crop_w=8, target_width=4096, concat_latent_image=object()
+    )
     [[embedding, extra]] = face_text(own, scene, 0, "x")
     assert torch.equal(embedding, own[0][0])
     assert extra == {"guidance": 30.0, "control": control, "pooled_output": extra["pooled_output"]}
@@ -137,7 +156,10 @@ def test_a_conditioning_with_a_row_for_each_picture_gives_each_picture_its_own()
 
 def test_all_parts_of_a_conditioning_are_kept() -> None:
     both = [*text(3, 1), *text(3, 2, start_percent=0.5)]
-    assert [entry[1].get("start_percent") for entry in face_text(both, text(3), 0, "x")] == [None, 0.5]
+    assert [entry[1].get("start_percent") for entry in face_text(both, text(3), 0, "x")] == [
+        None,
+        0.5,
+    ]
 
 
 @pytest.mark.parametrize("key", ["area", "mask", "gligen"])

@@ -50,7 +50,10 @@ def test_drawn_faces_leave_nothing_behind(family: str, tmp_path: Path) -> None:
             uses = [pulid_use(person, adapter=Adapter()) for person in (1, 2)]
         else:
             uses = [use(loaded("faceid", seed=person), somebody(person)) for person in (1, 2)]
-        persons = [replace(person, faceids=(one,)) for person, one in zip(people(family, [lora, lora]), uses, strict=False)]
+        persons = [
+            replace(person, faceids=(one,))
+            for person, one in zip(people(family, [lora, lora]), uses, strict=False)
+        ]
         results, _ = draw(planned(persons), drawing(family, persons), image)
         assert len(results) == 4
         return held_bytes()
@@ -77,19 +80,42 @@ def regional_model(family: str) -> Any:
     run = load("comfyui_astria.nodes.regions.run").RegionRun()
     masks = torch.full((2, 8, 8), 0.5)
     base = base_of(family)
-    return regional.apply_regions(model_of(family), masks, [text(base, 1), text(base, 2)], [text(base, 3)], run, regional.RegionalOptions())
+    return regional.apply_regions(
+        model_of(family),
+        masks,
+        [text(base, 1), text(base, 2)],
+        [text(base, 3)],
+        run,
+        regional.RegionalOptions(),
+    )
 
 
-@pytest.mark.parametrize(("changes", "said"), [
-    (lambda: {"noise": SimpleNamespace(seed=1)}, "The noise is a SimpleNamespace; expected Astria Noise"),
-    (lambda: {"sigmas": torch.zeros(1)}, r"The sigmas hold 1 value\(s\), no step"),
-    (lambda: {"model": regional_model("sd15")}, "draws people in regions of the whole picture"),
-    (lambda: {"model": applied(model_of("sd15"), (use(loaded("portrait"), somebody(1)), torch.ones(8, 8))).clone()}, "has a FaceID under a mask"),
-    (lambda: {"vae": vae_of("flux")}, "The VAE makes 16 latent channels; the model expected 4"),
-    (lambda: {"persons": [Person(text("sd15", 1), model=model_of("sdxl"))]}, "The checkpoint of person 1 is sdxl and the picture's sd15"),
-    (lambda: {"persons": [Person([])]}, "The positive conditioning of person 1 holds no text"),
-    (lambda: {"negative": []}, "The negative conditioning of the scene holds no text"),
-])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            lambda: {"noise": SimpleNamespace(seed=1)},
+            "The noise is a SimpleNamespace; expected Astria Noise",
+        ),
+        (lambda: {"sigmas": torch.zeros(1)}, r"The sigmas hold 1 value\(s\), no step"),
+        (lambda: {"model": regional_model("sd15")}, "draws people in regions of the whole picture"),
+        (
+            lambda: {
+                "model": applied(
+                    model_of("sd15"), (use(loaded("portrait"), somebody(1)), torch.ones(8, 8))
+                ).clone()
+            },
+            "has a FaceID under a mask",
+        ),
+        (lambda: {"vae": vae_of("flux")}, "The VAE makes 16 latent channels; the model expected 4"),
+        (
+            lambda: {"persons": [Person(text("sd15", 1), model=model_of("sdxl"))]},
+            "The checkpoint of person 1 is sdxl and the picture's sd15",
+        ),
+        (lambda: {"persons": [Person([])]}, "The positive conditioning of person 1 holds no text"),
+        (lambda: {"negative": []}, "The negative conditioning of the scene holds no text"),
+    ],
+)
 def test_what_does_not_fit_is_said(changes: Any, said: str) -> None:
     how = drawing("sd15", **changes())
     with pytest.raises(PlanError, match=said):

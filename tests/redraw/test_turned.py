@@ -12,7 +12,14 @@ import torch.nn.functional as F
 from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.faces.face import Face
 from comfyui_astria.nodes.redraw.blend import paste_faces
-from comfyui_astria.nodes.redraw.crop import CropOptions, FaceCrop, cut, cut_hint, plan_crop, window_mask
+from comfyui_astria.nodes.redraw.crop import (
+    CropOptions,
+    FaceCrop,
+    cut,
+    cut_hint,
+    plan_crop,
+    window_mask,
+)
 from comfyui_astria.nodes.redraw.plan import plan_faces, report
 from comfyui_astria.nodes.redraw.preview import matches_preview
 from comfyui_astria.tests.swap.swap_support import smooth_picture
@@ -58,9 +65,17 @@ def test_a_tilted_head_stands_in_its_drawing(degrees: float) -> None:
     face, standing = tilted(degrees), planned(tilted(0))
     crop = planned(face)
     assert abs(math.remainder(math.degrees(crop.turn) + degrees, 360)) < 0.5
-    assert (crop.width, crop.target_width, crop.feather_px) == pytest.approx((standing.width, 256, standing.feather_px), abs=1)
+    assert (crop.width, crop.target_width, crop.feather_px) == pytest.approx(
+        (standing.width, 256, standing.feather_px), abs=1
+    )
     drawn = cut(places(), crop)[..., :2] * 1000
-    at = [np.unravel_index((drawn - torch.tensor(point, dtype=torch.float32)).norm(dim=-1).argmin().item(), (256, 256)) for point in face.points]
+    at = [
+        np.unravel_index(
+            (drawn - torch.tensor(point, dtype=torch.float32)).norm(dim=-1).argmin().item(),
+            (256, 256),
+        )
+        for point in face.points
+    ]
     expected = 128 + POINTS[:, ::-1] * 256 / crop.width  # row, column
     assert np.abs(np.array(at) + 0.5 - expected).max() < 2.5
 
@@ -75,7 +90,13 @@ def test_the_crop_is_opencv_s(degrees: float, size: int, scale: float) -> None:
     middle = np.array([60, 50]) - 0.5  # OpenCV counts from the middle of the first pixel
     matrix = cv2.getRotationMatrix2D(tuple(middle), degrees, size / crop.width)
     matrix[:, 2] += (np.array([60, 50]) - (crop.left, crop.top)) * size / crop.width - 0.5 - middle
-    expected = cv2.warpAffine(picture.numpy(), matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    expected = cv2.warpAffine(
+        picture.numpy(),
+        matrix,
+        (size, size),
+        flags=cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
     assert np.abs(cut(picture, crop).numpy() - expected).max() < 0.02
 
 
@@ -86,11 +107,19 @@ def test_a_crop_sees_the_pixels_around_it_up_to_its_very_edge(degrees: float) ->
     crop = planned(tilted(degrees, 150.3, 119.6))
     angle, half = -crop.turn, crop.width / 2  # the points say it to half a degree
     turn = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    shift = turn @ torch.tensor([crop.left + half - 150.3, crop.top + half - 119.6]) + torch.tensor([150.3, 119.6])
+    shift = turn @ torch.tensor([crop.left + half - 150.3, crop.top + half - 119.6]) + torch.tensor(
+        [150.3, 119.6]
+    )
     sides = torch.tensor(SIZE) / 2
     affine = torch.cat([turn * half / sides[:, None], (shift / sides - 1)[:, None]], 1)
     grid = F.affine_grid(affine[None], [1, 3, 256, 256], align_corners=False)
-    expected = F.grid_sample(picture.movedim(-1, 0)[None], grid, mode="bicubic", padding_mode="border", align_corners=False)
+    expected = F.grid_sample(
+        picture.movedim(-1, 0)[None],
+        grid,
+        mode="bicubic",
+        padding_mode="border",
+        align_corners=False,
+    )
     assert (cut(picture, crop) - expected[0].movedim(0, -1).clamp(0, 1)).abs().max() < 1e-3
 
 
@@ -99,7 +128,11 @@ def test_a_lying_head_is_drawn_as_the_standing_one_of_the_turned_picture(degrees
     picture = smooth_picture(*SIZE)[0]
     turned = torch.rot90(picture, -degrees // 90)  # clockwise
     standing = planned(tilted(0, 170, 110))
-    x, y = {90: (SIZE[1] - 110, 170), 180: (SIZE[0] - 170, SIZE[1] - 110), -90: (110, SIZE[0] - 170)}[degrees]
+    x, y = {
+        90: (SIZE[1] - 110, 170),
+        180: (SIZE[0] - 170, SIZE[1] - 110),
+        -90: (110, SIZE[0] - 170),
+    }[degrees]
     crop = planned(tilted(degrees, x, y), size=(turned.shape[1], turned.shape[0]))
     assert crop.turn and not standing.turn
     assert (cut(turned, crop) - cut(picture, standing)).abs().max() < 0.01
@@ -113,7 +146,10 @@ def test_the_mask_is_turned_with_the_head(degrees: float) -> None:
     _, mask = paste_faces(smooth_picture(*SIZE), [(crop, plain(crop, RED))])
     angle = math.radians(degrees)
     corners = np.array([[-WIDTH, -HEIGHT], [WIDTH, -HEIGHT], [WIDTH, HEIGHT], [-WIDTH, HEIGHT]]) / 2
-    x, y = (corners @ [[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]] + (150, 120)).T
+    x, y = (
+        corners @ [[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]]
+        + (150, 120)
+    ).T
     expected = np.zeros(SIZE[::-1], bool)
     expected[polygon(y - 0.5, x - 0.5, expected.shape)] = True
     painted = mask[0].numpy() > 0.5
@@ -122,7 +158,9 @@ def test_the_mask_is_turned_with_the_head(degrees: float) -> None:
 
 @pytest.mark.parametrize("degrees", LYING)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_outside_the_turned_mask_and_in_alpha_every_pixel_is_the_one_of_before(degrees: float, dtype: torch.dtype) -> None:
+def test_outside_the_turned_mask_and_in_alpha_every_pixel_is_the_one_of_before(
+    degrees: float, dtype: torch.dtype
+) -> None:
     image = torch.rand(2, SIZE[1], SIZE[0], 4, generator=torch.Generator().manual_seed(0)).to(dtype)
     crop = plan_crop(tilted(degrees), 1, 0, SIZE, OPTIONS)
     result, mask = paste_faces(image, [(crop, plain(crop, RED))])
@@ -134,8 +172,13 @@ def test_outside_the_turned_mask_and_in_alpha_every_pixel_is_the_one_of_before(d
 
 
 @pytest.mark.parametrize("degrees", LYING)
-@pytest.mark.parametrize(("place", "scale"), [((150, 120), 1.0), ((8, 200), 1.0), ((295, 5), 0.7), ((150, 120), 3.0), ((150, 120), 0.15)])
-def test_a_head_drawn_as_it_was_changes_nearly_nothing(degrees: float, place: tuple[int, int], scale: float) -> None:
+@pytest.mark.parametrize(
+    ("place", "scale"),
+    [((150, 120), 1.0), ((8, 200), 1.0), ((295, 5), 0.7), ((150, 120), 3.0), ((150, 120), 0.15)],
+)
+def test_a_head_drawn_as_it_was_changes_nearly_nothing(
+    degrees: float, place: tuple[int, int], scale: float
+) -> None:
     """In the middle, over the border, as large as the picture, tiny."""
     image = smooth_picture(*SIZE)
     crop = planned(tilted(degrees, *place, scale))
@@ -193,9 +236,14 @@ def test_a_hint_is_turned_with_its_face(degrees: float) -> None:
 def test_the_report_and_the_picture_of_matches_show_the_turn() -> None:
     image = torch.full((1, SIZE[1], SIZE[0], 3), 0.5)
     faces = plan_faces(image, [[tilted(90)]], [], None, OPTIONS, "scene")
-    assert report(faces, (), 1, 1).splitlines()[1] == "image 1, face 1: scene, window 128x128 px turned by -90 degrees, drawn at 256x256"
+    assert (
+        report(faces, (), 1, 1).splitlines()[1]
+        == "image 1, face 1: scene, window 128x128 px turned by -90 degrees, drawn at 256x256"
+    )
     diagonal = plan_faces(image, [[tilted(45)]], [], None, OPTIONS, "scene")
     changed = (matches_preview(image, diagonal, ()) - 128 / 255).abs().amax(-1)[0] > 0
     rows, columns = changed.nonzero().T
-    assert columns.min() == pytest.approx(150 - 64 * math.sqrt(2), abs=2) and rows.max() == pytest.approx(120 + 64 * math.sqrt(2), abs=2)
+    assert columns.min() == pytest.approx(
+        150 - 64 * math.sqrt(2), abs=2
+    ) and rows.max() == pytest.approx(120 + 64 * math.sqrt(2), abs=2)
     assert not changed[52:60, 82:90].any()  # where a window that stood straight has its corner

@@ -52,7 +52,12 @@ def forget_models() -> None:
         management.current_loaded_models.clear()
 
 
-def tiny_model(family: str, seed: int = 0, dtype: torch.dtype = torch.float32, compute: torch.dtype | None = None) -> Any:
+def tiny_model(
+    family: str,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    compute: torch.dtype | None = None,
+) -> Any:
     """Return a new MODEL of `family` with random weights of `seed`, stored as `dtype`; `compute` where that is not what it computes in."""
     config = load("comfyui_astria.tests.testpack.families").FAMILIES[family]()
     config.set_inference_dtype(dtype, compute)
@@ -66,12 +71,32 @@ def text(family: str, seed: int, tokens: int = 8) -> list:
     """Return a conditioning of random text."""
     generator = torch.Generator().manual_seed(seed)
     embedding = torch.randn(1, tokens, TEXT_WIDTH[family], generator=generator)
-    return [[embedding, {"pooled_output": torch.randn(1, POOLED_WIDTH[family], generator=generator)}]]
+    return [
+        [embedding, {"pooled_output": torch.randn(1, POOLED_WIDTH[family], generator=generator)}]
+    ]
 
 
-def sample(model: Any, family: str, size: tuple[int, int], cfg: float = 1.0, batch: int = 1) -> torch.Tensor:
+def sample(
+    model: Any, family: str, size: tuple[int, int], cfg: float = 1.0, batch: int = 1
+) -> torch.Tensor:
     """Return the latent after 2 euler steps at `size` (height, width) in latent pixels; the noise of image i is that of every batch's image i."""
     comfy_sample = load("comfy.sample")
     latent = torch.zeros(batch, LATENT_CHANNELS[family], *size)
-    noise = torch.cat([torch.randn(1, *latent.shape[1:], generator=torch.Generator().manual_seed(3 + image)) for image in range(batch)])
-    return comfy_sample.sample(model, noise, 2, cfg, "euler", "simple", text(family, 1), text(family, 2), latent, disable_pbar=True)
+    noise = torch.cat(
+        [
+            torch.randn(1, *latent.shape[1:], generator=torch.Generator().manual_seed(3 + image))
+            for image in range(batch)
+        ]
+    )
+    return comfy_sample.sample(
+        model,
+        noise,
+        2,
+        cfg,
+        "euler",
+        "simple",
+        text(family, 1),
+        text(family, 2),
+        latent,
+        disable_pbar=True,
+    )

@@ -42,24 +42,41 @@ def kohya(file: File) -> File:
     """Return the file under kohya's names for the same layers."""
     renamed = {}
     for key, tensor in file.items():
-        layer, _, what = key.removeprefix("diffusion_model.").partition(".lora_") if ".lora_" in key else (key[16:-6], "", "")
-        renamed[f"lora_unet_{layer.replace('.', '_')}" + (f".lora_{what}" if what else ".alpha")] = tensor
+        layer, _, what = (
+            key.removeprefix("diffusion_model.").partition(".lora_")
+            if ".lora_" in key
+            else (key[16:-6], "", "")
+        )
+        renamed[
+            f"lora_unet_{layer.replace('.', '_')}" + (f".lora_{what}" if what else ".alpha")
+        ] = tensor
     return renamed
 
 
 def lora(name: str, shape: tuple[int, ...], generator: torch.Generator, gain: float = 0.5) -> File:
     up = _random(generator, shape[0], RANK, *(1,) * (len(shape) - 2)) * gain
-    return {f"{name}.lora_up.weight": up, f"{name}.lora_down.weight": _inward(generator, RANK, *shape[1:]), f"{name}.alpha": torch.tensor(RANK / 2)}
+    return {
+        f"{name}.lora_up.weight": up,
+        f"{name}.lora_down.weight": _inward(generator, RANK, *shape[1:]),
+        f"{name}.alpha": torch.tensor(RANK / 2),
+    }
 
 
 def peft(name: str, shape: tuple[int, ...], generator: torch.Generator) -> File:
-    return {f"{name}.lora_A.weight": _inward(generator, RANK, *shape[1:]), f"{name}.lora_B.weight": _random(generator, shape[0], RANK)}
+    return {
+        f"{name}.lora_A.weight": _inward(generator, RANK, *shape[1:]),
+        f"{name}.lora_B.weight": _random(generator, shape[0], RANK),
+    }
 
 
 def locon_with_middle(name: str, shape: tuple[int, ...], generator: torch.Generator) -> File:
     kernel = shape[2:]
-    return {f"{name}.lora_up.weight": _random(generator, shape[0], 3, 1, 1), f"{name}.lora_mid.weight": _inward(generator, 3, 3, *kernel),
-            f"{name}.lora_down.weight": _inward(generator, 3, shape[1], 1, 1), f"{name}.alpha": torch.tensor(2.0)}
+    return {
+        f"{name}.lora_up.weight": _random(generator, shape[0], 3, 1, 1),
+        f"{name}.lora_mid.weight": _inward(generator, 3, 3, *kernel),
+        f"{name}.lora_down.weight": _inward(generator, 3, shape[1], 1, 1),
+        f"{name}.alpha": torch.tensor(2.0),
+    }
 
 
 def dora_per_output(name: str, shape: tuple[int, ...], generator: torch.Generator) -> File:
@@ -74,43 +91,74 @@ def dora_per_input(name: str, shape: tuple[int, ...], generator: torch.Generator
 
 def loha(name: str, shape: tuple[int, ...], generator: torch.Generator) -> File:
     inputs = shape[1:].numel()
-    return {f"{name}.hada_w1_a": _random(generator, shape[0], 3), f"{name}.hada_w1_b": _inward(generator, 3, inputs),
-            f"{name}.hada_w2_a": _random(generator, shape[0], 3), f"{name}.hada_w2_b": _random(generator, 3, inputs),
-            f"{name}.alpha": torch.tensor(1.5)}
+    return {
+        f"{name}.hada_w1_a": _random(generator, shape[0], 3),
+        f"{name}.hada_w1_b": _inward(generator, 3, inputs),
+        f"{name}.hada_w2_a": _random(generator, shape[0], 3),
+        f"{name}.hada_w2_b": _random(generator, 3, inputs),
+        f"{name}.alpha": torch.tensor(1.5),
+    }
 
 
 def loha_with_core(name: str, shape: tuple[int, ...], generator: torch.Generator) -> File:
     kernel = shape[2:]
     file = {f"{name}.alpha": torch.tensor(1.5)}
     for side in ("1", "2"):
-        file |= {f"{name}.hada_w{side}_a": _random(generator, 3, shape[0]), f"{name}.hada_w{side}_b": _random(generator, 3, shape[1]) / 4,
-                 f"{name}.hada_t{side}": _random(generator, 3, 3, *kernel)}
+        file |= {
+            f"{name}.hada_w{side}_a": _random(generator, 3, shape[0]),
+            f"{name}.hada_w{side}_b": _random(generator, 3, shape[1]) / 4,
+            f"{name}.hada_t{side}": _random(generator, 3, 3, *kernel),
+        }
     return file
 
 
 def loha_dora(name: str, shape: tuple[int, ...], generator: torch.Generator) -> File:
-    return {**loha(name, shape, generator), f"{name}.dora_scale": torch.rand(shape[0], *(1,) * (len(shape) - 1), generator=generator) + 0.5}
+    return {
+        **loha(name, shape, generator),
+        f"{name}.dora_scale": torch.rand(shape[0], *(1,) * (len(shape) - 1), generator=generator)
+        + 0.5,
+    }
 
 
 def lokr_whole(name: str, shape: tuple[int, ...], generator: torch.Generator) -> File:
     large = _inward(generator, shape[0] // 4, shape[1] // 2, *shape[2:])
-    return {f"{name}.lokr_w1": _random(generator, 4, 2), f"{name}.lokr_w2": large, f"{name}.alpha": torch.tensor(1.5)}
+    return {
+        f"{name}.lokr_w1": _random(generator, 4, 2),
+        f"{name}.lokr_w2": large,
+        f"{name}.alpha": torch.tensor(1.5),
+    }
 
 
 def lokr_pairs(name: str, shape: tuple[int, ...], generator: torch.Generator) -> File:
     inputs = shape[1:].numel() // 2
-    return {f"{name}.lokr_w1_a": _random(generator, 4, 3), f"{name}.lokr_w1_b": _random(generator, 3, 2),
-            f"{name}.lokr_w2_a": _random(generator, shape[0] // 4, 2), f"{name}.lokr_w2_b": _inward(generator, 2, inputs),
-            f"{name}.alpha": torch.tensor(1.5)}
+    return {
+        f"{name}.lokr_w1_a": _random(generator, 4, 3),
+        f"{name}.lokr_w1_b": _random(generator, 3, 2),
+        f"{name}.lokr_w2_a": _random(generator, shape[0] // 4, 2),
+        f"{name}.lokr_w2_b": _inward(generator, 2, inputs),
+        f"{name}.alpha": torch.tensor(1.5),
+    }
 
 
 def lokr_with_core(name: str, shape: tuple[int, ...], generator: torch.Generator) -> File:
-    return {f"{name}.lokr_w1": _random(generator, 4, 2), f"{name}.lokr_w2_a": _random(generator, 2, shape[0] // 4),
-            f"{name}.lokr_w2_b": _inward(generator, 2, shape[1] // 2), f"{name}.lokr_t2": _random(generator, 2, 2, *shape[2:]),
-            f"{name}.alpha": torch.tensor(1.5)}
+    return {
+        f"{name}.lokr_w1": _random(generator, 4, 2),
+        f"{name}.lokr_w2_a": _random(generator, 2, shape[0] // 4),
+        f"{name}.lokr_w2_b": _inward(generator, 2, shape[1] // 2),
+        f"{name}.lokr_t2": _random(generator, 2, 2, *shape[2:]),
+        f"{name}.alpha": torch.tensor(1.5),
+    }
 
 
-ANYWHERE: tuple[Callable[..., File], ...] = (lora, dora_per_output, dora_per_input, loha, loha_dora, lokr_whole, lokr_pairs)
+ANYWHERE: tuple[Callable[..., File], ...] = (
+    lora,
+    dora_per_output,
+    dora_per_input,
+    loha,
+    loha_dora,
+    lokr_whole,
+    lokr_pairs,
+)
 CONVOLUTIONS: tuple[Callable[..., File], ...] = (locon_with_middle, loha_with_core)
 
 

@@ -11,7 +11,9 @@ counts = st.integers(1, 8)
 softnesses = st.sampled_from((0, 1, 2, 7, 32, 300))
 
 
-def box(x: float, y: float, width: float, height: float, label: str | None = None) -> dict[str, float | str]:
+def box(
+    x: float, y: float, width: float, height: float, label: str | None = None
+) -> dict[str, float | str]:
     return {"x": x, "y": y, "width": width, "height": height} | ({"label": label} if label else {})
 
 

@@ -39,23 +39,47 @@ def soft_people() -> Tensor:
 
 def on_blocks(masks: Tensor, height: int, width: int) -> Tensor:
     """Return masks [R,H,W] on a model's grid by a plain loop: each cell the mean of the 2x2, 4x4, 8x8 ... pixels under it that exist."""
-    side = next(side for side in (1, 2, 4, 8, 16) if [-(-pixels // side) for pixels in masks.shape[1:]] == [height, width])
-    cells = [[masks[:, row * side : (row + 1) * side, column * side : (column + 1) * side].mean((1, 2)) for column in range(width)]
-             for row in range(height)]
+    side = next(
+        side
+        for side in (1, 2, 4, 8, 16)
+        if [-(-pixels // side) for pixels in masks.shape[1:]] == [height, width]
+    )
+    cells = [
+        [
+            masks[:, row * side : (row + 1) * side, column * side : (column + 1) * side].mean(
+                (1, 2)
+            )
+            for column in range(width)
+        ]
+        for row in range(height)
+    ]
     return torch.stack([torch.stack(row, 1) for row in cells], 1)
 
 
-def with_regions(model: Any, masks: Tensor, positive: list, negative: list, run: RegionRun | None = None, **options: Any) -> Any:
+def with_regions(
+    model: Any,
+    masks: Tensor,
+    positive: list,
+    negative: list,
+    run: RegionRun | None = None,
+    **options: Any,
+) -> Any:
     regional = load("comfyui_astria.nodes.regions.host.regional")
-    return regional.apply_regions(model, masks, positive, negative, run or RegionRun(), regional.RegionalOptions(**options))
+    return regional.apply_regions(
+        model, masks, positive, negative, run or RegionRun(), regional.RegionalOptions(**options)
+    )
 
 
-def with_people(model: Any, masks: Tensor, people: list[Any], scene: tuple[list, list] | None = None) -> Any:
+def with_people(
+    model: Any, masks: Tensor, people: list[Any], scene: tuple[list, list] | None = None
+) -> Any:
     """Return the model that the node makes of `model`."""
     regional_people = load("comfyui_astria.nodes.people.host.draw")
     branch = load("comfyui_astria.nodes.host.models").family_of(model).branch
     texts = regional_people.Scene(*(scene or (text(branch, 1), text(branch, 2))))
-    return regional_people.draw_people(model, masks, people, texts, regional_people.RegionalOptions())
+    return regional_people.draw_people(
+        model, masks, people, texts, regional_people.RegionalOptions()
+    )
 
 
 def person_everywhere() -> Tensor:
@@ -64,25 +88,70 @@ def person_everywhere() -> Tensor:
 
 
 def noise_of(family: str, batch: int = 1) -> Tensor:
-    return torch.randn(batch, LATENT_CHANNELS[base_of(family)], 8, 12, generator=torch.Generator().manual_seed(4))
+    return torch.randn(
+        batch, LATENT_CHANNELS[base_of(family)], 8, 12, generator=torch.Generator().manual_seed(4)
+    )
 
 
-def sampled(model: Any, family: str, positive: list, negative: list, *, sampler: str = "euler", steps: int = 3, **named: Any) -> Tensor:
+def sampled(
+    model: Any,
+    family: str,
+    positive: list,
+    negative: list,
+    *,
+    sampler: str = "euler",
+    steps: int = 3,
+    **named: Any,
+) -> Tensor:
     """Return the latent after some steps at guidance 4, by the host's own sampling."""
     noise = noise_of(family)
-    return load("comfy.sample").sample(model, noise, steps, 4.0, sampler, "simple", positive, negative, torch.zeros_like(noise), disable_pbar=True,
-                                       seed=0, **named)
+    return load("comfy.sample").sample(
+        model,
+        noise,
+        steps,
+        4.0,
+        sampler,
+        "simple",
+        positive,
+        negative,
+        torch.zeros_like(noise),
+        disable_pbar=True,
+        seed=0,
+        **named,
+    )
 
 
-def denoised(model: Any, family: str, positive: list, negative: list | None = None, *, size: tuple[int, int] = (8, 12), cfg: float = 1.0,
-             noise: Tensor | None = None) -> Tensor:
+def denoised(
+    model: Any,
+    family: str,
+    positive: list,
+    negative: list | None = None,
+    *,
+    size: tuple[int, int] = (8, 12),
+    cfg: float = 1.0,
+    noise: Tensor | None = None,
+) -> Tensor:
     """Return what the model makes of noise in one step, [B,C,H,W]; cfg above 1 runs positive and negative rows in one batch."""
     if noise is None:
-        noise = torch.randn(1, LATENT_CHANNELS[base_of(family)], *size, generator=torch.Generator().manual_seed(3))
+        noise = torch.randn(
+            1, LATENT_CHANNELS[base_of(family)], *size, generator=torch.Generator().manual_seed(3)
+        )
     negative = negative or text(base_of(family), 2)
     latent = torch.zeros_like(noise)
     with one_thread():
-        return load("comfy.sample").sample(model, noise, 1, cfg, "euler", "simple", positive, negative, latent, disable_pbar=True, seed=0)
+        return load("comfy.sample").sample(
+            model,
+            noise,
+            1,
+            cfg,
+            "euler",
+            "simple",
+            positive,
+            negative,
+            latent,
+            disable_pbar=True,
+            seed=0,
+        )
 
 
 @contextmanager

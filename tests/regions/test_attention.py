@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from comfyui_astria.nodes.regions.attention import LEAST_SHARE, Joint, Share, blended, coupled, seeing_scene, shares, stacked
+from comfyui_astria.nodes.regions.attention import (
+    LEAST_SHARE,
+    Joint,
+    Share,
+    blended,
+    coupled,
+    seeing_scene,
+    shares,
+    stacked,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -40,21 +49,36 @@ def seen_by(labels: Tensor, lengths: tuple[int, ...], isolation: bool) -> Tensor
     text, pixels = len(of_text), len(labels)
     seen = torch.zeros(text + pixels, text + pixels, dtype=torch.bool)
     seen[:text, :text] = of_text[:, None] == of_text
-    seen[:text, text:] = (of_text[:, None] == labels) | (of_text[:, None] == 0) if isolation else True
+    seen[:text, text:] = (
+        (of_text[:, None] == labels) | (of_text[:, None] == 0) if isolation else True
+    )
     seen[text:, :text] = labels[:, None] == of_text
     seen[text:, text:] = True
     return seen
 
 
-@given(labels=st.lists(st.integers(0, 3), min_size=1, max_size=30), isolation=st.booleans(), seed=st.integers(0, 9))
+@given(
+    labels=st.lists(st.integers(0, 3), min_size=1, max_size=30),
+    isolation=st.booleans(),
+    seed=st.integers(0, 9),
+)
 @settings(max_examples=40)
-def test_joint_attention_is_the_masked_softmax(labels: list[int], isolation: bool, seed: int) -> None:
+def test_joint_attention_is_the_masked_softmax(
+    labels: list[int], isolation: bool, seed: int
+) -> None:
     parts = shares(hard(labels, 4))
-    lengths = tuple(0 if part is None else length for part, length in zip(parts, (3, 5, 2, 4), strict=True))
+    lengths = tuple(
+        0 if part is None else length for part, length in zip(parts, (3, 5, 2, 4), strict=True)
+    )
     length = sum(lengths) + len(labels)
     q, k, v = (random(2, HEADS, length, CHANNELS, seed=seed + part) for part in range(3))
     expected = masked_softmax(q, k, v, seen_by(torch.tensor(labels), lengths, isolation))
-    torch.testing.assert_close(Joint(lengths, parts, isolation).attention(q, k, v, attend), expected.float(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        Joint(lengths, parts, isolation).attention(q, k, v, attend),
+        expected.float(),
+        atol=1e-5,
+        rtol=0,
+    )
 
 
 @given(labels=st.lists(st.integers(0, 2), min_size=1, max_size=30), seed=st.integers(0, 9))
@@ -62,21 +86,33 @@ def test_joint_attention_is_the_masked_softmax(labels: list[int], isolation: boo
 def test_coupled_attention_is_the_masked_softmax(labels: list[int], seed: int) -> None:
     lengths = (3, 5, 2)
     q = random(2, len(labels), HEADS * CHANNELS, seed=seed)
-    texts = [tuple(random(2, length, HEADS * CHANNELS, seed=seed + region + part) for part in (10, 20)) for region, length in enumerate(lengths)]
-    seen = torch.tensor(labels)[:, None] == torch.repeat_interleave(torch.arange(3), torch.tensor(lengths))
+    texts = [
+        tuple(random(2, length, HEADS * CHANNELS, seed=seed + region + part) for part in (10, 20))
+        for region, length in enumerate(lengths)
+    ]
+    seen = torch.tensor(labels)[:, None] == torch.repeat_interleave(
+        torch.arange(3), torch.tensor(lengths)
+    )
     keys, values = (torch.cat([text[part] for text in texts], 1) for part in (0, 1))
     split = [one.unflatten(2, (HEADS, -1)).transpose(1, 2) for one in (q, keys, values)]
     expected = masked_softmax(*split, seen).float()
-    torch.testing.assert_close(coupled(q, texts.__getitem__, shares(hard(labels, 3)), attend), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        coupled(q, texts.__getitem__, shares(hard(labels, 3)), attend), expected, atol=1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("isolation", [False, True])
 def test_soft_pixels_are_the_weighted_sum_of_what_each_region_gives_them(isolation: bool) -> None:
-    weights = torch.tensor([[1.0, 0.25, 0.0, 0.0, 0.0], [0.0, 0.75, 1.0, 0.5, 0.0], [0.0, 0.0, 0.0, 0.5, 1.0]])
+    weights = torch.tensor(
+        [[1.0, 0.25, 0.0, 0.0, 0.0], [0.0, 0.75, 1.0, 0.5, 0.0], [0.0, 0.0, 0.0, 0.5, 1.0]]
+    )
     lengths = (2, 3, 4)
     q, k, v = (random(1, HEADS, sum(lengths) + 5, CHANNELS, seed=part) for part in range(3))
     text = sum(lengths)
-    given_by = [masked_softmax(q, k, v, seen_by(torch.full((5,), region), lengths, False)) for region in range(3)]
+    given_by = [
+        masked_softmax(q, k, v, seen_by(torch.full((5,), region), lengths, False))
+        for region in range(3)
+    ]
     pixels = sum(weights[region, :, None] * given_by[region][:, text:] for region in range(3))
     out = Joint(lengths, shares(weights), isolation).attention(q, k, v, attend)
     torch.testing.assert_close(out[:, text:], pixels.float(), atol=1e-5, rtol=0)
@@ -86,7 +122,9 @@ def test_soft_pixels_are_the_weighted_sum_of_what_each_region_gives_them(isolati
         seen[:, start : start + length] = True
         seen[:, text:] = touched[region] if isolation and region else True
         expected = masked_softmax(q, k, v, seen)[:, start : start + length]
-        torch.testing.assert_close(out[:, start : start + length], expected.float(), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            out[:, start : start + length], expected.float(), atol=1e-5, rtol=0
+        )
 
 
 def test_one_region_alone_is_the_plain_attention_untouched() -> None:
@@ -116,7 +154,15 @@ def test_shares_leave_no_trace_of_rounding() -> None:
     assert second.weight is not None and second.weight.tolist() == [[1.0], [0.5]]
 
 
-@given(st.lists(st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3).filter(lambda row: sum(row) > 0.1), min_size=1, max_size=9))
+@given(
+    st.lists(
+        st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3).filter(
+            lambda row: sum(row) > 0.1
+        ),
+        min_size=1,
+        max_size=9,
+    )
+)
 def test_shares_sum_to_one_and_lose_less_than_the_least_share(rows: list[list[float]]) -> None:
     weights = torch.tensor(rows).T
     weights = weights / weights.sum(0)
@@ -149,5 +195,10 @@ def test_texts_of_different_lengths_stack_without_a_change_of_attention() -> Non
     assert both.shape == (2, 12, 8)
     q = random(1, 5, 8, seed=2)
     for row, text in enumerate((short, long)):
-        torch.testing.assert_close(attend(q, both[row : row + 1], both[row : row + 1]), attend(q, text, text), atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            attend(q, both[row : row + 1], both[row : row + 1]),
+            attend(q, text, text),
+            atol=1e-6,
+            rtol=0,
+        )
     assert torch.equal(stacked([short]), short)

@@ -18,7 +18,11 @@ PREFIX = "diffusion_model."
 def bare(names_and_shapes: Iterator[tuple[str, torch.Size]]) -> File:
     """Return PEFT's matrices under the names of the layers alone."""
     generator = torch.Generator().manual_seed(0)
-    return {key.removeprefix(PREFIX): value for name, shape in names_and_shapes for key, value in peft(name, shape, generator).items()}
+    return {
+        key.removeprefix(PREFIX): value
+        for name, shape in names_and_shapes
+        for key, value in peft(name, shape, generator).items()
+    }
 
 
 def control_file() -> File:
@@ -27,29 +31,44 @@ def control_file() -> File:
     file["img_in.lora_A.weight"] = torch.cat([file["img_in.lora_A.weight"]] * 2, 1)
     for key in [key for key in file if key.endswith("lora_B.weight")]:
         file[key.replace("lora_B.weight", "lora_B.bias")] = torch.ones(len(file[key]))
-    norms = [name for name, _ in model_of("flux").model.diffusion_model.named_parameters() if "_norm." in name]
+    norms = [
+        name
+        for name, _ in model_of("flux").model.diffusion_model.named_parameters()
+        if "_norm." in name
+    ]
     return file | {name.replace("_norm.weight", "_norm.scale"): torch.ones(128) for name in norms}
 
 
 def refused(file: File) -> LoraError:
     loras = [RegionLora(1, file, 1, "canny.safetensors")]
     with pytest.raises(LoraError) as caught:
-        load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(model_of("flux"), loras, RegionRun())
+        load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(
+            model_of("flux"), loras, RegionRun()
+        )
     return caught.value
 
 
 def of_the_host(file: File) -> set[str]:
     """Return the names of the weights that the host itself changes by the file."""
-    return set(load("comfy.sd").load_lora_for_models(model_of("flux"), None, dict(file), 1, 0)[0].patches)
+    return set(
+        load("comfy.sd").load_lora_for_models(model_of("flux"), None, dict(file), 1, 0)[0].patches
+    )
 
 
-def test_a_control_lora_is_read_as_the_host_reads_it_and_refused_by_what_a_region_cannot_hold() -> None:
+def test_a_control_lora_is_read_as_the_host_reads_it_and_refused_by_what_a_region_cannot_hold() -> (
+    None
+):
     file = control_file()
-    assert of_the_host(file) == {f"{PREFIX}{name}" for name, _ in model_of("flux").model.diffusion_model.named_parameters()}
+    assert of_the_host(file) == {
+        f"{PREFIX}{name}" for name, _ in model_of("flux").model.diffusion_model.named_parameters()
+    }
     error = refused(file)
     assert error.code == "lora-form"
-    assert error.message == "The LoRA 'canny.safetensors' changes diffusion_model.img_in.weight by a change of the layer's size, " \
-                            "which cannot be held to one person's region."
+    assert (
+        error.message
+        == "The LoRA 'canny.safetensors' changes diffusion_model.img_in.weight by a change of the layer's size, "
+        "which cannot be held to one person's region."
+    )
     assert "Use this file on the whole picture" in error.hint
 
 
@@ -58,4 +77,7 @@ def test_layer_names_without_their_prefix_are_unknown_to_the_host_too() -> None:
     assert of_the_host(file) == set()
     error = refused(file)
     assert error.code == "lora-keys"
-    assert "this model has none of its layers: double_blocks.0.img_attn.proj.lora_A.weight" in error.message
+    assert (
+        "this model has none of its layers: double_blocks.0.img_attn.proj.lora_A.weight"
+        in error.message
+    )

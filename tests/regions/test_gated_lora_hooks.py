@@ -19,7 +19,9 @@ class Adds:
     amount: float
     reads_output: bool = False
 
-    def __call__(self, out: torch.Tensor, x: torch.Tensor, y: torch.Tensor, layer: Layer) -> torch.Tensor:
+    def __call__(
+        self, out: torch.Tensor, x: torch.Tensor, y: torch.Tensor, layer: Layer
+    ) -> torch.Tensor:
         return out.add_(self.amount)
 
 
@@ -29,7 +31,9 @@ class Doubles:
 
     reads_output: bool = True
 
-    def __call__(self, out: torch.Tensor, x: torch.Tensor, y: torch.Tensor, layer: Layer) -> torch.Tensor:
+    def __call__(
+        self, out: torch.Tensor, x: torch.Tensor, y: torch.Tensor, layer: Layer
+    ) -> torch.Tensor:
         return out.add_(y)
 
 
@@ -85,7 +89,9 @@ def test_tokens_of_reference_pictures_are_the_scenes() -> None:
     masks = torch.zeros(2, 4, 4)
     masks[1] = 1
     x = torch.zeros(1, 3 + 4 + 2, 8)
-    gate = gate_of(Forward(masks, (1, 2)), Spot("single_blocks.0.linear1", Rows.FLUX_JOINT), Place(), x, x)
+    gate = gate_of(
+        Forward(masks, (1, 2)), Spot("single_blocks.0.linear1", Rows.FLUX_JOINT), Place(), x, x
+    )
     assert gate.weights.tolist() == [[1, 0, 0, 0, 0, 0, 0, 1, 1], [0, 1, 1, 1, 1, 1, 1, 0, 0]]
 
 
@@ -97,8 +103,13 @@ def test_gates_of_one_pass_are_made_once() -> None:
     assert gates[0].columns((1, 1, 0), x) is gates[1].columns((1, 1, 0), x)
 
 
-@pytest.mark.parametrize(("rows", "lengths", "tokens"), [(Rows.FLUX_TEXT, (2, 2), 5), (Rows.FLUX_IMAGE, (2, 2), 3), (Rows.FLUX_JOINT, (2, 2), 7)])
-def test_other_tokens_than_those_of_the_masks_are_an_error(rows: Rows, lengths: tuple[int, ...], tokens: int) -> None:
+@pytest.mark.parametrize(
+    ("rows", "lengths", "tokens"),
+    [(Rows.FLUX_TEXT, (2, 2), 5), (Rows.FLUX_IMAGE, (2, 2), 3), (Rows.FLUX_JOINT, (2, 2), 7)],
+)
+def test_other_tokens_than_those_of_the_masks_are_an_error(
+    rows: Rows, lengths: tuple[int, ...], tokens: int
+) -> None:
     x = torch.zeros(1, tokens, 8)
     with pytest.raises(LoraError, match="The layer it works on"):
         gate_of(Forward(torch.full((2, 4, 4), 0.5), lengths), Spot("it", rows), Place(), x, x)

@@ -25,17 +25,31 @@ def with_items(model: Any, loras: list[RegionLora], rows: torch.Tensor, run: Reg
         finally:
             run.forward = None
 
-    patched = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(model, loras, run, items=True)
+    patched = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(
+        model, loras, run, items=True
+    )
     patched.add_wrapper_with_key("apply_model", "items_of_a_test", wrapper)
     return patched
 
 
 def sample(model: Any, family: str, items: list[int], cfg: float) -> torch.Tensor:
     shape = (LATENT_CHANNELS[family], *SIZE)
-    noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(item)) for item in items])
+    noise = torch.stack(
+        [torch.randn(shape, generator=torch.Generator().manual_seed(item)) for item in items]
+    )
     with one_thread():
-        return load("comfy.sample").sample(model, noise, 2, cfg, "euler", "simple", text(family, 1), text(family, 2), torch.zeros_like(noise),
-                                           disable_pbar=True)
+        return load("comfy.sample").sample(
+            model,
+            noise,
+            2,
+            cfg,
+            "euler",
+            "simple",
+            text(family, 1),
+            text(family, 2),
+            torch.zeros_like(noise),
+            disable_pbar=True,
+        )
 
 
 def merged(model: Any, *files: tuple[File, float]) -> Any:
@@ -54,7 +68,10 @@ def test_each_item_is_the_one_made_alone_with_its_lora_merged(family: str, cfg: 
     for item in (0, 1, 3):
         expected = sample(merged(model, *alone[item]), family, [item], cfg)
         assert difference(together[item : item + 1], expected) < 1e-4
-        assert item == 0 or difference(together[item : item + 1], sample(model, family, [item], cfg)) > 0.02
+        assert (
+            item == 0
+            or difference(together[item : item + 1], sample(model, family, [item], cfg)) > 0.02
+        )
 
 
 def test_an_item_may_have_a_share_of_two_persons() -> None:
@@ -70,7 +87,9 @@ def test_an_item_may_have_a_share_of_two_persons() -> None:
 def test_a_batch_of_another_size_is_refused() -> None:
     model = model_of("sd15")
     run = RegionRun()
-    patched = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(model, [RegionLora(1, whole_file(model), 1.0, "a")], run, items=True)
+    patched = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(
+        model, [RegionLora(1, whole_file(model), 1.0, "a")], run, items=True
+    )
 
     def three(executor: Any, x: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
         run.forward = Forward.of_items(ROWS[:, :3])

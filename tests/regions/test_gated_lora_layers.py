@@ -11,15 +11,30 @@ import torch.nn.functional as F
 from comfyui_astria.nodes.regions.lora import LoraError, RegionLora
 from comfyui_astria.nodes.regions.run import Forward, RegionRun
 from comfyui_astria.tests.regions.comfy_inprocess import load, sample, tiny_model
-from comfyui_astria.tests.regions.gated_lora_files import ANYWHERE, CONVOLUTIONS, File, dora_per_output, lokr_with_core, lora, whole_file
+from comfyui_astria.tests.regions.gated_lora_files import (
+    ANYWHERE,
+    CONVOLUTIONS,
+    File,
+    dora_per_output,
+    lokr_with_core,
+    lora,
+    whole_file,
+)
 from comfyui_astria.tests.regions.regional_support import on_blocks
 
 # Of Flux; the others are convolutions of SD1.5.
 LINEAR = "diffusion_model.double_blocks.0.img_mlp.0"
 KERNEL = "diffusion_model.input_blocks.2.0.out_layers.3"
 STRIDED = "diffusion_model.input_blocks.3.0.op"
-WHOLE_PICTURE = {"sd15": {"time_embed.0", "time_embed.2"}, "sdxl": {"time_embed.0", "time_embed.2", "label_emb.0.0", "label_emb.0.2"},
-                 "flux": {f"{name}.{layer}" for name in ("time_in", "vector_in", "guidance_in") for layer in ("in_layer", "out_layer")}}
+WHOLE_PICTURE = {
+    "sd15": {"time_embed.0", "time_embed.2"},
+    "sdxl": {"time_embed.0", "time_embed.2", "label_emb.0.0", "label_emb.0.2"},
+    "flux": {
+        f"{name}.{layer}"
+        for name in ("time_in", "vector_in", "guidance_in")
+        for layer in ("in_layer", "out_layer")
+    },
+}
 
 
 def apply(model: Any, loras: list[RegionLora], run: RegionRun) -> Any:
@@ -30,7 +45,9 @@ def one(file: File) -> list[RegionLora]:
     return [RegionLora(1, file, 0.8, "a.safetensors")]
 
 
-def rows_of(name: str, output: torch.Tensor, size: tuple[int, int], person: torch.Tensor) -> torch.Tensor | None:
+def rows_of(
+    name: str, output: torch.Tensor, size: tuple[int, int], person: torch.Tensor
+) -> torch.Tensor | None:
     """Return which rows of a layer's output are the person's, from the layer's name and shape; None for one vector of the whole picture."""
     if output.ndim == 4:
         return on_blocks(person, *output.shape[2:])[0].flatten() > 0
@@ -50,14 +67,24 @@ def rows_of(name: str, output: torch.Tensor, size: tuple[int, int], person: torc
     return None
 
 
-SIZES = [("sd15", (9, 7)), ("sd15", (13, 30)), ("sdxl", (9, 7)), ("sdxl", (21, 10)), ("flux", (9, 7)), ("flux", (8, 6))]
+SIZES = [
+    ("sd15", (9, 7)),
+    ("sd15", (13, 30)),
+    ("sdxl", (9, 7)),
+    ("sdxl", (21, 10)),
+    ("flux", (9, 7)),
+    ("flux", (8, 6)),
+]
 
 
 @pytest.mark.parametrize(("family", "size"), SIZES)
 def test_every_layer_changes_in_its_region_only(family: str, size: tuple[int, int]) -> None:
     model, run = tiny_model(family), RegionRun()
     person = torch.zeros(1, *size)
-    person[:, : size[0] // 3, size[1] // 3 :] = torch.rand(size[0] // 3, size[1] - size[1] // 3, generator=torch.Generator().manual_seed(0)) + 0.1
+    person[:, : size[0] // 3, size[1] // 3 :] = (
+        torch.rand(size[0] // 3, size[1] - size[1] // 3, generator=torch.Generator().manual_seed(0))
+        + 0.1
+    )
     masks = torch.cat([1 - person.clamp(max=1), person.clamp(max=1)])
     patched = apply(model, one(whole_file(model)), run)
     seen: dict[str, tuple[torch.Tensor | None, torch.Tensor]] = {}
@@ -70,19 +97,34 @@ def test_every_layer_changes_in_its_region_only(family: str, size: tuple[int, in
         seen[name] = rows_of(name, output, size, person), (changed != 0).any(-1).any(0)
 
     network = model.model.diffusion_model
-    handles = [module.register_forward_hook(lambda module, inputs, output, name=name: look(name, module, inputs, output))
-               for name, module in network.named_modules() if getattr(module, "weight", None) is not None and module.weight.ndim > 1]
-    patched.add_wrapper_with_key("diffusion_model", "regions", regions(run, masks, (4, 4) if family == "flux" else ()))
+    handles = [
+        module.register_forward_hook(
+            lambda module, inputs, output, name=name: look(name, module, inputs, output)
+        )
+        for name, module in network.named_modules()
+        if getattr(module, "weight", None) is not None and module.weight.ndim > 1
+    ]
+    patched.add_wrapper_with_key(
+        "diffusion_model", "regions", regions(run, masks, (4, 4) if family == "flux" else ())
+    )
     sample(patched, family, size)
     for handle in handles:
         handle.remove()
     assert len(seen) == len(handles) > 30
-    assert {name for name, (expected, _) in seen.items() if expected is None} == WHOLE_PICTURE[family]
-    wrong = [name for name, (expected, changed) in seen.items() if expected is not None and not torch.equal(changed, expected)]
+    assert {name for name, (expected, _) in seen.items() if expected is None} == WHOLE_PICTURE[
+        family
+    ]
+    wrong = [
+        name
+        for name, (expected, changed) in seen.items()
+        if expected is not None and not torch.equal(changed, expected)
+    ]
     assert wrong == []
 
 
-def regions(run: RegionRun, masks: torch.Tensor, text_lengths: tuple[int, ...]) -> Callable[..., torch.Tensor]:
+def regions(
+    run: RegionRun, masks: torch.Tensor, text_lengths: tuple[int, ...]
+) -> Callable[..., torch.Tensor]:
     def wrapper(executor: Any, x: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
         run.forward = Forward(masks, text_lengths, None if text_lengths else 1)
         try:
@@ -100,7 +142,12 @@ def everywhere(height: int, width: int) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def models() -> dict[str, Any]:
-    return {LINEAR: (flux := tiny_model("flux")), KERNEL: (sd15 := tiny_model("sd15")), STRIDED: sd15, "flux": flux}
+    return {
+        LINEAR: (flux := tiny_model("flux")),
+        KERNEL: (sd15 := tiny_model("sd15")),
+        STRIDED: sd15,
+        "flux": flux,
+    }
 
 
 def ran(model: Any, name: str, x: torch.Tensor) -> torch.Tensor:
@@ -115,20 +162,37 @@ def ran(model: Any, name: str, x: torch.Tensor) -> torch.Tensor:
 def cases() -> list[Any]:
     pairs = [(form, name) for form in ANYWHERE for name in (LINEAR, KERNEL, STRIDED)]
     pairs += [(form, name) for form in CONVOLUTIONS for name in (KERNEL, STRIDED)]
-    return [pytest.param(form, name, id=f"{form.__name__}-{name.removeprefix('diffusion_model.')}") for form, name in pairs]
+    return [
+        pytest.param(form, name, id=f"{form.__name__}-{name.removeprefix('diffusion_model.')}")
+        for form, name in pairs
+    ]
 
 
 @pytest.mark.parametrize(("form", "name"), cases())
-def test_every_form_is_the_merged_one(models: dict[str, Any], form: Callable[..., File], name: str) -> None:
+def test_every_form_is_the_merged_one(
+    models: dict[str, Any], form: Callable[..., File], name: str
+) -> None:
     model = models[name]
     layer = model.model.get_submodule(name)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         layer.bias.normal_(generator=generator)
     file = form(name, layer.weight.shape, generator)
-    x = torch.randn(2, 6, 128, generator=generator) if name == LINEAR else torch.randn(2, layer.weight.shape[1], 5, 3, generator=generator)
+    x = (
+        torch.randn(2, 6, 128, generator=generator)
+        if name == LINEAR
+        else torch.randn(2, layer.weight.shape[1], 5, 3, generator=generator)
+    )
     expected = ran(load("comfy.sd").load_lora_for_models(model, None, file, 0.8, 0)[0], name, x)
-    gated = ran(apply(model, one(file), RegionRun(Forward(everywhere(5, 3) if name != LINEAR else everywhere(4, 6)))), name, x)
+    gated = ran(
+        apply(
+            model,
+            one(file),
+            RegionRun(Forward(everywhere(5, 3) if name != LINEAR else everywhere(4, 6))),
+        ),
+        name,
+        x,
+    )
     assert (gated - expected).abs().max() < 1e-4 * expected.abs().max()
     assert (layer(x) - expected).abs().max() > 0.05 * expected.abs().max()
 
@@ -138,9 +202,15 @@ def test_lokr_with_a_core(models: dict[str, Any], name: str) -> None:
     """The host of this version cannot merge this form, so the product is written out here."""
     layer = models[name].model.get_submodule(name)
     file = lokr_with_core(name, layer.weight.shape, torch.Generator().manual_seed(0))
-    small, left, right, core = (file[f"{name}.lokr_{part}"] for part in ("w1", "w2_a", "w2_b", "t2"))
-    large = torch.stack([left.t() @ core[:, :, y, x] @ right for y in range(3) for x in range(3)], -1).unflatten(-1, (3, 3))
-    change = torch.cat([torch.cat([small[row, column] * large for column in range(2)], 1) for row in range(4)]) * (1.5 / 2)
+    small, left, right, core = (
+        file[f"{name}.lokr_{part}"] for part in ("w1", "w2_a", "w2_b", "t2")
+    )
+    large = torch.stack(
+        [left.t() @ core[:, :, y, x] @ right for y in range(3) for x in range(3)], -1
+    ).unflatten(-1, (3, 3))
+    change = torch.cat(
+        [torch.cat([small[row, column] * large for column in range(2)], 1) for row in range(4)]
+    ) * (1.5 / 2)
     x = torch.randn(2, layer.weight.shape[1], 5, 3)
     expected = layer._conv_forward(x, layer.weight + 0.8 * change, layer.bias)
     gated = ran(apply(models[name], one(file), RegionRun(Forward(everywhere(5, 3)))), name, x)
@@ -149,7 +219,9 @@ def test_lokr_with_a_core(models: dict[str, Any], name: str) -> None:
 
 
 @pytest.mark.parametrize("form", ANYWHERE)
-def test_every_form_is_there_in_its_region_only(models: dict[str, Any], form: Callable[..., File]) -> None:
+def test_every_form_is_there_in_its_region_only(
+    models: dict[str, Any], form: Callable[..., File]
+) -> None:
     model = models["flux"]
     layer = model.model.get_submodule(LINEAR)
     file = form(LINEAR, layer.weight.shape, torch.Generator().manual_seed(0))
@@ -164,7 +236,9 @@ def test_a_form_sees_the_patches_that_the_model_carries_already(models: dict[str
     """DoRA scales the weight as it is, other LoRAs included, loaded or not."""
     model = models["flux"]
     shape = model.model.get_submodule(LINEAR).weight.shape
-    patched = load("comfy.sd").load_lora_for_models(model, None, lora(LINEAR, shape, torch.Generator().manual_seed(5)), 1, 0)[0]
+    patched = load("comfy.sd").load_lora_for_models(
+        model, None, lora(LINEAR, shape, torch.Generator().manual_seed(5)), 1, 0
+    )[0]
     file = dora_per_output(LINEAR, shape, torch.Generator().manual_seed(0))
     x = torch.randn(1, 6, 128)
     expected = ran(load("comfy.sd").load_lora_for_models(patched, None, file, 0.8, 0)[0], LINEAR, x)
@@ -177,14 +251,26 @@ def test_a_form_sees_the_patches_that_the_model_carries_already(models: dict[str
 
 
 @pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16, torch.float8_e4m3fn])
-def test_a_base_of_few_bits_keeps_the_change_in_that_of_the_activations(stored: torch.dtype) -> None:
+def test_a_base_of_few_bits_keeps_the_change_in_that_of_the_activations(
+    stored: torch.dtype,
+) -> None:
     model, same = tiny_model("flux", dtype=stored, compute=torch.float32), tiny_model("flux")
-    same.model.diffusion_model.load_state_dict({key: value.float() for key, value in model.model.diffusion_model.state_dict().items()})
+    same.model.diffusion_model.load_state_dict(
+        {key: value.float() for key, value in model.model.diffusion_model.state_dict().items()}
+    )
     file, run = whole_file(model), RegionRun()
     patched = apply(model, one(file), run)
-    assert {parameter.dtype for own in patched.get_additional_models() for parameter in own.model.parameters()} == {torch.float32}
-    patched.add_wrapper_with_key("diffusion_model", "regions", regions(run, everywhere(8, 6), (0, 8)))
-    expected = sample(load("comfy.sd").load_lora_for_models(same, None, file, 0.8, 0)[0], "flux", (8, 6))
+    assert {
+        parameter.dtype
+        for own in patched.get_additional_models()
+        for parameter in own.model.parameters()
+    } == {torch.float32}
+    patched.add_wrapper_with_key(
+        "diffusion_model", "regions", regions(run, everywhere(8, 6), (0, 8))
+    )
+    expected = sample(
+        load("comfy.sd").load_lora_for_models(same, None, file, 0.8, 0)[0], "flux", (8, 6)
+    )
     assert (sample(patched, "flux", (8, 6)) - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
@@ -195,7 +281,10 @@ def test_activations_of_half_precision_stay_so() -> None:
     x = torch.randn(1, 6, 128).half()
     gated = ran(apply(model, one(file), RegionRun(Forward(everywhere(4, 6)))), LINEAR, x)
     assert gated.dtype == torch.float16
-    weight = layer.weight.float() + 0.8 * file[f"{LINEAR}.lora_up.weight"] @ file[f"{LINEAR}.lora_down.weight"] / 2
+    weight = (
+        layer.weight.float()
+        + 0.8 * file[f"{LINEAR}.lora_up.weight"] @ file[f"{LINEAR}.lora_down.weight"] / 2
+    )
     expected = F.linear(x.float(), weight, layer.bias.float())
     assert (gated.float() - expected).abs().max() < 5e-3 * expected.abs().max()
 
@@ -210,9 +299,14 @@ def test_a_text_of_no_region_of_its_own_counts_by_share(models: dict[str, Any]) 
     quarter = torch.zeros(1, 4, 4)
     quarter[:, :2, :2] = 1
     whole = ran(apply(model, one(file), RegionRun(Forward(everywhere(4, 4)))), name, x) - layer(x)
-    shared = ran(apply(model, one(file), RegionRun(Forward(torch.cat([1 - quarter, quarter])))), name, x) - layer(x)
+    shared = ran(
+        apply(model, one(file), RegionRun(Forward(torch.cat([1 - quarter, quarter])))), name, x
+    ) - layer(x)
     assert torch.allclose(shared, whole / 4, atol=1e-5)
-    assert torch.equal(ran(apply(model, one(file), RegionRun(Forward(everywhere(4, 4), text_region=0))), name, x), layer(x))
+    assert torch.equal(
+        ran(apply(model, one(file), RegionRun(Forward(everywhere(4, 4), text_region=0))), name, x),
+        layer(x),
+    )
 
 
 def refused(model: Any, file: File, name: str = "her.safetensors", region: int = 1) -> LoraError:
@@ -225,26 +319,45 @@ def refused(model: Any, file: File, name: str = "her.safetensors", region: int =
 def test_a_lora_of_another_family_is_refused(models: dict[str, Any]) -> None:
     error = refused(models["flux"], whole_file(models[KERNEL], only="attn1"))
     assert error.code == "lora-keys"
-    assert "this model has none of its layers: diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_k.alpha" in error.message
+    assert (
+        "this model has none of its layers: diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_k.alpha"
+        in error.message
+    )
 
 
 def test_a_lora_with_a_layer_that_the_model_lacks_is_refused(models: dict[str, Any]) -> None:
-    file = whole_file(models["flux"], only="img_mlp") | {"lora_unet_double_blocks_99_img_mlp_0.lora_up.weight": torch.ones(2, 2)}
+    file = whole_file(models["flux"], only="img_mlp") | {
+        "lora_unet_double_blocks_99_img_mlp_0.lora_up.weight": torch.ones(2, 2)
+    }
     error = refused(models["flux"], file)
-    assert "1 of its 13 tensors match no layer of this model: lora_unet_double_blocks_99_img_mlp_0.lora_up.weight" in error.message
+    assert (
+        "1 of its 13 tensors match no layer of this model: lora_unet_double_blocks_99_img_mlp_0.lora_up.weight"
+        in error.message
+    )
 
 
 def test_a_form_that_cannot_be_held_to_a_region_is_named(models: dict[str, Any]) -> None:
-    assert "by the form oft" in refused(models["flux"], {f"{LINEAR}.oft_blocks": torch.zeros(4, 32, 32)}).message
-    assert "by a whole tensor (diff)" in refused(models["flux"], {f"{LINEAR}.diff": torch.zeros(512, 128)}).message
-    grown = lora(LINEAR, (512, 128), torch.Generator()) | {f"{LINEAR}.reshape_weight": torch.tensor([600, 128])}
+    assert (
+        "by the form oft"
+        in refused(models["flux"], {f"{LINEAR}.oft_blocks": torch.zeros(4, 32, 32)}).message
+    )
+    assert (
+        "by a whole tensor (diff)"
+        in refused(models["flux"], {f"{LINEAR}.diff": torch.zeros(512, 128)}).message
+    )
+    grown = lora(LINEAR, (512, 128), torch.Generator()) | {
+        f"{LINEAR}.reshape_weight": torch.tensor([600, 128])
+    }
     assert "a change of the layer's size" in refused(models["flux"], grown).message
 
 
 def test_a_lora_for_a_layer_of_another_size_is_refused(models: dict[str, Any]) -> None:
     error = refused(models["flux"], lora(LINEAR, (512, 64), torch.Generator()))
     assert error.code == "lora-shape"
-    assert "by 512 outputs and 32768 numbers; the layer has 512 outputs and 65536 numbers" in error.message
+    assert (
+        "by 512 outputs and 32768 numbers; the layer has 512 outputs and 65536 numbers"
+        in error.message
+    )
 
 
 def test_regions_are_counted_from_the_scene(models: dict[str, Any]) -> None:
@@ -253,7 +366,9 @@ def test_regions_are_counted_from_the_scene(models: dict[str, Any]) -> None:
 
 def test_a_person_without_a_region_is_refused_when_the_model_runs(models: dict[str, Any]) -> None:
     file = lora(LINEAR, (512, 128), torch.Generator())
-    patched = apply(models["flux"], [RegionLora(3, file, 1, "a")], RegionRun(Forward(everywhere(4, 6))))
+    patched = apply(
+        models["flux"], [RegionLora(3, file, 1, "a")], RegionRun(Forward(everywhere(4, 6)))
+    )
     with pytest.raises(LoraError, match="person 3, but the picture has regions for 1"):
         ran(patched, LINEAR, torch.zeros(1, 6, 128))
 
@@ -263,5 +378,7 @@ def test_a_patch_that_drops_tokens_is_named(models: dict[str, Any]) -> None:
     patched = apply(model, one(whole_file(model, only="attn1.to_k")), run)
     patched.add_wrapper_with_key("diffusion_model", "regions", regions(run, everywhere(8, 8), ()))
     patched.set_model_attn1_patch(lambda q, k, v, extra: (q, k[:, 1:], v[:, 1:]))
-    with pytest.raises(LoraError, match=r"attn1.to_k works on 63 tokens; its LoRA expected 64, a grid of 8 x 8"):
+    with pytest.raises(
+        LoraError, match=r"attn1.to_k works on 63 tokens; its LoRA expected 64, a grid of 8 x 8"
+    ):
         sample(patched, "sd15", (8, 8))

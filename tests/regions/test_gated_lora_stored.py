@@ -15,7 +15,13 @@ import torch
 from comfyui_astria.nodes.regions.lora import RegionLora
 from comfyui_astria.nodes.regions.run import RegionRun, normalised
 from comfyui_astria.tests.regions.comfy_inprocess import load, sample, tiny_model
-from comfyui_astria.tests.regions.gated_lora_files import File, dora_per_output, layers, mixed_file, whole_file
+from comfyui_astria.tests.regions.gated_lora_files import (
+    File,
+    dora_per_output,
+    layers,
+    mixed_file,
+    whole_file,
+)
 from comfyui_astria.tests.regions.regional_support import difference
 from comfyui_astria.tests.regions.test_gated_lora import full, gated, merged
 
@@ -26,20 +32,31 @@ STRENGTH = 0.3
 def copied(model: Any, family: str) -> Any:
     """Return a plain float32 model with the weights that `model` stands for."""
     same = tiny_model(family)
-    weights = {name: getattr(weight, "dequantize", weight.float)() for name, weight in model.model.diffusion_model.named_parameters()}
+    weights = {
+        name: getattr(weight, "dequantize", weight.float)()
+        for name, weight in model.model.diffusion_model.named_parameters()
+    }
     same.model.diffusion_model.load_state_dict(weights)
     return same
 
 
 @pytest.mark.parametrize("family", ["sd15", "flux"])
 @pytest.mark.parametrize("stored", [torch.bfloat16, torch.float8_e4m3fn])
-def test_every_form_on_a_base_of_few_bits_is_the_merged_one(family: str, stored: torch.dtype) -> None:
+def test_every_form_on_a_base_of_few_bits_is_the_merged_one(
+    family: str, stored: torch.dtype
+) -> None:
     """DoRA reads the weights that it scales."""
     model = tiny_model(family, dtype=stored, compute=torch.float32)
     same = copied(model, family)
     file = mixed_file(same)
     expected = sample(merged(same, (file, STRENGTH)), family, SIZE)
-    assert difference(sample(gated(model, [RegionLora(1, file, STRENGTH, "a")], full()), family, SIZE), expected) < 1e-4
+    assert (
+        difference(
+            sample(gated(model, [RegionLora(1, file, STRENGTH, "a")], full()), family, SIZE),
+            expected,
+        )
+        < 1e-4
+    )
     assert difference(sample(same, family, SIZE), expected) > 0.05
 
 
@@ -64,19 +81,35 @@ def stored_file(kind: str) -> File:
             continue
         small = quant.QuantizedTensor.from_float(weight, layout, scale="recalculate")
         file |= small.state_dict(name)
-        file[f"{name.removesuffix('weight')}comfy_quant"] = torch.tensor(list(json.dumps({"format": kind}).encode()), dtype=torch.uint8)
+        file[f"{name.removesuffix('weight')}comfy_quant"] = torch.tensor(
+            list(json.dumps({"format": kind}).encode()), dtype=torch.uint8
+        )
     return file
 
 
 # What each kind computes in differs from float32: 8-bit integers round the activations too.
-@pytest.mark.parametrize(("kind", "rounding"), [("float8_e4m3fn", 1e-4), ("mxfp8", 1e-4), ("nvfp4", 1e-4), ("int8_tensorwise", 0.03)])
-def test_every_form_on_the_hosts_quantised_weights_is_the_merged_one(kind: str, rounding: float) -> None:
+@pytest.mark.parametrize(
+    ("kind", "rounding"),
+    [("float8_e4m3fn", 1e-4), ("mxfp8", 1e-4), ("nvfp4", 1e-4), ("int8_tensorwise", 0.03)],
+)
+def test_every_form_on_the_hosts_quantised_weights_is_the_merged_one(
+    kind: str, rounding: float
+) -> None:
     model = quantised(kind)
-    assert isinstance(model.model.diffusion_model.double_blocks[0].img_mlp[0].weight, load("comfy.quant_ops").QuantizedTensor)
+    assert isinstance(
+        model.model.diffusion_model.double_blocks[0].img_mlp[0].weight,
+        load("comfy.quant_ops").QuantizedTensor,
+    )
     same = copied(model, "flux")
     file = mixed_file(same)
     expected = sample(merged(same, (file, STRENGTH)), "flux", SIZE)
-    assert difference(sample(gated(model, [RegionLora(1, file, STRENGTH, "a")], full()), "flux", SIZE), expected) < rounding
+    assert (
+        difference(
+            sample(gated(model, [RegionLora(1, file, STRENGTH, "a")], full()), "flux", SIZE),
+            expected,
+        )
+        < rounding
+    )
     assert difference(sample(model, "flux", SIZE), expected) > 10 * rounding
 
 
@@ -101,7 +134,12 @@ def held(model: Any, hold: Callable[[Any], None], steps: list[int]) -> Any:
             hold(running)
             for own in running.get_additional_models():
                 hold(own)
-        steps.append(sum(hasattr(running.model.get_submodule(name), "prev_comfy_cast_weights") for name, _ in layers(running)))
+        steps.append(
+            sum(
+                hasattr(running.model.get_submodule(name), "prev_comfy_cast_weights")
+                for name, _ in layers(running)
+            )
+        )
         return executor(*args, **named)
 
     clone.add_wrapper_with_key("predict_noise", "loading_of_a_test", before_step)
@@ -110,11 +148,17 @@ def held(model: Any, hold: Callable[[Any], None], steps: list[int]) -> Any:
 
 @pytest.mark.parametrize("family", ["sd15", "flux"])
 @pytest.mark.parametrize("hold", [unload_a_part, load_a_part])
-def test_a_model_that_is_loaded_in_part_keeps_its_loras(family: str, hold: Callable[[Any], None]) -> None:
+def test_a_model_that_is_loaded_in_part_keeps_its_loras(
+    family: str, hold: Callable[[Any], None]
+) -> None:
     """Beside a LoRA of the whole picture, which the host now merges into the offloaded layers at every call; a DoRA scales what comes of it."""
     model, steps = tiny_model(family), []
     everywhere, plain = whole_file(model, seed=5, gain=0.2), whole_file(model, seed=1)
-    scaled = {key: value for name, shape in layers(model) for key, value in dora_per_output(name, shape, torch.Generator().manual_seed(2)).items()}
+    scaled = {
+        key: value
+        for name, shape in layers(model)
+        for key, value in dora_per_output(name, shape, torch.Generator().manual_seed(2)).items()
+    }
     people = [RegionLora(1, plain, 0.3, "a"), RegionLora(2, scaled, STRENGTH, "b")]
     masks = normalised(torch.rand(2, *SIZE, generator=torch.Generator().manual_seed(0)) * 0.7)
     patched = gated(merged(model, (everywhere, 0.5)), people, masks, run=RegionRun())
@@ -125,4 +169,6 @@ def test_a_model_that_is_loaded_in_part_keeps_its_loras(family: str, hold: Calla
     assert difference(sample(gated(model, people, masks), family, SIZE), loaded) > 1e-2
     assert difference(sample(merged(model, (everywhere, 0.5)), family, SIZE), loaded) > 1e-2
     patched.detach()
-    assert [name for name, module in model.model.named_modules() if "forward" in module.__dict__] == []
+    assert [
+        name for name, module in model.model.named_modules() if "forward" in module.__dict__
+    ] == []

@@ -15,9 +15,18 @@ from hypothesis import strategies as st
 
 
 @settings(max_examples=60)
-@given(st.lists(st.tuples(st.integers(0, 45), st.integers(0, 30), st.integers(2, 30), st.integers(2, 30)), min_size=1, max_size=5, unique=True),
-       st.integers(0, 99))
-def test_the_order_of_boxes_does_not_matter(places: list[tuple[int, int, int, int]], seed: int) -> None:
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 45), st.integers(0, 30), st.integers(2, 30), st.integers(2, 30)),
+        min_size=1,
+        max_size=5,
+        unique=True,
+    ),
+    st.integers(0, 99),
+)
+def test_the_order_of_boxes_does_not_matter(
+    places: list[tuple[int, int, int, int]], seed: int
+) -> None:
     boxes = [box(*place) for place in places]
     shuffled = random.Random(seed).sample(boxes, len(boxes))
 
@@ -34,12 +43,21 @@ def test_the_order_of_boxes_does_not_matter(places: list[tuple[int, int, int, in
 
 
 @settings(max_examples=40)
-@given(st.lists(st.integers(0, 7), min_size=1, max_size=8, unique=True), st.integers(2, 18), st.integers(0, 40), st.integers(4, 80))
-def test_people_apart_own_their_boxes_left_to_right_and_mirror(places: list[int], width: int, y: int, height: int) -> None:
+@given(
+    st.lists(st.integers(0, 7), min_size=1, max_size=8, unique=True),
+    st.integers(2, 18),
+    st.integers(0, 40),
+    st.integers(4, 80),
+)
+def test_people_apart_own_their_boxes_left_to_right_and_mirror(
+    places: list[int], width: int, y: int, height: int
+) -> None:
     boxes = [box(20 * place + 1, y, width, height) for place in places]
     layout = from_boxes(boxes, len(boxes), 160, 120, softness_px=0)
     for person, place in enumerate(sorted(places), 1):
-        assert (owners(layout)[y : y + height, 20 * place + 1 : 20 * place + 1 + width] == person).all()
+        assert (
+            owners(layout)[y : y + height, 20 * place + 1 : 20 * place + 1 + width] == person
+        ).all()
     flipped = [box(160 - one["x"] - one["width"], y, width, height) for one in boxes]
     soft = from_boxes(boxes, len(boxes), 160, 120, softness_px=2).masks
     close(from_boxes(flipped, len(boxes), 160, 120, softness_px=2).masks.flip(2).flip(0), soft)
@@ -53,14 +71,20 @@ def test_boxes_are_grown_for_hair_and_arms_and_the_rest_is_scene() -> None:
 
 
 @pytest.mark.parametrize(("second_x", "border"), [(60, 55), (50, 50), (40, 45)])
-def test_equal_neighbours_meet_halfway_whether_apart_touching_or_overlapping(second_x: int, border: int) -> None:
-    found = owners(from_boxes([box(10, 0, 40, 50), box(second_x, 0, 40, 50)], 2, 120, 50, softness_px=0))
+def test_equal_neighbours_meet_halfway_whether_apart_touching_or_overlapping(
+    second_x: int, border: int
+) -> None:
+    found = owners(
+        from_boxes([box(10, 0, 40, 50), box(second_x, 0, 40, 50)], 2, 120, 50, softness_px=0)
+    )
     assert found[25, :border].tolist() == [1] * border
     assert (found[25, border : second_x + 40] == 2).all()
 
 
 def test_a_wider_neighbour_gets_more_of_the_gap() -> None:
-    found = owners(from_boxes([box(0, 0, 100, 50), box(110, 0, 20, 50)], 2, 160, 50, softness_px=0))[25]
+    found = owners(
+        from_boxes([box(0, 0, 100, 50), box(110, 0, 20, 50)], 2, 160, 50, softness_px=0)
+    )[25]
     # 58.3 from the middle of 100 px, 11.7 from that of 20: one ratio.
     assert int((found == 1).sum()) == 108
     assert (found[108:135] == 2).all()
@@ -76,7 +100,9 @@ def test_a_person_inside_the_width_of_another_stands_in_front(child_x: int) -> N
 
 
 def test_of_two_persons_of_one_width_the_lower_is_in_front() -> None:
-    found = owners(from_boxes([box(10, 10, 30, 80), box(10, 50, 30, 80)], 2, 50, 130, softness_px=0))
+    found = owners(
+        from_boxes([box(10, 10, 30, 80), box(10, 50, 30, 80)], 2, 50, 130, softness_px=0)
+    )
     assert (found[10:42, 25] == 1).all()
     assert (found[50:130, 25] == 2).all()
 
@@ -96,7 +122,9 @@ def test_the_constant_pose_is_read_back_as_its_people(count: int, width: int, he
     boxes = from_pose(arms_crossed(count, width, height))
     assert len(boxes) == count
     middles = [one["x"] + one["width"] / 2 for one in boxes]
-    assert middles == pytest.approx([(person + 0.5) * width / count for person in range(count)], abs=1.5)
+    assert middles == pytest.approx(
+        [(person + 0.5) * width / count for person in range(count)], abs=1.5
+    )
     layout = from_boxes(boxes, count, width, height, softness_px=0)
     assert_lawful(layout, count, width, height, 0)
     drawn = arms_crossed(count, width, height)[0].amax(-1) > 0
@@ -112,13 +140,19 @@ def skeleton_picture(*figures: tuple[int, int, int, int]) -> torch.Tensor:
 
 
 def test_a_gap_within_a_figure_is_bridged_and_specks_and_noise_are_nobody() -> None:
-    picture = skeleton_picture((100, 10, 20, 40), (100, 52, 20, 40), (10, 10, 12, 70), (150, 50, 3, 3))
+    picture = skeleton_picture(
+        (100, 10, 20, 40), (100, 52, 20, 40), (10, 10, 12, 70), (150, 50, 3, 3)
+    )
     picture += 0.05 * torch.rand(picture.shape, generator=torch.Generator().manual_seed(0))
     assert from_pose(picture) == [box(10, 10, 12, 70, "person"), box(100, 10, 20, 82, "person")]
 
 
 def test_the_gap_that_is_bridged_grows_with_the_picture() -> None:
-    picture = skeleton_picture((100, 10, 20, 40), (100, 52, 20, 40)).repeat_interleave(4, 1).repeat_interleave(4, 2)
+    picture = (
+        skeleton_picture((100, 10, 20, 40), (100, 52, 20, 40))
+        .repeat_interleave(4, 1)
+        .repeat_interleave(4, 2)
+    )
     assert from_pose(picture) == [box(400, 40, 80, 328, "person")]
 
 
@@ -130,7 +164,10 @@ def test_boxes_follow_the_pose_picture_scaled_to_cover_and_cropped_about_its_cen
 
 
 def test_a_figure_may_touch_the_edge_of_the_picture() -> None:
-    assert from_pose(skeleton_picture((0, 30, 12, 70), (188, 0, 12, 50))) == [box(0, 30, 12, 70, "person"), box(188, 0, 12, 50, "person")]
+    assert from_pose(skeleton_picture((0, 30, 12, 70), (188, 0, 12, 50))) == [
+        box(0, 30, 12, 70, "person"),
+        box(188, 0, 12, 50, "person"),
+    ]
 
 
 def test_alpha_of_a_pose_picture_lights_nothing() -> None:

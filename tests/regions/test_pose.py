@@ -9,20 +9,71 @@ import pytest
 import torch
 from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.regions.layout import columns
-from comfyui_astria.nodes.regions.pose import COLOURS, KEYPOINTS, LIMBS, STICK_PX, Skeleton, arms_crossed, draw, skeletons
+from comfyui_astria.nodes.regions.pose import (
+    COLOURS,
+    KEYPOINTS,
+    LIMBS,
+    STICK_PX,
+    Skeleton,
+    arms_crossed,
+    draw,
+    skeletons,
+)
 
 SIZES = [(512, 512), (1024, 576), (576, 1024)]
-every_picture = pytest.mark.parametrize(("count", "width", "height"), [(count, *size) for count, size in itertools.product(range(1, 9), SIZES)])
+every_picture = pytest.mark.parametrize(
+    ("count", "width", "height"),
+    [(count, *size) for count, size in itertools.product(range(1, 9), SIZES)],
+)
 
 # The colours and limbs (keypoints counted from 1) that OpenPose's COCO body is published with.
-PUBLISHED_COLOURS = ((255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0), (0, 255, 85), (0, 255, 170),
-                     (0, 255, 255), (0, 170, 255), (0, 85, 255), (0, 0, 255), (85, 0, 255), (170, 0, 255), (255, 0, 255), (255, 0, 170), (255, 0, 85))
-PUBLISHED_LIMBS = ((2, 3), (2, 6), (3, 4), (4, 5), (6, 7), (7, 8), (2, 9), (9, 10), (10, 11), (2, 12), (12, 13), (13, 14), (2, 1), (1, 15), (15, 17),
-                   (1, 16), (16, 18))
+PUBLISHED_COLOURS = (
+    (255, 0, 0),
+    (255, 85, 0),
+    (255, 170, 0),
+    (255, 255, 0),
+    (170, 255, 0),
+    (85, 255, 0),
+    (0, 255, 0),
+    (0, 255, 85),
+    (0, 255, 170),
+    (0, 255, 255),
+    (0, 170, 255),
+    (0, 85, 255),
+    (0, 0, 255),
+    (85, 0, 255),
+    (170, 0, 255),
+    (255, 0, 255),
+    (255, 0, 170),
+    (255, 0, 85),
+)
+PUBLISHED_LIMBS = (
+    (2, 3),
+    (2, 6),
+    (3, 4),
+    (4, 5),
+    (6, 7),
+    (7, 8),
+    (2, 9),
+    (9, 10),
+    (10, 11),
+    (2, 12),
+    (12, 13),
+    (13, 14),
+    (2, 1),
+    (1, 15),
+    (15, 17),
+    (1, 16),
+    (16, 18),
+)
 
 
 def pixels(person: Skeleton, width: int, height: int) -> dict[str, tuple[float, float]]:
-    return {name: (point[0] * width, point[1] * height) for name, point in zip(KEYPOINTS, person, strict=True) if point}
+    return {
+        name: (point[0] * width, point[1] * height)
+        for name, point in zip(KEYPOINTS, person, strict=True)
+        if point
+    }
 
 
 def colours_of(image: torch.Tensor) -> set[tuple[int, ...]]:
@@ -38,7 +89,9 @@ def test_limbs_and_colours_are_the_published_ones() -> None:
 
 
 @every_picture
-def test_everyone_stands_in_their_column_inside_the_picture(count: int, width: int, height: int) -> None:
+def test_everyone_stands_in_their_column_inside_the_picture(
+    count: int, width: int, height: int
+) -> None:
     people = skeletons(count, width, height)
     assert len(people) == count
     masks = columns(count, width, height, softness_px=0).masks
@@ -62,8 +115,19 @@ def test_anatomy_is_symmetric_and_arms_are_crossed(count: int, width: int, heigh
             # Seen from the front a person's right is on the left of the picture; crossed, the wrists change sides.
             assert (right_x > middle) == (name == "wrist")
         assert abs(at["right_wrist"][0] - middle) < abs(at["left_elbow"][0] - middle)
-        assert at["right_shoulder"][1] < at["right_wrist"][1] < at["right_elbow"][1] < at["right_hip"][1]
-        assert at["right_eye"][1] < at["nose"][1] < at["neck"][1] < at["right_hip"][1] < at["right_knee"][1]
+        assert (
+            at["right_shoulder"][1]
+            < at["right_wrist"][1]
+            < at["right_elbow"][1]
+            < at["right_hip"][1]
+        )
+        assert (
+            at["right_eye"][1]
+            < at["nose"][1]
+            < at["neck"][1]
+            < at["right_hip"][1]
+            < at["right_knee"][1]
+        )
 
 
 @every_picture
@@ -96,14 +160,20 @@ def test_people_are_as_large_as_the_picture_allows() -> None:
 
 
 @every_picture
-def test_the_picture_has_the_published_colours_and_no_other(count: int, width: int, height: int) -> None:
+def test_the_picture_has_the_published_colours_and_no_other(
+    count: int, width: int, height: int
+) -> None:
     image = arms_crossed(count, width, height)
     assert image.shape == (1, height, width, 3)
     assert image.dtype == torch.float32
     drawn = colours_of(image)
     whole = skeletons(count, width, height)[0][KEYPOINTS.index("left_ankle")] is not None
     shown = [number for number, name in enumerate(KEYPOINTS) if whole or "ankle" not in name]
-    limbs = [number for number, limb in enumerate(PUBLISHED_LIMBS) if {limb[0] - 1, limb[1] - 1} <= set(shown)]
+    limbs = [
+        number
+        for number, limb in enumerate(PUBLISHED_LIMBS)
+        if {limb[0] - 1, limb[1] - 1} <= set(shown)
+    ]
     dimmed = {tuple(channel * 3 // 5 for channel in PUBLISHED_COLOURS[number]) for number in limbs}
     assert drawn <= {(0, 0, 0)} | {PUBLISHED_COLOURS[number] for number in shown} | dimmed
     # Small figures hide a limb or two between eyes and nose.
@@ -111,7 +181,9 @@ def test_the_picture_has_the_published_colours_and_no_other(count: int, width: i
     for person in skeletons(count, width, height):
         for number in shown:
             x, y = person[number][0] * width, person[number][1] * height
-            assert tuple((image[0, int(y), int(x)] * 255).round().int().tolist()) in PUBLISHED_COLOURS
+            assert (
+                tuple((image[0, int(y), int(x)] * 255).round().int().tolist()) in PUBLISHED_COLOURS
+            )
 
 
 def test_the_drawing_is_limbs_as_ellipses_in_order_and_dots_above() -> None:
@@ -128,7 +200,9 @@ def test_the_drawing_is_limbs_as_ellipses_in_order_and_dots_above() -> None:
     for number, (start, end) in enumerate(PUBLISHED_LIMBS):
         if not person[start - 1] or not person[end - 1]:
             continue
-        (ax, ay), (bx, by) = ((point[0] * size, point[1] * size) for point in (person[start - 1], person[end - 1]))
+        (ax, ay), (bx, by) = (
+            (point[0] * size, point[1] * size) for point in (person[start - 1], person[end - 1])
+        )
         half = math.dist((ax, ay), (bx, by)) / 2
         along = ((x - (ax + bx) / 2) * (bx - ax) + (y - (ay + by) / 2) * (by - ay)) / (2 * half)
         across = ((y - (ay + by) / 2) * (bx - ax) - (x - (ax + bx) / 2) * (by - ay)) / (2 * half)
@@ -136,7 +210,10 @@ def test_the_drawing_is_limbs_as_ellipses_in_order_and_dots_above() -> None:
         paint((1 - radius) * stick, torch.tensor(PUBLISHED_COLOURS[number]) * 0.6)
     for number, point in enumerate(person):
         if point:
-            paint(stick - torch.hypot(x - point[0] * size, y - point[1] * size), torch.tensor(PUBLISHED_COLOURS[number]).float())
+            paint(
+                stick - torch.hypot(x - point[0] * size, y - point[1] * size),
+                torch.tensor(PUBLISHED_COLOURS[number]).float(),
+            )
     found = draw((person,), size, size)[0] * 255
     assert doubtful.float().mean() < 0.05
     assert (wanted[~doubtful].amax(-1) > 0).sum() > 2000
@@ -145,7 +222,10 @@ def test_the_drawing_is_limbs_as_ellipses_in_order_and_dots_above() -> None:
 
 def test_a_keypoint_that_is_missing_takes_its_limbs_with_it() -> None:
     person = skeletons(1, 256, 256)[0]
-    without = tuple(None if name == "left_elbow" else point for name, point in zip(KEYPOINTS, person, strict=True))
+    without = tuple(
+        None if name == "left_elbow" else point
+        for name, point in zip(KEYPOINTS, person, strict=True)
+    )
     lost = colours_of(draw((person,), 256, 256)) - colours_of(draw((without,), 256, 256))
     # The dot of keypoint 6, and the limbs 4 and 5 on both its sides.
     assert lost == {PUBLISHED_COLOURS[6], (102, 153, 0), (51, 153, 0)}
@@ -153,5 +233,8 @@ def test_a_keypoint_that_is_missing_takes_its_limbs_with_it() -> None:
 
 @pytest.mark.parametrize("numbers", [(0, 64, 64), (1, 0, 64), (1, 64, -1)])
 def test_a_pose_of_nobody_or_nowhere_is_refused(numbers: tuple[int, int, int]) -> None:
-    with pytest.raises(ImageError, match=f"A pose of {numbers[0]} people in {numbers[1]}x{numbers[2]} px; expected 1 or more of each."):
+    with pytest.raises(
+        ImageError,
+        match=f"A pose of {numbers[0]} people in {numbers[1]}x{numbers[2]} px; expected 1 or more of each.",
+    ):
         arms_crossed(*numbers)

@@ -32,7 +32,10 @@ def test_each_region_has_its_own_tint_and_the_scene_is_grey(count: int) -> None:
     shown = preview(None, columns(count, 512, 512, softness_px=0))
     assert shown.shape == (1, 512, 512, 3)
     for person in range(count):
-        torch.testing.assert_close(shown[0, 200, int((person + 0.5) * 512 / count)], tinted(torch.full((3,), GREY), person + 1))
+        torch.testing.assert_close(
+            shown[0, 200, int((person + 0.5) * 512 / count)],
+            tinted(torch.full((3,), GREY), person + 1),
+        )
     torch.testing.assert_close(shown[0, 3, 3], tinted(torch.full((3,), GREY), 0))
     assert len({TINTS[region] for region in range(9)}) == 9
 
@@ -71,7 +74,9 @@ def test_names_stand_inside_their_own_region(count: int, size: tuple[int, int]) 
 
 
 def test_the_scene_is_named_where_it_has_room() -> None:
-    assert_plate_in_tint(preview(None, columns(2, 512, 512, softness_px=16)), 0, (slice(0, 60), slice(0, 512)))
+    assert_plate_in_tint(
+        preview(None, columns(2, 512, 512, softness_px=16)), 0, (slice(0, 60), slice(0, 512))
+    )
 
 
 def test_there_is_no_name_for_a_scene_that_is_not_there() -> None:
@@ -119,7 +124,9 @@ def test_a_picture_of_another_size_is_refused() -> None:
     layout = Layout(torch.ones(1, 8, 8), ("1",))
     with pytest.raises(ImageError) as caught:
         preview(torch.zeros(1, 8, 9, 3), layout)
-    assert caught.value.message == ("The picture to show regions on has shape (1, 8, 9, 3); expected [batch, 8, 8, 3], as the regions.")
+    assert caught.value.message == (
+        "The picture to show regions on has shape (1, 8, 9, 3); expected [batch, 8, 8, 3], as the regions."
+    )
     assert "at the size it is generated at" in caught.value.hint
 
 
@@ -127,5 +134,7 @@ def test_a_layout_loses_what_a_picture_was_padded_with() -> None:
     layout = columns(2, 640, 368, softness_px=32)
     kept = layout.within(640, 360)
     assert torch.equal(kept.masks, layout.masks[:, :360]) and kept.names == layout.names
-    with pytest.raises(ImageError, match=r"laid out for 640x368 px, less than the 640x400 before the padding"):
+    with pytest.raises(
+        ImageError, match=r"laid out for 640x368 px, less than the 640x400 before the padding"
+    ):
         layout.within(640, 400)

@@ -11,7 +11,14 @@ from comfyui_astria.nodes.errors import AstriaError, ImageError, PlanError
 from comfyui_astria.nodes.regions.person import Person
 from comfyui_astria.nodes.regions.run import RegionRun
 from comfyui_astria.tests.regions.comfy_inprocess import load, text
-from comfyui_astria.tests.regions.regional_support import denoised, difference, halves, model_of, with_people, with_regions
+from comfyui_astria.tests.regions.regional_support import (
+    denoised,
+    difference,
+    halves,
+    model_of,
+    with_people,
+    with_regions,
+)
 
 FAMILIES = ("sd15", "sdxl", "flux")
 
@@ -55,26 +62,50 @@ def test_an_interrupted_run_leaves_no_forward_behind(family: str) -> None:
     assert run.forward is None
 
 
-@pytest.mark.parametrize(("masks", "says"), [
-    (halves()[:2], r"shape (2, 8, 12) for 3 texts; expected [3, height, width]"),
-    (halves()[0], r"shape (8, 12) for 3 texts; expected [3, height, width]"),
-    (halves() * 0.5, r"sum to 1 at every pixel; these have sums from 0.500 to 0.500, least value 0.000"),
-    (torch.stack([-torch.ones(4, 4), torch.ones(4, 4), torch.ones(4, 4)]), r"sums from 1.000 to 1.000, least value -1.000"),
-])
-def test_masks_that_leave_a_pixel_without_its_text_are_refused(masks: torch.Tensor, says: str) -> None:
+@pytest.mark.parametrize(
+    ("masks", "says"),
+    [
+        (halves()[:2], r"shape (2, 8, 12) for 3 texts; expected [3, height, width]"),
+        (halves()[0], r"shape (8, 12) for 3 texts; expected [3, height, width]"),
+        (
+            halves() * 0.5,
+            r"sum to 1 at every pixel; these have sums from 0.500 to 0.500, least value 0.000",
+        ),
+        (
+            torch.stack([-torch.ones(4, 4), torch.ones(4, 4), torch.ones(4, 4)]),
+            r"sums from 1.000 to 1.000, least value -1.000",
+        ),
+    ],
+)
+def test_masks_that_leave_a_pixel_without_its_text_are_refused(
+    masks: torch.Tensor, says: str
+) -> None:
     with pytest.raises(ImageError, match=re.escape(says)):
         with_regions(model_of("sd15"), masks, people(), [text("sd15", 2)])
 
 
-@pytest.mark.parametrize(("key", "value", "hint"), [
-    ("area", (4, 4, 0, 0), "Regions say where"), ("mask", torch.ones(1, 8, 8), "Regions say where"), ("start_percent", 0.2, "all steps"),
-    ("control", object(), "to the scene's conditioning"), ("hooks", object(), "Astria Person LoRA")])
-def test_a_persons_conditioning_that_a_region_would_lose_is_refused(key: str, value: Any, hint: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "hint"),
+    [
+        ("area", (4, 4, 0, 0), "Regions say where"),
+        ("mask", torch.ones(1, 8, 8), "Regions say where"),
+        ("start_percent", 0.2, "all steps"),
+        ("control", object(), "to the scene's conditioning"),
+        ("hooks", object(), "Astria Person LoRA"),
+    ],
+)
+def test_a_persons_conditioning_that_a_region_would_lose_is_refused(
+    key: str, value: Any, hint: str
+) -> None:
     positive = [text("sd15", 1), text("sd15", 5), carrying(key, value)]
-    with pytest.raises(PlanError, match=f"(?s)positive conditioning of person 2 carries '{key}'.*{hint}"):
+    with pytest.raises(
+        PlanError, match=f"(?s)positive conditioning of person 2 carries '{key}'.*{hint}"
+    ):
         with_regions(model_of("sd15"), halves(), positive, [text("sd15", 2)])
     negative = [text("sd15", 2), carrying(key, value), text("sd15", 2)]
-    with pytest.raises(PlanError, match=f"(?s)negative conditioning of person 1 carries '{key}'.*{hint}"):
+    with pytest.raises(
+        PlanError, match=f"(?s)negative conditioning of person 1 carries '{key}'.*{hint}"
+    ):
         with_regions(model_of("sd15"), halves(), people(), negative)
 
 
@@ -91,9 +122,19 @@ def test_the_scenes_negative_may_be_anything_where_persons_have_none(family: str
 
 def test_texts_that_do_not_fit_are_refused() -> None:
     with pytest.raises(PlanError, match="person 1 has 2 parts; expected one"):
-        with_regions(model_of("sd15"), halves(), [text("sd15", 1), text("sd15", 5) * 2, text("sd15", 6)], [text("sd15", 2)])
+        with_regions(
+            model_of("sd15"),
+            halves(),
+            [text("sd15", 1), text("sd15", 5) * 2, text("sd15", 6)],
+            [text("sd15", 2)],
+        )
     with pytest.raises(PlanError, match=re.escape("different encoders: [64, 160] channels")):
-        with_regions(model_of("sd15"), halves(), [text("sd15", 1), text("sdxl", 5), text("sd15", 6)], [text("sd15", 2)])
+        with_regions(
+            model_of("sd15"),
+            halves(),
+            [text("sd15", 1), text("sdxl", 5), text("sd15", 6)],
+            [text("sd15", 2)],
+        )
     with pytest.raises(PlanError, match="2 negative texts for 3 regions"):
         with_regions(model_of("sd15"), halves(), people(), [text("sd15", 2)] * 2)
     with pytest.raises(PlanError, match=re.escape("scene_strength is 1.5; expected 0 to 1")):
@@ -133,4 +174,11 @@ def test_a_guider_with_a_third_conditioning_is_refused() -> None:
     guider.set_conds(text("sd15", 1), text("sd15", 3), text("sd15", 2))
     sampler, noise = load("comfy.samplers").sampler_object("euler"), torch.randn(1, 4, 8, 12)
     with pytest.raises(PlanError, match=r"(?s)more than a positive and a negative.*CFGGuider"):
-        guider.sample(noise, torch.zeros_like(noise), sampler, torch.tensor([10.0, 0.0]), disable_pbar=True, seed=0)
+        guider.sample(
+            noise,
+            torch.zeros_like(noise),
+            sampler,
+            torch.tensor([10.0, 0.0]),
+            disable_pbar=True,
+            seed=0,
+        )

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 import torch
 from comfyui_astria.tests.regions.comfy_inprocess import load, text
-from comfyui_astria.tests.regions.regional_support import denoised, difference, halves, model_of, soft_people, with_regions
+from comfyui_astria.tests.regions.regional_support import (
+    denoised,
+    difference,
+    halves,
+    model_of,
+    soft_people,
+    with_regions,
+)
 from comfyui_astria.tests.regions.test_regional_unet import reference
 from torch import Tensor
 
@@ -22,19 +29,30 @@ def residuals(family: str) -> dict[str, list[Tensor]]:
     seen.set_model_input_block_patch(lambda h, options: shapes.append(h.shape[1:]) or h)
     denoised(seen, family, text(family, 1))
     generator = torch.Generator().manual_seed(6)
-    return {"middle": [noise_like(shapes[-1], generator)], "output": [noise_like(shape, generator) for shape in shapes]}
+    return {
+        "middle": [noise_like(shapes[-1], generator)],
+        "output": [noise_like(shape, generator) for shape in shapes],
+    }
 
 
 def noise_like(shape: torch.Size, generator: torch.Generator) -> Tensor:
     return torch.randn(2, *shape, generator=generator)
 
 
-def steered(family: str, conditioning: list, *, as_kind: int | None = None, calls: list[list[int]] | None = None) -> list:
+def steered(
+    family: str,
+    conditioning: list,
+    *,
+    as_kind: int | None = None,
+    calls: list[list[int]] | None = None,
+) -> list:
     """Return the conditioning with a ControlNet of the host's kind; all rows get the residuals of `as_kind` where that is given."""
     noise = residuals(family)
 
     class Noise(load("comfy.controlnet").ControlBase):
-        def get_control(self, x: Tensor, t: Tensor, cond: dict, batched_number: int, transformer_options: dict) -> dict[str, list[Tensor]]:
+        def get_control(
+            self, x: Tensor, t: Tensor, cond: dict, batched_number: int, transformer_options: dict
+        ) -> dict[str, list[Tensor]]:
             kinds = transformer_options["cond_or_uncond"]
             if calls is not None:
                 calls.append(sorted(kinds))
@@ -71,7 +89,18 @@ def test_each_kind_of_row_is_steered_by_its_own(family: str) -> None:
     patched = with_regions(model, soft_people(), positive, negative)
     together = denoised(patched, family, *both, cfg=GUIDANCE)
     assert calls == [[0, 1]]
-    assert difference(together, denoised(patched, family, positive[0], negative[0], cfg=GUIDANCE)) > 1e-2
-    with_positive = denoised(with_regions(model, soft_people(), positive, [negative[0]]), family, steered(family, positive[0]))
-    with_negative = denoised(with_regions(model, soft_people(), negative, [negative[0]]), family, steered(family, negative[0], as_kind=1))
+    assert (
+        difference(together, denoised(patched, family, positive[0], negative[0], cfg=GUIDANCE))
+        > 1e-2
+    )
+    with_positive = denoised(
+        with_regions(model, soft_people(), positive, [negative[0]]),
+        family,
+        steered(family, positive[0]),
+    )
+    with_negative = denoised(
+        with_regions(model, soft_people(), negative, [negative[0]]),
+        family,
+        steered(family, negative[0], as_kind=1),
+    )
     assert difference(together, with_negative + GUIDANCE * (with_positive - with_negative)) < 1e-5

@@ -22,9 +22,13 @@ def owned_by(region: int) -> Tensor:
 
 
 # A UNet's keys and values of a person are made of one row, and of all rows for the plain model: the same product where there is one row.
-@pytest.mark.parametrize(("owner", "batch", "cfg"), [(0, 3, 5.0), (0, 1, 1.0), (1, 1, 1.0), (2, 1, 1.0)])
+@pytest.mark.parametrize(
+    ("owner", "batch", "cfg"), [(0, 3, 5.0), (0, 1, 1.0), (1, 1, 1.0), (2, 1, 1.0)]
+)
 @pytest.mark.parametrize("family", ["sd15", "sdxl", "flux"])
-def test_one_region_with_every_pixel_and_the_plain_text_is_the_plain_model(family: str, owner: int, batch: int, cfg: float) -> None:
+def test_one_region_with_every_pixel_and_the_plain_text_is_the_plain_model(
+    family: str, owner: int, batch: int, cfg: float
+) -> None:
     positive, negative = text(family, 1), text(family, 2)
     others = [positive if region == owner else text(family, 5 + region) for region in range(3)]
     noise = noise_of(family, batch)

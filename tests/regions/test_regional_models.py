@@ -33,9 +33,14 @@ FAMILIES = ("sd15", "sdxl", "flux")
 @pytest.mark.parametrize("cfg", [1.0, 4.0])
 def test_a_person_over_the_whole_picture_is_that_checkpoint_alone(family: str, cfg: float) -> None:
     own, positive, negative = model_of(family, seed=7), text(family, 5), text(family, 6)
-    patched = with_people(model_of(family), person_everywhere(), [Person(positive, negative, model=own)])
+    patched = with_people(
+        model_of(family), person_everywhere(), [Person(positive, negative, model=own)]
+    )
     alone = denoised(own, family, positive, negative, cfg=cfg)
-    assert difference(denoised(patched, family, text(family, 1), text(family, 2), cfg=cfg), alone) < 1e-5
+    assert (
+        difference(denoised(patched, family, text(family, 1), text(family, 2), cfg=cfg), alone)
+        < 1e-5
+    )
     assert difference(denoised(model_of(family), family, positive, negative, cfg=cfg), alone) > 1e-2
 
 
@@ -48,16 +53,30 @@ def test_a_copy_of_the_pictures_model_with_the_same_text_is_the_ordinary_run(fam
     scene, masks = (positive, negative), soft_people()
     people = [Person(positive, negative), Person(positive, negative)]
     ordinary = with_people(model_of(family), masks, people, scene)
-    mixed = with_people(model_of(family), masks, [people[0], Person(positive, negative, model=own)], scene)
+    mixed = with_people(
+        model_of(family), masks, [people[0], Person(positive, negative, model=own)], scene
+    )
     assert difference(sampled(mixed, family, *scene), sampled(ordinary, family, *scene)) < 1e-5
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_each_region_has_its_own_models_prediction_and_the_rest_keeps_every_bit(family: str) -> None:
+def test_each_region_has_its_own_models_prediction_and_the_rest_keeps_every_bit(
+    family: str,
+) -> None:
     texts = [text(family, seed) for seed in (1, 5, 6)]
     own, masks = model_of(family, seed=7), halves()
-    without = denoised(with_people(model_of(family), masks, [Person(texts[1]), Person(texts[2])]), family, texts[0], cfg=4.0)
-    with_own = denoised(with_people(model_of(family), masks, [Person(texts[1]), Person(texts[2], model=own)]), family, texts[0], cfg=4.0)
+    without = denoised(
+        with_people(model_of(family), masks, [Person(texts[1]), Person(texts[2])]),
+        family,
+        texts[0],
+        cfg=4.0,
+    )
+    with_own = denoised(
+        with_people(model_of(family), masks, [Person(texts[1]), Person(texts[2], model=own)]),
+        family,
+        texts[0],
+        cfg=4.0,
+    )
     alone = denoised(own, family, texts[2], cfg=4.0)
     assert torch.equal(with_own[..., :6], without[..., :6])
     assert difference(with_own[..., 6:], alone[..., 6:]) < 1e-5
@@ -70,22 +89,57 @@ def test_soft_regions_of_several_models_are_mixed_by_their_masks(family: str) ->
     texts = [text(family, seed) for seed in (1, 5, 6)]
     negatives = [text(family, seed) for seed in (2, 8, 9)]
     models = [model_of(family, seed=seed) for seed in (7, 8)]
-    people = [Person(texts[number], negatives[number], model=models[number - 1]) for number in (1, 2)]
-    base = denoised(with_people(model_of(family), masks, [Person(*pair) for pair in zip(texts[1:], negatives[1:], strict=True)]),
-                    family, texts[0], negatives[0], cfg=4.0)
-    each = [base, *(denoised(person.model, family, person.positive, person.negative, cfg=4.0) for person in people)]
+    people = [
+        Person(texts[number], negatives[number], model=models[number - 1]) for number in (1, 2)
+    ]
+    base = denoised(
+        with_people(
+            model_of(family),
+            masks,
+            [Person(*pair) for pair in zip(texts[1:], negatives[1:], strict=True)],
+        ),
+        family,
+        texts[0],
+        negatives[0],
+        cfg=4.0,
+    )
+    each = [
+        base,
+        *(
+            denoised(person.model, family, person.positive, person.negative, cfg=4.0)
+            for person in people
+        ),
+    ]
     latent = torch.nn.functional.adaptive_avg_pool2d(masks, (8, 12))
     assert ((latent > 0) & (latent < 1)).any()
     expected = sum(mask * one for mask, one in zip(latent, each, strict=True))
-    assert difference(denoised(with_people(model_of(family), masks, people), family, texts[0], negatives[0], cfg=4.0), expected) < 1e-5
+    assert (
+        difference(
+            denoised(
+                with_people(model_of(family), masks, people),
+                family,
+                texts[0],
+                negatives[0],
+                cfg=4.0,
+            ),
+            expected,
+        )
+        < 1e-5
+    )
 
 
 @pytest.mark.parametrize("family", ["sd15", "flux"])
 def test_a_batch_is_its_single_images(family: str) -> None:
-    patched = with_people(model_of(family), soft_people(), [Person(text(family, 5), model=model_of(family, seed=7)), Person(text(family, 6))])
+    patched = with_people(
+        model_of(family),
+        soft_people(),
+        [Person(text(family, 5), model=model_of(family, seed=7)), Person(text(family, 6))],
+    )
     noise = noise_of(family, batch=3)
     batch = denoised(patched, family, text(family, 1), noise=noise, cfg=4.0)
-    singles = torch.cat([denoised(patched, family, text(family, 1), noise=one[None], cfg=4.0) for one in noise])
+    singles = torch.cat(
+        [denoised(patched, family, text(family, 1), noise=one[None], cfg=4.0) for one in noise]
+    )
     assert difference(batch, singles) < 1e-5
     assert difference(batch[:1], singles[1:2]) > 1e-2
 
@@ -97,12 +151,21 @@ def rescaled(model: Any) -> Any:
 
 @pytest.mark.parametrize("sampler", ["euler", "euler_cfg_pp"])
 @pytest.mark.parametrize("change", [lambda model: model, rescaled])
-def test_guidance_and_samplers_that_read_the_negative_prediction_work_on_the_mixture(sampler: str, change: Any) -> None:
+def test_guidance_and_samplers_that_read_the_negative_prediction_work_on_the_mixture(
+    sampler: str, change: Any
+) -> None:
     """euler_cfg_pp steps along the negative prediction, and RescaleCFG replaces the guidance; over several steps the checkpoint is as it is alone."""
     own, positive, negative = model_of("sd15", seed=7), text("sd15", 5), text("sd15", 6)
-    patched = change(with_people(model_of("sd15"), person_everywhere(), [Person(positive, negative, model=own)]))
+    patched = change(
+        with_people(model_of("sd15"), person_everywhere(), [Person(positive, negative, model=own)])
+    )
     alone = sampled(change(own), "sd15", positive, negative, sampler=sampler)
-    assert difference(sampled(patched, "sd15", text("sd15", 1), text("sd15", 2), sampler=sampler), alone) < 1e-5
+    assert (
+        difference(
+            sampled(patched, "sd15", text("sd15", 1), text("sd15", 2), sampler=sampler), alone
+        )
+        < 1e-5
+    )
 
 
 def test_without_guidance_the_persons_negative_is_not_run() -> None:
@@ -114,7 +177,11 @@ def test_without_guidance_the_persons_negative_is_not_run() -> None:
         return apply(given["input"], given["timestep"], **given["c"])
 
     own.set_model_unet_function_wrapper(count)
-    patched = with_people(model_of("sd15"), soft_people(), [Person(text("sd15", 5), text("sd15", 6), model=own), Person(text("sd15", 8))])
+    patched = with_people(
+        model_of("sd15"),
+        soft_people(),
+        [Person(text("sd15", 5), text("sd15", 6), model=own), Person(text("sd15", 8))],
+    )
     denoised(patched, "sd15", text("sd15", 1), cfg=1.0)
     assert rows == [[0]]
     denoised(patched, "sd15", text("sd15", 1), cfg=4.0)
@@ -124,15 +191,25 @@ def test_without_guidance_the_persons_negative_is_not_run() -> None:
 def test_a_person_without_a_negative_takes_the_scenes() -> None:
     own, positive = model_of("sdxl", seed=7), text("sdxl", 5)
     scene = text("sdxl", 1), text("sdxl", 2)
-    patched = with_people(model_of("sdxl"), person_everywhere(), [Person(positive, model=own)], scene)
-    assert difference(denoised(patched, "sdxl", *scene, cfg=4.0), denoised(own, "sdxl", positive, scene[1], cfg=4.0)) < 1e-5
+    patched = with_people(
+        model_of("sdxl"), person_everywhere(), [Person(positive, model=own)], scene
+    )
+    assert (
+        difference(
+            denoised(patched, "sdxl", *scene, cfg=4.0),
+            denoised(own, "sdxl", positive, scene[1], cfg=4.0),
+        )
+        < 1e-5
+    )
 
 
 def test_a_model_that_predicts_velocity_goes_with_one_that_predicts_noise() -> None:
     node = load("comfy_extras.nodes_model_advanced").ModelSamplingDiscrete()
     own = node.patch(model_of("sd15", seed=7), "v_prediction", False)[0]
     positive, negative = text("sd15", 5), text("sd15", 6)
-    patched = with_people(model_of("sd15"), person_everywhere(), [Person(positive, negative, model=own)])
+    patched = with_people(
+        model_of("sd15"), person_everywhere(), [Person(positive, negative, model=own)]
+    )
     alone = sampled(own, "sd15", positive, negative)
     assert difference(sampled(patched, "sd15", text("sd15", 1), text("sd15", 2)), alone) < 1e-5
     assert difference(sampled(model_of("sd15", seed=7), "sd15", positive, negative), alone) > 1e-2
@@ -140,6 +217,7 @@ def test_a_model_that_predicts_velocity_goes_with_one_that_predicts_noise() -> N
 
 def dressing(loras: list[RegionLora]) -> Any:
     """Return what puts these LoRAs of persons on a model of their own."""
+
     def dress(model: Any, numbers: list[int], run: RegionRun) -> Any:
         gated = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras
         return gated(model, [lora for lora in loras if lora.region in numbers], run)
@@ -151,18 +229,25 @@ def dressing(loras: list[RegionLora]) -> Any:
 def test_loras_act_on_all_of_the_persons_own_model_and_on_no_others(family: str) -> None:
     """Two persons share one checkpoint, each with a LoRA that counts in their own turn only; it is loaded once."""
     base, own, masks = model_of(family), model_of(family, seed=7), halves()
-    loras = [RegionLora(number, whole_file(own, seed=number), 0.8, f"{number}.safetensors") for number in (1, 2)]
+    loras = [
+        RegionLora(number, whole_file(own, seed=number), 0.8, f"{number}.safetensors")
+        for number in (1, 2)
+    ]
     people = [Person(text(family, 4 + number), model=own) for number in (1, 2)]
     texts = [text(family, 1), *(person.positive for person in people)]
     regional = load("comfyui_astria.nodes.regions.host.regional")
-    patched = regional.apply_regions(base, masks, texts, [text(family, 2)], RegionRun(), regional.RegionalOptions())
+    patched = regional.apply_regions(
+        base, masks, texts, [text(family, 2)], RegionRun(), regional.RegionalOptions()
+    )
     apply = load("comfyui_astria.nodes.regions.host.checkpoints").apply_person_models
     patched = apply(patched, masks, people, dressing(loras))
     assert len(patched.get_additional_models_with_key("astria_person_models")) == 1
     result = denoised(patched, family, texts[0], cfg=4.0)
     merge = load("comfy.sd").load_lora_for_models
     for person, lora, columns in zip(people, loras, (slice(6), slice(6, 12)), strict=True):
-        merged = denoised(merge(own, None, dict(lora.state_dict), 0.8, 0)[0], family, person.positive, cfg=4.0)
+        merged = denoised(
+            merge(own, None, dict(lora.state_dict), 0.8, 0)[0], family, person.positive, cfg=4.0
+        )
         assert difference(result[..., columns], merged[..., columns]) < 1e-4
         assert difference(denoised(own, family, person.positive, cfg=4.0), merged) > 1e-3
 
@@ -174,9 +259,17 @@ def test_faceids_go_to_the_model_that_draws_the_person(monkeypatch: pytest.Monke
         given.append((model, faceids, run))
         return model.clone()
 
-    monkeypatch.setitem(sys.modules, "comfyui_astria.nodes.faceid.host.apply", SimpleNamespace(apply_person_faceids=apply_person_faceids))
+    monkeypatch.setitem(
+        sys.modules,
+        "comfyui_astria.nodes.faceid.host.apply",
+        SimpleNamespace(apply_person_faceids=apply_person_faceids),
+    )
     base, own = model_of("sd15"), model_of("sd15", seed=7)
-    people = [Person(text("sd15", 5), faceids=("a", "b")), Person(text("sd15", 6), model=own, faceids=("c",)), Person(text("sd15", 8))]
+    people = [
+        Person(text("sd15", 5), faceids=("a", "b")),
+        Person(text("sd15", 6), model=own, faceids=("c",)),
+        Person(text("sd15", 8)),
+    ]
     with_people(base, normalised(torch.rand(3, 8, 12)), people)
     (scene, scene_faceids, scene_run), (persons, own_faceids, own_run) = given
     assert scene.is_clone(base) and scene_faceids == [("a", "b"), (), ()]
@@ -200,9 +293,15 @@ def test_in_a_persons_turn_every_row_is_that_persons(family: str) -> None:
         patched.add_wrapper("diffusion_model", look)  # of what is put on the model, and so inside
         return patched
 
-    people = [Person(text(family, 5), model=own), Person(text(family, 6)), Person(text(family, 8), model=own)]
+    people = [
+        Person(text(family, 5), model=own),
+        Person(text(family, 6)),
+        Person(text(family, 8), model=own),
+    ]
     masks = normalised(torch.rand(3, 8, 12))
-    patched = load("comfyui_astria.nodes.regions.host.checkpoints").apply_person_models(model_of(family), masks, people, dress)
+    patched = load("comfyui_astria.nodes.regions.host.checkpoints").apply_person_models(
+        model_of(family), masks, people, dress
+    )
     denoised(patched, family, text(family, 1), noise=noise_of(family, batch=2), cfg=1.0)
     assert len(runs) == 1 and runs[0].forward is None
     assert seen == [[[0, 0], [1, 1], [0, 0], [0, 0]], [[0, 0], [0, 0], [0, 0], [1, 1]]]
@@ -217,14 +316,18 @@ def test_the_host_loads_both_models_and_nothing_stays_behind(interrupted: bool) 
 
     def look(apply: Any, given: dict) -> Tensor:
         during.append({id(loaded.model.model) for loaded in management.current_loaded_models})
-        during.append((base.model.current_patcher is not None, own.model.current_patcher is not None))
+        during.append(
+            (base.model.current_patcher is not None, own.model.current_patcher is not None)
+        )
         if interrupted:
             raise management.InterruptProcessingException
         return apply(given["input"], given["timestep"], **given["c"])
 
     watched = own.clone()
     watched.set_model_unet_function_wrapper(look)
-    patched = with_people(base, soft_people(), [Person(text("sd15", 5), model=watched), Person(text("sd15", 6))])
+    patched = with_people(
+        base, soft_people(), [Person(text("sd15", 5), model=watched), Person(text("sd15", 6))]
+    )
     management.unload_all_models()
     if interrupted:
         with pytest.raises(management.InterruptProcessingException):
@@ -235,7 +338,11 @@ def test_the_host_loads_both_models_and_nothing_stays_behind(interrupted: bool) 
     assert during[1] == (True, True)
     assert base.model.current_patcher is None and own.model.current_patcher is None
     assert all(torch.equal(weight, before[name]) for name, weight in own.model.state_dict().items())
-    assert own.wrappers == {} and own.model_options == {"transformer_options": {}} and own.additional_models == {}
+    assert (
+        own.wrappers == {}
+        and own.model_options == {"transformer_options": {}}
+        and own.additional_models == {}
+    )
     management.unload_all_models()
     assert management.current_loaded_models == []
     own_alone = denoised(own, "sd15", text("sd15", 5))
@@ -248,4 +355,10 @@ def test_half_precision_models_are_mixed() -> None:
     own = tiny_model("sd15", seed=7, dtype=torch.float16, compute=torch.float32)
     positive, negative = text("sd15", 5), text("sd15", 6)
     patched = with_people(base, person_everywhere(), [Person(positive, negative, model=own)])
-    assert difference(denoised(patched, "sd15", text("sd15", 1), cfg=4.0), denoised(own, "sd15", positive, negative, cfg=4.0)) < 1e-5
+    assert (
+        difference(
+            denoised(patched, "sd15", text("sd15", 1), cfg=4.0),
+            denoised(own, "sd15", positive, negative, cfg=4.0),
+        )
+        < 1e-5
+    )

@@ -25,12 +25,20 @@ from torch import Tensor
 
 def controlled(conditioning: list, seen: list) -> list:
     """Return a conditioning with a ControlNet that adds to the middle of a UNet and notes the text it is given."""
+
     class Control(load("comfy.controlnet").ControlBase):
-        def get_control(self, x: Tensor, t: Tensor, cond: dict, batched: int, options: dict) -> dict:
+        def get_control(
+            self, x: Tensor, t: Tensor, cond: dict, batched: int, options: dict
+        ) -> dict:
             seen.append(cond["c_crossattn"])
             return {"input": [], "middle": [torch.full((x.shape[0], 1, 1, 1), 3.0)], "output": []}
 
-    return [[conditioning[0][0], {**conditioning[0][1], "control": Control(), "control_apply_to_uncond": True}]]
+    return [
+        [
+            conditioning[0][0],
+            {**conditioning[0][1], "control": Control(), "control_apply_to_uncond": True},
+        ]
+    ]
 
 
 def test_the_scenes_controlnet_steers_the_persons_model_too() -> None:
@@ -40,14 +48,26 @@ def test_the_scenes_controlnet_steers_the_persons_model_too() -> None:
     alone = sampled(own, "sd15", controlled(positive, []), text("sd15", 2))
     assert difference(steered, alone) < 1e-5
     assert difference(sampled(own, "sd15", positive, text("sd15", 2)), alone) > 1e-3
-    assert any(torch.equal(one[-1], positive[0][0][0]) or torch.equal(one[0], positive[0][0][0]) for one in seen)
+    assert any(
+        torch.equal(one[-1], positive[0][0][0]) or torch.equal(one[0], positive[0][0][0])
+        for one in seen
+    )
 
 
-@pytest.mark.parametrize(("family", "owns"), [("sd15_inpaint", "sd15_inpaint"), ("sd15_inpaint", "sd15"), ("sd15", "sd15_inpaint"),
-                                               ("flux_fill", "flux_fill")])
+@pytest.mark.parametrize(
+    ("family", "owns"),
+    [
+        ("sd15_inpaint", "sd15_inpaint"),
+        ("sd15_inpaint", "sd15"),
+        ("sd15", "sd15_inpaint"),
+        ("flux_fill", "flux_fill"),
+    ],
+)
 def test_inpainting_shows_each_model_what_it_can_see(family: str, owns: str) -> None:
     base, own, branch = model_of(family), model_of(owns, seed=7), base_of(family)
-    picture = torch.randn(1, LATENT_CHANNELS[branch], 8, 12, generator=torch.Generator().manual_seed(9))
+    picture = torch.randn(
+        1, LATENT_CHANNELS[branch], 8, 12, generator=torch.Generator().manual_seed(9)
+    )
     mask = torch.zeros(1, 1, 64, 96)
     mask[..., 20:60, 30:90] = 1
 
@@ -56,7 +76,9 @@ def test_inpainting_shows_each_model_what_it_can_see(family: str, owns: str) -> 
         conditioning[0][1] |= {"concat_latent_image": picture, "concat_mask": mask}
         return conditioning
 
-    patched = with_people(base, person_everywhere(), [Person(text(branch, 5), text(branch, 6), model=own)])
+    patched = with_people(
+        base, person_everywhere(), [Person(text(branch, 5), text(branch, 6), model=own)]
+    )
     inpainted = sampled(patched, branch, shown(1), shown(2), noise_mask=mask)
     alone = sampled(own, branch, shown(5), shown(6), noise_mask=mask)
     assert difference(inpainted, alone) < 1e-5
@@ -68,17 +90,35 @@ def test_inpaint_models_see_the_samplers_mask_and_picture_where_the_conditioning
     picture = torch.randn(1, 4, 8, 12, generator=torch.Generator().manual_seed(9))
 
     def painted(model: Any, positive: list, negative: list) -> Tensor:
-        return load("comfy.sample").sample(model, noise_of("sd15"), 2, 4.0, "euler", "simple", positive, negative, picture, noise_mask=mask,
-                                           disable_pbar=True, seed=0)
+        return load("comfy.sample").sample(
+            model,
+            noise_of("sd15"),
+            2,
+            4.0,
+            "euler",
+            "simple",
+            positive,
+            negative,
+            picture,
+            noise_mask=mask,
+            disable_pbar=True,
+            seed=0,
+        )
 
-    patched = with_people(model_of("sd15_inpaint"), person_everywhere(), [Person(text("sd15", 5), text("sd15", 6), model=own)])
+    patched = with_people(
+        model_of("sd15_inpaint"),
+        person_everywhere(),
+        [Person(text("sd15", 5), text("sd15", 6), model=own)],
+    )
     alone = painted(own, text("sd15", 5), text("sd15", 6))
     assert difference(painted(patched, text("sd15", 1), text("sd15", 2)), alone) < 1e-5
 
 
 def test_a_person_that_comes_out_as_nothing_leaves_the_others_whole() -> None:
     own = model_of("sd15", seed=7).clone()
-    own.set_model_unet_function_wrapper(lambda apply, given: torch.full_like(given["input"], float("nan")))
+    own.set_model_unet_function_wrapper(
+        lambda apply, given: torch.full_like(given["input"], float("nan"))
+    )
     people = [Person(text("sd15", 5)), Person(text("sd15", 6), model=own)]
     result = denoised(with_people(model_of("sd15"), halves(), people), "sd15", text("sd15", 1))
     assert result[..., :6].isfinite().all() and result[..., 6:].isnan().all()
@@ -108,8 +148,17 @@ def test_flux_guidance_is_the_scenes_unless_the_person_has_its_own() -> None:
     own, negative = model_of("flux", seed=7), text("flux", 2)
 
     def drawn(person: list) -> Tensor:
-        return denoised(with_people(model_of("flux"), person_everywhere(), [Person(person, negative, model=own)]), "flux", guided(1, 9.0), negative)
+        return denoised(
+            with_people(
+                model_of("flux"), person_everywhere(), [Person(person, negative, model=own)]
+            ),
+            "flux",
+            guided(1, 9.0),
+            negative,
+        )
 
-    assert difference(drawn(text("flux", 5)), denoised(own, "flux", guided(5, 9.0), negative)) < 1e-5
+    assert (
+        difference(drawn(text("flux", 5)), denoised(own, "flux", guided(5, 9.0), negative)) < 1e-5
+    )
     assert difference(drawn(guided(5, 2.0)), denoised(own, "flux", guided(5, 2.0), negative)) < 1e-5
     assert difference(drawn(guided(5, 2.0)), drawn(text("flux", 5))) > 1e-5

@@ -12,7 +12,14 @@ import torch
 from comfyui_astria.nodes.regions.run import RegionRun
 from comfyui_astria.tests.regions.comfy_inprocess import load, text
 from comfyui_astria.tests.regions.gated_lora_files import whole_file
-from comfyui_astria.tests.regions.regional_support import difference, model_of, noise_of, sampled, soft_people, with_regions
+from comfyui_astria.tests.regions.regional_support import (
+    difference,
+    model_of,
+    noise_of,
+    sampled,
+    soft_people,
+    with_regions,
+)
 from torch import Tensor
 
 FAMILIES = ("sd15", "sdxl")
@@ -21,7 +28,9 @@ TEXTS = (1, 5, 6)  # seeds: the scene's and two persons'
 
 def people(family: str, model: Any, run: RegionRun | None = None) -> Any:
     """Return the model with two persons, who have no negative text of their own."""
-    return with_regions(model, soft_people(), [text(family, seed) for seed in TEXTS], [text(family, 2)], run)
+    return with_regions(
+        model, soft_people(), [text(family, seed) for seed in TEXTS], [text(family, 2)], run
+    )
 
 
 def without_keeping(patched: Any) -> Any:
@@ -39,7 +48,9 @@ class Projections:
         self.rows: list[tuple[int, int]] = []
         self._run = run
         self._keys: list[ReferenceType[Tensor]] = []
-        layer = model.get_model_object("diffusion_model.middle_block.1.transformer_blocks.0.attn2").to_k
+        layer = model.get_model_object(
+            "diffusion_model.middle_block.1.transformer_blocks.0.attn2"
+        ).to_k
         self._hook = layer.register_forward_hook(self._note)
 
     def _note(self, layer: Any, given: tuple[Tensor], keys: Tensor) -> None:
@@ -85,18 +96,34 @@ def test_a_sampling_that_is_stopped_keeps_nothing(run: RegionRun) -> None:
 
     with closing(Projections(model, run)) as seen:
         with pytest.raises(load("comfy.model_management").InterruptProcessingException):
-            sampled(people("sd15", model, run), "sd15", text("sd15", 1), text("sd15", 2), callback=stop)
+            sampled(
+                people("sd15", model, run), "sd15", text("sd15", 1), text("sd15", 2), callback=stop
+            )
         assert seen.taken()[1] == 2
         assert seen.alive == 0
 
 
 def test_tiles_share_the_keys(run: RegionRun) -> None:
     model = model_of("sd15")
-    patched = load("comfyui_astria.nodes.finish.host.tiled").apply_tiles(people("sd15", model, run), 64, 16)
+    patched = load("comfyui_astria.nodes.finish.host.tiled").apply_tiles(
+        people("sd15", model, run), 64, 16
+    )
     noise = torch.randn(1, 4, 26, 34, generator=torch.Generator().manual_seed(4))
     with closing(Projections(model, run)) as seen:
         sample = load("comfy.sample").sample
-        sample(patched, noise, 2, 4.0, "euler", "simple", text("sd15", 1), text("sd15", 2), torch.zeros_like(noise), disable_pbar=True, seed=0)
+        sample(
+            patched,
+            noise,
+            2,
+            4.0,
+            "euler",
+            "simple",
+            text("sd15", 1),
+            text("sd15", 2),
+            torch.zeros_like(noise),
+            disable_pbar=True,
+            seed=0,
+        )
         counts = seen.taken()
     assert counts[0] > 4 and (counts[1], counts[2]) == (2, 2)
 
@@ -104,14 +131,21 @@ def test_tiles_share_the_keys(run: RegionRun) -> None:
 def test_another_packs_patch_of_the_text_works_at_every_step() -> None:
     patched, factors = people("sd15", model_of("sd15")), []
 
-    def fading(normed: Tensor, keys: Tensor, values: Tensor, extra: dict) -> tuple[Tensor, Tensor, Tensor]:
+    def fading(
+        normed: Tensor, keys: Tensor, values: Tensor, extra: dict
+    ) -> tuple[Tensor, Tensor, Tensor]:
         factors.append(float(extra["sigmas"].max()) / 15)
         return normed, keys * factors[-1], values * factors[-1]
 
     patched.set_model_attn2_patch(fading)
     kept = sampled(patched, "sd15", text("sd15", 1), text("sd15", 2))
     assert len(set(factors)) == 3
-    assert difference(kept, sampled(without_keeping(patched), "sd15", text("sd15", 1), text("sd15", 2))) < 1e-6
+    assert (
+        difference(
+            kept, sampled(without_keeping(patched), "sd15", text("sd15", 1), text("sd15", 2))
+        )
+        < 1e-6
+    )
 
 
 def test_equal_rows_of_a_batch_share_their_keys(run: RegionRun) -> None:
@@ -121,11 +155,26 @@ def test_equal_rows_of_a_batch_share_their_keys(run: RegionRun) -> None:
 
     def batch(model: Any, negative: list) -> Tensor:
         sample, still = load("comfy.sample").sample, torch.zeros_like(noise)
-        return sample(model, noise, 2, 4.0, "euler", "simple", text("sd15", 1), negative, still, disable_pbar=True, seed=0)
+        return sample(
+            model,
+            noise,
+            2,
+            4.0,
+            "euler",
+            "simple",
+            text("sd15", 1),
+            negative,
+            still,
+            disable_pbar=True,
+            seed=0,
+        )
 
     with closing(Projections(model, run)) as seen:
         for negative, rows in ((text("sd15", 2), {1}), (several, {1, 3})):
-            assert difference(batch(patched, negative), batch(without_keeping(patched), negative)) < 1e-6
+            assert (
+                difference(batch(patched, negative), batch(without_keeping(patched), negative))
+                < 1e-6
+            )
             assert {count for region, count in seen.rows if region} == rows
             seen.taken()
 
@@ -134,10 +183,16 @@ def test_equal_rows_of_a_batch_share_their_keys(run: RegionRun) -> None:
 def test_a_conditioning_that_changes_between_steps_is_noticed(family: str) -> None:
     """Persons without a negative text see the scene's of the step that runs."""
     patched, positive = people(family, model_of(family)), text(family, 1)
-    changing = [[tensor, {**extra, "start_percent": start, "end_percent": start + 0.5}]
-                for seed, start in ((2, 0.0), (9, 0.5)) for tensor, extra in text(family, seed)]
+    changing = [
+        [tensor, {**extra, "start_percent": start, "end_percent": start + 0.5}]
+        for seed, start in ((2, 0.0), (9, 0.5))
+        for tensor, extra in text(family, seed)
+    ]
     kept = sampled(patched, family, positive, changing, steps=4)
-    assert difference(kept, sampled(without_keeping(patched), family, positive, changing, steps=4)) < 1e-6
+    assert (
+        difference(kept, sampled(without_keeping(patched), family, positive, changing, steps=4))
+        < 1e-6
+    )
     assert difference(kept, sampled(patched, family, positive, text(family, 2), steps=4)) > 1e-4
 
 
@@ -151,8 +206,15 @@ def test_weights_that_hooks_change_between_steps_are_noticed() -> None:
     group.set_keyframes_on_hooks(keyframes)
     hooked = [[tensor, {**extra, "hooks": group}]]
     kept = sampled(patched, "sd15", hooked, text("sd15", 2), steps=4)
-    assert difference(kept, sampled(without_keeping(patched), "sd15", hooked, text("sd15", 2), steps=4)) < 1e-6
-    assert difference(kept, sampled(patched, "sd15", text("sd15", 1), text("sd15", 2), steps=4)) > 1e-3
+    assert (
+        difference(
+            kept, sampled(without_keeping(patched), "sd15", hooked, text("sd15", 2), steps=4)
+        )
+        < 1e-6
+    )
+    assert (
+        difference(kept, sampled(patched, "sd15", text("sd15", 1), text("sd15", 2), steps=4)) > 1e-3
+    )
 
 
 def test_a_lora_put_on_later_is_in_the_next_sampling() -> None:
@@ -160,10 +222,17 @@ def test_a_lora_put_on_later_is_in_the_next_sampling() -> None:
     patched = people("sd15", model)
 
     def with_lora(strength: float) -> Any:
-        return load("comfy.sd").load_lora_for_models(patched, None, whole_file(model, only="attn2.to_"), strength, 0)[0]
+        return load("comfy.sd").load_lora_for_models(
+            patched, None, whole_file(model, only="attn2.to_"), strength, 0
+        )[0]
 
     found: list[Tensor] = []
     for strength in (0.2, 1.0):
         found.append(sampled(with_lora(strength), "sd15", positive, negative))
-        assert difference(found[-1], sampled(without_keeping(with_lora(strength)), "sd15", positive, negative)) < 1e-6
+        assert (
+            difference(
+                found[-1], sampled(without_keeping(with_lora(strength)), "sd15", positive, negative)
+            )
+            < 1e-6
+        )
     assert difference(*found) > 1e-3

@@ -13,7 +13,9 @@ ODD = [(9, 7), (8, 6), (5, 1), (1, 4), (1, 1), (13, 30)]
 
 
 def random_masks(height: int, width: int) -> torch.Tensor:
-    return normalised(torch.rand(2, height, width, generator=torch.Generator().manual_seed(height * 100 + width)))
+    return normalised(
+        torch.rand(2, height, width, generator=torch.Generator().manual_seed(height * 100 + width))
+    )
 
 
 @pytest.mark.parametrize("size", ODD)
@@ -22,7 +24,9 @@ def test_a_token_of_flux_counts_the_pixels_that_it_paints(size: tuple[int, int])
     masks, pixels = random_masks(*size), torch.arange(size[0] * size[1]).view(1, 1, *size)
     pad = load("comfy.ldm.common_dit").pad_to_patch_size
     numbers = pad(pixels.float(), (2, 2))  # circular: a copy of the opposite edge
-    real = F.pad(torch.ones(1, 1, *size), (0, numbers.shape[3] - size[1], 0, numbers.shape[2] - size[0]))
+    real = F.pad(
+        torch.ones(1, 1, *size), (0, numbers.shape[3] - size[1], 0, numbers.shape[2] - size[0])
+    )
     tokens, kept = (F.unfold(one, 2, stride=2)[0] for one in (numbers, real))  # [4, tokens]
     shares = masks.flatten(1)[:, tokens.long()] * kept
     expected = shares.sum(1) / kept.sum(0)
@@ -34,7 +38,9 @@ def test_a_token_of_flux_counts_the_pixels_that_it_paints(size: tuple[int, int])
 def test_a_cell_of_a_unet_is_the_pixels_under_it(size: tuple[int, int]) -> None:
     masks, grid = random_masks(*size), size
     for _ in range(4):
-        torch.testing.assert_close(Forward(masks).on_grid(*grid), on_blocks(masks, *grid).flatten(1), atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            Forward(masks).on_grid(*grid), on_blocks(masks, *grid).flatten(1), atol=1e-6, rtol=0
+        )
         grid = -(-grid[0] // 2), -(-grid[1] // 2)
 
 
@@ -46,8 +52,12 @@ def test_unets_go_down_by_rounding_up_and_up_again_by_doubling(size: tuple[int, 
     coarse = down.op(torch.zeros(1, 1, *size))
     assert tuple(coarse.shape[2:]) == (-(-size[0] // 2), -(-size[1] // 2))
     cells = torch.arange(coarse[0, 0].numel()).view(1, 1, *coarse.shape[2:]).float()
-    rows, columns = torch.meshgrid(torch.arange(size[0]) // 2, torch.arange(size[1]) // 2, indexing="ij")
-    torch.testing.assert_close(up(cells, output_shape=(1, 1, *size))[0, 0], cells[0, 0][rows, columns])
+    rows, columns = torch.meshgrid(
+        torch.arange(size[0]) // 2, torch.arange(size[1]) // 2, indexing="ij"
+    )
+    torch.testing.assert_close(
+        up(cells, output_shape=(1, 1, *size))[0, 0], cells[0, 0][rows, columns]
+    )
 
 
 @pytest.mark.parametrize("grid", [(8, 12), (5, 7), (96, 130)])
@@ -61,4 +71,9 @@ def test_other_grids_are_averaged_by_area(grid: tuple[int, int]) -> None:
 def test_a_picture_that_the_latent_reaches_beyond_keeps_its_edge() -> None:
     """100 pixels are 13 latent cells, the last one half outside."""
     masks = random_masks(100, 64)
-    torch.testing.assert_close(on_latent(masks, 13, 8)[:, 12], masks[:, 96:].unflatten(2, (8, 8)).mean((1, 3)), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        on_latent(masks, 13, 8)[:, 12],
+        masks[:, 96:].unflatten(2, (8, 8)).mean((1, 3)),
+        atol=1e-6,
+        rtol=0,
+    )

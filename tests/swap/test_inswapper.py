@@ -19,7 +19,12 @@ from comfyui_astria.nodes.faces.paste_face import NO_NUMBERS
 from comfyui_astria.nodes.regions.layout import columns
 from comfyui_astria.nodes.swap.faces import Source, known_people, report, sources, swap
 from comfyui_astria.nodes.swap.inswapper import Swapper, gpu_provider, load_swapper
-from comfyui_astria.tests.swap.swap_support import face_at, identity, smooth_picture, unchanged_outside
+from comfyui_astria.tests.swap.swap_support import (
+    face_at,
+    identity,
+    smooth_picture,
+    unchanged_outside,
+)
 from comfyui_astria.tests.testpack.face_models import FACE_BOX, FACE_POINTS, astronaut
 from comfyui_astria.tests.testpack.swap_models import colour_of, matrix, write_swapper
 from insightface.model_zoo.inswapper import INSwapper
@@ -40,7 +45,13 @@ def published(swapper: Swapper) -> INSwapper:
     return INSwapper(str(swapper.path), session)
 
 
-def swapped(swapper: Swapper, images: torch.Tensor, faces: tuple[tuple[Face, ...], ...], *latents: list, feather: float = 0.1):
+def swapped(
+    swapper: Swapper,
+    images: torch.Tensor,
+    faces: tuple[tuple[Face, ...], ...],
+    *latents: list,
+    feather: float = 0.1,
+):
     with swapper.opened([]) as network:
         return swap(images, faces, latents, network, feather, lambda: None)
 
@@ -56,8 +67,12 @@ def photo_face(embedding: np.ndarray | None = None) -> Face:
 @THEIRS
 def test_the_painted_crop_is_the_published_one(swapper: Swapper, published: INSwapper) -> None:
     source = identity(5).photos[0].face.embedding
-    bgr, _ = published.get(astronaut()[..., ::-1], SimpleNamespace(kps=FACE_POINTS),
-                           SimpleNamespace(normed_embedding=source / np.linalg.norm(source)), paste_back=False)
+    bgr, _ = published.get(
+        astronaut()[..., ::-1],
+        SimpleNamespace(kps=FACE_POINTS),
+        SimpleNamespace(normed_embedding=source / np.linalg.norm(source)),
+        paste_back=False,
+    )
     crop = warp(photo()[0], similarity(FACE_POINTS, arcface_template(128)), 128)
     with swapper.opened([]) as network:
         painted = network(crop, swapper.latent(identity(5)))
@@ -69,8 +84,11 @@ def test_the_painted_crop_is_the_published_one(swapper: Swapper, published: INSw
 @THEIRS
 def test_the_picture_is_the_published_one(swapper: Swapper, published: INSwapper) -> None:
     source = identity(5).photos[0].face.embedding
-    bgr = published.get(astronaut()[..., ::-1].copy(), SimpleNamespace(kps=FACE_POINTS),
-                        SimpleNamespace(normed_embedding=source / np.linalg.norm(source)))
+    bgr = published.get(
+        astronaut()[..., ::-1].copy(),
+        SimpleNamespace(kps=FACE_POINTS),
+        SimpleNamespace(normed_embedding=source / np.linalg.norm(source)),
+    )
     result = swapped(swapper, photo(), ((photo_face(),),), [swapper.latent(identity(5))])
     difference = np.abs(result.images[0].numpy() * 255 - bgr[..., ::-1])
     # The borders differ a little: theirs is blurred by whole pixels of the picture, and everything is cut to whole numbers.
@@ -80,15 +98,22 @@ def test_the_picture_is_the_published_one(swapper: Swapper, published: INSwapper
 
 def test_several_photos_give_their_mean(swapper: Swapper) -> None:
     someone = identity(7, photos=3)
-    directions = [photo.face.embedding / np.linalg.norm(photo.face.embedding) for photo in someone.photos]
+    directions = [
+        photo.face.embedding / np.linalg.norm(photo.face.embedding) for photo in someone.photos
+    ]
     mean = np.mean(directions, axis=0)
     expected = mean / np.linalg.norm(mean) @ matrix()
-    np.testing.assert_allclose(swapper.latent(someone), expected / np.linalg.norm(expected), atol=1e-6)
+    np.testing.assert_allclose(
+        swapper.latent(someone), expected / np.linalg.norm(expected), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("pack", ["antelopev2", "buffalo_s"])
 def test_embeddings_of_another_recogniser_are_refused(swapper: Swapper, pack: str) -> None:
-    with pytest.raises(ImageError, match=f"The identity 'person 1' was read with the face model pack {pack}; face swap models know") as caught:
+    with pytest.raises(
+        ImageError,
+        match=f"The identity 'person 1' was read with the face model pack {pack}; face swap models know",
+    ) as caught:
         swapper.latent(identity(1, recogniser=pack))
     assert "buffalo_l" in caught.value.hint
 
@@ -120,9 +145,15 @@ def test_a_face_that_the_model_spoils_stays_and_is_said() -> None:
 
     result = swap(images, faces, [[np.ones(512), np.ones(512)]], Spoiling(), 0.1, lambda: None)
     assert result.spoilt == ((0, 0),) and bool(result.images.isfinite().all())
-    assert torch.equal(result.images[0, :, :150], images[0, :, :150]) and result.masks[0, 90, 220] > 0.9
+    assert (
+        torch.equal(result.images[0, :, :150], images[0, :, :150])
+        and result.masks[0, 90, 220] > 0.9
+    )
     source = Source(identity(1), BY_PLACE)
-    assert report([[source, source]], result.spoilt) == f"Image 1: face 1 {NO_NUMBERS}; face 2 becomes person 1, {BY_PLACE}."
+    assert (
+        report([[source, source]], result.spoilt)
+        == f"Image 1: face 1 {NO_NUMBERS}; face 2 becomes person 1, {BY_PLACE}."
+    )
 
 
 def test_each_picture_of_a_batch_is_what_it_is_alone(swapper: Swapper) -> None:
@@ -140,7 +171,9 @@ def test_a_neighbour_who_stays_is_not_painted_over(swapper: Swapper) -> None:
     faces = (face_at(100, 100, 120), face_at(155, 100, 60))
     result = swapped(swapper, images, (faces,), [swapper.latent(identity(1)), None])
     assert torch.equal(result.images[0, 95:106, 150:161], images[0, 95:106, 150:161])
-    assert swapped(swapper, images, (faces[:1],), [swapper.latent(identity(1))]).masks[0, 100, 155] > 0
+    assert (
+        swapped(swapper, images, (faces[:1],), [swapper.latent(identity(1))]).masks[0, 100, 155] > 0
+    )
 
 
 def test_faces_that_overlap_do_not_depend_on_their_order(swapper: Swapper) -> None:
@@ -158,7 +191,9 @@ def test_faces_that_overlap_do_not_depend_on_their_order(swapper: Swapper) -> No
 def test_half_precision_images_stay_so(swapper: Swapper) -> None:
     images = smooth_picture(160, 150).half()
     result = swapped(swapper, images, ((face_at(80, 70, 80),),), [swapper.latent(identity(3))])
-    assert result.images.dtype == torch.float16 and unchanged_outside(images, result.images, result.masks)
+    assert result.images.dtype == torch.float16 and unchanged_outside(
+        images, result.images, result.masks
+    )
 
 
 def test_without_faces_the_picture_is_the_same(swapper: Swapper) -> None:
@@ -192,16 +227,25 @@ def test_a_network_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
     path = write_swapper(tmp_path / "swapper.onnx")
     swapper = load_swapper(path)
     path.write_bytes(b"nothing")
-    with pytest.raises(MissingModelError, match="cannot be loaded: InvalidProtobuf") as caught, swapper.opened([]):
+    with (
+        pytest.raises(MissingModelError, match="cannot be loaded: InvalidProtobuf") as caught,
+        swapper.opened([]),
+    ):
         pass
     assert str(path) in caught.value.message
 
 
-def test_the_gpu_is_used_only_where_host_and_runtime_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gpu_is_used_only_where_host_and_runtime_have_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert gpu_provider(torch.device("cpu")) == []
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     assert gpu_provider(torch.device("cuda", 1)) == []
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(
+        onnxruntime,
+        "get_available_providers",
+        lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
+    )
     assert gpu_provider(torch.device("cuda", 1)) == [("CUDAExecutionProvider", {"device_id": "1"})]
 
 
@@ -211,37 +255,66 @@ def test_the_gpu_is_used_only_where_host_and_runtime_have_one(monkeypatch: pytes
 def test_people_are_matched_by_where_they_stand() -> None:
     images, (one, two) = torch.zeros(1, 100, 200, 3), (identity(1), identity(2))
     faces = ((face_at(150, 50, 40), face_at(50, 50, 40)),)
-    assert sources(images, faces, (one, two), columns(2, 200, 100, softness_px=0), "skip") == [[Source(two, BY_REGION), Source(one, BY_REGION)]]
-    assert sources(images, faces, (one, two), None, "skip") == [[Source(two, BY_PLACE), Source(one, BY_PLACE)]]
+    assert sources(images, faces, (one, two), columns(2, 200, 100, softness_px=0), "skip") == [
+        [Source(two, BY_REGION), Source(one, BY_REGION)]
+    ]
+    assert sources(images, faces, (one, two), None, "skip") == [
+        [Source(two, BY_PLACE), Source(one, BY_PLACE)]
+    ]
 
 
 def test_people_are_matched_by_likeness_where_no_region_says_more() -> None:
     one, two = identity(1), identity(2)
     draw = np.random.default_rng(3)
-    seen = {150: one.photos[0].face.embedding + draw.standard_normal(512), 50: two.photos[0].face.embedding + draw.standard_normal(512)}
+    seen = {
+        150: one.photos[0].face.embedding + draw.standard_normal(512),
+        50: two.photos[0].face.embedding + draw.standard_normal(512),
+    }
     images = torch.zeros(1, 100, 200, 3)
-    faces = [replace(face_at(x, 50, 40), embedding=seen[x], recogniser="buffalo_l") for x in (50, 150)]
-    assert sources(images, (faces,), (one, two), None, "skip") == [[Source(two, BY_LIKENESS), Source(one, BY_LIKENESS)]]
+    faces = [
+        replace(face_at(x, 50, 40), embedding=seen[x], recogniser="buffalo_l") for x in (50, 150)
+    ]
+    assert sources(images, (faces,), (one, two), None, "skip") == [
+        [Source(two, BY_LIKENESS), Source(one, BY_LIKENESS)]
+    ]
     foreign = [replace(face, recogniser="antelopev2") for face in faces]
-    (first, second), = sources(images, (foreign,), (one, two), None, "skip")
+    ((first, second),) = sources(images, (foreign,), (one, two), None, "skip")
     assert (first.identity, second.identity) == (one, two)
-    assert "face 1 becomes person 1, left to right (the face was read by antelopev2, the photos by buffalo_l" in report([[first, second]])
+    assert (
+        "face 1 becomes person 1, left to right (the face was read by antelopev2, the photos by buffalo_l"
+        in report([[first, second]])
+    )
 
 
 def test_a_face_that_is_nobodys_stays_or_becomes_the_first_with_photos() -> None:
     images, someone = torch.zeros(2, 100, 300, 3), identity(1)
     faces = (tuple(face_at(x, 50, side) for x, side in ((50, 40), (150, 60), (250, 40))), ())
-    assert sources(images, faces, (someone,), None, "skip") == [[Source(None), Source(someone, BY_PLACE), Source(None)], []]
+    assert sources(images, faces, (someone,), None, "skip") == [
+        [Source(None), Source(someone, BY_PLACE), Source(None)],
+        [],
+    ]
     rest = Source(someone, "unmatched")
-    assert sources(images, faces, (someone,), None, "first") == [[rest, Source(someone, BY_PLACE), rest], []]
+    assert sources(images, faces, (someone,), None, "first") == [
+        [rest, Source(someone, BY_PLACE), rest],
+        [],
+    ]
     nobody = Source(None, BY_PLACE)
-    assert sources(images, faces, (None, someone), None, "skip") == [[nobody, Source(someone, BY_PLACE), Source(None)], []]
-    assert sources(images, faces, (None, someone), None, "first") == [[nobody, Source(someone, BY_PLACE), rest], []]
+    assert sources(images, faces, (None, someone), None, "skip") == [
+        [nobody, Source(someone, BY_PLACE), Source(None)],
+        [],
+    ]
+    assert sources(images, faces, (None, someone), None, "first") == [
+        [nobody, Source(someone, BY_PLACE), rest],
+        [],
+    ]
 
 
 def test_what_happened_is_said() -> None:
     said = report([[Source(identity(1), BY_REGION), Source(None)], []])
-    assert said == "Image 1: face 1 becomes person 1, by region; face 2 stays.\nImage 2: no face, unchanged."
+    assert (
+        said
+        == "Image 1: face 1 becomes person 1, by region; face 2 stays.\nImage 2: no face, unchanged."
+    )
 
 
 def test_one_identity_is_the_only_person() -> None:
@@ -257,4 +330,10 @@ def test_nobody_to_swap_to_is_an_error(people: tuple) -> None:
 
 def test_regions_for_other_people_are_refused() -> None:
     with pytest.raises(ImageError, match=r"1 person\(s\) are described and 2 region"):
-        sources(torch.zeros(1, 100, 200, 3), ((face_at(50, 50, 40),),), (identity(1),), columns(2, 200, 100, softness_px=0), "skip")
+        sources(
+            torch.zeros(1, 100, 200, 3),
+            ((face_at(50, 50, 40),),),
+            (identity(1),),
+            columns(2, 200, 100, softness_px=0),
+            "skip",
+        )

@@ -30,31 +30,54 @@ def test_values_stored_as_numbers_are_read(tmp_path: Path) -> None:
     """As onnx.helper.make_tensor writes them, which exporters of other swappers use."""
     path = write_swapper(tmp_path / "swapper.onnx", matrices=())
     model = onnx.load(path)
-    model.graph.initializer.append(helper.make_tensor(MATRIX, onnx.TensorProto.FLOAT, (512, 512), matrix().flatten()))
+    model.graph.initializer.append(
+        helper.make_tensor(MATRIX, onnx.TensorProto.FLOAT, (512, 512), matrix().flatten())
+    )
     onnx.save(model, path)
     np.testing.assert_array_equal(embedding_matrix(path), matrix())
 
 
 def test_a_file_without_the_matrix_is_refused(tmp_path: Path) -> None:
     path = write_swapper(tmp_path / "swapper.onnx", matrices=())
-    with pytest.raises(MissingModelError, match=r"no embedding matrix: of its weights, 1 are \[512, 512\] and all of these belong") as caught:
+    with pytest.raises(
+        MissingModelError,
+        match=r"no embedding matrix: of its weights, 1 are \[512, 512\] and all of these belong",
+    ) as caught:
         embedding_matrix(path)
     assert str(path) in str(caught.value) and "inswapper_128.onnx" in caught.value.hint
 
 
 def test_a_file_with_two_matrices_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MissingModelError, match=r"holds 2 embedding matrices \(one, other\); expected one"):
+    with pytest.raises(
+        MissingModelError, match=r"holds 2 embedding matrices \(one, other\); expected one"
+    ):
         embedding_matrix(write_swapper(tmp_path / "swapper.onnx", matrices=("one", "other")))
 
 
 def test_values_in_another_file_are_refused(tmp_path: Path) -> None:
     path = write_swapper(tmp_path / "swapper.onnx")
-    onnx.save(onnx.load(path), path, save_as_external_data=True, location="weights.bin", size_threshold=1024)
-    with pytest.raises(MissingModelError, match=f"keeps the values of its embedding matrix '{MATRIX}' elsewhere"):
+    onnx.save(
+        onnx.load(path),
+        path,
+        save_as_external_data=True,
+        location="weights.bin",
+        size_threshold=1024,
+    )
+    with pytest.raises(
+        MissingModelError, match=f"keeps the values of its embedding matrix '{MATRIX}' elsewhere"
+    ):
         embedding_matrix(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>Not found</html>", b"version https://git-lfs.github.com/spec/v1\nsize 554253681\n", b"\xff" * 40])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<html>Not found</html>",
+        b"version https://git-lfs.github.com/spec/v1\nsize 554253681\n",
+        b"\xff" * 40,
+    ],
+)
 def test_what_is_no_onnx_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "swapper.onnx"
     path.write_bytes(content)

@@ -11,7 +11,13 @@ from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.faces.paste_face import NO_NUMBERS
 from comfyui_astria.nodes.swap.restore import call, check_restorer, is_face_model, notes, restore
 from comfyui_astria.tests.regions.comfy_inprocess import load
-from comfyui_astria.tests.swap.swap_support import blob, face_at, middle_of, smooth_picture, unchanged_outside
+from comfyui_astria.tests.swap.swap_support import (
+    blob,
+    face_at,
+    middle_of,
+    smooth_picture,
+    unchanged_outside,
+)
 from comfyui_astria.tests.testpack.swap_models import tiny_gfpgan, tiny_restoreformer
 from spandrel import SizeRequirements
 from spandrel.architectures.GFPGAN import GFPGAN
@@ -42,8 +48,15 @@ class Centred(torch.nn.Module):
 
 def restorer(name: str, **attributes: Any) -> Any:
     """Return a descriptor as the host hands it on, of a network that changes nothing."""
-    standard = {"model": Centred(), "purpose": "FaceSR", "scale": 1, "input_channels": 3, "output_channels": 3,
-                "size_requirements": SizeRequirements(minimum=512), "architecture": SimpleNamespace(id=name)}
+    standard = {
+        "model": Centred(),
+        "purpose": "FaceSR",
+        "scale": 1,
+        "input_channels": 3,
+        "output_channels": 3,
+        "size_requirements": SizeRequirements(minimum=512),
+        "architecture": SimpleNamespace(id=name),
+    }
     return SimpleNamespace(**{**standard, **attributes})
 
 
@@ -62,7 +75,11 @@ def test_gfpgan_is_run_as_its_authors_run_it() -> None:
     model, image = tiny_gfpgan(), torch.rand(2, 3, 128, 128)
     network: GFPGAN = model.model
     with torch.inference_mode():
-        expected = network((image - 0.5) / 0.5, return_rgb=False, randomize_noise=False)[0].clamp(-1, 1) / 2 + 0.5
+        expected = (
+            network((image - 0.5) / 0.5, return_rgb=False, randomize_noise=False)[0].clamp(-1, 1)
+            / 2
+            + 0.5
+        )
         found = call(model, image, 0.5)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
     assert 0 <= found.min() < found.max() <= 1
@@ -90,23 +107,46 @@ def test_fidelity_reaches_codeformer() -> None:
     assert model.model.calls[0][2] == {"weight": 0.8}
 
 
-@pytest.mark.parametrize(("name", "fidelity", "said"), [
-    ("CodeFormer", 0.5, []), ("CodeFormer", 0.9, []), ("GFPGAN", 0.5, []),
-    ("GFPGAN", 0.9, ["fidelity 0.9 has no effect: GFPGAN has no such setting, CodeFormer has."])])
+@pytest.mark.parametrize(
+    ("name", "fidelity", "said"),
+    [
+        ("CodeFormer", 0.5, []),
+        ("CodeFormer", 0.9, []),
+        ("GFPGAN", 0.5, []),
+        (
+            "GFPGAN",
+            0.9,
+            ["fidelity 0.9 has no effect: GFPGAN has no such setting, CodeFormer has."],
+        ),
+    ],
+)
 def test_a_setting_without_effect_is_said(name: str, fidelity: float, said: list[str]) -> None:
     assert notes(restorer(name), fidelity) == said
 
 
 def test_a_model_that_is_not_for_faces_is_said() -> None:
-    assert "ESRGAN is a model for whole pictures (SR), not for faces" in notes(restorer("ESRGAN", purpose="SR"), 0.5)[0]
+    assert (
+        "ESRGAN is a model for whole pictures (SR), not for faces"
+        in notes(restorer("ESRGAN", purpose="SR"), 0.5)[0]
+    )
 
 
-@pytest.mark.parametrize(("name", "needs", "size", "wanted"), [
-    ("GFPGAN", {"minimum": 512}, 1024, "512"), ("CodeFormer", {"multiple_of": 512, "square": True}, 1024, "512"),
-    ("CodeFormer", {"multiple_of": 512, "square": True}, 256, "512"), ("RestoreFormer", {"multiple_of": 64}, 480, "a multiple of 64, 0 or more")])
-def test_a_size_that_the_model_cannot_take_is_refused(name: str, needs: dict[str, Any], size: int, wanted: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "needs", "size", "wanted"),
+    [
+        ("GFPGAN", {"minimum": 512}, 1024, "512"),
+        ("CodeFormer", {"multiple_of": 512, "square": True}, 1024, "512"),
+        ("CodeFormer", {"multiple_of": 512, "square": True}, 256, "512"),
+        ("RestoreFormer", {"multiple_of": 64}, 480, "a multiple of 64, 0 or more"),
+    ],
+)
+def test_a_size_that_the_model_cannot_take_is_refused(
+    name: str, needs: dict[str, Any], size: int, wanted: str
+) -> None:
     model = restorer(name, size_requirements=SizeRequirements(**needs))
-    with pytest.raises(ImageError, match=rf"The restorer \({name}\) is given faces of {size} px; expected {wanted}"):
+    with pytest.raises(
+        ImageError, match=rf"The restorer \({name}\) is given faces of {size} px; expected {wanted}"
+    ):
         check_restorer(model, size)
     check_restorer(model, 512)
 
@@ -131,10 +171,17 @@ def test_every_face_of_every_picture_is_painted_in_its_place() -> None:
     result = restore(images, faces, run, SIZE, 1.0)
     assert calls == [3]  # all of them in one call
     assert unchanged_outside(images, result.images, result.masks)
-    assert torch.equal(result.images[1], images[1]) and torch.equal(result.images[..., 3], images[..., 3])
+    assert torch.equal(result.images[1], images[1]) and torch.equal(
+        result.images[..., 3], images[..., 3]
+    )
     for picture, x, y in ((0, 90, 100), (0, 210, 100), (2, 100, 100)):
-        assert (result.images[picture, y, x, :3] - (1 - images[picture, y, x, :3])).abs().max() < 0.01
-    assert result.report == "Image 1: 2 face(s) restored.\nImage 2: no face, unchanged.\nImage 3: 1 face(s) restored."
+        assert (
+            result.images[picture, y, x, :3] - (1 - images[picture, y, x, :3])
+        ).abs().max() < 0.01
+    assert (
+        result.report
+        == "Image 1: 2 face(s) restored.\nImage 2: no face, unchanged.\nImage 3: 1 face(s) restored."
+    )
 
 
 @pytest.mark.parametrize("size", [SIZE, 2 * SIZE])
@@ -143,13 +190,17 @@ def test_a_face_that_the_model_spoils_stays_and_the_others_do_not_notice(size: i
     faces = ((face_at(90, 100, 60), face_at(210, 100, 50)), (face_at(100, 100, 70),))
 
     def spoils_the_second(crops: Tensor) -> Tensor:
-        painted = negative(crops).repeat_interleave(size // SIZE, 1).repeat_interleave(size // SIZE, 2)
+        painted = (
+            negative(crops).repeat_interleave(size // SIZE, 1).repeat_interleave(size // SIZE, 2)
+        )
         painted[1, 40, 50, 0] = torch.nan
         return painted
 
     result = restore(images, faces, spoils_the_second, SIZE, 1.0)
     alone = restore(images, (faces[0][:1], faces[1]), negative, SIZE, 1.0)
-    assert (result.images - alone.images).abs().max() < 0.01 and torch.equal(result.masks, alone.masks)
+    assert (result.images - alone.images).abs().max() < 0.01 and torch.equal(
+        result.masks, alone.masks
+    )
     assert result.report.splitlines()[0] == f"Image 1: 1 face(s) restored, 1 {NO_NUMBERS}."
 
 
@@ -161,7 +212,10 @@ def test_a_model_that_changes_nothing_shifts_neither_place_nor_brightness(enlarg
     faces = ((face_at(151, 99, 80, 0.3),),)
     spot = blob(300, 200, 150.4, 100.2)
     result = restore(spot, faces, run, SIZE, 1.0)
-    assert torch.tensor(middle_of(result.images[0])).sub(torch.tensor(middle_of(spot[0]))).abs().max() < 0.1
+    assert (
+        torch.tensor(middle_of(result.images[0])).sub(torch.tensor(middle_of(spot[0]))).abs().max()
+        < 0.1
+    )
     waves = smooth_picture(300, 200)
     result = restore(waves, faces, run, SIZE, 1.0)
     inside = result.masks > 0
@@ -179,8 +233,17 @@ def test_the_crop_is_that_of_the_ffhq_photos() -> None:
     restore(picture, ((face,),), lambda crops: seen.append(crops) or crops, 512, 1.0)
     for x, y in ((193, 240), (319, 240), (257, 314), (201, 371), (313, 371)):  # facexlib's template
         assert seen[0][0, y - 12 : y + 13, x - 12 : x + 13].max() > 0.9
-    edge = restore(torch.ones(1, 60, 60, 3), ((face_at(5, 30, 60),),), lambda crops: seen.append(crops) or crops, 512, 1.0)
-    assert seen[1][0, 256, 3].tolist() == pytest.approx([132 / 255, 133 / 255, 135 / 255], abs=1e-5) and edge.images.min() > 0.99
+    edge = restore(
+        torch.ones(1, 60, 60, 3),
+        ((face_at(5, 30, 60),),),
+        lambda crops: seen.append(crops) or crops,
+        512,
+        1.0,
+    )
+    assert (
+        seen[1][0, 256, 3].tolist() == pytest.approx([132 / 255, 133 / 255, 135 / 255], abs=1e-5)
+        and edge.images.min() > 0.99
+    )
 
 
 def test_strength_blends_with_the_picture() -> None:
@@ -197,7 +260,11 @@ def never(crops: Tensor) -> Tensor:
 def test_strength_0_and_pictures_without_faces_run_no_model() -> None:
     images = smooth_picture(200, 150)
     result = restore(images, ((face_at(100, 75, 60),),), never, SIZE, 0.0)
-    assert torch.equal(result.images, images) and not result.masks.any() and "strength is 0" in result.report
+    assert (
+        torch.equal(result.images, images)
+        and not result.masks.any()
+        and "strength is 0" in result.report
+    )
     result = restore(images, ((),), never, SIZE, 1.0)
     assert torch.equal(result.images, images) and result.report == "Image 1: no face, unchanged."
 
@@ -205,7 +272,9 @@ def test_strength_0_and_pictures_without_faces_run_no_model() -> None:
 def test_half_precision_images_stay_so() -> None:
     images = smooth_picture(200, 150).half()
     result = restore(images, ((face_at(100, 75, 60),),), negative, SIZE, 1.0)
-    assert result.images.dtype == torch.float16 and unchanged_outside(images, result.images, result.masks)
+    assert result.images.dtype == torch.float16 and unchanged_outside(
+        images, result.images, result.masks
+    )
 
 
 # The host's memory
@@ -221,7 +290,11 @@ def patched(host: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The host's management, with memory for two faces of 32 px and a list of what it was asked to load."""
     management = load("comfy.model_management")
     loaded: list[Any] = []
-    monkeypatch.setattr(management, "load_models_gpu", lambda models, memory_required: loaded.append((models, memory_required)))
+    monkeypatch.setattr(
+        management,
+        "load_models_gpu",
+        lambda models, memory_required: loaded.append((models, memory_required)),
+    )
     monkeypatch.setattr(management, "get_free_memory", lambda device: 2 * loaded[-1][1])
     return SimpleNamespace(management=management, loaded=loaded)
 
@@ -244,7 +317,9 @@ def test_a_model_for_pictures_gets_one_at_a_time(host: ModuleType, patched: Any)
     assert [count for count, _, _ in model.model.calls] == [1, 1, 1]
 
 
-def test_chunks_get_smaller_where_memory_runs_out(host: ModuleType, patched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_get_smaller_where_memory_runs_out(
+    host: ModuleType, patched: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, crops = in_host("GFPGAN"), torch.rand(4, 32, 32, 3)
     forward = model.model.forward
 
@@ -255,7 +330,13 @@ def test_chunks_get_smaller_where_memory_runs_out(host: ModuleType, patched: Any
 
     monkeypatch.setattr(model.model, "forward", scarce)
     torch.testing.assert_close(host.painter(model, 0.5)(crops), crops, atol=1e-6, rtol=0)
-    monkeypatch.setattr(model.model, "forward", lambda image, **options: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError("out of memory")))
+    monkeypatch.setattr(
+        model.model,
+        "forward",
+        lambda image, **options: (_ for _ in ()).throw(
+            torch.cuda.OutOfMemoryError("out of memory")
+        ),
+    )
     with pytest.raises(torch.cuda.OutOfMemoryError):
         host.painter(model, 0.5)(crops)
 

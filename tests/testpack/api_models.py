@@ -38,7 +38,12 @@ def register() -> None:
 
 
 def _replaced(body: dict[str, Any]) -> dict[str, Any]:
-    named = {value for node in body.get("prompt", {}).values() for value in node.get("inputs", {}).values() if isinstance(value, str)}
+    named = {
+        value
+        for node in body.get("prompt", {}).values()
+        for value in node.get("inputs", {}).values()
+        if isinstance(value, str)
+    }
     if named & set(FILES):
         return {**body, "prompt": _with_test_models()(body["prompt"], "sd15", by_file=FILES)}
     if not named & set(PUBLISHED):

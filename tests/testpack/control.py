@@ -25,7 +25,11 @@ class NeutralControl(comfy.controlnet.ControlBase):
         assert self.cond_hint_original is not None, "a ControlNet is given its map"
         assert self.cond_hint_original.shape[1] == 3, "the map is a picture [B,3,H,W]"
         before = self.previous_controlnet
-        return None if before is None else before.get_control(x_noisy, t, cond, batched_number, transformer_options)
+        return (
+            None
+            if before is None
+            else before.get_control(x_noisy, t, cond, batched_number, transformer_options)
+        )
 
     def copy(self):
         copied = NeutralControl()
@@ -38,7 +42,12 @@ class AstriaTestControlNet(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(node_id="AstriaTestControlNet", category="astria/test", inputs=[], outputs=[io.ControlNet.Output()])
+        return io.Schema(
+            node_id="AstriaTestControlNet",
+            category="astria/test",
+            inputs=[],
+            outputs=[io.ControlNet.Output()],
+        )
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
@@ -58,7 +67,12 @@ class AstriaTestBackgroundRemoval(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(node_id="AstriaTestBackgroundRemoval", category="astria/test", inputs=[], outputs=[io.BackgroundRemoval.Output()])
+        return io.Schema(
+            node_id="AstriaTestBackgroundRemoval",
+            category="astria/test",
+            inputs=[],
+            outputs=[io.BackgroundRemoval.Output()],
+        )
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
@@ -71,15 +85,24 @@ class AstriaTestPosePoints(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="AstriaTestPosePoints", category="astria/test",
-            inputs=[io.Image.Input("image")], outputs=[io.Custom("POSE_KEYPOINT").Output(display_name="keypoints")])
+            node_id="AstriaTestPosePoints",
+            category="astria/test",
+            inputs=[io.Image.Input("image")],
+            outputs=[io.Custom("POSE_KEYPOINT").Output(display_name="keypoints")],
+        )
 
     @classmethod
     def execute(cls, image: torch.Tensor) -> io.NodeOutput:
         height, width = image.shape[1:3]
-        unseen = {"face_keypoints_2d": [0.0] * 210, "hand_right_keypoints_2d": [0.0] * 63, "hand_left_keypoints_2d": [0.0] * 63}
+        unseen = {
+            "face_keypoints_2d": [0.0] * 210,
+            "hand_right_keypoints_2d": [0.0] * 63,
+            "hand_left_keypoints_2d": [0.0] * 63,
+        }
         people = [{"pose_keypoints_2d": _points(box, width, height), **unseen} for box in _BOXES]
-        return io.NodeOutput([{"canvas_width": width, "canvas_height": height, "people": people} for _ in image])
+        return io.NodeOutput(
+            [{"canvas_width": width, "canvas_height": height, "people": people} for _ in image]
+        )
 
 
 def _points(box: tuple[float, float, float, float], width: int, height: int) -> list[float]:
@@ -96,12 +119,19 @@ class AstriaTestDepth(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="AstriaTestDepth", category="astria/test",
-            inputs=[io.Image.Input("image")], outputs=[io.Custom("DA3_GEOMETRY").Output(display_name="da3_geometry")])
+            node_id="AstriaTestDepth",
+            category="astria/test",
+            inputs=[io.Image.Input("image")],
+            outputs=[io.Custom("DA3_GEOMETRY").Output(display_name="da3_geometry")],
+        )
 
     @classmethod
     def execute(cls, image: torch.Tensor) -> io.NodeOutput:
-        depth = torch.linspace(10, 1, image.shape[1])[None, :, None].expand(*image.shape[:3]).contiguous()
+        depth = (
+            torch.linspace(10, 1, image.shape[1])[None, :, None]
+            .expand(*image.shape[:3])
+            .contiguous()
+        )
         return io.NodeOutput({"depth": depth, "image": image, "mode": "mono"})
 
 
@@ -116,7 +146,12 @@ class AstriaTestClipVision(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(node_id="AstriaTestClipVision", category="astria/test", inputs=[], outputs=[io.ClipVision.Output()])
+        return io.Schema(
+            node_id="AstriaTestClipVision",
+            category="astria/test",
+            inputs=[],
+            outputs=[io.ClipVision.Output()],
+        )
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
@@ -126,4 +161,10 @@ class AstriaTestClipVision(io.ComfyNode):
         return io.NodeOutput(model)
 
 
-NODES = [AstriaTestClipVision, AstriaTestControlNet, AstriaTestBackgroundRemoval, AstriaTestPosePoints, AstriaTestDepth]
+NODES = [
+    AstriaTestClipVision,
+    AstriaTestControlNet,
+    AstriaTestBackgroundRemoval,
+    AstriaTestPosePoints,
+    AstriaTestDepth,
+]

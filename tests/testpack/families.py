@@ -17,21 +17,73 @@ from comfy.text_encoders.flux import FluxTokenizer, flux_clip
 from .vae import faithful_vae
 from .weights import fill
 
-_UNET = {"use_checkpoint": False, "image_size": 32, "out_channels": 4, "use_spatial_transformer": True, "legacy": False, "model_channels": 32,
-         "use_temporal_attention": False, "use_temporal_resblock": False}
-_SD15 = {**_UNET, "adm_in_channels": None, "num_res_blocks": [2, 2, 2, 2], "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
-         "channel_mult": [1, 2, 4, 4], "transformer_depth_middle": 1, "use_linear_in_transformer": False, "context_dim": 64, "num_heads": 8,
-         "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0]}
-_SDXL = {**_UNET, "num_classes": "sequential", "adm_in_channels": 96 + 1536, "num_res_blocks": [2, 2, 2], "transformer_depth": [0, 0, 1, 1, 2, 2],
-         "channel_mult": [1, 2, 4], "transformer_depth_middle": 2, "use_linear_in_transformer": True, "context_dim": 64 + 96,
-         "transformer_depth_output": [0, 0, 0, 1, 1, 1, 2, 2, 2]}
+_UNET = {
+    "use_checkpoint": False,
+    "image_size": 32,
+    "out_channels": 4,
+    "use_spatial_transformer": True,
+    "legacy": False,
+    "model_channels": 32,
+    "use_temporal_attention": False,
+    "use_temporal_resblock": False,
+}
+_SD15 = {
+    **_UNET,
+    "adm_in_channels": None,
+    "num_res_blocks": [2, 2, 2, 2],
+    "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
+    "channel_mult": [1, 2, 4, 4],
+    "transformer_depth_middle": 1,
+    "use_linear_in_transformer": False,
+    "context_dim": 64,
+    "num_heads": 8,
+    "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
+}
+_SDXL = {
+    **_UNET,
+    "num_classes": "sequential",
+    "adm_in_channels": 96 + 1536,
+    "num_res_blocks": [2, 2, 2],
+    "transformer_depth": [0, 0, 1, 1, 2, 2],
+    "channel_mult": [1, 2, 4],
+    "transformer_depth_middle": 2,
+    "use_linear_in_transformer": True,
+    "context_dim": 64 + 96,
+    "transformer_depth_output": [0, 0, 0, 1, 1, 1, 2, 2, 2],
+}
 # hidden_size / num_heads must be the sum of axes_dim
-_FLUX = {"image_model": "flux", "out_channels": 16, "patch_size": 2, "vec_in_dim": 64, "context_in_dim": 48, "hidden_size": 128, "num_heads": 1,
-         "depth": 2, "depth_single_blocks": 2, "axes_dim": [16, 56, 56], "mlp_ratio": 4.0, "theta": 10000, "qkv_bias": True, "guidance_embed": True,
-         "txt_ids_dims": []}
+_FLUX = {
+    "image_model": "flux",
+    "out_channels": 16,
+    "patch_size": 2,
+    "vec_in_dim": 64,
+    "context_in_dim": 48,
+    "hidden_size": 128,
+    "num_heads": 1,
+    "depth": 2,
+    "depth_single_blocks": 2,
+    "axes_dim": [16, 56, 56],
+    "mlp_ratio": 4.0,
+    "theta": 10000,
+    "qkv_bias": True,
+    "guidance_embed": True,
+    "txt_ids_dims": [],
+}
 
-_CLIP_L = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128, "projection_dim": 64}
-_CLIP_G = {"hidden_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 192, "projection_dim": 96}
+_CLIP_L = {
+    "hidden_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "projection_dim": 64,
+}
+_CLIP_G = {
+    "hidden_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 192,
+    "projection_dim": 96,
+}
 _T5 = {"d_model": 48, "d_ff": 96, "d_kv": 12, "num_heads": 4, "num_layers": 2}
 
 
@@ -52,12 +104,16 @@ FAMILIES: dict[str, Callable[[], supported_base.BASE]] = {
     "sdxl": lambda: _sdxl(4),
     "sdxl_inpaint": lambda: _sdxl(9),
     "flux": lambda: supported.Flux({**_FLUX, "in_channels": 16}),
-    "flux_schnell": lambda: supported.FluxSchnell({**_FLUX, "in_channels": 16, "guidance_embed": False}),
+    "flux_schnell": lambda: supported.FluxSchnell(
+        {**_FLUX, "in_channels": 16, "guidance_embed": False}
+    ),
     "flux_fill": lambda: supported.FluxInpaint({**_FLUX, "in_channels": 96}),
 }
 
 
-def load_family(family: str, seed: int) -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE]:
+def load_family(
+    family: str, seed: int
+) -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE]:
     """Return MODEL, CLIP and VAE of `family`; equal seeds give equal weights. An inpaint model shares CLIP weights with its base."""
     config = FAMILIES[family]()
     return _model(config, seed), _clip(config, seed), faithful_vae(config.latent_format)
@@ -68,15 +124,26 @@ def _model(config: supported_base.BASE, seed: int) -> comfy.model_patcher.ModelP
     offload = comfy.model_management.unet_offload_device()
     model = config.get_model({}, "", device=offload)
     fill(model.diffusion_model, seed=seed)
-    return comfy.model_patcher.CoreModelPatcher(model, load_device=comfy.model_management.get_torch_device(), offload_device=offload)
+    return comfy.model_patcher.CoreModelPatcher(
+        model, load_device=comfy.model_management.get_torch_device(), offload_device=offload
+    )
 
 
 def _clip(config: supported_base.BASE, seed: int) -> comfy.sd.CLIP:
-    options: dict[str, Any] = {"dtype": torch.float32, "clip_l_model_config": _CLIP_L, "clip_g_model_config": _CLIP_G, "t5xxl_model_config": _T5}
+    options: dict[str, Any] = {
+        "dtype": torch.float32,
+        "clip_l_model_config": _CLIP_L,
+        "clip_g_model_config": _CLIP_G,
+        "t5xxl_model_config": _T5,
+    }
     target = config.clip_target()
     # Without weights to look at, the host's own target has no type for T5.
     if isinstance(config, supported.Flux):
         target = supported_base.ClipTarget(FluxTokenizer, flux_clip(dtype_t5=torch.float32))
-    clip = comfy.sd.CLIP(target, embedding_directory=folder_paths.get_folder_paths("embeddings"), model_options=options)
+    clip = comfy.sd.CLIP(
+        target,
+        embedding_directory=folder_paths.get_folder_paths("embeddings"),
+        model_options=options,
+    )
     fill(clip.cond_stage_model, seed=seed)
     return clip

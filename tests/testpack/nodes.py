@@ -26,9 +26,14 @@ class AstriaTestModel(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="AstriaTestModel", category="astria/test",
-            inputs=[io.Combo.Input("family", options=list(FAMILIES)), io.Int.Input("seed", default=0, min=0)],
-            outputs=[io.Model.Output(), io.Clip.Output(), io.Vae.Output()])
+            node_id="AstriaTestModel",
+            category="astria/test",
+            inputs=[
+                io.Combo.Input("family", options=list(FAMILIES)),
+                io.Int.Input("seed", default=0, min=0),
+            ],
+            outputs=[io.Model.Output(), io.Clip.Output(), io.Vae.Output()],
+        )
 
     @classmethod
     def execute(cls, family: str, seed: int) -> io.NodeOutput:
@@ -40,7 +45,12 @@ class AstriaTestUpscaler(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(node_id="AstriaTestUpscaler", category="astria/test", inputs=[], outputs=[io.UpscaleModel.Output()])
+        return io.Schema(
+            node_id="AstriaTestUpscaler",
+            category="astria/test",
+            inputs=[],
+            outputs=[io.UpscaleModel.Output()],
+        )
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
@@ -52,7 +62,12 @@ class AstriaTestBackground(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(node_id="AstriaTestBackground", category="astria/test", inputs=[], outputs=[io.BackgroundRemoval.Output()])
+        return io.Schema(
+            node_id="AstriaTestBackground",
+            category="astria/test",
+            inputs=[],
+            outputs=[io.BackgroundRemoval.Output()],
+        )
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
@@ -65,8 +80,12 @@ class AstriaTestCount(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="AstriaTestCount", category="astria/test", is_output_node=True,
-            inputs=[io.Image.Input("image"), io.String.Input("name", default="count")], outputs=[io.Image.Output()])
+            node_id="AstriaTestCount",
+            category="astria/test",
+            is_output_node=True,
+            inputs=[io.Image.Input("image"), io.String.Input("name", default="count")],
+            outputs=[io.Image.Output()],
+        )
 
     @classmethod
     def execute(cls, image: torch.Tensor, name: str) -> io.NodeOutput:
@@ -80,8 +99,11 @@ class AstriaTestPass(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="AstriaTestPass", category="astria/test",
-            inputs=[io.Image.Input("image"), io.String.Input("name", default="count")], outputs=[io.Image.Output()])
+            node_id="AstriaTestPass",
+            category="astria/test",
+            inputs=[io.Image.Input("image"), io.String.Input("name", default="count")],
+            outputs=[io.Image.Output()],
+        )
 
     @classmethod
     def execute(cls, image: torch.Tensor, name: str) -> io.NodeOutput:
@@ -96,13 +118,22 @@ class AstriaTestLoaders(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         kinds = (io.Image, io.Mask, io.UpscaleModel, io.ControlNet, io.BackgroundRemoval)
         return io.Schema(
-            node_id="AstriaTestLoaders", category="astria/test",
-            inputs=[io.String.Input("name", default="count")], outputs=[kind.Output() for kind in kinds])
+            node_id="AstriaTestLoaders",
+            category="astria/test",
+            inputs=[io.String.Input("name", default="count")],
+            outputs=[kind.Output() for kind in kinds],
+        )
 
     @classmethod
     def execute(cls, name: str) -> io.NodeOutput:
         _runs[name] = _runs.get(name, 0) + 1
-        return io.NodeOutput(torch.zeros(1, 8, 8, 3), torch.zeros(1, 8, 8), nearest_x4(), NeutralControl(), BrightForeground())
+        return io.NodeOutput(
+            torch.zeros(1, 8, 8, 3),
+            torch.zeros(1, 8, 8),
+            nearest_x4(),
+            NeutralControl(),
+            BrightForeground(),
+        )
 
 
 class AstriaTestFail(io.ComfyNode):
@@ -111,8 +142,12 @@ class AstriaTestFail(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="AstriaTestFail", category="astria/test", is_output_node=True,
-            inputs=[io.String.Input("message", default="line 2, column 5: boom")], outputs=[io.Image.Output()])
+            node_id="AstriaTestFail",
+            category="astria/test",
+            is_output_node=True,
+            inputs=[io.String.Input("message", default="line 2, column 5: boom")],
+            outputs=[io.Image.Output()],
+        )
 
     @classmethod
     def execute(cls, message: str) -> io.NodeOutput:
@@ -129,5 +164,19 @@ class TestPack(ComfyExtension):
         api_models.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        own = (AstriaTestModel, AstriaTestUpscaler, AstriaTestBackground, AstriaTestCount, AstriaTestPass, AstriaTestFail)
-        return [*own, AstriaTestLoaders, AstriaTestProcess, AstriaTestSegmenter, *CONTROL_NODES, *FACE_NODES]
+        own = (
+            AstriaTestModel,
+            AstriaTestUpscaler,
+            AstriaTestBackground,
+            AstriaTestCount,
+            AstriaTestPass,
+            AstriaTestFail,
+        )
+        return [
+            *own,
+            AstriaTestLoaders,
+            AstriaTestProcess,
+            AstriaTestSegmenter,
+            *CONTROL_NODES,
+            *FACE_NODES,
+        ]

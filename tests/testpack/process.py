@@ -13,8 +13,16 @@ class AstriaTestProcess(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(node_id="AstriaTestProcess", category="astria/test", inputs=[], outputs=[], is_output_node=True)
+        return io.Schema(
+            node_id="AstriaTestProcess",
+            category="astria/test",
+            inputs=[],
+            outputs=[],
+            is_output_node=True,
+        )
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        return io.NodeOutput(ui={"text": [json.dumps({"path": sys.path, "nodes": sys.modules["nodes"].__file__})]})
+        return io.NodeOutput(
+            ui={"text": [json.dumps({"path": sys.path, "nodes": sys.modules["nodes"].__file__})]}
+        )

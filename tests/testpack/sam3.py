@@ -12,8 +12,23 @@ import torch
 
 from .weights import fill
 
-_SIZES = {"embed_dim": 64, "depth": 2, "num_heads": 4, "global_att_blocks": (1,), "num_queries": 8, "patch_size": 56, "window_size": 6, "d_model": 64}
-_TEXT = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128, "projection_dim": 64}
+_SIZES = {
+    "embed_dim": 64,
+    "depth": 2,
+    "num_heads": 4,
+    "global_att_blocks": (1,),
+    "num_queries": 8,
+    "patch_size": 56,
+    "window_size": 6,
+    "d_model": 64,
+}
+_TEXT = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "projection_dim": 64,
+}
 
 
 def tiny_sam3(kind: str, seed: int = 0) -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP]:
@@ -23,6 +38,9 @@ def tiny_sam3(kind: str, seed: int = 0) -> tuple[comfy.model_patcher.ModelPatche
     cpu = torch.device("cpu")
     model = config.get_model({}, "", device=cpu)
     fill(model.diffusion_model, seed=seed)
-    clip = comfy.sd.CLIP(config.clip_target(), model_options={"dtype": torch.float32, "sam3_clip_model_config": _TEXT})
+    clip = comfy.sd.CLIP(
+        config.clip_target(),
+        model_options={"dtype": torch.float32, "sam3_clip_model_config": _TEXT},
+    )
     fill(clip.cond_stage_model, seed=seed)
     return comfy.model_patcher.CoreModelPatcher(model, load_device=cpu, offload_device=cpu), clip

@@ -32,7 +32,10 @@ _ELLIPSES = {
     "head": ((0.5, 0.3, 0.08, 0.12),),
     "person": ((0.3, 0.55, 0.12, 0.35), (0.7, 0.55, 0.12, 0.35)),
 }
-_RECTANGLES = {"windows": ((0.1, 0.1, 0.3, 0.4), (0.7, 0.1, 0.9, 0.4)), "door": ((0.4, 0.3, 0.6, 1.0),)}
+_RECTANGLES = {
+    "windows": ((0.1, 0.1, 0.3, 0.4), (0.7, 0.1, 0.9, 0.4)),
+    "door": ((0.4, 0.3, 0.6, 1.0),),
+}
 
 
 class Instance(NamedTuple):
@@ -60,8 +63,18 @@ class ScriptedSegmenter:
         return {word: self._found(image, word) for word in words}
 
     def _found(self, image: Tensor, word: str) -> Found:
-        masks = [mask.to(image.device) for mask in figures(word, image.shape[2], image.shape[1]) if mask.any()]
-        scores = torch.stack([torch.zeros(image.shape[1:3], dtype=torch.bool, device=image.device), *masks]).any(0).float()
+        masks = [
+            mask.to(image.device)
+            for mask in figures(word, image.shape[2], image.shape[1])
+            if mask.any()
+        ]
+        scores = (
+            torch.stack(
+                [torch.zeros(image.shape[1:3], dtype=torch.bool, device=image.device), *masks]
+            )
+            .any(0)
+            .float()
+        )
         things = tuple(Instance(mask, _box_of(mask), SCORE) for mask in masks)
         return Found(scores, "the test segmenter", SCORE if things else NOT_FOUND_SCORE, things)
 
@@ -79,8 +92,14 @@ def figures(word: str, width: int, height: int) -> list[Tensor]:
         return [~figures("foreground", width, height)[0]]
     if word == "clothes":
         return [figures("foreground", width, height)[0] & (y >= 0.5)]
-    ellipses = [((x - across) / wide) ** 2 + ((y - down) / high) ** 2 <= 1 for across, down, wide, high in _ELLIPSES.get(word, ())]
-    rectangles = [(x >= left) & (x < right) & (y >= top) & (y < bottom) for left, top, right, bottom in _RECTANGLES.get(word, ())]
+    ellipses = [
+        ((x - across) / wide) ** 2 + ((y - down) / high) ** 2 <= 1
+        for across, down, wide, high in _ELLIPSES.get(word, ())
+    ]
+    rectangles = [
+        (x >= left) & (x < right) & (y >= top) & (y < bottom)
+        for left, top, right, bottom in _RECTANGLES.get(word, ())
+    ]
     return ellipses + rectangles
 
 
@@ -90,8 +109,11 @@ class AstriaTestSegmenter(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="AstriaTestSegmenter", category="astria/test", inputs=[],
-            outputs=[io.Custom("ASTRIA_SEGMENTER").Output(display_name="segmenter")])
+            node_id="AstriaTestSegmenter",
+            category="astria/test",
+            inputs=[],
+            outputs=[io.Custom("ASTRIA_SEGMENTER").Output(display_name="segmenter")],
+        )
 
     @classmethod
     def execute(cls) -> io.NodeOutput:

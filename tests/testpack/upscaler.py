@@ -18,7 +18,13 @@ def nearest_x4() -> ImageModelDescriptor:
     for dense in range(1, 4):
         for layer in range(1, 6):
             out = _FEATURES if layer == 5 else _GROWTH
-            _convolution(state, f"RRDB_trunk.0.RDB{dense}.conv{layer}", _FEATURES + (layer - 1) * _GROWTH, out, passes=False)
+            _convolution(
+                state,
+                f"RRDB_trunk.0.RDB{dense}.conv{layer}",
+                _FEATURES + (layer - 1) * _GROWTH,
+                out,
+                passes=False,
+            )
     _convolution(state, "trunk_conv", _FEATURES, _FEATURES, passes=False)
     for name in ("upconv1", "upconv2", "HRconv"):
         _convolution(state, name, _FEATURES, _FEATURES, passes=True)
@@ -28,11 +34,16 @@ def nearest_x4() -> ImageModelDescriptor:
     management = comfy.model_management
     # The host's loader adds the patcher; its upscale node goes by it.
     model.patcher = comfy.model_patcher.CoreModelPatcher(
-        model.model, load_device=management.get_torch_device(), offload_device=management.unet_offload_device())
+        model.model,
+        load_device=management.get_torch_device(),
+        offload_device=management.unet_offload_device(),
+    )
     return model
 
 
-def _convolution(state: dict[str, torch.Tensor], name: str, channels_in: int, channels_out: int, *, passes: bool) -> None:
+def _convolution(
+    state: dict[str, torch.Tensor], name: str, channels_in: int, channels_out: int, *, passes: bool
+) -> None:
     """A 3x3 convolution that passes the first channels on, or gives zero. The leaky ReLUs leave positive values as they are."""
     weight = torch.zeros(channels_out, channels_in, 3, 3)
     if passes:

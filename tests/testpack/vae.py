@@ -22,11 +22,25 @@ _WIDE = _GROUPS * _GROUP
 def faithful_vae(latent_format: comfy.latent_formats.LatentFormat) -> comfy.sd.VAE:
     """Return a VAE for that latent format. A picture with values -1..1 becomes a model input with values -1..1."""
     channels = latent_format.latent_channels
-    encoder = {"double_z": True, "z_channels": channels, "resolution": 256, "in_channels": 3, "out_ch": 3, "ch": 32, "ch_mult": [1, 1, 1, 4],
-               "num_res_blocks": 1, "attn_resolutions": [], "dropout": 0.0}
+    encoder = {
+        "double_z": True,
+        "z_channels": channels,
+        "resolution": 256,
+        "in_channels": 3,
+        "out_ch": 3,
+        "ch": 32,
+        "ch_mult": [1, 1, 1, 4],
+        "num_res_blocks": 1,
+        "attn_resolutions": [],
+        "dropout": 0.0,
+    }
     decoder = {**encoder, "ch_mult": [4, 1, 1, 1], "num_res_blocks": 0}
     params = {"ddconfig": encoder, "decoder_ddconfig": decoder, "embed_dim": channels}
-    weights = _weights(AutoencoderKL(**params), 1.0 / latent_format.scale_factor, getattr(latent_format, "shift_factor", 0.0))
+    weights = _weights(
+        AutoencoderKL(**params),
+        1.0 / latent_format.scale_factor,
+        getattr(latent_format, "shift_factor", 0.0),
+    )
     vae = comfy.sd.VAE(sd=weights, config={"params": params})
     vae.latent_channels = channels
     return vae

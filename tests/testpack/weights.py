@@ -18,6 +18,8 @@ def fill(module: torch.nn.Module, *, seed: int, gain: float = 1.0) -> None:
             if parameter.ndim >= 2:
                 generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}:{name}".encode()))
                 fan_in = parameter[0].numel()
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * (gain / math.sqrt(fan_in)))
+                parameter.copy_(
+                    torch.randn(parameter.shape, generator=generator) * (gain / math.sqrt(fan_in))
+                )
             else:
                 parameter.fill_(0.0 if name.endswith("bias") else 1.0)

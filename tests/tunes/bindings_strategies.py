@@ -38,20 +38,41 @@ base = 1504944
 
 def names(forbidden: str) -> st.SearchStrategy[str]:
     """File names below a folder, of any characters but the forbidden ones."""
-    characters = st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"), exclude_characters=forbidden)
-    start = st.sampled_from(["a", "Ž", "_", "..x", "#1", "1"] if "#" not in forbidden else ["a", "7", "..x"])
-    part = st.builds(lambda head, rest: head + rest.rstrip(), start, st.text(characters, max_size=8))
-    return st.lists(part, min_size=1, max_size=2).map("/".join).filter(lambda name: name_problem(name) is None)
+    characters = st.characters(
+        exclude_categories=("Cc", "Cs", "Zl", "Zp"), exclude_characters=forbidden
+    )
+    start = st.sampled_from(
+        ["a", "Ž", "_", "..x", "#1", "1"] if "#" not in forbidden else ["a", "7", "..x"]
+    )
+    part = st.builds(
+        lambda head, rest: head + rest.rstrip(), start, st.text(characters, max_size=8)
+    )
+    return (
+        st.lists(part, min_size=1, max_size=2)
+        .map("/".join)
+        .filter(lambda name: name_problem(name) is None)
+    )
 
 
 values = names("\\/:").filter(lambda name: " # " not in name)
 keys = names("\\/:=<>#[]")
-ids = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=8).filter(lambda id: id[0] != "-")
+ids = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=8).filter(
+    lambda id: id[0] != "-"
+)
 maybe = st.none() | values
 bases = st.one_of(
     st.builds(BaseModel, st.sampled_from(module.FAMILIES), checkpoint=maybe, outpaint_model=maybe),
-    st.builds(BaseModel, st.just("sd15"), diffusion_model=maybe, clip_l=maybe, vae=maybe, outpaint_model=maybe),
-    st.builds(BaseModel, st.just("flux"), diffusion_model=maybe, clip_l=maybe, t5xxl=maybe, vae=maybe),
+    st.builds(
+        BaseModel,
+        st.just("sd15"),
+        diffusion_model=maybe,
+        clip_l=maybe,
+        vae=maybe,
+        outpaint_model=maybe,
+    ),
+    st.builds(
+        BaseModel, st.just("flux"), diffusion_model=maybe, clip_l=maybe, t5xxl=maybe, vae=maybe
+    ),
 )
 all_bindings = st.builds(
     Bindings,

@@ -25,7 +25,10 @@ def run(tmp_path: Path) -> Run:
 
 def test_binding_and_removing(run: Run, tmp_path: Path) -> None:
     path = tmp_path / BINDINGS_FILE
-    assert run("1533312", "my wife.safetensors") == (0, f"bound 1533312 = my wife.safetensors in {path}")
+    assert run("1533312", "my wife.safetensors") == (
+        0,
+        f"bound 1533312 = my wife.safetensors in {path}",
+    )
     assert path.read_text() == "[tunes]\n1533312 = my wife.safetensors\n"
     assert run("--remove", "1533312") == (0, f"removed 1533312 from {path}")
     assert path.read_text() == "[tunes]\n"
@@ -38,7 +41,9 @@ def test_binding_and_removing(run: Run, tmp_path: Path) -> None:
 def test_error_a_refused_binding_says_why(run: Run, tmp_path: Path) -> None:
     status, output = run("upscalr", "u.pth")
     assert status == 1
-    assert output.startswith("error: 'upscalr' is not a key of the bindings. Did you mean 'upscaler'?\nKeys: a tune id, ")
+    assert output.startswith(
+        "error: 'upscalr' is not a key of the bindings. Did you mean 'upscaler'?\nKeys: a tune id, "
+    )
     assert not (tmp_path / BINDINGS_FILE).exists()
 
 
@@ -79,7 +84,9 @@ def test_error_the_list_of_a_broken_file(run: Run, tmp_path: Path) -> None:
     assert "bindings.ini, line 1: 'nonsense': expected" in output
 
 
-@pytest.mark.parametrize("argv", [(), ("1",), ("1", "2", "3"), ("--remove",), ("--remove", "--list"), ("--force", "1")])
+@pytest.mark.parametrize(
+    "argv", [(), ("1",), ("1", "2", "3"), ("--remove",), ("--remove", "--list"), ("--force", "1")]
+)
 def test_error_misuse_shows_the_usage(run: Run, argv: tuple[str, ...]) -> None:
     assert run(*argv) == (2, USAGE)
 

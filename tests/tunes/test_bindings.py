@@ -25,7 +25,10 @@ PARSED = Bindings(
         ),
     },
     default_base="1504944",
-    tunes={"1533312": "my_wife.safetensors", "epi_noiseoffset2": "light/epiNoiseoffset v2 = final #3.safetensors"},
+    tunes={
+        "1533312": "my_wife.safetensors",
+        "epi_noiseoffset2": "light/epiNoiseoffset v2 = final #3.safetensors",
+    },
     roles={"upscaler": "4x-UltraSharp.pth"},
 )
 
@@ -63,7 +66,10 @@ def test_any_text_is_read_or_refused_with_its_line(text: str) -> None:
     ("text", "message"),
     [
         ("1 = a", "f, line 1: '1 = a': expected a section such as [tunes] before the first key"),
-        ("\n[tunse]", "f, line 2: '[tunse]': expected [tunes], [roles], [defaults] or [base ID]. Did you mean [tunes]?"),
+        (
+            "\n[tunse]",
+            "f, line 2: '[tunse]': expected [tunes], [roles], [defaults] or [base ID]. Did you mean [tunes]?",
+        ),
         ("[tunes", "f, line 1: '[tunes': expected ']' at the end of a section's line"),
         ("[base a/b]", "f, line 1: '[base a/b]': expected a tune id after 'base', not 'a/b'"),
         ("[tunes]\nanna", "f, line 2: 'anna': expected 'key = value', found no '='"),
@@ -88,7 +94,10 @@ def test_any_text_is_read_or_refused_with_its_line(text: str) -> None:
         ),
         ("[defaults]\ntune = 1", "f, line 2: 'tune = 1': expected 'base = ID', not the key 'tune'"),
         ("[defaults]\nbase = a b", "f, line 2: 'base = a b': expected the id of a base, not 'a b'"),
-        ("[base 1]\nfamily = sd2", "f, line 2: 'family = sd2': expected sd15, sdxl, flux, flux_schnell, not 'sd2'"),
+        (
+            "[base 1]\nfamily = sd2",
+            "f, line 2: 'family = sd2': expected sd15, sdxl, flux, flux_schnell, not 'sd2'",
+        ),
         (
             "[base 1]\ncheckpont = a",
             "f, line 2: 'checkpont = a': expected a field of a base, not 'checkpont'. Did you mean 'checkpoint'? "
@@ -107,10 +116,18 @@ def test_any_text_is_read_or_refused_with_its_line(text: str) -> None:
             "[base 1]\nfamily = sdxl\ndiffusion_model = b",
             "f, line 1: '[base 1]': family sdxl is loaded from a checkpoint, not from a diffusion_model",
         ),
-        ("[base 1]\nfamily = sd15\nt5xxl = b", "f, line 1: '[base 1]': family sd15 has no t5xxl text encoder; remove t5xxl"),
-        ("[base 1]\nfamily = flux\ntrim_padding = 1", "f, line 3: 'trim_padding = 1': expected yes or no, not '1'"),
-        ("[base 1]\nfamily = sdxl\ntrim_padding = yes",
-         "f, line 1: '[base 1]': family sdxl reads every text in full windows of 77 tokens; remove trim_padding"),
+        (
+            "[base 1]\nfamily = sd15\nt5xxl = b",
+            "f, line 1: '[base 1]': family sd15 has no t5xxl text encoder; remove t5xxl",
+        ),
+        (
+            "[base 1]\nfamily = flux\ntrim_padding = 1",
+            "f, line 3: 'trim_padding = 1': expected yes or no, not '1'",
+        ),
+        (
+            "[base 1]\nfamily = sdxl\ntrim_padding = yes",
+            "f, line 1: '[base 1]': family sdxl reads every text in full windows of 77 tokens; remove trim_padding",
+        ),
     ],
 )
 def test_error_names_source_line_and_expectation(text: str, message: str) -> None:
@@ -136,9 +153,13 @@ def test_error_values_that_the_file_cannot_hold_are_not_written(bindings: Bindin
 
 
 def test_merging_lets_the_other_win_and_keeps_the_rest() -> None:
-    mine = Bindings({"1": BaseModel("sd15", checkpoint="a")}, "1", {"5": "a", "6": "b"}, {"upscaler": "u"})
+    mine = Bindings(
+        {"1": BaseModel("sd15", checkpoint="a")}, "1", {"5": "a", "6": "b"}, {"upscaler": "u"}
+    )
     other = Bindings({"1": BaseModel("sdxl", checkpoint="c")}, None, {"6": "c"})
-    assert mine.merged_with(other) == Bindings(other.bases, "1", {"5": "a", "6": "c"}, {"upscaler": "u"})
+    assert mine.merged_with(other) == Bindings(
+        other.bases, "1", {"5": "a", "6": "c"}, {"upscaler": "u"}
+    )
     assert mine.merged_with(Bindings(default_base="2")).default_base == "2"
 
 
@@ -149,7 +170,9 @@ def test_a_missing_file_holds_no_bindings(tmp_path: Path) -> None:
 def test_error_a_file_in_another_encoding(tmp_path: Path) -> None:
     path = tmp_path / "b.ini"
     path.write_bytes("[tunes]\n1 = Žofie".encode("cp1250"))
-    with pytest.raises(BindingsError, match=r"b\.ini, line 2: expected UTF-8 text, found the byte 0x8e"):
+    with pytest.raises(
+        BindingsError, match=r"b\.ini, line 2: expected UTF-8 text, found the byte 0x8e"
+    ):
         load(path)
 
 

@@ -20,13 +20,30 @@ from hypothesis import strategies as st
         ("defaults.base", "690204", "base = 1504944", "base = 690204"),
         ("base.1504944.vae", "v.sft", "vae = ae.safetensors", "vae = v.sft"),
         ("1558021", "man.pt", "#3.safetensors\n", "#3.safetensors\n1558021 = man.pt\n"),
-        ("controlnet_pose", "p.pth", "4x-UltraSharp.pth\n", "4x-UltraSharp.pth\ncontrolnet_pose = p.pth\n"),
-        ("tunes.SDXLrender_v2.0", "r.pt", "#3.safetensors\n", "#3.safetensors\nSDXLrender_v2.0 = r.pt\n"),
-        ("base.690204.outpaint_model", "i.pt", "V51.safetensors\n", "V51.safetensors\noutpaint_model = i.pt\n"),
+        (
+            "controlnet_pose",
+            "p.pth",
+            "4x-UltraSharp.pth\n",
+            "4x-UltraSharp.pth\ncontrolnet_pose = p.pth\n",
+        ),
+        (
+            "tunes.SDXLrender_v2.0",
+            "r.pt",
+            "#3.safetensors\n",
+            "#3.safetensors\nSDXLrender_v2.0 = r.pt\n",
+        ),
+        (
+            "base.690204.outpaint_model",
+            "i.pt",
+            "V51.safetensors\n",
+            "V51.safetensors\noutpaint_model = i.pt\n",
+        ),
     ],
 )
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_binding_changes_one_line(tmp_path: Path, newline: str, key: str, value: str, old: str, new: str) -> None:
+def test_binding_changes_one_line(
+    tmp_path: Path, newline: str, key: str, value: str, old: str, new: str
+) -> None:
     path = tmp_path / "b.ini"
     path.write_bytes(EXAMPLE.replace("\n", newline).encode())
     bind(path, key, value)
@@ -34,13 +51,24 @@ def test_binding_changes_one_line(tmp_path: Path, newline: str, key: str, value:
     assert path.read_bytes().decode() == EXAMPLE.replace(old, new).replace("\n", newline)
 
 
-@given(all_bindings, st.sampled_from(["7", "tunes.seven", "upscaler", "face_swapper"]), values, st.booleans())
+@given(
+    all_bindings,
+    st.sampled_from(["7", "tunes.seven", "upscaler", "face_swapper"]),
+    values,
+    st.booleans(),
+)
 def test_binding_keeps_every_other_line_and_unbinding_removes_it(
-    tmp_path_factory: pytest.TempPathFactory, bindings: Bindings, key: str, value: str, ends_with_newline: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    bindings: Bindings,
+    key: str,
+    value: str,
+    ends_with_newline: bool,
 ) -> None:
     path = tmp_path_factory.mktemp("b") / "b.ini"
     text = "# mine\n" + bindings.to_text().replace("\n[", "\n  # about this\n\n[ ") + "# last"
-    path.write_text(text.replace("[ ", "[") + "\n" * ends_with_newline, encoding="utf-8", newline="")
+    path.write_text(
+        text.replace("[ ", "[") + "\n" * ends_with_newline, encoding="utf-8", newline=""
+    )
     name = key.removeprefix("tunes.")
     bind(path, key, value)
     bound = load(path)
@@ -90,19 +118,29 @@ def test_bindings_of_a_notepad_file_with_byte_order_mark(tmp_path: Path) -> None
     [
         ("upscalr", "a", "Did you mean 'upscaler'"),
         ("../x", "a", "is not a key of the bindings"),
-        ("690204", "a", "690204 is the base tune Realistic Vision v5.1: a base binds its files one by one"),
+        (
+            "690204",
+            "a",
+            "690204 is the base tune Realistic Vision v5.1: a base binds its files one by one",
+        ),
         ("1533312", "../a", "it holds an empty, '.' or '..' part"),
         ("1533312", "a\n[roles]\nupscaler = b", "control character or a line break"),
         ("base.12.checkpoint", "a", "base '12' is new and its family is not known"),
         ("base.690204.checkpont", "a", "Did you mean 'checkpoint'"),
-        ("base.690204.diffusion_model", "a", "it names both a checkpoint and a diffusion_model; keep one"),
+        (
+            "base.690204.diffusion_model",
+            "a",
+            "it names both a checkpoint and a diffusion_model; keep one",
+        ),
         ("base.690204.family", "sd2", "expected sd15, sdxl, flux, flux_schnell, not 'sd2'"),
         ("base.a b.family", "sd15", "expected a tune id after 'base', not 'a b'"),
         ("tunes.a=b", "a", "it holds '='"),
         ("defaults.base", "a b", "expected the id of a base, not 'a b'"),
     ],
 )
-def test_error_a_refused_binding_leaves_the_file_as_it_was(tmp_path: Path, key: str, value: str, message: str) -> None:
+def test_error_a_refused_binding_leaves_the_file_as_it_was(
+    tmp_path: Path, key: str, value: str, message: str
+) -> None:
     path = tmp_path / "b.ini"
     path.write_text(EXAMPLE)
     with pytest.raises(BindingsError) as caught:
@@ -126,13 +164,18 @@ def test_unbinding_a_whole_base_and_what_is_not_there(tmp_path: Path) -> None:
     assert not unbind(path, "base.5")
     assert path.read_text() == EXAMPLE
     assert unbind(path, "base.690204")
-    assert path.read_text() == EXAMPLE.replace("[base 690204]\nfamily = sd15\ncheckpoint = realisticVisionV51.safetensors\n", "")
+    assert path.read_text() == EXAMPLE.replace(
+        "[base 690204]\nfamily = sd15\ncheckpoint = realisticVisionV51.safetensors\n", ""
+    )
 
 
 def test_unbinding_the_family_needs_an_otherwise_empty_base(tmp_path: Path) -> None:
     path = tmp_path / "b.ini"
     path.write_text("[base 1]\nfamily = sd15\ncheckpoint = a\n")
-    with pytest.raises(BindingsError, match=r"the family of base 1 is needed by its checkpoint\n.*--remove base\.1$"):
+    with pytest.raises(
+        BindingsError,
+        match=r"the family of base 1 is needed by its checkpoint\n.*--remove base\.1$",
+    ):
         unbind(path, "base.1.family")
     assert unbind(path, "base.1.checkpoint")
     assert unbind(path, "base.1.family")

@@ -21,10 +21,16 @@ def test_what_was_put_is_there_for_the_same_photo_and_analysis_only(tmp_path: Pa
     cache.put("photo", "other", b"")
     cache.put("photo", "analysis", b"two")
     later = FaceCache(tmp_path / "new")
-    assert (later.get("photo", "analysis"), later.get("photo", "other"), later.get("x", "analysis")) == (b"two", b"", None)
+    assert (
+        later.get("photo", "analysis"),
+        later.get("photo", "other"),
+        later.get("x", "analysis"),
+    ) == (b"two", b"", None)
 
 
-def test_what_was_not_used_for_longest_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_not_used_for_longest_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     moments = iter(range(100))
     monkeypatch.setattr(face_cache.time, "time", lambda: float(next(moments)))
     cache = FaceCache(tmp_path, max_entries=3)
@@ -42,7 +48,12 @@ def test_a_photo_is_forgotten_with_all_that_was_found_in_it(tmp_path: Path) -> N
         for analysis in "xy":
             cache.put(photo, analysis, b"face")
     cache.forget(["a", "never seen"])
-    assert [cache.get(photo, analysis) for photo in "ab" for analysis in "xy"] == [None, None, b"face", b"face"]
+    assert [cache.get(photo, analysis) for photo in "ab" for analysis in "xy"] == [
+        None,
+        None,
+        b"face",
+        b"face",
+    ]
 
 
 def test_a_kept_face_survives_a_process_that_is_killed(tmp_path: Path) -> None:
@@ -67,6 +78,11 @@ def test_a_deleted_cache_is_made_again(tmp_path: Path) -> None:
 
 
 def test_error_a_damaged_cache_is_named(tmp_path: Path) -> None:
-    (tmp_path / CACHE_FILE).write_bytes(b"no database at all, but long enough to look like one" * 50)
-    with pytest.raises(TuneError, match=r"faces\.sqlite3 cannot be used: file is not a database\n.*may be moved away"):
+    (tmp_path / CACHE_FILE).write_bytes(
+        b"no database at all, but long enough to look like one" * 50
+    )
+    with pytest.raises(
+        TuneError,
+        match=r"faces\.sqlite3 cannot be used: file is not a database\n.*may be moved away",
+    ):
         FaceCache(tmp_path)

@@ -10,7 +10,14 @@ from comfyui_astria.nodes.tunes.names import close_names, matching, name_problem
 from hypothesis import given
 from hypothesis import strategies as st
 
-LISTED = ["anna.safetensors", "people/anna.safetensors", "people/bob.pt", "x/tom.ckpt", "y/tom.ckpt", "v2.0.safetensors"]
+LISTED = [
+    "anna.safetensors",
+    "people/anna.safetensors",
+    "people/bob.pt",
+    "x/tom.ckpt",
+    "y/tom.ckpt",
+    "v2.0.safetensors",
+]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +50,10 @@ def test_unsafe_names_are_refused_with_their_reason(name: str, reason: str) -> N
     assert reason in name_problem(name)
 
 
-@pytest.mark.parametrize("name", ["1533312", "SDXLrender_v2.0", "people/anna.safetensors", "...x", "a-b (1) #2.pt", "Žofie"])
+@pytest.mark.parametrize(
+    "name",
+    ["1533312", "SDXLrender_v2.0", "people/anna.safetensors", "...x", "a-b (1) #2.pt", "Žofie"],
+)
 def test_ordinary_names_are_accepted(name: str) -> None:
     assert name_problem(name) is None
 

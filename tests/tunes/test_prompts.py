@@ -24,11 +24,20 @@ def prompts(tmp_path: Path) -> PromptStore:
 
 def sent(text: str = "a cat", **more: object) -> Prompt:
     workflow = {"output.save": {"class_type": "SaveImage"}}
-    return Prompt("690204", {"text": text, "w": 64}, f"digest of {text}", "http://127.0.0.1:8188", workflow, **more)
+    return Prompt(
+        "690204",
+        {"text": text, "w": 64},
+        f"digest of {text}",
+        "http://127.0.0.1:8188",
+        workflow,
+        **more,
+    )
 
 
 def test_a_prompt_comes_back_as_it_went(prompts: PromptStore, tmp_path: Path) -> None:
-    stored = prompts.add(sent(callback="https://a.example/x", inputs=("astria/a.png",), notices=("one",)))
+    stored = prompts.add(
+        sent(callback="https://a.example/x", inputs=("astria/a.png",), notices=("one",))
+    )
     assert stored.id == 1
     assert PromptStore(tmp_path / "private").get(1) == stored
     assert prompts.get(2) is prompts.get(0) is prompts.get(2**70) is None
@@ -58,12 +67,22 @@ def test_the_way_of_a_prompt(prompts: PromptStore) -> None:
     assert (running.status, running.runs) == ("running", 1)
     assert running.started_training_at is not None
     prompts.requeue(1, "another-run")
-    assert (prompts.get(1).status, prompts.get(1).run_id, prompts.count_open()) == ("queued", "another-run", 1)
+    assert (prompts.get(1).status, prompts.get(1).run_id, prompts.count_open()) == (
+        "queued",
+        "another-run",
+        1,
+    )
     image = {"filename": "a.png", "subfolder": "", "type": "output"}
     done = replace(stored, status="done", images=(image,), trained_at=now())
     assert prompts.finish(done, '{"id": 1}') is True
-    assert prompts.finish(replace(done, status="failed"), "twice") is False, "what ended does not end again, and calls back once"
-    assert (prompts.get(1).status, prompts.get(1).images, prompts.count_open()) == ("done", (image,), 0)
+    assert prompts.finish(replace(done, status="failed"), "twice") is False, (
+        "what ended does not end again, and calls back once"
+    )
+    assert (prompts.get(1).status, prompts.get(1).images, prompts.count_open()) == (
+        "done",
+        (image,),
+        0,
+    )
     assert (stored.workflow != {}, prompts.get(1).workflow) == (True, {})
     [owed] = prompts.take_owed(0, 9, 60)
     assert (owed.url, owed.body, owed.attempts) == ("https://a.example/x", '{"id": 1}', 0)
@@ -127,7 +146,9 @@ sys.stdin.read()
 def test_one_process_holds_the_folder_until_it_ends(tmp_path: Path) -> None:
     path = tmp_path / "private" / "api.lock"
     command = [sys.executable, "-c", HOLDER, str(ROOT / "pack_loader.py"), str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "True\n"
         assert only_one(path) is None

@@ -31,26 +31,38 @@ def test_a_file_is_found_by_its_name(resolver: Callable, name: str, kind: str, f
 
 
 def test_no_database_is_needed_for_files(files: Files) -> None:
-    assert Resolver(Bindings(), None, files(**FOLDERS)).lora("anna").file == "people/anna.safetensors"
+    assert (
+        Resolver(Bindings(), None, files(**FOLDERS)).lora("anna").file == "people/anna.safetensors"
+    )
 
 
-def test_bindings_come_before_tunes_and_tunes_before_files(resolver: Callable, store: TuneStore) -> None:
+def test_bindings_come_before_tunes_and_tunes_before_files(
+    resolver: Callable, store: TuneStore
+) -> None:
     plain = resolver(Bindings())
     assert plain.lora("my_wife").how == "file name"
     tune = store.create(title="my_wife", model_type="lora", file="anna.safetensors", id=1533312)
-    expected = Resolved("lora", "people/anna.safetensors", tune, "tune 1533312 of the tunes database")
+    expected = Resolved(
+        "lora", "people/anna.safetensors", tune, "tune 1533312 of the tunes database"
+    )
     assert plain.lora("1533312") == plain.lora("my_wife") == expected
     bound = resolver(Bindings(tunes={"1533312": "realisticVision"}))
     how = "bindings: 1533312 = realisticVision"
     assert bound.lora("1533312") == Resolved("checkpoint", "realisticVision.safetensors", tune, how)
 
 
-def test_a_photo_set_of_the_same_title_does_not_hide_the_file(resolver: Callable, store: TuneStore, photo: Callable[..., bytes]) -> None:
+def test_a_photo_set_of_the_same_title_does_not_hide_the_file(
+    resolver: Callable, store: TuneStore, photo: Callable[..., bytes]
+) -> None:
     tune = store.create(title="anna", model_type="faceid", photos=[photo()])
-    assert resolver(Bindings()).lora("anna") == Resolved("lora", "people/anna.safetensors", tune, "file name")
+    assert resolver(Bindings()).lora("anna") == Resolved(
+        "lora", "people/anna.safetensors", tune, "file name"
+    )
 
 
-def test_error_an_unknown_id_says_where_it_was_searched_and_how_to_bind_it(resolver: Callable) -> None:
+def test_error_an_unknown_id_says_where_it_was_searched_and_how_to_bind_it(
+    resolver: Callable,
+) -> None:
     assert resolver(Bindings()).lora("1558021") == Missing(
         "LoRA",
         "1558021",
@@ -69,9 +81,13 @@ def test_error_an_unknown_id_says_where_it_was_searched_and_how_to_bind_it(resol
         ("Mary Jan", "Did you mean 'Mary Jane'?"),
     ],
 )
-def test_error_an_unknown_name_says_what_comes_close(resolver: Callable, store: TuneStore, name: str, close: str) -> None:
+def test_error_an_unknown_name_says_what_comes_close(
+    resolver: Callable, store: TuneStore, name: str, close: str
+) -> None:
     store.create(title="Mary Jane", model_type="lora", file="anna.safetensors", id=774160)
-    assert missing(resolver(Bindings(tunes={"1533312": "my_wife.safetensors"})).lora(name)).message.endswith(close)
+    assert missing(
+        resolver(Bindings(tunes={"1533312": "my_wife.safetensors"})).lora(name)
+    ).message.endswith(close)
 
 
 def test_error_a_name_of_two_files_lists_both(resolver: Callable) -> None:
@@ -93,22 +109,39 @@ def test_error_a_bound_file_that_is_not_there(resolver: Callable) -> None:
     )
 
 
-def test_error_tunes_without_a_model_file(resolver: Callable, store: TuneStore, photo: Callable[..., bytes]) -> None:
+def test_error_tunes_without_a_model_file(
+    resolver: Callable, store: TuneStore, photo: Callable[..., bytes]
+) -> None:
     store.create(title="John", model_type="faceid", photos=[photo()], id=5)
     store.create(title="Later", model_type="lora", id=6)
     john, later = (missing(resolver(Bindings()).lora(id)) for id in ("5", "6"))
-    assert john.message.startswith("LoRA '5' (not bound, tune 5 'John' is a photo set) was not found.")
+    assert john.message.startswith(
+        "LoRA '5' (not bound, tune 5 'John' is a photo set) was not found."
+    )
     assert john.hint.startswith("For the photos of tune 5 write <faceid:5:1>. ")
-    assert later.message.startswith("LoRA '6' (not bound, tune 6 'Later' has no model file) was not found.")
+    assert later.message.startswith(
+        "LoRA '6' (not bound, tune 6 'Later' has no model file) was not found."
+    )
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "C:\\x", "C:x", "a\\b", "-x", "a\0b", "a\nb", "", "x" * 300])
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/passwd", "C:\\x", "C:x", "a\\b", "-x", "a\0b", "a\nb", "", "x" * 300]
+)
 def test_error_unsafe_names_are_refused_everywhere(resolver: Callable, name: str) -> None:
     plain = resolver(Bindings())
-    for result in (plain.lora(name), plain.faceid(name), plain.model_file("vae", name), plain.base(name)):
+    for result in (
+        plain.lora(name),
+        plain.faceid(name),
+        plain.model_file("vae", name),
+        plain.base(name),
+    ):
         assert "is refused: " in missing(result).message
         assert "\n" not in missing(result).message + missing(result).hint
-    bound = resolver(Bindings({"1": BaseModel("sd15", checkpoint=name or "/")}, None, {"1": name}, {"upscaler": name}))
+    bound = resolver(
+        Bindings(
+            {"1": BaseModel("sd15", checkpoint=name or "/")}, None, {"1": name}, {"upscaler": name}
+        )
+    )
     for result in (bound.lora("1"), bound.role("upscaler"), bound.base("1")):
         assert "is refused: " in missing(result).message
 
@@ -120,19 +153,27 @@ def test_only_listed_files_are_ever_returned(files: Files, name: str) -> None:
 
 
 def test_a_suggested_command_cannot_run_another(resolver: Callable) -> None:
-    assert missing(resolver(Bindings()).lora("$(reboot)")).hint.endswith("bind 'tunes.$(reboot)' FILE")
+    assert missing(resolver(Bindings()).lora("$(reboot)")).hint.endswith(
+        "bind 'tunes.$(reboot)' FILE"
+    )
 
 
-def test_faceid_photos_are_found_by_id_and_title(resolver: Callable, store: TuneStore, photo: Callable[..., bytes]) -> None:
+def test_faceid_photos_are_found_by_id_and_title(
+    resolver: Callable, store: TuneStore, photo: Callable[..., bytes]
+) -> None:
     tune = store.create(title="John Doe", model_type="faceid", photos=[photo()], id=788416)
-    trained = store.create(title="Anna", model_type="lora", file="anna.safetensors", photos=[photo()])
+    trained = store.create(
+        title="Anna", model_type="lora", file="anna.safetensors", photos=[photo()]
+    )
     plain = resolver(Bindings())
     expected = Resolved("faceid", None, tune, "tune 788416 of the tunes database")
     assert plain.faceid("788416") == plain.faceid("John Doe") == expected
     assert plain.faceid("Anna").tune == trained  # a LoRA tune may hold photos
 
 
-def test_error_faceid_without_photos(resolver: Callable, store: TuneStore, photo: Callable[..., bytes]) -> None:
+def test_error_faceid_without_photos(
+    resolver: Callable, store: TuneStore, photo: Callable[..., bytes]
+) -> None:
     store.create(title="John", model_type="faceid", photos=[photo("a"), photo("b")], id=5)
     store.create(title="Anna", model_type="lora", file="anna.safetensors", id=6)
     plain = resolver(Bindings(tunes={"7": "my_wife.safetensors"}))
@@ -151,7 +192,10 @@ def test_error_faceid_without_photos(resolver: Callable, store: TuneStore, photo
 
 
 def test_faceid_without_a_database(files: Files) -> None:
-    assert "not in the tunes database" in missing(Resolver(Bindings(), None, files()).faceid("5")).message
+    assert (
+        "not in the tunes database"
+        in missing(Resolver(Bindings(), None, files()).faceid("5")).message
+    )
 
 
 def test_files_of_a_windows_host(files: Files) -> None:

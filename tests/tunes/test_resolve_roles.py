@@ -9,29 +9,68 @@ from comfyui_astria.nodes.tunes.bindings import BaseModel, Bindings
 from comfyui_astria.nodes.tunes.resolve import Located, Missing, Resolver
 from comfyui_astria.tests.tunes.resolve_support import Files, missing
 
-FLUX = BaseModel("flux", None, "flux1-dev.safetensors", "clip_l.safetensors", "t5xxl_fp16.safetensors", "ae.safetensors")
+FLUX = BaseModel(
+    "flux",
+    None,
+    "flux1-dev.safetensors",
+    "clip_l.safetensors",
+    "t5xxl_fp16.safetensors",
+    "ae.safetensors",
+)
 
 
 def test_a_role_gives_the_bound_file(resolver: Callable) -> None:
-    assert resolver(Bindings(roles={"upscaler": "4x-UltraSharp"})).role("upscaler") == "4x-UltraSharp.pth"
+    assert (
+        resolver(Bindings(roles={"upscaler": "4x-UltraSharp"})).role("upscaler")
+        == "4x-UltraSharp.pth"
+    )
 
 
 def test_a_role_bound_for_a_family_wins_over_the_role(files: Files) -> None:
     both = {"controlnet_pose": "any.safetensors", "sdxl.controlnet_pose": "xl.safetensors"}
-    bound = Resolver(Bindings(roles=both), None, files(controlnet=["any.safetensors", "xl.safetensors"]))
-    assert bound.role("controlnet_pose", "sdxl") == bound.role("sdxl.controlnet_pose") == "xl.safetensors"
-    assert bound.role("controlnet_pose", "flux") == bound.role("controlnet_pose") == "any.safetensors"
+    bound = Resolver(
+        Bindings(roles=both), None, files(controlnet=["any.safetensors", "xl.safetensors"])
+    )
+    assert (
+        bound.role("controlnet_pose", "sdxl")
+        == bound.role("sdxl.controlnet_pose")
+        == "xl.safetensors"
+    )
+    assert (
+        bound.role("controlnet_pose", "flux") == bound.role("controlnet_pose") == "any.safetensors"
+    )
 
 
 def test_a_role_may_be_a_folder_of_files(files: Files) -> None:
-    packs = ["inswapper_128.onnx", "models/buffalo_l/det_10g.onnx", "models/buffalo_l/w600k_r50.onnx"]
+    packs = [
+        "inswapper_128.onnx",
+        "models/buffalo_l/det_10g.onnx",
+        "models/buffalo_l/w600k_r50.onnx",
+    ]
     folders = files(insightface=packs, clipseg=["rd64/model.safetensors"])
-    bound = Resolver(Bindings(roles={"face_analysis": "buffalo_l", "clipseg": "rd64", "face_analysis_pulid": "antelope"}), None, folders)
+    bound = Resolver(
+        Bindings(
+            roles={
+                "face_analysis": "buffalo_l",
+                "clipseg": "rd64",
+                "face_analysis_pulid": "antelope",
+            }
+        ),
+        None,
+        folders,
+    )
     assert (bound.role("face_analysis"), bound.role("clipseg")) == ("buffalo_l", "rd64")
     lost = missing(bound.role("face_analysis_pulid"))
-    assert lost.message.startswith("the folder 'antelope' that face_analysis_pulid stands for was not found. Searched insightface")
-    assert lost.hint.endswith("insightface/models, or bind another: python dev.py bind face_analysis_pulid FOLDER")
-    assert missing(Resolver(Bindings(), None, folders).role("face_analysis")).hint == "python dev.py bind face_analysis buffalo_l"
+    assert lost.message.startswith(
+        "the folder 'antelope' that face_analysis_pulid stands for was not found. Searched insightface"
+    )
+    assert lost.hint.endswith(
+        "insightface/models, or bind another: python dev.py bind face_analysis_pulid FOLDER"
+    )
+    assert (
+        missing(Resolver(Bindings(), None, folders).role("face_analysis")).hint
+        == "python dev.py bind face_analysis buffalo_l"
+    )
 
 
 def test_of_several_files_none_is_offered_for_a_role(files: Files) -> None:
@@ -52,8 +91,12 @@ def test_error_roles_without_a_file(resolver: Callable) -> None:
         "python dev.py bind upscaler 4x-UltraSharp.pth",
     )
     pose = missing(plain.role("controlnet_pose"))
-    assert pose.message.endswith("Its model folder is controlnet (no such model folder). It is empty.")
-    assert pose.hint == ("Put the model into the model folder controlnet, then run: python dev.py bind controlnet_pose FILE")
+    assert pose.message.endswith(
+        "Its model folder is controlnet (no such model folder). It is empty."
+    )
+    assert pose.hint == (
+        "Put the model into the model folder controlnet, then run: python dev.py bind controlnet_pose FILE"
+    )
     assert missing(plain.role("face_swapper")).message == (
         "the file 'inswapper.onnx' that face_swapper stands for was not found. Searched insightface (no such model folder)."
     )
@@ -75,10 +118,17 @@ def test_a_base_gives_its_files_as_listed(resolver: Callable) -> None:
         ("flux1-dev", Located("diffusion_models", "flux1-dev.safetensors")),
     ],
 )
-def test_an_outpaint_model_may_be_a_diffusion_model_or_a_checkpoint(resolver: Callable, name: str, located: Located) -> None:
-    found = resolver(Bindings({"1": BaseModel("flux", checkpoint="fill", outpaint_model=name)})).base("1")
+def test_an_outpaint_model_may_be_a_diffusion_model_or_a_checkpoint(
+    resolver: Callable, name: str, located: Located
+) -> None:
+    found = resolver(
+        Bindings({"1": BaseModel("flux", checkpoint="fill", outpaint_model=name)})
+    ).base("1")
     assert found.outpaint_model == located.file
-    assert resolver(Bindings()).locate("outpaint model", name, ("diffusion_models", "checkpoints")) == located
+    assert (
+        resolver(Bindings()).locate("outpaint model", name, ("diffusion_models", "checkpoints"))
+        == located
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,7 +177,9 @@ def test_an_outpaint_model_may_be_a_diffusion_model_or_a_checkpoint(resolver: Ca
             "Edit [base 1] in the bindings file, or use python dev.py bind base.1.FIELD FILE.",
         ),
         (
-            Bindings({"690204": BaseModel("sd15", checkpoint="rv.pt", outpaint_model="inpaint.pt")}),
+            Bindings(
+                {"690204": BaseModel("sd15", checkpoint="rv.pt", outpaint_model="inpaint.pt")}
+            ),
             "690204",
             "the file 'rv.pt' that checkpoint of base 690204 (Realistic Vision v5.1, sd15) stands for was not found. "
             "Searched checkpoints (/models/checkpoints).\n"
@@ -139,7 +191,9 @@ def test_an_outpaint_model_may_be_a_diffusion_model_or_a_checkpoint(resolver: Ca
         ),
     ],
 )
-def test_error_bases(resolver: Callable, bindings: Bindings, id: str | None, message: str, hint: str) -> None:
+def test_error_bases(
+    resolver: Callable, bindings: Bindings, id: str | None, message: str, hint: str
+) -> None:
     result = missing(resolver(bindings).base(id))
     assert (result.message, result.hint) == (message, hint)
 

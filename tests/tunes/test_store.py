@@ -43,13 +43,20 @@ def test_a_created_tune_is_read_back_with_every_field(store: TuneStore, photo: P
     assert (made.face_crop, made.training_face_correct, made.is_api) == (True, False, True)
     assert made.ckpt_urls == ("https://example.com/a", "https://example.com/b")
     assert store.get(1533312) == made == store.find_by_title("Žofie")
-    assert [path.read_bytes() for path in store.photo_paths(1533312)] == [photo("a"), photo("b", PNG)]
+    assert [path.read_bytes() for path in store.photo_paths(1533312)] == [
+        photo("a"),
+        photo("b", PNG),
+    ]
 
 
-def test_the_response_object_has_the_service_s_keys_and_times(store: TuneStore, photo: Photo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_response_object_has_the_service_s_keys_and_times(
+    store: TuneStore, photo: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     moment = datetime(2023, 10, 2, 14, 32, 40, 363_000, tzinfo=timezone.utc)
     monkeypatch.setattr(module, "now", lambda: moment)
-    made = store.create(title="John Doe", name="woman", model_type="faceid", branch="sd15", photos=[photo()])
+    made = store.create(
+        title="John Doe", name="woman", model_type="faceid", branch="sd15", photos=[photo()]
+    )
     image = hashlib.sha256(photo()).hexdigest() + ".jpg"
     assert json.loads(json.dumps(made.to_json())) == {
         "id": 1,
@@ -90,9 +97,15 @@ def test_times_are_whole_milliseconds_in_utc() -> None:
     assert tune.iso(moment).endswith("Z")
 
 
-def test_listing_is_newest_first_in_pages(store: TuneStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listing_is_newest_first_in_pages(
+    store: TuneStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for second, title in ((1, "a"), (3, "b"), (2, "c"), (3, "d")):
-        monkeypatch.setattr(module, "now", lambda second=second: datetime(2024, 1, 1, 0, 0, second, tzinfo=timezone.utc))
+        monkeypatch.setattr(
+            module,
+            "now",
+            lambda second=second: datetime(2024, 1, 1, 0, 0, second, tzinfo=timezone.utc),
+        )
         store.create(title=title)
     assert [tune.title for tune in store.list()] == ["d", "b", "c", "a"]
     assert [tune.title for tune in store.list(limit=2, offset=1)] == ["b", "c"]
@@ -102,7 +115,11 @@ def test_listing_is_newest_first_in_pages(store: TuneStore, monkeypatch: pytest.
 
 def test_the_newest_of_equal_titles_is_found(store: TuneStore) -> None:
     store.create(title="Anna")
-    assert store.find_by_title("Anna") != store.create(title="Anna", file="b.pt") == store.find_by_title("Anna")
+    assert (
+        store.find_by_title("Anna")
+        != store.create(title="Anna", file="b.pt")
+        == store.find_by_title("Anna")
+    )
     assert store.find_by_title("anna") is None
     assert store.find_by_title("\ud800") is None
 
@@ -122,7 +139,9 @@ def test_a_photo_given_twice_is_one_file_listed_twice(store: TuneStore, photo: P
     assert len(list(first.parent.iterdir())) == 2
 
 
-def test_deleting_removes_photos_and_never_gives_the_id_again(store: TuneStore, photo: Photo) -> None:
+def test_deleting_removes_photos_and_never_gives_the_id_again(
+    store: TuneStore, photo: Photo
+) -> None:
     kept = store.create(title="kept", photos=[photo()])
     gone = store.create(title="gone", photos=[photo()])
     folder = store.photo_paths(gone.id)[0].parent
@@ -137,20 +156,39 @@ def test_deleting_removes_photos_and_never_gives_the_id_again(store: TuneStore, 
     ("fields", "message"),
     [
         ({"title": " "}, "a tune needs a title, not ' '"),
-        ({"title": "a", "model_type": "lara"}, "model_type 'lara' of tune 'a': expected lora, faceid, checkpoint or none"),
-        ({"title": "a", "file": "../a.pt"}, "file '../a.pt' of tune 'a' is no file name below a model folder"),
-        ({"title": "a", "model_type": "faceid"}, "faceid tune 'a' has no photos: expected at least one"),
+        (
+            {"title": "a", "model_type": "lara"},
+            "model_type 'lara' of tune 'a': expected lora, faceid, checkpoint or none",
+        ),
+        (
+            {"title": "a", "file": "../a.pt"},
+            "file '../a.pt' of tune 'a' is no file name below a model folder",
+        ),
+        (
+            {"title": "a", "model_type": "faceid"},
+            "faceid tune 'a' has no photos: expected at least one",
+        ),
         ({"title": "a", "id": 0}, "tune id 0: expected 1 to"),
         ({"title": "a", "id": 10**30}, "tune id 10+: expected 1 to"),
         ({"title": "a", "steps": 10**30}, "steps 10+ of tune 'a': expected 0 to"),
         ({"title": "a\ud800"}, "title 'a.ud800' of a tune is not Unicode text"),
-        ({"title": "a", "photos": [b"GIF89a"]}, "photo 1 begins with the bytes '47 49 46 38 39 61': expected a JPEG"),
+        (
+            {"title": "a", "photos": [b"GIF89a"]},
+            "photo 1 begins with the bytes '47 49 46 38 39 61': expected a JPEG",
+        ),
         ({"title": "a", "photos": [b"\xff\xd8\xff", b""]}, "photo 2 begins with the bytes ''"),
-        ({"title": "a", "photos": [b"\xff\xd8\xff" * 30]}, "photo 1 has 90 bytes: expected at most 80"),
+        (
+            {"title": "a", "photos": [b"\xff\xd8\xff" * 30]},
+            "photo 1 has 90 bytes: expected at most 80",
+        ),
     ],
 )
 def test_error_a_refused_tune_leaves_nothing(
-    store: TuneStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, object], message: str
+    store: TuneStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fields: dict[str, object],
+    message: str,
 ) -> None:
     monkeypatch.setattr(module, "MAX_PHOTO_BYTES", 80)
     with pytest.raises(TuneError, match=message):
@@ -173,7 +211,14 @@ def test_opening_sweeps_what_a_crash_left_and_nothing_else(tmp_path: Path, photo
     mine = store.photo_paths(made.id)[0]
     photos = tmp_path / "photos"
     orphan = f"{'0' * 64}.jpg"
-    for name in (f"1/{orphan}", f"1/{mine.name}.partial", f"2/{orphan}", "2/notes.txt", f"3/{orphan}", f"backup/{orphan}"):
+    for name in (
+        f"1/{orphan}",
+        f"1/{mine.name}.partial",
+        f"2/{orphan}",
+        "2/notes.txt",
+        f"3/{orphan}",
+        f"backup/{orphan}",
+    ):
         (photos / name).parent.mkdir(exist_ok=True)
         (photos / name).write_bytes(b"x")
     outside = tmp_path / "outside"
@@ -193,7 +238,9 @@ def test_error_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         TuneStore(tmp_path / "file")
 
 
-def test_error_photos_that_cannot_be_written_leave_no_tune(store: TuneStore, tmp_path: Path, photo: Photo) -> None:
+def test_error_photos_that_cannot_be_written_leave_no_tune(
+    store: TuneStore, tmp_path: Path, photo: Photo
+) -> None:
     (tmp_path / "private" / "photos" / "1").touch()
     with pytest.raises(TuneError, match="cannot be used"):
         store.create(title="a", photos=[photo()])
@@ -201,12 +248,16 @@ def test_error_photos_that_cannot_be_written_leave_no_tune(store: TuneStore, tmp
 
 
 def test_error_a_database_that_is_none(tmp_path: Path) -> None:
-    (tmp_path / DATABASE_FILE).write_bytes(b"no database at all, but long enough to look like one" * 50)
+    (tmp_path / DATABASE_FILE).write_bytes(
+        b"no database at all, but long enough to look like one" * 50
+    )
     with pytest.raises(TuneError, match=r"tunes\.sqlite3 cannot be used: file is not a database"):
         TuneStore(tmp_path)
 
 
-def test_the_database_is_journalled_ahead_and_carries_its_schema_version(store: TuneStore, tmp_path: Path) -> None:
+def test_the_database_is_journalled_ahead_and_carries_its_schema_version(
+    store: TuneStore, tmp_path: Path
+) -> None:
     with schema.connected(tmp_path / "private" / DATABASE_FILE) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
         assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
@@ -225,24 +276,41 @@ def test_a_database_of_schema_version_1_opens(tmp_path: Path) -> None:
     make_v1(tmp_path)
     store = TuneStore(tmp_path)
     john, anna = store.list()
-    assert (john.id, john.title, john.model_type, len(john.orig_images)) == (788416, "John Doe", "faceid", 2)
-    assert (anna.id, anna.file, anna.ckpt_urls) == (1533312, "anna.safetensors", ("https://example.com/anna",))
+    assert (john.id, john.title, john.model_type, len(john.orig_images)) == (
+        788416,
+        "John Doe",
+        "faceid",
+        2,
+    )
+    assert (anna.id, anna.file, anna.ckpt_urls) == (
+        1533312,
+        "anna.safetensors",
+        ("https://example.com/anna",),
+    )
     assert tune.iso(john.created_at) == "2023-10-02T14:32:05.067Z"
     assert store.create(title="next").id == 1533313
 
 
 def test_migrations_bring_version_1_forward_step_by_step(tmp_path: Path) -> None:
     path = make_v1(tmp_path)
-    steps = (*schema.MIGRATIONS, ("ALTER TABLE tunes ADD COLUMN note TEXT", "UPDATE tunes SET note = title"))
+    steps = (
+        *schema.MIGRATIONS,
+        ("ALTER TABLE tunes ADD COLUMN note TEXT", "UPDATE tunes SET note = title"),
+    )
     schema.prepare(path, steps)
     with schema.connected(path) as connection:
-        assert [row["note"] for row in connection.execute("SELECT note FROM tunes ORDER BY id")] == ["John Doe", "Anna"]
+        assert [
+            row["note"] for row in connection.execute("SELECT note FROM tunes ORDER BY id")
+        ] == ["John Doe", "Anna"]
         assert connection.execute("PRAGMA user_version").fetchone()[0] == len(steps)
 
 
 def test_error_a_step_that_fails_leaves_no_part_of_itself(tmp_path: Path) -> None:
     path = make_v1(tmp_path)
-    steps = (*schema.MIGRATIONS, ("ALTER TABLE tunes ADD COLUMN note TEXT", "UPDATE nowhere SET note = title"))
+    steps = (
+        *schema.MIGRATIONS,
+        ("ALTER TABLE tunes ADD COLUMN note TEXT", "UPDATE nowhere SET note = title"),
+    )
     with pytest.raises(TuneError, match="no such table: nowhere"):
         schema.prepare(path, steps)
     assert [tune.title for tune in TuneStore(tmp_path).list()] == ["John Doe", "Anna"]
@@ -257,6 +325,9 @@ def test_error_a_newer_schema_is_left_untouched(tmp_path: Path) -> None:
     connection.execute(f"PRAGMA user_version = {newer}")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(TuneError, match=f"has schema version {newer}, this version of the pack knows {newer - 1}\n.*Update"):
+    with pytest.raises(
+        TuneError,
+        match=f"has schema version {newer}, this version of the pack knows {newer - 1}\n.*Update",
+    ):
         TuneStore(tmp_path)
     assert path.read_bytes() == before

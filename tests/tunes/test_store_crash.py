@@ -77,7 +77,10 @@ def test_a_crash_in_binding_leaves_the_old_file_or_the_new(tmp_path: Path) -> No
     bind(path, "upscaler", "old.pth")
     for crash_at in count(1):
         status, _ = run(tmp_path, "bind", "new.pth", str(crash_at))
-        assert load(path) in (Bindings(roles={"upscaler": "old.pth"}), Bindings(roles={"upscaler": "new.pth"}))
+        assert load(path) in (
+            Bindings(roles={"upscaler": "old.pth"}),
+            Bindings(roles={"upscaler": "new.pth"}),
+        )
         if status == 0:
             break
         bind(path, "upscaler", "old.pth")
@@ -86,7 +89,10 @@ def test_a_crash_in_binding_leaves_the_old_file_or_the_new(tmp_path: Path) -> No
 
 
 def test_two_processes_binding_at_once_lose_no_binding(tmp_path: Path) -> None:
-    with start(tmp_path, "bind-many", "100") as first, start(tmp_path, "bind-many", "200") as second:
+    with (
+        start(tmp_path, "bind-many", "100") as first,
+        start(tmp_path, "bind-many", "200") as second,
+    ):
         assert (first.wait(timeout=60), second.wait(timeout=60)) == (0, 0)
     ids = [str(first + number) for first in (100, 200) for number in range(crashing.BINDINGS)]
     assert load(tmp_path / BINDINGS_FILE) == Bindings(tunes=dict.fromkeys(ids, "a.pt"))
@@ -96,7 +102,10 @@ def test_two_processes_killed_at_random_lose_no_reported_tune(tmp_path: Path) ->
     chance = random.Random(0)
     reported: set[str] = set()
     for turn in range(TURNS):
-        with start(tmp_path, "create", f"A{turn}") as first, start(tmp_path, "create", f"B{turn}") as second:
+        with (
+            start(tmp_path, "create", f"A{turn}") as first,
+            start(tmp_path, "create", f"B{turn}") as second,
+        ):
             try:
                 for process in (first, second):
                     assert process.stdout is not None
@@ -104,7 +113,9 @@ def test_two_processes_killed_at_random_lose_no_reported_tune(tmp_path: Path) ->
                     time.sleep(chance.uniform(0, 0.03))  # to hit any point of the next write
                     process.kill()
                     # Opening sweeps, while the second process may be between its photos and their tune.
-                    assert reported <= {tune.title for tune in TuneStore(tmp_path).list(limit=10_000)}
+                    assert reported <= {
+                        tune.title for tune in TuneStore(tmp_path).list(limit=10_000)
+                    }
             finally:
                 for process in (first, second):
                     process.kill()

@@ -74,13 +74,20 @@ class Editor:
         self._context = self._browser.new_context(viewport=SIZE)
         page = self._context.new_page()
         page.set_default_timeout(TIMEOUT_MS)
-        page.on("console", lambda message: self._note(message.type, f"{message.text} {message.location.get('url', '')}"))
+        page.on(
+            "console",
+            lambda message: self._note(
+                message.type, f"{message.text} {message.location.get('url', '')}"
+            ),
+        )
         page.on("pageerror", lambda error: self._note("error", str(error)))
         self.is_vue = vue
         self.complaints.clear()
         self.client.post_json("/api/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": vue})
         page.goto(self.client.url, wait_until="domcontentloaded")
-        page.wait_for_function("() => window.app?.extensionManager?.workflow?.activeWorkflow && LiteGraph.registered_node_types.AstriaGenerate")
+        page.wait_for_function(
+            "() => window.app?.extensionManager?.workflow?.activeWorkflow && LiteGraph.registered_node_types.AstriaGenerate"
+        )
         self.opening = list(self.complaints)
         self.clear()
 
@@ -92,7 +99,9 @@ class Editor:
 
     def clear(self) -> None:
         """Empty the graph, look at it unscaled, and forget earlier complaints and toasts."""
-        self.page.evaluate("() => { app.graph.clear(); app.canvas.ds.reset(); app.extensionManager.toast.removeAll?.(); }")
+        self.page.evaluate(
+            "() => { app.graph.clear(); app.canvas.ds.reset(); app.extensionManager.toast.removeAll?.(); }"
+        )
         self.frames()
         self.complaints.clear()
 
@@ -120,18 +129,25 @@ class Editor:
 
     def load(self, workflow: dict[str, Any]) -> None:
         """Open a workflow in UI form."""
-        self.page.evaluate("async text => { await app.loadGraphData(JSON.parse(text)); }", json.dumps(workflow))
+        self.page.evaluate(
+            "async text => { await app.loadGraphData(JSON.parse(text)); }", json.dumps(workflow)
+        )
         self.frames()
 
     def load_api(self, graph: dict[str, Any]) -> None:
         """Open a workflow in API form."""
-        self.page.evaluate("async text => { await app.loadApiJson(JSON.parse(text), 'api'); }", json.dumps(graph))
+        self.page.evaluate(
+            "async text => { await app.loadApiJson(JSON.parse(text), 'api'); }", json.dumps(graph)
+        )
         self.frames()
 
     def prompt(self) -> dict[str, Any]:
         """Return what the editor would queue, by node id, without the titles."""
         text = self.page.evaluate("async () => JSON.stringify((await app.graphToPrompt()).output)")
-        return {node: {key: value for key, value in entry.items() if key != "_meta"} for node, entry in json.loads(text).items()}
+        return {
+            node: {key: value for key, value in entry.items() if key != "_meta"}
+            for node, entry in json.loads(text).items()
+        }
 
     def saved(self) -> dict[str, Any]:
         """Return the workflow as the editor would save it."""
@@ -146,7 +162,9 @@ class Editor:
     def popups(self) -> list[str]:
         """Return the texts of toasts and dialogs that are open."""
         kinds = ".p-toast-message, .p-dialog, [role=dialog], [role=alertdialog]"
-        return self.page.evaluate("kinds => [...document.querySelectorAll(kinds)].map(e => e.innerText)", kinds)
+        return self.page.evaluate(
+            "kinds => [...document.querySelectorAll(kinds)].map(e => e.innerText)", kinds
+        )
 
     def add(self, kind: str) -> int:
         """Add a node and return its id."""
@@ -166,7 +184,9 @@ def chromium() -> Iterator[Browser]:
     """Start Chromium; ends it afterwards. One at a time: a second driver does not start beside the first."""
     expect.set_options(timeout=PATIENCE_S * 1000)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(find_chromium()), headless=True, args=list(FLAGS))
+        browser = playwright.chromium.launch(
+            executable_path=str(find_chromium()), headless=True, args=list(FLAGS)
+        )
         try:
             yield browser
         finally:

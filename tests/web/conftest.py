@@ -27,7 +27,11 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHost]:
 @pytest.fixture(scope="session")
 def example_files(host: LiveHost) -> None:
     """The files that the example workflows name: a real picture and LoRA, and empty ones for the models that are never loaded."""
-    made = [host.base / "models" / folder / name for folder, names in workflows.FILES.items() for name in names]
+    made = [
+        host.base / "models" / folder / name
+        for folder, names in workflows.FILES.items()
+        for name in names
+    ]
     for path in made:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -84,7 +88,9 @@ def store(editor: Editor, host: LiveHost) -> Iterator[TuneStore]:
     host.clean()
     host.state.mkdir(parents=True, exist_ok=True)
     yield TuneStore(host.state)
-    editor.page.evaluate("() => document.querySelectorAll('dialog.astria-dialog').forEach(dialog => dialog.close())")
+    editor.page.evaluate(
+        "() => document.querySelectorAll('dialog.astria-dialog').forEach(dialog => dialog.close())"
+    )
     Sidebar(editor, "Tunes").close()
     host.clean()
     assert host.fresh == kept

@@ -45,14 +45,20 @@ class PromptBox:
         return self.page.locator(".cm-tooltip-autocomplete li")
 
     def value(self) -> Any:
-        return self.page.evaluate("id => app.graph.getNodeById(id).widgets.find(w => w.name === 'text').value", self.number)
+        return self.page.evaluate(
+            "id => app.graph.getNodeById(id).widgets.find(w => w.name === 'text').value",
+            self.number,
+        )
 
     def holds(self, text: str) -> None:
         """Wait until this is the value."""
         eventually(self.value, text)
 
     def set(self, text: Any) -> None:
-        self.page.evaluate("([id, text]) => { app.graph.getNodeById(id).widgets.find(w => w.name === 'text').value = text; }", [self.number, text])
+        self.page.evaluate(
+            "([id, text]) => { app.graph.getNodeById(id).widgets.find(w => w.name === 'text').value = text; }",
+            [self.number, text],
+        )
 
     def type(self, text: str) -> None:
         self.text_area.click()
@@ -67,4 +73,7 @@ class PromptBox:
 
     def contrasts(self, *kinds: str) -> list[float]:
         """Return the contrast (WCAG, 1 to 21) of each kind of mark to the box behind it, and of the message below the text."""
-        return self.page.evaluate(CONTRASTS, [f".astria-prompt .astria-{kind}" for kind in kinds] + [".astria-prompt-status b"])
+        return self.page.evaluate(
+            CONTRASTS,
+            [f".astria-prompt .astria-{kind}" for kind in kinds] + [".astria-prompt-status b"],
+        )

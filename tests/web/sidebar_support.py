@@ -25,7 +25,11 @@ DROP = """([selector, files]) => {
 def jpeg(picture: str | np.ndarray = "navy") -> bytes:
     """Return a photo as a file: these pixels, or of one colour."""
     written = io.BytesIO()
-    (Image.fromarray(picture) if isinstance(picture, np.ndarray) else Image.new("RGB", (300, 300), picture)).save(written, "JPEG")
+    (
+        Image.fromarray(picture)
+        if isinstance(picture, np.ndarray)
+        else Image.new("RGB", (300, 300), picture)
+    ).save(written, "JPEG")
     return written.getvalue()
 
 

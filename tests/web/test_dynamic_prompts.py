@@ -25,7 +25,13 @@ TEXTS = (
 
 def with_encoders(texts: list[str]) -> Graph:
     graph = Graph()
-    clip = graph.add("models.text_encoders", "CLIPLoader", clip_name="clip_l.safetensors", type="flux", device="default")
+    clip = graph.add(
+        "models.text_encoders",
+        "CLIPLoader",
+        clip_name="clip_l.safetensors",
+        type="flux",
+        device="default",
+    )
     for number, text in enumerate(texts):
         graph.add(f"base.text_{number}", "CLIPTextEncode", clip=clip, text=text)
     return words_apart(graph)
@@ -37,7 +43,9 @@ def queued(editor: Editor, texts: list[str]) -> list[str]:
     editor.load(workflow)
     prompt = by_name(editor.prompt(), workflow)
     given = [prompt[f"base.text_{number}"]["inputs"]["text"] for number in range(len(texts))]
-    return [prompt[text[0]]["inputs"]["value"] if isinstance(text, list) else text for text in given]
+    return [
+        prompt[text[0]]["inputs"]["value"] if isinstance(text, list) else text for text in given
+    ]
 
 
 def test_prompt_texts_arrive_unchanged(editor: Editor) -> None:

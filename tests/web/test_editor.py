@@ -38,8 +38,14 @@ def test_typing_paints_each_construct(box: PromptBox) -> None:
     expect(box.page.locator(".astria-flag-name")).to_have_text("--outpaint")
     box.set(PROMPT)
     expect(box.page.locator(".astria-key")).to_have_text("w")
-    painted = {"tag-kind": ["lora"], "tag-name": ["1533312"], "tag-number": ["0.5"], "flag-value": ["topleft"], "break": ["BREAK"],
-               "param-value": ["64"]}
+    painted = {
+        "tag-kind": ["lora"],
+        "tag-name": ["1533312"],
+        "tag-number": ["0.5"],
+        "flag-value": ["topleft"],
+        "break": ["BREAK"],
+        "param-value": ["64"],
+    }
     eventually(lambda: {kind: box.painted(kind) for kind in painted}, painted)
     colours = box.page.evaluate("""() => ['flag-name', 'flag-value', 'tag-kind', 'tag-name', 'break', 'key']
         .map(kind => getComputedStyle(document.querySelector('.astria-' + kind)).color)""")
@@ -50,9 +56,18 @@ def test_typing_paints_each_construct(box: PromptBox) -> None:
 def test_colours_are_readable_in_light_and_dark(box: PromptBox, palette: str) -> None:
     box.set(PROMPT)
     expect(box.status).to_contain_text("error")
-    box.page.evaluate("palette => app.extensionManager.setting.set('Comfy.ColorPalette', palette)", palette)
+    box.page.evaluate(
+        "palette => app.extensionManager.setting.set('Comfy.ColorPalette', palette)", palette
+    )
     try:
-        eventually(lambda: min(box.contrasts("flag-name", "flag-value", "tag-kind", "tag-name", "break", "key")) >= 3)
+        eventually(
+            lambda: (
+                min(
+                    box.contrasts("flag-name", "flag-value", "tag-kind", "tag-name", "break", "key")
+                )
+                >= 3
+            )
+        )
     finally:
         box.page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
 
@@ -60,7 +75,12 @@ def test_colours_are_readable_in_light_and_dark(box: PromptBox, palette: str) ->
 def test_people_have_colours_of_their_own(box: PromptBox) -> None:
     box.set(FILM_NOIR)
     expect(box.page.locator(".astria-person-1").first).to_be_visible()
-    tints = [box.page.locator(f".astria-person-{number}").first.evaluate("e => getComputedStyle(e).backgroundColor") for number in (0, 1)]
+    tints = [
+        box.page.locator(f".astria-person-{number}").first.evaluate(
+            "e => getComputedStyle(e).backgroundColor"
+        )
+        for number in (0, 1)
+    ]
     assert len(set(tints)) == 2
     assert "ohwx woman" in "".join(box.painted("person-0"))
 
@@ -73,7 +93,10 @@ def test_an_error_has_a_squiggle_its_message_and_is_read_aloud(box: PromptBox) -
     expect(box.status).to_contain_text("Did you mean top-left?")
     assert box.status.get_attribute("aria-live") == "polite"
     assert box.status.get_attribute("id") in box.text_area.get_attribute("aria-describedby").split()
-    assert (box.text_area.get_attribute("role"), box.text_area.get_attribute("aria-label")) == ("textbox", "Prompt")
+    assert (box.text_area.get_attribute("role"), box.text_area.get_attribute("aria-label")) == (
+        "textbox",
+        "Prompt",
+    )
     box.page.locator(".astria-flag-value").first.hover()
     tooltip = box.page.locator(".cm-tooltip-hover")
     expect(tooltip).to_contain_text("Did you mean top-left?")
@@ -137,7 +160,9 @@ def test_a_word_written_in_full_needs_no_choice(box: PromptBox) -> None:
     box.holds("w=64\nface_swap=true\n")
 
 
-@pytest.mark.parametrize("text", [PROMPT, "{a|b} // c /* d */ \\{e\\}", "one\r\ntwo\rthree\n", " \ttrailing  \n\n", ""])
+@pytest.mark.parametrize(
+    "text", [PROMPT, "{a|b} // c /* d */ \\{e\\}", "one\r\ntwo\rthree\n", " \ttrailing  \n\n", ""]
+)
 def test_a_text_comes_back_to_the_letter(box: PromptBox, text: str) -> None:
     box.set(text)
     saved = box.editor.saved()
@@ -175,7 +200,10 @@ def test_a_linked_text_cannot_be_edited_here(box: PromptBox) -> None:
 
 def test_a_node_that_was_removed_and_put_back_is_edited_on(box: PromptBox) -> None:
     box.type("one")
-    box.page.evaluate("id => { const n = app.graph.getNodeById(id); app.graph.remove(n); app.graph.add(n); }", box.number)
+    box.page.evaluate(
+        "id => { const n = app.graph.getNodeById(id); app.graph.remove(n); app.graph.add(n); }",
+        box.number,
+    )
     box.editor.frames(4)
     box.number = box.page.evaluate("() => app.graph._nodes[0].id")
     box.text_area.click()
@@ -186,10 +214,14 @@ def test_a_node_that_was_removed_and_put_back_is_edited_on(box: PromptBox) -> No
 
 def test_a_prompt_too_long_to_be_checked_says_so(box: PromptBox) -> None:
     box.set("word " * 250_000)
-    expect(box.status).to_contain_text("The prompt is not being checked: The request has more than 1048576 bytes")
+    expect(box.status).to_contain_text(
+        "The prompt is not being checked: The request has more than 1048576 bytes"
+    )
 
 
-def test_time_from_key_to_painted_text(box: PromptBox, record_property: Any, capsys: pytest.CaptureFixture) -> None:
+def test_time_from_key_to_painted_text(
+    box: PromptBox, record_property: Any, capsys: pytest.CaptureFixture
+) -> None:
     text = (FILM_NOIR.split("num_images")[0] * 5)[:1984]
     box.set(text + " --multi")
     expect(box.page.locator(".astria-idle")).to_have_text("--multi")
@@ -213,4 +245,6 @@ def test_time_from_key_to_painted_text(box: PromptBox, record_property: Any, cap
         box.page.keyboard.press("Control+End")
     record_property("key_to_paint_ms", round(statistics.median(times), 1))
     with capsys.disabled():
-        sys.stdout.write(f"\nkey press to painted text, {len(text)} characters: median {statistics.median(times):.0f} ms\n")
+        sys.stdout.write(
+            f"\nkey press to painted text, {len(text)} characters: median {statistics.median(times):.0f} ms\n"
+        )

@@ -54,7 +54,9 @@ def test_paste_copy_and_cut_are_of_text(box: PromptBox) -> None:
 
 def test_keys_of_text_reach_no_shortcut_and_ctrl_enter_queues(box: PromptBox) -> None:
     box.type("a cat")
-    box.page.evaluate("() => { window.queued = 0; api_ = app.queuePrompt; app.queuePrompt = (...given) => { window.queued++; }; }")
+    box.page.evaluate(
+        "() => { window.queued = 0; api_ = app.queuePrompt; app.queuePrompt = (...given) => { window.queued++; }; }"
+    )
     try:
         for key in ("Delete", "Backspace", "r", "q", "w"):
             box.page.keyboard.press(key)
@@ -81,12 +83,19 @@ def test_focus_comes_by_a_click_and_goes_by_tab_or_another_click(box: PromptBox)
     assert box.value() == "a cat"
 
 
-@pytest.mark.parametrize(("text", "place", "keys", "expected"), [
-    ("a red cat", 4, ["Up"], "a (red:1.05) cat"), ("a (red:1.05) cat", 5, ["Down"], "a red cat"),
-    ("a red cat", 3, ["Up", "Up", "Down"], "a (red:1.05) cat"),
-    ("a (red cat:0.9) b", 6, ["Down"], "a (red cat:0.85) b"), ("a (red (cat)) b", 9, ["Up"], "a (red (cat:1.05)) b"),
-])
-def test_weights_change_as_in_the_stock_text_box(box: PromptBox, text: str, place: int, keys: list[str], expected: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "place", "keys", "expected"),
+    [
+        ("a red cat", 4, ["Up"], "a (red:1.05) cat"),
+        ("a (red:1.05) cat", 5, ["Down"], "a red cat"),
+        ("a red cat", 3, ["Up", "Up", "Down"], "a (red:1.05) cat"),
+        ("a (red cat:0.9) b", 6, ["Down"], "a (red cat:0.85) b"),
+        ("a (red (cat)) b", 9, ["Up"], "a (red (cat:1.05)) b"),
+    ],
+)
+def test_weights_change_as_in_the_stock_text_box(
+    box: PromptBox, text: str, place: int, keys: list[str], expected: str
+) -> None:
     """The same keys in one of the host's own text boxes give the same text."""
     box.set(text)
     stock = "text => Object.assign(document.body.appendChild(document.createElement('textarea')), { id: 'stock-box', value: text }).focus()"
@@ -108,7 +117,9 @@ def test_weights_change_as_in_the_stock_text_box(box: PromptBox, text: str, plac
 @pytest.mark.parametrize("scale", [0.8, 1.6])
 def test_a_click_lands_where_it_points_on_a_scaled_canvas(box: PromptBox, scale: float) -> None:
     box.set("first line\nsecond wordhere line\nthird line")
-    box.page.evaluate("scale => { app.canvas.ds.scale = scale; app.graph.setDirtyCanvas(true, true); }", scale)
+    box.page.evaluate(
+        "scale => { app.canvas.ds.scale = scale; app.graph.setDirtyCanvas(true, true); }", scale
+    )
     box.editor.frames(6)
     line = box.page.locator(".astria-prompt .cm-line").nth(1)
     x, y = line.evaluate("""line => {
@@ -130,7 +141,9 @@ def test_the_wheel_scrolls_a_long_prompt_and_zooms_elsewhere(box: PromptBox) -> 
     scroller.hover()
     before = box.page.evaluate("() => app.canvas.ds.scale")
     box.page.mouse.wheel(0, 300)
-    box.page.wait_for_function("() => document.querySelector('.astria-prompt .cm-scroller').scrollTop > 100")
+    box.page.wait_for_function(
+        "() => document.querySelector('.astria-prompt .cm-scroller').scrollTop > 100"
+    )
     assert box.page.evaluate("() => app.canvas.ds.scale") == before
     box.page.keyboard.down("Control")
     box.page.mouse.wheel(0, -300)
@@ -142,7 +155,10 @@ def test_composed_text_arrives(box: PromptBox) -> None:
     box.type("a ")
     session = box.page.context.new_cdp_session(box.page)
     for text in ("k", "ka", "か"):
-        session.send("Input.imeSetComposition", {"text": text, "selectionStart": len(text), "selectionEnd": len(text)})
+        session.send(
+            "Input.imeSetComposition",
+            {"text": text, "selectionStart": len(text), "selectionEnd": len(text)},
+        )
         box.page.wait_for_timeout(60)
     session.send("Input.insertText", {"text": "か"})
     box.page.keyboard.type(" --multi")

@@ -94,7 +94,9 @@ class Gallery:
     def take(self, name: str, *around: Locator) -> None:
         """Photograph what lies around these elements, or the whole screen, and check that the picture is fit for the page."""
         self.page.wait_for_timeout(400)  # transitions of menus and dialogs
-        with Image.open(io.BytesIO(self.page.screenshot(clip=self._clip(around) if around else None))) as shot:
+        with Image.open(
+            io.BytesIO(self.page.screenshot(clip=self._clip(around) if around else None))
+        ) as shot:
             picture = shot.convert("RGB")
         picture.thumbnail((MAX_WIDTH, MAX_WIDTH), Image.Resampling.LANCZOS)
         path = self.folder / f"{name}.jpg"
@@ -116,21 +118,38 @@ class Gallery:
 
 def _furnish(host: LiveHost) -> int:
     """Put files, bindings and tunes where the screens show them; return the id of the tune of Eileen."""
-    for path in [host.base / "models" / folder / name for folder, names in FILES.items() for name in names]:
+    for path in [
+        host.base / "models" / folder / name for folder, names in FILES.items() for name in names
+    ]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     host.state.mkdir(parents=True, exist_ok=True)
     (host.state / "bindings.ini").write_text(BINDINGS, encoding="utf-8")
     Image.fromarray(skimage.data.astronaut()).save(host.base / "input" / "eileen.png")
     store = TuneStore(host.state)
-    store.create(title="Film grain", model_type="lora", file="film_grain.safetensors", name="style", token="grain")
+    store.create(
+        title="Film grain",
+        model_type="lora",
+        file="film_grain.safetensors",
+        name="style",
+        token="grain",
+    )
     cat = skimage.data.cat()
-    store.create(title="Chelsea", model_type="faceid", photos=[jpeg(cat), jpeg(cat[:, ::-1]), jpeg(cat[40:])], name="cat")
-    return store.create(title="Eileen", model_type="faceid", photos=[jpeg(skimage.data.astronaut())], name="woman").id
+    store.create(
+        title="Chelsea",
+        model_type="faceid",
+        photos=[jpeg(cat), jpeg(cat[:, ::-1]), jpeg(cat[40:])],
+        name="cat",
+    )
+    return store.create(
+        title="Eileen", model_type="faceid", photos=[jpeg(skimage.data.astronaut())], name="woman"
+    ).id
 
 
 @pytest.fixture(scope="module")
-def _opened_gallery(host: LiveHost, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
+def _opened_gallery(
+    host: LiveHost, browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gallery]:
     host.clean()
     eileen = _furnish(host)
     folder = Path(os.environ.get("ASTRIA_GALLERY") or tmp_path_factory.mktemp("gallery"))
@@ -166,7 +185,9 @@ def test_completion(gallery: Gallery) -> None:
     box.page.keyboard.type("<faceid:")
     expect(box.options).to_have_count(2)
     expect(box.page.locator(".cm-completionInfo img")).to_be_visible()
-    gallery.take("completion", box.page.locator(".astria-prompt"), box.page.locator(".cm-completionInfo"))
+    gallery.take(
+        "completion", box.page.locator(".astria-prompt"), box.page.locator(".cm-completionInfo")
+    )
 
 
 def test_hover(gallery: Gallery) -> None:
@@ -179,8 +200,17 @@ def test_hover(gallery: Gallery) -> None:
 
 def test_the_outpaint_picker(gallery: Gallery) -> None:
     # Ids of their own: the editor shows a node's pictures in the next one of the same id, too.
-    graph = {"91": node("LoadImage", image="eileen.png"),
-             "92": node("AstriaOutpaintCanvas", image=["91", 0], width=1024, height=768, anchor="bottom-right", smaller="crop")}
+    graph = {
+        "91": node("LoadImage", image="eileen.png"),
+        "92": node(
+            "AstriaOutpaintCanvas",
+            image=["91", 0],
+            width=1024,
+            height=768,
+            anchor="bottom-right",
+            smaller="crop",
+        ),
+    }
     gallery.editor.load_api(graph)
     gallery.page.wait_for_function("() => app.graph.getNodeById(91).imgs?.[0]?.naturalWidth")
     gallery.place(91, 90, 140, 320, 420)
@@ -206,21 +236,37 @@ def test_the_region_preview(gallery: Gallery) -> None:
     gallery.take("region_preview", gallery.node(number))
 
 
-@pytest.mark.parametrize(("tab", "says"), [("Tunes", "Eileen"), ("Bindings", "Missing."), ("Explain", "Model family: Flux.1 dev")])
+@pytest.mark.parametrize(
+    ("tab", "says"),
+    [("Tunes", "Eileen"), ("Bindings", "Missing."), ("Explain", "Model family: Flux.1 dev")],
+)
 def test_the_sidebar(gallery: Gallery, tab: str, says: str) -> None:
-    box = gallery.prompt(PROMPT.format(eileen=gallery.eileen).replace("topleft", "top-left").replace(f"<faceid:{gallery.eileen}:0.9> ", ""))
+    box = gallery.prompt(
+        PROMPT.format(eileen=gallery.eileen)
+        .replace("topleft", "top-left")
+        .replace(f"<faceid:{gallery.eileen}:0.9> ", "")
+    )
     gallery.place(box.number, 420, 140, 700, 560)
     sidebar = Sidebar(gallery.editor, tab)
     expect(sidebar.shown).to_contain_text(says)
-    gallery.page.wait_for_function("() => [...document.querySelectorAll('img.astria-portrait')].every(one => one.complete)")
-    gallery.take(f"sidebar_{tab.lower()}", gallery.page.get_by_role("navigation").first, sidebar.root, gallery.node(box.number))
+    gallery.page.wait_for_function(
+        "() => [...document.querySelectorAll('img.astria-portrait')].every(one => one.complete)"
+    )
+    gallery.take(
+        f"sidebar_{tab.lower()}",
+        gallery.page.get_by_role("navigation").first,
+        sidebar.root,
+        gallery.node(box.number),
+    )
 
 
 def test_a_new_tune(gallery: Gallery) -> None:
     sidebar = Sidebar(gallery.editor, "Tunes")
     sidebar.press("New tune")
     photos = [("one.jpg", skimage.data.astronaut()), ("two.jpg", skimage.data.astronaut()[:, ::-1])]
-    uploads = [{"name": name, "mimeType": "image/jpeg", "buffer": jpeg(pixels)} for name, pixels in photos]
+    uploads = [
+        {"name": name, "mimeType": "image/jpeg", "buffer": jpeg(pixels)} for name, pixels in photos
+    ]
     sidebar.dialog.locator("input[type=file]").set_input_files(uploads)
     sidebar.dialog.get_by_label("Title").fill("Eileen")
     expect(sidebar.dialog.locator(".astria-photos img")).to_have_count(2)
@@ -230,7 +276,9 @@ def test_a_new_tune(gallery: Gallery) -> None:
 
 def test_the_template_browser(gallery: Gallery) -> None:
     gallery.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
-    gallery.page.get_by_role("dialog").get_by_text("comfyui_astria", exact=True).click(timeout=WAIT_MS)
+    gallery.page.get_by_role("dialog").get_by_text("comfyui_astria", exact=True).click(
+        timeout=WAIT_MS
+    )
     expect(gallery.page.get_by_role("dialog").get_by_text("color_grading").first).to_be_visible()
     loaded = "() => [...document.querySelectorAll('[role=dialog] img')].filter(one => one.naturalWidth).length > 5"
     gallery.page.wait_for_function(loaded, timeout=WAIT_MS)
@@ -241,8 +289,14 @@ def test_the_template_browser(gallery: Gallery) -> None:
 def test_a_run_error(gallery: Gallery) -> None:
     """The last one: the host's own message about the run stays on the screen."""
     text = "a lighthouse at dusk --outpaint topleft --outpaint_width 1280 --outpaint_height 832"
-    graph: dict[str, Any] = {"1": node("PrimitiveStringMultiline", value=text), "2": node("AstriaPrompt", text=["1", 0])}
-    graph |= {"3": node("AstriaRequestText", request=["2", 0], part="base"), "4": node("PreviewAny", source=["3", 0])}
+    graph: dict[str, Any] = {
+        "1": node("PrimitiveStringMultiline", value=text),
+        "2": node("AstriaPrompt", text=["1", 0]),
+    }
+    graph |= {
+        "3": node("AstriaRequestText", request=["2", 0], part="base"),
+        "4": node("PreviewAny", source=["3", 0]),
+    }
     gallery.editor.load_api(graph)
     gallery.place(1, 90, 300, 380, 220)
     gallery.place(2, 530, 300, 640, 460)
@@ -258,6 +312,10 @@ def test_a_run_error(gallery: Gallery) -> None:
 
 
 def test_the_page_shows_each_screen_once() -> None:
-    shown = re.findall(r"images/gallery/(\w+)\.jpg", (DOCS / "gallery.md").read_text(encoding="utf-8"))
-    assert sorted(shown) == sorted({path.stem for path in (DOCS / "images" / "gallery").glob("*.jpg")})
+    shown = re.findall(
+        r"images/gallery/(\w+)\.jpg", (DOCS / "gallery.md").read_text(encoding="utf-8")
+    )
+    assert sorted(shown) == sorted(
+        {path.stem for path in (DOCS / "images" / "gallery").glob("*.jpg")}
+    )
     assert set(shown) >= SCREENS

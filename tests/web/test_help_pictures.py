@@ -32,10 +32,16 @@ SHOWN = {
     "AstriaGenerate": {"text": PROMPT, "seed": 43},
     "AstriaExplain": {"text": OUTPAINT, "family": "flux"},
     "AstriaCompile": {"text": PROMPT, "seed": 43, "base": "690204"},
-    "AstriaModels": {"bindings": "[tunes]\n1533312 = my_wife.safetensors\n[roles]\nupscaler = 4x-UltraSharp.pth"},
+    "AstriaModels": {
+        "bindings": "[tunes]\n1533312 = my_wife.safetensors\n[roles]\nupscaler = 4x-UltraSharp.pth"
+    },
     "AstriaCreateTune": {"title": "Anna", "name": "woman", "tune_id": 788416},
     "AstriaIdentity": {"tune": "788416"},
-    "AstriaPromptMask": {"mask_prompt": "foreground", "mask_negative": "clothes", "mask_dilate": "-20"},
+    "AstriaPromptMask": {
+        "mask_prompt": "foreground",
+        "mask_negative": "clothes",
+        "mask_dilate": "-20",
+    },
     "AstriaAdjustMask": {"dilate": "2%"},
     "AstriaNoise": {"seed": 43},
     "AstriaOutpaintCanvas": {"anchor": "top-center", "width": 864, "height": 1296},
@@ -87,7 +93,9 @@ def test_a_node_looks_like_its_picture(editor: Editor) -> None:
 
 def test_the_pictures_of_the_help_pages_are_served(host: LiveHost) -> None:
     for kind in NODES:
-        with Image.open(io.BytesIO(host.client.get(f"/extensions/comfyui_astria/docs/images/{kind}.png"))) as picture:
+        with Image.open(
+            io.BytesIO(host.client.get(f"/extensions/comfyui_astria/docs/images/{kind}.png"))
+        ) as picture:
             assert picture.format == "PNG", kind
 
 
@@ -99,7 +107,9 @@ def test_the_editor_shows_the_picture_on_the_help_page(editor: Editor) -> None:
     editor.page.get_by_test_id("info-button").click()
     picture = editor.page.locator(".node-help-content img")
     picture.wait_for()
-    editor.page.wait_for_function("() => document.querySelector('.node-help-content img').naturalWidth > 0")
+    editor.page.wait_for_function(
+        "() => document.querySelector('.node-help-content img').naturalWidth > 0"
+    )
     assert picture.get_attribute("alt") == "Astria Generate in the editor"
     editor.page.get_by_label("Toggle properties panel").click()
     picture.wait_for(state="detached")

@@ -20,9 +20,17 @@ EXAMPLE = "outpaint_text_to_image"
 
 @pytest.fixture(scope="module")
 def newest_editor(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Editor]:
-    options = HostOptions(tmp_path_factory.mktemp("newest"), test_pack=True, extra_args=("--front-end-root", str(newest())))
+    options = HostOptions(
+        tmp_path_factory.mktemp("newest"),
+        test_pack=True,
+        extra_args=("--front-end-root", str(newest())),
+    )
     with Host(current(), options) as host:
-        for path in [host.base / "models" / folder / name for folder, names in workflows.FILES.items() for name in names]:
+        for path in [
+            host.base / "models" / folder / name
+            for folder, names in workflows.FILES.items()
+            for name in names
+        ]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         editor = Editor(browser, host.client)
@@ -40,8 +48,12 @@ def test_the_pack_works_in_the_newest_editor(newest_editor: Editor, renderer: st
     box.type("a 😀 cat --outpaint topleft ")
     expect(box.page.locator(".astria-flag-name")).to_have_text("--outpaint")
     expect(box.status).to_contain_text("Line 1, column 9: --outpaint needs --outpaint_width")
-    assert min(box.contrasts("flag-name", "flag-value")) >= 3, "the colours are those of the dark palette"
-    assert newest_editor.prompt()[str(box.number)]["inputs"]["text"] == "a 😀 cat --outpaint topleft "
+    assert min(box.contrasts("flag-name", "flag-value")) >= 3, (
+        "the colours are those of the dark palette"
+    )
+    assert (
+        newest_editor.prompt()[str(box.number)]["inputs"]["text"] == "a 😀 cat --outpaint topleft "
+    )
 
     sidebar = Sidebar(newest_editor, "Tunes")
     expect(sidebar.shown.locator(".astria-empty")).to_contain_text("No tunes yet")
@@ -53,6 +65,14 @@ def test_the_pack_works_in_the_newest_editor(newest_editor: Editor, renderer: st
     assert (newest_editor.complaints, newest_editor.popups()) == ([], [])
 
     newest_editor.clear()
-    newest_editor.load(json.loads((workflows.WORKFLOWS / f"{EXAMPLE}.json").read_text(encoding="utf-8")))
-    assert (newest_editor.node_errors(), newest_editor.complaints, newest_editor.popups()) == ([], [], [])
-    assert len(newest_editor.prompt()) == len(json.loads((workflows.API_FORMS / f"{EXAMPLE}.api.json").read_text(encoding="utf-8")))
+    newest_editor.load(
+        json.loads((workflows.WORKFLOWS / f"{EXAMPLE}.json").read_text(encoding="utf-8"))
+    )
+    assert (newest_editor.node_errors(), newest_editor.complaints, newest_editor.popups()) == (
+        [],
+        [],
+        [],
+    )
+    assert len(newest_editor.prompt()) == len(
+        json.loads((workflows.API_FORMS / f"{EXAMPLE}.api.json").read_text(encoding="utf-8"))
+    )

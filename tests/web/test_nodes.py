@@ -21,19 +21,42 @@ def expected_widgets(kind: str, definition: NodeDefinition) -> list[str]:
     names = []
     for entry in definition.inputs.values():
         if entry.is_widget:
-            names += [entry.name, "control_after_generate"] if entry.options.get("control_after_generate") else [entry.name]
-    return [*names, *(["report"] if kind in REPORTING else []), *(["placement"] if kind in DRAWING else [])]
+            names += (
+                [entry.name, "control_after_generate"]
+                if entry.options.get("control_after_generate")
+                else [entry.name]
+            )
+    return [
+        *names,
+        *(["report"] if kind in REPORTING else []),
+        *(["placement"] if kind in DRAWING else []),
+    ]
 
 
 def test_the_pack_s_extension_loads_without_a_complaint(editor: Editor) -> None:
     assert editor.opening == []
-    names = editor.page.evaluate("() => app.extensions.map(e => e.name).filter(name => name.startsWith('astria.'))")
-    assert sorted(names) == ["astria.previews", "astria.prompt_editor", "astria.report", "astria.run_errors", "astria.sidebar"]
+    names = editor.page.evaluate(
+        "() => app.extensions.map(e => e.name).filter(name => name.startsWith('astria.'))"
+    )
+    assert sorted(names) == [
+        "astria.previews",
+        "astria.prompt_editor",
+        "astria.report",
+        "astria.run_errors",
+        "astria.sidebar",
+    ]
 
 
 def test_the_editor_knows_every_node(editor: Editor) -> None:
     known = editor.page.evaluate("() => Object.keys(LiteGraph.registered_node_types)")
-    assert sorted(kind for kind in known if kind.startswith("Astria") and not kind.startswith("AstriaTest")) == NODES
+    assert (
+        sorted(
+            kind
+            for kind in known
+            if kind.startswith("Astria") and not kind.startswith("AstriaTest")
+        )
+        == NODES
+    )
 
 
 @pytest.mark.parametrize("kind", NODES)
@@ -47,7 +70,10 @@ def test_a_node_can_be_added(editor: Editor, kind: str) -> None:
     if editor.is_vue:
         drawn = editor.page.locator(f"[data-node-id='{number}']")
         # The node's inputs come after its title, one by one; an output may have the name of an input.
-        for name in (definition.title, *(name for name in definition.inputs if not (name == "text" and kind in PROMPTING))):
+        for name in (
+            definition.title,
+            *(name for name in definition.inputs if not (name == "text" and kind in PROMPTING)),
+        ):
             drawn.get_by_text(name, exact=True).first.wait_for()
         expect(drawn.locator(".astria-prompt")).to_have_count(int(kind in PROMPTING))
     assert editor.complaints == []
@@ -91,17 +117,24 @@ def test_a_report_is_shown_in_its_node(editor: Editor) -> None:
     assert report_box(editor).evaluate("box => box.scrollWidth > box.clientWidth")
 
 
-def test_what_nodes_of_an_expansion_tell_comes_after_the_report(editor: Editor, host: LiveHost) -> None:
+def test_what_nodes_of_an_expansion_tell_comes_after_the_report(
+    editor: Editor, host: LiveHost
+) -> None:
     upload_picture(host, 64, 48, "masked.png")
     graph = {
-        **generate_graph(f"a cat --mask_prompt foreground\n{STEPS}", image=["photo", 0], models=["bundle", 0]),
+        **generate_graph(
+            f"a cat --mask_prompt foreground\n{STEPS}", image=["photo", 0], models=["bundle", 0]
+        ),
         "photo": node("LoadImage", image="masked.png"),
         "segmenter": node("AstriaTestSegmenter"),
         "bundle": node("AstriaModels", bindings="", segmenter=["segmenter", 0]),
     }
     numbers = {name: str(number) for number, name in enumerate(graph, start=1)}
     for entry in graph.values():
-        entry["inputs"] = {key: [numbers[value[0]], value[1]] if isinstance(value, list) else value for key, value in entry["inputs"].items()}
+        entry["inputs"] = {
+            key: [numbers[value[0]], value[1]] if isinstance(value, list) else value
+            for key, value in entry["inputs"].items()
+        }
     editor.load_api({numbers[name]: entry for name, entry in graph.items()})
     editor.page.evaluate("() => app.queuePrompt(0)")
     shown = "() => [...document.querySelectorAll('textarea[readonly]')].map(box => box.value).find(text => text.includes('the mask covers'))"
@@ -111,7 +144,9 @@ def test_what_nodes_of_an_expansion_tell_comes_after_the_report(editor: Editor, 
 
 def test_a_report_stays_readable_in_the_smallest_node(editor: Editor) -> None:
     number = explain(editor)
-    editor.page.evaluate("id => { const n = app.graph.getNodeById(id); n.setSize(n.computeSize()); }", number)
+    editor.page.evaluate(
+        "id => { const n = app.graph.getNodeById(id); n.setSize(n.computeSize()); }", number
+    )
     eventually(lambda: report_box(editor).bounding_box()["height"] > 100)
 
 

@@ -34,7 +34,10 @@ def picture(editor: Editor) -> Locator:
 
 
 def widget(editor: Editor, number: int, name: str) -> Any:
-    return editor.page.evaluate("([id, name]) => app.graph.getNodeById(id).widgets.find(w => w.name === name).value", [number, name])
+    return editor.page.evaluate(
+        "([id, name]) => app.graph.getNodeById(id).widgets.find(w => w.name === name).value",
+        [number, name],
+    )
 
 
 def choose(editor: Editor, number: int, name: str, value: Any) -> None:
@@ -50,26 +53,40 @@ def choose(editor: Editor, number: int, name: str, value: Any) -> None:
 
 def added(editor: Editor, kind: str) -> int:
     number = editor.add(kind)
-    editor.page.evaluate("id => { const n = app.graph.getNodeById(id); n.pos = [140, 100]; n.setSize([360, n.size[1] + 120]); }", number)
+    editor.page.evaluate(
+        "id => { const n = app.graph.getNodeById(id); n.pos = [140, 100]; n.setSize([360, n.size[1] + 120]); }",
+        number,
+    )
     editor.frames(5)
     return number
 
 
 def drawn_box(editor: Editor, width: int, height: int) -> tuple[float, float, float, float]:
     """Return the frame of a picture of this size inside the drawn canvas, in its own pixels: x, y, width, height."""
-    wide, high, density = picture(editor).evaluate("c => [c.clientWidth, c.clientHeight, c.width / c.clientWidth]")
+    wide, high, density = picture(editor).evaluate(
+        "c => [c.clientWidth, c.clientHeight, c.width / c.clientWidth]"
+    )
     scale = min((wide - 16) / width, (high - 30) / height)
-    return (wide - width * scale) / 2 * density, 8 * density, width * scale * density, height * scale * density
+    return (
+        (wide - width * scale) / 2 * density,
+        8 * density,
+        width * scale * density,
+        height * scale * density,
+    )
 
 
-def pixels(editor: Editor, width: int, height: int, places: Sequence[tuple[float, float]]) -> list[tuple[int, ...]]:
+def pixels(
+    editor: Editor, width: int, height: int, places: Sequence[tuple[float, float]]
+) -> list[tuple[int, ...]]:
     """Return the colours at these pixels of the picture of this size that is drawn."""
     x, y, wide, high = drawn_box(editor, width, height)
     spots = [[x + across / width * wide, y + down / height * high] for across, down in places]
     return [tuple(pixel) for pixel in picture(editor).evaluate(PIXELS, spots)]
 
 
-def blue(editor: Editor, width: int, height: int, places: Sequence[tuple[float, float]]) -> list[bool]:
+def blue(
+    editor: Editor, width: int, height: int, places: Sequence[tuple[float, float]]
+) -> list[bool]:
     """Return where the colour is that of the source."""
     return [pixel[2] > pixel[0] + 20 for pixel in pixels(editor, width, height, places)]
 
@@ -84,13 +101,17 @@ def test_each_of_the_nine_places_can_be_clicked(editor: Editor) -> None:
     factor = shown["width"] / picture(editor).evaluate("c => c.width")
     for index, anchor in enumerate(ANCHORS):
         across, down = index % 3 / 2, index // 3 / 2
-        editor.page.mouse.click(shown["x"] + (x + width * across) * factor, shown["y"] + (y + height * down) * factor)
+        editor.page.mouse.click(
+            shown["x"] + (x + width * across) * factor, shown["y"] + (y + height * down) * factor
+        )
         eventually(lambda: widget(editor, number, "anchor"), anchor)
     assert editor.prompt()[str(number)]["inputs"]["anchor"] == ANCHORS[-1]
 
 
 @pytest.mark.parametrize("anchor", ["top-left", "center", "right-center", "bottom-center"])
-def test_the_source_is_drawn_to_scale_where_the_node_puts_it(editor: Editor, host: LiveHost, anchor: str) -> None:
+def test_the_source_is_drawn_to_scale_where_the_node_puts_it(
+    editor: Editor, host: LiveHost, anchor: str
+) -> None:
     upload_picture(host, 300, 100, "to_scale.png")
     number = added(editor, "AstriaOutpaintCanvas")
     script = """id => {
@@ -103,21 +124,41 @@ def test_the_source_is_drawn_to_scale_where_the_node_puts_it(editor: Editor, hos
         return source.id;
     }"""
     source = editor.page.evaluate(script, number)
-    editor.page.wait_for_function("id => app.graph.getNodeById(id).imgs?.[0]?.naturalWidth === 300", arg=source)
+    editor.page.wait_for_function(
+        "id => app.graph.getNodeById(id).imgs?.[0]?.naturalWidth === 300", arg=source
+    )
     for name, value in (("width", 800), ("height", 600), ("anchor", anchor)):
         choose(editor, number, name, value)
     window = place(300, 100, 800, 600, anchor).window
-    inside = [(window.x + window.width * part, window.y + window.height / 3) for part in (0.07, 0.3, 0.93)]
-    outside = [(px, py) for px, py in ((window.x - 12, window.y + 30), (window.x + window.width + 12, window.y + 30), (window.x + 60, window.y + 118),
-                                       (window.x + 60, window.y - 18)) if 0 < px < 800 and 0 < py < 600]
-    eventually(lambda: blue(editor, 800, 600, [*inside, *outside]), [True] * len(inside) + [False] * len(outside))
+    inside = [
+        (window.x + window.width * part, window.y + window.height / 3) for part in (0.07, 0.3, 0.93)
+    ]
+    outside = [
+        (px, py)
+        for px, py in (
+            (window.x - 12, window.y + 30),
+            (window.x + window.width + 12, window.y + 30),
+            (window.x + 60, window.y + 118),
+            (window.x + 60, window.y - 18),
+        )
+        if 0 < px < 800 and 0 < py < 600
+    ]
+    eventually(
+        lambda: blue(editor, 800, 600, [*inside, *outside]),
+        [True] * len(inside) + [False] * len(outside),
+    )
 
 
 def test_people_are_drawn_in_columns(editor: Editor) -> None:
     number = added(editor, "AstriaRegions")
     for name, value in (("persons", 4), ("width", 800), ("height", 400)):
         choose(editor, number, name, value)
-    eventually(lambda: len(set(pixels(editor, 800, 400, [(100 + 200 * column, 340) for column in range(4)]))), 4)
+    eventually(
+        lambda: len(
+            set(pixels(editor, 800, 400, [(100 + 200 * column, 340) for column in range(4)]))
+        ),
+        4,
+    )
 
 
 def opened(editor: Editor, graph: dict[str, Any], number: int) -> None:
@@ -140,22 +181,45 @@ def run(editor: Editor) -> None:
 # Ids of their own: the editor shows a node's pictures in the next one of the same id, too. Of the editor's two kinds of nodes each
 # gets a graph that has not run yet: what is cached is told once only.
 def test_a_source_that_no_node_shows_is_drawn_as_the_last_run_had_it(editor: Editor) -> None:
-    graph = {"51": node("EmptyImage", width=300, height=100, batch_size=1, color=int(editor.is_vue)), "53": node("PreviewImage", images=["52", 0])}
-    graph["52"] = node("AstriaOutpaintCanvas", image=["51", 0], anchor="center", width=800, height=600, smaller="crop")
+    graph = {
+        "51": node("EmptyImage", width=300, height=100, batch_size=1, color=int(editor.is_vue)),
+        "53": node("PreviewImage", images=["52", 0]),
+    }
+    graph["52"] = node(
+        "AstriaOutpaintCanvas",
+        image=["51", 0],
+        anchor="center",
+        width=800,
+        height=600,
+        smaller="crop",
+    )
     opened(editor, graph, 52)
-    expect(picture(editor)).to_have_attribute("aria-label", re.compile("800x600, source size known after a run$"))
+    expect(picture(editor)).to_have_attribute(
+        "aria-label", re.compile("800x600, source size known after a run$")
+    )
     run(editor)
     expect(picture(editor)).to_have_attribute("aria-label", re.compile("800x600, source 300x100$"))
     window = place(300, 100, 800, 600, "center").window
-    inside = [(window.x + 12, window.y + 12), (window.x + window.width - 12, window.y + window.height - 12)]
-    outside = [(window.x - 12, window.y + 12), (window.x + 12, window.y - 12), (window.x + 60, window.y + window.height + 12)]
+    inside = [
+        (window.x + 12, window.y + 12),
+        (window.x + window.width - 12, window.y + window.height - 12),
+    ]
+    outside = [
+        (window.x - 12, window.y + 12),
+        (window.x + 12, window.y - 12),
+        (window.x + 60, window.y + window.height + 12),
+    ]
     eventually(lambda: blue(editor, 800, 600, [*inside, *outside]), [True] * 2 + [False] * 3)
     editor.page.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
     expect(picture(editor)).to_have_count(0)
-    editor.page.evaluate("() => app.extensionManager.command.execute('Workspace.PreviousOpenedWorkflow')")
+    editor.page.evaluate(
+        "() => app.extensionManager.command.execute('Workspace.PreviousOpenedWorkflow')"
+    )
     expect(picture(editor)).to_have_attribute("aria-label", re.compile("800x600, source 300x100$"))
     editor.page.evaluate("() => app.graph.getNodeById(52).disconnectInput(0)")
-    expect(picture(editor)).to_have_attribute("aria-label", re.compile("source size known after a run$"))
+    expect(picture(editor)).to_have_attribute(
+        "aria-label", re.compile("source size known after a run$")
+    )
 
 
 def test_people_are_drawn_where_the_last_run_had_them(editor: Editor, host: LiveHost) -> None:
@@ -164,28 +228,42 @@ def test_people_are_drawn_where_the_last_run_had_them(editor: Editor, host: Live
         mask = Image.new("RGB", (400, 200), (0, int(editor.is_vue), 0))
         mask.paste("white", spot)
         mask.save(host.base / "input" / f"person_{name}.png")
-    graph = {"61": node("LoadImage", image="person_one.png"), "62": node("LoadImage", image="person_two.png"),
-             "63": node("ImageBatch", image1=["61", 0], image2=["62", 0]), "64": node("ImageToMask", image=["63", 0], channel="red"),
-             "65": node("AstriaRegions", persons=2, width=800, height=400, softness_px=0, masks=["64", 0]),
-             "66": node("PreviewImage", images=["65", 4])}
+    graph = {
+        "61": node("LoadImage", image="person_one.png"),
+        "62": node("LoadImage", image="person_two.png"),
+        "63": node("ImageBatch", image1=["61", 0], image2=["62", 0]),
+        "64": node("ImageToMask", image=["63", 0], channel="red"),
+        "65": node(
+            "AstriaRegions", persons=2, width=800, height=400, softness_px=0, masks=["64", 0]
+        ),
+        "66": node("PreviewImage", images=["65", 4]),
+    }
     opened(editor, graph, 65)
-    expect(picture(editor)).to_have_attribute("aria-label", re.compile("800x400, by masks, known after a run$"))
+    expect(picture(editor)).to_have_attribute(
+        "aria-label", re.compile("800x400, by masks, known after a run$")
+    )
     # Two of each person, two of the scene.
     places = [(50, 60), (110, 340), (450, 240), (750, 360), (280, 200), (560, 80)]
     eventually(lambda: len(set(pixels(editor, 800, 400, places))), 1)
     run(editor)
-    expect(picture(editor)).to_have_attribute("aria-label", re.compile("800x400, 2 people by masks, in the last run$"))
+    expect(picture(editor)).to_have_attribute(
+        "aria-label", re.compile("800x400, 2 people by masks, in the last run$")
+    )
     eventually(lambda: len(set(pixels(editor, 800, 400, places))), 3)
     first, same, second, also, scene, rest = pixels(editor, 800, 400, places)
     assert (same, also, rest) == (first, second, scene)
-    editor.page.evaluate("() => app.graph.getNodeById(65).disconnectInput(app.graph.getNodeById(65).findInputSlot('masks'))")
+    editor.page.evaluate(
+        "() => app.graph.getNodeById(65).disconnectInput(app.graph.getNodeById(65).findInputSlot('masks'))"
+    )
     expect(picture(editor)).to_have_attribute("aria-label", re.compile("2 people in columns$"))
 
 
 def templates() -> list[str]:
     """Return the names of the templates in which a node draws."""
     texts = {name: (WORKFLOWS / f"{name}.json").read_text(encoding="utf-8") for name in names()}
-    return [name for name, text in texts.items() if any(f'"type": "{kind}"' in text for kind in DRAWING)]
+    return [
+        name for name, text in texts.items() if any(f'"type": "{kind}"' in text for kind in DRAWING)
+    ]
 
 
 @pytest.mark.parametrize("name", templates())
@@ -205,7 +283,10 @@ def test_enlarging_a_node_brings_its_picture_back(editor: Editor) -> None:
         number = added(editor, kind)
         expect(picture(editor)).to_be_visible()
         for height, is_shown in ((300, False), (520, True), (300, False)):
-            editor.page.evaluate("([id, height]) => app.graph.getNodeById(id).setSize([360, height])", [number, height])
+            editor.page.evaluate(
+                "([id, height]) => app.graph.getNodeById(id).setSize([360, height])",
+                [number, height],
+            )
             expect(picture(editor)).to_be_visible(visible=is_shown)
 
 
@@ -217,7 +298,9 @@ def test_a_picture_is_not_saved_and_leaves_a_saved_node_its_size(editor: Editor,
     assert names[-1] == "placement"
     assert len(saved["nodes"][0]["widgets_values"]) == len(names) - 1
     assert "placement" not in editor.prompt()[str(number)]["inputs"]
-    least = editor.page.evaluate("id => Math.ceil(app.graph.getNodeById(id).computeSize()[1])", number)
+    least = editor.page.evaluate(
+        "id => Math.ceil(app.graph.getNodeById(id).computeSize()[1])", number
+    )
     for size, is_shown in (([320, least + 70], False), ([320, least + 230], True)):
         saved["nodes"][0]["size"] = size
         editor.clear()

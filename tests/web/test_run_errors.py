@@ -45,9 +45,13 @@ def failing(editor: Editor) -> Editor:
 def test_a_node_without_a_report_gets_a_box_until_the_next_run(failing: Editor) -> None:
     before = failing.saved()
     run(failing)
-    expect(alerts(failing)).to_have_value(f"{TOO_FEW}\nEach BREAK after the second starts a person.")
+    expect(alerts(failing)).to_have_value(
+        f"{TOO_FEW}\nEach BREAK after the second starts a person."
+    )
     expect(alerts(failing)).to_be_visible()
-    assert [one.get("widgets_values") for one in failing.saved()["nodes"]] == [one.get("widgets_values") for one in before["nodes"]]
+    assert [one.get("widgets_values") for one in failing.saved()["nodes"]] == [
+        one.get("widgets_values") for one in before["nodes"]
+    ]
     set_widget(failing, "AstriaRequestText", "part", "base")
     run(failing)
     expect(alerts(failing)).to_have_count(0)
@@ -56,12 +60,17 @@ def test_a_node_without_a_report_gets_a_box_until_the_next_run(failing: Editor) 
 
 def test_an_error_stays_with_the_workflow_that_was_run(failing: Editor) -> None:
     """Its twin in another tab has a node of the same number and class, and is not told, though it is the one that is open when the error comes."""
-    failing.page.evaluate("() => app.api.addEventListener('execution_error', ({ detail }) => { window.failure = detail; }, { once: true })")
+    failing.page.evaluate(
+        "() => app.api.addEventListener('execution_error', ({ detail }) => { window.failure = detail; }, { once: true })"
+    )
     run(failing)
     expect(alerts(failing)).to_have_count(1)
     first = failing.page.evaluate("() => app.rootGraph.id")
     failing.page.evaluate("() => app.extensionManager.command.execute('Comfy.DuplicateWorkflow')")
-    failing.page.wait_for_function("first => app.rootGraph.id !== first && app.graph._nodes.some(n => n.type === 'AstriaRequestText')", arg=first)
+    failing.page.wait_for_function(
+        "first => app.rootGraph.id !== first && app.graph._nodes.some(n => n.type === 'AstriaRequestText')",
+        arg=first,
+    )
     expect(alerts(failing)).to_have_count(0)
     failing.page.evaluate("() => app.api.dispatchCustomEvent('execution_error', window.failure)")
     failing.page.wait_for_timeout(500)
@@ -75,7 +84,9 @@ def test_failing_twice_leaves_one_box(failing: Editor) -> None:
     expect(alerts(failing)).to_have_count(1)
     set_widget(failing, "AstriaRequestText", "part", "person_2")
     run(failing)
-    expect(alerts(failing)).to_have_value("The request has 0 person(s), and 'person_2' is asked for.\nEach BREAK after the second starts a person.")
+    expect(alerts(failing)).to_have_value(
+        "The request has 0 person(s), and 'person_2' is asked for.\nEach BREAK after the second starts a person."
+    )
     expect(alerts(failing)).to_have_count(1)
 
 
@@ -84,23 +95,36 @@ def test_a_node_with_a_report_says_it_there(editor: Editor) -> None:
     for name, value in (("text", "a cat"), ("family", "flux"), ("base", "690204")):
         set_widget(editor, "AstriaExplain", name, value)
     run(editor)
-    expect(alerts(editor)).to_have_value("Family flux is chosen, which plans for connected models, and base 690204 as well.\n"
-                                         "Empty base, or set family to 'from the bindings'.")
+    expect(alerts(editor)).to_have_value(
+        "Family flux is chosen, which plans for connected models, and base 690204 as well.\n"
+        "Empty base, or set family to 'from the bindings'."
+    )
     assert alerts(editor).get_attribute("aria-label") == REPORT
     set_widget(editor, "AstriaExplain", "base", "")
     run(editor)
-    editor.page.wait_for_function("() => [...document.querySelectorAll('textarea[readonly]')].some(box => box.value.startsWith('Model family'))")
+    editor.page.wait_for_function(
+        "() => [...document.querySelectorAll('textarea[readonly]')].some(box => box.value.startsWith('Model family'))"
+    )
     expect(alerts(editor)).to_have_count(0)
 
 
 def test_the_caret_of_a_prompt_over_a_link_stands_under_its_place(editor: Editor) -> None:
-    graph = {"1": node("PrimitiveStringMultiline", value="a cat --outpaint topleft"), "2": node("AstriaPrompt", text=["1", 0])}
-    graph |= {"3": node("AstriaRequestText", request=["2", 0], part="base"), "4": node("PreviewAny", source=["3", 0])}
+    graph = {
+        "1": node("PrimitiveStringMultiline", value="a cat --outpaint topleft"),
+        "2": node("AstriaPrompt", text=["1", 0]),
+    }
+    graph |= {
+        "3": node("AstriaRequestText", request=["2", 0], part="base"),
+        "4": node("PreviewAny", source=["3", 0]),
+    }
     editor.load_api(graph)
     run(editor)
     expect(alerts(editor)).to_have_count(1)
     lines = alerts(editor).input_value().splitlines()
     shown = lines.index("a cat --outpaint topleft")
     carets = next(line for line in lines[shown:] if line.strip("^ ") == "" and "^" in line)
-    assert "a cat --outpaint topleft"[carets.index("^") : len(carets)] in ("topleft", "--outpaint topleft")
+    assert "a cat --outpaint topleft"[carets.index("^") : len(carets)] in (
+        "topleft",
+        "--outpaint topleft",
+    )
     assert alerts(editor).get_attribute("wrap") == "off"

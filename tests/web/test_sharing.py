@@ -43,7 +43,15 @@ def compiled(host: LiveHost, text: str, form: str, base: str = "1504944") -> dic
     graph = {
         "models": node("AstriaModels", bindings=BINDINGS),
         "compile": node(
-            "AstriaCompile", text=text, seed=43, form=form, base=base, image="", mask="", filename_prefix="workflows/shared", models=["models", 0]
+            "AstriaCompile",
+            text=text,
+            seed=43,
+            form=form,
+            base=base,
+            image="",
+            mask="",
+            filename_prefix="workflows/shared",
+            models=["models", 0],
         ),
     }
     before = set(host.base.glob("output/workflows/*.json"))
@@ -65,12 +73,26 @@ def picture_of(host: LiveHost, editor: Editor) -> tuple[bytes, dict[str, Any]]:
 
 def drop(editor: Editor, png: bytes, queued: dict[str, Any], place: str = CANVAS) -> None:
     """Drop the file of a picture, and wait until the editor has opened the graph in it."""
-    editor.page.evaluate(DROP, [place, [{"name": "picture.png", "mimeType": "image/png", "data": base64.b64encode(png).decode()}]])
+    editor.page.evaluate(
+        DROP,
+        [
+            place,
+            [
+                {
+                    "name": "picture.png",
+                    "mimeType": "image/png",
+                    "data": base64.b64encode(png).decode(),
+                }
+            ],
+        ],
+    )
     eventually(editor.prompt, without_titles(queued))
 
 
 @pytest.mark.parametrize("text", [FILM_NOIR, OUTPAINT], ids=["people", "outpaint"])
-def test_a_compiled_workflow_opens_and_means_the_api_form(editor: Editor, host: LiveHost, text: str) -> None:
+def test_a_compiled_workflow_opens_and_means_the_api_form(
+    editor: Editor, host: LiveHost, text: str
+) -> None:
     workflow, api = compiled(host, text, "ui"), compiled(host, text, "api")
     editor.load(workflow)
     assert (editor.node_errors(), editor.popups(), editor.complaints) == ([], [], [])
@@ -82,7 +104,9 @@ def test_a_compiled_workflow_opens_and_means_the_api_form(editor: Editor, host: 
 
 
 @pytest.mark.parametrize("place", [CANVAS, PROMPT_BOX], ids=["canvas", "prompt box"])
-def test_a_picture_of_generate_brings_its_workflow_back(editor: Editor, host: LiveHost, place: str) -> None:
+def test_a_picture_of_generate_brings_its_workflow_back(
+    editor: Editor, host: LiveHost, place: str
+) -> None:
     editor.load_api(generate_graph(SMALL))
     png, queued = picture_of(host, editor)
     assert Image.open(io.BytesIO(png)).size == (64, 64)
@@ -91,12 +115,18 @@ def test_a_picture_of_generate_brings_its_workflow_back(editor: Editor, host: Li
     expect(editor.page.locator(PROMPT_BOX)).to_be_visible()
     drop(editor, png, queued, place)
     assert (editor.node_errors(), editor.popups()) == ([], [])
-    [generate] = [entry for entry in editor.prompt().values() if entry["class_type"] == "AstriaGenerate"]
+    [generate] = [
+        entry for entry in editor.prompt().values() if entry["class_type"] == "AstriaGenerate"
+    ]
     assert generate["inputs"]["text"] == SMALL
 
 
-@pytest.mark.parametrize("words", ["a lighthouse", "a {red|green} house // {blue}"], ids=["plain", "braces"])
-def test_a_picture_of_a_compiled_workflow_brings_it_back(editor: Editor, host: LiveHost, words: str) -> None:
+@pytest.mark.parametrize(
+    "words", ["a lighthouse", "a {red|green} house // {blue}"], ids=["plain", "braces"]
+)
+def test_a_picture_of_a_compiled_workflow_brings_it_back(
+    editor: Editor, host: LiveHost, words: str
+) -> None:
     text = f"{words}\nw=64\nh=64\nsteps=1\nnum_images=1"
     workflow = compiled(host, text, "ui", "690204")
     editor.load(workflow)

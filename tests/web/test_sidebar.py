@@ -23,13 +23,17 @@ BLUE = """image => {
     pen.drawImage(image, 0, 0);
     return pen.getImageData(0, 0, 1, 1).data[2];
 }"""
-FOCUSED = "() => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.innerText"
+FOCUSED = (
+    "() => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.innerText"
+)
 
 
 @pytest.fixture
 def face_pack(store: TuneStore, host: LiveHost) -> None:
     write_face_pack(host.base / "models" / "insightface" / "models" / "sidebar_pack")
-    (host.state / "bindings.ini").write_text("[roles]\nface_analysis = sidebar_pack\n", encoding="utf-8")
+    (host.state / "bindings.ini").write_text(
+        "[roles]\nface_analysis = sidebar_pack\n", encoding="utf-8"
+    )
 
 
 def add_tune(store: TuneStore, title: str = "Anna", **about: str) -> int:
@@ -42,7 +46,10 @@ def focus(editor: Editor, name: str) -> None:
 
 
 def drop(sidebar: Sidebar, selector: str, *files: tuple[str, str, bytes]) -> None:
-    sent = [{"name": name, "mimeType": kind, "data": base64.b64encode(content).decode()} for name, kind, content in files]
+    sent = [
+        {"name": name, "mimeType": kind, "data": base64.b64encode(content).decode()}
+        for name, kind, content in files
+    ]
     sidebar.page.evaluate(DROP, [selector, sent])
 
 
@@ -54,15 +61,23 @@ def test_tunes_are_listed_newest_first_with_their_photos(editor: Editor, store: 
     expect(sidebar.cards.locator("strong")).to_have_text(["Noir", "Anna"])
     expect(sidebar.cards.nth(1)).to_contain_text("1 photo · ohwx woman")
     picture = sidebar.cards.nth(1).locator("img")
-    sidebar.page.wait_for_function("() => document.querySelector('img.astria-portrait')?.naturalWidth === 192")
+    sidebar.page.wait_for_function(
+        "() => document.querySelector('img.astria-portrait')?.naturalWidth === 192"
+    )
     assert picture.evaluate(BLUE) > 100
-    expect(sidebar.cards.nth(0).get_by_role("button", name="Insert")).to_have_text(f"<lora:{lora}:1.0>")
+    expect(sidebar.cards.nth(0).get_by_role("button", name="Insert")).to_have_text(
+        f"<lora:{lora}:1.0>"
+    )
     assert (editor.complaints, editor.popups()) == ([], [])
 
 
 def test_searching_and_turning_pages(editor: Editor, store: TuneStore) -> None:
     for number in range(22):
-        store.create(title=f"{'Red' if number in (7, 17) else 'Blue'} person {number}", model_type="lora", file="x.safetensors")
+        store.create(
+            title=f"{'Red' if number in (7, 17) else 'Blue'} person {number}",
+            model_type="lora",
+            file="x.safetensors",
+        )
     sidebar = Sidebar(editor, "Tunes")
     expect(sidebar.cards).to_have_count(20)
     expect(sidebar.shown).to_contain_text("1\u201320 of 22")
@@ -75,7 +90,9 @@ def test_searching_and_turning_pages(editor: Editor, store: TuneStore) -> None:
     expect(sidebar.shown.locator(".astria-empty")).to_have_text("No tune holds “nobody”.")
 
 
-def test_a_tag_goes_where_the_cursor_was_and_can_be_undone(editor: Editor, store: TuneStore) -> None:
+def test_a_tag_goes_where_the_cursor_was_and_can_be_undone(
+    editor: Editor, store: TuneStore
+) -> None:
     number = add_tune(store)
     box = PromptBox(editor)
     box.type("a photo of a woman, smiling")
@@ -105,10 +122,15 @@ def test_a_tag_goes_into_the_editor_focused_last(editor: Editor, store: TuneStor
     editor.page.locator(".astria-prompt .cm-content").nth(1).click()
     sidebar.press("Insert")
     script = "id => app.graph.getNodeById(id).widgets.find(w => w.name === 'text').value"
-    eventually(lambda: (editor.page.evaluate(script, second), first.value()), (f"<faceid:{number}:1.0>", ""))
+    eventually(
+        lambda: (editor.page.evaluate(script, second), first.value()),
+        (f"<faceid:{number}:1.0>", ""),
+    )
 
 
-def test_a_tune_is_made_from_chosen_photos(editor: Editor, store: TuneStore, face_pack: None) -> None:
+def test_a_tune_is_made_from_chosen_photos(
+    editor: Editor, store: TuneStore, face_pack: None
+) -> None:
     sidebar = Sidebar(editor, "Tunes")
     expect(sidebar.shown.locator(".astria-empty")).to_contain_text("No tunes yet")
     sidebar.press("New tune")
@@ -118,16 +140,29 @@ def test_a_tune_is_made_from_chosen_photos(editor: Editor, store: TuneStore, fac
     sidebar.dialog.get_by_label("Title").fill("Eileen")
     sidebar.dialog.get_by_label("Who it is").fill("woman")
     photos = sidebar.dialog.locator("input[type=file]")
-    photos.set_input_files([upload("nobody.jpg", jpeg()), upload("eileen.jpg", jpeg(astronaut())), upload("notes.txt", b"x", "text/plain")])
+    photos.set_input_files(
+        [
+            upload("nobody.jpg", jpeg()),
+            upload("eileen.jpg", jpeg(astronaut())),
+            upload("notes.txt", b"x", "text/plain"),
+        ]
+    )
     expect(sidebar.dialog.locator(".astria-photos img")).to_have_count(2)
-    expect(sidebar.dialog.get_by_role("alert")).to_contain_text("notes.txt: expected JPEG, PNG or WebP.")
+    expect(sidebar.dialog.get_by_role("alert")).to_contain_text(
+        "notes.txt: expected JPEG, PNG or WebP."
+    )
     sidebar.answer("Create")
     expect(sidebar.dialog).to_have_count(0)
     expect(sidebar.note).to_contain_text("“Eileen” is stored with 1 photo.")
     expect(sidebar.note).to_contain_text("Photo 1: not used: no face was found.")
     expect(sidebar.cards).to_have_count(1)
     tune = store.list()[0]
-    assert (tune.title, tune.name, tune.token, len(tune.orig_images)) == ("Eileen", "woman", "ohwx", 1)
+    assert (tune.title, tune.name, tune.token, len(tune.orig_images)) == (
+        "Eileen",
+        "woman",
+        "ohwx",
+        1,
+    )
 
 
 def test_a_refusal_is_told_in_the_dialog(editor: Editor, store: TuneStore, face_pack: None) -> None:
@@ -143,13 +178,22 @@ def test_a_refusal_is_told_in_the_dialog(editor: Editor, store: TuneStore, face_
     expect(sidebar.dialog.get_by_label("Title")).to_have_value("Nobody")
 
 
-def test_dropped_photos_open_the_dialog_and_not_a_workflow(editor: Editor, store: TuneStore, face_pack: None) -> None:
+def test_dropped_photos_open_the_dialog_and_not_a_workflow(
+    editor: Editor, store: TuneStore, face_pack: None
+) -> None:
     editor.add("AstriaPrompt")
     sidebar = Sidebar(editor, "Tunes")
-    drop(sidebar, ".astria-sidebar .astria-list", ("one.jpg", "image/jpeg", jpeg(astronaut())), ("two.png", "image/png", jpeg()))
+    drop(
+        sidebar,
+        ".astria-sidebar .astria-list",
+        ("one.jpg", "image/jpeg", jpeg(astronaut())),
+        ("two.png", "image/png", jpeg()),
+    )
     expect(sidebar.dialog.locator(".astria-photos img")).to_have_count(2)
     sidebar.dialog.get_by_role("button", name="Leave out two.png").click()
-    drop(sidebar, ".astria-zone", ("three.jpg", "image/jpeg", jpeg(np.roll(astronaut(), 16, axis=1))))
+    drop(
+        sidebar, ".astria-zone", ("three.jpg", "image/jpeg", jpeg(np.roll(astronaut(), 16, axis=1)))
+    )
     sidebar.dialog.get_by_label("Title").fill("Eileen")
     sidebar.answer("Create")
     expect(sidebar.note).to_contain_text("is stored with 2 photos.")
@@ -162,7 +206,9 @@ def test_deleting_asks_first(editor: Editor, store: TuneStore) -> None:
     number = add_tune(store)
     sidebar = Sidebar(editor, "Tunes")
     sidebar.press("Delete Anna")
-    expect(sidebar.dialog).to_contain_text("Its photo and what was found in them will be gone for good.")
+    expect(sidebar.dialog).to_contain_text(
+        "Its photo and what was found in them will be gone for good."
+    )
     focus(editor, "Keep it")  # a hasty Enter deletes nothing
     editor.page.keyboard.press("Enter")
     expect(sidebar.dialog).to_have_count(0)
@@ -175,18 +221,29 @@ def test_deleting_asks_first(editor: Editor, store: TuneStore) -> None:
     expect(sidebar.cards).to_have_count(0)
 
 
-def test_deleting_says_what_goes_along_and_takes_it_along(editor: Editor, store: TuneStore, host: LiveHost) -> None:
+def test_deleting_says_what_goes_along_and_takes_it_along(
+    editor: Editor, store: TuneStore, host: LiveHost
+) -> None:
     """A model file that a program sent, and what it asked of the tune: running, waiting and done."""
     api = api_of(host)
     write_tiny_lora(host.loras, "sd15", "sidebar_noir.safetensors")
     content = (host.loras / "sidebar_noir.safetensors").read_bytes()
-    sent = {"data": {"tune[title]": "Noir", "tune[model_type]": "lora"}, "files": {"tune[file]": ("x.safetensors", content)}}
+    sent = {
+        "data": {"tune[title]": "Noir", "tune[model_type]": "lora"},
+        "files": {"tune[file]": ("x.safetensors", content)},
+    }
     tune = api.post("/tunes", **sent).json()["id"]
     file = host.loras / store.get(tune).file
     named = store.create(title="Kept", model_type="lora", file="sidebar_noir.safetensors").id
     api.finished(api.create_prompt("a cat", tune=tune))
     for seed in range(4):
-        api.create_prompt("a cat", tune=tune, seed=seed, input_image_base64=base64.b64encode(png(seed=seed)).decode(), **SLOW)
+        api.create_prompt(
+            "a cat",
+            tune=tune,
+            seed=seed,
+            input_image_base64=base64.b64encode(png(seed=seed)).decode(),
+            **SLOW,
+        )
     pictures = host.base / "input" / "astria"
     assert len(list(pictures.iterdir())) == 4
     sidebar = Sidebar(editor, "Tunes")
@@ -196,17 +253,25 @@ def test_deleting_says_what_goes_along_and_takes_it_along(editor: Editor, store:
     sidebar.answer("Delete")
     expect(sidebar.note).to_have_text(f"Tune {named} 'Kept' and its 0 photo(s) are deleted.")
     sidebar.press("Delete Noir")
-    expect(sidebar.dialog).to_contain_text(f"The file {file.relative_to(host.loras).as_posix()} came with it, and is deleted as well.")
-    expect(sidebar.dialog).to_contain_text("What programs asked of it over the API ends and is forgotten")
+    expect(sidebar.dialog).to_contain_text(
+        f"The file {file.relative_to(host.loras).as_posix()} came with it, and is deleted as well."
+    )
+    expect(sidebar.dialog).to_contain_text(
+        "What programs asked of it over the API ends and is forgotten"
+    )
     sidebar.answer("Delete")
-    expect(sidebar.note).to_contain_text(f"and the file {file.relative_to(host.loras).as_posix()}, are deleted.")
+    expect(sidebar.note).to_contain_text(
+        f"and the file {file.relative_to(host.loras).as_posix()}, are deleted."
+    )
     assert (file.exists(), (host.loras / "sidebar_noir.safetensors").exists()) == (False, True)
     assert PromptStore(host.state).list(str(tune), limit=10, offset=0) == []
     assert list(pictures.iterdir()) == []
     until(lambda: not any(host.client.get_json("/queue").values()), timeout_s=20)
 
 
-def test_a_file_that_another_tune_names_stays(editor: Editor, store: TuneStore, host: LiveHost) -> None:
+def test_a_file_that_another_tune_names_stays(
+    editor: Editor, store: TuneStore, host: LiveHost
+) -> None:
     name = f"astria/upload-{'0' * 32}.safetensors"
     (host.loras / name).parent.mkdir(parents=True, exist_ok=True)
     (host.loras / name).touch()
@@ -227,13 +292,20 @@ def test_everything_is_reached_by_keyboard(editor: Editor, store: TuneStore) -> 
     sidebar = Sidebar(editor, "Tunes")
     expect(sidebar.cards).to_have_count(1)
     sidebar.root.get_by_role("tab", name="Tunes").focus()
-    for name in ("Search tunes by title, id, token or file", "New tune", f"Insert <faceid:{number}:1.0>", "Delete Anna"):
+    for name in (
+        "Search tunes by title, id, token or file",
+        "New tune",
+        f"Insert <faceid:{number}:1.0>",
+        "Delete Anna",
+    ):
         editor.page.keyboard.press("Tab")
         focus(editor, name)
     sidebar.root.get_by_role("tab", name="Tunes").focus()
     editor.page.keyboard.press("ArrowRight")
     expect(sidebar.root.get_by_role("tab", name="Bindings")).to_be_focused()
-    expect(sidebar.root.get_by_role("tab", name="Bindings")).to_have_attribute("aria-selected", "true")
+    expect(sidebar.root.get_by_role("tab", name="Bindings")).to_have_attribute(
+        "aria-selected", "true"
+    )
     editor.page.keyboard.press("Tab")
     editor.page.keyboard.press("Tab")
     focus(editor, "Bind a file")

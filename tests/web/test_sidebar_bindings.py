@@ -11,16 +11,22 @@ from comfyui_astria.tests.web.sidebar_support import Sidebar
 from playwright.sync_api import expect
 
 
-def test_a_missing_file_is_marked_and_another_chosen(editor: Editor, bindings: None, host: LiveHost) -> None:
+def test_a_missing_file_is_marked_and_another_chosen(
+    editor: Editor, bindings: None, host: LiveHost
+) -> None:
     sidebar = Sidebar(editor, "Bindings")
     gone = sidebar.cards.filter(has_text="1558021")
     expect(gone).to_contain_text("Missing. Put it into")
     expect(sidebar.cards.filter(has_text="1533312")).not_to_contain_text("Missing")
     expect(sidebar.shown).to_contain_text("2, 1 missing")
     sidebar.press("Change 1558021")
-    expect(sidebar.dialog).to_contain_text("the file 'sidebar_gone.safetensors' that LoRA 1558021 stands for was not found")
+    expect(sidebar.dialog).to_contain_text(
+        "the file 'sidebar_gone.safetensors' that LoRA 1558021 stands for was not found"
+    )
     sidebar.dialog.get_by_label("Narrow the list of files").fill("other sidebar")
-    expect(sidebar.dialog.get_by_label("File", exact=True).locator("option")).to_have_text(["sidebar_other.safetensors"])
+    expect(sidebar.dialog.get_by_label("File", exact=True).locator("option")).to_have_text(
+        ["sidebar_other.safetensors"]
+    )
     sidebar.answer("Bind")
     expect(sidebar.note).to_have_text("1558021 stands for sidebar_other.safetensors.")
     expect(gone).not_to_contain_text("Missing")
@@ -34,12 +40,26 @@ def test_the_tag_of_a_bound_id_goes_into_the_prompt(editor: Editor, bindings: No
     box.holds("<lora:1533312:1.0>")
 
 
-@pytest.mark.parametrize(("fields", "file", "key"), [
-    ({"What": "tune", "Id or name": "77"}, "sidebar_test.safetensors", ("tunes", "77")),
-    ({"What": "tune", "Id or name": "wife"}, "sidebar_test.safetensors", ("tunes", "wife")),
-    ({"What": "role", "Role": "upscaler", "For": "sdxl"}, "sidebar_up.pth", ("roles", "sdxl.upscaler")),
-])
-def test_binding_and_removing(editor: Editor, bindings: None, host: LiveHost, fields: dict[str, str], file: str, key: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("fields", "file", "key"),
+    [
+        ({"What": "tune", "Id or name": "77"}, "sidebar_test.safetensors", ("tunes", "77")),
+        ({"What": "tune", "Id or name": "wife"}, "sidebar_test.safetensors", ("tunes", "wife")),
+        (
+            {"What": "role", "Role": "upscaler", "For": "sdxl"},
+            "sidebar_up.pth",
+            ("roles", "sdxl.upscaler"),
+        ),
+    ],
+)
+def test_binding_and_removing(
+    editor: Editor,
+    bindings: None,
+    host: LiveHost,
+    fields: dict[str, str],
+    file: str,
+    key: tuple[str, str],
+) -> None:
     (host.base / "models" / "upscale_models").mkdir(parents=True, exist_ok=True)
     (host.base / "models" / "upscale_models" / "sidebar_up.pth").touch()
     sidebar = Sidebar(editor, "Bindings")
@@ -58,7 +78,9 @@ def test_binding_and_removing(editor: Editor, bindings: None, host: LiveHost, fi
     assert name not in getattr(load(host.state / "bindings.ini"), section)
 
 
-def test_a_base_is_bound_and_made_the_default(editor: Editor, bindings: None, host: LiveHost) -> None:
+def test_a_base_is_bound_and_made_the_default(
+    editor: Editor, bindings: None, host: LiveHost
+) -> None:
     path = host.base / "models" / "checkpoints" / "sidebar_base.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
@@ -75,10 +97,15 @@ def test_a_base_is_bound_and_made_the_default(editor: Editor, bindings: None, ho
     sidebar.answer("Bind")
     expect(sidebar.note).to_have_text("default stands for 690204.")
     found = load(host.state / "bindings.ini")
-    assert (found.default_base, found.bases["690204"].checkpoint) == ("690204", "sidebar_base.safetensors")
+    assert (found.default_base, found.bases["690204"].checkpoint) == (
+        "690204",
+        "sidebar_base.safetensors",
+    )
 
 
-def test_a_broken_bindings_file_is_told_in_the_panel(editor: Editor, bindings: None, host: LiveHost) -> None:
+def test_a_broken_bindings_file_is_told_in_the_panel(
+    editor: Editor, bindings: None, host: LiveHost
+) -> None:
     (host.state / "bindings.ini").write_text("[tunes]\nnonsense\n", encoding="utf-8")
     sidebar = Sidebar(editor, "Bindings")
     expect(sidebar.error).to_contain_text("line 2")

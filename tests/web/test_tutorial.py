@@ -66,7 +66,10 @@ def take(editor: Editor, name: str) -> None:
 
 
 def show(editor: Editor, scale: float, x: float, y: float) -> None:
-    editor.page.evaluate("([scale, x, y]) => { app.canvas.ds.scale = scale; app.canvas.ds.offset = [x, y]; }", [scale, x, y])
+    editor.page.evaluate(
+        "([scale, x, y]) => { app.canvas.ds.scale = scale; app.canvas.ds.offset = [x, y]; }",
+        [scale, x, y],
+    )
     editor.frames(6)
 
 
@@ -87,14 +90,21 @@ def test_the_template_takes_the_pasted_prompt(editor: Editor) -> None:
 def explained(host: LiveHost, bindings: str) -> str:
     graph = {
         "models": node("AstriaModels", bindings=bindings),
-        "explain": node("AstriaExplain", text=FILM_NOIR, family="flux", base="", models=["models", 0]),
+        "explain": node(
+            "AstriaExplain", text=FILM_NOIR, family="flux", base="", models=["models", 0]
+        ),
     }
     return text_of(host.client.run(graph), "explain")
 
 
-def test_explain_tells_what_is_missing_and_then_what_was_found(host: LiveHost, example_files: None) -> None:
+def test_explain_tells_what_is_missing_and_then_what_was_found(
+    host: LiveHost, example_files: None
+) -> None:
     before, after = explained(host, ""), explained(host, BINDINGS)
-    for told in ("  1. base: txt2img -> 1024x576 (no input image)", "Sampler calls: 1 for 4 image(s)"):
+    for told in (
+        "  1. base: txt2img -> 1024x576 (no input image)",
+        "Sampler calls: 1 for 4 image(s)",
+    ):
         assert told in before
         assert told in PAGE
     missing = "  MISSING  LoRA '1533312' (not bound, no such tune) was not found. Searched loras "
@@ -109,7 +119,12 @@ def test_the_page_shows_the_bindings_and_the_documented_prompt() -> None:
     assert BINDINGS in PAGE
     [shown] = re.findall(r"^```prompt\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     asked, documented = PromptRequest.require(shown), PromptRequest.require(FILM_NOIR)
-    assert (asked.prompt, asked.w, asked.h, asked.num_images) == (documented.prompt, documented.w, documented.h, documented.num_images)
+    assert (asked.prompt, asked.w, asked.h, asked.num_images) == (
+        documented.prompt,
+        documented.w,
+        documented.h,
+        documented.num_images,
+    )
 
 
 def test_the_compiled_workflow_opens(editor: Editor, host: LiveHost) -> None:
@@ -117,7 +132,14 @@ def test_the_compiled_workflow_opens(editor: Editor, host: LiveHost) -> None:
         "models": node("AstriaModels", bindings=BINDINGS),
         "compile": node(
             "AstriaCompile",
-            **{"text": FILM_NOIR, "seed": 43, "form": "ui", "base": "1504944", "image": "", "mask": ""},
+            **{
+                "text": FILM_NOIR,
+                "seed": 43,
+                "form": "ui",
+                "base": "1504944",
+                "image": "",
+                "mask": "",
+            },
             filename_prefix="workflows/noir",
             models=["models", 0],
         ),

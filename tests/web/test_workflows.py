@@ -18,7 +18,10 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def without_titles(graph: dict[str, Any]) -> dict[str, Any]:
-    return {node: {key: value for key, value in entry.items() if key != "_meta"} for node, entry in graph.items()}
+    return {
+        node: {key: value for key, value in entry.items() if key != "_meta"}
+        for node, entry in graph.items()
+    }
 
 
 # A choice with inputs of its own makes the editor measure the node anew when it is loaded.
@@ -27,24 +30,36 @@ SHRUNK_BY_THE_EDITOR = {"DA3Inference", "DA3Render"}
 
 def by_name(graph: dict[str, Any], workflow: dict[str, Any]) -> dict[str, Any]:
     """Return a queued graph with the plan's names in place of the editor's numbers."""
-    called = {str(node["id"]): node["properties"]["astria_name"] for node in workflow["nodes"] if "astria_name" in node["properties"]}
+    called = {
+        str(node["id"]): node["properties"]["astria_name"]
+        for node in workflow["nodes"]
+        if "astria_name" in node["properties"]
+    }
 
     def renamed(value: Any) -> Any:
         return [called[value[0]], value[1]] if isinstance(value, list) else value
 
     return {
-        called[node]: {**entry, "inputs": {key: renamed(value) for key, value in entry["inputs"].items()}} for node, entry in graph.items()
+        called[node]: {
+            **entry,
+            "inputs": {key: renamed(value) for key, value in entry["inputs"].items()},
+        }
+        for node, entry in graph.items()
     }
 
 
-def test_the_template_browser_lists_the_examples_with_their_pictures(host: LiveHost, ui_file: Path) -> None:
+def test_the_template_browser_lists_the_examples_with_their_pictures(
+    host: LiveHost, ui_file: Path
+) -> None:
     assert sorted(host.client.get_json("/api/workflow_templates")["comfyui_astria"]) == names()
     address = f"/api/workflow_templates/comfyui_astria/{ui_file.stem}"
     assert host.client.get_json(f"{address}.json") == read(ui_file)
     assert host.client.get(f"{address}.jpg") == ui_file.with_suffix(".jpg").read_bytes()
 
 
-def test_an_example_opens_without_a_complaint_and_queues_its_api_form(editor: Editor, ui_file: Path, api_file: Path) -> None:
+def test_an_example_opens_without_a_complaint_and_queues_its_api_form(
+    editor: Editor, ui_file: Path, api_file: Path
+) -> None:
     workflow = read(ui_file)
     editor.load(workflow)
     assert editor.node_errors() == []
@@ -84,10 +99,14 @@ def test_the_editor_complains_about_a_broken_example(editor: Editor) -> None:
 
 
 @pytest.mark.parametrize("published", [True, False])
-def test_the_editor_offers_a_missing_file_that_is_published(editor: Editor, published: bool) -> None:
+def test_the_editor_offers_a_missing_file_that_is_published(
+    editor: Editor, published: bool
+) -> None:
     workflow = read(WORKFLOWS / "start_flux.json")
     loader = next(node for node in workflow["nodes"] if node["type"] == "UNETLoader")
-    loader["widgets_values"][0] = loader["properties"]["models"][0]["name"] = "flux1-missing.safetensors"
+    loader["widgets_values"][0] = loader["properties"]["models"][0]["name"] = (
+        "flux1-missing.safetensors"
+    )
     if not published:
         del loader["properties"]["models"]
     editor.load(workflow)

@@ -11,7 +11,9 @@ ENLARGED = "AstriaSuperResolution"
 KEPT, CANVAS, BACK = "AstriaMaskedComposite", "AstriaOutpaintCanvas", "AstriaOutpaintComposite"
 
 
-def node(kind: str, /, *said: str, **inputs: object) -> tuple[str, tuple[str, ...], Mapping[str, object]]:
+def node(
+    kind: str, /, *said: str, **inputs: object
+) -> tuple[str, tuple[str, ...], Mapping[str, object]]:
     """Return a node of this class, with these words in its text and these inputs."""
     return kind, said, inputs
 
@@ -35,9 +37,18 @@ FEATURES = {
         "models.controlnet_lineart": node("ControlNetLoader"),
         "base.control_lineart": node(CONTROL, image=["base.fit_control", 0], strength=0.8),
     },
-    "controlnet_hed": {"input.control_image": node("LoadImage"), "base.control_hed": node(CONTROL, image=["base.fit_control", 0], strength=0.8)},
-    "controlnet_mlsd": {"input.control_image": node("LoadImage"), "base.control_mlsd": node(CONTROL, image=["base.fit_control", 0], strength=1.0)},
-    "controlnet_qr": {"base.control_qr": node(CONTROL, image=["base.fit", 0], strength=1.0), "base.latent": node("EmptyLatentImage")},
+    "controlnet_hed": {
+        "input.control_image": node("LoadImage"),
+        "base.control_hed": node(CONTROL, image=["base.fit_control", 0], strength=0.8),
+    },
+    "controlnet_mlsd": {
+        "input.control_image": node("LoadImage"),
+        "base.control_mlsd": node(CONTROL, image=["base.fit_control", 0], strength=1.0),
+    },
+    "controlnet_qr": {
+        "base.control_qr": node(CONTROL, image=["base.fit", 0], strength=1.0),
+        "base.latent": node("EmptyLatentImage"),
+    },
     "controlnet_segroom": {
         "input.control_image": node("LoadImage"),
         "base.control_segroom": node(CONTROL, image=["base.fit_control", 0], strength=0.9),
@@ -48,15 +59,28 @@ FEATURES = {
         "base.sigmas": node("BasicScheduler", denoise=0.6),
     },
     "controlnet_two": {
-        "base.control_pose": node(CONTROL, image=["base.pose_map", 0], strength=1.0, end_percent=0.8),
-        "base.control_depth": node(CONTROL, image=["base.depth_map", 0], strength=0.6, end_percent=0.8, positive=["base.control_pose", 0]),
+        "base.control_pose": node(
+            CONTROL, image=["base.pose_map", 0], strength=1.0, end_percent=0.8
+        ),
+        "base.control_depth": node(
+            CONTROL,
+            image=["base.depth_map", 0],
+            strength=0.6,
+            end_percent=0.8,
+            positive=["base.control_pose", 0],
+        ),
     },
     "face_inpainting": {
         "base.lora_1": node("LoraLoader", lora_name="my_person.safetensors"),
         "super_resolution.upscale": node(ENLARGED, factor=4.0),
-        "inpaint_faces.faces": node("AstriaInpaintFaces", image=["super_resolution.upscale", 0], model=["base.lora_1", 0]),
+        "inpaint_faces.faces": node(
+            "AstriaInpaintFaces", image=["super_resolution.upscale", 0], model=["base.lora_1", 0]
+        ),
     },
-    "faceid": {"base.faceid_1": node("AstriaApplyFaceID", strength=1.0), "base.guider": node("CFGGuider", cfg=3.0, model=["base.faceid_1", 0])},
+    "faceid": {
+        "base.faceid_1": node("AstriaApplyFaceID", strength=1.0),
+        "base.guider": node("CFGGuider", cfg=3.0, model=["base.faceid_1", 0]),
+    },
     "faceid_flux": {
         "models.faceid": node("AstriaLoadFaceID", faceid_name="pulid_flux_v0.9.1.safetensors"),
         "base.faceid_1": node("AstriaApplyFaceID"),
@@ -67,12 +91,18 @@ FEATURES = {
         "face_correct.restore": node("AstriaRestoreFaces", image=["face_swap.swap", 0]),
     },
     "faceid_flux_two_people": {
-        "base.person_1_faceid_1": node("AstriaPersonFaceID", strength=1.0, identity=["models.identity_1", 0]),
-        "base.person_2_faceid_1": node("AstriaPersonFaceID", strength=0.9, identity=["models.identity_2", 0]),
+        "base.person_1_faceid_1": node(
+            "AstriaPersonFaceID", strength=1.0, identity=["models.identity_1", 0]
+        ),
+        "base.person_2_faceid_1": node(
+            "AstriaPersonFaceID", strength=0.9, identity=["models.identity_2", 0]
+        ),
         "base.regional": node("AstriaRegionalPrompt"),
     },
     "faceid_portrait": {
-        "models.faceid_portrait": node("AstriaLoadFaceID", kind="portrait", faceid_name="ip-adapter-faceid-portrait_sd15.bin"),
+        "models.faceid_portrait": node(
+            "AstriaLoadFaceID", kind="portrait", faceid_name="ip-adapter-faceid-portrait_sd15.bin"
+        ),
         "base.faceid_1": node("AstriaApplyFaceID", faceid=["models.faceid_portrait", 0]),
         "base.latent": node("EmptyLatentImage", width=448, height=576),
     },
@@ -80,7 +110,9 @@ FEATURES = {
         "models.faceid": node("AstriaLoadFaceID", faceid_name="ip-adapter-faceid_sdxl.bin"),
         "base.faceid_1": node("AstriaApplyFaceID", strength=0.9),
         "base.guider": node("CFGGuider", cfg=3.0),
-        "inpaint_faces.faces": node("AstriaInpaintFaces", face_size=1024, model=["base.faceid_1", 0]),
+        "inpaint_faces.faces": node(
+            "AstriaInpaintFaces", face_size=1024, model=["base.faceid_1", 0]
+        ),
     },
     "faceid_swap_correct": {
         "base.faceid_1": node("AstriaApplyFaceID"),
@@ -88,8 +120,12 @@ FEATURES = {
         "face_correct.restore": node("AstriaRestoreFaces", image=["face_swap.swap", 0]),
     },
     "faceid_two_people": {
-        "base.person_1_faceid_1": node("AstriaPersonFaceID", strength=1.0, identity=["models.identity_1", 0]),
-        "base.person_2_faceid_1": node("AstriaPersonFaceID", strength=0.9, identity=["models.identity_2", 0]),
+        "base.person_1_faceid_1": node(
+            "AstriaPersonFaceID", strength=1.0, identity=["models.identity_1", 0]
+        ),
+        "base.person_2_faceid_1": node(
+            "AstriaPersonFaceID", strength=0.9, identity=["models.identity_2", 0]
+        ),
         "inpaint_faces.faces": node("AstriaInpaintFaces", persons=["base.person_2", 0]),
     },
     "film_grain": {"film_grain.grain": node("AstriaFilmGrain")},
@@ -111,7 +147,13 @@ FEATURES = {
         "base.keep_unmasked": node(KEPT, mask=["base.adjust_mask", 0]),
     },
     "masked_portrait": {
-        "base.mask": node("AstriaPromptMask", mask_prompt="foreground", mask_negative="clothes", mask_invert=True, mask_dilate="-20"),
+        "base.mask": node(
+            "AstriaPromptMask",
+            mask_prompt="foreground",
+            mask_negative="clothes",
+            mask_invert=True,
+            mask_dilate="-20",
+        ),
         "base.control_pose": node(CONTROL, image=["base.pose_map", 0]),
         "base.keep_unmasked": node(KEPT, mask=["base.mask", 0]),
         "hires_fix.sigmas": node("BasicScheduler", denoise=0.2),
@@ -132,7 +174,9 @@ FEATURES = {
         "face_swap.swap": node("AstriaSwapFaces", image=["inpaint_faces.faces", 0]),
     },
     "multi_person_checkpoint": {
-        "models.person_checkpoint_1": node("CheckpointLoaderSimple", ckpt_name="my_person_checkpoint.safetensors"),
+        "models.person_checkpoint_1": node(
+            "CheckpointLoaderSimple", ckpt_name="my_person_checkpoint.safetensors"
+        ),
         "base.person_1": node("AstriaPerson", model=["models.person_checkpoint_1", 0]),
         "base.person_2": node("AstriaPerson", loras=["base.person_2_lora_1", 0]),
         "base.person_2_positive": node(TEXT, "grey pullover", "sharp focus"),
@@ -162,23 +206,31 @@ FEATURES = {
         "outpaint.composite": node(BACK),
     },
     "outpaint_sdxl": {
-        "outpaint.canvas": node(CANVAS, image=["base.decode", 0], anchor="right-center", width=1536, height=1024),
+        "outpaint.canvas": node(
+            CANVAS, image=["base.decode", 0], anchor="right-center", width=1536, height=1024
+        ),
         "outpaint.positive": node(TEXT, "workshop full of hanging violins"),
         "outpaint.guider": node("CFGGuider", cfg=6.0),
         "outpaint.composite": node(BACK),
     },
     "outpaint_second_person": {
-        "outpaint.canvas": node(CANVAS, image=["base.decode", 0], anchor="left-center", width=1792, height=1024),
+        "outpaint.canvas": node(
+            CANVAS, image=["base.decode", 0], anchor="left-center", width=1792, height=1024
+        ),
         "outpaint.positive": node(TEXT, "president Trump the middle of the field"),
         "base.lora_1": node("LoraLoader"),
     },
     "outpaint_text_to_image": {
-        "outpaint.canvas": node(CANVAS, image=["base.decode", 0], anchor="top-center", width=1792, height=1024),
+        "outpaint.canvas": node(
+            CANVAS, image=["base.decode", 0], anchor="top-center", width=1792, height=1024
+        ),
         "outpaint.positive": node(TEXT, "fields"),
         "base.positive": node(TEXT, "cozy peach sweater"),
     },
     "product_background": {
-        "base.mask": node("AstriaPromptMask", mask_prompt="foreground", mask_invert=True, mask_dilate="-1%"),
+        "base.mask": node(
+            "AstriaPromptMask", mask_prompt="foreground", mask_invert=True, mask_dilate="-1%"
+        ),
         "base.keep_unmasked": node(KEPT, mask=["base.mask", 0]),
     },
     "remove_background": {"remove_background.remove": node("AstriaRemoveBackground")},
@@ -188,7 +240,12 @@ FEATURES = {
         "base.control_canny": node(CONTROL, image=["base.canny", 0], strength=0.6),
     },
     "sdxl_weights_and_style": {
-        "base.positive": node(TEXT, "professional photograph, portrait of a clockmaker", "(brass gears:1.2)", "(clutter:0.9091)"),
+        "base.positive": node(
+            TEXT,
+            "professional photograph, portrait of a clockmaker",
+            "(brass gears:1.2)",
+            "(clutter:0.9091)",
+        ),
         "base.negative": node(TEXT, "blurry, text", "plastic skin"),
         "base.latent": node("EmptyLatentImage", width=896, height=1152, batch_size=2),
         "base.method": node("AstriaSampler", sampler_name="dpmpp_2m"),
@@ -206,7 +263,10 @@ FEATURES = {
     },
     "start_tune_from_photos": {"tune.create": node("AstriaCreateTune")},
     "style": {
-        "base.positive": node(TEXT, "a still from a feature film, a fox crossing a frozen river in dramatic motivated light"),
+        "base.positive": node(
+            TEXT,
+            "a still from a feature film, a fox crossing a frozen river in dramatic motivated light",
+        ),
         "base.negative": node(TEXT, "cartoon, drawing"),
     },
     "tiled_upscale": {

@@ -12,7 +12,14 @@ from safetensors.torch import save_file
 from ...devtools import examples
 from ..faceid.adapters import Sizes, adapter_file, tiny_file
 from ..faceid.adapters import random_weights as random_adapter
-from ..faceid.pulid_support import TINY, TINY_EVA, bisenet_shapes, eva_shapes, pulid_shapes, random_weights
+from ..faceid.pulid_support import (
+    TINY,
+    TINY_EVA,
+    bisenet_shapes,
+    eva_shapes,
+    pulid_shapes,
+    random_weights,
+)
 from ..host.fixtures import LiveHost
 from ..host.graphs import node
 from ..host.tiny_lora import write_tiny_lora
@@ -48,7 +55,10 @@ def furnish(host: LiveHost) -> None:
 def _furnish_faceid(folder: Path) -> None:
     _save(folder / "ip-adapter-faceid-plusv2_sd15.bin", tiny_file("plusv2", "sd15"))
     _save(folder / "ip-adapter-faceid-portrait_sd15.bin", tiny_file("portrait", "sd15"))
-    _save(folder / "ip-adapter-faceid_sdxl.bin", adapter_file("faceid", HOST_SDXL, Sizes(64 + 96, rank=4, make=random_adapter(0))))
+    _save(
+        folder / "ip-adapter-faceid_sdxl.bin",
+        adapter_file("faceid", HOST_SDXL, Sizes(64 + 96, rank=4, make=random_adapter(0))),
+    )
 
 
 def _save_embedding(path: Path) -> None:
@@ -60,17 +70,34 @@ def _furnish_pulid(models: Path) -> None:
     folder = models / "pulid"
     folder.mkdir(parents=True, exist_ok=True)
     save_file(random_weights(pulid_shapes(PULID)), folder / "pulid_flux_v0.9.1.safetensors")
-    _save(models / "clip_vision" / "EVA02_CLIP_L_336_psz14_s6B.pt", random_weights(eva_shapes(TINY_EVA)))
+    _save(
+        models / "clip_vision" / "EVA02_CLIP_L_336_psz14_s6B.pt",
+        random_weights(eva_shapes(TINY_EVA)),
+    )
     _save(models / "facedetection" / "parsing_bisenet.pth", random_weights(bisenet_shapes()))
 
 
 def _make_tunes(host: LiveHost) -> None:
     files = {749152: "my_person.safetensors", 749183: "second_person.safetensors"}
-    graph = {"photo": node("LoadImage", image=examples.IMAGE), "analysis": node("AstriaLoadFaceAnalysis", pack="buffalo_l")}
+    graph = {
+        "photo": node("LoadImage", image=examples.IMAGE),
+        "analysis": node("AstriaLoadFaceAnalysis", pack="buffalo_l"),
+    }
     for id in examples.PHOTO_SETS:
-        kind = {"model_type": "lora", "file": files[id]} if id in files else {"model_type": "faceid", "file": "none"}
+        kind = (
+            {"model_type": "lora", "file": files[id]}
+            if id in files
+            else {"model_type": "faceid", "file": "none"}
+        )
         graph[f"tune_{id}"] = node(
-            "AstriaCreateTune", images=["photo", 0], analysis=["analysis", 0], title=f"person {id}", name="person", token="ohwx", tune_id=id, **kind
+            "AstriaCreateTune",
+            images=["photo", 0],
+            analysis=["analysis", 0],
+            title=f"person {id}",
+            name="person",
+            token="ohwx",
+            tune_id=id,
+            **kind,
         )
     host.client.run(graph)
 

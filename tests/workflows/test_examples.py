@@ -44,33 +44,50 @@ def planned_example(request: pytest.FixtureRequest) -> str:
 
 def test_an_example_is_what_its_prompt_compiles_to(example: str) -> None:
     written = {path: path.read_text(encoding="utf-8") for path in workflows.forms(example)}
-    assert written == {path: workflows.text_of(workflow) for path, workflow in workflows.forms(example).items()}, "run: python dev.py workflows"
+    assert written == {
+        path: workflows.text_of(workflow) for path, workflow in workflows.forms(example).items()
+    }, "run: python dev.py workflows"
 
 
 def note_of(name: str) -> str:
     workflow = json.loads((workflows.WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
-    [note] = [node["widgets_values"][0] for node in workflow["nodes"] if node["type"] == "MarkdownNote"]
+    [note] = [
+        node["widgets_values"][0] for node in workflow["nodes"] if node["type"] == "MarkdownNote"
+    ]
     return note
 
 
 def test_the_note_names_the_prompt_and_every_file(planned_example: str) -> None:
-    workflow = json.loads((workflows.WORKFLOWS / f"{planned_example}.json").read_text(encoding="utf-8"))
+    workflow = json.loads(
+        (workflows.WORKFLOWS / f"{planned_example}.json").read_text(encoding="utf-8")
+    )
     note = note_of(planned_example)
     assert workflows.request_of(planned_example).to_text().strip() in note
     for file in workflows.compiled(planned_example).files:
         assert f"{file.folder}/{file.name}" in note
-        assert (f"[models/{file.folder}/{file.name}]({file.address})" in note) == (file.address is not None)
+        assert (f"[models/{file.folder}/{file.name}]({file.address})" in note) == (
+            file.address is not None
+        )
     pictures = {"LoadImage", "LoadImageMask"} & {node["type"] for node in workflow["nodes"]}
     assert ("your own picture" in note) == bool(pictures)
-    assert ("photos of the person" in note) == ("AstriaIdentity" in {node["type"] for node in workflow["nodes"]})
+    assert ("photos of the person" in note) == (
+        "AstriaIdentity" in {node["type"] for node in workflow["nodes"]}
+    )
 
 
 def test_a_starter_says_what_to_do_and_names_every_file() -> None:
-    assert {name for name in workflows.names() if name not in workflows.prompt_names()} == set(STARTERS)
+    assert {name for name in workflows.names() if name not in workflows.prompt_names()} == set(
+        STARTERS
+    )
     for name in STARTERS:
         note = note_of(name)
         graph = json.loads((workflows.API_FORMS / f"{name}.api.json").read_text(encoding="utf-8"))
-        named = [value for entry in graph.values() for key, value in entry["inputs"].items() if (entry["class_type"], key) in FILE_FOLDERS]
+        named = [
+            value
+            for entry in graph.values()
+            for key, value in entry["inputs"].items()
+            if (entry["class_type"], key) in FILE_FOLDERS
+        ]
         assert [file for file in named if file != "none" and f"/{file}" not in note] == []
         assert "Press Run" in note
 
@@ -92,11 +109,17 @@ WITHOUT_ADDRESS = {
 
 def test_a_loader_offers_its_published_file_to_who_lacks_it(example: str) -> None:
     """The editor's list of missing models is made from `properties.models`."""
-    for node in json.loads((workflows.WORKFLOWS / f"{example}.json").read_text(encoding="utf-8"))["nodes"]:
+    for node in json.loads((workflows.WORKFLOWS / f"{example}.json").read_text(encoding="utf-8"))[
+        "nodes"
+    ]:
         folders = {folder for (kind, _), folder in FILE_FOLDERS.items() if kind == node["type"]}
         beside = {"embeddings"} if node["type"] == "CLIPTextEncode" else {"pulid"}
         offered = {model["name"]: model for model in node["properties"].get("models", [])}
-        named = {value for value in node["widgets_values"] if isinstance(value, str) and "." in value} if folders else set()
+        named = (
+            {value for value in node["widgets_values"] if isinstance(value, str) and "." in value}
+            if folders
+            else set()
+        )
         assert named - set(offered) <= WITHOUT_ADDRESS
         for model in offered.values():
             assert model["directory"] in folders | beside
@@ -124,7 +147,11 @@ def shrunk(graph: dict[str, Any]) -> dict[str, Any]:
         if "tile_size" in inputs:  # no tile is smaller
             inputs |= {"tile_size": LEAST_TILE, "overlap": LEAST_TILE // 8}
         if entry["class_type"] == "AstriaGenerate":
-            size = re.sub(r"(?m)^([wh])=(\d+)", lambda found: f"{found[1]}={int(found[2]) // SHRINK}", inputs["text"])
+            size = re.sub(
+                r"(?m)^([wh])=(\d+)",
+                lambda found: f"{found[1]}={int(found[2]) // SHRINK}",
+                inputs["text"],
+            )
             inputs["text"] = f"{size}steps={STEPS}\n"
     return small
 
@@ -142,13 +169,21 @@ def small_photo(graph: dict[str, Any]) -> dict[str, Any]:
     for name in [name for name, entry in graph.items() if entry["class_type"] == "LoadImage"]:
         whole = f"{name}_whole"
         graph[whole] = graph[name]
-        scale = {"upscale_method": "area", "width": PHOTO_PX, "height": PHOTO_PX, "crop": "disabled"}
+        scale = {
+            "upscale_method": "area",
+            "width": PHOTO_PX,
+            "height": PHOTO_PX,
+            "crop": "disabled",
+        }
         graph[name] = {"class_type": "ImageScale", "inputs": {"image": [whole, 0], **scale}}
     return graph
 
 
 def sizes_of(host: LiveHost, entry: dict[str, Any]) -> list[tuple[int, int]]:
-    return [Image.open(io.BytesIO(host.client.view(image))).size for image in images_of(entry, "output.save")]
+    return [
+        Image.open(io.BytesIO(host.client.view(image))).size
+        for image in images_of(entry, "output.save")
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +195,10 @@ def furnished(host: LiveHost) -> LiveHost:
 
 def run_small(host: LiveHost, name: str, family: str) -> dict[str, Any]:
     """Run an example on tiny models of a family and return its history."""
-    graph = of_family(shrunk(json.loads((workflows.API_FORMS / f"{name}.api.json").read_text(encoding="utf-8"))), family)
+    graph = of_family(
+        shrunk(json.loads((workflows.API_FORMS / f"{name}.api.json").read_text(encoding="utf-8"))),
+        family,
+    )
     tiny = with_test_models(small_photo(graph), family, by_file=OTHER_MODELS)
     for node in tiny:
         if node.partition(".")[2].startswith("person_checkpoint"):
@@ -176,13 +214,20 @@ def test_an_example_runs(furnished: LiveHost, planned_example: str) -> None:
     assert [line for line in furnished.log_text()[told:].splitlines() if "embedding" in line] == []
 
 
-@pytest.mark.parametrize(("name", "family", "sizes"), [("start_flux", "flux", [(208, 304)]), ("start_stable_diffusion", "sd15", [(128, 192)] * 2)])
-def test_a_pasted_prompt_becomes_a_picture(furnished: LiveHost, name: str, family: str, sizes: list[tuple[int, int]]) -> None:
+@pytest.mark.parametrize(
+    ("name", "family", "sizes"),
+    [("start_flux", "flux", [(208, 304)]), ("start_stable_diffusion", "sd15", [(128, 192)] * 2)],
+)
+def test_a_pasted_prompt_becomes_a_picture(
+    furnished: LiveHost, name: str, family: str, sizes: list[tuple[int, int]]
+) -> None:
     assert sizes_of(furnished, run_small(furnished, name, family)) == sizes
 
 
 def test_photos_become_a_tune(furnished: LiveHost) -> None:
-    graph = json.loads((workflows.API_FORMS / "start_tune_from_photos.api.json").read_text(encoding="utf-8"))
+    graph = json.loads(
+        (workflows.API_FORMS / "start_tune_from_photos.api.json").read_text(encoding="utf-8")
+    )
     graph["tune.create"]["inputs"]["tune_id"] = 790001  # the examples' own tunes are there already
     entry = furnished.client.run(graph)
     assert "Anna" in str(entry["outputs"]["tune.report"])

@@ -16,9 +16,9 @@ from comfyui_astria.nodes.prompt import FLAGS, PARAMETERS, PromptRequest, Segmen
 from comfyui_astria.nodes.prompt.catalog import CONTROLNETS, TAG_KINDS
 from comfyui_astria.tests.workflows.features import CONTROL, FEATURES, WITHOUT
 
-SPEAKING = {name: parameter.target for name, parameter in PARAMETERS.items() if parameter.has_effect} | {
-    name: name for name, flag in FLAGS.items() if flag.has_effect
-}
+SPEAKING = {
+    name: parameter.target for name, parameter in PARAMETERS.items() if parameter.has_effect
+} | {name: name for name, flag in FLAGS.items() if flag.has_effect}
 
 
 def graph_of(name: str) -> dict[str, Any]:
@@ -29,8 +29,12 @@ def graph_of(name: str) -> dict[str, Any]:
 def test_an_example_of_each_documented_feature_is_there_and_nothing_else() -> None:
     expected = sorted(FEATURES)
     assert workflows.names() == expected
-    assert sorted(path.name for path in workflows.WORKFLOWS.glob("*.*")) == sorted(f"{name}.{end}" for name in expected for end in ("jpg", "json"))
-    assert sorted(path.name for path in workflows.API_FORMS.glob("*.json")) == [f"{name}.api.json" for name in expected]
+    assert sorted(path.name for path in workflows.WORKFLOWS.glob("*.*")) == sorted(
+        f"{name}.{end}" for name in expected for end in ("jpg", "json")
+    )
+    assert sorted(path.name for path in workflows.API_FORMS.glob("*.json")) == [
+        f"{name}.api.json" for name in expected
+    ]
 
 
 @pytest.mark.parametrize("example", FEATURES)
@@ -39,7 +43,11 @@ def test_an_example_has_what_its_feature_is_made_of(example: str) -> None:
     for name, (kind, said, inputs) in FEATURES[example].items():
         assert name in graph
         found = graph[name]
-        assert (name, found["class_type"], {key: found["inputs"].get(key) for key in inputs}) == (name, kind, inputs)
+        assert (name, found["class_type"], {key: found["inputs"].get(key) for key in inputs}) == (
+            name,
+            kind,
+            inputs,
+        )
         assert [part for part in said if part not in found["inputs"]["text"]] == []
     assert WITHOUT.get(example) not in graph
 
@@ -77,12 +85,18 @@ def unset(request: PromptRequest, field: str) -> PromptRequest:
     value = getattr(request, field)
     if field in OTHERWISE:
         return request if value is None else replace(request, **{field: OTHERWISE[field](value)})
-    [default] = [one.default if one.default is not MISSING else () for one in fields(request) if one.name == field]
+    [default] = [
+        one.default if one.default is not MISSING else ()
+        for one in fields(request)
+        if one.name == field
+    ]
     return replace(request, **{field: default})
 
 
 @pytest.mark.parametrize("spelled", SPEAKING)
-def test_each_parameter_and_flag_makes_a_difference_in_some_example(spelled: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_parameter_and_flag_makes_a_difference_in_some_example(
+    spelled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without the parameter the same prompt compiles to something else; so it stands in a prompt, and is not passed over."""
     # One prompt sets the seed that the examples have anyhow.
     monkeypatch.setattr(workflows, "SEED", workflows.SEED + 1)
@@ -97,11 +111,19 @@ def retold(pattern: str) -> Callable[[PromptRequest], PromptRequest]:
 TAGS = {kind: retold(rf"<{kind}:[^>]*>") for kind in TAG_KINDS} | {"embedding": retold(r"<\w+> ?")}
 EMPTY = Segment()
 PARTS: Mapping[str, Callable[[PromptRequest], PromptRequest]] = {
-    "the base prompt": lambda asked: replace(asked, prompt=(EMPTY, *asked.prompt[1:])) if asked.persons else asked,
-    "the common prompt": lambda asked: replace(asked, prompt=(asked.base, EMPTY, *asked.persons)) if asked.persons else asked,
-    "a person": lambda asked: replace(asked, prompt=asked.prompt[:-1]) if len(asked.persons) > 1 else asked,
+    "the base prompt": lambda asked: (
+        replace(asked, prompt=(EMPTY, *asked.prompt[1:])) if asked.persons else asked
+    ),
+    "the common prompt": lambda asked: (
+        replace(asked, prompt=(asked.base, EMPTY, *asked.persons)) if asked.persons else asked
+    ),
+    "a person": lambda asked: (
+        replace(asked, prompt=asked.prompt[:-1]) if len(asked.persons) > 1 else asked
+    ),
     "a person's negative": lambda asked: replace(asked, negative=asked.negative[:2]),
-    "brackets that weigh": lambda asked: asked if asked.use_lpw is False else replace(asked, use_lpw=False),
+    "brackets that weigh": lambda asked: (
+        asked if asked.use_lpw is False else replace(asked, use_lpw=False)
+    ),
 }
 
 
@@ -117,7 +139,11 @@ def test_the_kinds_of_controlnet_that_are_not_built_are_known() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_controlnet_steers_some_example(kind: str) -> None:
-    asking = [name for name in workflows.prompt_names() if kind in [control.kind for control in controls_of(workflows.request_of(name))]]
+    asking = [
+        name
+        for name in workflows.prompt_names()
+        if kind in [control.kind for control in controls_of(workflows.request_of(name))]
+    ]
     assert asking
     for name in asking:
         assert graph_of(name)[f"base.control_{kind}"]["class_type"] == CONTROL
@@ -126,6 +152,12 @@ def test_each_kind_of_controlnet_steers_some_example(kind: str) -> None:
 @pytest.mark.parametrize("field", ["outpaint", "inpaint_faces", "faceids"])
 def test_what_each_family_does_in_its_own_way_has_an_example_for_each(field: str) -> None:
     def asks(request: PromptRequest) -> bool:
-        return any(segment.faceids for segment in request.prompt) if field == "faceids" else bool(getattr(request, field))
+        return (
+            any(segment.faceids for segment in request.prompt)
+            if field == "faceids"
+            else bool(getattr(request, field))
+        )
 
-    assert {base_of(name) for name in workflows.prompt_names() if asks(workflows.request_of(name))} == {FLUX, SD15, SDXL}
+    assert {
+        base_of(name) for name in workflows.prompt_names() if asks(workflows.request_of(name))
+    } == {FLUX, SD15, SDXL}

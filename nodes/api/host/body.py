@@ -40,7 +40,9 @@ class Body:
             path.unlink(missing_ok=True)
 
 
-async def read_body(request: web.Request, settings: Settings, spool: Path, *, takes_model: bool = False) -> Body:
+async def read_body(
+    request: web.Request, settings: Settings, spool: Path, *, takes_model: bool = False
+) -> Body:
     """Return the fields of a request; where it `takes_model`, one model file may come along, which then lies in the folder `spool`.
 
     Raises: ApiError for what cannot be read, or is too large.
@@ -52,7 +54,12 @@ async def read_body(request: web.Request, settings: Settings, spool: Path, *, ta
     try:
         if kind == "multipart/form-data":
             await _Parts(settings, spool if takes_model else None, body).read(request)
-        elif kind in ("application/x-www-form-urlencoded", "application/json", "application/octet-stream", "text/plain"):
+        elif kind in (
+            "application/x-www-form-urlencoded",
+            "application/json",
+            "application/octet-stream",
+            "text/plain",
+        ):
             body.fields = _of_text(await _whole(request, settings), kind)
         else:
             raise _unreadable(f"the request is {kind}", 415)
@@ -72,7 +79,14 @@ def _of_text(content: bytes, kind: str) -> dict[str, Any]:
     if not content.strip():
         return {}
     try:
-        return nested(urllib.parse.parse_qsl(content.decode("utf-8"), keep_blank_values=True, strict_parsing=True, max_num_fields=MAX_FIELDS))
+        return nested(
+            urllib.parse.parse_qsl(
+                content.decode("utf-8"),
+                keep_blank_values=True,
+                strict_parsing=True,
+                max_num_fields=MAX_FIELDS,
+            )
+        )
     except ValueError as error:
         raise _unreadable(f"the request is no form: {error}") from error
 
@@ -108,7 +122,13 @@ class _Parts:
                 pairs.append((part.name, await self._value(part, part.name)))
                 if len(pairs) > MAX_FIELDS:
                     raise _unreadable(f"the request has more than {MAX_FIELDS} parts")
-        except (ValueError, AssertionError, LookupError, HttpProcessingError, web.RequestPayloadError) as error:
+        except (
+            ValueError,
+            AssertionError,
+            LookupError,
+            HttpProcessingError,
+            web.RequestPayloadError,
+        ) as error:
             if isinstance(error, ApiError):
                 raise
             raise _unreadable(f"the request is no multipart form: {error}"[:300]) from error
@@ -134,7 +154,12 @@ class _Parts:
 
     async def _weights(self, part: BodyPartReader, spool: Path) -> Weights:
         if self._body.temporary:
-            raise ApiError("the request holds two model files", code="bad-field", hint="Send one; each tune has one of its own.", status=400)
+            raise ApiError(
+                "the request holds two model files",
+                code="bad-field",
+                hint="Send one; each tune has one of its own.",
+                status=400,
+            )
         spool.mkdir(parents=True, exist_ok=True)
         size = 0
         with tempfile.NamedTemporaryFile(dir=spool, suffix=".partial", delete=False) as file:
@@ -161,4 +186,9 @@ def _too_large(what: str, most_mb: int) -> ApiError:
 
 
 def _unreadable(message: str, status: int = 400) -> ApiError:
-    return ApiError(message, code="bad-request", hint="Send JSON, a form, or multipart/form-data.", status=status)
+    return ApiError(
+        message,
+        code="bad-request",
+        hint="Send JSON, a form, or multipart/form-data.",
+        status=status,
+    )

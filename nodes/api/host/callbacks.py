@@ -53,13 +53,17 @@ class Callbacks:
         due_at = await asyncio.to_thread(state.prompts().next_due)
         if due_at is None or due_at > time.time():
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), None if due_at is None else max(due_at - time.time(), 0.05))
+                await asyncio.wait_for(
+                    self._wake.wait(), None if due_at is None else max(due_at - time.time(), 0.05)
+                )
             return
         # A slip in them holds callbacks up, and is no attempt that failed.
         settings = await asyncio.to_thread(state.settings)
         due = await asyncio.to_thread(state.prompts().take_owed, time.time(), AT_ONCE, LEASE_S)
         loop = asyncio.get_running_loop()
-        await asyncio.gather(*(loop.run_in_executor(self._senders, _send, one, settings) for one in due))
+        await asyncio.gather(
+            *(loop.run_in_executor(self._senders, _send, one, settings) for one in due)
+        )
 
 
 def _send(owed: Callback, settings: Settings) -> None:
@@ -69,11 +73,20 @@ def _send(owed: Callback, settings: Settings) -> None:
         return
     try:
         headers = {"Content-Type": "application/json", DELIVERY: owed.delivery}
-        post(owed.url, owed.body.encode("utf-8", "surrogatepass"), headers, Bounds(0, TIMEOUT_S, settings.private_hosts))
+        post(
+            owed.url,
+            owed.body.encode("utf-8", "surrogatepass"),
+            headers,
+            Bounds(0, TIMEOUT_S, settings.private_hosts),
+        )
     except ApiError as error:
         due = next_attempt(owed.attempts + 1, time.time())
         if due is None:
-            _log.warning("An Astria callback is given up after %d attempts: %s", owed.attempts + 1, error.message)
+            _log.warning(
+                "An Astria callback is given up after %d attempts: %s",
+                owed.attempts + 1,
+                error.message,
+            )
             store.give_up(owed.id, error.message)
         else:
             store.postpone(owed.id, due)

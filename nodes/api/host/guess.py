@@ -47,5 +47,14 @@ def likely_roles(missing: Iterable[str], family: str) -> dict[str, str]:
 def _bind(what: str, found: Mapping[str, str]) -> list[str]:
     for key, file in found.items():
         bind(state_folder() / BINDINGS_FILE, key, file)
-    listed = ", ".join(f"{key.rpartition('.')[2] if key.startswith('base.') else key} = {file}" for key, file in found.items())
-    return [f"{what} not bound; it is now, by the names of your files: {listed}. Edit {BINDINGS_FILE} to change it."] if found else []
+    listed = ", ".join(
+        f"{key.rpartition('.')[2] if key.startswith('base.') else key} = {file}"
+        for key, file in found.items()
+    )
+    return (
+        [
+            f"{what} not bound; it is now, by the names of your files: {listed}. Edit {BINDINGS_FILE} to change it."
+        ]
+        if found
+        else []
+    )

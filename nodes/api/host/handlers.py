@@ -69,7 +69,9 @@ class Handlers:
         return await asyncio.get_running_loop().run_in_executor(self._studio, act, *values)
 
     async def openapi(self, request: web.Request, settings: Settings) -> web.Response:
-        return web.json_response(document(_origin(request, settings), ATTRIBUTES, needs_key=bool(settings.key)))
+        return web.json_response(
+            document(_origin(request, settings), ATTRIBUTES, needs_key=bool(settings.key))
+        )
 
     async def list_tunes(self, request: web.Request, settings: Settings) -> web.Response:
         limit, offset = _page(request)
@@ -79,7 +81,9 @@ class Handlers:
         else:
             one = await asyncio.to_thread(state.tunes().find_by_title, title)
             found = [one] if one is not None and offset == 0 and limit else []
-        return web.json_response([tune_object(tune.to_json(), _origin(request, settings)) for tune in found])
+        return web.json_response(
+            [tune_object(tune.to_json(), _origin(request, settings)) for tune in found]
+        )
 
     async def get_tune(self, request: web.Request, settings: Settings) -> web.Response:
         tune = await asyncio.to_thread(_tune, request)
@@ -87,7 +91,9 @@ class Handlers:
 
     async def get_photo(self, request: web.Request, settings: Settings) -> web.StreamResponse:
         tune = await asyncio.to_thread(_tune, request)
-        paths = {path.name: path for path in await asyncio.to_thread(state.tunes().photo_paths, tune.id)}
+        paths = {
+            path.name: path for path in await asyncio.to_thread(state.tunes().photo_paths, tune.id)
+        }
         path = paths.get(request.match_info["name"])
         if path is None or not path.is_file():
             raise _unknown("photo", request.match_info["name"])
@@ -109,19 +115,29 @@ class Handlers:
                     raise
         finally:
             await asyncio.to_thread(body.close)
-        answer = tune_object(made.tune.to_json(), terms.origin, (*notices_of(beside, "tune"), *made.notices))
+        answer = tune_object(
+            made.tune.to_json(), terms.origin, (*notices_of(beside, "tune"), *made.notices)
+        )
         # Also where the tune was there: whoever asks again may never have had the first answer.
         if made.callback:
-            await asyncio.to_thread(state.prompts().owe, made.callback, json.dumps(answer, ensure_ascii=False))
+            await asyncio.to_thread(
+                state.prompts().owe, made.callback, json.dumps(answer, ensure_ascii=False)
+            )
             self._callbacks.wake()
         return web.json_response(answer, status=201)
 
     async def _first_prompts(self, made: Made, sent: Mapping[str, Any], terms: Terms) -> None:
         """Queue the prompts that came with a tune, all or none."""
         attributes = uploads_of(sent.get("prompts_attributes"))
-        if len(attributes) > terms.settings.max_images or any(not isinstance(one, dict) for one in attributes):
+        if len(attributes) > terms.settings.max_images or any(
+            not isinstance(one, dict) for one in attributes
+        ):
             text = f"prompts_attributes is no list of at most {terms.settings.max_images} prompts"
-            raise ApiError(text, code="bad-field", hint="Write tune[prompts_attributes][0][text], or JSON with a list of objects.")
+            raise ApiError(
+                text,
+                code="bad-field",
+                hint="Write tune[prompts_attributes][0][text], or JSON with a list of objects.",
+            )
         prepared, found = [], Problems()
         for number, one in enumerate(attributes):
             with found.noting(f"prompts_attributes[{number}]"):
@@ -138,7 +154,9 @@ class Handlers:
 
     async def delete_tune(self, request: web.Request, settings: Settings) -> web.Response:
         tune = await asyncio.to_thread(_tune, request)
-        while prompts := await asyncio.to_thread(lambda: state.prompts().list(str(tune.id), limit=MOST_PAGE, offset=0)):
+        while prompts := await asyncio.to_thread(
+            lambda: state.prompts().list(str(tune.id), limit=MOST_PAGE, offset=0)
+        ):
             for prompt in prompts:
                 await self._queue.delete(prompt)
         await asyncio.to_thread(delete_tune, tune.id)
@@ -150,21 +168,29 @@ class Handlers:
     async def create_prompt(self, request: web.Request, settings: Settings) -> web.Response:
         return await self._create(_id(request, "id"), request, settings)
 
-    async def _create(self, tune_id: str | None, request: web.Request, settings: Settings) -> web.Response:
+    async def _create(
+        self, tune_id: str | None, request: web.Request, settings: Settings
+    ) -> web.Response:
         body = await read_body(request, settings, state.spool_folder())
         terms = _terms(request, settings)
         sent, beside = prompt_attributes(body.fields)
-        prepared = await self._in_studio(prepare, tune_id, sent, terms, notices_of(beside, "prompt"))
+        prepared = await self._in_studio(
+            prepare, tune_id, sent, terms, notices_of(beside, "prompt")
+        )
         prompt = await self._queue.admit(prepared, settings)
         return web.json_response(object_of(prompt, terms.origin), status=201)
 
     async def list_prompts(self, request: web.Request, settings: Settings) -> web.Response:
         limit, offset = _page(request)
         tune_id = _id(request, "id")
-        found = await asyncio.to_thread(lambda: state.prompts().list(tune_id, limit=limit, offset=offset))
+        found = await asyncio.to_thread(
+            lambda: state.prompts().list(tune_id, limit=limit, offset=offset)
+        )
         if not found and not await asyncio.to_thread(_takes_prompts, tune_id):
             raise _unknown("tune", tune_id)
-        return web.json_response([object_of(prompt, _origin(request, settings)) for prompt in found])
+        return web.json_response(
+            [object_of(prompt, _origin(request, settings)) for prompt in found]
+        )
 
     async def get_prompt(self, request: web.Request, settings: Settings) -> web.Response:
         prompt = await asyncio.to_thread(_prompt, request)
@@ -189,7 +215,9 @@ def _page(request: web.Request) -> tuple[int, int]:
     limit, offset = request.query.get("limit", str(PAGE)), request.query.get("offset", "0")
     for name, value, most in (("limit", limit, MOST_PAGE), ("offset", offset, MAX_OFFSET)):
         if not re.fullmatch(r"[0-9]{1,16}", value) or int(value) > most:
-            raise ApiError(f"{name} is {value!r}; expected 0 to {most}"[:300], code="bad-field", status=400)
+            raise ApiError(
+                f"{name} is {value!r}; expected 0 to {most}"[:300], code="bad-field", status=400
+            )
     return int(limit), int(offset)
 
 
@@ -215,7 +243,11 @@ def _tune(request: web.Request) -> Tune:
 def _takes_prompts(id: str) -> bool:
     """Say whether prompts can be at this id: a stored tune, a base tune bound or known to be of the service, or one that was and has prompts."""
     is_base = id in KNOWN_BASES or id in bindings_in(state_folder()).bases
-    return is_base or state.tunes().get(_number(id)) is not None or bool(state.prompts().list(id, limit=1, offset=0))
+    return (
+        is_base
+        or state.tunes().get(_number(id)) is not None
+        or bool(state.prompts().list(id, limit=1, offset=0))
+    )
 
 
 def _prompt(request: web.Request) -> Prompt:

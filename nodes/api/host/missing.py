@@ -29,7 +29,13 @@ def tags_of(attributes: Mapping[str, Any]) -> Tags:
             report = Report(text)
             for node, kind, name in _tags(parse(text).children, text):
                 line, column = report.position(node.span.start)
-                place = {"field": field, "line": line, "column": column, "start": node.span.start, "end": node.span.end}
+                place = {
+                    "field": field,
+                    "line": line,
+                    "column": column,
+                    "start": node.span.start,
+                    "end": node.span.end,
+                }
                 found.setdefault((_WHAT[kind], name), place)
     return found
 
@@ -42,7 +48,9 @@ def _tags(nodes: Iterable[Node], text: str) -> Iterator[tuple[Node, str, str]]:
         yield from _tags(node.children, text)
 
 
-def reasons(reading: Reading, tags: Tags, resolver: Resolver, options: CompileOptions | None) -> list[Problem]:
+def reasons(
+    reading: Reading, tags: Tags, resolver: Resolver, options: CompileOptions | None
+) -> list[Problem]:
     """Return what keeps the request from running, beside what is noted already: no base (`options` None) is.
 
     Planning ends at the first stage with an error, and leaves out what it was not given: the tags of the text are then looked up by themselves.
@@ -57,12 +65,24 @@ def reasons(reading: Reading, tags: Tags, resolver: Resolver, options: CompileOp
         else:
             drafted = draft(reading.request, sources, resolver, options.options)
             # Without what is at fault the rest may contradict itself, which is nobody's slip.
-            found += [problem(one.code, one.message, one.hint) for one in drafted.errors if reading.is_whole]
-            absent += [one for one in drafted.missing if not likely_roles([one.key], sources.family.branch)]
+            found += [
+                problem(one.code, one.message, one.hint)
+                for one in drafted.errors
+                if reading.is_whole
+            ]
+            absent += [
+                one for one in drafted.missing if not likely_roles([one.key], sources.family.branch)
+            ]
             is_planned = reading.is_whole and not drafted.errors
     if not is_planned:
         absent += _absent_tags(tags, resolver)
-    return [*found, *({**problem("missing-model", one.message, one.hint), **tags.get((one.what, one.key), {})} for one in dict.fromkeys(absent))]
+    return [
+        *found,
+        *(
+            {**problem("missing-model", one.message, one.hint), **tags.get((one.what, one.key), {})}
+            for one in dict.fromkeys(absent)
+        ),
+    ]
 
 
 def _absent_tags(tags: Tags, resolver: Resolver) -> Iterator[Missing]:

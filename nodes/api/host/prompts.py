@@ -53,7 +53,9 @@ class Prepared:
     pictures: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def prepare(tune_id: str | None, sent: Mapping[str, Any], terms: Terms, said: Sequence[str] = ()) -> Prepared:
+def prepare(
+    tune_id: str | None, sent: Mapping[str, Any], terms: Terms, said: Sequence[str] = ()
+) -> Prepared:
     """Return the prompt that the attributes describe, for a base of the bindings or a stored tune; None means the default base.
 
     `said` begins its notices. Raises: ApiError listing every problem.
@@ -69,7 +71,9 @@ def prepare(tune_id: str | None, sent: Mapping[str, Any], terms: Terms, said: Se
     reading = read(attributes, terms.settings, terms.fetching, found)
     options = CompileOptions(base, options=Options(secrets.randbelow(MAX_SEED)))
     if found:
-        found.refuse(reasons(reading, tags_of(attributes), make_resolver(extra), options if base else None))
+        found.refuse(
+            reasons(reading, tags_of(attributes), make_resolver(extra), options if base else None)
+        )
     compiled, bound = _compiled(reading, extra, options)
     notices += [*bound, *reading.notices, *(one.render() for one in compiled.plan.problems)]
     kept = _kept(reading)
@@ -94,7 +98,11 @@ def _kept(reading: Reading) -> dict[str, Any]:
     for key in PICTURES:
         named: ImageRef | None = getattr(reading.request, key)
         for spelled in SPELLED[key]:
-            if named is not None and isinstance(kept.get(spelled), str) and len(kept[spelled]) > MAX_SHOWN:
+            if (
+                named is not None
+                and isinstance(kept.get(spelled), str)
+                and len(kept[spelled]) > MAX_SHOWN
+            ):
                 kept[spelled] = named.value
     return kept
 
@@ -130,10 +138,17 @@ def _base(tune_id: str | None) -> tuple[str | None, Bindings | None]:
         return str(tune.base_tune_id) if tune.base_tune_id else api_base_id(), None
     missing = make_resolver().base(tune_id)
     assert isinstance(missing, Missing)
-    raise ApiError(missing.message, code="missing-base", hint=missing.hint, status=422 if tune_id in KNOWN_BASES else 404)
+    raise ApiError(
+        missing.message,
+        code="missing-base",
+        hint=missing.hint,
+        status=422 if tune_id in KNOWN_BASES else 404,
+    )
 
 
-def _compiled(reading: Reading, extra: Bindings | None, options: CompileOptions) -> tuple[Compiled, list[str]]:
+def _compiled(
+    reading: Reading, extra: Bindings | None, options: CompileOptions
+) -> tuple[Compiled, list[str]]:
     """Return the workflow, and what is to be said of models that were bound for it. Raises: ApiError listing all that keeps it from running."""
     said: list[str] = []
     request = reading.request
@@ -146,7 +161,9 @@ def _compiled(reading: Reading, extra: Bindings | None, options: CompileOptions)
             found = _guessed(request, resolver, options)
             if not found:
                 problems = reasons(reading, tags_of(reading.attributes), resolver, options)
-                raise ApiError(error.message, code=error.code, hint=error.hint, problems=problems) from error
+                raise ApiError(
+                    error.message, code=error.code, hint=error.hint, problems=problems
+                ) from error
             said += found
 
 
@@ -156,10 +173,17 @@ def _guessed(request: PromptRequest, resolver: Resolver, options: CompileOptions
     if isinstance(sources, Missing):
         return []
     drafted = draft(request, sources, resolver, options.options)
-    return [] if drafted.errors else guess_roles((one.key for one in drafted.missing), sources.family.branch)
+    return (
+        []
+        if drafted.errors
+        else guess_roles((one.key for one in drafted.missing), sources.family.branch)
+    )
 
 
 def object_of(prompt: Prompt, origin: str) -> dict[str, Any]:
     """Return the prompt as the API answers with it, its addresses beginning with `origin`."""
-    told = {**vars(prompt), **{key: iso(value) for key, value in vars(prompt).items() if key.endswith("_at")}}
+    told = {
+        **vars(prompt),
+        **{key: iso(value) for key, value in vars(prompt).items() if key.endswith("_at")},
+    }
     return prompt_object(told, prompt.fields, origin)

@@ -62,11 +62,20 @@ class Queue:
             # Before anything waits that another one, started later, could take for left over.
             await self.is_only_one()
             prompt = prepared.prompt
-            if settings.idempotent and (there := await asyncio.to_thread(state.prompts().find, prompt.tune_id, prompt.digest)):
+            if settings.idempotent and (
+                there := await asyncio.to_thread(
+                    state.prompts().find, prompt.tune_id, prompt.digest
+                )
+            ):
                 return there
             if await asyncio.to_thread(state.prompts().count_open) >= settings.max_waiting:
                 text = f"{settings.max_waiting} prompts are waiting already"
-                raise ApiError(text, code="queue-full", hint="Try again later; the owner may raise max_waiting in api.ini.", status=429)
+                raise ApiError(
+                    text,
+                    code="queue-full",
+                    hint="Try again later; the owner may raise max_waiting in api.ini.",
+                    status=429,
+                )
             new = await asyncio.to_thread(_put_pictures, prepared.pictures)
             try:
                 item = await self._item(prompt)
@@ -80,9 +89,13 @@ class Queue:
 
     async def _item(self, prompt: Prompt) -> tuple:
         """Return the queue's entry for a prompt, as ComfyUI's POST /prompt makes it: other packs' prompt handlers see it too."""
-        body = self._server.trigger_on_prompt({"prompt": copy.deepcopy(dict(prompt.workflow)), "extra_data": {}})
+        body = self._server.trigger_on_prompt(
+            {"prompt": copy.deepcopy(dict(prompt.workflow)), "extra_data": {}}
+        )
         graph = body["prompt"]
-        valid, error, outputs, node_errors = await execution.validate_prompt(prompt.run_id, graph, None)
+        valid, error, outputs, node_errors = await execution.validate_prompt(
+            prompt.run_id, graph, None
+        )
         if not valid or node_errors:
             raise _refused(error, node_errors)
         extra = {**body.get("extra_data", {}), "create_time": int(time.time() * 1000)}
@@ -99,7 +112,13 @@ class Queue:
         """Put what was not done when ComfyUI ended on the queue again; what was started too often is marked as failed."""
         for prompt in await asyncio.to_thread(state.prompts().open):
             if prompt.status == "running" and prompt.runs >= MOST_RUNS:
-                await self._finish(replace(prompt, status="failed", user_error=f"ComfyUI ended {prompt.runs} times while this prompt was running."))
+                await self._finish(
+                    replace(
+                        prompt,
+                        status="failed",
+                        user_error=f"ComfyUI ended {prompt.runs} times while this prompt was running.",
+                    )
+                )
                 continue
             again = replace(prompt, run_id=str(uuid.uuid4()))
             async with self._order:
@@ -147,7 +166,9 @@ class Queue:
 
     async def _finish(self, prompt: Prompt) -> None:
         moment = now()
-        ended = replace(prompt, trained_at=moment if prompt.status == "done" else None, updated_at=moment)
+        ended = replace(
+            prompt, trained_at=moment if prompt.status == "done" else None, updated_at=moment
+        )
         body = json.dumps(object_of(ended, ended.origin), ensure_ascii=False)
         if ended.user_error:
             _log.warning("Astria prompt %d failed: %s", ended.id, ended.user_error)
@@ -180,7 +201,11 @@ def _refused(error: Mapping[str, Any] | None, node_errors: Mapping[str, Any]) ->
         for one in record.get("errors", [])
     ]
     headline = (error or {}).get("message", "ComfyUI refuses the workflow")
-    return ApiError("\n".join([headline, *said]), code="prompt_outputs_failed_validation", hint="A model file or picture may have been moved.")
+    return ApiError(
+        "\n".join([headline, *said]),
+        code="prompt_outputs_failed_validation",
+        hint="A model file or picture may have been moved.",
+    )
 
 
 def _result(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,12 +215,23 @@ def _result(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _ended(prompt: Prompt, entry: Mapping[str, Any] | None) -> Prompt:
     if entry is None:
-        return replace(prompt, status="failed", user_error="It was taken off ComfyUI's queue before it ran, or its history was cleared.")
+        return replace(
+            prompt,
+            status="failed",
+            user_error="It was taken off ComfyUI's queue before it ran, or its history was cleared.",
+        )
     status = entry["status"] or {}
     if status.get("status_str") != "success":
         return replace(prompt, status="failed", user_error=_reason(status))
-    images = [image for node, output in entry["outputs"].items() if node.startswith("output.") for image in output.get("images", [])]
-    kept = tuple({key: image.get(key, "") for key in ("filename", "subfolder", "type")} for image in images)
+    images = [
+        image
+        for node, output in entry["outputs"].items()
+        if node.startswith("output.")
+        for image in output.get("images", [])
+    ]
+    kept = tuple(
+        {key: image.get(key, "") for key in ("filename", "subfolder", "type")} for image in images
+    )
     return replace(prompt, status="done", images=kept)
 
 

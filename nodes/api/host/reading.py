@@ -14,7 +14,9 @@ from ...prompt import Diagnostic, ImageRef, PromptRequest
 from ..fields import Upload
 
 PICTURES = ("input_image", "mask_image")
-SPELLED = {name: tuple(f"{name}{ending}" for ending in ("", "_base64", "_url")) for name in PICTURES}
+SPELLED = {
+    name: tuple(f"{name}{ending}" for ending in ("", "_base64", "_url")) for name in PICTURES
+}
 MAX_TEXT = 100_000  # of all attributes together
 TEXTS = ("text", "prompt")  # the text of a prompt; POST /generate calls it prompt
 _MAY_HOLD_PICTURES = {spelled for names in SPELLED.values() for spelled in names}
@@ -42,7 +44,9 @@ class Reading:
             self.attributes.pop(key, None)
 
 
-def read(sent: Mapping[str, Any], settings: Settings, fetching: Fetching, found: Problems) -> Reading:
+def read(
+    sent: Mapping[str, Any], settings: Settings, fetching: Fetching, found: Problems
+) -> Reading:
     """Return what the attributes say; what is wrong with them is noted in `found`. Raises: ApiError at once for texts without an end."""
     reading = Reading(dict(sent))
     for key in PICTURES:
@@ -66,17 +70,35 @@ def _check(reading: Reading, found: Problems) -> None:
     """Note files where none belong, and what is no text; refuse texts without an end before anything reads them."""
     given = reading.attributes
     # All of it is kept with the prompt, but for pictures, which become files.
-    length = sum(len(key) + len(value) for key, value in given.items() if isinstance(value, str) and key not in _MAY_HOLD_PICTURES)
+    length = sum(
+        len(key) + len(value)
+        for key, value in given.items()
+        if isinstance(value, str) and key not in _MAY_HOLD_PICTURES
+    )
     if length > MAX_TEXT:
-        raise ApiError(f"the attributes have {length} characters; expected at most {MAX_TEXT}", code="too-large", status=413)
+        raise ApiError(
+            f"the attributes have {length} characters; expected at most {MAX_TEXT}",
+            code="too-large",
+            status=413,
+        )
     for key, value in list(given.items()):
         with found.noting(key[:100]):
             if isinstance(value, Upload):
                 reading.leave_out(key)
-                raise ApiError(f"{key} is sent as a file"[:300], code="bad-field", hint=f"Files are taken as {' and '.join(PICTURES)}.")
-            if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+                raise ApiError(
+                    f"{key} is sent as a file"[:300],
+                    code="bad-field",
+                    hint=f"Files are taken as {' and '.join(PICTURES)}.",
+                )
+            if isinstance(value, str) and any(
+                "\ud800" <= character <= "\udfff" for character in value
+            ):
                 reading.leave_out(key)
-                raise ApiError(f"{key} is not Unicode text"[:300], code="bad-field", hint="Send UTF-8; JSON may spell characters as pairs of \\u....")
+                raise ApiError(
+                    f"{key} is not Unicode text"[:300],
+                    code="bad-field",
+                    hint="Send UTF-8; JSON may spell characters as pairs of \\u....",
+                )
     if not any(isinstance(given.get(key), str) for key in TEXTS):
         hint = "Send prompt[text]; it may be empty where an input image is only enlarged."
         found.note(ApiError("a prompt needs a text", code="missing-text", hint=hint), "text")
@@ -86,11 +108,21 @@ def _check(reading: Reading, found: Problems) -> None:
 def _text_error(errors: Sequence[Diagnostic]) -> ApiError:
     places = ("field", "line", "column")
     problems = [
-        {**problem(one.code, one.message, one.hint), **{key: getattr(one, key) for key in places}, "start": one.span.start, "end": one.span.end}
+        {
+            **problem(one.code, one.message, one.hint),
+            **{key: getattr(one, key) for key in places},
+            "start": one.span.start,
+            "end": one.span.end,
+        }
         for one in errors
     ]
     message = "\n".join(f"{one.message} {one.hint}".strip() for one in errors)
-    return ApiError(message, code=errors[0].code, hint="The problems in extra_info name field, line, column and offsets.", problems=problems)
+    return ApiError(
+        message,
+        code=errors[0].code,
+        hint="The problems in extra_info name field, line, column and offsets.",
+        problems=problems,
+    )
 
 
 def _without(reading: Reading, fields: set[str]) -> PromptRequest | None:
@@ -103,7 +135,13 @@ def _without(reading: Reading, fields: set[str]) -> PromptRequest | None:
     return PromptRequest.from_fields(reading.attributes)[0]
 
 
-def _with_local_pictures(request: PromptRequest, reading: Reading, settings: Settings, fetching: Fetching, found: Problems) -> PromptRequest:
+def _with_local_pictures(
+    request: PromptRequest,
+    reading: Reading,
+    settings: Settings,
+    fetching: Fetching,
+    found: Problems,
+) -> PromptRequest:
     """Return the request with web addresses and base64 replaced by files, whose contents are kept."""
     changed: dict[str, ImageRef] = {}
     for key in PICTURES:

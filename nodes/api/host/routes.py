@@ -50,7 +50,11 @@ def _guarded(answer: Callable[[web.Request, Settings], Awaitable[web.StreamRespo
             return await answer(request, settings)
         except AstriaError as error:
             status = _status(error)
-            return web.json_response(envelope(error), status=status, headers={"WWW-Authenticate": "Bearer"} if status == 401 else None)
+            return web.json_response(
+                envelope(error),
+                status=status,
+                headers={"WWW-Authenticate": "Bearer"} if status == 401 else None,
+            )
 
     return handle
 
@@ -77,13 +81,18 @@ class _Background:
                 await self._take_up()
             except (AstriaError, OSError) as error:
                 _log.error("Astria prompts of the last run cannot be taken up again: %s", error)
-        self._tasks = [asyncio.create_task(self._queue.follow()), asyncio.create_task(self._when_kept())]
+        self._tasks = [
+            asyncio.create_task(self._queue.follow()),
+            asyncio.create_task(self._when_kept()),
+        ]
         for task in self._tasks:
             task.add_done_callback(_report)
 
     async def _take_up(self) -> None:
         if not await self._queue.is_only_one():
-            _log.warning("Another ComfyUI runs with this folder: what its Astria prompts left is its own.")
+            _log.warning(
+                "Another ComfyUI runs with this folder: what its Astria prompts left is its own."
+            )
             return
         await asyncio.to_thread(state.sweep)
         await asyncio.to_thread(sweep_models)

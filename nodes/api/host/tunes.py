@@ -46,8 +46,30 @@ _TEXTS = ("title", "name", "token", "branch", "args", "model_type")
 _NUMBERS = ("base_tune_id", "steps")
 _SWITCHES = ("face_crop", "training_face_correct")
 # Of the service's tunes, without meaning where nothing is trained or billed.
-_WITHOUT_EFFECT = ("preset", "characteristics", "auto_extend", "resolution", "use_lpw", "is_api", "class_names", "learning_rate", "segmentation")
-KNOWN = frozenset((*_TEXTS, *_NUMBERS, *_SWITCHES, *_WITHOUT_EFFECT, "images", "image_urls", "callback", "file", "prompts_attributes"))
+_WITHOUT_EFFECT = (
+    "preset",
+    "characteristics",
+    "auto_extend",
+    "resolution",
+    "use_lpw",
+    "is_api",
+    "class_names",
+    "learning_rate",
+    "segmentation",
+)
+KNOWN = frozenset(
+    (
+        *_TEXTS,
+        *_NUMBERS,
+        *_SWITCHES,
+        *_WITHOUT_EFFECT,
+        "images",
+        "image_urls",
+        "callback",
+        "file",
+        "prompts_attributes",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +87,9 @@ def fetching_of(settings: Settings) -> Fetching:
     return Fetching(settings, str(state.settings_file()))
 
 
-def make_tune(sent: Mapping[str, Any], settings: Settings, fetching: Fetching | None = None) -> Made:
+def make_tune(
+    sent: Mapping[str, Any], settings: Settings, fetching: Fetching | None = None
+) -> Made:
     """Store the tune that the attributes describe. Raises: ApiError with every problem, TuneError or ImageError; nothing is then left behind.
 
     `fetching` is that of the request where it brings more pictures than those of the tune.
@@ -83,11 +107,19 @@ def make_tune(sent: Mapping[str, Any], settings: Settings, fetching: Fetching | 
     photos, more = _photos(contents, about["title"])
     said = (*said, *more, *(f"{key} has no effect here." for key in _idle(sent)))
     with _placed(file, about["model_type"]) as placed:
-        return Made(state.tunes().create(photos=photos, is_api=True, file=placed, **about), True, said, callback)
+        return Made(
+            state.tunes().create(photos=photos, is_api=True, file=placed, **about),
+            True,
+            said,
+            callback,
+        )
 
 
 def _idle(sent: Mapping[str, Any]) -> list[str]:
-    return [*(key for key in _WITHOUT_EFFECT if sent.get(key) not in (None, "")), *sorted(set(sent) - KNOWN)]
+    return [
+        *(key for key in _WITHOUT_EFFECT if sent.get(key) not in (None, "")),
+        *sorted(set(sent) - KNOWN),
+    ]
 
 
 def _about(sent: Mapping[str, Any], found: Problems) -> dict[str, Any]:
@@ -98,29 +130,49 @@ def _about(sent: Mapping[str, Any], found: Problems) -> dict[str, Any]:
             with found.noting(key):
                 about[key] = _typed(key, sent[key])
     if sent.get("title") in (None, ""):
-        found.note(ApiError("a tune needs a title", code="tune-title", hint="Send tune[title]."), "title")
+        found.note(
+            ApiError("a tune needs a title", code="tune-title", hint="Send tune[title]."), "title"
+        )
     if "branch" not in about:
         about["branch"] = _branch_of_base(about.get("base_tune_id"))
     if about["branch"] not in BRANCHES:
-        found.note(ApiError(f"branch is {about['branch']!r}; expected {', '.join(BRANCHES)}"[:300], code="tune-branch"), "branch")
+        found.note(
+            ApiError(
+                f"branch is {about['branch']!r}; expected {', '.join(BRANCHES)}"[:300],
+                code="tune-branch",
+            ),
+            "branch",
+        )
     return about
 
 
 def _typed(key: str, value: Any) -> Any:
     text = str(value).strip() if isinstance(value, str | int | bool) else None
-    if key in _NUMBERS and text is not None and text.isascii() and text.isdecimal() and len(text) <= 16 and not isinstance(value, bool):
+    if (
+        key in _NUMBERS
+        and text is not None
+        and text.isascii()
+        and text.isdecimal()
+        and len(text) <= 16
+        and not isinstance(value, bool)
+    ):
         return int(text)
     if key in _SWITCHES and text is not None and text.lower() in ("true", "1", "false", "0"):
         return text.lower() in ("true", "1")
     if key in _TEXTS and isinstance(value, str):
         return value
-    expected = "a whole number" if key in _NUMBERS else "true or false" if key in _SWITCHES else "text"
+    expected = (
+        "a whole number" if key in _NUMBERS else "true or false" if key in _SWITCHES else "text"
+    )
     raise ApiError(f"{key} is {value!r}; expected {expected}"[:300], code="bad-field")
 
 
 def _branch_of_base(id: int | None) -> str:
     base = bindings_in(state_folder()).bases.get(str(id)) or KNOWN_BASES.get(str(id))
-    return next((branch for branch, family in BRANCHES.items() if base and base.family.startswith(family)), "sd15")
+    return next(
+        (branch for branch, family in BRANCHES.items() if base and base.family.startswith(family)),
+        "sd15",
+    )
 
 
 def _training(kind: str | None) -> ApiError:
@@ -128,10 +180,16 @@ def _training(kind: str | None) -> ApiError:
         "For photos of a person send model_type faceid with images: it is ready at once. For a LoRA or checkpoint that is trained already, "
         "send model_type lora or checkpoint with file: the name of a file in ComfyUI's model folder, or the .safetensors file itself."
     )
-    return ApiError(f"model_type {kind!r} without a model file asks for training, and nothing is trained here", code="no-training", hint=hint)
+    return ApiError(
+        f"model_type {kind!r} without a model file asks for training, and nothing is trained here",
+        code="no-training",
+        hint=hint,
+    )
 
 
-def _contents(sent: Mapping[str, Any], settings: Settings, fetching: Fetching, found: Problems) -> list[bytes]:
+def _contents(
+    sent: Mapping[str, Any], settings: Settings, fetching: Fetching, found: Problems
+) -> list[bytes]:
     """Return the photos that are sent; each that is none is noted, and one too many ends the looking."""
     given, urls = uploads_of(sent.get("images")), uploads_of(sent.get("image_urls"))
     if len(given) + len(urls) > settings.max_images:
@@ -141,7 +199,11 @@ def _contents(sent: Mapping[str, Any], settings: Settings, fetching: Fetching, f
     contents = []
     for number, one in enumerate(given, 1):
         with found.noting("images"):
-            contents.append(_picture(_content(one, f"images, number {number}", settings), f"photo {number}", settings))
+            contents.append(
+                _picture(
+                    _content(one, f"images, number {number}", settings), f"photo {number}", settings
+                )
+            )
     for number, url in enumerate(urls, 1):
         with found.noting("image_urls"):
             if found:  # nothing is fetched for what is refused already
@@ -167,15 +229,24 @@ def _photos(contents: Sequence[bytes], title: str) -> tuple[Sequence[bytes], lis
         return contents, ["The photos are not checked for faces: no face_analysis is bound."]
     cache = FaceCache(state_folder())
     findings = [find_person(_pixels(content), analysis, cache) for content in contents]
-    return [png_bytes(one.pixels) for one in identity_of(findings, analysis, title).photos], [*said, *notes(findings)]
+    return [png_bytes(one.pixels) for one in identity_of(findings, analysis, title).photos], [
+        *said,
+        *notes(findings),
+    ]
 
 
 def _content(one: Any, what: str, settings: Settings) -> bytes:
     if isinstance(one, Upload):
         return one.content
     if isinstance(one, str):
-        return from_base64(one.partition(",")[2] if one.startswith("data:") else one, what, settings.image_bytes)
-    raise ApiError(f"{what} is no file", code="bad-picture", hint="Send files as multipart/form-data, or base64 text in JSON.")
+        return from_base64(
+            one.partition(",")[2] if one.startswith("data:") else one, what, settings.image_bytes
+        )
+    raise ApiError(
+        f"{what} is no file",
+        code="bad-picture",
+        hint="Send files as multipart/form-data, or base64 text in JSON.",
+    )
 
 
 def _pixels(content: bytes) -> Any:
@@ -213,7 +284,11 @@ def _model_file(sent: Mapping[str, Any], kind: str | None, found: Problems) -> s
             raise _training(kind)
         if kind not in FOLDERS:
             if given:
-                raise ApiError("a faceid tune takes no model file", code="tune-file", hint="Leave file out, or choose model_type lora.")
+                raise ApiError(
+                    "a faceid tune takes no model file",
+                    code="tune-file",
+                    hint="Leave file out, or choose model_type lora.",
+                )
             return None
         if isinstance(given, str):
             name = make_resolver().model_file(FOLDERS[kind], given)
@@ -221,7 +296,11 @@ def _model_file(sent: Mapping[str, Any], kind: str | None, found: Problems) -> s
                 raise ApiError(name.message, code="missing-model", hint=name.hint)
             return name.replace("\\", "/")
         if not isinstance(given, Weights):
-            raise ApiError("file is no model file", code="tune-file", hint="Send its name on the disk, or the file as multipart/form-data.")
+            raise ApiError(
+                "file is no model file",
+                code="tune-file",
+                hint="Send its name on the disk, or the file as multipart/form-data.",
+            )
         check_safetensors(given.path, f"the model file {given.file_name[:80]!r}")
         return given
     return None
@@ -279,6 +358,11 @@ def delete_tune(id: int) -> bool:
         return False
     FaceCache(state_folder()).forget(_hashes(store.photo_paths(id)))
     gone = store.delete(id)
-    if gone and tune.model_type in FOLDERS and _UPLOADED.fullmatch(tune.file or "") and tune.file not in store.files():
+    if (
+        gone
+        and tune.model_type in FOLDERS
+        and _UPLOADED.fullmatch(tune.file or "")
+        and tune.file not in store.files()
+    ):
         (_model_root(tune.model_type) / tune.file).unlink(missing_ok=True)
     return gone

@@ -9,7 +9,13 @@ from comfy.k_diffusion.sampling import BrownianTreeNoiseSampler
 from ..noise import image_seeds, seeds_of, start_noise, step_noise
 
 # The host's samplers behind the service's scheduler names, and the kind of noise each draws while stepping.
-STEP_NOISE = {"euler": None, "euler_ancestral": "gaussian", "dpmpp_2m": None, "dpmpp_sde": "brownian", "lcm": "gaussian"}
+STEP_NOISE = {
+    "euler": None,
+    "euler_ancestral": "gaussian",
+    "dpmpp_2m": None,
+    "dpmpp_sde": "brownian",
+    "lcm": "gaussian",
+}
 
 
 class ImageNoise:
@@ -32,8 +38,14 @@ def make_sampler(name: str) -> comfy.samplers.KSAMPLER:
     kind = STEP_NOISE[name]
 
     def sample(model, x, sigmas, extra_args=None, callback=None, disable=None):
-        options = {} if kind is None else {"noise_sampler": _noise_sampler(kind, x, sigmas, extra_args["seed"])}
-        return host_function(model, x, sigmas, extra_args=extra_args, callback=callback, disable=disable, **options)
+        options = (
+            {}
+            if kind is None
+            else {"noise_sampler": _noise_sampler(kind, x, sigmas, extra_args["seed"])}
+        )
+        return host_function(
+            model, x, sigmas, extra_args=extra_args, callback=callback, disable=disable, **options
+        )
 
     return comfy.samplers.KSAMPLER(sample)
 

@@ -8,7 +8,16 @@ from typing import Any
 
 from ...errors import BindingsError
 from ...families.family import FAMILIES as PLANNED
-from ...tunes.bindings import BINDINGS_FILE, BRANCHES, KNOWN_BASES, ROLES, Bindings, bind, load, unbind
+from ...tunes.bindings import (
+    BINDINGS_FILE,
+    BRANCHES,
+    KNOWN_BASES,
+    ROLES,
+    Bindings,
+    bind,
+    load,
+    unbind,
+)
 from ...tunes.choices import FIELD_FOLDERS, choices, folders_of
 from ...tunes.host.state import HostFiles, make_resolver, state_folder
 from ...tunes.names import shown
@@ -22,9 +31,15 @@ def overview() -> dict[str, Any]:
     bindings, resolver = load(_path()), make_resolver()
     return {
         "file": str(_path()),
-        "rows": [*_tunes(bindings, resolver), *_roles(bindings, resolver), *_bases(bindings, resolver)],
+        "rows": [
+            *_tunes(bindings, resolver),
+            *_roles(bindings, resolver),
+            *_bases(bindings, resolver),
+        ],
         "roles": [{"key": key, "about": role.purpose} for key, role in ROLES.items()],
-        "bases": [{"id": id, "title": _title(id)} for id in dict.fromkeys([*KNOWN_BASES, *bindings.bases])],
+        "bases": [
+            {"id": id, "title": _title(id)} for id in dict.fromkeys([*KNOWN_BASES, *bindings.bases])
+        ],
         "fields": list(BASE_FIELDS),
         "families": list(BRANCHES),
     }
@@ -38,48 +53,89 @@ def _title(id: str) -> str:
     return KNOWN_BASES[id].title if id in KNOWN_BASES else ""
 
 
-def _row(group: str, key: str, name: str, about: str, file: str, missing: object = None) -> dict[str, str]:
+def _row(
+    group: str, key: str, name: str, about: str, file: str, missing: object = None
+) -> dict[str, str]:
     """`key` is what `bind` takes; `missing` is what a resolver returned."""
     problem = missing.message if isinstance(missing, Missing) else ""
-    return {"group": group, "key": key, "name": name, "about": about, "file": file, "problem": problem, "hint": _hint(key) if problem else ""}
+    return {
+        "group": group,
+        "key": key,
+        "name": name,
+        "about": about,
+        "file": file,
+        "problem": problem,
+        "hint": _hint(key) if problem else "",
+    }
 
 
 def _hint(key: str) -> str:
     folders = folders_of(key)
-    return f"Put it into the model folder {folders[0]}, or choose another." if folders else "It cannot be used like this."
+    return (
+        f"Put it into the model folder {folders[0]}, or choose another."
+        if folders
+        else "It cannot be used like this."
+    )
 
 
 def _tunes(bindings: Bindings, resolver: Resolver) -> Iterator[dict[str, str]]:
     titles = {str(tune.id): tune.title for tune in newest()}
     for name, file in bindings.tunes.items():
-        key = name if name.isascii() and name.isdecimal() and name not in KNOWN_BASES else f"tunes.{name}"
+        key = (
+            name
+            if name.isascii() and name.isdecimal() and name not in KNOWN_BASES
+            else f"tunes.{name}"
+        )
         yield _row("tunes", key, name, titles.get(name, ""), file, resolver.bound(name))
 
 
 def _roles(bindings: Bindings, resolver: Resolver) -> Iterator[dict[str, str]]:
     for key, file in bindings.roles.items():
-        yield _row("roles", key, key, ROLES[key.rpartition(".")[2]].purpose, file, resolver.role(key))
+        yield _row(
+            "roles", key, key, ROLES[key.rpartition(".")[2]].purpose, file, resolver.role(key)
+        )
 
 
 def _bases(bindings: Bindings, resolver: Resolver) -> Iterator[dict[str, str]]:
     if (default := bindings.default_base) is not None:
         found = None if default in bindings.bases else resolver.base(default)
-        yield _row("bases", "defaults.base", "default", "the base of prompts that name none", default, found)
+        yield _row(
+            "bases",
+            "defaults.base",
+            "default",
+            "the base of prompts that name none",
+            default,
+            found,
+        )
     for id, base in bindings.bases.items():
         bound = {name: value for name in BASE_FIELDS if (value := getattr(base, name)) is not None}
-        found = {name: resolver.locate(name, value, folders) for name, value in bound.items() if (folders := FIELD_FOLDERS.get(name))}
+        found = {
+            name: resolver.locate(name, value, folders)
+            for name, value in bound.items()
+            if (folders := FIELD_FOLDERS.get(name))
+        }
         whole = resolver.base(id)
         # What is wrong with a base whose files are there, such as one that nobody has bound, is said at its first line.
-        if isinstance(whole, Missing) and not any(isinstance(one, Missing) for one in found.values()):
+        if isinstance(whole, Missing) and not any(
+            isinstance(one, Missing) for one in found.values()
+        ):
             found["family"] = whole
         for name, value in bound.items():
-            yield _row("bases", f"base.{id}.{name}", f"{id} {name}", _title(id), value, found.get(name))
+            yield _row(
+                "bases", f"base.{id}.{name}", f"{id} {name}", _title(id), value, found.get(name)
+            )
 
 
 def choices_of(key: str) -> dict[str, Any]:
     """Return what `key` can be bound to here, and where such files belong. Raises: BindingsError for no such key."""
     roots = [root for folder in folders_of(key) for root in HostFiles().roots(folder)]
-    return {"key": key, "choices": choices(key, HostFiles(), load(_path()), [tune.title for tune in newest() if tune.orig_images]), "folders": roots}
+    return {
+        "key": key,
+        "choices": choices(
+            key, HostFiles(), load(_path()), [tune.title for tune in newest() if tune.orig_images]
+        ),
+        "folders": roots,
+    }
 
 
 def set_binding(key: str, file: str) -> dict[str, Any]:
@@ -96,12 +152,23 @@ def set_binding(key: str, file: str) -> dict[str, Any]:
 def remove_binding(key: str) -> dict[str, Any]:
     """Remove `key` from the file; return the overview after it. Raises: BindingsError where it is not bound, or others need it."""
     if not unbind(_path(), key):
-        raise BindingsError(f"{shown(key)} is not bound any more.", code="bindings-unbound", hint="Somebody else has removed it.")
+        raise BindingsError(
+            f"{shown(key)} is not bound any more.",
+            code="bindings-unbound",
+            hint="Somebody else has removed it.",
+        )
     return overview()
 
 
 def models() -> dict[str, Any]:
     """Return what a prompt can be explained for: the families of connected models, and the base tunes that are bound."""
     bindings = load(_path())
-    bases = [{"id": id, "title": _title(id), "family": base.family} for id, base in bindings.bases.items()]
-    return {"families": [{"name": name, "title": one.title} for name, one in PLANNED.items()], "bases": bases, "default": bindings.default_base or ""}
+    bases = [
+        {"id": id, "title": _title(id), "family": base.family}
+        for id, base in bindings.bases.items()
+    ]
+    return {
+        "families": [{"name": name, "title": one.title} for name, one in PLANNED.items()],
+        "bases": bases,
+        "default": bindings.default_base or "",
+    }

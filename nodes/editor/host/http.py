@@ -41,26 +41,42 @@ def guarded(answer: Handler) -> Handler:
     return handle
 
 
-async def read_json(request: web.Request, needed: tuple[str, ...], kinds: Mapping[str, type]) -> Asked:
+async def read_json(
+    request: web.Request, needed: tuple[str, ...], kinds: Mapping[str, type]
+) -> Asked:
     """Return the JSON object that a request brings. Raises: RequestError when it is none, lacks a field of `needed` or has one of another kind."""
     body = bytearray()
     async for chunk in request.content.iter_chunked(1 << 16):
         body += chunk
         if len(body) > MOST_BYTES:
             text = f"The request has more than {MOST_BYTES} bytes, too many for the editor to check while you type."
-            raise RequestError(text, code="too-large", hint="The prompt can run all the same; it is checked when it is queued.", status=413)
+            raise RequestError(
+                text,
+                code="too-large",
+                hint="The prompt can run all the same; it is checked when it is queued.",
+                status=413,
+            )
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise RequestError(f"The request is not JSON: {error}", code="bad-json") from error
     if not isinstance(asked, dict) or [name for name in needed if name not in asked]:
-        raise RequestError(f"Expected a JSON object with {', '.join(needed)}.", code="missing-field")
+        raise RequestError(
+            f"Expected a JSON object with {', '.join(needed)}.", code="missing-field"
+        )
     return checked(asked, kinds)
 
 
 def checked(asked: Asked, kinds: Mapping[str, type]) -> Asked:
     """Return the fields as they are. Raises: RequestError for one that is of another type than `kinds` says."""
-    wrong = [name for name, kind in kinds.items() if name in asked and type(asked[name]) is not kind]
+    wrong = [
+        name for name, kind in kinds.items() if name in asked and type(asked[name]) is not kind
+    ]
     if wrong:
-        raise RequestError(f"{wrong[0]} should be of type {kinds[wrong[0]].__name__}, found {asked[wrong[0]]!r}."[:300], code="bad-field")
+        raise RequestError(
+            f"{wrong[0]} should be of type {kinds[wrong[0]].__name__}, found {asked[wrong[0]]!r}."[
+                :300
+            ],
+            code="bad-field",
+        )
     return asked

@@ -26,9 +26,15 @@ def register(routes: web.RouteTableDef, queue: Queue) -> None:
     routes.get("/astria/editor/tunes/{id}/photo")(guarded(_photo))
     routes.delete("/astria/editor/tunes/{id}")(guarded(lambda request: _delete(request, queue)))
     routes.get("/astria/editor/bindings")(_looking(lambda query: bindings.overview()))
-    routes.get("/astria/editor/bindings/choices")(_looking(lambda query: bindings.choices_of(query.get("key", ""))))
-    routes.put("/astria/editor/bindings")(_changing(lambda asked: bindings.set_binding(asked["key"], asked["file"]), "key", "file"))
-    routes.delete("/astria/editor/bindings")(_changing(lambda asked: bindings.remove_binding(asked["key"]), "key"))
+    routes.get("/astria/editor/bindings/choices")(
+        _looking(lambda query: bindings.choices_of(query.get("key", "")))
+    )
+    routes.put("/astria/editor/bindings")(
+        _changing(lambda asked: bindings.set_binding(asked["key"], asked["file"]), "key", "file")
+    )
+    routes.delete("/astria/editor/bindings")(
+        _changing(lambda asked: bindings.remove_binding(asked["key"]), "key")
+    )
     routes.get("/astria/editor/models")(_looking(lambda query: bindings.models()))
 
 
@@ -57,7 +63,9 @@ def _answer(told: dict[str, Any]) -> web.Response:
 
 def _number(text: str, what: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS):
-        raise RequestError(f"{what} should be a whole number, found {text!r}."[:300], code="bad-field")
+        raise RequestError(
+            f"{what} should be a whole number, found {text!r}."[:300], code="bad-field"
+        )
     return int(text)
 
 
@@ -76,7 +84,11 @@ async def _create(request: web.Request) -> web.Response:
 async def _photo(request: web.Request) -> web.Response:
     content = await asyncio.to_thread(tunes.thumbnail, _number(request.match_info["id"], "id"))
     # A photo of a person is kept nowhere else: when its tune is deleted it is gone from the browser as well.
-    return web.Response(body=content, content_type="image/jpeg", headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
+    return web.Response(
+        body=content,
+        content_type="image/jpeg",
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
+    )
 
 
 async def _delete(request: web.Request, queue: Queue) -> web.Response:
@@ -84,7 +96,9 @@ async def _delete(request: web.Request, queue: Queue) -> web.Response:
     asked = await read_json(request, ("title",), {"title": str})
     number = _number(request.match_info["id"], "id")
     tune = await asyncio.to_thread(tunes.shown_tune, number, asked["title"])
-    while prompts := await asyncio.to_thread(lambda: state.prompts().list(str(tune.id), limit=_AT_ONCE, offset=0)):
+    while prompts := await asyncio.to_thread(
+        lambda: state.prompts().list(str(tune.id), limit=_AT_ONCE, offset=0)
+    ):
         for prompt in prompts:
             await queue.delete(prompt)
     return _answer(await asyncio.to_thread(tunes.delete, tune))

@@ -36,14 +36,21 @@ def painted(text: str) -> dict[str, Any]:
     units = Utf16(text)
     return {
         "marks": [[one.kind, *units.span(one.span)] for one in marks(document)],
-        "parts": [[one.number, part_title(one.number), *units.span(one.span)] for one in parts(document)],
+        "parts": [
+            [one.number, part_title(one.number), *units.span(one.span)] for one in parts(document)
+        ],
         "diagnostics": [_diagnostic(one, units) for one in document.diagnostics],
     }
 
 
 def _diagnostic(found: Diagnostic, units: Utf16) -> dict[str, Any]:
     start, end = units.span(found.span)
-    said = {"code": found.code, "severity": found.severity, "message": found.message, "hint": found.hint}
+    said = {
+        "code": found.code,
+        "severity": found.severity,
+        "message": found.message,
+        "hint": found.hint,
+    }
     return {**said, "start": start, "end": end, "line": found.line, "column": found.column}
 
 
@@ -56,13 +63,23 @@ def completions(text: str, offset: int, asked: bool) -> dict[str, Any]:
     named = [one for kind in found.names for one in _best(typed, _names(kind, found.tail))]
     start, end = units.span(found.span)
     fields = ("label", "text", "kind", "detail", "help", "photo")
-    return {"start": start, "end": end, "options": [{field: getattr(one, field) for field in fields} for one in (*found.options, *named)]}
+    return {
+        "start": start,
+        "end": end,
+        "options": [
+            {field: getattr(one, field) for field in fields} for one in (*found.options, *named)
+        ],
+    }
 
 
 def _best(typed: str, options: Iterable[Option]) -> list[Option]:
     """Return the options that hold the typed characters in their order, at most MOST_NAMES: beginnings first, then words inside."""
     wanted = typed.casefold()
-    rated = [(rank, at, one) for at, one in enumerate(options) if (rank := _rank(wanted, one.label.casefold())) is not None]
+    rated = [
+        (rank, at, one)
+        for at, one in enumerate(options)
+        if (rank := _rank(wanted, one.label.casefold())) is not None
+    ]
     return [one for _, _, one in sorted(rated, key=lambda each: each[:2])[:MOST_NAMES]]
 
 
@@ -93,11 +110,23 @@ def _tune_names(kind: str, tail: str) -> Iterator[Option]:
     bound = bindings_in(state_folder()).tunes if kind == "lora" else {}
     for name, file in bound.items():
         tune = stored.get(name)
-        yield Option(f"{name} {tune.title if tune else ''}".strip(), name + tail, kind, f"bound to {file}", photo=photo_address(tune) if tune else "")
+        yield Option(
+            f"{name} {tune.title if tune else ''}".strip(),
+            name + tail,
+            kind,
+            f"bound to {file}",
+            photo=photo_address(tune) if tune else "",
+        )
     for name, tune in stored.items():
-        if name not in bound and (tune.orig_images if kind == "faceid" else tune.file is not None and tune.model_type != "faceid"):
+        if name not in bound and (
+            tune.orig_images
+            if kind == "faceid"
+            else tune.file is not None and tune.model_type != "faceid"
+        ):
             detail = _photos(tune) if kind == "faceid" else f"tune of {tune.file}"
-            yield Option(f"{name} {tune.title}", name + tail, kind, detail, photo=photo_address(tune))
+            yield Option(
+                f"{name} {tune.title}", name + tail, kind, detail, photo=photo_address(tune)
+            )
 
 
 def _photos(tune: Tune) -> str:
@@ -128,7 +157,10 @@ def _meaning(found: Description, resolver: Resolver) -> tuple[list[str], str]:
         return [looked_up.message, looked_up.hint], ""
     tune = getattr(looked_up, "tune", None)
     lines = [f"File: {looked_up.file}"] if looked_up.file else []
-    return [*lines, f"Tune {tune.id}: {tune.title}, {_photos(tune)}"] if tune else lines, photo_address(tune) if tune else ""
+    return [
+        *lines,
+        f"Tune {tune.id}: {tune.title}, {_photos(tune)}",
+    ] if tune else lines, photo_address(tune) if tune else ""
 
 
 def explanation(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,5 +175,10 @@ def explanation(asked: Mapping[str, Any]) -> dict[str, Any]:
     request = without(request, to_be_had)
     pictures |= {name: Socket(name) for name in to_be_had}
     chosen = family(asked["family"]) if asked.get("family") else None
-    explained = explain(request, make_resolver(), CompileOptions(asked.get("base") or None, **pictures), chosen)
-    return {"runs": explained.runs, "report": "\n".join(filter(None, [explained.text, notes(to_be_had), *told]))}
+    explained = explain(
+        request, make_resolver(), CompileOptions(asked.get("base") or None, **pictures), chosen
+    )
+    return {
+        "runs": explained.runs,
+        "report": "\n".join(filter(None, [explained.text, notes(to_be_had), *told])),
+    }

@@ -14,7 +14,14 @@ from . import panel
 from .http import Asked, Handler, guarded, read_json
 from .prompt_box import PICTURES, completions, description, explanation, painted
 
-_KINDS = {"text": str, "offset": int, "asked": bool, "family": str, "base": str, **dict.fromkeys(PICTURES, bool)}
+_KINDS = {
+    "text": str,
+    "offset": int,
+    "asked": bool,
+    "family": str,
+    "base": str,
+    **dict.fromkeys(PICTURES, bool),
+}
 
 
 def register(queue: Queue) -> None:
@@ -22,7 +29,9 @@ def register(queue: Queue) -> None:
     routes = PromptServer.instance.routes
     routes.post("/astria/parse")(_answering(lambda asked: painted(asked["text"]), "text"))
     routes.post("/astria/complete")(_answering(_complete, "text", "offset"))
-    routes.post("/astria/describe")(_answering(lambda asked: description(asked["text"], asked["offset"]), "text", "offset"))
+    routes.post("/astria/describe")(
+        _answering(lambda asked: description(asked["text"], asked["offset"]), "text", "offset")
+    )
     routes.post("/astria/explain")(_answering(explanation, "text"))
     panel.register(routes, queue)
 

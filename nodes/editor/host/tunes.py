@@ -28,28 +28,44 @@ PAGE = 20
 MOST_TUNES = 10_000  # that are searched
 THUMBNAIL_PX = 192  # shown at half of that, sharp on fine screens
 _QUALITY = 82
-_CHECKED = "Each photo is checked for one usable face; those without are left out, and you are told."
+_CHECKED = (
+    "Each photo is checked for one usable face; those without are left out, and you are told."
+)
 
 
 def newest(limit: int = MOST_TUNES) -> Sequence[Tune]:
     """Return the tunes, newest first. Looking makes no database where nothing was ever kept."""
-    return TuneStore(state_folder()).list(limit=limit) if (state_folder() / DATABASE_FILE).exists() else ()
+    return (
+        TuneStore(state_folder()).list(limit=limit)
+        if (state_folder() / DATABASE_FILE).exists()
+        else ()
+    )
 
 
 def page(search: str, offset: int) -> dict[str, Any]:
     """Return a page of the tunes whose id, title, name, token or file holds every word of `search`, their number, and how photos are checked."""
     words = search.casefold().split()
     found = [tune for tune in newest() if all(word in _words(tune) for word in words)]
-    return {"tunes": [told(tune) for tune in found[offset : offset + PAGE]], "total": len(found), "offset": offset, "page": PAGE, "check": _check()}
+    return {
+        "tunes": [told(tune) for tune in found[offset : offset + PAGE]],
+        "total": len(found),
+        "offset": offset,
+        "page": PAGE,
+        "check": _check(),
+    }
 
 
 def _words(tune: Tune) -> str:
-    return " ".join(filter(None, (str(tune.id), tune.title, tune.name, tune.token, tune.file))).casefold()
+    return " ".join(
+        filter(None, (str(tune.id), tune.title, tune.name, tune.token, tune.file))
+    ).casefold()
 
 
 def told(tune: Tune) -> dict[str, Any]:
     """Return what the sidebar shows of a tune; `tags` are what a prompt can write for it, `goes_with_it` is what is deleted along with it."""
-    tags = [f"<lora:{tune.id}:1.0>"] if tune.file is not None and tune.model_type != "faceid" else []
+    tags = (
+        [f"<lora:{tune.id}:1.0>"] if tune.file is not None and tune.model_type != "faceid" else []
+    )
     tags += [f"<faceid:{tune.id}:1.0>"] if tune.orig_images else []
     return {
         "id": tune.id,
@@ -62,14 +78,19 @@ def told(tune: Tune) -> dict[str, Any]:
         "photo": photo_address(tune),
         "created": iso(tune.created_at),
         "tags": tags,
-        "goes_with_it": {"file": _takes_its_file_along(tune), "prompts": bool(state.prompts().list(str(tune.id), limit=1, offset=0))},
+        "goes_with_it": {
+            "file": _takes_its_file_along(tune),
+            "prompts": bool(state.prompts().list(str(tune.id), limit=1, offset=0)),
+        },
     }
 
 
 def _takes_its_file_along(tune: Tune) -> bool:
     """Say whether the tune's model file came with the request that made it, and is named by no other tune."""
     is_upload = tune.model_type in FOLDERS and (tune.file or "").startswith(f"{UPLOADS}/upload-")
-    return is_upload and not any(other.file == tune.file and other.id != tune.id for other in newest())
+    return is_upload and not any(
+        other.file == tune.file and other.id != tune.id for other in newest()
+    )
 
 
 def photo_address(tune: Tune) -> str:
@@ -80,19 +101,29 @@ def photo_address(tune: Tune) -> str:
 def _check() -> str:
     """Say what will be done with the photos of a new tune."""
     if "face_analysis" not in bindings_in(state_folder()).roles:
-        likely = guessed_roles("face_analysis", "", lambda role: present(HostFiles(), ROLES[role])).get("face_analysis")
+        likely = guessed_roles(
+            "face_analysis", "", lambda role: present(HostFiles(), ROLES[role])
+        ).get("face_analysis")
         if likely is None:
             return "No face pack is bound (role face_analysis): photos are stored without a look at their faces."
         return f"No face pack is bound; {likely} will be. {_CHECKED}"
     bound = make_resolver().role("face_analysis")
-    return f"Photos cannot be checked: {bound.message}" if isinstance(bound, Missing) else f"{_CHECKED} The pack {bound} looks at them."
+    return (
+        f"Photos cannot be checked: {bound.message}"
+        if isinstance(bound, Missing)
+        else f"{_CHECKED} The pack {bound} looks at them."
+    )
 
 
 def thumbnail(id: int) -> bytes:
     """Return the first photo of a tune as a small JPEG. Raises: TuneError for no such tune or photo, ImageError for one that cannot be read."""
     paths = TuneStore(state_folder()).photo_paths(id) if newest(1) else ()
     if not paths:
-        raise TuneError(f"Tune {id} has no photo.", code="tune-photos", hint="It may have been deleted: search again.")
+        raise TuneError(
+            f"Tune {id} has no photo.",
+            code="tune-photos",
+            hint="It may have been deleted: search again.",
+        )
     return _small(paths[0])
 
 
@@ -116,9 +147,16 @@ def shown_tune(id: int, title: str) -> Tune:
     """Return the tune; `title` says that it is the one that was shown. Raises: TuneError where it is not there, or has another title."""
     tune = TuneStore(state_folder()).get(id) if newest(1) else None
     if tune is None:
-        raise TuneError(f"There is no tune {id} any more.", code="tune-unknown", hint="Search again to see what is there.")
+        raise TuneError(
+            f"There is no tune {id} any more.",
+            code="tune-unknown",
+            hint="Search again to see what is there.",
+        )
     if tune.title != title:
-        raise TuneError(f"Tune {id} does not have the title {shown(title)}; it was left as it is.", code="tune-title-differs")
+        raise TuneError(
+            f"Tune {id} does not have the title {shown(title)}; it was left as it is.",
+            code="tune-title-differs",
+        )
     return tune
 
 
@@ -127,4 +165,6 @@ def delete(tune: Tune) -> dict[str, Any]:
     file = f", and the file {tune.file}," if _takes_its_file_along(tune) else ""
     delete_tune(tune.id)
     _small.cache_clear()
-    return {"text": f"Tune {tune.id} {shown(tune.title)} and its {len(tune.orig_images)} photo(s){file} are deleted."}
+    return {
+        "text": f"Tune {tune.id} {shown(tune.title)} and its {len(tune.orig_images)} photo(s){file} are deleted."
+    }

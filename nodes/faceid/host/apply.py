@@ -21,12 +21,18 @@ MASKED = "astria_faceid_masked"
 Gate = int | Tensor | None
 
 
-def apply_person_faceids(model: ModelPatcher, faceids: Sequence[Sequence[FaceIDUse]], run: RegionRun) -> ModelPatcher:
+def apply_person_faceids(
+    model: ModelPatcher, faceids: Sequence[Sequence[FaceIDUse]], run: RegionRun
+) -> ModelPatcher:
     """Return a clone of the model on which the uses in faceids[i] act in region i + 1 while `run.forward` is set, and nowhere otherwise."""
-    return apply_faceids(model, [(use, region) for region, uses in enumerate(faceids, 1) for use in uses], run)
+    return apply_faceids(
+        model, [(use, region) for region, uses in enumerate(faceids, 1) for use in uses], run
+    )
 
 
-def apply_faceids(model: ModelPatcher, uses: Sequence[tuple[FaceIDUse, Gate]], run: RegionRun | None = None) -> ModelPatcher:
+def apply_faceids(
+    model: ModelPatcher, uses: Sequence[tuple[FaceIDUse, Gate]], run: RegionRun | None = None
+) -> ModelPatcher:
     """Return a clone of the model that gives each use's face where its gate says: in a region of `run`, under a mask, or everywhere for None.
 
     Applied twice, both act. Uses of strength 0 do nothing at all.
@@ -52,22 +58,36 @@ def _is_flux(model: ModelPatcher, uses: Sequence[FaceIDUse]) -> bool:
     for adapter in (use.faceid for use in uses):
         unet = isinstance(adapter, IPAdapterFaceID)
         if unet and family.is_flux:
-            raise FaceIDError(f"The connected MODEL is {family.title}; the adapter '{adapter.adapter.name}' is made for SD1.5 or SDXL.",
-                              code="faceid-family", hint="Load a PuLID-FLUX file.")
+            raise FaceIDError(
+                f"The connected MODEL is {family.title}; the adapter '{adapter.adapter.name}' is made for SD1.5 or SDXL.",
+                code="faceid-family",
+                hint="Load a PuLID-FLUX file.",
+            )
         if not unet and not family.is_flux:
-            raise FaceIDError(f"The connected MODEL is {family.title}; the adapter '{adapter.name}' is PuLID, made for Flux.",
-                              code="faceid-family", hint="Load an IP-Adapter FaceID of the model's family.")
+            raise FaceIDError(
+                f"The connected MODEL is {family.title}; the adapter '{adapter.name}' is PuLID, made for Flux.",
+                code="faceid-family",
+                hint="Load an IP-Adapter FaceID of the model's family.",
+            )
     return family.is_flux
 
 
 def _of_unet(use: FaceIDUse, gate: Gate) -> UnetUse:
     if isinstance(gate, Tensor):
         gate = gate.detach().float().cpu().reshape(-1, *gate.shape[-2:])
-    return UnetUse(use.faceid.adapter, use.faceid.keys_values(use.identity), use.strength, Place((use.start, use.end), gate))
+    return UnetUse(
+        use.faceid.adapter,
+        use.faceid.keys_values(use.identity),
+        use.strength,
+        Place((use.start, use.end), gate),
+    )
 
 
 def _check(use: FaceIDUse, gate: Gate, run: RegionRun | None) -> None:
     assert run is not None or not isinstance(gate, int), "a region is one of a run"
     if not 0 <= use.start < use.end <= 1:
-        raise FaceIDError(f"The FaceID of '{use.identity.title}' starts at {use.start} and ends at {use.end}; expected 0 <= start < end <= 1.",
-                          code="faceid-steps", hint="0 is the first step, 1 the last.")
+        raise FaceIDError(
+            f"The FaceID of '{use.identity.title}' starts at {use.start} and ends at {use.end}; expected 0 <= start < end <= 1.",
+            code="faceid-steps",
+            hint="0 is the first step, 1 the last.",
+        )

@@ -29,7 +29,11 @@ def faceid_names() -> list[str]:
 def model_names(folder: str) -> list[str]:
     """Return the model files in one of the host's folders, without what else lies there."""
     known = folder in folder_paths.folder_names_and_paths
-    return [name for name in folder_paths.get_filename_list(folder) if name.lower().endswith(ENDINGS)] if known else []
+    return (
+        [name for name in folder_paths.get_filename_list(folder) if name.lower().endswith(ENDINGS)]
+        if known
+        else []
+    )
 
 
 def load_faceid(name: str, asked: str, clip_vision: Any, eva_clip: str, face_parsing: str) -> Any:
@@ -48,17 +52,24 @@ def load_faceid(name: str, asked: str, clip_vision: Any, eva_clip: str, face_par
         return load_pulid(path, _chosen(VISION, eva_clip), _chosen(PARSING, face_parsing))
     adapter = read_adapter(state, name, kind)
     if adapter.kind.clip and clip_vision is None:
-        raise MissingModelError(f"The adapter '{name}' is {adapter.kind.title}, which looks at the face through CLIP; clip_vision is not connected.",
-                                code="faceid-clip-vision",
-                                hint="Connect Load CLIP Vision with CLIP-ViT-H-14 (laion2B-s32B-b79K), or bind that file to the role clip_vision.")
+        raise MissingModelError(
+            f"The adapter '{name}' is {adapter.kind.title}, which looks at the face through CLIP; clip_vision is not connected.",
+            code="faceid-clip-vision",
+            hint="Connect Load CLIP Vision with CLIP-ViT-H-14 (laion2B-s32B-b79K), or bind that file to the role clip_vision.",
+        )
     return IPAdapterFaceID(adapter, clip_vision)
 
 
 def missing_faceid(name: str) -> MissingModelError:
     """Return the error for an adapter that is not in the folders."""
-    searched = ", ".join(path for folder in FOLDERS for path in folder_paths.get_folder_paths(folder))
-    return MissingModelError(f"The FaceID adapter '{name}' is not among the files in {searched}.", code="missing-faceid",
-                             hint=f"Put the file into one of these folders. IP-Adapter FaceID files are published at {PUBLISHED}.")
+    searched = ", ".join(
+        path for folder in FOLDERS for path in folder_paths.get_folder_paths(folder)
+    )
+    return MissingModelError(
+        f"The FaceID adapter '{name}' is not among the files in {searched}.",
+        code="missing-faceid",
+        hint=f"Put the file into one of these folders. IP-Adapter FaceID files are published at {PUBLISHED}.",
+    )
 
 
 def _path(name: str) -> str:
@@ -76,11 +87,25 @@ def _read(path: str, name: str) -> Mapping[str, Any]:
     """Return a file's weights. Nothing in it is run: pickles are read as weights only."""
     try:
         state = comfy.utils.load_torch_file(path, safe_load=True)
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, ValueError, EOFError, OSError, TypeError) as error:
+    except (
+        pickle.UnpicklingError,
+        SafetensorError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        OSError,
+        TypeError,
+    ) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FaceIDError(f"The file '{name}' ({path}) cannot be read as model weights: {reason}", code="faceid-unreadable",
-                          hint=f"Get it again, from {PUBLISHED}, and compare its size with the published one.") from error
+        raise FaceIDError(
+            f"The file '{name}' ({path}) cannot be read as model weights: {reason}",
+            code="faceid-unreadable",
+            hint=f"Get it again, from {PUBLISHED}, and compare its size with the published one.",
+        ) from error
     if not isinstance(state, Mapping):
-        raise FaceIDError(f"The file '{name}' ({path}) holds a {type(state).__name__}; expected model weights by name.", code="faceid-unreadable",
-                          hint=f"FaceID adapters are published at {PUBLISHED}.")
+        raise FaceIDError(
+            f"The file '{name}' ({path}) holds a {type(state).__name__}; expected model weights by name.",
+            code="faceid-unreadable",
+            hint=f"FaceID adapters are published at {PUBLISHED}.",
+        )
     return {str(key): value for key, value in state.items()}

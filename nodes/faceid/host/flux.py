@@ -32,7 +32,9 @@ SIGMA_SLACK = 1e-4
 Gate: TypeAlias = int | Tensor | None
 
 
-def apply_pulid(model: ModelPatcher, uses: Sequence[tuple[FaceIDUse, Gate]], run: RegionRun | None = None) -> ModelPatcher:
+def apply_pulid(
+    model: ModelPatcher, uses: Sequence[tuple[FaceIDUse, Gate]], run: RegionRun | None = None
+) -> ModelPatcher:
     """Return a clone of the Flux model that draws these identities, each where its gate says, all in one pass.
 
     A region's number as gate acts while `run.forward` is set, and nowhere otherwise. Positive rows see the identity, negative rows nobody's
@@ -54,7 +56,9 @@ def apply_pulid(model: ModelPatcher, uses: Sequence[tuple[FaceIDUse, Gate]], run
 def _patch(patched: ModelPatcher, application: Application) -> None:
     network = patched.model.diffusion_model
     taken = patched.model_options["transformer_options"].get("patches_replace", {}).get("dit", {})
-    for number, (kind, block) in enumerate(places(len(network.double_blocks), len(network.single_blocks))):
+    for number, (kind, block) in enumerate(
+        places(len(network.double_blocks), len(network.single_blocks))
+    ):
         before = taken.get((kind, block))
         if isinstance(before, BlockPatch):
             patch = BlockPatch(number, (*before.applications, application), before.previous)
@@ -66,14 +70,24 @@ def _patch(patched: ModelPatcher, application: Application) -> None:
 def _check(network: torch.nn.Module, adapter: PulidModel) -> None:
     if not isinstance(network, Flux):
         message = f"The connected MODEL is a {type(network).__name__}; the adapter {adapter.name} is PuLID, which is made for Flux.1."
-        raise FaceIDError(message, code="faceid-family", hint="Connect a Flux.1 model, or use a FaceID adapter of this model's family.")
+        raise FaceIDError(
+            message,
+            code="faceid-family",
+            hint="Connect a Flux.1 model, or use a FaceID adapter of this model's family.",
+        )
     blocks = adapter.blocks.model
     wanted = len(places(len(network.double_blocks), len(network.single_blocks)))
     width = blocks[0].to_out.out_features
     if (len(blocks), width) != (wanted, network.hidden_size):
-        message = (f"The adapter {adapter.name} has {len(blocks)} cross-attentions of width {width}; "
-                   f"this Flux model takes {wanted} of width {network.hidden_size}.")
-        raise FaceIDError(message, code="pulid-fit", hint="Use a model with the blocks of Flux.1 dev: some Flux models leave blocks out.")
+        message = (
+            f"The adapter {adapter.name} has {len(blocks)} cross-attentions of width {width}; "
+            f"this Flux model takes {wanted} of width {network.hidden_size}."
+        )
+        raise FaceIDError(
+            message,
+            code="pulid-fit",
+            hint="Use a model with the blocks of Flux.1 dev: some Flux models leave blocks out.",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,14 +102,26 @@ class Person:
     gate: Gate
 
     def acts_at(self, sigma: float, sampling: Any) -> bool:
-        begun = self.start == 0 or sigma <= sampling.percent_to_sigma(self.start) * (1 + SIGMA_SLACK)
-        return begun and (self.end == 1 or sigma > sampling.percent_to_sigma(self.end) * (1 + SIGMA_SLACK))
+        begun = self.start == 0 or sigma <= sampling.percent_to_sigma(self.start) * (
+            1 + SIGMA_SLACK
+        )
+        return begun and (
+            self.end == 1 or sigma > sampling.percent_to_sigma(self.end) * (1 + SIGMA_SLACK)
+        )
 
 
 def _person(use: FaceIDUse, gate: Gate, run: RegionRun | None) -> Person:
-    assert run is not None or not isinstance(gate, int), "a FaceID gated by a region needs the RegionRun of these regions"
-    mask = gate.detach().float().cpu().reshape(-1, *gate.shape[-2:]) if isinstance(gate, Tensor) else gate
-    return Person(use.identity.title, use.faceid.tokens(use.identity), use.strength, use.start, use.end, mask)
+    assert run is not None or not isinstance(gate, int), (
+        "a FaceID gated by a region needs the RegionRun of these regions"
+    )
+    mask = (
+        gate.detach().float().cpu().reshape(-1, *gate.shape[-2:])
+        if isinstance(gate, Tensor)
+        else gate
+    )
+    return Person(
+        use.identity.title, use.faceid.tokens(use.identity), use.strength, use.start, use.end, mask
+    )
 
 
 @dataclass(eq=False)
@@ -138,7 +164,11 @@ class Step:
         of_kinds = torch.tensor(kinds).clamp(max=1).repeat_interleave(rows // len(kinds))
         tokens = person.tokens[of_kinds[acts]].to(picture)
         own = weight if weight.shape[0] == 1 else weight[acts.to(weight.device)]
-        return Influence(tokens, (own * person.strength).to(picture), None if len(acts) == rows else acts.to(picture.device))
+        return Influence(
+            tokens,
+            (own * person.strength).to(picture),
+            None if len(acts) == rows else acts.to(picture.device),
+        )
 
     def _weight(self, person: Person, rows: int, images: int) -> Tensor | None:
         """Return the person's share of each token, [1 or rows, 1 or L, 1]."""
@@ -148,13 +178,19 @@ class Step:
             self._require_whole(person)
             on_grid = averaged(averaged(person.gate, *self.latent), *self.grid).flatten(1)
             if on_grid.shape[0] > 1:
-                on_grid = comfy.utils.repeat_to_batch_size(on_grid, images).repeat(rows // images, 1)
+                on_grid = comfy.utils.repeat_to_batch_size(on_grid, images).repeat(
+                    rows // images, 1
+                )
             return on_grid[..., None]
         if self._forward is None:
             return None
         if self._forward.row_gate is not None and self._forward.row_gate.shape[1] != rows:
             message = f"Flux runs {rows} items of a batch; the FaceIDs of its faces expected {self._forward.row_gate.shape[1]}, one for each face."
-            raise FaceIDError(message, code="faceid-items", hint="Remove the patch of this MODEL that splits or joins batches.")
+            raise FaceIDError(
+                message,
+                code="faceid-items",
+                hint="Remove the patch of this MODEL that splits or joins batches.",
+            )
         return _of_region(self._forward, person, self.grid)
 
     def _require_whole(self, person: Person) -> None:
@@ -168,7 +204,9 @@ class Step:
 def _of_region(forward: Forward, person: Person, grid: tuple[int, int]) -> Tensor:
     if person.gate >= forward.regions:
         message = f"The FaceID of '{person.title}' is meant for person {person.gate}, but the picture has regions for {forward.regions - 1}."
-        raise FaceIDError(message, code="faceid-region", hint="Give every person with a FaceID a region.")
+        raise FaceIDError(
+            message, code="faceid-region", hint="Give every person with a FaceID a region."
+        )
     if forward.row_gate is not None:
         return forward.row_gate[person.gate][:, None, None]
     return forward.on_grid(*grid)[person.gate][None, :, None]
@@ -178,7 +216,9 @@ class Application:
     """Identities applied to a model at once. `sampling` says which noise level a part of the steps ends at; a node behind this one may give
     the model another, so each run brings its own."""
 
-    def __init__(self, adapter: PulidModel, people: list[Person], run: RegionRun | None, sampling: Any) -> None:
+    def __init__(
+        self, adapter: PulidModel, people: list[Person], run: RegionRun | None, sampling: Any
+    ) -> None:
         self.adapter = adapter
         self.key = f"{KEY}_{uuid4().hex}"
         self._people = people
@@ -201,7 +241,9 @@ class Application:
         *arguments, options = rest
         if any(kind > 1 for kind in options["cond_or_uncond"]):
             message = "The guider runs more than a positive and a negative conditioning; a FaceID on Flux knows only these two."
-            raise PlanError(message, code="faceid-guider", hint="Use CFGGuider, BasicGuider or KSampler.")
+            raise PlanError(
+                message, code="faceid-guider", hint="Use CFGGuider, BasicGuider or KSampler."
+            )
         sigma = float(options["sigmas"][0])
         people = [person for person in self._people if person.acts_at(sigma, self._sampling)]
         step = Step(people, (x.shape[2], x.shape[3]), self._picture, self._run)
@@ -215,7 +257,9 @@ class BlockPatch:
     first. The host loads what `models` returns together with the model.
     """
 
-    def __init__(self, number: int, applications: tuple[Application, ...], previous: Callable | None) -> None:
+    def __init__(
+        self, number: int, applications: tuple[Application, ...], previous: Callable | None
+    ) -> None:
         self.applications = applications
         self.previous = previous
         self._number = number
@@ -244,7 +288,14 @@ class BlockPatch:
         last = first + height * width
         if last > image.shape[1]:
             message = f"A block of this Flux model works on {image.shape[1] - first} image tokens; PuLID expected {last - first}."
-            raise FaceIDError(message, code="faceid-tokens", hint="Remove the patch of this MODEL that merges or drops tokens.")
+            raise FaceIDError(
+                message,
+                code="faceid-tokens",
+                hint="Remove the patch of this MODEL that merges or drops tokens.",
+            )
         picture = image[:, first:last]
-        seen = sum(adapter.blocks.model[self._number](picture, influences) for adapter, influences in acting.items())
+        seen = sum(
+            adapter.blocks.model[self._number](picture, influences)
+            for adapter, influences in acting.items()
+        )
         return {**out, "img": torch.cat([image[:, :first], picture + seen, image[:, last:]], 1)}

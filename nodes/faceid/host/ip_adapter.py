@@ -34,20 +34,32 @@ class IPAdapterFaceID:
             raise FaceIDError(
                 f"The faces of '{identity.title}' were read by {identity.recogniser}; "
                 f"the adapter '{self.adapter.name}' knows those of {RECOGNISERS[0]}.",
-                code="faceid-recogniser", hint=f"Load {RECOGNISERS[0]} in Astria Load Face Analysis, and connect it to the identity.")
+                code="faceid-recogniser",
+                hint=f"Load {RECOGNISERS[0]} in Astria Load Face Analysis, and connect it to the identity.",
+            )
         if identity not in self._made:
             with torch.inference_mode(False), torch.no_grad():
                 features = self._features(identity) if self.adapter.kind.clip else None
-                self._made[identity] = keys_values(self.adapter, identity_tokens(self.adapter, identity.embeddings, features))
+                self._made[identity] = keys_values(
+                    self.adapter, identity_tokens(self.adapter, identity.embeddings, features)
+                )
         return self._made[identity]
 
     def _features(self, identity: Identity) -> Features:
         # Nothing is what CLIP sees as zeros, which is the mean colour of its pictures.
         nothing = torch.tensor(self.clip_vision.image_mean).expand(1, CLIP_CROP, CLIP_CROP, 3)
-        encoded = self.clip_vision.encode_image(torch.cat([identity.crop(CLIP_CROP), nothing]))["penultimate_hidden_states"].float().cpu()
+        encoded = (
+            self.clip_vision.encode_image(torch.cat([identity.crop(CLIP_CROP), nothing]))[
+                "penultimate_hidden_states"
+            ]
+            .float()
+            .cpu()
+        )
         if encoded.shape[-1] != self.adapter.clip_width:
             raise FaceIDError(
                 f"The connected CLIP vision model gives {encoded.shape[-1]} channels; "
                 f"the adapter '{self.adapter.name}' looks at {self.adapter.clip_width}.",
-                code="faceid-clip-vision", hint="Load CLIP-ViT-H-14 (laion2B-s32B-b79K) from the clip_vision folder.")
+                code="faceid-clip-vision",
+                hint="Load CLIP-ViT-H-14 (laion2B-s32B-b79K) from the clip_vision folder.",
+            )
         return Features(encoded[:-1], encoded[-1:])

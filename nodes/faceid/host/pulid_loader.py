@@ -69,7 +69,9 @@ class PulidModel:
             seen, states = self.vision.model(for_vision(features, self.vision.model))
             face = torch.cat([vector[None].to(device), seen], 1)
             tokens.append(self.encoder.model(face, states))
-        nobody = self.encoder.model(torch.zeros_like(face), [torch.zeros_like(state) for state in states])
+        nobody = self.encoder.model(
+            torch.zeros_like(face), [torch.zeros_like(state) for state in states]
+        )
         return torch.cat([torch.cat(tokens).mean(0, keepdim=True), nobody]).cpu()
 
 
@@ -79,8 +81,18 @@ def load_pulid(path: str, eva_path: str | None, parsing_path: str | None) -> Pul
     Weights stay in the dtype of their files; the host casts them as it uses them.
     Raises: MissingModelError where a file is not given; FaceIDError naming the keys where one is damaged or something else.
     """
-    _require(eva_path, EVA, "EVA02_CLIP_L_336_psz14_s6B.pt, from huggingface.co/QuanSun/EVA-CLIP", "clip_vision")
-    _require(parsing_path, PARSING, "parsing_bisenet.pth, from github.com/xinntao/facexlib/releases", "facedetection")
+    _require(
+        eva_path,
+        EVA,
+        "EVA02_CLIP_L_336_psz14_s6B.pt, from huggingface.co/QuanSun/EVA-CLIP",
+        "clip_vision",
+    )
+    _require(
+        parsing_path,
+        PARSING,
+        "parsing_bisenet.pth, from github.com/xinntao/facexlib/releases",
+        "facedetection",
+    )
     pulid = _read(path, PULID)
     _check_kind(pulid)
     encoder, blocks = _model(encoder_of, pulid), _model(cross_attentions_of, pulid)
@@ -104,17 +116,40 @@ def _read(path: str, title: str) -> Weights:
     """Return the tensors of a file. Nothing in it is run."""
     try:
         tensors: Any = comfy.utils.load_torch_file(path, safe_load=True)
-    except (OSError, RuntimeError, ValueError, EOFError, TypeError, pickle.UnpicklingError, SafetensorError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        TypeError,
+        pickle.UnpicklingError,
+        SafetensorError,
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FaceIDError(f"The file {path}, meant as {title}, cannot be read: {reason}", code="pulid-file", hint="Download it again.") from error
+        raise FaceIDError(
+            f"The file {path}, meant as {title}, cannot be read: {reason}",
+            code="pulid-file",
+            hint="Download it again.",
+        ) from error
     if not isinstance(tensors, dict):
-        raise FaceIDError(f"The file {path}, meant as {title}, holds a {type(tensors).__name__} and no table of weights.", code="pulid-file")
-    return Weights({str(key): tensor for key, tensor in tensors.items() if isinstance(tensor, Tensor)}, title, path)
+        raise FaceIDError(
+            f"The file {path}, meant as {title}, holds a {type(tensors).__name__} and no table of weights.",
+            code="pulid-file",
+        )
+    return Weights(
+        {str(key): tensor for key, tensor in tensors.items() if isinstance(tensor, Tensor)},
+        title,
+        path,
+    )
 
 
 def _check_kind(weights: Weights) -> None:
     if not any(key.startswith(("pulid_ca.", "pulid_encoder.")) for key in weights.tensors):
-        kind = "a PuLID of SDXL" if any(key.startswith("id_adapter") for key in weights.tensors) else "something else"
+        kind = (
+            "a PuLID of SDXL"
+            if any(key.startswith("id_adapter") for key in weights.tensors)
+            else "something else"
+        )
         message = f"The file {weights.path} is {kind}, not {PULID}: it has no keys that start with 'pulid_ca.'."
         hint = "Use pulid_flux_v0.9.1.safetensors, from huggingface.co/guozinan/PuLID."
         raise FaceIDError(message, code="pulid-kind", hint=hint)
@@ -124,11 +159,17 @@ def _check_fit(encoder: nn.Module, vision: nn.Module, eva_path: str) -> None:
     face, states = encoder.channels
     seen, width = vision.channels
     if (face, states) != (FACE_CHANNELS + seen, width):
-        message = (f"The vision model {eva_path} does not fit the adapter: it gives vectors of {seen} channels and states of {width}, "
-                   f"expected {face - FACE_CHANNELS} and {states}.")
+        message = (
+            f"The vision model {eva_path} does not fit the adapter: it gives vectors of {seen} channels and states of {width}, "
+            f"expected {face - FACE_CHANNELS} and {states}."
+        )
         raise FaceIDError(message, code="pulid-fit", hint="Choose EVA02_CLIP_L_336_psz14_s6B.pt.")
 
 
 def _model(make: Callable[[Weights, Any], nn.Module], weights: Weights) -> ModelPatcher:
     network = make(weights, comfy.ops.manual_cast)
-    return CoreModelPatcher(network, load_device=management.get_torch_device(), offload_device=management.unet_offload_device())
+    return CoreModelPatcher(
+        network,
+        load_device=management.get_torch_device(),
+        offload_device=management.unet_offload_device(),
+    )

@@ -73,7 +73,9 @@ def _frozen(tensors: Sequence[Tensor]) -> nn.ParameterList:
     return nn.ParameterList([nn.Parameter(tensor, requires_grad=False) for tensor in tensors])
 
 
-def apply_ip_adapters(model: ModelPatcher, uses: Sequence[UnetUse], run: RegionRun | None) -> ModelPatcher:
+def apply_ip_adapters(
+    model: ModelPatcher, uses: Sequence[UnetUse], run: RegionRun | None
+) -> ModelPatcher:
     """Return a clone of the UNet `model` with these persons, and with each adapter's LoRA once, at its full weight, for the whole picture.
 
     Raises: FaceIDError for an adapter whose layers are not the model's.
@@ -87,8 +89,17 @@ def apply_ip_adapters(model: ModelPatcher, uses: Sequence[UnetUse], run: RegionR
     # In the dtype of the activations, and in a patcher of its own: the host then loads, moves and unloads it.
     tokens = nn.ModuleList(_Tokens(use, model.model.get_dtype_inference()) for use in uses)
     key = f"{KEY}_{uuid4().hex}"  # the host takes clones with equal keys for equal
-    patched.set_additional_models(key, [ModelPatcher(tokens, load_device=model.load_device, offload_device=model.offload_device)])
-    faces = _Faces(tuple(use.place for use in uses), tokens, tuple(site.block for site in sites), run, model.get_model_object("model_sampling"))
+    patched.set_additional_models(
+        key,
+        [ModelPatcher(tokens, load_device=model.load_device, offload_device=model.offload_device)],
+    )
+    faces = _Faces(
+        tuple(use.place for use in uses),
+        tokens,
+        tuple(site.block for site in sites),
+        run,
+        model.get_model_object("model_sampling"),
+    )
     patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, faces.sample)
     patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, partial(_run, faces))
     return patched
@@ -98,8 +109,15 @@ def cross_attentions(model: ModelPatcher) -> list[Site]:
     """Return the UNet's cross-attentions in the order in which adapters count them."""
     ending = ".attn2.to_q.weight"
     found = comfy.utils.unet_to_diffusers(model.model.model_config.unet_config)
-    named = sorted((_position(name), name.removesuffix(ending), path.removesuffix(ending)) for name, path in found.items() if name.endswith(ending))
-    return [Site(f"{name}.attn2", _block(path), f"diffusion_model.{path}.attn2") for _, name, path in named]
+    named = sorted(
+        (_position(name), name.removesuffix(ending), path.removesuffix(ending))
+        for name, path in found.items()
+        if name.endswith(ending)
+    )
+    return [
+        Site(f"{name}.attn2", _block(path), f"diffusion_model.{path}.attn2")
+        for _, name, path in named
+    ]
 
 
 def _position(name: str) -> tuple[int, ...]:
@@ -122,8 +140,10 @@ def _check_fit(model: ModelPatcher, sites: Sequence[Site], adapter: Adapter) -> 
     for site, (to_k, _) in zip(sites, adapter.keys_values, strict=True):
         layer = comfy.utils.get_attr(model.model, f"{site.path}.to_k")
         if tuple(to_k.shape) != (layer.out_features, layer.in_features):
-            text = f"The adapter '{adapter.name}' makes {to_k.shape[0]} channels of {to_k.shape[1]} for {site.name}; the connected MODEL, {title}, " \
-                   f"has {layer.out_features} and {layer.in_features} there."
+            text = (
+                f"The adapter '{adapter.name}' makes {to_k.shape[0]} channels of {to_k.shape[1]} for {site.name}; the connected MODEL, {title}, "
+                f"has {layer.out_features} and {layer.in_features} there."
+            )
             raise FaceIDError(text, code="faceid-layers", hint=HINT)
 
 
@@ -137,7 +157,9 @@ def _add_lora(patched: ModelPatcher, sites: Sequence[Site], adapter: Adapter) ->
     for key, value in adapter.lora.items():
         number, _, rest = key.partition(".")
         renamed[f"unet.{names[int(number)]}.processor.{rest}"] = value
-    patches = comfy.lora.load_lora(renamed, comfy.lora.model_lora_keys_unet(patched.model, {}), log_missing=False)
+    patches = comfy.lora.load_lora(
+        renamed, comfy.lora.model_lora_keys_unet(patched.model, {}), log_missing=False
+    )
     added = patched.add_patches(patches)
     if len(added) * 2 != len(renamed):
         text = f"The LoRA of the adapter '{adapter.name}' changes {len(renamed) // 2} layers, {len(added)} of which the connected MODEL has."
@@ -176,13 +198,17 @@ class _Faces:
         if all(place.steps == (0.0, 1.0) for place in self.places):
             return list(range(len(self.places)))
         sigma = sigmas.max().item()
-        spans = [[self.sampling.percent_to_sigma(part) for part in place.steps] for place in self.places]
+        spans = [
+            [self.sampling.percent_to_sigma(part) for part in place.steps] for place in self.places
+        ]
         return [number for number, (first, last) in enumerate(spans) if first >= sigma > last]
 
     def mask(self, number: int, latent: tuple[int, int], grid: tuple[int, int]) -> Tensor:
         """Return the use's masks over a grid's tokens, [n,h*w] on the CPU. Raises: PlanError where the latent is a cut of the picture."""
         if self.picture not in (None, latent):
-            sizes = f"{latent[1]} x {latent[0]} of {self.picture[1]} x {self.picture[0]} latent pixels"
+            sizes = (
+                f"{latent[1]} x {latent[0]} of {self.picture[1]} x {self.picture[0]} latent pixels"
+            )
             text = f"The model runs on a part of the picture, {sizes}; the mask of a FaceID is that of the whole."
             hint = "Take areas and tiles out of this model's chain, or give the person a region instead of a mask."
             raise PlanError(text, code="faceid-part", hint=hint)
@@ -194,7 +220,15 @@ class _Faces:
         return self._masks[key]
 
 
-def _run(faces: _Faces, executor: Any, x: Tensor, timesteps: Tensor, context: Tensor, *rest: Any, **named: Any) -> Tensor:
+def _run(
+    faces: _Faces,
+    executor: Any,
+    x: Tensor,
+    timesteps: Tensor,
+    context: Tensor,
+    *rest: Any,
+    **named: Any,
+) -> Tensor:
     y, control, options = rest
     numbers = faces.acting(options["sigmas"])
     if numbers:
@@ -205,15 +239,21 @@ def _run(faces: _Faces, executor: Any, x: Tensor, timesteps: Tensor, context: Te
 class _FacesCall:
     """One call of a UNet."""
 
-    def __init__(self, faces: _Faces, numbers: Sequence[int], x: Tensor, kinds: Sequence[int]) -> None:
+    def __init__(
+        self, faces: _Faces, numbers: Sequence[int], x: Tensor, kinds: Sequence[int]
+    ) -> None:
         if any(kind > 1 for kind in kinds):
             text = "The guider runs more than a positive and a negative conditioning; FaceID knows only these two."
-            raise PlanError(text, code="faceid-guider", hint="Use CFGGuider, BasicGuider or KSampler.")
+            raise PlanError(
+                text, code="faceid-guider", hint="Use CFGGuider, BasicGuider or KSampler."
+            )
         self._faces = faces
         self._numbers = numbers
         self._rows, self._latent = x.shape[0], (x.shape[2], x.shape[3])
         self._chunks = len(kinds)
-        self._kinds = torch.tensor(kinds, device=x.device).repeat_interleave(x.shape[0] // len(kinds))
+        self._kinds = torch.tensor(kinds, device=x.device).repeat_interleave(
+            x.shape[0] // len(kinds)
+        )
         self._on_device: dict[tuple[int, ...], Tensor] = {}
         self._items: dict[int, Tensor] = {}
 
@@ -221,12 +261,29 @@ class _FacesCall:
         """Return transformer options in which every cross-attention looks at the faces too; what stood there is called by it."""
         replaced = options.get("patches_replace", {})
         before = replaced.get("attn2", {})
-        ours = {block: partial(self._attention, layer, before.get(block, before.get(block[:2]))) for layer, block in enumerate(self._faces.blocks)}
+        ours = {
+            block: partial(self._attention, layer, before.get(block, before.get(block[:2])))
+            for layer, block in enumerate(self._faces.blocks)
+        }
         return {**options, "patches_replace": {**replaced, "attn2": {**before, **ours}}}
 
-    def _attention(self, layer: int, before: Callable | None, q: Tensor, k: Tensor, v: Tensor, extra: Mapping[str, Any]) -> Tensor:
-        attend = partial(host_attention.optimized_attention, heads=extra["n_heads"], attn_precision=extra["attn_precision"])
-        out = attend(q, k, v, transformer_options=extra) if before is None else before(q, k, v, extra)
+    def _attention(
+        self,
+        layer: int,
+        before: Callable | None,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        extra: Mapping[str, Any],
+    ) -> Tensor:
+        attend = partial(
+            host_attention.optimized_attention,
+            heads=extra["n_heads"],
+            attn_precision=extra["attn_precision"],
+        )
+        out = (
+            attend(q, k, v, transformer_options=extra) if before is None else before(q, k, v, extra)
+        )
         grid = (extra["activations_shape"][2], extra["activations_shape"][3])
         for number in self._numbers:
             gate = self._faces.places[number].gate
@@ -234,7 +291,9 @@ class _FacesCall:
             if isinstance(gate, int) and forward is None:
                 continue
             if q.shape[0] != self._rows:
-                raise _foreign(f"{q.shape[0]} rows, the batch has {self._rows}", "repeats the rows of a batch")
+                raise _foreign(
+                    f"{q.shape[0]} rows, the batch has {self._rows}", "repeats the rows of a batch"
+                )
             if isinstance(gate, int) and forward.row_gate is not None:
                 out = self._of_items(layer, number, forward.row_gate, q, out, attend)
                 continue
@@ -243,11 +302,15 @@ class _FacesCall:
             out = out + seen if weight is None else torch.addcmul(out, seen, weight)
         return out
 
-    def _of_items(self, layer: int, number: int, row_gate: Tensor, q: Tensor, out: Tensor, attend: Callable) -> Tensor:
+    def _of_items(
+        self, layer: int, number: int, row_gate: Tensor, q: Tensor, out: Tensor, attend: Callable
+    ) -> Tensor:
         """Return `out` with the person added on the items of the batch that are theirs; the others are not computed."""
         gate = self._region(row_gate, number)
         if len(gate) != self._rows:
-            raise _foreign(f"{self._rows} rows, the faces are {len(gate)}", "splits or joins batches")
+            raise _foreign(
+                f"{self._rows} rows, the faces are {len(gate)}", "splits or joins batches"
+            )
         if number not in self._items:
             self._items[number] = gate.nonzero()[:, 0].to(q.device)
         rows = self._items[number]
@@ -256,7 +319,9 @@ class _FacesCall:
         seen = attend(q[rows], *self._looked_at(layer, number, self._kinds[rows], q))
         return out.index_add(0, rows, seen * gate.to(q)[rows, None, None])
 
-    def _looked_at(self, layer: int, number: int, kinds: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    def _looked_at(
+        self, layer: int, number: int, kinds: Tensor, q: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Return the use's keys and values [rows,T,h], those of nobody where a row is negative."""
         tokens = self._faces.tokens[number]
         return tokens.keys[layer].to(q)[kinds], tokens.values[layer].to(q)[kinds]
@@ -267,13 +332,18 @@ class _FacesCall:
         if gate is None:
             return None
         if q.shape[1] != grid[0] * grid[1]:
-            raise _foreign(f"{q.shape[1]} tokens, a grid of {grid[0]} x {grid[1]} has {grid[0] * grid[1]}", "merges, tiles or drops tokens")
+            raise _foreign(
+                f"{q.shape[1]} tokens, a grid of {grid[0]} x {grid[1]} has {grid[0] * grid[1]}",
+                "merges, tiles or drops tokens",
+            )
         key = (number, *grid)
         if key not in self._on_device:
             if isinstance(gate, int):
                 weight = self._region(self._faces.run.forward.on_grid(*grid), number)[None]
             else:
-                weight = comfy.utils.repeat_to_batch_size(self._faces.mask(number, self._latent, grid), self._rows // self._chunks)
+                weight = comfy.utils.repeat_to_batch_size(
+                    self._faces.mask(number, self._latent, grid), self._rows // self._chunks
+                )
                 weight = weight.repeat(self._chunks, 1)
             self._on_device[key] = weight[:, :, None].to(q)
         return self._on_device[key]
@@ -282,10 +352,17 @@ class _FacesCall:
         """Return the row of the use's region."""
         region = self._faces.places[number].gate
         if region >= len(weights):
-            raise FaceIDError(f"A FaceID is meant for person {region}, but the picture has regions for {len(weights) - 1}.", code="faceid-region",
-                              hint="Give every person with a FaceID a region.")
+            raise FaceIDError(
+                f"A FaceID is meant for person {region}, but the picture has regions for {len(weights) - 1}.",
+                code="faceid-region",
+                hint="Give every person with a FaceID a region.",
+            )
         return weights[region]
 
 
 def _foreign(what: str, does: str) -> FaceIDError:
-    return FaceIDError(f"A cross-attention works on {what}.", code="faceid-tokens", hint=f"Remove the patch of this MODEL that {does}.")
+    return FaceIDError(
+        f"A cross-attention works on {what}.",
+        code="faceid-tokens",
+        hint=f"Remove the patch of this MODEL that {does}.",
+    )

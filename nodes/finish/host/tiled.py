@@ -35,7 +35,11 @@ def apply_tiles(model: ModelPatcher, tile_px: int, overlap_px: int) -> ModelPatc
     cell = model.model.latent_format.spacial_downscale_ratio
     if model.get_wrappers(WrappersMP.CALC_COND_BATCH, KEY):
         hint = "Connect the model from before the first Astria Tiled Diffusion."
-        raise PlanError("This model already runs in tiles; they cannot be applied twice.", code="tiles-twice", hint=hint)
+        raise PlanError(
+            "This model already runs in tiles; they cannot be applied twice.",
+            code="tiles-twice",
+            hint=hint,
+        )
     if tile_px < GRID_CELLS * cell or tile_px % (GRID_CELLS * cell):
         text = f"tile_size is {tile_px}; expected a multiple of {GRID_CELLS * cell}."
         raise PlanError(text, code="tile-size", hint="1024 suits SDXL and Flux, 512 SD1.5.")
@@ -65,36 +69,79 @@ class _Tiles:
         finally:
             self.run = before
 
-    def prepare(self, executor: Callable, model: Any, noise_shape: Sequence[int], *args: Any, **named: Any) -> Any:
+    def prepare(
+        self, executor: Callable, model: Any, noise_shape: Sequence[int], *args: Any, **named: Any
+    ) -> Any:
         """Let the host make room for one tile, not for the whole picture."""
         tile = (min(side, self.size) for side in noise_shape[-2:])
         return executor(model, [*noise_shape[:-2], *tile], *args, **named)
 
-    def predict(self, executor: Callable, model: Any, conds: Conds, x: Tensor, timestep: Tensor, options: dict) -> list[Tensor]:
+    def predict(
+        self,
+        executor: Callable,
+        model: Any,
+        conds: Conds,
+        x: Tensor,
+        timestep: Tensor,
+        options: dict,
+    ) -> list[Tensor]:
         """Return what the conditionings predict for x [B,C,H,W], one [B,C,H,W] each: the tiles' predictions by their weights."""
         if x.ndim != 4:
             text = f"Tiled diffusion got a latent of shape {tuple(x.shape)}; expected pictures, [batch, channels, height, width]."
-            raise PlanError(text, code="tiles-latent", hint="Take Astria Tiled Diffusion out of the chain of a video or multi-latent model.")
+            raise PlanError(
+                text,
+                code="tiles-latent",
+                hint="Take Astria Tiled Diffusion out of the chain of a video or multi-latent model.",
+            )
         grid = tiling(x.shape[2], x.shape[3], self.size, self.overlap)
         if len(grid) == 1:
             return executor(model, conds, x, timestep, options)
         if "multigpu_clones" in options:
             hint = "Take the multi-GPU node out of this model's chain."
-            raise PlanError("Tiles run on one GPU; this model is split over several.", code="tiles-multigpu", hint=hint)
+            raise PlanError(
+                "Tiles run on one GPU; this model is split over several.",
+                code="tiles-multigpu",
+                hint=hint,
+            )
         wrappers = list(options["transformer_options"]["wrappers"][WrappersMP.CALC_COND_BATCH])
         if PERSON_MODELS in wrappers[wrappers.index(KEY) :]:
             hint = "Connect Astria Tiled Diffusion behind Astria Regional Prompt; such a person is then drawn whole, the scene in tiles."
-            raise PlanError("A person with a model of their own cannot be cut into tiles.", code="tiles-person-model", hint=hint)
+            raise PlanError(
+                "A person with a model of their own cannot be cut into tiles.",
+                code="tiles-person-model",
+                hint=hint,
+            )
         return self._blend(executor, model, conds, (x, timestep, options), grid)
 
-    def _blend(self, executor: Callable, model: Any, conds: Conds, call: tuple[Tensor, Tensor, dict], grid: Tiling) -> list[Tensor]:
+    def _blend(
+        self,
+        executor: Callable,
+        model: Any,
+        conds: Conds,
+        call: tuple[Tensor, Tensor, dict],
+        grid: Tiling,
+    ) -> list[Tensor]:
         x, timestep, options = call
         run = self.run or Run()
-        whole = [None if cond is None else [one for entry in cond if (one := placed(entry, x, timestep)) is not None] for cond in conds]
+        whole = [
+            None
+            if cond is None
+            else [one for entry in cond if (one := placed(entry, x, timestep)) is not None]
+            for cond in conds
+        ]
         results = [x.new_zeros(x.shape) for _ in conds]
         for tile, weight in grid:
             comfy.model_management.throw_exception_if_processing_interrupted()
-            own = [None if cond is None else [one for entry in cond if (one := in_tile(entry, tile, x, model, run)) is not None] for cond in whole]
+            own = [
+                None
+                if cond is None
+                else [
+                    one
+                    for entry in cond
+                    if (one := in_tile(entry, tile, x, model, run)) is not None
+                ]
+                for cond in whole
+            ]
             parts = executor(model, own, tile.of(x), timestep, run.options_in(options, tile, x))
             weight = weight.to(x)
             for result, part in zip(results, parts, strict=True):

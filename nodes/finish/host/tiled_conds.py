@@ -38,7 +38,9 @@ class Run:
 
     _cut: dict[Hashable, Any] = field(default_factory=dict)
 
-    def control_in(self, control: comfy.controlnet.ControlBase, tile: Tile, x: Tensor) -> comfy.controlnet.ControlBase:
+    def control_in(
+        self, control: comfy.controlnet.ControlBase, tile: Tile, x: Tensor
+    ) -> comfy.controlnet.ControlBase:
         """Return a copy of the ControlNet whose hint is that of the tile. The ControlNet itself is not changed.
 
         Raises: PlanError for a class that is not the host's own, whose hints may be more than what is cut here.
@@ -46,30 +48,51 @@ class Run:
         if (control, tile) not in self._cut:
             if type(control).__module__ != comfy.controlnet.__name__:
                 hint = "Apply the ControlNet with ComfyUI's own Apply ControlNet."
-                raise PlanError(f"A ControlNet of class {type(control).__name__} cannot be cut into tiles.", code="tiles-control", hint=hint)
+                raise PlanError(
+                    f"A ControlNet of class {type(control).__name__} cannot be cut into tiles.",
+                    code="tiles-control",
+                    hint=hint,
+                )
             self._cut[control, tile] = self._new_control(control, tile, x)
         return self._cut[control, tile]
 
-    def _new_control(self, control: comfy.controlnet.ControlBase, tile: Tile, x: Tensor) -> comfy.controlnet.ControlBase:
+    def _new_control(
+        self, control: comfy.controlnet.ControlBase, tile: Tile, x: Tensor
+    ) -> comfy.controlnet.ControlBase:
         # A plain copy, unlike the host's own, keeps what the start of the sampling has written: step range, noise levels.
         own = copy.copy(control)
         own.cond_hint = own.extra_concat = None
-        pixels = control.compression_ratio * (1 if control.vae is None else control.vae.spacial_compression_encode())
-        own.cond_hint_original = tile.of(self._resized(control, "hint", control.cond_hint_original, (x, pixels)), pixels)
+        pixels = control.compression_ratio * (
+            1 if control.vae is None else control.vae.spacial_compression_encode()
+        )
+        own.cond_hint_original = tile.of(
+            self._resized(control, "hint", control.cond_hint_original, (x, pixels)), pixels
+        )
         own.extra_concat_orig = [
-            tile.of(self._resized(control, number, extra, (x, control.compression_ratio)), control.compression_ratio)
+            tile.of(
+                self._resized(control, number, extra, (x, control.compression_ratio)),
+                control.compression_ratio,
+            )
             for number, extra in enumerate(control.extra_concat_orig)
         ]
         if control.previous_controlnet is not None:
             own.previous_controlnet = self.control_in(control.previous_controlnet, tile, x)
         return own
 
-    def _resized(self, control: comfy.controlnet.ControlBase, name: str | int, picture: Tensor, grid: tuple[Tensor, int]) -> Tensor:
+    def _resized(
+        self,
+        control: comfy.controlnet.ControlBase,
+        name: str | int,
+        picture: Tensor,
+        grid: tuple[Tensor, int],
+    ) -> Tensor:
         """Return the picture at the size that the ControlNet would bring it to for the whole latent."""
         x, scale = grid
         if (control, name) not in self._cut:
             size = (x.shape[3] * scale, x.shape[2] * scale)
-            self._cut[control, name] = comfy.utils.common_upscale(picture, *size, control.upscale_algorithm, "center")
+            self._cut[control, name] = comfy.utils.common_upscale(
+                picture, *size, control.upscale_algorithm, "center"
+            )
         return self._cut[control, name]
 
     def options_in(self, options: dict, tile: Tile, x: Tensor) -> dict:
@@ -79,7 +102,10 @@ class Run:
         diffusion = wrappers.get(WrappersMP.DIFFUSION_MODEL, {})
         if REGIONS not in diffusion:
             return options
-        cut = [partial(wrapper.func, self._regions_in(wrapper.args[0], tile, x), *wrapper.args[1:]) for wrapper in diffusion[REGIONS]]
+        cut = [
+            partial(wrapper.func, self._regions_in(wrapper.args[0], tile, x), *wrapper.args[1:])
+            for wrapper in diffusion[REGIONS]
+        ]
         wrappers = {**wrappers, WrappersMP.DIFFUSION_MODEL: {**diffusion, REGIONS: cut}}
         return {**options, "transformer_options": {**transformer, "wrappers": wrappers}}
 
@@ -98,7 +124,11 @@ def placed(entry: dict, x: Tensor, timestep: Tensor) -> dict | None:
     """
     for key, hint in _WHOLE_ONLY.items():
         if entry.get(key) is not None:
-            raise PlanError(f"A conditioning carries {key!r}, which cannot be cut into tiles.", code="tiles-conditioning", hint=hint)
+            raise PlanError(
+                f"A conditioning carries {key!r}, which cannot be cut into tiles.",
+                code="tiles-conditioning",
+                hint=hint,
+            )
     if "area" not in entry and "mask" not in entry:
         return entry
     found = comfy.samplers.get_area_and_mult(entry, x, timestep)
@@ -111,10 +141,16 @@ def placed(entry: dict, x: Tensor, timestep: Tensor) -> dict | None:
     return {**rest, "mask": mask, **({} if found.area is None else {"area": tuple(found.area)})}
 
 
-def in_tile(entry: dict, tile: Tile, x: Tensor, model: comfy.model_base.BaseModel, run: Run) -> dict | None:
+def in_tile(
+    entry: dict, tile: Tile, x: Tensor, model: comfy.model_base.BaseModel, run: Run
+) -> dict | None:
     """Return a conditioning from `placed` as one of the tile; None where its area does not reach the tile."""
     # Caches of other packs go by this id, and must not take one tile for another.
-    own = {**entry, "uuid": uuid5(entry["uuid"], f"{tile.y},{tile.x}"), "model_conds": _model_conds(entry, tile, x, model)}
+    own = {
+        **entry,
+        "uuid": uuid5(entry["uuid"], f"{tile.y},{tile.x}"),
+        "model_conds": _model_conds(entry, tile, x, model),
+    }
     if entry.get("control") is not None:
         own["control"] = run.control_in(entry["control"], tile, x)
     if "mask" in entry:
@@ -137,7 +173,9 @@ def _area(area: tuple[int, int, int, int], tile: Tile) -> tuple[int, int, int, i
 def _model_conds(entry: dict, tile: Tile, x: Tensor, model: comfy.model_base.BaseModel) -> dict:
     window = [tile.height, tile.width, tile.y, tile.x]
     own = {
-        key: cond.process_cond(batch_size=x.shape[0], area=window) if isinstance(cond, CONDNoiseShape) else cond
+        key: cond.process_cond(batch_size=x.shape[0], area=window)
+        if isinstance(cond, CONDNoiseShape)
+        else cond
         for key, cond in entry["model_conds"].items()
     }
     if isinstance(model, comfy.model_base.SDXL) and "width" not in entry:
@@ -149,4 +187,6 @@ def _with_size(y: Tensor, tile: Tile, model: comfy.model_base.SDXL) -> Tensor:
     """Return SDXL's vector [B,C] of pooled text and sizes with the tile's size for that of the picture, far from any it was trained on."""
     pooled = y[:, : y.shape[1] - SDXL_SIZES * model.embedder.dim]
     cell = model.latent_format.spacial_downscale_ratio
-    return model.encode_adm(pooled_output=pooled, width=tile.width * cell, height=tile.height * cell).to(y)
+    return model.encode_adm(
+        pooled_output=pooled, width=tile.width * cell, height=tile.height * cell
+    ).to(y)

@@ -37,7 +37,10 @@ class OnDemand:
             holder = nn.ModuleList([self._build().eval().requires_grad_(False)])
             # Not the host's own kind of patcher, which streams weights through the host's own layers.
             self._patcher = ModelPatcher(
-                holder, load_device=management.get_torch_device(), offload_device=management.unet_offload_device())
+                holder,
+                load_device=management.get_torch_device(),
+                offload_device=management.unet_offload_device(),
+            )
         management.load_models_gpu([self._patcher], force_full_load=True)
         return self._patcher.model[0]
 
@@ -58,7 +61,9 @@ class Background:
     def find(self, image: Tensor, words: Sequence[str], threshold: float) -> dict[str, Found]:
         subject = self._model().encode_image(image)[0].float().to(image.device)
         maps = {word: 1 - subject if word == "background" else subject for word in words}
-        return {word: Found(scores, str(self), float(scores.amax())) for word, scores in maps.items()}
+        return {
+            word: Found(scores, str(self), float(scores.amax())) for word, scores in maps.items()
+        }
 
 
 class Sam3:
@@ -85,12 +90,16 @@ class Sam3:
         comfy.model_management.load_model_gpu(model)
         device, dtype = model.load_device, model.model.get_dtype()
         detector = model.model.diffusion_model.detector
-        frame = comfy.utils.common_upscale(image.movedim(-1, 1), SAM3_SIDE, SAM3_SIDE, "bilinear", crop="disabled").to(device, dtype)
+        frame = comfy.utils.common_upscale(
+            image.movedim(-1, 1), SAM3_SIDE, SAM3_SIDE, "bilinear", crop="disabled"
+        ).to(device, dtype)
         trunk = detector.backbone["vision_backbone"].trunk(frame)
         resizer = detector.backbone["language_backbone"]["resizer"]
         found = {}
         for word, (embedding, mask) in self._texts.items():
-            result = detector.forward_from_trunk(trunk, resizer(embedding.to(device, dtype)), mask.to(device))
+            result = detector.forward_from_trunk(
+                trunk, resizer(embedding.to(device, dtype)), mask.to(device)
+            )
             found[word] = _things(result, image, threshold)
         return found
 
@@ -108,9 +117,20 @@ def _things(result: dict[str, Tensor], image: Tensor, threshold: float) -> Found
     size = image.shape[1:3]
     scores = result["scores"][0].float().sigmoid().cpu()
     boxes = (result["boxes"][0].float().cpu() * torch.tensor([size[1], size[0]] * 2)).tolist()
-    order = [index for index in scores.argsort(descending=True).tolist() if scores[index] > threshold]
-    masks = (F.interpolate(result["masks"][:, index : index + 1], size=size, mode="bilinear", align_corners=False)[0, 0] > 0 for index in order)
-    things = (Instance(mask.to(image.device), tuple(boxes[index]), float(scores[index])) for index, mask in zip(order, masks, strict=True))
+    order = [
+        index for index in scores.argsort(descending=True).tolist() if scores[index] > threshold
+    ]
+    masks = (
+        F.interpolate(
+            result["masks"][:, index : index + 1], size=size, mode="bilinear", align_corners=False
+        )[0, 0]
+        > 0
+        for index in order
+    )
+    things = (
+        Instance(mask.to(image.device), tuple(boxes[index]), float(scores[index]))
+        for index, mask in zip(order, masks, strict=True)
+    )
     return found_things(things, image, "SAM3", best=float(scores.max()))
 
 
@@ -118,20 +138,27 @@ def load_background(path: Path) -> BackgroundRemovalModel:
     """Return the host's BACKGROUND_REMOVAL of a file. Raises: MissingModelError when the file holds something else."""
     model = comfy.bg_removal_model.load(str(path))
     if model is None:
-        raise MissingModelError(f"{path} does not hold a background-removal model that ComfyUI knows.", code="background-file",
-                                hint="Take birefnet.safetensors from https://huggingface.co/Comfy-Org/BiRefNet.")
+        raise MissingModelError(
+            f"{path} does not hold a background-removal model that ComfyUI knows.",
+            code="background-file",
+            hint="Take birefnet.safetensors from https://huggingface.co/Comfy-Org/BiRefNet.",
+        )
     return model
 
 
 def load_sam3(path: Path) -> tuple[ModelPatcher, CLIP]:
     """Return MODEL and CLIP of a SAM3 checkpoint. Raises: MissingModelError when the file holds something else."""
-    model, clip, *_ = comfy.sd.load_checkpoint_guess_config(str(path), output_vae=False, output_clip=True)
+    model, clip, *_ = comfy.sd.load_checkpoint_guess_config(
+        str(path), output_vae=False, output_clip=True
+    )
     return checked_sam3(model, clip, str(path))
 
 
 def checked_sam3(model: ModelPatcher, clip: CLIP | None, place: str) -> tuple[ModelPatcher, CLIP]:
     """Return both. Raises: MissingModelError when the MODEL is not SAM3 or there is no CLIP."""
-    kind = model.model.model_config.unet_config.get("image_model", type(model.model.model_config).__name__)
+    kind = model.model.model_config.unet_config.get(
+        "image_model", type(model.model.model_config).__name__
+    )
     if kind not in _SAM3_KINDS or clip is None:
         raise MissingModelError(
             f"{place} is {kind} {'without' if clip is None else 'with'} its text encoder; expected SAM3 with it.",

@@ -24,7 +24,12 @@ _FOLDER_FILES = (
     ("config.json",),
     ("preprocessor_config.json", "processor_config.json"),
     ("tokenizer.json", "vocab.txt", "vocab.json"),
-    ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"),
+    (
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+    ),
 )
 
 
@@ -44,16 +49,35 @@ class Kind:
         if self.folder not in folder_paths.folder_names_and_paths:
             return []
         if self.layout is None:
-            return sorted({path.name for root in folder_paths.get_folder_paths(self.folder) for path in _model_folders(Path(root))})
-        return sorted(name for name in folder_paths.get_filename_list(self.folder) if name.lower().endswith(self.layout))
+            return sorted(
+                {
+                    path.name
+                    for root in folder_paths.get_folder_paths(self.folder)
+                    for path in _model_folders(Path(root))
+                }
+            )
+        return sorted(
+            name
+            for name in folder_paths.get_filename_list(self.folder)
+            if name.lower().endswith(self.layout)
+        )
 
     def path(self, name: str) -> Path:
         """Return where a listed model is. Raises: MissingModelError for a name that is not listed."""
         if name not in self.names():
-            raise MissingModelError(f"{self.option} '{name}' is not in {self.place()}.", code="segmenter-file", hint=self.advice())
+            raise MissingModelError(
+                f"{self.option} '{name}' is not in {self.place()}.",
+                code="segmenter-file",
+                hint=self.advice(),
+            )
         if self.layout is not None:
             return Path(folder_paths.get_full_path_or_raise(self.folder, name))
-        return next(path for root in folder_paths.get_folder_paths(self.folder) for path in _model_folders(Path(root)) if path.name == name)
+        return next(
+            path
+            for root in folder_paths.get_folder_paths(self.folder)
+            for path in _model_folders(Path(root))
+            if path.name == name
+        )
 
     def place(self) -> str:
         """Return the folder where models of this kind belong."""
@@ -61,22 +85,53 @@ class Kind:
 
     def advice(self) -> str:
         """Return what to get, where to put it and from where."""
-        return f"- {self.option} ({self.finds}): {self.files} into {self.place()}, from {self.address}"
+        return (
+            f"- {self.option} ({self.finds}): {self.files} into {self.place()}, from {self.address}"
+        )
 
 
 _WEIGHTS = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin")
 KINDS = {
     kind.option: kind
     for kind in (
-        Kind("background_removal", "background_removal", "foreground, subject, background", "birefnet.safetensors",
-             "https://huggingface.co/Comfy-Org/BiRefNet", _WEIGHTS),
-        Kind("sam3", "checkpoints", "any word, each thing by itself", "sam3.1_multiplex_fp16.safetensors",
-             "https://huggingface.co/Comfy-Org/sam3.1", _WEIGHTS),
-        Kind("grounding_dino", "grounding-dino", "any word, each thing by itself; with sam", "a folder with all files of the model",
-             "https://huggingface.co/IDEA-Research/grounding-dino-tiny"),
-        Kind("sam", "sams", "cuts out what grounding_dino or a detector found", "sam_vit_b_01ec64.pth",
-             "https://github.com/facebookresearch/segment-anything", _WEIGHTS),
-        Kind("clipseg", "clipseg", "any word, coarse", "a folder with all files of the model", "https://huggingface.co/CIDAS/clipseg-rd64-refined"),
+        Kind(
+            "background_removal",
+            "background_removal",
+            "foreground, subject, background",
+            "birefnet.safetensors",
+            "https://huggingface.co/Comfy-Org/BiRefNet",
+            _WEIGHTS,
+        ),
+        Kind(
+            "sam3",
+            "checkpoints",
+            "any word, each thing by itself",
+            "sam3.1_multiplex_fp16.safetensors",
+            "https://huggingface.co/Comfy-Org/sam3.1",
+            _WEIGHTS,
+        ),
+        Kind(
+            "grounding_dino",
+            "grounding-dino",
+            "any word, each thing by itself; with sam",
+            "a folder with all files of the model",
+            "https://huggingface.co/IDEA-Research/grounding-dino-tiny",
+        ),
+        Kind(
+            "sam",
+            "sams",
+            "cuts out what grounding_dino or a detector found",
+            "sam_vit_b_01ec64.pth",
+            "https://github.com/facebookresearch/segment-anything",
+            _WEIGHTS,
+        ),
+        Kind(
+            "clipseg",
+            "clipseg",
+            "any word, coarse",
+            "a folder with all files of the model",
+            "https://huggingface.co/CIDAS/clipseg-rd64-refined",
+        ),
     )
 }
 
@@ -106,13 +161,21 @@ def make_segmenter(chosen: dict[str, str], connected: Connected) -> RoutedSegmen
     backends = tuple(_backends(paths, connected))
     advice = "\n".join(kind.advice() for kind in KINDS.values())
     if not backends:
-        raise MissingModelError("No segmentation model is chosen or connected.", code="no-segmenter", hint=f"Choose one or more:\n{advice}")
+        raise MissingModelError(
+            "No segmentation model is chosen or connected.",
+            code="no-segmenter",
+            hint=f"Choose one or more:\n{advice}",
+        )
     return RoutedSegmenter(backends, advice)
 
 
 def _backends(paths: dict[str, Path], connected: Connected) -> Iterator[Backend]:
     """Yield the models in the order in which words are offered to them."""
-    cut = BoxCutter(OnDemand(functools.partial(read_sam, _with_its_library(paths["sam"])))) if "sam" in paths else None
+    cut = (
+        BoxCutter(OnDemand(functools.partial(read_sam, _with_its_library(paths["sam"]))))
+        if "sam" in paths
+        else None
+    )
     if connected.detector is not None:
         yield DetectedClasses(connected.detector, cut)
     if connected.background_model is not None:
@@ -123,28 +186,48 @@ def _backends(paths: dict[str, Path], connected: Connected) -> Iterator[Backend]
         both = checked_sam3(connected.sam3_model, connected.sam3_clip, "The connected sam3_model")
         yield Sam3(lambda: both)
     elif connected.sam3_clip is not None:
-        raise MissingModelError("sam3_clip is connected without sam3_model.", code="sam3-file", hint="Connect both outputs of their loader.")
+        raise MissingModelError(
+            "sam3_clip is connected without sam3_model.",
+            code="sam3-file",
+            hint="Connect both outputs of their loader.",
+        )
     elif "sam3" in paths:
         yield Sam3(_once(load_sam3, paths["sam3"]))
     if "grounding_dino" in paths:
         if cut is None:
-            raise MissingModelError("grounding_dino finds boxes, and sam, which cuts things out of them, is 'none'.", code="segmenter-file",
-                                    hint=f"Choose a sam model as well:\n{KINDS['sam'].advice()}")
+            raise MissingModelError(
+                "grounding_dino finds boxes, and sam, which cuts things out of them, is 'none'.",
+                code="segmenter-file",
+                hint=f"Choose a sam model as well:\n{KINDS['sam'].advice()}",
+            )
         folder = _complete(paths["grounding_dino"], KINDS["grounding_dino"])
-        yield grounding.GroundingDino(OnDemand(functools.partial(grounding.load_model, folder)), _once(grounding.load_processor, folder), cut)
+        yield grounding.GroundingDino(
+            OnDemand(functools.partial(grounding.load_model, folder)),
+            _once(grounding.load_processor, folder),
+            cut,
+        )
     elif cut is not None and connected.detector is None:
-        raise MissingModelError("sam cuts things out of boxes, and nothing is there that finds boxes.", code="segmenter-file",
-                                hint=f"Connect a detector, or choose:\n{KINDS['grounding_dino'].advice()}")
+        raise MissingModelError(
+            "sam cuts things out of boxes, and nothing is there that finds boxes.",
+            code="segmenter-file",
+            hint=f"Connect a detector, or choose:\n{KINDS['grounding_dino'].advice()}",
+        )
     if "clipseg" in paths:
         folder = _complete(paths["clipseg"], KINDS["clipseg"])
-        yield clipseg.ClipSeg(OnDemand(functools.partial(clipseg.load_model, folder)), _once(clipseg.load_processor, folder))
+        yield clipseg.ClipSeg(
+            OnDemand(functools.partial(clipseg.load_model, folder)),
+            _once(clipseg.load_processor, folder),
+        )
 
 
 def _with_its_library(path: Path) -> Path:
     """Return the file of segment-anything. Raises: MissingModelError when the library that runs it is not installed."""
     if importlib.util.find_spec("segment_anything") is None:
-        raise MissingModelError("The Python package segment-anything, which runs sam models, is not installed.", code="segmenter-library",
-                                hint="Install it into ComfyUI's Python: pip install segment-anything. SAM3 and CLIPSeg need no such package.")
+        raise MissingModelError(
+            "The Python package segment-anything, which runs sam models, is not installed.",
+            code="segmenter-library",
+            hint="Install it into ComfyUI's Python: pip install segment-anything. SAM3 and CLIPSeg need no such package.",
+        )
     return path
 
 
@@ -155,12 +238,24 @@ def _once(load: Callable[[Path], Any], path: Path) -> Callable[[], Any]:
 
 def _model_folders(root: Path) -> list[Path]:
     """Return the folders in `root` that hold a model."""
-    return [path for path in root.iterdir() if (path / "config.json").is_file()] if root.is_dir() else []
+    return (
+        [path for path in root.iterdir() if (path / "config.json").is_file()]
+        if root.is_dir()
+        else []
+    )
 
 
 def _complete(folder: Path, kind: Kind) -> Path:
     """Return the folder when it holds what transformers needs. Raises: MissingModelError naming what it lacks."""
-    lost = [" or ".join(names) for names in _FOLDER_FILES if not any((folder / name).is_file() for name in names)]
+    lost = [
+        " or ".join(names)
+        for names in _FOLDER_FILES
+        if not any((folder / name).is_file() for name in names)
+    ]
     if lost:
-        raise MissingModelError(f"The {kind.option} folder {folder} lacks {', '.join(lost)}.", code="segmenter-file", hint=kind.advice())
+        raise MissingModelError(
+            f"The {kind.option} folder {folder} lacks {', '.join(lost)}.",
+            code="segmenter-file",
+            hint=kind.advice(),
+        )
     return folder

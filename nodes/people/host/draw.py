@@ -24,7 +24,13 @@ class Scene(NamedTuple):
     loras: Loras = ()
 
 
-def draw_people(model: ModelPatcher, masks: Tensor, people: Sequence[Person], scene: Scene, options: RegionalOptions) -> ModelPatcher:
+def draw_people(
+    model: ModelPatcher,
+    masks: Tensor,
+    people: Sequence[Person],
+    scene: Scene,
+    options: RegionalOptions,
+) -> ModelPatcher:
     """Return a clone of the model that draws person i in region i + 1, and the scene in region 0.
 
     LoRAs and FaceIDs of a person with a model of their own act on all of that model, and not on the scene's.
@@ -37,15 +43,26 @@ def draw_people(model: ModelPatcher, masks: Tensor, people: Sequence[Person], sc
     patched = apply_regions(model, masks, positive, negative, run, options)
 
     def dress(of: ModelPatcher, numbers: Collection[int], its_run: RegionRun) -> ModelPatcher:
-        return _with_identities(of, (), [person if number in numbers else None for number, person in enumerate(people, 1)], its_run)
+        return _with_identities(
+            of,
+            (),
+            [person if number in numbers else None for number, person in enumerate(people, 1)],
+            its_run,
+        )
 
-    dressed = _with_identities(patched, scene.loras, [person if person.model is None else None for person in people], run)
+    dressed = _with_identities(
+        patched, scene.loras, [person if person.model is None else None for person in people], run
+    )
     return apply_person_models(dressed, masks, people, dress)
 
 
-def _with_identities(model: ModelPatcher, scene: Loras, people: Sequence[Person | None], run: RegionRun) -> ModelPatcher:
+def _with_identities(
+    model: ModelPatcher, scene: Loras, people: Sequence[Person | None], run: RegionRun
+) -> ModelPatcher:
     """Return a clone on which the scene's LoRAs and the persons' LoRAs and FaceIDs act, each in their region; None: a person it does not draw."""
-    loras = load_region_loras([scene, *(() if person is None else person.loras for person in people)])
+    loras = load_region_loras(
+        [scene, *(() if person is None else person.loras for person in people)]
+    )
     patched = apply_gated_loras(model, loras, run) if loras else model
     faceids = [() if person is None else person.faceids for person in people]
     if not any(faceids):

@@ -26,7 +26,9 @@ LOADERS: Mapping[str, Loader] = {
     "controlnet_pose": Loader("ControlNetLoader", "control_net_name", "pose_controlnet"),
     "pose_estimator": Loader("CheckpointLoaderSimple", "ckpt_name", ""),
     "depth_estimator": Loader("LoadDA3Model", "model_name", "", {"weight_dtype": "default"}),
-    "background_removal": Loader("LoadBackgroundRemovalModel", "bg_removal_name", "background_model"),
+    "background_removal": Loader(
+        "LoadBackgroundRemovalModel", "bg_removal_name", "background_model"
+    ),
     "face_analysis": Loader("AstriaLoadFaceAnalysis", "pack", "face_analysis"),
     "face_detector": Loader("LoadMediaPipeFaceLandmarker", "model_name", ""),
     "face_analysis_pulid": Loader("AstriaLoadFaceAnalysis", "pack", ""),
@@ -36,11 +38,18 @@ LOADERS: Mapping[str, Loader] = {
 }
 CONTROLNET = Loader("ControlNetLoader", "control_net_name", "controlnet")
 SEGMENTER_ROLES = ("background_removal", "sam3", "grounding_dino", "sam", "clipseg")
+
+
 class Kit:
     """Gives each stage its models; what is bound is loaded once, by a node of the group `models`."""
 
     def __init__(
-        self, graph: Graph, resolver: Resolver, connected: Mapping[str, Value], family: Family, connected_control: str | None = None
+        self,
+        graph: Graph,
+        resolver: Resolver,
+        connected: Mapping[str, Value],
+        family: Family,
+        connected_control: str | None = None,
     ) -> None:
         """`connected_control` is the kind that the one connected ControlNet is for, where the request asks for one."""
         self._graph = graph
@@ -69,16 +78,27 @@ class Kit:
         """Return the ControlNet of a kind: connected, bound for the kind, or the bound one that knows every kind, told which is meant."""
         role = f"controlnet_{kind}"
         loader = LOADERS.get(role, CONTROLNET)
-        if loader.socket in self._connected and (loader is not CONTROLNET or self._is_connected_for(kind)):
+        if loader.socket in self._connected and (
+            loader is not CONTROLNET or self._is_connected_for(kind)
+        ):
             return self._connected[loader.socket]
         if self._is_bound(role) or not self._is_bound("controlnet_union") or not union_type:
             own = self._bound(role, loader)
             is_other_connected = isinstance(own, Missing) and loader.socket in self._connected
-            return replace(own, hint=f"{own.hint} The connected ControlNet is for {self._connected_control}.") if is_other_connected else own
+            return (
+                replace(
+                    own,
+                    hint=f"{own.hint} The connected ControlNet is for {self._connected_control}.",
+                )
+                if is_other_connected
+                else own
+            )
         union = self._bound("controlnet_union", CONTROLNET)
         if isinstance(union, Missing):
             return union
-        return self._once(f"union_{kind}", "SetUnionControlNetType", control_net=union, type=union_type)
+        return self._once(
+            f"union_{kind}", "SetUnionControlNetType", control_net=union, type=union_type
+        )
 
     def _is_connected_for(self, kind: str) -> bool:
         """Say whether the one connected ControlNet is meant: where the request asks for none, by --tiled_upscale_v2 with nothing bound for it."""
@@ -93,7 +113,11 @@ class Kit:
 
     def face_analysis(self, *, for_pulid: bool) -> Value | Missing:
         """Return what finds and tells apart faces. PuLID knows faces by a recogniser of its own, so what is bound for it wins."""
-        own = self._bound("face_analysis_pulid", LOADERS["face_analysis_pulid"]) if for_pulid else None
+        own = (
+            self._bound("face_analysis_pulid", LOADERS["face_analysis_pulid"])
+            if for_pulid
+            else None
+        )
         if own is None or (isinstance(own, Missing) and "face_analysis" in self._connected):
             return self.model("face_analysis")
         return own
@@ -102,11 +126,21 @@ class Kit:
         """Return what finds the faces of a picture: the bound detector, with what tells faces apart where that is bound; else the latter alone."""
         if "face_analysis" in self._connected or not self._is_bound("face_detector"):
             found = self.model("face_analysis")
-            return replace(found, hint=f"{found.hint} Or bind face_detector.") if isinstance(found, Missing) else found
+            return (
+                replace(found, hint=f"{found.hint} Or bind face_detector.")
+                if isinstance(found, Missing)
+                else found
+            )
         pack, detector = self.optional("face_analysis"), self.model("face_detector")
         if isinstance(pack, Missing):
             return pack
-        return detector if isinstance(detector, Missing) else self._once("face_detection", "AstriaLoadFaceAnalysis", pack=pack, mediapipe=detector)
+        return (
+            detector
+            if isinstance(detector, Missing)
+            else self._once(
+                "face_detection", "AstriaLoadFaceAnalysis", pack=pack, mediapipe=detector
+            )
+        )
 
     def segmenter(self) -> Value | Missing:
         """Return what turns words into masks: connected, else made of everything that is bound for it."""
@@ -134,15 +168,24 @@ class Kit:
         # Widgets that the editor always sends stand in both forms of a workflow.
         inputs: dict[str, Value] = {"faceid_name": file, "kind": kind}
         if self._family.is_flux:  # PuLID reads photos by both
-            beside = {role: self._resolver.role(role, self._family.branch) for role in ("eva_clip", "face_parsing")}
+            beside = {
+                role: self._resolver.role(role, self._family.branch)
+                for role in ("eva_clip", "face_parsing")
+            }
         else:
             # The files named FaceID Plus also read the photos themselves; those named Portrait never do.
-            is_seen = kind != "portrait" and ("plus" in file.lower() or self._is_bound("clip_vision"))
+            is_seen = kind != "portrait" and (
+                "plus" in file.lower() or self._is_bound("clip_vision")
+            )
             seen = {"clip_vision": self.model("clip_vision")} if is_seen else {}
             beside = {"eva_clip": NO_FILE, "face_parsing": NO_FILE, **seen}
         lost = [value for value in beside.values() if isinstance(value, Missing)]
         if lost:
-            return replace(lost[0], message="\n".join(one.message for one in lost), hint="\n".join(one.hint for one in lost))
+            return replace(
+                lost[0],
+                message="\n".join(one.message for one in lost),
+                hint="\n".join(one.hint for one in lost),
+            )
         return self._once(role, "AstriaLoadFaceID", **inputs, **beside)
 
     def _bound(self, role: str, loader: Loader) -> Link | Missing:

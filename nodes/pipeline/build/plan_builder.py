@@ -67,7 +67,14 @@ class Desk:
             self._miss(found)
         elif stage.name not in self.skipped:
             self.skipped.add(stage.name)
-            self.problems.append(Problem("stage-skipped", "warning", f"Stage {stage.name} is skipped: {found.message}", found.hint))
+            self.problems.append(
+                Problem(
+                    "stage-skipped",
+                    "warning",
+                    f"Stage {stage.name} is skipped: {found.message}",
+                    found.hint,
+                )
+            )
         return None
 
     def for_part(self, found: Value | Missing, part: str) -> Value | None:
@@ -77,7 +84,11 @@ class Desk:
         if self.options.missing_models == "error":
             self._miss(found)
         else:
-            self.tell(Problem("part-skipped", "warning", f"{part} is left out: {found.message}", found.hint))
+            self.tell(
+                Problem(
+                    "part-skipped", "warning", f"{part} is left out: {found.message}", found.hint
+                )
+            )
         return None
 
     def tell(self, problem: Problem) -> None:
@@ -88,9 +99,18 @@ class Desk:
         if found not in self.missing:
             self.missing.append(found)
 
-    def wording(self, positive: Sequence[Segment], negative: Sequence[Segment], *, of_person: bool = False) -> Wording:
+    def wording(
+        self, positive: Sequence[Segment], negative: Sequence[Segment], *, of_person: bool = False
+    ) -> Wording:
         """Return what is said, with files behind its tags; what has none is told."""
-        found = find_wording(positive, negative, self.resolver, use_lpw=self.settings.use_lpw, style=self.request.style, of_person=of_person)
+        found = find_wording(
+            positive,
+            negative,
+            self.resolver,
+            use_lpw=self.settings.use_lpw,
+            style=self.request.style,
+            of_person=of_person,
+        )
         for one in found.missing:
             self._miss(one)
         for problem in found.problems:

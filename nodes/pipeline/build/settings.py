@@ -68,13 +68,23 @@ def settle(request: PromptRequest, family: Family, inputs: Inputs) -> Settings:
     has_faceids = any(segment.faceids for segment in request.prompt)
     scheduler = note.take("scheduler", request.scheduler, family.scheduler, f"default of {title}")
     chosen = host_sampler(scheduler, family)
-    note.settings.append(Setting("sampler", f"{chosen.sampler} / {chosen.schedule}", f"the host's sampler and schedule for {scheduler} on {title}"))
+    note.settings.append(
+        Setting(
+            "sampler",
+            f"{chosen.sampler} / {chosen.schedule}",
+            f"the host's sampler and schedule for {scheduler} on {title}",
+        )
+    )
     width, height = _size(request, family, inputs, note)
     return Settings(
         num_images=note.take("num_images", request.num_images, 1, "default"),
-        seed=note.take("seed", request.seed, inputs.seed, "the node's seed, since the prompt sets none"),
+        seed=note.take(
+            "seed", request.seed, inputs.seed, "the node's seed, since the prompt sets none"
+        ),
         steps=note.take("steps", request.steps, family.steps, f"default of {title}"),
-        cfg=note.take("cfg_scale", request.cfg_scale, *default_cfg(family, has_faceids=has_faceids)),
+        cfg=note.take(
+            "cfg_scale", request.cfg_scale, *default_cfg(family, has_faceids=has_faceids)
+        ),
         scheduler=scheduler,
         sampler=chosen.sampler,
         schedule=chosen.schedule,
@@ -91,7 +101,10 @@ def default_cfg(family: Family, *, has_faceids: bool) -> tuple[float, str]:
     if not family.takes_guidance:
         return family.cfg, f"{family.title} takes no guidance, and the true CFG stays 1"
     if family.is_flux:
-        return family.cfg, f"default of {family.title}; this is the distilled guidance, the true CFG stays 1"
+        return (
+            family.cfg,
+            f"default of {family.title}; this is the distilled guidance, the true CFG stays 1",
+        )
     if has_faceids:
         return FACEID_CFG, "default with FaceID"
     return family.cfg, f"default of {family.title}"
@@ -99,17 +112,30 @@ def default_cfg(family: Family, *, has_faceids: bool) -> tuple[float, str]:
 
 def _denoise(request: PromptRequest, inputs: Inputs, note: Explainer) -> float:
     if inputs.has_image:
-        return note.take("denoising_strength", request.denoising_strength, DEFAULT_DENOISE, "default with an input image")
-    note.settings.append(Setting("denoising_strength", 1.0, "no input image, so the picture is made from noise alone"))
+        return note.take(
+            "denoising_strength",
+            request.denoising_strength,
+            DEFAULT_DENOISE,
+            "default with an input image",
+        )
+    note.settings.append(
+        Setting(
+            "denoising_strength", 1.0, "no input image, so the picture is made from noise alone"
+        )
+    )
     return 1.0
 
 
-def _size(request: PromptRequest, family: Family, inputs: Inputs, note: Explainer) -> tuple[int | None, int | None]:
+def _size(
+    request: PromptRequest, family: Family, inputs: Inputs, note: Explainer
+) -> tuple[int | None, int | None]:
     """Return (width, height): the prompt's own, else the input image's (None), else from the aspect ratio, else native."""
     if request.w is not None and request.h is not None:
         size, why = (request.w, request.h), "set in the prompt"
     elif inputs.has_image:
-        note.settings.append(Setting("size", "input image's own", "w and h are not set and an input image is there"))
+        note.settings.append(
+            Setting("size", "input image's own", "w and h are not set and an input image is there")
+        )
         return None, None
     elif request.aspect_ratio is not None or request.ar is not None:
         ratio = request.aspect_ratio if request.aspect_ratio is not None else request.ar

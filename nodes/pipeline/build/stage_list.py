@@ -48,7 +48,15 @@ def stages(request: PromptRequest, settings: Settings, inputs: Inputs) -> tuple[
         found.append(base)
     if request.outpaint is not None:
         size = f"{request.outpaint_width}x{request.outpaint_height}"
-        found.append(Stage("outpaint", "outpaint", f"--outpaint {request.outpaint}", size, "source window bit-identical"))
+        found.append(
+            Stage(
+                "outpaint",
+                "outpaint",
+                f"--outpaint {request.outpaint}",
+                size,
+                "source window bit-identical",
+            )
+        )
     hires = _hires_stage(request, size)
     if hires:
         found.append(hires)
@@ -64,21 +72,38 @@ def stages(request: PromptRequest, settings: Settings, inputs: Inputs) -> tuple[
     return tuple(found)
 
 
-def _base_stage(request: PromptRequest, settings: Settings, inputs: Inputs, size: str) -> Stage | None:
+def _base_stage(
+    request: PromptRequest, settings: Settings, inputs: Inputs, size: str
+) -> Stage | None:
     if not paints_base(request, settings, inputs):
         return None
     if not inputs.has_image:
         return Stage("base", "txt2img", "no input image", size)
     if inputs.has_mask:
-        return Stage("base", "inpaint", "an input image and a mask", size, "unmasked pixels bit-identical")
+        return Stage(
+            "base", "inpaint", "an input image and a mask", size, "unmasked pixels bit-identical"
+        )
     if request.mask_prompt:
-        return Stage("base", "inpaint", f"an input image and --mask_prompt {' '.join(request.mask_prompt)}", size, "unmasked pixels bit-identical")
+        return Stage(
+            "base",
+            "inpaint",
+            f"an input image and --mask_prompt {' '.join(request.mask_prompt)}",
+            size,
+            "unmasked pixels bit-identical",
+        )
     if keeps_background(request):
         why = "no base and no common prompt: only the people change"
         return Stage("base", "inpaint", why, size, "pixels outside the people bit-identical")
     if steers_only(request):
-        return Stage("base", "txt2img", "controlnet_txt2img=true: the input image steers through the ControlNet only", size)
-    return Stage("base", "img2img", f"an input image, denoising_strength={settings.denoise:g}", size)
+        return Stage(
+            "base",
+            "txt2img",
+            "controlnet_txt2img=true: the input image steers through the ControlNet only",
+            size,
+        )
+    return Stage(
+        "base", "img2img", f"an input image, denoising_strength={settings.denoise:g}", size
+    )
 
 
 def paints_base(request: PromptRequest, settings: Settings, inputs: Inputs) -> bool:
@@ -98,7 +123,9 @@ def keeps_background(request: PromptRequest) -> bool:
 
 def steers_only(request: PromptRequest) -> bool:
     """Say whether the input image acts through ControlNets alone and is not painted over."""
-    return bool(request.controlnet_txt2img) and (request.controlnet is not None or bool(request.controlnets))
+    return bool(request.controlnet_txt2img) and (
+        request.controlnet is not None or bool(request.controlnets)
+    )
 
 
 def _hires_stage(request: PromptRequest, size: str) -> Stage | None:
@@ -114,7 +141,11 @@ def _enlarged_by(request: PromptRequest) -> str:
     """Return what asks for super-resolution, empty when nothing does."""
     if request.super_resolution:
         return "super_resolution=true"
-    turned_on = (("inpaint_faces=true", request.inpaint_faces), ("hires_fix=true", request.hires_fix), ("--upscale_v4", request.upscale_v4))
+    turned_on = (
+        ("inpaint_faces=true", request.inpaint_faces),
+        ("hires_fix=true", request.hires_fix),
+        ("--upscale_v4", request.upscale_v4),
+    )
     tiled = request.tiled_upscale or request.tiled_upscale_v2
     alone = ("--only_upscale", request.only_upscale and not tiled)
     return next((f"{name} turns it on" for name, is_set in (*turned_on, alone) if is_set), "")
@@ -123,7 +154,9 @@ def _enlarged_by(request: PromptRequest) -> str:
 def _times(factor: int, size: str) -> str:
     """Return `size` enlarged: exactly when it is known now, in words when it is the input image's own."""
     across, _, down = size.partition("x")
-    return f"{int(across) * factor}x{int(down) * factor}" if across.isdigit() else f"{factor}x {size}"
+    return (
+        f"{int(across) * factor}x{int(down) * factor}" if across.isdigit() else f"{factor}x {size}"
+    )
 
 
 def _finishing(request: PromptRequest) -> tuple[tuple[str, bool, str, str], ...]:
@@ -132,7 +165,12 @@ def _finishing(request: PromptRequest) -> tuple[tuple[str, bool, str, str], ...]
         ("inpaint_faces", bool(request.inpaint_faces), "inpaint_faces=true", outside),
         ("face_swap", bool(request.face_swap), "face_swap=true", outside),
         ("face_correct", bool(request.face_correct), "face_correct=true", outside),
-        ("color_grading", request.color_grading is not None, f"color_grading={request.color_grading}", ""),
+        (
+            "color_grading",
+            request.color_grading is not None,
+            f"color_grading={request.color_grading}",
+            "",
+        ),
         ("film_grain", bool(request.film_grain), "film_grain=true", ""),
         ("remove_background", bool(request.remove_background), "--remove_background", ""),
     )

@@ -22,7 +22,13 @@ class FoundWording:
 
 
 def find_wording(
-    positive: Sequence[Segment], negative: Sequence[Segment], resolver: Resolver, *, use_lpw: bool, style: str | None = None, of_person: bool = False
+    positive: Sequence[Segment],
+    negative: Sequence[Segment],
+    resolver: Resolver,
+    *,
+    use_lpw: bool,
+    style: str | None = None,
+    of_person: bool = False,
 ) -> FoundWording:
     """Return the wording of the segments; tags without a file are left out of it and listed. A person may be given as a checkpoint."""
     tags = _Tags(resolver, of_person)
@@ -30,18 +36,30 @@ def find_wording(
     faceids = tags.faceids(positive)
     embeddings = _Embeddings(resolver)
     said = embeddings.named(positive), embeddings.named(negative)
-    wording = Wording(*said, loras, use_lpw, style, faceids, tags.checkpoint, tuple(dict.fromkeys(tags.photos)))
-    return FoundWording(wording, _unique((*tags.missing, *embeddings.missing)), _unique(tags.problems))
+    wording = Wording(
+        *said, loras, use_lpw, style, faceids, tags.checkpoint, tuple(dict.fromkeys(tags.photos))
+    )
+    return FoundWording(
+        wording, _unique((*tags.missing, *embeddings.missing)), _unique(tags.problems)
+    )
 
 
 def check_regions(request: PromptRequest, connected: bool) -> None:
     """Return when regions are connected just where the request has persons; raise PlanError otherwise."""
     if request.persons and not connected:
-        text = f"The request describes {len(request.persons)} person(s), and no regions are connected."
-        raise PlanError(text, code="no-regions", hint="Connect Astria Regions, or use Astria Generate.")
+        text = (
+            f"The request describes {len(request.persons)} person(s), and no regions are connected."
+        )
+        raise PlanError(
+            text, code="no-regions", hint="Connect Astria Regions, or use Astria Generate."
+        )
     if connected and not request.persons:
         text = "Regions are connected, and the request describes no person."
-        raise PlanError(text, code="regions-without-persons", hint="Add persons to the prompt, each after a BREAK, or disconnect the regions.")
+        raise PlanError(
+            text,
+            code="regions-without-persons",
+            hint="Add persons to the prompt, each after a BREAK, or disconnect the regions.",
+        )
 
 
 class _Tags:
@@ -73,10 +91,24 @@ class _Tags:
     def _take_checkpoint(self, name: str, file: str) -> None:
         if not self._of_person:
             text = f"<lora:{name}> stands for the checkpoint '{file}', which cannot be added to the whole picture's model."
-            self.problems.append(Problem("not-a-lora", "error", text, "Bind the id to a LoRA file, or load the checkpoint as the MODEL."))
+            self.problems.append(
+                Problem(
+                    "not-a-lora",
+                    "error",
+                    text,
+                    "Bind the id to a LoRA file, or load the checkpoint as the MODEL.",
+                )
+            )
         elif self.checkpoint not in (None, file):
             text = f"A person is given as two checkpoints, '{self.checkpoint}' and '{file}'."
-            self.problems.append(Problem("two-checkpoints", "error", text, "Leave one of the tags; LoRAs may stand beside it."))
+            self.problems.append(
+                Problem(
+                    "two-checkpoints",
+                    "error",
+                    text,
+                    "Leave one of the tags; LoRAs may stand beside it.",
+                )
+            )
         else:
             self.checkpoint = file
 
@@ -101,7 +133,9 @@ class _Embeddings:
         self.missing: list[Missing] = []
 
     def named(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
-        return tuple(replace(segment, pieces=tuple(map(self._piece, segment.pieces))) for segment in segments)
+        return tuple(
+            replace(segment, pieces=tuple(map(self._piece, segment.pieces))) for segment in segments
+        )
 
     def _piece(self, piece: str | EmbeddingTag) -> str | EmbeddingTag:
         if isinstance(piece, str):

@@ -106,14 +106,18 @@ def joined_text(segments: Sequence[Segment], *, use_lpw: bool) -> str:
     return ", ".join(text.rstrip(",") for text in texts if text)
 
 
-def add_encoding(graph: Graph, stage: str, models: Models, wording: Wording, family: Family, guidance: float) -> Encoded:
+def add_encoding(
+    graph: Graph, stage: str, models: Models, wording: Wording, family: Family, guidance: float
+) -> Encoded:
     """Add text encoders and, for Flux, the distilled guidance; return what the sampler of `stage` takes."""
     positive = graph.add(f"{stage}.positive", "CLIPTextEncode", clip=models.clip, text=wording.text)
     # Flux runs at true CFG 1: its negative is only a placeholder for nodes that want a pair, so the text would mislead.
     text = "" if family.is_flux else wording.negative_text
     negative = graph.add(f"{stage}.negative", "CLIPTextEncode", clip=models.clip, text=text)
     if family.is_flux and family.takes_guidance:
-        positive = graph.add(f"{stage}.guidance", "FluxGuidance", conditioning=positive, guidance=guidance)
+        positive = graph.add(
+            f"{stage}.guidance", "FluxGuidance", conditioning=positive, guidance=guidance
+        )
     return Encoded(models, positive, negative)
 
 
@@ -121,7 +125,14 @@ def add_loras(graph: Graph, stage: str, models: Models, loras: Sequence[Lora]) -
     """Add LoRAs that act on the whole model and on its text encoder."""
     for number, lora in enumerate(loras, start=1):
         strengths = {"strength_model": lora.weight, "strength_clip": lora.weight}
-        loaded = graph.add(f"{stage}.lora_{number}", "LoraLoader", model=models.model, clip=models.clip, lora_name=lora.file, **strengths)
+        loaded = graph.add(
+            f"{stage}.lora_{number}",
+            "LoraLoader",
+            model=models.model,
+            clip=models.clip,
+            lora_name=lora.file,
+            **strengths,
+        )
         models = replace(models, model=loaded, clip=slot(loaded, 1))
     return models
 
@@ -131,6 +142,13 @@ def with_text_loras(graph: Graph, name: str, models: Models, loras: Sequence[Lor
     clip = models.clip
     for number, lora in enumerate(loras, start=1):
         strengths = {"strength_model": 0.0, "strength_clip": lora.weight}
-        loaded = graph.add(f"{name}_text_lora_{number}", "LoraLoader", model=models.model, clip=clip, lora_name=lora.file, **strengths)
+        loaded = graph.add(
+            f"{name}_text_lora_{number}",
+            "LoraLoader",
+            model=models.model,
+            clip=clip,
+            lora_name=lora.file,
+            **strengths,
+        )
         clip = slot(loaded, 1)
     return replace(models, clip=clip)

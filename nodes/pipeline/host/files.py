@@ -35,13 +35,27 @@ def check_input_files(graph: Graph) -> None:
     Raises: MissingModelError naming the files and the folder.
     """
     loaders = ("LoadImage", "LoadImageMask")
-    absent = absent_inputs(str(call.inputs["image"]) for call in graph.nodes.values() if call.class_type in loaders)
+    absent = absent_inputs(
+        str(call.inputs["image"]) for call in graph.nodes.values() if call.class_type in loaders
+    )
     if absent:
-        raise MissingModelError("\n".join(one.message for one in absent), code="missing-input", hint=absent[0].hint)
+        raise MissingModelError(
+            "\n".join(one.message for one in absent), code="missing-input", hint=absent[0].hint
+        )
 
 
 def absent_inputs(names: Iterable[str]) -> tuple[Missing, ...]:
     """Return those of the pictures that are not in the input folder."""
     folder, hint = folder_paths.get_input_directory(), "Put the file there, or connect the image."
-    absent = [name for name in dict.fromkeys(names) if not folder_paths.exists_annotated_filepath(name)]
-    return tuple(Missing("input picture", name, f"The prompt names {name!r}, not found in ComfyUI's input folder {folder}.", hint) for name in absent)
+    absent = [
+        name for name in dict.fromkeys(names) if not folder_paths.exists_annotated_filepath(name)
+    ]
+    return tuple(
+        Missing(
+            "input picture",
+            name,
+            f"The prompt names {name!r}, not found in ComfyUI's input folder {folder}.",
+            hint,
+        )
+        for name in absent
+    )

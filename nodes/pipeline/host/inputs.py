@@ -11,8 +11,17 @@ from ...prompt import PromptRequest
 
 def text_input(**options) -> io.String.Input:
     """Return the prompt text widget, which web/js/prompt_editor.js draws. Dynamic prompts stay off: braces and slashes are part of the prompt."""
-    tooltip = "A prompt of the service, with its tags, flags and key=value lines. Paste it as it is."
-    return io.String.Input("text", multiline=True, dynamic_prompts=False, tooltip=tooltip, extra_dict={"widgetType": "ASTRIA_PROMPT"}, **options)
+    tooltip = (
+        "A prompt of the service, with its tags, flags and key=value lines. Paste it as it is."
+    )
+    return io.String.Input(
+        "text",
+        multiline=True,
+        dynamic_prompts=False,
+        tooltip=tooltip,
+        extra_dict={"widgetType": "ASTRIA_PROMPT"},
+        **options,
+    )
 
 
 def policy_inputs() -> list[io.Input]:
@@ -21,8 +30,20 @@ def policy_inputs() -> list[io.Input]:
     smaller = "What to do where the outpaint canvas is smaller than the image."
     keep = "hires_fix redraws the whole picture; on: what a mask left alone stays the enlarged picture's own, to the bit."
     return [
-        io.Combo.Input("missing_models", options=["error", "skip"], optional=True, default="error", tooltip=missing),
-        io.Combo.Input("smaller_canvas", options=list(SMALLER_POLICIES), optional=True, default="crop", tooltip=smaller),
+        io.Combo.Input(
+            "missing_models",
+            options=["error", "skip"],
+            optional=True,
+            default="error",
+            tooltip=missing,
+        ),
+        io.Combo.Input(
+            "smaller_canvas",
+            options=list(SMALLER_POLICIES),
+            optional=True,
+            default="crop",
+            tooltip=smaller,
+        ),
         io.Boolean.Input("keep_unmasked", optional=True, default=False, tooltip=keep),
     ]
 

@@ -38,7 +38,12 @@ def _repeated_mask(graph: Graph, mask: Link, times: int) -> Link:
     if times == 1:
         return mask
     picture = graph.add("base.mask_picture", "MaskToImage", mask=mask)
-    return graph.add("base.repeat_mask", "ImageToMask", image=repeated(graph, "base.repeat_mask_picture", picture, times), channel="red")
+    return graph.add(
+        "base.repeat_mask",
+        "ImageToMask",
+        image=repeated(graph, "base.repeat_mask_picture", picture, times),
+        channel="red",
+    )
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,11 @@ class _Size:
 
 def _fit(desk: Desk, name: str, image: Value, mask: Value | None = None) -> Link:
     given = {} if mask is None else {"mask": mask}
-    sizes = {"width": desk.settings.width or 0, "height": desk.settings.height or 0, "multiple": desk.family.multiple}
+    sizes = {
+        "width": desk.settings.width or 0,
+        "height": desk.settings.height or 0,
+        "multiple": desk.family.multiple,
+    }
     return desk.graph.add(f"base.{name}", "AstriaFitImage", image=image, **sizes, **given)
 
 
@@ -61,15 +70,26 @@ def _from_text(desk: Desk, stage: Stage) -> Link:
     graph, settings = desk.graph, desk.settings
     image = desk.sources.image
     picture = None if image is None else _fit(desk, "fit", image)
-    prepared = None if desk.sources.control_image is None else _fit_map(desk, desk.sources.control_image, picture)
+    prepared = (
+        None
+        if desk.sources.control_image is None
+        else _fit_map(desk, desk.sources.control_image, picture)
+    )
     size = _size_of_text(desk, picture)
     maps = control_maps(desk, stage, ControlGround(picture, prepared))
-    encoded = _with_people(desk, people.Ground(size.width, size.height, masks=_people_masks(desk, picture, maps), pose=maps.get("pose")))
+    encoded = _with_people(
+        desk,
+        people.Ground(
+            size.width, size.height, masks=_people_masks(desk, picture, maps), pose=maps.get("pose")
+        ),
+    )
     encoded = add_controls(desk, stage, encoded, maps)
     if image is None and "pose" not in maps:
         encoded = _constant_pose(desk, encoded)
     kind = "EmptySD3LatentImage" if desk.family.is_flux else "EmptyLatentImage"
-    latent = graph.add("base.latent", kind, width=size.width, height=size.height, batch_size=settings.num_images)
+    latent = graph.add(
+        "base.latent", kind, width=size.width, height=size.height, batch_size=settings.num_images
+    )
     drawn = add_sampling(graph, "base", Painting(encoded, latent, 1.0), desk.family, settings)
     if size.fit is not None:
         _without_padding(desk, people.Ground(size.width, size.height, fit=size.fit))
@@ -77,7 +97,15 @@ def _from_text(desk: Desk, stage: Stage) -> Link:
     if (size.width, size.height) == (settings.width, settings.height):
         return drawn
     _without_padding(desk, people.Ground(settings.width or 0, settings.height or 0))
-    return graph.add("base.crop", "ImageCrop", image=drawn, width=settings.width, height=settings.height, x=0, y=0)
+    return graph.add(
+        "base.crop",
+        "ImageCrop",
+        image=drawn,
+        width=settings.width,
+        height=settings.height,
+        x=0,
+        y=0,
+    )
 
 
 def _size_of_text(desk: Desk, picture: Link | None) -> _Size:
@@ -85,8 +113,15 @@ def _size_of_text(desk: Desk, picture: Link | None) -> _Size:
     if picture is not None:
         sides = desk.graph.add("base.size", "GetImageSize", image=picture)
         return _Size(sides, slot(sides, 1), slot(picture, 2))
-    assert settings.width is not None and settings.height is not None, "without an input image the settings hold a size"
-    return _Size(*(max(LEAST_SIDE, -(-side // multiple) * multiple) for side in (settings.width, settings.height)))
+    assert settings.width is not None and settings.height is not None, (
+        "without an input image the settings hold a size"
+    )
+    return _Size(
+        *(
+            max(LEAST_SIDE, -(-side // multiple) * multiple)
+            for side in (settings.width, settings.height)
+        )
+    )
 
 
 def _fit_map(desk: Desk, image: Value, picture: Link | None) -> Link:
@@ -95,7 +130,9 @@ def _fit_map(desk: Desk, image: Value, picture: Link | None) -> Link:
         return _fit(desk, "fit_control", image)
     sides = desk.graph.add("base.control_size", "GetImageSize", image=picture)
     size = {"width": sides, "height": slot(sides, 1)}
-    return desk.graph.add("base.fit_control", "AstriaFitImage", image=image, **size, multiple=desk.family.multiple)
+    return desk.graph.add(
+        "base.fit_control", "AstriaFitImage", image=image, **size, multiple=desk.family.multiple
+    )
 
 
 def _people_masks(desk: Desk, picture: Link | None, maps: Mapping[str, Value]) -> Value | None:
@@ -107,7 +144,10 @@ def _people_masks(desk: Desk, picture: Link | None, maps: Mapping[str, Value]) -
         return None
     if desk.sources.person_masks is not None:
         return people.fitted_masks(desk, "base", desk.family.multiple)
-    if picture is None or ("pose" in maps and (desk.sources.control_image is not None or isinstance(desk.kit.segmenter(), Missing))):
+    if picture is None or (
+        "pose" in maps
+        and (desk.sources.control_image is not None or isinstance(desk.kit.segmenter(), Missing))
+    ):
         return None
     return people.found_people(desk, "base", picture)
 
@@ -124,12 +164,27 @@ def _without_padding(desk: Desk, ground: people.Ground) -> None:
     """Lay the regions out for the picture as the stages behind this one get it, which is not padded."""
     painted, sides = desk.painted, (desk.settings.width, desk.settings.height)
     is_padded = any(side is None or side % desk.family.multiple for side in sides)
-    if painted is None or painted.regions is None or not is_padded or not people.are_drawn_again(desk.request):
+    if (
+        painted is None
+        or painted.regions is None
+        or not is_padded
+        or not people.are_drawn_again(desk.request)
+    ):
         return
     masks: Value = slot(painted.regions, 1)
     if ground.fit is None:
-        masks = desk.graph.add("base.crop_people", "CropMask", mask=masks, x=0, y=0, width=ground.width, height=ground.height)
-    desk.painted = replace(painted, regions=people.add_regions(desk, "base.kept", replace(ground, masks=masks)))
+        masks = desk.graph.add(
+            "base.crop_people",
+            "CropMask",
+            mask=masks,
+            x=0,
+            y=0,
+            width=ground.width,
+            height=ground.height,
+        )
+    desk.painted = replace(
+        painted, regions=people.add_regions(desk, "base.kept", replace(ground, masks=masks))
+    )
 
 
 def _constant_pose(desk: Desk, encoded: Encoded) -> Encoded:
@@ -142,28 +197,51 @@ def _constant_pose(desk: Desk, encoded: Encoded) -> Encoded:
         text = "No pose ControlNet is connected or bound, so the regions alone place the persons."
         desk.tell(Problem("no-pose-controlnet", "info", text, model.hint))
         return encoded
-    return steered(desk, "base.pose", encoded, model, slot(desk.painted.regions, 3), *steering(desk.request, "pose"))
+    return steered(
+        desk,
+        "base.pose",
+        encoded,
+        model,
+        slot(desk.painted.regions, 3),
+        *steering(desk.request, "pose"),
+    )
 
 
 def _from_image(desk: Desk, stage: Stage) -> Link:
     graph, settings, image = desk.graph, desk.settings, desk.sources.image
     assert image is not None, "a picture from an image has one"
     fit = _fit(desk, "fit", image, desk.sources.mask)
-    prepared = None if desk.sources.control_image is None else _fit_map(desk, desk.sources.control_image, fit)
+    prepared = (
+        None
+        if desk.sources.control_image is None
+        else _fit_map(desk, desk.sources.control_image, fit)
+    )
     maps = control_maps(desk, stage, ControlGround(fit, prepared))
     pixels = repeated(graph, "base.repeat", fit, settings.num_images)
-    encoded = _with_people(desk, people.Ground(0, 0, fit, _people_masks(desk, fit, maps), maps.get("pose")))
+    encoded = _with_people(
+        desk, people.Ground(0, 0, fit, _people_masks(desk, fit, maps), maps.get("pose"))
+    )
     encoded = add_controls(desk, stage, encoded, maps)
     if stage.kind != "inpaint":
         latent = graph.add("base.encode", "VAEEncode", pixels=pixels, vae=encoded.models.vae)
-        decoded = add_sampling(graph, "base", Painting(encoded, latent, settings.denoise), desk.family, settings)
+        decoded = add_sampling(
+            graph, "base", Painting(encoded, latent, settings.denoise), desk.family, settings
+        )
         _without_padding(desk, people.Ground(0, 0, fit, fit=slot(fit, 2)))
         return graph.add("base.restore_size", "AstriaRestoreSize", image=decoded, fit=slot(fit, 2))
     repaint = _repeated_mask(graph, _repaint(desk, fit), settings.num_images)
     desk.painted = replace(desk.painted, mask=repaint, fit=slot(fit, 2)) if desk.painted else None
     encoded, latent = add_masked_latent(graph, "base", encoded, pixels, repaint, desk.family)
-    decoded = add_sampling(graph, "base", Painting(encoded, latent, settings.denoise), desk.family, settings)
-    kept = graph.add("base.keep_unmasked", "AstriaMaskedComposite", painted=decoded, original=pixels, mask=repaint)
+    decoded = add_sampling(
+        graph, "base", Painting(encoded, latent, settings.denoise), desk.family, settings
+    )
+    kept = graph.add(
+        "base.keep_unmasked",
+        "AstriaMaskedComposite",
+        painted=decoded,
+        original=pixels,
+        mask=repaint,
+    )
     _without_padding(desk, people.Ground(0, 0, fit, fit=slot(fit, 2)))
     return graph.add("base.restore_size", "AstriaRestoreSize", image=kept, fit=slot(fit, 2))
 
@@ -173,5 +251,7 @@ def _repaint(desk: Desk, fit: Link) -> Link:
     mask = base_mask(desk, fit)
     if mask is not None:
         return mask
-    assert desk.painted is not None and desk.painted.regions is not None, "a request without a mask that keeps its background has persons"
+    assert desk.painted is not None and desk.painted.regions is not None, (
+        "a request without a mask that keeps its background has persons"
+    )
     return slot(desk.painted.regions, 2)

@@ -61,7 +61,9 @@ def controls_of(request: PromptRequest) -> tuple[Control, ...]:
     """
     found: dict[str, Control] = {}
     if request.controlnet is not None:
-        found[request.controlnet] = Control(request.controlnet, _scale(request), f"controlnet={request.controlnet}")
+        found[request.controlnet] = Control(
+            request.controlnet, _scale(request), f"controlnet={request.controlnet}"
+        )
     weights = request.controlnet_weights or ()
     for index, kind in enumerate(request.controlnets or ()):
         weight = weights[index] if index < len(weights) else _scale(request)
@@ -71,17 +73,31 @@ def controls_of(request: PromptRequest) -> tuple[Control, ...]:
 
 def connected_control(request: PromptRequest) -> str | None:
     """Return the kind that the one connected ControlNet is for: the first that has no socket of its own, as pose has."""
-    return next((control.kind for control in controls_of(request) if control.kind in KINDS and control.kind != "pose"), None)
+    return next(
+        (
+            control.kind
+            for control in controls_of(request)
+            if control.kind in KINDS and control.kind != "pose"
+        ),
+        None,
+    )
 
 
 def steering(request: PromptRequest, kind: str) -> tuple[float, float]:
     """Return how strongly a kind steers, and until which part of the sampling; the constant pose of people steers without being asked for."""
-    weight = next((control.weight for control in controls_of(request) if control.kind == kind), _scale(request))
+    weight = next(
+        (control.weight for control in controls_of(request) if control.kind == kind),
+        _scale(request),
+    )
     return weight, 1.0 if request.control_guidance_end is None else request.control_guidance_end
 
 
 def _scale(request: PromptRequest) -> float:
-    return 1.0 if request.controlnet_conditioning_scale is None else request.controlnet_conditioning_scale
+    return (
+        1.0
+        if request.controlnet_conditioning_scale is None
+        else request.controlnet_conditioning_scale
+    )
 
 
 def control_problems(request: PromptRequest, inputs: Inputs, *, are_skipped: bool) -> list[Problem]:
@@ -90,7 +106,11 @@ def control_problems(request: PromptRequest, inputs: Inputs, *, are_skipped: boo
     `are_skipped`: what is no ControlNet is left out instead, and that is said.
     """
     controls = controls_of(request)
-    found = [_no_control(control, is_skipped=are_skipped) for control in controls if control.kind in _NOT_CONTROLNETS]
+    found = [
+        _no_control(control, is_skipped=are_skipped)
+        for control in controls
+        if control.kind in _NOT_CONTROLNETS
+    ]
     known = [control for control in controls if control.kind in KINDS]
     prepared = _kinds_of_prepared(known) if inputs.has_control_image else ()
     for control in known:
@@ -98,15 +118,32 @@ def control_problems(request: PromptRequest, inputs: Inputs, *, are_skipped: boo
             text = f"{control.said}: ComfyUI has no node that draws this map from a picture."
             hint = "Connect the prepared map to control_image, or use canny, depth, pose or tile."
             found.append(Problem("map-not-given", "error", text, hint))
-        elif not inputs.has_image and control.kind not in prepared and not (control.kind == "pose" and request.persons):
+        elif (
+            not inputs.has_image
+            and control.kind not in prepared
+            and not (control.kind == "pose" and request.persons)
+        ):
             # People without an input image have a constant pose.
             text = f"{control.said} needs an input image, and there is none."
             also = "" if prepared else " Or connect a prepared map to control_image."
-            found.append(Problem("no-input-image", "error", text, f"Connect an image, or set input_image.{also}"))
+            found.append(
+                Problem(
+                    "no-input-image", "error", text, f"Connect an image, or set input_image.{also}"
+                )
+            )
     given = [control.said for control in known if KINDS[control.kind].map == "given"]
     if len(given) > 1:
-        text = f"{' and '.join(given)} each need a map of their own, and control_image is one picture."
-        found.append(Problem("one-map-only", "error", text, "Leave one of them, or wire the others with ComfyUI's own nodes."))
+        text = (
+            f"{' and '.join(given)} each need a map of their own, and control_image is one picture."
+        )
+        found.append(
+            Problem(
+                "one-map-only",
+                "error",
+                text,
+                "Leave one of them, or wire the others with ComfyUI's own nodes.",
+            )
+        )
     if inputs.has_control_image and not known:
         text = "control_image has no effect: the prompt asks for no ControlNet."
         found.append(Problem("no-effect", "info", text, "Set controlnet=pose, or another kind."))
@@ -123,7 +160,9 @@ def _no_control(control: Control, *, is_skipped: bool) -> Problem:
 
 def _kinds_of_prepared(controls: Sequence[Control]) -> tuple[str, ...]:
     """Return which kinds a prepared map is for: the one that has no other, else the first."""
-    return tuple(control.kind for control in controls if KINDS[control.kind].map == "given") or tuple(control.kind for control in controls[:1])
+    return tuple(
+        control.kind for control in controls if KINDS[control.kind].map == "given"
+    ) or tuple(control.kind for control in controls[:1])
 
 
 @dataclass(frozen=True)
@@ -152,17 +191,36 @@ def add_controls(desk: Desk, stage: Stage, encoded: Encoded, maps: Mapping[str, 
     for control in controls_of(desk.request):
         if control.kind not in maps:
             continue
-        model = desk.for_part(desk.kit.controlnet(control.kind, KINDS[control.kind].union_type), control.said)
+        model = desk.for_part(
+            desk.kit.controlnet(control.kind, KINDS[control.kind].union_type), control.said
+        )
         if model is not None:
-            encoded = steered(desk, f"{stage.name}.control_{control.kind}", encoded, model, maps[control.kind], *steering(desk.request, control.kind))
+            encoded = steered(
+                desk,
+                f"{stage.name}.control_{control.kind}",
+                encoded,
+                model,
+                maps[control.kind],
+                *steering(desk.request, control.kind),
+            )
     return encoded
 
 
-def steered(desk: Desk, name: str, encoded: Encoded, model: Value, hint: Value, weight: float, end: float) -> Encoded:
+def steered(
+    desk: Desk, name: str, encoded: Encoded, model: Value, hint: Value, weight: float, end: float
+) -> Encoded:
     """Add one ControlNet to both conditionings."""
     pair = {"positive": encoded.positive, "negative": encoded.negative}
     amount = {"strength": weight, "start_percent": 0.0, "end_percent": end}
-    node = desk.graph.add(name, "ControlNetApplyAdvanced", **pair, control_net=model, image=hint, **amount, vae=encoded.models.vae)
+    node = desk.graph.add(
+        name,
+        "ControlNetApplyAdvanced",
+        **pair,
+        control_net=model,
+        image=hint,
+        **amount,
+        vae=encoded.models.vae,
+    )
     return replace(encoded, positive=node, negative=slot(node, 1))
 
 
@@ -172,17 +230,27 @@ def _drawn(desk: Desk, stage: Stage, control: Control, picture: Value | None) ->
     if KINDS[control.kind].map == "picture":
         return picture
     if control.kind == "canny":
-        return desk.graph.add(f"{stage.name}.canny", "Canny", image=picture, low_threshold=0.4, high_threshold=0.8)
-    return _depth(desk, stage, control, picture) if control.kind == "depth" else _pose(desk, stage, control, picture)
+        return desk.graph.add(
+            f"{stage.name}.canny", "Canny", image=picture, low_threshold=0.4, high_threshold=0.8
+        )
+    return (
+        _depth(desk, stage, control, picture)
+        if control.kind == "depth"
+        else _pose(desk, stage, control, picture)
+    )
 
 
 def _depth(desk: Desk, stage: Stage, control: Control, picture: Value) -> Link | None:
     """Add the host's depth estimator; near is white, as depth ControlNets were trained."""
-    model = desk.for_part(_or_prepared(desk.kit.model("depth_estimator"), "depth map"), control.said)
+    model = desk.for_part(
+        _or_prepared(desk.kit.model("depth_estimator"), "depth map"), control.said
+    )
     if model is None:
         return None
     how = {"resolution": 504, "resize_method": "upper_bound_resize", "mode": "mono"}
-    geometry = desk.graph.add(f"{stage.name}.depth_geometry", "DA3Inference", da3_model=model, image=picture, **how)
+    geometry = desk.graph.add(
+        f"{stage.name}.depth_geometry", "DA3Inference", da3_model=model, image=picture, **how
+    )
     # Its other way of spreading the depths takes a random sample of them, so equal pictures would give unequal maps.
     shown = {"output": "depth", "output.normalization": "min_max", "output.apply_sky_clip": False}
     return desk.graph.add(f"{stage.name}.depth_map", "DA3Render", da3_geometry=geometry, **shown)
@@ -191,29 +259,65 @@ def _depth(desk: Desk, stage: Stage, control: Control, picture: Value) -> Link |
 def _or_prepared(estimator: Value | Missing, what: str) -> Value | Missing:
     """Return the estimator; missing, the way around it is told as well."""
     if isinstance(estimator, Missing):
-        return replace(estimator, hint=f"{estimator.hint} Or connect a prepared {what} to control_image.")
+        return replace(
+            estimator, hint=f"{estimator.hint} Or connect a prepared {what} to control_image."
+        )
     return estimator
 
 
 def _pose(desk: Desk, stage: Stage, control: Control, picture: Value) -> Link | None:
     """Add the host's pose estimator, told where the people are where words can be masked."""
-    model = desk.for_part(_or_prepared(desk.kit.model("pose_estimator"), "OpenPose picture"), control.said)
+    model = desk.for_part(
+        _or_prepared(desk.kit.model("pose_estimator"), "OpenPose picture"), control.said
+    )
     if model is None:
         return None
     assert isinstance(model, Link), "it has no socket"
     boxes: dict[str, Value] = {}
     segmenter = desk.kit.segmenter()
     if not isinstance(segmenter, Missing):
-        boxes["bboxes"] = slot(desk.graph.add(f"{stage.name}.pose_people", "AstriaPromptMask", **people_words(picture, segmenter)), 1)
+        boxes["bboxes"] = slot(
+            desk.graph.add(
+                f"{stage.name}.pose_people", "AstriaPromptMask", **people_words(picture, segmenter)
+            ),
+            1,
+        )
     points = desk.graph.add(
-        f"{stage.name}.pose_points", "SDPoseKeypointExtractor", model=model, vae=slot(model, 2), image=picture, batch_size=16, **boxes
+        f"{stage.name}.pose_points",
+        "SDPoseKeypointExtractor",
+        model=model,
+        vae=slot(model, 2),
+        image=picture,
+        batch_size=16,
+        **boxes,
     )
-    shown = {"draw_body": True, "draw_hands": True, "draw_face": True, "draw_feet": False, "draw_head": True}
+    shown = {
+        "draw_body": True,
+        "draw_hands": True,
+        "draw_face": True,
+        "draw_feet": False,
+        "draw_head": True,
+    }
     sizes = {"stick_width": 4, "face_point_size": 3, "score_threshold": 0.3}
-    return desk.graph.add(f"{stage.name}.pose_map", "SDPoseDrawKeypoints", keypoints=points, **shown, **sizes)
+    return desk.graph.add(
+        f"{stage.name}.pose_map", "SDPoseDrawKeypoints", keypoints=points, **shown, **sizes
+    )
 
 
 def people_words(picture: Value, segmenter: Value) -> dict[str, Value]:
     """Return the inputs of AstriaPromptMask that find every person."""
-    words = {"mask_prompt": PEOPLE_WORD, "mask_negative": "", "mask_invert": False, "mask_dilate": "0"}
-    return {"image": picture, "segmenter": segmenter, **words, "shape": "round", "feather_px": 0, "threshold": 0.5, "on_empty": "error"}
+    words = {
+        "mask_prompt": PEOPLE_WORD,
+        "mask_negative": "",
+        "mask_invert": False,
+        "mask_dilate": "0",
+    }
+    return {
+        "image": picture,
+        "segmenter": segmenter,
+        **words,
+        "shape": "round",
+        "feather_px": 0,
+        "threshold": 0.5,
+        "on_empty": "error",
+    }

@@ -26,10 +26,23 @@ def add_hires(desk: Desk, stage: Stage, image: Value) -> Value:
     if upscaler is None:
         return image
     graph, request = desk.graph, desk.request
-    big = graph.add("hires_fix.upscale", "AstriaSuperResolution", image=image, upscale_model=upscaler, factor=float(HIRES_FACTOR))
+    big = graph.add(
+        "hires_fix.upscale",
+        "AstriaSuperResolution",
+        image=image,
+        upscale_model=upscaler,
+        factor=float(HIRES_FACTOR),
+    )
     if request.hires_denoising_strength == 0:  # nothing of it is to be drawn anew
         return big
-    fit = graph.add("hires_fix.fit", "AstriaFitImage", image=big, width=0, height=0, multiple=desk.family.multiple)
+    fit = graph.add(
+        "hires_fix.fit",
+        "AstriaFitImage",
+        image=big,
+        width=0,
+        height=0,
+        multiple=desk.family.multiple,
+    )
     encoded, settings = _said(desk, big), desk.settings
     if request.tiled_upscale or request.tiled_upscale_v2:
         encoded, settings = _tiled(desk, encoded, fit)
@@ -48,7 +61,13 @@ def add_super_resolution(desk: Desk, stage: Stage, image: Value) -> Value:
         return image
     was_enlarged = "hires_fix.upscale" in desk.graph.nodes
     factor = UPSCALE_FACTOR / (HIRES_FACTOR if was_enlarged else 1)
-    return desk.graph.add("super_resolution.upscale", "AstriaSuperResolution", image=image, upscale_model=model, factor=factor)
+    return desk.graph.add(
+        "super_resolution.upscale",
+        "AstriaSuperResolution",
+        image=image,
+        upscale_model=model,
+        factor=factor,
+    )
 
 
 def _said(desk: Desk, picture: Link) -> Encoded:
@@ -58,13 +77,17 @@ def _said(desk: Desk, picture: Link) -> Encoded:
     if painted is None:
         desk.painted = painted = say(desk, "hires_fix", new_area)
         if painted.persons is not None:
-            desk.painted = painted = in_regions(desk, "hires_fix", painted, Ground(0, 0, picture, _people_masks(desk, picture)))
+            desk.painted = painted = in_regions(
+                desk, "hires_fix", painted, Ground(0, 0, picture, _people_masks(desk, picture))
+            )
         return painted.drawn
     if request.outpaint is None:
         return painted.drawn
     # The models already hold the LoRAs of the picture; those of the new area stay in it.
     wording = desk.wording((*prompt_segments(request), *new_area), negative_segments(request))
-    encoded = add_encoding(desk.graph, "hires_fix", painted.scene.models, wording, desk.family, desk.settings.cfg)
+    encoded = add_encoding(
+        desk.graph, "hires_fix", painted.scene.models, wording, desk.family, desk.settings.cfg
+    )
     if painted.persons is None or painted.regions is None:
         return encoded
     return add_regional(desk.graph, "hires_fix", encoded, painted.regions, painted)
@@ -81,19 +104,31 @@ def _tiled(desk: Desk, encoded: Encoded, picture: Link) -> tuple[Encoded, Settin
     """Return the model that samples in overlapping tiles; version 2 also holds to the picture by a tile ControlNet, at its own cfg."""
     request, graph, settings = desk.request, desk.graph, desk.settings
     tile = desk.family.native_size
-    model = graph.add("hires_fix.tiles", "AstriaTiledDiffusion", model=encoded.models.model, tile_size=tile, overlap=tile // TILE_OVERLAP)
+    model = graph.add(
+        "hires_fix.tiles",
+        "AstriaTiledDiffusion",
+        model=encoded.models.model,
+        tile_size=tile,
+        overlap=tile // TILE_OVERLAP,
+    )
     encoded = replace(encoded, models=replace(encoded.models, model=model))
     if not request.tiled_upscale_v2:
         return encoded, settings
     resemblance = DEFAULT_RESEMBLANCE if request.resemblance is None else request.resemblance
-    controlnet = desk.for_part(desk.kit.controlnet("tile", "tile"), "The tile ControlNet of --tiled_upscale_v2")
+    controlnet = desk.for_part(
+        desk.kit.controlnet("tile", "tile"), "The tile ControlNet of --tiled_upscale_v2"
+    )
     if controlnet is not None:
-        encoded = steered(desk, "hires_fix.control_tile", encoded, controlnet, picture, resemblance, 1.0)
+        encoded = steered(
+            desk, "hires_fix.control_tile", encoded, controlnet, picture, resemblance, 1.0
+        )
     cfg = DEFAULT_HIRES_CFG if request.hires_cfg_scale is None else request.hires_cfg_scale
     if not desk.family.takes_guidance:
         return encoded, settings
     if desk.family.is_flux:
-        positive = graph.add("hires_fix.tile_guidance", "FluxGuidance", conditioning=encoded.positive, guidance=cfg)
+        positive = graph.add(
+            "hires_fix.tile_guidance", "FluxGuidance", conditioning=encoded.positive, guidance=cfg
+        )
         return replace(encoded, positive=positive), settings
     return encoded, replace(settings, cfg=cfg)
 
@@ -107,5 +142,9 @@ def _unmasked_kept(desk: Desk, drawn: Link, big: Link) -> Link:
     picture = graph.add("hires_fix.mask_picture", "MaskToImage", mask=painted.mask)
     picture = graph.add("hires_fix.mask_size", "AstriaRestoreSize", image=picture, fit=painted.fit)
     mask = graph.add("hires_fix.small_mask", "ImageToMask", image=picture, channel="red")
-    mask = graph.add("hires_fix.mask", "AstriaFitMasks", image=big, masks=mask, width=0, height=0, multiple=1)
-    return graph.add("hires_fix.keep_unmasked", "AstriaMaskedComposite", painted=drawn, original=big, mask=mask)
+    mask = graph.add(
+        "hires_fix.mask", "AstriaFitMasks", image=big, masks=mask, width=0, height=0, multiple=1
+    )
+    return graph.add(
+        "hires_fix.keep_unmasked", "AstriaMaskedComposite", painted=drawn, original=big, mask=mask
+    )

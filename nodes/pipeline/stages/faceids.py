@@ -21,7 +21,9 @@ def add_identity(desk: Desk, tune: str, said: str, *, for_pulid: bool = False) -
     key = tune, str(analysis)
     if key not in desk.identities:
         number = len(desk.identities) + 1
-        desk.identities[key] = desk.graph.add(f"models.identity_{number}", "AstriaIdentity", analysis=analysis, tune=tune)
+        desk.identities[key] = desk.graph.add(
+            f"models.identity_{number}", "AstriaIdentity", analysis=analysis, tune=tune
+        )
     return desk.identities[key]
 
 
@@ -30,7 +32,12 @@ def apply_faceids(desk: Desk, stage: str, models: Models, faceids: Sequence[Face
     for number, faceid in enumerate(faceids, start=1):
         use = _use(desk, faceid)
         if use is not None:
-            models = replace(models, model=desk.graph.add(f"{stage}.faceid_{number}", "AstriaApplyFaceID", model=models.model, **use))
+            models = replace(
+                models,
+                model=desk.graph.add(
+                    f"{stage}.faceid_{number}", "AstriaApplyFaceID", model=models.model, **use
+                ),
+            )
     return models
 
 
@@ -40,7 +47,11 @@ def person_faceids(desk: Desk, name: str, faceids: Sequence[FaceID]) -> dict[str
     for number, faceid in enumerate(faceids, start=1):
         use = _use(desk, faceid)
         if use is not None:
-            chain = {"faceids": desk.graph.add(f"{name}_faceid_{number}", "AstriaPersonFaceID", **use, **chain)}
+            chain = {
+                "faceids": desk.graph.add(
+                    f"{name}_faceid_{number}", "AstriaPersonFaceID", **use, **chain
+                )
+            }
     return chain
 
 
@@ -49,10 +60,20 @@ def _use(desk: Desk, faceid: FaceID) -> dict[str, Value] | None:
     said = f"<faceid:{faceid.tune}:{faceid.strength:g}>"
     is_flux = desk.family.is_flux
     is_portrait = bool(desk.request.faceid_portrait) and not is_flux
-    found = desk.kit.faceid("faceid_portrait", "portrait") if is_portrait else desk.kit.faceid("faceid", "auto")
+    found = (
+        desk.kit.faceid("faceid_portrait", "portrait")
+        if is_portrait
+        else desk.kit.faceid("faceid", "auto")
+    )
     adapter = desk.for_part(found, said)
     identity = add_identity(desk, faceid.tune, said, for_pulid=is_flux)
     if adapter is None or identity is None:
         return None
     start = PULID_START if is_flux else 0.0
-    return {"faceid": adapter, "identity": identity, "strength": float(faceid.strength), "start": start, "end": 1.0}
+    return {
+        "faceid": adapter,
+        "identity": identity,
+        "strength": float(faceid.strength),
+        "start": start,
+        "end": 1.0,
+    }

@@ -28,9 +28,15 @@ def add_inpaint_faces(desk: Desk, stage: Stage, image: Value) -> Value:
         return image
     painted = desk.painted or say(desk, "inpaint_faces")
     scene = painted.scene
-    given = {"persons": painted.persons, "regions": painted.regions, "scene_loras": painted.scene_loras}
+    given = {
+        "persons": painted.persons,
+        "regions": painted.regions,
+        "scene_loras": painted.scene_loras,
+    }
     people = {name: link for name, link in given.items() if link is not None}
-    method = add_method(desk.graph, "inpaint_faces", scene.models.model, desk.settings, FACE_DENOISE)
+    method = add_method(
+        desk.graph, "inpaint_faces", scene.models.model, desk.settings, FACE_DENOISE
+    )
     return desk.graph.add(
         "inpaint_faces.faces",
         "AstriaInpaintFaces",
@@ -63,7 +69,15 @@ def add_face_swap(desk: Desk, stage: Stage, image: Value) -> Value:
     painted = desk.painted
     regions = {} if painted is None or painted.regions is None else {"regions": painted.regions}
     people = {"identities": identities, **regions, "unmatched": "skip"}
-    return desk.graph.add("face_swap.swap", "AstriaSwapFaces", image=image, faces=faces, swapper=swapper, feather=SWAP_FEATHER, **people)
+    return desk.graph.add(
+        "face_swap.swap",
+        "AstriaSwapFaces",
+        image=image,
+        faces=faces,
+        swapper=swapper,
+        feather=SWAP_FEATHER,
+        **people,
+    )
 
 
 def add_face_correct(desk: Desk, stage: Stage, image: Value) -> Value:
@@ -72,7 +86,14 @@ def add_face_correct(desk: Desk, stage: Stage, image: Value) -> Value:
     faces = None if restorer is None else _detected(desk, stage, image, desk.kit.face_detection())
     if restorer is None or faces is None:
         return image
-    return desk.graph.add("face_correct.restore", "AstriaRestoreFaces", image=image, faces=faces, restorer=restorer, **RESTORE)
+    return desk.graph.add(
+        "face_correct.restore",
+        "AstriaRestoreFaces",
+        image=image,
+        faces=faces,
+        restorer=restorer,
+        **RESTORE,
+    )
 
 
 def _for_likeness(desk: Desk) -> Value | Missing:
@@ -89,7 +110,9 @@ def _detected(desk: Desk, stage: Stage, image: Value, found_by: Value | Missing)
     if analysis is None:
         return None
     limits = {"min_confidence": MIN_CONFIDENCE, "min_size_px": MIN_SIZE_PX}
-    return desk.graph.add(f"{stage.name}.detect", "AstriaDetectFaces", image=image, analysis=analysis, **limits)
+    return desk.graph.add(
+        f"{stage.name}.detect", "AstriaDetectFaces", image=image, analysis=analysis, **limits
+    )
 
 
 def _identities(desk: Desk, stage: Stage) -> Link | None:
@@ -109,14 +132,22 @@ def _identities(desk: Desk, stage: Stage) -> Link | None:
     for number, person in enumerate(people, start=1):
         identity = add_identity(desk, person.photos[0], "face_swap=true") if person.photos else None
         own = {} if identity is None else {"identity": identity}
-        chain = {"identities": desk.graph.add(f"{stage.name}.identity_{number}", "AstriaIdentities", **own, **chain)}
+        chain = {
+            "identities": desk.graph.add(
+                f"{stage.name}.identity_{number}", "AstriaIdentities", **own, **chain
+            )
+        }
     last = chain["identities"]
     assert isinstance(last, Link), "there is at least one person"
     return last
 
 
 def _no_photos(people: tuple[Wording, ...], without: list[int]) -> Missing:
-    who = "The prompt names" if len(people) == 1 else f"Person {', '.join(map(str, without))} of the prompt has"
+    who = (
+        "The prompt names"
+        if len(people) == 1
+        else f"Person {', '.join(map(str, without))} of the prompt has"
+    )
     message = f"face_swap=true takes the face from the photos of a tune. {who} no tune with photos."
     hint = "Make a tune of the person's photos with Astria Create Tune, and name it by <faceid:ID:1>; a LoRA tune may hold photos too."
     return Missing("photos", "face_swap", message, hint)

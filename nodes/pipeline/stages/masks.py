@@ -19,7 +19,9 @@ def base_mask(desk: Desk, fit: Link) -> Link | None:
             return given
         shape = {"shape": "round", "feather_px": 0}
         changed = {"invert": bool(request.mask_invert), "dilate": _dilation(request)}
-        return desk.graph.add("base.adjust_mask", "AstriaAdjustMask", mask=given, **changed, **shape, fit=slot(fit, 2))
+        return desk.graph.add(
+            "base.adjust_mask", "AstriaAdjustMask", mask=given, **changed, **shape, fit=slot(fit, 2)
+        )
     if not request.mask_prompt:
         return None
     segmenter = desk.kit.segmenter()
@@ -33,7 +35,15 @@ def base_mask(desk: Desk, fit: Link) -> Link | None:
         "mask_dilate": _dilation(request),
     }
     how = {"shape": "round", "feather_px": 0, "threshold": 0.5, "on_empty": "error"}
-    return desk.graph.add("base.mask", "AstriaPromptMask", image=fit, segmenter=model, **flags, **how, fit=slot(fit, 2))
+    return desk.graph.add(
+        "base.mask",
+        "AstriaPromptMask",
+        image=fit,
+        segmenter=model,
+        **flags,
+        **how,
+        fit=slot(fit, 2),
+    )
 
 
 def words(phrases: tuple[str, ...]) -> str:

@@ -25,13 +25,27 @@ def add_outpaint(desk: Desk, stage: Stage, image: Value) -> Link:
     """Add the stage and return the picture at exactly the size of the canvas."""
     request, settings, graph = desk.request, desk.settings, desk.graph
     family = desk.sources.outpaint_family or desk.family
-    segments = (request.outpaint_prompt,) if request.outpaint_prompt is not None else prompt_segments(request)
+    segments = (
+        (request.outpaint_prompt,)
+        if request.outpaint_prompt is not None
+        else prompt_segments(request)
+    )
     if request.cfg_scale is None:  # Flux Fill wants another guidance than Flux dev
-        settings = replace(settings, cfg=default_cfg(family, has_faceids=any(segment.faceids for segment in segments))[0])
+        settings = replace(
+            settings,
+            cfg=default_cfg(family, has_faceids=any(segment.faceids for segment in segments))[0],
+        )
     if request.steps is None:
         settings = replace(settings, steps=family.steps)  # and more steps than Flux schnell
     models = desk.sources.outpaint_models or desk.sources.models
-    encoded = add_scene(desk, "outpaint", models, desk.wording(segments, negative_segments(request)), settings, family)
+    encoded = add_scene(
+        desk,
+        "outpaint",
+        models,
+        desk.wording(segments, negative_segments(request)),
+        settings,
+        family,
+    )
     canvas = graph.add(
         "outpaint.canvas",
         "AstriaOutpaintCanvas",
@@ -48,7 +62,13 @@ def add_outpaint(desk: Desk, stage: Stage, image: Value) -> Link:
     encoded, latent = add_masked_latent(graph, "outpaint", encoded, canvas, slot(canvas, 1), family)
     denoise = 1.0 if family.inpaint else ORDINARY_OUTPAINT_DENOISE
     decoded = add_sampling(graph, "outpaint", Painting(encoded, latent, denoise), family, settings)
-    return graph.add("outpaint.composite", "AstriaOutpaintComposite", canvas=slot(canvas, 2), painted=decoded, heal_seam=True)
+    return graph.add(
+        "outpaint.composite",
+        "AstriaOutpaintComposite",
+        canvas=slot(canvas, 2),
+        painted=decoded,
+        heal_seam=True,
+    )
 
 
 def _move_people(desk: Desk, canvas: Link) -> None:
@@ -58,6 +78,11 @@ def _move_people(desk: Desk, canvas: Link) -> None:
         return
     if not are_drawn_again(request):
         return
-    masks = desk.graph.add("outpaint.people", "AstriaOutpaintMasks", canvas=slot(canvas, 2), masks=slot(painted.regions, 1))
+    masks = desk.graph.add(
+        "outpaint.people",
+        "AstriaOutpaintMasks",
+        canvas=slot(canvas, 2),
+        masks=slot(painted.regions, 1),
+    )
     ground = Ground(request.outpaint_width or 0, request.outpaint_height or 0, masks=masks)
     desk.painted = replace(painted, regions=add_regions(desk, "outpaint", ground))

@@ -48,7 +48,10 @@ def person_segments(request: PromptRequest) -> tuple[PersonSegments, ...]:
     for index, person in enumerate(request.persons):
         own = negatives[index : index + 1]
         negative = (*own, *request.negative[1:2]) if own else ()
-        kept = (tuple(segment for segment in group if not segment.is_empty) for group in ((person,), (person, request.common), negative))
+        kept = (
+            tuple(segment for segment in group if not segment.is_empty)
+            for group in ((person,), (person, request.common), negative)
+        )
         found.append(PersonSegments(*kept))
     return tuple(found)
 
@@ -61,7 +64,14 @@ def people_problems(request: PromptRequest) -> tuple[Problem, ...]:
         found.append(Problem("too-many-persons", "error", text, "Take some BREAK segments out."))
     if len(request.negative) > len(request.prompt) and len(request.negative) > 2:
         text = f"The negative prompt has {len(request.negative)} BREAK segments, and the prompt {len(request.prompt)}."
-        found.append(Problem("negative-without-person", "error", text, "Each negative segment belongs to the prompt's segment of the same number."))
+        found.append(
+            Problem(
+                "negative-without-person",
+                "error",
+                text,
+                "Each negative segment belongs to the prompt's segment of the same number.",
+            )
+        )
     return tuple(found)
 
 
@@ -82,10 +92,21 @@ def found_people(desk: Desk, stage: str, picture: Value) -> Value | None:
     segmenter = desk.kit.segmenter()
     if isinstance(segmenter, Missing):
         text = "No model that finds people is connected or bound, so the persons stand in equal columns, whoever the input image shows."
-        desk.tell(Problem("people-not-found", "warning", text, f"Connect person_masks, or: {segmenter.hint}"))
+        desk.tell(
+            Problem(
+                "people-not-found", "warning", text, f"Connect person_masks, or: {segmenter.hint}"
+            )
+        )
         return None
     count = len(desk.request.persons)
-    return desk.graph.add(f"{stage}.find_people", "AstriaFindPeople", image=picture, segmenter=segmenter, persons=count, word="person")
+    return desk.graph.add(
+        f"{stage}.find_people",
+        "AstriaFindPeople",
+        image=picture,
+        segmenter=segmenter,
+        persons=count,
+        word="person",
+    )
 
 
 def add_regions(desk: Desk, stage: str, ground: Ground) -> Link:
@@ -97,8 +118,18 @@ def add_regions(desk: Desk, stage: str, ground: Ground) -> Link:
     softness = SOFTNESS_PX if ground.masks is None else 1
     size = {"width": ground.width, "height": ground.height}
     count = len(desk.request.persons)
-    names = " | ".join(_short(person, use_lpw=desk.settings.use_lpw) for person in desk.request.persons)
-    return desk.graph.add(f"{stage}.regions", "AstriaRegions", persons=count, **size, softness_px=softness, **linked, names=names)
+    names = " | ".join(
+        _short(person, use_lpw=desk.settings.use_lpw) for person in desk.request.persons
+    )
+    return desk.graph.add(
+        f"{stage}.regions",
+        "AstriaRegions",
+        persons=count,
+        **size,
+        softness_px=softness,
+        **linked,
+        names=names,
+    )
 
 
 def _short(person: Segment, *, use_lpw: bool) -> str:
@@ -115,19 +146,35 @@ def fitted_masks(desk: Desk, stage: str, multiple: int) -> Value:
     assert masks is not None, "they are connected"
     if desk.sources.image is None:
         return masks
-    sizes = {"width": desk.settings.width or 0, "height": desk.settings.height or 0, "multiple": multiple}
-    return desk.graph.add(f"{stage}.fit_people", "AstriaFitMasks", image=desk.sources.image, masks=masks, **sizes)
+    sizes = {
+        "width": desk.settings.width or 0,
+        "height": desk.settings.height or 0,
+        "multiple": multiple,
+    }
+    return desk.graph.add(
+        f"{stage}.fit_people", "AstriaFitMasks", image=desk.sources.image, masks=masks, **sizes
+    )
 
 
 def in_regions(desk: Desk, stage: str, painted: Painted, ground: Ground) -> Painted:
     """Return the same with the persons in their regions."""
     regions = add_regions(desk, stage, ground)
-    return replace(painted, drawn=add_regional(desk.graph, stage, painted.scene, regions, painted), regions=regions)
+    return replace(
+        painted,
+        drawn=add_regional(desk.graph, stage, painted.scene, regions, painted),
+        regions=regions,
+    )
 
 
 def are_drawn_again(request: PromptRequest) -> bool:
     """Say whether a stage behind the first two draws people or their faces once more."""
-    return bool(request.hires_fix or request.tiled_upscale or request.tiled_upscale_v2 or request.inpaint_faces or request.face_swap)
+    return bool(
+        request.hires_fix
+        or request.tiled_upscale
+        or request.tiled_upscale_v2
+        or request.inpaint_faces
+        or request.face_swap
+    )
 
 
 def add_persons(desk: Desk, stage: str, models: Models, people: Sequence[Wording]) -> Link:
@@ -137,9 +184,15 @@ def add_persons(desk: Desk, stage: str, models: Models, people: Sequence[Wording
     for number, person in enumerate(people, start=1):
         name = f"{stage}.person_{number}"
         encoder, own = _persons_models(desk, name, models, person)
-        texts = {"positive": graph.add(f"{name}_positive", "CLIPTextEncode", clip=encoder.clip, text=person.text)}
+        texts = {
+            "positive": graph.add(
+                f"{name}_positive", "CLIPTextEncode", clip=encoder.clip, text=person.text
+            )
+        }
         if person.negative:
-            texts["negative"] = graph.add(f"{name}_negative", "CLIPTextEncode", clip=encoder.clip, text=person.negative_text)
+            texts["negative"] = graph.add(
+                f"{name}_negative", "CLIPTextEncode", clip=encoder.clip, text=person.negative_text
+            )
         own |= person_faceids(desk, name, person.faceids)
         chain = {"persons": graph.add(name, "AstriaPerson", **texts, **own, **chain)}
     persons = chain["persons"]
@@ -147,18 +200,30 @@ def add_persons(desk: Desk, stage: str, models: Models, people: Sequence[Wording
     return persons
 
 
-def add_regional(graph: Graph, stage: str, encoded: Encoded, regions: Value, painted: Painted) -> Encoded:
+def add_regional(
+    graph: Graph, stage: str, encoded: Encoded, regions: Value, painted: Painted
+) -> Encoded:
     """Add the model that draws the persons in their regions; return what the sampler takes in place of `encoded`."""
     scene = {"positive": encoded.positive, "negative": encoded.negative}
     people: dict[str, Value] = {"regions": regions, "persons": painted.persons}
     if painted.scene_loras is not None:
         people["scene_loras"] = painted.scene_loras
     model = encoded.models.model
-    regional = graph.add(f"{stage}.regional", "AstriaRegionalPrompt", model=model, **people, **scene, scene_strength=0.0, isolation=False)
+    regional = graph.add(
+        f"{stage}.regional",
+        "AstriaRegionalPrompt",
+        model=model,
+        **people,
+        **scene,
+        scene_strength=0.0,
+        isolation=False,
+    )
     return Encoded(replace(encoded.models, model=regional), slot(regional, 1), slot(regional, 2))
 
 
-def _persons_models(desk: Desk, name: str, models: Models, person: Wording) -> tuple[Models, dict[str, Value]]:
+def _persons_models(
+    desk: Desk, name: str, models: Models, person: Wording
+) -> tuple[Models, dict[str, Value]]:
     """Return whose text encoder encodes the person, and what the person is drawn with.
 
     LoRAs act on the text encoder as a whole, and on the model for this person only, be it the picture's or the person's own checkpoint.
@@ -176,5 +241,11 @@ def lora_chain(graph: Graph, name: str, loras: Sequence[Lora]) -> Link | None:
     chain: Link | None = None
     for number, lora in enumerate(loras, start=1):
         before = {} if chain is None else {"loras": chain}
-        chain = graph.add(f"{name}_lora_{number}", "AstriaPersonLora", lora_name=lora.file, strength=lora.weight, **before)
+        chain = graph.add(
+            f"{name}_lora_{number}",
+            "AstriaPersonLora",
+            lora_name=lora.file,
+            strength=lora.weight,
+            **before,
+        )
     return chain

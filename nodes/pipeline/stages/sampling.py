@@ -19,21 +19,33 @@ class Painting:
     denoise: float
 
 
-def add_sampling(graph: Graph, stage: str, painting: Painting, family: Family, settings: Settings) -> Link:
+def add_sampling(
+    graph: Graph, stage: str, painting: Painting, family: Family, settings: Settings
+) -> Link:
     """Add noise, sampler, sigmas, guider and the host's sampler node; return the decoded picture [B,H,W,C]."""
     encoded = painting.encoded
     model = encoded.models.model
     if family.is_flux:
-        guider = graph.add(f"{stage}.guider", "BasicGuider", model=model, conditioning=encoded.positive)
+        guider = graph.add(
+            f"{stage}.guider", "BasicGuider", model=model, conditioning=encoded.positive
+        )
     else:
         pair = {"positive": encoded.positive, "negative": encoded.negative}
         guider = graph.add(f"{stage}.guider", "CFGGuider", model=model, **pair, cfg=settings.cfg)
     method = add_method(graph, stage, model, settings, painting.denoise)
-    sampled = graph.add(f"{stage}.sampler", "SamplerCustomAdvanced", guider=guider, **method, latent_image=painting.latent)
+    sampled = graph.add(
+        f"{stage}.sampler",
+        "SamplerCustomAdvanced",
+        guider=guider,
+        **method,
+        latent_image=painting.latent,
+    )
     return graph.add(f"{stage}.decode", "VAEDecode", samples=sampled, vae=encoded.models.vae)
 
 
-def add_method(graph: Graph, stage: str, model: Value, settings: Settings, denoise: float) -> dict[str, Link]:
+def add_method(
+    graph: Graph, stage: str, model: Value, settings: Settings, denoise: float
+) -> dict[str, Link]:
     """Add noise, sampler and sigmas; return them by the names of a sampling node's inputs."""
     schedule = {"scheduler": settings.schedule, "steps": settings.steps, "denoise": denoise}
     return {
@@ -43,18 +55,32 @@ def add_method(graph: Graph, stage: str, model: Value, settings: Settings, denoi
     }
 
 
-def add_masked_latent(graph: Graph, stage: str, encoded: Encoded, pixels: Link, mask: Link, family: Family) -> tuple[Encoded, Link]:
+def add_masked_latent(
+    graph: Graph, stage: str, encoded: Encoded, pixels: Link, mask: Link, family: Family
+) -> tuple[Encoded, Link]:
     """Add what the family needs to repaint `pixels` where `mask` is 1; return the changed conditionings and the latent.
 
     Inpaint models (SD inpaint, Flux Fill) see the masked picture as extra channels. Others only get a noise mask. Both run
     with differential diffusion, which turns a soft mask edge into a gradual start instead of a cut.
     """
-    model = graph.add(f"{stage}.differential", "DifferentialDiffusion", model=encoded.models.model, strength=1.0)
+    model = graph.add(
+        f"{stage}.differential", "DifferentialDiffusion", model=encoded.models.model, strength=1.0
+    )
     encoded = replace(encoded, models=replace(encoded.models, model=model))
     vae = encoded.models.vae
     if family.inpaint:
         pair = {"positive": encoded.positive, "negative": encoded.negative}
-        link = graph.add(f"{stage}.inpaint", "InpaintModelConditioning", **pair, vae=vae, pixels=pixels, mask=mask, noise_mask=True)
+        link = graph.add(
+            f"{stage}.inpaint",
+            "InpaintModelConditioning",
+            **pair,
+            vae=vae,
+            pixels=pixels,
+            mask=mask,
+            noise_mask=True,
+        )
         return replace(encoded, positive=link, negative=slot(link, 1)), slot(link, 2)
     latent = graph.add(f"{stage}.encode", "VAEEncode", pixels=pixels, vae=vae)
-    return encoded, graph.add(f"{stage}.noise_mask", "SetLatentNoiseMask", samples=latent, mask=mask)
+    return encoded, graph.add(
+        f"{stage}.noise_mask", "SetLatentNoiseMask", samples=latent, mask=mask
+    )

@@ -10,14 +10,37 @@ from ...prompt import Segment
 from ..build.plan_builder import Desk, Painted
 from ..build.settings import Settings
 from ..build.stage_list import Problem
-from ..build.text import Encoded, Models, Wording, add_encoding, add_loras, negative_segments, prompt_segments, with_text_loras
+from ..build.text import (
+    Encoded,
+    Models,
+    Wording,
+    add_encoding,
+    add_loras,
+    negative_segments,
+    prompt_segments,
+    with_text_loras,
+)
 from .faceids import apply_faceids
 from .people import add_persons, lora_chain, wordings_of_people
 
 
-def add_scene(desk: Desk, stage: str, models: Models, wording: Wording, settings: Settings, family: Family | None = None) -> Encoded:
+def add_scene(
+    desk: Desk,
+    stage: str,
+    models: Models,
+    wording: Wording,
+    settings: Settings,
+    family: Family | None = None,
+) -> Encoded:
     """Add LoRAs, text and FaceIDs of what is said of the whole picture; `family` where the models are of another than the picture's."""
-    encoded = add_encoding(desk.graph, stage, add_loras(desk.graph, stage, models, wording.loras), wording, family or desk.family, settings.cfg)
+    encoded = add_encoding(
+        desk.graph,
+        stage,
+        add_loras(desk.graph, stage, models, wording.loras),
+        wording,
+        family or desk.family,
+        settings.cfg,
+    )
     return replace(encoded, models=apply_faceids(desk, stage, encoded.models, wording.faceids))
 
 
@@ -35,10 +58,19 @@ def say(desk: Desk, stage: str, also: Sequence[Segment] = ()) -> Painted:
     if request.base.faceids:
         tag = request.base.faceids[0]
         text = f"<faceid:{tag.id}:{tag.strength:g}> stands in the base prompt, which describes the scene; no person has this face."
-        desk.tell(Problem("face-of-nobody", "error", text, "Move the tag into a person's segment, or into the common one for everybody."))
+        desk.tell(
+            Problem(
+                "face-of-nobody",
+                "error",
+                text,
+                "Move the tag into a person's segment, or into the common one for everybody.",
+            )
+        )
     models = add_loras(graph, stage, desk.sources.models, desk.wording((request.common,), ()).loras)
     persons = add_persons(desk, stage, models, wordings_of_people(desk))
     own = desk.wording((request.base, *also), ()).loras
     worded = with_text_loras(graph, f"{stage}.scene", models, own)
     scene = add_encoding(graph, stage, worded, wording, desk.family, desk.settings.cfg)
-    return Painted(scene, scene, persons=persons, scene_loras=lora_chain(graph, f"{stage}.scene", own))
+    return Painted(
+        scene, scene, persons=persons, scene_loras=lora_chain(graph, f"{stage}.scene", own)
+    )

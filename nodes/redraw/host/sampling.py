@@ -111,7 +111,9 @@ class _Kit:
     inpaint: bool
 
 
-def draw_faces(image: Tensor, planned: Sequence[PlannedFace], drawing: Drawing) -> tuple[list[Tensor], int]:
+def draw_faces(
+    image: Tensor, planned: Sequence[PlannedFace], drawing: Drawing
+) -> tuple[list[Tensor], int]:
     """Return the drawing [target_height,target_width,3] of each face that is to be drawn, in order, and the number of sampler calls.
 
     Faces of one model, size and kind of conditioning run together. Each has noise of its own and so does not depend on who else is there.
@@ -123,27 +125,40 @@ def draw_faces(image: Tensor, planned: Sequence[PlannedFace], drawing: Drawing) 
         return [], 0
     _check(drawing)
     jobs = [_job(face, drawing) for face in faces]
-    kits = {key: _kit([job for job in jobs if job.kit == key], drawing) for key in {job.kit: None for job in jobs}}
+    kits = {
+        key: _kit([job for job in jobs if job.kit == key], drawing)
+        for key in {job.kit: None for job in jobs}
+    }
     flux = family_of(drawing.model).is_flux
     drawn: dict[int, Tensor] = {}
     calls = 0
     for group in grouped(jobs, lambda job: job.kind(flux)):
         first = jobs[group[0]]
         kit = kits[first.kit]
-        for chunk in cut_up(group, drawing.max_batch or _most(kit.model, first.face.crop, len(group), drawing)):
+        for chunk in cut_up(
+            group, drawing.max_batch or _most(kit.model, first.face.crop, len(group), drawing)
+        ):
             management.throw_exception_if_processing_interrupted()
-            drawn |= zip(chunk, _draw(image, [jobs[place] for place in chunk], kit, drawing), strict=True)
+            drawn |= zip(
+                chunk, _draw(image, [jobs[place] for place in chunk], kit, drawing), strict=True
+            )
             calls += 1
     return [drawn[place] for place in range(len(jobs))], calls
 
 
 def _check(drawing: Drawing) -> None:
     if not isinstance(drawing.noise, ImageNoise):
-        raise PlanError(f"The noise is a {type(drawing.noise).__name__}; expected Astria Noise, whose seed gives every face noise of its own.",
-                        code="face-noise", hint="Connect Astria Noise.")
+        raise PlanError(
+            f"The noise is a {type(drawing.noise).__name__}; expected Astria Noise, whose seed gives every face noise of its own.",
+            code="face-noise",
+            hint="Connect Astria Noise.",
+        )
     if len(drawing.sigmas) < 2:
-        raise PlanError(f"The sigmas hold {len(drawing.sigmas)} value(s), no step; faces cannot be drawn anew in none.", code="face-sigmas",
-                        hint="Give the scheduler a denoise above 0, or leave this node out.")
+        raise PlanError(
+            f"The sigmas hold {len(drawing.sigmas)} value(s), no step; faces cannot be drawn anew in none.",
+            code="face-sigmas",
+            hint="Give the scheduler a denoise above 0, or leave this node out.",
+        )
 
 
 def _job(face: PlannedFace, drawing: Drawing) -> _Job:
@@ -152,35 +167,58 @@ def _job(face: PlannedFace, drawing: Drawing) -> _Job:
     model = drawing.model if person is None or person.model is None else person.model
     base, own = family_of(drawing.model).branch, family_of(model).branch
     if own != base:
-        raise PlanError(f"The checkpoint of {who} is {own} and the picture's {base}; expected the same.", code="person-family",
-                        hint="Choose a checkpoint of the picture's own family for this person.")
-    own_positive, own_negative = (None, None) if person is None else (person.positive, person.negative)
+        raise PlanError(
+            f"The checkpoint of {who} is {own} and the picture's {base}; expected the same.",
+            code="person-family",
+            hint="Choose a checkpoint of the picture's own family for this person.",
+        )
+    own_positive, own_negative = (
+        (None, None) if person is None else (person.positive, person.negative)
+    )
     image = face.crop.image
-    positive = face_text(own_positive, drawing.positive, image, f"The positive conditioning of {who}")
-    negative = face_text(own_negative, drawing.negative, image, f"The negative conditioning of {who}") if drawing.guided else []
+    positive = face_text(
+        own_positive, drawing.positive, image, f"The positive conditioning of {who}"
+    )
+    negative = (
+        face_text(own_negative, drawing.negative, image, f"The negative conditioning of {who}")
+        if drawing.guided
+        else []
+    )
     return _Job(face, model, _adapters(person), positive, negative)
 
 
 def _adapters(person: Person | None) -> frozenset[str]:
     """Return the person's FaceID adapters that bring a LoRA for the whole model: who has none of it must not be drawn by that model."""
     acting = [use.faceid for use in person.faceids if use.strength != 0] if person else []
-    return frozenset(one.adapter.name for one in acting if isinstance(one, IPAdapterFaceID) and one.adapter.lora)
+    return frozenset(
+        one.adapter.name for one in acting if isinstance(one, IPAdapterFaceID) and one.adapter.lora
+    )
 
 
 def _kit(jobs: Sequence[_Job], drawing: Drawing) -> _Kit:
     """Return the model of these faces with what their persons bring along, on a clone."""
     model = jobs[0].model
     if model.get_wrappers(WrappersMP.DIFFUSION_MODEL, REGIONS_KEY):
-        raise PlanError("This model draws people in regions of the whole picture; a face is drawn by itself.", code="faces-regions",
-                        hint="Connect the model from before Astria Regional Prompt; the persons go into this node.")
+        raise PlanError(
+            "This model draws people in regions of the whole picture; a face is drawn by itself.",
+            code="faces-regions",
+            hint="Connect the model from before Astria Regional Prompt; the persons go into this node.",
+        )
     if model.get_attachment(MASKED):
-        raise PlanError("This model has a FaceID under a mask, which lies on the whole picture; a face is drawn by itself.",
-                        code="faces-masked-faceid",
-                        hint="Connect the model from before that Astria Apply FaceID, and give the FaceID to an Astria Person.")
+        raise PlanError(
+            "This model has a FaceID under a mask, which lies on the whole picture; a face is drawn by itself.",
+            code="faces-masked-faceid",
+            hint="Connect the model from before that Astria Apply FaceID, and give the FaceID to an Astria Person.",
+        )
     drawn = {job.face.person for job in jobs}
     here = [person if number in drawn else None for number, person in enumerate(drawing.persons)]
     run, patched = RegionRun(), model
-    loras = load_region_loras([drawing.scene_loras if None in drawn else (), *(person.loras if person else () for person in here)])
+    loras = load_region_loras(
+        [
+            drawing.scene_loras if None in drawn else (),
+            *(person.loras if person else () for person in here),
+        ]
+    )
     if loras:
         patched = apply_gated_loras(patched, loras, run, items=True)
     faceids = [person.faceids if person else () for person in here]
@@ -195,7 +233,11 @@ def _most(model: ModelPatcher, crop: FaceCrop, count: int, drawing: Drawing) -> 
     """Return how many of `count` faces fit the memory at once, by the host's own estimate."""
     rows = 2 if drawing.guided else 1
     latent = crop.target_height // LATENT_PX, crop.target_width // LATENT_PX
-    return largest_batch(lambda faces: model.model.memory_required([faces * rows, 1, *latent]) * MEMORY_MARGIN, _room(model), count)
+    return largest_batch(
+        lambda faces: model.model.memory_required([faces * rows, 1, *latent]) * MEMORY_MARGIN,
+        _room(model),
+        count,
+    )
 
 
 def _room(model: ModelPatcher) -> float:
@@ -204,7 +246,11 @@ def _room(model: ModelPatcher) -> float:
     free = model.get_free_memory(device)
     if device == model.offload_device:
         return free
-    others = sum(one.loaded_size() for one in management.loaded_models() if one.load_device == device and not one.is_clone(model))
+    others = sum(
+        one.loaded_size()
+        for one in management.loaded_models()
+        if one.load_device == device and not one.is_clone(model)
+    )
     return free + others - max(0, model.model_size() - model.loaded_size())
 
 
@@ -212,17 +258,28 @@ def _draw(image: Tensor, jobs: Sequence[_Job], kit: _Kit, drawing: Drawing) -> l
     """Return the drawings of one sampler call."""
     crops = [job.face.crop for job in jobs]
     pixels = torch.stack([cut(image[crop.image], crop) for crop in crops])
-    masks = torch.stack([window_mask(crop, crop.target_width, crop.target_height, image.device) for crop in crops])
+    masks = torch.stack(
+        [window_mask(crop, crop.target_width, crop.target_height, image.device) for crop in crops]
+    )
     cropped = _ControlNets(crops, (image.shape[2], image.shape[1]))
-    positive, negative = (with_control(stacked(texts), cropped) for texts in ([job.positive for job in jobs], [job.negative for job in jobs]))
+    positive, negative = (
+        with_control(stacked(texts), cropped)
+        for texts in ([job.positive for job in jobs], [job.negative for job in jobs])
+    )
     if kit.inpaint:
-        positive, negative, latent = InpaintModelConditioning().encode(positive, negative, pixels, drawing.vae, masks, True)
+        positive, negative, latent = InpaintModelConditioning().encode(
+            positive, negative, pixels, drawing.vae, masks, True
+        )
     else:
         latent = {"samples": drawing.vae.encode(pixels), "noise_mask": masks}
     _check_latent(latent["samples"], kit.model)
     guider = _guider(_with_rows(kit, jobs, len(drawing.persons)), positive, negative, drawing)
-    noise = FaceNoise([face_seed(int(drawing.noise.seed), crop.image, crop.number) for crop in crops])
-    sampled = SamplerCustomAdvanced.execute(noise, guider, drawing.sampler, drawing.sigmas, latent).result[0]
+    noise = FaceNoise(
+        [face_seed(int(drawing.noise.seed), crop.image, crop.number) for crop in crops]
+    )
+    sampled = SamplerCustomAdvanced.execute(
+        noise, guider, drawing.sampler, drawing.sigmas, latent
+    ).result[0]
     painted = drawing.vae.decode(sampled["samples"]).to(pixels.device, torch.float32)
     return [levelled(*one) for one in zip(painted, pixels, masks, strict=True)]
 
@@ -230,8 +287,11 @@ def _draw(image: Tensor, jobs: Sequence[_Job], kit: _Kit, drawing: Drawing) -> l
 def _check_latent(samples: Tensor, model: ModelPatcher) -> None:
     expected = model.get_model_object("latent_format").latent_channels
     if samples.shape[1] != expected:
-        raise PlanError(f"The VAE makes {samples.shape[1]} latent channels; the model expected {expected}.", code="face-vae",
-                        hint="Connect the VAE that belongs to the model.")
+        raise PlanError(
+            f"The VAE makes {samples.shape[1]} latent channels; the model expected {expected}.",
+            code="face-vae",
+            hint="Connect the VAE that belongs to the model.",
+        )
 
 
 def _guider(model: ModelPatcher, positive: list, negative: list, drawing: Drawing) -> CFGGuider:
@@ -255,12 +315,17 @@ def _with_rows(kit: _Kit, jobs: Sequence[_Job], persons: int) -> ModelPatcher:
     return model
 
 
-def _run_rows(run: RegionRun, gate: Tensor, executor: Callable, x: Tensor, *rest: Any, **named: Any) -> Tensor:
+def _run_rows(
+    run: RegionRun, gate: Tensor, executor: Callable, x: Tensor, *rest: Any, **named: Any
+) -> Tensor:
     """Run the model with `run.forward` set; positive and negative rows follow each other in the batch, faces in the same order."""
     times, left = divmod(x.shape[0], gate.shape[1])
     if left:
-        raise PlanError(f"The model is run on {x.shape[0]} rows for {gate.shape[1]} faces; expected all faces at once.", code="face-rows",
-                        hint="Take the node that splits batches out of this model's chain.")
+        raise PlanError(
+            f"The model is run on {x.shape[0]} rows for {gate.shape[1]} faces; expected all faces at once.",
+            code="face-rows",
+            hint="Take the node that splits batches out of this model's chain.",
+        )
     run.forward = Forward.of_items(gate.repeat(1, times).to(x.device))
     try:
         return executor(x, *rest, **named)
@@ -282,8 +347,16 @@ class _ControlNets:
         return self._made[id(control)]
 
     def _of_faces(self, control: Any) -> Any:
-        options = {"vae": control.vae, "extra_concat": [self._cut(hint) for hint in control.extra_concat_orig]}
-        made = control.copy().set_cond_hint(self._cut(control.cond_hint_original), control.strength, control.timestep_percent_range, **options)
+        options = {
+            "vae": control.vae,
+            "extra_concat": [self._cut(hint) for hint in control.extra_concat_orig],
+        }
+        made = control.copy().set_cond_hint(
+            self._cut(control.cond_hint_original),
+            control.strength,
+            control.timestep_percent_range,
+            **options,
+        )
         if control.previous_controlnet is not None:
             made.set_previous_controlnet(self(control.previous_controlnet))
         return made

@@ -30,15 +30,28 @@ KINDS = ("positive", "negative")  # the order in which the host's guiders hand t
 # What of the scene's conditioning is not the whole picture's: words for its ControlNet, and LoRAs that hooks put on the scene's model.
 _SCENES_OWN = ("cross_attn_controlnet", "hooks")
 # What a model may carry that acts on the sampling as a whole, which is the picture's model's.
-_OPTIONS = ("sampler_cfg_function", "sampler_pre_cfg_function", "sampler_post_cfg_function", "sampler_calc_cond_batch_function",
-            "denoise_mask_function", "context_handler")
-_WRAPPERS = (WrappersMP.OUTER_SAMPLE, WrappersMP.PREPARE_SAMPLING, WrappersMP.SAMPLER_SAMPLE, WrappersMP.PREDICT_NOISE)
+_OPTIONS = (
+    "sampler_cfg_function",
+    "sampler_pre_cfg_function",
+    "sampler_post_cfg_function",
+    "sampler_calc_cond_batch_function",
+    "denoise_mask_function",
+    "context_handler",
+)
+_WRAPPERS = (
+    WrappersMP.OUTER_SAMPLE,
+    WrappersMP.PREPARE_SAMPLING,
+    WrappersMP.SAMPLER_SAMPLE,
+    WrappersMP.PREDICT_NOISE,
+)
 
 # (the person's model, the numbers of the persons it draws, their run) -> the model with what these persons bring, LoRAs and FaceIDs
 Dress = Callable[[ModelPatcher, Sequence[int], RegionRun], ModelPatcher]
 
 
-def apply_person_models(model: ModelPatcher, masks: Tensor, people: Sequence[Person], dress: Dress) -> ModelPatcher:
+def apply_person_models(
+    model: ModelPatcher, masks: Tensor, people: Sequence[Person], dress: Dress
+) -> ModelPatcher:
     """Return a clone of the model on which every person with a `model` is drawn by it, inside the person's region; the model itself without any.
 
     Each of these models sees the whole picture and the person's own texts, the scene's negative where the person has none, and the ControlNets,
@@ -105,7 +118,10 @@ class _Turn:
 
     def denoised(self, wanted: Sequence[bool], x: Tensor, timestep: Tensor) -> list[Tensor]:
         self.group.turn = self.number
-        conds = [self.conds.get(kind) if want else None for kind, want in zip(KINDS, wanted, strict=False)]
+        conds = [
+            self.conds.get(kind) if want else None
+            for kind, want in zip(KINDS, wanted, strict=False)
+        ]
         return comfy.samplers.calc_cond_batch(self.patcher.model, conds, x, timestep, self.options)
 
 
@@ -118,25 +134,52 @@ class _Drawing:
     groups: Sequence[_Group]
     _turns: list[_Turn] = field(default_factory=list)
 
-    def sample(self, executor: Callable, guider: Any, sigmas: Tensor, extra_args: dict, callback: Callable | None, *rest: Any) -> Tensor:
+    def sample(
+        self,
+        executor: Callable,
+        guider: Any,
+        sigmas: Tensor,
+        extra_args: dict,
+        callback: Callable | None,
+        *rest: Any,
+    ) -> Tensor:
         """Make the persons' models ready, which the host has loaded by now, and leave nothing of them behind."""
         noise, latent_image, denoise_mask = rest[:3]
-        seen = {"latent_image": latent_image, "denoise_mask": denoise_mask, "seed": extra_args.get("seed")}
+        seen = {
+            "latent_image": latent_image,
+            "denoise_mask": denoise_mask,
+            "seed": extra_args.get("seed"),
+        }
         scene = guider.inner_model.current_patcher
         outer = self._turns
         with ExitStack() as running:
             try:
                 self._turns = []
-                for group, patcher in zip(self.groups, scene.get_additional_models_with_key(KEY), strict=True):
-                    encode = partial(_encoded, patcher=patcher, scene=guider.conds, noise=noise, seen=seen)
+                for group, patcher in zip(
+                    self.groups, scene.get_additional_models_with_key(KEY), strict=True
+                ):
+                    encode = partial(
+                        _encoded, patcher=patcher, scene=guider.conds, noise=noise, seen=seen
+                    )
                     conds = [encode(self.people[number - 1]) for number in group.numbers]
                     options = running.enter_context(_running(patcher, conds[0], sigmas))
-                    self._turns += [_Turn(number, group, patcher, options, own) for number, own in zip(group.numbers, conds, strict=True)]
+                    self._turns += [
+                        _Turn(number, group, patcher, options, own)
+                        for number, own in zip(group.numbers, conds, strict=True)
+                    ]
                 return executor(guider, sigmas, extra_args, callback, *rest)
             finally:
                 self._turns = outer
 
-    def denoise(self, executor: Callable, model: Any, conds: Sequence, x_in: Tensor, timestep: Tensor, model_options: dict) -> list[Tensor]:
+    def denoise(
+        self,
+        executor: Callable,
+        model: Any,
+        conds: Sequence,
+        x_in: Tensor,
+        timestep: Tensor,
+        model_options: dict,
+    ) -> list[Tensor]:
         """Mix the persons' predictions into the scene's; where none of these persons stands, the scene's stay as they are, to the bit."""
         results = executor(model, conds, x_in, timestep, model_options)
         if not self._turns:
@@ -150,15 +193,22 @@ class _Drawing:
         for turn in self._turns:
             for result, own in zip(mixed, turn.denoised(wanted, x_in, timestep), strict=True):
                 result += own * regions[turn.number]
-        return [torch.where(theirs > 0, new, old) if want else old for new, old, want in zip(mixed, results, wanted, strict=True)]
+        return [
+            torch.where(theirs > 0, new, old) if want else old
+            for new, old, want in zip(mixed, results, wanted, strict=True)
+        ]
 
 
 @contextmanager
-def _running(patcher: ModelPatcher, conds: Mapping[str, list[dict]], sigmas: Tensor) -> Iterator[dict]:
+def _running(
+    patcher: ModelPatcher, conds: Mapping[str, list[dict]], sigmas: Tensor
+) -> Iterator[dict]:
     """Yield the model options of a run of a model beside the guider's own, prepared and cleaned up as the guider does with its own."""
     options = create_model_options_clone(patcher.model_options)
     comfy.sampler_helpers.prepare_model_patcher(patcher, conds, options)
-    comfy.samplers.cast_to_load_options(options, device=patcher.load_device, dtype=patcher.model_dtype())
+    comfy.samplers.cast_to_load_options(
+        options, device=patcher.load_device, dtype=patcher.model_dtype()
+    )
     options["transformer_options"]["sample_sigmas"] = sigmas
     patcher.pre_run()
     try:
@@ -169,10 +219,18 @@ def _running(patcher: ModelPatcher, conds: Mapping[str, list[dict]], sigmas: Ten
         patcher.restore_hook_patches()
 
 
-def _encoded(person: Person, patcher: ModelPatcher, scene: Mapping[str, list[dict]], noise: Tensor, seen: Mapping[str, Any]) -> dict[str, list[dict]]:
+def _encoded(
+    person: Person,
+    patcher: ModelPatcher,
+    scene: Mapping[str, list[dict]],
+    noise: Tensor,
+    seen: Mapping[str, Any],
+) -> dict[str, list[dict]]:
     """Return the scene's processed conditionings with the person's words, made for the person's model."""
     own = {"positive": person.positive, "negative": person.negative}
-    entries = {kind: [_entry(entry, own[kind]) for entry in scene[kind]] for kind in KINDS if kind in scene}
+    entries = {
+        kind: [_entry(entry, own[kind]) for entry in scene[kind]] for kind in KINDS if kind in scene
+    }
     encode = partial(comfy.samplers.encode_model_conds, patcher.model.extra_conds)
     return {kind: encode(each, noise, noise.device, kind, **seen) for kind, each in entries.items()}
 
@@ -182,7 +240,10 @@ def _entry(scene: dict, own: list | None) -> dict:
     words = {}
     if own is not None:
         [(text, extra)] = own
-        words = {"cross_attn": text, **{key: value for key, value in extra.items() if value is not None}}
+        words = {
+            "cross_attn": text,
+            **{key: value for key, value in extra.items() if value is not None},
+        }
     return {**shared, "model_conds": {}, **words, "uuid": uuid4()}
 
 
@@ -210,20 +271,34 @@ def _check_kind(model: ModelPatcher, own: ModelPatcher, number: int) -> None:
     wanted, given = family_of(model), family_of(own)
     if wanted.branch != given.branch:
         text = f"The model of person {number} is {given.title}, and the picture's is {wanted.title}; one picture needs models of one family."
-        raise PlanError(text, code="person-model-family", hint="Connect a checkpoint of the picture's family, with texts from its own CLIP.")
+        raise PlanError(
+            text,
+            code="person-model-family",
+            hint="Connect a checkpoint of the picture's family, with texts from its own CLIP.",
+        )
     formats = type(model.model.latent_format).__name__, type(own.model.latent_format).__name__
     if formats[0] != formats[1]:
         text = f"The model of person {number} works on latents of the kind {formats[1]}, the picture's on {formats[0]}; they cannot be mixed."
-        raise PlanError(text, code="person-model-latent", hint="Connect a checkpoint made for the picture's VAE.")
+        raise PlanError(
+            text,
+            code="person-model-latent",
+            hint="Connect a checkpoint made for the picture's VAE.",
+        )
     if _noised(model) != _noised(own):
         text = f"The model of person {number} adds noise to the picture in another way than the picture's model (flow beside diffusion)."
-        raise PlanError(text, code="person-model-noise", hint="Take the ModelSampling node out of one of the two chains, or add it to both.")
+        raise PlanError(
+            text,
+            code="person-model-noise",
+            hint="Take the ModelSampling node out of one of the two chains, or add it to both.",
+        )
 
 
 def _noised(model: ModelPatcher) -> float:
     """Return what a latent of 1 and noise of 4 come to at noise level 0.5: 3 where noise is added, 2.5 where it replaces."""
     sampling = model.get_model_object("model_sampling")
-    return round(float(sampling.noise_scaling(torch.tensor(0.5), torch.full((1,), 4.0), torch.ones(1))), 4)
+    return round(
+        float(sampling.noise_scaling(torch.tensor(0.5), torch.full((1,), 4.0), torch.ones(1))), 4
+    )
 
 
 def _check_sampling(own: ModelPatcher, number: int) -> None:
@@ -231,4 +306,8 @@ def _check_sampling(own: ModelPatcher, number: int) -> None:
     found += [name for name in _WRAPPERS if own.get_all_wrappers(name)]
     if found:
         text = f"The model of person {number} carries {', '.join(found)}, a change of guidance or sampling, which the whole picture shares."
-        raise PlanError(text, code="person-model-sampling", hint="Put that node into the chain of the picture's model instead.")
+        raise PlanError(
+            text,
+            code="person-model-sampling",
+            hint="Put that node into the chain of the picture's model instead.",
+        )

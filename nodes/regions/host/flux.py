@@ -18,22 +18,44 @@ OVERRIDE = "optimized_attention_override"
 PATCH = 2  # one token is 2x2 latent cells
 
 
-def run_flux(regions: Regions, executor: Any, x: Tensor, timestep: Tensor, context: Tensor, *rest: Any, **named: Any) -> Tensor:
+def run_flux(
+    regions: Regions,
+    executor: Any,
+    x: Tensor,
+    timestep: Tensor,
+    context: Tensor,
+    *rest: Any,
+    **named: Any,
+) -> Tensor:
     """Run the chunks of the batch whose texts have the same lengths together; the joint sequence has no room for padding by repetition."""
     y, guidance, references, control, options = rest
     if named.get("attention_mask") is not None:
         hint = "Encode the text without an attention mask."
-        raise PlanError("A conditioning with an attention mask cannot be combined with regions.", code="regions-attention-mask", hint=hint)
+        raise PlanError(
+            "A conditioning with an attention mask cannot be combined with regions.",
+            code="regions-attention-mask",
+            hint=hint,
+        )
     others = sum(math.prod(_tokens(reference)) for reference in references or ())
     parts = on_device(regions.parts(x, _tokens(x), others), x.device)
     image_length = math.prod(_tokens(x)) + others
     kinds = options["cond_or_uncond"]
-    texts = [[text for text, part in zip(chunk, parts, strict=True) if part is not None] for chunk in regions.chunk_texts(context, kinds)]
+    texts = [
+        [text for text, part in zip(chunk, parts, strict=True) if part is not None]
+        for chunk in regions.chunk_texts(context, kinds)
+    ]
     results: dict[int, Tensor] = {}
     for group in _of_equal_lengths(texts):
         joint = Joint(_text_lengths(texts[group[0]], parts), parts, regions.options.isolation)
         one = partial(_pick, chunks=group, count=len(kinds), rows=x.shape[0])
-        own = {**options, **{key: [options[key][chunk] for chunk in group] for key in ("cond_or_uncond", "uuids") if key in options}}
+        own = {
+            **options,
+            **{
+                key: [options[key][chunk] for chunk in group]
+                for key in ("cond_or_uncond", "uuids")
+                if key in options
+            },
+        }
         own[OVERRIDE] = partial(_joint_attention, joint, image_length, options.get(OVERRIDE))
         joined = torch.cat([torch.cat(texts[chunk], 1) for chunk in group])
         with regions.forward(x, joint.text_lengths):
@@ -72,7 +94,15 @@ def _pick(value: Any, chunks: Sequence[int], count: int, rows: int) -> Any:
     return value
 
 
-def _joint_attention(joint: Joint, image_length: int, before: Callable | None, function: Callable, q: Tensor, *rest: Any, **named: Any) -> Tensor:
+def _joint_attention(
+    joint: Joint,
+    image_length: int,
+    before: Callable | None,
+    function: Callable,
+    q: Tensor,
+    *rest: Any,
+    **named: Any,
+) -> Tensor:
     """The host's override of an attention: `function` is its own, `before` another pack's override, which is called for each group."""
     k, v, heads = rest
     attend = function if before is None else partial(before, function)
@@ -81,5 +111,9 @@ def _joint_attention(joint: Joint, image_length: int, before: Callable | None, f
         return attend(q, k, v, heads, **named)
     if named.get("mask") is not None:
         hint = "Take the other node out of this model's chain."
-        raise PlanError("Another node masks the attention of this Flux model; that cannot be combined with regions.", code="regions-mask", hint=hint)
+        raise PlanError(
+            "Another node masks the attention of this Flux model; that cannot be combined with regions.",
+            code="regions-mask",
+            hint=hint,
+        )
     return joint.attention(q, k, v, lambda q, k, v: attend(q, k, v, heads, **named))

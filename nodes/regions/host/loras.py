@@ -32,17 +32,27 @@ Loras = tuple[tuple[str, float], ...]  # (file, strength) each
 KEY = "astria_gated_lora"
 # First match counts. Flux' modulation and a UNet block's time embedding are vectors that the block adds to every row.
 FLUX_SPOTS = (
-    ("img_mod.", Rows.FLUX_IMAGE, True), ("txt_mod.", Rows.FLUX_TEXT, True), (".modulation.", Rows.FLUX_JOINT, True),
-    ("final_layer.adaLN_modulation.", Rows.FLUX_IMAGE, True), ("single_blocks.", Rows.FLUX_JOINT, False),
-    (".img_", Rows.FLUX_IMAGE, False), (".txt_", Rows.FLUX_TEXT, False), ("final_layer.", Rows.FLUX_IMAGE, False),
+    ("img_mod.", Rows.FLUX_IMAGE, True),
+    ("txt_mod.", Rows.FLUX_TEXT, True),
+    (".modulation.", Rows.FLUX_JOINT, True),
+    ("final_layer.adaLN_modulation.", Rows.FLUX_IMAGE, True),
+    ("single_blocks.", Rows.FLUX_JOINT, False),
+    (".img_", Rows.FLUX_IMAGE, False),
+    (".txt_", Rows.FLUX_TEXT, False),
+    ("final_layer.", Rows.FLUX_IMAGE, False),
 )
 UNET_SPOTS = (
-    (".attn2.to_k", Rows.CROSS_TEXT, False), (".attn2.to_v", Rows.CROSS_TEXT, False), (".emb_layers.", Rows.TOKENS, True),
-    (".transformer_blocks.", Rows.TOKENS, False), (".proj_", Rows.TOKENS, False),
+    (".attn2.to_k", Rows.CROSS_TEXT, False),
+    (".attn2.to_v", Rows.CROSS_TEXT, False),
+    (".emb_layers.", Rows.TOKENS, True),
+    (".transformer_blocks.", Rows.TOKENS, False),
+    (".proj_", Rows.TOKENS, False),
 )
 
 
-def apply_gated_loras(model: ModelPatcher, loras: Sequence[RegionLora], run: RegionRun, *, items: bool = False) -> ModelPatcher:
+def apply_gated_loras(
+    model: ModelPatcher, loras: Sequence[RegionLora], run: RegionRun, *, items: bool = False
+) -> ModelPatcher:
     """Return a clone of `model` on which each LoRA acts in its region's rows while `run.forward` is set, and nowhere otherwise.
 
     `items` says that the run's regions will be items of the batch, which every layer can tell apart, and not areas of one picture.
@@ -57,13 +67,22 @@ def apply_gated_loras(model: ModelPatcher, loras: Sequence[RegionLora], run: Reg
                 members.setdefault(path, []).append((lora.region, form))
     if not members:
         return patched
-    changes = [LayerChange(path, spot_of(model.model, path), forms) for path, forms in members.items()]
+    changes = [
+        LayerChange(path, spot_of(model.model, path), forms) for path, forms in members.items()
+    ]
     if not items:
         _report_whole(changes)
     # In the dtype of the activations, and in a patcher of its own: the host then loads, moves and unloads it like any model.
     changes_model = nn.ModuleList(changes).to(model.model.get_dtype_inference())
     key = f"{KEY}_{uuid4().hex}"  # the host takes clones with equal keys for equal
-    patched.set_additional_models(key, [ModelPatcher(changes_model, load_device=model.load_device, offload_device=model.offload_device)])
+    patched.set_additional_models(
+        key,
+        [
+            ModelPatcher(
+                changes_model, load_device=model.load_device, offload_device=model.offload_device
+            )
+        ],
+    )
     injection = _Injection(key, run)
     patched.set_injections(key, [PatcherInjection(inject=injection.inject, eject=injection.eject)])
     # Others may have put their stand-ins above ours; theirs are gone by now.
@@ -75,8 +94,11 @@ def spot_of(model: BaseModel, path: str) -> Spot:
     """Return what the rows of the model's layer at `path` stand for. Raises LoraError for a model that is neither a UNet nor Flux."""
     network = model.diffusion_model
     if not isinstance(network, UNetModel | Flux):
-        raise LoraError(f"The connected MODEL is a {type(network).__name__}; LoRAs inside regions are built for the UNet and for Flux.",
-                        code="lora-family", hint="Connect an SD1.5, SDXL or Flux model.")
+        raise LoraError(
+            f"The connected MODEL is a {type(network).__name__}; LoRAs inside regions are built for the UNet and for Flux.",
+            code="lora-family",
+            hint="Connect an SD1.5, SDXL or Flux model.",
+        )
     if hasattr(comfy.utils.get_attr(model, path), "kernel_size"):
         return Spot(path, Rows.CONVOLUTION)
     for part, rows, vector in FLUX_SPOTS if isinstance(network, Flux) else UNET_SPOTS:
@@ -88,8 +110,11 @@ def spot_of(model: BaseModel, path: str) -> Spot:
 def _report_whole(changes: Sequence[LayerChange]) -> None:
     whole = [change.path for change in changes if change.spot.rows is Rows.WHOLE]
     if whole:
-        logging.info("Astria: %d layers act on the whole picture at once; there each person's LoRA counts by the share of its region: %s",
-                     len(whole), ", ".join(whole))
+        logging.info(
+            "Astria: %d layers act on the whole picture at once; there each person's LoRA counts by the share of its region: %s",
+            len(whole),
+            ", ".join(whole),
+        )
 
 
 class _Injection:
@@ -110,7 +135,10 @@ class _Injection:
                 self._hooks.watch(module, partial(_see_flux_block, place))
         (changes,) = patcher.get_additional_models_with_key(self._key)
         for change in changes.model:
-            self._hooks.add(comfy.utils.get_attr(patcher.model, change.path), GatedChange(change, self._run, place))
+            self._hooks.add(
+                comfy.utils.get_attr(patcher.model, change.path),
+                GatedChange(change, self._run, place),
+            )
 
     def eject(self, patcher: ModelPatcher) -> None:
         self._hooks.remove()
@@ -120,7 +148,9 @@ def _see_unet_block(place: Place, x: torch.Tensor, *_args: object, **_kwargs: ob
     place.grid = (x.shape[-2], x.shape[-1])
 
 
-def _see_flux_block(place: Place, img: torch.Tensor, txt: torch.Tensor, *_args: object, **_kwargs: object) -> None:
+def _see_flux_block(
+    place: Place, img: torch.Tensor, txt: torch.Tensor, *_args: object, **_kwargs: object
+) -> None:
     place.image_tokens = img.shape[1]
     place.text_tokens = txt.shape[1]
 
@@ -134,5 +164,9 @@ def load_region_loras(regions: Sequence[Loras]) -> list[RegionLora]:
     for region, loras in enumerate(regions):
         for name, strength in loras:
             path = folder_paths.get_full_path_or_raise("loras", name)
-            loaded.append(RegionLora(region, comfy.utils.load_torch_file(path, safe_load=True), strength, name))
+            loaded.append(
+                RegionLora(
+                    region, comfy.utils.load_torch_file(path, safe_load=True), strength, name
+                )
+            )
     return loaded

@@ -54,7 +54,10 @@ def apply_regions(
     flux = family_of(model).is_flux
     _check(model, masks, positive, negative, options)
     count = len(positive)
-    texts = (_texts(positive, "positive"), _texts(negative, "negative") if len(negative) == count else (None,) * count)
+    texts = (
+        _texts(positive, "positive"),
+        _texts(negative, "negative") if len(negative) == count else (None,) * count,
+    )
     regions = Regions(masks.detach().float().cpu(), texts, run, options)
     patched = model.clone()
     patched.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, _refuse_parts_of_the_picture)
@@ -63,63 +66,117 @@ def apply_regions(
     else:
         kept = Kept()
         patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, kept.sample)
-        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, partial(run_unet, regions, kept))
+        patched.add_wrapper_with_key(
+            WrappersMP.DIFFUSION_MODEL, KEY, partial(run_unet, regions, kept)
+        )
     return patched
 
 
 def _check(
-    model: ModelPatcher, masks: Tensor, positive: Sequence[Conditioning], negative: Sequence[Conditioning | None], options: RegionalOptions
+    model: ModelPatcher,
+    masks: Tensor,
+    positive: Sequence[Conditioning],
+    negative: Sequence[Conditioning | None],
+    options: RegionalOptions,
 ) -> None:
     if model.get_wrappers(WrappersMP.DIFFUSION_MODEL, KEY):
         hint = "Connect the model from before the first Astria Regional Prompt, and give all persons to one of them."
-        raise PlanError("This model already has regions; they cannot be applied twice.", code="regions-twice", hint=hint)
+        raise PlanError(
+            "This model already has regions; they cannot be applied twice.",
+            code="regions-twice",
+            hint=hint,
+        )
     if masks.ndim != 3 or masks.shape[0] != len(positive) or masks.shape[0] < 2:
         wanted = f"expected [{len(positive)}, height, width], the scene and at least one person"
-        raise ImageError(f"Region masks of shape {tuple(masks.shape)} for {len(positive)} texts; {wanted}.", code="region-masks")
+        raise ImageError(
+            f"Region masks of shape {tuple(masks.shape)} for {len(positive)} texts; {wanted}.",
+            code="region-masks",
+        )
     total = masks.float().sum(0)
     if not bool(((total - 1).abs() < 1e-3).all()) or not bool((masks >= 0).all()):
         seen = f"sums from {total.min().item():.3f} to {total.max().item():.3f}, least value {masks.min().item():.3f}"
-        raise ImageError(f"Region masks must be non-negative and sum to 1 at every pixel; these have {seen}.", code="region-masks")
+        raise ImageError(
+            f"Region masks must be non-negative and sum to 1 at every pixel; these have {seen}.",
+            code="region-masks",
+        )
     if len(negative) not in (1, len(positive)):
         text = f"{len(negative)} negative texts for {len(positive)} regions; expected one for all, or one for each."
         raise PlanError(text, code="region-texts")
     if not 0 <= options.scene_strength <= 1:
-        raise PlanError(f"scene_strength is {options.scene_strength}; expected 0 to 1.", code="scene-strength")
-    _check_texts([conditioning for conditioning in (*positive, *negative) if conditioning is not None])
+        raise PlanError(
+            f"scene_strength is {options.scene_strength}; expected 0 to 1.", code="scene-strength"
+        )
+    _check_texts(
+        [conditioning for conditioning in (*positive, *negative) if conditioning is not None]
+    )
 
 
 def _check_texts(conditionings: Sequence[Conditioning]) -> None:
-    widths = sorted({entry[0].shape[-1] for conditioning in conditionings for entry in conditioning})
+    widths = sorted(
+        {entry[0].shape[-1] for conditioning in conditionings for entry in conditioning}
+    )
     if len(widths) > 1:
         hint = "Encode all of them with the CLIP of this model."
-        raise PlanError(f"The regions' texts come from different encoders: {widths} channels.", code="region-texts", hint=hint)
+        raise PlanError(
+            f"The regions' texts come from different encoders: {widths} channels.",
+            code="region-texts",
+            hint=hint,
+        )
 
 
 def _texts(conditionings: Sequence[Conditioning | None], kind: str) -> tuple[Tensor | None, ...]:
     """Return each person's text [B,T,C]; None where it is the scene's, which is the one that the sampler is given."""
-    return (None, *(None if conditioning is None else _text(conditioning, f"The {kind} conditioning of person {number}")
-                    for number, conditioning in enumerate(conditionings[1:], 1)))
+    return (
+        None,
+        *(
+            None
+            if conditioning is None
+            else _text(conditioning, f"The {kind} conditioning of person {number}")
+            for number, conditioning in enumerate(conditionings[1:], 1)
+        ),
+    )
 
 
 def _text(conditioning: Conditioning, name: str) -> Tensor:
     if len(conditioning) != 1:
         hint = "Join the texts before they are encoded."
-        raise PlanError(f"{name} has {len(conditioning)} parts; expected one.", code="region-conditioning", hint=hint)
+        raise PlanError(
+            f"{name} has {len(conditioning)} parts; expected one.",
+            code="region-conditioning",
+            hint=hint,
+        )
     [(text, extra)] = conditioning
     for key, hint in _FOREIGN.items():
         if extra.get(key) is not None:
-            raise PlanError(f"{name} carries {key!r}, which a region cannot use.", code="region-conditioning", hint=hint)
+            raise PlanError(
+                f"{name} carries {key!r}, which a region cannot use.",
+                code="region-conditioning",
+                hint=hint,
+            )
     return text.detach().cpu()
 
 
 def _refuse_parts_of_the_picture(
-    executor: Callable, model: Any, conds: Sequence, x_in: Tensor, timestep: Tensor, model_options: dict
+    executor: Callable,
+    model: Any,
+    conds: Sequence,
+    x_in: Tensor,
+    timestep: Tensor,
+    model_options: dict,
 ) -> list[Tensor]:
     """Stop where the host would run the model on a cut of the picture, or on several devices at once: the regions would not be there."""
     if any("area" in entry for cond in conds for entry in cond or ()):
         hint = "Remove ConditioningSetArea, or let Astria Regions say where things stand."
-        raise PlanError("A conditioning for an area of the picture cannot be combined with regions.", code="regions-area", hint=hint)
+        raise PlanError(
+            "A conditioning for an area of the picture cannot be combined with regions.",
+            code="regions-area",
+            hint=hint,
+        )
     if "multigpu_clones" in model_options:
         hint = "Take the multi-GPU node out of this model's chain."
-        raise PlanError("Regions run on one GPU; this model is split over several.", code="regions-multigpu", hint=hint)
+        raise PlanError(
+            "Regions run on one GPU; this model is split over several.",
+            code="regions-multigpu",
+            hint=hint,
+        )
     return executor(model, conds, x_in, timestep, model_options)

@@ -36,7 +36,9 @@ class Regions:
     _parts: dict[tuple[int, ...], tuple[Share | None, ...]] = field(default_factory=dict)
 
     @contextmanager
-    def forward(self, x: Tensor, text_lengths: tuple[int, ...] = (), text_region: int | None = None) -> Iterator[Forward]:
+    def forward(
+        self, x: Tensor, text_lengths: tuple[int, ...] = (), text_region: int | None = None
+    ) -> Iterator[Forward]:
         """Set `run.forward` for one call of the diffusion model on latents x [B,C,H,W]."""
         self.run.forward = Forward(self._on_latent(x).masks.to(x.device), text_lengths, text_region)
         try:
@@ -51,7 +53,9 @@ class Regions:
             weights = self._on_latent(x).on_grid(*grid)
             scene = torch.zeros(weights.shape[0], others)
             scene[0] = 1
-            self._parts[key] = shares(torch.cat([seeing_scene(weights, self.options.scene_strength), scene], 1))
+            self._parts[key] = shares(
+                torch.cat([seeing_scene(weights, self.options.scene_strength), scene], 1)
+            )
         return self._parts[key]
 
     def _on_latent(self, x: Tensor) -> Forward:
@@ -64,8 +68,13 @@ class Regions:
         """Return, for each chunk of the batch, the text [rows,T,C] of every region; kinds are the host's, 0 positive and 1 negative."""
         if any(kind > 1 for kind in kinds):
             text = "The guider runs more than a positive and a negative conditioning; regions know only these two."
-            raise PlanError(text, code="region-guider", hint="Use CFGGuider, BasicGuider or KSampler.")
-        return [[self._rows(text, own) for text in self.texts[kind]] for kind, own in zip(kinds, context.chunk(len(kinds)), strict=True)]
+            raise PlanError(
+                text, code="region-guider", hint="Use CFGGuider, BasicGuider or KSampler."
+            )
+        return [
+            [self._rows(text, own) for text in self.texts[kind]]
+            for kind, own in zip(kinds, context.chunk(len(kinds)), strict=True)
+        ]
 
     @staticmethod
     def _rows(text: Tensor | None, own: Tensor) -> Tensor:

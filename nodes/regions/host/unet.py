@@ -20,12 +20,30 @@ from .state import Regions
 Projected = tuple[Tensor, Tensor]
 
 
-def run_unet(regions: Regions, kept: Kept, executor: Any, x: Tensor, timesteps: Tensor, context: Tensor, *rest: Any, **named: Any) -> Tensor:
+def run_unet(
+    regions: Regions,
+    kept: Kept,
+    executor: Any,
+    x: Tensor,
+    timesteps: Tensor,
+    context: Tensor,
+    *rest: Any,
+    **named: Any,
+) -> Tensor:
     y, control, options = rest
     chunks = kept.chunks(regions, context, options["cond_or_uncond"])
     with regions.forward(x, text_region=0) as forward:
-        call = _UnetCall(regions, forward, x, chunks, options.get("patches", {}).get("attn2_patch", []), kept.are_weights_fixed)
-        return executor(x, timesteps, context, y, control, call.options(executor.class_obj, options), **named)
+        call = _UnetCall(
+            regions,
+            forward,
+            x,
+            chunks,
+            options.get("patches", {}).get("attn2_patch", []),
+            kept.are_weights_fixed,
+        )
+        return executor(
+            x, timesteps, context, y, control, call.options(executor.class_obj, options), **named
+        )
 
 
 @dataclass(eq=False)
@@ -108,20 +126,33 @@ class _UnetCall:
         """Return transformer options with our attention in place of every cross-attention; what stood there is called by it."""
         replaced = options.get("patches_replace", {})
         before = replaced.get("attn2", {})
-        ours = {key: partial(self._attention, attn2, before.get(key, before.get(key[:2]))) for key, attn2 in _cross_attentions(unet)}
+        ours = {
+            key: partial(self._attention, attn2, before.get(key, before.get(key[:2])))
+            for key, attn2 in _cross_attentions(unet)
+        }
         patches = options.get("patches", {})
         if self.others:
             patches = {**patches, "attn2_patch": [self._remember, *self.others]}
-        return {**options, "patches": patches, "patches_replace": {**replaced, "attn2": {**before, **ours}}}
+        return {
+            **options,
+            "patches": patches,
+            "patches_replace": {**replaced, "attn2": {**before, **ours}},
+        }
 
-    def _remember(self, normed: Tensor, keys: Tensor, values: Tensor, extra: dict) -> tuple[Tensor, Tensor, Tensor]:
+    def _remember(
+        self, normed: Tensor, keys: Tensor, values: Tensor, extra: dict
+    ) -> tuple[Tensor, Tensor, Tensor]:
         self._normed = normed
         return normed, keys, values
 
-    def _attention(self, attn2: Any, before: Callable | None, q: Tensor, k: Tensor, v: Tensor, extra: dict) -> Tensor:
+    def _attention(
+        self, attn2: Any, before: Callable | None, q: Tensor, k: Tensor, v: Tensor, extra: dict
+    ) -> Tensor:
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             precision = extra["attn_precision"]
-            return host_attention.optimized_attention(q, k, v, extra["n_heads"], attn_precision=precision, transformer_options=extra)
+            return host_attention.optimized_attention(
+                q, k, v, extra["n_heads"], attn_precision=precision, transformer_options=extra
+            )
 
         def text(region: int) -> Projected:
             return (k, v) if region == 0 else self._projected(attn2, region, extra)
@@ -164,9 +195,15 @@ class _UnetCall:
 
 def _cross_attentions(unet: Any) -> Iterator[tuple[tuple[str, int, int], Any]]:
     """Yield the host's key of every transformer block, and its cross-attention."""
-    groups = [*((("input", number), layers) for number, layers in enumerate(unet.input_blocks)), (("middle", 0), unet.middle_block or ())]
+    groups = [
+        *((("input", number), layers) for number, layers in enumerate(unet.input_blocks)),
+        (("middle", 0), unet.middle_block or ()),
+    ]
     groups += [(("output", number), layers) for number, layers in enumerate(unet.output_blocks)]
     for name, layers in groups:
         for layer in layers:
             if isinstance(layer, host_attention.SpatialTransformer):
-                yield from (((*name, index), block.attn2) for index, block in enumerate(layer.transformer_blocks))
+                yield from (
+                    ((*name, index), block.attn2)
+                    for index, block in enumerate(layer.transformer_blocks)
+                )

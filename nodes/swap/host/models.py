@@ -18,12 +18,20 @@ _BYTES = 4 * 384
 
 def swapper_names() -> list[str]:
     """Return the .onnx files that stand in the insightface model folders themselves; the packs below them recognise faces and swap none."""
-    return [name for name in folder_paths.get_filename_list("insightface") if Path(name).suffix.lower() == ".onnx" and Path(name).name == name]
+    return [
+        name
+        for name in folder_paths.get_filename_list("insightface")
+        if Path(name).suffix.lower() == ".onnx" and Path(name).name == name
+    ]
 
 
 def swapper_path(name: str) -> Path | None:
     """Return the file of a listed swapper, None for another name."""
-    return Path(folder_paths.get_full_path_or_raise("insightface", name)) if name in swapper_names() else None
+    return (
+        Path(folder_paths.get_full_path_or_raise("insightface", name))
+        if name in swapper_names()
+        else None
+    )
 
 
 def swapper_folder() -> str:
@@ -59,7 +67,11 @@ def painter(restorer: Restorer, fidelity: float) -> Callable[[torch.Tensor], tor
         device = restorer.patcher.load_device
         each = crops[0].numel() * _BYTES * max(restorer.scale, 1)
         management.load_models_gpu([restorer.patcher], memory_required=each)
-        at_once = max(int(management.get_free_memory(device) // each), 1) if is_face_model(restorer) else 1
+        at_once = (
+            max(int(management.get_free_memory(device) // each), 1)
+            if is_face_model(restorer)
+            else 1
+        )
         progress = comfy.utils.ProgressBar(len(crops))
         painted: list[torch.Tensor] = []
         while len(painted) < len(crops):

@@ -26,10 +26,18 @@ class HostFiles:
     """The user's model files as ComfyUI lists them."""
 
     def list(self, folder: str) -> Sequence[str]:
-        return folder_paths.get_filename_list(folder) if folder in folder_paths.folder_names_and_paths else ()
+        return (
+            folder_paths.get_filename_list(folder)
+            if folder in folder_paths.folder_names_and_paths
+            else ()
+        )
 
     def roots(self, folder: str) -> Sequence[str]:
-        return folder_paths.get_folder_paths(folder) if folder in folder_paths.folder_names_and_paths else ()
+        return (
+            folder_paths.get_folder_paths(folder)
+            if folder in folder_paths.folder_names_and_paths
+            else ()
+        )
 
 
 def state_folder() -> Path:
@@ -57,16 +65,26 @@ def named_stamps(text: str | None, *, more_bindings: bool = False) -> str:
     which come over a link as well, its tags may stand for any tune.
     """
     if text is None:
-        found = [Path(folder, name) for folder, _, names in os.walk(folder_paths.get_input_directory()) for name in names]
+        found = [
+            Path(folder, name)
+            for folder, _, names in os.walk(folder_paths.get_input_directory())
+            for name in names
+        ]
         return _stamps(sorted(found), _tunes(None))
     request, _ = PromptRequest.from_text(text)
     if request is None:
         return ""
-    named = [one.value for one in (request.input_image, request.mask_image) if one is not None and one.kind == "file"]
+    named = [
+        one.value
+        for one in (request.input_image, request.mask_image)
+        if one is not None and one.kind == "file"
+    ]
     tags = [tag.id for segment in request.prompt for tag in segment.faceids]
     tags += [tag.name for segment in request.prompt for tag in segment.loras]
     bound = bindings_in(state_folder()).tunes
-    tunes = _tunes(None if more_bindings and tags else [*tags, *(bound[tag] for tag in tags if tag in bound)])
+    tunes = _tunes(
+        None if more_bindings and tags else [*tags, *(bound[tag] for tag in tags if tag in bound)]
+    )
     return _stamps([Path(folder_paths.get_annotated_filepath(name)) for name in named], tunes)
 
 
@@ -77,7 +95,10 @@ def _tunes(names: Iterable[str] | None) -> list[Tune]:
     store = TuneStore(state_folder())
     if names is None:
         return list(store.list(limit=MOST_TUNES))
-    found = [store.get(int(name)) if name.isascii() and name.isdigit() else store.find_by_title(name) for name in dict.fromkeys(names)]
+    found = [
+        store.get(int(name)) if name.isascii() and name.isdigit() else store.find_by_title(name)
+        for name in dict.fromkeys(names)
+    ]
     return [tune for tune in found if tune is not None]
 
 
