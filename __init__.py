@@ -1,4 +1,7 @@
-"""Astria prompts for ComfyUI: paste a prompt of the photo service, get the picture on your own machine."""
+"""Astria prompts for ComfyUI.
+
+Paste a prompt of the photo service, get the picture on your own machine.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ WEB_DIRECTORY = "./web"
 
 
 async def comfy_entrypoint():
-    """Return the V3 extension. The host is imported here, not above: test runners import this file without ComfyUI."""
+    """Return the V3 extension.
+
+    The host is imported here, not above: test runners import this file without ComfyUI.
+    """
     try:
         from .nodes.extension import AstriaExtension
     except Exception:

@@ -15,7 +15,10 @@ NAME = "comfyui_astria"
 
 
 def load() -> ModuleType:
-    """Return the pack's root package, imported once; `import comfyui_astria.nodes.prompt` works afterwards."""
+    """Return the pack's root package, imported once.
+
+    `import comfyui_astria.nodes.prompt` works afterwards.
+    """
     if NAME in sys.modules:
         return sys.modules[NAME]
     spec = importlib.util.spec_from_file_location(

@@ -1,4 +1,6 @@
-"""Models in full width with random weights, their texts and LoRAs, and what a step of them takes."""
+"""Models in full width with random weights, their texts and LoRAs, and what a step of them
+takes.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,12 @@ RANK = 16
 
 @dataclass(frozen=True)
 class Setup:
-    """A model, the picture and texts that it is run with, and how often: `rounds` of runs of some steps, the first of which prepares.
+    """A model, the picture and texts that it is run with, and how often.
 
-    `side` and `channels` are those of the latent, `width` and `pooled` the text's. `most` is the budget, in plain steps by number of people.
+    `rounds` of runs of some steps, the first of which prepares.
+
+    `side` and `channels` are those of the latent, `width` and `pooled` the text's. `most` is the
+    budget, in plain steps by number of people.
     """
 
     name: str
@@ -31,7 +36,8 @@ class Setup:
     pooled: int
     most: Mapping[int, float]
     rounds: int = 5
-    # The host's ratios are far from any budget and take long; its hooks keep a copy of the weights for each person.
+    # The host's ratios are far from any budget and take long; its hooks keep a copy of the weights
+    # for each person.
     hosts_rounds: int = 1
     steps: int = 3
     least_gb: int = 0  # of GPU memory, so that the host loads the whole model
@@ -120,7 +126,9 @@ class Case(NamedTuple):
 
 
 def step(setup: Setup, case: Case, device: torch.device) -> tuple[float, int]:
-    """Return the seconds of the quickest step of a run after the first, which also pays for what a run prepares; and, on a GPU, its peak in bytes."""
+    """Return the seconds of the quickest step of a run after the first, which also pays for what a
+    run prepares; and, on a GPU, its peak in bytes.
+    """
     import comfy.sample
 
     is_gpu = device.type == "cuda"
@@ -150,9 +158,9 @@ def step(setup: Setup, case: Case, device: torch.device) -> tuple[float, int]:
         callback=ended,
         seed=0,
     )
-    return min(
-        later - earlier for earlier, later in pairwise(ends_s)
-    ), torch.cuda.max_memory_allocated() if is_gpu else 0
+    return min(later - earlier for earlier, later in pairwise(ends_s)), (
+        torch.cuda.max_memory_allocated() if is_gpu else 0
+    )
 
 
 def model_of(setup: Setup, device: torch.device) -> Any:

@@ -1,4 +1,8 @@
-"""The API on a real host: requests a second for making and getting, and its overhead against posting the same workflow to ComfyUI directly."""
+"""The API on a real host.
+
+Requests a second for making and getting, and its overhead against posting the same workflow to
+ComfyUI directly.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,10 @@ BINDINGS = "[base 690204]\nfamily = sd15\ncheckpoint = tiny_sd15.safetensors\n"
 
 
 def run() -> list[dict]:
-    """Return the figures. The prompts paint nothing, so that what is measured is the way to the queue and back."""
+    """Return the figures.
+
+    The prompts paint nothing, so that what is measured is the way to the queue and back.
+    """
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         _furnish(base)

@@ -1,10 +1,15 @@
-"""What a step costs with one to three identities against a plain step: IP-Adapter FaceID on a UNet, PuLID on a Flux.
+"""What a step costs with one to three identities against a plain step.
 
-On the CPU with one thread: a full-width SD1.5 UNet at 32x32 latent pixels, with FaceID Portrait, whose 16 tokens a person are the most of all kinds;
-a Flux of a third of the width and a fifth of the depth at 48x48 latent pixels, with PuLID at the published places and in the published proportions.
-Where ComfyUI has a GPU: SDXL with FaceID Portrait and Flux.1 dev with PuLID, all in full size at 1024x1024. Random weights, cfg 1. Each identity
-stands under a mask of its own, columns that together fill the picture. Each time is held against a plain step run just before it, so that other
-load falls on both alike; on the CPU it is CPU time. Memory on a GPU is what a run allocated at most beyond a plain run.
+IP-Adapter FaceID on a UNet, PuLID on a Flux.
+
+On the CPU with one thread: a full-width SD1.5 UNet at 32x32 latent pixels, with FaceID Portrait,
+whose 16 tokens a person are the most of all kinds; a Flux of a third of the width and a fifth of
+the depth at 48x48 latent pixels, with PuLID at the published places and in the published
+proportions. Where ComfyUI has a GPU: SDXL with FaceID Portrait and Flux.1 dev with PuLID, all in
+full size at 1024x1024. Random weights, cfg 1. Each identity stands under a mask of its own, columns
+that together fill the picture. Each time is held against a plain step run just before it, so that
+other load falls on both alike; on the CPU it is CPU time. Memory on a GPU is what a run allocated
+at most beyond a plain run.
 """
 
 from __future__ import annotations
@@ -27,7 +32,9 @@ PULID_TOKENS = 32
 
 @dataclass(frozen=True)
 class Setup:
-    """A model and what it is run with, of bench/regions.py, and `adapter`, which makes its adapter for the device."""
+    """A model and what it is run with, of bench/regions.py, and `adapter`, which makes its adapter
+    for the device.
+    """
 
     model: Any
     adapter: Callable[[Any, torch.device], Any]
@@ -43,7 +50,9 @@ class Taken:
 
 
 def run() -> list[dict]:
-    """Return the figures: the median plain step of each model, and the median ratio of a step with identities to it."""
+    """Return the figures: the median plain step of each model, and the median ratio of a step with
+    identities to it.
+    """
     import comfy.model_management
 
     device = comfy.model_management.get_torch_device()
@@ -120,7 +129,10 @@ def _portrait(sizes: Any, device: torch.device) -> Any:
 
 
 def _pulid(sizes: Any, device: torch.device) -> Any:
-    """Return an adapter whose people are random tokens; its attentions are the real ones, two thirds as wide as the model."""
+    """Return an adapter whose people are random tokens.
+
+    Its attentions are the real ones, two thirds as wide as the model.
+    """
     import comfy.model_patcher
     import comfy.ops
     from comfyui_astria.nodes.faceid.pulid import CROSS_HEAD, CrossAttention, places

@@ -1,7 +1,9 @@
-"""Face inpainting: its own work on the picture, the number of sampler calls, what a LoRA for each face costs in a step, and memory.
+"""Face inpainting: its own work on the picture, the number of sampler calls, what a LoRA for each
+face costs in a step, and memory.
 
-`python dev.py bench faces` runs it. Crop and paste are held against the host's own nodes on the same faces, and beside what Inpaint Crop and Stitch
-(3.0.9, CPU, `mask_fill_holes` off) was measured to take for the same picture on another day.
+`python dev.py bench faces` runs it. Crop and paste are held against the host's own nodes on the
+same faces, and beside what Inpaint Crop and Stitch (3.0.9, CPU, `mask_fill_holes` off) was measured
+to take for the same picture on another day.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ BOXES = (
 STITCH_MS = (570.0, 170.0)  # crop and stitch per face
 WIDTH, TOKENS, FACES = 768, 77, 2  # of the full-width SD1.5 that steps are measured on
 MOST_FOR_LORAS = 1.15  # times a plain batch
-# Memory beside picture and drawings: the result, the mask, one face's windows, and what libraries take on first use.
+# Memory beside picture and drawings: the result, the mask, one face's windows, and what libraries
+# take on first use.
 MOST_PICTURES = 3.0
 
 
@@ -101,7 +104,10 @@ def _times(faces: int, cut_ms: float, paste_ms: float, host_ms: float) -> list[d
 
 
 def _hosts(image: torch.Tensor, crops: Sequence[Any]) -> torch.Tensor:
-    """The same by the host's nodes: one face after the other cut, scaled up, scaled back and composited with its mask."""
+    """The same by the host's nodes.
+
+    One face after the other cut, scaled up, scaled back and composited with its mask.
+    """
     from comfy_extras.nodes_mask import ImageCompositeMasked
     from comfyui_astria.nodes.redraw.crop import window_mask
 
@@ -122,7 +128,9 @@ def _hosts(image: torch.Tensor, crops: Sequence[Any]) -> torch.Tensor:
 
 
 def _memory() -> list[dict]:
-    """The greatest memory of a process that crops and pastes, in pictures beside one that only holds the picture."""
+    """The greatest memory of a process that crops and pastes, in pictures beside one that only
+    holds the picture.
+    """
     if not Path("/proc/self/status").exists():
         return []
     base = _peak_mib(0)
@@ -166,7 +174,9 @@ def _calls() -> list[dict]:
 
 
 def _lora_steps() -> list[dict]:
-    """A step of the full-width SD1.5 with a LoRA for each face, against the same batch without, run just before it."""
+    """A step of the full-width SD1.5 with a LoRA for each face, against the same batch without, run
+    just before it.
+    """
     from comfyui_astria.nodes.regions.host.loras import apply_gated_loras
     from comfyui_astria.nodes.regions.lora import RegionLora
     from comfyui_astria.nodes.regions.run import RegionRun
@@ -260,9 +270,13 @@ def _draw(family: str, faces: int, size: int) -> tuple[list, int]:
 
 
 def peak_mib_of_faces(faces: str) -> float:
-    """Return the greatest memory of this process, which crops and pastes so many faces; it runs without ComfyUI."""
+    """Return the greatest memory of this process, which crops and pastes so many faces.
+
+    It runs without ComfyUI.
+    """
     _crop_and_paste(int(faces))
-    # Not getrusage: it gives the parent's peak to a child. A system without this file has no such figure.
+    # Not getrusage: it gives the parent's peak to a child. A system without this file has no such
+    # figure.
     [peak] = re.findall(
         r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE
     )

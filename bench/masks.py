@@ -1,7 +1,9 @@
-"""Growing a mask by small and large radii beside the host's GrowMask and Morphology, feathering it, and how often SAM3 looks at a picture.
+"""Growing a mask by small and large radii beside the host's GrowMask and Morphology, feathering it,
+and how often SAM3 looks at a picture.
 
-Times are processor time on one thread, which other load on the machine disturbs least; where it is idle they are what the clock shows. What masks
-on a GPU go through is measured on one where it is at hand, by the clock, else on the processor.
+Times are processor time on one thread, which other load on the machine disturbs least; where it is
+idle they are what the clock shows. What masks on a GPU go through is measured on one where it is at
+hand, by the clock, else on the processor.
 
 `python dev.py bench masks` runs it; by hand: `PYTHONPATH=<ComfyUI> python bench/masks.py --cpu`.
 """
@@ -18,7 +20,8 @@ from comfyui_astria.bench._figures import figure
 SIZES = (1024, 2048)
 RADII = (8, 32, 128, 256)
 RUNS = 3
-# A run of the host's that takes longer than this is not repeated: its cost grows with the radius, up to minutes.
+# A run of the host's that takes longer than this is not repeated: its cost grows with the radius,
+# up to minutes.
 LONG_MS = 3000.0
 GIB = 2**30
 MOST_GIB = 4
@@ -28,7 +31,9 @@ WORDS = ("hat", "coat", "shoes", "dog", "door", "tree")
 
 
 def run() -> list[dict]:
-    """Return the figures: for each size and radius the times, the host's as ratios to ours in the same run, and whether pixels are equal."""
+    """Return the figures: for each size and radius the times, the host's as ratios to ours in the
+    same run, and whether pixels are equal.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -52,7 +57,9 @@ def _compare_radii(size: int) -> list[dict]:
 
 
 def _feather(size: int) -> list[dict]:
-    """Return the times of feathering in scipy and in torch, whether these depend on how far it reaches, and whether both give the same."""
+    """Return the times of feathering in scipy and in torch, whether these depend on how far it
+    reaches, and whether both give the same.
+    """
     from comfyui_astria.nodes.masking.morphology import feather
     from comfyui_astria.nodes.masking.tensor_morphology import nearest
 
@@ -136,7 +143,10 @@ def _compare(mask: torch.Tensor, radius: int, ours: dict[str, list[float]]) -> l
 def _morphology(
     mask: torch.Tensor, radius: int, title: str, own: tuple[float, torch.Tensor]
 ) -> list[dict]:
-    """Return the host's Morphology beside ours, or that it was left out: it unfolds a kernel of that size at every pixel of three channels."""
+    """Return the host's Morphology beside ours, or that it was left out.
+
+    It unfolds a kernel of that size at every pixel of three channels.
+    """
     side = 2 * radius + 1
     needed = 3 * mask.numel() * 4 * side * side / GIB
     if needed > MOST_GIB:
@@ -155,7 +165,9 @@ def _morphology(
 
 
 def _trunk_passes() -> list[dict]:
-    """Return how often SAM3's vision trunk runs for a mask of 1, 3 and 6 words, ours and the host's node."""
+    """Return how often SAM3's vision trunk runs for a mask of 1, 3 and 6 words, ours and the host's
+    node.
+    """
     from comfy_extras.nodes_sam3 import SAM3_Detect
     from comfyui_astria.nodes.masking.host.models import Sam3
     from comfyui_astria.nodes.masking.prompt_mask import MaskRequest, prompt_mask
@@ -190,7 +202,10 @@ def _trunk_passes() -> list[dict]:
 
 
 def _fastest(work: Callable[[], Any], device: str = "cpu") -> tuple[float, Any]:
-    """Return the least time of a few runs, which other load disturbs least, and the result; one run where it takes long."""
+    """Return the least time of a few runs, which other load disturbs least, and the result.
+
+    One run where it takes long.
+    """
     best = float("inf")
     for _ in range(RUNS):
         start = _clock(device)

@@ -1,6 +1,8 @@
-"""Outpainting's own work, from the source to the canvas and from the painted canvas to the picture, beside the host's padding.
+"""Outpainting's own work, from the source to the canvas and from the painted canvas to the picture,
+beside the host's padding.
 
-`python dev.py bench outpaint` runs it; by hand: `PYTHONPATH=<ComfyUI> python bench/outpaint.py --cpu`.
+`python dev.py bench outpaint` runs it; by hand: `PYTHONPATH=<ComfyUI> python bench/outpaint.py
+--cpu`.
 """
 
 from __future__ import annotations
@@ -10,12 +12,15 @@ from comfyui_astria.bench._figures import figure, interleaved_medians_ms
 
 RUNS = 5
 SIZE = 2048
-# (source width, source height, anchor): new area on all sides, and on one side of a source as wide as the canvas.
+# (source width, source height, anchor): new area on all sides, and on one side of a source as wide
+# as the canvas.
 CASES = ((1024, 1024, "center"), (2048, 1024, "top-center"))
 
 
 def run() -> list[dict]:
-    """Return the figures: medians of interleaved runs in milliseconds, their ratio, and the change inside the source."""
+    """Return the figures: medians of interleaved runs in milliseconds, their ratio, and the change
+    inside the source.
+    """
     return [figure for case in CASES for figure in _compare(*case)]
 
 

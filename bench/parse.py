@@ -1,4 +1,7 @@
-"""What reading a prompt costs: milliseconds for one of 2,000 characters, and how the cost per character grows with the length."""
+"""What reading a prompt costs.
+
+Milliseconds for one of 2,000 characters, and how the cost per character grows with the length.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,22 @@ from comfyui_astria.bench._figures import figure
 LENGTH = 2_000
 BUDGET_MS = 2.0
 GROWTH = 100
-# Per character a long text may cost this much more than a short one; a quadratic rule would cost about GROWTH times as much.
+# Per character a long text may cost this much more than a short one; a quadratic rule would cost
+# about GROWTH times as much.
 MOST_GROWTH = 4.0
 
-_SCENE = "Dramatic 1940s film noir scene, (couple:1.2) standing together, wooden paneled background, ((soft light)), ready-to-wear clothes, "
-_PERSON = "\nBREAK <lora:1533312:1.0> ohwx woman with determined expression, retro updo hairstyle, <easynegative> bright [red] lipstick, "
-_FLAGS = '--mask_prompt windows door --mask_dilate -20% --outpaint center --outpaint_width 1792 --outpaint_height 1024 --outpaint_prompt "fields"'
+_SCENE = (
+    "Dramatic 1940s film noir scene, (couple:1.2) standing together, wooden paneled background,"
+    " ((soft light)), ready-to-wear clothes, "
+)
+_PERSON = (
+    "\nBREAK <lora:1533312:1.0> ohwx woman with determined expression, retro updo hairstyle,"
+    " <easynegative> bright [red] lipstick, "
+)
+_FLAGS = (
+    "--mask_prompt windows door --mask_dilate -20% --outpaint center --outpaint_width 1792"
+    ' --outpaint_height 1024 --outpaint_prompt "fields"'
+)
 _BLOCK = """
 num_images=4
 negative_prompt=clay, text, watermark, padding, cropped, typography
@@ -46,7 +59,10 @@ h=576
 
 
 def prompt_of(length: int) -> str:
-    """Return a prompt of exactly that many characters, with everything people paste: persons, tags, weights, flags and the block."""
+    """Return a prompt of exactly that many characters, with everything people paste.
+
+    Persons, tags, weights, flags and the block.
+    """
     body_length = length - len(_FLAGS) - len(_BLOCK) - 1
     repeats = body_length // len(_SCENE + _PERSON) + 1
     # Cut at a word: half a tag would be an error.

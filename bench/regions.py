@@ -1,10 +1,14 @@
-"""What a step costs with N people, each with their own text and LoRA, against one plain prompt and the host's own way of doing it.
+"""What a step costs with N people, each with their own text and LoRA, against one plain prompt and
+the host's own way of doing it.
 
-On the CPU with one thread: a full-width SD1.5 UNet at 256x256 pixels, and a double and a single block of Flux in full width at 1024x1024, with
-texts padded by the host to 256 tokens and with texts of 32 without padding. Where ComfyUI has a GPU: SDXL and Flux.1 dev in full size at 1024x1024.
-Random weights, cfg 1, LoRAs of rank 16 on all linear layers of the blocks. Each time is held against a plain step run just before it, so that other
-load falls on both alike; on the CPU it is CPU time. Memory on the CPU is the most that a process of its own held, which makes the model and takes
-two steps with it, against one that does so with a plain prompt; on a GPU it is what a run allocated at most beyond a plain run.
+On the CPU with one thread: a full-width SD1.5 UNet at 256x256 pixels, and a double and a single
+block of Flux in full width at 1024x1024, with texts padded by the host to 256 tokens and with texts
+of 32 without padding. Where ComfyUI has a GPU: SDXL and Flux.1 dev in full size at 1024x1024.
+Random weights, cfg 1, LoRAs of rank 16 on all linear layers of the blocks. Each time is held
+against a plain step run just before it, so that other load falls on both alike; on the CPU it is
+CPU time. Memory on the CPU is the most that a process of its own held, which makes the model and
+takes two steps with it, against one that does so with a plain prompt; on a GPU it is what a run
+allocated at most beyond a plain run.
 """
 
 from __future__ import annotations
@@ -38,14 +42,20 @@ PEOPLE = (1, 2, 3, 4)
 
 @dataclass
 class Taken:
-    """What one way of one number of people took: a step in plain steps, and bytes beyond a plain run."""
+    """What one way of one number of people took.
+
+    A step in plain steps, and bytes beyond a plain run.
+    """
 
     ratios: list[float] = field(default_factory=list)
     beyond_bytes: int = 0
 
 
 def run() -> list[dict]:
-    """Return the figures: step and memory of a plain prompt; of each other way the median ratio to that step, and the memory beyond it."""
+    """Return the figures: step and memory of a plain prompt.
+
+    Of each other way the median ratio to that step, and the memory beyond it.
+    """
     import comfy.model_management
 
     device = comfy.model_management.get_torch_device()
@@ -113,7 +123,10 @@ def _measured(setup: Setup, device: torch.device) -> list[dict]:
 
 def _title(setup: Setup, kind: str, count: int) -> str:
     people = "1 person" if count == 1 else f"{count} people"
-    return f"{setup.name}: {people}, each with text and LoRA{'' if kind == 'ours' else ', as masked conditionings with LoRA hooks'}"
+    return (
+        f"{setup.name}: {people}, each with text and"
+        f" LoRA{'' if kind == 'ours' else ', as masked conditionings with LoRA hooks'}"
+    )
 
 
 def _beyond(setup: Setup, kind: str, count: int, mb: float) -> dict:
@@ -141,7 +154,10 @@ def _peak_mb(kind: str, count: int) -> float:
 
 
 def peak_mb_of_one_case(kind: str, count: str) -> float:
-    """Return the most memory that this process has held after one case; for a process of its own."""
+    """Return the most memory that this process has held after one case.
+
+    For a process of its own.
+    """
     sys.argv[1:] = ["--cpu"]
     import comfy.options
 
@@ -193,7 +209,10 @@ def _ours(setup: Setup, model: Any, texts: list, loras: list[dict]) -> Case:
 
 
 def _hosts(setup: Setup, model: Any, texts: list, loras: list[dict]) -> Case:
-    """The same picture by the host's nodes: a masked conditioning for the scene and each person, each person's LoRA as a hook."""
+    """The same picture by the host's nodes.
+
+    A masked conditioning for the scene and each person, each person's LoRA as a hook.
+    """
     import comfy.hooks
 
     hooks = [{}, *({"hooks": comfy.hooks.create_hook_lora(lora, 1.0, 1.0)} for lora in loras)]

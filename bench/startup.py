@@ -51,7 +51,9 @@ def _log_of_one_start() -> str:
 
 
 def _imported_ms(log: str) -> float:
-    """The time of the outermost imports of the pack, with everything they import in turn that the host had not loaded yet."""
+    """The time of the outermost imports of the pack, with everything they import in turn that the
+    host had not loaded yet.
+    """
     found = [
         (len(indent), int(cumulative_us)) for cumulative_us, indent in _CLOCK_LINE.findall(log)
     ]

@@ -1,4 +1,7 @@
-"""Private base directories for ComfyUI: models, input, output, user, and the pack linked in as a custom node."""
+"""Private base directories for ComfyUI.
+
+Models, input, output, user, and the pack linked in as a custom node.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,10 @@ _NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "demo_output", "node_m
 
 
 def make_base(folder: Path, *, test_pack: bool) -> tuple[str, ...]:
-    """Make `folder` a base directory and return the names of the packs linked into it: ours, and the test pack if wanted."""
+    """Make `folder` a base directory and return the names of the packs linked into it.
+
+    Ours, and the test pack if wanted.
+    """
     for name in _FOLDERS:
         (folder / name).mkdir(parents=True, exist_ok=True)
     packs = {PACK: ROOT, TEST_PACK: TEST_PACK_FOLDER} if test_pack else {PACK: ROOT}
@@ -46,7 +52,10 @@ def make_base(folder: Path, *, test_pack: bool) -> tuple[str, ...]:
 
 
 def link_folder(link: Path, target: Path) -> None:
-    """Make `link` show the folder `target`: a symbolic link, a junction on Windows without that right, else a copy."""
+    """Make `link` show the folder `target`.
+
+    A symbolic link, a junction on Windows without that right, else a copy.
+    """
     if link.exists() and link.resolve() == target.resolve():
         return
     _remove(link)
@@ -77,7 +86,10 @@ def _remove(link: Path) -> None:
 
 
 def models_config(models: Path) -> str:
-    """Return the text of an extra_model_paths.yaml that adds each folder of `models`; JSON strings are YAML strings."""
+    """Return the text of an extra_model_paths.yaml that adds each folder of `models`.
+
+    JSON strings are YAML strings.
+    """
     lines = [
         f"  {json.dumps(folder.name)}: {json.dumps(str(folder))}"
         for folder in sorted(models.iterdir())
@@ -87,7 +99,10 @@ def models_config(models: Path) -> str:
 
 
 def write_models_config(base: Path, models: Path) -> Path:
-    """Write the configuration that lets a host on `base` read the models of another ComfyUI; return its path."""
+    """Write the configuration that lets a host on `base` read the models of another ComfyUI.
+
+    Return its path.
+    """
     path = base / "own_models.yaml"
     path.write_text(models_config(models), encoding="utf-8")
     return path

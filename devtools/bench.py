@@ -17,7 +17,10 @@ BENCH = ROOT / "bench"
 
 
 def run_benchmarks(environment: Environment, argv: Sequence[str]) -> list[Figure]:
-    """Return the figures of the named measurements, `all` for every one; without a name print which there are."""
+    """Return the figures of the named measurements, `all` for every one.
+
+    Without a name print which there are.
+    """
     names = sorted(path.stem for path in BENCH.glob("*.py") if not path.stem.startswith("_"))
     if not argv:
         say(
@@ -44,7 +47,10 @@ def run_benchmarks(environment: Environment, argv: Sequence[str]) -> list[Figure
 
 
 def open_comfyui(environment: Environment) -> None:
-    """Let this process import ComfyUI's modules. They read sys.argv at their first import, so the device is chosen here."""
+    """Let this process import ComfyUI's modules.
+
+    They read sys.argv at their first import, so the device is chosen here.
+    """
     sys.argv = ["main.py", *([] if has_accelerator(environment.python) else ["--cpu"])]
     sys.path.insert(0, str(environment.comfyui))
     import comfy.options

@@ -14,7 +14,9 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 def find_chromium() -> Path:
-    """Return the browser: ASTRIA_CHROMIUM, else one on PATH, else Debian's, installed when we are root. Raises: DevError when there is none."""
+    """Return the browser: ASTRIA_CHROMIUM, else one on PATH, else Debian's, installed when we are
+    root. Raises: DevError when there is none.
+    """
     named = os.environ.get("ASTRIA_CHROMIUM")
     if named:
         if not Path(named).is_file():
@@ -39,8 +41,10 @@ def find_chromium() -> Path:
         found = _on_path()
     if found is None:
         raise DevError(
-            f"The browser tests need Chromium or Chrome, and none of {', '.join(_NAMES)} is on PATH.",
-            "Install one, or set ASTRIA_CHROMIUM to its program, or pass --no-browser to leave those tests out.",
+            f"The browser tests need Chromium or Chrome, and none of {', '.join(_NAMES)} is on"
+            " PATH.",
+            "Install one, or set ASTRIA_CHROMIUM to its program, or pass --no-browser to leave"
+            " those tests out.",
         )
     return found
 

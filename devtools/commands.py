@@ -30,17 +30,19 @@ python dev.py COMMAND [ARGUMENTS]
   test [--no-browser] [...]    run the tests; other arguments go to pytest
   serve [--no-browser] [...]   open ComfyUI with the pack loaded; other arguments go to ComfyUI
   bench [NAME|all] [--json FILE]   measure; without a name, list what can be measured
-  bind ID FILE                 bind an id or role of prompts to a file of yours (--list, --remove ID, --comfyui PATH)
+  bind ID FILE                 bind an id or role of prompts to a file of yours
+                               (--list, --remove ID, --comfyui PATH)
   explain FILE                 show what a prompt would do, without running it
   compile FILE                 turn a prompt into a workflow file
   gallery                      photograph the screens of docs/gallery.md anew, in the browser
-  pictures                     photograph the nodes for their help pages, and the tutorial, anew, in the browser
+  pictures                     photograph the nodes for their help pages, and the tutorial, anew
   workflows                    compile the example workflows and draw their thumbnails
-  definitions                  write the nodes' definitions and English texts anew, after a change of a node
+  definitions                  write the nodes' definitions and English texts anew
   promise                      add new nodes, inputs and outputs to what later versions keep
   structure [--json FILE]      measure how the code is built: layers, circles, sizes
 
-Environment: COMFYUI_PATH (your own ComfyUI), COMFYUI_PYTHON (the Python that starts it), ASTRIA_CHROMIUM (the browser for the tests)
+Environment: COMFYUI_PATH (your own ComfyUI), COMFYUI_PYTHON (the Python that starts it),
+ASTRIA_CHROMIUM (the browser for the tests)
 """
 
 
@@ -67,7 +69,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _in_venv(command: str, argv: list[str]) -> int:
-    """Make the environment ready, then run the command with its Python: here, or in a process of its own."""
+    """Make the environment ready, then run the command with its Python.
+
+    Here, or in a process of its own.
+    """
     environment = prepare()
     if inside_venv():
         return _IN_VENV[command](environment, argv)
@@ -98,7 +103,8 @@ def _demo(environment: Environment, argv: list[str]) -> int:
 def _test(environment: Environment, argv: list[str]) -> int:
     without_browser = "--no-browser" in argv
     given = [argument for argument in argv if argument != "--no-browser"]
-    # Half of the time is waiting for a ComfyUI, so the whole is spread over processes; each has hosts of its own. A few tests are quicker without.
+    # Half of the time is waiting for a ComfyUI, so the whole is spread over processes; each has
+    # hosts of its own. A few tests are quicker without.
     rest = given or [
         "--numprocesses",
         str(min(os.cpu_count() or 1, _TEST_PROCESSES)),
@@ -127,7 +133,8 @@ def _serve(environment: Environment, argv: list[str]) -> int:
         HostOptions(BASE, cpu=not has_accelerator(environment.python), extra_args=extra),
     ) as host:
         say(
-            f"ComfyUI with the pack runs at {host.url} (models: {host.base / 'models'}, log: {host.log}). Ctrl-C stops it."
+            f"ComfyUI with the pack runs at {host.url} (models: {host.base / 'models'}, log:"
+            f" {host.log}). Ctrl-C stops it."
         )
         if "--no-browser" not in argv:
             webbrowser.open(host.url)
@@ -245,7 +252,9 @@ def _pipeline(command: str, argv: list[str]) -> int:
 
 
 def _state_folder(argv: Sequence[str]) -> tuple[list[str], Path]:
-    """Return the arguments without `--comfyui PATH`, and the pack's private folder in that ComfyUI, or in our own base directory."""
+    """Return the arguments without `--comfyui PATH`, and the pack's private folder in that ComfyUI,
+    or in our own base directory.
+    """
     rest = list(argv)
     if "--comfyui" not in rest:
         return rest, BASE / "user" / STATE_FOLDER
@@ -253,10 +262,14 @@ def _state_folder(argv: Sequence[str]) -> tuple[list[str], Path]:
     path = Path(rest[at + 1]) if at + 1 < len(rest) else None
     # A base directory (ComfyUI's own --base-directory) has the user's files without the program.
     if path is None or not ((path / "main.py").is_file() or (path / "custom_nodes").is_dir()):
-        text = f"--comfyui {path or ''} is not a folder of ComfyUI: it has neither main.py nor custom_nodes."
+        text = (
+            f"--comfyui {path or ''} is not a folder of ComfyUI: it has neither main.py nor"
+            " custom_nodes."
+        )
         raise DevError(
             text,
-            "Give the folder that holds ComfyUI's main.py, or the one given to it as --base-directory.",
+            "Give the folder that holds ComfyUI's main.py, or the one given to it as"
+            " --base-directory.",
         )
     return rest[:at] + rest[at + 2 :], path / "user" / STATE_FOLDER
 

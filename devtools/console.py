@@ -11,5 +11,7 @@ class DevError(Exception):
 
 
 def say(text: str) -> None:
-    """Print one line at once, so that it stands before the output of a program that is started next."""
+    """Print one line at once, so that it stands before the output of a program that is started
+    next.
+    """
     print(text, flush=True)

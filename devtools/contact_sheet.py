@@ -1,4 +1,7 @@
-"""All pictures of a demo run on one sheet: rows by model, columns by prompt, the kept source outlined."""
+"""All pictures of a demo run on one sheet.
+
+Rows by model, columns by prompt, the kept source outlined.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ BACKGROUND, INK, OUTLINE, WARNING = (24, 24, 27), (235, 235, 235), (80, 220, 120
 
 @dataclass(frozen=True)
 class Cell:
-    """One outpainted picture; `painted_source` says that its source was painted too, not photographed."""
+    """One outpainted picture; `painted_source` says that its source was painted too, not
+    photographed.
+    """
 
     row: str
     column: str
@@ -27,7 +32,10 @@ class Cell:
 
 
 def contact_sheet(cells: Sequence[Cell], real: bool) -> Image.Image:
-    """Return the sheet. Without real models every painted area is labelled as what it is: the output of random weights."""
+    """Return the sheet.
+
+    Without real models every painted area is labelled as what it is: the output of random weights.
+    """
     rows = list(dict.fromkeys(c.row for c in cells))
     columns = list(dict.fromkeys(c.column for c in cells))
     size = (
@@ -38,7 +46,10 @@ def contact_sheet(cells: Sequence[Cell], real: bool) -> Image.Image:
     draw = ImageDraw.Draw(sheet)
     head = "green: the source, kept bit for bit"
     if not real:
-        head += "  -  everything a model painted here is RANDOM-WEIGHT OUTPUT (noise), only placement and seams mean anything"
+        head += (
+            "  -  everything a model painted here is RANDOM-WEIGHT OUTPUT (noise), only placement"
+            " and seams mean anything"
+        )
     draw.text(
         (MARGIN, MARGIN), head, fill=INK if real else WARNING, font=ImageFont.load_default(18)
     )

@@ -1,4 +1,7 @@
-"""Write the snapshot of node definitions that planning uses without ComfyUI: `nodes/graph/node_definitions.json`."""
+"""Write the snapshot of node definitions that planning uses without ComfyUI.
+
+`nodes/graph/node_definitions.json`.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,10 @@ HOST_NODES = (
 
 
 def reduced(info: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the part of an `/object_info` answer that the snapshot holds: what plans need, without the machine's own files."""
+    """Return the part of an `/object_info` answer that the snapshot holds.
+
+    What plans need, without the machine's own files.
+    """
     names = sorted(
         {
             *HOST_NODES,

@@ -1,4 +1,8 @@
-"""The main job on a real photo: the outpainting prompts through a real ComfyUI, every stage's invariant checked, and a contact sheet."""
+"""The main job on a real photo.
+
+The outpainting prompts through a real ComfyUI, every stage's invariant checked, and a contact
+sheet.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,10 @@ TINY_SCALE = 4  # on a CPU the tiny models paint the prompts' sizes divided by t
 
 @dataclass(frozen=True)
 class Run:
-    """One prompt on one wiring: what AstriaGenerate gave, and the same request's stages from its compiled workflow."""
+    """One prompt on one wiring.
+
+    What AstriaGenerate gave, and the same request's stages from its compiled workflow.
+    """
 
     prompt: str
     wiring: Wiring
@@ -48,7 +55,9 @@ class Run:
 
 
 def run(environment: Environment, argv: Sequence[str]) -> list[Figure]:
-    """Run every prompt on every wiring, write pictures and contact sheet to demo_output/, and return the checks."""
+    """Run every prompt on every wiring, write pictures and contact sheet to demo_output/, and
+    return the checks.
+    """
     wirings = bound_wirings(environment)
     real = bool(wirings)
     cpu = not has_accelerator(environment.python)
@@ -58,7 +67,8 @@ def run(environment: Environment, argv: Sequence[str]) -> list[Figure]:
     else:
         wirings = tiny_wirings(base)
         say(
-            "- no base tune is bound, so this runs on tiny random models: whatever they paint is noise, and labelled as such"
+            "- no base tune is bound, so this runs on tiny random models: whatever they paint is"
+            " noise, and labelled as such"
         )
         say("  bind your own: python dev.py bind base.1504944.checkpoint FILE")
     say("- starting ComfyUI")
@@ -176,14 +186,18 @@ def _checks(one: Run) -> list[Figure]:
 
 
 def _is_photo(source: numpy.ndarray) -> bool:
-    """Say whether the source is the photo, scaled to cover and cropped about its centre, as Pillow does it."""
+    """Say whether the source is the photo, scaled to cover and cropped about its centre, as Pillow
+    does it.
+    """
     height, width = source.shape[:2]
     expected = ImageOps.fit(photo(), (width, height), Image.Resampling.BICUBIC)
     return bool(numpy.abs(numpy.asarray(expected).astype(int) - source).mean() < 2)
 
 
 def _painted(outpainted: numpy.ndarray, source: numpy.ndarray, canvas: Canvas) -> bool:
-    """Say whether nearly all of the new area is neither the grey nor the extended edge that the model was given to start from."""
+    """Say whether nearly all of the new area is neither the grey nor the extended edge that the
+    model was given to start from.
+    """
     fitted = torch.from_numpy(source / 255.0).float()[None]
     starts = (neutral(fitted, canvas), edge_extended(fitted, canvas, blur_px=FILL_BLUR_PX))
     x, y = canvas.padded_offset
@@ -225,7 +239,8 @@ def _write(runs: Sequence[Run], real: bool) -> None:
     told = [{"wiring": one.wiring.title, "prompt": one.request.to_text()} for one in runs]
     (OUTPUT / "runs.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     say(
-        f"- pictures: {_relative(OUTPUT)}/, all of them on {_relative(OUTPUT / 'contact_sheet.png')}"
+        f"- pictures: {_relative(OUTPUT)}/, all of them on"
+        f" {_relative(OUTPUT / 'contact_sheet.png')}"
     )
 
 

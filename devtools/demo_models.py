@@ -1,4 +1,7 @@
-"""What the demo paints with: the models a person has bound, else tiny random ones in the wiring of each family."""
+"""What the demo paints with.
+
+The models a person has bound, else tiny random ones in the wiring of each family.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ from .paths import BASE, STATE_FOLDER
 PHOTO = "astronaut.png"
 DEMO_LORA = "1533312"  # the tune id in the prompts
 
-# Names that stand for model files in the tiny wirings; the loaders that name them are replaced by the test pack's models.
+# Names that stand for model files in the tiny wirings; the loaders that name them are replaced by
+# the test pack's models.
 _TINY_FILES = {
     "checkpoints": ["sd15.safetensors", "sdxl.safetensors"],
     "diffusion_models": ["flux1-dev.safetensors", "flux1-fill-dev.safetensors"],
@@ -29,7 +33,10 @@ _TINY_FILES = {
     "vae": ["ae.safetensors"],
     "upscale_models": ["4x.pth"],
 }
-_FLUX = "diffusion_model = flux1-dev.safetensors\nclip_l = clip_l.safetensors\nt5xxl = t5xxl.safetensors\nvae = ae.safetensors"
+_FLUX = (
+    "diffusion_model = flux1-dev.safetensors\nclip_l = clip_l.safetensors\nt5xxl ="
+    " t5xxl.safetensors\nvae = ae.safetensors"
+)
 _TINY_BASES = {
     "sd15": ("SD1.5", "sd15", "family = sd15\ncheckpoint = sd15.safetensors"),
     "sdxl": ("SDXL", "sdxl", "family = sdxl\ncheckpoint = sdxl.safetensors"),
@@ -44,7 +51,10 @@ _TINY_BASES = {
 
 @dataclass(frozen=True)
 class Wiring:
-    """A base tune to run prompts on. `stand_ins` (file -> family) says which loaders the test pack replaces; None for real models."""
+    """A base tune to run prompts on.
+
+    `stand_ins` (file -> family) says which loaders the test pack replaces; None for real models.
+    """
 
     name: str
     title: str
@@ -55,14 +65,20 @@ class Wiring:
     stand_ins: Mapping[str, str] | None = None
 
     def options(self, request: PromptRequest, seed: int, *, save_stages: bool) -> CompileOptions:
-        """Return how to compile the request on this wiring: the photo goes in where the prompt has an input image."""
+        """Return how to compile the request on this wiring.
+
+        The photo goes in where the prompt has an input image.
+        """
         image = PHOTO if request.input_image is not None else None
         return CompileOptions(
             self.base, image, options=Options(seed, missing_models="skip"), save_stages=save_stages
         )
 
     def generate_graph(self, request: PromptRequest, seed: int) -> dict:
-        """Return the graph an artist would wire: loaders, the photo, AstriaGenerate with the prompt's text, Save Image."""
+        """Return the graph an artist would wire.
+
+        Loaders, the photo, AstriaGenerate with the prompt's text, Save Image.
+        """
         sources = sources_of(request, self.resolver, self.options(request, seed, save_stages=False))
         assert not isinstance(sources, Missing), sources
         graph = sources.graph
@@ -113,7 +129,9 @@ def bound_wirings(environment: Environment) -> list[Wiring]:
 
 
 def tiny_wirings(base: Path) -> list[Wiring]:
-    """Return a wiring for each family on tiny random models, with a LoRA file for the prompts' tune id in `base`."""
+    """Return a wiring for each family on tiny random models, with a LoRA file for the prompts' tune
+    id in `base`.
+    """
     from ..tests.host.tiny_lora import write_tiny_lora
 
     wirings = []

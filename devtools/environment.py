@@ -1,6 +1,9 @@
-"""The checkout's own Python: `.venv` with torch, ComfyUI's requirements and the test tools, or on top of a ComfyUI that has them.
+"""The checkout's own Python.
 
-Each step leaves a stamp with the hash of what it did, so a second call does only what is not done yet, and so does one after Ctrl-C.
+`.venv` with torch, ComfyUI's requirements and the test tools, or on top of a ComfyUI that has them.
+
+Each step leaves a stamp with the hash of what it did, so a second call does only what is not done
+yet, and so does one after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -48,7 +51,10 @@ def current() -> Environment:
 
 
 def prepare() -> Environment:
-    """Make ready whatever is not ready yet and return the environment. Raises: DevError that says what to do."""
+    """Make ready whatever is not ready yet and return the environment.
+
+    Raises: DevError that says what to do.
+    """
     own_comfyui = comfyui.own_path()
     own_python = choose(own_comfyui, recorded=_read("own")) if own_comfyui else None
     with _exclusive():
@@ -70,7 +76,8 @@ def prepare() -> Environment:
 
 def _make_venv(own: OwnPython | None) -> None:
     recorded = str(own.executable) if own else ""
-    # An installer that was cut off may leave half a package that looks installed, so what it worked on is thrown away.
+    # An installer that was cut off may leave half a package that looks installed, so what it worked
+    # on is thrown away.
     if (
         venv_python().exists()
         and _read("venv") == "made"
@@ -96,7 +103,8 @@ def _make_venv(own: OwnPython | None) -> None:
     )
     if own is not None:
         say(
-            f"- .venv: using the torch {own.torch_version} of {own.executable}; it is not downloaded again"
+            f"- .venv: using the torch {own.torch_version} of {own.executable}; it is not"
+            " downloaded again"
         )
         (_site_packages() / "own_comfyui.pth").write_text(
             "\n".join(own.site_packages) + "\n", encoding="utf-8"
@@ -106,7 +114,10 @@ def _make_venv(own: OwnPython | None) -> None:
 
 
 def _venv_hint() -> str:
-    return "On Debian and Ubuntu: apt-get install python3-venv. Elsewhere: use a Python from python.org, 3.10 or newer."
+    return (
+        "On Debian and Ubuntu: apt-get install python3-venv. Elsewhere: use a Python from"
+        " python.org, 3.10 or newer."
+    )
 
 
 def _install_tools_on_top() -> None:
@@ -114,9 +125,11 @@ def _install_tools_on_top() -> None:
     if _read("tools") == key:
         return
     say(
-        "- tests: installing what your ComfyUI's Python lacks of requirements-dev.txt (below 200 MB), into .venv"
+        "- tests: installing what your ComfyUI's Python lacks of requirements-dev.txt (below 200"
+        " MB), into .venv"
     )
-    # pip sees through the .pth file what is there already and leaves it alone; uv looks at .venv only and would fetch numpy and others again.
+    # pip sees through the .pth file what is there already and leaves it alone; uv looks at .venv
+    # only and would fetch numpy and others again.
     _install(
         ["pip", "install", "-q", "-r", str(_DEV_REQUIREMENTS)],
         "The test tools could not be installed.",
@@ -139,7 +152,8 @@ def _install_all(source: Path) -> None:
         _install(["pip", "install", "-q", _UV], "uv could not be installed.")
         _write("uv", _UV)
     say(
-        f"- packages: torch and what ComfyUI needs, into {VENV} (on Linux about 3 GB to fetch and 6 GB on disk; what is fetched already is kept)"
+        f"- packages: torch and what ComfyUI needs, into {VENV} (on Linux about 3 GB to fetch and 6"
+        " GB on disk; what is fetched already is kept)"
     )
     _install(
         [
@@ -171,8 +185,9 @@ def _install_hint() -> str:
     if free_gb < 2:
         return f"The disk of {ROOT} has {free_gb:.1f} GB left: free 8 GB and run the command again."
     return (
-        "The lines above are the installer's own. Without a network: run the command again when there is one; what was fetched is kept. "
-        "If your package index lacks a package: check the index setting (PIP_INDEX_URL for pip, UV_INDEX_URL for uv)."
+        "The lines above are the installer's own. Without a network: run the command again when"
+        " there is one; what was fetched is kept. If your package index lacks a package: check the"
+        " index setting (PIP_INDEX_URL for pip, UV_INDEX_URL for uv)."
     )
 
 

@@ -1,4 +1,6 @@
-"""The example workflows: which base model each prompt is compiled for, and the files and tunes that its reader is told to bring."""
+"""The example workflows: which base model each prompt is compiled for, and the files and tunes that
+its reader is told to bring.
+"""
 
 from __future__ import annotations
 
@@ -170,7 +172,10 @@ def takes_drawn_map(request: PromptRequest) -> bool:
 
 @dataclass(frozen=True)
 class ExampleTunes:
-    """The tunes of the examples' prompts, as a tunes database would give them; their photos are the reader's own."""
+    """The tunes of the examples' prompts, as a tunes database would give them.
+
+    Their photos are the reader's own.
+    """
 
     ids: Sequence[int] = PHOTO_SETS
 

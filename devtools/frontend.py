@@ -1,4 +1,8 @@
-"""The newest editor beside the pinned one: a second version of ComfyUI's frontend, for the smoke test that tells when an update breaks the pack."""
+"""The newest editor beside the pinned one.
+
+A second version of ComfyUI's frontend, for the smoke test that tells when an update breaks the
+pack.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,10 @@ EDITOR = Package(
 
 
 def fetch_newest(python: Path) -> Path:
-    """Return the folder for `--front-end-root`, downloaded and checked when it is not there yet; `python` is an interpreter with pip."""
+    """Return the folder for `--front-end-root`, downloaded and checked when it is not there yet.
+
+    `python` is an interpreter with pip.
+    """
     if not FOLDER.is_dir():  # it gets its name last, so one that is there is complete
         fetch(EDITOR, python, FOLDER)
         for old in DEV.glob("frontend-*"):

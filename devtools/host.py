@@ -21,17 +21,26 @@ from .lock import try_lock
 from .paths import ROOT
 
 _STOP_S = 20
-# Without a GPU the host falls back to an attention in small pieces that saves memory and takes far longer.
+# Without a GPU the host falls back to an attention in small pieces that saves memory and takes far
+# longer.
 _ON_CPU = ("--cpu", "--use-pytorch-cross-attention")
 _ACCELERATOR_PROGRAM = """
 import torch
-print(torch.cuda.is_available() or torch.backends.mps.is_available() or (hasattr(torch, "xpu") and torch.xpu.is_available()))
+xpu = getattr(torch, "xpu", None)
+print(
+    torch.cuda.is_available()
+    or torch.backends.mps.is_available()
+    or bool(xpu and xpu.is_available())
+)
 """
 
 
 @dataclass(frozen=True)
 class HostOptions:
-    """How to start a host: in which base directory, with or without the test pack, and what else to tell main.py."""
+    """How to start a host.
+
+    In which base directory, with or without the test pack, and what else to tell main.py.
+    """
 
     base: Path
     test_pack: bool = False
@@ -43,7 +52,10 @@ class HostOptions:
 
 
 class Host:
-    """A running ComfyUI; use it as a context manager. `client` speaks to it, `base` is its base directory, `log` its output."""
+    """A running ComfyUI; use it as a context manager.
+
+    `client` speaks to it, `base` is its base directory, `log` its output.
+    """
 
     def __init__(self, environment: Environment, options: HostOptions) -> None:
         self.environment = environment
@@ -57,7 +69,10 @@ class Host:
         self._lock: IO[bytes] | None = None
 
     def start(self) -> Host:
-        """Start and return once it answers. Raises: DevError with the end of the log when it does not, or a pack failed to import."""
+        """Start and return once it answers.
+
+        Raises: DevError with the end of the log when it does not, or a pack failed to import.
+        """
         self._lock = try_lock(self.base / ".lock")
         if self._lock is None:
             raise DevError(
@@ -137,11 +152,13 @@ class Host:
         return [*command, *(_ON_CPU if options.cpu else []), *options.extra_args]
 
     def _inherited(self) -> tuple[int, ...]:
-        # The host holds the lock too, so that one left over from a killed parent still keeps others out. Windows has no such means.
+        # The host holds the lock too, so that one left over from a killed parent still keeps others
+        # out. Windows has no such means.
         return () if os.name == "nt" or self._lock is None else (self._lock.fileno(),)
 
     def _compile_pack(self) -> None:
-        # That host writes no bytecode, see _variables, and would compile our own modules at every start.
+        # That host writes no bytecode, see _variables, and would compile our own modules at every
+        # start.
         if self.environment.models is not None:
             subprocess.run(
                 [
@@ -178,7 +195,8 @@ class Host:
                 )
             if time.monotonic() > deadline:
                 raise DevError(
-                    f"ComfyUI did not answer at {self.url} within {self.options.start_timeout_s:g} s.",
+                    f"ComfyUI did not answer at {self.url} within"
+                    f" {self.options.start_timeout_s:g} s.",
                     self._log_end(),
                 )
             try:
@@ -204,7 +222,10 @@ def free_port() -> int:
 
 @functools.cache
 def has_accelerator(python: Path) -> bool:
-    """Whether the torch of that interpreter finds a GPU. Asked anew in each run: a machine's devices may change."""
+    """Whether the torch of that interpreter finds a GPU.
+
+    Asked anew in each run: a machine's devices may change.
+    """
     answer = subprocess.run(
         [str(python), "-c", _ACCELERATOR_PROGRAM], capture_output=True, text=True, check=False
     )

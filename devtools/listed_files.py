@@ -1,4 +1,6 @@
-"""Model files that exist in name only, for compiling workflows that other people's files will fill."""
+"""Model files that exist in name only, for compiling workflows that other people's files will
+fill.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The texts of the pack's nodes as ComfyUI's translation files hold them: locales/en/nodeDefs.json."""
+"""The texts of the pack's nodes as ComfyUI's translation files hold them.
+
+locales/en/nodeDefs.json.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,15 @@ from typing import Any
 from .paths import ROOT
 
 ENGLISH = ROOT / "locales" / "en" / "nodeDefs.json"
-# With these the editor's translations refer to other texts, interpolate or choose between plural forms; tooltips are shown as they are.
+# With these the editor's translations refer to other texts, interpolate or choose between plural
+# forms; tooltips are shown as they are.
 SPECIAL = "@{}|%$"
 
 
 def node_texts(info: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the display name, description, and the names and tooltips of inputs and outputs of the pack's nodes in an `/object_info` answer."""
+    """Return the display name, description, and the names and tooltips of inputs and outputs of the
+    pack's nodes in an `/object_info` answer.
+    """
     own = sorted(
         name for name in info if name.startswith("Astria") and not name.startswith("AstriaTest")
     )

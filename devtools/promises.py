@@ -1,4 +1,7 @@
-"""What workflow files and API graphs rely on: ids, inputs, the order of widgets, and outputs of the pack's nodes. It only grows."""
+"""What workflow files and API graphs rely on.
+
+Ids, inputs, the order of widgets, and outputs of the pack's nodes. It only grows.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ PROMISES = ROOT / "tests" / "host" / "schema_snapshot.json"
 
 
 def promise(definition: NodeDefinition) -> dict[str, Any]:
-    """Return what a node promises: its inputs by name, the order in which files keep its widgets' values, and its outputs in order."""
+    """Return what a node promises.
+
+    Its inputs by name, the order in which files keep its widgets' values, and its outputs in order.
+    """
     inputs = {}
     for entry in definition.inputs.values():
         choices = {"choices": list(entry.choices)} if entry.choices is not None else {}
@@ -63,9 +69,15 @@ def _faults(kept: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
         if entry["required"] and name not in kept["inputs"]:
             yield f"the new input '{name}' is required; graphs made before it lack it"
     if now["widgets"][: len(kept["widgets"])] != kept["widgets"]:
-        yield f"the widgets were {', '.join(kept['widgets'])} and are {', '.join(now['widgets'])}; files keep their values by place"
+        yield (
+            f"the widgets were {', '.join(kept['widgets'])} and are {', '.join(now['widgets'])};"
+            " files keep their values by place"
+        )
     if now["outputs"][: len(kept["outputs"])] != kept["outputs"]:
-        yield f"the outputs were {kept['outputs']} and are {now['outputs']}; files keep links by place"
+        yield (
+            f"the outputs were {kept['outputs']} and are {now['outputs']}; files keep links by"
+            " place"
+        )
 
 
 def read() -> dict[str, Any]:
@@ -74,7 +86,10 @@ def read() -> dict[str, Any]:
 
 
 def run(argv: list[str]) -> int:
-    """Add what the pack's nodes have gained to the promises. Raises DevError where one is broken: nothing is ever taken back."""
+    """Add what the pack's nodes have gained to the promises.
+
+    Raises DevError where one is broken: nothing is ever taken back.
+    """
     if argv:
         raise DevError(
             f"promise takes no arguments, got {' '.join(argv)}.",
@@ -93,6 +108,7 @@ def run(argv: list[str]) -> int:
         encoding="utf-8",
     )
     say(
-        f"written: {PROMISES.relative_to(ROOT)}, {len(own)} nodes, {len(own) - len(promised)} of them new"
+        f"written: {PROMISES.relative_to(ROOT)}, {len(own)} nodes, {len(own) - len(promised)} of"
+        " them new"
     )
     return 0

@@ -20,7 +20,10 @@ class Figure(TypedDict):
 
 
 def take_json_option(argv: Sequence[str]) -> tuple[list[str], Path | None]:
-    """Return the arguments without `--json FILE`, and that file. Raises: DevError when the file is missing."""
+    """Return the arguments without `--json FILE`, and that file.
+
+    Raises: DevError when the file is missing.
+    """
     rest = list(argv)
     if "--json" not in rest:
         return rest, None
@@ -34,7 +37,10 @@ def take_json_option(argv: Sequence[str]) -> tuple[list[str], Path | None]:
 
 
 def report(figures: Sequence[Figure], json_file: Path | None) -> int:
-    """Print the figures as a table, write them if asked, and return the exit code: 1 when any is not ok."""
+    """Print the figures as a table, write them if asked, and return the exit code.
+
+    1 when any is not ok.
+    """
     say(table(figures))
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,7 @@
-"""The sources as the laws and `python dev.py structure` read them: the files, and what they import."""
+"""The sources as the laws and `python dev.py structure` read them.
+
+The files, and what they import.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The example workflows that are no prompt's plan: the nodes to paste a prompt into, and the one that makes a tune from photos."""
+"""The example workflows that are no prompt's plan.
+
+The nodes to paste a prompt into, and the one that makes a tune from photos.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +34,12 @@ BINDINGS = """\
 # [roles]
 # upscaler = 4x-UltraSharp.pth
 """
-# Inline code cannot be read in a note that Vue draws, and angle brackets outside of code are taken for HTML.
+# Inline code cannot be read in a note that Vue draws, and angle brackets outside of code are taken
+# for HTML.
 PASTE = """\
 1. Choose your model in the group *Models*.
-2. Paste a prompt of the gallery into Astria Generate, with all lines that belong to it. What is wrong in it is underlined while you type.
+2. Paste a prompt of the gallery into Astria Generate, with all lines that belong to it. What is \
+wrong in it is underlined while you type.
 3. Press Run. The report below the text says what was done, and why with these numbers.
 
 A prompt names people by ids:
@@ -43,12 +48,15 @@ A prompt names people by ids:
 <lora:1533312:1.0> ohwx woman
 ```
 
-Say in Astria Models which of your files each id stands for. A prompt with an input image: add a Load Image node and connect it to *image*.
+Say in Astria Models which of your files each id stands for. A prompt with an input image: add a \
+Load Image node and connect it to *image*.
 
-**Astria Explain** shows the plan of a prompt before anything runs; **Astria Compile** writes it out as a workflow of its own.
+**Astria Explain** shows the plan of a prompt before anything runs; **Astria Compile** writes it \
+out as a workflow of its own.
 """
 PHOTOS = f"""\
-1. Choose a photo of the person in Load Image; for several, add Batch Images before Astria Create Tune. The largest face of each counts.
+1. Choose a photo of the person in Load Image; for several, add Batch Images before Astria Create \
+Tune. The largest face of each counts.
 2. Press Run once. Nothing is trained: the photos are kept, and the tune is ready.
 3. Write its id into a prompt:
 
@@ -62,7 +70,10 @@ The same title with the same photos is the same tune, so running this again chan
 
 @dataclass(frozen=True)
 class Starter:
-    """A graph with the words of its note, and what its thumbnail tells: the nodes in order, and two lines."""
+    """A graph with the words of its note, and what its thumbnail tells.
+
+    The nodes in order, and two lines.
+    """
 
     graph: Graph
     words: str

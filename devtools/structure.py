@@ -43,8 +43,7 @@ MAX_FILES = 20  # of one folder
 MAX_COLUMNS = 100
 MAX_MODULE_LINES = 420
 MAX_FUNCTION_LINES = 50
-# These may only fall.
-MAX_WIDE_LINES = 6900
+# Both may only fall.
 MAX_SHARED_CLASS_NAMES = 20
 MAX_README_WORDS = 2300
 _CODE_FOLDERS = ("nodes", "devtools", "bench", "tests")
@@ -81,7 +80,7 @@ def measures() -> list[Measure]:
         _counted("circles of features", circles(feature_graph())),
         _counted("circles of files", circles(file_graph())),
         _fullest_folder(),
-        _counted(f"lines over {MAX_COLUMNS} columns", wide_lines(), MAX_WIDE_LINES),
+        _counted(f"lines over {MAX_COLUMNS} columns", wide_lines()),
         _counted(f"modules over {MAX_MODULE_LINES} lines", long_modules()),
         _counted(f"functions over {MAX_FUNCTION_LINES} lines", long_functions()),
         _counted("class names with two meanings", shared_class_names(), MAX_SHARED_CLASS_NAMES),

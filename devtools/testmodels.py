@@ -1,4 +1,6 @@
-"""Put the test pack's tiny models in the place of the model files that a compiled workflow loads."""
+"""Put the test pack's tiny models in the place of the model files that a compiled workflow
+loads.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from typing import Any
 from .client import Graph
 
 MODEL_SLOT, CLIP_SLOT, VAE_SLOT = 0, 1, 2
-# core's loader -> (the input that names its file, the slots of AstriaTestModel that stand for its outputs)
+# core's loader -> (the input that names its file, the slots of AstriaTestModel that stand for its
+# outputs)
 _LOADERS: dict[str, tuple[str, tuple[int, ...]]] = {
     "CheckpointLoaderSimple": ("ckpt_name", (MODEL_SLOT, CLIP_SLOT, VAE_SLOT)),
     "UNETLoader": ("unet_name", (MODEL_SLOT,)),
@@ -16,7 +19,8 @@ _LOADERS: dict[str, tuple[str, tuple[int, ...]]] = {
     "DualCLIPLoader": ("clip_name1", (CLIP_SLOT,)),
     "VAELoader": ("vae_name", (VAE_SLOT,)),
 }
-# Loaders whose model comes whole from a node of the test pack; face restorers are upscale models too, and loaded from their files.
+# Loaders whose model comes whole from a node of the test pack; face restorers are upscale models
+# too, and loaded from their files.
 _STAND_INS = {
     "ControlNetLoader": "AstriaTestControlNet",
     "LoadBackgroundRemovalModel": "AstriaTestBackgroundRemoval",
@@ -29,11 +33,14 @@ _RESTORERS = ("GFPGAN", "RestoreFormer", "CodeFormer")
 def with_test_models(
     graph: Graph, family: str, *, by_file: Mapping[str, str] | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Return a copy of an API graph that loads tiny test models: node ids stay, links go to the slots that mean the same.
+    """Return a copy of an API graph that loads tiny test models.
 
-    Every loader gives the models of `family`, but those whose file name is in `by_file`, which give that family's
-    (`{"flux1-fill-dev.safetensors": "flux_fill"}`). Upscale models, ControlNets, segmenters, background removal, CLIP vision and the
-    estimators of pose and depth become the test pack's; LoRAs and everything about faces are left alone.
+    Node ids stay, links go to the slots that mean the same.
+
+    Every loader gives the models of `family`, but those whose file name is in `by_file`, which give
+    that family's (`{"flux1-fill-dev.safetensors": "flux_fill"}`). Upscale models, ControlNets,
+    segmenters, background removal, CLIP vision and the estimators of pose and depth become the test
+    pack's; LoRAs and everything about faces are left alone.
     """
     slots: dict[str, tuple[int, ...]] = {}
     result: dict[str, dict[str, Any]] = {}

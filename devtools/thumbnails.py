@@ -1,4 +1,7 @@
-"""A picture that helps to choose an example workflow: people in their regions, the source on its canvas, else the stages one after the other."""
+"""A picture that helps to choose an example workflow.
+
+People in their regions, the source on its canvas, else the stages one after the other.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,11 @@ STEP_PITCH, STEP_GAP = 84, 16
 
 
 def thumbnail(request: PromptRequest, stages: Sequence[Stage]) -> bytes:
-    """Return the JPEG of a request: people in their regions or the photo on its new canvas, true to scale, else what is done in which order."""
+    """Return the JPEG of a request.
+
+    People in their regions or the photo on its new canvas, true to scale, else what is done in
+    which order.
+    """
     if request.persons and request.w:
         drawing, words = _people(request), _told_of_people(request)
     elif request.outpaint:
@@ -171,7 +178,10 @@ def _told_of_people(request: PromptRequest) -> tuple[str, str]:
 
 def _told_of_canvas(request: PromptRequest) -> tuple[str, str]:
     source = "Your picture" if request.input_image is not None else "A picture from text"
-    first = f"{source} {request.w}x{request.h}, outpainted to {request.outpaint_width}x{request.outpaint_height}"
+    first = (
+        f"{source} {request.w}x{request.h}, outpainted to"
+        f" {request.outpaint_width}x{request.outpaint_height}"
+    )
     wording = request.outpaint_prompt.text if request.outpaint_prompt is not None else ""
     second = (
         f'Around it: "{textwrap.shorten(wording, 46, placeholder=" ...")}"'

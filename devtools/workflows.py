@@ -1,4 +1,6 @@
-"""The example workflows: compiled from the prompts in workflows/prompts/, each with its API form and a thumbnail."""
+"""The example workflows: compiled from the prompts in workflows/prompts/, each with its API form
+and a thumbnail.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,8 @@ def resolver() -> Resolver:
 
 
 def compiled(name: str, request: PromptRequest | None = None) -> Compiled:
-    """Return an example prompt compiled for its base model, with the names under which model files are published.
+    """Return an example prompt compiled for its base model, with the names under which model files
+    are published.
 
     `request` takes the place of the example's own, for what another prompt would give there.
     """
@@ -68,7 +71,10 @@ def compiled(name: str, request: PromptRequest | None = None) -> Compiled:
 
 
 def forms(name: str) -> dict[Path, dict[str, Any]]:
-    """Return the files of an example: its UI form, which people open, and its API form, which the tests hold the editor against."""
+    """Return the files of an example.
+
+    Its UI form, which people open, and its API form, which the tests hold the editor against.
+    """
     definitions = snapshot()
     paths = {"ui": WORKFLOWS / f"{name}.json", "api": API_FORMS / f"{name}.api.json"}
     if name in STARTERS:
@@ -111,6 +117,7 @@ def run(argv: Sequence[str]) -> int:
         picture = WORKFLOWS / f"{name}.jpg"
         picture.write_bytes(drawn)
         say(
-            f"- {name}: {len(written[API_FORMS / f'{name}.api.json'])} nodes, thumbnail {len(drawn) // 1000} KB"
+            f"- {name}: {len(written[API_FORMS / f'{name}.api.json'])} nodes, thumbnail"
+            f" {len(drawn) // 1000} KB"
         )
     return 0

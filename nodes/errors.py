@@ -1,4 +1,7 @@
-"""The errors of the pack. Each says what happened, the value, what was expected, where, and what to do next."""
+"""The errors of the pack.
+
+Each says what happened, the value, what was expected, where, and what to do next.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from __future__ import annotations
 class AstriaError(ValueError):
     """An error a person can act on.
 
-    `message` says what happened, with the value and the place; `hint` the next action; `code` is stable for programs.
+    `message` says what happened, with the value and the place; `hint` the next action; `code` is
+    stable for programs.
     """
 
     def __init__(self, message: str, *, code: str, hint: str = "") -> None:
@@ -29,7 +33,10 @@ class BindingsError(AstriaError):
 
 
 class PlanError(AstriaError):
-    """The request cannot be planned: a stage not built, inputs that contradict each other, or a node input the host refuses."""
+    """The request cannot be planned.
+
+    A stage not built, inputs that contradict each other, or a node input the host refuses.
+    """
 
 
 class ImageError(AstriaError):

@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("calm")
 
-# Tiny models gain nothing from threads, and threads that wait for each other on a busy machine cost tenfold. The hosts inherit it.
+# Tiny models gain nothing from threads, and threads that wait for each other on a busy machine cost
+# tenfold. The hosts inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# By its path: the checkout must not stand on sys.path, where its nodes/ would hide the host's nodes.py.
+# By its path: the checkout must not stand on sys.path, where its nodes/ would hide the host's
+# nodes.py.
 _spec = importlib.util.spec_from_file_location(
     "pack_loader", Path(__file__).resolve().parent.parent / "pack_loader.py"
 )

@@ -53,7 +53,10 @@ def patches(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def replaced(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Methods of objects that are assigned to, and attributes set on what a patcher holds. A run's `forward` is a value of our own."""
+    """Methods of objects that are assigned to, and attributes set on what a patcher holds.
+
+    A run's `forward` is a value of our own.
+    """
     for node in ast.walk(tree):
         for target in changed_by(node):
             if not isinstance(target, ast.Attribute):
@@ -64,7 +67,10 @@ def replaced(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def changed_by(node: ast.AST) -> list[ast.expr]:
-    """What a statement assigns to or deletes; for setattr and delattr the attribute of their first argument."""
+    """What a statement assigns to or deletes.
+
+    For setattr and delattr the attribute of their first argument.
+    """
     if isinstance(node, ast.Assign | ast.Delete):
         return [
             part
@@ -89,7 +95,10 @@ def changed_by(node: ast.AST) -> list[ast.expr]:
 
 
 def root_name(node: ast.expr) -> str | None:
-    """The name that an attribute or item stands on: `comfy` of comfy.model_base.x["y"]. A call's result is not the host's own object."""
+    """The name that an attribute or item stands on: `comfy` of comfy.model_base.x["y"].
+
+    A call's result is not the host's own object.
+    """
     while isinstance(node, ast.Attribute | ast.Subscript):
         node = node.value
     return node.id if isinstance(node, ast.Name) else None

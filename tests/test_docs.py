@@ -1,4 +1,7 @@
-"""What README, docs/ and the help pages say, held against the code: nodes, sockets, commands, prompts, error texts, links."""
+"""What README, docs/ and the help pages say, held against the code.
+
+Nodes, sockets, commands, prompts, error texts, links.
+"""
 
 from __future__ import annotations
 

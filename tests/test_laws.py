@@ -1,4 +1,7 @@
-"""The laws of docs/architecture.md, read off the source: who may import what, how large things get, what never happens."""
+"""The laws of docs/architecture.md, read off the source.
+
+Who may import what, how large things get, what never happens.
+"""
 
 from __future__ import annotations
 
@@ -184,7 +187,9 @@ def test_importing_the_pure_modules_loads_no_heavy_library() -> None:
 
 
 def loaded_by(modules: list[str]) -> set[str]:
-    """The top-level modules that importing these modules of the pack brings into a fresh interpreter."""
+    """The top-level modules that importing these modules of the pack brings into a fresh
+    interpreter.
+    """
     program = f"""
 import importlib, importlib.util, sys
 before = set(sys.modules)
@@ -223,16 +228,19 @@ def test_functions_take_few_parameters() -> None:
             ]
             if len(names) > MAX_PARAMETERS and function.name not in NODE_METHODS:
                 broken.append(
-                    f"{at(path, function.lineno)} {function.name} takes {len(names)} parameters, at most {MAX_PARAMETERS}"
+                    f"{at(path, function.lineno)} {function.name} takes {len(names)} parameters, at"
+                    f" most {MAX_PARAMETERS}"
                 )
     report(broken)
 
 
 def test_the_host_is_never_patched() -> None:
-    """No assignment to an attribute of something imported from the host, no setattr on it, no entry put into sys.modules.
+    """No assignment to an attribute of something imported from the host, no setattr on it, no entry
+    put into sys.modules.
 
-    Nor a method of a module replaced, nor an attribute set on what a patcher holds, wherever they come from; gated LoRAs alone stand in for a
-    module's forward, as injections that the host puts in and takes out.
+    Nor a method of a module replaced, nor an attribute set on what a patcher holds, wherever they
+    come from; gated LoRAs alone stand in for a module's forward, as injections that the host puts
+    in and takes out.
     """
     report(
         [
@@ -291,7 +299,8 @@ def test_no_file_holds(what: str, pattern: str) -> None:
     )
 
 
-def test_style_checker_is_content() -> None:
-    command = [sys.executable, "-m", "ruff", "check", "--no-cache", "--output-format=concise", "."]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("command", [["check", "--output-format=concise"], ["format", "--check"]])
+def test_style_checker_is_content(command: list[str]) -> None:
+    line = [sys.executable, "-m", "ruff", *command, "--no-cache", "."]
+    run = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, f"\n{run.stdout}{run.stderr}"

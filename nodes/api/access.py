@@ -16,9 +16,10 @@ _HANDED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 def check(headers: Mapping[str, str], key: str, listen: str, key_file: str) -> None:
     """Return when the request may go on.
 
-    With a key set, it is asked for everywhere. Without one the server must listen on loopback only, and be asked for by a name of loopback:
-    a page whose own name was made to point here sends that name. What a proxy hands on may come from anywhere. `listen` is the
-    host's --listen, `key_file` where the key is set.
+    With a key set, it is asked for everywhere. Without one the server must listen on loopback only,
+    and be asked for by a name of loopback: a page whose own name was made to point here sends that
+    name. What a proxy hands on may come from anywhere. `listen` is the host's --listen, `key_file`
+    where the key is set.
     Raises: ApiError, 401 without the right key, 403 for requests of other sites' pages.
     """
     _check_site(headers)
@@ -27,10 +28,16 @@ def check(headers: Mapping[str, str], key: str, listen: str, key_file: str) -> N
         return
     if not listens_on_loopback(listen):
         text = f"this ComfyUI listens on {listen}, and no key is set"
-        hint = f"Write the line key = YOUR_KEY into {key_file}, and send it as Authorization: Bearer YOUR_KEY."
+        hint = (
+            f"Write the line key = YOUR_KEY into {key_file}, and send it as Authorization: Bearer"
+            " YOUR_KEY."
+        )
         raise ApiError(text, code="no-key-set", hint=hint, status=401)
     if handed_on := [name for name in _HANDED_ON if name in headers]:
-        text = f"a proxy sent this request ({handed_on[0]}), and without a key only this machine may ask"
+        text = (
+            f"a proxy sent this request ({handed_on[0]}), and without a key only this machine"
+            " may ask"
+        )
         raise ApiError(
             text,
             code="no-key-set",
@@ -49,7 +56,10 @@ def check(headers: Mapping[str, str], key: str, listen: str, key_file: str) -> N
 
 
 def _check_site(headers: Mapping[str, str]) -> None:
-    """Refuse what a browser sends for a page of another site; ComfyUI does too, but for --enable-cors-header."""
+    """Refuse what a browser sends for a page of another site.
+
+    ComfyUI does too, but for --enable-cors-header.
+    """
     site = headers.get("Sec-Fetch-Site", "none").lower()
     origin = headers.get("Origin")
     if site not in ("none", "same-origin") or (

@@ -15,7 +15,10 @@ AT_ONCE = 4
 
 
 def callback_of(given: Any, settings: Settings) -> tuple[str | None, list[str]]:
-    """Return the address to call, and what is to be said. Raises: ApiError for an address that the owner does not allow."""
+    """Return the address to call, and what is to be said.
+
+    Raises: ApiError for an address that the owner does not allow.
+    """
     if given in (None, ""):
         return None, []
     if not isinstance(given, str):
@@ -27,5 +30,8 @@ def callback_of(given: Any, settings: Settings) -> tuple[str | None, list[str]]:
 
 
 def next_attempt(attempts: int, moment: float) -> float | None:
-    """Return when to try again after `attempts` failed attempts, the last of them at `moment`; None: no more."""
+    """Return when to try again after `attempts` failed attempts, the last of them at `moment`.
+
+    None: no more.
+    """
     return moment + DELAYS_S[attempts - 1] if attempts <= len(DELAYS_S) else None

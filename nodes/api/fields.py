@@ -21,16 +21,22 @@ _PART = re.compile(r"\[([^\[\]]*)\]")
 
 @dataclass(frozen=True)
 class Upload:
-    """A file of a multipart request; `file_name` is what its sender calls it, and is never used as a path."""
+    """A file of a multipart request.
+
+    `file_name` is what its sender calls it, and is never used as a path.
+    """
 
     file_name: str
     content: bytes
 
 
 def nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return what the pairs spell: `a[b]=1` is {"a": {"b": 1}}, `a[]=1&a[]=2` is {"a": [1, 2]}, `a[0][b]=1` is {"a": [{"b": 1}]}.
+    """Return what the pairs spell.
 
-    In `a[][b]` a new item begins where its key comes again, as in Rails. A plain key given twice is an error: one of both would be lost.
+    `a[b]=1` is {"a": {"b": 1}}, `a[]=1&a[]=2` is {"a": [1, 2]}, `a[0][b]=1` is {"a": [{"b": 1}]}.
+
+    In `a[][b]` a new item begins where its key comes again, as in Rails. A plain key given twice is
+    an error: one of both would be lost.
     Raises: ApiError naming the key.
     """
     root: dict[str, Any] = {}
@@ -101,7 +107,9 @@ def _inside(table: dict[str, Any], name: str, kind: type, key: str) -> Any:
 
 
 def _lists(value: Any, key: str) -> Any:
-    """Return `value` with objects whose keys are all whole numbers as lists, in the order of the numbers."""
+    """Return `value` with objects whose keys are all whole numbers as lists, in the order of the
+    numbers.
+    """
     if isinstance(value, _Items):
         return [_lists(one, key) for one in value]
     if not isinstance(value, dict):
@@ -138,9 +146,11 @@ def _no_constant(name: str) -> None:
 
 
 def wrapped(request: Mapping[str, Any], name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the attributes of an object, and the names of fields that stand beside them and are not read.
+    """Return the attributes of an object, and the names of fields that stand beside them and are
+    not read.
 
-    The attributes are those inside `name` where it is sent as {"tune": {...}}, else the fields themselves.
+    The attributes are those inside `name` where it is sent as {"tune": {...}}, else the fields
+    themselves.
     """
     inside = request.get(name)
     if inside is None or (name == "prompt" and isinstance(inside, str)):
@@ -154,7 +164,10 @@ def wrapped(request: Mapping[str, Any], name: str) -> tuple[dict[str, Any], tupl
 
 
 def prompt_attributes(request: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the attributes of one prompt as `wrapped` does; `tune[prompts_attributes][0][...]`, which the service's pages print, adds to them."""
+    """Return the attributes of one prompt as `wrapped` does.
+
+    `tune[prompts_attributes][0][...]`, which the service's pages print, adds to them.
+    """
     tune = request.get("tune")
     if not isinstance(tune, dict) or "prompts_attributes" not in tune:
         return wrapped(request, "prompt")
@@ -179,7 +192,9 @@ def prompt_attributes(request: Mapping[str, Any]) -> tuple[dict[str, Any], tuple
 
 
 def notices_of(beside: Iterable[str], name: str) -> list[str]:
-    """Return what is to be said of fields that are not read because they stand beside the object `name`."""
+    """Return what is to be said of fields that are not read because they stand beside the object
+    `name`.
+    """
     return [
         f"{_shown(key)} is not read: attributes stand inside {name}, as {name}[...]."
         for key in beside

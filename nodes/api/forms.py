@@ -1,4 +1,7 @@
-"""What a form may send, as the OpenAPI document says it: one flat name with brackets for each attribute of the JSON."""
+"""What a form may send, as the OpenAPI document says it.
+
+One flat name with brackets for each attribute of the JSON.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ _FILES = ("images", "input_image", "mask_image", "file")
 def form_of(
     attributes: Schema, wrapper: str | None, schemas: Mapping[str, Schema], *, with_files: bool
 ) -> Schema:
-    """Return the schema of a form that sends the object `attributes`, its names inside `wrapper`; `schemas` are those that it refers to."""
+    """Return the schema of a form that sends the object `attributes`, its names inside `wrapper`.
+
+    `schemas` are those that it refers to.
+    """
     required = [_name(wrapper, key) for key in attributes["required"]]
     return {
         "type": "object",

@@ -1,4 +1,6 @@
-"""Which of the files present a base tune of the service's gallery, or a role, most likely stands for, by the names under which they are published."""
+"""Which of the files present a base tune of the service's gallery, or a role, most likely stands
+for, by the names under which they are published.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,10 @@ _BASES: Mapping[str, Sequence[Mapping[str, _Wanted]]] = {
 
 
 def guessed(base: str, files: Callable[[str], Sequence[str]]) -> Mapping[str, str]:
-    """Return field -> file for a base of the gallery, empty where a needed file is not there; `files` lists a model folder."""
+    """Return field -> file for a base of the gallery, empty where a needed file is not there.
+
+    `files` lists a model folder.
+    """
     for way in _BASES.get(base, ()):
         found = {field: _best(wanted, files(wanted.folder)) for field, wanted in way.items()}
         if all(found[field] for field, wanted in way.items() if wanted.is_needed):
@@ -112,7 +117,8 @@ ROLE_NAMES: Mapping[str, Mapping[str, str]] = {
     "face_restorer": {_ANY: "gfpgan|codeformer|restoreformer"},
     "face_swapper": {_ANY: "inswapper"},
 }
-# What is missing -> the roles that may stand in, the first that is there counts; what is missing with several names needs all of one line.
+# What is missing -> the roles that may stand in, the first that is there counts; what is missing
+# with several names needs all of one line.
 _INSTEAD: Mapping[str, Sequence[Sequence[str]]] = {
     "segmenter": (("sam3",), ("grounding_dino", "sam"), ("clipseg",), ("background_removal",)),
     "faceid": (("faceid", "clip_vision"), ("faceid",)),
@@ -127,9 +133,12 @@ _INSTEAD: Mapping[str, Sequence[Sequence[str]]] = {
 def guessed_roles(
     missing: str, family: str, files: Callable[[str], Sequence[str]]
 ) -> Mapping[str, str]:
-    """Return bindings key -> file for a role that a plan misses, empty where nothing fits; `files` lists what is there for a role.
+    """Return bindings key -> file for a role that a plan misses, empty where nothing fits.
 
-    A key has the family before the role, sdxl.controlnet_pose, where the model is made for that family.
+    `files` lists what is there for a role.
+
+    A key has the family before the role, sdxl.controlnet_pose, where the model is made for that
+    family.
     """
     for line in _INSTEAD.get(missing, ((missing,),)):
         found = [_role(role, family, files) for role in line]

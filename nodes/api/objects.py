@@ -42,7 +42,10 @@ NUMBERS = {"cfg_scale", "denoising_strength", "controlnet_conditioning_scale"}
 def tune_object(
     tune: Mapping[str, Any], origin: str, notices: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Return a stored tune's object with whole addresses; `notices`, where there are some, tell its maker what was noticed."""
+    """Return a stored tune's object with whole addresses.
+
+    `notices`, where there are some, tell its maker what was noticed.
+    """
     photos = [
         f"{origin}{ROOT}/tunes/{tune['id']}/images/{urllib.parse.quote(name)}"
         for name in tune["orig_images"]
@@ -52,7 +55,11 @@ def tune_object(
 
 
 def prompt_object(told: Mapping[str, Any], sent: Mapping[str, Any], origin: str) -> dict[str, Any]:
-    """Return a prompt's object: `told` holds id, tune_id, callback, times, images, notices and user_error, `sent` the attributes."""
+    """Return a prompt's object.
+
+    `told` holds id, tune_id, callback, times, images, notices and user_error, `sent` the
+    attributes.
+    """
     shown = {key: _typed(key, sent.get(key), default) for key, default in SHOWN.items()}
     tune_id = told["tune_id"]
     return {
@@ -72,7 +79,10 @@ def prompt_object(told: Mapping[str, Any], sent: Mapping[str, Any], origin: str)
 
 
 def _typed(key: str, value: Any, default: Any) -> Any:
-    """Return an attribute in its own type: forms send all as text. Values were checked when the prompt was made."""
+    """Return an attribute in its own type: forms send all as text.
+
+    Values were checked when the prompt was made.
+    """
     if value is None or value == "":
         return default
     if not isinstance(value, str):

@@ -129,7 +129,10 @@ _TUNE_SENT = _object(
         "image_urls": {"type": "array", "items": _TEXT},
         "file": {
             "type": "string",
-            "description": "A model file below ComfyUI's model folder; a multipart form may hold the file itself.",
+            "description": (
+                "A model file below ComfyUI's model folder; a multipart form may hold the file"
+                " itself."
+            ),
         },
         "prompts_attributes": {
             "type": "array",
@@ -149,7 +152,11 @@ def _json(schema: Schema) -> Schema:
 
 
 def _body(name: str) -> Schema:
-    """Return a request body: JSON with the attributes in an object of their name, or plain; and forms with the names that brackets spell."""
+    """Return a request body.
+
+    JSON with the attributes in an object of their name, or plain; and forms with the names that
+    brackets spell.
+    """
     wrapper = _SENT[name]
     plain = (
         _ref(name) if wrapper is None else {"anyOf": [_object({wrapper: _ref(name)}), _ref(name)]}
@@ -291,13 +298,17 @@ PATHS: Mapping[str, Schema] = {
 
 
 _ABOUT = (
-    "Forms spell attributes as tune[title] and prompt[text], lists as tune[images][], and the prompts of a tune as "
-    "tune[prompts_attributes][0][text], tune[prompts_attributes][1][text] and so on."
+    "Forms spell attributes as tune[title] and prompt[text], lists as tune[images][], and the"
+    " prompts of a tune as tune[prompts_attributes][0][text], tune[prompts_attributes][1][text] and"
+    " so on."
 )
 
 
 def document(origin: str, attributes: Mapping[str, Schema], *, needs_key: bool) -> dict[str, Any]:
-    """Return the document, for a server whose addresses begin with `origin`; `attributes` are those of a prompt beside its text."""
+    """Return the document, for a server whose addresses begin with `origin`.
+
+    `attributes` are those of a prompt beside its text.
+    """
     prompt, generate = (
         _object({text: _TEXT, **attributes, "callback": _TEXT}, (text,))
         for text in ("text", "prompt")

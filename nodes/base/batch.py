@@ -11,7 +11,9 @@ from ..errors import ImageError
 
 
 def one_batch(pictures: Sequence[Tensor]) -> Tensor:
-    """Return a list's pictures, or masks, as one batch in their order; one alone is returned as it is.
+    """Return a list's pictures, or masks, as one batch in their order.
+
+    One alone is returned as it is.
 
     Shapes: [B,H,W,C] or [B,H,W], all alike but for B.
     Raises: ImageError for pictures of different sizes or channels.
@@ -22,7 +24,8 @@ def one_batch(pictures: Sequence[Tensor]) -> Tensor:
     if len(shapes) > 1:
         sizes = ", ".join("x".join(map(str, (shape[1], shape[0], *shape[2:]))) for shape in shapes)
         raise ImageError(
-            f"A list of {len(pictures)} pictures holds different sizes ({sizes}); expected one size, for they are worked on together.",
+            f"A list of {len(pictures)} pictures holds different sizes ({sizes}); expected one"
+            " size, for they are worked on together.",
             code="list-of-sizes",
             hint="Bring them to one size first, or queue them one by one.",
         )

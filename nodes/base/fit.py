@@ -1,4 +1,6 @@
-"""Bring an input image to the size a request asks for, and to the multiple its model needs, and back."""
+"""Bring an input image to the size a request asks for, and to the multiple its model needs, and
+back.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,14 @@ class Fit:
 def fit_image(
     image: torch.Tensor, width: int, height: int, multiple: int
 ) -> tuple[torch.Tensor, Fit]:
-    """Return the image at width x height (0: its own size), padded right and bottom to `multiple`, and the size to go back to.
+    """Return the image at width x height (0: its own size), padded right and bottom to `multiple`,
+    and the size to go back to.
 
-    A different size is reached by scaling until the picture covers it, then cropping about the centre. An image that
-    already fits is returned as it is, bit for bit.
+    A different size is reached by scaling until the picture covers it, then cropping about the
+    centre. An image that already fits is returned as it is, bit for bit.
 
-    Shapes: image [B,H,W,C] float 0..1 -> [B,H',W',C]; a fourth channel (alpha) is cut off, since models paint colours only.
+    Shapes: image [B,H,W,C] float 0..1 -> [B,H',W',C]; a fourth channel (alpha) is cut off, since
+    models paint colours only.
     """
     image = image[..., :3]
     if (width == 0) != (height == 0):
@@ -44,20 +48,24 @@ def fit_image(
 def fit_mask(
     mask: torch.Tensor, image: torch.Tensor, width: int, height: int, multiple: int
 ) -> torch.Tensor:
-    """Return the mask moved the same way as its image, which `fit_image` fits; padding is never repainted.
+    """Return the mask moved the same way as its image, which `fit_image` fits.
 
-    Shapes: mask [1 or B,H,W], image [B,H,W,C] -> [B,H',W'] on the image's device. A mask of another size than the image is
-    scaled to it first.
+    Padding is never repainted.
+
+    Shapes: mask [1 or B,H,W], image [B,H,W,C] -> [B,H',W'] on the image's device. A mask of another
+    size than the image is scaled to it first.
     Raises: ImageError for as many masks as fit neither one image nor all.
     """
     if mask.shape[0] not in (1, image.shape[0]):
         raise ImageError(
-            f"{mask.shape[0]} masks are given for {image.shape[0]} image(s); expected one mask, or one for each image.",
+            f"{mask.shape[0]} masks are given for {image.shape[0]} image(s); expected one mask, or"
+            " one for each image.",
             code="mask-batch",
             hint="Connect one mask, or a batch of masks as long as the batch of images.",
         )
     own = image.shape[1], image.shape[2]
-    # A mask made by another node may lie on another device, and the host's inpainting nodes multiply the two.
+    # A mask made by another node may lie on another device, and the host's inpainting nodes
+    # multiply the two.
     layer = mask.unsqueeze(1).to(image.device)
     if mask.shape[1:] != own:
         layer = F.interpolate(layer, size=own, mode="bilinear", align_corners=False)
@@ -71,7 +79,8 @@ def restore_size(image: torch.Tensor, fit: Fit) -> torch.Tensor:
     """Cut the padding off again: [B,H',W',C] -> [B,fit.height,fit.width,C]."""
     if image.shape[2] < fit.width or image.shape[1] < fit.height:
         raise ImageError(
-            f"The image is {image.shape[2]}x{image.shape[1]}, smaller than the {fit.width}x{fit.height} it should be cut back to.",
+            f"The image is {image.shape[2]}x{image.shape[1]}, smaller than the"
+            f" {fit.width}x{fit.height} it should be cut back to.",
             code="smaller-than-fit",
             hint="Connect the picture that was made from AstriaFitImage's image, at its size.",
         )
@@ -81,7 +90,8 @@ def restore_size(image: torch.Tensor, fit: Fit) -> torch.Tensor:
 def keep_unmasked(
     painted: torch.Tensor, original: torch.Tensor, mask: torch.Tensor
 ) -> torch.Tensor:
-    """Return `painted` where the mask is above 0, blended by it, and the exact pixels of `original` everywhere else.
+    """Return `painted` where the mask is above 0, blended by it, and the exact pixels of `original`
+    everywhere else.
 
     Shapes: painted and original [B,H,W,C], mask [B or 1,H,W].
     """
@@ -105,12 +115,15 @@ def keep_unmasked(
         )
     weight = mask.unsqueeze(-1).to(original)
     painted = painted.to(original)
-    # where() and not arithmetic alone: a NaN in the painted picture must not reach pixels the mask protects.
+    # where() and not arithmetic alone: a NaN in the painted picture must not reach pixels the mask
+    # protects.
     return torch.where(weight > 0, original + weight * (painted - original), original)
 
 
 def cover(layer: torch.Tensor, width: int, height: int) -> torch.Tensor:
-    """Scale [B,C,H,W] until it covers width x height (antialiased bicubic), then crop it about the centre."""
+    """Scale [B,C,H,W] until it covers width x height (antialiased bicubic), then crop it about the
+    centre.
+    """
     scale = max(width / layer.shape[-1], height / layer.shape[-2])
     scaled = max(width, round(layer.shape[-1] * scale)), max(height, round(layer.shape[-2] * scale))
     layer = F.interpolate(

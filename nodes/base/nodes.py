@@ -1,4 +1,7 @@
-"""Nodes of the first stage: noise and sampler that treat each image of a batch as its own request, and input fitting."""
+"""Nodes of the first stage.
+
+Noise and sampler that treat each image of a batch as its own request, and input fitting.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ class AstriaNoise(io.ComfyNode):
             node_id="AstriaNoise",
             display_name="Astria Noise",
             category="astria/sampling",
-            description="Start noise in which image i of a batch is the image you get alone with seed + i.",
+            description=(
+                "Start noise in which image i of a batch is the image you get alone with seed + i."
+            ),
             search_aliases=["random noise", "seed", "batch seed"],
             inputs=[seed_input()],
             outputs=[io.Noise.Output()],
@@ -35,7 +40,10 @@ class AstriaSampler(io.ComfyNode):
             node_id="AstriaSampler",
             display_name="Astria Sampler",
             category="astria/sampling",
-            description="The host's sampler, with the random numbers of its steps drawn for each image by itself. Use it with Astria Noise.",
+            description=(
+                "The host's sampler, with the random numbers of its steps drawn for each image by"
+                " itself. Use it with Astria Noise."
+            ),
             search_aliases=["ksampler select", "euler ancestral", "dpm++ sde"],
             inputs=[io.Combo.Input("sampler_name", options=list(STEP_NOISE))],
             outputs=[io.Sampler.Output()],
@@ -54,7 +62,10 @@ class AstriaFitImage(io.ComfyNode):
             node_id="AstriaFitImage",
             display_name="Astria Fit Image",
             category="astria/image",
-            description="Brings an input image to a size (scaled to cover it, cropped about the centre) and pads it to the model's multiple.",
+            description=(
+                "Brings an input image to a size (scaled to cover it, cropped about the centre) and"
+                " pads it to the model's multiple."
+            ),
             inputs=[
                 io.Image.Input("image"),
                 io.Int.Input(
@@ -73,7 +84,10 @@ class AstriaFitImage(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="One, or one for each image. Moved with the image; padding is never repainted.",
+                    tooltip=(
+                        "One, or one for each image. Moved with the image; padding is never"
+                        " repainted."
+                    ),
                 ),
             ],
             outputs=[
@@ -101,7 +115,10 @@ class AstriaFitMasks(io.ComfyNode):
             node_id="AstriaFitMasks",
             display_name="Astria Fit Masks",
             category="astria/image",
-            description="Moves any number of masks the way Astria Fit Image moves their picture, such as one mask for each person.",
+            description=(
+                "Moves any number of masks the way Astria Fit Image moves their picture, such as"
+                " one mask for each person."
+            ),
             inputs=[
                 io.Image.Input("image", tooltip="The picture before it was fitted."),
                 io.Mask.Input("masks"),
@@ -143,7 +160,10 @@ class AstriaMaskedComposite(io.ComfyNode):
             node_id="AstriaMaskedComposite",
             display_name="Astria Masked Composite",
             category="astria/image",
-            description="The painted image where the mask is above 0, the exact pixels of the original everywhere else.",
+            description=(
+                "The painted image where the mask is above 0, the exact pixels of the original"
+                " everywhere else."
+            ),
             inputs=[io.Image.Input("painted"), io.Image.Input("original"), io.Mask.Input("mask")],
             outputs=[io.Image.Output()],
         )
@@ -160,7 +180,10 @@ class AstriaOneBatch(io.ComfyNode):
             node_id="AstriaOneBatch",
             display_name="Astria One Batch",
             category="astria/image",
-            description="A list of pictures, or of masks, as one batch. Astria Generate takes its pictures through it.",
+            description=(
+                "A list of pictures, or of masks, as one batch. Astria Generate takes its pictures"
+                " through it."
+            ),
             search_aliases=["list to batch", "image list"],
             is_input_list=True,
             inputs=[

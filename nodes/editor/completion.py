@@ -1,4 +1,7 @@
-"""What can be written at a place of a text: options of the language, and which kinds of names fit."""
+"""What can be written at a place of a text.
+
+Options of the language, and which kinds of names fit.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,10 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What may stand in place of `span`. `names` are the kinds of names that fit beside the options; each is followed by `tail`."""
+    """What may stand in place of `span`.
+
+    `names` are the kinds of names that fit beside the options; each is followed by `tail`.
+    """
 
     span: Span
     options: tuple[Option, ...] = ()
@@ -50,7 +56,10 @@ class Completion:
 
 
 def complete(text: str, offset: int, *, asked: bool = False) -> Completion:
-    """Return what can be written at `offset`. In plain text that is nothing, unless a person has `asked`."""
+    """Return what can be written at `offset`.
+
+    In plain text that is nothing, unless a person has `asked`.
+    """
     document = parse(text)
     block = next((node for node in document.children if node.kind == "block"), None)
     if block is not None and offset >= _line_start(text, block.span.start):
@@ -143,7 +152,10 @@ def _break(document: Document, at: int) -> Option:
 
 
 def _flag_at(document: Document, offset: int) -> Node | None:
-    """Return the flag whose value stands, or is missing, at `offset`: on the same line, with nothing but blanks between."""
+    """Return the flag whose value stands, or is missing, at `offset`.
+
+    On the same line, with nothing but blanks between.
+    """
     text = document.source
     for node in reversed(document.children):
         if (

@@ -101,7 +101,8 @@ def _break(node: Node, document: Document) -> Description:
     )
     return Description(
         node.span,
-        f"BREAK: what follows is {'the ' if number < 2 else ''}{part_title(number)}.\n{_PART_HELP[min(number, 2)]}",
+        "BREAK: what follows is"
+        f" {'the ' if number < 2 else ''}{part_title(number)}.\n{_PART_HELP[min(number, 2)]}",
     )
 
 

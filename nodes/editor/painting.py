@@ -40,14 +40,20 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a prompt that BREAK divides, with the BREAK that begins it: 0 is the base, 1 the common prompt, 2 the first person."""
+    """A part of a prompt that BREAK divides, with the BREAK that begins it.
+
+    0 is the base, 1 the common prompt, 2 the first person.
+    """
 
     number: int
     span: Span
 
 
 def marks(document: Document) -> tuple[Mark, ...]:
-    """Return what to paint, outer marks before those inside them, in the order of the text. What is plain text has no mark."""
+    """Return what to paint, outer marks before those inside them, in the order of the text.
+
+    What is plain text has no mark.
+    """
     return tuple(found for node in document.children for found in _of(node, document.source))
 
 
@@ -70,7 +76,10 @@ def part_title(number: int) -> str:
 
 
 def flag_name(head: str) -> str:
-    """Return the name of the flag that is meant by its dashes and name as written; a slip in either is the parser's to report."""
+    """Return the name of the flag that is meant by its dashes and name as written.
+
+    A slip in either is the parser's to report.
+    """
     return _DASHES.sub("", head).replace("-", "_")
 
 

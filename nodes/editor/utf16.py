@@ -25,7 +25,10 @@ class Utf16:
         return self.units(span.start), self.units(span.end)
 
     def points(self, units: int) -> int:
-        """Return how many code points stand before `units`, at most all of the text; inside a character means before it."""
+        """Return how many code points stand before `units`, at most all of the text.
+
+        Inside a character means before it.
+        """
         before = bisect_left(self._wide_units, units)
         if before and self._wide_units[before - 1] + 1 == units:
             return self._wide[before - 1]

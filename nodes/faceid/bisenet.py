@@ -1,6 +1,7 @@
 """BiSeNet: which part of a face each pixel is.
 
-Source: Yu et al., BiSeNet (arXiv 1808.00897), as trained on CelebAMask-HQ and published by github.com/xinntao/facexlib (MIT).
+Source: Yu et al., BiSeNet (arXiv 1808.00897), as trained on CelebAMask-HQ and published by
+github.com/xinntao/facexlib (MIT).
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ class BasicBlock(nn.Module):
 
 
 class Trunk(nn.Module):
-    """ResNet-18 without its classifier, read at an eighth, a sixteenth and a thirty-second of the size."""
+    """ResNet-18 without its classifier, read at an eighth, a sixteenth and a thirty-second of the
+    size.
+    """
 
     def __init__(self, operations: Any) -> None:
         super().__init__()
@@ -150,13 +153,19 @@ class FaceParser(nn.Module):
         self.conv_out = Output(parts, operations)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Return the parts' scores. Shapes: pictures [n,3,H,W], normalised by MEAN and STD -> [n,parts,H,W]."""
+        """Return the parts' scores.
+
+        Shapes: pictures [n,3,H,W], normalised by MEAN and STD -> [n,parts,H,W].
+        """
         scores = self.conv_out(self.ffm(*self.cp(pictures)))
         return F.interpolate(scores, pictures.shape[2:], mode="bilinear", align_corners=True)
 
 
 def parser_of(weights: Weights, operations: Any = nn) -> FaceParser:
-    """Return the network of a parsing_bisenet file. Raises: FaceIDError where keys or shapes are not the published ones."""
+    """Return the network of a parsing_bisenet file.
+
+    Raises: FaceIDError where keys or shapes are not the published ones.
+    """
     own = weights.without("conv_out16.", "conv_out32.")  # scores on the way, for training only
     parts = own.size("conv_out.conv_out.weight", 0)
     return network_of(lambda ops: FaceParser(parts, ops), own, operations)

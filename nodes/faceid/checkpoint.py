@@ -1,4 +1,7 @@
-"""Reads FaceID adapter files: which kind one is, and that each weight is there with the shape it must have."""
+"""Reads FaceID adapter files.
+
+Which kind one is, and that each weight is there with the shape it must have.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ PUBLISHED = "https://huggingface.co/h94/IP-Adapter-FaceID"
 
 
 def sections(state: Mapping[str, Tensor | Mapping[str, Tensor]]) -> tuple[Weights, Weights]:
-    """Return the weights of a file's two parts, whether it holds them as dicts or by a prefix of each name; empty where a part is missing."""
+    """Return the weights of a file's two parts, whether it holds them as dicts or by a prefix of
+    each name; empty where a part is missing.
+    """
     found: dict[str, dict[str, Tensor]] = {PROJECTION: {}, LAYERS: {}}
     for name, value in state.items():
         part, _, rest = name.partition(".")
@@ -34,9 +39,12 @@ def sections(state: Mapping[str, Tensor | Mapping[str, Tensor]]) -> tuple[Weight
 def kind_of(
     state: Mapping[str, Tensor | Mapping[str, Tensor]], name: str, asked: str = AUTO
 ) -> str:
-    """Return which of KINDS, or PULID, the file is. Asked for a portrait, it may be the unnorm one: the weights tell these apart.
+    """Return which of KINDS, or PULID, the file is.
 
-    Raises: FaceIDError for another kind of file, one that is not what was asked for, and one that could be two kinds.
+    Asked for a portrait, it may be the unnorm one: the weights tell these apart.
+
+    Raises: FaceIDError for another kind of file, one that is not what was asked for, and one that
+    could be two kinds.
     """
     if any(
         key.startswith(("pulid_ca.", "pulid_encoder.")) or key in ("pulid_ca", "pulid_encoder")
@@ -50,7 +58,8 @@ def kind_of(
     if asked != AUTO:
         if asked not in candidates:
             raise FaceIDError(
-                f"The adapter '{name}' is set to be {asked}; its weights are those of {' or '.join(candidates)}.",
+                f"The adapter '{name}' is set to be {asked}; its weights are those of"
+                f" {' or '.join(candidates)}.",
                 code="faceid-kind",
                 hint="Set kind to auto, or choose another file.",
             )
@@ -95,7 +104,8 @@ def _plus(name: str) -> str:
     if "plus" in plain:
         return "plus"
     raise FaceIDError(
-        f"The adapter '{name}' is a FaceID Plus or a FaceID PlusV2; their weights look alike, and the file's name does not say which.",
+        f"The adapter '{name}' is a FaceID Plus or a FaceID PlusV2; their weights look alike, and"
+        " the file's name does not say which.",
         code="faceid-ambiguous",
         hint="Set kind to plus or plusv2, or give the file its published name.",
     )
@@ -167,7 +177,9 @@ def _projection_shapes(kind: Kind, projection: Weights, name: str) -> dict[str, 
 def _layer_shapes(
     kind: Kind, layers: Weights, count: int, width: int, name: str
 ) -> dict[str, tuple[int, ...]]:
-    """Odd numbers are cross-attentions, the even one before each the self-attention of the same block."""
+    """Odd numbers are cross-attentions, the even one before each the self-attention of the same
+    block.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
     for number in range(1, count, 2):
         hidden, _ = _shape(layers, f"{number}.to_k_ip.weight", 2, name)
@@ -204,7 +216,9 @@ def _check(
     *,
     partly: bool = False,
 ) -> None:
-    """Raise where weights are missing, of another shape, or, unless the shapes are only some of the part's, too many."""
+    """Raise where weights are missing, of another shape, or, unless the shapes are only some of the
+    part's, too many.
+    """
     missing = sorted(set(shapes) - set(weights))
     if missing:
         raise _damaged(name, f"{part} lacks {_listed(missing)}")

@@ -6,4 +6,6 @@ from ..errors import AstriaError
 
 
 class FaceIDError(AstriaError):
-    """A FaceID adapter that is damaged, of another family than the model, or given an identity it cannot use."""
+    """A FaceID adapter that is damaged, of another family than the model, or given an identity it
+    cannot use.
+    """

@@ -1,6 +1,7 @@
 """The visual tower of EVA02-CLIP, whose states at several depths say what a face looks like.
 
-Source: Sun et al., EVA-CLIP (arXiv 2303.15389); configuration EVA02-CLIP-L-14-336 of github.com/baaivision/EVA (MIT).
+Source: Sun et al., EVA-CLIP (arXiv 2303.15389); configuration EVA02-CLIP-L-14-336 of
+github.com/baaivision/EVA (MIT).
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class VisionSize:
 
 
 class Attention(nn.Module):
-    """Self-attention with rotary positions on all tokens but the first, and a norm on what was seen."""
+    """Self-attention with rotary positions on all tokens but the first, and a norm on what was
+    seen.
+    """
 
     def __init__(self, width: int, operations: Any) -> None:
         super().__init__()
@@ -59,7 +62,9 @@ class Attention(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """A feed-forward in which one half of the hidden channels gates the other, normed before it comes out."""
+    """A feed-forward in which one half of the hidden channels gates the other, normed before it
+    comes out.
+    """
 
     def __init__(self, width: int, hidden: int, operations: Any) -> None:
         super().__init__()
@@ -124,7 +129,8 @@ class VisionTower(nn.Module):
     def forward(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return each picture's vector, of length 1, and the states before the blocks READ_BEFORE.
 
-        Shapes: pictures [n,3,S,S], S the image size, normalised -> [n,out], 5 of [n,1+patches,width].
+        Shapes: pictures [n,3,S,S], S the image size, normalised -> [n,out], 5 of
+        [n,1+patches,width].
         """
         patches = self.patch_embed(pictures)
         x = torch.cat(
@@ -140,7 +146,9 @@ class VisionTower(nn.Module):
 
 
 def _turns(grid: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Return cosine and sine [patches,HEAD/2] of the angle by which each pair of channels is turned: rows in the first half of them, then columns."""
+    """Return cosine and sine [patches,HEAD/2] of the angle by which each pair of channels is
+    turned: rows in the first half of them, then columns.
+    """
     quarter = HEAD // 4
     speeds = 10000.0 ** (-torch.arange(quarter, device=like.device, dtype=torch.float32) / quarter)
     place = torch.arange(grid, device=like.device, dtype=torch.float32) * (TRAINED_GRID / grid)
@@ -152,7 +160,9 @@ def _turns(grid: int, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _turned(heads: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
-    """Return [B,heads,L,HEAD] with neighbouring channels of every token but the first turned by its position."""
+    """Return [B,heads,L,HEAD] with neighbouring channels of every token but the first turned by its
+    position.
+    """
     cosine, sine = turns
     even, odd = heads[:, :, 1:, 0::2], heads[:, :, 1:, 1::2]
     patches = torch.stack([even * cosine - odd * sine, odd * cosine + even * sine], -1).flatten(-2)

@@ -19,9 +19,11 @@ Weights = Mapping[str, Tensor]
 class Kind:
     """How one kind of adapter reads a face.
 
-    `structure`: mlp turns the embedding into tokens; perceiver lets these tokens look at CLIP's features of the face as well; resampler lets
-    learned tokens look at the embedding. `lora`: the file holds changes of the UNet's own attention. `normed`: the embedding is given at
-    length 1. `mean`: several photos count as their mean face, at a constant cost; otherwise the tokens of all photos stand side by side.
+    `structure`: mlp turns the embedding into tokens; perceiver lets these tokens look at CLIP's
+    features of the face as well; resampler lets learned tokens look at the embedding. `lora`: the
+    file holds changes of the UNet's own attention. `normed`: the embedding is given at length 1.
+    `mean`: several photos count as their mean face, at a constant cost; otherwise the tokens of all
+    photos stand side by side.
     """
 
     title: str
@@ -46,7 +48,8 @@ KINDS = {
 class Adapter:
     """An adapter's weights, as its file holds them.
 
-    `projection` and `lora` keep the file's names; `keys_values` are (to_k [h,C], to_v [h,C]) of each cross-attention in the file's order.
+    `projection` and `lora` keep the file's names; `keys_values` are (to_k [h,C], to_v [h,C]) of
+    each cross-attention in the file's order.
     """
 
     name: str
@@ -68,7 +71,9 @@ class Adapter:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """CLIP's features of the face in each photo, [n,tokens,channels], and of no picture, [1,tokens,channels]."""
+    """CLIP's features of the face in each photo, [n,tokens,channels], and of no picture,
+    [1,tokens,channels].
+    """
 
     faces: Tensor
     nothing: Tensor
@@ -80,8 +85,10 @@ def identity_tokens(
     """Return a person's tokens and those of nobody, [2,T,C] float32 on the CPU.
 
     Nobody is the zero embedding, which stands on the rows of the negative prompt.
-    Shapes: embeddings [n,512], the recogniser's own, of n photos; features where the kind looks at CLIP.
-    Source: IP-Adapter, ip_adapter_faceid.py (get_image_embeds); several photos side by side as diffusers does.
+    Shapes: embeddings [n,512], the recogniser's own, of n photos; features where the kind looks at
+    CLIP.
+    Source: IP-Adapter, ip_adapter_faceid.py (get_image_embeds); several photos side by side as
+    diffusers does.
     """
     faces = embeddings.float().cpu()
     if adapter.kind.normed:
@@ -95,7 +102,10 @@ def identity_tokens(
 
 
 def project(adapter: Adapter, faces: Tensor, features: Tensor | None) -> Tensor:
-    """Return the tokens of each face, [n,T,C]. Shapes: faces [n,512]; features [n,tokens,channels] for a perceiver, else None."""
+    """Return the tokens of each face, [n,T,C].
+
+    Shapes: faces [n,512]; features [n,tokens,channels] for a perceiver, else None.
+    """
     weights = {name: value.float() for name, value in adapter.projection.items()}
     if adapter.kind.structure == "resampler":
         latents = weights["latents"].expand(len(faces), -1, -1)
@@ -121,7 +131,10 @@ def keys_values(adapter: Adapter, tokens: Tensor) -> list[tuple[Tensor, Tensor]]
 
 
 def _perceive(weights: Weights, prefix: str, latents: Tensor, seen: Tensor) -> Tensor:
-    """Return the latents [n,T,D] after looking at what is seen [n,S,E], as [n,T,C]. Source: IP-Adapter, resampler.py."""
+    """Return the latents [n,T,D] after looking at what is seen [n,S,E], as [n,T,C].
+
+    Source: IP-Adapter, resampler.py.
+    """
     seen = F.linear(seen, weights[f"{prefix}proj_in.weight"], weights[f"{prefix}proj_in.bias"])
     for number in range(DEPTH):
         layer = f"{prefix}layers.{number}."
@@ -166,7 +179,9 @@ def mlp_shapes(width: int, tokens: int, hidden: int, embedding: int) -> dict[str
 
 
 def perceiver_shapes(prefix: str, width: int, output: int, seen: int) -> dict[str, tuple[int, ...]]:
-    """Return name and shape of every weight of a perceiver of `width` channels that looks at `seen` channels."""
+    """Return name and shape of every weight of a perceiver of `width` channels that looks at `seen`
+    channels.
+    """
     shapes: dict[str, tuple[int, ...]] = {
         "proj_in.weight": (width, seen),
         "proj_in.bias": (width,),

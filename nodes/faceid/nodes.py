@@ -1,4 +1,7 @@
-"""Nodes that give a picture somebody's face: load an adapter, and apply it to the picture or to one person of it."""
+"""Nodes that give a picture somebody's face.
+
+Load an adapter, and apply it to the picture or to one person of it.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,11 @@ class AstriaLoadFaceID(io.ComfyNode):
             node_id="AstriaLoadFaceID",
             display_name="Astria Load FaceID",
             category="astria/faceid",
-            description="An adapter that draws a person from photos, without training: IP-Adapter FaceID for SD1.5 and SDXL, PuLID for Flux. "
-            "The published IP-Adapter FaceID weights are for non-commercial use.",
+            description=(
+                "An adapter that draws a person from photos, without training: IP-Adapter FaceID"
+                " for SD1.5 and SDXL, PuLID for Flux. The published IP-Adapter FaceID weights are"
+                " for non-commercial use."
+            ),
             search_aliases=["ipadapter", "faceid", "pulid", "face reference"],
             inputs=[
                 io.Combo.Input(
@@ -101,7 +107,9 @@ def _use_inputs() -> list[io.Input]:
             "start",
             default=0.0,
             **part,
-            tooltip="The part of the steps after which the face begins to count; for PuLID rather 0.14.",
+            tooltip=(
+                "The part of the steps after which the face begins to count; for PuLID rather 0.14."
+            ),
         ),
         io.Float.Input(
             "end",
@@ -119,7 +127,10 @@ class AstriaApplyFaceID(io.ComfyNode):
             node_id="AstriaApplyFaceID",
             display_name="Astria Apply FaceID",
             category="astria/faceid",
-            description="A model that draws this person: everywhere, or where the mask is white. Chain several for several people.",
+            description=(
+                "A model that draws this person: everywhere, or where the mask is white. Chain"
+                " several for several people."
+            ),
             search_aliases=["ipadapter faceid", "pulid", "face reference", "same face"],
             inputs=[
                 io.Model.Input("model"),
@@ -149,7 +160,10 @@ class AstriaPersonFaceID(io.ComfyNode):
             node_id="AstriaPersonFaceID",
             display_name="Astria Person FaceID",
             category="astria/faceid",
-            description="The face of one person of a picture with several: it counts inside that person's region only.",
+            description=(
+                "The face of one person of a picture with several: it counts inside that person's"
+                " region only."
+            ),
             search_aliases=["regional faceid", "multi person ipadapter"],
             inputs=[
                 *_use_inputs(),

@@ -1,6 +1,8 @@
-"""PuLID for Flux: a face becomes 32 tokens, and cross-attention beside Flux' blocks lets the picture see them.
+"""PuLID for Flux: a face becomes 32 tokens, and cross-attention beside Flux' blocks lets the
+picture see them.
 
-Source: Guo et al., PuLID (arXiv 2404.16022), and the Flux model in github.com/ToTheBeginning/PuLID (Apache-2.0).
+Source: Guo et al., PuLID (arXiv 2404.16022), and the Flux model in github.com/ToTheBeginning/PuLID
+(Apache-2.0).
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ DOUBLE_INTERVAL, SINGLE_INTERVAL = 2, 4  # every so many blocks of Flux one cros
 
 
 def places(double_blocks: int, single_blocks: int) -> list[tuple[str, int]]:
-    """Return the blocks of a Flux of this depth that a cross-attention follows, in the order of the adapter's file."""
+    """Return the blocks of a Flux of this depth that a cross-attention follows, in the order of the
+    adapter's file.
+    """
     double = [("double_block", number) for number in range(0, double_blocks, DOUBLE_INTERVAL)]
     return double + [
         ("single_block", number) for number in range(0, single_blocks, SINGLE_INTERVAL)
@@ -32,8 +36,8 @@ def places(double_blocks: int, single_blocks: int) -> list[tuple[str, int]]:
 class Influence:
     """What one identity does to a batch.
 
-    Shapes: tokens [n,T,C], one row for each row of the batch that it acts on; rows [n] says which, None for all;
-    weight broadcasts to [n,L,1] over the picture's tokens, strength included.
+    Shapes: tokens [n,T,C], one row for each row of the batch that it acts on; rows [n] says which,
+    None for all; weight broadcasts to [n,L,1] over the picture's tokens, strength included.
     """
 
     tokens: Tensor
@@ -42,7 +46,10 @@ class Influence:
 
 
 class CrossAttention(nn.Module):
-    """The picture's tokens look at those of identities. Queries and output are computed once, however many identities there are."""
+    """The picture's tokens look at those of identities.
+
+    Queries and output are computed once, however many identities there are.
+    """
 
     def __init__(self, width: int, id_width: int, inner: int, operations: Any) -> None:
         super().__init__()
@@ -114,7 +121,9 @@ class EncoderSize:
 
 
 class IdentityEncoder(nn.Module):
-    """A recogniser's vector and a vision tower's states of one face become the tokens that cross-attention sees."""
+    """A recogniser's vector and a vision tower's states of one face become the tokens that
+    cross-attention sees.
+    """
 
     def __init__(self, size: EncoderSize, operations: Any) -> None:
         super().__init__()
@@ -139,7 +148,10 @@ class IdentityEncoder(nn.Module):
         )
 
     def forward(self, face: Tensor, states: Sequence[Tensor]) -> Tensor:
-        """Return the tokens of each face. Shapes: face [n,F], states SCALES of [n,P,V] -> [n,T,C]."""
+        """Return the tokens of each face.
+
+        Shapes: face [n,F], states SCALES of [n,P,V] -> [n,T,C].
+        """
         of_face = self.id_embedding_mapping(face).unflatten(
             1, (self._size.face_tokens, self._size.dim)
         )
@@ -180,7 +192,10 @@ def _feed_forward(dim: int, hidden: int, operations: Any) -> nn.Sequential:
 
 
 def cross_attentions_of(weights: Weights, operations: Any = nn) -> nn.ModuleList:
-    """Return the cross-attentions of a PuLID-FLUX file. Raises: FaceIDError where keys or shapes are not the published ones."""
+    """Return the cross-attentions of a PuLID-FLUX file.
+
+    Raises: FaceIDError where keys or shapes are not the published ones.
+    """
     own = weights.below("pulid_ca.")
     width = own.size("0.norm2.weight", 0)
     inner = own.size("0.to_q.weight", 0)
@@ -197,7 +212,10 @@ def cross_attentions_of(weights: Weights, operations: Any = nn) -> nn.ModuleList
 
 
 def encoder_of(weights: Weights, operations: Any = nn) -> IdentityEncoder:
-    """Return the identity encoder of a PuLID-FLUX file. Raises: FaceIDError where keys or shapes are not the published ones."""
+    """Return the identity encoder of a PuLID-FLUX file.
+
+    Raises: FaceIDError where keys or shapes are not the published ones.
+    """
     own = weights.below("pulid_encoder.")
     dim = own.size("latents", 2)
     inner = own.size("layers.0.0.to_q.weight", 0)

@@ -16,14 +16,18 @@ from .bisenet import FaceParser
 from .eva_clip import VisionTower
 
 CROP = 512  # px, side of the aligned crop
-# What becomes white, of CelebAMask-HQ's parts: background, ears and what hangs on them, neck and necklace, clothes, hat. Hair stays.
+# What becomes white, of CelebAMask-HQ's parts: background, ears and what hangs on them, neck and
+# necklace, clothes, hat. Hair stays.
 WHITE = (0, 7, 8, 9, 14, 15, 16, 18)
 GREY = (0.299, 0.587, 0.114)
 PARTS = 19
 
 
 def features_only(crops: Tensor, parser: FaceParser) -> Tensor:
-    """Return the crops in grey, white where `parser` sees no face. Shapes: crops [n,H,W,3] float 0..1 -> [n,3,H,W]."""
+    """Return the crops in grey, white where `parser` sees no face.
+
+    Shapes: crops [n,H,W,3] float 0..1 -> [n,3,H,W].
+    """
     pictures = crops.movedim(-1, 1)  # BHWC -> BCHW
     parts = parser(_normalised(pictures, bisenet.MEAN, bisenet.STD)).argmax(1, keepdim=True)
     grey = sum(weight * pictures[:, channel : channel + 1] for channel, weight in enumerate(GREY))
@@ -32,7 +36,10 @@ def features_only(crops: Tensor, parser: FaceParser) -> Tensor:
 
 
 def for_vision(features: Tensor, tower: VisionTower) -> Tensor:
-    """Return pictures [n,3,H,W] in the size and range that the tower sees; not smoothed before they shrink, as the reference does it."""
+    """Return pictures [n,3,H,W] in the size and range that the tower sees.
+
+    Not smoothed before they shrink, as the reference does it.
+    """
     side = tower.image_size
     small = F.interpolate(features, (side, side), mode="bicubic", align_corners=False)
     return _normalised(small, eva_clip.MEAN, eva_clip.STD)

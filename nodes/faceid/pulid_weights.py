@@ -1,4 +1,7 @@
-"""Weights of PuLID's files, held against the layout that their networks have: which keys and shapes are missing, wrong or too many."""
+"""Weights of PuLID's files, held against the layout that their networks have.
+
+Which keys and shapes are missing, wrong or too many.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ SHOWN = 3  # keys that an error names of each kind
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors of one network, as a file holds them. `title` and `path` are what errors call it; `prefix` was taken off the keys."""
+    """Tensors of one network, as a file holds them.
+
+    `title` and `path` are what errors call it; `prefix` was taken off the keys.
+    """
 
     tensors: Mapping[str, Tensor]
     title: str
@@ -33,7 +39,10 @@ class Weights:
         return Weights(found, self.title, self.path, self.prefix + prefix)
 
     def without(self, *prefixes: str) -> Weights:
-        """Return the tensors whose keys start with none of `prefixes`: what a file may hold, and nothing needs."""
+        """Return the tensors whose keys start with none of `prefixes`.
+
+        What a file may hold, and nothing needs.
+        """
         return Weights(
             {key: tensor for key, tensor in self.tensors.items() if not key.startswith(prefixes)},
             self.title,
@@ -42,14 +51,18 @@ class Weights:
         )
 
     def size(self, key: str, dimension: int) -> int:
-        """Return one size of a tensor, from which others follow. Raises: FaceIDError where it is not there."""
+        """Return one size of a tensor, from which others follow.
+
+        Raises: FaceIDError where it is not there.
+        """
         if key not in self.tensors:
             self.fail([f"missing: {self.prefix}{key}"])
         shape = self.tensors[key].shape
         if len(shape) <= dimension:
             self.fail(
                 [
-                    f"{self.prefix}{key} is {list(shape)}, expected at least {dimension + 1} dimensions"
+                    f"{self.prefix}{key} is {list(shape)}, expected at least {dimension + 1}"
+                    " dimensions"
                 ]
             )
         return shape[dimension]
@@ -63,7 +76,10 @@ class Weights:
 
     def fail(self, faults: Collection[str]) -> None:
         """Raise: FaceIDError with these faults of the file."""
-        message = f"The file {self.path} is not {self.title} as published, or it is damaged: {'; '.join(faults)}."
+        message = (
+            f"The file {self.path} is not {self.title} as published, or it is damaged:"
+            f" {'; '.join(faults)}."
+        )
         raise FaceIDError(
             message,
             code="pulid-file",
@@ -74,9 +90,11 @@ class Weights:
 def network_of(
     make: Callable[[Any], nn.Module], weights: Weights, operations: Any = nn
 ) -> nn.Module:
-    """Return the network that `make(operations)` builds, with these weights in their own dtype, not copied.
+    """Return the network that `make(operations)` builds, with these weights in their own dtype, not
+    copied.
 
-    `operations` is a namespace with the layer classes of torch.nn, such as one of the host's, whose layers cast and offload their weights.
+    `operations` is a namespace with the layer classes of torch.nn, such as one of the host's, whose
+    layers cast and offload their weights.
     Raises: FaceIDError naming what is missing, of another shape, or of no use to this network.
     """
     with torch.device("meta"):

@@ -10,7 +10,10 @@ from ..faces.identity import Identity
 
 @dataclass(frozen=True, eq=False)
 class FaceIDUse:
-    """One person's face on a model: `faceid` is a loaded adapter, `identity` the person, `start` and `end` parts 0..1 of the steps."""
+    """One person's face on a model.
+
+    `faceid` is a loaded adapter, `identity` the person, `start` and `end` parts 0..1 of the steps.
+    """
 
     faceid: Any
     identity: Identity

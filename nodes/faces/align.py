@@ -1,4 +1,6 @@
-"""Faces turned upright: the similarity that brings five points onto a template, the crop it gives, and the way back into the picture."""
+"""Faces turned upright: the similarity that brings five points onto a template, the crop it gives,
+and the way back into the picture.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from torch import Tensor
 
 from ..errors import ImageError
 
-# Where eyes, nose and mouth corners stand in a crop of 112 px, as recognisers of the ArcFace family are trained (insightface, face_align.py).
+# Where eyes, nose and mouth corners stand in a crop of 112 px, as recognisers of the ArcFace family
+# are trained (insightface, face_align.py).
 ARCFACE_112 = np.array(
     [
         [38.2946, 51.6963],
@@ -22,7 +25,8 @@ ARCFACE_112 = np.array(
         [70.7299, 92.2041],
     ]
 )
-# The same in a crop of 512 px of the FFHQ photos, as face restorers are trained (facexlib, face_restoration_helper.py).
+# The same in a crop of 512 px of the FFHQ photos, as face restorers are trained (facexlib,
+# face_restoration_helper.py).
 FFHQ_512 = np.array(
     [
         [192.98138, 239.94708],
@@ -38,7 +42,9 @@ MOST_SAMPLES = 16  # along one side of a pixel, where a crop is made this much s
 
 
 def arcface_template(size: int) -> np.ndarray:
-    """Return the five points [5,2] in an ArcFace crop of `size` px; multiples of 128 (not of 112) have a margin at the sides.
+    """Return the five points [5,2] in an ArcFace crop of `size` px.
+
+    Multiples of 128 (not of 112) have a margin at the sides.
 
     Raises: ImageError for a size that is a multiple of neither.
     Source: estimate_norm of insightface's face_align.py.
@@ -57,10 +63,12 @@ def ffhq_template(size: int) -> np.ndarray:
 
 
 def similarity(points: np.ndarray, template: np.ndarray) -> np.ndarray:
-    """Return the matrix [2,3] of rotation, scale and shift that brings `points` [n,2] closest to `template` [n,2], by least squares.
+    """Return the matrix [2,3] of rotation, scale and shift that brings `points` [n,2] closest to
+    `template` [n,2], by least squares.
 
     Raises: ImageError when all points are one.
-    Source: Umeyama 1991. In the plane, with points as complex numbers, it is the regression template = a * points + b.
+    Source: Umeyama 1991. In the plane, with points as complex numbers, it is the regression
+    template = a * points + b.
     """
     source, target = (
         np.asarray(one, dtype=np.float64) @ np.array([1, 1j]) for one in (points, template)
@@ -68,7 +76,10 @@ def similarity(points: np.ndarray, template: np.ndarray) -> np.ndarray:
     middle, goal = source.mean(), target.mean()
     spread = np.vdot(source - middle, source - middle).real
     if not spread > 0:
-        message = f"The points of a face are all at {points[0][0]:.1f}, {points[0][1]:.1f}; expected two eyes, nose and two mouth corners."
+        message = (
+            f"The points of a face are all at {points[0][0]:.1f}, {points[0][1]:.1f}; expected two"
+            " eyes, nose and two mouth corners."
+        )
         raise ImageError(
             message,
             code="face-points",
@@ -90,10 +101,12 @@ def inverse(matrix: np.ndarray) -> np.ndarray:
 
 
 def warp(image: Tensor, matrix: np.ndarray, size: int, outside: Sequence[float] = (0.0,)) -> Tensor:
-    """Return the crop that `matrix` (picture -> crop) gives; where the picture ends it shows `outside`, a value for all channels or one each.
+    """Return the crop that `matrix` (picture -> crop) gives.
 
-    Bilinear between pixels, pixel centres at whole numbers: what recognisers were trained on, not smoothed where the face is larger than
-    the crop.
+    Where the picture ends it shows `outside`, a value for all channels or one each.
+
+    Bilinear between pixels, pixel centres at whole numbers: what recognisers were trained on, not
+    smoothed where the face is larger than the crop.
     Shapes: image [H,W,C] -> [size,size,C] float32, on the image's device.
     Source: cv2.warpAffine, as insightface's norm_crop calls it.
     """
@@ -114,9 +127,11 @@ def warp(image: Tensor, matrix: np.ndarray, size: int, outside: Sequence[float] 
 
 
 def straightened(image: Tensor, matrix: np.ndarray, size: int) -> Tensor:
-    """Return the crop that `matrix` (picture -> crop) gives, the picture's last pixels going on where it ends.
+    """Return the crop that `matrix` (picture -> crop) gives, the picture's last pixels going on
+    where it ends.
 
-    Bicubic between pixels, for a model that draws it anew; where the face is larger than the crop, averaged over each pixel's area.
+    Bicubic between pixels, for a model that draws it anew; where the face is larger than the crop,
+    averaged over each pixel's area.
     Shapes: image [H,W,C] 0..1 -> [size,size,C] float32 0..1, on the image's device.
     """
     left, top, right, bottom = _reach(
@@ -132,9 +147,11 @@ def straightened(image: Tensor, matrix: np.ndarray, size: int) -> Tensor:
 def laid_back(
     crop: Tensor, matrix: np.ndarray, window: tuple[int, int, int, int], beyond: str = "border"
 ) -> Tensor:
-    """Return what the pixels of the picture in `window` (left, top, right, bottom) see of a crop, where `matrix` leads from them into it.
+    """Return what the pixels of the picture in `window` (left, top, right, bottom) see of a crop,
+    where `matrix` leads from them into it.
 
-    Where the face is smaller than the crop, the crop is averaged over each pixel's area. `beyond` the crop its border goes on, or `zeros`.
+    Where the face is smaller than the crop, the crop is averaged over each pixel's area. `beyond`
+    the crop its border goes on, or `zeros`.
     Shapes: crop [h,w,C] -> [bottom - top, right - left, C] float32.
     """
     left, top, right, bottom = window
@@ -144,10 +161,13 @@ def laid_back(
 
 
 def paste_back(image: Tensor, crop: Tensor, matrix: np.ndarray, mask: Tensor) -> Tensor:
-    """Return the picture with `crop` where `warp` with the same `matrix` took it from, blended by `mask`.
+    """Return the picture with `crop` where `warp` with the same `matrix` took it from, blended by
+    `mask`.
 
-    Pixels where the mask is 0, and all outside the crop, are the picture's own to the bit; so are further channels, such as alpha.
-    Shapes: image [H,W,C], crop [h,w,3], mask [h,w] 0..1 -> [H,W,C] in the image's precision and on its device.
+    Pixels where the mask is 0, and all outside the crop, are the picture's own to the bit; so are
+    further channels, such as alpha.
+    Shapes: image [H,W,C], crop [h,w,3], mask [h,w] 0..1 -> [H,W,C] in the image's precision and on
+    its device.
     """
     height, width = image.shape[:2]
     left, top, right, bottom = reach = _reach(matrix, crop.shape[1], crop.shape[0], (width, height))
@@ -157,7 +177,8 @@ def paste_back(image: Tensor, crop: Tensor, matrix: np.ndarray, mask: Tensor) ->
     share = laid_back(mask.to(image.device)[..., None], matrix, reach, "zeros")
     result = image.clone()
     window = result[top:bottom, left:right, : crop.shape[2]]
-    # Selected, not only blended: what a model painted as NaN must not reach pixels outside the mask.
+    # Selected, not only blended: what a model painted as NaN must not reach pixels outside the
+    # mask.
     window.copy_(
         torch.where(share > 0, torch.lerp(window.float(), painted, share).to(image.dtype), window)
     )
@@ -167,7 +188,9 @@ def paste_back(image: Tensor, crop: Tensor, matrix: np.ndarray, mask: Tensor) ->
 def _reach(
     matrix: np.ndarray, crop_width: int, crop_height: int, size: tuple[int, int], margin: int = 0
 ) -> tuple[int, int, int, int]:
-    """Return the part of the picture (left, top, right, bottom) in which the crop's pixels fall, and `margin` pixels around it."""
+    """Return the part of the picture (left, top, right, bottom) in which the crop's pixels fall,
+    and `margin` pixels around it.
+    """
     corners = (
         np.array([[x, y, 1.0] for x in (-1, crop_width) for y in (-1, crop_height)])
         @ inverse(matrix).T
@@ -180,7 +203,9 @@ def _reach(
 
 
 def _places(window: tuple[int, int, int, int], samples: int) -> tuple[Tensor, Tensor]:
-    """Return columns and rows of a window (left, top, width, height), `samples` evenly within each pixel."""
+    """Return columns and rows of a window (left, top, width, height), `samples` evenly within each
+    pixel.
+    """
     left, top, width, height = window
     columns, rows = (
         (torch.arange(count * samples, dtype=torch.float64) + 0.5) / samples - 0.5
@@ -197,12 +222,15 @@ def _sampled(
     beyond: str,
     between: str = "bilinear",
 ) -> Tensor:
-    """Return image values [C,rows,columns] at the places where `matrix` leads from (column, row)."""
+    """Return image values [C,rows,columns] at the places where `matrix` leads from (column,
+    row).
+    """
     height, width = image.shape[:2]
     (a, b, c), (d, e, f) = matrix.tolist()
     x = a * columns[None, :] + b * rows[:, None] + c
     y = d * columns[None, :] + e * rows[:, None] + f
-    # grid_sample counts from -1 at the first pixel to 1 at the last. Worked out on the CPU in float64, which not every device has.
+    # grid_sample counts from -1 at the first pixel to 1 at the last. Worked out on the CPU in
+    # float64, which not every device has.
     grid = torch.stack([x / max(width - 1, 1) * 2 - 1, y / max(height - 1, 1) * 2 - 1], dim=-1)
     planes = image.float().movedim(-1, 0)[None]  # HWC -> BCHW
     return F.grid_sample(

@@ -26,12 +26,17 @@ class BoxModel(Protocol):
         crop_factor: float,
         drop_size: int,
     ) -> Any:
-        """Return ((height, width), segments), each with `bbox` (left, top, right, bottom) and `confidence`, for one picture [1,H,W,3]."""
+        """Return ((height, width), segments), each with `bbox` (left, top, right, bottom) and
+        `confidence`, for one picture [1,H,W,3].
+        """
         ...
 
 
 class BoxDetector:
-    """Boxes of another pack's model. Where `points_by` is given, it looks for eyes, nose and mouth within each box."""
+    """Boxes of another pack's model.
+
+    Where `points_by` is given, it looks for eyes, nose and mouth within each box.
+    """
 
     key = None  # a socket does not say which file it came from
 
@@ -49,7 +54,10 @@ class BoxDetector:
                 for one in found[1]
             ]
         except (TypeError, AttributeError, IndexError, KeyError) as error:
-            message = f"The connected bbox_detector returned {type(found).__name__}; expected ((height, width), segments with bbox and confidence)."
+            message = (
+                f"The connected bbox_detector returned {type(found).__name__}; expected ((height,"
+                " width), segments with bbox and confidence)."
+            )
             raise ImageError(
                 message,
                 code="bbox-detector",
@@ -63,7 +71,9 @@ class BoxDetector:
 
 
 def _pointed(face: Face, pixels: np.ndarray, min_confidence: float, points_by: Detector) -> Face:
-    """Return the face with the points that `points_by` finds in its box, or as it is where that sees none."""
+    """Return the face with the points that `points_by` finds in its box, or as it is where that
+    sees none.
+    """
     left, top, right, bottom = face.box
     across, down = AROUND * face.width, AROUND * face.height
     x, y = max(int(left - across), 0), max(int(top - down), 0)

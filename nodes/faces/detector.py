@@ -16,7 +16,11 @@ MIN_CONFIDENCE = 0.5
 
 
 class Detector(Protocol):
-    """Finds faces. `key` names it and its files: what was found under one key is not looked for again. None: its files are not known."""
+    """Finds faces.
+
+    `key` names it and its files: what was found under one key is not looked for again. None: its
+    files are not known.
+    """
 
     key: str | None
 
@@ -26,13 +30,19 @@ class Detector(Protocol):
 
 
 class Recogniser(Protocol):
-    """Tells faces apart. `name` is the pack's: embeddings of different packs do not compare. `key` names its file as well."""
+    """Tells faces apart.
+
+    `name` is the pack's: embeddings of different packs do not compare. `key` names its file as
+    well.
+    """
 
     name: str
     key: str
 
     def embed(self, pixels: np.ndarray, points: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the embeddings [n,512] float32, not normalised, of the faces at `points`, [5,2] each, in `pixels`."""
+        """Return the embeddings [n,512] float32, not normalised, of the faces at `points`, [5,2]
+        each, in `pixels`.
+        """
         ...
 
 
@@ -45,7 +55,10 @@ class FaceAnalysis:
 
     @property
     def key(self) -> str | None:
-        """What a face found by this depends on, beside the picture; None where that is not known."""
+        """What a face found by this depends on, beside the picture.
+
+        None where that is not known.
+        """
         return (
             self.detector.key
             and f"{self.detector.key} {self.recogniser.key if self.recogniser else 'none'}"
@@ -54,9 +67,11 @@ class FaceAnalysis:
     def faces(
         self, pixels: np.ndarray, min_confidence: float = MIN_CONFIDENCE, min_size_px: float = 0
     ) -> tuple[Face, ...]:
-        """Return the faces of one picture, uint8 [H,W,3] RGB, from left to right, with embeddings where there are points to align by.
+        """Return the faces of one picture, uint8 [H,W,3] RGB, from left to right, with embeddings
+        where there are points to align by.
 
-        Boxes end at the picture's border. A face is left out below the confidence, or where its box's shorter side is below the size.
+        Boxes end at the picture's border. A face is left out below the confidence, or where its
+        box's shorter side is below the size.
         """
         found = [
             clipped(face, pixels.shape[1], pixels.shape[0])
@@ -83,14 +98,23 @@ class FaceAnalysis:
     def batch(
         self, images: Tensor, min_confidence: float = MIN_CONFIDENCE, min_size_px: float = 0
     ) -> tuple[tuple[Face, ...], ...]:
-        """Return the faces of each picture of an IMAGE [B,H,W,C] float 0..1. Raises: ImageError for another shape."""
+        """Return the faces of each picture of an IMAGE [B,H,W,C] float 0..1.
+
+        Raises: ImageError for another shape.
+        """
         return tuple(self.faces(one, min_confidence, min_size_px) for one in rgb_pixels(images))
 
 
 def rgb_pixels(images: Tensor) -> list[np.ndarray]:
-    """Return each picture of an IMAGE as 8 bits a channel [H,W,3], without alpha. Raises: ImageError for another shape."""
+    """Return each picture of an IMAGE as 8 bits a channel [H,W,3], without alpha.
+
+    Raises: ImageError for another shape.
+    """
     if images.ndim != 4 or images.shape[3] < 3:
-        message = f"Faces are looked for in an image of shape {tuple(images.shape)}; expected [batch, height, width, 3 or 4]."
+        message = (
+            f"Faces are looked for in an image of shape {tuple(images.shape)}; expected [batch,"
+            " height, width, 3 or 4]."
+        )
         raise ImageError(message, code="face-image-shape", hint="Connect an IMAGE.")
     # One at a time: a batch as float32 beside itself would double the memory.
     return [

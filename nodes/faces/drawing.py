@@ -46,7 +46,9 @@ def _box(face: Face) -> dict[str, float | str]:
 
 
 def preview(images: Tensor, faces: Sequence[Sequence[Face]]) -> Tensor:
-    """Return the pictures [B,H,W,3] with each face's box, points and number, counted from the left."""
+    """Return the pictures [B,H,W,3] with each face's box, points and number, counted from the
+    left.
+    """
     drawn = [
         _drawn(pixels, of_picture)
         for pixels, of_picture in zip(rgb_pixels(images), faces, strict=True)

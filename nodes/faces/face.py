@@ -12,9 +12,11 @@ import numpy as np
 class Face:
     """Where a face is, and whose: what detectors give, whatever their kind.
 
-    `box` is (left, top, right, bottom) in pixels. `points` [5,2] in pixels: two eyes, nose, two mouth corners, each pair from the picture's
-    left to its right for an upright face. `embedding` [512] is the recogniser's, not normalised. Points and embedding are None where
-    the detector has none. `recogniser` names the pack whose embedding it is: those of different packs do not compare.
+    `box` is (left, top, right, bottom) in pixels. `points` [5,2] in pixels: two eyes, nose, two
+    mouth corners, each pair from the picture's left to its right for an upright face. `embedding`
+    [512] is the recogniser's, not normalised. Points and embedding are None where the detector has
+    none. `recogniser` names the pack whose embedding it is: those of different packs do not
+    compare.
     """
 
     box: tuple[float, float, float, float]
@@ -45,12 +47,18 @@ class Face:
 
 
 def left_to_right(faces: Iterable[Face]) -> tuple[Face, ...]:
-    """Return the faces by the middle of their boxes, as people are named in a prompt; above before below where that ties."""
+    """Return the faces by the middle of their boxes, as people are named in a prompt.
+
+    Above before below where that ties.
+    """
     return tuple(
         sorted(faces, key=lambda face: (face.box[0] + face.box[2], face.box[1] + face.box[3]))
     )
 
 
 def largest(faces: Iterable[Face]) -> Face | None:
-    """Return the face with the largest box, None without faces: whom a photo is of. The surest one may be a bystander."""
+    """Return the face with the largest box, None without faces: whom a photo is of.
+
+    The surest one may be a bystander.
+    """
     return max(faces, key=lambda face: face.area, default=None)

@@ -15,7 +15,9 @@ from .face import Face
 
 @dataclass(frozen=True, eq=False)
 class PhotoFace:
-    """A photo, `pixels` uint8 [H,W,3] RGB, and the person's face in it, which has points and an embedding."""
+    """A photo, `pixels` uint8 [H,W,3] RGB, and the person's face in it, which has points and an
+    embedding.
+    """
 
     pixels: np.ndarray
     face: Face
@@ -23,7 +25,10 @@ class PhotoFace:
 
 @dataclass(frozen=True, eq=False)
 class Identity:
-    """One person, known by one photo or more. `recogniser` is the pack whose embeddings these are: those of another do not compare."""
+    """One person, known by one photo or more.
+
+    `recogniser` is the pack whose embeddings these are: those of another do not compare.
+    """
 
     photos: tuple[PhotoFace, ...]
     recogniser: str
@@ -49,7 +54,10 @@ class Identity:
         return self._crops(arcface_template(size), size)
 
     def ffhq(self, size: int) -> Tensor:
-        """Return each photo's head as face restorers and PuLID want it, with more around it: [n,size,size,3] float32 0..1, RGB."""
+        """Return each photo's head as face restorers and PuLID want it, with more around it.
+
+        [n,size,size,3] float32 0..1, RGB.
+        """
         return self._crops(ffhq_template(size), size, GREY)
 
     def _crops(self, template: np.ndarray, size: int, outside: Sequence[float] = (0.0,)) -> Tensor:

@@ -1,4 +1,6 @@
-"""Detection, five points and embeddings by insightface, from the model packs that the user has put into the models folder."""
+"""Detection, five points and embeddings by insightface, from the model packs that the user has put
+into the models folder.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ from .face import Face
 PACKAGES = '"insightface>=1.0.1,<3" onnxruntime'
 PUBLISHER = "https://github.com/deepinsight/insightface/tree/master/python-package"
 LICENCE = "The packs of InsightFace are free for non-commercial research only."
-# Newer versions would look at 128 and 640 px at once, older ones at 640: the size is always given. A face that fills the photo is too large
-# for the detector at 640 and is found at a smaller one.
+# Newer versions would look at 128 and 640 px at once, older ones at 640: the size is always given.
+# A face that fills the photo is too large for the detector at 640 and is found at a smaller one.
 SIZES = (640, 320, 160)
 LOWEST_CONFIDENCE = 0.1  # what the detector hands on; who asks for more leaves out the rest
 
@@ -38,13 +40,18 @@ def find_packs(roots: Iterable[str]) -> dict[str, Path]:
 
 
 def missing_pack(name: str, packs: Sequence[str], roots: Sequence[str]) -> MissingModelError:
-    """Return the error for a pack that is not there: where it belongs, who publishes it, and on which terms."""
+    """Return the error for a pack that is not there.
+
+    Where it belongs, who publishes it, and on which terms.
+    """
     place = Path(next(iter(roots), "models/insightface"), "models", name)
     there = ", ".join(packs) or "none"
     return MissingModelError(
         f"The face model pack '{name}' was not found. Packs there: {there}.",
         code="missing-face-pack",
-        hint=f"Unpack {name}.zip of {PUBLISHER} so that its .onnx files stand in {place}. {LICENCE}",
+        hint=(
+            f"Unpack {name}.zip of {PUBLISHER} so that its .onnx files stand in {place}. {LICENCE}"
+        ),
     )
 
 
@@ -97,10 +104,14 @@ class InsightRecogniser:
 
 
 def load_pack(folder: Path) -> tuple[InsightDetector, InsightRecogniser]:
-    """Return the detector and the recogniser of the pack in `folder`; a pack that did not change since is not loaded again.
+    """Return the detector and the recogniser of the pack in `folder`.
 
-    They run on the CPU: a tune costs one detection ever, and the GPU's memory is the host's to give.
-    Raises: MissingModelError when insightface, onnxruntime or files of the pack are missing or damaged.
+    A pack that did not change since is not loaded again.
+
+    They run on the CPU: a tune costs one detection ever, and the GPU's memory is the host's to
+    give.
+    Raises: MissingModelError when insightface, onnxruntime or files of the pack are missing or
+    damaged.
     """
     files = sorted(folder.glob("*.onnx"))
     if not files:
@@ -125,7 +136,8 @@ def _loaded(
     """Load the pack; `files` only tells one state of the folder from another."""
     library, failures = _library()
     try:
-        # An absolute path: a bare name would mean a folder of the working directory, and a pack that is absent be downloaded.
+        # An absolute path: a bare name would mean a folder of the working directory, and a pack
+        # that is absent be downloaded.
         models = library.FaceAnalysis(
             str(folder.resolve()),
             allowed_modules=["detection", "recognition"],
@@ -133,11 +145,20 @@ def _loaded(
         )
     except failures as error:
         names = ", ".join(name for name, _, _ in files)
-        message = f"The face model pack {folder} cannot be loaded ({names}): {type(error).__name__} {str(error)[:200]}"
-        hint = f"A file is damaged, or there is no detector among them. Unpack the pack anew, from {PUBLISHER}."
+        message = (
+            f"The face model pack {folder} cannot be loaded ({names}): {type(error).__name__}"
+            f" {str(error)[:200]}"
+        )
+        hint = (
+            "A file is damaged, or there is no detector among them. Unpack the pack anew, from"
+            f" {PUBLISHER}."
+        )
         raise MissingModelError(message, code="damaged-face-pack", hint=hint) from error
     if "recognition" not in models.models:
-        message = f"The face model pack {folder} has no recogniser: {', '.join(name for name, _, _ in files)}."
+        message = (
+            f"The face model pack {folder} has no recogniser:"
+            f" {', '.join(name for name, _, _ in files)}."
+        )
         raise MissingModelError(
             message,
             code="face-pack-recogniser",
@@ -163,15 +184,22 @@ def _digest(path: Path) -> str:
 
 
 def _library() -> tuple[ModuleType, tuple[type[Exception], ...]]:
-    """Return insightface's analysis, and what it raises for files that are no models. Raises: MissingModelError where it is not installed."""
+    """Return insightface's analysis, and what it raises for files that are no models.
+
+    Raises: MissingModelError where it is not installed.
+    """
     try:
         from insightface.app import face_analysis
         from onnxruntime.capi import onnxruntime_pybind11_state as runtime
     except ImportError as error:
         raise MissingModelError(
-            f"Finding faces by a model pack needs insightface and onnxruntime; {error} (Python {sys.version_info[0]}.{sys.version_info[1]}).",
+            f"Finding faces by a model pack needs insightface and onnxruntime; {error} (Python"
+            f" {sys.version_info[0]}.{sys.version_info[1]}).",
             code="missing-insightface",
-            hint=f'Install them for ComfyUI\'s own Python: "{sys.executable}" -m pip install {PACKAGES}\nOr connect a MediaPipe face model.',
+            hint=(
+                f'Install them for ComfyUI\'s own Python: "{sys.executable}" -m pip install'
+                f" {PACKAGES}\nOr connect a MediaPipe face model."
+            ),
         ) from error
     damaged = (
         runtime.InvalidProtobuf,

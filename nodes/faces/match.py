@@ -1,4 +1,7 @@
-"""Which face of a picture is which person of the prompt: by where they stand, else by whom they look like, else from left to right."""
+"""Which face of a picture is which person of the prompt.
+
+By where they stand, else by whom they look like, else from left to right.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,14 @@ from .face import Face
 
 # A face with less of itself than this inside a person's region is somebody else's, or nobody's.
 LEAST_OVERLAP = 0.25
-# How far the sides of picture and layout may differ in scale, for sizes that were rounded to a model's multiple.
+# How far the sides of picture and layout may differ in scale, for sizes that were rounded to a
+# model's multiple.
 SAME_SHAPE = 0.02
 
 # 1 - cosine of opposite embeddings.
 MOST_UNLIKE = 2.0
-# The same above which two faces are not one person's, for recognisers of the ArcFace family (insightface, examples of its Python package).
+# The same above which two faces are not one person's, for recognisers of the ArcFace family
+# (insightface, examples of its Python package).
 STRANGERS = 1 - 0.28
 
 BY_REGION, BY_LIKENESS, BY_PLACE = "by region", "by likeness", "left to right"
@@ -29,7 +34,10 @@ BY_REGION, BY_LIKENESS, BY_PLACE = "by region", "by likeness", "left to right"
 
 @dataclass(frozen=True)
 class Assignment:
-    """The persons of one picture's faces: face number -> person number, both from 0; `how` says why. A face that is missing is nobody's."""
+    """The persons of one picture's faces.
+
+    Face number -> person number, both from 0; `how` says why. A face that is missing is nobody's.
+    """
 
     persons: dict[int, int] = field(default_factory=dict)
     how: dict[int, str] = field(default_factory=dict)
@@ -40,17 +48,19 @@ def match_faces(
 ) -> Assignment:
     """Return who each face of one picture is; nobody has two faces, and no face two persons.
 
-    With a layout the total share of faces inside their person's region is made greatest; a person whose region holds no face gets one
-    that is left and looks like their photos. Without a layout, persons with FaceIDs get the faces that look most like their photos; of the
-    rest the largest faces get the other persons, both from left to right. Likeness counts where faces and photos were read by the same
-    recogniser.
+    With a layout the total share of faces inside their person's region is made greatest; a person
+    whose region holds no face gets one that is left and looks like their photos. Without a layout,
+    persons with FaceIDs get the faces that look most like their photos; of the rest the largest
+    faces get the other persons, both from left to right. Likeness counts where faces and photos
+    were read by the same recogniser.
     Shapes: `size` is (width, height) of the picture; the layout may have another scale.
     Raises: ImageError when layout and persons differ in number, or layout and picture in shape.
     """
     if layout is not None:
         _check(layout, persons, size)
         standing = _assigned(-_overlaps(faces, layout, size), -LEAST_OVERLAP)
-        # Strangers stay nobody's: somebody in the scene is not the person who is missing only because both are left.
+        # Strangers stay nobody's: somebody in the scene is not the person who is missing only
+        # because both are left.
         alike = _by_likeness(faces, persons, standing, STRANGERS)
         return Assignment(
             standing | alike, dict.fromkeys(standing, BY_REGION) | dict.fromkeys(alike, BY_LIKENESS)
@@ -85,9 +95,13 @@ def _check(layout: Layout, persons: Sequence[Person], size: tuple[int, int]) -> 
     height, width = layout.masks.shape[1:]
     if not math.isclose(size[0] / width, size[1] / height, rel_tol=SAME_SHAPE):
         raise ImageError(
-            f"The regions are laid out for {width}x{height} px and the picture has {size[0]}x{size[1]}; expected the same shape.",
+            f"The regions are laid out for {width}x{height} px and the picture has"
+            f" {size[0]}x{size[1]}; expected the same shape.",
             code="regions-shape",
-            hint="Lay the regions out for this picture, or leave them out: faces then go from left to right.",
+            hint=(
+                "Lay the regions out for this picture, or leave them out: faces then go from left"
+                " to right."
+            ),
         )
 
 
@@ -127,7 +141,10 @@ def _span(start: float, end: float, side: int) -> tuple[int, int]:
 def _by_likeness(
     faces: Sequence[Face], persons: Sequence[Person], known: Mapping[int, int], most: float
 ) -> dict[int, int]:
-    """Return face -> person of the least total unlikeness among those who are not `known`; pairs above `most` are none."""
+    """Return face -> person of the least total unlikeness among those who are not `known`.
+
+    Pairs above `most` are none.
+    """
     seen = [
         number
         for number, face in enumerate(faces)
@@ -150,7 +167,10 @@ def _by_likeness(
 
 
 def _unlikeness(face: Face, person: Person) -> float:
-    """Return 1 - cosine to the photo most like the face, for a person may look different in each; infinite where none compares."""
+    """Return 1 - cosine to the photo most like the face, for a person may look different in each.
+
+    Infinite where none compares.
+    """
     photos = _photos(person, face.recogniser)
     if not len(photos):
         return math.inf
@@ -158,7 +178,9 @@ def _unlikeness(face: Face, person: Person) -> float:
 
 
 def _photos(person: Person, recogniser: str | None) -> np.ndarray:
-    """Return the directions [n,512] of a person's photos, of all their FaceIDs that the recogniser has read."""
+    """Return the directions [n,512] of a person's photos, of all their FaceIDs that the recogniser
+    has read.
+    """
     return _directions(
         embedding
         for use in person.faceids
@@ -168,11 +190,17 @@ def _photos(person: Person, recogniser: str | None) -> np.ndarray:
 
 
 def _foreign(face: Face, person: Person) -> str:
-    """Return why a face with an embedding was not held against the person's photos; empty where nothing hindered it, or there are none."""
+    """Return why a face with an embedding was not held against the person's photos.
+
+    Empty where nothing hindered it, or there are none.
+    """
     packs = {use.identity.recogniser for use in person.faceids}
     if face.embedding is None or not packs or face.recogniser in packs:
         return ""
-    return f" (the face was read by {face.recogniser}, the photos by {' and '.join(sorted(packs))}: these do not compare)"
+    return (
+        f" (the face was read by {face.recogniser}, the photos by {' and '.join(sorted(packs))}:"
+        " these do not compare)"
+    )
 
 
 def _directions(embeddings: Iterable) -> np.ndarray:

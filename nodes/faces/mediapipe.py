@@ -10,8 +10,9 @@ import numpy as np
 from .face import Face
 from .tiles import each_once, is_cut, windows
 
-# Landmarks of the face mesh whose mean is each of the five points, left and right as seen in the picture: the corners of each eye (their
-# middle does not move with the gaze, as the iris does), the nose's tip, the corners of the mouth.
+# Landmarks of the face mesh whose mean is each of the five points, left and right as seen in the
+# picture: the corners of each eye (their middle does not move with the gaze, as the iris does), the
+# nose's tip, the corners of the mouth.
 LANDMARKS = ((33, 133), (362, 263), (1,), (61,), (291,))
 NEAR, FAR = "short", "full"  # the model's two detectors
 
@@ -27,7 +28,9 @@ class LandmarkModel(Protocol):
 
 
 class MediapipeDetector:
-    """The detector shrinks each picture to 128 or 192 px, so it looks at the whole for near faces, and at overlapping tiles for far ones."""
+    """The detector shrinks each picture to 128 or 192 px, so it looks at the whole for near faces,
+    and at overlapping tiles for far ones.
+    """
 
     key = "mediapipe"
 

@@ -24,7 +24,10 @@ BoxDetectorType = io.Custom("BBOX_DETECTOR")
 
 
 def _packs() -> dict[str, Path]:
-    """Return the user's packs, the one that FaceID adapters are made for first: it is the default."""
+    """Return the user's packs, the one that FaceID adapters are made for first.
+
+    It is the default.
+    """
     packs = find_packs(folder_paths.get_folder_paths(FOLDER))
     return dict(sorted(packs.items(), key=lambda item: item[0] != FACEID_PACK))
 
@@ -32,12 +35,18 @@ def _packs() -> dict[str, Path]:
 class AstriaLoadFaceAnalysis(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        tooltip = "Model pack of InsightFace, a folder below models/insightface/models: buffalo_l, or antelopev2 for PuLID. Non-commercial."
+        tooltip = (
+            "Model pack of InsightFace, a folder below models/insightface/models: buffalo_l, or"
+            " antelopev2 for PuLID. Non-commercial."
+        )
         return io.Schema(
             node_id="AstriaLoadFaceAnalysis",
             display_name="Astria Load Face Analysis",
             category="astria/faces",
-            description="What finds faces, and tells one person from another. Model packs of InsightFace are for non-commercial use.",
+            description=(
+                "What finds faces, and tells one person from another. Model packs of InsightFace"
+                " are for non-commercial use."
+            ),
             search_aliases=["insightface", "buffalo_l", "antelopev2", "face detector"],
             inputs=[
                 io.Combo.Input("pack", options=[*_packs(), NO_PACK], tooltip=tooltip),
@@ -89,8 +98,11 @@ class AstriaLoadFaceAnalysis(io.ComfyNode):
             raise MissingModelError(
                 "No face model pack is chosen, and no other detector is connected.",
                 code="no-face-detector",
-                hint=f"Put a pack such as buffalo_l, from {PUBLISHER}, into {folder_paths.get_folder_paths(FOLDER)[0]}/models and choose it, or "
-                f"connect Load Face Detection Model (MediaPipe). {LICENCE}",
+                hint=(
+                    f"Put a pack such as buffalo_l, from {PUBLISHER}, into"
+                    f" {folder_paths.get_folder_paths(FOLDER)[0]}/models and choose it, or connect"
+                    f" Load Face Detection Model (MediaPipe). {LICENCE}"
+                ),
             )
         return io.NodeOutput(FaceAnalysis(detector, recogniser))
 
@@ -102,7 +114,10 @@ class AstriaDetectFaces(io.ComfyNode):
             node_id="AstriaDetectFaces",
             display_name="Astria Detect Faces",
             category="astria/faces",
-            description="The faces in each picture, from left to right: boxes, five points, and whose they are. A picture may have none.",
+            description=(
+                "The faces in each picture, from left to right: boxes, five points, and whose they"
+                " are. A picture may have none."
+            ),
             search_aliases=["face detection", "face mask", "face boxes"],
             inputs=[
                 io.Image.Input("image"),

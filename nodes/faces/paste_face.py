@@ -1,4 +1,7 @@
-"""Faces as models of aligned faces want them, and the painted ones back in the picture: what swapping and restoring share."""
+"""Faces as models of aligned faces want them, and the painted ones back in the picture.
+
+What swapping and restoring share.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,11 @@ BETWEEN_FACES = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """How a crop of a face is cut: the template's five points [5,2] in it, its side, its soft border, and what it shows outside the picture."""
+    """How a crop of a face is cut.
+
+    The template's five points [5,2] in it, its side, its soft border, and what it shows outside the
+    picture.
+    """
 
     template: np.ndarray
     size: int
@@ -34,7 +41,11 @@ class Placement:
 
 @dataclass(frozen=True, eq=False)
 class FaceCrop:
-    """A face cut out upright: `pixels` [size,size,3] 0..1, the matrix from the picture to it, and the mask [size,size] it goes back with."""
+    """A face cut out upright.
+
+    `pixels` [size,size,3] 0..1, the matrix from the picture to it, and the mask [size,size] it goes
+    back with.
+    """
 
     pixels: Tensor
     matrix: np.ndarray
@@ -44,16 +55,20 @@ class FaceCrop:
 def cut(image: Tensor, faces: Sequence[Face], number: int, placement: Placement) -> FaceCrop:
     """Return face `number` of a picture [H,W,3 or 4] with its five points on the template.
 
-    Where the crop of another of `faces` overlaps, each pixel belongs to the face that it is nearer to.
+    Where the crop of another of `faces` overlaps, each pixel belongs to the face that it is nearer
+    to.
     Raises: ImageError for a face without points.
     """
     face = faces[number]
     if face.points is None:
         raise ImageError(
-            f"Face {number + 1} of {len(faces)}, at {face.box[0]:.0f}, {face.box[1]:.0f}, has no points; "
-            "expected eyes, nose and mouth corners to turn it upright by.",
+            f"Face {number + 1} of {len(faces)}, at {face.box[0]:.0f}, {face.box[1]:.0f}, has no"
+            " points; expected eyes, nose and mouth corners to turn it upright by.",
             code="face-without-points",
-            hint="Find the faces with a model pack or MediaPipe: detectors that give boxes only know no points.",
+            hint=(
+                "Find the faces with a model pack or MediaPipe: detectors that give boxes only know"
+                " no points."
+            ),
         )
     matrix = similarity(face.points, placement.template)
     pixels = _sampled(image[..., :3], matrix, placement.size, placement.outside)
@@ -64,7 +79,9 @@ def cut(image: Tensor, faces: Sequence[Face], number: int, placement: Placement)
 
 
 def paste(image: Tensor, touched: Tensor, crop: FaceCrop, painted: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the picture with the painted crop in its place, and `touched` with it; bit-identical where the mask is 0.
+    """Return the picture with the painted crop in its place, and `touched` with it.
+
+    bit-identical where the mask is 0.
 
     Shapes: image [H,W,C], touched [H,W] 0..1, painted [size,size,3] -> the same; alpha stays.
     """
@@ -74,10 +91,13 @@ def paste(image: Tensor, touched: Tensor, crop: FaceCrop, painted: Tensor) -> tu
 
 
 def soft_square(size: int, feather: float) -> Tensor:
-    """Return a mask [size,size] that is 1 inside and fades out over the outer `feather` of the side.
+    """Return a mask [size,size] that is 1 inside and fades out over the outer `feather` of the
+    side.
 
-    The square shrunk by half of that on each side, and blurred as far: it ends at the crop's edge, without a cut.
-    Source: insightface, model_zoo/inswapper.py (erosion by a tenth, Gaussian blur by a twentieth), in floating point.
+    The square shrunk by half of that on each side, and blurred as far: it ends at the crop's edge,
+    without a cut.
+    Source: insightface, model_zoo/inswapper.py (erosion by a tenth, Gaussian blur by a twentieth),
+    in floating point.
     """
     reach = round(size * feather / 2)
     # So that the inside is 1 to the bit in single precision.
@@ -115,7 +135,8 @@ def _check_inside(face: Face, number: int, width: int, height: int) -> None:
     left, top, right, bottom = face.box
     if right <= 0 or bottom <= 0 or left >= width or top >= height:
         raise ImageError(
-            f"A face of image {number} at {left:.0f}, {top:.0f} lies outside the picture of {width}x{height} px; expected the faces of this image.",
+            f"A face of image {number} at {left:.0f}, {top:.0f} lies outside the picture of"
+            f" {width}x{height} px; expected the faces of this image.",
             code="faces-of-another-image",
             hint="Connect Astria Detect Faces to the same image, after it is resized.",
         )
@@ -124,7 +145,11 @@ def _check_inside(face: Face, number: int, width: int, height: int) -> None:
 def _sampled(
     image: Tensor, matrix: np.ndarray, size: int, outside: tuple[float, float, float]
 ) -> Tensor:
-    """Return the crop [size,size,3]. A face larger than it is averaged over each pixel's area: skipping pixels would leave jagged noise."""
+    """Return the crop [size,size,3].
+
+    A face larger than it is averaged over each pixel's area: skipping pixels would leave jagged
+    noise.
+    """
     part, matrix = _seen(image, matrix, size)
     samples = min(max(math.ceil(1 / scale_of(matrix) - 1e-6), 1), MOST_SAMPLES)
     finer = matrix * samples
@@ -139,8 +164,8 @@ def _sampled(
 def _seen(image: Tensor, matrix: np.ndarray, size: int) -> tuple[Tensor, np.ndarray]:
     """Return the part of a picture that a crop sees, and the matrix from that part to the crop.
 
-    Where the picture ends its last pixels go on for as far as a pixel of the crop reaches: else what lies outside would mix into them, and be
-    painted along the border.
+    Where the picture ends its last pixels go on for as far as a pixel of the crop reaches: else
+    what lies outside would mix into them, and be painted along the border.
     """
     height, width = image.shape[:2]
     reach = math.ceil(1 / scale_of(matrix)) + 1
@@ -157,7 +182,9 @@ def _seen(image: Tensor, matrix: np.ndarray, size: int) -> tuple[Tensor, np.ndar
 
 
 def _own_share(faces: Sequence[Face], number: int, matrix: np.ndarray, size: int) -> Tensor:
-    """Return, [size,size], how much each pixel of a crop is nearer to its own face than to any other, counted in radii of each."""
+    """Return, [size,size], how much each pixel of a crop is nearer to its own face than to any
+    other, counted in radii of each.
+    """
     distances = [_distance(face, matrix, size) for face in faces]
     own = distances.pop(number)
     share = torch.ones(size, size)

@@ -1,4 +1,7 @@
-"""Photos of people: read, told apart, and held against what a tune needs: one usable face in each."""
+"""Photos of people: read, told apart, and held against what a tune needs.
+
+One usable face in each.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ class Cache(Protocol):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a photo gives: the person's face, None where there is no usable one; `note` says why, or what was chosen."""
+    """What a photo gives.
+
+    The person's face, None where there is no usable one; `note` says why, or what was chosen.
+    """
 
     pixels: np.ndarray
     face: Face | None
@@ -92,7 +98,9 @@ def photo_hash(pixels: np.ndarray) -> str:
 
 
 def faces_of(pixels: np.ndarray, analysis: FaceAnalysis, cache: Cache) -> tuple[Face, ...]:
-    """Return the faces of a photo that can be told apart, from the cache where the same files have analysed it before."""
+    """Return the faces of a photo that can be told apart, from the cache where the same files have
+    analysed it before.
+    """
     key = analysis.key
     photo = "" if key is None else photo_hash(pixels)
     kept = None if key is None else cache.get(photo, key)
@@ -151,13 +159,19 @@ def notes(findings: Sequence[Finding]) -> list[str]:
 
 
 def identity_of(findings: Sequence[Finding], analysis: FaceAnalysis, title: str) -> Identity:
-    """Return who the photos show. Raises: ImageError when no photo has a usable face, saying what is wrong with each."""
+    """Return who the photos show.
+
+    Raises: ImageError when no photo has a usable face, saying what is wrong with each.
+    """
     assert analysis.recogniser is not None
     usable = tuple(PhotoFace(one.pixels, one.face) for one in findings if one.face is not None)
     if not usable:
         raise ImageError(
             f"No photo of '{title}' shows a usable face. {' '.join(notes(findings))}",
             code="no-usable-face",
-            hint="Use sharp photos in which the face is large, seen from the front or half from the side.",
+            hint=(
+                "Use sharp photos in which the face is large, seen from the front or half from the"
+                " side."
+            ),
         )
     return Identity(usable, analysis.recogniser.name, title)

@@ -1,4 +1,6 @@
-"""Looking twice: small faces are found in overlapping parts of a picture, and what several parts saw counts once."""
+"""Looking twice: small faces are found in overlapping parts of a picture, and what several parts
+saw counts once.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from .face import Face
 
 SMALLEST_TILE_PX = 384  # below, a tile shows no more than the one it is cut from
 MOST_PARTS = 4  # along each side
-# Of a tile's side: a face up to this large stands whole in one of them; a larger one is found in the coarser tiles.
+# Of a tile's side: a face up to this large stands whole in one of them; a larger one is found in
+# the coarser tiles.
 OVERLAP = 0.25
 SAME_FACE = 0.4  # share of the union of two boxes
 SAME_FACE_WITHIN = 0.7  # share of the smaller box: half a face that a neighbouring tile saw
@@ -19,7 +22,10 @@ Window = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 def windows(width: int, height: int) -> list[Window]:
-    """Return the parts of a picture to look at: the whole, then 2x2 and 4x4 overlapping tiles as far as the picture is large enough."""
+    """Return the parts of a picture to look at.
+
+    The whole, then 2x2 and 4x4 overlapping tiles as far as the picture is large enough.
+    """
     found = [(0, 0, width, height)]
     parts = 2
     while parts <= MOST_PARTS and min(width, height) / parts >= SMALLEST_TILE_PX:
@@ -41,7 +47,9 @@ def _spans(length: int, parts: int) -> Iterator[tuple[int, int]]:
 
 
 def is_cut(face: Face, window: Window, width: int, height: int) -> bool:
-    """Say whether the face, in the picture's pixels, touches an edge of the window that is not the picture's own."""
+    """Say whether the face, in the picture's pixels, touches an edge of the window that is not the
+    picture's own.
+    """
     left, top, right, bottom = window
     across, down = EDGE * (right - left), EDGE * (bottom - top)
     return (
@@ -53,7 +61,10 @@ def is_cut(face: Face, window: Window, width: int, height: int) -> bool:
 
 
 def each_once(faces: Iterable[Face]) -> list[Face]:
-    """Return the faces without those that mean the same as a surer one: boxes that overlap, or of which one lies in the other."""
+    """Return the faces without those that mean the same as a surer one.
+
+    Boxes that overlap, or of which one lies in the other.
+    """
     kept: list[Face] = []
     for face in sorted(faces, key=lambda one: -one.score):
         if not any(_same(face, other) for other in kept):

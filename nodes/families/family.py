@@ -9,7 +9,9 @@ from ..errors import PlanError
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of base model. `inpaint` models take the masked picture as extra input channels (SD inpaint, Flux Fill).
+    """One kind of base model.
+
+    `inpaint` models take the masked picture as extra input channels (SD inpaint, Flux Fill).
 
     `takes_guidance`: whether `cfg_scale` acts on it.
     """
@@ -38,7 +40,8 @@ FAMILIES = {
         Family("sd15_inpaint", "SD1.5 inpaint", True, 512, 8, 30, 7.0, "euler_a"),
         Family("sdxl", "SDXL", False, 1024, 8, 30, 7.0, "euler_a"),
         Family("sdxl_inpaint", "SDXL inpaint", True, 1024, 8, 30, 7.0, "euler_a"),
-        # Flux packs 2x2 latent cells into a token, so sizes go by 16; cfg here is the distilled guidance.
+        # Flux packs 2x2 latent cells into a token, so sizes go by 16; cfg here is the distilled
+        # guidance.
         Family("flux", "Flux.1 dev", False, 1024, 16, 28, 3.5, "euler", is_flux=True),
         Family("flux_fill", "Flux.1 Fill", True, 1024, 16, 28, 30.0, "euler", is_flux=True),
         Family(
@@ -74,7 +77,8 @@ class HostSampler:
     schedule: str
 
 
-# The service's names on the left; the host's samplers and schedules on the right. `tcd` is refused when the text is parsed.
+# The service's names on the left; the host's samplers and schedules on the right. `tcd` is refused
+# when the text is parsed.
 SCHEDULERS = {
     "euler": HostSampler("euler", "normal"),
     "euler_a": HostSampler("euler_ancestral", "normal"),
@@ -89,8 +93,9 @@ SCHEDULERS = {
 def host_sampler(scheduler: str, of: Family) -> HostSampler:
     """Return the host's sampler for a scheduler name.
 
-    Flux is a flow model: its noise levels are shifted by the model itself, and the Karras spacing is defined for the SD
-    noise scale only, so every name keeps its sampler and runs on the `simple` schedule.
+    Flux is a flow model: its noise levels are shifted by the model itself, and the Karras spacing
+    is defined for the SD noise scale only, so every name keeps its sampler and runs on the `simple`
+    schedule.
     """
     chosen = SCHEDULERS[scheduler]
     return HostSampler(chosen.sampler, "simple") if of.is_flux else chosen
@@ -115,7 +120,9 @@ ASPECT_RATIOS = {
 
 
 def size_for_ratio(ratio: tuple[int, int], of: Family) -> tuple[int, int]:
-    """Return the size of that ratio whose area is nearest the family's native square, in multiples of 64 pixels."""
+    """Return the size of that ratio whose area is nearest the family's native square, in multiples
+    of 64 pixels.
+    """
     across, down = ratio
     scale = of.native_size / (across * down) ** 0.5
     return max(64, round(across * scale / 64) * 64), max(64, round(down * scale / 64) * 64)

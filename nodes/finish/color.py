@@ -7,7 +7,8 @@ from torch import Tensor
 
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB, Rec. 709
 
-# Ottosson 2020, "A perceptual color space for image processing": linear sRGB -> cone responses -> (after the cube root) lightness and two opponents.
+# Ottosson 2020, "A perceptual color space for image processing": linear sRGB -> cone responses ->
+# (after the cube root) lightness and two opponents.
 _TO_CONES = (
     (0.4122214708, 0.5363325363, 0.0514459929),
     (0.2119034982, 0.6806995451, 0.1073969566),
@@ -35,19 +36,28 @@ def display(light: Tensor) -> Tensor:
 
 
 def oklab(light: Tensor) -> Tensor:
-    """Return Oklab lightness and opponents a, b [...,3] of linear light [...,3]. Greys have a = b = 0."""
+    """Return Oklab lightness and opponents a, b [...,3] of linear light [...,3].
+
+    Greys have a = b = 0.
+    """
     cones = light @ _rows_to_one(_TO_CONES).to(light)
     return cones.sign() * cones.abs() ** (1 / 3) @ _lab_matrix().to(light)
 
 
 def from_oklab(lab: Tensor) -> Tensor:
-    """Return the linear light of Oklab values; colours outside of sRGB come out below 0 or above 1."""
+    """Return the linear light of Oklab values.
+
+    Colours outside of sRGB come out below 0 or above 1.
+    """
     roots = lab @ torch.linalg.inv(_lab_matrix()).to(lab)
     return roots**3 @ torch.linalg.inv(_rows_to_one(_TO_CONES)).to(lab)
 
 
 def fitted(light: Tensor) -> Tensor:
-    """Return linear light within 0..1, hues kept: what is too bright is darkened, and what is too pure is drawn towards the grey of its luminance."""
+    """Return linear light within 0..1, hues kept.
+
+    What is too bright is darkened, and what is too pure is drawn towards the grey of its luminance.
+    """
     light = light / light.amax(-1, keepdim=True).clamp(min=1)
     grey = (light * light.new_tensor(LUMINANCE)).sum(-1, keepdim=True).clamp(min=0)
     away = light.amin(-1, keepdim=True) - grey
@@ -55,7 +65,10 @@ def fitted(light: Tensor) -> Tensor:
 
 
 def _rows_to_one(matrix: tuple[tuple[float, ...], ...]) -> Tensor:
-    """Return the matrix for row vectors; each cone of white is exactly 1, which the published digits miss by 1e-8."""
+    """Return the matrix for row vectors.
+
+    Each cone of white is exactly 1, which the published digits miss by 1e-8.
+    """
     rows = torch.tensor(matrix, dtype=torch.float64)
     return (rows / rows.sum(1, keepdim=True)).T
 

@@ -1,4 +1,7 @@
-"""Colour tables in `.cube` files, as editing programs write them: one-dimensional curves and three-dimensional tables."""
+"""Colour tables in `.cube` files, as editing programs write them.
+
+one-dimensional curves and three-dimensional tables.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ _EXPORT_AGAIN = "Export the LUT again as a plain 1D or 3D .cube file."
 
 @dataclass(frozen=True, eq=False)
 class Cube:
-    """A colour table: [n,3] for one curve a channel, [n,n,n,3] with blue, green, red as its axes; the domain is what its ends stand for."""
+    """A colour table: [n,3] for one curve a channel, [n,n,n,3] with blue, green, red as its axes.
+
+    The domain is what its ends stand for.
+    """
 
     table: Tensor
     least: Tensor
@@ -28,7 +34,9 @@ class Cube:
 
 
 def apply_cube(colours: Tensor, cube: Cube) -> Tensor:
-    """Return display values [...,3] looked up in the table, linear (1D) or trilinear (3D) between its entries, cut off to 0..1."""
+    """Return display values [...,3] looked up in the table, linear (1D) or trilinear (3D) between
+    its entries, cut off to 0..1.
+    """
     least, most = cube.least.to(colours), cube.most.to(colours)
     place = ((colours - least) / (most - least)).clamp(0, 1)
     table = cube.table.to(colours)
@@ -48,7 +56,10 @@ def apply_cube(colours: Tensor, cube: Cube) -> Tensor:
 
 
 def read_cube(path: Path) -> Cube:
-    """Return the table of a file. Raises AstriaError naming file and line for one that is damaged or of another kind."""
+    """Return the table of a file.
+
+    Raises AstriaError naming file and line for one that is damaged or of another kind.
+    """
     with path.open(encoding="utf-8-sig", errors="replace") as lines:
         reader = _Reader(path)
         for number, line in enumerate(lines, 1):
@@ -58,7 +69,10 @@ def read_cube(path: Path) -> Cube:
 
 @dataclass
 class _Reader:
-    """Takes a file line by line: keywords first, then one line of three numbers for each entry of the table."""
+    """Takes a file line by line.
+
+    Keywords first, then one line of three numbers for each entry of the table.
+    """
 
     path: Path
     size: int = 0
@@ -134,7 +148,8 @@ class _Reader:
         most = self.bounds.get("DOMAIN_MAX", [high] * 3)
         if not all(one < other for one, other in zip(least, most, strict=True)):
             self._fail(
-                f"the domain from {least} to {most} is empty; expected each maximum above its minimum"
+                f"the domain from {least} to {most} is empty; expected each maximum above its"
+                " minimum"
             )
         table = torch.tensor(self.rows)
         if self.kind == "LUT_3D_SIZE":

@@ -1,4 +1,7 @@
-"""A foreground cut out of its picture: its own colours without the old background's, and how much of each pixel it covers."""
+"""A foreground cut out of its picture.
+
+Its own colours without the old background's, and how much of each pixel it covers.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,30 @@ RADII_PX = (90, 6)
 
 
 def cut_out(image: Tensor, cover: Tensor) -> Tensor:
-    """Return the foreground as [B,H,W,4] with straight alpha, composed so that no rim of the old background shows on a new one.
+    """Return the foreground as [B,H,W,4] with straight alpha, composed so that no rim of the old
+    background shows on a new one.
 
-    In a pixel that is partly foreground the picture mixes both colours, so its own colour must not be used. The foreground's is
-    estimated from that of its neighbourhood, corrected by what mixing it with the background's would leave over. Where cover is 1, colours are
-    the picture's, to the bit.
-    Shapes: image [B,H,W,C] float 0..1, the first three channels count; cover [B,H,W] float 0..1, 1 = foreground.
+    In a pixel that is partly foreground the picture mixes both colours, so its own colour must not
+    be used. The foreground's is estimated from that of its neighbourhood, corrected by what mixing
+    it with the background's would leave over. Where cover is 1, colours are the picture's, to the
+    bit.
+    Shapes: image [B,H,W,C] float 0..1, the first three channels count; cover [B,H,W] float 0..1, 1
+    = foreground.
     Source: Forte 2021, Approximate Fast Foreground Colour Estimation, equations 4 to 7.
     Raises: ImageError where sizes differ, or where nothing of a picture is foreground.
     """
     if cover.shape != image.shape[:3]:
-        text = f"The background model gave covers of {tuple(cover.shape)} for pictures of {tuple(image.shape[:3])}; expected the same."
+        text = (
+            f"The background model gave covers of {tuple(cover.shape)} for pictures of"
+            f" {tuple(image.shape[:3])}; expected the same."
+        )
         raise ImageError(text, code="cutout-size")
     for number, greatest in enumerate(cover.amax((1, 2)).tolist(), 1):
         if greatest < 0.5:
-            text = f"The background model found no foreground in picture {number} of {len(cover)}; its surest pixel is {greatest:.2f} of 1."
+            text = (
+                f"The background model found no foreground in picture {number} of {len(cover)}; its"
+                f" surest pixel is {greatest:.2f} of 1."
+            )
             raise ImageError(
                 text,
                 code="no-foreground",
@@ -57,7 +69,9 @@ def _pass(
 
 
 def _mean(layers: Tensor, radius: int) -> Tensor:
-    """Return the mean of the square of 2 * radius + 1 pixels around each, of its part within the picture; the cost is that of any radius."""
+    """Return the mean of the square of 2 * radius + 1 pixels around each, of its part within the
+    picture; the cost is that of any radius.
+    """
     for dim in (2, 3):
         place = torch.arange(layers.shape[dim], device=layers.device)
         start, end = (place - radius).clamp(min=0), (place + radius + 1).clamp(max=len(place))

@@ -1,4 +1,6 @@
-"""Colour grading of whole pictures, a few rows at a time, so that a large one needs no more memory than its own."""
+"""Colour grading of whole pictures, a few rows at a time, so that a large one needs no more memory
+than its own.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,12 @@ PIXELS_AT_ONCE = 1 << 20
 
 
 def regraded(image: Tensor, grade: Callable[[Tensor], Tensor], strength: float) -> Tensor:
-    """Return the picture blended with its graded self by `strength`, in display values; 0 gives the picture itself.
+    """Return the picture blended with its graded self by `strength`, in display values.
 
-    Shapes: image [B,H,W,C] float 0..1 -> same; `grade` maps float32 [n,3] to the same. Alpha stays; grey pictures of one channel become colour.
+    0 gives the picture itself.
+
+    Shapes: image [B,H,W,C] float 0..1 -> same; `grade` maps float32 [n,3] to the same. Alpha stays;
+    grey pictures of one channel become colour.
     """
     if not 0 <= strength <= 1:
         raise ImageError(

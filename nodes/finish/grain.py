@@ -12,12 +12,15 @@ from torch import Tensor
 from ..errors import ImageError
 
 SEED_SPACE = 2**64
-# The long side of the frame in grains of the finest size, at size 1: one grain a pixel where the picture is 1024 pixels long.
+# The long side of the frame in grains of the finest size, at size 1: one grain a pixel where the
+# picture is 1024 pixels long.
 FRAME_GRAINS = 1024
 PIXELS_AT_ONCE = 1 << 20
-# Deviation in middle grey, in display values 0..1, at strength 1. Half of it, 8 levels of 255, looks like a scan of ISO 400 negative film.
+# Deviation in middle grey, in display values 0..1, at strength 1. Half of it, 8 levels of 255,
+# looks like a scan of ISO 400 negative film.
 DEVIATION = 0.06
-# Beyond this many deviations grain is cut off. DEVIATION * LIMIT is below 1/4, so that grain does not lead out of 0..1; see `_room`.
+# Beyond this many deviations grain is cut off. DEVIATION * LIMIT is below 1/4, so that grain does
+# not lead out of 0..1; see `_room`.
 LIMIT = 4.0
 # Grains are of mixed sizes: shares of the finest, of twice and of four times its size.
 OCTAVES = ((1, 0.85), (2, 0.45), (4, 0.28))
@@ -26,7 +29,10 @@ LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709
 
 @dataclass(frozen=True)
 class Grain:
-    """`strength` 0..1; `size` of the grains relative to the picture, 1 for 35 mm film; `color` 0..1, how much the three dye layers differ."""
+    """`strength` 0..1; `size` of the grains relative to the picture, 1 for 35 mm film.
+
+    `color` 0..1, how much the three dye layers differ.
+    """
 
     strength: float
     size: float
@@ -46,10 +52,13 @@ class Grain:
 
 
 def film_grain(image: Tensor, grain: Grain, seed: int) -> Tensor:
-    """Return the picture with grain: strongest in the midtones, none in pure black and white, the mean of each channel unchanged.
+    """Return the picture with grain.
 
-    Image i gets the grain of seed + i. The grain belongs to the frame and not to its pixels: the same picture at twice the size has the same
-    grain twice as large. It is added to display values, in which equal steps look about equal.
+    Strongest in the midtones, none in pure black and white, the mean of each channel unchanged.
+
+    Image i gets the grain of seed + i. The grain belongs to the frame and not to its pixels: the
+    same picture at twice the size has the same grain twice as large. It is added to display values,
+    in which equal steps look about equal.
     Shapes: [B,H,W,C] float 0..1 -> same; channels beyond the third, alpha, stay.
     """
     if grain.strength == 0:
@@ -67,7 +76,8 @@ def film_grain(image: Tensor, grain: Grain, seed: int) -> Tensor:
                 strict=True,
             )
         )
-        # Without this the mean would move by chance, and in small pictures visibly. A pixel that is no number stays the only one.
+        # Without this the mean would move by chance, and in small pictures visibly. A pixel that is
+        # no number stays the only one.
         moved = sum((own * _room(colours.float())).nansum((0, 1)) for colours, own in parts)
         mean = moved / sum(_room(colours.float()).nansum((0, 1)) for colours, _ in parts).clamp(
             min=1e-12
@@ -81,7 +91,10 @@ def film_grain(image: Tensor, grain: Grain, seed: int) -> Tensor:
 
 
 def _room(colours: Tensor) -> Tensor:
-    """Return how much grain each channel of each pixel takes, [H,W,C]: 4v(1-v), of the pixel's luma, or of the channel where that is less."""
+    """Return how much grain each channel of each pixel takes, [H,W,C].
+
+    4v(1-v), of the pixel's luma, or of the channel where that is less.
+    """
     weights = (
         colours.new_tensor(LUMA)
         if colours.shape[2] == len(LUMA)
@@ -92,9 +105,13 @@ def _room(colours: Tensor) -> Tensor:
 
 
 def _noise(height: int, width: int, grain: Grain, seed: int) -> Tensor:
-    """Return the grain of a frame as its pixels see it, [H,W,3]; where a grain is a pixel its deviation is 1."""
+    """Return the grain of a frame as its pixels see it, [H,W,3].
+
+    Where a grain is a pixel its deviation is 1.
+    """
     generator = torch.Generator().manual_seed(seed)
-    # Drawn for a square frame, so that the same corner of it is cut out whatever a side is rounded to.
+    # Drawn for a square frame, so that the same corner of it is cut out whatever a side is rounded
+    # to.
     cells = max(1, round(FRAME_GRAINS / grain.size))
     side = cells + 2
     total = torch.zeros(1, 3, side, side)
@@ -109,7 +126,8 @@ def _noise(height: int, width: int, grain: Grain, seed: int) -> Tensor:
     total = (total / math.hypot(*(share for _, share in OCTAVES))).clamp(-LIMIT, LIMIT)
     pixel = max(height, width) / cells
     rows, columns = (math.ceil(length / pixel) + 1 for length in (height, width))
-    # By the factor and not to a size: rounded, the last grains of a large frame would lie beside their places.
+    # By the factor and not to a size: rounded, the last grains of a large frame would lie beside
+    # their places.
     seen = F.interpolate(
         total[..., :rows, :columns], scale_factor=pixel, mode="bicubic", antialias=True
     )

@@ -1,4 +1,7 @@
-"""The colours of three films, as tone curves and a table of hues. Made by eye for what each film is known for; no manufacturer's data is in them."""
+"""The colours of three films, as tone curves and a table of hues.
+
+Made by eye for what each film is known for; no manufacturer's data is in them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from torch import Tensor
 
 from .color import display, fitted, from_oklab, linear, oklab
 
-# Oklab hues of what the looks speak of, in degrees: skin lies between red and orange, leaves between yellow and green, the sky at blue.
+# Oklab hues of what the looks speak of, in degrees: skin lies between red and orange, leaves
+# between yellow and green, the sky at blue.
 RED, SKIN, YELLOW, GREEN, CYAN, BLUE, MAGENTA = 25.0, 55.0, 105.0, 140.0, 195.0, 260.0, 330.0
 # From here on a colour is deepened as much as its hue says; a paler one less, a grey not at all.
 FULL_CHROMA = 0.15
@@ -20,9 +24,12 @@ FULL_CHROMA = 0.15
 
 @dataclass(frozen=True)
 class Hue:
-    """What happens to colours at `degrees`: chroma times `chroma`, hue turned by `turn` degrees, lightness times `lightness`.
+    """What happens to colours at `degrees`.
 
-    A factor above 1 counts less the purer a colour already is: dyes have an end, and beyond it only differences between colours would be lost.
+    Chroma times `chroma`, hue turned by `turn` degrees, lightness times `lightness`.
+
+    A factor above 1 counts less the purer a colour already is: dyes have an end, and beyond it only
+    differences between colours would be lost.
     """
 
     degrees: float
@@ -33,7 +40,8 @@ class Hue:
 
 @dataclass(frozen=True)
 class Look:
-    """Three tone curves, red, green and blue, of display values, then a table of hues, between which it goes over smoothly.
+    """Three tone curves, red, green and blue, of display values, then a table of hues, between
+    which it goes over smoothly.
 
     A curve holds (value in, value out), rising in both; equal curves keep greys grey.
     """
@@ -48,7 +56,8 @@ def _three(*points: tuple[float, float]) -> tuple[tuple[tuple[float, float], ...
 
 LOOKS: Mapping[str, Look] = MappingProxyType(
     {
-        # Slide film: a steep curve with deep shadows, every colour stronger, blues and greens darker and deeper.
+        # Slide film: a steep curve with deep shadows, every colour stronger, blues and greens
+        # darker and deeper.
         "Film Velvia": Look(
             _three(
                 (0, 0),
@@ -69,7 +78,8 @@ LOOKS: Mapping[str, Look] = MappingProxyType(
                 Hue(MAGENTA, 1.3, 0, 0.97),
             ),
         ),
-        # Portrait negative: a flat curve with open shadows and gentle lights, warm from the midtones up, colours muted but for skin.
+        # Portrait negative: a flat curve with open shadows and gentle lights, warm from the
+        # midtones up, colours muted but for skin.
         "Film Portra": Look(
             (
                 (
@@ -110,7 +120,8 @@ LOOKS: Mapping[str, Look] = MappingProxyType(
                 Hue(MAGENTA, 0.86, 4),
             ),
         ),
-        # Fine-grained colour negative: a crisp middle, strong warm reds and oranges, clear blues that lean to cyan.
+        # Fine-grained colour negative: a crisp middle, strong warm reds and oranges, clear blues
+        # that lean to cyan.
         "Ektar": Look(
             _three(
                 (0, 0), (0.1, 0.08), (0.25, 0.23), (0.5, 0.512), (0.75, 0.785), (0.9, 0.925), (1, 1)
@@ -130,7 +141,10 @@ LOOKS: Mapping[str, Look] = MappingProxyType(
 
 
 def graded(colours: Tensor, look: Look) -> Tensor:
-    """Return display values [...,3] as the film shows them: tone curves of each layer, then hues in Oklab, worked out in linear light."""
+    """Return display values [...,3] as the film shows them.
+
+    Tone curves of each layer, then hues in Oklab, worked out in linear light.
+    """
     toned = torch.stack(
         [_curve(colours[..., layer], points) for layer, points in enumerate(look.curves)], -1
     )
@@ -152,7 +166,10 @@ def graded(colours: Tensor, look: Look) -> Tensor:
 
 
 def _curve(values: Tensor, points: tuple[tuple[float, float], ...]) -> Tensor:
-    """Return the monotone cubic through the points at each value. Source: Fritsch and Butland 1984, slopes as weighted harmonic means."""
+    """Return the monotone cubic through the points at each value.
+
+    Source: Fritsch and Butland 1984, slopes as weighted harmonic means.
+    """
     x, y = torch.tensor(points, dtype=torch.float64).unbind(1)
     steps, rises = x.diff(), y.diff() / x.diff()
     before, after = 2 * steps[1:] + steps[:-1], steps[1:] + 2 * steps[:-1]
@@ -168,7 +185,10 @@ def _curve(values: Tensor, points: tuple[tuple[float, float], ...]) -> Tensor:
 
 
 def _at_hue(angle: Tensor, degrees: list[float], table: Tensor) -> Tensor:
-    """Return the table's row for each angle [...,columns]: between two hues a smooth step from one row to the next, around the circle."""
+    """Return the table's row for each angle [...,columns].
+
+    Between two hues a smooth step from one row to the next, around the circle.
+    """
     first = degrees[0]
     edges = torch.tensor([*(value - first for value in degrees), 360.0]).to(angle)
     place = (torch.rad2deg(angle) - first) % 360

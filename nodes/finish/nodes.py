@@ -26,7 +26,10 @@ class AstriaSuperResolution(io.ComfyNode):
             node_id="AstriaSuperResolution",
             display_name="Astria Super-Resolution",
             category="astria/finish",
-            description="Enlarges by an exact factor with a connected upscale model, in tiles, whatever the model's own factor.",
+            description=(
+                "Enlarges by an exact factor with a connected upscale model, in tiles, whatever the"
+                " model's own factor."
+            ),
             search_aliases=["upscale", "4x", "esrgan"],
             inputs=[
                 io.Image.Input("image"),
@@ -51,7 +54,10 @@ class AstriaTiledDiffusion(io.ComfyNode):
             node_id="AstriaTiledDiffusion",
             display_name="Astria Tiled Diffusion",
             category="astria/finish",
-            description="A model that draws a large picture in overlapping tiles of the size it was trained on, blended at every step.",
+            description=(
+                "A model that draws a large picture in overlapping tiles of the size it was trained"
+                " on, blended at every step."
+            ),
             search_aliases=["multidiffusion", "tiled upscale", "tiled sampling", "large picture"],
             inputs=[
                 io.Model.Input("model"),
@@ -129,7 +135,10 @@ class AstriaFilmGrain(io.ComfyNode):
             node_id="AstriaFilmGrain",
             display_name="Astria Film Grain",
             category="astria/finish",
-            description="Grain as of photographic film: strongest in the midtones, the same at every resolution, without a change of brightness.",
+            description=(
+                "Grain as of photographic film: strongest in the midtones, the same at every"
+                " resolution, without a change of brightness."
+            ),
             search_aliases=["noise", "analog", "iso", "texture"],
             inputs=[
                 io.Image.Input("image"),
@@ -181,7 +190,9 @@ class AstriaRemoveBackground(io.ComfyNode):
             node_id="AstriaRemoveBackground",
             display_name="Astria Remove Background",
             category="astria/finish",
-            description="The subject on a transparent ground, without a rim of the old background's colour.",
+            description=(
+                "The subject on a transparent ground, without a rim of the old background's colour."
+            ),
             search_aliases=["cutout", "matting", "transparent", "birefnet", "product photo"],
             inputs=[
                 io.Image.Input("image"),

@@ -1,4 +1,6 @@
-"""How a picture is cut into overlapping tiles of one size, and the weights by which the tiles are put together again."""
+"""How a picture is cut into overlapping tiles of one size, and the weights by which the tiles are
+put together again.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ class Tile:
 
 @dataclass(frozen=True, eq=False)
 class Tiling:
-    """Tiles in rows and columns, all of one size; `weights` of an axis [tiles, size] float32 sum to 1 at every place of that axis."""
+    """Tiles in rows and columns, all of one size.
+
+    `weights` of an axis [tiles, size] float32 sum to 1 at every place of that axis.
+    """
 
     starts: tuple[tuple[int, ...], tuple[int, ...]]
     weights: tuple[Tensor, Tensor]
@@ -39,21 +44,26 @@ class Tiling:
         return len(self.starts[0]) * len(self.starts[1])
 
     def __iter__(self) -> Iterator[tuple[Tile, Tensor]]:
-        """Yield each tile with its weight [height, width]; the weights of all tiles sum to 1 at every place."""
+        """Yield each tile with its weight [height, width].
+
+        The weights of all tiles sum to 1 at every place.
+        """
         for y, down in zip(self.starts[0], self.weights[0], strict=True):
             for x, across in zip(self.starts[1], self.weights[1], strict=True):
                 yield Tile(y, x, len(down), len(across)), down[:, None] * across
 
 
 def tiling(height: int, width: int, size: int, overlap: int) -> Tiling:
-    """Return the fewest tiles of `size` that cover height x width with at least `overlap` between neighbours, evenly spread.
+    """Return the fewest tiles of `size` that cover height x width with at least `overlap` between
+    neighbours, evenly spread.
 
     Along a side that is not longer than a tile there is one tile of that side's length.
     Raises: PlanError for an overlap that leaves less than half of a tile to itself.
     """
     if not 0 <= overlap <= size // 2:
         raise PlanError(
-            f"Tiles of {size} with an overlap of {overlap}; expected an overlap of 0 to {size // 2}, half a tile.",
+            f"Tiles of {size} with an overlap of {overlap}; expected an overlap of 0 to"
+            f" {size // 2}, half a tile.",
             code="tile-overlap",
         )
     starts = tuple(_starts(length, size, overlap) for length in (height, width))
@@ -70,7 +80,9 @@ def _starts(length: int, size: int, overlap: int) -> tuple[int, ...]:
 
 
 def _weights(starts: tuple[int, ...], size: int) -> Tensor:
-    """Return [tiles, size]: squared sine ramps where tiles overlap, 1 elsewhere, divided by their sum."""
+    """Return [tiles, size]: squared sine ramps where tiles overlap, 1 elsewhere, divided by their
+    sum.
+    """
     raw = torch.ones(len(starts), size, dtype=torch.float64)
     for number, (left, right) in enumerate(itertools.pairwise(starts)):
         shared = left + size - right

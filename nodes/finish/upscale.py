@@ -17,16 +17,18 @@ def enlarge(
 ) -> Tensor:
     """Return the image enlarged by exactly `factor`.
 
-    The model runs as often as it takes to reach the factor; a larger result is brought down to it by antialiased bicubic. Pictures go through
-    it one by one, so that beside the result there is room needed for one. Alpha is enlarged beside the model, which knows colours only.
+    The model runs as often as it takes to reach the factor; a larger result is brought down to it
+    by antialiased bicubic. Pictures go through it one by one, so that beside the result there is
+    room needed for one. Alpha is enlarged beside the model, which knows colours only.
 
-    Shapes: [B,H,W,C] float 0..1 -> [B,round(H*factor),round(W*factor),C], on the device and in the dtype that `upscale` gives; grey pictures of
-    one channel become colour.
+    Shapes: [B,H,W,C] float 0..1 -> [B,round(H*factor),round(W*factor),C], on the device and in the
+    dtype that `upscale` gives; grey pictures of one channel become colour.
     Raises: ImageError when the model does not enlarge.
     """
     if model_scale <= 1:
         raise ImageError(
-            f"The upscale model enlarges by {model_scale:g}; super-resolution by {factor:g} needs a model that enlarges.",
+            f"The upscale model enlarges by {model_scale:g}; super-resolution by {factor:g} needs a"
+            " model that enlarges.",
             code="model-does-not-enlarge",
             hint="Connect a 2x or 4x model, for example 4x-UltraSharp or RealESRGAN_x4plus.",
         )

@@ -1,4 +1,7 @@
-"""A plan held against the node definitions: ComfyUI does not validate nodes that another node expands into."""
+"""A plan held against the node definitions.
+
+ComfyUI does not validate nodes that another node expands into.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ SOCKET_TYPES = {
 
 
 def check_graph(graph: Graph, definitions: Definitions) -> None:
-    """Return when every node exists and every input is known, given, of the right type and in range.
+    """Return when every node exists and every input is known, given, of the right type and in
+    range.
 
     Raises: PlanError listing every node and input that is not.
     """

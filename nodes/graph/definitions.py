@@ -1,4 +1,7 @@
-"""What node classes take and give: the host's own answer in `object_info` form, or the snapshot for work without a host."""
+"""What node classes take and give.
+
+The host's own answer in `object_info` form, or the snapshot for work without a host.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
 
 @dataclass(frozen=True)
 class InputDefinition:
-    """One input: `kind` is its type, COMBO for a choice; `choices` is None where they are files of the machine."""
+    """One input: `kind` is its type, COMBO for a choice.
+
+    `choices` is None where they are files of the machine.
+    """
 
     name: str
     kind: str
@@ -60,7 +66,10 @@ class NodeDefinition:
     outputs: tuple[tuple[str, str], ...]  # (name, type)
 
     def present_in(self, given: Container[str]) -> list[InputDefinition]:
-        """Return the inputs that a node of this class shows: nested ones only where they are given."""
+        """Return the inputs that a node of this class shows.
+
+        Nested ones only where they are given.
+        """
         return [
             entry for entry in self.inputs.values() if not entry.is_nested or entry.name in given
         ]
@@ -94,7 +103,10 @@ def _node(class_type: str, entry: Mapping) -> NodeDefinition:
 
 
 def _inputs(name: str, spec: list, required: bool) -> list[InputDefinition]:
-    """Return the definition of an input; of a choice with inputs of its own also theirs, those of every value together."""
+    """Return the definition of an input.
+
+    Of a choice with inputs of its own also theirs, those of every value together.
+    """
     if spec[0] != DYNAMIC_CHOICE:
         return [_input(name, spec, required)]
     values = spec[1]["options"]

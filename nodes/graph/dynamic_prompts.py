@@ -1,4 +1,7 @@
-"""The host's text boxes expand `{a|b}` and drop comments when they queue: prompts that they would change stand in a box that does not."""
+"""The host's text boxes expand `{a|b}` and drop comments when they queue.
+
+Prompts that they would change stand in a box that does not.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,17 @@ import re
 from .graph import Graph, Value
 
 WORDS = "_words"  # behind a node's name: the box with the words that go into it
-# Braces, comments, an escaped bar, a backslash at the end. A workflow saved in a picture holds the text as it was queued, so no way of
-# writing these lasts: the next one to open the picture would get another prompt.
+# Braces, comments, an escaped bar, a backslash at the end. A workflow saved in a picture holds the
+# text as it was queued, so no way of writing these lasts: the next one to open the picture would
+# get another prompt.
 _CHANGED = re.compile(r"[{}]|//|/\*|\\\||\\\Z")
 _DYNAMIC = {("CLIPTextEncode", "text")}
 
 
 def words_apart(graph: Graph) -> Graph:
-    """Return the graph in which every text that the editor would change comes over a link, from a box that leaves texts alone."""
+    """Return the graph in which every text that the editor would change comes over a link, from a
+    box that leaves texts alone.
+    """
     made = Graph()
     for call in graph.nodes.values():
         inputs: dict[str, Value] = dict(call.inputs)

@@ -1,4 +1,6 @@
-"""The plan's graph: typed node calls with readable names, the builder the stages write into, and its two plain forms."""
+"""The plan's graph: typed node calls with readable names, the builder the stages write into, and
+its two plain forms.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ class Link:
 
 @dataclass(frozen=True)
 class Socket:
-    """Something the artist connects from outside the plan: `model`, `clip`, `vae`, `image`, `mask`, `upscale_model` ..."""
+    """Something the artist connects from outside the plan.
+
+    `model`, `clip`, `vae`, `image`, `mask`, `upscale_model` ...
+    """
 
     name: str
 
@@ -28,7 +33,10 @@ Value = str | int | float | bool | Link | Socket
 
 @dataclass(frozen=True)
 class NodeCall:
-    """One node of the plan: a host or pack node class with every input given. `name` is `<stage>.<role>`."""
+    """One node of the plan: a host or pack node class with every input given.
+
+    `name` is `<stage>.<role>`.
+    """
 
     name: str
     class_type: str
@@ -41,7 +49,10 @@ class NodeCall:
 
 @dataclass
 class Graph:
-    """Node calls in the order they were added; each may only refer to earlier ones, so the order is a topological one."""
+    """Node calls in the order they were added.
+
+    Each may only refer to earlier ones, so the order is a topological one.
+    """
 
     nodes: dict[str, NodeCall] = field(default_factory=dict)
 
@@ -52,7 +63,8 @@ class Graph:
         for key, value in inputs.items():
             if isinstance(value, Link) and value.node not in self.nodes:
                 raise PlanError(
-                    f"Node '{name}' input '{key}' refers to '{value.node}', which comes later or not at all.",
+                    f"Node '{name}' input '{key}' refers to '{value.node}', which comes later or"
+                    " not at all.",
                     code="dangling-link",
                 )
         self.nodes[name] = NodeCall(name, class_type, dict(inputs))
@@ -65,7 +77,10 @@ def slot(link: Link, index: int) -> Link:
 
 
 def expansion(graph: Graph, prefix: str, sockets: Mapping[str, list]) -> dict[str, dict]:
-    """Return the graph as ComfyUI's `expand` wants it: ids with `prefix`, sockets replaced by the links of the expanding node."""
+    """Return the graph as ComfyUI's `expand` wants it.
+
+    Ids with `prefix`, sockets replaced by the links of the expanding node.
+    """
 
     def plain(value: Value) -> object:
         if isinstance(value, Link):
@@ -82,6 +97,9 @@ def expansion(graph: Graph, prefix: str, sockets: Mapping[str, list]) -> dict[st
 
 
 def api_workflow(graph: Graph) -> dict[str, dict]:
-    """Return the graph as an API workflow: node names as ids, ready for POST /prompt. The graph must hold no open socket."""
+    """Return the graph as an API workflow: node names as ids, ready for POST /prompt.
+
+    The graph must hold no open socket.
+    """
     nodes = expansion(graph, "", {})
     return {name: {**node, "_meta": {"title": name}} for name, node in nodes.items()}

@@ -1,4 +1,7 @@
-"""Where a workflow's nodes stand: a group for each stage from left to right, short columns inside it, no node over another."""
+"""Where a workflow's nodes stand.
+
+A group for each stage from left to right, short columns inside it, no node over another.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,8 @@ STAGE_TITLES = {
     "remove_background": "Background removed",
     "output": "Result",
 }
-# Room for what a node shows inside: a picture, a drawing of its numbers, a report, and in AstriaGenerate the prompt, which people read and edit.
+# Room for what a node shows inside: a picture, a drawing of its numbers, a report, and in
+# AstriaGenerate the prompt, which people read and edit.
 _CONTENT_HEIGHTS = {
     **dict.fromkeys(("LoadImage", "LoadImageMask", "SaveImage"), 300),
     **dict.fromkeys(("AstriaOutpaintCanvas", "AstriaRegions"), 180),
@@ -62,7 +66,10 @@ class Layout:
 
 
 def layout(graph: Graph, definitions: Definitions) -> Layout:
-    """Return the places of the graph's nodes: stages in their order, each in as few and as even columns as it needs."""
+    """Return the places of the graph's nodes.
+
+    Stages in their order, each in as few and as even columns as it needs.
+    """
     boxes: dict[str, Box] = {}
     groups = []
     heights = {
@@ -103,13 +110,16 @@ def _group(stage: str, left: int, right: int, lowest: int) -> dict:
 
 
 def _layers(calls: Sequence[NodeCall]) -> list[list[str]]:
-    """Return the names of a stage's nodes in layers, each node just before the first one that takes from it."""
+    """Return the names of a stage's nodes in layers, each node just before the first one that takes
+    from it.
+    """
     takers: dict[str, list[str]] = {call.name: [] for call in calls}
     for call in calls:
         for value in call.inputs.values():
             if isinstance(value, Link) and value.node in takers:
                 takers[value.node].append(call.name)
-    # Distance from the stage's end; calls stand after what they take from, so the way back meets takers first.
+    # Distance from the stage's end; calls stand after what they take from, so the way back meets
+    # takers first.
     distance: dict[str, int] = {}
     for call in reversed(calls):
         distance[call.name] = max((distance[name] + 1 for name in takers[call.name]), default=0)
@@ -120,7 +130,10 @@ def _layers(calls: Sequence[NodeCall]) -> list[list[str]]:
 
 
 def _columns(layers: Sequence[Sequence[str]], heights: Mapping[str, int]) -> list[list[str]]:
-    """Return layers stacked into columns: as few as COLUMN_HEIGHT allows, and the tallest of them as short as that number allows."""
+    """Return layers stacked into columns.
+
+    As few as COLUMN_HEIGHT allows, and the tallest of them as short as that number allows.
+    """
     fewest = len(_stacked(layers, heights, COLUMN_HEIGHT))
     limit = COLUMN_HEIGHT
     while len(_stacked(layers, heights, limit - ROW_GAP)) == fewest and limit > ROW_GAP:
@@ -151,7 +164,10 @@ def _width(call: NodeCall) -> int:
 
 
 def _height(call: NodeCall, definition: NodeDefinition) -> int:
-    """Return a height that holds the node's content whichever way the editor draws its nodes; with Vue, a badge stands below."""
+    """Return a height that holds the node's content whichever way the editor draws its nodes.
+
+    With Vue, a badge stands below.
+    """
     present = definition.present_in(call.inputs)
     widgets = [entry for entry in present if entry.is_widget]
     sockets = len(present) - len(widgets)

@@ -1,4 +1,6 @@
-"""Which inputs of loader nodes name a model file, in which of ComfyUI's folders such files lie, and where well-known ones are published."""
+"""Which inputs of loader nodes name a model file, in which of ComfyUI's folders such files lie, and
+where well-known ones are published.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from typing import NamedTuple
 from .graph import NodeCall
 from .sockets import NO_FILE
 
-# The inputs of loader nodes that name a file or a folder of files -> ComfyUI's model folder (or folders) of such files.
+# The inputs of loader nodes that name a file or a folder of files -> ComfyUI's model folder (or
+# folders) of such files.
 FILE_FOLDERS: Mapping[tuple[str, str], str] = {
     ("CheckpointLoaderSimple", "ckpt_name"): "checkpoints",
     ("UNETLoader", "unet_name"): "diffusion_models",
@@ -40,108 +43,96 @@ FILE_FOLDERS: Mapping[tuple[str, str], str] = {
 }
 
 _HUB = "https://huggingface.co"
-_FLUX = f"{_HUB}/Comfy-Org/flux1-dev/resolve/main"
-_CONTROL = f"{_HUB}/comfyanonymous/ControlNet-v1-1_fp16_safetensors/resolve/main"
-# Only files whose authors, or ComfyUI's own templates, publish them under this very name: a file of this name from elsewhere may be another one.
+
+
+def _of_the_hub(folder: str, repository: str, *paths: str) -> dict[tuple[str, str], str]:
+    """Return (model folder, file name) -> address of a repository's files at these paths."""
+    address = f"{_HUB}/{repository}/resolve/main"
+    return {(folder, path.rpartition("/")[2]): f"{address}/{path}" for path in paths}
+
+
+# Only files whose authors, or ComfyUI's own templates, publish them under this very name: a file of
+# this name from elsewhere may be another one.
 PUBLISHED: Mapping[tuple[str, str], str] = {
-    (
-        "checkpoints",
-        "sd_xl_base_1.0.safetensors",
-    ): f"{_HUB}/stabilityai/stable-diffusion-xl-base-1.0/resolve/main/sd_xl_base_1.0.safetensors",
-    ("checkpoints", "v1-5-pruned-emaonly-fp16.safetensors"): (
-        f"{_HUB}/Comfy-Org/stable-diffusion-v1-5-archive/resolve/main/v1-5-pruned-emaonly-fp16.safetensors"
+    **_of_the_hub(
+        "checkpoints", "stabilityai/stable-diffusion-xl-base-1.0", "sd_xl_base_1.0.safetensors"
     ),
-    (
+    **_of_the_hub(
         "checkpoints",
-        "sam3.1_multiplex_fp16.safetensors",
-    ): f"{_HUB}/Comfy-Org/sam3.1/resolve/main/checkpoints/sam3.1_multiplex_fp16.safetensors",
-    (
-        "checkpoints",
-        "sdpose_wholebody_fp16.safetensors",
-    ): f"{_HUB}/Comfy-Org/SDPose/resolve/main/checkpoints/sdpose_wholebody_fp16.safetensors",
-    ("diffusion_models", "flux1-dev.safetensors"): f"{_FLUX}/flux1-dev.safetensors",
-    (
+        "Comfy-Org/stable-diffusion-v1-5-archive",
+        "v1-5-pruned-emaonly-fp16.safetensors",
+    ),
+    **_of_the_hub(
+        "checkpoints", "Comfy-Org/sam3.1", "checkpoints/sam3.1_multiplex_fp16.safetensors"
+    ),
+    **_of_the_hub(
+        "checkpoints", "Comfy-Org/SDPose", "checkpoints/sdpose_wholebody_fp16.safetensors"
+    ),
+    **_of_the_hub(
         "diffusion_models",
-        "flux1-fill-dev.safetensors",
-    ): f"{_FLUX}/split_files/diffusion_models/flux1-fill-dev.safetensors",
-    (
+        "Comfy-Org/flux1-dev",
+        "flux1-dev.safetensors",
+        "split_files/diffusion_models/flux1-fill-dev.safetensors",
+    ),
+    **_of_the_hub(
         "text_encoders",
+        "comfyanonymous/flux_text_encoders",
         "clip_l.safetensors",
-    ): f"{_HUB}/comfyanonymous/flux_text_encoders/resolve/main/clip_l.safetensors",
-    (
-        "text_encoders",
         "t5xxl_fp16.safetensors",
-    ): f"{_HUB}/comfyanonymous/flux_text_encoders/resolve/main/t5xxl_fp16.safetensors",
-    (
-        "vae",
-        "ae.safetensors",
-    ): f"{_HUB}/Comfy-Org/Lumina_Image_2.0_Repackaged/resolve/main/split_files/vae/ae.safetensors",
-    (
-        "upscale_models",
-        "4x-UltraSharp.pth",
-    ): f"{_HUB}/Kim2091/UltraSharp/resolve/main/4x-UltraSharp.pth",
-    (
-        "upscale_models",
-        "RealESRGAN_x4plus.safetensors",
-    ): f"{_HUB}/Comfy-Org/Real-ESRGAN_repackaged/resolve/main/RealESRGAN_x4plus.safetensors",
+    ),
+    **_of_the_hub("vae", "Comfy-Org/Lumina_Image_2.0_Repackaged", "split_files/vae/ae.safetensors"),
+    **_of_the_hub("upscale_models", "Kim2091/UltraSharp", "4x-UltraSharp.pth"),
+    **_of_the_hub(
+        "upscale_models", "Comfy-Org/Real-ESRGAN_repackaged", "RealESRGAN_x4plus.safetensors"
+    ),
+    **_of_the_hub(
+        "controlnet",
+        "comfyanonymous/ControlNet-v1-1_fp16_safetensors",
+        "control_v11p_sd15_openpose_fp16.safetensors",
+        "control_v11p_sd15_canny_fp16.safetensors",
+        "control_v11p_sd15_lineart_fp16.safetensors",
+        "control_v11f1p_sd15_depth_fp16.safetensors",
+        "control_v11f1e_sd15_tile_fp16.safetensors",
+        "control_v11p_sd15_softedge_fp16.safetensors",
+        "control_v11p_sd15_mlsd_fp16.safetensors",
+        "control_v11p_sd15_seg_fp16.safetensors",
+    ),
+    **_of_the_hub(
+        "controlnet",
+        "monster-labs/control_v1p_sd15_qrcode_monster",
+        "control_v1p_sd15_qrcode_monster.safetensors",
+    ),
+    **_of_the_hub("embeddings", "datasets/gsdf/EasyNegative", "EasyNegative.safetensors"),
+    **_of_the_hub("detection", "Comfy-Org/mediapipe", "detection/mediapipe_face_fp32.safetensors"),
+    **_of_the_hub(
+        "background_removal", "Comfy-Org/BiRefNet", "background_removal/birefnet.safetensors"
+    ),
+    **_of_the_hub(
+        "geometry_estimation",
+        "Comfy-Org/Depth-Anything-3",
+        "geometry_estimation/depth_anything_3_mono_large.safetensors",
+    ),
+    **_of_the_hub(
+        "ipadapter",
+        "h94/IP-Adapter-FaceID",
+        "ip-adapter-faceid-plusv2_sd15.bin",
+        "ip-adapter-faceid-portrait_sd15.bin",
+        "ip-adapter-faceid_sdxl.bin",
+    ),
+    **_of_the_hub("pulid", "guozinan/PuLID", "pulid_flux_v0.9.1.safetensors"),
+    **_of_the_hub("clip_vision", "QuanSun/EVA-CLIP", "EVA02_CLIP_L_336_psz14_s6B.pt"),
     (
         "upscale_models",
         "GFPGANv1.4.pth",
     ): "https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGANv1.4.pth",
-    **{
-        ("controlnet", name): f"{_CONTROL}/{name}"
-        for name in (
-            "control_v11p_sd15_openpose_fp16.safetensors",
-            "control_v11p_sd15_canny_fp16.safetensors",
-            "control_v11p_sd15_lineart_fp16.safetensors",
-            "control_v11f1p_sd15_depth_fp16.safetensors",
-            "control_v11f1e_sd15_tile_fp16.safetensors",
-            "control_v11p_sd15_softedge_fp16.safetensors",
-            "control_v11p_sd15_mlsd_fp16.safetensors",
-            "control_v11p_sd15_seg_fp16.safetensors",
-        )
-    },
-    ("controlnet", "control_v1p_sd15_qrcode_monster.safetensors"): (
-        f"{_HUB}/monster-labs/control_v1p_sd15_qrcode_monster/resolve/main/control_v1p_sd15_qrcode_monster.safetensors"
-    ),
-    (
-        "embeddings",
-        "EasyNegative.safetensors",
-    ): f"{_HUB}/datasets/gsdf/EasyNegative/resolve/main/EasyNegative.safetensors",
-    (
-        "detection",
-        "mediapipe_face_fp32.safetensors",
-    ): f"{_HUB}/Comfy-Org/mediapipe/resolve/main/detection/mediapipe_face_fp32.safetensors",
-    (
-        "background_removal",
-        "birefnet.safetensors",
-    ): f"{_HUB}/Comfy-Org/BiRefNet/resolve/main/background_removal/birefnet.safetensors",
-    ("geometry_estimation", "depth_anything_3_mono_large.safetensors"): (
-        f"{_HUB}/Comfy-Org/Depth-Anything-3/resolve/main/geometry_estimation/depth_anything_3_mono_large.safetensors"
-    ),
-    **{
-        ("ipadapter", name): f"{_HUB}/h94/IP-Adapter-FaceID/resolve/main/{name}"
-        for name in (
-            "ip-adapter-faceid-plusv2_sd15.bin",
-            "ip-adapter-faceid-portrait_sd15.bin",
-            "ip-adapter-faceid_sdxl.bin",
-        )
-    },
-    (
-        "pulid",
-        "pulid_flux_v0.9.1.safetensors",
-    ): f"{_HUB}/guozinan/PuLID/resolve/main/pulid_flux_v0.9.1.safetensors",
-    (
-        "clip_vision",
-        "EVA02_CLIP_L_336_psz14_s6B.pt",
-    ): f"{_HUB}/QuanSun/EVA-CLIP/resolve/main/EVA02_CLIP_L_336_psz14_s6B.pt",
     (
         "facedetection",
         "parsing_bisenet.pth",
     ): "https://github.com/xinntao/facexlib/releases/download/v0.2.0/parsing_bisenet.pth",
 }
 
-# An embedding in the words of the host, also where a weight follows: (embedding:name.pt:1.2). Found ones stand there as the host lists them.
+# An embedding in the words of the host, also where a weight follows: (embedding:name.pt:1.2). Found
+# ones stand there as the host lists them.
 _EMBEDDING = re.compile(r"(?<![^\s(])embedding:([^\s:()]+\.(?:safetensors|pt|bin))\b")
 
 
@@ -157,7 +148,9 @@ class ModelFile(NamedTuple):
         return PUBLISHED.get((self.folder, self.name))
 
     def told(self) -> str:
-        """Return in Markdown where the file belongs, and where a picture of the reader's own does."""
+        """Return in Markdown where the file belongs, and where a picture of the reader's own
+        does.
+        """
         if self.folder == "input":
             return f"input/{self.name}: your own picture, to be chosen in its Load Image node"
         place = f"models/{self.folder}/{self.name}"
@@ -165,7 +158,9 @@ class ModelFile(NamedTuple):
 
 
 def files_of(call: NodeCall) -> tuple[ModelFile, ...]:
-    """Return the files that a loader node names, in the order of its inputs, and the embeddings in the text of a text encoder."""
+    """Return the files that a loader node names, in the order of its inputs, and the embeddings in
+    the text of a text encoder.
+    """
     loaded = (
         ModelFile(_folder(call.class_type, key, value), value)
         for key, value in call.inputs.items()
@@ -177,6 +172,9 @@ def files_of(call: NodeCall) -> tuple[ModelFile, ...]:
 
 
 def _folder(class_type: str, key: str, file: str) -> str:
-    """Return the folder of a file. PuLID and the IP-Adapters have one loader here, and a folder each."""
+    """Return the folder of a file.
+
+    PuLID and the IP-Adapters have one loader here, and a folder each.
+    """
     folder = FILE_FOLDERS[class_type, key]
     return "pulid" if folder == "ipadapter" and "pulid" in file.lower() else folder

@@ -1,4 +1,7 @@
-"""A plan as a workflow file that an artist opens: laid out left to right, one group a stage, with a note saying what it needs."""
+"""A plan as a workflow file that an artist opens.
+
+Laid out left to right, one group a stage, with a note saying what it needs.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ NODE_TITLES = {
     "negative": "Negative prompt",
     "outpaint_model": "Load outpaint model",
 }
-# What a node of a person is called behind the person's number: `person_2_positive` -> "Person 2: prompt".
+# What a node of a person is called behind the person's number: `person_2_positive` -> "Person 2:
+# prompt".
 PERSON_TITLES = {
     "": "",
     "positive": ": prompt",
@@ -34,7 +38,11 @@ _PERSON = re.compile(r"person_(\d+)_?(\w*?)(?:_\d+)?")
 
 @dataclass
 class _Writer:
-    """Gives nodes and links their numbers. `links` are rows of the file, `into` finds a link by node and input, `out_of` by node and output."""
+    """Gives nodes and links their numbers.
+
+    `links` are rows of the file, `into` finds a link by node and input, `out_of` by node and
+    output.
+    """
 
     graph: Graph
     definitions: Definitions
@@ -72,9 +80,12 @@ class _Writer:
 
 
 def ui_workflow(graph: Graph, definitions: Definitions, note: str) -> dict:
-    """Return the graph as a workflow file (version 0.4). `note` is shown as a Markdown note at the left.
+    """Return the graph as a workflow file (version 0.4).
 
-    Node ids are numbers, as the editor wants them; the plan's name of a node is its property `astria_name`.
+    `note` is shown as a Markdown note at the left.
+
+    Node ids are numbers, as the editor wants them; the plan's name of a node is its property
+    `astria_name`.
     """
     writer = _Writer(graph, definitions)
     placed = layout(graph, definitions)
@@ -157,12 +168,17 @@ def _input(writer: _Writer, call: NodeCall, entry: InputDefinition) -> dict:
 
 
 def _inputs(call: NodeCall, definition: NodeDefinition) -> Sequence[InputDefinition]:
-    """Return sockets first, then widgets, as the editor lists them; of nested ones those that the call has."""
+    """Return sockets first, then widgets, as the editor lists them.
+
+    Of nested ones those that the call has.
+    """
     return sorted(definition.present_in(call.inputs), key=lambda entry: entry.is_widget)
 
 
 def widget_values(call: NodeCall, definition: NodeDefinition) -> list:
-    """Return the values of the node's widgets in order, with those the editor adds itself (seed control, upload button)."""
+    """Return the values of the node's widgets in order, with those the editor adds itself (seed
+    control, upload button).
+    """
     values: list = []
     for required in (True, False):
         entries = [

@@ -6,7 +6,8 @@ import os
 
 import folder_paths
 
-# Key of the folder -> its name below the models folder. Files with an ending that the host lists are listed; transformers models are folders.
+# Key of the folder -> its name below the models folder. Files with an ending that the host lists
+# are listed; transformers models are folders.
 FOLDERS = {
     "ipadapter": "ipadapter",
     "pulid": "pulid",
@@ -20,6 +21,8 @@ FOLDERS = {
 
 
 def register() -> None:
-    """Make the folders known to the host, beside those that the user's own settings or another pack gave the same key."""
+    """Make the folders known to the host, beside those that the user's own settings or another pack
+    gave the same key.
+    """
     for key, name in FOLDERS.items():
         folder_paths.add_model_folder_path(key, os.path.join(folder_paths.models_dir, name))

@@ -1,4 +1,7 @@
-"""What the planner asks of a running ComfyUI: the family of a model, and the definitions of nodes."""
+"""What the planner asks of a running ComfyUI.
+
+The family of a model, and the definitions of nodes.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,9 @@ from ..errors import PlanError
 from ..families.family import FAMILIES, Family
 from ..graph.definitions import NodeDefinition, from_object_info
 
-# (class of the host's model configuration, channels of the model's input) -> family. Inpaint models take the mask and the
-# masked picture's latent beside the noise: 4+1+4 channels for SD, 16+64+16 for Flux Fill.
+# (class of the host's model configuration, channels of the model's input) -> family. Inpaint models
+# take the mask and the masked picture's latent beside the noise: 4+1+4 channels for SD, 16+64+16
+# for Flux Fill.
 FAMILY_OF = (
     (supported.SD15, 4, "sd15"),
     (supported.SD15, 9, "sd15_inpaint"),
@@ -34,7 +38,8 @@ def family_of(model) -> Family:
             return FAMILIES[name]
     known = ", ".join(family.title for family in FAMILIES.values())
     raise PlanError(
-        f"The connected MODEL is a {type(config).__name__} with {channels} input channels; this pack plans for {known}.",
+        f"The connected MODEL is a {type(config).__name__} with {channels} input channels; this"
+        f" pack plans for {known}.",
         code="unknown-model",
         hint="Connect a model of one of these families.",
     )

@@ -38,7 +38,10 @@ def seed_input() -> io.Int.Input:
 
 
 def gathered_inputs() -> list[io.Input]:
-    """Return a socket for each kind of model that stages need beside MODEL, CLIP and VAE; they stay links, and what is not used is never run."""
+    """Return a socket for each kind of model that stages need beside MODEL, CLIP and VAE.
+
+    They stay links, and what is not used is never run.
+    """
     return [
         io.Custom(kind).Input(name, optional=True, lazy=True, raw_link=True)
         for name, kind in MODEL_SOCKETS.items()
@@ -46,10 +49,16 @@ def gathered_inputs() -> list[io.Input]:
 
 
 def only_values(inputs: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    """Return the one value of each input of a node that takes lists. Raises: PlanError for an input that holds several."""
+    """Return the one value of each input of a node that takes lists.
+
+    Raises: PlanError for an input that holds several.
+    """
     for name, values in inputs.items():
         if len(values) > 1:
-            text = f"The input '{name}' comes as a list of {len(values)}; expected one value: only photos may be a list here."
+            text = (
+                f"The input '{name}' comes as a list of {len(values)}; expected one value: only"
+                " photos may be a list here."
+            )
             raise PlanError(
                 text,
                 code="list-input",
@@ -59,7 +68,9 @@ def only_values(inputs: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
 
 
 def notes_ui(text: str) -> dict[str, list[str]]:
-    """Return what a node has to tell as its ui output. In the expansion of AstriaGenerate web/js/report.js adds it to that node's report, which a
-    plain text would replace: the host shows both in the one node.
+    """Return what a node has to tell as its ui output.
+
+    In the expansion of AstriaGenerate web/js/report.js adds it to that node's report, which a plain
+    text would replace: the host shows both in the one node.
     """
     return {"astria_notes": [text]}

@@ -17,7 +17,10 @@ _DILATION = re.compile(r"\s*(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*(?P<unit>
 
 @dataclass(frozen=True)
 class Adjustment:
-    """What is done to a mask, in this order: invert, dilate, feather. `dilate` is text: `20`, `-20`, `-20%`."""
+    """What is done to a mask, in this order: invert, dilate, feather.
+
+    `dilate` is text: `20`, `-20`, `-20%`.
+    """
 
     invert: bool = False
     dilate: str = "0"
@@ -32,20 +35,28 @@ class Adjustment:
         return feather(grow(mask, radius_px, self.shape), self.feather_px)
 
     def applied_within(self, mask: Tensor, width: int, height: int) -> Tensor:
-        """Return the masks changed in their first `width` x `height` pixels; beyond them, where a fitted picture is padded, they are 0.
+        """Return the masks changed in their first `width` x `height` pixels.
 
-        The padding must not count as a part of the picture: inverted it would grow into it, and shrinking would eat what touches it.
+        Beyond them, where a fitted picture is padded, they are 0.
+
+        The padding must not count as a part of the picture: inverted it would grow into it, and
+        shrinking would eat what touches it.
         """
         return padded(self.applied(mask[..., :height, :width]), mask.shape[-1], mask.shape[-2])
 
 
 def padded(mask: Tensor, width: int, height: int) -> Tensor:
-    """Return the masks [...,H,W] at `width` x `height`, 0 where they do not reach: right and bottom, as a fitted picture is padded."""
+    """Return the masks [...,H,W] at `width` x `height`, 0 where they do not reach.
+
+    Right and bottom, as a fitted picture is padded.
+    """
     return F.pad(mask, (0, width - mask.shape[-1], 0, height - mask.shape[-2]))
 
 
 def dilation_px(text: str, width: int, height: int) -> int:
-    """Return how far a mask grows in whole pixels, negative to shrink; a half is rounded away from 0.
+    """Return how far a mask grows in whole pixels, negative to shrink.
+
+    A half is rounded away from 0.
 
     `20` is pixels, `-20%` is of the shorter side of a picture of width x height.
     Raises: ImageError when the text is no such number.
@@ -53,7 +64,8 @@ def dilation_px(text: str, width: int, height: int) -> int:
     match = _DILATION.fullmatch(text)
     if match is None:
         raise ImageError(
-            f"The mask is to grow by {text!r}; expected pixels such as 20, or per cent of the picture's short side such as -20%.",
+            f"The mask is to grow by {text!r}; expected pixels such as 20, or per cent of the"
+            " picture's short side such as -20%.",
             code="mask-dilate",
             hint="Negative numbers shrink the mask.",
         )

@@ -18,7 +18,8 @@ class ClipSeg:
     """CLIPSeg of transformers, loaded when it is first asked.
 
     `ready` returns the model on the device it runs on; `processor` what prepares its inputs.
-    Source: Lueddecke and Ecker, Image Segmentation Using Text and Image Prompts, 2022; scores are the sigmoid of its logits.
+    Source: Lueddecke and Ecker, Image Segmentation Using Text and Image Prompts, 2022; scores are
+    the sigmoid of its logits.
     """
 
     def __init__(self, ready: Callable[[], nn.Module], processor: Callable[[], Any]) -> None:

@@ -1,4 +1,7 @@
-"""A box detector of another pack, such as a YOLO model for faces, people or clothes: it knows the classes it was trained on."""
+"""A box detector of another pack, such as a YOLO model for faces, people or clothes.
+
+It knows the classes it was trained on.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +25,18 @@ class BoxDetector(Protocol):
     def detect(
         self, image: Tensor, threshold: float, dilation: int, crop_factor: float, drop_size: int
     ) -> Any:
-        """Return SEGS: ((height, width), [SEG]), a SEG with `label`, `confidence`, `bbox`, `cropped_mask` and its place `crop_region`."""
+        """Return SEGS: ((height, width), [SEG]), a SEG with `label`, `confidence`, `bbox`,
+        `cropped_mask` and its place `crop_region`.
+        """
 
 
 class DetectedClasses:
-    """Things of the classes of a detector. A word is its class of the same name; words without one are left to the next model.
+    """Things of the classes of a detector.
 
-    With `cut` the masks are cut out of the boxes, else they are the detector's own: often the boxes themselves.
+    A word is its class of the same name; words without one are left to the next model.
+
+    With `cut` the masks are cut out of the boxes, else they are the detector's own: often the boxes
+    themselves.
     """
 
     def __init__(self, detector: BoxDetector, cut: Cutter | None = None) -> None:
@@ -46,7 +54,10 @@ class DetectedClasses:
         try:
             classes = [(_class_of(one), one) for one in returned[1]]
         except (TypeError, AttributeError, IndexError, KeyError) as error:
-            text = f"The connected detector returned {type(returned).__name__}; expected ((height, width), segments with label, confidence and bbox)."
+            text = (
+                f"The connected detector returned {type(returned).__name__}; expected ((height,"
+                " width), segments with label, confidence and bbox)."
+            )
             raise ImageError(
                 text, code="detector-result", hint="Connect a BBOX_DETECTOR that returns segments."
             ) from error

@@ -20,17 +20,21 @@ Cutter = Callable[[Tensor, Sequence[Box]], Iterator[Tensor]]
 
 
 class Boxes(NamedTuple):
-    """Boxes [N,4] in pixels and how well each fits each word: scores [N,words] 0..1, as the model gives them."""
+    """Boxes [N,4] in pixels and how well each fits each word.
+
+    Scores [N,words] 0..1, as the model gives them.
+    """
 
     boxes: Tensor
     scores: Tensor
 
 
 class GroundingDino:
-    """GroundingDINO of transformers, loaded when it is first asked, with `cut`, which returns the mask of what each box is around.
+    """GroundingDINO of transformers, loaded when it is first asked, with `cut`, which returns the
+    mask of what each box is around.
 
-    Source: Liu et al., Grounding DINO, 2023: words stand in one caption, `a. b.`; how well a box fits a word is the largest score of the
-    word's tokens.
+    Source: Liu et al., Grounding DINO, 2023: words stand in one caption, `a. b.`; how well a box
+    fits a word is the largest score of the word's tokens.
     """
 
     def __init__(
@@ -50,7 +54,8 @@ class GroundingDino:
     def find(self, image: Tensor, words: Sequence[str], threshold: float) -> dict[str, Found]:
         boxes, scores = find_boxes(self._ready(), self._processor(), image, words)
         scores = levelled(scores)
-        # A box belongs to the word that it fits best, else `hat` would take out what is the `coat`'s.
+        # A box belongs to the word that it fits best, else `hat` would take out what is the
+        # `coat`'s.
         best, owner = scores.max(1)
         order = [
             index for index in best.argsort(descending=True).tolist() if best[index] > threshold
@@ -73,7 +78,10 @@ class GroundingDino:
 
 
 def levelled(scores: Tensor) -> Tensor:
-    """Return scores 0..1 stretched so that the published threshold becomes 0.5: one setting of the threshold suits all models."""
+    """Return scores 0..1 stretched so that the published threshold becomes 0.5.
+
+    One setting of the threshold suits all models.
+    """
     below = scores / PUBLISHED_THRESHOLD
     above = (scores - PUBLISHED_THRESHOLD) / (1 - PUBLISHED_THRESHOLD)
     return torch.where(scores < PUBLISHED_THRESHOLD, below / 2, 0.5 + above / 2)
@@ -100,7 +108,9 @@ def find_boxes(model: nn.Module, processor: Any, image: Tensor, words: Sequence[
 
 
 def _check_read(words: Sequence[str], tokens_of_words: Sequence[Sequence[int]], most: int) -> None:
-    """Return when each word has tokens, and all stand among the first `most`, which the model reads."""
+    """Return when each word has tokens, and all stand among the first `most`, which the model
+    reads.
+    """
     lost = next(
         (word for word, tokens in zip(words, tokens_of_words, strict=True) if not tokens), None
     )
@@ -112,7 +122,8 @@ def _check_read(words: Sequence[str], tokens_of_words: Sequence[Sequence[int]], 
         )
     if tokens_of_words[-1][-1] > most - 3:  # after the last word stand its full stop and the end
         raise PromptError(
-            f"{len(words)} words at once are too long for GroundingDINO, which reads {most} tokens.",
+            f"{len(words)} words at once are too long for GroundingDINO, which reads {most}"
+            " tokens.",
             code="mask-words",
             hint="Write fewer words, and join the masks of two Astria Prompt Mask nodes.",
         )

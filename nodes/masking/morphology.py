@@ -1,11 +1,13 @@
 """Masks grown, shrunk and feathered, at a cost that does not depend on the radius.
 
-Hard masks, of 0 and 1 only, grow exactly: `round` by the straight distance to the mask, `square` and `diamond` as the host's GrowMask does
-without and with tapered corners. Soft masks keep their soft values: each pixel takes the largest value (the smallest when shrinking) within
-the shape, so a soft edge is moved and not hardened; `round` is an octagon there. What lies outside the picture is left out: a mask that
-touches the border is not eaten from there.
+Hard masks, of 0 and 1 only, grow exactly: `round` by the straight distance to the mask, `square`
+and `diamond` as the host's GrowMask does without and with tapered corners. Soft masks keep their
+soft values: each pixel takes the largest value (the smallest when shrinking) within the shape, so a
+soft edge is moved and not hardened; `round` is an octagon there. What lies outside the picture is
+left out: a mask that touches the border is not eaten from there.
 
-Each mask of a batch is treated by itself. On the CPU scipy does most of it; masks on a GPU stay there.
+Each mask of a batch is treated by itself. On the CPU scipy does most of it; masks on a GPU stay
+there.
 """
 
 from __future__ import annotations
@@ -41,10 +43,13 @@ def grow(mask: Tensor, radius_px: int, shape: str = "round") -> Tensor:
 
 
 def feather(mask: Tensor, feather_px: int) -> Tensor:
-    """Return the masks with an edge that falls off over `feather_px` pixels outside; what the mask covers stays as it is.
+    """Return the masks with an edge that falls off over `feather_px` pixels outside.
 
-    At a distance d from the mask the value is 1 - d / (feather_px + 1). Of a soft mask the part above half its greatest value is
-    continued outward, from the value that the nearest pixel of that part has; a softer edge of its own stays.
+    What the mask covers stays as it is.
+
+    At a distance d from the mask the value is 1 - d / (feather_px + 1). Of a soft mask the part
+    above half its greatest value is continued outward, from the value that the nearest pixel of
+    that part has; a softer edge of its own stays.
 
     Shapes: as `grow`.
     """
@@ -76,7 +81,10 @@ def checked(mask: Tensor) -> Tensor:
 
 
 def _grown(mask: Tensor, radius_px: int, shape: str) -> Tensor:
-    """Return one mask [H,W] grown. Nothing changes farther from it than the radius; shrinking looks one pixel beyond it."""
+    """Return one mask [H,W] grown.
+
+    Nothing changes farther from it than the radius; shrinking looks one pixel beyond it.
+    """
     window = _around(mask, max(radius_px, 1))
     if radius_px == 0 or window is None:
         return mask
@@ -100,7 +108,10 @@ def _grown(mask: Tensor, radius_px: int, shape: str) -> Tensor:
 
 
 def _around(mask: Tensor, margin_px: int) -> tuple[slice, slice] | None:
-    """Return the part of a mask [H,W] that holds all of it and `margin_px` more on each side; None when it is empty."""
+    """Return the part of a mask [H,W] that holds all of it and `margin_px` more on each side.
+
+    None when it is empty.
+    """
     rows, columns = (mask.any(axis).nonzero() for axis in (1, 0))
     if not len(rows):
         return None
@@ -168,13 +179,17 @@ def _feathered(mask: Tensor, feather_px: int) -> Tensor:
 
 
 def _nearest(core: Tensor, values: Tensor, reach_px: int) -> tuple[Tensor, Tensor]:
-    """Return distance and value of the nearest pixel of `core`; distances beyond `reach_px` may be infinite."""
+    """Return distance and value of the nearest pixel of `core`.
+
+    Distances beyond `reach_px` may be infinite.
+    """
     if core.device.type != "cpu":
         distance, value = tensors.nearest(core[None], values[None], reach_px)
         return distance[0], value[0]
     from scipy import ndimage  # heavy: on first use
 
     distance, (rows, columns) = ndimage.distance_transform_edt(~core.numpy(), return_indices=True)
-    return torch.from_numpy(distance).float(), values[
-        torch.from_numpy(rows).long(), torch.from_numpy(columns).long()
-    ]
+    return (
+        torch.from_numpy(distance).float(),
+        values[torch.from_numpy(rows).long(), torch.from_numpy(columns).long()],
+    )

@@ -1,4 +1,6 @@
-"""Nodes of masking: models that find words, masks of words, drawn masks changed, the persons of a picture."""
+"""Nodes of masking: models that find words, masks of words, drawn masks changed, the persons of a
+picture.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ from .morphology import SHAPES
 from .people import find_people
 from .prompt_mask import ON_EMPTY, MaskRequest, prompt_mask
 
-_DILATE = "Grows the mask; negative shrinks it. Pixels such as 20, or per cent of the picture's short side such as -20%."
+_DILATE = (
+    "Grows the mask; negative shrinks it. Pixels such as 20, or per cent of the picture's short"
+    " side such as -20%."
+)
 _FEATHER = "Outside the mask its edge falls off over so many pixels."
 _SHAPE = "What a grown corner looks like."
 
@@ -25,7 +30,10 @@ class AstriaLoadSegmenter(io.ComfyNode):
             node_id="AstriaLoadSegmenter",
             display_name="Astria Load Segmenter",
             category="astria/masking",
-            description="Models that find words in a picture. Each word goes to the best model that is there; models load when first needed.",
+            description=(
+                "Models that find words in a picture. Each word goes to the best model that is"
+                " there; models load when first needed."
+            ),
             search_aliases=["SAM3", "BiRefNet", "GroundingDINO", "CLIPSeg", "segment anything"],
             inputs=[
                 io.Combo.Input(
@@ -87,7 +95,10 @@ class AstriaPromptMask(io.ComfyNode):
             node_id="AstriaPromptMask",
             display_name="Astria Prompt Mask",
             category="astria/masking",
-            description="Masks what words name: all of mask_prompt, less mask_negative, then inverted, dilated and feathered.",
+            description=(
+                "Masks what words name: all of mask_prompt, less mask_negative, then inverted,"
+                " dilated and feathered."
+            ),
             search_aliases=[
                 "text mask",
                 "mask_prompt",
@@ -179,7 +190,10 @@ class AstriaAdjustMask(io.ComfyNode):
             node_id="AstriaAdjustMask",
             display_name="Astria Adjust Mask",
             category="astria/masking",
-            description="Inverts, grows or shrinks, and feathers a mask, at a cost that does not depend on how far.",
+            description=(
+                "Inverts, grows or shrinks, and feathers a mask, at a cost that does not depend on"
+                " how far."
+            ),
             search_aliases=[
                 "grow mask",
                 "dilate mask",
@@ -221,7 +235,10 @@ class AstriaFindPeople(io.ComfyNode):
             node_id="AstriaFindPeople",
             display_name="Astria Find People",
             category="astria/masking",
-            description="One mask a person: the largest ones in the first picture, from left to right, for Astria Regions.",
+            description=(
+                "One mask a person: the largest ones in the first picture, from left to right, for"
+                " Astria Regions."
+            ),
             search_aliases=["person masks", "segment people", "instances"],
             inputs=[
                 io.Image.Input("image"),

@@ -28,9 +28,11 @@ class People(NamedTuple):
 
 
 def find_people(image: Tensor, segmenter: Segmenter, persons: int, word: str = "person") -> People:
-    """Return the masks of the `persons` largest things that `word` names in the first picture, from left to right by the middle of their boxes.
+    """Return the masks of the `persons` largest things that `word` names in the first picture, from
+    left to right by the middle of their boxes.
 
-    Where the model knows no single things, the connected pieces of its mask are taken for them. That there are more, or more pictures, is noted.
+    Where the model knows no single things, the connected pieces of its mask are taken for them.
+    That there are more, or more pictures, is noted.
     Shapes: image [B,H,W,C].
     Raises: ImageError when fewer are found; PromptError when `word` is not one word or phrase.
     """
@@ -45,26 +47,35 @@ def find_people(image: Tensor, segmenter: Segmenter, persons: int, word: str = "
     single = distinct(found.instances or pieces(found))
     if len(single) < persons:
         raise ImageError(
-            f"Found {len(single)} of {persons} persons: '{words[0]}' by {found.source}, highest score {found.best:.2f}.",
+            f"Found {len(single)} of {persons} persons: '{words[0]}' by {found.source}, highest"
+            f" score {found.best:.2f}.",
             code="persons-not-found",
-            hint="Connect one drawn mask for each person instead, or a picture in which they stand apart.",
+            hint=(
+                "Connect one drawn mask for each person instead, or a picture in which they stand"
+                " apart."
+            ),
         )
     largest = sorted(single, key=lambda one: int(one.mask.sum()), reverse=True)[:persons]
     ordered = sorted(largest, key=lambda one: (one.box[0] + one.box[2], one.box[1]))
     notes = []
     if len(single) > persons:
         notes.append(
-            f"'{words[0]}' was found {len(single)} times; the largest {persons} are taken. Draw masks to choose others."
+            f"'{words[0]}' was found {len(single)} times; the largest {persons} are taken. Draw"
+            " masks to choose others."
         )
     if len(image) > 1:
         notes.append(
-            f"People were looked for in the first of {len(image)} pictures; they stand in the same places in all of them."
+            f"People were looked for in the first of {len(image)} pictures; they stand in the same"
+            " places in all of them."
         )
     return People(torch.stack([one.mask for one in ordered]).float(), tuple(notes))
 
 
 def pieces(found: Found) -> tuple[Instance, ...]:
-    """Return the connected pieces of what was found, but specks; pixels that touch at corners are connected."""
+    """Return the connected pieces of what was found, but specks.
+
+    Pixels that touch at corners are connected.
+    """
     from scipy import ndimage  # heavy: on first use
 
     labels, count = ndimage.label((found.scores > THRESHOLD).cpu().numpy(), _EIGHT_NEIGHBOURS)

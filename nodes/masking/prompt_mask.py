@@ -1,4 +1,6 @@
-"""Words -> mask: what was found for the words that are wanted, less what was found for those that are not, then changed as asked."""
+"""Words -> mask: what was found for the words that are wanted, less what was found for those that
+are not, then changed as asked.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,13 @@ ON_EMPTY = ("error", "zeros", "ones")
 
 @dataclass(frozen=True)
 class MaskRequest:
-    """What to mask. `positive` and `negative` are texts of words; `on_empty` says what becomes of a picture whose mask is empty.
+    """What to mask.
 
-    `width` and `height` are the picture's own where it is padded right and bottom: the padding is not looked at, and stays unmasked.
+    `positive` and `negative` are texts of words; `on_empty` says what becomes of a picture whose
+    mask is empty.
+
+    `width` and `height` are the picture's own where it is padded right and bottom: the padding is
+    not looked at, and stays unmasked.
     """
 
     positive: str
@@ -35,7 +41,9 @@ class MaskRequest:
 
 @dataclass(frozen=True, eq=False)
 class MaskResult:
-    """Masks [B,H,W] float32; for each picture the boxes of what was wanted, as the host's BOUNDING_BOX has them; what was found, in words."""
+    """Masks [B,H,W] float32; for each picture the boxes of what was wanted, as the host's
+    BOUNDING_BOX has them; what was found, in words.
+    """
 
     mask: Tensor
     boxes: list[list[dict[str, Any]]]
@@ -48,12 +56,16 @@ def prompt_mask(
     request: MaskRequest,
     on_picture: Callable[[], object] | None = None,
 ) -> MaskResult:
-    """Return the mask of each picture: union of the positive words - union of the negative ones -> invert -> dilate -> feather.
+    """Return the mask of each picture.
 
-    A picture is empty when nothing is found for any of the positive words, when the negative ones take all of it, and when nothing is left to
-    repaint after inverting and dilating: then its mask is what `on_empty` says, zeros or ones, with nothing done to it.
+    Union of the positive words - union of the negative ones -> invert -> dilate -> feather.
+
+    A picture is empty when nothing is found for any of the positive words, when the negative ones
+    take all of it, and when nothing is left to repaint after inverting and dilating: then its mask
+    is what `on_empty` says, zeros or ones, with nothing done to it.
     Shapes: image [B,H,W,C] float 0..1, alpha is not looked at.
-    Raises: PromptError without a word to look for; ImageError for a picture that is empty, with `on_empty` error, naming each.
+    Raises: PromptError without a word to look for; ImageError for a picture that is empty, with
+    `on_empty` error, naming each.
     """
     positive, negative = _words(request)
     whole_height, whole_width = image.shape[1:3]
@@ -73,24 +85,33 @@ def prompt_mask(
             [box for word in positive for box in _boxes(word, found[word], request.threshold)]
         )
         lines.append(
-            f"picture {number}: {_told(found, words, request.threshold)}; the mask covers {float(mask.mean()):.1%}"
+            f"picture {number}: {_told(found, words, request.threshold)}; the mask covers"
+            f" {float(mask.mean()):.1%}"
         )
         if on_picture is not None:
             on_picture()
     if empty and request.on_empty == "error":
-        raise ImageError(
-            "Nothing to mask was found in " + "\n".join(empty),
-            code="mask-empty",
-            hint="Use other words, or a --mask_dilate that takes less away; in Astria Prompt Mask also a lower threshold, or "
-            "on_empty set to zeros or ones.",
-        )
-    return MaskResult(
-        padded(torch.stack(masks), whole_width, whole_height), boxes, "\n".join(lines)
+        raise _nothing_found(empty)
+    whole = padded(torch.stack(masks), whole_width, whole_height)
+    return MaskResult(whole, boxes, "\n".join(lines))
+
+
+def _nothing_found(empty: Sequence[str]) -> ImageError:
+    return ImageError(
+        "Nothing to mask was found in " + "\n".join(empty),
+        code="mask-empty",
+        hint=(
+            "Use other words, or a --mask_dilate that takes less away; in Astria Prompt Mask also"
+            " a lower threshold, or on_empty set to zeros or ones."
+        ),
     )
 
 
 def _words(request: MaskRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the words to look for and those to leave out. Raises: PromptError without any of the former."""
+    """Return the words to look for and those to leave out.
+
+    Raises: PromptError without any of the former.
+    """
     positive, negative = split_words(request.positive), split_words(request.negative)
     if not positive:
         raise PromptError(
@@ -107,7 +128,10 @@ def _masked(
     negative: Sequence[str],
     request: MaskRequest,
 ) -> tuple[Tensor, str]:
-    """Return the mask [H,W] of one picture, and why it is empty: then it is what `on_empty` says."""
+    """Return the mask [H,W] of one picture, and why it is empty.
+
+    Then it is what `on_empty` says.
+    """
     wanted = combined(found, positive, negative, request.threshold)
     mask = request.adjustment.applied(wanted[None])[0]
     why = _why_empty(found, positive, wanted, request)
@@ -135,8 +159,8 @@ def combined(
 ) -> Tensor:
     """Return the mask [H,W] of 0 and 1 of the positive words without the negative ones.
 
-    What one model finds by heat map for both kinds of word goes to the word it is surer of, at each pixel. Otherwise a pixel that a
-    negative word covers is out.
+    What one model finds by heat map for both kinds of word goes to the word it is surer of, at each
+    pixel. Otherwise a pixel that a negative word covers is out.
     """
     wanted = torch.zeros_like(found[positive[0]].scores, dtype=torch.bool)
     for word in positive:
@@ -184,7 +208,8 @@ def _told(found: Mapping[str, Found], words: Iterable[str], threshold: float) ->
         one = found[word]
         if not _covered(one, threshold).any():
             parts.append(
-                f"'{word}' not found by {one.source} (highest score {one.best:.2f}, threshold {threshold:g})"
+                f"'{word}' not found by {one.source} (highest score {one.best:.2f}, threshold"
+                f" {threshold:g})"
             )
         else:
             count = f", {len(one.instances)} of them" if len(one.instances) > 1 else ""

@@ -30,7 +30,10 @@ class BoxCutter:
 
     @torch.no_grad()
     def __call__(self, image: Tensor, boxes: Sequence[Box]) -> Iterator[Tensor]:
-        """Yield the mask of each box, bool [H,W] on the image's device; the picture [1,H,W,3] is looked at once."""
+        """Yield the mask of each box, bool [H,W] on the image's device.
+
+        The picture [1,H,W,3] is looked at once.
+        """
         from segment_anything import SamPredictor  # heavy: on first use
 
         model = self._ready()
@@ -44,46 +47,14 @@ class BoxCutter:
 
 
 def build(state: Mapping[str, Tensor], name: str) -> nn.Module:
-    """Return the model of a state dict of segment-anything, its architecture read off the shapes: vit_b, vit_l, vit_h and their like.
+    """Return the model of a state dict of segment-anything, its architecture read off the shapes.
+
+    vit_b, vit_l, vit_h and their like.
 
     Raises: MissingModelError, naming `name`, when it is of another kind.
     """
-    # Heavy: on first use.
-    from segment_anything.modeling import (
-        ImageEncoderViT,
-        MaskDecoder,
-        PromptEncoder,
-        Sam,
-        TwoWayTransformer,
-    )
-
     try:
-        sizes = _architecture(state)
-        grid, patch, prompts = sizes.pop("grid"), sizes["patch_size"], sizes["out_chans"]
-        mlp_dim = state["mask_decoder.transformer.layers.0.mlp.lin1.weight"].shape[0]
-        hidden = state["mask_decoder.iou_prediction_head.layers.0.weight"].shape[0]
-        encoder = ImageEncoderViT(
-            **sizes, norm_layer=partial(nn.LayerNorm, eps=1e-6), qkv_bias=True, use_rel_pos=True
-        )
-        transformer = TwoWayTransformer(
-            depth=_DECODER_DEPTH, embedding_dim=prompts, mlp_dim=mlp_dim, num_heads=_DECODER_HEADS
-        )
-        decoder = MaskDecoder(
-            transformer_dim=prompts,
-            transformer=transformer,
-            num_multimask_outputs=_MASK_TOKENS,
-            iou_head_hidden_dim=hidden,
-        )
-        channels = state["prompt_encoder.mask_downscaling.3.weight"].shape[0]
-        prompt_encoder = PromptEncoder(
-            prompts,
-            image_embedding_size=(grid, grid),
-            input_image_size=(grid * patch,) * 2,
-            mask_in_chans=channels,
-        )
-        model = Sam(
-            encoder, prompt_encoder, decoder, pixel_mean=list(_MEAN), pixel_std=list(_SPREAD)
-        )
+        model = _network(state)
         model.load_state_dict(state)
     except (KeyError, RuntimeError) as error:
         raise MissingModelError(
@@ -94,8 +65,51 @@ def build(state: Mapping[str, Tensor], name: str) -> nn.Module:
     return model
 
 
+def _network(state: Mapping[str, Tensor]) -> nn.Module:
+    """Return the model of the state's shapes, without its weights.
+
+    Raises: KeyError for a state that lacks what shapes are read off.
+    """
+    # Heavy: on first use.
+    from segment_anything.modeling import (
+        ImageEncoderViT,
+        MaskDecoder,
+        PromptEncoder,
+        Sam,
+        TwoWayTransformer,
+    )
+
+    sizes = _architecture(state)
+    grid, patch, prompts = sizes.pop("grid"), sizes["patch_size"], sizes["out_chans"]
+    mlp_dim = state["mask_decoder.transformer.layers.0.mlp.lin1.weight"].shape[0]
+    hidden = state["mask_decoder.iou_prediction_head.layers.0.weight"].shape[0]
+    encoder = ImageEncoderViT(
+        **sizes, norm_layer=partial(nn.LayerNorm, eps=1e-6), qkv_bias=True, use_rel_pos=True
+    )
+    transformer = TwoWayTransformer(
+        depth=_DECODER_DEPTH, embedding_dim=prompts, mlp_dim=mlp_dim, num_heads=_DECODER_HEADS
+    )
+    decoder = MaskDecoder(
+        transformer_dim=prompts,
+        transformer=transformer,
+        num_multimask_outputs=_MASK_TOKENS,
+        iou_head_hidden_dim=hidden,
+    )
+    channels = state["prompt_encoder.mask_downscaling.3.weight"].shape[0]
+    prompt_encoder = PromptEncoder(
+        prompts,
+        image_embedding_size=(grid, grid),
+        input_image_size=(grid * patch,) * 2,
+        mask_in_chans=channels,
+    )
+    pixels = {"pixel_mean": list(_MEAN), "pixel_std": list(_SPREAD)}
+    return Sam(encoder, prompt_encoder, decoder, **pixels)
+
+
 def _architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return the sizes of the image encoder, and `grid`, how many patches its picture has on a side."""
+    """Return the sizes of the image encoder, and `grid`, how many patches its picture has on a
+    side.
+    """
     patches = state["image_encoder.patch_embed.proj.weight"]
     width, patch = patches.shape[0], patches.shape[-1]
     grid = state["image_encoder.pos_embed"].shape[1]
@@ -104,7 +118,8 @@ def _architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
         for name in state
     )
     relative = [state[f"image_encoder.blocks.{block}.attn.rel_pos_h"] for block in range(depth)]
-    # Relative positions span twice the window less one; of blocks that see the whole picture, twice the grid.
+    # Relative positions span twice the window less one; of blocks that see the whole picture, twice
+    # the grid.
     spans = [(len(positions) + 1) // 2 for positions in relative]
     return {
         "grid": grid,

@@ -1,4 +1,7 @@
-"""What finds words in a picture: the protocol, and several models behind one segmenter, each asked for the words it can do."""
+"""What finds words in a picture.
+
+The protocol, and several models behind one segmenter, each asked for the words it can do.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +35,10 @@ class Instance(NamedTuple):
 class Found:
     """Where a word is in a picture.
 
-    `scores` [H,W] float32 0..1: how sure the model is of each pixel. `is_heat_map`: the scores of several words can be compared pixel by pixel;
-    otherwise a pixel is in or out. `instances` are the single things, empty where the model knows none. `best` is the highest score
-    that anything had, above the threshold or not. `source` names the model.
+    `scores` [H,W] float32 0..1: how sure the model is of each pixel. `is_heat_map`: the scores of
+    several words can be compared pixel by pixel; otherwise a pixel is in or out. `instances` are
+    the single things, empty where the model knows none. `best` is the highest score that anything
+    had, above the threshold or not. `source` names the model.
     """
 
     scores: Tensor
@@ -57,7 +61,10 @@ class Segmenter(Protocol):
 
 
 class Backend(Segmenter, Protocol):
-    """One model behind a segmenter; `find` may leave out words that it cannot say anything about."""
+    """One model behind a segmenter.
+
+    `find` may leave out words that it cannot say anything about.
+    """
 
     def takes(self, word: str) -> bool:
         """Return whether the model can look for the word."""
@@ -65,7 +72,9 @@ class Backend(Segmenter, Protocol):
 
 @dataclass(frozen=True)
 class RoutedSegmenter:
-    """Several models in order: each word goes to the first that takes it, and all words of one model go there at once.
+    """Several models in order.
+
+    Each word goes to the first that takes it, and all words of one model go there at once.
 
     `advice` says which models there are and where their files belong.
     """
@@ -110,9 +119,11 @@ def nothing_found(image: Tensor, source: str) -> Found:
 
 
 def found_things(things: Iterable[Instance], image: Tensor, source: str, best: float) -> Found:
-    """Return the answer of a model that finds single things, surest first, in the picture [1,H,W,3]; those without a pixel do not count.
+    """Return the answer of a model that finds single things, surest first, in the picture
+    [1,H,W,3]; those without a pixel do not count.
 
-    All are in `scores`; only the first ones are kept as instances, since each mask is as large as the picture.
+    All are in `scores`; only the first ones are kept as instances, since each mask is as large as
+    the picture.
     """
     covered = torch.zeros(image.shape[1:3], dtype=torch.bool, device=image.device)
     kept = []

@@ -1,6 +1,9 @@
-"""Mask arithmetic in torch alone: for masks on a GPU, and for soft masks in shapes that scipy has no quick way for.
+"""Mask arithmetic in torch alone.
 
-The reach of the largest value doubles with each step, so a radius costs its logarithm. What lies outside the picture is left out.
+For masks on a GPU, and for soft masks in shapes that scipy has no quick way for.
+
+The reach of the largest value doubles with each step, so a radius costs its logarithm. What lies
+outside the picture is left out.
 Shapes: masks [B,H,W] -> the same.
 """
 
@@ -12,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# A square of a, dilated by a diamond of b, is an octagon that reaches a + b along rows and columns and (2a + b)/sqrt(2) along diagonals.
+# A square of a, dilated by a diamond of b, is an octagon that reaches a + b along rows and columns
+# and (2a + b)/sqrt(2) along diagonals.
 _DIAMOND_OF_OCTAGON = 2 - math.sqrt(2)
 
 # So many pixels are asked for their nearest one together; that takes some hundred bytes for each.
@@ -30,13 +34,15 @@ def square(mask: Tensor, radius_px: int) -> Tensor:
 def diamond(mask: Tensor, radius_px: int) -> Tensor:
     """Return the largest value within `radius_px` steps, none of them diagonal.
 
-    A line along one diagonal dilated by one along the other is every second pixel of a diamond; dilated by a cross it is the diamond.
+    A line along one diagonal dilated by one along the other is every second pixel of a diamond;
+    dilated by a cross it is the diamond.
     """
     height, width = mask.shape[1:]
     radius_px = min(radius_px, height + width - 2)
     if radius_px == 0:
         return mask
-    # The way along both diagonals may leave the picture: by half the radius, or half the picture where that is less.
+    # The way along both diagonals may leave the picture: by half the radius, or half the picture
+    # where that is less.
     margin = min(radius_px, max(height, width)) // 2 + 2
     out = F.pad(mask, (margin,) * 4, value=-math.inf)
     more, less = radius_px // 2, (radius_px - 1) // 2
@@ -47,16 +53,21 @@ def diamond(mask: Tensor, radius_px: int) -> Tensor:
 
 
 def octagon(mask: Tensor, radius_px: int) -> Tensor:
-    """Return the largest value within an octagon: `radius_px` along rows, columns and diagonals, up to 8 % more between them."""
+    """Return the largest value within an octagon.
+
+    `radius_px` along rows, columns and diagonals, up to 8 % more between them.
+    """
     inner = round(radius_px * _DIAMOND_OF_OCTAGON)
     return diamond(square(mask, radius_px - inner), inner)
 
 
 def disc(bits: Tensor, radius_px: int) -> Tensor:
-    """Return the pixels of bool masks no farther than `radius_px` from one that is set, by straight distance.
+    """Return the pixels of bool masks no farther than `radius_px` from one that is set, by straight
+    distance.
 
-    A pixel with a set one g rows above or below it covers sqrt(r^2 - g^2) pixels to both sides on its own row; a running sum over where such
-    spans begin and end tells what is covered. Whole numbers throughout: the result is exact.
+    A pixel with a set one g rows above or below it covers sqrt(r^2 - g^2) pixels to both sides on
+    its own row; a running sum over where such spans begin and end tells what is covered. Whole
+    numbers throughout: the result is exact.
     """
     height, width = bits.shape[1:]
     rows = _row_distance(bits)
@@ -74,7 +85,9 @@ def disc(bits: Tensor, radius_px: int) -> Tensor:
 
 
 def nearest(core: Tensor, values: Tensor, reach_px: int) -> tuple[Tensor, Tensor]:
-    """Return the straight distance to the nearest pixel of `core`, and the value there; infinite from a pixel beyond `reach_px` on.
+    """Return the straight distance to the nearest pixel of `core`, and the value there.
+
+    Infinite from a pixel beyond `reach_px` on.
 
     Whole numbers up to the root: exact, at a cost that does not depend on the reach.
     """
@@ -94,10 +107,13 @@ def nearest(core: Tensor, values: Tensor, reach_px: int) -> tuple[Tensor, Tensor
 
 
 def _column_of_nearest(square_px: Tensor) -> Tensor:
-    """Return, in each row, the column c of the least square_px[c] + (x - c)^2 for every column x; the leftmost where several are least.
+    """Return, in each row, the column c of the least square_px[c] + (x - c)^2 for every column x.
 
-    The further right x stands, the further right stands c, so that the answers of two columns bound those of the columns between them: every
-    column is asked between two that are half as far apart as in the step before, and each step goes through no more than a row and its columns.
+    The leftmost where several are least.
+
+    The further right x stands, the further right stands c, so that the answers of two columns bound
+    those of the columns between them: every column is asked between two that are half as far apart
+    as in the step before, and each step goes through no more than a row and its columns.
 
     Shapes: square_px [N,W] of whole numbers -> [N,W].
     """
@@ -128,21 +144,30 @@ def _column_of_nearest(square_px: Tensor) -> Tensor:
 
 
 def _row_of_nearest(bits: Tensor) -> Tensor:
-    """Return the row of the nearest set pixel in each pixel's own column; row 0 where the column has none."""
+    """Return the row of the nearest set pixel in each pixel's own column.
+
+    Row 0 where the column has none.
+    """
     above, below = _rows_around(bits)
     rows = torch.arange(bits.shape[1], device=bits.device)[:, None]
     return torch.where(rows - above <= below - rows, above, below).clamp(0, bits.shape[1] - 1)
 
 
 def _row_distance(bits: Tensor) -> Tensor:
-    """Return how many rows above or below the nearest set pixel of each pixel's own column lies; more than there are where it has none."""
+    """Return how many rows above or below the nearest set pixel of each pixel's own column lies.
+
+    More than there are where it has none.
+    """
     above, below = _rows_around(bits)
     rows = torch.arange(bits.shape[1], device=bits.device)[:, None]
     return torch.minimum(rows - above, below - rows)
 
 
 def _rows_around(bits: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the rows of the nearest set pixels at or above and at or below each pixel; far outside where there is none."""
+    """Return the rows of the nearest set pixels at or above and at or below each pixel.
+
+    Far outside where there is none.
+    """
     height = bits.shape[1]
     rows = torch.arange(height, device=bits.device)[:, None].expand_as(bits)
     far = 4 * (height + bits.shape[2])  # beyond any reach
@@ -152,7 +177,9 @@ def _rows_around(bits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _line(mask: Tensor, before: int, after: int, down: int, across: int) -> Tensor:
-    """Return the largest value on a line through each pixel, from `before` pixels before it to `after` after it, in steps (down, across)."""
+    """Return the largest value on a line through each pixel, from `before` pixels before it to
+    `after` after it, in steps (down, across).
+    """
     return torch.maximum(
         _window(mask, after + 1, down, across), _window(mask, before + 1, -down, -across)
     )
@@ -181,7 +208,10 @@ def _cross(mask: Tensor, row: int) -> Tensor:
 
 
 def _larger(mask: Tensor, down: int, across: int) -> Tensor:
-    """Return the larger of each pixel and the one (down, across) from it; the pixel itself where that lies outside."""
+    """Return the larger of each pixel and the one (down, across) from it.
+
+    The pixel itself where that lies outside.
+    """
     height, width = mask.shape[1:]
     here = (
         slice(None),

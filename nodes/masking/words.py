@@ -14,8 +14,8 @@ _HELD = "\N{NULL}"
 def split_words(text: str) -> tuple[str, ...]:
     """Return the words and phrases of `text` in lower case, each once, in their order.
 
-    Blanks separate words: `windows door` are two. Quotes keep a phrase, `"red hat" shoes`, and so do commas: where there is one outside of
-    quotes, commas alone separate, `red hat, shoes`.
+    Blanks separate words: `windows door` are two. Quotes keep a phrase, `"red hat" shoes`, and so
+    do commas: where there is one outside of quotes, commas alone separate, `red hat, shoes`.
     Raises: PromptError when a quote is not closed.
     """
     phrases: list[str] = []

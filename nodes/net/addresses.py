@@ -1,4 +1,7 @@
-"""Which web addresses the server may go to on somebody's behalf: web schemes, and public hosts by their resolved address."""
+"""Which web addresses the server may go to on somebody's behalf.
+
+Web schemes, and public hosts by their resolved address.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from .problems import ApiError
 MAX_URL = 2000
 # RFC 6052: carries an address of IPv4, which decides.
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
-# Teredo, and the translation of one network alone (RFC 8215): both carry an address of IPv4 where only that network knows.
+# Teredo, and the translation of one network alone (RFC 8215): both carry an address of IPv4 where
+# only that network knows.
 _REFUSED = (ipaddress.IPv6Network("2001::/32"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -39,7 +43,10 @@ class Place:
 
 
 def place_of(url: str) -> Place:
-    """Return the parts of a web address. Raises: ApiError for any other kind, and for one with a name and password in it."""
+    """Return the parts of a web address.
+
+    Raises: ApiError for any other kind, and for one with a name and password in it.
+    """
     if len(url) > MAX_URL:
         raise _refused(url, f"it has {len(url)} characters; expected at most {MAX_URL}")
     if any(ord(character) <= 32 or ord(character) == 127 for character in url) or "\\" in url:
@@ -66,7 +73,10 @@ def place_of(url: str) -> Place:
 
 
 def checked(url: str, private_hosts: Sequence[str]) -> Place:
-    """Return the parts of a web address whose host is not plainly one of this machine or network; names are not looked up yet."""
+    """Return the parts of a web address whose host is not plainly one of this machine or network.
+
+    Names are not looked up yet.
+    """
     place = place_of(url)
     if place.host in private_hosts:
         return place
@@ -83,15 +93,21 @@ def checked(url: str, private_hosts: Sequence[str]) -> Place:
 
 
 def _looks_numeric(host: str) -> bool:
-    """Say whether the last part is a number: 127.1 and 0x7f.1 are read as addresses by some resolvers."""
+    """Say whether the last part is a number.
+
+    127.1 and 0x7f.1 are read as addresses by some resolvers.
+    """
     last = host.rpartition(".")[2]
     return last.isdigit() or last.startswith("0x")
 
 
 def resolved(place: Place, private_hosts: Sequence[str], timeout_s: float) -> tuple[str, ...]:
-    """Return the addresses of the place's host, to connect to and nothing else: asked again, a name may answer differently.
+    """Return the addresses of the place's host, to connect to and nothing else.
 
-    One address that is not public refuses all, unless the owner listed the host. Raises: ApiError, TimeoutError.
+    Asked again, a name may answer differently.
+
+    One address that is not public refuses all, unless the owner listed the host. Raises: ApiError,
+    TimeoutError.
     """
     try:
         found = _looked_up(place, timeout_s)
@@ -108,7 +124,10 @@ def resolved(place: Place, private_hosts: Sequence[str], timeout_s: float) -> tu
 
 
 def _looked_up(place: Place, timeout_s: float) -> Sequence[Any]:
-    """Return what the system's resolver says. It takes no time limit, so it is asked in a thread, which ends when the resolver gives up."""
+    """Return what the system's resolver says.
+
+    It takes no time limit, so it is asked in a thread, which ends when the resolver gives up.
+    """
     answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def ask() -> None:
@@ -128,7 +147,9 @@ def _looked_up(place: Place, timeout_s: float) -> Sequence[Any]:
 
 
 def is_public(address: Address) -> bool:
-    """Say whether an address lies in the public internet, whatever form of IPv6 it is wrapped in."""
+    """Say whether an address lies in the public internet, whatever form of IPv6 it is wrapped
+    in.
+    """
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if inner is None and any(address in network for network in _REFUSED):
@@ -153,5 +174,8 @@ def _literal(host: str) -> Address | None:
 
 def _refused(url: str, problem: str) -> ApiError:
     shown = url if len(url) <= 80 else f"{url[:77]}..."
-    hint = "Only public web addresses are allowed; the owner may list hosts of the own network as private_hosts in api.ini."
+    hint = (
+        "Only public web addresses are allowed; the owner may list hosts of the own network as"
+        " private_hosts in api.ini."
+    )
     return ApiError(f"the address {shown!r} is refused: {problem}", code="bad-address", hint=hint)

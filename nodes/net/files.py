@@ -1,4 +1,7 @@
-"""Files that a request brings, checked by what is in them: pictures that the host may open, and weights that hold no code."""
+"""Files that a request brings, checked by what is in them.
+
+Pictures that the host may open, and weights that hold no code.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,8 @@ INPUT_FOLDER = "astria"  # below ComfyUI's input folder
 def picture_name(content: bytes, what: str, most_bytes: int) -> str:
     """Return the name under which a picture is kept: its hash, and the ending of its format.
 
-    Raises: ApiError for what is no whole JPEG, PNG or WebP of one frame and bounded size. All of it is decoded once.
+    Raises: ApiError for what is no whole JPEG, PNG or WebP of one frame and bounded size. All of it
+    is decoded once.
     """
     if len(content) > most_bytes:
         raise _bad(what, f"it has {len(content)} bytes; expected at most {most_bytes}", status=413)
@@ -69,7 +73,10 @@ def picture_name(content: bytes, what: str, most_bytes: int) -> str:
 
 
 def from_base64(text: str, what: str, most_bytes: int) -> bytes:
-    """Return the bytes that `text` holds in base64, the URL-safe alphabet included. Raises: ApiError."""
+    """Return the bytes that `text` holds in base64, the URL-safe alphabet included.
+
+    Raises: ApiError.
+    """
     packed = text.rstrip("=").replace("-", "+").replace("_", "/")
     if len(packed) > most_bytes * 4 // 3 + 4:
         raise _bad(what, f"it has more than {most_bytes} bytes", status=413)
@@ -80,12 +87,18 @@ def from_base64(text: str, what: str, most_bytes: int) -> bytes:
 
 
 def check_safetensors(path: Path, what: str) -> None:
-    """Return when the file is a whole .safetensors file: tensors and text, nothing that runs. Raises: ApiError otherwise."""
+    """Return when the file is a whole .safetensors file: tensors and text, nothing that runs.
+
+    Raises: ApiError otherwise.
+    """
     total = path.stat().st_size
     with open(path, "rb") as file:
         problem = _safetensors_problem(file, total)
     if problem:
-        hint = "Send the weights as .safetensors; other kinds of model files can hold programs and are not taken."
+        hint = (
+            "Send the weights as .safetensors; other kinds of model files can hold programs and are"
+            " not taken."
+        )
         raise ApiError(f"{what} is refused: {problem}", code="bad-model-file", hint=hint)
 
 
@@ -125,7 +138,10 @@ def _end(tensor: object) -> int | None:
 
 
 def put_whole(path: Path, content: bytes) -> bool:
-    """Write a file that appears as a whole; say whether it is new. A file of a hash's name is what it should be already."""
+    """Write a file that appears as a whole; say whether it is new.
+
+    A file of a hash's name is what it should be already.
+    """
     if path.exists():
         return False
     path.parent.mkdir(parents=True, exist_ok=True)

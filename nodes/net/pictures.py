@@ -10,25 +10,35 @@ from ..prompt import ImageRef
 from . import settings as api_settings
 from .fetching import Fetching
 
-# A folder of their own: the HTTP API removes those pictures from the one above that none of its prompts names.
+# A folder of their own: the HTTP API removes those pictures from the one above that none of its
+# prompts names.
 FOLDER = "astria/fetched"
 
 
 @dataclass(frozen=True)
 class PictureStore:
-    """Where the pictures of prompts are put, and what their owner allows: ComfyUI's input folder, and the API's settings."""
+    """Where the pictures of prompts are put, and what their owner allows.
+
+    ComfyUI's input folder, and the API's settings.
+    """
 
     input_folder: Path
     settings_file: Path
 
     def fetching(self) -> Fetching:
-        """Return what fetches the pictures of one request. Raises: ApiError for a slip in the settings."""
+        """Return what fetches the pictures of one request.
+
+        Raises: ApiError for a slip in the settings.
+        """
         return Fetching(api_settings.load(self.settings_file), str(self.settings_file))
 
     def file_of(self, picture: ImageRef, fetching: Fetching) -> str:
-        """Return the name below the input folder of the file that a picture has become: the hash of its content. A web address is fetched.
+        """Return the name below the input folder of the file that a picture has become.
 
-        Raises: AstriaError for an address that is refused or gives nothing, for what is no picture of bounded size, and where it cannot be put.
+        The hash of its content. A web address is fetched.
+
+        Raises: AstriaError for an address that is refused or gives nothing, for what is no picture
+        of bounded size, and where it cannot be put.
         """
         try:
             # By Pillow, which the command line may lack.

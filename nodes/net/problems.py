@@ -12,7 +12,11 @@ Problem = Mapping[str, Any]
 
 
 class ApiError(AstriaError):
-    """A request that is refused. `status` is that of the answer; `problems` lists everything that is wrong, where there is more than one thing."""
+    """A request that is refused.
+
+    `status` is that of the answer; `problems` lists everything that is wrong, where there is more
+    than one thing.
+    """
 
     def __init__(
         self,
@@ -29,7 +33,10 @@ class ApiError(AstriaError):
 
 
 def envelope(error: AstriaError) -> dict[str, Any]:
-    """Return the answer's body: `error` as ComfyUI's POST /prompt words its own, every problem in `extra_info`."""
+    """Return the answer's body.
+
+    `error` as ComfyUI's POST /prompt words its own, every problem in `extra_info`.
+    """
     listed = [dict(one) for one in _problems_of(error)]
     told = {
         "type": error.code,
@@ -61,7 +68,10 @@ class Problems:
 
     @contextlib.contextmanager
     def noting(self, field: str = "") -> Iterator[None]:
-        """Note an ApiError of the block in place of raising it; `field` is the field of the request that the block is about."""
+        """Note an ApiError of the block in place of raising it.
+
+        `field` is the field of the request that the block is about.
+        """
         try:
             yield
         except ApiError as error:
@@ -77,7 +87,10 @@ class Problems:
             )
 
     def refuse(self, also: Sequence[Problem] = ()) -> None:
-        """Raise ApiError with everything that was noted, and `also`; its status is that of the first error. Return where nothing was noted."""
+        """Raise ApiError with everything that was noted, and `also`.
+
+        Its status is that of the first error. Return where nothing was noted.
+        """
         if not self._errors:
             return
         first, found = self._errors[0], [*self._found, *also]

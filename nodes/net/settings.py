@@ -17,7 +17,10 @@ _HOST = re.compile(r"[0-9a-z._-]+|\[[0-9a-f:.]+\]|[0-9a-f:]+")
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings, each with what counts where the file does not set it. Sizes are in MB of 1,000,000 bytes."""
+    """The settings, each with what counts where the file does not set it.
+
+    Sizes are in MB of 1,000,000 bytes.
+    """
 
     # What programs send as "Authorization: Bearer KEY"; without one only this machine may ask.
     key: str = ""
@@ -52,7 +55,10 @@ _DEFAULTS = {one.name: one.default for one in fields(Settings)}
 
 
 def load(path: Path) -> Settings:
-    """Return the settings in the file `path`; a missing file sets none. Raises: ApiError naming file and line."""
+    """Return the settings in the file `path`; a missing file sets none.
+
+    Raises: ApiError naming file and line.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -65,7 +71,10 @@ def load(path: Path) -> Settings:
 
 
 def parse(text: str, source: str) -> Settings:
-    """Return the settings in `text`; `source` names it in errors. Raises: ApiError naming the line."""
+    """Return the settings in `text`; `source` names it in errors.
+
+    Raises: ApiError naming the line.
+    """
     found: dict[str, object] = {}
     for number, raw in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
         line = raw.strip()
@@ -97,7 +106,8 @@ def _value(key: str, value: str, place: str) -> object:
         hosts = tuple(filter(None, (one.strip().lower() for one in value.split(","))))
         if bad := [one for one in hosts if not _HOST.fullmatch(one)]:
             raise _error(
-                f"{place}: {key} holds {bad[0]!r}; expected names or addresses of hosts, with commas between them"
+                f"{place}: {key} holds {bad[0]!r}; expected names or addresses of hosts, with"
+                " commas between them"
             )
         return tuple(one.strip("[]") for one in hosts)
     return _text(key, value, place)

@@ -1,4 +1,7 @@
-"""GET and POST to a web address given by somebody else: connected to the checked address, bounded in size and time."""
+"""GET and POST to a web address given by somebody else.
+
+Connected to the checked address, bounded in size and time.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True)
 class Bounds:
-    """How far a request may go: bytes of the answer, seconds over all, and the hosts of the own network that are allowed."""
+    """How far a request may go.
+
+    Bytes of the answer, seconds over all, and the hosts of the own network that are allowed.
+    """
 
     most_bytes: int
     timeout_s: float
@@ -30,9 +36,12 @@ class Bounds:
 
 
 def fetch(url: str, bounds: Bounds) -> bytes:
-    """Return what a GET of `url` gives; up to three redirects are followed, each checked as the first address.
+    """Return what a GET of `url` gives.
 
-    Raises: ApiError naming the address, for a refused one, an answer other than 200, one too large or too slow.
+    Up to three redirects are followed, each checked as the first address.
+
+    Raises: ApiError naming the address, for a refused one, an answer other than 200, one too large
+    or too slow.
     """
     asked, deadline = url, time.monotonic() + bounds.timeout_s
     for _ in range(MAX_REDIRECTS + 1):
@@ -48,7 +57,10 @@ def fetch(url: str, bounds: Bounds) -> bytes:
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], bounds: Bounds) -> None:
-    """Send `body` to `url`; return when it answered with 2xx. Redirects are not followed. Raises: ApiError otherwise."""
+    """Send `body` to `url`; return when it answered with 2xx.
+
+    Redirects are not followed. Raises: ApiError otherwise.
+    """
     deadline = time.monotonic() + bounds.timeout_s
     status, _, _ = _ask("POST", checked(url, bounds.private_hosts), body, headers, bounds, deadline)
     if not 200 <= status < 300:
@@ -72,7 +84,8 @@ def _ask(
     except TimeoutError as error:
         raise _failed(place.authority, f"it took longer than {bounds.timeout_s:.3g} s") from error
     connection = _connection(place, addresses, left_s)
-    # A socket's timeout counts each wait by itself, and a peer could drip; the timer ends the connection as a whole.
+    # A socket's timeout counts each wait by itself, and a peer could drip; the timer ends the
+    # connection as a whole.
     over = threading.Event()
     timer = threading.Timer(left_s, _cut, [connection, over])
     timer.start()
@@ -125,7 +138,10 @@ def _cut(connection: _ToAddress, over: threading.Event) -> None:
 
 
 def _connection(place: Place, addresses: Sequence[str], timeout_s: float) -> _ToAddress:
-    """Return a connection that goes to one of `addresses` and speaks to the place's host; proxies of the environment are not asked."""
+    """Return a connection that goes to one of `addresses` and speaks to the place's host.
+
+    Proxies of the environment are not asked.
+    """
     kind = _ToAddress if place.scheme == "http" else _ToAddressSecurely
     return kind(place, addresses, timeout_s)
 
@@ -141,7 +157,10 @@ def _open(addresses: Sequence[str], port: int, timeout_s: float) -> socket.socke
 
 
 class _ToAddress(http.client.HTTPConnection):
-    """Connects to an address in place of its host's. `wire` stays the socket when http.client has given it to the answer."""
+    """Connects to an address in place of its host's.
+
+    `wire` stays the socket when http.client has given it to the answer.
+    """
 
     def __init__(self, place: Place, addresses: Sequence[str], timeout_s: float) -> None:
         super().__init__(place.host, place.port, timeout=timeout_s)

@@ -1,7 +1,8 @@
 """Colours along the border of the source window, and their continuation over the canvas around it.
 
-The window is a rectangle, so every pixel outside it has one nearest border pixel. What is continued outward therefore lives
-on four lines, not on the canvas: averaging and blurring cost as much as the border is long, however large the canvas is.
+The window is a rectangle, so every pixel outside it has one nearest border pixel. What is continued
+outward therefore lives on four lines, not on the canvas: averaging and blurring cost as much as the
+border is long, however large the canvas is.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from .geometry import Rect
 
 
 class Border(NamedTuple):
-    """Values along the four sides of a window, left to right and top to bottom: each [B, side, C], or [B, side, depth, C]."""
+    """Values along the four sides of a window, left to right and top to bottom.
+
+    Each [B, side, C], or [B, side, depth, C].
+    """
 
     top: Tensor
     bottom: Tensor
@@ -29,7 +33,10 @@ class Border(NamedTuple):
 
 @dataclass(frozen=True)
 class Zone:
-    """One of the up to eight rectangles around a window; `row` and `column` are -1 before it, 0 beside it, 1 after it."""
+    """One of the up to eight rectangles around a window.
+
+    `row` and `column` are -1 before it, 0 beside it, 1 after it.
+    """
 
     rows: slice
     columns: slice
@@ -37,7 +44,9 @@ class Zone:
     column: int
 
     def continued(self, border: Border) -> Tensor:
-        """Return the value of the nearest border pixel for each pixel of the zone, [B, rows or 1, columns or 1, C]."""
+        """Return the value of the nearest border pixel for each pixel of the zone, [B, rows or 1,
+        columns or 1, C].
+        """
         if self.row == 0:
             return (border.left if self.column < 0 else border.right)[:, :, None]
         line = (border.top if self.row < 0 else border.bottom)[:, None]
@@ -46,14 +55,18 @@ class Zone:
         return line[:, :, :1] if self.column < 0 else line[:, :, -1:]
 
     def steps(self, device: torch.device) -> Tensor:
-        """Return how many pixels each pixel lies behind the first one outside the window, [rows or 1, columns or 1, 1]."""
+        """Return how many pixels each pixel lies behind the first one outside the window, [rows or
+        1, columns or 1, 1].
+        """
         down = _steps(self.rows, self.row, device)
         across = _steps(self.columns, self.column, device)
         return (torch.hypot(down[:, None], across[None, :]) - 1)[:, :, None]
 
 
 def zones(window: Rect, width: int, height: int, reach_px: int | None = None) -> Iterator[Zone]:
-    """Yield the zones around `window` on a canvas of `width` x `height`, none deeper than `reach_px`; together they cover it."""
+    """Yield the zones around `window` on a canvas of `width` x `height`, none deeper than
+    `reach_px`; together they cover it.
+    """
     reach = max(width, height) if reach_px is None else reach_px
     rows = _spans(window.y, window.height, height, reach)
     columns = _spans(window.x, window.width, width, reach)
@@ -64,7 +77,9 @@ def zones(window: Rect, width: int, height: int, reach_px: int | None = None) ->
 
 
 def strips(image: Tensor, depth_px: int) -> Border:
-    """Return the outermost `depth_px` pixels of each side of an image [B,H,W,C], depth counted inward from the border."""
+    """Return the outermost `depth_px` pixels of each side of an image [B,H,W,C], depth counted
+    inward from the border.
+    """
     return Border(
         top=image[:, :depth_px].transpose(1, 2),
         bottom=image[:, -depth_px:].flip(1).transpose(1, 2),
@@ -79,9 +94,11 @@ def edge(image: Tensor) -> Border:
 
 
 def averaged(inner: Border, depth_px: int) -> Border:
-    """Return the normalised Gaussian average at each border pixel over the strips `inner`, which are `depth_px` deep.
+    """Return the normalised Gaussian average at each border pixel over the strips `inner`, which
+    are `depth_px` deep.
 
-    The same kernel runs inward and along, cut off at `depth_px` both ways: at a corner both sides give the same value.
+    The same kernel runs inward and along, cut off at `depth_px` both ways: at a corner both sides
+    give the same value.
     """
     return Border(*(_averaged_side(side, depth_px) for side in inner))
 

@@ -1,4 +1,6 @@
-"""The finished picture: the painted canvas with the untouched source back in its window and no visible seam around it."""
+"""The finished picture: the painted canvas with the untouched source back in its window and no
+visible seam around it.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,20 @@ def heal_and_paste(
     ring_px: int = 64,
     decay_px: int = 256,
 ) -> Tensor:
-    """Return the finished picture: the source bit for bit in its window, the painted area around it, its colours healed.
+    """Return the finished picture.
 
-    A VAE and a sampler shift colours a little, also where they keep the picture. How much is known inside the window, where
-    the source is: that difference, averaged over a ring `ring_px` deep, is carried outward, softened and fading to nothing
-    at `decay_px`. Nothing inside the window is ever written but the source. Outside, values are clamped to 0..1; NaN that
-    a model painted there stays there.
+    The source bit for bit in its window, the painted area around it, its colours healed.
 
-    Shapes: decoded [B, padded height, padded width, C], source [B or 1, window height, window width, C], as from
-    `fit_source` -> [B, height, width, C], float32, on the device of `decoded`.
-    Raises: ImageError when sizes, batches or channels do not fit, or `ring_px` or `decay_px` is below 1.
+    A VAE and a sampler shift colours a little, also where they keep the picture. How much is known
+    inside the window, where the source is: that difference, averaged over a ring `ring_px` deep, is
+    carried outward, softened and fading to nothing at `decay_px`. Nothing inside the window is ever
+    written but the source. Outside, values are clamped to 0..1; NaN that a model painted there
+    stays there.
+
+    Shapes: decoded [B, padded height, padded width, C], source [B or 1, window height, window
+    width, C], as from `fit_source` -> [B, height, width, C], float32, on the device of `decoded`.
+    Raises: ImageError when sizes, batches or channels do not fit, or `ring_px` or `decay_px` is
+    below 1.
     """
     _check(decoded, source, canvas, ring_px, decay_px)
     x, y = canvas.padded_offset
@@ -80,14 +86,16 @@ def _check(decoded: Tensor, source: Tensor, canvas: Canvas, ring_px: int, decay_
         )
     if source.shape[0] not in (1, decoded.shape[0]) or source.shape[3] != decoded.shape[3]:
         raise ImageError(
-            f"Outpainting: the source holds {source.shape[0]} images of {source.shape[3]} channels, the painted canvas "
-            f"{decoded.shape[0]} of {decoded.shape[3]}; expected one source or as many, of the same channels.",
+            f"Outpainting: the source holds {source.shape[0]} images of {source.shape[3]} channels,"
+            f" the painted canvas {decoded.shape[0]} of {decoded.shape[3]}; expected one source or"
+            " as many, of the same channels.",
             code="outpaint_batch",
             hint="Give one source for the whole batch, or one for each painted image.",
         )
     if ring_px < 1 or decay_px < 1:
         raise ImageError(
-            f"Outpainting: the seam is healed with a ring of {ring_px} px and a decay of {decay_px} px; expected 1 or more.",
+            f"Outpainting: the seam is healed with a ring of {ring_px} px and a decay of {decay_px}"
+            " px; expected 1 or more.",
             code="outpaint_heal",
             hint="Turn healing off to leave the colours as painted.",
         )

@@ -1,4 +1,7 @@
-"""What the model is given to paint on: the fitted source, the mask and the first contents of the empty area."""
+"""What the model is given to paint on.
+
+The fitted source, the mask and the first contents of the empty area.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,12 @@ FILL_BLUR_PX = 65  # how far out the edge colours have become the average of the
 
 
 def fit_source(image: Tensor, canvas: Canvas) -> Tensor:
-    """Return the part of the source that the canvas uses, at the size of its window; this is what stays bit-identical.
+    """Return the part of the source that the canvas uses, at the size of its window.
 
-    Shrinking (only where `place` was told to shrink) is antialiased bicubic in float32, clamped to 0..1. Cropping, and a
-    source that fits as it is, copy no pixel and change none.
+    This is what stays bit-identical.
+
+    Shrinking (only where `place` was told to shrink) is antialiased bicubic in float32, clamped to
+    0..1. Cropping, and a source that fits as it is, copy no pixel and change none.
 
     Shapes: image [B,h,w,C] of the size given to `place` -> [B, window height, window width, C].
     Raises: ImageError when the image has another size.
@@ -28,9 +33,13 @@ def fit_source(image: Tensor, canvas: Canvas) -> Tensor:
     if (width, height) != scaled:
         if shrunk_size(width, height, canvas.width, canvas.height) != scaled:
             raise ImageError(
-                f"Outpainting: the source image is {width}x{height}, but the canvas was laid out for a source of {scaled[0]}x{scaled[1]}.",
+                f"Outpainting: the source image is {width}x{height}, but the canvas was laid out"
+                f" for a source of {scaled[0]}x{scaled[1]}.",
                 code="outpaint_source_size",
-                hint="Lay out the canvas from this image, or give the image that it was laid out for.",
+                hint=(
+                    "Lay out the canvas from this image, or give the image that it was laid out"
+                    " for."
+                ),
             )
         image = _resized(image, *scaled)
     crop = canvas.source_crop
@@ -60,12 +69,13 @@ def place_masks(masks: Tensor, canvas: Canvas) -> Tensor:
 def canvas_mask(canvas: Canvas, batch: int, *, overlap_px: int = 0) -> Tensor:
     """Return the mask of the padded canvas: 1 = repaint, 0 = keep.
 
-    The whole window is kept, but for `overlap_px` along those of its sides that have new area beside them: there the mask
-    falls in equal steps from 1 to 0, so that the model continues the source instead of cutting at it, and the composite
-    puts the source back.
+    The whole window is kept, but for `overlap_px` along those of its sides that have new area
+    beside them: there the mask falls in equal steps from 1 to 0, so that the model continues the
+    source instead of cutting at it, and the composite puts the source back.
 
     Shapes: [batch, padded height, padded width], float32.
-    Raises: ImageError when the overlap is negative, or leaves nothing of the source to continue from.
+    Raises: ImageError when the overlap is negative, or leaves nothing of the source to continue
+    from.
     """
     window, inner = canvas.window, canvas.padded_window
     left = overlap_px if window.x > 0 else 0
@@ -74,8 +84,9 @@ def canvas_mask(canvas: Canvas, batch: int, *, overlap_px: int = 0) -> Tensor:
     bottom = overlap_px if window.y + window.height < canvas.height else 0
     if overlap_px < 0 or left + right >= window.width or top + bottom >= window.height:
         raise ImageError(
-            f"Outpainting: an overlap of {overlap_px} px does not fit a source of {window.width}x{window.height}; "
-            "expected 0 or more, with some of the source left between the overlaps.",
+            f"Outpainting: an overlap of {overlap_px} px does not fit a source of"
+            f" {window.width}x{window.height}; expected 0 or more, with some of the source left"
+            " between the overlaps.",
             code="outpaint_overlap",
             hint="Choose a smaller overlap.",
         )
@@ -89,26 +100,33 @@ def canvas_mask(canvas: Canvas, batch: int, *, overlap_px: int = 0) -> Tensor:
 
 
 def _ramp(length: int, overlap_px: int) -> Tensor:
-    """Return `length` mask values that fall from just below 1 at the first pixel to 0 after `overlap_px`."""
+    """Return `length` mask values that fall from just below 1 at the first pixel to 0 after
+    `overlap_px`.
+    """
     return (1 - torch.arange(1, length + 1) / (overlap_px + 1)).clamp(min=0.0)
 
 
 def neutral(image: Tensor, canvas: Canvas) -> Tensor:
-    """Return the padded canvas with the source in its window and middle grey (0.5) around it, float32.
+    """Return the padded canvas with the source in its window and middle grey (0.5) around it,
+    float32.
 
-    Shapes: image [B, window height, window width, C], as from `fit_source` -> [B, padded height, padded width, C].
+    Shapes: image [B, window height, window width, C], as from `fit_source` -> [B, padded height,
+    padded width, C].
     Raises: ImageError when the image has not the window's size.
     """
     return _with_source(image, canvas, NEUTRAL_GREY)
 
 
 def edge_extended(image: Tensor, canvas: Canvas, *, blur_px: int) -> Tensor:
-    """Return the padded canvas with the source in its window and its edge colours drawn outward, ever softer, float32.
+    """Return the padded canvas with the source in its window and its edge colours drawn outward,
+    ever softer, float32.
 
-    Next to the window stands the edge pixel's own colour; from `blur_px` on the average of the source's margin that deep,
-    blurred by as much along the edge. `blur_px=0` repeats the edge pixels.
+    Next to the window stands the edge pixel's own colour; from `blur_px` on the average of the
+    source's margin that deep, blurred by as much along the edge. `blur_px=0` repeats the edge
+    pixels.
 
-    Shapes: image [B, window height, window width, C], as from `fit_source` -> [B, padded height, padded width, C].
+    Shapes: image [B, window height, window width, C], as from `fit_source` -> [B, padded height,
+    padded width, C].
     Raises: ImageError when the image has not the window's size, or `blur_px` is negative.
     """
     if blur_px < 0:
@@ -123,7 +141,8 @@ def edge_extended(image: Tensor, canvas: Canvas, *, blur_px: int) -> Tensor:
     far = blurred_along(averaged(strips(source, blur_px), blur_px), blur_px) if blur_px else near
     for zone in zones(canvas.padded_window, canvas.padded_width, canvas.padded_height):
         sharpness = 1.0 - (zone.steps(source.device) / max(blur_px, 1)).clamp(0.0, 1.0)
-        # Squared, so that the streaks of single edge pixels end without a visible line at `blur_px`.
+        # Squared, so that the streaks of single edge pixels end without a visible line at
+        # `blur_px`.
         result[:, zone.rows, zone.columns] = torch.lerp(
             zone.continued(far), zone.continued(near), sharpness**2
         )
@@ -135,7 +154,8 @@ def check_fitted(image: Tensor, canvas: Canvas) -> None:
     height, width = _size(image)
     if (width, height) != (canvas.window.width, canvas.window.height):
         raise ImageError(
-            f"Outpainting: the fitted source is {width}x{height}, but its window on the canvas is {canvas.window.width}x{canvas.window.height}.",
+            f"Outpainting: the fitted source is {width}x{height}, but its window on the canvas is"
+            f" {canvas.window.width}x{canvas.window.height}.",
             code="outpaint_window_size",
             hint="Fit the source to the canvas first.",
         )
@@ -163,7 +183,8 @@ def _resized(image: Tensor, width: int, height: int) -> Tensor:
 def _size(image: Tensor) -> tuple[int, int]:
     if image.ndim != 4:
         raise ImageError(
-            f"Outpainting: an image of shape {tuple(image.shape)}; expected [batch, height, width, channels].",
+            f"Outpainting: an image of shape {tuple(image.shape)}; expected [batch, height, width,"
+            " channels].",
             code="outpaint_shape",
             hint="Connect an IMAGE.",
         )

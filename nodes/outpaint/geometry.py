@@ -35,9 +35,10 @@ class Rect:
 class Canvas:
     """The new canvas and the place of the source on it.
 
-    Units: image pixels. `width`, `height` are the finished picture, exactly as asked. The padded size is what a model works
-    on; `padded_offset` is the place of the finished picture inside it. `source_width`, `source_height` are the source's size
-    after the optional shrink, `source_crop` the part of it that is used, `window` where that part sits on the finished picture.
+    Units: image pixels. `width`, `height` are the finished picture, exactly as asked. The padded
+    size is what a model works on; `padded_offset` is the place of the finished picture inside it.
+    `source_width`, `source_height` are the source's size after the optional shrink, `source_crop`
+    the part of it that is used, `window` where that part sits on the finished picture.
     """
 
     width: int
@@ -74,13 +75,15 @@ def place(
 ) -> Canvas:
     """Return the canvas of `width` x `height` on which the source sits at `anchor`.
 
-    The anchor names where the source sits: `top-center` puts it at the upper edge, centred sideways. Where an odd difference
-    is centred, the extra pixel falls to the right or the bottom. Where the canvas is smaller than the source, `smaller`
-    decides: `crop` keeps the part at the same anchor, `shrink` first scales the whole source down until it fits.
-    The padded size is rounded up to `multiple`; its extra pixels lie on the far side from the anchor (right and bottom on a
-    centred axis and on one that the source fills).
+    The anchor names where the source sits: `top-center` puts it at the upper edge, centred
+    sideways. Where an odd difference is centred, the extra pixel falls to the right or the bottom.
+    Where the canvas is smaller than the source, `smaller` decides: `crop` keeps the part at the
+    same anchor, `shrink` first scales the whole source down until it fits. The padded size is
+    rounded up to `multiple`; its extra pixels lie on the far side from the anchor (right and bottom
+    on a centred axis and on one that the source fills).
 
-    Raises: ImageError for an unknown anchor or policy, a size below 1, or a canvas too small under `error`.
+    Raises: ImageError for an unknown anchor or policy, a size below 1, or a canvas too small under
+    `error`.
     """
     across, down = _sides(anchor)
     _check(source_width, source_height, width, height, multiple, smaller)
@@ -102,7 +105,9 @@ def place(
 
 
 def shrunk_size(source_width: int, source_height: int, width: int, height: int) -> tuple[int, int]:
-    """Return the size of the source scaled down to fit into `width` x `height`; a source that fits keeps its size.
+    """Return the size of the source scaled down to fit into `width` x `height`.
+
+    A source that fits keeps its size.
 
     One side fits exactly, the other is rounded to the nearest pixel, and is at least 1.
     """
@@ -115,7 +120,10 @@ def shrunk_size(source_width: int, source_height: int, width: int, height: int) 
 
 @dataclass(frozen=True)
 class _Axis:
-    """One axis of a canvas: start of the window and of the crop, their common length, and the padding."""
+    """One axis of a canvas.
+
+    Start of the window and of the crop, their common length, and the padding.
+    """
 
     window: int
     crop: int
@@ -126,7 +134,8 @@ class _Axis:
 
 def _axis(source: int, target: int, side: Side, multiple: int) -> _Axis:
     free = target - source
-    # Both directions round down, so that cropping a grown canvas at the same anchor gives back the source.
+    # Both directions round down, so that cropping a grown canvas at the same anchor gives back the
+    # source.
     start = {"start": 0, "center": abs(free) // 2, "end": abs(free)}[side]
     padded = -(-target // multiple) * multiple
     # An axis that the source fills has no far side: all anchors give one canvas there.
@@ -146,9 +155,11 @@ def _sides(anchor: str) -> tuple[Side, Side]:
         raise ImageError(
             f"Outpainting: {anchor!r} is not an anchor; expected one of {', '.join(ANCHORS)}.",
             code="outpaint_anchor",
-            hint=f"Did you mean {close[0]!r}?"
-            if close
-            else "The anchor names where the source sits on the new canvas.",
+            hint=(
+                f"Did you mean {close[0]!r}?"
+                if close
+                else "The anchor names where the source sits on the new canvas."
+            ),
         )
     row, column = divmod(ANCHORS.index(anchor), 3)
     return _SIDES[column], _SIDES[row]
@@ -159,7 +170,8 @@ def _check(
 ) -> None:
     if smaller not in SMALLER_POLICIES:
         raise ImageError(
-            f"Outpainting: {smaller!r} is not a policy for a canvas smaller than the source; expected one of {', '.join(SMALLER_POLICIES)}.",
+            f"Outpainting: {smaller!r} is not a policy for a canvas smaller than the source;"
+            f" expected one of {', '.join(SMALLER_POLICIES)}.",
             code="outpaint_policy",
             hint="crop keeps a part of the source, shrink scales it down, error stops.",
         )
@@ -169,21 +181,30 @@ def _check(
     ):
         if size_width < 1 or size_height < 1:
             raise ImageError(
-                f"Outpainting: the {name} is {size_width}x{size_height} pixels; expected at least 1x1.",
+                f"Outpainting: the {name} is {size_width}x{size_height} pixels; expected at least"
+                " 1x1.",
                 code="outpaint_size",
-                hint="Set --outpaint_width and --outpaint_height to the size of the new canvas in pixels.",
+                hint=(
+                    "Set --outpaint_width and --outpaint_height to the size of the new canvas in"
+                    " pixels."
+                ),
             )
     if multiple < 1:
         raise ImageError(
-            f"Outpainting: sizes cannot be rounded up to a multiple of {multiple}; expected 1 or more.",
+            f"Outpainting: sizes cannot be rounded up to a multiple of {multiple}; expected 1 or"
+            " more.",
             code="outpaint_multiple",
             hint="SD1.5 and SDXL work on multiples of 8, Flux on multiples of 16.",
         )
     if smaller == "error" and (width < source_width or height < source_height):
         raise ImageError(
-            f"Outpainting: the canvas of {width}x{height} is smaller than the source image of {source_width}x{source_height}.",
+            f"Outpainting: the canvas of {width}x{height} is smaller than the source image of"
+            f" {source_width}x{source_height}.",
             code="outpaint_smaller",
-            hint="Make --outpaint_width and --outpaint_height at least as large as the source, or choose crop or shrink.",
+            hint=(
+                "Make --outpaint_width and --outpaint_height at least as large as the source, or"
+                " choose crop or shrink."
+            ),
         )
 
 

@@ -30,7 +30,10 @@ class AstriaOutpaintCanvas(io.ComfyNode):
             node_id="AstriaOutpaintCanvas",
             display_name="Astria Outpaint Canvas",
             category="astria/outpaint",
-            description="Places an image on a larger canvas by one of nine anchors, fills the new area and masks it for painting.",
+            description=(
+                "Places an image on a larger canvas by one of nine anchors, fills the new area and"
+                " masks it for painting."
+            ),
             search_aliases=["pad image for outpainting", "extend image", "uncrop"],
             inputs=[
                 io.Image.Input("image"),
@@ -56,7 +59,9 @@ class AstriaOutpaintCanvas(io.ComfyNode):
                 io.Combo.Input(
                     "fill",
                     options=["neutral", "edge"],
-                    tooltip="neutral grey for inpaint models and Flux Fill, edge for ordinary ones.",
+                    tooltip=(
+                        "neutral grey for inpaint models and Flux Fill, edge for ordinary ones."
+                    ),
                 ),
                 io.Int.Input(
                     "overlap_px",
@@ -104,7 +109,8 @@ class AstriaOutpaintCanvas(io.ComfyNode):
         # A source too small for the overlap between two open sides keeps at least half of itself.
         overlap_px = min(overlap_px, canvas.window.width // 4, canvas.window.height // 4)
         mask = canvas_mask(canvas, len(source), overlap_px=overlap_px).to(source.device)
-        # The editor draws the canvas to scale: what no node before this one shows is not known there until it has run.
+        # The editor draws the canvas to scale: what no node before this one shows is not known
+        # there until it has run.
         return io.NodeOutput(
             filled,
             mask,
@@ -120,13 +126,19 @@ class AstriaOutpaintComposite(io.ComfyNode):
             node_id="AstriaOutpaintComposite",
             display_name="Astria Outpaint Composite",
             category="astria/outpaint",
-            description="Puts the source back bit for bit and heals the colour seam outside it. Nothing is painted when nothing is new.",
+            description=(
+                "Puts the source back bit for bit and heals the colour seam outside it. Nothing is"
+                " painted when nothing is new."
+            ),
             inputs=[
                 CanvasType.Input("canvas"),
                 io.Image.Input(
                     "painted",
                     lazy=True,
-                    tooltip="The painted canvas. Not asked for when the source already covers the canvas.",
+                    tooltip=(
+                        "The painted canvas. Not asked for when the source already covers the"
+                        " canvas."
+                    ),
                 ),
                 io.Boolean.Input(
                     "heal_seam",
@@ -146,7 +158,8 @@ class AstriaOutpaintComposite(io.ComfyNode):
         if canvas.canvas.is_empty_mask:
             return io.NodeOutput(canvas.source)
         pasted = heal_and_paste(painted, canvas.source, canvas.canvas, heal=heal_seam)
-        # Half precision rounds: only in the source's own precision is a picture saved from it the same to the bit.
+        # Half precision rounds: only in the source's own precision is a picture saved from it the
+        # same to the bit.
         return io.NodeOutput(pasted.to(canvas.source.dtype))
 
 
@@ -157,7 +170,10 @@ class AstriaOutpaintMasks(io.ComfyNode):
             node_id="AstriaOutpaintMasks",
             display_name="Astria Outpaint Masks",
             category="astria/outpaint",
-            description="Moves masks of the source onto the canvas, such as one mask for each person; the new area is 0.",
+            description=(
+                "Moves masks of the source onto the canvas, such as one mask for each person; the"
+                " new area is 0."
+            ),
             inputs=[
                 CanvasType.Input("canvas"),
                 io.Mask.Input("masks", tooltip="Any number, of the source's size or scaled to it."),

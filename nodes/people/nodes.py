@@ -21,7 +21,10 @@ class AstriaPersonLora(io.ComfyNode):
             node_id="AstriaPersonLora",
             display_name="Astria Person LoRA",
             category="astria/regions",
-            description="A LoRA for one person: it acts inside that person's region only. Chain several for one person.",
+            description=(
+                "A LoRA for one person: it acts inside that person's region only. Chain several for"
+                " one person."
+            ),
             inputs=[
                 io.Combo.Input("lora_name", options=folder_paths.get_filename_list("loras")),
                 io.Float.Input("strength", default=1.0, min=-100.0, max=100.0, step=0.01),
@@ -42,7 +45,10 @@ class AstriaPerson(io.ComfyNode):
             node_id="AstriaPerson",
             display_name="Astria Person",
             category="astria/regions",
-            description="One person of the picture: text, LoRAs, FaceIDs, a checkpoint. Chain persons from left to right.",
+            description=(
+                "One person of the picture: text, LoRAs, FaceIDs, a checkpoint. Chain persons from"
+                " left to right."
+            ),
             inputs=[
                 io.Conditioning.Input("positive"),
                 io.Conditioning.Input(
@@ -80,7 +86,10 @@ class AstriaRegionalPrompt(io.ComfyNode):
             node_id="AstriaRegionalPrompt",
             display_name="Astria Regional Prompt",
             category="astria/regions",
-            description="A model that draws every person in their own region with their own text, LoRAs and FaceIDs, in one pass a step.",
+            description=(
+                "A model that draws every person in their own region with their own text, LoRAs and"
+                " FaceIDs, in one pass a step."
+            ),
             search_aliases=[
                 "regional conditioning",
                 "attention couple",
@@ -133,9 +142,13 @@ class AstriaRegionalPrompt(io.ComfyNode):
     ) -> io.NodeOutput:
         if len(persons) != len(regions.masks):
             raise ImageError(
-                f"{len(persons)} person(s) are described and {len(regions.masks)} region(s) laid out.",
+                f"{len(persons)} person(s) are described and {len(regions.masks)} region(s) laid"
+                " out.",
                 code="persons-and-regions",
-                hint="Set Astria Regions to the number of persons, or chain as many Astria Person nodes.",
+                hint=(
+                    "Set Astria Regions to the number of persons, or chain as many Astria Person"
+                    " nodes."
+                ),
             )
         options = RegionalOptions(scene_strength=scene_strength, isolation=isolation)
         scene = Scene(positive, negative, tuple(scene_loras))

@@ -1,4 +1,7 @@
-"""`explain` and `compile` on the command line: a prompt file against the bindings and the model files, without ComfyUI running."""
+"""`explain` and `compile` on the command line.
+
+A prompt file against the bindings and the model files, without ComfyUI running.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +37,13 @@ def main(
     bind: str,
     write: Callable[[str], None],
 ) -> int:
-    """Run `explain` or `compile` and return the exit code: 0, or 1 when the prompt cannot run as it is.
+    """Run `explain` or `compile` and return the exit code.
 
-    `folder` is the pack's private folder, `<ComfyUI>/user/__astria`, with the bindings, the tunes and the API's settings; `models` are the
-    model folders, `<ComfyUI>/models`; `bind` is the command that hints name for binding a file there.
+    0, or 1 when the prompt cannot run as it is.
+
+    `folder` is the pack's private folder, `<ComfyUI>/user/__astria`, with the bindings, the tunes
+    and the API's settings; `models` are the model folders, `<ComfyUI>/models`; `bind` is the
+    command that hints name for binding a file there.
     """
     arguments = _parser().parse_args(argv)
     try:
@@ -52,7 +58,8 @@ def main(
         return _COMMANDS[arguments.command](task, write)
     except OSError as error:
         write(
-            f"{arguments.prompt}: {error.strerror}. Give the file that holds the prompt, or - for standard input."
+            f"{arguments.prompt}: {error.strerror}. Give the file that holds the prompt, or - for"
+            " standard input."
         )
     except AstriaError as error:
         write(str(error))
@@ -91,7 +98,10 @@ def _explain(task: _Task, write: Callable[[str], None]) -> int:
 
 
 def _write_notes(text: str, write: Callable[[str], None]) -> None:
-    """Write what else there is to say about the text: look-alikes, unknown keys, values without effect."""
+    """Write what else there is to say about the text.
+
+    Look-alikes, unknown keys, values without effect.
+    """
     _, diagnostics = PromptRequest.from_text(text)
     for one in diagnostics:
         write(one.render(text))
@@ -111,7 +121,8 @@ def _compile(task: _Task, write: Callable[[str], None]) -> int:
     else:
         Path(arguments.output).write_text(written + "\n", encoding="utf-8")
         write(
-            f"{arguments.output}: {len(compiled.graph.nodes)} nodes; it needs {', '.join('/'.join(one) for one in compiled.files)}"
+            f"{arguments.output}: {len(compiled.graph.nodes)} nodes; it needs"
+            f" {', '.join('/'.join(one) for one in compiled.files)}"
         )
         _write_notes(task.text, write)
     return 0

@@ -35,14 +35,20 @@ class AstriaExplain(io.ComfyNode):
             node_id="AstriaExplain",
             display_name="Astria Explain",
             category="astria",
-            description="The plan of a prompt without running it: settings and why, stages, sizes, files found and missing. Loads no model.",
+            description=(
+                "The plan of a prompt without running it: settings and why, stages, sizes, files"
+                " found and missing. Loads no model."
+            ),
             is_output_node=True,
             inputs=[
                 text_input(),
                 io.Combo.Input(
                     "family",
                     options=families,
-                    tooltip="Plan for connected models of this family, or for a base tune of the bindings.",
+                    tooltip=(
+                        "Plan for connected models of this family, or for a base tune of the"
+                        " bindings."
+                    ),
                 ),
                 io.String.Input(
                     "base", default="", tooltip="Id of the base tune, empty for the default one."
@@ -101,7 +107,10 @@ class AstriaExplain(io.ComfyNode):
         options = CompileOptions(base or None, **pictures, connected=connected, options=policies)
         chosen = None if family == FROM_BINDINGS else FAMILIES[family]
         if chosen is not None and base:
-            text = f"Family {family} is chosen, which plans for connected models, and base {base} as well."
+            text = (
+                f"Family {family} is chosen, which plans for connected models, and base {base} as"
+                " well."
+            )
             raise PlanError(
                 text,
                 code="family-and-base",
@@ -119,7 +128,10 @@ class AstriaCompile(io.ComfyNode):
             node_id="AstriaCompile",
             display_name="Astria Compile",
             category="astria",
-            description="Writes the whole workflow of a prompt as a file to share, open and rewire: host and Astria nodes, models by file name.",
+            description=(
+                "Writes the whole workflow of a prompt as a file to share, open and rewire: host"
+                " and Astria nodes, models by file name."
+            ),
             search_aliases=["export workflow", "share"],
             is_output_node=True,
             inputs=[

@@ -1,4 +1,7 @@
-"""Request -> a complete workflow: loader nodes from the bindings, the plan, and a node that saves the result."""
+"""Request -> a complete workflow.
+
+Loader nodes from the bindings, the plan, and a node that saves the result.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from ..graph.model_files import ModelFile, files_of
 from ..graph.ui_form import ui_workflow
 from ..prompt import PromptRequest
 from ..tunes.bindings import BaseModel
-from ..tunes.resolve import OUTPAINT_FOLDERS, Located, Missing, Resolver
+from ..tunes.choices import OUTPAINT_FOLDERS
+from ..tunes.resolve import Located, Missing, Resolver
 from .build.sources import Options, Sources
 from .build.stage_list import Problem
 from .build.text import Models
@@ -23,7 +27,9 @@ from .plan import Plan, plan
 
 @dataclass(frozen=True)
 class CompileOptions:
-    """What to compile a request against: the base tune's id, the input pictures, and the planner's own options.
+    """What to compile a request against.
+
+    The base tune's id, the input pictures, and the planner's own options.
 
     A picture is a file in ComfyUI's input folder, or a socket where the plan is only explained.
     """
@@ -50,7 +56,10 @@ class Compiled:
 def compile_request(
     request: PromptRequest, resolver: Resolver, options: CompileOptions
 ) -> Compiled:
-    """Return the complete workflow of `request`. Raises PlanError or MissingModelError, listing every reason at once."""
+    """Return the complete workflow of `request`.
+
+    Raises PlanError or MissingModelError, listing every reason at once.
+    """
     sources = sources_of(request, resolver, options)
     if isinstance(sources, Missing):
         raise MissingModelError(sources.message, code="missing-base", hint=sources.hint)
@@ -71,7 +80,10 @@ def compile_request(
 
 
 def _without_unused(graph: Graph) -> Graph:
-    """Return the graph without nodes that lead to no output: Flux's negative prompt would ask an artist for text without effect."""
+    """Return the graph without nodes that lead to no output.
+
+    Flux's negative prompt would ask an artist for text without effect.
+    """
     wanted = {name for name, call in graph.nodes.items() if call.stage == "output"}
     for name, call in reversed(graph.nodes.items()):
         if name in wanted:
@@ -87,14 +99,20 @@ def needed_files(graph: Graph) -> tuple[ModelFile, ...]:
 def workflow_of(
     request: PromptRequest, compiled: Compiled, definitions: Definitions, form: str
 ) -> dict:
-    """Return the workflow as plain data: form `ui` for the editor, with a note about it, or `api` for the queue."""
+    """Return the workflow as plain data.
+
+    Form `ui` for the editor, with a note about it, or `api` for the queue.
+    """
     if form == "api":
         return api_workflow(compiled.graph)
     return ui_workflow(compiled.graph, definitions, note_text(request, compiled))
 
 
 def note_text(request: PromptRequest, compiled: Compiled) -> str:
-    """Return the Markdown shown in the workflow: the prompt it was compiled from, the files it needs, and what was noticed."""
+    """Return the Markdown shown in the workflow.
+
+    The prompt it was compiled from, the files it needs, and what was noticed.
+    """
     lines = [
         "### Made from this prompt",
         "",
@@ -115,7 +133,8 @@ def note_text(request: PromptRequest, compiled: Compiled) -> str:
         if call.class_type == "AstriaIdentity"
     )
     lines += [
-        f"- tune {tune}: photos of the person. Make it with Astria Create Tune, tune_id {tune}, or write another id"
+        f"- tune {tune}: photos of the person. Make it with Astria Create Tune, tune_id {tune}, or"
+        " write another id"
         for tune in tunes
     ]
     notes = [_told_to_others(problem) for problem in compiled.plan.problems]
@@ -125,7 +144,10 @@ def note_text(request: PromptRequest, compiled: Compiled) -> str:
 
 
 def _told_to_others(problem: Problem) -> str:
-    """Return what the receiver of a workflow should know; hints, and where a file was searched, are about the sender's machine."""
+    """Return what the receiver of a workflow should know.
+
+    Hints, and where a file was searched, are about the sender's machine.
+    """
     left_out = problem.code in ("stage-skipped", "part-skipped")
     return (
         f"{problem.message.partition(':')[0]}: its model was missing when this was compiled."
@@ -137,7 +159,10 @@ def _told_to_others(problem: Problem) -> str:
 def sources_of(
     request: PromptRequest, resolver: Resolver, options: CompileOptions
 ) -> Sources | Missing:
-    """Return loader nodes for the base tune and the input images, where the plan starts; or the base that is missing."""
+    """Return loader nodes for the base tune and the input images, where the plan starts.
+
+    Or the base that is missing.
+    """
     base = resolver.base(options.base)
     if isinstance(base, Missing):
         return base
@@ -162,7 +187,10 @@ def sources_of(
 
 
 def _picture(graph: Graph, what: str, given: str | Socket | None) -> Value | None:
-    """Return where an input picture comes from: a socket, or a node that loads a file of the input folder."""
+    """Return where an input picture comes from.
+
+    A socket, or a node that loads a file of the input folder.
+    """
     if not isinstance(given, str):
         return given
     if what == "mask":
@@ -227,7 +255,10 @@ def _load_text_encoders(graph: Graph, base: BaseModel) -> Link:
 
 
 def _with_outpaint_model(sources: Sources, base: BaseModel, resolver: Resolver) -> Sources:
-    """Load the base tune's own inpainting model for the outpaint stage; text encoders and VAE stay those of the base."""
+    """Load the base tune's own inpainting model for the outpaint stage.
+
+    Text encoders and VAE stay those of the base.
+    """
     painter = family("flux_fill" if sources.family.is_flux else f"{sources.family.branch}_inpaint")
     found = resolver.locate("outpaint_model", base.outpaint_model, OUTPAINT_FOLDERS)
     graph = sources.graph

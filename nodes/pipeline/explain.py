@@ -1,4 +1,7 @@
-"""A request explained without running it: settings with their reasons, stages, sizes, files, and what stands in the way."""
+"""A request explained without running it.
+
+Settings with their reasons, stages, sizes, files, and what stands in the way.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,8 @@ def explain(
 ) -> Explanation:
     """Return the plan of `request` in words.
 
-    With `family`, models are taken as connected sockets; without, they come from the bindings' base tune.
+    With `family`, models are taken as connected sockets; without, they come from the bindings' base
+    tune.
     """
     if family is not None:
         sources = _sockets(options, family)
@@ -90,7 +94,9 @@ def _report(request: PromptRequest, drafted: Plan, resolver: Resolver) -> str:
 
 
 def _files(request: PromptRequest, drafted: Plan, resolver: Resolver) -> list[str]:
-    """Return a line for each file, those of segments included that a request with errors does not plan."""
+    """Return a line for each file, those of segments included that a request with errors does not
+    plan.
+    """
     segments = [*request.prompt, *([request.outpaint_prompt] if request.outpaint_prompt else [])]
     worded = find_wording(
         segments, request.negative, resolver, use_lpw=drafted.settings.use_lpw, of_person=True

@@ -34,7 +34,10 @@ OWN_MODELS = ("upscale_model", "pose_controlnet")
 
 
 def _own_link(node: type[io.ComfyNode], name: str) -> list:
-    """Return the link at one of the node's own inputs: passing the link on, not the object, keeps inner nodes cacheable."""
+    """Return the link at one of the node's own inputs.
+
+    Passing the link on, not the object, keeps inner nodes cacheable.
+    """
     return node.hidden.dynprompt.get_node(node.hidden.unique_id)["inputs"][name]
 
 
@@ -45,14 +48,18 @@ def _is_connected(node: type[io.ComfyNode], name: str) -> bool:
 
 
 def _gathered_links(node: type[io.ComfyNode], bundle: ModelBundle) -> dict[str, list]:
-    """Return the links of the models that AstriaModels gathers, read from this run's graph: its result may be a cached one, of
-    a graph with other node ids.
+    """Return the links of the models that AstriaModels gathers, read from this run's graph.
+
+    Its result may be a cached one, of a graph with other node ids.
     """
     if not bundle.sockets:
         return {}
     giver = node.hidden.dynprompt.get_node(_own_link(node, "models")[0])
     if giver["class_type"] != "AstriaModels":
-        text = f"The input 'models' comes from a {giver['class_type']}, behind which the connected models cannot be found."
+        text = (
+            f"The input 'models' comes from a {giver['class_type']}, behind which the connected"
+            " models cannot be found."
+        )
         raise PlanError(text, code="models-not-direct", hint="Connect Astria Models itself.")
     return {name: giver["inputs"][name] for name in bundle.sockets}
 
@@ -64,7 +71,10 @@ class AstriaGenerate(io.ComfyNode):
             node_id="AstriaGenerate",
             display_name="Astria Generate",
             category="astria",
-            description="Paste a prompt of the service, connect a model, get the picture: every stage the prompt asks for, in one node.",
+            description=(
+                "Paste a prompt of the service, connect a model, get the picture: every stage the"
+                " prompt asks for, in one node."
+            ),
             search_aliases=["astria", "generate", "prompt", "outpaint", "text to image"],
             enable_expand=True,
             hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
@@ -149,7 +159,8 @@ class AstriaGenerate(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, text=None, missing_models="error", **inputs) -> str:
-        # A missing file ends the run, and an ended run is not cached; only where it is skipped may a later one find it.
+        # A missing file ends the run, and an ended run is not cached; only where it is skipped may
+        # a later one find it.
         return (
             bindings_text()
             + named_stamps(text, more_bindings="models" in inputs)
@@ -160,7 +171,10 @@ class AstriaGenerate(io.ComfyNode):
     def check_lazy_status(
         cls, text=None, request=None, models=None, missing_models="error", **inputs
     ) -> list[str]:
-        """Ask for the models only once the text holds no error, and what it names is there; CLIP, VAE and pictures stay links throughout."""
+        """Ask for the models only once the text holds no error, and what it names is there.
+
+        CLIP, VAE and pictures stay links throughout.
+        """
         asked = read_request(text, request)
         bundle = models or ModelBundle()
         _check_before_models(
@@ -204,9 +218,11 @@ class AstriaGenerate(io.ComfyNode):
 
 
 def _as_batches(links: dict[str, list], prefix: str) -> tuple[dict[str, list], dict[str, dict]]:
-    """Return the links with those of pictures led through nodes that make one batch of a list, and these nodes.
+    """Return the links with those of pictures led through nodes that make one batch of a list, and
+    these nodes.
 
-    Else each inner node would run once for every picture of a list, and the host takes the first result only from an expansion.
+    Else each inner node would run once for every picture of a list, and the host takes the first
+    result only from an expansion.
     """
     names = {name: f"{prefix}batch.{name}" for name in PICTURES if name in links}
     nodes = {
@@ -228,9 +244,12 @@ def _links(node: type[io.ComfyNode], bundle: ModelBundle) -> dict[str, list]:
 def _check_before_models(
     asked: PromptRequest, links: dict[str, list], bundle: ModelBundle, options: Options
 ) -> None:
-    """Return when nothing but the family of the model can still keep the request from running. Raises PlanError or MissingModelError otherwise.
+    """Return when nothing but the family of the model can still keep the request from running.
 
-    The pictures that the prompt brings are had here, so that an address that gives nothing is told as well.
+    Raises PlanError or MissingModelError otherwise.
+
+    The pictures that the prompt brings are had here, so that an address that gives nothing is told
+    as well.
     """
     store = run_pictures()
     pictures = brought(asked, links, store.settings_file)
@@ -247,28 +266,43 @@ def _check_before_models(
 
 
 def _sources(names: Collection[str], family: Family) -> Sources:
-    """Return the plan's starting points for a node that expands: every connected socket, and the family of its model."""
+    """Return the plan's starting points for a node that expands.
+
+    Every connected socket, and the family of its model.
+    """
     given: dict = {name: Socket(name) for name in PICTURES if name in names}
     given["connected"] = {name: Socket(name) for name in MODEL_SOCKETS if name in names}
     return Sources(Models(Socket("model"), Socket("clip"), Socket("vae")), family, **given)
 
 
 def _live_sources(links: dict[str, list], model, outpaint_model, asked: PromptRequest) -> Sources:
-    """Return the starting points with the families of the models themselves. Raises PlanError where two do not go together."""
+    """Return the starting points with the families of the models themselves.
+
+    Raises PlanError where two do not go together.
+    """
     sources = _sources(links, family_of(model))
     if outpaint_model is None or asked.outpaint is None:
         return sources
     painter = family_of(outpaint_model)
     if painter.branch != sources.family.branch:
-        text = f"The connected outpaint_model is {painter.title}, and the model is {sources.family.title}: both use the same CLIP and VAE."
-        hint = f"Connect an outpaint_model that goes with {sources.family.title}, or none: the model then outpaints as well."
+        text = (
+            f"The connected outpaint_model is {painter.title}, and the model is"
+            f" {sources.family.title}: both use the same CLIP and VAE."
+        )
+        hint = (
+            f"Connect an outpaint_model that goes with {sources.family.title}, or none: the model"
+            " then outpaints as well."
+        )
         raise PlanError(text, code="outpaint-family", hint=hint)
     models = replace(sources.models, model=Socket("outpaint_model"))
     return replace(sources, outpaint_models=models, outpaint_family=painter)
 
 
 def report(planned: Plan) -> str:
-    """Return what a run does in words: seed and settings, stages, anything skipped or without effect."""
+    """Return what a run does in words.
+
+    Seed and settings, stages, anything skipped or without effect.
+    """
     lines = [f"{one.key} = {one.value}  ({one.reason})" for one in planned.settings.explained]
     lines += [f"stage {stage.name}: {stage.kind} -> {stage.size}" for stage in planned.stages]
     return "\n".join(
@@ -283,7 +317,10 @@ class AstriaEncodeRequest(io.ComfyNode):
             node_id="AstriaEncodeRequest",
             display_name="Astria Encode Request",
             category="astria",
-            description="The request's LoRAs on the model and its text as conditioning, for your own sampler.",
+            description=(
+                "The request's LoRAs on the model and its text as conditioning, for your own"
+                " sampler."
+            ),
             search_aliases=["clip text encode", "lora tag"],
             enable_expand=True,
             hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
@@ -315,7 +352,9 @@ class AstriaEncodeRequest(io.ComfyNode):
     def check_lazy_status(
         cls, request: PromptRequest, regions=None, models: ModelBundle | None = None, **inputs
     ) -> list[str]:
-        """Ask for the model only once the request can be encoded, as far as that does not depend on its family."""
+        """Ask for the model only once the request can be encoded, as far as that does not depend on
+        its family.
+        """
         check_regions(request, regions is not None)
         check_wording(request, make_resolver((models or ModelBundle()).bindings))
         return ["model"]

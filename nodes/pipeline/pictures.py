@@ -1,4 +1,7 @@
-"""Where a request's input image and mask come from: a connected socket, a file of ComfyUI's input folder, or what the prompt brings itself."""
+"""Where a request's input image and mask come from.
+
+A connected socket, a file of ComfyUI's input folder, or what the prompt brings itself.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +20,23 @@ from .build.stage_list import Problem
 # Socket that a picture stands for -> field of the request.
 FIELDS: Mapping[str, str] = {"image": "input_image", "mask": "mask_image"}
 
-# What is to become a file before the plan, by `with_files`; a web address only where the owner has allowed it.
+# What is to become a file before the plan, by `with_files`; a web address only where the owner has
+# allowed it.
 _NOT_A_FILE = {
     "url": "a web address, and none is fetched here",
     "base64": "base64 text, which is no file yet",
 }
-_ALLOW = "let addresses be fetched by the line fetch_urls = yes in api.ini, in the folder user/__astria of ComfyUI"
+_ALLOW = (
+    "let addresses be fetched by the line fetch_urls = yes in api.ini, in the folder user/__astria"
+    " of ComfyUI"
+)
 
 
 def picture(
     graph: Graph, what: str, connected: Value | None, named: ImageRef | None
 ) -> tuple[Value | None, tuple[Problem, ...]]:
-    """Return the source of the input picture `what` (`image` or `mask`), loading a named file, and what is wrong with it.
+    """Return the source of the input picture `what` (`image` or `mask`), loading a named file, and
+    what is wrong with it.
 
     A connected picture wins over the one the prompt names, and that is said.
     """
@@ -38,7 +46,10 @@ def picture(
         return None, ()
     if named.kind != "file":
         text = f"The prompt's input {what} is {_NOT_A_FILE[named.kind]}."
-        hint = f"Connect the {what} (input '{what}'), or name a file in ComfyUI's input folder in the prompt"
+        hint = (
+            f"Connect the {what} (input '{what}'), or name a file in ComfyUI's input folder in the"
+            " prompt"
+        )
         hint = f"{hint}, or {_ALLOW}." if named.kind == "url" else f"{hint}."
         return None, (Problem("picture-not-connected", "error", text, hint),)
     problem = name_problem(named.value)
@@ -67,10 +78,13 @@ def _overruled(what: str, named: ImageRef) -> Problem:
 def brought(
     request: PromptRequest, connected: Collection[str], settings_file: Path
 ) -> dict[str, ImageRef]:
-    """Return the pictures that are to become files, by the socket each stands for; none for a socket that is connected.
+    """Return the pictures that are to become files, by the socket each stands for.
 
-    Base64 text is taken always, a web address where the owner has allowed it in `settings_file`; else it stays in the request, and the
-    planner speaks of it. Raises: ApiError for a slip in that file.
+    None for a socket that is connected.
+
+    Base64 text is taken always, a web address where the owner has allowed it in `settings_file`;
+    else it stays in the request, and the planner speaks of it. Raises: ApiError for a slip in that
+    file.
     """
     named = {
         name: getattr(request, field) for name, field in FIELDS.items() if name not in connected
@@ -85,7 +99,9 @@ def brought(
 
 
 def named_files(request: PromptRequest, connected: Collection[str]) -> list[str]:
-    """Return the files of the input folder that the request's pictures are, but for those whose socket is connected."""
+    """Return the files of the input folder that the request's pictures are, but for those whose
+    socket is connected.
+    """
     named = [getattr(request, field) for name, field in FIELDS.items() if name not in connected]
     return [one.value for one in named if one is not None and one.kind == "file"]
 
@@ -109,7 +125,9 @@ def notes(pictures: Mapping[str, ImageRef]) -> str:
 def as_files(
     request: PromptRequest, pictures: Mapping[str, ImageRef], store: PictureStore
 ) -> tuple[PromptRequest, tuple[Problem, ...]]:
-    """Return the request with each of `pictures` as a file, and what is wrong with those that cannot be had, which it then lacks."""
+    """Return the request with each of `pictures` as a file, and what is wrong with those that
+    cannot be had, which it then lacks.
+    """
     if not pictures:
         return request, ()
     files: dict[str, ImageRef | None] = {}
@@ -129,7 +147,10 @@ def as_files(
 def with_files(
     request: PromptRequest, connected: Collection[str], store: PictureStore
 ) -> PromptRequest:
-    """Return the request with every picture that it brings as a file. Raises: PlanError listing each that cannot be had."""
+    """Return the request with every picture that it brings as a file.
+
+    Raises: PlanError listing each that cannot be had.
+    """
     filed, problems = as_files(request, brought(request, connected, store.settings_file), store)
     if problems:
         raise PlanError("\n".join(one.render() for one in problems), code=problems[0].code)

@@ -1,4 +1,6 @@
-"""Request -> plan: the stages in their order, each written into one graph of host and pack nodes."""
+"""Request -> plan: the stages in their order, each written into one graph of host and pack
+nodes.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,10 @@ class Plan:
 
     @property
     def sampler_calls(self) -> int:
-        """Calls of a sampler, that of the faces counted once: how many chunks their number needs is known when they are found."""
+        """Calls of a sampler, that of the faces counted once.
+
+        How many chunks their number needs is known when they are found.
+        """
         return sum(
             call.class_type in ("SamplerCustomAdvanced", "AstriaInpaintFaces")
             for call in self.graph.nodes.values()
@@ -74,8 +79,8 @@ class Plan:
 def plan(request: PromptRequest, sources: Sources, resolver: Resolver, options: Options) -> Plan:
     """Return the plan of `request`, ready to run.
 
-    Raises PlanError when the request cannot be done or an input is missing, MissingModelError when only model files are
-    missing; either lists every reason at once.
+    Raises PlanError when the request cannot be done or an input is missing, MissingModelError when
+    only model files are missing; either lists every reason at once.
     """
     drafted = draft(request, sources, resolver, options)
     raise_for(drafted.problems, drafted.missing)
@@ -83,11 +88,14 @@ def plan(request: PromptRequest, sources: Sources, resolver: Resolver, options: 
 
 
 def draft(request: PromptRequest, sources: Sources, resolver: Resolver, options: Options) -> Plan:
-    """Return the plan of `request` as far as it goes, with what keeps it from running listed in it."""
+    """Return the plan of `request` as far as it goes, with what keeps it from running listed
+    in it.
+    """
     image, image_problems = picture(sources.graph, "image", sources.image, request.input_image)
     mask, mask_problems = picture(sources.graph, "mask", sources.mask, request.mask_image)
     sources = replace(sources, image=image, mask=mask)
-    # A picture that the prompt names counts even where it cannot be had: the plan is then explained as it was meant.
+    # A picture that the prompt names counts even where it cannot be had: the plan is then explained
+    # as it was meant.
     has_image = image is not None or request.input_image is not None
     has_mask = mask is not None or request.mask_image is not None
     inputs = Inputs(has_image, has_mask, options.seed, sources.control_image is not None)
@@ -128,7 +136,8 @@ def draft(request: PromptRequest, sources: Sources, resolver: Resolver, options:
 def encode_request(
     request: PromptRequest, sources: Sources, resolver: Resolver, regions: Value
 ) -> Encoded:
-    """Write the request's LoRAs, FaceIDs, text and people into the sources' graph, for an artist's own sampler; return its inputs.
+    """Write the request's LoRAs, FaceIDs, text and people into the sources' graph, for an artist's
+    own sampler; return its inputs.
 
     Raises PlanError or MissingModelError listing everything that is wrong with the wording.
     """
@@ -166,7 +175,10 @@ def _write(desk: Desk, planned: tuple[Stage, ...]) -> tuple[Value, dict[str, Val
 
 
 def _input_only(desk: Desk) -> Value:
-    """The input image stands as it is: brought to w x h where the prompt sets them, and repeated for num_images."""
+    """The input image stands as it is.
+
+    Brought to w x h where the prompt sets them, and repeated for num_images.
+    """
     image = desk.sources.image
     assert image is not None, "a request without a base stage has an input image"
     width, height = desk.settings.width or 0, desk.settings.height or 0

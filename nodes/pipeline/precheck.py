@@ -24,9 +24,12 @@ def check_early(
     options: Options,
     found: Reasons = ((), ()),
 ) -> None:
-    """Return when some family of models could run the request, as far as can be told; `found` is what speaks against it already.
+    """Return when some family of models could run the request, as far as can be told.
 
-    The family is read from the model, so the request is planned for each of them, and what keeps it from running on all is told.
+    `found` is what speaks against it already.
+
+    The family is read from the model, so the request is planned for each of them, and what keeps it
+    from running on all is told.
     Raises: PlanError or MissingModelError listing every reason at once.
     """
     drafts = [

@@ -1,4 +1,7 @@
-"""What speaks against running a request as it is: inputs missing, values without effect, what the host cannot do."""
+"""What speaks against running a request as it is.
+
+Inputs missing, values without effect, what the host cannot do.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,16 @@ from .build.stage_list import Problem, keeps_background, paints_base, samples_ag
 from .stages.control import control_problems, controls_of
 from .stages.people import people_problems
 
-# The host reaches a strength d by working out steps / d noise levels, in Python, and running the last of them.
+# The host reaches a strength d by working out steps / d noise levels, in Python, and running the
+# last of them.
 LEAST_DENOISE = 0.01
 
 
 def problems(
     request: PromptRequest, family: Family, settings: Settings, inputs: Inputs, *, are_skipped: bool
 ) -> tuple[Problem, ...]:
-    """Return everything that speaks against running the request as it is, and what else its author should know.
+    """Return everything that speaks against running the request as it is, and what else its author
+    should know.
 
     `are_skipped`: parts for which there is no model are left out.
     """
@@ -31,7 +36,10 @@ def problems(
     found += _without_their_step(request, inputs)
     found += _family_problems(request, family, settings, inputs)
     if request.outpaint_prompt is not None and request.outpaint_prompt.faceids:
-        text = "<faceid:...> in --outpaint_prompt: a face is not drawn into the new area by its photos."
+        text = (
+            "<faceid:...> in --outpaint_prompt: a face is not drawn into the new area by its"
+            " photos."
+        )
         found.append(
             Problem(
                 "outpaint-faceid", "error", text, "Take the tag out, or use a LoRA of that person."
@@ -105,7 +113,10 @@ def _painting_problems(request: PromptRequest, settings: Settings, inputs: Input
         return []
     found = []
     if settings.denoise < LEAST_DENOISE:
-        text = f"denoising_strength={settings.denoise:g} is too small: ComfyUI works out {settings.steps}/{settings.denoise:g} noise levels for it."
+        text = (
+            f"denoising_strength={settings.denoise:g} is too small: ComfyUI works out"
+            f" {settings.steps}/{settings.denoise:g} noise levels for it."
+        )
         hint = f"Set it to {LEAST_DENOISE:g} or more, or to 0 to leave the input image as it is."
         found.append(Problem("denoise-too-small", "error", text, hint))
     if not steers_only(request):
@@ -116,10 +127,16 @@ def _painting_problems(request: PromptRequest, settings: Settings, inputs: Input
         text = f"{new} the mask repaints a part of the input image: the mask is followed."
         found.append(Problem("mask-overrules", "info", text, hint))
     elif keeps_background(request):
-        text = f"{new} a prompt that starts BREAK BREAK changes only the people of the input image: the background is kept."
+        text = (
+            f"{new} a prompt that starts BREAK BREAK changes only the people of the input image:"
+            " the background is kept."
+        )
         found.append(Problem("background-overrules", "info", text, hint))
     elif request.denoising_strength:
-        text = "denoising_strength has no effect: with controlnet_txt2img=true the input image steers only, and the picture is made from noise."
+        text = (
+            "denoising_strength has no effect: with controlnet_txt2img=true the input image steers"
+            " only, and the picture is made from noise."
+        )
         found.append(
             Problem(
                 "no-effect",
@@ -132,7 +149,10 @@ def _painting_problems(request: PromptRequest, settings: Settings, inputs: Input
 
 
 def _without_base(request: PromptRequest, inputs: Inputs) -> list[Problem]:
-    """Say of what only the first sampling takes, where there is none, that it has no effect; likewise what only a sampling takes."""
+    """Say of what only the first sampling takes, where there is none, that it has no effect.
+
+    Likewise what only a sampling takes.
+    """
     if not inputs.has_image:
         return []  # an error says that there is nothing to leave as it is
     idle = [control.said for control in controls_of(request)]
@@ -162,7 +182,10 @@ def _second_sampling_problems(request: PromptRequest, settings: Settings) -> lis
     strength = request.hires_denoising_strength
     if not samples_again(request) or strength is None or strength == 0 or strength >= LEAST_DENOISE:
         return []
-    text = f"--hires_denoising_strength {strength:g} is too small: ComfyUI works out {settings.steps}/{strength:g} noise levels for it."
+    text = (
+        f"--hires_denoising_strength {strength:g} is too small: ComfyUI works out"
+        f" {settings.steps}/{strength:g} noise levels for it."
+    )
     hint = f"Set it to {LEAST_DENOISE:g} or more, or to 0 to enlarge without a second sampling."
     return [Problem("denoise-too-small", "error", text, hint)]
 
@@ -179,7 +202,9 @@ _TUNED_BY = {
 
 
 def _without_their_step(request: PromptRequest, inputs: Inputs) -> list[Problem]:
-    """Say of parameters that are set, but tune a step the request does not ask for, that they have no effect."""
+    """Say of parameters that are set, but tune a step the request does not ask for, that they have
+    no effect.
+    """
     has_controls = bool(controls_of(request))
     has_constant_pose = bool(request.persons) and not inputs.has_image
     on = {
@@ -248,6 +273,9 @@ def _family_problems(
             )
         )
     if family.is_flux and request.faceid_portrait and _has_faceids(request):
-        text = f"--faceid_portrait has no effect on {family.title}: its FaceID adapter has no portrait form."
+        text = (
+            f"--faceid_portrait has no effect on {family.title}: its FaceID adapter has no portrait"
+            " form."
+        )
         found.append(Problem("no-effect", "info", text))
     return found

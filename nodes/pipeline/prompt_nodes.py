@@ -30,7 +30,10 @@ class AstriaPrompt(io.ComfyNode):
             node_id="AstriaPrompt",
             display_name="Astria Prompt",
             category="astria",
-            description="Reads a prompt with tags, flags, BREAK and parameters into a request that the other Astria nodes take.",
+            description=(
+                "Reads a prompt with tags, flags, BREAK and parameters into a request that the"
+                " other Astria nodes take."
+            ),
             search_aliases=["astria", "prompt", "parse", "BREAK", "lora tag"],
             inputs=[text_input()],
             outputs=[RequestType.Output(display_name="request")],
@@ -70,7 +73,10 @@ class AstriaRequestText(io.ComfyNode):
 
 
 def part_text(request: PromptRequest, part: str) -> str:
-    """Return one of PARTS as text. Raises PlanError when the request has fewer persons than asked for."""
+    """Return one of PARTS as text.
+
+    Raises PlanError when the request has fewer persons than asked for.
+    """
     if part == "document":
         return request.to_text()
     if part.startswith("person_"):
@@ -99,7 +105,10 @@ class AstriaRequestSettings(io.ComfyNode):
             node_id="AstriaRequestSettings",
             display_name="Astria Request Settings",
             category="astria",
-            description="The request's numbers as native values for KSampler and Empty Latent Image; defaults follow the model's family.",
+            description=(
+                "The request's numbers as native values for KSampler and Empty Latent Image;"
+                " defaults follow the model's family."
+            ),
             inputs=[
                 RequestType.Input("request"),
                 io.Model.Input("model", tooltip="Its family decides the defaults."),
@@ -114,7 +123,8 @@ class AstriaRequestSettings(io.ComfyNode):
                 io.Int.Output(display_name="seed"),
                 io.Int.Output(display_name="steps"),
                 io.Float.Output(display_name="cfg"),
-                # The host's KSampler takes its choices as a bare list, which no V3 COMBO output matches.
+                # The host's KSampler takes its choices as a bare list, which no V3 COMBO output
+                # matches.
                 io.AnyType.Output(display_name="sampler_name"),
                 io.AnyType.Output(display_name="scheduler"),
                 io.Int.Output(display_name="width"),
@@ -134,14 +144,16 @@ class AstriaRequestSettings(io.ComfyNode):
         )
         if found.width is None and image is None:
             raise PlanError(
-                "The prompt names an input image and sets no w and h, so the picture gets the size of that image, which is not connected.",
+                "The prompt names an input image and sets no w and h, so the picture gets the size"
+                " of that image, which is not connected.",
                 code="image-not-connected",
                 hint="Connect the image, or set w and h in the prompt.",
             )
         width = found.width if found.width is not None else image.shape[2]
         height = found.height if found.height is not None else image.shape[1]
         names = found.sampler, found.schedule
-        # On Flux cfg_scale is the distilled guidance, which AstriaEncodeRequest writes into the conditioning; true CFG is 1.
+        # On Flux cfg_scale is the distilled guidance, which AstriaEncodeRequest writes into the
+        # conditioning; true CFG is 1.
         cfg = 1.0 if family.is_flux else found.cfg
         return io.NodeOutput(
             found.seed, found.steps, cfg, *names, width, height, found.num_images, found.denoise

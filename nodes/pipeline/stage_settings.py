@@ -19,7 +19,10 @@ from .stages.outpaint import ORDINARY_OUTPAINT_DENOISE
 def stage_settings(
     request: PromptRequest, sources: Sources, planned: Sequence[Stage]
 ) -> tuple[Setting, ...]:
-    """Return what the stages that run take beside the request's own settings: ControlNets, the new area, the second sampling."""
+    """Return what the stages that run take beside the request's own settings.
+
+    ControlNets, the new area, the second sampling.
+    """
     note = Explainer()
     running = {stage.name for stage in planned}
     if "base" in running:

@@ -1,4 +1,7 @@
-"""The prompt language: text or HTTP fields -> tree, diagnostics and a typed request. Standard library only."""
+"""The prompt language: text or HTTP fields -> tree, diagnostics and a typed request.
+
+Standard library only.
+"""
 
 from __future__ import annotations
 

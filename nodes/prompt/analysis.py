@@ -16,7 +16,10 @@ from .tree import Document, Node
 
 
 def parse(text: str) -> Document:
-    """Return the tree of any text, with everything there is to say about it. Takes time linear in the text's length."""
+    """Return the tree of any text, with everything there is to say about it.
+
+    Takes time linear in the text's length.
+    """
     report = Report(text)
     nodes, _ = _read_text(report, Reading())
     return Document(text, nodes, report.diagnostics())
@@ -43,7 +46,9 @@ def _read_tree(report: Report, reading: Reading) -> tuple[Node, ...]:
 
 
 def read_fields(fields: Mapping[str, object]) -> tuple[Reading, tuple[Diagnostic, ...]]:
-    """Return what the HTTP fields say together, and the diagnostics of all of them, each naming its field."""
+    """Return what the HTTP fields say together, and the diagnostics of all of them, each naming its
+    field.
+    """
     reading = Reading()
     given, reports = fields_of(fields)
     texts = [each for each in given if each.key == "text"]

@@ -61,7 +61,10 @@ _LARGEST_SIDE = 16384
 
 @dataclass(frozen=True)
 class Parameter:
-    """A `key=value` of the block: what its value looks like, which field of the request it fills, and what it is for."""
+    """A `key=value` of the block.
+
+    What its value looks like, which field of the request it fills, and what it is for.
+    """
 
     kind: Kind
     target: str
@@ -71,7 +74,10 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Flag:
-    """A `--name` of the text. `takes` is `nothing`, `one` word, `words` (a list) or `text`; `kind` types each word."""
+    """A `--name` of the text.
+
+    `takes` is `nothing`, `one` word, `words` (a list) or `text`; `kind` types each word.
+    """
 
     takes: str
     kind: Kind
@@ -195,5 +201,8 @@ FLAGS: dict[str, Flag] = {
 
 
 def is_unset(value: str) -> bool:
-    """Return whether a parameter's text means "not set": nothing, or what a script writes for nothing."""
+    """Return whether a parameter's text means "not set".
+
+    Nothing, or what a script writes for nothing.
+    """
     return value in ("", "undefined")

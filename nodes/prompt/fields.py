@@ -23,7 +23,9 @@ class Field:
 
 
 def fields_of(fields: Mapping[str, object]) -> tuple[list[Field], list[Report]]:
-    """Return the fields that are not null as text, and the reports of all (those of fields that cannot be read hold an error)."""
+    """Return the fields that are not null as text, and the reports of all (those of fields that
+    cannot be read hold an error).
+    """
     found: list[Field] = []
     reports: list[Report] = []
     for name, key, value in _flat(fields):
@@ -33,7 +35,10 @@ def fields_of(fields: Mapping[str, object]) -> tuple[list[Field], list[Report]]:
         report = Report(text if text is not None else "", name)
         reports.append(report)
         if text is None:
-            hint = "Send text, a number, true or false; a picture goes as a file name, an address or base64."
+            hint = (
+                "Send text, a number, true or false; a picture goes as a file name, an address or"
+                " base64."
+            )
             report.error(
                 "bad-type",
                 Span(0, 0),
@@ -54,12 +59,18 @@ def fields_of(fields: Mapping[str, object]) -> tuple[list[Field], list[Report]]:
 
 
 def _is_plain(key: str) -> bool:
-    """Return whether blanks at the ends of the field mean nothing: everywhere but in the text, whose places must stay exact."""
+    """Return whether blanks at the ends of the field mean nothing.
+
+    Everywhere but in the text, whose places must stay exact.
+    """
     return key not in ("text", "negative_prompt")
 
 
 def _flat(fields: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:
-    """Yield (name as sent, key, value): `prompt[w]`, `w` and `{"prompt": {"w": ...}}` all mean `w`, and a plain `prompt` is the text."""
+    """Yield (name as sent, key, value).
+
+    `prompt[w]`, `w` and `{"prompt": {"w": ...}}` all mean `w`, and a plain `prompt` is the text.
+    """
     for name, value in fields.items():
         wrapped = _WRAPPED.fullmatch(str(name))
         if name == "prompt" and isinstance(value, Mapping):
@@ -72,7 +83,9 @@ def _flat(fields: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:
 
 
 def _text_of(value: object) -> str | None:
-    """Return the value as it would be written in a prompt, None when it is nothing of the language."""
+    """Return the value as it would be written in a prompt, None when it is nothing of the
+    language.
+    """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int):

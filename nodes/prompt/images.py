@@ -1,4 +1,6 @@
-"""References to pictures: a web address, a file of ComfyUI's input folder, or the picture itself in base64."""
+"""References to pictures: a web address, a file of ComfyUI's input folder, or the picture itself in
+base64.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ _DATA_ADDRESS = "data:"
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:
-    """Where a picture comes from; `kind` is `url`, `file` (a name in ComfyUI's input folder) or `base64`."""
+    """Where a picture comes from.
+
+    `kind` is `url`, `file` (a name in ComfyUI's input folder) or `base64`.
+    """
 
     kind: str
     value: str
@@ -74,7 +79,10 @@ def _base64(text: str) -> ImageRef | Problem:
 
 
 def _file(text: str) -> ImageRef | Problem:
-    """Refuse what could lead out of the input folder, and control characters; whether the file is there is the pipeline's question."""
+    """Refuse what could lead out of the input folder, and control characters.
+
+    Whether the file is there is the pipeline's question.
+    """
     folders = re.split(r"[/\\]", text)
     is_absolute = text.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", text)
     if is_absolute or ".." in folders or any(ord(c) < 32 or ord(c) == 127 for c in text):

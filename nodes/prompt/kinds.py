@@ -40,7 +40,10 @@ class Kind(Protocol):
 
 
 def accepts(kind: Kind, value: object) -> bool:
-    """Return whether `value` is a valid value of `kind`; whole numbers do for decimal ones, booleans for neither."""
+    """Return whether `value` is a valid value of `kind`.
+
+    Whole numbers do for decimal ones, booleans for neither.
+    """
     again = kind.read(kind.show(value))
     return again == value and isinstance(again, bool) == isinstance(value, bool)
 
@@ -136,7 +139,10 @@ class Boolean:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some words, in any case; `refused` holds words of the service that the host cannot do."""
+    """One of some words, in any case.
+
+    `refused` holds words of the service that the host cannot do.
+    """
 
     options: Sequence[str]
     refused: Mapping[str, Problem] = field(default_factory=dict)
@@ -181,7 +187,9 @@ class Anchor:
         )
 
     def _nearest(self, text: str) -> str | None:
-        """Return the anchor with the same words (`center-left`, `top`), else the one spelled most alike."""
+        """Return the anchor with the same words (`center-left`, `top`), else the one spelled most
+        alike.
+        """
         words = set(text.replace("middle", "center").split("-"))
         for wanted in (words, words | {"center"}):
             for option in self.options:
@@ -195,7 +203,10 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Dilation:
-    """How far a mask grows (or, negative, shrinks): `unit` is `px`, or `%` of the picture's short side."""
+    """How far a mask grows (or, negative, shrinks).
+
+    `unit` is `px`, or `%` of the picture's short side.
+    """
 
     value: float
     unit: str = "px"
@@ -245,5 +256,7 @@ class Line:
 
 
 def tidy(text: str) -> str:
-    """Return `text` with every run of blanks, line ends and byte order marks made one blank, and none at its ends."""
+    """Return `text` with every run of blanks, line ends and byte order marks made one blank, and
+    none at its ends.
+    """
     return " ".join(text.replace("\N{ZERO WIDTH NO-BREAK SPACE}", " ").split())

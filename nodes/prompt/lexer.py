@@ -1,6 +1,7 @@
 """Finds where text ends and something else begins: tags, flags, BREAK, quotes, parameter lines.
 
-Every pattern is one run of a character class, so nothing is ever tried twice, and all scanning goes through `Scanner`.
+Every pattern is one run of a character class, so nothing is ever tried twice, and all scanning goes
+through `Scanner`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ QUOTES = "\"'"
 BREAK = "BREAK"
 
 # The hyphen stands first, so that it opens no range in a character class.
-_DASHES = "-\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{FIGURE DASH}\N{EN DASH}\N{EM DASH}\N{HORIZONTAL BAR}\N{MINUS SIGN}"
+_DASHES = (
+    "-\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{FIGURE DASH}\N{EN DASH}\N{EM DASH}"
+    "\N{HORIZONTAL BAR}\N{MINUS SIGN}"
+)
 _CANDIDATE = re.compile(f"[{_DASHES}<B]")
 _DASH_RUN = re.compile(f"[{_DASHES}]+")
 _FLAG_NAME = re.compile(rf"[^\W\d][{_DASHES}\w]*")
@@ -36,7 +40,10 @@ _BESIDE_BREAK = ",.;:"
 
 
 class Mark(NamedTuple):
-    """Something that is not text. Kinds: tag, embedding, junk (a broken tag), flag (dashes and name), break."""
+    """Something that is not text.
+
+    Kinds: tag, embedding, junk (a broken tag), flag (dashes and name), break.
+    """
 
     kind: str
     start: int
@@ -53,7 +60,9 @@ class Scanner:
         return pattern.search(self.text, start, end)
 
     def run(self, pattern: re.Pattern[str], start: int, end: int) -> int:
-        """Return where the run of `pattern` that starts at `start` ends (at `start` itself when there is none)."""
+        """Return where the run of `pattern` that starts at `start` ends (at `start` itself when
+        there is none).
+        """
         found = pattern.match(self.text, start, end)
         return found.end() if found else start
 
@@ -70,7 +79,10 @@ class Lexer:
         self._line = Span(0, -1)
 
     def next_mark(self, at: int, region: Span) -> Mark | None:
-        """Return the first mark of the region at or after `at`. The region's ends count as ends of the text."""
+        """Return the first mark of the region at or after `at`.
+
+        The region's ends count as ends of the text.
+        """
         while candidate := self._scan.search(_CANDIDATE, at, region.end):
             at = candidate.start()
             char = self.text[at]
@@ -112,7 +124,10 @@ class Lexer:
         return Mark("break", at, end) if divides else None
 
     def _flag(self, at: int, run_end: int, region: Span) -> Mark | None:
-        """flag = "--" name, not inside a word. Other dashes count only before the name of a flag: a slip of a word processor."""
+        """flag = "--" name, not inside a word.
+
+        Other dashes count only before the name of a flag: a slip of a word processor.
+        """
         if at > region.start and (self.text[at - 1].isalnum() or self.text[at - 1] == "_"):
             return None
         name_end = self._scan.run(_FLAG_NAME, run_end, region.end)
@@ -124,7 +139,10 @@ class Lexer:
         return Mark("flag", at, name_end) if is_flag else None
 
     def line_end(self, at: int, limit: int) -> int:
-        """Return where the line that holds `at` ends; remembered, since many flags may stand on one long line."""
+        """Return where the line that holds `at` ends.
+
+        Remembered, since many flags may stand on one long line.
+        """
         if not self._line.start <= at <= self._line.end:
             found = self._scan.search(LINE_END, at, len(self.text))
             self._line = Span(at, found.start() if found else len(self.text))
@@ -140,7 +158,10 @@ class Lexer:
         return Span(start, max(start, span.start + len(inside.rstrip(BLANKS))))
 
     def word_end(self, at: int, end: int) -> int:
-        """Return where the word ends: at a blank or at `end`. A `<` that opens no tag is part of the word."""
+        """Return where the word ends: at a blank or at `end`.
+
+        A `<` that opens no tag is part of the word.
+        """
         while at < end:
             at = self._scan.run(_WORD, at, end)
             if at >= end or self.text[at] != "<":
@@ -149,7 +170,10 @@ class Lexer:
         return at
 
     def closing_quote(self, at: int, end: int) -> int | None:
-        """Return where the quote that opens at `at` closes: its next like that no letter or digit follows (`king's` goes on)."""
+        """Return where the quote that opens at `at` closes.
+
+        Its next like that no letter or digit follows (`king's` goes on).
+        """
         quote = self.text[at]
         while found := self._scan.search(_QUOTE[quote], at + 1, end):
             at = found.start()
@@ -158,7 +182,10 @@ class Lexer:
         return None
 
     def lines(self) -> Iterator[tuple[Span, Span]]:
-        """Yield each line as (line without its end, key): the key of `key=` at its start, else empty."""
+        """Yield each line as (line without its end, key).
+
+        The key of `key=` at its start, else empty.
+        """
         at = 0
         while at <= len(self.text):
             found = self._scan.search(LINE_END, at, len(self.text))
@@ -172,7 +199,8 @@ class Lexer:
         start = self.skip_line_blanks(line.start, line.end)
         end = self._scan.run(_KEY, start, line.end)
         key = self.text[start:end]
-        # A known key and its `=` may be torn apart by a line end; text that is not torn never starts like this.
+        # A known key and its `=` may be torn apart by a line end; text that is not torn never
+        # starts like this.
         limit = len(self.text) if key in PARAMETERS else line.end
         equals = self._scan.run(_BLANK_RUN, end, limit)
         return (

@@ -1,4 +1,7 @@
-"""What there is to say about text that is only text: look-alikes of the language, and brackets that do not weigh."""
+"""What there is to say about text that is only text.
+
+Look-alikes of the language, and brackets that do not weigh.
+"""
 
 from __future__ import annotations
 
@@ -65,19 +68,27 @@ def _notice_line(report: Report, line: Span, key: Span) -> None:
     is_tight = key.start < key.end and report.source[key.end : key.end + 1] == "="
     near = did_you_mean(key.of(report.source), PARAMETERS) if is_tight else None
     if near:
-        message = f"{quoted(key.of(report.source) + '=')} is not a known parameter, so the line is read as text"
+        message = (
+            f"{quoted(key.of(report.source) + '=')} is not a known parameter, so the line is read"
+            " as text"
+        )
         report.add("parameter-look-alike", "warning", key, message, f"Did you mean {near}=?")
 
 
 def notice_brackets(segment: SegmentBuilder, texts: list[tuple[str, Place]]) -> None:
-    """Report, for one segment, the first bracket without a partner and the first weight beyond all measure."""
+    """Report, for one segment, the first bracket without a partner and the first weight beyond all
+    measure.
+    """
     if not any(char in text for text, _ in texts for char in "()[]"):
         return
     written = weigh([text.replace(BYTE_ORDER_MARK, " ") for text, _ in texts])
     if written.unmatched:
         report, span = _place_of(texts, *written.unmatched[0])
         bracket = span.of(report.source)
-        hint = f"Close it to give weight, write \\{bracket} for the character itself, or set use_lpw=false."
+        hint = (
+            f"Close it to give weight, write \\{bracket} for the character itself, or set"
+            " use_lpw=false."
+        )
         report.add(
             "unbalanced-bracket",
             "warning",
@@ -85,10 +96,14 @@ def notice_brackets(segment: SegmentBuilder, texts: list[tuple[str, Place]]) -> 
             f"{quoted(bracket)} has no partner and is read as text",
             hint,
         )
-    # A weight may also come about where a tag between colon and number is taken out: then only the segment is its place.
+    # A weight may also come about where a tag between colon and number is taken out: then only the
+    # segment is its place.
     if written.extreme or weigh(segment.pieces()).extreme:
         report, span = _place_of(texts, *(written.extreme[0] if written.extreme else (0, 0)))
-        hint = f"Expected a weight from -{MOST_WEIGHT:g} to {MOST_WEIGHT:g}; nested ones multiply. With use_lpw=false brackets are plain text."
+        hint = (
+            f"Expected a weight from -{MOST_WEIGHT:g} to {MOST_WEIGHT:g}; nested ones multiply."
+            " With use_lpw=false brackets are plain text."
+        )
         report.error("out-of-range", span, "the weight of the text from here is out of range", hint)
 
 

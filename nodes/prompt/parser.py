@@ -1,4 +1,7 @@
-"""Text -> tree, by recursive descent. Every text has a tree; what is wrong with it goes to the report."""
+"""Text -> tree, by recursive descent.
+
+Every text has a tree; what is wrong with it goes to the report.
+"""
 
 from __future__ import annotations
 
@@ -168,13 +171,19 @@ class Parser:
         else:
             values = self._values(name, at, line)
             if not values:
-                hint = f"Write it after a blank, on the same line. {FLAGS[name].kind.expected.capitalize()}."
+                hint = (
+                    "Write it after a blank, on the same line."
+                    f" {FLAGS[name].kind.expected.capitalize()}."
+                )
                 self._report.error("missing-value", head, f"--{name} needs a value", hint)
         children = (Node("flag-name", head), *values)
         return Node("flag", Span(head.start, max(at, children[-1].span.end)), children)
 
     def _flag_name(self, head: Span) -> str | None:
-        """Return the flag that is meant, None when the name is unknown; reports what is wrong with dashes or name."""
+        """Return the flag that is meant, None when the name is unknown.
+
+        Reports what is wrong with dashes or name.
+        """
         text = head.of(self.source)
         name = text.lstrip("-") if text.startswith("--") else text
         if text.startswith("--") and len(text) - len(name) == 2:
@@ -248,7 +257,9 @@ class Parser:
         return Node("quoted", Span(at, close + 1), tuple(children))
 
     def block(self, lines: list[tuple[Span, Span]]) -> Node:
-        """block = { parameter | blank line } ; a negative prompt may go on over lines that are no `key=`"""
+        """block = { parameter | blank line } ; a negative prompt may go on over lines that are no
+        `key=`
+        """
         found: list[tuple[Span, Span]] = []  # key, value
         junk: list[Node] = []
         for line, key in lines:

@@ -13,7 +13,10 @@ _IMAGE_KEYS = {"url": "{}_url", "file": "{}", "base64": "{}_base64"}
 
 
 def printed(values: Mapping[str, object]) -> str:
-    """Return the document that says `values`: one segment a line, flags after the last one, then the parameters."""
+    """Return the document that says `values`.
+
+    One segment a line, flags after the last one, then the parameters.
+    """
     segments = values["prompt"]
     assert isinstance(segments, tuple), "a request holds a tuple of segments"
     given = [name for name in FLAGS if values[name] is not None]
@@ -36,7 +39,10 @@ def needs_guard(base: Segment) -> bool:
 
 
 def ends_closed(name: str, value: object) -> bool:
-    """Return whether text behind the written flag would not be taken for its value. Such flags go last."""
+    """Return whether text behind the written flag would not be taken for its value.
+
+    Such flags go last.
+    """
     takes = FLAGS[name].takes
     return takes in ("nothing", "one") or (takes == "text" and in_quotes(str(value)) is not None)
 
@@ -55,7 +61,9 @@ def _flag(name: str, value: object) -> str:
 
 
 def word(text: str) -> str:
-    """Return `text` as one word of a flag's value, in quotes where it would not be read as one without."""
+    """Return `text` as one word of a flag's value, in quotes where it would not be read as one
+    without.
+    """
     return text if is_plain_word(text) else in_quotes(text) or text
 
 

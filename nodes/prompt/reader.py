@@ -1,4 +1,7 @@
-"""Tree -> values of a request, each with the place it came from; what cannot be read goes to the report."""
+"""Tree -> values of a request, each with the place it came from.
+
+What cannot be read goes to the report.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,8 @@ class Reading:
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     prompt: list[SegmentBuilder] = field(default_factory=lambda: [SegmentBuilder()])
-    # Each segment with its texts as written and the place of each, for what has to be said about brackets.
+    # Each segment with its texts as written and the place of each, for what has to be said about
+    # brackets.
     texts: list[tuple[SegmentBuilder, list[tuple[str, Place]]]] = field(default_factory=list)
     breaks: list[Place] = field(default_factory=list)
     unknown: list[tuple[str, str]] = field(default_factory=list)
@@ -113,7 +117,9 @@ class Reader:
         self._reading.unknown.append((key, tidy(text)))
 
     def _built(self, segments: list[SegmentBuilder]) -> tuple[Segment, ...] | None:
-        """Build the segments; not where an error has left holes in the text, which nobody will use."""
+        """Build the segments; not where an error has left holes in the text, which nobody
+        will use.
+        """
         return None if self._report.has_errors else tuple(segment.build() for segment in segments)
 
     def _segments(self, nodes: Sequence[Node], *, is_prompt: bool) -> list[SegmentBuilder]:
@@ -164,7 +170,10 @@ class Reader:
             return value
         hint = value.hint
         if value.code == "bad-number" and text.lower() in _PLACEHOLDERS:
-            hint = f"{quoted(text)} is a placeholder of the documentation: put your own id and a number there. {hint}"
+            hint = (
+                f"{quoted(text)} is a placeholder of the documentation: put your own id and a"
+                f" number there. {hint}"
+            )
         place.report.error(
             value.code, place.span, f"{place.label.rstrip('=')}: {value.message}", hint
         )
@@ -190,7 +199,10 @@ class Reader:
         return None if not words or None in words else words
 
     def _typed(self, name: str, node: Node) -> list[object]:
-        """Return the flag's values by its kind; quotes hold words together only where a value may have blanks."""
+        """Return the flag's values by its kind.
+
+        Quotes hold words together only where a value may have blanks.
+        """
         spec = FLAGS[name]
         kind = spec.kind
         spans = self._value_spans(node)
@@ -224,7 +236,10 @@ class Reader:
         return [Span(*word.span()) for word in words]
 
     def _outpaint_prompt(self, node: Node, place: Place) -> None:
-        """Note the text for the new area with the tags inside its quotes; empty quotes leave it unset."""
+        """Note the text for the new area with the tags inside its quotes.
+
+        Empty quotes leave it unset.
+        """
         parts = []
         for child in node.children[1:]:
             parts += child.children if child.kind == "quoted" else [Node("text", child.span)]

@@ -20,7 +20,10 @@ class Finding:
 
 
 def findings(values: Mapping[str, object], given: Collection[str]) -> Iterator[Finding]:
-    """Yield what there is to say about `values`; `given` also names values that were given but cannot be read."""
+    """Yield what there is to say about `values`.
+
+    `given` also names values that were given but cannot be read.
+    """
     yield from _super_resolution(values, given)
     yield from _outpainting(given)
     yield from _size(values, given)

@@ -20,9 +20,11 @@ _EMPTY = Segment()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromptRequest:
-    """A validated request; None (for `negative`, no segment) means not set, and `from_text(x.to_text()) == x`.
+    """A validated request; None (for `negative`, no segment) means not set, and
+    `from_text(x.to_text()) == x`.
 
-    `prompt` holds the BREAK segments: base, common, then one per person. A value that the language could not say raises PromptError.
+    `prompt` holds the BREAK segments: base, common, then one per person. A value that the language
+    could not say raises PromptError.
     """
 
     prompt: tuple[Segment, ...] = (_EMPTY,)
@@ -104,19 +106,26 @@ class PromptRequest:
 
     @classmethod
     def from_text(cls, text: str) -> tuple[PromptRequest | None, tuple[Diagnostic, ...]]:
-        """Return the request of a pasted text, None when there is an error among the diagnostics."""
+        """Return the request of a pasted text, None when there is an error among the
+        diagnostics.
+        """
         return _request_of(*read_document(text))
 
     @classmethod
     def from_fields(
         cls, fields: Mapping[str, object]
     ) -> tuple[PromptRequest | None, tuple[Diagnostic, ...]]:
-        """Return the request of separate HTTP fields (`prompt[w]`, `w`, or the JSON of either), equal to that of the same text."""
+        """Return the request of separate HTTP fields (`prompt[w]`, `w`, or the JSON of either),
+        equal to that of the same text.
+        """
         return _request_of(*read_fields(fields))
 
     @classmethod
     def require(cls, text: str) -> PromptRequest:
-        """Return the request of a pasted text. Raises PromptError with every error, each with its place and a caret."""
+        """Return the request of a pasted text.
+
+        Raises PromptError with every error, each with its place and a caret.
+        """
         request, diagnostics = cls.from_text(text)
         if request is None:
             errors = [found for found in diagnostics if found.severity == "error"]
@@ -136,6 +145,7 @@ def _request_of(
     if any(found.severity == "error" for found in diagnostics):
         return None, diagnostics
     prompt = tuple(segment.build() for segment in reading.prompt)
-    return PromptRequest(
-        prompt=prompt, unknown=tuple(reading.unknown), **reading.values
-    ), diagnostics
+    return (
+        PromptRequest(prompt=prompt, unknown=tuple(reading.unknown), **reading.values),
+        diagnostics,
+    )

@@ -75,7 +75,11 @@ def _check_tag(name: str, weight: float, kind: Decimal) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of a prompt. `pieces` is its tidied text with the embeddings in place; a text that would read as anything else is refused."""
+    """A part of a prompt.
+
+    `pieces` is its tidied text with the embeddings in place; a text that would read as anything
+    else is refused.
+    """
 
     pieces: tuple[str | EmbeddingTag, ...] = ()
     loras: tuple[LoraTag, ...] = ()
@@ -123,7 +127,9 @@ def _reads_back(pieces: tuple[str | EmbeddingTag, ...]) -> bool:
 
 
 class SegmentBuilder:
-    """Joins the text of a segment as its tags and flags are taken out, without doubled blanks where they were."""
+    """Joins the text of a segment as its tags and flags are taken out, without doubled blanks where
+    they were.
+    """
 
     def __init__(self) -> None:
         self.loras: list[LoraTag] = []
@@ -166,8 +172,8 @@ class SegmentBuilder:
     def _lead(self, starts_with_blank: bool, starts_with_closer: bool) -> str:
         """Return what stands between the text so far and what comes next.
 
-        Where something was taken out that is a blank, but for punctuation that belongs to the word before or after it. A word with
-        a `<` in it keeps its blank: closing up could make it a tag.
+        Where something was taken out that is a blank, but for punctuation that belongs to the word
+        before or after it. A word with a `<` in it keeps its blank: closing up could make it a tag.
         """
         if not self._pieces:
             return ""

@@ -28,7 +28,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One thing to say about a place in a text; `line` and `column` count from 1. `field` is the HTTP field it came in, which the message names."""
+    """One thing to say about a place in a text; `line` and `column` count from 1.
+
+    `field` is the HTTP field it came in, which the message names.
+    """
 
     code: str
     severity: str
@@ -40,7 +43,9 @@ class Diagnostic:
     field: str = ""
 
     def render(self, source: str) -> str:
-        """Return the place, the message, the source line with carets under the span, and the hint."""
+        """Return the place, the message, the source line with carets under the span, and the
+        hint.
+        """
         line, pad, marked = _excerpt(source, self.span)
         parts = [
             f"line {self.line}, column {self.column}: {self.message}",
@@ -51,7 +56,9 @@ class Diagnostic:
 
 
 def _excerpt(source: str, span: Span) -> tuple[str, str, int]:
-    """Return the line that holds the span (a window of it when it is long), the blanks before the carets, and how many carets."""
+    """Return the line that holds the span (a window of it when it is long), the blanks before the
+    carets, and how many carets.
+    """
     first = max(source.rfind("\n", 0, span.start), source.rfind("\r", 0, span.start)) + 1
     found = LINE_END.search(source, span.start)
     last = found.start() if found else len(source)

@@ -9,7 +9,10 @@ _LONGEST = 60
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str | None:
-    """Return the choice nearest to `word`, or None when none is near; case, `-` and `_` do not count."""
+    """Return the choice nearest to `word`, or None when none is near.
+
+    Case, `-` and `_` do not count.
+    """
     if not word or len(word) > _LONGEST:
         return None
     by_plain = {_plain(choice): choice for choice in choices}

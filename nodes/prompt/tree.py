@@ -10,10 +10,13 @@ from .source import Diagnostic, Span
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A part of the text. Kinds that are leaves: text, break, name, value, key, flag-name, tag-kind, junk.
+    """A part of the text.
 
-    Kinds that hold others: tag (tag-kind, name, value), flag (flag-name, value, quoted), quoted (text, tag), block (parameter),
-    parameter (key, value). What lies between nodes is only punctuation and blanks.
+    Kinds that are leaves: text, break, name, value, key, flag-name, tag-kind, junk.
+
+    Kinds that hold others: tag (tag-kind, name, value), flag (flag-name, value, quoted), quoted
+    (text, tag), block (parameter), parameter (key, value). What lies between nodes is only
+    punctuation and blanks.
     """
 
     kind: str
@@ -33,7 +36,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed text: its tree and everything there is to say about it. `str()` gives back the exact text."""
+    """A parsed text: its tree and everything there is to say about it.
+
+    `str()` gives back the exact text.
+    """
 
     source: str
     children: tuple[Node, ...]

@@ -17,7 +17,9 @@ from .weights import MOST_WEIGHT, weigh
 
 
 def check(values: Mapping[str, Any]) -> None:
-    """Raise PromptError, naming field and value, when a value or what values say to each other is not of the language."""
+    """Raise PromptError, naming field and value, when a value or what values say to each other is
+    not of the language.
+    """
     _check_segments(values)
     for name, spec in PARAMETERS.items():
         if spec.target == name:
@@ -111,7 +113,10 @@ def _is_word(flag: Flag, value: object) -> bool:
 
 
 def _is_text(text: str) -> bool:
-    """Return whether the text of a flag can be written: in quotes, or bare to the end of the line."""
+    """Return whether the text of a flag can be written.
+
+    In quotes, or bare to the end of the line.
+    """
     return bool(text) and (
         in_quotes(text) is not None or (text[0] not in QUOTES and is_plain(text))
     )

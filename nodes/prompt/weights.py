@@ -1,7 +1,9 @@
-"""Weighted text: `(word:1.2)`, `((word))`, `[word]`, and the text the host's encoder needs to weigh it so.
+"""Weighted text: `(word:1.2)`, `((word))`, `[word]`, and the text the host's encoder needs to weigh
+it so.
 
-The host always reads `(...)` and the escapes `\\(` and `\\)`, never `[...]`, and takes an inner weight for the whole weight where
-the language multiplies. So every weight is worked out here and written flat, and every other bracket is escaped.
+The host always reads `(...)` and the escapes `\\(` and `\\)`, never `[...]`, and takes an inner
+weight for the whole weight where the language multiplies. So every weight is worked out here and
+written flat, and every other bracket is escaped.
 """
 
 from __future__ import annotations
@@ -45,7 +47,10 @@ class _Part:
 
 @dataclass
 class Weighing:
-    """The runs of a text, and places in it (piece index, offset): brackets without a partner, and text of a weight beyond all measure."""
+    """The runs of a text, and places in it (piece index, offset).
+
+    Brackets without a partner, and text of a weight beyond all measure.
+    """
 
     runs: list[Run] = field(default_factory=list)
     unmatched: list[tuple[int, int]] = field(default_factory=list)
@@ -53,7 +58,10 @@ class Weighing:
 
 
 def weigh(pieces: Sequence[str | EmbeddingTag]) -> Weighing:
-    """Return the text cut into runs of one weight each. Nested weights multiply; an unmatched bracket is a character like any other."""
+    """Return the text cut into runs of one weight each.
+
+    Nested weights multiply; an unmatched bracket is a character like any other.
+    """
     result = Weighing()
     weights = [1.0]
     for part in _match(_split(pieces)):
@@ -93,7 +101,10 @@ def _split(pieces: Sequence[str | EmbeddingTag]) -> list[_Part]:
 
 
 def _match(parts: list[_Part]) -> list[_Part]:
-    """Pair the brackets. A closing one takes the nearest open one of its kind; what was opened in between stays text."""
+    """Pair the brackets.
+
+    A closing one takes the nearest open one of its kind; what was opened in between stays text.
+    """
     stack: list[int] = []
     still_open = {"(": 0, "[": 0}
     for at, part in enumerate(parts):
@@ -113,7 +124,9 @@ def _match(parts: list[_Part]) -> list[_Part]:
 
 
 def _take_weight(parts: list[_Part], opening: int, closing: int) -> float:
-    """Return the weight written before the closing bracket, taking it out of the text, else the default."""
+    """Return the weight written before the closing bracket, taking it out of the text, else the
+    default.
+    """
     before = parts[closing - 1]
     if isinstance(before.piece, str) and not before.bracket and closing - 1 > opening:
         _, colon, number = before.piece[-_LONGEST_WEIGHT:].rpartition(":")
@@ -125,7 +138,10 @@ def _take_weight(parts: list[_Part], opening: int, closing: int) -> float:
 
 
 def encoder_text(segment: Segment, *, use_lpw: bool) -> str:
-    """Return the text for ComfyUI's CLIPTextEncode: weights flat and explicit, or with `use_lpw` false every bracket as plain text."""
+    """Return the text for ComfyUI's CLIPTextEncode.
+
+    Weights flat and explicit, or with `use_lpw` false every bracket as plain text.
+    """
     if not use_lpw:
         return _written(segment.pieces)
     written: list[str] = []
@@ -133,7 +149,8 @@ def encoder_text(segment: Segment, *, use_lpw: bool) -> str:
     for at, run in enumerate(runs):
         text = _written(run.pieces)
         is_last = at + 1 == len(runs)
-        # A backslash before the next run's bracket would escape it, so such a run is wrapped although it weighs 1.
+        # A backslash before the next run's bracket would escape it, so such a run is wrapped
+        # although it weighs 1.
         if run.weight == 1 and (is_last or not text.endswith("\\")):
             written.append(text)
         elif text:
@@ -142,7 +159,9 @@ def encoder_text(segment: Segment, *, use_lpw: bool) -> str:
 
 
 def _written(pieces: Sequence[str | EmbeddingTag]) -> str:
-    """Return literal text with its round brackets escaped and the embeddings in the host's words, set off by blanks."""
+    """Return literal text with its round brackets escaped and the embeddings in the host's words,
+    set off by blanks.
+    """
     text: list[str] = []
     is_after_embedding = False
     for piece in pieces:

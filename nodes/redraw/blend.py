@@ -1,4 +1,7 @@
-"""Drawn faces back in their picture: only where their masks are, each face once, everything else bit for bit as it was."""
+"""Drawn faces back in their picture.
+
+Only where their masks are, each face once, everything else bit for bit as it was.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,11 @@ TRANSITION = 0.05
 
 
 def levelled(drawn: Tensor, cut: Tensor, mask: Tensor) -> Tensor:
-    """Return the drawn crop with its colours moved back by what the VAE shifted them where the crop was kept.
+    """Return the drawn crop with its colours moved back by what the VAE shifted them where the crop
+    was kept.
 
-    Where the mask is 0 the model kept the picture, so the mean difference there is the VAE's, per channel. Without a kept pixel nothing
-    is known and nothing moved.
+    Where the mask is 0 the model kept the picture, so the mean difference there is the VAE's, per
+    channel. Without a kept pixel nothing is known and nothing moved.
     Shapes: drawn and cut [H,W,3], mask [H,W], all of one size.
     """
     kept = mask == 0
@@ -32,9 +36,11 @@ def levelled(drawn: Tensor, cut: Tensor, mask: Tensor) -> Tensor:
 def paste_faces(image: Tensor, drawn: Sequence[tuple[FaceCrop, Tensor]]) -> tuple[Tensor, Tensor]:
     """Return the pictures with the drawn faces in them, and where they were painted.
 
-    Outside the masks every pixel is the very pixel of `image`, alpha everywhere; a NaN in a drawing cannot get there. Where faces of one
-    picture overlap, each pixel is the face's that it is nearest to, so the order does not matter and nobody is painted into another.
-    Shapes: image [B,H,W,C], C 3 or 4; drawings [target_height,target_width,3] -> ([B,H,W,C] of the image's dtype, [B,H,W] float32).
+    Outside the masks every pixel is the very pixel of `image`, alpha everywhere; a NaN in a drawing
+    cannot get there. Where faces of one picture overlap, each pixel is the face's that it is
+    nearest to, so the order does not matter and nobody is painted into another.
+    Shapes: image [B,H,W,C], C 3 or 4; drawings [target_height,target_width,3] -> ([B,H,W,C] of the
+    image's dtype, [B,H,W] float32).
     """
     result = image.clone()
     painted = torch.zeros(image.shape[:3], device=image.device)
@@ -48,7 +54,8 @@ def paste_faces(image: Tensor, drawn: Sequence[tuple[FaceCrop, Tensor]]) -> tupl
         new = _over(crop, drawing.to(image.device, torch.float32), window)
         old, so_far = image[crop.image, rows, columns, :3], result[crop.image, rows, columns, :3]
         changed = (so_far.float() + weight[..., None] * (new - old.float())).clamp(0, 1)
-        # where() and not arithmetic alone: a NaN in the drawing must not reach pixels that the mask protects.
+        # where() and not arithmetic alone: a NaN in the drawing must not reach pixels that the mask
+        # protects.
         result[crop.image, rows, columns, :3] = torch.where(
             weight[..., None] > 0, changed.to(image.dtype), so_far
         )
@@ -74,15 +81,19 @@ def _over(crop: FaceCrop, drawing: Tensor, window: Window) -> Tensor:
 def _centres(window: Window, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return x [1,width] and y [height,1] of the middles of the pixels."""
     left, top, right, bottom = window
-    return torch.arange(left, right, device=device)[None, :] + 0.5, torch.arange(
-        top, bottom, device=device
-    )[:, None] + 0.5
+    return (
+        torch.arange(left, right, device=device)[None, :] + 0.5,
+        torch.arange(top, bottom, device=device)[:, None] + 0.5,
+    )
 
 
 def _share(crop: FaceCrop, others: Sequence[FaceCrop], places: tuple[Tensor, Tensor]) -> Tensor:
-    """Return the weight of a face at the places: its mask, divided with the faces that reach into it.
+    """Return the weight of a face at the places.
 
-    The weights of all faces sum to the greatest of their masks, so that the old face shows through nowhere inside a new one.
+    Its mask, divided with the faces that reach into it.
+
+    The weights of all faces sum to the greatest of their masks, so that the old face shows through
+    nowhere inside a new one.
     """
     own = _mask(crop, places)
     if not others:
@@ -106,7 +117,10 @@ def _mask(face: FaceCrop, places: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def _distance(face: FaceCrop, places: tuple[Tensor, Tensor]) -> Tensor:
-    """Return how far each place is from a face's middle, in halves of that face: 1 on the ellipse inside its box."""
+    """Return how far each place is from a face's middle, in halves of that face.
+
+    1 on the ellipse inside its box.
+    """
     x, y = face.turned(*places)
     left, top, right, bottom = face.box
     return torch.hypot(

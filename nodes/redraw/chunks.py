@@ -17,12 +17,17 @@ def grouped(items: Sequence[Item], kind: Callable[[Item], Hashable]) -> list[lis
 
 
 def cut_up(places: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Yield the places in as few chunks as there can be of at most `most`, of equal size as far as they can be."""
+    """Yield the places in as few chunks as there can be of at most `most`, of equal size as far as
+    they can be.
+    """
     count = -(-len(places) // most)
     for chunk in range(count):
         yield list(places[chunk * len(places) // count : (chunk + 1) * len(places) // count])
 
 
 def largest_batch(required: Callable[[int], float], free: float, most: int) -> int:
-    """Return how many items, `most` at most, fit `free` bytes by the estimate `required`; one where not even one does."""
+    """Return how many items, `most` at most, fit `free` bytes by the estimate `required`.
+
+    One where not even one does.
+    """
     return max((count for count in range(1, most + 1) if required(count) <= free), default=1)

@@ -1,4 +1,7 @@
-"""The square around a face that a model draws anew: where it is, how large it is drawn, and how the new face fades into the picture."""
+"""The square around a face that a model draws anew.
+
+Where it is, how large it is drawn, and how the new face fades into the picture.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,17 @@ Point = TypeVar("Point", float, Tensor)
 HARD_PX = 1e-3  # a softer edge than this is none
 # A head that is tilted more is drawn upright: models know lying and hanging heads badly.
 MOST_TILT = math.radians(30)
-# Width / height of an upright face's box. The box around a tilted one says little of its shape, but its diagonal is the same at every tilt.
+# Width / height of an upright face's box. The box around a tilted one says little of its shape, but
+# its diagonal is the same at every tilt.
 FACE_SHAPE = 0.75
 
 
 @dataclass(frozen=True)
 class CropOptions:
-    """`face_size_px`: longest side of a drawn crop, at most; `context`: side of the crop / side of the face; `feather`: how far the mask
-    reaches beyond the face's box, as a share of the face; `multiple`: what the model's sizes go by, in pixels.
+    """`face_size_px`: longest side of a drawn crop, at most.
+
+    `context`: side of the crop / side of the face; `feather`: how far the mask reaches beyond the
+    face's box, as a share of the face; `multiple`: what the model's sizes go by, in pixels.
     """
 
     face_size_px: int
@@ -38,7 +44,8 @@ class CropOptions:
     def __post_init__(self) -> None:
         if self.multiple < 1 or self.face_size_px < self.multiple:
             raise ImageError(
-                f"face_size is {self.face_size_px} px; expected {self.multiple} or more for this model.",
+                f"face_size is {self.face_size_px} px; expected {self.multiple} or more for this"
+                " model.",
                 code="face-size",
             )
         if not (math.isfinite(self.context) and self.context >= 1):
@@ -57,9 +64,11 @@ class CropOptions:
 class FaceCrop:
     """One face's window of its picture, and its size when drawn.
 
-    `image` and `number` say which face of which picture it is, from 0. `box` is the face's box inside the picture. `turn` is the angle, in
-    radians, by which the picture is turned about the box's middle before the window is cut, 0 for a head that stands: box and window are those
-    of the turned picture, and the window may reach beyond it. Units: pixels of the picture; `target_width`, `target_height` pixels of the drawing.
+    `image` and `number` say which face of which picture it is, from 0. `box` is the face's box
+    inside the picture. `turn` is the angle, in radians, by which the picture is turned about the
+    box's middle before the window is cut, 0 for a head that stands: box and window are those of the
+    turned picture, and the window may reach beyond it. Units: pixels of the picture;
+    `target_width`, `target_height` pixels of the drawing.
     """
 
     image: int
@@ -76,7 +85,10 @@ class FaceCrop:
 
     @property
     def extent(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of the picture's pixels that the window lies on; a turned one leaves the corners free."""
+        """Left, top, right and bottom of the picture's pixels that the window lies on.
+
+        A turned one leaves the corners free.
+        """
         left = self.left
         top = self.top
         right = self.left + self.width
@@ -91,7 +103,9 @@ class FaceCrop:
 
     @property
     def matrix(self) -> np.ndarray:
-        """The similarity [2,3] from the picture's pixels to those of the drawing, of a turned window, which is square."""
+        """The similarity [2,3] from the picture's pixels to those of the drawing, of a turned
+        window, which is square.
+        """
         scale = self.target_width / self.width
         # Pixel centres stand at whole numbers.
         first = np.array(self.turned(0.5, 0.5)) - (self.left, self.top)
@@ -99,7 +113,10 @@ class FaceCrop:
         return np.column_stack([scale * np.array([[cos, -sin], [sin, cos]]), scale * first - 0.5])
 
     def turned(self, x: Point, y: Point, *, back: bool = False) -> tuple[Point, Point]:
-        """Return where points of the picture stand once it is turned, or `back` from there; tensors x and y broadcast."""
+        """Return where points of the picture stand once it is turned, or `back` from there.
+
+        Tensors x and y broadcast.
+        """
         if not self.turn:
             return x, y
         left, top, right, bottom = self.box
@@ -109,7 +126,9 @@ class FaceCrop:
         return middle_x + cos * x - sin * y, middle_y + sin * x + cos * y
 
     def outline(self, box: tuple[float, float, float, float]) -> list[tuple[float, float]]:
-        """Return where the corners of a box of the turned picture are in the picture, one after the other."""
+        """Return where the corners of a box of the turned picture are in the picture, one after the
+        other.
+        """
         left, top, right, bottom = box
         return [
             self.turned(*corner, back=True)
@@ -127,12 +146,16 @@ class FaceCrop:
 def plan_crop(
     face: Face, image: int, number: int, size: tuple[int, int], options: CropOptions
 ) -> FaceCrop:
-    """Return the window around a face: square, moved inside the picture where it would reach out of it, no pixel invented.
+    """Return the window around a face.
 
-    Only where the picture is smaller than the square is the window a rectangle. The mask ends inside the window. A head whose five points
-    say that it lies or hangs is turned upright: its window stays around it, and shows the picture's last pixels again where it ends.
+    Square, moved inside the picture where it would reach out of it, no pixel invented.
+
+    Only where the picture is smaller than the square is the window a rectangle. The mask ends
+    inside the window. A head whose five points say that it lies or hangs is turned upright: its
+    window stays around it, and shows the picture's last pixels again where it ends.
     Shapes: `size` is (width, height) of the picture.
-    Raises: ImageError for a box that is no box, or lies outside the picture, and for points that are all one.
+    Raises: ImageError for a box that is no box, or lies outside the picture, and for points that
+    are all one.
     """
     width, height = size
     left, top, right, bottom = box = _inside(face, image, number, width, height)
@@ -158,7 +181,10 @@ def plan_crop(
 
 
 def _turn(face: Face, size: tuple[int, int]) -> float:
-    """Return the angle that sets a head upright; 0 where it nearly is, where no points tell, and where its middle is out of the picture."""
+    """Return the angle that sets a head upright.
+
+    0 where it nearly is, where no points tell, and where its middle is out of the picture.
+    """
     left, top, right, bottom = face.box
     if face.points is None or not (
         0 <= left + right <= 2 * size[0] and 0 <= top + bottom <= 2 * size[1]
@@ -197,7 +223,10 @@ def _plan_turned(
 
 
 def cut(picture: Tensor, crop: FaceCrop) -> Tensor:
-    """Return the window at its drawn size. Shapes: picture [H,W,C], C 3 or 4 -> [target_height,target_width,3], float32 0..1."""
+    """Return the window at its drawn size.
+
+    Shapes: picture [H,W,C], C 3 or 4 -> [target_height,target_width,3], float32 0..1.
+    """
     if crop.turn:
         return straightened(picture[..., :3], crop.matrix, crop.target_width)
     window = picture[
@@ -207,7 +236,10 @@ def cut(picture: Tensor, crop: FaceCrop) -> Tensor:
 
 
 def resized(picture: Tensor, width: int, height: int) -> Tensor:
-    """Return [H,W,C] at another size: antialiased bicubic in float32, clamped to 0..1; the same values where the size is the same."""
+    """Return [H,W,C] at another size.
+
+    Antialiased bicubic in float32, clamped to 0..1; the same values where the size is the same.
+    """
     if picture.shape[:2] == (height, width):
         return picture
     layer = picture.movedim(-1, 0)[None]  # HWC -> BCHW
@@ -220,9 +252,12 @@ def resized(picture: Tensor, width: int, height: int) -> Tensor:
 def window_mask(
     crop: FaceCrop, width: int, height: int, device: torch.device | None = None
 ) -> Tensor:
-    """Return the face's mask over its window on a grid of width x height: 1 in the box, falling smoothly to 0 over the feather.
+    """Return the face's mask over its window on a grid of width x height.
 
-    Shapes: [height, width], float32. Drawn at the size asked for, not resized: it is the same mask at every size.
+    1 in the box, falling smoothly to 0 over the feather.
+
+    Shapes: [height, width], float32. Drawn at the size asked for, not resized: it is the same mask
+    at every size.
     """
     x, y = centres(crop, width, height, device)
     return mask_at(crop, x[None, :], y[:, None])
@@ -243,7 +278,9 @@ def mask_at(crop: FaceCrop, x: Tensor, y: Tensor) -> Tensor:
 def centres(
     crop: FaceCrop, width: int, height: int, device: torch.device | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return x [width] and y [height], in pixels of the turned picture, of the cells' centres of a grid over the window."""
+    """Return x [width] and y [height], in pixels of the turned picture, of the cells' centres of a
+    grid over the window.
+    """
     x = crop.left + (torch.arange(width, device=device) + 0.5) * (crop.width / width)
     y = crop.top + (torch.arange(height, device=device) + 0.5) * (crop.height / height)
     return x, y
@@ -254,7 +291,10 @@ def _inside(
 ) -> tuple[float, float, float, float]:
     """Return the part of the face's box that lies in the picture."""
     values = [float(value) for value in face.box]
-    where = f"Face {number + 1} of image {image + 1} has the box {', '.join(f'{value:g}' for value in values)}"
+    where = (
+        f"Face {number + 1} of image {image + 1} has the box"
+        f" {', '.join(f'{value:g}' for value in values)}"
+    )
     if not all(map(math.isfinite, values)) or values[0] >= values[2] or values[1] >= values[3]:
         raise ImageError(
             f"{where}; expected left, top, right, bottom with a width and a height above 0.",
@@ -275,7 +315,10 @@ def _inside(
 
 
 def _target(width: int, height: int, options: CropOptions) -> tuple[int, int]:
-    """Return the size to draw a window at: the longest side as asked or just below it, both in the model's multiples."""
+    """Return the size to draw a window at.
+
+    The longest side as asked or just below it, both in the model's multiples.
+    """
     most = options.face_size_px // options.multiple
     scale = most / max(width, height)
     across, down = (
@@ -285,10 +328,13 @@ def _target(width: int, height: int, options: CropOptions) -> tuple[int, int]:
 
 
 def cut_hint(hint: Tensor, crop: FaceCrop, size: tuple[int, int]) -> Tensor:
-    """Return the part of a ControlNet's hint that belongs to the window: [B,C,h,w] of any size -> [1,C,target_height,target_width].
+    """Return the part of a ControlNet's hint that belongs to the window.
 
-    The hint covers the picture of `size` (width, height), cropped about its centre, as the host fits it. Coordinates are not rounded to the
-    hint's pixels, which may be much larger than the picture's.
+    [B,C,h,w] of any size -> [1,C,target_height,target_width].
+
+    The hint covers the picture of `size` (width, height), cropped about its centre, as the host
+    fits it. Coordinates are not rounded to the hint's pixels, which may be much larger than the
+    picture's.
     """
     picture = hint[crop.image % len(hint)][None].float()
     height, width = picture.shape[2:]

@@ -21,7 +21,10 @@ class AstriaInpaintFaces(io.ComfyNode):
             node_id="AstriaInpaintFaces",
             display_name="Astria Inpaint Faces",
             category="astria/faces",
-            description="Draws every face of every picture anew at full size, each with its own person's text, LoRAs and FaceID, many in one pass.",
+            description=(
+                "Draws every face of every picture anew at full size, each with its own person's"
+                " text, LoRAs and FaceID, many in one pass."
+            ),
             search_aliases=[
                 "face detailer",
                 "adetailer",
@@ -36,19 +39,27 @@ class AstriaInpaintFaces(io.ComfyNode):
                 io.Vae.Input("vae"),
                 io.Conditioning.Input(
                     "positive",
-                    tooltip="The scene's: what a face that is nobody's gets. Its ControlNets are cut to each face.",
+                    tooltip=(
+                        "The scene's: what a face that is nobody's gets. Its ControlNets are cut to"
+                        " each face."
+                    ),
                 ),
                 io.Conditioning.Input("negative"),
                 io.Noise.Input(
                     "noise",
-                    tooltip="Astria Noise. Each face has noise of its own, from the seed, its picture and its number.",
+                    tooltip=(
+                        "Astria Noise. Each face has noise of its own, from the seed, its picture"
+                        " and its number."
+                    ),
                 ),
                 io.Sampler.Input(
                     "sampler", tooltip="Astria Sampler, so that no face depends on the others."
                 ),
                 io.Sigmas.Input(
                     "sigmas",
-                    tooltip="Their denoise says how much of a face is new; 0.4 to 0.6 keeps the pose.",
+                    tooltip=(
+                        "Their denoise says how much of a face is new; 0.4 to 0.6 keeps the pose."
+                    ),
                 ),
                 io.Float.Input(
                     "cfg",
@@ -61,7 +72,9 @@ class AstriaInpaintFaces(io.ComfyNode):
                 io.Int.Input(
                     "face_size",
                     **size,
-                    tooltip="Longest side a crop is drawn at: 512 for SD1.5, 1024 for SDXL and Flux.",
+                    tooltip=(
+                        "Longest side a crop is drawn at: 512 for SD1.5, 1024 for SDXL and Flux."
+                    ),
                 ),
                 io.Float.Input(
                     "context",
@@ -92,7 +105,10 @@ class AstriaInpaintFaces(io.ComfyNode):
                 RegionsType.Input(
                     "regions",
                     optional=True,
-                    tooltip="Where the persons stand, at any scale. Without: by FaceID, else left to right.",
+                    tooltip=(
+                        "Where the persons stand, at any scale. Without: by FaceID, else left to"
+                        " right."
+                    ),
                 ),
                 LorasType.Input(
                     "scene_loras", optional=True, tooltip="LoRAs of faces that are nobody's."

@@ -1,4 +1,7 @@
-"""Face inpainting without a model: which faces are drawn anew, as whom, and the pictures with the drawn faces in them."""
+"""Face inpainting without a model.
+
+Which faces are drawn anew, as whom, and the pictures with the drawn faces in them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ SCENE, SKIP = UNMATCHED = ("scene", "skip")
 
 @dataclass(frozen=True)
 class PlannedFace:
-    """A face as it will be drawn. `person` counts from 0, None for a face that is nobody's; `how` says why it is this person's."""
+    """A face as it will be drawn.
+
+    `person` counts from 0, None for a face that is nobody's; `how` says why it is this person's.
+    """
 
     crop: FaceCrop
     person: int | None
@@ -44,7 +50,9 @@ def plan_faces(
     options: CropOptions,
     unmatched: str,
 ) -> list[PlannedFace]:
-    """Return every face of every picture, in their order, each with its window and its person. Shapes: image [B,H,W,C].
+    """Return every face of every picture, in their order, each with its window and its person.
+
+    Shapes: image [B,H,W,C].
 
     Raises: ImageError when faces and pictures differ in number, or what crop.py and match.py raise.
     """
@@ -72,7 +80,8 @@ def plan_faces(
 def finish(
     image: Tensor, planned: Sequence[PlannedFace], drawings: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor, list[PlannedFace]]:
-    """Return the pictures with the drawings of all drawn faces, where they were painted, and the plan as it came out.
+    """Return the pictures with the drawings of all drawn faces, where they were painted, and the
+    plan as it came out.
 
     A drawing that holds no numbers (NaN, infinite) leaves its face as it was, and the plan says so.
     Shapes: image [B,H,W,C]; drawings [target_height,target_width,3] -> ([B,H,W,C], [B,H,W]).
@@ -97,7 +106,8 @@ def report(planned: Sequence[PlannedFace], names: Sequence[str], images: int, ca
     """Return what was done, a line for the whole and one for each face."""
     drawn = sum(face.drawn for face in planned)
     lines = [
-        f"{drawn} of {len(planned)} face(s) in {images} image(s) drawn anew in {calls} sampler call(s)."
+        f"{drawn} of {len(planned)} face(s) in {images} image(s) drawn anew in {calls} sampler"
+        " call(s)."
     ]
     for face in planned:
         crop = face.crop

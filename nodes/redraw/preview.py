@@ -16,7 +16,10 @@ LETTERS = (0, 0, 0)
 
 
 def matches_preview(image: Tensor, planned: Sequence[PlannedFace], names: Sequence[str]) -> Tensor:
-    """Return the pictures with each face's box and window in its person's colour, named. Shapes: [B,H,W,C] -> [B,H,W,3] float32."""
+    """Return the pictures with each face's box and window in its person's colour, named.
+
+    Shapes: [B,H,W,C] -> [B,H,W,3] float32.
+    """
     shown = (
         image[..., :3]
         .detach()

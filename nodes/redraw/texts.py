@@ -13,7 +13,8 @@ from ..errors import PlanError
 
 Conditioning = Sequence[Sequence[Any]]
 
-# What the text was told of the whole picture's size (SDXL): a face is a picture of its own, and the host then takes the crop's size.
+# What the text was told of the whole picture's size (SDXL): a face is a picture of its own, and the
+# host then takes the crop's size.
 _SIZES = frozenset({"width", "height", "crop_w", "crop_h", "target_width", "target_height"})
 # The masked picture that inpaint models see is each crop's own.
 _OWN = _SIZES | {"concat_latent_image", "concat_mask"}
@@ -21,17 +22,22 @@ _OWN = _SIZES | {"concat_latent_image", "concat_mask"}
 _PLACED = ("area", "mask", "gligen")
 # One row a face, where there is one.
 _STACKED = "pooled_output"
-# What counts for the whole picture, and so for the faces in it, where a person's own conditioning does not say otherwise.
+# What counts for the whole picture, and so for the faces in it, where a person's own conditioning
+# does not say otherwise.
 _OF_THE_SCENE = ("guidance", "control", "control_apply_to_uncond")
 
 
 def face_text(
     own: Conditioning | None, scene: Conditioning, image: int, name: str
 ) -> list[list[Any]]:
-    """Return one face's conditioning: the person's text, with guidance and ControlNet of the scene, without the whole picture's sizes.
+    """Return one face's conditioning.
 
-    Without an `own` text it is the scene's. `image` picks the row where a conditioning holds one for each picture.
-    Raises: PlanError for a part that is meant for a place in the whole picture, or a text that is empty.
+    The person's text, with guidance and ControlNet of the scene, without the whole picture's sizes.
+
+    Without an `own` text it is the scene's. `image` picks the row where a conditioning holds one
+    for each picture.
+    Raises: PlanError for a part that is meant for a place in the whole picture, or a text that is
+    empty.
     """
     own = scene if own is None else own
     if not own or not scene:
@@ -46,7 +52,8 @@ def face_text(
         for key in _PLACED:
             if extra.get(key) is not None:
                 raise PlanError(
-                    f"{name} carries {key!r}, a place in the whole picture; a face is drawn by itself.",
+                    f"{name} carries {key!r}, a place in the whole picture; a face is drawn by"
+                    " itself.",
                     code="face-conditioning",
                     hint="Give the persons their regions instead, and connect the text without it.",
                 )
@@ -58,9 +65,12 @@ def face_text(
 
 
 def kind_of(conditioning: Conditioning, *, equal_lengths: bool) -> Hashable:
-    """Return what conditionings must have in common to be one batch: everything but the text and its pooled form.
+    """Return what conditionings must have in common to be one batch.
 
-    `equal_lengths`: texts of different lengths cannot stand in one batch (Flux, where a repeated token is not nothing).
+    Everything but the text and its pooled form.
+
+    `equal_lengths`: texts of different lengths cannot stand in one batch (Flux, where a repeated
+    token is not nothing).
     """
     return tuple(
         (
@@ -73,7 +83,10 @@ def kind_of(conditioning: Conditioning, *, equal_lengths: bool) -> Hashable:
 
 
 def stacked(conditionings: Sequence[Conditioning]) -> list[list[Any]]:
-    """Return conditionings of one kind as one, a row each. Shorter texts repeat to a common length, which leaves cross-attention as it is."""
+    """Return conditionings of one kind as one, a row each.
+
+    Shorter texts repeat to a common length, which leaves cross-attention as it is.
+    """
     return [_joined(entries) for entries in zip(*conditionings, strict=True)]
 
 
@@ -94,9 +107,9 @@ def _kind(item: tuple[str, Any]) -> tuple[str, str]:
     key, value = item
     if key == _STACKED:
         return key, str(tuple(value.shape))
-    return key, repr(value) if isinstance(
-        value, bool | int | float | str
-    ) else f"object {id(value)}"
+    return key, (
+        repr(value) if isinstance(value, bool | int | float | str) else f"object {id(value)}"
+    )
 
 
 def _joined(entries: Sequence[Sequence[Any]]) -> list[Any]:

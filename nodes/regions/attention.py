@@ -1,4 +1,7 @@
-"""Attention in which each pixel sees its own region's text: exact, computed in groups of pixels, without a mask tensor."""
+"""Attention in which each pixel sees its own region's text.
+
+Exact, computed in groups of pixels, without a mask tensor.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# A region computes every pixel in which its share is above 0; below this nobody sees the difference, and rounding alone stays below it.
+# A region computes every pixel in which its share is above 0; below this nobody sees the
+# difference, and rounding alone stays below it.
 LEAST_SHARE = 1e-3
 
 # (queries, keys, values) -> the attention's output [B, queries, channels]
@@ -20,7 +24,8 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 class Share:
     """The queries that one region answers, and how much of the answer is its own.
 
-    Shapes: index [n] among the queries, None for all of them; weight [n,1] float32 above 0, None where it is 1 throughout.
+    Shapes: index [n] among the queries, None for all of them; weight [n,1] float32 above 0, None
+    where it is 1 throughout.
     """
 
     index: Tensor | None
@@ -41,7 +46,10 @@ def on_device(parts: Sequence[Share | None], device: torch.device) -> tuple[Shar
 
 
 def seeing_scene(masks: Tensor, scene_strength: float) -> Tensor:
-    """Return the masks [R,H,W] by which pixels see text: persons' pixels give `scene_strength` of their attention to region 0's."""
+    """Return the masks [R,H,W] by which pixels see text.
+
+    Persons' pixels give `scene_strength` of their attention to region 0's.
+    """
     persons = masks[1:] * (1 - scene_strength)
     return torch.cat([1 - persons.sum(0, keepdim=True), persons])
 
@@ -49,7 +57,8 @@ def seeing_scene(masks: Tensor, scene_strength: float) -> Tensor:
 def shares(weights: Tensor) -> tuple[Share | None, ...]:
     """Return each region's share of L queries, None for a region that has none of them.
 
-    Shapes: weights [R,L] float32, non-negative, summing to 1 over the regions. Shares below LEAST_SHARE go to the others.
+    Shapes: weights [R,L] float32, non-negative, summing to 1 over the regions. Shares below
+    LEAST_SHARE go to the others.
     """
     kept = torch.where(weights < LEAST_SHARE, 0, weights)
     return tuple(_share(row) for row in kept / kept.sum(0))
@@ -69,9 +78,11 @@ def _share(row: Tensor) -> Share | None:
 def blended(
     parts: Sequence[Share | None], answer: Callable[[int, Share], Tensor], length: int
 ) -> Tensor:
-    """Return [B,length,C]: each query's answers, weighted by the shares of the regions that give them.
+    """Return [B,length,C]: each query's answers, weighted by the shares of the regions that give
+    them.
 
-    `answer(region, share)` returns [B,n,C] for the share's queries. Soft edges are summed in float32.
+    `answer(region, share)` returns [B,n,C] for the share's queries. Soft edges are summed in
+    float32.
     """
     result = None
     soft = any(part is not None and part.weight is not None for part in parts)
@@ -101,7 +112,8 @@ def coupled(
 ) -> Tensor:
     """Return the cross-attention of a UNet: each query against its own region's text.
 
-    Shapes: queries [B,L,C] -> same. `text(region)` gives keys and values [B,T,C]; it is asked for regions with queries only, and T may differ.
+    Shapes: queries [B,L,C] -> same. `text(region)` gives keys and values [B,T,C]; it is asked for
+    regions with queries only, and T may differ.
     """
     return blended(
         parts, lambda region, part: attend(part.of(queries, 1), *text(region)), queries.shape[1]
@@ -110,10 +122,13 @@ def coupled(
 
 @dataclass(frozen=True, eq=False)
 class Joint:
-    """A joint sequence of text and image (Flux): the regions' texts in order, then the image's tokens.
+    """A joint sequence of text and image (Flux).
 
-    Pixels see all pixels and their own region's text. A region's text sees itself and all pixels; with `isolation` a person's text
-    (regions 1..) sees itself and that person's pixels. A region without a share has no text in the sequence.
+    The regions' texts in order, then the image's tokens.
+
+    Pixels see all pixels and their own region's text. A region's text sees itself and all pixels;
+    with `isolation` a person's text (regions 1..) sees itself and that person's pixels. A region
+    without a share has no text in the sequence.
     """
 
     text_lengths: tuple[int, ...]
@@ -125,7 +140,10 @@ class Joint:
         return sum(self.text_lengths)
 
     def attention(self, q: Tensor, k: Tensor, v: Tensor, attend: Attend) -> Tensor:
-        """Return the joint attention. Shapes: q, k, v [B,heads,L,d] -> [B,L,heads*d]; more keys than queries count as pixels."""
+        """Return the joint attention.
+
+        Shapes: q, k, v [B,heads,L,d] -> [B,L,heads*d]; more keys than queries count as pixels.
+        """
         if sum(part is not None for part in self.parts) == 1:
             return attend(q, k, v)
         starts = [sum(self.text_lengths[:region]) for region in range(len(self.parts))]
@@ -165,6 +183,9 @@ class Joint:
 
 
 def stacked(texts: Sequence[Tensor]) -> Tensor:
-    """Return the texts [B,T,C] of several chunks as one batch; shorter ones repeat to a common length, which leaves their attention as it is."""
+    """Return the texts [B,T,C] of several chunks as one batch.
+
+    Shorter ones repeat to a common length, which leaves their attention as it is.
+    """
     length = math.lcm(*(text.shape[1] for text in texts))
     return torch.cat([text.repeat(1, length // text.shape[1], 1) for text in texts])

@@ -1,4 +1,7 @@
-"""Where each person stands: one soft mask a person, from the artist's masks, from people found in a picture, or equal columns."""
+"""Where each person stands.
+
+One soft mask a person, from the artist's masks, from people found in a picture, or equal columns.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,15 @@ from torch import Tensor
 from ..errors import ImageError
 from .run import normalised
 
-# The share of a column that stays scene left and right of its person, and above: the base prompt needs pixels of its own.
+# The share of a column that stays scene left and right of its person, and above: the base prompt
+# needs pixels of its own.
 MARGIN = 0.08
 
 # A region computes attention wherever its share is above 0; below this nobody sees the difference.
 LEAST_SHARE = 1e-3
 
-# Detectors draw a box tightly around the body, skeletons end at eyes and wrists: hair and hands lie up to about this far outside.
+# Detectors draw a box tightly around the body, skeletons end at eyes and wrists: hair and hands lie
+# up to about this far outside.
 GROWTH_OF_WIDTH, GROWTH_OF_HEIGHT = 0.25, 0.06
 
 # Shoulders are three faces wide; hair reaches three quarters of a face above one.
@@ -31,16 +36,19 @@ FACES_WIDE, FACES_ABOVE = 3.0, 0.75
 # Limbs are drawn at 60 % of full colour; what a lossy file leaves on black is far below.
 LIT = 0.2
 
-# A pose picture is mostly black; a component below this share of the largest is a stray finger or a speck, not a person.
+# A pose picture is mostly black; a component below this share of the largest is a stray finger or a
+# speck, not a person.
 MOST_LIT, LEAST_COMPONENT = 0.5, 0.05
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """The persons' shares of the picture, in the order of the prompt, and the names to show for them.
+    """The persons' shares of the picture, in the order of the prompt, and the names to show for
+    them.
 
-    Shapes: masks [N,H,W] float32 0..1, at most 1 in sum at every pixel; `run.normalised` adds the scene as the rest.
+    Shapes: masks [N,H,W] float32 0..1, at most 1 in sum at every pixel; `run.normalised` adds the
+    scene as the rest.
     """
 
     masks: Tensor
@@ -58,11 +66,15 @@ class Layout:
         )
 
     def within(self, width: int, height: int) -> Layout:
-        """Return the layout of the picture's top left part, the size before it was padded. Raises: ImageError where it is smaller than that."""
+        """Return the layout of the picture's top left part, the size before it was padded.
+
+        Raises: ImageError where it is smaller than that.
+        """
         if width > self.masks.shape[2] or height > self.masks.shape[1]:
             seen = f"{self.masks.shape[2]}x{self.masks.shape[1]}"
             raise ImageError(
-                f"The regions are laid out for {seen} px, less than the {width}x{height} before the padding.",
+                f"The regions are laid out for {seen} px, less than the {width}x{height} before the"
+                " padding.",
                 code="regions-fit",
                 hint="Connect the `fit` of the picture that the regions were laid out for.",
             )
@@ -81,9 +93,12 @@ class Area(NamedTuple):
 def columns(
     count: int, width: int, height: int, *, softness_px: int, margin: float = MARGIN
 ) -> Layout:
-    """Return equal columns, left to right; `margin` of a column's width at its sides, and of its height above, stays scene.
+    """Return equal columns, left to right.
 
-    A margin gives way where a column would become thinner than a pixel. With margin 0 the columns cover the picture.
+    `margin` of a column's width at its sides, and of its height above, stays scene.
+
+    A margin gives way where a column would become thinner than a pixel. With margin 0 the columns
+    cover the picture.
 
     Raises: ImageError when there are more columns than pixels, or a number is out of range.
     """
@@ -111,11 +126,13 @@ def columns(
 def from_masks(masks: Tensor, count: int, width: int, height: int, *, softness_px: int) -> Layout:
     """Return the regions as drawn, in the order given, stretched to the picture.
 
-    Persons that overlap share a pixel by weight. The masks' own soft edges stay and are softened further by `softness_px`;
-    with 0 each pixel goes wholly to the strongest mask, the first of equals.
+    Persons that overlap share a pixel by weight. The masks' own soft edges stay and are softened
+    further by `softness_px`; with 0 each pixel goes wholly to the strongest mask, the first of
+    equals.
 
     Shapes: masks [M,h,w] float 0..1 -> [count,height,width].
-    Raises: ImageError when there is not one mask for each person, or a mask leaves its person no pixel.
+    Raises: ImageError when there is not one mask for each person, or a mask leaves its person no
+    pixel.
     """
     _check_request(count, width, height, softness_px)
     if masks.ndim != 3 or 0 in masks.shape[1:]:
@@ -125,10 +142,13 @@ def from_masks(masks: Tensor, count: int, width: int, height: int, *, softness_p
         )
     if len(masks) != count:
         raise ImageError(
-            f"{_counted(len(masks), 'mask')} for {_counted(count, 'person')}; expected one mask for each.",
+            f"{_counted(len(masks), 'mask')} for {_counted(count, 'person')}; expected one mask for"
+            " each.",
             code="region-count",
-            hint="Connect one mask for each person, in the order of the prompt's BREAK segments, as one batch; "
-            "or connect none and get equal columns.",
+            hint=(
+                "Connect one mask for each person, in the order of the prompt's BREAK segments, as"
+                " one batch; or connect none and get equal columns."
+            ),
         )
     drawn = masks.detach().cpu().float()
     if not torch.isfinite(drawn).all():
@@ -147,12 +167,14 @@ def from_masks(masks: Tensor, count: int, width: int, height: int, *, softness_p
 def from_boxes(
     boxes: Sequence[Mapping[str, Any]], count: int, width: int, height: int, *, softness_px: int
 ) -> Layout:
-    """Return one region around each found person, left to right by the centres of the boxes, whatever order they come in.
+    """Return one region around each found person, left to right by the centres of the boxes,
+    whatever order they come in.
 
-    Boxes are dicts of `x`, `y`, `width`, `height` in pixels of the picture, and maybe `label`. Each is grown, so that hair
-    and arms are inside; where two meet, the border lies between them by their widths, halfway for equal ones. A box that is
-    no wider than another's inside stands in front of it. A box with the label `face` is taken for a person three faces wide,
-    from above the hair down to the bottom of the picture.
+    Boxes are dicts of `x`, `y`, `width`, `height` in pixels of the picture, and maybe `label`. Each
+    is grown, so that hair and arms are inside; where two meet, the border lies between them by
+    their widths, halfway for equal ones. A box that is no wider than another's inside stands in
+    front of it. A box with the label `face` is taken for a person three faces wide, from above the
+    hair down to the bottom of the picture.
 
     Raises: ImageError when there is not one box for each person, or a box cannot be used.
     """
@@ -165,10 +187,14 @@ def from_boxes(
             ).items()
         )
         raise ImageError(
-            f"{_counted(len(boxes), 'box', 'boxes')}{f' ({found})' if found else ''} found for {_counted(count, 'person')}; expected one for each.",
+            f"{_counted(len(boxes), 'box', 'boxes')}{f' ({found})' if found else ''} found for"
+            f" {_counted(count, 'person')}; expected one for each.",
             code="region-count",
-            hint="Describe each person of the picture in a BREAK segment of their own, and leave out boxes that are no person; figures that "
-            "touch in a pose picture count as one. Or draw one mask for each person.",
+            hint=(
+                "Describe each person of the picture in a BREAK segment of their own, and leave out"
+                " boxes that are no person; figures that touch in a pose picture count as one. Or"
+                " draw one mask for each person."
+            ),
         )
     bodies = [_body(box, number, height) for number, box in enumerate(boxes, 1)]
     bodies.sort(key=lambda body: (body.left + body.right, body))
@@ -189,40 +215,33 @@ def from_boxes(
 
 
 def from_pose(image: Tensor, width: int = 0, height: int = 0) -> list[dict[str, int | str]]:
-    """Return one box for each skeleton of an OpenPose picture, coloured limbs on black, left to right; for `from_boxes`.
+    """Return a box for each skeleton of an OpenPose picture, from left to right, for `from_boxes`.
 
-    Figures are told apart where black lies between them: skeletons that touch are one box.
+    The picture shows coloured limbs on black. Figures are told apart where black lies between them:
+    skeletons that touch are one box.
 
-    Shapes: image [1,H,W,C] float 0..1, alpha not counted. Units: pixels of a picture of width x height (0: of the image's own size), which the
-    image covers, cropped about its centre, as a ControlNet fits its hint.
+    Shapes: image [1,H,W,C] float 0..1, alpha not counted. Units: pixels of a picture of width x
+    height (0: of the image's own size), which the image covers, cropped about its centre, as a
+    ControlNet fits its hint.
     Raises: ImageError when the shape is another or the picture is not mostly black.
     """
-    from scipy import ndimage  # heavy: on first use
-
     if image.ndim != 4 or image.shape[0] != 1 or image.shape[3] < 3:
         raise ImageError(
-            f"A pose picture of shape {tuple(image.shape)}; expected one picture, [1, height, width, 3].",
+            f"A pose picture of shape {tuple(image.shape)}; expected one picture, [1, height,"
+            " width, 3].",
             code="pose-picture",
         )
     lit = (image[0, ..., :3].detach().cpu().amax(-1) > LIT).numpy()
     if lit.mean() > MOST_LIT:
         raise ImageError(
-            f"{lit.mean():.0%} of the pose picture is not black; expected coloured skeletons on black.",
+            f"{lit.mean():.0%} of the pose picture is not black; expected coloured skeletons on"
+            " black.",
             code="pose-picture",
-            hint="Run the photo through an OpenPose preprocessor first, or connect a detector's boxes or masks instead.",
+            hint=(
+                "Run the photo through an OpenPose preprocessor first, or connect a detector's"
+                " boxes or masks instead."
+            ),
         )
-    # Bridges the gaps that resizing and missing keypoints leave within a figure, not the space between two.
-    reach = max(1, round(0.01 * min(lit.shape)))
-    closed = ndimage.binary_closing(np.pad(lit, reach), _EIGHT_NEIGHBOURS, iterations=reach)[
-        reach:-reach, reach:-reach
-    ]
-    figures, _ = ndimage.label(closed, _EIGHT_NEIGHBOURS)
-    sizes = ndimage.sum_labels(lit, figures, range(1, figures.max() + 1))
-    places = [
-        place
-        for place, size in zip(ndimage.find_objects(figures), sizes, strict=True)
-        if size >= LEAST_COMPONENT * max(sizes)
-    ]
     own_height, own_width = lit.shape
     width, height = width or own_width, height or own_height
     scale = max(width / own_width, height / own_height)
@@ -235,13 +254,35 @@ def from_pose(image: Tensor, width: int = 0, height: int = 0) -> list[dict[str, 
             "height": round((down.stop - down.start) * scale),
             "label": "person",
         }
-        for down, across in places
+        for down, across in _figures(lit)
     ]
     return sorted(boxes, key=lambda box: (2 * box["x"] + box["width"], box["y"]))
 
 
+def _figures(lit: np.ndarray) -> list[tuple[slice, slice]]:
+    """Return the rows and columns of each figure of lit pixels [H,W], without specks."""
+    from scipy import ndimage  # heavy: on first use
+
+    # Bridges the gaps that resizing and missing keypoints leave within a figure, not the space
+    # between two.
+    reach = max(1, round(0.01 * min(lit.shape)))
+    closed = ndimage.binary_closing(np.pad(lit, reach), _EIGHT_NEIGHBOURS, iterations=reach)[
+        reach:-reach, reach:-reach
+    ]
+    figures, _ = ndimage.label(closed, _EIGHT_NEIGHBOURS)
+    sizes = ndimage.sum_labels(lit, figures, range(1, figures.max() + 1))
+    return [
+        place
+        for place, size in zip(ndimage.find_objects(figures), sizes, strict=True)
+        if size >= LEAST_COMPONENT * max(sizes)
+    ]
+
+
 def _laid_out(persons: Tensor, softness_px: int, what: str) -> Layout:
-    """Return the layout of masks [N,H,W]: hard labels for softness 0, else with borders `softness_px` wide, half on each side."""
+    """Return the layout of masks [N,H,W].
+
+    Hard labels for softness 0, else with borders `softness_px` wide, half on each side.
+    """
     shares = normalised(persons)
     if softness_px == 0:
         # Persons before the scene: a mask of one half belongs to its person.
@@ -253,9 +294,13 @@ def _laid_out(persons: Tensor, softness_px: int, what: str) -> Layout:
     if lost:
         numbers = ", ".join(map(str, lost))
         raise ImageError(
-            f"{what} {numbers} of {len(masks)}: no pixel of the {persons.shape[2]}x{persons.shape[1]} picture is left to this person.",
+            f"{what} {numbers} of {len(masks)}: no pixel of the"
+            f" {persons.shape[2]}x{persons.shape[1]} picture is left to this person.",
             code="region-empty",
-            hint="Each person needs an area of their own: inside the picture, and not wholly covered by another's.",
+            hint=(
+                "Each person needs an area of their own: inside the picture, and not wholly covered"
+                " by another's."
+            ),
         )
     return Layout(masks.contiguous(), tuple(str(number) for number in range(1, len(masks) + 1)))
 
@@ -263,8 +308,8 @@ def _laid_out(persons: Tensor, softness_px: int, what: str) -> Layout:
 def _softened(shares: Tensor, reach_px: int) -> Tensor:
     """Average shares [R,H,W] over a square of `reach_px` to each side.
 
-    The average is the same for all regions, so they keep summing to 1 and a border moves to neither side; along the picture's
-    edge nothing fades.
+    The average is the same for all regions, so they keep summing to 1 and a border moves to neither
+    side; along the picture's edge nothing fades.
     """
     from scipy import ndimage  # heavy: on first use
 
@@ -286,7 +331,8 @@ def _counted(number: int, one: str, many: str = "") -> str:
 def _check_request(count: int, width: int, height: int, softness_px: int) -> None:
     if count < 1 or width < 1 or height < 1:
         raise ImageError(
-            f"Regions for {_counted(count, 'person')} in a picture of {width}x{height} px; expected 1 or more of each.",
+            f"Regions for {_counted(count, 'person')} in a picture of {width}x{height} px; expected"
+            " 1 or more of each.",
             code="region-request",
         )
     if softness_px < 0:
@@ -307,7 +353,8 @@ def _body(box: Mapping[str, Any], number: int, picture_height: int) -> Area:
         ) from error
     if not all(map(math.isfinite, (x, y, width, height))) or width <= 0 or height <= 0:
         raise ImageError(
-            f"Box {number} at {x:g}, {y:g} is {width:g} x {height:g} px; expected a width and a height above 0.",
+            f"Box {number} at {x:g}, {y:g} is {width:g} x {height:g} px; expected a width and a"
+            " height above 0.",
             code="region-box",
             hint="Leave the box out, or connect another detector.",
         )

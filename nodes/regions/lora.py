@@ -12,7 +12,10 @@ from ..errors import AstriaError
 
 @dataclass(frozen=True)
 class RegionLora:
-    """A LoRA file of one region: 0 is the scene, 1.. are the persons. `name` is what its errors call it."""
+    """A LoRA file of one region: 0 is the scene, 1.. are the persons.
+
+    `name` is what its errors call it.
+    """
 
     region: int
     state_dict: Mapping[str, torch.Tensor]

@@ -1,4 +1,6 @@
-"""The forms in which LoRA files write the change of one weight, as functions of the layer's input."""
+"""The forms in which LoRA files write the change of one weight, as functions of the layer's
+input.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Target:
-    """The part of a layer's weight that a form changes: `rows` outputs from `start` on, all inputs. `convolution` is None for linear layers."""
+    """The part of a layer's weight that a form changes: `rows` outputs from `start` on, all inputs.
+
+    `convolution` is None for linear layers.
+    """
 
     start: int
     rows: int
@@ -33,7 +38,10 @@ class Target:
         return (self.rows, self.inputs, *self.kernel)
 
     def run(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """Return what a layer of this kind without bias makes of `x`; `weight` [any, inputs, *kernel]."""
+        """Return what a layer of this kind without bias makes of `x`.
+
+        `weight` [any, inputs, *kernel].
+        """
         if self.convolution is None:
             return F.linear(x, weight)
         options = self.convolution
@@ -59,7 +67,10 @@ class Layer:
 
 
 def near(weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return `weight` on the device and in the dtype of `x`: the host leaves it offloaded where memory is short."""
+    """Return `weight` on the device and in the dtype of `x`.
+
+    The host leaves it offloaded where memory is short.
+    """
     return weight.to(x.device, x.dtype)
 
 
@@ -104,7 +115,9 @@ class LowRank(Form):
 
 
 class Hadamard(Form):
-    """LoHa: the product, element by element, of two low-rank matrices, each with a Tucker core for kernels."""
+    """LoHa: the product, element by element, of two low-rank matrices, each with a Tucker core for
+    kernels.
+    """
 
     def __init__(
         self,
@@ -125,7 +138,9 @@ class Hadamard(Form):
 
 
 class Kronecker(Form):
-    """LoKr: the Kronecker product of a small and a large matrix, each whole or as a low-rank pair, the large one maybe with a Tucker core."""
+    """LoKr: the Kronecker product of a small and a large matrix, each whole or as a low-rank pair,
+    the large one maybe with a Tucker core.
+    """
 
     def __init__(
         self,
@@ -149,7 +164,9 @@ class Kronecker(Form):
 def _product(
     left: torch.Tensor, right: torch.Tensor | None = None, core: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Return the matrix, or left times right, or their Tucker product with the core [rank, rank, *kernel]."""
+    """Return the matrix, or left times right, or their Tucker product with the core [rank, rank,
+    *kernel].
+    """
     if right is None:
         return left
     if core is None:
@@ -168,7 +185,9 @@ def product_size(factors: tuple[torch.Tensor, ...]) -> tuple[int, int]:
 
 
 class Decomposed(Form):
-    """DoRA: the weight, changed by `inner`, is scaled per output or per input channel; `strength` goes from the weight to that.
+    """DoRA: the weight, changed by `inner`, is scaled per output or per input channel.
+
+    `strength` goes from the weight to that.
 
     The layer's own output and forward stand for its weight, which may be quantised or offloaded.
     """
@@ -207,7 +226,9 @@ class Decomposed(Form):
 def decomposed(
     inner: Form, weight: torch.Tensor, magnitude: torch.Tensor, strength: float
 ) -> Decomposed:
-    """Return the DoRA of `inner` on `weight` (the part that its target names, float32), as the host merges it."""
+    """Return the DoRA of `inner` on `weight` (the part that its target names, float32), as the host
+    merges it.
+    """
     per_input = magnitude.shape[0] != weight.shape[0]
     lengths = (
         (weight + inner.matrix()).transpose(0, 1).flatten(1).norm(dim=1)

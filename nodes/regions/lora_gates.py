@@ -1,4 +1,6 @@
-"""Which region each row of a layer's activations belongs to, as weights that a LoRA's change is multiplied with."""
+"""Which region each row of a layer's activations belongs to, as weights that a LoRA's change is
+multiplied with.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,11 @@ class Rows(Enum):
 
 @dataclass(frozen=True)
 class Spot:
-    """Where a layer stands. `vector`: its input is one vector that the block adds to every row, so the gated output gets rows."""
+    """Where a layer stands.
+
+    `vector`: its input is one vector that the block adds to every row, so the gated output gets
+    rows.
+    """
 
     name: str
     rows: Rows
@@ -45,7 +51,10 @@ class Place:
 
 
 def gate_of(forward: Forward, spot: Spot, place: Place, x: torch.Tensor, y: torch.Tensor) -> Gate:
-    """Return the gate of a layer with input `x` and output `y`. Raises LoraError where the rows are not the ones the masks know."""
+    """Return the gate of a layer with input `x` and output `y`.
+
+    Raises LoraError where the rows are not the ones the masks know.
+    """
     if forward.row_gate is not None:
         return _items(forward.row_gate, forward, spot, x)
     if spot.rows is Rows.CONVOLUTION:
@@ -90,7 +99,10 @@ def _text_tokens(forward: Forward) -> torch.Tensor:
 
 
 def _image_tokens(forward: Forward, spot: Spot, count: int) -> torch.Tensor:
-    """The tokens of reference pictures follow those of the picture; they are nobody's region and so the scene's."""
+    """The tokens of reference pictures follow those of the picture.
+
+    They are nobody's region and so the scene's.
+    """
     height, width = (-(-side // FLUX_PATCH) for side in forward.masks.shape[1:])
     picture = forward.on_grid(height, width)
     if count < picture.shape[1]:
@@ -110,7 +122,10 @@ def _share(forward: Forward) -> Gate:
 
 def _items(row_gate: torch.Tensor, forward: Forward, spot: Spot, x: torch.Tensor) -> Gate:
     if x.shape[0] != row_gate.shape[1]:
-        text = f"The layer {spot.name} works on {x.shape[0]} items of the batch; its LoRA expected {row_gate.shape[1]}."
+        text = (
+            f"The layer {spot.name} works on {x.shape[0]} items of the batch; its LoRA expected"
+            f" {row_gate.shape[1]}."
+        )
         raise LoraError(
             text,
             code="lora-items",
@@ -141,5 +156,8 @@ def _expect(spot: Spot, rows: int, expected: int, what: str) -> None:
         text = (
             f"The layer {spot.name} works on {rows} tokens; its LoRA expected {expected}, {what}."
         )
-        hint = "Remove the patch of this MODEL that merges, tiles or drops tokens, such as token merging or HyperTile."
+        hint = (
+            "Remove the patch of this MODEL that merges, tiles or drops tokens, such as token"
+            " merging or HyperTile."
+        )
         raise LoraError(text, code="lora-tokens", hint=hint)

@@ -37,7 +37,10 @@ class Hook:
         return self.original(*args, **kwargs)
 
     def remove(self) -> bool:
-        """Put the former forward back. Returns False, and does nothing, where another pack's stand-in lies above this one."""
+        """Put the former forward back.
+
+        Returns False, and does nothing, where another pack's stand-in lies above this one.
+        """
         if self._module.__dict__.get("forward") is not self:
             return False
         if self._previous is None:
@@ -86,14 +89,20 @@ class Hooks:
         self._watches.append(Watch(module, see))
 
     def add(self, module: nn.Module, change: Change) -> None:
-        """Add `change` to the module; two owners share one hook, so that each sees the layer's own output."""
+        """Add `change` to the module.
+
+        Two owners share one hook, so that each sees the layer's own output.
+        """
         standing = module.__dict__.get("forward")
         hook = standing if isinstance(standing, Addition) else Addition(module)
         hook.changes.append(change)
         self._additions.append((hook, change))
 
     def remove(self) -> None:
-        """Take everything out. What lies under another pack's stand-in does nothing from now on; a later call takes it out."""
+        """Take everything out.
+
+        What lies under another pack's stand-in does nothing from now on; a later call takes it out.
+        """
         for hook, change in self._additions:
             if change in hook.changes:
                 hook.changes.remove(change)

@@ -25,9 +25,12 @@ class Call:
 
 
 class Stacked(nn.Module):
-    """The low-rank changes of all regions on one part of a weight, side by side: two products for all, gated in between.
+    """The low-rank changes of all regions on one part of a weight, side by side.
 
-    Gating the K rank columns instead of the outputs costs K numbers a row, however wide the layer is.
+    Two products for all, gated in between.
+
+    Gating the K rank columns instead of the outputs costs K numbers a row, however wide the layer
+    is.
     """
 
     def __init__(self, members: Sequence[tuple[int, LowRank]]) -> None:
@@ -107,7 +110,10 @@ class LayerChange(nn.Module):
 
 @dataclass(frozen=True)
 class GatedChange:
-    """A layer's change while its model runs: `run` says whether and where regions are active, `place` how large the block around is."""
+    """A layer's change while its model runs.
+
+    `run` says whether and where regions are active, `place` how large the block around is.
+    """
 
     change: LayerChange
     run: RegionRun
@@ -120,7 +126,10 @@ class GatedChange:
     def __call__(
         self, out: torch.Tensor, x: torch.Tensor, y: torch.Tensor, layer: Layer
     ) -> torch.Tensor:
-        """Return `out`, the layer's output so far, with the change added; `out` is used up. `x` and `y`: the layer's input and unchanged output."""
+        """Return `out`, the layer's output so far, with the change added; `out` is used up.
+
+        `x` and `y`: the layer's input and unchanged output.
+        """
         forward = self.run.forward
         if forward is None:
             return out

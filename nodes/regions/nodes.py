@@ -20,7 +20,10 @@ class AstriaRegions(io.ComfyNode):
             node_id="AstriaRegions",
             display_name="Astria Regions",
             category="astria/regions",
-            description="Where each person stands: by masks you draw, by boxes or a pose picture, else in equal columns from left to right.",
+            description=(
+                "Where each person stands: by masks you draw, by boxes or a pose picture, else in"
+                " equal columns from left to right."
+            ),
             search_aliases=["regional prompt", "attention couple", "BREAK"],
             inputs=[
                 io.Int.Input("persons", default=2, min=1, max=MAX_PERSONS),
@@ -121,7 +124,10 @@ class AstriaRegions(io.ComfyNode):
 
 
 def _drawn(layout: Layout) -> dict[str, object]:
-    """Return what the editor draws of the layout: the picture's size, and each person's name and box (x, y, width, height) in parts of it."""
+    """Return what the editor draws of the layout.
+
+    The picture's size, and each person's name and box (x, y, width, height) in parts of it.
+    """
     labels = normalised(layout.masks).argmax(0)
     height, width = labels.shape
     regions = []

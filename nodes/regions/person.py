@@ -10,8 +10,8 @@ from typing import Any
 class Person:
     """One person's conditionings, LoRAs as (file, strength), own checkpoint and FaceIDs.
 
-    `negative` None: the scene's counts here too. `model` is a MODEL of the host, None where the picture's model draws this person;
-    `faceids` are the uses of adapters that nodes/faceid defines.
+    `negative` None: the scene's counts here too. `model` is a MODEL of the host, None where the
+    picture's model draws this person; `faceids` are the uses of adapters that nodes/faceid defines.
     """
 
     positive: list

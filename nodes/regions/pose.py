@@ -1,4 +1,7 @@
-"""The constant pose for pictures of people without an input image: everyone stands with crossed arms, drawn as OpenPose skeletons."""
+"""The constant pose for pictures of people without an input image.
+
+Everyone stands with crossed arms, drawn as OpenPose skeletons.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from torch import Tensor
 from ..errors import ImageError
 
 Point = tuple[float, float]
-# The 18 keypoints of one person as (x, y), each 0..1 of the picture's width and height; None where the picture ends before it.
+# The 18 keypoints of one person as (x, y), each 0..1 of the picture's width and height; None where
+# the picture ends before it.
 Skeleton = tuple[Point | None, ...]
 
 # The COCO body of OpenPose, in its order; right and left are the person's own.
@@ -63,10 +67,12 @@ COLOURS = tuple(
 )
 LIMB_BRIGHTNESS = 0.6
 
-# Half a limb's thickness, and a keypoint's radius, in a picture with a short side of 512; a small figure gets thinner ones.
+# Half a limb's thickness, and a keypoint's radius, in a picture with a short side of 512; a small
+# figure gets thinner ones.
 STICK_PX, STICK_HEADS = 4 / 512, 0.08
 
-# The pose: x and y in heads from the crown, of a person eight heads tall seen from the front; the left side mirrors the right.
+# The pose: x and y in heads from the crown, of a person eight heads tall seen from the front; the
+# left side mirrors the right.
 _MIDDLE = {"nose": 0.62, "neck": 1.5}
 _RIGHT = {
     "eye": (-0.16, 0.48),
@@ -85,7 +91,9 @@ HEADROOM, FOOTROOM = 0.1, 0.03
 
 
 def arms_crossed(count: int, width: int, height: int) -> Tensor:
-    """Return a picture for a pose ControlNet: `count` people side by side, standing with crossed arms.
+    """Return a picture for a pose ControlNet.
+
+    `count` people side by side, standing with crossed arms.
 
     Shapes: [1,height,width,3] float 0..1.
     """
@@ -95,8 +103,8 @@ def arms_crossed(count: int, width: int, height: int) -> Tensor:
 def skeletons(count: int, width: int, height: int) -> tuple[Skeleton, ...]:
     """Return the keypoints of `count` people, person i in the middle of column i.
 
-    All are as large as column and height allow. Head to knees are in the picture; ankles only where it is tall enough for
-    whole figures.
+    All are as large as column and height allow. Head to knees are in the picture; ankles only where
+    it is tall enough for whole figures.
 
     Raises: ImageError when a number is below 1.
     """
@@ -108,7 +116,8 @@ def skeletons(count: int, width: int, height: int) -> tuple[Skeleton, ...]:
     column = width / count
     head = min(column / HEADS_WIDE, height * (1 - HEADROOM - FOOTROOM) / HEADS_TO_KNEE)
     room = height * (1 - HEADROOM - FOOTROOM) - head * HEADS_TALL
-    # Whole figures stand a third of the free height above the lower edge; cut ones stand on it with their knees.
+    # Whole figures stand a third of the free height above the lower edge; cut ones stand on it with
+    # their knees.
     crown = (
         height * HEADROOM + room * 2 / 3
         if room >= 0
@@ -121,7 +130,9 @@ def skeletons(count: int, width: int, height: int) -> tuple[Skeleton, ...]:
 
 
 def draw(people: tuple[Skeleton, ...], width: int, height: int) -> Tensor:
-    """Return the skeletons as OpenPose draws them: limbs as flat ellipses at 60 % of their colour, then keypoints as dots.
+    """Return the skeletons as OpenPose draws them.
+
+    Limbs as flat ellipses at 60 % of their colour, then keypoints as dots.
 
     Shapes: [1,height,width,3] float 0..1.
     """
@@ -131,7 +142,8 @@ def draw(people: tuple[Skeleton, ...], width: int, height: int) -> Tensor:
         [point and (point[0] * width, point[1] * height) for point in person] for person in people
     ]
     sticks = [_stick_px(person, width, height) for person in placed]
-    # Limb by limb, not person by person: where figures overlap, later limbs lie above the earlier ones of everybody.
+    # Limb by limb, not person by person: where figures overlap, later limbs lie above the earlier
+    # ones of everybody.
     for (start, end), colour in zip(LIMBS, COLOURS[: len(LIMBS)], strict=True):
         for points, stick in zip(placed, sticks, strict=True):
             if points[start] and points[end]:
@@ -173,8 +185,8 @@ def _stick_px(points: list[Point | None], width: int, height: int) -> float:
 
 def _ellipse(start: Point, end: Point, half_thickness: float) -> list[Point]:
     """Return the outline of an ellipse from start to end."""
-    (x, y) = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
-    (dx, dy) = ((end[0] - start[0]) / 2, (end[1] - start[1]) / 2)
+    x, y = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
+    dx, dy = ((end[0] - start[0]) / 2, (end[1] - start[1]) / 2)
     length = math.hypot(dx, dy) or 1.0
     across = (-dy / length * half_thickness, dx / length * half_thickness)
     angles = [math.radians(degree) for degree in range(0, 360, 5)]

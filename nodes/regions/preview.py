@@ -14,7 +14,8 @@ from ..errors import ImageError
 from .layout import Layout
 from .run import normalised
 
-# Light enough for black letters, and neighbours apart also without full colour vision; the scene's grey comes first.
+# Light enough for black letters, and neighbours apart also without full colour vision; the scene's
+# grey comes first.
 TINTS = (
     (200, 200, 200),
     (240, 170, 40),
@@ -33,7 +34,10 @@ GRID_PX = 1024
 
 
 class _Room(NamedTuple):
-    """Where a name may stand: the middle and the lower edge of its text, and the width it may take."""
+    """Where a name may stand.
+
+    The middle and the lower edge of its text, and the width it may take.
+    """
 
     middle: int
     bottom: int
@@ -41,9 +45,11 @@ class _Room(NamedTuple):
 
 
 def preview(image: Tensor | None, layout: Layout) -> Tensor:
-    """Return the picture, or a grey one, with each person's region and the scene tinted by share, outlined and named.
+    """Return the picture, or a grey one, with each person's region and the scene tinted by share,
+    outlined and named.
 
-    Shapes: image [B,H,W,C] float 0..1 of the layout's size -> [B,H,W,3]; without an image [1,H,W,3]. Alpha is not shown.
+    Shapes: image [B,H,W,C] float 0..1 of the layout's size -> [B,H,W,3]; without an image
+    [1,H,W,3]. Alpha is not shown.
     Raises: ImageError when the image has another size.
     """
     shares = normalised(layout.masks)
@@ -52,7 +58,8 @@ def preview(image: Tensor | None, layout: Layout) -> Tensor:
         image = torch.full((1, height, width, 3), GREY)
     if image.ndim != 4 or image.shape[1:3] != (height, width) or image.shape[3] < 3:
         raise ImageError(
-            f"The picture to show regions on has shape {tuple(image.shape)}; expected [batch, {height}, {width}, 3], as the regions.",
+            f"The picture to show regions on has shape {tuple(image.shape)}; expected [batch,"
+            f" {height}, {width}, 3], as the regions.",
             code="preview-size",
             hint="Connect the picture at the size it is generated at.",
         )
@@ -71,7 +78,10 @@ def preview(image: Tensor | None, layout: Layout) -> Tensor:
 
 
 def _borders(labels: Tensor) -> Tensor:
-    """Return where another label lies within the thickness of an outline; the line grows with the picture."""
+    """Return where another label lies within the thickness of an outline.
+
+    The line grows with the picture.
+    """
     reach = max(1, min(labels.shape) // 400)
     layer = F.pad(labels[None, None].float(), (reach,) * 4, mode="replicate")
     highest, lowest = (F.max_pool2d(one, 2 * reach + 1, stride=1) for one in (layer, -layer))
@@ -81,7 +91,9 @@ def _borders(labels: Tensor) -> Tensor:
 def _written(
     shares: Tensor, labels: Tensor, names: tuple[str, ...], tints: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the names as a picture [H,W,3], each on a plate of its region's tint, and its opacity [H,W,1]."""
+    """Return the names as a picture [H,W,3], each on a plate of its region's tint, and its opacity
+    [H,W,1].
+    """
     height, width = labels.shape
     overlay = Image.new("RGBA", (width, height))
     canvas = ImageDraw.Draw(overlay)
@@ -109,9 +121,12 @@ def _written(
 
 
 def _room(share: Tensor, own: Tensor, pad: int, *, at_the_bottom: bool) -> _Room | None:
-    """Return the place for a region's name: where the region is widest open, persons' names at its lower end, clear of faces.
+    """Return the place for a region's name.
 
-    Looked for on a grid of at most `GRID_PX` a side, of cells that are wholly the region's where there are some.
+    Where the region is widest open, persons' names at its lower end, clear of faces.
+
+    Looked for on a grid of at most `GRID_PX` a side, of cells that are wholly the region's where
+    there are some.
     """
     from scipy import ndimage  # heavy: on first use
 
@@ -135,7 +150,10 @@ def _room(share: Tensor, own: Tensor, pad: int, *, at_the_bottom: bool) -> _Room
 
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont, width_px: int) -> list[str]:
-    """Return the text in at most `MOST_LINES` lines no wider than the room; what does not fit is cut off with an ellipsis."""
+    """Return the text in at most `MOST_LINES` lines no wider than the room.
+
+    What does not fit is cut off with an ellipsis.
+    """
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".lstrip()

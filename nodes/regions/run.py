@@ -1,4 +1,7 @@
-"""What one call of the diffusion model knows of its regions; written by the model's wrapper, read by attention and gated LoRAs."""
+"""What one call of the diffusion model knows of its regions.
+
+Written by the model's wrapper, read by attention and gated LoRAs.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from .lora import LoraError
 
 @dataclass
 class Gate:
-    """Weights [R, L] of the regions over L rows: tokens or pixels, or with `items` the items of the batch.
+    """Weights [R, L] of the regions over L rows.
+
+    Tokens or pixels, or with `items` the items of the batch.
 
     `region` is set where that region's weight is 1 and every other's 0 in all rows.
     """
@@ -25,14 +30,17 @@ class Gate:
     _made: dict[Hashable, torch.Tensor] = field(default_factory=dict)
 
     def columns(self, regions: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """Return [L, K]: for each of K columns the weights of its region, on the device and in the dtype of `like`."""
+        """Return [L, K]: for each of K columns the weights of its region, on the device and in the
+        dtype of `like`.
+        """
         key = (regions, like.device, like.dtype)
         if key not in self._made:
             beyond = [region for region in regions if region >= self.weights.shape[0]]
             if beyond:
                 persons = self.weights.shape[0] - 1
                 raise LoraError(
-                    f"A LoRA is meant for person {beyond[0]}, but the picture has regions for {persons}.",
+                    f"A LoRA is meant for person {beyond[0]}, but the picture has regions for"
+                    f" {persons}.",
                     code="lora-region",
                     hint="Give every person with a LoRA a region.",
                 )
@@ -45,7 +53,9 @@ class Gate:
     def weigh(
         self, values: torch.Tensor, regions: tuple[int, ...], *, pixels: bool
     ) -> torch.Tensor:
-        """Return the values, each channel times the weights of its region; one region weighs all channels.
+        """Return the values, each channel times the weights of its region.
+
+        One region weighs all channels.
 
         Shapes: values [B,K,H,W] of `pixels`, else [B,L,K] or [B,K] -> the same.
         """
@@ -62,12 +72,14 @@ class Gate:
 class Forward:
     """One forward pass: which region each latent pixel and each text token belongs to.
 
-    `masks` [R,H,W] is on the grid of the latent, float32, non-negative, and sums to 1 over the R regions at every pixel;
-    region 0 is the scene (base prompt), 1.. are the persons. `text_lengths` (Flux) holds each region's count of text tokens
-    in the joint sequence, in region order, 0 for a region without a pixel; empty on UNets, whose text is per region in its own
-    attention call. `text_region` (UNets) is the region whose text the keys and values of cross-attention are projected from
-    right now: 0, the row's own text, unless a person's is; None on Flux. `row_gate` [R,rows], where set, says that regions are
-    items of the batch and not areas of the picture: the weight of region r in row b of the running batch.
+    `masks` [R,H,W] is on the grid of the latent, float32, non-negative, and sums to 1 over the R
+    regions at every pixel; region 0 is the scene (base prompt), 1.. are the persons. `text_lengths`
+    (Flux) holds each region's count of text tokens in the joint sequence, in region order, 0 for a
+    region without a pixel; empty on UNets, whose text is per region in its own attention call.
+    `text_region` (UNets) is the region whose text the keys and values of cross-attention are
+    projected from right now: 0, the row's own text, unless a person's is; None on Flux. `row_gate`
+    [R,rows], where set, says that regions are items of the batch and not areas of the picture: the
+    weight of region r in row b of the running batch.
     """
 
     masks: torch.Tensor
@@ -80,7 +92,10 @@ class Forward:
 
     @classmethod
     def of_items(cls, row_gate: torch.Tensor) -> Forward:
-        """Return a pass in which regions are items of the batch: nobody has an area, so the masks are each region's share of the rows."""
+        """Return a pass in which regions are items of the batch.
+
+        Nobody has an area, so the masks are each region's share of the rows.
+        """
         return cls(row_gate.mean(1)[:, None, None], row_gate=row_gate)
 
     @property
@@ -88,7 +103,10 @@ class Forward:
         return self.masks.shape[0]
 
     def on_grid(self, height: int, width: int) -> torch.Tensor:
-        """Return the masks averaged onto a grid: [R, height*width], rows first; each pixel still sums to 1."""
+        """Return the masks averaged onto a grid.
+
+        [R, height*width], rows first; each pixel still sums to 1.
+        """
         key = (height, width)
         if key not in self._grids:
             self._grids[key] = averaged(self.masks, height, width).flatten(1)
@@ -97,16 +115,21 @@ class Forward:
 
 @dataclass
 class RegionRun:
-    """The link between a patched model's parts: `forward` is set for the time of one call of the diffusion model."""
+    """The link between a patched model's parts.
+
+    `forward` is set for the time of one call of the diffusion model.
+    """
 
     forward: Forward | None = None
 
 
 def averaged(masks: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Return masks [R,H,W] on a grid of height x width, each cell the mean of the pixels it stands for.
+    """Return masks [R,H,W] on a grid of height x width, each cell the mean of the pixels it stands
+    for.
 
-    Models halve a side by rounding up: their cells are blocks of 2, 4, 8 ... pixels from the top left, and the last of an odd side reaches over
-    the edge. What lies there is padding that the model cuts off again, so only the pixels inside count. Any other grid is averaged by area.
+    Models halve a side by rounding up: their cells are blocks of 2, 4, 8 ... pixels from the top
+    left, and the last of an odd side reaches over the edge. What lies there is padding that the
+    model cuts off again, so only the pixels inside count. Any other grid is averaged by area.
     """
     block = 1
     while -(-masks.shape[1] // block) > height or -(-masks.shape[2] // block) > width:
@@ -123,7 +146,9 @@ def on_latent(masks: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 
 def normalised(masks: torch.Tensor) -> torch.Tensor:
-    """Return [R,H,W] with row 0, the scene, as the rest: persons that overlap share a pixel by weight, none covers more than all of it.
+    """Return [R,H,W] with row 0, the scene, as the rest.
+
+    Persons that overlap share a pixel by weight, none covers more than all of it.
 
     Shapes: masks [N,H,W] float 0..1 of the persons -> [N+1,H,W] summing to 1.
     """

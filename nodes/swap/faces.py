@@ -48,7 +48,9 @@ class _Known:
 
 @dataclass(frozen=True)
 class Swapped:
-    """Pictures [B,H,W,C] with swapped faces, where they were painted [B,H,W], and the faces (image, face), from 0, that the model spoilt."""
+    """Pictures [B,H,W,C] with swapped faces, where they were painted [B,H,W], and the faces (image,
+    face), from 0, that the model spoilt.
+    """
 
     images: Tensor
     masks: Tensor
@@ -56,13 +58,19 @@ class Swapped:
 
 
 def known_people(identities: Identities | Identity) -> Identities:
-    """Return the identities in the order of the persons; one alone is the first and only person. Raises: ImageError without any."""
+    """Return the identities in the order of the persons; one alone is the first and only person.
+
+    Raises: ImageError without any.
+    """
     people = (identities,) if isinstance(identities, Identity) else tuple(identities)
     if not any(people):
         raise ImageError(
             f"No identity to swap faces to: {len(people)} person(s), none with photos.",
             code="swap-no-identity",
-            hint="Connect Astria Identity, or Astria Identities with an identity for one person at least.",
+            hint=(
+                "Connect Astria Identity, or Astria Identities with an identity for one person at"
+                " least."
+            ),
         )
     return people
 
@@ -76,8 +84,9 @@ def sources(
 ) -> list[Chosen]:
     """Return whom each face of each picture becomes.
 
-    Faces and people are matched as in face inpainting: by region, else by likeness, else from left to right. A face that is nobody's
-    becomes the first person with photos where `unmatched` is `first`; the face of a person without photos stays.
+    Faces and people are matched as in face inpainting: by region, else by likeness, else from left
+    to right. A face that is nobody's becomes the first person with photos where `unmatched` is
+    `first`; the face of a person without photos stays.
     Raises: ImageError when images and faces, or people and layout, do not belong together.
     """
     check_faces(images, faces)
@@ -100,7 +109,10 @@ def sources(
 
 
 def report(chosen: Sequence[Chosen], spoilt: Collection[tuple[int, int]] = ()) -> str:
-    """Return in words, a line a picture, whom its faces become; `spoilt` ones (image, face), from 0, stay."""
+    """Return in words, a line a picture, whom its faces become.
+
+    `spoilt` ones (image, face), from 0, stay.
+    """
     lines = []
     for number, found in enumerate(chosen):
         faces = [
@@ -123,10 +135,14 @@ def swap(
     feather: float,
     after_each: Callable[[], None],
 ) -> Swapped:
-    """Return pictures [B,H,W,3 or 4] with each face painted as its source; bit-identical outside the faces' masks.
+    """Return pictures [B,H,W,3 or 4] with each face painted as its source.
 
-    `sources` holds a latent [512] of `Swapper.latent` a face, None for faces that stay. `after_each` is called when a face is painted.
-    Raises: ImageError when images and faces do not belong together, or a face that is swapped has no points.
+    bit-identical outside the faces' masks.
+
+    `sources` holds a latent [512] of `Swapper.latent` a face, None for faces that stay.
+    `after_each` is called when a face is painted.
+    Raises: ImageError when images and faces do not belong together, or a face that is swapped has
+    no points.
     """
     check_faces(images, faces)
     placement = Placement(arcface_template(network.size), network.size, feather)
@@ -135,7 +151,8 @@ def swap(
     for at, (found, latents) in enumerate(zip(faces, sources, strict=True)):
         for number, latent in enumerate(latents):
             if latent is not None:
-                # From the untouched picture: what a neighbour's crop did to this face is not built on.
+                # From the untouched picture: what a neighbour's crop did to this face is not built
+                # on.
                 crop = cut(images[at], found, number, placement)
                 painted = network(crop.pixels, latent).to(images.device)
                 if painted.isfinite().all():

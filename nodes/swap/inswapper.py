@@ -1,4 +1,7 @@
-"""Faces replaced by those of given people: inswapper-class ONNX models on aligned crops, pasted back with a soft border."""
+"""Faces replaced by those of given people.
+
+inswapper-class ONNX models on aligned crops, pasted back with a soft border.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,10 @@ class Network:
     source_precision: type
 
     def __call__(self, crop: Tensor, latent: np.ndarray) -> Tensor:
-        """Return the crop [size,size,3] 0..1 RGB with the face of `latent` [512]; float32 on the CPU."""
+        """Return the crop [size,size,3] 0..1 RGB with the face of `latent` [512].
+
+        float32 on the CPU.
+        """
         # HWC -> BCHW.
         picture = crop.movedim(-1, 0)[None].cpu().numpy().astype(self.target_precision)
         painted = self.session.run(
@@ -48,23 +54,32 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class Swapper:
-    """A face swap model's file and its embedding matrix [512,512]. Its network is opened for the time of a run, so nothing stays on the GPU."""
+    """A face swap model's file and its embedding matrix [512,512].
+
+    Its network is opened for the time of a run, so nothing stays on the GPU.
+    """
 
     path: Path
     matrix: np.ndarray
 
     def latent(self, identity: Identity) -> np.ndarray:
-        """Return who the network is to paint, [512] of length 1: the mean of the photos' embeddings, through the matrix.
+        """Return who the network is to paint, [512] of length 1.
+
+        The mean of the photos' embeddings, through the matrix.
 
         Raises: ImageError for embeddings of a recogniser that the model was not trained on.
         Source: insightface, model_zoo/inswapper.py, for one photo.
         """
         if identity.recogniser not in RECOGNISERS:
             raise ImageError(
-                f"The identity '{identity.title}' was read with the face model pack {identity.recogniser}; face swap models know "
-                f"the embeddings of {' and '.join(RECOGNISERS)} only.",
+                f"The identity '{identity.title}' was read with the face model pack"
+                f" {identity.recogniser}; face swap models know the embeddings of"
+                f" {' and '.join(RECOGNISERS)} only.",
                 code="swap-recogniser",
-                hint="Load buffalo_l in Astria Load Face Analysis, and read the identity of a face swap with that.",
+                hint=(
+                    "Load buffalo_l in Astria Load Face Analysis, and read the identity of a face"
+                    " swap with that."
+                ),
             )
         mean = F.normalize(identity.normed.mean(0), dim=0).numpy()
         mapped = mean @ self.matrix
@@ -72,7 +87,9 @@ class Swapper:
 
     @contextmanager
     def opened(self, providers: Sequence[str | tuple[str, dict[str, str]]]) -> Iterator[Network]:
-        """Load the network for the time of a block. `providers` are onnxruntime's, the CPU is added.
+        """Load the network for the time of a block.
+
+        `providers` are onnxruntime's, the CPU is added.
 
         Raises: MissingModelError where onnxruntime is missing, or the file is no swapper.
         """
@@ -85,24 +102,37 @@ class Swapper:
             )
         except failures as error:
             raise MissingModelError(
-                f"The face swap model {self.path} cannot be loaded: {type(error).__name__} {str(error)[:200]}",
+                f"The face swap model {self.path} cannot be loaded: {type(error).__name__}"
+                f" {str(error)[:200]}",
                 code="damaged-face-swapper",
-                hint=f"The file is damaged, or too new for this onnxruntime. Get it anew, from {PUBLISHER}. {LICENCE}",
+                hint=(
+                    "The file is damaged, or too new for this onnxruntime. Get it anew, from"
+                    f" {PUBLISHER}. {LICENCE}"
+                ),
             ) from error
         yield _network(session, self.path)
 
 
 def load_swapper(path: Path) -> Swapper:
-    """Return the swapper of a file; only its embedding matrix is read. Raises: MissingModelError as `embedding_matrix` does."""
+    """Return the swapper of a file; only its embedding matrix is read.
+
+    Raises: MissingModelError as `embedding_matrix` does.
+    """
     return Swapper(path, embedding_matrix(path))
 
 
 def missing_swapper(name: str, folder: str) -> MissingModelError:
-    """Return the error for a swapper that is not there: where it belongs, who publishes it, and on which terms."""
+    """Return the error for a swapper that is not there.
+
+    Where it belongs, who publishes it, and on which terms.
+    """
     return MissingModelError(
         f"The face swap model '{name}' was not found in {folder}.",
         code="missing-face-swapper",
-        hint=f"Put inswapper_128.onnx into that folder; its publisher is InsightFace, {PUBLISHER}. {LICENCE}",
+        hint=(
+            f"Put inswapper_128.onnx into that folder; its publisher is InsightFace, {PUBLISHER}."
+            f" {LICENCE}"
+        ),
     )
 
 
@@ -130,9 +160,13 @@ def _network(session: object, path: Path) -> Network:
     ):
         found = ", ".join(f"{one.name} {one.shape}" for one in session.get_inputs())
         raise MissingModelError(
-            f"The face swap model {path} takes {found}; expected a picture [1, 3, size, size] and an embedding [1, 512].",
+            f"The face swap model {path} takes {found}; expected a picture [1, 3, size, size] and"
+            " an embedding [1, 512].",
             code="face-swapper-inputs",
-            hint=f"Use inswapper_128.onnx or a model with the same inputs, of a size that the file names. See {PUBLISHER}. {LICENCE}",
+            hint=(
+                "Use inswapper_128.onnx or a model with the same inputs, of a size that the file"
+                f" names. See {PUBLISHER}. {LICENCE}"
+            ),
         )
     arcface_template(size)  # says which sizes a face can be aligned to
     target, source = inputs[4], inputs[2]
@@ -142,15 +176,22 @@ def _network(session: object, path: Path) -> Network:
 
 
 def _runtime() -> tuple[object, tuple[type[Exception], ...]]:
-    """Return onnxruntime, and what it raises for files that it cannot load. Raises: MissingModelError where it is not installed."""
+    """Return onnxruntime, and what it raises for files that it cannot load.
+
+    Raises: MissingModelError where it is not installed.
+    """
     try:
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as state
     except ImportError as error:
         raise MissingModelError(
-            f"Swapping faces needs onnxruntime; {error} (Python {sys.version_info[0]}.{sys.version_info[1]}).",
+            f"Swapping faces needs onnxruntime; {error} (Python"
+            f" {sys.version_info[0]}.{sys.version_info[1]}).",
             code="missing-onnxruntime",
-            hint=f'Install it for ComfyUI\'s own Python: "{sys.executable}" -m pip install onnxruntime',
+            hint=(
+                f'Install it for ComfyUI\'s own Python: "{sys.executable}" -m pip install'
+                " onnxruntime"
+            ),
         ) from error
     return onnxruntime, (
         state.InvalidProtobuf,

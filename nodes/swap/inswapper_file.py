@@ -1,6 +1,9 @@
-"""The embedding matrix of a face swapper, read off its ONNX file: the matrix is no part of the network, so no runtime hands it out.
+"""The embedding matrix of a face swapper, read off its ONNX file.
 
-Only the graph's own fields are visited, by the protocol buffers' wire format, and half a gigabyte of weights stays on the disk.
+The matrix is no part of the network, so no runtime hands it out.
+
+Only the graph's own fields are visited, by the protocol buffers' wire format, and half a gigabyte
+of weights stays on the disk.
 """
 
 from __future__ import annotations
@@ -42,11 +45,15 @@ class _Tensor:
 
 
 def embedding_matrix(path: Path) -> np.ndarray:
-    """Return the matrix [512,512] float32 that a face's embedding is multiplied by before the network of `path` sees it.
+    """Return the matrix [512,512] float32 that a face's embedding is multiplied by before the
+    network of `path` sees it.
 
-    It is the one weight of this shape that no node of the network reads, wherever in the file it stands.
-    Raises: MissingModelError for a file that is no ONNX model, holds no such matrix, several, or one whose values are elsewhere.
-    Source: the published inswapper takes the file's last weight; re-exported files may hold it anywhere.
+    It is the one weight of this shape that no node of the network reads, wherever in the file it
+    stands.
+    Raises: MissingModelError for a file that is no ONNX model, holds no such matrix, several, or
+    one whose values are elsewhere.
+    Source: the published inswapper takes the file's last weight; re-exported files may hold it
+    anywhere.
     """
     try:
         # Closed with the last view of it.
@@ -64,7 +71,9 @@ def embedding_matrix(path: Path) -> np.ndarray:
 
 
 def _square_weights(content: memoryview) -> tuple[list[_Tensor], set[str]]:
-    """Return the weights of the matrix's shape, and the names of all that the network's nodes read."""
+    """Return the weights of the matrix's shape, and the names of all that the network's nodes
+    read.
+    """
     graph = next((value for number, value in _fields(content) if number == _GRAPH), None)
     if graph is None:
         raise _DamagedError("it holds no graph")
@@ -80,13 +89,22 @@ def _square_weights(content: memoryview) -> tuple[list[_Tensor], set[str]]:
 
 def _not_one(path: Path, square: list[_Tensor], free: list[_Tensor]) -> MissingModelError:
     if free:
-        problem = f"holds {len(free)} embedding matrices ({', '.join(tensor.name for tensor in free)}); expected one"
+        problem = (
+            f"holds {len(free)} embedding matrices ({', '.join(tensor.name for tensor in free)});"
+            " expected one"
+        )
     else:
-        problem = f"holds no embedding matrix: of its weights, {len(square)} are [{SIDE}, {SIDE}] and all of these belong to the network"
+        problem = (
+            f"holds no embedding matrix: of its weights, {len(square)} are [{SIDE}, {SIDE}] and all"
+            " of these belong to the network"
+        )
     return MissingModelError(
         f"The face swap model {path} {problem}.",
         code="face-swapper-matrix",
-        hint=f"Use inswapper_128.onnx, or a model exported like it (ReSwapper with its emap saved). See {PUBLISHER}. {LICENCE}",
+        hint=(
+            "Use inswapper_128.onnx, or a model exported like it (ReSwapper with its emap saved)."
+            f" See {PUBLISHER}. {LICENCE}"
+        ),
     )
 
 
@@ -102,8 +120,9 @@ def _values(tensor: _Tensor, path: Path) -> np.ndarray:
         or tensor.fields.get(_DATA_LOCATION)
     ):
         raise MissingModelError(
-            f"The face swap model {path} keeps the values of its embedding matrix '{tensor.name}' elsewhere or in an unknown form; "
-            "expected floating point numbers in the file itself.",
+            f"The face swap model {path} keeps the values of its embedding matrix '{tensor.name}'"
+            " elsewhere or in an unknown form; expected floating point numbers in the file"
+            " itself.",
             code="face-swapper-values",
             hint="Save the model as one file, without external data.",
         )

@@ -23,12 +23,18 @@ MOST_FEATHER = 0.5
 class AstriaLoadFaceSwapper(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        tooltip = "An .onnx file of models/insightface: inswapper_128.onnx or a model like it. Non-commercial."
+        tooltip = (
+            "An .onnx file of models/insightface: inswapper_128.onnx or a model like it."
+            " Non-commercial."
+        )
         return io.Schema(
             node_id="AstriaLoadFaceSwapper",
             display_name="Astria Load Face Swapper",
             category="astria/faces",
-            description="A face swap model of the inswapper kind. Those of InsightFace are for non-commercial research only.",
+            description=(
+                "A face swap model of the inswapper kind. Those of InsightFace are for"
+                " non-commercial research only."
+            ),
             search_aliases=["inswapper", "reactor", "face swap model"],
             inputs=[io.Combo.Input("swapper_name", options=swapper_names(), tooltip=tooltip)],
             outputs=[SwapperType.Output(display_name="swapper")],
@@ -60,7 +66,10 @@ class AstriaIdentities(io.ComfyNode):
             node_id="AstriaIdentities",
             display_name="Astria Identities",
             category="astria/faces",
-            description="Whose photos faces are swapped to, person by person from left to right. Chain one node for each person.",
+            description=(
+                "Whose photos faces are swapped to, person by person from left to right. Chain one"
+                " node for each person."
+            ),
             search_aliases=["several identities", "face swap people"],
             inputs=[
                 IdentityType.Input(
@@ -87,7 +96,10 @@ class AstriaSwapFaces(io.ComfyNode):
             node_id="AstriaSwapFaces",
             display_name="Astria Swap Faces",
             category="astria/faces",
-            description="Each person's face in the picture becomes the one of their photos. Everything outside the faces stays, bit for bit.",
+            description=(
+                "Each person's face in the picture becomes the one of their photos. Everything"
+                " outside the faces stays, bit for bit."
+            ),
             search_aliases=["face swap", "inswapper", "reactor", "roop"],
             inputs=[
                 io.Image.Input("image"),
@@ -104,18 +116,26 @@ class AstriaSwapFaces(io.ComfyNode):
                     min=0.0,
                     max=MOST_FEATHER,
                     step=0.01,
-                    tooltip="The share of the crop's side over which the new face fades into the picture.",
+                    tooltip=(
+                        "The share of the crop's side over which the new face fades into the"
+                        " picture."
+                    ),
                 ),
                 io.Combo.Input(
                     "unmatched",
                     options=list(UNMATCHED),
                     default=UNMATCHED[0],
-                    tooltip="A face that is nobody's: leave it, or give it the face of the first person.",
+                    tooltip=(
+                        "A face that is nobody's: leave it, or give it the face of the first"
+                        " person."
+                    ),
                 ),
                 RegionsType.Input(
                     "regions",
                     optional=True,
-                    tooltip="Where each person stands; without it likeness counts, then left to right.",
+                    tooltip=(
+                        "Where each person stands; without it likeness counts, then left to right."
+                    ),
                 ),
             ],
             outputs=[
@@ -157,7 +177,10 @@ class AstriaRestoreFaces(io.ComfyNode):
             node_id="AstriaRestoreFaces",
             display_name="Astria Restore Faces",
             category="astria/faces",
-            description="Faces drawn anew in detail by GFPGAN, RestoreFormer or CodeFormer. Everything outside the faces stays, bit for bit.",
+            description=(
+                "Faces drawn anew in detail by GFPGAN, RestoreFormer or CodeFormer. Everything"
+                " outside the faces stays, bit for bit."
+            ),
             search_aliases=["face restore", "face correct", "gfpgan", "codeformer", "face enhance"],
             inputs=[
                 io.Image.Input("image"),

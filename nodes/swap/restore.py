@@ -1,4 +1,7 @@
-"""Faces drawn anew by restoration models (GFPGAN, RestoreFormer, CodeFormer): what goes in, what comes out, and back into the picture."""
+"""Faces drawn anew by restoration models (GFPGAN, RestoreFormer, CodeFormer).
+
+What goes in, what comes out, and back into the picture.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from ..faces.face import Face
 from ..faces.paste_face import FEATHER, NO_NUMBERS, Placement, check_faces, cut, paste
 
 DEFAULT_FIDELITY = 0.5  # the authors' of CodeFormer
-# Architectures that take -1..1 and give -1..1. The library that loads them hands them 0..1 and cuts below 0; others it converts itself.
+# Architectures that take -1..1 and give -1..1. The library that loads them hands them 0..1 and cuts
+# below 0; others it converts itself.
 _CENTRED = ("GFPGAN", "CodeFormer")
 _FACES = "FaceSR"
 
@@ -40,7 +44,9 @@ class Restorer(Protocol):
 
 @dataclass(frozen=True)
 class Restored:
-    """Pictures [B,H,W,C] with restored faces, where they were painted and how strongly [B,H,W], and in words how many."""
+    """Pictures [B,H,W,C] with restored faces, where they were painted and how strongly [B,H,W], and
+    in words how many.
+    """
 
     images: Tensor
     masks: Tensor
@@ -57,7 +63,8 @@ def check_restorer(restorer: Restorer, size: int) -> None:
     name = restorer.architecture.id
     if (restorer.input_channels, restorer.output_channels) != (3, 3):
         raise ImageError(
-            f"The restorer ({name}) turns {restorer.input_channels} channels into {restorer.output_channels}; expected 3 into 3.",
+            f"The restorer ({name}) turns {restorer.input_channels} channels into"
+            f" {restorer.output_channels}; expected 3 into 3.",
             code="restorer-channels",
             hint="Connect a model for colour pictures, such as GFPGANv1.4.pth.",
         )
@@ -78,8 +85,10 @@ def check_restorer(restorer: Restorer, size: int) -> None:
 def call(restorer: Restorer, crops: Tensor, fidelity: float) -> Tensor:
     """Return the crops [n,3,h,w] 0..1 as the model paints them.
 
-    GFPGAN adds noise: the one that is stored with its weights, so equal faces give equal results. `fidelity` is CodeFormer's w.
-    Source: the authors' inference scripts of GFPGAN (gfpgan/utils.py) and CodeFormer (inference_codeformer.py).
+    GFPGAN adds noise: the one that is stored with its weights, so equal faces give equal results.
+    `fidelity` is CodeFormer's w.
+    Source: the authors' inference scripts of GFPGAN (gfpgan/utils.py) and CodeFormer
+    (inference_codeformer.py).
     """
     name = restorer.architecture.id
     if name not in _CENTRED:
@@ -99,7 +108,8 @@ def notes(restorer: Restorer, fidelity: float) -> list[str]:
     found = []
     if not is_face_model(restorer):
         found.append(
-            f"{name} is a model for whole pictures ({restorer.purpose}), not for faces: it sharpens, and does not restore features."
+            f"{name} is a model for whole pictures ({restorer.purpose}), not for faces: it"
+            " sharpens, and does not restore features."
         )
     if fidelity != DEFAULT_FIDELITY and name != "CodeFormer":
         found.append(
@@ -111,7 +121,9 @@ def notes(restorer: Restorer, fidelity: float) -> list[str]:
 def restore(
     images: Tensor, faces: Sequence[Sequence[Face]], run: Run, size: int, strength: float
 ) -> Restored:
-    """Return pictures [B,H,W,3 or 4] whose faces `run` has painted, blended by `strength`; bit-identical outside the faces' masks.
+    """Return pictures [B,H,W,3 or 4] whose faces `run` has painted, blended by `strength`.
+
+    bit-identical outside the faces' masks.
 
     Raises: ImageError when images and faces do not belong together, or a face has no points.
     """

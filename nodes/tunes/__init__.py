@@ -1,1 +1,4 @@
-"""Ids and names of prompts -> the user's own files: bindings, tunes database, resolver (standard library only)."""
+"""Ids and names of prompts -> the user's own files.
+
+Bindings, tunes database, resolver (standard library only).
+"""

@@ -1,4 +1,7 @@
-"""The bindings: ids and roles of prompts -> the user's own files. One text file that a person edits."""
+"""The bindings: ids and roles of prompts -> the user's own files.
+
+One text file that a person edits.
+"""
 
 from __future__ import annotations
 
@@ -145,7 +148,10 @@ def _read(path: Path) -> str:
         return ""
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        message = f"{path}, line {line}: expected UTF-8 text, found the byte 0x{error.object[error.start]:02x}"
+        message = (
+            f"{path}, line {line}: expected UTF-8 text, found the byte"
+            f" 0x{error.object[error.start]:02x}"
+        )
         raise BindingsError(
             message, code="bindings-encoding", hint="Save the file as UTF-8."
         ) from error
@@ -182,8 +188,10 @@ def edit(path: Path, change: Callable[[str, str], str]) -> bool:
 def bind(path: Path, key: str, file_name: str) -> None:
     """Set `key` to `file_name` in the bindings file; other lines, comments and order stay.
 
-    `key` is a tune id, a role, `tunes.NAME`, `base.ID.FIELD` or `defaults.base` (then `file_name` is a base's id).
-    Raises: BindingsError when key or value is refused, or the file cannot be read or written; the file is then as it was.
+    `key` is a tune id, a role, `tunes.NAME`, `base.ID.FIELD` or `defaults.base` (then `file_name`
+    is a base's id).
+    Raises: BindingsError when key or value is refused, or the file cannot be read or written; the
+    file is then as it was.
     """
     section, name = address(key)
     if problem := value_problem(section, name, file_name):
@@ -224,9 +232,13 @@ def unbind(path: Path, key: str) -> bool:
             others = [row.key for row in rows if row.key not in ("", name)]
             if name == "family" and others:
                 raise BindingsError(
-                    f"{source}: the family of base {section.removeprefix('base ')} is needed by its {', '.join(others)}",
+                    f"{source}: the family of base {section.removeprefix('base ')} is needed by its"
+                    f" {', '.join(others)}",
                     code="bindings-value",
-                    hint=f"Remove the whole base: python dev.py bind --remove {section.replace(' ', '.')}",
+                    hint=(
+                        "Remove the whole base: python dev.py bind --remove"
+                        f" {section.replace(' ', '.')}"
+                    ),
                 )
             if not others:  # a base without a field is no section
                 gone = rows
@@ -236,7 +248,10 @@ def unbind(path: Path, key: str) -> bool:
 
 
 def address(key: str) -> tuple[str, str]:
-    """Return the section and the key in it that the dotted `key` stands for. Raises: BindingsError for no such key."""
+    """Return the section and the key in it that the dotted `key` stands for.
+
+    Raises: BindingsError for no such key.
+    """
     if base := re.fullmatch(r"base\.([^.]+)\.([^.]+)", key):
         return f"base {base[1]}", base[2]
     if key == "defaults.base":
@@ -267,5 +282,8 @@ def _known_family(id: str) -> str:
     raise BindingsError(
         f"base {shown(id)} is new and its family is not known",
         code="bindings-value",
-        hint=f"First: python dev.py bind base.{id}.family FAMILY, with FAMILY one of {', '.join(FAMILIES)}.",
+        hint=(
+            f"First: python dev.py bind base.{id}.family FAMILY, with FAMILY one of"
+            f" {', '.join(FAMILIES)}."
+        ),
     )

@@ -21,7 +21,10 @@ FIELD_FOLDERS: Mapping[str, Sequence[str]] = {
 
 
 class ModelFiles(Protocol):
-    """The host's model files, by the key of a model folder; a key that the host does not know has none."""
+    """The host's model files, by the key of a model folder.
+
+    A key that the host does not know has none.
+    """
 
     def list(self, folder: str) -> Sequence[str]:
         """Names of the files in `folder`, relative to its roots."""
@@ -33,7 +36,9 @@ class ModelFiles(Protocol):
 
 
 def portable(files: ModelFiles, folders: Sequence[str]) -> list[str]:
-    """Return the listed names in `folders` as the bindings write them: / between folders on every system."""
+    """Return the listed names in `folders` as the bindings write them: / between folders on every
+    system.
+    """
     return [name.replace("\\", "/") for folder in folders for name in files.list(folder)]
 
 
@@ -48,7 +53,10 @@ def present(files: ModelFiles, role: Role) -> list[str]:
 
 
 def folders_of(key: str) -> Sequence[str]:
-    """Return the model folders of the file that `key` (see `bind`) means; none where it means no file. Raises: BindingsError for no such key."""
+    """Return the model folders of the file that `key` (see `bind`) means.
+
+    None where it means no file. Raises: BindingsError for no such key.
+    """
     section, name = address(key)
     if section == "tunes":
         return TAG_FOLDERS
@@ -62,7 +70,10 @@ def folders_of(key: str) -> Sequence[str]:
 def choices(
     key: str, files: ModelFiles, bindings: Bindings, titles: Sequence[str] = ()
 ) -> list[str]:
-    """Return what `key` (see `bind`) can be bound to here; `titles` are those of the tunes with photos. Raises: BindingsError for no such key."""
+    """Return what `key` (see `bind`) can be bound to here.
+
+    `titles` are those of the tunes with photos. Raises: BindingsError for no such key.
+    """
     section, name = address(key)
     if section == "roles":
         return present(files, ROLES[name.rpartition(".")[2]])

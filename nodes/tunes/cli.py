@@ -25,7 +25,9 @@ _SHOWN_TUNES = 100
 
 
 def main(argv: list[str], *, folder: Path, write: Callable[[str], object]) -> int:
-    """Run `bind` with the arguments after the command's name; return the exit status: 0 done, 1 refused, 2 misused.
+    """Run `bind` with the arguments after the command's name.
+
+    Return the exit status: 0 done, 1 refused, 2 misused.
 
     `folder` is the pack's private folder, which holds the bindings file and the tunes database.
     """

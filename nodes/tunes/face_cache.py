@@ -1,4 +1,7 @@
-"""What face analysis found in photos: bytes by photo and kind of analysis, in a small database beside the tunes."""
+"""What face analysis found in photos.
+
+Bytes by photo and kind of analysis, in a small database beside the tunes.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,18 @@ CACHE_FILE = "faces.sqlite3"
 MAX_ENTRIES = 4096  # a face takes 2 kB
 _MIGRATIONS = (
     (
-        "CREATE TABLE faces (photo TEXT, analysis TEXT, data BLOB NOT NULL, used_at REAL NOT NULL, PRIMARY KEY (photo, analysis))",
+        (
+            "CREATE TABLE faces (photo TEXT, analysis TEXT, data BLOB NOT NULL, used_at REAL NOT"
+            " NULL, PRIMARY KEY (photo, analysis))"
+        ),
     ),
 )
 
 
 class FaceCache:
-    """The cache in `folder`. Any number of processes may use it; whoever deletes its file loses time, nothing else.
+    """The cache in `folder`.
+
+    Any number of processes may use it; whoever deletes its file loses time, nothing else.
 
     Raises: TuneError, from every method, when the database cannot be used.
     """
@@ -30,7 +38,9 @@ class FaceCache:
         prepare(self._path, _MIGRATIONS)
 
     def get(self, photo: str, analysis: str) -> bytes | None:
-        """Return what was put for this photo and analysis, None when nothing is there (any more)."""
+        """Return what was put for this photo and analysis, None when nothing is there (any
+        more).
+        """
         with connected(self._path) as connection:
             row = connection.execute(
                 "SELECT data FROM faces WHERE photo = ? AND analysis = ?", [photo, analysis]
@@ -43,7 +53,10 @@ class FaceCache:
         return None if row is None else row["data"]
 
     def put(self, photo: str, analysis: str, data: bytes) -> None:
-        """Keep `data`, in place of what is there; what was not used for longest goes when the cache is full."""
+        """Keep `data`, in place of what is there.
+
+        What was not used for longest goes when the cache is full.
+        """
         with transaction(self._path) as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO faces VALUES (?, ?, ?, ?)",

@@ -18,7 +18,10 @@ PARTIAL = ".partial"  # ending of a file being written
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock file `path` among all processes; the system releases it when its holder dies."""
+    """Hold the lock file `path` among all processes.
+
+    The system releases it when its holder dies.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "ab") as handle:
         if sys.platform == "win32":
@@ -37,7 +40,10 @@ def exclusive(path: Path) -> Iterator[None]:
 
 
 def atomic_write(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` as a whole, on the disk when this returns. The caller holds the lock of the folder."""
+    """Replace `path` by `data` as a whole, on the disk when this returns.
+
+    The caller holds the lock of the folder.
+    """
     partial = path.with_name(path.name + PARTIAL)
     with open(partial, "wb") as handle:
         handle.write(data)

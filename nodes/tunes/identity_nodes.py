@@ -23,19 +23,27 @@ class AstriaIdentity(io.ComfyNode):
             node_id="AstriaIdentity",
             display_name="Astria Identity",
             category="astria/faces",
-            description="Who somebody is, from photos or from a tune that holds some: for FaceID, for matching faces, for swapping them.",
+            description=(
+                "Who somebody is, from photos or from a tune that holds some: for FaceID, for"
+                " matching faces, for swapping them."
+            ),
             search_aliases=["faceid", "face embedding", "likeness"],
             inputs=[
                 FaceAnalysisType.Input("analysis"),
                 io.Image.Input(
                     "photos",
                     optional=True,
-                    tooltip="Photos of one person, a batch or a list. The largest face of each counts.",
+                    tooltip=(
+                        "Photos of one person, a batch or a list. The largest face of each counts."
+                    ),
                 ),
                 io.String.Input(
                     "tune",
                     default="",
-                    tooltip="Id of a tune with photos, as in <faceid:788416:1>; empty with connected photos.",
+                    tooltip=(
+                        "Id of a tune with photos, as in <faceid:788416:1>; empty with connected"
+                        " photos."
+                    ),
                 ),
             ],
             outputs=[IdentityType.Output(display_name="identity")],
@@ -44,7 +52,10 @@ class AstriaIdentity(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, tune: Sequence[str | None], **sockets) -> str:
-        """Change when the tune does. An id that comes over a link is not known here: then with any tune."""
+        """Change when the tune does.
+
+        An id that comes over a link is not known here: then with any tune.
+        """
         tune = tune[0]
         if tune == "" or not (state_folder() / DATABASE_FILE).exists():
             return ""
@@ -63,14 +74,20 @@ class AstriaIdentity(io.ComfyNode):
     def execute(cls, analysis, photos=None, tune=("",)) -> io.NodeOutput:
         analysis, tune = only_values({"analysis": analysis, "tune": tune}).values()
         if (photos is None) == (not tune.strip()):
-            message = f"An identity comes from photos or from a tune; {'neither is' if photos is None else 'both are'} given."
+            message = (
+                "An identity comes from photos or from a tune;"
+                f" {'neither is' if photos is None else 'both are'} given."
+            )
             raise ImageError(
                 message,
                 code="identity-source",
                 hint="Connect photos, or write the id of a tune that holds some.",
             )
         if analysis.recogniser is None:
-            message = "The connected analysis finds faces and does not tell whose they are: its pack is 'none'."
+            message = (
+                "The connected analysis finds faces and does not tell whose they are: its pack is"
+                " 'none'."
+            )
             raise MissingModelError(
                 message, code="no-recogniser", hint="Choose a pack in Astria Load Face Analysis."
             )
@@ -89,7 +106,10 @@ class AstriaIdentity(io.ComfyNode):
 
 
 def _tune_photos(name: str) -> tuple[list, str]:
-    """Return the photos of a tune, and its title. Raises: MissingModelError when there is none with photos."""
+    """Return the photos of a tune, and its title.
+
+    Raises: MissingModelError when there is none with photos.
+    """
     found = make_resolver().faceid(name)
     if isinstance(found, Missing):
         raise MissingModelError(found.message, code="missing-tune", hint=found.hint)

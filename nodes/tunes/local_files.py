@@ -1,4 +1,6 @@
-"""The model files below a ComfyUI folder, listed as ComfyUI would, for the command line where no host runs."""
+"""The model files below a ComfyUI folder, listed as ComfyUI would, for the command line where no
+host runs.
+"""
 
 from __future__ import annotations
 

@@ -21,14 +21,16 @@ MODEL_ENDINGS = (
 )
 MAX_NAME_LENGTH = 255
 
-# Control characters, lone surrogates and line separators cannot stand in a line of the bindings file or in UTF-8.
+# Control characters, lone surrogates and line separators cannot stand in a line of the bindings
+# file or in UTF-8.
 _FORBIDDEN_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
 
 
 def name_problem(name: str) -> str | None:
     """Say why `name` cannot be the name of a model file below a model folder; None when it can.
 
-    Only names that the host lists are ever opened. This check comes before, so that a path is refused as a path.
+    Only names that the host lists are ever opened. This check comes before, so that a path is
+    refused as a path.
     """
     if not name.strip():
         return "it is empty"
@@ -65,10 +67,12 @@ def without_ending(name: str) -> str:
 
 
 def matching(name: str, listed: Iterable[str]) -> list[str]:
-    """Return the listed files that `name` means, best reading only, sorted: none, one, or several when ambiguous.
+    """Return the listed files that `name` means, best reading only, sorted.
 
-    Readings, best first: the whole listed name; the same without ending; the bare name of a file in a subfolder; the
-    same without ending. Letter case counts.
+    None, one, or several when ambiguous.
+
+    Readings, best first: the whole listed name; the same without ending; the bare name of a file in
+    a subfolder; the same without ending. Letter case counts.
     """
     # Windows lists subfolders with backslashes.
     portable = {file.replace("\\", "/"): file for file in listed}
@@ -83,7 +87,10 @@ def matching(name: str, listed: Iterable[str]) -> list[str]:
 
 
 def close_names(name: str, candidates: Sequence[str]) -> list[str]:
-    """Return at most three other candidates close to `name`: other letter case first, then similar spelling."""
+    """Return at most three other candidates close to `name`.
+
+    Other letter case first, then similar spelling.
+    """
     by_key: dict[str, list[str]] = {}
     for candidate in dict.fromkeys(candidates):
         if candidate == name:

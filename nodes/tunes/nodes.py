@@ -1,4 +1,7 @@
-"""Nodes for what ids stand for: the bindings that a person edits, and the tunes that the pack keeps."""
+"""Nodes for what ids stand for.
+
+The bindings that a person edits, and the tunes that the pack keeps.
+"""
 
 from __future__ import annotations
 
@@ -41,12 +44,18 @@ EXAMPLE_BINDINGS = "[tunes]\n1533312 = my_wife.safetensors"
 class AstriaModels(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        tooltip = "Lines as in the bindings file, for this workflow only: [tunes] 1533312 = my_wife.safetensors, [roles] upscaler = 4x.pth"
+        tooltip = (
+            "Lines as in the bindings file, for this workflow only: [tunes] 1533312 ="
+            " my_wife.safetensors, [roles] upscaler = 4x.pth"
+        )
         return io.Schema(
             node_id="AstriaModels",
             display_name="Astria Models",
             category="astria",
-            description="Shows what the ids and roles of prompts stand for, adds bindings for this workflow, and gathers connected models.",
+            description=(
+                "Shows what the ids and roles of prompts stand for, adds bindings for this"
+                " workflow, and gathers connected models."
+            ),
             search_aliases=["bindings", "tunes", "lora ids"],
             inputs=[
                 io.String.Input(
@@ -91,12 +100,17 @@ class AstriaCreateTune(io.ComfyNode):
             node_id="AstriaCreateTune",
             display_name="Astria Create Tune",
             category="astria/tunes",
-            description="Keeps photos of one person as a tune that prompts name: <faceid:ID:1>. Ready at once, nothing is trained.",
+            description=(
+                "Keeps photos of one person as a tune that prompts name: <faceid:ID:1>. Ready at"
+                " once, nothing is trained."
+            ),
             search_aliases=["faceid tune", "photo set", "store photos"],
             inputs=[
                 io.Image.Input(
                     "images",
-                    tooltip="Photos of one person, a batch or a list. The largest face of each counts.",
+                    tooltip=(
+                        "Photos of one person, a batch or a list. The largest face of each counts."
+                    ),
                 ),
                 FaceAnalysisType.Input("analysis"),
                 io.String.Input(
@@ -155,7 +169,10 @@ class AstriaCreateTune(io.ComfyNode):
             given[key] for key in _ABOUT_A_TUNE
         )
         if (model_type == "lora") != (file != NO_FILE):
-            message = f"A tune of model_type {model_type} {'needs a' if file == NO_FILE else 'takes no'} file; file is {shown(file)}."
+            message = (
+                f"A tune of model_type {model_type} {'needs a' if file == NO_FILE else 'takes no'}"
+                f" file; file is {shown(file)}."
+            )
             raise TuneError(
                 message,
                 code="tune-file",
@@ -169,7 +186,10 @@ class AstriaCreateTune(io.ComfyNode):
             file=None if file == NO_FILE else file.replace("\\", "/"),
         )
         if analysis.recogniser is None:
-            message = "The connected analysis finds faces and does not tell whose they are: its pack is 'none'."
+            message = (
+                "The connected analysis finds faces and does not tell whose they are: its pack is"
+                " 'none'."
+            )
             raise TuneError(
                 message, code="no-recogniser", hint="Choose a pack in Astria Load Face Analysis."
             )
@@ -183,7 +203,8 @@ class AstriaCreateTune(io.ComfyNode):
         tune, state = _stored(TuneStore(state_folder()), new, tune_id, photos)
         tag = "faceid" if model_type == "faceid" else "lora"
         lines = [
-            f"Tune {tune.id} {shown(tune.title)} {state}, with {len(photos)} of {len(findings)} photo(s). Write <{tag}:{tune.id}:1>."
+            f"Tune {tune.id} {shown(tune.title)} {state}, with {len(photos)} of {len(findings)}"
+            f" photo(s). Write <{tag}:{tune.id}:1>."
         ]
         report = "\n".join([*lines, *notes(findings)])
         return io.NodeOutput(str(tune.id), report, ui=ui.PreviewText(report))
@@ -192,7 +213,10 @@ class AstriaCreateTune(io.ComfyNode):
 def _stored(
     store: TuneStore, new: NewTune, tune_id: int, photos: Sequence[np.ndarray]
 ) -> tuple[Tune, str]:
-    """Return the tune of these photos, made unless it is there, and which of both. Raises: TuneError when another has the id or these photos."""
+    """Return the tune of these photos, made unless it is there, and which of both.
+
+    Raises: TuneError when another has the id or these photos.
+    """
     there = store.get(tune_id) if tune_id else store.find_by_title(new.title)
     if there is not None and there.title == new.title and _has_photos(store, there, photos):
         fields = ("name", "token", "model_type", "file")
@@ -201,7 +225,10 @@ def _stored(
             for field in fields
             if getattr(there, field) != getattr(new, field)
         ]:
-            message = f"Tune {there.id} {shown(there.title)} has these photos already, but {' and '.join(other)}."
+            message = (
+                f"Tune {there.id} {shown(there.title)} has these photos already, but"
+                f" {' and '.join(other)}."
+            )
             raise TuneError(
                 message,
                 code="tune-differs",
@@ -209,9 +236,10 @@ def _stored(
             )
         return there, "was there already"
     about = {key: value for key, value in vars(new).items() if value is not None}
-    return store.create(
-        photos=[png_bytes(one) for one in photos], id=tune_id or None, **about
-    ), "is stored"
+    return (
+        store.create(photos=[png_bytes(one) for one in photos], id=tune_id or None, **about),
+        "is stored",
+    )
 
 
 def _has_photos(store: TuneStore, tune: Tune, photos: Sequence[np.ndarray]) -> bool:
@@ -236,7 +264,9 @@ class AstriaTunes(io.ComfyNode):
                 io.String.Input(
                     "tune",
                     default="",
-                    tooltip="Id or title of one tune; empty for the newest ones, with one photo each.",
+                    tooltip=(
+                        "Id or title of one tune; empty for the newest ones, with one photo each."
+                    ),
                 )
             ],
             outputs=[
@@ -279,7 +309,10 @@ class AstriaDeleteTune(io.ComfyNode):
             node_id="AstriaDeleteTune",
             display_name="Astria Delete Tune",
             category="astria/tunes",
-            description="Deletes a tune, its photos and what was found in them. Needs id and title, which a stranger's workflow cannot guess.",
+            description=(
+                "Deletes a tune, its photos and what was found in them. Needs id and title, which a"
+                " stranger's workflow cannot guess."
+            ),
             search_aliases=["remove tune", "forget photos"],
             inputs=[
                 io.Int.Input("tune_id", default=0, min=0, max=MAX_ID),
@@ -316,7 +349,10 @@ def _store_if_any() -> TuneStore | None:
 
 
 def _required(store: TuneStore | None, name: str | int) -> Tune:
-    """Return the tune of this id, or of this id or title for text. Raises: TuneError where there is none."""
+    """Return the tune of this id, or of this id or title for text.
+
+    Raises: TuneError where there is none.
+    """
     tune = None
     if store:
         by_id = isinstance(name, int) or (name.isdecimal() and len(name) <= MAX_DIGITS)
@@ -348,7 +384,10 @@ def _readable(paths: Sequence[Path]) -> tuple[list[np.ndarray], list[str]]:
 def _line(tune: Tune) -> str:
     kind = f"{tune.model_type or 'no model'} {tune.file or ''}".strip()
     made = f"{tune.created_at:%Y-%m-%d}" if tune.created_at else ""
-    return f"{tune.id}  {shown(tune.title)}  {kind}  {tune.token} {tune.name or ''}  {len(tune.orig_images)} photo(s)  {made}".strip()
+    return (
+        f"{tune.id}  {shown(tune.title)}  {kind}  {tune.token} {tune.name or ''} "
+        f" {len(tune.orig_images)} photo(s)  {made}".strip()
+    )
 
 
 def _squares(photos: Sequence[np.ndarray]) -> torch.Tensor:

@@ -1,4 +1,7 @@
-"""The prompts that programs sent over HTTP, and the callbacks still owed to them: tables beside the tunes."""
+"""The prompts that programs sent over HTTP, and the callbacks still owed to them.
+
+Tables beside the tunes.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ from .tune import MAX_ID, from_iso, iso, now
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt: what was sent, the workflow made of it, and what became of it. Times are in UTC, in whole milliseconds."""
+    """One prompt: what was sent, the workflow made of it, and what became of it.
+
+    Times are in UTC, in whole milliseconds.
+    """
 
     tune_id: str  # of a stored tune, or of a base of the bindings
     fields: Mapping[str, Any]  # the attributes as sent, pictures as file names
@@ -43,7 +49,10 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Callback:
-    """A POST that is owed. `delivery` stays the same over its attempts; `due` is in seconds since 1970."""
+    """A POST that is owed.
+
+    `delivery` stays the same over its attempts; `due` is in seconds since 1970.
+    """
 
     id: int
     delivery: str
@@ -59,7 +68,9 @@ _TIMES = ("started_training_at", "trained_at", "created_at", "updated_at")
 
 
 class PromptStore:
-    """The prompts and callbacks in `folder`, in the tunes database. What a method did is on the disk when it returns.
+    """The prompts and callbacks in `folder`, in the tunes database.
+
+    What a method did is on the disk when it returns.
 
     Raises: TuneError, from every method, when the database cannot be used.
     """
@@ -87,7 +98,10 @@ class PromptStore:
         return next(iter(self._select("WHERE id = ?", [id])), None)
 
     def find(self, tune_id: str, digest: str) -> Prompt | None:
-        """Return the newest prompt of an equal request, None when there is none. Failed ones do not count: asking again tries again."""
+        """Return the newest prompt of an equal request, None when there is none.
+
+        Failed ones do not count: asking again tries again.
+        """
         found = self._select(
             "WHERE tune_id = ? AND digest = ? AND status != 'failed' ORDER BY id DESC LIMIT 1",
             [tune_id, digest],
@@ -114,7 +128,10 @@ class PromptStore:
     def start(self, id: int) -> None:
         """Note that ComfyUI runs the prompt now."""
         moment = iso(now())
-        change = "UPDATE prompts SET status = 'running', runs = runs + 1, started_training_at = ?, updated_at = ? WHERE id = ? AND status = 'queued'"
+        change = (
+            "UPDATE prompts SET status = 'running', runs = runs + 1, started_training_at = ?,"
+            " updated_at = ? WHERE id = ? AND status = 'queued'"
+        )
         with transaction(self._database) as connection:
             connection.execute(change, [moment, moment, id])
 
@@ -127,11 +144,16 @@ class PromptStore:
             )
 
     def finish(self, prompt: Prompt, body: str) -> bool:
-        """Store what became of a prompt, and owe its callback with `body`, both or none; say whether it was open.
+        """Store what became of a prompt, and owe its callback with `body`, both or none.
+
+        Say whether it was open.
 
         Its workflow goes: it was needed to run it again, and the pictures hold it.
         """
-        fields = "status = ?, images = ?, user_error = ?, trained_at = ?, updated_at = ?, workflow = '{}'"
+        fields = (
+            "status = ?, images = ?, user_error = ?, trained_at = ?, updated_at = ?, workflow ="
+            " '{}'"
+        )
         change = f"UPDATE prompts SET {fields} WHERE id = ? AND status IN ('queued', 'running')"
         moment = iso(prompt.updated_at or now())
         values = [
@@ -165,9 +187,15 @@ class PromptStore:
             _owe(connection, url, body)
 
     def take_owed(self, moment: float, limit: int, lease_s: float) -> Sequence[Callback]:
-        """Return at most `limit` callbacks that are due at `moment`, the longest due first; nobody else is given them for `lease_s`."""
+        """Return at most `limit` callbacks that are due at `moment`, the longest due first.
+
+        Nobody else is given them for `lease_s`.
+        """
         with transaction(self._database) as connection:
-            query = "SELECT id, delivery, url, body, attempts FROM callbacks WHERE due <= ? AND problem IS NULL ORDER BY due, id LIMIT ?"
+            query = (
+                "SELECT id, delivery, url, body, attempts FROM callbacks WHERE due <= ? AND problem"
+                " IS NULL ORDER BY due, id LIMIT ?"
+            )
             taken = [Callback(**dict(row)) for row in connection.execute(query, [moment, limit])]
             connection.executemany(
                 "UPDATE callbacks SET due = ? WHERE id = ?",

@@ -1,4 +1,7 @@
-"""Ids and names of prompts -> files that the host lists, or what is missing and what to do. Opens no model file."""
+"""Ids and names of prompts -> files that the host lists, or what is missing and what to do.
+
+Opens no model file.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,16 @@ from typing import Literal, Protocol
 
 from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
 from .choices import FIELD_FOLDERS, TAG_FOLDERS, ModelFiles, portable, present
-from .choices import OUTPAINT_FOLDERS as OUTPAINT_FOLDERS
 from .names import close_names, matching, name_problem, shown
 from .syntax import BASE_ID
-from .tables import SPLIT_FILES, Role, base_problem
+from .tables import Role, base_problem, base_title, bind_base, incomplete
 from .tune import Tune
 
 BIND_COMMAND = "python dev.py bind"
-_MAKE_TUNE = "Make one of photos of the person with Astria Create Tune, model_type faceid; its tune_id is the id that the prompt then names."
+_MAKE_TUNE = (
+    "Make one of photos of the person with Astria Create Tune, model_type faceid; its tune_id is"
+    " the id that the prompt then names."
+)
 _CLOSE_TUNES = 500  # the newest tunes, searched for what comes close to an unknown id
 
 
@@ -42,7 +47,10 @@ class Located:
 
 @dataclass(frozen=True)
 class Missing:
-    """What is not there: `message` says what was searched and what comes close, `hint` what to do."""
+    """What is not there.
+
+    `message` says what was searched and what comes close, `hint` what to do.
+    """
 
     what: str
     key: str
@@ -76,19 +84,28 @@ class Tunes(Protocol):
 
 
 class Resolver:
-    """Looks ids up in the bindings, then the tunes, then as file names. Only names that the host lists are returned."""
+    """Looks ids up in the bindings, then the tunes, then as file names.
+
+    Only names that the host lists are returned.
+    """
 
     def __init__(
         self, bindings: Bindings, store: Tunes | None, files: ModelFiles, bind: str = BIND_COMMAND
     ) -> None:
-        """`bind` is the command that hints tell people to use; it names the ComfyUI whose bindings these are."""
+        """`bind` is the command that hints tell people to use.
+
+        It names the ComfyUI whose bindings these are.
+        """
         self._bindings = bindings
         self._bind = bind
         self._store = store
         self._files = files
 
     def lora(self, name: str) -> Resolved | Missing:
-        """Return what `<lora:name:...>` stands for: a LoRA, or a checkpoint; with its tune, which may hold photos."""
+        """Return what `<lora:name:...>` stands for.
+
+        A LoRA, or a checkpoint; with its tune, which may hold photos.
+        """
         if problem := name_problem(name):
             return _refused("LoRA", name, problem)
         tune = self._bound_tune(name)
@@ -121,7 +138,10 @@ class Resolver:
         return _Wanted("LoRA", name, name, TAG_FOLDERS, _bind_key(name), subject, close)
 
     def faceid(self, id: str) -> Resolved | Missing:
-        """Return the tune whose photos `<faceid:id:...>` means: the one bound to `id` by its id or title, else the one that has it."""
+        """Return the tune whose photos `<faceid:id:...>` means.
+
+        The one bound to `id` by its id or title, else the one that has it.
+        """
         if problem := name_problem(id):
             return _refused("FaceID photo set", id, problem)
         tune = self._bound_tune(id)
@@ -132,7 +152,10 @@ class Resolver:
             return Missing("FaceID photo set", id, message, _MAKE_TUNE)
         if lost := [path for path in self._store.photo_paths(tune.id) if not path.is_file()]:
             count = f"{len(lost)} of {len(tune.orig_images)}"
-            message = f"tune {tune.id} {shown(tune.title)} has lost photos: {count}, the first is {lost[0]}"
+            message = (
+                f"tune {tune.id} {shown(tune.title)} has lost photos: {count}, the first is"
+                f" {lost[0]}"
+            )
             return Missing(
                 "FaceID photo set", id, message, "Put the files back, or make the tune anew."
             )
@@ -153,13 +176,17 @@ class Resolver:
     def _no_photo_set(self, id: str) -> Missing:
         bound = self._bindings.tunes.get(id)
         also = (
-            f" The bindings give it {shown(bound)}, which is no tune of it; a model file holds no photos."
+            f" The bindings give it {shown(bound)}, which is no tune of it; a model file holds no"
+            " photos."
             if bound
             else ""
         )
         close = _suggestion(close_names(bound or id, self._tune_names()))
         message = f"FaceID photo set {shown(id)} is not in the tunes database.{also}{close}"
-        bind = f" Or bind {shown(id)} to one that is there, by its title or id: {self._bind} {shlex.quote(_bind_key(id))} TITLE"
+        bind = (
+            f" Or bind {shown(id)} to one that is there, by its title or id: {self._bind}"
+            f" {shlex.quote(_bind_key(id))} TITLE"
+        )
         return Missing("FaceID photo set", id, message, _MAKE_TUNE + bind)
 
     def has_role(self, key: str, family: str | None = None) -> bool:
@@ -167,7 +194,10 @@ class Resolver:
         return key in self._bindings.roles or f"{family}.{key}" in self._bindings.roles
 
     def role(self, key: str, family: str | None = None) -> str | Missing:
-        """Return the file, or the folder of files, bound to a role: to `family.role` where that is bound, else to the role itself."""
+        """Return the file, or the folder of files, bound to a role.
+
+        To `family.role` where that is bound, else to the role itself.
+        """
         own = f"{family}.{key}"
         key = own if own in self._bindings.roles else key
         role = ROLES[key.rpartition(".")[2]]
@@ -179,7 +209,10 @@ class Resolver:
             )
         names = present(self._files, role)
         there = f"It holds {', '.join(names[:5])}." if names else "It is empty."
-        message = f"no {key} is bound ({role.purpose}). Its model folder is {self._searched(role.folders)}. {there}"
+        message = (
+            f"no {key} is bound ({role.purpose}). Its model folder is"
+            f" {self._searched(role.folders)}. {there}"
+        )
         put = "" if names else f"Put the model into {self._place(role.folders[0])}, then run: "
         return Missing(
             key,
@@ -196,13 +229,19 @@ class Resolver:
         names = present(self._files, role)
         if bound in names:
             return bound
-        message = f"the folder {shown(bound)} that {key} stands for was not found. Searched {self._searched(role.folders)}."
+        message = (
+            f"the folder {shown(bound)} that {key} stands for was not found. Searched"
+            f" {self._searched(role.folders)}."
+        )
         place = "/".join(filter(None, (self._place(role.folders[0]), role.below)))
         hint = f"Put the folder into {place}, or bind another: {self._bind} {key} FOLDER"
         return Missing(key, key, message + _suggestion(close_names(bound, names)), hint)
 
     def base(self, id: str | None) -> BaseModel | Missing:
-        """Return what the base tune `id` stands for, each file as the host lists it; None means the default base."""
+        """Return what the base tune `id` stands for, each file as the host lists it.
+
+        None means the default base.
+        """
         bases = self._bindings.bases
         if id is None:
             id = self._bindings.default_base
@@ -213,7 +252,7 @@ class Resolver:
             hint = (
                 f"Name one: {self._bind} defaults.base {next(iter(bases))}"
                 if bases
-                else _bind_base(self._bind, "690204")
+                else bind_base(self._bind, "690204")
             )
             return Missing(
                 "base model",
@@ -226,22 +265,27 @@ class Resolver:
         base = bases.get(id)
         if base is None:
             close = close_names(id, list(bases))
-            message = f"base {_base_title(id)} is not bound to a model.{_suggestion(close)}"
-            return Missing("base model", id, message, _bind_base(self._bind, id))
-        if problem := base_problem(base) or _incomplete(base):
+            message = f"base {base_title(id)} is not bound to a model.{_suggestion(close)}"
+            return Missing("base model", id, message, bind_base(self._bind, id))
+        if problem := base_problem(base) or incomplete(base):
             hint = (
                 f"Edit [base {id}] in the bindings file, or use {self._bind} base.{id}.FIELD FILE."
             )
-            return Missing("base model", id, f"base {_base_title(id)}: {problem}", hint)
+            return Missing("base model", id, f"base {base_title(id)}: {problem}", hint)
         return self._with_listed_files(id, base)
 
     def model_file(self, folder: str, name: str) -> str | Missing:
-        """Return the listed name of the file that `name` means in the host's model folder `folder`."""
+        """Return the listed name of the file that `name` means in the host's model folder
+        `folder`.
+        """
         found = self.locate("model file", name, (folder,))
         return found if isinstance(found, Missing) else found.file
 
     def locate(self, what: str, name: str, folders: Sequence[str]) -> Located | Missing:
-        """Return the file that `name` means in the first of `folders` that has one; `what` names its use in messages."""
+        """Return the file that `name` means in the first of `folders` that has one.
+
+        `what` names its use in messages.
+        """
         return self._find(_Wanted(what, name, name, folders, "", f"{what} {shown(name)}"))
 
     def _find(self, wanted: _Wanted) -> Located | Missing:
@@ -254,7 +298,10 @@ class Resolver:
                 return Located(folder, found[0])
             if found:
                 names = [name.replace("\\", "/") for name in found]
-                message = f"{wanted.subject} is ambiguous in {self._searched((folder,))}: {', '.join(names)}."
+                message = (
+                    f"{wanted.subject} is ambiguous in {self._searched((folder,))}:"
+                    f" {', '.join(names)}."
+                )
                 hint = (
                     f"Choose one: {bind} {shlex.quote(names[0])}"
                     if wanted.bind_key
@@ -264,7 +311,10 @@ class Resolver:
         close = close_names(
             wanted.file, [*portable(self._files, wanted.folders), *wanted.also_close]
         )
-        message = f"{wanted.subject} was not found. Searched {self._searched(wanted.folders)}.{_suggestion(close)}"
+        message = (
+            f"{wanted.subject} was not found. Searched"
+            f" {self._searched(wanted.folders)}.{_suggestion(close)}"
+        )
         hint = f"Put the file into {self._place(wanted.folders[0])}"
         if not wanted.bind_key:
             hint += "."
@@ -282,7 +332,7 @@ class Resolver:
             if bound is None:
                 continue
             found = self._find(
-                _bound(f"{name} of base", _base_title(id), bound, folders, f"base.{id}.{name}")
+                _bound(f"{name} of base", base_title(id), bound, folders, f"base.{id}.{name}")
             )
             if isinstance(found, Missing):
                 missing.append(found)
@@ -345,27 +395,3 @@ def _bind_key(name: str) -> str:
 
 def _suggestion(close: Sequence[str]) -> str:
     return f" Did you mean {' or '.join(shown(name) for name in close)}?" if close else ""
-
-
-def _base_title(id: str) -> str:
-    known = KNOWN_BASES.get(id)
-    return f"{id} ({known.title}, {known.family})" if known else id
-
-
-def _bind_base(bind: str, id: str) -> str:
-    known = KNOWN_BASES.get(id)
-    if known and known.family == "flux":
-        return "\n".join(
-            f"{bind} base.{id}.{name} FILE" for name in ("diffusion_model", *SPLIT_FILES["flux"])
-        )
-    family = "" if known else f"{bind} base.{id}.family FAMILY\n"
-    return f"{family}{bind} base.{id}.checkpoint FILE"
-
-
-def _incomplete(base: BaseModel) -> str | None:
-    if base.checkpoint:
-        return None
-    if not base.diffusion_model:
-        return "it names neither a checkpoint nor a diffusion_model"
-    absent = [name for name in SPLIT_FILES[base.family] if not getattr(base, name)]
-    return f"its diffusion_model needs {', '.join(absent)} as well" if absent else None

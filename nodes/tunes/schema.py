@@ -16,7 +16,8 @@ from .tune import TuneError
 BUSY_TIMEOUT_S = 30.0
 _ROUND_MS = 20
 
-# Step i brings schema version i to i + 1. A released step never changes; a new one is added behind it.
+# Step i brings schema version i to i + 1. A released step never changes; a new one is added behind
+# it.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         # AUTOINCREMENT: the id of a deleted tune is never given to another person's.
@@ -87,7 +88,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 
 @contextmanager
 def connected(path: Path) -> Iterator[sqlite3.Connection]:
-    """Give a connection in autocommit mode whose commits are on the disk; what SQLite reports becomes a TuneError."""
+    """Give a connection in autocommit mode whose commits are on the disk.
+
+    What SQLite reports becomes a TuneError.
+    """
     try:
         # One connection per use: callers may come from any thread, and nothing stays open.
         with closing(
@@ -100,7 +104,10 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
         raise TuneError(
             f"the tunes database {path} cannot be used: {error}",
             code="tunes-database",
-            hint="Check the folder's rights and free space. A damaged file may be moved away; a new one is made.",
+            hint=(
+                "Check the folder's rights and free space. A damaged file may be moved away; a new"
+                " one is made."
+            ),
         ) from error
 
 
@@ -111,7 +118,10 @@ def _turn(path: Path) -> threading.Lock:
 
 @contextmanager
 def transaction(path: Path) -> Iterator[sqlite3.Connection]:
-    """Give a connection that is the database's only writer; commit at the end, roll back on an error."""
+    """Give a connection that is the database's only writer.
+
+    Commit at the end, roll back on an error.
+    """
     # Threads take turns by a lock: SQLite sleeps between its looks at a busy database.
     with _turn(path), connected(path) as connection:
         _begin(connection)
@@ -125,7 +135,9 @@ def transaction(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def only_one(path: Path) -> sqlite3.Connection | None:
-    """Return what holds `path` for this process until it is closed or the process ends, however it ends; None while another process holds it."""
+    """Return what holds `path` for this process until it is closed or the process ends, however it
+    ends; None while another process holds it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
@@ -137,7 +149,10 @@ def only_one(path: Path) -> sqlite3.Connection | None:
 
 
 def _begin(connection: sqlite3.Connection) -> None:
-    """Wait for the write lock. SQLite asks ever more seldom while it waits, and a busy writer would starve us."""
+    """Wait for the write lock.
+
+    SQLite asks ever more seldom while it waits, and a busy writer would starve us.
+    """
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     connection.execute(f"PRAGMA busy_timeout = {_ROUND_MS}")
     while True:
@@ -155,12 +170,14 @@ def prepare(path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> Non
 
     Raises: TuneError when a newer version of the pack wrote it; it is then left as it is.
     """
-    # Switching to WAL is not covered by SQLite's busy timeout: two processes may meet here on a new database.
+    # Switching to WAL is not covered by SQLite's busy timeout: two processes may meet here on a new
+    # database.
     with exclusive(path.with_name(f"{path.name}.lock")), connected(path) as connection:
         version = _version(connection)
         if version > len(migrations):
             raise TuneError(
-                f"the tunes database {path} has schema version {version}, this version of the pack knows {len(migrations)}",
+                f"the tunes database {path} has schema version {version}, this version of the pack"
+                f" knows {len(migrations)}",
                 code="tunes-newer",
                 hint="Update the pack; the database was left as it is.",
             )

@@ -18,13 +18,18 @@ def bindings_in(folder: Path, extra: Bindings | None = None) -> Bindings:
 def resolver_in(
     folder: Path, files: ModelFiles, extra: Bindings | None = None, bind: str = BIND_COMMAND
 ) -> Resolver:
-    """Return a resolver over the folder's bindings and tunes. Reading makes no database where there is none yet."""
+    """Return a resolver over the folder's bindings and tunes.
+
+    Reading makes no database where there is none yet.
+    """
     store = TuneStore(folder) if (folder / DATABASE_FILE).exists() else None
     return Resolver(bindings_in(folder, extra), store, files, bind)
 
 
 def overview(bindings: Bindings, resolver: Resolver) -> str:
-    """Return what every bound id and role stands for, and whether its files are there, a line each."""
+    """Return what every bound id and role stands for, and whether its files are there, a line
+    each.
+    """
     lines = []
     for key, base in bindings.bases.items():
         title = f" {KNOWN_BASES[key].title}" if key in KNOWN_BASES else ""

@@ -32,12 +32,16 @@ _COLUMNS = tuple(item.name for item in fields(Tune))
 class TuneStore:
     """The tunes in `folder`: `tunes.sqlite3` and `photos/TUNE ID/SHA256.ENDING`.
 
-    Any number of processes and threads may use one folder. A tune that `create` returned survives a crash with all its
-    photos; a crash before that leaves no tune, only files that the next opening removes.
+    Any number of processes and threads may use one folder. A tune that `create` returned survives a
+    crash with all its photos; a crash before that leaves no tune, only files that the next opening
+    removes.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open the store, made when missing. Raises: TuneError when the database cannot be used or is of a newer version."""
+        """Open the store, made when missing.
+
+        Raises: TuneError when the database cannot be used or is of a newer version.
+        """
         self._database = folder / DATABASE_FILE
         self._photos = folder / "photos"
         with _reporting(folder):
@@ -46,10 +50,14 @@ class TuneStore:
         self._sweep()
 
     def create(self, *, photos: Sequence[bytes] = (), id: int | None = None, **about: Any) -> Tune:
-        """Store a tune and return it; `about` are the fields of NewTune, of which `title` is needed.
+        """Store a tune and return it.
 
-        A photo set is ready at once, and so is a tune with a model file: `trained_at` is then the time of creation.
-        Raises: TuneError for a refused field, an id in use, or a photo that is not a JPEG, PNG or WebP of bounded size.
+        `about` are the fields of NewTune, of which `title` is needed.
+
+        A photo set is ready at once, and so is a tune with a model file: `trained_at` is then the
+        time of creation.
+        Raises: TuneError for a refused field, an id in use, or a photo that is not a JPEG, PNG or
+        WebP of bounded size.
         """
         new = NewTune(**about)
         if new.model_type == "faceid" and not photos:
@@ -72,7 +80,8 @@ class TuneStore:
             "updated_at": created,
         }
         row |= {"eta": ready, "trained_at": ready, "started_training_at": ready, "expires_at": None}
-        # The photos are written inside the transaction: it holds the write lock, so no sweep takes them for orphans.
+        # The photos are written inside the transaction: it holds the write lock, so no sweep takes
+        # them for orphans.
         with transaction(self._database) as connection:
             if id is not None and _row(connection, id) is not None:
                 hint = "Leave the id out, or delete that tune first."
@@ -130,7 +139,10 @@ class TuneStore:
         return gone
 
     def photo_paths(self, id: int) -> Sequence[Path]:
-        """Return the files of the tune's photos, in the order given. Raises: TuneError when there is no such tune."""
+        """Return the files of the tune's photos, in the order given.
+
+        Raises: TuneError when there is no such tune.
+        """
         tune = self.get(id)
         if tune is None:
             raise TuneError(f"there is no tune {id} in {self._database}", code="tune-unknown")
@@ -147,11 +159,15 @@ class TuneStore:
             sync_folder(self._photos)
 
     def _sweep(self) -> None:
-        """Remove photos that belong to no tune: what a crash or a deletion left. Files of other names are not ours."""
+        """Remove photos that belong to no tune: what a crash or a deletion left.
+
+        Files of other names are not ours.
+        """
         with connected(self._database) as connection:
             if not self._orphans(connection):
                 return
-        # Now as the only writer: no other process is between writing its photos and committing their tune.
+        # Now as the only writer: no other process is between writing its photos and committing
+        # their tune.
         with transaction(self._database) as connection, _reporting(self._photos):
             for path in self._orphans(connection):
                 if path.is_dir():
@@ -220,7 +236,10 @@ def _tune(row: sqlite3.Row) -> Tune:
 
 
 def _photo_name(photo: bytes, number: int) -> str:
-    """Return the file name of a photo: its hash, and the ending of the format that its first bytes show."""
+    """Return the file name of a photo.
+
+    Its hash, and the ending of the format that its first bytes show.
+    """
     if len(photo) > MAX_PHOTO_BYTES:
         message = f"photo {number} has {len(photo)} bytes: expected at most {MAX_PHOTO_BYTES}"
         raise TuneError(message, code="photo-size", hint="Scale the photo down.")
@@ -231,6 +250,9 @@ def _photo_name(photo: bytes, number: int) -> str:
     elif photo[:4] == b"RIFF" and photo[8:12] == b"WEBP":
         ending = "webp"
     else:
-        message = f"photo {number} begins with the bytes {photo[:12].hex(' ')!r}: expected a JPEG, PNG or WebP file"
+        message = (
+            f"photo {number} begins with the bytes {photo[:12].hex(' ')!r}: expected a JPEG, PNG or"
+            " WebP file"
+        )
         raise TuneError(message, code="photo-format", hint="Save the photo as JPEG, PNG or WebP.")
     return f"{hashlib.sha256(photo).hexdigest()}.{ending}"

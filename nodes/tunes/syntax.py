@@ -25,7 +25,10 @@ _EXAMPLE = "Example:\n[tunes]\n1533312 = my_wife.safetensors"
 
 @dataclass(frozen=True)
 class Row:
-    """One meaningful line of the file, counted from 1. A section's own line has an empty key and value."""
+    """One meaningful line of the file, counted from 1.
+
+    A section's own line has an empty key and value.
+    """
 
     number: int
     line: str
@@ -116,7 +119,10 @@ def _entry(row: Row, source: str) -> Row:
 
 
 def with_entry(text: str, rows: Sequence[Row], entry: Row) -> str:
-    """Return `text` with `entry.key = entry.value` in its section; every other line stays as it is."""
+    """Return `text` with `entry.key = entry.value` in its section.
+
+    Every other line stays as it is.
+    """
     carriage = "\r" if "\r\n" in text else ""
     if old := next(
         (row for row in rows if (row.section, row.key) == (entry.section, entry.key)), None

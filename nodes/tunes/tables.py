@@ -1,4 +1,7 @@
-"""What the bindings speak of: known bases, roles, the fields of a base, and which values they take."""
+"""What the bindings speak of.
+
+Known bases, roles, the fields of a base, and which values they take.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,8 @@ def _controlnet(kind: str, also: str = "") -> Role:
     return Role(("controlnet",), f"controlnet={kind}{also}")
 
 
-# A bindings key may put a family before a role, sdxl.controlnet_pose, for a model that is made for that family.
+# A bindings key may put a family before a role, sdxl.controlnet_pose, for a model that is made for
+# that family.
 ROLES: Mapping[str, Role] = {
     "upscaler": Role(("upscale_models",), "super-resolution and hires fix"),
     "controlnet_pose": _controlnet("pose", " and the constant pose of people"),
@@ -91,14 +95,20 @@ ROLES: Mapping[str, Role] = {
 
 
 def is_role(key: str) -> bool:
-    """Return whether `key` is a role, or one with the family that it is bound for before it: sdxl.controlnet_pose."""
+    """Return whether `key` is a role, or one with the family that it is bound for before it.
+
+    sdxl.controlnet_pose.
+    """
     family, dot, role = key.rpartition(".")
     return role in ROLES and (not dot or family in BRANCHES)
 
 
 @dataclass(frozen=True)
 class BaseModel:
-    """What a base tune stands for: one checkpoint, or a diffusion model with its text encoders and VAE."""
+    """What a base tune stands for.
+
+    One checkpoint, or a diffusion model with its text encoders and VAE.
+    """
 
     family: str
     checkpoint: str | None = None
@@ -122,7 +132,10 @@ SPLIT_FILES: Mapping[str, tuple[str, ...]] = {
 
 
 def base_problem(base: BaseModel) -> str | None:
-    """Say what in `base` contradicts itself; None when nothing does. Whether its files exist is the resolver's matter."""
+    """Say what in `base` contradicts itself; None when nothing does.
+
+    Whether its files exist is the resolver's matter.
+    """
     if base.checkpoint and base.diffusion_model:
         return "it names both a checkpoint and a diffusion_model; keep one"
     if beside := [
@@ -134,7 +147,10 @@ def base_problem(base: BaseModel) -> str | None:
     if base.t5xxl and "t5xxl" not in SPLIT_FILES.get(base.family, ()):
         return f"family {base.family} has no t5xxl text encoder; remove t5xxl"
     if base.trim_padding and not base.family.startswith("flux"):
-        return f"family {base.family} reads every text in full windows of 77 tokens; remove trim_padding"
+        return (
+            f"family {base.family} reads every text in full windows of 77 tokens; remove"
+            " trim_padding"
+        )
     return None
 
 
@@ -152,7 +168,10 @@ def value_problem(section: str, key: str, value: str) -> str | None:
         if not BASE_ID.fullmatch(section.removeprefix("base ")):
             return f"expected a tune id after 'base', not {shown(section.removeprefix('base '))}"
         if key not in BASE_FIELDS:
-            return f"expected a field of a base, not {shown(key)}.{guess(key, BASE_FIELDS)} Fields: {', '.join(BASE_FIELDS)}"
+            return (
+                f"expected a field of a base, not {shown(key)}.{guess(key, BASE_FIELDS)} Fields:"
+                f" {', '.join(BASE_FIELDS)}"
+            )
         if key == "family":
             return (
                 None if value in FAMILIES else f"expected {', '.join(FAMILIES)}, not {shown(value)}"
@@ -184,3 +203,30 @@ def guess(key: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the closest of `known`, "" when none comes close."""
     close = close_names(key, list(known))
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def base_title(id: str) -> str:
+    """Return the id with the name of the base that the service has under it."""
+    known = KNOWN_BASES.get(id)
+    return f"{id} ({known.title}, {known.family})" if known else id
+
+
+def bind_base(bind: str, id: str) -> str:
+    """Return the commands that bind a base which nothing is known of yet, a line each."""
+    known = KNOWN_BASES.get(id)
+    if known and known.family == "flux":
+        return "\n".join(
+            f"{bind} base.{id}.{name} FILE" for name in ("diffusion_model", *SPLIT_FILES["flux"])
+        )
+    family = "" if known else f"{bind} base.{id}.family FAMILY\n"
+    return f"{family}{bind} base.{id}.checkpoint FILE"
+
+
+def incomplete(base: BaseModel) -> str | None:
+    """Return what a base lacks to be loaded, None when it is whole."""
+    if base.checkpoint:
+        return None
+    if not base.diffusion_model:
+        return "it names neither a checkpoint nor a diffusion_model"
+    absent = [name for name in SPLIT_FILES[base.family] if not getattr(base, name)]
+    return f"its diffusion_model needs {', '.join(absent)} as well" if absent else None

@@ -1,4 +1,6 @@
-"""A tune: a LoRA, a checkpoint or the photo set of one person, with the fields of the service's tune object."""
+"""A tune: a LoRA, a checkpoint or the photo set of one person, with the fields of the service's
+tune object.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ class TuneError(AstriaError):
 
 @dataclass(frozen=True)
 class NewTune:
-    """What the maker of a tune says about it. Raises: TuneError for a value that no tune can have."""
+    """What the maker of a tune says about it.
+
+    Raises: TuneError for a value that no tune can have.
+    """
 
     title: str
     name: str | None = None  # class name beside the token: man, woman ...
@@ -41,10 +46,16 @@ class NewTune:
             raise TuneError(f"a tune needs a title, not {shown(self.title)}", code="tune-title")
         if self.model_type is not None and self.model_type not in MODEL_TYPES:
             expected = ", ".join(MODEL_TYPES)
-            message = f"model_type {shown(self.model_type)} of tune {shown(self.title)}: expected {expected} or none"
+            message = (
+                f"model_type {shown(self.model_type)} of tune {shown(self.title)}: expected"
+                f" {expected} or none"
+            )
             raise TuneError(message, code="tune-model-type")
         if self.file is not None and (problem := name_problem(self.file)):
-            message = f"file {shown(self.file)} of tune {shown(self.title)} is no file name below a model folder: {problem}"
+            message = (
+                f"file {shown(self.file)} of tune {shown(self.title)} is no file name below a model"
+                f" folder: {problem}"
+            )
             raise TuneError(message, code="tune-file")
         for key, value in vars(self).items():
             if isinstance(value, str) and not storable(value):
@@ -82,7 +93,9 @@ class Tune(NewTune):
         return f"/tunes/{self.id}.json"
 
     def to_json(self) -> dict[str, object]:
-        """Return the service's response object, keys in its order, times as "2023-10-02T14:32:40.363Z"."""
+        """Return the service's response object, keys in its order, times as
+        "2023-10-02T14:32:40.363Z".
+        """
         return {
             "id": self.id,
             "title": self.title,

@@ -1,4 +1,6 @@
-"""Input images brought to a size and a multiple, and back, without touching a pixel that need not change."""
+"""Input images brought to a size and a multiple, and back, without touching a pixel that need not
+change.
+"""
 
 from __future__ import annotations
 

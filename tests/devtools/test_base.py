@@ -61,7 +61,10 @@ def test_a_lock_keeps_others_out_until_it_is_closed(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the other process takes the lock with fcntl")
 def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
-    program = "import fcntl, sys, time; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); time.sleep(60)"
+    program = (
+        "import fcntl, sys, time; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX);"
+        " print('held', flush=True); time.sleep(60)"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path / "lock")], stdout=subprocess.PIPE
     ) as other:

@@ -1,4 +1,7 @@
-"""The measurements of bench/ can be loaded as `dev.py bench` loads them; what they find is not judged here."""
+"""The measurements of bench/ can be loaded as `dev.py bench` loads them.
+
+What they find is not judged here.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,9 @@ def test_a_measurement_can_be_loaded(path: Path) -> None:
 def test_a_measurement_may_hold_dataclasses(tmp_path: Path) -> None:
     path = tmp_path / "one.py"
     path.write_text(
-        "from __future__ import annotations\nfrom dataclasses import dataclass, field\n@dataclass\nclass A:\n    b: list = field()\n"
-        "def run():\n    return [{'name': 'it', 'value': A([2]).b[0], 'unit': 's', 'ok': True}]\n",
+        "from __future__ import annotations\nfrom dataclasses import dataclass,"
+        " field\n@dataclass\nclass A:\n    b: list = field()\ndef run():\n    return [{'name':"
+        " 'it', 'value': A([2]).b[0], 'unit': 's', 'ok': True}]\n",
         encoding="utf-8",
     )
     assert bench._load(path)() == [{"name": "it", "value": 2, "unit": "s", "ok": True}]

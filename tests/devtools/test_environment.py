@@ -14,7 +14,10 @@ OWN = OwnPython(Path("/own/bin/python"), (3, 11), ("/own/site-packages",), "2.11
 
 
 class Machine:
-    """Stands for the installers: records what `prepare` runs, makes what they would make, and can be made to fail."""
+    """Stands for the installers.
+
+    Records what `prepare` runs, makes what they would make, and can be made to fail.
+    """
 
     def __init__(self, venv: Path) -> None:
         self.venv = venv

@@ -8,7 +8,8 @@ from comfyui_astria.tests.prompt.strategies import wild_texts
 from hypothesis import given
 from hypothesis import strategies as st
 
-TEXT = """a --outpaint center <lora:x:0.5> BREAK BREAK b <e> --multi --outpaint_prompt 'x <faceid:3>'
+TEXT = """a --outpaint center <lora:x:0.5> BREAK BREAK b <e> --multi \
+--outpaint_prompt 'x <faceid:3>'
 w=8
 foo=1
 negative_prompt=x <bad>

@@ -15,7 +15,10 @@ def painted(text: str) -> list[tuple[str, str]]:
 
 
 def test_every_construct_has_its_kind() -> None:
-    text = "a <lora:12:0.5> <emb> --outpaint center --multi BREAK <lora:3\n--outpaint_prompt 'x <faceid:a>'"
+    text = (
+        "a <lora:12:0.5> <emb> --outpaint center --multi BREAK <lora:3\n--outpaint_prompt 'x"
+        " <faceid:a>'"
+    )
     assert painted(text) == [
         ("tag", "<lora:12:0.5>"),
         ("tag-kind", "lora"),
@@ -36,7 +39,10 @@ def test_every_construct_has_its_kind() -> None:
 
 
 def test_parameters_without_effect_are_idle() -> None:
-    text = "a\nw=64\nstyle=\nseed = undefined\nnegative_prompt=ugly <bad> BREAK z\nbackend_version=1\nfoo=1\nstray"
+    text = (
+        "a\nw=64\nstyle=\nseed = undefined\nnegative_prompt=ugly <bad> BREAK"
+        " z\nbackend_version=1\nfoo=1\nstray"
+    )
     assert painted(text) == [
         ("key", "w"),
         ("param-value", "64"),

@@ -14,7 +14,8 @@ from torch import Tensor
 State = dict[str, dict[str, Tensor]]
 Make = Callable[[str, tuple[int, ...]], Tensor]
 
-# Channels of each cross-attention in diffusers' order: down, up, middle. Written out from the two models' published configurations.
+# Channels of each cross-attention in diffusers' order: down, up, middle. Written out from the two
+# models' published configurations.
 SD15 = (320, 320, 640, 640, 1280, 1280, *[1280] * 3, *[640] * 3, *[320] * 3, 1280)
 SDXL = (*[640] * 4, *[1280] * 20, *[1280] * 30, *[640] * 6, *[1280] * 10)
 TINY_SD15 = (32, 32, 64, 64, 128, 128, *[128] * 3, *[64] * 3, *[32] * 3, 128)
@@ -23,7 +24,9 @@ TINY_SDXL = (*[64] * 4, *[128] * 20, *[128] * 30, *[64] * 6, *[128] * 10)
 
 @dataclass(frozen=True)
 class Layout:
-    """A published file: name, kind, size of its half-precision weights in bytes where it is known."""
+    """A published file: name, kind, size of its half-precision weights in bytes where it is
+    known.
+    """
 
     file: str
     kind: str
@@ -120,7 +123,9 @@ def _perceiver(
 
 
 def random_weights(seed: int) -> Make:
-    """Return what makes weights of a size that keeps activations near 1, so that a face has a visible effect."""
+    """Return what makes weights of a size that keeps activations near 1, so that a face has a
+    visible effect.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def make(name: str, shape: tuple[int, ...]) -> Tensor:

@@ -1,4 +1,6 @@
-"""Tiny models with FaceID in this process, and diffusers' own UNet with the same weights beside them."""
+"""Tiny models with FaceID in this process, and diffusers' own UNet with the same weights beside
+them.
+"""
 
 from __future__ import annotations
 
@@ -214,7 +216,10 @@ def diffusers_unet(model: Any, family: str) -> Any:
 
 @dataclass(frozen=True)
 class Shown:
-    """One adapter as diffusers is given it. Shapes: faces [n,512]; features (faces [n,S,E], nothing [1,S,E]); mask [H,W]."""
+    """One adapter as diffusers is given it.
+
+    Shapes: faces [n,512]; features (faces [n,S,E], nothing [1,S,E]); mask [H,W].
+    """
 
     file: State
     faces: Tensor
@@ -244,7 +249,9 @@ def add_loras(unet: Any, files: Sequence[State]) -> None:
 
 
 def run_diffusers(unet: nn.Module, call: Call, shown: Sequence[Shown]) -> Tensor:
-    """Return what diffusers makes of the same call, with these adapters, after their LoRAs were merged."""
+    """Return what diffusers makes of the same call, with these adapters, after their LoRAs were
+    merged.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         unet._load_ip_adapter_weights([one.file for one in shown], low_cpu_mem_usage=False)

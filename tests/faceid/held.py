@@ -8,7 +8,9 @@ import torch
 
 
 def held_bytes() -> int:
-    """Return the bytes of all tensors that Python can still reach, each storage once, after what is unreachable was collected."""
+    """Return the bytes of all tensors that Python can still reach, each storage once, after what is
+    unreachable was collected.
+    """
     gc.collect()
     storages = {}
     for one in gc.get_objects():

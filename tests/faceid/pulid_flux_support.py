@@ -1,4 +1,6 @@
-"""A tiny adapter for tiny Flux models, short runs with it, and the reference's forward pass by hand."""
+"""A tiny adapter for tiny Flux models, short runs with it, and the reference's forward pass by
+hand.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +114,10 @@ def deep_model() -> Any:
 
 
 class ByHand:
-    """Flux' blocks run one after another as the reference does: flux/model.py of github.com/ToTheBeginning/PuLID. Negative rows see nobody's face."""
+    """Flux' blocks run one after another as the reference does.
+
+    flux/model.py of github.com/ToTheBeginning/PuLID. Negative rows see nobody's face.
+    """
 
     def __init__(self, people: People, steps: Callable[[int], bool], adapter: Any) -> None:
         self._people = people

@@ -1,4 +1,6 @@
-"""PuLID's networks in plain double-precision arithmetic, from the text of pulid/encoders_transformer.py in github.com/ToTheBeginning/PuLID."""
+"""PuLID's networks in plain double-precision arithmetic, from the text of
+pulid/encoders_transformer.py in github.com/ToTheBeginning/PuLID.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class Oracle:
         return self.linear(f"{name}.to_out", torch.cat(results, -1))
 
     def cross_attention(self, number: int, tokens: Tensor, picture: Tensor) -> Tensor:
-        """PerceiverAttentionCA: what a block's image tokens [B,L,C] get from the tokens [B,T,D] of an identity."""
+        """PerceiverAttentionCA: what a block's image tokens [B,L,C] get from the tokens [B,T,D] of
+        an identity.
+        """
         name = f"pulid_ca.{number}"
         seen = self.norm(f"{name}.norm1", tokens.double())
         looking = self.norm(f"{name}.norm2", picture.double())

@@ -1,4 +1,6 @@
-"""The published layouts of PuLID-FLUX, EVA02-CLIP-L-336 and parsing_bisenet, from their reference code; the same tiny, with random weights."""
+"""The published layouts of PuLID-FLUX, EVA02-CLIP-L-336 and parsing_bisenet, from their reference
+code; the same tiny, with random weights.
+"""
 
 from __future__ import annotations
 

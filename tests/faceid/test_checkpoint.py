@@ -1,4 +1,6 @@
-"""Adapter files: every published layout with its full names and shapes, and what is said of files that are none."""
+"""Adapter files: every published layout with its full names and shapes, and what is said of files
+that are none.
+"""
 
 from __future__ import annotations
 

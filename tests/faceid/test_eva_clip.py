@@ -1,4 +1,6 @@
-"""The visual tower of EVA02-CLIP against its published equations, with positions as rotations of complex numbers."""
+"""The visual tower of EVA02-CLIP against its published equations, with positions as rotations of
+complex numbers.
+"""
 
 from __future__ import annotations
 

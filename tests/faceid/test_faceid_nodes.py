@@ -1,4 +1,6 @@
-"""The FaceID nodes: files in the user's folders, what is said when one cannot be used, and uses that reach the model."""
+"""The FaceID nodes: files in the user's folders, what is said when one cannot be used, and uses
+that reach the model.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Every kind of IP-Adapter FaceID draws what diffusers draws with the same weights: the model's own output, before any sampler."""
+"""Every kind of IP-Adapter FaceID draws what diffusers draws with the same weights.
+
+The model's own output, before any sampler.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,9 @@ def compared(
     batch: int = 1,
     size: tuple[int, int] = (8, 12),
 ) -> None:
-    """Hold the model's one call against diffusers', with the LoRAs of the first `loras` people, and both against no face at all."""
+    """Hold the model's one call against diffusers', with the LoRAs of the first `loras` people, and
+    both against no face at all.
+    """
     (call,) = calls_of(model, family, cfg=cfg, batch=batch, size=size)
     (plain,) = calls_of(model_of(family), family, cfg=cfg, batch=batch, size=size)
     unet = diffusers_unet(model_of(family), family)
@@ -85,7 +90,9 @@ def test_a_face_is_diffusers_face(family: str, kind: str, cfg: float) -> None:
 
 @pytest.mark.parametrize(("family", "kind"), LAYOUTS)
 def test_two_people_each_under_a_mask(family: str, kind: str) -> None:
-    """Both with the same adapter, in one picture of a batch of two, the second applied on top of the first."""
+    """Both with the same adapter, in one picture of a batch of two, the second applied on top of
+    the first.
+    """
     people, strengths = [somebody(1), somebody(2)], [0.9, 0.6]
     # The border lies between cells at every resolution, where all ways to shrink agree.
     left = (torch.arange(16 * 8) < 64).float().expand(8 * 8, -1)

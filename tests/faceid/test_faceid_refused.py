@@ -1,4 +1,7 @@
-"""What FaceID on a UNet refuses, by name: wrong models, people, guiders, masks, and patches that drop tokens."""
+"""What FaceID on a UNet refuses, by name.
+
+Wrong models, people, guiders, masks, and patches that drop tokens.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +105,9 @@ def test_a_guider_with_a_third_conditioning_is_named() -> None:
 
 
 def test_a_mask_on_a_part_of_the_picture_is_named() -> None:
-    """The host runs a conditioning with an area on that part alone, where the mask would lie elsewhere."""
+    """The host runs a conditioning with an area on that part alone, where the mask would lie
+    elsewhere.
+    """
     conditioning = text("sd15", 1)
     conditioning[0][1]["area"] = (4, 6, 0, 0)
     for gate in (torch.ones(64, 96), None):

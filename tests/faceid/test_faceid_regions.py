@@ -1,4 +1,6 @@
-"""FaceIDs of persons: each in its own region or on its own items of a batch, beside texts and LoRAs, in whatever order nodes stand."""
+"""FaceIDs of persons: each in its own region or on its own items of a batch, beside texts and
+LoRAs, in whatever order nodes stand.
+"""
 
 from __future__ import annotations
 
@@ -162,7 +164,10 @@ def test_a_person_without_a_region_is_named() -> None:
 
 
 def with_items(model: Any, run: RegionRun, owners: Sequence[int | None], persons: int) -> Any:
-    """Let `run` say whose each image of a batch is, as face inpainting does; rows of guidance repeat the images."""
+    """Let `run` say whose each image of a batch is, as face inpainting does.
+
+    Rows of guidance repeat the images.
+    """
 
     def wrapper(executor: Any, x: Tensor, *rest: Any, **named: Any) -> Tensor:
         gate = torch.zeros(persons + 1, x.shape[0])

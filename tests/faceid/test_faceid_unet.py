@@ -1,4 +1,7 @@
-"""FaceID on a tiny SD1.5: steps, masks, batches, other nodes before and behind it, and what it leaves behind."""
+"""FaceID on a tiny SD1.5.
+
+Steps, masks, batches, other nodes before and behind it, and what it leaves behind.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,9 @@ def test_people_act_at_their_own_steps() -> None:
 
 @pytest.mark.parametrize("face_outside", [True, False])
 def test_the_hosts_cache_reuses_steps_with_the_face_in_them(face_outside: bool) -> None:
-    """EasyCache leaves out steps in which the model's answer would change little, here all that it may, or none at a threshold of 0."""
+    """EasyCache leaves out steps in which the model's answer would change little, here all that it
+    may, or none at a threshold of 0.
+    """
 
     def drawn(threshold: float, *uses: tuple[Any, Any], begin: float = 0.0) -> Tensor:
         def with_cache(one: Any) -> Any:

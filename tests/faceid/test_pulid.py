@@ -112,7 +112,11 @@ def test_the_published_places() -> None:
         ),
         (
             {key: None for key in TENSORS if key.startswith("pulid_encoder.layers.8.")},
-            "missing: pulid_encoder.layers.8.0.norm1.weight, pulid_encoder.layers.8.0.norm1.bias, pulid_encoder.layers.8.0.norm2.weight and 8 more",
+            (
+                "missing: pulid_encoder.layers.8.0.norm1.weight,"
+                " pulid_encoder.layers.8.0.norm1.bias, pulid_encoder.layers.8.0.norm2.weight and 8"
+                " more"
+            ),
         ),
     ],
 )

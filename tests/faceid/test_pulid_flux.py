@@ -1,4 +1,7 @@
-"""PuLID on a tiny Flux of the host: the reference's arithmetic by hand, and several people in one pass, each where their gate says."""
+"""PuLID on a tiny Flux of the host.
+
+The reference's arithmetic by hand, and several people in one pass, each where their gate says.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,10 @@ def left_half(size: tuple[int, int]) -> Tensor:
 
 
 def test_negative_rows_see_nobodys_face() -> None:
-    """Not the person's, and not no face at all: that would be neither the reference's guidance nor this one."""
+    """Not the person's, and not no face at all.
+
+    That would be neither the reference's guidance nor this one.
+    """
     model = model_of("flux")
     actual = sampled(apply(model, (use(), None)), cfg=3.0)
     assert worst(actual, sampled(by_hand(model, [(1, 1.0, 1.0)]), cfg=3.0)) < 1e-5
@@ -114,7 +120,9 @@ def test_each_image_of_a_batch_has_its_own_mask_and_is_itself_alone() -> None:
 
 @pytest.mark.parametrize("shift", [None, 2.5])
 def test_start_and_end_are_parts_of_the_steps(shift: float | None) -> None:
-    """Of five steps the second and the third, also where a node behind the face spaces the steps otherwise."""
+    """Of five steps the second and the third, also where a node behind the face spaces the steps
+    otherwise.
+    """
 
     def spaced(one: Any) -> Any:
         return (
@@ -161,7 +169,10 @@ def test_reference_pictures_keep_their_own_faces() -> None:
 def test_regions_gate_their_people_in_either_order(
     regions_first: bool, lengths: tuple[int, ...]
 ) -> None:
-    """One prompt everywhere is one prompt, so regions leave their gates alone to see; with texts of different lengths chunks run apart."""
+    """One prompt everywhere is one prompt, so regions leave their gates alone to see.
+
+    With texts of different lengths chunks run apart.
+    """
     model, masks, run = model_of("flux"), soft_people(), RegionRun()
     positive, negative = text("flux", 1), text("flux", 2, lengths[1])
     positives = [positive] * 3
@@ -193,8 +204,10 @@ def test_regions_with_texts_of_their_own_and_loras_meet_faces_in_any_order() -> 
     steps: dict[str, Callable[[Any], Any]] = {
         "faces": lambda one: apply(one, (use(1), 1), (use(2), 2), run=run),
         "regions": lambda one: with_regions(one, halves(), people, [text("flux", 2, 7)], run),
-        "loras": lambda one: load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(
-            one, loras, run
+        "loras": (
+            lambda one: load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(
+                one, loras, run
+            )
         ),
     }
     orders = [
@@ -247,7 +260,10 @@ def test_without_its_regions_a_regions_face_does_nothing() -> None:
 
 
 def items(model: Any, gate: Tensor, run: RegionRun, apart: bool) -> Any:
-    """The model with regions that are items of the batch, repeated for each chunk of it; `apart` runs one item after another."""
+    """The model with regions that are items of the batch, repeated for each chunk of it.
+
+    `apart` runs one item after another.
+    """
 
     def wrapper(executor: Any, x: Tensor, *rest: Any, **named: Any) -> Tensor:
         every = gate.repeat(1, x.shape[0] // gate.shape[1])

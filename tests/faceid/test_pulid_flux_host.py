@@ -1,4 +1,7 @@
-"""PuLID among what else a Flux model of the host has: other packs' patches, memory, half precision, EasyCache, and what does not fit."""
+"""PuLID among what else a Flux model of the host has.
+
+Other packs' patches, memory, half precision, EasyCache, and what does not fit.
+"""
 
 from __future__ import annotations
 
@@ -163,7 +166,9 @@ def test_half_and_fp8_models_are_near_the_whole_one(
 
 
 def test_weights_may_stay_offloaded() -> None:
-    """Where the adapter does not fit beside the model, the host leaves layers out and brings each for its turn."""
+    """Where the adapter does not fit beside the model, the host leaves layers out and brings each
+    for its turn.
+    """
     adapter = Adapter()
     picture = torch.randn(1, 24, 128)
     influence = Influence(torch.randn(1, SIZE.queries, SIZE.out), torch.ones(1, 1, 1))
@@ -181,7 +186,9 @@ def test_weights_may_stay_offloaded() -> None:
 
 @pytest.mark.parametrize("face_outside", [True, False])
 def test_the_hosts_cache_reuses_steps_with_the_face_in_them(face_outside: bool) -> None:
-    """EasyCache leaves out steps in which the model's answer would change little, here all that it may, or none at a threshold of 0."""
+    """EasyCache leaves out steps in which the model's answer would change little, here all that it
+    may, or none at a threshold of 0.
+    """
 
     def cached(threshold: float, *uses: tuple[Any, Any], begin: float = 0.0) -> Tensor:
         def with_cache(one: Any) -> Any:

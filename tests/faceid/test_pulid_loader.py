@@ -1,4 +1,6 @@
-"""PuLID's files through the host's reader, and photos through the three models, on tiny networks of the published layout."""
+"""PuLID's files through the host's reader, and photos through the three models, on tiny networks of
+the published layout.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A face model pack without weights, loaded by insightface's own code, and the photo whose face it knows."""
+"""A face model pack without weights, loaded by insightface's own code, and the photo whose face it
+knows.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Detectors of others behind the same interface: the host's MediaPipe with tiles for far faces, box detectors of other packs."""
+"""Detectors of others behind the same interface.
+
+The host's MediaPipe with tiles for far faces, box detectors of other packs.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ RED = np.array([255, 0, 0], np.uint8)
 
 
 class RedSquares:
-    """Takes red patches for faces, but sees none smaller than a share of the picture, as a detector that shrinks what it is given."""
+    """Takes red patches for faces, but sees none smaller than a share of the picture, as a detector
+    that shrinks what it is given.
+    """
 
     def __init__(self, smallest: float = 0.09) -> None:
         self.smallest = smallest
@@ -126,7 +131,10 @@ def test_five_points_come_from_the_landmarks_of_eyes_nose_and_mouth() -> None:
 
 
 def test_the_host_s_own_model_class_is_understood() -> None:
-    """Its networks with random weights, at a threshold that lets everything through: what it answers is read."""
+    """Its networks with random weights, at a threshold that lets everything through.
+
+    What it answers is read.
+    """
     module = load("comfy_extras.nodes_mediapipe")
     parts = (
         "face_oval",

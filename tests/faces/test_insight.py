@@ -1,4 +1,7 @@
-"""insightface's own code on a pack without weights: where faces are found, what their embeddings say, what is wrong with a pack."""
+"""insightface's own code on a pack without weights.
+
+Where faces are found, what their embeddings say, what is wrong with a pack.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,10 @@ def test_faces_come_from_left_to_right(analysis: FaceAnalysis, photo: np.ndarray
 def test_a_face_that_fills_the_photo_is_found_at_a_smaller_size(
     analysis: FaceAnalysis, photo: np.ndarray
 ) -> None:
-    """At 640 px its 128 px are too large for this detector; half of that is one of the two sizes it knows."""
+    """At 640 px its 128 px are too large for this detector.
+
+    Half of that is one of the two sizes it knows.
+    """
     middle = np.array(photo[40:296, 90:346])
     large = np.array(Image.fromarray(middle).resize((1024, 1024), Image.Resampling.BILINEAR))
     (face,) = analysis.faces(large)

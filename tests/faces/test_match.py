@@ -115,7 +115,10 @@ def test_without_regions_faces_that_look_like_a_persons_photos_are_that_person()
 
 
 def test_likeness_is_shared_out_so_that_the_sum_is_best() -> None:
-    """Both faces look most like the first person; the one that looks less like the second one gets the first."""
+    """Both faces look most like the first person.
+
+    The one that looks less like the second one gets the first.
+    """
     persons = [known(looks(1)), known(looks(2))]
     faces = [face(0, 0, embedding=looks(1) + 0.9 * looks(2)), face(100, 0, embedding=looks(1))]
     assert match_faces(faces, persons, None, SIZE).persons == {0: 1, 1: 0}
@@ -128,7 +131,10 @@ def test_faces_and_photos_of_different_recognisers_are_not_held_against_each_oth
     assert found.persons == {0: 1, 1: 0}
     assert found.how == {
         0: BY_LIKENESS,
-        1: f"{BY_PLACE} (the face was read by buffalo_l, the photos by antelopev2: these do not compare)",
+        1: (
+            f"{BY_PLACE} (the face was read by buffalo_l, the photos by antelopev2: these do not"
+            " compare)"
+        ),
     }
     # Nobody compares: by place alone. The numbers of another recogniser would have said otherwise.
     strangers = [
@@ -164,7 +170,10 @@ def test_regions_go_before_likeness() -> None:
 
 
 def test_who_is_not_in_their_region_is_known_by_likeness() -> None:
-    """The second person stands in the scene between the regions, beside a bystander; the first one is where they should be."""
+    """The second person stands in the scene between the regions, beside a bystander.
+
+    The first one is where they should be.
+    """
     masks = torch.zeros(3, 200, 300)
     masks[0, :, :60] = masks[1, :, 120:180] = masks[2, :, 240:] = 1
     layout = from_masks(masks, 3, *SIZE, softness_px=0)
@@ -180,9 +189,7 @@ def test_who_is_not_in_their_region_is_known_by_likeness() -> None:
         assert match_faces([mine, bystander, other], persons, layout, SIZE).persons == {0: 0}
 
 
-def test_a_face_in_the_scene_is_not_taken_from_where_it_stands_by_somebody_whose_face_was_found() -> (
-    None
-):
+def test_a_face_in_the_scene_is_not_taken_by_somebody_whose_face_was_found() -> None:
     masks = torch.zeros(1, 200, 300)
     masks[0, :, :100] = 1
     layout = from_masks(masks, 1, *SIZE, softness_px=0)
@@ -192,7 +199,9 @@ def test_a_face_in_the_scene_is_not_taken_from_where_it_stands_by_somebody_whose
 
 
 def test_strangers_do_not_decide_who_of_two_lost_persons_is_whom() -> None:
-    """One is sure; that the other pair is a stranger's, however strange, must not move the sure one to where it is less sure."""
+    """One is sure; that the other pair is a stranger's, however strange, must not move the sure one
+    to where it is less sure.
+    """
     masks = torch.zeros(2, 200, 300)
     masks[0, :, :9] = masks[1, :, 290:] = 1
     layout, persons = from_masks(masks, 2, *SIZE, softness_px=0), [known(looks(1)), known(looks(2))]

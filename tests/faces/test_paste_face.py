@@ -36,7 +36,9 @@ def unchanged(
 def test_what_goes_out_and_back_stays_where_it_is(
     placement: Placement, turn: float, side: float
 ) -> None:
-    """Within a tenth of a pixel, a spot in the middle of a face that is smaller than the crop, or larger."""
+    """Within a tenth of a pixel, a spot in the middle of a face that is smaller than the crop, or
+    larger.
+    """
     image = blob(500, 450, 240.3, 230.7, radius=side / 16)[0]
     result, mask = unchanged(image, face_at(241, 229, side, turn), placement)
     assert mask[230, 240] == 1 and not torch.equal(result, image)
@@ -54,7 +56,10 @@ def test_brightness_does_not_shift(placement: Placement, side: float) -> None:
 
 
 def test_a_large_face_is_averaged_and_not_skipped_over() -> None:
-    """A fine grid becomes its mean: every fifth pixel alone would make it black, white or stripes."""
+    """A fine grid becomes its mean.
+
+    Every fifth pixel alone would make it black, white or stripes.
+    """
     across, down = torch.meshgrid(torch.arange(1300), torch.arange(1300), indexing="xy")
     image = ((across + down) % 2).float()[..., None].repeat(1, 1, 3)
     crop = cut(image, [face_at(650, 650, 640, 0.5)], 0, SWAP)
@@ -97,7 +102,9 @@ def test_what_cannot_be_painted_stays_inside_the_mask() -> None:
 
 
 def test_the_soft_border_is_the_published_one() -> None:
-    """Erosion by a tenth and OpenCV's blur by a twentieth, of a white square with nothing around it."""
+    """Erosion by a tenth and OpenCV's blur by a twentieth, of a white square with nothing around
+    it.
+    """
     white = np.pad(np.ones((400, 400), np.float32), 40)
     eroded = cv2.erode(white, np.ones((41, 41), np.uint8))
     blurred = cv2.GaussianBlur(eroded, (41, 41), 0)[40:-40, 40:-40]

@@ -70,7 +70,10 @@ def test_a_photo_costs_one_detection_ever(
 def test_what_an_unknown_detector_found_is_not_remembered(
     analysis: FaceAnalysis, photo: np.ndarray, cache: FaceCache
 ) -> None:
-    """Two face detectors of other packs come by the same socket: the second must not get what the first one missed."""
+    """Two face detectors of other packs come by the same socket.
+
+    The second must not get what the first one missed.
+    """
     blind = SimpleNamespace(detect=lambda *_: ((512, 512), []))
     seeing = SimpleNamespace(
         detect=lambda *_: ((512, 512), [SimpleNamespace(bbox=(160, 58, 288, 186), confidence=0.9)])
@@ -125,7 +128,10 @@ def test_error_no_usable_photo_says_what_is_wrong_with_each(
     findings = [find_person(np.zeros((64, 64, 3), np.uint8), analysis, cache)] * 2
     with pytest.raises(
         ImageError,
-        match=r"No photo of 'Anna' shows a usable face\. Photo 1: not used: no face was found\. Photo 2: not",
+        match=(
+            r"No photo of 'Anna' shows a usable face\. Photo 1: not used: no face was found\. Photo"
+            r" 2: not"
+        ),
     ):
         identity_of(findings, analysis, "Anna")
 
@@ -155,7 +161,10 @@ def test_an_identity_has_embeddings_and_crops_of_each_photo(
 
 
 def test_a_head_at_the_photo_s_edge_is_cut_as_facexlib_does(photo: np.ndarray) -> None:
-    """By align_warp_face of its face_restoration_helper.py, on BGR pictures: grey where the photo ends."""
+    """By align_warp_face of its face_restoration_helper.py, on BGR pictures.
+
+    Grey where the photo ends.
+    """
     part = photo[60:260, 150:300]
     points = (FACE_POINTS - (150, 60)).astype(np.float32)
     identity = Identity((PhotoFace(part, Face((20, 10, 120, 150), points)),), "antelopev2", "Anna")

@@ -115,7 +115,10 @@ def test_results_stay_in_range(tmp_path: Path) -> None:
         (
             "DOMAIN_MIN 1 0 0\nLUT_1D_SIZE 2\n0 0 0\n1 1 1\n",
             4,
-            "the domain from [1.0, 0.0, 0.0] to [1.0, 1.0, 1.0] is empty; expected each maximum above its minimum",
+            (
+                "the domain from [1.0, 0.0, 0.0] to [1.0, 1.0, 1.0] is empty; expected each maximum"
+                " above its minimum"
+            ),
         ),
         (
             "LUT_1D_SIZE 2\n\x00\x01\ufffd\n",

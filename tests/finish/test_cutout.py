@@ -13,7 +13,9 @@ GREEN = torch.tensor([0.1, 0.9, 0.2])
 
 
 def scene(batch: int = 1, side: int = 96) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return a picture of a textured disc before a green screen, how much of each pixel the disc covers, and the disc's own colours."""
+    """Return a picture of a textured disc before a green screen, how much of each pixel the disc
+    covers, and the disc's own colours.
+    """
     place = torch.linspace(-1, 1, side)
     radius = (place[:, None] ** 2 + place**2).sqrt()
     cover = ((0.6 - radius) * 10 + 0.5).clamp(0, 1)

@@ -1,4 +1,6 @@
-"""The films' colours: greys, order of tones, saturation, and the colour space they are worked out in."""
+"""The films' colours: greys, order of tones, saturation, and the colour space they are worked out
+in.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +119,9 @@ def test_ektar_is_strongest_in_warm_red() -> None:
 
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
 def test_near_colours_stay_near(look: Look) -> None:
-    """No edge at the ends of the table of hues, at grey, or where colours leave the screen's range."""
+    """No edge at the ends of the table of hues, at grey, or where colours leave the screen's
+    range.
+    """
     for saturation in (0.005, 0.3, 0.7):
         for value in (0.2, 0.6, 0.98):
             wheel = torch.tensor(

@@ -1,4 +1,7 @@
-"""Tiled diffusion and ControlNets: each tile sees its own part of the hint, and the ControlNet itself is not changed."""
+"""Tiled diffusion and ControlNets.
+
+Each tile sees its own part of the hint, and the ControlNet itself is not changed.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,9 @@ def control_of(network: torch.nn.Module, hint: Tensor, strength: float = 1.0) ->
 
 
 def test_hints_are_cut_with_the_tiles_and_stay_as_they_are() -> None:
-    """Two ControlNets in a chain, with hints of other sizes and shapes than the picture, one for each image of the batch."""
+    """Two ControlNets in a chain, with hints of other sizes and shapes than the picture, one for
+    each image of the batch.
+    """
     generator = torch.Generator().manual_seed(2)
     hints = [
         torch.rand(2, 3, 100, 150, generator=generator),
@@ -60,14 +65,17 @@ def test_hints_are_cut_with_the_tiles_and_stay_as_they_are() -> None:
             control_of(HintAsControl(), hint, strength)
             for hint, strength in zip(hints, (1.0, 0.4), strict=True)
         ]
-        return denoised(
-            model,
-            "sd15",
-            with_control(text("sd15", 1), *controls),
-            text("sd15", 2),
-            noise=noise,
-            cfg=3.0,
-        ), controls
+        return (
+            denoised(
+                model,
+                "sd15",
+                with_control(text("sd15", 1), *controls),
+                text("sd15", 2),
+                noise=noise,
+                cfg=3.0,
+            ),
+            controls,
+        )
 
     plain, _ = once(pointwise())
     actual, controls = once(tiled(pointwise()))

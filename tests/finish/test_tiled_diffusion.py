@@ -1,4 +1,7 @@
-"""Tiled diffusion on tiny models: each tile is a picture of its own, and what speaks of places is cut with it."""
+"""Tiled diffusion on tiny models.
+
+Each tile is a picture of its own, and what speaks of places is cut with it.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +117,10 @@ def placed(seed: int, **places: Any) -> list:
 
 
 def test_areas_and_masks_lie_where_they_lie_in_the_whole() -> None:
-    """Areas that start before, inside and after a tile, one beside them all, with strengths; a soft mask for each image."""
+    """Areas that start before, inside and after a tile, one beside them all, with strengths.
+
+    A soft mask for each image.
+    """
     positive = [
         *text("sd15", 1),
         *placed(5, area=(6, 20, 11, 9), strength=0.7),
@@ -291,9 +297,7 @@ def test_what_cannot_be_cut_is_refused() -> None:
         denoised(model, "sd15", placed(1, gligen=("position", model_of("sd15"), [])), noise=noise)
 
 
-def test_a_person_with_a_model_of_their_own_is_drawn_whole_behind_regions_and_refused_before_them() -> (
-    None
-):
+def test_a_person_with_an_own_model_is_drawn_whole_behind_regions_and_refused_before() -> None:
     """A mask of the whole picture says nothing right about a tile."""
     apply = load("comfyui_astria.nodes.regions.host.checkpoints").apply_person_models
     noise, texts = noise_of("sd15"), [text("sd15", 1), text("sd15", 2)]

@@ -75,6 +75,8 @@ def test_a_tile_is_a_view_at_any_scale() -> None:
 def test_an_overlap_that_leaves_no_tile_to_itself_is_refused(overlap: int) -> None:
     with pytest.raises(
         PlanError,
-        match=f"Tiles of 16 with an overlap of {overlap}; expected an overlap of 0 to 8, half a tile",
+        match=(
+            f"Tiles of 16 with an overlap of {overlap}; expected an overlap of 0 to 8, half a tile"
+        ),
     ):
         tiling(40, 40, 16, overlap)

@@ -34,7 +34,10 @@ def by_hand(noise: Tensor, of_tile: Any) -> Tensor:
 
 
 def pointwise() -> Any:
-    """A tiny SD1.5 in whose place a function of each latent pixel runs: it sees x, the text's mean and what a ControlNet adds."""
+    """A tiny SD1.5 in whose place a function of each latent pixel runs.
+
+    It sees x, the text's mean and what a ControlNet adds.
+    """
     patched = model_of("sd15").clone()
 
     def instead(

@@ -1,4 +1,7 @@
-"""A plan held against node definitions: each kind of misfit is named, and every plan of every family fits the shipped ones."""
+"""A plan held against node definitions.
+
+Each kind of misfit is named, and every plan of every family fits the shipped ones.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,10 @@ def test_every_fault_is_listed_at_once() -> None:
         "a: this ComfyUI has no node 'NoSuchNode'",
         "c (SaveImage): input 'images' takes IMAGE, and Link(node='b', slot=0) gives LATENT",
         "d (SaveImage): input 'images' takes IMAGE, and Link(node='b', slot=5) gives nothing",
-        "e (AstriaSampler): input 'sampler_name' is 'dpm_fast', not one of euler, euler_ancestral, dpmpp_2m, dpmpp_sde, lcm",
+        (
+            "e (AstriaSampler): input 'sampler_name' is 'dpm_fast', not one of euler,"
+            " euler_ancestral, dpmpp_2m, dpmpp_sde, lcm"
+        ),
         "f (SaveImage): input 'images' takes a link of type IMAGE, and 3 is a constant",
     ]
 

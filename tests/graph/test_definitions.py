@@ -1,4 +1,7 @@
-"""What the shipped definitions say about files: the machine's own are left out, and sockets are not taken for them."""
+"""What the shipped definitions say about files.
+
+The machine's own are left out, and sockets are not taken for them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Texts that the editor's dynamic prompts would change stand in a box of their own; tests/web holds them against the editor itself."""
+"""Texts that the editor's dynamic prompts would change stand in a box of their own.
+
+tests/web holds them against the editor itself.
+"""
 
 from __future__ import annotations
 

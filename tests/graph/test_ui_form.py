@@ -1,4 +1,6 @@
-"""The workflow file: numbers that agree, every input and value in the editor's order, and a layout without overlaps."""
+"""The workflow file: numbers that agree, every input and value in the editor's order, and a layout
+without overlaps.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,10 @@ BASE = "[base 690204]\nfamily = sd15\ncheckpoint = rv.safetensors"
 SEEDS = ("outpaint_only", "outpaint_text_to_image", "outpaint_second_person")
 TEXTS = {name: seed_prompt(name) for name in SEEDS} | {
     "four_images": "a cat\nnum_images=4\nnegative_prompt=dog\nw=504\nh=504",
-    "two_loras": "<lora:1533312:1> <lora:1795721:0.5> a cat --outpaint center --outpaint_width 900 --outpaint_height 900",
+    "two_loras": (
+        "<lora:1533312:1> <lora:1795721:0.5> a cat --outpaint center --outpaint_width 900"
+        " --outpaint_height 900"
+    ),
     "inpaint": "a cat\ninput_image=photo.png\nmask_image=mask.png",
 }
 CASES = [(name, base) for name in TEXTS for base in ("690204", "1504944")]

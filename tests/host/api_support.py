@@ -46,7 +46,10 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 def set_up(base: Path, *, bindings: str = BINDINGS, settings: str = "") -> Path:
-    """Write bindings, settings and empty model files into a base directory; return the pack's private folder there."""
+    """Write bindings, settings and empty model files into a base directory.
+
+    Return the pack's private folder there.
+    """
     folder = base / "user" / "__astria"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "bindings.ini").write_text(bindings, encoding="utf-8")
@@ -137,9 +140,12 @@ def settings_of(host: LiveHost, text: str) -> Iterator[None]:
 
 
 class Receiver:
-    """A program's own server: notes the callbacks that arrive. While `holding`, it notes that they came and leaves them unanswered.
+    """A program's own server: notes the callbacks that arrive.
 
-    The first ones are answered with `statuses`, and noted as refused. GET gives a picture, that of /large of 0.7 MB.
+    While `holding`, it notes that they came and leaves them unanswered.
+
+    The first ones are answered with `statuses`, and noted as refused. GET gives a picture, that of
+    /large of 0.7 MB.
     """
 
     def __init__(self) -> None:

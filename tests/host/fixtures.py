@@ -1,4 +1,7 @@
-"""The live hosts of a test run: started when the first test asks, one base directory each, stopped at the end."""
+"""The live hosts of a test run.
+
+Started when the first test asks, one base directory each, stopped at the end.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ _running: list[LiveHost] = []
 
 @dataclass(eq=False)
 class LiveHost:
-    """A running ComfyUI with the pack and the test pack: `client` speaks to it, `base` holds its models, input and output.
+    """A running ComfyUI with the pack and the test pack.
+
+    `client` speaks to it, `base` holds its models, input and output.
 
     `fresh` are the models and settings that `clean` leaves in place.
     """
@@ -58,7 +63,9 @@ class LiveHost:
         return self.base / "user" / "__astria"
 
     def clean(self) -> None:
-        """Take away the models, settings and tunes that tests have put there, so that the next module finds the host as it was started."""
+        """Take away the models, settings and tunes that tests have put there, so that the next
+        module finds the host as it was started.
+        """
         for path in _own_files(self.base) - self.fresh:
             path.unlink()
         for folder in sorted(self.base.glob("models/*/**/"), reverse=True):
@@ -98,7 +105,9 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHost]:
 
 @pytest.fixture(scope="session")
 def classic_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHost]:
-    """ComfyUI with another cache and half-precision pictures, for the tests whose result may depend on either."""
+    """ComfyUI with another cache and half-precision pictures, for the tests whose result may depend
+    on either.
+    """
     yield from live_host(
         tmp_path_factory.mktemp("classic_host"), "--cache-classic", "--fp16-intermediates"
     )

@@ -22,7 +22,10 @@ def node(class_type: str, **inputs: Any) -> dict[str, Any]:
 def generate_graph(
     text: str, family: str = "sd15", *, seed: int = 43, **inputs: Any
 ) -> dict[str, Any]:
-    """Return test model -> AstriaGenerate -> Save Image; further inputs of Generate may be links or values."""
+    """Return test model -> AstriaGenerate -> Save Image.
+
+    Further inputs of Generate may be links or values.
+    """
     models = {"model": ["model", 0], "clip": ["model", 1], "vae": ["model", 2]}
     return {
         "model": node("AstriaTestModel", family=family, seed=0),

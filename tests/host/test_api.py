@@ -113,7 +113,10 @@ def test_every_problem_of_a_prompt_is_told_at_once(api: Api) -> None:
 
 
 def places(answer: requests.Response, text: str) -> dict[str, list[str]]:
-    """Return code -> what each problem of it is about: the text between its offsets, else its field."""
+    """Return code -> what each problem of it is about.
+
+    The text between its offsets, else its field.
+    """
     found: dict[str, list[str]] = {}
     for one in problems(answer):
         found.setdefault(one["code"], []).append(
@@ -168,9 +171,10 @@ def test_what_is_missing_is_told_with_the_place_of_its_tag(api: Api) -> None:
         assert {one["field"] for one in problems(missing)} == {field, "negative_prompt", ""}
     text = "<faceid:nobody:1> --only_upscale"
     both = api.post("/tunes/690204/prompts", json={"text": text})
-    assert places(both, text) == {"no-input-image": [""], "missing-model": ["<faceid:nobody:1>"]}, (
-        "planning ended before the tag"
-    )
+    assert places(both, text) == {
+        "no-input-image": [""],
+        "missing-model": ["<faceid:nobody:1>"],
+    }, "planning ended before the tag"
 
 
 def test_fields_beside_the_object_are_told(api: Api) -> None:

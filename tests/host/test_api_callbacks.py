@@ -1,4 +1,7 @@
-"""Callbacks that do not arrive at once: tried again, given up, held up by a slip in the settings, turned off after they were stored."""
+"""Callbacks that do not arrive at once.
+
+Tried again, given up, held up by a slip in the settings, turned off after they were stored.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The OpenAPI document held against the live server: requests made from it and beside it have answers that it promises, never a 5xx."""
+"""The OpenAPI document held against the live server.
+
+Requests made from it and beside it have answers that it promises, never a 5xx.
+"""
 
 from __future__ import annotations
 
@@ -246,7 +249,10 @@ def test_what_the_document_allows_gives_a_promised_answer(
 
 
 def form_field(schema: dict[str, Any]) -> st.SearchStrategy:
-    """Whatever a form may hold for one name: a file's content or text, in a list where the name is sent several times."""
+    """Whatever a form may hold for one name.
+
+    A file's content or text, in a list where the name is sent several times.
+    """
     if "anyOf" in schema:
         return st.one_of([form_field(one) for one in schema["anyOf"]])
     if schema.get("type") == "array":
@@ -371,7 +377,10 @@ def test_any_address_gives_a_promised_answer(
 
 
 def test_the_server_never_stumbled(host: LiveHost) -> None:
-    """Last in this file: an exception that nobody handled would stand in the log with its traceback."""
+    """Last in this file.
+
+    An exception that nobody handled would stand in the log with its traceback.
+    """
     log = host.log_of_module()
     assert "comfyui_astria/nodes" not in log.replace("\\", "/")
     assert "has stopped following" not in log

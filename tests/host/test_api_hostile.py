@@ -1,4 +1,7 @@
-"""Requests by hostile hands on the live server: refused, with nothing left behind and nobody asked inside its network."""
+"""Requests by hostile hands on the live server.
+
+Refused, with nothing left behind and nobody asked inside its network.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,8 @@ BOUNDARY = "b0undary"
 
 def part(name: str, content: bytes, file_name: str | None = None, more: str = "") -> bytes:
     told = f'; filename="{file_name}"' if file_name is not None else ""
-    return (
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{told}\r\n{more}\r\n'.encode()
-        + content
-        + b"\r\n"
-    )
+    head = f'Content-Disposition: form-data; name="{name}"{told}\r\n{more}\r\n'
+    return f"--{BOUNDARY}\r\n{head}".encode() + content + b"\r\n"
 
 
 END = f"--{BOUNDARY}--\r\n".encode()
@@ -48,48 +48,59 @@ MULTIPART: dict[str, bytes] = {
     "no name": START + b"Content-Disposition: form-data\r\n\r\nx\r\n" + END,
     "text that is not UTF-8": part("tune[title]", b"\xff\xfe") + END,
     "an endless header": START + b"X: " + b"a" * 100_000,
-    "many headers": START
-    + b"".join(b"X%d: a\r\n" % number for number in range(5000))
-    + b"\r\n"
-    + END,
-    "nested parts": START
-    + b"Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nx\r\n--c--\r\n"
-    + END,
+    "many headers": (
+        START + b"".join(b"X%d: a\r\n" % number for number in range(5000)) + b"\r\n" + END
+    ),
+    "nested parts": (
+        START + b"Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nx\r\n--c--\r\n" + END
+    ),
     "many parts": part("a[]", b"") * 3000 + END,
     "photo: a bomb": FACEID + part("tune[images][]", BOMB, "a.png") + END,
     "photo: a pickle": FACEID + part("tune[images][]", pickle.dumps([1]), "a.png") + END,
     "photo: no picture": FACEID + part("tune[images][]", b"x" * 1000, "../../../evil.py") + END,
     "photo: text": FACEID + part("tune[images][]", b"../../../etc/passwd") + END,
     "photo: half": FACEID + part("tune[images][]", png()[:200], "a.png") + END,
-    "photo: a bad encoding": FACEID
-    + part("tune[images][]", b"a", "a.png", "Content-Transfer-Encoding: base64\r\n")
-    + END,
-    "photo: packed": FACEID
-    + part(
-        "tune[images][]", gzip.compress(bytes(10_000_000)), "a.png", "Content-Encoding: gzip\r\n"
-    )
-    + END,
+    "photo: a bad encoding": (
+        FACEID
+        + part("tune[images][]", b"a", "a.png", "Content-Transfer-Encoding: base64\r\n")
+        + END
+    ),
+    "photo: packed": (
+        FACEID
+        + part(
+            "tune[images][]",
+            gzip.compress(bytes(10_000_000)),
+            "a.png",
+            "Content-Encoding: gzip\r\n",
+        )
+        + END
+    ),
     "model: a pickle": LORA + part("tune[file]", pickle.dumps([1]), "a.safetensors") + END,
     "model: a way out": LORA + part("tune[file]", b"../../../etc/passwd") + END,
     "model: absolute": LORA + part("tune[file]", b"/etc/passwd") + END,
     "model: cut": LORA + part("tune[file]", b"\x00" * 1000, "a.safetensors")[:-500],
-    "model: two": LORA
-    + part("tune[file]", b"1", "a.safetensors")
-    + part("tune[file]", b"2", "b.safetensors")
-    + END,
-    "model: two by other names": LORA
-    + part("tune[file]", b"1", "a.safetensors")
-    + part("file", b"2", "b.safetensors")
-    + END,
-    "model in a photo set": FACEID
-    + part("tune[images][]", png(), "a.png")
-    + part("tune[file]", pickle.dumps(1), "a.safetensors")
-    + END,
+    "model: two": (
+        LORA
+        + part("tune[file]", b"1", "a.safetensors")
+        + part("tune[file]", b"2", "b.safetensors")
+        + END
+    ),
+    "model: two by other names": (
+        LORA + part("tune[file]", b"1", "a.safetensors") + part("file", b"2", "b.safetensors") + END
+    ),
+    "model in a photo set": (
+        FACEID
+        + part("tune[images][]", png(), "a.png")
+        + part("tune[file]", pickle.dumps(1), "a.safetensors")
+        + END
+    ),
 }
 
 
 def kept(host: LiveHost) -> set[str]:
-    """Every file of the host that requests could leave something in, and every line of the database."""
+    """Every file of the host that requests could leave something in, and every line of the
+    database.
+    """
     folders = [
         host.base / "input",
         host.base / "models",
@@ -131,7 +142,8 @@ def test_a_hostile_form_is_refused_and_leaves_nothing(api: Api, host: LiveHost, 
     assert kept(host) == before
 
 
-# Names of this machine and of networks that are not public, in every spelling that some resolver or library takes for one.
+# Names of this machine and of networks that are not public, in every spelling that some resolver or
+# library takes for one.
 INSIDE = [
     "http://127.0.0.1:{port}/",
     "http://localhost:{port}/",
@@ -292,9 +304,10 @@ def test_the_pictures_that_a_request_has_fetched_share_one_budget(api: Api, host
             {"image_urls": [large], "prompts_attributes": [prompt]},
         ):
             answer = api.post("/tunes", json={**faceid, **sent})
-            assert (answer.status_code, answer.json()["error"]["type"]) == (422, "web-address"), (
-                answer.text
-            )
+            assert (answer.status_code, answer.json()["error"]["type"]) == (
+                422,
+                "web-address",
+            ), answer.text
             assert "it sends more than" in answer.json()["error"]["message"]
         assert kept(host) == before
         assert (
@@ -308,9 +321,18 @@ def test_the_pictures_that_a_request_has_fetched_share_one_budget(api: Api, host
 @pytest.mark.parametrize(
     "request_text",
     [
-        b"POST /astria/tunes HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{}",
-        b"POST /astria/tunes HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        b"POST /astria/tunes HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=a\r\nContent-Length: 1000\r\n\r\n--a\r\n",
+        (
+            b"POST /astria/tunes HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type:"
+            b" application/json\r\nContent-Length: 1000\r\n\r\n{}"
+        ),
+        (
+            b"POST /astria/tunes HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type:"
+            b" application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+        ),
+        (
+            b"POST /astria/tunes HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data;"
+            b" boundary=a\r\nContent-Length: 1000\r\n\r\n--a\r\n"
+        ),
         b"GET /astria/tunes/../../../etc/passwd HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
     ],
 )
@@ -330,7 +352,10 @@ def test_pages_of_other_sites_and_other_names_are_refused(api: Api) -> None:
 
 
 def test_the_server_never_stumbled(host: LiveHost) -> None:
-    """Last in this file: an exception that nobody handled would stand in the log with its traceback."""
+    """Last in this file.
+
+    An exception that nobody handled would stand in the log with its traceback.
+    """
     log = host.log_of_module()
     assert "comfyui_astria/nodes" not in log.replace("\\", "/")
     assert "has stopped following" not in log

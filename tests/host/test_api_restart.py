@@ -1,4 +1,7 @@
-"""kill -9 of the host in the middle of making, running and calling back; and many programs at once."""
+"""kill -9 of the host in the middle of making, running and calling back.
+
+And many programs at once.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ MOST_LEFT = 40_000  # bytes of memory a prompt
 
 
 class Request:
-    """One of the requests that are under way when the host dies: by its number a photo set, a prompt with a picture, or an uploaded LoRA."""
+    """One of the requests that are under way when the host dies.
+
+    By its number a photo set, a prompt with a picture, or an uploaded LoRA.
+    """
 
     def __init__(self, number: int, lora: bytes, callback: str) -> None:
         self.number = number
@@ -90,7 +96,10 @@ def test_kill_9_loses_and_doubles_nothing(tmp_path: Path) -> None:
 def _until_killed(
     base: Path, receiver: Receiver, requests_: Sequence[Request]
 ) -> tuple[list[dict], dict[int, dict]]:
-    """Kill the host while it calls back, runs a prompt, has others waiting, and makes things; return those prompts, and what was answered."""
+    """Kill the host while it calls back, runs a prompt, has others waiting, and makes things.
+
+    Return those prompts, and what was answered.
+    """
     answered: dict[int, dict] = {}
     process = Host(current(), HostOptions(base, test_pack=True))
     process.start()
@@ -127,7 +136,9 @@ OWN = "own.safetensors"
 
 
 def _leave_more(base: Path, folder: Path) -> None:
-    """Leave what a host leaves that dies in the few moments between a file and its line in the database; and a file of the owner's."""
+    """Leave what a host leaves that dies in the few moments between a file and its line in the
+    database; and a file of the owner's.
+    """
     loras = base / "models" / "loras" / "astria"
     for path in (
         loras / f"upload-{'a' * 32}.safetensors",
@@ -141,7 +152,10 @@ def _leave_more(base: Path, folder: Path) -> None:
 
 
 def _as_started_too_often(database: Path, id: int) -> int:
-    """Copy a prompt as one that was running when the host ended, for the third time; and have owed callbacks tried without a wait."""
+    """Copy a prompt as one that was running when the host ended, for the third time.
+
+    And have owed callbacks tried without a wait.
+    """
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE callbacks SET due = 0")
         names = [
@@ -151,14 +165,18 @@ def _as_started_too_often(database: Path, id: int) -> int:
         ]
         listed = ", ".join(names)
         cursor = connection.execute(
-            f"INSERT INTO prompts (status, runs, {listed}) SELECT 'running', 3, {listed} FROM prompts WHERE id = ?",
+            f"INSERT INTO prompts (status, runs, {listed}) SELECT 'running', 3, {listed} FROM"
+            " prompts WHERE id = ?",
             [id],
         )
         return cursor.lastrowid or 0
 
 
 def _check_leavings(base: Path, folder: Path) -> None:
-    """Assert that every file belongs to something that is in the database: what was under way has left none."""
+    """Assert that every file belongs to something that is in the database.
+
+    What was under way has left none.
+    """
     assert list((folder / "uploads").glob("*")) == []
     tunes = TuneStore(folder)
     assert {path.name for path in (base / "models" / "loras" / "astria").glob("*")} == {
@@ -214,7 +232,10 @@ def _check_prompts(api: Api, receiver: Receiver, sent: Sequence[dict]) -> None:
 
 
 def _check_callbacks(api: Api, receiver: Receiver) -> None:
-    """Assert that each prompt with a callback was called back once, as it is; the call that was cut off came again under its own name."""
+    """Assert that each prompt with a callback was called back once, as it is.
+
+    The call that was cut off came again under its own name.
+    """
     ended = {
         one["id"]: api.finished(one)
         for one in api.get("/tunes/690204/prompts", params={"limit": 100}).json()
@@ -267,7 +288,8 @@ def test_twenty_programs_at_once(host: LiveHost) -> None:
     for _ in range(2):
         ended = crowd(10)
         held.append(memory().rss)
-    # The first 200 fill caches and pools; what the second 200 add is what prompts leave behind, ComfyUI's history of them included.
+    # The first 200 fill caches and pools; what the second 200 add is what prompts leave behind,
+    # ComfyUI's history of them included.
     assert held[2] - held[1] < 200 * MOST_LEFT, (
         f"{held[1] - held[0]} bytes by the first 200, {held[2] - held[1]} by the second"
     )

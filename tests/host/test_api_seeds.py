@@ -1,5 +1,7 @@
-"""API examples run by real curl, Node and Python against the live host: the service's printed ones with the changes that docs/api.md tells,
-and those of docs/api.md itself as they stand there.
+"""API examples run by real curl, Node and Python against the live host.
+
+The service's printed ones with the changes that docs/api.md tells, and those of docs/api.md itself
+as they stand there.
 """
 
 from __future__ import annotations
@@ -71,7 +73,10 @@ class Program(BaseHTTPRequestHandler):
 
 @dataclass(frozen=True)
 class Place:
-    """Where the examples are run: the API, a folder with the photos they name, and a server of the program's own."""
+    """Where the examples are run.
+
+    The API, a folder with the photos they name, and a server of the program's own.
+    """
 
     api: Api
     folder: Path
@@ -88,7 +93,10 @@ class Place:
         return self.run_as_it_stands(name, kind, changed)
 
     def run_as_it_stands(self, name: str, kind: str, text: str) -> str:
-        """Run the text, with the addresses and the id of the page for those that are here; it must end well. Return what it prints."""
+        """Run the text, with the addresses and the id of the page for those that are here.
+
+        It must end well. Return what it prints.
+        """
         text = (
             text.replace(HERE, self.api.url)
             .replace(THERE, self.own)
@@ -190,7 +198,10 @@ def test_the_tune_examples_make_tunes_that_are_ready(place: Place, kind: str, tu
 
 
 def finished(place: Place, base: int, before: int, sizes: list[tuple[int, int]]) -> None:
-    """Assert that new prompts of the base end with one picture each, of these sizes: a quarter of what is printed, see the test pack."""
+    """Assert that new prompts of the base end with one picture each, of these sizes.
+
+    A quarter of what is printed, see the test pack.
+    """
     new = [prompt for prompt in reversed(place.prompts(base)) if prompt["id"] > before]
     assert len(new) == len(sizes)
     ended = [place.api.finished(prompt, RUN_S) for prompt in new]
@@ -265,7 +276,9 @@ def test_an_example_of_the_page_runs_as_it_stands(place: Place, title: str, kind
 
 
 def is_as_shown(place: Place, told: dict, shown: dict) -> None:
-    """Assert that an answer is like the one on the page, but for times, ids and addresses, and that the page's is one that is promised."""
+    """Assert that an answer is like the one on the page, but for times, ids and addresses, and that
+    the page's is one that is promised.
+    """
     schemas = place.api.get("/openapi.json").json()["components"]["schemas"]
     jsonschema.Draft202012Validator(schemas["Prompt" if "tune_id" in shown else "Tune"]).validate(
         shown

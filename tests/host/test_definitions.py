@@ -10,7 +10,10 @@ from comfyui_astria.tests.host.fixtures import LiveHost
 
 
 def test_the_snapshot_is_what_the_host_says(host: LiveHost) -> None:
-    """When this fails after a change of a node: `python dev.py definitions` writes the snapshot anew."""
+    """When this fails after a change of a node.
+
+    `python dev.py definitions` writes the snapshot anew.
+    """
     assert json.loads(SNAPSHOT.read_text(encoding="utf-8")) == json.loads(
         json.dumps(reduced(host.object_info()))
     )

@@ -1,4 +1,7 @@
-"""Astria Explain and Astria Compile on the live host: what they tell of a run, and the workflow that they write."""
+"""Astria Explain and Astria Compile on the live host.
+
+What they tell of a run, and the workflow that they write.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from comfyui_astria.tests.host.graphs import STEPS, node, pictures, runs, text_o
 
 
 def test_explain_loads_no_model_and_names_what_is_missing(host: LiveHost) -> None:
-    text = "<lora:424242:1> a cat --outpaint center --outpaint_width 96 --outpaint_height 96\nsuper_resolution=true"
+    text = (
+        "<lora:424242:1> a cat --outpaint center --outpaint_width 96 --outpaint_height"
+        " 96\nsuper_resolution=true"
+    )
     graph = {"explain": node("AstriaExplain", text=text, family="flux", base="")}
     report = text_of(host.client.run(graph), "explain")
     assert "Model family: Flux.1 dev" in report
@@ -73,7 +79,10 @@ def test_compile_writes_a_workflow_that_runs(host: LiveHost) -> None:
         path = host.base / "models" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
-    bindings = "[base 690204]\nfamily = sd15\ncheckpoint = compile_sd15.safetensors\n[roles]\nupscaler = compile_4x.pth"
+    bindings = (
+        "[base 690204]\nfamily = sd15\ncheckpoint = compile_sd15.safetensors\n[roles]\nupscaler ="
+        " compile_4x.pth"
+    )
     graph = {
         "bundle": node("AstriaModels", bindings=bindings),
         "compile": node(

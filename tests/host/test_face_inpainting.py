@@ -1,4 +1,7 @@
-"""Face inpainting on the live host, wired as an artist would: a photo's face is found, drawn anew as its person, and nothing else changes."""
+"""Face inpainting on the live host, wired as an artist would.
+
+A photo's face is found, drawn anew as its person, and nothing else changes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""FaceID on a live host: a photo's face on a picture and on one person of two, from files in the user's folders."""
+"""FaceID on a live host.
+
+A photo's face on a picture and on one person of two, from files in the user's folders.
+"""
 
 from __future__ import annotations
 

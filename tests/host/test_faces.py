@@ -1,4 +1,8 @@
-"""Faces and tunes on a live host: a photo becomes a tune, is found again, listed and deleted; what is wrong is said before or when it runs."""
+"""Faces and tunes on a live host.
+
+A photo becomes a tune, is found again, listed and deleted; what is wrong is said before or when it
+runs.
+"""
 
 from __future__ import annotations
 

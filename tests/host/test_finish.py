@@ -1,4 +1,7 @@
-"""Finishing nodes on the live host: what comes out is what the pack's functions give, in either precision."""
+"""Finishing nodes on the live host.
+
+What comes out is what the pack's functions give, in either precision.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,10 @@ def test_cube_files_are_looks_by_their_names_and_read_again_when_they_change(
     os.utime(folder / "negative.cube", (later + 5, later + 5))
     with pytest.raises(
         RunError,
-        match=r"The colour table negative\.cube, line 3: 'nine'; expected 3 numbers for an entry of the table",
+        match=(
+            r"The colour table negative\.cube, line 3: 'nine'; expected 3 numbers for an entry of"
+            r" the table"
+        ),
     ):
         host.client.run(graph)
 

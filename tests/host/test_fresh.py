@@ -102,7 +102,9 @@ def test_a_skipped_stage_runs_once_its_model_is_there(host: LiveHost) -> None:
 
 
 def test_gathered_models_are_found_in_a_graph_with_other_ids(host: LiveHost) -> None:
-    """AstriaModels is answered from the cache here, and the upscaler of its first run is not in the second graph."""
+    """AstriaModels is answered from the cache here, and the upscaler of its first run is not in the
+    second graph.
+    """
     graph = generate_graph(
         f"a cat\n{STEPS}\nw=64\nh=48\nsuper_resolution=true", models=["bundle", 0]
     )

@@ -1,4 +1,7 @@
-"""AstriaGenerate on the live host: every stage's own promise, the errors, and what artists expect of a node while it runs."""
+"""AstriaGenerate on the live host.
+
+Every stage's own promise, the errors, and what artists expect of a node while it runs.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,8 @@ def test_text_to_image_then_outpaint_keeps_the_first_stages_picture(
     both = pictures(
         host,
         generate_graph(
-            f"a cat --outpaint center --outpaint_width 96 --outpaint_height 96\n{STEPS}\nw=64\nh=48",
+            "a cat --outpaint center --outpaint_width 96 --outpaint_height"
+            f" 96\n{STEPS}\nw=64\nh=48",
             family,
         ),
     )
@@ -53,7 +57,10 @@ def test_text_to_image_then_outpaint_keeps_the_first_stages_picture(
 
 
 def test_a_batch_is_outpainted_image_by_image(host: LiveHost) -> None:
-    text = f"a cat --outpaint right-center --outpaint_width 96 --outpaint_height 48 --outpaint_prompt 'fields'\n{STEPS}\nw=64\nh=48\nseed="
+    text = (
+        "a cat --outpaint right-center --outpaint_width 96 --outpaint_height 48 --outpaint_prompt"
+        f" 'fields'\n{STEPS}\nw=64\nh=48\nseed="
+    )
     batch = pictures(host, generate_graph(f"{text}100\nnum_images=2"))
     for index in range(2):
         alone = pictures(host, generate_graph(f"{text}{100 + index}"))
@@ -95,7 +102,10 @@ def test_a_canvas_smaller_than_the_source_follows_the_policy(
     host: LiveHost, policy: str, keeps: bool
 ) -> None:
     source = upload_picture(host, 80, 60, "small.png")
-    text = f"x --outpaint top-left --outpaint_width 64 --outpaint_height 72\n{STEPS}\ndenoising_strength=0"
+    text = (
+        "x --outpaint top-left --outpaint_width 64 --outpaint_height"
+        f" 72\n{STEPS}\ndenoising_strength=0"
+    )
     graph = {
         **generate_graph(text, image=["photo", 0], smaller_canvas=policy),
         "photo": node("LoadImage", image="small.png"),
@@ -215,8 +225,13 @@ def test_a_bound_tune_id_is_the_lora_file_as_core_loads_it(
 
 
 def test_artists_wiring_equals_generate(host: LiveHost) -> None:
-    """AstriaPrompt, RequestSettings and EncodeRequest around core's KSampler give Generate's picture."""
-    text = f"a (red:1.3) cat\nnegative_prompt=dog\n{STEPS}\nw=72\nh=48\nscheduler=euler\ncfg_scale=4\nseed=5"
+    """AstriaPrompt, RequestSettings and EncodeRequest around core's KSampler give Generate's
+    picture.
+    """
+    text = (
+        "a (red:1.3)"
+        f" cat\nnegative_prompt=dog\n{STEPS}\nw=72\nh=48\nscheduler=euler\ncfg_scale=4\nseed=5"
+    )
     wired = {
         "model": node("AstriaTestModel", family="sd15", seed=0),
         "prompt": node("AstriaPrompt", text=text),

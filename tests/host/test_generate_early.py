@@ -28,7 +28,10 @@ def by_request(text: str) -> dict:
 
 @pytest.mark.parametrize("graph_of", [generate_graph, by_request])
 def test_every_error_is_told_before_a_model_loads(host: LiveHost, graph_of) -> None:
-    text = f"<lora:99:1> {CROWD} <faceid:98:1>\ncontrolnet=hed\ninput_image=nowhere.png\nsuper_resolution=true"
+    text = (
+        f"<lora:99:1> {CROWD}"
+        " <faceid:98:1>\ncontrolnet=hed\ninput_image=nowhere.png\nsuper_resolution=true"
+    )
     graph = {**graph_of(text), "bundle": node("AstriaModels", bindings=f"# {next(_fresh)}")}
     graph["generate"]["inputs"]["models"] = ["bundle", 0]
     error = refused(host, graph)
@@ -92,7 +95,10 @@ def test_encode_request_loads_no_model_for_a_request_it_refuses(
 
 def test_a_model_of_another_kind_cannot_outpaint(host: LiveHost) -> None:
     source = upload_picture(host, 64, 48, "outpaint_family.png")
-    text = f"fields --outpaint center --outpaint_width 96 --outpaint_height 64\n{STEPS}\ndenoising_strength=0"
+    text = (
+        "fields --outpaint center --outpaint_width 96 --outpaint_height"
+        f" 64\n{STEPS}\ndenoising_strength=0"
+    )
     graph = {
         **generate_graph(text, "sdxl", image=["photo", 0], outpaint_model=["fill", 0]),
         "photo": node("LoadImage", image="outpaint_family.png"),

@@ -1,4 +1,7 @@
-"""Faces through Astria Generate: a real photo whose face is drawn anew, swapped and restored, and nothing else of it."""
+"""Faces through Astria Generate.
+
+A real photo whose face is drawn anew, swapped and restored, and nothing else of it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from comfyui_astria.tests.workflows.furnish import furnish
 from PIL import Image
 
 SIDE = 128
-TEXT = "<faceid:788416:1.0> ohwx woman\ndenoising_strength=0\nsuper_resolution=true\nsteps=2\nscheduler=euler_a\n"
+TEXT = (
+    "<faceid:788416:1.0> ohwx"
+    " woman\ndenoising_strength=0\nsuper_resolution=true\nsteps=2\nscheduler=euler_a\n"
+)
 ROLES = """[roles]
 face_analysis = buffalo_l
 face_analysis_pulid = antelopev2
@@ -28,7 +34,9 @@ face_swapper = inswapper_128.onnx
 
 @pytest.fixture(scope="module")
 def furnished(host: LiveHost) -> LiveHost:
-    """The host with face models and tunes, and a photo of 128 pixels that super-resolution brings back to 512."""
+    """The host with face models and tunes, and a photo of 128 pixels that super-resolution brings
+    back to 512.
+    """
     furnish(host)
     buffer = io.BytesIO()
     Image.open(host.base / "input" / IMAGE).resize((SIDE, SIDE), Image.Resampling.BOX).save(
@@ -54,7 +62,9 @@ def graph(text: str, family: str = "flux") -> dict:
 
 
 def changed(host: LiveHost, text: str, family: str = "flux") -> tuple[numpy.ndarray, str]:
-    """Return where the picture differs from the one without face stages, and the report with what the stages add to it."""
+    """Return where the picture differs from the one without face stages, and the report with what
+    the stages add to it.
+    """
     before = saved(host, host.client.run(graph(TEXT, family)))[0]
     entry = host.client.run(graph(text, family))
     after = saved(host, entry)[0]
@@ -113,7 +123,13 @@ def test_all_face_stages_of_one_prompt_on_sd15_with_its_faceid(furnished: LiveHo
 def test_people_of_a_picture_that_is_padded_for_its_model_keep_their_faces(
     furnished: LiveHost,
 ) -> None:
-    """128x104 is sampled as 128x112 on Flux; faces are looked for in the picture without the padding, enlarged."""
-    people = "a street BREAK BREAK <faceid:788416:1.0> ohwx woman BREAK a man\nw=128\nh=104\ndenoising_strength=0.1\nsteps=2\nscheduler=euler\n"
+    """128x104 is sampled as 128x112 on Flux.
+
+    Faces are looked for in the picture without the padding, enlarged.
+    """
+    people = (
+        "a street BREAK BREAK <faceid:788416:1.0> ohwx woman BREAK a"
+        " man\nw=128\nh=104\ndenoising_strength=0.1\nsteps=2\nscheduler=euler\n"
+    )
     entry = furnished.client.run(graph(f"{people}inpaint_faces=true", "flux"))
     assert saved(furnished, entry).shape == (1, 4 * 104, 4 * 128, 3)

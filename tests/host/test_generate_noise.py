@@ -1,4 +1,6 @@
-"""Image i of a request is the request run alone with seed + i, through every stage that paints over a picture."""
+"""Image i of a request is the request run alone with seed + i, through every stage that paints over
+a picture.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from comfyui_astria.tests.host.graphs import generate_graph, node, pictures
 from comfyui_astria.tests.testpack.face_models import astronaut, write_face_pack
 from PIL import Image
 
-# A batch and a single image run through other matrix kernels: equal up to rounding, so to a step of the saved 8 bits.
+# A batch and a single image run through other matrix kernels: equal up to rounding, so to a step of
+# the saved 8 bits.
 ONE_LEVEL = 1
 SIDE = 64
 PACK = "buffalo_l"
@@ -30,12 +33,17 @@ REQUESTS = {
     "hires fix": (f"w={SIDE}\nh={SIDE}\nhires_fix=true\nhires_denoising_strength=0.5", {}),
     "hires fix of a picture": ("denoising_strength=0.6\nhires_fix=true", {"image": ["photo", 0]}),
 }
-FACES = "an astronaut\nsteps=2\nscheduler=euler_a\ndenoising_strength=0\nsuper_resolution=true\ninpaint_faces=true"
+FACES = (
+    "an astronaut\nsteps=2\nscheduler=euler_a\ndenoising_strength=0\nsuper_resolution=true\n"
+    "inpaint_faces=true"
+)
 
 
 @pytest.fixture(scope="module")
 def furnished(host: LiveHost) -> LiveHost:
-    """The host with a face detector, and a photo of 64 pixels and one of 128, which super-resolution enlarges to 512."""
+    """The host with a face detector, and a photo of 64 pixels and one of 128, which
+    super-resolution enlarges to 512.
+    """
     write_face_pack(host.base / "models" / "insightface" / "models" / PACK)
     for side in (SIDE, 2 * SIDE):
         buffer = io.BytesIO()

@@ -1,4 +1,6 @@
-"""Pictures that a prompt brings as a web address or as base64 text, in Generate, Compile and Explain."""
+"""Pictures that a prompt brings as a web address or as base64 text, in Generate, Compile and
+Explain.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The English texts that translators start from are those of the nodes, and the host serves them."""
+"""The English texts that translators start from are those of the nodes, and the host serves
+them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,10 @@ from comfyui_astria.tests.host.fixtures import LiveHost
 
 
 def test_the_english_texts_are_those_of_the_nodes(host: LiveHost) -> None:
-    """When this fails after a change of a node: `python dev.py definitions` writes the texts anew."""
+    """When this fails after a change of a node.
+
+    `python dev.py definitions` writes the texts anew.
+    """
     assert ENGLISH.read_text(encoding="utf-8") == text_of(node_texts(host.object_info()))
 
 

@@ -1,4 +1,6 @@
-"""The service's masked-portrait prompt, pasted unchanged, with a scripted segmenter and a prepared pose."""
+"""The service's masked-portrait prompt, pasted unchanged, with a scripted segmenter and a prepared
+pose.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,10 @@ def furnished(host: LiveHost) -> LiveHost:
 
 
 def stages_of(host: LiveHost, *, keep_unmasked: bool = False) -> dict[str, numpy.ndarray]:
-    """Run the prompt compiled with every stage's picture saved; return the first picture of each, the input and the mask."""
+    """Run the prompt compiled with every stage's picture saved.
+
+    Return the first picture of each, the input and the mask.
+    """
     options = CompileOptions(
         SD15, "portrait.png", options=Options(43, keep_unmasked=keep_unmasked), save_stages=True
     )
@@ -76,7 +81,8 @@ def test_the_mask_is_foreground_without_clothes_inverted_and_shrunk(
     mask = pictures["mask"][..., 0]
     middle = SIDE // 2
     assert mask[middle - 5, middle] == 0, "the upper foreground is kept"
-    # The foreground is 0.3 of the width to each side of the middle; 20 px more around what is kept are kept.
+    # The foreground is 0.3 of the width to each side of the middle; 20 px more around what is kept
+    # are kept.
     edge = middle - round(SIDE * 0.3)
     assert mask[middle - 1, edge - 18] == 0
     assert mask[middle - 1, edge - 23] == 255

@@ -1,4 +1,7 @@
-"""Words -> masks on the live host: the nodes in workflows, with the scripted segmenter and with a model from the user's folder."""
+"""Words -> masks on the live host.
+
+The nodes in workflows, with the scripted segmenter and with a model from the user's folder.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,10 @@ def test_the_seeds_flags_keep_a_margin_around_what_is_kept(each_host: LiveHost) 
 def test_a_picture_without_the_word_stops_the_run_with_the_words_score(host: LiveHost) -> None:
     with pytest.raises(
         RunError,
-        match=r"Nothing to mask was found in picture 1: 'cat' not found by the test segmenter \(highest score 0\.10",
+        match=(
+            r"Nothing to mask was found in picture 1: 'cat' not found by the test segmenter"
+            r" \(highest score 0\.10"
+        ),
     ):
         host.client.run(mask_graph(host, node("AstriaTestSegmenter"), mask_prompt="cat"))
     assert (
@@ -116,12 +122,12 @@ def test_a_loader_without_a_model_says_what_to_get_and_where(host: LiveHost) -> 
     text = str(caught.value)
     assert "No segmentation model is chosen or connected." in text
     assert (
-        f"birefnet.safetensors into {host.base / 'models' / 'background_removal'}, from https://huggingface.co/Comfy-Org/BiRefNet"
-        in text
+        f"birefnet.safetensors into {host.base / 'models' / 'background_removal'}, from"
+        " https://huggingface.co/Comfy-Org/BiRefNet" in text
     )
     assert (
-        f"into {host.base / 'models' / 'clipseg'}, from https://huggingface.co/CIDAS/clipseg-rd64-refined"
-        in text
+        f"into {host.base / 'models' / 'clipseg'}, from"
+        " https://huggingface.co/CIDAS/clipseg-rd64-refined" in text
     )
 
 

@@ -1,4 +1,6 @@
-"""Image i of a request is the request run alone with seed + i, for every sampler and however the batch is cut."""
+"""Image i of a request is the request run alone with seed + i, for every sampler and however the
+batch is cut.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from comfyui_astria.nodes.families.family import SCHEDULERS
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import generate_graph, node, pictures
 
-# A batch and a single image run through other matrix kernels: equal up to rounding, so to a step of the saved 8 bits.
+# A batch and a single image run through other matrix kernels: equal up to rounding, so to a step of
+# the saved 8 bits.
 ONE_LEVEL = 1
 PROMPT = "a cat\nsteps=3\nw=64\nh=64\n"
 
@@ -71,7 +74,10 @@ def test_a_part_of_a_batch_gives_the_same_images(host: LiveHost, sampler: str) -
 
 
 def test_a_single_image_equals_the_hosts_own_ksampler(host: LiveHost) -> None:
-    """Noise, sigmas, guidance and text as core's KSampler does them: our nodes add nothing of their own to one image."""
+    """Noise, sigmas, guidance and text as core's KSampler does them.
+
+    Our nodes add nothing of their own to one image.
+    """
     for family, cfg in (("sd15", 7.0), ("sdxl", 7.0)):
         ours = pictures(
             host, generate_graph(f"{PROMPT}scheduler=dpm++2m_karras\nnegative_prompt=a dog", family)

@@ -1,4 +1,7 @@
-"""Many people in one picture on the live host: the seeds' example, kept backgrounds, and the artist's own wiring."""
+"""Many people in one picture on the live host.
+
+The seeds' example, kept backgrounds, and the artist's own wiring.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ from comfyui_astria.tests.host.graphs import (
 from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
 from comfyui_astria.tests.pipeline.support import seed_prompt
 
-SCENE = f"a street BREAK BREAK <lora:71:1> ohwx woman BREAK <lora:72:1> ohwx man\n{STEPS}\nw=96\nh=64\nscheduler=euler"
+SCENE = (
+    "a street BREAK BREAK <lora:71:1> ohwx woman BREAK <lora:72:1> ohwx"
+    f" man\n{STEPS}\nw=96\nh=64\nscheduler=euler"
+)
 
 
 def with_loras(host: LiveHost, graph: dict, branch: str) -> dict:
@@ -56,7 +62,10 @@ def test_each_persons_words_and_lora_change_the_picture(host: LiveHost, family: 
 
 @pytest.mark.parametrize("family", ["sd15", "flux"])
 def test_a_lora_of_the_common_prompt_counts_once_for_everybody(host: LiveHost, family: str) -> None:
-    """One text everywhere, so that the LoRA is all there is: the picture is the one of a single prompt with it."""
+    """One text everywhere, so that the LoRA is all there is.
+
+    The picture is the one of a single prompt with it.
+    """
     settings = f"{STEPS}\nw=96\nh=64\nscheduler=euler"
     one = pictures(
         host,
@@ -94,7 +103,10 @@ def test_equal_prompts_equal_one_prompt(host: LiveHost, family: str) -> None:
 
 
 def test_flux_draws_people_from_texts_without_padding(host: LiveHost) -> None:
-    """By the host's own node before the text encoder; the regions' texts then have different lengths."""
+    """By the host's own node before the text encoder.
+
+    The regions' texts then have different lengths.
+    """
 
     def picture(text: str, *, trimmed: bool) -> numpy.ndarray:
         graph = generate_graph(f"{text}\n{STEPS}\nw=96\nh=64\nscheduler=euler", "flux")
@@ -172,7 +184,10 @@ def test_break_break_changes_only_the_people_of_the_input_image(
 ) -> None:
     source = upload_picture(host, 96, 64, "background.png")
     branch = family.removesuffix("_inpaint")
-    text = f"BREAK BREAK <lora:71:1> ohwx woman BREAK <lora:72:1> ohwx man\n{STEPS}\ndenoising_strength=1"
+    text = (
+        "BREAK BREAK <lora:71:1> ohwx woman BREAK <lora:72:1> ohwx"
+        f" man\n{STEPS}\ndenoising_strength=1"
+    )
     graph = with_loras(
         host, generate_graph(text, family, image=["photo", 0], person_masks=["masks", 0]), branch
     )
@@ -196,7 +211,10 @@ def test_break_break_changes_only_the_people_of_the_input_image(
 
 
 def encoded(persons: int) -> dict:
-    """Return the artist's wiring of SCENE without LoRAs: prompt, regions for `persons`, encode, core's sampler."""
+    """Return the artist's wiring of SCENE without LoRAs.
+
+    Prompt, regions for `persons`, encode, core's sampler.
+    """
     text = SCENE.replace("<lora:71:1> ", "").replace("<lora:72:1> ", "")
     return sampled(
         "encode",

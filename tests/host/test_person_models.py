@@ -13,7 +13,9 @@ from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
 
 
 def graph(family: str, model: str, texts: str, **extra: dict) -> dict:
-    """Return core's sampler on node `model` with the conditionings `texts`_positive and `texts`_negative; each model has texts from its own CLIP."""
+    """Return core's sampler on node `model` with the conditionings `texts`_positive and
+    `texts`_negative; each model has texts from its own CLIP.
+    """
     nodes = {}
     for name, seed in (("scene", 0), ("own", 7)):
         nodes[name] = node("AstriaTestModel", family=family, seed=seed)

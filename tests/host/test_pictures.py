@@ -1,4 +1,7 @@
-"""Pictures as other nodes and hosts give them: with alpha, in half precision, several at once with a mask each."""
+"""Pictures as other nodes and hosts give them.
+
+With alpha, in half precision, several at once with a mask each.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ from comfyui_astria.tests.host.graphs import (
     upload_picture,
 )
 
-OUTPAINT = f"fields --outpaint top-left --outpaint_width 96 --outpaint_height 72\n{STEPS}\ndenoising_strength=0"
+OUTPAINT = (
+    "fields --outpaint top-left --outpaint_width 96 --outpaint_height"
+    f" 72\n{STEPS}\ndenoising_strength=0"
+)
 
 
 def _photo(host: LiveHost, name: str, *, alpha: bool = False) -> tuple[dict, numpy.ndarray]:

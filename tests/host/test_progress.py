@@ -1,4 +1,7 @@
-"""What an artist sees while AstriaGenerate runs: steps and previews on that node, and errors that name it."""
+"""What an artist sees while AstriaGenerate runs.
+
+Steps and previews on that node, and errors that name it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ PREVIEW_WITH_METADATA = 4
 
 
 async def messages_of(host: LiveHost, graph: dict[str, Any]) -> tuple[list[dict], list[dict]]:
-    """Run the graph as a browser would; return the websocket's messages and the metadata of its preview pictures."""
+    """Run the graph as a browser would.
+
+    Return the websocket's messages and the metadata of its preview pictures.
+    """
     told, previews = [], []
     async with (
         aiohttp.ClientSession() as session,
@@ -46,7 +52,10 @@ async def messages_of(host: LiveHost, graph: dict[str, Any]) -> tuple[list[dict]
 
 
 def watched(host: LiveHost, graph: dict[str, Any]) -> tuple[list[dict], list[dict]]:
-    """Do the same in a thread of its own: the browser of other tests has an event loop running in this one."""
+    """Do the same in a thread of its own.
+
+    The browser of other tests has an event loop running in this one.
+    """
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(
             lambda: asyncio.run(asyncio.wait_for(messages_of(host, graph), 120))

@@ -1,4 +1,7 @@
-"""Workflows that people have shared stay valid: what the nodes once took and gave, they take and give."""
+"""Workflows that people have shared stay valid.
+
+What the nodes once took and gave, they take and give.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ from comfyui_astria.nodes.graph.definitions import InputDefinition, NodeDefiniti
 from comfyui_astria.tests.host.fixtures import LiveHost
 
 WHAT_TO_DO = (
-    "Shared workflows and API graphs would break. Keep the old id, input or place and add the new one behind it (new inputs optional); "
-    "what was only added is promised by: python dev.py promise"
+    "Shared workflows and API graphs would break. Keep the old id, input or place and add the new"
+    " one behind it (new inputs optional); what was only added is promised by: python dev.py"
+    " promise"
 )
 
 

@@ -1,4 +1,7 @@
-"""What the pack does to the process of a host that starts with it: no heavy library comes in, and no module of the host is hidden."""
+"""What the pack does to the process of a host that starts with it.
+
+No heavy library comes in, and no module of the host is hidden.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,15 @@ from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import node, text_of
 from comfyui_astria.tests.source import HEAVY
 
-# "import time: self [us] | cumulative | imported package", the name indented by depth, and printed when the import is over
+# "import time: self [us] | cumulative | imported package", the name indented by depth, and printed
+# when the import is over
 _CLOCK_LINE = re.compile(r"import time: +\d+ \| +\d+ \|( +)(\S+)")
 
 
 def brought_by_the_pack(log: str) -> set[str]:
-    """Return the full names of all modules whose import stands under one of the pack's in Python's import clock."""
+    """Return the full names of all modules whose import stands under one of the pack's in Python's
+    import clock.
+    """
     brought: set[str] = set()
     outermost = None
     for indent, name in reversed(_CLOCK_LINE.findall(log)):

@@ -1,4 +1,6 @@
-"""Faces found, swapped and restored on the live host, with files of the published forms in the user's folders."""
+"""Faces found, swapped and restored on the live host, with files of the published forms in the
+user's folders.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ PHOTO = "astronaut.png"
 
 @pytest.fixture(scope="module")
 def faces_host(host: LiveHost) -> LiveHost:
-    """The host with two model packs, a swapper, a restorer, and the photo of whose face the packs know."""
+    """The host with two model packs, a swapper, a restorer, and the photo of whose face the packs
+    know.
+    """
     models = host.base / "models"
     write_face_pack(models / "insightface" / "models" / "buffalo_l")
     write_face_pack(models / "insightface" / "models" / "antelopev2")

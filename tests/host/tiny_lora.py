@@ -38,7 +38,10 @@ LAYERS: Mapping[str, Mapping[str, tuple[int, int]]] = {
 def write_tiny_lora(
     folder: Path, branch: str, name: str, *, seed: int = 0, strength: float = 1.0
 ) -> Path:
-    """Write `<folder>/<name>` for `sd15`, `sdxl` or `flux` and return its path; at `strength` 1 it changes a picture plainly."""
+    """Write `<folder>/<name>` for `sd15`, `sdxl` or `flux` and return its path.
+
+    At `strength` 1 it changes a picture plainly.
+    """
     tensors: dict[str, torch.Tensor] = {}
     generator = torch.Generator().manual_seed(seed)
     for key, (outputs, inputs) in LAYERS[branch].items():

@@ -11,7 +11,10 @@ from comfyui_astria.nodes.masking.segmenter import Box, Found, Instance, found_t
 
 @dataclass
 class Scripted:
-    """A model that takes the words of `answers` and gives their scores, as heat maps or as things; notes what it was asked."""
+    """A model that takes the words of `answers` and gives their scores, as heat maps or as things.
+
+    Notes what it was asked.
+    """
 
     answers: Mapping[str, torch.Tensor | Sequence[Box]]
     name: str = "scripted"
@@ -46,7 +49,9 @@ def rectangle(box: Box, width: int, height: int) -> torch.Tensor:
 
 @dataclass
 class ByBrightness:
-    """A segmenter whose every word is the bright pixels of the picture it is shown, so that pictures of a batch differ."""
+    """A segmenter whose every word is the bright pixels of the picture it is shown, so that
+    pictures of a batch differ.
+    """
 
     def find(self, image: torch.Tensor, words: Sequence[str], threshold: float) -> dict[str, Found]:
         scores = image[0].mean(-1)

@@ -1,4 +1,6 @@
-"""GroundingDINO and segment-anything through the loaders against their own libraries called directly, with random weights."""
+"""GroundingDINO and segment-anything through the loaders against their own libraries called
+directly, with random weights.
+"""
 
 from __future__ import annotations
 

@@ -35,7 +35,10 @@ class Edges(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def background() -> Any:
-    """A BACKGROUND_REMOVAL of the host around a small network: BiRefNet itself has 220 million weights."""
+    """A BACKGROUND_REMOVAL of the host around a small network.
+
+    BiRefNet itself has 220 million weights.
+    """
     host = comfy_inprocess.load("comfy.bg_removal_model")
     model = host.BackgroundRemovalModel.__new__(host.BackgroundRemovalModel)
     model.image_size, model.image_mean, model.image_std = 64, [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]

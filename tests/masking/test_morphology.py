@@ -1,4 +1,6 @@
-"""Mask arithmetic: against scipy and the host's GrowMask bit for bit, against plain slow definitions, and by its laws."""
+"""Mask arithmetic: against scipy and the host's GrowMask bit for bit, against plain slow
+definitions, and by its laws.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +113,10 @@ def test_figures_that_touch_the_border_equal_the_hosts_grow_mask(shape: str, rad
     shape=st.sampled_from(SHAPES),
 )
 def test_opening_and_closing_laws(mask: torch.Tensor, radius: int, shape: str) -> None:
-    """Growing and shrinking are an adjunction: opening shrinks, closing grows, and doing either twice changes nothing more."""
+    """Growing and shrinking are an adjunction.
+
+    Opening shrinks, closing grows, and doing either twice changes nothing more.
+    """
     opened = grow(grow(mask, -radius, shape), radius, shape)
     closed = grow(grow(mask, radius, shape), -radius, shape)
     assert (opened <= mask).all() and (mask <= closed).all()

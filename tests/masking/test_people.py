@@ -28,7 +28,10 @@ def test_more_people_or_pictures_than_asked_for_are_told() -> None:
     notes = find_people(IMAGE, Scripted({"person": [RIGHT, SMALL, LEFT]}), 2).notes
     assert notes == (
         "'person' was found 3 times; the largest 2 are taken. Draw masks to choose others.",
-        "People were looked for in the first of 2 pictures; they stand in the same places in all of them.",
+        (
+            "People were looked for in the first of 2 pictures; they stand in the same places in"
+            " all of them."
+        ),
     )
     assert find_people(IMAGE[:1], Scripted({"person": [RIGHT, LEFT]}), 2).notes == ()
 

@@ -1,4 +1,6 @@
-"""Words -> mask: the order of the steps, heat maps against masks, batches, and pictures in which nothing is found."""
+"""Words -> mask: the order of the steps, heat maps against masks, batches, and pictures in which
+nothing is found.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def test_union_of_the_words_less_union_of_the_negative_ones() -> None:
 
 
 def test_then_inverted_then_dilated_then_feathered() -> None:
-    """`--mask_prompt foreground --mask_negative clothes --mask_invert --mask_dilate -20` keeps 20 px more around what is kept."""
+    """`--mask_prompt foreground --mask_negative clothes --mask_invert --mask_dilate -20` keeps 20
+    px more around what is kept.
+    """
     words = (mask_of(BODY) & ~mask_of(SHIRT)).float()[None]
     changed = run(
         "foreground",
@@ -129,7 +133,8 @@ def test_boxes_are_those_of_the_wanted_things_as_the_host_writes_them() -> None:
 def test_the_info_says_what_was_found_by_what_and_what_was_not() -> None:
     info = run("windows cat", "door").info
     assert info.startswith(
-        "picture 1: 'windows' 0.90 by things, 2 of them, 'cat' not found by things (highest score 0.20, threshold 0.5), "
+        "picture 1: 'windows' 0.90 by things, 2 of them, 'cat' not found by things (highest score"
+        " 0.20, threshold 0.5), "
     )
     assert info.endswith("; the mask covers 3.3%")
 
@@ -160,9 +165,15 @@ def test_empty_pictures_are_an_error_that_names_each() -> None:
     with pytest.raises(ImageError) as caught:
         prompt_mask(batch, ByBrightness(), MaskRequest("light"))
     assert str(caught.value).splitlines() == [
-        "Nothing to mask was found in picture 1: 'light' not found by brightness (highest score 0.25, threshold 0.5)",
+        (
+            "Nothing to mask was found in picture 1: 'light' not found by brightness (highest score"
+            " 0.25, threshold 0.5)"
+        ),
         "picture 3: 'light' not found by brightness (highest score 0.50, threshold 0.5)",
-        "Use other words, or a --mask_dilate that takes less away; in Astria Prompt Mask also a lower threshold, or on_empty set to zeros or ones.",
+        (
+            "Use other words, or a --mask_dilate that takes less away; in Astria Prompt Mask also a"
+            " lower threshold, or on_empty set to zeros or ones."
+        ),
     ]
 
 
@@ -172,12 +183,18 @@ def test_empty_pictures_are_an_error_that_names_each() -> None:
         (
             "foreground",
             Adjustment(),
-            "'clothes' 0.90 by things, 'foreground' 0.90 by things; the negative words leave nothing of it",
+            (
+                "'clothes' 0.90 by things, 'foreground' 0.90 by things; the negative words leave"
+                " nothing of it"
+            ),
         ),
         (
             "foreground",
             Adjustment(invert=True),
-            "'clothes' 0.90 by things, 'foreground' 0.90 by things; the negative words leave nothing of it",
+            (
+                "'clothes' 0.90 by things, 'foreground' 0.90 by things; the negative words leave"
+                " nothing of it"
+            ),
         ),
         (
             "",
@@ -274,8 +291,9 @@ def test_a_word_that_no_model_takes_stops_everything_before_a_model_runs() -> No
     first = Scripted({"a": [BODY]}, "first")
     with pytest.raises(MissingModelError) as caught:
         RoutedSegmenter((first,), "- sam3: get it").find(IMAGE, ("a", "clothes", "subject"), 0.5)
-    assert caught.value.message == (
-        "No model of this segmenter can look for 'clothes', 'subject'; it has first. "
+    assert (
+        caught.value.message
+        == "No model of this segmenter can look for 'clothes', 'subject'; it has first. "
         "They may also be said by name, such as `person`."
     )
     assert caught.value.hint == "Choose one more in Astria Load Segmenter:\n- sam3: get it"

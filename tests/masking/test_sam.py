@@ -1,4 +1,6 @@
-"""segment-anything: the architecture read off a file, and masks equal to those of its own predictor."""
+"""segment-anything: the architecture read off a file, and masks equal to those of its own
+predictor.
+"""
 
 from __future__ import annotations
 

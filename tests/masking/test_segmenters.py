@@ -1,4 +1,7 @@
-"""The user's files as the host lists them, put together into one segmenter: through the real loaders, with tiny models on disk."""
+"""The user's files as the host lists them, put together into one segmenter.
+
+Through the real loaders, with tiny models on disk.
+"""
 
 from __future__ import annotations
 
@@ -79,8 +82,9 @@ def test_nothing_chosen_names_every_model_with_file_folder_and_address(
         make(segmenters)
     text = str(caught.value)
     assert text.startswith("No segmentation model is chosen or connected.\nChoose one or more:\n")
-    assert text.splitlines()[2] == (
-        "- background_removal (foreground, subject, background): birefnet.safetensors into "
+    assert (
+        text.splitlines()[2]
+        == "- background_removal (foreground, subject, background): birefnet.safetensors into "
         f"{store / 'background_removal'}, from https://huggingface.co/Comfy-Org/BiRefNet"
     )
     for option, name in zip(ALL, FOLDERS, strict=True):
@@ -117,7 +121,10 @@ def test_grounding_dino_and_segment_anything_through_the_loader(
 def test_words_for_the_subject_need_background_removal(segmenters: ModuleType) -> None:
     with pytest.raises(
         MissingModelError,
-        match=r"'foreground'; it has CLIPSeg\. They may also be said by name.*\n.*\n- background_removal",
+        match=(
+            r"'foreground'; it has CLIPSeg\. They may also be said by name.*\n.*\n-"
+            r" background_removal"
+        ),
     ):
         make(segmenters, clipseg="tiny").find(IMAGE, ("foreground", "hat"), 0.5)
 
@@ -140,7 +147,10 @@ def test_words_for_the_subject_need_background_removal(segmenters: ModuleType) -
         ({"clipseg": "empty"}, "clipseg 'empty' is not in "),
         (
             {"clipseg": "half"},
-            r"lacks preprocessor_config\.json or processor_config\.json, tokenizer\.json or .*, model\.safetensors or ",
+            (
+                r"lacks preprocessor_config\.json or processor_config\.json, tokenizer\.json or .*,"
+                r" model\.safetensors or "
+            ),
         ),
     ],
 )
@@ -157,7 +167,10 @@ def test_a_library_that_is_not_installed_is_named(
     monkeypatch.setitem(sys.modules, "segment_anything", None)  # as if it were not there
     with pytest.raises(
         MissingModelError,
-        match=r"(?s)The Python package segment-anything.*is not installed.*pip install segment-anything",
+        match=(
+            r"(?s)The Python package segment-anything.*is not installed.*pip install"
+            r" segment-anything"
+        ),
     ):
         make(segmenters, grounding_dino="tiny", sam="sam_tiny.pth")
 

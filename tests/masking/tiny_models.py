@@ -1,4 +1,6 @@
-"""Tiny CLIPSeg, GroundingDINO and segment-anything with random weights, written to disk as their publishers' files are laid out."""
+"""Tiny CLIPSeg, GroundingDINO and segment-anything with random weights, written to disk as their
+publishers' files are laid out.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +123,10 @@ def write_grounding_dino(folder: Path) -> Path:
 
 
 def write_sam(path: Path) -> torch.nn.Module:
-    """Write a segment-anything for pictures of 128x128 to `path`; return the model that was written."""
+    """Write a segment-anything for pictures of 128x128 to `path`.
+
+    Return the model that was written.
+    """
     from segment_anything.modeling import (
         ImageEncoderViT,
         MaskDecoder,

@@ -17,8 +17,8 @@ def test_a_missing_file_sets_nothing(tmp_path: Path) -> None:
 def test_settings_are_read(tmp_path: Path) -> None:
     path = tmp_path / "api.ini"
     path.write_text(
-        "\ufeff# mine\nkey = a-secret-key\nfetch_urls = yes\nprivate_hosts = box.lan, [::1], 192.168.1.9\nmax_image_mb=7\n"
-        "public_url = https://a.example\n",
+        "\ufeff# mine\nkey = a-secret-key\nfetch_urls = yes\nprivate_hosts = box.lan, [::1],"
+        " 192.168.1.9\nmax_image_mb=7\npublic_url = https://a.example\n",
         encoding="utf-8",
     )
     found = load(path)

@@ -1,4 +1,6 @@
-"""Border values against brute-force sums and scipy, and the zones against a count of every pixel."""
+"""Border values against brute-force sums and scipy, and the zones against a count of every
+pixel.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The composite: the source bit for bit, the drift measured and healed outside it, everything else as painted."""
+"""The composite: the source bit for bit, the drift measured and healed outside it, everything else
+as painted.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +112,10 @@ def smooth(width: int, height: int) -> torch.Tensor:
 
 
 def drifted(image: torch.Tensor) -> torch.Tensor:
-    """The image after a gain, an offset of each channel and a slow wave: what a VAE and a sampler do to colours."""
+    """The image after a gain, an offset of each channel and a slow wave.
+
+    What a VAE and a sampler do to colours.
+    """
     _, height, width, _ = image.shape
     y, x = torch.linspace(0, 1, height)[:, None, None], torch.linspace(0, 1, width)[None, :, None]
     wave = 0.008 * torch.sin(2 * math.pi * x) * torch.cos(2 * math.pi * y)
@@ -186,7 +191,8 @@ def test_healing_has_no_seam_of_its_own_at_the_corners() -> None:
     change = result[0] - 0.5
     steps_x = (change[:, 1:] - change[:, :-1]).abs()
     steps_y = (change[1:] - change[:-1]).abs()
-    # Largest change 0.14, fading over 30 px: 0.005 a pixel (twice that for its fine part) is slope, more is an edge.
+    # Largest change 0.14, fading over 30 px: 0.005 a pixel (twice that for its fine part) is slope,
+    # more is an edge.
     assert change.abs()[:29].max() > 0.05
     assert steps_x[:29].max() < 0.012
     assert steps_y[:, :29].max() < 0.012

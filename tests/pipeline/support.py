@@ -114,7 +114,10 @@ def resolver(bindings: str = BINDINGS, store: TuneStore | None = None) -> Resolv
 
 
 def store_with_photos(folder: Path, *ids: int, file: str | None = None) -> TuneStore:
-    """A tunes database with a photo set under each id; with `file`, LoRA tunes that hold photos too."""
+    """A tunes database with a photo set under each id.
+
+    With `file`, LoRA tunes that hold photos too.
+    """
     store = TuneStore(folder)
     for id in ids:
         kind = "lora" if file else "faceid"

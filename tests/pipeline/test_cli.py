@@ -11,7 +11,10 @@ import pytest
 from comfyui_astria.nodes.pipeline.cli import main
 
 PROMPT = "<lora:1533312:0.5> a cat\nsuper_resolution=true\nw=640\nh=512"
-BINDINGS = "[base 690204]\nfamily = sd15\ncheckpoint = rv51.safetensors\n[tunes]\n1533312 = my_wife.safetensors\n"
+BINDINGS = (
+    "[base 690204]\nfamily = sd15\ncheckpoint = rv51.safetensors\n[tunes]\n1533312 ="
+    " my_wife.safetensors\n"
+)
 
 
 class CommandLine:

@@ -16,7 +16,10 @@ URL = "a cat\ninput_image_url=http://10.0.0.1/a.png"
 
 
 class CommandLine:
-    """Runs commands on a prompt, for a ComfyUI folder with one model; `said` is what they printed last."""
+    """Runs commands on a prompt, for a ComfyUI folder with one model.
+
+    `said` is what they printed last.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root, self.said = root, ""

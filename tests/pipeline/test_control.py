@@ -188,7 +188,8 @@ def test_a_prepared_map_is_for_one_kind_and_the_others_need_a_picture() -> None:
     [error] = draft_text(text, control_image=True).errors
     assert (
         error.render()
-        == "--controlnets canny needs an input image, and there is none. Connect an image, or set input_image."
+        == "--controlnets canny needs an input image, and there is none. Connect an image, or set"
+        " input_image."
     )
     nodes = equipped(text, image=True, control_image=True, controlnet=True).graph.nodes
     assert nodes["base.control_depth"].inputs["image"] == Link("base.fit_control")
@@ -278,7 +279,8 @@ def test_what_is_no_controlnet_is_left_out_where_the_artist_skips_what_is_missin
     [problem] = planned.problems
     assert (problem.code, problem.severity) == ("part-skipped", "warning")
     assert problem.message.startswith(
-        "--controlnets reference is left out: this is no ControlNet but an image that attention reads"
+        "--controlnets reference is left out: this is no ControlNet but an image that attention"
+        " reads"
     )
     assert planned.graph.nodes["base.guider"].inputs["positive"] == Link("base.control_pose")
 

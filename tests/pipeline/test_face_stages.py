@@ -103,7 +103,8 @@ def test_two_people_each_keep_their_own_face(tmp_path: Path) -> None:
 
 def test_face_inpainting_draws_each_face_with_its_own_person() -> None:
     planned = equipped(
-        "<lora:my_wife:1> a street BREAK <lora:detail:1> noir BREAK ohwx woman BREAK ohwx man\ninpaint_faces=true",
+        "<lora:my_wife:1> a street BREAK <lora:detail:1> noir BREAK ohwx woman BREAK ohwx"
+        " man\ninpaint_faces=true",
         "sdxl",
     )
     nodes = planned.graph.nodes
@@ -153,7 +154,10 @@ def test_face_swap_takes_the_photos_of_each_persons_tune(tmp_path: Path) -> None
 
 
 def test_faceid_swap_and_correct_of_the_seed(tmp_path: Path) -> None:
-    text = "<faceid:7:1.0> woman trekking in the alps\nsuper_resolution=true\nface_correct=true\nface_swap=true"
+    text = (
+        "<faceid:7:1.0> woman trekking in the"
+        " alps\nsuper_resolution=true\nface_correct=true\nface_swap=true"
+    )
     planned = equipped(text, "flux", store=store_with_photos(tmp_path, 7))
     assert [stage.name for stage in planned.stages] == [
         "base",
@@ -180,7 +184,10 @@ def test_faceid_swap_and_correct_of_the_seed(tmp_path: Path) -> None:
 def test_faces_are_found_by_the_pack_that_reads_the_persons_photos(
     tmp_path: Path, family: str, tag: str, found_by: str
 ) -> None:
-    """Else likeness could not tell whose they are. The swap's photos are buffalo_l's on every family."""
+    """Else likeness could not tell whose they are.
+
+    The swap's photos are buffalo_l's on every family.
+    """
     text = f"two people BREAK BREAK {tag} ohwx woman BREAK sks man\ninpaint_faces=true"
     nodes = equipped(text, family, store=store_with_photos(tmp_path, 7)).graph.nodes
     assert nodes["inpaint_faces.detect"].inputs["analysis"] == Link(found_by)

@@ -23,7 +23,7 @@ from .support import (
     store_with_photos,
 )
 
-# -- masks ----------------------------------------------------------------------------------------------------------------
+# -- masks
 
 
 def test_the_seeds_masked_portrait() -> None:
@@ -105,7 +105,7 @@ def test_sdxl_with_words_for_a_mask_carries_the_documented_warning() -> None:
     ]
 
 
-# -- hires fix, tiles, super-resolution ------------------------------------------------------------------------------------
+# -- hires fix, tiles, super-resolution
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -155,7 +155,10 @@ def test_what_the_mask_left_alone_can_be_kept_through_hires_fix() -> None:
 
 
 def test_hires_fix_after_outpainting_is_told_of_both_areas() -> None:
-    text = "<lora:detail:1> a cat --outpaint center --outpaint_width 768 --outpaint_height 768 --outpaint_prompt fields\nhires_fix=true"
+    text = (
+        "<lora:detail:1> a cat --outpaint center --outpaint_width 768 --outpaint_height 768"
+        " --outpaint_prompt fields\nhires_fix=true"
+    )
     nodes = plan_text(text).graph.nodes
     assert nodes["hires_fix.positive"].inputs["text"] == "a cat, fields"
     assert nodes["hires_fix.guider"].inputs["model"] == Link("base.lora_1"), "the LoRA counts once"
@@ -197,10 +200,10 @@ def test_a_skipped_hires_fix_leaves_no_half_of_the_enlargement() -> None:
     assert [one.code for one in planned.problems] == ["stage-skipped", "stage-skipped"]
 
 
-# -- FaceID and faces --------------------------------------------------------------------------------------------------------
+# -- FaceID and faces
 
 
-# -- finishing -------------------------------------------------------------------------------------------------------------
+# -- finishing
 
 
 def test_finishing_in_the_pipelines_order() -> None:

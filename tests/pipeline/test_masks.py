@@ -1,4 +1,7 @@
-"""Given and worded masks in the plan: the padding of a fitted picture is no part of it, and what the flags say of masks."""
+"""Given and worded masks in the plan.
+
+The padding of a fitted picture is no part of it, and what the flags say of masks.
+"""
 
 from __future__ import annotations
 

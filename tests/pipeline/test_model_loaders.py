@@ -1,4 +1,7 @@
-"""Models beside MODEL, CLIP and VAE: which one a stage gets of those that are connected and bound."""
+"""Models beside MODEL, CLIP and VAE.
+
+Which one a stage gets of those that are connected and bound.
+"""
 
 from __future__ import annotations
 

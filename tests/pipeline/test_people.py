@@ -24,7 +24,10 @@ from .support import (
     store_with_photos,
 )
 
-TWO = "a street BREAK film noir BREAK <lora:1533312:0.8> ohwx woman BREAK <lora:1558021:0.6> <lora:detail:0.3> ohwx man"
+TWO = (
+    "a street BREAK film noir BREAK <lora:1533312:0.8> ohwx woman BREAK <lora:1558021:0.6>"
+    " <lora:detail:0.3> ohwx man"
+)
 
 
 def test_the_seeds_two_people_each_with_their_own_lora() -> None:
@@ -32,7 +35,8 @@ def test_the_seeds_two_people_each_with_their_own_lora() -> None:
     nodes = planned.graph.nodes
     assert (
         nodes["base.positive"].inputs["text"]
-        == "Dramatic 1940s film noir scene. Couple standing together aiming guns, wooden paneled background."
+        == "Dramatic 1940s film noir scene. Couple standing together aiming guns, wooden paneled"
+        " background."
     )
     assert (
         nodes["base.person_1_positive"]
@@ -83,8 +87,13 @@ def test_a_persons_lora_patches_their_text_encoder_and_never_the_shared_model() 
 
 
 def test_a_lora_acts_where_its_segment_does() -> None:
-    """One of the base prompt on the scene alone, one of the common prompt on everybody, and once."""
-    text = "<lora:detail:0.5> a street BREAK <lora:my_husband:0.7> film noir BREAK <lora:1533312:0.8> ohwx woman BREAK ohwx man"
+    """One of the base prompt on the scene alone, one of the common prompt on everybody, and
+    once.
+    """
+    text = (
+        "<lora:detail:0.5> a street BREAK <lora:my_husband:0.7> film noir BREAK <lora:1533312:0.8>"
+        " ohwx woman BREAK ohwx man"
+    )
     nodes = plan_text(text).graph.nodes
     loaders = {name: call.inputs for name, call in nodes.items() if call.class_type == "LoraLoader"}
     assert {
@@ -116,7 +125,8 @@ def test_a_lora_acts_where_its_segment_does() -> None:
 
 def test_a_checkpoint_of_a_person_takes_the_common_lora_too() -> None:
     nodes = plan_text(
-        "a street BREAK <lora:my_husband:0.7> film noir BREAK <lora:rv51:1> ohwx woman BREAK ohwx man"
+        "a street BREAK <lora:my_husband:0.7> film noir BREAK <lora:rv51:1> ohwx woman BREAK"
+        " ohwx man"
     ).graph.nodes
     assert nodes["base.person_1_lora_1"].inputs["lora_name"] == "my_husband.safetensors"
     assert nodes["base.person_1_text_lora_1"].inputs["clip"] == Link(
@@ -173,7 +183,8 @@ def test_people_that_cannot_be_planned_are_errors() -> None:
 
 def test_a_person_may_be_a_checkpoint_with_loras_of_its_own() -> None:
     nodes = plan_text(
-        "a BREAK BREAK <lora:rv51:1> <lora:detail:0.5> woman BREAK <lora:1558021:1> man BREAK <lora:rv51:1> girl"
+        "a BREAK BREAK <lora:rv51:1> <lora:detail:0.5> woman BREAK <lora:1558021:1> man BREAK"
+        " <lora:rv51:1> girl"
     ).graph.nodes
     assert nodes["models.person_checkpoint_1"].inputs == {"ckpt_name": "rv51.safetensors"}
     assert nodes["base.person_1_text_lora_1"].inputs["clip"] == Link(
@@ -249,7 +260,10 @@ def test_a_persons_own_checkpoint_is_titled_too() -> None:
 
 
 def test_a_face_belongs_to_the_persons_whose_words_hold_it(tmp_path: Path) -> None:
-    """One of the common prompt is everybody's, and nobody's in the scene; the base prompt describes nobody."""
+    """One of the common prompt is everybody's, and nobody's in the scene.
+
+    The base prompt describes nobody.
+    """
     store = store_with_photos(tmp_path, 7)
     nodes = equipped(
         "a street BREAK <faceid:7:1> noir BREAK woman BREAK man", store=store
@@ -261,7 +275,10 @@ def test_a_face_belongs_to_the_persons_whose_words_hold_it(tmp_path: Path) -> No
     assert not [name for name, call in nodes.items() if call.class_type == "AstriaApplyFaceID"]
     with pytest.raises(
         PlanError,
-        match=r"<faceid:7:1> stands in the base prompt, which describes the scene; no person has this face\.",
+        match=(
+            r"<faceid:7:1> stands in the base prompt, which describes the scene; no person has this"
+            r" face\."
+        ),
     ):
         equipped("<faceid:7:1> a street BREAK BREAK woman BREAK man", store=store)
 

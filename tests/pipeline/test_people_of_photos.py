@@ -15,7 +15,8 @@ TWO_OF_A_PHOTO = "BREAK BREAK <lora:1533312:1> ohwx woman BREAK <lora:1558021:1>
 @pytest.mark.parametrize("how", ["denoising_strength=0", "--only_upscale"])
 def test_persons_count_where_only_the_faces_of_a_photo_are_drawn(how: str) -> None:
     nodes = equipped(
-        f"{TWO_OF_A_PHOTO} {how if '--' in how else ''}\ninpaint_faces=true\n{how if '=' in how else ''}",
+        f"{TWO_OF_A_PHOTO}"
+        f" {how if '--' in how else ''}\ninpaint_faces=true\n{how if '=' in how else ''}",
         image=True,
     ).graph.nodes
     faces = nodes["inpaint_faces.faces"].inputs
@@ -120,9 +121,7 @@ def test_people_of_a_picture_that_only_steers_are_found_too() -> None:
     )
 
 
-def test_the_people_of_an_input_image_are_found_where_a_segmenter_is_at_hand_and_otherwise_it_is_said() -> (
-    None
-):
+def test_people_of_an_input_image_are_found_by_a_segmenter_and_otherwise_it_is_said() -> None:
     text = "BREAK BREAK ohwx woman BREAK ohwx man"
     nodes = plan_text(text, image=True, segmenter=True).graph.nodes
     assert nodes["base.find_people"].inputs == {

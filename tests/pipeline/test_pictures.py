@@ -1,4 +1,6 @@
-"""Pictures that a prompt brings as an address or as text become files by the hash of their content, where their owner allows it."""
+"""Pictures that a prompt brings as an address or as text become files by the hash of their content,
+where their owner allows it.
+"""
 
 from __future__ import annotations
 

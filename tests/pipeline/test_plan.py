@@ -178,7 +178,8 @@ def test_skip_is_for_stages_not_for_loras() -> None:
 def test_a_face_for_the_outpainted_area_is_refused_and_not_left_out() -> None:
     with pytest.raises(PlanError, match=r"<faceid:\.\.\.> in --outpaint_prompt"):
         plan_text(
-            "x --outpaint center --outpaint_width 96 --outpaint_height 96 --outpaint_prompt '<faceid:12:1> man'"
+            "x --outpaint center --outpaint_width 96 --outpaint_height 96 --outpaint_prompt"
+            " '<faceid:12:1> man'"
         )
 
 

@@ -1,4 +1,7 @@
-"""Input pictures, masks and sizes in a plan: where they come from, how they are fitted, what is refused."""
+"""Input pictures, masks and sizes in a plan.
+
+Where they come from, how they are fitted, what is refused.
+"""
 
 from __future__ import annotations
 

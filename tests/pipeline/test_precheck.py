@@ -1,4 +1,7 @@
-"""What is told before any model loads: all that keeps a request from running whatever its family, at once."""
+"""What is told before any model loads.
+
+All that keeps a request from running whatever its family, at once.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,8 @@ def early(
     ("<lora:99:1> a cat", "LoRA '99'"),
     ("<faceid:98:1> a cat", "FaceID photo set '98'"),
     ("a street BREAK BREAK <lora:97:1> ohwx woman", "LoRA '97'"),
-    ("a cat --outpaint center --outpaint_width 96 --outpaint_height 96 --outpaint_prompt '<lora:96:1> fields'", "LoRA '96'"),
+    ("a cat --outpaint center --outpaint_width 96 --outpaint_height 96"
+     " --outpaint_prompt '<lora:96:1> fields'", "LoRA '96'"),
     ("a cat\ncontrolnet=hed", "no node that draws this map"),
     ("a cat\ncontrolnet=canny", "needs an input image"),
     ("a cat\ndenoising_strength=0", "there is no input image"),

@@ -1,4 +1,6 @@
-"""What is said of values that the plan does not use, of strengths near zero, and of models that paint masks poorly."""
+"""What is said of values that the plan does not use, of strengths near zero, and of models that
+paint masks poorly.
+"""
 
 from __future__ import annotations
 
@@ -133,7 +135,8 @@ def test_the_strength_of_the_second_sampling_counts_where_there_is_one() -> None
         [error] = draft_text(f"{small}{turned_on}").errors
         assert (
             error.message
-            == "--hires_denoising_strength 0.005 is too small: ComfyUI works out 30/0.005 noise levels for it."
+            == "--hires_denoising_strength 0.005 is too small: ComfyUI works out 30/0.005 noise"
+            " levels for it."
         )
         assert error.hint.endswith("to 0 to enlarge without a second sampling.")
 

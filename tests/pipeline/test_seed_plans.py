@@ -1,4 +1,7 @@
-"""Every seed prompt's plan against the pipeline: stages in order, their sizes, what is said of each, and what is not built yet."""
+"""Every seed prompt's plan against the pipeline.
+
+Stages in order, their sizes, what is said of each, and what is not built yet.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +114,10 @@ def test_outpaint_prompt_leaves_the_first_persons_lora_out_of_the_new_area() -> 
 
 
 def test_without_outpaint_prompt_the_prompts_own_words_and_loras_paint_the_new_area() -> None:
-    text = "<lora:1533312:0.8> ohwx woman, fields --outpaint center --outpaint_width 512 --outpaint_height 512"
+    text = (
+        "<lora:1533312:0.8> ohwx woman, fields --outpaint center --outpaint_width 512"
+        " --outpaint_height 512"
+    )
     nodes = plan_text(text).graph.nodes
     assert (
         nodes["outpaint.positive"].inputs["text"]

@@ -1,4 +1,7 @@
-"""What the plan tells of the numbers that stages have of their own: what is told is what the graph holds."""
+"""What the plan tells of the numbers that stages have of their own.
+
+What is told is what the graph holds.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,11 @@ from .support import EQUIPPED, draft_text, equipped, plan_text, resolver, source
 
 CANVAS = "--outpaint center --outpaint_width 1280 --outpaint_height 1280"
 SET = "set in the prompt"
+DEFAULTS = [
+    "default weight of the tile ControlNet",
+    "default of --tiled_upscale_v2",
+    "default of the second sampling",
+]
 
 
 def told(planned: Plan) -> dict[str, tuple[object, str]]:
@@ -31,9 +39,9 @@ def values(planned: Plan) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(("flags", "family", "reasons"), [
-    ("", "sd15", ["default weight of the tile ControlNet", "default of --tiled_upscale_v2", "default of the second sampling"]),
+    ("", "sd15", DEFAULTS),
     ("--hires_denoising_strength 0.2 --resemblance 0.9 --hires_cfg_scale 4", "sd15", [SET] * 3),
-    ("", "flux", ["default weight of the tile ControlNet", "default of --tiled_upscale_v2", "default of the second sampling"]),
+    ("", "flux", DEFAULTS),
 ])  # fmt: skip
 def test_the_second_samplings_own_numbers(flags: str, family: str, reasons: list[str]) -> None:
     planned = equipped(f"a cat --tiled_upscale_v2 {flags}", family)
@@ -83,7 +91,8 @@ def test_the_controlnets_numbers() -> None:
     assert found["control_guidance_end"] == (1.0, "default: ControlNets steer to the end")
     scaled = told(
         equipped(
-            "a room --control_guidance_end 0.5\ncontrolnet=canny\ncontrolnet_conditioning_scale=0.4",
+            "a room --control_guidance_end"
+            " 0.5\ncontrolnet=canny\ncontrolnet_conditioning_scale=0.4",
             image=True,
         )
     )

@@ -1,4 +1,6 @@
-"""The styles' templates: one for each name of the language, fit for any text and for the weight syntax."""
+"""The styles' templates: one for each name of the language, fit for any text and for the weight
+syntax.
+"""
 
 from __future__ import annotations
 

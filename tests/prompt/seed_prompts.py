@@ -5,9 +5,11 @@ from __future__ import annotations
 FILM_NOIR = """\
 Dramatic 1940s film noir scene. Couple standing together aiming guns, wooden paneled background.
 BREAK
-BREAK <lora:1533312:1.0> ohwx woman with determined expression, retro updo hairstyle, bright red lipstick, \
+BREAK <lora:1533312:1.0> ohwx woman with determined expression, retro updo hairstyle, bright red \
+lipstick, \
 black and yellow color-blocked dress, aiming revolver with right hand
-BREAK <lora:1558021:1.0> ohwx man with serious face, grey fedora hat, brown suit with patterned tie, white shirt, aiming pistol with left hand
+BREAK <lora:1558021:1.0> ohwx man with serious face, grey fedora hat, brown suit with patterned \
+tie, white shirt, aiming pistol with left hand
 num_images=4
 negative_prompt=
 seed=
@@ -64,9 +66,12 @@ h=
 """
 
 MASKED = """\
-realistic digital painting, astronaut in a garden on a spring day, by martine johanna and simon stalenhag and chie yoshii and casey weldon \
-and wlop, ornate, dynamic, particulate, rich colors, intricate, elegant, highly detailed, harpers bazaar art, fashion magazine, smooth, \
-sharp focus, 8 k, octane rende --mask_prompt foreground --mask_negative clothes --mask_invert --mask_dilate -20 --hires_denoising_strength 0.2
+realistic digital painting, astronaut in a garden on a spring day, by martine johanna and simon \
+stalenhag and chie yoshii and casey weldon \
+and wlop, ornate, dynamic, particulate, rich colors, intricate, elegant, highly detailed, harpers \
+bazaar art, fashion magazine, smooth, \
+sharp focus, 8 k, octane rende --mask_prompt foreground --mask_negative clothes --mask_invert \
+--mask_dilate -20 --hires_denoising_strength 0.2
 num_images=1
 negative_prompt=clay, text, watermark, padding, cropped, typography
 seed=
@@ -125,17 +130,22 @@ TEXT_BLOCK = _OUTPAINT_BLOCK.format(
 )
 
 OUTPAINT_TEXT = "--outpaint top-center --outpaint_width 864 --outpaint_height 1296"
-FIELDS_TEXT = f'<lora:1533312:1.0> {SWEATER} --outpaint top-center --outpaint_width 1792 --outpaint_height 1024 --outpaint_prompt "fields"'
+FIELDS_TEXT = (
+    f"<lora:1533312:1.0> {SWEATER} --outpaint top-center --outpaint_width 1792 --outpaint_height"
+    ' 1024 --outpaint_prompt "fields"'
+)
 TRUMP_TEXT = (
-    f"<lora:1533312:1.0> {SWEATER} --outpaint left-center --outpaint_width 1792 --outpaint_height 1024 "
-    '--outpaint_prompt "president Trump the middle of the field"'
+    f"<lora:1533312:1.0> {SWEATER} --outpaint left-center --outpaint_width 1792 --outpaint_height"
+    ' 1024 --outpaint_prompt "president Trump the middle of the field"'
 )
 OUTPAINT_ONLY = f"{OUTPAINT_TEXT}\n" + _OUTPAINT_BLOCK.format(
     image=PORTRAIT, strength=0, super_resolution="true", use_lpw="true", w=576, h=864
 )
 
 SERENE = (
-    "Surrounded by the natural beauty of a serene, wooded environment, the ohwx woman exudes a sense of tranquility and connection with her "
-    "surroundings. She wears a flowing, organic-inspired dress in earthy tones, her face framed by loose, windblown hair. The lighting is soft "
-    "and diffused, creating a soothing, meditative atmosphere that invites the viewer to pause and connect with the moment."
+    "Surrounded by the natural beauty of a serene, wooded environment, the ohwx woman exudes a"
+    " sense of tranquility and connection with her surroundings. She wears a flowing,"
+    " organic-inspired dress in earthy tones, her face framed by loose, windblown hair. The"
+    " lighting is soft and diffused, creating a soothing, meditative atmosphere that invites the"
+    " viewer to pause and connect with the moment."
 )

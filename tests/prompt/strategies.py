@@ -24,7 +24,8 @@ from comfyui_astria.nodes.prompt.catalog import (
 from comfyui_astria.nodes.prompt.kinds import tidy
 from hypothesis import strategies as st
 
-# What a text is made of where it touches the language; joined at random these meet every rule and every slip.
+# What a text is made of where it touches the language; joined at random these meet every rule and
+# every slip.
 FRAGMENTS = (
     *"\n \t\r\0\ufeff\u00a0\u2028<>:\"'()[]\\-=,.;B",
     "\r\n",
@@ -82,7 +83,10 @@ wild_texts = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=4), max_size
 def _segment(
     texts: list[str], embeddings: list[EmbeddingTag], loras: list[LoraTag], faceids: list[FaceIdTag]
 ) -> Segment | None:
-    """Return a segment of these parts, None where they are not one: the text may hold syntax, or not be tidy."""
+    """Return a segment of these parts, None where they are not one.
+
+    The text may hold syntax, or not be tidy.
+    """
     pieces: list[str | EmbeddingTag] = []
     for at, text in enumerate(texts):
         pieces += [text] if text else []

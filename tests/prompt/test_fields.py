@@ -13,7 +13,10 @@ def errors(fields: dict[str, object]) -> list[Diagnostic]:
     return found
 
 
-TEXT = "a <lora:x:1> --mask_prompt face\nnegative_prompt=ugly BREAK <easy>\nw=64\nh=32\nface_swap=true\ncfg_scale=3.5\nfoo=bar"
+TEXT = (
+    "a <lora:x:1> --mask_prompt face\nnegative_prompt=ugly BREAK"
+    " <easy>\nw=64\nh=32\nface_swap=true\ncfg_scale=3.5\nfoo=bar"
+)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""No input takes more than linear time: counted in characters scanned and in calls made, never by a clock."""
+"""No input takes more than linear time.
+
+Counted in characters scanned and in calls made, never by a clock.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +117,8 @@ def test_characters_scanned_grow_with_the_length(
 def test_calls_grow_with_the_length(name: str) -> None:
     small, large = _hostile(name, 4_000), _hostile(name, 16_000)
     few, many = (_calls(lambda text=text: PromptRequest.from_text(text)) for text in (small, large))
-    # Calls made only until the list of diagnostics is full weigh more in the smaller text, so the ratio may fall below 4.
+    # Calls made only until the list of diagnostics is full weigh more in the smaller text, so the
+    # ratio may fall below 4.
     assert many <= 4.4 * few + 2000
 
 

@@ -1,4 +1,7 @@
-"""Malformed prompts and exactly what is said about each: code, line, column and how the message starts."""
+"""Malformed prompts and exactly what is said about each.
+
+Code, line, column and how the message starts.
+"""
 
 from __future__ import annotations
 

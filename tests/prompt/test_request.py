@@ -115,16 +115,12 @@ def test_require_lists_every_error_with_place_and_caret() -> None:
     with pytest.raises(PromptError) as raised:
         PromptRequest.require("a --foo\nscheduler=tcd")
     assert raised.value.code == "unknown-flag"
-    assert str(raised.value) == (
-        "line 1, column 3: `--foo` is not a known flag\n"
-        "a --foo\n"
-        "  ^^^^^\n"
-        "To have it as text, put a blank after the dashes.\n"
-        "\n"
-        "line 2, column 11: scheduler: `tcd` is a scheduler of the service that ComfyUI does not have\n"
-        "scheduler=tcd\n"
-        "          ^^^\n"
-        "Use lcm, which is made for the same few steps."
+    assert (
+        str(raised.value)
+        == "line 1, column 3: `--foo` is not a known flag\na --foo\n  ^^^^^\nTo have it as text,"
+        " put a blank after the dashes.\n\nline 2, column 11: scheduler: `tcd` is a scheduler of"
+        " the service that ComfyUI does not have\nscheduler=tcd\n          ^^^\nUse lcm, which"
+        " is made for the same few steps."
     )
 
 
@@ -138,8 +134,14 @@ def test_require_lists_every_error_with_place_and_caret() -> None:
             'a --mask_prompt "red car" face --mask_dilate -20%',
         ),
         (
-            'a --outpaint_prompt the kings\' "gold" now\n--outpaint center --outpaint_width 8 --outpaint_height 8 --multi',
-            'a --outpaint_prompt the kings\' "gold" now --outpaint center --outpaint_width 8 --outpaint_height 8 --multi',
+            (
+                'a --outpaint_prompt the kings\' "gold" now\n--outpaint center --outpaint_width 8'
+                " --outpaint_height 8 --multi"
+            ),
+            (
+                'a --outpaint_prompt the kings\' "gold" now --outpaint center --outpaint_width 8'
+                " --outpaint_height 8 --multi"
+            ),
         ),
         (
             "h=8\nw=8\nnegative_prompt=x\nBREAK y\nfoo=1\nseed=",

@@ -62,20 +62,29 @@ TEXTS = {
         prompt=(
             Segment(
                 (
-                    "Dramatic 1940s film noir scene. Couple standing together aiming guns, wooden paneled background.",
+                    (
+                        "Dramatic 1940s film noir scene. Couple standing together aiming guns,"
+                        " wooden paneled background."
+                    ),
                 )
             ),
             Segment(),
             Segment(
                 (
-                    "ohwx woman with determined expression, retro updo hairstyle, bright red lipstick, black and yellow color-blocked dress, "
-                    "aiming revolver with right hand",
+                    (
+                        "ohwx woman with determined expression, retro updo hairstyle, bright red"
+                        " lipstick, black and yellow color-blocked dress, aiming revolver with"
+                        " right hand"
+                    ),
                 ),
                 (LoraTag("1533312", 1.0),),
             ),
             Segment(
                 (
-                    "ohwx man with serious face, grey fedora hat, brown suit with patterned tie, white shirt, aiming pistol with left hand",
+                    (
+                        "ohwx man with serious face, grey fedora hat, brown suit with patterned"
+                        " tie, white shirt, aiming pistol with left hand"
+                    ),
                 ),
                 (LoraTag("1558021", 1.0),),
             ),

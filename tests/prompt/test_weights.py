@@ -1,6 +1,7 @@
 """The text that reaches the host's encoder.
 
-The expected texts were compared with ComfyUI's own reading of them: `token_weights` for weights, its tokenizer for embeddings.
+The expected texts were compared with ComfyUI's own reading of them: `token_weights` for weights,
+its tokenizer for embeddings.
 """
 
 from __future__ import annotations

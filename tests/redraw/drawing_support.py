@@ -1,4 +1,6 @@
-"""Faces drawn by tiny models in this process, and each face drawn alone with the host's own means."""
+"""Faces drawn by tiny models in this process, and each face drawn alone with the host's own
+means.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ FACES = (
 )
 
 model_of = functools.cache(tiny_model)
-# A MODEL of the host cleans up after itself, which it cannot once the interpreter is being torn down.
+# A MODEL of the host cleans up after itself, which it cannot once the interpreter is being torn
+# down.
 atexit.register(model_of.cache_clear)
 
 
@@ -61,7 +64,9 @@ def planned(
 
 
 def people(family: str, loras: Sequence[str] = ()) -> list[Person]:
-    """Return three persons with texts of different lengths, on Flux of equal ones, the first ones with a LoRA each."""
+    """Return three persons with texts of different lengths, on Flux of equal ones, the first ones
+    with a LoRA each.
+    """
     base = base_of(family)
     lengths = (8, 8, 8) if base == "flux" else (8, 12, 4)
     files = [((name, 0.7),) for name in loras] + [()] * 3
@@ -120,7 +125,9 @@ def draw(
 
 
 def drawn_alone(face: PlannedFace, how: Any, lora: dict[str, Tensor] | None = None) -> Tensor:
-    """Return one face drawn by the host's own sampling, with its person's text, and its LoRA merged into the model."""
+    """Return one face drawn by the host's own sampling, with its person's text, and its LoRA merged
+    into the model.
+    """
     person = None if face.person is None else how.persons[face.person]
     positive = how.positive if person is None else person.positive
     negative = how.negative if person is None or person.negative is None else person.negative

@@ -1,4 +1,7 @@
-"""Drawn faces in their picture: outside the masks the very pixels of before, and nobody painted into somebody else."""
+"""Drawn faces in their picture.
+
+Outside the masks the very pixels of before, and nobody painted into somebody else.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Windows around faces: inside the picture, in the model's multiples, never larger than asked, and their masks."""
+"""Windows around faces: inside the picture, in the model's multiples, never larger than asked, and
+their masks.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,8 @@ def test_a_mask_ends_inside_its_window_but_at_the_pictures_own_edge(case: tuple)
     mask = window_mask(crop, crop.width * 4, crop.height * 4)
     assert mask.min() >= 0
     assert mask.max() <= 1
-    # A quarter pixel inside an edge that is not the picture's, next to nothing is left; a box may itself be half a pixel off by rounding.
+    # A quarter pixel inside an edge that is not the picture's, next to nothing is left; a box may
+    # itself be half a pixel off by rounding.
     edges = [
         (crop.left > 0, mask[:, 0]),
         (crop.top > 0, mask[0]),
@@ -156,7 +159,9 @@ def test_alpha_is_left_out_and_half_precision_comes_out_single() -> None:
 
 
 def test_a_hint_is_cut_where_its_face_is_whatever_its_size() -> None:
-    """A hint that says each pixel's own place gives the window's places, to a fraction of its own coarse pixels."""
+    """A hint that says each pixel's own place gives the window's places, to a fraction of its own
+    coarse pixels.
+    """
     crop = planned((300, 200, 420, 330))
     for scale, shape in ((1.0, (800, 1000)), (0.25, (200, 250))):
         y, x = torch.meshgrid(

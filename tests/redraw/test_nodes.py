@@ -66,13 +66,14 @@ def test_a_lying_head_is_drawn_with_the_others_and_put_back_as_it_lay(family: st
     result, mask, _, info = inpaint(image, faces, family, persons=people(family))
     assert info.startswith("4 of 4 face(s) in 2 image(s) drawn anew in 1 sampler call(s).")
     assert (
-        "image 1, face 3: person 3, left to right, window 80x80 px turned by 90 degrees, drawn at 64x64"
-        in info
+        "image 1, face 3: person 3, left to right, window 80x80 px turned by 90 degrees, drawn at"
+        " 64x64" in info
     )
     assert torch.equal(result[mask == 0], image[mask == 0])
     assert (mask[0, 65:85, 88:120] > 0.999).all()
     assert (result[0, 65:85, 88:120] - image[0, 65:85, 88:120]).abs().mean() > 0.02
-    # What is drawn upright is the head: its colours follow the turned crop and not the straight one.
+    # What is drawn upright is the head: its colours follow the turned crop and not the straight
+    # one.
     straight, _, _, _ = inpaint(
         image, ((*FACES[0][:2], Face(lying.box)), FACES[1]), family, persons=people(family)
     )

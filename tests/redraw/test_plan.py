@@ -128,9 +128,7 @@ def test_only_conditionings_of_one_kind_run_together() -> None:
     )
 
 
-def test_a_persons_text_takes_guidance_and_controlnet_of_the_scene_and_forgets_the_pictures_size() -> (
-    None
-):
+def test_a_persons_text_takes_what_the_scene_has_and_forgets_the_pictures_size() -> None:
     control = object()
     scene = text(3, 1, guidance=30.0, control=control, width=4096, concat_mask=1)
     own = text(

@@ -1,4 +1,6 @@
-"""Faces drawn together: each equals what the host draws of it alone, with its own text, LoRA, checkpoint and noise."""
+"""Faces drawn together: each equals what the host draws of it alone, with its own text, LoRA,
+checkpoint and noise.
+"""
 
 from __future__ import annotations
 

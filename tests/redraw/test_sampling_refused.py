@@ -40,7 +40,10 @@ def _unload() -> Iterator[None]:
 
 @pytest.mark.parametrize("family", ["sd15", "flux"])
 def test_drawn_faces_leave_nothing_behind(family: str, tmp_path: Path) -> None:
-    """What persons bring along goes with them: LoRAs, FaceIDs and the LoRAs in their files, and what the sampling made of them."""
+    """What persons bring along goes with them.
+
+    LoRAs, FaceIDs and the LoRAs in their files, and what the sampling made of them.
+    """
     lora, image = write_lora(tmp_path, family, 1), pictures()
     draw(planned([]), drawing(family), image)
     before = held_bytes()
@@ -101,9 +104,11 @@ def regional_model(family: str) -> Any:
         (lambda: {"model": regional_model("sd15")}, "draws people in regions of the whole picture"),
         (
             lambda: {
-                "model": applied(
-                    model_of("sd15"), (use(loaded("portrait"), somebody(1)), torch.ones(8, 8))
-                ).clone()
+                "model": (
+                    applied(
+                        model_of("sd15"), (use(loaded("portrait"), somebody(1)), torch.ones(8, 8))
+                    ).clone()
+                )
             },
             "has a FaceID under a mask",
         ),

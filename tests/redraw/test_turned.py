@@ -1,4 +1,7 @@
-"""Heads that lie, hang or stand on end: cut upright, put back the way they were, everything around them untouched."""
+"""Heads that lie, hang or stand on end.
+
+Cut upright, put back the way they were, everything around them untouched.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,9 @@ RED, GREEN = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 
 
 def tilted(degrees: float, x: float = 150.0, y: float = 120.0, scale: float = 1.0) -> Face:
-    """Return a face whose head is turned clockwise by the degrees, in the box that its ellipse fills."""
+    """Return a face whose head is turned clockwise by the degrees, in the box that its ellipse
+    fills.
+    """
     angle = math.radians(degrees)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     across, down = scale * np.linalg.norm(turn * (WIDTH, HEIGHT), axis=1)
@@ -61,7 +66,10 @@ def plain(crop: FaceCrop, colour: tuple[float, ...]) -> Tensor:
 
 @pytest.mark.parametrize("degrees", LYING)
 def test_a_tilted_head_stands_in_its_drawing(degrees: float) -> None:
-    """Where each pixel of the drawing comes from: the eyes side by side, the mouth below them, in the middle, at the size of a standing face."""
+    """Where each pixel of the drawing comes from.
+
+    The eyes side by side, the mouth below them, in the middle, at the size of a standing face.
+    """
     face, standing = tilted(degrees), planned(tilted(0))
     crop = planned(face)
     assert abs(math.remainder(math.degrees(crop.turn) + degrees, 360)) < 0.5

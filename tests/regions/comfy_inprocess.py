@@ -1,4 +1,7 @@
-"""ComfyUI's modules and the tiny models inside the test process, on the CPU; nothing of the host is imported before a test asks."""
+"""ComfyUI's modules and the tiny models inside the test process, on the CPU.
+
+Nothing of the host is imported before a test asks.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ def load(name: str) -> ModuleType:
 
 @functools.cache
 def _open() -> None:
-    """Let this process import ComfyUI. It reads sys.argv at its first import, so the device is chosen here."""
+    """Let this process import ComfyUI.
+
+    It reads sys.argv at its first import, so the device is chosen here.
+    """
     sys.path.insert(0, str(current().comfyui))
     torch.set_num_threads(1)  # the models are so small that threads would only wait for one another
     arguments, sys.argv = sys.argv, ["main.py", "--cpu"]
@@ -45,7 +51,8 @@ def _open() -> None:
 def forget_models() -> None:
     """Unload what the host holds in this process.
 
-    The garbage collector may take a patched model while the model under it lives on in a cache; the host trips over the entry that is left.
+    The garbage collector may take a patched model while the model under it lives on in a cache; the
+    host trips over the entry that is left.
     """
     if (management := sys.modules.get("comfy.model_management")) is not None:
         management.unload_all_models()
@@ -58,7 +65,10 @@ def tiny_model(
     dtype: torch.dtype = torch.float32,
     compute: torch.dtype | None = None,
 ) -> Any:
-    """Return a new MODEL of `family` with random weights of `seed`, stored as `dtype`; `compute` where that is not what it computes in."""
+    """Return a new MODEL of `family` with random weights of `seed`, stored as `dtype`.
+
+    `compute` where that is not what it computes in.
+    """
     config = load("comfyui_astria.tests.testpack.families").FAMILIES[family]()
     config.set_inference_dtype(dtype, compute)
     cpu = torch.device("cpu")
@@ -79,7 +89,10 @@ def text(family: str, seed: int, tokens: int = 8) -> list:
 def sample(
     model: Any, family: str, size: tuple[int, int], cfg: float = 1.0, batch: int = 1
 ) -> torch.Tensor:
-    """Return the latent after 2 euler steps at `size` (height, width) in latent pixels; the noise of image i is that of every batch's image i."""
+    """Return the latent after 2 euler steps at `size` (height, width) in latent pixels.
+
+    The noise of image i is that of every batch's image i.
+    """
     comfy_sample = load("comfy.sample")
     latent = torch.zeros(batch, LATENT_CHANNELS[family], *size)
     noise = torch.cat(

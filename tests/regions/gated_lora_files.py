@@ -1,4 +1,6 @@
-"""LoRA files with random weights for every layer of a tiny model, in each published form and naming."""
+"""LoRA files with random weights for every layer of a tiny model, in each published form and
+naming.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ RANK = 2
 
 
 def layers(model: Any) -> Iterator[tuple[str, torch.Size]]:
-    """Yield name and weight shape of every linear layer and convolution of the diffusion model, as the host names them."""
+    """Yield name and weight shape of every linear layer and convolution of the diffusion model, as
+    the host names them.
+    """
     for name, module in model.model.named_modules():
         weight = getattr(module, "weight", None)
         if name.startswith("diffusion_model.") and weight is not None and weight.ndim >= 2:
@@ -115,8 +119,9 @@ def loha_with_core(name: str, shape: tuple[int, ...], generator: torch.Generator
 def loha_dora(name: str, shape: tuple[int, ...], generator: torch.Generator) -> File:
     return {
         **loha(name, shape, generator),
-        f"{name}.dora_scale": torch.rand(shape[0], *(1,) * (len(shape) - 1), generator=generator)
-        + 0.5,
+        f"{name}.dora_scale": (
+            torch.rand(shape[0], *(1,) * (len(shape) - 1), generator=generator) + 0.5
+        ),
     }
 
 

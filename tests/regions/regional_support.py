@@ -15,7 +15,8 @@ from ...nodes.regions.run import RegionRun, normalised
 from .comfy_inprocess import LATENT_CHANNELS, load, text, tiny_model
 
 model_of = functools.cache(tiny_model)
-# A MODEL of the host cleans up after itself, which it cannot once the interpreter is being torn down.
+# A MODEL of the host cleans up after itself, which it cannot once the interpreter is being torn
+# down.
 atexit.register(model_of.cache_clear)
 
 
@@ -30,7 +31,9 @@ def halves(height: int = 8, width: int = 12) -> Tensor:
 
 
 def soft_people() -> Tensor:
-    """Return masks [3,48,64] of a scene and two persons who touch each other, with edges several pixels wide."""
+    """Return masks [3,48,64] of a scene and two persons who touch each other, with edges several
+    pixels wide.
+    """
     people = torch.zeros(2, 48, 64)
     people[0, 8:, 6:30] = 1
     people[1, 12:, 26:54] = 1
@@ -38,7 +41,10 @@ def soft_people() -> Tensor:
 
 
 def on_blocks(masks: Tensor, height: int, width: int) -> Tensor:
-    """Return masks [R,H,W] on a model's grid by a plain loop: each cell the mean of the 2x2, 4x4, 8x8 ... pixels under it that exist."""
+    """Return masks [R,H,W] on a model's grid by a plain loop.
+
+    Each cell the mean of the 2x2, 4x4, 8x8 ... pixels under it that exist.
+    """
     side = next(
         side
         for side in (1, 2, 4, 8, 16)
@@ -131,7 +137,10 @@ def denoised(
     cfg: float = 1.0,
     noise: Tensor | None = None,
 ) -> Tensor:
-    """Return what the model makes of noise in one step, [B,C,H,W]; cfg above 1 runs positive and negative rows in one batch."""
+    """Return what the model makes of noise in one step, [B,C,H,W].
+
+    Cfg above 1 runs positive and negative rows in one batch.
+    """
     if noise is None:
         noise = torch.randn(
             1, LATENT_CHANNELS[base_of(family)], *size, generator=torch.Generator().manual_seed(3)
@@ -156,7 +165,9 @@ def denoised(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Layers this small take many times as long when threads share them, more so on a busy machine."""
+    """Layers this small take many times as long when threads share them, more so on a busy
+    machine.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

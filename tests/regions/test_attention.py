@@ -1,4 +1,6 @@
-"""Grouped attention against plain softmax with an explicit mask, in float64 arithmetic of its own."""
+"""Grouped attention against plain softmax with an explicit mask, in float64 arithmetic of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def masked_softmax(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor:
-    """[B,heads,L,d], seen [Lq,Lk] bool -> [B,Lq,heads*d]: the definition, with every score written out."""
+    """[B,heads,L,d], seen [Lq,Lk] bool -> [B,Lq,heads*d].
+
+    The definition, with every score written out.
+    """
     q, k, v = q.double(), k.double(), v.double()
     scores = (q @ k.transpose(2, 3)) / q.shape[3] ** 0.5
     return (scores.masked_fill(~seen, float("-inf")).softmax(-1) @ v).transpose(1, 2).flatten(2)
@@ -44,7 +49,10 @@ def hard(labels: list[int], regions: int) -> Tensor:
 
 
 def seen_by(labels: Tensor, lengths: tuple[int, ...], isolation: bool) -> Tensor:
-    """[L,L] for the joint sequence: which token each token sees when pixel p belongs to region labels[p] alone."""
+    """[L,L] for the joint sequence.
+
+    Which token each token sees when pixel p belongs to region labels[p] alone.
+    """
     of_text = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     text, pixels = len(of_text), len(labels)
     seen = torch.zeros(text + pixels, text + pixels, dtype=torch.bool)

@@ -1,4 +1,7 @@
-"""LoRAs that act in one region: equal to the host's merged LoRA where the region is the picture, and nothing anywhere else."""
+"""LoRAs that act in one region.
+
+Equal to the host's merged LoRA where the region is the picture, and nothing anywhere else.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,9 @@ def gated(
     text_region: int = 1,
     run: RegionRun | None = None,
 ) -> Any:
-    """Return the model with these LoRAs, under masks [R,H,W], with all of its text that of `text_region`."""
+    """Return the model with these LoRAs, under masks [R,H,W], with all of its text that of
+    `text_region`.
+    """
     run = run or RegionRun()
     patched = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(model, loras, run)
     return with_regions(patched, masks, text_region, run)
@@ -260,7 +265,11 @@ def test_a_model_that_is_dropped_while_loaded_leaves_nothing_behind() -> None:
 
 
 def flux_in_diffusers_names(generator: torch.Generator) -> File:
-    """PEFT's file of a Flux: q, k and v apart, where the model has them in one weight, and the halves of the last modulation swapped."""
+    """PEFT's file of a Flux.
+
+    Q, k and v apart, where the model has them in one weight, and the halves of the last modulation
+    swapped.
+    """
     shapes = {
         "transformer_blocks.0.attn.to_q": (128, 128),
         "transformer_blocks.0.attn.to_v": (128, 128),

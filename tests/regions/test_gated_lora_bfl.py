@@ -1,4 +1,7 @@
-"""Files under the names of Flux's own makers: their Control LoRAs, which the host knows and a region cannot hold, and their bare layer names."""
+"""Files under the names of Flux's own makers.
+
+Their Control LoRAs, which the host knows and a region cannot hold, and their bare layer names.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,11 @@ def bare(names_and_shapes: Iterator[tuple[str, torch.Size]]) -> File:
 
 
 def control_file() -> File:
-    """Return a Control LoRA as published: matrices and biases of every layer, norms in full, and an img_in that also reads the control picture."""
+    """Return a Control LoRA as published.
+
+    Matrices and biases of every layer, norms in full, and an img_in that also reads the control
+    picture.
+    """
     file = bare(layers(model_of("flux")))
     file["img_in.lora_A.weight"] = torch.cat([file["img_in.lora_A.weight"]] * 2, 1)
     for key in [key for key in file if key.endswith("lora_B.weight")]:
@@ -66,8 +73,8 @@ def test_a_control_lora_is_read_as_the_host_reads_it_and_refused_by_what_a_regio
     assert error.code == "lora-form"
     assert (
         error.message
-        == "The LoRA 'canny.safetensors' changes diffusion_model.img_in.weight by a change of the layer's size, "
-        "which cannot be held to one person's region."
+        == "The LoRA 'canny.safetensors' changes diffusion_model.img_in.weight by a change of the"
+        " layer's size, which cannot be held to one person's region."
     )
     assert "Use this file on the whole picture" in error.hint
 

@@ -38,7 +38,10 @@ class Doubles:
 
 
 class OthersHook:
-    """A stand-in as other packs write them: it remembers the forward it found, and puts that back."""
+    """A stand-in as other packs write them.
+
+    It remembers the forward it found, and puts that back.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         self.module, self.found = module, module.forward

@@ -1,4 +1,7 @@
-"""LoRAs of regions that are items of the batch: each item is what the host makes of it alone with its own LoRA merged."""
+"""LoRAs of regions that are items of the batch.
+
+Each item is what the host makes of it alone with its own LoRA merged.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from comfyui_astria.tests.regions.gated_lora_files import File, mixed_file, whol
 from comfyui_astria.tests.regions.regional_support import difference, model_of, one_thread
 
 SIZE = (9, 7)
-# What each of four items is: nobody, person 1, person 2 half strength beside person 1's half, person 2.
+# What each of four items is: nobody, person 1, person 2 half strength beside person 1's half,
+# person 2.
 ROWS = torch.tensor([[1, 0, 0, 0], [0, 1, 0.5, 0], [0, 0, 0.5, 1]])
 
 
@@ -75,7 +79,9 @@ def test_each_item_is_the_one_made_alone_with_its_lora_merged(family: str, cfg: 
 
 
 def test_an_item_may_have_a_share_of_two_persons() -> None:
-    """Low-rank changes are linear in their strength, so two halves equal two LoRAs merged at half strength."""
+    """Low-rank changes are linear in their strength, so two halves equal two LoRAs merged at half
+    strength.
+    """
     model = model_of("sd15")
     files = [whole_file(model, seed) for seed in (5, 6)]
     loras = [RegionLora(1, files[0], 0.8, "a"), RegionLora(2, files[1], 0.6, "b")]

@@ -1,4 +1,8 @@
-"""Each layer by itself: its LoRA's change is there in its region's rows and exactly nothing elsewhere; every form is the merged one."""
+"""Each layer by itself.
+
+Its LoRA's change is there in its region's rows and exactly nothing elsewhere; every form is the
+merged one.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +52,10 @@ def one(file: File) -> list[RegionLora]:
 def rows_of(
     name: str, output: torch.Tensor, size: tuple[int, int], person: torch.Tensor
 ) -> torch.Tensor | None:
-    """Return which rows of a layer's output are the person's, from the layer's name and shape; None for one vector of the whole picture."""
+    """Return which rows of a layer's output are the person's, from the layer's name and shape.
+
+    None for one vector of the whole picture.
+    """
     if output.ndim == 4:
         return on_blocks(person, *output.shape[2:])[0].flatten() > 0
     if name.startswith(("double_blocks", "single_blocks", "img_in", "txt_in", "final_layer")):
@@ -290,7 +297,9 @@ def test_activations_of_half_precision_stay_so() -> None:
 
 
 def test_a_text_of_no_region_of_its_own_counts_by_share(models: dict[str, Any]) -> None:
-    """Without texts of their own, a person's LoRA acts on the shared text by the share of the picture that the person has."""
+    """Without texts of their own, a person's LoRA acts on the shared text by the share of the
+    picture that the person has.
+    """
     name = "diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k"
     model = models[KERNEL]
     layer = model.model.get_submodule(name)
@@ -320,8 +329,8 @@ def test_a_lora_of_another_family_is_refused(models: dict[str, Any]) -> None:
     error = refused(models["flux"], whole_file(models[KERNEL], only="attn1"))
     assert error.code == "lora-keys"
     assert (
-        "this model has none of its layers: diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_k.alpha"
-        in error.message
+        "this model has none of its layers:"
+        " diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_k.alpha" in error.message
     )
 
 
@@ -331,8 +340,8 @@ def test_a_lora_with_a_layer_that_the_model_lacks_is_refused(models: dict[str, A
     }
     error = refused(models["flux"], file)
     assert (
-        "1 of its 13 tensors match no layer of this model: lora_unet_double_blocks_99_img_mlp_0.lora_up.weight"
-        in error.message
+        "1 of its 13 tensors match no layer of this model:"
+        " lora_unet_double_blocks_99_img_mlp_0.lora_up.weight" in error.message
     )
 
 

@@ -1,7 +1,10 @@
-"""LoRAs inside regions on models that are not plain numbers on the device: of few bits, quantised by the host, or loaded in part.
+"""LoRAs inside regions on models that are not plain numbers on the device.
 
-Without a GPU all of a model lies on one device, so that weights are fetched from another one is seen only there; what the host does beside that
-when it loads a model in part, it does here too: it ejects and injects, and merges the LoRAs of offloaded layers at every call.
+Of few bits, quantised by the host, or loaded in part.
+
+Without a GPU all of a model lies on one device, so that weights are fetched from another one is
+seen only there; what the host does beside that when it loads a model in part, it does here too: it
+ejects and injects, and merges the LoRAs of offloaded layers at every call.
 """
 
 from __future__ import annotations
@@ -61,7 +64,9 @@ def test_every_form_on_a_base_of_few_bits_is_the_merged_one(
 
 
 def quantised(kind: str) -> Any:
-    """Return a tiny Flux as the host loads it from a file whose linear layers are stored by `kind`."""
+    """Return a tiny Flux as the host loads it from a file whose linear layers are stored by
+    `kind`.
+    """
     config = load("comfyui_astria.tests.testpack.families").FAMILIES["flux"]()
     config.quant_config = {"mixed_ops": True}
     config.set_inference_dtype(torch.float32, torch.float32)
@@ -125,7 +130,10 @@ def load_a_part(model: Any) -> None:
 
 
 def held(model: Any, hold: Callable[[Any], None], steps: list[int]) -> Any:
-    """Return a clone that is brought into another state of loading before the second step; `steps` gets how many weights are offloaded at each."""
+    """Return a clone that is brought into another state of loading before the second step.
+
+    `steps` gets how many weights are offloaded at each.
+    """
     clone = model.clone()
 
     def before_step(executor: Any, *args: Any, **named: Any) -> torch.Tensor:
@@ -151,7 +159,9 @@ def held(model: Any, hold: Callable[[Any], None], steps: list[int]) -> Any:
 def test_a_model_that_is_loaded_in_part_keeps_its_loras(
     family: str, hold: Callable[[Any], None]
 ) -> None:
-    """Beside a LoRA of the whole picture, which the host now merges into the offloaded layers at every call; a DoRA scales what comes of it."""
+    """Beside a LoRA of the whole picture, which the host now merges into the offloaded layers at
+    every call; a DoRA scales what comes of it.
+    """
     model, steps = tiny_model(family), []
     everywhere, plain = whole_file(model, seed=5, gain=0.2), whole_file(model, seed=1)
     scaled = {

@@ -1,4 +1,6 @@
-"""Regions: laws that hold for any picture, borders to the pixel, people found in boxes and pose pictures, and what is refused."""
+"""Regions: laws that hold for any picture, borders to the pixel, people found in boxes and pose
+pictures, and what is refused.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +113,10 @@ def test_the_soft_edges_of_a_drawing_stay() -> None:
 def test_hard_masks_of_any_resolution_give_the_same_regions(
     strips: list[int], factor: int, grow: bool
 ) -> None:
-    """The picture is so many strips, person 0 is the scene; drawn finer or coarser than the picture, the borders are the same."""
+    """The picture is so many strips, person 0 is the scene.
+
+    Drawn finer or coarser than the picture, the borders are the same.
+    """
     picture = torch.tensor([*strips, 1, 2, 3]).repeat_interleave(4).expand(8, -1)
     fine = picture.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
     drawn, wanted = (picture, fine) if grow else (fine, picture)

@@ -1,4 +1,6 @@
-"""The constant pose: its anatomy, its place in the picture, and a drawing that a pose ControlNet knows."""
+"""The constant pose: its anatomy, its place in the picture, and a drawing that a pose ControlNet
+knows.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +114,8 @@ def test_anatomy_is_symmetric_and_arms_are_crossed(count: int, width: int, heigh
             (right_x, right_y), (left_x, left_y) = at[f"right_{name}"], at[f"left_{name}"]
             assert left_x - middle == pytest.approx(middle - right_x)
             assert left_y == pytest.approx(right_y)
-            # Seen from the front a person's right is on the left of the picture; crossed, the wrists change sides.
+            # Seen from the front a person's right is on the left of the picture; crossed, the
+            # wrists change sides.
             assert (right_x > middle) == (name == "wrist")
         assert abs(at["right_wrist"][0] - middle) < abs(at["left_elbow"][0] - middle)
         assert (
@@ -187,7 +190,9 @@ def test_the_picture_has_the_published_colours_and_no_other(
 
 
 def test_the_drawing_is_limbs_as_ellipses_in_order_and_dots_above() -> None:
-    """Against the formula of each shape, pixel by pixel, leaving out those within a pixel of an outline."""
+    """Against the formula of each shape, pixel by pixel, leaving out those within a pixel of an
+    outline.
+    """
     size, stick = 512, STICK_PX * 512
     person = skeletons(1, size, size)[0]
     y, x = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
@@ -235,6 +240,9 @@ def test_a_keypoint_that_is_missing_takes_its_limbs_with_it() -> None:
 def test_a_pose_of_nobody_or_nowhere_is_refused(numbers: tuple[int, int, int]) -> None:
     with pytest.raises(
         ImageError,
-        match=f"A pose of {numbers[0]} people in {numbers[1]}x{numbers[2]} px; expected 1 or more of each.",
+        match=(
+            f"A pose of {numbers[0]} people in {numbers[1]}x{numbers[2]} px; expected 1 or more of"
+            " each."
+        ),
     ):
         arms_crossed(*numbers)

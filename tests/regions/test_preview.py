@@ -8,7 +8,10 @@ from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.regions.layout import Layout, columns, from_masks
 from comfyui_astria.nodes.regions.preview import GREY, TINT_STRENGTH, TINTS, preview
 
-LONG = "ohwx woman with determined expression, retro updo hairstyle, bright red lipstick, black and yellow color-blocked dress"
+LONG = (
+    "ohwx woman with determined expression, retro updo hairstyle, bright red lipstick, black and"
+    " yellow color-blocked dress"
+)
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -124,8 +127,10 @@ def test_a_picture_of_another_size_is_refused() -> None:
     layout = Layout(torch.ones(1, 8, 8), ("1",))
     with pytest.raises(ImageError) as caught:
         preview(torch.zeros(1, 8, 9, 3), layout)
-    assert caught.value.message == (
-        "The picture to show regions on has shape (1, 8, 9, 3); expected [batch, 8, 8, 3], as the regions."
+    assert (
+        caught.value.message
+        == "The picture to show regions on has shape (1, 8, 9, 3); expected [batch, 8, 8, 3], as"
+        " the regions."
     )
     assert "at the size it is generated at" in caught.value.hint
 

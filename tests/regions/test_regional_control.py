@@ -1,4 +1,7 @@
-"""A ControlNet beside regions on UNets: what it adds to the blocks reaches the model as it would without regions, each row its own."""
+"""A ControlNet beside regions on UNets.
+
+What it adds to the blocks reaches the model as it would without regions, each row its own.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ GUIDANCE = 5.0
 
 
 def residuals(family: str) -> dict[str, list[Tensor]]:
-    """Return noise in place of what a ControlNet finds, [2,C,H,W] each for positive and negative rows: at the middle and on the way across."""
+    """Return noise in place of what a ControlNet finds, [2,C,H,W] each for positive and negative
+    rows: at the middle and on the way across.
+    """
     shapes: list[torch.Size] = []
     seen = model_of(family).clone()
     seen.set_model_input_block_patch(lambda h, options: shapes.append(h.shape[1:]) or h)
@@ -46,7 +51,10 @@ def steered(
     as_kind: int | None = None,
     calls: list[list[int]] | None = None,
 ) -> list:
-    """Return the conditioning with a ControlNet of the host's kind; all rows get the residuals of `as_kind` where that is given."""
+    """Return the conditioning with a ControlNet of the host's kind.
+
+    All rows get the residuals of `as_kind` where that is given.
+    """
     noise = residuals(family)
 
     class Noise(load("comfy.controlnet").ControlBase):
@@ -79,7 +87,9 @@ def test_a_control_net_steers_regions_as_it_steers_any_picture(family: str, mask
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_kind_of_row_is_steered_by_its_own(family: str) -> None:
-    """With one ControlNet on both conditionings the host runs positive and negative rows in one batch: they are the two run alone."""
+    """With one ControlNet on both conditionings the host runs positive and negative rows in one
+    batch: they are the two run alone.
+    """
     model = model_of(family)
     positive = [text(family, seed) for seed in (1, 5, 6)]
     negative = [text(family, seed) for seed in (2, 7, 8)]

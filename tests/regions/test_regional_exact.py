@@ -1,7 +1,10 @@
-"""Where regions change nothing they change no bit: one region that is the whole picture, with the text that the sampler has anyway.
+"""Where regions change nothing they change no bit.
 
-Several regions with one text are the same up to rounding: soft edges add answers whose weights, rounded themselves, sum to 1 (measured: 2e-6 of the
-greatest value), and over hard edges, equal to the bit where this was written, a processor may sum up the product of some of the pixels in another
+One region that is the whole picture, with the text that the sampler has anyway.
+
+Several regions with one text are the same up to rounding: soft edges add answers whose weights,
+rounded themselves, sum to 1 (measured: 2e-6 of the greatest value), and over hard edges, equal to
+the bit where this was written, a processor may sum up the product of some of the pixels in another
 order than that of all of them. There other tests allow 1e-5.
 """
 
@@ -21,7 +24,8 @@ def owned_by(region: int) -> Tensor:
     return masks
 
 
-# A UNet's keys and values of a person are made of one row, and of all rows for the plain model: the same product where there is one row.
+# A UNet's keys and values of a person are made of one row, and of all rows for the plain model: the
+# same product where there is one row.
 @pytest.mark.parametrize(
     ("owner", "batch", "cfg"), [(0, 3, 5.0), (0, 1, 1.0), (1, 1, 1.0), (2, 1, 1.0)]
 )

@@ -1,4 +1,7 @@
-"""Regions on a tiny Flux model: the texts of all regions stand in one sequence, and each pixel sees its own region's."""
+"""Regions on a tiny Flux model.
+
+The texts of all regions stand in one sequence, and each pixel sees its own region's.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,9 @@ def joined(conditionings: list) -> list:
 
 
 def masked_model(labels: Tensor, lengths: tuple[int, ...], isolation: bool) -> Any:
-    """A clone for one joined text whose attention is a softmax with an explicit mask over the whole sequence."""
+    """A clone for one joined text whose attention is a softmax with an explicit mask over the whole
+    sequence.
+    """
     of_text = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     text_length, length = len(of_text), len(of_text) + len(labels)
     seen = torch.ones(length, length, dtype=torch.bool)
@@ -81,7 +86,10 @@ def test_equal_prompts_are_one_prompt(family: str, cfg: float, strength: float) 
 def test_regions_are_the_masked_attention_over_the_joined_texts(
     isolation: bool, size: tuple[int, int]
 ) -> None:
-    """The pixels see each other freely; what changes is the text they see, and what the text sees. Tokens over an odd edge are the edge's."""
+    """The pixels see each other freely; what changes is the text they see, and what the text sees.
+
+    Tokens over an odd edge are the edge's.
+    """
     masks = torch.zeros(3, *size)
     masks[0, :4], masks[1, 4:, :6], masks[2, 4:, 6:] = 1, 1, 1
     people = texts(1, 5, 6)
@@ -154,7 +162,9 @@ def test_persons_may_come_in_any_order() -> None:
 def test_guidance_pairs_each_regions_positive_with_its_own_negative(
     negative_lengths: tuple[int, ...],
 ) -> None:
-    """Positive and negative rows of one batch are the two run alone, whether their texts have the same lengths or not."""
+    """Positive and negative rows of one batch are the two run alone, whether their texts have the
+    same lengths or not.
+    """
     masks = soft_people()
     positive = texts(1, 5, 6)
     negative = texts(2, 7, 8, lengths=negative_lengths)

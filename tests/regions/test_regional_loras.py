@@ -1,4 +1,7 @@
-"""Texts and LoRAs of several persons together in one pass: what a whole run owes to each of them, and to nobody else."""
+"""Texts and LoRAs of several persons together in one pass.
+
+What a whole run owes to each of them, and to nobody else.
+"""
 
 from __future__ import annotations
 
@@ -139,9 +142,11 @@ def test_a_batch_of_three_is_three_pictures_alone(family: str) -> None:
 
 
 def test_nothing_of_a_person_reaches_another_but_by_what_pixels_see_of_each_other() -> None:
-    """With attention between the halves cut, three steps with another text and LoRA for person 2 leave person 1's half as it was.
+    """With attention between the halves cut, three steps with another text and LoRA for person 2
+    leave person 1's half as it was.
 
-    Every layer of Flux but attention works on tokens one by one, so any layer whose LoRA is not held to its region would show.
+    Every layer of Flux but attention works on tokens one by one, so any layer whose LoRA is not
+    held to its region would show.
     """
     model, scene = model_of("flux"), (text("flux", 1), text("flux", 2))
     negatives = [scene[1], *(text("flux", 8, tokens) for tokens in LENGTHS)]
@@ -172,7 +177,10 @@ def test_nothing_of_a_person_reaches_another_but_by_what_pixels_see_of_each_othe
 def _within_halves(
     function: Callable, q: Tensor, k: Tensor, v: Tensor, heads: int, **named: Any
 ) -> Tensor:
-    """Let each person's text and pixels see only their own half of the 4x6 pixels; whose they are, the length of the text says."""
+    """Let each person's text and pixels see only their own half of the 4x6 pixels.
+
+    Whose they are, the length of the text says.
+    """
     left = torch.arange(24) % 6 < 3
     tokens = k.shape[2] - len(left)
     kept = torch.cat(
@@ -186,7 +194,9 @@ def _within_halves(
 def test_the_hosts_cache_reuses_steps_with_the_people_in_them(
     family: str, people_outside: bool
 ) -> None:
-    """EasyCache leaves out steps in which the model's answer would change little, here all that it may, or none at a threshold of 0."""
+    """EasyCache leaves out steps in which the model's answer would change little, here all that it
+    may, or none at a threshold of 0.
+    """
     texts, negatives = (
         [text(family, seed, tokens) for seed, tokens in zip(seeds, (7, *LENGTHS), strict=True)]
         for seeds in ((1, 5, 6), (2, 7, 8))

@@ -1,4 +1,7 @@
-"""Persons drawn by a checkpoint of their own, beside the picture's model: what each model contributes, and what it leaves alone."""
+"""Persons drawn by a checkpoint of their own, beside the picture's model.
+
+What each model contributes, and what it leaves alone.
+"""
 
 from __future__ import annotations
 
@@ -154,7 +157,10 @@ def rescaled(model: Any) -> Any:
 def test_guidance_and_samplers_that_read_the_negative_prediction_work_on_the_mixture(
     sampler: str, change: Any
 ) -> None:
-    """euler_cfg_pp steps along the negative prediction, and RescaleCFG replaces the guidance; over several steps the checkpoint is as it is alone."""
+    """euler_cfg_pp steps along the negative prediction, and RescaleCFG replaces the guidance.
+
+    Over several steps the checkpoint is as it is alone.
+    """
     own, positive, negative = model_of("sd15", seed=7), text("sd15", 5), text("sd15", 6)
     patched = change(
         with_people(model_of("sd15"), person_everywhere(), [Person(positive, negative, model=own)])
@@ -227,7 +233,10 @@ def dressing(loras: list[RegionLora]) -> Any:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_loras_act_on_all_of_the_persons_own_model_and_on_no_others(family: str) -> None:
-    """Two persons share one checkpoint, each with a LoRA that counts in their own turn only; it is loaded once."""
+    """Two persons share one checkpoint, each with a LoRA that counts in their own turn only.
+
+    It is loaded once.
+    """
     base, own, masks = model_of(family), model_of(family, seed=7), halves()
     loras = [
         RegionLora(number, whole_file(own, seed=number), 0.8, f"{number}.safetensors")

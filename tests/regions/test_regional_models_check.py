@@ -72,7 +72,10 @@ def test_weights_shared_with_another_model_of_the_run_are_refused() -> None:
     base, own = model_of("sd15"), model_of("sd15", seed=7)
     with pytest.raises(
         PlanError,
-        match=r"(?s)person 1 shares its weights with the picture's.*Leave `model` of this person unconnected",
+        match=(
+            r"(?s)person 1 shares its weights with the picture's.*Leave `model` of this person"
+            r" unconnected"
+        ),
     ):
         draw(base, base.clone())
     with pytest.raises(
@@ -120,7 +123,10 @@ def test_a_model_that_changes_the_sampling_is_refused(what: Any, name: str) -> N
     what(own)
     with pytest.raises(
         PlanError,
-        match=f"(?s)person 2 carries {name}, a change of guidance or sampling.*chain of the picture's model",
+        match=(
+            f"(?s)person 2 carries {name}, a change of guidance or sampling.*chain of the picture's"
+            " model"
+        ),
     ):
         draw(model_of("sd15"), None, own)
 

@@ -24,7 +24,9 @@ from torch import Tensor
 
 
 def controlled(conditioning: list, seen: list) -> list:
-    """Return a conditioning with a ControlNet that adds to the middle of a UNet and notes the text it is given."""
+    """Return a conditioning with a ControlNet that adds to the middle of a UNet and notes the text
+    it is given.
+    """
 
     class Control(load("comfy.controlnet").ControlBase):
         def get_control(

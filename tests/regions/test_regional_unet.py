@@ -1,4 +1,7 @@
-"""Regions on tiny SD1.5 and SDXL models: each pixel's cross-attention sees its own region's text, in one call of the model."""
+"""Regions on tiny SD1.5 and SDXL models.
+
+Each pixel's cross-attention sees its own region's text, in one call of the model.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ def module_of(model: Any, block: tuple[str, int], index: int) -> Any:
 
 
 def reference(model: Any, masks: Tensor, texts: list) -> Any:
-    """A clone that does the same the slow way: every region's full attention at every block, summed by mask."""
+    """A clone that does the same the slow way.
+
+    Every region's full attention at every block, summed by mask.
+    """
     patched = model.clone()
 
     def replace(q: Tensor, k: Tensor, v: Tensor, extra: dict) -> Tensor:
@@ -147,7 +153,9 @@ def test_a_batch_is_its_single_images() -> None:
 
 
 def test_guidance_pairs_each_regions_positive_with_its_own_negative() -> None:
-    """Rows of both kinds in one batch, with texts of different lengths, are the two kinds run alone."""
+    """Rows of both kinds in one batch, with texts of different lengths, are the two kinds run
+    alone.
+    """
     model, masks = model_of("sd15"), soft_people()
     positive, negative = (
         [text("sd15", seed, tokens) for seed, tokens in kind]
@@ -254,7 +262,11 @@ def test_another_persons_text_reaches_no_pixel_of_mine_in_the_first_cross_attent
 
 
 class PictureAdapter:
-    """Stands in for an IP-Adapter: a replaced cross-attention that adds one over tokens of its own, for as many rows as the host says there are."""
+    """Stands in for an IP-Adapter.
+
+    A replaced cross-attention that adds one over tokens of its own, for as many rows as the host
+    says there are.
+    """
 
     def __init__(self, strength: float = 0.7) -> None:
         self.strength = strength
@@ -317,7 +329,9 @@ def test_an_adapter_that_replaces_cross_attention_acts_as_before(
 
 
 def test_other_packs_change_every_regions_text() -> None:
-    """A patch of keys and values, as hypernetworks use it, works on each region's text as it does on the only one."""
+    """A patch of keys and values, as hypernetworks use it, works on each region's text as it does
+    on the only one.
+    """
     model, texts = model_of("sd15"), [text("sd15", seed) for seed in (1, 5, 6)]
 
     def halved(

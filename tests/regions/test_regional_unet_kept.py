@@ -1,4 +1,7 @@
-"""What a UNet with regions keeps from step to step: it must not differ from making it anew, and must not outlive the sampling."""
+"""What a UNet with regions keeps from step to step.
+
+It must not differ from making it anew, and must not outlive the sampling.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,9 @@ def without_keeping(patched: Any) -> Any:
 
 
 class Projections:
-    """Notes what one cross-attention makes keys of, as (region, rows), and which of these keys are still alive."""
+    """Notes what one cross-attention makes keys of, as (region, rows), and which of these keys are
+    still alive.
+    """
 
     def __init__(self, model: Any, run: RegionRun) -> None:
         self.rows: list[tuple[int, int]] = []

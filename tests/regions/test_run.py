@@ -20,7 +20,10 @@ def random_masks(height: int, width: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("size", ODD)
 def test_a_token_of_flux_counts_the_pixels_that_it_paints(size: tuple[int, int]) -> None:
-    """The host's own padding and packing, done to the numbers of the pixels: padded ones are cut off again after the model."""
+    """The host's own padding and packing, done to the numbers of the pixels.
+
+    Padded ones are cut off again after the model.
+    """
     masks, pixels = random_masks(*size), torch.arange(size[0] * size[1]).view(1, 1, *size)
     pad = load("comfy.ldm.common_dit").pad_to_patch_size
     numbers = pad(pixels.float(), (2, 2))  # circular: a copy of the opposite edge
@@ -46,7 +49,10 @@ def test_a_cell_of_a_unet_is_the_pixels_under_it(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("size", ODD)
 def test_unets_go_down_by_rounding_up_and_up_again_by_doubling(size: tuple[int, int]) -> None:
-    """What makes blocks the right cells: the host's own layers, from a picture of this size to the next level and back."""
+    """What makes blocks the right cells.
+
+    The host's own layers, from a picture of this size to the next level and back.
+    """
     layers = load("comfy.ldm.modules.diffusionmodules.openaimodel")
     down, up = layers.Downsample(1, use_conv=True), layers.Upsample(1, use_conv=False)
     coarse = down.op(torch.zeros(1, 1, *size))

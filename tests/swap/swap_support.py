@@ -15,7 +15,9 @@ from torch import Tensor
 def face_at(
     x: float, y: float, side: float, turn: float = 0.0, embedding: np.ndarray | None = None
 ) -> Face:
-    """Return a face whose aligned crop of `side` px has its middle at (x, y), turned by `turn` radians."""
+    """Return a face whose aligned crop of `side` px has its middle at (x, y), turned by `turn`
+    radians.
+    """
     middle = np.array([56.0, 56.0])
     rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
     points = (ARCFACE_112 - middle) * (side / 112) @ rotation.T + np.array([x, y])
@@ -64,6 +66,8 @@ def middle_of(image: Tensor) -> tuple[float, float]:
 
 
 def unchanged_outside(before: Tensor, after: Tensor, masks: Tensor) -> bool:
-    """Return whether every pixel [B,H,W,C] outside the masks [B,H,W] is the same to the bit, NaN included."""
+    """Return whether every pixel [B,H,W,C] outside the masks [B,H,W] is the same to the bit, NaN
+    included.
+    """
     outside = masks == 0
     return bool((before[outside] == after[outside]).all()) and bool(outside.any())

@@ -91,7 +91,8 @@ def test_the_picture_is_the_published_one(swapper: Swapper, published: INSwapper
     )
     result = swapped(swapper, photo(), ((photo_face(),),), [swapper.latent(identity(5))])
     difference = np.abs(result.images[0].numpy() * 255 - bgr[..., ::-1])
-    # The borders differ a little: theirs is blurred by whole pixels of the picture, and everything is cut to whole numbers.
+    # The borders differ a little: theirs is blurred by whole pixels of the picture, and everything
+    # is cut to whole numbers.
     assert difference.mean() < 0.5 and np.quantile(difference, 0.999) < 8
     assert np.abs(result.images[0].numpy() * 255 - astronaut()).max() > 40
 
@@ -112,7 +113,10 @@ def test_several_photos_give_their_mean(swapper: Swapper) -> None:
 def test_embeddings_of_another_recogniser_are_refused(swapper: Swapper, pack: str) -> None:
     with pytest.raises(
         ImageError,
-        match=f"The identity 'person 1' was read with the face model pack {pack}; face swap models know",
+        match=(
+            f"The identity 'person 1' was read with the face model pack {pack}; face swap models"
+            " know"
+        ),
     ) as caught:
         swapper.latent(identity(1, recogniser=pack))
     assert "buffalo_l" in caught.value.hint
@@ -281,8 +285,8 @@ def test_people_are_matched_by_likeness_where_no_region_says_more() -> None:
     ((first, second),) = sources(images, (foreign,), (one, two), None, "skip")
     assert (first.identity, second.identity) == (one, two)
     assert (
-        "face 1 becomes person 1, left to right (the face was read by antelopev2, the photos by buffalo_l"
-        in report([[first, second]])
+        "face 1 becomes person 1, left to right (the face was read by antelopev2, the photos by"
+        " buffalo_l" in report([[first, second]])
     )
 
 
@@ -312,8 +316,8 @@ def test_a_face_that_is_nobodys_stays_or_becomes_the_first_with_photos() -> None
 def test_what_happened_is_said() -> None:
     said = report([[Source(identity(1), BY_REGION), Source(None)], []])
     assert (
-        said
-        == "Image 1: face 1 becomes person 1, by region; face 2 stays.\nImage 2: no face, unchanged."
+        said == "Image 1: face 1 becomes person 1, by region; face 2 stays.\nImage 2: no face,"
+        " unchanged."
     )
 
 

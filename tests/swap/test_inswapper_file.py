@@ -15,7 +15,9 @@ from onnx import helper
 
 @pytest.mark.parametrize("at", [0, 1, 2, 4])
 def test_the_matrix_is_found_wherever_it_stands(tmp_path: Path, at: int) -> None:
-    """Another weight of the network has its shape, and the last weight is another one unless `at` is 4."""
+    """Another weight of the network has its shape, and the last weight is another one unless `at`
+    is 4.
+    """
     found = embedding_matrix(write_swapper(tmp_path / "swapper.onnx", at=at))
     np.testing.assert_array_equal(found, matrix())
 

@@ -35,7 +35,10 @@ def negative(crops: Tensor) -> Tensor:
 
 
 class Centred(torch.nn.Module):
-    """Gives back what it is given, in the form of GFPGAN and CodeFormer; remembers how it was called."""
+    """Gives back what it is given, in the form of GFPGAN and CodeFormer.
+
+    Remembers how it was called.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -180,7 +183,8 @@ def test_every_face_of_every_picture_is_painted_in_its_place() -> None:
         ).abs().max() < 0.01
     assert (
         result.report
-        == "Image 1: 2 face(s) restored.\nImage 2: no face, unchanged.\nImage 3: 1 face(s) restored."
+        == "Image 1: 2 face(s) restored.\nImage 2: no face, unchanged.\nImage 3: 1 face(s)"
+        " restored."
     )
 
 
@@ -224,7 +228,9 @@ def test_a_model_that_changes_nothing_shifts_neither_place_nor_brightness(enlarg
 
 
 def test_the_crop_is_that_of_the_ffhq_photos() -> None:
-    """Eyes, nose and mouth corners of a face stand where restorers look for them, and the picture ends in their grey."""
+    """Eyes, nose and mouth corners of a face stand where restorers look for them, and the picture
+    ends in their grey.
+    """
     face = face_at(150, 100, 60, 0.5)
     picture = torch.zeros(1, 200, 300, 3)
     for x, y in face.points.round().astype(int):
@@ -287,7 +293,9 @@ def host() -> ModuleType:
 
 @pytest.fixture
 def patched(host: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The host's management, with memory for two faces of 32 px and a list of what it was asked to load."""
+    """The host's management, with memory for two faces of 32 px and a list of what it was asked to
+    load.
+    """
     management = load("comfy.model_management")
     loaded: list[Any] = []
     monkeypatch.setattr(

@@ -1,4 +1,6 @@
-"""Tiny models in the place of the files that the API's workflows load, put there by the host's own hook for queued prompts."""
+"""Tiny models in the place of the files that the API's workflows load, put there by the host's own
+hook for queued prompts.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from typing import Any
 
 from server import PromptServer
 
-# A base tune of the tests binds files of these names -> the family of the tiny model that stands for each.
+# A base tune of the tests binds files of these names -> the family of the tiny model that stands
+# for each.
 FILES = {
     "tiny_sd15.safetensors": "sd15",
     "tiny_sdxl.safetensors": "sdxl",
@@ -19,7 +22,8 @@ FILES = {
     "tiny_t5.safetensors": "flux",
     "tiny_ae.safetensors": "flux",
 }
-# Under their published names the files stand for models that paint a quarter of the sides in a few steps: their prompts come as they were printed.
+# Under their published names the files stand for models that paint a quarter of the sides in a few
+# steps: their prompts come as they were printed.
 PUBLISHED = {
     "realisticVisionV51.safetensors": "sd15",
     "flux1-dev.safetensors": "flux",
@@ -60,7 +64,10 @@ def _replaced(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_test_models() -> Any:
-    """The developer tools' own function, loaded by its place: this pack and the other have no common name in the host."""
+    """The developer tools' own function, loaded by its place.
+
+    This pack and the other have no common name in the host.
+    """
     root = Path(__file__).resolve().parents[2]
     if "comfyui_astria" not in sys.modules:
         spec = importlib.util.spec_from_file_location("pack_loader", root / "pack_loader.py")

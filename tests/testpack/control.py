@@ -10,16 +10,22 @@ from comfy_api.latest import io
 from .segmenter import figures
 from .weights import fill
 
-# Shoulders, elbows, wrists, hips, knees, ankles and head of a standing person, in shares of the person's box (OpenPose's 18 points).
+# Shoulders, elbows, wrists, hips, knees, ankles and head of a standing person, in shares of the
+# person's box (OpenPose's 18 points).
 _BODY = (
-    (0.5, 0.05), (0.5, 0.18), (0.3, 0.18), (0.25, 0.35), (0.4, 0.45), (0.7, 0.18), (0.75, 0.35), (0.6, 0.45), (0.38, 0.52),
-    (0.38, 0.75), (0.38, 0.97), (0.62, 0.52), (0.62, 0.75), (0.62, 0.97), (0.46, 0.03), (0.54, 0.03), (0.42, 0.05), (0.58, 0.05),
+    (0.5, 0.05), (0.5, 0.18), (0.3, 0.18), (0.25, 0.35), (0.4, 0.45), (0.7, 0.18), (0.75, 0.35),
+    (0.6, 0.45), (0.38, 0.52),
+    (0.38, 0.75), (0.38, 0.97), (0.62, 0.52), (0.62, 0.75), (0.62, 0.97), (0.46, 0.03),
+    (0.54, 0.03), (0.42, 0.05), (0.58, 0.05),
 )  # fmt: skip
 _BOXES = ((0.15, 0.1, 0.45, 0.95), (0.55, 0.1, 0.85, 0.95))
 
 
 class NeutralControl(comfy.controlnet.ControlBase):
-    """A ControlNet that steers nowhere: it asks for its map at the latent's size, as a real one does."""
+    """A ControlNet that steers nowhere.
+
+    It asks for its map at the latent's size, as a real one does.
+    """
 
     def get_control(self, x_noisy, t, cond, batched_number, transformer_options):
         assert self.cond_hint_original is not None, "a ControlNet is given its map"
@@ -80,7 +86,9 @@ class AstriaTestBackgroundRemoval(io.ComfyNode):
 
 
 class AstriaTestPosePoints(io.ComfyNode):
-    """The points of two people who stand side by side, in the picture's pixels, as the host's pose estimator gives them."""
+    """The points of two people who stand side by side, in the picture's pixels, as the host's pose
+    estimator gives them.
+    """
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -114,7 +122,9 @@ def _points(box: tuple[float, float, float, float], width: int, height: int) -> 
 
 
 class AstriaTestDepth(io.ComfyNode):
-    """The geometry of a plane that comes nearer from top to bottom, as the host's depth estimator gives it."""
+    """The geometry of a plane that comes nearer from top to bottom, as the host's depth estimator
+    gives it.
+    """
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -136,8 +146,10 @@ class AstriaTestDepth(io.ComfyNode):
 
 
 _CLIP_VISION = {
-    "model_type": "clip_vision_model", "hidden_size": 32, "image_size": 224, "intermediate_size": 64, "num_attention_heads": 2,
-    "num_channels": 3, "num_hidden_layers": 3, "patch_size": 56, "projection_dim": 24, "hidden_act": "gelu", "layer_norm_eps": 1e-5,
+    "model_type": "clip_vision_model", "hidden_size": 32, "image_size": 224,
+    "intermediate_size": 64, "num_attention_heads": 2,
+    "num_channels": 3, "num_hidden_layers": 3, "patch_size": 56, "projection_dim": 24,
+    "hidden_act": "gelu", "layer_norm_eps": 1e-5,
 }  # fmt: skip
 
 

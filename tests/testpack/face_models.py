@@ -1,8 +1,11 @@
-"""A face model pack without weights: a detector that finds one known face by comparing, and a recogniser that projects pixels.
+"""A face model pack without weights.
 
-The files have the inputs and outputs of a pack of insightface (SCRFD with five points, ArcFace), so that its real code loads and runs them.
-The known face is that of scikit-image's `astronaut`. It is found wherever it stands in a picture, at two sizes: as in the whole photo made
-square at the detector's 640 px (any size of the photo itself), and half of that, as in two of them side by side.
+A detector that finds one known face by comparing, and a recogniser that projects pixels.
+
+The files have the inputs and outputs of a pack of insightface (SCRFD with five points, ArcFace), so
+that its real code loads and runs them. The known face is that of scikit-image's `astronaut`. It is
+found wherever it stands in a picture, at two sizes: as in the whole photo made square at the
+detector's 640 px (any size of the photo itself), and half of that, as in two of them side by side.
 """
 
 from __future__ import annotations
@@ -32,7 +35,10 @@ _OPSET = [helper.make_opsetid("", 17)]
 
 
 def write_face_pack(folder: Path, fixed_batch: bool = False) -> Path:
-    """Write det_test.onnx and rec_test.onnx into `folder`, made when missing; return it. `fixed_batch`: the recogniser takes one face a call."""
+    """Write det_test.onnx and rec_test.onnx into `folder`, made when missing; return it.
+
+    `fixed_batch`: the recogniser takes one face a call.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(_detector(), folder / "det_test.onnx")
     onnx.save(_recogniser(1 if fixed_batch else "batch"), folder / "rec_test.onnx")
@@ -45,7 +51,10 @@ def astronaut() -> np.ndarray:
 
 
 def _detector() -> onnx.ModelProto:
-    """Nine outputs as SCRFD has them: scores, boxes and points of three strides with two anchors a cell, which are the two sizes here."""
+    """Nine outputs as SCRFD has them.
+
+    Scores, boxes and points of three strides with two anchors a cell, which are the two sizes here.
+    """
     nodes = [
         helper.make_node(
             "AveragePool", ["input"], ["cells"], kernel_shape=[_CELL, _CELL], strides=[_CELL, _CELL]
@@ -80,7 +89,9 @@ def _detector() -> onnx.ModelProto:
 
 
 def _template(scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the face as cells [3,rows,columns] without mean and of length 1, and its box and points as distances from the middle cell."""
+    """Return the face as cells [3,rows,columns] without mean and of length 1, and its box and
+    points as distances from the middle cell.
+    """
     side = round(PHOTO_PX * scale)
     small = Image.fromarray(astronaut()).resize((side, side), Image.Resampling.BILINEAR)
     values = (np.asarray(small, dtype=np.float32) - 127.5) / 128.0
@@ -108,7 +119,10 @@ def _template(scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _correlation(
     name: str, template: np.ndarray, constants: dict[str, np.ndarray]
 ) -> list[onnx.NodeProto]:
-    """Nodes for <name>_score [1,1,rows,columns]: how much the cells around are the template, whatever their brightness and contrast."""
+    """Nodes for <name>_score [1,1,rows,columns].
+
+    How much the cells around are the template, whatever their brightness and contrast.
+    """
     _, rows, columns = template.shape
     pads = [rows // 2, columns // 2, rows // 2, columns // 2]
     constants |= {
@@ -146,7 +160,10 @@ def _correlation(
 def _outputs(
     stride: int, pool: int, boxes: np.ndarray, points: np.ndarray, constants: dict[str, np.ndarray]
 ) -> list[onnx.NodeProto]:
-    """Nodes for one stride: the map of two anchors as rows; coarser strides find nothing. Boxes and points are the same at every cell."""
+    """Nodes for one stride: the map of two anchors as rows; coarser strides find nothing.
+
+    Boxes and points are the same at every cell.
+    """
     rows = f"rows_{stride}"
     constants |= {
         f"{rows}_shape": np.array([-1, 1], np.int64),
@@ -187,7 +204,10 @@ def _outputs(
 
 
 def _recogniser(batch: int | str) -> onnx.ModelProto:
-    """A fixed random projection of the crop's 14x14 cells without their mean: like crops give like embeddings."""
+    """A fixed random projection of the crop's 14x14 cells without their mean.
+
+    Like crops give like embeddings.
+    """
     projection = (
         np.random.default_rng(112).standard_normal((3 * 14 * 14, _EMBEDDING)).astype(np.float32)
     )

@@ -114,7 +114,10 @@ FAMILIES: dict[str, Callable[[], supported_base.BASE]] = {
 def load_family(
     family: str, seed: int
 ) -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE]:
-    """Return MODEL, CLIP and VAE of `family`; equal seeds give equal weights. An inpaint model shares CLIP weights with its base."""
+    """Return MODEL, CLIP and VAE of `family`; equal seeds give equal weights.
+
+    An inpaint model shares CLIP weights with its base.
+    """
     config = FAMILIES[family]()
     return _model(config, seed), _clip(config, seed), faithful_vae(config.latent_format)
 

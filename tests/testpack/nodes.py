@@ -75,7 +75,10 @@ class AstriaTestBackground(io.ComfyNode):
 
 
 class AstriaTestCount(io.ComfyNode):
-    """Passes a picture on and counts its runs under `name`; the count goes to the history as text."""
+    """Passes a picture on and counts its runs under `name`.
+
+    The count goes to the history as text.
+    """
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -94,7 +97,9 @@ class AstriaTestCount(io.ComfyNode):
 
 
 class AstriaTestPass(io.ComfyNode):
-    """Passes a picture on and counts its runs as AstriaTestCount does, but runs only when something asks for it."""
+    """Passes a picture on and counts its runs as AstriaTestCount does, but runs only when something
+    asks for it.
+    """
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -112,7 +117,9 @@ class AstriaTestPass(io.ComfyNode):
 
 
 class AstriaTestLoaders(io.ComfyNode):
-    """Everything that Explain can be connected to, from one node that counts its runs as AstriaTestCount does."""
+    """Everything that Explain can be connected to, from one node that counts its runs as
+    AstriaTestCount does.
+    """
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -9,7 +9,9 @@ from comfy_api.latest import io
 
 
 class AstriaTestProcess(io.ComfyNode):
-    """Shows as JSON the folders that modules are looked for in, and the file that the host's own module `nodes` comes from."""
+    """Shows as JSON the folders that modules are looked for in, and the file that the host's own
+    module `nodes` comes from.
+    """
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -1,6 +1,7 @@
 """Tiny SAM3 and SAM3.1 of the host's own classes, with random weights.
 
-The host gives every SAM3 a picture of 1008x1008; patches four times as large as the published ones make that bearable on a CPU.
+The host gives every SAM3 a picture of 1008x1008; patches four times as large as the published ones
+make that bearable on a CPU.
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
-"""A segmenter without a model: it draws a fixed figure for each word it knows, as large as the picture makes it.
+"""A segmenter without a model.
 
-| word | figure, in shares of width and height |
-|---|---|
-| foreground, subject | an ellipse about the centre, 0.3 wide and 0.4 high to each side |
-| background | everything else |
-| clothes | the lower half of the foreground |
-| face, head | an ellipse about (0.5, 0.3), 0.08 and 0.12 to each side: within the foreground |
-| person | two ellipses about (0.3, 0.55) and (0.7, 0.55), 0.12 and 0.35 to each side: two instances |
-| windows | two rectangles, 0.1..0.3 and 0.7..0.9 across, 0.1..0.4 down: two instances |
-| door | a rectangle, 0.4..0.6 across, 0.3..1 down |
+It draws a fixed figure for each word it knows, as large as the picture makes it.
+
+| word | figure, in shares of width and height | |---|---| | foreground, subject | an ellipse about
+the centre, 0.3 wide and 0.4 high to each side | | background | everything else | | clothes | the
+lower half of the foreground | | face, head | an ellipse about (0.5, 0.3), 0.08 and 0.12 to each
+side: within the foreground | | person | two ellipses about (0.3, 0.55) and (0.7, 0.55), 0.12 and
+0.35 to each side: two instances | | windows | two rectangles, 0.1..0.3 and 0.7..0.9 across,
+0.1..0.4 down: two instances | | door | a rectangle, 0.4..0.6 across, 0.3..1 down |
 
 Any other word is not in the picture.
 """

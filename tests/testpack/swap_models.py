@@ -1,4 +1,7 @@
-"""A face swapper and face restorers without weights, in the form of the published files: loaded and run by the real libraries."""
+"""A face swapper and face restorers without weights, in the form of the published files.
+
+Loaded and run by the real libraries.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ def matrix() -> np.ndarray:
 
 
 def colour_of(latent: np.ndarray) -> np.ndarray:
-    """Return the colour [3] that the swapper mixes into a face for a latent [512]: a plain reading of its network."""
+    """Return the colour [3] that the swapper mixes into a face for a latent [512].
+
+    A plain reading of its network.
+    """
     inner, outer = _weights()
     return 1 / (1 + np.exp(-(latent @ inner @ outer)))
 
@@ -39,8 +45,9 @@ def write_swapper(
 ) -> Path:
     """Write an inswapper-shaped file: half the picture, half a colour that stands for the latent.
 
-    `matrices` names the weights of the embedding matrix's shape that the network does not read; they stand at place `at` of all weights,
-    in the published file the last. One weight of the same shape belongs to the network.
+    `matrices` names the weights of the embedding matrix's shape that the network does not read;
+    they stand at place `at` of all weights, in the published file the last. One weight of the same
+    shape belongs to the network.
     """
     inner, outer = _weights()
     weights = [
@@ -79,7 +86,10 @@ def write_swapper(
 
 
 def tiny_gfpgan(size: int = 128) -> ImageModelDescriptor:
-    """Return a narrow GFPGAN of random weights for crops of `size` instead of 512: the real architecture under the real descriptor."""
+    """Return a narrow GFPGAN of random weights for crops of `size` instead of 512.
+
+    The real architecture under the real descriptor.
+    """
     model = GFPGAN(out_size=size, narrow=1 / 32, channel_multiplier=1)
     fill(model, seed=3)
     return ImageModelDescriptor(

@@ -1,4 +1,7 @@
-"""A tiny ESRGAN x4, loaded as its file would be, with weights that repeat each pixel: pictures stay pictures."""
+"""A tiny ESRGAN x4, loaded as its file would be, with weights that repeat each pixel.
+
+Pictures stay pictures.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ _GROWTH = 32  # fixed by the architecture
 
 
 def nearest_x4() -> ImageModelDescriptor:
-    """Return an UPSCALE_MODEL whose output repeats every pixel of an image with values 0..1 four times across and down."""
+    """Return an UPSCALE_MODEL whose output repeats every pixel of an image with values 0..1 four
+    times across and down.
+    """
     state: dict[str, torch.Tensor] = {}
     _convolution(state, "conv_first", 3, _FEATURES, passes=True)
     for dense in range(1, 4):
@@ -44,7 +49,10 @@ def nearest_x4() -> ImageModelDescriptor:
 def _convolution(
     state: dict[str, torch.Tensor], name: str, channels_in: int, channels_out: int, *, passes: bool
 ) -> None:
-    """A 3x3 convolution that passes the first channels on, or gives zero. The leaky ReLUs leave positive values as they are."""
+    """A 3x3 convolution that passes the first channels on, or gives zero.
+
+    The leaky ReLUs leave positive values as they are.
+    """
     weight = torch.zeros(channels_out, channels_in, 3, 3)
     if passes:
         for channel in range(min(channels_in, channels_out)):

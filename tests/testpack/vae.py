@@ -1,6 +1,9 @@
-"""The host's AutoencoderKL with weights that are set, not random: encoding averages 8x8 pixels, decoding repeats them.
+"""The host's AutoencoderKL with weights that are set, not random.
 
-Latent channels 0 to 2 hold red, green and blue, the others zero. What a stage leaves alone therefore looks like the picture.
+Encoding averages 8x8 pixels, decoding repeats them.
+
+Latent channels 0 to 2 hold red, green and blue, the others zero. What a stage leaves alone
+therefore looks like the picture.
 """
 
 from __future__ import annotations
@@ -10,9 +13,10 @@ import comfy.sd
 import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL
 
-# The last layers of encoder and decoder are GroupNorm, swish, convolution; GroupNorm would take level and contrast away.
-# Each colour has a group of four channels x, -x, K, -K instead: their mean is 0 and their spread K/sqrt(2) whatever x is (to
-# 1/K^2), and swish(y) - swish(-y) = y exactly. K is large against |x| <= 1 and small enough for float32.
+# The last layers of encoder and decoder are GroupNorm, swish, convolution; GroupNorm would take
+# level and contrast away. Each colour has a group of four channels x, -x, K, -K instead: their mean
+# is 0 and their spread K/sqrt(2) whatever x is (to 1/K^2), and swish(y) - swish(-y) = y exactly. K
+# is large against |x| <= 1 and small enough for float32.
 _CONSTANT = 100.0
 _GROUPS = 32
 _GROUP = 4
@@ -20,7 +24,10 @@ _WIDE = _GROUPS * _GROUP
 
 
 def faithful_vae(latent_format: comfy.latent_formats.LatentFormat) -> comfy.sd.VAE:
-    """Return a VAE for that latent format. A picture with values -1..1 becomes a model input with values -1..1."""
+    """Return a VAE for that latent format.
+
+    A picture with values -1..1 becomes a model input with values -1..1.
+    """
     channels = latent_format.latent_channels
     encoder = {
         "double_z": True,
@@ -66,7 +73,10 @@ def _weights(model: AutoencoderKL, scale: float, shift: float) -> dict[str, torc
 
 
 def _pass_through(shape: torch.Size, *, average: bool) -> torch.Tensor:
-    """A convolution that passes each of the first channels on; `average` takes the mean of the 2x2 pixels that a stride of 2 steps over."""
+    """A convolution that passes each of the first channels on.
+
+    `average` takes the mean of the 2x2 pixels that a stride of 2 steps over.
+    """
     kernel = torch.zeros(shape)
     for channel in range(min(shape[0], shape[1])):
         if average:
@@ -77,7 +87,9 @@ def _pass_through(shape: torch.Size, *, average: bool) -> torch.Tensor:
 
 
 def _open(state: dict[str, torch.Tensor], name: str, gain: float, shift: float) -> None:
-    """First layer: colour c becomes gain * (c - shift) and its negative, beside the constants of its group."""
+    """First layer: colour c becomes gain * (c - shift) and its negative, beside the constants of
+    its group.
+    """
     weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
     for colour in range(3):
         first = colour * _GROUP

@@ -1,4 +1,6 @@
-"""Fixed random weights: each parameter from its own seed, so that adding a layer changes no other."""
+"""Fixed random weights: each parameter from its own seed, so that adding a layer changes no
+other.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ import torch
 
 
 def fill(module: torch.nn.Module, *, seed: int, gain: float = 1.0) -> None:
-    """Fill all parameters in place: matrices and kernels with scaled normal noise, other weights with 1, biases with 0.
+    """Fill all parameters in place.
+
+    Matrices and kernels with scaled normal noise, other weights with 1, biases with 0.
 
     The host's layers are made without initial values, so nothing may be left out.
     """

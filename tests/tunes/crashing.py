@@ -1,7 +1,8 @@
 """A process that changes tunes or bindings until it is killed, or kills itself at its n-th step.
 
 Usage:
-    crashing.py FOLDER create TITLE [n]    creates tunes "TITLE 0", "TITLE 1" ... and prints each title when it is stored
+    crashing.py FOLDER create TITLE [n]    creates tunes "TITLE 0", "TITLE 1" ... and prints each
+                                           title when it is stored
     crashing.py FOLDER delete ID n         deletes a tune
     crashing.py FOLDER bind FILE n         binds upscaler to the file
     crashing.py FOLDER bind-many ID        binds ID and the ids after it, one by one
@@ -37,7 +38,10 @@ def load_pack() -> None:
 
 
 def die_at_step(number: int) -> None:
-    """Kill this process at the given step: the moments before and after each call to the file system are counted."""
+    """Kill this process at the given step.
+
+    The moments before and after each call to the file system are counted.
+    """
     steps = 0
 
     def step() -> None:

@@ -34,8 +34,10 @@ PARSED = Bindings(
 
 
 lines = st.sampled_from(
-    ["[tunes]", "[base 1]", "[base 2]", "[roles]", "[defaults]", "[x]", "[tunes", "# c", "", "family = sd15",
-     "1 = a.pt", "2 = b.pt", "upscaler = u", "checkpoint = c", "diffusion_model = d", "base = 1", "base = ?", "x", "= 1", "1 =", "1 = ../a"]
+    ["[tunes]", "[base 1]", "[base 2]", "[roles]", "[defaults]", "[x]", "[tunes", "# c", "",
+     "family = sd15",
+     "1 = a.pt", "2 = b.pt", "upscaler = u", "checkpoint = c", "diffusion_model = d", "base = 1",
+     "base = ?", "x", "= 1", "1 =", "1 = ../a"]
 )  # fmt: skip
 texts = st.text() | st.lists(lines, max_size=8).map("\n".join)
 
@@ -68,7 +70,10 @@ def test_any_text_is_read_or_refused_with_its_line(text: str) -> None:
         ("1 = a", "f, line 1: '1 = a': expected a section such as [tunes] before the first key"),
         (
             "\n[tunse]",
-            "f, line 2: '[tunse]': expected [tunes], [roles], [defaults] or [base ID]. Did you mean [tunes]?",
+            (
+                "f, line 2: '[tunse]': expected [tunes], [roles], [defaults] or [base ID]. Did you"
+                " mean [tunes]?"
+            ),
         ),
         ("[tunes", "f, line 1: '[tunes': expected ']' at the end of a section's line"),
         ("[base a/b]", "f, line 1: '[base a/b]': expected a tune id after 'base', not 'a/b'"),
@@ -78,19 +83,31 @@ def test_any_text_is_read_or_refused_with_its_line(text: str) -> None:
         ("[tunes]\n1 = a\n[tunes]\n1 = b", "f, line 4: '1 = b': 1 is already set in line 2"),
         (
             "[tunes]\n1 = ../a",
-            "f, line 2: '1 = ../a': expected a file name below the model folder, not '../a': it holds an empty, '.' or '..' part",
+            (
+                "f, line 2: '1 = ../a': expected a file name below the model folder, not '../a': it"
+                " holds an empty, '.' or '..' part"
+            ),
         ),
         (
             "[tunes]\n1 = a.pt # wife",
-            "f, line 2: '1 = a.pt # wife': expected a file name alone, not 'a.pt # wife'; a comment stands on a line of its own",
+            (
+                "f, line 2: '1 = a.pt # wife': expected a file name alone, not 'a.pt # wife'; a"
+                " comment stands on a line of its own"
+            ),
         ),
         (
             "[tunes]\n../1 = a",
-            "f, line 2: '../1 = a': expected a tune id or the name in a LoRA tag, not '../1': it holds an empty, '.' or '..' part",
+            (
+                "f, line 2: '../1 = a': expected a tune id or the name in a LoRA tag, not '../1':"
+                " it holds an empty, '.' or '..' part"
+            ),
         ),
         (
             "[roles]\nupscalr = a",
-            f"f, line 2: 'upscalr = a': expected a role, not 'upscalr'. Did you mean 'upscaler'? Roles: {', '.join(ROLES)}",
+            (
+                "f, line 2: 'upscalr = a': expected a role, not 'upscalr'. Did you mean"
+                f" 'upscaler'? Roles: {', '.join(ROLES)}"
+            ),
         ),
         ("[defaults]\ntune = 1", "f, line 2: 'tune = 1': expected 'base = ID', not the key 'tune'"),
         ("[defaults]\nbase = a b", "f, line 2: 'base = a b': expected the id of a base, not 'a b'"),
@@ -100,8 +117,11 @@ def test_any_text_is_read_or_refused_with_its_line(text: str) -> None:
         ),
         (
             "[base 1]\ncheckpont = a",
-            "f, line 2: 'checkpont = a': expected a field of a base, not 'checkpont'. Did you mean 'checkpoint'? "
-            "Fields: family, checkpoint, diffusion_model, clip_l, t5xxl, vae, outpaint_model, trim_padding",
+            (
+                "f, line 2: 'checkpont = a': expected a field of a base, not 'checkpont'. Did you"
+                " mean 'checkpoint'? Fields: family, checkpoint, diffusion_model, clip_l, t5xxl,"
+                " vae, outpaint_model, trim_padding"
+            ),
         ),
         ("[base 1]\ncheckpoint = a", "f, line 1: '[base 1]': the base has no family"),
         (
@@ -114,7 +134,10 @@ def test_any_text_is_read_or_refused_with_its_line(text: str) -> None:
         ),
         (
             "[base 1]\nfamily = sdxl\ndiffusion_model = b",
-            "f, line 1: '[base 1]': family sdxl is loaded from a checkpoint, not from a diffusion_model",
+            (
+                "f, line 1: '[base 1]': family sdxl is loaded from a checkpoint, not from a"
+                " diffusion_model"
+            ),
         ),
         (
             "[base 1]\nfamily = sd15\nt5xxl = b",
@@ -126,7 +149,10 @@ def test_any_text_is_read_or_refused_with_its_line(text: str) -> None:
         ),
         (
             "[base 1]\nfamily = sdxl\ntrim_padding = yes",
-            "f, line 1: '[base 1]': family sdxl reads every text in full windows of 77 tokens; remove trim_padding",
+            (
+                "f, line 1: '[base 1]': family sdxl reads every text in full windows of 77 tokens;"
+                " remove trim_padding"
+            ),
         ),
     ],
 )

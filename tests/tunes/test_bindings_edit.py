@@ -98,8 +98,10 @@ def test_a_new_file_is_built_key_by_key(tmp_path: Path) -> None:
     bind(path, "base.mine.family", "sdxl")
     bind(path, "base.mine.checkpoint", "xl.ckpt")
     bind(path, "1533312", "wife.pt")
-    assert path.read_text() == (
-        "[base 690204]\nfamily = sd15\ncheckpoint = rv.ckpt\n\n[base mine]\nfamily = sdxl\ncheckpoint = xl.ckpt\n\n[tunes]\n1533312 = wife.pt\n"
+    assert (
+        path.read_text()
+        == "[base 690204]\nfamily = sd15\ncheckpoint = rv.ckpt\n\n[base mine]\nfamily ="
+        " sdxl\ncheckpoint = xl.ckpt\n\n[tunes]\n1533312 = wife.pt\n"
     )
 
 

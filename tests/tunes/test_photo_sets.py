@@ -70,6 +70,9 @@ def test_error_an_unbound_photo_set_offers_to_bind_it(
     )
     store.create(title="Anna", model_type="faceid", photos=[photo()])
     lost = resolver(**{"749152": "Ana"})
-    told = "The bindings give it 'Ana', which is no tune of it; a model file holds no photos. Did you mean 'Anna'?"
+    told = (
+        "The bindings give it 'Ana', which is no tune of it; a model file holds no photos. Did you"
+        " mean 'Anna'?"
+    )
     assert missing(lost.faceid("749152")).message.endswith(told)
     assert missing(lost.bound("749152")) == missing(lost.lora("749152"))

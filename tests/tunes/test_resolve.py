@@ -66,7 +66,8 @@ def test_error_an_unknown_id_says_where_it_was_searched_and_how_to_bind_it(
     assert resolver(Bindings()).lora("1558021") == Missing(
         "LoRA",
         "1558021",
-        "LoRA '1558021' (not bound, no such tune) was not found. Searched loras (/models/loras), checkpoints (/models/checkpoints).",
+        "LoRA '1558021' (not bound, no such tune) was not found. Searched loras (/models/loras),"
+        " checkpoints (/models/checkpoints).",
         "Put the file into /models/loras, then bind it: python dev.py bind 1558021 FILE",
     )
 
@@ -94,7 +95,8 @@ def test_error_a_name_of_two_files_lists_both(resolver: Callable) -> None:
     assert resolver(Bindings()).lora("tom") == Missing(
         "LoRA",
         "tom",
-        "LoRA 'tom' (not bound, no such tune) is ambiguous in loras (/models/loras): x/tom.pt, y/tom.pt.",
+        "LoRA 'tom' (not bound, no such tune) is ambiguous in loras (/models/loras): x/tom.pt,"
+        " y/tom.pt.",
         "Choose one: python dev.py bind tunes.tom x/tom.pt",
     )
 
@@ -103,8 +105,8 @@ def test_error_a_bound_file_that_is_not_there(resolver: Callable) -> None:
     assert resolver(Bindings(tunes={"1533312": "my_wive.safetensors"})).lora("1533312") == Missing(
         "LoRA",
         "1533312",
-        "the file 'my_wive.safetensors' that LoRA 1533312 stands for was not found. "
-        "Searched loras (/models/loras), checkpoints (/models/checkpoints). Did you mean 'my_wife.safetensors'?",
+        "the file 'my_wive.safetensors' that LoRA 1533312 stands for was not found. Searched loras"
+        " (/models/loras), checkpoints (/models/checkpoints). Did you mean 'my_wife.safetensors'?",
         "Put the file into /models/loras, or bind another: python dev.py bind 1533312 FILE",
     )
 
@@ -181,8 +183,8 @@ def test_error_faceid_without_photos(
     assert "with Astria Create Tune" in missing(plain.faceid("6")).hint
     bound = missing(plain.faceid("7")).message
     assert bound.startswith(
-        "FaceID photo set '7' is not in the tunes database. "
-        "The bindings give it 'my_wife.safetensors', which is no tune of it; a model file holds no photos."
+        "FaceID photo set '7' is not in the tunes database. The bindings give it"
+        " 'my_wife.safetensors', which is no tune of it; a model file holds no photos."
     )
     assert missing(plain.faceid("Jon")).message.endswith("Did you mean 'John'?")
     lost = store.photo_paths(5)[1]

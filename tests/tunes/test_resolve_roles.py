@@ -62,7 +62,8 @@ def test_a_role_may_be_a_folder_of_files(files: Files) -> None:
     assert (bound.role("face_analysis"), bound.role("clipseg")) == ("buffalo_l", "rd64")
     lost = missing(bound.role("face_analysis_pulid"))
     assert lost.message.startswith(
-        "the folder 'antelope' that face_analysis_pulid stands for was not found. Searched insightface"
+        "the folder 'antelope' that face_analysis_pulid stands for was not found. Searched"
+        " insightface"
     )
     assert lost.hint.endswith(
         "insightface/models, or bind another: python dev.py bind face_analysis_pulid FOLDER"
@@ -86,19 +87,22 @@ def test_error_roles_without_a_file(resolver: Callable) -> None:
     assert plain.role("upscaler") == Missing(
         "upscaler",
         "upscaler",
-        "no upscaler is bound (super-resolution and hires fix). Its model folder is upscale_models (/models/upscale_models). "
-        "It holds 4x-UltraSharp.pth.",
+        "no upscaler is bound (super-resolution and hires fix). Its model folder is upscale_models"
+        " (/models/upscale_models). It holds 4x-UltraSharp.pth.",
         "python dev.py bind upscaler 4x-UltraSharp.pth",
     )
     pose = missing(plain.role("controlnet_pose"))
     assert pose.message.endswith(
         "Its model folder is controlnet (no such model folder). It is empty."
     )
-    assert pose.hint == (
-        "Put the model into the model folder controlnet, then run: python dev.py bind controlnet_pose FILE"
+    assert (
+        pose.hint == "Put the model into the model folder controlnet, then run: python dev.py bind"
+        " controlnet_pose FILE"
     )
-    assert missing(plain.role("face_swapper")).message == (
-        "the file 'inswapper.onnx' that face_swapper stands for was not found. Searched insightface (no such model folder)."
+    assert (
+        missing(plain.role("face_swapper")).message
+        == "the file 'inswapper.onnx' that face_swapper stands for was not found. Searched"
+        " insightface (no such model folder)."
     )
 
 
@@ -156,7 +160,10 @@ def test_an_outpaint_model_may_be_a_diffusion_model_or_a_checkpoint(
             Bindings({"690204": FLUX}),
             "69024",
             "base 69024 is not bound to a model. Did you mean '690204'?",
-            "python dev.py bind base.69024.family FAMILY\npython dev.py bind base.69024.checkpoint FILE",
+            (
+                "python dev.py bind base.69024.family FAMILY\npython dev.py bind"
+                " base.69024.checkpoint FILE"
+            ),
         ),
         (
             Bindings({"1": BaseModel("flux", diffusion_model="flux1-dev", clip_l="clip_l")}),
@@ -181,13 +188,18 @@ def test_an_outpaint_model_may_be_a_diffusion_model_or_a_checkpoint(
                 {"690204": BaseModel("sd15", checkpoint="rv.pt", outpaint_model="inpaint.pt")}
             ),
             "690204",
-            "the file 'rv.pt' that checkpoint of base 690204 (Realistic Vision v5.1, sd15) stands for was not found. "
-            "Searched checkpoints (/models/checkpoints).\n"
-            "the file 'inpaint.pt' that outpaint_model of base 690204 (Realistic Vision v5.1, sd15) stands for "
-            "was not found. Searched diffusion_models (/models/diffusion_models), checkpoints (/models/checkpoints).",
-            "Put the file into /models/checkpoints, or bind another: python dev.py bind base.690204.checkpoint FILE\n"
-            "Put the file into /models/diffusion_models, or bind another: "
-            "python dev.py bind base.690204.outpaint_model FILE",
+            (
+                "the file 'rv.pt' that checkpoint of base 690204 (Realistic Vision v5.1, sd15)"
+                " stands for was not found. Searched checkpoints (/models/checkpoints).\nthe file"
+                " 'inpaint.pt' that outpaint_model of base 690204 (Realistic Vision v5.1, sd15)"
+                " stands for was not found. Searched diffusion_models (/models/diffusion_models),"
+                " checkpoints (/models/checkpoints)."
+            ),
+            (
+                "Put the file into /models/checkpoints, or bind another: python dev.py bind"
+                " base.690204.checkpoint FILE\nPut the file into /models/diffusion_models, or bind"
+                " another: python dev.py bind base.690204.outpaint_model FILE"
+            ),
         ),
     ],
 )

@@ -33,7 +33,10 @@ def run(folder: Path, *arguments: str) -> tuple[int, list[str]]:
 
 
 def check_whole(folder: Path) -> set[str]:
-    """Every tune has all its photos, and after opening there is no file of none. Return the titles."""
+    """Every tune has all its photos, and after opening there is no file of none.
+
+    Return the titles.
+    """
     store = TuneStore(folder)
     tunes = store.list(limit=10_000)
     files = set()
@@ -112,7 +115,8 @@ def test_two_processes_killed_at_random_lose_no_reported_tune(tmp_path: Path) ->
                     reported.update(process.stdout.readline().strip() for _ in range(3))
                     time.sleep(chance.uniform(0, 0.03))  # to hit any point of the next write
                     process.kill()
-                    # Opening sweeps, while the second process may be between its photos and their tune.
+                    # Opening sweeps, while the second process may be between its photos and their
+                    # tune.
                     assert reported <= {
                         tune.title for tune in TuneStore(tmp_path).list(limit=10_000)
                     }

@@ -26,7 +26,8 @@ SIZE = {"width": 1600, "height": 1000}
 TIMEOUT_MS = 60_000
 STILL_FRAMES = 10
 PATIENCE_S = 20  # for what the page does by itself, on a busy machine
-# What the editor itself complains about on a host without network and without user files; none of it concerns a pack.
+# What the editor itself complains about on a host without network and without user files; none of
+# it concerns a pack.
 KNOWN_NOISE = ("user.css", "/api/userdata", "accessed before initialization", "huggingface.co")
 SETTINGS = {
     "Comfy.TutorialCompleted": True,
@@ -46,7 +47,8 @@ def eventually(look: Callable[[], Any], expected: Any = True) -> None:
 class Editor:
     """The editor in a page.
 
-    `complaints` are the console's errors, and its warnings about workflows, since the last `clear`; `opening` those of the last `open`.
+    `complaints` are the console's errors, and its warnings about workflows, since the last `clear`;
+    `opening` those of the last `open`.
     """
 
     def __init__(self, browser: Browser, client: Client) -> None:
@@ -70,7 +72,8 @@ class Editor:
     def open(self, *, vue: bool) -> None:
         """Load the editor with an empty graph, with nodes drawn by LiteGraph or by Vue."""
         self.close()
-        # A context of its own: the editor brings back the workflows that it was left with, at a moment of its own.
+        # A context of its own: the editor brings back the workflows that it was left with, at a
+        # moment of its own.
         self._context = self._browser.new_context(viewport=SIZE)
         page = self._context.new_page()
         page.set_default_timeout(TIMEOUT_MS)
@@ -86,7 +89,8 @@ class Editor:
         self.client.post_json("/api/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": vue})
         page.goto(self.client.url, wait_until="domcontentloaded")
         page.wait_for_function(
-            "() => window.app?.extensionManager?.workflow?.activeWorkflow && LiteGraph.registered_node_types.AstriaGenerate"
+            "() => window.app?.extensionManager?.workflow?.activeWorkflow &&"
+            " LiteGraph.registered_node_types.AstriaGenerate"
         )
         self.opening = list(self.complaints)
         self.clear()
@@ -100,13 +104,16 @@ class Editor:
     def clear(self) -> None:
         """Empty the graph, look at it unscaled, and forget earlier complaints and toasts."""
         self.page.evaluate(
-            "() => { app.graph.clear(); app.canvas.ds.reset(); app.extensionManager.toast.removeAll?.(); }"
+            "() => { app.graph.clear(); app.canvas.ds.reset();"
+            " app.extensionManager.toast.removeAll?.(); }"
         )
         self.frames()
         self.complaints.clear()
 
     def frames(self, count: int = 2) -> None:
-        """Let the page draw `count` frames, after which it has built and checked what was loaded."""
+        """Let the page draw `count` frames, after which it has built and checked what was
+        loaded.
+        """
         script = """count => new Promise(done => {
             const step = left => left ? requestAnimationFrame(() => step(left - 1)) : done();
             app.graph.setDirtyCanvas(true, true);
@@ -154,8 +161,11 @@ class Editor:
         return json.loads(self.page.evaluate("() => JSON.stringify(app.graph.serialize())"))
 
     def node_errors(self) -> list[str]:
-        """Return the nodes that are marked red, whose class is unknown or that lost their widgets."""
-        script = """() => app.graph._nodes.filter(n => n.has_errors || !LiteGraph.registered_node_types[n.type])
+        """Return the nodes that are marked red, whose class is unknown or that lost their
+        widgets.
+        """
+        script = """() => app.graph._nodes
+            .filter(n => n.has_errors || !LiteGraph.registered_node_types[n.type])
             .map(n => `${n.id} ${n.type}`)"""
         return self.page.evaluate(script)
 
@@ -181,7 +191,10 @@ class Editor:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start Chromium; ends it afterwards. One at a time: a second driver does not start beside the first."""
+    """Start Chromium; ends it afterwards.
+
+    One at a time: a second driver does not start beside the first.
+    """
     expect.set_options(timeout=PATIENCE_S * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

@@ -20,13 +20,19 @@ BINDINGS = "[tunes]\n1533312 = sidebar_test.safetensors\n1558021 = sidebar_gone.
 
 @pytest.fixture(scope="session")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHost]:
-    """A host of the editor's own: it keeps the examples' files from test to test, which elsewhere would be in the way."""
+    """A host of the editor's own.
+
+    It keeps the examples' files from test to test, which elsewhere would be in the way.
+    """
     yield from live_host(tmp_path_factory.mktemp("web_host"))
 
 
 @pytest.fixture(scope="session")
 def example_files(host: LiveHost) -> None:
-    """The files that the example workflows name: a real picture and LoRA, and empty ones for the models that are never loaded."""
+    """The files that the example workflows name.
+
+    A real picture and LoRA, and empty ones for the models that are never loaded.
+    """
     made = [
         host.base / "models" / folder / name
         for folder, names in workflows.FILES.items()

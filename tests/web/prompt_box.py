@@ -16,8 +16,10 @@ CONTRASTS = """selectors => {
             .map(one => one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4);
         return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
     };
-    const behind = light(getComputedStyle(document.querySelector('.astria-prompt')).backgroundColor);
-    return selectors.map(selector => light(getComputedStyle(document.querySelector(selector)).color) / behind).map(one => Math.max(one, 1 / one));
+    const style = selector => getComputedStyle(document.querySelector(selector));
+    const behind = light(style('.astria-prompt').backgroundColor);
+    return selectors.map(selector => light(style(selector).color) / behind)
+        .map(one => Math.max(one, 1 / one));
 }"""
 
 
@@ -28,7 +30,10 @@ class PromptBox:
         self.editor = editor
         self.page = editor.page
         self.number = editor.add(kind)
-        script = "id => { const n = app.graph.getNodeById(id); n.pos = [120, 90]; n.setSize([620, Math.max(520, n.size[1])]); }"
+        script = (
+            "id => { const n = app.graph.getNodeById(id); n.pos = [120, 90]; n.setSize([620,"
+            " Math.max(520, n.size[1])]); }"
+        )
         self.page.evaluate(script, self.number)
         editor.frames(3)
 
@@ -56,7 +61,8 @@ class PromptBox:
 
     def set(self, text: Any) -> None:
         self.page.evaluate(
-            "([id, text]) => { app.graph.getNodeById(id).widgets.find(w => w.name === 'text').value = text; }",
+            "([id, text]) => { app.graph.getNodeById(id).widgets.find(w => w.name === 'text').value"
+            " = text; }",
             [self.number, text],
         )
 
@@ -72,7 +78,9 @@ class PromptBox:
         return self.page.locator(f".astria-prompt .astria-{kind}").all_inner_texts()
 
     def contrasts(self, *kinds: str) -> list[float]:
-        """Return the contrast (WCAG, 1 to 21) of each kind of mark to the box behind it, and of the message below the text."""
+        """Return the contrast (WCAG, 1 to 21) of each kind of mark to the box behind it, and of the
+        message below the text.
+        """
         return self.page.evaluate(
             CONTRASTS,
             [f".astria-prompt .astria-{kind}" for kind in kinds] + [".astria-prompt-status b"],

@@ -14,11 +14,14 @@ TOGGLE = "() => app.extensionManager.command.execute('Workspace.ToggleSidebarTab
 IS_OPEN = "() => app.extensionManager.sidebarTab.activeSidebarTabId === 'astria'"
 DROP = """([selector, files]) => {
     const transfer = new DataTransfer();
-    for (const { name, mimeType, data } of files)
-        transfer.items.add(new File([Uint8Array.from(atob(data), one => one.charCodeAt(0))], name, { type: mimeType }));
+    for (const { name, mimeType, data } of files) {
+        const bytes = Uint8Array.from(atob(data), one => one.charCodeAt(0));
+        transfer.items.add(new File([bytes], name, { type: mimeType }));
+    }
     const place = document.querySelector(selector);
+    const how = { dataTransfer: transfer, bubbles: true, cancelable: true };
     for (const kind of ['dragenter', 'dragover', 'drop'])
-        place.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
+        place.dispatchEvent(new DragEvent(kind, how));
 }"""
 
 

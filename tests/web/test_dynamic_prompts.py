@@ -56,7 +56,9 @@ def test_prompt_texts_arrive_unchanged(editor: Editor) -> None:
 
 
 def test_the_editor_does_change_unguarded_texts(editor: Editor) -> None:
-    """Without this the test above would pass on an editor that leaves texts alone, and the guarding could go."""
+    """Without this the test above would pass on an editor that leaves texts alone, and the guarding
+    could go.
+    """
     number = editor.add("CLIPTextEncode")
     script = "([id, text]) => { app.graph.getNodeById(id).widgets[0].value = text; }"
     editor.page.evaluate(script, [number, r"{a|a} // b"])

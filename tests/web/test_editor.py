@@ -47,8 +47,10 @@ def test_typing_paints_each_construct(box: PromptBox) -> None:
         "param-value": ["64"],
     }
     eventually(lambda: {kind: box.painted(kind) for kind in painted}, painted)
-    colours = box.page.evaluate("""() => ['flag-name', 'flag-value', 'tag-kind', 'tag-name', 'break', 'key']
-        .map(kind => getComputedStyle(document.querySelector('.astria-' + kind)).color)""")
+    colours = box.page.evaluate(
+        """() => ['flag-name', 'flag-value', 'tag-kind', 'tag-name', 'break', 'key']
+        .map(kind => getComputedStyle(document.querySelector('.astria-' + kind)).color)"""
+    )
     assert len({*colours, box.text_area.evaluate("e => getComputedStyle(e).color")}) >= 6
 
 
@@ -230,8 +232,11 @@ def test_time_from_key_to_painted_text(
     script = """() => new Promise(done => {
         const content = document.querySelector('.cm-content');
         const started = performance.now();
-        const isPainted = () => [...document.querySelectorAll('.astria-flag-name')].some(e => e.textContent === '--tiled_upscale');
-        const look = () => isPainted() ? done(performance.now() - started) : requestAnimationFrame(look);
+        const isPainted = () => [...document.querySelectorAll('.astria-flag-name')]
+            .some(e => e.textContent === '--tiled_upscale');
+        const look = () => isPainted()
+            ? done(performance.now() - started)
+            : requestAnimationFrame(look);
         document.execCommand('insertText', false, 'e');
         look();
     })"""
@@ -246,5 +251,6 @@ def test_time_from_key_to_painted_text(
     record_property("key_to_paint_ms", round(statistics.median(times), 1))
     with capsys.disabled():
         sys.stdout.write(
-            f"\nkey press to painted text, {len(text)} characters: median {statistics.median(times):.0f} ms\n"
+            f"\nkey press to painted text, {len(text)} characters: median"
+            f" {statistics.median(times):.0f} ms\n"
         )

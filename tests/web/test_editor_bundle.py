@@ -1,4 +1,7 @@
-"""The bundled editor library: built from the sources beside it, complete, and without side effects on its own."""
+"""The bundled editor library.
+
+Built from the sources beside it, complete, and without side effects on its own.
+"""
 
 from __future__ import annotations
 

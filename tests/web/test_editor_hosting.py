@@ -1,4 +1,7 @@
-"""The prompt editor behaves as the stock text box: undo, clipboard, shortcuts, weights, zoom, wheel, input methods."""
+"""The prompt editor behaves as the stock text box.
+
+Undo, clipboard, shortcuts, weights, zoom, wheel, input methods.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,8 @@ def test_paste_copy_and_cut_are_of_text(box: PromptBox) -> None:
 def test_keys_of_text_reach_no_shortcut_and_ctrl_enter_queues(box: PromptBox) -> None:
     box.type("a cat")
     box.page.evaluate(
-        "() => { window.queued = 0; api_ = app.queuePrompt; app.queuePrompt = (...given) => { window.queued++; }; }"
+        "() => { window.queued = 0; api_ = app.queuePrompt; app.queuePrompt = (...given) => {"
+        " window.queued++; }; }"
     )
     try:
         for key in ("Delete", "Backspace", "r", "q", "w"):
@@ -98,7 +102,10 @@ def test_weights_change_as_in_the_stock_text_box(
 ) -> None:
     """The same keys in one of the host's own text boxes give the same text."""
     box.set(text)
-    stock = "text => Object.assign(document.body.appendChild(document.createElement('textarea')), { id: 'stock-box', value: text }).focus()"
+    stock = (
+        "text => Object.assign(document.body.appendChild(document.createElement('textarea')), { id:"
+        " 'stock-box', value: text }).focus()"
+    )
     for content in (box.text_area, None):
         if content is None:
             box.page.evaluate(stock, text)

@@ -1,4 +1,7 @@
-"""The screens of docs/gallery.md, each built in the real editor and photographed; with ASTRIA_GALLERY=FOLDER the pictures are kept there."""
+"""The screens of docs/gallery.md, each built in the real editor and photographed.
+
+With ASTRIA_GALLERY=FOLDER the pictures are kept there.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,10 @@ class Gallery:
         return self.page.locator(f"[data-node-id='{number}']")
 
     def place(self, number: int, x: int, y: int, width: int, height: int) -> None:
-        script = "([id, x, y, w, h]) => { const n = app.graph.getNodeById(id); n.pos = [x, y]; n.setSize([w, h]); }"
+        script = (
+            "([id, x, y, w, h]) => { const n = app.graph.getNodeById(id); n.pos = [x, y];"
+            " n.setSize([w, h]); }"
+        )
         self.page.evaluate(script, [number, x, y, width, height])
         self.editor.frames(4)
 
@@ -92,7 +98,9 @@ class Gallery:
         return box
 
     def take(self, name: str, *around: Locator) -> None:
-        """Photograph what lies around these elements, or the whole screen, and check that the picture is fit for the page."""
+        """Photograph what lies around these elements, or the whole screen, and check that the
+        picture is fit for the page.
+        """
         self.page.wait_for_timeout(400)  # transitions of menus and dialogs
         with Image.open(
             io.BytesIO(self.page.screenshot(clip=self._clip(around) if around else None))
@@ -117,7 +125,10 @@ class Gallery:
 
 
 def _furnish(host: LiveHost) -> int:
-    """Put files, bindings and tunes where the screens show them; return the id of the tune of Eileen."""
+    """Put files, bindings and tunes where the screens show them.
+
+    Return the id of the tune of Eileen.
+    """
     for path in [
         host.base / "models" / folder / name for folder, names in FILES.items() for name in names
     ]:
@@ -155,7 +166,8 @@ def _opened_gallery(
     folder = Path(os.environ.get("ASTRIA_GALLERY") or tmp_path_factory.mktemp("gallery"))
     folder.mkdir(parents=True, exist_ok=True)
     editor = Editor(browser, host.client)
-    # Set before the editor opens: one that hides its map later draws no new Vue nodes until it is loaded again.
+    # Set before the editor opens: one that hides its map later draws no new Vue nodes until it is
+    # loaded again.
     host.client.post_json("/api/settings", dict.fromkeys(CLUTTER, False))
     editor.open(vue=True)
     yield Gallery(editor, folder, eileen)
@@ -280,7 +292,10 @@ def test_the_template_browser(gallery: Gallery) -> None:
         timeout=WAIT_MS
     )
     expect(gallery.page.get_by_role("dialog").get_by_text("color_grading").first).to_be_visible()
-    loaded = "() => [...document.querySelectorAll('[role=dialog] img')].filter(one => one.naturalWidth).length > 5"
+    loaded = (
+        "() => [...document.querySelectorAll('[role=dialog] img')].filter(one =>"
+        " one.naturalWidth).length > 5"
+    )
     gallery.page.wait_for_function(loaded, timeout=WAIT_MS)
     gallery.take("templates")
     gallery.page.keyboard.press("Escape")

@@ -1,4 +1,7 @@
-"""The picture on each node's help page is the node as the editor draws it; with ASTRIA_HELP_PICTURES=FOLDER the pictures are made anew there."""
+"""The picture on each node's help page is the node as the editor draws it.
+
+With ASTRIA_HELP_PICTURES=FOLDER the pictures are made anew there.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ COLOURS = 96
 PLACE = [400, 160]  # clear of the editor's bars
 TALL = {"width": 1600, "height": 1500}
 SLACK_PX = 12  # fonts differ from machine to machine
-PROMPT = "portrait of a lighthouse keeper, (weathered face:1.2), overcast light\nnegative_prompt=blurry\nnum_images=2\nw=512\nh=768"
+PROMPT = (
+    "portrait of a lighthouse keeper, (weathered face:1.2), overcast"
+    " light\nnegative_prompt=blurry\nnum_images=2\nw=512\nh=768"
+)
 TWO_PEOPLE = """\
 a street at night
 BREAK film noir
@@ -25,7 +31,10 @@ BREAK <lora:1533312:1.0> ohwx woman in a yellow dress
 BREAK <lora:1558021:1.0> ohwx man in a grey suit
 w=1024
 h=576"""
-OUTPAINT = "--outpaint top-center --outpaint_width 864 --outpaint_height 1296\ndenoising_strength=0\nw=576\nh=864"
+OUTPAINT = (
+    "--outpaint top-center --outpaint_width 864 --outpaint_height"
+    " 1296\ndenoising_strength=0\nw=576\nh=864"
+)
 # What stands in the widgets of a picture, as in the example of the node's page.
 SHOWN = {
     "AstriaPrompt": {"text": TWO_PEOPLE},
@@ -50,7 +59,9 @@ SHOWN = {
 
 
 def photographed(editor: Editor, kind: str) -> bytes:
-    """Add a node where nothing covers it, fill its widgets, return it as a small PNG, and take it away."""
+    """Add a node where nothing covers it, fill its widgets, return it as a small PNG, and take it
+    away.
+    """
     number = editor.add(kind)
     script = """([id, place, values]) => {
         const node = app.graph.getNodeById(id);
@@ -67,7 +78,8 @@ def photographed(editor: Editor, kind: str) -> bytes:
     drawn.wait_for()
     editor.settled(drawn)
     picture = Image.open(io.BytesIO(drawn.screenshot())).convert("RGB").quantize(COLOURS)
-    # Removed by itself: a cleared graph counts from 1 again, and the next node would be drawn into this one's elements.
+    # Removed by itself: a cleared graph counts from 1 again, and the next node would be drawn into
+    # this one's elements.
     editor.page.evaluate("id => app.graph.remove(app.graph.getNodeById(id))", number)
     written = io.BytesIO()
     picture.save(written, "PNG", optimize=True)
@@ -75,7 +87,10 @@ def photographed(editor: Editor, kind: str) -> bytes:
 
 
 def test_a_node_looks_like_its_picture(editor: Editor) -> None:
-    """As wide, and as high but for a few rows: a node that gained or lost an input needs a new picture (python dev.py pictures)."""
+    """As wide, and as high but for a few rows.
+
+    A node that gained or lost an input needs a new picture (python dev.py pictures).
+    """
     if not editor.is_vue:
         return  # the pictures show the nodes that are elements of the page
     folder = os.environ.get("ASTRIA_HELP_PICTURES")
@@ -101,7 +116,10 @@ def test_the_pictures_of_the_help_pages_are_served(host: LiveHost) -> None:
 
 def test_the_editor_shows_the_picture_on_the_help_page(editor: Editor) -> None:
     number = editor.add("AstriaGenerate")
-    script = "([id, place]) => { const n = app.graph.getNodeById(id); n.pos = place; app.canvas.selectNode(n); }"
+    script = (
+        "([id, place]) => { const n = app.graph.getNodeById(id); n.pos = place;"
+        " app.canvas.selectNode(n); }"
+    )
     editor.page.evaluate(script, [number, PLACE])
     editor.frames(6)
     editor.page.get_by_test_id("info-button").click()

@@ -1,4 +1,7 @@
-"""A smoke test of the pack in the newest editor, which people have before the pack's own pin moves: what an update may break shows here first."""
+"""A smoke test of the pack in the newest editor, which people have before the pack's own pin moves.
+
+What an update may break shows here first.
+"""
 
 from __future__ import annotations
 

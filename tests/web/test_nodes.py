@@ -1,4 +1,7 @@
-"""The pack's nodes in the real editor: each can be added and shows what its definition says; reports appear and are not saved."""
+"""The pack's nodes in the real editor.
+
+Each can be added and shows what its definition says; reports appear and are not saved.
+"""
 
 from __future__ import annotations
 
@@ -63,13 +66,17 @@ def test_the_editor_knows_every_node(editor: Editor) -> None:
 def test_a_node_can_be_added(editor: Editor, kind: str) -> None:
     number = editor.add(kind)
     definition = snapshot()[kind]
-    script = "id => { const n = app.graph.getNodeById(id); return [n.title, (n.widgets ?? []).map(w => w.name)]; }"
+    script = (
+        "id => { const n = app.graph.getNodeById(id); return [n.title, (n.widgets ?? []).map(w =>"
+        " w.name)]; }"
+    )
     title, widgets = editor.page.evaluate(script, number)
     assert title == definition.title
     assert widgets == expected_widgets(kind, definition)
     if editor.is_vue:
         drawn = editor.page.locator(f"[data-node-id='{number}']")
-        # The node's inputs come after its title, one by one; an output may have the name of an input.
+        # The node's inputs come after its title, one by one; an output may have the name of an
+        # input.
         for name in (
             definition.title,
             *(name for name in definition.inputs if not (name == "text" and kind in PROMPTING)),
@@ -137,7 +144,10 @@ def test_what_nodes_of_an_expansion_tell_comes_after_the_report(
         }
     editor.load_api({numbers[name]: entry for name, entry in graph.items()})
     editor.page.evaluate("() => app.queuePrompt(0)")
-    shown = "() => [...document.querySelectorAll('textarea[readonly]')].map(box => box.value).find(text => text.includes('the mask covers'))"
+    shown = (
+        "() => [...document.querySelectorAll('textarea[readonly]')].map(box => box.value).find(text"
+        " => text.includes('the mask covers'))"
+    )
     report = editor.page.wait_for_function(shown).json_value()
     assert report.startswith("scheduler = euler_a") and "stage base: inpaint" in report
 

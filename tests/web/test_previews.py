@@ -20,7 +20,8 @@ DRAWING = ("AstriaOutpaintCanvas", "AstriaRegions")
 LEAST_SEEN_PX = 100
 IS_SEEN = """([id, least]) => {
     const box = app.graph.getNodeById(id).widgets.find(w => w.name === 'placement').element;
-    return box.checkVisibility({ visibilityProperty: true }) && box.querySelector('canvas').clientHeight >= least;
+    return box.checkVisibility({ visibilityProperty: true })
+        && box.querySelector('canvas').clientHeight >= least;
 }"""
 # The colour of the pixels at places given as parts of the drawn canvas's width and height.
 PIXELS = """(canvas, spots) => {
@@ -54,7 +55,8 @@ def choose(editor: Editor, number: int, name: str, value: Any) -> None:
 def added(editor: Editor, kind: str) -> int:
     number = editor.add(kind)
     editor.page.evaluate(
-        "id => { const n = app.graph.getNodeById(id); n.pos = [140, 100]; n.setSize([360, n.size[1] + 120]); }",
+        "id => { const n = app.graph.getNodeById(id); n.pos = [140, 100]; n.setSize([360, n.size[1]"
+        " + 120]); }",
         number,
     )
     editor.frames(5)
@@ -62,7 +64,10 @@ def added(editor: Editor, kind: str) -> int:
 
 
 def drawn_box(editor: Editor, width: int, height: int) -> tuple[float, float, float, float]:
-    """Return the frame of a picture of this size inside the drawn canvas, in its own pixels: x, y, width, height."""
+    """Return the frame of a picture of this size inside the drawn canvas, in its own pixels.
+
+    X, y, width, height.
+    """
     wide, high, density = picture(editor).evaluate(
         "c => [c.clientWidth, c.clientHeight, c.width / c.clientWidth]"
     )
@@ -169,7 +174,10 @@ def opened(editor: Editor, graph: dict[str, Any], number: int) -> None:
 
 
 def look_at(editor: Editor, number: int) -> None:
-    script = "id => { const { pos } = app.graph.getNodeById(id); app.canvas.ds.scale = 1; app.canvas.ds.offset = [400 - pos[0], 120 - pos[1]]; }"
+    script = (
+        "id => { const { pos } = app.graph.getNodeById(id); app.canvas.ds.scale = 1;"
+        " app.canvas.ds.offset = [400 - pos[0], 120 - pos[1]]; }"
+    )
     editor.page.evaluate(script, number)
     editor.frames(5)
 
@@ -178,8 +186,9 @@ def run(editor: Editor) -> None:
     editor.page.evaluate("() => app.queuePrompt(0)")
 
 
-# Ids of their own: the editor shows a node's pictures in the next one of the same id, too. Of the editor's two kinds of nodes each
-# gets a graph that has not run yet: what is cached is told once only.
+# Ids of their own: the editor shows a node's pictures in the next one of the same id, too. Of the
+# editor's two kinds of nodes each gets a graph that has not run yet: what is cached is told once
+# only.
 def test_a_source_that_no_node_shows_is_drawn_as_the_last_run_had_it(editor: Editor) -> None:
     graph = {
         "51": node("EmptyImage", width=300, height=100, batch_size=1, color=int(editor.is_vue)),
@@ -253,7 +262,8 @@ def test_people_are_drawn_where_the_last_run_had_them(editor: Editor, host: Live
     first, same, second, also, scene, rest = pixels(editor, 800, 400, places)
     assert (same, also, rest) == (first, second, scene)
     editor.page.evaluate(
-        "() => app.graph.getNodeById(65).disconnectInput(app.graph.getNodeById(65).findInputSlot('masks'))"
+        "() => { const node = app.graph.getNodeById(65);"
+        " node.disconnectInput(node.findInputSlot('masks')); }"
     )
     expect(picture(editor)).to_have_attribute("aria-label", re.compile("2 people in columns$"))
 

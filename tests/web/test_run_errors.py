@@ -22,7 +22,10 @@ def run(editor: Editor) -> None:
 
 
 def set_widget(editor: Editor, kind: str, name: str, value: Any) -> None:
-    script = "([kind, name, value]) => { app.graph._nodes.find(n => n.type === kind).widgets.find(w => w.name === name).value = value; }"
+    script = (
+        "([kind, name, value]) => { app.graph._nodes.find(n => n.type === kind).widgets.find(w =>"
+        " w.name === name).value = value; }"
+    )
     editor.page.evaluate(script, [kind, name, value])
 
 
@@ -59,16 +62,20 @@ def test_a_node_without_a_report_gets_a_box_until_the_next_run(failing: Editor) 
 
 
 def test_an_error_stays_with_the_workflow_that_was_run(failing: Editor) -> None:
-    """Its twin in another tab has a node of the same number and class, and is not told, though it is the one that is open when the error comes."""
+    """Its twin in another tab has a node of the same number and class, and is not told, though it
+    is the one that is open when the error comes.
+    """
     failing.page.evaluate(
-        "() => app.api.addEventListener('execution_error', ({ detail }) => { window.failure = detail; }, { once: true })"
+        "() => app.api.addEventListener('execution_error', ({ detail }) => { window.failure ="
+        " detail; }, { once: true })"
     )
     run(failing)
     expect(alerts(failing)).to_have_count(1)
     first = failing.page.evaluate("() => app.rootGraph.id")
     failing.page.evaluate("() => app.extensionManager.command.execute('Comfy.DuplicateWorkflow')")
     failing.page.wait_for_function(
-        "first => app.rootGraph.id !== first && app.graph._nodes.some(n => n.type === 'AstriaRequestText')",
+        "first => app.rootGraph.id !== first && app.graph._nodes.some(n => n.type ==="
+        " 'AstriaRequestText')",
         arg=first,
     )
     expect(alerts(failing)).to_have_count(0)
@@ -85,7 +92,8 @@ def test_failing_twice_leaves_one_box(failing: Editor) -> None:
     set_widget(failing, "AstriaRequestText", "part", "person_2")
     run(failing)
     expect(alerts(failing)).to_have_value(
-        "The request has 0 person(s), and 'person_2' is asked for.\nEach BREAK after the second starts a person."
+        "The request has 0 person(s), and 'person_2' is asked for.\nEach BREAK after the second"
+        " starts a person."
     )
     expect(alerts(failing)).to_have_count(1)
 
@@ -103,7 +111,8 @@ def test_a_node_with_a_report_says_it_there(editor: Editor) -> None:
     set_widget(editor, "AstriaExplain", "base", "")
     run(editor)
     editor.page.wait_for_function(
-        "() => [...document.querySelectorAll('textarea[readonly]')].some(box => box.value.startsWith('Model family'))"
+        "() => [...document.querySelectorAll('textarea[readonly]')].some(box =>"
+        " box.value.startsWith('Model family'))"
     )
     expect(alerts(editor)).to_have_count(0)
 

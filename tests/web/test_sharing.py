@@ -1,4 +1,7 @@
-"""What people hand to each other: compiled workflows and finished pictures open in the editor and mean what they meant."""
+"""What people hand to each other.
+
+Compiled workflows and finished pictures open in the editor and mean what they meant.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ checkpoint = realisticVisionV51.safetensors
 1558021 = second_person.safetensors
 """
 OUTPAINT = f"{FIELDS_TEXT}\nw=1024\nh=1024"
-SMALL = "a red|blue (lighthouse:1.2), a\\(b\\) é 🌊 {not|chosen} // no remark\nw=64\nh=64\nsteps=1\nnum_images=1"
+SMALL = (
+    "a red|blue (lighthouse:1.2), a\\(b\\) é 🌊 {not|chosen} // no"
+    " remark\nw=64\nh=64\nsteps=1\nnum_images=1"
+)
 
 
 def compiled(host: LiveHost, text: str, form: str, base: str = "1504944") -> dict[str, Any]:
@@ -63,7 +69,8 @@ def compiled(host: LiveHost, text: str, form: str, base: str = "1504944") -> dic
 def picture_of(host: LiveHost, editor: Editor) -> tuple[bytes, dict[str, Any]]:
     """Press Run, and return the PNG that was saved with the graph that the host was given."""
     script = """() => new Promise(done => {
-        app.api.addEventListener('execution_start', event => done(event.detail.prompt_id), { once: true });
+        const started = event => done(event.detail.prompt_id);
+        app.api.addEventListener('execution_start', started, { once: true });
         app.queuePrompt(0);
     })"""
     entry = host.client.wait(editor.page.evaluate(script))

@@ -224,7 +224,10 @@ def test_deleting_asks_first(editor: Editor, store: TuneStore) -> None:
 def test_deleting_says_what_goes_along_and_takes_it_along(
     editor: Editor, store: TuneStore, host: LiveHost
 ) -> None:
-    """A model file that a program sent, and what it asked of the tune: running, waiting and done."""
+    """A model file that a program sent, and what it asked of the tune.
+
+    Running, waiting and done.
+    """
     api = api_of(host)
     write_tiny_lora(host.loras, "sd15", "sidebar_noir.safetensors")
     content = (host.loras / "sidebar_noir.safetensors").read_bytes()

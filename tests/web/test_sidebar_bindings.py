@@ -1,4 +1,7 @@
-"""The sidebar's page of bindings in the real editor: what is missing, and what is bound by a person's hand."""
+"""The sidebar's page of bindings in the real editor.
+
+What is missing, and what is bound by a person's hand.
+"""
 
 from __future__ import annotations
 

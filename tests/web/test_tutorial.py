@@ -1,4 +1,7 @@
-"""The steps of docs/tutorial.md in the real editor, and its pictures; with ASTRIA_HELP_PICTURES set the pictures are made anew."""
+"""The steps of docs/tutorial.md in the real editor, and its pictures.
+
+With ASTRIA_HELP_PICTURES set the pictures are made anew.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,10 @@ def show(editor: Editor, scale: float, x: float, y: float) -> None:
 
 def test_the_template_takes_the_pasted_prompt(editor: Editor) -> None:
     editor.load(json.loads((WORKFLOWS / "start_flux.json").read_text(encoding="utf-8")))
-    script = "text => { app.graph._nodes.find(n => n.type === 'AstriaGenerate').widgets.find(w => w.name === 'text').value = text; }"
+    script = (
+        "text => { app.graph._nodes.find(n => n.type === 'AstriaGenerate').widgets.find(w => w.name"
+        " === 'text').value = text; }"
+    )
     editor.page.evaluate(script, FILM_NOIR)
     expect(editor.page.locator(".astria-prompt .astria-person-1").first).to_be_visible()
     show(editor, 0.7, 620, 120)

@@ -84,7 +84,10 @@ def assert_places_and_sizes_are_kept(editor: Editor, workflow: dict[str, Any]) -
             assert (place, width, height <= node["size"][1]) == (node["pos"], node["size"][0], True)
         else:
             assert (place, [width, height]) == (node["pos"], node["size"]), node["type"]
-    too_small = "() => app.graph._nodes.filter(n => n.computeSize().some((side, axis) => side > n.size[axis])).map(n => n.type)"
+    too_small = (
+        "() => app.graph._nodes.filter(n => n.computeSize().some((side, axis) => side >"
+        " n.size[axis])).map(n => n.type)"
+    )
     assert editor.page.evaluate(too_small) == []
 
 

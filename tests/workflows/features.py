@@ -1,4 +1,7 @@
-"""What each example workflow is made of, by the plan's names: the nodes and values that its feature is known by."""
+"""What each example workflow is made of, by the plan's names.
+
+The nodes and values that its feature is known by.
+"""
 
 from __future__ import annotations
 
@@ -265,7 +268,8 @@ FEATURES = {
     "style": {
         "base.positive": node(
             TEXT,
-            "a still from a feature film, a fox crossing a frozen river in dramatic motivated light",
+            "a still from a feature film, a fox crossing a frozen river in dramatic motivated"
+            " light",
         ),
         "base.negative": node(TEXT, "cartoon, drawing"),
     },
@@ -286,7 +290,8 @@ FEATURES = {
         "super_resolution.upscale": node(ENLARGED, image=["base.decode", 0], factor=4.0),
     },
 }
-# What a feature is known by not having: a first sampling, the input image under the noise, a ControlNet that it does without.
+# What a feature is known by not having: a first sampling, the input image under the noise, a
+# ControlNet that it does without.
 WITHOUT = {
     "controlnet": "base.encode",
     "controlnet_qr": "base.encode",

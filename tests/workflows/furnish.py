@@ -1,4 +1,7 @@
-"""What the example workflows ask their reader to bring, tiny: files under the published names, tunes with photos, a photo with a face."""
+"""What the example workflows ask their reader to bring, tiny.
+
+Files under the published names, tunes with photos, a photo with a face.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ from ..host.tiny_lora import write_tiny_lora
 from ..testpack.face_models import astronaut, write_face_pack
 from ..testpack.swap_models import restoreformer_weights, write_swapper
 
-# The cross-attentions of the host's tiny SDXL in diffusers' order, down, up, middle: it has fewer than the real one.
+# The cross-attentions of the host's tiny SDXL in diffusers' order, down, up, middle: it has fewer
+# than the real one.
 HOST_SDXL = (*[64] * 2, *[128] * 4, *[128] * 6, *[64] * 3, *[128] * 2)
 PULID = TINY._replace(attentions=2)
 

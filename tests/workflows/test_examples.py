@@ -92,7 +92,8 @@ def test_a_starter_says_what_to_do_and_names_every_file() -> None:
         assert "Press Run" in note
 
 
-# What nobody publishes under this name: the reader's own, or a file that is renamed when it is downloaded.
+# What nobody publishes under this name: the reader's own, or a file that is renamed when it is
+# downloaded.
 WITHOUT_ADDRESS = {
     "realisticVisionV51.safetensors",
     "my_person.safetensors",

@@ -1,4 +1,6 @@
-"""docs/examples.md lists every example workflow, and the documentation's own prompts are those of the workflows that it names."""
+"""docs/examples.md lists every example workflow, and the documentation's own prompts are those of
+the workflows that it names.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ FIELDS = {
     "Outpaint only, over the API": {
         "prompt[text]": OUTPAINT_TEXT,
         "prompt[denoising_strength]": 0,
-        "prompt[input_image_url]": "https://sdbooth2-production.s3.amazonaws.com/qg202t8sqfn1olewuzdujgaq29si",
+        "prompt[input_image_url]": (
+            "https://sdbooth2-production.s3.amazonaws.com/qg202t8sqfn1olewuzdujgaq29si"
+        ),
     },
     "txt2img + outpainting, over the API": {
         "prompt[text]": FIELDS_TEXT,

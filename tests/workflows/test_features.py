@@ -53,7 +53,10 @@ def test_an_example_has_what_its_feature_is_made_of(example: str) -> None:
 
 
 def graph_when(name: str, request: PromptRequest | None = None) -> dict[str, Any] | None:
-    """The graph that an example's prompt gives, or another in its place; None where that one cannot run."""
+    """The graph that an example's prompt gives, or another in its place.
+
+    None where that one cannot run.
+    """
     try:
         made = workflows.compiled(name, request)
     except AstriaError:
@@ -97,7 +100,10 @@ def unset(request: PromptRequest, field: str) -> PromptRequest:
 def test_each_parameter_and_flag_makes_a_difference_in_some_example(
     spelled: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the parameter the same prompt compiles to something else; so it stands in a prompt, and is not passed over."""
+    """Without the parameter the same prompt compiles to something else.
+
+    So it stands in a prompt, and is not passed over.
+    """
     # One prompt sets the seed that the examples have anyhow.
     monkeypatch.setattr(workflows, "SEED", workflows.SEED + 1)
     assert tells(lambda request: unset(request, SPEAKING[spelled]))

@@ -1,4 +1,7 @@
-"""The body of an API request, read within bounds: JSON, a form, or multipart with pictures in memory and weights on the disk."""
+"""The body of an API request, read within bounds.
+
+JSON, a form, or multipart with pictures in memory and weights on the disk.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,9 @@ class Body:
 async def read_body(
     request: web.Request, settings: Settings, spool: Path, *, takes_model: bool = False
 ) -> Body:
-    """Return the fields of a request; where it `takes_model`, one model file may come along, which then lies in the folder `spool`.
+    """Return the fields of a request.
+
+    Where it `takes_model`, one model file may come along, which then lies in the folder `spool`.
 
     Raises: ApiError for what cannot be read, or is too large.
     """
@@ -104,7 +109,10 @@ async def _whole(request: web.Request, settings: Settings) -> bytes:
 
 
 class _Parts:
-    """Reads the parts of a multipart request. Without a folder for it a model file is a file as others are."""
+    """Reads the parts of a multipart request.
+
+    Without a folder for it a model file is a file as others are.
+    """
 
     def __init__(self, settings: Settings, spool: Path | None, body: Body) -> None:
         self._settings = settings

@@ -1,4 +1,7 @@
-"""Callbacks: each owed POST is sent, tried again for some time, and outlives a restart. At least once; a header tells repetitions."""
+"""Callbacks: each owed POST is sent, tried again for some time, and outlives a restart.
+
+At least once; a header tells repetitions.
+"""
 
 from __future__ import annotations
 

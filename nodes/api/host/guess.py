@@ -1,4 +1,7 @@
-"""What is not bound when a prompt asks for it: bound to the files that look like it, for a person to see and edit."""
+"""What is not bound when a prompt asks for it.
+
+Bound to the files that look like it, for a person to see and edit.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from ..guess import guessed, guessed_roles
 
 
 def guess_bases(tune_id: str | None) -> list[str]:
-    """Guess at the base that is asked for; without one, where nothing at all is bound, at the gallery's Flux before the older one.
+    """Guess at the base that is asked for.
+
+    Without one, where nothing at all is bound, at the gallery's Flux before the older one.
 
     Return what is to be said.
     """
@@ -53,7 +58,8 @@ def _bind(what: str, found: Mapping[str, str]) -> list[str]:
     )
     return (
         [
-            f"{what} not bound; it is now, by the names of your files: {listed}. Edit {BINDINGS_FILE} to change it."
+            f"{what} not bound; it is now, by the names of your files: {listed}. Edit"
+            f" {BINDINGS_FILE} to change it."
         ]
         if found
         else []

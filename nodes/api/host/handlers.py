@@ -40,13 +40,17 @@ _Answer = Callable[[web.Request, Settings], Awaitable[web.StreamResponse]]
 
 
 class Handlers:
-    """The answers of the API. Work on files and the database is done outside the server's own thread."""
+    """The answers of the API.
+
+    Work on files and the database is done outside the server's own thread.
+    """
 
     def __init__(self, queue: Queue, callbacks: Callbacks) -> None:
         self._queue = queue
         self._callbacks = callbacks
         self._making = asyncio.Lock()
-        # Pictures are fetched, decoded and searched for faces here, so that few are in memory at once, and looking something up never waits for it.
+        # Pictures are fetched, decoded and searched for faces here, so that few are in memory at
+        # once, and looking something up never waits for it.
         self._studio = ThreadPoolExecutor(_AT_ONCE, "astria-api")
 
     def table(self) -> Mapping[tuple[str, str], _Answer]:
@@ -104,7 +108,8 @@ class Handlers:
         terms = _terms(request, settings)
         try:
             sent, beside = wrapped(body.fields, "tune")
-            # One at a time, so that of two requests with one title the second finds the first's tune.
+            # One at a time, so that of two requests with one title the second finds the first's
+            # tune.
             async with self._making if settings.idempotent else contextlib.nullcontext():
                 made = await self._in_studio(make_tune, sent, settings, terms.fetching)
                 try:
@@ -241,7 +246,10 @@ def _tune(request: web.Request) -> Tune:
 
 
 def _takes_prompts(id: str) -> bool:
-    """Say whether prompts can be at this id: a stored tune, a base tune bound or known to be of the service, or one that was and has prompts."""
+    """Say whether prompts can be at this id.
+
+    A stored tune, a base tune bound or known to be of the service, or one that was and has prompts.
+    """
     is_base = id in KNOWN_BASES or id in bindings_in(state_folder()).bases
     return (
         is_base
@@ -259,5 +267,8 @@ def _prompt(request: web.Request) -> Prompt:
 
 
 def _unknown(what: str, id: str) -> ApiError:
-    hint = "GET the list to see which there are. Base tunes of the bindings take prompts and are no objects themselves."
+    hint = (
+        "GET the list to see which there are. Base tunes of the bindings take prompts and are no"
+        " objects themselves."
+    )
     return ApiError(f"there is no {what} {id!r}"[:300], code="not-found", hint=hint, status=404)

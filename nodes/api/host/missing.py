@@ -21,7 +21,9 @@ Tags = Mapping[tuple[str, str], Mapping[str, Any]]
 
 
 def tags_of(attributes: Mapping[str, Any]) -> Tags:
-    """Return the tags in the texts among the attributes as they were sent, each with field, line, column and offsets."""
+    """Return the tags in the texts among the attributes as they were sent, each with field, line,
+    column and offsets.
+    """
     found: dict[tuple[str, str], Mapping[str, Any]] = {}
     for field in (*TEXTS, "negative_prompt"):
         text = attributes.get(field)
@@ -51,9 +53,12 @@ def _tags(nodes: Iterable[Node], text: str) -> Iterator[tuple[Node, str, str]]:
 def reasons(
     reading: Reading, tags: Tags, resolver: Resolver, options: CompileOptions | None
 ) -> list[Problem]:
-    """Return what keeps the request from running, beside what is noted already: no base (`options` None) is.
+    """Return what keeps the request from running, beside what is noted already.
 
-    Planning ends at the first stage with an error, and leaves out what it was not given: the tags of the text are then looked up by themselves.
+    No base (`options` None) is.
+
+    Planning ends at the first stage with an error, and leaves out what it was not given: the tags
+    of the text are then looked up by themselves.
     """
     found: list[Problem] = []
     absent: list[Missing] = []

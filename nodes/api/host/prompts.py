@@ -1,4 +1,6 @@
-"""Attributes of a prompt -> the planner's workflow, ready for the queue, or everything that is wrong with them."""
+"""Attributes of a prompt -> the planner's workflow, ready for the queue, or everything that is
+wrong with them.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,10 @@ MAX_SHOWN = 2000  # longer values of pictures are the pictures themselves
 
 @dataclass(frozen=True)
 class Terms:
-    """What holds for a request: how it reached us, what the owner allows, and its budget for pictures from the web."""
+    """What holds for a request.
+
+    How it reached us, what the owner allows, and its budget for pictures from the web.
+    """
 
     origin: str
     settings: Settings
@@ -47,7 +52,9 @@ class Terms:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prompt that can be queued, and the pictures to be put into ComfyUI's input folder first, by file name."""
+    """A prompt that can be queued, and the pictures to be put into ComfyUI's input folder first, by
+    file name.
+    """
 
     prompt: Prompt
     pictures: Mapping[str, bytes] = field(default_factory=dict)
@@ -56,7 +63,9 @@ class Prepared:
 def prepare(
     tune_id: str | None, sent: Mapping[str, Any], terms: Terms, said: Sequence[str] = ()
 ) -> Prepared:
-    """Return the prompt that the attributes describe, for a base of the bindings or a stored tune; None means the default base.
+    """Return the prompt that the attributes describe, for a base of the bindings or a stored tune.
+
+    None means the default base.
 
     `said` begins its notices. Raises: ApiError listing every problem.
     """
@@ -91,7 +100,10 @@ def prepare(
 
 
 def _kept(reading: Reading) -> dict[str, Any]:
-    """Return the attributes to store: the text as `text`, and a picture that came as text as the file that it became."""
+    """Return the attributes to store.
+
+    The text as `text`, and a picture that came as text as the file that it became.
+    """
     kept = dict(reading.attributes)
     if isinstance(kept.get("prompt"), str):  # of POST /generate
         kept["text"] = kept.pop("prompt")
@@ -113,7 +125,10 @@ def _digest(fields: Mapping[str, Any], callback: str | None) -> str:
 
 
 def api_base_id() -> str:
-    """Return the id of the default base tune, which POST /generate uses. Raises: ApiError where none is set."""
+    """Return the id of the default base tune, which POST /generate uses.
+
+    Raises: ApiError where none is set.
+    """
     bindings = bindings_in(state_folder())
     if bindings.default_base:
         return bindings.default_base
@@ -125,7 +140,10 @@ def api_base_id() -> str:
 
 
 def _base(tune_id: str | None) -> tuple[str | None, Bindings | None]:
-    """Return the base to compile for, and bindings that a stored checkpoint adds. Raises: ApiError, 404 for an id that nothing has."""
+    """Return the base to compile for, and bindings that a stored checkpoint adds.
+
+    Raises: ApiError, 404 for an id that nothing has.
+    """
     if tune_id is None:
         return api_base_id(), None
     if tune_id in bindings_in(state_folder()).bases:
@@ -149,7 +167,10 @@ def _base(tune_id: str | None) -> tuple[str | None, Bindings | None]:
 def _compiled(
     reading: Reading, extra: Bindings | None, options: CompileOptions
 ) -> tuple[Compiled, list[str]]:
-    """Return the workflow, and what is to be said of models that were bound for it. Raises: ApiError listing all that keeps it from running."""
+    """Return the workflow, and what is to be said of models that were bound for it.
+
+    Raises: ApiError listing all that keeps it from running.
+    """
     said: list[str] = []
     request = reading.request
     assert request is not None, "what is wrong with the attributes was told before"
@@ -168,7 +189,10 @@ def _compiled(
 
 
 def _guessed(request: PromptRequest, resolver: Resolver, options: CompileOptions) -> list[str]:
-    """Bind what the request misses where files look like it; return what is to be said. Nothing is bound for what cannot run anyway."""
+    """Bind what the request misses where files look like it; return what is to be said.
+
+    Nothing is bound for what cannot run anyway.
+    """
     sources = sources_of(request, resolver, options)
     if isinstance(sources, Missing):
         return []

@@ -1,4 +1,7 @@
-"""Prompts of the API on ComfyUI's own queue: put in the order of their coming, followed to their end, taken up again after a restart."""
+"""Prompts of the API on ComfyUI's own queue.
+
+Put in the order of their coming, followed to their end, taken up again after a restart.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ _log = logging.getLogger(__name__)
 
 
 class Queue:
-    """The API's side of ComfyUI's queue. Its methods run in the server's own thread; `on_done` is called when a callback is owed."""
+    """The API's side of ComfyUI's queue.
+
+    Its methods run in the server's own thread; `on_done` is called when a callback is owed.
+    """
 
     def __init__(self, on_done: Callable[[], None]) -> None:
         self._server = PromptServer.instance
@@ -47,7 +53,10 @@ class Queue:
         self._claim: sqlite3.Connection | None = None
 
     async def is_only_one(self) -> bool:
-        """Say whether no other running ComfyUI had this folder first: what waits and lies about here may be under way there."""
+        """Say whether no other running ComfyUI had this folder first.
+
+        What waits and lies about here may be under way there.
+        """
         if self._claim is None:
             self._claim = await asyncio.to_thread(only_one, state.claim_file())
         return self._claim is not None
@@ -57,7 +66,10 @@ class Queue:
             self._claim.close()
 
     async def admit(self, prepared: Prepared, settings: Settings) -> Prompt:
-        """Store a prompt and put it on the queue, behind all that came before. Raises: ApiError when ComfyUI refuses the workflow."""
+        """Store a prompt and put it on the queue, behind all that came before.
+
+        Raises: ApiError when ComfyUI refuses the workflow.
+        """
         async with self._order:
             # Before anything waits that another one, started later, could take for left over.
             await self.is_only_one()
@@ -88,7 +100,10 @@ class Queue:
             return stored
 
     async def _item(self, prompt: Prompt) -> tuple:
-        """Return the queue's entry for a prompt, as ComfyUI's POST /prompt makes it: other packs' prompt handlers see it too."""
+        """Return the queue's entry for a prompt, as ComfyUI's POST /prompt makes it.
+
+        Other packs' prompt handlers see it too.
+        """
         body = self._server.trigger_on_prompt(
             {"prompt": copy.deepcopy(dict(prompt.workflow)), "extra_data": {}}
         )
@@ -109,14 +124,19 @@ class Queue:
         self._wake.set()
 
     async def resume(self) -> None:
-        """Put what was not done when ComfyUI ended on the queue again; what was started too often is marked as failed."""
+        """Put what was not done when ComfyUI ended on the queue again.
+
+        What was started too often is marked as failed.
+        """
         for prompt in await asyncio.to_thread(state.prompts().open):
             if prompt.status == "running" and prompt.runs >= MOST_RUNS:
                 await self._finish(
                     replace(
                         prompt,
                         status="failed",
-                        user_error=f"ComfyUI ended {prompt.runs} times while this prompt was running.",
+                        user_error=(
+                            f"ComfyUI ended {prompt.runs} times while this prompt was running."
+                        ),
                     )
                 )
                 continue
@@ -176,7 +196,10 @@ class Queue:
             self._on_done()
 
     async def delete(self, prompt: Prompt) -> bool:
-        """Delete a prompt, ending its run; its pictures stay in the output folder. Say whether it was there."""
+        """Delete a prompt, ending its run; its pictures stay in the output folder.
+
+        Say whether it was there.
+        """
         async with self._order:
             self._followed.pop(prompt.run_id, None)
             self._started.discard(prompt.run_id)
@@ -196,7 +219,8 @@ def _put_pictures(pictures: Mapping[str, bytes]) -> list[Path]:
 
 def _refused(error: Mapping[str, Any] | None, node_errors: Mapping[str, Any]) -> ApiError:
     said = [
-        f"node {node} ({record.get('class_type', '?')}): {one.get('message', '')} {one.get('details', '')}".strip()
+        f"node {node} ({record.get('class_type', '?')}): {one.get('message', '')}"
+        f" {one.get('details', '')}".strip()
         for node, record in (node_errors or {}).items()
         for one in record.get("errors", [])
     ]
@@ -218,7 +242,9 @@ def _ended(prompt: Prompt, entry: Mapping[str, Any] | None) -> Prompt:
         return replace(
             prompt,
             status="failed",
-            user_error="It was taken off ComfyUI's queue before it ran, or its history was cleared.",
+            user_error=(
+                "It was taken off ComfyUI's queue before it ran, or its history was cleared."
+            ),
         )
     status = entry["status"] or {}
     if status.get("status_str") != "success":
@@ -238,7 +264,10 @@ def _ended(prompt: Prompt, entry: Mapping[str, Any] | None) -> Prompt:
 def _reason(status: Mapping[str, Any]) -> str:
     for kind, data in status.get("messages", []):
         if kind == "execution_error":
-            return f"node {data.get('node_id')} ({data.get('node_type')}): {str(data.get('exception_message', '')).strip()}"
+            return (
+                f"node {data.get('node_id')} ({data.get('node_type')}):"
+                f" {str(data.get('exception_message', '')).strip()}"
+            )
         if kind == "execution_interrupted":
             return "It was interrupted."
     return "ComfyUI ended its run without a message."

@@ -1,4 +1,7 @@
-"""The attributes of a prompt -> the request that they make, with its pictures; what is wrong with them is noted, all of it."""
+"""The attributes of a prompt -> the request that they make, with its pictures.
+
+What is wrong with them is noted, all of it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,11 @@ _REFUSED = f"{INPUT_FOLDER}/refused.png"
 
 @dataclass
 class Reading:
-    """What attributes say. Where something is wrong, `request` is what the others make: None for nothing; `is_whole` where only pictures lack."""
+    """What attributes say.
+
+    Where something is wrong, `request` is what the others make: None for nothing; `is_whole` where
+    only pictures lack.
+    """
 
     attributes: dict[str, Any]  # uploaded pictures as file names
     request: PromptRequest | None = None
@@ -47,7 +54,10 @@ class Reading:
 def read(
     sent: Mapping[str, Any], settings: Settings, fetching: Fetching, found: Problems
 ) -> Reading:
-    """Return what the attributes say; what is wrong with them is noted in `found`. Raises: ApiError at once for texts without an end."""
+    """Return what the attributes say; what is wrong with them is noted in `found`.
+
+    Raises: ApiError at once for texts without an end.
+    """
     reading = Reading(dict(sent))
     for key in PICTURES:
         if isinstance(one := reading.attributes.get(key), Upload):
@@ -67,7 +77,10 @@ def read(
 
 
 def _check(reading: Reading, found: Problems) -> None:
-    """Note files where none belong, and what is no text; refuse texts without an end before anything reads them."""
+    """Note files where none belong, and what is no text.
+
+    Refuse texts without an end before anything reads them.
+    """
     given = reading.attributes
     # All of it is kept with the prompt, but for pictures, which become files.
     length = sum(
@@ -126,7 +139,10 @@ def _text_error(errors: Sequence[Diagnostic]) -> ApiError:
 
 
 def _without(reading: Reading, fields: set[str]) -> PromptRequest | None:
-    """Return the request that is left without the attributes at fault; None where the others do not go together either."""
+    """Return the request that is left without the attributes at fault.
+
+    None where the others do not go together either.
+    """
     for key in fields & reading.attributes.keys():
         reading.leave_out(key)
     for name, spelled in SPELLED.items():
@@ -142,7 +158,9 @@ def _with_local_pictures(
     fetching: Fetching,
     found: Problems,
 ) -> PromptRequest:
-    """Return the request with web addresses and base64 replaced by files, whose contents are kept."""
+    """Return the request with web addresses and base64 replaced by files, whose contents are
+    kept.
+    """
     changed: dict[str, ImageRef] = {}
     for key in PICTURES:
         named: ImageRef | None = getattr(request, key)

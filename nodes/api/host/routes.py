@@ -28,7 +28,10 @@ _log = logging.getLogger(__name__)
 
 
 def register() -> Queue:
-    """Add the routes to the host's server, and what goes on in the background while it runs; return the queue of prompts."""
+    """Add the routes to the host's server, and what goes on in the background while it runs.
+
+    Return the queue of prompts.
+    """
     server = PromptServer.instance
     callbacks = Callbacks()
     queue = Queue(callbacks.wake)

@@ -1,4 +1,7 @@
-"""Where the API keeps what it knows: its settings, the stores, and the folders of files that requests bring."""
+"""Where the API keeps what it knows.
+
+Its settings, the stores, and the folders of files that requests bring.
+"""
 
 from __future__ import annotations
 
@@ -55,19 +58,28 @@ def claim_file() -> Path:
 
 
 def input_folder() -> Path:
-    """Return where the pictures of requests lie: below ComfyUI's input folder, for its Load Image node."""
+    """Return where the pictures of requests lie.
+
+    Below ComfyUI's input folder, for its Load Image node.
+    """
     return Path(folder_paths.get_input_directory()) / INPUT_FOLDER
 
 
 def sweep() -> None:
-    """Remove what a crash left: model files that did not arrive whole, and input pictures that no prompt names."""
+    """Remove what a crash left.
+
+    Model files that did not arrive whole, and input pictures that no prompt names.
+    """
     for path in spool_folder().glob("*.partial"):
         path.unlink(missing_ok=True)
     sweep_inputs()
 
 
 def sweep_inputs() -> None:
-    """Remove the input pictures that no prompt names. Call while no request is between writing and storing."""
+    """Remove the input pictures that no prompt names.
+
+    Call while no request is between writing and storing.
+    """
     used = prompts().inputs_in_use()
     for path in input_folder().glob("*"):
         if _OURS.fullmatch(path.name) and f"{INPUT_FOLDER}/{path.name}" not in used:

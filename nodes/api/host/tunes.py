@@ -90,7 +90,9 @@ def fetching_of(settings: Settings) -> Fetching:
 def make_tune(
     sent: Mapping[str, Any], settings: Settings, fetching: Fetching | None = None
 ) -> Made:
-    """Store the tune that the attributes describe. Raises: ApiError with every problem, TuneError or ImageError; nothing is then left behind.
+    """Store the tune that the attributes describe.
+
+    Raises: ApiError with every problem, TuneError or ImageError; nothing is then left behind.
 
     `fetching` is that of the request where it brings more pictures than those of the tune.
     """
@@ -177,8 +179,9 @@ def _branch_of_base(id: int | None) -> str:
 
 def _training(kind: str | None) -> ApiError:
     hint = (
-        "For photos of a person send model_type faceid with images: it is ready at once. For a LoRA or checkpoint that is trained already, "
-        "send model_type lora or checkpoint with file: the name of a file in ComfyUI's model folder, or the .safetensors file itself."
+        "For photos of a person send model_type faceid with images: it is ready at once. For a LoRA"
+        " or checkpoint that is trained already, send model_type lora or checkpoint with file: the"
+        " name of a file in ComfyUI's model folder, or the .safetensors file itself."
     )
     return ApiError(
         f"model_type {kind!r} without a model file asks for training, and nothing is trained here",
@@ -190,7 +193,10 @@ def _training(kind: str | None) -> ApiError:
 def _contents(
     sent: Mapping[str, Any], settings: Settings, fetching: Fetching, found: Problems
 ) -> list[bytes]:
-    """Return the photos that are sent; each that is none is noted, and one too many ends the looking."""
+    """Return the photos that are sent.
+
+    Each that is none is noted, and one too many ends the looking.
+    """
     given, urls = uploads_of(sent.get("images")), uploads_of(sent.get("image_urls"))
     if len(given) + len(urls) > settings.max_images:
         text = f"{len(given) + len(urls)} photos are sent; expected at most {settings.max_images}"
@@ -277,7 +283,9 @@ def _model_root(kind: str) -> Path:
 
 
 def _model_file(sent: Mapping[str, Any], kind: str | None, found: Problems) -> str | Weights | None:
-    """Return the name of the model file below its model folder, or the one that the request brings, checked; None where a photo set has none."""
+    """Return the name of the model file below its model folder, or the one that the request brings,
+    checked; None where a photo set has none.
+    """
     given = sent.get("file")
     with found.noting("model_type" if kind not in FOLDERS or not given else "file"):
         if kind not in MODEL_TYPES or (kind in FOLDERS and not given):
@@ -308,7 +316,10 @@ def _model_file(sent: Mapping[str, Any], kind: str | None, found: Problems) -> s
 
 @contextlib.contextmanager
 def _placed(file: str | Weights | None, kind: str) -> Iterator[str | None]:
-    """Give the name of the model file; one that the request brought lies in its model folder, unless the block fails."""
+    """Give the name of the model file.
+
+    One that the request brought lies in its model folder, unless the block fails.
+    """
     if not isinstance(file, Weights):
         yield file
         return
@@ -329,7 +340,10 @@ def _placed(file: str | Weights | None, kind: str) -> Iterator[str | None]:
 
 
 def sweep_models() -> None:
-    """Remove what a crash left of model files: those that did not arrive whole, and those that no tune names. Call while no request is made."""
+    """Remove what a crash left of model files.
+
+    Those that did not arrive whole, and those that no tune names. Call while no request is made.
+    """
     named = state.tunes().files()
     for kind in FOLDERS:
         for path in (_model_root(kind) / UPLOADS).glob("upload-*"):
@@ -339,7 +353,10 @@ def sweep_models() -> None:
 
 
 def _hashes(paths: Sequence[Path]) -> list[str]:
-    """Return the hashes of photos, those left out that are lost or damaged: nothing can be found in them any more."""
+    """Return the hashes of photos, those left out that are lost or damaged.
+
+    Nothing can be found in them any more.
+    """
     found = []
     for path in paths:
         with contextlib.suppress(ImageError):
@@ -348,7 +365,8 @@ def _hashes(paths: Sequence[Path]) -> list[str]:
 
 
 def delete_tune(id: int) -> bool:
-    """Delete a tune, its photos, what was found in them, and the model file that a request brought, unless other tunes name it.
+    """Delete a tune, its photos, what was found in them, and the model file that a request brought,
+    unless other tunes name it.
 
     Say whether it was there.
     """

@@ -8,7 +8,8 @@ from comfy.k_diffusion.sampling import BrownianTreeNoiseSampler
 
 from ..noise import image_seeds, seeds_of, start_noise, step_noise
 
-# The host's samplers behind the service's scheduler names, and the kind of noise each draws while stepping.
+# The host's samplers behind the service's scheduler names, and the kind of noise each draws while
+# stepping.
 STEP_NOISE = {
     "euler": None,
     "euler_ancestral": "gaussian",
@@ -19,7 +20,10 @@ STEP_NOISE = {
 
 
 class ImageNoise:
-    """A NOISE of the host: image i of the latent gets the noise of seed + i, whatever batch it is in."""
+    """A NOISE of the host.
+
+    Image i of the latent gets the noise of seed + i, whatever batch it is in.
+    """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -27,7 +31,8 @@ class ImageNoise:
 
     def generate_noise(self, input_latent: dict) -> torch.Tensor:
         samples = input_latent["samples"]
-        # The host asks for the noise first and for `seed` right after, so the step noise follows the same images.
+        # The host asks for the noise first and for `seed` right after, so the step noise follows
+        # the same images.
         self.seed = image_seeds(self._seed, samples.shape[0], input_latent.get("batch_index"))
         return start_noise(samples, self.seed.per_image)
 

@@ -27,7 +27,9 @@ from .tunes import newest
 
 
 def overview() -> dict[str, Any]:
-    """Return every binding of the file with what speaks against it, and what could be bound beside them."""
+    """Return every binding of the file with what speaks against it, and what could be bound beside
+    them.
+    """
     bindings, resolver = load(_path()), make_resolver()
     return {
         "file": str(_path()),
@@ -115,7 +117,8 @@ def _bases(bindings: Bindings, resolver: Resolver) -> Iterator[dict[str, str]]:
             if (folders := FIELD_FOLDERS.get(name))
         }
         whole = resolver.base(id)
-        # What is wrong with a base whose files are there, such as one that nobody has bound, is said at its first line.
+        # What is wrong with a base whose files are there, such as one that nobody has bound, is
+        # said at its first line.
         if isinstance(whole, Missing) and not any(
             isinstance(one, Missing) for one in found.values()
         ):
@@ -127,7 +130,10 @@ def _bases(bindings: Bindings, resolver: Resolver) -> Iterator[dict[str, str]]:
 
 
 def choices_of(key: str) -> dict[str, Any]:
-    """Return what `key` can be bound to here, and where such files belong. Raises: BindingsError for no such key."""
+    """Return what `key` can be bound to here, and where such files belong.
+
+    Raises: BindingsError for no such key.
+    """
     roots = [root for folder in folders_of(key) for root in HostFiles().roots(folder)]
     return {
         "key": key,
@@ -139,7 +145,10 @@ def choices_of(key: str) -> dict[str, Any]:
 
 
 def set_binding(key: str, file: str) -> dict[str, Any]:
-    """Bind `key` to one of its choices; return the overview after it. Raises: BindingsError for another file, or what `bind` refuses."""
+    """Bind `key` to one of its choices; return the overview after it.
+
+    Raises: BindingsError for another file, or what `bind` refuses.
+    """
     there = choices_of(key)
     if file not in there["choices"]:
         places = ", ".join(there["folders"]) or "the bindings"
@@ -150,7 +159,10 @@ def set_binding(key: str, file: str) -> dict[str, Any]:
 
 
 def remove_binding(key: str) -> dict[str, Any]:
-    """Remove `key` from the file; return the overview after it. Raises: BindingsError where it is not bound, or others need it."""
+    """Remove `key` from the file; return the overview after it.
+
+    Raises: BindingsError where it is not bound, or others need it.
+    """
     if not unbind(_path(), key):
         raise BindingsError(
             f"{shown(key)} is not bound any more.",
@@ -161,7 +173,10 @@ def remove_binding(key: str) -> dict[str, Any]:
 
 
 def models() -> dict[str, Any]:
-    """Return what a prompt can be explained for: the families of connected models, and the base tunes that are bound."""
+    """Return what a prompt can be explained for.
+
+    The families of connected models, and the base tunes that are bound.
+    """
     bindings = load(_path())
     bases = [
         {"id": id, "title": _title(id), "family": base.family}

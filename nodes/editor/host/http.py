@@ -1,4 +1,6 @@
-"""How the editor's routes hear and answer: bodies within bounds, errors as text and hint, work outside the server's own thread.
+"""How the editor's routes hear and answer.
+
+Bodies within bounds, errors as text and hint, work outside the server's own thread.
 
 ComfyUI's server lets the pages of other sites reach none of its routes, these included.
 """
@@ -29,7 +31,9 @@ class RequestError(AstriaError):
 
 
 def guarded(answer: Handler) -> Handler:
-    """Return a handler that gives what `answer` raises as `{"error": {"type", "message", "details"}}`."""
+    """Return a handler that gives what `answer` raises as `{"error": {"type", "message",
+    "details"}}`.
+    """
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
@@ -44,12 +48,18 @@ def guarded(answer: Handler) -> Handler:
 async def read_json(
     request: web.Request, needed: tuple[str, ...], kinds: Mapping[str, type]
 ) -> Asked:
-    """Return the JSON object that a request brings. Raises: RequestError when it is none, lacks a field of `needed` or has one of another kind."""
+    """Return the JSON object that a request brings.
+
+    Raises: RequestError when it is none, lacks a field of `needed` or has one of another kind.
+    """
     body = bytearray()
     async for chunk in request.content.iter_chunked(1 << 16):
         body += chunk
         if len(body) > MOST_BYTES:
-            text = f"The request has more than {MOST_BYTES} bytes, too many for the editor to check while you type."
+            text = (
+                f"The request has more than {MOST_BYTES} bytes, too many for the editor to check"
+                " while you type."
+            )
             raise RequestError(
                 text,
                 code="too-large",
@@ -68,7 +78,10 @@ async def read_json(
 
 
 def checked(asked: Asked, kinds: Mapping[str, type]) -> Asked:
-    """Return the fields as they are. Raises: RequestError for one that is of another type than `kinds` says."""
+    """Return the fields as they are.
+
+    Raises: RequestError for one that is of another type than `kinds` says.
+    """
     wrong = [
         name for name, kind in kinds.items() if name in asked and type(asked[name]) is not kind
     ]

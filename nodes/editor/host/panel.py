@@ -1,4 +1,7 @@
-"""The sidebar's HTTP routes, below /astria/editor: tunes are listed, made and deleted, ids and roles bound to files."""
+"""The sidebar's HTTP routes, below /astria/editor.
+
+Tunes are listed, made and deleted, ids and roles bound to files.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,8 @@ async def _create(request: web.Request) -> web.Response:
 
 async def _photo(request: web.Request) -> web.Response:
     content = await asyncio.to_thread(tunes.thumbnail, _number(request.match_info["id"], "id"))
-    # A photo of a person is kept nowhere else: when its tune is deleted it is gone from the browser as well.
+    # A photo of a person is kept nowhere else: when its tune is deleted it is gone from the browser
+    # as well.
     return web.Response(
         body=content,
         content_type="image/jpeg",

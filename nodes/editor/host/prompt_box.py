@@ -1,4 +1,7 @@
-"""What the prompt editor asks of the server: the painted tree, what can be written, what something means, the plan in words."""
+"""What the prompt editor asks of the server.
+
+The painted tree, what can be written, what something means, the plan in words.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ PICTURES = ("image", "mask", "control_image", "person_masks")
 
 
 def painted(text: str) -> dict[str, Any]:
-    """Return what to paint and to say: marks, parts and diagnostics, with offsets in UTF-16 code units."""
+    """Return what to paint and to say.
+
+    Marks, parts and diagnostics, with offsets in UTF-16 code units.
+    """
     document = parse(text)
     units = Utf16(text)
     return {
@@ -73,7 +79,10 @@ def completions(text: str, offset: int, asked: bool) -> dict[str, Any]:
 
 
 def _best(typed: str, options: Iterable[Option]) -> list[Option]:
-    """Return the options that hold the typed characters in their order, at most MOST_NAMES: beginnings first, then words inside."""
+    """Return the options that hold the typed characters in their order, at most MOST_NAMES.
+
+    Beginnings first, then words inside.
+    """
     wanted = typed.casefold()
     rated = [
         (rank, at, one)
@@ -134,7 +143,10 @@ def _photos(tune: Tune) -> str:
 
 
 def description(text: str, offset: int) -> dict[str, Any]:
-    """Return what stands at `offset` (code units) in words, a tag with what it stands for here; an empty object for plain text."""
+    """Return what stands at `offset` (code units) in words, a tag with what it stands for here.
+
+    An empty object for plain text.
+    """
     units = Utf16(text)
     found = describe(text, units.points(offset))
     if found is None:
@@ -157,14 +169,21 @@ def _meaning(found: Description, resolver: Resolver) -> tuple[list[str], str]:
         return [looked_up.message, looked_up.hint], ""
     tune = getattr(looked_up, "tune", None)
     lines = [f"File: {looked_up.file}"] if looked_up.file else []
-    return [
-        *lines,
-        f"Tune {tune.id}: {tune.title}, {_photos(tune)}",
-    ] if tune else lines, photo_address(tune) if tune else ""
+    return (
+        [
+            *lines,
+            f"Tune {tune.id}: {tune.title}, {_photos(tune)}",
+        ]
+        if tune
+        else lines
+    ), (photo_address(tune) if tune else "")
 
 
 def explanation(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the plan of `text` in words, and whether it could run. `family` plans for connected models, `base` for a base tune of the bindings."""
+    """Return the plan of `text` in words, and whether it could run.
+
+    `family` plans for connected models, `base` for a base tune of the bindings.
+    """
     text = asked["text"]
     request, diagnostics = PromptRequest.from_text(text)
     told = [one.render(text) for one in diagnostics]

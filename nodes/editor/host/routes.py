@@ -1,4 +1,7 @@
-"""The prompt editor's HTTP routes on ComfyUI's own server, below /astria; they read and change nothing."""
+"""The prompt editor's HTTP routes on ComfyUI's own server, below /astria.
+
+They read and change nothing.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ _KINDS = {
 
 
 def register(queue: Queue) -> None:
-    """Add the routes of the prompt editor, and those of the sidebar, to the host's server; `queue` is that of the API's prompts."""
+    """Add the routes of the prompt editor, and those of the sidebar, to the host's server.
+
+    `queue` is that of the API's prompts.
+    """
     routes = PromptServer.instance.routes
     routes.post("/astria/parse")(_answering(lambda asked: painted(asked["text"]), "text"))
     routes.post("/astria/complete")(_answering(_complete, "text", "offset"))
@@ -41,7 +47,9 @@ def _complete(asked: Asked) -> dict[str, Any]:
 
 
 def _answering(answer: Callable[[Asked], dict[str, Any]], *needed: str) -> Handler:
-    """Return a handler that gives the fields of a request to `answer`, outside the server's own thread, and sends what it returns."""
+    """Return a handler that gives the fields of a request to `answer`, outside the server's own
+    thread, and sends what it returns.
+    """
 
     async def handle(request: web.Request) -> web.Response:
         asked = await read_json(request, needed, _KINDS)

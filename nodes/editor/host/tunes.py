@@ -1,4 +1,7 @@
-"""The tunes as the sidebar shows them, and what it changes: made and deleted in the one way that the API has, too."""
+"""The tunes as the sidebar shows them, and what it changes.
+
+Made and deleted in the one way that the API has, too.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,9 @@ def newest(limit: int = MOST_TUNES) -> Sequence[Tune]:
 
 
 def page(search: str, offset: int) -> dict[str, Any]:
-    """Return a page of the tunes whose id, title, name, token or file holds every word of `search`, their number, and how photos are checked."""
+    """Return a page of the tunes whose id, title, name, token or file holds every word of `search`,
+    their number, and how photos are checked.
+    """
     words = search.casefold().split()
     found = [tune for tune in newest() if all(word in _words(tune) for word in words)]
     return {
@@ -62,7 +67,10 @@ def _words(tune: Tune) -> str:
 
 
 def told(tune: Tune) -> dict[str, Any]:
-    """Return what the sidebar shows of a tune; `tags` are what a prompt can write for it, `goes_with_it` is what is deleted along with it."""
+    """Return what the sidebar shows of a tune.
+
+    `tags` are what a prompt can write for it, `goes_with_it` is what is deleted along with it.
+    """
     tags = (
         [f"<lora:{tune.id}:1.0>"] if tune.file is not None and tune.model_type != "faceid" else []
     )
@@ -86,7 +94,9 @@ def told(tune: Tune) -> dict[str, Any]:
 
 
 def _takes_its_file_along(tune: Tune) -> bool:
-    """Say whether the tune's model file came with the request that made it, and is named by no other tune."""
+    """Say whether the tune's model file came with the request that made it, and is named by no
+    other tune.
+    """
     is_upload = tune.model_type in FOLDERS and (tune.file or "").startswith(f"{UPLOADS}/upload-")
     return is_upload and not any(
         other.file == tune.file and other.id != tune.id for other in newest()
@@ -94,7 +104,10 @@ def _takes_its_file_along(tune: Tune) -> bool:
 
 
 def photo_address(tune: Tune) -> str:
-    """Return the route of a tune's thumbnail, below the server's address; empty for a tune without photos."""
+    """Return the route of a tune's thumbnail, below the server's address.
+
+    Empty for a tune without photos.
+    """
     return f"/astria/editor/tunes/{tune.id}/photo" if tune.orig_images else ""
 
 
@@ -105,7 +118,10 @@ def _check() -> str:
             "face_analysis", "", lambda role: present(HostFiles(), ROLES[role])
         ).get("face_analysis")
         if likely is None:
-            return "No face pack is bound (role face_analysis): photos are stored without a look at their faces."
+            return (
+                "No face pack is bound (role face_analysis): photos are stored without a look at"
+                " their faces."
+            )
         return f"No face pack is bound; {likely} will be. {_CHECKED}"
     bound = make_resolver().role("face_analysis")
     return (
@@ -116,7 +132,10 @@ def _check() -> str:
 
 
 def thumbnail(id: int) -> bytes:
-    """Return the first photo of a tune as a small JPEG. Raises: TuneError for no such tune or photo, ImageError for one that cannot be read."""
+    """Return the first photo of a tune as a small JPEG.
+
+    Raises: TuneError for no such tune or photo, ImageError for one that cannot be read.
+    """
     paths = TuneStore(state_folder()).photo_paths(id) if newest(1) else ()
     if not paths:
         raise TuneError(
@@ -138,13 +157,19 @@ def _small(path: Path) -> bytes:
 
 
 def create(sent: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """Keep photos as a tune; return it, whether it is new, and what was noticed. Raises: ApiError, TuneError or ImageError; nothing is then kept."""
+    """Keep photos as a tune; return it, whether it is new, and what was noticed.
+
+    Raises: ApiError, TuneError or ImageError; nothing is then kept.
+    """
     made = make_tune({**sent, "model_type": "faceid"}, settings)
     return {"tune": told(made.tune), "is_new": made.is_new, "notes": list(made.notices)}
 
 
 def shown_tune(id: int, title: str) -> Tune:
-    """Return the tune; `title` says that it is the one that was shown. Raises: TuneError where it is not there, or has another title."""
+    """Return the tune; `title` says that it is the one that was shown.
+
+    Raises: TuneError where it is not there, or has another title.
+    """
     tune = TuneStore(state_folder()).get(id) if newest(1) else None
     if tune is None:
         raise TuneError(
@@ -166,5 +191,8 @@ def delete(tune: Tune) -> dict[str, Any]:
     delete_tune(tune.id)
     _small.cache_clear()
     return {
-        "text": f"Tune {tune.id} {shown(tune.title)} and its {len(tune.orig_images)} photo(s){file} are deleted."
+        "text": (
+            f"Tune {tune.id} {shown(tune.title)} and its {len(tune.orig_images)} photo(s){file} are"
+            " deleted."
+        )
     }

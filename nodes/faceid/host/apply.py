@@ -24,7 +24,9 @@ Gate = int | Tensor | None
 def apply_person_faceids(
     model: ModelPatcher, faceids: Sequence[Sequence[FaceIDUse]], run: RegionRun
 ) -> ModelPatcher:
-    """Return a clone of the model on which the uses in faceids[i] act in region i + 1 while `run.forward` is set, and nowhere otherwise."""
+    """Return a clone of the model on which the uses in faceids[i] act in region i + 1 while
+    `run.forward` is set, and nowhere otherwise.
+    """
     return apply_faceids(
         model, [(use, region) for region, uses in enumerate(faceids, 1) for use in uses], run
     )
@@ -33,11 +35,14 @@ def apply_person_faceids(
 def apply_faceids(
     model: ModelPatcher, uses: Sequence[tuple[FaceIDUse, Gate]], run: RegionRun | None = None
 ) -> ModelPatcher:
-    """Return a clone of the model that gives each use's face where its gate says: in a region of `run`, under a mask, or everywhere for None.
+    """Return a clone of the model that gives each use's face where its gate says.
+
+    In a region of `run`, under a mask, or everywhere for None.
 
     Applied twice, both act. Uses of strength 0 do nothing at all.
     Shapes: a mask [B,H,W] or [H,W] float 0..1 of any size; mask i is that of image i.
-    Raises: FaceIDError for an adapter of another family than the model, and for steps that end before they start.
+    Raises: FaceIDError for an adapter of another family than the model, and for steps that end
+    before they start.
     """
     for use, gate in uses:
         _check(use, gate, run)
@@ -53,19 +58,24 @@ def apply_faceids(
 
 
 def _is_flux(model: ModelPatcher, uses: Sequence[FaceIDUse]) -> bool:
-    """Return whether the model is a Flux. Raises FaceIDError for adapters that are made for the other kind of model."""
+    """Return whether the model is a Flux.
+
+    Raises FaceIDError for adapters that are made for the other kind of model.
+    """
     family = family_of(model)
     for adapter in (use.faceid for use in uses):
         unet = isinstance(adapter, IPAdapterFaceID)
         if unet and family.is_flux:
             raise FaceIDError(
-                f"The connected MODEL is {family.title}; the adapter '{adapter.adapter.name}' is made for SD1.5 or SDXL.",
+                f"The connected MODEL is {family.title}; the adapter '{adapter.adapter.name}' is"
+                " made for SD1.5 or SDXL.",
                 code="faceid-family",
                 hint="Load a PuLID-FLUX file.",
             )
         if not unet and not family.is_flux:
             raise FaceIDError(
-                f"The connected MODEL is {family.title}; the adapter '{adapter.name}' is PuLID, made for Flux.",
+                f"The connected MODEL is {family.title}; the adapter '{adapter.name}' is PuLID,"
+                " made for Flux.",
                 code="faceid-family",
                 hint="Load an IP-Adapter FaceID of the model's family.",
             )
@@ -87,7 +97,8 @@ def _check(use: FaceIDUse, gate: Gate, run: RegionRun | None) -> None:
     assert run is not None or not isinstance(gate, int), "a region is one of a run"
     if not 0 <= use.start < use.end <= 1:
         raise FaceIDError(
-            f"The FaceID of '{use.identity.title}' starts at {use.start} and ends at {use.end}; expected 0 <= start < end <= 1.",
+            f"The FaceID of '{use.identity.title}' starts at {use.start} and ends at {use.end};"
+            " expected 0 <= start < end <= 1.",
             code="faceid-steps",
             hint="0 is the first step, 1 the last.",
         )

@@ -37,10 +37,12 @@ def model_names(folder: str) -> list[str]:
 
 
 def load_faceid(name: str, asked: str, clip_vision: Any, eva_clip: str, face_parsing: str) -> Any:
-    """Return the adapter in the file, as faceid.IPAdapterFaceID or, for PuLID, as pulid_loader.PulidModel.
+    """Return the adapter in the file, as faceid.IPAdapterFaceID or, for PuLID, as
+    pulid_loader.PulidModel.
 
     `asked` is a kind or auto; `eva_clip` and `face_parsing` are file names or NONE.
-    Raises: MissingModelError where a file or model is not there; FaceIDError where the file is damaged or another kind than asked.
+    Raises: MissingModelError where a file or model is not there; FaceIDError where the file is
+    damaged or another kind than asked.
     """
     path = _path(name)
     state = _read(path, name)
@@ -53,9 +55,13 @@ def load_faceid(name: str, asked: str, clip_vision: Any, eva_clip: str, face_par
     adapter = read_adapter(state, name, kind)
     if adapter.kind.clip and clip_vision is None:
         raise MissingModelError(
-            f"The adapter '{name}' is {adapter.kind.title}, which looks at the face through CLIP; clip_vision is not connected.",
+            f"The adapter '{name}' is {adapter.kind.title}, which looks at the face through CLIP;"
+            " clip_vision is not connected.",
             code="faceid-clip-vision",
-            hint="Connect Load CLIP Vision with CLIP-ViT-H-14 (laion2B-s32B-b79K), or bind that file to the role clip_vision.",
+            hint=(
+                "Connect Load CLIP Vision with CLIP-ViT-H-14 (laion2B-s32B-b79K), or bind that file"
+                " to the role clip_vision."
+            ),
         )
     return IPAdapterFaceID(adapter, clip_vision)
 
@@ -68,7 +74,10 @@ def missing_faceid(name: str) -> MissingModelError:
     return MissingModelError(
         f"The FaceID adapter '{name}' is not among the files in {searched}.",
         code="missing-faceid",
-        hint=f"Put the file into one of these folders. IP-Adapter FaceID files are published at {PUBLISHED}.",
+        hint=(
+            "Put the file into one of these folders. IP-Adapter FaceID files are published at"
+            f" {PUBLISHED}."
+        ),
     )
 
 
@@ -104,7 +113,8 @@ def _read(path: str, name: str) -> Mapping[str, Any]:
         ) from error
     if not isinstance(state, Mapping):
         raise FaceIDError(
-            f"The file '{name}' ({path}) holds a {type(state).__name__}; expected model weights by name.",
+            f"The file '{name}' ({path}) holds a {type(state).__name__}; expected model weights by"
+            " name.",
             code="faceid-unreadable",
             hint=f"FaceID adapters are published at {PUBLISHED}.",
         )

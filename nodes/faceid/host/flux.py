@@ -1,4 +1,6 @@
-"""FaceID on Flux: PuLID's cross-attentions beside the model's blocks, each identity in its own part of the picture."""
+"""FaceID on Flux: PuLID's cross-attentions beside the model's blocks, each identity in its own part
+of the picture.
+"""
 
 from __future__ import annotations
 
@@ -25,22 +27,27 @@ if TYPE_CHECKING:
 
 KEY = "astria_pulid"
 PATCH = 2  # one token is 2x2 latent cells
-# Schedules and parts of the steps are rounded apart; a step where a range begins belongs to it, one where it ends does not.
+# Schedules and parts of the steps are rounded apart; a step where a range begins belongs to it, one
+# where it ends does not.
 SIGMA_SLACK = 1e-4
 
-# Where an identity acts: a region's number, a mask [M,H,W] (one for all images or one each), everywhere.
+# Where an identity acts: a region's number, a mask [M,H,W] (one for all images or one each),
+# everywhere.
 Gate: TypeAlias = int | Tensor | None
 
 
 def apply_pulid(
     model: ModelPatcher, uses: Sequence[tuple[FaceIDUse, Gate]], run: RegionRun | None = None
 ) -> ModelPatcher:
-    """Return a clone of the Flux model that draws these identities, each where its gate says, all in one pass.
+    """Return a clone of the Flux model that draws these identities, each where its gate says, all
+    in one pass.
 
-    A region's number as gate acts while `run.forward` is set, and nowhere otherwise. Positive rows see the identity, negative rows nobody's
-    face. Applied twice, both act; patches of others at the same blocks run first.
+    A region's number as gate acts while `run.forward` is set, and nowhere otherwise. Positive rows
+    see the identity, negative rows nobody's face. Applied twice, both act; patches of others at the
+    same blocks run first.
     Shapes: mask gates [M,H,W] of any size, float 0..1.
-    Raises: FaceIDError for a model or adapter that do not fit, or an identity of another recogniser.
+    Raises: FaceIDError for a model or adapter that do not fit, or an identity of another
+    recogniser.
     """
     patched = model.clone()
     for adapter in dict.fromkeys(use.faceid for use, _ in uses):
@@ -69,7 +76,10 @@ def _patch(patched: ModelPatcher, application: Application) -> None:
 
 def _check(network: torch.nn.Module, adapter: PulidModel) -> None:
     if not isinstance(network, Flux):
-        message = f"The connected MODEL is a {type(network).__name__}; the adapter {adapter.name} is PuLID, which is made for Flux.1."
+        message = (
+            f"The connected MODEL is a {type(network).__name__}; the adapter {adapter.name} is"
+            " PuLID, which is made for Flux.1."
+        )
         raise FaceIDError(
             message,
             code="faceid-family",
@@ -92,7 +102,11 @@ def _check(network: torch.nn.Module, adapter: PulidModel) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """One identity in use. `tokens` [2,T,C] on the CPU: the person's and nobody's; it acts from `start` to `end`, parts 0..1 of the steps."""
+    """One identity in use.
+
+    `tokens` [2,T,C] on the CPU: the person's and nobody's; it acts from `start` to `end`, parts
+    0..1 of the steps.
+    """
 
     title: str
     tokens: Tensor
@@ -126,7 +140,10 @@ def _person(use: FaceIDUse, gate: Gate, run: RegionRun | None) -> Person:
 
 @dataclass(eq=False)
 class Step:
-    """One call of the diffusion model: who acts in it, and height and width of its latent and of the whole picture's."""
+    """One call of the diffusion model.
+
+    Who acts in it, and height and width of its latent and of the whole picture's.
+    """
 
     people: list[Person]
     latent: tuple[int, int]
@@ -142,7 +159,10 @@ class Step:
         return -(-height // PATCH), -(-width // PATCH)
 
     def influences(self, kinds: Sequence[int], picture: Tensor) -> list[Influence]:
-        """Return what each person does to the picture's tokens [rows,L,C]; all blocks of one pass share it."""
+        """Return what each person does to the picture's tokens [rows,L,C].
+
+        All blocks of one pass share it.
+        """
         forward = None if self.run is None else self.run.forward
         if forward is not self._forward:  # regions run chunks of the batch apart
             self._forward, self._made = forward, {}
@@ -185,7 +205,10 @@ class Step:
         if self._forward is None:
             return None
         if self._forward.row_gate is not None and self._forward.row_gate.shape[1] != rows:
-            message = f"Flux runs {rows} items of a batch; the FaceIDs of its faces expected {self._forward.row_gate.shape[1]}, one for each face."
+            message = (
+                f"Flux runs {rows} items of a batch; the FaceIDs of its faces expected"
+                f" {self._forward.row_gate.shape[1]}, one for each face."
+            )
             raise FaceIDError(
                 message,
                 code="faceid-items",
@@ -196,14 +219,23 @@ class Step:
     def _require_whole(self, person: Person) -> None:
         if self.picture not in (None, self.latent):
             part, whole = (f"{width} x {height}" for height, width in (self.latent, self.picture))
-            message = f"The model runs on a part of the picture, {part} of {whole} latent pixels; the mask of '{person.title}' is that of the whole."
-            hint = "Take areas and tiles out of this model's chain, or give the person a region instead of a mask."
+            message = (
+                f"The model runs on a part of the picture, {part} of {whole} latent pixels; the"
+                f" mask of '{person.title}' is that of the whole."
+            )
+            hint = (
+                "Take areas and tiles out of this model's chain, or give the person a region"
+                " instead of a mask."
+            )
             raise PlanError(message, code="faceid-part", hint=hint)
 
 
 def _of_region(forward: Forward, person: Person, grid: tuple[int, int]) -> Tensor:
     if person.gate >= forward.regions:
-        message = f"The FaceID of '{person.title}' is meant for person {person.gate}, but the picture has regions for {forward.regions - 1}."
+        message = (
+            f"The FaceID of '{person.title}' is meant for person {person.gate}, but the picture has"
+            f" regions for {forward.regions - 1}."
+        )
         raise FaceIDError(
             message, code="faceid-region", hint="Give every person with a FaceID a region."
         )
@@ -213,8 +245,11 @@ def _of_region(forward: Forward, person: Person, grid: tuple[int, int]) -> Tenso
 
 
 class Application:
-    """Identities applied to a model at once. `sampling` says which noise level a part of the steps ends at; a node behind this one may give
-    the model another, so each run brings its own."""
+    """Identities applied to a model at once.
+
+    `sampling` says which noise level a part of the steps ends at; a node behind this one may give
+    the model another, so each run brings its own.
+    """
 
     def __init__(
         self, adapter: PulidModel, people: list[Person], run: RegionRun | None, sampling: Any
@@ -240,7 +275,10 @@ class Application:
         """Wrap one call of the diffusion model: say who acts in it."""
         *arguments, options = rest
         if any(kind > 1 for kind in options["cond_or_uncond"]):
-            message = "The guider runs more than a positive and a negative conditioning; a FaceID on Flux knows only these two."
+            message = (
+                "The guider runs more than a positive and a negative conditioning; a FaceID on Flux"
+                " knows only these two."
+            )
             raise PlanError(
                 message, code="faceid-guider", hint="Use CFGGuider, BasicGuider or KSampler."
             )
@@ -251,10 +289,12 @@ class Application:
 
 
 class BlockPatch:
-    """Stands at one block of Flux and adds what the picture sees of the identities to the block's image tokens.
+    """Stands at one block of Flux and adds what the picture sees of the identities to the block's
+    image tokens.
 
-    Identities of several applications see the same picture, so their order does not matter. `previous` is another pack's patch, which runs
-    first. The host loads what `models` returns together with the model.
+    Identities of several applications see the same picture, so their order does not matter.
+    `previous` is another pack's patch, which runs first. The host loads what `models` returns
+    together with the model.
     """
 
     def __init__(
@@ -282,12 +322,16 @@ class BlockPatch:
                 acting.setdefault(one.adapter, []).extend(found)
         if not acting:
             return out
-        # Text stands before the picture in single blocks; reference pictures stand behind it and keep their own faces.
+        # Text stands before the picture in single blocks; reference pictures stand behind it and
+        # keep their own faces.
         first = 0 if "txt" in args else options["img_slice"][0]
         height, width = options[self.applications[0].key].grid
         last = first + height * width
         if last > image.shape[1]:
-            message = f"A block of this Flux model works on {image.shape[1] - first} image tokens; PuLID expected {last - first}."
+            message = (
+                f"A block of this Flux model works on {image.shape[1] - first} image tokens; PuLID"
+                f" expected {last - first}."
+            )
             raise FaceIDError(
                 message,
                 code="faceid-tokens",

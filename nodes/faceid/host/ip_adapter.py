@@ -1,4 +1,6 @@
-"""A loaded IP-Adapter FaceID, which reads faces by the host's CLIP vision where its kind looks at the photo."""
+"""A loaded IP-Adapter FaceID, which reads faces by the host's CLIP vision where its kind looks at
+the photo.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,17 @@ from ...faces.identity import Identity
 from ..errors import FaceIDError
 from ..ipadapter import Adapter, Features, identity_tokens, keys_values
 
-# The recogniser in this many packs of insightface is the one that IP-Adapter FaceID learned faces from.
+# The recogniser in this many packs of insightface is the one that IP-Adapter FaceID learned faces
+# from.
 RECOGNISERS = ("buffalo_l", "buffalo_m")
 CLIP_CROP = 224
 
 
 class IPAdapterFaceID:
-    """A loaded IP-Adapter FaceID. `clip_vision` is the host's CLIP_VISION, None for a kind that looks at the embedding only."""
+    """A loaded IP-Adapter FaceID.
+
+    `clip_vision` is the host's CLIP_VISION, None for a kind that looks at the embedding only.
+    """
 
     def __init__(self, adapter: Adapter, clip_vision: Any = None) -> None:
         self.adapter = adapter
@@ -26,7 +32,8 @@ class IPAdapterFaceID:
         self._made: WeakKeyDictionary[Identity, list[tuple[Tensor, Tensor]]] = WeakKeyDictionary()
 
     def keys_values(self, identity: Identity) -> list[tuple[Tensor, Tensor]]:
-        """Return keys and values [2,T,h] of the person and of nobody for each cross-attention, float32 on the CPU.
+        """Return keys and values [2,T,h] of the person and of nobody for each cross-attention,
+        float32 on the CPU.
 
         Raises: FaceIDError for embeddings of a recogniser that the adapter does not know.
         """
@@ -35,7 +42,10 @@ class IPAdapterFaceID:
                 f"The faces of '{identity.title}' were read by {identity.recogniser}; "
                 f"the adapter '{self.adapter.name}' knows those of {RECOGNISERS[0]}.",
                 code="faceid-recogniser",
-                hint=f"Load {RECOGNISERS[0]} in Astria Load Face Analysis, and connect it to the identity.",
+                hint=(
+                    f"Load {RECOGNISERS[0]} in Astria Load Face Analysis, and connect it to the"
+                    " identity."
+                ),
             )
         if identity not in self._made:
             with torch.inference_mode(False), torch.no_grad():

@@ -1,4 +1,6 @@
-"""PuLID's files as models that the host loads and unloads, and identities as the tokens that Flux sees."""
+"""PuLID's files as models that the host loads and unloads, and identities as the tokens that Flux
+sees.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,10 @@ PARSING = "the face parsing model BiSeNet"
 
 @dataclass(frozen=True, eq=False)
 class PulidModel:
-    """A PuLID-FLUX adapter with the two models that read photos for it. All are the host's to load; nothing is on the GPU before it is used."""
+    """A PuLID-FLUX adapter with the two models that read photos for it.
+
+    All are the host's to load; nothing is on the GPU before it is used.
+    """
 
     name: str
     blocks: ModelPatcher
@@ -47,12 +52,20 @@ class PulidModel:
     def tokens(self, identity: Identity) -> Tensor:
         """Return what Flux sees of a person and, second, of nobody: [2,T,C] float32 on the CPU.
 
-        Several photos are encoded each by itself and their tokens averaged, so they cost a step no more than one.
-        Raises: FaceIDError where the identity's vectors are not of the recogniser that PuLID was trained with.
+        Several photos are encoded each by itself and their tokens averaged, so they cost a step no
+        more than one.
+        Raises: FaceIDError where the identity's vectors are not of the recogniser that PuLID was
+        trained with.
         """
         if identity.recogniser != RECOGNISER:
-            message = f"The identity '{identity.title}' was recognised with {identity.recogniser}; PuLID reads faces of {RECOGNISER} only."
-            hint = f"Load the face analysis pack {RECOGNISER} in Astria Load Face Analysis for this identity."
+            message = (
+                f"The identity '{identity.title}' was recognised with {identity.recogniser}; PuLID"
+                f" reads faces of {RECOGNISER} only."
+            )
+            hint = (
+                f"Load the face analysis pack {RECOGNISER} in Astria Load Face Analysis for this"
+                " identity."
+            )
             raise FaceIDError(message, code="pulid-recogniser", hint=hint)
         if identity not in self._known:
             self._known[identity] = self._encoded(identity)
@@ -76,10 +89,12 @@ class PulidModel:
 
 
 def load_pulid(path: str, eva_path: str | None, parsing_path: str | None) -> PulidModel:
-    """Return the adapter in `path` with the vision and face parsing models that it reads photos with.
+    """Return the adapter in `path` with the vision and face parsing models that it reads photos
+    with.
 
     Weights stay in the dtype of their files; the host casts them as it uses them.
-    Raises: MissingModelError where a file is not given; FaceIDError naming the keys where one is damaged or something else.
+    Raises: MissingModelError where a file is not given; FaceIDError naming the keys where one is
+    damaged or something else.
     """
     _require(
         eva_path,
@@ -108,7 +123,10 @@ def load_pulid(path: str, eva_path: str | None, parsing_path: str | None) -> Pul
 def _require(path: str | None, title: str, file: str, folder: str) -> None:
     if path is None:
         message = f"PuLID needs {title} beside the adapter, and none is chosen."
-        hint = f"Put {file}, into ComfyUI's models/{folder} folder, and choose it in Astria Load FaceID."
+        hint = (
+            f"Put {file}, into ComfyUI's models/{folder} folder, and choose it in Astria Load"
+            " FaceID."
+        )
         raise MissingModelError(message, code="pulid-needs", hint=hint)
 
 
@@ -133,7 +151,8 @@ def _read(path: str, title: str) -> Weights:
         ) from error
     if not isinstance(tensors, dict):
         raise FaceIDError(
-            f"The file {path}, meant as {title}, holds a {type(tensors).__name__} and no table of weights.",
+            f"The file {path}, meant as {title}, holds a {type(tensors).__name__} and no table of"
+            " weights.",
             code="pulid-file",
         )
     return Weights(
@@ -150,7 +169,10 @@ def _check_kind(weights: Weights) -> None:
             if any(key.startswith("id_adapter") for key in weights.tensors)
             else "something else"
         )
-        message = f"The file {weights.path} is {kind}, not {PULID}: it has no keys that start with 'pulid_ca.'."
+        message = (
+            f"The file {weights.path} is {kind}, not {PULID}: it has no keys that start with"
+            " 'pulid_ca.'."
+        )
         hint = "Use pulid_flux_v0.9.1.safetensors, from huggingface.co/guozinan/PuLID."
         raise FaceIDError(message, code="pulid-kind", hint=hint)
 
@@ -160,8 +182,8 @@ def _check_fit(encoder: nn.Module, vision: nn.Module, eva_path: str) -> None:
     seen, width = vision.channels
     if (face, states) != (FACE_CHANNELS + seen, width):
         message = (
-            f"The vision model {eva_path} does not fit the adapter: it gives vectors of {seen} channels and states of {width}, "
-            f"expected {face - FACE_CHANNELS} and {states}."
+            f"The vision model {eva_path} does not fit the adapter: it gives vectors of {seen}"
+            f" channels and states of {width}, expected {face - FACE_CHANNELS} and {states}."
         )
         raise FaceIDError(message, code="pulid-fit", hint="Choose EVA02_CLIP_L_336_psz14_s6B.pt.")
 

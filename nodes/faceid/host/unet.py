@@ -1,4 +1,6 @@
-"""FaceID on UNets: every cross-attention looks at the persons' tokens as well, each in its own part of the picture."""
+"""FaceID on UNets: every cross-attention looks at the persons' tokens as well, each in its own part
+of the picture.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,11 @@ Block = tuple[str, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """When and where a person's face counts: from and to which part 0..1 of the steps; in a region by its number, under masks [n,H,W] float32 on
-    the CPU, or in the whole picture for None."""
+    """When and where a person's face counts.
+
+    From and to which part 0..1 of the steps; in a region by its number, under masks [n,H,W] float32
+    on the CPU, or in the whole picture for None.
+    """
 
     steps: tuple[float, float]
     gate: int | Tensor | None
@@ -43,7 +48,9 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class UnetUse:
-    """One person on a UNet, by the keys and values [2,T,h] (the person, nobody) of each cross-attention."""
+    """One person on a UNet, by the keys and values [2,T,h] (the person, nobody) of each
+    cross-attention.
+    """
 
     adapter: Adapter
     keys_values: Sequence[tuple[Tensor, Tensor]]
@@ -53,7 +60,9 @@ class UnetUse:
 
 @dataclass(frozen=True)
 class Site:
-    """A transformer block: diffusers' name of its cross-attention, the host's key for it, and its path in the model."""
+    """A transformer block: diffusers' name of its cross-attention, the host's key for it, and its
+    path in the model.
+    """
 
     name: str
     block: Block
@@ -76,7 +85,8 @@ def _frozen(tensors: Sequence[Tensor]) -> nn.ParameterList:
 def apply_ip_adapters(
     model: ModelPatcher, uses: Sequence[UnetUse], run: RegionRun | None
 ) -> ModelPatcher:
-    """Return a clone of the UNet `model` with these persons, and with each adapter's LoRA once, at its full weight, for the whole picture.
+    """Return a clone of the UNet `model` with these persons, and with each adapter's LoRA once, at
+    its full weight, for the whole picture.
 
     Raises: FaceIDError for an adapter whose layers are not the model's.
     """
@@ -86,7 +96,8 @@ def apply_ip_adapters(
     patched = model.clone()
     for use in uses:
         _add_lora(patched, sites, use.adapter)
-    # In the dtype of the activations, and in a patcher of its own: the host then loads, moves and unloads it.
+    # In the dtype of the activations, and in a patcher of its own: the host then loads, moves and
+    # unloads it.
     tokens = nn.ModuleList(_Tokens(use, model.model.get_dtype_inference()) for use in uses)
     key = f"{KEY}_{uuid4().hex}"  # the host takes clones with equal keys for equal
     patched.set_additional_models(
@@ -126,7 +137,10 @@ def _position(name: str) -> tuple[int, ...]:
 
 
 def _block(path: str) -> Block:
-    """The host's key of the transformer block at, say, input_blocks.4.1.transformer_blocks.0; the middle block counts as number 0."""
+    """The host's key of the transformer block at, say, input_blocks.4.1.transformer_blocks.0.
+
+    The middle block counts as number 0.
+    """
     parts = path.split(".")
     side = SIDES[parts[0]]
     return side, 0 if side == "middle" else int(parts[1]), int(parts[-1])
@@ -135,20 +149,27 @@ def _block(path: str) -> Block:
 def _check_fit(model: ModelPatcher, sites: Sequence[Site], adapter: Adapter) -> None:
     title = family_of(model).title
     if len(adapter.keys_values) != len(sites):
-        text = f"The adapter '{adapter.name}' has {len(adapter.keys_values)} cross-attentions; the connected MODEL, {title}, has {len(sites)}."
+        text = (
+            f"The adapter '{adapter.name}' has {len(adapter.keys_values)} cross-attentions; the"
+            f" connected MODEL, {title}, has {len(sites)}."
+        )
         raise FaceIDError(text, code="faceid-layers", hint=HINT)
     for site, (to_k, _) in zip(sites, adapter.keys_values, strict=True):
         layer = comfy.utils.get_attr(model.model, f"{site.path}.to_k")
         if tuple(to_k.shape) != (layer.out_features, layer.in_features):
             text = (
-                f"The adapter '{adapter.name}' makes {to_k.shape[0]} channels of {to_k.shape[1]} for {site.name}; the connected MODEL, {title}, "
-                f"has {layer.out_features} and {layer.in_features} there."
+                f"The adapter '{adapter.name}' makes {to_k.shape[0]} channels of {to_k.shape[1]}"
+                f" for {site.name}; the connected MODEL, {title}, has {layer.out_features} and"
+                f" {layer.in_features} there."
             )
             raise FaceIDError(text, code="faceid-layers", hint=HINT)
 
 
 def _add_lora(patched: ModelPatcher, sites: Sequence[Site], adapter: Adapter) -> None:
-    """Patch the adapter's LoRA into the model, unless it is there. Source: ip_adapter_faceid.py, where the scale leaves it alone."""
+    """Patch the adapter's LoRA into the model, unless it is there.
+
+    Source: ip_adapter_faceid.py, where the scale leaves it alone.
+    """
     there = patched.get_attachment(LORA) or frozenset()
     if not adapter.lora or adapter.name in there:
         return
@@ -162,7 +183,10 @@ def _add_lora(patched: ModelPatcher, sites: Sequence[Site], adapter: Adapter) ->
     )
     added = patched.add_patches(patches)
     if len(added) * 2 != len(renamed):
-        text = f"The LoRA of the adapter '{adapter.name}' changes {len(renamed) // 2} layers, {len(added)} of which the connected MODEL has."
+        text = (
+            f"The LoRA of the adapter '{adapter.name}' changes {len(renamed) // 2} layers,"
+            f" {len(added)} of which the connected MODEL has."
+        )
         raise FaceIDError(text, code="faceid-layers", hint=HINT)
     patched.set_attachments(LORA, there | {adapter.name})
 
@@ -171,8 +195,9 @@ def _add_lora(patched: ModelPatcher, sites: Sequence[Site], adapter: Adapter) ->
 class _Faces:
     """What the patched model knows of its persons.
 
-    `sampling` is the model's conversion of steps to noise levels; a node behind this one may give it another. `picture` is the size of the
-    latent that is sampled, None where the model runs without a sampler of its own.
+    `sampling` is the model's conversion of steps to noise levels; a node behind this one may give
+    it another. `picture` is the size of the latent that is sampled, None where the model runs
+    without a sampler of its own.
     """
 
     places: tuple[Place, ...]
@@ -204,13 +229,22 @@ class _Faces:
         return [number for number, (first, last) in enumerate(spans) if first >= sigma > last]
 
     def mask(self, number: int, latent: tuple[int, int], grid: tuple[int, int]) -> Tensor:
-        """Return the use's masks over a grid's tokens, [n,h*w] on the CPU. Raises: PlanError where the latent is a cut of the picture."""
+        """Return the use's masks over a grid's tokens, [n,h*w] on the CPU.
+
+        Raises: PlanError where the latent is a cut of the picture.
+        """
         if self.picture not in (None, latent):
             sizes = (
                 f"{latent[1]} x {latent[0]} of {self.picture[1]} x {self.picture[0]} latent pixels"
             )
-            text = f"The model runs on a part of the picture, {sizes}; the mask of a FaceID is that of the whole."
-            hint = "Take areas and tiles out of this model's chain, or give the person a region instead of a mask."
+            text = (
+                f"The model runs on a part of the picture, {sizes}; the mask of a FaceID is that of"
+                " the whole."
+            )
+            hint = (
+                "Take areas and tiles out of this model's chain, or give the person a region"
+                " instead of a mask."
+            )
             raise PlanError(text, code="faceid-part", hint=hint)
         key = (number, *latent, *grid)
         if key not in self._masks:
@@ -243,7 +277,10 @@ class _FacesCall:
         self, faces: _Faces, numbers: Sequence[int], x: Tensor, kinds: Sequence[int]
     ) -> None:
         if any(kind > 1 for kind in kinds):
-            text = "The guider runs more than a positive and a negative conditioning; FaceID knows only these two."
+            text = (
+                "The guider runs more than a positive and a negative conditioning; FaceID knows"
+                " only these two."
+            )
             raise PlanError(
                 text, code="faceid-guider", hint="Use CFGGuider, BasicGuider or KSampler."
             )
@@ -258,7 +295,10 @@ class _FacesCall:
         self._items: dict[int, Tensor] = {}
 
     def options(self, options: dict) -> dict:
-        """Return transformer options in which every cross-attention looks at the faces too; what stood there is called by it."""
+        """Return transformer options in which every cross-attention looks at the faces too.
+
+        What stood there is called by it.
+        """
         replaced = options.get("patches_replace", {})
         before = replaced.get("attn2", {})
         ours = {
@@ -305,7 +345,10 @@ class _FacesCall:
     def _of_items(
         self, layer: int, number: int, row_gate: Tensor, q: Tensor, out: Tensor, attend: Callable
     ) -> Tensor:
-        """Return `out` with the person added on the items of the batch that are theirs; the others are not computed."""
+        """Return `out` with the person added on the items of the batch that are theirs.
+
+        The others are not computed.
+        """
         gate = self._region(row_gate, number)
         if len(gate) != self._rows:
             raise _foreign(
@@ -327,7 +370,9 @@ class _FacesCall:
         return tokens.keys[layer].to(q)[kinds], tokens.values[layer].to(q)[kinds]
 
     def _weight(self, number: int, grid: tuple[int, int], q: Tensor) -> Tensor | None:
-        """Return the use's weights [1 or rows,L,1] of the grid's tokens, None where it acts on all of them."""
+        """Return the use's weights [1 or rows,L,1] of the grid's tokens, None where it acts on all
+        of them.
+        """
         gate = self._faces.places[number].gate
         if gate is None:
             return None
@@ -353,7 +398,8 @@ class _FacesCall:
         region = self._faces.places[number].gate
         if region >= len(weights):
             raise FaceIDError(
-                f"A FaceID is meant for person {region}, but the picture has regions for {len(weights) - 1}.",
+                f"A FaceID is meant for person {region}, but the picture has regions for"
+                f" {len(weights) - 1}.",
                 code="faceid-region",
                 hint="Give every person with a FaceID a region.",
             )

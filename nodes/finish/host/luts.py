@@ -22,12 +22,14 @@ def lut_names() -> list[str]:
 def load_lut(name: str, looks: tuple[str, ...]) -> Cube:
     """Return the table of a listed file; read again when the file has changed.
 
-    Raises: MissingModelError for a name that is neither listed nor one of the built-in `looks`; AstriaError for a damaged file.
+    Raises: MissingModelError for a name that is neither listed nor one of the built-in `looks`;
+    AstriaError for a damaged file.
     """
     if name not in lut_names():
         folders = ", ".join(HostFiles().roots(FOLDER))
         raise MissingModelError(
-            f"The look '{name}' is neither one of {', '.join(looks)} nor a .cube file in {folders}.",
+            f"The look '{name}' is neither one of {', '.join(looks)} nor a .cube file in"
+            f" {folders}.",
             code="missing-lut",
             hint="Put the file there, or choose another look.",
         )
@@ -36,7 +38,10 @@ def load_lut(name: str, looks: tuple[str, ...]) -> Cube:
 
 
 def lut_stamp(name: str | None) -> str:
-    """Return what changes when the file does: the fingerprint of nodes that read it; empty where there is none."""
+    """Return what changes when the file does.
+
+    The fingerprint of nodes that read it; empty where there is none.
+    """
     path = folder_paths.get_full_path(FOLDER, name) if name in lut_names() else None
     return "" if path is None else str(Path(path).stat().st_mtime_ns)
 

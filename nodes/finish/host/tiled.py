@@ -1,4 +1,6 @@
-"""A MODEL of the host that sees a large latent in overlapping tiles at every step, so that each call has the size the model was trained on."""
+"""A MODEL of the host that sees a large latent in overlapping tiles at every step, so that each
+call has the size the model was trained on.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,16 @@ Conds = Sequence[Sequence[dict] | None]
 
 
 def apply_tiles(model: ModelPatcher, tile_px: int, overlap_px: int) -> ModelPatcher:
-    """Return a clone of the model that runs every step in tiles of `tile_px` and blends what it predicts.
+    """Return a clone of the model that runs every step in tiles of `tile_px` and blends what it
+    predicts.
 
-    A latent of at most one tile runs as on the model itself, to the bit. ControlNet hints, inpaint latents, areas, masks and the masks of
-    regions are cut with the tiles; the text, its LoRAs and reference pictures count in each tile as a whole; SDXL is told the tile's size
-    as the picture's, unless its text was encoded with sizes of its own.
+    A latent of at most one tile runs as on the model itself, to the bit. ControlNet hints, inpaint
+    latents, areas, masks and the masks of regions are cut with the tiles; the text, its LoRAs and
+    reference pictures count in each tile as a whole; SDXL is told the tile's size as the picture's,
+    unless its text was encoded with sizes of its own.
     Raises: PlanError for sizes that do not fit each other, or tiles applied twice.
-    Source: Bar-Tal et al. 2023, MultiDiffusion, equation 5, with weights that fade towards a tile's edge.
+    Source: Bar-Tal et al. 2023, MultiDiffusion, equation 5, with weights that fade towards a tile's
+    edge.
     """
     cell = model.model.latent_format.spacial_downscale_ratio
     if model.get_wrappers(WrappersMP.CALC_COND_BATCH, KEY):
@@ -44,7 +49,10 @@ def apply_tiles(model: ModelPatcher, tile_px: int, overlap_px: int) -> ModelPatc
         text = f"tile_size is {tile_px}; expected a multiple of {GRID_CELLS * cell}."
         raise PlanError(text, code="tile-size", hint="1024 suits SDXL and Flux, 512 SD1.5.")
     if not 0 <= overlap_px <= tile_px // 2:
-        text = f"overlap is {overlap_px} with tiles of {tile_px} px; expected 0 to {tile_px // 2}, half a tile."
+        text = (
+            f"overlap is {overlap_px} with tiles of {tile_px} px; expected 0 to {tile_px // 2},"
+            " half a tile."
+        )
         raise PlanError(text, code="tile-overlap", hint="An eighth of tile_size hides the seams.")
     tiles = _Tiles(tile_px // cell, -(-overlap_px // cell))
     patched = model.clone()
@@ -56,7 +64,11 @@ def apply_tiles(model: ModelPatcher, tile_px: int, overlap_px: int) -> ModelPatc
 
 @dataclass(eq=False)
 class _Tiles:
-    """The wrappers. Sizes in latent cells; `run` lives as long as one sampling, and with it everything that was cut for the tiles."""
+    """The wrappers.
+
+    Sizes in latent cells; `run` lives as long as one sampling, and with it everything that was cut
+    for the tiles.
+    """
 
     size: int
     overlap: int
@@ -85,13 +97,21 @@ class _Tiles:
         timestep: Tensor,
         options: dict,
     ) -> list[Tensor]:
-        """Return what the conditionings predict for x [B,C,H,W], one [B,C,H,W] each: the tiles' predictions by their weights."""
+        """Return what the conditionings predict for x [B,C,H,W], one [B,C,H,W] each.
+
+        The tiles' predictions by their weights.
+        """
         if x.ndim != 4:
-            text = f"Tiled diffusion got a latent of shape {tuple(x.shape)}; expected pictures, [batch, channels, height, width]."
+            text = (
+                f"Tiled diffusion got a latent of shape {tuple(x.shape)}; expected pictures,"
+                " [batch, channels, height, width]."
+            )
             raise PlanError(
                 text,
                 code="tiles-latent",
-                hint="Take Astria Tiled Diffusion out of the chain of a video or multi-latent model.",
+                hint=(
+                    "Take Astria Tiled Diffusion out of the chain of a video or multi-latent model."
+                ),
             )
         grid = tiling(x.shape[2], x.shape[3], self.size, self.overlap)
         if len(grid) == 1:
@@ -105,7 +125,10 @@ class _Tiles:
             )
         wrappers = list(options["transformer_options"]["wrappers"][WrappersMP.CALC_COND_BATCH])
         if PERSON_MODELS in wrappers[wrappers.index(KEY) :]:
-            hint = "Connect Astria Tiled Diffusion behind Astria Regional Prompt; such a person is then drawn whole, the scene in tiles."
+            hint = (
+                "Connect Astria Tiled Diffusion behind Astria Regional Prompt; such a person is"
+                " then drawn whole, the scene in tiles."
+            )
             raise PlanError(
                 "A person with a model of their own cannot be cut into tiles.",
                 code="tiles-person-model",
@@ -124,22 +147,26 @@ class _Tiles:
         x, timestep, options = call
         run = self.run or Run()
         whole = [
-            None
-            if cond is None
-            else [one for entry in cond if (one := placed(entry, x, timestep)) is not None]
+            (
+                None
+                if cond is None
+                else [one for entry in cond if (one := placed(entry, x, timestep)) is not None]
+            )
             for cond in conds
         ]
         results = [x.new_zeros(x.shape) for _ in conds]
         for tile, weight in grid:
             comfy.model_management.throw_exception_if_processing_interrupted()
             own = [
-                None
-                if cond is None
-                else [
-                    one
-                    for entry in cond
-                    if (one := in_tile(entry, tile, x, model, run)) is not None
-                ]
+                (
+                    None
+                    if cond is None
+                    else [
+                        one
+                        for entry in cond
+                        if (one := in_tile(entry, tile, x, model, run)) is not None
+                    ]
+                )
                 for cond in whole
             ]
             parts = executor(model, own, tile.of(x), timestep, run.options_in(options, tile, x))

@@ -1,4 +1,7 @@
-"""What the host's sampler knows of a picture, cut to one tile of it: conditionings, ControlNets, regions."""
+"""What the host's sampler knows of a picture, cut to one tile of it.
+
+Conditionings, ControlNets, regions.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ from ..tiles import Tile
 
 SDXL_SIZES = 6  # height, width, crop top, crop left, target height, target width
 
-# What a conditioning may carry that speaks of places in the whole picture in a way that no tile can read.
+# What a conditioning may carry that speaks of places in the whole picture in a way that no tile can
+# read.
 _WHOLE_ONLY = {
     "gligen": "Say where things stand by ConditioningSetArea, ConditioningSetMask or regions.",
     "attention_mask_img_shape": "Apply the style model without an attention mask.",
@@ -34,16 +38,21 @@ _WHOLE_ONLY = {
 
 @dataclass(eq=False)
 class Run:
-    """What has been cut for the tiles of one sampling, so that it is cut once and not at every step."""
+    """What has been cut for the tiles of one sampling, so that it is cut once and not at every
+    step.
+    """
 
     _cut: dict[Hashable, Any] = field(default_factory=dict)
 
     def control_in(
         self, control: comfy.controlnet.ControlBase, tile: Tile, x: Tensor
     ) -> comfy.controlnet.ControlBase:
-        """Return a copy of the ControlNet whose hint is that of the tile. The ControlNet itself is not changed.
+        """Return a copy of the ControlNet whose hint is that of the tile.
 
-        Raises: PlanError for a class that is not the host's own, whose hints may be more than what is cut here.
+        The ControlNet itself is not changed.
+
+        Raises: PlanError for a class that is not the host's own, whose hints may be more than what
+        is cut here.
         """
         if (control, tile) not in self._cut:
             if type(control).__module__ != comfy.controlnet.__name__:
@@ -59,7 +68,8 @@ class Run:
     def _new_control(
         self, control: comfy.controlnet.ControlBase, tile: Tile, x: Tensor
     ) -> comfy.controlnet.ControlBase:
-        # A plain copy, unlike the host's own, keeps what the start of the sampling has written: step range, noise levels.
+        # A plain copy, unlike the host's own, keeps what the start of the sampling has written:
+        # step range, noise levels.
         own = copy.copy(control)
         own.cond_hint = own.extra_concat = None
         pixels = control.compression_ratio * (
@@ -86,7 +96,9 @@ class Run:
         picture: Tensor,
         grid: tuple[Tensor, int],
     ) -> Tensor:
-        """Return the picture at the size that the ControlNet would bring it to for the whole latent."""
+        """Return the picture at the size that the ControlNet would bring it to for the whole
+        latent.
+        """
         x, scale = grid
         if (control, name) not in self._cut:
             size = (x.shape[3] * scale, x.shape[2] * scale)
@@ -117,9 +129,11 @@ class Run:
 
 
 def placed(entry: dict, x: Tensor, timestep: Tensor) -> dict | None:
-    """Return a conditioning of the whole picture, its area and mask as one mask with all its strengths; None where it does not count now.
+    """Return a conditioning of the whole picture, its area and mask as one mask with all its
+    strengths; None where it does not count now.
 
-    The host fades an area's edges; made from the whole picture, the fading is the same in every tile.
+    The host fades an area's edges; made from the whole picture, the fading is the same in every
+    tile.
     Raises: PlanError for a conditioning that cannot be cut.
     """
     for key, hint in _WHOLE_ONLY.items():
@@ -144,7 +158,10 @@ def placed(entry: dict, x: Tensor, timestep: Tensor) -> dict | None:
 def in_tile(
     entry: dict, tile: Tile, x: Tensor, model: comfy.model_base.BaseModel, run: Run
 ) -> dict | None:
-    """Return a conditioning from `placed` as one of the tile; None where its area does not reach the tile."""
+    """Return a conditioning from `placed` as one of the tile.
+
+    None where its area does not reach the tile.
+    """
     # Caches of other packs go by this id, and must not take one tile for another.
     own = {
         **entry,
@@ -163,7 +180,10 @@ def in_tile(
 
 
 def _area(area: tuple[int, int, int, int], tile: Tile) -> tuple[int, int, int, int] | None:
-    """Return the part of an area (height, width, y, x) that lies in the tile, as seen from there; None where there is none."""
+    """Return the part of an area (height, width, y, x) that lies in the tile, as seen from there.
+
+    None where there is none.
+    """
     height, width, y, x = area
     top, left = max(y - tile.y, 0), max(x - tile.x, 0)
     bottom, right = min(y + height - tile.y, tile.height), min(x + width - tile.x, tile.width)
@@ -173,9 +193,11 @@ def _area(area: tuple[int, int, int, int], tile: Tile) -> tuple[int, int, int, i
 def _model_conds(entry: dict, tile: Tile, x: Tensor, model: comfy.model_base.BaseModel) -> dict:
     window = [tile.height, tile.width, tile.y, tile.x]
     own = {
-        key: cond.process_cond(batch_size=x.shape[0], area=window)
-        if isinstance(cond, CONDNoiseShape)
-        else cond
+        key: (
+            cond.process_cond(batch_size=x.shape[0], area=window)
+            if isinstance(cond, CONDNoiseShape)
+            else cond
+        )
         for key, cond in entry["model_conds"].items()
     }
     if isinstance(model, comfy.model_base.SDXL) and "width" not in entry:
@@ -184,7 +206,9 @@ def _model_conds(entry: dict, tile: Tile, x: Tensor, model: comfy.model_base.Bas
 
 
 def _with_size(y: Tensor, tile: Tile, model: comfy.model_base.SDXL) -> Tensor:
-    """Return SDXL's vector [B,C] of pooled text and sizes with the tile's size for that of the picture, far from any it was trained on."""
+    """Return SDXL's vector [B,C] of pooled text and sizes with the tile's size for that of the
+    picture, far from any it was trained on.
+    """
     pooled = y[:, : y.shape[1] - SDXL_SIZES * model.embedder.dim]
     cell = model.latent_format.spacial_downscale_ratio
     return model.encode_adm(

@@ -1,4 +1,7 @@
-"""Models that find words in pictures, in the host's hands: read on first use, moved to the GPU and away by its memory management."""
+"""Models that find words in pictures, in the host's hands.
+
+Read on first use, moved to the GPU and away by its memory management.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ _SAM3_KINDS = ("SAM3", "SAM31")
 
 
 class OnDemand:
-    """A torch module that is built when first called for, and stands on the GPU when it is returned."""
+    """A torch module that is built when first called for, and stands on the GPU when it is
+    returned.
+    """
 
     def __init__(self, build: Callable[[], nn.Module]) -> None:
         self._build = build
@@ -33,9 +38,11 @@ class OnDemand:
     def __call__(self) -> nn.Module:
         management = comfy.model_management
         if self._patcher is None:
-            # In a module of its own: the host notes its device on the model, and other libraries' models do not let it.
+            # In a module of its own: the host notes its device on the model, and other libraries'
+            # models do not let it.
             holder = nn.ModuleList([self._build().eval().requires_grad_(False)])
-            # Not the host's own kind of patcher, which streams weights through the host's own layers.
+            # Not the host's own kind of patcher, which streams weights through the host's own
+            # layers.
             self._patcher = ModelPatcher(
                 holder,
                 load_device=management.get_torch_device(),
@@ -46,7 +53,10 @@ class OnDemand:
 
 
 class Background:
-    """The host's background removal: subject and background, nothing else. `model` returns a BACKGROUND_REMOVAL."""
+    """The host's background removal: subject and background, nothing else.
+
+    `model` returns a BACKGROUND_REMOVAL.
+    """
 
     def __init__(self, model: Callable[[], BackgroundRemovalModel]) -> None:
         self._model = model
@@ -67,14 +77,18 @@ class Background:
 
 
 class Sam3:
-    """The host's SAM3: everything a word names, each thing by itself. `models` returns its MODEL and CLIP.
+    """The host's SAM3: everything a word names, each thing by itself.
 
-    The picture goes through the vision trunk once for all words, where the host's own node runs it for each; detection then is the same.
+    `models` returns its MODEL and CLIP.
+
+    The picture goes through the vision trunk once for all words, where the host's own node runs it
+    for each; detection then is the same.
     """
 
     def __init__(self, models: Callable[[], tuple[ModelPatcher, CLIP]]) -> None:
         self._models = models
-        # Of a batch each picture asks for the same words: kept, text encoder and model need not take turns on the GPU.
+        # Of a batch each picture asks for the same words: kept, text encoder and model need not
+        # take turns on the GPU.
         self._texts: dict[str, tuple[Tensor, Tensor]] = {}
 
     def __str__(self) -> str:
@@ -135,7 +149,10 @@ def _things(result: dict[str, Tensor], image: Tensor, threshold: float) -> Found
 
 
 def load_background(path: Path) -> BackgroundRemovalModel:
-    """Return the host's BACKGROUND_REMOVAL of a file. Raises: MissingModelError when the file holds something else."""
+    """Return the host's BACKGROUND_REMOVAL of a file.
+
+    Raises: MissingModelError when the file holds something else.
+    """
     model = comfy.bg_removal_model.load(str(path))
     if model is None:
         raise MissingModelError(
@@ -147,7 +164,10 @@ def load_background(path: Path) -> BackgroundRemovalModel:
 
 
 def load_sam3(path: Path) -> tuple[ModelPatcher, CLIP]:
-    """Return MODEL and CLIP of a SAM3 checkpoint. Raises: MissingModelError when the file holds something else."""
+    """Return MODEL and CLIP of a SAM3 checkpoint.
+
+    Raises: MissingModelError when the file holds something else.
+    """
     model, clip, *_ = comfy.sd.load_checkpoint_guess_config(
         str(path), output_vae=False, output_clip=True
     )
@@ -161,9 +181,13 @@ def checked_sam3(model: ModelPatcher, clip: CLIP | None, place: str) -> tuple[Mo
     )
     if kind not in _SAM3_KINDS or clip is None:
         raise MissingModelError(
-            f"{place} is {kind} {'without' if clip is None else 'with'} its text encoder; expected SAM3 with it.",
+            f"{place} is {kind} {'without' if clip is None else 'with'} its text encoder; expected"
+            " SAM3 with it.",
             code="sam3-file",
-            hint="Take sam3.1_multiplex_fp16.safetensors from https://huggingface.co/Comfy-Org/sam3.1.",
+            hint=(
+                "Take sam3.1_multiplex_fp16.safetensors from"
+                " https://huggingface.co/Comfy-Org/sam3.1."
+            ),
         )
     return model, clip
 

@@ -35,7 +35,11 @@ _FOLDER_FILES = (
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of model: the node's input, the host's folder key, what it finds, and what to get where. `layout`: a folder, or the file's endings."""
+    """One kind of model.
+
+    The node's input, the host's folder key, what it finds, and what to get where. `layout`: a
+    folder, or the file's endings.
+    """
 
     option: str
     folder: str
@@ -63,7 +67,10 @@ class Kind:
         )
 
     def path(self, name: str) -> Path:
-        """Return where a listed model is. Raises: MissingModelError for a name that is not listed."""
+        """Return where a listed model is.
+
+        Raises: MissingModelError for a name that is not listed.
+        """
         if name not in self.names():
             raise MissingModelError(
                 f"{self.option} '{name}' is not in {self.place()}.",
@@ -152,10 +159,13 @@ def choices(option: str) -> list[str]:
 
 
 def make_segmenter(chosen: dict[str, str], connected: Connected) -> RoutedSegmenter:
-    """Return the segmenter of the chosen files and connected models; files are read when a word first needs them.
+    """Return the segmenter of the chosen files and connected models.
+
+    Files are read when a word first needs them.
 
     A connected model stands in for a file of its kind, and a detector comes first.
-    Raises: MissingModelError without a model, for one that is not there, and where one lacks what it works with.
+    Raises: MissingModelError without a model, for one that is not there, and where one lacks what
+    it works with.
     """
     paths = {option: KINDS[option].path(name) for option, name in chosen.items() if name != NONE}
     backends = tuple(_backends(paths, connected))
@@ -221,12 +231,18 @@ def _backends(paths: dict[str, Path], connected: Connected) -> Iterator[Backend]
 
 
 def _with_its_library(path: Path) -> Path:
-    """Return the file of segment-anything. Raises: MissingModelError when the library that runs it is not installed."""
+    """Return the file of segment-anything.
+
+    Raises: MissingModelError when the library that runs it is not installed.
+    """
     if importlib.util.find_spec("segment_anything") is None:
         raise MissingModelError(
             "The Python package segment-anything, which runs sam models, is not installed.",
             code="segmenter-library",
-            hint="Install it into ComfyUI's Python: pip install segment-anything. SAM3 and CLIPSeg need no such package.",
+            hint=(
+                "Install it into ComfyUI's Python: pip install segment-anything. SAM3 and CLIPSeg"
+                " need no such package."
+            ),
         )
     return path
 
@@ -246,7 +262,10 @@ def _model_folders(root: Path) -> list[Path]:
 
 
 def _complete(folder: Path, kind: Kind) -> Path:
-    """Return the folder when it holds what transformers needs. Raises: MissingModelError naming what it lacks."""
+    """Return the folder when it holds what transformers needs.
+
+    Raises: MissingModelError naming what it lacks.
+    """
     lost = [
         " or ".join(names)
         for names in _FOLDER_FILES

@@ -1,4 +1,7 @@
-"""A MODEL of the host that draws a picture's people: each with their text, and with what makes them who they are."""
+"""A MODEL of the host that draws a picture's people.
+
+Each with their text, and with what makes them who they are.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,8 @@ def draw_people(
 ) -> ModelPatcher:
     """Return a clone of the model that draws person i in region i + 1, and the scene in region 0.
 
-    LoRAs and FaceIDs of a person with a model of their own act on all of that model, and not on the scene's.
+    LoRAs and FaceIDs of a person with a model of their own act on all of that model, and not on the
+    scene's.
     Shapes: masks [R,H,W] of any size, non-negative, summing to 1 at every pixel.
     Raises: what apply_regions, apply_person_models and apply_gated_loras raise.
     """
@@ -59,7 +63,9 @@ def draw_people(
 def _with_identities(
     model: ModelPatcher, scene: Loras, people: Sequence[Person | None], run: RegionRun
 ) -> ModelPatcher:
-    """Return a clone on which the scene's LoRAs and the persons' LoRAs and FaceIDs act, each in their region; None: a person it does not draw."""
+    """Return a clone on which the scene's LoRAs and the persons' LoRAs and FaceIDs act, each in
+    their region; None: a person it does not draw.
+    """
     loras = load_region_loras(
         [scene, *(() if person is None else person.loras for person in people)]
     )

@@ -1,4 +1,7 @@
-"""Models beside MODEL, CLIP and VAE: a connected one, else the one bound to its role, loaded by the node that loads its kind."""
+"""Models beside MODEL, CLIP and VAE.
+
+A connected one, else the one bound to its role, loaded by the node that loads its kind.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from ...tunes.resolve import Missing, Resolver
 
 @dataclass(frozen=True)
 class Loader:
-    """The node that loads a role's model, its input that names the file, and the socket that stands for the model."""
+    """The node that loads a role's model, its input that names the file, and the socket that stands
+    for the model.
+    """
 
     class_type: str
     file_input: str
@@ -41,7 +46,10 @@ SEGMENTER_ROLES = ("background_removal", "sam3", "grounding_dino", "sam", "clips
 
 
 class Kit:
-    """Gives each stage its models; what is bound is loaded once, by a node of the group `models`."""
+    """Gives each stage its models.
+
+    What is bound is loaded once, by a node of the group `models`.
+    """
 
     def __init__(
         self,
@@ -51,7 +59,9 @@ class Kit:
         family: Family,
         connected_control: str | None = None,
     ) -> None:
-        """`connected_control` is the kind that the one connected ControlNet is for, where the request asks for one."""
+        """`connected_control` is the kind that the one connected ControlNet is for, where the
+        request asks for one.
+        """
         self._graph = graph
         self._resolver = resolver
         self._connected = connected
@@ -61,21 +71,30 @@ class Kit:
         self._checkpoints: dict[str, int] = {}  # file -> number of its node
 
     def model(self, role: str) -> Value | Missing:
-        """Return the model of a role: what is connected to its socket, else a node that loads the file bound to it."""
+        """Return the model of a role.
+
+        What is connected to its socket, else a node that loads the file bound to it.
+        """
         loader = LOADERS[role]
         if loader.socket in self._connected:
             return self._connected[loader.socket]
         return self._bound(role, loader)
 
     def optional(self, role: str) -> str | Missing:
-        """Return the file bound to a role for an input that may be left out; bound to a file that is not there, it is missing."""
+        """Return the file bound to a role for an input that may be left out.
+
+        Bound to a file that is not there, it is missing.
+        """
         return self._resolver.role(role, self._family.branch) if self._is_bound(role) else NO_FILE
 
     def _is_bound(self, role: str) -> bool:
         return self._resolver.has_role(role, self._family.branch)
 
     def controlnet(self, kind: str, union_type: str) -> Value | Missing:
-        """Return the ControlNet of a kind: connected, bound for the kind, or the bound one that knows every kind, told which is meant."""
+        """Return the ControlNet of a kind.
+
+        Connected, bound for the kind, or the bound one that knows every kind, told which is meant.
+        """
         role = f"controlnet_{kind}"
         loader = LOADERS.get(role, CONTROLNET)
         if loader.socket in self._connected and (
@@ -101,18 +120,27 @@ class Kit:
         )
 
     def _is_connected_for(self, kind: str) -> bool:
-        """Say whether the one connected ControlNet is meant: where the request asks for none, by --tiled_upscale_v2 with nothing bound for it."""
+        """Say whether the one connected ControlNet is meant.
+
+        Where the request asks for none, by --tiled_upscale_v2 with nothing bound for it.
+        """
         if self._connected_control is not None:
             return kind == self._connected_control
         return not self._is_bound(f"controlnet_{kind}") and not self._is_bound("controlnet_union")
 
     def checkpoint(self, file: str) -> Link:
-        """Return a node that loads the checkpoint of one or more persons; MODEL, CLIP and VAE are its outputs."""
+        """Return a node that loads the checkpoint of one or more persons.
+
+        MODEL, CLIP and VAE are its outputs.
+        """
         number = self._checkpoints.setdefault(file, len(self._checkpoints) + 1)
         return self._once(f"person_checkpoint_{number}", "CheckpointLoaderSimple", ckpt_name=file)
 
     def face_analysis(self, *, for_pulid: bool) -> Value | Missing:
-        """Return what finds and tells apart faces. PuLID knows faces by a recogniser of its own, so what is bound for it wins."""
+        """Return what finds and tells apart faces.
+
+        PuLID knows faces by a recogniser of its own, so what is bound for it wins.
+        """
         own = (
             self._bound("face_analysis_pulid", LOADERS["face_analysis_pulid"])
             if for_pulid
@@ -123,7 +151,10 @@ class Kit:
         return own
 
     def face_detection(self) -> Value | Missing:
-        """Return what finds the faces of a picture: the bound detector, with what tells faces apart where that is bound; else the latter alone."""
+        """Return what finds the faces of a picture.
+
+        The bound detector, with what tells faces apart where that is bound; else the latter alone.
+        """
         if "face_analysis" in self._connected or not self._is_bound("face_detector"):
             found = self.model("face_analysis")
             return (
@@ -143,7 +174,10 @@ class Kit:
         )
 
     def segmenter(self) -> Value | Missing:
-        """Return what turns words into masks: connected, else made of everything that is bound for it."""
+        """Return what turns words into masks.
+
+        Connected, else made of everything that is bound for it.
+        """
         if "segmenter" in self._connected:
             return self._connected["segmenter"]
         found = {role: self.optional(role) for role in SEGMENTER_ROLES}
@@ -154,7 +188,10 @@ class Kit:
         if all(file == NO_FILE for file in files.values()):
             tried = self._resolver.role("sam3", self._family.branch)
             assert isinstance(tried, Missing), "no file is bound to it"
-            text = f"no model that turns words into masks is connected or bound ({', '.join(SEGMENTER_ROLES)}). For one of them, {tried.message}"
+            text = (
+                "no model that turns words into masks is connected or bound"
+                f" ({', '.join(SEGMENTER_ROLES)}). For one of them, {tried.message}"
+            )
             return Missing("segmenter", "segmenter", text, tried.hint)
         return self._once("segmenter", "AstriaLoadSegmenter", **files)
 
@@ -173,7 +210,8 @@ class Kit:
                 for role in ("eva_clip", "face_parsing")
             }
         else:
-            # The files named FaceID Plus also read the photos themselves; those named Portrait never do.
+            # The files named FaceID Plus also read the photos themselves; those named Portrait
+            # never do.
             is_seen = kind != "portrait" and (
                 "plus" in file.lower() or self._is_bound("clip_vision")
             )

@@ -1,4 +1,7 @@
-"""What the stages of one plan share: the request, its numbers, the graph they write into, and what they have to tell."""
+"""What the stages of one plan share.
+
+The request, its numbers, the graph they write into, and what they have to tell.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,13 @@ from .text import Encoded, Wording
 
 @dataclass(frozen=True)
 class Painted:
-    """What the first painting stage leaves for those after it: how scene and people are told, where the people are, what was repainted.
+    """What the first painting stage leaves for those after it.
 
-    `scene` is without people, `drawn` with them; both without ControlNets. `scene_loras` act where no person stands.
-    `mask` is what an inpainting repainted, at the size of its
-    padded picture, and `fit` cuts that padding off.
+    How scene and people are told, where the people are, what was repainted.
+
+    `scene` is without people, `drawn` with them; both without ControlNets. `scene_loras` act where
+    no person stands. `mask` is what an inpainting repainted, at the size of its padded picture, and
+    `fit` cuts that padding off.
     """
 
     scene: Encoded
@@ -37,7 +42,11 @@ class Painted:
 
 @dataclass
 class Desk:
-    """The planner's desk. `painted` is set by the first stage that paints; `identities` remembers the loaded photo sets by tune and analysis."""
+    """The planner's desk.
+
+    `painted` is set by the first stage that paints; `identities` remembers the loaded photo sets by
+    tune and analysis.
+    """
 
     request: PromptRequest
     settings: Settings
@@ -60,7 +69,10 @@ class Desk:
         return self.sources.family
 
     def for_stage(self, found: Value | Missing, stage: Stage) -> Value | None:
-        """Return the model that a stage needs. Missing: the stage is left out with a word about it, or it is an error, as the artist chose."""
+        """Return the model that a stage needs.
+
+        Missing: the stage is left out with a word about it, or it is an error, as the artist chose.
+        """
         if not isinstance(found, Missing):
             return found
         if self.options.missing_models == "error":
@@ -78,7 +90,10 @@ class Desk:
         return None
 
     def for_part(self, found: Value | Missing, part: str) -> Value | None:
-        """Return the model that a part of a stage needs, as `for_stage` does: skipping leaves that part out, and the stage runs."""
+        """Return the model that a part of a stage needs, as `for_stage` does.
+
+        Skipping leaves that part out, and the stage runs.
+        """
         if not isinstance(found, Missing):
             return found
         if self.options.missing_models == "error":

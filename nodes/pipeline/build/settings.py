@@ -13,7 +13,10 @@ FACEID_CFG = 3.0
 
 @dataclass(frozen=True)
 class Inputs:
-    """What reaches the planner beside the text: which sockets hold something, and the node's own seed."""
+    """What reaches the planner beside the text.
+
+    Which sockets hold something, and the node's own seed.
+    """
 
     has_image: bool = False
     has_mask: bool = False
@@ -32,7 +35,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything the stages need as plain numbers. `width` and `height` are None when the input image's own size counts."""
+    """Everything the stages need as plain numbers.
+
+    `width` and `height` are None when the input image's own size counts.
+    """
 
     num_images: int
     seed: int
@@ -55,7 +61,9 @@ class Explainer:
         self.settings: list[Setting] = []
 
     def take(self, key: str, given: object, default: object, reason: str):
-        """Return `given`, or `default` when it is not set, noting which of the two it was and why."""
+        """Return `given`, or `default` when it is not set, noting which of the two it was and
+        why.
+        """
         value, why = (default, reason) if given is None else (given, "set in the prompt")
         self.settings.append(Setting(key, value, why))
         return value
@@ -129,7 +137,9 @@ def _denoise(request: PromptRequest, inputs: Inputs, note: Explainer) -> float:
 def _size(
     request: PromptRequest, family: Family, inputs: Inputs, note: Explainer
 ) -> tuple[int | None, int | None]:
-    """Return (width, height): the prompt's own, else the input image's (None), else from the aspect ratio, else native."""
+    """Return (width, height): the prompt's own, else the input image's (None), else from the aspect
+    ratio, else native.
+    """
     if request.w is not None and request.h is not None:
         size, why = (request.w, request.h), "set in the prompt"
     elif inputs.has_image:

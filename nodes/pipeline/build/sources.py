@@ -1,4 +1,7 @@
-"""What a plan starts from: models and pictures as links, and what the artist decides beside the prompt."""
+"""What a plan starts from.
+
+Models and pictures as links, and what the artist decides beside the prompt.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,12 @@ from .text import Models
 
 @dataclass(frozen=True)
 class Sources:
-    """The values the plan starts from: links to loader nodes, or sockets of the node that expands it.
+    """The values the plan starts from.
 
-    `connected` holds models beside MODEL, CLIP and VAE by the name of their socket; what is not there comes from the bindings.
+    Links to loader nodes, or sockets of the node that expands it.
+
+    `connected` holds models beside MODEL, CLIP and VAE by the name of their socket; what is not
+    there comes from the bindings.
     """
 
     models: Models

@@ -17,7 +17,9 @@ MAX_PERSONS = 8
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that keeps a request from running (`error`), or that its author should know (`info`, `warning`)."""
+    """Something that keeps a request from running (`error`), or that its author should know
+    (`info`, `warning`).
+    """
 
     code: str
     severity: str
@@ -30,7 +32,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the pipeline: what it does, why it runs, how large its result is and what is checked on it."""
+    """One step of the pipeline.
+
+    What it does, why it runs, how large its result is and what is checked on it.
+    """
 
     name: str
     kind: str
@@ -107,7 +112,9 @@ def _base_stage(
 
 
 def paints_base(request: PromptRequest, settings: Settings, inputs: Inputs) -> bool:
-    """Say whether there is a first sampling, or the input image goes to the later stages as it is."""
+    """Say whether there is a first sampling, or the input image goes to the later stages as
+    it is.
+    """
     return not request.only_upscale and not (inputs.has_image and settings.denoise == 0)
 
 
@@ -117,7 +124,10 @@ def samples_again(request: PromptRequest) -> bool:
 
 
 def keeps_background(request: PromptRequest) -> bool:
-    """Say whether only the people of an input image are to change: the prompt starts BREAK BREAK."""
+    """Say whether only the people of an input image are to change.
+
+    The prompt starts BREAK BREAK.
+    """
     return bool(request.persons) and request.base.is_empty and request.common.is_empty
 
 
@@ -129,7 +139,10 @@ def steers_only(request: PromptRequest) -> bool:
 
 
 def _hires_stage(request: PromptRequest, size: str) -> Stage | None:
-    """The second sampling at twice the size: hires_fix, tile by tile where a tiled upscale is asked for."""
+    """The second sampling at twice the size.
+
+    hires_fix, tile by tile where a tiled upscale is asked for.
+    """
     size = _times(HIRES_FACTOR, size)
     for name in ("tiled_upscale_v2", "tiled_upscale"):
         if getattr(request, name):
@@ -152,7 +165,9 @@ def _enlarged_by(request: PromptRequest) -> str:
 
 
 def _times(factor: int, size: str) -> str:
-    """Return `size` enlarged: exactly when it is known now, in words when it is the input image's own."""
+    """Return `size` enlarged: exactly when it is known now, in words when it is the input image's
+    own.
+    """
     across, _, down = size.partition("x")
     return (
         f"{int(across) * factor}x{int(down) * factor}" if across.isdigit() else f"{factor}x {size}"
@@ -177,7 +192,10 @@ def _finishing(request: PromptRequest) -> tuple[tuple[str, bool, str, str], ...]
 
 
 def raise_for(problems: Iterable[Problem], missing: Iterable[Missing]) -> None:
-    """Raise PlanError for problems that are errors, MissingModelError when only files are missing; return when neither."""
+    """Raise PlanError for problems that are errors, MissingModelError when only files are missing.
+
+    Return when neither.
+    """
     errors = [problem.render() for problem in problems if problem.severity == "error"]
     absent = [f"{one.message}\n  {one.hint}" if one.hint else one.message for one in missing]
     if errors:

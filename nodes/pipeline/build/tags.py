@@ -1,4 +1,6 @@
-"""Segments -> what a stage says to the model, with the files behind their LoRA tags and embeddings."""
+"""Segments -> what a stage says to the model, with the files behind their LoRA tags and
+embeddings.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ def find_wording(
     style: str | None = None,
     of_person: bool = False,
 ) -> FoundWording:
-    """Return the wording of the segments; tags without a file are left out of it and listed. A person may be given as a checkpoint."""
+    """Return the wording of the segments; tags without a file are left out of it and listed.
+
+    A person may be given as a checkpoint.
+    """
     tags = _Tags(resolver, of_person)
     loras = tags.loras(lora_weights(positive))
     faceids = tags.faceids(positive)
@@ -45,7 +50,10 @@ def find_wording(
 
 
 def check_regions(request: PromptRequest, connected: bool) -> None:
-    """Return when regions are connected just where the request has persons; raise PlanError otherwise."""
+    """Return when regions are connected just where the request has persons.
+
+    Raise PlanError otherwise.
+    """
     if request.persons and not connected:
         text = (
             f"The request describes {len(request.persons)} person(s), and no regions are connected."
@@ -63,7 +71,9 @@ def check_regions(request: PromptRequest, connected: bool) -> None:
 
 
 class _Tags:
-    """Finds what LoRA and FaceID tags stand for, and notes what is not there, and whose photos there are."""
+    """Finds what LoRA and FaceID tags stand for, and notes what is not there, and whose photos
+    there are.
+    """
 
     def __init__(self, resolver: Resolver, of_person: bool) -> None:
         self._resolver = resolver
@@ -90,7 +100,10 @@ class _Tags:
 
     def _take_checkpoint(self, name: str, file: str) -> None:
         if not self._of_person:
-            text = f"<lora:{name}> stands for the checkpoint '{file}', which cannot be added to the whole picture's model."
+            text = (
+                f"<lora:{name}> stands for the checkpoint '{file}', which cannot be added to the"
+                " whole picture's model."
+            )
             self.problems.append(
                 Problem(
                     "not-a-lora",

@@ -13,7 +13,10 @@ from .styles import styled
 
 @dataclass(frozen=True)
 class Models:
-    """Where the stages take their models from: sockets when expanded in ComfyUI, loader nodes when compiled."""
+    """Where the stages take their models from.
+
+    Sockets when expanded in ComfyUI, loader nodes when compiled.
+    """
 
     model: Value
     clip: Value
@@ -47,9 +50,12 @@ class FaceID:
 
 @dataclass(frozen=True)
 class Wording:
-    """What a stage says to the model: the positive segments, the negative ones, and what goes with them.
+    """What a stage says to the model.
 
-    `checkpoint` is a person's own model. `photos` are the tunes that show the person's face, of FaceID and LoRA tags alike.
+    The positive segments, the negative ones, and what goes with them.
+
+    `checkpoint` is a person's own model. `photos` are the tunes that show the person's face, of
+    FaceID and LoRA tags alike.
     """
 
     positive: tuple[Segment, ...]
@@ -75,7 +81,10 @@ class Wording:
 
 
 def in_style(text: str, style: str | None) -> str:
-    """Return the text put into the template of the style; an empty text leaves the template's own words."""
+    """Return the text put into the template of the style.
+
+    An empty text leaves the template's own words.
+    """
     if style is None:
         return text
     return styled(style).prompt.format(prompt=text.rstrip(" ,.")).strip(" ,")
@@ -92,7 +101,10 @@ def negative_segments(request: PromptRequest) -> tuple[Segment, ...]:
 
 
 def lora_weights(segments: Sequence[Segment]) -> dict[str, float]:
-    """Return the weight of each LoRA name in `segments`, in order; one named twice counts once with the sum, as two patches would."""
+    """Return the weight of each LoRA name in `segments`, in order.
+
+    One named twice counts once with the sum, as two patches would.
+    """
     weights: dict[str, float] = {}
     for segment in segments:
         for tag in segment.loras:
@@ -101,7 +113,9 @@ def lora_weights(segments: Sequence[Segment]) -> dict[str, float]:
 
 
 def joined_text(segments: Sequence[Segment], *, use_lpw: bool) -> str:
-    """Return the encoder's text of `segments`, joined by a comma so that the words of one do not run into the next."""
+    """Return the encoder's text of `segments`, joined by a comma so that the words of one do not
+    run into the next.
+    """
     texts = (encoder_text(segment, use_lpw=use_lpw).strip() for segment in segments)
     return ", ".join(text.rstrip(",") for text in texts if text)
 
@@ -109,9 +123,13 @@ def joined_text(segments: Sequence[Segment], *, use_lpw: bool) -> str:
 def add_encoding(
     graph: Graph, stage: str, models: Models, wording: Wording, family: Family, guidance: float
 ) -> Encoded:
-    """Add text encoders and, for Flux, the distilled guidance; return what the sampler of `stage` takes."""
+    """Add text encoders and, for Flux, the distilled guidance.
+
+    Return what the sampler of `stage` takes.
+    """
     positive = graph.add(f"{stage}.positive", "CLIPTextEncode", clip=models.clip, text=wording.text)
-    # Flux runs at true CFG 1: its negative is only a placeholder for nodes that want a pair, so the text would mislead.
+    # Flux runs at true CFG 1: its negative is only a placeholder for nodes that want a pair, so the
+    # text would mislead.
     text = "" if family.is_flux else wording.negative_text
     negative = graph.add(f"{stage}.negative", "CLIPTextEncode", clip=models.clip, text=text)
     if family.is_flux and family.takes_guidance:

@@ -1,4 +1,7 @@
-"""Files of ComfyUI's input and output folders: pictures that a plan loads, workflows that it writes."""
+"""Files of ComfyUI's input and output folders.
+
+Pictures that a plan loads, workflows that it writes.
+"""
 
 from __future__ import annotations
 

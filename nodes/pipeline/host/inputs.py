@@ -10,7 +10,10 @@ from ...prompt import PromptRequest
 
 
 def text_input(**options) -> io.String.Input:
-    """Return the prompt text widget, which web/js/prompt_editor.js draws. Dynamic prompts stay off: braces and slashes are part of the prompt."""
+    """Return the prompt text widget, which web/js/prompt_editor.js draws.
+
+    Dynamic prompts stay off: braces and slashes are part of the prompt.
+    """
     tooltip = (
         "A prompt of the service, with its tags, flags and key=value lines. Paste it as it is."
     )
@@ -26,9 +29,15 @@ def text_input(**options) -> io.String.Input:
 
 def policy_inputs() -> list[io.Input]:
     """Return the widgets of what the artist decides beside the prompt."""
-    missing = "A stage whose model is neither connected nor bound: stop with an error, or leave the stage out and report it."
+    missing = (
+        "A stage whose model is neither connected nor bound: stop with an error, or leave the stage"
+        " out and report it."
+    )
     smaller = "What to do where the outpaint canvas is smaller than the image."
-    keep = "hires_fix redraws the whole picture; on: what a mask left alone stays the enlarged picture's own, to the bit."
+    keep = (
+        "hires_fix redraws the whole picture; on: what a mask left alone stays the enlarged"
+        " picture's own, to the bit."
+    )
     return [
         io.Combo.Input(
             "missing_models",
@@ -49,7 +58,9 @@ def policy_inputs() -> list[io.Input]:
 
 
 def text_errors(text: str | None) -> str:
-    """Return every error in a widget's text, empty when there is none or the text comes over a link."""
+    """Return every error in a widget's text, empty when there is none or the text comes over a
+    link.
+    """
     if text is None:
         return ""
     _, diagnostics = PromptRequest.from_text(text)
@@ -57,18 +68,25 @@ def text_errors(text: str | None) -> str:
 
 
 def text_notes(text: str | None) -> str:
-    """Return what else there is to say about a prompt's text that can run: look-alikes, unknown keys, values without effect."""
+    """Return what else there is to say about a prompt's text that can run.
+
+    Look-alikes, unknown keys, values without effect.
+    """
     _, diagnostics = PromptRequest.from_text(text or "")
     return "\n".join(one.render(text or "") for one in diagnostics)
 
 
 def read_request(text: str | None, request: PromptRequest | None) -> PromptRequest:
-    """Return the connected request, else the one written in `text`. Raises PromptError for errors in the text, and when both are given."""
+    """Return the connected request, else the one written in `text`.
+
+    Raises PromptError for errors in the text, and when both are given.
+    """
     if request is None:
         return PromptRequest.require(text or "")
     if text and text.strip():
         raise PromptError(
-            "A request is connected and the text box holds a prompt as well; only one of them can be meant.",
+            "A request is connected and the text box holds a prompt as well; only one of them can"
+            " be meant.",
             code="text-and-request",
             hint="Empty the text box, or disconnect the request.",
         )

@@ -18,7 +18,10 @@ _had: dict[tuple[str, ImageRef], str] = {}
 
 
 class RunPictures(PictureStore):
-    """A store that has each picture once in a run: Astria Generate asks before its models load, and again when it plans."""
+    """A store that has each picture once in a run.
+
+    Astria Generate asks before its models load, and again when it plans.
+    """
 
     def file_of(self, picture: ImageRef, fetching: Fetching) -> str:
         context = get_executing_context()

@@ -1,4 +1,7 @@
-"""Stage 1, the picture itself: from text, from an input image, or a part of one; with people in their regions."""
+"""Stage 1, the picture itself.
+
+From text, from an input image, or a part of one; with people in their regions.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,9 @@ def repeated(graph: Graph, name: str, image: Value, times: int) -> Value:
 
 
 def _repeated_mask(graph: Graph, mask: Link, times: int) -> Link:
-    """Return the masks repeated as their images are, so that each image of a batch keeps its own."""
+    """Return the masks repeated as their images are, so that each image of a batch keeps its
+    own.
+    """
     if times == 1:
         return mask
     picture = graph.add("base.mask_picture", "MaskToImage", mask=mask)
@@ -66,7 +71,10 @@ def _fit(desk: Desk, name: str, image: Value, mask: Value | None = None) -> Link
 
 
 def _from_text(desk: Desk, stage: Stage) -> Link:
-    """A picture from noise. An input image, where there is one, gives the size and steers through ControlNets."""
+    """A picture from noise.
+
+    An input image, where there is one, gives the size and steers through ControlNets.
+    """
     graph, settings = desk.graph, desk.settings
     image = desk.sources.image
     picture = None if image is None else _fit(desk, "fit", image)
@@ -136,9 +144,13 @@ def _fit_map(desk: Desk, image: Value, picture: Link | None) -> Link:
 
 
 def _people_masks(desk: Desk, picture: Link | None, maps: Mapping[str, Value]) -> Value | None:
-    """Return a mask for each person: the artist's, else of the people found in the input image; None where a pose picture or columns are to do.
+    """Return a mask for each person.
 
-    A skeleton drawn after the input image tells the same people apart less well than who finds them: arms that touch make one figure of two.
+    The artist's, else of the people found in the input image; None where a pose picture or columns
+    are to do.
+
+    A skeleton drawn after the input image tells the same people apart less well than who finds
+    them: arms that touch make one figure of two.
     """
     if not desk.request.persons:
         return None
@@ -161,7 +173,9 @@ def _with_people(desk: Desk, ground: people.Ground) -> Encoded:
 
 
 def _without_padding(desk: Desk, ground: people.Ground) -> None:
-    """Lay the regions out for the picture as the stages behind this one get it, which is not padded."""
+    """Lay the regions out for the picture as the stages behind this one get it, which is not
+    padded.
+    """
     painted, sides = desk.painted, (desk.settings.width, desk.settings.height)
     is_padded = any(side is None or side % desk.family.multiple for side in sides)
     if (
@@ -188,7 +202,10 @@ def _without_padding(desk: Desk, ground: people.Ground) -> None:
 
 
 def _constant_pose(desk: Desk, encoded: Encoded) -> Encoded:
-    """Return the conditionings steered by the constant pose of people without an input image; without a ControlNet for it, that is said."""
+    """Return the conditionings steered by the constant pose of people without an input image.
+
+    Without a ControlNet for it, that is said.
+    """
     assert desk.painted is not None, "the scene is encoded first"
     if desk.painted.regions is None:
         return encoded

@@ -1,4 +1,6 @@
-"""ControlNet parameters -> the map that each kind reads from the input image, and the nodes that steer by it."""
+"""ControlNet parameters -> the map that each kind reads from the input image, and the nodes that
+steer by it.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,12 @@ PEOPLE_WORD = "person"
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of ControlNet: what the one that knows every kind calls it, and where its map comes from.
+    """One kind of ControlNet.
 
-    `map` is `made` by a node, the `picture` itself, or `given`: the host has no preprocessor, so the artist connects it.
+    What the one that knows every kind calls it, and where its map comes from.
+
+    `map` is `made` by a node, the `picture` itself, or `given`: the host has no preprocessor, so
+    the artist connects it.
     """
 
     union_type: str
@@ -72,7 +77,10 @@ def controls_of(request: PromptRequest) -> tuple[Control, ...]:
 
 
 def connected_control(request: PromptRequest) -> str | None:
-    """Return the kind that the one connected ControlNet is for: the first that has no socket of its own, as pose has."""
+    """Return the kind that the one connected ControlNet is for.
+
+    The first that has no socket of its own, as pose has.
+    """
     return next(
         (
             control.kind
@@ -84,7 +92,10 @@ def connected_control(request: PromptRequest) -> str | None:
 
 
 def steering(request: PromptRequest, kind: str) -> tuple[float, float]:
-    """Return how strongly a kind steers, and until which part of the sampling; the constant pose of people steers without being asked for."""
+    """Return how strongly a kind steers, and until which part of the sampling.
+
+    The constant pose of people steers without being asked for.
+    """
     weight = next(
         (control.weight for control in controls_of(request) if control.kind == kind),
         _scale(request),
@@ -101,7 +112,9 @@ def _scale(request: PromptRequest) -> float:
 
 
 def control_problems(request: PromptRequest, inputs: Inputs, *, are_skipped: bool) -> list[Problem]:
-    """Return what is wrong with the ControlNets of a request: no picture, no map, or no ControlNet at all.
+    """Return what is wrong with the ControlNets of a request.
+
+    No picture, no map, or no ControlNet at all.
 
     `are_skipped`: what is no ControlNet is left out instead, and that is said.
     """
@@ -151,7 +164,10 @@ def control_problems(request: PromptRequest, inputs: Inputs, *, are_skipped: boo
 
 
 def _no_control(control: Control, *, is_skipped: bool) -> Problem:
-    what = f"this is no ControlNet but {_NOT_CONTROLNETS[control.kind]}, for which ComfyUI has no node of its own."
+    what = (
+        f"this is no ControlNet but {_NOT_CONTROLNETS[control.kind]}, for which ComfyUI has no node"
+        " of its own."
+    )
     hint = "Take it out of the prompt, or patch the connected MODEL with a pack that has it."
     if is_skipped:
         return Problem("part-skipped", "warning", f"{control.said} is left out: {what}", hint)
@@ -167,14 +183,20 @@ def _kinds_of_prepared(controls: Sequence[Control]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Ground:
-    """The pictures that maps are made from: the fitted input image, and the fitted map that the artist prepared."""
+    """The pictures that maps are made from.
+
+    The fitted input image, and the fitted map that the artist prepared.
+    """
 
     picture: Value | None
     prepared: Value | None
 
 
 def control_maps(desk: Desk, stage: Stage, ground: Ground) -> dict[str, Value]:
-    """Add what draws the map of each ControlNet; return the maps by kind. What cannot be drawn is told and left out."""
+    """Add what draws the map of each ControlNet; return the maps by kind.
+
+    What cannot be drawn is told and left out.
+    """
     controls = [control for control in controls_of(desk.request) if control.kind in KINDS]
     given = _kinds_of_prepared(controls)
     maps: dict[str, Value] = {}
@@ -251,7 +273,8 @@ def _depth(desk: Desk, stage: Stage, control: Control, picture: Value) -> Link |
     geometry = desk.graph.add(
         f"{stage.name}.depth_geometry", "DA3Inference", da3_model=model, image=picture, **how
     )
-    # Its other way of spreading the depths takes a random sample of them, so equal pictures would give unequal maps.
+    # Its other way of spreading the depths takes a random sample of them, so equal pictures would
+    # give unequal maps.
     shown = {"output": "depth", "output.normalization": "min_max", "output.apply_sky_clip": False}
     return desk.graph.add(f"{stage.name}.depth_map", "DA3Render", da3_geometry=geometry, **shown)
 

@@ -1,4 +1,7 @@
-"""Stages 3 and 4: the second sampling at twice the size, whole or tile by tile, and super-resolution."""
+"""Stages 3 and 4.
+
+The second sampling at twice the size, whole or tile by tile, and super-resolution.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ TILE_OVERLAP = 8  # the tile's side is this many overlaps
 
 
 def add_hires(desk: Desk, stage: Stage, image: Value) -> Value:
-    """Add the stage: the picture enlarged twice by the upscale model, then sampled again; return it at exactly twice its size."""
+    """Add the stage: the picture enlarged twice by the upscale model, then sampled again.
+
+    Return it at exactly twice its size.
+    """
     upscaler = desk.for_stage(desk.kit.model("upscaler"), stage)
     if upscaler is None:
         return image
@@ -55,7 +61,9 @@ def add_hires(desk: Desk, stage: Stage, image: Value) -> Value:
 
 
 def add_super_resolution(desk: Desk, stage: Stage, image: Value) -> Value:
-    """Add the stage: four times the size of the picture before the second sampling, whatever that already gave."""
+    """Add the stage: four times the size of the picture before the second sampling, whatever that
+    already gave.
+    """
     model = desk.for_stage(desk.kit.model("upscaler"), stage)
     if model is None:
         return image
@@ -71,7 +79,10 @@ def add_super_resolution(desk: Desk, stage: Stage, image: Value) -> Value:
 
 
 def _said(desk: Desk, picture: Link) -> Encoded:
-    """Return what the second sampling is told: what the first was, and after an outpainting also of the new area."""
+    """Return what the second sampling is told.
+
+    What the first was, and after an outpainting also of the new area.
+    """
     request, painted = desk.request, desk.painted
     new_area = () if request.outpaint_prompt is None else (request.outpaint_prompt,)
     if painted is None:
@@ -94,14 +105,20 @@ def _said(desk: Desk, picture: Link) -> Encoded:
 
 
 def _people_masks(desk: Desk, picture: Link) -> Value | None:
-    """Return a mask for each person of a picture that no stage before has painted: the artist's, else of the people found in it."""
+    """Return a mask for each person of a picture that no stage before has painted.
+
+    The artist's, else of the people found in it.
+    """
     if desk.sources.person_masks is not None and desk.request.outpaint is None:
         return fitted_masks(desk, "hires_fix", 1)
     return found_people(desk, "hires_fix", picture)
 
 
 def _tiled(desk: Desk, encoded: Encoded, picture: Link) -> tuple[Encoded, Settings]:
-    """Return the model that samples in overlapping tiles; version 2 also holds to the picture by a tile ControlNet, at its own cfg."""
+    """Return the model that samples in overlapping tiles.
+
+    Version 2 also holds to the picture by a tile ControlNet, at its own cfg.
+    """
     request, graph, settings = desk.request, desk.graph, desk.settings
     tile = desk.family.native_size
     model = graph.add(
@@ -134,7 +151,9 @@ def _tiled(desk: Desk, encoded: Encoded, picture: Link) -> tuple[Encoded, Settin
 
 
 def _unmasked_kept(desk: Desk, drawn: Link, big: Link) -> Link:
-    """Return the result with the enlarged picture's own pixels wherever the first stage repainted nothing, where that is wanted."""
+    """Return the result with the enlarged picture's own pixels wherever the first stage repainted
+    nothing, where that is wanted.
+    """
     painted, graph = desk.painted, desk.graph
     keeps = desk.options.keep_unmasked or keeps_background(desk.request)
     if not keeps or painted is None or painted.mask is None or desk.request.outpaint is not None:

@@ -1,4 +1,8 @@
-"""FaceID tags -> nodes: the photos of a tune as an identity, and the adapter that draws it, in the whole picture or for one person."""
+"""FaceID tags -> nodes.
+
+The photos of a tune as an identity, and the adapter that draws it, in the whole picture or for one
+person.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,16 @@ from ...graph.graph import Link, Value
 from ..build.plan_builder import Desk
 from ..build.text import FaceID, Models
 
-# PuLID's authors begin a few steps in for realistic pictures: the composition is then the prompt's own.
+# PuLID's authors begin a few steps in for realistic pictures: the composition is then the prompt's
+# own.
 PULID_START = 0.14
 
 
 def add_identity(desk: Desk, tune: str, said: str, *, for_pulid: bool = False) -> Link | None:
-    """Add the identity of the photos of a tune, once for each way of knowing faces; None where the model for it is left out."""
+    """Add the identity of the photos of a tune, once for each way of knowing faces.
+
+    None where the model for it is left out.
+    """
     analysis = desk.for_part(desk.kit.face_analysis(for_pulid=for_pulid), said)
     if analysis is None:
         return None
@@ -42,7 +50,10 @@ def apply_faceids(desk: Desk, stage: str, models: Models, faceids: Sequence[Face
 
 
 def person_faceids(desk: Desk, name: str, faceids: Sequence[FaceID]) -> dict[str, Value]:
-    """Add the FaceIDs of one person; return them as the input of Astria Person, empty when there are none."""
+    """Add the FaceIDs of one person.
+
+    Return them as the input of Astria Person, empty when there are none.
+    """
     chain: dict[str, Value] = {}
     for number, faceid in enumerate(faceids, start=1):
         use = _use(desk, faceid)

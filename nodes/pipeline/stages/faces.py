@@ -22,7 +22,9 @@ RESTORE = {"strength": 1.0, "fidelity": 0.5, "size": 512}
 
 
 def add_inpaint_faces(desk: Desk, stage: Stage, image: Value) -> Value:
-    """Add the stage: every face cropped, drawn larger with its own person's text and models, and put back."""
+    """Add the stage: every face cropped, drawn larger with its own person's text and models, and
+    put back.
+    """
     faces = _detected(desk, stage, image, _for_likeness(desk))
     if faces is None:
         return image
@@ -97,7 +99,10 @@ def add_face_correct(desk: Desk, stage: Stage, image: Value) -> Value:
 
 
 def _for_likeness(desk: Desk) -> Value | Missing:
-    """Return what finds faces so that they can be held against the persons' photos: PuLID's are read by a recogniser of its own."""
+    """Return what finds faces so that they can be held against the persons' photos.
+
+    PuLID's are read by a recogniser of its own.
+    """
     if desk.family.is_flux and any(person.faceids for person in wordings_of_people(desk)):
         own = desk.kit.face_analysis(for_pulid=True)
         if not isinstance(own, Missing):
@@ -116,9 +121,12 @@ def _detected(desk: Desk, stage: Stage, image: Value, found_by: Value | Missing)
 
 
 def _identities(desk: Desk, stage: Stage) -> Link | None:
-    """Return the chain of whose face each person gets, in the persons' order; None, and a word about it, where nobody has photos.
+    """Return the chain of whose face each person gets, in the persons' order.
 
-    A person without photos keeps the painted face, where the artist lets what is missing be left out.
+    None, and a word about it, where nobody has photos.
+
+    A person without photos keeps the painted face, where the artist lets what is missing be left
+    out.
     """
     scene = desk.wording(prompt_segments(desk.request), negative_segments(desk.request))
     people = wordings_of_people(desk) or (scene,)
@@ -149,5 +157,8 @@ def _no_photos(people: tuple[Wording, ...], without: list[int]) -> Missing:
         else f"Person {', '.join(map(str, without))} of the prompt has"
     )
     message = f"face_swap=true takes the face from the photos of a tune. {who} no tune with photos."
-    hint = "Make a tune of the person's photos with Astria Create Tune, and name it by <faceid:ID:1>; a LoRA tune may hold photos too."
+    hint = (
+        "Make a tune of the person's photos with Astria Create Tune, and name it by <faceid:ID:1>;"
+        " a LoRA tune may hold photos too."
+    )
     return Missing("photos", "face_swap", message, hint)

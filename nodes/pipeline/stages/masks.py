@@ -8,7 +8,9 @@ from ..build.plan_builder import Desk
 
 
 def base_mask(desk: Desk, fit: Link) -> Link | None:
-    """Return the mask of the fitted input image: given, or found by --mask_prompt; None where the request has neither.
+    """Return the mask of the fitted input image.
+
+    Given, or found by --mask_prompt; None where the request has neither.
 
     The flags that change a mask apply to a given one as well.
     """
@@ -52,7 +54,10 @@ def words(phrases: tuple[str, ...]) -> str:
 
 
 def _dilation(request: PromptRequest) -> str:
-    """Return --mask_dilate as the mask nodes read it: pixels, or per cent of the picture's short side."""
+    """Return --mask_dilate as the mask nodes read it.
+
+    Pixels, or per cent of the picture's short side.
+    """
     if request.mask_dilate is None:
         return "0"
     return f"{request.mask_dilate.value:g}{'%' if request.mask_dilate.unit == '%' else ''}"

@@ -13,11 +13,13 @@ from .people import Ground, add_regions, are_drawn_again
 from .sampling import Painting, add_masked_latent, add_sampling
 from .scene import add_scene
 
-# Ordinary models do not see the source through extra channels. Starting them a little below pure noise lets the colours of
-# the edge-extended fill through, so that the new area continues the picture instead of starting another one.
+# Ordinary models do not see the source through extra channels. Starting them a little below pure
+# noise lets the colours of the edge-extended fill through, so that the new area continues the
+# picture instead of starting another one.
 ORDINARY_OUTPAINT_DENOISE = 0.95
-# How far repainting reaches softly into the source, so that texture meets without a cut; the composite restores every source
-# pixel. Inpaint models are shown grey where the mask rounds to 1, so they get less.
+# How far repainting reaches softly into the source, so that texture meets without a cut; the
+# composite restores every source pixel. Inpaint models are shown grey where the mask rounds to 1,
+# so they get less.
 OVERLAP_PX = {True: 8, False: 16}  # by Family.inpaint
 
 

@@ -1,4 +1,7 @@
-"""BREAK persons of a request -> nodes: who each one is, where they stand, and the model that draws them in one pass."""
+"""BREAK persons of a request -> nodes.
+
+Who each one is, where they stand, and the model that draws them in one pass.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,11 @@ NAMELESS = "without words"
 
 @dataclass(frozen=True)
 class PersonSegments:
-    """The texts of one person: their own, alone and followed by the common prompt, and their own negative where the prompt gives one."""
+    """The texts of one person.
+
+    Their own, alone and followed by the common prompt, and their own negative where the prompt
+    gives one.
+    """
 
     own: tuple[Segment, ...]
     positive: tuple[Segment, ...]
@@ -29,8 +36,9 @@ class PersonSegments:
 
 @dataclass(frozen=True)
 class Ground:
-    """The picture that the persons stand in, an image of its own size or a size (numbers or links), and what says where each one is:
-    a mask for each where the artist drew them, else a pose picture. `fit` cuts a padding off that masks have.
+    """The picture that the persons stand in, an image of its own size or a size (numbers or links),
+    and what says where each one is: a mask for each where the artist drew them, else a pose
+    picture. `fit` cuts a padding off that masks have.
     """
 
     width: int | Link
@@ -60,10 +68,16 @@ def people_problems(request: PromptRequest) -> tuple[Problem, ...]:
     """Return what is wrong with the persons of the prompt and of the negative prompt."""
     found = []
     if len(request.persons) > MAX_PERSONS:
-        text = f"The prompt describes {len(request.persons)} persons; at most {MAX_PERSONS} fit one picture."
+        text = (
+            f"The prompt describes {len(request.persons)} persons; at most {MAX_PERSONS} fit one"
+            " picture."
+        )
         found.append(Problem("too-many-persons", "error", text, "Take some BREAK segments out."))
     if len(request.negative) > len(request.prompt) and len(request.negative) > 2:
-        text = f"The negative prompt has {len(request.negative)} BREAK segments, and the prompt {len(request.prompt)}."
+        text = (
+            f"The negative prompt has {len(request.negative)} BREAK segments, and the prompt"
+            f" {len(request.prompt)}."
+        )
         found.append(
             Problem(
                 "negative-without-person",
@@ -76,7 +90,10 @@ def people_problems(request: PromptRequest) -> tuple[Problem, ...]:
 
 
 def wordings_of_people(desk: Desk) -> tuple[Wording, ...]:
-    """Return what is said of each person, with the tags that are theirs: LoRAs of the common prompt are already on the picture's model."""
+    """Return what is said of each person, with the tags that are theirs.
+
+    LoRAs of the common prompt are already on the picture's model.
+    """
     return tuple(_of_person(desk, person) for person in person_segments(desk.request))
 
 
@@ -88,10 +105,16 @@ def _of_person(desk: Desk, person: PersonSegments) -> Wording:
 
 
 def found_people(desk: Desk, stage: str, picture: Value) -> Value | None:
-    """Add what finds the persons in an input picture, from left to right; None, and a word about it, where no model can."""
+    """Add what finds the persons in an input picture, from left to right.
+
+    None, and a word about it, where no model can.
+    """
     segmenter = desk.kit.segmenter()
     if isinstance(segmenter, Missing):
-        text = "No model that finds people is connected or bound, so the persons stand in equal columns, whoever the input image shows."
+        text = (
+            "No model that finds people is connected or bound, so the persons stand in equal"
+            " columns, whoever the input image shows."
+        )
         desk.tell(
             Problem(
                 "people-not-found", "warning", text, f"Connect person_masks, or: {segmenter.hint}"
@@ -110,11 +133,15 @@ def found_people(desk: Desk, stage: str, picture: Value) -> Value | None:
 
 
 def add_regions(desk: Desk, stage: str, ground: Ground) -> Link:
-    """Add the layout of the persons: by masks, by a pose picture, else equal columns from left to right."""
+    """Add the layout of the persons.
+
+    By masks, by a pose picture, else equal columns from left to right.
+    """
     pose = ground.pose if ground.masks is None else None
     given = {"image": ground.image, "masks": ground.masks, "pose_image": pose, "fit": ground.fit}
     linked = {name: value for name, value in given.items() if value is not None}
-    # Masks keep the edges that they were drawn with: a pixel is softened over itself alone. (0 would make them hard.)
+    # Masks keep the edges that they were drawn with: a pixel is softened over itself alone. (0
+    # would make them hard.)
     softness = SOFTNESS_PX if ground.masks is None else 1
     size = {"width": ground.width, "height": ground.height}
     count = len(desk.request.persons)
@@ -141,7 +168,9 @@ def _short(person: Segment, *, use_lpw: bool) -> str:
 
 
 def fitted_masks(desk: Desk, stage: str, multiple: int) -> Value:
-    """Return the masks that the artist drew, moved with the input image that they belong to, where there is one."""
+    """Return the masks that the artist drew, moved with the input image that they belong to, where
+    there is one.
+    """
     masks = desk.sources.person_masks
     assert masks is not None, "they are connected"
     if desk.sources.image is None:
@@ -178,7 +207,10 @@ def are_drawn_again(request: PromptRequest) -> bool:
 
 
 def add_persons(desk: Desk, stage: str, models: Models, people: Sequence[Wording]) -> Link:
-    """Add every person's text, LoRAs, FaceIDs and own model; return the chain of them. `models` draw those without a checkpoint."""
+    """Add every person's text, LoRAs, FaceIDs and own model; return the chain of them.
+
+    `models` draw those without a checkpoint.
+    """
     graph = desk.graph
     chain: dict[str, Value] = {}
     for number, person in enumerate(people, start=1):
@@ -203,7 +235,10 @@ def add_persons(desk: Desk, stage: str, models: Models, people: Sequence[Wording
 def add_regional(
     graph: Graph, stage: str, encoded: Encoded, regions: Value, painted: Painted
 ) -> Encoded:
-    """Add the model that draws the persons in their regions; return what the sampler takes in place of `encoded`."""
+    """Add the model that draws the persons in their regions.
+
+    Return what the sampler takes in place of `encoded`.
+    """
     scene = {"positive": encoded.positive, "negative": encoded.negative}
     people: dict[str, Value] = {"regions": regions, "persons": painted.persons}
     if painted.scene_loras is not None:
@@ -226,7 +261,8 @@ def _persons_models(
 ) -> tuple[Models, dict[str, Value]]:
     """Return whose text encoder encodes the person, and what the person is drawn with.
 
-    LoRAs act on the text encoder as a whole, and on the model for this person only, be it the picture's or the person's own checkpoint.
+    LoRAs act on the text encoder as a whole, and on the model for this person only, be it the
+    picture's or the person's own checkpoint.
     """
     chain = lora_chain(desk.graph, name, person.loras)
     own: dict[str, Value] = {} if chain is None else {"loras": chain}

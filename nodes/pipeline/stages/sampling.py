@@ -12,7 +12,10 @@ from ..build.text import Encoded
 
 @dataclass(frozen=True)
 class Painting:
-    """What a stage samples: its conditionings and model, the latent to start from, and how much of it is redrawn."""
+    """What a stage samples.
+
+    Its conditionings and model, the latent to start from, and how much of it is redrawn.
+    """
 
     encoded: Encoded
     latent: Link
@@ -22,7 +25,10 @@ class Painting:
 def add_sampling(
     graph: Graph, stage: str, painting: Painting, family: Family, settings: Settings
 ) -> Link:
-    """Add noise, sampler, sigmas, guider and the host's sampler node; return the decoded picture [B,H,W,C]."""
+    """Add noise, sampler, sigmas, guider and the host's sampler node.
+
+    Return the decoded picture [B,H,W,C].
+    """
     encoded = painting.encoded
     model = encoded.models.model
     if family.is_flux:
@@ -58,10 +64,13 @@ def add_method(
 def add_masked_latent(
     graph: Graph, stage: str, encoded: Encoded, pixels: Link, mask: Link, family: Family
 ) -> tuple[Encoded, Link]:
-    """Add what the family needs to repaint `pixels` where `mask` is 1; return the changed conditionings and the latent.
+    """Add what the family needs to repaint `pixels` where `mask` is 1.
 
-    Inpaint models (SD inpaint, Flux Fill) see the masked picture as extra channels. Others only get a noise mask. Both run
-    with differential diffusion, which turns a soft mask edge into a gradual start instead of a cut.
+    Return the changed conditionings and the latent.
+
+    Inpaint models (SD inpaint, Flux Fill) see the masked picture as extra channels. Others only get
+    a noise mask. Both run with differential diffusion, which turns a soft mask edge into a gradual
+    start instead of a cut.
     """
     model = graph.add(
         f"{stage}.differential", "DifferentialDiffusion", model=encoded.models.model, strength=1.0

@@ -1,4 +1,7 @@
-"""What is said of a picture: the scene's words and models, and the persons in it with theirs, before anybody has a place."""
+"""What is said of a picture.
+
+The scene's words and models, and the persons in it with theirs, before anybody has a place.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ def add_scene(
     settings: Settings,
     family: Family | None = None,
 ) -> Encoded:
-    """Add LoRAs, text and FaceIDs of what is said of the whole picture; `family` where the models are of another than the picture's."""
+    """Add LoRAs, text and FaceIDs of what is said of the whole picture.
+
+    `family` where the models are of another than the picture's.
+    """
     encoded = add_encoding(
         desk.graph,
         stage,
@@ -45,10 +51,13 @@ def add_scene(
 
 
 def say(desk: Desk, stage: str, also: Sequence[Segment] = ()) -> Painted:
-    """Add the scene, and where there are persons the chain of them; `also` is said of the scene beside the prompt.
+    """Add the scene, and where there are persons the chain of them.
 
-    Tags act where their segment's words do. Without persons all of them are the whole picture's. With persons, LoRAs of the common prompt act on
-    everybody, and once; those of the base prompt on the scene alone; a face is that of each person whose words hold it.
+    `also` is said of the scene beside the prompt.
+
+    Tags act where their segment's words do. Without persons all of them are the whole picture's.
+    With persons, LoRAs of the common prompt act on everybody, and once; those of the base prompt on
+    the scene alone; a face is that of each person whose words hold it.
     """
     request, graph = desk.request, desk.graph
     wording = desk.wording((*prompt_segments(request), *also), negative_segments(request))
@@ -57,7 +66,10 @@ def say(desk: Desk, stage: str, also: Sequence[Segment] = ()) -> Painted:
         return Painted(scene, scene)
     if request.base.faceids:
         tag = request.base.faceids[0]
-        text = f"<faceid:{tag.id}:{tag.strength:g}> stands in the base prompt, which describes the scene; no person has this face."
+        text = (
+            f"<faceid:{tag.id}:{tag.strength:g}> stands in the base prompt, which describes the"
+            " scene; no person has this face."
+        )
         desk.tell(
             Problem(
                 "face-of-nobody",

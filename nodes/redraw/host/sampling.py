@@ -1,4 +1,7 @@
-"""Faces drawn anew by the host's sampler: many in one call, each with its own text, LoRAs, FaceIDs and noise."""
+"""Faces drawn anew by the host's sampler.
+
+Many in one call, each with its own text, LoRAs, FaceIDs and noise.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,8 @@ from ..plan import PlannedFace
 from ..texts import face_text, kind_of, stacked, with_control
 
 KEY = "astria_faces"
-# The noise of a face must be neither that of its picture nor that of another picture's face, whose seeds are only a few counts away.
+# The noise of a face must be neither that of its picture nor that of another picture's face, whose
+# seeds are only a few counts away.
 FACE_SEED_OFFSET = 0xBF58476D1CE4E5B9
 # The host leaves as much room when it decides whether positive and negative rows run together.
 MEMORY_MARGIN = 1.5
@@ -44,8 +48,11 @@ LATENT_PX = 8  # side of a latent cell
 
 @dataclass(frozen=True)
 class Drawing:
-    """What faces are drawn with. `positive`, `negative` and `scene_loras` are the scene's, for faces that are nobody's; `max_batch` 0: as many at
-    once as the memory holds."""
+    """What faces are drawn with.
+
+    `positive`, `negative` and `scene_loras` are the scene's, for faces that are nobody's;
+    `max_batch` 0: as many at once as the memory holds.
+    """
 
     model: ModelPatcher
     vae: Any
@@ -61,7 +68,10 @@ class Drawing:
 
     @property
     def guided(self) -> bool:
-        """Whether a negative text counts. On Flux true CFG stays 1: its guidance is distilled into the model."""
+        """Whether a negative text counts.
+
+        On Flux true CFG stays 1: its guidance is distilled into the model.
+        """
         return self.cfg != 1 and not family_of(self.model).is_flux
 
 
@@ -76,7 +86,10 @@ class FaceNoise:
 
 
 def face_seed(seed: int, image: int, number: int) -> int:
-    """Return the seed of a face: that of face `number` of the picture made alone with seed + image."""
+    """Return the seed of a face.
+
+    That of face `number` of the picture made alone with seed + image.
+    """
     return (seed + image + (number + 1) * FACE_SEED_OFFSET) % SEED_SPACE
 
 
@@ -104,7 +117,10 @@ class _Job:
 
 @dataclass(frozen=True, eq=False)
 class _Kit:
-    """A model with the LoRAs and FaceIDs of those whom it draws; `run` tells these which person is in which row."""
+    """A model with the LoRAs and FaceIDs of those whom it draws.
+
+    `run` tells these which person is in which row.
+    """
 
     model: ModelPatcher
     run: RegionRun
@@ -114,11 +130,14 @@ class _Kit:
 def draw_faces(
     image: Tensor, planned: Sequence[PlannedFace], drawing: Drawing
 ) -> tuple[list[Tensor], int]:
-    """Return the drawing [target_height,target_width,3] of each face that is to be drawn, in order, and the number of sampler calls.
+    """Return the drawing [target_height,target_width,3] of each face that is to be drawn, in order,
+    and the number of sampler calls.
 
-    Faces of one model, size and kind of conditioning run together. Each has noise of its own and so does not depend on who else is there.
+    Faces of one model, size and kind of conditioning run together. Each has noise of its own and so
+    does not depend on who else is there.
     Shapes: image [B,H,W,C] float 0..1.
-    Raises: PlanError for a model with regions, another noise than Astria Noise, sigmas without a step, or what does not fit the model.
+    Raises: PlanError for a model with regions, another noise than Astria Noise, sigmas without a
+    step, or what does not fit the model.
     """
     faces = [face for face in planned if face.drawn]
     if not faces:
@@ -149,13 +168,15 @@ def draw_faces(
 def _check(drawing: Drawing) -> None:
     if not isinstance(drawing.noise, ImageNoise):
         raise PlanError(
-            f"The noise is a {type(drawing.noise).__name__}; expected Astria Noise, whose seed gives every face noise of its own.",
+            f"The noise is a {type(drawing.noise).__name__}; expected Astria Noise, whose seed"
+            " gives every face noise of its own.",
             code="face-noise",
             hint="Connect Astria Noise.",
         )
     if len(drawing.sigmas) < 2:
         raise PlanError(
-            f"The sigmas hold {len(drawing.sigmas)} value(s), no step; faces cannot be drawn anew in none.",
+            f"The sigmas hold {len(drawing.sigmas)} value(s), no step; faces cannot be drawn anew"
+            " in none.",
             code="face-sigmas",
             hint="Give the scheduler a denoise above 0, or leave this node out.",
         )
@@ -188,7 +209,10 @@ def _job(face: PlannedFace, drawing: Drawing) -> _Job:
 
 
 def _adapters(person: Person | None) -> frozenset[str]:
-    """Return the person's FaceID adapters that bring a LoRA for the whole model: who has none of it must not be drawn by that model."""
+    """Return the person's FaceID adapters that bring a LoRA for the whole model.
+
+    Who has none of it must not be drawn by that model.
+    """
     acting = [use.faceid for use in person.faceids if use.strength != 0] if person else []
     return frozenset(
         one.adapter.name for one in acting if isinstance(one, IPAdapterFaceID) and one.adapter.lora
@@ -202,13 +226,20 @@ def _kit(jobs: Sequence[_Job], drawing: Drawing) -> _Kit:
         raise PlanError(
             "This model draws people in regions of the whole picture; a face is drawn by itself.",
             code="faces-regions",
-            hint="Connect the model from before Astria Regional Prompt; the persons go into this node.",
+            hint=(
+                "Connect the model from before Astria Regional Prompt; the persons go into this"
+                " node."
+            ),
         )
     if model.get_attachment(MASKED):
         raise PlanError(
-            "This model has a FaceID under a mask, which lies on the whole picture; a face is drawn by itself.",
+            "This model has a FaceID under a mask, which lies on the whole picture; a face is drawn"
+            " by itself.",
             code="faces-masked-faceid",
-            hint="Connect the model from before that Astria Apply FaceID, and give the FaceID to an Astria Person.",
+            hint=(
+                "Connect the model from before that Astria Apply FaceID, and give the FaceID to an"
+                " Astria Person."
+            ),
         )
     drawn = {job.face.person for job in jobs}
     here = [person if number in drawn else None for number, person in enumerate(drawing.persons)]
@@ -318,11 +349,15 @@ def _with_rows(kit: _Kit, jobs: Sequence[_Job], persons: int) -> ModelPatcher:
 def _run_rows(
     run: RegionRun, gate: Tensor, executor: Callable, x: Tensor, *rest: Any, **named: Any
 ) -> Tensor:
-    """Run the model with `run.forward` set; positive and negative rows follow each other in the batch, faces in the same order."""
+    """Run the model with `run.forward` set.
+
+    Positive and negative rows follow each other in the batch, faces in the same order.
+    """
     times, left = divmod(x.shape[0], gate.shape[1])
     if left:
         raise PlanError(
-            f"The model is run on {x.shape[0]} rows for {gate.shape[1]} faces; expected all faces at once.",
+            f"The model is run on {x.shape[0]} rows for {gate.shape[1]} faces; expected all faces"
+            " at once.",
             code="face-rows",
             hint="Take the node that splits batches out of this model's chain.",
         )
@@ -334,7 +369,10 @@ def _run_rows(
 
 
 class _ControlNets:
-    """Makes, of ControlNets with a hint for the whole picture, ones with each face's part of it; each is made once."""
+    """Makes, of ControlNets with a hint for the whole picture, ones with each face's part of it.
+
+    Each is made once.
+    """
 
     def __init__(self, crops: Sequence[FaceCrop], size: tuple[int, int]) -> None:
         self._crops = crops

@@ -1,7 +1,10 @@
-"""Persons drawn by a checkpoint of their own: it denoises the picture too at each step, and its result counts inside the person's region.
+"""Persons drawn by a checkpoint of their own.
 
-What is mixed are the denoised predictions of the positive and of the negative rows, each by itself: guidance, and what other nodes do after it,
-then work on the mixed pair as on any other, and models that predict noise go together with models that predict velocity.
+It denoises the picture too at each step, and its result counts inside the person's region.
+
+What is mixed are the denoised predictions of the positive and of the negative rows, each by itself:
+guidance, and what other nodes do after it, then work on the mixed pair as on any other, and models
+that predict noise go together with models that predict velocity.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ from ..run import Forward, RegionRun, on_latent
 
 KEY = "astria_person_models"
 KINDS = ("positive", "negative")  # the order in which the host's guiders hand them over
-# What of the scene's conditioning is not the whole picture's: words for its ControlNet, and LoRAs that hooks put on the scene's model.
+# What of the scene's conditioning is not the whole picture's: words for its ControlNet, and LoRAs
+# that hooks put on the scene's model.
 _SCENES_OWN = ("cross_attn_controlnet", "hooks")
 # What a model may carry that acts on the sampling as a whole, which is the picture's model's.
 _OPTIONS = (
@@ -45,20 +49,24 @@ _WRAPPERS = (
     WrappersMP.PREDICT_NOISE,
 )
 
-# (the person's model, the numbers of the persons it draws, their run) -> the model with what these persons bring, LoRAs and FaceIDs
+# (the person's model, the numbers of the persons it draws, their run) -> the model with what these
+# persons bring, LoRAs and FaceIDs
 Dress = Callable[[ModelPatcher, Sequence[int], RegionRun], ModelPatcher]
 
 
 def apply_person_models(
     model: ModelPatcher, masks: Tensor, people: Sequence[Person], dress: Dress
 ) -> ModelPatcher:
-    """Return a clone of the model on which every person with a `model` is drawn by it, inside the person's region; the model itself without any.
+    """Return a clone of the model on which every person with a `model` is drawn by it, inside the
+    person's region; the model itself without any.
 
-    Each of these models sees the whole picture and the person's own texts, the scene's negative where the person has none, and the ControlNets,
-    guidance and inpainting of the scene's conditionings. What `dress` puts on it acts on all of it, in the person's turn only. The host loads
-    and unloads these models with the patched one.
+    Each of these models sees the whole picture and the person's own texts, the scene's negative
+    where the person has none, and the ControlNets, guidance and inpainting of the scene's
+    conditionings. What `dress` puts on it acts on all of it, in the person's turn only. The host
+    loads and unloads these models with the patched one.
     Shapes: masks [R,H,W] of any size, non-negative, summing to 1 at every pixel, row 0 the scene.
-    Raises: PlanError for a model of another family, one that shares its weights with another of the run, or one that changes the sampling.
+    Raises: PlanError for a model of another family, one that shares its weights with another of the
+    run, or one that changes the sampling.
     """
     numbers = [number for number, person in enumerate(people, 1) if person.model is not None]
     if not numbers:
@@ -108,7 +116,10 @@ class _Group:
 
 @dataclass(frozen=True, eq=False)
 class _Turn:
-    """A person's part in the run that goes on: the group's model, its options, and the conditionings made for it."""
+    """A person's part in the run that goes on.
+
+    The group's model, its options, and the conditionings made for it.
+    """
 
     number: int
     group: _Group
@@ -127,7 +138,10 @@ class _Turn:
 
 @dataclass(eq=False)
 class _Drawing:
-    """The wrappers of the patched model: one stands around the sampling, one around each prediction."""
+    """The wrappers of the patched model.
+
+    One stands around the sampling, one around each prediction.
+    """
 
     masks: Tensor
     people: Sequence[Person]
@@ -143,7 +157,9 @@ class _Drawing:
         callback: Callable | None,
         *rest: Any,
     ) -> Tensor:
-        """Make the persons' models ready, which the host has loaded by now, and leave nothing of them behind."""
+        """Make the persons' models ready, which the host has loaded by now, and leave nothing of
+        them behind.
+        """
         noise, latent_image, denoise_mask = rest[:3]
         seen = {
             "latent_image": latent_image,
@@ -180,11 +196,17 @@ class _Drawing:
         timestep: Tensor,
         model_options: dict,
     ) -> list[Tensor]:
-        """Mix the persons' predictions into the scene's; where none of these persons stands, the scene's stay as they are, to the bit."""
+        """Mix the persons' predictions into the scene's.
+
+        Where none of these persons stands, the scene's stay as they are, to the bit.
+        """
         results = executor(model, conds, x_in, timestep, model_options)
         if not self._turns:
             hint = "Use the host's samplers for a picture with a person's own model."
-            text = "A node runs this model by a loop of its own, in which the models of persons are not ready."
+            text = (
+                "A node runs this model by a loop of its own, in which the models of persons are"
+                " not ready."
+            )
             raise PlanError(text, code="person-model-loop", hint=hint)
         wanted = [cond is not None for cond in conds]
         regions = on_latent(self.masks, *x_in.shape[2:]).to(x_in.device)
@@ -203,7 +225,9 @@ class _Drawing:
 def _running(
     patcher: ModelPatcher, conds: Mapping[str, list[dict]], sigmas: Tensor
 ) -> Iterator[dict]:
-    """Yield the model options of a run of a model beside the guider's own, prepared and cleaned up as the guider does with its own."""
+    """Yield the model options of a run of a model beside the guider's own, prepared and cleaned up
+    as the guider does with its own.
+    """
     options = create_model_options_clone(patcher.model_options)
     comfy.sampler_helpers.prepare_model_patcher(patcher, conds, options)
     comfy.samplers.cast_to_load_options(
@@ -226,7 +250,9 @@ def _encoded(
     noise: Tensor,
     seen: Mapping[str, Any],
 ) -> dict[str, list[dict]]:
-    """Return the scene's processed conditionings with the person's words, made for the person's model."""
+    """Return the scene's processed conditionings with the person's words, made for the person's
+    model.
+    """
     own = {"positive": person.positive, "negative": person.negative}
     entries = {
         kind: [_entry(entry, own[kind]) for entry in scene[kind]] for kind in KINDS if kind in scene
@@ -248,7 +274,10 @@ def _entry(scene: dict, own: list | None) -> dict:
 
 
 def check_person_models(model: ModelPatcher, people: Sequence[Person]) -> None:
-    """Return when every person's own model can be sampled beside `model`. Raises PlanError naming the person and what stands against it."""
+    """Return when every person's own model can be sampled beside `model`.
+
+    Raises PlanError naming the person and what stands against it.
+    """
     before: list[tuple[ModelPatcher, int]] = []
     for number, person in enumerate(people, 1):
         if person.model is None:
@@ -256,13 +285,25 @@ def check_person_models(model: ModelPatcher, people: Sequence[Person]) -> None:
         _check_kind(model, person.model, number)
         _check_sampling(person.model, number)
         if person.model.is_clone(model):
-            hint = "Leave `model` of this person unconnected, and give LoRAs through Astria Person LoRA; or load another checkpoint for this person."
-            text = f"The model of person {number} shares its weights with the picture's model; a set of weights cannot be patched in two ways."
+            hint = (
+                "Leave `model` of this person unconnected, and give LoRAs through Astria Person"
+                " LoRA; or load another checkpoint for this person."
+            )
+            text = (
+                f"The model of person {number} shares its weights with the picture's model; a set"
+                " of weights cannot be patched in two ways."
+            )
             raise PlanError(text, code="person-model-shared", hint=hint)
         for other, its_number in before:
             if person.model is not other and person.model.is_clone(other):
-                hint = "Connect one and the same MODEL to both, and give each person's LoRAs through Astria Person LoRA."
-                text = f"The models of persons {its_number} and {number} are one set of weights with different patches; it holds one kind at a time."
+                hint = (
+                    "Connect one and the same MODEL to both, and give each person's LoRAs through"
+                    " Astria Person LoRA."
+                )
+                text = (
+                    f"The models of persons {its_number} and {number} are one set of weights with"
+                    " different patches; it holds one kind at a time."
+                )
                 raise PlanError(text, code="person-model-shared", hint=hint)
         before.append((person.model, number))
 
@@ -270,7 +311,10 @@ def check_person_models(model: ModelPatcher, people: Sequence[Person]) -> None:
 def _check_kind(model: ModelPatcher, own: ModelPatcher, number: int) -> None:
     wanted, given = family_of(model), family_of(own)
     if wanted.branch != given.branch:
-        text = f"The model of person {number} is {given.title}, and the picture's is {wanted.title}; one picture needs models of one family."
+        text = (
+            f"The model of person {number} is {given.title}, and the picture's is {wanted.title};"
+            " one picture needs models of one family."
+        )
         raise PlanError(
             text,
             code="person-model-family",
@@ -278,14 +322,20 @@ def _check_kind(model: ModelPatcher, own: ModelPatcher, number: int) -> None:
         )
     formats = type(model.model.latent_format).__name__, type(own.model.latent_format).__name__
     if formats[0] != formats[1]:
-        text = f"The model of person {number} works on latents of the kind {formats[1]}, the picture's on {formats[0]}; they cannot be mixed."
+        text = (
+            f"The model of person {number} works on latents of the kind {formats[1]}, the picture's"
+            f" on {formats[0]}; they cannot be mixed."
+        )
         raise PlanError(
             text,
             code="person-model-latent",
             hint="Connect a checkpoint made for the picture's VAE.",
         )
     if _noised(model) != _noised(own):
-        text = f"The model of person {number} adds noise to the picture in another way than the picture's model (flow beside diffusion)."
+        text = (
+            f"The model of person {number} adds noise to the picture in another way than the"
+            " picture's model (flow beside diffusion)."
+        )
         raise PlanError(
             text,
             code="person-model-noise",
@@ -294,7 +344,10 @@ def _check_kind(model: ModelPatcher, own: ModelPatcher, number: int) -> None:
 
 
 def _noised(model: ModelPatcher) -> float:
-    """Return what a latent of 1 and noise of 4 come to at noise level 0.5: 3 where noise is added, 2.5 where it replaces."""
+    """Return what a latent of 1 and noise of 4 come to at noise level 0.5.
+
+    3 where noise is added, 2.5 where it replaces.
+    """
     sampling = model.get_model_object("model_sampling")
     return round(
         float(sampling.noise_scaling(torch.tensor(0.5), torch.full((1,), 4.0), torch.ones(1))), 4
@@ -305,7 +358,10 @@ def _check_sampling(own: ModelPatcher, number: int) -> None:
     found = [name for name in _OPTIONS if own.model_options.get(name)]
     found += [name for name in _WRAPPERS if own.get_all_wrappers(name)]
     if found:
-        text = f"The model of person {number} carries {', '.join(found)}, a change of guidance or sampling, which the whole picture shares."
+        text = (
+            f"The model of person {number} carries {', '.join(found)}, a change of guidance or"
+            " sampling, which the whole picture shares."
+        )
         raise PlanError(
             text,
             code="person-model-sampling",

@@ -1,4 +1,6 @@
-"""Flux with regions: the texts of all regions stand in one sequence, and each pixel sees its own region's."""
+"""Flux with regions: the texts of all regions stand in one sequence, and each pixel sees its own
+region's.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,10 @@ def run_flux(
     *rest: Any,
     **named: Any,
 ) -> Tensor:
-    """Run the chunks of the batch whose texts have the same lengths together; the joint sequence has no room for padding by repetition."""
+    """Run the chunks of the batch whose texts have the same lengths together.
+
+    The joint sequence has no room for padding by repetition.
+    """
     y, guidance, references, control, options = rest
     if named.get("attention_mask") is not None:
         hint = "Encode the text without an attention mask."
@@ -66,7 +71,10 @@ def run_flux(
 
 
 def _tokens(latent: Tensor) -> tuple[int, int]:
-    """Return the rows and columns of Flux's image tokens for a latent [B,C,H,W]; odd sides are padded."""
+    """Return the rows and columns of Flux's image tokens for a latent [B,C,H,W].
+
+    Odd sides are padded.
+    """
     return -(-latent.shape[2] // PATCH), -(-latent.shape[3] // PATCH)
 
 
@@ -83,7 +91,9 @@ def _of_equal_lengths(chunks: Sequence[Sequence[Tensor]]) -> list[list[int]]:
 
 
 def _pick(value: Any, chunks: Sequence[int], count: int, rows: int) -> Any:
-    """Return the rows of these chunks from every tensor in `value` that has one row for each of the batch's `rows`."""
+    """Return the rows of these chunks from every tensor in `value` that has one row for each of the
+    batch's `rows`.
+    """
     if isinstance(value, dict):
         return {key: _pick(one, chunks, count, rows) for key, one in value.items()}
     if isinstance(value, list):
@@ -103,7 +113,10 @@ def _joint_attention(
     *rest: Any,
     **named: Any,
 ) -> Tensor:
-    """The host's override of an attention: `function` is its own, `before` another pack's override, which is called for each group."""
+    """The host's override of an attention.
+
+    `function` is its own, `before` another pack's override, which is called for each group.
+    """
     k, v, heads = rest
     attend = function if before is None else partial(before, function)
     # Another pack's own attention beside the joint one.
@@ -112,7 +125,8 @@ def _joint_attention(
     if named.get("mask") is not None:
         hint = "Take the other node out of this model's chain."
         raise PlanError(
-            "Another node masks the attention of this Flux model; that cannot be combined with regions.",
+            "Another node masks the attention of this Flux model; that cannot be combined with"
+            " regions.",
             code="regions-mask",
             hint=hint,
         )

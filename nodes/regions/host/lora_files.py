@@ -1,4 +1,6 @@
-"""A LoRA file's contents, matched with a MODEL's layers by the host's own rules, as forms that need no merging."""
+"""A LoRA file's contents, matched with a MODEL's layers by the host's own rules, as forms that need
+no merging.
+"""
 
 from __future__ import annotations
 
@@ -45,13 +47,17 @@ Function = Callable[[torch.Tensor], torch.Tensor]
 
 
 def read_lora(model: ModelPatcher, lora: RegionLora) -> Iterator[tuple[str, Form]]:
-    """Yield (path of a module of `model.model`, the change of its weight at the LoRA's strength); float32.
+    """Yield (path of a module of `model.model`, the change of its weight at the LoRA's strength).
 
-    Raises: LoraError for a form that is not supported, a layer that this model does not have, or a shape that does not fit.
+    float32.
+
+    Raises: LoraError for a form that is not supported, a layer that this model does not have, or a
+    shape that does not fit.
     """
     if lora.region < 0:
         raise LoraError(
-            f"The LoRA '{lora.name}' is given region {lora.region}; regions count from 0, the scene.",
+            f"The LoRA '{lora.name}' is given region {lora.region}; regions count from 0, the"
+            " scene.",
             code="lora-region",
         )
     tensors = comfy.lora_convert.convert_lora(dict(lora.state_dict))
@@ -84,9 +90,13 @@ def _check_forms(lora: RegionLora, patches: dict) -> None:
                 else f"a whole tensor ({adapter[0]})"
             )
         raise LoraError(
-            f"The LoRA '{lora.name}' changes {name} by {what}, which cannot be held to one person's region.",
+            f"The LoRA '{lora.name}' changes {name} by {what}, which cannot be held to one person's"
+            " region.",
             code="lora-form",
-            hint=f"Supported inside regions: {SUPPORTED}. Use this file on the whole picture, or train it in one of these forms.",
+            hint=(
+                f"Supported inside regions: {SUPPORTED}. Use this file on the whole picture, or"
+                " train it in one of these forms."
+            ),
         )
 
 
@@ -159,7 +169,9 @@ class _Entry:
         return Target(start, rows, inputs, kernel, convolution)
 
     def _weight(self, target: Target) -> torch.Tensor:
-        """The part of the layer's weight, float32, with the patches that the model already carries."""
+        """The part of the layer's weight, float32, with the patches that the model already
+        carries.
+        """
         weight, _, convert = get_key_weight(self.model.model, self.key)
         if self.key in self.model.backup:  # patches are merged in place while the model is loaded
             weight = self.model.backup[self.key].weight
@@ -172,7 +184,8 @@ class _Entry:
     def _check_size(self, target: Target, rows: int, count: int) -> None:
         if (rows, count) != (target.rows, math.prod(target.shape)):
             raise self._refused(
-                f"by {rows} outputs and {count} numbers; the layer has {target.rows} outputs and {math.prod(target.shape)} numbers"
+                f"by {rows} outputs and {count} numbers; the layer has {target.rows} outputs and"
+                f" {math.prod(target.shape)} numbers"
             )
 
     def _refused(self, how: str) -> LoraError:
@@ -221,7 +234,8 @@ def _kronecker(target: Target, weights: list, alpha: float | None, scale: float)
         if core is None
         else (left_2, right_2, core)
     )
-    # The host takes the rank from the large matrix where both are low-rank pairs, and no scale where neither is.
+    # The host takes the rank from the large matrix where both are low-rank pairs, and no scale
+    # where neither is.
     rank = right_2.shape[0] if whole_2 is None else right_1.shape[0] if whole_1 is None else None
     factor = scale * (1.0 if alpha is None or rank is None else alpha / rank)
     sizes = product_size(small), product_size(large)

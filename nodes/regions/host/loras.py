@@ -1,4 +1,7 @@
-"""LoRAs on a MODEL, each inside its own region: never merged, added beside the layers while the model runs."""
+"""LoRAs on a MODEL, each inside its own region.
+
+Never merged, added beside the layers while the model runs.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ from .lora_files import read_lora
 Loras = tuple[tuple[str, float], ...]  # (file, strength) each
 
 KEY = "astria_gated_lora"
-# First match counts. Flux' modulation and a UNet block's time embedding are vectors that the block adds to every row.
+# First match counts. Flux' modulation and a UNet block's time embedding are vectors that the block
+# adds to every row.
 FLUX_SPOTS = (
     ("img_mod.", Rows.FLUX_IMAGE, True),
     ("txt_mod.", Rows.FLUX_TEXT, True),
@@ -53,11 +57,14 @@ UNET_SPOTS = (
 def apply_gated_loras(
     model: ModelPatcher, loras: Sequence[RegionLora], run: RegionRun, *, items: bool = False
 ) -> ModelPatcher:
-    """Return a clone of `model` on which each LoRA acts in its region's rows while `run.forward` is set, and nowhere otherwise.
+    """Return a clone of `model` on which each LoRA acts in its region's rows while `run.forward` is
+    set, and nowhere otherwise.
 
-    `items` says that the run's regions will be items of the batch, which every layer can tell apart, and not areas of one picture.
-    Applied twice, both act. Text-encoder weights of the files are left to the CLIP.
-    Raises: LoraError naming the LoRA whose form is not supported or whose layers this model does not have.
+    `items` says that the run's regions will be items of the batch, which every layer can tell
+    apart, and not areas of one picture. Applied twice, both act. Text-encoder weights of the files
+    are left to the CLIP.
+    Raises: LoraError naming the LoRA whose form is not supported or whose layers this model does
+    not have.
     """
     patched = model.clone()
     members: dict[str, list[tuple[int, Form]]] = {}
@@ -72,7 +79,8 @@ def apply_gated_loras(
     ]
     if not items:
         _report_whole(changes)
-    # In the dtype of the activations, and in a patcher of its own: the host then loads, moves and unloads it like any model.
+    # In the dtype of the activations, and in a patcher of its own: the host then loads, moves and
+    # unloads it like any model.
     changes_model = nn.ModuleList(changes).to(model.model.get_dtype_inference())
     key = f"{KEY}_{uuid4().hex}"  # the host takes clones with equal keys for equal
     patched.set_additional_models(
@@ -91,11 +99,15 @@ def apply_gated_loras(
 
 
 def spot_of(model: BaseModel, path: str) -> Spot:
-    """Return what the rows of the model's layer at `path` stand for. Raises LoraError for a model that is neither a UNet nor Flux."""
+    """Return what the rows of the model's layer at `path` stand for.
+
+    Raises LoraError for a model that is neither a UNet nor Flux.
+    """
     network = model.diffusion_model
     if not isinstance(network, UNetModel | Flux):
         raise LoraError(
-            f"The connected MODEL is a {type(network).__name__}; LoRAs inside regions are built for the UNet and for Flux.",
+            f"The connected MODEL is a {type(network).__name__}; LoRAs inside regions are built for"
+            " the UNet and for Flux.",
             code="lora-family",
             hint="Connect an SD1.5, SDXL or Flux model.",
         )
@@ -111,7 +123,8 @@ def _report_whole(changes: Sequence[LayerChange]) -> None:
     whole = [change.path for change in changes if change.spot.rows is Rows.WHOLE]
     if whole:
         logging.info(
-            "Astria: %d layers act on the whole picture at once; there each person's LoRA counts by the share of its region: %s",
+            "Astria: %d layers act on the whole picture at once; there each person's LoRA counts by"
+            " the share of its region: %s",
             len(whole),
             ", ".join(whole),
         )

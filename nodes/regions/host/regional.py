@@ -1,4 +1,7 @@
-"""A MODEL of the host in which each pixel sees its own region's text, in one pass: cross-attention of UNets, joint attention of Flux."""
+"""A MODEL of the host in which each pixel sees its own region's text, in one pass.
+
+cross-attention of UNets, joint attention of Flux.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ from .unet import Kept, run_unet
 
 KEY = "astria_regions"
 
-# What a person's conditioning may carry that acts on the whole picture or replaces the regions, and the way to say it instead.
+# What a person's conditioning may carry that acts on the whole picture or replaces the regions, and
+# the way to say it instead.
 _FOREIGN = {
     "area": "Regions say where a person stands.",
     "mask": "Regions say where a person stands.",
@@ -44,12 +48,15 @@ def apply_regions(
     run: RegionRun,
     options: RegionalOptions,
 ) -> ModelPatcher:
-    """Return a clone of the model that draws region r with positive[r]; negative holds one text for all regions, or one each, None for the scene's.
+    """Return a clone of the model that draws region r with positive[r].
 
-    The sampler is given positive[0] and negative[0]; pooled text, ControlNets and guidance come from these. While the model runs,
-    `run.forward` is set.
+    Negative holds one text for all regions, or one each, None for the scene's.
+
+    The sampler is given positive[0] and negative[0]; pooled text, ControlNets and guidance come
+    from these. While the model runs, `run.forward` is set.
     Shapes: masks [R,H,W] of any size, non-negative, summing to 1 at every pixel, row 0 the scene.
-    Raises: PlanError for another kind of model, regions applied twice, or a conditioning that cannot be a region's; ImageError for other masks.
+    Raises: PlanError for another kind of model, regions applied twice, or a conditioning that
+    cannot be a region's; ImageError for other masks.
     """
     flux = family_of(model).is_flux
     _check(model, masks, positive, negative, options)
@@ -80,7 +87,10 @@ def _check(
     options: RegionalOptions,
 ) -> None:
     if model.get_wrappers(WrappersMP.DIFFUSION_MODEL, KEY):
-        hint = "Connect the model from before the first Astria Regional Prompt, and give all persons to one of them."
+        hint = (
+            "Connect the model from before the first Astria Regional Prompt, and give all persons"
+            " to one of them."
+        )
         raise PlanError(
             "This model already has regions; they cannot be applied twice.",
             code="regions-twice",
@@ -94,13 +104,19 @@ def _check(
         )
     total = masks.float().sum(0)
     if not bool(((total - 1).abs() < 1e-3).all()) or not bool((masks >= 0).all()):
-        seen = f"sums from {total.min().item():.3f} to {total.max().item():.3f}, least value {masks.min().item():.3f}"
+        seen = (
+            f"sums from {total.min().item():.3f} to {total.max().item():.3f}, least value"
+            f" {masks.min().item():.3f}"
+        )
         raise ImageError(
             f"Region masks must be non-negative and sum to 1 at every pixel; these have {seen}.",
             code="region-masks",
         )
     if len(negative) not in (1, len(positive)):
-        text = f"{len(negative)} negative texts for {len(positive)} regions; expected one for all, or one for each."
+        text = (
+            f"{len(negative)} negative texts for {len(positive)} regions; expected one for all, or"
+            " one for each."
+        )
         raise PlanError(text, code="region-texts")
     if not 0 <= options.scene_strength <= 1:
         raise PlanError(
@@ -125,13 +141,18 @@ def _check_texts(conditionings: Sequence[Conditioning]) -> None:
 
 
 def _texts(conditionings: Sequence[Conditioning | None], kind: str) -> tuple[Tensor | None, ...]:
-    """Return each person's text [B,T,C]; None where it is the scene's, which is the one that the sampler is given."""
+    """Return each person's text [B,T,C].
+
+    None where it is the scene's, which is the one that the sampler is given.
+    """
     return (
         None,
         *(
-            None
-            if conditioning is None
-            else _text(conditioning, f"The {kind} conditioning of person {number}")
+            (
+                None
+                if conditioning is None
+                else _text(conditioning, f"The {kind} conditioning of person {number}")
+            )
             for number, conditioning in enumerate(conditionings[1:], 1)
         ),
     )
@@ -164,7 +185,9 @@ def _refuse_parts_of_the_picture(
     timestep: Tensor,
     model_options: dict,
 ) -> list[Tensor]:
-    """Stop where the host would run the model on a cut of the picture, or on several devices at once: the regions would not be there."""
+    """Stop where the host would run the model on a cut of the picture, or on several devices at
+    once: the regions would not be there.
+    """
     if any("area" in entry for cond in conds for entry in cond or ()):
         hint = "Remove ConditioningSetArea, or let Astria Regions say where things stand."
         raise PlanError(

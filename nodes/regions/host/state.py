@@ -1,4 +1,7 @@
-"""What a model with regions knows: where each region is, what it says, and how both fall on one call of the model."""
+"""What a model with regions knows.
+
+Where each region is, what it says, and how both fall on one call of the model.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,10 @@ from ..run import Forward, RegionRun, on_latent
 
 @dataclass(frozen=True)
 class RegionalOptions:
-    """`scene_strength` 0..1: how much of their attention persons' pixels give to the scene's text. `isolation` (Flux): a person's text sees only
-    that person's pixels."""
+    """`scene_strength` 0..1: how much of their attention persons' pixels give to the scene's text.
+
+    `isolation` (Flux): a person's text sees only that person's pixels.
+    """
 
     scene_strength: float = 0.0
     isolation: bool = False
@@ -26,7 +31,11 @@ class RegionalOptions:
 
 @dataclass(eq=False)
 class Regions:
-    """What the patched model knows: masks [R,H,W] and, for positive and negative rows, each person's text. All of it stays on the CPU."""
+    """What the patched model knows.
+
+    Masks [R,H,W] and, for positive and negative rows, each person's text. All of it stays on the
+    CPU.
+    """
 
     masks: Tensor
     texts: tuple[tuple[Tensor | None, ...], tuple[Tensor | None, ...]]
@@ -47,7 +56,10 @@ class Regions:
             self.run.forward = None
 
     def parts(self, x: Tensor, grid: tuple[int, int], others: int = 0) -> tuple[Share | None, ...]:
-        """Return the regions' shares of a grid's pixels, on the CPU; `others` more tokens behind them belong to the scene."""
+        """Return the regions' shares of a grid's pixels, on the CPU.
+
+        `others` more tokens behind them belong to the scene.
+        """
         key = (*x.shape[2:], *grid, others)
         if key not in self._parts:
             weights = self._on_latent(x).on_grid(*grid)
@@ -65,9 +77,15 @@ class Regions:
         return self._latents[size]
 
     def chunk_texts(self, context: Tensor, kinds: Sequence[int]) -> list[list[Tensor]]:
-        """Return, for each chunk of the batch, the text [rows,T,C] of every region; kinds are the host's, 0 positive and 1 negative."""
+        """Return, for each chunk of the batch, the text [rows,T,C] of every region.
+
+        Kinds are the host's, 0 positive and 1 negative.
+        """
         if any(kind > 1 for kind in kinds):
-            text = "The guider runs more than a positive and a negative conditioning; regions know only these two."
+            text = (
+                "The guider runs more than a positive and a negative conditioning; regions know"
+                " only these two."
+            )
             raise PlanError(
                 text, code="region-guider", hint="Use CFGGuider, BasicGuider or KSampler."
             )

@@ -48,7 +48,9 @@ def run_unet(
 
 @dataclass(eq=False)
 class Chunk:
-    """A chunk of the batch whose text is `context` [rows,T,C]: every region's text, and the keys and values made of it by attention and region.
+    """A chunk of the batch whose text is `context` [rows,T,C].
+
+    Every region's text, and the keys and values made of it by attention and region.
 
     Texts have one row where all rows are equal, else `rows`.
     """
@@ -64,9 +66,12 @@ class Chunk:
 
 @dataclass(eq=False)
 class Kept:
-    """What does not change while one picture is sampled: the persons' texts on the device, and their keys and values in every layer.
+    """What does not change while one picture is sampled.
 
-    At small pictures, to make these at every step would cost more than all that is gated. The scene's are the host's, made at every step.
+    The persons' texts on the device, and their keys and values in every layer.
+
+    At small pictures, to make these at every step would cost more than all that is gated. The
+    scene's are the host's, made at every step.
     """
 
     _patcher: ModelPatcher | None = None
@@ -82,7 +87,11 @@ class Kept:
             self._chunks.clear()
 
     def chunks(self, regions: Regions, context: Tensor, kinds: Sequence[int]) -> list[Chunk]:
-        """Return the chunks of a batch. Rows of other conditionings may come at other steps, and stand for persons without a text of their own."""
+        """Return the chunks of a batch.
+
+        Rows of other conditionings may come at other steps, and stand for persons without a text of
+        their own.
+        """
         found = []
         for number, (kind, own) in enumerate(zip(kinds, context.chunk(len(kinds)), strict=True)):
             key = kind, kinds[:number].count(kind)
@@ -97,7 +106,10 @@ class Kept:
 
     @property
     def are_weights_fixed(self) -> bool:
-        """The host's hooks patch the weights anew from step to step; without a sampling around, nobody says when they change."""
+        """The host's hooks patch the weights anew from step to step.
+
+        Without a sampling around, nobody says when they change.
+        """
         return self._patcher is not None and self._patcher.current_hooks is None
 
 
@@ -108,7 +120,10 @@ def _without_repeats(text: Tensor) -> Tensor:
 
 @dataclass(eq=False)
 class _UnetCall:
-    """One call of a UNet. `others` are other packs' patches of the text: each region's text goes through them as the scene's does.
+    """One call of a UNet.
+
+    `others` are other packs' patches of the text: each region's text goes through them as the
+    scene's does.
 
     `keeps`: whether keys and values made now are good for the next step.
     """
@@ -123,7 +138,10 @@ class _UnetCall:
     _parts: dict[tuple[int, int], tuple[Share | None, ...]] = field(default_factory=dict)
 
     def options(self, unet: Any, options: dict) -> dict:
-        """Return transformer options with our attention in place of every cross-attention; what stood there is called by it."""
+        """Return transformer options with our attention in place of every cross-attention.
+
+        What stood there is called by it.
+        """
         replaced = options.get("patches_replace", {})
         before = replaced.get("attn2", {})
         ours = {
@@ -161,7 +179,9 @@ class _UnetCall:
         return out if before is None else out + before(q, k, v, extra) - attend(q, k, v)
 
     def _projected(self, attn2: Any, region: int, extra: dict) -> Projected:
-        """Return a person's keys and values, by the block's own layers, which carry what is patched into them."""
+        """Return a person's keys and values, by the block's own layers, which carry what is patched
+        into them.
+        """
         if self.others:
             texts = stacked([chunk.on_rows(chunk.texts[region]) for chunk in self.chunks])
             normed, keys, values = self._normed, texts, texts

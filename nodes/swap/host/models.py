@@ -1,4 +1,7 @@
-"""Models of faces in the host's memory: restorers by its own management, and room for those that run outside of it."""
+"""Models of faces in the host's memory.
+
+Restorers by its own management, and room for those that run outside of it.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,16 @@ import torch
 
 from ..restore import Restorer, call, is_face_model
 
-# What the host reserves for an upscale model's tile of 512 px: bytes a pixel and channel, as ImageUpscaleWithModel counts them.
+# What the host reserves for an upscale model's tile of 512 px: bytes a pixel and channel, as
+# ImageUpscaleWithModel counts them.
 _BYTES = 4 * 384
 
 
 def swapper_names() -> list[str]:
-    """Return the .onnx files that stand in the insightface model folders themselves; the packs below them recognise faces and swap none."""
+    """Return the .onnx files that stand in the insightface model folders themselves.
+
+    The packs below them recognise faces and swap none.
+    """
     return [
         name
         for name in folder_paths.get_filename_list("insightface")
@@ -40,13 +47,18 @@ def swapper_folder() -> str:
 
 
 def make_room(size_bytes: int) -> None:
-    """Free memory on the host's device for a model of that size which the host does not load itself, and as much to work in."""
+    """Free memory on the host's device for a model of that size which the host does not load
+    itself, and as much to work in.
+    """
     comfy.model_management.free_memory(2 * size_bytes, comfy.model_management.get_torch_device())
     comfy.model_management.soft_empty_cache()
 
 
 def each_face(count: int) -> Callable[[], None]:
-    """Return what to call after each of `count` faces: it moves the progress on, and ends the run where the person asked for it."""
+    """Return what to call after each of `count` faces.
+
+    It moves the progress on, and ends the run where the person asked for it.
+    """
     progress = comfy.utils.ProgressBar(count)
 
     def done() -> None:
@@ -57,7 +69,9 @@ def each_face(count: int) -> Callable[[], None]:
 
 
 def painter(restorer: Restorer, fidelity: float) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the call that runs crops [n,h,w,3] 0..1 through a restorer, loaded by the host; float32 on the device of the crops.
+    """Return the call that runs crops [n,h,w,3] 0..1 through a restorer, loaded by the host.
+
+    float32 on the device of the crops.
 
     As many faces at once as its memory holds; models that are not made for faces get one at a time.
     """

@@ -41,28 +41,39 @@ class HostFiles:
 
 
 def state_folder() -> Path:
-    """Return the pack's private folder inside ComfyUI's user directory; it is not reachable over HTTP."""
+    """Return the pack's private folder inside ComfyUI's user directory.
+
+    It is not reachable over HTTP.
+    """
     return Path(folder_paths.get_system_user_directory(STATE_NAME))
 
 
 def bindings_text() -> str:
-    """Return the text of the bindings file, empty when there is none; nodes whose result depends on it take it as fingerprint."""
+    """Return the text of the bindings file, empty when there is none.
+
+    Nodes whose result depends on it take it as fingerprint.
+    """
     path = state_folder() / BINDINGS_FILE
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def files_text() -> str:
-    """Return the model files that ids and roles may stand for: the fingerprint of nodes that report what is there."""
+    """Return the model files that ids and roles may stand for.
+
+    The fingerprint of nodes that report what is there.
+    """
     files = HostFiles()
     folders = sorted({*FILE_FOLDERS.values(), "embeddings", "insightface", "pulid"})
     return "\n".join(f"{folder}/{name}" for folder in folders for name in files.list(folder))
 
 
 def named_stamps(text: str | None, *, more_bindings: bool = False) -> str:
-    """Return the state of each input picture and tune that the prompt names, so that what is written or stored anew is looked at anew.
+    """Return the state of each input picture and tune that the prompt names, so that what is
+    written or stored anew is looked at anew.
 
-    None: a text over a link, which is not known before the run; then of all in the input folder, and of all tunes. With `more_bindings`,
-    which come over a link as well, its tags may stand for any tune.
+    None: a text over a link, which is not known before the run; then of all in the input folder,
+    and of all tunes. With `more_bindings`, which come over a link as well, its tags may stand for
+    any tune.
     """
     if text is None:
         found = [
@@ -110,12 +121,20 @@ def _stamps(files: Iterable[Path], tunes: Iterable[Tune]) -> str:
 
 
 def make_resolver(extra: Bindings | None = None) -> Resolver:
-    """Return a resolver over the bindings file, the tunes database and the files ComfyUI lists; `extra` wins over the file."""
+    """Return a resolver over the bindings file, the tunes database and the files ComfyUI lists.
+
+    `extra` wins over the file.
+    """
     # What a person types to bind must reach this ComfyUI's bindings, wherever their shell stands.
-    bind = f"python {shlex.quote(str(PACK / 'dev.py'))} bind --comfyui {shlex.quote(folder_paths.base_path)}"
+    bind = (
+        f"python {shlex.quote(str(PACK / 'dev.py'))} bind --comfyui"
+        f" {shlex.quote(folder_paths.base_path)}"
+    )
     return resolver_in(state_folder(), HostFiles(), extra, bind)
 
 
 def models_overview(extra: Bindings) -> str:
-    """Return what every bound id and role stands for, those of `extra` included, and whether its files are there."""
+    """Return what every bound id and role stands for, those of `extra` included, and whether its
+    files are there.
+    """
     return overview(bindings_in(state_folder(), extra), make_resolver(extra))
