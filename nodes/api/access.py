@@ -1,16 +1,23 @@
-"""Who may ask: the key, the loopback rule, and requests that a page of another site makes."""
+"""Who may ask.
+
+The key, the loopback rule, and requests that a page of another site makes: for programs, and for
+the editor's own page, whose requests hold no key.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
 import urllib.parse
 from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
 
 from ..net.problems import ApiError
 
 # By proxies on loopback, for somebody anywhere.
 _HANDED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+COOKIE = "astria_sidebar"
 
 
 def check(headers: Mapping[str, str], key: str, listen: str, key_file: str) -> None:
@@ -24,7 +31,7 @@ def check(headers: Mapping[str, str], key: str, listen: str, key_file: str) -> N
     """
     _check_site(headers)
     if key:
-        _check_key(headers.get("Authorization", ""), key)
+        check_key(headers.get("Authorization", ""), key)
         return
     if not listens_on_loopback(listen):
         text = f"this ComfyUI listens on {listen}, and no key is set"
@@ -33,10 +40,9 @@ def check(headers: Mapping[str, str], key: str, listen: str, key_file: str) -> N
             " YOUR_KEY."
         )
         raise ApiError(text, code="no-key-set", hint=hint, status=401)
-    if handed_on := [name for name in _HANDED_ON if name in headers]:
+    if handed_on := _handed_on(headers):
         text = (
-            f"a proxy sent this request ({handed_on[0]}), and without a key only this machine"
-            " may ask"
+            f"a proxy sent this request ({handed_on}), and without a key only this machine may ask"
         )
         raise ApiError(
             text,
@@ -53,6 +59,70 @@ def check(headers: Mapping[str, str], key: str, listen: str, key_file: str) -> N
             hint=f"Ask 127.0.0.1, or set a key in {key_file}.",
             status=403,
         )
+
+
+def check_page(headers: Mapping[str, str], listen: str) -> None:
+    """Return when the editor's own page may have asked, for routes that show no more than the host.
+
+    Raises: ApiError, 403, for pages of other sites: those that say so, and those whose name was
+    made to point at this machine, where the server listens on loopback only.
+    """
+    _check_site(headers)
+    name = _host_name(headers.get("Host", ""))
+    if listens_on_loopback(listen) and not _handed_on(headers) and not is_loopback(name):
+        raise ApiError(
+            f"the request is addressed to {name!r}, and this ComfyUI listens on this machine only",
+            code="not-loopback",
+            hint="Open ComfyUI at 127.0.0.1, or start it with --listen and set a key.",
+            status=403,
+        )
+
+
+def check_sidebar(headers: Mapping[str, str], key: str, listen: str, key_file: str) -> None:
+    """Return when the editor's own page may see and change people's photos, tunes and bindings.
+
+    From this machine it may. From anywhere else it holds the key's cookie, which the sidebar gets
+    by asking for the key once.
+    Raises: ApiError, 403 for pages of other sites, 401 without the cookie.
+    """
+    _check_site(headers)
+    if key and _holds_cookie(headers, key):
+        return
+    if listens_on_loopback(listen) and not _handed_on(headers):
+        check_page(headers, listen)
+        return
+    if key:
+        raise ApiError(
+            "this ComfyUI can be reached from other machines: the sidebar needs the key once",
+            code="sidebar-key",
+            hint="It stands in api.ini, in the folder user/__astria of ComfyUI.",
+            status=401,
+        )
+    raise ApiError(
+        "this ComfyUI can be reached from other machines, and no key guards people's photos",
+        code="no-key-set",
+        hint=f"Write the line key = YOUR_KEY into {key_file}; the sidebar then asks for it once.",
+        status=401,
+    )
+
+
+def cookie_of(key: str) -> str:
+    """Return the cookie's value that stands for the key; another key makes it invalid."""
+    return hmac.new(key.encode(), b"astria sidebar", hashlib.sha256).hexdigest()
+
+
+def _holds_cookie(headers: Mapping[str, str], key: str) -> bool:
+    try:
+        sent = SimpleCookie(headers.get("Cookie", "")).get(COOKIE)
+    except CookieError:
+        return False
+    value = "" if sent is None else sent.value
+    return hmac.compare_digest(value.encode("utf-8", "surrogateescape"), cookie_of(key).encode())
+
+
+def _handed_on(headers: Mapping[str, str]) -> str:
+    """Return the header by which a proxy says that it hands a request on, empty without one."""
+    return next((name for name in _HANDED_ON if name in headers), "")
 
 
 def _check_site(headers: Mapping[str, str]) -> None:
@@ -81,10 +151,11 @@ def _authority(origin: str) -> str:
         return ""
 
 
-def _check_key(sent: str, key: str) -> None:
+def check_key(sent: str, key: str) -> None:
+    """Return when an Authorization header holds the key. Raises: ApiError, 401; without one too."""
     scheme, _, given = sent.partition(" ")
     same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), key.encode())
-    if scheme.lower() != "bearer" or not same:
+    if not key or scheme.lower() != "bearer" or not same:
         what = "no key" if not sent else "another key"
         raise ApiError(
             f"the request holds {what}",

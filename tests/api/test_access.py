@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from comfyui_astria.nodes.api.access import check, is_loopback, listens_on_loopback
+from comfyui_astria.nodes.api.access import (
+    COOKIE,
+    check,
+    check_page,
+    check_sidebar,
+    cookie_of,
+    is_loopback,
+    listens_on_loopback,
+)
 from comfyui_astria.nodes.net.problems import ApiError
 
 KEY = "a-key-of-the-owner"
@@ -62,6 +70,68 @@ def test_who_may_not(
         check(headers, key, listen, "api.ini")
     assert (refused.value.status, refused.value.code) == (status, code)
     assert KEY not in str(refused.value)
+
+
+WITH_COOKIE = {"Cookie": f"other=1; {COOKIE}={cookie_of(KEY)}"}
+OWN_PAGE = {**HOST, "Origin": "http://127.0.0.1:8188", "Sec-Fetch-Site": "same-origin"}
+LAN_PAGE = {"Host": "box.lan:8188", "Origin": "http://box.lan:8188"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "key", "listen"),
+    [
+        (OWN_PAGE, "", LOCAL),
+        (OWN_PAGE, KEY, LOCAL),
+        (HOST, KEY, LOCAL),
+        ({**LAN_PAGE, **WITH_COOKIE}, KEY, OPEN),
+        ({**LAN_PAGE, **WITH_COOKIE, "X-Forwarded-For": "1.2.3.4"}, KEY, LOCAL),
+    ],
+)
+def test_whose_page_may_see_people(headers: dict[str, str], key: str, listen: str) -> None:
+    check_sidebar(headers, key, listen, "api.ini")
+    check_page(headers, listen)
+
+
+@pytest.mark.parametrize(
+    ("headers", "key", "listen", "code"),
+    [
+        ({**HOST, "Origin": "http://evil.example"}, KEY, LOCAL, "cross-site"),
+        ({**HOST, "Sec-Fetch-Site": "cross-site"}, KEY, LOCAL, "cross-site"),
+        ({**LAN_PAGE, **WITH_COOKIE, "Origin": "http://evil.example"}, KEY, OPEN, "cross-site"),
+        # By DNS rebinding: the page's own name points at this machine.
+        ({"Host": "evil.example:8188", "Origin": "http://evil.example:8188"}, KEY, LOCAL,
+         "not-loopback"),
+        ({"Host": "evil.example:8188"}, "", LOCAL, "not-loopback"),
+        ({}, KEY, LOCAL, "not-loopback"),
+        (LAN_PAGE, KEY, OPEN, "sidebar-key"),
+        ({**LAN_PAGE, "Cookie": f"{COOKIE}={cookie_of(KEY + 'x')}"}, KEY, OPEN, "sidebar-key"),
+        ({**LAN_PAGE, "Cookie": f"{COOKIE}={KEY}"}, KEY, OPEN, "sidebar-key"),
+        ({**LAN_PAGE, "Cookie": f"{COOKIE}=\udce9"}, KEY, OPEN, "sidebar-key"),
+        ({**LAN_PAGE, "Cookie": ";;=["}, KEY, OPEN, "sidebar-key"),
+        ({**HOST, "X-Forwarded-For": "1.2.3.4"}, KEY, LOCAL, "sidebar-key"),
+        (LAN_PAGE, "", OPEN, "no-key-set"),
+        ({**HOST, "Via": "1.1 proxy"}, "", LOCAL, "no-key-set"),
+    ],
+)  # fmt: skip
+def test_whose_page_may_not(headers: dict[str, str], key: str, listen: str, code: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        check_sidebar(headers, key, listen, "api.ini")
+    assert refused.value.code == code
+    assert refused.value.status == (401 if "key" in code else 403)
+    assert KEY not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "listen"),
+    [
+        ({**HOST, "Origin": "http://evil.example"}, LOCAL),
+        ({**LAN_PAGE, "Origin": "http://evil.example"}, OPEN),
+        ({"Host": "evil.example:8188", "Origin": "http://evil.example:8188"}, LOCAL),
+    ],
+)
+def test_pages_of_other_sites_see_nothing(headers: dict[str, str], listen: str) -> None:
+    with pytest.raises(ApiError):
+        check_page(headers, listen)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from comfyui_astria.devtools.paths import ROOT
 from comfyui_astria.nodes.tunes.bindings import load
 from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.tests.host.fixtures import LiveHost
@@ -49,7 +51,7 @@ class Panel:
     def ask(self, method: str, path: str, status: int = 200, **options: Any) -> Any:
         answer = self.session.request(method, f"{self.url}/{path}", timeout=60, **options)
         assert answer.status_code == status, answer.text
-        return answer.json() if "json" in answer.headers["Content-Type"] else answer
+        return answer.json() if "json" in answer.headers.get("Content-Type", "") else answer
 
     def create(self, photos: list[bytes], status: int = 200, **fields: str) -> Any:
         return self.ask(
@@ -78,6 +80,77 @@ def bindings(host: LiveHost) -> Path:
     path = host.state / "bindings.ini"
     path.write_text(BINDINGS, encoding="utf-8")
     return path
+
+
+ROUTES = (
+    ("GET", "tunes"),
+    ("POST", "tunes"),
+    ("GET", "tunes/1/photo"),
+    ("DELETE", "tunes/1"),
+    ("GET", "bindings"),
+    ("GET", "bindings/choices"),
+    ("PUT", "bindings"),
+    ("DELETE", "bindings"),
+    ("GET", "models"),
+)
+KEY = "the-key-of-this-machine"
+
+
+def test_the_table_of_routes_is_whole() -> None:
+    source = (ROOT / "nodes" / "editor" / "host" / "panel.py").read_text(encoding="utf-8")
+    found = re.findall(r'routes\.(\w+)\("/astria/editor/([^"]+)"\)', source)
+    shown = {(method.upper(), path.replace("{id}", "1")) for method, path in found}
+    assert shown == {*ROUTES, ("POST", "key")}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Origin": "http://evil.example"},
+        {"Host": "evil.example", "Origin": "http://evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
+    ids=["rebound name", "other origin", "both", "says so"],
+)
+def test_another_sites_page_reaches_nothing(panel: Panel, headers: dict[str, str]) -> None:
+    for method, path in ROUTES:
+        panel.ask(method, path, 403, headers=headers)
+    for route in ("parse", "complete", "describe", "explain"):
+        panel.ask("POST", f"../{route}", 403, headers=headers, json={"text": "a", "offset": 0})
+
+
+def test_beyond_this_machine_the_sidebar_asks_for_the_key_once(
+    host: LiveHost, panel: Panel
+) -> None:
+    settings = host.state / "api.ini"
+    before = settings.read_bytes() if settings.exists() else None
+    host.state.mkdir(parents=True, exist_ok=True)
+    panel.session.headers["X-Forwarded-For"] = "203.0.113.9"
+    try:
+        settings.write_text("", encoding="utf-8")
+        for method, path in ROUTES:
+            told = panel.ask(method, path, 401)
+            assert told["error"]["type"] == "no-key-set"
+        settings.write_text(f"key = {KEY}\n", encoding="utf-8")
+        for method, path in ROUTES:
+            assert panel.ask(method, path, 401)["error"]["type"] == "sidebar-key"
+        for wrong in ("", "another-key"):
+            panel.ask("POST", "key", 401, json={"key": wrong})
+        assert not panel.session.cookies
+        panel.ask("POST", "key", json={"key": KEY})
+        [cookie] = panel.session.cookies
+        assert cookie.has_nonstandard_attr("HttpOnly")
+        assert cookie.get_nonstandard_attr("SameSite") == "Strict"
+        assert KEY not in cookie.value
+        assert panel.ask("GET", "tunes")["tunes"] == []
+        panel.ask("GET", "tunes", 403, headers={"Origin": "http://evil.example"})
+        settings.write_text("key = another-key-now\n", encoding="utf-8")
+        assert panel.ask("GET", "tunes", 401)["error"]["type"] == "sidebar-key"
+    finally:
+        settings.unlink()
+        if before is not None:
+            settings.write_bytes(before)
 
 
 def test_looking_makes_no_database(host: LiveHost, panel: Panel) -> None:

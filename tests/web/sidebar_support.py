@@ -42,16 +42,17 @@ def upload(name: str, content: bytes, kind: str = "image/jpeg") -> dict[str, Any
 
 
 class Sidebar:
-    """The sidebar, opened at one of its tabs."""
+    """The sidebar, opened at one of its tabs, or at the last one."""
 
-    def __init__(self, editor: Editor, tab: str) -> None:
+    def __init__(self, editor: Editor, tab: str = "") -> None:
         self.editor = editor
         self.page = editor.page
         if self.page.evaluate(IS_OPEN):
             self.page.evaluate(TOGGLE)  # opened anew it shows what is there now
             expect(self.root).to_have_count(0)
         self.page.evaluate(TOGGLE)
-        self.root.get_by_role("tab", name=tab).click()
+        if tab:
+            self.root.get_by_role("tab", name=tab).click()
 
     @property
     def root(self) -> Locator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -373,3 +374,43 @@ def test_completion_and_hover_show_the_photo_of_a_tune(editor: Editor, store: Tu
     about = box.page.locator(".cm-tooltip-hover")
     expect(about).to_contain_text(f"Tune {number}: Anna, 1 photo")
     assert about.locator("img").evaluate("i => i.decode().then(() => i.naturalWidth)") == 192
+
+
+@pytest.fixture
+def from_afar(store: TuneStore, host: LiveHost, editor: Editor) -> Iterator[str]:
+    """The key of a ComfyUI whose page is then seen from another machine."""
+    key = "the-key-of-this-machine"
+    (host.state / "api.ini").write_text(f"key = {key}\n", encoding="utf-8")
+    yield key
+    editor.page.set_extra_http_headers({})
+    editor.page.context.clear_cookies()
+
+
+def test_from_another_machine_it_asks_for_the_key_once(
+    editor: Editor, store: TuneStore, from_afar: str
+) -> None:
+    add_tune(store, "Anna")
+    Sidebar(editor, "Tunes").close()
+    editor.page.set_extra_http_headers({"X-Forwarded-For": "203.0.113.9"})
+    sidebar = Sidebar(editor)
+    expect(sidebar.dialog).to_contain_text("can be reached from other machines")
+    expect(sidebar.dialog).to_contain_text("api.ini")
+    sidebar.dialog.get_by_label("Key").fill("another-key")
+    sidebar.dialog.get_by_role("button", name="Open the sidebar").click()
+    expect(sidebar.dialog).to_contain_text("another key")
+    sidebar.dialog.get_by_label("Key").fill(from_afar)
+    sidebar.dialog.get_by_role("button", name="Open the sidebar").click()
+    expect(sidebar.cards.locator("strong")).to_have_text(["Anna"])
+    editor.page.wait_for_function(
+        "() => document.querySelector('img.astria-portrait')?.naturalWidth === 192"
+    )
+    sidebar = Sidebar(editor, "Bindings")
+    expect(sidebar.dialog).to_have_count(0)
+
+
+def test_without_the_key_it_shows_why_it_is_empty(editor: Editor, from_afar: str) -> None:
+    Sidebar(editor, "Tunes").close()
+    editor.page.set_extra_http_headers({"X-Forwarded-For": "203.0.113.9"})
+    sidebar = Sidebar(editor)
+    sidebar.dialog.get_by_role("button", name="Cancel").click()
+    expect(sidebar.error).to_contain_text("the sidebar needs the key once")

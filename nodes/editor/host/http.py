@@ -2,17 +2,22 @@
 
 Bodies within bounds, errors as text and hint, work outside the server's own thread.
 
-ComfyUI's server lets the pages of other sites reach none of its routes, these included.
+Pages of other sites reach none of them: ComfyUI refuses these only in part, and with
+--enable-cors-header not at all.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
+from comfy.cli_args import args
 
+from ...api import access
+from ...api.host import state
 from ...errors import AstriaError
 
 # Of a request: a pasted prompt has some 2,000 characters, one with a picture in base64 far more.
@@ -30,7 +35,33 @@ class RequestError(AstriaError):
         self.status = status
 
 
-def guarded(answer: Handler) -> Handler:
+def for_the_page(answer: Handler) -> Handler:
+    """Return a handler for the editor's own page, which answers what anybody may see who may use
+    this ComfyUI.
+    """
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        access.check_page(request.headers, args.listen)
+        return await answer(request)
+
+    return _told(handle)
+
+
+def for_the_sidebar(answer: Handler) -> Handler:
+    """Return a handler for the editor's own page, of people's photos, tunes and bindings: beyond
+    this machine it asks for the key's cookie.
+    """
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        settings = await asyncio.to_thread(state.settings)
+        key_file = str(state.settings_file())
+        access.check_sidebar(request.headers, settings.key, args.listen, key_file)
+        return await answer(request)
+
+    return _told(handle)
+
+
+def _told(answer: Handler) -> Handler:
     """Return a handler that gives what `answer` raises as `{"error": {"type", "message",
     "details"}}`.
     """

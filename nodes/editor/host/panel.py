@@ -11,23 +11,27 @@ from typing import Any
 
 from aiohttp import web
 
+from ...api import access
 from ...api.host import state
 from ...api.host.body import read_body, uploads_of
 from ...api.host.queue import Queue
 from . import bindings, tunes
-from .http import Asked, Handler, RequestError, checked, guarded, read_json
+from .http import Asked, Handler, RequestError, checked, for_the_page, for_the_sidebar, read_json
 
 _TEXTS = {"title": str, "name": str, "token": str}
 _MAX_DIGITS = 15
+_COOKIE_S = 400 * 24 * 3600  # as long as browsers keep one
 _AT_ONCE = 100  # prompts that are looked up to be deleted
 
 
 def register(routes: web.RouteTableDef, queue: Queue) -> None:
     """Add the sidebar's routes. A tune that is deleted takes its prompts out of the `queue`."""
     routes.get("/astria/editor/tunes")(_looking(_page))
-    routes.post("/astria/editor/tunes")(guarded(_create))
-    routes.get("/astria/editor/tunes/{id}/photo")(guarded(_photo))
-    routes.delete("/astria/editor/tunes/{id}")(guarded(lambda request: _delete(request, queue)))
+    routes.post("/astria/editor/tunes")(for_the_sidebar(_create))
+    routes.get("/astria/editor/tunes/{id}/photo")(for_the_sidebar(_photo))
+    routes.delete("/astria/editor/tunes/{id}")(
+        for_the_sidebar(lambda request: _delete(request, queue))
+    )
     routes.get("/astria/editor/bindings")(_looking(lambda query: bindings.overview()))
     routes.get("/astria/editor/bindings/choices")(
         _looking(lambda query: bindings.choices_of(query.get("key", "")))
@@ -38,7 +42,25 @@ def register(routes: web.RouteTableDef, queue: Queue) -> None:
     routes.delete("/astria/editor/bindings")(
         _changing(lambda asked: bindings.remove_binding(asked["key"]), "key")
     )
+    routes.post("/astria/editor/key")(for_the_page(_enter))
     routes.get("/astria/editor/models")(_looking(lambda query: bindings.models()))
+
+
+async def _enter(request: web.Request) -> web.Response:
+    """Answer the right key with the cookie by which the sidebar then shows that it knows it."""
+    asked = await read_json(request, ("key",), {"key": str})
+    settings = await asyncio.to_thread(state.settings)
+    access.check_key(f"Bearer {asked['key']}", settings.key)
+    answer = _answer({})
+    answer.set_cookie(
+        access.COOKIE,
+        access.cookie_of(settings.key),
+        max_age=_COOKIE_S,
+        httponly=True,
+        samesite="Strict",
+        secure=request.secure,
+    )
+    return answer
 
 
 def _page(query: Asked) -> dict[str, Any]:
@@ -49,7 +71,7 @@ def _looking(answer: Callable[[Asked], dict[str, Any]]) -> Handler:
     async def handle(request: web.Request) -> web.Response:
         return _answer(await asyncio.to_thread(answer, request.query))
 
-    return guarded(handle)
+    return for_the_sidebar(handle)
 
 
 def _changing(answer: Callable[[Asked], dict[str, Any]], *needed: str) -> Handler:
@@ -57,7 +79,7 @@ def _changing(answer: Callable[[Asked], dict[str, Any]], *needed: str) -> Handle
         asked = await read_json(request, needed, dict.fromkeys(needed, str))
         return _answer(await asyncio.to_thread(answer, asked))
 
-    return guarded(handle)
+    return for_the_sidebar(handle)
 
 
 def _answer(told: dict[str, Any]) -> web.Response:

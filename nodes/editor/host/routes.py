@@ -14,7 +14,7 @@ from server import PromptServer
 
 from ...api.host.queue import Queue
 from . import panel
-from .http import Asked, Handler, guarded, read_json
+from .http import Asked, Handler, for_the_page, read_json
 from .prompt_box import PICTURES, completions, description, explanation, painted
 
 _KINDS = {
@@ -55,4 +55,4 @@ def _answering(answer: Callable[[Asked], dict[str, Any]], *needed: str) -> Handl
         asked = await read_json(request, needed, _KINDS)
         return web.json_response(await asyncio.to_thread(answer, asked))
 
-    return guarded(handle)
+    return for_the_page(handle)

@@ -1,7 +1,8 @@
 // What the sidebar asks of the pack's routes. A refusal is an Error with the server's text, and its `hint`.
 import { api } from "../../../../scripts/api.js";
+import { field, h, openDialog } from "./dom.js";
 
-async function ask(method, path, body) {
+async function send(method, path, body) {
   const isForm = body instanceof FormData;
   const options = { method, cache: "no-store" };
   if (body !== undefined) options.body = isForm ? body : JSON.stringify(body);
@@ -9,7 +10,34 @@ async function ask(method, path, body) {
   const answer = await api.fetchApi(`/astria/${path}`, options);
   const told = await answer.json().catch(() => ({}));
   if (answer.ok) return told;
-  throw Object.assign(new Error(told.error?.message ?? `ComfyUI answers ${answer.status} ${answer.statusText}.`), { hint: told.error?.details ?? "" });
+  throw Object.assign(new Error(told.error?.message ?? `ComfyUI answers ${answer.status} ${answer.statusText}.`), { hint: told.error?.details ?? "", kind: told.error?.type });
+}
+
+async function ask(method, path, body) {
+  try {
+    return await send(method, path, body);
+  } catch (error) {
+    if (error.kind !== "sidebar-key") throw error;
+    await enterKey(error);
+    return send(method, path, body);
+  }
+}
+
+let entering = null; // several requests wait for one dialog
+
+// Asks for the key of a ComfyUI that other machines reach; the browser then holds a cookie in its place.
+function enterKey(error) {
+  entering ??= new Promise((resolve, reject) => {
+    const key = h("input", { type: "password", autocomplete: "current-password", autofocus: true });
+    const act = async () => {
+      await send("POST", "editor/key", { key: key.value.trim() });
+      resolve();
+    };
+    const content = [h("p", {}, `${error.message[0].toUpperCase()}${error.message.slice(1)}.`), field("Key", key, error.hint)];
+    const { dialog } = openDialog({ title: "The key of this ComfyUI", content, action: "Open the sidebar", act });
+    dialog.addEventListener("close", () => reject(error)); // after the key was taken it changes nothing
+  }).finally(() => (entering = null));
+  return entering;
 }
 
 export const listTunes = (search, offset) => ask("GET", `editor/tunes?${new URLSearchParams({ search, offset })}`);
