@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .catalog import FLAGS, PARAMETERS, TAG_KINDS
+from .catalog import FLAGS, PARAMETERS, TAG_KINDS, TAG_WORDS
 from .source import LINE_END, Span
 from .suggest import did_you_mean
 
@@ -59,6 +59,9 @@ class Scanner:
     def search(self, pattern: re.Pattern[str], start: int, end: int) -> re.Match[str] | None:
         return pattern.search(self.text, start, end)
 
+    def match(self, pattern: re.Pattern[str], start: int, end: int) -> re.Match[str] | None:
+        return pattern.match(self.text, start, end)
+
     def run(self, pattern: re.Pattern[str], start: int, end: int) -> int:
         """Return where the run of `pattern` that starts at `start` ends (at `start` itself when
         there is none).
@@ -98,18 +101,18 @@ class Lexer:
         return None
 
     def _tag(self, at: int, region: Span) -> Mark | None:
-        """tag = "<" ("lora" | "faceid") ":" name [":" number] ">" ; embedding = "<" name ">" """
+        """tag = "<" ("lora" | "lyco" | "faceid") ":" name ... ">" ; embedding = "<" name ">" """
         body_end = self._scan.run(_TAG_BODY, at + 1, region.end)
         body = self._scan.slice(at + 1, body_end)
         kind, colon, _ = body.partition(":")
         if body_end == region.end or self.text[body_end] != ">":
-            is_tag = colon and kind in TAG_KINDS
+            is_tag = colon and kind in TAG_WORDS
             return Mark("junk", at, at + 1 + len(body.split(maxsplit=1)[0])) if is_tag else None
         if not colon:
-            if kind in TAG_KINDS:
+            if kind in TAG_WORDS:
                 return Mark("junk", at, body_end + 1)
             return Mark("embedding", at, body_end + 1) if is_embedding_name(body) else None
-        if kind in TAG_KINDS:
+        if kind in TAG_WORDS:
             return Mark("tag", at, body_end + 1)
         is_near_miss = _TAG_KIND.fullmatch(kind) and did_you_mean(kind, TAG_KINDS)
         return Mark("junk", at, body_end + 1) if is_near_miss else None

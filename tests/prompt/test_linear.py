@@ -52,6 +52,27 @@ HOSTILE = {
     "digits": ("w=", "9"),
     "decimal digits": ("cfg_scale=", "0"),
     "colons": ("<lora:", ":"),
+    "negative prompts of another program": ("a\n", "Negative prompt:\n"),
+    "lines of settings": ("a\n", "Steps: 30, Seed: 1\n"),
+    "settings on one line": ("a\nSteps: 30, Seed: 1", ", Key: value"),
+    "settings with open quotes": ("a\nSteps: 30, Seed: 1", ', K: "v'),
+    "settings with open brackets": ("a\nSteps: 30, Seed: 1", ", K: [{"),
+    "settings without values": ("a\nSteps: 30, Seed: 1", ", K:"),
+    "one long setting": ("a\nSteps: 30, Seed: 1, K: ", "a b "),
+    "nearly settings": ("a\n", "Steps: a\n"),
+    "open square brackets": ("", "[a:"),
+    "bars": ("[", "|"),
+    "braces": ("", "{a"),
+    "underscores": ("", "__a"),
+    "runs of underscores": ("", "_"),
+    "weights with commas": ("", "(a:1,2)"),
+    "entities": ("", "&lt;"),
+    "wide characters": ("", "\uff08"),
+    "words that divide elsewhere": ("", " AND ADDCOL"),
+    "glued BREAK": ("", "/BREAK/"),
+    "options of a LoRA": ("<lora:x", ":a=b"),
+    "lines with a key": ("", "steps: 5\n"),
+    "commas where tags were": ("a", ",<lora:x:1>"),
 }
 
 
@@ -63,6 +84,11 @@ class CountingScanner(lexer.Scanner):
     def search(self, pattern: re.Pattern[str], start: int, end: int) -> re.Match[str] | None:
         found = super().search(pattern, start, end)
         CountingScanner.scanned += (found.end() if found else max(start, end)) - start
+        return found
+
+    def match(self, pattern: re.Pattern[str], start: int, end: int) -> re.Match[str] | None:
+        found = super().match(pattern, start, end)
+        CountingScanner.scanned += (found.end() if found else start) - start + 1
         return found
 
     def run(self, pattern: re.Pattern[str], start: int, end: int) -> int:

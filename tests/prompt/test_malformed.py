@@ -18,8 +18,9 @@ MALFORMED: dict[str, list[tuple[str, int, int, str]]] = {
     "<lora:x:nan>": [("bad-number", 1, 9, "<lora:...>: `nan` is not a number")],
     "<lora:x:1000>": [("out-of-range", 1, 9, "<lora:...>: `1000` is out of range")],
     "<faceid:7:-1>": [("out-of-range", 1, 11, "<faceid:...>: `-1` is out of range")],
-    "<lora:x:0.5:0.7>": [
-        ("bad-tag", 1, 1, "`<lora:x:0.5:0.7>` has more than a name and one number")
+    "<lora:x:0.5:abc=1:unet=y>": [("bad-number", 1, 24, "<lora:...>: `y` is not a number")],
+    "<faceid:7:0.5:0.7>": [
+        ("bad-tag", 1, 1, "`<faceid:7:0.5:0.7>` has more than a name and one number")
     ],
     "<lora::1>": [("missing-value", 1, 1, "`<lora::1>` has no name after the colon")],
     "<lora:x:>": [("missing-value", 1, 1, "`<lora:x:>` has no number after the colon")],
@@ -197,9 +198,26 @@ OFFERS = {
     "--outpaint middle": "center?",
     "--resemblance 0,65": "0.65",
     "--controlnets refrence": "reference?",
-    "<Lora:x:1>": "<lora:...>?",
-    "<loar:x:1>": "<lora:...>?",
-    "<face_id:7:1>": "<faceid:...>?",
+    "<Lora:x:1>": "<lora:x:1>?",
+    "<loar:my wife>": "<lora:my wife>?",
+    "<face_id:7:1>": "<faceid:7:1>?",
+    "<faceid:7:1:2>": "<faceid:7:1>",
+    "a <lora:my_wife:0.5": "<lora:my_wife:0.5>",
+    "a --ar 16:9": "aspect_ratio=16:9",
+    "a --no hands": "negative_prompt=",
+    "a --v 6": "take it out",
+    "a --stylize 100": "take it out",
+    "a --seed 5": "seed=",
+    "a --width 512": "w=",
+    "a --negative-prompt dog": "negative_prompt=",
+    "a\nwidth=512": "w=?",
+    "a\nsize=512x512": "w= and h=?",
+    "a\nw=8\nh=8\ncfg=7": "cfg_scale=?",
+    "a\nw=8\nh=8\nsampler=Euler a": "scheduler=?",
+    "a cat, width=512": "w=",
+    "a\ncfg scale: 7": "cfg_scale=7",
+    "a\nSize: 512x768": "w=512 and h=768",
+    "a\nnum_images: 4": "num_images=4",
     "controlnet=openpose": "pose?",
     "scheduler=tcd": "lcm",
     "scheduler=euler-b": "euler_a?",
@@ -248,3 +266,138 @@ def test_very_many_warnings_are_no_error() -> None:
 def test_a_dilation_out_of_range_is_told_both_ranges() -> None:
     _, [found] = PromptRequest.from_text("a --mask_dilate 300%")
     assert found.hint.endswith("Pixels go from -16384 to 16384, per cent from -100 to 100.")
+
+
+# text of other programs -> each warning, as (place, the whole message); the text stays text
+FOREIGN: dict[str, list[tuple[str, str]]] = {
+    "a [cat:dog:0.5]": [
+        (
+            "[cat:dog:0.5]",
+            "`[cat:dog:0.5]` is no change during the steps here: it is read as text in brackets",
+        )
+    ],
+    "[<lora:x:1>:10] a": [
+        (
+            "[<lora:x:1>:10]",
+            "`[<lora:x:1>:10]` is no change during the steps here: it is read as text in brackets",
+        )
+    ],
+    "[cat|dog]": [
+        ("[cat|dog]", "`[cat|dog]` is no alternation here: it is read as text in brackets")
+    ],
+    "{cat|dog} {{red}}": [
+        (
+            "{cat|dog}",
+            "`{cat|dog}` is neither a choice nor a weight here: the braces are read as text",
+        ),
+        (
+            "{red}",
+            "`{red}` is neither a choice nor a weight here: the braces are read as text",
+        ),
+    ],
+    "a __hair/long_hair__ cat": [
+        (
+            "__hair/long_hair__",
+            "`__hair/long_hair__` is no list of words here: it is read as text",
+        )
+    ],
+    "a cat AND a dog": [
+        ("AND", "`AND` is read as a word: here it does not draw two prompts and mix them")
+    ],
+    "a cat ADDCOL a dog": [("ADDCOL", "`ADDCOL` is read as text: it divides nothing here")],
+    "a ADDCOMM b ADDBASE c ADDROW d": [
+        (word, f"`{word}` is read as text: it divides nothing here")
+        for word in ("ADDCOMM", "ADDBASE", "ADDROW")
+    ],
+    "(cat:1,2)": [("(cat:1,2)", "`1,2` is no number, and stays in the text of `(cat:1,2)`")],
+    "(cat)1.3": [(")1.3", "`)1.3` is no weight here: it is read as text")],
+    "(cat)++": [(")++", "`)++` is no weight here: it is read as text")],
+    "cat::2 dog": [("::2", "`::2` is no weight here: it is read as text")],
+    "MASK(0 0.5) cat": [("MASK(", "`MASK(` is read as text: it gives nothing a place here")],
+    "\uff08cat\uff1a1.2\uff09": [
+        (
+            "\uff08",
+            "`\uff08\uff1a\uff09`: wide characters are read as text; they make no bracket, tag,"
+            " flag or parameter",
+        )
+    ],
+    "\uff1clora:x:1\uff1e a\uff0c b": [
+        (
+            "\uff1c",
+            "`\uff1c\uff1e\uff0c`: wide characters are read as text; they make no bracket, tag,"
+            " flag or parameter",
+        )
+    ],
+    "&lt;lora:x:1&gt; a": [
+        ("&lt;", "`&lt;` is read as these characters, not as the one it stands for")
+    ],
+    "a cat\\nBREAK\\na dog": [("\\n", "`\\n` is read as a backslash and what follows it")],
+    "a \\u003clora:x:1\\u003e": [
+        ("\\u003c", "`\\u003c` is read as a backslash and what follows it")
+    ],
+    "a\u200bBREAK b": [
+        (
+            "\u200bBREAK",
+            "BREAK in `\\u200bBREAK` is glued to what it touches, and divides nothing",
+        )
+    ],
+    "a /BREAK/ b": [
+        ("/BREAK/", "BREAK in `/BREAK/` is glued to what it touches, and divides nothing")
+    ],
+    "(a)BREAK(b)": [
+        (")BREAK(", "BREAK in `)BREAK(` is glued to what it touches, and divides nothing")
+    ],
+    "a BREAK_2 b": [
+        ("BREAK_", "BREAK in `BREAK_` is glued to what it touches, and divides nothing")
+    ],
+    "embedding:ink a": [
+        (
+            "embedding:ink",
+            "`embedding:ink` goes to ComfyUI as text, which drops it in silence without such a"
+            " file",
+        )
+    ],
+    "emb:ink a": [("emb:ink", "`emb:ink` names no embedding here: it is read as text")],
+    "a <hypernet:x:1>": [("<hypernet:x:1>", "`<hypernet:x:1>` is read as text")],
+    "--mask_prompt \u201cred car\u201d": [
+        (
+            "\u201c",
+            "`\u201c` is no quote here: it is part of the text, which goes to the next blank",
+        )
+    ],
+    f"--outpaint center{CANVAS} --outpaint_prompt \u201ca field\u201d": [
+        (
+            "\u201c",
+            "`\u201c` is no quote here: it is part of the text, which goes to the end of the value",
+        )
+    ],
+    f'--outpaint center{CANVAS} --outpaint_prompt "a {{red|blue}} field"': [
+        (
+            "{red|blue}",
+            "`{red|blue}` is neither a choice nor a weight here: the braces are read as text",
+        )
+    ],
+    "a\nnegative_prompt=[bad:0.5]": [
+        (
+            "[bad:0.5]",
+            "`[bad:0.5]` is no change during the steps here: it is read as text in brackets",
+        )
+    ],
+    "<lora:x:0.8:lbw=OUTALL> a": [
+        (
+            "lbw=OUTALL",
+            "`lbw=OUTALL` is left out: the LoRA `x` acts on all its layers, at every step",
+        )
+    ],
+    "a\nseed=1\nnegative_prompt=bad\nSteps: 30, Sampler: Euler": [
+        ("Steps:", "`Steps:` is read as text")
+    ],
+}
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_text_of_another_program_is_told_and_stays_text(text: str) -> None:
+    request, diagnostics = PromptRequest.from_text(text)
+    assert request is not None
+    assert [(found.span.of(text), found.message) for found in diagnostics] == FOREIGN[text]
+    assert all(found.severity == "warning" and found.hint for found in diagnostics)
