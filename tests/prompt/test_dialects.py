@@ -188,7 +188,7 @@ def test_text_and_flags_may_follow_the_settings() -> None:
         "a cat\nSteps: from the door to the sea, Seed: of doubt",
         "a cat\nModel: a tall woman\nStyle: soft\nSize: large",
         "a cat\nMood: dark, Steps: 20, Seed: 1",  # no line of settings begins so
-        "a cat, Steps: 20, Seed: 1",
+        "a cat, Steps: up, Seed: of doubt",
     ],
 )
 def test_prose_with_colons_stays_text(text: str) -> None:
@@ -258,6 +258,14 @@ REWRITTEN = {
     "a\\nBREAK\\nb": "a\nBREAK\nb",
     "\\u003clora:x:1\\u003e a": "<lora:x:1> a",
     "a embedding:ink, b": "a <ink>, b",
+    # InvokeAI, Fooocus
+    '{"positive_prompt": "a cat", "negative_prompt": "dog\\nfox", "cfg_scale": 7.5, "steps": 30,'
+    ' "seed": 4, "width": 512, "height": 768, "scheduler": "euler_a", "model": {"key": "x"}}': (
+        "a cat\nnegative_prompt=dog fox\nseed=4\nsteps=30\ncfg_scale=7.5\nscheduler=euler_a\nw=512"
+        "\nh=768"
+    ),
+    '{"Prompt": "a cat", "Resolution": "(896, 1152)", "Steps": 30, "Sampler": "dpmpp_2m",'
+    ' "Scheduler": "karras"}': "a cat\nsteps=30\nscheduler=dpm++2m_karras\nw=896\nh=1152",
     "--mask_prompt \u201cred car\u201d": '--mask_prompt "red car"',
 }
 

@@ -313,6 +313,18 @@ FOREIGN: dict[str, list[tuple[str, str]]] = {
     "(cat)1.3": [(")1.3", "`)1.3` is no weight here: it is read as text")],
     "(cat)++": [(")++", "`)++` is no weight here: it is read as text")],
     "cat::2 dog": [("::2", "`::2` is no weight here: it is read as text")],
+    "a /* old */ cat": [("/* old */", "`/* old */` is no comment here: it is read as text")],
+    "a cat -s 30 -W512": [
+        ("-s 30", "`-s 30` is read as text, and sets nothing"),
+        ("-W512", "`-W512` is read as text, and sets nothing"),
+    ],
+    "a cat Negative prompt: dog Steps: 30, Sampler: Euler a, Size: 64x64": [
+        (key, f"`{key}:` inside a line is read as text")
+        for key in ("Negative prompt", "Steps", "Sampler", "Size")
+    ],
+    '{"positive_prompt": "a cat", "steps": 30}': [
+        ("{", "JSON of another program is read as text, all of it")
+    ],
     "MASK(0 0.5) cat": [("MASK(", "`MASK(` is read as text: it gives nothing a place here")],
     "\uff08cat\uff1a1.2\uff09": [
         (
@@ -390,7 +402,8 @@ FOREIGN: dict[str, list[tuple[str, str]]] = {
         )
     ],
     "a\nseed=1\nnegative_prompt=bad\nSteps: 30, Sampler: Euler": [
-        ("Steps:", "`Steps:` is read as text")
+        ("Steps:", "`Steps:` is read as text"),
+        ("Sampler", "`Sampler:` inside a line is read as text"),
     ],
 }
 

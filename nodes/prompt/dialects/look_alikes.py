@@ -1,12 +1,13 @@
 """Text that other programs read as more than words: what happens to it here, what to write.
 
-One pass over the text; each pattern is bounded, so that no text takes more than linear time.
+Each pattern is bounded, so that no text takes more than linear time.
 """
 
 from __future__ import annotations
 
 import html
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from ..catalog import FLAGS
@@ -14,6 +15,8 @@ from ..kinds import Decimal, Line, Problem
 from ..lexer import is_embedding_name
 from ..source import Report, Rewrite, Span, quoted
 from ..tree import Node
+from .json_settings import notice_json
+from .keys import NEGATIVE, SIZE, own_key, plain
 
 # Characters of other keyboards by their numbers, since they look like those of this one. Angle
 # brackets: single and double guillemets, the two of Chinese and Japanese, the mathematical ones.
@@ -21,30 +24,35 @@ _WIDE_OPENING = "\u2039\u3008\u300a\u00ab\u27e8"
 _WIDE_CLOSING = "\u203a\u3009\u300b\u00bb\u27e9"
 _NUMBER = Decimal(-1e15, 1e15)
 _BEGINS = r"(?<![A-Za-z0-9_])"
-_PATTERN = re.compile(
-    "|".join(
-        (
-            r"(?P<schedule>\[[^\[\]\r\n]{0,200}:\s{0,4}[\d.]{1,9}\s{0,4}\])",
-            r"(?P<alternate>\[[^\[\]|\r\n]{0,200}\|[^\[\]\r\n]{0,200}\])",
-            r"(?P<curly>\{[^{}\r\n]{1,200}\})",
-            r"(?P<wildcard>__[A-Za-z0-9*][A-Za-z0-9/*.\- ]{0,60}"
-            r"(?:_[A-Za-z0-9/*.\- ]{1,60}){0,6}__)",
-            r"(?P<comma>\([^()\r\n:]{0,200}:\s{0,4}(?P<weight>[-+]?[\d.,]{1,12}%?)\s{0,4}\))",
-            r"(?P<behind>\)(?:\+{1,5}|\d\.\d{1,4})(?![\w(]))",
-            r"(?P<call>\.(?:blend|swap|and)\()",
-            r"(?P<multi>::-?\d[\d.]{0,6})",
-            rf"(?P<area>{_BEGINS}(?:COUPLE|MASK|IMASK|AREA|FEATHER|FILL|STYLE)\()",
-            rf"(?P<region>{_BEGINS}(?:ADDCOL|ADDROW|ADDBASE|ADDCOMM|ADDP|COUPLE)(?![A-Za-z0-9_]))",
-            r"(?P<both>(?<!\S)AND(?!\S))",
-            r"(?P<undivided>(?<![A-Za-z])BREAK(?![A-Za-z]))",
-            rf"(?P<embedding>{_BEGINS}(?:embedding|emb)\s?:\s?(?P<name>[\w.+/\-]{{1,120}}))",
-            r"(?P<entity>&(?:lt|gt|amp|quot|apos|nbsp|#\d{2,5}|#x[0-9A-Fa-f]{2,5});)",
-            r"(?P<percent>%(?:3[CcEeAa]|20))",
-            r"(?P<escape>(?<!\\)\\(?:[nrt]|u[0-9A-Fa-f]{4}))",
-            rf"(?P<wide>[\uff01-\uff5e]|[{_WIDE_OPENING}]\s?(?:lora|lyco|faceid)\s?:)",
-        )
+_INLINE = "negative[ _]prompt|steps|cfg scale|seed|clip skip|size|sampler"
+_WORD = "[A-Za-z0-9/*.\\- ]"
+# What is looked for: kind -> (what any such text holds, its pattern).
+_PATTERNS: dict[str, tuple[str, re.Pattern[str]]] = {
+    kind: (sign, re.compile(pattern))
+    for kind, sign, pattern in (
+        ("schedule", "[", r"\[[^\[\]\r\n]{0,200}:\s{0,4}[\d.]{1,9}\s{0,4}\]"),
+        ("alternate", "[", r"\[[^\[\]|\r\n]{0,200}\|[^\[\]\r\n]{0,200}\]"),
+        ("curly", "{", r"\{[^{}\r\n]{1,200}\}"),
+        ("wildcard", "__", rf"__[A-Za-z0-9*]{_WORD}{{0,60}}(?:_{_WORD}{{1,60}}){{0,6}}__"),
+        ("comma", ":", r"\([^()\r\n:]{0,200}:\s{0,4}(?P<weight>[-+]?[\d.,]{1,12}%?)\s{0,4}\)"),
+        ("behind", ")", r"\)(?:\+{1,5}|\d\.\d{1,4})(?![\w(])"),
+        ("call", ").", r"\)\.(?:blend|swap|and)\("),
+        ("multi", "::", r"::-?\d[\d.]{0,6}"),
+        ("area", "(", rf"{_BEGINS}(?:COUPLE|MASK|IMASK|AREA|FEATHER|FILL|STYLE)\("),
+        ("region", "ADD", rf"{_BEGINS}ADD(?:COL|ROW|BASE|COMM|P)(?![A-Za-z0-9_])"),
+        ("both", "AND", r"(?<!\S)AND(?!\S)"),
+        ("comment", "/*", r"/\*[^*\r\n]{0,200}\*/"),
+        ("dream", " -", r"(?<=\s)-(?P<letter>[sSWHC]) ?\d[\d.]{0,12}(?!\S)"),
+        ("inline", ":", rf"(?:(?<=[^\s] )|(?<=[,;.|]))(?P<key>(?i:{_INLINE})) ?(?=:)"),
+        ("undivided", "BREAK", r"(?<![A-Za-z])BREAK(?![A-Za-z])"),
+        ("embedding", "emb", rf"{_BEGINS}(?:embedding|emb) ?: ?(?P<name>[\w.+/\-]{{1,120}})"),
+        ("entity", "&", r"&(?:lt|gt|amp|quot|apos|nbsp|#\d{2,5}|#x[0-9A-Fa-f]{2,5});"),
+        ("percent", "%", r"%(?:3[CcEeAa]|20)"),
+        ("escape", "\\", r"(?<!\\)\\(?:[nrt]|u[0-9A-Fa-f]{4})"),
+        ("wide", "", rf"[\uff01-\uff5e]|[{_WIDE_OPENING}]\s?(?:lora|lyco|faceid)\s?:"),
     )
-)
+}
+_INLINE_NUMBERS = ("steps", "cfg scale", "seed", "clip skip")
 # Punctuation of text that is written with wide characters; nothing here would read it otherwise.
 _AT_HOME_WIDE = "\uff01\uff1f\uff1b\uff5e"  # ! ? ; ~
 _WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in _AT_HOME_WIDE}
@@ -52,6 +60,8 @@ _WIDE |= dict.fromkeys(map(ord, _WIDE_OPENING), "<") | dict.fromkeys(map(ord, _W
 _DOUBLE = "\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02\u300c\u300d\u300e\u300f\u301d\u301e"
 _SINGLE = "\u2018\u2019\u201a\u201b\u2039\u203a\uff07"
 _CURLY_QUOTES = dict.fromkeys(map(ord, _DOUBLE), '"') | dict.fromkeys(map(ord, _SINGLE), "'")
+# Options of InvokeAI's command line.
+_DREAM = {"s": "steps", "S": "seed", "W": "w", "H": "h", "C": "cfg_scale"}
 _ESCAPES = {"n": "\n", "r": "\n", "t": " "}
 _TEXT_ESCAPE = re.compile(r"(?<!\\)\\(?:[nrt]|u[0-9A-Fa-f]{4})")
 _AS_TEXT = {
@@ -59,6 +69,7 @@ _AS_TEXT = {
     "wildcard": "no list of words here: it is read as text",
     "behind": "no weight here: it is read as text",
     "call": "read as text",
+    "comment": "no comment here: it is read as text",
     "multi": "no weight here: it is read as text",
     "area": "read as text: it gives nothing a place here",
     "region": "read as text: it divides nothing here",
@@ -72,6 +83,7 @@ _HINTS = {
     "wildcard": "Write the words that you want.",
     "behind": "Write the weight inside, as in (word:1.3).",
     "call": "Write the words that you want, with weights such as (word:1.3).",
+    "comment": "Take it out.",
     "multi": "Write the weight in brackets, as in (word:1.3).",
     "area": "Write the scene, then BREAK and words for all, then BREAK and each person.",
     "region": "Write the scene, then BREAK and words for all, then BREAK and each person.",
@@ -84,23 +96,18 @@ _HINTS = {
 
 def notice_syntax(report: Report, nodes: Sequence[Node]) -> None:
     """Report, in the texts of the nodes, what other programs give a meaning."""
+    if notice_json(report):
+        return
     texts = list(_texts(nodes))
-    at, is_wide_told, is_encoded_told = 0, False, False
-    for found in _PATTERN.finditer(report.source):
-        while at < len(texts) and texts[at].end <= found.start():
-            at += 1
-        if at == len(texts):
-            break
-        if found.start() < texts[at].start:
+    starts = [span.start for span in texts]
+    for kind, (sign, pattern) in _PATTERNS.items():
+        if sign not in report.source or (kind == "wide" and report.source.isascii()):
             continue
-        kind = found.lastgroup or ""
-        kind = {"weight": "comma", "name": "embedding"}.get(kind, kind)
-        if kind == "wide":
-            is_wide_told = is_wide_told or _tell_wide(report, found)
-        elif kind in ("entity", "escape"):
-            is_encoded_told = is_encoded_told or _tell_encoded(report, found, kind)
-        else:
-            _tell(report, found, kind)
+        for found in pattern.finditer(report.source):
+            at = bisect_right(starts, found.start()) - 1
+            is_in_text = at >= 0 and found.start() < texts[at].end
+            if is_in_text and _tell(report, found, kind):
+                break
     for node in nodes:
         for flag in (node, *node.children):
             if flag.kind == "flag":
@@ -128,23 +135,62 @@ def _takes_text(flag: Node) -> bool:
     )
 
 
-def _tell(report: Report, found: re.Match[str], kind: str) -> None:
+def _tell(report: Report, found: re.Match[str], kind: str) -> bool:
+    """Report what was found; say whether this speaks of all others of the kind as well."""
     span = Span(*found.span())
     shown = quoted(found.group())
+    if kind == "wide":
+        return _tell_wide(report, found)
+    if kind in ("entity", "escape"):
+        return _tell_encoded(report, found, kind)
     if kind == "undivided":
         _tell_undivided(report, span)
     elif kind == "embedding":
         _tell_embedding(report, found)
+    elif kind == "inline":
+        _tell_inline(report, Span(*found.span("key")))
     elif kind == "comma":
         weight = found.group("weight")
-        if not isinstance(_NUMBER.read(weight), Problem):
-            return
-        message = f"{quoted(weight)} is no number, and stays in the text of {shown}"
-        hint = "Write a decimal point and nothing else behind the colon, as in (word:1.2)."
+        if isinstance(_NUMBER.read(weight), Problem):
+            message = f"{quoted(weight)} is no number, and stays in the text of {shown}"
+            hint = "Write a decimal point and nothing else behind the colon, as in (word:1.2)."
+            report.add("foreign-syntax", "warning", span, message, hint)
+    elif kind == "dream":
+        message = f"{shown} is read as text, and sets nothing"
+        hint = f"Write {_DREAM[found.group('letter')]}= on a line of its own, below the text."
         report.add("foreign-syntax", "warning", span, message, hint)
     elif kind != "both" or not _is_shouted(report.source, span):
         message = f"{shown} is {_AS_TEXT[kind]}"
         report.add("foreign-syntax", "warning", span, message, _HINTS[kind])
+    return False
+
+
+def _tell_inline(report: Report, key: Span) -> None:
+    """Report a setting that shares its line with text, as where line ends were lost in pasting."""
+    source, text = report.source, key.of(report.source)
+    value = source[source.index(":", key.end) + 1 : key.end + 32].lstrip(" \t")
+    if not _is_inline(plain(text), value):
+        return
+    own = own_key(text)
+    name = "" if own is None else f", as {own if own == SIZE else own + '='}"
+    report.add(
+        "parameter-in-text",
+        "warning",
+        key,
+        f"{quoted(text + ':')} inside a line is read as text",
+        f"Begin a line with it{name or ', or take it out'}.",
+    )
+
+
+def _is_inline(words: str, value: str) -> bool:
+    """Say whether a word with a colon behind it is a setting, by the value behind that."""
+    if words in _INLINE_NUMBERS:
+        return value[:1].isdigit()
+    if words == "size":
+        return re.match(r"\d{2,5}x\d", value) is not None
+    if words == "sampler":
+        return value.casefold().startswith(("euler", "dpm", "ddim", "unipc", "lcm", "heun"))
+    return words == NEGATIVE
 
 
 def _is_shouted(source: str, span: Span) -> bool:
@@ -158,7 +204,7 @@ def _tell_undivided(report: Report, span: Span) -> None:
     source = report.source
     before, after = source[max(0, span.start - 1) : span.start], source[span.end : span.end + 1]
     is_of_word = "-" in (before, after) and (before or " ").isascii() and (after or " ").isascii()
-    if is_of_word or (before and after and before in "\"'" and after in "\"'"):
+    if is_of_word or (before and after and before in "\"'`" and after in "\"'`"):
         return
     if before == "\\" or source[max(0, span.start - 2) : span.start] == "\\n":
         return  # told with the escape
