@@ -10,7 +10,7 @@ import re
 from .catalog import PARAMETERS
 from .dialects.keys import ALIASES, SIZE, is_value_of, key_to_write, own_key
 from .dialects.look_alikes import notice_syntax
-from .lexer import BYTE_ORDER_MARK, Lexer, Scanner
+from .lexer import BYTE_ORDER_MARK, Lexer, Scanner, is_embedding_name
 from .reader import Place
 from .segment import SegmentBuilder
 from .source import Report, Span, quoted
@@ -20,6 +20,8 @@ from .weights import MOST_WEIGHT, weigh
 _OTHER_TAG = re.compile(r"<\s*[A-Za-z_]+\s*:[^<>\r\n]*>")
 _LONGEST_KEY = max(map(len, (*PARAMETERS, *ALIASES)))
 _MOST_INDENT = 8
+_HEADS = ("prompt", "positive prompt", "positive")
+_EMBEDDING_KINDS = ("embedding", "emb", "ti")
 _LONGEST_SHOWN = 60
 
 
@@ -53,6 +55,9 @@ def _notice_tags(report: Report, text: str, start: int) -> None:
     for found in _OTHER_TAG.finditer(text) if "<" in text else ():
         span = Span(start + found.start(), start + found.end())
         hint = "Tags are <lora:...>, <faceid:...> and <name>; take out what is none of these."
+        kind, _, name = found.group()[1:-1].partition(":")
+        if kind.strip().casefold() in _EMBEDDING_KINDS and is_embedding_name(name.strip()):
+            hint = f"Write <{name.strip()}> for an embedding."
         report.add("unknown-tag", "warning", span, f"{quoted(found.group())} is read as text", hint)
 
 
@@ -93,6 +98,11 @@ def _notice_pair(report: Report, line: Span) -> None:
         return
     key = report.source[start:colon].rstrip()
     value = report.source[colon + 1 : line.end].strip()
+    if key.casefold() in _HEADS:
+        message = f"{quoted(key + ':')} is read as text"
+        hint = "Take it out: the text of the prompt has no head."
+        report.add("parameter-look-alike", "warning", Span(start, colon + 1), message, hint)
+        return
     own = own_key(key) if key and key[-1] not in "([<{" else None
     if own is None or not is_value_of(own, value if own == "negative_prompt" else _first(value)):
         return

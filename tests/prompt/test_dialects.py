@@ -68,6 +68,7 @@ BECOMES = {
     "Width: 512\nHeight: 768\nSeed: 5\nSteps: 25\nGuidance Scale: 7.5": (
         "w=512\nh=768\nseed=5\nsteps=25\ncfg_scale=7.5"
     ),
+    "Width: 512\n\nHeight: 768\n\n \nSeed: 5\n\n": "w=512\nh=768\nseed=5",
     "Steps: 20, Seed: -1, Size: 512x512": "steps=20\nw=512\nh=512",
     "Steps: 20, Seed: 3, Denoising strength: 0.6": "steps=20\nseed=3\ndenoising_strength=0.6",
     'Steps: 20, Civitai resources: [{"a":1,"b":"Seed: 9, x"},{"c":2}], Seed: 3': (
@@ -232,55 +233,3 @@ def test_a_person_whom_no_word_names_is_warned_of(text: str, is_told: bool) -> N
     told = [one for one in parse(f"a street BREAK noir BREAK {text}").diagnostics]
     assert [one.code for one in told] == (["nobody"] if is_told else [])
     assert all((one.severity, one.column) == ("warning", 21) for one in told)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "ROCK AND ROLL poster, cats and dogs",
-        "a LUNCH-BREAK sign 'BREAK' BREAKFAST",
-        "a (cat:1.2) at 16:9, [dog] (10:1.5)",
-        "snake_case_name, __init, a :: b, C++",
-        "\u4e00\u53ea\u732b\uff01\u4e00\u53ea\u72d7\uff1f",
-        "style: moody noir, image: blurred",
-        "steps: up to the door",
-        "100% cotton, Tom & Jerry, a\\(b\\)",
-        "it costs 5,000: a lot (really: yes)",
-    ],
-)
-def test_ordinary_words_are_not_told(text: str) -> None:
-    assert parse(text).diagnostics == ()
-
-
-REWRITTEN = {
-    "\uff08cat\uff1a1.2\uff09\uff0c dog": "(cat:1.2), dog",
-    "&lt;lora:x:1&gt; a": "<lora:x:1> a",
-    "a\\nBREAK\\nb": "a\nBREAK\nb",
-    "\\u003clora:x:1\\u003e a": "<lora:x:1> a",
-    "a embedding:ink, b": "a <ink>, b",
-    # InvokeAI, Fooocus
-    '{"positive_prompt": "a cat", "negative_prompt": "dog\\nfox", "cfg_scale": 7.5, "steps": 30,'
-    ' "seed": 4, "width": 512, "height": 768, "scheduler": "euler_a", "model": {"key": "x"}}': (
-        "a cat\nnegative_prompt=dog fox\nseed=4\nsteps=30\ncfg_scale=7.5\nscheduler=euler_a\nw=512"
-        "\nh=768"
-    ),
-    '{"Prompt": "a cat", "Resolution": "(896, 1152)", "Steps": 30, "Sampler": "dpmpp_2m",'
-    ' "Scheduler": "karras"}': "a cat\nsteps=30\nscheduler=dpm++2m_karras\nw=896\nh=1152",
-    "--mask_prompt \u201cred car\u201d": '--mask_prompt "red car"',
-}
-
-
-@pytest.mark.parametrize("text", REWRITTEN)
-def test_what_can_be_mended_without_asking_is_offered(text: str) -> None:
-    [rewrite] = [found.rewrite for found in parse(text).diagnostics if found.rewrite]
-    mended = text[: rewrite.span.start] + rewrite.text + text[rewrite.span.end :]
-    assert mended == REWRITTEN[text]
-    assert rewrite.label
-    assert parse(mended).diagnostics == ()
-
-
-def test_a_field_of_the_negative_prompt_is_looked_at_as_well() -> None:
-    _, diagnostics = PromptRequest.from_fields({"text": "a cat", "negative_prompt": "[bad:0.5]"})
-    assert [(found.code, found.field) for found in diagnostics] == [
-        ("foreign-syntax", "negative_prompt")
-    ]

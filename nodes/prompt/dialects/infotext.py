@@ -100,19 +100,24 @@ def _start(scanner: Scanner, line: Span) -> int:
 def _runs(
     scanner: Scanner, lines: Sequence[Span], at: int
 ) -> dict[int, tuple[int, tuple[KeyValue, ...]]]:
-    """Return the runs of lines of settings from line `at` on.
+    """Return the runs of lines of settings from line `at` on; empty lines do not end one.
 
     First line -> (line behind the last, settings).
     """
     runs: dict[int, tuple[int, tuple[KeyValue, ...]]] = {}
-    while at < len(lines):
-        first, found = at, []
-        while at < len(lines) and (more := settings_of(scanner, lines[at])):
-            found += more
-            at += 1
-        if _are_settings(scanner.text, found):
-            runs[first] = at, tuple(found)
-        at = max(at, first + 1)
+    run: list[KeyValue] = []
+    first = behind = at
+    for number in range(at, len(lines)):
+        more = settings_of(scanner, lines[number])
+        if more:
+            first = first if run else number
+            run += more
+            behind = number + 1
+        is_over = not more and _start(scanner, lines[number]) < lines[number].end
+        if is_over or number + 1 == len(lines):
+            if _are_settings(scanner.text, run):
+                runs[first] = behind, tuple(run)
+            run = []
     return runs
 
 

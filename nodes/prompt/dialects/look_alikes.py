@@ -16,7 +16,7 @@ from ..lexer import is_embedding_name
 from ..source import Report, Rewrite, Span, quoted
 from ..tree import Node
 from .json_settings import notice_json
-from .keys import NEGATIVE, SIZE, own_key, plain
+from .keys import FLAGS_ELSEWHERE, NEGATIVE, SIZE, flag_to_write, own_key, plain
 
 # Characters of other keyboards by their numbers, since they look like those of this one. Angle
 # brackets: single and double guillemets, the two of Chinese and Japanese, the mathematical ones.
@@ -44,11 +44,20 @@ _PATTERNS: dict[str, tuple[str, re.Pattern[str]]] = {
         ("comment", "/*", r"/\*[^*\r\n]{0,200}\*/"),
         ("dream", " -", r"(?<=\s)-(?P<letter>[sSWHC]) ?\d[\d.]{0,12}(?!\S)"),
         ("inline", ":", rf"(?:(?<=[^\s] )|(?<=[,;.|]))(?P<key>(?i:{_INLINE})) ?(?=:)"),
-        ("undivided", "BREAK", r"(?<![A-Za-z])BREAK(?![A-Za-z])"),
-        ("embedding", "emb", rf"{_BEGINS}(?:embedding|emb) ?: ?(?P<name>[\w.+/\-]{{1,120}})"),
+        ("undivided", "BREAK", r"(?<![A-Za-z])(?:BREAK)+(?![A-Za-z])"),
+        (
+            "embedding",
+            "emb",
+            r"(?<![A-Za-z0-9_<])(?:embedding|emb) ?: ?(?P<name>[\w.+/\-]{1,120})",
+        ),
         ("entity", "&", r"&(?:lt|gt|amp|quot|apos|nbsp|#\d{2,5}|#x[0-9A-Fa-f]{2,5});"),
         ("percent", "%", r"%(?:3[CcEeAa]|20)"),
         ("escape", "\\", r"(?<!\\)\\(?:[nrt]|u[0-9A-Fa-f]{4})"),
+        (
+            "dashed",
+            "",
+            rf"(?<![\w-])[\u2010-\u2015\u2212](?P<flag>{'|'.join(FLAGS_ELSEWHERE)})(?=\s+\S)",
+        ),
         ("wide", "", rf"[\uff01-\uff5e]|[{_WIDE_OPENING}]\s?(?:lora|lyco|faceid)\s?:"),
     )
 }
@@ -101,7 +110,7 @@ def notice_syntax(report: Report, nodes: Sequence[Node]) -> None:
     texts = list(_texts(nodes))
     starts = [span.start for span in texts]
     for kind, (sign, pattern) in _PATTERNS.items():
-        if sign not in report.source or (kind == "wide" and report.source.isascii()):
+        if sign not in report.source or (not sign and report.source.isascii()):
             continue
         for found in pattern.finditer(report.source):
             at = bisect_right(starts, found.start()) - 1
@@ -155,6 +164,10 @@ def _tell(report: Report, found: re.Match[str], kind: str) -> bool:
             message = f"{quoted(weight)} is no number, and stays in the text of {shown}"
             hint = "Write a decimal point and nothing else behind the colon, as in (word:1.2)."
             report.add("foreign-syntax", "warning", span, message, hint)
+    elif kind == "dashed":
+        message = f"{shown} is read as text, and no flag"
+        hint = flag_to_write(found.group("flag")) or ""
+        report.add("foreign-syntax", "warning", span, message, hint)
     elif kind == "dream":
         message = f"{shown} is read as text, and sets nothing"
         hint = f"Write {_DREAM[found.group('letter')]}= on a line of its own, below the text."
