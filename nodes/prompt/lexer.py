@@ -29,7 +29,8 @@ _DASH_RUN = re.compile(f"[{_DASHES}]+")
 _FLAG_NAME = re.compile(rf"[^\W\d][{_DASHES}\w]*")
 _TAG_BODY = re.compile(r"[^<>\r\n]*")
 _TAG_KIND = re.compile(r"[A-Za-z_]+")
-_EMBEDDING = re.compile(r"\w[\w.+/-]*")
+# Accents that stand apart from their letter, as some systems write file names, are of the name.
+_EMBEDDING = re.compile(r"\w[\w.+/\\\u0300-\u036f-]*")
 _KEY = re.compile(r"[A-Za-z_][\w\[\].-]*", re.ASCII)
 _WORD = re.compile(rf"[^\s{BYTE_ORDER_MARK}<]+")
 _BLANK_RUN = re.compile(rf"[\s{BYTE_ORDER_MARK}]*")
@@ -214,7 +215,7 @@ class Lexer:
 
 
 def is_embedding_name(name: str) -> bool:
-    return bool(_EMBEDDING.fullmatch(name)) and (name[-1].isalnum() or name[-1] == "_")
+    return bool(_EMBEDDING.fullmatch(name)) and name[-1] not in ".+/\\-"
 
 
 def is_key(text: str) -> bool:

@@ -60,7 +60,7 @@ class EmbeddingTag:
 
     def __post_init__(self) -> None:
         if not is_embedding_name(self.name) or self.name in TAG_WORDS:
-            hint = "Use letters, digits, _ - + . and /, without blanks."
+            hint = "Use letters, digits, _ - + . / and \\, without blanks."
             raise PromptError(
                 f"{quoted(self.name)} cannot be the name of an embedding",
                 code="bad-name",

@@ -88,6 +88,7 @@ def test_a_line_of_lower_case_break_is_text_with_a_note() -> None:
         ("<lora:x:0.8:MIDD>", (), (LoraTag("x", 0.8),), ()),
         ("<faceid:7:0.5> a", ("a",), (), (FaceIdTag("7", 0.5),)),
         ("a <easynegative>, b", ("a ", EmbeddingTag("easynegative"), ", b"), (), ()),
+        ("<a\\b> <Zoe\u0308>", (EmbeddingTag("a\\b"), " ", EmbeddingTag("Zoe\u0308")), (), ()),
         ("<bad-hands_5><x.y>", (EmbeddingTag("bad-hands_5"), EmbeddingTag("x.y")), (), ()),
     ],
 )

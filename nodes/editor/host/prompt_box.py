@@ -18,7 +18,7 @@ from ...prompt import Diagnostic, PromptRequest, parse
 from ...prompt.lexer import is_embedding_name
 from ...prompt.source import Rewrite
 from ...tunes.host.state import HostFiles, make_resolver, state_folder
-from ...tunes.names import without_ending
+from ...tunes.names import alike, without_ending
 from ...tunes.resolve import Missing, Resolver
 from ...tunes.state import bindings_in
 from ...tunes.tune import Tune
@@ -119,7 +119,7 @@ def _names(kind: str, tail: str) -> Iterator[Option]:
         return
     folder = "loras" if kind == "lora" else "embeddings"
     for file in HostFiles().list(folder):
-        name = without_ending(file.replace("\\", "/"))
+        name = without_ending(alike(file))
         if is_embedding_name(name) if kind == "embedding" else not _NOT_IN_TAGS & set(name):
             yield Option(name, name + tail, kind, f"file in {folder}")
 
