@@ -38,6 +38,8 @@ def notice_look_alikes(report: Report, nodes: tuple[Node, ...]) -> None:
     notice_syntax(report, nodes)
     body_end = next((node.span.start for node in nodes if node.kind == "block"), len(source))
     foreign = [node.span for node in nodes if node.kind == "foreign"]
+    blocks = (node for node in nodes if node.kind == "block")
+    strays = {one.span.start for block in blocks for one in block.children if one.kind == "junk"}
     for line, key in Lexer(Scanner(source)).lines():
         if report.is_full:
             return
@@ -48,7 +50,7 @@ def notice_look_alikes(report: Report, nodes: tuple[Node, ...]) -> None:
         if line.start < body_end:
             _notice_line(report, line, key)
         if line.start < body_end or key.start == key.end:
-            _notice_pair(report, line)
+            _notice_pair(report, line, strays)
 
 
 def _notice_tags(report: Report, text: str, start: int) -> None:
@@ -90,11 +92,14 @@ def _with_equals(own: str) -> str:
     return own if own == SIZE else f"{own}="
 
 
-def _notice_pair(report: Report, line: Span) -> None:
-    """Report `key: value`, which other programs write, where it is a parameter of this language."""
+def _notice_pair(report: Report, line: Span, strays: set[int]) -> None:
+    """Report `key: value`, which other programs write, where it is a parameter of this language.
+
+    Stray lines of the block, which begin at `strays`, are errors already.
+    """
     start = line.start + len(line.of(report.source)) - len(line.of(report.source).lstrip())
     colon = report.source.find(":", start, min(line.end, start + _LONGEST_KEY + 1))
-    if colon < 0:
+    if colon < 0 or start in strays:
         return
     key = report.source[start:colon].rstrip()
     value = report.source[colon + 1 : line.end].strip()

@@ -103,6 +103,7 @@ def test_the_rewritten_text_means_the_same_and_is_of_this_language(settings: str
 OFFERS = {
     "Clip skip: 2": "stop_at_clip_layer -2",
     "Sampler: UniPC": "scheduler= takes euler",
+    "Sampler: [Forge] Flux Realistic": "scheduler= takes euler",
     "Sampler: DPM++ 3M SDE Exponential": "scheduler= takes euler",
     "Hires upscale: 2": "hires_fix=true",
     "Hires steps: 10": "hires_fix=true",
@@ -157,6 +158,18 @@ def test_what_the_language_says_itself_wins() -> None:
         "Steps: 30",
         "Size: 512x768",
     ]
+
+
+def test_of_two_negative_prompts_the_first_counts() -> None:
+    text = "a cat\nNegative prompt: dog\nSteps: 30, Seed: 1\na hat\nNegative prompt: fox"
+    request = PromptRequest.require(text)
+    assert (request.base.text, request.negative[0].text) == ("a cat a hat", "dog")
+    assert [place for place, _ in left_out(text)] == ["Negative prompt: fox"]
+
+
+def test_settings_below_the_block_are_one_error_and_no_more() -> None:
+    text = "a cat\nw=64\nh=64\nSteps: 30, Seed: 1"
+    assert [one.code for one in parse(text).diagnostics if one.line == 4] == ["stray-line"]
 
 
 def test_fields_win_over_the_settings_of_a_pasted_text() -> None:

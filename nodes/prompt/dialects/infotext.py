@@ -184,7 +184,7 @@ def _value_end(scanner: Scanner, rest: Span, closes: dict[str, bool]) -> int:
             depth += 1 if found.group() in "[{(" else -1
             at = found.end()
             if not depth:
-                return at
+                return scanner.run(_VALUE, at, rest.end)
         closes["["] = False
     return scanner.run(_VALUE, rest.start, rest.end)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..catalog import PARAMETERS, SCHEDULERS
 from ..kinds import Problem
+from ..source import Span
 from .infotext import unquoted
 from .keys import plain, size_of
 from .samplers import is_sampler, scheduler_of
@@ -43,11 +44,15 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A setting that was not read. `hint` says what to do; empty where nothing need be done."""
+    """A setting that was not read. `hint` says what to do; empty where nothing need be done.
+
+    `span` is its place, where key and value do not tell it.
+    """
 
     key: str
     value: str
     hint: str = ""
+    span: Span | None = None
 
 
 def translate(settings: Sequence[tuple[str, str]]) -> Iterator[Taken | LeftOut]:

@@ -41,7 +41,7 @@ def _take_negative(
 ) -> None:
     if "negative" in reading.places or "negative_prompt" in own:
         hint = "negative_prompt= or another negative prompt is given as well, and counts."
-        left.append(LeftOut(found.place.label, "", hint))
+        left.append(LeftOut(found.place.label, "", hint, found.place.span))
         return
     if found.place.report.has_errors:
         reading.put("negative", None, found.place)
@@ -100,11 +100,12 @@ def _tell(
         places.setdefault((key, ""), place)
         places.setdefault((key, unquoted(value)), place)
     for hint, those in hints.items():
-        named = _listed([f"{one.key}: {one.value}".removesuffix(": ") for one in those])
+        shown = _listed([f"{one.key}: {one.value}".removesuffix(": ") for one in those])
         first = those[0]
-        at = places.get((first.key, first.value)) or places.get((first.key, ""), span)
+        named = first.span or places.get((first.key, first.value))
+        at = named or places.get((first.key, ""), span)
         verb = "is" if len(those) == 1 else "are"
-        report.add("foreign-left-out", "warning", at, f"{named} {verb} left out", hint)
+        report.add("foreign-left-out", "warning", at, f"{shown} {verb} left out", hint)
 
 
 def _listed(names: list[str]) -> str:
