@@ -160,6 +160,19 @@ def test_what_the_language_says_itself_wins() -> None:
     ]
 
 
+def test_of_two_sizes_one_counts() -> None:
+    text = "a cat\nSteps: 20, Size: 64x128, Width: 256, Height: 256"
+    request = PromptRequest.require(text)
+    assert (request.w, request.h) == (64, 128)
+    assert [place for place, _ in left_out(text)] == ["Width: 256"]
+
+
+def test_one_side_alone_is_left_out() -> None:
+    text = "a cat\nSteps: 20, Seed: 1, Width: 256"
+    assert PromptRequest.require(text).w is None
+    assert left_out(text) == [("Width: 256", "It is one side of two: write w= and h=.")]
+
+
 def test_of_two_negative_prompts_the_first_counts() -> None:
     text = "a cat\nNegative prompt: dog\nSteps: 30, Seed: 1\na hat\nNegative prompt: fox"
     request = PromptRequest.require(text)

@@ -14,8 +14,8 @@ NEGATIVE = "negative prompt"
 # Written as one word, or in words as on the line of a picture's settings. Names that the language
 # itself knows are not here.
 ALIASES: dict[str, str] = {
-    **dict.fromkeys(("width", "image width", "image_w"), "w"),
-    **dict.fromkeys(("height", "image height", "image_h"), "h"),
+    **dict.fromkeys(("width", "image width", "image w"), "w"),
+    **dict.fromkeys(("height", "image height", "image h"), "h"),
     **dict.fromkeys(("size", "resolution", "image size", "dimensions"), SIZE),
     **dict.fromkeys(("cfg", "guidance", "guidance scale", "cfg guidance", "txtcfg"), "cfg_scale"),
     **dict.fromkeys(("distilled cfg scale", "distilled cfg", "flux guidance"), "cfg_scale"),

@@ -28,8 +28,6 @@ _SIMPLE = {
     "steps": "steps",
     "sampling steps": "steps",
     "seed": "seed",
-    "width": "w",
-    "height": "h",
 }
 _GUIDANCE = ("distilled cfg scale", "cfg scale", "guidance scale", "cfg", "guidance")
 
@@ -90,7 +88,12 @@ def _size(given: dict[str, tuple[str, str]]) -> Iterator[Taken | LeftOut]:
     for words in ("size", "resolution"):
         if words in given and (size := size_of(given[words][1])):
             yield _checked((given.pop(words),), {"w": size[0], "h": size[1]})
-            return
+            break
+    sides = [given.pop(words) for words in ("width", "height") if words in given]
+    if len(sides) == 2:
+        yield _checked(sides, {"w": sides[0][1], "h": sides[1][1]})
+    for key, value in sides if len(sides) == 1 else ():
+        yield LeftOut(key, value, "It is one side of two: write w= and h=.")
 
 
 def _sampler(given: dict[str, tuple[str, str]]) -> Iterator[Taken | LeftOut]:
@@ -139,13 +142,13 @@ def _denoising(given: dict[str, tuple[str, str]]) -> Iterator[Taken | LeftOut]:
 
 def _checked(said: Sequence[tuple[str, str]], own: Mapping[str, str | None]) -> Taken | LeftOut:
     """Return the setting as taken, where its values are values of the parameters."""
-    (key, value), *_ = said
+    key, value = said[0]
     values = {name: text or value for name, text in own.items()}
     for name, text in values.items():
         read = PARAMETERS[name].kind.read(text)
         if isinstance(read, Problem):
             return LeftOut(key, value, f"{name}= cannot hold it. {read.hint}")
-    return Taken((key,), values)
+    return Taken(tuple(one for one, _ in said), values)
 
 
 def _why_left_out(words: str, value: str) -> str:

@@ -59,7 +59,8 @@ def _take(
     values = {name: PARAMETERS[name].kind.read(text) for name, text in one.own.items()}
     sizes = {"w", "h", "ar", "aspect_ratio"}
     rivals = sizes if set(values) & sizes else set(values)
-    given = sorted(name for name in rivals & set(reading.places) if name not in own)
+    there = rivals & set(reading.places)
+    given = sorted(name for name in there if name not in own or name in values)
     if given:
         if any(reading.values.get(name) != value for name, value in values.items()):
             hint = f"{' and '.join(f'{name}=' for name in given)} is given as well, and counts."
