@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..prompt.analysis import parse
-from ..prompt.catalog import FLAGS, PARAMETERS
+from ..prompt.catalog import FLAGS, LORA_KINDS, PARAMETERS
 from ..prompt.kinds import Anchor, Boolean, Choice, Kind
 from ..prompt.lexer import BLANKS, BREAK
 from ..prompt.source import LINE_END, Span
@@ -94,6 +94,8 @@ def _in_body(document: Document, offset: int, asked: bool) -> Completion:
 
 def _in_tag(text: str, inside: Span, kinds: Sequence[str]) -> Completion:
     kind, colon, name = inside.of(text).partition(":")
+    written = kind
+    kind = "lora" if kind in LORA_KINDS else kind
     rest = _TAG_WORD if _TAG_CLOSED.match(text, inside.end) else _BARE_WORD
     end = rest.match(text, inside.end).end()
     closing = "" if text[end : end + 1] in (":", ">") else ">"
@@ -108,7 +110,7 @@ def _in_tag(text: str, inside: Span, kinds: Sequence[str]) -> Completion:
         )
     if kind in kinds and ":" not in name:
         return Completion(
-            Span(inside.start + len(kind) + 1, end),
+            Span(inside.start + len(written) + 1, end),
             (),
             (kind,),
             f":1.0{closing}" if closing else "",

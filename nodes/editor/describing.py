@@ -27,7 +27,7 @@ def describe(text: str, offset: int) -> Description | None:
     """Return what stands at `offset`; None for plain text and for what the diagnostics speak of."""
     document = parse(text)
     node = _at(document.children, offset)
-    if node is not None and node.kind == "block":
+    if node is not None and node.kind in ("block", "foreign"):
         node = _at(node.children, offset)
     if node is None:
         return None
@@ -86,13 +86,14 @@ def _tag(node: Node, text: str) -> Description:
     kind = node.child("tag-kind")
     if kind is None:
         return Description(node.span, f"Embedding {name}.", "embedding", name)
-    value = node.child("value")
-    number = value.span.of(text) if value else "1"
+    numbers = [child.span.of(text) for child in node.children if child.kind == "value"]
+    number = numbers[-1] if numbers else "1"
     if kind.span.of(text) == "faceid":
         return Description(
             node.span, f"FaceID: the photos of {name}, strength {number}.", "faceid", name
         )
-    return Description(node.span, f"LoRA {name}, weight {number}.", "lora", name)
+    apart = f", on the text encoder {numbers[0]}" if len(numbers) > 1 else ""
+    return Description(node.span, f"LoRA {name}, weight {number}{apart}.", "lora", name)
 
 
 def _break(node: Node, document: Document) -> Description:

@@ -27,7 +27,13 @@ MARKS = (
     "tag-number",
 )
 _DASHES = re.compile(r"^\W+")
-_TAG_PARTS = {"tag-kind": "tag-kind", "name": "tag-name", "value": "tag-number"}
+_TAG_PARTS = {
+    "tag-kind": "tag-kind",
+    "name": "tag-name",
+    "value": "tag-number",
+    "option": "idle",
+}
+_FOREIGN_PARTS = {"key": "key", "value": "param-value"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ def marks(document: Document) -> tuple[Mark, ...]:
 
 def parts(document: Document) -> tuple[Part, ...]:
     """Return the parts of a prompt; none where no BREAK divides it."""
-    body = [node for node in document.children if node.kind != "block"]
+    body = [node for node in document.children if node.kind not in ("block", "foreign")]
     starts = [0, *(node.span.start for node in body if node.kind == "break")]
     if len(starts) == 1:
         return ()
@@ -93,8 +99,18 @@ def _of(node: Node, source: str) -> Iterator[Mark]:
             yield from (
                 _parameter(child, source) if child.kind == "parameter" else _of(child, source)
             )
+    elif node.kind == "foreign":
+        yield from _foreign(node, source)
     elif node.kind in ("break", "junk"):
         yield Mark(node.kind, node.span)
+
+
+def _foreign(node: Node, source: str) -> Iterator[Mark]:
+    for child in node.children:
+        if child.kind in _FOREIGN_PARTS:
+            yield Mark(_FOREIGN_PARTS[child.kind], child.span)
+        else:
+            yield from _of(child, source)
 
 
 def _tag(node: Node) -> Iterator[Mark]:

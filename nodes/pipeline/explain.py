@@ -15,6 +15,7 @@ from .build.sources import Sources
 from .build.tags import find_wording
 from .build.text import Models
 from .compiling import CompileOptions, needed_files, sources_of
+from .people_told import people_lines
 from .plan import Plan, draft
 
 
@@ -77,6 +78,8 @@ def _report(request: PromptRequest, drafted: Plan, resolver: Resolver) -> str:
         lines.append("  none: the result is the input image")
     draws_faces = any(stage.name == "inpaint_faces" for stage in drafted.stages)
     more = "; the faces take one each as many as fit the memory" if draws_faces else ""
+    if people := people_lines(request, drafted.graph):
+        lines += ["", "People", *(f"  {line}" for line in people)]
     lines += [
         "",
         f"Sampler calls: {drafted.sampler_calls} for {drafted.settings.num_images} image(s){more}",

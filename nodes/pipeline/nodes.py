@@ -24,6 +24,7 @@ from .build.text import Models
 from .host.files import absent_inputs, check_input_files
 from .host.inputs import policy_inputs, read_request, text_errors, text_input, text_notes
 from .host.run_pictures import run_pictures
+from .people_told import people_lines
 from .pictures import as_files, brought, named_files, with_files, without
 from .plan import Plan, encode_request, plan
 from .precheck import check_early, check_wording
@@ -208,7 +209,8 @@ class AstriaGenerate(io.ComfyNode):
         prefix = GraphBuilder.alloc_prefix()
         links, batches = _as_batches(links, prefix)
         nodes = {**batches, **expansion(planned.graph, prefix, links)}
-        told = "\n".join(filter(None, (report(planned), text_notes(text))))
+        people = people_lines(asked, planned.graph)
+        told = "\n".join(filter(None, (report(planned), *people, text_notes(text))))
         return io.NodeOutput(
             [prefix + planned.output.node, planned.output.slot],
             told,

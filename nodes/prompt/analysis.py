@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .catalog import PARAMETERS, is_unset
+from .dialects.look_alikes import notice_syntax
+from .dialects.persons import names_somebody
+from .dialects.settling import settle
 from .fields import Field, fields_of
 from .lexer import BLANKS
 from .notices import notice_brackets, notice_look_alikes
 from .parser import read_part, read_tree
 from .reader import Place, Reader, Reading
 from .relations import findings
-from .source import Diagnostic, Report, Span
+from .segment import SegmentBuilder
+from .source import Diagnostic, Report, Span, quoted
 from .tree import Document, Node
 
 
@@ -75,7 +79,9 @@ def _read_field(each: Field, reading: Reading) -> None:
         _read_tree(report, reading)
     elif each.key == "negative_prompt":
         if not is_unset(report.source.strip(BLANKS)):
-            reader.negative(read_part(report.source, report, "negative"), place)
+            nodes = read_part(report.source, report, "negative")
+            reader.negative(nodes, place)
+            notice_syntax(report, nodes)
     elif each.key in PARAMETERS:
         reader.parameter(each.key, report.source, place)
     else:
@@ -84,6 +90,7 @@ def _read_field(each: Field, reading: Reading) -> None:
 
 def _relate(reading: Reading) -> None:
     """Report what the values say to each other, once all of them are there."""
+    settle(reading)
     for finding in findings(reading.values, reading.places):
         place = reading.places[finding.about]
         place.report.add(finding.code, finding.severity, place.span, finding.message, finding.hint)
@@ -91,13 +98,26 @@ def _relate(reading: Reading) -> None:
         for segment, texts in reading.texts:
             notice_brackets(segment, texts)
     for number, segment in enumerate(reading.prompt[2:], start=1):
-        if segment.is_empty:
-            place = reading.breaks[number]
-            hint = "Describe the person, or take this BREAK out."
-            place.report.add(
-                "empty-person",
-                "warning",
-                place.span,
-                f"person {number} has neither text nor tag",
-                hint,
-            )
+        _notice_person(number, segment, reading.breaks[number])
+
+
+def _notice_person(number: int, segment: SegmentBuilder, place: Place) -> None:
+    """Report a person whom nothing describes, or only words that describe nobody."""
+    if segment.is_empty:
+        hint = "Describe the person, or take this BREAK out."
+        message = f"person {number} has neither text nor tag"
+        place.report.add("empty-person", "warning", place.span, message, hint)
+        return
+    pieces = segment.pieces()
+    words = "".join(piece for piece in pieces if isinstance(piece, str))
+    has_tag = segment.loras or segment.faceids or any(not isinstance(one, str) for one in pieces)
+    if has_tag or names_somebody(words):
+        return
+    place.report.add(
+        "nobody",
+        "warning",
+        place.span,
+        f"BREAK begins person {number} here, and nothing in {quoted(words)} names somebody",
+        "BREAK divides scene, common words and persons, not chunks of tokens: put a comma in its"
+        " place, or say who the person is.",
+    )

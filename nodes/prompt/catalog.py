@@ -47,6 +47,9 @@ STYLES = (
 )
 RATIOS = ("1:1", "16:9", "9:16", "21:9", "9:21", "3:2", "2:3", "5:4", "4:5", "4:3", "3:4")
 TAG_KINDS = ("lora", "faceid")
+# What other programs write for a LoRA of another kind, which is a LoRA like any other here.
+LORA_KINDS = ("lora", "lyco")
+TAG_WORDS = (*TAG_KINDS, "lyco")
 LORA_WEIGHT = Decimal(-100, 100)
 FACEID_STRENGTH = Decimal(0, 10)
 

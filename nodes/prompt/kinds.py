@@ -19,6 +19,11 @@ _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1
 _MOST_DIGITS = 40
 
 
+def is_number(text: str) -> bool:
+    """Say whether a text has the form of a decimal number."""
+    return len(text) <= _MOST_DIGITS and bool(_DECIMAL.fullmatch(text))
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Why a text is not a value of the kind asked for."""

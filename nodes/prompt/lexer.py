@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .catalog import FLAGS, PARAMETERS, TAG_KINDS
+from .catalog import FLAGS, PARAMETERS, TAG_KINDS, TAG_WORDS
 from .source import LINE_END, Span
 from .suggest import did_you_mean
 
@@ -29,7 +29,8 @@ _DASH_RUN = re.compile(f"[{_DASHES}]+")
 _FLAG_NAME = re.compile(rf"[^\W\d][{_DASHES}\w]*")
 _TAG_BODY = re.compile(r"[^<>\r\n]*")
 _TAG_KIND = re.compile(r"[A-Za-z_]+")
-_EMBEDDING = re.compile(r"\w[\w.+/-]*")
+# Accents that stand apart from their letter, as some systems write file names, are of the name.
+_EMBEDDING = re.compile(r"\w[\w.+/\\\u0300-\u036f-]*")
 _KEY = re.compile(r"[A-Za-z_][\w\[\].-]*", re.ASCII)
 _WORD = re.compile(rf"[^\s{BYTE_ORDER_MARK}<]+")
 _BLANK_RUN = re.compile(rf"[\s{BYTE_ORDER_MARK}]*")
@@ -58,6 +59,9 @@ class Scanner:
 
     def search(self, pattern: re.Pattern[str], start: int, end: int) -> re.Match[str] | None:
         return pattern.search(self.text, start, end)
+
+    def match(self, pattern: re.Pattern[str], start: int, end: int) -> re.Match[str] | None:
+        return pattern.match(self.text, start, end)
 
     def run(self, pattern: re.Pattern[str], start: int, end: int) -> int:
         """Return where the run of `pattern` that starts at `start` ends (at `start` itself when
@@ -98,18 +102,18 @@ class Lexer:
         return None
 
     def _tag(self, at: int, region: Span) -> Mark | None:
-        """tag = "<" ("lora" | "faceid") ":" name [":" number] ">" ; embedding = "<" name ">" """
+        """tag = "<" ("lora" | "lyco" | "faceid") ":" name ... ">" ; embedding = "<" name ">" """
         body_end = self._scan.run(_TAG_BODY, at + 1, region.end)
         body = self._scan.slice(at + 1, body_end)
         kind, colon, _ = body.partition(":")
         if body_end == region.end or self.text[body_end] != ">":
-            is_tag = colon and kind in TAG_KINDS
+            is_tag = colon and kind in TAG_WORDS
             return Mark("junk", at, at + 1 + len(body.split(maxsplit=1)[0])) if is_tag else None
         if not colon:
-            if kind in TAG_KINDS:
+            if kind in TAG_WORDS:
                 return Mark("junk", at, body_end + 1)
             return Mark("embedding", at, body_end + 1) if is_embedding_name(body) else None
-        if kind in TAG_KINDS:
+        if kind in TAG_WORDS:
             return Mark("tag", at, body_end + 1)
         is_near_miss = _TAG_KIND.fullmatch(kind) and did_you_mean(kind, TAG_KINDS)
         return Mark("junk", at, body_end + 1) if is_near_miss else None
@@ -211,7 +215,7 @@ class Lexer:
 
 
 def is_embedding_name(name: str) -> bool:
-    return bool(_EMBEDDING.fullmatch(name)) and (name[-1].isalnum() or name[-1] == "_")
+    return bool(_EMBEDDING.fullmatch(name)) and name[-1] not in ".+/\\-"
 
 
 def is_key(text: str) -> bool:

@@ -8,37 +8,58 @@ from __future__ import annotations
 import re
 
 from .catalog import PARAMETERS
-from .lexer import BYTE_ORDER_MARK, Lexer, Scanner
+from .dialects.keys import ALIASES, SIZE, is_value_of, key_to_write, own_key
+from .dialects.look_alikes import notice_syntax
+from .lexer import BYTE_ORDER_MARK, Lexer, Scanner, is_embedding_name
 from .reader import Place
 from .segment import SegmentBuilder
 from .source import Report, Span, quoted
-from .suggest import did_you_mean
 from .tree import Node
 from .weights import MOST_WEIGHT, weigh
 
 _OTHER_TAG = re.compile(r"<\s*[A-Za-z_]+\s*:[^<>\r\n]*>")
-_LONGEST_KEY = max(map(len, PARAMETERS))
+_LONGEST_KEY = max(map(len, (*PARAMETERS, *ALIASES)))
+_MOST_INDENT = 8
+_HEADS = ("prompt", "positive prompt", "positive")
+_EMBEDDING_KINDS = ("embedding", "emb", "ti")
+_LONGEST_SHOWN = 60
 
 
 def notice_look_alikes(report: Report, nodes: tuple[Node, ...]) -> None:
-    """Report text that looks like a tag, a parameter or a BREAK, and is none."""
+    """Report text that looks like a tag, a parameter or a BREAK, and is none, or has a meaning in
+    another program.
+    """
     source = report.source
     for node in nodes:
         if node.kind == "text":
             text = node.span.of(source)
             _notice_tags(report, text, node.span.start)
             _notice_parameters(report, text, node.span.start)
+    notice_syntax(report, nodes)
     body_end = next((node.span.start for node in nodes if node.kind == "block"), len(source))
+    foreign = [node.span for node in nodes if node.kind == "foreign"]
+    blocks = (node for node in nodes if node.kind == "block")
+    strays = {one.span.start for block in blocks for one in block.children if one.kind == "junk"}
     for line, key in Lexer(Scanner(source)).lines():
-        if line.start >= body_end or report.is_full:
+        if report.is_full:
             return
-        _notice_line(report, line, key)
+        while foreign and foreign[0].end < line.start:
+            foreign.pop(0)
+        if foreign and line.end > foreign[0].start:
+            continue
+        if line.start < body_end:
+            _notice_line(report, line, key)
+        if line.start < body_end or key.start == key.end:
+            _notice_pair(report, line, strays)
 
 
 def _notice_tags(report: Report, text: str, start: int) -> None:
     for found in _OTHER_TAG.finditer(text) if "<" in text else ():
         span = Span(start + found.start(), start + found.end())
-        hint = "Tags are <lora:...>, <faceid:...> and <name>."
+        hint = "Tags are <lora:...>, <faceid:...> and <name>; take out what is none of these."
+        kind, _, name = found.group()[1:-1].partition(":")
+        if kind.strip().casefold() in _EMBEDDING_KINDS and is_embedding_name(name.strip()):
+            hint = f"Write <{name.strip()}> for an embedding."
         report.add("unknown-tag", "warning", span, f"{quoted(found.group())} is read as text", hint)
 
 
@@ -47,9 +68,11 @@ def _notice_parameters(report: Report, text: str, start: int) -> None:
     while equals >= 0:
         before = text[max(0, equals - _LONGEST_KEY - 1) : equals]
         key = re.split(r"[^A-Za-z0-9_]", before)[-1]
-        if key in PARAMETERS:
+        own = own_key(key)
+        if own and not (key not in PARAMETERS and _begins_line(report, start + equals - len(key))):
             message = f"{quoted(key + '=')} inside a line is read as text"
             hint = "Put each parameter on a line of its own, below the text."
+            hint += "" if key in PARAMETERS else f" Here it is called {_with_equals(own)}."
             report.add(
                 "parameter-in-text",
                 "warning",
@@ -60,19 +83,65 @@ def _notice_parameters(report: Report, text: str, start: int) -> None:
         equals = text.find("=", equals + 1)
 
 
+def _begins_line(report: Report, at: int) -> bool:
+    before = report.source[max(0, at - _MOST_INDENT) : at].rstrip(" \t")
+    return before.endswith(("\n", "\r")) or (not before and at <= _MOST_INDENT)
+
+
+def _with_equals(own: str) -> str:
+    return own if own == SIZE else f"{own}="
+
+
+def _notice_pair(report: Report, line: Span, strays: set[int]) -> None:
+    """Report `key: value`, which other programs write, where it is a parameter of this language.
+
+    Stray lines of the block, which begin at `strays`, are errors already.
+    """
+    start = line.start + len(line.of(report.source)) - len(line.of(report.source).lstrip())
+    colon = report.source.find(":", start, min(line.end, start + _LONGEST_KEY + 1))
+    if colon < 0 or start in strays:
+        return
+    key = report.source[start:colon].rstrip()
+    value = report.source[colon + 1 : line.end].strip()
+    if key.casefold() in _HEADS:
+        message = f"{quoted(key + ':')} is read as text"
+        hint = "Take it out: the text of the prompt has no head."
+        report.add("parameter-look-alike", "warning", Span(start, colon + 1), message, hint)
+        return
+    own = own_key(key) if key and key[-1] not in "([<{" else None
+    if own is None or not is_value_of(own, value if own == "negative_prompt" else _first(value)):
+        return
+    shown = "w=512 and h=768" if own == SIZE else f"{own}={_first(value)}"
+    report.add(
+        "parameter-look-alike",
+        "warning",
+        Span(start, colon + 1),
+        f"{quoted(key + ':')} is read as text",
+        f"Write {shown if len(shown) < _LONGEST_SHOWN else own + '='} on a line of its own, below"
+        " the text.",
+    )
+
+
+def _first(value: str) -> str:
+    return value.partition(",")[0].strip()
+
+
 def _notice_line(report: Report, line: Span, key: Span) -> None:
     text = line.of(report.source).strip()
     if text in ("break", "Break"):
         hint = "Write BREAK in capitals to divide the prompt there."
         report.add("lower-case-break", "info", line, f"{quoted(text)} is read as text", hint)
     is_tight = key.start < key.end and report.source[key.end : key.end + 1] == "="
-    near = did_you_mean(key.of(report.source), PARAMETERS) if is_tight else None
+    near = key_to_write(key.of(report.source)) if is_tight else None
+    if not near and key.start < key.end and (own := own_key(key.of(report.source))):
+        value = report.source[report.source.index("=", key.end) + 1 : line.end]
+        near = _with_equals(own) if is_value_of(own, value.strip()) else None
     if near:
         message = (
             f"{quoted(key.of(report.source) + '=')} is not a known parameter, so the line is read"
             " as text"
         )
-        report.add("parameter-look-alike", "warning", key, message, f"Did you mean {near}=?")
+        report.add("parameter-look-alike", "warning", key, message, f"Did you mean {near}?")
 
 
 def notice_brackets(segment: SegmentBuilder, texts: list[tuple[str, Place]]) -> None:

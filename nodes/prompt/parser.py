@@ -5,7 +5,10 @@ Every text has a tree; what is wrong with it goes to the report.
 
 from __future__ import annotations
 
-from .catalog import FLAGS, PARAMETERS, TAG_KINDS
+from .catalog import FLAGS, LORA_KINDS, PARAMETERS, TAG_KINDS, TAG_WORDS
+from .dialects.infotext import ForeignLines, zones
+from .dialects.keys import flag_to_write
+from .kinds import is_number
 from .lexer import QUOTES, Lexer, Mark, Scanner
 from .source import Report, Span, quoted
 from .suggest import did_you_mean
@@ -15,14 +18,19 @@ _PLACES = {"negative": "a negative prompt", "quoted": "a quoted value"}
 
 
 def read_tree(source: str, report: Report) -> tuple[Node, ...]:
-    """document = body [ block ]"""
-    parser = Parser(Scanner(source), report)
+    """document = body { foreign body } [ block ]"""
+    scanner = Scanner(source)
+    parser = Parser(scanner, report)
     lines = list(parser.lexer.lines())
     first = next(
         (at for at, (_, key) in enumerate(lines) if key.of(source) in PARAMETERS), len(lines)
     )
     body_end = lines[first][0].start if first < len(lines) else len(source)
-    nodes = parser.body(Span(0, body_end), "prompt")
+    nodes, at = [], 0
+    for zone in zones(scanner, [line for line, _ in lines[:first]]):
+        nodes += [*parser.body(Span(at, zone.span.start), "prompt"), parser.foreign(zone)]
+        at = zone.span.end
+    nodes += parser.body(Span(at, body_end), "prompt")
     if first < len(lines):
         nodes.append(parser.block(lines[first:]))
     return tuple(nodes)
@@ -56,6 +64,30 @@ class Parser:
             nodes.append(node)
             at = node.span.end
         return nodes
+
+    def foreign(self, zone: ForeignLines) -> Node:
+        """foreign = "Negative prompt" ":" body | setting { setting } ; setting = key ":" value"""
+        if zone.head is not None:
+            text = self.body(Span(zone.head.end, zone.span.end), "prompt")
+            return Node("foreign", zone.span, (Node("key", self._without_colon(zone.head)), *text))
+        leaves: list[Node] = []
+        at = zone.span.start
+        for setting in zone.settings:
+            leaves += self._filler(Span(at, setting.key.start))
+            leaves.append(Node("key", setting.key))
+            if setting.value.start < setting.value.end:
+                leaves.append(Node("value", setting.value))
+            at = max(setting.value.end, self.source.index(":", setting.key.end) + 1)
+        leaves += self._filler(Span(at, zone.span.end))
+        return Node("foreign", zone.span, tuple(leaves))
+
+    def _filler(self, between: Span) -> list[Node]:
+        """Return what stands between two settings, as it says nothing."""
+        inside = self.lexer.trimmed(between)
+        return [Node("filler", inside)] if inside.start < inside.end else []
+
+    def _without_colon(self, head: Span) -> Span:
+        return self.lexer.trimmed(Span(head.start, head.end - 1))
 
     def _construct(self, mark: Mark, region: Span, place: str) -> Node:
         span = Span(mark.start, mark.end)
@@ -95,14 +127,14 @@ class Parser:
                 "unclosed-tag",
                 span,
                 f"{quoted(text)} is not closed",
-                f"End the tag with >, as in <{kind}:1533312:1.0>.",
+                f"End the tag with >: {text if len(text) > len(kind) + 2 else f'<{kind}:NAME'}>",
             )
-        elif kind in TAG_KINDS:
+        elif kind in TAG_WORDS:
             self._report.error(
                 "missing-value",
                 span,
                 f"{quoted(text)} names nothing",
-                f"Write <{kind}:1533312:1.0>, with your own id.",
+                f"Write <{kind}:NAME:1.0>, with your own id or name in it.",
             )
         else:
             near = did_you_mean(kind, TAG_KINDS)
@@ -110,12 +142,12 @@ class Parser:
                 "unknown-tag",
                 span,
                 f"{quoted(text)} is not a known tag",
-                f"Did you mean <{near}:...>?",
+                f"Did you mean <{near}:{text.partition(':')[2].rstrip('>') or '...'}>?",
             )
         return Node("junk", span)
 
     def _tag(self, span: Span, place: str) -> Node:
-        """tag = "<" ("lora" | "faceid") ":" name [":" number] ">" """
+        """tag = "<" kind ":" name { ":" ( number | option ) } ">" ; a face takes one number"""
         if place == "negative":
             return self._misplaced(span, "tag", place)
         parts = []
@@ -124,13 +156,14 @@ class Parser:
             parts.append(self.lexer.trimmed(Span(at, at + len(part))))
             at += len(part) + 1
         text = quoted(span.of(self.source))
-        if len(parts) > 3:
-            kind = parts[0].of(self.source)
+        is_lora = parts[0].of(self.source) in LORA_KINDS
+        if len(parts) > 3 and not is_lora:
+            kind, name, number = (part.of(self.source) for part in parts[:3])
             self._report.error(
                 "bad-tag",
                 span,
                 f"{text} has more than a name and one number",
-                f"Write <{kind}:1533312:1.0>.",
+                f"Write <{kind}:{name or 'ID'}:{number or '1.0'}>.",
             )
         for part, what in zip(parts[1:], ("name", "number"), strict=False):
             if part.start == part.end:
@@ -140,12 +173,22 @@ class Parser:
                     f"{text} has no {what} after the colon",
                     f"Give the {what}, or leave the colon out.",
                 )
-        if len(parts) > 3 or any(part.start == part.end for part in parts):
+        if (len(parts) > 3 and not is_lora) or any(part.start == part.end for part in parts[:3]):
             return Node("junk", span)
-        kinds = ("tag-kind", "name", "value")
-        return Node(
-            "tag", span, tuple(Node(kind, part) for kind, part in zip(kinds, parts, strict=False))
-        )
+        numbers = [
+            Node("option" if self._is_option(number, part) else "value", part)
+            for number, part in enumerate(parts[2:])
+            if part.start < part.end
+        ]
+        return Node("tag", span, (Node("tag-kind", parts[0]), Node("name", parts[1]), *numbers))
+
+    def _is_option(self, number: int, part: Span) -> bool:
+        """Say whether what stands behind a LoRA's name is none of its two weights.
+
+        Named ones (`te=0.5`, `lbw=OUTALL`) and whatever else another program takes there.
+        """
+        text = part.of(self.source)
+        return "=" in text or number > 1 or (number == 1 and not is_number(text))
 
     def _flag(self, mark: Mark, region: Span) -> Node:
         """flag = "--" name [ value { value } ], all on one line"""
@@ -189,12 +232,7 @@ class Parser:
         if text.startswith("--") and len(text) - len(name) == 2:
             if name in FLAGS:
                 return name
-            near = None if self._report.is_full else did_you_mean(name, FLAGS)
-            hint = (
-                f"Did you mean --{near}?"
-                if near
-                else "To have it as text, put a blank after the dashes."
-            )
+            hint = "" if self._report.is_full else _flag_hint(name)
             self._report.error("unknown-flag", head, f"{quoted(text)} is not a known flag", hint)
             return None
         start = next(at for at, char in enumerate(text) if char.isalpha())
@@ -300,3 +338,13 @@ class Parser:
         elif value.start < value.end:
             children.append(Node("value", value))
         return Node("parameter", Span(key.start, max(key.end, value.end)), tuple(children))
+
+
+def _flag_hint(name: str) -> str:
+    """Return what to write in place of a flag that is not known."""
+    if elsewhere := flag_to_write(name):
+        return elsewhere
+    near = did_you_mean(name, FLAGS)
+    return (
+        f"Did you mean --{near}?" if near else "To have it as text, put a blank after the dashes."
+    )

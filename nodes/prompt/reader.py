@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .catalog import FACEID_STRENGTH, FLAGS, LORA_WEIGHT, PARAMETERS, TAG_KINDS, is_unset
+from .catalog import FACEID_STRENGTH, FLAGS, LORA_KINDS, LORA_WEIGHT, PARAMETERS, is_unset
+from .dialects.keys import NEGATIVE, key_to_write, plain
 from .kinds import Kind, Line, Problem, tidy
 from .segment import EmbeddingTag, FaceIdTag, LoraTag, Segment, SegmentBuilder
 from .source import Report, Span, quoted
-from .suggest import did_you_mean
 from .tree import Node
 
 _WORD = re.compile(r"\S+")
 # What examples of the service's documentation have in place of a number.
 _PLACEHOLDERS = ("strength", "weight", "scale")
+_LORA_WEIGHTS = ("te", "unet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,19 @@ class Place:
     report: Report
     span: Span
     label: str
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A stretch of another program's settings as they are written, (key, value, where) each, or
+    its negative prompt. `moved` are the flags and tags in it, which speak of the whole request.
+    """
+
+    place: Place
+    settings: tuple[tuple[str, str, Span], ...]
+    negative: tuple[SegmentBuilder, ...]
+    moved: tuple[str, ...]
+    block_start: int
 
 
 @dataclass
@@ -43,6 +57,7 @@ class Reading:
     texts: list[tuple[SegmentBuilder, list[tuple[str, Place]]]] = field(default_factory=list)
     breaks: list[Place] = field(default_factory=list)
     unknown: list[tuple[str, str]] = field(default_factory=list)
+    foreign: list[Foreign] = field(default_factory=list)
 
     def put(self, name: str, value: object, place: Place) -> None:
         """Note a value; a second one of another value is an error, of the same value a warning."""
@@ -83,14 +98,52 @@ class Reader:
         self._reading = reading
 
     def document(self, nodes: Sequence[Node]) -> None:
-        body = [node for node in nodes if node.kind != "block"]
+        body = [node for node in nodes if node.kind not in ("block", "foreign")]
         self._reading.prompt = self._segments(body, is_prompt=True)
         for node in body:
             if node.kind == "flag":
                 self._flag(node)
+        block_start = next(
+            (node.span.start for node in nodes if node.kind == "block"), len(self._source)
+        )
         for node in nodes:
             if node.kind == "block":
                 self._block(node)
+            elif node.kind == "foreign":
+                self._foreign(node, block_start)
+
+    def _foreign(self, node: Node, block_start: int) -> None:
+        """Note what another program says; its tags and flags are as good as those of the text."""
+        key = node.child("key")
+        assert key is not None, "the parser begins a negative prompt, and each setting, with a key"
+        label = key.span.of(self._source)
+        if plain(label) != NEGATIVE:
+            pairs: list[tuple[str, str, Span]] = []
+            for child in node.children:
+                text = child.span.of(self._source)
+                if child.kind == "key":
+                    pairs.append((text, "", child.span))
+                elif child.kind == "value":
+                    key_text, _, span = pairs[-1]
+                    pairs[-1] = key_text, text, Span(span.start, child.span.end)
+            place = Place(self._report, node.span, label)
+            self._reading.foreign.append(Foreign(place, tuple(pairs), (), (), block_start))
+            return
+        words = []
+        moved = []
+        for child in node.children[1:]:
+            if child.kind == "flag":
+                self._flag(child)
+            elif child.kind == "tag" and child.child("tag-kind"):
+                self._tag(child, self._reading.prompt[-1])
+            else:
+                words.append(child)
+                continue
+            words.append(Node("junk", child.span))  # leaves no doubled blank or comma
+            moved.append(child.span.of(self._source))
+        segments = tuple(self._segments(words, is_prompt=False))
+        place = Place(self._report, node.span, label)
+        self._reading.foreign.append(Foreign(place, (), segments, tuple(moved), block_start))
 
     def negative(self, nodes: Sequence[Node], place: Place) -> None:
         """Note the negative prompt; one without text is not set."""
@@ -105,8 +158,8 @@ class Reader:
             self._reading.put(spec.target, self._value(spec.kind, text, place), place)
 
     def unknown(self, key: str, text: str, place: Place) -> None:
-        near = None if self._report.is_full else did_you_mean(key, PARAMETERS)
-        hint = f"Did you mean {near}=?" if near else "It is kept, and has no effect."
+        near = None if self._report.is_full else key_to_write(key)
+        hint = f"Did you mean {near}?" if near else "It is kept, and has no effect."
         self._report.add(
             "unknown-parameter",
             "warning",
@@ -151,17 +204,53 @@ class Reader:
             segment.add_embedding(EmbeddingTag(name.span.of(self._source)))
             return
         segment.remove()
-        is_lora = kind.span.of(self._source) == TAG_KINDS[0]
+        if kind.span.of(self._source) in LORA_KINDS:
+            self._lora(node, name.span.of(self._source), segment)
+            return
         number = node.child("value")
-        weight: object = 1.0
-        if number is not None:
-            text = number.span.of(self._source)
-            place = Place(self._report, number.span, f"<{kind.span.of(self._source)}:...>")
-            weight = self._value(LORA_WEIGHT if is_lora else FACEID_STRENGTH, text, place)
-        if isinstance(weight, float) and is_lora:
-            segment.loras.append(LoraTag(name.span.of(self._source), weight))
-        elif isinstance(weight, float):
-            segment.faceids.append(FaceIdTag(name.span.of(self._source), weight))
+        strength = 1.0 if number is None else self._number(number.span, node, FACEID_STRENGTH)
+        if isinstance(strength, float):
+            segment.faceids.append(FaceIdTag(name.span.of(self._source), strength))
+
+    def _number(self, span: Span, tag: Node, kind: Kind) -> object:
+        label = f"<{tag.children[0].span.of(self._source)}:...>"
+        return self._value(kind, span.of(self._source), Place(self._report, span, label))
+
+    def _lora(self, node: Node, name: str, segment: SegmentBuilder) -> None:
+        """Note a LoRA as AUTOMATIC1111's tags mean it.
+
+        One number is the weight of both; of two the first is the text encoder's; `te=` and `unet=`
+        name them. Any other option is left out, and told.
+        """
+        numbers = [
+            self._number(child.span, node, LORA_WEIGHT)
+            for child in node.children
+            if child.kind == "value"
+        ]
+        text = numbers[0] if numbers else 1.0
+        weight = numbers[1] if len(numbers) > 1 else None
+        for option in (child.span for child in node.children if child.kind == "option"):
+            key, equals, _ = option.of(self._source).partition("=")
+            if not equals or key.strip() not in _LORA_WEIGHTS:
+                self._leave_out(option, name)
+                continue
+            start = option.start + len(key) + 1
+            span = _without_blanks(Span(start, option.end), self._source)
+            value = self._number(span, node, LORA_WEIGHT)
+            text, weight = (value, weight) if key.strip() == "te" else (text, value)
+        weight = text if weight is None else weight
+        if isinstance(text, float) and isinstance(weight, float):
+            segment.loras.append(LoraTag(name, weight, text))
+
+    def _leave_out(self, option: Span, name: str) -> None:
+        self._report.add(
+            "tag-option",
+            "warning",
+            option,
+            f"{quoted(option.of(self._source))} is left out: the LoRA {quoted(name)} acts on all"
+            " its layers, at every step",
+            "Take it out. A tag takes two weights, <lora:NAME:TEXT ENCODER:MODEL>.",
+        )
 
     def _value(self, kind: Kind, text: str, place: Place) -> object:
         """Return the value of the text, or None when it has none, which is reported."""
@@ -267,6 +356,11 @@ class Reader:
                 self.parameter(key, text, Place(self._report, value, place.label))
             else:
                 self.unknown(key, text, Place(self._report, node.children[0].span, place.label))
+
+
+def _without_blanks(span: Span, source: str) -> Span:
+    text = span.of(source)
+    return Span(span.end - len(text.lstrip()), span.end)
 
 
 def _flag_of(text: str) -> str:

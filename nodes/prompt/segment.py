@@ -5,27 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import PromptError
-from .catalog import FACEID_STRENGTH, LORA_WEIGHT, TAG_KINDS
+from .catalog import FACEID_STRENGTH, LORA_WEIGHT, TAG_WORDS
 from .kinds import Decimal, accepts, tidy
 from .lexer import BLANKS, Lexer, Scanner, is_embedding_name
 from .source import Span, quoted
 
 _CLOSERS = ",.;:!?)]"
 _OPENERS = "(["
+_BEFORE_NO_COMMA = frozenset(",([")
 
 
 @dataclass(frozen=True, slots=True)
 class LoraTag:
-    """`<lora:NAME:WEIGHT>`: a tune id or a file's name without its ending."""
+    """`<lora:NAME:WEIGHT>`: a tune id or a file's name without its ending.
+
+    `text_weight` is that of the text encoder where it is another one: `<lora:NAME:TEXT:WEIGHT>`.
+    """
 
     name: str
     weight: float = 1.0
+    text_weight: float | None = None
 
     def __post_init__(self) -> None:
         _check_tag(self.name, self.weight, LORA_WEIGHT)
+        if self.text_weight is not None:
+            _check_tag(self.name, self.text_weight, LORA_WEIGHT)
+        if self.text_weight == self.weight:
+            object.__setattr__(self, "text_weight", None)
 
     def __str__(self) -> str:
-        return f"<lora:{self.name}:{float(self.weight)!r}>"
+        text = "" if self.text_weight is None else f":{float(self.text_weight)!r}"
+        return f"<lora:{self.name}{text}:{float(self.weight)!r}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +59,8 @@ class EmbeddingTag:
     name: str
 
     def __post_init__(self) -> None:
-        if not is_embedding_name(self.name) or self.name in TAG_KINDS:
-            hint = "Use letters, digits, _ - + . and /, without blanks."
+        if not is_embedding_name(self.name) or self.name in TAG_WORDS:
+            hint = "Use letters, digits, _ - + . / and \\, without blanks."
             raise PromptError(
                 f"{quoted(self.name)} cannot be the name of an embedding",
                 code="bad-name",
@@ -144,10 +154,14 @@ class SegmentBuilder:
 
     def add_text(self, text: str) -> None:
         body = tidy(text)
+        starts_with_blank = text[0] in BLANKS
+        if self._is_joint and body[:1] == "," and self._last_char() in _BEFORE_NO_COMMA:
+            # The comma belonged to what was taken out.
+            body = body.lstrip(", ")
+            starts_with_blank = True
         if not body:
             self._is_blank_due = True
             return
-        starts_with_blank = text[0] in BLANKS
         lead = self._lead(starts_with_blank, body[0] in _CLOSERS)
         if self._pieces and isinstance(self._pieces[-1], list):
             self._pieces[-1] += [lead, body]
@@ -164,6 +178,10 @@ class SegmentBuilder:
             self._pieces.append([lead])
         self._pieces.append(tag)
         self._is_blank_due = self._is_joint = False
+
+    def _last_char(self) -> str:
+        last = self._pieces[-1] if self._pieces else ""
+        return last[-1][-1:] if isinstance(last, list) else ""
 
     def remove(self) -> None:
         """A tag or flag stood here."""

@@ -27,10 +27,20 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewrite:
+    """What an editor can write in place of `span`, and the words that offer it."""
+
+    span: Span
+    text: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnostic:
     """One thing to say about a place in a text; `line` and `column` count from 1.
 
-    `field` is the HTTP field it came in, which the message names.
+    `field` is the HTTP field it came in, which the message names. `rewrite` mends it, where that
+    can be done without asking.
     """
 
     code: str
@@ -41,6 +51,7 @@ class Diagnostic:
     line: int = 1
     column: int = 1
     field: str = ""
+    rewrite: Rewrite | None = None
 
     def render(self, source: str) -> str:
         """Return the place, the message, the source line with carets under the span, and the
@@ -100,14 +111,24 @@ class Report:
     def is_full(self) -> bool:
         return len(self._found) >= MOST_DIAGNOSTICS
 
-    def add(self, code: str, severity: str, span: Span, message: str, hint: str = "") -> None:
+    def add(
+        self,
+        code: str,
+        severity: str,
+        span: Span,
+        message: str,
+        hint: str = "",
+        rewrite: Rewrite | None = None,
+    ) -> None:
         self.has_errors = self.has_errors or severity == "error"
         if self.is_full:
             self._left_out.append(severity)
             return
         line, column = self.position(span.start)
         text = f"field `{self.field}`: {message}" if self.field else message
-        self._found.append(Diagnostic(code, severity, span, text, hint, line, column, self.field))
+        self._found.append(
+            Diagnostic(code, severity, span, text, hint, line, column, self.field, rewrite)
+        )
 
     def error(self, code: str, span: Span, message: str, hint: str = "") -> None:
         self.add(code, "error", span, message, hint)

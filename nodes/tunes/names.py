@@ -66,16 +66,23 @@ def without_ending(name: str) -> str:
     return name
 
 
+def alike(name: str) -> str:
+    """Return a name as all its spellings are compared: folders parted by `/`, Unicode in NFC."""
+    return unicodedata.normalize("NFC", name.replace("\\", "/"))
+
+
 def matching(name: str, listed: Iterable[str]) -> list[str]:
     """Return the listed files that `name` means, best reading only, sorted.
 
     None, one, or several when ambiguous.
 
     Readings, best first: the whole listed name; the same without ending; the bare name of a file in
-    a subfolder; the same without ending. Letter case counts.
+    a subfolder; the same without ending. Letter case counts; how folders are parted and accents
+    composed does not.
     """
-    # Windows lists subfolders with backslashes.
-    portable = {file.replace("\\", "/"): file for file in listed}
+    name = alike(name)
+    # Windows lists subfolders with backslashes, macOS may list an accent apart from its letter.
+    portable = {alike(file): file for file in listed}
     bare = {file: file.rpartition("/")[2] for file in portable}
     readings = (
         [file for file in portable if file == name],

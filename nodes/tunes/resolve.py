@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
+from unicodedata import normalize
 
 from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
 from .choices import FIELD_FOLDERS, TAG_FOLDERS, ModelFiles, portable, present
-from .names import close_names, matching, name_problem, shown
+from .names import alike, close_names, matching, name_problem, shown
 from .syntax import BASE_ID
 from .tables import Role, base_problem, base_title, bind_base, incomplete
 from .tune import Tune
@@ -97,6 +98,7 @@ class Resolver:
         It names the ComfyUI whose bindings these are.
         """
         self._bindings = bindings
+        self._tunes = {alike(key): value for key, value in bindings.tunes.items()}
         self._bind = bind
         self._store = store
         self._files = files
@@ -106,11 +108,11 @@ class Resolver:
 
         A LoRA, or a checkpoint; with its tune, which may hold photos.
         """
-        if problem := name_problem(name):
+        if problem := name_problem(alike(name)):
             return _refused("LoRA", name, problem)
         tune = self._bound_tune(name)
         how = "file name"
-        if (bound := self._bindings.tunes.get(name)) is not None:
+        if (bound := self._tunes.get(alike(name))) is not None:
             wanted = _bound("LoRA", name, bound, TAG_FOLDERS, _bind_key(name))
             how = f"bindings: {name} = {bound}"
         elif tune is not None and tune.file is not None and tune.model_type != "faceid":
@@ -142,7 +144,7 @@ class Resolver:
 
         The one bound to `id` by its id or title, else the one that has it.
         """
-        if problem := name_problem(id):
+        if problem := name_problem(alike(id)):
             return _refused("FaceID photo set", id, problem)
         tune = self._bound_tune(id)
         if self._store is None or tune is None:
@@ -159,7 +161,7 @@ class Resolver:
             return Missing(
                 "FaceID photo set", id, message, "Put the files back, or make the tune anew."
             )
-        bound = self._bindings.tunes.get(id)
+        bound = self._tunes.get(alike(id))
         binding = (
             f"bindings: {id} = {bound}, "
             if bound is not None and self._tune(bound) is not None
@@ -174,7 +176,7 @@ class Resolver:
         return file if isinstance(photos, Missing) else photos
 
     def _no_photo_set(self, id: str) -> Missing:
-        bound = self._bindings.tunes.get(id)
+        bound = self._tunes.get(alike(id))
         also = (
             f" The bindings give it {shown(bound)}, which is no tune of it; a model file holds no"
             " photos."
@@ -288,8 +290,12 @@ class Resolver:
         """
         return self._find(_Wanted(what, name, name, folders, "", f"{what} {shown(name)}"))
 
+    def listed(self, folder: str) -> list[str]:
+        """Return the files of the host's model folder `folder` as the host lists them."""
+        return list(self._files.list(folder))
+
     def _find(self, wanted: _Wanted) -> Located | Missing:
-        if problem := name_problem(wanted.file):
+        if problem := name_problem(alike(wanted.file)):
             return _refused(wanted.what, wanted.key, f"{shown(wanted.file)}: {problem}")
         bind = f"{self._bind} {shlex.quote(wanted.bind_key)}"
         for folder in wanted.folders:
@@ -346,7 +352,7 @@ class Resolver:
 
     def _bound_tune(self, name: str) -> Tune | None:
         """Return the tune that the bindings give a name, else the one whose id or title it is."""
-        bound = self._bindings.tunes.get(name)
+        bound = self._tunes.get(alike(name))
         return (self._tune(bound) if bound is not None else None) or self._tune(name)
 
     def _tune(self, name: str) -> Tune | None:
@@ -354,7 +360,9 @@ class Resolver:
             return None
         if re.fullmatch(r"[0-9]{1,18}", name):  # longer ones are no ids
             return self._store.get(int(name))
-        return self._store.find_by_title(name)
+        spellings = dict.fromkeys((name, *(normalize(form, name) for form in ("NFC", "NFD"))))
+        found = map(self._store.find_by_title, spellings)
+        return next((tune for tune in found if tune is not None), None)
 
     def _tune_names(self) -> Sequence[str]:
         newest = self._store.list(limit=_CLOSE_TUNES) if self._store else ()
@@ -390,6 +398,7 @@ def _refused(what: str, key: str, problem: str) -> Missing:
 
 def _bind_key(name: str) -> str:
     """Return the key of the bindings for the name in a LoRA tag."""
+    name = alike(name)
     return name if re.fullmatch(r"[0-9]+", name) and name not in KNOWN_BASES else f"tunes.{name}"
 
 

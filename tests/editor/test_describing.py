@@ -16,6 +16,20 @@ negative_prompt=x <bad>
 backend_version=2"""
 
 
+def test_the_two_weights_of_a_lora_are_told_apart() -> None:
+    found = describe("<lyco:x:0.5:0.7>", 3)
+    assert found is not None
+    assert found.text == "LoRA x, weight 0.7, on the text encoder 0.5."
+
+
+def test_a_tag_in_another_programs_negative_prompt_is_a_tag() -> None:
+    text = "a\nNegative prompt: b <emb>\nSteps: 20, Seed: 1"
+    found = describe(text, text.index("emb"))
+    assert found is not None
+    assert found.name == "emb"
+    assert describe(text, text.index("Steps")) is None
+
+
 @pytest.mark.parametrize(
     ("at", "span", "said"),
     [

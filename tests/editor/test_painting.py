@@ -38,6 +38,32 @@ def test_every_construct_has_its_kind() -> None:
     ]
 
 
+def test_settings_of_another_program_are_painted_as_what_they_are() -> None:
+    text = "a\nNegative prompt: b <emb>\nSteps: 20, Seed: 1, x\nw=64"
+    assert painted(text) == [
+        ("key", "Negative prompt"),
+        ("embedding", "<emb>"),
+        ("key", "Steps"),
+        ("param-value", "20"),
+        ("key", "Seed"),
+        ("param-value", "1"),
+        ("key", "w"),
+        ("param-value", "64"),
+    ]
+    divided = parse("a BREAK b\nSteps: 20, Seed: 1")
+    assert [one.span.of(divided.source) for one in parts(divided)] == ["a ", "BREAK b\n"]
+
+
+def test_options_of_a_lora_that_are_left_out_are_idle() -> None:
+    assert painted("<lyco:x:0.5:0.7:lbw=A>")[1:] == [
+        ("tag-kind", "lyco"),
+        ("tag-name", "x"),
+        ("tag-number", "0.5"),
+        ("tag-number", "0.7"),
+        ("idle", "lbw=A"),
+    ]
+
+
 def test_parameters_without_effect_are_idle() -> None:
     text = (
         "a\nw=64\nstyle=\nseed = undefined\nnegative_prompt=ugly <bad> BREAK"

@@ -177,6 +177,16 @@ def test_what_is_missing_is_told_with_the_place_of_its_tag(api: Api) -> None:
     }, "planning ended before the tag"
 
 
+def test_what_is_read_from_another_programs_settings_is_told_with_what_to_write(api: Api) -> None:
+    text = "a cat\nSteps: 2, Sampler: Euler a, Seed: 5, Clip skip: 2"
+    sent = {"text": text, "w": 64, "h": 64, "width": 64}
+    prompt = api.post("/tunes/690204/prompts", json={"prompt": sent}).json()
+    told = "\n".join(prompt["notices"])
+    assert "Steps as steps=2, Seed as seed=5, Sampler as scheduler=euler_a" in told
+    assert "`Clip skip: 2` is left out. Put CLIP Set Last Layer" in told
+    assert "`width` is not a known parameter. Did you mean w=?" in told
+
+
 def test_fields_beside_the_object_are_told(api: Api) -> None:
     prompt = api.post(
         "/tunes/690204/prompts", json={"prompt": {"text": "a cat", **SMALL}, "seed": 5}

@@ -81,6 +81,22 @@ def test_parse_counts_as_the_browser_does(host: LiveHost) -> None:
     ]
 
 
+def test_settings_of_another_program_come_with_the_text_to_write_instead(host: LiveHost) -> None:
+    text = "\U0001f600 a cat\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, Seed: 7"
+    answer = ask(host, "parse", text=text)
+    [found] = answer["diagnostics"]
+    assert (found["code"], found["severity"]) == ("foreign-settings", "info")
+    assert found["rewrite"] == {
+        "start": 0,
+        "end": len(text) + 1,  # the face is two code units
+        "text": "\U0001f600 a cat\nnegative_prompt=dog\nseed=7\nsteps=20\nscheduler=euler_a",
+        "label": "Write as key=value",
+    }
+    assert not ask(host, "parse", text=found["rewrite"]["text"])["diagnostics"]
+    [other] = ask(host, "parse", text="a --foo")["diagnostics"]
+    assert other["rewrite"] is None
+
+
 def test_completion_offers_the_users_own_names(host: LiveHost, names: int) -> None:
     assert {one["label"]: one["text"] for one in taken(host, "a <lora:|")}.items() >= {
         ("1533312", "1533312:1.0>"),

@@ -345,3 +345,14 @@ def test_an_interrupted_run_stops_and_the_next_one_works(host: LiveHost) -> None
         host.client.wait(prompt)
     assert "50/50" not in host.log_of_module()
     assert pictures(host, generate_graph(f"a cat\n{STEPS}\nw=64\nh=48")).shape == (1, 48, 64, 3)
+
+
+def test_a_pasted_infotext_makes_the_picture_of_its_settings_and_says_so(host: LiveHost) -> None:
+    settings = "Steps: 2, Sampler: Euler a, CFG scale: 5, Seed: 7, Size: 64x48"
+    pasted = f"a cat\nNegative prompt: dog\n{settings}, Clip skip: 2, Version: v1.10"
+    own = "a cat\nnegative_prompt=dog\nsteps=2\nscheduler=euler_a\ncfg_scale=5\nseed=7\nw=64\nh=48"
+    run = host.client.run(generate_graph(pasted))
+    assert numpy.array_equal(saved(host, run), pictures(host, generate_graph(own)))
+    report = text_of(run, "generate")
+    assert "settings of another program are read: Negative prompt as negative_prompt=" in report
+    assert "`Clip skip: 2` is left out" in report

@@ -249,3 +249,10 @@ def test_more_persons_than_regions_is_said_with_both_numbers(host: LiveHost) -> 
 def test_generate_says_that_no_pose_controlnet_is_at_hand(host: LiveHost) -> None:
     graph = with_loras(host, generate_graph(SCENE), "sd15")
     assert "No pose ControlNet is connected or bound" in text_of(host.client.run(graph), "generate")
+
+
+def test_the_report_lists_the_persons(host: LiveHost) -> None:
+    text = f"a street BREAK BREAK ohwx woman BREAK best quality, 8k\n{STEPS}\nw=96\nh=64"
+    report = text_of(host.client.run(generate_graph(text)), "generate")
+    assert "person 1: ohwx woman; no LoRA or FaceID of their own; stands in column 1 of 2" in report
+    assert "BREAK begins person 2 here, and nothing in `best quality, 8k` names somebody" in report

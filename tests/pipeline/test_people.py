@@ -288,3 +288,30 @@ def test_each_region_is_named_by_its_persons_words() -> None:
         "a bar BREAK BREAK <lora:1533312:1> ohwx woman in a very long red coat BREAK (man:1.2)"
     ).graph.nodes
     assert nodes["base.regions"].inputs["names"] == "ohwx woman in a very … | (man:1.2)"
+
+
+def test_of_two_weights_one_is_the_text_encoders() -> None:
+    nodes = plan_text("<lora:detail:0.2:0.9> <lora:detail:1> a cat").graph.nodes
+    loaded = nodes["base.lora_1"].inputs
+    assert (loaded["strength_model"], loaded["strength_clip"]) == (1.9, 1.2)
+    nodes = plan_text("a bar BREAK BREAK <lora:detail:0.2:0.9> woman").graph.nodes
+    assert nodes["base.person_1_lora_1"].inputs["strength"] == 0.9
+    assert nodes["base.person_1_text_lora_1"].inputs["strength_clip"] == 0.2
+    scene = "<lora:detail:0.2:0.9> a bar BREAK BREAK woman"
+    nodes = plan_text(scene).graph.nodes
+    assert nodes["base.scene_lora_1"].inputs["strength"] == 0.9
+    assert nodes["base.scene_text_lora_1"].inputs["strength_clip"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("text", "encoded"),
+    [
+        ("<lora:detail:1>, a cat, <lora:detail:1>, red", "a cat, red"),
+        ("a cat, <lora:detail:1>", "a cat"),
+        ("a cat, BREAK, film noir,", "a cat, film noir"),
+        ("(<lora:detail:1>, a cat:1.2)", "(a cat:1.2)"),
+        (", , a cat", "a cat"),
+    ],
+)
+def test_no_comma_is_left_where_something_was_taken_out(text: str, encoded: str) -> None:
+    assert plan_text(text).graph.nodes["base.positive"].inputs["text"] == encoded

@@ -73,6 +73,22 @@ FRAGMENTS = (
     "-outpaint",
     "--no",
     "emoji 👩‍🦰",
+    "\nNegative prompt: ",
+    "negative\nprompt: x",
+    "\nSteps: 30, Sampler: Euler a, Seed: 5",
+    "\nSteps: 30\n",
+    "Seed: 5, Size: 64x64",
+    ', Lora hashes: "a: b, c"',
+    "[a:b:0.5]",
+    "{a|b}",
+    " AND ",
+    "\uff08",
+    "&lt;",
+    "\\n",
+    "<lora:x:0.5:0.7>",
+    "<lora:x:te=0.5:lbw=A>",
+    "<lyco:x:1>",
+    ",",
     *(f"--{name} " for name in FLAGS),
     *(f"\n{name}=" for name in PARAMETERS),
 )
@@ -100,7 +116,7 @@ def _segment(
 _names = st.from_regex(r"[A-Za-z0-9_.' \"()+/-]{1,12}", fullmatch=True).filter(
     lambda name: name == name.strip()
 )
-_loras = st.builds(LoraTag, _names, st.floats(-100, 100))
+_loras = st.builds(LoraTag, _names, st.floats(-100, 100), st.none() | st.floats(-100, 100))
 _faceids = st.builds(FaceIdTag, _names, st.floats(0, 10))
 _embeddings = st.builds(
     EmbeddingTag,

@@ -35,7 +35,7 @@ def _codes(path: Path) -> set[str]:
 
 def test_every_diagnostic_has_its_row_and_no_row_is_left_over() -> None:
     rows = set(re.findall(r"^\| ([a-z0-9-]+) \| (?:error|warning|info)", PAGE, re.MULTILINE))
-    codes = set().union(*map(_codes, (ROOT / "nodes" / "prompt").glob("*.py")))
+    codes = set().union(*map(_codes, (ROOT / "nodes" / "prompt").rglob("*.py")))
     # Made of the word for what is misplaced.
     codes |= {"misplaced-break", "misplaced-flag", "misplaced-tag"}
     assert rows == codes - _OF_PROGRAMS

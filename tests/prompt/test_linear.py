@@ -52,6 +52,19 @@ HOSTILE = {
     "digits": ("w=", "9"),
     "decimal digits": ("cfg_scale=", "0"),
     "colons": ("<lora:", ":"),
+    "negative prompts of another program": ("a\n", "Negative prompt:\n"),
+    "lines of settings": ("a\n", "Steps: 30, Seed: 1\n"),
+    "settings on one line": ("a\nSteps: 30, Seed: 1", ", Key: value"),
+    "settings with open quotes": ("a\nSteps: 30, Seed: 1", ', K: "v'),
+    "settings with open brackets": ("a\nSteps: 30, Seed: 1", ", K: [{"),
+    "open square brackets": ("", "[a:"),
+    "braces": ("", "{a"),
+    "underscores": ("", "__a"),
+    "weights with commas": ("", "(a:1,2)"),
+    "wide characters": ("", "\uff08"),
+    "glued BREAK": ("", "/BREAK/"),
+    "options of a LoRA": ("<lora:x", ":a=b"),
+    "commas where tags were": ("a", ",<lora:x:1>"),
 }
 
 
@@ -63,6 +76,11 @@ class CountingScanner(lexer.Scanner):
     def search(self, pattern: re.Pattern[str], start: int, end: int) -> re.Match[str] | None:
         found = super().search(pattern, start, end)
         CountingScanner.scanned += (found.end() if found else max(start, end)) - start
+        return found
+
+    def match(self, pattern: re.Pattern[str], start: int, end: int) -> re.Match[str] | None:
+        found = super().match(pattern, start, end)
+        CountingScanner.scanned += (found.end() if found else start) - start + 1
         return found
 
     def run(self, pattern: re.Pattern[str], start: int, end: int) -> int:

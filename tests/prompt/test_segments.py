@@ -76,8 +76,19 @@ def test_a_line_of_lower_case_break_is_text_with_a_note() -> None:
         ("<lora:SDXLrender_v2.0:-0.75>", (), (LoraTag("SDXLrender_v2.0", -0.75),), ()),
         ("a <lora:b:.5> c <lora:d:2>", ("a c",), (LoraTag("b", 0.5), LoraTag("d", 2.0)), ()),
         ("<lora: my lora : 0.5 >", (), (LoraTag("my lora", 0.5),), ()),
+        ("<lyco:x:0.5> a", ("a",), (LoraTag("x", 0.5),), ()),
+        # As AUTOMATIC1111 reads them: one number for both, of two the first for the text encoder.
+        ("<lora:x:0.2:0.9>", (), (LoraTag("x", 0.9, 0.2),), ()),
+        ("<lora:x:0.5:0.5>", (), (LoraTag("x", 0.5),), ()),
+        ("<lora:x:te=0.2>", (), (LoraTag("x", 0.2),), ()),
+        ("<lora:x:unet=0.9>", (), (LoraTag("x", 0.9, 1.0),), ()),
+        ("<lora:x:0.5:te= 0.2 :unet=0.9>", (), (LoraTag("x", 0.9, 0.2),), ()),
+        ("<lora:x:0.8:lbw=OUTALL:stop=10>", (), (LoraTag("x", 0.8),), ()),
+        ("<lora:x:0.2:0.9:32>", (), (LoraTag("x", 0.9, 0.2),), ()),
+        ("<lora:x:0.8:MIDD>", (), (LoraTag("x", 0.8),), ()),
         ("<faceid:7:0.5> a", ("a",), (), (FaceIdTag("7", 0.5),)),
         ("a <easynegative>, b", ("a ", EmbeddingTag("easynegative"), ", b"), (), ()),
+        ("<a\\b> <Zoe\u0308>", (EmbeddingTag("a\\b"), " ", EmbeddingTag("Zoe\u0308")), (), ()),
         ("<bad-hands_5><x.y>", (EmbeddingTag("bad-hands_5"), EmbeddingTag("x.y")), (), ()),
     ],
 )
@@ -110,6 +121,12 @@ def test_tags_stay_in_the_segment_in_which_they_stand() -> None:
         ("a <faceid:1:1> <lora:x:1> b", "a b"),
         ("a --mask_invert b", "a b"),
         ("<em<lora:x:1>.b>", "<em .b>"),  # closed up this would be a tag
+        ("a, <lora:x:1>, b", "a, b"),
+        ("a, <lora:x:1>, <lora:y:1>, b", "a, b"),
+        ("a,<lora:x:1>,,b", "a, b"),
+        ("a (<lora:x:1>, b)", "a (b)"),
+        ("a, --mask_invert , b", "a, b"),
+        ("a,, b", "a,, b"),  # nothing was taken out
     ],
 )
 def test_where_a_tag_was_blanks_are_tidied(text: str, expected: str) -> None:

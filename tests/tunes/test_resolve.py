@@ -127,7 +127,20 @@ def test_error_tunes_without_a_model_file(
 
 
 @pytest.mark.parametrize(
-    "name", ["../x", "/etc/passwd", "C:\\x", "C:x", "a\\b", "-x", "a\0b", "a\nb", "", "x" * 300]
+    "name",
+    [
+        "../x",
+        "/etc/passwd",
+        "C:\\x",
+        "C:x",
+        "..\\b",
+        "\\\\pc\\b",
+        "-x",
+        "a\0b",
+        "a\nb",
+        "",
+        "x" * 300,
+    ],
 )
 def test_error_unsafe_names_are_refused_everywhere(resolver: Callable, name: str) -> None:
     plain = resolver(Bindings())
@@ -213,3 +226,36 @@ def test_names_given_by_hints_are_accepted_again(resolver: Callable) -> None:
     assert posixpath.basename(file) == "tom.pt"
     bound = resolver(Bindings(tunes={key.removeprefix("tunes."): file}))
     assert bound.lora("tom").file == "x/tom.pt"
+
+
+DECOMPOSED = "Zoe\N{COMBINING DIAERESIS}"
+COMPOSED = "Zo\N{LATIN SMALL LETTER E WITH DIAERESIS}"
+
+
+@pytest.mark.parametrize("name", ["Style\\ink", "Style/ink", "Style\\ink.safetensors"])
+@pytest.mark.parametrize("listed", ["Style/ink.safetensors", "Style\\ink.safetensors"])
+def test_folders_are_parted_by_either_stroke(files: Files, name: str, listed: str) -> None:
+    found = Resolver(Bindings(), None, files(loras=[listed])).lora(name)
+    assert isinstance(found, Resolved)
+    assert found.file == listed, "as the host lists it"
+
+
+@pytest.mark.parametrize("name", [DECOMPOSED, COMPOSED])
+@pytest.mark.parametrize("other", [DECOMPOSED, COMPOSED])
+def test_accents_are_the_same_however_they_are_composed(
+    files: Files, store: TuneStore, photo: Callable[..., bytes], name: str, other: str
+) -> None:
+    listed = files(loras=[f"{other}.safetensors", "b.safetensors"])
+    assert Resolver(Bindings(), None, listed).lora(name).file == f"{other}.safetensors"
+    bound = Resolver(Bindings(tunes={other: "b.safetensors"}), None, listed)
+    assert bound.lora(name).file == "b.safetensors", "the binding counts before the file's name"
+    store.create(title=other, model_type="faceid", photos=[photo()], id=5)
+    assert Resolver(Bindings(), store, files()).faceid(name).tune.id == 5
+
+
+def test_error_a_name_is_shown_as_it_was_written_and_the_command_can_be_run(
+    resolver: Callable,
+) -> None:
+    found = missing(resolver(Bindings()).lora("Style\\no"))
+    assert "'Style\\\\no'" in found.message
+    assert found.hint.endswith("bind tunes.Style/no FILE")

@@ -109,6 +109,23 @@ def test_an_error_has_a_squiggle_its_message_and_is_read_aloud(box: PromptBox) -
     expect(box.status).to_have_text("")
 
 
+def test_what_can_be_mended_is_by_a_key_or_a_button_as_one_step(box: PromptBox) -> None:
+    pasted = "a cat\nNegative prompt: dog\nSteps: 20, Seed: 7"
+    own = "a cat\nnegative_prompt=dog\nseed=7\nsteps=20"
+    box.set(pasted)
+    expect(box.status).to_contain_text("settings of another program are read")
+    box.text_area.click()
+    box.page.keyboard.press("Control+.")
+    box.holds(own)
+    expect(box.status).to_be_empty()
+    box.page.keyboard.press("Control+z")
+    box.holds(pasted)
+    expect(box.status).to_contain_text("settings of another program")
+    box.page.locator(".astria-info").first.hover()
+    box.page.locator(".cm-diagnosticAction").first.click()
+    box.holds(own)
+
+
 def test_clicking_the_message_leads_to_its_place(box: PromptBox) -> None:
     box.set("a cat " * 80 + "--outpaint topleft")
     expect(box.status).to_contain_text("error")

@@ -66,7 +66,7 @@ def read(
                 reading.attributes[key] = _kept(reading, one.content, key, settings)
     _check(reading, found)
     request, diagnostics = PromptRequest.from_fields(reading.attributes)
-    reading.notices = tuple(one.message for one in diagnostics)
+    reading.notices = tuple(". ".join(filter(None, (one.message, one.hint))) for one in diagnostics)
     if request is None:
         errors = [one for one in diagnostics if one.severity == "error"]
         found.note(_text_error(errors))

@@ -16,8 +16,9 @@ from ...pipeline.host.run_pictures import run_pictures
 from ...pipeline.pictures import brought, notes, without
 from ...prompt import Diagnostic, PromptRequest, parse
 from ...prompt.lexer import is_embedding_name
+from ...prompt.source import Rewrite
 from ...tunes.host.state import HostFiles, make_resolver, state_folder
-from ...tunes.names import without_ending
+from ...tunes.names import alike, without_ending
 from ...tunes.resolve import Missing, Resolver
 from ...tunes.state import bindings_in
 from ...tunes.tune import Tune
@@ -51,13 +52,22 @@ def painted(text: str) -> dict[str, Any]:
 
 def _diagnostic(found: Diagnostic, units: Utf16) -> dict[str, Any]:
     start, end = units.span(found.span)
-    said = {
+    said: dict[str, Any] = {
         "code": found.code,
         "severity": found.severity,
         "message": found.message,
         "hint": found.hint,
     }
-    return {**said, "start": start, "end": end, "line": found.line, "column": found.column}
+    said |= {"start": start, "end": end, "line": found.line, "column": found.column}
+    return {**said, "rewrite": _rewrite(found.rewrite, units)}
+
+
+def _rewrite(offered: Rewrite | None, units: Utf16) -> dict[str, Any] | None:
+    """Return what can be written in place of a stretch of the text, and the words that offer it."""
+    if offered is None:
+        return None
+    start, end = units.span(offered.span)
+    return {"start": start, "end": end, "text": offered.text, "label": offered.label}
 
 
 def completions(text: str, offset: int, asked: bool) -> dict[str, Any]:
@@ -109,7 +119,7 @@ def _names(kind: str, tail: str) -> Iterator[Option]:
         return
     folder = "loras" if kind == "lora" else "embeddings"
     for file in HostFiles().list(folder):
-        name = without_ending(file.replace("\\", "/"))
+        name = without_ending(alike(file))
         if is_embedding_name(name) if kind == "embedding" else not _NOT_IN_TAGS & set(name):
             yield Option(name, name + tail, kind, f"file in {folder}")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from ...errors import PlanError
 from ...prompt import EmbeddingTag, PromptRequest, Segment
 from ...tunes.resolve import Missing, Resolver
+from .embedding_words import embedding_words
 from .stage_list import Problem
 from .text import FaceID, Lora, Wording, lora_weights
 
@@ -45,7 +46,9 @@ def find_wording(
         *said, loras, use_lpw, style, faceids, tags.checkpoint, tuple(dict.fromkeys(tags.photos))
     )
     return FoundWording(
-        wording, _unique((*tags.missing, *embeddings.missing)), _unique(tags.problems)
+        wording,
+        _unique((*tags.missing, *embeddings.missing)),
+        _unique((*tags.problems, *embeddings.problems)),
     )
 
 
@@ -83,9 +86,9 @@ class _Tags:
         self.photos: list[str] = []
         self.checkpoint: str | None = None
 
-    def loras(self, weights: Mapping[str, float]) -> tuple[Lora, ...]:
+    def loras(self, weights: Mapping[str, tuple[float, float]]) -> tuple[Lora, ...]:
         loras = []
-        for name, weight in weights.items():
+        for name, (weight, text_weight) in weights.items():
             found = self._resolver.lora(name)
             if isinstance(found, Missing):
                 self.missing.append(found)
@@ -93,7 +96,8 @@ class _Tags:
             if found.tune is not None and found.tune.orig_images:
                 self.photos.append(str(found.tune.id))
             if found.kind == "lora":
-                loras.append(Lora(found.file, weight))
+                apart = None if text_weight == weight else text_weight
+                loras.append(Lora(found.file, weight, apart))
             else:
                 self._take_checkpoint(name, found.file)
         return tuple(loras)
@@ -143,7 +147,9 @@ class _Embeddings:
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
+        self._listed = resolver.listed("embeddings")
         self.missing: list[Missing] = []
+        self.problems: list[Problem] = []
 
     def named(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
         return tuple(
@@ -152,6 +158,7 @@ class _Embeddings:
 
     def _piece(self, piece: str | EmbeddingTag) -> str | EmbeddingTag:
         if isinstance(piece, str):
+            self.problems += embedding_words(piece, self._listed)
             return piece
         found = self._resolver.locate("embedding", piece.name, ("embeddings",))
         if isinstance(found, Missing):

@@ -34,10 +34,18 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Lora:
-    """A LoRA tag with the file it stands for, as the host lists it."""
+    """A LoRA tag with the file it stands for, as the host lists it.
+
+    `text_weight` is that of the text encoder, where it is another one.
+    """
 
     file: str
     weight: float
+    text_weight: float | None = None
+
+    @property
+    def clip_weight(self) -> float:
+        return self.weight if self.text_weight is None else self.text_weight
 
 
 @dataclass(frozen=True)
@@ -100,24 +108,27 @@ def negative_segments(request: PromptRequest) -> tuple[Segment, ...]:
     return tuple(segment for segment in request.negative[:2] if not segment.is_empty)
 
 
-def lora_weights(segments: Sequence[Segment]) -> dict[str, float]:
-    """Return the weight of each LoRA name in `segments`, in order.
+def lora_weights(segments: Sequence[Segment]) -> dict[str, tuple[float, float]]:
+    """Return the weights of each LoRA name in `segments`, on model and text encoder, in order.
 
-    One named twice counts once with the sum, as two patches would.
+    One named twice counts once with the sums, as two patches would.
     """
-    weights: dict[str, float] = {}
+    weights: dict[str, tuple[float, float]] = {}
     for segment in segments:
         for tag in segment.loras:
-            weights[tag.name] = weights.get(tag.name, 0.0) + tag.weight
+            model, text = weights.get(tag.name, (0.0, 0.0))
+            own = tag.weight if tag.text_weight is None else tag.text_weight
+            weights[tag.name] = model + tag.weight, text + own
     return weights
 
 
 def joined_text(segments: Sequence[Segment], *, use_lpw: bool) -> str:
     """Return the encoder's text of `segments`, joined by a comma so that the words of one do not
-    run into the next.
+    run into the next, and without commas at the ends, where a tag or BREAK stood.
     """
     texts = (encoder_text(segment, use_lpw=use_lpw).strip() for segment in segments)
-    return ", ".join(text.rstrip(",") for text in texts if text)
+    bare = (text.strip(", ") for text in texts)
+    return ", ".join(text for text in bare if text)
 
 
 def add_encoding(
@@ -142,7 +153,7 @@ def add_encoding(
 def add_loras(graph: Graph, stage: str, models: Models, loras: Sequence[Lora]) -> Models:
     """Add LoRAs that act on the whole model and on its text encoder."""
     for number, lora in enumerate(loras, start=1):
-        strengths = {"strength_model": lora.weight, "strength_clip": lora.weight}
+        strengths = {"strength_model": lora.weight, "strength_clip": lora.clip_weight}
         loaded = graph.add(
             f"{stage}.lora_{number}",
             "LoraLoader",
@@ -159,7 +170,7 @@ def with_text_loras(graph: Graph, name: str, models: Models, loras: Sequence[Lor
     """Add what LoRAs change in the text encoder; on the model they act elsewhere."""
     clip = models.clip
     for number, lora in enumerate(loras, start=1):
-        strengths = {"strength_model": 0.0, "strength_clip": lora.weight}
+        strengths = {"strength_model": 0.0, "strength_clip": lora.clip_weight}
         loaded = graph.add(
             f"{name}_text_lora_{number}",
             "LoraLoader",

@@ -5,13 +5,23 @@ import { parse } from "./server.js";
 
 const CALM_MS = 350; // errors appear once the typing pauses: half a tag is not yet a mistake
 
-function shown(found) {
+// Writes what a diagnostic offers, if the text is still the one that it speaks of. One step of undo.
+function mended(view, doc, { start, end, text }) {
+  if (!view.state.doc.eq(doc)) return false;
+  view.dispatch({ changes: { from: start, to: end, insert: text }, userEvent: "input.mend", scrollIntoView: true });
+  view.focus();
+  return true;
+}
+
+function shown(found, doc) {
+  const { rewrite } = found;
   return {
     from: found.start,
     to: found.end,
     severity: found.severity,
     message: [found.message, found.hint].filter(Boolean).join("\n"),
     markClass: `astria-${found.severity}`,
+    actions: rewrite ? [{ name: rewrite.label, apply: (view) => mended(view, doc, rewrite) }] : [],
     renderMessage() {
       const box = document.createElement("span");
       box.textContent = found.message;
@@ -30,6 +40,16 @@ export class Checker {
     this.isBusy = false;
     this.isOver = false;
     this.timer = 0;
+    this.told = { doc: null, diagnostics: [] };
+  }
+
+  // Does what the diagnostic at the cursor offers, else the first one that offers something.
+  mend() {
+    const { doc, diagnostics } = this.told;
+    const at = this.view.state.selection.main.head;
+    const offering = diagnostics.filter((found) => found.rewrite);
+    const found = offering.find(({ start, end }) => start <= at && at <= end) ?? offering[0];
+    return found ? mended(this.view, doc, found.rewrite) : false;
   }
 
   changed() {
@@ -76,7 +96,8 @@ export class Checker {
     if (this.isOver || !this.view.state.doc.eq(doc)) return;
     // With a list open the text is half written, and the list says what is missing.
     if (completionStatus(this.view.state) === "active") return this.#plan(doc, diagnostics, trouble, CALM_MS);
-    this.view.dispatch(setDiagnostics(this.view.state, diagnostics.map(shown)));
+    this.view.dispatch(setDiagnostics(this.view.state, diagnostics.map((found) => shown(found, doc))));
+    this.told = { doc, diagnostics };
     return this.tell(diagnostics, trouble);
   }
 }

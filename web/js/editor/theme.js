@@ -47,6 +47,7 @@ export const theme = EditorView.theme({
   ".cm-tooltip": tooltip,
   ".cm-tooltip.cm-tooltip-hover": { maxWidth: "min(440px, 80vw)" },
   ".cm-diagnostic": { padding: "5px 9px", fontSize: "12px" },
+  ".cm-diagnosticAction": { display: "block", margin: "4px 0 0", padding: "2px 8px", borderRadius: "4px", font: "inherit", color: "inherit", backgroundColor: "color-mix(in srgb, #4a9eff 35%, transparent)", cursor: "pointer" },
   ".cm-diagnosticText, .astria-about": { whiteSpace: "pre-wrap" },
   ".astria-about": { padding: "5px 9px", fontSize: "12px", overflowWrap: "anywhere" },
   ".astria-hint": { opacity: "0.75", display: "block", overflowWrap: "anywhere" },

@@ -71,6 +71,7 @@ export class PromptView {
         EditorState.allowMultipleSelections.of(false),
         history(),
         keys,
+        keymap.of([{ key: "Mod-.", run: () => this.checker.mend(), preventDefault: true }]),
         EditorView.lineWrapping,
         EditorView.contentAttributes.of(attributes),
         highlightSpecialChars(),

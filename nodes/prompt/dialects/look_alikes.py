@@ -1,0 +1,305 @@
+"""Text that other programs read as more than words: what happens to it here, what to write.
+
+Each pattern is bounded, so that no text takes more than linear time.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+
+from ..catalog import FLAGS
+from ..kinds import Decimal, Line, Problem
+from ..lexer import is_embedding_name
+from ..source import Report, Rewrite, Span, quoted
+from ..tree import Node
+from .json_settings import notice_json
+from .keys import FLAGS_ELSEWHERE, NEGATIVE, SIZE, flag_to_write, own_key, plain
+
+# Characters of other keyboards by their numbers, since they look like those of this one. Angle
+# brackets: single and double guillemets, the two of Chinese and Japanese, the mathematical ones.
+_WIDE_OPENING = "\u2039\u3008\u300a\u00ab\u27e8"
+_WIDE_CLOSING = "\u203a\u3009\u300b\u00bb\u27e9"
+_NUMBER = Decimal(-1e15, 1e15)
+_BEGINS = r"(?<![A-Za-z0-9_])"
+_INLINE = "negative[ _]prompt|steps|cfg scale|seed|clip skip|size|sampler"
+_WORD = "[A-Za-z0-9/*.\\- ]"
+# What is looked for: kind -> (what any such text holds, its pattern).
+_PATTERNS: dict[str, tuple[str, re.Pattern[str]]] = {
+    kind: (sign, re.compile(pattern))
+    for kind, sign, pattern in (
+        ("schedule", "[", r"\[[^\[\]\r\n]{0,200}:\s{0,4}[\d.]{1,9}\s{0,4}\]"),
+        ("alternate", "[", r"\[[^\[\]|\r\n]{0,200}\|[^\[\]\r\n]{0,200}\]"),
+        ("curly", "{", r"\{[^{}\r\n]{1,200}\}"),
+        ("wildcard", "__", rf"__[A-Za-z0-9*]{_WORD}{{0,60}}(?:_{_WORD}{{1,60}}){{0,6}}__"),
+        ("comma", ":", r"\([^()\r\n:]{0,200}:\s{0,4}(?P<weight>[-+]?[\d.,]{1,12}%?)\s{0,4}\)"),
+        ("behind", ")", r"\)(?:\+{1,5}|\d\.\d{1,4})(?![\w(])"),
+        ("call", ").", r"\)\.(?:blend|swap|and)\("),
+        ("multi", "::", r"::-?\d[\d.]{0,6}"),
+        ("area", "(", rf"{_BEGINS}(?:COUPLE|MASK|IMASK|AREA|FEATHER|FILL|STYLE)\("),
+        ("region", "ADD", rf"{_BEGINS}ADD(?:COL|ROW|BASE|COMM|P)(?![A-Za-z0-9_])"),
+        ("both", "AND", r"(?<!\S)AND(?!\S)"),
+        ("comment", "/*", r"/\*[^*\r\n]{0,200}\*/"),
+        ("dream", " -", r"(?<=\s)-(?P<letter>[sSWHC]) ?\d[\d.]{0,12}(?!\S)"),
+        ("inline", ":", rf"(?:(?<=[^\s] )|(?<=[,;.|]))(?P<key>(?i:{_INLINE})) ?(?=:)"),
+        ("undivided", "BREAK", r"(?<![A-Za-z])(?:BREAK)+(?![A-Za-z])"),
+        (
+            "embedding",
+            "emb",
+            r"(?<![A-Za-z0-9_<])(?:embedding|emb) ?: ?(?P<name>[\w.+/\-]{1,120})",
+        ),
+        ("entity", "&", r"&(?:lt|gt|amp|quot|apos|nbsp|#\d{2,5}|#x[0-9A-Fa-f]{2,5});"),
+        ("percent", "%", r"%(?:3[CcEeAa]|20)"),
+        ("escape", "\\", r"(?<!\\)\\(?:[nrt]|u[0-9A-Fa-f]{4})"),
+        (
+            "dashed",
+            "",
+            rf"(?<![\w-])[\u2010-\u2015\u2212](?P<flag>{'|'.join(FLAGS_ELSEWHERE)})(?=\s+\S)",
+        ),
+        ("wide", "", rf"[\uff01-\uff5e]|[{_WIDE_OPENING}]\s?(?:lora|lyco|faceid)\s?:"),
+    )
+}
+_INLINE_NUMBERS = ("steps", "cfg scale", "seed", "clip skip")
+# Punctuation of text that is written with wide characters; nothing here would read it otherwise.
+_AT_HOME_WIDE = "\uff01\uff1f\uff1b\uff5e"  # ! ? ; ~
+_WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in _AT_HOME_WIDE}
+_WIDE |= dict.fromkeys(map(ord, _WIDE_OPENING), "<") | dict.fromkeys(map(ord, _WIDE_CLOSING), ">")
+_DOUBLE = "\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02\u300c\u300d\u300e\u300f\u301d\u301e"
+_SINGLE = "\u2018\u2019\u201a\u201b\u2039\u203a\uff07"
+_CURLY_QUOTES = dict.fromkeys(map(ord, _DOUBLE), '"') | dict.fromkeys(map(ord, _SINGLE), "'")
+# Options of InvokeAI's command line.
+_DREAM = {"s": "steps", "S": "seed", "W": "w", "H": "h", "C": "cfg_scale"}
+_ESCAPES = {"n": "\n", "r": "\n", "t": " "}
+_TEXT_ESCAPE = re.compile(r"(?<!\\)\\(?:[nrt]|u[0-9A-Fa-f]{4})")
+_AS_TEXT = {
+    "curly": "neither a choice nor a weight here: the braces are read as text",
+    "wildcard": "no list of words here: it is read as text",
+    "behind": "no weight here: it is read as text",
+    "call": "read as text",
+    "comment": "no comment here: it is read as text",
+    "multi": "no weight here: it is read as text",
+    "area": "read as text: it gives nothing a place here",
+    "region": "read as text: it divides nothing here",
+    "both": "read as a word: here it does not draw two prompts and mix them",
+    "percent": "read as text, and not as the character that it stands for",
+    "alternate": "no alternation here: it is read as text in brackets",
+    "schedule": "no change during the steps here: it is read as text in brackets",
+}
+_HINTS = {
+    "curly": "Write the words that you want, and a weight as (word:1.05).",
+    "wildcard": "Write the words that you want.",
+    "behind": "Write the weight inside, as in (word:1.3).",
+    "call": "Write the words that you want, with weights such as (word:1.3).",
+    "comment": "Take it out.",
+    "multi": "Write the weight in brackets, as in (word:1.3).",
+    "area": "Write the scene, then BREAK and words for all, then BREAK and each person.",
+    "region": "Write the scene, then BREAK and words for all, then BREAK and each person.",
+    "both": "Put a comma instead, or write it in small letters.",
+    "percent": "Write the character itself.",
+    "alternate": "Write the words that you want, without the bar.",
+    "schedule": "Write the words that you want, and a weight as (word:1.2).",
+}
+
+
+def notice_syntax(report: Report, nodes: Sequence[Node]) -> None:
+    """Report, in the texts of the nodes, what other programs give a meaning."""
+    if notice_json(report):
+        return
+    texts = list(_texts(nodes))
+    starts = [span.start for span in texts]
+    for kind, (sign, pattern) in _PATTERNS.items():
+        if sign not in report.source or (not sign and report.source.isascii()):
+            continue
+        for found in pattern.finditer(report.source):
+            at = bisect_right(starts, found.start()) - 1
+            is_in_text = at >= 0 and found.start() < texts[at].end
+            if is_in_text and _tell(report, found, kind):
+                break
+    for node in nodes:
+        for flag in (node, *node.children):
+            if flag.kind == "flag":
+                _notice_quotes(report, flag)
+
+
+def _texts(nodes: Sequence[Node]) -> Iterator[Span]:
+    """Yield the stretches of text, values of flags that are text included, in their order."""
+    for node in nodes:
+        if node.kind == "text":
+            yield node.span
+        elif node.kind == "flag" and _takes_text(node):
+            yield from (one.span for one in node.leaves() if one.kind in ("text", "value"))
+        elif node.kind in ("block", "foreign"):
+            for child in node.children:
+                if child.kind in ("parameter", "flag"):
+                    yield from (leaf.span for leaf in child.leaves() if leaf.kind == "text")
+                elif child.kind == "text":
+                    yield child.span
+
+
+def _takes_text(flag: Node) -> bool:
+    return any(child.kind in ("value", "quoted") for child in flag.children) and not any(
+        child.kind == "value" for child in flag.children[2:]
+    )
+
+
+def _tell(report: Report, found: re.Match[str], kind: str) -> bool:
+    """Report what was found; say whether this speaks of all others of the kind as well."""
+    span = Span(*found.span())
+    shown = quoted(found.group())
+    if kind == "wide":
+        return _tell_wide(report, found)
+    if kind in ("entity", "escape"):
+        return _tell_encoded(report, found, kind)
+    if kind == "undivided":
+        _tell_undivided(report, span)
+    elif kind == "embedding":
+        _tell_embedding(report, found)
+    elif kind == "inline":
+        _tell_inline(report, Span(*found.span("key")))
+    elif kind == "comma":
+        weight = found.group("weight")
+        if isinstance(_NUMBER.read(weight), Problem):
+            message = f"{quoted(weight)} is no number, and stays in the text of {shown}"
+            hint = "Write a decimal point and nothing else behind the colon, as in (word:1.2)."
+            report.add("foreign-syntax", "warning", span, message, hint)
+    elif kind == "dashed":
+        message = f"{shown} is read as text, and no flag"
+        hint = flag_to_write(found.group("flag")) or ""
+        report.add("foreign-syntax", "warning", span, message, hint)
+    elif kind == "dream":
+        message = f"{shown} is read as text, and sets nothing"
+        hint = f"Write {_DREAM[found.group('letter')]}= on a line of its own, below the text."
+        report.add("foreign-syntax", "warning", span, message, hint)
+    elif kind != "both" or not _is_shouted(report.source, span):
+        message = f"{shown} is {_AS_TEXT[kind]}"
+        report.add("foreign-syntax", "warning", span, message, _HINTS[kind])
+    return False
+
+
+def _tell_inline(report: Report, key: Span) -> None:
+    """Report a setting that shares its line with text, as where line ends were lost in pasting."""
+    source, text = report.source, key.of(report.source)
+    value = source[source.index(":", key.end) + 1 : key.end + 32].lstrip(" \t")
+    if not _is_inline(plain(text), value):
+        return
+    own = own_key(text)
+    name = "" if own is None else f", as {own if own == SIZE else own + '='}"
+    report.add(
+        "parameter-in-text",
+        "warning",
+        key,
+        f"{quoted(text + ':')} inside a line is read as text",
+        f"Begin a line with it{name or ', or take it out'}.",
+    )
+
+
+def _is_inline(words: str, value: str) -> bool:
+    """Say whether a word with a colon behind it is a setting, by the value behind that."""
+    if words in _INLINE_NUMBERS:
+        return value[:1].isdigit()
+    if words == "size":
+        return re.match(r"\d{2,5}x\d", value) is not None
+    if words == "sampler":
+        return value.casefold().startswith(("euler", "dpm", "ddim", "unipc", "lcm", "heun"))
+    return words == NEGATIVE
+
+
+def _is_shouted(source: str, span: Span) -> bool:
+    """Say whether the words beside are in capitals as well: lettering, and no operator."""
+    before = source[max(0, span.start - 30) : span.start].split()[-1:]
+    after = source[span.end : span.end + 30].split()[:1]
+    return all(word.isupper() and len(word) > 1 for word in (*before, *after))
+
+
+def _tell_undivided(report: Report, span: Span) -> None:
+    source = report.source
+    before, after = source[max(0, span.start - 1) : span.start], source[span.end : span.end + 1]
+    is_of_word = "-" in (before, after) and (before or " ").isascii() and (after or " ").isascii()
+    if is_of_word or (before and after and before in "\"'`" and after in "\"'`"):
+        return
+    if before == "\\" or source[max(0, span.start - 2) : span.start] == "\\n":
+        return  # told with the escape
+    glued = Span(span.start - len(before.strip()), span.end + len(after.strip()))
+    message = (
+        f"BREAK in {quoted(glued.of(source))} is glued to what it touches, and divides nothing"
+    )
+    hint = "Put a blank at both sides of BREAK, outside of brackets."
+    report.add("undivided-break", "warning", glued, message, hint)
+
+
+def _tell_embedding(report: Report, found: re.Match[str]) -> None:
+    name = found.group("name").rstrip(".+/-")
+    span = Span(found.start(), found.start("name") + len(name))
+    shown = quoted(span.of(report.source))
+    own = f"<{name}>"
+    hint = f"Write {own}: its file is then looked up before anything runs."
+    if span.of(report.source).startswith("embedding:"):
+        message = f"{shown} goes to ComfyUI as text, which drops it in silence without such a file"
+    else:
+        message = f"{shown} names no embedding here: it is read as text"
+    rewrite = Rewrite(span, own, f"Write {own}") if is_embedding_name(name) else None
+    report.add("foreign-syntax", "warning", span, message, hint, rewrite)
+
+
+def _tell_wide(report: Report, found: re.Match[str]) -> bool:
+    if found.group() in _AT_HOME_WIDE:
+        return False
+    there = dict.fromkeys(char for char in report.source if ord(char) in _WIDE)
+    shown = "".join(list(there)[:12])
+    message = (
+        f"{quoted(shown)}: wide characters are read as text; they make no bracket, tag, flag or"
+        " parameter"
+    )
+    plain = report.source.translate(_WIDE)
+    rewrite = Rewrite(Span(0, len(report.source)), plain, "Write plain characters")
+    hint = "Write the characters of a plain keyboard, as in (word:1.2), <lora:name:1> and a comma."
+    report.add("look-alike", "warning", Span(*found.span()), message, hint, rewrite)
+    return True
+
+
+def _tell_encoded(report: Report, found: re.Match[str], kind: str) -> bool:
+    text = report.source
+    if kind == "entity":
+        plain = html.unescape(text)
+        what = f"{quoted(found.group())} is read as these characters, not as the one it stands for"
+    else:
+        plain = _TEXT_ESCAPE.sub(_unescaped, text)
+        what = f"{quoted(found.group())} is read as a backslash and what follows it"
+    hint = "Write the character itself: < and >, or a real line end."
+    rewrite = Rewrite(Span(0, len(text)), plain, "Write the characters themselves")
+    report.add("look-alike", "warning", Span(*found.span()), what, hint, rewrite)
+    return True
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    letter = found.group()[1]
+    return _ESCAPES[letter] if letter != "u" else chr(int(found.group()[2:], 16))
+
+
+def _notice_quotes(report: Report, flag: Node) -> None:
+    """Report quotes of a word processor around a flag's text: they hold nothing together."""
+    head, *values = flag.children
+    text = Span(head.span.end, flag.span.end).of(report.source)
+    for value in values:
+        written = value.span.of(report.source)
+        if value.kind != "value" or not written or ord(written[0]) not in _CURLY_QUOTES:
+            continue
+        name = head.span.of(report.source).lstrip("-")
+        if name not in FLAGS or not isinstance(FLAGS[name].kind, Line):
+            return
+        ends = "the next blank" if FLAGS[name].takes == "words" else "the end of the value"
+        report.add(
+            "look-alike",
+            "warning",
+            Span(value.span.start, value.span.start + 1),
+            f"{quoted(written[0])} is no quote here: it is part of the text, which goes to {ends}",
+            "Write straight quotes, \" or ', around the text.",
+            Rewrite(
+                Span(head.span.end, flag.span.end),
+                text.translate(_CURLY_QUOTES),
+                "Write straight quotes",
+            ),
+        )
+        return

@@ -1,0 +1,215 @@
+"""Syntax of other programs inside the text: exactly what is said of it, and what can be mended."""
+
+from __future__ import annotations
+
+import pytest
+from comfyui_astria.nodes.prompt import PromptRequest, parse
+from comfyui_astria.tests.prompt.test_malformed import CANVAS
+
+# text of other programs -> each warning, as (place, the whole message); the text stays text
+FOREIGN: dict[str, list[tuple[str, str]]] = {
+    "a [cat:dog:0.5]": [
+        (
+            "[cat:dog:0.5]",
+            "`[cat:dog:0.5]` is no change during the steps here: it is read as text in brackets",
+        )
+    ],
+    "[<lora:x:1>:10] a": [
+        (
+            "[<lora:x:1>:10]",
+            "`[<lora:x:1>:10]` is no change during the steps here: it is read as text in brackets",
+        )
+    ],
+    "[cat|dog]": [
+        ("[cat|dog]", "`[cat|dog]` is no alternation here: it is read as text in brackets")
+    ],
+    "{cat|dog} {{red}}": [
+        (
+            "{cat|dog}",
+            "`{cat|dog}` is neither a choice nor a weight here: the braces are read as text",
+        ),
+        (
+            "{red}",
+            "`{red}` is neither a choice nor a weight here: the braces are read as text",
+        ),
+    ],
+    "a __hair/long_hair__ cat": [
+        (
+            "__hair/long_hair__",
+            "`__hair/long_hair__` is no list of words here: it is read as text",
+        )
+    ],
+    "a cat AND a dog": [
+        ("AND", "`AND` is read as a word: here it does not draw two prompts and mix them")
+    ],
+    "a cat ADDCOL a dog": [("ADDCOL", "`ADDCOL` is read as text: it divides nothing here")],
+    "a ADDCOMM b ADDBASE c ADDROW d": [
+        (word, f"`{word}` is read as text: it divides nothing here")
+        for word in ("ADDCOMM", "ADDBASE", "ADDROW")
+    ],
+    "(cat:1,2)": [("(cat:1,2)", "`1,2` is no number, and stays in the text of `(cat:1,2)`")],
+    "(cat)1.3": [(")1.3", "`)1.3` is no weight here: it is read as text")],
+    "(cat)++": [(")++", "`)++` is no weight here: it is read as text")],
+    "cat::2 dog": [("::2", "`::2` is no weight here: it is read as text")],
+    "a /* old */ cat": [("/* old */", "`/* old */` is no comment here: it is read as text")],
+    "a cat -s 30 -W512": [
+        ("-s 30", "`-s 30` is read as text, and sets nothing"),
+        ("-W512", "`-W512` is read as text, and sets nothing"),
+    ],
+    "a cat Negative prompt: dog Steps: 30, Sampler: Euler a, Size: 64x64": [
+        (key, f"`{key}:` inside a line is read as text")
+        for key in ("Negative prompt", "Steps", "Sampler", "Size")
+    ],
+    '{"positive_prompt": "a cat", "steps": 30}': [
+        ("{", "JSON of another program is read as text, all of it")
+    ],
+    "MASK(0 0.5) cat": [("MASK(", "`MASK(` is read as text: it gives nothing a place here")],
+    "\uff08cat\uff1a1.2\uff09": [
+        (
+            "\uff08",
+            "`\uff08\uff1a\uff09`: wide characters are read as text; they make no bracket, tag,"
+            " flag or parameter",
+        )
+    ],
+    "\uff1clora:x:1\uff1e a\uff0c b": [
+        (
+            "\uff1c",
+            "`\uff1c\uff1e\uff0c`: wide characters are read as text; they make no bracket, tag,"
+            " flag or parameter",
+        )
+    ],
+    "&lt;lora:x:1&gt; a": [
+        ("&lt;", "`&lt;` is read as these characters, not as the one it stands for")
+    ],
+    "a cat\\nBREAK\\na dog": [("\\n", "`\\n` is read as a backslash and what follows it")],
+    "a \\u003clora:x:1\\u003e": [
+        ("\\u003c", "`\\u003c` is read as a backslash and what follows it")
+    ],
+    "a\u200bBREAK b": [
+        (
+            "\u200bBREAK",
+            "BREAK in `\\u200bBREAK` is glued to what it touches, and divides nothing",
+        )
+    ],
+    "a /BREAK/ b": [
+        ("/BREAK/", "BREAK in `/BREAK/` is glued to what it touches, and divides nothing")
+    ],
+    "(a)BREAK(b)": [
+        (")BREAK(", "BREAK in `)BREAK(` is glued to what it touches, and divides nothing")
+    ],
+    "a BREAKBREAK b": [
+        ("BREAKBREAK", "BREAK in `BREAKBREAK` is glued to what it touches, and divides nothing")
+    ],
+    "a cat \u2014ar 16:9 \u2013no dog": [
+        ("\u2014ar", "`\u2014ar` is read as text, and no flag"),
+        ("\u2013no", "`\u2013no` is read as text, and no flag"),
+    ],
+    "a <embedding:ink>": [("<embedding:ink>", "`<embedding:ink>` is read as text")],
+    "Prompt: a cat": [("Prompt:", "`Prompt:` is read as text")],
+    "a BREAK_2 b": [
+        ("BREAK_", "BREAK in `BREAK_` is glued to what it touches, and divides nothing")
+    ],
+    "embedding:ink a": [
+        (
+            "embedding:ink",
+            "`embedding:ink` goes to ComfyUI as text, which drops it in silence without such a"
+            " file",
+        )
+    ],
+    "emb:ink a": [("emb:ink", "`emb:ink` names no embedding here: it is read as text")],
+    "a <hypernet:x:1>": [("<hypernet:x:1>", "`<hypernet:x:1>` is read as text")],
+    "--mask_prompt \u201cred car\u201d": [
+        (
+            "\u201c",
+            "`\u201c` is no quote here: it is part of the text, which goes to the next blank",
+        )
+    ],
+    f"--outpaint center{CANVAS} --outpaint_prompt \u201ca field\u201d": [
+        (
+            "\u201c",
+            "`\u201c` is no quote here: it is part of the text, which goes to the end of the value",
+        )
+    ],
+    f'--outpaint center{CANVAS} --outpaint_prompt "a {{red|blue}} field"': [
+        (
+            "{red|blue}",
+            "`{red|blue}` is neither a choice nor a weight here: the braces are read as text",
+        )
+    ],
+    "a\nnegative_prompt=[bad:0.5]": [
+        (
+            "[bad:0.5]",
+            "`[bad:0.5]` is no change during the steps here: it is read as text in brackets",
+        )
+    ],
+    "<lora:x:0.8:lbw=OUTALL> a": [
+        (
+            "lbw=OUTALL",
+            "`lbw=OUTALL` is left out: the LoRA `x` acts on all its layers, at every step",
+        )
+    ],
+    "a\nseed=1\nnegative_prompt=bad\nSteps: 30, Sampler: Euler": [
+        ("Steps:", "`Steps:` is read as text"),
+        ("Sampler", "`Sampler:` inside a line is read as text"),
+    ],
+}
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_text_of_another_program_is_told_and_stays_text(text: str) -> None:
+    request, diagnostics = PromptRequest.from_text(text)
+    assert request is not None
+    assert [(found.span.of(text), found.message) for found in diagnostics] == FOREIGN[text]
+    assert all(found.severity == "warning" and found.hint for found in diagnostics)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ROCK AND ROLL poster, cats and dogs",
+        "a LUNCH-BREAK sign 'BREAK' BREAKFAST",
+        "a (cat:1.2) at 16:9, [dog] (10:1.5)",
+        "snake_case_name, __init, a :: b, C++",
+        "\u4e00\u53ea\u732b\uff01\u4e00\u53ea\u72d7\uff1f",
+        "style: moody noir, image: blurred",
+        "steps: up to the door",
+        "100% cotton, Tom & Jerry, a\\(b\\)",
+        "it costs 5,000: a lot (really: yes)",
+    ],
+)
+def test_ordinary_words_are_not_told(text: str) -> None:
+    assert parse(text).diagnostics == ()
+
+
+REWRITTEN = {
+    "\uff08cat\uff1a1.2\uff09\uff0c dog": "(cat:1.2), dog",
+    "&lt;lora:x:1&gt; a": "<lora:x:1> a",
+    "a\\nBREAK\\nb": "a\nBREAK\nb",
+    "\\u003clora:x:1\\u003e a": "<lora:x:1> a",
+    "a embedding:ink, b": "a <ink>, b",
+    # InvokeAI, Fooocus
+    '{"positive_prompt": "a cat", "negative_prompt": "dog\\nfox", "cfg_scale": 7.5, "steps": 30,'
+    ' "seed": 4, "width": 512, "height": 768, "scheduler": "euler_a", "model": {"key": "x"}}': (
+        "a cat\nnegative_prompt=dog fox\nseed=4\nsteps=30\ncfg_scale=7.5\nscheduler=euler_a\nw=512"
+        "\nh=768"
+    ),
+    '{"Prompt": "a cat", "Resolution": "(896, 1152)", "Steps": 30, "Sampler": "dpmpp_2m",'
+    ' "Scheduler": "karras"}': "a cat\nsteps=30\nscheduler=dpm++2m_karras\nw=896\nh=1152",
+    "--mask_prompt \u201cred car\u201d": '--mask_prompt "red car"',
+}
+
+
+@pytest.mark.parametrize("text", REWRITTEN)
+def test_what_can_be_mended_without_asking_is_offered(text: str) -> None:
+    [rewrite] = [found.rewrite for found in parse(text).diagnostics if found.rewrite]
+    mended = text[: rewrite.span.start] + rewrite.text + text[rewrite.span.end :]
+    assert mended == REWRITTEN[text]
+    assert rewrite.label
+    assert parse(mended).diagnostics == ()
+
+
+def test_a_field_of_the_negative_prompt_is_looked_at_as_well() -> None:
+    _, diagnostics = PromptRequest.from_fields({"text": "a cat", "negative_prompt": "[bad:0.5]"})
+    assert [(found.code, found.field) for found in diagnostics] == [
+        ("foreign-syntax", "negative_prompt")
+    ]
