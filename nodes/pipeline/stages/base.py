@@ -15,7 +15,7 @@ from ..build.stage_list import Problem, Stage
 from ..build.text import Encoded
 from . import people
 from .control import Ground as ControlGround
-from .control import add_controls, control_maps, steered, steering
+from .control import add_controls, control_maps, steered, steering_of
 from .masks import base_mask
 from .sampling import Painting, add_masked_latent, add_sampling
 from .scene import say
@@ -209,7 +209,7 @@ def _constant_pose(desk: Desk, encoded: Encoded) -> Encoded:
     assert desk.painted is not None, "the scene is encoded first"
     if desk.painted.regions is None:
         return encoded
-    model = desk.kit.controlnet("pose", "openpose")
+    model = desk.kit.controlnet("pose")
     if isinstance(model, Missing):
         text = "No pose ControlNet is connected or bound, so the regions alone place the persons."
         desk.tell(Problem("no-pose-controlnet", "info", text, model.hint))
@@ -220,7 +220,7 @@ def _constant_pose(desk: Desk, encoded: Encoded) -> Encoded:
         encoded,
         model,
         slot(desk.painted.regions, 3),
-        *steering(desk.request, "pose"),
+        *steering_of(desk, "pose"),
     )
 
 

@@ -133,7 +133,7 @@ def _tiled(desk: Desk, encoded: Encoded, picture: Link) -> tuple[Encoded, Settin
         return encoded, settings
     resemblance = DEFAULT_RESEMBLANCE if request.resemblance is None else request.resemblance
     controlnet = desk.for_part(
-        desk.kit.controlnet("tile", "tile"), "The tile ControlNet of --tiled_upscale_v2"
+        desk.kit.controlnet("tile"), "The tile ControlNet of --tiled_upscale_v2"
     )
     if controlnet is not None:
         encoded = steered(
