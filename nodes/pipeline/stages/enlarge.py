@@ -14,7 +14,7 @@ from ..build.stage_list import HIRES_FACTOR, UPSCALE_FACTOR, Stage, keeps_backgr
 from ..build.text import Encoded, add_encoding, negative_segments, prompt_segments
 from .control import steered
 from .people import Ground, add_regional, fitted_masks, found_people, in_regions
-from .sampling import Painting, add_sampling
+from .sampling import Painting, add_sampling, add_whole_latent
 from .scene import say
 
 DEFAULT_HIRES_DENOISE = 0.4
@@ -52,7 +52,7 @@ def add_hires(desk: Desk, stage: Stage, image: Value) -> Value:
     encoded, settings = _said(desk, big), desk.settings
     if request.tiled_upscale or request.tiled_upscale_v2:
         encoded, settings = _tiled(desk, encoded, fit)
-    latent = graph.add("hires_fix.encode", "VAEEncode", pixels=fit, vae=encoded.models.vae)
+    encoded, latent = add_whole_latent(graph, "hires_fix", encoded, fit, desk.family)
     strength = request.hires_denoising_strength
     painting = Painting(encoded, latent, DEFAULT_HIRES_DENOISE if strength is None else strength)
     drawn = add_sampling(graph, "hires_fix", painting, desk.family, settings)
