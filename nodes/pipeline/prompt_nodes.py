@@ -5,10 +5,12 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..errors import PlanError
-from ..host.models import family_of
+from ..host.models import family_of, lcm_of
 from ..host.types import MAX_PERSONS, RequestType, seed_input
 from ..prompt import PromptRequest, Segment
-from ..tunes.host.state import named_stamps
+from ..tunes.bindings import Bindings
+from ..tunes.host.state import make_resolver, named_stamps
+from .build.lcm import lcm_of_picture
 from .build.settings import Inputs, settle
 from .host.inputs import text_errors, text_input, text_notes
 
@@ -137,11 +139,12 @@ class AstriaRequestSettings(io.ComfyNode):
     @classmethod
     def execute(cls, request: PromptRequest, model, seed: int, image=None) -> io.NodeOutput:
         family = family_of(model)
-        found = settle(
-            request,
-            family,
-            Inputs(has_image=image is not None or request.input_image is not None, seed=seed),
+        inputs = Inputs(
+            has_image=image is not None or request.input_image is not None,
+            seed=seed,
+            lcm=lcm_of_picture(request, make_resolver(Bindings()), lcm_of(model)),
         )
+        found = settle(request, family, inputs)
         if found.width is None and image is None:
             raise PlanError(
                 "The prompt names an input image and sets no w and h, so the picture gets the size"

@@ -8,17 +8,17 @@ from ..control.modes import FLUX_NUMBERS, SDXL_NUMBERS
 from ..families.family import Family
 from ..graph.graph import Graph
 from ..prompt import PromptRequest
-from .build.settings import Explainer, Setting, default_cfg
+from .build.settings import Explainer, Setting, Settings, default_cfg, default_steps
 from .build.sources import Sources
 from .build.stage_list import Stage
 from .build.text import prompt_segments
 from .stages.control import KINDS, advice_for, controls_of, is_by_union, steering
-from .stages.enlarge import DEFAULT_HIRES_CFG, DEFAULT_HIRES_DENOISE, DEFAULT_RESEMBLANCE
+from .stages.enlarge import DEFAULT_HIRES_DENOISE, DEFAULT_RESEMBLANCE, default_hires_cfg
 from .stages.outpaint import ORDINARY_OUTPAINT_DENOISE
 
 
 def stage_settings(
-    request: PromptRequest, sources: Sources, planned: Sequence[Stage]
+    request: PromptRequest, sources: Sources, planned: Sequence[Stage], settings: Settings
 ) -> tuple[Setting, ...]:
     """Return what the stages that run take beside the request's own settings.
 
@@ -29,9 +29,10 @@ def stage_settings(
     if "base" in running:
         _note_controls(request, sources.graph, sources.family, note)
     if "outpaint" in running:
-        _note_outpainting(request, sources.outpaint_family or sources.family, note)
+        painter = sources.outpaint_family or sources.family
+        _note_outpainting(request, painter, settings.outpaint_lcm, note)
     if "hires_fix" in running:
-        _note_second_sampling(request, sources.family, note)
+        _note_second_sampling(request, sources.family, settings.lcm, note)
     return tuple(note.settings)
 
 
@@ -76,14 +77,14 @@ def _mode(kind: str, family: Family) -> Setting:
     return Setting(f"{kind}.mode", "none", why)
 
 
-def _note_outpainting(request: PromptRequest, family: Family, note: Explainer) -> None:
+def _note_outpainting(request: PromptRequest, family: Family, lcm: str, note: Explainer) -> None:
     segments = (
         prompt_segments(request) if request.outpaint_prompt is None else (request.outpaint_prompt,)
     )
     has_faceids = any(segment.faceids for segment in segments)
-    note.take("outpaint.steps", request.steps, family.steps, f"default of {family.title}")
+    note.take("outpaint.steps", request.steps, *default_steps(family, lcm))
     note.take(
-        "outpaint.cfg_scale", request.cfg_scale, *default_cfg(family, has_faceids=has_faceids)
+        "outpaint.cfg_scale", request.cfg_scale, *default_cfg(family, lcm, has_faceids=has_faceids)
     )
     if family.inpaint:
         note.take(
@@ -98,7 +99,9 @@ def _note_outpainting(request: PromptRequest, family: Family, note: Explainer) -
         )
 
 
-def _note_second_sampling(request: PromptRequest, family: Family, note: Explainer) -> None:
+def _note_second_sampling(
+    request: PromptRequest, family: Family, lcm: str, note: Explainer
+) -> None:
     strength = request.hires_denoising_strength
     note.take(
         "hires_denoising_strength",
@@ -118,6 +121,5 @@ def _note_second_sampling(request: PromptRequest, family: Family, note: Explaine
         note.take(
             "hires_cfg_scale",
             request.hires_cfg_scale,
-            DEFAULT_HIRES_CFG,
-            "default of --tiled_upscale_v2",
+            *default_hires_cfg(family, lcm),
         )

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ...families.family import Family
 from ...graph.graph import Link, Value, slot
 from ..build.plan_builder import Desk
-from ..build.settings import Settings
+from ..build.settings import LCM_CFG, Settings
 from ..build.stage_list import HIRES_FACTOR, UPSCALE_FACTOR, Stage, keeps_background
 from ..build.text import Encoded, add_encoding, negative_segments, prompt_segments
 from .control import steered
@@ -139,7 +140,9 @@ def _tiled(desk: Desk, encoded: Encoded, picture: Link) -> tuple[Encoded, Settin
         encoded = steered(
             desk, "hires_fix.control_tile", encoded, controlnet, picture, resemblance, 1.0
         )
-    cfg = DEFAULT_HIRES_CFG if request.hires_cfg_scale is None else request.hires_cfg_scale
+    cfg = request.hires_cfg_scale
+    if cfg is None:
+        cfg, _ = default_hires_cfg(desk.family, settings.lcm)
     if not desk.family.takes_guidance:
         return encoded, settings
     if desk.family.is_flux:
@@ -148,6 +151,13 @@ def _tiled(desk: Desk, encoded: Encoded, picture: Link) -> tuple[Encoded, Settin
         )
         return replace(encoded, positive=positive), settings
     return encoded, replace(settings, cfg=cfg)
+
+
+def default_hires_cfg(family: Family, lcm: str) -> tuple[float, str]:
+    """Return the default of --hires_cfg_scale and its reason; `lcm` as in `Settings`."""
+    if lcm and not family.is_flux:
+        return LCM_CFG, f"default with an LCM: {lcm}"
+    return DEFAULT_HIRES_CFG, "default of --tiled_upscale_v2"
 
 
 def _unmasked_kept(desk: Desk, drawn: Link, big: Link) -> Link:
