@@ -32,7 +32,7 @@ class AstriaControlNetMode(io.ComfyNode):
     @classmethod
     def execute(cls, control_net, kind: str) -> io.NodeOutput:
         told, note = with_mode(control_net, kind)
-        return io.NodeOutput(told, ui=notes_ui(note) if note else None)
+        return io.NodeOutput(told, ui=notes_ui(note))
 
 
 class AstriaDepthMap(io.ComfyNode):

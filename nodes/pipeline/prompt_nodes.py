@@ -6,6 +6,7 @@ from comfy_api.latest import io, ui
 
 from ..errors import PlanError
 from ..host.models import family_of, lcm_of
+from ..host.tensors import as_pictures
 from ..host.types import MAX_PERSONS, RequestType, seed_input
 from ..prompt import PromptRequest, Segment
 from ..tunes.bindings import Bindings
@@ -152,8 +153,9 @@ class AstriaRequestSettings(io.ComfyNode):
                 code="image-not-connected",
                 hint="Connect the image, or set w and h in the prompt.",
             )
-        width = found.width if found.width is not None else image.shape[2]
-        height = found.height if found.height is not None else image.shape[1]
+        own = None if image is None else as_pictures(image).shape
+        width = found.width if found.width is not None else own[2]
+        height = found.height if found.height is not None else own[1]
         names = found.sampler, found.schedule
         # On Flux cfg_scale is the distilled guidance, which AstriaEncodeRequest writes into the
         # conditioning; true CFG is 1.
