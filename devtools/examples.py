@@ -167,7 +167,7 @@ def base_of(name: str) -> str:
 
 def takes_drawn_map(request: PromptRequest) -> bool:
     """Say whether a ControlNet of the request reads a map that its reader has drawn."""
-    return any(KINDS[control.kind].map == "given" for control in controls_of(request))
+    return any(KINDS[control.kind] == "given" for control in controls_of(request))
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ LAYERS = (
     "net",
     "host",
     "base",
+    "control",
     "outpaint",
     "masking",
     "regions",

@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .api.host import routes as api_routes
 from .base.nodes import NODES as BASE
+from .control.nodes import NODES as CONTROL
 from .editor.host import routes as editor_routes
 from .faceid.nodes import NODES as FACEID
 from .faces.nodes import NODES as FACES
@@ -42,4 +43,4 @@ class AstriaExtension(ComfyExtension):
             *FACE_INPAINTING,
             *FACE_SWAPPING,
         )
-        return [*PROMPT, *PIPELINE, *COMPILE, *TUNES, *drawing, *BASE, *OUTPAINT, *FINISH]
+        return [*PROMPT, *PIPELINE, *COMPILE, *TUNES, *drawing, *BASE, *CONTROL, *OUTPAINT, *FINISH]

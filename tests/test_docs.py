@@ -28,7 +28,13 @@ OWN_NODES = sorted(name for name in DEFINITIONS if name.startswith("Astria"))
 SHORTEST_PART = 3
 SHORTEST_SECTION = {"Example": 12, "What goes wrong": 12, "Related": 2}  # words
 PICTURE_BYTES = 60_000
-WITHOUT_ERRORS = {"AstriaSampler", "AstriaFitMasks", "AstriaPersonLora", "AstriaOutpaintMasks"}
+WITHOUT_ERRORS = {
+    "AstriaDepthMap",
+    "AstriaSampler",
+    "AstriaFitMasks",
+    "AstriaPersonLora",
+    "AstriaOutpaintMasks",
+}
 
 
 def read(page: Path) -> str:

@@ -15,9 +15,10 @@ def one_batch(pictures: Sequence[Tensor]) -> Tensor:
 
     One alone is returned as it is.
 
-    Shapes: [B,H,W,C] or [B,H,W], all alike but for B.
+    Shapes: [B,H,W,C] or [B,H,W], all alike but for B; [H,W] is a batch of one.
     Raises: ImageError for pictures of different sizes or channels.
     """
+    pictures = [one[None] if one.ndim == 2 else one for one in pictures]
     if len(pictures) == 1:
         return pictures[0]
     shapes = list(dict.fromkeys(tuple(one.shape[1:]) for one in pictures))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..host.types import MAX_SIDE, FitType, seed_input
+from ..host.tensors import as_masks, as_pictures, empty_note, ratio_note, with_alpha_of
+from ..host.types import MAX_SIDE, FitType, notes_ui, seed_input
 from .batch import one_batch
 from .fit import fit_image, fit_mask, keep_unmasked, restore_size
 from .host.sampling import STEP_NOISE, ImageNoise, make_sampler
@@ -102,9 +103,14 @@ class AstriaFitImage(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, width: int, height: int, multiple: int, mask=None) -> io.NodeOutput:
+        image = as_pictures(image)
         fitted, fit = fit_image(image, width, height, multiple)
-        source = mask if mask is not None else image.new_zeros(image.shape[:3])
-        return io.NodeOutput(fitted, fit_mask(source, image, width, height, multiple), fit)
+        if mask is None:
+            none = fitted.new_zeros(fitted.shape[:3])
+            return io.NodeOutput(fitted, none, fit)
+        mask = as_masks(mask)
+        told = notes_ui(empty_note(mask), ratio_note(mask, image.shape[2], image.shape[1]))
+        return io.NodeOutput(fitted, fit_mask(mask, image, width, height, multiple), fit, ui=told)
 
 
 class AstriaFitMasks(io.ComfyNode):
@@ -131,9 +137,10 @@ class AstriaFitMasks(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, masks, width: int, height: int, multiple: int) -> io.NodeOutput:
-        return io.NodeOutput(
-            fit_mask(masks, image[:1].expand(len(masks), -1, -1, -1), width, height, multiple)
-        )
+        image, masks = as_pictures(image), as_masks(masks)
+        each = image[:1].expand(len(masks), -1, -1, -1)
+        told = notes_ui(ratio_note(masks, image.shape[2], image.shape[1]))
+        return io.NodeOutput(fit_mask(masks, each, width, height, multiple), ui=told)
 
 
 class AstriaRestoreSize(io.ComfyNode):
@@ -150,7 +157,7 @@ class AstriaRestoreSize(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, fit) -> io.NodeOutput:
-        return io.NodeOutput(restore_size(image, fit))
+        return io.NodeOutput(restore_size(as_pictures(image), fit))
 
 
 class AstriaMaskedComposite(io.ComfyNode):
@@ -170,7 +177,9 @@ class AstriaMaskedComposite(io.ComfyNode):
 
     @classmethod
     def execute(cls, painted, original, mask) -> io.NodeOutput:
-        return io.NodeOutput(keep_unmasked(painted, original, mask))
+        original = as_pictures(original)
+        painted = with_alpha_of(as_pictures(painted), original)
+        return io.NodeOutput(keep_unmasked(painted, original, as_masks(mask)))
 
 
 class AstriaOneBatch(io.ComfyNode):

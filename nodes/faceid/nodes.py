@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..host.types import FaceIDsType, FaceIDType, IdentityType
+from ..host.tensors import as_masks, empty_note
+from ..host.types import FaceIDsType, FaceIDType, IdentityType, notes_ui
 from .checkpoint import AUTO, PULID
 from .host.apply import apply_faceids
 from .host.files import (
@@ -148,9 +149,11 @@ class AstriaApplyFaceID(io.ComfyNode):
     def execute(
         cls, model, faceid, identity, strength: float, start: float, end: float, mask=None
     ) -> io.NodeOutput:
-        return io.NodeOutput(
-            apply_faceids(model, [(FaceIDUse(faceid, identity, strength, start, end), mask)])
-        )
+        use = FaceIDUse(faceid, identity, strength, start, end)
+        if mask is None:
+            return io.NodeOutput(apply_faceids(model, [(use, None)]))
+        mask = as_masks(mask)
+        return io.NodeOutput(apply_faceids(model, [(use, mask)]), ui=notes_ui(empty_note(mask)))
 
 
 class AstriaPersonFaceID(io.ComfyNode):

@@ -8,6 +8,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..errors import ImageError, MissingModelError
+from ..host.tensors import as_pictures
 from ..host.types import FaceAnalysisType, FacesType
 from .boxes import BoxDetector
 from .detector import FaceAnalysis
@@ -152,6 +153,7 @@ class AstriaDetectFaces(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, analysis: FaceAnalysis, min_confidence, min_size_px) -> io.NodeOutput:
+        image = as_pictures(image)
         faces = analysis.batch(image, min_confidence, min_size_px)
         masks = face_masks(faces, image.shape[1], image.shape[2])
         return io.NodeOutput(faces, masks, bounding_boxes(faces), preview(image, faces))

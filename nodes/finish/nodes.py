@@ -8,6 +8,7 @@ import torch
 from comfy_api.latest import io
 from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel
 
+from ..host.tensors import as_pictures
 from ..host.types import MAX_SEED
 from .cube import apply_cube
 from .cutout import cut_out
@@ -44,7 +45,7 @@ class AstriaSuperResolution(io.ComfyNode):
         def once(picture):
             return ImageUpscaleWithModel.execute(upscale_model, picture).result[0]
 
-        return io.NodeOutput(enlarge(image, factor, upscale_model.scale, once))
+        return io.NodeOutput(enlarge(as_pictures(image), factor, upscale_model.scale, once))
 
 
 class AstriaTiledDiffusion(io.ComfyNode):
@@ -125,7 +126,7 @@ class AstriaColorGrading(io.ComfyNode):
             if look in LOOKS
             else partial(apply_cube, cube=load_lut(look, tuple(LOOKS)))
         )
-        return io.NodeOutput(regraded(image, grade, strength))
+        return io.NodeOutput(regraded(as_pictures(image), grade, strength))
 
 
 class AstriaFilmGrain(io.ComfyNode):
@@ -180,7 +181,7 @@ class AstriaFilmGrain(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, strength: float, size: float, color: float, seed: int) -> io.NodeOutput:
-        return io.NodeOutput(film_grain(image, Grain(strength, size, color), seed))
+        return io.NodeOutput(film_grain(as_pictures(image), Grain(strength, size, color), seed))
 
 
 class AstriaRemoveBackground(io.ComfyNode):
@@ -211,6 +212,7 @@ class AstriaRemoveBackground(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, background_model) -> io.NodeOutput:
+        image = as_pictures(image)
         # One by one: together, pictures of 4096 pixels and more would fill the GPU.
         cover = torch.cat(
             [background_model.encode_image(picture) for picture in image[..., :3].split(1)]

@@ -6,13 +6,16 @@ The family of a model, and the definitions of nodes.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import comfy.supported_models as supported
+from comfy_extras.nodes_model_advanced import LCM
 
 import nodes as host_nodes
 
 from ..errors import PlanError
 from ..families.family import FAMILIES, Family
+from ..families.lcm import is_named_lcm
 from ..graph.definitions import NodeDefinition, from_object_info
 
 # (class of the host's model configuration, channels of the model's input) -> family. Inpaint models
@@ -43,6 +46,19 @@ def family_of(model) -> Family:
         code="unknown-model",
         hint="Connect a model of one of these families.",
     )
+
+
+def lcm_of(model) -> str:
+    """Return what shows that a MODEL is an LCM: its file, or the sampling that was set for it.
+
+    Empty where nothing does.
+    """
+    if isinstance(model.get_model_object("model_sampling"), LCM):
+        return "the model's sampling is set to lcm"
+    # How the host loads the file again, its path first.
+    loaded = model.cached_patcher_init
+    path = loaded[1][0] if loaded is not None and loaded[1] else None
+    return Path(path).name if isinstance(path, str) and is_named_lcm(path) else ""
 
 
 def live_definitions(class_types: Iterable[str]) -> dict[str, NodeDefinition]:

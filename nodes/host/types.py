@@ -67,10 +67,11 @@ def only_values(inputs: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     return {name: values[0] for name, values in inputs.items()}
 
 
-def notes_ui(text: str) -> dict[str, list[str]]:
-    """Return what a node has to tell as its ui output.
+def notes_ui(*texts: str) -> dict[str, list[str]] | None:
+    """Return what a node has to tell as its ui output; None where there is nothing.
 
     In the expansion of AstriaGenerate web/js/report.js adds it to that node's report, which a plain
     text would replace: the host shows both in the one node.
     """
-    return {"astria_notes": [text]}
+    told = [text for text in texts if text]
+    return {"astria_notes": told} if told else None

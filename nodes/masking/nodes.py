@@ -8,6 +8,7 @@ import comfy.model_management
 import comfy.utils
 from comfy_api.latest import io
 
+from ..host.tensors import as_masks, as_pictures, empty_note
 from ..host.types import MAX_PERSONS, MAX_SIDE, FitType, SegmenterType, notes_ui
 from .adjust import Adjustment
 from .host.segmenters import Connected, choices, make_segmenter
@@ -166,6 +167,7 @@ class AstriaPromptMask(io.ComfyNode):
         on_empty,
         fit=None,
     ) -> io.NodeOutput:
+        image = as_pictures(image)
         adjustment = Adjustment(mask_invert, mask_dilate, shape, feather_px)
         own_size = () if fit is None else (fit.width, fit.height)
         progress = comfy.utils.ProgressBar(len(image))
@@ -220,12 +222,12 @@ class AstriaAdjustMask(io.ComfyNode):
     def execute(
         cls, mask, invert: bool, dilate: str, shape: str, feather_px: int, fit=None
     ) -> io.NodeOutput:
+        mask = as_masks(mask)
         adjustment = Adjustment(invert, dilate, shape, feather_px)
-        return io.NodeOutput(
-            adjustment.applied(mask)
-            if fit is None
-            else adjustment.applied_within(mask, fit.width, fit.height)
-        )
+        if fit is not None:  # Astria Fit Image has told of an empty mask
+            return io.NodeOutput(adjustment.applied_within(mask, fit.width, fit.height))
+        note = "" if invert else empty_note(mask)
+        return io.NodeOutput(adjustment.applied(mask), ui=notes_ui(note))
 
 
 class AstriaFindPeople(io.ComfyNode):
@@ -258,10 +260,8 @@ class AstriaFindPeople(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, segmenter, persons: int, word: str) -> io.NodeOutput:
-        found = find_people(image, segmenter, persons, word)
-        return io.NodeOutput(
-            found.masks, ui=notes_ui("\n".join(found.notes)) if found.notes else None
-        )
+        found = find_people(as_pictures(image), segmenter, persons, word)
+        return io.NodeOutput(found.masks, ui=notes_ui("\n".join(found.notes)))
 
 
 NODES = [AstriaLoadSegmenter, AstriaPromptMask, AstriaAdjustMask, AstriaFindPeople]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from comfy_api.latest import io
 
-from ..host.types import MAX_SIDE
+from ..host.tensors import as_masks, as_pictures, ratio_note
+from ..host.types import MAX_SIDE, notes_ui
 from .composite import heal_and_paste
 from .fill import FILL_BLUR_PX, canvas_mask, edge_extended, fit_source, neutral, place_masks
 from .geometry import ANCHORS, SMALLER_POLICIES, Canvas, place
@@ -91,6 +92,7 @@ class AstriaOutpaintCanvas(io.ComfyNode):
     def execute(
         cls, image, anchor, width, height, smaller, fill, overlap_px, multiple
     ) -> io.NodeOutput:
+        image = as_pictures(image)
         canvas = place(
             image.shape[2],
             image.shape[1],
@@ -157,6 +159,7 @@ class AstriaOutpaintComposite(io.ComfyNode):
     def execute(cls, canvas: PlacedSource, heal_seam: bool, painted=None) -> io.NodeOutput:
         if canvas.canvas.is_empty_mask:
             return io.NodeOutput(canvas.source)
+        painted = as_pictures(painted)[..., :3]  # as the source stands on the canvas
         pasted = heal_and_paste(painted, canvas.source, canvas.canvas, heal=heal_seam)
         # Half precision rounds: only in the source's own precision is a picture saved from it the
         # same to the bit.
@@ -185,7 +188,10 @@ class AstriaOutpaintMasks(io.ComfyNode):
 
     @classmethod
     def execute(cls, canvas: PlacedSource, masks) -> io.NodeOutput:
-        return io.NodeOutput(place_masks(masks, canvas.canvas))
+        masks = as_masks(masks)
+        size = canvas.canvas.source_width, canvas.canvas.source_height
+        told = notes_ui(ratio_note(masks, *size))
+        return io.NodeOutput(place_masks(masks, canvas.canvas), ui=told)
 
 
 NODES = [AstriaOutpaintCanvas, AstriaOutpaintComposite, AstriaOutpaintMasks]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import MissingModelError
 from ..families.family import family
+from ..families.lcm import is_named_lcm
 from ..graph.definitions import Definitions
 from ..graph.dynamic_prompts import words_apart
 from ..graph.graph import Graph, Link, Socket, Value, api_workflow, slot
@@ -179,6 +180,7 @@ def sources_of(
         **pictures,
         person_masks=masks,
         connected=options.connected,
+        lcm=next(filter(is_named_lcm, filter(None, (base.checkpoint, base.diffusion_model))), ""),
         graph=graph,
     )
     if request.outpaint is not None and base.outpaint_model:

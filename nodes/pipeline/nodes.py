@@ -13,7 +13,7 @@ from ..families.family import Family
 from ..graph.check import check_graph
 from ..graph.graph import Socket, expansion
 from ..graph.sockets import MODEL_SOCKETS
-from ..host.models import family_of, live_definitions
+from ..host.models import family_of, lcm_of, live_definitions
 from ..host.types import ModelsType, RegionsType, RequestType, seed_input
 from ..prompt import PromptRequest
 from ..tunes.bundle import ModelBundle
@@ -282,7 +282,7 @@ def _live_sources(links: dict[str, list], model, outpaint_model, asked: PromptRe
 
     Raises PlanError where two do not go together.
     """
-    sources = _sources(links, family_of(model))
+    sources = replace(_sources(links, family_of(model)), lcm=lcm_of(model))
     if outpaint_model is None or asked.outpaint is None:
         return sources
     painter = family_of(outpaint_model)

@@ -11,6 +11,7 @@ from ..families.family import Family
 from ..graph.graph import Graph, Value
 from ..prompt import PromptRequest
 from ..tunes.resolve import Missing, Resolver
+from .build.lcm import lcm_of_outpaint, lcm_of_picture
 from .build.model_loaders import Kit
 from .build.plan_builder import Desk
 from .build.settings import Inputs, Settings, settle
@@ -98,7 +99,14 @@ def draft(request: PromptRequest, sources: Sources, resolver: Resolver, options:
     # as it was meant.
     has_image = image is not None or request.input_image is not None
     has_mask = mask is not None or request.mask_image is not None
-    inputs = Inputs(has_image, has_mask, options.seed, sources.control_image is not None)
+    inputs = Inputs(
+        has_image,
+        has_mask,
+        options.seed,
+        sources.control_image is not None,
+        lcm_of_picture(request, resolver, sources.lcm),
+        lcm_of_outpaint(request, resolver, sources),
+    )
     settings = settle(request, sources.family, inputs)
     found = [
         *image_problems,
@@ -118,9 +126,8 @@ def draft(request: PromptRequest, sources: Sources, resolver: Resolver, options:
         else _write(desk, planned)
     )
     kept = tuple(stage for stage in planned if stage.name not in desk.skipped)
-    settings = replace(
-        settings, explained=(*settings.explained, *stage_settings(request, sources, kept))
-    )
+    more = stage_settings(request, sources, kept, settings)
+    settings = replace(settings, explained=(*settings.explained, *more))
     return Plan(
         sources.family,
         sources.graph,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ..families.family import Family
 from ..prompt import PromptRequest
+from .build.lcm import lcm_problems
 from .build.settings import Inputs, Settings
 from .build.stage_list import Problem, keeps_background, paints_base, samples_again, steers_only
 from .stages.control import control_problems, controls_of
@@ -35,6 +36,7 @@ def problems(
     found += _second_sampling_problems(request, settings)
     found += _without_their_step(request, inputs)
     found += _family_problems(request, family, settings, inputs)
+    found += lcm_problems(request, settings, inputs, family)
     if request.outpaint_prompt is not None and request.outpaint_prompt.faceids:
         text = (
             "<faceid:...> in --outpaint_prompt: a face is not drawn into the new area by its"

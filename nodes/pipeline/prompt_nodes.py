@@ -5,10 +5,13 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..errors import PlanError
-from ..host.models import family_of
+from ..host.models import family_of, lcm_of
+from ..host.tensors import as_pictures
 from ..host.types import MAX_PERSONS, RequestType, seed_input
 from ..prompt import PromptRequest, Segment
-from ..tunes.host.state import named_stamps
+from ..tunes.bindings import Bindings
+from ..tunes.host.state import make_resolver, named_stamps
+from .build.lcm import lcm_of_picture
 from .build.settings import Inputs, settle
 from .host.inputs import text_errors, text_input, text_notes
 
@@ -137,11 +140,12 @@ class AstriaRequestSettings(io.ComfyNode):
     @classmethod
     def execute(cls, request: PromptRequest, model, seed: int, image=None) -> io.NodeOutput:
         family = family_of(model)
-        found = settle(
-            request,
-            family,
-            Inputs(has_image=image is not None or request.input_image is not None, seed=seed),
+        inputs = Inputs(
+            has_image=image is not None or request.input_image is not None,
+            seed=seed,
+            lcm=lcm_of_picture(request, make_resolver(Bindings()), lcm_of(model)),
         )
+        found = settle(request, family, inputs)
         if found.width is None and image is None:
             raise PlanError(
                 "The prompt names an input image and sets no w and h, so the picture gets the size"
@@ -149,8 +153,9 @@ class AstriaRequestSettings(io.ComfyNode):
                 code="image-not-connected",
                 hint="Connect the image, or set w and h in the prompt.",
             )
-        width = found.width if found.width is not None else image.shape[2]
-        height = found.height if found.height is not None else image.shape[1]
+        own = None if image is None else as_pictures(image).shape
+        width = found.width if found.width is not None else own[2]
+        height = found.height if found.height is not None else own[1]
         names = found.sampler, found.schedule
         # On Flux cfg_scale is the distilled guidance, which AstriaEncodeRequest writes into the
         # conditioning; true CFG is 1.

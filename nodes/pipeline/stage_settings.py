@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..control.modes import FLUX_NUMBERS, SDXL_NUMBERS
 from ..families.family import Family
 from ..graph.graph import Graph
 from ..prompt import PromptRequest
-from .build.settings import Explainer, Setting, default_cfg
+from .build.settings import Explainer, Setting, Settings, default_cfg, default_steps
 from .build.sources import Sources
 from .build.stage_list import Stage
 from .build.text import prompt_segments
-from .stages.control import KINDS, controls_of, steering
-from .stages.enlarge import DEFAULT_HIRES_CFG, DEFAULT_HIRES_DENOISE, DEFAULT_RESEMBLANCE
+from .stages.control import KINDS, advice_for, controls_of, is_by_union, steering
+from .stages.enlarge import DEFAULT_HIRES_DENOISE, DEFAULT_RESEMBLANCE, default_hires_cfg
 from .stages.outpaint import ORDINARY_OUTPAINT_DENOISE
 
 
 def stage_settings(
-    request: PromptRequest, sources: Sources, planned: Sequence[Stage]
+    request: PromptRequest, sources: Sources, planned: Sequence[Stage], settings: Settings
 ) -> tuple[Setting, ...]:
     """Return what the stages that run take beside the request's own settings.
 
@@ -26,40 +27,64 @@ def stage_settings(
     note = Explainer()
     running = {stage.name for stage in planned}
     if "base" in running:
-        _note_controls(request, sources.graph, note)
+        _note_controls(request, sources.graph, sources.family, note)
     if "outpaint" in running:
-        _note_outpainting(request, sources.outpaint_family or sources.family, note)
+        painter = sources.outpaint_family or sources.family
+        _note_outpainting(request, painter, settings.outpaint_lcm, note)
     if "hires_fix" in running:
-        _note_second_sampling(request, sources.family, note)
+        _note_second_sampling(request, sources.family, settings.lcm, note)
     return tuple(note.settings)
 
 
-def _note_controls(request: PromptRequest, graph: Graph, note: Explainer) -> None:
+def _note_controls(request: PromptRequest, graph: Graph, family: Family, note: Explainer) -> None:
     kinds = [control.kind for control in controls_of(request) if control.kind in KINDS]
     if "base.pose" in graph.nodes and "pose" not in kinds:
         kinds.append("pose")  # the constant one of people
     weighed = (request.controlnets or ())[: len(request.controlnet_weights or ())]
-    for kind in kinds:
-        weight, _ = steering(request, kind)
+    advised = {kind: advice_for(graph, family, kind) for kind in kinds}
+    for kind, advice in advised.items():
+        weight, _ = steering(request, kind, advice)
         is_set = kind in weighed or request.controlnet_conditioning_scale is not None
-        note.take(f"{kind}.weight", weight if is_set else None, weight, "default")
-    if kinds:
+        why = "default" if advice is None else f"default: {advice.source}"
+        note.take(f"{kind}.weight", weight if is_set else None, weight, why)
+        if is_by_union(graph, kind):
+            note.settings.append(_mode(kind, family))
+    if request.control_guidance_end is not None or None in advised.values():
         note.take(
             "control_guidance_end",
             request.control_guidance_end,
             1.0,
             "default: ControlNets steer to the end",
         )
+    if request.control_guidance_end is None:
+        for kind, advice in advised.items():
+            if advice is not None:
+                why = f"default: {advice.source}"
+                note.take(f"{kind}.control_guidance_end", None, advice.end, why)
 
 
-def _note_outpainting(request: PromptRequest, family: Family, note: Explainer) -> None:
+def _mode(kind: str, family: Family) -> Setting:
+    """Return by which number the union ControlNets of a family know a kind."""
+    numbers = FLUX_NUMBERS if family.is_flux else SDXL_NUMBERS
+    title = "Flux" if family.is_flux else "SDXL"
+    if kind in numbers:
+        why = f"its number in union ControlNets of {title}; a file without modes needs none"
+        return Setting(f"{kind}.mode", numbers[kind], why)
+    why = (
+        f"union ControlNets of {title} have no mode for it: one with modes steers without;"
+        f" controlnet_{kind} is the role of a ControlNet made for it"
+    )
+    return Setting(f"{kind}.mode", "none", why)
+
+
+def _note_outpainting(request: PromptRequest, family: Family, lcm: str, note: Explainer) -> None:
     segments = (
         prompt_segments(request) if request.outpaint_prompt is None else (request.outpaint_prompt,)
     )
     has_faceids = any(segment.faceids for segment in segments)
-    note.take("outpaint.steps", request.steps, family.steps, f"default of {family.title}")
+    note.take("outpaint.steps", request.steps, *default_steps(family, lcm))
     note.take(
-        "outpaint.cfg_scale", request.cfg_scale, *default_cfg(family, has_faceids=has_faceids)
+        "outpaint.cfg_scale", request.cfg_scale, *default_cfg(family, lcm, has_faceids=has_faceids)
     )
     if family.inpaint:
         note.take(
@@ -74,7 +99,9 @@ def _note_outpainting(request: PromptRequest, family: Family, note: Explainer) -
         )
 
 
-def _note_second_sampling(request: PromptRequest, family: Family, note: Explainer) -> None:
+def _note_second_sampling(
+    request: PromptRequest, family: Family, lcm: str, note: Explainer
+) -> None:
     strength = request.hires_denoising_strength
     note.take(
         "hires_denoising_strength",
@@ -94,6 +121,5 @@ def _note_second_sampling(request: PromptRequest, family: Family, note: Explaine
         note.take(
             "hires_cfg_scale",
             request.hires_cfg_scale,
-            DEFAULT_HIRES_CFG,
-            "default of --tiled_upscale_v2",
+            *default_hires_cfg(family, lcm),
         )

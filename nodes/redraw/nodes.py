@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host.models import family_of
+from ..host.tensors import as_pictures
 from ..host.types import FacesType, LorasType, PersonsType, RegionsType, notes_ui
 from .crop import CropOptions
 from .host.sampling import Drawing, draw_faces
@@ -150,6 +151,7 @@ class AstriaInpaintFaces(io.ComfyNode):
         regions=None,
         scene_loras=(),
     ) -> io.NodeOutput:
+        image = as_pictures(image)
         options = CropOptions(face_size, context, feather, family_of(model).multiple)
         planned = plan_faces(image, faces, persons, regions, options, unmatched)
         drawing = Drawing(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..errors import ImageError
-from ..host.types import MAX_PERSONS, MAX_SIDE, FitType, RegionsType
+from ..host.tensors import as_masks, as_pictures, ratio_note
+from ..host.types import MAX_PERSONS, MAX_SIDE, FitType, RegionsType, notes_ui
 from .layout import Layout, columns, from_boxes, from_masks, from_pose
 from .pose import arms_crossed
 from .preview import preview
@@ -103,8 +104,15 @@ class AstriaRegions(io.ComfyNode):
         fit=None,
         names="",
     ) -> io.NodeOutput:
+        note = ""
         if image is not None:
+            image = as_pictures(image)
             width, height = image.shape[2], image.shape[1]
+        if masks is not None:
+            masks = as_masks(masks)
+            note = ratio_note(masks, width, height)
+        if pose_image is not None:
+            pose_image = as_pictures(pose_image)
         layout = _layout(persons, (width, height), softness_px, masks, boxes, pose_image)
         if fit is not None:
             layout, width, height = layout.within(fit.width, fit.height), fit.width, fit.height
@@ -119,7 +127,7 @@ class AstriaRegions(io.ComfyNode):
             people,
             pose,
             preview(image, layout),
-            ui={"astria_regions": [_drawn(layout)]},
+            ui={"astria_regions": [_drawn(layout)], **(notes_ui(note) or {})},
         )
 
 

@@ -9,6 +9,7 @@ from comfy.model_management import get_torch_device
 from comfy_api.latest import io
 
 from ..faces.paste_face import FEATHER
+from ..host.tensors import as_pictures
 from ..host.types import FacesType, IdentityType, RegionsType, SwapperType, notes_ui
 from .faces import UNMATCHED, known_people, report, sources, swap
 from .host.models import each_face, make_room, painter, swapper_folder, swapper_names, swapper_path
@@ -149,6 +150,7 @@ class AstriaSwapFaces(io.ComfyNode):
     def execute(
         cls, image, faces, swapper: Swapper, identities, feather, unmatched, regions=None
     ) -> io.NodeOutput:
+        image = as_pictures(image)
         people = known_people(identities)
         chosen = sources(image, faces, people, regions, unmatched)
         wanted = [one.identity for found in chosen for one in found if one.identity is not None]
@@ -223,6 +225,7 @@ class AstriaRestoreFaces(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, faces, restorer, strength, fidelity, size) -> io.NodeOutput:
+        image = as_pictures(image)
         check_restorer(restorer, size)
         said = notes(restorer, fidelity)
         for note in said:

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..errors import ImageError, MissingModelError
 from ..faces.detector import rgb_pixels
 from ..faces.photos import bounded, find_person, identity_of, notes, read_photo
+from ..host.tensors import as_pictures
 from ..host.types import FaceAnalysisType, IdentityType, notes_ui, only_values
 from .face_cache import FaceCache
 from .host.state import make_resolver, state_folder
@@ -94,7 +95,7 @@ class AstriaIdentity(io.ComfyNode):
         if photos is None:
             pictures, title = _tune_photos(tune.strip())
         else:
-            pictures = [bounded(one) for batch in photos for one in rgb_pixels(batch)]
+            pictures = [bounded(one) for batch in photos for one in rgb_pixels(as_pictures(batch))]
             title = "photos"
         cache = FaceCache(state_folder())
         findings = [find_person(one, analysis, cache) for one in pictures]

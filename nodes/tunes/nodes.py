@@ -25,6 +25,7 @@ from ..faces.photos import (
     png_bytes,
     read_photo,
 )
+from ..host.tensors import as_pictures
 from ..host.types import FaceAnalysisType, ModelsType, gathered_inputs, only_values
 from .bindings import Bindings
 from .bundle import ModelBundle
@@ -197,7 +198,7 @@ class AstriaCreateTune(io.ComfyNode):
         findings = [
             find_person(bounded(one), analysis, cache)
             for batch in images
-            for one in rgb_pixels(batch)
+            for one in rgb_pixels(as_pictures(batch))
         ]
         photos = [one.pixels for one in identity_of(findings, analysis, title).photos]
         tune, state = _stored(TuneStore(state_folder()), new, tune_id, photos)

@@ -27,6 +27,18 @@ def test_generate_and_explain_tell_what_the_text_says_in_vain(host: LiveHost) ->
             assert part in told
 
 
+def test_the_empty_mask_of_a_picture_without_alpha_is_told_in_the_report(host: LiveHost) -> None:
+    upload_picture(host, 96, 64, "no_alpha.png")
+    graph = {
+        **generate_graph(f"a cat\n{STEPS}", image=["photo", 0], mask=["photo", 1]),
+        "photo": node("LoadImage", image="no_alpha.png"),
+    }
+    outputs = host.client.run(graph)["outputs"].values()
+    notes = [note for one in outputs for note in one.get("astria_notes", ())]
+    assert len(notes) == 1, "told once, whatever the mask goes through"
+    assert notes[0].startswith("The mask is empty (64x64, all 0)")
+
+
 @pytest.mark.parametrize(("size", "error"), [("", "names an input image"), ("\nw=64\nh=48", None)])
 def test_settings_need_the_image_that_the_prompt_names_only_for_its_size(
     host: LiveHost, size: str, error: str | None

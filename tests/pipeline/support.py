@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from comfyui_astria.nodes.families.family import FAMILIES
-from comfyui_astria.nodes.graph.graph import Socket
+from comfyui_astria.nodes.graph.graph import Link, Socket, Value
 from comfyui_astria.nodes.graph.sockets import MODEL_SOCKETS
 from comfyui_astria.nodes.pipeline.build.sources import Options, Sources
 from comfyui_astria.nodes.pipeline.build.text import Models
@@ -197,3 +197,12 @@ def draft_text(
         resolver(bindings),
         options or Options(),
     )
+
+
+def controlnet_of(planned: Plan, node: str, kind: str) -> Value:
+    """The ControlNet that a node steers by, which is told on its way that its map is of `kind`."""
+    told = planned.graph.nodes[node].inputs["control_net"]
+    assert told == Link(f"models.{kind}_mode")
+    mode = planned.graph.nodes[told.node]
+    assert (mode.class_type, mode.inputs["kind"]) == ("AstriaControlNetMode", kind)
+    return mode.inputs["control_net"]

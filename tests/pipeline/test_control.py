@@ -10,19 +10,17 @@ from comfyui_astria.nodes.pipeline.stages.control import KINDS, steering
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.nodes.prompt.catalog import CONTROLNETS
 
-from .support import EQUIPPED, draft_text, equipped, plan_text
+from .support import EQUIPPED, controlnet_of, draft_text, equipped, plan_text
 
 
 def test_canny_is_drawn_from_the_fitted_picture() -> None:
-    nodes = equipped(
-        "a room\ncontrolnet=canny\ncontrolnet_conditioning_scale=0.6", image=True
-    ).graph.nodes
+    planned = equipped("a room\ncontrolnet=canny\ncontrolnet_conditioning_scale=0.6", image=True)
+    nodes = planned.graph.nodes
     assert nodes["base.canny"].inputs["image"] == Link("base.fit")
     control = nodes["base.control_canny"].inputs
-    assert (control["image"], control["control_net"]) == (
-        Link("base.canny"),
-        Link("models.controlnet_canny"),
-    )
+    assert control["image"] == Link("base.canny")
+    bound = controlnet_of(planned, "base.control_canny", "canny")
+    assert bound == Link("models.controlnet_canny")
     assert (control["strength"], control["start_percent"], control["end_percent"]) == (
         0.6,
         0.0,
@@ -52,7 +50,9 @@ def test_depth_is_estimated_by_the_host_with_near_as_white() -> None:
         "weight_dtype": "default",
     }
     assert nodes["base.depth_geometry"].inputs["image"] == Link("base.fit")
-    assert nodes["base.depth_map"].inputs["output.normalization"] == "min_max"
+    depth_map = nodes["base.depth_map"]
+    assert depth_map.class_type == "AstriaDepthMap", "the host's is linear in the distance"
+    assert depth_map.inputs == {"da3_geometry": Link("base.depth_geometry")}
     assert nodes["base.control_depth"].inputs["image"] == Link("base.depth_map")
     [lost] = draft_text("a room\ncontrolnet=depth", image=True, controlnet=True).missing
     assert lost.hint.endswith("Or connect a prepared depth map to control_image.")
@@ -68,10 +68,11 @@ def test_a_prepared_map_needs_no_preprocessor() -> None:
 
 
 def test_a_prepared_map_steers_a_picture_without_an_input_image() -> None:
-    nodes = plan_text(
+    planned = plan_text(
         "a dancer\ncontrolnet=depth\nw=640\nh=512", control_image=True, controlnet=True
-    ).graph.nodes
-    assert nodes["base.control_depth"].inputs["control_net"] == Socket("controlnet")
+    )
+    assert controlnet_of(planned, "base.control_depth", "depth") == Socket("controlnet")
+    nodes = planned.graph.nodes
     assert nodes["base.latent"].inputs["width"] == 640
 
 
@@ -157,7 +158,9 @@ def test_how_the_constant_pose_steers() -> None:
             1.0,
         ),
     }
-    assert {text: steering(PromptRequest.require(people + text), "pose") for text in asked} == asked
+    assert {
+        text: steering(PromptRequest.require(people + text), "pose", None) for text in asked
+    } == asked
     pose = (
         plan_text(
             f"{people} --control_guidance_end 0.7\ncontrolnet_conditioning_scale=0.6",
@@ -196,24 +199,60 @@ def test_a_prepared_map_is_for_one_kind_and_the_others_need_a_picture() -> None:
     assert nodes["base.control_canny"].inputs["image"] == Link("base.canny")
 
 
-def test_the_controlnet_of_all_kinds_is_told_which_is_meant() -> None:
-    bindings = EQUIPPED.replace(
-        "controlnet_canny = canny.safetensors", "controlnet_union = union.safetensors"
+NO_CONTROL = "".join(
+    line for line in EQUIPPED.splitlines(True) if not line.startswith("controlnet_")
+)
+UNION = NO_CONTROL.replace("[roles]\n", "[roles]\ncontrolnet_union = union.safetensors\n")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_controlnet_is_told_which_kind_is_meant(kind: str) -> None:
+    text, node = f"a room\ncontrolnet={kind}", f"base.control_{kind}"
+    given = {"image": True, "control_image": True}
+    bound = UNION.replace("_union = union", f"_{kind} = canny")
+    own = plan_text(text, bindings=bound, **given)
+    assert controlnet_of(own, node, kind) == Link(f"models.controlnet_{kind}")
+    socket = "pose_controlnet" if kind == "pose" else "controlnet"
+    connected = plan_text(text, **given, **{socket: True})
+    assert controlnet_of(connected, node, kind) == Socket(socket)
+    if kind == "qr":  # no union knows QR codes
+        assert draft_text(text, "flux", bindings=UNION, **given).missing
+    else:
+        union = plan_text(text, "flux", bindings=UNION, **given)
+        assert controlnet_of(union, node, kind) == Link("models.controlnet_union")
+
+
+def test_a_union_of_flux_steers_as_its_authors_advise_unless_set() -> None:
+    advised = {"canny": (0.7, 0.8), "depth": (0.8, 0.8), "pose": (0.9, 0.65), "hed": (0.7, 0.8)}
+
+    def steers(text: str, kind: str, family: str = "flux", bindings: str = UNION) -> tuple:
+        planned = plan_text(text, family, bindings=bindings, image=True, control_image=True)
+        inputs = planned.graph.nodes[f"base.control_{kind}"].inputs
+        return inputs["strength"], inputs["end_percent"]
+
+    text = "a room\ncontrolnet={}"
+    assert {kind: steers(text.format(kind), kind) for kind in advised} == advised
+    scaled = f"{text}\ncontrolnet_conditioning_scale=1"
+    assert {kind: steers(scaled.format(kind), kind)[0] for kind in advised} == dict.fromkeys(
+        advised, 1.0
     )
-    nodes = plan_text("a room\ncontrolnet=canny", "flux", bindings=bindings, image=True).graph.nodes
-    assert nodes["models.union_canny"].inputs == {
-        "control_net": Link("models.controlnet_union"),
-        "type": "canny/lineart/anime_lineart/mlsd",
-    }
-    assert nodes["base.control_canny"].inputs["control_net"] == Link("models.union_canny")
+    ended = "a room --control_guidance_end 1\ncontrolnet=pose"
+    assert steers(ended, "pose") == (0.9, 1.0)
+    weighed = "a room --controlnets canny pose --controlnet_weights 0.2"
+    assert (steers(weighed, "canny"), steers(weighed, "pose")) == ((0.2, 0.8), (0.9, 0.65))
+    for family, bindings in (("sdxl", UNION), ("flux", EQUIPPED)):
+        assert steers(text.format("pose"), "pose", family, bindings) == (1.0, 1.0)
+    people = plan_text("a street BREAK BREAK ohwx woman BREAK ohwx man", "flux", bindings=UNION)
+    pose = people.graph.nodes["base.pose"].inputs
+    assert (pose["strength"], pose["end_percent"]) == (0.9, 0.65)
 
 
 def test_one_connected_controlnet_is_for_the_first_kind_and_the_others_are_bound() -> None:
     text = "a room --controlnets pose canny depth"
     bindings = EQUIPPED.replace("controlnet_canny = canny", "controlnet_depth = canny")
-    nodes = plan_text(text, bindings=bindings, image=True, controlnet=True).graph.nodes
+    planned = plan_text(text, bindings=bindings, image=True, controlnet=True)
     used = {
-        kind: nodes[f"base.control_{kind}"].inputs["control_net"]
+        kind: controlnet_of(planned, f"base.control_{kind}", kind)
         for kind in ("pose", "canny", "depth")
     }
     assert used == {
@@ -229,18 +268,16 @@ def test_one_connected_controlnet_is_for_the_first_kind_and_the_others_are_bound
         bindings=EQUIPPED.replace("controlnet_tile", "controlnet_union"),
         image=True,
         controlnet=True,
-    ).graph.nodes
-    assert union["base.control_depth"].inputs["control_net"] == Link("models.union_depth")
+    )
+    assert controlnet_of(union, "base.control_depth", "depth") == Link("models.controlnet_union")
 
 
 def test_a_connected_controlnet_steers_tiles_only_where_it_can_be_none_else() -> None:
     text = "a cat --tiled_upscale_v2{}"
 
     def tiles(more: str, bindings: str = EQUIPPED) -> object:
-        nodes = plan_text(
-            text.format(more), bindings=bindings, image=True, controlnet=True
-        ).graph.nodes
-        return nodes["hires_fix.control_tile"].inputs["control_net"]
+        planned = plan_text(text.format(more), bindings=bindings, image=True, controlnet=True)
+        return controlnet_of(planned, "hires_fix.control_tile", "tile")
 
     assert tiles("\ncontrolnet=canny") == tiles("") == Link("models.controlnet_tile")
     assert tiles("\ncontrolnet=tile") == Socket("controlnet"), "both mean a tile ControlNet"
@@ -251,7 +288,7 @@ def test_a_connected_controlnet_steers_tiles_only_where_it_can_be_none_else() ->
     ).missing
     assert [one.key for one in lost] == ["controlnet_tile"]
     union = EQUIPPED.replace("controlnet_tile", "controlnet_union")
-    assert tiles("", union) == Link("models.union_tile")
+    assert tiles("", union) == Link("models.controlnet_union")
 
 
 def test_people_stand_where_the_prepared_pose_shows_them() -> None:

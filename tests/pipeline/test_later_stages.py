@@ -132,7 +132,7 @@ def test_hires_fix_samples_the_doubled_picture_with_what_the_first_pass_was_told
 
 def test_hires_fix_of_an_inpainting_starts_from_the_plain_conditionings() -> None:
     nodes = plan_text("a cat\nhires_fix=true", "sd15_inpaint", image=True, mask=True).graph.nodes
-    assert nodes["hires_fix.guider"].inputs["positive"] == Link("base.positive"), (
+    assert nodes["hires_fix.inpaint"].inputs["positive"] == Link("base.positive"), (
         "not those that hold the small masked picture"
     )
 

@@ -16,6 +16,7 @@ from comfyui_astria.nodes.prompt import PromptRequest
 
 from .support import (
     BINDINGS,
+    controlnet_of,
     draft_text,
     equipped,
     plan_text,
@@ -165,8 +166,8 @@ def test_the_constant_pose_steers_where_a_pose_controlnet_is_bound_and_otherwise
     assert nodes["models.controlnet_pose"].inputs["control_net_name"] == "pose.safetensors"
     assert nodes["base.pose"].inputs["image"] == Link("base.regions", 3)
     assert nodes["base.guider"].inputs["positive"] == Link("base.pose")
-    connected = plan_text(TWO, pose_controlnet=True).graph.nodes
-    assert connected["base.pose"].inputs["control_net"] == Socket("pose_controlnet")
+    connected = plan_text(TWO, pose_controlnet=True)
+    assert controlnet_of(connected, "base.pose", "pose") == Socket("pose_controlnet")
     assert "base.pose" not in plan_text(TWO, image=True, pose_controlnet=True).graph.nodes
 
 

@@ -99,6 +99,31 @@ def test_the_controlnets_numbers() -> None:
     assert (scaled["canny.weight"], scaled["control_guidance_end"]) == ((0.4, SET), (0.5, SET))
 
 
+def test_the_numbers_of_a_union_controlnet_are_told_with_their_reason() -> None:
+    union = EQUIPPED.replace("controlnet_canny = canny", "controlnet_union = union").replace(
+        "controlnet_pose = pose.safetensors\n", ""
+    )
+    text = "a room --controlnets pose hed tile"
+    both = {"bindings": union, "image": True, "control_image": True}
+    flux = told(plan_text(text, "flux", **both))
+    advised = "default: advised by the authors of Flux's Union-Pro-2.0"
+    assert flux["pose.weight"] == (0.9, advised)
+    assert flux["pose.control_guidance_end"] == (0.65, advised)
+    assert flux["tile.weight"] == (1.0, "default"), "a ControlNet of its own is bound"
+    assert flux["control_guidance_end"] == (1.0, "default: ControlNets steer to the end")
+    assert flux["pose.mode"][0] == 4
+    value, reason = flux["hed.mode"]
+    assert value == "none"
+    assert "have no mode for it" in reason and "controlnet_hed" in reason
+    sdxl = told(plan_text(text, "sdxl", **both))
+    assert (sdxl["pose.mode"][0], sdxl["hed.mode"][0]) == (0, 2)
+    assert sdxl["pose.weight"] == (1.0, "default")
+    ended = told(plan_text(f"{text} --control_guidance_end 1", "flux", **both))
+    assert ended["control_guidance_end"] == (1.0, SET)
+    assert "pose.control_guidance_end" not in ended
+    assert "canny.mode" not in told(equipped("a room\ncontrolnet=canny", image=True))
+
+
 def test_the_constant_pose_is_told_where_it_steers() -> None:
     people = "a street BREAK BREAK ohwx woman"
     assert told(plan_text(people, pose_controlnet=True))["pose.weight"] == (1.0, "default")

@@ -18,7 +18,7 @@ _SIZES = {
     "depth": 2,
     "num_heads": 4,
     "global_att_blocks": (1,),
-    "num_queries": 8,
+    "num_queries": 3,
     "patch_size": 56,
     "window_size": 6,
     "d_model": 64,
@@ -39,9 +39,21 @@ def tiny_sam3(kind: str, seed: int = 0) -> tuple[comfy.model_patcher.ModelPatche
     cpu = torch.device("cpu")
     model = config.get_model({}, "", device=cpu)
     fill(model.diffusion_model, seed=seed)
+    _enlarge_patches(model.diffusion_model.tracker)
     clip = comfy.sd.CLIP(
         config.clip_target(),
         model_options={"dtype": torch.float32, "sam3_clip_model_config": _TEXT},
     )
     fill(clip.cond_stage_model, seed=seed)
     return comfy.model_patcher.CoreModelPatcher(model, load_device=cpu, offload_device=cpu), clip
+
+
+def _enlarge_patches(tracker: torch.nn.Module) -> None:
+    """Let the decoder that refines masks count in the detector's patches, which the host does not
+    tell it of.
+    """
+    side = tracker.image_size // _SIZES["patch_size"]
+    tracker.backbone_stride = _SIZES["patch_size"]
+    for part in tracker.modules():
+        if hasattr(part, "image_embedding_size"):
+            part.image_embedding_size = (side, side)

@@ -25,7 +25,7 @@ def without_titles(graph: dict[str, Any]) -> dict[str, Any]:
 
 
 # A choice with inputs of its own makes the editor measure the node anew when it is loaded.
-SHRUNK_BY_THE_EDITOR = {"DA3Inference", "DA3Render"}
+SHRUNK_BY_THE_EDITOR = {"DA3Inference"}
 
 
 def by_name(graph: dict[str, Any], workflow: dict[str, Any]) -> dict[str, Any]:

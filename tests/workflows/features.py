@@ -30,8 +30,8 @@ FEATURES = {
         "base.latent": node("EmptyLatentImage"),
     },
     "controlnet_depth": {
-        "base.depth_map": node("DA3Render"),
-        "models.union_depth": node("SetUnionControlNetType", type="depth"),
+        "base.depth_map": node("AstriaDepthMap"),
+        "models.depth_mode": node("AstriaControlNetMode", kind="depth"),
         "base.control_depth": node(CONTROL, image=["base.depth_map", 0], strength=0.7),
         "base.encode": node("VAEEncode"),
     },

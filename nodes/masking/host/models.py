@@ -17,12 +17,14 @@ import torch.nn.functional as F
 from comfy.bg_removal_model import BackgroundRemovalModel
 from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP
+from comfy_extras.nodes_sam3 import _refine_mask
 from torch import Tensor, nn
 
 from ...errors import MissingModelError
 from ..segmenter import SUBJECT_WORDS, Found, Instance, found_things
 
 SAM3_SIDE = 1008
+REFINEMENTS = 2  # of each mask, the default of the host's node
 _SAM3_KINDS = ("SAM3", "SAM31")
 
 
@@ -82,7 +84,7 @@ class Sam3:
     `models` returns its MODEL and CLIP.
 
     The picture goes through the vision trunk once for all words, where the host's own node runs it
-    for each; detection then is the same.
+    for each; detection and the refinement of each mask then are the same.
     """
 
     def __init__(self, models: Callable[[], tuple[ModelPatcher, CLIP]]) -> None:
@@ -103,7 +105,8 @@ class Sam3:
         self._texts = {word: self._texts.get(word) or _encoded(clip, word) for word in words}
         comfy.model_management.load_model_gpu(model)
         device, dtype = model.load_device, model.model.get_dtype()
-        detector = model.model.diffusion_model.detector
+        network = model.model.diffusion_model
+        detector = network.detector
         frame = comfy.utils.common_upscale(
             image.movedim(-1, 1), SAM3_SIDE, SAM3_SIDE, "bilinear", crop="disabled"
         ).to(device, dtype)
@@ -114,7 +117,7 @@ class Sam3:
             result = detector.forward_from_trunk(
                 trunk, resizer(embedding.to(device, dtype)), mask.to(device)
             )
-            found[word] = _things(result, image, threshold)
+            found[word] = _things(network, result, image, threshold)
         return found
 
 
@@ -126,24 +129,33 @@ def _encoded(clip: CLIP, word: str) -> tuple[Tensor, Tensor]:
     return embedding, torch.ones(embedding.shape[:2], dtype=torch.int64) if mask is None else mask
 
 
-def _things(result: dict[str, Tensor], image: Tensor, threshold: float) -> Found:
-    """Return every detection of one word above the threshold, surest first."""
-    size = image.shape[1:3]
+def _things(
+    network: nn.Module, result: dict[str, Tensor], image: Tensor, threshold: float
+) -> Found:
+    """Return every detection of one word above the threshold, surest first, its mask refined."""
+    height, width = image.shape[1:3]
     scores = result["scores"][0].float().sigmoid().cpu()
-    boxes = (result["boxes"][0].float().cpu() * torch.tensor([size[1], size[0]] * 2)).tolist()
-    order = [
-        index for index in scores.argsort(descending=True).tolist() if scores[index] > threshold
-    ]
-    masks = (
-        F.interpolate(
-            result["masks"][:, index : index + 1], size=size, mode="bilinear", align_corners=False
+    boxes = result["boxes"][0] * result["boxes"].new_tensor([width, height] * 2)
+
+    def refined(index: int) -> Tensor:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        mask = F.interpolate(
+            result["masks"][:, index : index + 1],
+            size=(height, width),
+            mode="bilinear",
+            align_corners=False,
         )[0, 0]
-        > 0
-        for index in order
-    )
+        place = mask.device, mask.dtype, REFINEMENTS
+        return _refine_mask(network, image[0], mask, boxes[index].cpu(), height, width, *place)[0]
+
     things = (
-        Instance(mask.to(image.device), tuple(boxes[index]), float(scores[index]))
-        for index, mask in zip(order, masks, strict=True)
+        Instance(
+            (refined(index) > 0).to(image.device),
+            tuple(boxes[index].float().tolist()),
+            float(scores[index]),
+        )
+        for index in scores.argsort(descending=True).tolist()
+        if scores[index] > threshold
     )
     return found_things(things, image, "SAM3", best=float(scores.max()))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from ...control.modes import FLUX_NUMBERS, SDXL_NUMBERS
 from ...families.family import Family
 from ...graph.graph import Graph, Link, Value
 from ...graph.sockets import NO_FILE
@@ -42,6 +43,8 @@ LOADERS: Mapping[str, Loader] = {
     "face_swapper": Loader("AstriaLoadFaceSwapper", "swapper_name", "face_swapper"),
 }
 CONTROLNET = Loader("ControlNetLoader", "control_net_name", "controlnet")
+UNION = "controlnet_union"
+_UNION_KINDS = {*SDXL_NUMBERS, *FLUX_NUMBERS}  # those that some union was trained on
 SEGMENTER_ROLES = ("background_removal", "sam3", "grounding_dino", "sam", "clipseg")
 
 
@@ -90,18 +93,25 @@ class Kit:
     def _is_bound(self, role: str) -> bool:
         return self._resolver.has_role(role, self._family.branch)
 
-    def controlnet(self, kind: str, union_type: str) -> Value | Missing:
-        """Return the ControlNet of a kind.
+    def controlnet(self, kind: str) -> Value | Missing:
+        """Return the ControlNet of a kind, told which kind is meant.
 
-        Connected, bound for the kind, or the bound one that knows every kind, told which is meant.
+        Connected, bound for the kind, or the bound one that knows every kind. Any of them may be a
+        union, and which number that one knows the kind by is for the node to see.
         """
+        found = self._any_controlnet(kind)
+        if isinstance(found, Missing):
+            return found
+        return self._once(f"{kind}_mode", "AstriaControlNetMode", control_net=found, kind=kind)
+
+    def _any_controlnet(self, kind: str) -> Value | Missing:
         role = f"controlnet_{kind}"
         loader = LOADERS.get(role, CONTROLNET)
         if loader.socket in self._connected and (
             loader is not CONTROLNET or self._is_connected_for(kind)
         ):
             return self._connected[loader.socket]
-        if self._is_bound(role) or not self._is_bound("controlnet_union") or not union_type:
+        if self._is_bound(role) or not self._is_bound(UNION) or kind not in _UNION_KINDS:
             own = self._bound(role, loader)
             is_other_connected = isinstance(own, Missing) and loader.socket in self._connected
             return (
@@ -112,12 +122,7 @@ class Kit:
                 if is_other_connected
                 else own
             )
-        union = self._bound("controlnet_union", CONTROLNET)
-        if isinstance(union, Missing):
-            return union
-        return self._once(
-            f"union_{kind}", "SetUnionControlNetType", control_net=union, type=union_type
-        )
+        return self._bound(UNION, CONTROLNET)
 
     def _is_connected_for(self, kind: str) -> bool:
         """Say whether the one connected ControlNet is meant.
@@ -126,7 +131,7 @@ class Kit:
         """
         if self._connected_control is not None:
             return kind == self._connected_control
-        return not self._is_bound(f"controlnet_{kind}") and not self._is_bound("controlnet_union")
+        return not self._is_bound(f"controlnet_{kind}") and not self._is_bound(UNION)
 
     def checkpoint(self, file: str) -> Link:
         """Return a node that loads the checkpoint of one or more persons.

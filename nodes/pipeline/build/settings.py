@@ -9,19 +9,26 @@ from ...prompt import PromptRequest
 
 DEFAULT_DENOISE = 0.8
 FACEID_CFG = 3.0
+# Of 2 to 8 steps and a guidance of 1 to 2, for which LCM-LoRAs were distilled
+# (https://huggingface.co/latent-consistency/lcm-lora-sdv1-5).
+LCM_STEPS = 8
+LCM_CFG = 1.5
 
 
 @dataclass(frozen=True)
 class Inputs:
     """What reaches the planner beside the text.
 
-    Which sockets hold something, and the node's own seed.
+    Which sockets hold something, and the node's own seed. `lcm` and `outpaint_lcm` name what makes
+    an LCM of the model that draws the picture, or the new area; empty where nothing is known to.
     """
 
     has_image: bool = False
     has_mask: bool = False
     seed: int = 0
     has_control_image: bool = False
+    lcm: str = ""
+    outpaint_lcm: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,8 @@ class Setting:
 class Settings:
     """Everything the stages need as plain numbers.
 
-    `width` and `height` are None when the input image's own size counts.
+    `width` and `height` are None when the input image's own size counts. `lcm` and `outpaint_lcm`
+    are those of the inputs where the scheduler is lcm, else empty.
     """
 
     num_images: int
@@ -52,6 +60,8 @@ class Settings:
     width: int | None
     height: int | None
     explained: tuple[Setting, ...]
+    lcm: str = ""
+    outpaint_lcm: str = ""
 
 
 class Explainer:
@@ -84,14 +94,15 @@ def settle(request: PromptRequest, family: Family, inputs: Inputs) -> Settings:
         )
     )
     width, height = _size(request, family, inputs, note)
+    lcm, outpaint_lcm = (inputs.lcm, inputs.outpaint_lcm) if scheduler == "lcm" else ("", "")
     return Settings(
         num_images=note.take("num_images", request.num_images, 1, "default"),
         seed=note.take(
             "seed", request.seed, inputs.seed, "the node's seed, since the prompt sets none"
         ),
-        steps=note.take("steps", request.steps, family.steps, f"default of {title}"),
+        steps=note.take("steps", request.steps, *default_steps(family, lcm)),
         cfg=note.take(
-            "cfg_scale", request.cfg_scale, *default_cfg(family, has_faceids=has_faceids)
+            "cfg_scale", request.cfg_scale, *default_cfg(family, lcm, has_faceids=has_faceids)
         ),
         scheduler=scheduler,
         sampler=chosen.sampler,
@@ -101,11 +112,23 @@ def settle(request: PromptRequest, family: Family, inputs: Inputs) -> Settings:
         width=width,
         height=height,
         explained=tuple(note.settings),
+        lcm=lcm,
+        outpaint_lcm=outpaint_lcm,
     )
 
 
-def default_cfg(family: Family, *, has_faceids: bool) -> tuple[float, str]:
-    """Return the default of cfg_scale and its reason, for what is said with FaceIDs or without."""
+def default_steps(family: Family, lcm: str = "") -> tuple[int, str]:
+    """Return the default of steps and its reason; `lcm` as in `Inputs`."""
+    if lcm and not family.is_flux:
+        return LCM_STEPS, f"default with an LCM: {lcm}"
+    return family.steps, f"default of {family.title}"
+
+
+def default_cfg(family: Family, lcm: str = "", *, has_faceids: bool) -> tuple[float, str]:
+    """Return the default of cfg_scale and its reason, for what is said with FaceIDs or without.
+
+    `lcm` as in `Inputs`.
+    """
     if not family.takes_guidance:
         return family.cfg, f"{family.title} takes no guidance, and the true CFG stays 1"
     if family.is_flux:
@@ -113,6 +136,8 @@ def default_cfg(family: Family, *, has_faceids: bool) -> tuple[float, str]:
             family.cfg,
             f"default of {family.title}; this is the distilled guidance, the true CFG stays 1",
         )
+    if lcm:
+        return LCM_CFG, f"default with an LCM: {lcm}"
     if has_faceids:
         return FACEID_CFG, "default with FaceID"
     return family.cfg, f"default of {family.title}"

@@ -20,7 +20,7 @@ class Sources:
     Links to loader nodes, or sockets of the node that expands it.
 
     `connected` holds models beside MODEL, CLIP and VAE by the name of their socket; what is not
-    there comes from the bindings.
+    there comes from the bindings. `lcm` is what shows that the model is an LCM, where it is one.
     """
 
     models: Models
@@ -32,6 +32,7 @@ class Sources:
     connected: Mapping[str, Value] = field(default_factory=dict)
     outpaint_models: Models | None = None
     outpaint_family: Family | None = None
+    lcm: str = ""
     # Holds what the links above come from; the plan is written into it.
     graph: Graph = field(default_factory=Graph)
 

@@ -15,12 +15,13 @@ from ..build.stage_list import Problem, Stage
 from ..build.text import Encoded
 from . import people
 from .control import Ground as ControlGround
-from .control import add_controls, control_maps, steered, steering
+from .control import add_controls, control_maps, steered, steering_of
 from .masks import base_mask
-from .sampling import Painting, add_masked_latent, add_sampling
+from .sampling import Painting, add_masked_latent, add_sampling, add_whole_latent
 from .scene import say
 
 LEAST_SIDE = 16  # of the host's empty latent
+GREY = 0x808080
 
 
 def add_base(desk: Desk, stage: Stage) -> Link:
@@ -98,6 +99,10 @@ def _from_text(desk: Desk, stage: Stage) -> Link:
     latent = graph.add(
         "base.latent", kind, width=size.width, height=size.height, batch_size=settings.num_images
     )
+    if desk.family.inpaint:
+        sides = {"width": size.width, "height": size.height}
+        grey = graph.add("base.grey", "EmptyImage", **sides, batch_size=1, color=GREY)
+        encoded, _ = add_whole_latent(graph, "base", encoded, grey, desk.family)
     drawn = add_sampling(graph, "base", Painting(encoded, latent, 1.0), desk.family, settings)
     if size.fit is not None:
         _without_padding(desk, people.Ground(size.width, size.height, fit=size.fit))
@@ -209,7 +214,7 @@ def _constant_pose(desk: Desk, encoded: Encoded) -> Encoded:
     assert desk.painted is not None, "the scene is encoded first"
     if desk.painted.regions is None:
         return encoded
-    model = desk.kit.controlnet("pose", "openpose")
+    model = desk.kit.controlnet("pose")
     if isinstance(model, Missing):
         text = "No pose ControlNet is connected or bound, so the regions alone place the persons."
         desk.tell(Problem("no-pose-controlnet", "info", text, model.hint))
@@ -220,7 +225,7 @@ def _constant_pose(desk: Desk, encoded: Encoded) -> Encoded:
         encoded,
         model,
         slot(desk.painted.regions, 3),
-        *steering(desk.request, "pose"),
+        *steering_of(desk, "pose"),
     )
 
 
@@ -240,7 +245,7 @@ def _from_image(desk: Desk, stage: Stage) -> Link:
     )
     encoded = add_controls(desk, stage, encoded, maps)
     if stage.kind != "inpaint":
-        latent = graph.add("base.encode", "VAEEncode", pixels=pixels, vae=encoded.models.vae)
+        encoded, latent = add_whole_latent(graph, "base", encoded, pixels, desk.family)
         decoded = add_sampling(
             graph, "base", Painting(encoded, latent, settings.denoise), desk.family, settings
         )

@@ -7,9 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ...graph.graph import Link, Value, slot
+from ...control.modes import Advice, flux_advice
+from ...families.family import Family
+from ...graph.graph import Graph, Link, Value, slot
 from ...prompt import PromptRequest
 from ...tunes.resolve import Missing
+from ..build.model_loaders import UNION
 from ..build.plan_builder import Desk
 from ..build.settings import Inputs
 from ..build.stage_list import Problem, Stage
@@ -18,30 +21,18 @@ from ..build.text import Encoded
 PEOPLE_WORD = "person"
 
 
-@dataclass(frozen=True)
-class Kind:
-    """One kind of ControlNet.
-
-    What the one that knows every kind calls it, and where its map comes from.
-
-    `map` is `made` by a node, the `picture` itself, or `given`: the host has no preprocessor, so
-    the artist connects it.
-    """
-
-    union_type: str
-    map: str
-
-
-KINDS: Mapping[str, Kind] = {
-    "pose": Kind("openpose", "made"),
-    "canny": Kind("canny/lineart/anime_lineart/mlsd", "made"),
-    "tile": Kind("tile", "picture"),
-    "qr": Kind("", "picture"),
-    "depth": Kind("depth", "made"),
-    "lineart": Kind("canny/lineart/anime_lineart/mlsd", "given"),
-    "hed": Kind("hed/pidi/scribble/ted", "given"),
-    "mlsd": Kind("canny/lineart/anime_lineart/mlsd", "given"),
-    "segroom": Kind("segment", "given"),
+# Where the map of each kind of ControlNet comes from: `made` by a node, the `picture` itself, or
+# `given`: the host has no preprocessor, so the artist connects it.
+KINDS: Mapping[str, str] = {
+    "pose": "made",
+    "canny": "made",
+    "tile": "picture",
+    "qr": "picture",
+    "depth": "made",
+    "lineart": "given",
+    "hed": "given",
+    "mlsd": "given",
+    "segroom": "given",
 }
 _NOT_CONTROLNETS = {
     "reference": "an image that attention reads beside the picture",
@@ -52,10 +43,10 @@ _NOT_CONTROLNETS = {
 
 @dataclass(frozen=True)
 class Control:
-    """A ControlNet that the request asks for, and how strongly it steers."""
+    """A ControlNet that the request asks for, and how strongly it steers where that is set."""
 
     kind: str
-    weight: float
+    weight: float | None
     said: str
 
 
@@ -64,14 +55,15 @@ def controls_of(request: PromptRequest) -> tuple[Control, ...]:
 
     One without a weight of its own has that of controlnet_conditioning_scale.
     """
+    scale = request.controlnet_conditioning_scale
     found: dict[str, Control] = {}
     if request.controlnet is not None:
         found[request.controlnet] = Control(
-            request.controlnet, _scale(request), f"controlnet={request.controlnet}"
+            request.controlnet, scale, f"controlnet={request.controlnet}"
         )
     weights = request.controlnet_weights or ()
     for index, kind in enumerate(request.controlnets or ()):
-        weight = weights[index] if index < len(weights) else _scale(request)
+        weight = weights[index] if index < len(weights) else scale
         found[kind] = Control(kind, weight, f"--controlnets {kind}")
     return tuple(found.values())
 
@@ -91,24 +83,36 @@ def connected_control(request: PromptRequest) -> str | None:
     )
 
 
-def steering(request: PromptRequest, kind: str) -> tuple[float, float]:
+def advice_for(graph: Graph, family: Family, kind: str) -> Advice | None:
+    """Return how strongly the authors of the kind's ControlNet use it.
+
+    Known of the bound union of Flux; None for any other, which steers by 1 to the end.
+    """
+    return flux_advice(kind) if is_by_union(graph, kind) and family.is_flux else None
+
+
+def is_by_union(graph: Graph, kind: str) -> bool:
+    """Say whether the bound ControlNet that knows every kind steers by this one's map."""
+    mode = graph.nodes.get(f"models.{kind}_mode")
+    return mode is not None and mode.inputs["control_net"] == Link(f"models.{UNION}")
+
+
+def steering(request: PromptRequest, kind: str, advice: Advice | None) -> tuple[float, float]:
     """Return how strongly a kind steers, and until which part of the sampling.
 
-    The constant pose of people steers without being asked for.
+    What the request sets wins over the advice. The constant pose of people steers without being
+    asked for.
     """
     weight = next(
         (control.weight for control in controls_of(request) if control.kind == kind),
-        _scale(request),
+        request.controlnet_conditioning_scale,
     )
-    return weight, 1.0 if request.control_guidance_end is None else request.control_guidance_end
-
-
-def _scale(request: PromptRequest) -> float:
-    return (
-        1.0
-        if request.controlnet_conditioning_scale is None
-        else request.controlnet_conditioning_scale
-    )
+    end = request.control_guidance_end
+    if weight is None:
+        weight = 1.0 if advice is None else advice.strength
+    if end is None:
+        end = 1.0 if advice is None else advice.end
+    return weight, end
 
 
 def control_problems(request: PromptRequest, inputs: Inputs, *, are_skipped: bool) -> list[Problem]:
@@ -127,7 +131,7 @@ def control_problems(request: PromptRequest, inputs: Inputs, *, are_skipped: boo
     known = [control for control in controls if control.kind in KINDS]
     prepared = _kinds_of_prepared(known) if inputs.has_control_image else ()
     for control in known:
-        if KINDS[control.kind].map == "given" and not inputs.has_control_image:
+        if KINDS[control.kind] == "given" and not inputs.has_control_image:
             text = f"{control.said}: ComfyUI has no node that draws this map from a picture."
             hint = "Connect the prepared map to control_image, or use canny, depth, pose or tile."
             found.append(Problem("map-not-given", "error", text, hint))
@@ -144,7 +148,7 @@ def control_problems(request: PromptRequest, inputs: Inputs, *, are_skipped: boo
                     "no-input-image", "error", text, f"Connect an image, or set input_image.{also}"
                 )
             )
-    given = [control.said for control in known if KINDS[control.kind].map == "given"]
+    given = [control.said for control in known if KINDS[control.kind] == "given"]
     if len(given) > 1:
         text = (
             f"{' and '.join(given)} each need a map of their own, and control_image is one picture."
@@ -176,9 +180,9 @@ def _no_control(control: Control, *, is_skipped: bool) -> Problem:
 
 def _kinds_of_prepared(controls: Sequence[Control]) -> tuple[str, ...]:
     """Return which kinds a prepared map is for: the one that has no other, else the first."""
-    return tuple(
-        control.kind for control in controls if KINDS[control.kind].map == "given"
-    ) or tuple(control.kind for control in controls[:1])
+    return tuple(control.kind for control in controls if KINDS[control.kind] == "given") or tuple(
+        control.kind for control in controls[:1]
+    )
 
 
 @dataclass(frozen=True)
@@ -213,9 +217,7 @@ def add_controls(desk: Desk, stage: Stage, encoded: Encoded, maps: Mapping[str, 
     for control in controls_of(desk.request):
         if control.kind not in maps:
             continue
-        model = desk.for_part(
-            desk.kit.controlnet(control.kind, KINDS[control.kind].union_type), control.said
-        )
+        model = desk.for_part(desk.kit.controlnet(control.kind), control.said)
         if model is not None:
             encoded = steered(
                 desk,
@@ -223,9 +225,14 @@ def add_controls(desk: Desk, stage: Stage, encoded: Encoded, maps: Mapping[str, 
                 encoded,
                 model,
                 maps[control.kind],
-                *steering(desk.request, control.kind),
+                *steering_of(desk, control.kind),
             )
     return encoded
+
+
+def steering_of(desk: Desk, kind: str) -> tuple[float, float]:
+    """Return the `steering` of a kind whose ControlNet stands in the desk's graph."""
+    return steering(desk.request, kind, advice_for(desk.graph, desk.family, kind))
 
 
 def steered(
@@ -249,7 +256,7 @@ def steered(
 def _drawn(desk: Desk, stage: Stage, control: Control, picture: Value | None) -> Value | None:
     if picture is None:
         return None  # a problem says so, or it is the constant pose's part
-    if KINDS[control.kind].map == "picture":
+    if KINDS[control.kind] == "picture":
         return picture
     if control.kind == "canny":
         return desk.graph.add(
@@ -273,10 +280,8 @@ def _depth(desk: Desk, stage: Stage, control: Control, picture: Value) -> Link |
     geometry = desk.graph.add(
         f"{stage.name}.depth_geometry", "DA3Inference", da3_model=model, image=picture, **how
     )
-    # Its other way of spreading the depths takes a random sample of them, so equal pictures would
-    # give unequal maps.
-    shown = {"output": "depth", "output.normalization": "min_max", "output.apply_sky_clip": False}
-    return desk.graph.add(f"{stage.name}.depth_map", "DA3Render", da3_geometry=geometry, **shown)
+    # The host's own picture of it is linear in the distance: one far thing makes all else white.
+    return desk.graph.add(f"{stage.name}.depth_map", "AstriaDepthMap", da3_geometry=geometry)
 
 
 def _or_prepared(estimator: Value | Missing, what: str) -> Value | Missing:

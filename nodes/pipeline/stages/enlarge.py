@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ...families.family import Family
 from ...graph.graph import Link, Value, slot
 from ..build.plan_builder import Desk
-from ..build.settings import Settings
+from ..build.settings import LCM_CFG, Settings
 from ..build.stage_list import HIRES_FACTOR, UPSCALE_FACTOR, Stage, keeps_background
 from ..build.text import Encoded, add_encoding, negative_segments, prompt_segments
 from .control import steered
 from .people import Ground, add_regional, fitted_masks, found_people, in_regions
-from .sampling import Painting, add_sampling
+from .sampling import Painting, add_sampling, add_whole_latent
 from .scene import say
 
 DEFAULT_HIRES_DENOISE = 0.4
@@ -52,7 +53,7 @@ def add_hires(desk: Desk, stage: Stage, image: Value) -> Value:
     encoded, settings = _said(desk, big), desk.settings
     if request.tiled_upscale or request.tiled_upscale_v2:
         encoded, settings = _tiled(desk, encoded, fit)
-    latent = graph.add("hires_fix.encode", "VAEEncode", pixels=fit, vae=encoded.models.vae)
+    encoded, latent = add_whole_latent(graph, "hires_fix", encoded, fit, desk.family)
     strength = request.hires_denoising_strength
     painting = Painting(encoded, latent, DEFAULT_HIRES_DENOISE if strength is None else strength)
     drawn = add_sampling(graph, "hires_fix", painting, desk.family, settings)
@@ -133,13 +134,15 @@ def _tiled(desk: Desk, encoded: Encoded, picture: Link) -> tuple[Encoded, Settin
         return encoded, settings
     resemblance = DEFAULT_RESEMBLANCE if request.resemblance is None else request.resemblance
     controlnet = desk.for_part(
-        desk.kit.controlnet("tile", "tile"), "The tile ControlNet of --tiled_upscale_v2"
+        desk.kit.controlnet("tile"), "The tile ControlNet of --tiled_upscale_v2"
     )
     if controlnet is not None:
         encoded = steered(
             desk, "hires_fix.control_tile", encoded, controlnet, picture, resemblance, 1.0
         )
-    cfg = DEFAULT_HIRES_CFG if request.hires_cfg_scale is None else request.hires_cfg_scale
+    cfg = request.hires_cfg_scale
+    if cfg is None:
+        cfg, _ = default_hires_cfg(desk.family, settings.lcm)
     if not desk.family.takes_guidance:
         return encoded, settings
     if desk.family.is_flux:
@@ -148,6 +151,13 @@ def _tiled(desk: Desk, encoded: Encoded, picture: Link) -> tuple[Encoded, Settin
         )
         return replace(encoded, positive=positive), settings
     return encoded, replace(settings, cfg=cfg)
+
+
+def default_hires_cfg(family: Family, lcm: str) -> tuple[float, str]:
+    """Return the default of --hires_cfg_scale and its reason; `lcm` as in `Settings`."""
+    if lcm and not family.is_flux:
+        return LCM_CFG, f"default with an LCM: {lcm}"
+    return DEFAULT_HIRES_CFG, "default of --tiled_upscale_v2"
 
 
 def _unmasked_kept(desk: Desk, drawn: Link, big: Link) -> Link:

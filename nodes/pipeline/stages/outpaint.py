@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from ...families.family import Family
 from ...graph.graph import Link, Value, slot
+from ...prompt import PromptRequest, Segment
 from ..build.plan_builder import Desk
-from ..build.settings import default_cfg
+from ..build.settings import Settings, default_cfg, default_steps
 from ..build.stage_list import Stage
 from ..build.text import negative_segments, prompt_segments
 from .people import Ground, add_regions, are_drawn_again
@@ -32,13 +35,7 @@ def add_outpaint(desk: Desk, stage: Stage, image: Value) -> Link:
         if request.outpaint_prompt is not None
         else prompt_segments(request)
     )
-    if request.cfg_scale is None:  # Flux Fill wants another guidance than Flux dev
-        settings = replace(
-            settings,
-            cfg=default_cfg(family, has_faceids=any(segment.faceids for segment in segments))[0],
-        )
-    if request.steps is None:
-        settings = replace(settings, steps=family.steps)  # and more steps than Flux schnell
+    settings = _own_settings(request, family, settings, segments)
     models = desk.sources.outpaint_models or desk.sources.models
     encoded = add_scene(
         desk,
@@ -71,6 +68,21 @@ def add_outpaint(desk: Desk, stage: Stage, image: Value) -> Link:
         painted=decoded,
         heal_seam=True,
     )
+
+
+def _own_settings(
+    request: PromptRequest, family: Family, settings: Settings, segments: Sequence[Segment]
+) -> Settings:
+    """Return the settings with the stage's own defaults.
+
+    Flux Fill wants another guidance than Flux dev, and more steps than Flux schnell.
+    """
+    lcm, has_faceids = settings.outpaint_lcm, any(segment.faceids for segment in segments)
+    if request.cfg_scale is None:
+        settings = replace(settings, cfg=default_cfg(family, lcm, has_faceids=has_faceids)[0])
+    if request.steps is None:
+        settings = replace(settings, steps=default_steps(family, lcm)[0])
+    return settings
 
 
 def _move_people(desk: Desk, canvas: Link) -> None:

@@ -1,4 +1,6 @@
-"""Sampler nodes that every painting stage shares, and the two ways of painting under a mask."""
+"""Sampler nodes that every painting stage shares, and the ways of painting under a mask and
+without one.
+"""
 
 from __future__ import annotations
 
@@ -93,3 +95,32 @@ def add_masked_latent(
     return encoded, graph.add(
         f"{stage}.noise_mask", "SetLatentNoiseMask", samples=latent, mask=mask
     )
+
+
+def add_whole_latent(
+    graph: Graph, stage: str, encoded: Encoded, pixels: Link, family: Family
+) -> tuple[Encoded, Link]:
+    """Add what the family needs to repaint all of `pixels`.
+
+    Return the changed conditionings and the latent of the pixels.
+
+    Inpaint models are shown neutral grey under a full mask, which is how they were trained to paint
+    where nothing is to be kept. The host shows Flux Fill an empty latent instead, and SDXL the grey
+    of SD1.5's latents.
+    """
+    vae = encoded.models.vae
+    if not family.inpaint:
+        return encoded, graph.add(f"{stage}.encode", "VAEEncode", pixels=pixels, vae=vae)
+    # Of one value, so any size will do: it is scaled to that of the pixels.
+    mask = graph.add(f"{stage}.whole", "SolidMask", value=1.0, width=64, height=64)
+    shown = graph.add(
+        f"{stage}.inpaint",
+        "InpaintModelConditioning",
+        positive=encoded.positive,
+        negative=encoded.negative,
+        vae=vae,
+        pixels=pixels,
+        mask=mask,
+        noise_mask=False,
+    )
+    return replace(encoded, positive=shown, negative=slot(shown, 1)), slot(shown, 2)
