@@ -6,7 +6,7 @@ What swapping and restoring share.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,14 +29,15 @@ BETWEEN_FACES = 0.1
 class Placement:
     """How a crop of a face is cut.
 
-    The template's five points [5,2] in it, its side, its soft border, and what it shows outside the
-    picture.
+    The template's five points [5,2] in it, its side, its soft border, what it shows outside the
+    picture, and what brings points onto the template.
     """
 
     template: np.ndarray
     size: int
     feather: float
     outside: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    estimate: Callable[[np.ndarray, np.ndarray], np.ndarray] = similarity
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ def cut(image: Tensor, faces: Sequence[Face], number: int, placement: Placement)
                 " no points."
             ),
         )
-    matrix = similarity(face.points, placement.template)
+    matrix = placement.estimate(face.points, placement.template)
     pixels = _sampled(image[..., :3], matrix, placement.size, placement.outside)
     mask = soft_square(placement.size, placement.feather) * _own_share(
         faces, number, matrix, placement.size

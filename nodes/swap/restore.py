@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
-from ..faces.align import GREY, ffhq_template
+from ..faces.align import GREY, ffhq_template, robust_similarity
 from ..faces.face import Face
 from ..faces.paste_face import FEATHER, NO_NUMBERS, Placement, check_faces, cut, paste
 
@@ -128,7 +128,7 @@ def restore(
     Raises: ImageError when images and faces do not belong together, or a face has no points.
     """
     check_faces(images, faces)
-    placement = Placement(ffhq_template(size), size, FEATHER, GREY)
+    placement = Placement(ffhq_template(size), size, FEATHER, GREY, robust_similarity)
     cuts = [
         [cut(image, found, number, placement) for number in range(len(found))]
         for image, found in zip(images, faces, strict=True)

@@ -27,7 +27,6 @@ from comfyui_astria.nodes.faces.photos import (
 from comfyui_astria.nodes.tunes.face_cache import FaceCache
 from comfyui_astria.tests.testpack.face_models import FACE_POINTS
 from PIL import Image
-from skimage.transform import SimilarityTransform
 
 
 @pytest.fixture
@@ -175,7 +174,7 @@ def test_a_head_at_the_photo_s_edge_is_cut_as_facexlib_does(photo: np.ndarray) -
         [201.26117, 371.41043],
         [313.08905, 371.15118],
     ]
-    matrix = SimilarityTransform.from_estimate(points, np.array(template)).params[:2]
+    matrix = cv2.estimateAffinePartial2D(points, np.array(template), method=cv2.LMEDS)[0]
     bgr = cv2.warpAffine(
         part[..., ::-1],
         matrix,
