@@ -8,7 +8,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..errors import ImageError, MissingModelError
-from ..host.types import FaceAnalysisType, FacesType
+from ..host.types import FaceAnalysisType, FacesType, notes_ui
 from .boxes import BoxDetector
 from .detector import FaceAnalysis
 from .drawing import bounding_boxes, face_masks, preview
@@ -84,12 +84,13 @@ class AstriaLoadFaceAnalysis(io.ComfyNode):
         if mediapipe is not None and bbox_detector is not None:
             message = "Faces are to be found twice, by mediapipe and by bbox_detector."
             raise ImageError(message, code="two-face-detectors", hint="Connect only one of them.")
-        detector = recogniser = None
+        detector, recogniser, notes = None, None, ()
         if pack != NO_PACK:
             packs = _packs()
             if pack not in packs:
                 raise missing_pack(pack, list(packs), folder_paths.get_folder_paths(FOLDER))
-            detector, recogniser = load_pack(packs[pack])
+            loaded = load_pack(packs[pack])
+            detector, recogniser, notes = loaded.detector, loaded.recogniser, loaded.notes
         if mediapipe is not None:
             detector = MediapipeDetector(mediapipe)
         if bbox_detector is not None:
@@ -104,7 +105,8 @@ class AstriaLoadFaceAnalysis(io.ComfyNode):
                     f" Load Face Detection Model (MediaPipe). {LICENCE}"
                 ),
             )
-        return io.NodeOutput(FaceAnalysis(detector, recogniser))
+        told = notes_ui("\n".join(notes)) if notes else None
+        return io.NodeOutput(FaceAnalysis(detector, recogniser), ui=told)
 
 
 class AstriaDetectFaces(io.ComfyNode):
