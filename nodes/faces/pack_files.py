@@ -90,18 +90,17 @@ def _said(sides: Sequence[Any]) -> str:
 
 
 def _stray(path: Path, kind: str, found: dict[str, Path]) -> str:
-    where = f"{path} was left out"
     if kind in found:
         return (
-            f"{where}: it is a second {kind}, and {found[kind].name} is used. Keep one of them in"
-            " the folder."
+            f"{path} was left out: it is a second {kind}, and {found[kind].name} is used. Keep one"
+            " of them in the folder."
         )
     if kind == _SWAPPER:
         return (
-            f"{where}: it is a {kind} and no part of a face model pack. Move it to"
-            f" {path.parents[2]}, where Astria Load Face Swapper lists it."
+            f"{path} was left out: it is a face swapper and no part of a face model pack. Move it"
+            f" to {path.parents[2]}, where Astria Load Face Swapper lists it."
         )
     return (
-        f"{where}: it is neither detector nor recogniser but a {kind}. Move it to the folder of the"
-        " node that uses it."
+        f"{path} was left out: it is neither detector nor recogniser but a {kind}. Move it to the"
+        " folder of the node that uses it."
     )
