@@ -62,3 +62,11 @@ def largest(faces: Iterable[Face]) -> Face | None:
     The surest one may be a bystander.
     """
     return max(faces, key=lambda face: face.area, default=None)
+
+
+def overlap(a: Face, b: Face) -> float:
+    """Return the intersection of two boxes as a share of their union, 0..1."""
+    across = min(a.box[2], b.box[2]) - max(a.box[0], b.box[0])
+    down = min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])
+    shared = max(across, 0.0) * max(down, 0.0)
+    return shared / max(a.area + b.area - shared, 1e-9)

@@ -21,6 +21,7 @@ from .align import arcface_template, similarity, warp
 from .detector import FaceAnalysis
 from .face import Face
 from .pack_files import DETECTOR, RECOGNISER, PackFiles, sort_files
+from .tiles import finest_first
 
 PACKAGES = '"insightface>=1.0.1,<3" onnxruntime'
 PUBLISHER = "https://github.com/deepinsight/insightface/tree/master/python-package"
@@ -69,19 +70,20 @@ class InsightDetector:
 
     def find(self, pixels: np.ndarray, min_confidence: float) -> list[Face]:
         bgr = np.ascontiguousarray(pixels[..., ::-1])
-        for size in SIZES:
-            boxes, points = self._model.detect(bgr, input_size=(size, size))
-            found = [
-                Face(
-                    tuple(box[:4].tolist()),
-                    None if points is None else points[number],
-                    float(box[4]),
-                )
-                for number, box in enumerate(boxes)
-            ]
-            if found := [face for face in found if face.score >= min_confidence]:
-                return found
-        return []
+        # Every size, also where one has found somebody: that may be a bystander.
+        return finest_first(self._seen(bgr, size, min_confidence) for size in SIZES)
+
+    def _seen(self, bgr: np.ndarray, size: int, min_confidence: float) -> list[Face]:
+        boxes, points = self._model.detect(bgr, input_size=(size, size))
+        found = [
+            Face(
+                tuple(box[:4].tolist()),
+                None if points is None else points[number],
+                float(box[4]),
+            )
+            for number, box in enumerate(boxes)
+        ]
+        return [face for face in found if face.score >= min_confidence]
 
 
 class InsightRecogniser:

@@ -59,7 +59,7 @@ def test_a_photo_costs_one_detection_ever(
     assert again.recogniser == first.recogniser == fresh.recogniser == "tiny_faces"
     np.testing.assert_array_equal(again.points, first.points)
     assert (again.box, again.score) == (first.box, first.score)
-    faces_of(photo[:, ::-1], counted, cache)
+    faces_of(np.roll(photo, 8, 1), counted, cache)
     assert detector.calls == 2
     detector.key = "another pack"
     faces_of(photo, counted, cache)
@@ -99,8 +99,10 @@ def test_photos_without_a_face_are_remembered_too(analysis: FaceAnalysis, cache:
     detector = Counted(analysis)
     counted = FaceAnalysis(detector, analysis.recogniser)
     black = np.zeros((64, 64, 3), np.uint8)
-    assert faces_of(black, counted, cache) == faces_of(black, counted, cache) == ()
-    assert detector.calls == 1
+    assert faces_of(black, counted, cache) == ()
+    looks = detector.calls
+    assert faces_of(black, counted, cache) == ()
+    assert detector.calls == looks
 
 
 def test_each_photo_is_judged_and_named(
