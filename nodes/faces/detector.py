@@ -78,7 +78,12 @@ class FaceAnalysis:
         are looked for in copies of the picture turned by quarters.
         """
         found = self._found(pixels, min_confidence) or self._found_turned(pixels, min_confidence)
-        found = [face for face in found if min(face.width, face.height) >= min_size_px]
+        size = pixels.shape[1], pixels.shape[0]
+        found = [
+            replace(face, picture=size)
+            for face in found
+            if min(face.width, face.height) >= min_size_px
+        ]
         pointed = [face for face in found if face.points is not None]
         if self.recogniser is None or not pointed:
             return left_to_right(found)

@@ -10,17 +10,20 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from .detector import rgb_pixels
-from .face import Face
+from .face import Face, in_picture
 
 LINE, POINT, LETTERS = (255, 200, 0), (0, 230, 255), (0, 0, 0)
 
 
 def face_masks(faces: Sequence[Sequence[Face]], height: int, width: int) -> Tensor:
-    """Return one mask a picture [B,H,W]: 1 within the ellipse that fills each face's box."""
+    """Return one mask a picture [B,H,W]: 1 within the ellipse that fills each face's box.
+
+    Raises: ImageError where faces are of a picture of another shape.
+    """
     masks = torch.zeros(len(faces), height, width)
     across, down = torch.arange(width) + 0.5, torch.arange(height) + 0.5  # the middles of pixels
     for mask, of_picture in zip(masks, faces, strict=True):
-        for face in of_picture:
+        for face in in_picture(of_picture, width, height):
             left, top, right, bottom = face.box
             x = (across - (left + right) / 2) / (face.width / 2)
             y = (down - (top + bottom) / 2) / (face.height / 2)
@@ -48,9 +51,11 @@ def _box(face: Face) -> dict[str, float | str]:
 def preview(images: Tensor, faces: Sequence[Sequence[Face]]) -> Tensor:
     """Return the pictures [B,H,W,3] with each face's box, points and number, counted from the
     left.
+
+    Raises: ImageError where faces are of a picture of another shape.
     """
     drawn = [
-        _drawn(pixels, of_picture)
+        _drawn(pixels, in_picture(of_picture, pixels.shape[1], pixels.shape[0]))
         for pixels, of_picture in zip(rgb_pixels(images), faces, strict=True)
     ]
     return torch.from_numpy(np.stack(drawn)).float() / 255

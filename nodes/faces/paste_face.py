@@ -16,11 +16,12 @@ from torch import Tensor
 
 from ..errors import ImageError
 from .align import MOST_SAMPLES, inverse, paste_back, scale_of, similarity, warp
-from .face import Face
+from .face import Face, in_picture
 
 # The share of a crop's side over which published swappers and restorers fade their crop out.
 FEATHER = 0.1
 NO_NUMBERS = "left as it was: the model gave values that are no numbers"
+NO_POINTS = "left as it was: its detector gave no eyes, nose and mouth to turn it upright by"
 # Half the width, in face radii, of the border between two faces whose crops overlap.
 BETWEEN_FACES = 0.1
 
@@ -114,8 +115,12 @@ def soft_square(size: int, feather: float) -> Tensor:
     return (line[:, None] * line).float()
 
 
-def check_faces(image: Tensor, faces: Sequence[Sequence[Face]]) -> None:
-    """Return when an IMAGE [B,H,W,3 or 4] and its faces belong together. Raises: ImageError."""
+def faces_of_image(image: Tensor, faces: Sequence[Sequence[Face]]) -> tuple[tuple[Face, ...], ...]:
+    """Return the faces of an IMAGE [B,H,W,3 or 4] in its pixels, where they were found at another
+    scale too.
+
+    Raises: ImageError when image and faces do not belong together.
+    """
     if image.ndim != 4 or image.shape[3] not in (3, 4):
         message = (
             f"An image of shape {tuple(image.shape)}; expected [batch, height, width, 3 or 4]."
@@ -123,13 +128,16 @@ def check_faces(image: Tensor, faces: Sequence[Sequence[Face]]) -> None:
         raise ImageError(message, code="face-image-shape", hint="Connect an IMAGE.")
     if len(faces) != len(image):
         raise ImageError(
-            f"{len(image)} images come with the faces of {len(faces)}; expected the faces of each.",
+            f"The faces of {len(faces)} image(s) are given for {len(image)} image(s).",
             code="faces-of-another-batch",
             hint="Connect Astria Detect Faces to the same image.",
         )
-    for number, found in enumerate(faces, 1):
+    height, width = image.shape[1:3]
+    fitted = tuple(in_picture(found, width, height) for found in faces)
+    for number, found in enumerate(fitted, 1):
         for face in found:
-            _check_inside(face, number, image.shape[2], image.shape[1])
+            _check_inside(face, number, width, height)
+    return fitted
 
 
 def _check_inside(face: Face, number: int, width: int, height: int) -> None:

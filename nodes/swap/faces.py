@@ -14,7 +14,7 @@ from ..faces.align import arcface_template
 from ..faces.face import Face
 from ..faces.identity import Identity
 from ..faces.match import Assignment, match_faces
-from ..faces.paste_face import NO_NUMBERS, Placement, check_faces, cut, paste
+from ..faces.paste_face import NO_NUMBERS, NO_POINTS, Placement, cut, faces_of_image, paste
 from ..regions.layout import Layout
 from .inswapper import Network
 
@@ -25,7 +25,9 @@ Identities = tuple[Identity | None, ...]
 
 @dataclass(frozen=True)
 class Source:
-    """Whom a face becomes, None where it stays; `how` says why it was taken for that person."""
+    """Whom a face becomes, None where it stays; `how` says why it was taken for that person, or
+    why it stays.
+    """
 
     identity: Identity | None
     how: str = ""
@@ -86,10 +88,10 @@ def sources(
 
     Faces and people are matched as in face inpainting: by region, else by likeness, else from left
     to right. A face that is nobody's becomes the first person with photos where `unmatched` is
-    `first`; the face of a person without photos stays.
+    `first`; the face of a person without photos stays, and so does one without points.
     Raises: ImageError when images and faces, or people and layout, do not belong together.
     """
-    check_faces(images, faces)
+    faces = faces_of_image(images, faces)
     size = images.shape[2], images.shape[1]
     persons = [_Known(() if one is None else (_Photos(one),)) for one in people]
     nobody = (
@@ -104,8 +106,16 @@ def sources(
             number: Source(people[person], match.how[number])
             for number, person in match.persons.items()
         }
-        chosen.append([known.get(number, nobody) for number in range(len(found))])
+        chosen.append(
+            [_paintable(face, known.get(number, nobody)) for number, face in enumerate(found)]
+        )
     return chosen
+
+
+def _paintable(face: Face, source: Source) -> Source:
+    if face.points is None and source.identity is not None:
+        return Source(None, NO_POINTS)
+    return source
 
 
 def report(chosen: Sequence[Chosen], spoilt: Collection[tuple[int, int]] = ()) -> str:
@@ -124,7 +134,9 @@ def report(chosen: Sequence[Chosen], spoilt: Collection[tuple[int, int]] = ()) -
 
 
 def _outcome(source: Source) -> str:
-    return "stays" if source.identity is None else f"becomes {source.identity.title}, {source.how}"
+    if source.identity is None:
+        return NO_POINTS if source.how == NO_POINTS else "stays"
+    return f"becomes {source.identity.title}, {source.how}"
 
 
 def swap(
@@ -144,7 +156,7 @@ def swap(
     Raises: ImageError when images and faces do not belong together, or a face that is swapped has
     no points.
     """
-    check_faces(images, faces)
+    faces = faces_of_image(images, faces)
     placement = Placement(arcface_template(network.size), network.size, feather)
     touched = torch.zeros(images.shape[:3], device=images.device)
     pictures, masks, spoilt = list(images), list(touched), []

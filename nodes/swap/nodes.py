@@ -8,6 +8,7 @@ import torch
 from comfy.model_management import get_torch_device
 from comfy_api.latest import io
 
+from ..faces.face import scale_notes
 from ..faces.paste_face import FEATHER
 from ..host.types import FacesType, IdentityType, RegionsType, SwapperType, notes_ui
 from .faces import UNMATCHED, known_people, report, sources, swap
@@ -152,13 +153,11 @@ class AstriaSwapFaces(io.ComfyNode):
         people = known_people(identities)
         chosen = sources(image, faces, people, regions, unmatched)
         wanted = [one.identity for found in chosen for one in found if one.identity is not None]
+        scaled = scale_notes(faces, image.shape[2], image.shape[1])
         if not wanted:
-            return io.NodeOutput(
-                image,
-                torch.zeros(image.shape[:3], device=image.device),
-                report(chosen),
-                ui=notes_ui(report(chosen)),
-            )
+            told = "\n".join([report(chosen), *scaled])
+            untouched = torch.zeros(image.shape[:3], device=image.device)
+            return io.NodeOutput(image, untouched, told, ui=notes_ui(told))
         latents = {id(person): swapper.latent(person) for person in wanted}
         gpu = gpu_provider(get_torch_device())
         if gpu:
@@ -166,7 +165,7 @@ class AstriaSwapFaces(io.ComfyNode):
         with swapper.opened(gpu) as network:
             painted_as = [[latents.get(id(one.identity)) for one in found] for found in chosen]
             result = swap(image, faces, painted_as, network, feather, each_face(len(wanted)))
-        told = report(chosen, result.spoilt)
+        told = "\n".join([report(chosen, result.spoilt), *scaled])
         return io.NodeOutput(result.images, result.masks, told, ui=notes_ui(told))
 
 
@@ -228,7 +227,8 @@ class AstriaRestoreFaces(io.ComfyNode):
         for note in said:
             logging.warning("Astria Restore Faces: %s", note)
         result = restore(image, faces, painter(restorer, fidelity), size, strength)
-        told = "\n".join([result.report, *said])
+        scaled = scale_notes(faces, image.shape[2], image.shape[1])
+        told = "\n".join([result.report, *scaled, *said])
         return io.NodeOutput(result.images, result.masks, told, ui=notes_ui(told))
 
 

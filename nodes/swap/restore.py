@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import ImageError
 from ..faces.align import GREY, ffhq_template, robust_similarity
 from ..faces.face import Face
-from ..faces.paste_face import FEATHER, NO_NUMBERS, Placement, check_faces, cut, paste
+from ..faces.paste_face import FEATHER, NO_NUMBERS, NO_POINTS, Placement, cut, faces_of_image, paste
 
 DEFAULT_FIDELITY = 0.5  # the authors' of CodeFormer
 # Architectures that take -1..1 and give -1..1. The library that loads them hands them 0..1 and cuts
@@ -125,12 +125,17 @@ def restore(
 
     bit-identical outside the faces' masks.
 
-    Raises: ImageError when images and faces do not belong together, or a face has no points.
+    Faces without points stay.
+    Raises: ImageError when images and faces do not belong together.
     """
-    check_faces(images, faces)
+    faces = faces_of_image(images, faces)
     placement = Placement(ffhq_template(size), size, FEATHER, GREY, robust_similarity)
     cuts = [
-        [cut(image, found, number, placement) for number in range(len(found))]
+        [
+            cut(image, found, number, placement)
+            for number, face in enumerate(found)
+            if face.points is not None
+        ]
         for image, found in zip(images, faces, strict=True)
     ]
     everyone = [crop for found in cuts for crop in found]
@@ -152,15 +157,18 @@ def restore(
             pictures[number], masks[number] = paste(
                 pictures[number], masks[number], blended, drawing
             )
-        report.append(_line(number, len(found), spoilt))
+        report.append(_line(number, len(found), spoilt, len(faces[number]) - len(found)))
     return Restored(
         torch.stack(pictures) if everyone else images, torch.stack(masks), "\n".join(report)
     )
 
 
-def _line(image: int, faces: int, spoilt: int) -> str:
-    said = f"{faces - spoilt} face(s) restored" if faces else "no face, unchanged"
-    return f"Image {image + 1}: {said}{f', {spoilt} {NO_NUMBERS}' if spoilt else ''}."
+def _line(image: int, cut_out: int, spoilt: int, bare: int) -> str:
+    if not cut_out + bare:
+        return f"Image {image + 1}: no face, unchanged."
+    said = [f"{cut_out - spoilt} face(s) restored"]
+    said += [f"{count} {why}" for count, why in ((spoilt, NO_NUMBERS), (bare, NO_POINTS)) if count]
+    return f"Image {image + 1}: {', '.join(said)}."
 
 
 def _resized(painted: Tensor, size: int) -> Tensor:
