@@ -203,14 +203,16 @@ def laid_back(
     return _averaged(_sampled(crop, matrix, columns, rows, beyond), samples).movedim(0, -1)
 
 
-def paste_back(image: Tensor, crop: Tensor, matrix: np.ndarray, mask: Tensor) -> Tensor:
+def paste_back(
+    image: Tensor, crop: Tensor, matrix: np.ndarray, mask: Tensor, area: Tensor | None = None
+) -> Tensor:
     """Return the picture with `crop` where `warp` with the same `matrix` took it from, blended by
     `mask`.
 
-    Pixels where the mask is 0, and all outside the crop, are the picture's own to the bit; so are
-    further channels, such as alpha.
-    Shapes: image [H,W,C], crop [h,w,3], mask [h,w] 0..1 -> [H,W,C] in the image's precision and on
-    its device.
+    Pixels where the mask is 0, or the picture's own `area` where it is given, and all outside the
+    crop are the picture's own to the bit; so are further channels, such as alpha.
+    Shapes: image [H,W,C], crop [h,w,3], mask [h,w] 0..1, area [H,W] 0..1 -> [H,W,C] in the image's
+    precision and on its device.
     """
     height, width = image.shape[:2]
     left, top, right, bottom = reach = _reach(matrix, crop.shape[1], crop.shape[0], (width, height))
@@ -218,6 +220,8 @@ def paste_back(image: Tensor, crop: Tensor, matrix: np.ndarray, mask: Tensor) ->
         return image
     painted = laid_back(crop.to(image.device), matrix, reach)
     share = laid_back(mask.to(image.device)[..., None], matrix, reach, "zeros")
+    if area is not None:
+        share = share * area[top:bottom, left:right, None].to(share)
     result = image.clone()
     window = result[top:bottom, left:right, : crop.shape[2]]
     # Selected, not only blended: what a model painted as NaN must not reach pixels outside the

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import ImageError
 from .face import Face, left_to_right
+from .limits import Detection, Limits
 from .tiles import each_once
 
 MIN_CONFIDENCE = 0.5
@@ -70,34 +71,38 @@ class FaceAnalysis:
     def faces(
         self, pixels: np.ndarray, min_confidence: float = MIN_CONFIDENCE, min_size_px: float = 0
     ) -> tuple[Face, ...]:
+        """Return the faces of one picture, as `look` finds them."""
+        return self.look(pixels, min_confidence, Limits(min_size_px)).faces
+
+    def look(self, pixels: np.ndarray, min_confidence: float, limits: Limits) -> Detection:
         """Return the faces of one picture, uint8 [H,W,3] RGB, from left to right, with embeddings
         where there are points to align by.
 
-        Boxes end at the picture's border. A face is left out below the confidence, or where its
-        box's shorter side is below the size. Where no head stands upright, those that lie or hang
-        are looked for in copies of the picture turned by quarters.
+        Boxes end at the picture's border. A face is left out below the confidence and outside the
+        limits. Where no head stands upright, those that lie or hang are looked for in copies of the
+        picture turned by quarters.
         """
-        found = self._found(pixels, min_confidence) or self._found_turned(pixels, min_confidence)
+        upright = self._found(pixels, min_confidence)
+        found = upright or self._found_turned(pixels, min_confidence)
         size = pixels.shape[1], pixels.shape[0]
-        found = [
-            replace(face, picture=size)
-            for face in found
-            if min(face.width, face.height) >= min_size_px
-        ]
-        pointed = [face for face in found if face.points is not None]
+        kept, left_out = limits.applied(left_to_right(found), *size)
+        faces = self._recognised(pixels, [replace(face, picture=size) for face in kept])
+        return Detection(tuple(faces), tuple(left_out), turned=bool(found) and not upright)
+
+    def _recognised(self, pixels: np.ndarray, faces: list[Face]) -> list[Face]:
+        pointed = [face for face in faces if face.points is not None]
         if self.recogniser is None or not pointed:
-            return left_to_right(found)
-        vectors = self.recogniser.embed(pixels, [face.points for face in pointed])
+            return faces
+        vectors = iter(self.recogniser.embed(pixels, [face.points for face in pointed]))
         name = self.recogniser.name
-        known = [
-            replace(face, embedding=vector, recogniser=name)
-            for face, vector in zip(pointed, vectors, strict=True)
+        return [
+            face if face.points is None else replace(face, embedding=next(vectors), recogniser=name)
+            for face in faces
         ]
-        return left_to_right([*known, *(face for face in found if face.points is None)])
 
     def _found(self, pixels: np.ndarray, min_confidence: float) -> list[Face]:
         found = [
-            pointed(clipped(face, pixels.shape[1], pixels.shape[0]))
+            with_usable_points(clipped(face, pixels.shape[1], pixels.shape[0]))
             for face in self.detector.find(pixels, min_confidence)
         ]
         return [face for face in found if face.score >= min_confidence and face.area > 0]
@@ -151,7 +156,7 @@ def clipped(face: Face, width: int, height: int) -> Face:
     )
 
 
-def pointed(face: Face) -> Face:
+def with_usable_points(face: Face) -> Face:
     """Return the face without its points where these are no numbers, or all at one place."""
     points = face.points
     if points is None or (

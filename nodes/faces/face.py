@@ -9,10 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import ImageError
-
-# How far the sides of two pictures may differ in scale to count as one shape, for sizes that were
-# rounded to a model's multiple.
-SAME_SHAPE = 0.02
+from ..regions.run import SAME_SHAPE
 
 
 @dataclass(frozen=True, eq=False)

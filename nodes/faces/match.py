@@ -15,7 +15,8 @@ from torch import Tensor
 from ..errors import ImageError
 from ..regions.layout import Layout
 from ..regions.person import Person
-from .face import SAME_SHAPE, Face, in_picture
+from ..regions.run import SAME_SHAPE
+from .face import Face, in_picture
 
 # A face with less of itself than this inside a person's region is somebody else's, or nobody's.
 LEAST_OVERLAP = 0.25

@@ -10,9 +10,10 @@ from comfy_api.latest import io
 from ..errors import ImageError, MissingModelError
 from ..host.types import FaceAnalysisType, FacesType, notes_ui
 from .boxes import BoxDetector
-from .detector import FaceAnalysis
+from .detector import FaceAnalysis, rgb_pixels
 from .drawing import bounding_boxes, face_masks, preview
 from .insight import LICENCE, PUBLISHER, find_packs, load_pack, missing_pack
+from .limits import Limits, report
 from .mediapipe import MediapipeDetector
 
 FOLDER = "insightface"
@@ -139,6 +140,25 @@ class AstriaDetectFaces(io.ComfyNode):
                     max=4096,
                     tooltip="Leaves out faces whose box has a shorter side below this.",
                 ),
+                io.Int.Input(
+                    "max_faces",
+                    default=0,
+                    min=0,
+                    max=100,
+                    optional=True,
+                    tooltip="The largest so many faces of a picture; 0: all.",
+                ),
+                io.Float.Input(
+                    "min_size",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.005,
+                    optional=True,
+                    tooltip=(
+                        "Leaves out faces whose shorter side is below this share of the picture's."
+                    ),
+                ),
             ],
             outputs=[
                 FacesType.Output(display_name="faces"),
@@ -149,14 +169,30 @@ class AstriaDetectFaces(io.ComfyNode):
                 io.Image.Output(
                     display_name="preview", tooltip="The picture with boxes, points and numbers."
                 ),
+                io.String.Output(
+                    display_name="info", tooltip="How many faces, and what was left out."
+                ),
             ],
         )
 
     @classmethod
-    def execute(cls, image, analysis: FaceAnalysis, min_confidence, min_size_px) -> io.NodeOutput:
-        faces = analysis.batch(image, min_confidence, min_size_px)
+    def execute(
+        cls,
+        image,
+        analysis: FaceAnalysis,
+        min_confidence,
+        min_size_px,
+        max_faces=0,
+        min_size=0.0,
+    ) -> io.NodeOutput:
+        limits = Limits(min_size_px, min_size, max_faces)
+        looks = [analysis.look(one, min_confidence, limits) for one in rgb_pixels(image)]
+        faces = tuple(look.faces for look in looks)
         masks = face_masks(faces, image.shape[1], image.shape[2])
-        return io.NodeOutput(faces, masks, bounding_boxes(faces), preview(image, faces))
+        told = report(looks)
+        return io.NodeOutput(
+            faces, masks, bounding_boxes(faces), preview(image, faces), told, ui=notes_ui(told)
+        )
 
 
 NODES = [AstriaLoadFaceAnalysis, AstriaDetectFaces]

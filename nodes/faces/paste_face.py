@@ -80,16 +80,23 @@ def cut(image: Tensor, faces: Sequence[Face], number: int, placement: Placement)
     return FaceCrop(pixels, matrix, mask)
 
 
-def paste(image: Tensor, touched: Tensor, crop: FaceCrop, painted: Tensor) -> tuple[Tensor, Tensor]:
+def paste(
+    image: Tensor,
+    touched: Tensor,
+    crop: FaceCrop,
+    painted: Tensor,
+    area: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Return the picture with the painted crop in its place, and `touched` with it.
 
-    bit-identical where the mask is 0.
+    bit-identical where the mask is 0, and where the picture's `area` is, if it is given.
 
-    Shapes: image [H,W,C], touched [H,W] 0..1, painted [size,size,3] -> the same; alpha stays.
+    Shapes: image [H,W,C], touched [H,W] 0..1, painted [size,size,3], area [H,W] 0..1 -> the same;
+    alpha stays.
     """
-    image = paste_back(image, painted, crop.matrix, crop.mask)
+    image = paste_back(image, painted, crop.matrix, crop.mask, area)
     ones = torch.ones_like(crop.mask)[..., None]
-    return image, paste_back(touched[..., None], ones, crop.matrix, crop.mask)[..., 0]
+    return image, paste_back(touched[..., None], ones, crop.matrix, crop.mask, area)[..., 0]
 
 
 def soft_square(size: int, feather: float) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -17,8 +18,10 @@ from ..faces.match import Assignment, match_faces
 from ..faces.paste_face import NO_NUMBERS, NO_POINTS, Placement, cut, faces_of_image, paste
 from ..regions.layout import Layout
 from .inswapper import Network
+from .keep import EVERYTHING, MASKED, Keep
 
 UNMATCHED = ("skip", "first")
+NOTHING: Mapping[tuple[int, int], str] = MappingProxyType({})
 
 Identities = tuple[Identity | None, ...]
 
@@ -51,12 +54,12 @@ class _Known:
 @dataclass(frozen=True)
 class Swapped:
     """Pictures [B,H,W,C] with swapped faces, where they were painted [B,H,W], and the faces (image,
-    face), from 0, that the model spoilt.
+    face), from 0, that stay nevertheless, each with the reason.
     """
 
     images: Tensor
     masks: Tensor
-    spoilt: tuple[tuple[int, int], ...] = ()
+    left: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 def known_people(identities: Identities | Identity) -> Identities:
@@ -118,15 +121,15 @@ def _paintable(face: Face, source: Source) -> Source:
     return source
 
 
-def report(chosen: Sequence[Chosen], spoilt: Collection[tuple[int, int]] = ()) -> str:
+def report(chosen: Sequence[Chosen], left: Mapping[tuple[int, int], str] = NOTHING) -> str:
     """Return in words, a line a picture, whom its faces become.
 
-    `spoilt` ones (image, face), from 0, stay.
+    Those of `left` (image, face), from 0, stay for the reason there.
     """
     lines = []
     for number, found in enumerate(chosen):
         faces = [
-            f"face {at + 1} {NO_NUMBERS if (number, at) in spoilt else _outcome(source)}"
+            f"face {at + 1} {left.get((number, at)) or _outcome(source)}"
             for at, source in enumerate(found)
         ]
         lines.append(f"Image {number + 1}: {'; '.join(faces) or 'no face, unchanged'}.")
@@ -146,10 +149,11 @@ def swap(
     network: Network,
     feather: float,
     after_each: Callable[[], None],
+    keep: Keep = EVERYTHING,
 ) -> Swapped:
     """Return pictures [B,H,W,3 or 4] with each face painted as its source.
 
-    bit-identical outside the faces' masks.
+    bit-identical outside the faces' masks, and where `keep` lets nothing be painted.
 
     `sources` holds a latent [512] of `Swapper.latent` a face, None for faces that stay.
     `after_each` is called when a face is painted.
@@ -159,17 +163,22 @@ def swap(
     faces = faces_of_image(images, faces)
     placement = Placement(arcface_template(network.size), network.size, feather)
     touched = torch.zeros(images.shape[:3], device=images.device)
-    pictures, masks, spoilt = list(images), list(touched), []
+    pictures, masks, left = list(images), list(touched), {}
     for at, (found, latents) in enumerate(zip(faces, sources, strict=True)):
         for number, latent in enumerate(latents):
-            if latent is not None:
-                # From the untouched picture: what a neighbour's crop did to this face is not built
-                # on.
-                crop = cut(images[at], found, number, placement)
-                painted = network(crop.pixels, latent).to(images.device)
-                if painted.isfinite().all():
-                    pictures[at], masks[at] = paste(pictures[at], masks[at], crop, painted)
-                else:
-                    spoilt.append((at, number))
+            if latent is None:
+                continue
+            area = keep.area(images, at, found[number])
+            if area is not None and not bool(area.any()):
+                left[at, number] = MASKED
                 after_each()
-    return Swapped(torch.stack(pictures), torch.stack(masks), tuple(spoilt))
+                continue
+            # From the untouched picture: what a neighbour's crop did to this face is not built on.
+            crop = cut(images[at], found, number, placement)
+            painted = network(crop.pixels, latent).to(images.device)
+            if painted.isfinite().all():
+                pictures[at], masks[at] = paste(pictures[at], masks[at], crop, painted, area)
+            else:
+                left[at, number] = NO_NUMBERS
+            after_each()
+    return Swapped(torch.stack(pictures), torch.stack(masks), left)

@@ -148,14 +148,14 @@ def test_a_face_that_the_model_spoils_stays_and_is_said() -> None:
             return torch.full_like(crop, next(painted))
 
     result = swap(images, faces, [[np.ones(512), np.ones(512)]], Spoiling(), 0.1, lambda: None)
-    assert result.spoilt == ((0, 0),) and bool(result.images.isfinite().all())
+    assert result.left == {(0, 0): NO_NUMBERS} and bool(result.images.isfinite().all())
     assert (
         torch.equal(result.images[0, :, :150], images[0, :, :150])
         and result.masks[0, 90, 220] > 0.9
     )
     source = Source(identity(1), BY_PLACE)
     assert (
-        report([[source, source]], result.spoilt)
+        report([[source, source]], result.left)
         == f"Image 1: face 1 {NO_NUMBERS}; face 2 becomes person 1, {BY_PLACE}."
     )
 
