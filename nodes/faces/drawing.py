@@ -31,13 +31,18 @@ def face_masks(faces: Sequence[Sequence[Face]], height: int, width: int) -> Tens
     return masks
 
 
-def bounding_boxes(faces: Sequence[Sequence[Face]]) -> list[list[dict[str, float | str]]]:
-    """Return the host's BOUNDING_BOX value: for each picture its boxes in pixels."""
+def bounding_boxes(
+    faces: Sequence[Sequence[Face]],
+) -> list[list[dict[str, float | str | tuple[int, int]]]]:
+    """Return the host's BOUNDING_BOX value: for each picture its boxes in pixels, each with the
+    picture's size where that is known.
+    """
     return [[_box(face) for face in of_picture] for of_picture in faces]
 
 
-def _box(face: Face) -> dict[str, float | str]:
+def _box(face: Face) -> dict[str, float | str | tuple[int, int]]:
     left, top, _, _ = face.box
+    size = {} if face.picture is None else {"picture": face.picture}
     return {
         "x": left,
         "y": top,
@@ -45,6 +50,7 @@ def _box(face: Face) -> dict[str, float | str]:
         "height": face.height,
         "label": "face",
         "score": face.score,
+        **size,
     }
 
 

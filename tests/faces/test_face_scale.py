@@ -9,11 +9,11 @@ import pytest
 import torch
 from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.faces.detector import FaceAnalysis
-from comfyui_astria.nodes.faces.drawing import face_masks, preview
+from comfyui_astria.nodes.faces.drawing import bounding_boxes, face_masks, preview
 from comfyui_astria.nodes.faces.face import Face, scale_notes
 from comfyui_astria.nodes.faces.match import match_faces
 from comfyui_astria.nodes.faces.paste_face import faces_of_image
-from comfyui_astria.nodes.regions.layout import columns
+from comfyui_astria.nodes.regions.layout import columns, from_boxes
 from comfyui_astria.nodes.regions.person import Person
 from comfyui_astria.tests.testpack.face_models import FACE_BOX
 from PIL import Image
@@ -71,6 +71,22 @@ def test_persons_are_matched_where_faces_stand_in_the_picture_itself() -> None:
     assert found.persons == {0: 1}
     with pytest.raises(ImageError, match="Faces of a picture of 100x50 px"):
         match_faces([right], people, None, (400, 400))
+
+
+def test_boxes_of_faces_give_regions_at_every_size_of_the_picture() -> None:
+    """Astria Detect Faces before an upscaling, Astria Regions behind it."""
+    pair = [
+        Face((10.0, 20, 22, 36), picture=(100, 50)),
+        Face((60.0, 18, 74, 37), picture=(100, 50)),
+    ]
+    (early,) = bounding_boxes([pair])
+    (late,) = bounding_boxes([[face.in_picture(400, 200) for face in pair]])
+    found = from_boxes(early, 2, 400, 200, softness_px=0)
+    assert torch.equal(found.masks, from_boxes(late, 2, 400, 200, softness_px=0).masks)
+    small = from_boxes(early, 2, 100, 50, softness_px=0).masks
+    assert (found.masks.mean((1, 2)) - small.mean((1, 2))).abs().max() < 0.02
+    with pytest.raises(ImageError, match="A box of a picture of 100x50 px is used on one of"):
+        from_boxes(early, 2, 400, 400, softness_px=0)
 
 
 def test_a_batch_gets_its_faces_in_its_own_pixels(
