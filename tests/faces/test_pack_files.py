@@ -4,6 +4,7 @@ is said.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -168,3 +169,22 @@ def test_the_node_tells_what_was_left_out(pack: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(nodes, "_packs", lambda: {"buffalo_l": pack})
     output = nodes.AstriaLoadFaceAnalysis.execute("buffalo_l")
     assert "inswapper_128.onnx was left out" in output.ui["astria_notes"][0]
+
+
+def test_a_pack_with_a_manifest_is_read_as_the_manifest_says(pack: Path, photo: np.ndarray) -> None:
+    """As the packs of insightface 2 are; what else lies there does not count."""
+    (pack / "MODEL.LICENSE").write_text("for tests")
+    tasks = {
+        "detection": {"file": "det_test.onnx", "preprocessing": {"mean": 127.5, "std": 128.0}},
+        "recognition": {"file": "rec_test.onnx", "preprocessing": {"mean": 127.5, "std": 127.5}},
+    }
+    manifest = {"manifest_version": 2, "model_id": "tiny", "license": "MODEL.LICENSE"}
+    (pack / "manifest.json").write_text(json.dumps({**manifest, "tasks": tasks}))
+    write_swapper(pack / "inswapper_128.onnx")
+    (pack / "a_damaged.onnx").write_bytes(b"")
+    assert finds_the_face(pack, photo) == ()
+    tasks["recognition"]["file"] = "gone.onnx"
+    (pack / "manifest.json").write_text(json.dumps({**manifest, "tasks": tasks}))
+    (pack / "rec_test.onnx").rename(pack / "recogniser.onnx")
+    with pytest.raises(MissingModelError, match=r"cannot be loaded by its manifest\.json"):
+        load_pack(pack)
