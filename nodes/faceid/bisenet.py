@@ -16,6 +16,7 @@ from .pulid_weights import Weights, network_of
 
 # Of ImageNet, on which its trunk was trained.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PARTS = 19  # of CelebAMask-HQ, from 0: background, skin, brows, eyes, glasses ... hair, hat
 
 
 class ConvBNReLU(nn.Module):
@@ -159,6 +160,15 @@ class FaceParser(nn.Module):
         """
         scores = self.conv_out(self.ffm(*self.cp(pictures)))
         return F.interpolate(scores, pictures.shape[2:], mode="bilinear", align_corners=True)
+
+
+def parts_of(crops: Tensor, parser: FaceParser) -> Tensor:
+    """Return which part each pixel is.
+
+    Shapes: crops [n,H,W,3] float 0..1 -> [n,H,W] int, below the parser's `parts`.
+    """
+    mean, std = (torch.tensor(values, device=crops.device) for values in (MEAN, STD))
+    return parser(((crops - mean) / std).movedim(-1, 1)).argmax(1)  # BHWC -> BCHW
 
 
 def parser_of(weights: Weights, operations: Any = nn) -> FaceParser:

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import bisenet, eva_clip
-from .bisenet import FaceParser
+from . import eva_clip
+from .bisenet import FaceParser, parts_of
 from .eva_clip import VisionTower
 
 CROP = 512  # px, side of the aligned crop
@@ -20,7 +20,6 @@ CROP = 512  # px, side of the aligned crop
 # necklace, clothes, hat. Hair stays.
 WHITE = (0, 7, 8, 9, 14, 15, 16, 18)
 GREY = (0.299, 0.587, 0.114)
-PARTS = 19
 
 
 def features_only(crops: Tensor, parser: FaceParser) -> Tensor:
@@ -29,7 +28,7 @@ def features_only(crops: Tensor, parser: FaceParser) -> Tensor:
     Shapes: crops [n,H,W,3] float 0..1 -> [n,3,H,W].
     """
     pictures = crops.movedim(-1, 1)  # BHWC -> BCHW
-    parts = parser(_normalised(pictures, bisenet.MEAN, bisenet.STD)).argmax(1, keepdim=True)
+    parts = parts_of(crops, parser)[:, None]
     grey = sum(weight * pictures[:, channel : channel + 1] for channel, weight in enumerate(GREY))
     white = torch.isin(parts, torch.tensor(WHITE, device=parts.device))
     return torch.where(white, 1.0, grey).expand(-1, 3, -1, -1)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from ..errors import ImageError
-from .detector import Detector, overlap
-from .face import Face
+from .detector import Detector
+from .face import Face, overlap
 
 AROUND = 0.5  # of the box on each side: what a point detector wants to see of a face
 SMALLEST_SHARE = 0.2  # overlap of the two detectors' boxes below which they mean different faces

@@ -11,8 +11,12 @@ from torch import Tensor
 
 from ..errors import ImageError
 from .face import Face, left_to_right
+from .limits import Detection, Limits
+from .tiles import each_once
 
 MIN_CONFIDENCE = 0.5
+LEAST_SPREAD_PX = 1.0  # of five points: closer together they are none
+_LOOKS = "2"  # how pictures are looked at: what an earlier way found is looked for anew
 
 
 class Detector(Protocol):
@@ -61,39 +65,59 @@ class FaceAnalysis:
         """
         return (
             self.detector.key
-            and f"{self.detector.key} {self.recogniser.key if self.recogniser else 'none'}"
+            and f"{_LOOKS} {self.detector.key} {self.recogniser.key if self.recogniser else 'none'}"
         )
 
     def faces(
         self, pixels: np.ndarray, min_confidence: float = MIN_CONFIDENCE, min_size_px: float = 0
     ) -> tuple[Face, ...]:
+        """Return the faces of one picture, as `look` finds them."""
+        return self.look(pixels, min_confidence, Limits(min_size_px)).faces
+
+    def look(self, pixels: np.ndarray, min_confidence: float, limits: Limits) -> Detection:
         """Return the faces of one picture, uint8 [H,W,3] RGB, from left to right, with embeddings
         where there are points to align by.
 
-        Boxes end at the picture's border. A face is left out below the confidence, or where its
-        box's shorter side is below the size.
+        Boxes end at the picture's border. A face is left out below the confidence and outside the
+        limits. Where no head stands upright, those that lie or hang are looked for in copies of the
+        picture turned by quarters.
         """
+        upright = self._found(pixels, min_confidence)
+        found = upright or self._found_turned(pixels, min_confidence)
+        size = pixels.shape[1], pixels.shape[0]
+        kept, left_out = limits.applied(left_to_right(found), *size)
+        faces = self._recognised(pixels, [replace(face, picture=size) for face in kept])
+        return Detection(tuple(faces), tuple(left_out), turned=bool(found) and not upright)
+
+    def _recognised(self, pixels: np.ndarray, faces: list[Face]) -> list[Face]:
+        pointed = [face for face in faces if face.points is not None]
+        if self.recogniser is None or not pointed:
+            return faces
+        vectors = iter(self.recogniser.embed(pixels, [face.points for face in pointed]))
+        name = self.recogniser.name
+        return [
+            face if face.points is None else replace(face, embedding=next(vectors), recogniser=name)
+            for face in faces
+        ]
+
+    def _found(self, pixels: np.ndarray, min_confidence: float) -> list[Face]:
         found = [
-            clipped(face, pixels.shape[1], pixels.shape[0])
+            with_usable_points(clipped(face, pixels.shape[1], pixels.shape[0]))
             for face in self.detector.find(pixels, min_confidence)
         ]
-        found = [
-            face
-            for face in found
-            if face.score >= min_confidence
-            and face.area > 0
-            and min(face.width, face.height) >= min_size_px
-        ]
-        pointed = [face for face in found if face.points is not None]
-        if self.recogniser is None or not pointed:
-            return left_to_right(found)
-        vectors = self.recogniser.embed(pixels, [face.points for face in pointed])
-        name = self.recogniser.name
-        known = [
-            replace(face, embedding=vector, recogniser=name)
-            for face, vector in zip(pointed, vectors, strict=True)
-        ]
-        return left_to_right([*known, *(face for face in found if face.points is None)])
+        return [face for face in found if face.score >= min_confidence and face.area > 0]
+
+    def _found_turned(self, pixels: np.ndarray, min_confidence: float) -> list[Face]:
+        """Return the faces of copies that are turned by one, two and three quarters, as they lie
+        in the picture.
+        """
+        return each_once(
+            turned_back(face, quarters, pixels.shape[1], pixels.shape[0])
+            for quarters in (1, 2, 3)
+            for face in self._found(
+                np.ascontiguousarray(np.rot90(pixels, quarters)), min_confidence
+            )
+        )
 
     def batch(
         self, images: Tensor, min_confidence: float = MIN_CONFIDENCE, min_size_px: float = 0
@@ -132,9 +156,26 @@ def clipped(face: Face, width: int, height: int) -> Face:
     )
 
 
-def overlap(a: Face, b: Face) -> float:
-    """Return the intersection of two boxes as a share of their union, 0..1."""
-    across = min(a.box[2], b.box[2]) - max(a.box[0], b.box[0])
-    down = min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])
-    shared = max(across, 0.0) * max(down, 0.0)
-    return shared / max(a.area + b.area - shared, 1e-9)
+def with_usable_points(face: Face) -> Face:
+    """Return the face without its points where these are no numbers, or all at one place."""
+    points = face.points
+    if points is None or (
+        np.isfinite(points).all() and np.ptp(points, axis=0).max() >= LEAST_SPREAD_PX
+    ):
+        return face
+    return replace(face, points=None)
+
+
+def turned_back(face: Face, quarters: int, width: int, height: int) -> Face:
+    """Return the face of a copy that `np.rot90` turned by `quarters`, as it lies in the picture of
+    that width and height.
+    """
+    for quarter in range(quarters, 0, -1):
+        across = width if quarter % 2 else height  # of what this quarter turned
+        left, top, right, bottom = face.box
+        points = face.points
+        if points is not None:
+            # Boxes count from the edges of pixels, points from their middles.
+            points = np.column_stack([across - 1 - points[:, 1], points[:, 0]])
+        face = replace(face, box=(across - bottom, left, across - top, right), points=points)
+    return face

@@ -10,17 +10,20 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from .detector import rgb_pixels
-from .face import Face
+from .face import Face, in_picture
 
 LINE, POINT, LETTERS = (255, 200, 0), (0, 230, 255), (0, 0, 0)
 
 
 def face_masks(faces: Sequence[Sequence[Face]], height: int, width: int) -> Tensor:
-    """Return one mask a picture [B,H,W]: 1 within the ellipse that fills each face's box."""
+    """Return one mask a picture [B,H,W]: 1 within the ellipse that fills each face's box.
+
+    Raises: ImageError where faces are of a picture of another shape.
+    """
     masks = torch.zeros(len(faces), height, width)
     across, down = torch.arange(width) + 0.5, torch.arange(height) + 0.5  # the middles of pixels
     for mask, of_picture in zip(masks, faces, strict=True):
-        for face in of_picture:
+        for face in in_picture(of_picture, width, height):
             left, top, right, bottom = face.box
             x = (across - (left + right) / 2) / (face.width / 2)
             y = (down - (top + bottom) / 2) / (face.height / 2)
@@ -28,13 +31,18 @@ def face_masks(faces: Sequence[Sequence[Face]], height: int, width: int) -> Tens
     return masks
 
 
-def bounding_boxes(faces: Sequence[Sequence[Face]]) -> list[list[dict[str, float | str]]]:
-    """Return the host's BOUNDING_BOX value: for each picture its boxes in pixels."""
+def bounding_boxes(
+    faces: Sequence[Sequence[Face]],
+) -> list[list[dict[str, float | str | tuple[int, int]]]]:
+    """Return the host's BOUNDING_BOX value: for each picture its boxes in pixels, each with the
+    picture's size where that is known.
+    """
     return [[_box(face) for face in of_picture] for of_picture in faces]
 
 
-def _box(face: Face) -> dict[str, float | str]:
+def _box(face: Face) -> dict[str, float | str | tuple[int, int]]:
     left, top, _, _ = face.box
+    size = {} if face.picture is None else {"picture": face.picture}
     return {
         "x": left,
         "y": top,
@@ -42,15 +50,18 @@ def _box(face: Face) -> dict[str, float | str]:
         "height": face.height,
         "label": "face",
         "score": face.score,
+        **size,
     }
 
 
 def preview(images: Tensor, faces: Sequence[Sequence[Face]]) -> Tensor:
     """Return the pictures [B,H,W,3] with each face's box, points and number, counted from the
     left.
+
+    Raises: ImageError where faces are of a picture of another shape.
     """
     drawn = [
-        _drawn(pixels, of_picture)
+        _drawn(pixels, in_picture(of_picture, pixels.shape[1], pixels.shape[0]))
         for pixels, of_picture in zip(rgb_pixels(images), faces, strict=True)
     ]
     return torch.from_numpy(np.stack(drawn)).float() / 255

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+
+from ..errors import ImageError
+from ..regions.run import SAME_SHAPE
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +20,8 @@ class Face:
     mouth corners, each pair from the picture's left to its right for an upright face. `embedding`
     [512] is the recogniser's, not normalised. Points and embedding are None where the detector has
     none. `recogniser` names the pack whose embedding it is: those of different packs do not
-    compare.
+    compare. `picture` is the size (width, height) in pixels of the picture that box and points are
+    of, None as long as the picture is only a part of one.
     """
 
     box: tuple[float, float, float, float]
@@ -24,6 +29,7 @@ class Face:
     score: float = 1.0
     embedding: np.ndarray | None = None
     recogniser: str | None = None
+    picture: tuple[int, int] | None = None
 
     @property
     def width(self) -> float:
@@ -45,6 +51,48 @@ class Face:
         )
         return replace(self, box=(left + x, top + y, right + x, bottom + y), points=points)
 
+    def in_picture(self, width: int, height: int) -> Face:
+        """Return the face in pixels of its picture made `width` x `height` px large.
+
+        Raises: ImageError where that is another shape, so that it cannot be the same picture.
+        """
+        if self.picture in (None, (width, height)):
+            return self
+        across, down = width / self.picture[0], height / self.picture[1]
+        if not math.isclose(across, down, rel_tol=SAME_SHAPE):
+            raise ImageError(
+                f"Faces of a picture of {self.picture[0]}x{self.picture[1]} px are used on one of"
+                f" {width}x{height} px; expected the same picture, at any scale.",
+                code="faces-of-another-shape",
+                hint="Connect Astria Detect Faces to the image as it is cropped or padded now.",
+            )
+        left, top, right, bottom = self.box
+        points = self.points
+        if points is not None:  # the middle of the first pixel is 0, its edge is half before
+            points = (points + 0.5) * np.array([across, down], dtype=points.dtype) - 0.5
+        box = (left * across, top * down, right * across, bottom * down)
+        return replace(self, box=box, points=points, picture=(width, height))
+
+
+def in_picture(faces: Iterable[Face], width: int, height: int) -> tuple[Face, ...]:
+    """Return the faces of one picture in its pixels at `width` x `height`.
+
+    Raises: ImageError where that is another shape.
+    """
+    return tuple(face.in_picture(width, height) for face in faces)
+
+
+def scale_notes(faces: Sequence[Sequence[Face]], width: int, height: int) -> list[str]:
+    """Return what to say of faces that were found at another size of their pictures, a line each
+    size.
+    """
+    sizes = {face.picture for found in faces for face in found} - {None, (width, height)}
+    return [
+        f"Faces that were found at {own_width}x{own_height} px are scaled to the picture's"
+        f" {width}x{height} px."
+        for own_width, own_height in sorted(sizes)
+    ]
+
 
 def left_to_right(faces: Iterable[Face]) -> tuple[Face, ...]:
     """Return the faces by the middle of their boxes, as people are named in a prompt.
@@ -62,3 +110,11 @@ def largest(faces: Iterable[Face]) -> Face | None:
     The surest one may be a bystander.
     """
     return max(faces, key=lambda face: face.area, default=None)
+
+
+def overlap(a: Face, b: Face) -> float:
+    """Return the intersection of two boxes as a share of their union, 0..1."""
+    across = min(a.box[2], b.box[2]) - max(a.box[0], b.box[0])
+    down = min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])
+    shared = max(across, 0.0) * max(down, 0.0)
+    return shared / max(a.area + b.area - shared, 1e-9)

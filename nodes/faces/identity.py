@@ -9,7 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .align import GREY, arcface_template, ffhq_template, similarity, warp
+from .align import (
+    GREY,
+    arcface_template,
+    ffhq_template,
+    robust_similarity,
+    similarity,
+    warp,
+)
 from .face import Face
 
 
@@ -51,26 +58,26 @@ class Identity:
 
         Raises: ImageError for a size that is a multiple of neither 112 nor 128.
         """
-        return self._crops(arcface_template(size), size)
+        template = arcface_template(size)
+        return self._crops([similarity(one.face.points, template) for one in self.photos], size)
 
     def ffhq(self, size: int) -> Tensor:
         """Return each photo's head as face restorers and PuLID want it, with more around it.
 
         [n,size,size,3] float32 0..1, RGB.
         """
-        return self._crops(ffhq_template(size), size, GREY)
+        template = ffhq_template(size)
+        return self._crops(
+            [robust_similarity(one.face.points, template) for one in self.photos], size, GREY
+        )
 
-    def _crops(self, template: np.ndarray, size: int, outside: Sequence[float] = (0.0,)) -> Tensor:
+    def _crops(
+        self, matrices: Sequence[np.ndarray], size: int, outside: Sequence[float] = (0.0,)
+    ) -> Tensor:
         levels = [255 * one for one in outside]
         return torch.stack(
             [
-                warp(
-                    torch.from_numpy(one.pixels),
-                    similarity(one.face.points, template),
-                    size,
-                    levels,
-                )
-                / 255
-                for one in self.photos
+                warp(torch.from_numpy(one.pixels), matrix, size, levels) / 255
+                for one, matrix in zip(self.photos, matrices, strict=True)
             ]
         )

@@ -6,20 +6,26 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..errors import MissingModelError
 from .align import arcface_template, similarity, warp
+from .detector import FaceAnalysis
 from .face import Face
+from .pack_files import DETECTOR, RECOGNISER, PackFiles, sort_files
+from .tiles import finest_first
 
 PACKAGES = '"insightface>=1.0.1,<3" onnxruntime'
 PUBLISHER = "https://github.com/deepinsight/insightface/tree/master/python-package"
+CPU = "CPUExecutionProvider"
 LICENCE = "The packs of InsightFace are free for non-commercial research only."
 # Newer versions would look at 128 and 640 px at once, older ones at 640: the size is always given.
 # A face that fills the photo is too large for the detector at 640 and is found at a smaller one.
@@ -64,19 +70,20 @@ class InsightDetector:
 
     def find(self, pixels: np.ndarray, min_confidence: float) -> list[Face]:
         bgr = np.ascontiguousarray(pixels[..., ::-1])
-        for size in SIZES:
-            boxes, points = self._model.detect(bgr, input_size=(size, size))
-            found = [
-                Face(
-                    tuple(box[:4].tolist()),
-                    None if points is None else points[number],
-                    float(box[4]),
-                )
-                for number, box in enumerate(boxes)
-            ]
-            if found := [face for face in found if face.score >= min_confidence]:
-                return found
-        return []
+        # Every size, also where one has found somebody: that may be a bystander.
+        return finest_first(self._seen(bgr, size, min_confidence) for size in SIZES)
+
+    def _seen(self, bgr: np.ndarray, size: int, min_confidence: float) -> list[Face]:
+        boxes, points = self._model.detect(bgr, input_size=(size, size))
+        found = [
+            Face(
+                tuple(box[:4].tolist()),
+                None if points is None else points[number],
+                float(box[4]),
+            )
+            for number, box in enumerate(boxes)
+        ]
+        return [face for face in found if face.score >= min_confidence]
 
 
 class InsightRecogniser:
@@ -103,10 +110,25 @@ class InsightRecogniser:
         return np.concatenate([self._model.get_feat(chunk) for chunk in chunks]).astype(np.float32)
 
 
-def load_pack(folder: Path) -> tuple[InsightDetector, InsightRecogniser]:
+@dataclass(frozen=True, eq=False)
+class FacePack:
+    """A loaded pack; `notes` name the files of its folder that were left out, and why."""
+
+    detector: InsightDetector
+    recogniser: InsightRecogniser
+    notes: tuple[str, ...]
+
+    @property
+    def analysis(self) -> FaceAnalysis:
+        """The pack's own detector and recogniser together."""
+        return FaceAnalysis(self.detector, self.recogniser)
+
+
+def load_pack(folder: Path) -> FacePack:
     """Return the detector and the recogniser of the pack in `folder`.
 
-    A pack that did not change since is not loaded again.
+    A pack that did not change since is not loaded again. Files that are no part of a pack, and
+    damaged ones that are not needed, are left out and noted.
 
     They run on the CPU: a tune costs one detection ever, and the GPU's memory is the host's to
     give.
@@ -115,14 +137,10 @@ def load_pack(folder: Path) -> tuple[InsightDetector, InsightRecogniser]:
     """
     files = sorted(folder.glob("*.onnx"))
     if not files:
-        inner = next((one.parent for one in sorted(folder.glob("*/*.onnx"))), None)
-        hint = (
-            f"Move the files of {inner} to {folder}."
-            if inner
-            else f"Unpack the pack's files into it, from {PUBLISHER}. {LICENCE}"
-        )
         raise MissingModelError(
-            f"The face model pack {folder} holds no .onnx file.", code="empty-face-pack", hint=hint
+            f"The face model pack {folder} holds no .onnx file.",
+            code="empty-face-pack",
+            hint=_where_from(folder),
         )
     return _loaded(
         folder, tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
@@ -130,48 +148,89 @@ def load_pack(folder: Path) -> tuple[InsightDetector, InsightRecogniser]:
 
 
 @functools.lru_cache(maxsize=2)
-def _loaded(
-    folder: Path, files: tuple[tuple[str, int, int], ...]
-) -> tuple[InsightDetector, InsightRecogniser]:
-    """Load the pack; `files` only tells one state of the folder from another."""
+def _loaded(folder: Path, files: tuple[tuple[str, int, int], ...]) -> FacePack:
+    """Load the pack; `files` tell one state of the folder from another."""
     library, failures = _library()
-    try:
-        # An absolute path: a bare name would mean a folder of the working directory, and a pack
-        # that is absent be downloaded.
-        models = library.FaceAnalysis(
-            str(folder.resolve()),
-            allowed_modules=["detection", "recognition"],
-            providers=["CPUExecutionProvider"],
+    # An absolute path: a bare name would mean a folder of the working directory, and a pack
+    # that is absent be downloaded.
+    place = folder.resolve()
+    if library.has_manifest(place):
+        detector, recogniser = _by_manifest(library, place, failures)
+        notes: tuple[str, ...] = ()
+    else:
+        sorted_files = sort_files([folder / name for name, _, _ in files], library.look, failures)
+        _check_whole(folder, sorted_files)
+        detector, recogniser = (
+            library.get_model(str(path.resolve()), providers=[CPU])
+            for path in (sorted_files.detector, sorted_files.recogniser)
         )
-    except failures as error:
-        names = ", ".join(name for name, _, _ in files)
-        message = (
-            f"The face model pack {folder} cannot be loaded ({names}): {type(error).__name__}"
-            f" {str(error)[:200]}"
-        )
-        hint = (
-            "A file is damaged, or there is no detector among them. Unpack the pack anew, from"
-            f" {PUBLISHER}."
-        )
-        raise MissingModelError(message, code="damaged-face-pack", hint=hint) from error
-    if "recognition" not in models.models:
-        message = (
-            f"The face model pack {folder} has no recogniser:"
-            f" {', '.join(name for name, _, _ in files)}."
-        )
-        raise MissingModelError(
-            message,
-            code="face-pack-recogniser",
-            hint=f"Use a whole pack such as buffalo_l, from {PUBLISHER}.",
-        )
-    models.prepare(ctx_id=0, det_thresh=LOWEST_CONFIDENCE, det_size=(SIZES[0], SIZES[0]))
-    detector, recogniser = models.models["detection"], models.models["recognition"]
+        notes = (*sorted_files.strays, *(f"Left out: {one}" for one in sorted_files.damaged))
+    detector.prepare(ctx_id=0, det_thresh=LOWEST_CONFIDENCE, input_size=(SIZES[0], SIZES[0]))
+    for note in notes:
+        logging.warning("Face model pack %s: %s", folder.name, note)
     detector_key, recogniser_key = (
         f"{folder.name}:{_digest(Path(one.model_file))}" for one in (detector, recogniser)
     )
-    return InsightDetector(detector, detector_key), InsightRecogniser(
-        recogniser, folder.name, recogniser_key
+    return FacePack(
+        InsightDetector(detector, detector_key),
+        InsightRecogniser(recogniser, folder.name, recogniser_key),
+        notes,
     )
+
+
+def _by_manifest(
+    library: _Library, place: Path, failures: tuple[type[Exception], ...]
+) -> tuple[Any, Any]:
+    """Return the models of a pack whose manifest.json says which file is which, and how it is fed.
+
+    insightface reads it.
+    """
+    try:
+        models = library.analysis(
+            str(place), allowed_modules=["detection", "recognition"], providers=[CPU]
+        ).models
+    except failures as error:
+        message = (
+            f"The face model pack {place} cannot be loaded by its manifest.json:"
+            f" {type(error).__name__} {str(error)[:200]}"
+        )
+        raise MissingModelError(
+            message, code="damaged-face-pack", hint=f"Unpack the pack anew, from {PUBLISHER}."
+        ) from error
+    _check_whole(place, PackFiles(models.get("detection"), models.get("recognition"), (), ()))
+    return models["detection"], models["recognition"]
+
+
+def _check_whole(folder: Path, files: PackFiles) -> None:
+    """Raise: MissingModelError, naming what is there, where detector or recogniser are missing."""
+    has = {DETECTOR: files.detector, RECOGNISER: files.recogniser}
+    missing = [kind for kind, path in has.items() if path is None]
+    if not missing:
+        return
+    raise MissingModelError(
+        "\n".join(
+            [
+                f"The face model pack {folder} has no {' and no '.join(missing)}.",
+                *files.damaged,
+                *files.strays,
+            ]
+        ),
+        code="damaged-face-pack" if files.damaged else f"face-pack-{missing[0]}",
+        hint=_where_from(folder),
+    )
+
+
+def _where_from(folder: Path) -> str:
+    """Return what to do about a folder that is no whole pack."""
+    inner = next((one.parent for one in sorted(folder.glob("*/*.onnx"))), None)
+    if inner:
+        return f"Move the files of {inner} to {folder}."
+    archive = next(
+        (one for one in (*folder.glob("*.zip"), folder.with_suffix(".zip")) if one.is_file()), None
+    )
+    if archive:
+        return f"Unpack {archive} so that its .onnx files stand in {folder}. {LICENCE}"
+    return f"Unpack a whole pack such as buffalo_l into it, from {PUBLISHER}. {LICENCE}"
 
 
 def _digest(path: Path) -> str:
@@ -183,13 +242,25 @@ def _digest(path: Path) -> str:
     return whole.hexdigest()[:16]
 
 
-def _library() -> tuple[ModuleType, tuple[type[Exception], ...]]:
-    """Return insightface's analysis, and what it raises for files that are no models.
+@dataclass(frozen=True)
+class _Library:
+    """What of insightface and onnxruntime loads packs."""
 
-    Raises: MissingModelError where it is not installed.
+    analysis: Callable[..., Any]
+    get_model: Callable[..., Any]
+    has_manifest: Callable[[Path], bool]
+    look: Callable[[Path], Any]  # a session to read a file's inputs and outputs by
+
+
+def _library() -> tuple[_Library, tuple[type[Exception], ...]]:
+    """Return the libraries, and what they raise for files that are no models.
+
+    Raises: MissingModelError where one is not installed.
     """
     try:
+        import onnxruntime
         from insightface.app import face_analysis
+        from insightface.model_zoo import model_zoo
         from onnxruntime.capi import onnxruntime_pybind11_state as runtime
     except ImportError as error:
         raise MissingModelError(
@@ -201,11 +272,24 @@ def _library() -> tuple[ModuleType, tuple[type[Exception], ...]]:
                 f" {PACKAGES}\nOr connect a MediaPipe face model."
             ),
         ) from error
+
+    def look(path: Path) -> Any:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        # Never run, so nothing is spent on making it fast.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        return onnxruntime.InferenceSession(str(path), options, providers=[CPU])
+
     damaged = (
-        runtime.InvalidProtobuf,
-        runtime.InvalidGraph,
-        runtime.Fail,
-        runtime.InvalidArgument,
-        runtime.NotImplemented,
+        one
+        for one in vars(runtime).values()
+        if isinstance(one, type) and issubclass(one, Exception)
     )
-    return face_analysis, (*damaged, AssertionError, ValueError, IndexError)
+    library = _Library(
+        face_analysis.FaceAnalysis,
+        model_zoo.get_model,
+        # Before 2.0 no pack had a manifest.
+        getattr(face_analysis, "has_model_package_manifest", lambda _: False),
+        look,
+    )
+    return library, (*damaged, AssertionError, ValueError, IndexError, TypeError, OSError)

@@ -15,13 +15,11 @@ from torch import Tensor
 from ..errors import ImageError
 from ..regions.layout import Layout
 from ..regions.person import Person
-from .face import Face
+from ..regions.run import SAME_SHAPE
+from .face import Face, in_picture
 
 # A face with less of itself than this inside a person's region is somebody else's, or nobody's.
 LEAST_OVERLAP = 0.25
-# How far the sides of picture and layout may differ in scale, for sizes that were rounded to a
-# model's multiple.
-SAME_SHAPE = 0.02
 
 # 1 - cosine of opposite embeddings.
 MOST_UNLIKE = 2.0
@@ -53,9 +51,11 @@ def match_faces(
     persons with FaceIDs get the faces that look most like their photos; of the rest the largest
     faces get the other persons, both from left to right. Likeness counts where faces and photos
     were read by the same recogniser.
-    Shapes: `size` is (width, height) of the picture; the layout may have another scale.
-    Raises: ImageError when layout and persons differ in number, or layout and picture in shape.
+    Shapes: `size` is (width, height) of the picture; layout and faces may have another scale.
+    Raises: ImageError when layout and persons differ in number, or layout or faces and picture in
+    shape.
     """
+    faces = in_picture(faces, *size)
     if layout is not None:
         _check(layout, persons, size)
         standing = _assigned(-_overlaps(faces, layout, size), -LEAST_OVERLAP)

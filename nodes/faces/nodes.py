@@ -9,11 +9,12 @@ from comfy_api.latest import io
 
 from ..errors import ImageError, MissingModelError
 from ..host.tensors import as_pictures
-from ..host.types import FaceAnalysisType, FacesType
+from ..host.types import FaceAnalysisType, FacesType, notes_ui
 from .boxes import BoxDetector
-from .detector import FaceAnalysis
+from .detector import FaceAnalysis, rgb_pixels
 from .drawing import bounding_boxes, face_masks, preview
 from .insight import LICENCE, PUBLISHER, find_packs, load_pack, missing_pack
+from .limits import Limits, report
 from .mediapipe import MediapipeDetector
 
 FOLDER = "insightface"
@@ -85,12 +86,13 @@ class AstriaLoadFaceAnalysis(io.ComfyNode):
         if mediapipe is not None and bbox_detector is not None:
             message = "Faces are to be found twice, by mediapipe and by bbox_detector."
             raise ImageError(message, code="two-face-detectors", hint="Connect only one of them.")
-        detector = recogniser = None
+        detector, recogniser, notes = None, None, ()
         if pack != NO_PACK:
             packs = _packs()
             if pack not in packs:
                 raise missing_pack(pack, list(packs), folder_paths.get_folder_paths(FOLDER))
-            detector, recogniser = load_pack(packs[pack])
+            loaded = load_pack(packs[pack])
+            detector, recogniser, notes = loaded.detector, loaded.recogniser, loaded.notes
         if mediapipe is not None:
             detector = MediapipeDetector(mediapipe)
         if bbox_detector is not None:
@@ -105,7 +107,8 @@ class AstriaLoadFaceAnalysis(io.ComfyNode):
                     f" Load Face Detection Model (MediaPipe). {LICENCE}"
                 ),
             )
-        return io.NodeOutput(FaceAnalysis(detector, recogniser))
+        told = notes_ui("\n".join(notes)) if notes else None
+        return io.NodeOutput(FaceAnalysis(detector, recogniser), ui=told)
 
 
 class AstriaDetectFaces(io.ComfyNode):
@@ -138,6 +141,25 @@ class AstriaDetectFaces(io.ComfyNode):
                     max=4096,
                     tooltip="Leaves out faces whose box has a shorter side below this.",
                 ),
+                io.Int.Input(
+                    "max_faces",
+                    default=0,
+                    min=0,
+                    max=100,
+                    optional=True,
+                    tooltip="The largest so many faces of a picture; 0: all.",
+                ),
+                io.Float.Input(
+                    "min_size",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.005,
+                    optional=True,
+                    tooltip=(
+                        "Leaves out faces whose shorter side is below this share of the picture's."
+                    ),
+                ),
             ],
             outputs=[
                 FacesType.Output(display_name="faces"),
@@ -148,15 +170,31 @@ class AstriaDetectFaces(io.ComfyNode):
                 io.Image.Output(
                     display_name="preview", tooltip="The picture with boxes, points and numbers."
                 ),
+                io.String.Output(
+                    display_name="info", tooltip="How many faces, and what was left out."
+                ),
             ],
         )
 
     @classmethod
-    def execute(cls, image, analysis: FaceAnalysis, min_confidence, min_size_px) -> io.NodeOutput:
+    def execute(
+        cls,
+        image,
+        analysis: FaceAnalysis,
+        min_confidence,
+        min_size_px,
+        max_faces=0,
+        min_size=0.0,
+    ) -> io.NodeOutput:
         image = as_pictures(image)
-        faces = analysis.batch(image, min_confidence, min_size_px)
+        limits = Limits(min_size_px, min_size, max_faces)
+        looks = [analysis.look(one, min_confidence, limits) for one in rgb_pixels(image)]
+        faces = tuple(look.faces for look in looks)
         masks = face_masks(faces, image.shape[1], image.shape[2])
-        return io.NodeOutput(faces, masks, bounding_boxes(faces), preview(image, faces))
+        told = report(looks)
+        return io.NodeOutput(
+            faces, masks, bounding_boxes(faces), preview(image, faces), told, ui=notes_ui(told)
+        )
 
 
 NODES = [AstriaLoadFaceAnalysis, AstriaDetectFaces]

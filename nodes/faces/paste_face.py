@@ -6,7 +6,7 @@ What swapping and restoring share.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +16,12 @@ from torch import Tensor
 
 from ..errors import ImageError
 from .align import MOST_SAMPLES, inverse, paste_back, scale_of, similarity, warp
-from .face import Face
+from .face import Face, in_picture
 
 # The share of a crop's side over which published swappers and restorers fade their crop out.
 FEATHER = 0.1
 NO_NUMBERS = "left as it was: the model gave values that are no numbers"
+NO_POINTS = "left as it was: its detector gave no eyes, nose and mouth to turn it upright by"
 # Half the width, in face radii, of the border between two faces whose crops overlap.
 BETWEEN_FACES = 0.1
 
@@ -29,14 +30,15 @@ BETWEEN_FACES = 0.1
 class Placement:
     """How a crop of a face is cut.
 
-    The template's five points [5,2] in it, its side, its soft border, and what it shows outside the
-    picture.
+    The template's five points [5,2] in it, its side, its soft border, what it shows outside the
+    picture, and what brings points onto the template.
     """
 
     template: np.ndarray
     size: int
     feather: float
     outside: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    estimate: Callable[[np.ndarray, np.ndarray], np.ndarray] = similarity
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,7 @@ def cut(image: Tensor, faces: Sequence[Face], number: int, placement: Placement)
                 " no points."
             ),
         )
-    matrix = similarity(face.points, placement.template)
+    matrix = placement.estimate(face.points, placement.template)
     pixels = _sampled(image[..., :3], matrix, placement.size, placement.outside)
     mask = soft_square(placement.size, placement.feather) * _own_share(
         faces, number, matrix, placement.size
@@ -78,16 +80,23 @@ def cut(image: Tensor, faces: Sequence[Face], number: int, placement: Placement)
     return FaceCrop(pixels, matrix, mask)
 
 
-def paste(image: Tensor, touched: Tensor, crop: FaceCrop, painted: Tensor) -> tuple[Tensor, Tensor]:
+def paste(
+    image: Tensor,
+    touched: Tensor,
+    crop: FaceCrop,
+    painted: Tensor,
+    area: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Return the picture with the painted crop in its place, and `touched` with it.
 
-    bit-identical where the mask is 0.
+    bit-identical where the mask is 0, and where the picture's `area` is, if it is given.
 
-    Shapes: image [H,W,C], touched [H,W] 0..1, painted [size,size,3] -> the same; alpha stays.
+    Shapes: image [H,W,C], touched [H,W] 0..1, painted [size,size,3], area [H,W] 0..1 -> the same;
+    alpha stays.
     """
-    image = paste_back(image, painted, crop.matrix, crop.mask)
+    image = paste_back(image, painted, crop.matrix, crop.mask, area)
     ones = torch.ones_like(crop.mask)[..., None]
-    return image, paste_back(touched[..., None], ones, crop.matrix, crop.mask)[..., 0]
+    return image, paste_back(touched[..., None], ones, crop.matrix, crop.mask, area)[..., 0]
 
 
 def soft_square(size: int, feather: float) -> Tensor:
@@ -113,8 +122,12 @@ def soft_square(size: int, feather: float) -> Tensor:
     return (line[:, None] * line).float()
 
 
-def check_faces(image: Tensor, faces: Sequence[Sequence[Face]]) -> None:
-    """Return when an IMAGE [B,H,W,3 or 4] and its faces belong together. Raises: ImageError."""
+def faces_of_image(image: Tensor, faces: Sequence[Sequence[Face]]) -> tuple[tuple[Face, ...], ...]:
+    """Return the faces of an IMAGE [B,H,W,3 or 4] in its pixels, where they were found at another
+    scale too.
+
+    Raises: ImageError when image and faces do not belong together.
+    """
     if image.ndim != 4 or image.shape[3] not in (3, 4):
         message = (
             f"An image of shape {tuple(image.shape)}; expected [batch, height, width, 3 or 4]."
@@ -122,13 +135,16 @@ def check_faces(image: Tensor, faces: Sequence[Sequence[Face]]) -> None:
         raise ImageError(message, code="face-image-shape", hint="Connect an IMAGE.")
     if len(faces) != len(image):
         raise ImageError(
-            f"{len(image)} images come with the faces of {len(faces)}; expected the faces of each.",
+            f"The faces of {len(faces)} image(s) are given for {len(image)} image(s).",
             code="faces-of-another-batch",
             hint="Connect Astria Detect Faces to the same image.",
         )
-    for number, found in enumerate(faces, 1):
+    height, width = image.shape[1:3]
+    fitted = tuple(in_picture(found, width, height) for found in faces)
+    for number, found in enumerate(fitted, 1):
         for face in found:
-            _check_inside(face, number, image.shape[2], image.shape[1])
+            _check_inside(face, number, width, height)
+    return fitted
 
 
 def _check_inside(face: Face, number: int, width: int, height: int) -> None:

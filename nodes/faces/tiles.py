@@ -1,13 +1,12 @@
-"""Looking twice: small faces are found in overlapping parts of a picture, and what several parts
-saw counts once.
+"""Looking twice: small faces are found in overlapping parts of a picture, large ones at smaller
+sizes of it, and what was seen several times counts once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from .detector import overlap
-from .face import Face
+from .face import Face, overlap
 
 SMALLEST_TILE_PX = 384  # below, a tile shows no more than the one it is cut from
 MOST_PARTS = 4  # along each side
@@ -16,6 +15,7 @@ MOST_PARTS = 4  # along each side
 OVERLAP = 0.25
 SAME_FACE = 0.4  # share of the union of two boxes
 SAME_FACE_WITHIN = 0.7  # share of the smaller box: half a face that a neighbouring tile saw
+SMALL_PART = 0.5  # of a face's box: a box within it that is smaller is a part of the face
 EDGE = 0.01  # of a tile's side: a face that touches its cut edge is cut
 
 Window = tuple[int, int, int, int]  # left, top, right, bottom
@@ -70,6 +70,28 @@ def each_once(faces: Iterable[Face]) -> list[Face]:
         if not any(_same(face, other) for other in kept):
             kept.append(face)
     return kept
+
+
+def finest_first(looks: Iterable[Sequence[Face]]) -> list[Face]:
+    """Return the faces of several looks at one picture, the finest look first.
+
+    A face stays as the finest look saw it, and coarser ones add those that it missed. Only what
+    proves to be a part of a larger and surer face gives way to that: an eye, a mouth of a face that
+    fills the picture.
+    """
+    kept: list[Face] = []
+    for faces in looks:
+        finer = list(kept)
+        for face in faces:
+            same = [other for other in finer if _same(face, other)]
+            if all(_is_part(other, face) for other in same):
+                kept = [other for other in kept if not any(other is one for one in same)]
+                kept.append(face)
+    return kept
+
+
+def _is_part(face: Face, whole: Face) -> bool:
+    return face.area < SMALL_PART * whole.area and face.score < whole.score
 
 
 def _same(a: Face, b: Face) -> bool:

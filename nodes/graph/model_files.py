@@ -38,6 +38,8 @@ FILE_FOLDERS: Mapping[tuple[str, str], str] = {
     ("AstriaLoadFaceID", "faceid_name"): "ipadapter",
     ("AstriaLoadFaceID", "eva_clip"): "clip_vision",
     ("AstriaLoadFaceID", "face_parsing"): "facedetection",
+    ("AstriaSwapFaces", "face_parsing"): "facedetection",
+    ("AstriaRestoreFaces", "face_parsing"): "facedetection",
     ("LoadImage", "image"): "input",
     ("LoadImageMask", "image"): "input",
 }

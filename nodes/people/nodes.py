@@ -11,7 +11,7 @@ from ..regions.host.regional import RegionalOptions
 from ..regions.layout import Layout
 from ..regions.person import Person
 from ..regions.run import normalised
-from .host.draw import Scene, draw_people
+from .host.draw import Scene, draw_people, on_pictures_of_shape
 
 
 class AstriaPersonLora(io.ComfyNode):
@@ -152,11 +152,8 @@ class AstriaRegionalPrompt(io.ComfyNode):
             )
         options = RegionalOptions(scene_strength=scene_strength, isolation=isolation)
         scene = Scene(positive, negative, tuple(scene_loras))
-        return io.NodeOutput(
-            draw_people(model, normalised(regions.masks), persons, scene, options),
-            positive,
-            negative,
-        )
+        people = draw_people(model, normalised(regions.masks), persons, scene, options)
+        return io.NodeOutput(on_pictures_of_shape(people, regions.masks), positive, negative)
 
 
 NODES = [AstriaPersonLora, AstriaPerson, AstriaRegionalPrompt]

@@ -14,6 +14,7 @@ from .build.stage_list import Stage
 from .build.text import prompt_segments
 from .stages.control import KINDS, advice_for, controls_of, is_by_union, steering
 from .stages.enlarge import DEFAULT_HIRES_DENOISE, DEFAULT_RESEMBLANCE, default_hires_cfg
+from .stages.faces import INPAINT_LIMITS
 from .stages.outpaint import ORDINARY_OUTPAINT_DENOISE
 
 
@@ -33,7 +34,25 @@ def stage_settings(
         _note_outpainting(request, painter, settings.outpaint_lcm, note)
     if "hires_fix" in running:
         _note_second_sampling(request, sources.family, settings.lcm, note)
+    if "inpaint_faces" in running:
+        _note_face_limits(note)
     return tuple(note.settings)
+
+
+def _note_face_limits(note: Explainer) -> None:
+    most, least = INPAINT_LIMITS["max_faces"], INPAINT_LIMITS["min_size"]
+    note.take(
+        "inpaint_faces.max_faces",
+        None,
+        most,
+        "the largest faces, as many as a prompt can name; of a crowd the others stay",
+    )
+    note.take(
+        "inpaint_faces.min_size",
+        None,
+        least,
+        "of the picture's shorter side; smaller faces stay, since most are none",
+    )
 
 
 def _note_controls(request: PromptRequest, graph: Graph, family: Family, note: Explainer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..faces.face import scale_notes
 from ..host.models import family_of
 from ..host.tensors import as_pictures
 from ..host.types import FacesType, LorasType, PersonsType, RegionsType, notes_ui
@@ -170,7 +171,8 @@ class AstriaInpaintFaces(io.ComfyNode):
         drawn, calls = draw_faces(image, planned, drawing)
         result, mask, planned = finish(image, planned, drawn)
         names = person_names(persons, regions)
-        told = report(planned, names, len(image), calls)
+        scaled = scale_notes(faces, image.shape[2], image.shape[1])
+        told = "\n".join([report(planned, names, len(image), calls), *scaled])
         return io.NodeOutput(
             result, mask, matches_preview(image, planned, names), told, ui=notes_ui(told)
         )

@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from ..errors import ImageError
 from ..faces.face import Face
 from ..faces.match import match_faces
-from ..faces.paste_face import NO_NUMBERS
+from ..faces.paste_face import NO_NUMBERS, faces_of_image
 from ..regions.layout import Layout
 from ..regions.person import Person
 from .blend import paste_faces
@@ -54,17 +53,12 @@ def plan_faces(
 
     Shapes: image [B,H,W,C].
 
-    Raises: ImageError when faces and pictures differ in number, or what crop.py and match.py raise.
+    Raises: ImageError when faces and pictures do not belong together, or what crop.py and match.py
+    raise.
     """
-    if len(faces) != len(image):
-        raise ImageError(
-            f"The faces of {len(faces)} image(s) are given for {len(image)} image(s).",
-            code="faces-batch",
-            hint="Detect the faces on the very pictures that are inpainted.",
-        )
     size = image.shape[2], image.shape[1]
     planned = []
-    for number, of_picture in enumerate(faces):
+    for number, of_picture in enumerate(faces_of_image(image, faces)):
         found = match_faces(of_picture, persons, layout, size)
         for place, face in enumerate(of_picture):
             crop = plan_crop(face, number, place, size, options)

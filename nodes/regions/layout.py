@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
-from .run import normalised
+from .run import SAME_SHAPE, normalised
 
 # The share of a column that stays scene left and right of its person, and above: the base prompt
 # needs pixels of its own.
@@ -170,13 +170,14 @@ def from_boxes(
     """Return one region around each found person, left to right by the centres of the boxes,
     whatever order they come in.
 
-    Boxes are dicts of `x`, `y`, `width`, `height` in pixels of the picture, and maybe `label`. Each
-    is grown, so that hair and arms are inside; where two meet, the border lies between them by
-    their widths, halfway for equal ones. A box that is no wider than another's inside stands in
-    front of it. A box with the label `face` is taken for a person three faces wide, from above the
-    hair down to the bottom of the picture.
+    Boxes are dicts of `x`, `y`, `width`, `height` in pixels of the picture, and maybe `label`, or
+    `picture`, the size (width, height) that they were found at: then they are scaled. Each is
+    grown, so that hair and arms are inside; where two meet, the border lies between them by their
+    widths, halfway for equal ones. A box that is no wider than another's inside stands in front of
+    it. A box with the label `face` is taken for a person three faces wide, from above the hair down
+    to the bottom of the picture.
 
-    Raises: ImageError when there is not one box for each person, or a box cannot be used.
+    Raises: ImageError when there is not one box for each person, or a box cannot be used here.
     """
     _check_request(count, width, height, softness_px)
     if len(boxes) != count:
@@ -196,7 +197,7 @@ def from_boxes(
                 " draw one mask for each person."
             ),
         )
-    bodies = [_body(box, number, height) for number, box in enumerate(boxes, 1)]
+    bodies = [_body(box, number, (width, height)) for number, box in enumerate(boxes, 1)]
     bodies.sort(key=lambda body: (body.left + body.right, body))
     x, y = _pixel_centres(width), _pixel_centres(height)
     costs = []
@@ -342,8 +343,26 @@ def _check_request(count: int, width: int, height: int, softness_px: int) -> Non
         )
 
 
-def _body(box: Mapping[str, Any], number: int, picture_height: int) -> Area:
-    """Return the person that a box stands for, not grown yet."""
+def _in_picture(box: Mapping[str, Any], width: int, height: int) -> Mapping[str, Any]:
+    """Return a box in pixels of the picture, where it says at which other size it was found."""
+    own_width, own_height = box.get("picture", (width, height))
+    across, down = width / own_width, height / own_height
+    if not math.isclose(across, down, rel_tol=SAME_SHAPE):
+        raise ImageError(
+            f"A box of a picture of {own_width}x{own_height} px is used on one of"
+            f" {width}x{height} px; expected the same picture, at any scale.",
+            code="region-box-shape",
+            hint="Find the boxes in the picture as it is cropped or padded now.",
+        )
+    if across == down == 1:
+        return box
+    scales = {"x": across, "y": down, "width": across, "height": down}
+    return {**box, **{key: float(box[key]) * scale for key, scale in scales.items()}}
+
+
+def _body(box: Mapping[str, Any], number: int, size: tuple[int, int]) -> Area:
+    """Return the person that a box stands for, not grown yet, in a picture of (width, height)."""
+    box = _in_picture(box, *size)
     try:
         x, y, width, height = (float(box[key]) for key in ("x", "y", "width", "height"))
     except (KeyError, TypeError, ValueError) as error:
@@ -361,9 +380,7 @@ def _body(box: Mapping[str, Any], number: int, picture_height: int) -> Area:
     if box.get("label") != "face":
         return Area(x, y, x + width, y + height)
     centre, reach = x + width / 2, width * FACES_WIDE / 2
-    return Area(
-        centre - reach, y - height * FACES_ABOVE, centre + reach, max(picture_height, y + height)
-    )
+    return Area(centre - reach, y - height * FACES_ABOVE, centre + reach, max(size[1], y + height))
 
 
 def _grown(body: Area) -> Area:

@@ -14,6 +14,11 @@ import torch.nn.functional as F
 from ..errors import ImageError
 from .lora import LoraError
 
+# How far the sides of two pictures may differ in scale to count as one shape, for sizes that were
+# rounded to a model's multiple; of a latent these are so many cells.
+SAME_SHAPE = 0.02
+PADDED_CELLS = 2
+
 
 @dataclass
 class Gate:
@@ -143,6 +148,24 @@ def on_latent(masks: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Return region masks [R,H,W] on the grid of a latent, summing to 1 at every pixel."""
     on_grid = averaged(masks, height, width)
     return on_grid / on_grid.sum(0)
+
+
+def check_shape(masks: torch.Tensor, height: int, width: int) -> None:
+    """Return when a latent of that size is of a picture of the masks' shape, at any scale, padded
+    to a model's multiple or not.
+
+    Raises: ImageError where it is not, and everybody would stand elsewhere than laid out.
+    """
+    shape = masks.shape[2] / masks.shape[1]
+    narrowest = (width - PADDED_CELLS) / height / (1 + SAME_SHAPE)
+    widest = width / max(height - PADDED_CELLS, 0.5) * (1 + SAME_SHAPE)
+    if not narrowest <= shape <= widest:
+        raise ImageError(
+            f"The regions are laid out for {masks.shape[2]}x{masks.shape[1]} px and a latent of"
+            f" {width}x{height} is drawn; expected the same shape.",
+            code="regions-shape",
+            hint="Set Astria Regions to the width and height of the picture that is drawn.",
+        )
 
 
 def normalised(masks: torch.Tensor) -> torch.Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -14,18 +15,22 @@ from ..faces.align import arcface_template
 from ..faces.face import Face
 from ..faces.identity import Identity
 from ..faces.match import Assignment, match_faces
-from ..faces.paste_face import NO_NUMBERS, Placement, check_faces, cut, paste
+from ..faces.paste_face import NO_NUMBERS, NO_POINTS, Placement, cut, faces_of_image, paste
 from ..regions.layout import Layout
 from .inswapper import Network
+from .keep import EVERYTHING, MASKED, Keep
 
 UNMATCHED = ("skip", "first")
+NOTHING: Mapping[tuple[int, int], str] = MappingProxyType({})
 
 Identities = tuple[Identity | None, ...]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Whom a face becomes, None where it stays; `how` says why it was taken for that person."""
+    """Whom a face becomes, None where it stays; `how` says why it was taken for that person, or
+    why it stays.
+    """
 
     identity: Identity | None
     how: str = ""
@@ -49,12 +54,12 @@ class _Known:
 @dataclass(frozen=True)
 class Swapped:
     """Pictures [B,H,W,C] with swapped faces, where they were painted [B,H,W], and the faces (image,
-    face), from 0, that the model spoilt.
+    face), from 0, that stay nevertheless, each with the reason.
     """
 
     images: Tensor
     masks: Tensor
-    spoilt: tuple[tuple[int, int], ...] = ()
+    left: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 def known_people(identities: Identities | Identity) -> Identities:
@@ -86,10 +91,10 @@ def sources(
 
     Faces and people are matched as in face inpainting: by region, else by likeness, else from left
     to right. A face that is nobody's becomes the first person with photos where `unmatched` is
-    `first`; the face of a person without photos stays.
+    `first`; the face of a person without photos stays, and so does one without points.
     Raises: ImageError when images and faces, or people and layout, do not belong together.
     """
-    check_faces(images, faces)
+    faces = faces_of_image(images, faces)
     size = images.shape[2], images.shape[1]
     persons = [_Known(() if one is None else (_Photos(one),)) for one in people]
     nobody = (
@@ -104,19 +109,27 @@ def sources(
             number: Source(people[person], match.how[number])
             for number, person in match.persons.items()
         }
-        chosen.append([known.get(number, nobody) for number in range(len(found))])
+        chosen.append(
+            [_paintable(face, known.get(number, nobody)) for number, face in enumerate(found)]
+        )
     return chosen
 
 
-def report(chosen: Sequence[Chosen], spoilt: Collection[tuple[int, int]] = ()) -> str:
+def _paintable(face: Face, source: Source) -> Source:
+    if face.points is None and source.identity is not None:
+        return Source(None, NO_POINTS)
+    return source
+
+
+def report(chosen: Sequence[Chosen], left: Mapping[tuple[int, int], str] = NOTHING) -> str:
     """Return in words, a line a picture, whom its faces become.
 
-    `spoilt` ones (image, face), from 0, stay.
+    Those of `left` (image, face), from 0, stay for the reason there.
     """
     lines = []
     for number, found in enumerate(chosen):
         faces = [
-            f"face {at + 1} {NO_NUMBERS if (number, at) in spoilt else _outcome(source)}"
+            f"face {at + 1} {left.get((number, at)) or _outcome(source)}"
             for at, source in enumerate(found)
         ]
         lines.append(f"Image {number + 1}: {'; '.join(faces) or 'no face, unchanged'}.")
@@ -124,7 +137,9 @@ def report(chosen: Sequence[Chosen], spoilt: Collection[tuple[int, int]] = ()) -
 
 
 def _outcome(source: Source) -> str:
-    return "stays" if source.identity is None else f"becomes {source.identity.title}, {source.how}"
+    if source.identity is None:
+        return NO_POINTS if source.how == NO_POINTS else "stays"
+    return f"becomes {source.identity.title}, {source.how}"
 
 
 def swap(
@@ -134,30 +149,36 @@ def swap(
     network: Network,
     feather: float,
     after_each: Callable[[], None],
+    keep: Keep = EVERYTHING,
 ) -> Swapped:
     """Return pictures [B,H,W,3 or 4] with each face painted as its source.
 
-    bit-identical outside the faces' masks.
+    bit-identical outside the faces' masks, and where `keep` lets nothing be painted.
 
     `sources` holds a latent [512] of `Swapper.latent` a face, None for faces that stay.
     `after_each` is called when a face is painted.
     Raises: ImageError when images and faces do not belong together, or a face that is swapped has
     no points.
     """
-    check_faces(images, faces)
+    faces = faces_of_image(images, faces)
     placement = Placement(arcface_template(network.size), network.size, feather)
     touched = torch.zeros(images.shape[:3], device=images.device)
-    pictures, masks, spoilt = list(images), list(touched), []
+    pictures, masks, left = list(images), list(touched), {}
     for at, (found, latents) in enumerate(zip(faces, sources, strict=True)):
         for number, latent in enumerate(latents):
-            if latent is not None:
-                # From the untouched picture: what a neighbour's crop did to this face is not built
-                # on.
-                crop = cut(images[at], found, number, placement)
-                painted = network(crop.pixels, latent).to(images.device)
-                if painted.isfinite().all():
-                    pictures[at], masks[at] = paste(pictures[at], masks[at], crop, painted)
-                else:
-                    spoilt.append((at, number))
+            if latent is None:
+                continue
+            area = keep.area(images, at, found[number])
+            if area is not None and not bool(area.any()):
+                left[at, number] = MASKED
                 after_each()
-    return Swapped(torch.stack(pictures), torch.stack(masks), tuple(spoilt))
+                continue
+            # From the untouched picture: what a neighbour's crop did to this face is not built on.
+            crop = cut(images[at], found, number, placement)
+            painted = network(crop.pixels, latent).to(images.device)
+            if painted.isfinite().all():
+                pictures[at], masks[at] = paste(pictures[at], masks[at], crop, painted, area)
+            else:
+                left[at, number] = NO_NUMBERS
+            after_each()
+    return Swapped(torch.stack(pictures), torch.stack(masks), left)

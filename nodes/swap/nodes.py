@@ -8,12 +8,23 @@ import torch
 from comfy.model_management import get_torch_device
 from comfy_api.latest import io
 
+from ..faceid.host.files import NONE, PARSING, model_names
+from ..faces.face import scale_notes
 from ..faces.paste_face import FEATHER
-from ..host.tensors import as_pictures
+from ..host.tensors import as_masks, as_pictures, empty_note
 from ..host.types import FacesType, IdentityType, RegionsType, SwapperType, notes_ui
 from .faces import UNMATCHED, known_people, report, sources, swap
-from .host.models import each_face, make_room, painter, swapper_folder, swapper_names, swapper_path
+from .host.models import (
+    each_face,
+    face_parser,
+    make_room,
+    painter,
+    swapper_folder,
+    swapper_names,
+    swapper_path,
+)
 from .inswapper import Swapper, gpu_provider, load_swapper, missing_swapper
+from .keep import Keep, mask_of
 from .restore import DEFAULT_FIDELITY, check_restorer, notes, restore
 
 IdentitiesType = io.Custom("ASTRIA_IDENTITIES")
@@ -90,6 +101,24 @@ class AstriaIdentities(io.ComfyNode):
         return io.NodeOutput((*identities, identity))
 
 
+def _keep_inputs() -> list[io.Input]:
+    """What both nodes ask for to leave parts of faces as they are."""
+    return [
+        io.Mask.Input(
+            "mask",
+            optional=True,
+            tooltip="1 where faces may be painted; everything else stays. Without: everywhere.",
+        ),
+        io.Combo.Input(
+            "face_parsing",
+            options=[NONE, *model_names(PARSING)],
+            default=NONE,
+            optional=True,
+            tooltip="BiSeNet: hair, glasses and a hand before the face stay as they are.",
+        ),
+    ]
+
+
 class AstriaSwapFaces(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -138,6 +167,7 @@ class AstriaSwapFaces(io.ComfyNode):
                         "Where each person stands; without it likeness counts, then left to right."
                     ),
                 ),
+                *_keep_inputs(),
             ],
             outputs=[
                 io.Image.Output(display_name="image"),
@@ -148,27 +178,36 @@ class AstriaSwapFaces(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, image, faces, swapper: Swapper, identities, feather, unmatched, regions=None
+        cls,
+        image,
+        faces,
+        swapper: Swapper,
+        identities,
+        feather,
+        unmatched,
+        regions=None,
+        mask=None,
+        face_parsing=NONE,
     ) -> io.NodeOutput:
         image = as_pictures(image)
+        mask = None if mask is None else as_masks(mask)
         people = known_people(identities)
         chosen = sources(image, faces, people, regions, unmatched)
         wanted = [one.identity for found in chosen for one in found if one.identity is not None]
+        scaled = scale_notes(faces, image.shape[2], image.shape[1])
         if not wanted:
-            return io.NodeOutput(
-                image,
-                torch.zeros(image.shape[:3], device=image.device),
-                report(chosen),
-                ui=notes_ui(report(chosen)),
-            )
+            told = "\n".join([report(chosen), *scaled])
+            untouched = torch.zeros(image.shape[:3], device=image.device)
+            return io.NodeOutput(image, untouched, told, ui=notes_ui(told))
+        keep = Keep(mask_of(mask, image), face_parser(face_parsing))
         latents = {id(person): swapper.latent(person) for person in wanted}
         gpu = gpu_provider(get_torch_device())
         if gpu:
             make_room(swapper.path.stat().st_size)
         with swapper.opened(gpu) as network:
             painted_as = [[latents.get(id(one.identity)) for one in found] for found in chosen]
-            result = swap(image, faces, painted_as, network, feather, each_face(len(wanted)))
-        told = report(chosen, result.spoilt)
+            result = swap(image, faces, painted_as, network, feather, each_face(len(wanted)), keep)
+        told = "\n".join([report(chosen, result.left), *scaled, *_empty(mask)])
         return io.NodeOutput(result.images, result.masks, told, ui=notes_ui(told))
 
 
@@ -212,6 +251,7 @@ class AstriaRestoreFaces(io.ComfyNode):
                     step=32,
                     tooltip="Pixels of an upright face as the model sees it; mostly 512.",
                 ),
+                *_keep_inputs(),
             ],
             outputs=[
                 io.Image.Output(display_name="image"),
@@ -224,15 +264,26 @@ class AstriaRestoreFaces(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, faces, restorer, strength, fidelity, size) -> io.NodeOutput:
+    def execute(
+        cls, image, faces, restorer, strength, fidelity, size, mask=None, face_parsing=NONE
+    ) -> io.NodeOutput:
         image = as_pictures(image)
+        mask = None if mask is None else as_masks(mask)
         check_restorer(restorer, size)
         said = notes(restorer, fidelity)
         for note in said:
             logging.warning("Astria Restore Faces: %s", note)
-        result = restore(image, faces, painter(restorer, fidelity), size, strength)
-        told = "\n".join([result.report, *said])
+        keep = Keep(mask_of(mask, image), face_parser(face_parsing))
+        result = restore(image, faces, painter(restorer, fidelity), size, strength, keep)
+        scaled = scale_notes(faces, image.shape[2], image.shape[1])
+        told = "\n".join([result.report, *scaled, *said, *_empty(mask)])
         return io.NodeOutput(result.images, result.masks, told, ui=notes_ui(told))
+
+
+def _empty(mask: torch.Tensor | None) -> list[str]:
+    """Return what to say of a mask that covers nothing of a picture."""
+    note = "" if mask is None else empty_note(mask)
+    return [note] if note else []
 
 
 NODES = [AstriaLoadFaceSwapper, AstriaIdentities, AstriaSwapFaces, AstriaRestoreFaces]

@@ -5,6 +5,7 @@ What goes in, what comes out, and back into the picture.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -14,9 +15,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
-from ..faces.align import GREY, ffhq_template
+from ..faces.align import GREY, ffhq_template, robust_similarity
 from ..faces.face import Face
-from ..faces.paste_face import FEATHER, NO_NUMBERS, Placement, check_faces, cut, paste
+from ..faces.paste_face import (
+    FEATHER,
+    NO_NUMBERS,
+    NO_POINTS,
+    FaceCrop,
+    Placement,
+    cut,
+    faces_of_image,
+    paste,
+)
+from .keep import EVERYTHING, MASKED, Keep
 
 DEFAULT_FIDELITY = 0.5  # the authors' of CodeFormer
 # Architectures that take -1..1 and give -1..1. The library that loads them hands them 0..1 and cuts
@@ -119,48 +130,70 @@ def notes(restorer: Restorer, fidelity: float) -> list[str]:
 
 
 def restore(
-    images: Tensor, faces: Sequence[Sequence[Face]], run: Run, size: int, strength: float
+    images: Tensor,
+    faces: Sequence[Sequence[Face]],
+    run: Run,
+    size: int,
+    strength: float,
+    keep: Keep = EVERYTHING,
 ) -> Restored:
     """Return pictures [B,H,W,3 or 4] whose faces `run` has painted, blended by `strength`.
 
-    bit-identical outside the faces' masks.
+    bit-identical outside the faces' masks, and where `keep` lets nothing be painted.
 
-    Raises: ImageError when images and faces do not belong together, or a face has no points.
+    Faces without points stay.
+    Raises: ImageError when images and faces do not belong together.
     """
-    check_faces(images, faces)
-    placement = Placement(ffhq_template(size), size, FEATHER, GREY)
-    cuts = [
-        [cut(image, found, number, placement) for number in range(len(found))]
-        for image, found in zip(images, faces, strict=True)
-    ]
-    everyone = [crop for found in cuts for crop in found]
+    faces = faces_of_image(images, faces)
     touched = torch.zeros(images.shape[:3], device=images.device)
-    if strength == 0 and everyone:
+    if strength == 0 and any(faces):
         return Restored(images, touched, "Unchanged: strength is 0.")
-    painted = iter(
-        _resized(run(torch.stack([crop.pixels for crop in everyone])), size) if everyone else ()
-    )
+    heads = [_heads(images, at, found, size, keep) for at, found in enumerate(faces)]
+    crops = [crop.pixels for found, _ in heads for crop, _ in found]
+    painted = iter(_resized(run(torch.stack(crops)), size) if crops else ())
     pictures, masks, report = list(images), list(touched), []
-    for number, found in enumerate(cuts):
-        spoilt = 0
-        for crop in found:
+    for number, (found, left) in enumerate(heads):
+        for crop, area in found:
             drawing = next(painted)
             if not drawing.isfinite().all():
-                spoilt += 1
+                left[NO_NUMBERS] += 1
                 continue
             blended = replace(crop, mask=crop.mask * strength)
             pictures[number], masks[number] = paste(
-                pictures[number], masks[number], blended, drawing
+                pictures[number], masks[number], blended, drawing, area
             )
-        report.append(_line(number, len(found), spoilt))
+        report.append(_line(number, len(faces[number]), left))
     return Restored(
-        torch.stack(pictures) if everyone else images, torch.stack(masks), "\n".join(report)
+        torch.stack(pictures) if crops else images, torch.stack(masks), "\n".join(report)
     )
 
 
-def _line(image: int, faces: int, spoilt: int) -> str:
-    said = f"{faces - spoilt} face(s) restored" if faces else "no face, unchanged"
-    return f"Image {image + 1}: {said}{f', {spoilt} {NO_NUMBERS}' if spoilt else ''}."
+def _heads(
+    images: Tensor, at: int, faces: Sequence[Face], size: int, keep: Keep
+) -> tuple[list[tuple[FaceCrop, Tensor | None]], Counter[str]]:
+    """Return a picture's faces cut out, each with where it may be painted, and how many stay for
+    which reason.
+    """
+    placement = Placement(ffhq_template(size), size, FEATHER, GREY, robust_similarity)
+    heads, left = [], Counter[str]()
+    for number, face in enumerate(faces):
+        if face.points is None:
+            left[NO_POINTS] += 1
+            continue
+        area = keep.area(images, at, face)
+        if area is not None and not bool(area.any()):
+            left[MASKED] += 1
+            continue
+        heads.append((cut(images[at], faces, number, placement), area))
+    return heads, left
+
+
+def _line(image: int, faces: int, left: Counter[str]) -> str:
+    if not faces:
+        return f"Image {image + 1}: no face, unchanged."
+    said = [f"{faces - left.total()} face(s) restored"]
+    said += [f"{count} {why}" for why, count in left.items()]
+    return f"Image {image + 1}: {', '.join(said)}."
 
 
 def _resized(painted: Tensor, size: int) -> Tensor:

@@ -88,7 +88,9 @@ ROLES: Mapping[str, Role] = {
     "faceid_portrait": Role(("ipadapter",), "<faceid:...> with --faceid_portrait"),
     "clip_vision": Role(("clip_vision",), "IP-Adapter FaceID Plus: CLIP-ViT-H"),
     "eva_clip": Role(("clip_vision",), "PuLID: EVA02-CLIP-L-336"),
-    "face_parsing": Role(("facedetection",), "PuLID: face parsing"),
+    "face_parsing": Role(
+        ("facedetection",), "face parsing: PuLID, and what a swap or correction keeps"
+    ),
     "face_restorer": Role(("upscale_models",), "face_correct: GFPGAN and others"),
     "face_swapper": Role(("insightface",), "face_swap: inswapper_128.onnx"),
 }

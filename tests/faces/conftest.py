@@ -20,7 +20,7 @@ def face_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def analysis(face_pack: Path) -> FaceAnalysis:
-    return FaceAnalysis(*load_pack(face_pack))
+    return load_pack(face_pack).analysis
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.faces.align import arcface_template, ffhq_template
 from comfyui_astria.nodes.faces.face import Face
-from comfyui_astria.nodes.faces.paste_face import Placement, check_faces, cut, paste, soft_square
+from comfyui_astria.nodes.faces.paste_face import Placement, cut, faces_of_image, paste, soft_square
 from comfyui_astria.tests.swap.swap_support import (
     blob,
     face_at,
@@ -163,7 +163,7 @@ def test_a_face_without_points_is_an_error() -> None:
             ((Face((45, 5, 60, 20)),),),
             "A face of image 1 at 45, 5 lies outside the picture of 40x50 px",
         ),
-        ((2, 8, 8, 3), ((),), "2 images come with the faces of 1"),
+        ((2, 8, 8, 3), ((),), r"The faces of 1 image\(s\) are given for 2 image\(s\)"),
         ((8, 8, 3), (), "An image of shape"),
         ((1, 8, 8, 1), ((),), "An image of shape"),
     ],
@@ -172,4 +172,4 @@ def test_images_and_faces_must_belong_together(
     shape: tuple[int, ...], faces: tuple, message: str
 ) -> None:
     with pytest.raises(ImageError, match=message):
-        check_faces(torch.zeros(shape), faces)
+        faces_of_image(torch.zeros(shape), faces)

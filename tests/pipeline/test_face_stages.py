@@ -127,6 +127,55 @@ def test_face_inpainting_draws_each_face_with_its_own_person() -> None:
     )
 
 
+def test_of_a_crowd_the_largest_faces_are_drawn_anew_and_explain_says_so(tmp_path: Path) -> None:
+    planned = equipped(
+        "<faceid:7:1> woman\ninpaint_faces=true\nface_swap=true\nface_correct=true",
+        store=store_with_photos(tmp_path, 7),
+    )
+    limits = {
+        stage: (
+            planned.graph.nodes[f"{stage}.detect"].inputs["max_faces"],
+            planned.graph.nodes[f"{stage}.detect"].inputs["min_size"],
+        )
+        for stage in ("inpaint_faces", "face_swap", "face_correct")
+    }
+    assert limits == {
+        "inpaint_faces": (8, 0.02),
+        "face_swap": (0, 0.0),
+        "face_correct": (0, 0.0),
+    }
+    told = {setting.key: setting.value for setting in planned.settings.explained}
+    assert told["inpaint_faces.max_faces"] == 8 and told["inpaint_faces.min_size"] == 0.02
+    assert "inpaint_faces.max_faces" not in {
+        setting.key for setting in equipped("woman").settings.explained
+    }
+
+
+def test_a_bound_face_parsing_model_keeps_hair_and_hands_in_swap_and_correction(
+    tmp_path: Path,
+) -> None:
+    text = "<faceid:7:1> woman\nface_swap=true\nface_correct=true"
+    store = store_with_photos(tmp_path, 7)
+    request = PromptRequest.require(text)
+    for bindings, file in (
+        (EQUIPPED, "parsing_bisenet.pth"),
+        (EQUIPPED.replace("face_parsing = parsing_bisenet.pth\n", ""), "none"),
+    ):
+        drafted = draft(request, sources("sd15"), resolver(bindings, store), Options())
+        assert not drafted.missing
+        nodes = drafted.graph.nodes
+        assert nodes["face_swap.swap"].inputs["face_parsing"] == file
+        assert nodes["face_correct.restore"].inputs["face_parsing"] == file
+    lost = EQUIPPED.replace("parsing_bisenet.pth", "gone.pth")
+    [missing] = draft(request, sources("sd15"), resolver(lost, store), Options()).missing
+    assert "gone.pth" in missing.message
+    skipping = draft(
+        request, sources("sd15"), resolver(lost, store), Options(missing_models="skip")
+    )
+    assert skipping.graph.nodes["face_swap.swap"].inputs["face_parsing"] == "none"
+    assert any("What keeps hair, hands and glasses" in one.message for one in skipping.problems)
+
+
 def test_faces_of_a_picture_that_is_not_painted_take_the_prompt() -> None:
     nodes = equipped("ohwx woman\ninpaint_faces=true\ndenoising_strength=0", image=True).graph.nodes
     assert nodes["inpaint_faces.positive"].inputs["text"] == "ohwx woman"

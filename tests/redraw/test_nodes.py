@@ -93,6 +93,18 @@ def test_pictures_without_a_face_come_back_as_they_are_and_no_model_runs() -> No
     ]
 
 
+def test_faces_of_another_size_of_the_picture_are_scaled_and_that_is_said() -> None:
+    image = pictures()
+    half = tuple(
+        tuple(Face(tuple(edge / 2 for edge in face.box), picture=(80, 48)) for face in found)
+        for found in FACES
+    )
+    result, mask, _, info = inpaint(image, half)
+    expected, own_mask, _, _ = inpaint(image, FACES)
+    assert torch.equal(mask, own_mask) and torch.equal(result, expected)
+    assert info.endswith("Faces that were found at 80x48 px are scaled to the picture's 160x96 px.")
+
+
 def test_bystanders_may_be_left_alone() -> None:
     image = pictures()
     result, mask, _, info = inpaint(image, FACES, persons=people("sd15")[:1], unmatched="skip")

@@ -47,6 +47,16 @@ def test_faces_of_another_number_of_pictures_are_refused() -> None:
         plan_faces(pictures(2), FACES, [], None, OPTIONS, "scene")
 
 
+def test_faces_found_before_an_upscaling_are_drawn_where_they_are_behind_it() -> None:
+    image = pictures(1)
+    early = Face((10.0, 10.0, 20.0, 22.0), picture=(80, 40))
+    [found] = plan_faces(image, ((early,),), [], None, OPTIONS, "scene")
+    [expected] = plan_faces(image, ((Face((20, 20, 40, 44)),),), [], None, OPTIONS, "scene")
+    assert found == expected
+    with pytest.raises(ImageError, match="Faces of a picture of 80x40 px are used on one of"):
+        plan_faces(image[:, :60], ((early,),), [], None, OPTIONS, "scene")
+
+
 def test_a_face_without_numbers_stays_as_it_was_and_that_is_said() -> None:
     image = pictures()
     planned = plan_faces(image, FACES, PEOPLE, None, OPTIONS, "scene")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from comfyui_astria.nodes.errors import AstriaError, ImageError, PlanError
+from comfyui_astria.nodes.regions.layout import columns
 from comfyui_astria.nodes.regions.person import Person
 from comfyui_astria.nodes.regions.run import RegionRun
 from comfyui_astria.tests.regions.comfy_inprocess import load, text
@@ -16,6 +17,7 @@ from comfyui_astria.tests.regions.regional_support import (
     difference,
     halves,
     model_of,
+    sampled,
     with_people,
     with_regions,
 )
@@ -118,6 +120,22 @@ def test_the_scenes_negative_may_be_anything_where_persons_have_none(family: str
     plain = denoised(model_of(family), family, positive, negative, cfg=4.0)
     assert difference(denoised(patched, family, positive, negative, cfg=4.0), plain) < 1e-5
     assert difference(denoised(patched, family, positive, negative[:1], cfg=4.0), plain) > 1e-3
+
+
+def test_error_a_picture_of_another_shape_than_the_regions() -> None:
+    """By the node, as it is sampled: a latent of 8x12 is of 64x96 px, not of 96x64."""
+    node = load("comfyui_astria.nodes.people.nodes").AstriaRegionalPrompt
+    persons = [Person(text("sd15", seed)) for seed in (5, 6)]
+
+    def drawn(width: int, height: int) -> torch.Tensor:
+        layout = columns(2, width, height, softness_px=0)
+        scene = text("sd15", 1), text("sd15", 2)
+        model = node.execute(model_of("sd15"), layout, persons, *scene, 0.0, False).result[0]
+        return sampled(model, "sd15", *scene, steps=1)
+
+    assert drawn(96, 64).shape[-2:] == (8, 12)
+    with pytest.raises(ImageError, match="The regions are laid out for 64x96 px and a latent of"):
+        drawn(64, 96)
 
 
 def test_texts_that_do_not_fit_are_refused() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from comfyui_astria.nodes.regions.run import Forward, normalised, on_latent
+from comfyui_astria.nodes.errors import ImageError
+from comfyui_astria.nodes.regions.run import Forward, check_shape, normalised, on_latent
 from comfyui_astria.tests.regions.comfy_inprocess import load
 from comfyui_astria.tests.regions.regional_support import on_blocks
 
@@ -72,6 +73,24 @@ def test_other_grids_are_averaged_by_area(grid: tuple[int, int]) -> None:
     latent = on_latent(masks, *grid)
     torch.testing.assert_close(latent, F.adaptive_avg_pool2d(masks, grid), atol=1e-6, rtol=0)
     torch.testing.assert_close(latent.sum(0), torch.ones(grid))
+
+
+@pytest.mark.parametrize("grid", [(64, 64), (72, 128), (40, 96)])
+def test_error_a_latent_of_a_picture_of_another_shape(grid: tuple[int, int]) -> None:
+    masks = random_masks(512, 768)
+    with pytest.raises(
+        ImageError, match=r"The regions are laid out for 768x512 px and a latent of"
+    ):
+        check_shape(masks, *grid)
+    check_shape(masks, 64, 96)
+    check_shape(masks, 128, 192)
+
+
+@pytest.mark.parametrize("size", [(333, 500), (100, 64), (520, 520), (72, 1000)])
+@pytest.mark.parametrize("multiple", [8, 16])
+def test_a_latent_of_padded_sides_is_the_same_picture(size: tuple[int, int], multiple: int) -> None:
+    rows, columns = (-(-side // multiple) * multiple // 8 for side in size)
+    check_shape(random_masks(*size), rows, columns)
 
 
 def test_a_picture_that_the_latent_reaches_beyond_keeps_its_edge() -> None:

@@ -15,7 +15,7 @@ from comfyui_astria.nodes.errors import ImageError, MissingModelError
 from comfyui_astria.nodes.faces.align import arcface_template, similarity, warp
 from comfyui_astria.nodes.faces.face import Face
 from comfyui_astria.nodes.faces.match import BY_LIKENESS, BY_PLACE, BY_REGION
-from comfyui_astria.nodes.faces.paste_face import NO_NUMBERS
+from comfyui_astria.nodes.faces.paste_face import NO_NUMBERS, NO_POINTS
 from comfyui_astria.nodes.regions.layout import columns
 from comfyui_astria.nodes.swap.faces import Source, known_people, report, sources, swap
 from comfyui_astria.nodes.swap.inswapper import Swapper, gpu_provider, load_swapper
@@ -148,14 +148,14 @@ def test_a_face_that_the_model_spoils_stays_and_is_said() -> None:
             return torch.full_like(crop, next(painted))
 
     result = swap(images, faces, [[np.ones(512), np.ones(512)]], Spoiling(), 0.1, lambda: None)
-    assert result.spoilt == ((0, 0),) and bool(result.images.isfinite().all())
+    assert result.left == {(0, 0): NO_NUMBERS} and bool(result.images.isfinite().all())
     assert (
         torch.equal(result.images[0, :, :150], images[0, :, :150])
         and result.masks[0, 90, 220] > 0.9
     )
     source = Source(identity(1), BY_PLACE)
     assert (
-        report([[source, source]], result.spoilt)
+        report([[source, source]], result.left)
         == f"Image 1: face 1 {NO_NUMBERS}; face 2 becomes person 1, {BY_PLACE}."
     )
 
@@ -311,6 +311,31 @@ def test_a_face_that_is_nobodys_stays_or_becomes_the_first_with_photos() -> None
         [nobody, Source(someone, BY_PLACE), rest],
         [],
     ]
+
+
+def test_a_face_without_points_stays_and_that_is_said() -> None:
+    images, someone = torch.zeros(1, 100, 300, 3), identity(1)
+    bare = Face((130.0, 20.0, 180.0, 90.0))
+    chosen = sources(images, ((bare,),), (someone,), None, "skip")
+    assert chosen == [[Source(None, NO_POINTS)]]
+    assert report(chosen) == f"Image 1: face 1 {NO_POINTS}."
+
+
+def test_faces_found_before_an_upscaling_are_swapped_where_they_are_behind_it(
+    swapper: Swapper,
+) -> None:
+    images, face = smooth_picture(400, 300), face_at(201, 141, 120, 0.3)
+    early = Face(
+        tuple(edge / 2 for edge in face.box), (face.points + 0.5) / 2 - 0.5, picture=(200, 150)
+    )
+    latent = swapper.latent(identity(1))
+    expected = swapped(swapper, images, ((face,),), [latent])
+    found = swapped(swapper, images, ((early,),), [latent])
+    torch.testing.assert_close(found.images, expected.images, atol=1e-4, rtol=0)
+    assert found.masks[0, 141, 201] > 0.999
+    layout = columns(2, 400, 300, softness_px=0)
+    people = (None, identity(1))
+    assert sources(images, ((early,),), people, layout, "skip")[0][0].how == BY_REGION
 
 
 def test_what_happened_is_said() -> None:

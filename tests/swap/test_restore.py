@@ -5,10 +5,14 @@ from __future__ import annotations
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from comfyui_astria.nodes.errors import ImageError
-from comfyui_astria.nodes.faces.paste_face import NO_NUMBERS
+from comfyui_astria.nodes.faces.align import FFHQ_512
+from comfyui_astria.nodes.faces.face import Face
+from comfyui_astria.nodes.faces.paste_face import NO_NUMBERS, NO_POINTS
 from comfyui_astria.nodes.swap.restore import call, check_restorer, is_face_model, notes, restore
 from comfyui_astria.tests.regions.comfy_inprocess import load
 from comfyui_astria.tests.swap.swap_support import (
@@ -250,6 +254,45 @@ def test_the_crop_is_that_of_the_ffhq_photos() -> None:
         seen[1][0, 256, 3].tolist() == pytest.approx([132 / 255, 133 / 255, 135 / 255], abs=1e-5)
         and edge.images.min() > 0.99
     )
+
+
+def test_the_crop_is_the_one_that_facexlib_cuts_where_a_point_is_off() -> None:
+    """Its own call: OpenCV's least median of squares onto the template, and warpAffine."""
+    face = face_at(150, 100, 90, 0.2)
+    points = face.points.copy()
+    points[4] += (9, -7)
+    picture = smooth_picture(300, 200)
+    seen: list[Tensor] = []
+    restore(
+        picture, ((Face(face.box, points),),), lambda crops: seen.append(crops) or crops, 512, 1.0
+    )
+    matrix = cv2.estimateAffinePartial2D(points, FFHQ_512, method=cv2.LMEDS)[0]
+    expected = cv2.warpAffine(picture[0].numpy(), matrix, (512, 512))
+    inside = cv2.warpAffine(np.ones((200, 300)), matrix, (512, 512)) == 1
+    assert np.abs(seen[0][0].numpy() - expected)[inside].max() < 0.01
+
+
+def test_faces_found_before_an_upscaling_are_restored_where_they_are_behind_it() -> None:
+    images = smooth_picture(400, 300)
+    face = face_at(201, 141, 120, 0.3)
+    early = Face(
+        tuple(edge / 2 for edge in face.box), (face.points + 0.5) / 2 - 0.5, picture=(200, 150)
+    )
+    expected = restore(images, ((face,),), negative, SIZE, 1.0)
+    found = restore(images, ((early,),), negative, SIZE, 1.0)
+    torch.testing.assert_close(found.images, expected.images, atol=1e-4, rtol=0)
+    assert found.masks[0, 141, 201] == 1
+
+
+def test_a_face_without_points_stays_and_the_others_are_restored() -> None:
+    images = smooth_picture(300, 200)
+    sound, bare = face_at(90, 100, 60), Face((200.0, 80.0, 240.0, 130.0))
+    found = restore(images, ((sound, bare),), negative, SIZE, 1.0)
+    assert found.masks[0, 100, 90] == 1 and not found.masks[0, 80:130, 200:240].any()
+    assert found.report == f"Image 1: 1 face(s) restored, 1 {NO_POINTS}."
+    none = restore(images, ((bare,),), never, SIZE, 1.0)
+    assert torch.equal(none.images, images)
+    assert none.report == f"Image 1: 0 face(s) restored, 1 {NO_POINTS}."
 
 
 def test_strength_blends_with_the_picture() -> None:

@@ -78,7 +78,10 @@ def _furnish_pulid(models: Path) -> None:
         models / "clip_vision" / "EVA02_CLIP_L_336_psz14_s6B.pt",
         random_weights(eva_shapes(TINY_EVA)),
     )
-    _save(models / "facedetection" / "parsing_bisenet.pth", random_weights(bisenet_shapes()))
+    parser = random_weights(bisenet_shapes())
+    # The last layer sees nothing negative: every pixel is skin, and faces are painted as a whole.
+    parser["conv_out.conv_out.weight"][1] = 1.0
+    _save(models / "facedetection" / "parsing_bisenet.pth", parser)
 
 
 def _make_tunes(host: LiveHost) -> None:

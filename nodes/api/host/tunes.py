@@ -275,7 +275,7 @@ def _analysis() -> FaceAnalysis | None:
     bound = make_resolver().role("face_analysis")
     if isinstance(bound, Missing):
         raise ApiError(bound.message, code="missing-model", hint=bound.hint)
-    return FaceAnalysis(*load_pack(find_packs(folder_paths.get_folder_paths("insightface"))[bound]))
+    return load_pack(find_packs(folder_paths.get_folder_paths("insightface"))[bound]).analysis
 
 
 def _model_root(kind: str) -> Path:

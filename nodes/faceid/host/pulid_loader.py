@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from ...errors import MissingModelError
 from ...faces.identity import Identity
-from ..bisenet import parser_of
+from ..bisenet import PARTS, parser_of
 from ..errors import FaceIDError
 from ..eva_clip import vision_of
 from ..pulid import cross_attentions_of, encoder_of
-from ..pulid_prepare import CROP, PARTS, features_only, for_vision
+from ..pulid_prepare import CROP, features_only, for_vision
 from ..pulid_weights import Weights
 
 RECOGNISER = "antelopev2"
@@ -113,11 +113,19 @@ def load_pulid(path: str, eva_path: str | None, parsing_path: str | None) -> Pul
     encoder, blocks = _model(encoder_of, pulid), _model(cross_attentions_of, pulid)
     vision = _model(vision_of, _read(eva_path, EVA))
     _check_fit(encoder.model, vision.model, eva_path)
-    parsing = _read(parsing_path, PARSING)
+    return PulidModel(Path(path).name, blocks, encoder, vision, load_parser(parsing_path))
+
+
+def load_parser(path: str) -> ModelPatcher:
+    """Return the face parsing model in `path`, a bisenet.FaceParser, as the host loads it.
+
+    Raises: FaceIDError naming the keys where the file is damaged or something else.
+    """
+    parsing = _read(path, PARSING)
     parser = _model(parser_of, parsing)
     if parser.model.parts != PARTS:
         parsing.fail([f"{parser.model.parts} parts of a face, expected {PARTS}"])
-    return PulidModel(Path(path).name, blocks, encoder, vision, parser)
+    return parser
 
 
 def _require(path: str | None, title: str, file: str, folder: str) -> None:

@@ -5,10 +5,12 @@ Each with their text, and with what makes them who they are.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...faceid.host.apply import apply_person_faceids
@@ -16,7 +18,9 @@ from ...regions.host.checkpoints import apply_person_models
 from ...regions.host.loras import Loras, apply_gated_loras, load_region_loras
 from ...regions.host.regional import Conditioning, RegionalOptions, apply_regions
 from ...regions.person import Person
-from ...regions.run import RegionRun
+from ...regions.run import RegionRun, check_shape
+
+KEY = "astria_picture_of_regions"
 
 
 class Scene(NamedTuple):
@@ -58,6 +62,21 @@ def draw_people(
         patched, scene.loras, [person if person.model is None else None for person in people], run
     )
     return apply_person_models(dressed, masks, people, dress)
+
+
+def on_pictures_of_shape(model: ModelPatcher, masks: Tensor) -> ModelPatcher:
+    """Return a clone that samples latents of the masks' shape only, at any scale.
+
+    Shapes: masks [R,H,W]. When it samples another, it raises: ImageError.
+    """
+    clone = model.clone()
+    clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, partial(_sample, masks))
+    return clone
+
+
+def _sample(masks: Tensor, executor: Callable, noise: Tensor, *rest: Any, **named: Any) -> Any:
+    check_shape(masks, *noise.shape[-2:])
+    return executor(noise, *rest, **named)
 
 
 def _with_identities(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ...graph.graph import Link, Value
+from ...graph.sockets import NO_FILE
 from ...tunes.resolve import Missing
 from ..build.plan_builder import Desk
 from ..build.stage_list import Stage
@@ -17,6 +20,10 @@ FACE_CONTEXT = 2.0  # side of the crop over side of the face
 FACE_FEATHER = 0.15
 MIN_CONFIDENCE = 0.5
 MIN_SIZE_PX = 0
+# What is drawn anew: as many faces as a prompt can name persons, the largest; and none so small
+# that it is a speck, or a hand, of the picture's shorter side.
+INPAINT_LIMITS = {"max_faces": 8, "min_size": 0.02}
+ALL_FACES = {"max_faces": 0, "min_size": 0.0}
 SWAP_FEATHER = 0.1
 RESTORE = {"strength": 1.0, "fidelity": 0.5, "size": 512}
 
@@ -25,7 +32,7 @@ def add_inpaint_faces(desk: Desk, stage: Stage, image: Value) -> Value:
     """Add the stage: every face cropped, drawn larger with its own person's text and models, and
     put back.
     """
-    faces = _detected(desk, stage, image, _for_likeness(desk))
+    faces = _detected(desk, stage, image, _for_likeness(desk), INPAINT_LIMITS)
     if faces is None:
         return image
     painted = desk.painted or say(desk, "inpaint_faces")
@@ -65,7 +72,7 @@ def add_face_swap(desk: Desk, stage: Stage, image: Value) -> Value:
     identities = _identities(desk, stage)
     if swapper is None or identities is None:
         return image
-    faces = _detected(desk, stage, image, desk.kit.face_detection())
+    faces = _detected(desk, stage, image, desk.kit.face_detection(), ALL_FACES)
     if faces is None:
         return image
     painted = desk.painted
@@ -79,14 +86,17 @@ def add_face_swap(desk: Desk, stage: Stage, image: Value) -> Value:
         swapper=swapper,
         feather=SWAP_FEATHER,
         **people,
+        face_parsing=_face_parsing(desk),
     )
 
 
 def add_face_correct(desk: Desk, stage: Stage, image: Value) -> Value:
     """Add the stage: each face cleaned by a restoration model."""
     restorer = desk.for_stage(desk.kit.model("face_restorer"), stage)
-    faces = None if restorer is None else _detected(desk, stage, image, desk.kit.face_detection())
-    if restorer is None or faces is None:
+    if restorer is None:
+        return image
+    faces = _detected(desk, stage, image, desk.kit.face_detection(), ALL_FACES)
+    if faces is None:
         return image
     return desk.graph.add(
         "face_correct.restore",
@@ -95,7 +105,14 @@ def add_face_correct(desk: Desk, stage: Stage, image: Value) -> Value:
         faces=faces,
         restorer=restorer,
         **RESTORE,
+        face_parsing=_face_parsing(desk),
     )
+
+
+def _face_parsing(desk: Desk) -> Value:
+    """Return what keeps hair, glasses and hands before a face, where a model for it is bound."""
+    file = desk.for_part(desk.kit.optional("face_parsing"), "What keeps hair, hands and glasses")
+    return NO_FILE if file is None else file
 
 
 def _for_likeness(desk: Desk) -> Value | Missing:
@@ -110,13 +127,20 @@ def _for_likeness(desk: Desk) -> Value | Missing:
     return desk.kit.face_detection()
 
 
-def _detected(desk: Desk, stage: Stage, image: Value, found_by: Value | Missing) -> Link | None:
+def _detected(
+    desk: Desk, stage: Stage, image: Value, found_by: Value | Missing, limits: Mapping[str, Value]
+) -> Link | None:
     analysis = desk.for_stage(found_by, stage)
     if analysis is None:
         return None
-    limits = {"min_confidence": MIN_CONFIDENCE, "min_size_px": MIN_SIZE_PX}
     return desk.graph.add(
-        f"{stage.name}.detect", "AstriaDetectFaces", image=image, analysis=analysis, **limits
+        f"{stage.name}.detect",
+        "AstriaDetectFaces",
+        image=image,
+        analysis=analysis,
+        min_confidence=MIN_CONFIDENCE,
+        min_size_px=MIN_SIZE_PX,
+        **limits,
     )
 
 

@@ -13,6 +13,10 @@ import comfy.utils
 import folder_paths
 import torch
 
+from ...faceid.bisenet import parts_of
+from ...faceid.host.files import NONE, PARSING
+from ...faceid.host.pulid_loader import load_parser
+from ..keep import Parse
 from ..restore import Restorer, call, is_face_model
 
 # What the host reserves for an upscale model's tile of 512 px: bytes a pixel and channel, as
@@ -66,6 +70,23 @@ def each_face(count: int) -> Callable[[], None]:
         comfy.model_management.throw_exception_if_processing_interrupted()
 
     return done
+
+
+def face_parser(name: str) -> Parse | None:
+    """Return the call that says which part of a head each pixel is, by a file of the
+    facedetection folder that the host loads; None for none.
+
+    Raises: FaceIDError where the file is damaged or something else.
+    """
+    if name == NONE:
+        return None
+    patcher = load_parser(folder_paths.get_full_path_or_raise(PARSING, name))
+
+    def parse(crops: torch.Tensor) -> torch.Tensor:
+        comfy.model_management.load_models_gpu([patcher])
+        return parts_of(crops.float().to(patcher.load_device), patcher.model)
+
+    return parse
 
 
 def painter(restorer: Restorer, fidelity: float) -> Callable[[torch.Tensor], torch.Tensor]:
