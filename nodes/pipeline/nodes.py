@@ -14,6 +14,7 @@ from ..graph.check import check_graph
 from ..graph.graph import Socket, expansion
 from ..graph.sockets import MODEL_SOCKETS
 from ..host.models import family_of, live_definitions
+from ..host.state import fingerprint
 from ..host.types import ModelsType, RegionsType, RequestType, seed_input
 from ..prompt import PromptRequest
 from ..tunes.bundle import ModelBundle
@@ -161,10 +162,10 @@ class AstriaGenerate(io.ComfyNode):
     def fingerprint_inputs(cls, text=None, missing_models="error", **inputs) -> str:
         # A missing file ends the run, and an ended run is not cached; only where it is skipped may
         # a later one find it.
-        return (
-            bindings_text()
-            + named_stamps(text, more_bindings="models" in inputs)
-            + (files_text() if missing_models == "skip" else "")
+        return fingerprint(
+            bindings_text(),
+            named_stamps(text, more_bindings="models" in inputs),
+            files_text() if missing_models == "skip" else "",
         )
 
     @classmethod
@@ -346,7 +347,7 @@ class AstriaEncodeRequest(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs) -> str:
-        return bindings_text()
+        return fingerprint(bindings_text())
 
     @classmethod
     def check_lazy_status(

@@ -9,6 +9,7 @@ from comfy.model_management import get_torch_device
 from comfy_api.latest import io
 
 from ..faces.paste_face import FEATHER
+from ..host.state import fingerprint
 from ..host.types import FacesType, IdentityType, RegionsType, SwapperType, notes_ui
 from .faces import UNMATCHED, known_people, report, sources, swap
 from .host.models import each_face, make_room, painter, swapper_folder, swapper_names, swapper_path
@@ -49,7 +50,8 @@ class AstriaLoadFaceSwapper(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, swapper_name: str | None) -> str:
         path = swapper_path(swapper_name)
-        return "" if path is None else f"{path.stat().st_size} {path.stat().st_mtime_ns}"
+        state = "" if path is None else f"{path.stat().st_size} {path.stat().st_mtime_ns}"
+        return fingerprint(state)
 
     @classmethod
     def execute(cls, swapper_name) -> io.NodeOutput:

@@ -9,9 +9,10 @@ from comfy_api.latest import io
 from ..errors import ImageError, MissingModelError
 from ..faces.detector import rgb_pixels
 from ..faces.photos import bounded, find_person, identity_of, notes, read_photo
+from ..host.state import fingerprint, state_folder
 from ..host.types import FaceAnalysisType, IdentityType, notes_ui, only_values
 from .face_cache import FaceCache
-from .host.state import make_resolver, state_folder
+from .host.state import make_resolver
 from .resolve import Missing
 from .store import DATABASE_FILE, Tune, TuneStore
 
@@ -56,19 +57,7 @@ class AstriaIdentity(io.ComfyNode):
 
         An id that comes over a link is not known here: then with any tune.
         """
-        tune = tune[0]
-        if tune == "" or not (state_folder() / DATABASE_FILE).exists():
-            return ""
-        store = TuneStore(state_folder())
-        named = None if tune is None else make_resolver().faceid(tune)
-        if isinstance(named, Missing):
-            return named.message
-        return repr(
-            [
-                (one.id, one.updated_at, one.orig_images)
-                for one in (store.list(limit=10_000) if named is None else [named.tune])
-            ]
-        )
+        return fingerprint(_tune_state(tune[0]))
 
     @classmethod
     def execute(cls, analysis, photos=None, tune=("",)) -> io.NodeOutput:
@@ -103,6 +92,18 @@ class AstriaIdentity(io.ComfyNode):
             [f"{title}: {len(identity.photos)} of {len(pictures)} photo(s) used.", *notes(findings)]
         )
         return io.NodeOutput(identity, ui=notes_ui(report))
+
+
+def _tune_state(tune: str | None) -> str:
+    """Return what changes when the tune of this id does, or any for None; empty for no id."""
+    if tune == "" or not (state_folder() / DATABASE_FILE).exists():
+        return ""
+    store = TuneStore(state_folder())
+    named = None if tune is None else make_resolver().faceid(tune)
+    if isinstance(named, Missing):
+        return named.message
+    tunes = store.list(limit=10_000) if named is None else [named.tune]
+    return repr([(one.id, one.updated_at, one.orig_images) for one in tunes])
 
 
 def _tune_photos(name: str) -> tuple[list, str]:

@@ -25,11 +25,12 @@ from ..faces.photos import (
     png_bytes,
     read_photo,
 )
+from ..host.state import fingerprint, state_folder
 from ..host.types import FaceAnalysisType, ModelsType, gathered_inputs, only_values
 from .bindings import Bindings
 from .bundle import ModelBundle
 from .face_cache import FaceCache
-from .host.state import bindings_text, files_text, models_overview, state_folder
+from .host.state import bindings_text, files_text, models_overview
 from .names import shown
 from .store import DATABASE_FILE, NewTune, Tune, TuneError, TuneStore
 from .tune import MAX_ID
@@ -81,7 +82,7 @@ class AstriaModels(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs) -> str:
-        return bindings_text() + files_text()
+        return fingerprint(bindings_text(), files_text())
 
     @classmethod
     def execute(cls, bindings: str, **sockets) -> io.NodeOutput:
@@ -160,7 +161,7 @@ class AstriaCreateTune(io.ComfyNode):
         """Change when the tune of this title comes or goes: one that was deleted is made again."""
         store = _store_if_any()
         tune = store.find_by_title(title[0]) if store and title[0] else None
-        return str(tune.id) if tune else ""
+        return fingerprint(str(tune.id) if tune else "")
 
     @classmethod
     def execute(cls, images, **lists) -> io.NodeOutput:
@@ -279,11 +280,8 @@ class AstriaTunes(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, **inputs) -> str:
         store = _store_if_any()
-        return (
-            repr([(tune.id, tune.updated_at) for tune in store.list(limit=MOST_SHOWN)])
-            if store
-            else ""
-        )
+        tunes = store.list(limit=MOST_SHOWN) if store else ()
+        return fingerprint(repr([(tune.id, tune.updated_at) for tune in tunes]))
 
     @classmethod
     def execute(cls, tune: str) -> io.NodeOutput:

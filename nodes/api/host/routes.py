@@ -12,9 +12,9 @@ from comfy.cli_args import args
 from server import PromptServer
 
 from ...errors import AstriaError, BindingsError
+from ...host.state import state_folder
 from ...net.problems import ApiError, envelope
 from ...net.settings import Settings
-from ...tunes.host.state import state_folder
 from ...tunes.store import DATABASE_FILE
 from .. import access
 from ..objects import ROOT

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import folder_paths
 
+from ...host.state import state_folder
 from ...net.files import INPUT_FOLDER
 from ...net.settings import SETTINGS_FILE, Settings, load
-from ...tunes.host.state import state_folder
 from ...tunes.prompts import PromptStore
 from ...tunes.store import TuneStore
 

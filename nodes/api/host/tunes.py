@@ -19,14 +19,15 @@ from ...errors import ImageError
 from ...faces.detector import FaceAnalysis
 from ...faces.insight import find_packs, load_pack
 from ...faces.photos import find_person, identity_of, notes, photo_hash, png_bytes, read_photo
+from ...host.state import state_folder
 from ...net.fetching import Fetching
 from ...net.files import check_safetensors, from_base64, picture_name
 from ...net.problems import ApiError, Problems
 from ...net.settings import Settings
+from ...net.writing import PARTIAL
 from ...tunes.bindings import KNOWN_BASES
 from ...tunes.face_cache import FaceCache
-from ...tunes.files import PARTIAL
-from ...tunes.host.state import make_resolver, state_folder
+from ...tunes.host.state import make_resolver
 from ...tunes.resolve import Missing
 from ...tunes.state import bindings_in
 from ...tunes.tune import MODEL_TYPES, Tune

@@ -10,13 +10,14 @@ from typing import Any
 
 from ...families.family import family
 from ...graph.graph import Socket
+from ...host.state import state_folder
 from ...pipeline.compiling import CompileOptions
 from ...pipeline.explain import explain
 from ...pipeline.host.run_pictures import run_pictures
 from ...pipeline.pictures import brought, notes, without
 from ...prompt import Diagnostic, PromptRequest, parse
 from ...prompt.lexer import is_embedding_name
-from ...tunes.host.state import HostFiles, make_resolver, state_folder
+from ...tunes.host.state import HostFiles, make_resolver
 from ...tunes.names import without_ending
 from ...tunes.resolve import Missing, Resolver
 from ...tunes.state import bindings_in
