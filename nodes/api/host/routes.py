@@ -49,7 +49,7 @@ def _guarded(answer: Callable[[web.Request, Settings], Awaitable[web.StreamRespo
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             settings = await asyncio.to_thread(state.settings)
-            access.check(request.headers, settings.key, args.listen, str(state.settings_file()))
+            access.check(request.headers, settings.key, args.listen, state.SHOWN_SETTINGS_FILE)
             return await answer(request, settings)
         except AstriaError as error:
             status = _status(error)

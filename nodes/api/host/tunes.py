@@ -85,7 +85,7 @@ class Made:
 
 def fetching_of(settings: Settings) -> Fetching:
     """Return what fetches the pictures of one request."""
-    return Fetching(settings, str(state.settings_file()))
+    return Fetching(settings, state.SHOWN_SETTINGS_FILE)
 
 
 def make_tune(
