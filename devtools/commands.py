@@ -10,7 +10,7 @@ import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import comfyui
+from . import clean_metadata, comfyui
 from .bench import run_benchmarks
 from .browser import find_chromium
 from .console import DevError, say
@@ -34,6 +34,7 @@ python dev.py COMMAND [ARGUMENTS]
                                (--list, --remove ID, --comfyui PATH)
   explain FILE                 show what a prompt would do, without running it
   compile FILE                 turn a prompt into a workflow file
+  clean-metadata FILE ...      take what older versions told of your files out of saved pictures
   gallery                      photograph the screens of docs/gallery.md anew, in the browser
   pictures                     photograph the nodes for their help pages, and the tutorial, anew
   workflows                    compile the example workflows and draw their thumbnails
@@ -289,6 +290,7 @@ _PLAIN: dict[str, Callable[[list[str]], int]] = {
     "bind": _bind,
     "explain": _explain,
     "compile": _compile,
+    "clean-metadata": clean_metadata.run,
     "promise": _promise,
     "structure": _structure,
 }

@@ -9,9 +9,12 @@ import ast
 import io
 import json
 import re
+from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
+from comfyui_astria.devtools.clean_metadata import clean_file
 from comfyui_astria.devtools.client import cached_nodes, images_of
 from comfyui_astria.devtools.source import NODES, files, tree_of
 from comfyui_astria.tests.host.fixtures import LiveHost
@@ -144,6 +147,31 @@ def test_no_picture_holds_what_its_maker_bound_named_or_wrote_down(owned: LiveHo
     assert set(ours) == fingerprinting()
     for name, said in ours.items():
         assert re.fullmatch("[0-9a-f]{64}", said[0]), name
+
+
+def test_pictures_of_the_host_are_cleaned_and_their_prompt_still_runs(
+    owned: LiveHost, tmp_path: Path
+) -> None:
+    graph = generate_graph(TEXT)
+    of = {"images": ["generate", 0], "filename_prefix": "private"}
+    timing = {"fps": 6.0}
+    graph["webp"] = node(
+        "SaveAnimatedWEBP", **of, **timing, lossless=True, quality=80, method="default"
+    )
+    graph["apng"] = node("SaveAnimatedPNG", **of, **timing, compress_level=4)
+    entry = owned.client.run(graph)
+    images = images_of(entry)
+    assert len(images) == 3
+    for image in images:
+        path = tmp_path / image["filename"]
+        path.write_bytes(owned.client.view(image))
+        pixels = numpy.asarray(Image.open(path).convert("RGB"))
+        assert clean_file(path) == 1
+        assert b"is_changed" not in path.read_bytes()
+        assert (numpy.asarray(Image.open(path).convert("RGB")) == pixels).all()
+        assert clean_file(path) == 0
+    saved_picture = tmp_path / images_of(entry, "save")[0]["filename"]
+    owned.client.run(json.loads(Image.open(saved_picture).text["prompt"]))
 
 
 def test_the_cache_still_answers_the_same_run_and_sees_a_changed_bindings_file(
