@@ -148,6 +148,8 @@ class AstriaApplyFaceID(io.ComfyNode):
     def execute(
         cls, model, faceid, identity, strength: float, start: float, end: float, mask=None
     ) -> io.NodeOutput:
+        if not identity.is_known:
+            return io.NodeOutput(model)
         return io.NodeOutput(
             apply_faceids(model, [(FaceIDUse(faceid, identity, strength, start, end), mask)])
         )
@@ -178,6 +180,8 @@ class AstriaPersonFaceID(io.ComfyNode):
     def execute(
         cls, faceid, identity, strength: float, start: float, end: float, faceids=()
     ) -> io.NodeOutput:
+        if not identity.is_known:
+            return io.NodeOutput(faceids)
         return io.NodeOutput((*faceids, FaceIDUse(faceid, identity, strength, start, end)))
 
 

@@ -252,16 +252,17 @@ class AstriaFindPeople(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Mask.Output(display_name="masks", tooltip="One mask a person, as a batch.")
+                io.Mask.Output(display_name="masks", tooltip="One mask a person, as a batch."),
+                io.String.Output(display_name="info"),
             ],
         )
 
     @classmethod
     def execute(cls, image, segmenter, persons: int, word: str) -> io.NodeOutput:
         found = find_people(image, segmenter, persons, word)
-        return io.NodeOutput(
-            found.masks, ui=notes_ui("\n".join(found.notes)) if found.notes else None
-        )
+        count = f"{persons} found by the word '{word}', from left to right."
+        told = "\n".join([count, *found.notes])
+        return io.NodeOutput(found.masks, told, ui=notes_ui(told))
 
 
 NODES = [AstriaLoadSegmenter, AstriaPromptMask, AstriaAdjustMask, AstriaFindPeople]

@@ -17,6 +17,9 @@ from PIL import Image, ImageOps
 from ..errors import ImageError
 from ..faces.detector import rgb_pixels
 from ..faces.photos import (
+    LEAST_FACE_PX,
+    MAX_SIDE_PX,
+    MIN_FACE_PX,
     bounded,
     find_person,
     identity_of,
@@ -147,6 +150,17 @@ class AstriaCreateTune(io.ComfyNode):
                     options=[NO_FILE, *folder_paths.get_filename_list("loras")],
                     tooltip="Of model_type lora.",
                 ),
+                io.Int.Input(
+                    "min_face_px",
+                    default=MIN_FACE_PX,
+                    min=LEAST_FACE_PX,
+                    max=MAX_SIDE_PX,
+                    optional=True,
+                    tooltip=(
+                        "Photos whose largest face is smaller are left out; lower it for small"
+                        " photos."
+                    ),
+                ),
             ],
             outputs=[
                 io.String.Output(display_name="tune_id"),
@@ -164,8 +178,8 @@ class AstriaCreateTune(io.ComfyNode):
         return fingerprint(str(tune.id) if tune else "")
 
     @classmethod
-    def execute(cls, images, **lists) -> io.NodeOutput:
-        given = only_values(lists)
+    def execute(cls, images, min_face_px=(MIN_FACE_PX,), **lists) -> io.NodeOutput:
+        given = only_values({**lists, "min_face_px": min_face_px})
         analysis, title, name, token, tune_id, model_type, file = (
             given[key] for key in _ABOUT_A_TUNE
         )
@@ -196,7 +210,7 @@ class AstriaCreateTune(io.ComfyNode):
             )
         cache = FaceCache(state_folder())
         findings = [
-            find_person(bounded(one), analysis, cache)
+            find_person(bounded(one), analysis, cache, given["min_face_px"])
             for batch in images
             for one in rgb_pixels(batch)
         ]

@@ -17,7 +17,7 @@ from ...api.host.queue import Queue
 from . import bindings, tunes
 from .http import Asked, Handler, RequestError, checked, guarded, read_json
 
-_TEXTS = {"title": str, "name": str, "token": str}
+_TEXTS = {"title": str, "name": str, "token": str, "min_face_px": str}
 _MAX_DIGITS = 15
 _AT_ONCE = 100  # prompts that are looked up to be deleted
 
