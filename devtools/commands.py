@@ -226,7 +226,8 @@ def _bind(argv: list[str]) -> int:
     from ..nodes.tunes.cli import main as bind
 
     rest, folder = _state_folder(argv)
-    return bind(rest, folder=folder, write=say)
+    given = {"models": _model_folders(folder), "command": _bind_command(argv, rest, folder)}
+    return bind(rest, folder=folder, write=say, **given)
 
 
 def _explain(argv: list[str]) -> int:
@@ -239,17 +240,28 @@ def _compile(argv: list[str]) -> int:
 
 def _pipeline(command: str, argv: list[str]) -> int:
     from ..nodes.pipeline.cli import main as pipeline
-    from ..nodes.tunes.resolve import BIND_COMMAND
 
     rest, folder = _state_folder(argv)
-    own = comfyui.own_path()
-    models = [folder.parent.parent / "models", *([own / "models"] if own else [])]
-    bind = (
-        BIND_COMMAND
-        if rest == argv
-        else f"{BIND_COMMAND} --comfyui {shlex.quote(str(folder.parent.parent))}"
-    )
+    models, bind = _model_folders(folder), _bind_command(argv, rest, folder)
     return pipeline([command, *rest], folder=folder, models=models, bind=bind, write=say)
+
+
+def _model_folders(folder: Path) -> list[Path]:
+    """Return the model folders of the ComfyUI whose private folder this is.
+
+    With our own base directory also those of COMFYUI_PATH, which that ComfyUI then uses.
+    """
+    own = comfyui.own_path()
+    return [folder.parent.parent / "models", *([own / "models"] if own else [])]
+
+
+def _bind_command(argv: Sequence[str], rest: Sequence[str], folder: Path) -> str:
+    """Return the command that binds a file there."""
+    from ..nodes.tunes.resolve import BIND_COMMAND
+
+    if list(rest) == list(argv):
+        return BIND_COMMAND
+    return f"{BIND_COMMAND} --comfyui {shlex.quote(str(folder.parent.parent))}"
 
 
 def _state_folder(argv: Sequence[str]) -> tuple[list[str], Path]:

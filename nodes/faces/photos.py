@@ -25,6 +25,7 @@ MIN_FACE_PX = 64
 LEAST_FACE_PX = 16  # what a person may ask for in its place: below, boxes are chance
 # As the photo's header says, before anything is decoded; Pillow would warn a little above.
 MAX_PIXELS = 85_000_000
+GREY_16_MAX = 65535
 MAX_SIDE_PX = 4096  # larger photos are scaled down: no part of this pack looks at more of a face
 
 _NUMBERS = 4 + 1 + 10 + 512  # of a face in the cache: box, score, points, embedding
@@ -62,10 +63,21 @@ def read_photo(path: Path) -> np.ndarray:
                     path,
                     f"it has {photo.width}x{photo.height} pixels; expected at most {MAX_PIXELS}",
                 )
-            upright = ImageOps.exif_transpose(photo).convert("RGB")
+            upright = _rgb(ImageOps.exif_transpose(photo))
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError, SyntaxError) as error:
         raise _unreadable(path, str(error)) from error
     return bounded(np.array(upright))
+
+
+def _rgb(photo: Image.Image) -> Image.Image:
+    """Return a photo of any mode in 8-bit RGB, without alpha.
+
+    Grey of 16 bits is scaled, as ComfyUI's Load Image does; Pillow would cut it off at 255.
+    """
+    if photo.mode.startswith("I"):
+        levels = np.asarray(photo).astype(np.float64) * (255 / GREY_16_MAX)
+        photo = Image.fromarray(levels.round().clip(0, 255).astype(np.uint8), "L")
+    return photo.convert("RGB")
 
 
 def bounded(pixels: np.ndarray) -> np.ndarray:

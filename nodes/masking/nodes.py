@@ -262,7 +262,8 @@ class AstriaFindPeople(io.ComfyNode):
         found = find_people(image, segmenter, persons, word)
         count = f"{persons} found by the word '{word}', from left to right."
         told = "\n".join([count, *found.notes])
-        return io.NodeOutput(found.masks, told, ui=notes_ui(told))
+        # In the editor only what an artist may want to change.
+        return io.NodeOutput(found.masks, told, ui=notes_ui(told) if found.notes else None)
 
 
 NODES = [AstriaLoadSegmenter, AstriaPromptMask, AstriaAdjustMask, AstriaFindPeople]

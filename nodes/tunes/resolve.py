@@ -69,6 +69,7 @@ class _Wanted:
     bind_key: str  # key of the bindings that sets it, "" when none does
     subject: str
     also_close: Sequence[str] = ()  # ids and names beside those of files that may have been meant
+    role: Role | None = None  # whose node reads but some of the files
 
 
 class Tunes(Protocol):
@@ -222,7 +223,7 @@ class Resolver:
         )
 
     def _role_file(self, key: str, bound: str, role: Role) -> str | Missing:
-        found = self._find(_bound(key, key, bound, role.folders, key))
+        found = self._find(replace(_bound(key, key, bound, role.folders, key), role=role))
         return found if isinstance(found, Missing) else found.file
 
     def _folder(self, key: str, bound: str, role: Role) -> str | Missing:
@@ -293,7 +294,10 @@ class Resolver:
             return _refused(wanted.what, wanted.key, f"{shown(wanted.file)}: {problem}")
         bind = f"{self._bind} {shlex.quote(wanted.bind_key)}"
         for folder in wanted.folders:
-            found = matching(wanted.file, self._files.list(folder))
+            listed = self._files.list(folder)
+            if wanted.role is not None:
+                listed = [name for name in listed if wanted.role.takes(name)]
+            found = matching(wanted.file, listed)
             if len(found) == 1:
                 return Located(folder, found[0])
             if found:
@@ -308,9 +312,12 @@ class Resolver:
                     else "Write the whole name."
                 )
                 return Missing(wanted.what, wanted.key, message, hint)
-        close = close_names(
-            wanted.file, [*portable(self._files, wanted.folders), *wanted.also_close]
+        there = (
+            portable(self._files, wanted.folders)
+            if wanted.role is None
+            else present(self._files, wanted.role)
         )
+        close = close_names(wanted.file, [*there, *wanted.also_close])
         message = (
             f"{wanted.subject} was not found. Searched"
             f" {self._searched(wanted.folders)}.{_suggestion(close)}"

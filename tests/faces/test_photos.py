@@ -134,6 +134,15 @@ def test_a_small_face_is_used_where_that_is_asked_for_and_noted(
     ]
 
 
+def test_grey_of_16_bits_keeps_its_levels(tmp_path: Path) -> None:
+    levels = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    for name, values in (("exact", levels * 257), ("bright", 65535 - levels)):
+        Image.fromarray(values).save(tmp_path / f"{name}.png")
+    exact = read_photo(tmp_path / "exact.png")
+    assert (exact == levels[..., None]).all() and exact.dtype == np.uint8
+    assert set(read_photo(tmp_path / "bright.png").ravel()) == {254, 255}
+
+
 def test_error_no_usable_photo_says_what_is_wrong_with_each(
     analysis: FaceAnalysis, cache: FaceCache
 ) -> None:

@@ -50,7 +50,8 @@ function photoPicker(refused) {
   }
   function add(files) {
     const strange = files.filter((file) => !KINDS.includes(file.type));
-    refused(strange.length ? `${strange.map((file) => file.name).join(", ")}: expected JPEG, PNG or WebP.` : "");
+    const convert = strange.some((file) => /\.hei[cf]$/i.test(file.name)) ? " Save HEIC pictures as JPEG first." : "";
+    refused(strange.length ? `${strange.map((file) => file.name).join(", ")}: expected JPEG, PNG or WebP.${convert}` : "");
     set([...photos, ...files.filter((file) => KINDS.includes(file.type))]);
   }
   input.addEventListener("change", () => {
