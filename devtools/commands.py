@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
 import sys
 import webbrowser
@@ -20,6 +19,7 @@ from .host import Host, HostOptions, has_accelerator
 from .paths import BASE, DEV, GALLERY, ROOT, STATE_FOLDER, inside_venv
 from .report import report, take_json_option
 
+_EXTRA_PATHS = "extra_model_paths.yaml"
 _TEST_PROCESSES = 4  # each with hosts and models that take some 3 GB
 
 USAGE = """\
@@ -249,19 +249,28 @@ def _pipeline(command: str, argv: list[str]) -> int:
 def _model_folders(folder: Path) -> list[Path]:
     """Return the model folders of the ComfyUI whose private folder this is.
 
-    With our own base directory also those of COMFYUI_PATH, which that ComfyUI then uses.
+    With our own base directory also those of COMFYUI_PATH, which that ComfyUI then uses. Folders
+    that only its extra_model_paths.yaml names are not read, which is told.
     """
     own = comfyui.own_path()
+    for path in (folder.parent.parent, *([own] if own else [])):
+        if (path / _EXTRA_PATHS).exists():
+            # Not on standard output, which may be a workflow.
+            sys.stderr.write(
+                f"{path / _EXTRA_PATHS} is not read here: what lies only in folders that it names"
+                " counts as missing. Astria Explain and Astria Compile in ComfyUI see it.\n"
+            )
     return [folder.parent.parent / "models", *([own / "models"] if own else [])]
 
 
 def _bind_command(argv: Sequence[str], rest: Sequence[str], folder: Path) -> str:
     """Return the command that binds a file there."""
+    from ..nodes.tunes.names import shell_word
     from ..nodes.tunes.resolve import BIND_COMMAND
 
     if list(rest) == list(argv):
         return BIND_COMMAND
-    return f"{BIND_COMMAND} --comfyui {shlex.quote(str(folder.parent.parent))}"
+    return f"{BIND_COMMAND} --comfyui {shell_word(str(folder.parent.parent))}"
 
 
 def _state_folder(argv: Sequence[str]) -> tuple[list[str], Path]:

@@ -6,7 +6,6 @@ Opens no model file.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Literal, Protocol
 
 from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
 from .choices import FIELD_FOLDERS, TAG_FOLDERS, ModelFiles, portable, present
-from .names import close_names, matching, name_problem, shown
+from .names import close_names, matching, name_problem, shell_word, shown
 from .syntax import BASE_ID
 from .tables import Role, base_problem, base_title, bind_base, incomplete
 from .tune import Tune
@@ -186,7 +185,7 @@ class Resolver:
         message = f"FaceID photo set {shown(id)} is not in the tunes database.{also}{close}"
         bind = (
             f" Or bind {shown(id)} to one that is there, by its title or id: {self._bind}"
-            f" {shlex.quote(_bind_key(id))} TITLE"
+            f" {shell_word(_bind_key(id))} TITLE"
         )
         return Missing("FaceID photo set", id, message, _MAKE_TUNE + bind)
 
@@ -219,7 +218,7 @@ class Resolver:
             key,
             key,
             message,
-            f"{put}{self._bind} {key} {shlex.quote(names[0]) if len(names) == 1 else 'FILE'}",
+            f"{put}{self._bind} {key} {shell_word(names[0]) if len(names) == 1 else 'FILE'}",
         )
 
     def _role_file(self, key: str, bound: str, role: Role) -> str | Missing:
@@ -292,7 +291,7 @@ class Resolver:
     def _find(self, wanted: _Wanted) -> Located | Missing:
         if problem := name_problem(wanted.file):
             return _refused(wanted.what, wanted.key, f"{shown(wanted.file)}: {problem}")
-        bind = f"{self._bind} {shlex.quote(wanted.bind_key)}"
+        bind = f"{self._bind} {shell_word(wanted.bind_key)}"
         for folder in wanted.folders:
             listed = self._files.list(folder)
             if wanted.role is not None:
@@ -307,7 +306,7 @@ class Resolver:
                     f" {', '.join(names)}."
                 )
                 hint = (
-                    f"Choose one: {bind} {shlex.quote(names[0])}"
+                    f"Choose one: {bind} {shell_word(names[0])}"
                     if wanted.bind_key
                     else "Write the whole name."
                 )

@@ -76,6 +76,28 @@ def test_a_role_offers_what_its_node_reads_and_packs_that_are_there(tmp_path: Pa
         assert isinstance(resolver.role(role), Missing), role
 
 
+def test_model_folders_that_only_a_running_comfyui_knows_are_told(
+    comfyui: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COMFYUI_PATH", raising=False)
+    (comfyui / "prompt.txt").write_text("a cat", encoding="utf-8")
+    explain = [
+        "explain",
+        str(comfyui / "prompt.txt"),
+        "--family",
+        "sd15",
+        "--comfyui",
+        str(comfyui),
+    ]
+    main(explain)
+    assert capsys.readouterr().err == ""
+    (comfyui / "extra_model_paths.yaml").touch()
+    main(explain)
+    told = capsys.readouterr()
+    assert f"{comfyui / 'extra_model_paths.yaml'} is not read here" in told.err
+    assert "is not read here" not in told.out
+
+
 def test_bind_says_what_is_not_there_and_the_list_shows_it(
     comfyui: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from ...graph.model_files import FILE_FOLDERS
 from ...host.state import state_folder
 from ...prompt import PromptRequest
 from ..bindings import BINDINGS_FILE, Bindings
+from ..names import shell_word
 from ..resolve import Resolver
 from ..state import bindings_in, overview, resolver_in
 from ..store import DATABASE_FILE, Tune, TuneStore
@@ -118,8 +118,8 @@ def make_resolver(extra: Bindings | None = None) -> Resolver:
     """
     # What a person types to bind must reach this ComfyUI's bindings, wherever their shell stands.
     bind = (
-        f"python {shlex.quote(str(PACK / 'dev.py'))} bind --comfyui"
-        f" {shlex.quote(folder_paths.base_path)}"
+        f"python {shell_word(str(PACK / 'dev.py'))} bind --comfyui"
+        f" {shell_word(folder_paths.base_path)}"
     )
     return resolver_in(state_folder(), HostFiles(), extra, bind)
 
