@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
 import sys
 import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import comfyui
+from . import clean_metadata, comfyui
 from .bench import run_benchmarks
 from .browser import find_chromium
 from .console import DevError, say
@@ -20,6 +19,7 @@ from .host import Host, HostOptions, has_accelerator
 from .paths import BASE, DEV, GALLERY, ROOT, STATE_FOLDER, inside_venv
 from .report import report, take_json_option
 
+_EXTRA_PATHS = "extra_model_paths.yaml"
 _TEST_PROCESSES = 4  # each with hosts and models that take some 3 GB
 
 USAGE = """\
@@ -34,6 +34,7 @@ python dev.py COMMAND [ARGUMENTS]
                                (--list, --remove ID, --comfyui PATH)
   explain FILE                 show what a prompt would do, without running it
   compile FILE                 turn a prompt into a workflow file
+  clean-metadata FILE ...      take what older versions told of your files out of saved pictures
   gallery                      photograph the screens of docs/gallery.md anew, in the browser
   pictures                     photograph the nodes for their help pages, and the tutorial, anew
   workflows                    compile the example workflows and draw their thumbnails
@@ -225,7 +226,8 @@ def _bind(argv: list[str]) -> int:
     from ..nodes.tunes.cli import main as bind
 
     rest, folder = _state_folder(argv)
-    return bind(rest, folder=folder, write=say)
+    given = {"models": _model_folders(folder), "command": _bind_command(argv, rest, folder)}
+    return bind(rest, folder=folder, write=say, **given)
 
 
 def _explain(argv: list[str]) -> int:
@@ -238,17 +240,37 @@ def _compile(argv: list[str]) -> int:
 
 def _pipeline(command: str, argv: list[str]) -> int:
     from ..nodes.pipeline.cli import main as pipeline
-    from ..nodes.tunes.resolve import BIND_COMMAND
 
     rest, folder = _state_folder(argv)
-    own = comfyui.own_path()
-    models = [folder.parent.parent / "models", *([own / "models"] if own else [])]
-    bind = (
-        BIND_COMMAND
-        if rest == argv
-        else f"{BIND_COMMAND} --comfyui {shlex.quote(str(folder.parent.parent))}"
-    )
+    models, bind = _model_folders(folder), _bind_command(argv, rest, folder)
     return pipeline([command, *rest], folder=folder, models=models, bind=bind, write=say)
+
+
+def _model_folders(folder: Path) -> list[Path]:
+    """Return the model folders of the ComfyUI whose private folder this is.
+
+    With our own base directory also those of COMFYUI_PATH, which that ComfyUI then uses. Folders
+    that only its extra_model_paths.yaml names are not read, which is told.
+    """
+    own = comfyui.own_path()
+    for path in (folder.parent.parent, *([own] if own else [])):
+        if (path / _EXTRA_PATHS).exists():
+            # Not on standard output, which may be a workflow.
+            sys.stderr.write(
+                f"{path / _EXTRA_PATHS} is not read here: what lies only in folders that it names"
+                " counts as missing. Astria Explain and Astria Compile in ComfyUI see it.\n"
+            )
+    return [folder.parent.parent / "models", *([own / "models"] if own else [])]
+
+
+def _bind_command(argv: Sequence[str], rest: Sequence[str], folder: Path) -> str:
+    """Return the command that binds a file there."""
+    from ..nodes.tunes.names import shell_word
+    from ..nodes.tunes.resolve import BIND_COMMAND
+
+    if list(rest) == list(argv):
+        return BIND_COMMAND
+    return f"{BIND_COMMAND} --comfyui {shell_word(str(folder.parent.parent))}"
 
 
 def _state_folder(argv: Sequence[str]) -> tuple[list[str], Path]:
@@ -289,6 +311,7 @@ _PLAIN: dict[str, Callable[[list[str]], int]] = {
     "bind": _bind,
     "explain": _explain,
     "compile": _compile,
+    "clean-metadata": clean_metadata.run,
     "promise": _promise,
     "structure": _structure,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..faces.photos import LEAST_FACE_PX, MAX_SIDE_PX, MIN_FACE_PX
 from .forms import Schema, form_of
 from .objects import NUMBERS, ROOT, SHOWN, WHOLE
 
@@ -127,6 +128,12 @@ _TUNE_SENT = _object(
             "description": "The photos of the person.",
         },
         "image_urls": {"type": "array", "items": _TEXT},
+        "min_face_px": {
+            "type": "integer",
+            "minimum": LEAST_FACE_PX,
+            "maximum": MAX_SIDE_PX,
+            "description": f"Photos with a smaller face are left out; {MIN_FACE_PX} where not set.",
+        },
         "file": {
             "type": "string",
             "description": (

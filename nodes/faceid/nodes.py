@@ -149,11 +149,12 @@ class AstriaApplyFaceID(io.ComfyNode):
     def execute(
         cls, model, faceid, identity, strength: float, start: float, end: float, mask=None
     ) -> io.NodeOutput:
+        mask = None if mask is None else as_masks(mask)
+        told = notes_ui("" if mask is None else empty_note(mask))
+        if not identity.is_known:
+            return io.NodeOutput(model, ui=told)
         use = FaceIDUse(faceid, identity, strength, start, end)
-        if mask is None:
-            return io.NodeOutput(apply_faceids(model, [(use, None)]))
-        mask = as_masks(mask)
-        return io.NodeOutput(apply_faceids(model, [(use, mask)]), ui=notes_ui(empty_note(mask)))
+        return io.NodeOutput(apply_faceids(model, [(use, mask)]), ui=told)
 
 
 class AstriaPersonFaceID(io.ComfyNode):
@@ -181,6 +182,8 @@ class AstriaPersonFaceID(io.ComfyNode):
     def execute(
         cls, faceid, identity, strength: float, start: float, end: float, faceids=()
     ) -> io.NodeOutput:
+        if not identity.is_known:
+            return io.NodeOutput(faceids)
         return io.NodeOutput((*faceids, FaceIDUse(faceid, identity, strength, start, end)))
 
 

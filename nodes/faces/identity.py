@@ -32,7 +32,8 @@ class PhotoFace:
 
 @dataclass(frozen=True, eq=False)
 class Identity:
-    """One person, known by one photo or more.
+    """One person, known by one photo or more; by none where no photo could be used, and whoever
+    takes the identity then leaves the person out.
 
     `recogniser` is the pack whose embeddings these are: those of another do not compare.
     """
@@ -40,6 +41,11 @@ class Identity:
     photos: tuple[PhotoFace, ...]
     recogniser: str
     title: str
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a photo to know the person by."""
+        return bool(self.photos)
 
     @property
     def embeddings(self) -> Tensor:

@@ -8,6 +8,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..errors import ImageError, MissingModelError
+from ..host.state import fingerprint
 from ..host.tensors import as_pictures
 from ..host.types import FaceAnalysisType, FacesType, notes_ui
 from .boxes import BoxDetector
@@ -79,7 +80,7 @@ class AstriaLoadFaceAnalysis(io.ComfyNode):
         stats = (
             [(path.name, path.stat()) for path in sorted(folder.glob("*.onnx"))] if folder else []
         )
-        return "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
+        return fingerprint(*(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats))
 
     @classmethod
     def execute(cls, pack, mediapipe=None, bbox_detector=None) -> io.NodeOutput:

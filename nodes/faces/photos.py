@@ -20,9 +20,12 @@ from .detector import FaceAnalysis
 from .face import Face, largest
 from .identity import Identity, PhotoFace
 
-MIN_FACE_PX = 64  # shorter side of the box; a recogniser looks at 112 px
+# Shorter side of the box; a recogniser looks at 112 px.
+MIN_FACE_PX = 64
+LEAST_FACE_PX = 16  # what a person may ask for in its place: below, boxes are chance
 # As the photo's header says, before anything is decoded; Pillow would warn a little above.
 MAX_PIXELS = 85_000_000
+GREY_16_MAX = 65535
 MAX_SIDE_PX = 4096  # larger photos are scaled down: no part of this pack looks at more of a face
 
 _NUMBERS = 4 + 1 + 10 + 512  # of a face in the cache: box, score, points, embedding
@@ -60,10 +63,21 @@ def read_photo(path: Path) -> np.ndarray:
                     path,
                     f"it has {photo.width}x{photo.height} pixels; expected at most {MAX_PIXELS}",
                 )
-            upright = ImageOps.exif_transpose(photo).convert("RGB")
+            upright = _rgb(ImageOps.exif_transpose(photo))
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError, SyntaxError) as error:
         raise _unreadable(path, str(error)) from error
     return bounded(np.array(upright))
+
+
+def _rgb(photo: Image.Image) -> Image.Image:
+    """Return a photo of any mode in 8-bit RGB, without alpha.
+
+    Grey of 16 bits is scaled, as ComfyUI's Load Image does; Pillow would cut it off at 255.
+    """
+    if photo.mode.startswith("I"):
+        levels = np.asarray(photo).astype(np.float64) * (255 / GREY_16_MAX)
+        photo = Image.fromarray(levels.round().clip(0, 255).astype(np.uint8), "L")
+    return photo.convert("RGB")
 
 
 def bounded(pixels: np.ndarray) -> np.ndarray:
@@ -128,24 +142,25 @@ def _unpacked(data: bytes, recogniser: str | None) -> tuple[Face, ...]:
     )
 
 
-def find_person(pixels: np.ndarray, analysis: FaceAnalysis, cache: Cache) -> Finding:
-    """Return the largest face of a photo, or why there is none to use."""
+def find_person(
+    pixels: np.ndarray, analysis: FaceAnalysis, cache: Cache, min_face_px: int = MIN_FACE_PX
+) -> Finding:
+    """Return the largest face of a photo, or why there is none to use.
+
+    A face below `MIN_FACE_PX` that `min_face_px` lets pass is noted.
+    """
     faces = faces_of(pixels, analysis, cache)
     face = largest(faces)
     if face is None:
         return Finding(pixels, None, "no face was found")
     side = min(face.width, face.height)
+    small = f"the largest face is {side:.0f} px wide"
+    if side < min_face_px:
+        return Finding(pixels, None, f"{small}; expected at least {min_face_px} px")
+    noted = [f"{len(faces)} faces were found; the largest is used"] if len(faces) > 1 else []
     if side < MIN_FACE_PX:
-        return Finding(
-            pixels,
-            None,
-            f"the largest face is {side:.0f} px wide; expected at least {MIN_FACE_PX} px",
-        )
-    return Finding(
-        pixels,
-        face,
-        f"{len(faces)} faces were found; the largest is used" if len(faces) > 1 else "",
-    )
+        noted.append(f"{small}, and below {MIN_FACE_PX} px the likeness suffers")
+    return Finding(pixels, face, "; ".join(noted))
 
 
 def notes(findings: Sequence[Finding]) -> list[str]:
@@ -171,7 +186,7 @@ def identity_of(findings: Sequence[Finding], analysis: FaceAnalysis, title: str)
             code="no-usable-face",
             hint=(
                 "Use sharp photos in which the face is large, seen from the front or half from the"
-                " side."
+                " side; for small photos lower min_face_px."
             ),
         )
     return Identity(usable, analysis.recogniser.name, title)

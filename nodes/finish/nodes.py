@@ -8,6 +8,7 @@ import torch
 from comfy_api.latest import io
 from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel
 
+from ..host.state import fingerprint
 from ..host.tensors import as_pictures
 from ..host.types import MAX_SEED
 from .cube import apply_cube
@@ -117,7 +118,7 @@ class AstriaColorGrading(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, look=None, **inputs) -> str:
-        return lut_stamp(look)
+        return fingerprint(lut_stamp(look))
 
     @classmethod
     def execute(cls, image, look: str, strength: float) -> io.NodeOutput:

@@ -44,6 +44,22 @@ FILE_FOLDERS: Mapping[tuple[str, str], str] = {
     ("LoadImageMask", "image"): "input",
 }
 
+# Model folders that ComfyUI does not know by itself, which users of such models already have: the
+# key -> its name below the models folder. ComfyUI lists every file in them.
+OWN_FOLDERS: Mapping[str, str] = {
+    name: name
+    for name in (
+        "ipadapter",
+        "pulid",
+        "insightface",
+        "clipseg",
+        "grounding-dino",
+        "sams",
+        "luts",
+        "facedetection",
+    )
+}
+
 _HUB = "https://huggingface.co"
 
 

@@ -254,14 +254,18 @@ class AstriaFindPeople(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Mask.Output(display_name="masks", tooltip="One mask a person, as a batch.")
+                io.Mask.Output(display_name="masks", tooltip="One mask a person, as a batch."),
+                io.String.Output(display_name="info"),
             ],
         )
 
     @classmethod
     def execute(cls, image, segmenter, persons: int, word: str) -> io.NodeOutput:
         found = find_people(as_pictures(image), segmenter, persons, word)
-        return io.NodeOutput(found.masks, ui=notes_ui("\n".join(found.notes)))
+        count = f"{persons} found by the word '{word}', from left to right."
+        told = "\n".join([count, *found.notes])
+        # In the editor only what an artist may want to change.
+        return io.NodeOutput(found.masks, told, ui=notes_ui(told) if found.notes else None)
 
 
 NODES = [AstriaLoadSegmenter, AstriaPromptMask, AstriaAdjustMask, AstriaFindPeople]

@@ -38,6 +38,28 @@ _DAMAGED = (
     TypeError,
     OverflowError,
 )
+_HEIC = "a HEIC picture, as Apple's phones take them"
+# Brands of ISO media files (ISO/IEC 23008-12, annex B; AVIF 1.1), and how other kinds begin, in
+# small letters.
+_BRANDS = {
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), _HEIC),
+    **dict.fromkeys((b"mif1", b"msf1"), _HEIC),
+    **dict.fromkeys((b"avif", b"avis"), "an AVIF picture"),
+}
+_MAGIC = (
+    (b"gif8", "a GIF"),
+    (b"bm", "a BMP"),
+    (b"ii*\0", "a TIFF, or a camera's raw picture"),
+    (b"mm\0*", "a TIFF, or a camera's raw picture"),
+    (b"\xff\x0a", "a JPEG XL"),
+    (b"\0\0\0\x0cjxl ", "a JPEG XL"),
+    (b"8bps", "a Photoshop file"),
+    (b"%pdf", "a PDF"),
+    (b"<svg", "an SVG drawing"),
+    (b"<!doctype html", "a web page"),
+    (b"<html", "a web page"),
+    (b"<?xml", "an XML file"),
+)
 INPUT_FOLDER = "astria"  # below ComfyUI's input folder
 
 
@@ -64,12 +86,20 @@ def picture_name(content: bytes, what: str, most_bytes: int) -> str:
                     raise _bad(what, f"it has {picture.n_frames} frames; expected one")
                 picture.load()
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise _bad(
-            what, f"it begins with {content[:12].hex(' ')!r}; expected a JPEG, PNG or WebP picture"
-        ) from error
+        raise _bad(what, f"{_looks_like(content)}; expected a JPEG, PNG or WebP picture") from error
     except _DAMAGED as error:
         raise _bad(what, f"it cannot be decoded: {error}"[:300]) from error
     return f"{hashlib.sha256(content).hexdigest()}.{FORMATS[kind]}"
+
+
+def _looks_like(content: bytes) -> str:
+    """Return what a file is that is none of the kinds that are read, by how it begins."""
+    brand = content[8:12] if content[4:8] == b"ftyp" else b""
+    if brand in _BRANDS:
+        return f"it is {_BRANDS[brand]}"
+    start = content[:16].lstrip().lower()
+    kind = next((said for magic, said in _MAGIC if start.startswith(magic)), None)
+    return f"it is {kind}" if kind else f"it begins with {content[:12].hex(' ')!r}"
 
 
 def from_base64(text: str, what: str, most_bytes: int) -> bytes:
@@ -158,6 +188,6 @@ def _bad(what: str, problem: str, status: int = 422) -> ApiError:
     return ApiError(
         f"{what} is refused: {problem}",
         code="bad-picture",
-        hint="Send one JPEG, PNG or WebP picture.",
+        hint="Send one JPEG, PNG or WebP picture; save another kind as JPEG or PNG first.",
         status=status,
     )

@@ -54,20 +54,22 @@ class Settings:
 _DEFAULTS = {one.name: one.default for one in fields(Settings)}
 
 
-def load(path: Path) -> Settings:
+def load(path: Path, shown: str = "") -> Settings:
     """Return the settings in the file `path`; a missing file sets none.
 
-    Raises: ApiError naming file and line.
+    Raises: ApiError naming line and file, the latter as `shown` where strangers read it.
     """
+    shown = shown or str(path)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return Settings()
     except (OSError, UnicodeDecodeError) as error:
         raise _error(
-            f"{path} cannot be read: {error}", "Save it as UTF-8 text that ComfyUI may read."
+            f"{shown} cannot be read: {type(error).__name__}",
+            "Save it as UTF-8 text that ComfyUI may read.",
         ) from error
-    return parse(text, str(path))
+    return parse(text, shown)
 
 
 def parse(text: str, source: str) -> Settings:
@@ -81,7 +83,13 @@ def parse(text: str, source: str) -> Settings:
         if not line or line.startswith("#"):
             continue
         key, equals, value = (part.strip() for part in line.partition("="))
-        if not equals or key not in _DEFAULTS:
+        if not equals:
+            # The line is not told: it may hold the API's key.
+            raise _error(
+                f"{source}, line {number}: it is no setting, for it has no '='",
+                f"Write NAME = VALUE. Settings: {', '.join(_DEFAULTS)}.",
+            )
+        if key not in _DEFAULTS:
             raise _error(
                 f"{source}, line {number}: {key!r} is no setting",
                 f"Settings: {', '.join(_DEFAULTS)}.",

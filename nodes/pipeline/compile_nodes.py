@@ -12,6 +12,7 @@ from ..graph.check import check_graph
 from ..graph.graph import Socket
 from ..graph.sockets import MODEL_SOCKETS
 from ..host.models import live_definitions
+from ..host.state import fingerprint
 from ..host.types import ModelsType, RequestType, seed_input
 from ..tunes.bundle import ModelBundle
 from ..tunes.host.state import bindings_text, files_text, make_resolver, named_stamps
@@ -78,7 +79,9 @@ class AstriaExplain(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, text=None, **inputs) -> str:
-        return bindings_text() + files_text() + named_stamps(text, more_bindings="models" in inputs)
+        return fingerprint(
+            bindings_text(), files_text(), named_stamps(text, more_bindings="models" in inputs)
+        )
 
     @classmethod
     def execute(
@@ -179,10 +182,10 @@ class AstriaCompile(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, text=None, missing_models="error", **inputs) -> str:
-        return (
-            bindings_text()
-            + named_stamps(text, more_bindings="models" in inputs)
-            + (files_text() if missing_models == "skip" else "")
+        return fingerprint(
+            bindings_text(),
+            named_stamps(text, more_bindings="models" in inputs),
+            files_text() if missing_models == "skip" else "",
         )
 
     @classmethod

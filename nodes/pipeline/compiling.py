@@ -151,7 +151,7 @@ def _told_to_others(problem: Problem) -> str:
     """
     left_out = problem.code in ("stage-skipped", "part-skipped")
     return (
-        f"{problem.message.partition(':')[0]}: its model was missing when this was compiled."
+        f"{problem.message.partition(': ')[0]}: its model was missing when this was compiled."
         if left_out
         else problem.message
     )

@@ -11,9 +11,10 @@ from comfy_execution.graph_utils import GraphBuilder
 from ..errors import PlanError
 from ..families.family import Family
 from ..graph.check import check_graph
-from ..graph.graph import Socket, expansion
+from ..graph.graph import Link, Socket, expansion
 from ..graph.sockets import MODEL_SOCKETS
 from ..host.models import family_of, lcm_of, live_definitions
+from ..host.state import fingerprint
 from ..host.types import ModelsType, RegionsType, RequestType, seed_input
 from ..prompt import PromptRequest
 from ..tunes.bundle import ModelBundle
@@ -24,6 +25,7 @@ from .build.text import Models
 from .host.files import absent_inputs, check_input_files
 from .host.inputs import policy_inputs, read_request, text_errors, text_input, text_notes
 from .host.run_pictures import run_pictures
+from .notes import JOINER, with_notes
 from .people_told import people_lines
 from .pictures import as_files, brought, named_files, with_files, without
 from .plan import Plan, encode_request, plan
@@ -162,10 +164,10 @@ class AstriaGenerate(io.ComfyNode):
     def fingerprint_inputs(cls, text=None, missing_models="error", **inputs) -> str:
         # A missing file ends the run, and an ended run is not cached; only where it is skipped may
         # a later one find it.
-        return (
-            bindings_text()
-            + named_stamps(text, more_bindings="models" in inputs)
-            + (files_text() if missing_models == "skip" else "")
+        return fingerprint(
+            bindings_text(),
+            named_stamps(text, more_bindings="models" in inputs),
+            files_text() if missing_models == "skip" else "",
         )
 
     @classmethod
@@ -201,19 +203,20 @@ class AstriaGenerate(io.ComfyNode):
         sources = _live_sources(links, model, inputs.get("outpaint_model"), asked)
         options = Options(seed, missing_models, smaller_canvas, keep_unmasked)
         planned = plan(asked, sources, make_resolver(bundle.bindings), options)
-        check_graph(
-            planned.graph,
-            live_definitions({call.class_type for call in planned.graph.nodes.values()}),
+        people = people_lines(asked, planned.graph)
+        told = "\n".join(filter(None, (report(planned), *people, text_notes(text))))
+        definitions = live_definitions(
+            {JOINER, *(call.class_type for call in planned.graph.nodes.values())}
         )
+        whole = with_notes(planned.graph, definitions, told)
+        check_graph(planned.graph, definitions)
         check_input_files(planned.graph)
         prefix = GraphBuilder.alloc_prefix()
         links, batches = _as_batches(links, prefix)
         nodes = {**batches, **expansion(planned.graph, prefix, links)}
-        people = people_lines(asked, planned.graph)
-        told = "\n".join(filter(None, (report(planned), *people, text_notes(text))))
         return io.NodeOutput(
             [prefix + planned.output.node, planned.output.slot],
-            told,
+            [prefix + whole.node, whole.slot] if isinstance(whole, Link) else whole,
             expand=nodes,
             ui=ui.PreviewText(told),
         )
@@ -348,7 +351,7 @@ class AstriaEncodeRequest(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs) -> str:
-        return bindings_text()
+        return fingerprint(bindings_text())
 
     @classmethod
     def check_lazy_status(

@@ -125,7 +125,7 @@ def draft(request: PromptRequest, sources: Sources, resolver: Resolver, options:
         if any(problem.severity == "error" for problem in found)
         else _write(desk, planned)
     )
-    kept = tuple(stage for stage in planned if stage.name not in desk.skipped)
+    kept = stages(request, settings, inputs, desk.skipped)
     more = stage_settings(request, sources, kept, settings)
     settings = replace(settings, explained=(*settings.explained, *more))
     return Plan(

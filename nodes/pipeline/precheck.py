@@ -39,7 +39,9 @@ def check_early(
     missing = (*found[1], *_in_all(drafted.missing for drafted in drafts))
     # A request with errors is not written, so nothing was looked up for it.
     if any(drafted.errors for drafted in drafts):
-        worded, absent = _wording_reasons(_said(request, drafts[0]), resolver)
+        worded, absent = _wording_reasons(
+            _said(request, drafts[0]), resolver, are_skipped=options.missing_models == "skip"
+        )
         problems, missing = (*problems, *worded), (*missing, *absent)
     raise_for(dict.fromkeys(problems), dict.fromkeys(missing))
 
@@ -49,7 +51,7 @@ def check_wording(request: PromptRequest, resolver: Resolver) -> None:
 
     Raises: PlanError or MissingModelError listing every reason at once.
     """
-    problems, missing = _wording_reasons(_scene_and_persons(request), resolver)
+    problems, missing = _wording_reasons(_scene_and_persons(request), resolver, are_skipped=False)
     raise_for((*people_problems(request), *problems), missing)
 
 
@@ -82,12 +84,14 @@ def _scene_and_persons(request: PromptRequest) -> list[_Said]:
     return [(prompt_segments(request), negative_segments(request), False), *persons]
 
 
-def _wording_reasons(said: Iterable[_Said], resolver: Resolver) -> Reasons:
+def _wording_reasons(said: Iterable[_Said], resolver: Resolver, *, are_skipped: bool) -> Reasons:
+    """Return what is wrong with the words; `are_skipped`: a face without photos is left out."""
     found = [
         find_wording(positive, negative, resolver, use_lpw=True, of_person=of_person)
         for positive, negative, of_person in said
     ]
     problems = dict.fromkeys(problem for one in found for problem in one.problems)
-    return tuple(problems), tuple(
-        dict.fromkeys(missing for one in found for missing in one.missing)
-    )
+    missing = [missing for one in found for missing in one.missing]
+    if not are_skipped:
+        missing += [absent for one in found for _, absent in one.faceless]
+    return tuple(problems), tuple(dict.fromkeys(missing))

@@ -6,6 +6,7 @@ from comfy_api.latest import io, ui
 
 from ..errors import PlanError
 from ..host.models import family_of, lcm_of
+from ..host.state import fingerprint
 from ..host.tensors import as_pictures
 from ..host.types import MAX_PERSONS, RequestType, seed_input
 from ..prompt import PromptRequest, Segment
@@ -48,7 +49,7 @@ class AstriaPrompt(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, text: str | None) -> str:
-        return named_stamps(text)
+        return fingerprint(named_stamps(text))
 
     @classmethod
     def execute(cls, text: str) -> io.NodeOutput:

@@ -14,6 +14,8 @@ _WEB_ADDRESS = re.compile(r"https?://[^\s/][^\s]*", re.IGNORECASE)
 _OTHER_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _DATA_ADDRESS = "data:"
+# https://learn.microsoft.com/windows/win32/fileio/naming-a-file
+_DEVICE = re.compile(r"con|prn|aux|nul|(com|lpt)[1-9¹²³]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +81,16 @@ def _base64(text: str) -> ImageRef | Problem:
 
 
 def _file(text: str) -> ImageRef | Problem:
-    """Refuse what could lead out of the input folder, and control characters.
+    """Refuse what could lead out of the input folder, control characters, and the names that
+    Windows keeps for devices in every folder: opening one of them waits for a keyboard.
 
     Whether the file is there is the pipeline's question.
     """
     folders = re.split(r"[/\\]", text)
     is_absolute = text.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", text)
-    if is_absolute or ".." in folders or any(ord(c) < 32 or ord(c) == 127 for c in text):
+    is_device = any(_DEVICE.fullmatch(part.partition(".")[0].rstrip(" ")) for part in folders)
+    is_odd = is_device or any(ord(c) < 32 or ord(c) == 127 for c in text)
+    if is_absolute or ".." in folders or is_odd:
         hint = "Copy the picture into ComfyUI's input folder and give its name there."
         return Problem(
             "bad-file-name",

@@ -65,6 +65,7 @@ class Swapped:
 def known_people(identities: Identities | Identity) -> Identities:
     """Return the identities in the order of the persons; one alone is the first and only person.
 
+    None for a person without photos, or without one that could be used.
     Raises: ImageError without any.
     """
     people = (identities,) if isinstance(identities, Identity) else tuple(identities)
@@ -77,7 +78,7 @@ def known_people(identities: Identities | Identity) -> Identities:
                 " least."
             ),
         )
-    return people
+    return tuple(one if one is not None and one.is_known else None for one in people)
 
 
 def sources(
@@ -98,7 +99,7 @@ def sources(
     size = images.shape[2], images.shape[1]
     persons = [_Known(() if one is None else (_Photos(one),)) for one in people]
     nobody = (
-        Source(next(one for one in people if one is not None), "unmatched")
+        Source(next((one for one in people if one is not None), None), "unmatched")
         if unmatched == "first"
         else Source(None)
     )

@@ -11,6 +11,7 @@ from comfy_api.latest import io
 from ..faceid.host.files import NONE, PARSING, model_names
 from ..faces.face import scale_notes
 from ..faces.paste_face import FEATHER
+from ..host.state import fingerprint
 from ..host.tensors import as_masks, as_pictures, empty_note
 from ..host.types import FacesType, IdentityType, RegionsType, SwapperType, notes_ui
 from .faces import UNMATCHED, known_people, report, sources, swap
@@ -61,7 +62,8 @@ class AstriaLoadFaceSwapper(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, swapper_name: str | None) -> str:
         path = swapper_path(swapper_name)
-        return "" if path is None else f"{path.stat().st_size} {path.stat().st_mtime_ns}"
+        state = "" if path is None else f"{path.stat().st_size} {path.stat().st_mtime_ns}"
+        return fingerprint(state)
 
     @classmethod
     def execute(cls, swapper_name) -> io.NodeOutput:

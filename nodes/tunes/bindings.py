@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import BindingsError
-from .files import atomic_write, exclusive
+from ..net.writing import atomic_write, exclusive
 from .names import shown
 from .syntax import Row, line_error, scan, with_entry, without_lines
 from .tables import (

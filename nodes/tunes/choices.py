@@ -43,13 +43,9 @@ def portable(files: ModelFiles, folders: Sequence[str]) -> list[str]:
 
 
 def present(files: ModelFiles, role: Role) -> list[str]:
-    """Return what is there for a role: files, or the folders that hold some."""
-    names = portable(files, role.folders)
-    if role.below is None:
-        return sorted(names)
-    start = f"{role.below}/" if role.below else ""
-    inside = (name.removeprefix(start) for name in names if name.startswith(start))
-    return sorted({name.partition("/")[0] for name in inside if "/" in name})
+    """Return what is there for a role: files that its node reads, or folders that hold such."""
+    names = [name for name in portable(files, role.folders) if role.takes(name)]
+    return sorted(names if role.below is None else {name.split("/")[-2] for name in names})
 
 
 def folders_of(key: str) -> Sequence[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import AstriaError
 from .bindings import BINDINGS_FILE, KNOWN_BASES, ROLES, bind, load, unbind
+from .local_files import LocalFiles
+from .resolve import BIND_COMMAND, Missing, Resolver
+from .state import resolver_in, stands_for
 from .store import DATABASE_FILE, TuneStore
 from .tables import BASE_FIELDS
 
@@ -24,27 +27,39 @@ FILE  the name of a file as it stands below ComfyUI's model folder, e.g. people/
 _SHOWN_TUNES = 100
 
 
-def main(argv: list[str], *, folder: Path, write: Callable[[str], object]) -> int:
+def main(
+    argv: list[str],
+    *,
+    folder: Path,
+    write: Callable[[str], object],
+    models: Sequence[Path] = (),
+    command: str = BIND_COMMAND,
+) -> int:
     """Run `bind` with the arguments after the command's name.
 
     Return the exit status: 0 done, 1 refused, 2 misused.
 
-    `folder` is the pack's private folder, which holds the bindings file and the tunes database.
+    `folder` is the pack's private folder, which holds the bindings file and the tunes database;
+    `models` are the model folders, `<ComfyUI>/models`: what is bound and not there is told.
+    `command` is what hints name.
     """
     path = folder / BINDINGS_FILE
+    files = LocalFiles(*models) if models else None
     try:
         match argv:
             case ["-h" | "--help"]:
                 write(USAGE)
                 return 0
             case ["--list"]:
-                _list(folder, write)
+                _list(folder, files, write)
                 return 0
             case ["--remove", key] if not key.startswith("-"):
                 return _remove(path, key, write)
             case [key, file_name] if not key.startswith("-"):
                 bind(path, key, file_name)
                 write(f"bound {key} = {file_name} in {path}")
+                if files is not None:
+                    _tell_absent(resolver_in(folder, files, bind=command), key, file_name, write)
                 return 0
     except AstriaError as error:
         write(f"error: {error}")
@@ -61,9 +76,22 @@ def _remove(path: Path, key: str, write: Callable[[str], object]) -> int:
     return 1
 
 
-def _list(folder: Path, write: Callable[[str], object]) -> None:
+def _tell_absent(resolver: Resolver, key: str, value: str, write: Callable[[str], object]) -> None:
+    """Say that what was bound is not there, as whoever uses it would."""
+    found = stands_for(resolver, key, value)
+    if isinstance(found, Missing):
+        write(f"  not there yet: {found.message}\n  {found.hint}")
+
+
+def _list(folder: Path, files: LocalFiles | None, write: Callable[[str], object]) -> None:
     path = folder / BINDINGS_FILE
     bindings = load(path)
+    resolver = None if files is None else resolver_in(folder, files)
+
+    def state(key: str, value: str) -> str:
+        absent = resolver and isinstance(stands_for(resolver, key, value), Missing)
+        return "  (not there)" if absent else ""
+
     write(f"bindings: {path}{'' if path.exists() else ' (not there yet)'}")
     for id, base in bindings.bases.items():
         title = f" {KNOWN_BASES[id].title}" if id in KNOWN_BASES else ""
@@ -71,10 +99,11 @@ def _list(folder: Path, write: Callable[[str], object]) -> None:
         write(f"  base {id}{title} ({base.family}{default})")
         for name in BASE_FIELDS[1:]:
             if value := getattr(base, name):
-                write(f"    {name} = {value}")
-    for title, table in (("tune", bindings.tunes), ("role", bindings.roles)):
-        for key, value in table.items():
-            write(f"  {title} {key} = {value}")
+                write(f"    {name} = {value}{state(f'base.{id}.{name}', value)}")
+    for key, value in bindings.tunes.items():
+        write(f"  tune {key} = {value}{state(f'tunes.{key}', value)}")
+    for key, value in bindings.roles.items():
+        write(f"  role {key} = {value}{state(key, value)}")
     for id, known in KNOWN_BASES.items():
         if id not in bindings.bases:
             write(f"  base {id} {known.title} ({known.family}) is not bound")

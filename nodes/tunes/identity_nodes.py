@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from comfy_api.latest import io
 
 from ..errors import ImageError, MissingModelError
-from ..faces.detector import rgb_pixels
-from ..faces.photos import bounded, find_person, identity_of, notes, read_photo
+from ..faces.detector import FaceAnalysis, rgb_pixels
+from ..faces.identity import Identity
+from ..faces.photos import (
+    LEAST_FACE_PX,
+    MAX_SIDE_PX,
+    MIN_FACE_PX,
+    bounded,
+    find_person,
+    identity_of,
+    notes,
+    read_photo,
+)
+from ..host.state import fingerprint, state_folder
 from ..host.tensors import as_pictures
 from ..host.types import FaceAnalysisType, IdentityType, notes_ui, only_values
 from .face_cache import FaceCache
-from .host.state import make_resolver, state_folder
+from .host.state import make_resolver
 from .resolve import Missing
 from .store import DATABASE_FILE, Tune, TuneStore
+
+NO_FACE = ("error", "skip")
+PHOTOS = "photos"  # the title of an identity without a tune
 
 
 class AstriaIdentity(io.ComfyNode):
@@ -46,8 +61,32 @@ class AstriaIdentity(io.ComfyNode):
                         " photos."
                     ),
                 ),
+                io.Int.Input(
+                    "min_face_px",
+                    default=MIN_FACE_PX,
+                    min=LEAST_FACE_PX,
+                    max=MAX_SIDE_PX,
+                    optional=True,
+                    tooltip=(
+                        "Connected photos whose largest face is smaller are not used; lower it for"
+                        " small photos."
+                    ),
+                ),
+                io.Combo.Input(
+                    "no_face",
+                    options=list(NO_FACE),
+                    optional=True,
+                    default=NO_FACE[0],
+                    tooltip=(
+                        "No photo that can be used: stop with an error, or go on without this"
+                        " person's face and say so."
+                    ),
+                ),
             ],
-            outputs=[IdentityType.Output(display_name="identity")],
+            outputs=[
+                IdentityType.Output(display_name="identity"),
+                io.String.Output(display_name="info", tooltip="Which photos are used, and why."),
+            ],
             is_input_list=True,  # photos of several sizes are no batch
         )
 
@@ -57,23 +96,14 @@ class AstriaIdentity(io.ComfyNode):
 
         An id that comes over a link is not known here: then with any tune.
         """
-        tune = tune[0]
-        if tune == "" or not (state_folder() / DATABASE_FILE).exists():
-            return ""
-        store = TuneStore(state_folder())
-        named = None if tune is None else make_resolver().faceid(tune)
-        if isinstance(named, Missing):
-            return named.message
-        return repr(
-            [
-                (one.id, one.updated_at, one.orig_images)
-                for one in (store.list(limit=10_000) if named is None else [named.tune])
-            ]
-        )
+        return fingerprint(_tune_state(tune[0]))
 
     @classmethod
-    def execute(cls, analysis, photos=None, tune=("",)) -> io.NodeOutput:
-        analysis, tune = only_values({"analysis": analysis, "tune": tune}).values()
+    def execute(
+        cls, analysis, photos=None, tune=("",), min_face_px=(MIN_FACE_PX,), no_face=NO_FACE[:1]
+    ) -> io.NodeOutput:
+        given = {"analysis": analysis, "tune": tune, "least": min_face_px, "no_face": no_face}
+        analysis, tune, least, no_face = only_values(given).values()
         if (photos is None) == (not tune.strip()):
             message = (
                 "An identity comes from photos or from a tune;"
@@ -92,18 +122,58 @@ class AstriaIdentity(io.ComfyNode):
             raise MissingModelError(
                 message, code="no-recogniser", hint="Choose a pack in Astria Load Face Analysis."
             )
-        if photos is None:
-            pictures, title = _tune_photos(tune.strip())
-        else:
-            pictures = [bounded(one) for batch in photos for one in rgb_pixels(as_pictures(batch))]
-            title = "photos"
-        cache = FaceCache(state_folder())
-        findings = [find_person(one, analysis, cache) for one in pictures]
-        identity = identity_of(findings, analysis, title)
-        report = "\n".join(
-            [f"{title}: {len(identity.photos)} of {len(pictures)} photo(s) used.", *notes(findings)]
-        )
-        return io.NodeOutput(identity, ui=notes_ui(report))
+        try:
+            identity, report = (
+                _of_tune(tune.strip(), analysis)
+                if photos is None
+                else _of_photos(photos, analysis, least)
+            )
+        except (ImageError, MissingModelError) as error:
+            if no_face == NO_FACE[0]:
+                raise
+            title = tune.strip() or PHOTOS
+            identity = Identity((), analysis.recogniser.name, title)
+            report = f"The face of {title} is left out: {error.message} {error.hint}".strip()
+        return io.NodeOutput(identity, report, ui=notes_ui(report))
+
+
+def _of_photos(photos: Sequence, analysis: FaceAnalysis, least: int) -> tuple[Identity, str]:
+    pictures = [bounded(one) for batch in photos for one in rgb_pixels(as_pictures(batch))]
+    return _identified(pictures, analysis, PHOTOS, least)
+
+
+def _of_tune(name: str, analysis: FaceAnalysis) -> tuple[Identity, str]:
+    """Return who the photos of a tune show, which were held against their least size when it was
+    made.
+    """
+    pictures, title = _tune_photos(name)
+    return _identified(pictures, analysis, title, 0)
+
+
+def _identified(
+    pictures: Sequence[np.ndarray], analysis: FaceAnalysis, title: str, least: int
+) -> tuple[Identity, str]:
+    """Return who the pictures show, and what there is to say of them.
+
+    Raises: ImageError when none shows a usable face.
+    """
+    cache = FaceCache(state_folder())
+    findings = [find_person(one, analysis, cache, least) for one in pictures]
+    identity = identity_of(findings, analysis, title)
+    used = f"{title}: {len(identity.photos)} of {len(pictures)} photo(s) used."
+    return identity, "\n".join([used, *notes(findings)])
+
+
+def _tune_state(tune: str | None) -> str:
+    """Return what changes when the tune of this id does, or any for None; empty for no id."""
+    if tune == "" or not (state_folder() / DATABASE_FILE).exists():
+        return ""
+    store = TuneStore(state_folder())
+    named = None if tune is None else make_resolver().faceid(tune)
+    if isinstance(named, Missing):
+        return named.message
+    tunes = store.list(limit=10_000) if named is None else [named.tune]
+    return repr([(one.id, one.updated_at, one.orig_images) for one in tunes])
 
 
 def _tune_photos(name: str) -> tuple[list, str]:

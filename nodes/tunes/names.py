@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
+import re
+import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -51,6 +54,15 @@ def name_problem(name: str) -> str | None:
     if any(part in ("", ".", "..") for part in name.split("/")):
         return "it holds an empty, '.' or '..' part"
     return None
+
+
+def shell_word(text: str, *, is_windows: bool = os.name == "nt") -> str:
+    """Return `text` as one word of a command that a person types: in the quotes of a POSIX shell,
+    or in those that both shells of Windows read.
+    """
+    if not is_windows:
+        return shlex.quote(text)
+    return text if re.fullmatch(r"[\w.,:/\\+-]+", text) else f'"{text}"'
 
 
 def shown(name: str) -> str:

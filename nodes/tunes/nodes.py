@@ -17,6 +17,9 @@ from PIL import Image, ImageOps
 from ..errors import ImageError
 from ..faces.detector import rgb_pixels
 from ..faces.photos import (
+    LEAST_FACE_PX,
+    MAX_SIDE_PX,
+    MIN_FACE_PX,
     bounded,
     find_person,
     identity_of,
@@ -25,12 +28,13 @@ from ..faces.photos import (
     png_bytes,
     read_photo,
 )
+from ..host.state import fingerprint, state_folder
 from ..host.tensors import as_pictures
 from ..host.types import FaceAnalysisType, ModelsType, gathered_inputs, only_values
 from .bindings import Bindings
 from .bundle import ModelBundle
 from .face_cache import FaceCache
-from .host.state import bindings_text, files_text, models_overview, state_folder
+from .host.state import bindings_text, files_text, models_overview
 from .names import shown
 from .store import DATABASE_FILE, NewTune, Tune, TuneError, TuneStore
 from .tune import MAX_ID
@@ -82,7 +86,7 @@ class AstriaModels(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs) -> str:
-        return bindings_text() + files_text()
+        return fingerprint(bindings_text(), files_text())
 
     @classmethod
     def execute(cls, bindings: str, **sockets) -> io.NodeOutput:
@@ -147,6 +151,17 @@ class AstriaCreateTune(io.ComfyNode):
                     options=[NO_FILE, *folder_paths.get_filename_list("loras")],
                     tooltip="Of model_type lora.",
                 ),
+                io.Int.Input(
+                    "min_face_px",
+                    default=MIN_FACE_PX,
+                    min=LEAST_FACE_PX,
+                    max=MAX_SIDE_PX,
+                    optional=True,
+                    tooltip=(
+                        "Photos whose largest face is smaller are left out; lower it for small"
+                        " photos."
+                    ),
+                ),
             ],
             outputs=[
                 io.String.Output(display_name="tune_id"),
@@ -161,11 +176,11 @@ class AstriaCreateTune(io.ComfyNode):
         """Change when the tune of this title comes or goes: one that was deleted is made again."""
         store = _store_if_any()
         tune = store.find_by_title(title[0]) if store and title[0] else None
-        return str(tune.id) if tune else ""
+        return fingerprint(str(tune.id) if tune else "")
 
     @classmethod
-    def execute(cls, images, **lists) -> io.NodeOutput:
-        given = only_values(lists)
+    def execute(cls, images, min_face_px=(MIN_FACE_PX,), **lists) -> io.NodeOutput:
+        given = only_values({**lists, "min_face_px": min_face_px})
         analysis, title, name, token, tune_id, model_type, file = (
             given[key] for key in _ABOUT_A_TUNE
         )
@@ -196,7 +211,7 @@ class AstriaCreateTune(io.ComfyNode):
             )
         cache = FaceCache(state_folder())
         findings = [
-            find_person(bounded(one), analysis, cache)
+            find_person(bounded(one), analysis, cache, given["min_face_px"])
             for batch in images
             for one in rgb_pixels(as_pictures(batch))
         ]
@@ -280,11 +295,8 @@ class AstriaTunes(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, **inputs) -> str:
         store = _store_if_any()
-        return (
-            repr([(tune.id, tune.updated_at) for tune in store.list(limit=MOST_SHOWN)])
-            if store
-            else ""
-        )
+        tunes = store.list(limit=MOST_SHOWN) if store else ()
+        return fingerprint(repr([(tune.id, tune.updated_at) for tune in tunes]))
 
     @classmethod
     def execute(cls, tune: str) -> io.NodeOutput:

@@ -6,7 +6,6 @@ Opens no model file.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from unicodedata import normalize
 
 from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
 from .choices import FIELD_FOLDERS, TAG_FOLDERS, ModelFiles, portable, present
-from .names import alike, close_names, matching, name_problem, shown
+from .names import alike, close_names, matching, name_problem, shell_word, shown
 from .syntax import BASE_ID
 from .tables import Role, base_problem, base_title, bind_base, incomplete
 from .tune import Tune
@@ -70,6 +69,7 @@ class _Wanted:
     bind_key: str  # key of the bindings that sets it, "" when none does
     subject: str
     also_close: Sequence[str] = ()  # ids and names beside those of files that may have been meant
+    role: Role | None = None  # whose node reads but some of the files
 
 
 class Tunes(Protocol):
@@ -187,7 +187,7 @@ class Resolver:
         message = f"FaceID photo set {shown(id)} is not in the tunes database.{also}{close}"
         bind = (
             f" Or bind {shown(id)} to one that is there, by its title or id: {self._bind}"
-            f" {shlex.quote(_bind_key(id))} TITLE"
+            f" {shell_word(_bind_key(id))} TITLE"
         )
         return Missing("FaceID photo set", id, message, _MAKE_TUNE + bind)
 
@@ -220,11 +220,11 @@ class Resolver:
             key,
             key,
             message,
-            f"{put}{self._bind} {key} {shlex.quote(names[0]) if len(names) == 1 else 'FILE'}",
+            f"{put}{self._bind} {key} {shell_word(names[0]) if len(names) == 1 else 'FILE'}",
         )
 
     def _role_file(self, key: str, bound: str, role: Role) -> str | Missing:
-        found = self._find(_bound(key, key, bound, role.folders, key))
+        found = self._find(replace(_bound(key, key, bound, role.folders, key), role=role))
         return found if isinstance(found, Missing) else found.file
 
     def _folder(self, key: str, bound: str, role: Role) -> str | Missing:
@@ -297,9 +297,12 @@ class Resolver:
     def _find(self, wanted: _Wanted) -> Located | Missing:
         if problem := name_problem(alike(wanted.file)):
             return _refused(wanted.what, wanted.key, f"{shown(wanted.file)}: {problem}")
-        bind = f"{self._bind} {shlex.quote(wanted.bind_key)}"
+        bind = f"{self._bind} {shell_word(wanted.bind_key)}"
         for folder in wanted.folders:
-            found = matching(wanted.file, self._files.list(folder))
+            listed = self._files.list(folder)
+            if wanted.role is not None:
+                listed = [name for name in listed if wanted.role.takes(name)]
+            found = matching(wanted.file, listed)
             if len(found) == 1:
                 return Located(folder, found[0])
             if found:
@@ -309,14 +312,17 @@ class Resolver:
                     f" {', '.join(names)}."
                 )
                 hint = (
-                    f"Choose one: {bind} {shlex.quote(names[0])}"
+                    f"Choose one: {bind} {shell_word(names[0])}"
                     if wanted.bind_key
                     else "Write the whole name."
                 )
                 return Missing(wanted.what, wanted.key, message, hint)
-        close = close_names(
-            wanted.file, [*portable(self._files, wanted.folders), *wanted.also_close]
+        there = (
+            portable(self._files, wanted.folders)
+            if wanted.role is None
+            else present(self._files, wanted.role)
         )
+        close = close_names(wanted.file, [*there, *wanted.also_close])
         message = (
             f"{wanted.subject} was not found. Searched"
             f" {self._searched(wanted.folders)}.{_suggestion(close)}"

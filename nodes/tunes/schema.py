@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from .files import exclusive
+from ..net.writing import exclusive
 from .tune import TuneError
 
 BUSY_TIMEOUT_S = 30.0

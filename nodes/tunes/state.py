@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .bindings import BINDINGS_FILE, KNOWN_BASES, Bindings, load
+from .bindings import BINDINGS_FILE, KNOWN_BASES, Bindings, address, load
+from .choices import FIELD_FOLDERS
 from .resolve import BIND_COMMAND, Missing, ModelFiles, Resolver
 from .store import DATABASE_FILE, TuneStore
 
@@ -24,6 +25,23 @@ def resolver_in(
     """
     store = TuneStore(folder) if (folder / DATABASE_FILE).exists() else None
     return Resolver(bindings_in(folder, extra), store, files, bind)
+
+
+def stands_for(resolver: Resolver, key: str, value: str) -> object:
+    """Return what a key of the bindings (see `bind`) stands for once it has the value.
+
+    Missing where that is not there; None for a value that is no file.
+    """
+    section, name = address(key)
+    if section == "roles":
+        family, _, role = name.rpartition(".")
+        return resolver.role(role, family or None)
+    if section == "tunes":
+        return resolver.bound(name)
+    if section == "defaults":
+        return resolver.base(value)
+    folders = FIELD_FOLDERS.get(name)
+    return resolver.locate(key, value, folders) if folders else None
 
 
 def overview(bindings: Bindings, resolver: Resolver) -> str:

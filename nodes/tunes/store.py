@@ -12,7 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from .files import PARTIAL, atomic_write, sync_folder
+from ..net.writing import PARTIAL, atomic_write, sync_folder
 from .schema import connected, prepare, transaction
 from .tune import MAX_ID, NewTune, Tune, TuneError, from_iso, iso, now, storable
 

@@ -38,6 +38,30 @@ class Role:
     purpose: str
     # The model is a folder of files, and stands below this one ("" for the model folder itself).
     below: str | None = None
+    # How the names of files end that its node reads, of a folder one that must stand in it; () for
+    # every file that the host lists.
+    endings: tuple[str, ...] = ()
+    is_flat: bool = False  # the file stands in the model folder itself
+
+    def takes(self, name: str) -> bool:
+        """Return whether a listed file can be the model, or stands where it makes a folder one.
+
+        `name` is as the host lists it, with either kind of slash.
+        """
+        parts = name.replace("\\", "/").split("/")
+        if self.below is not None:
+            start = [self.below] if self.below else []
+            if parts[: len(start)] != start or len(parts) != len(start) + 2:
+                return False
+        if self.is_flat and len(parts) > 1:
+            return False
+        return not self.endings or f"/{parts[-1].lower()}".endswith(self.endings)
+
+
+# What the loaders of this pack read, and what a model of a library consists of.
+_WEIGHTS = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin")
+_PACK = (".onnx",)
+_TRANSFORMERS = ("/config.json",)
 
 
 def _controlnet(kind: str, also: str = "") -> Role:
@@ -66,33 +90,50 @@ ROLES: Mapping[str, Role] = {
         "the depth map of an input image, for controlnet=depth: Depth Anything 3",
     ),
     "background_removal": Role(
-        ("background_removal",), "--remove_background, and the mask word foreground: BiRefNet"
+        ("background_removal",),
+        "--remove_background, and the mask word foreground: BiRefNet",
+        endings=_WEIGHTS,
     ),
-    "sam3": Role(("checkpoints",), "mask words: SAM3"),
-    "grounding_dino": Role(("grounding-dino",), "mask words, with sam: GroundingDINO", below=""),
-    "sam": Role(("sams",), "mask words, with grounding_dino: Segment Anything"),
-    "clipseg": Role(("clipseg",), "mask words: CLIPSeg", below=""),
+    "sam3": Role(("checkpoints",), "mask words: SAM3", endings=_WEIGHTS),
+    "grounding_dino": Role(
+        ("grounding-dino",), "mask words, with sam: GroundingDINO", below="", endings=_TRANSFORMERS
+    ),
+    "sam": Role(("sams",), "mask words, with grounding_dino: Segment Anything", endings=_WEIGHTS),
+    "clipseg": Role(("clipseg",), "mask words: CLIPSeg", below="", endings=_TRANSFORMERS),
     "face_analysis": Role(
-        ("insightface",), "finding and telling apart faces: the buffalo_l pack", below="models"
+        ("insightface",),
+        "finding and telling apart faces: the buffalo_l pack",
+        below="models",
+        endings=_PACK,
     ),
     "face_detector": Role(
         ("detection",), "finding the faces of a picture, alone or beside face_analysis: MediaPipe"
     ),
     "face_analysis_pulid": Role(
-        ("insightface",), "<faceid:...> on Flux: the antelopev2 pack", below="models"
+        ("insightface",),
+        "<faceid:...> on Flux: the antelopev2 pack",
+        below="models",
+        endings=_PACK,
     ),
     "faceid": Role(
         ("ipadapter", "pulid"),
         "<faceid:...>: an IP-Adapter FaceID of the model's family, PuLID on Flux",
+        endings=_WEIGHTS,
     ),
-    "faceid_portrait": Role(("ipadapter",), "<faceid:...> with --faceid_portrait"),
+    "faceid_portrait": Role(
+        ("ipadapter",), "<faceid:...> with --faceid_portrait", endings=_WEIGHTS
+    ),
     "clip_vision": Role(("clip_vision",), "IP-Adapter FaceID Plus: CLIP-ViT-H"),
-    "eva_clip": Role(("clip_vision",), "PuLID: EVA02-CLIP-L-336"),
+    "eva_clip": Role(("clip_vision",), "PuLID: EVA02-CLIP-L-336", endings=_WEIGHTS),
     "face_parsing": Role(
-        ("facedetection",), "face parsing: PuLID, and what a swap or correction keeps"
+        ("facedetection",),
+        "face parsing: PuLID, and what a swap or correction keeps",
+        endings=_WEIGHTS,
     ),
     "face_restorer": Role(("upscale_models",), "face_correct: GFPGAN and others"),
-    "face_swapper": Role(("insightface",), "face_swap: inswapper_128.onnx"),
+    "face_swapper": Role(
+        ("insightface",), "face_swap: inswapper_128.onnx", endings=_PACK, is_flat=True
+    ),
 }
 
 

@@ -123,6 +123,27 @@ def test_each_photo_is_judged_and_named(
     assert (len(identity.photos), identity.title, identity.recogniser) == (2, "Anna", "tiny_faces")
 
 
+def test_a_small_face_is_used_where_that_is_asked_for_and_noted(
+    analysis: FaceAnalysis, photo: np.ndarray, cache: FaceCache
+) -> None:
+    small = np.array(Image.fromarray(photo).resize((256, 256)))
+    findings = [find_person(small, analysis, cache, least) for least in (45, 44)]
+    assert [one.face is not None for one in findings] == [False, True]
+    assert notes(findings) == [
+        "Photo 1: not used: the largest face is 44 px wide; expected at least 45 px.",
+        "Photo 2: the largest face is 44 px wide, and below 64 px the likeness suffers.",
+    ]
+
+
+def test_grey_of_16_bits_keeps_its_levels(tmp_path: Path) -> None:
+    levels = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    for name, values in (("exact", levels * 257), ("bright", 65535 - levels)):
+        Image.fromarray(values).save(tmp_path / f"{name}.png")
+    exact = read_photo(tmp_path / "exact.png")
+    assert (exact == levels[..., None]).all() and exact.dtype == np.uint8
+    assert set(read_photo(tmp_path / "bright.png").ravel()) == {254, 255}
+
+
 def test_error_no_usable_photo_says_what_is_wrong_with_each(
     analysis: FaceAnalysis, cache: FaceCache
 ) -> None:

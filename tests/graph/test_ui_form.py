@@ -267,7 +267,7 @@ def test_a_loader_offers_the_published_files_it_names() -> None:
 
 
 def test_the_note_says_nothing_of_the_sender_s_machine() -> None:
-    text = "a cat\nsuper_resolution=true\nface_correct=true\nw=512\nh=512"
+    text = "<faceid:7:0.5> a cat\nsuper_resolution=true\nface_correct=true\nw=512\nh=512"
     options = CompileOptions("690204", options=Options(seed=5, missing_models="skip"))
     asked = PromptRequest.require(text)
     compiled = compile_request(
@@ -286,5 +286,7 @@ def test_the_note_says_nothing_of_the_sender_s_machine() -> None:
     assert (
         "- Stage super_resolution is skipped: its model was missing when this was compiled." in told
     )
+    left_out = "- <faceid:7:0.5> is left out: its model was missing when this was compiled."
+    assert left_out in told
     assert "bind" not in told
     assert "models/" not in told

@@ -101,6 +101,21 @@ def test_a_slip_in_the_settings_is_told_to_whoever_asks(api: Api, host: LiveHost
         answer = api.get("/tunes")
         assert (answer.status_code, answer.json()["error"]["type"]) == (503, "api-settings")
         assert "line 2: 'keys' is no setting" in answer.json()["error"]["message"]
+        assert str(host.base) not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "headers"),
+    [("", {"X-Forwarded-For": "203.0.113.9"}), ("", {"Host": "evil.example"}), ("key: x", {})],
+)
+def test_who_may_not_ask_learns_no_folder_of_this_machine(
+    api: Api, host: LiveHost, settings: str, headers: dict
+) -> None:
+    with settings_of(host, settings):
+        answer = api.get("/tunes", headers=headers)
+        assert answer.status_code in (401, 403, 503)
+        assert "api.ini" in answer.text
+        assert str(host.base) not in answer.text
 
 
 def tune(api: Api, title: str, **more: object) -> dict:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import requests
 from comfyui_astria.devtools.paths import ROOT
@@ -220,6 +221,21 @@ def test_photos_are_checked_where_a_pack_is_bound(panel: Panel, bindings: Path) 
     assert "Photo 1: not used: no face was found." in refused["message"]
     assert refused["details"].startswith("Use sharp photos")
     assert [one["title"] for one in panel.ask("GET", "tunes")["tunes"]] == ["Eileen"]
+
+
+def test_small_photos_are_taken_where_that_is_asked_for(panel: Panel, bindings: Path) -> None:
+    small = jpeg(numpy.asarray(Image.fromarray(astronaut()).resize((256, 256))))
+    refused = panel.create([small], 422, title="Eileen")["error"]
+    assert "44 px wide; expected at least 64 px" in refused["message"]
+    assert "lower min_face_px" in refused["details"]
+    for wrong in ("15", "4097", "few"):
+        refused = panel.create([small], 422, title="Eileen", min_face_px=wrong)["error"]
+        assert (refused["type"], wrong in refused["message"]) == ("bad-field", True)
+    made = panel.create([small], title="Eileen", min_face_px="40")
+    assert made["tune"]["photos"] == 1
+    assert made["notes"] == [
+        "Photo 1: the largest face is 44 px wide, and below 64 px the likeness suffers."
+    ]
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,27 @@ def test_pictures_are_named_by_their_content(kind: str, ending: str) -> None:
     assert len(name) == 64 + 1 + len(ending)
 
 
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"\0\0\0\x24ftypheic\0\0\0\0mif1heic", "it is a HEIC picture, as Apple's phones"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1heic", "it is a HEIC picture"),
+        (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1", "it is an AVIF picture"),
+        (encoded("TIFF"), "it is a TIFF"),
+        (encoded("GIF"), "it is a GIF"),
+        (encoded("BMP"), "it is a BMP"),
+        (b"\n<!DOCTYPE html><html>", "it is a web page"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "it is an SVG drawing"),
+        (b"hello", "it begins with '68 65 6c 6c 6f'"),
+    ],
+)
+def test_another_kind_of_file_is_named_with_what_to_do(content: bytes, named: str) -> None:
+    with pytest.raises(ApiError, match=named) as refused:
+        picture_name(content, "photo 1", LARGEST)
+    assert refused.value.message.startswith("photo 1 is refused: ")
+    assert "save another kind as JPEG or PNG first" in refused.value.hint
+
+
 ANIMATED = encoded("WEBP", save_all=True, append_images=[Image.new("RGB", (8, 6))])
 
 

@@ -36,7 +36,7 @@ def test_settings_are_read(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("keys = x", "'keys' is no setting"),
-        ("key", "is no setting"),
+        ("key", "it is no setting, for it has no '='"),
         ("fetch_urls = maybe", "yes or no"),
         ("max_images = 0", "whole number"),
         ("max_images = -1", "whole number"),
@@ -50,6 +50,13 @@ def test_a_slip_is_told_with_its_line(line: str, message: str) -> None:
         parse(line, "api.ini")
     assert refused.value.message.startswith("api.ini, line ")
     assert refused.value.status == 503
+
+
+@pytest.mark.parametrize("line", ["key: a-secret-key", "a-secret-key"])
+def test_a_line_that_may_be_the_key_is_refused_without_telling_it(line: str) -> None:
+    with pytest.raises(ApiError, match="line 1") as refused:
+        parse(line, "api.ini")
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("key", ["", "short", "with a blank", "kéykéykéy"])

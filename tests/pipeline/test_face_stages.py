@@ -10,6 +10,7 @@ from comfyui_astria.nodes.graph.check import check_graph
 from comfyui_astria.nodes.graph.definitions import snapshot
 from comfyui_astria.nodes.graph.graph import Link, Socket
 from comfyui_astria.nodes.pipeline.build.sources import Options
+from comfyui_astria.nodes.pipeline.notes import with_notes
 from comfyui_astria.nodes.pipeline.plan import draft
 from comfyui_astria.nodes.prompt import PromptRequest
 
@@ -240,3 +241,112 @@ def test_faces_are_found_by_the_pack_that_reads_the_persons_photos(
     text = f"two people BREAK BREAK {tag} ohwx woman BREAK sks man\ninpaint_faces=true"
     nodes = equipped(text, family, store=store_with_photos(tmp_path, 7)).graph.nodes
     assert nodes["inpaint_faces.detect"].inputs["analysis"] == Link(found_by)
+
+
+SKIP = Options(missing_models="skip")
+NO_UPSCALER = EQUIPPED.replace("upscaler = 4x.pth\n", "")
+
+
+@pytest.mark.parametrize("hires", ["", "\nhires_fix=true"])
+def test_faces_are_drawn_in_the_picture_as_it_is_where_nothing_enlarges_it(hires: str) -> None:
+    text = f"ohwx woman\nw=512\nh=768\ninpaint_faces=true\nface_correct=true{hires}"
+    planned = draft(PromptRequest.require(text), sources("sd15"), resolver(NO_UPSCALER), SKIP)
+    faces = planned.graph.nodes["inpaint_faces.faces"].inputs
+    assert faces["image"] == Link("base.decode")
+    assert planned.output == Link("face_correct.restore")
+    assert [(stage.name, stage.size) for stage in planned.stages] == [
+        ("base", "512x768"),
+        ("inpaint_faces", "512x768"),
+        ("face_correct", "512x768"),
+    ], "no stage has the size that was skipped"
+    [told] = [one.message for one in planned.problems if one.code == "faces-not-enlarged"]
+    assert told.startswith("inpaint_faces draws the faces in the picture as it is")
+
+
+def test_what_follows_a_skipped_second_sampling_has_the_size_it_has() -> None:
+    area = "--outpaint center --outpaint_width 1024 --outpaint_height 1024"
+    text = f"a {area}\nw=512\nh=768\nhires_fix=true\nfilm_grain=true"
+    planned = draft(PromptRequest.require(text), sources("sd15"), resolver(NO_UPSCALER), SKIP)
+    assert [(stage.name, stage.size) for stage in planned.stages] == [
+        ("base", "512x768"),
+        ("outpaint", "1024x1024"),
+        ("film_grain", "1024x1024"),
+    ]
+
+
+def test_without_an_upscaler_the_error_says_that_faces_can_do_without() -> None:
+    asked = "ohwx woman\ninpaint_faces=true"
+    [lost] = draft(
+        PromptRequest.require(asked), sources("sd15"), resolver(NO_UPSCALER), Options()
+    ).missing
+    assert lost.message.startswith("no upscaler is bound")
+    assert "Or set missing_models to skip: faces are then drawn in the picture" in lost.hint
+    [lost] = draft(
+        PromptRequest.require("a\nsuper_resolution=true"),
+        sources("sd15"),
+        resolver(NO_UPSCALER),
+        Options(),
+    ).missing
+    assert "faces" not in lost.hint
+
+
+@pytest.mark.parametrize("family", ["sd15", "sdxl", "flux"])
+@pytest.mark.parametrize(
+    "text", ["<faceid:9:0.8> ohwx woman", "a street BREAK BREAK <faceid:9:0.8> ohwx woman"]
+)
+def test_a_faceid_without_photos_follows_missing_models(
+    tmp_path: Path, family: str, text: str
+) -> None:
+    request, store = PromptRequest.require(text), store_with_photos(tmp_path, 7)
+    absent = "FaceID photo set '9' is not in the tunes database."
+    stopped = draft(request, sources(family), resolver(EQUIPPED, store), Options())
+    assert [one.message for one in stopped.missing] == [absent]
+    planned = draft(request, sources(family), resolver(EQUIPPED, store), SKIP)
+    assert not planned.missing and not planned.errors
+    assert not [name for name in planned.graph.nodes if "faceid" in name or "identity" in name]
+    told = [one.message for one in planned.problems if one.code == "part-skipped"]
+    assert told == [f"<faceid:9:0.8> is left out: {absent}"]
+
+
+def test_only_the_faceid_without_photos_is_left_out(tmp_path: Path) -> None:
+    text = "a street BREAK BREAK <faceid:9:1> ohwx woman BREAK <faceid:7:1> ohwx man"
+    nodes = equipped(text, store=store_with_photos(tmp_path, 7), options=SKIP).graph.nodes
+    assert "base.person_1_faceid_1" not in nodes
+    assert nodes["base.person_2"].inputs["faceids"] == Link("base.person_2_faceid_1")
+
+
+def test_photos_that_turn_out_to_show_no_face_follow_missing_models_as_well(
+    tmp_path: Path,
+) -> None:
+    """Whether they do is known to the node alone, when it runs."""
+    store = store_with_photos(tmp_path, 7)
+    planned = equipped("<faceid:7:1> woman", store=store, options=SKIP)
+    assert planned.graph.nodes["models.identity_1"].inputs["no_face"] == "skip"
+    check_graph(planned.graph, snapshot())
+    kept = equipped("<faceid:7:1> woman", store=store)
+    assert "no_face" not in kept.graph.nodes["models.identity_1"].inputs, "an error by default"
+
+
+def test_what_nodes_tell_stands_behind_the_report_in_their_order(tmp_path: Path) -> None:
+    text = "<faceid:7:1> woman\ninpaint_faces=true\nface_swap=true"
+    graph = equipped(text, store=store_with_photos(tmp_path, 7)).graph
+    whole = with_notes(graph, snapshot(), "The report.")
+    assert isinstance(whole, Link)
+    told, at = [], whole
+    while isinstance(at, Link):
+        inputs = graph.nodes[at.node].inputs
+        told.append(inputs["string_b"])
+        at = inputs["string_a"]
+    assert at == "The report."
+    assert told[::-1] == [
+        Link("models.identity_1", 1),
+        Link("inpaint_faces.faces", 3),
+        Link("face_swap.swap", 2),
+    ]
+
+
+def test_a_plan_in_which_no_node_tells_anything_has_its_report_as_it_is() -> None:
+    graph = equipped("a cat").graph
+    before = dict(graph.nodes)
+    assert with_notes(graph, snapshot(), "The report.") == "The report."
+    assert graph.nodes == before

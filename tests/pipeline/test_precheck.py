@@ -66,6 +66,17 @@ def test_a_model_that_every_family_lacks_is_told_and_one_that_some_have_is_not()
     )
 
 
+def test_a_face_without_photos_follows_missing_models_before_a_model_loads() -> None:
+    with pytest.raises(MissingModelError, match="FaceID photo set '9' is not in"):
+        early("<faceid:9:1> a woman", bindings=EQUIPPED)
+    early("<faceid:9:1> a woman", bindings=EQUIPPED, options=Options(missing_models="skip"))
+    with pytest.raises(PlanError) as caught:  # of a request that is not written
+        early(f"<faceid:9:1> {CROWD}", bindings="", options=Options(missing_models="skip"))
+    assert "photo set" not in str(caught.value)
+    with pytest.raises(MissingModelError, match="FaceID photo set '9' is not in"):
+        check_wording(PromptRequest.require("<faceid:9:1> a woman"), resolver(EQUIPPED))
+
+
 def test_every_reason_is_told_at_once() -> None:
     text = f"<lora:99:1> {CROWD} <lora:98:1>\ncontrolnet=hed\nsuper_resolution=true"
     found = (

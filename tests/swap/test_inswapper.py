@@ -14,6 +14,7 @@ import torch
 from comfyui_astria.nodes.errors import ImageError, MissingModelError
 from comfyui_astria.nodes.faces.align import arcface_template, similarity, warp
 from comfyui_astria.nodes.faces.face import Face
+from comfyui_astria.nodes.faces.identity import Identity
 from comfyui_astria.nodes.faces.match import BY_LIKENESS, BY_PLACE, BY_REGION
 from comfyui_astria.nodes.faces.paste_face import NO_NUMBERS, NO_POINTS
 from comfyui_astria.nodes.regions.layout import columns
@@ -349,6 +350,15 @@ def test_what_happened_is_said() -> None:
 def test_one_identity_is_the_only_person() -> None:
     someone = identity(1)
     assert known_people(someone) == (someone,) and known_people((None, someone)) == (None, someone)
+
+
+def test_a_person_without_a_usable_photo_keeps_their_face() -> None:
+    nobody, images = Identity((), "buffalo_l", "Anna"), torch.zeros(1, 100, 200, 3)
+    assert known_people((nobody, None)) == (None, None), "left out on purpose: no error"
+    faces = ((face_at(50, 50, 40), face_at(150, 50, 40)),)
+    for unmatched in ("skip", "first"):
+        (chosen,) = sources(images, faces, known_people(nobody), None, unmatched)
+        assert [one.identity for one in chosen] == [None, None]
 
 
 @pytest.mark.parametrize("people", [(), (None, None)])

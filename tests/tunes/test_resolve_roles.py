@@ -47,7 +47,7 @@ def test_a_role_may_be_a_folder_of_files(files: Files) -> None:
         "models/buffalo_l/det_10g.onnx",
         "models/buffalo_l/w600k_r50.onnx",
     ]
-    folders = files(insightface=packs, clipseg=["rd64/model.safetensors"])
+    folders = files(insightface=packs, clipseg=["rd64/config.json"])
     bound = Resolver(
         Bindings(
             roles={

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from ...host.state import state_folder
 from ...tunes.bindings import BINDINGS_FILE, ROLES, bind
 from ...tunes.choices import present
-from ...tunes.host.state import HostFiles, state_folder
+from ...tunes.host.state import HostFiles
 from ...tunes.state import bindings_in
 from ..guess import guessed, guessed_roles
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from aiohttp import web
 
+from ...host.state import state_folder
 from ...net.problems import ApiError, Problems
 from ...net.settings import Settings
 from ...tunes.bindings import KNOWN_BASES
-from ...tunes.host.state import state_folder
 from ...tunes.prompts import Prompt
 from ...tunes.state import bindings_in
 from ...tunes.tune import Tune

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...errors import MissingModelError, PlanError
 from ...graph.graph import api_workflow
+from ...host.state import state_folder
 from ...net.fetching import Fetching
 from ...net.problems import ApiError, Problems
 from ...net.settings import Settings
@@ -21,7 +22,7 @@ from ...pipeline.compiling import Compiled, CompileOptions, compile_request, sou
 from ...pipeline.plan import draft
 from ...prompt import ImageRef, PromptRequest
 from ...tunes.bindings import KNOWN_BASES, BaseModel, Bindings
-from ...tunes.host.state import make_resolver, state_folder
+from ...tunes.host.state import make_resolver
 from ...tunes.prompts import Prompt
 from ...tunes.resolve import Missing, Resolver
 from ...tunes.state import bindings_in

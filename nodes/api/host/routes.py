@@ -12,9 +12,9 @@ from comfy.cli_args import args
 from server import PromptServer
 
 from ...errors import AstriaError, BindingsError
+from ...host.state import state_folder
 from ...net.problems import ApiError, envelope
 from ...net.settings import Settings
-from ...tunes.host.state import state_folder
 from ...tunes.store import DATABASE_FILE
 from .. import access
 from ..objects import ROOT
@@ -49,7 +49,7 @@ def _guarded(answer: Callable[[web.Request, Settings], Awaitable[web.StreamRespo
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             settings = await asyncio.to_thread(state.settings)
-            access.check(request.headers, settings.key, args.listen, str(state.settings_file()))
+            access.check(request.headers, settings.key, args.listen, state.SHOWN_SETTINGS_FILE)
             return await answer(request, settings)
         except AstriaError as error:
             status = _status(error)

@@ -11,18 +11,20 @@ from pathlib import Path
 
 import folder_paths
 
+from ...host.state import STATE_NAME, state_folder
 from ...net.files import INPUT_FOLDER
 from ...net.settings import SETTINGS_FILE, Settings, load
-from ...tunes.host.state import state_folder
 from ...tunes.prompts import PromptStore
 from ...tunes.store import TuneStore
 
+# Answers reach strangers too: they name no folder of this machine.
+SHOWN_SETTINGS_FILE = f"{SETTINGS_FILE} (in __{STATE_NAME} of ComfyUI's user folder)"
 _OURS = re.compile(r"[0-9a-f]{64}\.(jpg|png|webp)|\.[0-9a-f]{64}\..*\.partial")
 
 
 def settings() -> Settings:
     """Return the settings as api.ini has them now."""
-    return load(settings_file())
+    return load(settings_file(), SHOWN_SETTINGS_FILE)
 
 
 def settings_file() -> Path:

@@ -18,15 +18,26 @@ import folder_paths
 from ...errors import ImageError
 from ...faces.detector import FaceAnalysis
 from ...faces.insight import find_packs, load_pack
-from ...faces.photos import find_person, identity_of, notes, photo_hash, png_bytes, read_photo
+from ...faces.photos import (
+    LEAST_FACE_PX,
+    MAX_SIDE_PX,
+    MIN_FACE_PX,
+    find_person,
+    identity_of,
+    notes,
+    photo_hash,
+    png_bytes,
+    read_photo,
+)
+from ...host.state import state_folder
 from ...net.fetching import Fetching
 from ...net.files import check_safetensors, from_base64, picture_name
 from ...net.problems import ApiError, Problems
 from ...net.settings import Settings
+from ...net.writing import PARTIAL
 from ...tunes.bindings import KNOWN_BASES
 from ...tunes.face_cache import FaceCache
-from ...tunes.files import PARTIAL
-from ...tunes.host.state import make_resolver, state_folder
+from ...tunes.host.state import make_resolver
 from ...tunes.resolve import Missing
 from ...tunes.state import bindings_in
 from ...tunes.tune import MODEL_TYPES, Tune
@@ -43,7 +54,7 @@ UPLOADS = "astria"  # below the model folder: model files that requests brought
 # Not a name that a person gives.
 _UPLOADED = re.compile(rf"{UPLOADS}/upload-[0-9a-f]{{32}}\.safetensors")
 _TEXTS = ("title", "name", "token", "branch", "args", "model_type")
-_NUMBERS = ("base_tune_id", "steps")
+_NUMBERS = ("base_tune_id", "steps", "min_face_px")
 _SWITCHES = ("face_crop", "training_face_correct")
 # Of the service's tunes, without meaning where nothing is trained or billed.
 _WITHOUT_EFFECT = (
@@ -84,7 +95,7 @@ class Made:
 
 def fetching_of(settings: Settings) -> Fetching:
     """Return what fetches the pictures of one request."""
-    return Fetching(settings, str(state.settings_file()))
+    return Fetching(settings, state.SHOWN_SETTINGS_FILE)
 
 
 def make_tune(
@@ -106,7 +117,7 @@ def make_tune(
     file = _model_file(sent, about.get("model_type"), found)
     contents = _contents(sent, settings, fetching or fetching_of(settings), found)
     found.refuse()
-    photos, more = _photos(contents, about["title"])
+    photos, more = _photos(contents, about["title"], about.pop("min_face_px", MIN_FACE_PX))
     said = (*said, *more, *(f"{key} has no effect here." for key in _idle(sent)))
     with _placed(file, about["model_type"]) as placed:
         return Made(
@@ -145,6 +156,9 @@ def _about(sent: Mapping[str, Any], found: Problems) -> dict[str, Any]:
             ),
             "branch",
         )
+    if not LEAST_FACE_PX <= about.get("min_face_px", MIN_FACE_PX) <= MAX_SIDE_PX:
+        text = f"min_face_px is {about['min_face_px']}; expected {LEAST_FACE_PX} to {MAX_SIDE_PX}"
+        found.note(ApiError(text, code="bad-field"), "min_face_px")
     return about
 
 
@@ -225,7 +239,9 @@ def _picture(content: bytes, what: str, settings: Settings) -> bytes:
     return content
 
 
-def _photos(contents: Sequence[bytes], title: str) -> tuple[Sequence[bytes], list[str]]:
+def _photos(
+    contents: Sequence[bytes], title: str, min_face_px: int
+) -> tuple[Sequence[bytes], list[str]]:
     """Return the photos to store, and what is to be said about them."""
     if not contents:
         return (), []
@@ -234,7 +250,7 @@ def _photos(contents: Sequence[bytes], title: str) -> tuple[Sequence[bytes], lis
     if analysis is None:
         return contents, ["The photos are not checked for faces: no face_analysis is bound."]
     cache = FaceCache(state_folder())
-    findings = [find_person(_pixels(content), analysis, cache) for content in contents]
+    findings = [find_person(_pixels(content), analysis, cache, min_face_px) for content in contents]
     return [png_bytes(one.pixels) for one in identity_of(findings, analysis, title).photos], [
         *said,
         *notes(findings),

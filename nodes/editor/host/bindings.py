@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import BindingsError
 from ...families.family import FAMILIES as PLANNED
+from ...host.state import state_folder
 from ...tunes.bindings import (
     BINDINGS_FILE,
     BRANCHES,
@@ -19,7 +20,7 @@ from ...tunes.bindings import (
     unbind,
 )
 from ...tunes.choices import FIELD_FOLDERS, choices, folders_of
-from ...tunes.host.state import HostFiles, make_resolver, state_folder
+from ...tunes.host.state import HostFiles, make_resolver
 from ...tunes.names import shown
 from ...tunes.resolve import Missing, Resolver
 from ...tunes.tables import BASE_FIELDS

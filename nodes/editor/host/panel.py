@@ -18,7 +18,7 @@ from ...api.host.queue import Queue
 from . import bindings, tunes
 from .http import Asked, Handler, RequestError, checked, for_the_page, for_the_sidebar, read_json
 
-_TEXTS = {"title": str, "name": str, "token": str}
+_TEXTS = {"title": str, "name": str, "token": str, "min_face_px": str}
 _MAX_DIGITS = 15
 _COOKIE_S = 400 * 24 * 3600  # as long as browsers keep one
 _AT_ONCE = 100  # prompts that are looked up to be deleted

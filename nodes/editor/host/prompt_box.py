@@ -10,6 +10,7 @@ from typing import Any
 
 from ...families.family import family
 from ...graph.graph import Socket
+from ...host.state import state_folder
 from ...pipeline.compiling import CompileOptions
 from ...pipeline.explain import explain
 from ...pipeline.host.run_pictures import run_pictures
@@ -17,7 +18,7 @@ from ...pipeline.pictures import brought, notes, without
 from ...prompt import Diagnostic, PromptRequest, parse
 from ...prompt.lexer import is_embedding_name
 from ...prompt.source import Rewrite
-from ...tunes.host.state import HostFiles, make_resolver, state_folder
+from ...tunes.host.state import HostFiles, make_resolver
 from ...tunes.names import alike, without_ending
 from ...tunes.resolve import Missing, Resolver
 from ...tunes.state import bindings_in

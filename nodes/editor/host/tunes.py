@@ -17,10 +17,11 @@ from ...api.guess import guessed_roles
 from ...api.host import state
 from ...api.host.tunes import FOLDERS, UPLOADS, delete_tune, make_tune
 from ...faces.photos import read_photo
+from ...host.state import state_folder
 from ...net.settings import Settings
 from ...tunes.bindings import ROLES
 from ...tunes.choices import present
-from ...tunes.host.state import HostFiles, make_resolver, state_folder
+from ...tunes.host.state import HostFiles, make_resolver
 from ...tunes.names import shown
 from ...tunes.resolve import Missing
 from ...tunes.state import bindings_in

@@ -40,7 +40,7 @@ def load_lut(name: str, looks: tuple[str, ...]) -> Cube:
 def lut_stamp(name: str | None) -> str:
     """Return what changes when the file does.
 
-    The fingerprint of nodes that read it; empty where there is none.
+    For the fingerprint of nodes that read it; empty where there is none.
     """
     path = folder_paths.get_full_path(FOLDER, name) if name in lut_names() else None
     return "" if path is None else str(Path(path).stat().st_mtime_ns)

@@ -128,6 +128,8 @@ class Desk:
         )
         for one in found.missing:
             self._miss(one)
+        for tag, absent in found.faceless:
+            self.for_part(absent, tag)
         for problem in found.problems:
             self.tell(problem)
         return found.wording

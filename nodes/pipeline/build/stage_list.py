@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from ...errors import MissingModelError, PlanError
@@ -44,8 +44,13 @@ class Stage:
     invariant: str = ""
 
 
-def stages(request: PromptRequest, settings: Settings, inputs: Inputs) -> tuple[Stage, ...]:
-    """Return the stages of the request in the order of the pipeline."""
+def stages(
+    request: PromptRequest, settings: Settings, inputs: Inputs, without: Container[str] = ()
+) -> tuple[Stage, ...]:
+    """Return the stages of the request in the order of the pipeline.
+
+    Those named in `without` are left out; what they would have enlarged keeps its size.
+    """
     found: list[Stage] = []
     size = f"{settings.width}x{settings.height}" if settings.width else "the input image's size"
     base = _base_stage(request, settings, inputs, size)
@@ -62,10 +67,10 @@ def stages(request: PromptRequest, settings: Settings, inputs: Inputs) -> tuple[
                 "source window bit-identical",
             )
         )
-    hires = _hires_stage(request, size)
+    hires = _hires_stage(request, size) if "hires_fix" not in without else None
     if hires:
         found.append(hires)
-    enlarged = _enlarged_by(request)
+    enlarged = _enlarged_by(request) if "super_resolution" not in without else ""
     if enlarged:
         size = _times(UPSCALE_FACTOR, size)
         found.append(Stage("super_resolution", "upscale model", enlarged, size))
@@ -74,7 +79,7 @@ def stages(request: PromptRequest, settings: Settings, inputs: Inputs) -> tuple[
     for name, wanted, why, invariant in _finishing(request):
         if wanted:
             found.append(Stage(name, name.replace("_", " "), why, size, invariant))
-    return tuple(found)
+    return tuple(stage for stage in found if stage.name not in without)
 
 
 def _base_stage(

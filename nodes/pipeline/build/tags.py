@@ -17,11 +17,15 @@ from .text import FaceID, Lora, Wording, lora_weights
 
 @dataclass(frozen=True)
 class FoundWording:
-    """A wording as far as its files are there, and what is wrong with the rest."""
+    """A wording as far as its files are there, and what is wrong with the rest.
+
+    `faceless` are the FaceID tags whose photos are not there, each as it is written.
+    """
 
     wording: Wording
     missing: tuple[Missing, ...]
     problems: tuple[Problem, ...]
+    faceless: tuple[tuple[str, Missing], ...]
 
 
 def find_wording(
@@ -45,11 +49,9 @@ def find_wording(
     wording = Wording(
         *said, loras, use_lpw, style, faceids, tags.checkpoint, tuple(dict.fromkeys(tags.photos))
     )
-    return FoundWording(
-        wording,
-        _unique((*tags.missing, *embeddings.missing)),
-        _unique((*tags.problems, *embeddings.problems)),
-    )
+    missing = _unique((*tags.missing, *embeddings.missing))
+    problems = _unique((*tags.problems, *embeddings.problems))
+    return FoundWording(wording, missing, problems, _unique(tags.faceless))
 
 
 def check_regions(request: PromptRequest, connected: bool) -> None:
@@ -83,6 +85,7 @@ class _Tags:
         self._of_person = of_person
         self.missing: list[Missing] = []
         self.problems: list[Problem] = []
+        self.faceless: list[tuple[str, Missing]] = []
         self.photos: list[str] = []
         self.checkpoint: str | None = None
 
@@ -134,7 +137,7 @@ class _Tags:
         for tag in (tag for segment in segments for tag in segment.faceids):
             found = self._resolver.faceid(tag.id)
             if isinstance(found, Missing):
-                self.missing.append(found)
+                self.faceless.append((f"<faceid:{tag.id}:{tag.strength:g}>", found))
                 continue
             tune = str(found.tune.id)
             self.photos.append(tune)

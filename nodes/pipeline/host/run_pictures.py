@@ -7,11 +7,11 @@ from pathlib import Path
 import folder_paths
 from comfy_execution.utils import get_executing_context
 
+from ...host.state import state_folder
 from ...net.fetching import Fetching
 from ...net.pictures import PictureStore
 from ...net.settings import SETTINGS_FILE
 from ...prompt import ImageRef
-from ...tunes.host.state import state_folder
 
 # Of the run now executed: its id and a picture -> its file.
 _had: dict[tuple[str, ImageRef], str] = {}

@@ -9,9 +9,10 @@ from dataclasses import replace
 
 from ...families.family import Family
 from ...graph.graph import Link, Value, slot
+from ...tunes.resolve import Missing
 from ..build.plan_builder import Desk
 from ..build.settings import LCM_CFG, Settings
-from ..build.stage_list import HIRES_FACTOR, UPSCALE_FACTOR, Stage, keeps_background
+from ..build.stage_list import HIRES_FACTOR, UPSCALE_FACTOR, Problem, Stage, keeps_background
 from ..build.text import Encoded, add_encoding, negative_segments, prompt_segments
 from .control import steered
 from .people import Ground, add_regional, fitted_masks, found_people, in_regions
@@ -65,8 +66,9 @@ def add_super_resolution(desk: Desk, stage: Stage, image: Value) -> Value:
     """Add the stage: four times the size of the picture before the second sampling, whatever that
     already gave.
     """
-    model = desk.for_stage(desk.kit.model("upscaler"), stage)
+    model = desk.for_stage(_upscaler(desk), stage)
     if model is None:
+        _tell_of_small_faces(desk)
         return image
     was_enlarged = "hires_fix.upscale" in desk.graph.nodes
     factor = UPSCALE_FACTOR / (HIRES_FACTOR if was_enlarged else 1)
@@ -77,6 +79,26 @@ def add_super_resolution(desk: Desk, stage: Stage, image: Value) -> Value:
         upscale_model=model,
         factor=factor,
     )
+
+
+def _upscaler(desk: Desk) -> Value | Missing:
+    """Return the model that enlarges four times; where none is there, its absence says that faces
+    can do without.
+    """
+    found = desk.kit.model("upscaler")
+    if not isinstance(found, Missing) or not desk.request.inpaint_faces:
+        return found
+    way_out = "Or set missing_models to skip: faces are then drawn in the picture as it is."
+    return replace(found, hint=f"{found.hint} {way_out}")
+
+
+def _tell_of_small_faces(desk: Desk) -> None:
+    if desk.request.inpaint_faces and desk.options.missing_models == "skip":
+        text = (
+            "inpaint_faces draws the faces in the picture as it is, which no super-resolution has"
+            " enlarged four times: small faces get less detail."
+        )
+        desk.tell(Problem("faces-not-enlarged", "warning", text))
 
 
 def _said(desk: Desk, picture: Link) -> Encoded:

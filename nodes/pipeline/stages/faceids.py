@@ -29,8 +29,10 @@ def add_identity(desk: Desk, tune: str, said: str, *, for_pulid: bool = False) -
     key = tune, str(analysis)
     if key not in desk.identities:
         number = len(desk.identities) + 1
+        # Whether a face can be found in the photos is known when the node runs.
+        policy = {"no_face": "skip"} if desk.options.missing_models == "skip" else {}
         desk.identities[key] = desk.graph.add(
-            f"models.identity_{number}", "AstriaIdentity", analysis=analysis, tune=tune
+            f"models.identity_{number}", "AstriaIdentity", analysis=analysis, tune=tune, **policy
         )
     return desk.identities[key]
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import folder_paths
 
 from ...graph.model_files import FILE_FOLDERS
+from ...host.state import state_folder
 from ...prompt import PromptRequest
 from ..bindings import BINDINGS_FILE, Bindings
+from ..names import shell_word
 from ..resolve import Resolver
 from ..state import bindings_in, overview, resolver_in
 from ..store import DATABASE_FILE, Tune, TuneStore
 
-STATE_NAME = "astria"
 MOST_TUNES = 10_000
 PACK = Path(__file__).resolve().parents[3]
 
@@ -40,18 +39,10 @@ class HostFiles:
         )
 
 
-def state_folder() -> Path:
-    """Return the pack's private folder inside ComfyUI's user directory.
-
-    It is not reachable over HTTP.
-    """
-    return Path(folder_paths.get_system_user_directory(STATE_NAME))
-
-
 def bindings_text() -> str:
     """Return the text of the bindings file, empty when there is none.
 
-    Nodes whose result depends on it take it as fingerprint.
+    For the fingerprint of nodes whose result depends on it.
     """
     path = state_folder() / BINDINGS_FILE
     return path.read_text(encoding="utf-8") if path.exists() else ""
@@ -60,7 +51,7 @@ def bindings_text() -> str:
 def files_text() -> str:
     """Return the model files that ids and roles may stand for.
 
-    The fingerprint of nodes that report what is there.
+    For the fingerprint of nodes that report what is there.
     """
     files = HostFiles()
     folders = sorted({*FILE_FOLDERS.values(), "embeddings", "insightface", "pulid"})
@@ -68,8 +59,8 @@ def files_text() -> str:
 
 
 def named_stamps(text: str | None, *, more_bindings: bool = False) -> str:
-    """Return the state of each input picture and tune that the prompt names, so that what is
-    written or stored anew is looked at anew.
+    """Return the state of each input picture and tune that the prompt names, for the fingerprint of
+    nodes that read them: what is written or stored anew is looked at anew.
 
     None: a text over a link, which is not known before the run; then of all in the input folder,
     and of all tunes. With `more_bindings`, which come over a link as well, its tags may stand for
@@ -117,7 +108,7 @@ def _stamps(files: Iterable[Path], tunes: Iterable[Tune]) -> str:
     stats = [(path, path.stat()) for path in files if path.exists()]
     lines = [f"{path} {stat.st_mtime_ns} {stat.st_size}" for path, stat in stats]
     lines += [f"{tune.id} {tune.updated_at} {tune.orig_images}" for tune in tunes]
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+    return "\n".join(lines)
 
 
 def make_resolver(extra: Bindings | None = None) -> Resolver:
@@ -127,8 +118,8 @@ def make_resolver(extra: Bindings | None = None) -> Resolver:
     """
     # What a person types to bind must reach this ComfyUI's bindings, wherever their shell stands.
     bind = (
-        f"python {shlex.quote(str(PACK / 'dev.py'))} bind --comfyui"
-        f" {shlex.quote(folder_paths.base_path)}"
+        f"python {shell_word(str(PACK / 'dev.py'))} bind --comfyui"
+        f" {shell_word(folder_paths.base_path)}"
     )
     return resolver_in(state_folder(), HostFiles(), extra, bind)
 

@@ -50,7 +50,8 @@ function photoPicker(refused) {
   }
   function add(files) {
     const strange = files.filter((file) => !KINDS.includes(file.type));
-    refused(strange.length ? `${strange.map((file) => file.name).join(", ")}: expected JPEG, PNG or WebP.` : "");
+    const convert = strange.some((file) => /\.hei[cf]$/i.test(file.name)) ? " Save HEIC pictures as JPEG first." : "";
+    refused(strange.length ? `${strange.map((file) => file.name).join(", ")}: expected JPEG, PNG or WebP.${convert}` : "");
     set([...photos, ...files.filter((file) => KINDS.includes(file.type))]);
   }
   input.addEventListener("change", () => {
@@ -67,13 +68,14 @@ export function newTune({ photos, check, made }) {
   const names = h("datalist", { id: "astria-class-names" }, ...CLASS_NAMES.map((name) => h("option", { value: name })));
   const name = h("input", { type: "text", placeholder: "woman", list: names.id, maxlength: 100 });
   const token = h("input", { type: "text", value: "ohwx", maxlength: 100 });
+  const least = h("input", { type: "number", value: "64", min: "16", max: "4096" });
   const picker = photoPicker((text) => text && told.fail(new Error(text)));
 
   async function act() {
     if (!title.value.trim()) throw Object.assign(new Error("The tune has no title."), { hint: "Write who is on the photos." });
     if (!picker.photos().length) throw Object.assign(new Error("There are no photos yet."), { hint: "Drop one or more photos of the person." });
     const form = new FormData();
-    for (const [key, input] of Object.entries({ title, name, token })) if (input.value.trim()) form.append(key, input.value.trim());
+    for (const [key, input] of Object.entries({ title, name, token, min_face_px: least })) if (input.value.trim()) form.append(key, input.value.trim());
     for (const photo of picker.photos()) form.append("images[]", photo, photo.name);
     told.say(`Looking at ${picker.photos().length} photo(s) ...`);
     made(await createTune(form));
@@ -83,6 +85,7 @@ export function newTune({ photos, check, made }) {
     field("Title", title, "What you will look for."),
     h("div", { class: "astria-pair" }, field("Who it is", name, "In the prompt's words."), field("Token", token, "Stands for this person.")),
     names,
+    field("Smallest face, px", least, "Photos with a smaller one are left out; lower it for small photos."),
     h("p", { class: "astria-quiet" }, check),
   ];
   const { dialog, told } = openDialog({ title: "New tune", content, action: "Create", act });

@@ -1,0 +1,28 @@
+"""What the nodes of a plan have to tell once they have run, gathered into one text."""
+
+from __future__ import annotations
+
+from ..graph.definitions import Definitions
+from ..graph.graph import Graph, Link, Value
+
+JOINER = "StringConcatenate"  # the host's own
+TELLING = ("info", "STRING")  # the output by which a node of this pack says what it found
+
+
+def with_notes(graph: Graph, definitions: Definitions, told: str) -> Value:
+    """Add nodes that put what the nodes of the graph tell behind `told`, in their order.
+
+    Return where the whole text comes out; `told` itself where no node has anything to tell. They
+    are nodes, for the texts are there only when the others have run, and so the host's cache
+    answers for them as for all others.
+    """
+    links = [
+        Link(name, outputs.index(TELLING))
+        for name, call in graph.nodes.items()
+        if call.class_type in definitions
+        and TELLING in (outputs := definitions[call.class_type].outputs)
+    ]
+    text: Value = told
+    for number, link in enumerate(links, start=1):
+        text = graph.add(f"report.{number}", JOINER, string_a=text, string_b=link, delimiter="\n")
+    return text
