@@ -6,9 +6,10 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..errors import ImageError
-from ..host.types import FaceIDsType, LorasType, PersonsType, RegionsType
+from ..host.types import FaceIDsType, LorasType, PersonsType, RegionsType, notes_ui
 from ..regions.host.regional import RegionalOptions
 from ..regions.layout import Layout
+from ..regions.lora_fit import LoraFit
 from ..regions.person import Person
 from ..regions.run import normalised
 from .host.draw import Scene, draw_people
@@ -152,11 +153,11 @@ class AstriaRegionalPrompt(io.ComfyNode):
             )
         options = RegionalOptions(scene_strength=scene_strength, isolation=isolation)
         scene = Scene(positive, negative, tuple(scene_loras))
-        return io.NodeOutput(
-            draw_people(model, normalised(regions.masks), persons, scene, options),
-            positive,
-            negative,
-        )
+        fits: list[LoraFit] = []
+        masks = normalised(regions.masks)
+        drawing = draw_people(model, masks, persons, scene, options, fits.append)
+        told = "\n".join(fit.told(regions.names) for fit in fits)
+        return io.NodeOutput(drawing, positive, negative, ui=notes_ui(told) if told else None)
 
 
 NODES = [AstriaPersonLora, AstriaPerson, AstriaRegionalPrompt]

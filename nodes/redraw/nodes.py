@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..host.models import family_of
 from ..host.types import FacesType, LorasType, PersonsType, RegionsType, notes_ui
+from ..regions.lora_fit import LoraFit
 from .crop import CropOptions
 from .host.sampling import Drawing, draw_faces
 from .plan import UNMATCHED, finish, person_names, plan_faces, report
@@ -152,6 +153,7 @@ class AstriaInpaintFaces(io.ComfyNode):
     ) -> io.NodeOutput:
         options = CropOptions(face_size, context, feather, family_of(model).multiple)
         planned = plan_faces(image, faces, persons, regions, options, unmatched)
+        fits: list[LoraFit] = []
         drawing = Drawing(
             model,
             vae,
@@ -164,11 +166,15 @@ class AstriaInpaintFaces(io.ComfyNode):
             persons,
             max_batch,
             tuple(scene_loras),
+            fits.append,
         )
         drawn, calls = draw_faces(image, planned, drawing)
         result, mask, planned = finish(image, planned, drawn)
         names = person_names(persons, regions)
         told = report(planned, names, len(image), calls)
+        # A file is read for each model that wears it, as where persons have checkpoints.
+        lines = dict.fromkeys(fit.told(names) for fit in fits)
+        told = "\n".join([told, *lines])
         return io.NodeOutput(
             result, mask, matches_preview(image, planned, names), told, ui=notes_ui(told)
         )
