@@ -43,6 +43,11 @@ class _Sign:
 
 
 _UNET = r"(?:^|[._])(?:(?:input|output|down|up)_blocks?[._]\d|mid(?:dle)?_block[._])"
+# Blocks in which SD1.5 has attention and SDXL has none.
+_SHALLOW = (
+    r"(?:input_blocks[._][12]|output_blocks[._](?:[6-9]|1[01])|down_blocks[._]0|up_blocks[._]3)[._]"
+)
+_NOT_UNETS = r"(?:^|[._])(?:double|single|joint|transformer)_blocks[._]\d+[._](?!attn[12])"
 _TEXT_KEYS = r"attn2[._](?:processor[._])?to_k"
 _DOUBLE = r"(?:^|[._])double_blocks[._]\d"
 _SINGLE = r"(?:^|[._])single_blocks[._]\d"
@@ -58,9 +63,9 @@ _SIGNS = (
     _Sign("SDXL", _UNET, sized=_TEXT_KEYS, channels=(2048,)),
     _Sign("SD2", _UNET, sized=_TEXT_KEYS, channels=(1024,)),
     _Sign("SD1.5", _UNET, sized=_TEXT_KEYS, channels=(768,)),
-    _Sign("SDXL", r"(?:input|down)_blocks?.*transformer_blocks[._]1[._]"),
-    _Sign("SDXL", r"label_emb|add_embedding|^(?:lora_te2_|text_encoder_2\.).*(?:layers)"),
-    _Sign("SD1.5", r"(?:input_blocks[._](?:1|2|10|11)|down_blocks[._]0)[._].*transformer_blocks"),
+    _Sign("SDXL", _UNET + r".*transformer_blocks[._][1-9][._]"),
+    _Sign("SDXL", r"label_emb|add_embedding|^(?:lora_te2_|text_encoder_2\.)", _NOT_UNETS),
+    _Sign("SD1.5", _SHALLOW + r".*transformer_blocks[._]"),
     _Sign("a UNet (SD1.5, SD2 or SDXL)", _UNET),
     _Sign("Chroma", r"distilled_guidance_layer"),
     _Sign("HiDream", r"(?:double|single)_stream_blocks[._]\d"),

@@ -20,7 +20,7 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]] | None:
     try:
         stat = path.stat()
         return _shapes(path, stat.st_mtime_ns, stat.st_size)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 

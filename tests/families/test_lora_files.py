@@ -64,6 +64,23 @@ FILES: dict[str, tuple[str, Shapes]] = {
             ),
         },
     ),
+    "SDXL, one block of the way up": (
+        "SDXL",
+        peft("unet.up_blocks.0.attentions.0.transformer_blocks.9.attn1.to_q", 1280, 1280),
+    ),
+    "SD1.5, one block of the way up": (
+        "SD1.5",
+        peft("unet.up_blocks.3.attentions.0.transformer_blocks.0.attn1.to_q", 320, 320),
+    ),
+    "SDXL's second text encoder alone": (
+        "SDXL",
+        pair("lora_te2_text_model_encoder_layers_0_mlp_fc1", 5120, 1280),
+    ),
+    "kohya SD3 with its text encoders": (
+        "SD3",
+        pair("lora_unet_joint_blocks_0_x_block_attn_qkv", 4608, 1536)
+        | pair("lora_te2_text_model_encoder_layers_0_mlp_fc1", 5120, 1280),
+    ),
     "kohya Flux": ("Flux.1", pair("lora_unet_double_blocks_0_img_attn_qkv", 9216, 3072)),
     "diffusers Flux": (
         "Flux.1",
