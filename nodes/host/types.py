@@ -67,10 +67,11 @@ def only_values(inputs: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     return {name: values[0] for name, values in inputs.items()}
 
 
-def notes_ui(text: str) -> dict[str, list[str]]:
+def notes_ui(text: str, warnings: Sequence[str] = ()) -> dict[str, list[str]]:
     """Return what a node has to tell as its ui output.
 
-    In the expansion of AstriaGenerate web/js/report.js adds it to that node's report, which a plain
-    text would replace: the host shows both in the one node.
+    In the expansion of AstriaGenerate web/js/report.js adds the text to that node's report, which a
+    plain text would replace: the host shows both in the one node. `warnings` are the lines of it
+    that a node without a report shows by itself.
     """
-    return {"astria_notes": [text]}
+    return {"astria_notes": [text], **({"astria_warnings": list(warnings)} if warnings else {})}

@@ -9,7 +9,7 @@ from ..errors import ImageError
 from ..host.types import FaceIDsType, LorasType, PersonsType, RegionsType, notes_ui
 from ..regions.host.regional import RegionalOptions
 from ..regions.layout import Layout
-from ..regions.lora_fit import LoraFit
+from ..regions.lora_fit import LoraFit, lines_of
 from ..regions.person import Person
 from ..regions.run import normalised
 from .host.draw import Scene, draw_people
@@ -156,8 +156,9 @@ class AstriaRegionalPrompt(io.ComfyNode):
         fits: list[LoraFit] = []
         masks = normalised(regions.masks)
         drawing = draw_people(model, masks, persons, scene, options, fits.append)
-        told = "\n".join(fit.told(regions.names) for fit in fits)
-        return io.NodeOutput(drawing, positive, negative, ui=notes_ui(told) if told else None)
+        told, warnings = lines_of(fits, regions.names)
+        ui = notes_ui("\n".join(told), warnings) if told else None
+        return io.NodeOutput(drawing, positive, negative, ui=ui)
 
 
 NODES = [AstriaPersonLora, AstriaPerson, AstriaRegionalPrompt]

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..host.models import family_of
 from ..host.types import FacesType, LorasType, PersonsType, RegionsType, notes_ui
-from ..regions.lora_fit import LoraFit
+from ..regions.lora_fit import LoraFit, lines_of
 from .crop import CropOptions
 from .host.sampling import Drawing, draw_faces
 from .plan import UNMATCHED, finish, person_names, plan_faces, report
@@ -172,11 +172,10 @@ class AstriaInpaintFaces(io.ComfyNode):
         result, mask, planned = finish(image, planned, drawn)
         names = person_names(persons, regions)
         told = report(planned, names, len(image), calls)
-        # A file is read for each model that wears it, as where persons have checkpoints.
-        lines = dict.fromkeys(fit.told(names) for fit in fits)
-        told = "\n".join([told, *lines])
+        worn, warnings = lines_of(fits, names)  # a file is read for each model that wears it
+        told = "\n".join([told, *worn])
         return io.NodeOutput(
-            result, mask, matches_preview(image, planned, names), told, ui=notes_ui(told)
+            result, mask, matches_preview(image, planned, names), told, ui=notes_ui(told, warnings)
         )
 
 

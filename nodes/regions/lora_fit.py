@@ -103,6 +103,12 @@ class LoraFit:
         return f"person {named[0] if named else self.region}"
 
 
+def lines_of(fits: Sequence[LoraFit], names: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """Return a line for each fit, and those of them whose file is not worn whole; none twice."""
+    lines = dict.fromkeys(fit.told(names) for fit in fits)
+    return list(lines), list(dict.fromkeys(fit.told(names) for fit in fits if not fit.is_whole))
+
+
 Tell = Callable[[LoraFit], None]
 
 

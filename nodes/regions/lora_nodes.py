@@ -7,6 +7,7 @@ from comfy_api.latest import io
 
 from ..host.types import notes_ui
 from .host.lora_whole import apply_whole_lora
+from .lora_fit import lines_of
 
 
 class AstriaLoadLora(io.ComfyNode):
@@ -45,7 +46,9 @@ class AstriaLoadLora(io.ComfyNode):
         )
         # A file without anything for the text encoder says so by its part for the model.
         is_told = fit is not None and (fit.total or fit.embeddings)
-        return io.NodeOutput(patched, encoder, ui=notes_ui(fit.told()) if is_told else None)
+        told, warnings = lines_of([fit]) if is_told else ([], [])
+        ui = notes_ui("\n".join(told), warnings) if told else None
+        return io.NodeOutput(patched, encoder, ui=ui)
 
 
 NODES = [AstriaLoadLora]

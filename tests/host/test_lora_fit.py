@@ -93,9 +93,12 @@ def test_the_prompt_box_says_whom_a_file_was_made_for(host: LiveHost) -> None:
 
     text = f"<lora:{OTHER}:1> a cat"
     said = ask("describe", text=text, offset=8)["text"]
-    assert said.endswith(f"File: {OTHER}.safetensors\nMade for Flux.1, by the names of its tensors.")
+    assert said.endswith(
+        f"File: {OTHER}.safetensors\nMade for Flux.1, by the names of its tensors."
+    )
     report = ask("explain", text=f"{text}\nw=64\nh=48", family="sd15")["report"]
     assert (
-        f"LoRA {OTHER}.safetensors at 1: the whole picture, made for Flux.1 by its tensors" in report
+        f"LoRA {OTHER}.safetensors at 1: the whole picture, made for Flux.1 by its tensors"
+        in report
     )
     assert f"warning: The LoRA '{OTHER}.safetensors' seems made for Flux.1" in report
