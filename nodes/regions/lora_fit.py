@@ -81,14 +81,17 @@ class LoraFit:
         if self.form:
             what = f"it is {self.form}, which is not read as a LoRA"
             hint = _OTHER_FORM
+        elif not self.total:
+            what = "it holds no tensors"
+            hint = _OTHER_FORM
         else:
             what = f"none of its {self.total} tensors fits the {self.looked_at}, {title}"
             is_ours = bool(self.made_for) and is_for(self.made_for, self.model.branch)
             hint = _OTHER_FORM if is_ours else f"Use a LoRA made for {title}."
+        left = f": {_listed(self.left)}" if self.left else ""
         seems = f" The file seems made for {self.made_for}." if self.made_for else ""
         return LoraError(
-            f"The LoRA '{self.name}' cannot be applied to {self._wearer(())}: {what}:"
-            f" {_listed(self.left)}.{seems}",
+            f"The LoRA '{self.name}' cannot be applied to {self._wearer(())}: {what}{left}.{seems}",
             code="lora-keys",
             hint=hint,
         )
@@ -128,18 +131,20 @@ def fit_of(
 ) -> LoraFit:
     """Return the fit of a file: the names of its tensors that act, and of others with the reason.
 
-    It is refused where it has something for the model (for the text encoder, where only that is
-    looked at) and nothing of that acts.
+    It is refused where nothing of what it has for the model acts. One for the text encoder alone is
+    refused where nothing of that acts either, as far as it is looked at.
     """
     texts = {name for name in state_dict if is_text_encoders(name)}
     models = {name for name in state_dict if name not in texts and not is_embedding(name)}
     seen = {EVERYTHING: texts | models, MODEL: models, TEXT: texts}[looked_at]
-    needed = models if looked_at != TEXT else set()
+    # What of the file must act in part: the model's where there is some, else the text encoder's.
+    deciding = models if models or looked_at == MODEL else texts
+    is_elsewhere = looked_at == TEXT or (looked_at == MODEL and bool(texts) and not models)
     return LoraFit(
         total=len(seen),
         fitted=len(seen.intersection(fitted)),
         left=tuple((name, left[name]) for name in sorted(seen.intersection(left))),
-        is_refused=bool(needed) and needed.isdisjoint(fitted),
+        is_refused=not is_elsewhere and deciding.isdisjoint(fitted),
         looked_at=looked_at,
         model=model,
         made_for=lora_family({name: tuple(one.shape) for name, one in state_dict.items()}),

@@ -199,6 +199,10 @@ def test_a_file_of_which_nothing_fits_is_refused_with_the_family_it_seems_made_f
         ({"base_model.model.a.ia3_l": torch.ones(4, 1)}, "IA3"),
         ({"a.vera_lambda_b": torch.ones(4), "a.vera_lambda_d": torch.ones(4)}, "VeRA"),
         (
+            {"emb_params": torch.ones(4, 8)},
+            "an embedding (textual inversion)",
+        ),
+        (
             {"model.diffusion_model.a.weight": torch.ones(4, 4)},
             "a whole checkpoint or diffusion model",
         ),
@@ -208,6 +212,12 @@ def test_a_form_that_nobody_reads_is_named(models: dict[str, Any], file: File, w
     error = refused(models["sd15"], file)
     assert f"it is {what}, which is not read as a LoRA" in error.message
     assert "LoRA, LoCon, DoRA, LoHa or LoKr" in error.hint
+
+
+def test_an_empty_file_is_refused(models: dict[str, Any]) -> None:
+    assert (
+        "cannot be applied to person 1: it holds no tensors." in refused(models["sd15"], {}).message
+    )
 
 
 def test_a_form_of_the_whole_picture_is_named_where_it_is_all_there_is(

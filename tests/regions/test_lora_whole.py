@@ -187,6 +187,22 @@ def test_a_file_of_another_family_is_refused_though_its_text_encoder_fits(
     assert caught.value.hint == f"Use a LoRA made for {title}."
 
 
+def test_files_without_a_part_for_the_model(
+    models: dict[str, tuple[Any, Any]], write: Callable
+) -> None:
+    """Of the text encoder alone: worn by it. Of another encoder's, or an embedding's: refused."""
+    model, clip = models["sd15"]
+    write(texts := text_layers("sd15"))
+    assert_equal(ours(model, clip)[1].patcher, hosts(model, clip)[1].patcher)
+    assert (ours(model, clip)[2].fitted, ours(model, clip)[2].left) == (len(texts), ())
+    write({"lora_te3_encoder_block_0_layer_0_SelfAttention_q.alpha": torch.tensor(1.0)})
+    with pytest.raises(LoraError, match="none of its 1 tensors fits the model and text encoder"):
+        ours(model, clip)
+    write({"emb_params": torch.ones(2, 8)})
+    with pytest.raises(LoraError, match="it is an embedding"):
+        ours(model, clip)
+
+
 def test_strengths_of_0_leave_their_part_alone(
     models: dict[str, tuple[Any, Any]], write: Callable
 ) -> None:
