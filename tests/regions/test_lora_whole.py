@@ -25,6 +25,7 @@ from comfyui_astria.tests.regions.test_gated_lora_bfl import control_file
 from safetensors.torch import save_file
 
 NAME = "whole.safetensors"
+FLUX_LAYER = "diffusion_model.double_blocks.0.img_mlp.0"
 STRENGTHS = (0.8, 0.5)
 
 
@@ -124,12 +125,14 @@ def test_it_patches_model_and_text_encoder_as_the_hosts_loader_does(
     )
 
 
-def test_kernels_with_a_core_and_control_loras_are_patched_the_same_way(
+def test_forms_that_only_the_host_merges_are_patched_the_same_way(
     models: dict[str, tuple[Any, Any]], write: Callable
 ) -> None:
+    blocks = torch.randn(16, 32, 32, generator=torch.Generator().manual_seed(0)) / 50
     for family, file in (
         ("sd15", locon(models["sd15"][0])),
         ("flux", control_file()),
+        ("flux", {f"{FLUX_LAYER}.oft_blocks": blocks, f"{FLUX_LAYER}.rescale": torch.ones(1)}),
     ):
         write(file)
         mine, theirs = ours(*models[family]), hosts(*models[family])

@@ -29,8 +29,17 @@ from ..lora_forms import (
     Target,
     decomposed,
 )
-from .lora_changes import LoraChange, Unfit, read_changes
-from .lora_sizes import check_matrices, check_shape, check_size, kronecker_factors, middled
+from .lora_changes import NO_LAYER, LoraChange, Unfit, read_changes
+from .lora_sizes import (
+    ALPHA,
+    MAGNITUDE,
+    check_magnitude,
+    check_matrices,
+    check_shape,
+    check_size,
+    kronecker_factors,
+    middled,
+)
 from .lora_whole import model_kind
 from .weights import readable_weight
 
@@ -69,14 +78,17 @@ def read_lora(model: ModelPatcher, lora: RegionLora) -> tuple[list[tuple[str, Fo
 
 
 class _Entry:
-    """One weight or bias of the model that a LoRA changes."""
+    """One weight or bias of the model that a LoRA changes. Raises: Unfit where it has none."""
 
     def __init__(self, model: ModelPatcher, strength: float, key: str) -> None:
         path, _, self.parameter = key.rpartition(".")
         self.model = model
         self.strength = strength
         self.key = key
-        self.module: nn.Module = comfy.utils.get_attr(model.model, path)
+        try:
+            self.module: nn.Module = comfy.utils.get_attr(model.model, path)
+        except AttributeError as error:  # the host names no bias for a part of a layer
+            raise Unfit(NO_LAYER) from error
 
     def form(self, change: LoraChange) -> Form:
         """Return the change as a form. Raises: Unfit."""
@@ -97,7 +109,8 @@ class _Entry:
     ) -> Form:
         check_matrices(adapter)
         check_size(adapter, target.shape)
-        alpha, magnitude = adapter.weights[2], adapter.weights[_MAGNITUDE[type(adapter)]]
+        check_magnitude(adapter, target.shape)
+        alpha, magnitude = adapter.weights[ALPHA], adapter.weights[MAGNITUDE[type(adapter)]]
         scale = 1.0 if magnitude is not None else self.strength
         weights = [one.float() if isinstance(one, Tensor) else one for one in adapter.weights]
         form = _READERS[type(adapter)](target, weights, alpha, scale)
@@ -188,5 +201,3 @@ def _kronecker(target: Target, weights: list, alpha: float | None, scale: float)
 
 
 _READERS = {LoRAAdapter: _low_rank, LoHaAdapter: _hadamard, LoKrAdapter: _kronecker}
-# Where the adapter's weights hold DoRA's.
-_MAGNITUDE = {LoRAAdapter: 4, LoHaAdapter: 7, LoKrAdapter: 8}

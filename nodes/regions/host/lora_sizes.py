@@ -13,11 +13,20 @@ from ..lora_forms import product_size
 from .lora_changes import Unfit
 
 UNMATCHED = "its matrices do not go with each other"
+# Where the adapter's weights hold its alpha, and DoRA's magnitude.
+ALPHA = 2
+MAGNITUDE = {LoRAAdapter: 4, LoHaAdapter: 7, LoKrAdapter: 8}
 
 
 def check_matrices(adapter: WeightAdapterBase) -> None:
-    """Return where the ranks of the adapter's matrices match. Raises: Unfit."""
+    """Return where the adapter's tensors are matrices whose ranks match. Raises: Unfit."""
     weights = adapter.weights
+    if type(adapter) not in MAGNITUDE:
+        return  # the host's own matter
+    others = (ALPHA, MAGNITUDE[type(adapter)])
+    matrices = [one for place, one in enumerate(weights) if place not in others]
+    if any(isinstance(one, Tensor) and one.ndim < 2 for one in matrices):
+        raise Unfit(UNMATCHED)
     if isinstance(adapter, LoRAAdapter):
         up, down, _, middle = weights[:4]
         inner = down if middle is None else middle
@@ -42,6 +51,16 @@ def check_size(adapter: WeightAdapterBase, shape: Sequence[int]) -> None:
             f"{size[0]} outputs and {size[1]} numbers; the layer has {shape[0]} outputs and"
             f" {math.prod(shape)} numbers"
         )
+
+
+def check_magnitude(adapter: WeightAdapterBase, shape: Sequence[int]) -> None:
+    """Return where a DoRA has one magnitude a row, or one a column, of a weight of `shape`. Raises:
+    Unfit.
+    """
+    place = MAGNITUDE.get(type(adapter))
+    magnitude = None if place is None else adapter.weights[place]
+    if magnitude is not None and magnitude.numel() not in shape[:2]:
+        raise Unfit(f"a DoRA of {magnitude.numel()} magnitudes; the layer has {shape[0]} outputs")
 
 
 def check_shape(given: Sequence[int], expected: Sequence[int]) -> None:

@@ -18,7 +18,7 @@ from ...errors import PlanError
 from ...host.models import family_of
 from ..lora_fit import EVERYTHING, MODEL, TEXT, LoraFit, ModelKind, fit_of
 from .lora_changes import NO_LAYER, LoraChange, Unfit, read_changes
-from .lora_sizes import check_matrices, check_shape, size_of
+from .lora_sizes import check_magnitude, check_matrices, check_shape, size_of
 
 
 def apply_whole_lora(
@@ -86,6 +86,7 @@ def _check(change: LoraChange, model: nn.Module, encoder: nn.Module) -> None:
     size, count = size_of(patch), math.prod(shape)
     if size is not None and size[1] != count:
         raise Unfit(f"a change of {size[1]} numbers; the layer has {count}")
+    check_magnitude(patch, shape)
 
 
 def _shape(root: nn.Module, change: LoraChange) -> tuple[int, ...]:
