@@ -41,7 +41,6 @@ HOST_NODES = (
     "LoadImageMask",
     "LoadDA3Model",
     "LoadMediaPipeFaceLandmarker",
-    "LoraLoader",
     "MaskToImage",
     "PreviewAny",
     "PrimitiveStringMultiline",

@@ -19,6 +19,7 @@ from .pipeline.compile_nodes import NODES as COMPILE
 from .pipeline.nodes import NODES as PIPELINE
 from .pipeline.prompt_nodes import NODES as PROMPT
 from .redraw.nodes import NODES as FACE_INPAINTING
+from .regions.lora_nodes import NODES as LORAS
 from .regions.nodes import NODES as REGIONS
 from .swap.nodes import NODES as FACE_SWAPPING
 from .tunes.identity_nodes import NODES as IDENTITY
@@ -35,6 +36,7 @@ class AstriaExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         drawing = (
             *REGIONS,
+            *LORAS,
             *PEOPLE,
             *MASKING,
             *FACEID,

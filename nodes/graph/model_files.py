@@ -21,6 +21,7 @@ FILE_FOLDERS: Mapping[tuple[str, str], str] = {
     ("DualCLIPLoader", "clip_name2"): "text_encoders",
     ("VAELoader", "vae_name"): "vae",
     ("LoraLoader", "lora_name"): "loras",
+    ("AstriaLoadLora", "lora_name"): "loras",
     ("AstriaPersonLora", "lora_name"): "loras",
     ("UpscaleModelLoader", "model_name"): "upscale_models",
     ("LoadDA3Model", "model_name"): "geometry_estimation",

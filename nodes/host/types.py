@@ -67,11 +67,14 @@ def only_values(inputs: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     return {name: values[0] for name, values in inputs.items()}
 
 
-def notes_ui(*texts: str) -> dict[str, list[str]] | None:
+def notes_ui(*texts: str, warnings: Sequence[str] = ()) -> dict[str, list[str]] | None:
     """Return what a node has to tell as its ui output; None where there is nothing.
 
-    In the expansion of AstriaGenerate web/js/report.js adds it to that node's report, which a plain
-    text would replace: the host shows both in the one node.
+    In the expansion of AstriaGenerate web/js/report.js adds the texts to that node's report, which
+    a plain text would replace: the host shows both in the one node. `warnings` are the lines of
+    them that a node without a report shows by itself.
     """
-    told = [text for text in texts if text]
-    return {"astria_notes": told} if told else None
+    told: dict[str, list[str]] = {"astria_notes": [text for text in texts if text]}
+    if warnings:
+        told["astria_warnings"] = list(warnings)
+    return told if told["astria_notes"] else None

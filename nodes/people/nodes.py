@@ -6,9 +6,10 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..errors import ImageError
-from ..host.types import FaceIDsType, LorasType, PersonsType, RegionsType
+from ..host.types import FaceIDsType, LorasType, PersonsType, RegionsType, notes_ui
 from ..regions.host.regional import RegionalOptions
 from ..regions.layout import Layout
+from ..regions.lora_fit import LoraFit, lines_of
 from ..regions.person import Person
 from ..regions.run import normalised
 from .host.draw import Scene, draw_people, on_pictures_of_shape
@@ -152,8 +153,14 @@ class AstriaRegionalPrompt(io.ComfyNode):
             )
         options = RegionalOptions(scene_strength=scene_strength, isolation=isolation)
         scene = Scene(positive, negative, tuple(scene_loras))
-        people = draw_people(model, normalised(regions.masks), persons, scene, options)
-        return io.NodeOutput(on_pictures_of_shape(people, regions.masks), positive, negative)
+        fits: list[LoraFit] = []
+        masks = normalised(regions.masks)
+        drawing = draw_people(model, masks, persons, scene, options, fits.append)
+        told, warnings = lines_of(fits, regions.names)
+        ui = notes_ui("\n".join(told), warnings=warnings)
+        return io.NodeOutput(
+            on_pictures_of_shape(drawing, regions.masks), positive, negative, ui=ui
+        )
 
 
 NODES = [AstriaPersonLora, AstriaPerson, AstriaRegionalPrompt]

@@ -87,6 +87,8 @@ def _report(request: PromptRequest, drafted: Plan, resolver: Resolver) -> str:
         "Files",
     ]
     lines += _files(request, drafted, resolver)
+    if drafted.loras:
+        lines += ["", "LoRAs", *(f"  {worn.told()}" for worn in drafted.loras)]
     if drafted.problems:
         lines += [
             "",

@@ -306,10 +306,11 @@ def _live_sources(links: dict[str, list], model, outpaint_model, asked: PromptRe
 def report(planned: Plan) -> str:
     """Return what a run does in words.
 
-    Seed and settings, stages, anything skipped or without effect.
+    Seed and settings, stages, who wears which LoRA, anything skipped or without effect.
     """
     lines = [f"{one.key} = {one.value}  ({one.reason})" for one in planned.settings.explained]
     lines += [f"stage {stage.name}: {stage.kind} -> {stage.size}" for stage in planned.stages]
+    lines += [worn.told() for worn in planned.loras]
     return "\n".join(
         [*lines, *(f"{problem.severity}: {problem.render()}" for problem in planned.problems)]
     )

@@ -17,7 +17,7 @@ from .build.plan_builder import Desk
 from .build.settings import Inputs, Settings, settle
 from .build.sources import Options, Sources
 from .build.stage_list import Problem, Stage, raise_for, stages
-from .build.text import Encoded
+from .build.text import Encoded, WornLora
 from .pictures import picture
 from .problems import problems
 from .stage_settings import stage_settings
@@ -60,6 +60,7 @@ class Plan:
     settings: Settings
     problems: tuple[Problem, ...]
     missing: tuple[Missing, ...]
+    loras: tuple[WornLora, ...] = ()
 
     @property
     def sampler_calls(self) -> int:
@@ -137,6 +138,7 @@ def draft(request: PromptRequest, sources: Sources, resolver: Resolver, options:
         settings,
         tuple(desk.problems),
         tuple(desk.missing),
+        tuple(desk.loras),
     )
 
 

@@ -8,6 +8,7 @@ from ..faces.face import scale_notes
 from ..host.models import family_of
 from ..host.tensors import as_pictures
 from ..host.types import FacesType, LorasType, PersonsType, RegionsType, notes_ui
+from ..regions.lora_fit import LoraFit, lines_of
 from .crop import CropOptions
 from .host.sampling import Drawing, draw_faces
 from .plan import UNMATCHED, finish, person_names, plan_faces, report
@@ -155,6 +156,7 @@ class AstriaInpaintFaces(io.ComfyNode):
         image = as_pictures(image)
         options = CropOptions(face_size, context, feather, family_of(model).multiple)
         planned = plan_faces(image, faces, persons, regions, options, unmatched)
+        fits: list[LoraFit] = []
         drawing = Drawing(
             model,
             vae,
@@ -167,14 +169,20 @@ class AstriaInpaintFaces(io.ComfyNode):
             persons,
             max_batch,
             tuple(scene_loras),
+            fits.append,
         )
         drawn, calls = draw_faces(image, planned, drawing)
         result, mask, planned = finish(image, planned, drawn)
         names = person_names(persons, regions)
         scaled = scale_notes(faces, image.shape[2], image.shape[1])
-        told = "\n".join([report(planned, names, len(image), calls), *scaled])
+        worn, warnings = lines_of(fits, names)  # a file is read for each model that wears it
+        told = "\n".join([report(planned, names, len(image), calls), *scaled, *worn])
         return io.NodeOutput(
-            result, mask, matches_preview(image, planned, names), told, ui=notes_ui(told)
+            result,
+            mask,
+            matches_preview(image, planned, names),
+            told,
+            ui=notes_ui(told, warnings=warnings),
         )
 
 

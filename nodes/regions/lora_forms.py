@@ -24,7 +24,8 @@ class Convolution:
 class Target:
     """The part of a layer's weight that a form changes: `rows` outputs from `start` on, all inputs.
 
-    `convolution` is None for linear layers.
+    `convolution` is None for linear layers and norms; `pixels` says that channels come first, as in
+    [B,C,H,W].
     """
 
     start: int
@@ -32,6 +33,7 @@ class Target:
     inputs: int
     kernel: tuple[int, ...] = ()
     convolution: Convolution | None = None
+    pixels: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -51,11 +53,11 @@ class Target:
 
     def part(self, y: torch.Tensor) -> torch.Tensor:
         """Return the view of the layer's output [..., C] or [B,C,H,W] that belongs to this part."""
-        return y.narrow(-1 if self.convolution is None else 1, self.start, self.rows)
+        return y.narrow(1 if self.pixels else -1, self.start, self.rows)
 
     def per_channel(self, vector: torch.Tensor) -> torch.Tensor:
         """Return a vector of one number per channel in a shape that multiplies activations."""
-        return vector if self.convolution is None else vector[:, None, None]
+        return vector[:, None, None] if self.pixels else vector
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,13 @@ def frozen(tensor: torch.Tensor) -> nn.Parameter:
 
 
 class Form(nn.Module):
-    """A change of one weight."""
+    """A change of one weight.
+
+    `reads_output`: it is computed from the unchanged output, which then must outlive the additions.
+    """
 
     target: Target
+    reads_output = False
 
     def matrix(self) -> torch.Tensor:
         """Return the change itself, shaped as the weight."""
@@ -90,6 +96,10 @@ class Form(nn.Module):
     def change(self, x: torch.Tensor) -> torch.Tensor:
         """Return the change of the layer's output for the input `x`."""
         return self.target.run(x, near(self.matrix(), x))
+
+    def change_beside(self, x: torch.Tensor, y: torch.Tensor, layer: Layer) -> torch.Tensor:
+        """Return the change for input `x`, where the unchanged layer makes `y` of it."""
+        return self.change(x)
 
 
 class LowRank(Form):
@@ -112,6 +122,51 @@ class LowRank(Form):
             if self.target.convolution is None
             else F.conv2d(hidden, up[:, :, None, None])
         )
+
+
+class Stored(Form):
+    """A change that is stored as it is: `weight` [rows, inputs, *kernel]."""
+
+    def __init__(self, target: Target, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.target = target
+        self.weight = frozen(weight)
+
+    def matrix(self) -> torch.Tensor:
+        return self.weight
+
+
+class Bias(Form):
+    """A change of a layer's bias: one number a row, whatever the input."""
+
+    def __init__(self, target: Target, bias: torch.Tensor) -> None:
+        super().__init__()
+        self.target = target
+        self.bias = frozen(bias)
+
+    def change_beside(self, x: torch.Tensor, y: torch.Tensor, layer: Layer) -> torch.Tensor:
+        """Return the change for every item and pixel of `y`; of tokens one stands for all."""
+        bias = self.target.per_channel(near(self.bias, x))
+        if self.target.pixels:
+            return bias.expand(1, -1, *y.shape[2:])
+        return bias.view((1,) * (x.ndim - 1) + (-1,))
+
+
+class NormScale(Form):
+    """A change of a norm's weight: one number a channel, times the input as the norm makes it
+    before its weight.
+    """
+
+    def __init__(
+        self, target: Target, scale: torch.Tensor, normed: Callable[[torch.Tensor], torch.Tensor]
+    ) -> None:
+        super().__init__()
+        self.target = target
+        self.scale = frozen(scale)
+        self._normed = normed
+
+    def change(self, x: torch.Tensor) -> torch.Tensor:
+        return self._normed(x) * self.target.per_channel(near(self.scale, x))
 
 
 class Hadamard(Form):
@@ -191,6 +246,8 @@ class Decomposed(Form):
 
     The layer's own output and forward stand for its weight, which may be quantised or offloaded.
     """
+
+    reads_output = True
 
     def __init__(
         self, inner: Form, factor: torch.Tensor, *, per_input: bool, strength: float

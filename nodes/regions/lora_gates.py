@@ -62,7 +62,7 @@ def gate_of(forward: Forward, spot: Spot, place: Place, x: torch.Tensor, y: torc
     if spot.rows is Rows.TOKENS:
         height, width = place.grid
         if not spot.vector:
-            _expect(spot, x.shape[1], height * width, f"a grid of {height} x {width}")
+            _expect(spot, x.shape[-2], height * width, f"a grid of {height} x {width}")
         return _pixels(forward, place.grid)
     if spot.rows is Rows.WHOLE:
         return _share(forward)
@@ -70,7 +70,7 @@ def gate_of(forward: Forward, spot: Spot, place: Place, x: torch.Tensor, y: torc
         return (
             _share(forward) if forward.text_region is None else _only(forward, forward.text_region)
         )
-    return _flux(forward, spot, place, x.shape[1])
+    return _flux(forward, spot, place, x.shape[-2])  # rows also where heads stand before them
 
 
 def _flux(forward: Forward, spot: Spot, place: Place, rows: int) -> Gate:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .lora_forms import Decomposed, Form, Layer, LowRank, Target, frozen, near
+from .lora_forms import Form, Layer, LowRank, Target, frozen, near
 from .lora_gates import Place, Spot, gate_of
 from .run import Gate, RegionRun
 
@@ -47,7 +47,7 @@ class Stacked(nn.Module):
         if first == last:
             return
         up, down = near(self.up[:, first:last], call.x), near(self.down[first:last], call.x)
-        pixels = self.target.convolution is not None
+        pixels = self.target.pixels
         gated = call.gate.weigh(
             self.target.run(call.x, down), self.regions[first:last], pixels=pixels
         )
@@ -76,15 +76,9 @@ class Single(nn.Module):
         """Add to `out` in place."""
         if call.gate.region not in (None, self.region):
             return
-        form = self.form
-        change = (
-            form.change_beside(call.x, call.y, call.layer)
-            if isinstance(form, Decomposed)
-            else form.change(call.x)
-        )
-        form.target.part(out).add_(
-            call.gate.weigh(change, (self.region,), pixels=form.target.convolution is not None)
-        )
+        target = self.form.target
+        change = self.form.change_beside(call.x, call.y, call.layer)
+        target.part(out).add_(call.gate.weigh(change, (self.region,), pixels=target.pixels))
 
 
 class LayerChange(nn.Module):
@@ -103,8 +97,7 @@ class LayerChange(nn.Module):
                 pieces.append(Single(region, form))
         self.pieces = nn.ModuleList([*pieces, *(Stacked(stack) for stack in parts.values())])
         self.reads_output = any(
-            isinstance(piece, Single) and isinstance(piece.form, Decomposed)
-            for piece in self.pieces
+            isinstance(piece, Single) and piece.form.reads_output for piece in self.pieces
         )
 
 

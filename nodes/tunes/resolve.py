@@ -1,6 +1,6 @@
 """Ids and names of prompts -> files that the host lists, or what is missing and what to do.
 
-Opens no model file.
+Of model files it reads no weights; of LoRAs the names and sizes of tensors, when asked.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Literal, Protocol
 from unicodedata import normalize
 
+from ..families.lora_files import lora_family
 from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
 from .choices import FIELD_FOLDERS, TAG_FOLDERS, ModelFiles, portable, present
 from .names import alike, close_names, matching, name_problem, shell_word, shown
 from .syntax import BASE_ID
 from .tables import Role, base_problem, base_title, bind_base, incomplete
+from .tensor_header import tensor_shapes
 from .tune import Tune
 
 BIND_COMMAND = "python dev.py bind"
@@ -138,6 +140,16 @@ class Resolver:
         subject = f"LoRA {shown(name)} (not bound, {state})"
         close = (*self._bindings.tunes, *self._tune_names())
         return _Wanted("LoRA", name, name, TAG_FOLDERS, _bind_key(name), subject, close)
+
+    def lora_family(self, file: str) -> str:
+        """Return the family of models that a listed LoRA file seems made for by the names and sizes
+        of its tensors, "" where they cannot be read or do not say.
+        """
+        for root in self._files.roots("loras"):
+            shapes = tensor_shapes(Path(root, file))
+            if shapes is not None:
+                return lora_family(shapes)
+        return ""
 
     def faceid(self, id: str) -> Resolved | Missing:
         """Return the tune whose photos `<faceid:id:...>` means.

@@ -97,7 +97,7 @@ def test_compile_writes_a_workflow_with_the_users_file_names(comfy: CommandLine,
     else:
         assert {node["type"] for node in workflow["nodes"]} >= {
             "CheckpointLoaderSimple",
-            "LoraLoader",
+            "AstriaLoadLora",
             "SaveImage",
             "MarkdownNote",
         }

@@ -73,7 +73,9 @@ def test_common_is_part_of_the_scene_and_of_every_person() -> None:
 
 def test_a_persons_lora_patches_their_text_encoder_and_never_the_shared_model() -> None:
     nodes = plan_text(TWO).graph.nodes
-    loaders = {name: call.inputs for name, call in nodes.items() if call.class_type == "LoraLoader"}
+    loaders = {
+        name: call.inputs for name, call in nodes.items() if call.class_type == "AstriaLoadLora"
+    }
     assert {name: inputs["strength_model"] for name, inputs in loaders.items()} == {
         "base.person_1_text_lora_1": 0.0,
         "base.person_2_text_lora_1": 0.0,
@@ -96,7 +98,9 @@ def test_a_lora_acts_where_its_segment_does() -> None:
         " ohwx woman BREAK ohwx man"
     )
     nodes = plan_text(text).graph.nodes
-    loaders = {name: call.inputs for name, call in nodes.items() if call.class_type == "LoraLoader"}
+    loaders = {
+        name: call.inputs for name, call in nodes.items() if call.class_type == "AstriaLoadLora"
+    }
     assert {
         name: (inputs["lora_name"], inputs["strength_model"], inputs["strength_clip"])
         for name, inputs in loaders.items()

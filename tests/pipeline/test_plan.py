@@ -243,7 +243,7 @@ def test_lora_weights_beyond_the_hosts_range_are_refused_by_name() -> None:
     planned = plan_text("<lora:detail:80> <lora:detail:80> a cat")
     with pytest.raises(
         PlanError,
-        match=r"base\.lora_1 \(LoraLoader\): input 'strength_model' is 160\.0, outside -100",
+        match=r"base\.lora_1 \(AstriaLoadLora\): input 'strength_model' is 160\.0, outside -100",
     ):
         check_graph(planned.graph, snapshot())
 

@@ -174,3 +174,23 @@ def _random(generator: torch.Generator, *shape: int) -> torch.Tensor:
 def _inward(generator: torch.Generator, *shape: int) -> torch.Tensor:
     """Random weights that keep the size of what they multiply."""
     return _random(generator, *shape) / max(1, torch.Size(shape[1:]).numel()) ** 0.5
+
+
+def stored_changes(model: Any, gain: float = 0.3) -> File:
+    """Return a file that stores the change of every weight and bias as it is: of linear layers and
+    convolutions `.diff`, of norms lycoris' `w_norm` and `b_norm`.
+    """
+    generator = torch.Generator().manual_seed(0)
+    file: File = {}
+    for name, module in model.model.named_modules():
+        weight, bias = (getattr(module, part, None) for part in ("weight", "bias"))
+        if not name.startswith("diffusion_model.") or weight is None:
+            continue
+        is_norm = weight.ndim == 1
+        size = gain * (1 if is_norm else float(weight.float().std()))
+        file[f"{name}.{'w_norm' if is_norm else 'diff'}"] = _random(generator, *weight.shape) * size
+        if bias is not None:
+            file[f"{name}.{'b_norm' if is_norm else 'diff_b'}"] = (
+                _random(generator, *bias.shape) * gain
+            )
+    return file

@@ -1,15 +1,15 @@
 """Files under the names of Flux's own makers.
 
-Their Control LoRAs, which the host knows and a region cannot hold, and their bare layer names.
+Their Control LoRAs, of which a region cannot hold all, and their bare layer names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-import pytest
 import torch
-from comfyui_astria.nodes.regions.lora import LoraError, RegionLora
+from comfyui_astria.nodes.regions.lora import RegionLora
+from comfyui_astria.nodes.regions.lora_fit import LoraFit
 from comfyui_astria.nodes.regions.run import RegionRun
 from comfyui_astria.tests.regions.comfy_inprocess import load
 from comfyui_astria.tests.regions.gated_lora_files import File, layers, peft
@@ -46,13 +46,15 @@ def control_file() -> File:
     return file | {name.replace("_norm.weight", "_norm.scale"): torch.ones(128) for name in norms}
 
 
-def refused(file: File) -> LoraError:
-    loras = [RegionLora(1, file, 1, "canny.safetensors")]
-    with pytest.raises(LoraError) as caught:
-        load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(
-            model_of("flux"), loras, RegionRun()
-        )
-    return caught.value
+def worn(file: File) -> LoraFit:
+    fits: list[LoraFit] = []
+    load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(
+        model_of("flux"),
+        [RegionLora(1, file, 1, "canny.safetensors")],
+        RegionRun(),
+        tell=fits.append,
+    )
+    return fits[0]
 
 
 def of_the_host(file: File) -> set[str]:
@@ -62,29 +64,26 @@ def of_the_host(file: File) -> set[str]:
     )
 
 
-def test_a_control_lora_is_read_as_the_host_reads_it_and_refused_by_what_a_region_cannot_hold() -> (
-    None
-):
+def test_a_control_lora_is_worn_but_for_what_a_region_cannot_hold() -> None:
+    """Its norms replace the model's whole, and its img_in reads the control picture beside the
+    noise.
+    """
     file = control_file()
     assert of_the_host(file) == {
         f"{PREFIX}{name}" for name, _ in model_of("flux").model.diffusion_model.named_parameters()
     }
-    error = refused(file)
-    assert error.code == "lora-form"
-    assert (
-        error.message
-        == "The LoRA 'canny.safetensors' changes diffusion_model.img_in.weight by a change of the"
-        " layer's size, which cannot be held to one person's region."
-    )
-    assert "Use this file on the whole picture" in error.hint
+    fit = worn(file)
+    norms = {name for name in file if name.endswith("_norm.scale")}
+    grown = {"img_in.lora_A.weight", "img_in.lora_B.weight"}
+    assert {name for name, _ in fit.left} == norms | grown
+    assert (fit.fitted, fit.total) == (len(file) - len(norms) - len(grown), len(file))
+    assert {why for _, why in fit.left} == {
+        "a whole tensor (set) cannot be held to one person's region",
+        "a change of the layer's size cannot be held to one person's region",
+    }
 
 
-def test_layer_names_without_their_prefix_are_unknown_to_the_host_too() -> None:
+def test_layer_names_without_their_prefix_are_worn_though_the_host_passes_them_over() -> None:
     file = bare(layers(model_of("flux")))
     assert of_the_host(file) == set()
-    error = refused(file)
-    assert error.code == "lora-keys"
-    assert (
-        "this model has none of its layers: double_blocks.0.img_attn.proj.lora_A.weight"
-        in error.message
-    )
+    assert (worn(file).fitted, worn(file).left) == (len(file), ())

@@ -12,7 +12,12 @@ import torch
 from comfyui_astria.nodes.regions.lora import LoraError, RegionLora
 from comfyui_astria.nodes.regions.run import Forward, RegionRun
 from comfyui_astria.tests.regions.comfy_inprocess import LATENT_CHANNELS, load, text
-from comfyui_astria.tests.regions.gated_lora_files import File, mixed_file, whole_file
+from comfyui_astria.tests.regions.gated_lora_files import (
+    File,
+    mixed_file,
+    stored_changes,
+    whole_file,
+)
 from comfyui_astria.tests.regions.regional_support import difference, model_of, one_thread
 
 SIZE = (9, 7)
@@ -76,6 +81,18 @@ def test_each_item_is_the_one_made_alone_with_its_lora_merged(family: str, cfg: 
             item == 0
             or difference(together[item : item + 1], sample(model, family, [item], cfg)) > 0.02
         )
+
+
+@pytest.mark.parametrize("family", ["sd15", "flux"])
+def test_stored_weights_biases_and_norms_are_an_items_own(family: str) -> None:
+    model = model_of(family)
+    file = stored_changes(model)
+    loras = [RegionLora(1, file, 0.8, "a")]
+    together = sample(with_items(model, loras, ROWS, RegionRun()), family, [0, 1, 2, 3], 1.0)
+    for item, own in ((0, model), (1, merged(model, (file, 0.8)))):
+        expected = sample(own, family, [item], 1.0)
+        assert difference(together[item : item + 1], expected) < 1e-4
+    assert difference(together[1:2], sample(model, family, [1], 1.0)) > 0.1
 
 
 def test_an_item_may_have_a_share_of_two_persons() -> None:

@@ -325,50 +325,6 @@ def refused(model: Any, file: File, name: str = "her.safetensors", region: int =
     return caught.value
 
 
-def test_a_lora_of_another_family_is_refused(models: dict[str, Any]) -> None:
-    error = refused(models["flux"], whole_file(models[KERNEL], only="attn1"))
-    assert error.code == "lora-keys"
-    assert (
-        "this model has none of its layers:"
-        " diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_k.alpha" in error.message
-    )
-
-
-def test_a_lora_with_a_layer_that_the_model_lacks_is_refused(models: dict[str, Any]) -> None:
-    file = whole_file(models["flux"], only="img_mlp") | {
-        "lora_unet_double_blocks_99_img_mlp_0.lora_up.weight": torch.ones(2, 2)
-    }
-    error = refused(models["flux"], file)
-    assert (
-        "1 of its 13 tensors match no layer of this model:"
-        " lora_unet_double_blocks_99_img_mlp_0.lora_up.weight" in error.message
-    )
-
-
-def test_a_form_that_cannot_be_held_to_a_region_is_named(models: dict[str, Any]) -> None:
-    assert (
-        "by the form oft"
-        in refused(models["flux"], {f"{LINEAR}.oft_blocks": torch.zeros(4, 32, 32)}).message
-    )
-    assert (
-        "by a whole tensor (diff)"
-        in refused(models["flux"], {f"{LINEAR}.diff": torch.zeros(512, 128)}).message
-    )
-    grown = lora(LINEAR, (512, 128), torch.Generator()) | {
-        f"{LINEAR}.reshape_weight": torch.tensor([600, 128])
-    }
-    assert "a change of the layer's size" in refused(models["flux"], grown).message
-
-
-def test_a_lora_for_a_layer_of_another_size_is_refused(models: dict[str, Any]) -> None:
-    error = refused(models["flux"], lora(LINEAR, (512, 64), torch.Generator()))
-    assert error.code == "lora-shape"
-    assert (
-        "by 512 outputs and 32768 numbers; the layer has 512 outputs and 65536 numbers"
-        in error.message
-    )
-
-
 def test_regions_are_counted_from_the_scene(models: dict[str, Any]) -> None:
     assert refused(models["flux"], whole_file(models["flux"]), region=-1).code == "lora-region"
 

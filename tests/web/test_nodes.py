@@ -152,6 +152,32 @@ def test_what_nodes_of_an_expansion_tell_comes_after_the_report(
     assert report.startswith("scheduler = euler_a") and "stage base: inpaint" in report
 
 
+def test_two_nodes_of_an_expansion_that_tell_the_same_are_heard_once(editor: Editor) -> None:
+    number = editor.add("AstriaGenerate")
+    script = """id => {
+        const node = app.graph.getNodeById(id);
+        node.onExecuted({ text: ["seed = 1"] });
+        node.onExecuted({ astria_notes: ["LoRA 'a' fits 2 of 3\\none face"] });
+        node.onExecuted({ astria_notes: ["LoRA 'a' fits 2 of 3"] });
+        return node.widgets.find(widget => widget.name === "report").element.value;
+    }"""
+    told = "seed = 1\nLoRA 'a' fits 2 of 3\none face"
+    assert editor.page.evaluate(script, number) == told
+
+
+def test_a_node_without_a_report_warns_of_a_lora_that_fits_in_part(editor: Editor) -> None:
+    number = editor.add("AstriaLoadLora")
+    script = """([id, message]) => app.graph.getNodeById(id).onExecuted(message)"""
+    editor.page.evaluate(script, [number, {"astria_notes": ["LoRA 'a' fits 3 of 3"]}])
+    said = "LoRA 'a' at 1 on the whole model: fits 2 of 3 tensors. Left out: b (no such layer)."
+    notes = {"astria_notes": [said], "astria_warnings": [said]}
+    editor.page.evaluate(script, [number, notes])
+    toast = editor.page.locator(".p-toast-message")
+    expect(toast).to_have_count(1)
+    expect(toast).to_contain_text(said)
+    toast.get_by_role("button").click()
+
+
 def test_a_report_stays_readable_in_the_smallest_node(editor: Editor) -> None:
     number = explain(editor)
     editor.page.evaluate(

@@ -74,7 +74,7 @@ FEATURES = {
         ),
     },
     "face_inpainting": {
-        "base.lora_1": node("LoraLoader", lora_name="my_person.safetensors"),
+        "base.lora_1": node("AstriaLoadLora", lora_name="my_person.safetensors"),
         "super_resolution.upscale": node(ENLARGED, factor=4.0),
         "inpaint_faces.faces": node(
             "AstriaInpaintFaces", image=["super_resolution.upscale", 0], model=["base.lora_1", 0]
@@ -221,7 +221,7 @@ FEATURES = {
             CANVAS, image=["base.decode", 0], anchor="left-center", width=1792, height=1024
         ),
         "outpaint.positive": node(TEXT, "president Trump the middle of the field"),
-        "base.lora_1": node("LoraLoader"),
+        "base.lora_1": node("AstriaLoadLora"),
     },
     "outpaint_text_to_image": {
         "outpaint.canvas": node(

@@ -4,6 +4,8 @@ import { app } from "../../../scripts/app.js";
 const MIN_HEIGHT = 120;
 const EXTRA_HEIGHT = 200; // shared with the text box above: a pasted prompt has some 25 lines
 
+const TOAST_MS = 20_000;
+
 const REPORTING = new Set(["AstriaPrompt", "AstriaGenerate", "AstriaModels", "AstriaExplain", "AstriaCompile"]);
 
 function makeBox() {
@@ -28,10 +30,31 @@ function makeBox() {
   return box;
 }
 
+// Two stages that wear one LoRA tell the same of it.
+function withNotes(report, notes) {
+  const told = new Set(report.split("\n"));
+  const fresh = notes.flatMap((note) => note.split("\n")).filter((line) => !told.has(line));
+  return [report, ...fresh].filter(Boolean).join("\n");
+}
+
+// A node without a report says in a message of the editor what its author should know.
+function warnOf(node) {
+  const before = node.onExecuted;
+  node.onExecuted = function (message) {
+    before?.apply(this, arguments);
+    for (const detail of message?.astria_warnings ?? []) {
+      app.extensionManager.toast.add({ severity: "warn", summary: node.title, detail, life: TOAST_MS });
+    }
+  };
+}
+
 app.registerExtension({
   name: "astria.report",
   nodeCreated(node) {
-    if (!REPORTING.has(node.comfyClass)) return;
+    if (!REPORTING.has(node.comfyClass)) {
+      if (node.comfyClass?.startsWith("Astria")) warnOf(node);
+      return;
+    }
     const box = makeBox();
     const widget = node.addDOMWidget("report", "ASTRIA_REPORT", box, {
       serialize: false,
@@ -51,7 +74,7 @@ app.registerExtension({
       before?.apply(this, arguments);
       if (message?.text) box.value = [].concat(message.text).join("\n");
       // What the nodes that this one expands into have to tell comes after its own report.
-      if (message?.astria_notes) box.value = [box.value, ...message.astria_notes].filter(Boolean).join("\n");
+      if (message?.astria_notes) box.value = withNotes(box.value, message.astria_notes);
     };
   },
 });

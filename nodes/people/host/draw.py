@@ -17,6 +17,7 @@ from ...faceid.host.apply import apply_person_faceids
 from ...regions.host.checkpoints import apply_person_models
 from ...regions.host.loras import Loras, apply_gated_loras, load_region_loras
 from ...regions.host.regional import Conditioning, RegionalOptions, apply_regions
+from ...regions.lora_fit import Tell, logged
 from ...regions.person import Person
 from ...regions.run import RegionRun, check_shape
 
@@ -37,11 +38,12 @@ def draw_people(
     people: Sequence[Person],
     scene: Scene,
     options: RegionalOptions,
+    tell: Tell = logged,
 ) -> ModelPatcher:
     """Return a clone of the model that draws person i in region i + 1, and the scene in region 0.
 
     LoRAs and FaceIDs of a person with a model of their own act on all of that model, and not on the
-    scene's.
+    scene's. `tell` gets how much of each LoRA fits.
     Shapes: masks [R,H,W] of any size, non-negative, summing to 1 at every pixel.
     Raises: what apply_regions, apply_person_models and apply_gated_loras raise.
     """
@@ -56,11 +58,11 @@ def draw_people(
             (),
             [person if number in numbers else None for number, person in enumerate(people, 1)],
             its_run,
+            tell,
         )
 
-    dressed = _with_identities(
-        patched, scene.loras, [person if person.model is None else None for person in people], run
-    )
+    shared = [person if person.model is None else None for person in people]
+    dressed = _with_identities(patched, scene.loras, shared, run, tell)
     return apply_person_models(dressed, masks, people, dress)
 
 
@@ -80,7 +82,11 @@ def _sample(masks: Tensor, executor: Callable, noise: Tensor, *rest: Any, **name
 
 
 def _with_identities(
-    model: ModelPatcher, scene: Loras, people: Sequence[Person | None], run: RegionRun
+    model: ModelPatcher,
+    scene: Loras,
+    people: Sequence[Person | None],
+    run: RegionRun,
+    tell: Tell,
 ) -> ModelPatcher:
     """Return a clone on which the scene's LoRAs and the persons' LoRAs and FaceIDs act, each in
     their region; None: a person it does not draw.
@@ -88,7 +94,7 @@ def _with_identities(
     loras = load_region_loras(
         [scene, *(() if person is None else person.loras for person in people)]
     )
-    patched = apply_gated_loras(model, loras, run) if loras else model
+    patched = apply_gated_loras(model, loras, run, tell=tell) if loras else model
     faceids = [() if person is None else person.faceids for person in people]
     if not any(faceids):
         return patched

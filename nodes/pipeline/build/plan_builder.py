@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...families.family import Family
+from ...families.lora_files import is_for
 from ...graph.graph import Graph, Link, Value
 from ...prompt import PromptRequest, Segment
 from ...tunes.resolve import Missing, Resolver
@@ -17,7 +18,7 @@ from .settings import Settings
 from .sources import Options, Sources
 from .stage_list import Problem, Stage
 from .tags import find_wording
-from .text import Encoded, Wording
+from .text import Encoded, Lora, Wording, WornLora
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Desk:
     """The planner's desk.
 
     `painted` is set by the first stage that paints; `identities` remembers the loaded photo sets by
-    tune and analysis.
+    tune and analysis; `loras` is who wears which.
     """
 
     request: PromptRequest
@@ -59,6 +60,7 @@ class Desk:
     skipped: set[str] = field(default_factory=set)
     painted: Painted | None = None
     identities: dict[tuple[str, str], Link] = field(default_factory=dict)
+    loras: list[WornLora] = field(default_factory=list)
 
     @property
     def graph(self) -> Graph:
@@ -109,6 +111,23 @@ class Desk:
     def tell(self, problem: Problem) -> None:
         if problem not in self.problems:
             self.problems.append(problem)
+
+    def wear(self, wearer: str, loras: Sequence[Lora]) -> None:
+        """Note who wears these LoRAs, and tell of a file that seems made for another family."""
+        for lora in loras:
+            made_for = self.resolver.lora_family(lora.file)
+            worn = WornLora(lora, wearer, made_for)
+            if worn not in self.loras:
+                self.loras.append(worn)
+            if not is_for(made_for, self.family.branch):
+                title = self.family.title
+                text = (
+                    f"The LoRA '{lora.file}' seems made for {made_for}, by the names and sizes of"
+                    f" its tensors; the model is {title}. What does not fit is left out, and where"
+                    " nothing fits the run stops."
+                )
+                hint = f"Use a LoRA made for {title}, or a model of the LoRA's family."
+                self.tell(Problem("lora-family", "warning", text, hint))
 
     def _miss(self, found: Missing) -> None:
         if found not in self.missing:

@@ -49,6 +49,21 @@ class Lora:
 
 
 @dataclass(frozen=True)
+class WornLora:
+    """A LoRA and who wears it, in words, with the family that its file seems made for ("" where it
+    does not say).
+    """
+
+    lora: Lora
+    wearer: str
+    made_for: str = ""
+
+    def told(self) -> str:
+        seems = f", made for {self.made_for} by its tensors" if self.made_for else ""
+        return f"LoRA {self.lora.file} at {self.lora.weight:g}: {self.wearer}{seems}"
+
+
+@dataclass(frozen=True)
 class FaceID:
     """A FaceID tag with the tune whose photos it means."""
 
@@ -156,7 +171,7 @@ def add_loras(graph: Graph, stage: str, models: Models, loras: Sequence[Lora]) -
         strengths = {"strength_model": lora.weight, "strength_clip": lora.clip_weight}
         loaded = graph.add(
             f"{stage}.lora_{number}",
-            "LoraLoader",
+            "AstriaLoadLora",
             model=models.model,
             clip=models.clip,
             lora_name=lora.file,
@@ -173,7 +188,7 @@ def with_text_loras(graph: Graph, name: str, models: Models, loras: Sequence[Lor
         strengths = {"strength_model": 0.0, "strength_clip": lora.clip_weight}
         loaded = graph.add(
             f"{name}_text_lora_{number}",
-            "LoraLoader",
+            "AstriaLoadLora",
             model=models.model,
             clip=clip,
             lora_name=lora.file,

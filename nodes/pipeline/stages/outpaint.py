@@ -44,6 +44,7 @@ def add_outpaint(desk: Desk, stage: Stage, image: Value) -> Link:
         desk.wording(segments, negative_segments(request)),
         settings,
         family,
+        "the new area of the outpainting",
     )
     canvas = graph.add(
         "outpaint.canvas",

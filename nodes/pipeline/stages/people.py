@@ -215,6 +215,8 @@ def add_persons(desk: Desk, stage: str, models: Models, people: Sequence[Wording
     chain: dict[str, Value] = {}
     for number, person in enumerate(people, start=1):
         name = f"{stage}.person_{number}"
+        words = _short(desk.request.persons[number - 1], use_lpw=desk.settings.use_lpw)
+        desk.wear(f"person {number} ({words})", person.loras)
         encoder, own = _persons_models(desk, name, models, person)
         texts = {
             "positive": graph.add(

@@ -34,11 +34,13 @@ def add_scene(
     wording: Wording,
     settings: Settings,
     family: Family | None = None,
+    wearer: str = "the whole picture",
 ) -> Encoded:
     """Add LoRAs, text and FaceIDs of what is said of the whole picture.
 
-    `family` where the models are of another than the picture's.
+    `family` where the models are of another than the picture's; `wearer` is what is painted so.
     """
+    desk.wear(wearer, wording.loras)
     encoded = add_encoding(
         desk.graph,
         stage,
@@ -78,9 +80,12 @@ def say(desk: Desk, stage: str, also: Sequence[Segment] = ()) -> Painted:
                 "Move the tag into a person's segment, or into the common one for everybody.",
             )
         )
-    models = add_loras(graph, stage, desk.sources.models, desk.wording((request.common,), ()).loras)
+    shared = desk.wording((request.common,), ()).loras
+    desk.wear("everybody", shared)
+    models = add_loras(graph, stage, desk.sources.models, shared)
     persons = add_persons(desk, stage, models, wordings_of_people(desk))
     own = desk.wording((request.base, *also), ()).loras
+    desk.wear("the scene", own)
     worded = with_text_loras(graph, f"{stage}.scene", models, own)
     scene = add_encoding(graph, stage, worded, wording, desk.family, desk.settings.cfg)
     return Painted(

@@ -29,6 +29,7 @@ from ...faceid.host.ip_adapter import IPAdapterFaceID
 from ...host.models import family_of
 from ...regions.host.loras import Loras, apply_gated_loras, load_region_loras
 from ...regions.host.regional import KEY as REGIONS_KEY
+from ...regions.lora_fit import Tell, logged
 from ...regions.person import Person
 from ...regions.run import Forward, RegionRun
 from ..blend import levelled
@@ -51,7 +52,7 @@ class Drawing:
     """What faces are drawn with.
 
     `positive`, `negative` and `scene_loras` are the scene's, for faces that are nobody's;
-    `max_batch` 0: as many at once as the memory holds.
+    `max_batch` 0: as many at once as the memory holds. `tell` gets how much of each LoRA fits.
     """
 
     model: ModelPatcher
@@ -65,6 +66,7 @@ class Drawing:
     persons: Sequence[Person] = ()
     max_batch: int = 0
     scene_loras: Loras = ()
+    tell: Tell = logged
 
     @property
     def guided(self) -> bool:
@@ -251,7 +253,7 @@ def _kit(jobs: Sequence[_Job], drawing: Drawing) -> _Kit:
         ]
     )
     if loras:
-        patched = apply_gated_loras(patched, loras, run, items=True)
+        patched = apply_gated_loras(patched, loras, run, items=True, tell=drawing.tell)
     faceids = [person.faceids if person else () for person in here]
     if any(faceids):
         patched = apply_person_faceids(patched, faceids, run)

@@ -23,6 +23,7 @@ from comfy.patcher_extension import CallbacksMP, PatcherInjection
 from torch import nn
 
 from ..lora import LoraError, RegionLora
+from ..lora_fit import Tell, logged
 from ..lora_forms import Form
 from ..lora_gates import Place, Rows, Spot
 from ..lora_hooks import Hooks
@@ -55,22 +56,28 @@ UNET_SPOTS = (
 
 
 def apply_gated_loras(
-    model: ModelPatcher, loras: Sequence[RegionLora], run: RegionRun, *, items: bool = False
+    model: ModelPatcher,
+    loras: Sequence[RegionLora],
+    run: RegionRun,
+    *,
+    items: bool = False,
+    tell: Tell = logged,
 ) -> ModelPatcher:
     """Return a clone of `model` on which each LoRA acts in its region's rows while `run.forward` is
     set, and nowhere otherwise.
 
     `items` says that the run's regions will be items of the batch, which every layer can tell
     apart, and not areas of one picture. Applied twice, both act. Text-encoder weights of the files
-    are left to the CLIP.
-    Raises: LoraError naming the LoRA whose form is not supported or whose layers this model does
-    not have.
+    are left to the CLIP. Of each file what fits is applied, and `tell` gets how much that is.
+    Raises: LoraError naming the LoRA of which nothing fits the model.
     """
     patched = model.clone()
     members: dict[str, list[tuple[int, Form]]] = {}
     for lora in loras:
         if lora.strength != 0:
-            for path, form in read_lora(model, lora):
+            forms, fit = read_lora(model, lora)
+            tell(fit)
+            for path, form in forms:
                 members.setdefault(path, []).append((lora.region, form))
     if not members:
         return patched
@@ -111,7 +118,8 @@ def spot_of(model: BaseModel, path: str) -> Spot:
             code="lora-family",
             hint="Connect an SD1.5, SDXL or Flux model.",
         )
-    if hasattr(comfy.utils.get_attr(model, path), "kernel_size"):
+    module = comfy.utils.get_attr(model, path)
+    if hasattr(module, "kernel_size") or isinstance(module, nn.GroupNorm):
         return Spot(path, Rows.CONVOLUTION)
     for part, rows, vector in FLUX_SPOTS if isinstance(network, Flux) else UNET_SPOTS:
         if part in path:

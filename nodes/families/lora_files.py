@@ -1,0 +1,165 @@
+"""What the names and sizes of a LoRA file's tensors say: the family of models it was made for, and
+forms that nothing here reads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+Shapes = Mapping[str, Sequence[int]]
+
+# How names of text-encoder weights begin; they act on the CLIP and not on the diffusion model.
+_TEXT_ENCODER = (
+    "lora_te",
+    "text_encoder",
+    "te.",
+    "te1.",
+    "te2.",
+    "lora_prior_te",
+    "t5xxl.",
+    "clip_l.",
+    "clip_g.",
+)
+# Embeddings that a trainer put beside the LoRA's own tensors.
+_EMBEDDING = re.compile(
+    r"^bundle_emb\.([^.]+)\.|^(?:clip_l|clip_g|emb_params)$|^string_to_(?:param|token)\b"
+)
+
+
+@dataclass(frozen=True)
+class _Sign:
+    """Marks of one family: a name that fits `some` and none that fits `never`.
+
+    `channels`, where given: one of the sizes of a tensor whose name fits `sized` is among them.
+    """
+
+    title: str
+    some: str
+    never: str = r"(?!)"
+    sized: str = ""
+    channels: tuple[int, ...] = ()
+
+
+_UNET = r"(?:^|[._])(?:(?:input|output|down|up)_blocks?[._]\d|mid(?:dle)?_block[._])"
+# Blocks in which SD1.5 has attention and SDXL has none.
+_SHALLOW = (
+    r"(?:input_blocks[._][12]|output_blocks[._](?:[6-9]|1[01])|down_blocks[._]0|up_blocks[._]3)[._]"
+)
+_NOT_UNETS = r"(?:^|[._])(?:double|single|joint|transformer)_blocks[._]\d+[._](?!attn[12])"
+_TEXT_KEYS = r"attn2[._](?:processor[._])?to_k"
+_DOUBLE = r"(?:^|[._])double_blocks[._]\d"
+_SINGLE = r"(?:^|[._])single_blocks[._]\d"
+_JOINED = r"(?:^|[._])transformer_blocks[._]\d+[._]attn[._]"
+_SINGLES = r"(?:^|[._])single_transformer_blocks[._]\d"
+_LAYERS = r"(?:^|[._])layers[._]\d+[._](?:attention|feed_forward|adaLN)"
+
+# The first that fits counts. Sources: the module names of each family in ComfyUI's comfy/ldm, and
+# its comfy/utils.py for those of diffusers.
+_SIGNS = (
+    _Sign("Stable Cascade", r"^lora_prior_unet_"),
+    # Deep blocks of transformers, and the width of the text that its keys are made of.
+    _Sign("SDXL", _UNET, sized=_TEXT_KEYS, channels=(2048,)),
+    _Sign("SD2", _UNET, sized=_TEXT_KEYS, channels=(1024,)),
+    _Sign("SD1.5", _UNET, sized=_TEXT_KEYS, channels=(768,)),
+    _Sign("SDXL", _UNET + r".*transformer_blocks[._][1-9][._]"),
+    _Sign("SDXL", r"label_emb|add_embedding|^(?:lora_te2_|text_encoder_2\.)", _NOT_UNETS),
+    _Sign("SD1.5", _SHALLOW + r".*transformer_blocks[._]"),
+    _Sign("a UNet (SD1.5, SD2 or SDXL)", _UNET),
+    _Sign("Chroma", r"distilled_guidance_layer"),
+    _Sign("HiDream", r"(?:double|single)_stream_blocks[._]\d"),
+    _Sign("SD3", r"(?:^|[._])joint_blocks[._]\d"),
+    _Sign("AuraFlow", r"(?:^|[._])joint_transformer_blocks[._]\d|double_layers[._]\d"),
+    _Sign(
+        "Hunyuan Video",
+        r"double_blocks[._]19[._]|single_blocks[._]3[89][._]|\.(?:img|txt)_attn_qkv",
+    ),
+    _Sign("Flux.2", r"double_stream_modulation|single_stream_modulation"),
+    _Sign("Flux.2", f"{_DOUBLE}|{_SINGLE}|{_SINGLES}", sized=r"attn", channels=(6144,)),
+    _Sign("Flux.1", f"{_DOUBLE}|{_SINGLE}|{_SINGLES}"),
+    _Sign("Wan", r"(?:^|[._])blocks[._]\d+[._](?:self_attn|cross_attn)[._][qkvo](?:[._]|$)"),
+    _Sign("Wan", r"(?:^|[._])blocks[._]\d+[._](?:ffn[._][02]|cross_attn[._]k_img)"),
+    _Sign("Cosmos or Anima", r"(?:^|[._])blocks[._]\d+[._](?:self_attn|cross_attn)[._][qkv]_proj"),
+    _Sign("Z-Image", _LAYERS, sized=_LAYERS, channels=(3840,)),
+    _Sign("Lumina 2 or Z-Image", _LAYERS),
+    _Sign("Qwen-Image", r"transformer_blocks[._]\d+[._](?:img|txt)_(?:mlp|mod)[._]"),
+    _Sign("Qwen-Image", _JOINED, sized=r"add_[qkv]_proj|attn[._]to_", channels=(3072,)),
+    _Sign("SD3", _JOINED, sized=r"attn[._](?:to|add)_", channels=(1536, 2432)),
+    _Sign("Flux.1, SD3 or Qwen-Image", _JOINED),
+    _Sign("LTX-Video or PixArt", r"(?:^|[._])transformer_blocks[._]\d+[._]attn[12][._]", _UNET),
+)
+# The base family of this pack that a title means.
+_BRANCHES = {"SD1.5": "sd15", "SDXL": "sdxl", "Flux.1": "flux"}
+# Those of another one that go on it as well: their names and sizes are the same.
+_ALSO = {"Flux.1, SD3 or Qwen-Image": ("flux",), "a UNet (SD1.5, SD2 or SDXL)": ("sd15", "sdxl")}
+
+# Forms that neither the host nor this pack reads, by the name of a tensor.
+_UNREAD = (
+    (re.compile(r"\.on_input$|\.ia3_l\b"), "IA3"),
+    (re.compile(r"\.vera_lambda_|^vera_[AB]"), "VeRA"),
+    (re.compile(r"\.oft_[rR]\b"), "OFT as PEFT writes it"),
+    (re.compile(r"^(?:control_model|controlnet_)"), "a ControlNet"),
+    (re.compile(r"^(?:ip_adapter\.|image_proj\.)"), "an IP-Adapter"),
+)
+# Parts of names that LoRAs of any form have.
+_OF_LORAS = re.compile(r"lora|hada_|lokr_|oft_|\.diff(?:_b)?$|_norm$|set_weight|\.[ab][12]\.")
+
+
+def lora_family(shapes: Shapes) -> str:
+    """Return the title of the family of models that a LoRA file seems made for, "" where its names
+    and sizes do not say.
+    """
+    for sign in _SIGNS:
+        if _fits(sign, shapes):
+            return sign.title
+    return ""
+
+
+def is_for(title: str, branch: str) -> bool:
+    """Say whether a file of that family (see `lora_family`) may go on models of `branch`."""
+    return not title or branch == _BRANCHES.get(title) or branch in _ALSO.get(title, ())
+
+
+def is_text_encoders(name: str) -> bool:
+    """Say whether a tensor of a LoRA file acts on a text encoder."""
+    return name.startswith(_TEXT_ENCODER)
+
+
+def embeddings_in(names: Iterable[str]) -> list[str]:
+    """Return the names of the embeddings that a LoRA file brings along, "" for one without."""
+    found = (_EMBEDDING.match(name) for name in names)
+    return list(dict.fromkeys(match[1] or "" for match in found if match))
+
+
+def is_embedding(name: str) -> bool:
+    """Say whether a tensor of a LoRA file belongs to an embedding that lies in it."""
+    return _EMBEDDING.match(name) is not None
+
+
+def unread_form(names: Iterable[str]) -> str:
+    """Return what a file is that holds no LoRA which the host or this pack reads, "" where its
+    names do not say.
+    """
+    named = list(names)
+    if named and all(map(is_embedding, named)):
+        return "an embedding (textual inversion)"
+    for pattern, title in _UNREAD:
+        if any(map(pattern.search, named)):
+            return title
+    if any(name.endswith(".weight") for name in named) and not any(map(_OF_LORAS.search, named)):
+        return "a whole checkpoint or diffusion model"
+    return ""
+
+
+def _fits(sign: _Sign, shapes: Shapes) -> bool:
+    some, never = re.compile(sign.some), re.compile(sign.never)
+    if not any(map(some.search, shapes)) or any(map(never.search, shapes)):
+        return False
+    if not sign.channels:
+        return True
+    sized = re.compile(sign.sized)
+    return any(
+        sized.search(name) and not set(sign.channels).isdisjoint(shape)
+        for name, shape in shapes.items()
+    )

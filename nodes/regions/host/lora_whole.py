@@ -1,0 +1,105 @@
+"""A LoRA on the whole of a MODEL and its CLIP, merged by the host, and how much of it fits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import comfy.lora
+import comfy.sd
+import comfy.utils
+import folder_paths
+from comfy.model_patcher import ModelPatcher
+from comfy.weight_adapter import LoRAAdapter, WeightAdapterBase
+from torch import nn
+
+from ...errors import PlanError
+from ...host.models import family_of
+from ..lora_fit import EVERYTHING, MODEL, TEXT, LoraFit, ModelKind, fit_of
+from .lora_changes import NO_LAYER, LoraChange, Unfit, read_changes
+from .lora_sizes import check_magnitude, check_matrices, check_shape, size_of
+
+
+def apply_whole_lora(
+    model: ModelPatcher, clip: Any, name: str, strength_model: float, strength_clip: float
+) -> tuple[ModelPatcher, Any, LoraFit | None]:
+    """Return clones of model and CLIP with the LoRA `name` of ComfyUI's loras folder, patched as
+    the host's LoraLoader patches them, and how much of the file fits.
+
+    At a strength of 0 that part of the file is not looked at; at both the fit is None. A file under
+    names that the host does not know for a layer that it has is worn as well.
+    Raises: LoraError where the file has something for the model and nothing of it fits;
+    FileNotFoundError of the host for a name that it does not list.
+    """
+    path = folder_paths.get_full_path_or_raise("loras", name)
+    if not strength_model and not strength_clip:
+        return model, clip, None
+    state_dict, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
+    keys: dict = {}
+    if strength_model:
+        keys = comfy.lora.model_lora_keys_unet(model.model, keys)
+    if strength_clip:
+        keys = comfy.lora.model_lora_keys_clip(clip.cond_stage_model, keys)
+    reading = read_changes(state_dict, keys)
+    reading.sort(lambda change: _check(change, model.model, clip.cond_stage_model))
+    looked_at = TEXT if not strength_model else EVERYTHING if strength_clip else MODEL
+    fit = fit_of(
+        state_dict,
+        reading.fitted_own,
+        reading.left,
+        looked_at=looked_at,
+        model=model_kind(model),
+    )
+    fit = replace(fit, name=name, strength=strength_model or strength_clip)
+    if fit.is_refused:
+        raise fit.refusal()
+    fitting = {name: reading.tensors[name] for name in reading.tensors if name in reading.fitted}
+    patched, encoder = comfy.sd.load_lora_for_models(
+        model, clip, fitting, strength_model, strength_clip, lora_metadata=metadata
+    )
+    return patched, encoder, fit
+
+
+def model_kind(model: ModelPatcher) -> ModelKind:
+    """Return what a MODEL is called; one that this pack does not plan for by the host's name."""
+    try:
+        family = family_of(model)
+    except PlanError:
+        return ModelKind(type(model.model.model_config).__name__)
+    return ModelKind(family.title, family.branch)
+
+
+def _check(change: LoraChange, model: nn.Module, encoder: nn.Module) -> None:
+    """Return where the host merges the change into its weight. Raises: Unfit."""
+    shape = _shape(model if change.key.startswith("diffusion_model.") else encoder, change)
+    patch = change.patch
+    if not isinstance(patch, WeightAdapterBase):
+        check_shape(tuple(patch[1][0].shape), shape)
+        return
+    check_matrices(patch)
+    if isinstance(patch, LoRAAdapter) and patch.weights[5] is not None:  # grows the weight
+        grown = tuple(patch.weights[5])
+        if len(grown) != len(shape) or any(map(int.__lt__, grown, shape)):
+            check_shape(grown, shape)
+        shape = grown
+    size, count = size_of(patch), math.prod(shape)
+    if size is not None and size[1] != count:
+        raise Unfit(f"a change of {size[1]} numbers; the layer has {count}")
+    check_magnitude(patch, shape)
+
+
+def _shape(root: nn.Module, change: LoraChange) -> tuple[int, ...]:
+    """Return the shape of the weight, or of the part of it, that is changed."""
+    try:
+        module, weight = (comfy.utils.get_attr(root, name) for name in (change.path, change.key))
+    except AttributeError:
+        module = weight = None
+    if weight is None:
+        raise Unfit(NO_LAYER)
+    shape = list(weight.shape)
+    if change.key.endswith(".weight") and hasattr(module, "in_features"):
+        shape = [module.out_features, module.in_features]  # also where it is stored packed
+    if change.offset is not None:
+        shape[change.offset[0]] = change.offset[2]
+    return tuple(shape)
