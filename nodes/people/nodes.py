@@ -126,6 +126,7 @@ class AstriaRegionalPrompt(io.ComfyNode):
                 io.Model.Output(),
                 io.Conditioning.Output(display_name="positive"),
                 io.Conditioning.Output(display_name="negative"),
+                io.String.Output(display_name="info", tooltip="Who wears which LoRA, and its fit."),
             ],
         )
 
@@ -157,10 +158,10 @@ class AstriaRegionalPrompt(io.ComfyNode):
         masks = normalised(regions.masks)
         drawing = draw_people(model, masks, persons, scene, options, fits.append)
         told, warnings = lines_of(fits, regions.names)
-        ui = notes_ui("\n".join(told), warnings=warnings)
-        return io.NodeOutput(
-            on_pictures_of_shape(drawing, regions.masks), positive, negative, ui=ui
-        )
+        text = "\n".join(told)
+        ui = notes_ui(text, warnings=warnings)
+        patched = on_pictures_of_shape(drawing, regions.masks)
+        return io.NodeOutput(patched, positive, negative, text, ui=ui)
 
 
 NODES = [AstriaPersonLora, AstriaPerson, AstriaRegionalPrompt]

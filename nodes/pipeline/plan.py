@@ -96,18 +96,7 @@ def draft(request: PromptRequest, sources: Sources, resolver: Resolver, options:
     image, image_problems = picture(sources.graph, "image", sources.image, request.input_image)
     mask, mask_problems = picture(sources.graph, "mask", sources.mask, request.mask_image)
     sources = replace(sources, image=image, mask=mask)
-    # A picture that the prompt names counts even where it cannot be had: the plan is then explained
-    # as it was meant.
-    has_image = image is not None or request.input_image is not None
-    has_mask = mask is not None or request.mask_image is not None
-    inputs = Inputs(
-        has_image,
-        has_mask,
-        options.seed,
-        sources.control_image is not None,
-        lcm_of_picture(request, resolver, sources.lcm),
-        lcm_of_outpaint(request, resolver, sources),
-    )
+    inputs = _inputs(request, sources, resolver, options.seed)
     settings = settle(request, sources.family, inputs)
     found = [
         *image_problems,
@@ -139,6 +128,22 @@ def draft(request: PromptRequest, sources: Sources, resolver: Resolver, options:
         tuple(desk.problems),
         tuple(desk.missing),
         tuple(desk.loras),
+    )
+
+
+def _inputs(request: PromptRequest, sources: Sources, resolver: Resolver, seed: int) -> Inputs:
+    """Return what beside the request decides its settings.
+
+    A picture that the prompt names counts even where it cannot be had: the plan is then explained
+    as it was meant.
+    """
+    return Inputs(
+        sources.image is not None or request.input_image is not None,
+        sources.mask is not None or request.mask_image is not None,
+        seed,
+        sources.control_image is not None,
+        lcm_of_picture(request, resolver, sources.lcm),
+        lcm_of_outpaint(request, resolver, sources),
     )
 
 

@@ -177,13 +177,8 @@ class AstriaInpaintFaces(io.ComfyNode):
         scaled = scale_notes(faces, image.shape[2], image.shape[1])
         worn, warnings = lines_of(fits, names)  # a file is read for each model that wears it
         told = "\n".join([report(planned, names, len(image), calls), *scaled, *worn])
-        return io.NodeOutput(
-            result,
-            mask,
-            matches_preview(image, planned, names),
-            told,
-            ui=notes_ui(told, warnings=warnings),
-        )
+        matches = matches_preview(image, planned, names)
+        return io.NodeOutput(result, mask, matches, told, ui=notes_ui(told, warnings=warnings))
 
 
 NODES = [AstriaInpaintFaces]

@@ -34,7 +34,11 @@ class AstriaLoadLora(io.ComfyNode):
                     "strength_clip", **strength, tooltip="0: only the model is changed."
                 ),
             ],
-            outputs=[io.Model.Output(), io.Clip.Output()],
+            outputs=[
+                io.Model.Output(),
+                io.Clip.Output(),
+                io.String.Output(display_name="info", tooltip="How much of the file fits."),
+            ],
         )
 
     @classmethod
@@ -47,8 +51,8 @@ class AstriaLoadLora(io.ComfyNode):
         # A file without anything for the text encoder says so by its part for the model.
         is_told = fit is not None and (fit.total or fit.embeddings)
         told, warnings = lines_of([fit]) if is_told else ([], [])
-        ui = notes_ui("\n".join(told), warnings=warnings)
-        return io.NodeOutput(patched, encoder, ui=ui)
+        text = "\n".join(told)
+        return io.NodeOutput(patched, encoder, text, ui=notes_ui(text, warnings=warnings))
 
 
 NODES = [AstriaLoadLora]

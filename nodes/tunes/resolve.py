@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 from unicodedata import normalize
 
 from ..families.lora_files import lora_family
@@ -19,7 +19,7 @@ from .names import alike, close_names, matching, name_problem, shell_word, shown
 from .syntax import BASE_ID
 from .tables import Role, base_problem, base_title, bind_base, incomplete
 from .tensor_header import tensor_shapes
-from .tune import Tune
+from .tune import Tune, Tunes
 
 BIND_COMMAND = "python dev.py bind"
 _MAKE_TUNE = (
@@ -72,18 +72,6 @@ class _Wanted:
     subject: str
     also_close: Sequence[str] = ()  # ids and names beside those of files that may have been meant
     role: Role | None = None  # whose node reads but some of the files
-
-
-class Tunes(Protocol):
-    """The tunes database, as far as looking up goes; TuneStore is one."""
-
-    def get(self, id: int) -> Tune | None: ...
-
-    def find_by_title(self, title: str) -> Tune | None: ...
-
-    def list(self, *, limit: int = 20, offset: int = 0) -> Sequence[Tune]: ...
-
-    def photo_paths(self, id: int) -> Sequence[Path]: ...
 
 
 class Resolver:

@@ -4,8 +4,11 @@ tune object.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
+from typing import Protocol
 
 from ..errors import AstriaError
 from .names import name_problem, shown
@@ -138,3 +141,15 @@ def iso(moment: datetime | None) -> str | None:
 def from_iso(text: str | None) -> datetime | None:
     """Return the time that `iso` wrote."""
     return None if text is None else datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+class Tunes(Protocol):
+    """The tunes database, as far as looking up goes; TuneStore is one."""
+
+    def get(self, id: int) -> Tune | None: ...
+
+    def find_by_title(self, title: str) -> Tune | None: ...
+
+    def list(self, *, limit: int = 20, offset: int = 0) -> Sequence[Tune]: ...
+
+    def photo_paths(self, id: int) -> Sequence[Path]: ...

@@ -37,7 +37,7 @@ def lcm_of_outpaint(request: PromptRequest, resolver: Resolver, sources: Sources
 
 
 def _lora_of(segments: Sequence[Segment], resolver: Resolver) -> str:
-    for name, weight in lora_weights(segments).items():
+    for name, (weight, _) in lora_weights(segments).items():
         found = resolver.lora(name)
         file = name if isinstance(found, Missing) else found.file
         if weight > 0 and is_named_lcm(file):
