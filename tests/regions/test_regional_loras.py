@@ -91,7 +91,7 @@ def test_a_lora_of_the_scene_acts_where_no_person_stands(
     family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     regional_people = load("comfyui_astria.nodes.people.host.draw")
-    loras = load("comfyui_astria.nodes.host.loras")
+    loras = load("comfyui_astria.nodes.regions.host.loras")
     model, texts = model_of(family), (text(family, 1), text(family, 2))
     monkeypatch.setattr(loras.folder_paths, "get_full_path_or_raise", lambda _folder, name: name)
     monkeypatch.setattr(

@@ -5,8 +5,6 @@ What each model contributes, and what it leaves alone.
 
 from __future__ import annotations
 
-import sys
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -268,11 +266,9 @@ def test_faceids_go_to_the_model_that_draws_the_person(monkeypatch: pytest.Monke
         given.append((model, faceids, run))
         return model.clone()
 
-    monkeypatch.setitem(
-        sys.modules,
-        "comfyui_astria.nodes.faceid.host.apply",
-        SimpleNamespace(apply_person_faceids=apply_person_faceids),
-    )
+    # Where it is used: the module may have been imported by another test already.
+    drawing = load("comfyui_astria.nodes.people.host.draw")
+    monkeypatch.setattr(drawing, "apply_person_faceids", apply_person_faceids)
     base, own = model_of("sd15"), model_of("sd15", seed=7)
     people = [
         Person(text("sd15", 5), faceids=("a", "b")),
