@@ -158,8 +158,8 @@ class AstriaRegionalPrompt(io.ComfyNode):
         masks = normalised(regions.masks)
         drawing = draw_people(model, masks, persons, scene, options, fits.append)
         told, warnings = lines_of(fits, regions.names)
-        text = "\n".join(told)
-        ui = notes_ui(text, warnings=warnings)
+        text = "\n".join(told) or f"{len(persons)} person(s) drawn in their regions."
+        ui = notes_ui(*told, warnings=warnings)
         patched = on_pictures_of_shape(drawing, regions.masks)
         return io.NodeOutput(patched, positive, negative, text, ui=ui)
 

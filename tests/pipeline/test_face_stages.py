@@ -340,7 +340,9 @@ def test_what_nodes_tell_stands_behind_the_report_in_their_order(tmp_path: Path)
     assert at == "The report."
     assert told[::-1] == [
         Link("models.identity_1", 1),
+        Link("inpaint_faces.detect", 4),
         Link("inpaint_faces.faces", 3),
+        Link("face_swap.detect", 4),
         Link("face_swap.swap", 2),
     ]
 
