@@ -8,7 +8,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host.tensors import as_masks, as_pictures, empty_note, ratio_note, with_alpha_of
-from ..host.types import MAX_SIDE, FitType, notes_ui, seed_input
+from ..host.types import MAX_SIDE, FitType, seed_input, warnings_ui
 from .batch import one_batch
 from .fit import fit_image, fit_mask, keep_unmasked, restore_size
 from .host.sampling import STEP_NOISE, ImageNoise, make_sampler
@@ -109,7 +109,7 @@ class AstriaFitImage(io.ComfyNode):
             none = fitted.new_zeros(fitted.shape[:3])
             return io.NodeOutput(fitted, none, fit)
         mask = as_masks(mask)
-        told = notes_ui(empty_note(mask), ratio_note(mask, image.shape[2], image.shape[1]))
+        told = warnings_ui(empty_note(mask), ratio_note(mask, image.shape[2], image.shape[1]))
         return io.NodeOutput(fitted, fit_mask(mask, image, width, height, multiple), fit, ui=told)
 
 
@@ -139,7 +139,7 @@ class AstriaFitMasks(io.ComfyNode):
     def execute(cls, image, masks, width: int, height: int, multiple: int) -> io.NodeOutput:
         image, masks = as_pictures(image), as_masks(masks)
         each = image[:1].expand(len(masks), -1, -1, -1)
-        told = notes_ui(ratio_note(masks, image.shape[2], image.shape[1]))
+        told = warnings_ui(ratio_note(masks, image.shape[2], image.shape[1]))
         return io.NodeOutput(fit_mask(masks, each, width, height, multiple), ui=told)
 
 

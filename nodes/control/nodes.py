@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..host.types import notes_ui
+from ..host.types import warnings_ui
 from .depth import depth_map
 from .host.modes import with_mode
 from .modes import KINDS
@@ -32,7 +32,7 @@ class AstriaControlNetMode(io.ComfyNode):
     @classmethod
     def execute(cls, control_net, kind: str) -> io.NodeOutput:
         told, note = with_mode(control_net, kind)
-        return io.NodeOutput(told, ui=notes_ui(note))
+        return io.NodeOutput(told, ui=warnings_ui(note))
 
 
 class AstriaDepthMap(io.ComfyNode):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host.tensors import as_masks, empty_note
-from ..host.types import FaceIDsType, FaceIDType, IdentityType, notes_ui
+from ..host.types import FaceIDsType, FaceIDType, IdentityType, warnings_ui
 from .checkpoint import AUTO, PULID
 from .host.apply import apply_faceids
 from .host.files import (
@@ -150,7 +150,7 @@ class AstriaApplyFaceID(io.ComfyNode):
         cls, model, faceid, identity, strength: float, start: float, end: float, mask=None
     ) -> io.NodeOutput:
         mask = None if mask is None else as_masks(mask)
-        told = notes_ui("" if mask is None else empty_note(mask))
+        told = warnings_ui("" if mask is None else empty_note(mask))
         if not identity.is_known:
             return io.NodeOutput(model, ui=told)
         use = FaceIDUse(faceid, identity, strength, start, end)

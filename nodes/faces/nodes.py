@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from ..errors import ImageError, MissingModelError
 from ..host.state import fingerprint
 from ..host.tensors import as_pictures
-from ..host.types import FaceAnalysisType, FacesType, notes_ui
+from ..host.types import FaceAnalysisType, FacesType, notes_ui, warnings_ui
 from .boxes import BoxDetector
 from .detector import FaceAnalysis, rgb_pixels
 from .drawing import bounding_boxes, face_masks, preview
@@ -108,7 +108,7 @@ class AstriaLoadFaceAnalysis(io.ComfyNode):
                     f" Load Face Detection Model (MediaPipe). {LICENCE}"
                 ),
             )
-        told = notes_ui("\n".join(notes)) if notes else None
+        told = warnings_ui(*notes)
         return io.NodeOutput(FaceAnalysis(detector, recogniser), ui=told)
 
 

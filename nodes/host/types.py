@@ -78,3 +78,12 @@ def notes_ui(*texts: str, warnings: Sequence[str] = ()) -> dict[str, list[str]] 
     if warnings:
         told["astria_warnings"] = list(warnings)
     return told if told["astria_notes"] else None
+
+
+def warnings_ui(*texts: str) -> dict[str, list[str]] | None:
+    """Return as a node's ui output what its author should know; None where there is nothing.
+
+    In the expansion of AstriaGenerate it stands in that node's report; a node that stands alone
+    shows it as a message of the editor.
+    """
+    return notes_ui(*texts, warnings=[text for text in texts if text])

@@ -9,7 +9,7 @@ import comfy.utils
 from comfy_api.latest import io
 
 from ..host.tensors import as_masks, as_pictures, empty_note
-from ..host.types import MAX_PERSONS, MAX_SIDE, FitType, SegmenterType, notes_ui
+from ..host.types import MAX_PERSONS, MAX_SIDE, FitType, SegmenterType, notes_ui, warnings_ui
 from .adjust import Adjustment
 from .host.segmenters import Connected, choices, make_segmenter
 from .morphology import SHAPES
@@ -227,7 +227,7 @@ class AstriaAdjustMask(io.ComfyNode):
         if fit is not None:  # Astria Fit Image has told of an empty mask
             return io.NodeOutput(adjustment.applied_within(mask, fit.width, fit.height))
         note = "" if invert else empty_note(mask)
-        return io.NodeOutput(adjustment.applied(mask), ui=notes_ui(note))
+        return io.NodeOutput(adjustment.applied(mask), ui=warnings_ui(note))
 
 
 class AstriaFindPeople(io.ComfyNode):

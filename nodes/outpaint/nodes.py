@@ -8,7 +8,7 @@ import torch
 from comfy_api.latest import io
 
 from ..host.tensors import as_masks, as_pictures, ratio_note
-from ..host.types import MAX_SIDE, notes_ui
+from ..host.types import MAX_SIDE, warnings_ui
 from .composite import heal_and_paste
 from .fill import FILL_BLUR_PX, canvas_mask, edge_extended, fit_source, neutral, place_masks
 from .geometry import ANCHORS, SMALLER_POLICIES, Canvas, place
@@ -190,7 +190,7 @@ class AstriaOutpaintMasks(io.ComfyNode):
     def execute(cls, canvas: PlacedSource, masks) -> io.NodeOutput:
         masks = as_masks(masks)
         size = canvas.canvas.source_width, canvas.canvas.source_height
-        told = notes_ui(ratio_note(masks, *size))
+        told = warnings_ui(ratio_note(masks, *size))
         return io.NodeOutput(place_masks(masks, canvas.canvas), ui=told)
 
 

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..errors import ImageError
 from ..host.tensors import as_masks, as_pictures, ratio_note
-from ..host.types import MAX_PERSONS, MAX_SIDE, FitType, RegionsType, notes_ui
+from ..host.types import MAX_PERSONS, MAX_SIDE, FitType, RegionsType, warnings_ui
 from .layout import Layout, columns, from_boxes, from_masks, from_pose
 from .pose import arms_crossed
 from .preview import preview
@@ -127,7 +127,7 @@ class AstriaRegions(io.ComfyNode):
             people,
             pose,
             preview(image, layout),
-            ui={"astria_regions": [_drawn(layout)], **(notes_ui(note) or {})},
+            ui={"astria_regions": [_drawn(layout)], **(warnings_ui(note) or {})},
         )
 
 
