@@ -147,6 +147,7 @@ def _tune() -> Starter:
         "tune_id": 788416,
         "model_type": "faceid",
         "file": "none",
+        "min_face_px": 64,
     }
     tune = graph.add("tune.create", "AstriaCreateTune", images=photos, analysis=faces, **who)
     graph.add("tune.report", "PreviewAny", source=slot(tune, 1))

@@ -105,9 +105,11 @@ def _canvas() -> Any:
 
 
 SIZE = {"width": 0, "height": 0, "multiple": 16}
-FACE = dict.fromkeys(("faceid", "identity", "model"))
+KNOWN = SimpleNamespace(is_known=True)
+FACE = {"faceid": None, "identity": KNOWN, "model": None}
 DRAWING = dict.fromkeys(("vae", "positive", "negative", "noise", "sampler", "sigmas"))
-ANALYSIS = SimpleNamespace(batch=lambda *_: ((),), recogniser=object())
+NOBODY = SimpleNamespace(faces=(), turned=False, left_out=())
+ANALYSIS = SimpleNamespace(look=lambda *_: NOBODY, recogniser=object())
 # What a node takes beside its pictures and masks.
 BESIDE: Mapping[str, Callable[[], dict[str, Any]]] = {
     "AdjustMask": lambda: {"invert": False, "dilate": "3", "shape": "round", "feather_px": 2},
@@ -155,7 +157,7 @@ BESIDE: Mapping[str, Callable[[], dict[str, Any]]] = {
         "factor": 2.0,
     },
     "SwapFaces": lambda: {
-        **{"faces": ((),), "swapper": None, "identities": (object(),), "feather": 0.1},
+        **{"faces": ((),), "swapper": None, "identities": (KNOWN,), "feather": 0.1},
         "unmatched": "leave",
     },
 }
@@ -189,6 +191,8 @@ def _pictures(node: str, socket: str) -> dict[str, Tensor]:
     if node == "Regions" and socket == "pose_image":
         pose = load("comfyui_astria.nodes.regions.pose").arms_crossed(2, WIDTH, HEIGHT)
         return {socket: pose.amax(-1, keepdim=True).repeat(1, 1, 1, 3)}
+    if node in ("RestoreFaces", "SwapFaces"):
+        return {"image": grey(), "mask": mask()}
     if node in ("Regions", "OutpaintMasks") and socket == "masks":
         return {socket: mask(2)}
     return {socket: mask() if "mask" in socket or node == "OneBatch" else grey()}

@@ -15,13 +15,25 @@ from contextlib import closing
 
 import pytest
 from comfyui_astria.nodes.tunes.store import DATABASE_FILE
-from comfyui_astria.tests.host.api_support import SMALL, Api, Receiver, api_of, png, settings_of
+from comfyui_astria.tests.host.api_support import (
+    SMALL,
+    Api,
+    Receiver,
+    api_of,
+    faceid,
+    png,
+    settings_of,
+)
 from comfyui_astria.tests.host.fixtures import LiveHost
 
 
 @pytest.fixture(scope="module")
 def api(host: LiveHost) -> Api:
-    return api_of(host)
+    """The host's API, with the database that the first stored tune makes."""
+    api = api_of(host)
+    tune = faceid(api, "before the hostile ones").json()
+    api.delete(f"/tunes/{tune['id']}")
+    return api
 
 
 BOUNDARY = "b0undary"

@@ -23,6 +23,8 @@ def test_faceid_of_one_person_acts_on_the_whole_picture(tmp_path: Path) -> None:
     assert nodes["models.identity_1"].inputs == {
         "analysis": Link("models.face_analysis"),
         "tune": "7",
+        "min_face_px": 64,
+        "no_face": "error",
     }
     use = nodes["base.faceid_1"].inputs
     assert (use["model"], use["faceid"], use["identity"], use["strength"]) == (
@@ -324,7 +326,7 @@ def test_photos_that_turn_out_to_show_no_face_follow_missing_models_as_well(
     assert planned.graph.nodes["models.identity_1"].inputs["no_face"] == "skip"
     check_graph(planned.graph, snapshot())
     kept = equipped("<faceid:7:1> woman", store=store)
-    assert "no_face" not in kept.graph.nodes["models.identity_1"].inputs, "an error by default"
+    assert kept.graph.nodes["models.identity_1"].inputs["no_face"] == "error", "by default"
 
 
 def test_what_nodes_tell_stands_behind_the_report_in_their_order(tmp_path: Path) -> None:

@@ -58,10 +58,11 @@ def test_a_bound_file_comes_back_as_the_host_lists_it() -> None:
     assert (resolver.role("face_analysis"), resolver.role("clipseg")) == ("buffalo_l", "rd64")
     found = resolver.lora("people/anna")
     assert not isinstance(found, Missing) and found.file == "people\\anna.safetensors"
+    assert resolver.lora("people\\anna") == found, "either stroke, as it is written elsewhere"
 
 
 @pytest.mark.parametrize(
-    "name", ["people\\anna", "C:\\anna", "C:anna", "\\\\server\\anna", "NUL", "con.safetensors"]
+    "name", ["..\\anna", "C:\\anna", "C:anna", "\\\\server\\anna", "NUL", "con.safetensors"]
 )
 def test_names_that_mean_more_on_windows_find_nothing(name: str) -> None:
     assert isinstance(Resolver(Bindings(), None, Files()).lora(name), Missing)

@@ -16,6 +16,8 @@ from ..build.text import FaceID, Models
 # PuLID's authors begin a few steps in for realistic pictures: the composition is then the prompt's
 # own.
 PULID_START = 0.14
+# A tune's photos were held against their least size when it was made; the node's own default.
+MIN_FACE_PX = 64
 
 
 def add_identity(desk: Desk, tune: str, said: str, *, for_pulid: bool = False) -> Link | None:
@@ -29,8 +31,9 @@ def add_identity(desk: Desk, tune: str, said: str, *, for_pulid: bool = False) -
     key = tune, str(analysis)
     if key not in desk.identities:
         number = len(desk.identities) + 1
-        # Whether a face can be found in the photos is known when the node runs.
-        policy = {"no_face": "skip"} if desk.options.missing_models == "skip" else {}
+        # Widgets that the editor always sends stand in both forms of a workflow. Whether a face can
+        # be found in the photos is known when the node runs.
+        policy = {"min_face_px": MIN_FACE_PX, "no_face": desk.options.missing_models}
         desk.identities[key] = desk.graph.add(
             f"models.identity_{number}", "AstriaIdentity", analysis=analysis, tune=tune, **policy
         )
