@@ -16,7 +16,7 @@ from .layout import GROUP_TITLE, TOP, Box, layout
 from .model_files import files_of
 
 NOTE_WIDTH = 420
-NOTE_HEIGHT = 820
+NOTE_HEIGHT = 900
 NOTE_GAP = 80
 NODE_TITLES = {
     "positive": "Positive prompt",
