@@ -5,6 +5,7 @@ Noise and sampler that treat each image of a batch as its own request, and input
 
 from __future__ import annotations
 
+import torch
 from comfy_api.latest import io
 
 from ..host.tensors import as_masks, as_pictures, empty_note, ratio_note, with_alpha_of
@@ -205,7 +206,20 @@ class AstriaOneBatch(io.ComfyNode):
 
     @classmethod
     def execute(cls, pictures) -> io.NodeOutput:
+        if len({one.shape[1:] for one in pictures}) > 1:
+            pictures = [_alike(one) for one in pictures]
         return io.NodeOutput(one_batch(pictures))
+
+
+def _alike(one: torch.Tensor) -> torch.Tensor:
+    """Return a picture as [B,H,W,3], a mask as [B,H,W], whichever a list holds.
+
+    Raises: ImageError for any other shape.
+    """
+    is_picture = one.shape[-1] in (1, 3, 4) and one.ndim in (3, 4)
+    if is_picture and not (one.ndim == 4 and one.shape[1] == 1):
+        return as_pictures(one)[..., :3]
+    return as_masks(one)
 
 
 NODES = [

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import ImageError
-from ..regions.run import SAME_SHAPE
+from ..regions.run import SAME_SHAPE, is_padded
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +54,13 @@ class Face:
     def in_picture(self, width: int, height: int) -> Face:
         """Return the face in pixels of its picture made `width` x `height` px large.
 
+        Where the picture was only padded, right and bottom, the face stays where it is.
         Raises: ImageError where that is another shape, so that it cannot be the same picture.
         """
         if self.picture in (None, (width, height)):
             return self
+        if is_padded(self.picture, (width, height)):
+            return replace(self, picture=(width, height))
         across, down = width / self.picture[0], height / self.picture[1]
         if not math.isclose(across, down, rel_tol=SAME_SHAPE):
             raise ImageError(
@@ -88,8 +91,12 @@ def scale_notes(faces: Sequence[Sequence[Face]], width: int, height: int) -> lis
     """
     sizes = {face.picture for found in faces for face in found} - {None, (width, height)}
     return [
-        f"Faces that were found at {own_width}x{own_height} px are scaled to the picture's"
-        f" {width}x{height} px."
+        f"Faces that were found at {own_width}x{own_height} px "
+        + (
+            f"stay where they are: the picture was padded to {width}x{height} px."
+            if is_padded((own_width, own_height), (width, height))
+            else f"are scaled to the picture's {width}x{height} px."
+        )
         for own_width, own_height in sorted(sizes)
     ]
 

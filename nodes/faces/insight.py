@@ -9,7 +9,7 @@ import hashlib
 import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,16 +135,18 @@ def load_pack(folder: Path) -> FacePack:
     Raises: MissingModelError when insightface, onnxruntime or files of the pack are missing or
     damaged.
     """
-    files = sorted(folder.glob("*.onnx"))
+    files = [path for path in sorted(folder.glob("*.onnx")) if path.is_file()]
     if not files:
         raise MissingModelError(
-            f"The face model pack {folder} holds no .onnx file.",
+            f"The face model pack {folder} holds no .onnx file that can be read.",
             code="empty-face-pack",
             hint=_where_from(folder),
         )
-    return _loaded(
-        folder, tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
-    )
+    stats = ((path.name, path.stat()) for path in files)
+    pack = _loaded(folder, tuple((name, one.st_size, one.st_mtime_ns) for name, one in stats))
+    gone = [path.name for path in sorted(folder.glob("*.onnx")) if path not in files]
+    notes = (f"Left out: {name} is a link to a file that is not there." for name in gone)
+    return replace(pack, notes=(*pack.notes, *notes))
 
 
 @functools.lru_cache(maxsize=2)

@@ -77,9 +77,8 @@ class AstriaLoadFaceAnalysis(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, pack: str | None, **sockets) -> str:
         folder = _packs().get(pack)
-        stats = (
-            [(path.name, path.stat()) for path in sorted(folder.glob("*.onnx"))] if folder else []
-        )
+        files = sorted(folder.glob("*.onnx")) if folder else []
+        stats = [(path.name, path.stat()) for path in files if path.is_file()]
         return fingerprint(*(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats))
 
     @classmethod

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
-from .run import SAME_SHAPE, normalised
+from .run import SAME_SHAPE, is_padded, normalised
 
 # The share of a column that stays scene left and right of its person, and above: the base prompt
 # needs pixels of its own.
@@ -346,6 +346,8 @@ def _check_request(count: int, width: int, height: int, softness_px: int) -> Non
 def _in_picture(box: Mapping[str, Any], width: int, height: int) -> Mapping[str, Any]:
     """Return a box in pixels of the picture, where it says at which other size it was found."""
     own_width, own_height = box.get("picture", (width, height))
+    if is_padded((own_width, own_height), (width, height)):
+        return box
     across, down = width / own_width, height / own_height
     if not math.isclose(across, down, rel_tol=SAME_SHAPE):
         raise ImageError(
@@ -354,8 +356,6 @@ def _in_picture(box: Mapping[str, Any], width: int, height: int) -> Mapping[str,
             code="region-box-shape",
             hint="Find the boxes in the picture as it is cropped or padded now.",
         )
-    if across == down == 1:
-        return box
     scales = {"x": across, "y": down, "width": across, "height": down}
     return {**box, **{key: float(box[key]) * scale for key, scale in scales.items()}}
 

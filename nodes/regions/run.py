@@ -18,6 +18,10 @@ from .lora import LoraError
 # rounded to a model's multiple; of a latent these are so many cells.
 SAME_SHAPE = 0.02
 PADDED_CELLS = 2
+# A picture that grew by less on each side was padded right and bottom to a model's multiple, as
+# Astria Fit Image does it: nothing in it moved. No enlargement is so small.
+MOST_PADDING_PX = 64
+MOST_PADDING = 1.25  # times a side: 16 px beside 64
 
 
 @dataclass
@@ -166,6 +170,16 @@ def check_shape(masks: torch.Tensor, height: int, width: int) -> None:
             code="regions-shape",
             hint="Set Astria Regions to the width and height of the picture that is drawn.",
         )
+
+
+def is_padded(own: tuple[int, int], now: tuple[int, int]) -> bool:
+    """Say whether a picture of the size `now` is one of `own` with some pixels more right and
+    bottom.
+    """
+    return all(
+        0 <= side - before < MOST_PADDING_PX and side <= before * MOST_PADDING
+        for before, side in zip(own, now, strict=True)
+    )
 
 
 def normalised(masks: torch.Tensor) -> torch.Tensor:

@@ -86,6 +86,8 @@ def mask_of(mask: Tensor | None, images: Tensor) -> Tensor | None:
             code="face-mask-batch",
             hint="Connect one mask for all images, or one for each.",
         )
+    if not drawn.any():  # Load Image's of a picture without alpha; its note says so
+        return drawn.new_zeros(len(images), height, width)
     if not math.isclose(width / drawn.shape[2], height / drawn.shape[1], rel_tol=SAME_SHAPE):
         raise ImageError(
             f"A mask of {drawn.shape[2]}x{drawn.shape[1]} px for images of {width}x{height} px;"

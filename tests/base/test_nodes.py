@@ -17,3 +17,15 @@ def test_a_node_that_stands_alone_warns_of_a_mask_that_cannot_be_meant() -> None
     [warning] = stretched.ui["astria_warnings"]
     assert "64x64" in warning and "128x64" in warning
     assert fit.execute(image, 0, 0, 8, mask=torch.ones(1, 64, 128)).ui is None
+
+
+def test_a_list_of_one_size_is_one_batch_whatever_form_each_comes_in() -> None:
+    node = load("comfyui_astria.nodes.base.nodes").AstriaOneBatch
+    grey = torch.rand(1, 64, 48, 1)
+    colour = torch.rand(1, 64, 48, 3)
+    alpha = torch.cat([colour, torch.ones(1, 64, 48, 1)], -1)
+    [batch] = node.execute([grey, colour, alpha, colour[0]]).result
+    assert torch.equal(batch, torch.cat([grey.repeat(1, 1, 1, 3), colour, colour, colour]))
+    masks = torch.rand(2, 64, 48)
+    [batch] = node.execute([masks[:1, None], masks[1:], masks[0]]).result
+    assert torch.equal(batch, masks[[0, 1, 0]])

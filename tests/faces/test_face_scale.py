@@ -103,3 +103,25 @@ def test_a_batch_gets_its_faces_in_its_own_pixels(
     assert scale_notes(faces, 512, 512) == []
     with pytest.raises(ImageError, match="expected the same picture, at any scale"):
         faces_of_image(large[:, :768], faces)
+
+
+@pytest.mark.parametrize(
+    ("own", "padded"),
+    [((1000, 750), (1008, 752)), ((450, 450), (464, 464)), ((100, 50), (112, 64))],
+)
+def test_in_a_padded_picture_faces_stay_where_they_are(
+    own: tuple[int, int], padded: tuple[int, int]
+) -> None:
+    """Padding to a model's multiple adds pixels right and bottom; it moves nothing."""
+    face = Face((40.0, 10.0, 90.0, 48.0), POINTS, picture=own)
+    kept = face.in_picture(*padded)
+    assert (kept.box, kept.picture) == (face.box, padded)
+    np.testing.assert_array_equal(kept.points, POINTS)
+    [note] = scale_notes([[face]], *padded)
+    assert note.endswith(
+        f"stay where they are: the picture was padded to {padded[0]}x{padded[1]} px."
+    )
+    box = {"x": 40, "y": 10, "width": 50, "height": 38, "picture": own}
+    plain = {key: value for key, value in box.items() if key != "picture"}
+    laid_out = from_boxes([box], 1, *padded, softness_px=0)
+    assert torch.equal(laid_out.masks, from_boxes([plain], 1, *padded, softness_px=0).masks)

@@ -113,6 +113,13 @@ def test_a_damaged_file_that_is_not_needed_is_left_out(
     assert note.startswith("Left out: genderage.onnx ") and f"{len(content)} bytes" in note
 
 
+def test_a_link_to_nothing_is_left_out_and_named(pack: Path, photo: np.ndarray) -> None:
+    (pack / "a_gone.onnx").symlink_to(pack / "nowhere.onnx")
+    loaded = load_pack(pack)
+    assert loaded.notes[-1] == "Left out: a_gone.onnx is a link to a file that is not there."
+    assert len(loaded.analysis.faces(photo)) == 1
+
+
 @pytest.mark.parametrize("content", SPOILT.values(), ids=SPOILT)
 def test_error_a_damaged_detector_is_named(pack: Path, content: bytes) -> None:
     (pack / "det_test.onnx").write_bytes(content)

@@ -118,6 +118,12 @@ class Network:
         raise AssertionError("no face is to be painted")
 
 
+def test_load_images_empty_mask_is_one_that_covers_nothing() -> None:
+    """It has 64x64 pixels whatever the picture's size, and the node's note tells of it."""
+    images = smooth_picture(300, 200, batch=2)
+    assert torch.equal(mask_of(torch.zeros(1, 64, 64), images), torch.zeros(2, 200, 300))
+
+
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
