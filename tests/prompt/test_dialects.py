@@ -180,6 +180,16 @@ def test_of_two_negative_prompts_the_first_counts() -> None:
     assert [place for place, _ in left_out(text)] == ["Negative prompt: fox"]
 
 
+@pytest.mark.parametrize("word", ["undefined", "", "undefined <lora:x:1>"])
+def test_a_foreign_negative_prompt_that_says_unset_is_not_set(word: str) -> None:
+    text = f"a cat\nNegative prompt: {word}\nSteps: 30, Seed: 1"
+    own = f"a cat {word.partition(' ')[2]}\nsteps=30\nseed=1"
+    assert PromptRequest.require(text) == PromptRequest.require(own)
+    assert PromptRequest.from_fields({"text": text})[0] == PromptRequest.require(own)
+    assert PromptRequest.require(noted(text).rewrite.text) == PromptRequest.require(own)
+    assert left_out(text) == []
+
+
 def test_settings_below_the_block_are_one_error_and_no_more() -> None:
     text = "a cat\nw=64\nh=64\nSteps: 30, Seed: 1"
     assert [one.code for one in parse(text).diagnostics if one.line == 4] == ["stray-line"]
