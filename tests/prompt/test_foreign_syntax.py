@@ -73,8 +73,8 @@ FOREIGN: dict[str, list[tuple[str, str]]] = {
     ],
     "\uff1clora:x:1\uff1e a\uff0c b": [
         (
-            "\uff1c",
-            "`\uff1c\uff1e\uff0c`: wide characters are read as text; they make no bracket, tag,"
+            "\uff1clora:x:1\uff1e",
+            "`\uff1c\uff1e`: wide characters are read as text; they make no bracket, tag,"
             " flag or parameter",
         )
     ],
@@ -171,6 +171,11 @@ def test_text_of_another_program_is_told_and_stays_text(text: str) -> None:
         "a (cat:1.2) at 16:9, [dog] (10:1.5)",
         "snake_case_name, __init, a :: b, C++",
         "\u4e00\u53ea\u732b\uff01\u4e00\u53ea\u72d7\uff1f",
+        # Chinese, Japanese and others in their own punctuation
+        "\u4e00\u4f4d\u5973\u58eb\u7684\u8096\u50cf\uff0c\u67d4\u5149",
+        "\uff11\u4eba\u306e\u5973\u6027\u3001\u30dd\u30fc\u30c8\u30ec\u30fc\u30c8",
+        "Frau\uff1aein Portr\xe4t\uff08schwarz\uff09",
+        "\u732b\uff08\uff12\uff1a\uff13\uff09\u300a\u96ea\u300b\uff1d\u96ea",
         "style: moody noir, image: blurred",
         "steps: up to the door",
         "100% cotton, Tom & Jerry, a\\(b\\)",
@@ -182,7 +187,14 @@ def test_ordinary_words_are_not_told(text: str) -> None:
 
 
 REWRITTEN = {
-    "\uff08cat\uff1a1.2\uff09\uff0c dog": "(cat:1.2), dog",
+    "\uff08cat\uff1a1.2\uff09\uff0c dog": "(cat:1.2)\uff0c dog",
+    "\uff08a\uff0cb\uff1a\uff11\uff0e\uff12\uff09\uff1a (c\uff1a1.2) (d:1.3\uff09": (
+        "(a\uff0cb:1.2)\uff1a (c:1.2) (d:1.3)"
+    ),
+    "\u300alora\uff1ax\uff1a\uff11\u300b a\uff0c <lora\uff1ay>": "<lora:x:1> a\uff0c <lora:y>",
+    "a\uff1a\nseed\uff1d\uff11\uff12\nw \uff1d 64\nh=64": "a\uff1a\nseed=12\nw = 64\nh=64",
+    "a \uff0d\uff0dmask_prompt red": "a --mask_prompt red",
+    "a \uff22\uff32\uff25\uff21\uff2b b\uff0c": "a BREAK b\uff0c",
     "&lt;lora:x:1&gt; a": "<lora:x:1> a",
     "a\\nBREAK\\nb": "a\nBREAK\nb",
     "\\u003clora:x:1\\u003e a": "<lora:x:1> a",

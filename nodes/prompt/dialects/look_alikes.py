@@ -17,11 +17,8 @@ from ..source import Report, Rewrite, Span, quoted
 from ..tree import Node
 from .json_settings import notice_json
 from .keys import FLAGS_ELSEWHERE, NEGATIVE, SIZE, flag_to_write, own_key, plain
+from .wide import notice_wide
 
-# Characters of other keyboards by their numbers, since they look like those of this one. Angle
-# brackets: single and double guillemets, the two of Chinese and Japanese, the mathematical ones.
-_WIDE_OPENING = "\u2039\u3008\u300a\u00ab\u27e8"
-_WIDE_CLOSING = "\u203a\u3009\u300b\u00bb\u27e9"
 _NUMBER = Decimal(-1e15, 1e15)
 _BEGINS = r"(?<![A-Za-z0-9_])"
 _INLINE = "negative[ _]prompt|steps|cfg scale|seed|clip skip|size|sampler"
@@ -58,14 +55,9 @@ _PATTERNS: dict[str, tuple[str, re.Pattern[str]]] = {
             "",
             rf"(?<![\w-])[\u2010-\u2015\u2212](?P<flag>{'|'.join(FLAGS_ELSEWHERE)})(?=\s+\S)",
         ),
-        ("wide", "", rf"[\uff01-\uff5e]|[{_WIDE_OPENING}]\s?(?:lora|lyco|faceid)\s?:"),
     )
 }
 _INLINE_NUMBERS = ("steps", "cfg scale", "seed", "clip skip")
-# Punctuation of text that is written with wide characters; nothing here would read it otherwise.
-_AT_HOME_WIDE = "\uff01\uff1f\uff1b\uff5e"  # ! ? ; ~
-_WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in _AT_HOME_WIDE}
-_WIDE |= dict.fromkeys(map(ord, _WIDE_OPENING), "<") | dict.fromkeys(map(ord, _WIDE_CLOSING), ">")
 _DOUBLE = "\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02\u300c\u300d\u300e\u300f\u301d\u301e"
 _SINGLE = "\u2018\u2019\u201a\u201b\u2039\u203a\uff07"
 _CURLY_QUOTES = dict.fromkeys(map(ord, _DOUBLE), '"') | dict.fromkeys(map(ord, _SINGLE), "'")
@@ -117,6 +109,7 @@ def notice_syntax(report: Report, nodes: Sequence[Node]) -> None:
             is_in_text = at >= 0 and found.start() < texts[at].end
             if is_in_text and _tell(report, found, kind):
                 break
+    notice_wide(report, texts)
     for node in nodes:
         for flag in (node, *node.children):
             if flag.kind == "flag":
@@ -148,8 +141,6 @@ def _tell(report: Report, found: re.Match[str], kind: str) -> bool:
     """Report what was found; say whether this speaks of all others of the kind as well."""
     span = Span(*found.span())
     shown = quoted(found.group())
-    if kind == "wide":
-        return _tell_wide(report, found)
     if kind in ("entity", "escape"):
         return _tell_encoded(report, found, kind)
     if kind == "undivided":
@@ -241,22 +232,6 @@ def _tell_embedding(report: Report, found: re.Match[str]) -> None:
         message = f"{shown} names no embedding here: it is read as text"
     rewrite = Rewrite(span, own, f"Write {own}") if is_embedding_name(name) else None
     report.add("foreign-syntax", "warning", span, message, hint, rewrite)
-
-
-def _tell_wide(report: Report, found: re.Match[str]) -> bool:
-    if found.group() in _AT_HOME_WIDE:
-        return False
-    there = dict.fromkeys(char for char in report.source if ord(char) in _WIDE)
-    shown = "".join(list(there)[:12])
-    message = (
-        f"{quoted(shown)}: wide characters are read as text; they make no bracket, tag, flag or"
-        " parameter"
-    )
-    plain = report.source.translate(_WIDE)
-    rewrite = Rewrite(Span(0, len(report.source)), plain, "Write plain characters")
-    hint = "Write the characters of a plain keyboard, as in (word:1.2), <lora:name:1> and a comma."
-    report.add("look-alike", "warning", Span(*found.span()), message, hint, rewrite)
-    return True
 
 
 def _tell_encoded(report: Report, found: re.Match[str], kind: str) -> bool:
