@@ -109,12 +109,11 @@ FOREIGN: dict[str, list[tuple[str, str]]] = {
     "a BREAK_2 b": [
         ("BREAK_", "BREAK in `BREAK_` is glued to what it touches, and divides nothing")
     ],
-    "embedding:ink a": [
-        (
-            "embedding:ink",
-            "`embedding:ink` goes to ComfyUI as text, which drops it in silence without such a"
-            " file",
-        )
+    "Embedding:ink a": [
+        ("Embedding:ink", "`Embedding:ink` names no embedding here: it is read as text")
+    ],
+    "embedding: ink a": [
+        ("embedding: ink", "`embedding: ink` names no embedding here: it is read as text")
     ],
     "emb:ink a": [("emb:ink", "`emb:ink` names no embedding here: it is read as text")],
     "a <hypernet:x:1>": [("<hypernet:x:1>", "`<hypernet:x:1>` is read as text")],
@@ -178,6 +177,7 @@ def test_text_of_another_program_is_told_and_stays_text(text: str) -> None:
         "\u732b\uff08\uff12\uff1a\uff13\uff09\u300a\u96ea\u300b\uff1d\u96ea",
         "style: moody noir, image: blurred",
         "steps: up to the door",
+        "embedding:ink a, (embedding:ink:1.2), embedding:ink:1.2",  # the plan knows the files
         "100% cotton, Tom & Jerry, a\\(b\\)",
         "it costs 5,000: a lot (really: yes)",
     ],
@@ -198,7 +198,9 @@ REWRITTEN = {
     "&lt;lora:x:1&gt; a": "<lora:x:1> a",
     "a\\nBREAK\\nb": "a\nBREAK\nb",
     "\\u003clora:x:1\\u003e a": "<lora:x:1> a",
-    "a embedding:ink, b": "a <ink>, b",
+    "a emb:ink, b": "a <ink>, b",
+    "a (emb:ink:1.2), b": "a (<ink>:1.2), b",
+    "a emb:ink:1.2, b": "a (<ink>:1.2), b",
     # InvokeAI, Fooocus
     '{"positive_prompt": "a cat", "negative_prompt": "dog\\nfox", "cfg_scale": 7.5, "steps": 30,'
     ' "seed": 4, "width": 512, "height": 768, "scheduler": "euler_a", "model": {"key": "x"}}': (

@@ -44,8 +44,9 @@ _PATTERNS: dict[str, tuple[str, re.Pattern[str]]] = {
         ("undivided", "BREAK", r"(?<![A-Za-z])(?:BREAK)+(?![A-Za-z])"),
         (
             "embedding",
-            "emb",
-            r"(?<![A-Za-z0-9_<])(?:embedding|emb) ?: ?(?P<name>[\w.+/\-]{1,120})",
+            ":",
+            r"(?<![A-Za-z0-9_<])(?:(?:embedding|emb) ?: ?|Embedding:|EMBEDDING:)"
+            r"(?P<name>[\w.+/\-]{1,120})(?P<weight>:\d[\d.]{0,9}(?![\d.]|\s{0,4}\)))?",
         ),
         ("entity", "&", r"&(?:lt|gt|amp|quot|apos|nbsp|#\d{2,5}|#x[0-9A-Fa-f]{2,5});"),
         ("percent", "%", r"%(?:3[CcEeAa]|20)"),
@@ -221,15 +222,17 @@ def _tell_undivided(report: Report, span: Span) -> None:
 
 
 def _tell_embedding(report: Report, found: re.Match[str]) -> None:
+    """Report an embedding of another spelling than ComfyUI's own, whose files the plan looks up."""
     name = found.group("name").rstrip(".+/-")
-    span = Span(found.start(), found.start("name") + len(name))
+    if found.group().startswith(f"embedding:{name}"):
+        return
+    weight = found.group("weight") or ""
+    end = found.end() if weight else found.start("name") + len(name)
+    span = Span(found.start(), end)
     shown = quoted(span.of(report.source))
-    own = f"<{name}>"
+    own = f"(<{name}>{weight})" if weight else f"<{name}>"
     hint = f"Write {own}: its file is then looked up before anything runs."
-    if span.of(report.source).startswith("embedding:"):
-        message = f"{shown} goes to ComfyUI as text, which drops it in silence without such a file"
-    else:
-        message = f"{shown} names no embedding here: it is read as text"
+    message = f"{shown} names no embedding here: it is read as text"
     rewrite = Rewrite(span, own, f"Write {own}") if is_embedding_name(name) else None
     report.add("foreign-syntax", "warning", span, message, hint, rewrite)
 
