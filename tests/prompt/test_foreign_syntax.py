@@ -178,12 +178,40 @@ def test_text_of_another_program_is_told_and_stays_text(text: str) -> None:
         "style: moody noir, image: blurred",
         "steps: up to the door",
         "embedding:ink a, (embedding:ink:1.2), embedding:ink:1.2",  # the plan knows the files
+        "a planner\nScheduler: calendar of the week, desk",
+        "a man\nHeight: 170",
+        "a poster\nSize: 24x36",
+        "a poster, size: 24x36 inches, or size: 100x200 cm",
+        "a city (population: 1,000,000)",
         "100% cotton, Tom & Jerry, a\\(b\\)",
         "it costs 5,000: a lot (really: yes)",
     ],
 )
 def test_ordinary_words_are_not_told(text: str) -> None:
     assert parse(text).diagnostics == ()
+
+
+# A setting of another program on a line of its own -> the first words of what to do.
+TO_WRITE = {
+    "sampler: Euler a": "Write scheduler=euler_a on a line",
+    "Sampler: DPM++ 2M Karras": "Write scheduler=dpm++2m_karras on a line",
+    "Sampler: DDIM": "Write scheduler= with one of euler, ",
+    "scheduler: karras": "Write scheduler= with one of euler, ",
+    "Upscale: 2": "Write super_resolution= with true or false on",
+    "Steps: 80": "Write steps= with a whole number from 1 to 50 on",
+    "Steps: 30": "Write steps=30 on",
+    "CFG: 20": "Write cfg_scale= with a number from 0 to 15 on",
+    "width: 830": "Write w= with a whole number from 8 to 16384, a multiple of 8, and h= with it",
+    "width: 832": "Write w=832, and h= with it, each on",
+    "Size: 832x1216": "Write w=832 and h=1216, each on",
+    "Size: 830x1216": "Write w= and h= with a whole number from 8 to 16384, a multiple of 8, each",
+}
+
+
+@pytest.mark.parametrize("line", TO_WRITE)
+def test_what_is_told_to_write_is_taken_when_it_is_written(line: str) -> None:
+    [found] = parse(f"a cat\n{line}").diagnostics
+    assert found.hint.startswith(TO_WRITE[line])
 
 
 REWRITTEN = {

@@ -58,6 +58,11 @@ _PATTERNS: dict[str, tuple[str, re.Pattern[str]]] = {
         ),
     )
 }
+_PIXELS = re.compile(
+    r"(?:6[4-9]|[7-9]\d|\d{3,5})x(?:6[4-9]|[7-9]\d|\d{3,5})(?!\d)"
+    r"(?!\s{0,4}(?:[\"']|in\b|inch|[cmk]?m\b|ft\b|feet|met|cent|mill|yard))"
+)
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
 _INLINE_NUMBERS = ("steps", "cfg scale", "seed", "clip skip")
 _DOUBLE = "\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02\u300c\u300d\u300e\u300f\u301d\u301e"
 _SINGLE = "\u2018\u2019\u201a\u201b\u2039\u203a\uff07"
@@ -152,7 +157,7 @@ def _tell(report: Report, found: re.Match[str], kind: str) -> bool:
         _tell_inline(report, Span(*found.span("key")))
     elif kind == "comma":
         weight = found.group("weight")
-        if isinstance(_NUMBER.read(weight), Problem):
+        if isinstance(_NUMBER.read(weight), Problem) and not _THOUSANDS.fullmatch(weight):
             message = f"{quoted(weight)} is no number, and stays in the text of {shown}"
             hint = "Write a decimal point and nothing else behind the colon, as in (word:1.2)."
             report.add("foreign-syntax", "warning", span, message, hint)
@@ -192,7 +197,7 @@ def _is_inline(words: str, value: str) -> bool:
     if words in _INLINE_NUMBERS:
         return value[:1].isdigit()
     if words == "size":
-        return re.match(r"\d{2,5}x\d", value) is not None
+        return _PIXELS.match(value) is not None
     if words == "sampler":
         return value.casefold().startswith(("euler", "dpm", "ddim", "unipc", "lcm", "heun"))
     return words == NEGATIVE

@@ -9,7 +9,7 @@ from ..catalog import PARAMETERS, SCHEDULERS
 from ..kinds import Problem
 from ..source import Span
 from .infotext import unquoted
-from .keys import plain, size_of
+from .keys import SIZE, plain, size_of
 from .samplers import is_sampler, scheduler_of
 
 # They describe the file or the program; no picture comes out differently for them, or the models
@@ -29,6 +29,7 @@ _SIMPLE = {
     "sampling steps": "steps",
     "seed": "seed",
 }
+_LONGEST_SHOWN = 60
 _GUIDANCE = ("distilled cfg scale", "cfg scale", "guidance scale", "cfg", "guidance")
 
 
@@ -67,6 +68,27 @@ def translate(settings: Sequence[tuple[str, str]]) -> Iterator[Taken | LeftOut]:
     yield from _denoising(given)
     for words, (key, value) in given.items():
         yield LeftOut(key, value, _why_left_out(words, value))
+
+
+def how_to_write(own: str, key: str, value: str) -> str:
+    """Return what to write for one setting: with its value, where the parameter takes it."""
+    place = "on a line of its own, below the text."
+    if own in ("w", "h"):
+        is_taken = not isinstance(PARAMETERS[own].kind.read(value), Problem)
+        side = f"{own}={value}" if is_taken else f"{own}= with {PARAMETERS[own].kind.expected}"
+        return f"Write {side}, and {'h' if own == 'w' else 'w'}= with it, each {place}"
+    if own in (SIZE, "scheduler"):
+        found = [one.own for one in translate([(key, value)]) if isinstance(one, Taken)]
+        if found:
+            written = " and ".join(f"{name}={text}" for name, text in found[0].items())
+            return f"Write {written}{', each' if own == SIZE else ''} {place}"
+    if own == SIZE:
+        return f"Write w= and h= with {PARAMETERS['w'].kind.expected}, each {place}"
+    kind = PARAMETERS[own].kind
+    if isinstance(kind.read(value), Problem):
+        return f"Write {own}= with {kind.expected} {place}"
+    shown = f"{own}={value}"
+    return f"Write {shown if len(shown) < _LONGEST_SHOWN else own + '='} {place}"
 
 
 def _numbers(given: dict[str, tuple[str, str]]) -> Iterator[Taken | LeftOut]:
