@@ -29,6 +29,7 @@ _SIMPLE = {
     "sampling steps": "steps",
     "seed": "seed",
 }
+_SIDES = {"w": "width", "h": "height"}
 _LONGEST_SHOWN = 60
 _GUIDANCE = ("distilled cfg scale", "cfg scale", "guidance scale", "cfg", "guidance")
 
@@ -58,10 +59,11 @@ def translate(settings: Sequence[tuple[str, str]]) -> Iterator[Taken | LeftOut]:
     """Yield what each (key, value) becomes; each is in one answer, with those it goes with."""
     given: dict[str, tuple[str, str]] = {}
     for key, value in settings:
-        if plain(key) in given:
+        words = _SIDES.get(plain(key), plain(key))
+        if words in given:
             yield LeftOut(key, value, "It is given twice: the first one counts.")
         else:
-            given[plain(key)] = key, unquoted(value)
+            given[words] = key, unquoted(value)
     yield from _numbers(given)
     yield from _size(given)
     yield from _sampler(given)
