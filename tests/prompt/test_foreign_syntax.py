@@ -97,6 +97,12 @@ FOREIGN: dict[str, list[tuple[str, str]]] = {
     "(a)BREAK(b)": [
         (")BREAK(", "BREAK in `)BREAK(` is glued to what it touches, and divides nothing")
     ],
+    "soft lightBREAK a man": [
+        ("tBREAK", "BREAK in `tBREAK` is glued to what it touches, and divides nothing")
+    ],
+    "soft light BREAKa man": [
+        ("BREAKa", "BREAK in `BREAKa` is glued to what it touches, and divides nothing")
+    ],
     "a BREAKBREAK b": [
         ("BREAKBREAK", "BREAK in `BREAKBREAK` is glued to what it touches, and divides nothing")
     ],

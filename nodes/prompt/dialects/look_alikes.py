@@ -41,7 +41,7 @@ _PATTERNS: dict[str, tuple[str, re.Pattern[str]]] = {
         ("comment", "/*", r"/\*[^*\r\n]{0,200}\*/"),
         ("dream", " -", r"(?<=\s)-(?P<letter>[sSWHC]) ?\d[\d.]{0,12}(?!\S)"),
         ("inline", ":", rf"(?:(?<=[^\s] )|(?<=[,;.|]))(?P<key>(?i:{_INLINE})) ?(?=:)"),
-        ("undivided", "BREAK", r"(?<![A-Za-z])(?:BREAK)+(?![A-Za-z])"),
+        ("undivided", "BREAK", r"(?<![A-Z])(?:BREAK)+(?![A-Z])"),
         (
             "embedding",
             ":",
