@@ -10,6 +10,7 @@ import re
 from .catalog import PARAMETERS
 from .dialects.keys import ALIASES, SIZE, is_value_of, key_to_write, own_key
 from .dialects.look_alikes import notice_syntax
+from .dialects.settings import how_to_write
 from .lexer import BYTE_ORDER_MARK, Lexer, Scanner, is_embedding_name
 from .reader import Place
 from .segment import SegmentBuilder
@@ -22,7 +23,6 @@ _LONGEST_KEY = max(map(len, (*PARAMETERS, *ALIASES)))
 _MOST_INDENT = 8
 _HEADS = ("prompt", "positive prompt", "positive")
 _EMBEDDING_KINDS = ("embedding", "emb", "ti")
-_LONGEST_SHOWN = 60
 
 
 def notice_look_alikes(report: Report, nodes: tuple[Node, ...]) -> None:
@@ -111,14 +111,12 @@ def _notice_pair(report: Report, line: Span, strays: set[int]) -> None:
     own = own_key(key) if key and key[-1] not in "([<{" else None
     if own is None or not is_value_of(own, value if own == "negative_prompt" else _first(value)):
         return
-    shown = "w=512 and h=768" if own == SIZE else f"{own}={_first(value)}"
     report.add(
         "parameter-look-alike",
         "warning",
         Span(start, colon + 1),
         f"{quoted(key + ':')} is read as text",
-        f"Write {shown if len(shown) < _LONGEST_SHOWN else own + '='} on a line of its own, below"
-        " the text.",
+        how_to_write(own, key, _first(value)),
     )
 
 

@@ -20,6 +20,7 @@ from .tree import Node
 _WORD = re.compile(r"\S+")
 # What examples of the service's documentation have in place of a number.
 _PLACEHOLDERS = ("strength", "weight", "scale")
+_MOST_INDENT = 8
 _LORA_WEIGHTS = ("te", "unet")
 
 
@@ -137,6 +138,8 @@ class Reader:
             elif child.kind == "tag" and child.child("tag-kind"):
                 self._tag(child, self._reading.prompt[-1])
             else:
+                if child.kind == "break":
+                    self._notice_break(child.span)
                 words.append(child)
                 continue
             words.append(Node("junk", child.span))  # leaves no doubled blank or comma
@@ -144,6 +147,20 @@ class Reader:
         segments = tuple(self._segments(words, is_prompt=False))
         place = Place(self._report, node.span, label)
         self._reading.foreign.append(Foreign(place, (), segments, tuple(moved), block_start))
+
+    def _notice_break(self, span: Span) -> None:
+        """Report a BREAK that begins a line below another program's negative prompt: persons who
+        are described there would be what the picture is to be without.
+        """
+        before = self._source[max(0, span.start - _MOST_INDENT) : span.start].rstrip(" \t")
+        if before.endswith(("\n", "\r")):
+            self._report.add(
+                "undivided-break",
+                "warning",
+                span,
+                "BREAK and what follows it belong to the negative prompt that begins above",
+                "Put the negative prompt below all that describes the picture.",
+            )
 
     def negative(self, nodes: Sequence[Node], place: Place) -> None:
         """Note the negative prompt; one without text is not set."""

@@ -25,6 +25,12 @@ def test_an_embedding_spelled_out_that_is_not_there_is_warned_of(name: str) -> N
     ]
 
 
+def test_a_weight_outside_of_brackets_is_part_of_the_name() -> None:
+    [(severity, name, _)] = told("a cat, embedding:easynegative:1.2, b")
+    assert (severity, name) == ("warning", "embedding:easynegative:1.2")
+    assert told("a cat, (embedding:easynegative:1.2), b") == []
+
+
 @pytest.mark.parametrize("name", ["easynegative", "easynegative.safetensors", "styles/ink", "ink"])
 def test_an_embedding_spelled_out_that_is_there_needs_no_word(name: str) -> None:
     assert told(f"a cat, embedding:{name}") == []

@@ -180,6 +180,51 @@ def test_of_two_negative_prompts_the_first_counts() -> None:
     assert [place for place, _ in left_out(text)] == ["Negative prompt: fox"]
 
 
+@pytest.mark.parametrize("word", ["undefined", "", "undefined <lora:x:1>"])
+def test_a_foreign_negative_prompt_that_says_unset_is_not_set(word: str) -> None:
+    text = f"a cat\nNegative prompt: {word}\nSteps: 30, Seed: 1"
+    own = f"a cat {word.partition(' ')[2]}\nsteps=30\nseed=1"
+    assert PromptRequest.require(text) == PromptRequest.require(own)
+    assert PromptRequest.from_fields({"text": text})[0] == PromptRequest.require(own)
+    assert PromptRequest.require(noted(text).rewrite.text) == PromptRequest.require(own)
+    assert left_out(text) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "own"),
+    [
+        ("Steps: 20", "steps=20"),
+        ("Sampler: Euler a", "scheduler=euler_a"),
+        ("\nseed: 4\nw: 512\nh: 768", "seed=4\nw=512\nh=768"),
+        ("fog\nSteps: 20, Model: x", "steps=20"),
+    ],
+)
+def test_below_a_negative_prompt_one_sure_setting_is_enough(settings: str, own: str) -> None:
+    more = ", fog" if settings.startswith("fog") else ","
+    text = f"a cat\nNegative prompt: ugly,\n{settings}"
+    expected = f"a cat\nnegative_prompt=ugly{more}\n{own}"
+    assert PromptRequest.require(text) == PromptRequest.require(expected)
+    assert [one.code for one in parse(text).diagnostics] == ["foreign-settings"]
+
+
+def test_prose_below_a_negative_prompt_is_of_it() -> None:
+    text = "a cat\nNegative prompt: ugly\nSteps: up to the door"
+    assert PromptRequest.require(text).negative[0].text == "ugly Steps: up to the door"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_told"),
+    [
+        ("a cat\nNegative prompt: ugly\nBREAK\na man", True),
+        ("a cat\nNegative prompt: ugly\n  BREAK a man\nSteps: 20", True),
+        ("a cat\nNegative prompt: ugly BREAK fog\nSteps: 20", False),
+    ],
+)
+def test_a_break_that_begins_a_line_of_a_negative_prompt_is_told(text: str, is_told: bool) -> None:
+    told = [one for one in parse(text).diagnostics if one.code == "undivided-break"]
+    assert [one.span.of(text) for one in told] == (["BREAK"] if is_told else [])
+
+
 def test_settings_below_the_block_are_one_error_and_no_more() -> None:
     text = "a cat\nw=64\nh=64\nSteps: 30, Seed: 1"
     assert [one.code for one in parse(text).diagnostics if one.line == 4] == ["stray-line"]
@@ -240,12 +285,25 @@ def test_the_first_line_is_text_and_told() -> None:
         ("Masterpiece, Best Quality, Sharp Focus", True),
         ("highly detailed, sharp focus", True),
         ("masterpiece", True),
-        ("green trees, city background", True),
-        ("(red dress:1.2), white shoes", True),
+        ("masterpiece, best quality, 8k, soft light", True),
+        ("(best_quality:1.4), ultra-detailed, 85mm lens, f/1.8, score_8_up", True),
+        ("in the black and white style", True),
+        ("...", True),
+        ("green trees, city background", False),
+        ("(red dress:1.2), white shoes", False),
+        ("Maria in a red dress", False),
+        ("John, 45, in a suit", False),
+        ("TOK in a suit", False),
+        ("a blonde in jeans", False),
+        ("a model in a bikini", False),
+        ("une femme", False),
+        ("ein alter Mann", False),
+        ("una mujer, best quality", False),
+        ("\U0001f469, 8k", False),
         ("ohwx woman", False),
         ("a tall knight in armour", False),
         ("1girl, red hair", False),
-        ("businesspeople, smiling", True),
+        ("businesspeople, smiling", False),
         ("Emma Watson, red hair", False),
         ("Ann", False),
         ("her, laughing", False),

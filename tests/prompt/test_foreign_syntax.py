@@ -73,8 +73,8 @@ FOREIGN: dict[str, list[tuple[str, str]]] = {
     ],
     "\uff1clora:x:1\uff1e a\uff0c b": [
         (
-            "\uff1c",
-            "`\uff1c\uff1e\uff0c`: wide characters are read as text; they make no bracket, tag,"
+            "\uff1clora:x:1\uff1e",
+            "`\uff1c\uff1e`: wide characters are read as text; they make no bracket, tag,"
             " flag or parameter",
         )
     ],
@@ -97,6 +97,12 @@ FOREIGN: dict[str, list[tuple[str, str]]] = {
     "(a)BREAK(b)": [
         (")BREAK(", "BREAK in `)BREAK(` is glued to what it touches, and divides nothing")
     ],
+    "soft lightBREAK a man": [
+        ("tBREAK", "BREAK in `tBREAK` is glued to what it touches, and divides nothing")
+    ],
+    "soft light BREAKa man": [
+        ("BREAKa", "BREAK in `BREAKa` is glued to what it touches, and divides nothing")
+    ],
     "a BREAKBREAK b": [
         ("BREAKBREAK", "BREAK in `BREAKBREAK` is glued to what it touches, and divides nothing")
     ],
@@ -109,12 +115,11 @@ FOREIGN: dict[str, list[tuple[str, str]]] = {
     "a BREAK_2 b": [
         ("BREAK_", "BREAK in `BREAK_` is glued to what it touches, and divides nothing")
     ],
-    "embedding:ink a": [
-        (
-            "embedding:ink",
-            "`embedding:ink` goes to ComfyUI as text, which drops it in silence without such a"
-            " file",
-        )
+    "Embedding:ink a": [
+        ("Embedding:ink", "`Embedding:ink` names no embedding here: it is read as text")
+    ],
+    "embedding: ink a": [
+        ("embedding: ink", "`embedding: ink` names no embedding here: it is read as text")
     ],
     "emb:ink a": [("emb:ink", "`emb:ink` names no embedding here: it is read as text")],
     "a <hypernet:x:1>": [("<hypernet:x:1>", "`<hypernet:x:1>` is read as text")],
@@ -171,8 +176,19 @@ def test_text_of_another_program_is_told_and_stays_text(text: str) -> None:
         "a (cat:1.2) at 16:9, [dog] (10:1.5)",
         "snake_case_name, __init, a :: b, C++",
         "\u4e00\u53ea\u732b\uff01\u4e00\u53ea\u72d7\uff1f",
+        # Chinese, Japanese and others in their own punctuation
+        "\u4e00\u4f4d\u5973\u58eb\u7684\u8096\u50cf\uff0c\u67d4\u5149",
+        "\uff11\u4eba\u306e\u5973\u6027\u3001\u30dd\u30fc\u30c8\u30ec\u30fc\u30c8",
+        "Frau\uff1aein Portr\xe4t\uff08schwarz\uff09",
+        "\u732b\uff08\uff12\uff1a\uff13\uff09\u300a\u96ea\u300b\uff1d\u96ea",
         "style: moody noir, image: blurred",
         "steps: up to the door",
+        "embedding:ink a, (embedding:ink:1.2), embedding:ink:1.2",  # the plan knows the files
+        "a planner\nScheduler: calendar of the week, desk",
+        "a man\nHeight: 170",
+        "a poster\nSize: 24x36",
+        "a poster, size: 24x36 inches, or size: 100x200 cm",
+        "a city (population: 1,000,000)",
         "100% cotton, Tom & Jerry, a\\(b\\)",
         "it costs 5,000: a lot (really: yes)",
     ],
@@ -181,12 +197,44 @@ def test_ordinary_words_are_not_told(text: str) -> None:
     assert parse(text).diagnostics == ()
 
 
+# A setting of another program on a line of its own -> the first words of what to do.
+TO_WRITE = {
+    "sampler: Euler a": "Write scheduler=euler_a on a line",
+    "Sampler: DPM++ 2M Karras": "Write scheduler=dpm++2m_karras on a line",
+    "Sampler: DDIM": "Write scheduler= with one of euler, ",
+    "scheduler: karras": "Write scheduler= with one of euler, ",
+    "Upscale: 2": "Write super_resolution= with true or false on",
+    "Steps: 80": "Write steps= with a whole number from 1 to 50 on",
+    "Steps: 30": "Write steps=30 on",
+    "CFG: 20": "Write cfg_scale= with a number from 0 to 15 on",
+    "width: 830": "Write w= with a whole number from 8 to 16384, a multiple of 8, and h= with it",
+    "width: 832": "Write w=832, and h= with it, each on",
+    "Size: 832x1216": "Write w=832 and h=1216, each on",
+    "Size: 830x1216": "Write w= and h= with a whole number from 8 to 16384, a multiple of 8, each",
+}
+
+
+@pytest.mark.parametrize("line", TO_WRITE)
+def test_what_is_told_to_write_is_taken_when_it_is_written(line: str) -> None:
+    [found] = parse(f"a cat\n{line}").diagnostics
+    assert found.hint.startswith(TO_WRITE[line])
+
+
 REWRITTEN = {
-    "\uff08cat\uff1a1.2\uff09\uff0c dog": "(cat:1.2), dog",
+    "\uff08cat\uff1a1.2\uff09\uff0c dog": "(cat:1.2)\uff0c dog",
+    "\uff08a\uff0cb\uff1a\uff11\uff0e\uff12\uff09\uff1a (c\uff1a1.2) (d:1.3\uff09": (
+        "(a\uff0cb:1.2)\uff1a (c:1.2) (d:1.3)"
+    ),
+    "\u300alora\uff1ax\uff1a\uff11\u300b a\uff0c <lora\uff1ay>": "<lora:x:1> a\uff0c <lora:y>",
+    "a\uff1a\nseed\uff1d\uff11\uff12\nw \uff1d 64\nh=64": "a\uff1a\nseed=12\nw = 64\nh=64",
+    "a \uff0d\uff0dmask_prompt red": "a --mask_prompt red",
+    "a \uff22\uff32\uff25\uff21\uff2b b\uff0c": "a BREAK b\uff0c",
     "&lt;lora:x:1&gt; a": "<lora:x:1> a",
     "a\\nBREAK\\nb": "a\nBREAK\nb",
     "\\u003clora:x:1\\u003e a": "<lora:x:1> a",
-    "a embedding:ink, b": "a <ink>, b",
+    "a emb:ink, b": "a <ink>, b",
+    "a (emb:ink:1.2), b": "a (<ink>:1.2), b",
+    "a emb:ink:1.2, b": "a (<ink>:1.2), b",
     # InvokeAI, Fooocus
     '{"positive_prompt": "a cat", "negative_prompt": "dog\\nfox", "cfg_scale": 7.5, "steps": 30,'
     ' "seed": 4, "width": 512, "height": 768, "scheduler": "euler_a", "model": {"key": "x"}}': (

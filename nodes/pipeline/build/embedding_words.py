@@ -11,7 +11,8 @@ from ...tunes.names import alike, without_ending
 from .stage_list import Problem
 
 # As the host's tokenizer finds them: a name goes on to a blank, and commas behind it do not count.
-_SPELLED_OUT = re.compile(r"embedding:([^\s,()\[\]:]+)")
+# A weight is none of the name where a bracket closes behind it.
+_SPELLED_OUT = re.compile(r"embedding:((?:[^\s,()\[\]:]|:(?!\s*[\d.]+\s*\)))+)")
 _WORD = re.compile(r"[\w.+/-]+")
 
 

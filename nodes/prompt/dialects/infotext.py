@@ -32,7 +32,18 @@ _BEGINNINGS = frozenset(
     (
         *("steps", "sampling steps", "sampler", "sampler name", "scheduler", "schedule type"),
         *("cfg scale", "cfg", "guidance scale", "distilled cfg scale", "guidance", "seed"),
-        *("size", "resolution", "width", "height", "model", "model hash", "base model", "vae"),
+        *(
+            "size",
+            "resolution",
+            "width",
+            "height",
+            "w",
+            "h",
+            "model",
+            "model hash",
+            "base model",
+            "vae",
+        ),
         *("base model hash", "vae hash", "model name", "stable diffusion model", "refiner model"),
         *("refiner switch", "denoising strength", "clip skip", "face restoration", "version"),
         *("hires upscale", "hires steps", "hires upscaler", "hires resize", "hires prompt"),
@@ -68,11 +79,13 @@ class ForeignLines:
 def zones(scanner: Scanner, lines: Sequence[Span]) -> tuple[ForeignLines, ...]:
     """Return what of the lines is of another program, in the order of the text.
 
-    A negative prompt goes on to the settings, or to the end of the lines. The first line that holds
-    anything is text whatever it says, since a request is printed with its text there.
+    A negative prompt goes on to the settings, or to the end of the lines; below it one sure setting
+    is enough. The first line that holds anything is text whatever it says, since a request is
+    printed with its text there.
     """
     first = next((at for at, line in enumerate(lines) if _start(scanner, line) < line.end), 0)
-    runs = _runs(scanner, lines, first + 1)
+    runs = _runs(scanner, lines, first + 1, least=2)
+    below_negative = _runs(scanner, lines, first + 1, least=1)
     found: list[ForeignLines] = []
     at = first + 1
     while at < len(lines):
@@ -87,6 +100,7 @@ def zones(scanner: Scanner, lines: Sequence[Span]) -> tuple[ForeignLines, ...]:
         at += 1
         if head == start:
             continue
+        runs = below_negative
         while at < len(lines) and at not in runs:
             at += 1
         found.append(ForeignLines(Span(start, lines[at - 1].end), (), Span(start, head)))
@@ -98,9 +112,11 @@ def _start(scanner: Scanner, line: Span) -> int:
 
 
 def _runs(
-    scanner: Scanner, lines: Sequence[Span], at: int
+    scanner: Scanner, lines: Sequence[Span], at: int, *, least: int
 ) -> dict[int, tuple[int, tuple[KeyValue, ...]]]:
     """Return the runs of lines of settings from line `at` on; empty lines do not end one.
+
+    Each has `least` settings, or more, whose values tell that they are settings.
 
     First line -> (line behind the last, settings).
     """
@@ -115,7 +131,7 @@ def _runs(
             behind = number + 1
         is_over = not more and _start(scanner, lines[number]) < lines[number].end
         if is_over or number + 1 == len(lines):
-            if _are_settings(scanner.text, run):
+            if _sure_ones(scanner.text, run) >= least:
                 runs[first] = behind, tuple(run)
             run = []
     return runs
@@ -130,21 +146,20 @@ def settings_of(scanner: Scanner, line: Span) -> list[KeyValue]:
     return list(_pairs(scanner, Span(start, line.end)))
 
 
-def _are_settings(text: str, found: Sequence[KeyValue]) -> bool:
-    """Say whether these are settings and not prose with colons.
-
-    Two of them must have values that only settings have.
+def _sure_ones(text: str, found: Sequence[KeyValue]) -> int:
+    """Return how many of these have values that only settings have, and are no prose with colons,
+    the same key counted once.
     """
     sure = {
         plain(one.key.of(text))
         for one in found
         if _is_sure(plain(one.key.of(text)), one.value.of(text))
     }
-    return len(sure) > 1
+    return len(sure)
 
 
 def _is_sure(key: str, value: str) -> bool:
-    if key in ("steps", "sampling steps", "seed", "width", "height", "clip skip"):
+    if key in ("steps", "sampling steps", "seed", "width", "height", "w", "h", "clip skip"):
         return not isinstance(_WHOLE.read(value), Problem)
     if key in ("cfg scale", "cfg", "guidance scale", "distilled cfg scale", "denoising strength"):
         return not isinstance(_NUMBER.read(value), Problem)

@@ -7,6 +7,7 @@ import re
 from ..catalog import PARAMETERS
 from ..kinds import Problem
 from ..suggest import did_you_mean
+from .samplers import is_sampler, is_schedule
 
 SIZE = "w= and h="
 NEGATIVE = "negative prompt"
@@ -49,6 +50,9 @@ FLAGS_ELSEWHERE: dict[str, str] = {
         "Nothing here does that: take it out with its value.",
     ),
 }
+# Of a picture in pixels, and not of paper in inches; and of a picture that is set by one side.
+_SMALLEST_SIDE = 64
+_SMALLEST_DEFAULT = 256
 _WORDS = re.compile(r"[\s_]+")
 
 
@@ -80,12 +84,17 @@ def key_to_write(key: str) -> str | None:
 def is_value_of(own: str, text: str) -> bool:
     """Say whether a text could be meant as a value of the parameter."""
     if own == SIZE:
-        return size_of(text) is not None
-    if own in ("negative_prompt", "scheduler"):
+        size = size_of(text)
+        return size is not None and min(map(int, size)) >= _SMALLEST_SIDE
+    if own == "negative_prompt":
         return bool(text)
     if own in ("backend_version", "prompt_expansion", "input_image", "mask_image"):
         return False  # any text would do, prose too
+    if own in ("w", "h"):  # smaller ones are somebody's height
+        return text.isdecimal() and len(text) < 6 and int(text) >= _SMALLEST_DEFAULT
     value = PARAMETERS[own].kind.read(text)
+    if own == "scheduler":
+        return not isinstance(value, Problem) or is_sampler(text) or is_schedule(text)
     return not isinstance(value, Problem) or (value.code != "bad-number" and text[:1].isdigit())
 
 

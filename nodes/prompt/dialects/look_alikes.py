@@ -17,11 +17,8 @@ from ..source import Report, Rewrite, Span, quoted
 from ..tree import Node
 from .json_settings import notice_json
 from .keys import FLAGS_ELSEWHERE, NEGATIVE, SIZE, flag_to_write, own_key, plain
+from .wide import notice_wide
 
-# Characters of other keyboards by their numbers, since they look like those of this one. Angle
-# brackets: single and double guillemets, the two of Chinese and Japanese, the mathematical ones.
-_WIDE_OPENING = "\u2039\u3008\u300a\u00ab\u27e8"
-_WIDE_CLOSING = "\u203a\u3009\u300b\u00bb\u27e9"
 _NUMBER = Decimal(-1e15, 1e15)
 _BEGINS = r"(?<![A-Za-z0-9_])"
 _INLINE = "negative[ _]prompt|steps|cfg scale|seed|clip skip|size|sampler"
@@ -44,11 +41,12 @@ _PATTERNS: dict[str, tuple[str, re.Pattern[str]]] = {
         ("comment", "/*", r"/\*[^*\r\n]{0,200}\*/"),
         ("dream", " -", r"(?<=\s)-(?P<letter>[sSWHC]) ?\d[\d.]{0,12}(?!\S)"),
         ("inline", ":", rf"(?:(?<=[^\s] )|(?<=[,;.|]))(?P<key>(?i:{_INLINE})) ?(?=:)"),
-        ("undivided", "BREAK", r"(?<![A-Za-z])(?:BREAK)+(?![A-Za-z])"),
+        ("undivided", "BREAK", r"(?<![A-Z])(?:BREAK)+(?![A-Z])"),
         (
             "embedding",
-            "emb",
-            r"(?<![A-Za-z0-9_<])(?:embedding|emb) ?: ?(?P<name>[\w.+/\-]{1,120})",
+            ":",
+            r"(?<![A-Za-z0-9_<])(?:(?:embedding|emb) ?: ?|Embedding:|EMBEDDING:)"
+            r"(?P<name>[\w.+/\-]{1,120})(?P<weight>:\d[\d.]{0,9}(?![\d.]|\s{0,4}\)))?",
         ),
         ("entity", "&", r"&(?:lt|gt|amp|quot|apos|nbsp|#\d{2,5}|#x[0-9A-Fa-f]{2,5});"),
         ("percent", "%", r"%(?:3[CcEeAa]|20)"),
@@ -58,14 +56,14 @@ _PATTERNS: dict[str, tuple[str, re.Pattern[str]]] = {
             "",
             rf"(?<![\w-])[\u2010-\u2015\u2212](?P<flag>{'|'.join(FLAGS_ELSEWHERE)})(?=\s+\S)",
         ),
-        ("wide", "", rf"[\uff01-\uff5e]|[{_WIDE_OPENING}]\s?(?:lora|lyco|faceid)\s?:"),
     )
 }
+_PIXELS = re.compile(
+    r"(?:6[4-9]|[7-9]\d|\d{3,5})x(?:6[4-9]|[7-9]\d|\d{3,5})(?!\d)"
+    r"(?!\s{0,4}(?:[\"']|in\b|inch|[cmk]?m\b|ft\b|feet|met|cent|mill|yard))"
+)
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
 _INLINE_NUMBERS = ("steps", "cfg scale", "seed", "clip skip")
-# Punctuation of text that is written with wide characters; nothing here would read it otherwise.
-_AT_HOME_WIDE = "\uff01\uff1f\uff1b\uff5e"  # ! ? ; ~
-_WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in _AT_HOME_WIDE}
-_WIDE |= dict.fromkeys(map(ord, _WIDE_OPENING), "<") | dict.fromkeys(map(ord, _WIDE_CLOSING), ">")
 _DOUBLE = "\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02\u300c\u300d\u300e\u300f\u301d\u301e"
 _SINGLE = "\u2018\u2019\u201a\u201b\u2039\u203a\uff07"
 _CURLY_QUOTES = dict.fromkeys(map(ord, _DOUBLE), '"') | dict.fromkeys(map(ord, _SINGLE), "'")
@@ -117,6 +115,7 @@ def notice_syntax(report: Report, nodes: Sequence[Node]) -> None:
             is_in_text = at >= 0 and found.start() < texts[at].end
             if is_in_text and _tell(report, found, kind):
                 break
+    notice_wide(report, texts)
     for node in nodes:
         for flag in (node, *node.children):
             if flag.kind == "flag":
@@ -148,8 +147,6 @@ def _tell(report: Report, found: re.Match[str], kind: str) -> bool:
     """Report what was found; say whether this speaks of all others of the kind as well."""
     span = Span(*found.span())
     shown = quoted(found.group())
-    if kind == "wide":
-        return _tell_wide(report, found)
     if kind in ("entity", "escape"):
         return _tell_encoded(report, found, kind)
     if kind == "undivided":
@@ -160,7 +157,7 @@ def _tell(report: Report, found: re.Match[str], kind: str) -> bool:
         _tell_inline(report, Span(*found.span("key")))
     elif kind == "comma":
         weight = found.group("weight")
-        if isinstance(_NUMBER.read(weight), Problem):
+        if isinstance(_NUMBER.read(weight), Problem) and not _THOUSANDS.fullmatch(weight):
             message = f"{quoted(weight)} is no number, and stays in the text of {shown}"
             hint = "Write a decimal point and nothing else behind the colon, as in (word:1.2)."
             report.add("foreign-syntax", "warning", span, message, hint)
@@ -200,7 +197,7 @@ def _is_inline(words: str, value: str) -> bool:
     if words in _INLINE_NUMBERS:
         return value[:1].isdigit()
     if words == "size":
-        return re.match(r"\d{2,5}x\d", value) is not None
+        return _PIXELS.match(value) is not None
     if words == "sampler":
         return value.casefold().startswith(("euler", "dpm", "ddim", "unipc", "lcm", "heun"))
     return words == NEGATIVE
@@ -230,33 +227,19 @@ def _tell_undivided(report: Report, span: Span) -> None:
 
 
 def _tell_embedding(report: Report, found: re.Match[str]) -> None:
+    """Report an embedding of another spelling than ComfyUI's own, whose files the plan looks up."""
     name = found.group("name").rstrip(".+/-")
-    span = Span(found.start(), found.start("name") + len(name))
+    if found.group().startswith(f"embedding:{name}"):
+        return
+    weight = found.group("weight") or ""
+    end = found.end() if weight else found.start("name") + len(name)
+    span = Span(found.start(), end)
     shown = quoted(span.of(report.source))
-    own = f"<{name}>"
+    own = f"(<{name}>{weight})" if weight else f"<{name}>"
     hint = f"Write {own}: its file is then looked up before anything runs."
-    if span.of(report.source).startswith("embedding:"):
-        message = f"{shown} goes to ComfyUI as text, which drops it in silence without such a file"
-    else:
-        message = f"{shown} names no embedding here: it is read as text"
+    message = f"{shown} names no embedding here: it is read as text"
     rewrite = Rewrite(span, own, f"Write {own}") if is_embedding_name(name) else None
     report.add("foreign-syntax", "warning", span, message, hint, rewrite)
-
-
-def _tell_wide(report: Report, found: re.Match[str]) -> bool:
-    if found.group() in _AT_HOME_WIDE:
-        return False
-    there = dict.fromkeys(char for char in report.source if ord(char) in _WIDE)
-    shown = "".join(list(there)[:12])
-    message = (
-        f"{quoted(shown)}: wide characters are read as text; they make no bracket, tag, flag or"
-        " parameter"
-    )
-    plain = report.source.translate(_WIDE)
-    rewrite = Rewrite(Span(0, len(report.source)), plain, "Write plain characters")
-    hint = "Write the characters of a plain keyboard, as in (word:1.2), <lora:name:1> and a comma."
-    report.add("look-alike", "warning", Span(*found.span()), message, hint, rewrite)
-    return True
 
 
 def _tell_encoded(report: Report, found: re.Match[str], kind: str) -> bool:

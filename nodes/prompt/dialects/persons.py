@@ -7,82 +7,46 @@ then be drawn from `masterpiece, best quality`.
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+import unicodedata
 
-_WORDS_FOR_SOMEBODY = """
-    man woman men women boy girl guy gal lady gentleman child children kid kids baby toddler infant
-    teen teenager adult person people human couple somebody someone he she him her his hers they
-    them male female father mother dad mom daughter son sister brother twin twins grandmother
-    grandfather grandma grandpa grandson granddaughter uncle aunt cousin nephew niece husband wife
-    bride groom bridesmaid friend lover boyfriend girlfriend family member figure character
-    actor actress hero heroine villain king queen prince princess duke duchess
-    knight warrior soldier samurai ninja geisha viking pirate cowboy cowgirl wizard witch warlock
-    sorcerer sorceress mage elf dwarf orc fairy angel demon devil vampire zombie ghost mermaid
-    goddess god nymph robot android cyborg alien monster creature astronaut pilot captain sailor
-    officer policeman detective spy agent thief assassin gangster doctor nurse surgeon scientist
-    professor teacher student pupil engineer artist painter singer musician dancer ballerina
-    drummer guitarist pianist violinist chef cook waiter waitress barista baker farmer fisherman
-    hunter lumberjack carpenter blacksmith mechanic worker builder miner firefighter athlete runner
-    swimmer boxer wrestler footballer player gymnast skater surfer cyclist biker driver racer rider
-    clown magician monk nun priest pope bishop rabbi imam shaman priestess maid butler servant
-    businessman businesswoman boss ceo lawyer judge president politician senator mayor journalist
-    photographer writer poet reporter librarian secretary tourist traveler traveller hiker explorer
-    archer rogue paladin druid necromancer barbarian gladiator emperor empress sultan pharaoh
-    hippie punk goth rapper rockstar dj bartender hacker gamer nerd santa elder crone hag
-    dog cat puppy kitten wolf fox bear lion tiger leopard horse pony unicorn dragon bird owl eagle
-    parrot rabbit bunny deer cow pig sheep goat monkey gorilla ape elephant penguin mouse rat frog
-    animal pet ohwx sks zwx subject protagonist
+# Words for quality, light, camera, style and colour, as they stand in such chunks, with the small
+# words between them. No word that somebody may be called by, as Rose or Amber.
+_WORDS_OF_NOBODY = """
+    a an and as at by for from in into of on or the to up very with
+    masterpiece masterpieces best quality good great better high highest higher highly ultra super
+    hyper extremely extreme incredibly insanely absurdly detailed detail details intricate elaborate
+    sharp crisp clear clean fine focus focused realistic realism photorealistic photorealism
+    hyperrealistic hyperrealism hyperdetailed semi real photo photos photograph photographs
+    photography photographic picture image cinematic cinema movie film still dramatic epic lighting
+    light lights lit backlit backlight backlighting studio soft softly hard harsh natural ambient
+    volumetric global illumination rim ray rays tracing traced shadow shadows bright dark dim moody
+    golden hour sunlight sunset sunrise daylight moonlight glow glowing bloom flare flares bokeh
+    depth field dof blurry blurred blur background foreground shallow wide angle close closeup
+    macro telephoto lens camera shot full half body upper view 4k 8k 16k uhd hd hdr hq raw dslr iso
+    f render rendered rendering unreal engine octane vray cgi cg 3d 2d trending artstation
+    deviantart award winning professional professionally grain grainy kodak fujifilm canon nikon
+    leica hasselblad polaroid analog resolution res absurdres highres hires score rating safe source
+    newest recent year amazing beautiful beautifully gorgeous aesthetic stunning perfect perfectly
+    composition composed vivid vibrant saturated colorful colourful color colors colour colours
+    grading graded tone tones toned contrast warm cold cool muted pastel neon monochrome sepia
+    black white grey gray red green blue yellow orange purple pink brown gold silver teal turquoise
+    cyan magenta beige style styled stylized digital art artwork artistic illustration painting
+    painted watercolor watercolour oil sketch drawing lineart anime manga comic cartoon
+    vintage retro noir minimalist fantasy wallpaper portrait portraits official concept texture
+    textures textured smooth skin
 """
-_ENDINGS = ("man", "men", "woman", "women", "girl", "girls", "boy", "boys", "person", "lady")
-_WORDS_OF_PRAISE = """
-    masterpiece masterpieces best quality high highest highly ultra super extremely very detailed
-    detail details intricate sharp focus realistic photorealistic hyperrealistic photo photograph
-    photography cinematic dramatic lighting light lights studio soft natural rim bokeh depth of
-    field dof 4k 8k 16k uhd hd hdr raw render unreal engine octane trending artstation award winning
-    professional film grain kodak fujifilm canon nikon dslr lens resolution res absurdres highres
-    score newest year amazing beautiful aesthetic stunning perfect composition vivid colors colours
-    vibrant style digital art illustration wallpaper portrait cg official artwork concept
-"""
-_SOMEBODY = frozenset(_WORDS_FOR_SOMEBODY.split())
-_QUALITY = frozenset(_WORDS_OF_PRAISE.split())
-_WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
-_PREFIXED = re.compile(r"\d*(?:\+)?(girl|boy|woman|women|man|men|other)s?", re.IGNORECASE)
+_NOBODY = frozenset(_WORDS_OF_NOBODY.split())
+_WORD = re.compile(r"[^\W_]+")
+_MEASURE = re.compile(r"f?\d+(?:k|mm|p|d|bit|x)?")
 
 
 def names_somebody(text: str) -> bool:
     """Say whether the words can be those of a person or another being.
 
-    A single word is taken for a name, unless it is one that only praises; so are two words in
-    capitals, and what is not written in English letters cannot be judged.
+    They are, unless each of them only tells of quality, light, camera, style or colour: names and
+    words of any language may be somebody's, and so may an emoji.
     """
-    words = _WORD.findall(text)
-    if not text.isascii() or not words:
-        return True
-    if len(words) == 1:
-        return words[0].casefold() not in _QUALITY
-    return any(map(_is_somebody, words)) or _has_name(text)
-
-
-def _is_somebody(word: str) -> bool:
-    plain = word.casefold()
-    return (
-        plain in _SOMEBODY
-        or plain.removesuffix("s") in _SOMEBODY
-        or plain.endswith(_ENDINGS)
-        or any(part in _SOMEBODY for part in re.split(r"[-']", plain))
-        or bool(_PREFIXED.fullmatch(plain))
+    words = _WORD.findall(text.casefold())
+    return any(word not in _NOBODY and not _MEASURE.fullmatch(word) for word in words) or any(
+        unicodedata.category(char) == "So" for char in text
     )
-
-
-def _has_name(text: str) -> bool:
-    """Say whether two neighbouring words are written as a name is, and neither praises."""
-    for phrase in re.split(r"[,.;:()\[\]\n]", text):
-        words = _WORD.findall(phrase)
-        for first, second in pairwise(words):
-            if (
-                first.istitle()
-                and second.istitle()
-                and not {first.casefold(), second.casefold()} & _QUALITY
-            ):
-                return True
-    return False

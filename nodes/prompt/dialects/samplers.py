@@ -59,6 +59,11 @@ def is_sampler(name: str) -> bool:
     return sampler in _SAMPLERS or sampler in _OTHERS
 
 
+def is_schedule(name: str) -> bool:
+    """Say whether a name is that of a noise schedule of any program."""
+    return bool(_SCHEDULE.fullmatch(f" {' '.join(name.casefold().split())}"))
+
+
 def scheduler_of(sampler: str, schedule: str) -> tuple[str | None, bool]:
     """Return the scheduler that a sampler and a schedule type mean, and whether it is just that.
 

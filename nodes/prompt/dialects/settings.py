@@ -9,7 +9,7 @@ from ..catalog import PARAMETERS, SCHEDULERS
 from ..kinds import Problem
 from ..source import Span
 from .infotext import unquoted
-from .keys import plain, size_of
+from .keys import SIZE, plain, size_of
 from .samplers import is_sampler, scheduler_of
 
 # They describe the file or the program; no picture comes out differently for them, or the models
@@ -29,6 +29,8 @@ _SIMPLE = {
     "sampling steps": "steps",
     "seed": "seed",
 }
+_SIDES = {"w": "width", "h": "height"}
+_LONGEST_SHOWN = 60
 _GUIDANCE = ("distilled cfg scale", "cfg scale", "guidance scale", "cfg", "guidance")
 
 
@@ -57,16 +59,38 @@ def translate(settings: Sequence[tuple[str, str]]) -> Iterator[Taken | LeftOut]:
     """Yield what each (key, value) becomes; each is in one answer, with those it goes with."""
     given: dict[str, tuple[str, str]] = {}
     for key, value in settings:
-        if plain(key) in given:
+        words = _SIDES.get(plain(key), plain(key))
+        if words in given:
             yield LeftOut(key, value, "It is given twice: the first one counts.")
         else:
-            given[plain(key)] = key, unquoted(value)
+            given[words] = key, unquoted(value)
     yield from _numbers(given)
     yield from _size(given)
     yield from _sampler(given)
     yield from _denoising(given)
     for words, (key, value) in given.items():
         yield LeftOut(key, value, _why_left_out(words, value))
+
+
+def how_to_write(own: str, key: str, value: str) -> str:
+    """Return what to write for one setting: with its value, where the parameter takes it."""
+    place = "on a line of its own, below the text."
+    if own in ("w", "h"):
+        is_taken = not isinstance(PARAMETERS[own].kind.read(value), Problem)
+        side = f"{own}={value}" if is_taken else f"{own}= with {PARAMETERS[own].kind.expected}"
+        return f"Write {side}, and {'h' if own == 'w' else 'w'}= with it, each {place}"
+    if own in (SIZE, "scheduler"):
+        found = [one.own for one in translate([(key, value)]) if isinstance(one, Taken)]
+        if found:
+            written = " and ".join(f"{name}={text}" for name, text in found[0].items())
+            return f"Write {written}{', each' if own == SIZE else ''} {place}"
+    if own == SIZE:
+        return f"Write w= and h= with {PARAMETERS['w'].kind.expected}, each {place}"
+    kind = PARAMETERS[own].kind
+    if isinstance(kind.read(value), Problem):
+        return f"Write {own}= with {kind.expected} {place}"
+    shown = f"{own}={value}"
+    return f"Write {shown if len(shown) < _LONGEST_SHOWN else own + '='} {place}"
 
 
 def _numbers(given: dict[str, tuple[str, str]]) -> Iterator[Taken | LeftOut]:

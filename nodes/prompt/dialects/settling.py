@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..catalog import PARAMETERS
+from ..catalog import PARAMETERS, is_unset
 from ..kinds import tidy
 from ..reader import Foreign, Place, Reading
 from ..source import LINE_END, Rewrite, Span, quoted
@@ -39,14 +39,18 @@ def settle(reading: Reading) -> None:
 def _take_negative(
     reading: Reading, found: Foreign, own: dict[str, str], said: list[str], left: list[LeftOut]
 ) -> None:
+    has_errors = found.place.report.has_errors
+    built = () if has_errors else tuple(segment.build() for segment in found.negative)
+    if len(built) == 1 and is_unset(str(built[0])):
+        left.append(LeftOut(found.place.label, ""))
+        return
     if "negative" in reading.places or "negative_prompt" in own:
         hint = "negative_prompt= or another negative prompt is given as well, and counts."
         left.append(LeftOut(found.place.label, "", hint, found.place.span))
         return
-    if found.place.report.has_errors:
+    if has_errors:
         reading.put("negative", None, found.place)
         return
-    built = tuple(segment.build() for segment in found.negative)
     reading.put("negative", built, found.place)
     own["negative_prompt"] = " BREAK ".join(map(str, built)).strip()
     said.append(f"{found.place.label} as negative_prompt=")
