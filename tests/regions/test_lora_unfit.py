@@ -87,6 +87,31 @@ UNFIT: dict[str, File] = {
     "LoHa of rank 0": tensors(
         SQUARE, hada_w1_a=(32, 0), hada_w1_b=(0, 32), hada_w2_a=(32, 2), hada_w2_b=(2, 32)
     ),
+    "LoHa's core of another rank": tensors(
+        KERNELS,
+        hada_w1_a=(2, 4),
+        hada_w1_b=(3, 32),
+        hada_t1=(2, 2, 3, 3),
+        hada_w2_a=(2, 4),
+        hada_w2_b=(2, 32),
+        hada_t2=(2, 2, 3, 3),
+    ),
+    "LoHa's pairs of two sizes": tensors(
+        SQUARE, hada_w1_a=(32, 2), hada_w1_b=(2, 32), hada_w2_a=(16, 2), hada_w2_b=(2, 64)
+    ),
+    "LoKr's core of another rank": tensors(
+        KERNELS, lokr_w1=(2, 4), lokr_w2_a=(2, 2), lokr_w2_b=(2, 8), lokr_t2=(3, 3, 3, 3)
+    ),
+    "LoKr's core without a kernel": tensors(
+        SQUARE, lokr_w1=(4, 4), lokr_w2_a=(2, 8), lokr_w2_b=(2, 8), lokr_t2=(2, 2)
+    ),
+    "LoCon's middle of a linear layer": tensors(SQUARE, **LORA, lora_mid=(2, 2)),
+    "LoCon's middle of two ranks": tensors(
+        KERNELS, lora_up=(4, 3, 1, 1), lora_mid=(3, 2, 3, 3), lora_down=(2, 32, 1, 1)
+    ),
+    "an outer matrix with a kernel": tensors(
+        KERNELS, lora_up=(4, 2, 3, 3), lora_down=(2, 32, 3, 3)
+    ),
 }
 
 
