@@ -112,6 +112,25 @@ UNFIT: dict[str, File] = {
     "an outer matrix with a kernel": tensors(
         KERNELS, lora_up=(4, 2, 3, 3), lora_down=(2, 32, 3, 3)
     ),
+    "DoRA of another layer's inputs": tensors(
+        WIDE, lora_up=(32, 2), lora_down=(2, 128), dora_scale=(1, 32)
+    ),
+    "DoRA of one number a weight": tensors(SQUARE, **LORA, dora_scale=(32, 32)),
+    "DoRA of two sides on a kernel": tensors(
+        KERNELS, lora_up=(4, 2, 1, 1), lora_down=(2, 32, 3, 3), dora_scale=(4, 1)
+    ),
+    "another layer's sides and as many numbers": tensors(
+        SQUARE, lora_up=(64, 2), lora_down=(2, 16)
+    ),
+    "LoHa of another layer's sides and as many numbers": tensors(
+        SQUARE, hada_w1_a=(16, 2), hada_w1_b=(2, 64), hada_w2_a=(16, 2), hada_w2_b=(2, 64)
+    ),
+    "LoKr of another layer's sides and as many numbers": tensors(
+        SQUARE, lokr_w1=(4, 4), lokr_w2=(16, 4)
+    ),
+    "another kernel and as many numbers": tensors(
+        KERNELS, lora_up=(4, 2, 1, 1), lora_down=(2, 8, 6, 6)
+    ),
 }
 
 
@@ -127,3 +146,27 @@ def test_the_layer_is_left_out_by_name_and_the_rest_is_worn(
     for one in (fit, of_person(sd15[0], file | unfit)):
         assert {name for name, _ in one.left} == set(unfit)
         assert (one.fitted, one.total) == (len(file), len(file) + len(unfit))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"), [(SQUARE, (32, 32)), (WIDE, (32, 128)), (KERNELS, (4, 32, 3, 3))]
+)
+def test_a_vector_of_magnitudes_is_one_number_a_row(
+    sd15: tuple[Any, Any], patched: Callable, layer: str, shape: tuple[int, ...]
+) -> None:
+    """DoRA by its paper: each row of the changed weight, over its old length, times its magnitude
+    (the host takes the old length, not the new one).
+    """
+    ones = (1,) * (len(shape) - 2)
+    file = tensors(layer, lora_up=(shape[0], 2, *ones), lora_down=(2, *shape[1:]))
+    up, down = file.values()
+    rows = torch.linspace(0.5, 1.5, shape[0])
+    merged, fit = patched(file | {f"{layer}.dora_scale": rows})
+    weight = sd15[0].model.get_submodule(layer).weight.detach().float()
+    changed = weight + (up.flatten(1) @ down.flatten(1)).reshape(shape)
+    column = (-1, *(1,) * (len(shape) - 1))
+    factor = rows.reshape(column) / weight.flatten(1).norm(dim=1).reshape(column)
+    expected = weight + 0.8 * (changed * factor - weight)
+    torch.testing.assert_close(merged[f"{layer}.weight"], expected, rtol=1e-4, atol=1e-5)
+    person = of_person(sd15[0], file | {f"{layer}.dora_scale": rows})
+    assert (fit.fitted, person.fitted) == (3, 3)

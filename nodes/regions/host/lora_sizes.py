@@ -48,6 +48,11 @@ def check_size(adapter: WeightAdapterBase, shape: Sequence[int]) -> None:
     """Return where the adapter's change is as large as a weight of `shape`; of the forms that only
     the host merges their sizes are not looked at. Raises: Unfit.
     """
+    if isinstance(adapter, LoRAAdapter):
+        down = adapter.weights[1]
+        # A matrix with a kernel, also on a linear layer that is a convolution elsewhere.
+        if down.ndim > 2 and down.shape[1] != shape[1]:
+            raise Unfit(f"{down.shape[1]} inputs; the layer has {shape[1]} inputs")
     size = size_of(adapter)
     if size is not None and size != (shape[0], math.prod(shape)):
         raise Unfit(
@@ -57,13 +62,19 @@ def check_size(adapter: WeightAdapterBase, shape: Sequence[int]) -> None:
 
 
 def check_magnitude(adapter: WeightAdapterBase, shape: Sequence[int]) -> None:
-    """Return where a DoRA has one magnitude a row, or one a column, of a weight of `shape`. Raises:
-    Unfit.
+    """Return where a DoRA has one magnitude a row [rows,1] or one a column [1,columns] of a weight
+    of `shape`, with further sides of 1 for those of a kernel. Raises: Unfit.
     """
     place = MAGNITUDE.get(type(adapter))
     magnitude = None if place is None else adapter.weights[place]
-    if magnitude is not None and magnitude.numel() not in shape[:2]:
-        raise Unfit(f"a DoRA of {magnitude.numel()} magnitudes; the layer has {shape[0]} outputs")
+    if magnitude is None:
+        return
+    rows, columns, *kernel = shape
+    ones = (1,) * len(kernel)
+    # The host tells the two apart by the first side.
+    by_column = () if rows == 1 else (1, columns, *ones)
+    if tuple(magnitude.shape) not in ((rows, 1, *ones), by_column):
+        raise Unfit(f"a DoRA of {_sides(magnitude.shape)}; the layer has {_sides(shape)}")
 
 
 def check_shape(given: Sequence[int], expected: Sequence[int]) -> None:
