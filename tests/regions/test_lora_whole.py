@@ -121,8 +121,11 @@ def test_it_patches_model_and_text_encoder_as_the_hosts_loader_does(
     fit: LoraFit = mine[2]
     assert (fit.fitted, fit.total, fit.left) == (len(file), len(file), ())
     assert fit.told() == (
-        f"LoRA '{NAME}' at 0.8 on the whole model: fits {len(file)} of {len(file)} tensors."
+        f"LoRA '{NAME}' at 0.8 on the whole model and 0.5 on its text encoder:"
+        f" fits {len(file)} of {len(file)} tensors."
     )
+    same: LoraFit = ours(model, clip, (0.8, 0.8))[2]
+    assert same.told().startswith(f"LoRA '{NAME}' at 0.8 on the whole model: fits ")
 
 
 def test_forms_that_only_the_host_merges_are_patched_the_same_way(

@@ -50,7 +50,13 @@ def apply_whole_lora(
         looked_at=looked_at,
         model=model_kind(model),
     )
-    fit = replace(fit, name=name, strength=strength_model or strength_clip)
+    are_two = looked_at == EVERYTHING and strength_clip != strength_model
+    fit = replace(
+        fit,
+        name=name,
+        strength=strength_model or strength_clip,
+        text_strength=strength_clip if are_two else None,
+    )
     if fit.is_refused:
         raise fit.refusal()
     fitting = {name: reading.tensors[name] for name in reading.tensors if name in reading.fitted}
