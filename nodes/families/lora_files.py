@@ -32,7 +32,7 @@ _EMBEDDING = re.compile(
 class _Sign:
     """Marks of one family: a name that fits `some` and none that fits `never`.
 
-    `channels`, where given: one of the sizes of a tensor whose name fits `sized` is among them.
+    `channels`, where given: the inputs of a layer whose name fits `sized` are among them.
     """
 
     title: str
@@ -42,6 +42,9 @@ class _Sign:
     channels: tuple[int, ...] = ()
 
 
+# Tensors whose second side is the inputs of their layer; that of the others may be a rank, and of
+# LoKr's a part of the inputs.
+_INWARD = re.compile(r"[._]down\.weight$|lora_A\b|hada_w[12]_b$|\.diff$|to_[qkv]\.weight$")
 _UNET = r"(?:^|[._])(?:(?:input|output|down|up)_blocks?[._]\d|mid(?:dle)?_block[._])"
 # Blocks in which SD1.5 has attention and SDXL has none.
 _SHALLOW = (
@@ -64,7 +67,9 @@ _SIGNS = (
     _Sign("SD2", _UNET, sized=_TEXT_KEYS, channels=(1024,)),
     _Sign("SD1.5", _UNET, sized=_TEXT_KEYS, channels=(768,)),
     _Sign("SDXL", _UNET + r".*transformer_blocks[._][1-9][._]"),
-    _Sign("SDXL", r"label_emb|add_embedding|^(?:lora_te2_|text_encoder_2\.)", _NOT_UNETS),
+    _Sign(
+        "SDXL", r"label_emb|add_embedding|^(?:lora_te2_|text_encoder_2\.).*text_model", _NOT_UNETS
+    ),
     _Sign("SD1.5", _SHALLOW + r".*transformer_blocks[._]"),
     _Sign("a UNet (SD1.5, SD2 or SDXL)", _UNET),
     _Sign("Chroma", r"distilled_guidance_layer"),
@@ -160,6 +165,7 @@ def _fits(sign: _Sign, shapes: Shapes) -> bool:
         return True
     sized = re.compile(sign.sized)
     return any(
-        sized.search(name) and not set(sign.channels).isdisjoint(shape)
+        shape[1] in sign.channels
         for name, shape in shapes.items()
+        if sized.search(name) and _INWARD.search(name) and len(shape) > 1
     )

@@ -38,7 +38,9 @@ class LoraFit:
 
     `fitted` of the `total` tensors that were looked at act; `left` holds each other one by its name
     with the reason. `made_for` is the family that the file seems made for, `form` what it is
-    instead of a LoRA, "" where its names do not say. `region` is who wears it: 0 the scene, 1.. the
+    instead of a LoRA, "" where its names do not say. `strength` is that on what was
+    looked at, `text_strength` that on the text encoder where both were and it is another one.
+    `region` is who wears it: 0 the scene, 1.. the
     persons, None the whole of the model.
     """
 
@@ -53,6 +55,7 @@ class LoraFit:
     embeddings: tuple[str, ...] = ()
     name: str = ""
     strength: float = 1.0
+    text_strength: float | None = None
     region: int | None = None
 
     @property
@@ -61,7 +64,10 @@ class LoraFit:
 
     def told(self, names: Sequence[str] = ()) -> str:
         """Return the fit in a sentence or more; `names` are those of the persons, in order."""
-        said = [f"LoRA '{self.name}' at {self.strength:g} on {self._wearer(names)}:"]
+        wearer = self._wearer(names)
+        if self.text_strength is not None:
+            wearer += f" and {self.text_strength:g} on its text encoder"
+        said = [f"LoRA '{self.name}' at {self.strength:g} on {wearer}:"]
         if self.total:
             said.append(f"fits {self.fitted} of {self.total} tensors.")
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import folder_paths
 from comfy_api.latest import io
+from comfy_execution.utils import get_executing_context
 
 from ..host.types import notes_ui
 from .host.lora_whole import apply_whole_lora
@@ -39,6 +40,7 @@ class AstriaLoadLora(io.ComfyNode):
                 io.Clip.Output(),
                 io.String.Output(display_name="info", tooltip="How much of the file fits."),
             ],
+            hidden=[io.Hidden.dynprompt],
         )
 
     @classmethod
@@ -48,11 +50,35 @@ class AstriaLoadLora(io.ComfyNode):
         patched, encoder, fit = apply_whole_lora(
             model, clip, lora_name, strength_model, strength_clip
         )
-        # A file without anything for the text encoder says so by its part for the model.
-        is_told = fit is not None and (fit.total or fit.embeddings)
-        told, warnings = lines_of([fit]) if is_told else ([], [])
+        told, warnings = ([], []) if fit is None else lines_of([fit])
+        if fit is not None and not fit.total and not fit.embeddings:
+            idle = f"{told[0]} {_idle(strength_model, strength_clip)}"
+            is_silent = not strength_model and _is_for_words_only(cls)
+            told = warnings = [] if is_silent else [idle]
         text = "\n".join(told)
         return io.NodeOutput(patched, encoder, text, ui=notes_ui(text, warnings=warnings))
+
+
+def _idle(strength_model: float, strength_clip: float) -> str:
+    off = "strength_clip" if strength_model else "strength_model"
+    return (
+        f"At strength_model {strength_model:g} and strength_clip {strength_clip:g} it changes"
+        f" nothing: set {off} to another value than 0, or take the LoRA out."
+    )
+
+
+def _is_for_words_only(node: type[io.ComfyNode]) -> bool:
+    """Say whether nothing takes the node's model.
+
+    A plan puts a person's LoRA on the text encoder so; on the model it acts elsewhere, and is told
+    there.
+    """
+    # A hidden unique_id would keep the host from sharing one result among nodes with equal inputs.
+    own = get_executing_context().node_id
+    graph = node.hidden.dynprompt
+    calls = (graph.get_node(name) for name in graph.all_node_ids())
+    given = [one for call in calls for one in call["inputs"].values()]
+    return [own, 0] not in given
 
 
 NODES = [AstriaLoadLora]

@@ -76,6 +76,49 @@ FILES: dict[str, tuple[str, Shapes]] = {
         "SDXL",
         pair("lora_te2_text_model_encoder_layers_0_mlp_fc1", 5120, 1280),
     ),
+    "a text encoder T5 alone": (
+        "",
+        pair("lora_te2_encoder_block_0_layer_0_SelfAttention_q", 4096, 4096),
+    ),
+    "diffusers' second text encoder T5 alone": (
+        "",
+        peft("text_encoder_2.encoder.block.0.layer.0.SelfAttention.q", 4096, 4096),
+    ),
+    "PEFT of SDXL's second text encoder": (
+        "SDXL",
+        peft("text_encoder_2.base_model.model.text_model.encoder.layers.0.mlp.fc1", 5120, 1280),
+    ),
+    "SDXL as LoKr of factor 2": (
+        "SDXL",
+        {
+            "lora_unet_input_blocks_4_1_transformer_blocks_1_attn2_to_k.lokr_w1": (2, 2),
+            "lora_unet_input_blocks_4_1_transformer_blocks_1_attn2_to_k.lokr_w2": (320, 1024),
+        },
+    ),
+    "SD1.5 of rank 1024": (
+        "SD1.5",
+        {
+            "lora_unet_input_blocks_1_1_transformer_blocks_0_attn2_to_k.lora_up.weight": (
+                320,
+                1024,
+            ),
+            "lora_unet_input_blocks_1_1_transformer_blocks_0_attn2_to_k.lora_down.weight": (
+                1024,
+                768,
+            ),
+        },
+    ),
+    "SDXL of rank 768 as LoHa": (
+        "SDXL",
+        {
+            "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k.hada_w1_a": (640, 768),
+            "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k.hada_w1_b": (768, 2048),
+        },
+    ),
+    "SD1.5 of rank 2048": (
+        "SD1.5",
+        peft("unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k", 1280, 768, 2048),
+    ),
     "kohya SD3 with its text encoders": (
         "SD3",
         pair("lora_unet_joint_blocks_0_x_block_attn_qkv", 4608, 1536)

@@ -54,6 +54,19 @@ def test_every_lora_is_listed_with_who_wears_it(models: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("tag", "told"),
+    [
+        ("<lora:film:1:0>", "at 0 on the model and 1 on the text encoder"),
+        ("<lora:film:0.3:0.8>", "at 0.8 on the model and 0.3 on the text encoder"),
+        ("<lora:film:0.8:0.8>", "at 0.8"),
+    ],
+)
+def test_a_lora_of_two_weights_is_told_with_both(models: Path, tag: str, told: str) -> None:
+    (alone,) = drafted(models, f"{tag} a cat").loras
+    assert alone.told().startswith(f"LoRA film.safetensors {told}: the whole picture")
+
+
 def test_the_new_area_of_an_outpainting_wears_its_own(models: Path) -> None:
     text = (
         "<lora:film:0.7> a cat --outpaint top-center --outpaint_width 864 --outpaint_height 1296"

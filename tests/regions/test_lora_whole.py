@@ -121,8 +121,11 @@ def test_it_patches_model_and_text_encoder_as_the_hosts_loader_does(
     fit: LoraFit = mine[2]
     assert (fit.fitted, fit.total, fit.left) == (len(file), len(file), ())
     assert fit.told() == (
-        f"LoRA '{NAME}' at 0.8 on the whole model: fits {len(file)} of {len(file)} tensors."
+        f"LoRA '{NAME}' at 0.8 on the whole model and 0.5 on its text encoder:"
+        f" fits {len(file)} of {len(file)} tensors."
     )
+    same: LoraFit = ours(model, clip, (0.8, 0.8))[2]
+    assert same.told().startswith(f"LoRA '{NAME}' at 0.8 on the whole model: fits ")
 
 
 def test_forms_that_only_the_host_merges_are_patched_the_same_way(
@@ -263,3 +266,50 @@ def test_a_model_that_this_pack_does_not_plan_for_is_patched_as_well(
     write(whole_file(model))
     monkeypatch.setitem(model.model.model_config.unet_config, "in_channels", 17)
     assert_equal(ours(model, clip)[0], hosts(model, clip)[0])
+
+
+def loaded_in_a_graph(
+    model: Any, clip: Any, strengths: tuple[float, float], takes: int
+) -> tuple[str, dict[str, list[str]] | None]:
+    """Return info and ui of the node, run as the host runs it beside one that takes output `takes`
+    of it.
+    """
+    node_class = load("comfyui_astria.nodes.regions.lora_nodes").AstriaLoadLora
+    graph = load("comfy_execution.graph").DynamicPrompt(
+        {
+            "1": {"class_type": "AstriaLoadLora", "inputs": {"lora_name": NAME}},
+            "2": {"class_type": "Any", "inputs": {"it": ["1", takes], "text": "a cat"}},
+        }
+    )
+    hidden = {load("comfy_api.latest").io.Hidden.dynprompt: graph}
+    prepared = node_class.PREPARE_CLASS_CLONE({"hidden_inputs": hidden})
+    with load("comfy_execution.utils").CurrentNodeContext("prompt", "1"):
+        output = prepared.execute(model, clip, NAME, *strengths)
+    return output.result[2], output.ui
+
+
+def test_a_lora_that_changes_nothing_is_told_and_warned_of(
+    models: dict[str, tuple[Any, Any]], write: Callable
+) -> None:
+    model, clip = models["sd15"]
+    for file, strengths, nothing, off in (
+        (whole_file(model), (0.0, 1.0), "text encoder", "strength_model"),
+        (text_layers("sd15"), (1.0, 0.0), "model", "strength_clip"),
+    ):
+        write(file)
+        info, ui = loaded_in_a_graph(model, clip, strengths, 0)
+        assert f"the file holds nothing for the {nothing}. At strength_model" in info
+        assert f"it changes nothing: set {off} to another value than 0" in info
+        assert ui == {"astria_notes": [info], "astria_warnings": [info]}
+
+
+def test_a_plans_node_for_the_words_of_a_person_says_nothing_of_a_file_without_them(
+    models: dict[str, tuple[Any, Any]], write: Callable
+) -> None:
+    """Its text encoder alone is taken; the person's own node tells what acts on the model."""
+    model, clip = models["sd15"]
+    write(whole_file(model))
+    assert loaded_in_a_graph(model, clip, (0.0, 1.0), 1) == ("", None)
+    write(whole_file(model) | text_layers("sd15"))
+    info, ui = loaded_in_a_graph(model, clip, (0.0, 1.0), 1)
+    assert "on the text encoder: fits" in info and "astria_warnings" not in ui

@@ -60,7 +60,11 @@ class WornLora:
 
     def told(self) -> str:
         seems = f", made for {self.made_for} by its tensors" if self.made_for else ""
-        return f"LoRA {self.lora.file} at {self.lora.weight:g}: {self.wearer}{seems}"
+        weight, text_weight = self.lora.weight, self.lora.clip_weight
+        at = f"{weight:g}"
+        if text_weight != weight:
+            at += f" on the model and {text_weight:g} on the text encoder"
+        return f"LoRA {self.lora.file} at {at}: {self.wearer}{seems}"
 
 
 @dataclass(frozen=True)

@@ -169,12 +169,23 @@ def _named(state_dict: Mapping[str, Tensor], keys: KeyMap) -> LoraReading:
     own = None if converted is given else {id(one): name for name, one in state_dict.items()}
     for name, tensor in converted.items():
         new, value = _renamed(name, tensor, keys)
+        if new.endswith(".dora_scale") and value.ndim == 1:
+            value = _column(name, value, converted)
         reading.tensors[new] = value
         if own is None:
             reading.own[new] = name
         elif id(tensor) in own:  # the host may add a tensor of its own
             reading.own[new] = own[id(tensor)]
     return reading
+
+
+def _column(name: str, magnitude: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
+    """Return DoRA's magnitudes [rows] as the host divides them by a weight's lengths: [rows,1], or
+    [rows,1,1,1] beside matrices with a kernel. The host takes a vector for one number a column.
+    """
+    stem = name.removesuffix("dora_scale")
+    sides = max(one.ndim for other, one in tensors.items() if other.startswith(stem))
+    return magnitude.reshape(-1, *(1,) * (max(2, sides) - 1))
 
 
 def _renamed(name: str, tensor: Tensor, keys: KeyMap) -> tuple[str, Tensor]:

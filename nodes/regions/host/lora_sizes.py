@@ -10,41 +10,49 @@ from comfy.weight_adapter import LoHaAdapter, LoKrAdapter, LoRAAdapter, WeightAd
 from torch import Tensor
 
 from ..lora_forms import product_size
-from .lora_changes import Unfit
+from .lora_changes import NO_HALF, Unfit
 
 UNMATCHED = "its matrices do not go with each other"
+EMPTY = "one of its matrices is empty"
 # Where the adapter's weights hold its alpha, and DoRA's magnitude.
 ALPHA = 2
 MAGNITUDE = {LoRAAdapter: 4, LoHaAdapter: 7, LoKrAdapter: 8}
 
 
 def check_matrices(adapter: WeightAdapterBase) -> None:
-    """Return where the adapter's tensors are matrices whose ranks match. Raises: Unfit."""
-    weights = adapter.weights
+    """Return where the adapter has all of its matrices, none of them empty, and their ranks match.
+    Of the forms that only the host merges they are not looked at. Raises: Unfit.
+    """
     if type(adapter) not in MAGNITUDE:
-        return  # the host's own matter
+        return
     others = (ALPHA, MAGNITUDE[type(adapter)])
-    matrices = [one for place, one in enumerate(weights) if place not in others]
-    if any(isinstance(one, Tensor) and one.ndim < 2 for one in matrices):
+    matrices = [one for place, one in enumerate(adapter.weights) if place not in others]
+    tensors = [one for one in matrices if isinstance(one, Tensor)]
+    if not all(one.numel() for one in tensors):
+        raise Unfit(EMPTY)
+    if any(one.ndim < 2 for one in tensors):
         raise Unfit(UNMATCHED)
     if isinstance(adapter, LoRAAdapter):
-        up, down, _, middle = weights[:4]
-        inner = down if middle is None else middle
-        pairs = [(up, inner), *([(middle, down)] if middle is not None else [])]
-    elif isinstance(adapter, LoHaAdapter) and weights[5] is None:
-        pairs = [(weights[0], weights[1]), (weights[3], weights[4])]
-    elif isinstance(adapter, LoKrAdapter) and weights[7] is None:
-        pairs = [pair for pair in (weights[3:5], weights[5:7]) if pair[0] is not None]
+        _check_low_rank(*adapter.weights[:2], adapter.weights[3])
+    elif isinstance(adapter, LoHaAdapter):
+        first, second = map(_product_shape, _hadamard_factors(adapter.weights))
+        if first != second:
+            raise Unfit(UNMATCHED)
     else:
-        return
-    if any(left.shape[1] != right.shape[0] for left, right in pairs):
-        raise Unfit(UNMATCHED)
+        small, _ = map(_product_shape, kronecker_factors(adapter.weights))
+        if len(small) != 2:
+            raise Unfit(UNMATCHED)
 
 
 def check_size(adapter: WeightAdapterBase, shape: Sequence[int]) -> None:
     """Return where the adapter's change is as large as a weight of `shape`; of the forms that only
     the host merges their sizes are not looked at. Raises: Unfit.
     """
+    if isinstance(adapter, LoRAAdapter):
+        down = adapter.weights[1]
+        # A matrix with a kernel, also on a linear layer that is a convolution elsewhere.
+        if down.ndim > 2 and down.shape[1] != shape[1]:
+            raise Unfit(f"{down.shape[1]} inputs; the layer has {shape[1]} inputs")
     size = size_of(adapter)
     if size is not None and size != (shape[0], math.prod(shape)):
         raise Unfit(
@@ -54,13 +62,19 @@ def check_size(adapter: WeightAdapterBase, shape: Sequence[int]) -> None:
 
 
 def check_magnitude(adapter: WeightAdapterBase, shape: Sequence[int]) -> None:
-    """Return where a DoRA has one magnitude a row, or one a column, of a weight of `shape`. Raises:
-    Unfit.
+    """Return where a DoRA has one magnitude a row [rows,1] or one a column [1,columns] of a weight
+    of `shape`, with further sides of 1 for those of a kernel. Raises: Unfit.
     """
     place = MAGNITUDE.get(type(adapter))
     magnitude = None if place is None else adapter.weights[place]
-    if magnitude is not None and magnitude.numel() not in shape[:2]:
-        raise Unfit(f"a DoRA of {magnitude.numel()} magnitudes; the layer has {shape[0]} outputs")
+    if magnitude is None:
+        return
+    rows, columns, *kernel = shape
+    ones = (1,) * len(kernel)
+    # The host tells the two apart by the first side.
+    by_column = () if rows == 1 else (1, columns, *ones)
+    if tuple(magnitude.shape) not in ((rows, 1, *ones), by_column):
+        raise Unfit(f"a DoRA of {_sides(magnitude.shape)}; the layer has {_sides(shape)}")
 
 
 def check_shape(given: Sequence[int], expected: Sequence[int]) -> None:
@@ -80,6 +94,52 @@ def kronecker_factors(weights: Sequence) -> tuple[tuple[Tensor, ...], tuple[Tens
     if whole_2 is not None:
         return small, (whole_2,)
     return small, (left_2, right_2) if core is None else (left_2, right_2, core)
+
+
+def _hadamard_factors(weights: Sequence) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Return LoHa's two pairs, each with its core where there is one."""
+    left_1, right_1, _, left_2, right_2, core_1, core_2 = weights[:7]
+    if core_1 is None:
+        return (left_1, right_1), (left_2, right_2)
+    return (left_1, right_1, core_1), (left_2, right_2, core_2)
+
+
+def _check_low_rank(up: Tensor, down: Tensor, middle: Tensor | None) -> None:
+    """Return where `up` [rows, rank], `down` [rank, inputs, *kernel] and LoCon's `middle` [rank,
+    rank, *kernel] go with each other. Raises: Unfit.
+    """
+    rank = down.shape[0]
+    fits = up[0].numel() == rank
+    if middle is not None:
+        # The host takes kernels of two sides only, and an inner matrix without any.
+        fits &= middle.ndim == 4 and tuple(middle.shape[:2]) == (rank, rank)
+        fits &= down[0].numel() == down.shape[1]
+    if not fits:
+        raise Unfit(UNMATCHED)
+
+
+def _product_shape(factors: Sequence[Tensor | None]) -> tuple[int, ...]:
+    """Return the shape of a matrix that is given whole, as (left, right) or with a core as (left,
+    right, core). Raises: Unfit where a factor is missing or does not go with the others.
+    """
+    if any(one is None for one in factors):
+        raise Unfit(NO_HALF)
+    left, *rest = factors
+    if not rest:
+        return tuple(left.shape)
+    right, *cores = rest
+    fits = left.ndim == right.ndim == 2
+    if not cores:
+        fits = fits and left.shape[1] == right.shape[0]
+        shape = (left.shape[0], right.shape[1])
+    else:
+        (core,) = cores
+        sides = (left.shape[0], right.shape[0])
+        fits = fits and core.ndim == 4 and tuple(core.shape[:2]) == sides
+        shape = (left.shape[1], right.shape[1], *core.shape[2:])
+    if not fits:
+        raise Unfit(UNMATCHED)
+    return shape
 
 
 def size_of(adapter: WeightAdapterBase) -> tuple[int, int] | None:

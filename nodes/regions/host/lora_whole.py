@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +17,7 @@ from ...errors import PlanError
 from ...host.models import family_of
 from ..lora_fit import EVERYTHING, MODEL, TEXT, LoraFit, ModelKind, fit_of
 from .lora_changes import NO_LAYER, LoraChange, Unfit, read_changes
-from .lora_sizes import check_magnitude, check_matrices, check_shape, size_of
+from .lora_sizes import check_magnitude, check_matrices, check_shape, check_size
 
 
 def apply_whole_lora(
@@ -51,7 +50,13 @@ def apply_whole_lora(
         looked_at=looked_at,
         model=model_kind(model),
     )
-    fit = replace(fit, name=name, strength=strength_model or strength_clip)
+    are_two = looked_at == EVERYTHING and strength_clip != strength_model
+    fit = replace(
+        fit,
+        name=name,
+        strength=strength_model or strength_clip,
+        text_strength=strength_clip if are_two else None,
+    )
     if fit.is_refused:
         raise fit.refusal()
     fitting = {name: reading.tensors[name] for name in reading.tensors if name in reading.fitted}
@@ -83,9 +88,7 @@ def _check(change: LoraChange, model: nn.Module, encoder: nn.Module) -> None:
         if len(grown) != len(shape) or any(map(int.__lt__, grown, shape)):
             check_shape(grown, shape)
         shape = grown
-    size, count = size_of(patch), math.prod(shape)
-    if size is not None and size[1] != count:
-        raise Unfit(f"a change of {size[1]} numbers; the layer has {count}")
+    check_size(patch, shape)
     check_magnitude(patch, shape)
 
 
