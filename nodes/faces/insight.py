@@ -138,15 +138,15 @@ def load_pack(folder: Path) -> FacePack:
     files = [path for path in sorted(folder.glob("*.onnx")) if path.is_file()]
     if not files:
         raise MissingModelError(
-            f"The face model pack {folder} holds no .onnx file that can be read.",
+            f"The face model pack {folder} holds no .onnx file.",
             code="empty-face-pack",
             hint=_where_from(folder),
         )
     stats = ((path.name, path.stat()) for path in files)
     pack = _loaded(folder, tuple((name, one.st_size, one.st_mtime_ns) for name, one in stats))
     gone = [path.name for path in sorted(folder.glob("*.onnx")) if path not in files]
-    notes = (f"Left out: {name} is a link to a file that is not there." for name in gone)
-    return replace(pack, notes=(*pack.notes, *notes))
+    notes = [f"Left out: {name} is a link to a file that is not there." for name in gone]
+    return replace(pack, notes=(*pack.notes, *notes)) if notes else pack
 
 
 @functools.lru_cache(maxsize=2)

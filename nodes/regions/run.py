@@ -5,6 +5,7 @@ Written by the model's wrapper, read by attention and gated LoRAs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
@@ -18,10 +19,9 @@ from .lora import LoraError
 # rounded to a model's multiple; of a latent these are so many cells.
 SAME_SHAPE = 0.02
 PADDED_CELLS = 2
-# A picture that grew by less on each side was padded right and bottom to a model's multiple, as
-# Astria Fit Image does it: nothing in it moved. No enlargement is so small.
-MOST_PADDING_PX = 64
-MOST_PADDING = 1.25  # times a side: 16 px beside 64
+# What models' sizes go by. A picture whose sides are those of another rounded up to one of these
+# was padded right and bottom, as Astria Fit Image does it, and nothing in it moved.
+MULTIPLES = (8, 16, 32, 64)
 
 
 @dataclass
@@ -173,12 +173,10 @@ def check_shape(masks: torch.Tensor, height: int, width: int) -> None:
 
 
 def is_padded(own: tuple[int, int], now: tuple[int, int]) -> bool:
-    """Say whether a picture of the size `now` is one of `own` with some pixels more right and
-    bottom.
-    """
-    return all(
-        0 <= side - before < MOST_PADDING_PX and side <= before * MOST_PADDING
-        for before, side in zip(own, now, strict=True)
+    """Say whether a picture of the size `now` is one of `own`, padded to a model's multiple."""
+    return any(
+        now == tuple(math.ceil(side / multiple) * multiple for side in own)
+        for multiple in MULTIPLES
     )
 
 

@@ -129,7 +129,7 @@ def test_load_images_empty_mask_is_one_that_covers_nothing() -> None:
     [
         (torch.zeros(3, 200, 300), r"A mask of shape \(3, 200, 300\) for 2 image\(s\)"),
         (torch.zeros(1, 1, 200, 300), r"A mask of shape \(1, 1, 200, 300\)"),
-        (torch.zeros(1, 300, 300), "A mask of 300x300 px for images of 300x200 px"),
+        (torch.ones(1, 300, 300), "A mask of 300x300 px for images of 300x200 px"),
         (torch.full((1, 200, 300), torch.nan), "values that are no numbers"),
     ],
 )
