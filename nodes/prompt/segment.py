@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from ..errors import PromptError
@@ -13,10 +12,6 @@ from .source import Span, quoted
 
 _CLOSERS = ",.;:!?)]"
 _OPENERS = "(["
-# What stands behind a thing in brackets, its weight included.
-_REST_OF_BRACKET = re.compile(r"(?::\s?[\d.]{1,9}\s?)?\)|\]")
-_MARK = re.compile(r"[,.;:](?=\s|$)")
-_MARKS = frozenset(",.;:!?([")
 _BEFORE_NO_COMMA = frozenset(",([")
 
 
@@ -160,10 +155,10 @@ class SegmentBuilder:
     def add_text(self, text: str) -> None:
         body = tidy(text)
         starts_with_blank = text[0] in BLANKS
-        if self._is_joint:
-            whole = body
-            body = self._without_debris(body)
-            starts_with_blank |= body != whole
+        if self._is_joint and body[:1] == "," and self._last_char() in _BEFORE_NO_COMMA:
+            # The comma belonged to what was taken out.
+            body = body.lstrip(", ")
+            starts_with_blank = True
         if not body:
             self._is_blank_due = True
             return
@@ -174,30 +169,6 @@ class SegmentBuilder:
             self._pieces.append([lead, body])
         self._is_blank_due = text[-1] in BLANKS
         self._is_joint = False
-
-    def _without_debris(self, body: str) -> str:
-        """Return what follows a thing taken out, without the brackets and marks that were its."""
-        while (rest := _REST_OF_BRACKET.match(body)) and self._drop_opening(rest.group()[-1]):
-            body = body[rest.end() :].lstrip()
-        if body[:1] == "," and self._last_char() in _BEFORE_NO_COMMA:
-            return body.lstrip(", ")
-        is_mark_due = self._pieces and self._last_char() not in _MARKS
-        return body if is_mark_due or not _MARK.match(body) else body[1:].lstrip()
-
-    def _drop_opening(self, closing: str) -> bool:
-        """Take out the bracket that the text so far ends with; say whether it is the partner."""
-        opening = {")": "(", "]": "["}[closing]
-        last = self._pieces[-1] if self._pieces else ""
-        if not isinstance(last, list) or not last[-1].endswith(opening):
-            return False
-        if last[-1].endswith(f"\\{opening}"):
-            return False
-        last[-1] = last[-1][:-1].rstrip()
-        if not last[-1]:
-            del last[-2:]
-        if not last:
-            self._pieces.pop()
-        return True
 
     def add_embedding(self, tag: EmbeddingTag) -> None:
         lead = self._lead(False, False)
