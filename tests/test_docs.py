@@ -17,9 +17,7 @@ from comfyui_astria.nodes.tunes.bindings import Bindings, address
 
 ROOT = Path(__file__).resolve().parent.parent
 HELP = ROOT / "web" / "docs"
-PAGES = sorted(
-    [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"), *HELP.glob("*.md")]
-)
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *HELP.glob("*.md")])
 DEFINITIONS = json.loads(
     (ROOT / "nodes" / "graph" / "node_definitions.json").read_text(encoding="utf-8")
 )
@@ -29,6 +27,7 @@ SHORTEST_PART = 3
 SHORTEST_SECTION = {"Example": 12, "What goes wrong": 12, "Related": 2}  # words
 PICTURE_BYTES = 60_000
 WITHOUT_ERRORS = {
+    "AstriaAddToReport",
     "AstriaDepthMap",
     "AstriaSampler",
     "AstriaFitMasks",
@@ -201,3 +200,12 @@ def test_prompts_and_bindings_are_shown_where_people_look_for_them() -> None:
         assert fences(page, "prompt"), f"{label(page)} shows no prompt"
     for page in (ROOT / "docs" / "bindings.md", HELP / "AstriaModels.md"):
         assert fences(page, "ini"), f"{label(page)} shows no bindings"
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "README.md"])
+def test_named_places_of_the_code_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"`((?:nodes|tests|devtools|web|workflows)/[\w./]+)`", text)
+    gone = [place for place in named if not (ROOT / place).exists()]
+    assert gone == []
+    assert named or page == "README.md"
