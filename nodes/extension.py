@@ -18,6 +18,7 @@ from .people.nodes import NODES as PEOPLE
 from .pipeline.compile_nodes import NODES as COMPILE
 from .pipeline.nodes import NODES as PIPELINE
 from .pipeline.prompt_nodes import NODES as PROMPT
+from .pipeline.report_nodes import NODES as REPORT
 from .redraw.nodes import NODES as FACE_INPAINTING
 from .regions.lora_nodes import NODES as LORAS
 from .regions.nodes import NODES as REGIONS
@@ -45,4 +46,15 @@ class AstriaExtension(ComfyExtension):
             *FACE_INPAINTING,
             *FACE_SWAPPING,
         )
-        return [*PROMPT, *PIPELINE, *COMPILE, *TUNES, *drawing, *BASE, *CONTROL, *OUTPAINT, *FINISH]
+        return [
+            *PROMPT,
+            *PIPELINE,
+            *COMPILE,
+            *REPORT,
+            *TUNES,
+            *drawing,
+            *BASE,
+            *CONTROL,
+            *OUTPAINT,
+            *FINISH,
+        ]

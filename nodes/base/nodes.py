@@ -99,6 +99,9 @@ class AstriaFitImage(io.ComfyNode):
                     tooltip="The fitted mask, one for each image; all zero when none is connected.",
                 ),
                 FitType.Output(display_name="fit", tooltip="For Astria Restore Size."),
+                io.String.Output(
+                    display_name="info", tooltip="What there is to tell, empty without anything."
+                ),
             ],
         )
 
@@ -108,10 +111,12 @@ class AstriaFitImage(io.ComfyNode):
         fitted, fit = fit_image(image, width, height, multiple)
         if mask is None:
             none = fitted.new_zeros(fitted.shape[:3])
-            return io.NodeOutput(fitted, none, fit)
+            return io.NodeOutput(fitted, none, fit, "")
         mask = as_masks(mask)
-        told = warnings_ui(empty_note(mask), ratio_note(mask, image.shape[2], image.shape[1]))
-        return io.NodeOutput(fitted, fit_mask(mask, image, width, height, multiple), fit, ui=told)
+        notes = empty_note(mask), ratio_note(mask, image.shape[2], image.shape[1])
+        moved = fit_mask(mask, image, width, height, multiple)
+        told = "\n".join(filter(None, notes))
+        return io.NodeOutput(fitted, moved, fit, told, ui=warnings_ui(*notes))
 
 
 class AstriaFitMasks(io.ComfyNode):
@@ -133,15 +138,21 @@ class AstriaFitMasks(io.ComfyNode):
                 io.Int.Input("height", **side),
                 io.Int.Input("multiple", default=8, min=1, max=256),
             ],
-            outputs=[io.Mask.Output(display_name="masks")],
+            outputs=[
+                io.Mask.Output(display_name="masks"),
+                io.String.Output(
+                    display_name="info", tooltip="What there is to tell, empty without anything."
+                ),
+            ],
         )
 
     @classmethod
     def execute(cls, image, masks, width: int, height: int, multiple: int) -> io.NodeOutput:
         image, masks = as_pictures(image), as_masks(masks)
         each = image[:1].expand(len(masks), -1, -1, -1)
-        told = warnings_ui(ratio_note(masks, image.shape[2], image.shape[1]))
-        return io.NodeOutput(fit_mask(masks, each, width, height, multiple), ui=told)
+        note = ratio_note(masks, image.shape[2], image.shape[1])
+        moved = fit_mask(masks, each, width, height, multiple)
+        return io.NodeOutput(moved, note, ui=warnings_ui(note))
 
 
 class AstriaRestoreSize(io.ComfyNode):

@@ -26,13 +26,18 @@ class AstriaControlNetMode(io.ComfyNode):
                 io.ControlNet.Input("control_net"),
                 io.Combo.Input("kind", options=list(KINDS), tooltip="What the map shows."),
             ],
-            outputs=[io.ControlNet.Output(display_name="control_net")],
+            outputs=[
+                io.ControlNet.Output(display_name="control_net"),
+                io.String.Output(
+                    display_name="info", tooltip="What there is to tell, empty without anything."
+                ),
+            ],
         )
 
     @classmethod
     def execute(cls, control_net, kind: str) -> io.NodeOutput:
         told, note = with_mode(control_net, kind)
-        return io.NodeOutput(told, ui=warnings_ui(note))
+        return io.NodeOutput(told, note, ui=warnings_ui(note))
 
 
 class AstriaDepthMap(io.ComfyNode):

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from ..host.tensors import as_masks, empty_note
 from ..host.types import FaceIDsType, FaceIDType, IdentityType, warnings_ui
+from ..regions.host.shape import on_pictures_of_shape
 from .checkpoint import AUTO, PULID
 from .host.apply import apply_faceids
 from .host.files import (
@@ -142,7 +143,12 @@ class AstriaApplyFaceID(io.ComfyNode):
                     tooltip="Where the person stands. One for all images, or one each.",
                 ),
             ],
-            outputs=[io.Model.Output()],
+            outputs=[
+                io.Model.Output(),
+                io.String.Output(
+                    display_name="info", tooltip="What there is to tell, empty without anything."
+                ),
+            ],
         )
 
     @classmethod
@@ -150,11 +156,13 @@ class AstriaApplyFaceID(io.ComfyNode):
         cls, model, faceid, identity, strength: float, start: float, end: float, mask=None
     ) -> io.NodeOutput:
         mask = None if mask is None else as_masks(mask)
-        told = warnings_ui("" if mask is None else empty_note(mask))
-        if not identity.is_known:
-            return io.NodeOutput(model, ui=told)
-        use = FaceIDUse(faceid, identity, strength, start, end)
-        return io.NodeOutput(apply_faceids(model, [(use, mask)]), ui=told)
+        note = "" if mask is None else empty_note(mask)
+        if identity.is_known:
+            use = FaceIDUse(faceid, identity, strength, start, end)
+            model = apply_faceids(model, [(use, mask)])
+            if mask is not None and mask.any():
+                model = on_pictures_of_shape(model, mask, "The mask of a FaceID has")
+        return io.NodeOutput(model, note, ui=warnings_ui(note))
 
 
 class AstriaPersonFaceID(io.ComfyNode):

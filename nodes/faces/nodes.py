@@ -64,7 +64,12 @@ class AstriaLoadFaceAnalysis(io.ComfyNode):
                     tooltip="A face detector of another pack, instead of the pack's own.",
                 ),
             ],
-            outputs=[FaceAnalysisType.Output(display_name="analysis")],
+            outputs=[
+                FaceAnalysisType.Output(display_name="analysis"),
+                io.String.Output(
+                    display_name="info", tooltip="What there is to tell, empty without anything."
+                ),
+            ],
         )
 
     @classmethod
@@ -107,8 +112,8 @@ class AstriaLoadFaceAnalysis(io.ComfyNode):
                     f" Load Face Detection Model (MediaPipe). {LICENCE}"
                 ),
             )
-        told = warnings_ui(*notes)
-        return io.NodeOutput(FaceAnalysis(detector, recogniser), ui=told)
+        analysis = FaceAnalysis(detector, recogniser)
+        return io.NodeOutput(analysis, "\n".join(notes), ui=warnings_ui(*notes))
 
 
 class AstriaDetectFaces(io.ComfyNode):

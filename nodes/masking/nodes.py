@@ -215,7 +215,12 @@ class AstriaAdjustMask(io.ComfyNode):
                     tooltip="Of Astria Fit Image, for its mask: the padding is left out.",
                 ),
             ],
-            outputs=[io.Mask.Output(display_name="mask")],
+            outputs=[
+                io.Mask.Output(display_name="mask"),
+                io.String.Output(
+                    display_name="info", tooltip="What there is to tell, empty without anything."
+                ),
+            ],
         )
 
     @classmethod
@@ -225,9 +230,9 @@ class AstriaAdjustMask(io.ComfyNode):
         mask = as_masks(mask)
         adjustment = Adjustment(invert, dilate, shape, feather_px)
         if fit is not None:  # Astria Fit Image has told of an empty mask
-            return io.NodeOutput(adjustment.applied_within(mask, fit.width, fit.height))
+            return io.NodeOutput(adjustment.applied_within(mask, fit.width, fit.height), "")
         note = "" if invert else empty_note(mask)
-        return io.NodeOutput(adjustment.applied(mask), ui=warnings_ui(note))
+        return io.NodeOutput(adjustment.applied(mask), note, ui=warnings_ui(note))
 
 
 class AstriaFindPeople(io.ComfyNode):

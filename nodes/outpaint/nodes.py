@@ -182,7 +182,10 @@ class AstriaOutpaintMasks(io.ComfyNode):
                 io.Mask.Input("masks", tooltip="Any number, of the source's size or scaled to it."),
             ],
             outputs=[
-                io.Mask.Output(display_name="masks", tooltip="Of the finished picture's size.")
+                io.Mask.Output(display_name="masks", tooltip="Of the finished picture's size."),
+                io.String.Output(
+                    display_name="info", tooltip="What there is to tell, empty without anything."
+                ),
             ],
         )
 
@@ -190,8 +193,8 @@ class AstriaOutpaintMasks(io.ComfyNode):
     def execute(cls, canvas: PlacedSource, masks) -> io.NodeOutput:
         masks = as_masks(masks)
         size = canvas.canvas.source_width, canvas.canvas.source_height
-        told = warnings_ui(ratio_note(masks, *size))
-        return io.NodeOutput(place_masks(masks, canvas.canvas), ui=told)
+        note = ratio_note(masks, *size)
+        return io.NodeOutput(place_masks(masks, canvas.canvas), note, ui=warnings_ui(note))
 
 
 NODES = [AstriaOutpaintCanvas, AstriaOutpaintComposite, AstriaOutpaintMasks]

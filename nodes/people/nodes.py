@@ -8,11 +8,12 @@ from comfy_api.latest import io
 from ..errors import ImageError
 from ..host.types import FaceIDsType, LorasType, PersonsType, RegionsType, notes_ui
 from ..regions.host.regional import RegionalOptions
+from ..regions.host.shape import on_pictures_of_shape
 from ..regions.layout import Layout
 from ..regions.lora_fit import LoraFit, lines_of
 from ..regions.person import Person
 from ..regions.run import normalised
-from .host.draw import Scene, draw_people, on_pictures_of_shape
+from .host.draw import Scene, draw_people
 
 
 class AstriaPersonLora(io.ComfyNode):
@@ -160,7 +161,7 @@ class AstriaRegionalPrompt(io.ComfyNode):
         told, warnings = lines_of(fits, regions.names)
         text = "\n".join(told) or f"{len(persons)} person(s) drawn in their regions."
         ui = notes_ui(*told, warnings=warnings)
-        patched = on_pictures_of_shape(drawing, regions.masks)
+        patched = on_pictures_of_shape(drawing, regions.masks, "The regions are laid out for")
         return io.NodeOutput(patched, positive, negative, text, ui=ui)
 
 

@@ -15,7 +15,7 @@ from ..graph.graph import Link, Socket, expansion
 from ..graph.sockets import MODEL_SOCKETS
 from ..host.models import family_of, lcm_of, live_definitions
 from ..host.state import fingerprint
-from ..host.types import ModelsType, RegionsType, RequestType, seed_input
+from ..host.types import ModelsType, RegionsType, RequestType, seed_input, warnings_ui
 from ..prompt import PromptRequest
 from ..tunes.bundle import ModelBundle
 from ..tunes.host.state import bindings_text, files_text, make_resolver, named_stamps
@@ -376,7 +376,7 @@ class AstriaEncodeRequest(io.ComfyNode):
         sources = Sources(
             sockets, family_of(model), connected={name: Socket(name) for name in gathered}
         )
-        encoded = encode_request(
+        encoded, problems = encode_request(
             request, sources, make_resolver(bundle.bindings), Socket("regions")
         )
         graph = sources.graph
@@ -391,7 +391,8 @@ class AstriaEncodeRequest(io.ComfyNode):
             **({"regions": regions} if regions else {}),
         }
         first = model if isinstance(patched, Socket) else [prefix + patched.node, patched.slot]
-        return io.NodeOutput(first, *outputs, expand=expansion(graph, prefix, links))
+        told = warnings_ui(*(problem.render() for problem in problems))
+        return io.NodeOutput(first, *outputs, expand=expansion(graph, prefix, links), ui=told)
 
 
 NODES = [AstriaGenerate, AstriaEncodeRequest]

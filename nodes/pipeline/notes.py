@@ -5,8 +5,18 @@ from __future__ import annotations
 from ..graph.definitions import Definitions
 from ..graph.graph import Graph, Link, Value
 
-JOINER = "StringConcatenate"  # the host's own
+JOINER = "AstriaAddToReport"
 TELLING = ("info", "STRING")  # the output by which a node of this pack says what it found
+
+
+def added(report: str, note: str) -> str:
+    """Return the report with the lines of the note that it does not hold yet.
+
+    Two stages that wear one LoRA tell the same of it, and most nodes have nothing to tell.
+    """
+    lines = dict.fromkeys(note.split("\n"))
+    told = {*report.split("\n"), ""}
+    return "\n".join([report, *(line for line in lines if line not in told)])
 
 
 def with_notes(graph: Graph, definitions: Definitions, told: str) -> Value:
@@ -24,5 +34,5 @@ def with_notes(graph: Graph, definitions: Definitions, told: str) -> Value:
     ]
     text: Value = told
     for number, link in enumerate(links, start=1):
-        text = graph.add(f"report.{number}", JOINER, string_a=text, string_b=link, delimiter="\n")
+        text = graph.add(f"report.{number}", JOINER, report=text, note=link)
     return text

@@ -149,9 +149,9 @@ def _inputs(request: PromptRequest, sources: Sources, resolver: Resolver, seed: 
 
 def encode_request(
     request: PromptRequest, sources: Sources, resolver: Resolver, regions: Value
-) -> Encoded:
+) -> tuple[Encoded, tuple[Problem, ...]]:
     """Write the request's LoRAs, FaceIDs, text and people into the sources' graph, for an artist's
-    own sampler; return its inputs.
+    own sampler; return its inputs, and what its author should know.
 
     Raises PlanError or MissingModelError listing everything that is wrong with the wording.
     """
@@ -167,7 +167,7 @@ def encode_request(
         else add_regional(desk.graph, "encode", said.scene, regions, said)
     )
     raise_for(desk.problems, desk.missing)
-    return encoded
+    return encoded, tuple(desk.problems)
 
 
 def _write(desk: Desk, planned: tuple[Stage, ...]) -> tuple[Value, dict[str, Value]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..control.modes import FLUX_NUMBERS, SDXL_NUMBERS
+from ..control.modes import FLUX_NUMBERS, SDXL_NUMBERS, flux_advice
 from ..families.family import Family
 from ..graph.graph import Graph
 from ..prompt import PromptRequest
@@ -64,7 +64,7 @@ def _note_controls(request: PromptRequest, graph: Graph, family: Family, note: E
     for kind, advice in advised.items():
         weight, _ = steering(request, kind, advice)
         is_set = kind in weighed or request.controlnet_conditioning_scale is not None
-        why = "default" if advice is None else f"default: {advice.source}"
+        why = _unadvised(kind, family) if advice is None else f"default: {advice.source}"
         note.take(f"{kind}.weight", weight if is_set else None, weight, why)
         if is_by_union(graph, kind):
             note.settings.append(_mode(kind, family))
@@ -80,6 +80,17 @@ def _note_controls(request: PromptRequest, graph: Graph, family: Family, note: E
             if advice is not None:
                 why = f"default: {advice.source}"
                 note.take(f"{kind}.control_guidance_end", None, advice.end, why)
+
+
+def _unadvised(kind: str, family: Family) -> str:
+    """Return why a ControlNet steers by 1 whose file is not known to be a union."""
+    if not family.is_flux:
+        return "default"
+    advice = flux_advice(kind)
+    return (
+        f"default; of a union of Flux its authors advise {advice.strength:g} until"
+        f" {advice.end:g}: set controlnet_conditioning_scale and --control_guidance_end"
+    )
 
 
 def _mode(kind: str, family: Family) -> Setting:

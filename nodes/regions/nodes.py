@@ -87,6 +87,9 @@ class AstriaRegions(io.ComfyNode):
                     tooltip="Standing people with crossed arms, for a pose ControlNet.",
                 ),
                 io.Image.Output(display_name="preview"),
+                io.String.Output(
+                    display_name="info", tooltip="What there is to tell, empty without anything."
+                ),
             ],
         )
 
@@ -127,6 +130,7 @@ class AstriaRegions(io.ComfyNode):
             people,
             pose,
             preview(image, layout),
+            note,
             ui={"astria_regions": [_drawn(layout)], **(warnings_ui(note) or {})},
         )
 

@@ -154,7 +154,9 @@ def on_latent(masks: torch.Tensor, height: int, width: int) -> torch.Tensor:
     return on_grid / on_grid.sum(0)
 
 
-def check_shape(masks: torch.Tensor, height: int, width: int) -> None:
+def check_shape(
+    masks: torch.Tensor, height: int, width: int, subject: str = "The regions are laid out for"
+) -> None:
     """Return when a latent of that size is of a picture of the masks' shape, at any scale, padded
     to a model's multiple or not.
 
@@ -165,10 +167,10 @@ def check_shape(masks: torch.Tensor, height: int, width: int) -> None:
     widest = width / max(height - PADDED_CELLS, 0.5) * (1 + SAME_SHAPE)
     if not narrowest <= shape <= widest:
         raise ImageError(
-            f"The regions are laid out for {masks.shape[2]}x{masks.shape[1]} px and a latent of"
-            f" {width}x{height} is drawn; expected the same shape.",
+            f"{subject} {masks.shape[2]}x{masks.shape[1]} px and a latent of {width}x{height} is"
+            " drawn; expected the same shape.",
             code="regions-shape",
-            hint="Set Astria Regions to the width and height of the picture that is drawn.",
+            hint="Make it of the width and height of the picture that is drawn.",
         )
 
 

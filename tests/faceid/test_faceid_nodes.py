@@ -202,12 +202,12 @@ def test_applying_and_chaining_by_the_nodes() -> None:
     adapter, first, second = loaded("portrait"), somebody(1), somebody(2)
     mask = torch.zeros(1, 64, 96)
     mask[..., :48] = 1
-    (once,) = (
+    (once, _) = (
         nodes()
         .AstriaApplyFaceID.execute(model_of("sd15"), adapter, first, 0.8, 0.0, 1.0, mask)
         .result
     )
-    (twice,) = nodes().AstriaApplyFaceID.execute(once, adapter, second, 0.6, 0.0, 1.0).result
+    (twice, _) = nodes().AstriaApplyFaceID.execute(once, adapter, second, 0.6, 0.0, 1.0).result
     expected = applied(
         model_of("sd15"), (use(adapter, first, 0.8), mask), (use(adapter, second, 0.6), None)
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_astria.nodes.errors import PlanError
+from comfyui_astria.nodes.errors import ImageError, PlanError
 from comfyui_astria.nodes.faceid.checkpoint import read_adapter
 from comfyui_astria.nodes.faceid.errors import FaceIDError
 from comfyui_astria.tests.faceid.adapters import somebody, tiny_file
@@ -129,3 +129,20 @@ def test_merged_tokens_under_a_mask_are_named() -> None:
     model = applied(model_of("sd15"), (face(), torch.ones(64, 96)))
     model.set_model_attn2_patch(merge)
     assert "merges, tiles or drops tokens" in raised_by(model).hint
+
+
+def test_a_mask_of_another_shape_than_the_picture_is_refused_and_not_stretched() -> None:
+    node = load("comfyui_astria.nodes.faceid.nodes").AstriaApplyFaceID
+
+    def sampled_under(mask: Tensor) -> None:
+        use_of = (loaded("portrait"), somebody(1), 1.0, 0.0, 1.0)
+        [model, told] = node.execute(model_of("sd15"), *use_of, mask=mask).result
+        assert ("is empty" in told) is not bool(mask.any())
+        calls_of(model, "sd15", size=(8, 12))
+
+    for shape in ((64, 96), (128, 192), (60, 92)):  # any scale, and what the model pads
+        sampled_under(torch.ones(1, *shape))
+    sampled_under(torch.zeros(1, 64, 64))
+    expected = "The mask of a FaceID has 64x64 px and a latent of 12x8 is drawn"
+    with pytest.raises(ImageError, match=expected):
+        sampled_under(torch.ones(1, 64, 64))

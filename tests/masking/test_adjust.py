@@ -89,5 +89,6 @@ def test_the_node_leaves_the_padding_out_where_it_is_told_of_it() -> None:
         "feather_px": 0,
     }
     assert node.execute(**given).result[0].all()
-    [within] = node.execute(**given, fit=Fit(20, 15)).result
+    within, told = node.execute(**given, fit=Fit(20, 15)).result
+    assert told == ""
     assert within[:, :15, :20].all() and within.sum() == 15 * 20

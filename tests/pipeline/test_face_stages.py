@@ -337,11 +337,13 @@ def test_what_nodes_tell_stands_behind_the_report_in_their_order(tmp_path: Path)
     told, at = [], whole
     while isinstance(at, Link):
         inputs = graph.nodes[at.node].inputs
-        told.append(inputs["string_b"])
-        at = inputs["string_a"]
+        told.append(inputs["note"])
+        at = inputs["report"]
     assert at == "The report."
     assert told[::-1] == [
+        Link("models.face_analysis", 1),
         Link("models.identity_1", 1),
+        Link("base.faceid_1", 1),
         Link("inpaint_faces.detect", 4),
         Link("inpaint_faces.faces", 3),
         Link("face_swap.detect", 4),

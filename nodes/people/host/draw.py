@@ -5,12 +5,10 @@ Each with their text, and with what makes them who they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from comfy.model_patcher import ModelPatcher
-from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...faceid.host.apply import apply_person_faceids
@@ -19,9 +17,7 @@ from ...regions.host.loras import Loras, apply_gated_loras, load_region_loras
 from ...regions.host.regional import Conditioning, RegionalOptions, apply_regions
 from ...regions.lora_fit import Tell, logged
 from ...regions.person import Person
-from ...regions.run import RegionRun, check_shape
-
-KEY = "astria_picture_of_regions"
+from ...regions.run import RegionRun
 
 
 class Scene(NamedTuple):
@@ -64,21 +60,6 @@ def draw_people(
     shared = [person if person.model is None else None for person in people]
     dressed = _with_identities(patched, scene.loras, shared, run, tell)
     return apply_person_models(dressed, masks, people, dress)
-
-
-def on_pictures_of_shape(model: ModelPatcher, masks: Tensor) -> ModelPatcher:
-    """Return a clone that samples latents of the masks' shape only, at any scale.
-
-    Shapes: masks [R,H,W]. When it samples another, it raises: ImageError.
-    """
-    clone = model.clone()
-    clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, partial(_sample, masks))
-    return clone
-
-
-def _sample(masks: Tensor, executor: Callable, noise: Tensor, *rest: Any, **named: Any) -> Any:
-    check_shape(masks, *noise.shape[-2:])
-    return executor(noise, *rest, **named)
 
 
 def _with_identities(
