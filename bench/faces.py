@@ -248,7 +248,7 @@ def _draw(family: str, faces: int, size: int) -> tuple[list, int]:
     from comfyui_astria.nodes.base.host.sampling import ImageNoise, make_sampler
     from comfyui_astria.nodes.faces.face import Face
     from comfyui_astria.nodes.redraw.crop import CropOptions
-    from comfyui_astria.nodes.redraw.host.sampling import Drawing, draw_faces
+    from comfyui_astria.nodes.redraw.host.sampling import FaceDrawing, draw_faces
     from comfyui_astria.nodes.redraw.plan import plan_faces
     from comfyui_astria.tests.testpack.families import load_family
 
@@ -263,7 +263,7 @@ def _draw(family: str, faces: int, size: int) -> tuple[list, int]:
     return draw_faces(
         image,
         planned,
-        Drawing(
+        FaceDrawing(
             model, vae, text, text, ImageNoise(0), make_sampler("euler_ancestral"), sigmas, 7.0
         ),
     )

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..nodes.graph.graph import Graph, Link, slot
+from ..nodes.graph.graph import Graph, Link
 from ..nodes.graph.model_files import files_of
+from ..nodes.graph.outputs import CheckpointNode, CreateTuneNode, add_node
 from .examples import FILES, IMAGE
 
 SEED = 43
@@ -84,7 +85,7 @@ class Starter:
     def note(self) -> str:
         """The Markdown shown in the workflow: what to do, and the files that it needs."""
         files = dict.fromkeys(file for call in self.graph.nodes.values() for file in files_of(call))
-        lines = [f"- {file.told()}" for file in files]
+        lines = [f"- {file.describe()}" for file in files]
         return "\n".join(["### What to do", "", self.words, "### Files it needs", "", *lines])
 
 
@@ -125,14 +126,12 @@ def _flux() -> Starter:
 
 def _stable_diffusion() -> Starter:
     graph = Graph()
-    loaded = graph.add(
-        "models.checkpoint", "CheckpointLoaderSimple", ckpt_name=FILES["checkpoints"][0]
-    )
+    loaded = add_node(graph, CheckpointNode, "models.checkpoint", ckpt_name=FILES["checkpoints"][0])
     told = (
         "Start here: paste a prompt, get the picture",
         "SD1.5 or SDXL checkpoint; every stage in one node",
     )
-    models = {"model": loaded, "clip": slot(loaded, 1), "vae": slot(loaded, 2)}
+    models = {"model": loaded.model, "clip": loaded.clip, "vae": loaded.vae}
     return Starter(_generate(graph, SD_PROMPT, models), PASTE, _STEPS, told)
 
 
@@ -149,8 +148,8 @@ def _tune() -> Starter:
         "file": "none",
         "min_face_px": 64,
     }
-    tune = graph.add("tune.create", "AstriaCreateTune", images=photos, analysis=faces, **who)
-    graph.add("tune.report", "PreviewAny", source=slot(tune, 1))
+    tune = add_node(graph, CreateTuneNode, "tune.create", images=photos, analysis=faces, **who)
+    graph.add("tune.report", "PreviewAny", source=tune.report)
     steps = (
         ("Load Image", "photos of one person"),
         ("Astria Create Tune", "kept with their faces"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..net.addresses import checked
 from ..net.problems import ApiError
-from ..net.settings import SETTINGS_FILE, Settings
+from ..net.settings import SETTINGS_FILE, ApiSettings
 
 DELAYS_S = (5, 30, 120, 600, 3600)  # after the first, second ... attempt that failed
 TIMEOUT_S = 15.0
@@ -14,7 +14,7 @@ LEASE_S = 60.0  # one attempt is over by then: whoever made it has told how it w
 AT_ONCE = 4
 
 
-def callback_of(given: Any, settings: Settings) -> tuple[str | None, list[str]]:
+def callback_of(given: Any, settings: ApiSettings) -> tuple[str | None, list[str]]:
     """Return the address to call, and what is to be said.
 
     Raises: ApiError for an address that the owner does not allow.

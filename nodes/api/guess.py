@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _BaseField:
     """A field of a base: the model folder of its file, and what its name has in it, or has not."""
 
     folder: str
@@ -19,8 +19,8 @@ class _Wanted:
     is_needed: bool = True
 
 
-def _like(folder: str, name: str, without: str = "(?!)", is_needed: bool = True) -> _Wanted:
-    return _Wanted(
+def _like(folder: str, name: str, without: str = "(?!)", is_needed: bool = True) -> _BaseField:
+    return _BaseField(
         folder, re.compile(name, re.IGNORECASE), re.compile(without, re.IGNORECASE), is_needed
     )
 
@@ -28,7 +28,7 @@ def _like(folder: str, name: str, without: str = "(?!)", is_needed: bool = True)
 _OTHER_FLUX = r"fill|kontext|redux|canny|depth|schnell|krea"
 _FLUX_DEV = r"(^|[/_-])flux[._-]?1?[._-]?dev|^flux1-dev"
 # Base -> the ways to load it, the first whole one counts.
-_BASES: Mapping[str, Sequence[Mapping[str, _Wanted]]] = {
+_BASES: Mapping[str, Sequence[Mapping[str, _BaseField]]] = {
     "690204": (
         {"checkpoint": _like("checkpoints", r"realistic[ ._-]?vision.*5[._-]?1", r"inpaint")},
     ),
@@ -57,7 +57,7 @@ def guessed(base: str, files: Callable[[str], Sequence[str]]) -> Mapping[str, st
     return {}
 
 
-def _best(wanted: _Wanted, names: Sequence[str]) -> str:
+def _best(wanted: _BaseField, names: Sequence[str]) -> str:
     """Return the plainest name that fits: variants have longer ones."""
     portable = [name.replace("\\", "/") for name in names]
     fitting = [

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from ..prompt.analysis import parse
 from ..prompt.catalog import FLAGS, LORA_KINDS, PARAMETERS
-from ..prompt.kinds import Anchor, Boolean, Choice, Kind
+from ..prompt.kinds import Anchor, Boolean, Choice, ValueKind
 from ..prompt.lexer import BLANKS, BREAK
 from ..prompt.source import LINE_END, Span
 from ..prompt.tree import Document, Node
@@ -181,7 +181,7 @@ def _flag_value(text: str, node: Node, offset: int) -> Completion:
     return Completion(at or Span(offset, offset), tuple(_values(flag.kind)))
 
 
-def _values(kind: Kind) -> Iterator[Option]:
+def _values(kind: ValueKind) -> Iterator[Option]:
     words: Sequence[str] = ()
     if isinstance(kind, Choice | Anchor):
         words = kind.options

@@ -37,7 +37,7 @@ _FOREIGN_PARTS = {"key": "key", "value": "param-value"}
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class PaintedSpan:
     """A stretch of text of one kind."""
 
     kind: str
@@ -45,7 +45,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PromptPart:
     """A part of a prompt that BREAK divides, with the BREAK that begins it.
 
     0 is the base, 1 the common prompt, 2 the first person.
@@ -55,7 +55,7 @@ class Part:
     span: Span
 
 
-def marks(document: Document) -> tuple[Mark, ...]:
+def marks(document: Document) -> tuple[PaintedSpan, ...]:
     """Return what to paint, outer marks before those inside them, in the order of the text.
 
     What is plain text has no mark.
@@ -63,7 +63,7 @@ def marks(document: Document) -> tuple[Mark, ...]:
     return tuple(found for node in document.children for found in _of(node, document.source))
 
 
-def parts(document: Document) -> tuple[Part, ...]:
+def parts(document: Document) -> tuple[PromptPart, ...]:
     """Return the parts of a prompt; none where no BREAK divides it."""
     body = [node for node in document.children if node.kind not in ("block", "foreign")]
     starts = [0, *(node.span.start for node in body if node.kind == "break")]
@@ -71,7 +71,7 @@ def parts(document: Document) -> tuple[Part, ...]:
         return ()
     ends = [*starts[1:], body[-1].span.end]
     return tuple(
-        Part(number, Span(start, end))
+        PromptPart(number, Span(start, end))
         for number, (start, end) in enumerate(zip(starts, ends, strict=True))
     )
 
@@ -89,7 +89,7 @@ def flag_name(head: str) -> str:
     return _DASHES.sub("", head).replace("-", "_")
 
 
-def _of(node: Node, source: str) -> Iterator[Mark]:
+def _of(node: Node, source: str) -> Iterator[PaintedSpan]:
     if node.kind == "tag":
         yield from _tag(node)
     elif node.kind == "flag":
@@ -102,33 +102,33 @@ def _of(node: Node, source: str) -> Iterator[Mark]:
     elif node.kind == "foreign":
         yield from _foreign(node, source)
     elif node.kind in ("break", "junk"):
-        yield Mark(node.kind, node.span)
+        yield PaintedSpan(node.kind, node.span)
 
 
-def _foreign(node: Node, source: str) -> Iterator[Mark]:
+def _foreign(node: Node, source: str) -> Iterator[PaintedSpan]:
     for child in node.children:
         if child.kind in _FOREIGN_PARTS:
-            yield Mark(_FOREIGN_PARTS[child.kind], child.span)
+            yield PaintedSpan(_FOREIGN_PARTS[child.kind], child.span)
         else:
             yield from _of(child, source)
 
 
-def _tag(node: Node) -> Iterator[Mark]:
+def _tag(node: Node) -> Iterator[PaintedSpan]:
     if node.child("tag-kind") is None:
-        yield Mark("embedding", node.span)
+        yield PaintedSpan("embedding", node.span)
         return
-    yield Mark("tag", node.span)
-    yield from (Mark(_TAG_PARTS[child.kind], child.span) for child in node.children)
+    yield PaintedSpan("tag", node.span)
+    yield from (PaintedSpan(_TAG_PARTS[child.kind], child.span) for child in node.children)
 
 
-def _flag(node: Node, source: str) -> Iterator[Mark]:
+def _flag(node: Node, source: str) -> Iterator[PaintedSpan]:
     head, *values = node.children
-    yield Mark("flag-name" if _has_effect(head, source) else "idle", head.span)
+    yield PaintedSpan("flag-name" if _has_effect(head, source) else "idle", head.span)
     for value in values:
         if value.kind != "quoted":
-            yield Mark("flag-value" if value.kind == "value" else value.kind, value.span)
+            yield PaintedSpan("flag-value" if value.kind == "value" else value.kind, value.span)
             continue
-        yield Mark("quoted", value.span)
+        yield PaintedSpan("quoted", value.span)
         for child in value.children:
             yield from _of(child, source)
 
@@ -138,13 +138,13 @@ def _has_effect(head: Node, source: str) -> bool:
     return flag is None or flag.has_effect
 
 
-def _parameter(node: Node, source: str) -> Iterator[Mark]:
+def _parameter(node: Node, source: str) -> Iterator[PaintedSpan]:
     key, *values = node.children
     name = key.span.of(source)
     text = source[values[0].span.start : values[-1].span.end] if values else ""
     known = PARAMETERS.get(name)
     if is_unset(text.strip()) or known is None or not known.has_effect:
-        yield Mark(
+        yield PaintedSpan(
             "idle",
             Span(
                 key.span.start,
@@ -152,9 +152,9 @@ def _parameter(node: Node, source: str) -> Iterator[Mark]:
             ),
         )
         return
-    yield Mark("key", key.span)
+    yield PaintedSpan("key", key.span)
     for value in values:
         if value.kind == "value":
-            yield Mark("param-value", value.span)
+            yield PaintedSpan("param-value", value.span)
         else:
             yield from _of(value, source)

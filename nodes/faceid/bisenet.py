@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .pulid_weights import Weights, network_of
+from .pulid_weights import NetworkWeights, network_of
 
 # Of ImageNet, on which its trunk was trained.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -171,7 +171,7 @@ def parts_of(crops: Tensor, parser: FaceParser) -> Tensor:
     return parser(((crops - mean) / std).movedim(-1, 1)).argmax(1)  # BHWC -> BCHW
 
 
-def parser_of(weights: Weights, operations: Any = nn) -> FaceParser:
+def parser_of(weights: NetworkWeights, operations: Any = nn) -> FaceParser:
     """Return the network of a parsing_bisenet file.
 
     Raises: FaceIDError where keys or shapes are not the published ones.

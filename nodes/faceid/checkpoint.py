@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from .errors import FaceIDError
-from .ipadapter import HEAD, KINDS, Adapter, Kind, Weights, mlp_shapes, perceiver_shapes
+from .ipadapter import HEAD, KINDS, Adapter, AdapterKind, Weights, mlp_shapes, perceiver_shapes
 
 EMBEDDING = 512  # numbers of a face embedding
 PROJECTIONS = ("q", "k", "v", "out")
@@ -150,13 +150,15 @@ def read_adapter(
     )
 
 
-def _output_width(kind: Kind, projection: Weights) -> int:
+def _output_width(kind: AdapterKind, projection: Weights) -> int:
     return projection["norm_out.weight" if kind.structure == "resampler" else "norm.weight"].shape[
         0
     ]
 
 
-def _projection_shapes(kind: Kind, projection: Weights, name: str) -> dict[str, tuple[int, ...]]:
+def _projection_shapes(
+    kind: AdapterKind, projection: Weights, name: str
+) -> dict[str, tuple[int, ...]]:
     if kind.structure == "resampler":
         _, tokens, width = _shape(projection, "latents", 3, name)
         (output,) = _shape(projection, "norm_out.weight", 1, name)
@@ -175,7 +177,7 @@ def _projection_shapes(kind: Kind, projection: Weights, name: str) -> dict[str, 
 
 
 def _layer_shapes(
-    kind: Kind, layers: Weights, count: int, width: int, name: str
+    kind: AdapterKind, layers: Weights, count: int, width: int, name: str
 ) -> dict[str, tuple[int, ...]]:
     """Odd numbers are cross-attentions, the even one before each the self-attention of the same
     block.

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .pulid_weights import Weights, network_of
+from .pulid_weights import NetworkWeights, network_of
 
 HEAD = 64  # channels of an attention head
 # Patches a side at which positions were learned; finer grids are squeezed into the same range.
@@ -169,7 +169,7 @@ def _turned(heads: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
     return torch.cat([heads[:, :, :1], patches], 2)
 
 
-def vision_of(weights: Weights, operations: Any = nn) -> VisionTower:
+def vision_of(weights: NetworkWeights, operations: Any = nn) -> VisionTower:
     """Return the visual tower of an EVA02-CLIP file, whole or cut to the tower.
 
     Raises: FaceIDError where keys or shapes are not the published ones.
@@ -177,7 +177,7 @@ def vision_of(weights: Weights, operations: Any = nn) -> VisionTower:
     whole = any(key.startswith("visual.") for key in weights.tensors)
     own = weights.below("visual.") if whole else weights.without("text.", "logit_scale")
     # Tables of the rotary positions, which are computed here.
-    own = Weights(
+    own = NetworkWeights(
         {key: tensor for key, tensor in own.tensors.items() if "rope.freqs_" not in key},
         own.title,
         own.path,

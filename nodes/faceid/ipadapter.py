@@ -16,7 +16,7 @@ Weights = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Kind:
+class AdapterKind:
     """How one kind of adapter reads a face.
 
     `structure`: mlp turns the embedding into tokens; perceiver lets these tokens look at CLIP's
@@ -36,11 +36,11 @@ class Kind:
 
 
 KINDS = {
-    "faceid": Kind("FaceID", "mlp", mean=True),
-    "plus": Kind("FaceID Plus", "perceiver", clip=True),
-    "plusv2": Kind("FaceID PlusV2", "perceiver", clip=True, shortcut=True),
-    "portrait": Kind("FaceID Portrait", "mlp", lora=False),
-    "portrait_unnorm": Kind("FaceID Portrait unnorm", "resampler", lora=False, normed=False),
+    "faceid": AdapterKind("FaceID", "mlp", mean=True),
+    "plus": AdapterKind("FaceID Plus", "perceiver", clip=True),
+    "plusv2": AdapterKind("FaceID PlusV2", "perceiver", clip=True, shortcut=True),
+    "portrait": AdapterKind("FaceID Portrait", "mlp", lora=False),
+    "portrait_unnorm": AdapterKind("FaceID Portrait unnorm", "resampler", lora=False, normed=False),
 }
 
 
@@ -53,7 +53,7 @@ class Adapter:
     """
 
     name: str
-    kind: Kind
+    kind: AdapterKind
     projection: Weights
     keys_values: tuple[tuple[Tensor, Tensor], ...]
     lora: Weights

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .pulid_weights import Weights, network_of
+from .pulid_weights import NetworkWeights, network_of
 
 CROSS_HEAD, ENCODER_HEAD = 128, 64  # channels of an attention head
 SCALES = 5  # depths at which the vision tower is read
@@ -191,7 +191,7 @@ def _feed_forward(dim: int, hidden: int, operations: Any) -> nn.Sequential:
     )
 
 
-def cross_attentions_of(weights: Weights, operations: Any = nn) -> nn.ModuleList:
+def cross_attentions_of(weights: NetworkWeights, operations: Any = nn) -> nn.ModuleList:
     """Return the cross-attentions of a PuLID-FLUX file.
 
     Raises: FaceIDError where keys or shapes are not the published ones.
@@ -211,7 +211,7 @@ def cross_attentions_of(weights: Weights, operations: Any = nn) -> nn.ModuleList
     )
 
 
-def encoder_of(weights: Weights, operations: Any = nn) -> IdentityEncoder:
+def encoder_of(weights: NetworkWeights, operations: Any = nn) -> IdentityEncoder:
     """Return the identity encoder of a PuLID-FLUX file.
 
     Raises: FaceIDError where keys or shapes are not the published ones.
@@ -239,6 +239,6 @@ def encoder_of(weights: Weights, operations: Any = nn) -> IdentityEncoder:
     return network_of(lambda ops: IdentityEncoder(size, ops), own, operations)
 
 
-def _whole_heads(weights: Weights, inner: int, head: int) -> None:
+def _whole_heads(weights: NetworkWeights, inner: int, head: int) -> None:
     if inner % head:
         weights.fail([f"attention of {inner} channels, expected a multiple of {head}"])

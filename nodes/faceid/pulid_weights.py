@@ -18,7 +18,7 @@ SHOWN = 3  # keys that an error names of each kind
 
 
 @dataclass(frozen=True)
-class Weights:
+class NetworkWeights:
     """Tensors of one network, as a file holds them.
 
     `title` and `path` are what errors call it; `prefix` was taken off the keys.
@@ -29,21 +29,21 @@ class Weights:
     path: str
     prefix: str = ""
 
-    def below(self, prefix: str) -> Weights:
+    def below(self, prefix: str) -> NetworkWeights:
         """Return the tensors whose keys start with `prefix`, without it."""
         found = {
             key.removeprefix(prefix): tensor
             for key, tensor in self.tensors.items()
             if key.startswith(prefix)
         }
-        return Weights(found, self.title, self.path, self.prefix + prefix)
+        return NetworkWeights(found, self.title, self.path, self.prefix + prefix)
 
-    def without(self, *prefixes: str) -> Weights:
+    def without(self, *prefixes: str) -> NetworkWeights:
         """Return the tensors whose keys start with none of `prefixes`.
 
         What a file may hold, and nothing needs.
         """
-        return Weights(
+        return NetworkWeights(
             {key: tensor for key, tensor in self.tensors.items() if not key.startswith(prefixes)},
             self.title,
             self.path,
@@ -88,7 +88,7 @@ class Weights:
 
 
 def network_of(
-    make: Callable[[Any], nn.Module], weights: Weights, operations: Any = nn
+    make: Callable[[Any], nn.Module], weights: NetworkWeights, operations: Any = nn
 ) -> nn.Module:
     """Return the network that `make(operations)` builds, with these weights in their own dtype, not
     copied.

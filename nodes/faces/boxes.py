@@ -32,7 +32,7 @@ class BoxModel(Protocol):
         ...
 
 
-class BoxDetector:
+class BoxFaceDetector:
     """Boxes of another pack's model.
 
     Where `points_by` is given, it looks for eyes, nose and mouth within each box.

@@ -56,10 +56,12 @@ def report(looks: Sequence[Detection]) -> str:
     """Return in words, a line a picture, how many faces it has, which were left out, and what they
     lack.
     """
-    return "\n".join(f"Image {number}: {_said(look)}." for number, look in enumerate(looks, 1))
+    return "\n".join(
+        f"Image {number}: {_detection_line(look)}." for number, look in enumerate(looks, 1)
+    )
 
 
-def _said(look: Detection) -> str:
+def _detection_line(look: Detection) -> str:
     said = [f"{len(look.faces)} face(s)" if look.faces else "no face"]
     if look.turned:
         said.append("of heads that lie or hang, found in turned copies")

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import ImageError
-from ..regions.layout import Layout
+from ..regions.layout import RegionLayout
 from ..regions.person import Person
 from ..regions.run import SAME_SHAPE
 from .face import Face, in_picture
@@ -42,7 +42,10 @@ class Assignment:
 
 
 def match_faces(
-    faces: Sequence[Face], persons: Sequence[Person], layout: Layout | None, size: tuple[int, int]
+    faces: Sequence[Face],
+    persons: Sequence[Person],
+    layout: RegionLayout | None,
+    size: tuple[int, int],
 ) -> Assignment:
     """Return who each face of one picture is; nobody has two faces, and no face two persons.
 
@@ -85,7 +88,7 @@ def match_faces(
     )
 
 
-def _check(layout: Layout, persons: Sequence[Person], size: tuple[int, int]) -> None:
+def _check(layout: RegionLayout, persons: Sequence[Person], size: tuple[int, int]) -> None:
     if len(layout.masks) != len(persons):
         raise ImageError(
             f"{len(persons)} person(s) are described and {len(layout.masks)} region(s) laid out.",
@@ -117,7 +120,7 @@ def _assigned(cost: np.ndarray, most: float) -> dict[int, int]:
     }
 
 
-def _overlaps(faces: Sequence[Face], layout: Layout, size: tuple[int, int]) -> np.ndarray:
+def _overlaps(faces: Sequence[Face], layout: RegionLayout, size: tuple[int, int]) -> np.ndarray:
     """Return [faces, persons]: the share of each face's box that is each person's."""
     height, width = layout.masks.shape[1:]
     scale = width / size[0], height / size[1]

@@ -11,7 +11,7 @@ from ..errors import ImageError, MissingModelError
 from ..host.state import fingerprint
 from ..host.tensors import as_pictures
 from ..host.types import FaceAnalysisType, FacesType, notes_ui, warnings_ui
-from .boxes import BoxDetector
+from .boxes import BoxFaceDetector
 from .detector import FaceAnalysis, rgb_pixels
 from .drawing import bounding_boxes, face_masks, preview
 from .insight import LICENCE, PUBLISHER, find_packs, load_pack, missing_pack
@@ -101,7 +101,7 @@ class AstriaLoadFaceAnalysis(io.ComfyNode):
         if mediapipe is not None:
             detector = MediapipeDetector(mediapipe)
         if bbox_detector is not None:
-            detector = BoxDetector(bbox_detector, detector)
+            detector = BoxFaceDetector(bbox_detector, detector)
         if detector is None:
             raise MissingModelError(
                 "No face model pack is chosen, and no other detector is connected.",

@@ -73,7 +73,7 @@ def _kind(session: Any) -> str:
                 return RECOGNISER
     if sorted(map(len, shapes)) == [2, 4] and len(outputs) == 1:
         return _SWAPPER
-    return f"model with {_said(inputs)} in and {_said(outputs)} out"
+    return f"model with {_sides_text(inputs)} in and {_sides_text(outputs)} out"
 
 
 def _is_embedding(shape: Sequence[Any]) -> bool:
@@ -83,7 +83,7 @@ def _is_embedding(shape: Sequence[Any]) -> bool:
     )
 
 
-def _said(sides: Sequence[Any]) -> str:
+def _sides_text(sides: Sequence[Any]) -> str:
     return ", ".join(f"{one.name} {one.shape}" for one in sides[:2]) + (
         f" and {len(sides) - 2} more" if len(sides) > 2 else ""
     )

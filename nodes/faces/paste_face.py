@@ -42,7 +42,7 @@ class Placement:
 
 
 @dataclass(frozen=True, eq=False)
-class FaceCrop:
+class AlignedFace:
     """A face cut out upright.
 
     `pixels` [size,size,3] 0..1, the matrix from the picture to it, and the mask [size,size] it goes
@@ -54,7 +54,7 @@ class FaceCrop:
     mask: Tensor
 
 
-def cut(image: Tensor, faces: Sequence[Face], number: int, placement: Placement) -> FaceCrop:
+def cut(image: Tensor, faces: Sequence[Face], number: int, placement: Placement) -> AlignedFace:
     """Return face `number` of a picture [H,W,3 or 4] with its five points on the template.
 
     Where the crop of another of `faces` overlaps, each pixel belongs to the face that it is nearer
@@ -77,13 +77,13 @@ def cut(image: Tensor, faces: Sequence[Face], number: int, placement: Placement)
     mask = soft_square(placement.size, placement.feather) * _own_share(
         faces, number, matrix, placement.size
     )
-    return FaceCrop(pixels, matrix, mask)
+    return AlignedFace(pixels, matrix, mask)
 
 
 def paste(
     image: Tensor,
     touched: Tensor,
-    crop: FaceCrop,
+    crop: AlignedFace,
     painted: Tensor,
     area: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:

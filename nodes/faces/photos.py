@@ -40,7 +40,7 @@ class Cache(Protocol):
 
 
 @dataclass(frozen=True)
-class Finding:
+class PhotoFinding:
     """What a photo gives.
 
     The person's face, None where there is no usable one; `note` says why, or what was chosen.
@@ -144,7 +144,7 @@ def _unpacked(data: bytes, recogniser: str | None) -> tuple[Face, ...]:
 
 def find_person(
     pixels: np.ndarray, analysis: FaceAnalysis, cache: Cache, min_face_px: int = MIN_FACE_PX
-) -> Finding:
+) -> PhotoFinding:
     """Return the largest face of a photo, or why there is none to use.
 
     A face below `MIN_FACE_PX` that `min_face_px` lets pass is noted.
@@ -152,18 +152,18 @@ def find_person(
     faces = faces_of(pixels, analysis, cache)
     face = largest(faces)
     if face is None:
-        return Finding(pixels, None, "no face was found")
+        return PhotoFinding(pixels, None, "no face was found")
     side = min(face.width, face.height)
     small = f"the largest face is {side:.0f} px wide"
     if side < min_face_px:
-        return Finding(pixels, None, f"{small}; expected at least {min_face_px} px")
+        return PhotoFinding(pixels, None, f"{small}; expected at least {min_face_px} px")
     noted = [f"{len(faces)} faces were found; the largest is used"] if len(faces) > 1 else []
     if side < MIN_FACE_PX:
         noted.append(f"{small}, and below {MIN_FACE_PX} px the likeness suffers")
-    return Finding(pixels, face, "; ".join(noted))
+    return PhotoFinding(pixels, face, "; ".join(noted))
 
 
-def notes(findings: Sequence[Finding]) -> list[str]:
+def notes(findings: Sequence[PhotoFinding]) -> list[str]:
     """Return what is to say about the photos, a line each, with their numbers from 1."""
     used = {True: "", False: "not used: "}
     return [
@@ -173,7 +173,7 @@ def notes(findings: Sequence[Finding]) -> list[str]:
     ]
 
 
-def identity_of(findings: Sequence[Finding], analysis: FaceAnalysis, title: str) -> Identity:
+def identity_of(findings: Sequence[PhotoFinding], analysis: FaceAnalysis, title: str) -> Identity:
     """Return who the photos show.
 
     Raises: ImageError when no photo has a usable face, saying what is wrong with each.

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from ..errors import PlanError
 
+FLUX_PATCH = 2  # latent cells on each side of one image token
+
 
 @dataclass(frozen=True)
 class Family:

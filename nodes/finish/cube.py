@@ -61,14 +61,14 @@ def read_cube(path: Path) -> Cube:
     Raises AstriaError naming file and line for one that is damaged or of another kind.
     """
     with path.open(encoding="utf-8-sig", errors="replace") as lines:
-        reader = _Reader(path)
+        reader = _CubeReader(path)
         for number, line in enumerate(lines, 1):
             reader.take(number, line.strip())
     return reader.cube()
 
 
 @dataclass
-class _Reader:
+class _CubeReader:
     """Takes a file line by line.
 
     Keywords first, then one line of three numbers for each entry of the table.

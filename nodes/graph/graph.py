@@ -71,11 +71,6 @@ class Graph:
         return Link(name)
 
 
-def slot(link: Link, index: int) -> Link:
-    """Return another output of the node behind `link`."""
-    return Link(link.node, index)
-
-
 def expansion(graph: Graph, prefix: str, sockets: Mapping[str, list]) -> dict[str, dict]:
     """Return the graph as ComfyUI's `expand` wants it.
 

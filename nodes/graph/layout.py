@@ -58,14 +58,14 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Layout:
+class GraphLayout:
     """A box for each node by name, and the groups as a workflow file holds them."""
 
     boxes: Mapping[str, Box]
     groups: Sequence[dict]
 
 
-def layout(graph: Graph, definitions: Definitions) -> Layout:
+def layout(graph: Graph, definitions: Definitions) -> GraphLayout:
     """Return the places of the graph's nodes.
 
     Stages in their order, each in as few and as even columns as it needs.
@@ -89,7 +89,7 @@ def layout(graph: Graph, definitions: Definitions) -> Layout:
             x += max(boxes[name].width for name in column) + COLUMN_GAP
         groups.append(_group(stage, left, x - COLUMN_GAP, lowest))
         x += 2 * GROUP_PADDING
-    return Layout(boxes, groups)
+    return GraphLayout(boxes, groups)
 
 
 def _group(stage: str, left: int, right: int, lowest: int) -> dict:

@@ -166,7 +166,7 @@ class ModelFile(NamedTuple):
         """Where the file is published; None where nobody can be sure."""
         return PUBLISHED.get((self.folder, self.name))
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Return in Markdown where the file belongs, and where a picture of the reader's own
         does.
         """

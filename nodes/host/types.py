@@ -25,7 +25,6 @@ SegmenterType = io.Custom("ASTRIA_SEGMENTER")
 SwapperType = io.Custom("ASTRIA_FACE_SWAPPER")
 
 MAX_SEED = 2**64 - 1
-MAX_PERSONS = 8
 MAX_SIDE = 16384  # the host's own bound for sizes
 
 

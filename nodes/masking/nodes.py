@@ -9,7 +9,8 @@ import comfy.utils
 from comfy_api.latest import io
 
 from ..host.tensors import as_masks, as_pictures, empty_note
-from ..host.types import MAX_PERSONS, MAX_SIDE, FitType, SegmenterType, notes_ui, warnings_ui
+from ..host.types import MAX_SIDE, FitType, SegmenterType, notes_ui, warnings_ui
+from ..prompt.catalog import MAX_PERSONS
 from .adjust import Adjustment
 from .host.segmenters import Connected, choices, make_segmenter
 from .morphology import SHAPES

@@ -85,7 +85,7 @@ def prompt_mask(
             [box for word in positive for box in _boxes(word, found[word], request.threshold)]
         )
         lines.append(
-            f"picture {number}: {_told(found, words, request.threshold)}; the mask covers"
+            f"picture {number}: {_finds(found, words, request.threshold)}; the mask covers"
             f" {float(mask.mean()):.1%}"
         )
         if on_picture is not None:
@@ -137,7 +137,7 @@ def _masked(
     why = _why_empty(found, positive, wanted, request)
     if not why and not mask.any():
         words = dict.fromkeys((*positive, *negative))
-        why = f"{_told(found, words, request.threshold)}; inverted and dilated, none of it is left"
+        why = f"{_finds(found, words, request.threshold)}; inverted and dilated, none of it is left"
     if why:
         mask = torch.full_like(mask, 1.0 if request.on_empty == "ones" else 0.0)
     return mask, why
@@ -150,8 +150,8 @@ def _why_empty(
     if wanted.any():
         return ""
     if any(_covered(found[word], request.threshold).any() for word in positive):
-        return f"{_told(found, found, request.threshold)}; the negative words leave nothing of it"
-    return _told(found, positive, request.threshold)
+        return f"{_finds(found, found, request.threshold)}; the negative words leave nothing of it"
+    return _finds(found, positive, request.threshold)
 
 
 def combined(
@@ -202,7 +202,7 @@ def _boxes(word: str, found: Found, threshold: float) -> list[dict[str, Any]]:
     ]
 
 
-def _told(found: Mapping[str, Found], words: Iterable[str], threshold: float) -> str:
+def _finds(found: Mapping[str, Found], words: Iterable[str], threshold: float) -> str:
     parts = []
     for word in words:
         one = found[word]

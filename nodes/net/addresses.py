@@ -27,7 +27,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True)
-class Place:
+class CheckedAddress:
     """A checked web address: where to connect, and what to ask for there."""
 
     scheme: str
@@ -42,7 +42,7 @@ class Place:
         return host if self.port == standard else f"{host}:{self.port}"
 
 
-def place_of(url: str) -> Place:
+def place_of(url: str) -> CheckedAddress:
     """Return the parts of a web address.
 
     Raises: ApiError for any other kind, and for one with a name and password in it.
@@ -69,10 +69,12 @@ def place_of(url: str) -> Place:
     path = urllib.parse.quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._") + (
         "?" + urllib.parse.quote(parts.query, safe="/%:@!$&'()*+,;=~-._?") if parts.query else ""
     )
-    return Place(scheme, host.lower().rstrip("."), port or {"http": 80, "https": 443}[scheme], path)
+    return CheckedAddress(
+        scheme, host.lower().rstrip("."), port or {"http": 80, "https": 443}[scheme], path
+    )
 
 
-def checked(url: str, private_hosts: Sequence[str]) -> Place:
+def checked(url: str, private_hosts: Sequence[str]) -> CheckedAddress:
     """Return the parts of a web address whose host is not plainly one of this machine or network.
 
     Names are not looked up yet.
@@ -101,7 +103,9 @@ def _looks_numeric(host: str) -> bool:
     return last.isdigit() or last.startswith("0x")
 
 
-def resolved(place: Place, private_hosts: Sequence[str], timeout_s: float) -> tuple[str, ...]:
+def resolved(
+    place: CheckedAddress, private_hosts: Sequence[str], timeout_s: float
+) -> tuple[str, ...]:
     """Return the addresses of the place's host, to connect to and nothing else.
 
     Asked again, a name may answer differently.
@@ -123,7 +127,7 @@ def resolved(place: Place, private_hosts: Sequence[str], timeout_s: float) -> tu
     return addresses
 
 
-def _looked_up(place: Place, timeout_s: float) -> Sequence[Any]:
+def _looked_up(place: CheckedAddress, timeout_s: float) -> Sequence[Any]:
     """Return what the system's resolver says.
 
     It takes no time limit, so it is asked in a thread, which ends when the resolver gives up.

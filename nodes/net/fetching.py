@@ -9,7 +9,7 @@ from typing import Any
 
 from .addresses import checked
 from .problems import ApiError
-from .settings import Settings
+from .settings import ApiSettings
 from .web import Bounds, fetch
 
 
@@ -19,7 +19,7 @@ class Fetching:
     Together they have at most the bytes and seconds of the settings.
     """
 
-    def __init__(self, settings: Settings, settings_file: str) -> None:
+    def __init__(self, settings: ApiSettings, settings_file: str) -> None:
         self._settings = settings
         self._settings_file = settings_file
         self._left_bytes = settings.request_bytes

@@ -16,7 +16,7 @@ _HOST = re.compile(r"[0-9a-z._-]+|\[[0-9a-f:.]+\]|[0-9a-f:]+")
 
 
 @dataclass(frozen=True)
-class Settings:
+class ApiSettings:
     """The settings, each with what counts where the file does not set it.
 
     Sizes are in MB of 1,000,000 bytes.
@@ -51,10 +51,10 @@ class Settings:
         return self.max_model_mb * 1_000_000
 
 
-_DEFAULTS = {one.name: one.default for one in fields(Settings)}
+_DEFAULTS = {one.name: one.default for one in fields(ApiSettings)}
 
 
-def load(path: Path, shown: str = "") -> Settings:
+def load(path: Path, shown: str = "") -> ApiSettings:
     """Return the settings in the file `path`; a missing file sets none.
 
     Raises: ApiError naming line and file, the latter as `shown` where strangers read it.
@@ -63,7 +63,7 @@ def load(path: Path, shown: str = "") -> Settings:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return Settings()
+        return ApiSettings()
     except (OSError, UnicodeDecodeError) as error:
         raise _error(
             f"{shown} cannot be read: {type(error).__name__}",
@@ -72,7 +72,7 @@ def load(path: Path, shown: str = "") -> Settings:
     return parse(text, shown)
 
 
-def parse(text: str, source: str) -> Settings:
+def parse(text: str, source: str) -> ApiSettings:
     """Return the settings in `text`; `source` names it in errors.
 
     Raises: ApiError naming the line.
@@ -97,7 +97,7 @@ def parse(text: str, source: str) -> Settings:
         if key in found:
             raise _error(f"{source}, line {number}: {key} is set twice", "Keep one of both.")
         found[key] = _value(key, value, f"{source}, line {number}")
-    return Settings(**found)
+    return ApiSettings(**found)
 
 
 def _value(key: str, value: str, place: str) -> object:

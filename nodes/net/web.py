@@ -15,7 +15,7 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .addresses import Place, checked, resolved
+from .addresses import CheckedAddress, checked, resolved
 from .problems import ApiError
 
 MAX_REDIRECTS = 3
@@ -69,7 +69,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], bounds: Bounds) -> N
 
 def _ask(
     method: str,
-    place: Place,
+    place: CheckedAddress,
     body: bytes,
     headers: Mapping[str, str],
     bounds: Bounds,
@@ -118,7 +118,7 @@ def _ask(
         connection.close()
 
 
-def _read(answer: http.client.HTTPResponse, place: Place, bounds: Bounds) -> bytes:
+def _read(answer: http.client.HTTPResponse, place: CheckedAddress, bounds: Bounds) -> bytes:
     content = bytearray()
     while chunk := answer.read(_CHUNK):
         content += chunk
@@ -137,7 +137,7 @@ def _cut(connection: _ToAddress, over: threading.Event) -> None:
             socket.socket.shutdown(connection.wire, socket.SHUT_RDWR)
 
 
-def _connection(place: Place, addresses: Sequence[str], timeout_s: float) -> _ToAddress:
+def _connection(place: CheckedAddress, addresses: Sequence[str], timeout_s: float) -> _ToAddress:
     """Return a connection that goes to one of `addresses` and speaks to the place's host.
 
     Proxies of the environment are not asked.
@@ -162,7 +162,7 @@ class _ToAddress(http.client.HTTPConnection):
     `wire` stays the socket when http.client has given it to the answer.
     """
 
-    def __init__(self, place: Place, addresses: Sequence[str], timeout_s: float) -> None:
+    def __init__(self, place: CheckedAddress, addresses: Sequence[str], timeout_s: float) -> None:
         super().__init__(place.host, place.port, timeout=timeout_s)
         self._addresses = addresses
         self._timeout_s = timeout_s

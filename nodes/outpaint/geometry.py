@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import ImageError
+from ..rounding import round_up
 
 ANCHORS = (
     "top-left", "top-center", "top-right",
@@ -137,7 +138,7 @@ def _axis(source: int, target: int, side: Side, multiple: int) -> _Axis:
     # Both directions round down, so that cropping a grown canvas at the same anchor gives back the
     # source.
     start = {"start": 0, "center": abs(free) // 2, "end": abs(free)}[side]
-    padded = -(-target // multiple) * multiple
+    padded = round_up(target, multiple)
     # An axis that the source fills has no far side: all anchors give one canvas there.
     far_is_before = side == "end" and free > 0
     return _Axis(

@@ -9,7 +9,7 @@ from ..errors import ImageError
 from ..host.types import FaceIDsType, LorasType, PersonsType, RegionsType, notes_ui
 from ..regions.host.regional import RegionalOptions
 from ..regions.host.shape import on_pictures_of_shape
-from ..regions.layout import Layout
+from ..regions.layout import RegionLayout
 from ..regions.lora_fit import LoraFit, lines_of
 from ..regions.person import Person
 from ..regions.run import normalised
@@ -135,7 +135,7 @@ class AstriaRegionalPrompt(io.ComfyNode):
     def execute(
         cls,
         model,
-        regions: Layout,
+        regions: RegionLayout,
         persons,
         positive,
         negative,

@@ -26,7 +26,7 @@ from ..tunes.state import resolver_in
 from .build.sources import Options
 from .compiling import CompileOptions, compile_request, workflow_of
 from .explain import explain
-from .pictures import brought, notes, with_files, without
+from .pictures import picture_origins, pictures_to_load, with_files, without_pictures
 
 
 def main(
@@ -88,11 +88,11 @@ def _pictures(folder: Path) -> PictureStore:
 def _explain(task: _Task, write: Callable[[str], None]) -> int:
     request = PromptRequest.require(task.text)
     family = FAMILIES[task.arguments.family] if task.arguments.family else None
-    to_be_had = brought(request, task.given, task.pictures.settings_file)
+    to_be_had = pictures_to_load(request, task.given, task.pictures.settings_file)
     # Nothing is fetched to tell the plan.
     options = replace(_options(task.arguments), **{name: Socket(name) for name in to_be_had})
-    explained = explain(without(request, to_be_had), task.resolver, options, family)
-    write(explained.text + notes(to_be_had))
+    explained = explain(without_pictures(request, to_be_had), task.resolver, options, family)
+    write(explained.text + picture_origins(to_be_had))
     _write_notes(task.text, write)
     return 0 if explained.runs else 1
 

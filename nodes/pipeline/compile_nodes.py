@@ -22,7 +22,7 @@ from .explain import explain
 from .host.files import save_workflow
 from .host.inputs import policy_inputs, read_request, text_errors, text_input, text_notes
 from .host.run_pictures import run_pictures
-from .pictures import brought, notes, with_files, without
+from .pictures import picture_origins, pictures_to_load, with_files, without_pictures
 
 FROM_BINDINGS = "from the bindings"
 PICTURES = ("image", "mask", "person_masks", "control_image")
@@ -98,8 +98,8 @@ class AstriaExplain(io.ComfyNode):
         bundle = inputs.get("models") or ModelBundle()
         given = [name for name in PICTURES if inputs.get(name) is not None]
         # As if connected: nothing is fetched to tell the plan.
-        to_be_had = brought(asked, given, run_pictures().settings_file)
-        asked = without(asked, to_be_had)
+        to_be_had = pictures_to_load(asked, given, run_pictures().settings_file)
+        asked = without_pictures(asked, to_be_had)
         pictures = {name: Socket(name) for name in (*given, *to_be_had)}
         connected = {
             name: Socket(name)
@@ -120,7 +120,7 @@ class AstriaExplain(io.ComfyNode):
                 hint=f"Empty base, or set family to '{FROM_BINDINGS}'.",
             )
         explained = explain(asked, make_resolver(bundle.bindings), options, chosen).text
-        shown = "\n".join(filter(None, (explained, notes(to_be_had), text_notes(text))))
+        shown = "\n".join(filter(None, (explained, picture_origins(to_be_had), text_notes(text))))
         return io.NodeOutput(shown, ui=ui.PreviewText(shown))
 
 

@@ -13,8 +13,9 @@ from ..families.family import family
 from ..families.lcm import is_named_lcm
 from ..graph.definitions import Definitions
 from ..graph.dynamic_prompts import words_apart
-from ..graph.graph import Graph, Link, Socket, Value, api_workflow, slot
+from ..graph.graph import Graph, Link, Socket, Value, api_workflow
 from ..graph.model_files import ModelFile, files_of
+from ..graph.outputs import CheckpointNode, add_node
 from ..graph.ui_form import ui_workflow
 from ..prompt import PromptRequest
 from ..tunes.bindings import BaseModel
@@ -125,7 +126,7 @@ def note_text(request: PromptRequest, compiled: Compiled) -> str:
         "",
     ]
     lines += [
-        f"- {file.told()}"
+        f"- {file.describe()}"
         for file in sorted(compiled.files, key=lambda file: file.folder == "input")
     ]
     tunes = dict.fromkeys(
@@ -223,8 +224,8 @@ def _load_base(graph: Graph, base: BaseModel) -> Models:
     clip: Value
     vae: Value
     if base.checkpoint:
-        model = graph.add("models.checkpoint", "CheckpointLoaderSimple", ckpt_name=base.checkpoint)
-        clip, vae = slot(model, 1), slot(model, 2)
+        loaded = add_node(graph, CheckpointNode, "models.checkpoint", ckpt_name=base.checkpoint)
+        model, clip, vae = loaded.model, loaded.clip, loaded.vae
     else:
         model = graph.add(
             "models.diffusion_model",

@@ -12,7 +12,7 @@ from ..graph.graph import Socket
 from ..prompt import PromptRequest
 from ..tunes.resolve import Missing, Resolver
 from .build.sources import Sources
-from .build.tags import find_wording
+from .build.tags import resolve_text
 from .build.text import Models
 from .compiling import CompileOptions, needed_files, sources_of
 from .people_told import people_lines
@@ -88,7 +88,7 @@ def _report(request: PromptRequest, drafted: Plan, resolver: Resolver) -> str:
     ]
     lines += _files(request, drafted, resolver)
     if drafted.loras:
-        lines += ["", "LoRAs", *(f"  {worn.told()}" for worn in drafted.loras)]
+        lines += ["", "LoRAs", *(f"  {worn.describe()}" for worn in drafted.loras)]
     if drafted.problems:
         lines += [
             "",
@@ -103,11 +103,11 @@ def _files(request: PromptRequest, drafted: Plan, resolver: Resolver) -> list[st
     plan.
     """
     segments = [*request.prompt, *([request.outpaint_prompt] if request.outpaint_prompt else [])]
-    worded = find_wording(
+    worded = resolve_text(
         segments, request.negative, resolver, use_lpw=drafted.settings.use_lpw, of_person=True
     )
     found = dict.fromkeys(
-        [*needed_files(drafted.graph), *(("loras", lora.file) for lora in worded.wording.loras)]
+        [*needed_files(drafted.graph), *(("loras", lora.file) for lora in worded.prompt_text.loras)]
     )
     missing = dict.fromkeys([*drafted.missing, *worded.missing])
     lines = [f"  found    {folder}/{name}" for folder, name in found]

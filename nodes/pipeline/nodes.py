@@ -27,9 +27,9 @@ from .host.inputs import policy_inputs, read_request, text_errors, text_input, t
 from .host.run_pictures import run_pictures
 from .notes import JOINER, with_notes
 from .people_told import people_lines
-from .pictures import as_files, brought, named_files, with_files, without
+from .pictures import as_files, named_files, pictures_to_load, with_files, without_pictures
 from .plan import Plan, encode_request, plan
-from .precheck import check_early, check_wording
+from .precheck import check_before_models, check_text
 
 PICTURES = ("image", "mask", "person_masks", "control_image")
 # Sockets of Generate itself; Astria Models gathers all kinds.
@@ -257,12 +257,12 @@ def _check_before_models(
     as well.
     """
     store = run_pictures()
-    pictures = brought(asked, links, store.settings_file)
+    pictures = pictures_to_load(asked, links, store.settings_file)
     filed, found = as_files(asked, pictures, store)
     sockets = {*links, *pictures}
     reasons = found, absent_inputs(named_files(filed, sockets))
-    check_early(
-        without(filed, pictures),
+    check_before_models(
+        without_pictures(filed, pictures),
         lambda family: _sources(sockets, family),
         make_resolver(bundle.bindings),
         options,
@@ -310,7 +310,7 @@ def report(planned: Plan) -> str:
     """
     lines = [f"{one.key} = {one.value}  ({one.reason})" for one in planned.settings.explained]
     lines += [f"stage {stage.name}: {stage.kind} -> {stage.size}" for stage in planned.stages]
-    lines += [worn.told() for worn in planned.loras]
+    lines += [worn.describe() for worn in planned.loras]
     return "\n".join(
         [*lines, *(f"{problem.severity}: {problem.render()}" for problem in planned.problems)]
     )
@@ -362,7 +362,7 @@ class AstriaEncodeRequest(io.ComfyNode):
         its family.
         """
         check_regions(request, regions is not None)
-        check_wording(request, make_resolver((models or ModelBundle()).bindings))
+        check_text(request, make_resolver((models or ModelBundle()).bindings))
         return ["model"]
 
     @classmethod

@@ -32,7 +32,7 @@ _ALLOW = (
 )
 
 
-def picture(
+def add_picture(
     graph: Graph, what: str, connected: Value | None, named: ImageRef | None
 ) -> tuple[Value | None, tuple[Problem, ...]]:
     """Return the source of the input picture `what` (`image` or `mask`), loading a named file, and
@@ -75,7 +75,7 @@ def _overruled(what: str, named: ImageRef) -> Problem:
     )
 
 
-def brought(
+def pictures_to_load(
     request: PromptRequest, connected: Collection[str], settings_file: Path
 ) -> dict[str, ImageRef]:
     """Return the pictures that are to become files, by the socket each stands for.
@@ -106,12 +106,12 @@ def named_files(request: PromptRequest, connected: Collection[str]) -> list[str]
     return [one.value for one in named if one is not None and one.kind == "file"]
 
 
-def without(request: PromptRequest, names: Collection[str]) -> PromptRequest:
+def without_pictures(request: PromptRequest, names: Collection[str]) -> PromptRequest:
     """Return the request without these pictures, to be planned as if they were connected."""
     return replace(request, **{FIELDS[name]: None for name in names})
 
 
-def notes(pictures: Mapping[str, ImageRef]) -> str:
+def picture_origins(pictures: Mapping[str, ImageRef]) -> str:
     """Return where pictures come from that are planned as if they were connected, a line each."""
     where = {
         "url": "is fetched from {} when the prompt runs.",
@@ -132,9 +132,9 @@ def as_files(
         return request, ()
     files: dict[str, ImageRef | None] = {}
     problems, fetching = [], store.fetching()
-    for name, picture in pictures.items():
+    for name, add_picture in pictures.items():
         try:
-            files[FIELDS[name]] = ImageRef("file", store.file_of(picture, fetching))
+            files[FIELDS[name]] = ImageRef("file", store.file_of(add_picture, fetching))
         except AstriaError as error:
             files[FIELDS[name]] = None
             text = f"The prompt's input {name}: {error.message}."
@@ -151,7 +151,9 @@ def with_files(
 
     Raises: PlanError listing each that cannot be had.
     """
-    filed, problems = as_files(request, brought(request, connected, store.settings_file), store)
+    filed, problems = as_files(
+        request, pictures_to_load(request, connected, store.settings_file), store
+    )
     if problems:
         raise PlanError("\n".join(one.render() for one in problems), code=problems[0].code)
     return filed

@@ -12,13 +12,13 @@ from ..graph.graph import Graph, Value
 from ..prompt import PromptRequest
 from ..tunes.resolve import Missing, Resolver
 from .build.lcm import lcm_of_outpaint, lcm_of_picture
-from .build.model_loaders import Kit
-from .build.plan_builder import Desk
+from .build.model_loaders import ModelLoaders
+from .build.plan_builder import PlanBuilder, StagePicture
 from .build.settings import Inputs, Settings, settle
 from .build.sources import Options, Sources
 from .build.stage_list import Problem, Stage, raise_for, stages
 from .build.text import Encoded, WornLora
-from .pictures import picture
+from .pictures import add_picture
 from .problems import problems
 from .stage_settings import stage_settings
 from .stages.base import add_base, repeated
@@ -28,10 +28,10 @@ from .stages.faces import add_face_correct, add_face_swap, add_inpaint_faces
 from .stages.finishing import add_color_grading, add_film_grain, add_remove_background
 from .stages.outpaint import add_outpaint
 from .stages.people import add_regional, people_problems
-from .stages.scene import say
+from .stages.scene import encode_prompt
 
-# Writes a stage into the desk's graph: takes the picture so far, returns the picture after it.
-Writer = Callable[[Desk, Stage, Value], Value]
+# Writes a stage into the builder's graph: takes the picture so far, returns the picture after it.
+Writer = Callable[[PlanBuilder, Stage, StagePicture], StagePicture]
 WRITERS: Mapping[str, Writer] = {
     "outpaint": add_outpaint,
     "hires_fix": add_hires,
@@ -93,8 +93,8 @@ def draft(request: PromptRequest, sources: Sources, resolver: Resolver, options:
     """Return the plan of `request` as far as it goes, with what keeps it from running listed
     in it.
     """
-    image, image_problems = picture(sources.graph, "image", sources.image, request.input_image)
-    mask, mask_problems = picture(sources.graph, "mask", sources.mask, request.mask_image)
+    image, image_problems = add_picture(sources.graph, "image", sources.image, request.input_image)
+    mask, mask_problems = add_picture(sources.graph, "mask", sources.mask, request.mask_image)
     sources = replace(sources, image=image, mask=mask)
     inputs = _inputs(request, sources, resolver, options.seed)
     settings = settle(request, sources.family, inputs)
@@ -105,17 +105,17 @@ def draft(request: PromptRequest, sources: Sources, resolver: Resolver, options:
             request, sources.family, settings, inputs, are_skipped=options.missing_models == "skip"
         ),
     ]
-    kit = Kit(
+    loaders = ModelLoaders(
         sources.graph, resolver, sources.connected, sources.family, connected_control(request)
     )
-    desk = Desk(request, settings, sources, resolver, options, kit, found)
+    builder = PlanBuilder(request, settings, sources, resolver, options, loaders, found)
     planned = stages(request, settings, inputs)
     image, outputs = (
         (image, {})
         if any(problem.severity == "error" for problem in found)
-        else _write(desk, planned)
+        else _write(builder, planned)
     )
-    kept = stages(request, settings, inputs, desk.skipped)
+    kept = stages(request, settings, inputs, builder.skipped)
     more = stage_settings(request, sources, kept, settings)
     settings = replace(settings, explained=(*settings.explained, *more))
     return Plan(
@@ -125,9 +125,9 @@ def draft(request: PromptRequest, sources: Sources, resolver: Resolver, options:
         kept,
         outputs,
         settings,
-        tuple(desk.problems),
-        tuple(desk.missing),
-        tuple(desk.loras),
+        tuple(builder.problems),
+        tuple(builder.missing),
+        tuple(builder.loras),
     )
 
 
@@ -156,47 +156,47 @@ def encode_request(
     Raises PlanError or MissingModelError listing everything that is wrong with the wording.
     """
     settings = settle(request, sources.family, Inputs())
-    kit = Kit(sources.graph, resolver, sources.connected, sources.family)
-    desk = Desk(
-        request, settings, sources, resolver, Options(), kit, list(people_problems(request))
+    loaders = ModelLoaders(sources.graph, resolver, sources.connected, sources.family)
+    builder = PlanBuilder(
+        request, settings, sources, resolver, Options(), loaders, list(people_problems(request))
     )
-    said = say(desk, "encode")
+    said = encode_prompt(builder, "encode")
     encoded = (
         said.scene
         if said.persons is None
-        else add_regional(desk.graph, "encode", said.scene, regions, said)
+        else add_regional(builder.graph, "encode", said.scene, regions, said)
     )
-    raise_for(desk.problems, desk.missing)
-    return encoded, tuple(desk.problems)
+    raise_for(builder.problems, builder.missing)
+    return encoded, tuple(builder.problems)
 
 
-def _write(desk: Desk, planned: tuple[Stage, ...]) -> tuple[Value, dict[str, Value]]:
+def _write(builder: PlanBuilder, planned: tuple[Stage, ...]) -> tuple[Value, dict[str, Value]]:
     """Write the stages into the graph; return the last picture, and each stage's own."""
     outputs: dict[str, Value] = {}
     if planned and planned[0].name == "base":
-        image: Value = add_base(desk, planned[0])
-        outputs["base"] = image
+        picture = add_base(builder, planned[0])
+        outputs["base"] = picture.image
     else:
-        image = _input_only(desk)
-        outputs["input"] = image
+        picture = StagePicture(_input_only(builder))
+        outputs["input"] = picture.image
     for stage in planned:
         if stage.name == "base":
             continue
-        image = WRITERS[stage.name](desk, stage, image)
-        if stage.name not in desk.skipped:
-            outputs[stage.name] = image
-    return image, outputs
+        picture = WRITERS[stage.name](builder, stage, picture)
+        if stage.name not in builder.skipped:
+            outputs[stage.name] = picture.image
+    return picture.image, outputs
 
 
-def _input_only(desk: Desk) -> Value:
+def _input_only(builder: PlanBuilder) -> Value:
     """The input image stands as it is.
 
     Brought to w x h where the prompt sets them, and repeated for num_images.
     """
-    image = desk.sources.image
+    image = builder.sources.image
     assert image is not None, "a request without a base stage has an input image"
-    width, height = desk.settings.width or 0, desk.settings.height or 0
-    fitted = desk.graph.add(
+    width, height = builder.settings.width or 0, builder.settings.height or 0
+    fitted = builder.graph.add(
         "input.fit", "AstriaFitImage", image=image, width=width, height=height, multiple=1
     )
-    return repeated(desk.graph, "input.repeat", fitted, desk.settings.num_images)
+    return repeated(builder.graph, "input.repeat", fitted, builder.settings.num_images)

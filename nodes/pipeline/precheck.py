@@ -9,7 +9,7 @@ from ..prompt import PromptRequest, Segment
 from ..tunes.resolve import Missing, Resolver
 from .build.sources import Options, Sources
 from .build.stage_list import Problem, raise_for
-from .build.tags import find_wording
+from .build.tags import resolve_text
 from .build.text import negative_segments, prompt_segments
 from .plan import Plan, draft
 from .stages.people import people_problems, person_segments
@@ -17,7 +17,7 @@ from .stages.people import people_problems, person_segments
 Reasons = tuple[tuple[Problem, ...], tuple[Missing, ...]]
 
 
-def check_early(
+def check_before_models(
     request: PromptRequest,
     sources_for: Callable[[Family], Sources],
     resolver: Resolver,
@@ -39,19 +39,21 @@ def check_early(
     missing = (*found[1], *_in_all(drafted.missing for drafted in drafts))
     # A request with errors is not written, so nothing was looked up for it.
     if any(drafted.errors for drafted in drafts):
-        worded, absent = _wording_reasons(
-            _said(request, drafts[0]), resolver, are_skipped=options.missing_models == "skip"
+        worded, absent = _text_reasons(
+            _segments_of_stages(request, drafts[0]),
+            resolver,
+            are_skipped=options.missing_models == "skip",
         )
         problems, missing = (*problems, *worded), (*missing, *absent)
     raise_for(dict.fromkeys(problems), dict.fromkeys(missing))
 
 
-def check_wording(request: PromptRequest, resolver: Resolver) -> None:
+def check_text(request: PromptRequest, resolver: Resolver) -> None:
     """Return when the persons are not too many and every tag of scene and persons has its file.
 
     Raises: PlanError or MissingModelError listing every reason at once.
     """
-    problems, missing = _wording_reasons(_scene_and_persons(request), resolver, are_skipped=False)
+    problems, missing = _text_reasons(_scene_and_persons(request), resolver, are_skipped=False)
     raise_for((*people_problems(request), *problems), missing)
 
 
@@ -62,10 +64,10 @@ def _in_all(lists: Iterable[tuple]) -> tuple:
 
 
 # Positive and negative segments, and whether they tell of a person.
-_Said = tuple[Sequence[Segment], Sequence[Segment], bool]
+_StageSegments = tuple[Sequence[Segment], Sequence[Segment], bool]
 
 
-def _said(request: PromptRequest, drafted: Plan) -> list[_Said]:
+def _segments_of_stages(request: PromptRequest, drafted: Plan) -> list[_StageSegments]:
     """Return what the planned stages say to the model."""
     names = {stage.name for stage in drafted.stages}
     said = _scene_and_persons(request) if "base" in names else []
@@ -79,15 +81,17 @@ def _said(request: PromptRequest, drafted: Plan) -> list[_Said]:
     return said
 
 
-def _scene_and_persons(request: PromptRequest) -> list[_Said]:
+def _scene_and_persons(request: PromptRequest) -> list[_StageSegments]:
     persons = [(person.positive, person.negative, True) for person in person_segments(request)]
     return [(prompt_segments(request), negative_segments(request), False), *persons]
 
 
-def _wording_reasons(said: Iterable[_Said], resolver: Resolver, *, are_skipped: bool) -> Reasons:
+def _text_reasons(
+    said: Iterable[_StageSegments], resolver: Resolver, *, are_skipped: bool
+) -> Reasons:
     """Return what is wrong with the words; `are_skipped`: a face without photos is left out."""
     found = [
-        find_wording(positive, negative, resolver, use_lpw=True, of_person=of_person)
+        resolve_text(positive, negative, resolver, use_lpw=True, of_person=of_person)
         for positive, negative, of_person in said
     ]
     problems = dict.fromkeys(problem for one in found for problem in one.problems)

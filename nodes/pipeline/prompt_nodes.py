@@ -8,8 +8,9 @@ from ..errors import PlanError
 from ..host.models import family_of, lcm_of
 from ..host.state import fingerprint
 from ..host.tensors import as_pictures
-from ..host.types import MAX_PERSONS, RequestType, seed_input
+from ..host.types import RequestType, seed_input
 from ..prompt import PromptRequest, Segment
+from ..prompt.catalog import MAX_PERSONS
 from ..tunes.bindings import Bindings
 from ..tunes.host.state import make_resolver, named_stamps
 from .build.lcm import lcm_of_picture

@@ -12,7 +12,7 @@ from .fields import Field, fields_of
 from .lexer import BLANKS
 from .notices import notice_brackets, notice_look_alikes
 from .parser import read_part, read_tree
-from .reader import Place, Reader, Reading
+from .reader import PromptReader, PromptReading, ValuePlace
 from .relations import findings
 from .segment import SegmentBuilder
 from .source import Diagnostic, Report, Span, quoted
@@ -25,35 +25,35 @@ def parse(text: str) -> Document:
     Takes time linear in the text's length.
     """
     report = Report(text)
-    nodes, _ = _read_text(report, Reading())
+    nodes, _ = _read_text(report, PromptReading())
     return Document(text, nodes, report.diagnostics())
 
 
-def read_document(text: str) -> tuple[Reading, tuple[Diagnostic, ...]]:
+def read_document(text: str) -> tuple[PromptReading, tuple[Diagnostic, ...]]:
     """Return what the text says, and the diagnostics of `parse`."""
     report = Report(text)
-    _, reading = _read_text(report, Reading())
+    _, reading = _read_text(report, PromptReading())
     return reading, report.diagnostics()
 
 
-def _read_text(report: Report, reading: Reading) -> tuple[tuple[Node, ...], Reading]:
+def _read_text(report: Report, reading: PromptReading) -> tuple[tuple[Node, ...], PromptReading]:
     nodes = _read_tree(report, reading)
     _relate(reading)
     return nodes, reading
 
 
-def _read_tree(report: Report, reading: Reading) -> tuple[Node, ...]:
+def _read_tree(report: Report, reading: PromptReading) -> tuple[Node, ...]:
     nodes = read_tree(report.source, report)
-    Reader(report, reading).document(nodes)
+    PromptReader(report, reading).document(nodes)
     notice_look_alikes(report, nodes)
     return nodes
 
 
-def read_fields(fields: Mapping[str, object]) -> tuple[Reading, tuple[Diagnostic, ...]]:
+def read_fields(fields: Mapping[str, object]) -> tuple[PromptReading, tuple[Diagnostic, ...]]:
     """Return what the HTTP fields say together, and the diagnostics of all of them, each naming its
     field.
     """
-    reading = Reading()
+    reading = PromptReading()
     given, reports = fields_of(fields)
     texts = [each for each in given if each.key == "text"]
     for each in texts[1:]:
@@ -71,10 +71,10 @@ def read_fields(fields: Mapping[str, object]) -> tuple[Reading, tuple[Diagnostic
     return reading, tuple(found for report in reports for found in report.diagnostics())
 
 
-def _read_field(each: Field, reading: Reading) -> None:
+def _read_field(each: Field, reading: PromptReading) -> None:
     report = each.report
-    place = Place(report, Span(0, len(report.source)), f"{each.key}=")
-    reader = Reader(report, reading)
+    place = ValuePlace(report, Span(0, len(report.source)), f"{each.key}=")
+    reader = PromptReader(report, reading)
     if each.key == "text":
         _read_tree(report, reading)
     elif each.key == "negative_prompt":
@@ -88,7 +88,7 @@ def _read_field(each: Field, reading: Reading) -> None:
         reader.unknown(each.key, report.source, place)
 
 
-def _relate(reading: Reading) -> None:
+def _relate(reading: PromptReading) -> None:
     """Report what the values say to each other, once all of them are there."""
     settle(reading)
     for finding in findings(reading.values, reading.places):
@@ -101,7 +101,7 @@ def _relate(reading: Reading) -> None:
         _notice_person(number, segment, reading.breaks[number])
 
 
-def _notice_person(number: int, segment: SegmentBuilder, place: Place) -> None:
+def _notice_person(number: int, segment: SegmentBuilder, place: ValuePlace) -> None:
     """Report a person whom nothing describes, or only words that describe nobody."""
     if segment.is_empty:
         hint = "Describe the person, or take this BREAK out."

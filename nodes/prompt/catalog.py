@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .images import ImageKind
-from .kinds import Anchor, Boolean, Choice, Decimal, DilationKind, Kind, Line, Problem, Whole
+from .kinds import (
+    Anchor,
+    Boolean,
+    Choice,
+    Decimal,
+    DilationKind,
+    Line,
+    ValueKind,
+    ValueProblem,
+    Whole,
+)
+
+MAX_PERSONS = 8  # for whom one picture has room
 
 ANCHORS = (
     "top-left",
@@ -53,7 +65,7 @@ TAG_WORDS = (*TAG_KINDS, "lyco")
 LORA_WEIGHT = Decimal(-100, 100)
 FACEID_STRENGTH = Decimal(0, 10)
 
-_TCD = Problem(
+_TCD = ValueProblem(
     "unsupported-scheduler",
     "`tcd` is a scheduler of the service that ComfyUI does not have",
     "Use lcm, which is made for the same few steps.",
@@ -69,7 +81,7 @@ class Parameter:
     What its value looks like, which field of the request it fills, and what it is for.
     """
 
-    kind: Kind
+    kind: ValueKind
     target: str
     help: str
     has_effect: bool = True
@@ -83,13 +95,13 @@ class Flag:
     """
 
     takes: str
-    kind: Kind
+    kind: ValueKind
     help: str
     has_effect: bool = True
 
 
 def _parameter(
-    name: str, kind: Kind, text: str, *, target: str = "", has_effect: bool = True
+    name: str, kind: ValueKind, text: str, *, target: str = "", has_effect: bool = True
 ) -> tuple[str, Parameter]:
     return name, Parameter(kind, target or name, text, has_effect)
 

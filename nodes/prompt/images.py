@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .kinds import Problem
+from .kinds import ValueProblem
 from .source import quoted
 
 _WEB_ADDRESS = re.compile(r"https?://[^\s/][^\s]*", re.IGNORECASE)
@@ -43,11 +43,11 @@ class ImageKind:
             else "a web address, or the name of a file in ComfyUI's input folder"
         )
 
-    def read(self, text: str) -> ImageRef | Problem:
+    def read(self, text: str) -> ImageRef | ValueProblem:
         if text[: len(_DATA_ADDRESS)].lower() == _DATA_ADDRESS:
             head, _, text = text.partition(",")
             if not head.lower().endswith(";base64"):
-                return Problem(
+                return ValueProblem(
                     "bad-base64",
                     "the data address is not in base64",
                     "Expected data:image/png;base64,...",
@@ -58,7 +58,7 @@ class ImageKind:
         if _WEB_ADDRESS.fullmatch(text):
             return ImageRef("url", text)
         if _OTHER_SCHEME.match(text) or "://" in text:
-            return Problem(
+            return ValueProblem(
                 "bad-url",
                 f"{quoted(text)} is not a web address",
                 "Expected http://... or https://... without blanks.",
@@ -69,10 +69,10 @@ class ImageKind:
         return value.value if isinstance(value, ImageRef) else ""
 
 
-def _base64(text: str) -> ImageRef | Problem:
+def _base64(text: str) -> ImageRef | ValueProblem:
     packed = "".join(text.split())
     if not _BASE64.fullmatch(packed):
-        return Problem(
+        return ValueProblem(
             "bad-base64",
             f"{quoted(text)} is not base64",
             "Send the picture's bytes as base64, or name a file of the input folder.",
@@ -80,7 +80,7 @@ def _base64(text: str) -> ImageRef | Problem:
     return ImageRef("base64", packed)
 
 
-def _file(text: str) -> ImageRef | Problem:
+def _file(text: str) -> ImageRef | ValueProblem:
     """Refuse what could lead out of the input folder, control characters, and the names that
     Windows keeps for devices in every folder: opening one of them waits for a keyboard.
 
@@ -92,7 +92,7 @@ def _file(text: str) -> ImageRef | Problem:
     is_odd = is_device or any(ord(c) < 32 or ord(c) == 127 for c in text)
     if is_absolute or ".." in folders or is_odd:
         hint = "Copy the picture into ComfyUI's input folder and give its name there."
-        return Problem(
+        return ValueProblem(
             "bad-file-name",
             f"{quoted(text)} is not the name of a file in ComfyUI's input folder",
             hint,

@@ -25,7 +25,7 @@ def is_number(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ValueProblem:
     """Why a text is not a value of the kind asked for."""
 
     code: str
@@ -33,7 +33,7 @@ class Problem:
     hint: str
 
 
-class Kind(Protocol):
+class ValueKind(Protocol):
     """A type of value; `expected` says in words what its text looks like."""
 
     @property
@@ -44,7 +44,7 @@ class Kind(Protocol):
     def show(self, value: object) -> str: ...
 
 
-def accepts(kind: Kind, value: object) -> bool:
+def accepts(kind: ValueKind, value: object) -> bool:
     """Return whether `value` is a valid value of `kind`.
 
     Whole numbers do for decimal ones, booleans for neither.
@@ -66,19 +66,19 @@ class Whole:
         steps = f", a multiple of {self.multiple}" if self.multiple > 1 else ""
         return f"a whole number from {self.lowest} to {self.highest}{steps}"
 
-    def read(self, text: str) -> int | Problem:
+    def read(self, text: str) -> int | ValueProblem:
         if not _WHOLE.fullmatch(text):
-            return Problem(
+            return ValueProblem(
                 "bad-number", f"{quoted(text)} is not a whole number", f"Expected {self.expected}."
             )
         if len(text) > _MOST_DIGITS or not self.lowest <= int(text) <= self.highest:
-            return Problem(
+            return ValueProblem(
                 "out-of-range", f"{quoted(text)} is out of range", f"Expected {self.expected}."
             )
         value = int(text)
         if value % self.multiple:
             near = max(self.lowest, round(value / self.multiple) * self.multiple)
-            return Problem(
+            return ValueProblem(
                 "not-a-multiple",
                 f"{value} is not a multiple of {self.multiple}",
                 f"The nearest one is {near}.",
@@ -100,14 +100,14 @@ class Decimal:
     def expected(self) -> str:
         return f"a number from {self.lowest:g} to {self.highest:g}"
 
-    def read(self, text: str) -> float | Problem:
+    def read(self, text: str) -> float | ValueProblem:
         if not _DECIMAL.fullmatch(text):
             hint = f"Expected {self.expected}."
             if text.count(",") == 1 and _DECIMAL.fullmatch(text.replace(",", ".")):
                 hint = f"Write the decimal point as a point: {text.replace(',', '.')}"
-            return Problem("bad-number", f"{quoted(text)} is not a number", hint)
+            return ValueProblem("bad-number", f"{quoted(text)} is not a number", hint)
         if len(text) > _MOST_DIGITS or not self.lowest <= float(text) <= self.highest:
-            return Problem(
+            return ValueProblem(
                 "out-of-range", f"{quoted(text)} is out of range", f"Expected {self.expected}."
             )
         return float(text)
@@ -122,7 +122,7 @@ class Boolean:
 
     expected: str = "true or false"
 
-    def read(self, text: str) -> bool | Problem:
+    def read(self, text: str) -> bool | ValueProblem:
         known = {"true": True, "1": True, "false": False, "0": False}
         if text.lower() in known:
             return known[text.lower()]
@@ -132,7 +132,7 @@ class Boolean:
             "no": "Write false.",
             "off": "Write false.",
         }
-        return Problem(
+        return ValueProblem(
             "bad-choice",
             f"{quoted(text)} is neither true nor false",
             hint.get(text.lower(), "Write true or false."),
@@ -150,13 +150,13 @@ class Choice:
     """
 
     options: Sequence[str]
-    refused: Mapping[str, Problem] = field(default_factory=dict)
+    refused: Mapping[str, ValueProblem] = field(default_factory=dict)
 
     @property
     def expected(self) -> str:
         return "one of " + ", ".join(self.options)
 
-    def read(self, text: str) -> str | Problem:
+    def read(self, text: str) -> str | ValueProblem:
         for option in self.options:
             if option.casefold() == text.casefold():
                 return option
@@ -164,7 +164,7 @@ class Choice:
             return self.refused[text.casefold()]
         near = did_you_mean(text, self.options)
         hint = f"Did you mean {near}? " if near else ""
-        return Problem(
+        return ValueProblem(
             "bad-choice", f"{quoted(text)} is not known", f"{hint}Expected {self.expected}."
         )
 
@@ -182,12 +182,12 @@ class Anchor:
     def expected(self) -> str:
         return "one of " + ", ".join(self.options)
 
-    def read(self, text: str) -> str | Problem:
+    def read(self, text: str) -> str | ValueProblem:
         if text.lower() in self.options:
             return text.lower()
         near = self._nearest(text.lower().replace("_", "-"))
         hint = f"Did you mean {near}? " if near else ""
-        return Problem(
+        return ValueProblem(
             "bad-anchor", f"{quoted(text)} is not an anchor", f"{hint}Expected {self.expected}."
         )
 
@@ -223,17 +223,17 @@ class DilationKind:
 
     expected: str = "pixels such as 20, or per cent of the picture such as -20%"
 
-    def read(self, text: str) -> Dilation | Problem:
+    def read(self, text: str) -> Dilation | ValueProblem:
         is_percent = text.endswith("%")
         number = Decimal(-100, 100) if is_percent else Decimal(-16384, 16384)
         value = number.read(text[:-1] if is_percent else text)
-        if isinstance(value, Problem):
+        if isinstance(value, ValueProblem):
             limits = (
                 " Pixels go from -16384 to 16384, per cent from -100 to 100."
                 if value.code == "out-of-range"
                 else ""
             )
-            return Problem(value.code, value.message, f"Expected {self.expected}.{limits}")
+            return ValueProblem(value.code, value.message, f"Expected {self.expected}.{limits}")
         return Dilation(value, "%" if is_percent else "px")
 
     def show(self, value: object) -> str:
@@ -253,7 +253,7 @@ class Line:
 
     expected: str = "text"
 
-    def read(self, text: str) -> str | Problem:
+    def read(self, text: str) -> str | ValueProblem:
         return tidy(text)
 
     def show(self, value: object) -> str:

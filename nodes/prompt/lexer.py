@@ -40,7 +40,7 @@ _QUOTE = {quote: re.compile(quote) for quote in QUOTES}
 _BESIDE_BREAK = ",.;:"
 
 
-class Mark(NamedTuple):
+class MarkupToken(NamedTuple):
     """Something that is not text.
 
     Kinds: tag, embedding, junk (a broken tag), flag (dashes and name), break.
@@ -82,7 +82,7 @@ class Lexer:
         self.text = scanner.text
         self._line = Span(0, -1)
 
-    def next_mark(self, at: int, region: Span) -> Mark | None:
+    def next_mark(self, at: int, region: Span) -> MarkupToken | None:
         """Return the first mark of the region at or after `at`.
 
         The region's ends count as ends of the text.
@@ -101,33 +101,35 @@ class Lexer:
                 return mark
         return None
 
-    def _tag(self, at: int, region: Span) -> Mark | None:
+    def _tag(self, at: int, region: Span) -> MarkupToken | None:
         """tag = "<" ("lora" | "lyco" | "faceid") ":" name ... ">" ; embedding = "<" name ">" """
         body_end = self._scan.run(_TAG_BODY, at + 1, region.end)
         body = self._scan.slice(at + 1, body_end)
         kind, colon, _ = body.partition(":")
         if body_end == region.end or self.text[body_end] != ">":
             is_tag = colon and kind in TAG_WORDS
-            return Mark("junk", at, at + 1 + len(body.split(maxsplit=1)[0])) if is_tag else None
+            return (
+                MarkupToken("junk", at, at + 1 + len(body.split(maxsplit=1)[0])) if is_tag else None
+            )
         if not colon:
             if kind in TAG_WORDS:
-                return Mark("junk", at, body_end + 1)
-            return Mark("embedding", at, body_end + 1) if is_embedding_name(body) else None
+                return MarkupToken("junk", at, body_end + 1)
+            return MarkupToken("embedding", at, body_end + 1) if is_embedding_name(body) else None
         if kind in TAG_WORDS:
-            return Mark("tag", at, body_end + 1)
+            return MarkupToken("tag", at, body_end + 1)
         is_near_miss = _TAG_KIND.fullmatch(kind) and did_you_mean(kind, TAG_KINDS)
-        return Mark("junk", at, body_end + 1) if is_near_miss else None
+        return MarkupToken("junk", at, body_end + 1) if is_near_miss else None
 
-    def _break(self, at: int, region: Span) -> Mark | None:
+    def _break(self, at: int, region: Span) -> MarkupToken | None:
         end = at + len(BREAK)
         if not self.text.startswith(BREAK, at, region.end):
             return None
         before = self.text[at - 1] if at > region.start else " "
         after = self.text[end] if end < region.end else " "
         divides = before in BLANKS + _BESIDE_BREAK + ">" and after in BLANKS + _BESIDE_BREAK + "<"
-        return Mark("break", at, end) if divides else None
+        return MarkupToken("break", at, end) if divides else None
 
-    def _flag(self, at: int, run_end: int, region: Span) -> Mark | None:
+    def _flag(self, at: int, run_end: int, region: Span) -> MarkupToken | None:
         """flag = "--" name, not inside a word.
 
         Other dashes count only before the name of a flag: a slip of a word processor.
@@ -140,7 +142,7 @@ class Lexer:
         is_flag = (
             self.text[at:run_end] == "--" or self.text[run_end:name_end].replace("-", "_") in FLAGS
         )
-        return Mark("flag", at, name_end) if is_flag else None
+        return MarkupToken("flag", at, name_end) if is_flag else None
 
     def line_end(self, at: int, limit: int) -> int:
         """Return where the line that holds `at` ends.

@@ -12,7 +12,7 @@ from .dialects.keys import ALIASES, SIZE, is_value_of, key_to_write, own_key
 from .dialects.look_alikes import notice_syntax
 from .dialects.settings import how_to_write
 from .lexer import BYTE_ORDER_MARK, Lexer, Scanner, is_embedding_name
-from .reader import Place
+from .reader import ValuePlace
 from .segment import SegmentBuilder
 from .source import Report, Span, quoted
 from .tree import Node
@@ -142,7 +142,7 @@ def _notice_line(report: Report, line: Span, key: Span) -> None:
         report.add("parameter-look-alike", "warning", key, message, f"Did you mean {near}?")
 
 
-def notice_brackets(segment: SegmentBuilder, texts: list[tuple[str, Place]]) -> None:
+def notice_brackets(segment: SegmentBuilder, texts: list[tuple[str, ValuePlace]]) -> None:
     """Report, for one segment, the first bracket without a partner and the first weight beyond all
     measure.
     """
@@ -174,6 +174,6 @@ def notice_brackets(segment: SegmentBuilder, texts: list[tuple[str, Place]]) -> 
         report.error("out-of-range", span, "the weight of the text from here is out of range", hint)
 
 
-def _place_of(texts: list[tuple[str, Place]], index: int, offset: int) -> tuple[Report, Span]:
+def _place_of(texts: list[tuple[str, ValuePlace]], index: int, offset: int) -> tuple[Report, Span]:
     place = texts[index][1]
     return place.report, Span(place.span.start + offset, place.span.start + offset + 1)

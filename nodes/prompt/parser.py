@@ -9,7 +9,7 @@ from .catalog import FLAGS, LORA_KINDS, PARAMETERS, TAG_KINDS, TAG_WORDS
 from .dialects.infotext import ForeignLines, zones
 from .dialects.keys import flag_to_write
 from .kinds import is_number
-from .lexer import QUOTES, Lexer, Mark, Scanner
+from .lexer import QUOTES, Lexer, MarkupToken, Scanner
 from .source import Report, Span, quoted
 from .suggest import did_you_mean
 from .tree import Node
@@ -89,7 +89,7 @@ class Parser:
     def _without_colon(self, head: Span) -> Span:
         return self.lexer.trimmed(Span(head.start, head.end - 1))
 
-    def _construct(self, mark: Mark, region: Span, place: str) -> Node:
+    def _construct(self, mark: MarkupToken, region: Span, place: str) -> Node:
         span = Span(mark.start, mark.end)
         if mark.kind == "junk":
             return self._broken_tag(span)
@@ -190,7 +190,7 @@ class Parser:
         text = part.of(self.source)
         return "=" in text or number > 1 or (number == 1 and not is_number(text))
 
-    def _flag(self, mark: Mark, region: Span) -> Node:
+    def _flag(self, mark: MarkupToken, region: Span) -> Node:
         """flag = "--" name [ value { value } ], all on one line"""
         head = Span(mark.start, mark.end)
         name = self._flag_name(head)

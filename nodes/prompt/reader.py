@@ -12,7 +12,7 @@ from typing import Any
 
 from .catalog import FACEID_STRENGTH, FLAGS, LORA_KINDS, LORA_WEIGHT, PARAMETERS, is_unset
 from .dialects.keys import NEGATIVE, key_to_write, plain
-from .kinds import Kind, Line, Problem, tidy
+from .kinds import Line, ValueKind, ValueProblem, tidy
 from .segment import EmbeddingTag, FaceIdTag, LoraTag, Segment, SegmentBuilder
 from .source import Report, Span, quoted
 from .tree import Node
@@ -25,7 +25,7 @@ _LORA_WEIGHTS = ("te", "unet")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ValuePlace:
     """Where a value stands, as the reader of a message knows it."""
 
     report: Report
@@ -39,7 +39,7 @@ class Foreign:
     its negative prompt. `moved` are the flags and tags in it, which speak of the whole request.
     """
 
-    place: Place
+    place: ValuePlace
     settings: tuple[tuple[str, str, Span], ...]
     negative: tuple[SegmentBuilder, ...]
     moved: tuple[str, ...]
@@ -47,20 +47,20 @@ class Foreign:
 
 
 @dataclass
-class Reading:
+class PromptReading:
     """What a text says so far. A name in `places` but not in `values` was given, and is wrong."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    places: dict[str, Place] = field(default_factory=dict)
+    places: dict[str, ValuePlace] = field(default_factory=dict)
     prompt: list[SegmentBuilder] = field(default_factory=lambda: [SegmentBuilder()])
     # Each segment with its texts as written and the place of each, for what has to be said about
     # brackets.
-    texts: list[tuple[SegmentBuilder, list[tuple[str, Place]]]] = field(default_factory=list)
-    breaks: list[Place] = field(default_factory=list)
+    texts: list[tuple[SegmentBuilder, list[tuple[str, ValuePlace]]]] = field(default_factory=list)
+    breaks: list[ValuePlace] = field(default_factory=list)
     unknown: list[tuple[str, str]] = field(default_factory=list)
     foreign: list[Foreign] = field(default_factory=list)
 
-    def put(self, name: str, value: object, place: Place) -> None:
+    def put(self, name: str, value: object, place: ValuePlace) -> None:
         """Note a value; a second one of another value is an error, of the same value a warning."""
         if name not in self.places or (name not in self.values and value is not None):
             self.places[name] = place
@@ -83,17 +83,17 @@ class Reading:
             )
 
 
-def _where(place: Place, beside: Place) -> str:
+def _where(place: ValuePlace, beside: ValuePlace) -> str:
     if place.report is not beside.report:
         return f" in field {place.report.field}" if place.report.field else ""
     line, column = place.report.position(place.span.start)
     return f" in line {line}, column {column}"
 
 
-class Reader:
+class PromptReader:
     """Walks the tree of one text."""
 
-    def __init__(self, report: Report, reading: Reading) -> None:
+    def __init__(self, report: Report, reading: PromptReading) -> None:
         self._report = report
         self._source = report.source
         self._reading = reading
@@ -127,7 +127,7 @@ class Reader:
                 elif child.kind == "value":
                     key_text, _, span = pairs[-1]
                     pairs[-1] = key_text, text, Span(span.start, child.span.end)
-            place = Place(self._report, node.span, label)
+            place = ValuePlace(self._report, node.span, label)
             self._reading.foreign.append(Foreign(place, tuple(pairs), (), (), block_start))
             return
         words = []
@@ -145,7 +145,7 @@ class Reader:
             words.append(Node("junk", child.span))  # leaves no doubled blank or comma
             moved.append(child.span.of(self._source))
         segments = tuple(self._segments(words, is_prompt=False))
-        place = Place(self._report, node.span, label)
+        place = ValuePlace(self._report, node.span, label)
         self._reading.foreign.append(Foreign(place, (), segments, tuple(moved), block_start))
 
     def _notice_break(self, span: Span) -> None:
@@ -162,19 +162,19 @@ class Reader:
                 "Put the negative prompt below all that describes the picture.",
             )
 
-    def negative(self, nodes: Sequence[Node], place: Place) -> None:
+    def negative(self, nodes: Sequence[Node], place: ValuePlace) -> None:
         """Note the negative prompt; one without text is not set."""
         segments = self._segments(nodes, is_prompt=False)
         if len(segments) > 1 or not segments[0].is_empty:
             self._reading.put("negative", self._built(segments), place)
 
-    def parameter(self, key: str, text: str, place: Place) -> None:
+    def parameter(self, key: str, text: str, place: ValuePlace) -> None:
         """Note a parameter that is known and not a negative prompt."""
         spec = PARAMETERS[key]
         if not is_unset(text):
             self._reading.put(spec.target, self._value(spec.kind, text, place), place)
 
-    def unknown(self, key: str, text: str, place: Place) -> None:
+    def unknown(self, key: str, text: str, place: ValuePlace) -> None:
         near = None if self._report.is_full else key_to_write(key)
         hint = f"Did you mean {near}?" if near else "It is kept, and has no effect."
         self._report.add(
@@ -194,17 +194,17 @@ class Reader:
 
     def _segments(self, nodes: Sequence[Node], *, is_prompt: bool) -> list[SegmentBuilder]:
         segments = [SegmentBuilder()]
-        texts: list[list[tuple[str, Place]]] = [[]]
+        texts: list[list[tuple[str, ValuePlace]]] = [[]]
         for node in nodes:
             if node.kind == "break":
                 segments.append(SegmentBuilder())
                 texts.append([])
                 if is_prompt:
-                    self._reading.breaks.append(Place(self._report, node.span, "BREAK"))
+                    self._reading.breaks.append(ValuePlace(self._report, node.span, "BREAK"))
             elif node.kind == "text":
                 segments[-1].add_text(node.span.of(self._source))
                 texts[-1].append(
-                    (node.span.of(self._source), Place(self._report, node.span, "text"))
+                    (node.span.of(self._source), ValuePlace(self._report, node.span, "text"))
                 )
             elif node.kind == "tag":
                 self._tag(node, segments[-1])
@@ -229,9 +229,9 @@ class Reader:
         if isinstance(strength, float):
             segment.faceids.append(FaceIdTag(name.span.of(self._source), strength))
 
-    def _number(self, span: Span, tag: Node, kind: Kind) -> object:
+    def _number(self, span: Span, tag: Node, kind: ValueKind) -> object:
         label = f"<{tag.children[0].span.of(self._source)}:...>"
-        return self._value(kind, span.of(self._source), Place(self._report, span, label))
+        return self._value(kind, span.of(self._source), ValuePlace(self._report, span, label))
 
     def _lora(self, node: Node, name: str, segment: SegmentBuilder) -> None:
         """Note a LoRA as AUTOMATIC1111's tags mean it.
@@ -269,10 +269,10 @@ class Reader:
             "Take it out. A tag takes two weights, <lora:NAME:TEXT ENCODER:MODEL>.",
         )
 
-    def _value(self, kind: Kind, text: str, place: Place) -> object:
+    def _value(self, kind: ValueKind, text: str, place: ValuePlace) -> object:
         """Return the value of the text, or None when it has none, which is reported."""
         value = kind.read(text)
-        if not isinstance(value, Problem):
+        if not isinstance(value, ValueProblem):
             return value
         hint = value.hint
         if value.code == "bad-number" and text.lower() in _PLACEHOLDERS:
@@ -289,7 +289,7 @@ class Reader:
         head = node.children[0].span
         name = _flag_of(head.of(self._source))
         spec = FLAGS[name]
-        place = Place(self._report, node.span, f"--{name}")
+        place = ValuePlace(self._report, node.span, f"--{name}")
         if spec.takes == "nothing":
             self._reading.put(name, True, place)
         elif spec.takes == "words":
@@ -317,7 +317,9 @@ class Reader:
         found: list[object] = []
         for span in spans:
             found.append(
-                self._value(kind, span.of(self._source), Place(self._report, span, f"--{name}"))
+                self._value(
+                    kind, span.of(self._source), ValuePlace(self._report, span, f"--{name}")
+                )
             )
         return found
 
@@ -341,7 +343,7 @@ class Reader:
         words = _WORD.finditer(self._source, span.start, span.end)
         return [Span(*word.span()) for word in words]
 
-    def _outpaint_prompt(self, node: Node, place: Place) -> None:
+    def _outpaint_prompt(self, node: Node, place: ValuePlace) -> None:
         """Note the text for the new area with the tags inside its quotes.
 
         Empty quotes leave it unset.
@@ -364,15 +366,17 @@ class Reader:
                 if len(node.children) > 1
                 else ""
             )
-            place = Place(self._report, node.span, f"{key}=")
+            place = ValuePlace(self._report, node.span, f"{key}=")
             if key == "negative_prompt":
                 nodes = () if is_unset(text) else node.children[1:]
-                self.negative(nodes, Place(self._report, node.span, f"{key}="))
+                self.negative(nodes, ValuePlace(self._report, node.span, f"{key}="))
             elif key in PARAMETERS:
                 value = node.children[-1].span
-                self.parameter(key, text, Place(self._report, value, place.label))
+                self.parameter(key, text, ValuePlace(self._report, value, place.label))
             else:
-                self.unknown(key, text, Place(self._report, node.children[0].span, place.label))
+                self.unknown(
+                    key, text, ValuePlace(self._report, node.children[0].span, place.label)
+                )
 
 
 def _without_blanks(span: Span, source: str) -> Span:

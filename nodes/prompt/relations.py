@@ -9,7 +9,7 @@ from .catalog import FLAGS, PARAMETERS
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RequestFinding:
     """A diagnostic without a place: `about` is the value of the request that it speaks of."""
 
     code: str
@@ -19,7 +19,7 @@ class Finding:
     hint: str
 
 
-def findings(values: Mapping[str, object], given: Collection[str]) -> Iterator[Finding]:
+def findings(values: Mapping[str, object], given: Collection[str]) -> Iterator[RequestFinding]:
     """Yield what there is to say about `values`.
 
     `given` also names values that were given but cannot be read.
@@ -31,12 +31,14 @@ def findings(values: Mapping[str, object], given: Collection[str]) -> Iterator[F
     yield from _without_effect(given)
 
 
-def _super_resolution(values: Mapping[str, object], given: Collection[str]) -> Iterator[Finding]:
+def _super_resolution(
+    values: Mapping[str, object], given: Collection[str]
+) -> Iterator[RequestFinding]:
     is_off = values.get("super_resolution") is False
     is_unset = "super_resolution" not in given
     if values.get("hires_fix") is True and is_off:
         hint = "Set super_resolution=true, or hires_fix=false."
-        yield Finding(
+        yield RequestFinding(
             "conflict",
             "error",
             "hires_fix",
@@ -44,7 +46,7 @@ def _super_resolution(values: Mapping[str, object], given: Collection[str]) -> I
             hint,
         )
     elif values.get("hires_fix") is True and is_unset:
-        yield Finding(
+        yield RequestFinding(
             "implied",
             "info",
             "hires_fix",
@@ -53,18 +55,18 @@ def _super_resolution(values: Mapping[str, object], given: Collection[str]) -> I
         )
     if values.get("inpaint_faces") is True and (is_off or is_unset):
         hint = "Write super_resolution=true to say so."
-        yield Finding(
+        yield RequestFinding(
             "implied", "info", "inpaint_faces", "inpaint_faces=true turns super_resolution on", hint
         )
 
 
-def _outpainting(given: Collection[str]) -> Iterator[Finding]:
+def _outpainting(given: Collection[str]) -> Iterator[RequestFinding]:
     parts = ("outpaint_width", "outpaint_height", "outpaint_prompt")
     if "outpaint" in given:
         missing = [f"--{name} PIXELS" for name in parts[:2] if name not in given]
         if missing:
             message = f"--outpaint needs {' and '.join(missing)}"
-            yield Finding(
+            yield RequestFinding(
                 "needs-flag",
                 "error",
                 "outpaint",
@@ -76,26 +78,32 @@ def _outpainting(given: Collection[str]) -> Iterator[Finding]:
             hint = (
                 "Say where the source image sits on the new canvas, for example --outpaint center."
             )
-            yield Finding("needs-flag", "error", name, f"--{name} needs --outpaint ANCHOR", hint)
+            yield RequestFinding(
+                "needs-flag", "error", name, f"--{name} needs --outpaint ANCHOR", hint
+            )
 
 
-def _size(values: Mapping[str, object], given: Collection[str]) -> Iterator[Finding]:
+def _size(values: Mapping[str, object], given: Collection[str]) -> Iterator[RequestFinding]:
     for one, other in (("w", "h"), ("h", "w")):
         if one in given and other not in given:
             hint = f"Set {other} as well, or leave both empty."
-            yield Finding("needs-parameter", "error", one, f"{one}= is set without {other}=", hint)
+            yield RequestFinding(
+                "needs-parameter", "error", one, f"{one}= is set without {other}=", hint
+            )
     is_sized = "w" in given and "h" in given
     for name in ("ar", "aspect_ratio"):
         if name in given and is_sized:
-            yield Finding(
+            yield RequestFinding(
                 "no-effect", "info", name, f"{name}= has no effect, since w and h are set", ""
             )
     both = "ar" in values and "aspect_ratio" in values
     if both and not is_sized and values["ar"] != values["aspect_ratio"]:
-        yield Finding("no-effect", "info", "ar", "ar= has no effect, since aspect_ratio is set", "")
+        yield RequestFinding(
+            "no-effect", "info", "ar", "ar= has no effect, since aspect_ratio is set", ""
+        )
 
 
-def _controlnets(values: Mapping[str, object], given: Collection[str]) -> Iterator[Finding]:
+def _controlnets(values: Mapping[str, object], given: Collection[str]) -> Iterator[RequestFinding]:
     if "controlnet_weights" not in values or (
         "controlnets" in given and "controlnets" not in values
     ):
@@ -106,7 +114,7 @@ def _controlnets(values: Mapping[str, object], given: Collection[str]) -> Iterat
     )
     if len(weights) > len(names):
         message = f"--controlnet_weights holds {len(weights)}, and --controlnets names {len(names)}"
-        yield Finding(
+        yield RequestFinding(
             "too-many-weights",
             "error",
             "controlnet_weights",
@@ -115,14 +123,14 @@ def _controlnets(values: Mapping[str, object], given: Collection[str]) -> Iterat
         )
 
 
-def _without_effect(given: Collection[str]) -> Iterator[Finding]:
+def _without_effect(given: Collection[str]) -> Iterator[RequestFinding]:
     for name, flag in FLAGS.items():
         if name in given and not flag.has_effect:
-            yield Finding(
+            yield RequestFinding(
                 "no-effect", "info", name, f"--{name} is recognised, and has no effect here", ""
             )
     for name, parameter in PARAMETERS.items():
         if name in given and not parameter.has_effect:
-            yield Finding(
+            yield RequestFinding(
                 "no-effect", "info", name, f"{name}= is recognised, and has no effect here", ""
             )

@@ -10,7 +10,7 @@ from .analysis import read_document, read_fields
 from .images import ImageRef
 from .kinds import Dilation
 from .printer import printed
-from .reader import Reading
+from .reader import PromptReading
 from .segment import Segment
 from .source import Diagnostic
 from .validation import check
@@ -140,7 +140,7 @@ class PromptRequest:
 
 
 def _request_of(
-    reading: Reading, diagnostics: tuple[Diagnostic, ...]
+    reading: PromptReading, diagnostics: tuple[Diagnostic, ...]
 ) -> tuple[PromptRequest | None, tuple[Diagnostic, ...]]:
     if any(found.severity == "error" for found in diagnostics):
         return None, diagnostics

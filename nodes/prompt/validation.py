@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import PromptError
 from .catalog import FLAGS, PARAMETERS, Flag, is_unset
 from .images import ImageKind, ImageRef
-from .kinds import Kind, Line, accepts, tidy
+from .kinds import Line, ValueKind, accepts, tidy
 from .lexer import QUOTES, is_key, is_plain
 from .printer import ends_closed, in_quotes, is_plain_word, needs_guard
 from .relations import findings
@@ -71,7 +71,7 @@ def _check_segments(values: Mapping[str, Any]) -> None:
         raise _refuse("negative", negative, "() for a negative prompt that is not set")
 
 
-def _check_value(name: str, value: object, kind: Kind) -> None:
+def _check_value(name: str, value: object, kind: ValueKind) -> None:
     if name == "negative_prompt" or value is None:
         return
     if isinstance(kind, ImageKind):

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .kinds import Decimal, Problem
+from .kinds import Decimal, ValueProblem
 from .segment import EmbeddingTag, Segment
 
 ROUND_WEIGHT = 1.1
@@ -27,7 +27,7 @@ _WEIGHT = Decimal(-1e15, 1e15)
 
 
 @dataclass(slots=True)
-class Run:
+class WeightedRun:
     """Neighbouring text and embeddings of one weight; escapes are resolved."""
 
     weight: float
@@ -35,7 +35,7 @@ class Run:
 
 
 @dataclass(slots=True)
-class _Part:
+class _WeightedPart:
     """A stretch of literal text or an embedding, or a bracket until it is matched."""
 
     piece: str | EmbeddingTag
@@ -52,7 +52,7 @@ class Weighing:
     Brackets without a partner, and text of a weight beyond all measure.
     """
 
-    runs: list[Run] = field(default_factory=list)
+    runs: list[WeightedRun] = field(default_factory=list)
     unmatched: list[tuple[int, int]] = field(default_factory=list)
     extreme: list[tuple[int, int]] = field(default_factory=list)
 
@@ -79,28 +79,32 @@ def weigh(pieces: Sequence[str | EmbeddingTag]) -> Weighing:
             if result.runs and result.runs[-1].weight == weight:
                 result.runs[-1].pieces.append(part.piece)
             else:
-                result.runs.append(Run(weight, [part.piece]))
+                result.runs.append(WeightedRun(weight, [part.piece]))
     return result
 
 
-def _split(pieces: Sequence[str | EmbeddingTag]) -> list[_Part]:
-    parts: list[_Part] = []
+def _split(pieces: Sequence[str | EmbeddingTag]) -> list[_WeightedPart]:
+    parts: list[_WeightedPart] = []
     for index, piece in enumerate(pieces):
         if isinstance(piece, EmbeddingTag):
-            parts.append(_Part(piece, (index, 0)))
+            parts.append(_WeightedPart(piece, (index, 0)))
             continue
         at = 0
         for found in _TOKEN.finditer(piece):
-            parts.append(_Part(piece[at : found.start()], (index, at)))
+            parts.append(_WeightedPart(piece[at : found.start()], (index, at)))
             token = found.group()
             place = (index, found.start())
-            parts.append(_Part(token[1:], place) if len(token) == 2 else _Part(token, place, token))
+            parts.append(
+                _WeightedPart(token[1:], place)
+                if len(token) == 2
+                else _WeightedPart(token, place, token)
+            )
             at = found.end()
-        parts.append(_Part(piece[at:], (index, at)))
+        parts.append(_WeightedPart(piece[at:], (index, at)))
     return parts
 
 
-def _match(parts: list[_Part]) -> list[_Part]:
+def _match(parts: list[_WeightedPart]) -> list[_WeightedPart]:
     """Pair the brackets.
 
     A closing one takes the nearest open one of its kind; what was opened in between stays text.
@@ -123,7 +127,7 @@ def _match(parts: list[_Part]) -> list[_Part]:
     return parts
 
 
-def _take_weight(parts: list[_Part], opening: int, closing: int) -> float:
+def _take_weight(parts: list[_WeightedPart], opening: int, closing: int) -> float:
     """Return the weight written before the closing bracket, taking it out of the text, else the
     default.
     """
@@ -131,7 +135,7 @@ def _take_weight(parts: list[_Part], opening: int, closing: int) -> float:
     if isinstance(before.piece, str) and not before.bracket and closing - 1 > opening:
         _, colon, number = before.piece[-_LONGEST_WEIGHT:].rpartition(":")
         weight = _WEIGHT.read(number.strip())
-        if colon and not isinstance(weight, Problem):
+        if colon and not isinstance(weight, ValueProblem):
             before.piece = before.piece[: len(before.piece) - len(number) - 1]
             return weight
     return ROUND_WEIGHT

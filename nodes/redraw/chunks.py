@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TypeVar
 
+from ..rounding import ceil_div
+
 Item = TypeVar("Item")
 
 
@@ -20,7 +22,7 @@ def cut_up(places: Sequence[int], most: int) -> Iterator[list[int]]:
     """Yield the places in as few chunks as there can be of at most `most`, of equal size as far as
     they can be.
     """
-    count = -(-len(places) // most)
+    count = ceil_div(len(places), most)
     for chunk in range(count):
         yield list(places[chunk * len(places) // count : (chunk + 1) * len(places) // count])
 

@@ -10,7 +10,7 @@ from ..host.tensors import as_pictures
 from ..host.types import FacesType, LorasType, PersonsType, RegionsType, notes_ui
 from ..regions.lora_fit import LoraFit, lines_of
 from .crop import CropOptions
-from .host.sampling import Drawing, draw_faces
+from .host.sampling import FaceDrawing, draw_faces
 from .plan import UNMATCHED, finish, person_names, plan_faces, report
 from .preview import matches_preview
 
@@ -157,7 +157,7 @@ class AstriaInpaintFaces(io.ComfyNode):
         options = CropOptions(face_size, context, feather, family_of(model).multiple)
         planned = plan_faces(image, faces, persons, regions, options, unmatched)
         fits: list[LoraFit] = []
-        drawing = Drawing(
+        drawing = FaceDrawing(
             model,
             vae,
             positive,

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..faces.face import Face
 from ..faces.match import match_faces
 from ..faces.paste_face import NO_NUMBERS, faces_of_image
-from ..regions.layout import Layout
+from ..regions.layout import RegionLayout
 from ..regions.person import Person
 from .blend import paste_faces
 from .crop import CropOptions, FaceCrop, plan_crop
@@ -45,7 +45,7 @@ def plan_faces(
     image: Tensor,
     faces: Sequence[Sequence[Face]],
     persons: Sequence[Person],
-    layout: Layout | None,
+    layout: RegionLayout | None,
     options: CropOptions,
     unmatched: str,
 ) -> list[PlannedFace]:
@@ -122,7 +122,7 @@ def label(face: PlannedFace, names: Sequence[str]) -> str:
     return SCENE if face.drawn else "skipped"
 
 
-def person_names(persons: Sequence[Person], layout: Layout | None) -> tuple[str, ...]:
+def person_names(persons: Sequence[Person], layout: RegionLayout | None) -> tuple[str, ...]:
     """Return the names to show for persons: those of their regions, else their numbers."""
     return (
         tuple(str(number) for number in range(1, len(persons) + 1))

@@ -43,7 +43,7 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class RegionLayout:
     """The persons' shares of the picture, in the order of the prompt, and the names to show for
     them.
 
@@ -54,7 +54,7 @@ class Layout:
     masks: Tensor
     names: tuple[str, ...]
 
-    def named(self, texts: Sequence[str]) -> Layout:
+    def named(self, texts: Sequence[str]) -> RegionLayout:
         """Return the layout with each person's text behind their number: `1: ohwx woman`."""
         if len(texts) != len(self.names):
             raise ImageError(
@@ -65,7 +65,7 @@ class Layout:
             self, names=tuple(f"{number}: {text}" for number, text in enumerate(texts, 1))
         )
 
-    def within(self, width: int, height: int) -> Layout:
+    def within(self, width: int, height: int) -> RegionLayout:
         """Return the layout of the picture's top left part, the size before it was padded.
 
         Raises: ImageError where it is smaller than that.
@@ -92,7 +92,7 @@ class Area(NamedTuple):
 
 def columns(
     count: int, width: int, height: int, *, softness_px: int, margin: float = MARGIN
-) -> Layout:
+) -> RegionLayout:
     """Return equal columns, left to right.
 
     `margin` of a column's width at its sides, and of its height above, stays scene.
@@ -123,7 +123,9 @@ def columns(
     return _laid_out((across[:, None, :] & down[None, :, None]).float(), softness_px, "Column")
 
 
-def from_masks(masks: Tensor, count: int, width: int, height: int, *, softness_px: int) -> Layout:
+def from_masks(
+    masks: Tensor, count: int, width: int, height: int, *, softness_px: int
+) -> RegionLayout:
     """Return the regions as drawn, in the order given, stretched to the picture.
 
     Persons that overlap share a pixel by weight. The masks' own soft edges stay and are softened
@@ -166,7 +168,7 @@ def from_masks(masks: Tensor, count: int, width: int, height: int, *, softness_p
 
 def from_boxes(
     boxes: Sequence[Mapping[str, Any]], count: int, width: int, height: int, *, softness_px: int
-) -> Layout:
+) -> RegionLayout:
     """Return one region around each found person, left to right by the centres of the boxes,
     whatever order they come in.
 
@@ -279,7 +281,7 @@ def _figures(lit: np.ndarray) -> list[tuple[slice, slice]]:
     ]
 
 
-def _laid_out(persons: Tensor, softness_px: int, what: str) -> Layout:
+def _laid_out(persons: Tensor, softness_px: int, what: str) -> RegionLayout:
     """Return the layout of masks [N,H,W].
 
     Hard labels for softness 0, else with borders `softness_px` wide, half on each side.
@@ -303,7 +305,9 @@ def _laid_out(persons: Tensor, softness_px: int, what: str) -> Layout:
                 " by another's."
             ),
         )
-    return Layout(masks.contiguous(), tuple(str(number) for number in range(1, len(masks) + 1)))
+    return RegionLayout(
+        masks.contiguous(), tuple(str(number) for number in range(1, len(masks) + 1))
+    )
 
 
 def _softened(shares: Tensor, reach_px: int) -> Tensor:

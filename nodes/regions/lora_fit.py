@@ -62,7 +62,7 @@ class LoraFit:
     def is_whole(self) -> bool:
         return not self.left and not self.embeddings
 
-    def told(self, names: Sequence[str] = ()) -> str:
+    def describe(self, names: Sequence[str] = ()) -> str:
         """Return the fit in a sentence or more; `names` are those of the persons, in order."""
         wearer = self._wearer(names)
         if self.text_strength is not None:
@@ -114,8 +114,8 @@ class LoraFit:
 
 def lines_of(fits: Sequence[LoraFit], names: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     """Return a line for each fit, and those of them whose file is not worn whole; none twice."""
-    lines = dict.fromkeys(fit.told(names) for fit in fits)
-    return list(lines), list(dict.fromkeys(fit.told(names) for fit in fits if not fit.is_whole))
+    lines = dict.fromkeys(fit.describe(names) for fit in fits)
+    return list(lines), list(dict.fromkeys(fit.describe(names) for fit in fits if not fit.is_whole))
 
 
 Tell = Callable[[LoraFit], None]
@@ -124,7 +124,7 @@ Tell = Callable[[LoraFit], None]
 def logged(fit: LoraFit) -> None:
     """Write a fit that is not whole into the host's log."""
     if not fit.is_whole:
-        logging.warning("Astria: %s", fit.told())
+        logging.warning("Astria: %s", fit.describe())
 
 
 def fit_of(

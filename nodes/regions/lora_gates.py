@@ -10,10 +10,10 @@ from enum import Enum, auto
 
 import torch
 
+from ..families.family import FLUX_PATCH
+from ..rounding import ceil_div
 from .lora import LoraError
 from .run import Forward, Gate
-
-FLUX_PATCH = 2  # latent pixels per side of an image token
 
 
 class Rows(Enum):
@@ -42,7 +42,7 @@ class Spot:
 
 
 @dataclass
-class Place:
+class BlockSizes:
     """The sizes of the block that is running, written by its hook and read by the layers inside."""
 
     grid: tuple[int, int] = (0, 0)  # UNet: height, width
@@ -50,7 +50,9 @@ class Place:
     text_tokens: int = 0
 
 
-def gate_of(forward: Forward, spot: Spot, place: Place, x: torch.Tensor, y: torch.Tensor) -> Gate:
+def gate_of(
+    forward: Forward, spot: Spot, place: BlockSizes, x: torch.Tensor, y: torch.Tensor
+) -> Gate:
     """Return the gate of a layer with input `x` and output `y`.
 
     Raises LoraError where the rows are not the ones the masks know.
@@ -73,7 +75,7 @@ def gate_of(forward: Forward, spot: Spot, place: Place, x: torch.Tensor, y: torc
     return _flux(forward, spot, place, x.shape[-2])  # rows also where heads stand before them
 
 
-def _flux(forward: Forward, spot: Spot, place: Place, rows: int) -> Gate:
+def _flux(forward: Forward, spot: Spot, place: BlockSizes, rows: int) -> Gate:
     if spot.vector:
         image, text = place.image_tokens, place.text_tokens
     elif spot.rows is Rows.FLUX_TEXT:
@@ -103,7 +105,7 @@ def _image_tokens(forward: Forward, spot: Spot, count: int) -> torch.Tensor:
 
     They are nobody's region and so the scene's.
     """
-    height, width = (-(-side // FLUX_PATCH) for side in forward.masks.shape[1:])
+    height, width = (ceil_div(side, FLUX_PATCH) for side in forward.masks.shape[1:])
     picture = forward.on_grid(height, width)
     if count < picture.shape[1]:
         _expect(spot, count, picture.shape[1], f"a grid of {height} x {width}")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .lora_forms import Form, Layer, LowRank, Target, frozen, near
-from .lora_gates import Place, Spot, gate_of
+from .lora_gates import BlockSizes, Spot, gate_of
 from .run import Gate, RegionRun
 
 
@@ -110,7 +110,7 @@ class GatedChange:
 
     change: LayerChange
     run: RegionRun
-    place: Place
+    place: BlockSizes
 
     @property
     def reads_output(self) -> bool:

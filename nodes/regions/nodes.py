@@ -6,8 +6,9 @@ from comfy_api.latest import io
 
 from ..errors import ImageError
 from ..host.tensors import as_masks, as_pictures, ratio_note
-from ..host.types import MAX_PERSONS, MAX_SIDE, FitType, RegionsType, warnings_ui
-from .layout import Layout, columns, from_boxes, from_masks, from_pose
+from ..host.types import MAX_SIDE, FitType, RegionsType, warnings_ui
+from ..prompt.catalog import MAX_PERSONS
+from .layout import RegionLayout, columns, from_boxes, from_masks, from_pose
 from .pose import arms_crossed
 from .preview import preview
 from .run import normalised
@@ -135,7 +136,7 @@ class AstriaRegions(io.ComfyNode):
         )
 
 
-def _drawn(layout: Layout) -> dict[str, object]:
+def _drawn(layout: RegionLayout) -> dict[str, object]:
     """Return what the editor draws of the layout.
 
     The picture's size, and each person's name and box (x, y, width, height) in parts of it.
@@ -157,7 +158,7 @@ def _drawn(layout: Layout) -> dict[str, object]:
 
 def _layout(
     count: int, size: tuple[int, int], softness_px: int, masks, boxes, pose_image
-) -> Layout:
+) -> RegionLayout:
     """Return the layout of the one source that is connected, of equal columns when none is."""
     given = [
         name

@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..errors import ImageError
-from .layout import Layout
+from ..rounding import ceil_div
+from .layout import RegionLayout
 from .run import normalised
 
 # Light enough for black letters, and neighbours apart also without full colour vision; the scene's
@@ -44,7 +45,7 @@ class _Room(NamedTuple):
     width: int
 
 
-def preview(image: Tensor | None, layout: Layout) -> Tensor:
+def preview(image: Tensor | None, layout: RegionLayout) -> Tensor:
     """Return the picture, or a grey one, with each person's region and the scene tinted by share,
     outlined and named.
 
@@ -134,7 +135,7 @@ def _room(share: Tensor, own: Tensor, pad: int, *, at_the_bottom: bool) -> _Room
         return None
     if not own.any():  # shares all its pixels with somebody who has more of them
         own = share == share.max()
-    cell = -(-max(own.shape) // GRID_PX)
+    cell = ceil_div(max(own.shape), GRID_PX)
     whole = -F.max_pool2d(-own[None].float(), cell, ceil_mode=True)[0]
     inside = (
         whole if whole.any() else F.max_pool2d(own[None].float(), cell, ceil_mode=True)[0]

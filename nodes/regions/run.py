@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import ImageError
+from ..rounding import ceil_div
 from .lora import LoraError
 
 # How far the sides of two pictures may differ in scale to count as one shape, for sizes that were
@@ -140,10 +141,11 @@ def averaged(masks: torch.Tensor, height: int, width: int) -> torch.Tensor:
     left, and the last of an odd side reaches over the edge. What lies there is padding that the
     model cuts off again, so only the pixels inside count. Any other grid is averaged by area.
     """
+    rows, columns = masks.shape[1:]
     block = 1
-    while -(-masks.shape[1] // block) > height or -(-masks.shape[2] // block) > width:
+    while ceil_div(rows, block) > height or ceil_div(columns, block) > width:
         block *= 2
-    if (-(-masks.shape[1] // block), -(-masks.shape[2] // block)) == (height, width):
+    if (ceil_div(rows, block), ceil_div(columns, block)) == (height, width):
         return F.avg_pool2d(masks[None], block, ceil_mode=True, count_include_pad=False)[0]
     return F.interpolate(masks[None], size=(height, width), mode="area")[0]
 

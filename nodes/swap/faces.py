@@ -16,7 +16,7 @@ from ..faces.face import Face
 from ..faces.identity import Identity
 from ..faces.match import Assignment, match_faces
 from ..faces.paste_face import NO_NUMBERS, NO_POINTS, Placement, cut, faces_of_image, paste
-from ..regions.layout import Layout
+from ..regions.layout import RegionLayout
 from .inswapper import Network
 from .keep import EVERYTHING, MASKED, Keep
 
@@ -85,7 +85,7 @@ def sources(
     images: Tensor,
     faces: Sequence[Sequence[Face]],
     people: Identities,
-    layout: Layout | None,
+    layout: RegionLayout | None,
     unmatched: str,
 ) -> list[Chosen]:
     """Return whom each face of each picture becomes.

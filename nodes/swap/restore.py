@@ -21,7 +21,7 @@ from ..faces.paste_face import (
     FEATHER,
     NO_NUMBERS,
     NO_POINTS,
-    FaceCrop,
+    AlignedFace,
     Placement,
     cut,
     faces_of_image,
@@ -170,7 +170,7 @@ def restore(
 
 def _heads(
     images: Tensor, at: int, faces: Sequence[Face], size: int, keep: Keep
-) -> tuple[list[tuple[FaceCrop, Tensor | None]], Counter[str]]:
+) -> tuple[list[tuple[AlignedFace, Tensor | None]], Counter[str]]:
     """Return a picture's faces cut out, each with where it may be painted, and how many stay for
     which reason.
     """

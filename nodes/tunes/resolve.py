@@ -61,7 +61,7 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _WantedFile:
     """A file that is looked for, and the words for its absence."""
 
     what: str
@@ -120,14 +120,14 @@ class Resolver:
             return replace(found, hint=photos + found.hint)
         return Resolved("lora" if found.folder == "loras" else "checkpoint", found.file, tune, how)
 
-    def _unbound_lora(self, name: str, tune: Tune | None) -> _Wanted:
+    def _unbound_lora(self, name: str, tune: Tune | None) -> _WantedFile:
         state = "no such tune"
         if tune is not None:
             lacks = "is a photo set" if tune.model_type == "faceid" else "has no model file"
             state = f"tune {tune.id} {shown(tune.title)} {lacks}"
         subject = f"LoRA {shown(name)} (not bound, {state})"
         close = (*self._bindings.tunes, *self._tune_names())
-        return _Wanted("LoRA", name, name, TAG_FOLDERS, _bind_key(name), subject, close)
+        return _WantedFile("LoRA", name, name, TAG_FOLDERS, _bind_key(name), subject, close)
 
     def lora_family(self, file: str) -> str:
         """Return the family of models that a listed LoRA file seems made for by the names and sizes
@@ -288,13 +288,13 @@ class Resolver:
 
         `what` names its use in messages.
         """
-        return self._find(_Wanted(what, name, name, folders, "", f"{what} {shown(name)}"))
+        return self._find(_WantedFile(what, name, name, folders, "", f"{what} {shown(name)}"))
 
     def listed(self, folder: str) -> list[str]:
         """Return the files of the host's model folder `folder` as the host lists them."""
         return list(self._files.list(folder))
 
-    def _find(self, wanted: _Wanted) -> Located | Missing:
+    def _find(self, wanted: _WantedFile) -> Located | Missing:
         if problem := name_problem(alike(wanted.file)):
             return _refused(wanted.what, wanted.key, f"{shown(wanted.file)}: {problem}")
         bind = f"{self._bind} {shell_word(wanted.bind_key)}"
@@ -385,9 +385,9 @@ class Resolver:
         return next(iter(self._files.roots(folder)), f"the model folder {folder}")
 
 
-def _bound(what: str, key: str, file: str, folders: Sequence[str], bind_key: str) -> _Wanted:
+def _bound(what: str, key: str, file: str, folders: Sequence[str], bind_key: str) -> _WantedFile:
     owner = key if what == key else f"{what} {key}"
-    return _Wanted(
+    return _WantedFile(
         what, key, file, folders, bind_key, f"the file {shown(file)} that {owner} stands for"
     )
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...nodes.faceid.pulid_weights import Weights
+from ...nodes.faceid.pulid_weights import NetworkWeights
 from ...nodes.faces.face import Face
 from ...nodes.faces.identity import Identity, PhotoFace
 
@@ -225,8 +225,8 @@ def empty_weights(shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
     }
 
 
-def weights(tensors: Mapping[str, Tensor]) -> Weights:
-    return Weights(tensors, "the model", "folder/file.safetensors")
+def weights(tensors: Mapping[str, Tensor]) -> NetworkWeights:
+    return NetworkWeights(tensors, "the model", "folder/file.safetensors")
 
 
 def make_identity(photos: int = 1, seed: int = 0, recogniser: str = "antelopev2") -> Identity:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from comfyui_astria.nodes.errors import ImageError
-from comfyui_astria.nodes.faces.boxes import BoxDetector
+from comfyui_astria.nodes.faces.boxes import BoxFaceDetector
 from comfyui_astria.nodes.faces.detector import FaceAnalysis
 from comfyui_astria.nodes.faces.face import Face
 from comfyui_astria.nodes.faces.mediapipe import MediapipeDetector, five_points
@@ -196,7 +196,7 @@ class Boxes:
 
 def test_a_box_detector_alone_gives_places_only(photo: np.ndarray) -> None:
     faces = FaceAnalysis(
-        BoxDetector(Boxes((300, 10, 400, 120), (-20, 5, 90, 600)), None), None
+        BoxFaceDetector(Boxes((300, 10, 400, 120), (-20, 5, 90, 600)), None), None
     ).faces(photo)
     assert [face.box for face in faces] == [(0, 5, 90, 512), (300, 10, 400, 120)]
     assert [(face.points, face.embedding, face.score) for face in faces] == [(None, None, 0.8)] * 2
@@ -206,7 +206,7 @@ def test_with_a_pack_a_box_detector_s_faces_are_recognised(
     analysis: FaceAnalysis, photo: np.ndarray
 ) -> None:
     both = FaceAnalysis(
-        BoxDetector(Boxes((160, 58, 288, 186), (400, 300, 480, 400)), analysis.detector),
+        BoxFaceDetector(Boxes((160, 58, 288, 186), (400, 300, 480, 400)), analysis.detector),
         analysis.recogniser,
     )
     face, stranger = both.faces(photo)
@@ -232,4 +232,4 @@ def test_error_a_detector_that_answers_otherwise(photo: np.ndarray) -> None:
             return [1, 2]
 
     with pytest.raises(ImageError, match="The connected bbox_detector returned list; expected"):
-        FaceAnalysis(BoxDetector(Other(), None), None).faces(photo)
+        FaceAnalysis(BoxFaceDetector(Other(), None), None).faces(photo)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from comfyui_astria.nodes.errors import ImageError
 from comfyui_astria.nodes.faces import photos
-from comfyui_astria.nodes.faces.boxes import BoxDetector
+from comfyui_astria.nodes.faces.boxes import BoxFaceDetector
 from comfyui_astria.nodes.faces.detector import FaceAnalysis
 from comfyui_astria.nodes.faces.face import Face
 from comfyui_astria.nodes.faces.identity import Identity, PhotoFace
@@ -79,7 +79,9 @@ def test_what_an_unknown_detector_found_is_not_remembered(
     )
     assert (
         faces_of(
-            photo, FaceAnalysis(BoxDetector(blind, analysis.detector), analysis.recogniser), cache
+            photo,
+            FaceAnalysis(BoxFaceDetector(blind, analysis.detector), analysis.recogniser),
+            cache,
         )
         == ()
     )
@@ -87,7 +89,7 @@ def test_what_an_unknown_detector_found_is_not_remembered(
         len(
             faces_of(
                 photo,
-                FaceAnalysis(BoxDetector(seeing, analysis.detector), analysis.recogniser),
+                FaceAnalysis(BoxFaceDetector(seeing, analysis.detector), analysis.recogniser),
                 cache,
             )
         )

@@ -10,7 +10,7 @@ from comfyui_astria.nodes.errors import PlanError
 from comfyui_astria.nodes.families.family import FAMILIES
 from comfyui_astria.nodes.graph.check import check_graph
 from comfyui_astria.nodes.graph.definitions import from_object_info, snapshot
-from comfyui_astria.nodes.graph.graph import Graph, Socket, slot
+from comfyui_astria.nodes.graph.graph import Graph, Link, Socket
 
 from ..pipeline.support import plan_text, seed_prompt
 
@@ -77,7 +77,7 @@ def test_every_fault_is_listed_at_once() -> None:
     graph.add("a", "NoSuchNode")
     latent = graph.add("b", "EmptyLatentImage", width=64, height=64, batch_size=1)
     graph.add("c", "SaveImage", images=latent, **SAVE)
-    graph.add("d", "SaveImage", images=slot(latent, 5), **SAVE)
+    graph.add("d", "SaveImage", images=Link(latent.node, 5), **SAVE)
     graph.add("e", "AstriaSampler", sampler_name="dpm_fast")
     graph.add("f", "SaveImage", images=3, **SAVE)
     assert faults(graph) == [

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from comfyui_astria.nodes.api.callbacks import DELAYS_S, next_attempt
 from comfyui_astria.nodes.net.problems import ApiError
-from comfyui_astria.nodes.net.settings import Settings, load, parse
+from comfyui_astria.nodes.net.settings import ApiSettings, load, parse
 
 
 def test_a_missing_file_sets_nothing(tmp_path: Path) -> None:
-    assert load(tmp_path / "api.ini") == Settings()
+    assert load(tmp_path / "api.ini") == ApiSettings()
 
 
 def test_settings_are_read(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_settings_are_read(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     found = load(path)
-    assert found == Settings(
+    assert found == ApiSettings(
         "a-secret-key",
         True,
         private_hosts=("box.lan", "::1", "192.168.1.9"),

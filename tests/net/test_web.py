@@ -14,7 +14,7 @@ from comfyui_astria.nodes.net import addresses, web
 from comfyui_astria.nodes.net.addresses import checked, is_public, place_of, resolved
 from comfyui_astria.nodes.net.fetching import Fetching
 from comfyui_astria.nodes.net.problems import ApiError
-from comfyui_astria.nodes.net.settings import Settings
+from comfyui_astria.nodes.net.settings import ApiSettings
 from comfyui_astria.nodes.net.web import Bounds, fetch, post
 
 OWN = ("127.0.0.1",)
@@ -233,7 +233,7 @@ def test_a_resolver_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.M
     answered.set()
 
 
-OPEN = Settings(
+OPEN = ApiSettings(
     fetch_urls=True, private_hosts=OWN, max_request_mb=1, max_image_mb=1, fetch_timeout_s=5
 )
 

@@ -49,7 +49,7 @@ def test_every_lora_is_listed_with_who_wears_it(models: Path) -> None:
         ("light.safetensors", 0.5, "the scene"),
     ]
     alone = drafted(models, "<lora:film:0.7> a cat").loras
-    assert [one.told() for one in alone] == [
+    assert [one.describe() for one in alone] == [
         "LoRA film.safetensors at 0.7: the whole picture, made for Flux.1 by its tensors"
     ]
 
@@ -64,7 +64,7 @@ def test_every_lora_is_listed_with_who_wears_it(models: Path) -> None:
 )
 def test_a_lora_of_two_weights_is_told_with_both(models: Path, tag: str, told: str) -> None:
     (alone,) = drafted(models, f"{tag} a cat").loras
-    assert alone.told().startswith(f"LoRA film.safetensors {told}: the whole picture")
+    assert alone.describe().startswith(f"LoRA film.safetensors {told}: the whole picture")
 
 
 def test_the_new_area_of_an_outpainting_wears_its_own(models: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_file_that_does_not_say_is_not_guessed_about(models: Path) -> None:
     (models / "loras" / "her.safetensors").write_bytes(b"")
     plan = drafted(models, "<lora:her:1> a cat")
     assert plan.problems == ()
-    assert plan.loras[0].told() == "LoRA her.safetensors at 1: the whole picture"
+    assert plan.loras[0].describe() == "LoRA her.safetensors at 1: the whole picture"
 
 
 def test_explain_lists_wearers_and_families_from_the_headers(models: Path) -> None:

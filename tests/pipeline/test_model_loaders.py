@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from comfyui_astria.nodes.families.family import FAMILIES
 from comfyui_astria.nodes.graph.graph import Graph, Link, Socket
-from comfyui_astria.nodes.pipeline.build.model_loaders import Kit
+from comfyui_astria.nodes.pipeline.build.model_loaders import ModelLoaders
 from comfyui_astria.nodes.tunes.resolve import Missing
 
 from .support import resolver
@@ -17,15 +17,15 @@ DETECTOR = "face_detector = mediapipe_face_fp32.safetensors\n"
 PACK = "face_analysis = buffalo_l\n"
 
 
-def kit(roles: str, **connected: Socket) -> Kit:
-    return Kit(Graph(), resolver(f"[roles]\n{roles}"), connected, FAMILIES["sd15"])
+def loaders(roles: str, **connected: Socket) -> ModelLoaders:
+    return ModelLoaders(Graph(), resolver(f"[roles]\n{roles}"), connected, FAMILIES["sd15"])
 
 
 @pytest.mark.parametrize(("roles", "pack"), [(DETECTOR, "none"), (DETECTOR + PACK, "buffalo_l")])
 def test_a_bound_detector_finds_the_faces_with_or_without_what_tells_them_apart(
     roles: str, pack: str
 ) -> None:
-    at_hand = kit(roles)
+    at_hand = loaders(roles)
     assert at_hand.face_detection() == at_hand.face_detection() == Link("models.face_detection")
     nodes = at_hand._graph.nodes
     assert nodes["models.face_detector"].class_type == "LoadMediaPipeFaceLandmarker"
@@ -37,11 +37,11 @@ def test_a_bound_detector_finds_the_faces_with_or_without_what_tells_them_apart(
 
 
 def test_what_tells_faces_apart_finds_them_where_no_detector_is_bound_or_it_is_connected() -> None:
-    assert kit(PACK).face_detection() == Link("models.face_analysis")
-    assert kit(DETECTOR, face_analysis=Socket("face_analysis")).face_detection() == Socket(
+    assert loaders(PACK).face_detection() == Link("models.face_analysis")
+    assert loaders(DETECTOR, face_analysis=Socket("face_analysis")).face_detection() == Socket(
         "face_analysis"
     )
-    lost = kit("").face_detection()
+    lost = loaders("").face_detection()
     assert (
         isinstance(lost, Missing)
         and lost.key == "face_analysis"
@@ -50,18 +50,18 @@ def test_what_tells_faces_apart_finds_them_where_no_detector_is_bound_or_it_is_c
 
 
 def test_a_detector_alone_tells_nobody_apart() -> None:
-    lost = kit(DETECTOR).face_analysis(for_pulid=False)
+    lost = loaders(DETECTOR).face_analysis(for_pulid=False)
     assert isinstance(lost, Missing) and lost.key == "face_analysis"
-    assert kit(DETECTOR + PACK).face_analysis(for_pulid=False) == Link("models.face_analysis"), (
-        "photos are read by the pack itself"
-    )
+    assert loaders(DETECTOR + PACK).face_analysis(for_pulid=False) == Link(
+        "models.face_analysis"
+    ), "photos are read by the pack itself"
 
 
 @pytest.mark.parametrize(
     "roles", [DETECTOR.replace("_fp32", "_lost") + PACK, DETECTOR + PACK.replace("_l", "_xl")]
 )
 def test_a_bound_file_that_is_not_there_is_never_passed_over(roles: str) -> None:
-    lost = kit(roles).face_detection()
+    lost = loaders(roles).face_detection()
     assert isinstance(lost, Missing) and lost.key == (
         "face_detector" if "_lost" in roles else "face_analysis"
     )

@@ -18,11 +18,11 @@ from comfyui_astria.nodes.net.pictures import FOLDER, PictureStore
 from comfyui_astria.nodes.net.problems import ApiError
 from comfyui_astria.nodes.pipeline.pictures import (
     as_files,
-    brought,
     named_files,
-    notes,
+    picture_origins,
+    pictures_to_load,
     with_files,
-    without,
+    without_pictures,
 )
 from comfyui_astria.nodes.prompt import ImageRef, PromptRequest
 from PIL import Image
@@ -170,18 +170,21 @@ def test_both_pictures_together_keep_to_what_a_request_may_bring(
 def test_a_slip_in_the_settings_is_told_only_where_they_are_asked(store: PictureStore) -> None:
     allow(store, "fetch_url = yes")
     with pytest.raises(ApiError, match=r"api\.ini, line 1: 'fetch_url' is no setting"):
-        brought(
+        pictures_to_load(
             PromptRequest.require("a cat\ninput_image_url=http://example.com/a.png"),
             (),
             store.settings_file,
         )
-    assert brought(PromptRequest.require("a cat\ninput_image=a.png"), (), store.settings_file) == {}
+    assert (
+        pictures_to_load(PromptRequest.require("a cat\ninput_image=a.png"), (), store.settings_file)
+        == {}
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_told(store: PictureStore) -> None:
     store.input_folder.write_text("in the way", encoding="utf-8")
     request = PromptRequest.require(f"a cat\ninput_image_base64={TEXT}")
-    _, [problem] = as_files(request, brought(request, (), store.settings_file), store)
+    _, [problem] = as_files(request, pictures_to_load(request, (), store.settings_file), store)
     assert (problem.code, problem.severity) == ("picture-not-written", "error")
 
 
@@ -191,9 +194,13 @@ def test_pictures_can_be_left_out_and_told_instead() -> None:
         "mask": ImageRef("base64", "AAAA"),
     }
     request = PromptRequest.require("a cat\ninput_image=b.png\nmask_image=c.png")
-    assert without(request, pictures).input_image is without(request, pictures).mask_image is None
+    assert (
+        without_pictures(request, pictures).input_image
+        is without_pictures(request, pictures).mask_image
+        is None
+    )
     assert named_files(request, ["mask"]) == ["b.png"]
-    assert notes(pictures).splitlines() == [
+    assert picture_origins(pictures).splitlines() == [
         "The input image is fetched from http://example.com/a.png when the prompt runs.",
         "The input mask is the one that the prompt holds as text.",
     ]

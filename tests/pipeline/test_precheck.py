@@ -11,7 +11,7 @@ from comfyui_astria.nodes.families.family import FAMILIES
 from comfyui_astria.nodes.pipeline.build.sources import Options
 from comfyui_astria.nodes.pipeline.build.stage_list import Problem
 from comfyui_astria.nodes.pipeline.plan import draft
-from comfyui_astria.nodes.pipeline.precheck import check_early, check_wording
+from comfyui_astria.nodes.pipeline.precheck import check_before_models, check_text
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.nodes.tunes.resolve import Missing
 
@@ -27,7 +27,7 @@ def early(
     options: Options | None = None,
     **sockets: bool,
 ) -> None:
-    check_early(
+    check_before_models(
         PromptRequest.require(text),
         lambda family: sources(family.name, **sockets),
         resolver(bindings),
@@ -74,7 +74,7 @@ def test_a_face_without_photos_follows_missing_models_before_a_model_loads() -> 
         early(f"<faceid:9:1> {CROWD}", bindings="", options=Options(missing_models="skip"))
     assert "photo set" not in str(caught.value)
     with pytest.raises(MissingModelError, match="FaceID photo set '9' is not in"):
-        check_wording(PromptRequest.require("<faceid:9:1> a woman"), resolver(EQUIPPED))
+        check_text(PromptRequest.require("<faceid:9:1> a woman"), resolver(EQUIPPED))
 
 
 def test_every_reason_is_told_at_once() -> None:
@@ -110,7 +110,7 @@ def test_what_can_run_on_one_family_alone_passes() -> None:
             given = sources(name, image=True, control_image=True)
             drafted = draft(request, given, resolver(EQUIPPED), Options())
             if not drafted.errors and not drafted.missing:
-                check_early(
+                check_before_models(
                     request,
                     lambda family: sources(family.name, image=True, control_image=True),
                     resolver(EQUIPPED),
@@ -119,11 +119,11 @@ def test_what_can_run_on_one_family_alone_passes() -> None:
 
 
 def test_the_wording_alone_is_checked_for_an_artists_own_sampler() -> None:
-    check_wording(
+    check_text(
         PromptRequest.require("<lora:1533312:1> a cat BREAK BREAK <lora:rv51:1> a man"), resolver()
     )
     with pytest.raises(PlanError) as caught:
-        check_wording(
+        check_text(
             PromptRequest.require(f"<lora:99:1> <lora:rv51:1> {CROWD} <lora:98:1>"), resolver()
         )
     for told in ("9 persons", "LoRA '99'", "LoRA '98'", "checkpoint 'rv51.safetensors'"):

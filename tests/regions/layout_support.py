@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from comfyui_astria.nodes.regions.layout import Layout
+from comfyui_astria.nodes.regions.layout import RegionLayout
 from comfyui_astria.nodes.regions.run import normalised
 from hypothesis import strategies as st
 
@@ -17,7 +17,7 @@ def box(
     return {"x": x, "y": y, "width": width, "height": height} | ({"label": label} if label else {})
 
 
-def owners(layout: Layout) -> torch.Tensor:
+def owners(layout: RegionLayout) -> torch.Tensor:
     """The number of the person each pixel belongs to, 0 for the scene."""
     return normalised(layout.masks).argmax(0)
 
@@ -26,7 +26,9 @@ def close(found: torch.Tensor, wanted: torch.Tensor) -> None:
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
 
 
-def assert_lawful(layout: Layout, count: int, width: int, height: int, softness_px: int) -> None:
+def assert_lawful(
+    layout: RegionLayout, count: int, width: int, height: int, softness_px: int
+) -> None:
     masks = layout.masks
     assert masks.shape == (count, height, width)
     assert masks.dtype == torch.float32

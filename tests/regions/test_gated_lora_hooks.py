@@ -8,7 +8,7 @@ import pytest
 import torch
 from comfyui_astria.nodes.regions.lora import LoraError
 from comfyui_astria.nodes.regions.lora_forms import Layer
-from comfyui_astria.nodes.regions.lora_gates import Place, Rows, Spot, gate_of
+from comfyui_astria.nodes.regions.lora_gates import BlockSizes, Rows, Spot, gate_of
 from comfyui_astria.nodes.regions.lora_hooks import Hooks
 from comfyui_astria.nodes.regions.run import Forward
 from torch import nn
@@ -93,7 +93,7 @@ def test_tokens_of_reference_pictures_are_the_scenes() -> None:
     masks[1] = 1
     x = torch.zeros(1, 3 + 4 + 2, 8)
     gate = gate_of(
-        Forward(masks, (1, 2)), Spot("single_blocks.0.linear1", Rows.FLUX_JOINT), Place(), x, x
+        Forward(masks, (1, 2)), Spot("single_blocks.0.linear1", Rows.FLUX_JOINT), BlockSizes(), x, x
     )
     assert gate.weights.tolist() == [[1, 0, 0, 0, 0, 0, 0, 1, 1], [0, 1, 1, 1, 1, 1, 1, 0, 0]]
 
@@ -101,7 +101,7 @@ def test_tokens_of_reference_pictures_are_the_scenes() -> None:
 def test_gates_of_one_pass_are_made_once() -> None:
     forward, x = Forward(torch.full((2, 4, 4), 0.5)), torch.zeros(1, 16, 8)
     spots = [Spot(name, Rows.TOKENS) for name in ("a", "b")]
-    gates = [gate_of(forward, spot, Place(grid=(4, 4)), x, x) for spot in spots]
+    gates = [gate_of(forward, spot, BlockSizes(grid=(4, 4)), x, x) for spot in spots]
     assert gates[0] is gates[1]
     assert gates[0].columns((1, 1, 0), x) is gates[1].columns((1, 1, 0), x)
 
@@ -115,4 +115,4 @@ def test_other_tokens_than_those_of_the_masks_are_an_error(
 ) -> None:
     x = torch.zeros(1, tokens, 8)
     with pytest.raises(LoraError, match="The layer it works on"):
-        gate_of(Forward(torch.full((2, 4, 4), 0.5), lengths), Spot("it", rows), Place(), x, x)
+        gate_of(Forward(torch.full((2, 4, 4), 0.5), lengths), Spot("it", rows), BlockSizes(), x, x)

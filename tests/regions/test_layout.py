@@ -7,7 +7,13 @@ from __future__ import annotations
 import pytest
 import torch
 from comfyui_astria.nodes.errors import ImageError
-from comfyui_astria.nodes.regions.layout import Layout, columns, from_boxes, from_masks, from_pose
+from comfyui_astria.nodes.regions.layout import (
+    RegionLayout,
+    columns,
+    from_boxes,
+    from_masks,
+    from_pose,
+)
 from comfyui_astria.tests.regions.layout_support import (
     assert_lawful,
     box,
@@ -36,7 +42,7 @@ def test_columns_keep_the_laws_and_their_order(
         close(layout.masks.sum(0), torch.ones(height, width))
 
 
-def assert_left_to_right(layout: Layout) -> None:
+def assert_left_to_right(layout: RegionLayout) -> None:
     x = torch.arange(layout.masks.shape[2]) + 0.5
     centres = (layout.masks.sum(1) * x).sum(1) / layout.masks.sum((1, 2))
     assert (centres.diff() > 0).all()

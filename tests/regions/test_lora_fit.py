@@ -165,7 +165,7 @@ def test_what_fits_is_worn_and_the_rest_is_told(models: dict[str, Any], extra: s
     expected = on_everybody(model, file, "sd15")
     assert torch.equal(on_everybody(model, file | more, "sd15"), expected)
     fit = worn(model, file | more)[1]
-    said = fit.told(["1: ohwx woman"])
+    said = fit.describe(["1: ohwx woman"])
     if fit.embeddings:
         assert f"fits {len(file)} of {len(file)} tensors" in said
         assert "holds an embedding (" in said and "embeddings folder" in said
@@ -185,15 +185,15 @@ def test_a_lora_of_dev_goes_on_fill_but_for_the_layer_of_another_size(
         "diffusion_model.img_in"
     }
     assert (fit.fitted, fit.total) == (len(file) - 3, len(file))
-    assert "the layer has 128 outputs and 49152 numbers" in fit.told()
-    assert "seems made for" not in fit.told()  # a Flux LoRA on Flux
+    assert "the layer has 128 outputs and 49152 numbers" in fit.describe()
+    assert "seems made for" not in fit.describe()  # a Flux LoRA on Flux
 
 
 def test_a_file_for_the_text_encoder_alone_has_nothing_to_fit(models: dict[str, Any]) -> None:
     file = {"lora_te1_text_model_encoder_layers_0_mlp_fc1.lora_up.weight": torch.ones(2, 2)}
     fit = worn(models["flux"], file)[1]
     assert (fit.total, fit.left) == (0, ())
-    assert "the file holds nothing for the model." in fit.told()
+    assert "the file holds nothing for the model." in fit.describe()
 
 
 def test_a_file_of_which_nothing_fits_is_refused_with_the_family_it_seems_made_for(

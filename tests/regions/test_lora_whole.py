@@ -120,12 +120,12 @@ def test_it_patches_model_and_text_encoder_as_the_hosts_loader_does(
     assert len(mine[0].patches) > 20 and len(mine[1].patcher.patches) >= 1
     fit: LoraFit = mine[2]
     assert (fit.fitted, fit.total, fit.left) == (len(file), len(file), ())
-    assert fit.told() == (
+    assert fit.describe() == (
         f"LoRA '{NAME}' at 0.8 on the whole model and 0.5 on its text encoder:"
         f" fits {len(file)} of {len(file)} tensors."
     )
     same: LoraFit = ours(model, clip, (0.8, 0.8))[2]
-    assert same.told().startswith(f"LoRA '{NAME}' at 0.8 on the whole model: fits ")
+    assert same.describe().startswith(f"LoRA '{NAME}' at 0.8 on the whole model: fits ")
 
 
 def test_forms_that_only_the_host_merges_are_patched_the_same_way(
@@ -165,8 +165,8 @@ def test_a_file_that_fits_in_part_is_worn_in_part_and_told(
         assert torch.equal(weight, whole[key])
     fit = mine[2]
     total = len(file) + len(more) - 1
-    assert f"fits {len(file)} of {total} tensors. Left out: " in fit.told()
-    assert "an embedding (anna)" in fit.told()
+    assert f"fits {len(file)} of {total} tensors. Left out: " in fit.describe()
+    assert "an embedding (anna)" in fit.describe()
     assert {name for name, _ in fit.left} == set(more) - {"bundle_emb.anna.string_to_param.*"}
     lone = whole_file(model, only="attn1") | {
         "diffusion_model.out.2.lora_up.weight": torch.ones(4, 2)
@@ -174,7 +174,7 @@ def test_a_file_that_fits_in_part_is_worn_in_part_and_told(
     write(lone)
     with pytest.raises(KeyError):
         hosts(model, clip)
-    assert "the other half of the pair is missing" in ours(model, clip)[2].told()
+    assert "the other half of the pair is missing" in ours(model, clip)[2].describe()
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_strengths_of_0_leave_their_part_alone(
     _, encoder, fit = ours(model, clip, (0.0, 0.7))
     assert_equal(encoder.patcher, hosts(model, clip, (0.0, 0.7))[1].patcher)
     assert (fit.fitted, fit.total) == (len(texts), len(texts))
-    assert "at 0.7 on the text encoder: fits" in fit.told()
+    assert "at 0.7 on the text encoder: fits" in fit.describe()
     patched, encoder, fit = ours(model, clip, (0.7, 0.0))
     assert_equal(patched, hosts(model, clip, (0.7, 0.0))[0])
     assert (fit.fitted, fit.total) == (len(own), len(own))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from comfyui_astria.nodes.errors import ImageError
-from comfyui_astria.nodes.regions.layout import Layout, columns, from_masks
+from comfyui_astria.nodes.regions.layout import RegionLayout, columns, from_masks
 from comfyui_astria.nodes.regions.preview import GREY, TINT_STRENGTH, TINTS, preview
 
 LONG = (
@@ -124,7 +124,7 @@ def test_a_picture_with_alpha_is_shown_without_it() -> None:
 
 
 def test_a_picture_of_another_size_is_refused() -> None:
-    layout = Layout(torch.ones(1, 8, 8), ("1",))
+    layout = RegionLayout(torch.ones(1, 8, 8), ("1",))
     with pytest.raises(ImageError) as caught:
         preview(torch.zeros(1, 8, 9, 3), layout)
     assert (

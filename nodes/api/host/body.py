@@ -16,7 +16,7 @@ from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ...net.problems import ApiError
-from ...net.settings import Settings
+from ...net.settings import ApiSettings
 from ..fields import MAX_FIELDS, Upload, from_json, nested
 
 MODEL_FIELDS = ("tune[file]", "file")
@@ -24,7 +24,7 @@ _CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
-class Weights:
+class UploadedModel:
     """A model file that the request brought, in a temporary place."""
 
     file_name: str
@@ -44,7 +44,7 @@ class Body:
 
 
 async def read_body(
-    request: web.Request, settings: Settings, spool: Path, *, takes_model: bool = False
+    request: web.Request, settings: ApiSettings, spool: Path, *, takes_model: bool = False
 ) -> Body:
     """Return the fields of a request.
 
@@ -96,7 +96,7 @@ def _of_text(content: bytes, kind: str) -> dict[str, Any]:
         raise _unreadable(f"the request is no form: {error}") from error
 
 
-async def _whole(request: web.Request, settings: Settings) -> bytes:
+async def _whole(request: web.Request, settings: ApiSettings) -> bytes:
     content = bytearray()
     try:
         async for chunk in request.content.iter_chunked(_CHUNK):
@@ -114,7 +114,7 @@ class _Parts:
     Without a folder for it a model file is a file as others are.
     """
 
-    def __init__(self, settings: Settings, spool: Path | None, body: Body) -> None:
+    def __init__(self, settings: ApiSettings, spool: Path | None, body: Body) -> None:
         self._settings = settings
         self._spool = spool
         self._body = body
@@ -160,7 +160,7 @@ class _Parts:
                 raise _too_large("the request", self._settings.max_request_mb)
         return bytes(content)
 
-    async def _weights(self, part: BodyPartReader, spool: Path) -> Weights:
+    async def _weights(self, part: BodyPartReader, spool: Path) -> UploadedModel:
         if self._body.temporary:
             raise ApiError(
                 "the request holds two model files",
@@ -178,7 +178,7 @@ class _Parts:
                 if size > self._settings.model_bytes:
                     raise _too_large("the model file", self._settings.max_model_mb)
                 file.write(chunk)
-        return Weights(part.filename or "", path)
+        return UploadedModel(part.filename or "", path)
 
 
 def uploads_of(value: Any) -> Sequence[Any]:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ...errors import AstriaError
 from ...net.problems import ApiError
-from ...net.settings import SETTINGS_FILE, Settings
+from ...net.settings import SETTINGS_FILE, ApiSettings
 from ...net.web import Bounds, post
 from ...tunes.prompts import Callback
 from ..callbacks import AT_ONCE, LEASE_S, TIMEOUT_S, next_attempt
@@ -69,7 +69,7 @@ class Callbacks:
         )
 
 
-def _send(owed: Callback, settings: Settings) -> None:
+def _send(owed: Callback, settings: ApiSettings) -> None:
     store = state.prompts()
     if not settings.callbacks:  # turned off since it was stored
         store.give_up(owed.id, f"callbacks = no in {SETTINGS_FILE}")

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from ...host.state import state_folder
 from ...net.problems import ApiError, Problems
-from ...net.settings import Settings
+from ...net.settings import ApiSettings
 from ...tunes.bindings import KNOWN_BASES
 from ...tunes.prompts import Prompt
 from ...tunes.state import bindings_in
@@ -36,7 +36,7 @@ MAX_OFFSET = 2**52
 _AT_ONCE = 4
 
 _ID = re.compile(r"([0-9A-Za-z_][0-9A-Za-z_-]{0,63})(?:\.json)?")
-_Answer = Callable[[web.Request, Settings], Awaitable[web.StreamResponse]]
+_Answer = Callable[[web.Request, ApiSettings], Awaitable[web.StreamResponse]]
 
 
 class Handlers:
@@ -72,12 +72,12 @@ class Handlers:
     async def _in_studio(self, act: Callable[..., Any], *values: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._studio, act, *values)
 
-    async def openapi(self, request: web.Request, settings: Settings) -> web.Response:
+    async def openapi(self, request: web.Request, settings: ApiSettings) -> web.Response:
         return web.json_response(
             document(_origin(request, settings), ATTRIBUTES, needs_key=bool(settings.key))
         )
 
-    async def list_tunes(self, request: web.Request, settings: Settings) -> web.Response:
+    async def list_tunes(self, request: web.Request, settings: ApiSettings) -> web.Response:
         limit, offset = _page(request)
         title = request.query.get("title")
         if title is None:
@@ -89,11 +89,11 @@ class Handlers:
             [tune_object(tune.to_json(), _origin(request, settings)) for tune in found]
         )
 
-    async def get_tune(self, request: web.Request, settings: Settings) -> web.Response:
+    async def get_tune(self, request: web.Request, settings: ApiSettings) -> web.Response:
         tune = await asyncio.to_thread(_tune, request)
         return web.json_response(tune_object(tune.to_json(), _origin(request, settings)))
 
-    async def get_photo(self, request: web.Request, settings: Settings) -> web.StreamResponse:
+    async def get_photo(self, request: web.Request, settings: ApiSettings) -> web.StreamResponse:
         tune = await asyncio.to_thread(_tune, request)
         paths = {
             path.name: path for path in await asyncio.to_thread(state.tunes().photo_paths, tune.id)
@@ -103,7 +103,7 @@ class Handlers:
             raise _unknown("photo", request.match_info["name"])
         return web.FileResponse(path, headers={"X-Content-Type-Options": "nosniff"})
 
-    async def create_tune(self, request: web.Request, settings: Settings) -> web.Response:
+    async def create_tune(self, request: web.Request, settings: ApiSettings) -> web.Response:
         body = await read_body(request, settings, state.spool_folder(), takes_model=True)
         terms = _terms(request, settings)
         try:
@@ -157,7 +157,7 @@ class Handlers:
                 await self._queue.delete(prompt)
             raise
 
-    async def delete_tune(self, request: web.Request, settings: Settings) -> web.Response:
+    async def delete_tune(self, request: web.Request, settings: ApiSettings) -> web.Response:
         tune = await asyncio.to_thread(_tune, request)
         while prompts := await asyncio.to_thread(
             lambda: state.prompts().list(str(tune.id), limit=MOST_PAGE, offset=0)
@@ -167,14 +167,14 @@ class Handlers:
         await asyncio.to_thread(delete_tune, tune.id)
         return web.Response()
 
-    async def generate(self, request: web.Request, settings: Settings) -> web.Response:
+    async def generate(self, request: web.Request, settings: ApiSettings) -> web.Response:
         return await self._create(None, request, settings)
 
-    async def create_prompt(self, request: web.Request, settings: Settings) -> web.Response:
+    async def create_prompt(self, request: web.Request, settings: ApiSettings) -> web.Response:
         return await self._create(_id(request, "id"), request, settings)
 
     async def _create(
-        self, tune_id: str | None, request: web.Request, settings: Settings
+        self, tune_id: str | None, request: web.Request, settings: ApiSettings
     ) -> web.Response:
         body = await read_body(request, settings, state.spool_folder())
         terms = _terms(request, settings)
@@ -185,7 +185,7 @@ class Handlers:
         prompt = await self._queue.admit(prepared, settings)
         return web.json_response(object_of(prompt, terms.origin), status=201)
 
-    async def list_prompts(self, request: web.Request, settings: Settings) -> web.Response:
+    async def list_prompts(self, request: web.Request, settings: ApiSettings) -> web.Response:
         limit, offset = _page(request)
         tune_id = _id(request, "id")
         found = await asyncio.to_thread(
@@ -197,21 +197,21 @@ class Handlers:
             [object_of(prompt, _origin(request, settings)) for prompt in found]
         )
 
-    async def get_prompt(self, request: web.Request, settings: Settings) -> web.Response:
+    async def get_prompt(self, request: web.Request, settings: ApiSettings) -> web.Response:
         prompt = await asyncio.to_thread(_prompt, request)
         return web.json_response(object_of(prompt, _origin(request, settings)))
 
-    async def delete_prompt(self, request: web.Request, settings: Settings) -> web.Response:
+    async def delete_prompt(self, request: web.Request, settings: ApiSettings) -> web.Response:
         prompt = await asyncio.to_thread(_prompt, request)
         await self._queue.delete(prompt)
         return web.Response()
 
 
-def _terms(request: web.Request, settings: Settings) -> Terms:
+def _terms(request: web.Request, settings: ApiSettings) -> Terms:
     return Terms(_origin(request, settings), settings, fetching_of(settings))
 
 
-def _origin(request: web.Request, settings: Settings) -> str:
+def _origin(request: web.Request, settings: ApiSettings) -> str:
     """Return what addresses in answers begin with."""
     return settings.public_url or f"{request.scheme}://{request.host}"
 

@@ -12,7 +12,7 @@ from ...prompt import Node, parse
 from ...prompt.source import Report
 from ...tunes.resolve import Missing, Resolver
 from .guess import likely_roles
-from .reading import TEXTS, Reading
+from .reading import TEXTS, AttributeReading
 
 # Kind of a tag -> `what` of the Missing that it gives.
 _WHAT = {"lora": "LoRA", "faceid": "FaceID photo set", "": "embedding"}
@@ -51,7 +51,7 @@ def _tags(nodes: Iterable[Node], text: str) -> Iterator[tuple[Node, str, str]]:
 
 
 def reasons(
-    reading: Reading, tags: Tags, resolver: Resolver, options: CompileOptions | None
+    reading: AttributeReading, tags: Tags, resolver: Resolver, options: CompileOptions | None
 ) -> list[Problem]:
     """Return what keeps the request from running, beside what is noted already.
 

@@ -16,7 +16,7 @@ from ...graph.graph import api_workflow
 from ...host.state import state_folder
 from ...net.fetching import Fetching
 from ...net.problems import ApiError, Problems
-from ...net.settings import Settings
+from ...net.settings import ApiSettings
 from ...pipeline.build.sources import Options
 from ...pipeline.compiling import Compiled, CompileOptions, compile_request, sources_of
 from ...pipeline.plan import draft
@@ -32,7 +32,7 @@ from ..objects import prompt_object
 from . import state
 from .guess import guess_bases, guess_roles
 from .missing import reasons, tags_of
-from .reading import PICTURES, SPELLED, Reading, read
+from .reading import PICTURES, SPELLED, AttributeReading, read
 from .tunes import BRANCHES
 
 MAX_SEED = 2**32
@@ -47,7 +47,7 @@ class Terms:
     """
 
     origin: str
-    settings: Settings
+    settings: ApiSettings
     fetching: Fetching
 
 
@@ -100,7 +100,7 @@ def prepare(
     return Prepared(prompt, reading.contents)
 
 
-def _kept(reading: Reading) -> dict[str, Any]:
+def _kept(reading: AttributeReading) -> dict[str, Any]:
     """Return the attributes to store.
 
     The text as `text`, and a picture that came as text as the file that it became.
@@ -166,7 +166,7 @@ def _base(tune_id: str | None) -> tuple[str | None, Bindings | None]:
 
 
 def _compiled(
-    reading: Reading, extra: Bindings | None, options: CompileOptions
+    reading: AttributeReading, extra: Bindings | None, options: CompileOptions
 ) -> tuple[Compiled, list[str]]:
     """Return the workflow, and what is to be said of models that were bound for it.
 

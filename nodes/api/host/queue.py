@@ -24,7 +24,7 @@ from server import PromptServer
 from ...errors import AstriaError
 from ...net.files import put_whole
 from ...net.problems import ApiError
-from ...net.settings import Settings
+from ...net.settings import ApiSettings
 from ...tunes.prompts import Prompt
 from ...tunes.schema import only_one
 from ...tunes.tune import now
@@ -65,7 +65,7 @@ class Queue:
         if self._claim is not None:
             self._claim.close()
 
-    async def admit(self, prepared: Prepared, settings: Settings) -> Prompt:
+    async def admit(self, prepared: Prepared, settings: ApiSettings) -> Prompt:
         """Store a prompt and put it on the queue, behind all that came before.
 
         Raises: ApiError when ComfyUI refuses the workflow.

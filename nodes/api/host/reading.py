@@ -12,7 +12,7 @@ from typing import Any
 from ...net.fetching import Fetching
 from ...net.files import INPUT_FOLDER, from_base64, picture_name
 from ...net.problems import ApiError, Problems, problem
-from ...net.settings import Settings
+from ...net.settings import ApiSettings
 from ...prompt import Diagnostic, ImageRef, PromptRequest
 from ..fields import Upload
 
@@ -28,7 +28,7 @@ _REFUSED = f"{INPUT_FOLDER}/refused.png"
 
 
 @dataclass
-class Reading:
+class AttributeReading:
     """What attributes say.
 
     Where something is wrong, `request` is what the others make: None for nothing; `is_whole` where
@@ -52,13 +52,13 @@ class Reading:
 
 
 def read(
-    sent: Mapping[str, Any], settings: Settings, fetching: Fetching, found: Problems
-) -> Reading:
+    sent: Mapping[str, Any], settings: ApiSettings, fetching: Fetching, found: Problems
+) -> AttributeReading:
     """Return what the attributes say; what is wrong with them is noted in `found`.
 
     Raises: ApiError at once for texts without an end.
     """
-    reading = Reading(dict(sent))
+    reading = AttributeReading(dict(sent))
     for key in PICTURES:
         if isinstance(one := reading.attributes.get(key), Upload):
             reading.attributes[key] = _REFUSED
@@ -70,13 +70,13 @@ def read(
     if request is None:
         errors = [one for one in diagnostics if one.severity == "error"]
         found.note(_text_error(errors))
-        request = _without(reading, {one.field for one in errors})
+        request = _request_without(reading, {one.field for one in errors})
     if request is not None:
         reading.request = _with_local_pictures(request, reading, settings, fetching, found)
     return reading
 
 
-def _check(reading: Reading, found: Problems) -> None:
+def _check(reading: AttributeReading, found: Problems) -> None:
     """Note files where none belong, and what is no text.
 
     Refuse texts without an end before anything reads them.
@@ -138,7 +138,7 @@ def _text_error(errors: Sequence[Diagnostic]) -> ApiError:
     )
 
 
-def _without(reading: Reading, fields: set[str]) -> PromptRequest | None:
+def _request_without(reading: AttributeReading, fields: set[str]) -> PromptRequest | None:
     """Return the request that is left without the attributes at fault.
 
     None where the others do not go together either.
@@ -153,8 +153,8 @@ def _without(reading: Reading, fields: set[str]) -> PromptRequest | None:
 
 def _with_local_pictures(
     request: PromptRequest,
-    reading: Reading,
-    settings: Settings,
+    reading: AttributeReading,
+    settings: ApiSettings,
     fetching: Fetching,
     found: Problems,
 ) -> PromptRequest:
@@ -180,7 +180,7 @@ def _with_local_pictures(
     return replace(request, **changed) if changed else request
 
 
-def _kept(reading: Reading, content: bytes, key: str, settings: Settings) -> str:
+def _kept(reading: AttributeReading, content: bytes, key: str, settings: ApiSettings) -> str:
     """Return the file name of a picture, which is kept. Raises: ApiError for what is no picture."""
     name = f"{INPUT_FOLDER}/{picture_name(content, key, settings.image_bytes)}"
     reading.contents[name] = content

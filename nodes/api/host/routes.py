@@ -14,7 +14,7 @@ from server import PromptServer
 from ...errors import AstriaError, BindingsError
 from ...host.state import state_folder
 from ...net.problems import ApiError, envelope
-from ...net.settings import Settings
+from ...net.settings import ApiSettings
 from ...tunes.store import DATABASE_FILE
 from .. import access
 from ..objects import ROOT
@@ -37,13 +37,15 @@ def register() -> Queue:
     queue = Queue(callbacks.wake)
     for (method, path), answer in Handlers(queue, callbacks).table().items():
         server.routes.route(method, ROOT + path)(_guarded(answer))
-    background = _Background(queue, callbacks)
+    background = _BackgroundTasks(queue, callbacks)
     server.app.on_startup.append(background.start)
     server.app.on_cleanup.append(background.stop)
     return queue
 
 
-def _guarded(answer: Callable[[web.Request, Settings], Awaitable[web.StreamResponse]]) -> Callable:
+def _guarded(
+    answer: Callable[[web.Request, ApiSettings], Awaitable[web.StreamResponse]],
+) -> Callable:
     """Return a handler that answers those who may ask, and tells errors in ComfyUI's envelope."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -69,7 +71,7 @@ def _status(error: AstriaError) -> int:
     return 503 if isinstance(error, BindingsError) or error.code.startswith("tunes-") else 422
 
 
-class _Background:
+class _BackgroundTasks:
     """Follows the queue and sends callbacks while the server runs."""
 
     def __init__(self, queue: Queue, callbacks: Callbacks) -> None:

@@ -13,7 +13,7 @@ import folder_paths
 
 from ...host.state import STATE_NAME, state_folder
 from ...net.files import INPUT_FOLDER
-from ...net.settings import SETTINGS_FILE, Settings, load
+from ...net.settings import SETTINGS_FILE, ApiSettings, load
 from ...tunes.prompts import PromptStore
 from ...tunes.store import TuneStore
 
@@ -22,7 +22,7 @@ SHOWN_SETTINGS_FILE = f"{SETTINGS_FILE} (in __{STATE_NAME} of ComfyUI's user fol
 _OURS = re.compile(r"[0-9a-f]{64}\.(jpg|png|webp)|\.[0-9a-f]{64}\..*\.partial")
 
 
-def settings() -> Settings:
+def settings() -> ApiSettings:
     """Return the settings as api.ini has them now."""
     return load(settings_file(), SHOWN_SETTINGS_FILE)
 

@@ -33,7 +33,7 @@ from ...host.state import state_folder
 from ...net.fetching import Fetching
 from ...net.files import check_safetensors, from_base64, picture_name
 from ...net.problems import ApiError, Problems
-from ...net.settings import Settings
+from ...net.settings import ApiSettings
 from ...net.writing import PARTIAL
 from ...tunes.bindings import KNOWN_BASES
 from ...tunes.face_cache import FaceCache
@@ -44,7 +44,7 @@ from ...tunes.tune import MODEL_TYPES, Tune
 from ..callbacks import callback_of
 from ..fields import Upload
 from . import state
-from .body import Weights, uploads_of
+from .body import UploadedModel, uploads_of
 from .guess import guess_roles
 
 # The service's word -> the family of the bindings.
@@ -93,13 +93,13 @@ class Made:
     callback: str | None = None
 
 
-def fetching_of(settings: Settings) -> Fetching:
+def fetching_of(settings: ApiSettings) -> Fetching:
     """Return what fetches the pictures of one request."""
     return Fetching(settings, state.SHOWN_SETTINGS_FILE)
 
 
 def make_tune(
-    sent: Mapping[str, Any], settings: Settings, fetching: Fetching | None = None
+    sent: Mapping[str, Any], settings: ApiSettings, fetching: Fetching | None = None
 ) -> Made:
     """Store the tune that the attributes describe.
 
@@ -115,9 +115,9 @@ def make_tune(
     if settings.idempotent and not found and (there := state.tunes().find_by_title(about["title"])):
         return Made(there, False, tuple(said), callback)
     file = _model_file(sent, about.get("model_type"), found)
-    contents = _contents(sent, settings, fetching or fetching_of(settings), found)
+    contents = _sent_photos(sent, settings, fetching or fetching_of(settings), found)
     found.refuse()
-    photos, more = _photos(contents, about["title"], about.pop("min_face_px", MIN_FACE_PX))
+    photos, more = _usable_photos(contents, about["title"], about.pop("min_face_px", MIN_FACE_PX))
     said = (*said, *more, *(f"{key} has no effect here." for key in _idle(sent)))
     with _placed(file, about["model_type"]) as placed:
         return Made(
@@ -204,8 +204,8 @@ def _training(kind: str | None) -> ApiError:
     )
 
 
-def _contents(
-    sent: Mapping[str, Any], settings: Settings, fetching: Fetching, found: Problems
+def _sent_photos(
+    sent: Mapping[str, Any], settings: ApiSettings, fetching: Fetching, found: Problems
 ) -> list[bytes]:
     """Return the photos that are sent.
 
@@ -220,8 +220,10 @@ def _contents(
     for number, one in enumerate(given, 1):
         with found.noting("images"):
             contents.append(
-                _picture(
-                    _content(one, f"images, number {number}", settings), f"photo {number}", settings
+                _checked_picture(
+                    _uploaded_bytes(one, f"images, number {number}", settings),
+                    f"photo {number}",
+                    settings,
                 )
             )
     for number, url in enumerate(urls, 1):
@@ -230,16 +232,16 @@ def _contents(
                 fetching.check(url, f"image_urls, number {number}")
                 continue
             content = fetching.get(url, f"image_urls, number {number}")
-            contents.append(_picture(content, f"photo {len(given) + number}", settings))
+            contents.append(_checked_picture(content, f"photo {len(given) + number}", settings))
     return contents
 
 
-def _picture(content: bytes, what: str, settings: Settings) -> bytes:
+def _checked_picture(content: bytes, what: str, settings: ApiSettings) -> bytes:
     picture_name(content, what, settings.image_bytes)
     return content
 
 
-def _photos(
+def _usable_photos(
     contents: Sequence[bytes], title: str, min_face_px: int
 ) -> tuple[Sequence[bytes], list[str]]:
     """Return the photos to store, and what is to be said about them."""
@@ -250,14 +252,16 @@ def _photos(
     if analysis is None:
         return contents, ["The photos are not checked for faces: no face_analysis is bound."]
     cache = FaceCache(state_folder())
-    findings = [find_person(_pixels(content), analysis, cache, min_face_px) for content in contents]
+    findings = [
+        find_person(_photo_pixels(content), analysis, cache, min_face_px) for content in contents
+    ]
     return [png_bytes(one.pixels) for one in identity_of(findings, analysis, title).photos], [
         *said,
         *notes(findings),
     ]
 
 
-def _content(one: Any, what: str, settings: Settings) -> bytes:
+def _uploaded_bytes(one: Any, what: str, settings: ApiSettings) -> bytes:
     if isinstance(one, Upload):
         return one.content
     if isinstance(one, str):
@@ -271,7 +275,7 @@ def _content(one: Any, what: str, settings: Settings) -> bytes:
     )
 
 
-def _pixels(content: bytes) -> Any:
+def _photo_pixels(content: bytes) -> Any:
     spool = state.spool_folder()
     spool.mkdir(parents=True, exist_ok=True)
     # A name of its own: two requests may bring the same photo at once.
@@ -298,7 +302,9 @@ def _model_root(kind: str) -> Path:
     return Path(folder_paths.get_folder_paths(FOLDERS[kind])[0])
 
 
-def _model_file(sent: Mapping[str, Any], kind: str | None, found: Problems) -> str | Weights | None:
+def _model_file(
+    sent: Mapping[str, Any], kind: str | None, found: Problems
+) -> str | UploadedModel | None:
     """Return the name of the model file below its model folder, or the one that the request brings,
     checked; None where a photo set has none.
     """
@@ -319,7 +325,7 @@ def _model_file(sent: Mapping[str, Any], kind: str | None, found: Problems) -> s
             if isinstance(name, Missing):
                 raise ApiError(name.message, code="missing-model", hint=name.hint)
             return name.replace("\\", "/")
-        if not isinstance(given, Weights):
+        if not isinstance(given, UploadedModel):
             raise ApiError(
                 "file is no model file",
                 code="tune-file",
@@ -331,12 +337,12 @@ def _model_file(sent: Mapping[str, Any], kind: str | None, found: Problems) -> s
 
 
 @contextlib.contextmanager
-def _placed(file: str | Weights | None, kind: str) -> Iterator[str | None]:
+def _placed(file: str | UploadedModel | None, kind: str) -> Iterator[str | None]:
     """Give the name of the model file.
 
     One that the request brought lies in its model folder, unless the block fails.
     """
-    if not isinstance(file, Weights):
+    if not isinstance(file, UploadedModel):
         yield file
         return
     name = f"{UPLOADS}/upload-{uuid.uuid4().hex}.safetensors"

@@ -44,7 +44,7 @@ def for_the_page(answer: Handler) -> Handler:
         access.check_page(request.headers, args.listen)
         return await answer(request)
 
-    return _told(handle)
+    return _with_json_errors(handle)
 
 
 def for_the_sidebar(answer: Handler) -> Handler:
@@ -58,10 +58,10 @@ def for_the_sidebar(answer: Handler) -> Handler:
         access.check_sidebar(request.headers, settings.key, args.listen, key_file)
         return await answer(request)
 
-    return _told(handle)
+    return _with_json_errors(handle)
 
 
-def _told(answer: Handler) -> Handler:
+def _with_json_errors(answer: Handler) -> Handler:
     """Return a handler that gives what `answer` raises as `{"error": {"type", "message",
     "details"}}`.
     """

@@ -14,7 +14,7 @@ from ...host.state import state_folder
 from ...pipeline.compiling import CompileOptions
 from ...pipeline.explain import explain
 from ...pipeline.host.run_pictures import run_pictures
-from ...pipeline.pictures import brought, notes, without
+from ...pipeline.pictures import picture_origins, pictures_to_load, without_pictures
 from ...prompt import Diagnostic, PromptRequest, parse
 from ...prompt.lexer import is_embedding_name
 from ...prompt.source import Rewrite
@@ -204,8 +204,8 @@ def explanation(asked: Mapping[str, Any]) -> dict[str, Any]:
     if request is None:
         return {"runs": False, "report": "\n".join(told)}
     pictures = {name: Socket(name) for name in PICTURES if asked.get(name)}
-    to_be_had = brought(request, pictures, run_pictures().settings_file)
-    request = without(request, to_be_had)
+    to_be_had = pictures_to_load(request, pictures, run_pictures().settings_file)
+    request = without_pictures(request, to_be_had)
     pictures |= {name: Socket(name) for name in to_be_had}
     chosen = family(asked["family"]) if asked.get("family") else None
     explained = explain(
@@ -213,5 +213,5 @@ def explanation(asked: Mapping[str, Any]) -> dict[str, Any]:
     )
     return {
         "runs": explained.runs,
-        "report": "\n".join(filter(None, [explained.text, notes(to_be_had), *told])),
+        "report": "\n".join(filter(None, [explained.text, picture_origins(to_be_had), *told])),
     }

@@ -18,7 +18,7 @@ from ...api.host import state
 from ...api.host.tunes import FOLDERS, UPLOADS, delete_tune, make_tune
 from ...faces.photos import read_photo
 from ...host.state import state_folder
-from ...net.settings import Settings
+from ...net.settings import ApiSettings
 from ...tunes.bindings import ROLES
 from ...tunes.choices import present
 from ...tunes.host.state import HostFiles, make_resolver
@@ -53,7 +53,7 @@ def page(search: str, offset: int) -> dict[str, Any]:
     words = search.casefold().split()
     found = [tune for tune in newest() if all(word in _words(tune) for word in words)]
     return {
-        "tunes": [told(tune) for tune in found[offset : offset + PAGE]],
+        "tunes": [tune_row(tune) for tune in found[offset : offset + PAGE]],
         "total": len(found),
         "offset": offset,
         "page": PAGE,
@@ -67,7 +67,7 @@ def _words(tune: Tune) -> str:
     ).casefold()
 
 
-def told(tune: Tune) -> dict[str, Any]:
+def tune_row(tune: Tune) -> dict[str, Any]:
     """Return what the sidebar shows of a tune.
 
     `tags` are what a prompt can write for it, `goes_with_it` is what is deleted along with it.
@@ -157,13 +157,13 @@ def _small(path: Path) -> bytes:
     return written.getvalue()
 
 
-def create(sent: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+def create(sent: Mapping[str, Any], settings: ApiSettings) -> dict[str, Any]:
     """Keep photos as a tune; return it, whether it is new, and what was noticed.
 
     Raises: ApiError, TuneError or ImageError; nothing is then kept.
     """
     made = make_tune({**sent, "model_type": "faceid"}, settings)
-    return {"tune": told(made.tune), "is_new": made.is_new, "notes": list(made.notices)}
+    return {"tune": tune_row(made.tune), "is_new": made.is_new, "notes": list(made.notices)}
 
 
 def shown_tune(id: int, title: str) -> Tune:

@@ -13,7 +13,7 @@ from ..errors import FaceIDError
 from ..use import FaceIDUse
 from .flux import apply_pulid
 from .ip_adapter import IPAdapterFaceID
-from .unet import Place, UnetUse, apply_ip_adapters
+from .unet import FacePlace, UnetUse, apply_ip_adapters
 
 # On models with a face under a mask, which lies on the picture as a whole.
 MASKED = "astria_faceid_masked"
@@ -89,7 +89,7 @@ def _of_unet(use: FaceIDUse, gate: Gate) -> UnetUse:
         use.faceid.adapter,
         use.faceid.keys_values(use.identity),
         use.strength,
-        Place((use.start, use.end), gate),
+        FacePlace((use.start, use.end), gate),
     )
 
 

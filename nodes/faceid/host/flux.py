@@ -17,7 +17,9 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...errors import PlanError
+from ...families.family import FLUX_PATCH
 from ...regions.run import Forward, RegionRun, averaged
+from ...rounding import ceil_div
 from ..errors import FaceIDError
 from ..pulid import Influence, places
 from .pulid_loader import PulidModel
@@ -25,8 +27,7 @@ from .pulid_loader import PulidModel
 if TYPE_CHECKING:
     from ..use import FaceIDUse
 
-KEY = "astria_pulid"
-PATCH = 2  # one token is 2x2 latent cells
+PULID_KEY = "astria_pulid"
 # Schedules and parts of the steps are rounded apart; a step where a range begins belongs to it, one
 # where it ends does not.
 SIGMA_SLACK = 1e-4
@@ -101,7 +102,7 @@ def _check(network: torch.nn.Module, adapter: PulidModel) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
+class PulidPerson:
     """One identity in use.
 
     `tokens` [2,T,C] on the CPU: the person's and nobody's; it acts from `start` to `end`, parts
@@ -124,7 +125,7 @@ class Person:
         )
 
 
-def _person(use: FaceIDUse, gate: Gate, run: RegionRun | None) -> Person:
+def _person(use: FaceIDUse, gate: Gate, run: RegionRun | None) -> PulidPerson:
     assert run is not None or not isinstance(gate, int), (
         "a FaceID gated by a region needs the RegionRun of these regions"
     )
@@ -133,7 +134,7 @@ def _person(use: FaceIDUse, gate: Gate, run: RegionRun | None) -> Person:
         if isinstance(gate, Tensor)
         else gate
     )
-    return Person(
+    return PulidPerson(
         use.identity.title, use.faceid.tokens(use.identity), use.strength, use.start, use.end, mask
     )
 
@@ -145,7 +146,7 @@ class Step:
     Who acts in it, and height and width of its latent and of the whole picture's.
     """
 
-    people: list[Person]
+    people: list[PulidPerson]
     latent: tuple[int, int]
     picture: tuple[int, int] | None
     run: RegionRun | None
@@ -156,7 +157,7 @@ class Step:
     def grid(self) -> tuple[int, int]:
         """The rows and columns of the picture's tokens; odd sides are padded."""
         height, width = self.latent
-        return -(-height // PATCH), -(-width // PATCH)
+        return ceil_div(height, FLUX_PATCH), ceil_div(width, FLUX_PATCH)
 
     def influences(self, kinds: Sequence[int], picture: Tensor) -> list[Influence]:
         """Return what each person does to the picture's tokens [rows,L,C].
@@ -172,7 +173,9 @@ class Step:
             self._made[key] = [one for one in made if one is not None]
         return self._made[key]
 
-    def _influence(self, person: Person, kinds: Sequence[int], picture: Tensor) -> Influence | None:
+    def _influence(
+        self, person: PulidPerson, kinds: Sequence[int], picture: Tensor
+    ) -> Influence | None:
         """Return None for a person who has no part in these rows."""
         rows = picture.shape[0]
         weight = self._weight(person, rows, rows // len(kinds))
@@ -190,7 +193,7 @@ class Step:
             None if len(acts) == rows else acts.to(picture.device),
         )
 
-    def _weight(self, person: Person, rows: int, images: int) -> Tensor | None:
+    def _weight(self, person: PulidPerson, rows: int, images: int) -> Tensor | None:
         """Return the person's share of each token, [1 or rows, 1 or L, 1]."""
         if person.gate is None:
             return torch.ones(1, 1, 1)
@@ -216,7 +219,7 @@ class Step:
             )
         return _of_region(self._forward, person, self.grid)
 
-    def _require_whole(self, person: Person) -> None:
+    def _require_whole(self, person: PulidPerson) -> None:
         if self.picture not in (None, self.latent):
             part, whole = (f"{width} x {height}" for height, width in (self.latent, self.picture))
             message = (
@@ -230,7 +233,7 @@ class Step:
             raise PlanError(message, code="faceid-part", hint=hint)
 
 
-def _of_region(forward: Forward, person: Person, grid: tuple[int, int]) -> Tensor:
+def _of_region(forward: Forward, person: PulidPerson, grid: tuple[int, int]) -> Tensor:
     if person.gate >= forward.regions:
         message = (
             f"The FaceID of '{person.title}' is meant for person {person.gate}, but the picture has"
@@ -252,10 +255,10 @@ class Application:
     """
 
     def __init__(
-        self, adapter: PulidModel, people: list[Person], run: RegionRun | None, sampling: Any
+        self, adapter: PulidModel, people: list[PulidPerson], run: RegionRun | None, sampling: Any
     ) -> None:
         self.adapter = adapter
-        self.key = f"{KEY}_{uuid4().hex}"
+        self.key = f"{PULID_KEY}_{uuid4().hex}"
         self._people = people
         self._run = run
         self._sampling = sampling

@@ -26,7 +26,7 @@ from ..errors import FaceIDError
 from ..eva_clip import vision_of
 from ..pulid import cross_attentions_of, encoder_of
 from ..pulid_prepare import CROP, features_only, for_vision
-from ..pulid_weights import Weights
+from ..pulid_weights import NetworkWeights
 
 RECOGNISER = "antelopev2"
 FACE_CHANNELS = 512  # of that recogniser's vectors
@@ -138,7 +138,7 @@ def _require(path: str | None, title: str, file: str, folder: str) -> None:
         raise MissingModelError(message, code="pulid-needs", hint=hint)
 
 
-def _read(path: str, title: str) -> Weights:
+def _read(path: str, title: str) -> NetworkWeights:
     """Return the tensors of a file. Nothing in it is run."""
     try:
         tensors: Any = comfy.utils.load_torch_file(path, safe_load=True)
@@ -163,14 +163,14 @@ def _read(path: str, title: str) -> Weights:
             " weights.",
             code="pulid-file",
         )
-    return Weights(
+    return NetworkWeights(
         {str(key): tensor for key, tensor in tensors.items() if isinstance(tensor, Tensor)},
         title,
         path,
     )
 
 
-def _check_kind(weights: Weights) -> None:
+def _check_kind(weights: NetworkWeights) -> None:
     if not any(key.startswith(("pulid_ca.", "pulid_encoder.")) for key in weights.tensors):
         kind = (
             "a PuLID of SDXL"
@@ -196,7 +196,9 @@ def _check_fit(encoder: nn.Module, vision: nn.Module, eva_path: str) -> None:
         raise FaceIDError(message, code="pulid-fit", hint="Choose EVA02_CLIP_L_336_psz14_s6B.pt.")
 
 
-def _model(make: Callable[[Weights, Any], nn.Module], weights: Weights) -> ModelPatcher:
+def _model(
+    make: Callable[[NetworkWeights, Any], nn.Module], weights: NetworkWeights
+) -> ModelPatcher:
     network = make(weights, comfy.ops.manual_cast)
     return CoreModelPatcher(
         network,

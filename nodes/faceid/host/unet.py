@@ -24,7 +24,7 @@ from ...regions.run import RegionRun, averaged
 from ..errors import FaceIDError
 from ..ipadapter import Adapter
 
-KEY = "astria_faceid"
+FACEID_KEY = "astria_faceid"
 LORA = "astria_faceid_lora"  # names of the adapters whose LoRA the model has
 # Where a diffusers UNet counts its attentions: the middle comes last.
 ORDER = {"down_blocks": 0, "up_blocks": 1, "mid_block": 2}
@@ -35,7 +35,7 @@ Block = tuple[str, int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class FacePlace:
     """When and where a person's face counts.
 
     From and to which part 0..1 of the steps; in a region by its number, under masks [n,H,W] float32
@@ -55,7 +55,7 @@ class UnetUse:
     adapter: Adapter
     keys_values: Sequence[tuple[Tensor, Tensor]]
     strength: float
-    place: Place
+    place: FacePlace
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def apply_ip_adapters(
     # In the dtype of the activations, and in a patcher of its own: the host then loads, moves and
     # unloads it.
     tokens = nn.ModuleList(_Tokens(use, model.model.get_dtype_inference()) for use in uses)
-    key = f"{KEY}_{uuid4().hex}"  # the host takes clones with equal keys for equal
+    key = f"{FACEID_KEY}_{uuid4().hex}"  # the host takes clones with equal keys for equal
     patched.set_additional_models(
         key,
         [ModelPatcher(tokens, load_device=model.load_device, offload_device=model.offload_device)],
@@ -111,8 +111,8 @@ def apply_ip_adapters(
         run,
         model.get_model_object("model_sampling"),
     )
-    patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, faces.sample)
-    patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, partial(_run, faces))
+    patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, FACEID_KEY, faces.sample)
+    patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, FACEID_KEY, partial(_run, faces))
     return patched
 
 
@@ -200,7 +200,7 @@ class _Faces:
     without a sampler of its own.
     """
 
-    places: tuple[Place, ...]
+    places: tuple[FacePlace, ...]
     tokens: nn.ModuleList
     blocks: tuple[Block, ...]
     run: RegionRun | None

@@ -14,11 +14,12 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...errors import PlanError
-from ...regions.host.checkpoints import KEY as PERSON_MODELS
+from ...regions.host.checkpoints import PERSON_MODELS_KEY
+from ...rounding import ceil_div
 from ..tiles import Tiling, tiling
-from .tiled_conds import Run, in_tile, placed
+from .tiled_conds import TileCuts, in_tile, placed
 
-KEY = "astria_tiles"
+TILES_KEY = "astria_tiles"
 # A UNet halves its latent three times; a side that is no multiple would be padded in every tile.
 GRID_CELLS = 8
 
@@ -38,7 +39,7 @@ def apply_tiles(model: ModelPatcher, tile_px: int, overlap_px: int) -> ModelPatc
     edge.
     """
     cell = model.model.latent_format.spacial_downscale_ratio
-    if model.get_wrappers(WrappersMP.CALC_COND_BATCH, KEY):
+    if model.get_wrappers(WrappersMP.CALC_COND_BATCH, TILES_KEY):
         hint = "Connect the model from before the first Astria Tiled Diffusion."
         raise PlanError(
             "This model already runs in tiles; they cannot be applied twice.",
@@ -54,11 +55,11 @@ def apply_tiles(model: ModelPatcher, tile_px: int, overlap_px: int) -> ModelPatc
             " half a tile."
         )
         raise PlanError(text, code="tile-overlap", hint="An eighth of tile_size hides the seams.")
-    tiles = _Tiles(tile_px // cell, -(-overlap_px // cell))
+    tiles = _Tiles(tile_px // cell, ceil_div(overlap_px, cell))
     patched = model.clone()
-    patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, tiles.sample)
-    patched.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, tiles.prepare)
-    patched.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, tiles.predict)
+    patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, TILES_KEY, tiles.sample)
+    patched.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, TILES_KEY, tiles.prepare)
+    patched.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, TILES_KEY, tiles.predict)
     return patched
 
 
@@ -72,10 +73,10 @@ class _Tiles:
 
     size: int
     overlap: int
-    run: Run | None = field(default=None)
+    run: TileCuts | None = field(default=None)
 
     def sample(self, executor: Callable, *args: Any, **named: Any) -> Tensor:
-        before, self.run = self.run, Run()
+        before, self.run = self.run, TileCuts()
         try:
             return executor(*args, **named)
         finally:
@@ -124,7 +125,7 @@ class _Tiles:
                 hint=hint,
             )
         wrappers = list(options["transformer_options"]["wrappers"][WrappersMP.CALC_COND_BATCH])
-        if PERSON_MODELS in wrappers[wrappers.index(KEY) :]:
+        if PERSON_MODELS_KEY in wrappers[wrappers.index(TILES_KEY) :]:
             hint = (
                 "Connect Astria Tiled Diffusion behind Astria Regional Prompt; such a person is"
                 " then drawn whole, the scene in tiles."
@@ -145,7 +146,7 @@ class _Tiles:
         grid: Tiling,
     ) -> list[Tensor]:
         x, timestep, options = call
-        run = self.run or Run()
+        run = self.run or TileCuts()
         whole = [
             (
                 None

@@ -21,7 +21,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...errors import PlanError
-from ...regions.host.regional import KEY as REGIONS
+from ...regions.host.regional import REGIONS_KEY
 from ...regions.host.state import Regions
 from ...regions.run import on_latent
 from ..tiles import Tile
@@ -37,7 +37,7 @@ _WHOLE_ONLY = {
 
 
 @dataclass(eq=False)
-class Run:
+class TileCuts:
     """What has been cut for the tiles of one sampling, so that it is cut once and not at every
     step.
     """
@@ -112,13 +112,13 @@ class Run:
         transformer = options.get("transformer_options", {})
         wrappers = transformer.get("wrappers", {})
         diffusion = wrappers.get(WrappersMP.DIFFUSION_MODEL, {})
-        if REGIONS not in diffusion:
+        if REGIONS_KEY not in diffusion:
             return options
         cut = [
             partial(wrapper.func, self._regions_in(wrapper.args[0], tile, x), *wrapper.args[1:])
-            for wrapper in diffusion[REGIONS]
+            for wrapper in diffusion[REGIONS_KEY]
         ]
-        wrappers = {**wrappers, WrappersMP.DIFFUSION_MODEL: {**diffusion, REGIONS: cut}}
+        wrappers = {**wrappers, WrappersMP.DIFFUSION_MODEL: {**diffusion, REGIONS_KEY: cut}}
         return {**options, "transformer_options": {**transformer, "wrappers": wrappers}}
 
     def _regions_in(self, regions: Regions, tile: Tile, x: Tensor) -> Regions:
@@ -156,7 +156,7 @@ def placed(entry: dict, x: Tensor, timestep: Tensor) -> dict | None:
 
 
 def in_tile(
-    entry: dict, tile: Tile, x: Tensor, model: comfy.model_base.BaseModel, run: Run
+    entry: dict, tile: Tile, x: Tensor, model: comfy.model_base.BaseModel, run: TileCuts
 ) -> dict | None:
     """Return a conditioning from `placed` as one of the tile.
 

@@ -54,7 +54,7 @@ class OnDemand:
         return self._patcher.model[0]
 
 
-class Background:
+class BackgroundRemover:
     """The host's background removal: subject and background, nothing else.
 
     `model` returns a BACKGROUND_REMOVAL.

@@ -16,7 +16,15 @@ from .. import clipseg, grounding
 from ..detector import DetectedClasses
 from ..sam import BoxCutter
 from ..segmenter import Backend, RoutedSegmenter
-from .models import Background, OnDemand, Sam3, checked_sam3, load_background, load_sam3, read_sam
+from .models import (
+    BackgroundRemover,
+    OnDemand,
+    Sam3,
+    checked_sam3,
+    load_background,
+    load_sam3,
+    read_sam,
+)
 
 NONE = "none"
 # What a folder in transformers' layout must hold; each entry names files of which one is enough.
@@ -34,7 +42,7 @@ _FOLDER_FILES = (
 
 
 @dataclass(frozen=True)
-class Kind:
+class SegmenterKind:
     """One kind of model.
 
     The node's input, the host's folder key, what it finds, and what to get where. `layout`: a
@@ -101,7 +109,7 @@ _WEIGHTS = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin")
 KINDS = {
     kind.option: kind
     for kind in (
-        Kind(
+        SegmenterKind(
             "background_removal",
             "background_removal",
             "foreground, subject, background",
@@ -109,7 +117,7 @@ KINDS = {
             "https://huggingface.co/Comfy-Org/BiRefNet",
             _WEIGHTS,
         ),
-        Kind(
+        SegmenterKind(
             "sam3",
             "checkpoints",
             "any word, each thing by itself",
@@ -117,14 +125,14 @@ KINDS = {
             "https://huggingface.co/Comfy-Org/sam3.1",
             _WEIGHTS,
         ),
-        Kind(
+        SegmenterKind(
             "grounding_dino",
             "grounding-dino",
             "any word, each thing by itself; with sam",
             "a folder with all files of the model",
             "https://huggingface.co/IDEA-Research/grounding-dino-tiny",
         ),
-        Kind(
+        SegmenterKind(
             "sam",
             "sams",
             "cuts out what grounding_dino or a detector found",
@@ -132,7 +140,7 @@ KINDS = {
             "https://github.com/facebookresearch/segment-anything",
             _WEIGHTS,
         ),
-        Kind(
+        SegmenterKind(
             "clipseg",
             "clipseg",
             "any word, coarse",
@@ -189,9 +197,9 @@ def _backends(paths: dict[str, Path], connected: Connected) -> Iterator[Backend]
     if connected.detector is not None:
         yield DetectedClasses(connected.detector, cut)
     if connected.background_model is not None:
-        yield Background(lambda: connected.background_model)
+        yield BackgroundRemover(lambda: connected.background_model)
     elif "background_removal" in paths:
-        yield Background(_once(load_background, paths["background_removal"]))
+        yield BackgroundRemover(_once(load_background, paths["background_removal"]))
     if connected.sam3_model is not None:
         both = checked_sam3(connected.sam3_model, connected.sam3_clip, "The connected sam3_model")
         yield Sam3(lambda: both)
@@ -261,7 +269,7 @@ def _model_folders(root: Path) -> list[Path]:
     )
 
 
-def _complete(folder: Path, kind: Kind) -> Path:
+def _complete(folder: Path, kind: SegmenterKind) -> Path:
     """Return the folder when it holds what transformers needs.
 
     Raises: MissingModelError naming what it lacks.

@@ -48,7 +48,7 @@ _UNION_KINDS = {*SDXL_NUMBERS, *FLUX_NUMBERS}  # those that some union was train
 SEGMENTER_ROLES = ("background_removal", "sam3", "grounding_dino", "sam", "clipseg")
 
 
-class Kit:
+class ModelLoaders:
     """Gives each stage its models.
 
     What is bound is loaded once, by a node of the group `models`.

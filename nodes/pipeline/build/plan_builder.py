@@ -6,26 +6,27 @@ The request, its numbers, the graph they write into, and what they have to tell.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ...families.family import Family
 from ...families.lora_files import is_for
 from ...graph.graph import Graph, Link, Value
+from ...graph.outputs import RegionsNode
 from ...prompt import PromptRequest, Segment
 from ...tunes.resolve import Missing, Resolver
-from .model_loaders import Kit
+from .model_loaders import ModelLoaders
 from .settings import Settings
 from .sources import Options, Sources
 from .stage_list import Problem, Stage
-from .tags import find_wording
-from .text import Encoded, Lora, Wording, WornLora
+from .tags import resolve_text
+from .text import Encoded, Lora, PromptText, WornLora
 
 
 @dataclass(frozen=True)
-class Painted:
-    """What the first painting stage leaves for those after it.
+class PictureContext:
+    """What a picture was drawn from, for the stages that draw in it again.
 
-    How scene and people are told, where the people are, what was repainted.
+    The conditionings of scene and people, where the people are, what was repainted.
 
     `scene` is without people, `drawn` with them; both without ControlNets. `scene_loras` act where
     no person stands. `mask` is what an inpainting repainted, at the size of its padded picture, and
@@ -35,18 +36,32 @@ class Painted:
     scene: Encoded
     drawn: Encoded
     persons: Link | None = None
-    regions: Link | None = None
+    regions: RegionsNode | None = None
     mask: Link | None = None
     fit: Link | None = None
     scene_loras: Link | None = None
 
 
-@dataclass
-class Desk:
-    """The planner's desk.
+@dataclass(frozen=True)
+class StagePicture:
+    """The picture as one stage hands it to the next.
 
-    `painted` is set by the first stage that paints; `identities` remembers the loaded photo sets by
-    tune and analysis; `loras` is who wears which.
+    `context` is None until a stage has drawn from the prompt.
+    """
+
+    image: Value
+    context: PictureContext | None = None
+
+    def with_image(self, image: Value) -> StagePicture:
+        """Return the same picture after a stage that changed its pixels only."""
+        return replace(self, image=image)
+
+
+@dataclass
+class PlanBuilder:
+    """What every stage reads and writes: the request with its numbers, the graph, the reports.
+
+    `identities` remembers the loaded photo sets by tune and analysis; `loras` is who wears which.
     """
 
     request: PromptRequest
@@ -54,11 +69,10 @@ class Desk:
     sources: Sources
     resolver: Resolver
     options: Options
-    kit: Kit
+    loaders: ModelLoaders
     problems: list[Problem]
     missing: list[Missing] = field(default_factory=list)
     skipped: set[str] = field(default_factory=set)
-    painted: Painted | None = None
     identities: dict[tuple[str, str], Link] = field(default_factory=dict)
     loras: list[WornLora] = field(default_factory=list)
 
@@ -70,7 +84,7 @@ class Desk:
     def family(self) -> Family:
         return self.sources.family
 
-    def for_stage(self, found: Value | Missing, stage: Stage) -> Value | None:
+    def require_for_stage(self, found: Value | Missing, stage: Stage) -> Value | None:
         """Return the model that a stage needs.
 
         Missing: the stage is left out with a word about it, or it is an error, as the artist chose.
@@ -91,8 +105,8 @@ class Desk:
             )
         return None
 
-    def for_part(self, found: Value | Missing, part: str) -> Value | None:
-        """Return the model that a part of a stage needs, as `for_stage` does.
+    def require_for_part(self, found: Value | Missing, part: str) -> Value | None:
+        """Return the model that a part of a stage needs, as `require_for_stage` does.
 
         Skipping leaves that part out, and the stage runs.
         """
@@ -133,11 +147,11 @@ class Desk:
         if found not in self.missing:
             self.missing.append(found)
 
-    def wording(
+    def resolve_text(
         self, positive: Sequence[Segment], negative: Sequence[Segment], *, of_person: bool = False
-    ) -> Wording:
+    ) -> PromptText:
         """Return what is said, with files behind its tags; what has none is told."""
-        found = find_wording(
+        found = resolve_text(
             positive,
             negative,
             self.resolver,
@@ -148,7 +162,7 @@ class Desk:
         for one in found.missing:
             self._miss(one)
         for tag, absent in found.faceless:
-            self.for_part(absent, tag)
+            self.require_for_part(absent, tag)
         for problem in found.problems:
             self.tell(problem)
-        return found.wording
+        return found.prompt_text

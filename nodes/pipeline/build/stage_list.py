@@ -12,7 +12,6 @@ from .settings import Inputs, Settings
 
 UPSCALE_FACTOR = 4
 HIRES_FACTOR = 2
-MAX_PERSONS = 8
 
 
 @dataclass(frozen=True)

@@ -12,23 +12,23 @@ from ...prompt import EmbeddingTag, PromptRequest, Segment
 from ...tunes.resolve import Missing, Resolver
 from .embedding_words import embedding_words
 from .stage_list import Problem
-from .text import FaceID, Lora, Wording, lora_weights
+from .text import FaceID, Lora, PromptText, lora_weights
 
 
 @dataclass(frozen=True)
-class FoundWording:
+class ResolvedText:
     """A wording as far as its files are there, and what is wrong with the rest.
 
     `faceless` are the FaceID tags whose photos are not there, each as it is written.
     """
 
-    wording: Wording
+    prompt_text: PromptText
     missing: tuple[Missing, ...]
     problems: tuple[Problem, ...]
     faceless: tuple[tuple[str, Missing], ...]
 
 
-def find_wording(
+def resolve_text(
     positive: Sequence[Segment],
     negative: Sequence[Segment],
     resolver: Resolver,
@@ -36,7 +36,7 @@ def find_wording(
     use_lpw: bool,
     style: str | None = None,
     of_person: bool = False,
-) -> FoundWording:
+) -> ResolvedText:
     """Return the wording of the segments; tags without a file are left out of it and listed.
 
     A person may be given as a checkpoint.
@@ -46,12 +46,12 @@ def find_wording(
     faceids = tags.faceids(positive)
     embeddings = _Embeddings(resolver)
     said = embeddings.named(positive), embeddings.named(negative)
-    wording = Wording(
+    prompt_text = PromptText(
         *said, loras, use_lpw, style, faceids, tags.checkpoint, tuple(dict.fromkeys(tags.photos))
     )
     missing = _unique((*tags.missing, *embeddings.missing))
     problems = _unique((*tags.problems, *embeddings.problems))
-    return FoundWording(wording, missing, problems, _unique(tags.faceless))
+    return ResolvedText(prompt_text, missing, problems, _unique(tags.faceless))
 
 
 def check_regions(request: PromptRequest, connected: bool) -> None:

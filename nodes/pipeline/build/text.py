@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ...families.family import Family
-from ...graph.graph import Graph, Link, Value, slot
+from ...graph.graph import Graph, Link, Value
+from ...graph.outputs import LoadLoraNode, add_node
 from ...prompt import PromptRequest, Segment, encoder_text
 from .styles import styled
 
@@ -58,7 +59,7 @@ class WornLora:
     wearer: str
     made_for: str = ""
 
-    def told(self) -> str:
+    def describe(self) -> str:
         seems = f", made for {self.made_for} by its tensors" if self.made_for else ""
         weight, text_weight = self.lora.weight, self.lora.clip_weight
         at = f"{weight:g}"
@@ -76,7 +77,7 @@ class FaceID:
 
 
 @dataclass(frozen=True)
-class Wording:
+class PromptText:
     """What a stage says to the model.
 
     The positive segments, the negative ones, and what goes with them.
@@ -151,16 +152,23 @@ def joined_text(segments: Sequence[Segment], *, use_lpw: bool) -> str:
 
 
 def add_encoding(
-    graph: Graph, stage: str, models: Models, wording: Wording, family: Family, guidance: float
+    graph: Graph,
+    stage: str,
+    models: Models,
+    prompt_text: PromptText,
+    family: Family,
+    guidance: float,
 ) -> Encoded:
     """Add text encoders and, for Flux, the distilled guidance.
 
     Return what the sampler of `stage` takes.
     """
-    positive = graph.add(f"{stage}.positive", "CLIPTextEncode", clip=models.clip, text=wording.text)
+    positive = graph.add(
+        f"{stage}.positive", "CLIPTextEncode", clip=models.clip, text=prompt_text.text
+    )
     # Flux runs at true CFG 1: its negative is only a placeholder for nodes that want a pair, so the
     # text would mislead.
-    text = "" if family.is_flux else wording.negative_text
+    text = "" if family.is_flux else prompt_text.negative_text
     negative = graph.add(f"{stage}.negative", "CLIPTextEncode", clip=models.clip, text=text)
     if family.is_flux and family.takes_guidance:
         positive = graph.add(
@@ -173,15 +181,16 @@ def add_loras(graph: Graph, stage: str, models: Models, loras: Sequence[Lora]) -
     """Add LoRAs that act on the whole model and on its text encoder."""
     for number, lora in enumerate(loras, start=1):
         strengths = {"strength_model": lora.weight, "strength_clip": lora.clip_weight}
-        loaded = graph.add(
+        loaded = add_node(
+            graph,
+            LoadLoraNode,
             f"{stage}.lora_{number}",
-            "AstriaLoadLora",
             model=models.model,
             clip=models.clip,
             lora_name=lora.file,
             **strengths,
         )
-        models = replace(models, model=loaded, clip=slot(loaded, 1))
+        models = replace(models, model=loaded.model, clip=loaded.clip)
     return models
 
 
@@ -190,13 +199,14 @@ def with_text_loras(graph: Graph, name: str, models: Models, loras: Sequence[Lor
     clip = models.clip
     for number, lora in enumerate(loras, start=1):
         strengths = {"strength_model": 0.0, "strength_clip": lora.clip_weight}
-        loaded = graph.add(
+        loaded = add_node(
+            graph,
+            LoadLoraNode,
             f"{name}_text_lora_{number}",
-            "AstriaLoadLora",
             model=models.model,
             clip=clip,
             lora_name=lora.file,
             **strengths,
         )
-        clip = slot(loaded, 1)
+        clip = loaded.clip
     return replace(models, clip=clip)

@@ -8,28 +8,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ...graph.graph import Graph, Link, Value, slot
+from ...graph.graph import Graph, Link, Value
+from ...graph.outputs import FitImageNode, ImageSizeNode, add_node
+from ...rounding import round_up
 from ...tunes.resolve import Missing
-from ..build.plan_builder import Desk
+from ..build.plan_builder import PictureContext, PlanBuilder, StagePicture
 from ..build.stage_list import Problem, Stage
 from ..build.text import Encoded
 from . import people
-from .control import Ground as ControlGround
+from .control import ControlGround as ControlGround
 from .control import add_controls, control_maps, steered, steering_of
 from .masks import base_mask
 from .sampling import Painting, add_masked_latent, add_sampling, add_whole_latent
-from .scene import say
+from .scene import encode_prompt
 
 LEAST_SIDE = 16  # of the host's empty latent
 GREY = 0x808080
 
 
-def add_base(desk: Desk, stage: Stage) -> Link:
+def add_base(builder: PlanBuilder, stage: Stage) -> StagePicture:
     """Add the stage as its kind (txt2img, img2img or inpaint) and return its picture."""
-    desk.painted = say(desk, "base")
+    context = encode_prompt(builder, "base")
     if stage.kind == "txt2img":
-        return _from_text(desk, stage)
-    return _from_image(desk, stage)
+        return _from_text(builder, stage, context)
+    return _from_image(builder, stage, context)
 
 
 def repeated(graph: Graph, name: str, image: Value, times: int) -> Value:
@@ -61,94 +63,101 @@ class _Size:
     fit: Link | None = None
 
 
-def _fit(desk: Desk, name: str, image: Value, mask: Value | None = None) -> Link:
+def _fit(builder: PlanBuilder, name: str, image: Value, mask: Value | None = None) -> FitImageNode:
     given = {} if mask is None else {"mask": mask}
     sizes = {
-        "width": desk.settings.width or 0,
-        "height": desk.settings.height or 0,
-        "multiple": desk.family.multiple,
+        "width": builder.settings.width or 0,
+        "height": builder.settings.height or 0,
+        "multiple": builder.family.multiple,
     }
-    return desk.graph.add(f"base.{name}", "AstriaFitImage", image=image, **sizes, **given)
+    return add_node(builder.graph, FitImageNode, f"base.{name}", image=image, **sizes, **given)
 
 
-def _from_text(desk: Desk, stage: Stage) -> Link:
+def _from_text(builder: PlanBuilder, stage: Stage, context: PictureContext) -> StagePicture:
     """A picture from noise.
 
     An input image, where there is one, gives the size and steers through ControlNets.
     """
-    graph, settings = desk.graph, desk.settings
-    image = desk.sources.image
-    picture = None if image is None else _fit(desk, "fit", image)
-    prepared = (
-        None
-        if desk.sources.control_image is None
-        else _fit_map(desk, desk.sources.control_image, picture)
-    )
-    size = _size_of_text(desk, picture)
-    maps = control_maps(desk, stage, ControlGround(picture, prepared))
-    encoded = _with_people(
-        desk,
-        people.Ground(
-            size.width, size.height, masks=_people_masks(desk, picture, maps), pose=maps.get("pose")
-        ),
-    )
-    encoded = add_controls(desk, stage, encoded, maps)
+    graph, settings = builder.graph, builder.settings
+    image = builder.sources.image
+    fit = None if image is None else _fit(builder, "fit", image)
+    given = None if fit is None else fit.image
+    prepared = _prepared_map(builder, given)
+    size = _size_of_text(builder, fit)
+    maps = control_maps(builder, stage, ControlGround(given, prepared))
+    masks = _people_masks(builder, given, maps)
+    ground = people.PeopleGround(size.width, size.height, masks=masks, pose=maps.get("pose"))
+    context = _with_people(builder, context, ground)
+    encoded = add_controls(builder, stage, context.drawn, maps)
     if image is None and "pose" not in maps:
-        encoded = _constant_pose(desk, encoded)
-    kind = "EmptySD3LatentImage" if desk.family.is_flux else "EmptyLatentImage"
-    latent = graph.add(
-        "base.latent", kind, width=size.width, height=size.height, batch_size=settings.num_images
-    )
-    if desk.family.inpaint:
-        sides = {"width": size.width, "height": size.height}
+        encoded = _constant_pose(builder, encoded, context)
+    kind = "EmptySD3LatentImage" if builder.family.is_flux else "EmptyLatentImage"
+    sides = {"width": size.width, "height": size.height}
+    latent = graph.add("base.latent", kind, **sides, batch_size=settings.num_images)
+    if builder.family.inpaint:
         grey = graph.add("base.grey", "EmptyImage", **sides, batch_size=1, color=GREY)
-        encoded, _ = add_whole_latent(graph, "base", encoded, grey, desk.family)
-    drawn = add_sampling(graph, "base", Painting(encoded, latent, 1.0), desk.family, settings)
+        encoded, _ = add_whole_latent(graph, "base", encoded, grey, builder.family)
+    drawn = add_sampling(graph, "base", Painting(encoded, latent, 1.0), builder.family, settings)
+    return _cut_to_size(builder, drawn, size, context)
+
+
+def _cut_to_size(
+    builder: PlanBuilder, drawn: Link, size: _Size, context: PictureContext
+) -> StagePicture:
+    """Return the picture, and where its people stand, without what the model needed beside it."""
+    graph, settings = builder.graph, builder.settings
     if size.fit is not None:
-        _without_padding(desk, people.Ground(size.width, size.height, fit=size.fit))
-        return graph.add("base.restore_size", "AstriaRestoreSize", image=drawn, fit=size.fit)
+        ground = people.PeopleGround(size.width, size.height, fit=size.fit)
+        context = _without_padding(builder, context, ground)
+        cut = graph.add("base.restore_size", "AstriaRestoreSize", image=drawn, fit=size.fit)
+        return StagePicture(cut, context)
     if (size.width, size.height) == (settings.width, settings.height):
-        return drawn
-    _without_padding(desk, people.Ground(settings.width or 0, settings.height or 0))
-    return graph.add(
-        "base.crop",
-        "ImageCrop",
-        image=drawn,
-        width=settings.width,
-        height=settings.height,
-        x=0,
-        y=0,
-    )
+        return StagePicture(drawn, context)
+    ground = people.PeopleGround(settings.width or 0, settings.height or 0)
+    context = _without_padding(builder, context, ground)
+    sides = {"width": settings.width, "height": settings.height}
+    cut = graph.add("base.crop", "ImageCrop", image=drawn, **sides, x=0, y=0)
+    return StagePicture(cut, context)
 
 
-def _size_of_text(desk: Desk, picture: Link | None) -> _Size:
-    settings, multiple = desk.settings, desk.family.multiple
-    if picture is not None:
-        sides = desk.graph.add("base.size", "GetImageSize", image=picture)
-        return _Size(sides, slot(sides, 1), slot(picture, 2))
+def _size_of_text(builder: PlanBuilder, fit: FitImageNode | None) -> _Size:
+    settings, multiple = builder.settings, builder.family.multiple
+    if fit is not None:
+        sides = add_node(builder.graph, ImageSizeNode, "base.size", image=fit.image)
+        return _Size(sides.width, sides.height, fit.fit)
     assert settings.width is not None and settings.height is not None, (
         "without an input image the settings hold a size"
     )
-    return _Size(
-        *(
-            max(LEAST_SIDE, -(-side // multiple) * multiple)
-            for side in (settings.width, settings.height)
-        )
+    width = round_up(settings.width, multiple)
+    height = round_up(settings.height, multiple)
+    return _Size(max(LEAST_SIDE, width), max(LEAST_SIDE, height))
+
+
+def _prepared_map(builder: PlanBuilder, image: Link | None) -> Link | None:
+    """Bring the prepared map, where there is one, to the size of the input image, or of the
+    request.
+    """
+    prepared = builder.sources.control_image
+    if prepared is None:
+        return None
+    if image is None or builder.settings.width is not None:
+        return _fit(builder, "fit_control", prepared).image
+    sides = add_node(builder.graph, ImageSizeNode, "base.control_size", image=image)
+    fit = add_node(
+        builder.graph,
+        FitImageNode,
+        "base.fit_control",
+        image=prepared,
+        width=sides.width,
+        height=sides.height,
+        multiple=builder.family.multiple,
     )
+    return fit.image
 
 
-def _fit_map(desk: Desk, image: Value, picture: Link | None) -> Link:
-    """Bring a prepared map to the size of the input image, or of the request."""
-    if picture is None or desk.settings.width is not None:
-        return _fit(desk, "fit_control", image)
-    sides = desk.graph.add("base.control_size", "GetImageSize", image=picture)
-    size = {"width": sides, "height": slot(sides, 1)}
-    return desk.graph.add(
-        "base.fit_control", "AstriaFitImage", image=image, **size, multiple=desk.family.multiple
-    )
-
-
-def _people_masks(desk: Desk, picture: Link | None, maps: Mapping[str, Value]) -> Value | None:
+def _people_masks(
+    builder: PlanBuilder, picture: Link | None, maps: Mapping[str, Value]
+) -> Value | None:
     """Return a mask for each person.
 
     The artist's, else of the people found in the input image; None where a pose picture or columns
@@ -157,42 +166,43 @@ def _people_masks(desk: Desk, picture: Link | None, maps: Mapping[str, Value]) -
     A skeleton drawn after the input image tells the same people apart less well than who finds
     them: arms that touch make one figure of two.
     """
-    if not desk.request.persons:
+    if not builder.request.persons:
         return None
-    if desk.sources.person_masks is not None:
-        return people.fitted_masks(desk, "base", desk.family.multiple)
+    if builder.sources.person_masks is not None:
+        return people.fitted_masks(builder, "base", builder.family.multiple)
     if picture is None or (
         "pose" in maps
-        and (desk.sources.control_image is not None or isinstance(desk.kit.segmenter(), Missing))
+        and (
+            builder.sources.control_image is not None
+            or isinstance(builder.loaders.segmenter(), Missing)
+        )
     ):
         return None
-    return people.found_people(desk, "base", picture)
+    return people.found_people(builder, "base", picture)
 
 
-def _with_people(desk: Desk, ground: people.Ground) -> Encoded:
-    """Return what is drawn: the scene, with the persons in their regions where there are some."""
-    assert desk.painted is not None, "the scene is encoded first"
-    if desk.painted.persons is not None:
-        desk.painted = people.in_regions(desk, "base", desk.painted, ground)
-    return desk.painted.drawn
+def _with_people(
+    builder: PlanBuilder, context: PictureContext, ground: people.PeopleGround
+) -> PictureContext:
+    """Return the context with the persons, where there are some, in their regions."""
+    if context.persons is None:
+        return context
+    return people.in_regions(builder, "base", context, ground)
 
 
-def _without_padding(desk: Desk, ground: people.Ground) -> None:
-    """Lay the regions out for the picture as the stages behind this one get it, which is not
-    padded.
+def _without_padding(
+    builder: PlanBuilder, context: PictureContext, ground: people.PeopleGround
+) -> PictureContext:
+    """Return the context with the regions of the picture as the stages behind this one get it,
+    which is not padded.
     """
-    painted, sides = desk.painted, (desk.settings.width, desk.settings.height)
-    is_padded = any(side is None or side % desk.family.multiple for side in sides)
-    if (
-        painted is None
-        or painted.regions is None
-        or not is_padded
-        or not people.are_drawn_again(desk.request)
-    ):
-        return
-    masks: Value = slot(painted.regions, 1)
+    sides = (builder.settings.width, builder.settings.height)
+    is_padded = any(side is None or side % builder.family.multiple for side in sides)
+    if context.regions is None or not is_padded or not people.are_drawn_again(builder.request):
+        return context
+    masks: Value = context.regions.masks
     if ground.fit is None:
-        masks = desk.graph.add(
+        masks = builder.graph.add(
             "base.crop_people",
             "CropMask",
             mask=masks,
@@ -201,79 +211,66 @@ def _without_padding(desk: Desk, ground: people.Ground) -> None:
             width=ground.width,
             height=ground.height,
         )
-    desk.painted = replace(
-        painted, regions=people.add_regions(desk, "base.kept", replace(ground, masks=masks))
-    )
+    kept = people.add_regions(builder, "base.kept", replace(ground, masks=masks))
+    return replace(context, regions=kept)
 
 
-def _constant_pose(desk: Desk, encoded: Encoded) -> Encoded:
+def _constant_pose(builder: PlanBuilder, encoded: Encoded, context: PictureContext) -> Encoded:
     """Return the conditionings steered by the constant pose of people without an input image.
 
     Without a ControlNet for it, that is said.
     """
-    assert desk.painted is not None, "the scene is encoded first"
-    if desk.painted.regions is None:
+    if context.regions is None:
         return encoded
-    model = desk.kit.controlnet("pose")
+    model = builder.loaders.controlnet("pose")
     if isinstance(model, Missing):
         text = "No pose ControlNet is connected or bound, so the regions alone place the persons."
-        desk.tell(Problem("no-pose-controlnet", "info", text, model.hint))
+        builder.tell(Problem("no-pose-controlnet", "info", text, model.hint))
         return encoded
-    return steered(
-        desk,
-        "base.pose",
-        encoded,
-        model,
-        slot(desk.painted.regions, 3),
-        *steering_of(desk, "pose"),
-    )
+    strength = steering_of(builder, "pose")
+    return steered(builder, "base.pose", encoded, model, context.regions.pose, *strength)
 
 
-def _from_image(desk: Desk, stage: Stage) -> Link:
-    graph, settings, image = desk.graph, desk.settings, desk.sources.image
+def _from_image(builder: PlanBuilder, stage: Stage, context: PictureContext) -> StagePicture:
+    graph, settings, image = builder.graph, builder.settings, builder.sources.image
     assert image is not None, "a picture from an image has one"
-    fit = _fit(desk, "fit", image, desk.sources.mask)
-    prepared = (
-        None
-        if desk.sources.control_image is None
-        else _fit_map(desk, desk.sources.control_image, fit)
-    )
-    maps = control_maps(desk, stage, ControlGround(fit, prepared))
-    pixels = repeated(graph, "base.repeat", fit, settings.num_images)
-    encoded = _with_people(
-        desk, people.Ground(0, 0, fit, _people_masks(desk, fit, maps), maps.get("pose"))
-    )
-    encoded = add_controls(desk, stage, encoded, maps)
+    fit = _fit(builder, "fit", image, builder.sources.mask)
+    prepared = _prepared_map(builder, fit.image)
+    maps = control_maps(builder, stage, ControlGround(fit.image, prepared))
+    pixels = repeated(graph, "base.repeat", fit.image, settings.num_images)
+    masks = _people_masks(builder, fit.image, maps)
+    ground = people.PeopleGround(0, 0, fit.image, masks, maps.get("pose"))
+    context = _with_people(builder, context, ground)
+    encoded = add_controls(builder, stage, context.drawn, maps)
     if stage.kind != "inpaint":
-        encoded, latent = add_whole_latent(graph, "base", encoded, pixels, desk.family)
-        decoded = add_sampling(
-            graph, "base", Painting(encoded, latent, settings.denoise), desk.family, settings
+        encoded, latent = add_whole_latent(graph, "base", encoded, pixels, builder.family)
+        painting = Painting(encoded, latent, settings.denoise)
+        result = add_sampling(graph, "base", painting, builder.family, settings)
+    else:
+        repaint = _repeated_mask(graph, _repaint(builder, fit, context), settings.num_images)
+        context = replace(context, mask=repaint, fit=fit.fit)
+        encoded, latent = add_masked_latent(graph, "base", encoded, pixels, repaint, builder.family)
+        painting = Painting(encoded, latent, settings.denoise)
+        painted = add_sampling(graph, "base", painting, builder.family, settings)
+        result = graph.add(
+            "base.keep_unmasked",
+            "AstriaMaskedComposite",
+            painted=painted,
+            original=pixels,
+            mask=repaint,
         )
-        _without_padding(desk, people.Ground(0, 0, fit, fit=slot(fit, 2)))
-        return graph.add("base.restore_size", "AstriaRestoreSize", image=decoded, fit=slot(fit, 2))
-    repaint = _repeated_mask(graph, _repaint(desk, fit), settings.num_images)
-    desk.painted = replace(desk.painted, mask=repaint, fit=slot(fit, 2)) if desk.painted else None
-    encoded, latent = add_masked_latent(graph, "base", encoded, pixels, repaint, desk.family)
-    decoded = add_sampling(
-        graph, "base", Painting(encoded, latent, settings.denoise), desk.family, settings
-    )
-    kept = graph.add(
-        "base.keep_unmasked",
-        "AstriaMaskedComposite",
-        painted=decoded,
-        original=pixels,
-        mask=repaint,
-    )
-    _without_padding(desk, people.Ground(0, 0, fit, fit=slot(fit, 2)))
-    return graph.add("base.restore_size", "AstriaRestoreSize", image=kept, fit=slot(fit, 2))
+    ground = people.PeopleGround(0, 0, fit.image, fit=fit.fit)
+    context = _without_padding(builder, context, ground)
+    restored = graph.add("base.restore_size", "AstriaRestoreSize", image=result, fit=fit.fit)
+    return StagePicture(restored, context)
 
 
-def _repaint(desk: Desk, fit: Link) -> Link:
+def _repaint(builder: PlanBuilder, fit: FitImageNode, context: PictureContext) -> Link:
     """Return what is repainted: the given or worded mask; without one, where the people are."""
-    mask = base_mask(desk, fit)
+    mask = base_mask(builder, fit)
     if mask is not None:
         return mask
-    assert desk.painted is not None and desk.painted.regions is not None, (
+    assert context.regions is not None, (
         "a request without a mask that keeps its background has persons"
     )
-    return slot(desk.painted.regions, 2)
+    return context.regions.people

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 
 from ...control.modes import Advice, flux_advice
 from ...families.family import Family
-from ...graph.graph import Graph, Link, Value, slot
+from ...graph.graph import Graph, Link, Value
+from ...graph.outputs import CheckpointNode, ControlNetNode, PromptMaskNode, add_node, outputs_of
 from ...prompt import PromptRequest
 from ...tunes.resolve import Missing
 from ..build.model_loaders import UNION
-from ..build.plan_builder import Desk
+from ..build.plan_builder import PlanBuilder
 from ..build.settings import Inputs
 from ..build.stage_list import Problem, Stage
 from ..build.text import Encoded
@@ -186,7 +187,7 @@ def _kinds_of_prepared(controls: Sequence[Control]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Ground:
+class ControlGround:
     """The pictures that maps are made from.
 
     The fitted input image, and the fitted map that the artist prepared.
@@ -196,92 +197,105 @@ class Ground:
     prepared: Value | None
 
 
-def control_maps(desk: Desk, stage: Stage, ground: Ground) -> dict[str, Value]:
+def control_maps(builder: PlanBuilder, stage: Stage, ground: ControlGround) -> dict[str, Value]:
     """Add what draws the map of each ControlNet; return the maps by kind.
 
     What cannot be drawn is told and left out.
     """
-    controls = [control for control in controls_of(desk.request) if control.kind in KINDS]
+    controls = [control for control in controls_of(builder.request) if control.kind in KINDS]
     given = _kinds_of_prepared(controls)
     maps: dict[str, Value] = {}
     for control in controls:
         prepared = ground.prepared if control.kind in given else None
-        found = prepared if prepared is not None else _drawn(desk, stage, control, ground.picture)
+        found = (
+            prepared if prepared is not None else _drawn(builder, stage, control, ground.picture)
+        )
         if found is not None:
             maps[control.kind] = found
     return maps
 
 
-def add_controls(desk: Desk, stage: Stage, encoded: Encoded, maps: Mapping[str, Value]) -> Encoded:
+def add_controls(
+    builder: PlanBuilder, stage: Stage, encoded: Encoded, maps: Mapping[str, Value]
+) -> Encoded:
     """Add the ControlNets to the scene's conditionings; they steer the whole picture."""
-    for control in controls_of(desk.request):
+    for control in controls_of(builder.request):
         if control.kind not in maps:
             continue
-        model = desk.for_part(desk.kit.controlnet(control.kind), control.said)
+        model = builder.require_for_part(builder.loaders.controlnet(control.kind), control.said)
         if model is not None:
             encoded = steered(
-                desk,
+                builder,
                 f"{stage.name}.control_{control.kind}",
                 encoded,
                 model,
                 maps[control.kind],
-                *steering_of(desk, control.kind),
+                *steering_of(builder, control.kind),
             )
     return encoded
 
 
-def steering_of(desk: Desk, kind: str) -> tuple[float, float]:
-    """Return the `steering` of a kind whose ControlNet stands in the desk's graph."""
-    return steering(desk.request, kind, advice_for(desk.graph, desk.family, kind))
+def steering_of(builder: PlanBuilder, kind: str) -> tuple[float, float]:
+    """Return the `steering` of a kind whose ControlNet stands in the builder's graph."""
+    return steering(builder.request, kind, advice_for(builder.graph, builder.family, kind))
 
 
 def steered(
-    desk: Desk, name: str, encoded: Encoded, model: Value, hint: Value, weight: float, end: float
+    builder: PlanBuilder,
+    name: str,
+    encoded: Encoded,
+    model: Value,
+    hint: Value,
+    weight: float,
+    end: float,
 ) -> Encoded:
     """Add one ControlNet to both conditionings."""
     pair = {"positive": encoded.positive, "negative": encoded.negative}
     amount = {"strength": weight, "start_percent": 0.0, "end_percent": end}
-    node = desk.graph.add(
+    node = add_node(
+        builder.graph,
+        ControlNetNode,
         name,
-        "ControlNetApplyAdvanced",
         **pair,
         control_net=model,
         image=hint,
         **amount,
         vae=encoded.models.vae,
     )
-    return replace(encoded, positive=node, negative=slot(node, 1))
+    return replace(encoded, positive=node.positive, negative=node.negative)
 
 
-def _drawn(desk: Desk, stage: Stage, control: Control, picture: Value | None) -> Value | None:
+def _drawn(
+    builder: PlanBuilder, stage: Stage, control: Control, picture: Value | None
+) -> Value | None:
     if picture is None:
         return None  # a problem says so, or it is the constant pose's part
     if KINDS[control.kind] == "picture":
         return picture
     if control.kind == "canny":
-        return desk.graph.add(
+        return builder.graph.add(
             f"{stage.name}.canny", "Canny", image=picture, low_threshold=0.4, high_threshold=0.8
         )
     return (
-        _depth(desk, stage, control, picture)
+        _depth(builder, stage, control, picture)
         if control.kind == "depth"
-        else _pose(desk, stage, control, picture)
+        else _pose(builder, stage, control, picture)
     )
 
 
-def _depth(desk: Desk, stage: Stage, control: Control, picture: Value) -> Link | None:
+def _depth(builder: PlanBuilder, stage: Stage, control: Control, picture: Value) -> Link | None:
     """Add the host's depth estimator; near is white, as depth ControlNets were trained."""
-    model = desk.for_part(
-        _or_prepared(desk.kit.model("depth_estimator"), "depth map"), control.said
+    model = builder.require_for_part(
+        _or_prepared(builder.loaders.model("depth_estimator"), "depth map"), control.said
     )
     if model is None:
         return None
     how = {"resolution": 504, "resize_method": "upper_bound_resize", "mode": "mono"}
-    geometry = desk.graph.add(
+    geometry = builder.graph.add(
         f"{stage.name}.depth_geometry", "DA3Inference", da3_model=model, image=picture, **how
     )
     # The host's own picture of it is linear in the distance: one far thing makes all else white.
-    return desk.graph.add(f"{stage.name}.depth_map", "AstriaDepthMap", da3_geometry=geometry)
+    return builder.graph.add(f"{stage.name}.depth_map", "AstriaDepthMap", da3_geometry=geometry)
 
 
 def _or_prepared(estimator: Value | Missing, what: str) -> Value | Missing:
@@ -293,28 +307,29 @@ def _or_prepared(estimator: Value | Missing, what: str) -> Value | Missing:
     return estimator
 
 
-def _pose(desk: Desk, stage: Stage, control: Control, picture: Value) -> Link | None:
+def _pose(builder: PlanBuilder, stage: Stage, control: Control, picture: Value) -> Link | None:
     """Add the host's pose estimator, told where the people are where words can be masked."""
-    model = desk.for_part(
-        _or_prepared(desk.kit.model("pose_estimator"), "OpenPose picture"), control.said
+    model = builder.require_for_part(
+        _or_prepared(builder.loaders.model("pose_estimator"), "OpenPose picture"), control.said
     )
     if model is None:
         return None
     assert isinstance(model, Link), "it has no socket"
     boxes: dict[str, Value] = {}
-    segmenter = desk.kit.segmenter()
+    segmenter = builder.loaders.segmenter()
     if not isinstance(segmenter, Missing):
-        boxes["bboxes"] = slot(
-            desk.graph.add(
-                f"{stage.name}.pose_people", "AstriaPromptMask", **people_words(picture, segmenter)
-            ),
-            1,
+        found = add_node(
+            builder.graph,
+            PromptMaskNode,
+            f"{stage.name}.pose_people",
+            **people_words(picture, segmenter),
         )
-    points = desk.graph.add(
+        boxes["bboxes"] = found.boxes
+    points = builder.graph.add(
         f"{stage.name}.pose_points",
         "SDPoseKeypointExtractor",
         model=model,
-        vae=slot(model, 2),
+        vae=outputs_of(CheckpointNode, model).vae,
         image=picture,
         batch_size=16,
         **boxes,
@@ -327,7 +342,7 @@ def _pose(desk: Desk, stage: Stage, control: Control, picture: Value) -> Link | 
         "draw_head": True,
     }
     sizes = {"stick_width": 4, "face_point_size": 3, "score_threshold": 0.3}
-    return desk.graph.add(
+    return builder.graph.add(
         f"{stage.name}.pose_map", "SDPoseDrawKeypoints", keypoints=points, **shown, **sizes
     )
 

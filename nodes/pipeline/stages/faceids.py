@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ...graph.graph import Link, Value
-from ..build.plan_builder import Desk
+from ..build.plan_builder import PlanBuilder
 from ..build.text import FaceID, Models
 
 # PuLID's authors begin a few steps in for realistic pictures: the composition is then the prompt's
@@ -20,69 +20,73 @@ PULID_START = 0.14
 MIN_FACE_PX = 64
 
 
-def add_identity(desk: Desk, tune: str, said: str, *, for_pulid: bool = False) -> Link | None:
+def add_identity(
+    builder: PlanBuilder, tune: str, said: str, *, for_pulid: bool = False
+) -> Link | None:
     """Add the identity of the photos of a tune, once for each way of knowing faces.
 
     None where the model for it is left out.
     """
-    analysis = desk.for_part(desk.kit.face_analysis(for_pulid=for_pulid), said)
+    analysis = builder.require_for_part(builder.loaders.face_analysis(for_pulid=for_pulid), said)
     if analysis is None:
         return None
     key = tune, str(analysis)
-    if key not in desk.identities:
-        number = len(desk.identities) + 1
+    if key not in builder.identities:
+        number = len(builder.identities) + 1
         # Widgets that the editor always sends stand in both forms of a workflow. Whether a face can
         # be found in the photos is known when the node runs.
-        policy = {"min_face_px": MIN_FACE_PX, "no_face": desk.options.missing_models}
-        desk.identities[key] = desk.graph.add(
+        policy = {"min_face_px": MIN_FACE_PX, "no_face": builder.options.missing_models}
+        builder.identities[key] = builder.graph.add(
             f"models.identity_{number}", "AstriaIdentity", analysis=analysis, tune=tune, **policy
         )
-    return desk.identities[key]
+    return builder.identities[key]
 
 
-def apply_faceids(desk: Desk, stage: str, models: Models, faceids: Sequence[FaceID]) -> Models:
+def apply_faceids(
+    builder: PlanBuilder, stage: str, models: Models, faceids: Sequence[FaceID]
+) -> Models:
     """Add the FaceIDs that act on the whole picture."""
     for number, faceid in enumerate(faceids, start=1):
-        use = _use(desk, faceid)
+        use = _use(builder, faceid)
         if use is not None:
             models = replace(
                 models,
-                model=desk.graph.add(
+                model=builder.graph.add(
                     f"{stage}.faceid_{number}", "AstriaApplyFaceID", model=models.model, **use
                 ),
             )
     return models
 
 
-def person_faceids(desk: Desk, name: str, faceids: Sequence[FaceID]) -> dict[str, Value]:
+def person_faceids(builder: PlanBuilder, name: str, faceids: Sequence[FaceID]) -> dict[str, Value]:
     """Add the FaceIDs of one person.
 
     Return them as the input of Astria Person, empty when there are none.
     """
     chain: dict[str, Value] = {}
     for number, faceid in enumerate(faceids, start=1):
-        use = _use(desk, faceid)
+        use = _use(builder, faceid)
         if use is not None:
             chain = {
-                "faceids": desk.graph.add(
+                "faceids": builder.graph.add(
                     f"{name}_faceid_{number}", "AstriaPersonFaceID", **use, **chain
                 )
             }
     return chain
 
 
-def _use(desk: Desk, faceid: FaceID) -> dict[str, Value] | None:
+def _use(builder: PlanBuilder, faceid: FaceID) -> dict[str, Value] | None:
     """Return adapter, identity and numbers of one tag; None where a model for it is left out."""
     said = f"<faceid:{faceid.tune}:{faceid.strength:g}>"
-    is_flux = desk.family.is_flux
-    is_portrait = bool(desk.request.faceid_portrait) and not is_flux
+    is_flux = builder.family.is_flux
+    is_portrait = bool(builder.request.faceid_portrait) and not is_flux
     found = (
-        desk.kit.faceid("faceid_portrait", "portrait")
+        builder.loaders.faceid("faceid_portrait", "portrait")
         if is_portrait
-        else desk.kit.faceid("faceid", "auto")
+        else builder.loaders.faceid("faceid", "auto")
     )
-    adapter = desk.for_part(found, said)
-    identity = add_identity(desk, faceid.tune, said, for_pulid=is_flux)
+    adapter = builder.require_for_part(found, said)
+    identity = add_identity(builder, faceid.tune, said, for_pulid=is_flux)
     if adapter is None or identity is None:
         return None
     start = PULID_START if is_flux else 0.0

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from ...graph.graph import Value
-from ..build.plan_builder import Desk
+from ..build.plan_builder import PlanBuilder, StagePicture
 from ..build.stage_list import Stage
 
 GRAIN = {"strength": 0.5, "size": 1.0, "color": 0.3}
 
 
-def add_color_grading(desk: Desk, stage: Stage, image: Value) -> Value:
-    look = desk.request.color_grading
-    return desk.graph.add(
-        "color_grading.grade", "AstriaColorGrading", image=image, look=look, strength=1.0
+def add_color_grading(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> StagePicture:
+    look = builder.request.color_grading
+    graded = builder.graph.add(
+        "color_grading.grade", "AstriaColorGrading", image=picture.image, look=look, strength=1.0
     )
+    return picture.with_image(graded)
 
 
-def add_film_grain(desk: Desk, stage: Stage, image: Value) -> Value:
-    return desk.graph.add(
-        "film_grain.grain", "AstriaFilmGrain", image=image, **GRAIN, seed=desk.settings.seed
+def add_film_grain(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> StagePicture:
+    seed = builder.settings.seed
+    grained = builder.graph.add(
+        "film_grain.grain", "AstriaFilmGrain", image=picture.image, **GRAIN, seed=seed
     )
+    return picture.with_image(grained)
 
 
-def add_remove_background(desk: Desk, stage: Stage, image: Value) -> Value:
-    model = desk.for_stage(desk.kit.model("background_removal"), stage)
+def add_remove_background(
+    builder: PlanBuilder, stage: Stage, picture: StagePicture
+) -> StagePicture:
+    model = builder.require_for_stage(builder.loaders.model("background_removal"), stage)
     if model is None:
-        return image
-    return desk.graph.add(
-        "remove_background.remove", "AstriaRemoveBackground", image=image, background_model=model
+        return picture
+    cut_out = builder.graph.add(
+        "remove_background.remove",
+        "AstriaRemoveBackground",
+        image=picture.image,
+        background_model=model,
     )
+    return picture.with_image(cut_out)

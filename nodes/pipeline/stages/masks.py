@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from ...graph.graph import Link, slot
+from ...graph.graph import Link
+from ...graph.outputs import FitImageNode
 from ...prompt import PromptRequest
-from ..build.plan_builder import Desk
+from ..build.plan_builder import PlanBuilder
 
 
-def base_mask(desk: Desk, fit: Link) -> Link | None:
+def base_mask(builder: PlanBuilder, fit: FitImageNode) -> Link | None:
     """Return the mask of the fitted input image.
 
     Given, or found by --mask_prompt; None where the request has neither.
 
     The flags that change a mask apply to a given one as well.
     """
-    request = desk.request
-    if desk.sources.mask is not None:
-        given = slot(fit, 1)
+    request = builder.request
+    if builder.sources.mask is not None:
+        given = fit.mask
         if not (request.mask_invert or request.mask_dilate):
             return given
         shape = {"shape": "round", "feather_px": 0}
         changed = {"invert": bool(request.mask_invert), "dilate": _dilation(request)}
-        return desk.graph.add(
-            "base.adjust_mask", "AstriaAdjustMask", mask=given, **changed, **shape, fit=slot(fit, 2)
+        return builder.graph.add(
+            "base.adjust_mask", "AstriaAdjustMask", mask=given, **changed, **shape, fit=fit.fit
         )
     if not request.mask_prompt:
         return None
-    segmenter = desk.kit.segmenter()
-    model = desk.for_part(segmenter, f"--mask_prompt {words(request.mask_prompt)}")
+    segmenter = builder.loaders.segmenter()
+    model = builder.require_for_part(segmenter, f"--mask_prompt {words(request.mask_prompt)}")
     if model is None:
-        return slot(fit, 1)  # nothing is repainted, and that is told
+        return fit.mask  # nothing is repainted, and that is told
     flags = {
         "mask_prompt": words(request.mask_prompt),
         "mask_negative": words(request.mask_negative or ()),
@@ -37,14 +38,14 @@ def base_mask(desk: Desk, fit: Link) -> Link | None:
         "mask_dilate": _dilation(request),
     }
     how = {"shape": "round", "feather_px": 0, "threshold": 0.5, "on_empty": "error"}
-    return desk.graph.add(
+    return builder.graph.add(
         "base.mask",
         "AstriaPromptMask",
-        image=fit,
+        image=fit.image,
         segmenter=model,
         **flags,
         **how,
-        fit=slot(fit, 2),
+        fit=fit.fit,
     )
 
 

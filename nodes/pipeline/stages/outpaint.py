@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ...families.family import Family
-from ...graph.graph import Link, Value, slot
+from ...graph.outputs import OutpaintCanvasNode, add_node
 from ...prompt import PromptRequest, Segment
-from ..build.plan_builder import Desk
+from ..build.plan_builder import PictureContext, PlanBuilder, StagePicture
 from ..build.settings import Settings, default_cfg, default_steps
 from ..build.stage_list import Stage
 from ..build.text import negative_segments, prompt_segments
-from .people import Ground, add_regions, are_drawn_again
+from .people import PeopleGround, add_regions, are_drawn_again
 from .sampling import Painting, add_masked_latent, add_sampling
 from .scene import add_scene
 
@@ -26,49 +26,53 @@ ORDINARY_OUTPAINT_DENOISE = 0.95
 OVERLAP_PX = {True: 8, False: 16}  # by Family.inpaint
 
 
-def add_outpaint(desk: Desk, stage: Stage, image: Value) -> Link:
+def add_outpaint(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> StagePicture:
     """Add the stage and return the picture at exactly the size of the canvas."""
-    request, settings, graph = desk.request, desk.settings, desk.graph
-    family = desk.sources.outpaint_family or desk.family
+    request, settings, graph = builder.request, builder.settings, builder.graph
+    family = builder.sources.outpaint_family or builder.family
     segments = (
         (request.outpaint_prompt,)
         if request.outpaint_prompt is not None
         else prompt_segments(request)
     )
     settings = _own_settings(request, family, settings, segments)
-    models = desk.sources.outpaint_models or desk.sources.models
+    models = builder.sources.outpaint_models or builder.sources.models
     encoded = add_scene(
-        desk,
+        builder,
         "outpaint",
         models,
-        desk.wording(segments, negative_segments(request)),
+        builder.resolve_text(segments, negative_segments(request)),
         settings,
         family,
         "the new area of the outpainting",
     )
-    canvas = graph.add(
+    canvas = add_node(
+        graph,
+        OutpaintCanvasNode,
         "outpaint.canvas",
-        "AstriaOutpaintCanvas",
-        image=image,
+        image=picture.image,
         anchor=request.outpaint,
         width=request.outpaint_width,
         height=request.outpaint_height,
-        smaller=desk.options.smaller_canvas,
+        smaller=builder.options.smaller_canvas,
         fill="neutral" if family.inpaint else "edge",
         overlap_px=OVERLAP_PX[family.inpaint],
         multiple=family.multiple,
     )
-    _move_people(desk, canvas)
-    encoded, latent = add_masked_latent(graph, "outpaint", encoded, canvas, slot(canvas, 1), family)
+    context = _moved_people(builder, canvas, picture.context)
+    encoded, latent = add_masked_latent(
+        graph, "outpaint", encoded, canvas.image, canvas.mask, family
+    )
     denoise = 1.0 if family.inpaint else ORDINARY_OUTPAINT_DENOISE
     decoded = add_sampling(graph, "outpaint", Painting(encoded, latent, denoise), family, settings)
-    return graph.add(
+    extended = graph.add(
         "outpaint.composite",
         "AstriaOutpaintComposite",
-        canvas=slot(canvas, 2),
+        canvas=canvas.canvas,
         painted=decoded,
         heal_seam=True,
     )
+    return StagePicture(extended, context)
 
 
 def _own_settings(
@@ -86,18 +90,20 @@ def _own_settings(
     return settings
 
 
-def _move_people(desk: Desk, canvas: Link) -> None:
-    """Move the persons' regions onto the canvas, for the stages that draw people once more."""
-    request, painted = desk.request, desk.painted
-    if painted is None or painted.regions is None:
-        return
-    if not are_drawn_again(request):
-        return
-    masks = desk.graph.add(
+def _moved_people(
+    builder: PlanBuilder, canvas: OutpaintCanvasNode, context: PictureContext | None
+) -> PictureContext | None:
+    """Return the context with the persons' regions on the canvas, where a stage behind this one
+    draws people once more.
+    """
+    request = builder.request
+    if context is None or context.regions is None or not are_drawn_again(request):
+        return context
+    masks = builder.graph.add(
         "outpaint.people",
         "AstriaOutpaintMasks",
-        canvas=slot(canvas, 2),
-        masks=slot(painted.regions, 1),
+        canvas=canvas.canvas,
+        masks=context.regions.masks,
     )
-    ground = Ground(request.outpaint_width or 0, request.outpaint_height or 0, masks=masks)
-    desk.painted = replace(painted, regions=add_regions(desk, "outpaint", ground))
+    ground = PeopleGround(request.outpaint_width or 0, request.outpaint_height or 0, masks=masks)
+    return replace(context, regions=add_regions(builder, "outpaint", ground))

@@ -8,12 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ...graph.graph import Graph, Link, Value, slot
+from ...graph.graph import Graph, Link, Value
+from ...graph.outputs import (
+    CheckpointNode,
+    RegionalPromptNode,
+    RegionsNode,
+    add_node,
+    outputs_of,
+)
 from ...prompt import PromptRequest, Segment
+from ...prompt.catalog import MAX_PERSONS
 from ...tunes.resolve import Missing
-from ..build.plan_builder import Desk, Painted
-from ..build.stage_list import MAX_PERSONS, Problem
-from ..build.text import Encoded, Lora, Models, Wording, joined_text, with_text_loras
+from ..build.plan_builder import PictureContext, PlanBuilder
+from ..build.stage_list import Problem
+from ..build.text import Encoded, Lora, Models, PromptText, joined_text, with_text_loras
 from .faceids import person_faceids
 
 SOFTNESS_PX = 32
@@ -35,7 +43,7 @@ class PersonSegments:
 
 
 @dataclass(frozen=True)
-class Ground:
+class PeopleGround:
     """The picture that the persons stand in, an image of its own size or a size (numbers or links),
     and what says where each one is: a mask for each where the artist drew them, else a pose
     picture. `fit` cuts a padding off that masks have.
@@ -89,40 +97,40 @@ def people_problems(request: PromptRequest) -> tuple[Problem, ...]:
     return tuple(found)
 
 
-def wordings_of_people(desk: Desk) -> tuple[Wording, ...]:
+def texts_of_people(builder: PlanBuilder) -> tuple[PromptText, ...]:
     """Return what is said of each person, with the tags that are theirs.
 
     LoRAs of the common prompt are already on the picture's model.
     """
-    return tuple(_of_person(desk, person) for person in person_segments(desk.request))
+    return tuple(_of_person(builder, person) for person in person_segments(builder.request))
 
 
-def _of_person(desk: Desk, person: PersonSegments) -> Wording:
-    said = desk.wording(person.positive, person.negative, of_person=True)
+def _of_person(builder: PlanBuilder, person: PersonSegments) -> PromptText:
+    said = builder.resolve_text(person.positive, person.negative, of_person=True)
     if said.checkpoint is not None:  # which has none of them yet
         return said
-    return replace(said, loras=desk.wording(person.own, (), of_person=True).loras)
+    return replace(said, loras=builder.resolve_text(person.own, (), of_person=True).loras)
 
 
-def found_people(desk: Desk, stage: str, picture: Value) -> Value | None:
+def found_people(builder: PlanBuilder, stage: str, picture: Value) -> Value | None:
     """Add what finds the persons in an input picture, from left to right.
 
     None, and a word about it, where no model can.
     """
-    segmenter = desk.kit.segmenter()
+    segmenter = builder.loaders.segmenter()
     if isinstance(segmenter, Missing):
         text = (
             "No model that finds people is connected or bound, so the persons stand in equal"
             " columns, whoever the input image shows."
         )
-        desk.tell(
+        builder.tell(
             Problem(
                 "people-not-found", "warning", text, f"Connect person_masks, or: {segmenter.hint}"
             )
         )
         return None
-    count = len(desk.request.persons)
-    return desk.graph.add(
+    count = len(builder.request.persons)
+    return builder.graph.add(
         f"{stage}.find_people",
         "AstriaFindPeople",
         image=picture,
@@ -132,7 +140,7 @@ def found_people(desk: Desk, stage: str, picture: Value) -> Value | None:
     )
 
 
-def add_regions(desk: Desk, stage: str, ground: Ground) -> Link:
+def add_regions(builder: PlanBuilder, stage: str, ground: PeopleGround) -> RegionsNode:
     """Add the layout of the persons.
 
     By masks, by a pose picture, else equal columns from left to right.
@@ -144,13 +152,14 @@ def add_regions(desk: Desk, stage: str, ground: Ground) -> Link:
     # would make them hard.)
     softness = SOFTNESS_PX if ground.masks is None else 1
     size = {"width": ground.width, "height": ground.height}
-    count = len(desk.request.persons)
+    count = len(builder.request.persons)
     names = " | ".join(
-        _short(person, use_lpw=desk.settings.use_lpw) for person in desk.request.persons
+        _short(person, use_lpw=builder.settings.use_lpw) for person in builder.request.persons
     )
-    return desk.graph.add(
+    return add_node(
+        builder.graph,
+        RegionsNode,
         f"{stage}.regions",
-        "AstriaRegions",
         persons=count,
         **size,
         softness_px=softness,
@@ -167,30 +176,32 @@ def _short(person: Segment, *, use_lpw: bool) -> str:
     return words if len(words) <= NAME_LENGTH else f"{words[:NAME_LENGTH].rsplit(' ', 1)[0]} …"
 
 
-def fitted_masks(desk: Desk, stage: str, multiple: int) -> Value:
+def fitted_masks(builder: PlanBuilder, stage: str, multiple: int) -> Value:
     """Return the masks that the artist drew, moved with the input image that they belong to, where
     there is one.
     """
-    masks = desk.sources.person_masks
+    masks = builder.sources.person_masks
     assert masks is not None, "they are connected"
-    if desk.sources.image is None:
+    if builder.sources.image is None:
         return masks
     sizes = {
-        "width": desk.settings.width or 0,
-        "height": desk.settings.height or 0,
+        "width": builder.settings.width or 0,
+        "height": builder.settings.height or 0,
         "multiple": multiple,
     }
-    return desk.graph.add(
-        f"{stage}.fit_people", "AstriaFitMasks", image=desk.sources.image, masks=masks, **sizes
+    return builder.graph.add(
+        f"{stage}.fit_people", "AstriaFitMasks", image=builder.sources.image, masks=masks, **sizes
     )
 
 
-def in_regions(desk: Desk, stage: str, painted: Painted, ground: Ground) -> Painted:
+def in_regions(
+    builder: PlanBuilder, stage: str, context: PictureContext, ground: PeopleGround
+) -> PictureContext:
     """Return the same with the persons in their regions."""
-    regions = add_regions(desk, stage, ground)
+    regions = add_regions(builder, stage, ground)
     return replace(
-        painted,
-        drawn=add_regional(desk.graph, stage, painted.scene, regions, painted),
+        context,
+        drawn=add_regional(builder.graph, stage, context.scene, regions.regions, context),
         regions=regions,
     )
 
@@ -206,18 +217,20 @@ def are_drawn_again(request: PromptRequest) -> bool:
     )
 
 
-def add_persons(desk: Desk, stage: str, models: Models, people: Sequence[Wording]) -> Link:
+def add_persons(
+    builder: PlanBuilder, stage: str, models: Models, people: Sequence[PromptText]
+) -> Link:
     """Add every person's text, LoRAs, FaceIDs and own model; return the chain of them.
 
     `models` draw those without a checkpoint.
     """
-    graph = desk.graph
+    graph = builder.graph
     chain: dict[str, Value] = {}
     for number, person in enumerate(people, start=1):
         name = f"{stage}.person_{number}"
-        words = _short(desk.request.persons[number - 1], use_lpw=desk.settings.use_lpw)
-        desk.wear(f"person {number} ({words})", person.loras)
-        encoder, own = _persons_models(desk, name, models, person)
+        words = _short(builder.request.persons[number - 1], use_lpw=builder.settings.use_lpw)
+        builder.wear(f"person {number} ({words})", person.loras)
+        encoder, own = _persons_models(builder, name, models, person)
         texts = {
             "positive": graph.add(
                 f"{name}_positive", "CLIPTextEncode", clip=encoder.clip, text=person.text
@@ -227,7 +240,7 @@ def add_persons(desk: Desk, stage: str, models: Models, people: Sequence[Wording
             texts["negative"] = graph.add(
                 f"{name}_negative", "CLIPTextEncode", clip=encoder.clip, text=person.negative_text
             )
-        own |= person_faceids(desk, name, person.faceids)
+        own |= person_faceids(builder, name, person.faceids)
         chain = {"persons": graph.add(name, "AstriaPerson", **texts, **own, **chain)}
     persons = chain["persons"]
     assert isinstance(persons, Link), "there is at least one person"
@@ -235,43 +248,46 @@ def add_persons(desk: Desk, stage: str, models: Models, people: Sequence[Wording
 
 
 def add_regional(
-    graph: Graph, stage: str, encoded: Encoded, regions: Value, painted: Painted
+    graph: Graph, stage: str, encoded: Encoded, regions: Value, context: PictureContext
 ) -> Encoded:
     """Add the model that draws the persons in their regions.
 
     Return what the sampler takes in place of `encoded`.
     """
     scene = {"positive": encoded.positive, "negative": encoded.negative}
-    people: dict[str, Value] = {"regions": regions, "persons": painted.persons}
-    if painted.scene_loras is not None:
-        people["scene_loras"] = painted.scene_loras
+    people: dict[str, Value] = {"regions": regions, "persons": context.persons}
+    if context.scene_loras is not None:
+        people["scene_loras"] = context.scene_loras
     model = encoded.models.model
-    regional = graph.add(
+    regional = add_node(
+        graph,
+        RegionalPromptNode,
         f"{stage}.regional",
-        "AstriaRegionalPrompt",
         model=model,
         **people,
         **scene,
         scene_strength=0.0,
         isolation=False,
     )
-    return Encoded(replace(encoded.models, model=regional), slot(regional, 1), slot(regional, 2))
+    models = replace(encoded.models, model=regional.model)
+    return Encoded(models, regional.positive, regional.negative)
 
 
 def _persons_models(
-    desk: Desk, name: str, models: Models, person: Wording
+    builder: PlanBuilder, name: str, models: Models, person: PromptText
 ) -> tuple[Models, dict[str, Value]]:
     """Return whose text encoder encodes the person, and what the person is drawn with.
 
     LoRAs act on the text encoder as a whole, and on the model for this person only, be it the
     picture's or the person's own checkpoint.
     """
-    chain = lora_chain(desk.graph, name, person.loras)
+    chain = lora_chain(builder.graph, name, person.loras)
     own: dict[str, Value] = {} if chain is None else {"loras": chain}
     if person.checkpoint is not None:
-        loaded = desk.kit.checkpoint(person.checkpoint)
-        models, own = Models(loaded, slot(loaded, 1), slot(loaded, 2)), {"model": loaded, **own}
-    return with_text_loras(desk.graph, name, models, person.loras), own
+        loaded = outputs_of(CheckpointNode, builder.loaders.checkpoint(person.checkpoint))
+        models = Models(loaded.model, loaded.clip, loaded.vae)
+        own = {"model": loaded.model, **own}
+    return with_text_loras(builder.graph, name, models, person.loras), own
 
 
 def lora_chain(graph: Graph, name: str, loras: Sequence[Lora]) -> Link | None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ...families.family import Family
-from ...graph.graph import Graph, Link, Value, slot
+from ...graph.graph import Graph, Link, Value
+from ...graph.outputs import InpaintNode, add_node
 from ..build.settings import Settings
 from ..build.text import Encoded
 
@@ -81,16 +82,17 @@ def add_masked_latent(
     vae = encoded.models.vae
     if family.inpaint:
         pair = {"positive": encoded.positive, "negative": encoded.negative}
-        link = graph.add(
+        shown = add_node(
+            graph,
+            InpaintNode,
             f"{stage}.inpaint",
-            "InpaintModelConditioning",
             **pair,
             vae=vae,
             pixels=pixels,
             mask=mask,
             noise_mask=True,
         )
-        return replace(encoded, positive=link, negative=slot(link, 1)), slot(link, 2)
+        return replace(encoded, positive=shown.positive, negative=shown.negative), shown.latent
     latent = graph.add(f"{stage}.encode", "VAEEncode", pixels=pixels, vae=vae)
     return encoded, graph.add(
         f"{stage}.noise_mask", "SetLatentNoiseMask", samples=latent, mask=mask
@@ -113,9 +115,10 @@ def add_whole_latent(
         return encoded, graph.add(f"{stage}.encode", "VAEEncode", pixels=pixels, vae=vae)
     # Of one value, so any size will do: it is scaled to that of the pixels.
     mask = graph.add(f"{stage}.whole", "SolidMask", value=1.0, width=64, height=64)
-    shown = graph.add(
+    shown = add_node(
+        graph,
+        InpaintNode,
         f"{stage}.inpaint",
-        "InpaintModelConditioning",
         positive=encoded.positive,
         negative=encoded.negative,
         vae=vae,
@@ -123,4 +126,4 @@ def add_whole_latent(
         mask=mask,
         noise_mask=False,
     )
-    return replace(encoded, positive=shown, negative=slot(shown, 1)), slot(shown, 2)
+    return replace(encoded, positive=shown.positive, negative=shown.negative), shown.latent

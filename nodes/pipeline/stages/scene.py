@@ -10,13 +10,13 @@ from dataclasses import replace
 
 from ...families.family import Family
 from ...prompt import Segment
-from ..build.plan_builder import Desk, Painted
+from ..build.plan_builder import PictureContext, PlanBuilder
 from ..build.settings import Settings
 from ..build.stage_list import Problem
 from ..build.text import (
     Encoded,
     Models,
-    Wording,
+    PromptText,
     add_encoding,
     add_loras,
     negative_segments,
@@ -24,14 +24,14 @@ from ..build.text import (
     with_text_loras,
 )
 from .faceids import apply_faceids
-from .people import add_persons, lora_chain, wordings_of_people
+from .people import add_persons, lora_chain, texts_of_people
 
 
 def add_scene(
-    desk: Desk,
+    builder: PlanBuilder,
     stage: str,
     models: Models,
-    wording: Wording,
+    prompt_text: PromptText,
     settings: Settings,
     family: Family | None = None,
     wearer: str = "the whole picture",
@@ -40,19 +40,21 @@ def add_scene(
 
     `family` where the models are of another than the picture's; `wearer` is what is painted so.
     """
-    desk.wear(wearer, wording.loras)
+    builder.wear(wearer, prompt_text.loras)
     encoded = add_encoding(
-        desk.graph,
+        builder.graph,
         stage,
-        add_loras(desk.graph, stage, models, wording.loras),
-        wording,
-        family or desk.family,
+        add_loras(builder.graph, stage, models, prompt_text.loras),
+        prompt_text,
+        family or builder.family,
         settings.cfg,
     )
-    return replace(encoded, models=apply_faceids(desk, stage, encoded.models, wording.faceids))
+    return replace(
+        encoded, models=apply_faceids(builder, stage, encoded.models, prompt_text.faceids)
+    )
 
 
-def say(desk: Desk, stage: str, also: Sequence[Segment] = ()) -> Painted:
+def encode_prompt(builder: PlanBuilder, stage: str, also: Sequence[Segment] = ()) -> PictureContext:
     """Add the scene, and where there are persons the chain of them.
 
     `also` is said of the scene beside the prompt.
@@ -61,18 +63,20 @@ def say(desk: Desk, stage: str, also: Sequence[Segment] = ()) -> Painted:
     With persons, LoRAs of the common prompt act on everybody, and once; those of the base prompt on
     the scene alone; a face is that of each person whose words hold it.
     """
-    request, graph = desk.request, desk.graph
-    wording = desk.wording((*prompt_segments(request), *also), negative_segments(request))
+    request, graph = builder.request, builder.graph
+    prompt_text = builder.resolve_text(
+        (*prompt_segments(request), *also), negative_segments(request)
+    )
     if not request.persons:
-        scene = add_scene(desk, stage, desk.sources.models, wording, desk.settings)
-        return Painted(scene, scene)
+        scene = add_scene(builder, stage, builder.sources.models, prompt_text, builder.settings)
+        return PictureContext(scene, scene)
     if request.base.faceids:
         tag = request.base.faceids[0]
         text = (
             f"<faceid:{tag.id}:{tag.strength:g}> stands in the base prompt, which describes the"
             " scene; no person has this face."
         )
-        desk.tell(
+        builder.tell(
             Problem(
                 "face-of-nobody",
                 "error",
@@ -80,14 +84,14 @@ def say(desk: Desk, stage: str, also: Sequence[Segment] = ()) -> Painted:
                 "Move the tag into a person's segment, or into the common one for everybody.",
             )
         )
-    shared = desk.wording((request.common,), ()).loras
-    desk.wear("everybody", shared)
-    models = add_loras(graph, stage, desk.sources.models, shared)
-    persons = add_persons(desk, stage, models, wordings_of_people(desk))
-    own = desk.wording((request.base, *also), ()).loras
-    desk.wear("the scene", own)
+    shared = builder.resolve_text((request.common,), ()).loras
+    builder.wear("everybody", shared)
+    models = add_loras(graph, stage, builder.sources.models, shared)
+    persons = add_persons(builder, stage, models, texts_of_people(builder))
+    own = builder.resolve_text((request.base, *also), ()).loras
+    builder.wear("the scene", own)
     worded = with_text_loras(graph, f"{stage}.scene", models, own)
-    scene = add_encoding(graph, stage, worded, wording, desk.family, desk.settings.cfg)
-    return Painted(
+    scene = add_encoding(graph, stage, worded, prompt_text, builder.family, builder.settings.cfg)
+    return PictureContext(
         scene, scene, persons=persons, scene_loras=lora_chain(graph, f"{stage}.scene", own)
     )

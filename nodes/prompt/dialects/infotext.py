@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..kinds import Decimal, Problem, Whole
+from ..kinds import Decimal, ValueProblem, Whole
 from ..lexer import BLANKS, Scanner
 from ..source import Span
 from .keys import plain, size_of
@@ -160,9 +160,9 @@ def _sure_ones(text: str, found: Sequence[KeyValue]) -> int:
 
 def _is_sure(key: str, value: str) -> bool:
     if key in ("steps", "sampling steps", "seed", "width", "height", "w", "h", "clip skip"):
-        return not isinstance(_WHOLE.read(value), Problem)
+        return not isinstance(_WHOLE.read(value), ValueProblem)
     if key in ("cfg scale", "cfg", "guidance scale", "distilled cfg scale", "denoising strength"):
-        return not isinstance(_NUMBER.read(value), Problem)
+        return not isinstance(_NUMBER.read(value), ValueProblem)
     if key in ("size", "resolution"):
         return size_of(unquoted(value)) is not None
     return key in ("sampler", "sampler name", "scheduler") and is_sampler(unquoted(value))

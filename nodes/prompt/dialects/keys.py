@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..catalog import PARAMETERS
-from ..kinds import Problem
+from ..kinds import ValueProblem
 from ..suggest import did_you_mean
 from .samplers import is_sampler, is_schedule
 
@@ -94,8 +94,10 @@ def is_value_of(own: str, text: str) -> bool:
         return text.isdecimal() and len(text) < 6 and int(text) >= _SMALLEST_DEFAULT
     value = PARAMETERS[own].kind.read(text)
     if own == "scheduler":
-        return not isinstance(value, Problem) or is_sampler(text) or is_schedule(text)
-    return not isinstance(value, Problem) or (value.code != "bad-number" and text[:1].isdigit())
+        return not isinstance(value, ValueProblem) or is_sampler(text) or is_schedule(text)
+    return not isinstance(value, ValueProblem) or (
+        value.code != "bad-number" and text[:1].isdigit()
+    )
 
 
 def size_of(text: str) -> tuple[str, str] | None:

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from ..catalog import FLAGS
-from ..kinds import Decimal, Line, Problem
+from ..kinds import Decimal, Line, ValueProblem
 from ..lexer import is_embedding_name
 from ..source import Report, Rewrite, Span, quoted
 from ..tree import Node
@@ -157,7 +157,7 @@ def _tell(report: Report, found: re.Match[str], kind: str) -> bool:
         _tell_inline(report, Span(*found.span("key")))
     elif kind == "comma":
         weight = found.group("weight")
-        if isinstance(_NUMBER.read(weight), Problem) and not _THOUSANDS.fullmatch(weight):
+        if isinstance(_NUMBER.read(weight), ValueProblem) and not _THOUSANDS.fullmatch(weight):
             message = f"{quoted(weight)} is no number, and stays in the text of {shown}"
             hint = "Write a decimal point and nothing else behind the colon, as in (word:1.2)."
             report.add("foreign-syntax", "warning", span, message, hint)

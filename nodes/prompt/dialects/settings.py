@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..catalog import PARAMETERS, SCHEDULERS
-from ..kinds import Problem
+from ..kinds import ValueProblem
 from ..source import Span
 from .infotext import unquoted
 from .keys import SIZE, plain, size_of
@@ -76,7 +76,7 @@ def how_to_write(own: str, key: str, value: str) -> str:
     """Return what to write for one setting: with its value, where the parameter takes it."""
     place = "on a line of its own, below the text."
     if own in ("w", "h"):
-        is_taken = not isinstance(PARAMETERS[own].kind.read(value), Problem)
+        is_taken = not isinstance(PARAMETERS[own].kind.read(value), ValueProblem)
         side = f"{own}={value}" if is_taken else f"{own}= with {PARAMETERS[own].kind.expected}"
         return f"Write {side}, and {'h' if own == 'w' else 'w'}= with it, each {place}"
     if own in (SIZE, "scheduler"):
@@ -87,7 +87,7 @@ def how_to_write(own: str, key: str, value: str) -> str:
     if own == SIZE:
         return f"Write w= and h= with {PARAMETERS['w'].kind.expected}, each {place}"
     kind = PARAMETERS[own].kind
-    if isinstance(kind.read(value), Problem):
+    if isinstance(kind.read(value), ValueProblem):
         return f"Write {own}= with {kind.expected} {place}"
     shown = f"{own}={value}"
     return f"Write {shown if len(shown) < _LONGEST_SHOWN else own + '='} {place}"
@@ -170,7 +170,7 @@ def _checked(said: Sequence[tuple[str, str]], own: Mapping[str, str | None]) -> 
     values = {name: text or value for name, text in own.items()}
     for name, text in values.items():
         read = PARAMETERS[name].kind.read(text)
-        if isinstance(read, Problem):
+        if isinstance(read, ValueProblem):
             return LeftOut(key, value, f"{name}= cannot hold it. {read.hint}")
     return Taken(tuple(one for one, _ in said), values)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..catalog import PARAMETERS, is_unset
 from ..kinds import tidy
-from ..reader import Foreign, Place, Reading
+from ..reader import Foreign, PromptReading, ValuePlace
 from ..source import LINE_END, Rewrite, Span, quoted
 from .infotext import unquoted
 from .settings import LeftOut, Taken, translate
@@ -14,7 +14,7 @@ from .settings import LeftOut, Taken, translate
 _MOST_NAMED = 12
 
 
-def settle(reading: Reading) -> None:
+def settle(reading: PromptReading) -> None:
     """Fill what the text or the fields do not say themselves, and say what was taken as what.
 
     What is given in this language wins over what is given in another.
@@ -37,7 +37,11 @@ def settle(reading: Reading) -> None:
 
 
 def _take_negative(
-    reading: Reading, found: Foreign, own: dict[str, str], said: list[str], left: list[LeftOut]
+    reading: PromptReading,
+    found: Foreign,
+    own: dict[str, str],
+    said: list[str],
+    left: list[LeftOut],
 ) -> None:
     has_errors = found.place.report.has_errors
     built = () if has_errors else tuple(segment.build() for segment in found.negative)
@@ -57,7 +61,7 @@ def _take_negative(
 
 
 def _take(
-    reading: Reading, one: Taken, own: dict[str, str], said: list[str], left: list[LeftOut]
+    reading: PromptReading, one: Taken, own: dict[str, str], said: list[str], left: list[LeftOut]
 ) -> None:
     place = reading.foreign[-1].place
     values = {name: PARAMETERS[name].kind.read(text) for name, text in one.own.items()}
@@ -71,7 +75,7 @@ def _take(
             left.append(LeftOut(one.keys[0], "x".join(one.own.values()), hint))
         return
     for name, value in values.items():
-        reading.put(name, value, Place(place.report, place.span, f"{name}="))
+        reading.put(name, value, ValuePlace(place.report, place.span, f"{name}="))
     own.update(one.own)
     said.append(f"{' and '.join(one.keys)} as {_shown(one.own)}")
 

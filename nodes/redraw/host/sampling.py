@@ -28,7 +28,7 @@ from ...faceid.host.apply import MASKED, apply_person_faceids
 from ...faceid.host.ip_adapter import IPAdapterFaceID
 from ...host.models import family_of
 from ...regions.host.loras import Loras, apply_gated_loras, load_region_loras
-from ...regions.host.regional import KEY as REGIONS_KEY
+from ...regions.host.regional import REGIONS_KEY
 from ...regions.lora_fit import Tell, logged
 from ...regions.person import Person
 from ...regions.run import Forward, RegionRun
@@ -38,7 +38,7 @@ from ..crop import FaceCrop, cut, cut_hint, window_mask
 from ..plan import PlannedFace
 from ..texts import face_text, kind_of, stacked, with_control
 
-KEY = "astria_faces"
+FACES_KEY = "astria_faces"
 # The noise of a face must be neither that of its picture nor that of another picture's face, whose
 # seeds are only a few counts away.
 FACE_SEED_OFFSET = 0xBF58476D1CE4E5B9
@@ -48,7 +48,7 @@ LATENT_PX = 8  # side of a latent cell
 
 
 @dataclass(frozen=True)
-class Drawing:
+class FaceDrawing:
     """What faces are drawn with.
 
     `positive`, `negative` and `scene_loras` are the scene's, for faces that are nobody's;
@@ -106,7 +106,7 @@ class _Job:
     negative: list
 
     @property
-    def kit(self) -> Hashable:
+    def face_model(self) -> Hashable:
         """What faces must have in common to be drawn by one model."""
         return id(self.model), self.adapters
 
@@ -114,11 +114,11 @@ class _Job:
         """What faces must have in common to be drawn together."""
         crop = self.face.crop
         texts = (kind_of(text, equal_lengths=flux) for text in (self.positive, self.negative))
-        return (self.kit, crop.target_width, crop.target_height, *texts)
+        return (self.face_model, crop.target_width, crop.target_height, *texts)
 
 
 @dataclass(frozen=True, eq=False)
-class _Kit:
+class _FaceModel:
     """A model with the LoRAs and FaceIDs of those whom it draws.
 
     `run` tells these which person is in which row.
@@ -130,7 +130,7 @@ class _Kit:
 
 
 def draw_faces(
-    image: Tensor, planned: Sequence[PlannedFace], drawing: Drawing
+    image: Tensor, planned: Sequence[PlannedFace], drawing: FaceDrawing
 ) -> tuple[list[Tensor], int]:
     """Return the drawing [target_height,target_width,3] of each face that is to be drawn, in order,
     and the number of sampler calls.
@@ -147,27 +147,30 @@ def draw_faces(
     _check(drawing)
     jobs = [_job(face, drawing) for face in faces]
     kits = {
-        key: _kit([job for job in jobs if job.kit == key], drawing)
-        for key in {job.kit: None for job in jobs}
+        key: _kit([job for job in jobs if job.face_model == key], drawing)
+        for key in {job.face_model: None for job in jobs}
     }
     flux = family_of(drawing.model).is_flux
     drawn: dict[int, Tensor] = {}
     calls = 0
     for group in grouped(jobs, lambda job: job.kind(flux)):
         first = jobs[group[0]]
-        kit = kits[first.kit]
+        face_model = kits[first.face_model]
         for chunk in cut_up(
-            group, drawing.max_batch or _most(kit.model, first.face.crop, len(group), drawing)
+            group,
+            drawing.max_batch or _most(face_model.model, first.face.crop, len(group), drawing),
         ):
             management.throw_exception_if_processing_interrupted()
             drawn |= zip(
-                chunk, _draw(image, [jobs[place] for place in chunk], kit, drawing), strict=True
+                chunk,
+                _draw(image, [jobs[place] for place in chunk], face_model, drawing),
+                strict=True,
             )
             calls += 1
     return [drawn[place] for place in range(len(jobs))], calls
 
 
-def _check(drawing: Drawing) -> None:
+def _check(drawing: FaceDrawing) -> None:
     if not isinstance(drawing.noise, ImageNoise):
         raise PlanError(
             f"The noise is a {type(drawing.noise).__name__}; expected Astria Noise, whose seed"
@@ -184,7 +187,7 @@ def _check(drawing: Drawing) -> None:
         )
 
 
-def _job(face: PlannedFace, drawing: Drawing) -> _Job:
+def _job(face: PlannedFace, drawing: FaceDrawing) -> _Job:
     person = None if face.person is None else drawing.persons[face.person]
     who = "the scene" if person is None else f"person {face.region}"
     model = drawing.model if person is None or person.model is None else person.model
@@ -221,7 +224,7 @@ def _adapters(person: Person | None) -> frozenset[str]:
     )
 
 
-def _kit(jobs: Sequence[_Job], drawing: Drawing) -> _Kit:
+def _kit(jobs: Sequence[_Job], drawing: FaceDrawing) -> _FaceModel:
     """Return the model of these faces with what their persons bring along, on a clone."""
     model = jobs[0].model
     if model.get_wrappers(WrappersMP.DIFFUSION_MODEL, REGIONS_KEY):
@@ -259,10 +262,10 @@ def _kit(jobs: Sequence[_Job], drawing: Drawing) -> _Kit:
         patched = apply_person_faceids(patched, faceids, run)
     if "denoise_mask_function" not in patched.model_options:  # another's way with soft masks stays
         patched = DifferentialDiffusion.execute(patched, 1.0).result[0]
-    return _Kit(patched, run, family_of(model).inpaint)
+    return _FaceModel(patched, run, family_of(model).inpaint)
 
 
-def _most(model: ModelPatcher, crop: FaceCrop, count: int, drawing: Drawing) -> int:
+def _most(model: ModelPatcher, crop: FaceCrop, count: int, drawing: FaceDrawing) -> int:
     """Return how many of `count` faces fit the memory at once, by the host's own estimate."""
     rows = 2 if drawing.guided else 1
     latent = crop.target_height // LATENT_PX, crop.target_width // LATENT_PX
@@ -287,7 +290,9 @@ def _room(model: ModelPatcher) -> float:
     return free + others - max(0, model.model_size() - model.loaded_size())
 
 
-def _draw(image: Tensor, jobs: Sequence[_Job], kit: _Kit, drawing: Drawing) -> list[Tensor]:
+def _draw(
+    image: Tensor, jobs: Sequence[_Job], face_model: _FaceModel, drawing: FaceDrawing
+) -> list[Tensor]:
     """Return the drawings of one sampler call."""
     crops = [job.face.crop for job in jobs]
     pixels = torch.stack([cut(image[crop.image], crop) for crop in crops])
@@ -299,14 +304,16 @@ def _draw(image: Tensor, jobs: Sequence[_Job], kit: _Kit, drawing: Drawing) -> l
         with_control(stacked(texts), cropped)
         for texts in ([job.positive for job in jobs], [job.negative for job in jobs])
     )
-    if kit.inpaint:
+    if face_model.inpaint:
         positive, negative, latent = InpaintModelConditioning().encode(
             positive, negative, pixels, drawing.vae, masks, True
         )
     else:
         latent = {"samples": drawing.vae.encode(pixels), "noise_mask": masks}
-    _check_latent(latent["samples"], kit.model)
-    guider = _guider(_with_rows(kit, jobs, len(drawing.persons)), positive, negative, drawing)
+    _check_latent(latent["samples"], face_model.model)
+    guider = _guider(
+        _with_rows(face_model, jobs, len(drawing.persons)), positive, negative, drawing
+    )
     noise = FaceNoise(
         [face_seed(int(drawing.noise.seed), crop.image, crop.number) for crop in crops]
     )
@@ -327,7 +334,7 @@ def _check_latent(samples: Tensor, model: ModelPatcher) -> None:
         )
 
 
-def _guider(model: ModelPatcher, positive: list, negative: list, drawing: Drawing) -> CFGGuider:
+def _guider(model: ModelPatcher, positive: list, negative: list, drawing: FaceDrawing) -> CFGGuider:
     if not drawing.guided:
         guider = Guider_Basic(model)
         guider.set_conds(positive)
@@ -338,13 +345,15 @@ def _guider(model: ModelPatcher, positive: list, negative: list, drawing: Drawin
     return guider
 
 
-def _with_rows(kit: _Kit, jobs: Sequence[_Job], persons: int) -> ModelPatcher:
+def _with_rows(face_model: _FaceModel, jobs: Sequence[_Job], persons: int) -> ModelPatcher:
     """Return a clone that knows which person is in which row of this call."""
     gate = torch.zeros(persons + 1, len(jobs))
     gate[[job.face.region for job in jobs], range(len(jobs))] = 1
-    model = kit.model.clone()
+    model = face_model.model.clone()
     # Around all that wraps the diffusion model itself, whatever came first.
-    model.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, partial(_run_rows, kit.run, gate))
+    model.add_wrapper_with_key(
+        WrappersMP.APPLY_MODEL, FACES_KEY, partial(_run_rows, face_model.run, gate)
+    )
     return model
 
 

@@ -28,7 +28,7 @@ from ...host.models import family_of
 from ..person import Person
 from ..run import Forward, RegionRun, on_latent
 
-KEY = "astria_person_models"
+PERSON_MODELS_KEY = "astria_person_models"
 KINDS = ("positive", "negative")  # the order in which the host's guiders hand them over
 # What of the scene's conditioning is not the whole picture's: words for its ControlNet, and LoRAs
 # that hooks put on the scene's model.
@@ -80,10 +80,10 @@ def apply_person_models(
             groups.append(group := _Group(own, len(people) + 1))
         group.numbers.append(number)
     patched = model.clone()
-    patched.set_additional_models(KEY, [group.patcher(dress) for group in groups])
-    drawing = _Drawing(masks.detach().float().cpu(), people, groups)
-    patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, drawing.sample)
-    patched.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, drawing.denoise)
+    patched.set_additional_models(PERSON_MODELS_KEY, [group.patcher(dress) for group in groups])
+    drawing = _CheckpointWrappers(masks.detach().float().cpu(), people, groups)
+    patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, PERSON_MODELS_KEY, drawing.sample)
+    patched.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, PERSON_MODELS_KEY, drawing.denoise)
     return patched
 
 
@@ -100,7 +100,7 @@ class _Group:
     def patcher(self, dress: Dress) -> ModelPatcher:
         patched = self.given.clone()
         # Around those of LoRAs and FaceIDs, which ask who is drawn.
-        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, self._run_whole)
+        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, PERSON_MODELS_KEY, self._run_whole)
         return dress(patched, self.numbers, self.run)
 
     def _run_whole(self, executor: Callable, x: Tensor, *rest: Any, **named: Any) -> Tensor:
@@ -137,7 +137,7 @@ class _Turn:
 
 
 @dataclass(eq=False)
-class _Drawing:
+class _CheckpointWrappers:
     """The wrappers of the patched model.
 
     One stands around the sampling, one around each prediction.
@@ -172,7 +172,9 @@ class _Drawing:
             try:
                 self._turns = []
                 for group, patcher in zip(
-                    self.groups, scene.get_additional_models_with_key(KEY), strict=True
+                    self.groups,
+                    scene.get_additional_models_with_key(PERSON_MODELS_KEY),
+                    strict=True,
                 ):
                     encode = partial(
                         _encoded, patcher=patcher, scene=guider.conds, noise=noise, seen=seen

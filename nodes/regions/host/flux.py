@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from ...errors import PlanError
+from ...families.family import FLUX_PATCH
+from ...rounding import ceil_div
 from ..attention import Joint, Share, on_device
 from .state import Regions
 
 OVERRIDE = "optimized_attention_override"
-PATCH = 2  # one token is 2x2 latent cells
 
 
 def run_flux(
@@ -75,7 +76,8 @@ def _tokens(latent: Tensor) -> tuple[int, int]:
 
     Odd sides are padded.
     """
-    return -(-latent.shape[2] // PATCH), -(-latent.shape[3] // PATCH)
+    height, width = latent.shape[2:4]
+    return ceil_div(height, FLUX_PATCH), ceil_div(width, FLUX_PATCH)
 
 
 def _text_lengths(texts: Sequence[Tensor], parts: Sequence[Share | None]) -> tuple[int, ...]:

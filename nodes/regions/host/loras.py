@@ -25,7 +25,7 @@ from torch import nn
 from ..lora import LoraError, RegionLora
 from ..lora_fit import Tell, logged
 from ..lora_forms import Form
-from ..lora_gates import Place, Rows, Spot
+from ..lora_gates import BlockSizes, Rows, Spot
 from ..lora_hooks import Hooks
 from ..lora_layer import GatedChange, LayerChange
 from ..run import RegionRun
@@ -33,7 +33,7 @@ from .lora_files import read_lora
 
 Loras = tuple[tuple[str, float], ...]  # (file, strength) each
 
-KEY = "astria_gated_lora"
+GATED_LORA_KEY = "astria_gated_lora"
 # First match counts. Flux' modulation and a UNet block's time embedding are vectors that the block
 # adds to every row.
 FLUX_SPOTS = (
@@ -89,7 +89,7 @@ def apply_gated_loras(
     # In the dtype of the activations, and in a patcher of its own: the host then loads, moves and
     # unloads it like any model.
     changes_model = nn.ModuleList(changes).to(model.model.get_dtype_inference())
-    key = f"{KEY}_{uuid4().hex}"  # the host takes clones with equal keys for equal
+    key = f"{GATED_LORA_KEY}_{uuid4().hex}"  # the host takes clones with equal keys for equal
     patched.set_additional_models(
         key,
         [
@@ -148,7 +148,7 @@ class _Injection:
 
     def inject(self, patcher: ModelPatcher) -> None:
         self._hooks.remove()
-        place = Place()
+        place = BlockSizes()
         for module in patcher.model.modules():
             if isinstance(module, SpatialTransformer | ResBlock):
                 self._hooks.watch(module, partial(_see_unet_block, place))
@@ -165,12 +165,12 @@ class _Injection:
         self._hooks.remove()
 
 
-def _see_unet_block(place: Place, x: torch.Tensor, *_args: object, **_kwargs: object) -> None:
+def _see_unet_block(place: BlockSizes, x: torch.Tensor, *_args: object, **_kwargs: object) -> None:
     place.grid = (x.shape[-2], x.shape[-1])
 
 
 def _see_flux_block(
-    place: Place, img: torch.Tensor, txt: torch.Tensor, *_args: object, **_kwargs: object
+    place: BlockSizes, img: torch.Tensor, txt: torch.Tensor, *_args: object, **_kwargs: object
 ) -> None:
     place.image_tokens = img.shape[1]
     place.text_tokens = txt.shape[1]

@@ -20,7 +20,7 @@ from .flux import run_flux
 from .state import RegionalOptions, Regions
 from .unet import Kept, run_unet
 
-KEY = "astria_regions"
+REGIONS_KEY = "astria_regions"
 
 # What a person's conditioning may carry that acts on the whole picture or replaces the regions, and
 # the way to say it instead.
@@ -67,14 +67,18 @@ def apply_regions(
     )
     regions = Regions(masks.detach().float().cpu(), texts, run, options)
     patched = model.clone()
-    patched.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, _refuse_parts_of_the_picture)
+    patched.add_wrapper_with_key(
+        WrappersMP.CALC_COND_BATCH, REGIONS_KEY, _refuse_parts_of_the_picture
+    )
     if flux:
-        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, partial(run_flux, regions))
+        patched.add_wrapper_with_key(
+            WrappersMP.DIFFUSION_MODEL, REGIONS_KEY, partial(run_flux, regions)
+        )
     else:
         kept = Kept()
-        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, kept.sample)
+        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, REGIONS_KEY, kept.sample)
         patched.add_wrapper_with_key(
-            WrappersMP.DIFFUSION_MODEL, KEY, partial(run_unet, regions, kept)
+            WrappersMP.DIFFUSION_MODEL, REGIONS_KEY, partial(run_unet, regions, kept)
         )
     return patched
 
@@ -86,7 +90,7 @@ def _check(
     negative: Sequence[Conditioning | None],
     options: RegionalOptions,
 ) -> None:
-    if model.get_wrappers(WrappersMP.DIFFUSION_MODEL, KEY):
+    if model.get_wrappers(WrappersMP.DIFFUSION_MODEL, REGIONS_KEY):
         hint = (
             "Connect the model from before the first Astria Regional Prompt, and give all persons"
             " to one of them."

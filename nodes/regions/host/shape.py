@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..run import check_shape
 
-KEY = "astria_shape"
+SHAPE_KEY = "astria_shape"
 
 
 def on_pictures_of_shape(model: ModelPatcher, masks: Tensor, subject: str) -> ModelPatcher:
@@ -23,7 +23,7 @@ def on_pictures_of_shape(model: ModelPatcher, masks: Tensor, subject: str) -> Mo
     Shapes: masks [R,H,W]. When it samples another, it raises: ImageError.
     """
     clone = model.clone()
-    clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, partial(_sample, masks, subject))
+    clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, SHAPE_KEY, partial(_sample, masks, subject))
     return clone
 
 
