@@ -106,7 +106,11 @@ def draft(request: PromptRequest, sources: Sources, resolver: Resolver, options:
         ),
     ]
     loaders = ModelLoaders(
-        sources.graph, resolver, sources.connected, sources.family, connected_control(request)
+        sources.graph,
+        resolver,
+        sources.connected,
+        sources.family,
+        connected_control(settings.controls),
     )
     builder = PlanBuilder(request, settings, sources, resolver, options, loaders, found)
     planned = stages(request, settings, inputs)

@@ -5,12 +5,15 @@ Inputs missing, values without effect, what the host cannot do.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..families.family import Family
 from ..prompt import PromptRequest
+from .build.controls import Control
 from .build.lcm import lcm_problems
 from .build.settings import Inputs, Settings
 from .build.stage_list import Problem, keeps_background, paints_base, samples_again, steers_only
-from .stages.control import control_problems, controls_of
+from .stages.control import control_problems
 from .stages.people import people_problems
 
 # The host reaches a strength d by working out steps / d noise levels, in Python, and running the
@@ -30,11 +33,11 @@ def problems(
     found += _mask_input_problems(request, inputs)
     if paints_base(request, settings, inputs):
         found += _painting_problems(request, settings, inputs)
-        found += control_problems(request, inputs, are_skipped=are_skipped)
+        found += control_problems(request, settings.controls, inputs, are_skipped=are_skipped)
     else:
-        found += _without_base(request, inputs)
+        found += _without_base(request, settings.controls, inputs)
     found += _second_sampling_problems(request, settings)
-    found += _without_their_step(request, inputs)
+    found += _without_their_step(request, inputs, has_controls=bool(settings.controls))
     found += _family_problems(request, family, settings, inputs)
     found += lcm_problems(request, settings, inputs, family)
     if request.outpaint_prompt is not None and request.outpaint_prompt.faceids:
@@ -150,14 +153,16 @@ def _painting_problems(request: PromptRequest, settings: Settings, inputs: Input
     return found
 
 
-def _without_base(request: PromptRequest, inputs: Inputs) -> list[Problem]:
+def _without_base(
+    request: PromptRequest, controls: Sequence[Control], inputs: Inputs
+) -> list[Problem]:
     """Say of what only the first sampling takes, where there is none, that it has no effect.
 
     Likewise what only a sampling takes.
     """
     if not inputs.has_image:
         return []  # an error says that there is nothing to leave as it is
-    idle = [control.said for control in controls_of(request)]
+    idle = [control.said for control in controls]
     if inputs.has_control_image:
         idle.append("control_image")
     if inputs.has_mask:
@@ -203,11 +208,12 @@ _TUNED_BY = {
 }
 
 
-def _without_their_step(request: PromptRequest, inputs: Inputs) -> list[Problem]:
+def _without_their_step(
+    request: PromptRequest, inputs: Inputs, *, has_controls: bool
+) -> list[Problem]:
     """Say of parameters that are set, but tune a step the request does not ask for, that they have
     no effect.
     """
-    has_controls = bool(controls_of(request))
     has_constant_pose = bool(request.persons) and not inputs.has_image
     on = {
         "mask_prompt": bool(request.mask_prompt),

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from ..control.modes import FLUX_NUMBERS, SDXL_NUMBERS, flux_advice
 from ..families.family import Family
-from ..graph.graph import Graph
 from ..prompt import PromptRequest
+from .build.controls import Control
 from .build.settings import Explainer, Setting, Settings, default_cfg, default_steps
 from .build.sources import Sources
 from .build.stage_list import Stage
 from .build.text import prompt_segments
-from .stages.control import KINDS, advice_for, controls_of, is_by_union, steering
+from .stages.control import KINDS, advice_for, is_by_union, steering
 from .stages.enlarge import DEFAULT_HIRES_DENOISE, DEFAULT_RESEMBLANCE, default_hires_cfg
 from .stages.faces import INPAINT_LIMITS
 from .stages.outpaint import ORDINARY_OUTPAINT_DENOISE
@@ -28,7 +28,7 @@ def stage_settings(
     note = Explainer()
     running = {stage.name for stage in planned}
     if "base" in running:
-        _note_controls(request, sources.graph, sources.family, note)
+        _note_controls(request, settings.controls, sources, note)
     if "outpaint" in running:
         painter = sources.outpaint_family or sources.family
         _note_outpainting(request, painter, settings.outpaint_lcm, note)
@@ -55,14 +55,17 @@ def _note_face_limits(note: Explainer) -> None:
     )
 
 
-def _note_controls(request: PromptRequest, graph: Graph, family: Family, note: Explainer) -> None:
-    kinds = [control.kind for control in controls_of(request) if control.kind in KINDS]
+def _note_controls(
+    request: PromptRequest, controls: Sequence[Control], sources: Sources, note: Explainer
+) -> None:
+    graph, family = sources.graph, sources.family
+    kinds = [control.kind for control in controls if control.kind in KINDS]
     if "base.pose" in graph.nodes and "pose" not in kinds:
         kinds.append("pose")  # the constant one of people
     weighed = (request.controlnets or ())[: len(request.controlnet_weights or ())]
     advised = {kind: advice_for(graph, family, kind) for kind in kinds}
     for kind, advice in advised.items():
-        weight, _ = steering(request, kind, advice)
+        weight, _ = steering(request, controls, kind, advice)
         is_set = kind in weighed or request.controlnet_conditioning_scale is not None
         why = _unadvised(kind, family) if advice is None else f"default: {advice.source}"
         note.take(f"{kind}.weight", weight if is_set else None, weight, why)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from comfyui_astria.nodes.errors import PlanError
 from comfyui_astria.nodes.graph.graph import Link, Socket
+from comfyui_astria.nodes.pipeline.build.controls import controls_of
 from comfyui_astria.nodes.pipeline.build.sources import Options
 from comfyui_astria.nodes.pipeline.stages.control import KINDS, steering
 from comfyui_astria.nodes.prompt import PromptRequest
@@ -158,9 +159,11 @@ def test_how_the_constant_pose_steers() -> None:
             1.0,
         ),
     }
-    assert {
-        text: steering(PromptRequest.require(people + text), "pose", None) for text in asked
-    } == asked
+
+    def weight_of_pose(request: PromptRequest) -> tuple[float, float]:
+        return steering(request, controls_of(request), "pose", None)
+
+    assert {text: weight_of_pose(PromptRequest.require(people + text)) for text in asked} == asked
     pose = (
         plan_text(
             f"{people} --control_guidance_end 0.7\ncontrolnet_conditioning_scale=0.6",

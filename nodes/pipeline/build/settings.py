@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ...families.family import ASPECT_RATIOS, Family, host_sampler, size_for_ratio
 from ...prompt import PromptRequest
+from .controls import Control, controls_of
 
 DEFAULT_DENOISE = 0.8
 FACEID_CFG = 3.0
@@ -44,8 +45,9 @@ class Setting:
 class Settings:
     """Everything the stages need as plain numbers.
 
-    `width` and `height` are None when the input image's own size counts. `lcm` and `outpaint_lcm`
-    are those of the inputs where the scheduler is lcm, else empty.
+    `width` and `height` are None when the input image's own size counts. `controls` are the
+    ControlNets asked for. `lcm` and `outpaint_lcm` are those of the inputs where the scheduler is
+    lcm, else empty.
     """
 
     num_images: int
@@ -60,6 +62,7 @@ class Settings:
     width: int | None
     height: int | None
     explained: tuple[Setting, ...]
+    controls: tuple[Control, ...] = ()
     lcm: str = ""
     outpaint_lcm: str = ""
 
@@ -112,6 +115,7 @@ def settle(request: PromptRequest, family: Family, inputs: Inputs) -> Settings:
         width=width,
         height=height,
         explained=tuple(note.settings),
+        controls=controls_of(request),
         lcm=lcm,
         outpaint_lcm=outpaint_lcm,
     )

@@ -13,6 +13,7 @@ from ...graph.graph import Graph, Link, Value
 from ...graph.outputs import CheckpointNode, ControlNetNode, PromptMaskNode, add_node, outputs_of
 from ...prompt import PromptRequest
 from ...tunes.resolve import Missing
+from ..build.controls import Control
 from ..build.model_loaders import UNION
 from ..build.plan_builder import PlanBuilder
 from ..build.settings import Inputs
@@ -42,44 +43,13 @@ _NOT_CONTROLNETS = {
 }
 
 
-@dataclass(frozen=True)
-class Control:
-    """A ControlNet that the request asks for, and how strongly it steers where that is set."""
-
-    kind: str
-    weight: float | None
-    said: str
-
-
-def controls_of(request: PromptRequest) -> tuple[Control, ...]:
-    """Return the ControlNets of `controlnet` and of --controlnets, in this order, each kind once.
-
-    One without a weight of its own has that of controlnet_conditioning_scale.
-    """
-    scale = request.controlnet_conditioning_scale
-    found: dict[str, Control] = {}
-    if request.controlnet is not None:
-        found[request.controlnet] = Control(
-            request.controlnet, scale, f"controlnet={request.controlnet}"
-        )
-    weights = request.controlnet_weights or ()
-    for index, kind in enumerate(request.controlnets or ()):
-        weight = weights[index] if index < len(weights) else scale
-        found[kind] = Control(kind, weight, f"--controlnets {kind}")
-    return tuple(found.values())
-
-
-def connected_control(request: PromptRequest) -> str | None:
+def connected_control(controls: Sequence[Control]) -> str | None:
     """Return the kind that the one connected ControlNet is for.
 
     The first that has no socket of its own, as pose has.
     """
     return next(
-        (
-            control.kind
-            for control in controls_of(request)
-            if control.kind in KINDS and control.kind != "pose"
-        ),
+        (control.kind for control in controls if control.kind in KINDS and control.kind != "pose"),
         None,
     )
 
@@ -98,14 +68,16 @@ def is_by_union(graph: Graph, kind: str) -> bool:
     return mode is not None and mode.inputs["control_net"] == Link(f"models.{UNION}")
 
 
-def steering(request: PromptRequest, kind: str, advice: Advice | None) -> tuple[float, float]:
+def steering(
+    request: PromptRequest, controls: Sequence[Control], kind: str, advice: Advice | None
+) -> tuple[float, float]:
     """Return how strongly a kind steers, and until which part of the sampling.
 
     What the request sets wins over the advice. The constant pose of people steers without being
     asked for.
     """
     weight = next(
-        (control.weight for control in controls_of(request) if control.kind == kind),
+        (control.weight for control in controls if control.kind == kind),
         request.controlnet_conditioning_scale,
     )
     end = request.control_guidance_end
@@ -116,14 +88,15 @@ def steering(request: PromptRequest, kind: str, advice: Advice | None) -> tuple[
     return weight, end
 
 
-def control_problems(request: PromptRequest, inputs: Inputs, *, are_skipped: bool) -> list[Problem]:
+def control_problems(
+    request: PromptRequest, controls: Sequence[Control], inputs: Inputs, *, are_skipped: bool
+) -> list[Problem]:
     """Return what is wrong with the ControlNets of a request.
 
     No picture, no map, or no ControlNet at all.
 
     `are_skipped`: what is no ControlNet is left out instead, and that is said.
     """
-    controls = controls_of(request)
     found = [
         _no_control(control, is_skipped=are_skipped)
         for control in controls
@@ -202,7 +175,7 @@ def control_maps(builder: PlanBuilder, stage: Stage, ground: ControlGround) -> d
 
     What cannot be drawn is told and left out.
     """
-    controls = [control for control in controls_of(builder.request) if control.kind in KINDS]
+    controls = [control for control in builder.settings.controls if control.kind in KINDS]
     given = _kinds_of_prepared(controls)
     maps: dict[str, Value] = {}
     for control in controls:
@@ -219,7 +192,7 @@ def add_controls(
     builder: PlanBuilder, stage: Stage, encoded: Encoded, maps: Mapping[str, Value]
 ) -> Encoded:
     """Add the ControlNets to the scene's conditionings; they steer the whole picture."""
-    for control in controls_of(builder.request):
+    for control in builder.settings.controls:
         if control.kind not in maps:
             continue
         model = builder.require_for_part(builder.loaders.controlnet(control.kind), control.said)
@@ -237,7 +210,8 @@ def add_controls(
 
 def steering_of(builder: PlanBuilder, kind: str) -> tuple[float, float]:
     """Return the `steering` of a kind whose ControlNet stands in the builder's graph."""
-    return steering(builder.request, kind, advice_for(builder.graph, builder.family, kind))
+    advice = advice_for(builder.graph, builder.family, kind)
+    return steering(builder.request, builder.settings.controls, kind, advice)
 
 
 def steered(
