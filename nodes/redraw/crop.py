@@ -94,11 +94,11 @@ class FaceCrop:
         right = self.left + self.width
         bottom = self.top + self.height
         if self.turn:
-            x, y = zip(*self.outline((left, top, right, bottom)), strict=True)
-            left = math.floor(min(x))
-            top = math.floor(min(y))
-            right = math.ceil(max(x))
-            bottom = math.ceil(max(y))
+            corners = self.outline((left, top, right, bottom))
+            left = math.floor(min(x for x, _ in corners))
+            top = math.floor(min(y for _, y in corners))
+            right = math.ceil(max(x for x, _ in corners))
+            bottom = math.ceil(max(y for _, y in corners))
         return left, top, right, bottom
 
     @property
@@ -106,8 +106,10 @@ class FaceCrop:
         """The similarity [2,3] from the picture's pixels to those of the drawing, of a turned
         window, which is square.
         """
+        # Pixel p has its centre at p + 0.5 and lands at scale * (R p + first) - 0.5. R turns by
+        # `turn`, `first` is where the centre of pixel (0, 0) stands in the window, and the half
+        # pixel leads back from centres to pixels.
         scale = self.target_width / self.width
-        # Pixel centres stand at whole numbers.
         first = np.array(self.turned(0.5, 0.5)) - (self.left, self.top)
         cos, sin = math.cos(self.turn), math.sin(self.turn)
         return np.column_stack([scale * np.array([[cos, -sin], [sin, cos]]), scale * first - 0.5])

@@ -58,7 +58,8 @@ def _drawn(pixels: np.ndarray, planned: Sequence[PlannedFace], names: Sequence[s
                 canvas.polygon(outline, outline=tint, width=width)
             else:
                 canvas.rectangle((*outline[0], *outline[2]), outline=tint, width=width)
-        left, top = (min(side) for side in zip(*outlines[0], strict=True))
+        left = min(x for x, _ in outlines[0])
+        top = min(y for _, y in outlines[0])
         text = label(face, names)
         plate = canvas.textbbox((left + 3 * line, top + 3 * line), text, font=font)
         canvas.rectangle(

@@ -36,9 +36,9 @@ class Share:
         return tokens if self.index is None else tokens.index_select(dim, self.index)
 
     def to(self, device: torch.device) -> Share:
-        return Share(
-            *(None if part is None else part.to(device) for part in (self.index, self.weight))
-        )
+        index = None if self.index is None else self.index.to(device)
+        weight = None if self.weight is None else self.weight.to(device)
+        return Share(index, weight)
 
 
 def on_device(parts: Sequence[Share | None], device: torch.device) -> tuple[Share | None, ...]:
@@ -115,9 +115,12 @@ def coupled(
     Shapes: queries [B,L,C] -> same. `text(region)` gives keys and values [B,T,C]; it is asked for
     regions with queries only, and T may differ.
     """
-    return blended(
-        parts, lambda region, part: attend(part.of(queries, 1), *text(region)), queries.shape[1]
-    )
+
+    def answer(region: int, part: Share) -> Tensor:
+        keys, values = text(region)
+        return attend(part.of(queries, 1), keys, values)
+
+    return blended(parts, answer, queries.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +154,7 @@ class Joint:
 
         def answer(region: int, part: Share) -> Tensor:
             text = slice(starts[region], starts[region] + self.text_lengths[region])
-            of_text, of_pixels = self._answer(region, (q, k, v), text, part, attend)
+            of_text, of_pixels = self._answer(region, q, k, v, text, part, attend)
             texts.append(of_text)
             return of_pixels
 
@@ -161,25 +164,33 @@ class Joint:
     def _answer(
         self,
         region: int,
-        tensors: tuple[Tensor, Tensor, Tensor],
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
         text: slice,
         part: Share,
         attend: Attend,
     ) -> tuple[Tensor, Tensor]:
         """Return what one region's text and pixels see, [B,T,C] and [B,n,C]."""
-        own, image = zip(
-            *((tensor[:, :, text], tensor[:, :, self.text_length :]) for tensor in tensors),
-            strict=True,
-        )
-        (text_q, text_k, text_v), (image_q, image_k, image_v) = own, image
-        pixels_q = part.of(image_q, 2)
-        keys, values = torch.cat([text_k, image_k], 2), torch.cat([text_v, image_v], 2)
+        image = slice(self.text_length, None)
+        text_q = q[:, :, text]
+        text_k = k[:, :, text]
+        text_v = v[:, :, text]
+        image_k = k[:, :, image]
+        image_v = v[:, :, image]
+        pixels_q = part.of(q[:, :, image], 2)
+        keys = torch.cat([text_k, image_k], 2)
+        values = torch.cat([text_v, image_v], 2)
         if self.isolation and region > 0 and part.index is not None:
             own_keys = torch.cat([text_k, part.of(image_k, 2)], 2)
             own_values = torch.cat([text_v, part.of(image_v, 2)], 2)
-            return attend(text_q, own_keys, own_values), attend(pixels_q, keys, values)
+            of_text = attend(text_q, own_keys, own_values)
+            of_pixels = attend(pixels_q, keys, values)
+            return of_text, of_pixels
+        # Text and pixels see the same keys: one call for both.
         both = attend(torch.cat([text_q, pixels_q], 2), keys, values)
-        return both.split([text_q.shape[2], pixels_q.shape[2]], 1)
+        of_text, of_pixels = both.split([text_q.shape[2], pixels_q.shape[2]], 1)
+        return of_text, of_pixels
 
 
 def stacked(texts: Sequence[Tensor]) -> Tensor:

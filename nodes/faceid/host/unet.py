@@ -260,10 +260,13 @@ def _run(
     x: Tensor,
     timesteps: Tensor,
     context: Tensor,
-    *rest: Any,
+    y: Tensor | None,
+    control: dict | None,
+    transformer_options: dict,
     **named: Any,
 ) -> Tensor:
-    y, control, options = rest
+    """Run the host's UNet (the arguments of UNetModel.forward) with the faces that act now."""
+    options = transformer_options
     numbers = faces.acting(options["sigmas"])
     if numbers:
         options = _FacesCall(faces, numbers, x, options["cond_or_uncond"]).options(options)

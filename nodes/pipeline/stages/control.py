@@ -122,23 +122,21 @@ def control_problems(
                     "no-input-image", "error", text, f"Connect an image, or set input_image.{also}"
                 )
             )
-    given = [control.said for control in known if KINDS[control.kind] == "given"]
-    if len(given) > 1:
-        text = (
-            f"{' and '.join(given)} each need a map of their own, and control_image is one picture."
-        )
-        found.append(
-            Problem(
-                "one-map-only",
-                "error",
-                text,
-                "Leave one of them, or wire the others with ComfyUI's own nodes.",
-            )
-        )
+    found += _maps_wanted(known)
     if inputs.has_control_image and not known:
         text = "control_image has no effect: the prompt asks for no ControlNet."
         found.append(Problem("no-effect", "info", text, "Set controlnet=pose, or another kind."))
     return found
+
+
+def _maps_wanted(controls: Sequence[Control]) -> list[Problem]:
+    """Return the problem of several ControlNets that each need a prepared map."""
+    given = [control.said for control in controls if KINDS[control.kind] == "given"]
+    if len(given) < 2:
+        return []
+    text = f"{' and '.join(given)} each need a map of their own, and control_image is one picture."
+    hint = "Leave one of them, or wire the others with ComfyUI's own nodes."
+    return [Problem("one-map-only", "error", text, hint)]
 
 
 def _no_control(control: Control, *, is_skipped: bool) -> Problem:

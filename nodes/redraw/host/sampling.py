@@ -146,26 +146,24 @@ def draw_faces(
         return [], 0
     _check(drawing)
     jobs = [_job(face, drawing) for face in faces]
-    kits = {
-        key: _kit([job for job in jobs if job.face_model == key], drawing)
-        for key in {job.face_model: None for job in jobs}
-    }
+    models: dict[Hashable, _FaceModel] = {}
+    for job in jobs:
+        if job.face_model not in models:
+            same = [one for one in jobs if one.face_model == job.face_model]
+            models[job.face_model] = _face_model(same, drawing)
     flux = family_of(drawing.model).is_flux
     drawn: dict[int, Tensor] = {}
     calls = 0
     for group in grouped(jobs, lambda job: job.kind(flux)):
         first = jobs[group[0]]
-        face_model = kits[first.face_model]
-        for chunk in cut_up(
-            group,
-            drawing.max_batch or _most(face_model.model, first.face.crop, len(group), drawing),
-        ):
+        face_model = models[first.face_model]
+        most = drawing.max_batch
+        if not most:
+            most = _most(face_model.model, first.face.crop, len(group), drawing)
+        for chunk in cut_up(group, most):
             management.throw_exception_if_processing_interrupted()
-            drawn |= zip(
-                chunk,
-                _draw(image, [jobs[place] for place in chunk], face_model, drawing),
-                strict=True,
-            )
+            faces_drawn = _draw(image, [jobs[place] for place in chunk], face_model, drawing)
+            drawn.update(zip(chunk, faces_drawn, strict=True))
             calls += 1
     return [drawn[place] for place in range(len(jobs))], calls
 
@@ -224,7 +222,7 @@ def _adapters(person: Person | None) -> frozenset[str]:
     )
 
 
-def _kit(jobs: Sequence[_Job], drawing: FaceDrawing) -> _FaceModel:
+def _face_model(jobs: Sequence[_Job], drawing: FaceDrawing) -> _FaceModel:
     """Return the model of these faces with what their persons bring along, on a clone."""
     model = jobs[0].model
     if model.get_wrappers(WrappersMP.DIFFUSION_MODEL, REGIONS_KEY):
@@ -300,10 +298,8 @@ def _draw(
         [window_mask(crop, crop.target_width, crop.target_height, image.device) for crop in crops]
     )
     cropped = _ControlNets(crops, (image.shape[2], image.shape[1]))
-    positive, negative = (
-        with_control(stacked(texts), cropped)
-        for texts in ([job.positive for job in jobs], [job.negative for job in jobs])
-    )
+    positive = with_control(stacked([job.positive for job in jobs]), cropped)
+    negative = with_control(stacked([job.negative for job in jobs]), cropped)
     if face_model.inpaint:
         positive, negative, latent = InpaintModelConditioning().encode(
             positive, negative, pixels, drawing.vae, masks, True

@@ -27,48 +27,67 @@ def run_flux(
     x: Tensor,
     timestep: Tensor,
     context: Tensor,
-    *rest: Any,
+    y: Tensor | None,
+    guidance: Tensor | None,
+    ref_latents: Sequence[Tensor] | None,
+    control: dict | None,
+    transformer_options: dict,
     **named: Any,
 ) -> Tensor:
-    """Run the chunks of the batch whose texts have the same lengths together.
+    """Run the host's Flux (the arguments of Flux.forward), chunks of equal text lengths together.
 
     The joint sequence has no room for padding by repetition.
     """
-    y, guidance, references, control, options = rest
     if named.get("attention_mask") is not None:
-        hint = "Encode the text without an attention mask."
         raise PlanError(
             "A conditioning with an attention mask cannot be combined with regions.",
             code="regions-attention-mask",
-            hint=hint,
+            hint="Encode the text without an attention mask.",
         )
-    others = sum(math.prod(_tokens(reference)) for reference in references or ())
+    others = sum(math.prod(_tokens(reference)) for reference in ref_latents or ())
     parts = on_device(regions.parts(x, _tokens(x), others), x.device)
     image_length = math.prod(_tokens(x)) + others
-    kinds = options["cond_or_uncond"]
-    texts = [
-        [text for text, part in zip(chunk, parts, strict=True) if part is not None]
-        for chunk in regions.chunk_texts(context, kinds)
-    ]
+    kinds = transformer_options["cond_or_uncond"]
+    texts = _texts_in_use(regions.chunk_texts(context, kinds), parts)
     results: dict[int, Tensor] = {}
     for group in _of_equal_lengths(texts):
         joint = Joint(_text_lengths(texts[group[0]], parts), parts, regions.options.isolation)
         one = partial(_pick, chunks=group, count=len(kinds), rows=x.shape[0])
-        own = {
-            **options,
-            **{
-                key: [options[key][chunk] for chunk in group]
-                for key in ("cond_or_uncond", "uuids")
-                if key in options
-            },
-        }
-        own[OVERRIDE] = partial(_joint_attention, joint, image_length, options.get(OVERRIDE))
+        options = _options_of(transformer_options, group)
+        before = transformer_options.get(OVERRIDE)
+        options[OVERRIDE] = partial(_joint_attention, joint, image_length, before)
         joined = torch.cat([torch.cat(texts[chunk], 1) for chunk in group])
         with regions.forward(x, joint.text_lengths):
-            arguments = [one(value) for value in (y, guidance, references, control)]
-            result = executor(one(x), one(timestep), joined, *arguments, own, **one(named))
+            result = executor(
+                one(x),
+                one(timestep),
+                joined,
+                one(y),
+                one(guidance),
+                one(ref_latents),
+                one(control),
+                options,
+                **one(named),
+            )
         results |= zip(group, result.chunk(len(group)), strict=True)
     return torch.cat([results[chunk] for chunk in range(len(kinds))])
+
+
+def _texts_in_use(
+    chunks: Sequence[Sequence[Tensor]], parts: Sequence[Share | None]
+) -> list[list[Tensor]]:
+    """Return the texts of each chunk whose region has a share of the picture."""
+    used = [region for region, part in enumerate(parts) if part is not None]
+    return [[texts[region] for region in used] for texts in chunks]
+
+
+def _options_of(transformer_options: dict, chunks: Sequence[int]) -> dict:
+    """Return the options with what they hold of each chunk of the batch for these chunks only."""
+    options = dict(transformer_options)
+    for key in ("cond_or_uncond", "uuids"):
+        if key in options:
+            options[key] = [options[key][chunk] for chunk in chunks]
+    return options
 
 
 def _tokens(latent: Tensor) -> tuple[int, int]:
@@ -112,14 +131,15 @@ def _joint_attention(
     before: Callable | None,
     function: Callable,
     q: Tensor,
-    *rest: Any,
+    k: Tensor,
+    v: Tensor,
+    heads: int,
     **named: Any,
 ) -> Tensor:
     """The host's override of an attention.
 
     `function` is its own, `before` another pack's override, which is called for each group.
     """
-    k, v, heads = rest
     attend = function if before is None else partial(before, function)
     # Another pack's own attention beside the joint one.
     if q.shape[2] != joint.text_length + image_length:

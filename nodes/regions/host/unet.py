@@ -27,23 +27,24 @@ def run_unet(
     x: Tensor,
     timesteps: Tensor,
     context: Tensor,
-    *rest: Any,
+    y: Tensor | None,
+    control: dict | None,
+    transformer_options: dict,
     **named: Any,
 ) -> Tensor:
-    y, control, options = rest
-    chunks = kept.chunks(regions, context, options["cond_or_uncond"])
+    """Run the host's UNet (the arguments of UNetModel.forward) with the regions' attention."""
+    chunks = kept.chunks(regions, context, transformer_options["cond_or_uncond"])
     with regions.forward(x, text_region=0) as forward:
         call = _UnetCall(
             regions,
             forward,
             x,
             chunks,
-            options.get("patches", {}).get("attn2_patch", []),
+            transformer_options.get("patches", {}).get("attn2_patch", []),
             kept.are_weights_fixed,
         )
-        return executor(
-            x, timesteps, context, y, control, call.options(executor.class_obj, options), **named
-        )
+        options = call.options(executor.class_obj, transformer_options)
+        return executor(x, timesteps, context, y, control, options, **named)
 
 
 @dataclass(eq=False)
@@ -176,7 +177,11 @@ class _UnetCall:
             return (k, v) if region == 0 else self._projected(attn2, region, extra)
 
         out = coupled(q, text, self._on_grid(tuple(extra["activations_shape"][2:])), attend)
-        return out if before is None else out + before(q, k, v, extra) - attend(q, k, v)
+        if before is None:
+            return out
+        # What another pack's patch adds to the plain attention, an image prompt for one, is added
+        # to ours: its answer less the plain one.
+        return out + before(q, k, v, extra) - attend(q, k, v)
 
     def _projected(self, attn2: Any, region: int, extra: dict) -> Projected:
         """Return a person's keys and values, by the block's own layers, which carry what is patched
@@ -188,9 +193,10 @@ class _UnetCall:
             for patch in self.others:
                 normed, keys, values = patch(normed, keys, values, extra)
             return self._by_layers(attn2, region, keys, values)
-        each = [self._of_chunk(chunk, attn2, region) for chunk in self.chunks]
-        keys, values = zip(*each, strict=True)
-        return stacked(keys), stacked(values)
+        projected = [self._of_chunk(chunk, attn2, region) for chunk in self.chunks]
+        keys = stacked([keys for keys, _ in projected])
+        values = stacked([values for _, values in projected])
+        return keys, values
 
     def _of_chunk(self, chunk: Chunk, attn2: Any, region: int) -> Projected:
         kept = chunk.projected.get((attn2, region)) if self.keeps else None
