@@ -1,5 +1,5 @@
 """The example workflows: which base model each prompt is compiled for, and the files and tunes that
-its reader is told to bring.
+its reader needs.
 """
 
 from __future__ import annotations

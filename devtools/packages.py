@@ -28,7 +28,7 @@ class Package:
     """A source archive (else a wheel) of the index, the folder `root` in it, and a file `proof` by
     which that is known.
 
-    `instead` completes an error's hint: what a person without the package can do.
+    `instead` ends an error's hint: what to do without the package.
     """
 
     title: str

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from comfyui_astria.devtools.commands import USAGE
+from comfyui_astria.devtools.structure import MAX_COLUMNS
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.nodes.tunes.bindings import Bindings, address
 
@@ -152,6 +153,23 @@ def test_relative_links_and_pictures_lead_somewhere(page: Path) -> None:
     assert [target for target in relative if not (page.parent / target).exists()] == []
 
 
+def headings(page: Path) -> set[str]:
+    """The fragments of addresses that GitHub gives to the page's headings."""
+    found = re.findall(r"^#+ (.+)$", read(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=label)
+def test_links_into_a_page_lead_to_a_heading(page: Path) -> None:
+    linked = re.findall(r"\]\((?![a-z]+:)([^)#\s]*)#([^)\s]+)\)", read(page))
+    gone = [
+        f"{target}#{heading}"
+        for target, heading in linked
+        if heading not in headings(page.parent / target if target else page)
+    ]
+    assert gone == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=label)
 def test_named_commands_exist(page: Path) -> None:
     commands = set(re.findall(r"^  ([a-z]+)\b", USAGE, re.MULTILINE))
@@ -202,10 +220,28 @@ def test_prompts_and_bindings_are_shown_where_people_look_for_them() -> None:
         assert fences(page, "ini"), f"{label(page)} shows no bindings"
 
 
-@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "README.md"])
+@pytest.mark.parametrize(
+    "page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/decisions.md", "README.md"]
+)
 def test_named_places_of_the_code_exist(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     named = re.findall(r"`((?:nodes|tests|devtools|web|workflows)/[\w./]+)`", text)
     gone = [place for place in named if not (ROOT / place).exists()]
     assert gone == []
     assert named or page == "README.md"
+
+
+def test_no_line_of_readme_is_wider_than_a_page() -> None:
+    assert [line for line in read(ROOT / "README.md").splitlines() if len(line) > MAX_COLUMNS] == []
+
+
+def test_every_decision_asks_a_question_and_says_what_would_change_it() -> None:
+    parts = re.findall(
+        r"^### (.+)\n((?:(?!^##).*\n?)*)", read(ROOT / "docs" / "decisions.md"), re.MULTILINE
+    )
+    assert [
+        question
+        for question, answer in parts
+        if not question.endswith("?") or answer.count("*Would change it:*") != 1
+    ] == []
+    assert parts

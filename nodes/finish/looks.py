@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .color import display, fitted, from_oklab, linear, oklab
 
-# Oklab hues of what the looks speak of, in degrees: skin lies between red and orange, leaves
+# Oklab hues that the looks name, in degrees: skin lies between red and orange, leaves
 # between yellow and green, the sky at blue.
 RED, SKIN, YELLOW, GREEN, CYAN, BLUE, MAGENTA = 25.0, 55.0, 105.0, 140.0, 195.0, 260.0, 330.0
 # From here on a colour is deepened as much as its hue says; a paler one less, a grey not at all.

@@ -47,7 +47,7 @@ class DetectedClasses:
         return NAME
 
     def takes(self, word: str) -> bool:
-        return True  # which classes there are is known only by what it finds
+        return True  # it cannot list its classes: they are read off its finds
 
     def find(self, image: Tensor, words: Sequence[str], threshold: float) -> dict[str, Found]:
         returned = self._detector.detect(image, threshold, 0, 1.0, 1)

@@ -21,7 +21,7 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
 class People(NamedTuple):
-    """One mask a person [persons,H,W], float32 of 0 and 1, and what else there is to know."""
+    """One mask a person [persons,H,W], float32 of 0 and 1, and notes for the artist."""
 
     masks: Tensor
     notes: tuple[str, ...] = ()

@@ -68,7 +68,7 @@ def main(
 
 @dataclass(frozen=True)
 class _Task:
-    """A prompt, what to do with it, and what is there for it."""
+    """A prompt, the command to run on it, and the pictures and bindings to run it with."""
 
     arguments: argparse.Namespace
     text: str
@@ -98,7 +98,7 @@ def _explain(task: _Task, write: Callable[[str], None]) -> int:
 
 
 def _write_notes(text: str, write: Callable[[str], None]) -> None:
-    """Write what else there is to say about the text.
+    """Write the warnings and notes about the text.
 
     Look-alikes, unknown keys, values without effect.
     """

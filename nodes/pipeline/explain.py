@@ -1,6 +1,6 @@
 """A request explained without running it.
 
-Settings with their reasons, stages, sizes, files, and what stands in the way.
+Settings with their reasons, stages, sizes, files found and missing, errors.
 """
 
 from __future__ import annotations

@@ -174,7 +174,7 @@ class AstriaGenerate(io.ComfyNode):
     def check_lazy_status(
         cls, text=None, request=None, models=None, missing_models="error", **inputs
     ) -> list[str]:
-        """Ask for the models only once the text holds no error, and what it names is there.
+        """Ask for the models once the text holds no error, and the files that it names are there.
 
         CLIP, VAE and pictures stay links throughout.
         """
@@ -253,8 +253,8 @@ def _check_before_models(
 
     Raises PlanError or MissingModelError otherwise.
 
-    The pictures that the prompt brings are had here, so that an address that gives nothing is told
-    as well.
+    Pictures that the prompt gives by address or as base64 are fetched here, so that one that
+    cannot be fetched is an error before a model loads.
     """
     store = run_pictures()
     pictures = pictures_to_load(asked, links, store.settings_file)
@@ -304,9 +304,9 @@ def _live_sources(links: dict[str, list], model, outpaint_model, asked: PromptRe
 
 
 def report(planned: Plan) -> str:
-    """Return what a run does in words.
+    """Return the report of a run.
 
-    Seed and settings, stages, who wears which LoRA, anything skipped or without effect.
+    Seed and settings, stages, on whom each LoRA acts, anything skipped or without effect.
     """
     lines = [f"{one.key} = {one.value}  ({one.reason})" for one in planned.settings.explained]
     lines += [f"stage {stage.name}: {stage.kind} -> {stage.size}" for stage in planned.stages]

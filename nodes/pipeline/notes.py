@@ -1,4 +1,4 @@
-"""What the nodes of a plan have to tell once they have run, gathered into one text."""
+"""The notes that nodes of a plan give once they have run, gathered behind the report."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from ..graph.definitions import Definitions
 from ..graph.graph import Graph, Link, Value
 
 JOINER = "AstriaAddToReport"
-TELLING = ("info", "STRING")  # the output by which a node of this pack says what it found
+TELLING = ("info", "STRING")  # output with a node's note: what it found or left out
 
 
 def added(report: str, note: str) -> str:
     """Return the report with the lines of the note that it does not hold yet.
 
-    Two stages that wear one LoRA tell the same of it, and most nodes have nothing to tell.
+    Two stages with one LoRA give the same note, and most nodes give none.
     """
     lines = dict.fromkeys(note.split("\n"))
     told = {*report.split("\n"), ""}

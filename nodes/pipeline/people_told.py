@@ -1,4 +1,4 @@
-"""Who the persons of a request are and where each stands, in words."""
+"""Lines of a report on the persons of a request: words, tags, and where each stands."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Where a request's input image and mask come from.
 
-A connected socket, a file of ComfyUI's input folder, or what the prompt brings itself.
+A connected socket, a file of ComfyUI's input folder, an address or base64 of the prompt.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def add_picture(
     """Return the source of the input picture `what` (`image` or `mask`), loading a named file, and
     what is wrong with it.
 
-    A connected picture wins over the one the prompt names, and that is said.
+    A connected picture wins over the one the prompt names, which then gives a note.
     """
     if connected is not None:
         return connected, () if named is None else (_overruled(what, named),)
@@ -147,7 +147,7 @@ def as_files(
 def with_files(
     request: PromptRequest, connected: Collection[str], store: PictureStore
 ) -> PromptRequest:
-    """Return the request with every picture that it brings as a file.
+    """Return the request with each picture given by address or as base64 stored as a file.
 
     Raises: PlanError listing each that cannot be had.
     """

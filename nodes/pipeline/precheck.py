@@ -1,4 +1,4 @@
-"""What keeps a request from running whatever model draws it, found before any model is loaded."""
+"""Errors that no choice of model mends, found before any model is loaded."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _StageSegments = tuple[Sequence[Segment], Sequence[Segment], bool]
 
 
 def _segments_of_stages(request: PromptRequest, drafted: Plan) -> list[_StageSegments]:
-    """Return what the planned stages say to the model."""
+    """Return the segments that the planned stages encode."""
     names = {stage.name for stage in drafted.stages}
     said = _scene_and_persons(request) if "base" in names else []
     if "outpaint" in names:

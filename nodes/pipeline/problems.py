@@ -1,4 +1,4 @@
-"""What speaks against running a request as it is.
+"""Problems of a request before it runs.
 
 Inputs missing, values without effect, what the host cannot do.
 """
@@ -24,8 +24,8 @@ LEAST_DENOISE = 0.01
 def problems(
     request: PromptRequest, family: Family, settings: Settings, inputs: Inputs, *, are_skipped: bool
 ) -> tuple[Problem, ...]:
-    """Return everything that speaks against running the request as it is, and what else its author
-    should know.
+    """Return the errors that keep the request from running, and the warnings and notes for its
+    author.
 
     `are_skipped`: parts for which there is no model are left out.
     """
@@ -113,7 +113,7 @@ def _mask_input_problems(request: PromptRequest, inputs: Inputs) -> list[Problem
 
 
 def _painting_problems(request: PromptRequest, settings: Settings, inputs: Inputs) -> list[Problem]:
-    """Return what there is to say of painting over an input image."""
+    """Return the problems of painting over an input image."""
     if not inputs.has_image:
         return []
     found = []
@@ -156,10 +156,7 @@ def _painting_problems(request: PromptRequest, settings: Settings, inputs: Input
 def _without_base(
     request: PromptRequest, controls: Sequence[Control], inputs: Inputs
 ) -> list[Problem]:
-    """Say of what only the first sampling takes, where there is none, that it has no effect.
-
-    Likewise what only a sampling takes.
-    """
+    """Return warnings that name what has no effect without a first sampling, or without any."""
     if not inputs.has_image:
         return []  # an error says that there is nothing to leave as it is
     idle = [control.said for control in controls]
@@ -211,9 +208,7 @@ _TUNED_BY = {
 def _without_their_step(
     request: PromptRequest, inputs: Inputs, *, has_controls: bool
 ) -> list[Problem]:
-    """Say of parameters that are set, but tune a step the request does not ask for, that they have
-    no effect.
-    """
+    """Return a warning for each parameter that tunes a step which the request does not ask for."""
     has_constant_pose = bool(request.persons) and not inputs.has_image
     on = {
         "mask_prompt": bool(request.mask_prompt),
@@ -245,14 +240,14 @@ def _has_faceids(request: PromptRequest) -> bool:
 
 
 def _is_set(value: object) -> bool:
-    """Say whether a parameter says something: 0 does, and a flag that is off does not."""
+    """Return whether a parameter counts as set: 0 does, and a flag that is off does not."""
     return value is not None and value is not False
 
 
 def _family_problems(
     request: PromptRequest, family: Family, settings: Settings, inputs: Inputs
 ) -> list[Problem]:
-    """Return what the model family makes of the request."""
+    """Return the problems that depend on the model family."""
     found = []
     if family.branch == "sdxl":
         is_masked = inputs.has_mask or bool(request.mask_prompt) or keeps_background(request)

@@ -1,4 +1,4 @@
-"""The node that adds to a report what another node tells."""
+"""The node that adds another node's notes to a report."""
 
 from __future__ import annotations
 

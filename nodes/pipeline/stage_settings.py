@@ -21,7 +21,7 @@ from .stages.outpaint import ORDINARY_OUTPAINT_DENOISE
 def stage_settings(
     request: PromptRequest, sources: Sources, planned: Sequence[Stage], settings: Settings
 ) -> tuple[Setting, ...]:
-    """Return what the stages that run take beside the request's own settings.
+    """Return the settings of the stages that run, beside those of the whole request.
 
     ControlNets, the new area, the second sampling.
     """

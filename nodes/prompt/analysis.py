@@ -1,4 +1,4 @@
-"""Everything there is to say about a text or a set of HTTP fields: tree, values and diagnostics."""
+"""A text, or a set of HTTP fields, read: its tree, its values and the diagnostics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .tree import Document, Node
 
 
 def parse(text: str) -> Document:
-    """Return the tree of any text, with everything there is to say about it.
+    """Return the tree of any text, with its diagnostics.
 
     Takes time linear in the text's length.
     """
@@ -89,7 +89,7 @@ def _read_field(each: Field, reading: PromptReading) -> None:
 
 
 def _relate(reading: PromptReading) -> None:
-    """Report what the values say to each other, once all of them are there."""
+    """Report what is wrong between values, such as conflicts, once all of them are read."""
     settle(reading)
     for finding in findings(reading.values, reading.places):
         place = reading.places[finding.about]

@@ -1,4 +1,4 @@
-"""What there is to say about text that is only text.
+"""Warnings about plain text.
 
 Look-alikes of the language, and brackets that do not weigh.
 """

@@ -82,7 +82,7 @@ class Parser:
         return Node("foreign", zone.span, tuple(leaves))
 
     def _filler(self, between: Span) -> list[Node]:
-        """Return what stands between two settings, as it says nothing."""
+        """Return the text between two settings, if any, as a node that no value is read from."""
         inside = self.lexer.trimmed(between)
         return [Node("filler", inside)] if inside.start < inside.end else []
 

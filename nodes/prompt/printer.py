@@ -1,4 +1,4 @@
-"""A request -> the text that says it."""
+"""A request -> a text that reads back as that request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _IMAGE_KEYS = {"url": "{}_url", "file": "{}", "base64": "{}_base64"}
 
 
 def printed(values: Mapping[str, object]) -> str:
-    """Return the document that says `values`.
+    """Return the text that reads back as `values`.
 
     One segment a line, flags after the last one, then the parameters.
     """

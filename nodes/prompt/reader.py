@@ -48,13 +48,12 @@ class Foreign:
 
 @dataclass
 class PromptReading:
-    """What a text says so far. A name in `places` but not in `values` was given, and is wrong."""
+    """The values read so far. A name in `places` but not in `values` was given, and is wrong."""
 
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[str, ValuePlace] = field(default_factory=dict)
     prompt: list[SegmentBuilder] = field(default_factory=lambda: [SegmentBuilder()])
-    # Each segment with its texts as written and the place of each, for what has to be said about
-    # brackets.
+    # Each segment with its texts as written and the place of each, for warnings about brackets.
     texts: list[tuple[SegmentBuilder, list[tuple[str, ValuePlace]]]] = field(default_factory=list)
     breaks: list[ValuePlace] = field(default_factory=list)
     unknown: list[tuple[str, str]] = field(default_factory=list)
@@ -114,7 +113,7 @@ class PromptReader:
                 self._foreign(node, block_start)
 
     def _foreign(self, node: Node, block_start: int) -> None:
-        """Note what another program says; its tags and flags are as good as those of the text."""
+        """Note settings of another program; tags and flags among them count as the text's own."""
         key = node.child("key")
         assert key is not None, "the parser begins a negative prompt, and each setting, with a key"
         label = key.span.of(self._source)

@@ -1,4 +1,4 @@
-"""What values of one request say to each other, as far as the text alone can tell."""
+"""Conflicts between values of one request, and values without effect, as far as the text tells."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .catalog import FLAGS, PARAMETERS
 
 @dataclass(frozen=True, slots=True)
 class RequestFinding:
-    """A diagnostic without a place: `about` is the value of the request that it speaks of."""
+    """A diagnostic without a place: `about` names the value of the request that it is about."""
 
     code: str
     severity: str
@@ -20,7 +20,7 @@ class RequestFinding:
 
 
 def findings(values: Mapping[str, object], given: Collection[str]) -> Iterator[RequestFinding]:
-    """Yield what there is to say about `values`.
+    """Yield the findings about `values`.
 
     `given` also names values that were given but cannot be read.
     """

@@ -184,7 +184,7 @@ class SegmentBuilder:
         return last[-1][-1:] if isinstance(last, list) else ""
 
     def remove(self) -> None:
-        """A tag or flag stood here."""
+        """Note that a tag or flag was taken out here: the next text is joined to the last."""
         self._is_joint = True
 
     def _lead(self, starts_with_blank: bool, starts_with_closer: bool) -> str:

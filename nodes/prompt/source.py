@@ -1,4 +1,4 @@
-"""Places in a text, and what there is to say about them."""
+"""Places in a text, and the diagnostics about them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One thing to say about a place in a text; `line` and `column` count from 1.
+    """An error, warning or note about a place in a text; `line` and `column` count from 1.
 
     `field` is the HTTP field it came in, which the message names. `rewrite` mends it, where that
     can be done without asking.

@@ -36,7 +36,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed text: its tree and everything there is to say about it.
+    """A parsed text: its tree and its diagnostics.
 
     `str()` gives back the exact text.
     """

@@ -17,8 +17,8 @@ from .weights import MOST_WEIGHT, weigh
 
 
 def check(values: Mapping[str, Any]) -> None:
-    """Raise PromptError, naming field and value, when a value or what values say to each other is
-    not of the language.
+    """Raise PromptError, naming field and value, when a value, or values together, could not be
+    written in the language.
     """
     _check_segments(values)
     for name, spec in PARAMETERS.items():

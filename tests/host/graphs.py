@@ -34,6 +34,18 @@ def generate_graph(
     }
 
 
+def numbered(graph: dict[str, Any], numbers: dict[str, int]) -> dict[str, Any]:
+    """Return the graph with these ids in place of its names: the editor opens no others."""
+    renamed = {}
+    for name, entry in graph.items():
+        inputs = {
+            key: [str(numbers[value[0]]), value[1]] if isinstance(value, list) else value
+            for key, value in entry["inputs"].items()
+        }
+        renamed[str(numbers[name])] = {**entry, "inputs": inputs}
+    return renamed
+
+
 def pictures(host: LiveHost, graph: dict[str, Any], at: str = "save") -> numpy.ndarray:
     """Run the graph and return what its node `at` saved, [B,H,W,3] of 8 bits a channel."""
     return saved(host, host.client.run(graph), at)

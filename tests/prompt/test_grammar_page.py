@@ -1,4 +1,4 @@
-"""docs/grammar.md names what the code knows: every diagnostic and every flag."""
+"""docs/grammar.md names what the code knows: every diagnostic, every flag, every scheduler."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from comfyui_astria.nodes.prompt import FLAGS
+from comfyui_astria.nodes.prompt.catalog import SCHEDULERS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "grammar.md").read_text(encoding="utf-8")
@@ -47,3 +48,8 @@ def test_every_flag_stands_in_the_row_of_what_it_takes() -> None:
         assert re.findall(r"`--([a-z0-9_]+)`", row) == [
             name for name, flag in FLAGS.items() if flag.takes == takes
         ]
+
+
+def test_every_scheduler_is_named() -> None:
+    row = next(line for line in PAGE.splitlines() if line.startswith("- `scheduler` is one of "))
+    assert tuple(re.findall(r"`([^`]+)`", row)[1:]) == SCHEDULERS

@@ -17,8 +17,9 @@ import pytest
 import skimage.data
 from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.tests.host.fixtures import LiveHost
-from comfyui_astria.tests.host.graphs import node
-from comfyui_astria.tests.web.browser import Editor
+from comfyui_astria.tests.host.graphs import generate_graph, node, numbered
+from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
+from comfyui_astria.tests.web.browser import Editor, eventually
 from comfyui_astria.tests.web.prompt_box import PromptBox
 from comfyui_astria.tests.web.sidebar_support import Sidebar, jpeg
 from PIL import Image
@@ -37,6 +38,16 @@ num_images=2
 w=1024
 h=768
 super_resolution=true"""
+TWO_PEOPLE = """film noir street at night, rain, neon signs
+BREAK 35mm photo, (shallow depth of field:1.2)
+BREAK <lora:1533312:1.0> ohwx woman in a yellow dress, smiling
+BREAK <lora:1558021:0.9> ohwx man in a grey suit, holding an umbrella
+negative_prompt=blurry, watermark
+scheduler=dpm++2m_karras
+w=768
+h=512
+film_grain=true"""
+FILES_OF_TWO = "[tunes]\n1533312 = anna.safetensors\n1558021 = tom.safetensors"
 BINDINGS = """\
 [base 690204]
 family = sd15
@@ -188,6 +199,37 @@ def test_the_editor_with_a_mistake(gallery: Gallery) -> None:
     expect(box.page.locator(".cm-lintRange-error")).to_have_count(1)
     expect(box.page.locator(".astria-person-1").first).to_be_visible()
     gallery.take("editor", gallery.node(box.number))
+
+
+def test_two_people(gallery: Gallery, host: LiveHost) -> None:
+    """The picture of README: a prompt in its node, with the report that is there before the picture
+    is painted.
+    """
+    for seed, name in enumerate(("anna", "tom")):
+        write_tiny_lora(host.loras, "sd15", f"{name}.safetensors", seed=seed)
+    links = {"models": ["bindings", 0], "pose_controlnet": ["pose", 0]}
+    graph = generate_graph(TWO_PEOPLE, "sd15", **links)
+    graph["bindings"] = node("AstriaModels", bindings=FILES_OF_TWO)
+    graph["pose"] = node("AstriaTestControlNet")
+    numbers = {name: number for number, name in enumerate(graph, start=81)}
+    gallery.editor.load_api(numbered(graph, numbers))
+    number = numbers["generate"]
+    # Else the next seed would stand there once the run is queued.
+    fixed = (
+        "id => { app.graph.getNodeById(id).widgets.find(w => w.name === 'control_after_generate')"
+        ".value = 'fixed'; }"
+    )
+    gallery.page.evaluate(fixed, number)
+    gallery.place(number, 440, 130, 760, 820)
+    for place, other in enumerate(("model", "bindings", "pose")):
+        gallery.place(numbers[other], 100, 120 + 260 * place, 230, 200)
+    gallery.place(numbers["save"], 1300, 120, 230, 200)
+    gallery.page.evaluate("() => app.queuePrompt(0)")
+    report = gallery.node(number).get_by_label("Report of the last run")
+    expect(report).to_have_value(re.compile(r"'tom\.safetensors' at 0\.9 on person 2.* fits "))
+    host.client.interrupt()
+    eventually(lambda: any(host.client.get_json("/queue").values()), False)
+    gallery.take("two_people", gallery.node(number))
 
 
 def test_completion(gallery: Gallery) -> None:

@@ -28,8 +28,8 @@ from ..tiles import Tile
 
 SDXL_SIZES = 6  # height, width, crop top, crop left, target height, target width
 
-# What a conditioning may carry that speaks of places in the whole picture in a way that no tile can
-# read.
+# Entries of a conditioning that name places in the whole picture in a way that cannot be cut to a
+# tile.
 _WHOLE_ONLY = {
     "gligen": "Say where things stand by ConditioningSetArea, ConditioningSetMask or regions.",
     "attention_mask_img_shape": "Apply the style model without an attention mask.",

@@ -45,8 +45,8 @@ _FOLDER_FILES = (
 class SegmenterKind:
     """One kind of model.
 
-    The node's input, the host's folder key, what it finds, and what to get where. `layout`: a
-    folder, or the file's endings.
+    The node's input, the host's folder key, which words it finds, and which file to get where.
+    `layout`: a folder, or the file's endings.
     """
 
     option: str

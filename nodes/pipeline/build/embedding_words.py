@@ -1,4 +1,4 @@
-"""What plain text has to do with the embeddings that are there."""
+"""Names of embeddings in plain text: those without a file, and words that are one's name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WORD = re.compile(r"[\w.+/-]+")
 
 
 def embedding_words(text: str, listed: Sequence[str]) -> Iterator[Problem]:
-    """Yield what to tell of a text beside the `listed` files of the embeddings folder.
+    """Yield a problem for each such name, given the `listed` files of the embeddings folder.
 
     `embedding:NAME` that names none, which the host leaves out in silence; and a word that is the
     name of one, which is all that other programs ask for, and here is a word.

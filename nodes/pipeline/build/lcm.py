@@ -1,4 +1,4 @@
-"""Latent consistency models (LCM): what is drawn with one, and the numbers that it wants."""
+"""Latent consistency models (LCM): which pictures are drawn with one, and with which numbers."""
 
 from __future__ import annotations
 

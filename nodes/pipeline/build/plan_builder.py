@@ -1,6 +1,6 @@
 """What the stages of one plan share.
 
-The request, its numbers, the graph they write into, and what they have to tell.
+The request, its numbers, the graph they write into, and the problems they report.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class StagePicture:
 class PlanBuilder:
     """What every stage reads and writes: the request with its numbers, the graph, the reports.
 
-    `identities` remembers the loaded photo sets by tune and analysis; `loras` is who wears which.
+    `identities` remembers the loaded photo sets by tune and analysis; `loras` tells which LoRA acts
+    on whom.
     """
 
     request: PromptRequest
@@ -87,7 +88,7 @@ class PlanBuilder:
     def require_for_stage(self, found: Value | Missing, stage: Stage) -> Value | None:
         """Return the model that a stage needs.
 
-        Missing: the stage is left out with a word about it, or it is an error, as the artist chose.
+        A missing one leaves the stage out with a warning, or is an error, by `missing_models`.
         """
         if not isinstance(found, Missing):
             return found
@@ -127,7 +128,7 @@ class PlanBuilder:
             self.problems.append(problem)
 
     def wear(self, wearer: str, loras: Sequence[Lora]) -> None:
-        """Note who wears these LoRAs, and tell of a file that seems made for another family."""
+        """Record on whom these LoRAs act, and warn of a file that seems made for another family."""
         for lora in loras:
             made_for = self.resolver.lora_family(lora.file)
             worn = WornLora(lora, wearer, made_for)
@@ -150,7 +151,7 @@ class PlanBuilder:
     def resolve_text(
         self, positive: Sequence[Segment], negative: Sequence[Segment], *, of_person: bool = False
     ) -> PromptText:
-        """Return what is said, with files behind its tags; what has none is told."""
+        """Return the texts with the files behind their tags; tags without a file are reported."""
         found = resolve_text(
             positive,
             negative,

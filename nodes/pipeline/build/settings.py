@@ -18,7 +18,7 @@ LCM_CFG = 1.5
 
 @dataclass(frozen=True)
 class Inputs:
-    """What reaches the planner beside the text.
+    """What decides settings beside the text.
 
     Which sockets hold something, and the node's own seed. `lcm` and `outpaint_lcm` name what makes
     an LCM of the model that draws the picture, or the new area; empty where nothing is known to.
@@ -129,7 +129,7 @@ def default_steps(family: Family, lcm: str = "") -> tuple[int, str]:
 
 
 def default_cfg(family: Family, lcm: str = "", *, has_faceids: bool) -> tuple[float, str]:
-    """Return the default of cfg_scale and its reason, for what is said with FaceIDs or without.
+    """Return the default of cfg_scale and its reason, for a text with FaceID tags or without.
 
     `lcm` as in `Inputs`.
     """

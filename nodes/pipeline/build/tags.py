@@ -1,4 +1,4 @@
-"""Segments -> what a stage says to the model, with the files behind their LoRA tags and
+"""Segments -> the texts that a stage encodes, with the files behind their LoRA tags and
 embeddings.
 """
 

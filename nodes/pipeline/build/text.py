@@ -51,8 +51,8 @@ class Lora:
 
 @dataclass(frozen=True)
 class WornLora:
-    """A LoRA and who wears it, in words, with the family that its file seems made for ("" where it
-    does not say).
+    """A LoRA, on whom it acts (in words), and the family that its file seems made for ("" where the
+    file does not tell).
     """
 
     lora: Lora
@@ -78,9 +78,9 @@ class FaceID:
 
 @dataclass(frozen=True)
 class PromptText:
-    """What a stage says to the model.
+    """The texts that a stage encodes.
 
-    The positive segments, the negative ones, and what goes with them.
+    The positive segments, the negative ones, and the files behind their tags.
 
     `checkpoint` is a person's own model. `photos` are the tunes that show the person's face, of
     FaceID and LoRA tags alike.

@@ -68,7 +68,7 @@ def text_errors(text: str | None) -> str:
 
 
 def text_notes(text: str | None) -> str:
-    """Return what else there is to say about a prompt's text that can run.
+    """Return the warnings and notes about a prompt's text that can run.
 
     Look-alikes, unknown keys, values without effect.
     """

@@ -1,4 +1,4 @@
-"""The pictures that prompts bring, on the running host."""
+"""Pictures that prompts give by address or as base64: stored as files, once a queued run."""
 
 from __future__ import annotations
 

@@ -163,8 +163,8 @@ def _people_masks(
     The artist's, else of the people found in the input image; None where a pose picture or columns
     are to do.
 
-    A skeleton drawn after the input image tells the same people apart less well than who finds
-    them: arms that touch make one figure of two.
+    A skeleton drawn after the input image tells people apart less well than a segmenter does: arms
+    that touch make one figure of two.
     """
     if not builder.request.persons:
         return None
@@ -218,7 +218,7 @@ def _without_padding(
 def _constant_pose(builder: PlanBuilder, encoded: Encoded, context: PictureContext) -> Encoded:
     """Return the conditionings steered by the constant pose of people without an input image.
 
-    Without a ControlNet for it, that is said.
+    Without a ControlNet for it they stay as they are, with a note.
     """
     if context.regions is None:
         return encoded

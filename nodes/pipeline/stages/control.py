@@ -95,7 +95,7 @@ def control_problems(
 
     No picture, no map, or no ControlNet at all.
 
-    `are_skipped`: what is no ControlNet is left out instead, and that is said.
+    `are_skipped`: a kind that is no ControlNet is left out instead, with a warning.
     """
     found = [
         _no_control(control, is_skipped=are_skipped)
@@ -241,7 +241,7 @@ def _drawn(
     builder: PlanBuilder, stage: Stage, control: Control, picture: Value | None
 ) -> Value | None:
     if picture is None:
-        return None  # a problem says so, or it is the constant pose's part
+        return None  # reported as a problem already, or added as the constant pose
     if KINDS[control.kind] == "picture":
         return picture
     if control.kind == "canny":

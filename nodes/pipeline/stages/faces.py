@@ -157,7 +157,7 @@ def _detected(
 def _identities(builder: PlanBuilder, stage: Stage) -> Link | None:
     """Return the chain of whose face each person gets, in the persons' order.
 
-    None, and a word about it, where nobody has photos.
+    None, and a warning, where nobody has photos.
 
     A person without photos keeps the painted face, where the artist lets what is missing be left
     out.

@@ -98,7 +98,7 @@ def people_problems(request: PromptRequest) -> tuple[Problem, ...]:
 
 
 def texts_of_people(builder: PlanBuilder) -> tuple[PromptText, ...]:
-    """Return what is said of each person, with the tags that are theirs.
+    """Return the texts of each person, with the files behind their own tags.
 
     LoRAs of the common prompt are already on the picture's model.
     """
@@ -115,7 +115,7 @@ def _of_person(builder: PlanBuilder, person: PersonSegments) -> PromptText:
 def found_people(builder: PlanBuilder, stage: str, picture: Value) -> Value | None:
     """Add what finds the persons in an input picture, from left to right.
 
-    None, and a word about it, where no model can.
+    None, and a warning, where no model can.
     """
     segmenter = builder.loaders.segmenter()
     if isinstance(segmenter, Missing):

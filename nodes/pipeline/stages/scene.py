@@ -1,6 +1,6 @@
-"""What is said of a picture.
+"""Encodes a request: scene and persons, each with their words, models and LoRAs.
 
-The scene's words and models, and the persons in it with theirs, before anybody has a place.
+Where the persons stand comes later, in `people`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def add_scene(
     family: Family | None = None,
     wearer: str = "the whole picture",
 ) -> Encoded:
-    """Add LoRAs, text and FaceIDs of what is said of the whole picture.
+    """Add LoRAs, text and FaceIDs that act on the whole picture.
 
     `family` where the models are of another than the picture's; `wearer` is what is painted so.
     """
@@ -57,7 +57,7 @@ def add_scene(
 def encode_prompt(builder: PlanBuilder, stage: str, also: Sequence[Segment] = ()) -> PictureContext:
     """Add the scene, and where there are persons the chain of them.
 
-    `also` is said of the scene beside the prompt.
+    `also` is encoded with the scene, behind the prompt.
 
     Tags act where their segment's words do. Without persons all of them are the whole picture's.
     With persons, LoRAs of the common prompt act on everybody, and once; those of the base prompt on

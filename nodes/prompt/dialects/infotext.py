@@ -77,7 +77,7 @@ class ForeignLines:
 
 
 def zones(scanner: Scanner, lines: Sequence[Span]) -> tuple[ForeignLines, ...]:
-    """Return what of the lines is of another program, in the order of the text.
+    """Return the runs of lines that another program wrote, in the order of the text.
 
     A negative prompt goes on to the settings, or to the end of the lines; below it one sure setting
     is enough. The first line that holds anything is text whatever it says, since a request is
@@ -147,9 +147,7 @@ def settings_of(scanner: Scanner, line: Span) -> list[KeyValue]:
 
 
 def _sure_ones(text: str, found: Sequence[KeyValue]) -> int:
-    """Return how many of these have values that only settings have, and are no prose with colons,
-    the same key counted once.
-    """
+    """Return how many keys have values that prose with colons does not have, each key once."""
     sure = {
         plain(one.key.of(text))
         for one in found

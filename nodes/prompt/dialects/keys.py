@@ -1,4 +1,4 @@
-"""What other programs call the parameters, and their flags, with the words of this language."""
+"""Other programs' names of parameters, and their flags -> what to write in this language."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ FLAGS_ELSEWHERE: dict[str, str] = {
         "Nothing here does that: take it out with its value.",
     ),
 }
-# Of a picture in pixels, and not of paper in inches; and of a picture that is set by one side.
+# In pixels. Two sides below the first are a paper format in inches; one side alone below the second
+# is the height of a person.
 _SMALLEST_SIDE = 64
 _SMALLEST_DEFAULT = 256
 _WORDS = re.compile(r"[\s_]+")
@@ -89,8 +90,8 @@ def is_value_of(own: str, text: str) -> bool:
     if own == "negative_prompt":
         return bool(text)
     if own in ("backend_version", "prompt_expansion", "input_image", "mask_image"):
-        return False  # any text would do, prose too
-    if own in ("w", "h"):  # smaller ones are somebody's height
+        return False  # they take any text, so prose would pass
+    if own in ("w", "h"):
         return text.isdecimal() and len(text) < 6 and int(text) >= _SMALLEST_DEFAULT
     value = PARAMETERS[own].kind.read(text)
     if own == "scheduler":

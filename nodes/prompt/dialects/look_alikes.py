@@ -144,7 +144,7 @@ def _takes_text(flag: Node) -> bool:
 
 
 def _tell(report: Report, found: re.Match[str], kind: str) -> bool:
-    """Report what was found; say whether this speaks of all others of the kind as well."""
+    """Report what was found; return whether one report does for all others of the kind."""
     span = Span(*found.span())
     shown = quoted(found.group())
     if kind in ("entity", "escape"):

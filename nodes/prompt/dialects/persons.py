@@ -1,4 +1,4 @@
-"""Whether words speak of somebody.
+"""Whether words can describe a person.
 
 In other programs BREAK only cuts the text into chunks of tokens; here it begins a person, who would
 then be drawn from `masterpiece, best quality`.

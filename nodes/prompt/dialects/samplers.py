@@ -23,7 +23,7 @@ _SAMPLERS = {
     "dpmpp_sde_gpu": "dpm++sde",
     "lcm": "lcm",
 }
-# Known elsewhere, and to be had here by no name.
+# Samplers of other programs that no scheduler of this language stands for.
 _OTHERS = frozenset(
     (
         *("ddim", "ddpm", "plms", "unipc", "uni_pc", "uni_pc_bh2", "heun", "heunpp2", "lms", "tcd"),

@@ -1,4 +1,4 @@
-"""What another program's settings come to, once everything of this language has been read."""
+"""Settings of another program put into a request, after everything of this language was read."""
 
 from __future__ import annotations
 
