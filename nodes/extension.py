@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .api.host import routes as api_routes
+from .api.host import unrouted
 from .base.nodes import NODES as BASE
 from .control.nodes import NODES as CONTROL
 from .editor.host import routes as editor_routes
@@ -33,6 +34,7 @@ class AstriaExtension(ComfyExtension):
     async def on_load(self) -> None:
         folders.register()
         editor_routes.register(api_routes.register())
+        unrouted.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         drawing = (

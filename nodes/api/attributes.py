@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..prompt import PARAMETERS
-from ..prompt.catalog import Parameter
+from ..prompt.catalog import UNSET_BY_ZERO, Parameter
 from ..prompt.kinds import Boolean, Choice, Decimal, Whole
 
 
@@ -27,4 +27,7 @@ def _schema(parameter: Parameter) -> dict[str, Any]:
     return {"type": "boolean" if isinstance(kind, Boolean) else "string", **about}
 
 
-ATTRIBUTES = {key: _schema(parameter) for key, parameter in PARAMETERS.items()}
+ATTRIBUTES = {
+    key: _schema(parameter) | ({"minimum": 0} if key in UNSET_BY_ZERO else {})
+    for key, parameter in PARAMETERS.items()
+}

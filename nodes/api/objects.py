@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from ..prompt.catalog import UNSET_BY_ZERO
 
 ROOT = "/astria"
 # Attributes of a prompt that its object shows, with what stands there when they were not sent.
@@ -37,6 +40,34 @@ SHOWN: Mapping[str, Any] = {
 }
 WHOLE = {"steps", "seed", "num_images", "w", "h"}
 NUMBERS = {"cfg_scale", "denoising_strength", "controlnet_conditioning_scale"}
+# Ids that a prompt is sent with and keeps: whole numbers, or null.
+MOST_DIGITS = 15
+KEPT_IDS = ("pack_id", "base_pack_id", "orig_prompt_id", "order_id")
+SHOWN_PICTURES = ("input_image", "mask_image")
+# Keys of the service's objects that mean nothing here: always null.
+NULL_IN_PROMPT = (
+    "resolution",
+    "prompt_expansion",
+    "theme",
+    "community",
+    "workspace_id",
+    "cost_mc",
+    "video_model",
+    "video_prompt",
+    "video_duration",
+    "input_video",
+)
+NULL_IN_TUNE = (
+    "callback",
+    "preset",
+    "characteristics",
+    "auto_extend",
+    "resolution",
+    "pack_id",
+    "order_id",
+    "workspace_id",
+    "cost_mc",
+)
 
 
 def tune_object(
@@ -44,23 +75,32 @@ def tune_object(
 ) -> dict[str, Any]:
     """Return a stored tune's object with whole addresses.
 
-    `notices`, where there are some, tell its maker what was noticed.
+    What the service documents and nothing here has is null. `notices`, where there are some, tell
+    its maker what was noticed.
     """
     photos = [
         f"{origin}{ROOT}/tunes/{tune['id']}/images/{urllib.parse.quote(name)}"
         for name in tune["orig_images"]
     ]
-    answer = {**tune, "url": f"{origin}{ROOT}{tune['url']}", "orig_images": photos}
+    answer = {
+        **tune,
+        "url": f"{origin}{ROOT}{tune['url']}",
+        "orig_images": photos,
+        **{key: tune.get(key) for key in NULL_IN_TUNE},
+    }
     return {**answer, "notices": list(notices)} if notices else answer
 
 
 def prompt_object(told: Mapping[str, Any], sent: Mapping[str, Any], origin: str) -> dict[str, Any]:
     """Return a prompt's object.
 
-    `told` holds id, tune_id, callback, times, images, notices and user_error, `sent` the
+    `told` holds id, tune_id, callback, times, images, notices, user_error and liked, `sent` the
     attributes.
     """
     shown = {key: _typed(key, sent.get(key), default) for key, default in SHOWN.items()}
+    shown |= {key: _picture(key, sent, origin) for key in SHOWN_PICTURES}
+    shown |= {key: _kept_id(sent.get(key)) for key in KEPT_IDS}
+    shown |= {**dict.fromkeys(NULL_IN_PROMPT), "image_references": []}
     tune_id = told["tune_id"]
     return {
         "id": told["id"],
@@ -73,6 +113,7 @@ def prompt_object(told: Mapping[str, Any], sent: Mapping[str, Any], origin: str)
         **shown,
         "url": f"{origin}{ROOT}/tunes/{tune_id}/prompts/{told['id']}.json",
         "images": [image_url(origin, image) for image in told["images"]],
+        "liked": told["liked"],
         "user_error": told["user_error"],
         "notices": list(told["notices"]),
     }
@@ -85,6 +126,8 @@ def _typed(key: str, value: Any, default: Any) -> Any:
     """
     if value is None or value == "":
         return default
+    if key in UNSET_BY_ZERO and not str(value).strip("0."):
+        return default
     if not isinstance(value, str):
         return value
     if isinstance(default, bool) or key == "use_lpw":
@@ -92,6 +135,30 @@ def _typed(key: str, value: Any, default: Any) -> Any:
     if key in WHOLE:
         return int(float(value))
     return float(value) if key in NUMBERS else value
+
+
+def _picture(key: str, sent: Mapping[str, Any], origin: str) -> str | None:
+    """Return the address of a picture that a prompt came with, None without one."""
+    named = next((sent[one] for one in (key, f"{key}_url", f"{key}_base64") if sent.get(one)), None)
+    if not isinstance(named, str) or named.startswith("data:"):
+        return None
+    if named.startswith(("http://", "https://")):
+        return named
+    subfolder, _, name = named.rpartition("/")
+    return image_url(origin, {"filename": name, "subfolder": subfolder, "type": "input"})
+
+
+def _kept_id(value: Any) -> int | None:
+    text = str(value).strip()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS else None
+
+
+def called_back(kind: str, told: Mapping[str, Any]) -> str:
+    """Return the body of a callback: an object's own keys, and the whole object again as `kind`.
+
+    Some programs read body.prompt.images, others body.images.
+    """
+    return json.dumps({**told, kind: dict(told)}, ensure_ascii=False)
 
 
 def image_url(origin: str, image: Mapping[str, str]) -> str:

@@ -7,7 +7,30 @@ from typing import Any
 
 from ..faces.photos import LEAST_FACE_PX, MAX_SIDE_PX, MIN_FACE_PX
 from .forms import Schema, form_of
-from .objects import NUMBERS, ROOT, SHOWN, WHOLE
+from .objects import (
+    KEPT_IDS,
+    NULL_IN_PROMPT,
+    NULL_IN_TUNE,
+    NUMBERS,
+    ROOT,
+    SHOWN,
+    SHOWN_PICTURES,
+    WHOLE,
+)
+from .operations import (
+    GALLERY_PAGE,
+    NAME,
+    PAGE,
+    PROMPT_FILTERS,
+    PROMPT_ID,
+    TUNE_FILTERS,
+    TUNE_ID,
+    json_of,
+    list_of,
+    operation,
+    parameter,
+    ref,
+)
 
 _TEXT: Schema = {"type": "string"}
 _WHOLE: Schema = {"type": "integer"}
@@ -15,6 +38,7 @@ _TRUTH: Schema = {"type": "boolean"}
 _ID: Schema = {"type": "integer", "minimum": 1}
 _TIME: Schema = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"}
 _ADDRESS: Schema = {"type": "string", "pattern": "^https?://"}
+_NULL: Schema = {"type": "null"}
 
 
 def _or_null(schema: Schema) -> Schema:
@@ -34,11 +58,12 @@ def _object(
 
 _TUNE = _object(
     {
-        "id": _ID,
+        # A base of the bindings may have a word for its id.
+        "id": {"anyOf": [_ID, _TEXT]},
         "title": _TEXT,
         "name": _or_null(_TEXT),
         "is_api": _TRUTH,
-        "token": _TEXT,
+        "token": _or_null(_TEXT),
         "base_tune_id": _or_null(_WHOLE),
         "args": _or_null(_TEXT),
         "steps": _or_null(_WHOLE),
@@ -56,12 +81,13 @@ _TUNE = _object(
         "updated_at": _TIME,
         "url": _ADDRESS,
         "orig_images": {"type": "array", "items": _ADDRESS},
+        **dict.fromkeys(NULL_IN_TUNE, _NULL),
     },
 )
 _TUNE["properties"]["notices"] = {
     "type": "array",
     "items": _TEXT,
-    "description": "What its maker should know, in the answer to POST only.",
+    "description": "What its maker should know, in the answers to POST and PATCH only.",
 }
 
 
@@ -81,8 +107,13 @@ _PROMPT = _object(
         "updated_at": _TIME,
         "tune_id": {"anyOf": [_WHOLE, _TEXT]},
         **{key: _or_null(_attribute(key, default)) for key, default in SHOWN.items()},
+        **dict.fromkeys(SHOWN_PICTURES, _or_null(_ADDRESS)),
+        **dict.fromkeys(KEPT_IDS, _or_null(_WHOLE)),
+        **dict.fromkeys(NULL_IN_PROMPT, _NULL),
+        "image_references": {"type": "array", "items": _ADDRESS, "maxItems": 0},
         "url": _ADDRESS,
         "images": {"type": "array", "items": _ADDRESS},
+        "liked": _TRUTH,
         "user_error": _or_null(_TEXT),
         "notices": {"type": "array", "items": _TEXT},
     },
@@ -100,6 +131,7 @@ _PROBLEM = _object(
 )
 _ERROR = _object(
     {
+        "message": {"type": "string", "description": "All that is wrong in one line, with hints."},
         "error": _object(
             {
                 "type": _TEXT,
@@ -148,14 +180,11 @@ _TUNE_SENT = _object(
     },
     ("title", "model_type"),
 )
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _json(schema: Schema) -> Schema:
-    return {"application/json": {"schema": schema}}
+_CHANGES = _object(
+    {key: _TUNE_SENT["properties"][key] for key in ("title", "name", "token", "base_tune_id")},
+    (),
+)
+_DELETED = _object({"id": _ID, "message": _TEXT})
 
 
 def _body(name: str) -> Schema:
@@ -165,142 +194,152 @@ def _body(name: str) -> Schema:
     brackets spell.
     """
     wrapper = _SENT[name]
-    plain = (
-        _ref(name) if wrapper is None else {"anyOf": [_object({wrapper: _ref(name)}), _ref(name)]}
-    )
-    forms = {kind: {"schema": _ref(f"{name}{ending}")} for kind, ending in _FORMS.items()}
-    return {"required": True, "content": {**_json(plain), **forms}}
+    plain = ref(name) if wrapper is None else {"anyOf": [_object({wrapper: ref(name)}), ref(name)]}
+    forms = {kind: {"schema": ref(f"{name}{ending}")} for kind, ending in _FORMS.items()}
+    return {"required": True, "content": {**json_of(plain), **forms}}
 
 
 _FORMS = {"multipart/form-data": "Multipart", "application/x-www-form-urlencoded": "Form"}
-_SENT = {"TuneAttributes": "tune", "PromptAttributes": "prompt", "Generate": None}
-_REFUSALS = {
-    "400": "The request cannot be read.",
-    "401": "The key is missing or wrong.",
-    "403": "A page of another site asks, or another machine without a key.",
-    "404": "There is no such thing.",
-    "413": "It is too large.",
-    "415": "It is of a kind that is not read.",
-    "422": "It is refused; extra_info lists every problem.",
-    "429": "Too many prompts are waiting.",
-    "503": "The owner has something to mend: api.ini, the bindings or the database.",
+_SENT = {
+    "TuneAttributes": "tune",
+    "TuneChanges": "tune",
+    "PromptAttributes": "prompt",
+    "PromptChanges": "prompt",
+    "Generate": None,
 }
 
 
-def _operation(
-    name: str, summary: str, success: str, content: Schema | None = None, **more: Any
-) -> Schema:
-    good: Schema = {"description": "It is done."} | ({"content": content} if content else {})
-    refusals = {
-        status: {"description": text, "content": _json(_ref("Error"))}
-        for status, text in _REFUSALS.items()
-    }
+def _prompt_operations(where: str) -> Schema:
+    """Return what can be done with a prompt, whose address begins with `where`."""
+    at = "" if where == "/prompts/{prompt_id}" else "OfTune"
+    parameters = [PROMPT_ID] if not at else [TUNE_ID, PROMPT_ID]
+    prompt = json_of(ref("Prompt"))
     return {
-        "operationId": name,
-        "summary": summary,
-        "responses": {success: good, **refusals},
-        **more,
+        where: {
+            "parameters": parameters,
+            "get": operation(f"getPrompt{at}", "Get a prompt", "200", prompt),
+            "delete": operation(
+                f"deletePrompt{at}",
+                "Delete a prompt, ending its run; its pictures stay",
+                "200",
+                json_of(ref("Deleted")),
+            ),
+        },
+        f"{where}/duplicate": {
+            "parameters": parameters,
+            "post": operation(
+                f"duplicatePrompt{at}",
+                "Make a prompt once more, with other attributes where some are sent",
+                "201",
+                prompt,
+                requestBody=_body("PromptChanges"),
+            ),
+        },
+        f"{where}/likes": _likes(at, parameters),
     }
 
 
-def _parameter(name: str, place: str, schema: Schema, text: str) -> Schema:
+def _likes(ending: str, parameters: list[Schema]) -> Schema:
+    prompt = json_of(ref("Prompt"))
     return {
-        "name": name,
-        "in": place,
-        "required": place == "path",
-        "schema": schema,
-        "description": text,
+        "parameters": parameters,
+        "post": operation(f"likePrompt{ending}", "Like a prompt", "201", prompt),
+        "delete": operation(f"unlikePrompt{ending}", "Take a like back", "200", prompt),
     }
-
-
-_TUNE_ID = _parameter(
-    "id", "path", _TEXT, "Id of a tune; for prompts also of a base tune in the bindings."
-)
-_PROMPT_ID = _parameter("prompt_id", "path", _TEXT, "Id of a prompt.")
-_NAME = _parameter("name", "path", _TEXT, "File name of a photo, as orig_images has it.")
-_PAGE = [
-    _parameter(
-        "offset",
-        "query",
-        {"type": "integer", "minimum": 0, "maximum": 2**52, "default": 0},
-        "How many to pass over.",
-    ),
-    _parameter(
-        "limit",
-        "query",
-        {"type": "integer", "minimum": 0, "maximum": 100, "default": 20},
-        "How many to list at most.",
-    ),
-]
-_TITLE = _parameter("title", "query", _TEXT, "List the newest tune of exactly this title.")
-
-
-def _list_of(name: str) -> Schema:
-    return _json({"type": "array", "items": _ref(name)})
 
 
 PATHS: Mapping[str, Schema] = {
     "/openapi.json": {
-        "get": _operation("openapi", "This document", "200", _json({"type": "object"}))
+        "get": operation("openapi", "This document", "200", json_of({"type": "object"}))
     },
     "/generate": {
-        "post": _operation(
+        "post": operation(
             "generate",
             "Make a prompt on the default base tune",
             "201",
-            _json(_ref("Prompt")),
+            json_of(ref("Prompt")),
             requestBody=_body("Generate"),
         ),
     },
     "/tunes": {
-        "get": _operation(
+        "get": operation(
             "listTunes",
             "List tunes, newest first",
             "200",
-            _list_of("Tune"),
-            parameters=[*_PAGE, _TITLE],
+            list_of("Tune"),
+            parameters=[*PAGE, *TUNE_FILTERS],
         ),
-        "post": _operation(
+        "post": operation(
             "createTune",
             "Make a tune",
             "201",
-            _json(_ref("Tune")),
+            json_of(ref("Tune")),
             requestBody=_body("TuneAttributes"),
         ),
     },
     "/tunes/{id}": {
-        "parameters": [_TUNE_ID],
-        "get": _operation("getTune", "Get a tune", "200", _json(_ref("Tune"))),
-        "delete": _operation("deleteTune", "Delete a tune, its photos and its prompts", "200"),
+        "parameters": [TUNE_ID],
+        "get": operation("getTune", "Get a tune", "200", json_of(ref("Tune"))),
+        "patch": operation(
+            "changeTune",
+            "Change a tune",
+            "200",
+            json_of(ref("Tune")),
+            requestBody=_body("TuneChanges"),
+        ),
+        "delete": operation(
+            "deleteTune",
+            "Delete a tune, its photos and its prompts",
+            "200",
+            json_of(ref("Deleted")),
+        ),
+    },
+    "/gallery/tunes": {
+        "get": operation(
+            "listBases",
+            "List the base tunes that are bound here",
+            "200",
+            list_of("Tune"),
+            parameters=[*GALLERY_PAGE, *TUNE_FILTERS],
+        ),
     },
     "/tunes/{id}/images/{name}": {
-        "parameters": [_TUNE_ID, _NAME],
-        "get": _operation("getPhoto", "Get a photo of a tune", "200", {"image/*": {}}),
+        "parameters": [TUNE_ID, NAME],
+        "get": operation("getPhoto", "Get a photo of a tune", "200", {"image/*": {}}),
     },
     "/tunes/{id}/prompts": {
-        "parameters": [_TUNE_ID],
-        "get": _operation(
+        "parameters": [TUNE_ID],
+        "get": operation(
             "listPrompts",
             "List the prompts of a tune, newest first",
             "200",
-            _list_of("Prompt"),
-            parameters=_PAGE,
+            list_of("Prompt"),
+            parameters=[*PAGE, *PROMPT_FILTERS],
         ),
-        "post": _operation(
+        "post": operation(
             "createPrompt",
             "Make a prompt",
             "201",
-            _json(_ref("Prompt")),
+            json_of(ref("Prompt")),
             requestBody=_body("PromptAttributes"),
         ),
     },
-    "/tunes/{id}/prompts/{prompt_id}": {
-        "parameters": [_TUNE_ID, _PROMPT_ID],
-        "get": _operation("getPrompt", "Get a prompt", "200", _json(_ref("Prompt"))),
-        "delete": _operation(
-            "deletePrompt", "Delete a prompt, ending its run; its pictures stay", "200"
+    "/prompts": {
+        "get": operation(
+            "listAllPrompts",
+            "List the prompts of all tunes, newest first",
+            "200",
+            list_of("Prompt"),
+            parameters=[
+                *PAGE,
+                *PROMPT_FILTERS,
+                parameter("tune_id", "query", _TEXT, "Of this tune."),
+            ],
         ),
     },
+    **_prompt_operations("/tunes/{id}/prompts/{prompt_id}"),
+    **_prompt_operations("/prompts/{prompt_id}"),
+    "/prompts/{prompt_id}/like": _likes("AsPrinted", [PROMPT_ID]),
 }
 
 
@@ -324,8 +363,11 @@ def document(origin: str, attributes: Mapping[str, Schema], *, needs_key: bool) 
         "Tune": _TUNE,
         "Prompt": _PROMPT,
         "Error": _ERROR,
+        "Deleted": _DELETED,
         "TuneAttributes": _TUNE_SENT,
+        "TuneChanges": _CHANGES,
         "PromptAttributes": prompt,
+        "PromptChanges": {**prompt, "required": []},
         "Generate": generate,
     }
     for kind, ending in _FORMS.items():

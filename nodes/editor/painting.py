@@ -143,7 +143,7 @@ def _parameter(node: Node, source: str) -> Iterator[PaintedSpan]:
     name = key.span.of(source)
     text = source[values[0].span.start : values[-1].span.end] if values else ""
     known = PARAMETERS.get(name)
-    if is_unset(text.strip()) or known is None or not known.has_effect:
+    if is_unset(text.strip(), name) or known is None or not known.has_effect:
         yield PaintedSpan(
             "idle",
             Span(

@@ -35,7 +35,8 @@ class ApiError(AstriaError):
 def envelope(error: AstriaError) -> dict[str, Any]:
     """Return the answer's body.
 
-    `error` as ComfyUI's POST /prompt words its own, every problem in `extra_info`.
+    `error` as ComfyUI's POST /prompt words its own, every problem in `extra_info`. `message` says
+    it in one line, hint included, for programs that show one text.
     """
     listed = [dict(one) for one in _problems_of(error)]
     told = {
@@ -44,7 +45,13 @@ def envelope(error: AstriaError) -> dict[str, Any]:
         "details": error.hint,
         "extra_info": {"problems": listed},
     }
-    return {"error": told, "node_errors": {}}
+    return {"message": _in_one_line(error), "error": told, "node_errors": {}}
+
+
+def _in_one_line(error: AstriaError) -> str:
+    lines = [line.strip().rstrip(".") for line in error.message.splitlines()]
+    said = "; ".join(line for line in lines if line)
+    return " ".join(filter(None, (f"{said}.", *error.hint.split())))
 
 
 def _problems_of(error: AstriaError) -> Sequence[Problem]:

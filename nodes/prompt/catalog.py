@@ -215,9 +215,13 @@ FLAGS: dict[str, Flag] = {
 }
 
 
-def is_unset(value: str) -> bool:
-    """Return whether a parameter's text means "not set".
+# Counts that the service takes from 0 on, which leaves them to it.
+UNSET_BY_ZERO = frozenset({"steps"})
 
-    Nothing, or what a script writes for nothing.
+
+def is_unset(value: str, name: str = "") -> bool:
+    """Return whether the text of the parameter `name` means "not set".
+
+    Nothing, what a script writes for nothing, or a 0 where that leaves a count open.
     """
-    return value in ("", "undefined")
+    return value in ("", "undefined") or (name in UNSET_BY_ZERO and not value.strip("0"))

@@ -170,7 +170,7 @@ class PromptReader:
     def parameter(self, key: str, text: str, place: ValuePlace) -> None:
         """Note a parameter that is known and not a negative prompt."""
         spec = PARAMETERS[key]
-        if not is_unset(text):
+        if not is_unset(text, key):
             self._reading.put(spec.target, self._value(spec.kind, text, place), place)
 
     def unknown(self, key: str, text: str, place: ValuePlace) -> None:

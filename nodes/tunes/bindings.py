@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import BindingsError
 from ..net.writing import atomic_write, exclusive
-from .names import shown
+from .names import one_id, shown
 from .syntax import Row, line_error, scan, with_entry, without_lines
 from .tables import (
     BASE_FIELDS,
@@ -79,13 +79,14 @@ class Bindings:
                 if problem := value_problem(row.section, row.key, row.value):
                     raise line_error(source, row, problem, "Correct the line, or remove it.")
                 table[row.key] = row.value
+        default = tables.get("defaults", {}).get("base")
         return cls(
             bases={
                 section.removeprefix("base "): _base(tables[section], heads[section], source)
                 for section in tables
                 if section.startswith("base ")
             },
-            default_base=tables.get("defaults", {}).get("base"),
+            default_base=one_id(default) if default else None,
             tunes=tables.get("tunes", {}),
             roles=tables.get("roles", {}),
         )
@@ -221,7 +222,7 @@ def unbind(path: Path, key: str) -> bool:
     Raises: BindingsError as `bind`.
     """
     if whole := re.fullmatch(r"base\.([^.]+)", key):
-        section, name = f"base {whole[1]}", ""
+        section, name = f"base {one_id(whole[1])}", ""
     else:
         section, name = address(key)
 
@@ -253,14 +254,14 @@ def address(key: str) -> tuple[str, str]:
     Raises: BindingsError for no such key.
     """
     if base := re.fullmatch(r"base\.([^.]+)\.([^.]+)", key):
-        return f"base {base[1]}", base[2]
+        return f"base {one_id(base[1])}", base[2]
     if key == "defaults.base":
         return "defaults", "base"
     if key.startswith("tunes."):
-        return "tunes", key.removeprefix("tunes.")
+        return "tunes", one_id(key.removeprefix("tunes."))
     if is_role(key):
         return "roles", key
-    if known := KNOWN_BASES.get(key):
+    if known := KNOWN_BASES.get(one_id(key)):
         field_name = "diffusion_model" if known.family == "flux" else "checkpoint"
         raise BindingsError(
             f"{key} is the base tune {known.title}: a base binds its files one by one",
@@ -268,7 +269,7 @@ def address(key: str) -> tuple[str, str]:
             hint=f"Use the key base.{key}.{field_name}; for a LoRA tag that names it, tunes.{key}.",
         )
     if re.fullmatch(r"[0-9]+", key):
-        return "tunes", key
+        return "tunes", one_id(key)
     message = f"{shown(key)} is not a key of the bindings.{guess(key, ROLES)}"
     hint = (
         f"Keys: a tune id, a role ({', '.join(ROLES)}), tunes.NAME, base.ID.FIELD, defaults.base."

@@ -83,6 +83,14 @@ def alike(name: str) -> str:
     return unicodedata.normalize("NFC", name.replace("\\", "/"))
 
 
+def one_id(id: str) -> str:
+    """Return an id as all its spellings are compared: a number without leading zeros.
+
+    What is no number stays as it is.
+    """
+    return id.lstrip("0") or "0" if id.isascii() and id.isdecimal() else id
+
+
 def matching(name: str, listed: Iterable[str]) -> list[str]:
     """Return the listed files that `name` means, best reading only, sorted.
 

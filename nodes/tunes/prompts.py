@@ -16,7 +16,7 @@ from typing import Any
 
 from .schema import connected, prepare, transaction
 from .store import DATABASE_FILE
-from .tune import MAX_ID, from_iso, iso, now
+from .tune import MAX_ID, from_iso, iso, now, storable
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,18 @@ class Prompt:
     trained_at: datetime | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    liked: bool = False
+
+
+@dataclass(frozen=True)
+class Sought:
+    """Which prompts a list is of: all that fit everything that is set."""
+
+    tune_id: str | None = None
+    before: int | None = None  # ids below this one
+    text: str = ""  # stands somewhere in the prompt's text, in any case of letters
+    liked: bool | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)  # whole numbers as sent
 
 
 @dataclass(frozen=True)
@@ -80,11 +92,16 @@ class PromptStore:
         self._database = folder / DATABASE_FILE
         prepare(self._database)
 
-    def add(self, prompt: Prompt) -> Prompt:
-        """Store a new prompt and return it with its id and times."""
+    def add(self, prompt: Prompt, of_tune: int | None = None) -> Prompt | None:
+        """Store a new prompt and return it with its id and times.
+
+        None where it is `of_tune`, a stored tune, which is not there any more.
+        """
         moment = now()
         values = {**vars(prompt), "id": None, "created_at": moment, "updated_at": moment}
         with transaction(self._database) as connection:
+            if of_tune is not None and not _is_tune(connection, of_tune):
+                return None
             cursor = connection.execute(
                 _INSERT, [_to_column(name, values[name]) for name in _COLUMNS]
             )
@@ -110,9 +127,25 @@ class PromptStore:
 
     def list(self, tune_id: str, *, limit: int, offset: int) -> Sequence[Prompt]:
         """Return at most `limit` prompts of a tune, newest first, `offset` of them passed over."""
-        return self._select(
-            "WHERE tune_id = ? ORDER BY id DESC LIMIT ? OFFSET ?", [tune_id, limit, offset]
-        )
+        return self.search(Sought(tune_id), limit=limit, offset=offset)
+
+    def search(self, sought: Sought, *, limit: int, offset: int) -> Sequence[Prompt]:
+        """Return at most `limit` prompts, newest first, `offset` of those that fit passed over."""
+        if not storable(sought.text):
+            return ()
+        conditions, values = _conditions(sought)
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        return self._select(f"{where} ORDER BY id DESC LIMIT ? OFFSET ?", [*values, limit, offset])
+
+    def like(self, id: int, *, liked: bool) -> bool:
+        """Note that a prompt is liked, or is not; say whether it was there."""
+        with transaction(self._database) as connection:
+            return (
+                connection.execute(
+                    "UPDATE prompts SET liked = ? WHERE id = ?", [liked, id]
+                ).rowcount
+                == 1
+            )
 
     def open(self) -> Sequence[Prompt]:
         """Return what is neither done nor failed, in the order of its coming."""
@@ -240,6 +273,26 @@ class PromptStore:
 _INSERT = f"INSERT INTO prompts ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 
 
+def _is_tune(connection: sqlite3.Connection, id: int) -> bool:
+    return bool(connection.execute("SELECT 1 FROM tunes WHERE id = ?", [id]).fetchone())
+
+
+def _conditions(sought: Sought) -> tuple[list[str], list[Any]]:
+    """Return what SQL asks of a row, and the values in it."""
+    asked: list[tuple[str, list[Any]]] = []
+    if sought.tune_id is not None:
+        asked.append(("tune_id = ?", [sought.tune_id]))
+    if sought.before is not None:
+        asked.append(("id < ?", [sought.before]))
+    if sought.liked is not None:
+        asked.append(("liked = ?", [sought.liked]))
+    if sought.text:
+        asked.append(("instr(lower(json_extract(fields, '$.text')), lower(?)) > 0", [sought.text]))
+    for name, value in sought.attributes.items():
+        asked.append(("CAST(json_extract(fields, ?) AS TEXT) = ?", [f"$.{name}", value]))
+    return [text for text, _ in asked], [value for _, values in asked for value in values]
+
+
 def _owe(connection: sqlite3.Connection, url: str, body: str) -> None:
     connection.execute(
         "INSERT INTO callbacks (delivery, url, body, attempts, due) VALUES (?, ?, ?, 0, 0)",
@@ -258,4 +311,5 @@ def _prompt(row: sqlite3.Row) -> Prompt:
     values |= {name: from_iso(values[name]) for name in _TIMES}
     values |= {name: json.loads(values[name]) for name in _JSON}
     values |= {name: tuple(values[name]) for name in _TUPLES}
+    values["liked"] = bool(values["liked"])
     return Prompt(**values)

@@ -15,7 +15,7 @@ from unicodedata import normalize
 from ..families.lora_files import lora_family
 from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
 from .choices import FIELD_FOLDERS, TAG_FOLDERS, ModelFiles, portable, present
-from .names import alike, close_names, matching, name_problem, shell_word, shown
+from .names import alike, close_names, matching, name_problem, one_id, shell_word, shown
 from .syntax import BASE_ID
 from .tables import Role, base_problem, base_title, bind_base, incomplete
 from .tensor_header import tensor_shapes
@@ -88,7 +88,7 @@ class Resolver:
         It names the ComfyUI whose bindings these are.
         """
         self._bindings = bindings
-        self._tunes = {alike(key): value for key, value in bindings.tunes.items()}
+        self._tunes = {_spelled(key): value for key, value in bindings.tunes.items()}
         self._bind = bind
         self._store = store
         self._files = files
@@ -102,7 +102,7 @@ class Resolver:
             return _refused("LoRA", name, problem)
         tune = self._bound_tune(name)
         how = "file name"
-        if (bound := self._tunes.get(alike(name))) is not None:
+        if (bound := self._tunes.get(_spelled(name))) is not None:
             wanted = _bound("LoRA", name, bound, TAG_FOLDERS, _bind_key(name))
             how = f"bindings: {name} = {bound}"
         elif tune is not None and tune.file is not None and tune.model_type != "faceid":
@@ -161,7 +161,7 @@ class Resolver:
             return Missing(
                 "FaceID photo set", id, message, "Put the files back, or make the tune anew."
             )
-        bound = self._tunes.get(alike(id))
+        bound = self._tunes.get(_spelled(id))
         binding = (
             f"bindings: {id} = {bound}, "
             if bound is not None and self._tune(bound) is not None
@@ -176,7 +176,7 @@ class Resolver:
         return file if isinstance(photos, Missing) else photos
 
     def _no_photo_set(self, id: str) -> Missing:
-        bound = self._tunes.get(alike(id))
+        bound = self._tunes.get(_spelled(id))
         also = (
             f" The bindings give it {shown(bound)}, which is no tune of it; a model file holds no"
             " photos."
@@ -264,6 +264,7 @@ class Resolver:
             )
         if not BASE_ID.fullmatch(id):
             return _refused("base model", id, "a base id holds letters, digits, _ and - only")
+        id = one_id(id)
         base = bases.get(id)
         if base is None:
             close = close_names(id, list(bases))
@@ -358,14 +359,14 @@ class Resolver:
 
     def _bound_tune(self, name: str) -> Tune | None:
         """Return the tune that the bindings give a name, else the one whose id or title it is."""
-        bound = self._tunes.get(alike(name))
+        bound = self._tunes.get(_spelled(name))
         return (self._tune(bound) if bound is not None else None) or self._tune(name)
 
     def _tune(self, name: str) -> Tune | None:
         if self._store is None:
             return None
-        if re.fullmatch(r"[0-9]{1,18}", name):  # longer ones are no ids
-            return self._store.get(int(name))
+        if re.fullmatch(r"[0-9]{1,18}", one_id(name)):  # longer ones are no ids
+            return self._store.get(int(one_id(name)))
         spellings = dict.fromkeys((name, *(normalize(form, name) for form in ("NFC", "NFD"))))
         found = map(self._store.find_by_title, spellings)
         return next((tune for tune in found if tune is not None), None)
@@ -402,9 +403,14 @@ def _refused(what: str, key: str, problem: str) -> Missing:
     )
 
 
+def _spelled(name: str) -> str:
+    """Return an id or name as the bindings are searched for it."""
+    return one_id(alike(name))
+
+
 def _bind_key(name: str) -> str:
     """Return the key of the bindings for the name in a LoRA tag."""
-    name = alike(name)
+    name = _spelled(name)
     return name if re.fullmatch(r"[0-9]+", name) and name not in KNOWN_BASES else f"tunes.{name}"
 
 

@@ -83,6 +83,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             problem TEXT
         )""",
     ),
+    ("ALTER TABLE prompts ADD COLUMN liked INTEGER NOT NULL DEFAULT 0",),
 )
 
 

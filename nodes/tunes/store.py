@@ -8,7 +8,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ _TIMES = ("eta", "trained_at", "started_training_at", "expires_at", "created_at"
 _LISTS = ("ckpt_urls", "orig_images")
 _BOOLS = ("face_crop", "training_face_correct", "is_api")
 _COLUMNS = tuple(item.name for item in fields(Tune))
+SOUGHT = ("title", "name", "model_type", "branch")  # columns that a list can be asked by
 
 
 class TuneStore:
@@ -118,6 +119,49 @@ class TuneStore:
             query = "SELECT * FROM tunes ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?"
             return [_tune(row) for row in connection.execute(query, [limit, offset])]
 
+    def page(
+        self,
+        *,
+        limit: int,
+        offset: int = 0,
+        before: int | None = None,
+        wanted: Mapping[str, Sequence[str]] | None = None,
+    ) -> Sequence[Tune]:
+        """Return at most `limit` tunes by falling id, `offset` of those that fit passed over.
+
+        Their id is below `before`, and each column that `wanted` names has one of its values.
+        """
+        conditions = ["id < ?"]
+        values: list[Any] = [2**63 - 1 if before is None else before]
+        for column, accepted in (wanted or {}).items():
+            assert column in SOUGHT, column
+            texts = tuple(filter(storable, accepted))
+            conditions.append(f"{column} IN ({', '.join('?' * len(texts))})")
+            values += texts
+        query = f"SELECT * FROM tunes WHERE {' AND '.join(conditions)}"
+        with connected(self._database) as connection:
+            rows = connection.execute(
+                f"{query} ORDER BY id DESC LIMIT ? OFFSET ?", [*values, limit, offset]
+            )
+            return [_tune(row) for row in rows]
+
+    def change(self, id: int, changes: Mapping[str, Any]) -> Tune | None:
+        """Change fields of NewTune of a stored tune; return it, None where there is none.
+
+        Raises: TuneError for a refused value; the tune is then as it was.
+        """
+        with transaction(self._database) as connection:
+            row = _row(connection, id) if 0 < id < 2**63 else None
+            if row is None:
+                return None
+            tune = replace(_tune(row), **changes, updated_at=now())
+            names = [*changes, "updated_at"]
+            connection.execute(
+                f"UPDATE tunes SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?",
+                [*(_to_column(name, getattr(tune, name)) for name in names), id],
+            )
+        return tune
+
     def files(self) -> frozenset[str]:
         """Return the model files that tunes name."""
         with connected(self._database) as connection:
@@ -129,11 +173,12 @@ class TuneStore:
             )
 
     def delete(self, id: int) -> bool:
-        """Remove the tune and its photos; say whether it was there."""
+        """Remove the tune, its photos and the prompts that are of it; say whether it was there."""
         if self.get(id) is None:
             return False
         with transaction(self._database) as connection:
             gone = connection.execute("DELETE FROM tunes WHERE id = ?", [id]).rowcount == 1
+            connection.execute("DELETE FROM prompts WHERE tune_id = ?", [str(id)])
         # Only now: photos removed before the commit would be missing from the tune after a crash.
         self._sweep()
         return gone

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import BindingsError
-from .names import close_names, shown
+from .names import close_names, one_id, shown
 
 SECTIONS = ("tunes", "roles", "defaults")
 BASE_ID = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_-]{0,63}")
@@ -83,7 +83,7 @@ def _section(row: Row, source: str) -> str:
         return name
     if base := _BASE_SECTION.fullmatch(name):
         if BASE_ID.fullmatch(base[1]):
-            return f"base {base[1]}"
+            return f"base {one_id(base[1])}"
         raise line_error(
             source,
             row,
@@ -115,6 +115,8 @@ def _entry(row: Row, source: str) -> Row:
         raise line_error(
             source, row, "expected a section such as [tunes] before the first key", _EXAMPLE
         )
+    # Two lines for one tune would be one too many, however its id is spelled.
+    key = one_id(key) if row.section == "tunes" else key
     return Row(row.number, row.line, row.section, key, value)
 
 

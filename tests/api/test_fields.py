@@ -208,3 +208,18 @@ def test_the_envelope_is_the_hosts() -> None:
         },
     }
     assert told["node_errors"] == {}
+    assert told["message"] == "no. do"
+
+
+def test_one_line_says_all_that_is_wrong() -> None:
+    found = Problems()
+    found.note(ApiError("a is 1.", code="a", hint="Write 2."), "a")
+    found.note(ApiError("b is 3\nand c is 4", code="b"), "b")
+    with pytest.raises(ApiError) as refused:
+        found.refuse()
+    told = envelope(refused.value)
+    assert told["message"] == (
+        "a is 1; b is 3; and c is 4. extra_info lists every problem, with its place where it has"
+        " one."
+    )
+    assert envelope(ApiError("a\n  ^ caret", code="a"))["message"] == "a; ^ caret."

@@ -66,7 +66,7 @@ def test_options_of_a_lora_that_are_left_out_are_idle() -> None:
 
 def test_parameters_without_effect_are_idle() -> None:
     text = (
-        "a\nw=64\nstyle=\nseed = undefined\nnegative_prompt=ugly <bad> BREAK"
+        "a\nw=64\nstyle=\nseed = undefined\nsteps=0\nnegative_prompt=ugly <bad> BREAK"
         " z\nbackend_version=1\nfoo=1\nstray"
     )
     assert painted(text) == [
@@ -74,6 +74,7 @@ def test_parameters_without_effect_are_idle() -> None:
         ("param-value", "64"),
         ("idle", "style="),
         ("idle", "seed = undefined"),
+        ("idle", "steps=0"),
         ("key", "negative_prompt"),
         ("embedding", "<bad>"),
         ("break", "BREAK"),

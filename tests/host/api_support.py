@@ -80,7 +80,9 @@ class Api:
     def delete(self, path: str) -> requests.Response:
         return self.session.delete(self.url + path, timeout=60)
 
-    def create_prompt(self, text: str, tune: int = 690204, **attributes: Any) -> dict[str, Any]:
+    def create_prompt(
+        self, text: str, tune: int | str = 690204, **attributes: Any
+    ) -> dict[str, Any]:
         answer = self.post(
             f"/tunes/{tune}/prompts", json={"prompt": {"text": text, **SMALL, **attributes}}
         )
@@ -145,7 +147,7 @@ class Receiver:
     While `holding`, it notes that they came and leaves them unanswered.
 
     The first ones are answered with `statuses`, and noted as refused. GET gives a picture, that of
-    /large of 0.7 MB.
+    /large of 0.7 MB, that of /slow once `let_go` is set.
     """
 
     def __init__(self) -> None:
@@ -173,6 +175,8 @@ class Receiver:
 
             def do_GET(self) -> None:
                 outer.gets.append(self.path)
+                if self.path == "/slow":
+                    outer.let_go.wait(120)
                 self.send_response(302 if self.path.startswith("/to/") else 200)
                 self.send_header("Location", self.path.removeprefix("/to/"))
                 self.end_headers()

@@ -174,9 +174,10 @@ def test_callbacks_bring_the_object_as_it_is(api: Api, host: LiveHost) -> None:
             made = [tune(api, "called back", **{"tune[callback]": receiver.url}) for _ in range(2)]
             until(lambda: len(receiver.arrived) == 4)
         bodies = [body for _, body in receiver.arrived]
-        assert [body for body in bodies if body["id"] == done["id"] and "tune_id" in body] == [done]
-        assert [body for body in bodies if body.get("user_error")] == [failed]
-        assert [body for body in bodies if "orig_images" in body] == made, (
+        of_done = {**done, "prompt": done}
+        assert [one for one in bodies if one["id"] == done["id"] and "prompt" in one] == [of_done]
+        assert [one for one in bodies if one.get("user_error")] == [{**failed, "prompt": failed}]
+        assert [one for one in bodies if "tune" in one] == [{**one, "tune": one} for one in made], (
             "whoever asks again is called again"
         )
         with settings_of(host, "private_hosts = 127.0.0.1\ncallbacks = no\n"):

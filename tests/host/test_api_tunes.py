@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
+from comfyui_astria.nodes.api.objects import NULL_IN_TUNE
 from comfyui_astria.tests.host.api_support import SMALL, TIME, Api, api_of, faceid, png, problems
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
@@ -45,6 +46,7 @@ def test_a_faceid_tune_is_ready_at_once(api: Api) -> None:
         "updated_at",
         "url",
         "orig_images",
+        *NULL_IN_TUNE,
     ]
     assert (tune["title"], tune["name"], tune["base_tune_id"], tune["branch"]) == (
         "John Doe",
@@ -74,7 +76,7 @@ def test_tunes_are_listed_in_pages_and_deleted(api: Api) -> None:
     assert api.get(f"/tunes/{ids[1]}").status_code == 404
     assert api.delete(f"/tunes/{ids[1]}").status_code == 404
     for page in (
-        {"limit": "101"},
+        {"limit": "121"},
         {"limit": "-1"},
         {"limit": "x"},
         {"offset": "1.5"},
@@ -108,7 +110,7 @@ def test_every_problem_of_a_tune_is_told_at_once(api: Api) -> None:
         "images",
         "image_urls",
     ]
-    bad = ({"text": "a", "seed": "abc"}, {"text": "a"}, {"text": "<lora:nobody:1>", "steps": "0"})
+    bad = ({"text": "a", "seed": "abc"}, {"text": "a"}, {"text": "<lora:nobody:1>", "steps": "-1"})
     prompts = {
         f"tune[prompts_attributes][{number}][{key}]": value
         for number, one in enumerate(bad)

@@ -6,7 +6,7 @@ import string
 
 from comfyui_astria.nodes.tunes import bindings as module
 from comfyui_astria.nodes.tunes.bindings import ROLES, BaseModel, Bindings
-from comfyui_astria.nodes.tunes.names import name_problem
+from comfyui_astria.nodes.tunes.names import name_problem, one_id
 from hypothesis import strategies as st
 
 EXAMPLE = """\
@@ -56,8 +56,10 @@ def names(forbidden: str) -> st.SearchStrategy[str]:
 
 values = names("\\/:").filter(lambda name: " # " not in name)
 keys = names("\\/:=<>#[]")
-ids = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=8).filter(
-    lambda id: id[0] != "-"
+ids = (
+    st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=8)
+    .filter(lambda id: id[0] != "-")
+    .map(one_id)
 )
 maybe = st.none() | values
 bases = st.one_of(

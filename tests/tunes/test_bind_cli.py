@@ -23,6 +23,16 @@ def run(tmp_path: Path) -> Run:
     return run
 
 
+def test_an_id_is_bound_and_removed_in_any_spelling(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / BINDINGS_FILE
+    path.write_text("[tunes]\n007 = mine\n[base 0042]\nfamily = sd15\ncheckpoint = a\n")
+    assert run("7", "other")[0] == run("base.042.checkpoint", "b")[0] == 0
+    lines = ["[tunes]", "007 = other", "[base 0042]", "family = sd15", "checkpoint = b"]
+    assert path.read_text().split("\n") == [*lines, ""]
+    assert run("--remove", "00007")[0] == run("--remove", "base.042")[0] == 0
+    assert path.read_text() == "[tunes]\n"
+
+
 def test_binding_and_removing(run: Run, tmp_path: Path) -> None:
     path = tmp_path / BINDINGS_FILE
     assert run("1533312", "my wife.safetensors") == (

@@ -46,6 +46,17 @@ def test_the_example_is_read() -> None:
     assert Bindings.parse(EXAMPLE, "x") == PARSED
 
 
+def test_an_id_is_one_whatever_its_leading_zeros() -> None:
+    base = "family = sd15\ncheckpoint = a"
+    text = f"[base 007]\n{base}\n[defaults]\nbase = 0007\n[tunes]\n0012 = b\n0x1 = c\n000 = d"
+    bindings = Bindings.parse(text, "x")
+    assert (list(bindings.bases), bindings.default_base) == (["7"], "7")
+    assert bindings.tunes == {"12": "b", "0x1": "c", "0": "d"}
+    for twice in (f"[base 7]\n{base}\n[base 07]\n{base}", "[tunes]\n7 = a\n007 = b"):
+        with pytest.raises(BindingsError, match="already set in line"):
+            Bindings.parse(twice, "x")
+
+
 @given(all_bindings)
 def test_what_is_written_is_read_back(bindings: Bindings) -> None:
     assert Bindings.parse(bindings.to_text(), "x") == bindings

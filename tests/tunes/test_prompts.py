@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from comfyui_astria.nodes.tunes.prompts import Prompt, PromptStore
+from comfyui_astria.nodes.tunes.prompts import Prompt, PromptStore, Sought
 from comfyui_astria.nodes.tunes.schema import only_one
 from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.nodes.tunes.tune import now
@@ -56,6 +56,48 @@ def test_lists_are_of_one_tune_and_newest_first(prompts: PromptStore) -> None:
     prompts.add(replace(sent(), tune_id="7"))
     assert [one.id for one in prompts.list("690204", limit=2, offset=1)] == ids[3:1:-1]
     assert [one.tune_id for one in prompts.list("7", limit=9, offset=0)] == ["7"]
+
+
+def test_a_search_fits_everything_that_is_set(prompts: PromptStore) -> None:
+    first = prompts.add(sent("A Red hat"))
+    second = prompts.add(replace(sent("a red shoe"), tune_id="7", fields={**PACKED}))
+    third = prompts.add(replace(sent("blue"), fields={"text": "blue", "pack_id": "88"}))
+    assert prompts.like(second.id, liked=True) is True
+    assert prompts.like(99, liked=True) is False
+    for sought, found in (
+        (Sought(), [third, second, first]),
+        (Sought(before=third.id), [second, first]),
+        (Sought("7"), [second]),
+        (Sought(text="rED"), [second, first]),
+        (Sought(text="\ud800"), []),
+        (Sought(text="%"), []),
+        (Sought(liked=True), [second]),
+        (Sought(liked=False), [third, first]),
+        (Sought(attributes={"pack_id": "88"}), [third, second]),
+        (Sought(attributes={"pack_id": "88"}, liked=False, before=third.id), []),
+    ):
+        ids = [one.id for one in prompts.search(sought, limit=9, offset=0)]
+        assert ids == [one.id for one in found], sought
+    assert [one.id for one in prompts.search(Sought(), limit=1, offset=1)] == [second.id]
+    assert prompts.get(second.id).liked is True
+    prompts.like(second.id, liked=False)
+    assert prompts.get(second.id) == second
+
+
+PACKED = {"text": "a red shoe", "pack_id": 88}
+
+
+def test_no_prompt_is_stored_for_a_tune_that_is_gone(prompts: PromptStore, tmp_path: Path) -> None:
+    tunes = TuneStore(tmp_path / "private")
+    tune = tunes.create(title="a", model_type="lora", file="a.safetensors")
+    other = prompts.add(sent())
+    of_tune = prompts.add(replace(sent(), tune_id=str(tune.id)), tune.id)
+    assert of_tune is not None
+    assert tunes.delete(tune.id) is True
+    assert prompts.get(of_tune.id) is None, "they go in one transaction"
+    assert prompts.get(other.id) == other
+    assert prompts.add(replace(sent(), tune_id=str(tune.id)), tune.id) is None
+    assert prompts.list(str(tune.id), limit=9, offset=0) == []
 
 
 def test_the_way_of_a_prompt(prompts: PromptStore) -> None:

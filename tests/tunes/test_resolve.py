@@ -36,6 +36,18 @@ def test_no_database_is_needed_for_files(files: Files) -> None:
     )
 
 
+def test_leading_zeros_change_no_id(resolver: Callable, store: TuneStore) -> None:
+    tune = store.create(title="a", model_type="lora", file="anna.safetensors", id=7)
+    plain = resolver(Bindings())
+    assert plain.lora("007") == plain.lora("7")
+    assert plain.lora("007").tune == tune
+    base = BaseModel("sd15", checkpoint="realisticVision.safetensors")
+    bound = resolver(Bindings(bases={"12": base}, tunes={"7": "my_wife"}))
+    assert bound.lora("007").file == "my_wife.safetensors"
+    assert bound.base("0012") == bound.base("12")
+    assert "bind 5 " in missing(plain.lora("005")).hint
+
+
 def test_bindings_come_before_tunes_and_tunes_before_files(
     resolver: Callable, store: TuneStore
 ) -> None:

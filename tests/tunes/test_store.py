@@ -264,6 +264,38 @@ def test_the_database_is_journalled_ahead_and_carries_its_schema_version(
         assert connection.execute("PRAGMA user_version").fetchone()[0] == len(schema.MIGRATIONS)
 
 
+def test_pages_go_by_falling_id_and_by_what_is_asked(store: TuneStore) -> None:
+    own = {"model_type": "lora", "file": "a.safetensors"}
+    late = store.create(title="a", name="man", id=50, **own)
+    early = store.create(title="a", name="woman", id=7, branch="sd15", **own)
+    last = store.create(title="b", name="man", **own)
+    for asked, found in (
+        ({}, [last, late, early]),
+        ({"before": 50}, [early]),
+        ({"before": 7}, []),
+        ({"wanted": {"title": ["a"]}}, [late, early]),
+        ({"wanted": {"name": ["man", "dog"], "title": ["a"]}}, [late]),
+        ({"wanted": {"branch": ["sd15"]}}, [early]),
+        ({"wanted": {"title": ["\ud800"]}}, []),
+        ({"offset": 1}, [late, early]),
+    ):
+        assert store.page(limit=9, **asked) == found, asked
+    assert store.page(limit=1) == [last]
+
+
+def test_a_tune_is_changed_as_a_whole_or_not_at_all(store: TuneStore) -> None:
+    tune_id = store.create(title="a", name="man").id
+    changed = store.change(tune_id, {"title": "b", "name": None, "base_tune_id": 690204})
+    assert changed == store.get(tune_id)
+    assert (changed.title, changed.name, changed.base_tune_id) == ("b", None, 690204)
+    assert changed.updated_at >= changed.created_at
+    for wrong in ({"name": "c", "title": " "}, {"title": "\ud800"}, {"base_tune_id": -1}):
+        with pytest.raises(TuneError):
+            store.change(tune_id, wrong)
+    assert store.get(tune_id) == changed
+    assert store.change(99, {"title": "b"}) is store.change(2**70, {"title": "b"}) is None
+
+
 def make_v1(folder: Path) -> Path:
     path = folder / DATABASE_FILE
     connection = sqlite3.connect(path)

@@ -36,7 +36,8 @@ from .reading import PICTURES, SPELLED, AttributeReading, read
 from .tunes import BRANCHES
 
 MAX_SEED = 2**32
-MAX_SHOWN = 2000  # longer values of pictures are the pictures themselves
+MAX_SHOWN = 2000  # longer addresses of pictures are the pictures themselves
+_WEB = ("http://", "https://")
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,22 @@ class Terms:
 class Prepared:
     """A prompt that can be queued, and the pictures to be put into ComfyUI's input folder first, by
     file name.
+
+    `tune` is the stored tune that it is of, which has to be there still when it is stored.
     """
 
     prompt: Prompt
     pictures: Mapping[str, bytes] = field(default_factory=dict)
+    tune: int | None = None
+
+
+@dataclass(frozen=True)
+class _DrawnOn:
+    """What a prompt is drawn on: a base, bindings that a stored checkpoint adds, a stored tune."""
+
+    base: str | None = None
+    extra: Bindings | None = None
+    tune: int | None = None
 
 
 def prepare(
@@ -72,19 +85,18 @@ def prepare(
     """
     found = Problems()
     notices = [*said, *guess_bases(tune_id)]
-    base, extra, callback, attributes = None, None, None, dict(sent)
+    ground, callback, attributes = _DrawnOn(), None, dict(sent)
     with found.noting():
-        base, extra = _base(tune_id)
+        ground = _ground(tune_id)
     with found.noting("callback"):
         callback, more = callback_of(attributes.pop("callback", None), terms.settings)
         notices += more
     reading = read(attributes, terms.settings, terms.fetching, found)
-    options = CompileOptions(base, options=Options(secrets.randbelow(MAX_SEED)))
+    options = CompileOptions(ground.base, options=Options(secrets.randbelow(MAX_SEED)))
     if found:
-        found.refuse(
-            reasons(reading, tags_of(attributes), make_resolver(extra), options if base else None)
-        )
-    compiled, bound = _compiled(reading, extra, options)
+        planned = options if ground.base else None
+        found.refuse(reasons(reading, tags_of(attributes), make_resolver(ground.extra), planned))
+    compiled, bound = _compiled(reading, ground.extra, options)
     notices += [*bound, *reading.notices, *(one.render() for one in compiled.plan.problems)]
     kept = _kept(reading)
     prompt = Prompt(
@@ -97,7 +109,7 @@ def prepare(
         inputs=tuple(reading.contents),
         notices=tuple(dict.fromkeys(notices)),
     )
-    return Prepared(prompt, reading.contents)
+    return Prepared(prompt, reading.contents, ground.tune)
 
 
 def _kept(reading: AttributeReading) -> dict[str, Any]:
@@ -111,12 +123,15 @@ def _kept(reading: AttributeReading) -> dict[str, Any]:
     for key in PICTURES:
         named: ImageRef | None = getattr(reading.request, key)
         for spelled in SPELLED[key]:
+            value = kept.get(spelled)
             if (
                 named is not None
-                and isinstance(kept.get(spelled), str)
-                and len(kept[spelled]) > MAX_SHOWN
+                and isinstance(value, str)
+                and named.value in reading.contents
+                and (len(value) > MAX_SHOWN or not value.startswith(_WEB))
             ):
-                kept[spelled] = named.value
+                del kept[spelled]
+                kept[key] = named.value
     return kept
 
 
@@ -140,21 +155,22 @@ def api_base_id() -> str:
     raise ApiError(found.message, code="missing-base", hint=found.hint)
 
 
-def _base(tune_id: str | None) -> tuple[str | None, Bindings | None]:
-    """Return the base to compile for, and bindings that a stored checkpoint adds.
+def _ground(tune_id: str | None) -> _DrawnOn:
+    """Return what a prompt at this id is drawn on.
 
     Raises: ApiError, 404 for an id that nothing has.
     """
     if tune_id is None:
-        return api_base_id(), None
+        return _DrawnOn(api_base_id())
     if tune_id in bindings_in(state_folder()).bases:
-        return tune_id, None
+        return _DrawnOn(tune_id)
     tune = state.tunes().get(int(tune_id)) if tune_id.isdecimal() and len(tune_id) <= 16 else None
     if tune is not None and tune.model_type == "checkpoint" and tune.file:
         model = BaseModel(BRANCHES.get(tune.branch or "sd15", "sd15"), checkpoint=tune.file)
-        return tune_id, Bindings(bases={tune_id: model})
+        return _DrawnOn(tune_id, Bindings(bases={tune_id: model}), tune.id)
     if tune is not None:
-        return str(tune.base_tune_id) if tune.base_tune_id else api_base_id(), None
+        base = str(tune.base_tune_id) if tune.base_tune_id else api_base_id()
+        return _DrawnOn(base, tune=tune.id)
     missing = make_resolver().base(tune_id)
     assert isinstance(missing, Missing)
     raise ApiError(

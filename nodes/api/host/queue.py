@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import json
 import logging
 import sqlite3
 import time
@@ -15,7 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import execution
 import folder_paths
@@ -28,11 +27,15 @@ from ...net.settings import ApiSettings
 from ...tunes.prompts import Prompt
 from ...tunes.schema import only_one
 from ...tunes.tune import now
+from ..objects import called_back
 from . import state
 from .prompts import Prepared, object_of
 
 MOST_RUNS = 3  # a prompt that was running when ComfyUI ended is started so often
 _POLL_S = 0.1
+_AT_ONCE = 100  # prompts that are looked up to be deleted
+
+_Answer = TypeVar("_Answer")
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +71,7 @@ class Queue:
     async def admit(self, prepared: Prepared, settings: ApiSettings) -> Prompt:
         """Store a prompt and put it on the queue, behind all that came before.
 
-        Raises: ApiError when ComfyUI refuses the workflow.
+        Raises: ApiError when ComfyUI refuses the workflow, or its tune was deleted meanwhile.
         """
         async with self._order:
             # Before anything waits that another one, started later, could take for left over.
@@ -91,7 +94,9 @@ class Queue:
             new = await asyncio.to_thread(_put_pictures, prepared.pictures)
             try:
                 item = await self._item(prompt)
-                stored = await asyncio.to_thread(state.prompts().add, prompt)
+                stored = await asyncio.to_thread(state.prompts().add, prompt, prepared.tune)
+                if stored is None:
+                    raise _tune_is_gone(prompt.tune_id)
             except BaseException:
                 for path in new:
                     path.unlink(missing_ok=True)
@@ -189,7 +194,7 @@ class Queue:
         ended = replace(
             prompt, trained_at=moment if prompt.status == "done" else None, updated_at=moment
         )
-        body = json.dumps(object_of(ended, ended.origin), ensure_ascii=False)
+        body = called_back("prompt", object_of(ended, ended.origin))
         if ended.user_error:
             _log.warning("Astria prompt %d failed: %s", ended.id, ended.user_error)
         if await asyncio.to_thread(state.prompts().finish, ended, body) and ended.callback:
@@ -201,20 +206,45 @@ class Queue:
         Say whether it was there.
         """
         async with self._order:
-            self._followed.pop(prompt.run_id, None)
-            self._started.discard(prompt.run_id)
-            self._server.prompt_queue.delete_queue_item(lambda item: item[1] == prompt.run_id)
-            self._server.prompt_queue.interrupt_if_running(prompt.run_id)
-            gone = await asyncio.to_thread(state.prompts().delete, prompt.id)
-            if prompt.inputs:
-                await asyncio.to_thread(state.sweep_inputs)
-            return gone
+            return await self._delete(prompt)
+
+    async def delete_with_tune(self, tune_id: str, delete: Callable[[], _Answer]) -> _Answer:
+        """Delete the prompts of a tune, ending their runs, then the tune itself by `delete`.
+
+        No prompt comes in between. Return what `delete` returns.
+        """
+        async with self._order:
+            while prompts := await asyncio.to_thread(
+                lambda: state.prompts().list(tune_id, limit=_AT_ONCE, offset=0)
+            ):
+                for prompt in prompts:
+                    await self._delete(prompt)
+            return await asyncio.to_thread(delete)
+
+    async def _delete(self, prompt: Prompt) -> bool:
+        self._followed.pop(prompt.run_id, None)
+        self._started.discard(prompt.run_id)
+        self._server.prompt_queue.delete_queue_item(lambda item: item[1] == prompt.run_id)
+        self._server.prompt_queue.interrupt_if_running(prompt.run_id)
+        gone = await asyncio.to_thread(state.prompts().delete, prompt.id)
+        if prompt.inputs:
+            await asyncio.to_thread(state.sweep_inputs)
+        return gone
 
 
 def _put_pictures(pictures: Mapping[str, bytes]) -> list[Path]:
     """Write pictures into ComfyUI's input folder; return those that were not there before."""
     root = Path(folder_paths.get_input_directory())
     return [root / name for name, content in pictures.items() if put_whole(root / name, content)]
+
+
+def _tune_is_gone(tune_id: str) -> ApiError:
+    return ApiError(
+        f"tune {tune_id} was deleted while this prompt was prepared",
+        code="not-found",
+        hint="Nothing was queued.",
+        status=404,
+    )
 
 
 def _refused(error: Mapping[str, Any] | None, node_errors: Mapping[str, Any]) -> ApiError:

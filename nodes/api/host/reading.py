@@ -15,6 +15,7 @@ from ...net.problems import ApiError, Problems, problem
 from ...net.settings import ApiSettings
 from ...prompt import Diagnostic, ImageRef, PromptRequest
 from ..fields import Upload
+from ..objects import KEPT_IDS
 
 PICTURES = ("input_image", "mask_image")
 SPELLED = {
@@ -22,6 +23,29 @@ SPELLED = {
 }
 MAX_TEXT = 100_000  # of all attributes together
 TEXTS = ("text", "prompt")  # the text of a prompt; POST /generate calls it prompt
+# Of the service's prompts, without meaning here; what is no file is kept all the same.
+WITHOUT_EFFECT = (
+    *KEPT_IDS,
+    "workspace_id",
+    "community",
+    "resolution",
+    "theme",
+    "lora_scale",
+    "video_model",
+    "video_prompt",
+    "video_duration",
+    "video_audio",
+    "video_upscale_model",
+    "video_upscale_target_resolution",
+    "video_fps_model",
+    "video_first_frame_url",
+    "video_last_frame_url",
+    "image_reference_urls",
+    "source_image_url",
+    "input_video_url",
+    "audio_reference_url",
+    "generate_audio",
+)
 _MAY_HOLD_PICTURES = {spelled for names in SPELLED.values() for spelled in names}
 # Stands for a picture that is at fault: the rest is then looked at as it was meant.
 _REFUSED = f"{INPUT_FOLDER}/refused.png"
@@ -65,8 +89,13 @@ def read(
             with found.noting(key):
                 reading.attributes[key] = _kept(reading, one.content, key, settings)
     _check(reading, found)
-    request, diagnostics = PromptRequest.from_fields(reading.attributes)
-    reading.notices = tuple(". ".join(filter(None, (one.message, one.hint))) for one in diagnostics)
+    request, diagnostics = PromptRequest.from_fields(_with_effect(reading.attributes))
+    told = (". ".join(filter(None, (one.message, one.hint))) for one in diagnostics)
+    idle = [key for key in WITHOUT_EFFECT if reading.attributes.get(key) not in (None, "")]
+    reading.notices = (*told, *(f"{key} has no effect here." for key in idle))
+    for key in idle:
+        if not isinstance(reading.attributes[key], str | int | float):
+            del reading.attributes[key]  # lists and objects, of any size
     if request is None:
         errors = [one for one in diagnostics if one.severity == "error"]
         found.note(_text_error(errors))
@@ -148,7 +177,11 @@ def _request_without(reading: AttributeReading, fields: set[str]) -> PromptReque
     for name, spelled in SPELLED.items():
         if fields.intersection(spelled):
             reading.attributes[name] = _REFUSED
-    return PromptRequest.from_fields(reading.attributes)[0]
+    return PromptRequest.from_fields(_with_effect(reading.attributes))[0]
+
+
+def _with_effect(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in attributes.items() if key not in WITHOUT_EFFECT}
 
 
 def _with_local_pictures(

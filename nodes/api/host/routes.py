@@ -36,14 +36,20 @@ def register() -> Queue:
     callbacks = Callbacks()
     queue = Queue(callbacks.wake)
     for (method, path), answer in Handlers(queue, callbacks).table().items():
-        server.routes.route(method, ROOT + path)(_guarded(answer))
+        server.routes.route(method, ROOT + path + _ending(path))(guarded(answer))
     background = _BackgroundTasks(queue, callbacks)
     server.app.on_startup.append(background.start)
     server.app.on_cleanup.append(background.stop)
     return queue
 
 
-def _guarded(
+def _ending(path: str) -> str:
+    """Return what may follow a path, as aiohttp's routes spell it: .json, a slash, or both."""
+    is_file = path.endswith((".json", "{name}"))
+    return "" if is_file else r"{ending:(?:\.json)?/?}"
+
+
+def guarded(
     answer: Callable[[web.Request, ApiSettings], Awaitable[web.StreamResponse]],
 ) -> Callable:
     """Return a handler that answers those who may ask, and tells errors in ComfyUI's envelope."""

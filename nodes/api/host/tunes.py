@@ -57,7 +57,7 @@ _TEXTS = ("title", "name", "token", "branch", "args", "model_type")
 _NUMBERS = ("base_tune_id", "steps", "min_face_px")
 _SWITCHES = ("face_crop", "training_face_correct")
 # Of the service's tunes, without meaning where nothing is trained or billed.
-_WITHOUT_EFFECT = (
+WITHOUT_EFFECT = (
     "preset",
     "characteristics",
     "auto_extend",
@@ -73,7 +73,7 @@ KNOWN = frozenset(
         *_TEXTS,
         *_NUMBERS,
         *_SWITCHES,
-        *_WITHOUT_EFFECT,
+        *WITHOUT_EFFECT,
         "images",
         "image_urls",
         "callback",
@@ -130,7 +130,7 @@ def make_tune(
 
 def _idle(sent: Mapping[str, Any]) -> list[str]:
     return [
-        *(key for key in _WITHOUT_EFFECT if sent.get(key) not in (None, "")),
+        *(key for key in WITHOUT_EFFECT if sent.get(key) not in (None, "")),
         *sorted(set(sent) - KNOWN),
     ]
 
@@ -141,7 +141,9 @@ def _about(sent: Mapping[str, Any], found: Problems) -> dict[str, Any]:
     for key in (*_TEXTS, *_NUMBERS, *_SWITCHES):
         if sent.get(key) not in (None, ""):
             with found.noting(key):
-                about[key] = _typed(key, sent[key])
+                about[key] = typed(key, sent[key])
+    if about.get("steps") == 0:  # left to whoever trains
+        del about["steps"]
     if sent.get("title") in (None, ""):
         found.note(
             ApiError("a tune needs a title", code="tune-title", hint="Send tune[title]."), "title"
@@ -162,7 +164,8 @@ def _about(sent: Mapping[str, Any], found: Problems) -> dict[str, Any]:
     return about
 
 
-def _typed(key: str, value: Any) -> Any:
+def typed(key: str, value: Any) -> Any:
+    """Return an attribute of a tune in its type, forms sending all as text. Raises: ApiError."""
     text = str(value).strip() if isinstance(value, str | int | bool) else None
     if (
         key in _NUMBERS

@@ -19,6 +19,7 @@ from comfy.cli_args import args
 from ...api import access
 from ...api.host import state
 from ...errors import AstriaError
+from ...net.problems import envelope
 
 # Of a request: a pasted prompt has some 2,000 characters, one with a picture in base64 far more.
 MOST_BYTES = 1 << 20
@@ -62,16 +63,13 @@ def for_the_sidebar(answer: Handler) -> Handler:
 
 
 def _with_json_errors(answer: Handler) -> Handler:
-    """Return a handler that gives what `answer` raises as `{"error": {"type", "message",
-    "details"}}`.
-    """
+    """Return a handler that gives what `answer` raises as the API does."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             return await answer(request)
         except AstriaError as error:
-            told = {"error": {"type": error.code, "message": error.message, "details": error.hint}}
-            return web.json_response(told, status=getattr(error, "status", 422))
+            return web.json_response(envelope(error), status=getattr(error, "status", 422))
 
     return handle
 

@@ -21,7 +21,6 @@ from .http import Asked, Handler, RequestError, checked, for_the_page, for_the_s
 _TEXTS = {"title": str, "name": str, "token": str, "min_face_px": str}
 _MAX_DIGITS = 15
 _COOKIE_S = 400 * 24 * 3600  # as long as browsers keep one
-_AT_ONCE = 100  # prompts that are looked up to be deleted
 
 
 def register(routes: web.RouteTableDef, queue: Queue) -> None:
@@ -122,9 +121,4 @@ async def _delete(request: web.Request, queue: Queue) -> web.Response:
     asked = await read_json(request, ("title",), {"title": str})
     number = _number(request.match_info["id"], "id")
     tune = await asyncio.to_thread(tunes.shown_tune, number, asked["title"])
-    while prompts := await asyncio.to_thread(
-        lambda: state.prompts().list(str(tune.id), limit=_AT_ONCE, offset=0)
-    ):
-        for prompt in prompts:
-            await queue.delete(prompt)
-    return _answer(await asyncio.to_thread(tunes.delete, tune))
+    return _answer(await queue.delete_with_tune(str(tune.id), lambda: tunes.delete(tune)))

@@ -1,0 +1,123 @@
+"""Prompts at any tune: listed, shown, deleted, made again, liked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from aiohttp import web
+
+from ...net.problems import ApiError
+from ...net.settings import ApiSettings
+from ...tunes.names import one_id
+from ...tunes.prompts import Prompt, Sought
+from ..fields import notices_of, prompt_attributes
+from ..objects import KEPT_IDS
+from . import state
+from .again import prepare_again
+from .body import read_body
+from .lookup import Page, origin_of, page_of, prompt_of, terms_of, truth, unknown, wanted
+from .prompts import object_of
+from .queue import Queue
+
+FILTERS = ("text", "liked", *KEPT_IDS)  # of a list of prompts
+
+_Answer = Callable[[web.Request, ApiSettings], Awaitable[web.StreamResponse]]
+_InStudio = Callable[..., Awaitable[Any]]
+
+
+class PromptHandlers:
+    """The answers of the API about prompts that are there. `in_studio` runs slow work."""
+
+    def __init__(self, queue: Queue, in_studio: _InStudio) -> None:
+        self._queue = queue
+        self._in_studio = in_studio
+
+    def table(self) -> Mapping[tuple[str, str], _Answer]:
+        """Return (method, path below /astria) -> answer."""
+        return {
+            ("GET", "/prompts"): self.list_all,
+            ("GET", "/prompts/{prompt_id}"): self.get,
+            ("DELETE", "/prompts/{prompt_id}"): self.delete,
+            ("POST", "/prompts/{prompt_id}/duplicate"): self.duplicate,
+            ("POST", "/prompts/{prompt_id}/likes"): self.like,
+            ("DELETE", "/prompts/{prompt_id}/likes"): self.unlike,
+            # The service's printed examples spell it so.
+            ("POST", "/prompts/{prompt_id}/like"): self.like,
+            ("DELETE", "/prompts/{prompt_id}/like"): self.unlike,
+            ("GET", "/tunes/{id}/prompts/{prompt_id}"): self.get,
+            ("DELETE", "/tunes/{id}/prompts/{prompt_id}"): self.delete,
+            ("POST", "/tunes/{id}/prompts/{prompt_id}/duplicate"): self.duplicate,
+            ("POST", "/tunes/{id}/prompts/{prompt_id}/likes"): self.like,
+            ("DELETE", "/tunes/{id}/prompts/{prompt_id}/likes"): self.unlike,
+        }
+
+    async def list_all(self, request: web.Request, settings: ApiSettings) -> web.Response:
+        page = page_of(request, (*FILTERS, "tune_id"))
+        tune_id = request.query.get("tune_id")
+        found = await search(Sought(tune_id and one_id(tune_id)), page, request)
+        return web.json_response([object_of(one, origin_of(request, settings)) for one in found])
+
+    async def get(self, request: web.Request, settings: ApiSettings) -> web.Response:
+        prompt = await asyncio.to_thread(prompt_of, request)
+        return web.json_response(object_of(prompt, origin_of(request, settings)))
+
+    async def delete(self, request: web.Request, settings: ApiSettings) -> web.Response:
+        prompt = await asyncio.to_thread(prompt_of, request)
+        if not await self._queue.delete(prompt):
+            raise unknown("prompt", str(prompt.id))
+        return web.json_response({"id": prompt.id, "message": "Prompt successfully deleted"})
+
+    async def duplicate(self, request: web.Request, settings: ApiSettings) -> web.Response:
+        prompt = await asyncio.to_thread(prompt_of, request)
+        body = await read_body(request, settings, state.spool_folder())
+        terms = terms_of(request, settings)
+        index = body.fields.pop("image_index", None)
+        sent, beside = prompt_attributes(body.fields)
+        said = notices_of(beside, "prompt")
+        if index not in (None, ""):
+            said.append("image_index has no effect here: every picture is painted anew.")
+        prepared = await self._in_studio(prepare_again, prompt, sent, terms, said)
+        # Whoever asks for one more means one more.
+        made = await self._queue.admit(prepared, replace(settings, idempotent=False))
+        return web.json_response(object_of(made, terms.origin), status=201)
+
+    async def like(self, request: web.Request, settings: ApiSettings) -> web.Response:
+        return await _liked(request, settings, liked=True, status=201)
+
+    async def unlike(self, request: web.Request, settings: ApiSettings) -> web.Response:
+        return await _liked(request, settings, liked=False, status=200)
+
+
+async def _liked(
+    request: web.Request, settings: ApiSettings, *, liked: bool, status: int
+) -> web.Response:
+    prompt = await asyncio.to_thread(prompt_of, request)
+    if not await asyncio.to_thread(lambda: state.prompts().like(prompt.id, liked=liked)):
+        raise unknown("prompt", str(prompt.id))
+    told = object_of(replace(prompt, liked=liked), origin_of(request, settings))
+    return web.json_response(told, status=status)
+
+
+async def search(sought: Sought, page: Page, request: web.Request) -> Sequence[Prompt]:
+    """Return the prompts of a page that fit `sought` and the filters of the address.
+
+    Raises: ApiError, 400.
+    """
+    attributes = {name: values[-1] for name, values in wanted(request, KEPT_IDS).items()}
+    for name, value in attributes.items():
+        if not (value.isascii() and value.isdecimal()):
+            text = f"{name} is {value!r}; expected a whole number"[:300]
+            raise ApiError(text, code="bad-field", status=400)
+    sought = replace(
+        sought,
+        before=page.before,
+        text=request.query.get("text", ""),
+        liked=truth(request, "liked"),
+        attributes={name: one_id(value) for name, value in attributes.items()},
+    )
+    return await asyncio.to_thread(
+        lambda: state.prompts().search(sought, limit=page.limit, offset=page.offset)
+    )
