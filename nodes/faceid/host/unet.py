@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ...errors import PlanError
 from ...host.models import family_of
+from ...regions.host.unet import UnetArguments
 from ...regions.run import RegionRun, averaged
 from ..errors import FaceIDError
 from ..ipadapter import Adapter
@@ -260,13 +261,11 @@ def _run(
     x: Tensor,
     timesteps: Tensor,
     context: Tensor,
-    y: Tensor | None,
-    control: dict | None,
-    transformer_options: dict,
+    *rest: Any,
     **named: Any,
 ) -> Tensor:
-    """Run the host's UNet (the arguments of UNetModel.forward) with the faces that act now."""
-    options = transformer_options
+    """Run the host's UNet with the faces that act now."""
+    y, control, options = UnetArguments(*rest)
     numbers = faces.acting(options["sigmas"])
     if numbers:
         options = _FacesCall(faces, numbers, x, options["cond_or_uncond"]).options(options)

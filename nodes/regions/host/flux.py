@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,40 +21,47 @@ from .state import Regions
 OVERRIDE = "optimized_attention_override"
 
 
+class FluxArguments(NamedTuple):
+    """What the host gives Flux.forward behind x, timestep and context."""
+
+    y: Tensor | None
+    guidance: Tensor | None
+    ref_latents: Sequence[Tensor] | None
+    control: dict | None
+    transformer_options: dict
+
+
 def run_flux(
     regions: Regions,
     executor: Any,
     x: Tensor,
     timestep: Tensor,
     context: Tensor,
-    y: Tensor | None,
-    guidance: Tensor | None,
-    ref_latents: Sequence[Tensor] | None,
-    control: dict | None,
-    transformer_options: dict,
+    *rest: Any,
     **named: Any,
 ) -> Tensor:
-    """Run the host's Flux (the arguments of Flux.forward), chunks of equal text lengths together.
+    """Run the host's Flux, chunks of equal text lengths together.
 
     The joint sequence has no room for padding by repetition.
     """
+    given = FluxArguments(*rest)
     if named.get("attention_mask") is not None:
         raise PlanError(
             "A conditioning with an attention mask cannot be combined with regions.",
             code="regions-attention-mask",
             hint="Encode the text without an attention mask.",
         )
-    others = sum(math.prod(_tokens(reference)) for reference in ref_latents or ())
+    others = sum(math.prod(_tokens(reference)) for reference in given.ref_latents or ())
     parts = on_device(regions.parts(x, _tokens(x), others), x.device)
     image_length = math.prod(_tokens(x)) + others
-    kinds = transformer_options["cond_or_uncond"]
+    kinds = given.transformer_options["cond_or_uncond"]
     texts = _texts_in_use(regions.chunk_texts(context, kinds), parts)
     results: dict[int, Tensor] = {}
     for group in _of_equal_lengths(texts):
         joint = Joint(_text_lengths(texts[group[0]], parts), parts, regions.options.isolation)
         one = partial(_pick, chunks=group, count=len(kinds), rows=x.shape[0])
-        options = _options_of(transformer_options, group)
-        before = transformer_options.get(OVERRIDE)
+        options = _options_of(given.transformer_options, group)
+        before = given.transformer_options.get(OVERRIDE)
         options[OVERRIDE] = partial(_joint_attention, joint, image_length, before)
         joined = torch.cat([torch.cat(texts[chunk], 1) for chunk in group])
         with regions.forward(x, joint.text_lengths):
@@ -62,10 +69,10 @@ def run_flux(
                 one(x),
                 one(timestep),
                 joined,
-                one(y),
-                one(guidance),
-                one(ref_latents),
-                one(control),
+                one(given.y),
+                one(given.guidance),
+                one(given.ref_latents),
+                one(given.control),
                 options,
                 **one(named),
             )
@@ -131,15 +138,14 @@ def _joint_attention(
     before: Callable | None,
     function: Callable,
     q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    heads: int,
+    *rest: Any,
     **named: Any,
 ) -> Tensor:
     """The host's override of an attention.
 
     `function` is its own, `before` another pack's override, which is called for each group.
     """
+    k, v, heads = rest  # as the host's attention functions take them
     attend = function if before is None else partial(before, function)
     # Another pack's own attention beside the joint one.
     if q.shape[2] != joint.text_length + image_length:

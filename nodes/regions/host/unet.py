@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import comfy.ldm.modules.attention as host_attention
 import torch
@@ -20,6 +20,14 @@ from .state import Regions
 Projected = tuple[Tensor, Tensor]
 
 
+class UnetArguments(NamedTuple):
+    """What the host gives UNetModel.forward behind x, timesteps and context."""
+
+    y: Tensor | None
+    control: dict | None
+    transformer_options: dict
+
+
 def run_unet(
     regions: Regions,
     kept: Kept,
@@ -27,23 +35,22 @@ def run_unet(
     x: Tensor,
     timesteps: Tensor,
     context: Tensor,
-    y: Tensor | None,
-    control: dict | None,
-    transformer_options: dict,
+    *rest: Any,
     **named: Any,
 ) -> Tensor:
-    """Run the host's UNet (the arguments of UNetModel.forward) with the regions' attention."""
-    chunks = kept.chunks(regions, context, transformer_options["cond_or_uncond"])
+    """Run the host's UNet with the regions' attention."""
+    y, control, options = UnetArguments(*rest)
+    chunks = kept.chunks(regions, context, options["cond_or_uncond"])
     with regions.forward(x, text_region=0) as forward:
         call = _UnetCall(
             regions,
             forward,
             x,
             chunks,
-            transformer_options.get("patches", {}).get("attn2_patch", []),
+            options.get("patches", {}).get("attn2_patch", []),
             kept.are_weights_fixed,
         )
-        options = call.options(executor.class_obj, transformer_options)
+        options = call.options(executor.class_obj, options)
         return executor(x, timesteps, context, y, control, options, **named)
 
 
