@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..nodes.pipeline.stages.control import KINDS, controls_of
+from ..nodes.pipeline.build.controls import controls_of
+from ..nodes.pipeline.stages.control import KINDS
 from ..nodes.prompt import PromptRequest
 from ..nodes.tunes.tune import Tune
 

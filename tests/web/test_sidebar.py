@@ -203,6 +203,21 @@ def test_dropped_photos_open_the_dialog_and_not_a_workflow(
     assert editor.popups() == []
 
 
+def test_a_list_that_did_not_change_keeps_the_focus(editor: Editor, store: TuneStore) -> None:
+    add_tune(store)
+    sidebar = Sidebar(editor, "Tunes")
+    expect(sidebar.cards).to_have_count(1)
+    editor.page.wait_for_load_state("networkidle")
+    sidebar.cards.first.get_by_role("button", name="Delete Anna").focus()
+    with editor.page.expect_response(lambda answer: "/astria/editor/tunes?" in answer.url):
+        sidebar.root.get_by_role("tab", name="Tunes").dispatch_event("click")
+    add_tune(store, "Tom")
+    with editor.page.expect_response(lambda answer: "/astria/editor/tunes?" in answer.url):
+        focus(editor, "Delete Anna")
+        sidebar.root.get_by_role("tab", name="Tunes").dispatch_event("click")
+    expect(sidebar.cards).to_have_count(2)
+
+
 def test_deleting_asks_first(editor: Editor, store: TuneStore) -> None:
     number = add_tune(store)
     sidebar = Sidebar(editor, "Tunes")

@@ -11,7 +11,8 @@ import pytest
 from comfyui_astria.devtools import workflows
 from comfyui_astria.devtools.examples import FLUX, SD15, SDXL, base_of
 from comfyui_astria.nodes.errors import AstriaError
-from comfyui_astria.nodes.pipeline.stages.control import KINDS, controls_of
+from comfyui_astria.nodes.pipeline.build.controls import controls_of
+from comfyui_astria.nodes.pipeline.stages.control import KINDS
 from comfyui_astria.nodes.prompt import FLAGS, PARAMETERS, PromptRequest, Segment
 from comfyui_astria.nodes.prompt.catalog import CONTROLNETS, TAG_KINDS
 from comfyui_astria.tests.workflows.features import CONTROL, FEATURES, WITHOUT

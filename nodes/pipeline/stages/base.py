@@ -16,8 +16,7 @@ from ..build.plan_builder import PictureContext, PlanBuilder, StagePicture
 from ..build.stage_list import Problem, Stage
 from ..build.text import Encoded
 from . import people
-from .control import ControlGround as ControlGround
-from .control import add_controls, control_maps, steered, steering_of
+from .control import ControlGround, add_controls, control_maps, steered, steering_of
 from .masks import base_mask
 from .sampling import Painting, add_masked_latent, add_sampling, add_whole_latent
 from .scene import encode_prompt

@@ -29,7 +29,7 @@ export function tunesTab() {
   const search = h("input", { type: "search", placeholder: "Search tunes", "aria-label": "Search tunes by title, id, token or file" });
   const list = h("ul", { class: "astria-list", "aria-label": "Tunes" });
   const pages = h("div", { class: "astria-pages" });
-  let [offset, check, asked] = [0, "", 0];
+  let [offset, check, asked, shown] = [0, "", 0, ""];
 
   async function load(from = offset) {
     const number = ++asked;
@@ -38,7 +38,10 @@ export function tunesTab() {
       if (number !== asked) return;
       [offset, check] = [from, found.check];
       if (from && !found.tunes.length) return void load(Math.max(0, from - found.page));
-      list.replaceChildren(...(found.tunes.length ? found.tunes.map(item) : [h("li", { class: "astria-empty" }, ...emptyText())]));
+      // The same list stays as it is, and with it the focus on one of its buttons.
+      const now = JSON.stringify([search.value.trim(), found.tunes]);
+      if (now !== shown) list.replaceChildren(...(found.tunes.length ? found.tunes.map(item) : [h("li", { class: "astria-empty" }, ...emptyText())]));
+      shown = now;
       drawPages(found);
     } catch (error) {
       if (number === asked) told.fail(error);
