@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -70,47 +71,69 @@ def test_every_node_has_a_help_page_and_every_page_a_node() -> None:
     assert {page.stem for page in HELP.glob("*.md")} == declared == set(OWN_NODES)
 
 
-@pytest.mark.parametrize("node", OWN_NODES)
-def test_a_help_page_names_its_node_and_every_socket(node: str) -> None:
-    entry, text = DEFINITIONS[node], read(HELP / f"{node}.md")
-    assert text.startswith(f"# {entry['display_name']}\n")
-    names = [
-        *entry["input"].get("required", {}),
-        *entry["input"].get("optional", {}),
-        *entry["output_name"],
-    ]
-    assert [name for name in names if f"`{name}`" not in text] == []
-
-
-@pytest.mark.parametrize("node", OWN_NODES)
-def test_a_help_page_names_no_socket_that_is_not_there(node: str) -> None:
-    entry, text = DEFINITIONS[node], read(HELP / f"{node}.md")
-    known = {
+def sockets(node: str) -> set[str]:
+    """The names of a node's inputs and outputs."""
+    entry = DEFINITIONS[node]
+    return {
         *entry["input"].get("required", {}),
         *entry["input"].get("optional", {}),
         *entry["output_name"],
     }
-    tables = text[text.index("## Inputs") : text.index("## Example")]
-    named = {
-        name
-        for row in re.findall(r"^\| (`[^|]*) \|", tables, re.MULTILINE)
-        for name in re.findall(r"`([^`]+)`", row)
-    }
-    assert named == known
 
 
-@pytest.mark.parametrize("node", OWN_NODES)
-def test_a_help_page_has_a_picture_an_example_and_what_goes_wrong(node: str) -> None:
-    text = read(HELP / f"{node}.md")
-    parts = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n?)*)", text, re.MULTILINE))
-    for heading in ("Example", "What goes wrong", "Related"):
-        assert len(parts[heading].split()) >= SHORTEST_SECTION[heading], heading
-    picture = HELP / "images" / f"{node}.png"
-    assert (
-        f"![{DEFINITIONS[node]['display_name']} in the editor](images/{node}.png)"
-        in text[: text.index("## Inputs")]
+def help_page(node: str) -> str:
+    return read(HELP / f"{node}.md")
+
+
+def broken(found: Mapping[str, object]) -> dict[str, object]:
+    """What is found wrong, by page or node; those with nothing wrong are left out."""
+    return {name: wrong for name, wrong in found.items() if wrong}
+
+
+def test_help_pages_begin_with_the_name_of_their_node() -> None:
+    titles = {node: f"# {DEFINITIONS[node]['display_name']}\n" for node in OWN_NODES}
+    assert [node for node in OWN_NODES if not help_page(node).startswith(titles[node])] == []
+
+
+def test_help_pages_name_every_socket() -> None:
+    assert not broken(
+        {
+            node: [name for name in sockets(node) if f"`{name}`" not in help_page(node)]
+            for node in OWN_NODES
+        }
     )
-    assert picture.stat().st_size <= PICTURE_BYTES
+
+
+def test_help_pages_name_no_socket_that_is_not_there() -> None:
+    found = {}
+    for node in OWN_NODES:
+        text = help_page(node)
+        tables = text[text.index("## Inputs") : text.index("## Example")]
+        named = {
+            name
+            for row in re.findall(r"^\| (`[^|]*) \|", tables, re.MULTILINE)
+            for name in re.findall(r"`([^`]+)`", row)
+        }
+        found[node] = named ^ sockets(node)
+    assert not broken(found)
+
+
+def test_help_pages_have_a_picture_an_example_and_what_goes_wrong() -> None:
+    found = {}
+    for node in OWN_NODES:
+        text = help_page(node)
+        parts = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n?)*)", text, re.MULTILINE))
+        found[node] = [
+            heading
+            for heading, least in SHORTEST_SECTION.items()
+            if len(parts.get(heading, "").split()) < least
+        ]
+        shown = f"![{DEFINITIONS[node]['display_name']} in the editor](images/{node}.png)"
+        if shown not in text[: text.index("## Inputs")]:
+            found[node].append("picture")
+        elif (HELP / "images" / f"{node}.png").stat().st_size > PICTURE_BYTES:
+            found[node].append("picture too large")
+    assert not broken(found)
 
 
 def test_every_picture_of_the_help_pages_is_shown() -> None:
@@ -119,38 +142,46 @@ def test_every_picture_of_the_help_pages_is_shown() -> None:
     )
 
 
-@pytest.mark.parametrize("node", OWN_NODES)
-def test_a_help_page_leads_to_workflows_with_its_node(node: str) -> None:
+def test_help_pages_lead_to_workflows_with_their_node() -> None:
     graphs = {
         path.name.removesuffix(".api.json"): read(path)
         for path in (ROOT / "tests" / "workflows").glob("*.api.json")
     }
-    using = {name for name, graph in graphs.items() if f'"class_type": "{node}"' in graph}
-    lines = re.findall(r"^In the templates: (.*)\.$", read(HELP / f"{node}.md"), re.MULTILINE)
-    named = [name for line in lines for name in re.findall(r"`(\w+)`", line)]
-    assert set(named) <= using
-    assert bool(named) == bool(using)
+    assert graphs
+    found = {}
+    for node in OWN_NODES:
+        using = {name for name, graph in graphs.items() if f'"class_type": "{node}"' in graph}
+        lines = re.findall(r"^In the templates: (.*)\.$", help_page(node), re.MULTILINE)
+        named = {name for line in lines for name in re.findall(r"`(\w+)`", line)}
+        found[node] = named - using or (not named and using)
+    assert not broken(found)
 
 
-@pytest.mark.parametrize("node", OWN_NODES)
-def test_quoted_error_texts_are_those_of_the_code(node: str, strings: set[str]) -> None:
+def test_quoted_error_texts_are_those_of_the_code(strings: set[str]) -> None:
     """In the first column under "What goes wrong", an ellipsis stands for what varies."""
-    text = read(HELP / f"{node}.md")
-    quoted = re.findall(r"^\| `([^`]+)` \|", text[text.index("## What goes wrong") :], re.MULTILINE)
-    assert quoted or node in WITHOUT_ERRORS
-    parts = [
-        part for message in quoted for part in message.split("…") if len(part) >= SHORTEST_PART
-    ]
-    assert [part for part in parts if not any(part in string for string in strings)] == []
+    found = {}
+    for node in OWN_NODES:
+        text = help_page(node)
+        errors = text[text.index("## What goes wrong") :]
+        quoted = re.findall(r"^\| `([^`]+)` \|", errors, re.MULTILINE)
+        parts = [
+            part for message in quoted for part in message.split("…") if len(part) >= SHORTEST_PART
+        ]
+        found[node] = [part for part in parts if not any(part in string for string in strings)]
+        if not quoted and node not in WITHOUT_ERRORS:
+            found[node].append("no error is quoted")
+    assert not broken(found)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=label)
-def test_relative_links_and_pictures_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", read(page)))
-    relative = [
-        target.partition("#")[0] for target in targets if not re.match(r"[a-z]+:|#", target)
-    ]
-    assert [target for target in relative if not (page.parent / target).exists()] == []
+def test_relative_links_and_pictures_lead_somewhere() -> None:
+    found = {}
+    for page in PAGES:
+        targets = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", read(page)))
+        relative = [
+            target.partition("#")[0] for target in targets if not re.match(r"[a-z]+:|#", target)
+        ]
+        found[label(page)] = [target for target in relative if not (page.parent / target).exists()]
+    assert not broken(found)
 
 
 def headings(page: Path) -> set[str]:
@@ -159,52 +190,59 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in found}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=label)
-def test_links_into_a_page_lead_to_a_heading(page: Path) -> None:
-    linked = re.findall(r"\]\((?![a-z]+:)([^)#\s]*)#([^)\s]+)\)", read(page))
-    gone = [
-        f"{target}#{heading}"
-        for target, heading in linked
-        if heading not in headings(page.parent / target if target else page)
-    ]
-    assert gone == []
+def test_links_into_a_page_lead_to_a_heading() -> None:
+    found = {}
+    for page in PAGES:
+        linked = re.findall(r"\]\((?![a-z]+:)([^)#\s]*)#([^)\s]+)\)", read(page))
+        found[label(page)] = [
+            f"{target}#{heading}"
+            for target, heading in linked
+            if heading not in headings(page.parent / target if target else page)
+        ]
+    assert not broken(found)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=label)
-def test_named_commands_exist(page: Path) -> None:
+def test_named_commands_exist() -> None:
     commands = set(re.findall(r"^  ([a-z]+)\b", USAGE, re.MULTILINE))
     assert {"demo", "bind", "explain"} <= commands
-    named = re.findall(r"dev\.py ([a-z]+)", read(page))
-    assert [name for name in named if name not in commands] == []
+    assert not broken(
+        {label(page): set(re.findall(r"dev\.py ([a-z]+)", read(page))) - commands for page in PAGES}
+    )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=label)
-def test_named_measurements_exist(page: Path) -> None:
-    named = set(re.findall(r"dev\.py bench ([a-z]+)", read(page))) - {"all"}
-    assert {name for name in named if not (ROOT / "bench" / f"{name}.py").is_file()} == set()
+def test_named_measurements_exist() -> None:
+    measured = {path.stem for path in (ROOT / "bench").glob("*.py")} | {"all"}
+    assert not broken(
+        {
+            label(page): set(re.findall(r"dev\.py bench ([a-z]+)", read(page))) - measured
+            for page in PAGES
+        }
+    )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=label)
-def test_shown_keys_can_be_bound(page: Path) -> None:
-    for key in re.findall(r"dev\.py bind (?:--remove )?([^\s`-]\S*)", read(page)):
-        if key != "KEY":
-            address(key)
+def test_shown_keys_can_be_bound() -> None:
+    for page in PAGES:
+        for key in re.findall(r"dev\.py bind (?:--remove )?([^\s`-]\S*)", read(page)):
+            if key != "KEY":
+                address(key)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=label)
-def test_shown_prompts_hold_no_error(page: Path) -> None:
-    for text in fences(page, "prompt"):
-        assert [
-            found.render(text)
-            for found in PromptRequest.from_text(text)[1]
-            if found.severity == "error"
-        ] == []
+def test_shown_prompts_hold_no_error() -> None:
+    found = {}
+    for page in PAGES:
+        found[label(page)] = [
+            problem.render(text)
+            for text in fences(page, "prompt")
+            for problem in PromptRequest.from_text(text)[1]
+            if problem.severity == "error"
+        ]
+    assert not broken(found)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=label)
-def test_shown_bindings_can_be_read(page: Path) -> None:
-    for text in fences(page, "ini"):
-        assert Bindings.parse(text, label(page)).tunes
+def test_shown_bindings_can_be_read() -> None:
+    for page in PAGES:
+        for text in fences(page, "ini"):
+            assert Bindings.parse(text, label(page)).tunes
 
 
 def test_prompts_and_bindings_are_shown_where_people_look_for_them() -> None:
@@ -220,15 +258,13 @@ def test_prompts_and_bindings_are_shown_where_people_look_for_them() -> None:
         assert fences(page, "ini"), f"{label(page)} shows no bindings"
 
 
-@pytest.mark.parametrize(
-    "page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/decisions.md", "README.md"]
-)
-def test_named_places_of_the_code_exist(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    named = re.findall(r"`((?:nodes|tests|devtools|web|workflows)/[\w./]+)`", text)
-    gone = [place for place in named if not (ROOT / place).exists()]
-    assert gone == []
-    assert named or page == "README.md"
+def test_named_places_of_the_code_exist() -> None:
+    found = {}
+    for page in ("CONTRIBUTING.md", "docs/architecture.md", "docs/decisions.md", "README.md"):
+        named = re.findall(r"`((?:nodes|tests|devtools|web|workflows)/[\w./]+)`", read(ROOT / page))
+        found[page] = [place for place in named if not (ROOT / place).exists()]
+        assert named or page == "README.md", f"{page} names no place"
+    assert not broken(found)
 
 
 def test_no_line_of_readme_is_wider_than_a_page() -> None:
