@@ -28,6 +28,7 @@ python dev.py COMMAND [ARGUMENTS]
   setup                        make .venv and get ComfyUI; the other commands do this by themselves
   demo [--json FILE]           run the example prompts and show the pictures
   test [--no-browser] [...]    run the tests; other arguments go to pytest
+                               (--long: also those that take minutes)
   serve [--no-browser] [...]   open ComfyUI with the pack loaded; other arguments go to ComfyUI
   bench [NAME|all] [--json FILE]   measure; without a name, list what can be measured
   bind ID FILE                 bind an id or role of prompts to a file of yours
@@ -106,12 +107,9 @@ def _test(environment: Environment, argv: list[str]) -> int:
     given = [argument for argument in argv if argument != "--no-browser"]
     # Half of the time is waiting for a ComfyUI, so the whole is spread over processes; each has
     # hosts of its own. A few tests are quicker without.
-    rest = given or [
-        "--numprocesses",
-        str(min(os.cpu_count() or 1, _TEST_PROCESSES)),
-        "--dist",
-        "loadfile",
-    ]
+    processes = str(min(os.cpu_count() or 1, _TEST_PROCESSES))
+    is_whole = not set(given) - {"--long"}
+    rest = [*given, *(["--numprocesses", processes, "--dist", "loadfile"] if is_whole else [])]
     variables = dict(os.environ)
     if without_browser:
         rest.append("--ignore=tests/web")

@@ -5,6 +5,7 @@ One text file that a person edits.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -139,7 +140,13 @@ def load(path: Path) -> Bindings:
 
     Raises: BindingsError when the file cannot be read as bindings.
     """
-    return Bindings.parse(_read(path), str(path))
+    return _parsed(_read(path), str(path))
+
+
+@functools.lru_cache(maxsize=4)
+def _parsed(text: str, source: str) -> Bindings:
+    # Programs ask several times a request; the file itself is read anew each time.
+    return Bindings.parse(text, source)
 
 
 def _read(path: Path) -> str:

@@ -97,16 +97,31 @@ class PromptStore:
 
         None where it is `of_tune`, a stored tune, which is not there any more.
         """
+        return self.add_together([(prompt, of_tune)])[0]
+
+    def add_together(self, prompts: Sequence[tuple[Prompt, int | None]]) -> Sequence[Prompt | None]:
+        """Store new prompts and return them with their ids and times.
+
+        Each comes with the stored tune that it is of, if any; None for one whose tune is not there
+        any more. Where one cannot be stored, none is. All of them wait for the disk once.
+        """
         moment = now()
-        values = {**vars(prompt), "id": None, "created_at": moment, "updated_at": moment}
+        new = [replace(one, created_at=moment, updated_at=moment) for one, _ in prompts]
+        # Written before the lock is taken: workflows are long.
+        rows = [
+            [None if name == "id" else _to_column(name, getattr(one, name)) for name in _COLUMNS]
+            for one in new
+        ]
+        stored: list[Prompt | None] = []
         with transaction(self._database) as connection:
-            if of_tune is not None and not _is_tune(connection, of_tune):
-                return None
-            cursor = connection.execute(
-                _INSERT, [_to_column(name, values[name]) for name in _COLUMNS]
-            )
-        assert cursor.lastrowid is not None
-        return replace(prompt, id=cursor.lastrowid, created_at=moment, updated_at=moment)
+            for (_, of_tune), one, row in zip(prompts, new, rows, strict=True):
+                if of_tune is not None and not _is_tune(connection, of_tune):
+                    stored.append(None)
+                    continue
+                id = connection.execute(_INSERT, row).lastrowid
+                assert id is not None, "it was inserted"
+                stored.append(replace(one, id=id))
+        return stored
 
     def get(self, id: int) -> Prompt | None:
         """Return the prompt of this id, None when there is none."""
@@ -130,12 +145,19 @@ class PromptStore:
         return self.search(Sought(tune_id), limit=limit, offset=offset)
 
     def search(self, sought: Sought, *, limit: int, offset: int) -> Sequence[Prompt]:
-        """Return at most `limit` prompts, newest first, `offset` of those that fit passed over."""
+        """Return at most `limit` prompts, newest first, `offset` of those that fit passed over.
+
+        Without their workflows, which are the most of them and shown to nobody.
+        """
         if not storable(sought.text):
             return ()
         conditions, values = _conditions(sought)
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-        return self._select(f"{where} ORDER BY id DESC LIMIT ? OFFSET ?", [*values, limit, offset])
+        return self._select(
+            f"{where} ORDER BY id DESC LIMIT ? OFFSET ?",
+            [*values, limit, offset],
+            columns=_WITHOUT_WORKFLOW,
+        )
 
     def like(self, id: int, *, liked: bool) -> bool:
         """Note that a prompt is liked, or is not; say whether it was there."""
@@ -263,13 +285,15 @@ class PromptStore:
                 [problem, id],
             )
 
-    def _select(self, rest: str, values: Sequence[Any]) -> Sequence[Prompt]:
+    def _select(self, rest: str, values: Sequence[Any], *, columns: str = "*") -> Sequence[Prompt]:
         with connected(self._database) as connection:
-            return [
-                _prompt(row) for row in connection.execute(f"SELECT * FROM prompts {rest}", values)
-            ]
+            rows = connection.execute(f"SELECT {columns} FROM prompts {rest}", values)
+            return [_prompt(row) for row in rows]
 
 
+_WITHOUT_WORKFLOW = ", ".join(
+    "'{}' AS workflow" if name == "workflow" else name for name in _COLUMNS
+)
 _INSERT = f"INSERT INTO prompts ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 
 

@@ -112,6 +112,17 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
         ) from error
 
 
+def kept_open(path: Path) -> sqlite3.Connection:
+    """Return a connection that does nothing but be there until it is closed.
+
+    Whoever closes the last one waits for SQLite to bring its log into the database and to remove
+    it, which takes several times as long as a commit.
+    """
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+    connection.execute("PRAGMA user_version").fetchall()  # only what was read is open
+    return connection
+
+
 @functools.cache
 def _turn(path: Path) -> threading.Lock:
     return threading.Lock()

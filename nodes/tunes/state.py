@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from .bindings import BINDINGS_FILE, KNOWN_BASES, Bindings, address, load
@@ -23,8 +24,20 @@ def resolver_in(
 
     Reading makes no database where there is none yet.
     """
-    store = TuneStore(folder) if (folder / DATABASE_FILE).exists() else None
-    return Resolver(bindings_in(folder, extra), store, files, bind)
+    return Resolver(bindings_in(folder, extra), tunes_in(folder), files, bind)
+
+
+def tunes_in(folder: Path) -> TuneStore | None:
+    """Return the folder's tunes, None where none were ever kept.
+
+    They are opened once in this process: opening looks through all photos for what a crash left.
+    """
+    return _opened(folder) if (folder / DATABASE_FILE).exists() else None
+
+
+@functools.cache
+def _opened(folder: Path) -> TuneStore:
+    return TuneStore(folder)
 
 
 def stands_for(resolver: Resolver, key: str, value: str) -> object:

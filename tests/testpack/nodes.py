@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import time
 
 import torch
+from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy_api.latest import ComfyExtension, io
 
 from . import api_models
@@ -161,6 +163,26 @@ class AstriaTestFail(io.ComfyNode):
         raise ValueError(message)
 
 
+class AstriaTestWait(io.ComfyNode):
+    """Runs until it is interrupted, and holds up what is queued behind it."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaTestWait",
+            category="astria/test",
+            is_output_node=True,
+            inputs=[],
+            outputs=[],
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        while True:
+            throw_exception_if_processing_interrupted()
+            time.sleep(0.05)
+
+
 _load_once = functools.cache(load_family)
 
 
@@ -178,6 +200,7 @@ class TestPack(ComfyExtension):
             AstriaTestCount,
             AstriaTestPass,
             AstriaTestFail,
+            AstriaTestWait,
         )
         return [
             *own,

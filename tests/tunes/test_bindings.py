@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -202,6 +203,18 @@ def test_merging_lets_the_other_win_and_keeps_the_rest() -> None:
 
 def test_a_missing_file_holds_no_bindings(tmp_path: Path) -> None:
     assert load(tmp_path / "none.ini") == Bindings()
+
+
+def test_a_file_is_parsed_when_it_differs_and_only_then(tmp_path: Path) -> None:
+    path = tmp_path / "bindings.ini"
+    texts = ["[tunes]\n1 = a.safetensors\n", "[tunes]\n1 = b.safetensors\n"]
+    path.write_text(texts[0], encoding="utf-8")
+    before = load(path)
+    assert load(path) is before
+    stamp = path.stat()
+    path.write_text(texts[1], encoding="utf-8")
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # of the same size and time
+    assert load(path).tunes == {"1": "b.safetensors"}
 
 
 def test_error_a_file_in_another_encoding(tmp_path: Path) -> None:

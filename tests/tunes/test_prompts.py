@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from comfyui_astria.nodes.tunes.prompts import Prompt, PromptStore, Sought
-from comfyui_astria.nodes.tunes.schema import only_one
-from comfyui_astria.nodes.tunes.store import TuneStore
+from comfyui_astria.nodes.tunes.schema import kept_open, only_one
+from comfyui_astria.nodes.tunes.state import tunes_in
+from comfyui_astria.nodes.tunes.store import DATABASE_FILE, TuneStore
 from comfyui_astria.nodes.tunes.tune import now
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +57,40 @@ def test_lists_are_of_one_tune_and_newest_first(prompts: PromptStore) -> None:
     prompts.add(replace(sent(), tune_id="7"))
     assert [one.id for one in prompts.list("690204", limit=2, offset=1)] == ids[3:1:-1]
     assert [one.tune_id for one in prompts.list("7", limit=9, offset=0)] == ["7"]
+    assert [one.workflow for one in prompts.list("7", limit=9, offset=0)] == [{}]
+
+
+def test_prompts_are_stored_together_or_not_at_all(prompts: PromptStore) -> None:
+    stored = prompts.add_together([(sent("a"), None), (sent("b"), None)])
+    assert [(one.id, one.fields["text"]) for one in stored] == [(1, "a"), (2, "b")]
+    assert prompts.open() == stored
+    with pytest.raises(UnicodeEncodeError):
+        prompts.add_together(
+            [(sent("c"), None), (sent("d", callback="https://a.example/\ud800"), None)]
+        )
+    assert prompts.open() == stored
+
+
+def test_the_log_stays_while_a_connection_is_kept(prompts: PromptStore, tmp_path: Path) -> None:
+    database = tmp_path / "private" / DATABASE_FILE
+    log = database.with_name(f"{DATABASE_FILE}-wal")
+    prompts.add(sent("a"))
+    assert not log.exists(), "the last to close brings it into the database"
+    kept = kept_open(database)
+    prompts.add(sent("b"))
+    assert log.stat().st_size > 0
+    kept.close()
+    assert not log.exists()
+    assert prompts.count_open() == 2
+
+
+def test_the_tunes_of_a_folder_are_opened_once(tmp_path: Path) -> None:
+    assert tunes_in(tmp_path) is None
+    assert not (tmp_path / DATABASE_FILE).exists(), "looking makes no database"
+    tune = TuneStore(tmp_path).create(title="a", model_type="lora", file="a.safetensors")
+    found = tunes_in(tmp_path)
+    assert found is not None and found is tunes_in(tmp_path)
+    assert found.get(tune.id) == tune
 
 
 def test_a_search_fits_everything_that_is_set(prompts: PromptStore) -> None:
@@ -96,7 +131,11 @@ def test_no_prompt_is_stored_for_a_tune_that_is_gone(prompts: PromptStore, tmp_p
     assert tunes.delete(tune.id) is True
     assert prompts.get(of_tune.id) is None, "they go in one transaction"
     assert prompts.get(other.id) == other
-    assert prompts.add(replace(sent(), tune_id=str(tune.id)), tune.id) is None
+    late = replace(sent(), tune_id=str(tune.id))
+    assert prompts.add(late, tune.id) is None
+    [gone, kept] = prompts.add_together([(late, tune.id), (sent("b"), None)])
+    assert gone is None, "it keeps no other out"
+    assert kept is not None and prompts.get(kept.id) == kept
     assert prompts.list(str(tune.id), limit=9, offset=0) == []
 
 

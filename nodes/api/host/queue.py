@@ -13,15 +13,12 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import execution
-import folder_paths
 from server import PromptServer
 
 from ...errors import AstriaError
-from ...net.files import put_whole
 from ...net.problems import ApiError
 from ...net.settings import ApiSettings
 from ...tunes.prompts import Prompt
@@ -29,6 +26,7 @@ from ...tunes.schema import only_one
 from ...tunes.tune import now
 from ..objects import called_back
 from . import state
+from .admission import Admission, Item
 from .prompts import Prepared, object_of
 
 MOST_RUNS = 3  # a prompt that was running when ComfyUI ended is started so often
@@ -50,9 +48,11 @@ class Queue:
         self._server = PromptServer.instance
         self._on_done = on_done
         self._order = asyncio.Lock()
+        self._admission = Admission(self._order, self._item, self._put)
         self._followed: dict[str, int] = {}  # run id -> prompt id
         self._started: set[str] = set()
         self._wake = asyncio.Event()
+        self._claiming = asyncio.Lock()
         self._claim: sqlite3.Connection | None = None
 
     async def is_only_one(self) -> bool:
@@ -60,52 +60,27 @@ class Queue:
 
         What waits and lies about here may be under way there.
         """
-        if self._claim is None:
-            self._claim = await asyncio.to_thread(only_one, state.claim_file())
-        return self._claim is not None
+        async with self._claiming:
+            if self._claim is None:
+                self._claim = await asyncio.to_thread(only_one, state.claim_file())
+            return self._claim is not None
 
     def close(self) -> None:
         if self._claim is not None:
             self._claim.close()
+        state.close()
 
     async def admit(self, prepared: Prepared, settings: ApiSettings) -> Prompt:
         """Store a prompt and put it on the queue, behind all that came before.
 
         Raises: ApiError when ComfyUI refuses the workflow, or its tune was deleted meanwhile.
         """
-        async with self._order:
-            # Before anything waits that another one, started later, could take for left over.
-            await self.is_only_one()
-            prompt = prepared.prompt
-            if settings.idempotent and (
-                there := await asyncio.to_thread(
-                    state.prompts().find, prompt.tune_id, prompt.digest
-                )
-            ):
-                return there
-            if await asyncio.to_thread(state.prompts().count_open) >= settings.max_waiting:
-                text = f"{settings.max_waiting} prompts are waiting already"
-                raise ApiError(
-                    text,
-                    code="queue-full",
-                    hint="Try again later; the owner may raise max_waiting in api.ini.",
-                    status=429,
-                )
-            new = await asyncio.to_thread(_put_pictures, prepared.pictures)
-            try:
-                item = await self._item(prompt)
-                stored = await asyncio.to_thread(state.prompts().add, prompt, prepared.tune)
-                if stored is None:
-                    raise _tune_is_gone(prompt.tune_id)
-            except BaseException:
-                for path in new:
-                    path.unlink(missing_ok=True)
-                raise
-            self._put(item, stored)
-            return stored
+        # Before anything waits that another one, started later, could take for left over.
+        await self.is_only_one()
+        return await self._admission.admit(prepared, settings)
 
-    async def _item(self, prompt: Prompt) -> tuple:
-        """Return the queue's entry for a prompt, as ComfyUI's POST /prompt makes it.
+    async def _item(self, prompt: Prompt) -> Item:
+        """Return what the queue's entry for a prompt holds, as ComfyUI's POST /prompt makes it.
 
         Other packs' prompt handlers see it too.
         """
@@ -119,13 +94,14 @@ class Queue:
         if not valid or node_errors:
             raise _refused(error, node_errors)
         extra = {**body.get("extra_data", {}), "create_time": int(time.time() * 1000)}
+        return (graph, extra, outputs)
+
+    def _put(self, item: Item, prompt: Prompt) -> None:
+        self._followed[prompt.run_id] = prompt.id
+        # Only now, for it is the order of the queue.
         number = self._server.number
         self._server.number += 1
-        return (number, prompt.run_id, graph, extra, outputs, {})
-
-    def _put(self, item: tuple, prompt: Prompt) -> None:
-        self._followed[prompt.run_id] = prompt.id
-        self._server.prompt_queue.put(item)
+        self._server.prompt_queue.put((number, prompt.run_id, *item, {}))
         self._wake.set()
 
     async def resume(self) -> None:
@@ -230,21 +206,6 @@ class Queue:
         if prompt.inputs:
             await asyncio.to_thread(state.sweep_inputs)
         return gone
-
-
-def _put_pictures(pictures: Mapping[str, bytes]) -> list[Path]:
-    """Write pictures into ComfyUI's input folder; return those that were not there before."""
-    root = Path(folder_paths.get_input_directory())
-    return [root / name for name, content in pictures.items() if put_whole(root / name, content)]
-
-
-def _tune_is_gone(tune_id: str) -> ApiError:
-    return ApiError(
-        f"tune {tune_id} was deleted while this prompt was prepared",
-        code="not-found",
-        hint="Nothing was queued.",
-        status=404,
-    )
 
 
 def _refused(error: Mapping[str, Any] | None, node_errors: Mapping[str, Any]) -> ApiError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+import sqlite3
 from pathlib import Path
 
 import folder_paths
@@ -15,7 +16,8 @@ from ...host.state import STATE_NAME, state_folder
 from ...net.files import INPUT_FOLDER
 from ...net.settings import SETTINGS_FILE, ApiSettings, load
 from ...tunes.prompts import PromptStore
-from ...tunes.store import TuneStore
+from ...tunes.schema import kept_open
+from ...tunes.store import DATABASE_FILE, TuneStore
 
 # Answers reach strangers too: they name no folder of this machine.
 SHOWN_SETTINGS_FILE = f"{SETTINGS_FILE} (in __{STATE_NAME} of ComfyUI's user folder)"
@@ -46,7 +48,18 @@ def _tunes(folder: Path) -> TuneStore:
 
 @functools.cache
 def _prompts(folder: Path) -> PromptStore:
-    return PromptStore(folder)
+    store = PromptStore(folder)
+    _kept_open.append(kept_open(folder / DATABASE_FILE))
+    return store
+
+
+_kept_open: list[sqlite3.Connection] = []
+
+
+def close() -> None:
+    """Let go of the database, when the host ends."""
+    while _kept_open:
+        _kept_open.pop().close()
 
 
 def spool_folder() -> Path:

@@ -14,8 +14,8 @@ from ...prompt import PromptRequest
 from ..bindings import BINDINGS_FILE, Bindings
 from ..names import shell_word
 from ..resolve import Resolver
-from ..state import bindings_in, overview, resolver_in
-from ..store import DATABASE_FILE, Tune, TuneStore
+from ..state import bindings_in, overview, resolver_in, tunes_in
+from ..store import Tune
 
 MOST_TUNES = 10_000
 PACK = Path(__file__).resolve().parents[3]
@@ -92,9 +92,9 @@ def named_stamps(text: str | None, *, more_bindings: bool = False) -> str:
 
 def _tunes(names: Iterable[str] | None) -> list[Tune]:
     """Return the tunes of these ids and titles, all for None."""
-    if not (state_folder() / DATABASE_FILE).exists():
+    store = tunes_in(state_folder())
+    if store is None:
         return []
-    store = TuneStore(state_folder())
     if names is None:
         return list(store.list(limit=MOST_TUNES))
     found = [
