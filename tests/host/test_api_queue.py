@@ -38,9 +38,9 @@ def test_no_prompt_is_admitted_while_its_tune_goes(
         monkeypatch.setattr(
             module, "PromptServer", SimpleNamespace(instance=SimpleNamespace(number=0))
         )
+        monkeypatch.setattr(module.Queue, "_item", lambda self, prompt: asyncio.sleep(0))
+        monkeypatch.setattr(module.Queue, "_put", lambda self, item, stored: put.append(stored))
         queue, loop = module.Queue(lambda: None), asyncio.get_running_loop()
-        queue._item = lambda prompt: asyncio.sleep(0)
-        queue._put = lambda item, stored: put.append(stored)
         admitted: list[Future] = []
 
         def delete() -> bool:

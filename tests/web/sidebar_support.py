@@ -6,7 +6,8 @@ import io
 from typing import Any
 
 import numpy as np
-from comfyui_astria.tests.web.browser import Editor
+from comfyui_astria.nodes.tunes.store import TuneStore
+from comfyui_astria.tests.web.browser import Editor, eventually
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
@@ -25,6 +26,11 @@ DROP = """([selector, files]) => {
 }"""
 
 
+FOCUSED = (
+    "() => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.innerText"
+)
+
+
 def jpeg(picture: str | np.ndarray = "navy") -> bytes:
     """Return a photo as a file: these pixels, or of one colour."""
     written = io.BytesIO()
@@ -39,6 +45,15 @@ def jpeg(picture: str | np.ndarray = "navy") -> bytes:
 def upload(name: str, content: bytes, kind: str = "image/jpeg") -> dict[str, Any]:
     """Return a file as the browser's file dialog hands it over."""
     return {"name": name, "mimeType": kind, "buffer": content}
+
+
+def add_tune(store: TuneStore, title: str = "Anna", **about: str) -> int:
+    return store.create(title=title, model_type="faceid", photos=[jpeg()], **about).id
+
+
+def focus(editor: Editor, name: str) -> None:
+    """Wait until what has the focus is called so."""
+    eventually(lambda: editor.page.evaluate(FOCUSED), name)
 
 
 class Sidebar:

@@ -15,7 +15,14 @@ from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
 from comfyui_astria.tests.testpack.face_models import astronaut, write_face_pack
 from comfyui_astria.tests.web.browser import Editor, eventually
 from comfyui_astria.tests.web.prompt_box import PromptBox
-from comfyui_astria.tests.web.sidebar_support import DROP, Sidebar, jpeg, upload
+from comfyui_astria.tests.web.sidebar_support import (
+    DROP,
+    Sidebar,
+    add_tune,
+    focus,
+    jpeg,
+    upload,
+)
 from playwright.sync_api import expect
 
 SLOW = {"w": 128, "h": 128, "steps": 50, "num_images": 8}
@@ -24,9 +31,6 @@ BLUE = """image => {
     pen.drawImage(image, 0, 0);
     return pen.getImageData(0, 0, 1, 1).data[2];
 }"""
-FOCUSED = (
-    "() => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.innerText"
-)
 
 
 @pytest.fixture
@@ -35,15 +39,6 @@ def face_pack(store: TuneStore, host: LiveHost) -> None:
     (host.state / "bindings.ini").write_text(
         "[roles]\nface_analysis = sidebar_pack\n", encoding="utf-8"
     )
-
-
-def add_tune(store: TuneStore, title: str = "Anna", **about: str) -> int:
-    return store.create(title=title, model_type="faceid", photos=[jpeg()], **about).id
-
-
-def focus(editor: Editor, name: str) -> None:
-    """Wait until what has the focus is called so."""
-    eventually(lambda: editor.page.evaluate(FOCUSED), name)
 
 
 def drop(sidebar: Sidebar, selector: str, *files: tuple[str, str, bytes]) -> None:
@@ -201,21 +196,6 @@ def test_dropped_photos_open_the_dialog_and_not_a_workflow(
     assert len(store.list()[0].orig_images) == 2
     assert editor.page.evaluate("() => app.graph._nodes.map(n => n.type)") == ["AstriaPrompt"]
     assert editor.popups() == []
-
-
-def test_a_list_that_did_not_change_keeps_the_focus(editor: Editor, store: TuneStore) -> None:
-    add_tune(store)
-    sidebar = Sidebar(editor, "Tunes")
-    expect(sidebar.cards).to_have_count(1)
-    editor.page.wait_for_load_state("networkidle")
-    sidebar.cards.first.get_by_role("button", name="Delete Anna").focus()
-    with editor.page.expect_response(lambda answer: "/astria/editor/tunes?" in answer.url):
-        sidebar.root.get_by_role("tab", name="Tunes").dispatch_event("click")
-    add_tune(store, "Tom")
-    with editor.page.expect_response(lambda answer: "/astria/editor/tunes?" in answer.url):
-        focus(editor, "Delete Anna")
-        sidebar.root.get_by_role("tab", name="Tunes").dispatch_event("click")
-    expect(sidebar.cards).to_have_count(2)
 
 
 def test_deleting_asks_first(editor: Editor, store: TuneStore) -> None:

@@ -1,16 +1,17 @@
-"""The sidebar's page of bindings in the real editor.
+"""The sidebar's lists in the real editor.
 
-What is missing, and what is bound by a person's hand.
+Bindings: what is missing, and what is bound by a person's hand. Tunes: a list read anew.
 """
 
 from __future__ import annotations
 
 import pytest
 from comfyui_astria.nodes.tunes.bindings import load
+from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.web.browser import Editor
 from comfyui_astria.tests.web.prompt_box import PromptBox
-from comfyui_astria.tests.web.sidebar_support import Sidebar
+from comfyui_astria.tests.web.sidebar_support import Sidebar, add_tune, focus
 from playwright.sync_api import expect
 
 
@@ -113,3 +114,18 @@ def test_a_broken_bindings_file_is_told_in_the_panel(
     sidebar = Sidebar(editor, "Bindings")
     expect(sidebar.error).to_contain_text("line 2")
     assert editor.popups() == []
+
+
+def test_a_list_that_did_not_change_keeps_the_focus(editor: Editor, store: TuneStore) -> None:
+    add_tune(store)
+    sidebar = Sidebar(editor, "Tunes")
+    expect(sidebar.cards).to_have_count(1)
+    editor.page.wait_for_load_state("networkidle")
+    sidebar.cards.first.get_by_role("button", name="Delete Anna").focus()
+    with editor.page.expect_response(lambda answer: "/astria/editor/tunes?" in answer.url):
+        sidebar.root.get_by_role("tab", name="Tunes").dispatch_event("click")
+    add_tune(store, "Tom")
+    with editor.page.expect_response(lambda answer: "/astria/editor/tunes?" in answer.url):
+        focus(editor, "Delete Anna")
+        sidebar.root.get_by_role("tab", name="Tunes").dispatch_event("click")
+    expect(sidebar.cards).to_have_count(2)
