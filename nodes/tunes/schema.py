@@ -100,6 +100,8 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
         ) as connection:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA synchronous = FULL")
+            # What is deleted is overwritten: face vectors and prompts are somebody's own.
+            connection.execute("PRAGMA secure_delete = ON")
             yield connection
     except sqlite3.DatabaseError as error:
         raise TuneError(

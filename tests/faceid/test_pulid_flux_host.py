@@ -134,7 +134,7 @@ def test_a_dropped_application_leaves_nothing_behind() -> None:
         ours = [
             one
             for one in gc.get_objects()
-            if type(one) in (kinds.Application, kinds.BlockPatch, kinds.Person)
+            if type(one) in (kinds.Application, kinds.BlockPatch, kinds.PulidPerson)
         ]
         return [weakref.ref(one) for one in (*ours, *adapter.blocks.model.parameters())]
 

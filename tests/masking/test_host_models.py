@@ -55,7 +55,7 @@ def test_foreground_is_what_the_hosts_node_finds_and_background_the_rest(
     image = photo(70, 100)
     node = comfy_inprocess.load("comfy_extras.nodes_bg_removal").RemoveBackground
     expected = node.execute(background, image)[0][0]
-    found = models.Background(lambda: background).find(
+    found = models.BackgroundRemover(lambda: background).find(
         image, ("foreground", "subject", "background"), 0.5
     )
     assert torch.equal(found["foreground"].scores, expected) and torch.equal(
@@ -70,7 +70,7 @@ def test_background_removal_takes_no_other_word(models: ModuleType, background: 
     taken = [
         word
         for word in ("foreground", "subject", "background", "person")
-        if models.Background(lambda: background).takes(word)
+        if models.BackgroundRemover(lambda: background).takes(word)
     ]
     assert taken == ["foreground", "subject", "background"]
 

@@ -112,7 +112,7 @@ def drawing(family: str, persons: Sequence[Person] = (), **changes: Any) -> Any:
         "sigmas": sigmas_of(family),
         "cfg": 3.0,
     }
-    return faces.Drawing(**{**values, "persons": persons, **changes})
+    return faces.FaceDrawing(**{**values, "persons": persons, **changes})
 
 
 def draw(

@@ -40,7 +40,7 @@ def without_keeping(patched: Any) -> Any:
     """Return a clone that never hears of a sampling, and so makes everything anew at every step."""
     regional = load("comfyui_astria.nodes.regions.host.regional")
     clone = patched.clone()
-    assert clone.wrappers[regional.WrappersMP.OUTER_SAMPLE].pop(regional.KEY)
+    assert clone.wrappers[regional.WrappersMP.OUTER_SAMPLE].pop(regional.REGIONS_KEY)
     return clone
 
 

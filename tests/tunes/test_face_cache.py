@@ -56,6 +56,15 @@ def test_a_photo_is_forgotten_with_all_that_was_found_in_it(tmp_path: Path) -> N
     ]
 
 
+def test_a_forgotten_face_is_nowhere_in_the_files(tmp_path: Path) -> None:
+    cache = FaceCache(tmp_path)
+    face = bytes(range(256)) * 8
+    cache.put("a", "x", face)
+    assert any(face[:64] in path.read_bytes() for path in tmp_path.iterdir())
+    cache.forget(["a"])
+    assert not [path.name for path in tmp_path.iterdir() if face[:64] in path.read_bytes()]
+
+
 def test_a_kept_face_survives_a_process_that_is_killed(tmp_path: Path) -> None:
     program = f"""
 import importlib.util, os, signal
