@@ -11,8 +11,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# No test depends on how fast the machine is, or how busy.
-settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# No test depends on how fast the machine is, or how busy. The same examples in every run, so that
+# what fails is the change at hand; new ones, and more of them, with --long.
+settings.register_profile(
+    "calm", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+settings.register_profile(
+    "long", settings.get_profile("calm"), derandomize=False, max_examples=1000
+)
 settings.load_profile("calm")
 
 # Tiny models gain nothing from threads, and threads that wait for each other on a busy machine cost
@@ -52,6 +58,11 @@ def no_models_left() -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests that take minutes too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--long"):
+        settings.load_profile("long")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

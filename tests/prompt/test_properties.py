@@ -5,11 +5,10 @@ from __future__ import annotations
 from comfyui_astria.nodes.prompt import Node, PromptRequest, parse
 from comfyui_astria.nodes.prompt.lexer import BLANKS
 from comfyui_astria.tests.prompt.strategies import requests, wild_texts
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 # Nothing here is timed; a slow machine is no failure.
-calm = settings(max_examples=300)
 _PUNCTUATION = set(BLANKS) | set("<>:=\"'")
 
 
@@ -20,7 +19,6 @@ def _check_nested(nodes: tuple[Node, ...], start: int, end: int) -> None:
         start = node.span.end
 
 
-@calm
 @given(wild_texts | st.text())
 def test_every_text_has_a_tree_and_only_known_severities(text: str) -> None:
     document = parse(text)
@@ -35,7 +33,6 @@ def test_every_text_has_a_tree_and_only_known_severities(text: str) -> None:
     )
 
 
-@calm
 @given(wild_texts)
 def test_spans_nest_and_stand_in_order(text: str) -> None:
     document = parse(text)
@@ -45,7 +42,6 @@ def test_spans_nest_and_stand_in_order(text: str) -> None:
     )
 
 
-@calm
 @given(wild_texts)
 def test_leaves_and_gaps_are_the_source_and_gaps_hold_only_punctuation(text: str) -> None:
     at, rebuilt = 0, ""
@@ -58,7 +54,6 @@ def test_leaves_and_gaps_are_the_source_and_gaps_hold_only_punctuation(text: str
     assert rebuilt + text[at:] == text
 
 
-@calm
 @given(wild_texts)
 def test_a_request_and_an_error_exclude_each_other(text: str) -> None:
     request, diagnostics = PromptRequest.from_text(text)
@@ -66,7 +61,6 @@ def test_a_request_and_an_error_exclude_each_other(text: str) -> None:
     assert diagnostics == parse(text).diagnostics
 
 
-@calm
 @given(wild_texts)
 def test_a_text_survives_printing(text: str) -> None:
     request, _ = PromptRequest.from_text(text)
@@ -76,13 +70,11 @@ def test_a_text_survives_printing(text: str) -> None:
         assert PromptRequest.require(printed).to_text() == printed
 
 
-@calm
 @given(requests)
 def test_every_request_survives_printing(request: PromptRequest) -> None:
     assert PromptRequest.from_text(request.to_text())[0] == request
 
 
-@calm
 @given(wild_texts)
 def test_a_text_means_the_same_as_a_field(text: str) -> None:
     request, diagnostics = PromptRequest.from_text(text)
@@ -91,7 +83,6 @@ def test_a_text_means_the_same_as_a_field(text: str) -> None:
     assert [(one.code, one.span) for one in found] == [(one.code, one.span) for one in diagnostics]
 
 
-@calm
 @given(requests)
 def test_a_block_means_the_same_as_fields(request: PromptRequest) -> None:
     body, _, block = _cut(request.to_text())

@@ -18,6 +18,8 @@ from comfyui_astria.tests.web.prompt_box import PromptBox
 from comfyui_astria.tests.web.sidebar_support import Sidebar
 from playwright.sync_api import Browser, expect
 
+pytestmark = pytest.mark.long  # an editor and a host of its own, while nobody has moved the pin
+
 EXAMPLE = "outpaint_text_to_image"
 
 
