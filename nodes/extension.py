@@ -25,6 +25,7 @@ from .regions.lora_nodes import NODES as LORAS
 from .regions.nodes import NODES as REGIONS
 from .swap.nodes import NODES as FACE_SWAPPING
 from .tunes.identity_nodes import NODES as IDENTITY
+from .tunes.kept_nodes import NODES as KEPT_TUNES
 from .tunes.nodes import NODES as TUNES
 
 
@@ -54,6 +55,7 @@ class AstriaExtension(ComfyExtension):
             *COMPILE,
             *REPORT,
             *TUNES,
+            *KEPT_TUNES,
             *drawing,
             *BASE,
             *CONTROL,

@@ -1,18 +1,15 @@
-"""The fields of a request: Rails brackets, forms and JSON -> one nested value."""
+"""The fields of a request: Rails brackets -> one nested value, and where attributes stand."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..net.problems import ApiError
+from .limits import MAX_DEPTH, MAX_KEY, TextBudget, too_deep
 
-MAX_FIELDS = 2000
-MAX_DEPTH = 8
-MAX_KEY = 200
 LARGEST_INDEX = 500
 
 _KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
@@ -40,9 +37,9 @@ def nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     Raises: ApiError naming the key.
     """
     root: dict[str, Any] = {}
-    for count, (key, value) in enumerate(pairs, start=1):
-        if count > MAX_FIELDS:
-            raise _bad(f"the request has more than {MAX_FIELDS} fields", "Send fewer at once.")
+    budget = TextBudget()
+    for key, value in pairs:
+        budget.count()
         _put(root, _parts(key), value, key)
     return {key: _lists(value, key) for key, value in root.items()}
 
@@ -55,7 +52,7 @@ def _parts(key: str) -> list[str]:
         )
     parts = [found[1], *_PART.findall(found[2])]
     if len(parts) > MAX_DEPTH:
-        raise _bad(f"{_shown(key)} is nested {len(parts)} deep; expected at most {MAX_DEPTH}")
+        raise too_deep(len(parts), _shown(key))
     return parts
 
 
@@ -122,27 +119,6 @@ def _lists(value: Any, key: str) -> Any:
             )
         return [_lists(value[numbers[number]], key) for number in sorted(numbers)]
     return {part: _lists(one, f"{key}[{part}]") for part, one in value.items()}
-
-
-def from_json(body: bytes) -> dict[str, Any]:
-    """Return the object that a JSON body holds. Raises: ApiError for anything else."""
-    try:
-        value = json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(
-            f"the request is not JSON: {error}"[:300], code="bad-json", status=400
-        ) from error
-    if not isinstance(value, dict):
-        raise ApiError(
-            f"the request holds a JSON {type(value).__name__}; expected an object",
-            code="bad-json",
-            status=400,
-        )
-    return value
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def wrapped(request: Mapping[str, Any], name: str) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -22,12 +22,22 @@ def form_of(
 
     `schemas` are those that it refers to.
     """
-    required = [_name(wrapper, key) for key in attributes["required"]]
     return {
         "type": "object",
         "properties": dict(_fields(attributes, wrapper, schemas, with_files)),
-        "required": required,
+        "required": list(_required(attributes, wrapper, schemas)),
     }
+
+
+def _required(
+    attributes: Schema, wrapper: str | None, schemas: Mapping[str, Schema]
+) -> Iterator[str]:
+    for key in attributes["required"]:
+        name, items = _name(wrapper, key), attributes["properties"][key].get("items", {})
+        if "$ref" in items:
+            yield from _required(schemas[items["$ref"].rpartition("/")[2]], f"{name}[0]", schemas)
+        else:
+            yield name
 
 
 def _fields(
@@ -35,7 +45,9 @@ def _fields(
 ) -> Iterator[tuple[str, Schema]]:
     for key, schema in attributes["properties"].items():
         name, is_file = _name(wrapper, key), with_files and key in _FILES
-        if schema.get("type") != "array":
+        if schema.get("type") == "object":
+            yield from _fields(schema, name, schemas, with_files)
+        elif schema.get("type") != "array":
             yield name, {"anyOf": [FILE, schema]} if is_file else schema
         elif "$ref" in schema["items"]:  # the first of several; those behind it are numbered on
             yield from _fields(

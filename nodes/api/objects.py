@@ -60,10 +60,8 @@ NULL_IN_PROMPT = (
 NULL_IN_TUNE = (
     "callback",
     "preset",
-    "characteristics",
     "auto_extend",
     "resolution",
-    "pack_id",
     "order_id",
     "workspace_id",
     "cost_mc",
@@ -86,6 +84,8 @@ def tune_object(
         **tune,
         "url": f"{origin}{ROOT}{tune['url']}",
         "orig_images": photos,
+        "characteristics": tune.get("characteristics") or {},
+        "pack_id": tune.get("pack_id"),
         **{key: tune.get(key) for key in NULL_IN_TUNE},
     }
     return {**answer, "notices": list(notices)} if notices else answer

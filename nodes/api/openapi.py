@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..faces.photos import LEAST_FACE_PX, MAX_SIDE_PX, MIN_FACE_PX
+from ..tunes.tune import MAX_TEXTS
 from .forms import Schema, form_of
 from .objects import (
     KEPT_IDS,
@@ -31,113 +32,105 @@ from .operations import (
     parameter,
     ref,
 )
+from .packs.document import PACK_PATHS, PACK_SCHEMAS, PACKS_SENT, pack_sent
+from .schemas import (
+    ADDRESS,
+    FORMS,
+    ID,
+    NULL,
+    TEXT,
+    TIME,
+    TRUTH,
+    WHOLE_NUMBER,
+    body_of,
+    object_of,
+    or_null,
+)
 
-_TEXT: Schema = {"type": "string"}
-_WHOLE: Schema = {"type": "integer"}
-_TRUTH: Schema = {"type": "boolean"}
-_ID: Schema = {"type": "integer", "minimum": 1}
-_TIME: Schema = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"}
-_ADDRESS: Schema = {"type": "string", "pattern": "^https?://"}
-_NULL: Schema = {"type": "null"}
-
-
-def _or_null(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _object(
-    properties: Mapping[str, Schema], required: tuple[str, ...] | None = None, **more: Any
-) -> Schema:
-    return {
-        "type": "object",
-        "properties": dict(properties),
-        "required": list(properties if required is None else required),
-        **more,
-    }
-
-
-_TUNE = _object(
+_TUNE = object_of(
     {
         # A base of the bindings may have a word for its id.
-        "id": {"anyOf": [_ID, _TEXT]},
-        "title": _TEXT,
-        "name": _or_null(_TEXT),
-        "is_api": _TRUTH,
-        "token": _or_null(_TEXT),
-        "base_tune_id": _or_null(_WHOLE),
-        "args": _or_null(_TEXT),
-        "steps": _or_null(_WHOLE),
-        "face_crop": _or_null(_TRUTH),
-        "training_face_correct": _or_null(_TRUTH),
-        "ckpt_url": _or_null(_TEXT),
-        "ckpt_urls": {"type": "array", "items": _TEXT},
-        "eta": _or_null(_TIME),
-        "trained_at": _or_null(_TIME),
-        "started_training_at": _or_null(_TIME),
-        "expires_at": _or_null(_TIME),
-        "created_at": _TIME,
-        "branch": _or_null(_TEXT),
-        "model_type": _or_null(_TEXT),
-        "updated_at": _TIME,
-        "url": _ADDRESS,
-        "orig_images": {"type": "array", "items": _ADDRESS},
-        **dict.fromkeys(NULL_IN_TUNE, _NULL),
+        "id": {"anyOf": [ID, TEXT]},
+        "title": TEXT,
+        "name": or_null(TEXT),
+        "is_api": TRUTH,
+        "token": or_null(TEXT),
+        "base_tune_id": or_null(WHOLE_NUMBER),
+        "args": or_null(TEXT),
+        "steps": or_null(WHOLE_NUMBER),
+        "face_crop": or_null(TRUTH),
+        "training_face_correct": or_null(TRUTH),
+        "ckpt_url": or_null(TEXT),
+        "ckpt_urls": {"type": "array", "items": TEXT},
+        "eta": or_null(TIME),
+        "trained_at": or_null(TIME),
+        "started_training_at": or_null(TIME),
+        "expires_at": or_null(TIME),
+        "created_at": TIME,
+        "branch": or_null(TEXT),
+        "model_type": or_null(TEXT),
+        "updated_at": TIME,
+        "url": ADDRESS,
+        "orig_images": {"type": "array", "items": ADDRESS},
+        "characteristics": {"type": "object", "additionalProperties": TEXT},
+        "pack_id": or_null(ID),
+        **dict.fromkeys(NULL_IN_TUNE, NULL),
     },
 )
 _TUNE["properties"]["notices"] = {
     "type": "array",
-    "items": _TEXT,
+    "items": TEXT,
     "description": "What its maker should know, in the answers to POST and PATCH only.",
 }
 
 
 def _attribute(key: str, default: Any) -> Schema:
     if isinstance(default, bool) or key == "use_lpw":
-        return _TRUTH
-    return _WHOLE if key in WHOLE else {"type": "number"} if key in NUMBERS else _TEXT
+        return TRUTH
+    return WHOLE_NUMBER if key in WHOLE else {"type": "number"} if key in NUMBERS else TEXT
 
 
-_PROMPT = _object(
+_PROMPT = object_of(
     {
-        "id": _ID,
-        "callback": _or_null(_TEXT),
-        "trained_at": _or_null(_TIME),
-        "started_training_at": _or_null(_TIME),
-        "created_at": _TIME,
-        "updated_at": _TIME,
-        "tune_id": {"anyOf": [_WHOLE, _TEXT]},
-        **{key: _or_null(_attribute(key, default)) for key, default in SHOWN.items()},
-        **dict.fromkeys(SHOWN_PICTURES, _or_null(_ADDRESS)),
-        **dict.fromkeys(KEPT_IDS, _or_null(_WHOLE)),
-        **dict.fromkeys(NULL_IN_PROMPT, _NULL),
-        "image_references": {"type": "array", "items": _ADDRESS, "maxItems": 0},
-        "url": _ADDRESS,
-        "images": {"type": "array", "items": _ADDRESS},
-        "liked": _TRUTH,
-        "user_error": _or_null(_TEXT),
-        "notices": {"type": "array", "items": _TEXT},
+        "id": ID,
+        "callback": or_null(TEXT),
+        "trained_at": or_null(TIME),
+        "started_training_at": or_null(TIME),
+        "created_at": TIME,
+        "updated_at": TIME,
+        "tune_id": {"anyOf": [WHOLE_NUMBER, TEXT]},
+        **{key: or_null(_attribute(key, default)) for key, default in SHOWN.items()},
+        **dict.fromkeys(SHOWN_PICTURES, or_null(ADDRESS)),
+        **dict.fromkeys(KEPT_IDS, or_null(WHOLE_NUMBER)),
+        **dict.fromkeys(NULL_IN_PROMPT, NULL),
+        "image_references": {"type": "array", "items": ADDRESS, "maxItems": 0},
+        "url": ADDRESS,
+        "images": {"type": "array", "items": ADDRESS},
+        "liked": TRUTH,
+        "user_error": or_null(TEXT),
+        "notices": {"type": "array", "items": TEXT},
     },
 )
-_PROBLEM = _object(
+_PROBLEM = object_of(
     {
-        "code": _TEXT,
-        "severity": _TEXT,
-        "message": _TEXT,
-        "hint": _TEXT,
-        "field": _TEXT,
-        **dict.fromkeys(("line", "column", "start", "end"), _WHOLE),
+        "code": TEXT,
+        "severity": TEXT,
+        "message": TEXT,
+        "hint": TEXT,
+        "field": TEXT,
+        **dict.fromkeys(("line", "column", "start", "end"), WHOLE_NUMBER),
     },
     ("code", "severity", "message", "hint", "field"),
 )
-_ERROR = _object(
+_ERROR = object_of(
     {
         "message": {"type": "string", "description": "All that is wrong in one line, with hints."},
-        "error": _object(
+        "error": object_of(
             {
-                "type": _TEXT,
-                "message": _TEXT,
-                "details": _TEXT,
-                "extra_info": _object(
+                "type": TEXT,
+                "message": TEXT,
+                "details": TEXT,
+                "extra_info": object_of(
                     {"problems": {"type": "array", "items": _PROBLEM, "minItems": 1}}
                 ),
             }
@@ -145,21 +138,34 @@ _ERROR = _object(
         "node_errors": {"type": "object"},
     },
 )
-_TUNE_SENT = _object(
+_TUNE_SENT = object_of(
     {
-        "title": {"type": "string", "minLength": 1},
-        "name": _TEXT,
-        "model_type": {"enum": ["faceid", "lora", "checkpoint"]},
-        "token": _TEXT,
+        "title": {"type": "string", "minLength": 1, "maxLength": MAX_TEXTS["title"]},
+        "name": {"type": "string", "maxLength": MAX_TEXTS["name"]},
+        "model_type": {
+            "enum": ["faceid", "lora", "checkpoint", "pti"],
+            "description": "pti is for branch fast alone, which needs none.",
+        },
+        "token": {"type": "string", "maxLength": MAX_TEXTS["token"]},
         "base_tune_id": {"type": "integer", "minimum": 0, "maximum": 2**52},
-        "branch": {"enum": ["sd15", "sdxl1", "flux1"]},
-        "callback": _TEXT,
+        "branch": {
+            "enum": ["sd15", "sdxl1", "flux1", "fast"],
+            "description": "fast makes a mock: no model runs, its prompts give placeholders.",
+        },
+        "characteristics": {
+            "type": "object",
+            "properties": {"eye_color": TEXT, "hair_color": TEXT},
+            "required": [],
+            "additionalProperties": TEXT,
+            "description": "What {{eye_color}} in the tune's prompts stands for; any names.",
+        },
+        "callback": TEXT,
         "images": {
             "type": "array",
             "items": {"type": "string", "contentEncoding": "base64"},
             "description": "The photos of the person.",
         },
-        "image_urls": {"type": "array", "items": _TEXT},
+        "image_urls": {"type": "array", "items": TEXT},
         "min_face_px": {
             "type": "integer",
             "minimum": LEAST_FACE_PX,
@@ -178,28 +184,20 @@ _TUNE_SENT = _object(
             "items": {"$ref": "#/components/schemas/PromptAttributes"},
         },
     },
-    ("title", "model_type"),
+    ("title",),
 )
-_CHANGES = _object(
-    {key: _TUNE_SENT["properties"][key] for key in ("title", "name", "token", "base_tune_id")},
+_CHANGEABLE = ("title", "name", "token", "base_tune_id", "characteristics")
+_CHANGES = object_of(
+    {key: _TUNE_SENT["properties"][key] for key in _CHANGEABLE},
     (),
 )
-_DELETED = _object({"id": _ID, "message": _TEXT})
+_DELETED = object_of({"id": ID, "message": TEXT})
 
 
 def _body(name: str) -> Schema:
-    """Return a request body.
-
-    JSON with the attributes in an object of their name, or plain; and forms with the names that
-    brackets spell.
-    """
-    wrapper = _SENT[name]
-    plain = ref(name) if wrapper is None else {"anyOf": [_object({wrapper: ref(name)}), ref(name)]}
-    forms = {kind: {"schema": ref(f"{name}{ending}")} for kind, ending in _FORMS.items()}
-    return {"required": True, "content": {**json_of(plain), **forms}}
+    return body_of(name, _SENT[name])
 
 
-_FORMS = {"multipart/form-data": "Multipart", "application/x-www-form-urlencoded": "Form"}
 _SENT = {
     "TuneAttributes": "tune",
     "TuneChanges": "tune",
@@ -333,7 +331,7 @@ PATHS: Mapping[str, Schema] = {
             parameters=[
                 *PAGE,
                 *PROMPT_FILTERS,
-                parameter("tune_id", "query", _TEXT, "Of this tune."),
+                parameter("tune_id", "query", TEXT, "Of this tune."),
             ],
         ),
     },
@@ -356,7 +354,7 @@ def document(origin: str, attributes: Mapping[str, Schema], *, needs_key: bool) 
     `attributes` are those of a prompt beside its text.
     """
     prompt, generate = (
-        _object({text: _TEXT, **attributes, "callback": _TEXT}, (text,))
+        object_of({text: TEXT, **attributes, "callback": TEXT}, (text,))
         for text in ("text", "prompt")
     )
     schemas = {
@@ -369,19 +367,21 @@ def document(origin: str, attributes: Mapping[str, Schema], *, needs_key: bool) 
         "PromptAttributes": prompt,
         "PromptChanges": {**prompt, "required": []},
         "Generate": generate,
+        **PACK_SCHEMAS,
+        **pack_sent(prompt, _TUNE_SENT),
     }
-    for kind, ending in _FORMS.items():
+    for kind, ending in FORMS.items():
         with_files = kind == "multipart/form-data"
         schemas |= {
             f"{name}{ending}": form_of(schemas[name], wrapper, schemas, with_files=with_files)
-            for name, wrapper in _SENT.items()
+            for name, wrapper in {**_SENT, **PACKS_SENT}.items()
         }
     return {
         "openapi": "3.1.0",
         "info": {"title": "Astria prompts on ComfyUI", "version": "1", "description": _ABOUT},
         "servers": [{"url": f"{origin}{ROOT}"}],
         "security": [{"key": []}] if needs_key else [{"key": []}, {}],
-        "paths": dict(PATHS),
+        "paths": {**PATHS, **PACK_PATHS},
         "components": {
             "schemas": schemas,
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},

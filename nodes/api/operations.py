@@ -34,11 +34,15 @@ _REFUSALS = {
     "403": "A page of another site asks, or another machine without a key.",
     "404": "There is no such thing.",
     "405": "The address takes other methods; the header Allow lists them.",
+    "408": "Its body came too slowly.",
     "413": "It is too large.",
     "415": "It is of a kind that is not read.",
     "422": "It is refused; extra_info lists every problem.",
     "429": "Too many prompts are waiting.",
-    "503": "The owner has something to mend: api.ini, the bindings or the database.",
+    "503": (
+        "The owner has something to mend: api.ini, the bindings or the database. With code busy:"
+        " too much arrives at once."
+    ),
 }
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import ImageError
+from ..net.decoding import room_for
 from .detector import FaceAnalysis
 from .face import Face, largest
 from .identity import Identity, PhotoFace
@@ -63,10 +64,10 @@ def read_photo(path: Path) -> np.ndarray:
                     path,
                     f"it has {photo.width}x{photo.height} pixels; expected at most {MAX_PIXELS}",
                 )
-            upright = _rgb(ImageOps.exif_transpose(photo))
+            with room_for(photo.width * photo.height):
+                return bounded(np.array(_rgb(ImageOps.exif_transpose(photo))))
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError, SyntaxError) as error:
         raise _unreadable(path, str(error)) from error
-    return bounded(np.array(upright))
 
 
 def _rgb(photo: Image.Image) -> Image.Image:

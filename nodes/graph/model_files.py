@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ..prompt.images import placed
 from .graph import NodeCall
 from .sockets import NO_FILE
 
@@ -171,7 +172,8 @@ class ModelFile(NamedTuple):
         does.
         """
         if self.folder == "input":
-            return f"input/{self.name}: your own picture, to be chosen in its Load Image node"
+            name, folder = placed(self.name)
+            return f"{folder}/{name}: your own picture, to be chosen in its Load Image node"
         place = f"models/{self.folder}/{self.name}"
         return f"[{place}]({self.address})" if self.address else place
 

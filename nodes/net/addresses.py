@@ -14,14 +14,47 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..prompt.images import shown_address
 from .problems import ApiError
 
 MAX_URL = 2000
+# Networks that are nobody's on the public internet, or carry an address that only they understand.
+# Listed here, since what Python calls global differs from version to version.
+# Source: the special-purpose registries of IANA for IPv4 and IPv6.
+_NOT_PUBLIC_4 = (
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",  # shared by a provider's customers
+    "127.0.0.0/8",
+    "168.63.129.16/32",  # Azure's own service beside its machines
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.31.196.0/24",
+    "192.52.193.0/24",
+    "192.88.99.0/24",
+    "192.168.0.0/16",
+    "192.175.48.0/24",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+)
+_PUBLIC_6 = ipaddress.IPv6Network("2000::/3")  # all else is local, or reserved
+_NOT_PUBLIC_6 = (
+    "2001::/23",  # Teredo and what else the protocol keeps for itself
+    "2001:db8::/32",
+    "2620:4f:8000::/48",
+    "3fff::/20",
+)
+_NETWORKS_4 = tuple(map(ipaddress.IPv4Network, _NOT_PUBLIC_4))
+_NETWORKS_6 = tuple(map(ipaddress.IPv6Network, _NOT_PUBLIC_6))
 # RFC 6052: carries an address of IPv4, which decides.
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
-# Teredo, and the translation of one network alone (RFC 8215): both carry an address of IPv4 where
-# only that network knows.
-_REFUSED = (ipaddress.IPv6Network("2001::/32"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+# RFC 5214: these 32 bits before the last 32, which then are an address of IPv4.
+_ISATAP = (0x00005EFE, 0x02005EFE)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -60,7 +93,7 @@ def place_of(url: str) -> CheckedAddress:
             else parts.hostname or ""
         )
     except (ValueError, UnicodeError) as error:
-        raise _refused(url, str(error)) from error
+        raise _refused(url, "it cannot be read") from error
     scheme = parts.scheme.lower()
     if scheme not in ("http", "https") or not host:
         raise _refused(url, "expected http://host/... or https://host/...")
@@ -154,19 +187,22 @@ def is_public(address: Address) -> bool:
     """Say whether an address lies in the public internet, whatever form of IPv6 it is wrapped
     in.
     """
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and any(address in network for network in _REFUSED):
-            return False
-        if inner is None and address in _TRANSLATED:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is None and int(address) >> 32 == 0:  # ::a.b.c.d, out of use
-            return False
-        if inner is not None:
-            return is_public(inner)
-    return address.is_global and not (
-        address.is_multicast or address.is_reserved or address.is_unspecified
-    )
+    if isinstance(address, ipaddress.IPv4Address):
+        return not any(address in network for network in _NETWORKS_4)
+    inner = _inside(address)
+    if inner is not None and not is_public(inner):
+        return False
+    if address in _TRANSLATED or address.ipv4_mapped is not None:
+        return True
+    return address in _PUBLIC_6 and not any(address in network for network in _NETWORKS_6)
+
+
+def _inside(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the address of IPv4 that one of IPv6 leads to, None for an ordinary one."""
+    last = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address in _TRANSLATED or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
+        return last
+    return address.ipv4_mapped or address.sixtofour
 
 
 def _literal(host: str) -> Address | None:
@@ -177,9 +213,9 @@ def _literal(host: str) -> Address | None:
 
 
 def _refused(url: str, problem: str) -> ApiError:
-    shown = url if len(url) <= 80 else f"{url[:77]}..."
     hint = (
         "Only public web addresses are allowed; the owner may list hosts of the own network as"
         " private_hosts in api.ini."
     )
-    return ApiError(f"the address {shown!r} is refused: {problem}", code="bad-address", hint=hint)
+    text = f"the address {shown_address(url)!r} is refused: {problem}"
+    return ApiError(text, code="bad-address", hint=hint)

@@ -9,23 +9,27 @@ import base64
 import binascii
 import hashlib
 import io
-import json
 import os
 import struct
 import warnings
 from pathlib import Path
-from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
+from .decoding import room_for
+from .picture_headers import jpeg_scans, webp_size
 from .problems import ApiError
+from .tensor_header import LENGTH_BYTES, HeaderError, read_header
 
-# As the picture's header says, before anything is decoded; Pillow would warn a little above.
-MAX_PIXELS = 85_000_000
+# As the picture's header says, before anything is decoded: what the cameras of telephones take at
+# most (8192x6144), 0.6 GB as the numbers that ComfyUI's Load Image makes of it, and twice that
+# while it does.
+MAX_PIXELS = 8192 * 6144
+# Of a JPEG: each goes over the whole picture once more, and a small file could have thousands.
+MAX_SCANS = 100
 FORMATS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
 # MPO, several JPEGs in one file as phones write it, is read by JPEG's plugin.
 READ = ("JPEG", "PNG", "WEBP")
-MAX_HEADER_BYTES = 100_000_000  # of a .safetensors file, as its own reader allows
 # What Pillow's decoders raise on damaged files.
 _DAMAGED = (
     OSError,
@@ -60,6 +64,7 @@ _MAGIC = (
     (b"<html", "a web page"),
     (b"<?xml", "an XML file"),
 )
+_OTHER_KIND = "Send one JPEG, PNG or WebP picture; save another kind as JPEG or PNG first."
 INPUT_FOLDER = "astria"  # below ComfyUI's input folder
 
 
@@ -74,22 +79,34 @@ def picture_name(content: bytes, what: str, most_bytes: int) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata, which is not used
+            check_pixels(webp_size(content) or (0, 0), what)
             Image.init()  # formats can only be named once their plugins are there
             with Image.open(io.BytesIO(content), formats=READ) as picture:
                 kind, size = picture.format or "", picture.size
-                if size[0] * size[1] > MAX_PIXELS:
-                    raise _bad(
-                        what, f"it has {size[0]}x{size[1]} pixels; expected at most {MAX_PIXELS}"
-                    )
+                check_pixels(size, what)
+                if kind in ("JPEG", "MPO") and jpeg_scans(content, MAX_SCANS) > MAX_SCANS:
+                    raise _bad(what, f"it has more than {MAX_SCANS} scans")
                 # Every frame would become a picture of a batch.
                 if kind != "MPO" and getattr(picture, "n_frames", 1) != 1:
                     raise _bad(what, f"it has {picture.n_frames} frames; expected one")
-                picture.load()
+                with room_for(size[0] * size[1]):
+                    picture.load()
+                    picture.close()
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise _bad(what, f"{_looks_like(content)}; expected a JPEG, PNG or WebP picture") from error
     except _DAMAGED as error:
         raise _bad(what, f"it cannot be decoded: {error}"[:300]) from error
     return f"{hashlib.sha256(content).hexdigest()}.{FORMATS[kind]}"
+
+
+def check_pixels(size: tuple[int, int], what: str) -> None:
+    """Return when a picture of this width and height is not too large to be decoded.
+
+    Raises: ApiError.
+    """
+    if size[0] * size[1] > MAX_PIXELS:
+        text = f"it has {size[0]}x{size[1]} pixels; expected at most {MAX_PIXELS}"
+        raise _bad(what, text, hint="Send it scaled down.")
 
 
 def _looks_like(content: bytes) -> str:
@@ -122,49 +139,18 @@ def check_safetensors(path: Path, what: str) -> None:
     Raises: ApiError otherwise.
     """
     total = path.stat().st_size
-    with open(path, "rb") as file:
-        problem = _safetensors_problem(file, total)
-    if problem:
+    try:
+        with open(path, "rb") as file:
+            header = read_header(file, total)
+        if header.data_bytes != total - LENGTH_BYTES - header.length:
+            raise HeaderError("its tensors do not fill the file")
+    except HeaderError as error:
         hint = (
             "Send the weights as .safetensors; other kinds of model files can hold programs and are"
             " not taken."
         )
-        raise ApiError(f"{what} is refused: {problem}", code="bad-model-file", hint=hint)
-
-
-def _safetensors_problem(file: BinaryIO, total: int) -> str:
-    start = file.read(8)
-    if len(start) < 8:
-        return "it is shorter than the header of a .safetensors file"
-    (length,) = struct.unpack("<Q", start)
-    if length > min(MAX_HEADER_BYTES, total - 8):
-        return f"it begins with {start.hex(' ')!r}, which is no length of a .safetensors header"
-    try:
-        header = json.loads(file.read(length))
-    except (ValueError, RecursionError):
-        return "its header is not JSON"
-    if not isinstance(header, dict):
-        return "its header is no JSON object"
-    tensors = [one for name, one in header.items() if name != "__metadata__"]
-    if not tensors:
-        return "it holds no tensors"
-    ends = [_end(one) for one in tensors]
-    if None in ends or max(end for end in ends if end is not None) != total - 8 - length:
-        return "its tensors do not fill the file"
-    return ""
-
-
-def _end(tensor: object) -> int | None:
-    """Return where a tensor's data ends, None for what is no entry of a tensor."""
-    offsets = tensor.get("data_offsets") if isinstance(tensor, dict) else None
-    if not (
-        isinstance(offsets, list)
-        and len(offsets) == 2
-        and all(type(one) is int for one in offsets)
-        and 0 <= offsets[0] <= offsets[1]
-    ):
-        return None
-    return offsets[1]
+        text = f"{what} is refused: {error}"
+        raise ApiError(text, code="bad-model-file", hint=hint) from error
 
 
 def put_whole(path: Path, content: bytes) -> bool:
@@ -184,10 +170,6 @@ def put_whole(path: Path, content: bytes) -> bool:
     return True
 
 
-def _bad(what: str, problem: str, status: int = 422) -> ApiError:
-    return ApiError(
-        f"{what} is refused: {problem}",
-        code="bad-picture",
-        hint="Send one JPEG, PNG or WebP picture; save another kind as JPEG or PNG first.",
-        status=status,
-    )
+def _bad(what: str, problem: str, status: int = 422, hint: str = _OTHER_KIND) -> ApiError:
+    text = f"{what} is refused: {problem}"
+    return ApiError(text, code="bad-picture", hint=hint, status=status)

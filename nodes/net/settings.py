@@ -34,9 +34,12 @@ class ApiSettings:
     max_request_mb: int = 200
     max_image_mb: int = 25
     max_images: int = 50
+    # All pictures of a prompt together, at its largest stage: 3 GB where ComfyUI holds them.
+    max_megapixels: int = 256
     max_model_mb: int = 30_000
     max_waiting: int = 1000  # prompts not done yet
     fetch_timeout_s: int = 60  # for all fetched pictures of a request
+    read_timeout_s: int = 30  # in which some of a body must have arrived
 
     @property
     def request_bytes(self) -> int:

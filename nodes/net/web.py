@@ -15,6 +15,7 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..prompt.images import shown_address
 from .addresses import CheckedAddress, checked, resolved
 from .problems import ApiError
 
@@ -184,9 +185,8 @@ class _ToAddressSecurely(_ToAddress):
 
 
 def _failed(url: str, problem: str) -> ApiError:
-    shown = url if len(url) <= 80 else f"{url[:77]}..."
     return ApiError(
-        f"{shown} cannot be used: {problem}",
+        f"{shown_address(url)} cannot be used: {problem}",
         code="web-address",
         hint="Send the file itself, or an address that answers.",
     )

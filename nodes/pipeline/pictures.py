@@ -14,6 +14,7 @@ from ..graph.graph import Graph, Value
 from ..net import settings as api_settings
 from ..net.pictures import PictureStore
 from ..prompt import ImageRef, PromptRequest
+from ..prompt.images import shown_address
 from ..tunes.names import name_problem
 from .build.stage_list import Problem
 
@@ -67,7 +68,7 @@ def add_picture(
 
 
 def _overruled(what: str, named: ImageRef) -> Problem:
-    shown = named.value if named.kind != "base64" else "base64 text"
+    shown = shown_address(named.value) if named.kind != "base64" else "base64 text"
     return Problem(
         "picture-overruled",
         "info",
@@ -118,7 +119,8 @@ def picture_origins(pictures: Mapping[str, ImageRef]) -> str:
         "base64": "is the one that the prompt holds as text.",
     }
     return "\n".join(
-        f"The input {name} {where[one.kind].format(one.value)}" for name, one in pictures.items()
+        f"The input {name} {where[one.kind].format(shown_address(one.value))}"
+        for name, one in pictures.items()
     )
 
 

@@ -6,15 +6,11 @@ The bindings that a person edits, and the tunes that the pack keeps.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import folder_paths
 import numpy as np
-import torch
 from comfy_api.latest import io, ui
-from PIL import Image, ImageOps
 
-from ..errors import ImageError
 from ..faces.detector import rgb_pixels
 from ..faces.photos import (
     LEAST_FACE_PX,
@@ -24,7 +20,6 @@ from ..faces.photos import (
     find_person,
     identity_of,
     notes,
-    photo_hash,
     png_bytes,
     read_photo,
 )
@@ -35,14 +30,12 @@ from .bindings import Bindings
 from .bundle import ModelBundle
 from .face_cache import FaceCache
 from .host.state import bindings_text, files_text, models_overview
+from .kept_nodes import store_if_any
 from .names import shown
-from .store import DATABASE_FILE, NewTune, Tune, TuneError, TuneStore
+from .store import NewTune, Tune, TuneError, TuneStore
 from .tune import MAX_ID
 
 NO_FILE = "none"
-MOST_SHOWN = 100
-MAX_DIGITS = 16  # of an id
-SQUARE_PX = 512
 EXAMPLE_BINDINGS = "[tunes]\n1533312 = my_wife.safetensors"
 
 
@@ -174,7 +167,7 @@ class AstriaCreateTune(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, title: Sequence[str | None], **inputs) -> str:
         """Change when the tune of this title comes or goes: one that was deleted is made again."""
-        store = _store_if_any()
+        store = store_if_any()
         tune = store.find_by_title(title[0]) if store and title[0] else None
         return fingerprint(str(tune.id) if tune else "")
 
@@ -267,153 +260,4 @@ def _has_photos(store: TuneStore, tune: Tune, photos: Sequence[np.ndarray]) -> b
     )
 
 
-class AstriaTunes(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="AstriaTunes",
-            display_name="Astria Tunes",
-            category="astria/tunes",
-            description="Lists the tunes that the pack keeps, or shows one with all its photos.",
-            search_aliases=["list tunes", "photo sets"],
-            inputs=[
-                io.String.Input(
-                    "tune",
-                    default="",
-                    tooltip=(
-                        "Id or title of one tune; empty for the newest ones, with one photo each."
-                    ),
-                )
-            ],
-            outputs=[
-                io.String.Output(display_name="text"),
-                io.Image.Output(display_name="photos", tooltip="Fitted into squares."),
-            ],
-            is_output_node=True,
-        )
-
-    @classmethod
-    def fingerprint_inputs(cls, **inputs) -> str:
-        store = _store_if_any()
-        tunes = store.list(limit=MOST_SHOWN) if store else ()
-        return fingerprint(repr([(tune.id, tune.updated_at) for tune in tunes]))
-
-    @classmethod
-    def execute(cls, tune: str) -> io.NodeOutput:
-        store = _store_if_any()
-        if tune.strip():
-            shown_tunes = [_required(store, tune.strip())]
-            paths = store.photo_paths(shown_tunes[0].id)
-        else:
-            shown_tunes = list(store.list(limit=MOST_SHOWN)) if store else []
-            paths = [path for one in shown_tunes for path in store.photo_paths(one.id)[:1]]
-        photos, unread = _readable(paths)
-        lines = [_line(one) for one in shown_tunes] or [
-            "There are no tunes yet. Astria Create Tune makes one."
-        ]
-        text = "\n".join([*lines, *unread])
-        return io.NodeOutput(text, _squares(photos), ui=ui.PreviewText(text))
-
-
-class AstriaDeleteTune(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="AstriaDeleteTune",
-            display_name="Astria Delete Tune",
-            category="astria/tunes",
-            description=(
-                "Deletes a tune, its photos and what was found in them. Needs id and title, which a"
-                " stranger's workflow cannot guess."
-            ),
-            search_aliases=["remove tune", "forget photos"],
-            inputs=[
-                io.Int.Input("tune_id", default=0, min=0, max=MAX_ID),
-                io.String.Input("title", default="", tooltip="The title of that tune, exactly."),
-            ],
-            outputs=[io.String.Output(display_name="text")],
-            is_output_node=True,
-        )
-
-    @classmethod
-    def execute(cls, tune_id: int, title: str) -> io.NodeOutput:
-        store = _store_if_any()
-        tune = _required(store, tune_id)
-        if tune.title != title:
-            message = (
-                f"Tune {tune_id} does not have the title {shown(title)}; it was left as it is."
-            )
-            raise TuneError(
-                message, code="tune-title-differs", hint="Astria Tunes shows the titles."
-            )
-        # What cannot be read cannot be forgotten, but deleted.
-        photos, _ = _readable(store.photo_paths(tune_id))
-        FaceCache(state_folder()).forget(photo_hash(photo) for photo in photos)
-        store.delete(tune_id)
-        text = (
-            f"Tune {tune_id} {shown(title)} and its {len(tune.orig_images)} photo(s) are deleted."
-        )
-        return io.NodeOutput(text, ui=ui.PreviewText(text))
-
-
-def _store_if_any() -> TuneStore | None:
-    """Return the store, None where nothing was ever kept: looking makes no database."""
-    return TuneStore(state_folder()) if (state_folder() / DATABASE_FILE).exists() else None
-
-
-def _required(store: TuneStore | None, name: str | int) -> Tune:
-    """Return the tune of this id, or of this id or title for text.
-
-    Raises: TuneError where there is none.
-    """
-    tune = None
-    if store:
-        by_id = isinstance(name, int) or (name.isdecimal() and len(name) <= MAX_DIGITS)
-        tune = (store.get(int(name)) if by_id else None) or (
-            store.find_by_title(name) if isinstance(name, str) else None
-        )
-    if tune is None:
-        known = (
-            ", ".join(f"{one.id} {shown(one.title)}" for one in store.list(limit=5))
-            if store
-            else ""
-        )
-        message = f"There is no tune {shown(str(name))}. The newest: {known or 'none'}."
-        raise TuneError(message, code="tune-unknown", hint="Astria Tunes lists them all.")
-    return tune
-
-
-def _readable(paths: Sequence[Path]) -> tuple[list[np.ndarray], list[str]]:
-    """Return the photos that can be read, and a word about each that cannot."""
-    photos, unread = [], []
-    for path in paths:
-        try:
-            photos.append(read_photo(path))
-        except ImageError as error:
-            unread.append(error.message)
-    return photos, unread
-
-
-def _line(tune: Tune) -> str:
-    kind = f"{tune.model_type or 'no model'} {tune.file or ''}".strip()
-    made = f"{tune.created_at:%Y-%m-%d}" if tune.created_at else ""
-    return (
-        f"{tune.id}  {shown(tune.title)}  {kind}  {tune.token} {tune.name or ''} "
-        f" {len(tune.orig_images)} photo(s)  {made}".strip()
-    )
-
-
-def _squares(photos: Sequence[np.ndarray]) -> torch.Tensor:
-    """Return the photos as one IMAGE, whole, each on a grey square; an empty one without photos."""
-    fitted = [
-        np.asarray(ImageOps.pad(Image.fromarray(one), (SQUARE_PX, SQUARE_PX), color=(90, 90, 90)))
-        for one in photos
-    ]
-    return (
-        torch.from_numpy(np.stack(fitted)).float() / 255
-        if fitted
-        else torch.zeros(0, SQUARE_PX, SQUARE_PX, 3)
-    )
-
-
-NODES = [AstriaModels, AstriaCreateTune, AstriaTunes, AstriaDeleteTune]
+NODES = [AstriaModels, AstriaCreateTune]

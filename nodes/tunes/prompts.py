@@ -222,7 +222,7 @@ class PromptStore:
         with transaction(self._database) as connection:
             changed = connection.execute(change, values).rowcount == 1
             if changed and prompt.callback:
-                _owe(connection, prompt.callback, body)
+                owe(connection, prompt.callback, body)
         return changed
 
     def delete(self, id: int) -> bool:
@@ -239,7 +239,7 @@ class PromptStore:
     def owe(self, url: str, body: str) -> None:
         """Note that `body` is to be sent to `url`."""
         with transaction(self._database) as connection:
-            _owe(connection, url, body)
+            owe(connection, url, body)
 
     def take_owed(self, moment: float, limit: int, lease_s: float) -> Sequence[Callback]:
         """Return at most `limit` callbacks that are due at `moment`, the longest due first.
@@ -317,7 +317,8 @@ def _conditions(sought: Sought) -> tuple[list[str], list[Any]]:
     return [text for text, _ in asked], [value for _, values in asked for value in values]
 
 
-def _owe(connection: sqlite3.Connection, url: str, body: str) -> None:
+def owe(connection: sqlite3.Connection, url: str, body: str) -> None:
+    """Note in the connection's transaction that `body` is to be sent to `url`."""
     connection.execute(
         "INSERT INTO callbacks (delivery, url, body, attempts, due) VALUES (?, ?, ?, 0, 0)",
         [str(uuid.uuid4()), url, body],

@@ -13,12 +13,12 @@ from typing import Literal
 from unicodedata import normalize
 
 from ..families.lora_files import lora_family
+from ..net.tensor_header import tensor_shapes
 from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
 from .choices import FIELD_FOLDERS, TAG_FOLDERS, ModelFiles, portable, present
 from .names import alike, close_names, matching, name_problem, one_id, shell_word, shown
 from .syntax import BASE_ID
 from .tables import Role, base_problem, base_title, bind_base, incomplete
-from .tensor_header import tensor_shapes
 from .tune import Tune, Tunes
 
 BIND_COMMAND = "python dev.py bind"
@@ -100,7 +100,7 @@ class Resolver:
         """
         if problem := name_problem(alike(name)):
             return _refused("LoRA", name, problem)
-        tune = self._bound_tune(name)
+        tune = self.tune_of(name)
         how = "file name"
         if (bound := self._tunes.get(_spelled(name))) is not None:
             wanted = _bound("LoRA", name, bound, TAG_FOLDERS, _bind_key(name))
@@ -112,12 +112,12 @@ class Resolver:
             wanted = self._unbound_lora(name, tune)
         found = self._find(wanted)
         if isinstance(found, Missing):
-            photos = (
-                f"For the photos of tune {tune.id} write <faceid:{tune.id}:1>. "
-                if tune and tune.orig_images
-                else ""
-            )
-            return replace(found, hint=photos + found.hint)
+            if tune is not None and tune.is_mock:
+                return Missing("LoRA", name, *tune.why_mock())
+            if tune is not None and tune.orig_images:
+                photos = f"For the photos of tune {tune.id} write <faceid:{tune.id}:1>. "
+                return replace(found, hint=photos + found.hint)
+            return found
         return Resolved("lora" if found.folder == "loras" else "checkpoint", found.file, tune, how)
 
     def _unbound_lora(self, name: str, tune: Tune | None) -> _WantedFile:
@@ -146,9 +146,11 @@ class Resolver:
         """
         if problem := name_problem(alike(id)):
             return _refused("FaceID photo set", id, problem)
-        tune = self._bound_tune(id)
+        tune = self.tune_of(id)
         if self._store is None or tune is None:
             return self._no_photo_set(id)
+        if tune.is_mock:
+            return Missing("FaceID photo set", id, *tune.why_mock())
         if not tune.orig_images:
             message = f"tune {tune.id} {shown(tune.title)} holds no photos"
             return Missing("FaceID photo set", id, message, _MAKE_TUNE)
@@ -357,8 +359,8 @@ class Resolver:
         hints = "\n".join(one.hint for one in missing)
         return Missing("base model", id, messages, hints)
 
-    def _bound_tune(self, name: str) -> Tune | None:
-        """Return the tune that the bindings give a name, else the one whose id or title it is."""
+    def tune_of(self, name: str) -> Tune | None:
+        """Return the tune that a tag's name means: as bound, else the one of this id or title."""
         bound = self._tunes.get(_spelled(name))
         return (self._tune(bound) if bound is not None else None) or self._tune(name)
 

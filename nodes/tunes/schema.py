@@ -84,6 +84,35 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
     ),
     ("ALTER TABLE prompts ADD COLUMN liked INTEGER NOT NULL DEFAULT 0",),
+    (
+        "ALTER TABLE tunes ADD COLUMN characteristics TEXT NOT NULL DEFAULT '{}'",
+        "ALTER TABLE tunes ADD COLUMN pack_id INTEGER",
+        # `folder` is the name of the folder that a pack is read from, with the digest of what was
+        # read; without one the pack came as a request.
+        """CREATE TABLE packs (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            slug TEXT NOT NULL UNIQUE,
+            title TEXT NOT NULL,
+            tune TEXT NOT NULL,
+            folder TEXT UNIQUE,
+            digest TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL
+        )""",
+        """CREATE TABLE pack_prompts (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            pack_id INTEGER NOT NULL,
+            class_name TEXT NOT NULL,
+            fields TEXT NOT NULL
+        )""",
+        "CREATE INDEX pack_prompts_pack ON pack_prompts (pack_id, id)",
+        # A callback that is owed once all these prompts have ended.
+        """CREATE TABLE pack_runs (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            url TEXT NOT NULL,
+            prompts TEXT NOT NULL
+        )""",
+    ),
 )
 
 

@@ -25,6 +25,7 @@ _PHOTO_NAME = re.compile(rf"[0-9a-f]{{64}}\.(jpg|png|webp)({re.escape(PARTIAL)})
 _TUNE_FOLDER = re.compile(r"[1-9][0-9]{0,15}")
 _TIMES = ("eta", "trained_at", "started_training_at", "expires_at", "created_at", "updated_at")
 _LISTS = ("ckpt_urls", "orig_images")
+_MAPPINGS = ("characteristics",)
 _BOOLS = ("face_crop", "training_face_correct", "is_api")
 _COLUMNS = tuple(item.name for item in fields(Tune))
 SOUGHT = ("title", "name", "model_type", "branch")  # columns that a list can be asked by
@@ -55,8 +56,8 @@ class TuneStore:
 
         `about` are the fields of NewTune, of which `title` is needed.
 
-        A photo set is ready at once, and so is a tune with a model file: `trained_at` is then the
-        time of creation.
+        A photo set is ready at once, and so is a tune with a model file, or a mock: `trained_at`
+        is then the time of creation.
         Raises: TuneError for a refused field, an id in use, or a photo that is not a JPEG, PNG or
         WebP of bounded size.
         """
@@ -72,7 +73,7 @@ class TuneStore:
             (_photo_name(photo, number), photo) for number, photo in enumerate(photos, start=1)
         ]
         created = now()
-        ready = created if new.model_type == "faceid" or new.file else None
+        ready = created if new.model_type == "faceid" or new.file or new.is_mock else None
         row = {item.name: getattr(new, item.name) for item in fields(NewTune)}
         row |= {
             "id": id,
@@ -269,13 +270,14 @@ def _row(connection: sqlite3.Connection, id: int | None) -> sqlite3.Row | None:
 def _to_column(name: str, value: Any) -> Any:
     if name in _TIMES:
         return iso(value)
-    return json.dumps(value) if name in _LISTS else value
+    return json.dumps(value) if name in _LISTS + _MAPPINGS else value
 
 
 def _tune(row: sqlite3.Row) -> Tune:
     values = dict(row)
     values |= {name: from_iso(values[name]) for name in _TIMES}
     values |= {name: tuple(json.loads(values[name])) for name in _LISTS}
+    values |= {name: json.loads(values[name]) for name in _MAPPINGS}
     values |= {name: None if values[name] is None else bool(values[name]) for name in _BOOLS}
     return Tune(**values)
 

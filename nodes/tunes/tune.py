@@ -4,8 +4,8 @@ tune object.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
@@ -14,8 +14,11 @@ from ..errors import AstriaError
 from .names import name_problem, shown
 
 MODEL_TYPES = ("lora", "faceid", "checkpoint")
+MOCK_BRANCH = "fast"  # of the service's mock: no model, and placeholders for pictures
 # Ids given by hand; automatic ones go on from there within what every JSON reader keeps exactly.
 MAX_ID = 2**52
+# Characters of what is told with every list of tunes.
+MAX_TEXTS = {"title": 500, "name": 200, "token": 200, "branch": 50, "args": 10_000}
 
 
 class TuneError(AstriaError):
@@ -43,6 +46,14 @@ class NewTune:
     ckpt_url: str | None = None
     ckpt_urls: tuple[str, ...] = ()
     is_api: bool = False
+    # What `{{key}}` in its prompts stands for.
+    characteristics: Mapping[str, str] = field(default_factory=dict)
+    pack_id: int | None = None  # of the pack that it was made by
+
+    @property
+    def is_mock(self) -> bool:
+        """Whether its prompts run no model, and give placeholders."""
+        return self.branch == MOCK_BRANCH
 
     def __post_init__(self) -> None:
         if not self.title.strip():
@@ -65,11 +76,22 @@ class NewTune:
                 raise TuneError(
                     f"{key} {shown(value)} of a tune is not Unicode text", code="tune-text"
                 )
+            # A stored one is shown however long it is.
+            if type(self) is NewTune and (problem := length_problem(key, value)):
+                raise TuneError(problem, code="tune-text")
             if isinstance(value, int) and not 0 <= value <= MAX_ID:
                 raise TuneError(
                     f"{key} {value} of tune {shown(self.title)}: expected 0 to {MAX_ID}",
                     code="tune-number",
                 )
+
+
+def length_problem(key: str, value: object) -> str:
+    """Say that the text of a tune's field is too long, empty where it is not."""
+    most = MAX_TEXTS.get(key)
+    if most is None or not isinstance(value, str) or len(value) <= most:
+        return ""
+    return f"{key} has {len(value)} characters; expected at most {most}"
 
 
 def storable(text: str) -> bool:
@@ -91,9 +113,26 @@ class Tune(NewTune):
     updated_at: datetime | None = None
 
     @property
+    def is_photo_set(self) -> bool:
+        """Whether its photos say whose face is to be drawn; those of a mock are for show."""
+        return bool(self.orig_images) and not self.is_mock
+
+    @property
     def url(self) -> str:
         """Path of the tune's object below the server's address."""
         return f"/tunes/{self.id}.json"
+
+    def why_mock(self) -> tuple[str, str]:
+        """Say of a mock why no model can be made to act by it, and what to do."""
+        message = (
+            f"tune {self.id} {shown(self.title)} is a mock (branch=fast): it holds no model, and"
+            " no picture can be made with it"
+        )
+        hint = (
+            f"Send the prompt to the tune's own id, {self.id}, for a placeholder; for a picture"
+            " make the tune without branch=fast."
+        )
+        return message, hint
 
     def to_json(self) -> dict[str, object]:
         """Return the service's response object, keys in its order, times as
@@ -122,6 +161,8 @@ class Tune(NewTune):
             "updated_at": iso(self.updated_at),
             "url": self.url,
             "orig_images": list(self.orig_images),
+            "characteristics": dict(self.characteristics),
+            "pack_id": self.pack_id,
         }
 
 

@@ -9,14 +9,12 @@ from typing import Any
 import pytest
 from comfyui_astria.nodes.api.fields import (
     LARGEST_INDEX,
-    MAX_DEPTH,
-    MAX_FIELDS,
-    from_json,
     nested,
     notices_of,
     prompt_attributes,
     wrapped,
 )
+from comfyui_astria.nodes.api.json_text import from_json
 from comfyui_astria.nodes.net.problems import ApiError, Problems, envelope, problem
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,8 +61,6 @@ def test_brackets_spell_objects_and_lists(
         ([(f"a[{LARGEST_INDEX + 1}]", "1")], "item number above"),
         ([("a[9999999999999999999]", "1")], "item number above"),
         ([("a[1]", "1"), ("a[01]", "1")], "one number twice"),
-        ([("a" + "[b]" * MAX_DEPTH, "1")], f"nested {MAX_DEPTH + 1} deep"),
-        ([(f"a{i}", "1") for i in range(MAX_FIELDS + 1)], "more than"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(pairs: list[tuple[str, str]], message: str) -> None:
@@ -107,8 +103,11 @@ def test_any_spelling_is_read_or_refused(pairs: list[tuple[str, str]]) -> None:
         b"{",
         b"\xff{}",
         b'{"a": NaN}',
-        b"[" * 100_000,
+        b"[" * 8,
         b'{"a": ' + b"1" * 10_000 + b"}",
+        b'{"a": 1e999}',
+        b'{"a": "b',
+        '{"a": 1}'.encode("utf-16"),
     ],
 )
 def test_what_is_no_json_object_is_refused(body: bytes) -> None:

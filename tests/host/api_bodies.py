@@ -43,6 +43,12 @@ NAMES = st.sampled_from(
         "scheduler",
         "token",
         "cfg_scale",
+        "characteristics",
+        "tune_ids",
+        "prompt_ids",
+        "prompt_attributes",
+        "slug",
+        "file_url",
     ]
 )
 LIKELY = st.sampled_from(

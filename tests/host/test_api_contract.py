@@ -46,7 +46,7 @@ def valid(document: dict[str, Any], answer: requests.Response, path: str, method
 
 
 def test_the_document_names_every_route_and_no_other(document: dict[str, Any]) -> None:
-    written = "".join(path.read_text(encoding="utf-8") for path in sorted(HANDLERS.glob("*.py")))
+    written = "".join(path.read_text(encoding="utf-8") for path in sorted(HANDLERS.rglob("*.py")))
     routes = set(re.findall(r'\("([A-Z]+)", "(/[^"]*)"\):', written))
     assert routes == {
         (method.upper(), path)
@@ -85,7 +85,15 @@ GOOD: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("delete", "/tunes/{id}/prompts/{prompt_id}", {}),
     ("delete", "/prompts/{other_id}", {}),
     ("delete", "/tunes/{id}", {}),
+    ("get", "/packs", {}),
+    ("get", "/gallery/packs", {}),
+    ("get", "/packs/{pack}", {}),
+    ("get", "/p/{pack}", {}),
+    ("post", "/p/{pack}/tunes", {"json": {"title": "by the contract", "model_type": "lora"}}),
+    ("delete", "/packs/{pack}", {}),
+    ("post", "/images/inspect", {"files": {"file": ("1.png", png())}}),
 )
+PACK = {"title": "contract", "branch": "fast", "prompts_attributes": [{"text": "a", **SMALL}]}
 
 
 def test_every_operation_answers_a_good_request_as_promised(
@@ -104,11 +112,14 @@ def test_every_operation_answers_a_good_request_as_promised(
     ids = {"id": tune["id"], "name": tune["orig_images"][0].rpartition("/")[2]}
     ids |= {"prompt_id": prompt.json()["id"], "other_id": other.json()["id"]}
     api.finished(prompt.json())
-    done = {("post", "/tunes"), ("post", "/tunes/{id}/prompts")}
+    pack = api.post("/packs", json={"pack": PACK})
+    valid(document, pack, "/packs", "post")
+    ids["pack"] = pack.json()["id"]
+    done = {("post", "/tunes"), ("post", "/tunes/{id}/prompts"), ("post", "/packs")}
     for method, path, body in GOOD:
         answer = api.session.request(method, api.url + path.format(**ids), timeout=60, **body)
         assert answer.status_code in (200, 201), answer.text
-        promised = path.replace("other_id", "prompt_id")
+        promised = path.replace("other_id", "prompt_id").replace("{pack}", "{id}")
         valid(document, answer, promised, method)
         done.add((method, promised))
     assert done == {
@@ -117,6 +128,17 @@ def test_every_operation_answers_a_good_request_as_promised(
         for method in entry
         if method != "parameters"
     }
+
+
+def clean_up(api: Api, answer: requests.Response) -> None:
+    """Delete what a request of the tests has made."""
+    made = answer.json() if answer.status_code == 201 else {}
+    if "prompts_per_class" in made:
+        api.delete(f"/packs/{made['id']}")
+    elif "tune_id" in made:
+        api.delete(f"/tunes/{made['tune_id']}/prompts/{made['id']}")
+    elif made:
+        api.delete(f"/tunes/{made['id']}")
 
 
 @settings(max_examples=150, suppress_health_check=list(HealthCheck), derandomize=True)
@@ -128,11 +150,14 @@ def test_every_operation_answers_a_good_request_as_promised(
             "/tunes/{id}",
             "/tunes/{id}/prompts",
             "/prompts/{prompt_id}/duplicate",
+            "/packs",
+            "/p/{id}/tunes",
+            "/images/inspect",
         ]
     ),
     IDS,
     BODIES,
-    st.sampled_from([None, "prompt", "tune"]),
+    st.sampled_from([None, "prompt", "tune", "pack"]),
 )
 def test_any_json_gives_a_promised_answer(
     api: Api, document: dict[str, Any], path: str, id: str, body: dict, wrapper: str | None
@@ -149,8 +174,7 @@ def test_any_json_gives_a_promised_answer(
         timeout=60,
     )
     valid(document, answer, path, method)
-    if answer.status_code == 201 and "prompt" in answer.json()["url"]:
-        api.delete(f"/tunes/{answer.json()['tune_id']}/prompts/{answer.json()['id']}")
+    clean_up(api, answer)
 
 
 PROMISED = openapi.document("http://127.0.0.1", ATTRIBUTES, needs_key=False)
@@ -202,10 +226,13 @@ def ids(api: Api) -> dict[str, int]:
 
 def small(body: dict[str, Any]) -> dict[str, Any]:
     """A valid request is run: at once, on small pictures."""
-    for wrapper in ("prompt", "tune"):
+    for wrapper in ("prompt", "tune", "pack"):
         if isinstance(body.get(wrapper), dict):
             return {wrapper: small(body[wrapper])}
-    return {**body, **SMALL, "callback": ""} if "title" not in body else body
+    if "title" not in body:
+        return {**body, **SMALL, "callback": ""}
+    prompts = [{**one, **SMALL, "callback": ""} for one in body.get("prompts_attributes", [])]
+    return {**body, "callback": "", "prompts_attributes": prompts}
 
 
 @settings(max_examples=150, suppress_health_check=list(HealthCheck), derandomize=True)
@@ -216,8 +243,7 @@ def test_what_the_document_allows_gives_a_promised_answer(
     path, body = sent
     answer = api.post(path.format(**ids), json=small(body))
     valid(document, answer, path, "post")
-    if answer.status_code == 201 and "prompt" in answer.json()["url"]:
-        api.delete(f"/tunes/{answer.json()['tune_id']}/prompts/{answer.json()['id']}")
+    clean_up(api, answer)
 
 
 def form_field(schema: dict[str, Any]) -> st.SearchStrategy:
@@ -258,10 +284,14 @@ FORMS = st.one_of(
 
 
 def small_form(form: dict[str, Any], path: str) -> dict[str, Any]:
-    wrapper = {"/generate": "{}", "/tunes": "tune[prompts_attributes][0][{}]"}.get(
-        path, "prompt[{}]"
-    )
-    has_prompt = path != "/tunes" or wrapper.format("text") in form
+    wrapper = {
+        "/generate": "{}",
+        "/tunes": "tune[prompts_attributes][0][{}]",
+        "/packs": "pack[prompts_attributes][0][{}]",
+        "/p/{id}/tunes": "tune[prompt_attributes][{}]",
+        "/images/inspect": "",
+    }.get(path, "prompt[{}]")
+    has_prompt = wrapper and (path != "/tunes" or wrapper.format("text") in form)
     smaller = (
         {wrapper.format(key): str(value) for key, value in SMALL.items()} if has_prompt else {}
     )
@@ -289,16 +319,11 @@ def test_forms_as_the_document_spells_them_are_read(
         answer = api.post(path.format(**ids), data=pairs)
     assert answer.status_code != 400, f"it cannot be read: {answer.text[:300]}"
     valid(document, answer, path, "post")
+    clean_up(api, answer)
     if answer.status_code == 201:
-        made = answer.json()
-        api.delete(
-            f"/tunes/{made['id']}"
-            if path == "/tunes"
-            else f"/tunes/{made['tune_id']}/prompts/{made['id']}"
-        )
         assert not any(
             "is not read" in notice or "is not a known parameter" in notice
-            for notice in made.get("notices", ())
+            for notice in answer.json().get("notices", ())
         )
 
 
@@ -331,6 +356,9 @@ def test_a_form_of_the_document_makes_what_its_fields_say(
             "/tunes/{id}/prompts",
             "/tunes/{id}/prompts/{prompt_id}",
             "/tunes/{id}/images/{name}",
+            "/packs",
+            "/packs/{id}",
+            "/p/{id}",
             "/prompts",
             "/prompts/{prompt_id}",
             "/prompts/{prompt_id}/likes",

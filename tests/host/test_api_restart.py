@@ -27,6 +27,12 @@ SETTINGS = "idempotent = yes\nprivate_hosts = 127.0.0.1\n"
 KEY = "a-key-of-the-owner"
 SLOW = {"w": 128, "h": 128, "steps": 50, "num_images": 2}
 STORM = 60
+PACK = {
+    "title": "of the storm",
+    "branch": "fast",
+    "model_type": "checkpoint",
+    "prompts_attributes": [{"text": "one"}, {"text": "two"}],
+}
 MOST_LEFT = 40_000  # bytes of memory a prompt
 
 
@@ -63,12 +69,13 @@ class Request:
 def test_kill_9_loses_and_doubles_nothing(tmp_path: Path) -> None:
     folder = set_up(tmp_path, settings=SETTINGS)
     write_tiny_lora(tmp_path, "sd15", "a.safetensors")
-    with Receiver() as receiver:
+    with Receiver() as receiver, Receiver() as packed:
         requests_ = [
             Request(number, (tmp_path / "a.safetensors").read_bytes(), receiver.url)
             for number in range(STORM)
         ]
-        sent, answered = _until_killed(tmp_path, receiver, requests_)
+        sent, answered = _until_killed(tmp_path, receiver, packed.url, requests_)
+        assert packed.arrived == []
         _leave_more(tmp_path, folder)
         hopeless = _as_started_too_often(folder / DATABASE_FILE, sent[0]["id"])
         receiver.holding = False
@@ -91,10 +98,15 @@ def test_kill_9_loses_and_doubles_nothing(tmp_path: Path) -> None:
             failed = api.get(f"/tunes/690204/prompts/{hopeless}").json()
             assert failed["user_error"] == "ComfyUI ended 3 times while this prompt was running."
             _check_callbacks(api, receiver)
+            until(lambda: packed.arrived)
+            [(_, prompts)] = packed.arrived
+            assert [one["text"] for one in prompts] == ["one", "two"]
+            assert all(one["images"] for one in prompts)
+            assert [one["slug"] for one in api.get("/packs").json()] == ["of-the-storm"]
 
 
 def _until_killed(
-    base: Path, receiver: Receiver, requests_: Sequence[Request]
+    base: Path, receiver: Receiver, packed: str, requests_: Sequence[Request]
 ) -> tuple[list[dict], dict[int, dict]]:
     """Kill the host while it calls back, runs a prompt, has others waiting, and makes things.
 
@@ -112,6 +124,9 @@ def _until_killed(
         waiting = [
             api.create_prompt(f"waiting {number}", callback=receiver.url) for number in range(3)
         ]
+        made = api.post("/packs", json=PACK)
+        path = f"/p/{made.json()['id']}/tunes"
+        assert api.post(path, json={"title": "mine", "prompts_callback": packed}).ok
         until(
             lambda: api.get(f"/tunes/690204/prompts/{running['id']}").json()["started_training_at"]
         )
@@ -199,7 +214,8 @@ def _check_storm(
         again = request.send(api)
         before = answered.get(request.number, again)
         assert (again["id"], again["created_at"]) == (before["id"], before["created_at"])
-    tunes = [tune["title"] for tune in api.get("/tunes", params={"limit": 100}).json()]
+    told = api.get("/tunes", params={"limit": 100}).json()
+    tunes = [tune["title"] for tune in told if tune["pack_id"] is None]
     assert sorted(tunes) == sorted(one.title for one in requests_ if not one.is_prompt)
     prompts = [
         prompt["text"]

@@ -46,6 +46,8 @@ def test_a_faceid_tune_is_ready_at_once(api: Api) -> None:
         "updated_at",
         "url",
         "orig_images",
+        "characteristics",
+        "pack_id",
         *NULL_IN_TUNE,
     ]
     assert (tune["title"], tune["name"], tune["base_tune_id"], tune["branch"]) == (

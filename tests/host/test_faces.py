@@ -7,6 +7,8 @@ runs.
 from __future__ import annotations
 
 import io
+import re
+from typing import Any
 
 import numpy
 import pytest
@@ -125,11 +127,39 @@ def test_a_tune_is_made_once_named_by_its_id_listed_and_deleted(host: LiveHost) 
         RunError, match="Tune 788416 does not have the title 'Ellen'; it was left as it is"
     ):
         host.client.run({"delete": node("AstriaDeleteTune", tune_id=788416, title="Ellen")})
-    deleted = host.client.run({"delete": node("AstriaDeleteTune", tune_id=788416, title="Eileen")})
+    deleted = deleted_by_node(host, tune_id=788416, title="Eileen")
     assert text_of(deleted, "delete") == "Tune 788416 'Eileen' and its 1 photo(s) are deleted."
     with pytest.raises(RunError, match="FaceID photo set '788416' is not in the tunes database"):
         host.client.run(used)
     assert "is stored" in text_of(host.client.run(graph), "tune")
+
+
+def deleted_by_node(host: LiveHost, **given: object) -> dict[str, Any]:
+    """Run Astria Delete Tune as its owner does: once to be told the word, and again with it."""
+    with pytest.raises(RunError, match="is not deleted yet") as told:
+        host.client.run({"delete": node("AstriaDeleteTune", **given)})
+    word = re.search(r"write (\w+) into confirm", str(told.value))
+    assert word is not None
+    return host.client.run({"delete": node("AstriaDeleteTune", **given, confirm=word[1])})
+
+
+def test_a_strangers_workflow_that_reads_the_title_deletes_nothing(host: LiveHost) -> None:
+    host.client.run({**photos_graph(), "tune": create("prey", images=["photo", 0], tune_id=31340)})
+    found = {
+        "regex_pattern": "'(.*)'",
+        "mode": "First Group",
+        **dict.fromkeys(("case_insensitive", "multiline", "dotall"), False),
+        "group_index": 1,
+    }
+    reading = {
+        "tunes": node("AstriaTunes", tune="31340"),
+        "title": node("RegexExtract", string=["tunes", 0], **found),
+    }
+    for word in ("", "prey", "00000000"):
+        delete = node("AstriaDeleteTune", tune_id=31340, title=["title", 0], confirm=word)
+        with pytest.raises(RunError, match="Tune 31340 'prey' with 1 photo"):
+            host.client.run({**reading, "delete": delete})
+    assert deleted_by_node(host, tune_id=31340, title="prey")
 
 
 def test_a_tune_is_deleted_by_its_id_and_never_by_a_title_that_looks_like_one(
@@ -150,7 +180,7 @@ def test_a_tune_whose_photo_was_spoilt_is_listed_and_can_be_deleted(host: LiveHo
     photo.write_bytes(b"no picture")
     listed = text_of(host.client.run({"tunes": node("AstriaTunes", tune="")}), "tunes")
     assert "31339  'spoilt'" in listed and f"The photo {photo} cannot be read" in listed
-    deleted = host.client.run({"delete": node("AstriaDeleteTune", tune_id=31339, title="spoilt")})
+    deleted = deleted_by_node(host, tune_id=31339, title="spoilt")
     assert text_of(deleted, "delete") == "Tune 31339 'spoilt' and its 1 photo(s) are deleted."
     assert not photo.exists()
 

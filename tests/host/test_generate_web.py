@@ -151,9 +151,6 @@ def test_explain_tells_the_plan_and_fetches_nothing(host: LiveHost, web: Receive
         graph["explain"]["inputs"]["text"] += "\nsteps=3"
         report = text_of(host.client.run(graph), "explain")
     assert "1. base: img2img" in report
-    assert (
-        f"The input image is fetched from {address(web, 'explain.png')} when the prompt runs."
-        in report
-    )
+    assert f"The input image is fetched from {address(web, '...')} when the prompt runs." in report
     assert "error" not in report
     assert web.gets == []

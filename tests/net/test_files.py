@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from comfyui_astria.nodes.net.files import (
     MAX_PIXELS,
+    MAX_SCANS,
     check_safetensors,
     from_base64,
     picture_name,
     put_whole,
 )
+from comfyui_astria.nodes.net.picture_headers import jpeg_scans, webp_size
 from comfyui_astria.nodes.net.problems import ApiError
 from PIL import Image
 
@@ -74,6 +76,37 @@ def test_another_kind_of_file_is_named_with_what_to_do(content: bytes, named: st
     assert "save another kind as JPEG or PNG first" in refused.value.hint
 
 
+def webp_of(width: int, height: int) -> bytes:
+    """The beginning of a WebP of that size, which is all that says so."""
+    data = b"\x2f" + struct.pack("<I", width - 1 | height - 1 << 14) + bytes(5)
+    chunk = b"VP8L" + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(chunk) + 4) + b"WEBP" + chunk
+
+
+def scanned(scans: int) -> bytes:
+    """A JPEG whose last scan comes so often."""
+    whole = encoded("JPEG", progressive=True)
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    return whole[:-2] + last * (scans - jpeg_scans(whole, scans)) + whole[-2:]
+
+
+def test_a_jpeg_of_many_scans_is_told_from_one_with_other_data_behind_it() -> None:
+    assert jpeg_scans(scanned(MAX_SCANS), 1000) == MAX_SCANS
+    film = encoded("JPEG") + b"\xff\xda\x00\x02" * 500
+    assert jpeg_scans(film, 1000) == 1
+    assert picture_name(film, "photo", LARGEST).endswith(".jpg")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"lossless": True}, {"exif": Image.Exif().tobytes()}, {"icc_profile": b"x" * 200}],
+)
+def test_the_size_of_a_webp_is_read_from_its_header(options: dict) -> None:
+    assert webp_size(encoded("WEBP", **options)) == (8, 6)
+    assert webp_size(ANIMATED) == (8, 6)
+    assert webp_size(encoded("PNG")) is None
+
+
 ANIMATED = encoded("WEBP", save_all=True, append_images=[Image.new("RGB", (8, 6))])
 
 
@@ -92,6 +125,8 @@ ANIMATED = encoded("WEBP", save_all=True, append_images=[Image.new("RGB", (8, 6)
         (png_of(8, 6, b"\0"), "cannot be decoded"),
         (png_of(30_000, 30_000), "pixels|expected a JPEG"),
         (png_of(10_000, MAX_PIXELS // 10_000 + 1), "pixels"),
+        (webp_of(16384, 16384), "it has 16384x16384 pixels"),
+        (scanned(MAX_SCANS + 1), "more than 100 scans"),
         (ANIMATED, "frames"),
         (encoded("PNG", save_all=True, append_images=[Image.new("RGB", (8, 6))]), "frames"),
         (bytes(LARGEST + 1), "at most"),
@@ -123,6 +158,10 @@ def weights(header: object, data: bytes = bytes(8)) -> bytes:
     return struct.pack("<Q", len(text)) + text + data
 
 
+def entry(**other: object) -> dict[str, object]:
+    return {"dtype": "F32", "shape": [2], "data_offsets": [0, 8], **other}
+
+
 WHOLE = weights(
     {"__metadata__": {"a": "b"}, "w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
 )
@@ -149,6 +188,19 @@ def test_a_whole_safetensors_file_passes(tmp_path: Path) -> None:
         weights({"w": 1}),
         weights({"w": {"data_offsets": [8, 0]}}),
         weights({"w": {"data_offsets": [0, True]}}),
+        weights({"w": entry(dtype="F16")}),
+        weights({"w": entry(shape=[3])}),
+        weights({"w": entry(shape=[2, -1, -1])}),
+        weights({"w": entry(dtype="PICKLE")}),
+        weights({"w": entry(data_offsets=[8, 16])}, bytes(16)),
+        weights({"w": entry(), "v": entry()}),
+        weights({"w": entry(), "v": entry(data_offsets=[4, 12])}, bytes(12)),
+        weights({"w": entry(), "v": entry(data_offsets=[12, 20])}, bytes(20)),
+        weights({"w": {**entry(), "code": "x"}}),
+        weights({"w": entry(), "__metadata__": {"a": 1}}),
+        weights(b'{"w": ' + json.dumps(entry()).encode() + b', "w": {}}'),
+        weights(b"[" * 26_000_000),
+        weights(b'{"w": [' + b"[]," * 300_000 + b"[]]}"),
         struct.pack("<Q", 2**63) + bytes(100),
     ],
 )

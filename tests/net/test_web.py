@@ -16,6 +16,7 @@ from comfyui_astria.nodes.net.fetching import Fetching
 from comfyui_astria.nodes.net.problems import ApiError
 from comfyui_astria.nodes.net.settings import ApiSettings
 from comfyui_astria.nodes.net.web import Bounds, fetch, post
+from comfyui_astria.nodes.prompt.images import shown_address
 
 OWN = ("127.0.0.1",)
 PUBLIC = "93.184.216.34"
@@ -70,6 +71,23 @@ PUBLIC = "93.184.216.34"
         "http://[ff02::1]/",
         "http://[2001:0:5ef5:79fb::1]/",
         "http://[64:ff9b:1::808:808]/",
+        "http://[fec0::1]/",
+        "http://[4000::1]/",
+        "http://[100::1]/",
+        "http://[2001:db8::1]/",
+        "http://[2001:20::1]/",
+        "http://[3fff::1]/",
+        "http://[5f00::1]/",
+        "http://[2a00:1450:4001::5efe:a00:1]/",
+        "http://[2a00:1450:4001::200:5efe:10.0.0.1]/",
+        "http://[64:ff9b::198.18.0.1]/",
+        "http://[2002:c000:1::]/",
+        "http://192.0.0.1/",
+        "http://192.0.0.9/",
+        "http://198.19.255.255/",
+        "http://192.88.99.1/",
+        "http://168.63.129.16/",
+        "http://203.0.113.1/",
         "http://127.0.0.1./",
         "http://①②⑦.0.0.1/",
         "http://127。0.0.1/",
@@ -338,4 +356,26 @@ def test_mapped_addresses_are_what_they_carry() -> None:
 
     assert is_public(ipaddress.ip_address(f"::ffff:{PUBLIC}"))
     assert not is_public(ipaddress.ip_address("::ffff:10.0.0.1"))
+    assert is_public(ipaddress.ip_address("64:ff9b::808:808"))
+    assert is_public(ipaddress.ip_address("2002:808:808::1"))
+    assert is_public(ipaddress.ip_address("2a00:1450:4001::5efe:808:808"))
     assert web.MAX_REDIRECTS == 3
+
+
+def test_messages_name_the_server_of_an_address_and_nothing_secret_in_it() -> None:
+    for url, shown in (
+        (
+            "https://user:s3cret@example.com:8443/s3cret?s3cret#s3cret",
+            "https://example.com:8443/...",
+        ),
+        ("https://example.com?s3cret", "https://example.com/..."),
+        ("https://example.com/", "https://example.com"),
+        ("ftp://s3cret@example.com", "ftp://example.com"),
+        ("https://example.com\\@s3cret", "https://example.com/..."),
+        ("s3cret@example.com/s3cret", "example.com/..."),
+        ("https://" + "a" * 200, "https://" + "a" * 69 + "..."),
+    ):
+        assert shown_address(url) == shown
+    with pytest.raises(ApiError) as refused:
+        fetch("http://127.0.0.1:9/s3cret?s3cret", Bounds(10, 5, OWN))
+    assert "s3cret" not in refused.value.message

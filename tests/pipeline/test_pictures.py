@@ -201,6 +201,6 @@ def test_pictures_can_be_left_out_and_told_instead() -> None:
     )
     assert named_files(request, ["mask"]) == ["b.png"]
     assert picture_origins(pictures).splitlines() == [
-        "The input image is fetched from http://example.com/a.png when the prompt runs.",
+        "The input image is fetched from http://example.com/... when the prompt runs.",
         "The input mask is the one that the prompt holds as text.",
     ]

@@ -139,10 +139,19 @@ MALFORMED: dict[str, list[tuple[str, int, int, str]]] = {
     "color_grading=Velvia": [("bad-choice", 1, 15, "color_grading: `Velvia` is not known")],
     "ar=2:1": [("bad-choice", 1, 4, "ar: `2:1` is not known")],
     "input_image_url=ftp://x/y.png": [
-        ("bad-url", 1, 17, "input_image_url: `ftp://x/y.png` is not a web address")
+        ("bad-url", 1, 17, "input_image_url: `ftp://x/...` is not a web address")
     ],
     "input_image=../../etc/passwd": [
         ("bad-file-name", 1, 13, "input_image: `../../etc/passwd` is not the name of a file")
+    ],
+    "input_image=x.png[output]": [
+        ("bad-file-name", 1, 13, "input_image: `x.png[output]` is not the name of a file")
+    ],
+    "input_image=.. [output]": [
+        ("bad-file-name", 1, 13, "input_image: `.. [output]` is not the name of a file")
+    ],
+    "input_image=con [temp]": [
+        ("bad-file-name", 1, 13, "input_image: `con [temp]` is not the name of a file")
     ],
     "mask_image=C:\\me.png": [
         ("bad-file-name", 1, 12, "mask_image: `C:\\me.png` is not the name of a file")

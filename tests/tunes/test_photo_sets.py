@@ -76,3 +76,23 @@ def test_error_an_unbound_photo_set_offers_to_bind_it(
     )
     assert missing(lost.faceid("749152")).message.endswith(told)
     assert missing(lost.bound("749152")) == missing(lost.lora("749152"))
+
+
+def test_error_a_mock_is_no_photo_set_and_no_lora(
+    resolver: Resolve, store: TuneStore, photo: Photo
+) -> None:
+    mock = store.create(title="Test", model_type="faceid", branch="fast", photos=[photo()], id=7)
+    assert not mock.is_photo_set
+    for key, bound in (("7", resolver()), ("Test", resolver()), ("9", resolver(**{"9": "Test"}))):
+        for found in (bound.lora(key), bound.faceid(key)):
+            assert missing(found).message.startswith("tune 7 'Test' is a mock (branch=fast)")
+            assert "tune's own id, 7" in missing(found).hint
+
+
+def test_a_file_that_the_bindings_give_a_mocks_id_is_found(
+    resolver: Resolve, store: TuneStore, photo: Photo
+) -> None:
+    store.create(title="Test", model_type="lora", branch="fast", photos=[photo()], id=7)
+    found = resolver(**{"7": "anna.safetensors"}).lora("7")
+    assert isinstance(found, Resolved)
+    assert found.file == "people/anna.safetensors"

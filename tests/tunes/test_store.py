@@ -81,6 +81,8 @@ def test_the_response_object_has_the_service_s_keys_and_times(
         "updated_at": "2023-10-02T14:32:40.363Z",
         "url": "/tunes/1.json",
         "orig_images": [image],
+        "characteristics": {},
+        "pack_id": None,
     }
 
 
@@ -363,3 +365,11 @@ def test_error_a_newer_schema_is_left_untouched(tmp_path: Path) -> None:
     ):
         TuneStore(tmp_path)
     assert path.read_bytes() == before
+
+
+def test_a_mock_is_ready_at_once_and_characteristics_come_back(store: TuneStore) -> None:
+    made = store.create(title="m", branch="fast", characteristics={"eye_color": "grün"}, pack_id=3)
+    assert made.trained_at == made.created_at
+    assert (made.is_mock, made.characteristics, made.pack_id) == (True, {"eye_color": "grün"}, 3)
+    assert store.get(made.id) == made
+    assert store.create(title="no model", branch="sd15").trained_at is None

@@ -1,13 +1,14 @@
-"""The body of an API request, read within bounds.
+"""The body of an API request, read within bounds of size and time.
 
 JSON, a form, or multipart with pictures in memory and weights on the disk.
 """
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
-import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,19 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from ...net.problems import ApiError
 from ...net.settings import ApiSettings
-from ..fields import MAX_FIELDS, Upload, from_json, nested
+from ..fields import Upload, nested
+from ..form_text import form_pairs, last_name
+from ..json_text import from_json
+from ..limits import TextBudget, base64_bytes, holds_picture, too_large
+from .arriving import Arriving
 
 MODEL_FIELDS = ("tune[file]", "file")
 _CHUNK = 1 << 16
+_WRITTEN = 1 << 22  # of a model file at once
+_AT_ONCE = 2
+
+# Bodies are parsed here: whoever asks for something else does not wait for it.
+_parsers = ThreadPoolExecutor(_AT_ONCE, "astria-body")
 
 
 @dataclass(frozen=True)
@@ -50,24 +60,28 @@ async def read_body(
 
     Where it `takes_model`, one model file may come along, which then lies in the folder `spool`.
 
-    Raises: ApiError for what cannot be read, or is too large.
+    Raises: ApiError for what cannot be read, is too large, or takes too long to arrive.
     """
     kind = request.content_type.lower()
     body = Body()
     if kind.startswith("multipart/") and kind != "multipart/form-data":
         raise _unreadable(f"the request is {kind}", 415)
+    most = settings.request_bytes + (settings.model_bytes if takes_model else 0)
     try:
-        if kind == "multipart/form-data":
-            await _Parts(settings, spool if takes_model else None, body).read(request)
-        elif kind in (
-            "application/x-www-form-urlencoded",
-            "application/json",
-            "application/octet-stream",
-            "text/plain",
-        ):
-            body.fields = _of_text(await _whole(request, settings), kind)
-        else:
-            raise _unreadable(f"the request is {kind}", 415)
+        with Arriving(request, settings, most) as arriving:
+            if kind == "multipart/form-data":
+                parts = _Parts(settings, spool if takes_model else None, body, arriving)
+                await parts.read(request)
+            elif kind in (
+                "application/x-www-form-urlencoded",
+                "application/json",
+                "application/octet-stream",
+                "text/plain",
+            ):
+                content = await _whole(request, settings, arriving)
+                body.fields = await parsed(_of_text, content, kind, settings.image_bytes)
+            else:
+                raise _unreadable(f"the request is {kind}", 415)
     except ConnectionError as error:  # nobody is left to answer
         body.close()
         raise _unreadable("the connection ended before the request did") from error
@@ -77,35 +91,36 @@ async def read_body(
     return body
 
 
-def _of_text(content: bytes, kind: str) -> dict[str, Any]:
+async def parsed(parse: Callable[..., Any], *values: Any) -> Any:
+    """Return what `parse` makes of the values, outside the server's own thread."""
+    return await asyncio.get_running_loop().run_in_executor(_parsers, parse, *values)
+
+
+def _of_text(content: bytearray, kind: str, image_bytes: int) -> dict[str, Any]:
     # curl --data sends JSON as a form unless told otherwise.
-    if kind == "application/json" or content.lstrip()[:1] == b"{":
-        return from_json(content)
-    if not content.strip():
+    if kind == "application/json" or content[:1000].lstrip()[:1] == b"{":
+        return from_json(content, image_bytes)
+    if not content[:1000].strip() and not content.strip():
         return {}
     try:
-        return nested(
-            urllib.parse.parse_qsl(
-                content.decode("utf-8"),
-                keep_blank_values=True,
-                strict_parsing=True,
-                max_num_fields=MAX_FIELDS,
-            )
-        )
+        return nested(form_pairs(content, image_bytes))
+    except ApiError:
+        raise
     except ValueError as error:
-        raise _unreadable(f"the request is no form: {error}") from error
+        raise _unreadable(f"the request is no form: {error}"[:300]) from error
 
 
-async def _whole(request: web.Request, settings: ApiSettings) -> bytes:
+async def _whole(request: web.Request, settings: ApiSettings, arriving: Arriving) -> bytearray:
     content = bytearray()
     try:
         async for chunk in request.content.iter_chunked(_CHUNK):
             content += chunk
+            arriving.hold(len(chunk))
             if len(content) > settings.request_bytes:
-                raise _too_large("the request", settings.max_request_mb)
+                raise _above("the request", settings.max_request_mb)
     except (HttpProcessingError, web.RequestPayloadError) as error:
         raise _unreadable(f"the request's body is damaged: {error}") from error
-    return bytes(content)
+    return content
 
 
 class _Parts:
@@ -114,10 +129,14 @@ class _Parts:
     Without a folder for it a model file is a file as others are.
     """
 
-    def __init__(self, settings: ApiSettings, spool: Path | None, body: Body) -> None:
+    def __init__(
+        self, settings: ApiSettings, spool: Path | None, body: Body, arriving: Arriving
+    ) -> None:
         self._settings = settings
         self._spool = spool
         self._body = body
+        self._arriving = arriving
+        self._budget = TextBudget()
         self._held = 0
 
     async def read(self, request: web.Request) -> None:
@@ -127,9 +146,9 @@ class _Parts:
             while (part := await reader.next()) is not None:
                 if not isinstance(part, BodyPartReader) or not part.name:
                     raise _unreadable("a part of the request has no name, or parts of its own")
+                self._budget.count()
+                self._budget.spend(len(part.name))
                 pairs.append((part.name, await self._value(part, part.name)))
-                if len(pairs) > MAX_FIELDS:
-                    raise _unreadable(f"the request has more than {MAX_FIELDS} parts")
         except (
             ValueError,
             AssertionError,
@@ -140,25 +159,42 @@ class _Parts:
             if isinstance(error, ApiError):
                 raise
             raise _unreadable(f"the request is no multipart form: {error}"[:300]) from error
-        self._body.fields = nested(pairs)
+        self._body.fields = await parsed(nested, pairs)
 
     async def _value(self, part: BodyPartReader, name: str) -> Any:
         if part.filename is None:
-            return (await self._bytes(part, name)).decode("utf-8")
+            return (await self._text(part, name)).decode("utf-8")
         if name in MODEL_FIELDS and self._spool is not None:
             return await self._weights(part, self._spool)
-        return Upload(part.filename, await self._bytes(part, name))
+        return Upload(part.filename, await self._file(part, name))
 
-    async def _bytes(self, part: BodyPartReader, name: str) -> bytes:
+    async def _text(self, part: BodyPartReader, name: str) -> bytes:
+        content = bytearray()
+        most = base64_bytes(self._settings.image_bytes)
+        is_picture = holds_picture(last_name(name))
+        while chunk := await part.read_chunk(_CHUNK):
+            content += chunk
+            self._hold(len(chunk))
+            if not is_picture:
+                self._budget.spend(len(chunk))
+            elif len(content) > most:
+                raise _above(f"the text of {name[:100]}", self._settings.max_image_mb)
+        return bytes(content)
+
+    async def _file(self, part: BodyPartReader, name: str) -> bytes:
         content = bytearray()
         while chunk := await part.read_chunk(_CHUNK):
             content += chunk
-            self._held += len(chunk)
-            if part.filename is not None and len(content) > self._settings.image_bytes:
-                raise _too_large(f"the file {name}", self._settings.max_image_mb)
-            if self._held > self._settings.request_bytes:
-                raise _too_large("the request", self._settings.max_request_mb)
+            self._hold(len(chunk))
+            if len(content) > self._settings.image_bytes:
+                raise _above(f"the file {name[:100]}", self._settings.max_image_mb)
         return bytes(content)
+
+    def _hold(self, size: int) -> None:
+        self._arriving.hold(size)
+        self._held += size
+        if self._held > self._settings.request_bytes:
+            raise _above("the request", self._settings.max_request_mb)
 
     async def _weights(self, part: BodyPartReader, spool: Path) -> UploadedModel:
         if self._body.temporary:
@@ -169,15 +205,19 @@ class _Parts:
                 status=400,
             )
         spool.mkdir(parents=True, exist_ok=True)
-        size = 0
+        size, waiting = 0, bytearray()
         with tempfile.NamedTemporaryFile(dir=spool, suffix=".partial", delete=False) as file:
             path = Path(file.name)
             self._body.temporary.append(path)
             while chunk := await part.read_chunk(_CHUNK):
                 size += len(chunk)
+                waiting += chunk
                 if size > self._settings.model_bytes:
-                    raise _too_large("the model file", self._settings.max_model_mb)
-                file.write(chunk)
+                    raise _above("the model file", self._settings.max_model_mb)
+                if len(waiting) >= _WRITTEN:
+                    await asyncio.to_thread(file.write, waiting)
+                    waiting = bytearray()
+            file.write(waiting)
         return UploadedModel(part.filename or "", path)
 
 
@@ -188,9 +228,9 @@ def uploads_of(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else (value,)
 
 
-def _too_large(what: str, most_mb: int) -> ApiError:
+def _above(what: str, most_mb: int) -> ApiError:
     hint = "The owner may raise the limits in api.ini."
-    return ApiError(f"{what} has more than {most_mb} MB", code="too-large", hint=hint, status=413)
+    return too_large(f"{what} has more than {most_mb} MB", hint)
 
 
 def _unreadable(message: str, status: int = 400) -> ApiError:

@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from ...errors import AstriaError
+from ...host.shown_paths import without_folders
 from ...net.problems import ApiError
 from ...net.settings import SETTINGS_FILE, ApiSettings
 from ...net.web import Bounds, post
@@ -47,7 +48,7 @@ class Callbacks:
                 await self._round()
             except AstriaError as error:
                 # The database is busy, its disk full, or the settings hold a slip.
-                _log.warning("Astria callbacks cannot be sent: %s", error.message)
+                _log.warning("Astria callbacks cannot be sent: %s", without_folders(error.message))
                 await asyncio.sleep(TIMEOUT_S)
 
     async def _round(self) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 from aiohttp import web
 
@@ -32,12 +32,11 @@ from .lookup import (
 from .prompt_handlers import FILTERS, PromptHandlers, search
 from .prompts import Terms, object_of, prepare
 from .queue import Queue
+from .studio import Studio
 from .tune_handlers import TUNE_HANDLERS
 from .tunes import Made, delete_tune, make_tune
 
-_AT_ONCE = 4
-
-_Answer = Callable[[web.Request, ApiSettings], Awaitable[web.StreamResponse]]
+Answer = Callable[[web.Request, ApiSettings], Awaitable[web.StreamResponse]]
 
 
 class Handlers:
@@ -49,12 +48,12 @@ class Handlers:
     def __init__(self, queue: Queue, callbacks: Callbacks) -> None:
         self._queue = queue
         self._callbacks = callbacks
-        self._making = asyncio.Lock()
-        # Pictures are fetched, decoded and searched for faces here, so that few are in memory at
-        # once, and looking something up never waits for it.
-        self._studio = ThreadPoolExecutor(_AT_ONCE, "astria-api")
+        # One for each title: those of others do not wait for a slow one.
+        self._making: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        # Calls in one of the few threads for pictures.
+        self.in_studio = Studio().work
 
-    def table(self) -> Mapping[tuple[str, str], _Answer]:
+    def table(self) -> Mapping[tuple[str, str], Answer]:
         """Return (method, path below /astria) -> answer."""
         return {
             ("GET", "/openapi.json"): self.openapi,
@@ -65,11 +64,8 @@ class Handlers:
             ("GET", "/tunes/{id}/prompts"): self.list_prompts,
             ("POST", "/tunes/{id}/prompts"): self.create_prompt,
             **TUNE_HANDLERS,
-            **PromptHandlers(self._queue, self._in_studio).table(),
+            **PromptHandlers(self._queue, self.in_studio).table(),
         }
-
-    async def _in_studio(self, act: Callable[..., Any], *values: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._studio, act, *values)
 
     async def openapi(self, request: web.Request, settings: ApiSettings) -> web.Response:
         return web.json_response(
@@ -88,24 +84,30 @@ class Handlers:
 
     async def create_tune(self, request: web.Request, settings: ApiSettings) -> web.Response:
         body = await read_body(request, settings, state.spool_folder(), takes_model=True)
-        terms = terms_of(request, settings)
         try:
             sent, beside = wrapped(body.fields, "tune")
-            # One at a time, so that of two requests with one title the second finds the first's
-            # tune.
-            async with self._making if settings.idempotent else contextlib.nullcontext():
-                made = await self._in_studio(make_tune, sent, settings, terms.fetching)
-                try:
-                    await self._first_prompts(made, sent, terms)
-                except BaseException:
-                    if made.is_new:
-                        await asyncio.to_thread(delete_tune, made.tune.id)
-                    raise
+            return await self.make_tune(
+                sent, terms_of(request, settings), notices_of(beside, "tune")
+            )
         finally:
             await asyncio.to_thread(body.close)
-        answer = tune_object(
-            made.tune.to_json(), terms.origin, (*notices_of(beside, "tune"), *made.notices)
-        )
+
+    async def make_tune(
+        self, sent: Mapping[str, Any], terms: Terms, said: Sequence[str]
+    ) -> web.Response:
+        """Make a tune with its prompts, all or nothing; `said` begins its notices."""
+        settings = terms.settings
+        # Of two requests with one title the second finds the first's tune.
+        making = self._making.setdefault(str(sent.get("title")), asyncio.Lock())
+        async with making if settings.idempotent else contextlib.nullcontext():
+            made = await self.in_studio(make_tune, sent, settings, terms.fetching, terms.pack_id)
+            try:
+                await self._first_prompts(made, sent, terms)
+            except BaseException:
+                if made.is_new:
+                    await asyncio.to_thread(delete_tune, made.tune.id)
+                raise
+        answer = tune_object(made.tune.to_json(), terms.origin, (*said, *made.notices))
         # Also where the tune was there: whoever asks again may never have had the first answer.
         if made.callback:
             await asyncio.to_thread(state.prompts().owe, made.callback, called_back("tune", answer))
@@ -124,17 +126,31 @@ class Handlers:
                 code="bad-field",
                 hint="Write tune[prompts_attributes][0][text], or JSON with a list of objects.",
             )
+        tune_id = str(made.tune.id)
+        asked = [(tune_id, one) for one in attributes]
+        await self.queue_all(asked, terms, is_undone=made.is_new)
+
+    async def queue_all(
+        self, asked: Sequence[tuple[str, Mapping[str, Any]]], terms: Terms, *, is_undone: bool
+    ) -> None:
+        """Queue prompts, each for its tune, all or none.
+
+        Where one cannot be queued those before it are deleted again, if `is_undone`: none of them
+        may then have been there before.
+        """
         prepared, found = [], Problems()
-        for number, one in enumerate(attributes):
+        for number, (tune_id, one) in enumerate(asked):
             with found.noting(f"prompts_attributes[{number}]"):
-                prepared.append(await self._in_studio(prepare, str(made.tune.id), one, terms))
+                prepared.append(await self.in_studio(prepare, tune_id, one, terms))
         found.refuse()
         queued: list[Prompt] = []
         try:
             for one in prepared:
                 queued.append(await self._queue.admit(one, terms.settings))
+            if terms.prompts_callback and queued:
+                await self._queue.begin_run(terms.prompts_callback, queued)
         except BaseException:
-            for prompt in queued if made.is_new else ():
+            for prompt in queued if is_undone else ():
                 await self._queue.delete(prompt)
             raise
 
@@ -156,9 +172,7 @@ class Handlers:
         body = await read_body(request, settings, state.spool_folder())
         terms = terms_of(request, settings)
         sent, beside = prompt_attributes(body.fields)
-        prepared = await self._in_studio(
-            prepare, tune_id, sent, terms, notices_of(beside, "prompt")
-        )
+        prepared = await self.in_studio(prepare, tune_id, sent, terms, notices_of(beside, "prompt"))
         prompt = await self._queue.admit(prepared, settings)
         return web.json_response(object_of(prompt, terms.origin), status=201)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...errors import MissingModelError, PlanError
 from ...graph.graph import api_workflow
+from ...host.shown_paths import without_folders
 from ...host.state import state_folder
 from ...net.fetching import Fetching
 from ...net.problems import ApiError, Problems
@@ -27,15 +28,19 @@ from ...tunes.prompts import Prompt
 from ...tunes.resolve import Missing, Resolver
 from ...tunes.state import bindings_in
 from ...tunes.tune import iso
+from ..branches import BRANCHES
 from ..callbacks import callback_of
+from ..held_pixels import check_pixels
 from ..objects import prompt_object
+from ..packs.placeholders import Filling, filled_back
 from . import state
 from .guess import guess_bases, guess_roles
 from .missing import reasons, tags_of
+from .packs.filling import filled, tune_at
+from .pictures.input_pixels import input_pixels
+from .pictures.mock import MAX_SEED, Workflow, mocked
 from .reading import PICTURES, SPELLED, AttributeReading, read
-from .tunes import BRANCHES
 
-MAX_SEED = 2**32
 MAX_SHOWN = 2000  # longer addresses of pictures are the pictures themselves
 _WEB = ("http://", "https://")
 
@@ -50,6 +55,8 @@ class Terms:
     origin: str
     settings: ApiSettings
     fetching: Fetching
+    pack_id: int | None = None  # of the pack whose prompts are asked for
+    prompts_callback: str | None = None  # called once, when all of them have ended
 
 
 @dataclass(frozen=True)
@@ -83,33 +90,67 @@ def prepare(
 
     `said` begins its notices. Raises: ApiError listing every problem.
     """
-    found = Problems()
-    notices = [*said, *guess_bases(tune_id)]
-    ground, callback, attributes = _DrawnOn(), None, dict(sent)
+    found, notices, tune = Problems(), list(said), tune_at(tune_id)
+    is_mock = tune is not None and tune.is_mock
+    attributes: dict[str, Any] = dict(sent)
+    fillings: Mapping[str, Filling] = {}
+    ground, callback = _DrawnOn(), None
     with found.noting():
-        ground = _ground(tune_id)
+        attributes, fillings = filled(tune, sent)
+    if is_mock:
+        ground = _DrawnOn(tune=tune.id)
+    else:
+        notices += guess_bases(tune_id)
+        with found.noting():
+            ground = _ground(tune_id)
     with found.noting("callback"):
         callback, more = callback_of(attributes.pop("callback", None), terms.settings)
         notices += more
-    reading = read(attributes, terms.settings, terms.fetching, found)
+    try:
+        reading = read(attributes, terms.settings, terms.fetching, found)
+        made = (
+            mocked(tune, reading, found)
+            if is_mock
+            else _planned(reading, attributes, ground, found, terms.settings.max_megapixels)
+        )
+    except ApiError as error:
+        raise filled_back(error, fillings) from error
+    kept = _kept(reading)
+    prompt = Prompt(
+        tune_id=tune_id or api_base_id(),
+        fields=kept if terms.pack_id is None else {**kept, "pack_id": terms.pack_id},
+        digest=_digest(kept, callback),
+        origin=terms.origin,
+        workflow=made.nodes,
+        callback=callback,
+        inputs=tuple(made.pictures),
+        notices=tuple(dict.fromkeys(map(without_folders, [*notices, *made.notices]))),
+    )
+    return Prepared(prompt, made.pictures, ground.tune)
+
+
+def _planned(
+    reading: AttributeReading,
+    attributes: Mapping[str, Any],
+    ground: _DrawnOn,
+    found: Problems,
+    max_megapixels: int,
+) -> Workflow:
+    """Return the planner's workflow of what was read.
+
+    Raises: ApiError listing everything that keeps it from running, what is `found` already first.
+    """
     options = CompileOptions(ground.base, options=Options(secrets.randbelow(MAX_SEED)))
     if found:
         planned = options if ground.base else None
         found.refuse(reasons(reading, tags_of(attributes), make_resolver(ground.extra), planned))
     compiled, bound = _compiled(reading, ground.extra, options)
-    notices += [*bound, *reading.notices, *(one.render() for one in compiled.plan.problems)]
-    kept = _kept(reading)
-    prompt = Prompt(
-        tune_id=tune_id or api_base_id(),
-        fields=kept,
-        digest=_digest(kept, callback),
-        origin=terms.origin,
-        workflow=api_workflow(compiled.graph),
-        callback=callback,
-        inputs=tuple(reading.contents),
-        notices=tuple(dict.fromkeys(notices)),
+    plan = compiled.plan
+    check_pixels(plan.stages, plan.settings.num_images, input_pixels(reading), max_megapixels)
+    told = (one.render() for one in compiled.plan.problems)
+    return Workflow(
+        api_workflow(compiled.graph), reading.contents, (*bound, *reading.notices, *told)
     )
-    return Prepared(prompt, reading.contents, ground.tune)
 
 
 def _kept(reading: AttributeReading) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ import execution
 from server import PromptServer
 
 from ...errors import AstriaError
+from ...host.shown_paths import without_folders
 from ...net.problems import ApiError
 from ...net.settings import ApiSettings
 from ...tunes.prompts import Prompt
@@ -27,6 +28,7 @@ from ...tunes.tune import now
 from ..objects import called_back
 from . import state
 from .admission import Admission, Item
+from .packs.runs import end_runs
 from .prompts import Prepared, object_of
 
 MOST_RUNS = 3  # a prompt that was running when ComfyUI ended is started so often
@@ -53,6 +55,8 @@ class Queue:
         self._started: set[str] = set()
         self._wake = asyncio.Event()
         self._claiming = asyncio.Lock()
+        self._has_runs = True  # of packs, with a callback to come
+        self._ending = asyncio.Lock()
         self._claim: sqlite3.Connection | None = None
 
     async def is_only_one(self) -> bool:
@@ -131,6 +135,7 @@ class Queue:
                     await self._finish(replace(again, status="failed", user_error=text))
                     continue
                 self._put(item, again)
+        await self._end_runs()
 
     async def follow(self) -> None:
         """Note what becomes of the prompts on the queue, until cancelled."""
@@ -142,7 +147,9 @@ class Queue:
                 await self._look()
             except AstriaError as error:
                 # The database is busy, or its disk full: what ended is looked at again.
-                _log.warning("Astria prompts cannot be followed: %s", error.message)
+                _log.warning(
+                    "Astria prompts cannot be followed: %s", without_folders(error.message)
+                )
             await asyncio.sleep(_POLL_S)
 
     async def _look(self) -> None:
@@ -168,12 +175,32 @@ class Queue:
     async def _finish(self, prompt: Prompt) -> None:
         moment = now()
         ended = replace(
-            prompt, trained_at=moment if prompt.status == "done" else None, updated_at=moment
+            prompt,
+            trained_at=moment if prompt.status == "done" else None,
+            updated_at=moment,
+            user_error=without_folders(prompt.user_error),
         )
         body = called_back("prompt", object_of(ended, ended.origin))
         if ended.user_error:
             _log.warning("Astria prompt %d failed: %s", ended.id, ended.user_error)
         if await asyncio.to_thread(state.prompts().finish, ended, body) and ended.callback:
+            self._on_done()
+        await self._end_runs()
+
+    async def begin_run(self, url: str, prompts: Sequence[Prompt]) -> None:
+        """Have `url` called once, when all these prompts have ended."""
+        await asyncio.to_thread(state.packs().begin_run, url, [one.id for one in prompts])
+        self._has_runs = True
+        await self._end_runs()  # they may have been quicker
+
+    async def _end_runs(self) -> None:
+        async with self._ending:
+            if not self._has_runs:  # most prompts are of none: nobody has to look each time
+                return
+            self._has_runs = False  # one that begins while this looks says so again
+            ended, left = await asyncio.to_thread(end_runs)
+            self._has_runs = self._has_runs or left
+        if ended:
             self._on_done()
 
     async def delete(self, prompt: Prompt) -> bool:
@@ -182,7 +209,9 @@ class Queue:
         Say whether it was there.
         """
         async with self._order:
-            return await self._delete(prompt)
+            gone = await self._delete(prompt)
+        await self._end_runs()
+        return gone
 
     async def delete_with_tune(self, tune_id: str, delete: Callable[[], _Answer]) -> _Answer:
         """Delete the prompts of a tune, ending their runs, then the tune itself by `delete`.
@@ -195,7 +224,9 @@ class Queue:
             ):
                 for prompt in prompts:
                     await self._delete(prompt)
-            return await asyncio.to_thread(delete)
+            gone = await asyncio.to_thread(delete)
+        await self._end_runs()
+        return gone
 
     async def _delete(self, prompt: Prompt) -> bool:
         self._followed.pop(prompt.run_id, None)
@@ -242,7 +273,7 @@ def _ended(prompt: Prompt, entry: Mapping[str, Any] | None) -> Prompt:
         return replace(prompt, status="failed", user_error=_reason(status))
     images = [
         image
-        for node, output in entry["outputs"].items()
+        for node, output in sorted(entry["outputs"].items())
         if node.startswith("output.")
         for image in output.get("images", [])
     ]

@@ -5,17 +5,19 @@ What is wrong with them is noted, all of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...net.fetching import Fetching
 from ...net.files import INPUT_FOLDER, from_base64, picture_name
-from ...net.problems import ApiError, Problems, problem
+from ...net.problems import ApiError, Problems
 from ...net.settings import ApiSettings
-from ...prompt import Diagnostic, ImageRef, PromptRequest
+from ...prompt import ImageRef, PromptRequest
 from ..fields import Upload
 from ..objects import KEPT_IDS
+from ..text_errors import text_error
 
 PICTURES = ("input_image", "mask_image")
 SPELLED = {
@@ -98,7 +100,7 @@ def read(
             del reading.attributes[key]  # lists and objects, of any size
     if request is None:
         errors = [one for one in diagnostics if one.severity == "error"]
-        found.note(_text_error(errors))
+        found.note(text_error(errors))
         request = _request_without(reading, {one.field for one in errors})
     if request is not None:
         reading.request = _with_local_pictures(request, reading, settings, fetching, found)
@@ -113,9 +115,9 @@ def _check(reading: AttributeReading, found: Problems) -> None:
     given = reading.attributes
     # All of it is kept with the prompt, but for pictures, which become files.
     length = sum(
-        len(key) + len(value)
+        len(key) + _length(value)
         for key, value in given.items()
-        if isinstance(value, str) and key not in _MAY_HOLD_PICTURES
+        if not (isinstance(value, str) and key in _MAY_HOLD_PICTURES)
     )
     if length > MAX_TEXT:
         raise ApiError(
@@ -125,7 +127,7 @@ def _check(reading: AttributeReading, found: Problems) -> None:
         )
     for key, value in list(given.items()):
         with found.noting(key[:100]):
-            if isinstance(value, Upload):
+            if _holds_file(value):
                 reading.leave_out(key)
                 raise ApiError(
                     f"{key} is sent as a file"[:300],
@@ -147,24 +149,19 @@ def _check(reading: AttributeReading, found: Problems) -> None:
         reading.leave_out("text")
 
 
-def _text_error(errors: Sequence[Diagnostic]) -> ApiError:
-    places = ("field", "line", "column")
-    problems = [
-        {
-            **problem(one.code, one.message, one.hint),
-            **{key: getattr(one, key) for key in places},
-            "start": one.span.start,
-            "end": one.span.end,
-        }
-        for one in errors
-    ]
-    message = "\n".join(f"{one.message} {one.hint}".strip() for one in errors)
-    return ApiError(
-        message,
-        code=errors[0].code,
-        hint="The problems in extra_info name field, line, column and offsets.",
-        problems=problems,
-    )
+def _length(value: Any) -> int:
+    """Return how many characters a value takes where it is stored and told."""
+    if isinstance(value, str):
+        return len(value)
+    return len(json.dumps(value, ensure_ascii=False, default=lambda file: ""))
+
+
+def _holds_file(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_holds_file, value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_file, value))
+    return isinstance(value, Upload)
 
 
 def _request_without(reading: AttributeReading, fields: set[str]) -> PromptRequest | None:

@@ -12,6 +12,7 @@ from comfy.cli_args import args
 from server import PromptServer
 
 from ...errors import AstriaError, BindingsError
+from ...host.shown_paths import without_folders
 from ...host.state import state_folder
 from ...net.problems import ApiError, envelope
 from ...net.settings import ApiSettings
@@ -19,8 +20,11 @@ from ...tunes.store import DATABASE_FILE
 from .. import access
 from ..objects import ROOT
 from . import state
+from .arriving import let_go
 from .callbacks import Callbacks
 from .handlers import Handlers
+from .packs.routes import PackHandlers
+from .pictures.inspect import InspectHandlers
 from .queue import Queue
 from .tunes import sweep_models
 
@@ -35,8 +39,10 @@ def register() -> Queue:
     server = PromptServer.instance
     callbacks = Callbacks()
     queue = Queue(callbacks.wake)
-    for (method, path), answer in Handlers(queue, callbacks).table().items():
-        server.routes.route(method, ROOT + path + _ending(path))(guarded(answer))
+    handlers = Handlers(queue, callbacks)
+    for one in (handlers, PackHandlers(handlers), InspectHandlers(handlers)):
+        for (method, path), answer in one.table().items():
+            server.routes.route(method, ROOT + path + _ending(path))(guarded(answer))
     background = _BackgroundTasks(queue, callbacks)
     server.app.on_startup.append(background.start)
     server.app.on_cleanup.append(background.stop)
@@ -62,10 +68,12 @@ def guarded(
         except AstriaError as error:
             status = _status(error)
             return web.json_response(
-                envelope(error),
+                without_folders(envelope(error)),
                 status=status,
                 headers={"WWW-Authenticate": "Bearer"} if status == 401 else None,
             )
+        finally:
+            let_go(request)
 
     return handle
 
@@ -91,7 +99,10 @@ class _BackgroundTasks:
             try:
                 await self._take_up()
             except (AstriaError, OSError) as error:
-                _log.error("Astria prompts of the last run cannot be taken up again: %s", error)
+                _log.error(
+                    "Astria prompts of the last run cannot be taken up again: %s",
+                    without_folders(str(error)),
+                )
         self._tasks = [
             asyncio.create_task(self._queue.follow()),
             asyncio.create_task(self._when_kept()),

@@ -15,6 +15,7 @@ import folder_paths
 from ...host.state import STATE_NAME, state_folder
 from ...net.files import INPUT_FOLDER
 from ...net.settings import SETTINGS_FILE, ApiSettings, load
+from ...tunes.packs import PackStore
 from ...tunes.prompts import PromptStore
 from ...tunes.schema import kept_open
 from ...tunes.store import DATABASE_FILE, TuneStore
@@ -41,6 +42,10 @@ def prompts() -> PromptStore:
     return _prompts(state_folder())
 
 
+def packs() -> PackStore:
+    return _packs(state_folder())
+
+
 @functools.cache
 def _tunes(folder: Path) -> TuneStore:
     return TuneStore(folder)
@@ -60,6 +65,11 @@ def close() -> None:
     """Let go of the database, when the host ends."""
     while _kept_open:
         _kept_open.pop().close()
+
+
+@functools.cache
+def _packs(folder: Path) -> PackStore:
+    return PackStore(folder)
 
 
 def spool_folder() -> Path:

@@ -19,12 +19,13 @@ from ..fields import notices_of, wrapped
 from ..gallery import gallery_tune
 from ..objects import tune_object
 from ..operations import GALLERY
+from ..packs.placeholders import characteristics_of
 from . import state
 from .body import read_body
 from .lookup import id_of, number_of, origin_of, page_of, unknown, wanted
 from .tunes import KNOWN, WITHOUT_EFFECT, typed
 
-CHANGEABLE = ("title", "name", "token", "base_tune_id")
+CHANGEABLE = ("title", "name", "token", "base_tune_id", "characteristics")
 _IDLE = (*WITHOUT_EFFECT, "callback")  # what may be sent, and changes nothing
 
 
@@ -109,6 +110,8 @@ def _changes(sent: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(key: str, value: Any) -> Any:
+    if key == "characteristics":
+        return characteristics_of(value)
     if value not in (None, ""):
         return typed(key, value)
     if key in ("title", "token"):

@@ -6,18 +6,15 @@ import contextlib
 import os
 import re
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import folder_paths
 
 from ...errors import ImageError
-from ...faces.detector import FaceAnalysis
-from ...faces.insight import find_packs, load_pack
 from ...faces.photos import (
     LEAST_FACE_PX,
     MAX_SIDE_PX,
@@ -29,9 +26,10 @@ from ...faces.photos import (
     png_bytes,
     read_photo,
 )
+from ...host.shown_paths import without_folders
 from ...host.state import state_folder
 from ...net.fetching import Fetching
-from ...net.files import check_safetensors, from_base64, picture_name
+from ...net.files import check_safetensors, picture_name
 from ...net.problems import ApiError, Problems
 from ...net.settings import ApiSettings
 from ...net.writing import PARTIAL
@@ -40,15 +38,16 @@ from ...tunes.face_cache import FaceCache
 from ...tunes.host.state import make_resolver
 from ...tunes.resolve import Missing
 from ...tunes.state import bindings_in
-from ...tunes.tune import MODEL_TYPES, Tune
+from ...tunes.tune import MOCK_BRANCH, MODEL_TYPES, Tune, length_problem
+from ..branches import BRANCHES
 from ..callbacks import callback_of
-from ..fields import Upload
+from ..packs.placeholders import characteristics_of
+from ..pictures.mock import check_mock, mock_notices
 from . import state
 from .body import UploadedModel, uploads_of
 from .guess import guess_roles
+from .pictures.photos import bound_analysis, photo_content, photo_pixels
 
-# The service's word -> the family of the bindings.
-BRANCHES = {"sd15": "sd15", "sdxl1": "sdxl", "flux1": "flux"}
 FOLDERS = {"lora": "loras", "checkpoint": "checkpoints"}
 UPLOADS = "astria"  # below the model folder: model files that requests brought
 # Not a name that a person gives.
@@ -59,7 +58,6 @@ _SWITCHES = ("face_crop", "training_face_correct")
 # Of the service's tunes, without meaning where nothing is trained or billed.
 WITHOUT_EFFECT = (
     "preset",
-    "characteristics",
     "auto_extend",
     "resolution",
     "use_lpw",
@@ -77,6 +75,7 @@ KNOWN = frozenset(
         "images",
         "image_urls",
         "callback",
+        "characteristics",
         "file",
         "prompts_attributes",
     )
@@ -99,13 +98,17 @@ def fetching_of(settings: ApiSettings) -> Fetching:
 
 
 def make_tune(
-    sent: Mapping[str, Any], settings: ApiSettings, fetching: Fetching | None = None
+    sent: Mapping[str, Any],
+    settings: ApiSettings,
+    fetching: Fetching | None = None,
+    pack_id: int | None = None,
 ) -> Made:
     """Store the tune that the attributes describe.
 
     Raises: ApiError with every problem, TuneError or ImageError; nothing is then left behind.
 
-    `fetching` is that of the request where it brings more pictures than those of the tune.
+    `fetching` is that of the request where it brings more pictures than those of the tune,
+    `pack_id` the pack that the tune is made by.
     """
     found = Problems()
     callback, said = None, []
@@ -114,16 +117,22 @@ def make_tune(
     about = _about(sent, found)
     if settings.idempotent and not found and (there := state.tunes().find_by_title(about["title"])):
         return Made(there, False, tuple(said), callback)
-    file = _model_file(sent, about.get("model_type"), found)
+    is_mock = about["branch"] == MOCK_BRANCH
+    file = None if is_mock else _model_file(sent, about.get("model_type"), found)
     contents = _sent_photos(sent, settings, fetching or fetching_of(settings), found)
     found.refuse()
-    photos, more = _usable_photos(contents, about["title"], about.pop("min_face_px", MIN_FACE_PX))
+    min_face_px = about.pop("min_face_px", MIN_FACE_PX)
+    photos, more = (
+        (contents, mock_notices(sent))
+        if is_mock
+        else _usable_photos(contents, about["title"], min_face_px)
+    )
     said = (*said, *more, *(f"{key} has no effect here." for key in _idle(sent)))
-    with _placed(file, about["model_type"]) as placed:
+    with _placed(file, about.get("model_type")) as placed:
         return Made(
-            state.tunes().create(photos=photos, is_api=True, file=placed, **about),
+            state.tunes().create(photos=photos, is_api=True, file=placed, pack_id=pack_id, **about),
             True,
-            said,
+            tuple(map(without_folders, said)),
             callback,
         )
 
@@ -148,12 +157,17 @@ def _about(sent: Mapping[str, Any], found: Problems) -> dict[str, Any]:
         found.note(
             ApiError("a tune needs a title", code="tune-title", hint="Send tune[title]."), "title"
         )
+    with found.noting("characteristics"):
+        about["characteristics"] = characteristics_of(sent.get("characteristics"))
     if "branch" not in about:
         about["branch"] = _branch_of_base(about.get("base_tune_id"))
-    if about["branch"] not in BRANCHES:
+    if about["branch"] == MOCK_BRANCH:
+        check_mock(about, found)
+    elif about["branch"] not in BRANCHES:
+        expected = ", ".join((*BRANCHES, MOCK_BRANCH))
         found.note(
             ApiError(
-                f"branch is {about['branch']!r}; expected {', '.join(BRANCHES)}"[:300],
+                f"branch is {about['branch']!r}; expected {expected}"[:300],
                 code="tune-branch",
             ),
             "branch",
@@ -179,6 +193,8 @@ def typed(key: str, value: Any) -> Any:
     if key in _SWITCHES and text is not None and text.lower() in ("true", "1", "false", "0"):
         return text.lower() in ("true", "1")
     if key in _TEXTS and isinstance(value, str):
+        if problem := length_problem(key, value):
+            raise ApiError(problem, code="tune-text", hint="Shorten it.")
         return value
     expected = (
         "a whole number" if key in _NUMBERS else "true or false" if key in _SWITCHES else "text"
@@ -224,7 +240,7 @@ def _sent_photos(
         with found.noting("images"):
             contents.append(
                 _checked_picture(
-                    _uploaded_bytes(one, f"images, number {number}", settings),
+                    photo_content(one, f"images, number {number}", settings),
                     f"photo {number}",
                     settings,
                 )
@@ -251,54 +267,19 @@ def _usable_photos(
     if not contents:
         return (), []
     said = guess_roles(["face_analysis"], "")
-    analysis = _analysis()
+    analysis = bound_analysis()
     if analysis is None:
         return contents, ["The photos are not checked for faces: no face_analysis is bound."]
     cache = FaceCache(state_folder())
-    findings = [
-        find_person(_photo_pixels(content), analysis, cache, min_face_px) for content in contents
-    ]
-    return [png_bytes(one.pixels) for one in identity_of(findings, analysis, title).photos], [
-        *said,
-        *notes(findings),
-    ]
-
-
-def _uploaded_bytes(one: Any, what: str, settings: ApiSettings) -> bytes:
-    if isinstance(one, Upload):
-        return one.content
-    if isinstance(one, str):
-        return from_base64(
-            one.partition(",")[2] if one.startswith("data:") else one, what, settings.image_bytes
-        )
-    raise ApiError(
-        f"{what} is no file",
-        code="bad-picture",
-        hint="Send files as multipart/form-data, or base64 text in JSON.",
-    )
-
-
-def _photo_pixels(content: bytes) -> Any:
-    spool = state.spool_folder()
-    spool.mkdir(parents=True, exist_ok=True)
-    # A name of its own: two requests may bring the same photo at once.
-    handle, name = tempfile.mkstemp(suffix=".partial", dir=spool)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        return read_photo(Path(name))
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def _analysis() -> FaceAnalysis | None:
-    """Return what finds faces, None where nothing is bound for it."""
-    if "face_analysis" not in bindings_in(state_folder()).roles:
-        return None
-    bound = make_resolver().role("face_analysis")
-    if isinstance(bound, Missing):
-        raise ApiError(bound.message, code="missing-model", hint=bound.hint)
-    return load_pack(find_packs(folder_paths.get_folder_paths("insightface"))[bound]).analysis
+    findings, photos = [], []
+    for content in contents:
+        found = find_person(photo_pixels(content), analysis, cache, min_face_px)
+        if found.face is not None:
+            photos.append(png_bytes(found.pixels))
+        # The pixels of all photos together would be gigabytes.
+        findings.append(replace(found, pixels=found.pixels[:0]))
+    identity_of(findings, analysis, title)
+    return photos, [*said, *notes(findings)]
 
 
 def _model_root(kind: str) -> Path:
@@ -340,7 +321,7 @@ def _model_file(
 
 
 @contextlib.contextmanager
-def _placed(file: str | UploadedModel | None, kind: str) -> Iterator[str | None]:
+def _placed(file: str | UploadedModel | None, kind: str | None) -> Iterator[str | None]:
     """Give the name of the model file.
 
     One that the request brought lies in its model folder, unless the block fails.

@@ -139,7 +139,7 @@ def choices_of(key: str) -> dict[str, Any]:
     return {
         "key": key,
         "choices": choices(
-            key, HostFiles(), load(_path()), [tune.title for tune in newest() if tune.orig_images]
+            key, HostFiles(), load(_path()), [tune.title for tune in newest() if tune.is_photo_set]
         ),
         "folders": roots,
     }

@@ -9,7 +9,6 @@ Pages of other sites reach none of them: ComfyUI refuses these only in part, and
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -18,8 +17,13 @@ from comfy.cli_args import args
 
 from ...api import access
 from ...api.host import state
+from ...api.host.arriving import Arriving, let_go
+from ...api.host.body import parsed
+from ...api.json_text import from_json
 from ...errors import AstriaError
+from ...host.shown_paths import without_folders
 from ...net.problems import envelope
+from ...net.settings import ApiSettings
 
 # Of a request: a pasted prompt has some 2,000 characters, one with a picture in base64 far more.
 MOST_BYTES = 1 << 20
@@ -69,7 +73,10 @@ def _with_json_errors(answer: Handler) -> Handler:
         try:
             return await answer(request)
         except AstriaError as error:
-            return web.json_response(envelope(error), status=getattr(error, "status", 422))
+            status = getattr(error, "status", 422)
+            return web.json_response(without_folders(envelope(error)), status=status)
+        finally:
+            let_go(request)
 
     return handle
 
@@ -79,27 +86,19 @@ async def read_json(
 ) -> Asked:
     """Return the JSON object that a request brings.
 
-    Raises: RequestError when it is none, lacks a field of `needed` or has one of another kind.
+    Raises: RequestError when it lacks a field of `needed` or has one of another kind, ApiError when
+    it is none, is too large, or comes too slowly.
     """
     body = bytearray()
-    async for chunk in request.content.iter_chunked(1 << 16):
-        body += chunk
-        if len(body) > MOST_BYTES:
-            text = (
-                f"The request has more than {MOST_BYTES} bytes, too many for the editor to check"
-                " while you type."
-            )
-            raise RequestError(
-                text,
-                code="too-large",
-                hint="The prompt can run all the same; it is checked when it is queued.",
-                status=413,
-            )
-    try:
-        asked = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"The request is not JSON: {error}", code="bad-json") from error
-    if not isinstance(asked, dict) or [name for name in needed if name not in asked]:
+    # Of no settings: a slip in them must not silence the prompt box.
+    with Arriving(request, ApiSettings(), MOST_BYTES) as arriving:
+        async for chunk in request.content.iter_chunked(1 << 16):
+            body += chunk
+            arriving.hold(len(chunk))
+            if len(body) > MOST_BYTES:
+                raise arriving.too_large(len(body))
+    asked = await parsed(from_json, body)
+    if [name for name in needed if name not in asked]:
         raise RequestError(
             f"Expected a JSON object with {', '.join(needed)}.", code="missing-field"
         )

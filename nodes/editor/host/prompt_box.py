@@ -139,7 +139,7 @@ def _tune_names(kind: str, tail: str) -> Iterator[Option]:
         )
     for name, tune in stored.items():
         if name not in bound and (
-            tune.orig_images
+            tune.is_photo_set
             if kind == "faceid"
             else tune.file is not None and tune.model_type != "faceid"
         ):

@@ -70,18 +70,18 @@ def _words(tune: Tune) -> str:
 def tune_row(tune: Tune) -> dict[str, Any]:
     """Return what the sidebar shows of a tune.
 
-    `tags` are what a prompt can write for it, `goes_with_it` is what is deleted along with it.
+    `tags` are what a prompt can write for it, none for a mock; `goes_with_it` is what is deleted
+    along with it.
     """
-    tags = (
-        [f"<lora:{tune.id}:1.0>"] if tune.file is not None and tune.model_type != "faceid" else []
-    )
-    tags += [f"<faceid:{tune.id}:1.0>"] if tune.orig_images else []
+    has_model = tune.file is not None and tune.model_type != "faceid"
+    tags = [f"<lora:{tune.id}:1.0>"] if has_model else []
+    tags += [f"<faceid:{tune.id}:1.0>"] if tune.is_photo_set else []
     return {
         "id": tune.id,
         "title": tune.title,
         "name": tune.name or "",
         "token": tune.token,
-        "kind": tune.model_type or "no model",
+        "kind": "mock" if tune.is_mock else tune.model_type or "no model",
         "file": tune.file or "",
         "photos": len(tune.orig_images),
         "photo": photo_address(tune),

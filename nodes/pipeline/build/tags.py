@@ -96,7 +96,7 @@ class _Tags:
             if isinstance(found, Missing):
                 self.missing.append(found)
                 continue
-            if found.tune is not None and found.tune.orig_images:
+            if found.tune is not None and found.tune.is_photo_set:
                 self.photos.append(str(found.tune.id))
             if found.kind == "lora":
                 apart = None if text_weight == weight else text_weight

@@ -12,6 +12,7 @@ import folder_paths
 
 from ...errors import MissingModelError, PlanError
 from ...graph.graph import Graph
+from ...prompt.images import placed
 from ...tunes.resolve import Missing
 
 
@@ -48,8 +49,10 @@ def check_input_files(graph: Graph) -> None:
 
 
 def absent_inputs(names: Iterable[str]) -> tuple[Missing, ...]:
-    """Return those of the pictures that are not in the input folder."""
-    folder, hint = folder_paths.get_input_directory(), "Put the file there, or connect the image."
+    """Return those of the pictures that are not in the folder that they name, else the input
+    folder.
+    """
+    hint = "Put the file there, or connect the image."
     absent = [
         name for name in dict.fromkeys(names) if not folder_paths.exists_annotated_filepath(name)
     ]
@@ -57,8 +60,13 @@ def absent_inputs(names: Iterable[str]) -> tuple[Missing, ...]:
         Missing(
             "input picture",
             name,
-            f"The prompt names {name!r}, not found in ComfyUI's input folder {folder}.",
+            f"The prompt names {name!r}, not found in ComfyUI's {_where(name)}.",
             hint,
         )
         for name in absent
     )
+
+
+def _where(name: str) -> str:
+    _, folder = placed(name)
+    return f"{folder} folder {folder_paths.get_directory_by_type(folder)}"

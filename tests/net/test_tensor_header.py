@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from comfyui_astria.nodes.net.tensor_header import tensor_shapes
 from comfyui_astria.nodes.tunes.bindings import Bindings
 from comfyui_astria.nodes.tunes.local_files import LocalFiles
 from comfyui_astria.nodes.tunes.resolve import Resolver
-from comfyui_astria.nodes.tunes.tensor_header import tensor_shapes
 from safetensors.torch import save_file
 
 FILE = {

@@ -1,0 +1,21 @@
+"""The callback that is owed when all prompts of a pack have ended."""
+
+from __future__ import annotations
+
+import json
+
+from .. import state
+from ..prompts import object_of
+
+
+def end_runs() -> tuple[bool, bool]:
+    """Owe the callbacks of runs that have ended, a list of their prompts each.
+
+    Say whether there were some, and whether there are others.
+    """
+    ended = False
+    for run in state.packs().ended_runs():
+        prompts = filter(None, map(state.prompts().get, run.prompts))
+        told = [object_of(one, one.origin) for one in prompts]
+        ended = state.packs().end_run(run, json.dumps(told, ensure_ascii=False)) or ended
+    return ended, state.packs().has_runs()

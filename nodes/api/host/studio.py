@@ -1,0 +1,40 @@
+"""The threads in which requests are worked on, away from the server's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+_AT_ONCE = 4
+_CALLBACK = "callback"  # an address that nothing is fetched from
+
+
+class Studio:
+    """Threads for pictures, decoded and searched for faces, so that few are in memory at once and
+    looking something up never waits for it.
+
+    Requests that name web addresses have threads of their own: what waits for a slow server of
+    somebody else holds up nothing that waits for nobody.
+    """
+
+    def __init__(self) -> None:
+        self._workers = ThreadPoolExecutor(_AT_ONCE, "astria-api")
+        self._fetchers = ThreadPoolExecutor(_AT_ONCE, "astria-fetch")
+
+    async def work(self, act: Callable[..., Any], *values: Any) -> Any:
+        """Return what `act` makes of the values, the attributes of a request among them."""
+        pool = self._fetchers if any(map(names_address, values)) else self._workers
+        return await asyncio.get_running_loop().run_in_executor(pool, act, *values)
+
+
+def names_address(value: Any) -> bool:
+    """Say whether a web address stands anywhere in the attributes, in a prompt's text too; that of
+    a callback does not count.
+    """
+    if isinstance(value, str):
+        return "://" in value
+    if isinstance(value, Mapping):
+        return any(names_address(one) for key, one in value.items() if key != _CALLBACK)
+    return isinstance(value, list) and any(map(names_address, value))
