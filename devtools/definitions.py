@@ -32,7 +32,6 @@ HOST_NODES = (
     "EmptySD3LatentImage",
     "FluxGuidance",
     "GetImageSize",
-    "ImageBatch",
     "ImageCrop",
     "ImageToMask",
     "InpaintModelConditioning",

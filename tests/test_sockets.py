@@ -246,6 +246,16 @@ def test_a_socket_takes_every_shape_of_its_kind(
             assert (one.double() - other.double()).abs().max() < 1e-5, form
 
 
+def test_levels_of_8_bits_are_brought_to_0_to_1() -> None:
+    tensors = load("comfyui_astria.nodes.host.tensors")
+    levels = torch.tensor([[0, 51, 255]], dtype=torch.uint8)
+    expected = torch.tensor([[[0, 0.2, 1]]])
+    assert torch.equal(tensors.as_masks(levels), expected)
+    assert torch.equal(tensors.as_pictures(levels)[..., 0], expected)
+    assert torch.equal(tensors.as_masks(levels.bool()), expected.ceil())
+    assert torch.equal(tensors.as_masks((levels > 0).to(torch.uint8)), expected.ceil())
+
+
 def test_what_is_no_picture_or_mask_is_told_with_its_shape() -> None:
     tensors = load("comfyui_astria.nodes.host.tensors")
     with pytest.raises(ImageError, match=r"shape \(1, 2, 3, 5\); expected \[batch, height, width,"):

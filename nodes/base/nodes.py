@@ -103,6 +103,7 @@ class AstriaFitImage(io.ComfyNode):
                     display_name="info", tooltip="What there is to tell, empty without anything."
                 ),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -144,6 +145,7 @@ class AstriaFitMasks(io.ComfyNode):
                     display_name="info", tooltip="What there is to tell, empty without anything."
                 ),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -210,13 +212,20 @@ class AstriaOneBatch(io.ComfyNode):
             inputs=[
                 io.MultiType.Input(
                     "pictures", types=[io.Image, io.Mask], tooltip="All of one size."
-                )
+                ),
+                io.MultiType.Input(
+                    "more",
+                    types=[io.Image, io.Mask],
+                    optional=True,
+                    tooltip="What comes behind them, of the same size.",
+                ),
             ],
             outputs=[io.AnyType.Output(display_name="batch")],
         )
 
     @classmethod
-    def execute(cls, pictures) -> io.NodeOutput:
+    def execute(cls, pictures, more=()) -> io.NodeOutput:
+        pictures = [*pictures, *more]
         if len({one.shape[1:] for one in pictures}) > 1:
             pictures = [_alike(one) for one in pictures]
         return io.NodeOutput(one_batch(pictures))

@@ -32,6 +32,7 @@ class AstriaControlNetMode(io.ComfyNode):
                     display_name="info", tooltip="What there is to tell, empty without anything."
                 ),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod

@@ -70,6 +70,7 @@ class AstriaLoadFaceAnalysis(io.ComfyNode):
                     display_name="info", tooltip="What there is to tell, empty without anything."
                 ),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -179,6 +180,7 @@ class AstriaDetectFaces(io.ComfyNode):
                     display_name="info", tooltip="How many faces, and what was left out."
                 ),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod

@@ -11,16 +11,12 @@ from dataclasses import dataclass
 Shapes = Mapping[str, Sequence[int]]
 
 # How names of text-encoder weights begin; they act on the CLIP and not on the diffusion model.
-_TEXT_ENCODER = (
-    "lora_te",
-    "text_encoder",
-    "te.",
-    "te1.",
-    "te2.",
-    "lora_prior_te",
-    "t5xxl.",
-    "clip_l.",
-    "clip_g.",
+# PEFT and others wrap a model before they save it, and then nothing may be left but its own names.
+_TEXT_ENCODER = re.compile(
+    r"(?:(?:base_model\.model|_orig_mod|module)\.)*(?:lora_te|lora_prior_te|text_encoder|te\d?\."
+    r"|t5xxl\.|clip_[lg]\.|conditioner\.|cond_stage_model\."
+    r"|(?:base_model\.model\.)?(?:lycoris_|lora_)?(?:text_model[._]|encoder[._]block[._]\d"
+    r"|(?:text_model\.)?encoder\.layers\.\d))"
 )
 # Embeddings that a trainer put beside the LoRA's own tensors.
 _EMBEDDING = re.compile(
@@ -82,7 +78,7 @@ _SIGNS = (
     ),
     _Sign("Flux.2", r"double_stream_modulation|single_stream_modulation"),
     _Sign("Flux.2", f"{_DOUBLE}|{_SINGLE}|{_SINGLES}", sized=r"attn", channels=(6144,)),
-    _Sign("Flux.1", f"{_DOUBLE}|{_SINGLE}|{_SINGLES}"),
+    _Sign("Flux.1", rf"{_DOUBLE}|{_SINGLE}|{_SINGLES}|(?:^|\.)blocks\.\d+\.attn\.[ab]_to_"),
     _Sign("Wan", r"(?:^|[._])blocks[._]\d+[._](?:self_attn|cross_attn)[._][qkvo](?:[._]|$)"),
     _Sign("Wan", r"(?:^|[._])blocks[._]\d+[._](?:ffn[._][02]|cross_attn[._]k_img)"),
     _Sign("Cosmos or Anima", r"(?:^|[._])blocks[._]\d+[._](?:self_attn|cross_attn)[._][qkv]_proj"),
@@ -104,6 +100,14 @@ _UNREAD = (
     (re.compile(r"\.on_input$|\.ia3_l\b"), "IA3"),
     (re.compile(r"\.vera_lambda_|^vera_[AB]"), "VeRA"),
     (re.compile(r"\.oft_[rR]\b"), "OFT as PEFT writes it"),
+    (re.compile(r"\.boft_[Rs]\b"), "BOFT as PEFT writes it"),
+    (re.compile(r"\.lora_E\b"), "AdaLoRA"),
+    (re.compile(r"\.fourierft_spectrum\b"), "FourierFT"),
+    (re.compile(r"\.vblora_"), "VB-LoRA"),
+    (re.compile(r"\.randlora_|^randlora_"), "RandLoRA"),
+    (re.compile(r"\.hra_u\b"), "HRA"),
+    (re.compile(r"\.(?:bone|miss)_block\b"), "MiSS or Bone"),
+    (re.compile(r"\.shira_weight\b"), "SHiRA"),
     (re.compile(r"^(?:control_model|controlnet_)"), "a ControlNet"),
     (re.compile(r"^(?:ip_adapter\.|image_proj\.)"), "an IP-Adapter"),
 )
@@ -121,6 +125,23 @@ def lora_family(shapes: Shapes) -> str:
     return ""
 
 
+@dataclass(frozen=True)
+class LoraSigns:
+    """A guess at a LoRA file: the family that it seems made for (see `lora_family`), and what it is
+    instead of a LoRA (see `unread_form`), "" where its names do not say.
+    """
+
+    made_for: str = ""
+    form: str = ""
+
+    def describe(self) -> str:
+        return f"to be {self.form}" if self.form else self.made_for and f"made for {self.made_for}"
+
+
+def signs_of(shapes: Shapes) -> LoraSigns:
+    return LoraSigns(lora_family(shapes), unread_form(shapes))
+
+
 def is_for(title: str, branch: str) -> bool:
     """Say whether a file of that family (see `lora_family`) may go on models of `branch`."""
     return not title or branch == _BRANCHES.get(title) or branch in _ALSO.get(title, ())
@@ -128,7 +149,7 @@ def is_for(title: str, branch: str) -> bool:
 
 def is_text_encoders(name: str) -> bool:
     """Say whether a tensor of a LoRA file acts on a text encoder."""
-    return name.startswith(_TEXT_ENCODER)
+    return _TEXT_ENCODER.match(name) is not None
 
 
 def embeddings_in(names: Iterable[str]) -> list[str]:

@@ -73,7 +73,11 @@ def as_masks(mask: Tensor) -> Tensor:
 
 
 def _floating(tensor: Tensor) -> Tensor:
-    return tensor if tensor.is_floating_point() else tensor.float()
+    """Return levels 0..1; of 8 bits, as other libraries hold them, they go to 255."""
+    if tensor.is_floating_point():
+        return tensor
+    is_of_8_bits = tensor.dtype is torch.uint8 and bool((tensor > 1).any())
+    return tensor.float() / 255 if is_of_8_bits else tensor.float()
 
 
 def empty_note(masks: Tensor) -> str:

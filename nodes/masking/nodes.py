@@ -151,6 +151,7 @@ class AstriaPromptMask(io.ComfyNode):
                 ),
                 io.String.Output(display_name="info"),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -222,6 +223,7 @@ class AstriaAdjustMask(io.ComfyNode):
                     display_name="info", tooltip="What there is to tell, empty without anything."
                 ),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -263,6 +265,7 @@ class AstriaFindPeople(io.ComfyNode):
                 io.Mask.Output(display_name="masks", tooltip="One mask a person, as a batch."),
                 io.String.Output(display_name="info"),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod

@@ -187,6 +187,7 @@ class AstriaOutpaintMasks(io.ComfyNode):
                     display_name="info", tooltip="What there is to tell, empty without anything."
                 ),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod

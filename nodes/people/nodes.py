@@ -129,6 +129,7 @@ class AstriaRegionalPrompt(io.ComfyNode):
                 io.Conditioning.Output(display_name="negative"),
                 io.String.Output(display_name="info", tooltip="Who wears which LoRA, and its fit."),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod

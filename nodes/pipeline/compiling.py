@@ -202,7 +202,10 @@ def _picture(graph: Graph, what: str, given: str | Socket | None) -> Value | Non
 
 
 def _person_masks(graph: Graph, given: tuple[str, ...] | Socket) -> Value | None:
-    """Return the persons' masks as one batch, from a file each."""
+    """Return the persons' masks as one batch, from a file each.
+
+    Masks of different sizes are refused when it runs; the host's Image Batch would crop and scale.
+    """
     if isinstance(given, Socket):
         return given
     pictures = [
@@ -214,7 +217,7 @@ def _person_masks(graph: Graph, given: tuple[str, ...] | Socket) -> Value | None
     batch = pictures[0]
     for number, picture in enumerate(pictures[1:], start=2):
         batch = graph.add(
-            f"input.person_masks_{number}", "ImageBatch", image1=batch, image2=picture
+            f"input.person_masks_{number}", "AstriaOneBatch", pictures=batch, more=picture
         )
     return graph.add("input.person_masks", "ImageToMask", image=batch, channel="red")
 

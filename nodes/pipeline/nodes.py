@@ -348,6 +348,7 @@ class AstriaEncodeRequest(io.ComfyNode):
                 io.Conditioning.Output(display_name="positive"),
                 io.Conditioning.Output(display_name="negative"),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod

@@ -21,7 +21,7 @@ from .weights import MOST_WEIGHT, weigh
 _OTHER_TAG = re.compile(r"<\s*[A-Za-z_]+\s*:[^<>\r\n]*>")
 _LONGEST_KEY = max(map(len, (*PARAMETERS, *ALIASES)))
 _MOST_INDENT = 8
-_HEADS = ("prompt", "positive prompt", "positive")
+_HEADS = ("prompt", "positive prompt", "positive", "/imagine prompt")
 _EMBEDDING_KINDS = ("embedding", "emb", "ti")
 
 
@@ -47,9 +47,10 @@ def notice_look_alikes(report: Report, nodes: tuple[Node, ...]) -> None:
             foreign.pop(0)
         if foreign and line.end > foreign[0].start:
             continue
-        if line.start < body_end:
+        is_text = (key.start if key.start < key.end else line.start) < body_end
+        if is_text:
             _notice_line(report, line, key)
-        if line.start < body_end or key.start == key.end:
+        if is_text or key.start == key.end:
             _notice_pair(report, line, strays)
 
 
@@ -98,12 +99,13 @@ def _notice_pair(report: Report, line: Span, strays: set[int]) -> None:
     Stray lines of the block, which begin at `strays`, are errors already.
     """
     start = line.start + len(line.of(report.source)) - len(line.of(report.source).lstrip())
-    colon = report.source.find(":", start, min(line.end, start + _LONGEST_KEY + 1))
+    colon = _sign(report.source, start, min(line.end, start + _LONGEST_KEY + 2))
     if colon < 0 or start in strays:
         return
     key = report.source[start:colon].rstrip()
     value = report.source[colon + 1 : line.end].strip()
-    if key.casefold() in _HEADS:
+    sign = report.source[colon]
+    if key.casefold() in _HEADS and sign == ":":
         message = f"{quoted(key + ':')} is read as text"
         hint = "Take it out: the text of the prompt has no head."
         report.add("parameter-look-alike", "warning", Span(start, colon + 1), message, hint)
@@ -115,9 +117,18 @@ def _notice_pair(report: Report, line: Span, strays: set[int]) -> None:
         "parameter-look-alike",
         "warning",
         Span(start, colon + 1),
-        f"{quoted(key + ':')} is read as text",
+        f"{quoted(key + sign)} is read as text",
         how_to_write(own, key, _first(value)),
     )
+
+
+def _sign(source: str, start: int, end: int) -> int:
+    """Return where the colon behind a key stands, or the = behind a key of several words; -1
+    without. A key of one word with a = is told elsewhere.
+    """
+    colon, equals = source.find(":", start, end), source.find("=", start, end)
+    is_of_words = equals > 0 and " " in source[start:equals].strip()
+    return equals if is_of_words and not 0 <= colon < equals else colon
 
 
 def _first(value: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .catalog import FLAGS, PARAMETERS
+from .dialects.infotext import begins_negative
 from .images import ImageRef
 from .lexer import BLANKS, QUOTES, Lexer, Scanner, is_plain
 from .segment import Segment
+from .source import Span
 
 _IMAGE_KEYS = {"url": "{}_url", "file": "{}", "base64": "{}_base64"}
 
@@ -29,6 +31,8 @@ def printed(values: Mapping[str, object]) -> str:
     # A text that starts like a parameter would open the block; flags before it keep it text.
     parts = [" ".join(flags), lines[at]] if at == 0 else [lines[at], " ".join(flags)]
     lines[at] = " ".join(part for part in parts if part)
+    if begins_negative(Scanner(lines[0]), Span(0, len(lines[0]))):
+        lines[0] = lines[0].replace(" ", "\n", 1)  # torn, it stays text
     return "\n".join([line for line in lines if line] + _block(values))
 
 

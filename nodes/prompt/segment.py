@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ..errors import PromptError
 from .catalog import FACEID_STRENGTH, LORA_WEIGHT, TAG_WORDS
 from .kinds import Decimal, accepts, tidy
-from .lexer import BLANKS, Lexer, Scanner, is_embedding_name
+from .lexer import BLANKS, BREAK, Lexer, Scanner, is_embedding_name
 from .source import Span, quoted
 
 _CLOSERS = ",.;:!?)]"
 _OPENERS = "(["
-_BEFORE_NO_COMMA = frozenset(",([")
+# Brackets, and the marks between the parts of a sentence or list, those of Chinese as well.
+_PAIRS = {")": "(", "]": "[", "}": "{", "\uff09": "\uff08", '"': '"'}
+_COMMAS = ",\u3001\uff0c"
+_BEFORE_NO_MARK = frozenset(f"{_COMMAS}.;:!?\u3002\uff1b" + "([{\uff08")
+# What closes a bracket, its weight included, and a mark that parts what comes from what was.
+_CLOSING = re.compile(r"\s?(?::\s?[+-]?[\d.]{1,12}\s?)?([)\]}\uff09]|\"(?=[\s,.;:!?)\]]|$))")
+_PARTING = re.compile(
+    rf"(?:[{_COMMAS}\u3002\uff1b]\s?)+|[.;!?](?=\s|$)\s?|:(?=\s(?!\s?[+-]?[\d.])|$)\s?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +123,13 @@ class Segment:
         return not (self.pieces or self.loras or self.faceids)
 
     def __str__(self) -> str:
-        """Return the segment as it is written in a prompt: tags first."""
-        return " ".join(str(part) for part in (*self.loras, *self.faceids, self.text) if str(part))
+        """Return the segment as it is written in a prompt: tags first, but behind a text that
+        begins with a mark, which would go with them.
+        """
+        tags = (*self.loras, *self.faceids)
+        first = str(self.pieces[0]) if self.pieces else ""
+        parts = (self.text, *tags) if _PARTING.match(first) else (*tags, self.text)
+        return " ".join(str(part) for part in parts if str(part))
 
 
 def _reads_back(pieces: tuple[str | EmbeddingTag, ...]) -> bool:
@@ -155,10 +169,10 @@ class SegmentBuilder:
     def add_text(self, text: str) -> None:
         body = tidy(text)
         starts_with_blank = text[0] in BLANKS
-        if self._is_joint and body[:1] == "," and self._last_char() in _BEFORE_NO_COMMA:
-            # The comma belonged to what was taken out.
-            body = body.lstrip(", ")
-            starts_with_blank = True
+        if self._is_joint:
+            whole = body
+            body = self._without_debris(body)
+            starts_with_blank |= body != whole
         if not body:
             self._is_blank_due = True
             return
@@ -169,6 +183,51 @@ class SegmentBuilder:
             self._pieces.append([lead, body])
         self._is_blank_due = text[-1] in BLANKS
         self._is_joint = False
+
+    def _without_debris(self, body: str) -> str:
+        """Return what follows a thing taken out, without the brackets and marks that were its own.
+
+        What opened a bracket around nothing else, or a comma before what closes one, is taken out
+        of the text so far.
+        """
+        while closing := _CLOSING.match(body):
+            rest = body[closing.end() :].lstrip(BLANKS)
+            # Without its bracket the word would divide the prompt.
+            if rest.startswith(BREAK) or not self._drop_opening(_PAIRS[closing[1]]):
+                break
+            body = rest
+        is_after_mark = not self._pieces or self._last_char() in _BEFORE_NO_MARK
+        if is_after_mark and (parting := _PARTING.match(body)):
+            body = body[parting.end() :]
+        if _CLOSING.match(body):
+            while self._last_char() in (*_COMMAS, " "):
+                self._shorten(_COMMAS + " ")
+        return body
+
+    def _drop_opening(self, bracket: str) -> bool:
+        """Take out the bracket that the text so far ends with; say whether it is that one."""
+        last = self._pieces[-1] if self._pieces else ""
+        if not isinstance(last, list) or not last[-1].endswith(bracket):
+            return False
+        before = last[-1][:-1]
+        if bracket == '"' and before and before[-1] not in f"{BLANKS}{_OPENERS}":
+            return False  # it closes something
+        is_escaped = (len(before) - len(before.rstrip("\\"))) % 2 == 1
+        if is_escaped or before.rstrip(BLANKS).endswith(BREAK):
+            return False
+        last[-1] = before
+        self._shorten(" ")
+        return True
+
+    def _shorten(self, chars: str) -> None:
+        """Take these characters from the end of the last text, and what is empty then."""
+        last = self._pieces[-1]
+        assert isinstance(last, list), "only a text ends with characters"
+        last[-1] = last[-1].rstrip(chars)
+        if not last[-1]:
+            del last[-2:]  # with what stands before it
+        if not last:
+            self._pieces.pop()
 
     def add_embedding(self, tag: EmbeddingTag) -> None:
         lead = self._lead(False, False)

@@ -129,6 +129,7 @@ class AstriaInpaintFaces(io.ComfyNode):
                 ),
                 io.String.Output(display_name="info"),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod

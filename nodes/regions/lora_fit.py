@@ -20,7 +20,9 @@ from .lora import LoraError
 
 # What of a file is looked at: all of it, or its part for one of the two models.
 EVERYTHING, MODEL, TEXT = "model and text encoder", "model", "text encoder"
+NO_LAYER = "no such layer in this model"
 _OTHER_FORM = "Use a file in the form LoRA, LoCon, DoRA, LoHa or LoKr."
+_NAMINGS = "kohya, diffusers, PEFT, OneTrainer, LyCORIS, XLabs, DiffSynth or ComfyUI"
 _SHOWN = 3  # names and reasons that a sentence lists
 
 
@@ -92,8 +94,7 @@ class LoraFit:
             hint = _OTHER_FORM
         else:
             what = f"none of its {self.total} tensors fits the {self.looked_at}, {title}"
-            is_ours = bool(self.made_for) and is_for(self.made_for, self.model.branch)
-            hint = _OTHER_FORM if is_ours else f"Use a LoRA made for {title}."
+            hint = self._way_out()
         left = f": {_listed(self.left)}" if self.left else ""
         seems = f" The file seems made for {self.made_for}." if self.made_for else ""
         return LoraError(
@@ -101,6 +102,18 @@ class LoraFit:
             code="lora-keys",
             hint=hint,
         )
+
+    def _way_out(self) -> str:
+        """Return what to do about a file of which nothing fits, though it is a LoRA."""
+        unknown = all(why == NO_LAYER for _, why in self.left)
+        is_ours = bool(self.made_for) and is_for(self.made_for, self.model.branch)
+        if unknown and (is_ours or not self.made_for):
+            named = f"whose layers are named as {self.model.title}'s are by {_NAMINGS}"
+            return f"Use a file {named}: with other names it may be a good LoRA in itself."
+        if unknown or not is_ours:
+            return f"Use a LoRA made for {self.model.title}."
+        sizes = any("the layer has" in why for _, why in self.left)
+        return f"Use a LoRA made for this variant of {self.model.title}." if sizes else _OTHER_FORM
 
     def _wearer(self, names: Sequence[str]) -> str:
         if self.region is None:

@@ -40,6 +40,7 @@ class AstriaLoadLora(io.ComfyNode):
                 io.Clip.Output(),
                 io.String.Output(display_name="info", tooltip="How much of the file fits."),
             ],
+            has_intermediate_output=True,
             hidden=[io.Hidden.dynprompt],
         )
 

@@ -92,6 +92,7 @@ class AstriaRegions(io.ComfyNode):
                     display_name="info", tooltip="What there is to tell, empty without anything."
                 ),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod

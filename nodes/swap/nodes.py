@@ -176,6 +176,7 @@ class AstriaSwapFaces(io.ComfyNode):
                 io.Mask.Output(display_name="mask", tooltip="1 = painted."),
                 io.String.Output(display_name="info", tooltip="Who became whom."),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -263,6 +264,7 @@ class AstriaRestoreFaces(io.ComfyNode):
                     tooltip="How many faces were restored, and what to know of the model.",
                 ),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod

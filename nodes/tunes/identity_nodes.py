@@ -87,6 +87,7 @@ class AstriaIdentity(io.ComfyNode):
                 IdentityType.Output(display_name="identity"),
                 io.String.Output(display_name="info", tooltip="Which photos are used, and why."),
             ],
+            has_intermediate_output=True,
             is_input_list=True,  # photos of several sizes are no batch
         )
 

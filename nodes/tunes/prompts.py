@@ -206,14 +206,15 @@ class PromptStore:
         Its workflow goes: it was needed to run it again, and the pictures hold it.
         """
         fields = (
-            "status = ?, images = ?, user_error = ?, trained_at = ?, updated_at = ?, workflow ="
-            " '{}'"
+            "status = ?, images = ?, notices = ?, user_error = ?, trained_at = ?, updated_at = ?,"
+            " workflow = '{}'"
         )
         change = f"UPDATE prompts SET {fields} WHERE id = ? AND status IN ('queued', 'running')"
         moment = iso(prompt.updated_at or now())
         values = [
             prompt.status,
             json.dumps(prompt.images),
+            json.dumps(prompt.notices),
             prompt.user_error,
             iso(prompt.trained_at),
             moment,

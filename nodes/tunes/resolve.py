@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 from unicodedata import normalize
 
-from ..families.lora_files import lora_family
+from ..families.lora_files import LoraSigns, signs_of
 from ..net.tensor_header import tensor_shapes
 from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
 from .choices import FIELD_FOLDERS, TAG_FOLDERS, ModelFiles, portable, present
@@ -129,15 +129,15 @@ class Resolver:
         close = (*self._bindings.tunes, *self._tune_names())
         return _WantedFile("LoRA", name, name, TAG_FOLDERS, _bind_key(name), subject, close)
 
-    def lora_family(self, file: str) -> str:
-        """Return the family of models that a listed LoRA file seems made for by the names and sizes
-        of its tensors, "" where they cannot be read or do not say.
+    def lora_signs(self, file: str) -> LoraSigns:
+        """Return what a listed LoRA file seems to be by the names and sizes of its tensors: nothing
+        where they cannot be read or do not say.
         """
         for root in self._files.roots("loras"):
             shapes = tensor_shapes(Path(root, file))
             if shapes is not None:
-                return lora_family(shapes)
-        return ""
+                return signs_of(shapes)
+        return LoraSigns()
 
     def faceid(self, id: str) -> Resolved | Missing:
         """Return the tune whose photos `<faceid:id:...>` means.

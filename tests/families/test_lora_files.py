@@ -139,6 +139,8 @@ FILES: dict[str, tuple[str, Shapes]] = {
         "Hunyuan Video",
         peft("transformer.double_blocks.0.img_attn_qkv", 9216, 3072),
     ),
+    "DiffSynth Flux": ("Flux.1", peft("blocks.0.attn.a_to_qkv", 9216, 3072)),
+    "XLabs Flux": ("Flux.1", peft("double_blocks.0.processor.qkv_lora1", 9216, 3072)),
     "SD3": ("SD3", pair("lora_unet_joint_blocks_0_x_block_attn_qkv", 4608, 1536)),
     "diffusers SD3": ("SD3", peft("transformer.transformer_blocks.0.attn.add_k_proj", 1536, 1536)),
     "Wan": ("Wan", peft("diffusion_model.blocks.0.self_attn.q", 5120, 5120)),
@@ -198,7 +200,9 @@ def test_a_file_may_go_on_the_family_that_it_seems_made_for(title: str, branches
 def test_tensors_of_text_encoders_and_embeddings_are_told_apart() -> None:
     assert is_text_encoders("lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha")
     assert is_text_encoders("text_encoder_2.base_model.model.text_model.lora_A.weight")
+    assert is_text_encoders("base_model.model.text_model.encoder.layers.0.mlp.fc1.lora_A.weight")
     assert not is_text_encoders("lora_unet_out_2.alpha")
+    assert not is_text_encoders("base_model.model.transformer_blocks.0.attn.to_q.lora_A.weight")
     names = ["bundle_emb.anna.string_to_param.*", "bundle_emb.anna.clip_l", "clip_g", "a.alpha"]
     assert embeddings_in(names) == ["anna", ""]
     assert unread_form(names[:3]) == "an embedding (textual inversion)"
@@ -212,6 +216,9 @@ def test_tensors_of_text_encoders_and_embeddings_are_told_apart() -> None:
         ("base_model.model.a.ia3_l", "IA3"),
         ("base_model.model.a.vera_lambda_d", "VeRA"),
         ("base_model.model.a.oft_r.default", "OFT as PEFT writes it"),
+        ("base_model.model.a.boft_R", "BOFT as PEFT writes it"),
+        ("base_model.model.a.lora_E", "AdaLoRA"),
+        ("base_model.model.a.fourierft_spectrum", "FourierFT"),
         ("control_model.input_blocks.0.0.weight", "a ControlNet"),
         ("ip_adapter.1.to_k_ip.weight", "an IP-Adapter"),
         ("first_stage_model.decoder.conv_in.weight", "a whole checkpoint or diffusion model"),

@@ -9,6 +9,7 @@ import pytest
 import requests
 from comfyui_astria.tests.host.api_support import SMALL, TIME, Api, api_of, faceid, png, problems
 from comfyui_astria.tests.host.fixtures import LiveHost
+from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
 from PIL import Image
 
 
@@ -40,6 +41,43 @@ def test_a_prompt_is_run_and_lists_its_pictures(api: Api) -> None:
     assert api.session.get(done["url"], timeout=60).json() == done
     assert api.delete(f"/tunes/690204/prompts/{done['id']}").status_code == 200
     assert api.get(f"/tunes/690204/prompts/{done['id']}").status_code == 404
+
+
+def test_what_the_nodes_of_a_run_found_is_told_when_it_has_ended(api: Api, host: LiveHost) -> None:
+    """Also of a run whose nodes ComfyUI's cache answers for."""
+    path = write_tiny_lora(host.loras, "sd15", "api_told.safetensors")
+    mask = base64.b64encode(png(64, 16)).decode()
+    photo = base64.b64encode(png(64, 64)).decode()
+    asked = {"seed": 5, "input_image_base64": photo, "mask_image_base64": mask}
+    for _ in range(2):
+        prompt = api.create_prompt("<lora:api_told:0.6> a cat", **asked)
+        done = api.finished(prompt)
+        assert not any("fits" in notice or "64x16" in notice for notice in prompt["notices"])
+        more = done["notices"][len(prompt["notices"]) :]
+        assert done["notices"][: -len(more)] == prompt["notices"]
+        assert (
+            "LoRA 'api_told.safetensors' at 0.6 on the whole model: fits 18 of 18 tensors." in more
+        )
+        assert any("64x16" in notice for notice in more)
+        assert len(more) == 2
+        assert api.get("/tunes/690204/prompts").json()[0]["notices"] == done["notices"]
+    path.unlink()
+
+
+def test_a_damaged_lora_is_named_with_what_to_do(api: Api, host: LiveHost) -> None:
+    """On the whole picture and on a person."""
+    path = write_tiny_lora(host.loras, "sd15", "sub/api_cut.safetensors")
+    path.write_bytes(path.read_bytes()[:3000])
+    for text, on in (
+        ("<lora:sub/api_cut:1> a cat", "base.lora_1"),
+        ("a street BREAK BREAK <lora:sub/api_cut:1> a woman", ""),
+    ):
+        done = api.finished(api.create_prompt(text))
+        assert done["user_error"].startswith(f"node {on}")
+        assert "The LoRA 'sub/api_cut.safetensors' cannot be read: " in done["user_error"]
+        assert "download it again" in done["user_error"]
+        assert str(host.base) not in done["user_error"]
+    path.unlink()
 
 
 def test_one_request_gives_one_picture_whatever_its_spelling(api: Api) -> None:

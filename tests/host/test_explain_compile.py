@@ -11,8 +11,19 @@ import re
 import pytest
 from comfyui_astria.devtools.client import RunError
 from comfyui_astria.devtools.testmodels import with_test_models
+from comfyui_astria.nodes.graph.graph import api_workflow
+from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
+from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.tests.host.fixtures import LiveHost
-from comfyui_astria.tests.host.graphs import STEPS, node, pictures, runs, text_of
+from comfyui_astria.tests.host.graphs import (
+    STEPS,
+    node,
+    pictures,
+    runs,
+    text_of,
+    upload_picture,
+)
+from comfyui_astria.tests.pipeline.support import resolver
 
 
 def test_explain_loads_no_model_and_names_what_is_missing(host: LiveHost) -> None:
@@ -72,6 +83,28 @@ def test_explain_refuses_a_family_and_a_base_at_once(host: LiveHost) -> None:
         host.client.run(
             {"explain": node("AstriaExplain", text="a cat", family="flux", base="690204")}
         )
+
+
+def test_the_masks_of_a_compiled_workflow_are_joined_and_of_one_size(host: LiveHost) -> None:
+    """By a node that refuses others, where the host's crops and scales them."""
+    upload_picture(host, 64, 48, "her_mask.png")
+    upload_picture(host, 64, 48, "his_mask.png")
+    upload_picture(host, 48, 64, "tall_mask.png")
+    bound = resolver("[base 7]\nfamily = sd15\ncheckpoint = rv51.safetensors")
+    for his, error in (("his_mask.png", ""), ("tall_mask.png", r"sizes \(64x48x3, 48x64x3")):
+        graph = compile_request(
+            PromptRequest.require(
+                f"a street BREAK BREAK a man BREAK a woman BREAK a boy\n{STEPS}\nw=64\nh=48"
+            ),
+            bound,
+            CompileOptions("7", person_masks=("her_mask.png", his, "her_mask.png")),
+        ).graph
+        workflow = with_test_models(api_workflow(graph), "sd15")
+        if error:
+            with pytest.raises(RunError, match=error):
+                host.client.run(workflow)
+        else:
+            assert pictures(host, workflow, "output.save").shape == (1, 48, 64, 3)
 
 
 def test_compile_writes_a_workflow_that_runs(host: LiveHost) -> None:

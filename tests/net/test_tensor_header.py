@@ -62,6 +62,6 @@ def test_the_family_of_a_listed_file_is_told(tmp_path: Path) -> None:
     save_file(FILE, folder / "her.safetensors")
     (tmp_path / "loras" / "empty.safetensors").touch()
     resolver = Resolver(Bindings(), None, LocalFiles(tmp_path))
-    assert resolver.lora_family("people/her.safetensors") == "Flux.1"
-    assert resolver.lora_family("empty.safetensors") == ""
-    assert resolver.lora_family("nowhere.safetensors") == ""
+    assert resolver.lora_signs("people/her.safetensors").describe() == "made for Flux.1"
+    assert resolver.lora_signs("empty.safetensors").describe() == ""
+    assert resolver.lora_signs("nowhere.safetensors").describe() == ""

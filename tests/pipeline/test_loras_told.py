@@ -50,7 +50,7 @@ def test_every_lora_is_listed_with_who_wears_it(models: Path) -> None:
     ]
     alone = drafted(models, "<lora:film:0.7> a cat").loras
     assert [one.describe() for one in alone] == [
-        "LoRA film.safetensors at 0.7: the whole picture, made for Flux.1 by its tensors"
+        "LoRA film.safetensors at 0.7: the whole picture, seems made for Flux.1"
     ]
 
 
@@ -107,14 +107,21 @@ def test_a_file_that_does_not_say_is_not_guessed_about(models: Path) -> None:
     assert plan.loras[0].describe() == "LoRA her.safetensors at 1: the whole picture"
 
 
+def test_a_file_that_is_no_lora_is_warned_of(models: Path) -> None:
+    save_file({"emb_params": torch.zeros(2, 8)}, models / "loras" / "her.safetensors")
+    (problem,) = drafted(models, "<lora:her:1> a cat").problems
+    assert (problem.code, problem.severity) == ("lora-form", "warning")
+    assert "seems to be an embedding (textual inversion)" in problem.message
+
+
 def test_explain_lists_wearers_and_families_from_the_headers(models: Path) -> None:
     comfy = CommandLine(models.parent)
     comfy.prompt.write_text(f"{PEOPLE}\nw=512\nh=512", encoding="utf-8")
     assert comfy.run("explain", str(comfy.prompt), "--family", "flux") == 0
     listed = comfy.said[comfy.said.index("\nLoRAs\n") : comfy.said.index("\nNotes\n")]
     assert (
-        "  LoRA her.safetensors at 0.8: person 1 (ohwx woman in a long …), made for SDXL by its"
-        " tensors" in listed
+        "  LoRA her.safetensors at 0.8: person 1 (ohwx woman in a long …), seems made for SDXL"
+        in listed
     )
-    assert "  LoRA light.safetensors at 0.5: the scene, made for Flux.1 by its tensors" in listed
+    assert "  LoRA light.safetensors at 0.5: the scene, seems made for Flux.1" in listed
     assert "warning: The LoRA 'her.safetensors' seems made for SDXL" in comfy.said

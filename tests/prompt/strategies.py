@@ -86,6 +86,13 @@ FRAGMENTS = (
     "&lt;",
     "\\n",
     "<lora:x:0.5:0.7>",
+    ", (<lora:x:1>:1.2), ",
+    '"<lora:x:1>" ',
+    "(a, <lora:x:1>)",
+    "<lora:x:1>. ",
+    "\uff0c",
+    "Negative prompt: ",
+    "\uff1c\uff4c\uff4f\uff52\uff41\uff1a\uff58\uff1e",
     "<lora:x:te=0.5:lbw=A>",
     "<lyco:x:1>",
     ",",
@@ -125,8 +132,9 @@ _embeddings = st.builds(
     ),
 )
 _words = (
-    st.text("ab '\"=<-.(,B", max_size=8)
-    | st.sampled_from(["a woman", "seed=5", "w = 3", "king's", "(red:1.2)"])
+    st.text("ab '\"=<-.(,B):;!", max_size=8)
+    | st.sampled_from(["a woman", "seed=5", "w = 3", "king's", "(red:1.2)", ", b", ". b", ") b"])
+    | st.sampled_from(["Negative prompt: b", "negative prompt:", "Steps: 3, Seed: 4"])
     | st.text(max_size=6)
 )
 _texts = _words.map(tidy)

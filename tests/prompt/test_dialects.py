@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from comfyui_astria.nodes.prompt import Diagnostic, LoraTag, PromptRequest, parse
+from comfyui_astria.nodes.prompt import Diagnostic, LoraTag, PromptRequest, Segment, parse
 
 INFOTEXT = """\
 a photo of a woman, (red dress:1.2),
@@ -268,14 +268,32 @@ def test_prose_with_colons_stays_text(text: str) -> None:
     assert PromptRequest.require(text).steps is None
 
 
-def test_the_first_line_is_text_and_told() -> None:
-    text = "Negative prompt: dog\nSteps: 20, Seed: 1"
+@pytest.mark.parametrize("blanks", ["", "\n \n", "\ufeff "])
+@pytest.mark.parametrize("head", ["Negative prompt:", "negative prompt :", "NEGATIVE PROMPT:"])
+def test_a_text_may_begin_with_the_negative_prompt(blanks: str, head: str) -> None:
+    """Of a picture that was made without words."""
+    text = f"{blanks}{head} dog <lora:x:0.5>,\nfox\nSteps: 20, Seed: 1\nw=64\nh=64"
+    own = "<lora:x:0.5>\nnegative_prompt=dog, fox\nsteps=20\nseed=1\nw=64\nh=64"
     request = PromptRequest.require(text)
-    assert (request.base.text, request.steps) == ("Negative prompt: dog", 20)
-    assert [(one.code, one.column) for one in parse(text).diagnostics] == [
-        ("parameter-look-alike", 1),
-        ("foreign-settings", 1),
-    ]
+    assert request == PromptRequest.require(own)
+    assert PromptRequest.from_fields({"prompt[text]": text})[0] == request
+    assert [one.code for one in parse(text).diagnostics] == ["foreign-settings"]
+    assert noted(text).message.endswith("; the prompt itself has no words")
+    assert noted(text).severity == "warning"
+    assert PromptRequest.require(noted(text).rewrite.text) == request
+
+
+def test_a_text_of_ones_own_that_begins_like_a_negative_prompt_is_printed_as_text() -> None:
+    for text in ("Negative prompt: dog", "negative prompt :", "Negative prompt: seed=5, a BREAK b"):
+        words, *more = text.split(" BREAK ")
+        request = PromptRequest(prompt=tuple(Segment((one,)) for one in (words, *more)))
+        assert PromptRequest.require(request.to_text()) == request
+
+
+@pytest.mark.parametrize("text", ["Steps: 20, Seed: 1", "negative_prompt: dog", "Negative: dog"])
+def test_other_settings_on_the_first_line_are_text_and_told(text: str) -> None:
+    assert PromptRequest.require(text).base.text == text
+    assert parse(text).diagnostics[0].code == "parameter-look-alike"
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,9 @@ FOREIGN: dict[str, list[tuple[str, str]]] = {
         (key, f"`{key}:` inside a line is read as text")
         for key in ("Negative prompt", "Steps", "Sampler", "Size")
     ],
+    'a\n**Steps:** 20, "seed": 5': [
+        (key, f"`{key}:` inside a line is read as text") for key in ("Steps", "seed")
+    ],
     '{"positive_prompt": "a cat", "steps": 30}': [
         ("{", "JSON of another program is read as text, all of it")
     ],
@@ -76,6 +79,13 @@ FOREIGN: dict[str, list[tuple[str, str]]] = {
             "\uff1clora:x:1\uff1e",
             "`\uff1c\uff1e`: wide characters are read as text; they make no bracket, tag,"
             " flag or parameter",
+        )
+    ],
+    "\uff1c\uff4c\uff4f\uff52\uff41\uff1a\uff58\uff1a\uff11\uff1e a": [
+        (
+            "\uff1c\uff4c\uff4f\uff52\uff41\uff1a\uff58\uff1a\uff11\uff1e",
+            "`\uff1c\uff4c\uff4f\uff52\uff41\uff1a\uff58\uff11\uff1e`: wide characters are read as"
+            " text; they make no bracket, tag, flag or parameter",
         )
     ],
     "&lt;lora:x:1&gt; a": [
@@ -103,12 +113,58 @@ FOREIGN: dict[str, list[tuple[str, str]]] = {
     "soft light BREAKa man": [
         ("BREAKa", "BREAK in `BREAKa` is glued to what it touches, and divides nothing")
     ],
+    "a -BREAK- b": [
+        ("-BREAK-", "BREAK in `-BREAK-` is glued to what it touches, and divides nothing")
+    ],
+    "a man BREAKwoman BREAK2 BREAK!": [
+        ("BREAKw", "BREAK in `BREAKw` is glued to what it touches, and divides nothing"),
+        ("BREAK2", "BREAK in `BREAK2` is glued to what it touches, and divides nothing"),
+        ("BREAK!", "BREAK in `BREAK!` is glued to what it touches, and divides nothing"),
+    ],
+    "a houseBREAK 4KBREAK BREAKThe man": [
+        ("eBREAK", "BREAK in `eBREAK` is glued to what it touches, and divides nothing"),
+        ("KBREAK", "BREAK in `KBREAK` is glued to what it touches, and divides nothing"),
+        ("BREAKT", "BREAK in `BREAKT` is glued to what it touches, and divides nothing"),
+    ],
     "a BREAKBREAK b": [
         ("BREAKBREAK", "BREAK in `BREAKBREAK` is glued to what it touches, and divides nothing")
     ],
     "a cat \u2014ar 16:9 \u2013no dog": [
         ("\u2014ar", "`\u2014ar` is read as text, and no flag"),
         ("\u2013no", "`\u2013no` is read as text, and no flag"),
+    ],
+    "\uff1c\uff2c\uff2f\uff32\uff21\uff1ax\uff1e": [
+        (
+            "\uff1c\uff2c\uff2f\uff32\uff21\uff1ax\uff1e",
+            "`\uff1c\uff2c\uff2f\uff32\uff21\uff1a\uff1e`: wide characters are read as text; they"
+            " make no bracket, tag, flag or parameter",
+        )
+    ],
+    "lora:x:0.8 a (faceid:7) <lora y;1> <lora=z>": [
+        (tag, f"`{tag}` is no tag: it is read as text")
+        for tag in ("lora:x:0.8", "faceid:7", "<lora y;1>", "<lora=z>")
+    ],
+    "a cat -ar 16:9": [("-ar", "`-ar` is read as text, and no flag")],
+    "cat AND_SALT dog": [
+        ("AND_SALT", "`AND_SALT` is read as a word: here it does not draw two prompts and mix them")
+    ],
+    "/imagine prompt: a cat": [("/imagine prompt:", "`/imagine prompt:` is read as text")],
+    "(a:\uff11\uff0e2)": [
+        (
+            "(a:\uff11\uff0e2)",
+            "`\uff11\uff0e2` is no number, and stays in the text of `(a:\uff11\uff0e2)`",
+        )
+    ],
+    "a cat\\BREAK\\b": [
+        (
+            "\\BREAK\\",
+            "BREAK in `\\BREAK\\` is glued to what it touches, and divides nothing",
+        )
+    ],
+    "a\nnegative prompt = bad\nneg: bad\ncfg scale=7": [
+        ("negative prompt =", "`negative prompt=` is read as text"),
+        ("neg:", "`neg:` is read as text"),
+        ("cfg scale=", "`cfg scale=` is read as text"),
     ],
     "a <embedding:ink>": [("<embedding:ink>", "`<embedding:ink>` is read as text")],
     "Prompt: a cat": [("Prompt:", "`Prompt:` is read as text")],
@@ -173,6 +229,9 @@ def test_text_of_another_program_is_told_and_stays_text(text: str) -> None:
     [
         "ROCK AND ROLL poster, cats and dogs",
         "a LUNCH-BREAK sign 'BREAK' BREAKFAST",
+        "BREAKing news, a BREAKdancer, Tie-BREAK, BREAK-in, DAYBREAK, coffeeBREAKs",
+        "BREAKING NEWS, an OUTBREAK, OUTBREAKS, BREAKdown, HEARTBREAKERS, a BREAKFAST TABLE",
+        "a sign that says 'TAKE A BREAK!' or \"COFFEE BREAK\", the BREAK's end, unBREAKable",
         "a (cat:1.2) at 16:9, [dog] (10:1.5)",
         "snake_case_name, __init, a :: b, C++",
         "\u4e00\u53ea\u732b\uff01\u4e00\u53ea\u72d7\uff1f",
@@ -187,6 +246,8 @@ def test_text_of_another_program_is_told_and_stays_text(text: str) -> None:
         "a planner\nScheduler: calendar of the week, desk",
         "a man\nHeight: 170",
         "a poster\nSize: 24x36",
+        " seed=5",
+        "a photo of lora: a girl, color:lora:x, https://a.example/lora:x",
         "a poster, size: 24x36 inches, or size: 100x200 cm",
         "a city (population: 1,000,000)",
         "100% cotton, Tom & Jerry, a\\(b\\)",
@@ -229,10 +290,19 @@ REWRITTEN = {
     "a\uff1a\nseed\uff1d\uff11\uff12\nw \uff1d 64\nh=64": "a\uff1a\nseed=12\nw = 64\nh=64",
     "a \uff0d\uff0dmask_prompt red": "a --mask_prompt red",
     "a \uff22\uff32\uff25\uff21\uff2b b\uff0c": "a BREAK b\uff0c",
+    "\uff1c\uff4c\uff4f\uff52\uff41\uff1a\uff58\uff1a\uff11\uff1e a": "<lora:x:1> a",
+    "<\uff46\uff41\uff43\uff45id\uff1a1>\uff1cfaceid:\uff12\uff1e": "<faceid:1><faceid:2>",
+    "\uff1c\uff45\uff41\uff53\uff1e\uff1c\u6771\u4eac\uff1e": "<eas>\uff1c\u6771\u4eac\uff1e",
+    "a \uff0d\uff0d\uff4d\uff41\uff53\uff4b\uff3finvert": "a --mask_invert",
+    "a\n\uff53\uff45\uff45\uff44\uff1d\uff11\uff12": "a\nseed=12",
+    "a \uff22REAK b": "a BREAK b",
     "&lt;lora:x:1&gt; a": "<lora:x:1> a",
     "a\\nBREAK\\nb": "a\nBREAK\nb",
     "\\u003clora:x:1\\u003e a": "<lora:x:1> a",
     "a emb:ink, b": "a <ink>, b",
+    "a (lora:x:0.8)": "a (<lora:x:0.8>)",
+    "a LoRA:x:0.8": "a <lora:x:0.8>",
+    "a <faceid 7>": "a <faceid:7>",
     "a (emb:ink:1.2), b": "a (<ink>:1.2), b",
     "a emb:ink:1.2, b": "a (<ink>:1.2), b",
     # InvokeAI, Fooocus

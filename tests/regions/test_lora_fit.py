@@ -196,6 +196,43 @@ def test_a_file_for_the_text_encoder_alone_has_nothing_to_fit(models: dict[str, 
     assert "the file holds nothing for the model." in fit.describe()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "base_model.model.text_model.encoder.layers.0.mlp.fc1",
+        "base_model.model.encoder.block.0.layer.0.SelfAttention.q",
+        "base_model.model.text_encoder.text_model.encoder.layers.0.mlp.fc1",
+        "text_encoder_2.base_model.model.encoder.block.0.layer.0.SelfAttention.q",
+    ],
+)
+def test_pefts_names_of_a_text_encoder_are_no_layers_that_the_model_lacks(
+    models: dict[str, Any], name: str
+) -> None:
+    texts = {f"{name}.lora_A.weight": torch.ones(2, 8), f"{name}.lora_B.weight": torch.ones(8, 2)}
+    fit = worn(models["flux"], texts)[1]
+    assert "the file holds nothing for the model." in fit.describe()
+    file = whole_file(models["flux"], only="img_mlp")
+    fit = worn(models["flux"], file | texts)[1]
+    assert (fit.fitted, fit.total, fit.left) == (len(file), len(file), ())
+
+
+def test_the_hint_for_a_file_of_the_models_family_is_no_other_family(
+    models: dict[str, Any],
+) -> None:
+    """Layers under names that nobody knows; sizes of another variant; a form for merging only."""
+    names = {
+        "lora_unet_double_blocks_0_something_else.lora_up.weight": torch.ones(8, 2),
+        "lora_unet_double_blocks_0_something_else.lora_down.weight": torch.ones(2, 8),
+    }
+    hint = refused(models["flux"], names).hint
+    assert hint.startswith("Use a file whose layers are named as Flux.1 dev's are by kohya, diff")
+    assert refused(models["flux"], {"of.something.alpha": torch.ones(1)}).hint == hint
+    sizes = lora(FLUX_LAYER, (64, 48), torch.Generator())
+    assert refused(models["flux"], sizes).hint == "Use a LoRA made for this variant of Flux.1 dev."
+    blocks = {f"{FLUX_LAYER}.oft_blocks": torch.zeros(4, 32, 32)}
+    assert "LoRA, LoCon, DoRA, LoHa or LoKr" in refused(models["flux"], blocks).hint
+
+
 def test_a_file_of_which_nothing_fits_is_refused_with_the_family_it_seems_made_for(
     models: dict[str, Any],
 ) -> None:
@@ -275,6 +312,8 @@ NAMES: dict[str, tuple[str, str, str]] = {
         ".lora_A.anna.weight",
         ".lora_B.anna.weight",
     ),
+    "kohya over diffusers": ("lora_unet_{1}", ".lora_down.weight", ".lora_up.weight"),
+    "compiled": ("transformer._orig_mod.{0}", ".lora_A.weight", ".lora_B.weight"),
     "bare": ("{}", ".lora_A.weight", ".lora_B.weight"),
     "peft of a wrapped transformer": (
         "transformer.base_model.model.{}",
@@ -300,7 +339,7 @@ def test_names_that_the_host_passes_over_are_worn_as_those_that_it_reads(
             continue
         matrices = list(peft(path, shape, generator).values())
         known |= dict(zip(peft(path, shape, torch.Generator()), matrices, strict=True))
-        own = pattern.format(name)
+        own = pattern.format(name, name.replace(".", "_"))
         renamed |= {own + down: matrices[0], own + up: matrices[1]}
     assert len(renamed) > 20
     fit = worn(model, renamed)[1]

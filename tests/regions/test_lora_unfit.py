@@ -128,6 +128,15 @@ UNFIT: dict[str, File] = {
     "LoKr of another layer's sides and as many numbers": tensors(
         SQUARE, lokr_w1=(4, 4), lokr_w2=(16, 4)
     ),
+    "AdaLoRA's pair": tensors(SQUARE, lora_A=(2, 32), lora_B=(32, 2), lora_E=(2, 1)),
+    "packed numbers": {key: one.to(torch.int8) for key, one in tensors(SQUARE, **LORA).items()},
+    "a packed change": {f"{SQUARE}.diff": torch.zeros(32, 32, dtype=torch.uint8)},
+    "values that are no numbers": {
+        key: one.masked_fill(one > 2, float("nan")) for key, one in tensors(SQUARE, **LORA).items()
+    },
+    "values beyond all measure": {f"{SQUARE}.diff": torch.full((32, 32), float("inf"))},
+    "an alpha that is no number": tensors(SQUARE, **LORA)
+    | {f"{SQUARE}.alpha": torch.tensor(float("nan"))},
     "another kernel and as many numbers": tensors(
         KERNELS, lora_up=(4, 2, 1, 1), lora_down=(2, 8, 6, 6)
     ),

@@ -135,7 +135,7 @@ def test_forms_that_only_the_host_merges_are_patched_the_same_way(
     for family, file in (
         ("sd15", locon(models["sd15"][0])),
         ("flux", control_file()),
-        ("flux", {f"{FLUX_LAYER}.oft_blocks": blocks, f"{FLUX_LAYER}.rescale": torch.ones(1)}),
+        ("flux", {f"{FLUX_LAYER}.oft_blocks": blocks}),
     ):
         write(file)
         mine, theirs = ours(*models[family]), hosts(*models[family])

@@ -268,6 +268,7 @@ def _ended(prompt: Prompt, entry: Mapping[str, Any] | None) -> Prompt:
                 "It was taken off ComfyUI's queue before it ran, or its history was cleared."
             ),
         )
+    prompt = replace(prompt, notices=tuple(dict.fromkeys((*prompt.notices, *_told(entry)))))
     status = entry["status"] or {}
     if status.get("status_str") != "success":
         return replace(prompt, status="failed", user_error=_reason(status))
@@ -281,6 +282,13 @@ def _ended(prompt: Prompt, entry: Mapping[str, Any] | None) -> Prompt:
         {key: image.get(key, "") for key in ("filename", "subfolder", "type")} for image in images
     )
     return replace(prompt, status="done", images=kept)
+
+
+def _told(entry: Mapping[str, Any]) -> list[str]:
+    """Return what the nodes of a run said of it, a line each, in the order of their running."""
+    notes = [note for one in entry["outputs"].values() for note in one.get("astria_notes", ())]
+    lines = (line for note in notes for line in without_folders(str(note)).splitlines())
+    return [line for line in lines if line.strip()]
 
 
 def _reason(status: Mapping[str, Any]) -> str:

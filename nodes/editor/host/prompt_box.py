@@ -181,8 +181,8 @@ def _meaning(found: Description, resolver: Resolver) -> tuple[list[str], str]:
     tune = getattr(looked_up, "tune", None)
     lines = [f"File: {looked_up.file}"] if looked_up.file else []
     if getattr(looked_up, "kind", "") == "lora" and looked_up.file:
-        made_for = resolver.lora_family(looked_up.file)
-        lines += [f"Made for {made_for}, by the names of its tensors."] if made_for else []
+        seems = resolver.lora_signs(looked_up.file).describe()
+        lines += [f"Seems {seems}, by the names and sizes of its tensors."] if seems else []
     return (
         [
             *lines,

@@ -128,18 +128,28 @@ class PlanBuilder:
             self.problems.append(problem)
 
     def wear(self, wearer: str, loras: Sequence[Lora]) -> None:
-        """Record on whom these LoRAs act, and warn of a file that seems made for another family."""
+        """Record on whom these LoRAs act, and warn of a file that seems made for another family, or
+        to be no LoRA.
+        """
         for lora in loras:
-            made_for = self.resolver.lora_family(lora.file)
-            worn = WornLora(lora, wearer, made_for)
+            signs = self.resolver.lora_signs(lora.file)
+            worn = WornLora(lora, wearer, signs)
             if worn not in self.loras:
                 self.loras.append(worn)
-            if not is_for(made_for, self.family.branch):
-                title = self.family.title
+            seems = (
+                f"The LoRA '{lora.file}' seems {signs.describe()}, by the names and sizes of its"
+            )
+            title = self.family.title
+            if signs.form:
                 text = (
-                    f"The LoRA '{lora.file}' seems made for {made_for}, by the names and sizes of"
-                    f" its tensors; the model is {title}. What does not fit is left out, and where"
-                    " nothing fits the run stops."
+                    f"{seems} tensors; that is not read as a LoRA, and where nothing else is in the"
+                    " file the run stops."
+                )
+                self.tell(Problem("lora-form", "warning", text, f"Use a LoRA made for {title}."))
+            elif not is_for(signs.made_for, self.family.branch):
+                text = (
+                    f"{seems} tensors; the model is {title}. What does not fit is left out, and"
+                    " where nothing fits the run stops."
                 )
                 hint = f"Use a LoRA made for {title}, or a model of the LoRA's family."
                 self.tell(Problem("lora-family", "warning", text, hint))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ...families.family import Family
+from ...families.lora_files import LoraSigns
 from ...graph.graph import Graph, Link, Value
 from ...graph.outputs import LoadLoraNode, add_node
 from ...prompt import PromptRequest, Segment, encoder_text
@@ -51,16 +52,14 @@ class Lora:
 
 @dataclass(frozen=True)
 class WornLora:
-    """A LoRA, on whom it acts (in words), and the family that its file seems made for ("" where the
-    file does not tell).
-    """
+    """A LoRA, on whom it acts (in words), and what its file seems to be."""
 
     lora: Lora
     wearer: str
-    made_for: str = ""
+    signs: LoraSigns
 
     def describe(self) -> str:
-        seems = f", made for {self.made_for} by its tensors" if self.made_for else ""
+        seems = f", seems {self.signs.describe()}" if self.signs.describe() else ""
         weight, text_weight = self.lora.weight, self.lora.clip_weight
         at = f"{weight:g}"
         if text_weight != weight:

@@ -18,6 +18,8 @@ from .keys import plain, size_of
 from .samplers import is_sampler
 
 _NEGATIVE = re.compile(r"negative[ \t_]prompt[ \t]*:", re.IGNORECASE)
+# As it is written at the start of a text. The printer tears it at its blank to keep it text.
+_FIRST_NEGATIVE = re.compile(r"negative[ \t]prompt[ \t]*:", re.IGNORECASE)
 _LEAD = re.compile(r"(?:parameters[ \t]*:)?[ \t]*", re.IGNORECASE)
 _BLANKS = re.compile(f"[{re.escape(BLANKS)}]*")
 _PAIR = re.compile(r"([^\W\d_][\w \-/.+]{0,59}?)[ \t]{0,4}:[ \t]*")
@@ -80,14 +82,14 @@ def zones(scanner: Scanner, lines: Sequence[Span]) -> tuple[ForeignLines, ...]:
     """Return the runs of lines that another program wrote, in the order of the text.
 
     A negative prompt goes on to the settings, or to the end of the lines; below it one sure setting
-    is enough. The first line that holds anything is text whatever it says, since a request is
+    is enough. Of the first line that holds anything only `Negative prompt:` is none: a request is
     printed with its text there.
     """
     first = next((at for at, line in enumerate(lines) if _start(scanner, line) < line.end), 0)
     runs = _runs(scanner, lines, first + 1, least=2)
     below_negative = _runs(scanner, lines, first + 1, least=1)
     found: list[ForeignLines] = []
-    at = first + 1
+    at = first if lines and begins_negative(scanner, lines[first]) else first + 1
     while at < len(lines):
         if at in runs:
             behind, settings = runs[at]
@@ -105,6 +107,11 @@ def zones(scanner: Scanner, lines: Sequence[Span]) -> tuple[ForeignLines, ...]:
             at += 1
         found.append(ForeignLines(Span(start, lines[at - 1].end), (), Span(start, head)))
     return tuple(found)
+
+
+def begins_negative(scanner: Scanner, line: Span) -> bool:
+    """Say whether a first line is the head of another program's negative prompt."""
+    return scanner.match(_FIRST_NEGATIVE, _start(scanner, line), line.end) is not None
 
 
 def _start(scanner: Scanner, line: Span) -> int:

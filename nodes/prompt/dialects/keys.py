@@ -23,7 +23,9 @@ ALIASES: dict[str, str] = {
     **dict.fromkeys(("sampler", "sampler name", "sampling method", "sample method"), "scheduler"),
     **dict.fromkeys(("sampling steps", "num inference steps", "inference steps"), "steps"),
     **dict.fromkeys(("noise seed", "rand seed", "random seed"), "seed"),
-    **dict.fromkeys(("negative", "neg prompt", "uc", "undesired content"), "negative_prompt"),
+    **dict.fromkeys(
+        ("negative", "neg", "neg prompt", "uc", "undesired content"), "negative_prompt"
+    ),
     **dict.fromkeys(("denoise", "denoising", "denoise strength", "strength"), "denoising_strength"),
     **dict.fromkeys(("batch size", "batch count", "num outputs", "n iter"), "num_images"),
     **dict.fromkeys(("number of images", "image number", "images"), "num_images"),

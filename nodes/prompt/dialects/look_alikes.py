@@ -15,6 +15,7 @@ from ..kinds import Decimal, Line, ValueProblem
 from ..lexer import is_embedding_name
 from ..source import Report, Rewrite, Span, quoted
 from ..tree import Node
+from .breaks import notice_undivided
 from .json_settings import notice_json
 from .keys import FLAGS_ELSEWHERE, NEGATIVE, SIZE, flag_to_write, own_key, plain
 from .wide import notice_wide
@@ -31,22 +32,38 @@ _PATTERNS: dict[str, tuple[str, re.Pattern[str]]] = {
         ("alternate", "[", r"\[[^\[\]|\r\n]{0,200}\|[^\[\]\r\n]{0,200}\]"),
         ("curly", "{", r"\{[^{}\r\n]{1,200}\}"),
         ("wildcard", "__", rf"__[A-Za-z0-9*]{_WORD}{{0,60}}(?:_{_WORD}{{1,60}}){{0,6}}__"),
-        ("comma", ":", r"\([^()\r\n:]{0,200}:\s{0,4}(?P<weight>[-+]?[\d.,]{1,12}%?)\s{0,4}\)"),
+        (
+            "comma",
+            ":",
+            r"\([^()\r\n:]{0,200}:\s{0,4}(?P<weight>[-+]?[\d.,\uff0e\uff0c]{1,12}%?)\s{0,4}\)",
+        ),
         ("behind", ")", r"\)(?:\+{1,5}|\d\.\d{1,4})(?![\w(])"),
         ("call", ").", r"\)\.(?:blend|swap|and)\("),
         ("multi", "::", r"::-?\d[\d.]{0,6}"),
         ("area", "(", rf"{_BEGINS}(?:COUPLE|MASK|IMASK|AREA|FEATHER|FILL|STYLE)\("),
         ("region", "ADD", rf"{_BEGINS}ADD(?:COL|ROW|BASE|COMM|P)(?![A-Za-z0-9_])"),
-        ("both", "AND", r"(?<!\S)AND(?!\S)"),
+        ("both", "AND", r"(?<!\S)AND(?:_[A-Z]{2,10}){0,3}(?!\S)"),
         ("comment", "/*", r"/\*[^*\r\n]{0,200}\*/"),
         ("dream", " -", r"(?<=\s)-(?P<letter>[sSWHC]) ?\d[\d.]{0,12}(?!\S)"),
-        ("inline", ":", rf"(?:(?<=[^\s] )|(?<=[,;.|]))(?P<key>(?i:{_INLINE})) ?(?=:)"),
-        ("undivided", "BREAK", r"(?<![A-Z])(?:BREAK)+(?![A-Z])"),
+        (
+            "inline",
+            ":",
+            rf"(?:(?<=[^\s] )|(?<=[,;.|*\"']))(?P<key>(?i:{_INLINE}))[*\"']{{0,2}} ?(?=:)",
+        ),
+        ("undivided", "BREAK", r"(?:BREAK)+"),
         (
             "embedding",
             ":",
             r"(?<![A-Za-z0-9_<])(?:(?:embedding|emb) ?: ?|Embedding:|EMBEDDING:)"
             r"(?P<name>[\w.+/\-]{1,120})(?P<weight>:\d[\d.]{0,9}(?![\d.]|\s{0,4}\)))?",
+        ),
+        (
+            "tag",
+            "",
+            r"(?:(?<![\w<:;/\\.\uff1c-])|(?P<open><)\s?)(?P<kind>(?i:lora|lyco|faceid))"
+            r"(?(open)[ =;:]|:)"
+            r"(?P<name>[\w.\-]{1,80})(?:[:;=](?P<weight>\d{0,3}\.?\d{1,6}))?"
+            r"(?(open)\s?>|(?![\w>:]))",
         ),
         ("entity", "&", r"&(?:lt|gt|amp|quot|apos|nbsp|#\d{2,5}|#x[0-9A-Fa-f]{2,5});"),
         ("percent", "%", r"%(?:3[CcEeAa]|20)"),
@@ -54,7 +71,8 @@ _PATTERNS: dict[str, tuple[str, re.Pattern[str]]] = {
         (
             "dashed",
             "",
-            rf"(?<![\w-])[\u2010-\u2015\u2212](?P<flag>{'|'.join(FLAGS_ELSEWHERE)})(?=\s+\S)",
+            rf"(?<![\w-])(?:[\u2010-\u2015\u2212](?P<flag>{'|'.join(FLAGS_ELSEWHERE)})(?=\s+\S)"
+            r"|-(?P<ratio>ar)(?=\s+\d))",
         ),
     )
 }
@@ -108,7 +126,7 @@ def notice_syntax(report: Report, nodes: Sequence[Node]) -> None:
     texts = list(_texts(nodes))
     starts = [span.start for span in texts]
     for kind, (sign, pattern) in _PATTERNS.items():
-        if sign not in report.source or (not sign and report.source.isascii()):
+        if sign not in report.source:
             continue
         for found in pattern.finditer(report.source):
             at = bisect_right(starts, found.start()) - 1
@@ -150,9 +168,19 @@ def _tell(report: Report, found: re.Match[str], kind: str) -> bool:
     if kind in ("entity", "escape"):
         return _tell_encoded(report, found, kind)
     if kind == "undivided":
-        _tell_undivided(report, span)
+        notice_undivided(report, span)
     elif kind == "embedding":
         _tell_embedding(report, found)
+    elif kind == "tag":
+        weight = found.group("weight")
+        own = (
+            f"<{found.group('kind').lower()}:{found.group('name')}{f':{weight}' if weight else ''}>"
+        )
+        hint = f"Write {own}."
+        rewrite = Rewrite(span, own, hint.rstrip("."))
+        report.add(
+            "look-alike", "warning", span, f"{shown} is no tag: it is read as text", hint, rewrite
+        )
     elif kind == "inline":
         _tell_inline(report, Span(*found.span("key")))
     elif kind == "comma":
@@ -163,7 +191,7 @@ def _tell(report: Report, found: re.Match[str], kind: str) -> bool:
             report.add("foreign-syntax", "warning", span, message, hint)
     elif kind == "dashed":
         message = f"{shown} is read as text, and no flag"
-        hint = flag_to_write(found.group("flag")) or ""
+        hint = flag_to_write(found.group("flag") or found.group("ratio")) or ""
         report.add("foreign-syntax", "warning", span, message, hint)
     elif kind == "dream":
         message = f"{shown} is read as text, and sets nothing"
@@ -178,7 +206,7 @@ def _tell(report: Report, found: re.Match[str], kind: str) -> bool:
 def _tell_inline(report: Report, key: Span) -> None:
     """Report a setting that shares its line with text, as where line ends were lost in pasting."""
     source, text = report.source, key.of(report.source)
-    value = source[source.index(":", key.end) + 1 : key.end + 32].lstrip(" \t")
+    value = source[source.index(":", key.end) + 1 : key.end + 32].lstrip(" \t*\"'")
     if not _is_inline(plain(text), value):
         return
     own = own_key(text)
@@ -208,22 +236,6 @@ def _is_shouted(source: str, span: Span) -> bool:
     before = source[max(0, span.start - 30) : span.start].split()[-1:]
     after = source[span.end : span.end + 30].split()[:1]
     return all(word.isupper() and len(word) > 1 for word in (*before, *after))
-
-
-def _tell_undivided(report: Report, span: Span) -> None:
-    source = report.source
-    before, after = source[max(0, span.start - 1) : span.start], source[span.end : span.end + 1]
-    is_of_word = "-" in (before, after) and (before or " ").isascii() and (after or " ").isascii()
-    if is_of_word or (before and after and before in "\"'`" and after in "\"'`"):
-        return
-    if before == "\\" or source[max(0, span.start - 2) : span.start] == "\\n":
-        return  # told with the escape
-    glued = Span(span.start - len(before.strip()), span.end + len(after.strip()))
-    message = (
-        f"BREAK in {quoted(glued.of(source))} is glued to what it touches, and divides nothing"
-    )
-    hint = "Put a blank at both sides of BREAK, outside of brackets."
-    report.add("undivided-break", "warning", glued, message, hint)
 
 
 def _tell_embedding(report: Report, found: re.Match[str]) -> None:

@@ -33,7 +33,7 @@ def settle(reading: PromptReading) -> None:
             left.append(one)
         else:
             _take(reading, one, own, said, left)
-    _tell(reading.foreign, own, said, left)
+    _tell(reading, own, said, left)
 
 
 def _take_negative(
@@ -85,16 +85,19 @@ def _shown(own: Mapping[str, str]) -> str:
 
 
 def _tell(
-    found: list[Foreign], own: Mapping[str, str], said: list[str], left: list[LeftOut]
+    reading: PromptReading, own: Mapping[str, str], said: list[str], left: list[LeftOut]
 ) -> None:
+    found = reading.foreign
     report, span = found[0].place.report, found[0].place.span
     rewrite = None if report.has_errors else _rewritten(found, own)
     quiet = [one.key for one in left if not one.hint]
     read = f"are read: {', '.join(said)}" if said else "stand here, and none is read"
     left_out = f"; left out: {_listed(quiet)}" if quiet else ""
+    is_wordless = "negative_prompt" in own and not any(one.pieces() for one in reading.prompt)
+    left_out += "; the prompt itself has no words" if is_wordless else ""
     report.add(
         "foreign-settings",
-        "info",
+        "warning" if is_wordless else "info",
         span,
         f"settings of another program {read}{left_out}",
         "Write them as key=value to be rid of this note; the editor offers to.",

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 
 import comfy.lora
 import comfy.lora_convert
-from comfy.weight_adapter import WeightAdapterBase
+from comfy.weight_adapter import OFTAdapter, WeightAdapterBase
 from torch import Tensor
+
+from ..lora_fit import NO_LAYER
+from ..lora_names import HostNames, stems_of
 
 # Of the host's key map: puts the rows of a change in the order of its weight.
 Function = Callable[[Tensor], Tensor]
@@ -23,14 +26,14 @@ Offset = tuple[int, int, int]
 # Of the host: a file's name of a layer -> a weight, or a part of one.
 KeyMap = Mapping[str, str | tuple]
 
-NO_LAYER = "no such layer in this model"
+NO_ENCODER = "its name does not say which text encoder it is for"
 NO_FORM = "a form that is not read"
 NO_HALF = "the other half of the pair is missing"
 TWICE = "another tensor of the file changes the same weight"
+NO_SCALE = "AdaLoRA, whose scale lora_E is not read"
+NO_RESCALE = "ComfyUI does not apply the scale of the form oft"
+OVERRULED = "ComfyUI applies another change of the file to this layer in its place"
 
-# PEFT wraps a model before it saves its names, diffusers and trainers put the part in front.
-_WRAPPERS = re.compile(r"(?:^|(?<=\.))base_model\.model\.")
-_PARTS = ("model.diffusion_model.", "diffusion_model.", "unet.", "transformer.", "model.", "")
 # PEFT's name of an adapter among several, and how it writes what others call diff_b and dora_scale.
 _ADAPTER = re.compile(r"\.(lora_(?:A|B|magnitude_vector))\.(?!weight$|bias$)\w+(?=\.|$)")
 _ENDINGS = (
@@ -38,7 +41,9 @@ _ENDINGS = (
     (".lora_magnitude_vector.weight", ".dora_scale"),
     (".lora_magnitude_vector", ".dora_scale"),
 )
-_PROCESSOR = re.compile(r"\.processor\.(?=to_)")
+
+
+_SCALED = re.compile(r"(.+)\.lora_E(?:\.\w+)*")
 
 
 class Unfit(Exception):
@@ -96,10 +101,12 @@ class LoraReading:
 
 def read_changes(state_dict: Mapping[str, Tensor], keys: KeyMap) -> LoraReading:
     """Return what the file changes in the model that the host's key map `keys` is of."""
-    reading = _named(state_dict, keys)
+    names = HostNames(keys)
+    reading = _named(state_dict, names)
+    _leave_scaled(reading)
     found: dict[tuple, LoraChange] = {}
     asked = _Asked(reading.tensors)
-    named = _stems(reading.tensors)
+    named = stems_of(reading.tensors)
     for stem in (stem for stem in keys if stem in named):  # in the host's order: the last counts
         asked.names = set()
         try:
@@ -110,7 +117,13 @@ def read_changes(state_dict: Mapping[str, Tensor], keys: KeyMap) -> LoraReading:
         except (RuntimeError, ValueError, IndexError) as error:  # of numbers in no known shape
             reading.leave(asked.names, f"the host cannot read it: {error}")
             continue
-        for change in _changes(patches, asked.names):
+        changes = list(_changes(patches, asked))
+        if changes:
+            acting = frozenset().union(*(one.names for one in changes))
+            reading.leave(asked.names - acting, OVERRULED)
+            if any(isinstance(one.patch, OFTAdapter) for one in changes):
+                reading.leave(asked.names & {f"{stem}.rescale"}, NO_RESCALE)
+        for change in changes:
             place = (change.key, change.offset)
             if place in found:
                 reading.leave(found[place].names, TWICE)
@@ -119,9 +132,23 @@ def read_changes(state_dict: Mapping[str, Tensor], keys: KeyMap) -> LoraReading:
     read = {name for change in reading.changes for name in change.names}
     for name, own in reading.own.items():
         if name not in read and own not in reading.left:
-            known = any(stem in keys for stem in _stems({name: None}))
-            reading.left[own] = NO_FORM if known else NO_LAYER
+            reading.left[own] = _why_unread(name, keys, names)
     return reading
+
+
+def _leave_scaled(reading: LoraReading) -> None:
+    """Leave out layers of AdaLoRA: without the scale beside its pair the pair is another change."""
+    scaled = {match[1] for match in map(_SCALED.fullmatch, reading.tensors) if match}
+    for name in list(reading.tensors) if scaled else ():
+        if any(name.startswith(f"{stem}.") for stem in scaled & stems_of([name])):
+            del reading.tensors[name]
+            reading.leave([name], NO_SCALE)
+
+
+def _why_unread(name: str, keys: KeyMap, names: HostNames) -> str:
+    if not stems_of([name]).isdisjoint(keys):
+        return NO_FORM
+    return NO_ENCODER if names.is_of_either(name) else NO_LAYER
 
 
 class _Asked(dict):
@@ -136,41 +163,43 @@ class _Asked(dict):
         self.names.add(name)
         return tensor
 
+    def tensor(self, name: str) -> Tensor:
+        return super().__getitem__(name)
+
     def get(self, name: str, default: Tensor | None = None) -> Tensor | None:
         self.names |= {name} & self.keys()
         return super().get(name, default)
 
 
-def _changes(patches: Mapping, names: set[str]) -> Iterator[LoraChange]:
-    """The host gives one layer's weight and bias a patch each."""
-    biases = frozenset(name for name in names if name.endswith((".diff_b", ".b_norm")))
+def _changes(patches: Mapping, asked: _Asked) -> Iterator[LoraChange]:
+    """The host gives one layer's weight and bias a patch each. Where the file holds several changes
+    of one weight, its last patch replaces those before, and their tensors are in none.
+    """
     for target, patch in patches.items():
         key, offset, function = (target, None, None)
         if not isinstance(target, str):
             key, offset, function = (*target, None)[:3]
-        is_bias = key.endswith(".bias") and bool(biases)
-        yield LoraChange(
-            key, offset, function, patch, biases if is_bias else frozenset(names) - biases
-        )
+        is_adapter = isinstance(patch, WeightAdapterBase)
+        held = {id(one) for one in (patch.weights if is_adapter else patch[1])}
+        names = {name for name in asked.names if id(asked.tensor(name)) in held}
+        if isinstance(patch, OFTAdapter):  # the host reads its scale and does not apply it
+            names = {name for name in names if not name.endswith(".rescale")}
+        if is_adapter:  # the patch holds their numbers only
+            names |= {name for name in asked.names if name.endswith((".alpha", ".reshape_weight"))}
+        yield LoraChange(key, offset, function, patch, frozenset(names))
 
 
-def _stems(tensors: Mapping[str, object]) -> set[str]:
-    """Return what may be the name of a layer in the names of its tensors."""
-    found = set()
-    for name in tensors:
-        found |= {name[: match.start()] for match in re.finditer(r"\.|_lora\.", name)}
-    return found
-
-
-def _named(state_dict: Mapping[str, Tensor], keys: KeyMap) -> LoraReading:
+def _named(state_dict: Mapping[str, Tensor], names: HostNames) -> LoraReading:
     reading = LoraReading()
     given = dict(state_dict)
     converted = comfy.lora_convert.convert_lora(given)
     own = None if converted is given else {id(one): name for name, one in state_dict.items()}
     for name, tensor in converted.items():
-        new, value = _renamed(name, tensor, keys)
+        new, value = _renamed(name, tensor, names)
         if new.endswith(".dora_scale") and value.ndim == 1:
             value = _column(name, value, converted)
+        if new in reading.own:
+            reading.leave([new], TWICE)
         reading.tensors[new] = value
         if own is None:
             reading.own[new] = name
@@ -188,9 +217,9 @@ def _column(name: str, magnitude: Tensor, tensors: Mapping[str, Tensor]) -> Tens
     return magnitude.reshape(-1, *(1,) * (max(2, sides) - 1))
 
 
-def _renamed(name: str, tensor: Tensor, keys: KeyMap) -> tuple[str, Tensor]:
-    """Return the tensor under the host's name for its layer, as it stands where the host knows it
-    by its own, or not at all.
+def _renamed(name: str, tensor: Tensor, names: HostNames) -> tuple[str, Tensor]:
+    """Return the tensor under the host's name for its layer and form, as it stands where the host
+    knows no such layer.
     """
     plain = _ADAPTER.sub(r".\1", name)
     for ending, hosts in _ENDINGS:
@@ -200,24 +229,4 @@ def _renamed(name: str, tensor: Tensor, keys: KeyMap) -> tuple[str, Tensor]:
                 # One number a row, in whatever shape -> rows first: [rows,1] or [rows,1,1,1].
                 tensor = tensor.reshape(-1, *(1,) * max(1, tensor.ndim - 1))
             break
-    stems = sorted(_stems({plain: None}), key=len, reverse=True)
-    if any(stem in keys for stem in stems):
-        return plain, tensor
-    for stem in stems:
-        for known in _candidates(stem):
-            if known in keys:
-                return known + plain[len(stem) :], tensor
-    return name, tensor
-
-
-def _candidates(stem: str) -> Iterator[str]:
-    """Yield the names under which the host may know the layer."""
-    bare = _PROCESSOR.sub(".", _WRAPPERS.sub("", stem))
-    yield bare
-    for part in _PARTS:
-        if bare.startswith(part):
-            bare = _WRAPPERS.sub("", bare.removeprefix(part))
-            break
-    yield f"diffusion_model.{bare}"
-    yield f"transformer.{bare}"
-    yield f"lora_unet_{bare.replace('.', '_')}"
+    return names.renamed(plain) or name, tensor

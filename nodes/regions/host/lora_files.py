@@ -16,7 +16,7 @@ from comfy.weight_adapter import LoHaAdapter, LoKrAdapter, LoRAAdapter, WeightAd
 from torch import Tensor, nn
 
 from ..lora import LoraError, RegionLora
-from ..lora_fit import MODEL, LoraFit, fit_of
+from ..lora_fit import MODEL, NO_LAYER, LoraFit, fit_of
 from ..lora_forms import (
     Bias,
     Convolution,
@@ -29,12 +29,13 @@ from ..lora_forms import (
     Target,
     decomposed,
 )
-from .lora_changes import NO_LAYER, LoraChange, Unfit, read_changes
+from .lora_changes import LoraChange, Unfit, read_changes
 from .lora_sizes import (
     ALPHA,
     MAGNITUDE,
     check_magnitude,
     check_matrices,
+    check_numbers,
     check_shape,
     check_size,
     kronecker_factors,
@@ -94,6 +95,7 @@ class _Entry:
         """Return the change as a form. Raises: Unfit."""
         target = self._target(change.offset)
         patch = change.patch
+        check_numbers(patch)
         if not isinstance(patch, WeightAdapterBase):
             return self._stored(target, change)
         if type(patch) not in _READERS:

@@ -19,12 +19,26 @@ ALPHA = 2
 MAGNITUDE = {LoRAAdapter: 4, LoHaAdapter: 7, LoKrAdapter: 8}
 
 
-def check_matrices(adapter: WeightAdapterBase) -> None:
-    """Return where the adapter has all of its matrices, none of them empty, and their ranks match.
-    Of the forms that only the host merges they are not looked at. Raises: Unfit.
+def check_numbers(patch: WeightAdapterBase | tuple) -> None:
+    """Return where the tensors of a change hold plain numbers, all of them finite. Raises: Unfit.
+
+    Whole numbers are a quantised file's, and mean nothing without the factors beside them.
     """
-    if type(adapter) not in MAGNITUDE:
-        return
+    held = patch.weights if isinstance(patch, WeightAdapterBase) else patch[1]
+    for one in held:
+        if isinstance(one, Tensor):
+            if not one.is_floating_point():
+                raise Unfit(f"it is stored packed, as {one.dtype}")
+            if not torch.isfinite(one if one.element_size() > 1 else one.float()).all():
+                raise Unfit("some of its values are no numbers")
+        elif isinstance(one, float) and not math.isfinite(one):
+            raise Unfit("its alpha is no number")
+
+
+def check_matrices(adapter: WeightAdapterBase) -> None:
+    """Return where the adapter, LoRA, LoHa or LoKr, has all of its matrices, none of them empty,
+    and their ranks match. Raises: Unfit.
+    """
     others = (ALPHA, MAGNITUDE[type(adapter)])
     matrices = [one for place, one in enumerate(adapter.weights) if place not in others]
     tensors = [one for one in matrices if isinstance(one, Tensor)]
@@ -45,16 +59,15 @@ def check_matrices(adapter: WeightAdapterBase) -> None:
 
 
 def check_size(adapter: WeightAdapterBase, shape: Sequence[int]) -> None:
-    """Return where the adapter's change is as large as a weight of `shape`; of the forms that only
-    the host merges their sizes are not looked at. Raises: Unfit.
-    """
+    """Return where the adapter's change is as large as a weight of `shape`. Raises: Unfit."""
     if isinstance(adapter, LoRAAdapter):
         down = adapter.weights[1]
         # A matrix with a kernel, also on a linear layer that is a convolution elsewhere.
-        if down.ndim > 2 and down.shape[1] != shape[1]:
-            raise Unfit(f"{down.shape[1]} inputs; the layer has {shape[1]} inputs")
+        if down.ndim > 2 and tuple(down.shape[1:2]) != tuple(shape[1:2]):
+            inputs = sides_of(shape[1:2]) or "no"
+            raise Unfit(f"{down.shape[1]} inputs; the layer has {inputs} inputs")
     size = size_of(adapter)
-    if size is not None and size != (shape[0], math.prod(shape)):
+    if size != (shape[0], math.prod(shape)):
         raise Unfit(
             f"{size[0]} outputs and {size[1]} numbers; the layer has {shape[0]} outputs and"
             f" {math.prod(shape)} numbers"
@@ -65,21 +78,25 @@ def check_magnitude(adapter: WeightAdapterBase, shape: Sequence[int]) -> None:
     """Return where a DoRA has one magnitude a row [rows,1] or one a column [1,columns] of a weight
     of `shape`, with further sides of 1 for those of a kernel. Raises: Unfit.
     """
-    place = MAGNITUDE.get(type(adapter))
-    magnitude = None if place is None else adapter.weights[place]
-    if magnitude is None:
-        return
+    magnitude = adapter.weights[MAGNITUDE[type(adapter)]]
+    if magnitude is not None:
+        check_magnitudes(magnitude, shape)
+
+
+def check_magnitudes(magnitude: Tensor, shape: Sequence[int]) -> None:
+    if len(shape) < 2:
+        raise Unfit("a DoRA on a layer of one number a channel")
     rows, columns, *kernel = shape
     ones = (1,) * len(kernel)
     # The host tells the two apart by the first side.
     by_column = () if rows == 1 else (1, columns, *ones)
     if tuple(magnitude.shape) not in ((rows, 1, *ones), by_column):
-        raise Unfit(f"a DoRA of {_sides(magnitude.shape)}; the layer has {_sides(shape)}")
+        raise Unfit(f"a DoRA of {sides_of(magnitude.shape)}; the layer has {sides_of(shape)}")
 
 
 def check_shape(given: Sequence[int], expected: Sequence[int]) -> None:
     if tuple(given) != tuple(expected):
-        raise Unfit(f"a tensor of {_sides(given)}; the layer has {_sides(expected)}")
+        raise Unfit(f"a tensor of {sides_of(given)}; the layer has {sides_of(expected)}")
 
 
 def middled(down: Tensor, middle: Tensor | None) -> Tensor:
@@ -142,8 +159,8 @@ def _product_shape(factors: Sequence[Tensor | None]) -> tuple[int, ...]:
     return shape
 
 
-def size_of(adapter: WeightAdapterBase) -> tuple[int, int] | None:
-    """Return the rows and the count of numbers of the change; None where the form does not say."""
+def size_of(adapter: WeightAdapterBase) -> tuple[int, int]:
+    """Return the rows and the count of numbers of the change."""
     weights = adapter.weights
     if isinstance(adapter, LoRAAdapter):
         up, down, _, middle = weights[:4]
@@ -152,11 +169,9 @@ def size_of(adapter: WeightAdapterBase) -> tuple[int, int] | None:
     if isinstance(adapter, LoHaAdapter):
         left, right, core = weights[0], weights[1], weights[5]
         return product_size((left, right) if core is None else (left, right, core))
-    if isinstance(adapter, LoKrAdapter):
-        small, large = map(product_size, kronecker_factors(weights))
-        return small[0] * large[0], small[1] * large[1]
-    return None
+    small, large = map(product_size, kronecker_factors(weights))
+    return small[0] * large[0], small[1] * large[1]
 
 
-def _sides(shape: Sequence[int]) -> str:
+def sides_of(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))

@@ -15,9 +15,11 @@ from torch import nn
 
 from ...errors import PlanError
 from ...host.models import family_of
-from ..lora_fit import EVERYTHING, MODEL, TEXT, LoraFit, ModelKind, fit_of
-from .lora_changes import NO_LAYER, LoraChange, Unfit, read_changes
-from .lora_sizes import check_magnitude, check_matrices, check_shape, check_size
+from ..lora_fit import EVERYTHING, MODEL, NO_LAYER, TEXT, LoraFit, ModelKind, fit_of
+from .lora_changes import LoraChange, Unfit, read_changes
+from .lora_loading import load_lora_file
+from .lora_merged import MERGED, check_merged
+from .lora_sizes import check_magnitude, check_matrices, check_numbers, check_shape, check_size
 
 
 def apply_whole_lora(
@@ -28,13 +30,13 @@ def apply_whole_lora(
 
     At a strength of 0 that part of the file is not looked at; at both the fit is None. A file under
     names that the host does not know for a layer that it has is worn as well.
-    Raises: LoraError where the file has something for the model and nothing of it fits;
-    FileNotFoundError of the host for a name that it does not list.
+    Raises: LoraError for a file that cannot be read, and where it has something for the model and
+    nothing of it fits; FileNotFoundError of the host for a name that it does not list.
     """
-    path = folder_paths.get_full_path_or_raise("loras", name)
     if not strength_model and not strength_clip:
+        folder_paths.get_full_path_or_raise("loras", name)
         return model, clip, None
-    state_dict, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
+    state_dict, metadata = load_lora_file(name)
     keys: dict = {}
     if strength_model:
         keys = comfy.lora.model_lora_keys_unet(model.model, keys)
@@ -79,8 +81,12 @@ def _check(change: LoraChange, model: nn.Module, encoder: nn.Module) -> None:
     """Return where the host merges the change into its weight. Raises: Unfit."""
     shape = _shape(model if change.key.startswith("diffusion_model.") else encoder, change)
     patch = change.patch
+    check_numbers(patch)
     if not isinstance(patch, WeightAdapterBase):
         check_shape(tuple(patch[1][0].shape), shape)
+        return
+    if type(patch) in MERGED:
+        check_merged(patch, shape)
         return
     check_matrices(patch)
     if isinstance(patch, LoRAAdapter) and patch.weights[5] is not None:  # grows the weight

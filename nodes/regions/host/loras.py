@@ -11,7 +11,6 @@ from functools import partial
 from uuid import uuid4
 
 import comfy.utils
-import folder_paths
 import torch
 from comfy.ldm.flux.layers import DoubleStreamBlock
 from comfy.ldm.flux.model import Flux
@@ -30,6 +29,7 @@ from ..lora_hooks import Hooks
 from ..lora_layer import GatedChange, LayerChange
 from ..run import RegionRun
 from .lora_files import read_lora
+from .lora_loading import load_lora_file
 
 Loras = tuple[tuple[str, float], ...]  # (file, strength) each
 
@@ -179,15 +179,12 @@ def _see_flux_block(
 def load_region_loras(regions: Sequence[Loras]) -> list[RegionLora]:
     """Return the LoRAs of each region with their weights: the scene's, then the persons'.
 
-    Raises: FileNotFoundError of the host for a name that it does not list.
+    Raises: LoraError for a file that cannot be read; FileNotFoundError of the host for a name that
+    it does not list.
     """
     loaded = []
     for region, loras in enumerate(regions):
         for name, strength in loras:
-            path = folder_paths.get_full_path_or_raise("loras", name)
-            loaded.append(
-                RegionLora(
-                    region, comfy.utils.load_torch_file(path, safe_load=True), strength, name
-                )
-            )
+            tensors, _ = load_lora_file(name)
+            loaded.append(RegionLora(region, tensors, strength, name))
     return loaded
