@@ -179,6 +179,7 @@ class Queue:
             trained_at=moment if prompt.status == "done" else None,
             updated_at=moment,
             user_error=without_folders(prompt.user_error),
+            notices=without_folders(prompt.notices),
         )
         body = called_back("prompt", object_of(ended, ended.origin))
         if ended.user_error:
@@ -287,7 +288,7 @@ def _ended(prompt: Prompt, entry: Mapping[str, Any] | None) -> Prompt:
 def _told(entry: Mapping[str, Any]) -> list[str]:
     """Return what the nodes of a run said of it, a line each, in the order of their running."""
     notes = [note for one in entry["outputs"].values() for note in one.get("astria_notes", ())]
-    lines = (line for note in notes for line in without_folders(str(note)).splitlines())
+    lines = (line for note in notes for line in str(note).splitlines())
     return [line for line in lines if line.strip()]
 
 
