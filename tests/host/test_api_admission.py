@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -86,6 +86,24 @@ def test_the_server_keeps_the_database_s_log_open_until_it_ends(
     assert not log.exists()
 
 
+def test_two_that_come_first_at_once_hold_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load("comfyui_astria.nodes.api.host.queue")
+    monkeypatch.setattr(module, "PromptServer", SimpleNamespace(instance=None))
+    monkeypatch.setattr(
+        load("comfyui_astria.nodes.api.host.state"), "state_folder", lambda: tmp_path
+    )
+
+    async def run() -> list[bool]:
+        queue = module.Queue(lambda: None)
+        found = await asyncio.gather(queue.is_only_one(), queue.is_only_one())
+        queue.close()
+        return found
+
+    assert _in_a_loop(run()) == [True, True]
+
+
 def _in_a_loop(work: Coroutine[Any, Any, list[Any]]) -> list[Any]:
     # The browser of other tests has an event loop running in this one.
     with ThreadPoolExecutor(1) as thread:
@@ -95,7 +113,7 @@ def _in_a_loop(work: Coroutine[Any, Any, list[Any]]) -> list[Any]:
 @pytest.fixture
 def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Door:
     store = PromptStore(tmp_path / "private")
-    found = Door(load("comfyui_astria.nodes.api.host.admission"), store, tmp_path / "input")
+    found = Door(load("comfyui_astria.nodes.api.host.entry.admission"), store, tmp_path / "input")
     store_them = store.add_together
 
     def counted(

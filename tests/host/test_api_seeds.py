@@ -276,8 +276,8 @@ def test_an_example_of_the_page_runs_as_it_stands(place: Place, title: str, kind
 
 
 def is_as_shown(place: Place, told: dict, shown: dict) -> None:
-    """Assert that an answer is like the one on the page, but for times, ids and addresses, and that
-    the page's is one that is promised.
+    """Assert that an answer is like the one on the page, but for times, ids, addresses and what the
+    run found in the pictures, and that the page's is one that is promised.
     """
     schemas = place.api.get("/openapi.json").json()["components"]["schemas"]
     jsonschema.Draft202012Validator(schemas["Prompt" if "tune_id" in shown else "Tune"]).validate(
@@ -288,7 +288,7 @@ def is_as_shown(place: Place, told: dict, shown: dict) -> None:
         key
         for key in shown
         if key.endswith("_at")
-        or key in ("eta", "id", "url", "orig_images", "images", "text", "callback")
+        or key in ("eta", "id", "url", "orig_images", "images", "text", "callback", "notices")
     }
     assert {key: value for key, value in shown.items() if key not in own} == {
         key: value for key, value in told.items() if key not in own

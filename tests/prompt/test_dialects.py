@@ -283,6 +283,17 @@ def test_a_text_may_begin_with_the_negative_prompt(blanks: str, head: str) -> No
     assert PromptRequest.require(noted(text).rewrite.text) == request
 
 
+@pytest.mark.parametrize("head", ["Prompt:", "positive prompt:"])
+def test_a_line_of_the_prompt_itself_ends_the_negative_prompt(head: str) -> None:
+    text = f"Negative prompt: dog,\nfox\n{head} a cat\nSteps: 20, Seed: 1"
+    request = PromptRequest.require(text)
+    assert (request.base.text, request.steps) == (f"{head} a cat", 20)
+    assert request.negative[0].text == "dog, fox"
+    codes = {one.code for one in parse(text).diagnostics}
+    assert codes == {"foreign-settings", "parameter-look-alike"}
+    assert PromptRequest.require(noted(text).rewrite.text) == request
+
+
 def test_a_text_of_ones_own_that_begins_like_a_negative_prompt_is_printed_as_text() -> None:
     for text in ("Negative prompt: dog", "negative prompt :", "Negative prompt: seed=5, a BREAK b"):
         words, *more = text.split(" BREAK ")

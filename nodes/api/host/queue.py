@@ -27,7 +27,7 @@ from ...tunes.schema import only_one
 from ...tunes.tune import now
 from ..objects import called_back
 from . import state
-from .admission import Admission, Item
+from .entry.admission import Admission, Item
 from .packs.runs import end_runs
 from .prompts import Prepared, object_of
 

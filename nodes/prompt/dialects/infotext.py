@@ -20,6 +20,7 @@ from .samplers import is_sampler
 _NEGATIVE = re.compile(r"negative[ \t_]prompt[ \t]*:", re.IGNORECASE)
 # As it is written at the start of a text. The printer tears it at its blank to keep it text.
 _FIRST_NEGATIVE = re.compile(r"negative[ \t]prompt[ \t]*:", re.IGNORECASE)
+_POSITIVE = re.compile(r"(?:positive[ \t_])?prompt[ \t]*:", re.IGNORECASE)
 _LEAD = re.compile(r"(?:parameters[ \t]*:)?[ \t]*", re.IGNORECASE)
 _BLANKS = re.compile(f"[{re.escape(BLANKS)}]*")
 _PAIR = re.compile(r"([^\W\d_][\w \-/.+]{0,59}?)[ \t]{0,4}:[ \t]*")
@@ -81,9 +82,9 @@ class ForeignLines:
 def zones(scanner: Scanner, lines: Sequence[Span]) -> tuple[ForeignLines, ...]:
     """Return the runs of lines that another program wrote, in the order of the text.
 
-    A negative prompt goes on to the settings, or to the end of the lines; below it one sure setting
-    is enough. Of the first line that holds anything only `Negative prompt:` is none: a request is
-    printed with its text there.
+    A negative prompt goes on to the settings, to a line that begins `Prompt:`, or to the end of the
+    lines; below it one sure setting is enough. Of the first line that holds anything only `Negative
+    prompt:` is no text: a request is printed with its text there.
     """
     first = next((at for at, line in enumerate(lines) if _start(scanner, line) < line.end), 0)
     runs = _runs(scanner, lines, first + 1, least=2)
@@ -103,7 +104,7 @@ def zones(scanner: Scanner, lines: Sequence[Span]) -> tuple[ForeignLines, ...]:
         if head == start:
             continue
         runs = below_negative
-        while at < len(lines) and at not in runs:
+        while at < len(lines) and at not in runs and not _is_positive(scanner, lines[at]):
             at += 1
         found.append(ForeignLines(Span(start, lines[at - 1].end), (), Span(start, head)))
     return tuple(found)
@@ -112,6 +113,10 @@ def zones(scanner: Scanner, lines: Sequence[Span]) -> tuple[ForeignLines, ...]:
 def begins_negative(scanner: Scanner, line: Span) -> bool:
     """Say whether a first line is the head of another program's negative prompt."""
     return scanner.match(_FIRST_NEGATIVE, _start(scanner, line), line.end) is not None
+
+
+def _is_positive(scanner: Scanner, line: Span) -> bool:
+    return scanner.match(_POSITIVE, _start(scanner, line), line.end) is not None
 
 
 def _start(scanner: Scanner, line: Span) -> int:

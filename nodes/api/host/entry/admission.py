@@ -15,12 +15,12 @@ from typing import Any
 
 import folder_paths
 
-from ...net.files import put_whole
-from ...net.problems import ApiError
-from ...net.settings import ApiSettings
-from ...tunes.prompts import Prompt
-from . import state
-from .prompts import Prepared
+from ....net.files import put_whole
+from ....net.problems import ApiError
+from ....net.settings import ApiSettings
+from ....tunes.prompts import Prompt
+from .. import state
+from ..prompts import Prepared
 
 _TOGETHER = 32  # so that the first of a crowd does not wait for its last
 
