@@ -72,7 +72,7 @@ def _overruled(what: str, named: ImageRef) -> Problem:
     return Problem(
         "picture-overruled",
         "info",
-        f"The connected {what} is used in place of the prompt's {shown}.",
+        f"The connected {what} is used in place of the prompt's ({shown}).",
     )
 
 

@@ -77,9 +77,10 @@ def add_face_swap(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> 
     faces = _detected(builder, stage, picture.image, builder.loaders.face_detection(), ALL_FACES)
     if faces is None:
         return picture
-    people: dict[str, Value] = {"identities": identities, "unmatched": "skip"}
+    people: dict[str, Value] = {"identities": identities}
     if picture.context is not None and picture.context.regions is not None:
         people["regions"] = picture.context.regions.regions
+    people["unmatched"] = "skip"
     swapped = builder.graph.add(
         "face_swap.swap",
         "AstriaSwapFaces",
