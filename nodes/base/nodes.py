@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ..host.tensors import as_masks, as_pictures, empty_note, ratio_note, with_alpha_of
-from ..host.types import MAX_SIDE, FitType, seed_input, warnings_ui
+from ..host.tensors import as_masks, as_pictures, crop_note, empty_note, ratio_note, with_alpha_of
+from ..host.types import MAX_SIDE, FitType, notes_ui, seed_input, warnings_ui
 from .batch import one_batch
 from .fit import fit_image, fit_mask, keep_unmasked, restore_size
 from .host.sampling import STEP_NOISE, ImageNoise, make_sampler
@@ -110,14 +110,16 @@ class AstriaFitImage(io.ComfyNode):
     def execute(cls, image, width: int, height: int, multiple: int, mask=None) -> io.NodeOutput:
         image = as_pictures(image)
         fitted, fit = fit_image(image, width, height, multiple)
+        cropped = crop_note(image, width, height)
         if mask is None:
             none = fitted.new_zeros(fitted.shape[:3])
-            return io.NodeOutput(fitted, none, fit, "")
+            return io.NodeOutput(fitted, none, fit, cropped, ui=notes_ui(cropped))
         mask = as_masks(mask)
-        notes = empty_note(mask), ratio_note(mask, image.shape[2], image.shape[1])
+        notes = [empty_note(mask), ratio_note(mask, image.shape[2], image.shape[1])]
+        notes = [note for note in notes if note]
         moved = fit_mask(mask, image, width, height, multiple)
-        told = "\n".join(filter(None, notes))
-        return io.NodeOutput(fitted, moved, fit, told, ui=warnings_ui(*notes))
+        told = "\n".join(filter(None, [cropped, *notes]))
+        return io.NodeOutput(fitted, moved, fit, told, ui=notes_ui(cropped, *notes, warnings=notes))
 
 
 class AstriaFitMasks(io.ComfyNode):

@@ -108,3 +108,19 @@ def ratio_note(masks: Tensor, width: int, height: int) -> str:
         f"The mask is {across}x{down} and its picture {width}x{height}, of another aspect ratio: it"
         " is stretched to the picture. Use a mask drawn on this very picture, or crop it alike."
     )
+
+
+def crop_note(images: Tensor, width: int, height: int) -> str:
+    """Return how much of pictures [B,H,W,C] a size of another aspect ratio cuts off, else empty
+    text.
+    """
+    down, across = images.shape[1:3]
+    wide, high = across * height, down * width
+    if not width or abs(wide - high) <= SAME_RATIO * max(wide, high):
+        return ""
+    side, cut = ("width", 1 - high / wide) if wide > high else ("height", 1 - wide / high)
+    return (
+        f"The picture is {across}x{down} and drawn at {width}x{height}, of another aspect ratio:"
+        f" {cut:.0%} of its {side} is cut off, half on each side. Set w and h to its own ratio to"
+        " keep all of it."
+    )

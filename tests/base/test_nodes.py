@@ -19,6 +19,21 @@ def test_a_node_that_stands_alone_warns_of_a_mask_that_cannot_be_meant() -> None
     assert fit.execute(image, 0, 0, 8, mask=torch.ones(1, 64, 128)).ui is None
 
 
+def test_what_a_size_of_another_ratio_cuts_off_is_told() -> None:
+    fit = load("comfyui_astria.nodes.base.nodes").AstriaFitImage
+    wide, tall = torch.zeros(1, 64, 128, 3), torch.zeros(1, 128, 64, 3)
+    for image, size, told in (
+        (wide, (64, 64), "128x64 and drawn at 64x64, of another aspect ratio: 50% of its width"),
+        (tall, (128, 128), "64x128 and drawn at 128x128, of another aspect ratio: 50% of its hei"),
+        (wide, (256, 128), ""),
+        (wide, (0, 0), ""),
+    ):
+        made = fit.execute(image, *size, 8)
+        assert told in made.result[3] and bool(made.result[3]) == bool(told)
+        assert (made.ui or {}).get("astria_notes", []) == ([made.result[3]] if told else [])
+        assert "astria_warnings" not in (made.ui or {}), "a size may be set on purpose"
+
+
 def test_a_list_of_one_size_is_one_batch_whatever_form_each_comes_in() -> None:
     node = load("comfyui_astria.nodes.base.nodes").AstriaOneBatch
     grey = torch.rand(1, 64, 48, 1)
