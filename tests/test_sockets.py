@@ -178,12 +178,14 @@ def _stand_still(node: str, module: Any, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(module, "make_resolver", lambda _: resolver())
 
 
-def _pictures(node: str, socket: str) -> dict[str, Tensor]:
+def _pictures(node: str, socket: str) -> dict[str, Any]:
     """The pictures and masks that a node takes together when `socket` is looked at."""
     if node == "FitImage":
         return {"image": grey(), "mask": mask()}
     if node == "FitMasks":
         return {"image": grey(), "masks": mask(2)}
+    if socket == "more":
+        return {"pictures": [mask()], "more": mask()}
     if node == "MaskedComposite":
         return {"painted": grey().flip(1), "original": grey(), "mask": mask() * 0.5}
     if node == "OutpaintComposite":

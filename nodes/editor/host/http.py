@@ -89,6 +89,8 @@ async def read_json(
     Raises: RequestError when it lacks a field of `needed` or has one of another kind, ApiError when
     it is none, is too large, or comes too slowly.
     """
+    if (request.content_length or 0) > MOST_BYTES:
+        raise _too_long()
     body = bytearray()
     # Of no settings: a slip in them must not silence the prompt box.
     with Arriving(request, ApiSettings(), MOST_BYTES) as arriving:
@@ -96,13 +98,22 @@ async def read_json(
             body += chunk
             arriving.hold(len(chunk))
             if len(body) > MOST_BYTES:
-                raise arriving.too_large(len(body))
+                raise _too_long()
     asked = await parsed(from_json, body)
     if [name for name in needed if name not in asked]:
         raise RequestError(
             f"Expected a JSON object with {', '.join(needed)}.", code="missing-field"
         )
     return checked(asked, kinds)
+
+
+def _too_long() -> RequestError:
+    text = (
+        f"The request has more than {MOST_BYTES} bytes, too many for the editor to check while you"
+        " type."
+    )
+    hint = "The prompt can run all the same; it is checked when it is queued."
+    return RequestError(text, code="too-large", hint=hint, status=413)
 
 
 def checked(asked: Asked, kinds: Mapping[str, type]) -> Asked:
