@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 import urllib.parse
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
@@ -18,6 +19,7 @@ from ..net.problems import ApiError
 # By proxies on loopback, for somebody anywhere.
 _HANDED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 COOKIE = "astria_sidebar"
+_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 
 
 def check(headers: Mapping[str, str], key: str, listen: str, key_file: str) -> None:
@@ -32,6 +34,7 @@ def check(headers: Mapping[str, str], key: str, listen: str, key_file: str) -> N
     _check_site(headers)
     if key:
         check_key(headers.get("Authorization", ""), key)
+        _check_host(headers.get("Host", ""))
         return
     if not listens_on_loopback(listen):
         text = f"this ComfyUI listens on {listen}, and no key is set"
@@ -59,6 +62,7 @@ def check(headers: Mapping[str, str], key: str, listen: str, key_file: str) -> N
             hint=f"Ask 127.0.0.1, or set a key in {key_file}.",
             status=403,
         )
+    _check_host(headers.get("Host", ""))
 
 
 def check_page(headers: Mapping[str, str], listen: str) -> None:
@@ -141,6 +145,17 @@ def _check_site(headers: Mapping[str, str]) -> None:
             code="cross-site",
             hint="Programs send no Origin header; pages ask from ComfyUI's own address.",
             status=403,
+        )
+
+
+def _check_host(host: str) -> None:
+    """Refuse a Host that is no name and port: addresses in answers begin with it."""
+    if not _HOST.fullmatch(host):
+        raise ApiError(
+            "the Host header is no name or address with a port",
+            code="bad-host",
+            hint="Send the Host that ComfyUI is reached by.",
+            status=400,
         )
 
 

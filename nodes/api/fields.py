@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..net.problems import ApiError
@@ -24,7 +24,7 @@ class Upload:
     """
 
     file_name: str
-    content: bytes
+    content: bytes = field(repr=False)  # it may be large, and is in no message
 
 
 def nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

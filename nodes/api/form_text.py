@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import urllib.parse
 
-from .limits import TextBudget, base64_bytes, holds_picture, too_large
+from .limits import MAX_KEY, TextBudget, base64_bytes, holds_picture, too_large
 
 # What base64 is escaped to, turned back at once: undone one by one, each costs a piece of its own.
 _ESCAPES = (
@@ -22,7 +22,9 @@ _LAST_NAME = re.compile(r"([^\[\]]+)\]?(?:\[\d*\])*$")
 
 def last_name(key: str) -> str:
     """Return the attribute that a name in brackets ends with, e.g. `images` of `tune[images][]`."""
-    found = _LAST_NAME.search(key)
+    # The end alone: the search takes a time that grows with the square of what it looks at, and a
+    # longer name is refused.
+    found = _LAST_NAME.search(key[-MAX_KEY:])
     return found[1] if found else key
 
 

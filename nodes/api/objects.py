@@ -124,7 +124,7 @@ def _typed(key: str, value: Any, default: Any) -> Any:
 
     Values were checked when the prompt was made.
     """
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value.strip()):
         return default
     if key in UNSET_BY_ZERO and not str(value).strip("0."):
         return default

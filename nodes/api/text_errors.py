@@ -21,10 +21,16 @@ def text_error(errors: Sequence[Diagnostic]) -> ApiError:
         }
         for one in errors
     ]
-    message = "\n".join(f"{one.message} {one.hint}".strip() for one in errors)
+    message = "\n".join(_sentences(one) for one in errors)
     return ApiError(
         message,
         code=errors[0].code,
         hint="The problems in extra_info name field, line, column and offsets.",
         problems=problems,
     )
+
+
+def _sentences(one: Diagnostic) -> str:
+    """Return message and hint as sentences that follow each other."""
+    ends = one.message.endswith((".", "!", "?"))
+    return f"{one.message}{'' if ends or not one.hint else '.'} {one.hint}".strip()

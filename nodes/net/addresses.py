@@ -84,6 +84,8 @@ def place_of(url: str) -> CheckedAddress:
         raise _refused(url, f"it has {len(url)} characters; expected at most {MAX_URL}")
     if any(ord(character) <= 32 or ord(character) == 127 for character in url) or "\\" in url:
         raise _refused(url, "it holds a blank, a backslash or a control character")
+    if any("\ud800" <= character <= "\udfff" for character in url):
+        raise _refused(url.encode("utf-8", "replace").decode(), "it holds half a character")
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port

@@ -9,6 +9,7 @@ import urllib.parse
 from typing import Any
 
 import pytest
+from comfyui_astria.nodes.api.fields import nested
 from comfyui_astria.nodes.api.form_text import form_pairs, last_name
 from comfyui_astria.nodes.api.held_pixels import check_pixels
 from comfyui_astria.nodes.api.host.studio import names_address
@@ -105,6 +106,13 @@ def test_forms_beyond_the_limits_are_refused(form: bytes, error: type[Exception]
 @given(st.lists(st.tuples(st.text(max_size=9), st.text(max_size=9)), min_size=1, max_size=5))
 def test_any_form_is_read_as_it_is(pairs: list[tuple[str, str]]) -> None:
     assert form_pairs(urllib.parse.urlencode(pairs).encode(), IMAGE) == pairs
+
+
+def test_a_name_without_an_end_takes_no_time_of_others() -> None:
+    """Looked at whole, this one would take hours."""
+    for form in (b"a" * 500_000 + b"[=1", b"]" * 500_000 + b"=1"):
+        with pytest.raises(ApiError):
+            nested(form_pairs(form, 1_000_000))
 
 
 def test_the_attribute_of_a_name_in_brackets() -> None:

@@ -10,6 +10,8 @@ from comfyui_astria.nodes.api.left_out import said_of
 from comfyui_astria.nodes.api.objects import (
     NULL_IN_PROMPT,
     NULL_IN_TUNE,
+    NUMBERS,
+    WHOLE,
     called_back,
     prompt_object,
     tune_object,
@@ -56,6 +58,12 @@ def test_every_documented_key_stands_in_the_objects() -> None:
     tune = tune_object(Tune(title="a", id=3).to_json(), ORIGIN)
     assert set(DOCUMENTED_OF_TUNE.split()) <= set(tune)
     assert {tune[key] for key in NULL_IN_TUNE} == {None}
+
+
+@pytest.mark.parametrize("key", sorted(WHOLE | NUMBERS))
+def test_a_blank_number_is_not_set(key: str) -> None:
+    for blank in (" ", "\u2028"):
+        assert prompt_object(TOLD, {"text": "a", key: blank}, ORIGIN)[key] is None
 
 
 @pytest.mark.parametrize("zero", [0, "0", "00", 0.0])

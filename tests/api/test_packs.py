@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from comfyui_astria.nodes.api.fields import Upload
 from comfyui_astria.nodes.api.packs.attributes import (
     MAX_CHARACTERS,
     asked_tune,
@@ -79,6 +80,13 @@ def test_error_everything_that_is_wrong_with_a_pack_is_told_at_once() -> None:
             for name in ("1][text]", "1][seed]", "2]", "3]", "4]", "5]")
         ),
     ]
+
+
+def test_a_file_is_no_slug_and_in_no_message() -> None:
+    upload = Upload("a.bin", b"\x00secret")
+    assert "secret" not in repr(upload)
+    sent = {"title": "x", "slug": upload, "prompts_attributes": [{"text": "hi"}]}
+    assert refused(sent) == ["slug"]
 
 
 @pytest.mark.parametrize(

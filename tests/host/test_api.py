@@ -252,6 +252,7 @@ def test_an_id_that_nothing_has_is_not_found(
     answer = api.post(path, json={"text": "a cat"})
     assert answer.status_code == status
     assert code is None or answer.json()["error"]["type"] == code
+    assert code is None or "there is no tune" in answer.json()["message"]
     assert api.get(path).status_code == 404
 
 

@@ -59,6 +59,7 @@ MULTIPART: dict[str, bytes] = {
     "no disposition": START + b"\r\nx\r\n" + END,
     "no name": START + b"Content-Disposition: form-data\r\n\r\nx\r\n" + END,
     "text that is not UTF-8": part("tune[title]", b"\xff\xfe") + END,
+    "no charset": part("_charset_", b"a" * 40) + END,
     "an endless header": START + b"X: " + b"a" * 100_000,
     "many headers": (
         START + b"".join(b"X%d: a\r\n" % number for number in range(5000)) + b"\r\n" + END

@@ -60,3 +60,37 @@ def test_no_prompt_is_admitted_while_its_tune_goes(
     assert isinstance(refused, ApiError), refused
     assert (refused.status, refused.code, put) == (404, "not-found", [])
     assert prompts.list(str(tune.id), limit=9, offset=0) == []
+
+
+def test_an_end_that_cannot_be_noted_ends_no_other(
+    module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = PromptStore(tmp_path)
+    stored = [
+        prompts.add(Prompt("690204", {"text": "a"}, str(run), "http://127.0.0.1:8188", {}))
+        for run in range(2)
+    ]
+    ended = module._ended
+
+    def sometimes(prompt: Prompt, entry: Any) -> Prompt:
+        if prompt.id == stored[0].id:
+            raise ValueError("could not convert string to float: ' '")
+        return ended(prompt, entry)
+
+    async def run() -> None:
+        host_queue = SimpleNamespace(
+            get_current_queue_volatile=lambda: ([], []),
+            get_history=lambda prompt_id, map_function: {},
+        )
+        server = SimpleNamespace(number=0, prompt_queue=host_queue)
+        monkeypatch.setattr(module, "PromptServer", SimpleNamespace(instance=server))
+        monkeypatch.setattr(module, "_ended", sometimes)
+        queue = module.Queue(lambda: None)
+        queue._followed = {one.run_id: one.id for one in stored}
+        await queue._look()
+        assert queue._followed == {}
+        queue.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(run())).result()
+    assert [prompts.get(one.id).status for one in stored] == ["running", "failed"]

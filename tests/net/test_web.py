@@ -54,6 +54,7 @@ PUBLIC = "93.184.216.34"
         "http://intranet/",
         "http://10.0.0.1/",
         "http://192.168.1.1/",
+        "http://a.example/\ud800",
         "http://172.16.0.1/",
         "http://169.254.169.254/latest/meta-data",
         "http://100.64.0.1/",

@@ -85,9 +85,7 @@ def test_explain_fetches_nothing(comfy: CommandLine) -> None:
     comfy.allow()
     assert comfy.run("explain", URL) == 0
     assert "1. base: img2img" in comfy.said
-    assert (
-        "The input image is fetched from http://10.0.0.1/a.png when the prompt runs." in comfy.said
-    )
+    assert "The input image is fetched from http://10.0.0.1/... when the prompt runs." in comfy.said
 
 
 def test_a_python_without_pillow_says_so(

@@ -17,7 +17,7 @@ _OF_PROGRAMS = {"bad-name", "bad-value", "not-a-segment"}
 
 def _codes(path: Path) -> set[str]:
     """Return the codes that a module gives to diagnostics and problems."""
-    made = ("error", "add", "Problem", "Finding", "Diagnostic")
+    made = ("error", "add", "ValueProblem", "RequestFinding", "Diagnostic")
     calls = (
         node
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))

@@ -93,10 +93,7 @@ def test_a_lora_of_the_scene_acts_where_no_person_stands(
     regional_people = load("comfyui_astria.nodes.people.host.draw")
     loras = load("comfyui_astria.nodes.regions.host.loras")
     model, texts = model_of(family), (text(family, 1), text(family, 2))
-    monkeypatch.setattr(loras.folder_paths, "get_full_path_or_raise", lambda _folder, name: name)
-    monkeypatch.setattr(
-        loras.comfy.utils, "load_torch_file", lambda _path, safe_load: whole_file(model)
-    )
+    monkeypatch.setattr(loras, "load_lora_file", lambda _name: (whole_file(model), None))
 
     def drawn(share: float) -> Tensor:
         """One person, who has that share of every pixel."""

@@ -153,6 +153,7 @@ class _Parts:
             ValueError,
             AssertionError,
             LookupError,
+            RuntimeError,  # a _charset_ that is none
             HttpProcessingError,
             web.RequestPayloadError,
         ) as error:

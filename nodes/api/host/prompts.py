@@ -212,14 +212,16 @@ def _ground(tune_id: str | None) -> _DrawnOn:
     if tune is not None:
         base = str(tune.base_tune_id) if tune.base_tune_id else api_base_id()
         return _DrawnOn(base, tune=tune.id)
+    if tune_id not in KNOWN_BASES:
+        raise ApiError(
+            f"there is no tune {tune_id}",
+            code="missing-base",
+            hint="GET /tunes lists the tunes, GET /gallery/tunes the base tunes that are bound.",
+            status=404,
+        )
     missing = make_resolver().base(tune_id)
     assert isinstance(missing, Missing)
-    raise ApiError(
-        missing.message,
-        code="missing-base",
-        hint=missing.hint,
-        status=422 if tune_id in KNOWN_BASES else 404,
-    )
+    raise ApiError(missing.message, code="missing-base", hint=missing.hint)
 
 
 def _compiled(

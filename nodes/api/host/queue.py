@@ -168,9 +168,18 @@ class Queue:
             entry = queue.get_history(prompt_id=run_id, map_function=_result).get(run_id)
             prompt = await asyncio.to_thread(state.prompts().get, id)
             if prompt is not None:
-                await self._finish(_ended(prompt, entry))
+                await self._end(prompt, entry)
             self._followed.pop(run_id, None)
             self._started.discard(run_id)
+
+    async def _end(self, prompt: Prompt, entry: Mapping[str, Any] | None) -> None:
+        try:
+            await self._finish(_ended(prompt, entry))
+        except AstriaError:
+            raise
+        except (ValueError, TypeError, LookupError, AttributeError):
+            # Not to end the following of all others; it is taken up again at the next start.
+            _log.exception("The end of Astria prompt %d cannot be noted", prompt.id)
 
     async def _finish(self, prompt: Prompt) -> None:
         moment = now()

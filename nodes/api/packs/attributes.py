@@ -50,7 +50,11 @@ def new_pack(sent: Mapping[str, Any], found: Problems) -> NewPack | None:
     if (length := characters_of(prompts)) > MAX_ALL_CHARACTERS:
         text = f"the prompts have {length} characters; expected at most {MAX_ALL_CHARACTERS}"
         found.note(ApiError(text, code="too-large", status=413), "prompts_attributes")
-    slug = slug_of(str(sent.get("slug") or title))
+    slug = sent.get("slug")
+    if slug not in (None, "") and not isinstance(slug, str):
+        found.note(ApiError("slug is no text", code="bad-field"), "slug")
+        return None
+    slug = slug_of(slug or str(title))
     return None if found else NewPack(slug, str(title).strip(), about, tuple(prompts))
 
 
