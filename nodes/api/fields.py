@@ -12,6 +12,7 @@ from .limits import MAX_DEPTH, MAX_KEY, TextBudget, too_deep
 
 LARGEST_INDEX = 500
 
+_PROMPTS = "prompts_attributes"
 _KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _PART = re.compile(r"\[([^\[\]]*)\]")
 
@@ -126,17 +127,24 @@ def wrapped(request: Mapping[str, Any], name: str) -> tuple[dict[str, Any], tupl
     not read.
 
     The attributes are those inside `name` where it is sent as {"tune": {...}}, else the fields
-    themselves.
+    themselves. Prompts among them are a list, however they were numbered.
     """
     inside = request.get(name)
     if inside is None or (name == "prompt" and isinstance(inside, str)):
-        return dict(request), ()
+        return _with_list(request), ()
     if not isinstance(inside, dict):
         raise _bad(
             f"{name} is {_shown(str(inside))}; expected an object with its attributes",
             f"Write {name}[...], or JSON with an object.",
         )
-    return dict(inside), tuple(key for key in request if key != name)
+    return _with_list(inside), tuple(key for key in request if key != name)
+
+
+def _with_list(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes whose prompts JSON may number, {"0": {...}}, as forms and Rails do."""
+    if isinstance(attributes.get(_PROMPTS), dict):
+        return {**attributes, _PROMPTS: _lists(attributes[_PROMPTS], _PROMPTS)}
+    return dict(attributes)
 
 
 def prompt_attributes(request: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -145,9 +153,9 @@ def prompt_attributes(request: Mapping[str, Any]) -> tuple[dict[str, Any], tuple
     `tune[prompts_attributes][0][...]`, which the service's pages print, adds to them.
     """
     tune = request.get("tune")
-    if not isinstance(tune, dict) or "prompts_attributes" not in tune:
+    if not isinstance(tune, dict) or _PROMPTS not in tune:
         return wrapped(request, "prompt")
-    listed = tune["prompts_attributes"]
+    listed = _with_list(tune)[_PROMPTS]
     if not (isinstance(listed, list) and len(listed) == 1 and isinstance(listed[0], dict)):
         raise _bad(
             "tune[prompts_attributes] is no list of one prompt",
@@ -163,7 +171,7 @@ def prompt_attributes(request: Mapping[str, Any]) -> tuple[dict[str, Any], tuple
         )
     return {**inside, **listed[0]}, (
         *beside,
-        *(f"tune[{key}]" for key in tune if key != "prompts_attributes"),
+        *(f"tune[{key}]" for key in tune if key != _PROMPTS),
     )
 
 

@@ -41,13 +41,7 @@ def from_json(body: bytes | bytearray, image_bytes: int = MAX_IMAGE_BYTES) -> di
     outside, text, pictures = _Strings(body, image_bytes).apart()
     _check(outside)
     try:
-        value = json.loads(
-            text.decode("utf-8"),
-            parse_constant=_no_number,
-            parse_int=_whole,
-            parse_float=_decimal,
-            object_pairs_hook=_object,
-        )
+        value = strict_json(text.decode("utf-8"))
     except ApiError:
         raise
     except (ValueError, RecursionError) as error:
@@ -55,6 +49,20 @@ def from_json(body: bytes | bytearray, image_bytes: int = MAX_IMAGE_BYTES) -> di
     if not isinstance(value, dict):
         raise _bad_json(f"the request holds a JSON {type(value).__name__}; expected an object")
     return _with_pictures(value, pictures) if pictures else value
+
+
+def strict_json(text: str) -> Any:
+    """Return the value of a JSON text whose numbers JSON can say again: no NaN, nothing infinite.
+
+    Raises: ValueError and RecursionError for anything else, ApiError for a name given twice.
+    """
+    return json.loads(
+        text,
+        parse_constant=_no_number,
+        parse_int=_whole,
+        parse_float=_decimal,
+        object_pairs_hook=_object,
+    )
 
 
 class _Strings:

@@ -165,6 +165,19 @@ def test_a_prompt_may_be_spelled_as_the_first_of_a_tune() -> None:
         )
 
 
+def test_json_may_number_prompts_as_forms_do() -> None:
+    numbered = {"10": {"text": "b"}, "9": {"text": "a"}}
+    listed = {"prompts_attributes": [{"text": "a"}, {"text": "b"}]}
+    for sent in ({"prompts_attributes": numbered}, {"tune": {"prompts_attributes": numbered}}):
+        assert wrapped(sent, "tune") == (listed, ())
+    one = {"tune": {"prompts_attributes": {"0": {"text": "a cat"}}}}
+    assert prompt_attributes(one) == ({"text": "a cat"}, ())
+    with pytest.raises(ApiError, match="item number above"):
+        wrapped({"prompts_attributes": {"501": {"text": "a"}}}, "tune")
+    characteristics = {"characteristics": {"0": "x"}}
+    assert wrapped(characteristics, "tune") == (characteristics, ())
+
+
 def test_problems_are_told_together() -> None:
     found = Problems()
     found.refuse()

@@ -129,6 +129,28 @@ def test_a_tune_by_a_pack_has_what_was_sent_before_what_the_pack_says() -> None:
     assert "prompt_ids" not in asked
 
 
+def test_null_among_what_is_added_to_prompts_is_not_sent() -> None:
+    sent = {"name": "man", "prompt_attributes": {"text": None, "num_images": None, "w": 64}}
+    assert asked_tune(PACK, sent)["prompts_attributes"][0] == {
+        "text": "{{tune}} a man",
+        "num_images": "2",
+        "w": 64,
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"prompts_attributes": [{"text": "mine"}]}, "prompts_attributes"),
+        ({"prompt_attributes": {"text": ["a"]}}, r"prompt_attributes\[text\]"),
+    ],
+)
+def test_error_what_a_tune_by_a_pack_cannot_take_is_refused(wrong: dict, named: str) -> None:
+    with pytest.raises(ApiError, match=named):
+        asked_tune(PACK, {"name": "man", **wrong})
+    assert asked_tune(PACK, {"name": "man", "prompts_attributes": []})["prompts_attributes"]
+
+
 def test_a_text_that_does_not_name_its_tune_gets_the_tag_before_it() -> None:
     assert with_own_tag({"text": "a man"}, "faceid") == {"text": "{{tune}} a man"}
     assert with_own_tag({"text": "a {{ tune }}"}, "lora") == {"text": "a {{ tune }}"}
@@ -197,6 +219,21 @@ def test_error_what_is_wrong_in_a_folder_is_told_by_file(tmp_path: Path) -> None
     assert named == ["pack.json", "a.txt", "b.json", "c.txt", "d.json", "e.json"]
     assert not any(str(tmp_path) in one for one in found.problems)
     assert [one.fields for one in found.new.prompts] == [{"text": "fine"}]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", '1, "seed": 2'])
+def test_error_a_file_that_json_cannot_say_again_is_told_by_name(
+    number: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "packs" / "bad"
+    folder.mkdir(parents=True)
+    (folder / "a.txt").write_text("fine", encoding="utf-8")
+    (folder / "b.json").write_text(f'{{"text": "x", "seed": {number}}}', encoding="utf-8")
+    (folder / "pack.json").write_text(f'{{"token": "x", "seed": {number}}}', encoding="utf-8")
+    [found] = folder_packs(tmp_path / "packs")
+    assert [one.partition(":")[0] for one in found.problems] == ["pack.json", "b.json"]
+    assert "\n" not in "".join(found.problems)
+    assert found.new.prompts == (PackPrompt({"text": "fine"}),)
 
 
 def test_packs_of_folders_follow_their_folders(tmp_path: Path) -> None:

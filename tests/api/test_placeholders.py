@@ -81,6 +81,8 @@ def test_characteristics_are_read_from_objects_and_json() -> None:
     expected = {"eye_color": "green eyes", "age": "30", "blurry": "false"}
     assert characteristics_of(given) == expected
     assert characteristics_of('{"eye_color": "blue"}') == {"eye_color": "blue"}
+    kept = {"a": "eyes: green, (hair:1.2)", "b": "with num_images=8", "c": "x=y", "d": "Seed: 5"}
+    assert characteristics_of(kept) == kept
     assert characteristics_of(None) == characteristics_of("") == {}
 
 
@@ -97,6 +99,10 @@ def test_characteristics_are_read_from_objects_and_json() -> None:
         {"a": "one\ntwo"},
         {"a": "{{b}}"},
         {"a": "\ud800"},
+        {"a": "num_images=8"},
+        {"a": "w=many"},
+        {"a": "Steps: 20, Seed: 5"},
+        {"a": "Negative prompt: z"},
         {f"a{number}": "x" for number in range(MAX_CHARACTERISTICS + 1)},
         {f"a{number}": "x" * 1000 for number in range(10)},
     ],

@@ -45,6 +45,7 @@ def ask(api: Api, method: str, path: str, **options: Any) -> requests.Response:
         "/tunes",
         "/tunes/690204",
         "/gallery/tunes",
+        "/openapi",
         "/prompts",
         "/prompts/{id}",
         "/tunes/690204/prompts",
@@ -74,7 +75,10 @@ def test_all_prompts_are_listed_whatever_their_tune(
     listed = api.get("/prompts", params={"text": "surface"}).json()
     assert [one["id"] for one in listed] == [other["id"], *(one["id"] for one in prompts)]
     assert [one["tune_id"] for one in listed[:2]] == [1504944, 690204]
-    only = api.get("/prompts", params={"tune_id": "01504944", "text": "SURFACE of"}).json()
+    of_all = [{"tune_id": one, "text": "SURFACE of"} for one in ("01504944", "1504944.json")]
+    only, same = (api.get("/prompts", params=one).json() for one in of_all)
+    assert [one["id"] for one in same] == [other["id"]]
+    assert api.get("/prompts", params={"tune_id": "two words"}).status_code == 400
     assert [one["id"] for one in only] == [other["id"]]
     assert api.get(f"/prompts/{other['id']}").json()["id"] == other["id"]
     gone = api.delete(f"/prompts/{other['id']}")
@@ -97,7 +101,17 @@ def test_pages_of_prompts_go_by_before_id_to_an_empty_one(
 @pytest.mark.parametrize("path", ["/tunes", "/prompts", "/tunes/690204/prompts"])
 def test_what_a_list_cannot_do_is_said_and_not_passed_over(api: Api, path: str) -> None:
     assert api.get(path, params={"limit": 120}).status_code == 200
-    for wrong in ({"limit": 121}, {"before_id": "x"}, {"page": 2}, {"is_video": "true"}):
+    names = (
+        "page",
+        "page[number]",
+        "after",
+        "starting_after",
+        "before_id[]",
+        "limit[]",
+        "offset[]",
+    )
+    passed = [{name: "2"} for name in names]
+    for wrong in ({"limit": 121}, {"before_id": "x"}, {"is_video": "true"}, *passed):
         answer = api.get(path, params=wrong)
         assert answer.status_code == 400
         [name] = wrong

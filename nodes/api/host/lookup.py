@@ -28,8 +28,13 @@ _NOT_HERE = frozenset(
     (
         "page",
         "per_page",
+        "page_size",
         "cursor",
+        "after",
         "after_id",
+        "before",
+        "starting_after",
+        "ending_before",
         "since_id",
         "user_id",
         "today",
@@ -37,6 +42,8 @@ _NOT_HERE = frozenset(
         "is_api",
     )
 )
+# What is asked for once is no list: so spelled it would be passed over, too.
+_NO_LISTS = frozenset(("before_id[]", "limit[]", "offset[]", "tune_id[]", "text[]", "liked[]"))
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ def page_of(request: web.Request, filters: tuple[str, ...], sizes: tuple[int, in
     `sizes`: items of a page where `limit` is not sent, and at most. Raises: ApiError, 400.
     """
     for name in request.query:
-        if name.removesuffix("[]") in _NOT_HERE:
+        if name.partition("[")[0] in _NOT_HERE or name in _NO_LISTS:
             known = ", ".join(("before_id", "limit", "offset", *filters))
             raise ApiError(
                 f"this list knows no {name}",
@@ -72,6 +79,19 @@ def page_of(request: web.Request, filters: tuple[str, ...], sizes: tuple[int, in
             raise ApiError(text, code="bad-field", status=400)
     before = sent.get("before_id")
     return Page(int(sent["limit"]), int(sent["offset"]), None if before is None else int(before))
+
+
+def tune_id_asked(request: web.Request) -> str | None:
+    """Return the tune whose prompts are asked for as `tune_id`, None where it is not sent.
+
+    It is read as in an address, with or without .json. Raises: ApiError, 400.
+    """
+    value = request.query.get("tune_id", "")
+    found = _ID.fullmatch(value)
+    if value and found is None:
+        text = f"tune_id is {value!r}; expected the id of a tune"[:300]
+        raise ApiError(text, code="bad-field", status=400)
+    return one_id(found[1]) if found else None
 
 
 def wanted(request: web.Request, filters: tuple[str, ...]) -> Mapping[str, list[str]]:

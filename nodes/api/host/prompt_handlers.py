@@ -18,7 +18,17 @@ from ..objects import KEPT_IDS
 from . import state
 from .again import prepare_again
 from .body import read_body
-from .lookup import Page, origin_of, page_of, prompt_of, terms_of, truth, unknown, wanted
+from .lookup import (
+    Page,
+    origin_of,
+    page_of,
+    prompt_of,
+    terms_of,
+    truth,
+    tune_id_asked,
+    unknown,
+    wanted,
+)
 from .prompts import object_of
 from .queue import Queue
 
@@ -56,8 +66,7 @@ class PromptHandlers:
 
     async def list_all(self, request: web.Request, settings: ApiSettings) -> web.Response:
         page = page_of(request, (*FILTERS, "tune_id"))
-        tune_id = request.query.get("tune_id")
-        found = await search(Sought(tune_id and one_id(tune_id)), page, request)
+        found = await search(Sought(tune_id_asked(request)), page, request)
         return web.json_response([object_of(one, origin_of(request, settings)) for one in found])
 
     async def get(self, request: web.Request, settings: ApiSettings) -> web.Response:

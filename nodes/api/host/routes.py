@@ -42,17 +42,18 @@ def register() -> Queue:
     handlers = Handlers(queue, callbacks)
     for one in (handlers, PackHandlers(handlers), InspectHandlers(handlers)):
         for (method, path), answer in one.table().items():
-            server.routes.route(method, ROOT + path + _ending(path))(guarded(answer))
+            server.routes.route(method, ROOT + _with_ending(path))(guarded(answer))
     background = _BackgroundTasks(queue, callbacks)
     server.app.on_startup.append(background.start)
     server.app.on_cleanup.append(background.stop)
     return queue
 
 
-def _ending(path: str) -> str:
-    """Return what may follow a path, as aiohttp's routes spell it: .json, a slash, or both."""
-    is_file = path.endswith((".json", "{name}"))
-    return "" if is_file else r"{ending:(?:\.json)?/?}"
+def _with_ending(path: str) -> str:
+    """Return a path as aiohttp's routes spell it, with what may follow: .json, a slash, or both."""
+    if path.endswith("{name}"):  # of a file, which has an ending of its own
+        return path
+    return path.removesuffix(".json") + r"{ending:(?:\.json)?/?}"
 
 
 def guarded(

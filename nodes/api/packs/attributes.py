@@ -182,6 +182,10 @@ def asked_prompts(
             code="bad-field",
             hint="Write tune[prompt_attributes][callback]=ADDRESS.",
         )
+    more = {key: value for key, value in more.items() if value is not None}
+    if not isinstance(more.get("text", ""), str):
+        text = f"prompt_attributes[text] is {more['text']!r}; expected a text"[:300]
+        raise ApiError(text, code="bad-field", hint="Leave it out to keep the pack's texts.")
     chosen = prompts_for(pack, class_name, ids if isinstance(ids, list) else [ids])
     return [with_own_tag({**one.fields, **more}, model_type) for one in chosen]
 
@@ -189,8 +193,14 @@ def asked_prompts(
 def asked_tune(pack: Pack, sent: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of the tune that a request makes by a pack: its own win.
 
-    The pack's prompts are among them. Raises: ApiError.
+    The pack's prompts are among them. Raises: ApiError, for prompts of the request's own, too.
     """
+    if sent.get("prompts_attributes"):
+        raise ApiError(
+            "prompts_attributes has no place here: a tune made by a pack gets the pack's prompts",
+            code="bad-field",
+            hint="Add to those by prompt_attributes, or send prompts to the tune when it is made.",
+        )
     own = {
         key: value
         for key, value in sent.items()

@@ -17,6 +17,7 @@ from typing import Any
 from ...net.problems import ApiError, Problems
 from ...tunes.packs import NewPack, PackPrompt
 from ...tunes.tune import storable
+from ..json_text import strict_json
 from .attributes import (
     MAX_ALL_CHARACTERS,
     MAX_CHARACTERS,
@@ -98,7 +99,7 @@ def _about(path: Path, problems: list[str]) -> dict[str, Any]:
     said: Any = {}
     if path.is_file():
         try:
-            said = json.loads(_text(path))
+            said = strict_json(_text(path))
             if not isinstance(said, dict):
                 raise ValueError("it holds no object")
         except (ValueError, RecursionError, OSError) as error:
@@ -120,7 +121,7 @@ def _prompts(path: Path, folder: Path, problems: list[str]) -> list[PackPrompt]:
     class_name = "" if path.parent == folder else path.parent.name
     try:
         text = _text(path)
-        given = json.loads(text) if path.suffix == ".json" else {"text": text}
+        given = strict_json(text) if path.suffix == ".json" else {"text": text}
     except (ValueError, RecursionError, OSError) as error:
         problems.append(f"{shown}: it cannot be read: {_why(error)}")
         return []
@@ -143,4 +144,6 @@ def _text(path: Path) -> str:
 
 def _why(error: Exception) -> str:
     """Return what went wrong, without the file's place on this machine."""
+    if isinstance(error, ApiError):
+        return error.message[:200]  # without its hint, which is a line of its own
     return (error.strerror or "") if isinstance(error, OSError) else str(error)[:200]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...net.problems import ApiError, Problem, problem
+from ...prompt import PromptRequest
 from ...prompt.lexer import is_plain
 from ...prompt.source import Report
 
@@ -70,7 +71,17 @@ def _words(key: str, value: Any) -> str:
         text = f"{shown} is {words[:80]!r}; expected plain words on one line"
         hint = "Leave out tags, flags, BREAK, braces and line breaks: they belong into the prompt."
         raise ApiError(text, code="bad-characteristics", hint=hint)
+    if words and not _stays_text(words):
+        text = f"{shown} is {words[:80]!r}, which at a line's beginning is no text, but parameters"
+        hint = "Leave out num_images=8, Steps: 20 and the like: they belong into the prompt."
+        raise ApiError(text, code="bad-characteristics", hint=hint)
     return words
+
+
+def _stays_text(words: str) -> bool:
+    """Say whether words are text on a line of their own, too: no parameter, no pasted settings."""
+    request, _ = PromptRequest.from_text(f"x\n{words}")
+    return request is not None and request == PromptRequest(prompt=request.prompt)
 
 
 def has_placeholders(attributes: Mapping[str, Any]) -> bool:
