@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import urllib.parse
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from comfyui_astria.nodes.api.limits import (
 )
 from comfyui_astria.nodes.net.problems import ApiError
 from comfyui_astria.nodes.pipeline.build.stage_list import Stage
+from comfyui_astria.nodes.tunes.prompts import Prompt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -150,3 +152,18 @@ def test_addresses_anywhere_but_the_callback_are_fetched() -> None:
     assert names_address({"text": "a cat\ninput_image=https://a.b/c"})
     assert names_address({"prompts_attributes": [{"input_image": "http://a.b/c"}]})
     assert not names_address({"text": "a cat", "callback": "http://a.b/c", "w": 64})
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_fetched"),
+    [
+        ({"text": "a cat", "input_image_url": "https://a.b/c"}, True),
+        ({"text": "a cat\ninput_image_url=https://a.b/c"}, True),
+        ({"text": "a cat", "input_image": "astria/a.png"}, False),
+    ],
+)
+def test_addresses_of_a_stored_prompt_are_fetched_too(
+    fields: Mapping[str, Any], is_fetched: bool
+) -> None:
+    stored = Prompt("7", fields, "d", "http://host", {}, callback="http://a.b/c")
+    assert names_address(stored) is is_fetched

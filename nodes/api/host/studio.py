@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ...tunes.prompts import Prompt
+
 _AT_ONCE = 4
 _CALLBACK = "callback"  # an address that nothing is fetched from
 
@@ -30,9 +32,11 @@ class Studio:
 
 
 def names_address(value: Any) -> bool:
-    """Say whether a web address stands anywhere in the attributes, in a prompt's text too; that of
-    a callback does not count.
+    """Say whether a web address stands anywhere in the attributes, in a prompt's text too, or in
+    those of a stored prompt; that of a callback does not count.
     """
+    if isinstance(value, Prompt):
+        return names_address(value.fields)
     if isinstance(value, str):
         return "://" in value
     if isinstance(value, Mapping):
