@@ -314,7 +314,10 @@ def _conditions(sought: Sought) -> tuple[list[str], list[Any]]:
     if sought.text:
         asked.append(("instr(lower(json_extract(fields, '$.text')), lower(?)) > 0", [sought.text]))
     for name, value in sought.attributes.items():
-        asked.append(("CAST(json_extract(fields, ?) AS TEXT) = ?", [f"$.{name}", value]))
+        # Leading zeros change no id, on either side; nothing is not zero.
+        given = "CAST(json_extract(fields, ?) AS TEXT)"
+        condition = f"({given} != '' AND ltrim({given}, '0') = ltrim(?, '0'))"
+        asked.append((condition, [f"$.{name}", f"$.{name}", value]))
     return [text for text, _ in asked], [value for _, values in asked for value in values]
 
 

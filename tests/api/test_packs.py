@@ -127,6 +127,7 @@ def test_a_tune_by_a_pack_has_what_was_sent_before_what_the_pack_says() -> None:
         {"text": "{{tune}} a man", "num_images": "2", "callback": "https://a.example/"}
     ]
     assert "prompt_ids" not in asked
+    assert asked_tune(PACK, {**sent, "prompt_ids": ["01", 1]}) == asked
 
 
 def test_null_among_what_is_added_to_prompts_is_not_sent() -> None:

@@ -119,6 +119,18 @@ def test_a_search_fits_everything_that_is_set(prompts: PromptStore) -> None:
     assert prompts.get(second.id) == second
 
 
+@pytest.mark.parametrize("asked", ["7", "007", "0", "00"])
+@pytest.mark.parametrize("name", ["pack_id", "order_id"])
+def test_leading_zeros_change_no_id_that_is_searched_for(
+    prompts: PromptStore, name: str, asked: str
+) -> None:
+    for value in ("007", "7", 7, "70", "", None, "0", 0):
+        prompts.add(replace(sent(), fields={"text": "a", name: value}))
+    found = prompts.search(Sought(attributes={name: asked}), limit=9, offset=0)
+    same = [0, "0"] if int(asked) == 0 else [7, "7", "007"]
+    assert [one.fields[name] for one in found] == same
+
+
 PACKED = {"text": "a red shoe", "pack_id": 88}
 
 

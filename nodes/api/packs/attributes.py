@@ -9,6 +9,7 @@ from typing import Any
 
 from ...net.problems import ApiError, Problems
 from ...prompt import PromptRequest
+from ...tunes.names import one_id
 from ...tunes.packs import NewPack, Pack, PackPrompt
 from ...tunes.tune import MOCK_BRANCH, MODEL_TYPES, NewTune, iso, storable
 from ..branches import BRANCHES
@@ -143,10 +144,11 @@ def prompts_for(pack: Pack, class_name: str | None, ids: Sequence[Any]) -> list[
     Raises: ApiError for a class or an id that the pack does not have.
     """
     known = {str(one.id): one for one in pack.prompts}
-    if absent := [str(one) for one in ids if str(one) not in known]:
+    wanted = {one_id(str(one)): str(one) for one in ids}
+    if absent := [sent for id, sent in wanted.items() if id not in known]:
         text = f"pack {pack.slug} has no prompt {absent[0]!r}"[:300]
         raise ApiError(text, code="pack-prompts", hint=f"It has {', '.join(known)}."[:300])
-    chosen = [known[str(one)] for one in dict.fromkeys(map(str, ids))] or list(pack.prompts)
+    chosen = [known[id] for id in wanted] or list(pack.prompts)
     fitting = [one for one in chosen if one.class_name in ("", class_name)]
     if not fitting:
         asked = "no class" if class_name is None else repr(class_name)

@@ -13,6 +13,7 @@ from aiohttp import web
 from ....host.state import state_folder
 from ....net.problems import ApiError, Problems, problem
 from ....net.settings import ApiSettings
+from ....tunes.names import one_id
 from ....tunes.packs import Pack
 from ....tunes.tune import Tune
 from ...callbacks import callback_of
@@ -187,7 +188,7 @@ def _tunes(ids: Any, most: int) -> list[Tune]:
         raise ApiError(text, code="bad-field")
     found = []
     for one in listed:
-        number = str(one)
+        number = one_id(str(one))
         tune = state.tunes().get(int(number)) if _TUNE_IDS.fullmatch(number) else None
         if tune is None:
             text = f"tune_ids holds {one!r}, and there is no such tune"[:300]
