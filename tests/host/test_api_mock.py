@@ -157,3 +157,28 @@ def test_a_mocks_pictures_are_put_away_with_its_prompt(api: Api, host: LiveHost)
     assert "astria_mock" in done["images"][0]
     api.delete(f"/tunes/{tune['id']}/prompts/{done['id']}")
     assert not picture.exists()
+
+
+def test_a_mocks_prompt_made_again_has_the_picture_that_was_sent(api: Api, host: LiveHost) -> None:
+    tune = fast(api, "again")
+    own_file = host.base / "input" / "own_of_mock.png"
+    own_file.write_bytes(png(80, 56))
+    made = []
+    with Receiver() as own, settings_of(host, "fetch_urls = yes\nprivate_hosts = 127.0.0.1\n"):
+        address = f"http://127.0.0.1:{own.port}/once"
+        for given in ({"input_image": own_file.name}, {"input_image_url": address}):
+            sent = {"text": "a cat", **given}
+            answer = api.post(f"/tunes/{tune['id']}/prompts", json={"prompt": sent})
+            assert answer.status_code == 201, answer.text
+            again = api.post(f"/prompts/{answer.json()['id']}/duplicate")
+            assert again.status_code == 201, again.text
+            made.append((answer.json(), again.json()))
+        assert own.gets == ["/once"], "the picture is here, and its address may have expired"
+    [(named, named_again), (_, fetched_again)] = made
+    assert named_again["input_image"] == named["input_image"]
+    shown = api.session.get(fetched_again["input_image"], timeout=60)
+    assert shown.content == png()
+    for one in (one for pair in made for one in pair):
+        assert api.finished(one)["user_error"] is None
+        api.delete(f"/prompts/{one['id']}")
+    own_file.unlink()

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ...net.files import INPUT_FOLDER
 from ...tunes.prompts import Prompt
+from ..pictures.mock import FILE_PREFIX
 from .prompts import Prepared, Terms, prepare
 from .reading import PICTURES, SPELLED, TEXTS
+from .studio import names_address
 
 
 def prepare_again(
@@ -33,10 +36,12 @@ def prepare_again(
 def _stored_picture(prompt: Prompt) -> dict[str, Any]:
     """Return the one picture that came with a prompt as the file that is here.
 
-    Its address may have expired. Of two pictures nobody noted which file is whose.
+    Its address may have expired. Of two pictures nobody noted which file is whose. A picture in
+    base64 is stored as its file already, and a file of the owner's stays the one that was named.
     """
     named = [(key, one) for key in PICTURES for one in SPELLED[key] if prompt.fields.get(one)]
-    if len(named) != 1 or len(prompt.inputs) != 1:
+    came = [one for one in prompt.inputs if not one.startswith(f"{INPUT_FOLDER}/{FILE_PREFIX}")]
+    if len(named) != 1 or len(came) != 1:
         return {}
-    [(key, spelled)], [file] = named, prompt.inputs
-    return {spelled: None, key: file}
+    [(key, spelled)], [file] = named, came
+    return {spelled: None, key: file} if names_address(prompt.fields[spelled]) else {}

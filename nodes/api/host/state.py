@@ -19,10 +19,12 @@ from ...tunes.packs import PackStore
 from ...tunes.prompts import PromptStore
 from ...tunes.schema import kept_open
 from ...tunes.store import DATABASE_FILE, TuneStore
+from ..pictures.mock import FILE_PREFIX
 
 # Answers reach strangers too: they name no folder of this machine.
 SHOWN_SETTINGS_FILE = f"{SETTINGS_FILE} (in __{STATE_NAME} of ComfyUI's user folder)"
-_OURS = re.compile(r"[0-9a-f]{64}\.(jpg|png|webp)|\.[0-9a-f]{64}\..*\.partial")
+_HASHED = rf"({FILE_PREFIX})?[0-9a-f]{{64}}"
+_OURS = re.compile(rf"{_HASHED}\.(jpg|png|webp)|\.{_HASHED}\..*\.partial")
 
 
 def settings() -> ApiSettings:

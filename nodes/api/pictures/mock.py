@@ -18,6 +18,7 @@ from ...tunes.tune import MODEL_TYPES
 
 PTI = "pti"  # the service's word for a LoRA with an embedding: by its tag it is a LoRA
 MAX_PIXELS = 8 * 2048 * 2048  # of one prompt: they are drawn, and held while they are saved
+FILE_PREFIX = "mock-"  # of a placeholder's name: it is no picture that came with a prompt
 MAX_WORDS = 120  # characters of the prompt that are shown
 _SMALLEST_LETTER = 9
 _GOLDEN = 0.618034  # neighbouring seeds get colours that are far apart

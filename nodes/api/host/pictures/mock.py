@@ -23,7 +23,7 @@ from ....tunes.names import name_problem, shown
 from ....tunes.resolve import Missing
 from ....tunes.state import bindings_in
 from ....tunes.tune import Tune
-from ...pictures.mock import Placeholder, asked_size, check_area, drawn, saved
+from ...pictures.mock import FILE_PREFIX, Placeholder, asked_size, check_area, drawn, saved
 from ...pictures.sizes import upright_size
 from ..missing import tags_of
 from ..reading import AttributeReading
@@ -62,7 +62,7 @@ def mocked(tune: Tune, reading: AttributeReading, found: Problems) -> Workflow:
     for number in range(1, count + 1):
         content = drawn(Placeholder(tune.id, text, seed, number, count), width, height)
         name = picture_name(content, "the placeholder", len(content))
-        pictures[f"{INPUT_FOLDER}/{name}"] = content
+        pictures[f"{INPUT_FOLDER}/{FILE_PREFIX}{name}"] = content
     said = (
         f"Tune {tune.id} is a mock (branch=fast): no model ran, its pictures are placeholders.",
     )
