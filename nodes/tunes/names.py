@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 # Endings of model files. Any other dot belongs to the name: `SDXLrender_v2.0` has no ending.
 MODEL_ENDINGS = (
@@ -23,6 +23,7 @@ MODEL_ENDINGS = (
     ".onnx",
 )
 MAX_NAME_LENGTH = 255
+MOST_SUGGESTIONS = 50  # of one kind of names
 
 # Control characters, lone surrogates and line separators cannot stand in a line of the bindings
 # file or in UTF-8.
@@ -127,3 +128,27 @@ def close_names(name: str, candidates: Sequence[str]) -> list[str]:
     wanted = without_ending(name.rpartition("/")[2]).casefold()
     close = difflib.get_close_matches(wanted, by_key, n=3, cutoff=0.6)
     return [candidate for key in close for candidate in sorted(by_key[key])][:3]
+
+
+def suggestion(name: str, there: Sequence[str]) -> str:
+    """Return the question whether something close to `name` was meant, "" where nothing is."""
+    close = close_names(name, there)
+    return f" Did you mean {' or '.join(shown(name) for name in close)}?" if close else ""
+
+
+class Suggestions:
+    """The questions that names which are not there bring up, each searched for once.
+
+    A search goes through all that is there, and a text may hold hundreds of unknown names: the
+    first `MOST_SUGGESTIONS` of a kind get a question.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, ...], dict[str, str]] = {}
+
+    def of(self, kind: tuple[str, ...], name: str, there: Callable[[], Sequence[str]]) -> str:
+        """Return the question for a name of this kind, "" where nothing of `there` is close."""
+        found = self._found.setdefault(kind, {})
+        if name not in found and len(found) < MOST_SUGGESTIONS:
+            found[name] = suggestion(name, there())
+        return found.get(name, "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 from unicodedata import normalize
@@ -16,7 +17,7 @@ from ..families.lora_files import LoraSigns, signs_of
 from ..net.tensor_header import tensor_shapes
 from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
 from .choices import FIELD_FOLDERS, TAG_FOLDERS, ModelFiles, portable, present
-from .names import alike, close_names, matching, name_problem, one_id, shell_word, shown
+from .names import Suggestions, alike, matching, name_problem, one_id, shell_word, shown, suggestion
 from .syntax import BASE_ID
 from .tables import Role, base_problem, base_title, bind_base, incomplete
 from .tune import Tune, Tunes
@@ -92,6 +93,7 @@ class Resolver:
         self._bind = bind
         self._store = store
         self._files = files
+        self._suggestions = Suggestions()
 
     def lora(self, name: str) -> Resolved | Missing:
         """Return what `<lora:name:...>` stands for.
@@ -126,7 +128,7 @@ class Resolver:
             lacks = "is a photo set" if tune.model_type == "faceid" else "has no model file"
             state = f"tune {tune.id} {shown(tune.title)} {lacks}"
         subject = f"LoRA {shown(name)} (not bound, {state})"
-        close = (*self._bindings.tunes, *self._tune_names())
+        close = (*self._bindings.tunes, *self._tune_names)
         return _WantedFile("LoRA", name, name, TAG_FOLDERS, _bind_key(name), subject, close)
 
     def lora_signs(self, file: str) -> LoraSigns:
@@ -185,7 +187,7 @@ class Resolver:
             if bound
             else ""
         )
-        close = _suggestion(close_names(bound or id, self._tune_names()))
+        close = self._suggestions.of(("faceid",), bound or id, lambda: self._tune_names)
         message = f"FaceID photo set {shown(id)} is not in the tunes database.{also}{close}"
         bind = (
             f" Or bind {shown(id)} to one that is there, by its title or id: {self._bind}"
@@ -239,7 +241,7 @@ class Resolver:
         )
         place = "/".join(filter(None, (self._place(role.folders[0]), role.below)))
         hint = f"Put the folder into {place}, or bind another: {self._bind} {key} FOLDER"
-        return Missing(key, key, message + _suggestion(close_names(bound, names)), hint)
+        return Missing(key, key, message + suggestion(bound, names), hint)
 
     def base(self, id: str | None) -> BaseModel | Missing:
         """Return what the base tune `id` stands for, each file as the host lists it.
@@ -269,8 +271,7 @@ class Resolver:
         id = one_id(id)
         base = bases.get(id)
         if base is None:
-            close = close_names(id, list(bases))
-            message = f"base {base_title(id)} is not bound to a model.{_suggestion(close)}"
+            message = f"base {base_title(id)} is not bound to a model.{suggestion(id, list(bases))}"
             return Missing("base model", id, message, bind_base(self._bind, id))
         if problem := base_problem(base) or incomplete(base):
             hint = (
@@ -320,16 +321,11 @@ class Resolver:
                     else "Write the whole name."
                 )
                 return Missing(wanted.what, wanted.key, message, hint)
-        there = (
-            portable(self._files, wanted.folders)
-            if wanted.role is None
-            else present(self._files, wanted.role)
+        close = self._suggestions.of(
+            (wanted.what, *wanted.folders), wanted.file, lambda: self._could_be(wanted)
         )
-        close = close_names(wanted.file, [*there, *wanted.also_close])
-        message = (
-            f"{wanted.subject} was not found. Searched"
-            f" {self._searched(wanted.folders)}.{_suggestion(close)}"
-        )
+        searched = self._searched(wanted.folders)
+        message = f"{wanted.subject} was not found. Searched {searched}.{close}"
         hint = f"Put the file into {self._place(wanted.folders[0])}"
         if not wanted.bind_key:
             hint += "."
@@ -338,6 +334,11 @@ class Resolver:
         else:
             hint += f", or bind another: {bind} FILE"
         return Missing(wanted.what, wanted.key, message, hint)
+
+    def _could_be(self, wanted: _WantedFile) -> Sequence[str]:
+        if wanted.role is not None:
+            return [*present(self._files, wanted.role), *wanted.also_close]
+        return [*portable(self._files, wanted.folders), *wanted.also_close]
 
     def _with_listed_files(self, id: str, base: BaseModel) -> BaseModel | Missing:
         listed: dict[str, str] = {}
@@ -373,6 +374,7 @@ class Resolver:
         found = map(self._store.find_by_title, spellings)
         return next((tune for tune in found if tune is not None), None)
 
+    @cached_property
     def _tune_names(self) -> Sequence[str]:
         newest = self._store.list(limit=_CLOSE_TUNES) if self._store else ()
         return [name for tune in newest for name in (str(tune.id), tune.title)]
@@ -414,7 +416,3 @@ def _bind_key(name: str) -> str:
     """Return the key of the bindings for the name in a LoRA tag."""
     name = _spelled(name)
     return name if re.fullmatch(r"[0-9]+", name) and name not in KNOWN_BASES else f"tunes.{name}"
-
-
-def _suggestion(close: Sequence[str]) -> str:
-    return f" Did you mean {' or '.join(shown(name) for name in close)}?" if close else ""

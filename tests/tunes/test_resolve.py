@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Callable
 
 import pytest
+from comfyui_astria.nodes.tunes import names
 from comfyui_astria.nodes.tunes.bindings import BaseModel, Bindings
 from comfyui_astria.nodes.tunes.resolve import Missing, Resolved, Resolver
 from comfyui_astria.nodes.tunes.store import TuneStore
@@ -271,3 +272,33 @@ def test_error_a_name_is_shown_as_it_was_written_and_the_command_can_be_run(
     found = missing(resolver(Bindings()).lora("Style\\no"))
     assert "'Style\\\\no'" in found.message
     assert found.hint.endswith("bind tunes.Style/no FILE")
+
+
+def test_hundreds_of_unknown_names_search_what_is_there_a_bounded_number_of_times(
+    resolver: Callable, store: TuneStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create(title="anna_photos", model_type="lora", file="anna.safetensors")
+    searched: list[str] = []
+    listed: list[int] = []
+    search, tunes = names.close_names, store.list
+    monkeypatch.setattr(
+        names, "close_names", lambda name, there: searched.append(name) or search(name, there)
+    )
+    monkeypatch.setattr(store, "list", lambda **page: listed.append(1) or tunes(**page))
+    asked = resolver(Bindings())
+    for find in (asked.faceid, asked.lora):
+        searched.clear()
+        told = {missing(find("ana_photos")).message for _ in range(200)}
+        assert (len(told), searched) == (1, ["ana_photos"])
+        assert "Did you mean 'anna_photos'?" in told.pop()
+        messages = [missing(find(f"anna_photo{number}")).message for number in range(200)]
+        assert len(searched) == names.MOST_SUGGESTIONS
+        assert sum("Did you mean" in one for one in messages) == names.MOST_SUGGESTIONS - 1
+    assert listed == [1]
+
+
+def test_a_name_is_searched_for_in_the_folder_that_is_asked(files: Files) -> None:
+    folders = files(vae=["soft_1.pt"], loras=["soft_2.pt"])
+    asked = Resolver(Bindings(), None, folders)
+    assert "Did you mean 'soft_1.pt'?" in missing(asked.model_file("vae", "soft")).message
+    assert "Did you mean 'soft_2.pt'?" in missing(asked.model_file("loras", "soft")).message
