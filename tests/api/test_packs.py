@@ -209,15 +209,25 @@ def test_a_folder_of_prompt_files_is_a_pack(tmp_path: Path) -> None:
 def test_error_what_is_wrong_in_a_folder_is_told_by_file(tmp_path: Path) -> None:
     folder = tmp_path / "packs" / "bad"
     folder.mkdir(parents=True)
-    (folder / "pack.json").write_text('{"model_type": "dog"}', encoding="utf-8")
+    (folder / "pack.json").write_text('{"model_type": "dog", "title": 5}', encoding="utf-8")
     (folder / "a.txt").write_text("a cat --nothing", encoding="utf-8")
     (folder / "b.json").write_text("{", encoding="utf-8")
     (folder / "c.txt").write_bytes(b"\xff")
     (folder / "d.json").write_text(json.dumps([{"text": "fine"}, 5]), encoding="utf-8")
     (folder / "e.json").write_text("[" * 100_000, encoding="utf-8")
+    (folder / "f.json").write_text('{"text": "x", "callback": "ftp://x"}', encoding="utf-8")
     [found] = folder_packs(tmp_path / "packs")
     named = [one.partition(":")[0] for one in found.problems]
-    assert named == ["pack.json", "a.txt", "b.json", "c.txt", "d.json", "e.json"]
+    assert named == [
+        "pack.json",
+        "pack.json",
+        "a.txt",
+        "b.json",
+        "c.txt",
+        "d.json",
+        "e.json",
+        "f.json",
+    ]
     assert not any(str(tmp_path) in one for one in found.problems)
     assert [one.fields for one in found.new.prompts] == [{"text": "fine"}]
 

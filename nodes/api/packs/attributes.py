@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...net.addresses import place_of
 from ...net.problems import ApiError, Problems
 from ...prompt import PromptRequest
 from ...tunes.names import one_id
@@ -113,6 +114,8 @@ def pack_prompt(one: Any) -> PackPrompt:
         raise ApiError(text, code="too-large", status=413)
     if not isinstance(fields.get("text"), str):
         raise ApiError("a prompt of a pack needs a text", code="missing-text")
+    if "callback" in fields:
+        place_of(str(fields["callback"]))  # refused now, and not once a run has ended
     own = {key: value for key, value in fields.items() if key != "callback"}
     request, diagnostics = PromptRequest.from_fields(own)
     if request is None:

@@ -109,6 +109,8 @@ def _about(path: Path, problems: list[str]) -> dict[str, Any]:
     title = said.get("title")
     if is_title(title):
         about["title"] = title.strip()
+    elif title is not None:
+        problems.append(f"{ABOUT}: title is {title!r}; expected a text"[:300])
     try:
         found.refuse()
     except ApiError as error:
