@@ -46,7 +46,7 @@ class BoxCutter:
             yield from masks[:, 0].to(image.device)
 
 
-def build(state: Mapping[str, Tensor], name: str) -> nn.Module:
+def build_sam(state: Mapping[str, Tensor], name: str) -> nn.Module:
     """Return the model of a state dict of segment-anything, its architecture read off the shapes.
 
     vit_b, vit_l, vit_h and their like.
@@ -57,12 +57,17 @@ def build(state: Mapping[str, Tensor], name: str) -> nn.Module:
         model = _network(state)
         model.load_state_dict(state)
     except (KeyError, RuntimeError) as error:
-        raise MissingModelError(
-            f"{name} does not hold a model of segment-anything: {str(error).splitlines()[0]}",
-            code="sam-file",
-            hint="Take sam_vit_b_01ec64.pth, sam_vit_l_0b3195.pth or sam_vit_h_4b8939.pth.",
-        ) from error
+        raise not_sam(name, str(error).splitlines()[0]) from error
     return model
+
+
+def not_sam(name: str, reason: str) -> MissingModelError:
+    """Return the error for a file that is no model of segment-anything."""
+    return MissingModelError(
+        f"{name} does not hold a model of segment-anything: {reason}",
+        code="sam-file",
+        hint="Take sam_vit_b_01ec64.pth, sam_vit_l_0b3195.pth or sam_vit_h_4b8939.pth.",
+    )
 
 
 def _network(state: Mapping[str, Tensor]) -> nn.Module:

@@ -22,7 +22,7 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Share:
-    """The queries that one region answers, and how much of the answer is its own.
+    """The queries that attend to one region's text, and the weight of that region's result.
 
     Shapes: index [n] among the queries, None for all of them; weight [n,1] float32 above 0, None
     where it is 1 throughout.
@@ -46,9 +46,9 @@ def on_device(parts: Sequence[Share | None], device: torch.device) -> tuple[Shar
 
 
 def seeing_scene(masks: Tensor, scene_strength: float) -> Tensor:
-    """Return the masks [R,H,W] by which pixels see text.
+    """Return the masks [R,H,W] by which pixels attend to text.
 
-    Persons' pixels give `scene_strength` of their attention to region 0's.
+    Of a person's pixels `scene_strength` goes to the scene's text (region 0).
     """
     persons = masks[1:] * (1 - scene_strength)
     return torch.cat([1 - persons.sum(0, keepdim=True), persons])
@@ -78,8 +78,7 @@ def _share(row: Tensor) -> Share | None:
 def blended(
     parts: Sequence[Share | None], answer: Callable[[int, Share], Tensor], length: int
 ) -> Tensor:
-    """Return [B,length,C]: each query's answers, weighted by the shares of the regions that give
-    them.
+    """Return [B,length,C]: each query's results by region, weighted by the regions' shares.
 
     `answer(region, share)` returns [B,n,C] for the share's queries. Soft edges are summed in
     float32.
@@ -196,7 +195,9 @@ class Joint:
 def stacked(texts: Sequence[Tensor]) -> Tensor:
     """Return the texts [B,T,C] of several chunks as one batch.
 
-    Shorter ones repeat to a common length, which leaves their attention as it is.
+    Shorter ones are repeated to a common length, which leaves their attention as it is: with every
+    key there n times, the softmax gives each copy 1/n of its weight, and the n copies of its value
+    add up to it again.
     """
     length = math.lcm(*(text.shape[1] for text in texts))
     return torch.cat([text.repeat(1, length // text.shape[1], 1) for text in texts])

@@ -17,14 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
+from .attention import LEAST_SHARE
 from .run import SAME_SHAPE, is_padded, normalised
 
 # The share of a column that stays scene left and right of its person, and above: the base prompt
 # needs pixels of its own.
 MARGIN = 0.08
-
-# A region computes attention wherever its share is above 0; below this nobody sees the difference.
-LEAST_SHARE = 1e-3
 
 # Detectors draw a box tightly around the body, skeletons end at eyes and wrists: hair and hands lie
 # up to about this far outside.
@@ -210,8 +208,9 @@ def from_boxes(
         )
         distance = (x - (body.left + body.right) / 2).abs() / ((body.right - body.left) / 2)
         in_front_of = sum(_stands_in_front(body, other) for other in bodies)
-        # Distances become shares of 1, so that whoever stands in front always comes first.
-        costs.append(torch.where(inside, distance / (1 + distance) - in_front_of, math.inf))
+        # d / (1 + d) stays below 1, so being in front of one box more outweighs any distance.
+        bounded = distance / (1 + distance)
+        costs.append(torch.where(inside, bounded - in_front_of, math.inf))
     cost = torch.stack(costs)
     owned = (cost == cost.amin(0)) & cost.isfinite()
     return _laid_out(owned.float(), softness_px, "Box (left to right)")

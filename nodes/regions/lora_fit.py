@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -18,8 +19,11 @@ from ..families.lora_files import (
 )
 from .lora import LoraError
 
-# What of a file is looked at: all of it, or its part for one of the two models.
-EVERYTHING, MODEL, TEXT = "model and text encoder", "model", "text encoder"
+# Which tensors of a file are counted: all, or those for one of the two models.
+LookedAt = Literal["model and text encoder", "model", "text encoder"]
+EVERYTHING: LookedAt = "model and text encoder"
+MODEL: LookedAt = "model"
+TEXT: LookedAt = "text encoder"
 NO_LAYER = "no such layer in this model"
 _OTHER_FORM = "Use a file in the form LoRA, LoCon, DoRA, LoHa or LoKr."
 _NAMINGS = "kohya, diffusers, PEFT, OneTrainer, LyCORIS, XLabs, DiffSynth or ComfyUI"
@@ -42,15 +46,14 @@ class LoraFit:
     with the reason. `made_for` is the family that the file seems made for, `form` what it is
     instead of a LoRA, "" where its names do not say. `strength` is that on what was
     looked at, `text_strength` that on the text encoder where both were and it is another one.
-    `region` is who wears it: 0 the scene, 1.. the
-    persons, None the whole of the model.
+    `region` says where it acts: 0 in the scene, 1.. in a person's region, None in the whole model.
     """
 
     total: int
     fitted: int
     left: tuple[tuple[str, str], ...]
     is_refused: bool
-    looked_at: str
+    looked_at: LookedAt
     model: ModelKind
     made_for: str = ""
     form: str = ""
@@ -69,19 +72,21 @@ class LoraFit:
         wearer = self._wearer(names)
         if self.text_strength is not None:
             wearer += f" and {self.text_strength:g} on its text encoder"
-        said = [f"LoRA '{self.name}' at {self.strength:g} on {wearer}:"]
+        sentences = [f"LoRA '{self.name}' at {self.strength:g} on {wearer}:"]
         if self.total:
-            said.append(f"fits {self.fitted} of {self.total} tensors.")
+            sentences.append(f"fits {self.fitted} of {self.total} tensors.")
         else:
-            said.append(f"the file holds nothing for the {self.looked_at}.")
+            sentences.append(f"the file holds nothing for the {self.looked_at}.")
         if self.left:
-            said.append(f"Left out: {_listed(self.left)}.")
+            sentences.append(f"Left out: {_listed(self.left)}.")
         if self.left and not is_for(self.made_for, self.model.branch or self.made_for):
             title = self.model.title
-            said.append(f"The file seems made for {self.made_for}: use a LoRA made for {title}.")
+            sentences.append(
+                f"The file seems made for {self.made_for}: use a LoRA made for {title}."
+            )
         if self.embeddings:
-            said.append(_embedded(self.embeddings))
-        return " ".join(said)
+            sentences.append(_embedded(self.embeddings))
+        return " ".join(sentences)
 
     def refusal(self) -> LoraError:
         """Return the error for a file of which nothing fits."""
@@ -131,10 +136,11 @@ def lines_of(fits: Sequence[LoraFit], names: Sequence[str] = ()) -> tuple[list[s
     return list(lines), list(dict.fromkeys(fit.describe(names) for fit in fits if not fit.is_whole))
 
 
-Tell = Callable[[LoraFit], None]
+# Called with the fit of each LoRA file that is applied.
+OnFit = Callable[[LoraFit], None]
 
 
-def logged(fit: LoraFit) -> None:
+def log_partial_fit(fit: LoraFit) -> None:
     """Write a fit that is not whole into the host's log."""
     if not fit.is_whole:
         logging.warning("Astria: %s", fit.describe())
@@ -145,7 +151,7 @@ def fit_of(
     fitted: Collection[str],
     left: Mapping[str, str],
     *,
-    looked_at: str,
+    looked_at: LookedAt,
     model: ModelKind,
 ) -> LoraFit:
     """Return the fit of a file: the names of its tensors that act, and of others with the reason.
@@ -156,7 +162,7 @@ def fit_of(
     texts = {name for name in state_dict if is_text_encoders(name)}
     models = {name for name in state_dict if name not in texts and not is_embedding(name)}
     seen = {EVERYTHING: texts | models, MODEL: models, TEXT: texts}[looked_at]
-    # What of the file must act in part: the model's where there is some, else the text encoder's.
+    # Some of these tensors must act: the model's where the file has any, else the text encoder's.
     deciding = models if models or looked_at == MODEL else texts
     is_elsewhere = looked_at == TEXT or (looked_at == MODEL and bool(texts) and not models)
     return LoraFit(
@@ -177,12 +183,12 @@ def _listed(left: Sequence[tuple[str, str]]) -> str:
     names_of: dict[str, list[str]] = {}
     for name, why in left:
         names_of.setdefault(why, []).append(name)
-    said = []
+    reasons = []
     for why, names in list(names_of.items())[:_SHOWN]:
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        said.append(f"{', '.join(names[:_SHOWN])}{more} ({why})")
+        reasons.append(f"{', '.join(names[:_SHOWN])}{more} ({why})")
     count = sum(map(len, list(names_of.values())[_SHOWN:]))
-    return "; ".join([*said, *([f"{count} more for other reasons"] if count else [])])
+    return "; ".join([*reasons, *([f"{count} more for other reasons"] if count else [])])
 
 
 def _embedded(names: Sequence[str]) -> str:

@@ -40,7 +40,7 @@ class Target:
         return (self.rows, self.inputs, *self.kernel)
 
     def run(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """Return what a layer of this kind without bias makes of `x`.
+        """Return the output for `x` of a layer of this kind without bias.
 
         `weight` [any, inputs, *kernel].
         """
@@ -68,10 +68,10 @@ class Layer:
     biased: bool
 
 
-def near(weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return `weight` on the device and in the dtype of `x`.
+def cast_to_input(weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Return `weight` on the device and in the dtype of `x`, as the host's function of this name.
 
-    The host leaves it offloaded where memory is short.
+    The host leaves weights offloaded where memory is short.
     """
     return weight.to(x.device, x.dtype)
 
@@ -95,7 +95,7 @@ class Form(nn.Module):
 
     def change(self, x: torch.Tensor) -> torch.Tensor:
         """Return the change of the layer's output for the input `x`."""
-        return self.target.run(x, near(self.matrix(), x))
+        return self.target.run(x, cast_to_input(self.matrix(), x))
 
     def change_beside(self, x: torch.Tensor, y: torch.Tensor, layer: Layer) -> torch.Tensor:
         """Return the change for input `x`, where the unchanged layer makes `y` of it."""
@@ -115,8 +115,8 @@ class LowRank(Form):
         return (self.up @ self.down.flatten(1)).reshape(self.target.shape)
 
     def change(self, x: torch.Tensor) -> torch.Tensor:
-        up = near(self.up, x)
-        hidden = self.target.run(x, near(self.down, x))
+        up = cast_to_input(self.up, x)
+        hidden = self.target.run(x, cast_to_input(self.down, x))
         return (
             F.linear(hidden, up)
             if self.target.convolution is None
@@ -146,16 +146,14 @@ class Bias(Form):
 
     def change_beside(self, x: torch.Tensor, y: torch.Tensor, layer: Layer) -> torch.Tensor:
         """Return the change for every item and pixel of `y`; of tokens one stands for all."""
-        bias = self.target.per_channel(near(self.bias, x))
+        bias = self.target.per_channel(cast_to_input(self.bias, x))
         if self.target.pixels:
             return bias.expand(1, -1, *y.shape[2:])
         return bias.view((1,) * (x.ndim - 1) + (-1,))
 
 
 class NormScale(Form):
-    """A change of a norm's weight: one number a channel, times the input as the norm makes it
-    before its weight.
-    """
+    """A change of a norm's weight: one number a channel, times the normalised input."""
 
     def __init__(
         self, target: Target, scale: torch.Tensor, normed: Callable[[torch.Tensor], torch.Tensor]
@@ -166,7 +164,7 @@ class NormScale(Form):
         self._normed = normed
 
     def change(self, x: torch.Tensor) -> torch.Tensor:
-        return self._normed(x) * self.target.per_channel(near(self.scale, x))
+        return self._normed(x) * self.target.per_channel(cast_to_input(self.scale, x))
 
 
 class Hadamard(Form):
@@ -226,6 +224,7 @@ def _product(
         return left
     if core is None:
         return left @ right
+    # left [i,p], right [j,r], core [i,j,*kernel] -> [p,r,*kernel]
     return torch.einsum("ij...,jr,ip->pr...", core, right, left)
 
 
@@ -240,11 +239,12 @@ def product_size(factors: tuple[torch.Tensor, ...]) -> tuple[int, int]:
 
 
 class Decomposed(Form):
-    """DoRA: the weight, changed by `inner`, is scaled per output or per input channel.
+    """DoRA: the weight W, changed by `inner` (D), is scaled per output or per input channel.
 
-    `strength` goes from the weight to that.
-
-    The layer's own output and forward stand for its weight, which may be quantised or offloaded.
+    With `factor` f = magnitude / length, the new weight is f (W + D), and the change of the output
+    is `strength` times (f (W + D) - W) x. The products with W are read off the layer's output and
+    forward, for the weight may be quantised or offloaded.
+    Source: Liu et al. 2024, "DoRA: Weight-Decomposed Low-Rank Adaptation", equation 5.
     """
 
     reads_output = True
@@ -261,19 +261,20 @@ class Decomposed(Form):
 
     def change_beside(self, x: torch.Tensor, y: torch.Tensor, layer: Layer) -> torch.Tensor:
         """Return the change for input `x`, where the unchanged layer makes `y` of it."""
-        factor = self.target.per_channel(near(self.factor, x))
+        factor = self.target.per_channel(cast_to_input(self.factor, x))
         if self.per_input:
+            # (W + D)(f x) - W x; the layer's bias is in both outputs and cancels.
             scaled = x * factor
-            return self.strength * (
-                self.target.part(layer.forward(scaled) - y) + self.inner.change(scaled)
-            )
-        own = self.target.part(y)
+            of_weight = self.target.part(layer.forward(scaled) - y)
+            return self.strength * (of_weight + self.inner.change(scaled))
+        # f (W + D) x - W x = (f - 1) W x + f D x; y is W x and the bias, which f does not scale.
+        weighted = self.target.part(y)
         if layer.biased:
-            own = own - self.target.part(self._bias(x, layer))
-        return self.strength * ((factor - 1) * own + factor * self.inner.change(x))
+            weighted = weighted - self.target.part(self._bias(x, layer))
+        return self.strength * ((factor - 1) * weighted + factor * self.inner.change(x))
 
     def _bias(self, x: torch.Tensor, layer: Layer) -> torch.Tensor:
-        """What the layer makes of nothing: [1,..,1,C] or [1,C,1,1]."""
+        """Return the layer's bias, [1,..,1,C] or [1,C,1,1]: its output for zeros."""
         target = self.target
         if target.convolution is None:
             return layer.forward(x.new_zeros((1,) * (x.ndim - 1) + (target.inputs,)))
@@ -285,12 +286,15 @@ def decomposed(
 ) -> Decomposed:
     """Return the DoRA of `inner` on `weight` (the part that its target names, float32), as the host
     merges it.
+
+    Source: weight_decompose in comfy/weight_adapter/base.py, which measures columns of the changed
+    weight, but rows of the unchanged one.
     """
     per_input = magnitude.shape[0] != weight.shape[0]
-    lengths = (
-        (weight + inner.matrix()).transpose(0, 1).flatten(1).norm(dim=1)
-        if per_input
-        else weight.flatten(1).norm(dim=1)
-    )
+    if per_input:
+        changed = weight + inner.matrix()
+        lengths = changed.transpose(0, 1).flatten(1).norm(dim=1)
+    else:
+        lengths = weight.flatten(1).norm(dim=1)
     factor = magnitude.float().flatten() / (lengths + torch.finfo(weight.dtype).eps)
     return Decomposed(inner, factor, per_input=per_input, strength=strength)

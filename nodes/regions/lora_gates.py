@@ -30,7 +30,7 @@ class Rows(Enum):
 
 @dataclass(frozen=True)
 class Spot:
-    """Where a layer stands.
+    """A layer by name, and what the rows of its activations stand for.
 
     `vector`: its input is one vector that the block adds to every row, so the gated output gets
     rows.
@@ -51,7 +51,7 @@ class BlockSizes:
 
 
 def gate_of(
-    forward: Forward, spot: Spot, place: BlockSizes, x: torch.Tensor, y: torch.Tensor
+    forward: Forward, spot: Spot, sizes: BlockSizes, x: torch.Tensor, y: torch.Tensor
 ) -> Gate:
     """Return the gate of a layer with input `x` and output `y`.
 
@@ -62,22 +62,22 @@ def gate_of(
     if spot.rows is Rows.CONVOLUTION:
         return _pixels(forward, (y.shape[-2], y.shape[-1]))
     if spot.rows is Rows.TOKENS:
-        height, width = place.grid
+        height, width = sizes.grid
         if not spot.vector:
             _expect(spot, x.shape[-2], height * width, f"a grid of {height} x {width}")
-        return _pixels(forward, place.grid)
+        return _pixels(forward, sizes.grid)
     if spot.rows is Rows.WHOLE:
         return _share(forward)
     if spot.rows is Rows.CROSS_TEXT:
         return (
             _share(forward) if forward.text_region is None else _only(forward, forward.text_region)
         )
-    return _flux(forward, spot, place, x.shape[-2])  # rows also where heads stand before them
+    return _flux(forward, spot, sizes, x.shape[-2])  # rows also where heads stand before them
 
 
-def _flux(forward: Forward, spot: Spot, place: BlockSizes, rows: int) -> Gate:
+def _flux(forward: Forward, spot: Spot, sizes: BlockSizes, rows: int) -> Gate:
     if spot.vector:
-        image, text = place.image_tokens, place.text_tokens
+        image, text = sizes.image_tokens, sizes.text_tokens
     elif spot.rows is Rows.FLUX_TEXT:
         image, text = 0, rows
     else:
@@ -101,9 +101,9 @@ def _text_tokens(forward: Forward) -> torch.Tensor:
 
 
 def _image_tokens(forward: Forward, spot: Spot, count: int) -> torch.Tensor:
-    """The tokens of reference pictures follow those of the picture.
+    """Return the weights of the picture's tokens and, behind them, of reference pictures'.
 
-    They are nobody's region and so the scene's.
+    Those belong to no person, and so to the scene.
     """
     height, width = (ceil_div(side, FLUX_PATCH) for side in forward.masks.shape[1:])
     picture = forward.on_grid(height, width)

@@ -101,7 +101,8 @@ class Hooks:
     def remove(self) -> None:
         """Take everything out.
 
-        What lies under another pack's stand-in does nothing from now on; a later call takes it out.
+        A hook under another pack's stand-in stays in place without an effect, until a later call
+        can remove it.
         """
         for hook, change in self._additions:
             if change in hook.changes:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .lora_forms import Form, Layer, LowRank, Target, frozen, near
+from .lora_forms import Form, Layer, LowRank, Target, cast_to_input, frozen
 from .lora_gates import BlockSizes, Spot, gate_of
 from .run import Gate, RegionRun
 
@@ -46,7 +46,10 @@ class Stacked(nn.Module):
         first, last = self._span(call.gate)
         if first == last:
             return
-        up, down = near(self.up[:, first:last], call.x), near(self.down[first:last], call.x)
+        up, down = (
+            cast_to_input(self.up[:, first:last], call.x),
+            cast_to_input(self.down[first:last], call.x),
+        )
         pixels = self.target.pixels
         gated = call.gate.weigh(
             self.target.run(call.x, down), self.regions[first:last], pixels=pixels
@@ -57,7 +60,7 @@ class Stacked(nn.Module):
         self.target.part(out.view(-1, out.shape[-1])).addmm_(gated.flatten(0, -2), up.t())
 
     def _span(self, gate: Gate) -> tuple[int, int]:
-        """The columns that can count at all."""
+        """Return the first and last rank column to compute: with one region, its own only."""
         if gate.region is None:
             return 0, len(self.regions)
         first = sum(region < gate.region for region in self.regions)
@@ -105,12 +108,12 @@ class LayerChange(nn.Module):
 class GatedChange:
     """A layer's change while its model runs.
 
-    `run` says whether and where regions are active, `place` how large the block around is.
+    `run` says whether and where regions are active, `sizes` how large the block around is.
     """
 
     change: LayerChange
     run: RegionRun
-    place: BlockSizes
+    sizes: BlockSizes
 
     @property
     def reads_output(self) -> bool:
@@ -127,7 +130,7 @@ class GatedChange:
         if forward is None:
             return out
         spot = self.change.spot
-        gate = gate_of(forward, spot, self.place, x, y)
+        gate = gate_of(forward, spot, self.sizes, x, y)
         if not spot.vector or gate.items:
             return self._added(out.contiguous(), Call(x, y, gate, layer))
         rows = gate.weights.shape[1]
@@ -138,7 +141,7 @@ class GatedChange:
             out[:, None].expand(-1, rows, -1) if out.ndim == 2 else out.flatten(2).transpose(1, 2)
         )
         added = self._added(tokens.contiguous(), Call(x[:, None], y[:, None], gate, layer))
-        return added.transpose(1, 2).unflatten(2, self.place.grid)
+        return added.transpose(1, 2).unflatten(2, self.sizes.grid)
 
     def _added(self, out: torch.Tensor, call: Call) -> torch.Tensor:
         for piece in self.change.pieces:

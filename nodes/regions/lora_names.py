@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-# What stands around a model when its names are saved: PEFT, torch.compile, parallel training.
+# Prefixes of modules that wrap a model when it is saved: PEFT, torch.compile, parallel training.
 _WRAPPERS = re.compile(
     r"(?:^|(?<=\.))(?:base_model\.model|_orig_mod|module|_fsdp_wrapped_module"
     r"|_checkpoint_wrapped_module)\."

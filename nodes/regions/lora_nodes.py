@@ -51,12 +51,12 @@ class AstriaLoadLora(io.ComfyNode):
         patched, encoder, fit = apply_whole_lora(
             model, clip, lora_name, strength_model, strength_clip
         )
-        told, warnings = ([], []) if fit is None else lines_of([fit])
+        lines, warnings = ([], []) if fit is None else lines_of([fit])
         if fit is not None and not fit.total and not fit.embeddings:
-            idle = f"{told[0]} {_idle(strength_model, strength_clip)}"
+            idle = f"{lines[0]} {_idle(strength_model, strength_clip)}"
             is_silent = not strength_model and _is_for_words_only(cls)
-            told = warnings = [] if is_silent else [idle]
-        text = "\n".join(told)
+            lines = warnings = [] if is_silent else [idle]
+        text = "\n".join(lines)
         return io.NodeOutput(patched, encoder, text, ui=notes_ui(text, warnings=warnings))
 
 
@@ -71,8 +71,8 @@ def _idle(strength_model: float, strength_clip: float) -> str:
 def _is_for_words_only(node: type[io.ComfyNode]) -> bool:
     """Say whether nothing takes the node's model.
 
-    A plan puts a person's LoRA on the text encoder so; on the model it acts elsewhere, and is told
-    there.
+    A plan puts a person's LoRA on the text encoder that way; what it does to the model is another
+    node's, which reports it.
     """
     # A hidden unique_id would keep the host from sharing one result among nodes with equal inputs.
     own = get_executing_context().node_id

@@ -147,7 +147,7 @@ def _drawn(layout: RegionLayout) -> dict[str, object]:
     regions = []
     for person, (name, mask) in enumerate(zip(layout.names, layout.masks, strict=True), 1):
         own = labels == person
-        # Who shares all pixels with somebody who has more of them.
+        # Of a person who has the largest share nowhere, every pixel with a share counts.
         own = own if own.any() else mask > 0
         if own.any():
             down, across = own.any(1).nonzero(), own.any(0).nonzero()

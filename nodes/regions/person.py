@@ -1,4 +1,4 @@
-"""Who the persons of a picture are, as their nodes gather them for what draws them."""
+"""A person of a picture, as gathered by the person nodes."""
 
 from __future__ import annotations
 

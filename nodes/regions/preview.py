@@ -64,12 +64,9 @@ def preview(image: Tensor | None, layout: RegionLayout) -> Tensor:
             code="preview-size",
             hint="Connect the picture at the size it is generated at.",
         )
-    tints = (
-        torch.tensor(
-            [TINTS[0], *(TINTS[1 + person % (len(TINTS) - 1)] for person in range(regions - 1))]
-        )
-        / 255
-    )
+    scene, *colours = TINTS
+    of_persons = [colours[person % len(colours)] for person in range(regions - 1)]
+    tints = torch.tensor([scene, *of_persons]) / 255
     own_tint = torch.einsum("rhw,rc->hwc", shares, tints)
     labels = shares.argmax(0)
     shown = torch.lerp(image[..., :3].detach().cpu().float(), own_tint, TINT_STRENGTH)
@@ -133,20 +130,22 @@ def _room(share: Tensor, own: Tensor, pad: int, *, at_the_bottom: bool) -> _Room
 
     if not share.any():
         return None
-    if not own.any():  # shares all its pixels with somebody who has more of them
+    if not own.any():  # the largest share nowhere: where its own share is largest
         own = share == share.max()
     cell = ceil_div(max(own.shape), GRID_PX)
-    whole = -F.max_pool2d(-own[None].float(), cell, ceil_mode=True)[0]
-    inside = (
-        whole if whole.any() else F.max_pool2d(own[None].float(), cell, ceil_mode=True)[0]
-    ).numpy() > 0
-    y, x = np.unravel_index(
-        ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1].argmax(), inside.shape
-    )
+    pixels = own[None].float()
+    cells = -F.max_pool2d(-pixels, cell, ceil_mode=True)[0]  # the least of each cell's pixels
+    if not cells.any():
+        cells = F.max_pool2d(pixels, cell, ceil_mode=True)[0]
+    inside = cells.numpy() > 0
+    # Widest open: the cell farthest from any border; the picture's edge is one.
+    to_border = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
+    y, x = np.unravel_index(to_border.argmax(), inside.shape)
     if at_the_bottom:
         y = max(int(np.flatnonzero(inside[:, x])[-1]) - 3 * pad // cell, 0)
-    row = np.flatnonzero(~inside[y])
-    left, right = max(row[row < x], default=-1), min(row[row > x], default=inside.shape[1])
+    outside = np.flatnonzero(~inside[y])
+    left = max(outside[outside < x], default=-1)
+    right = min(outside[outside > x], default=inside.shape[1])
     return _Room((left + right) * cell // 2, y * cell, (right - left - 1) * cell - 4 * pad)
 
 

@@ -1,6 +1,6 @@
-"""What one call of the diffusion model knows of its regions.
+"""The regions in one call of the diffusion model.
 
-Written by the model's wrapper, read by attention and gated LoRAs.
+Set by the model's wrapper, read by attention and by gated LoRAs.
 """
 
 from __future__ import annotations
@@ -165,6 +165,8 @@ def check_shape(
     Raises: ImageError where it is not, and everybody would stand elsewhere than laid out.
     """
     shape = masks.shape[2] / masks.shape[1]
+    # The widths over heights that the picture may have had before up to PADDED_CELLS were added to
+    # one side, with room for rounding.
     narrowest = (width - PADDED_CELLS) / height / (1 + SAME_SHAPE)
     widest = width / max(height - PADDED_CELLS, 0.5) * (1 + SAME_SHAPE)
     if not narrowest <= shape <= widest:
@@ -185,9 +187,9 @@ def is_padded(own: tuple[int, int], now: tuple[int, int]) -> bool:
 
 
 def normalised(masks: torch.Tensor) -> torch.Tensor:
-    """Return [R,H,W] with row 0, the scene, as the rest.
+    """Return the masks of all regions: row 0 is the scene, which gets what the persons leave.
 
-    Persons that overlap share a pixel by weight, none covers more than all of it.
+    Where persons overlap and their sum is above 1, they share the pixel in proportion.
 
     Shapes: masks [N,H,W] float 0..1 of the persons -> [N+1,H,W] summing to 1.
     """

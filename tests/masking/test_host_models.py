@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -182,3 +183,15 @@ def test_a_module_is_built_on_first_use_and_handed_to_the_hosts_memory_managemen
         if isinstance(loaded.model.model, torch.nn.ModuleList)
     ]
     assert built[0] in held
+
+
+def test_a_sam_file_that_cannot_be_read_is_refused_by_name(
+    models: ModuleType, tmp_path: Path
+) -> None:
+    page = tmp_path / "sam_vit_b.pth"
+    page.write_text("<!doctype html>", encoding="utf-8")
+    with pytest.raises(
+        MissingModelError, match=r"sam_vit_b\.pth does not hold a model of"
+    ) as refused:
+        models.read_sam(page)
+    assert refused.value.code == "sam-file" and str(page) in refused.value.message

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from comfyui_astria.nodes.errors import MissingModelError
-from comfyui_astria.nodes.masking.sam import BOXES_AT_ONCE, BoxCutter, build
+from comfyui_astria.nodes.masking.sam import BOXES_AT_ONCE, BoxCutter, build_sam
 from comfyui_astria.tests.masking.tiny_models import photo, write_sam
 
 IMAGE = photo(70, 100)
@@ -24,7 +24,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.nn.Mo
 
 @pytest.fixture(scope="module")
 def ours(written: tuple[Path, torch.nn.Module]) -> torch.nn.Module:
-    return build(torch.load(written[0], weights_only=True), "sam_tiny.pth").eval()
+    return build_sam(torch.load(written[0], weights_only=True), "sam_tiny.pth").eval()
 
 
 def test_masks_are_those_of_the_librarys_predictor(
@@ -86,7 +86,7 @@ def test_a_file_of_something_else_is_refused_by_name(ours: torch.nn.Module) -> N
     with pytest.raises(
         MissingModelError, match=r"models/sams/x\.pth does not hold a model of segment-anything"
     ):
-        build({"model.weight": torch.zeros(1)}, "models/sams/x.pth")
+        build_sam({"model.weight": torch.zeros(1)}, "models/sams/x.pth")
     cut_short = dict(list(ours.state_dict().items())[:-1])
     with pytest.raises(MissingModelError, match="does not hold a model of segment-anything"):
-        build(cut_short, "x.pth")
+        build_sam(cut_short, "x.pth")

@@ -52,7 +52,7 @@ def worn(file: File) -> LoraFit:
         model_of("flux"),
         [RegionLora(1, file, 1, "canny.safetensors")],
         RegionRun(),
-        tell=fits.append,
+        on_fit=fits.append,
     )
     return fits[0]
 

@@ -153,7 +153,7 @@ def test_a_dora_on_a_weight_that_nobody_unpacks_is_left_out_by_name(kind: type) 
     plain = {key: one for key, one in whole_file(same).items() if not key.startswith(f"{name}.")}
     fits: list[LoraFit] = []
     apply = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras
-    apply(model, [RegionLora(1, plain | scaled, 0.3, "a")], RegionRun(), tell=fits.append)
+    apply(model, [RegionLora(1, plain | scaled, 0.3, "a")], RegionRun(), on_fit=fits.append)
     assert {one for one, _ in fits[0].left} == set(scaled)
     (why,) = {why for _, why in fits[0].left}
     assert why.startswith(f"DoRA reads the weight that it scales, and its layer, a {kind.__name__}")

@@ -38,7 +38,7 @@ def worn(model: Any, file: File, name: str = "her.safetensors") -> tuple[Any, Lo
     """Return the model with the file on person 1, and its fit."""
     fits: list[LoraFit] = []
     patched = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(
-        model, [RegionLora(1, file, 0.8, name)], RegionRun(), tell=fits.append
+        model, [RegionLora(1, file, 0.8, name)], RegionRun(), on_fit=fits.append
     )
     (fit,) = fits
     return patched, fit

@@ -33,7 +33,7 @@ def sd15() -> Iterator[tuple[Any, Any]]:
 def of_person(model: Any, file: File) -> LoraFit:
     fits: list[LoraFit] = []
     load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(
-        model, [RegionLora(1, file, 0.8, NAME)], RegionRun(), tell=fits.append
+        model, [RegionLora(1, file, 0.8, NAME)], RegionRun(), on_fit=fits.append
     )
     (fit,) = fits
     return fit

@@ -222,11 +222,11 @@ def test_a_model_that_predicts_velocity_goes_with_one_that_predicts_noise() -> N
 def dressing(loras: list[RegionLora]) -> Any:
     """Return what puts these LoRAs of persons on a model of their own."""
 
-    def dress(model: Any, numbers: list[int], run: RegionRun) -> Any:
+    def patch_person(model: Any, numbers: list[int], run: RegionRun) -> Any:
         gated = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras
         return gated(model, [lora for lora in loras if lora.region in numbers], run)
 
-    return dress
+    return patch_person
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -287,7 +287,7 @@ def test_faceids_go_to_the_model_that_draws_the_person(monkeypatch: pytest.Monke
 def test_in_a_persons_turn_every_row_is_that_persons(family: str) -> None:
     own, runs, seen = model_of(family, seed=7), [], []
 
-    def dress(model: Any, numbers: list[int], run: RegionRun) -> Any:
+    def patch_person(model: Any, numbers: list[int], run: RegionRun) -> Any:
         def look(executor: Any, *args: Any, **named: Any) -> Tensor:
             seen.append(run.forward.row_gate.tolist())
             return executor(*args, **named)
@@ -304,7 +304,7 @@ def test_in_a_persons_turn_every_row_is_that_persons(family: str) -> None:
     ]
     masks = normalised(torch.rand(3, 8, 12))
     patched = load("comfyui_astria.nodes.regions.host.checkpoints").apply_person_models(
-        model_of(family), masks, people, dress
+        model_of(family), masks, people, patch_person
     )
     denoised(patched, family, text(family, 1), noise=noise_of(family, batch=2), cfg=1.0)
     assert len(runs) == 1 and runs[0].forward is None

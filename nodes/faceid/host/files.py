@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from typing import Any
 
-import comfy.utils
 import folder_paths
-from safetensors import SafetensorError
 
 from ...errors import MissingModelError
+from ...host.weight_files import UnreadableWeights, read_weights
 from ..checkpoint import PUBLISHED, PULID, kind_of, read_adapter
 from ..errors import FaceIDError
 from .ip_adapter import IPAdapterFaceID
+from .pulid_loader import load_pulid
 
 FOLDERS = ("ipadapter", "pulid")
 VISION, PARSING = "clip_vision", "facedetection"
@@ -48,8 +47,6 @@ def load_faceid(name: str, asked: str, clip_vision: Any, eva_clip: str, face_par
     state = _read(path, name)
     kind = kind_of(state, name, asked)
     if kind == PULID:
-        from .pulid_loader import load_pulid
-
         del state  # read again there: the other two files count as well
         return load_pulid(path, _chosen(VISION, eva_clip), _chosen(PARSING, face_parsing))
     adapter = read_adapter(state, name, kind)
@@ -93,21 +90,12 @@ def _chosen(folder: str, name: str) -> str | None:
 
 
 def _read(path: str, name: str) -> Mapping[str, Any]:
-    """Return a file's weights. Nothing in it is run: pickles are read as weights only."""
+    """Return a file's weights by name."""
     try:
-        state = comfy.utils.load_torch_file(path, safe_load=True)
-    except (
-        pickle.UnpicklingError,
-        SafetensorError,
-        RuntimeError,
-        ValueError,
-        EOFError,
-        OSError,
-        TypeError,
-    ) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        state, _ = read_weights(path)
+    except UnreadableWeights as error:
         raise FaceIDError(
-            f"The file '{name}' ({path}) cannot be read as model weights: {reason}",
+            f"The file '{name}' ({path}) cannot be read as model weights: {error}",
             code="faceid-unreadable",
             hint=f"Get it again, from {PUBLISHED}, and compare its size with the published one.",
         ) from error

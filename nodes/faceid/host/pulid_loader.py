@@ -4,7 +4,6 @@ sees.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +12,13 @@ from weakref import WeakKeyDictionary
 
 import comfy.model_management as management
 import comfy.ops
-import comfy.utils
 import torch
 from comfy.model_patcher import CoreModelPatcher, ModelPatcher
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ...errors import MissingModelError
 from ...faces.identity import Identity
+from ...host.weight_files import UnreadableWeights, read_weights
 from ..bisenet import PARTS, parser_of
 from ..errors import FaceIDError
 from ..eva_clip import vision_of
@@ -139,21 +137,12 @@ def _require(path: str | None, title: str, file: str, folder: str) -> None:
 
 
 def _read(path: str, title: str) -> NetworkWeights:
-    """Return the tensors of a file. Nothing in it is run."""
+    """Return the tensors of a file."""
     try:
-        tensors: Any = comfy.utils.load_torch_file(path, safe_load=True)
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        EOFError,
-        TypeError,
-        pickle.UnpicklingError,
-        SafetensorError,
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        tensors, _ = read_weights(path)
+    except UnreadableWeights as error:
         raise FaceIDError(
-            f"The file {path}, meant as {title}, cannot be read: {reason}",
+            f"The file {path}, meant as {title}, cannot be read: {error}",
             code="pulid-file",
             hint="Download it again.",
         ) from error

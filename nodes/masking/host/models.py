@@ -21,6 +21,8 @@ from comfy_extras.nodes_sam3 import _refine_mask
 from torch import Tensor, nn
 
 from ...errors import MissingModelError
+from ...host.weight_files import UnreadableWeights, read_weights
+from ..sam import build_sam, not_sam
 from ..segmenter import SUBJECT_WORDS, Found, Instance, found_things
 
 SAM3_SIDE = 1008
@@ -205,7 +207,12 @@ def checked_sam3(model: ModelPatcher, clip: CLIP | None, place: str) -> tuple[Mo
 
 
 def read_sam(path: Path) -> nn.Module:
-    """Return the model of a file of segment-anything."""
-    from ..sam import build
+    """Return the model of a file of segment-anything.
 
-    return build(comfy.utils.load_torch_file(str(path), safe_load=True), str(path))
+    Raises: MissingModelError when the file holds something else, or cannot be read.
+    """
+    try:
+        state, _ = read_weights(str(path))
+    except UnreadableWeights as error:
+        raise not_sam(str(path), str(error)) from error
+    return build_sam(state, str(path))

@@ -15,7 +15,7 @@ from ...faceid.host.apply import apply_person_faceids
 from ...regions.host.checkpoints import apply_person_models
 from ...regions.host.loras import Loras, apply_gated_loras, load_region_loras
 from ...regions.host.regional import Conditioning, RegionalOptions, apply_regions
-from ...regions.lora_fit import Tell, logged
+from ...regions.lora_fit import OnFit, log_partial_fit
 from ...regions.person import Person
 from ...regions.run import RegionRun
 
@@ -34,12 +34,12 @@ def draw_people(
     people: Sequence[Person],
     scene: Scene,
     options: RegionalOptions,
-    tell: Tell = logged,
+    on_fit: OnFit = log_partial_fit,
 ) -> ModelPatcher:
     """Return a clone of the model that draws person i in region i + 1, and the scene in region 0.
 
     LoRAs and FaceIDs of a person with a model of their own act on all of that model, and not on the
-    scene's. `tell` gets how much of each LoRA fits.
+    scene's. `on_fit` gets how much of each LoRA fits.
     Shapes: masks [R,H,W] of any size, non-negative, summing to 1 at every pixel.
     Raises: what apply_regions, apply_person_models and apply_gated_loras raise.
     """
@@ -48,18 +48,20 @@ def draw_people(
     negative = [scene.negative, *(person.negative for person in people)]
     patched = apply_regions(model, masks, positive, negative, run, options)
 
-    def dress(of: ModelPatcher, numbers: Collection[int], its_run: RegionRun) -> ModelPatcher:
+    def patch_person(
+        of: ModelPatcher, numbers: Collection[int], its_run: RegionRun
+    ) -> ModelPatcher:
         return _with_identities(
             of,
             (),
             [person if number in numbers else None for number, person in enumerate(people, 1)],
             its_run,
-            tell,
+            on_fit,
         )
 
     shared = [person if person.model is None else None for person in people]
-    dressed = _with_identities(patched, scene.loras, shared, run, tell)
-    return apply_person_models(dressed, masks, people, dress)
+    patched_scene = _with_identities(patched, scene.loras, shared, run, on_fit)
+    return apply_person_models(patched_scene, masks, people, patch_person)
 
 
 def _with_identities(
@@ -67,7 +69,7 @@ def _with_identities(
     scene: Loras,
     people: Sequence[Person | None],
     run: RegionRun,
-    tell: Tell,
+    on_fit: OnFit,
 ) -> ModelPatcher:
     """Return a clone on which the scene's LoRAs and the persons' LoRAs and FaceIDs act, each in
     their region; None: a person it does not draw.
@@ -75,7 +77,7 @@ def _with_identities(
     loras = load_region_loras(
         [scene, *(() if person is None else person.loras for person in people)]
     )
-    patched = apply_gated_loras(model, loras, run, tell=tell) if loras else model
+    patched = apply_gated_loras(model, loras, run, on_fit=on_fit) if loras else model
     faceids = [() if person is None else person.faceids for person in people]
     if not any(faceids):
         return patched

@@ -29,7 +29,7 @@ from ...faceid.host.ip_adapter import IPAdapterFaceID
 from ...host.models import family_of
 from ...regions.host.loras import Loras, apply_gated_loras, load_region_loras
 from ...regions.host.regional import REGIONS_KEY
-from ...regions.lora_fit import Tell, logged
+from ...regions.lora_fit import OnFit, log_partial_fit
 from ...regions.person import Person
 from ...regions.run import Forward, RegionRun
 from ..blend import levelled
@@ -52,7 +52,7 @@ class FaceDrawing:
     """What faces are drawn with.
 
     `positive`, `negative` and `scene_loras` are the scene's, for faces that are nobody's;
-    `max_batch` 0: as many at once as the memory holds. `tell` gets how much of each LoRA fits.
+    `max_batch` 0: as many at once as the memory holds. `on_fit` gets how much of each LoRA fits.
     """
 
     model: ModelPatcher
@@ -66,7 +66,7 @@ class FaceDrawing:
     persons: Sequence[Person] = ()
     max_batch: int = 0
     scene_loras: Loras = ()
-    tell: Tell = logged
+    on_fit: OnFit = log_partial_fit
 
     @property
     def guided(self) -> bool:
@@ -254,7 +254,7 @@ def _face_model(jobs: Sequence[_Job], drawing: FaceDrawing) -> _FaceModel:
         ]
     )
     if loras:
-        patched = apply_gated_loras(patched, loras, run, items=True, tell=drawing.tell)
+        patched = apply_gated_loras(patched, loras, run, items=True, on_fit=drawing.on_fit)
     faceids = [person.faceids if person else () for person in here]
     if any(faceids):
         patched = apply_person_faceids(patched, faceids, run)

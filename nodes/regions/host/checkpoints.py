@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import comfy.sampler_helpers
@@ -30,10 +30,10 @@ from ..run import Forward, RegionRun, on_latent
 
 PERSON_MODELS_KEY = "astria_person_models"
 KINDS = ("positive", "negative")  # the order in which the host's guiders hand them over
-# What of the scene's conditioning is not the whole picture's: words for its ControlNet, and LoRAs
-# that hooks put on the scene's model.
+# Keys of the scene's conditioning that count for the scene only: words for its ControlNet, and
+# LoRAs that hooks put on the scene's model.
 _SCENES_OWN = ("cross_attn_controlnet", "hooks")
-# What a model may carry that acts on the sampling as a whole, which is the picture's model's.
+# Options of a model that act on the sampling as a whole, where only the picture's model's count.
 _OPTIONS = (
     "sampler_cfg_function",
     "sampler_pre_cfg_function",
@@ -49,21 +49,21 @@ _WRAPPERS = (
     WrappersMP.PREDICT_NOISE,
 )
 
-# (the person's model, the numbers of the persons it draws, their run) -> the model with what these
-# persons bring, LoRAs and FaceIDs
-Dress = Callable[[ModelPatcher, Sequence[int], RegionRun], ModelPatcher]
+# (a person's model, the numbers of the persons it draws, their run) -> a clone patched with these
+# persons' LoRAs and FaceIDs
+PatchPerson = Callable[[ModelPatcher, Sequence[int], RegionRun], ModelPatcher]
 
 
 def apply_person_models(
-    model: ModelPatcher, masks: Tensor, people: Sequence[Person], dress: Dress
+    model: ModelPatcher, masks: Tensor, people: Sequence[Person], patch_person: PatchPerson
 ) -> ModelPatcher:
     """Return a clone of the model on which every person with a `model` is drawn by it, inside the
     person's region; the model itself without any.
 
     Each of these models sees the whole picture and the person's own texts, the scene's negative
     where the person has none, and the ControlNets, guidance and inpainting of the scene's
-    conditionings. What `dress` puts on it acts on all of it, in the person's turn only. The host
-    loads and unloads these models with the patched one.
+    conditionings. The patches of `patch_person` act in the whole picture, in the person's turn
+    only. The host loads and unloads these models with the patched one.
     Shapes: masks [R,H,W] of any size, non-negative, summing to 1 at every pixel, row 0 the scene.
     Raises: PlanError for a model of another family, one that shares its weights with another of the
     run, or one that changes the sampling.
@@ -80,11 +80,22 @@ def apply_person_models(
             groups.append(group := _Group(own, len(people) + 1))
         group.numbers.append(number)
     patched = model.clone()
-    patched.set_additional_models(PERSON_MODELS_KEY, [group.patcher(dress) for group in groups])
+    patched.set_additional_models(
+        PERSON_MODELS_KEY, [group.patcher(patch_person) for group in groups]
+    )
     drawing = _CheckpointWrappers(masks.detach().float().cpu(), people, groups)
     patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, PERSON_MODELS_KEY, drawing.sample)
     patched.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, PERSON_MODELS_KEY, drawing.denoise)
     return patched
+
+
+class SamplerArguments(NamedTuple):
+    """The host's arguments of KSAMPLER.sample behind guider, sigmas, extra_args and callback."""
+
+    noise: Tensor
+    latent_image: Tensor | None = None
+    denoise_mask: Tensor | None = None
+    disable_pbar: bool = False
 
 
 @dataclass(eq=False)
@@ -97,11 +108,11 @@ class _Group:
     run: RegionRun = field(default_factory=RegionRun)
     turn: int = 0
 
-    def patcher(self, dress: Dress) -> ModelPatcher:
+    def patcher(self, patch_person: PatchPerson) -> ModelPatcher:
         patched = self.given.clone()
         # Around those of LoRAs and FaceIDs, which ask who is drawn.
         patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, PERSON_MODELS_KEY, self._run_whole)
-        return dress(patched, self.numbers, self.run)
+        return patch_person(patched, self.numbers, self.run)
 
     def _run_whole(self, executor: Callable, x: Tensor, *rest: Any, **named: Any) -> Tensor:
         """Run the diffusion model with everything in it being the person's whose turn it is."""
@@ -157,13 +168,13 @@ class _CheckpointWrappers:
         callback: Callable | None,
         *rest: Any,
     ) -> Tensor:
-        """Make the persons' models ready, which the host has loaded by now, and leave nothing of
-        them behind.
+        """Prepare the persons' models, which the host has loaded by now, for one sampling; clean
+        them up after it.
         """
-        noise, latent_image, denoise_mask = rest[:3]
+        given = SamplerArguments(*rest)
         seen = {
-            "latent_image": latent_image,
-            "denoise_mask": denoise_mask,
+            "latent_image": given.latent_image,
+            "denoise_mask": given.denoise_mask,
             "seed": extra_args.get("seed"),
         }
         scene = guider.inner_model.current_patcher
@@ -177,7 +188,7 @@ class _CheckpointWrappers:
                     strict=True,
                 ):
                     encode = partial(
-                        _encoded, patcher=patcher, scene=guider.conds, noise=noise, seen=seen
+                        _encoded, patcher=patcher, scene=guider.conds, noise=given.noise, seen=seen
                     )
                     conds = [encode(self.people[number - 1]) for number in group.numbers]
                     options = running.enter_context(_running(patcher, conds[0], sigmas))
@@ -185,7 +196,7 @@ class _CheckpointWrappers:
                         _Turn(number, group, patcher, options, own)
                         for number, own in zip(group.numbers, conds, strict=True)
                     ]
-                return executor(guider, sigmas, extra_args, callback, *rest)
+                return executor(guider, sigmas, extra_args, callback, *given)
             finally:
                 self._turns = outer
 
@@ -278,7 +289,7 @@ def _entry(scene: dict, own: list | None) -> dict:
 def check_person_models(model: ModelPatcher, people: Sequence[Person]) -> None:
     """Return when every person's own model can be sampled beside `model`.
 
-    Raises PlanError naming the person and what stands against it.
+    Raises: PlanError naming the person and the reason.
     """
     before: list[tuple[ModelPatcher, int]] = []
     for number, person in enumerate(people, 1):
@@ -346,9 +357,9 @@ def _check_kind(model: ModelPatcher, own: ModelPatcher, number: int) -> None:
 
 
 def _noised(model: ModelPatcher) -> float:
-    """Return what a latent of 1 and noise of 4 come to at noise level 0.5.
+    """Return the host's mix of a latent of 1 and noise of 4 at noise level 0.5.
 
-    3 where noise is added, 2.5 where it replaces.
+    Diffusion adds the noise: 1 + 0.5 * 4 = 3. Flow blends: 0.5 * 1 + 0.5 * 4 = 2.5.
     """
     sampling = model.get_model_object("model_sampling")
     return round(

@@ -22,7 +22,7 @@ OVERRIDE = "optimized_attention_override"
 
 
 class FluxArguments(NamedTuple):
-    """What the host gives Flux.forward behind x, timestep and context."""
+    """The host's arguments of Flux.forward behind x, timestep and context."""
 
     y: Tensor | None
     guidance: Tensor | None
@@ -137,15 +137,16 @@ def _joint_attention(
     image_length: int,
     before: Callable | None,
     function: Callable,
-    q: Tensor,
-    *rest: Any,
+    *arguments: Any,
     **named: Any,
 ) -> Tensor:
     """The host's override of an attention.
 
     `function` is its own, `before` another pack's override, which is called for each group.
+    `arguments` are q, k, v [B,heads,L,d] and the number of heads, as wrap_attn in
+    comfy/ldm/modules/attention.py hands them on.
     """
-    k, v, heads = rest  # as the host's attention functions take them
+    q, k, v, heads = arguments
     attend = function if before is None else partial(before, function)
     # Another pack's own attention beside the joint one.
     if q.shape[2] != joint.text_length + image_length:

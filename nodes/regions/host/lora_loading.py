@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 
-import comfy.utils
 import folder_paths
-from safetensors import SafetensorError
 from torch import Tensor
 
+from ...host.weight_files import UnreadableWeights, read_weights
 from ..lora import LoraError
 
 
@@ -21,19 +19,10 @@ def load_lora_file(name: str) -> tuple[dict[str, Tensor], Mapping[str, str] | No
     """
     path = folder_paths.get_full_path_or_raise("loras", name)
     try:
-        held, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
-    except (
-        pickle.UnpicklingError,
-        SafetensorError,
-        RuntimeError,
-        ValueError,
-        EOFError,
-        OSError,
-        TypeError,
-    ) as error:
-        said = next((line for line in str(error).splitlines() if line.strip()), "")
+        held, metadata = read_weights(path)
+    except UnreadableWeights as error:
         raise LoraError(
-            f"The LoRA '{name}' cannot be read: {said.strip() or type(error).__name__}.",
+            f"The LoRA '{name}' cannot be read: {error}.",
             code="lora-file",
             hint="The file may be cut off, or a web page saved in its place: download it again.",
         ) from error

@@ -1,6 +1,5 @@
-"""LoRAs on a MODEL, each inside its own region.
-
-Never merged, added beside the layers while the model runs.
+"""LoRAs on a MODEL, each inside its own region: never merged, but added to the layers' outputs
+while the model runs.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from comfy.patcher_extension import CallbacksMP, PatcherInjection
 from torch import nn
 
 from ..lora import LoraError, RegionLora
-from ..lora_fit import Tell, logged
+from ..lora_fit import OnFit, log_partial_fit
 from ..lora_forms import Form
 from ..lora_gates import BlockSizes, Rows, Spot
 from ..lora_hooks import Hooks
@@ -61,14 +60,14 @@ def apply_gated_loras(
     run: RegionRun,
     *,
     items: bool = False,
-    tell: Tell = logged,
+    on_fit: OnFit = log_partial_fit,
 ) -> ModelPatcher:
     """Return a clone of `model` on which each LoRA acts in its region's rows while `run.forward` is
     set, and nowhere otherwise.
 
     `items` says that the run's regions will be items of the batch, which every layer can tell
     apart, and not areas of one picture. Applied twice, both act. Text-encoder weights of the files
-    are left to the CLIP. Of each file what fits is applied, and `tell` gets how much that is.
+    are left to the CLIP. Of each file what fits is applied, and `on_fit` gets how much that is.
     Raises: LoraError naming the LoRA of which nothing fits the model.
     """
     patched = model.clone()
@@ -76,7 +75,7 @@ def apply_gated_loras(
     for lora in loras:
         if lora.strength != 0:
             forms, fit = read_lora(model, lora)
-            tell(fit)
+            on_fit(fit)
             for path, form in forms:
                 members.setdefault(path, []).append((lora.region, form))
     if not members:
@@ -139,7 +138,9 @@ def _report_whole(changes: Sequence[LayerChange]) -> None:
 
 
 class _Injection:
-    """Puts the changes into a model's modules and takes them out again, when the host says so."""
+    """Puts the changes into a model's modules when the host injects, and removes them when it
+    ejects.
+    """
 
     def __init__(self, key: str, run: RegionRun) -> None:
         self._key = key
@@ -148,32 +149,32 @@ class _Injection:
 
     def inject(self, patcher: ModelPatcher) -> None:
         self._hooks.remove()
-        place = BlockSizes()
+        sizes = BlockSizes()
         for module in patcher.model.modules():
             if isinstance(module, SpatialTransformer | ResBlock):
-                self._hooks.watch(module, partial(_see_unet_block, place))
+                self._hooks.watch(module, partial(_see_unet_block, sizes))
             elif isinstance(module, DoubleStreamBlock):
-                self._hooks.watch(module, partial(_see_flux_block, place))
+                self._hooks.watch(module, partial(_see_flux_block, sizes))
         (changes,) = patcher.get_additional_models_with_key(self._key)
         for change in changes.model:
             self._hooks.add(
                 comfy.utils.get_attr(patcher.model, change.path),
-                GatedChange(change, self._run, place),
+                GatedChange(change, self._run, sizes),
             )
 
     def eject(self, patcher: ModelPatcher) -> None:
         self._hooks.remove()
 
 
-def _see_unet_block(place: BlockSizes, x: torch.Tensor, *_args: object, **_kwargs: object) -> None:
-    place.grid = (x.shape[-2], x.shape[-1])
+def _see_unet_block(sizes: BlockSizes, x: torch.Tensor, *_args: object, **_kwargs: object) -> None:
+    sizes.grid = (x.shape[-2], x.shape[-1])
 
 
 def _see_flux_block(
-    place: BlockSizes, img: torch.Tensor, txt: torch.Tensor, *_args: object, **_kwargs: object
+    sizes: BlockSizes, img: torch.Tensor, txt: torch.Tensor, *_args: object, **_kwargs: object
 ) -> None:
-    place.image_tokens = img.shape[1]
-    place.text_tokens = txt.shape[1]
+    sizes.image_tokens = img.shape[1]
+    sizes.text_tokens = txt.shape[1]
 
 
 def load_region_loras(regions: Sequence[Loras]) -> list[RegionLora]:

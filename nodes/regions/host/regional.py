@@ -1,6 +1,5 @@
-"""A MODEL of the host in which each pixel sees its own region's text, in one pass.
-
-cross-attention of UNets, joint attention of Flux.
+"""A MODEL of the host in which each pixel sees its own region's text, in one pass: in the
+cross-attention of UNets, in the joint attention of Flux.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from .unet import Kept, run_unet
 
 REGIONS_KEY = "astria_regions"
 
-# What a person's conditioning may carry that acts on the whole picture or replaces the regions, and
-# the way to say it instead.
+# Keys of a person's conditioning that act on the whole picture or would replace the regions, each
+# with the hint for it.
 _FOREIGN = {
     "area": "Regions say where a person stands.",
     "mask": "Regions say where a person stands.",
@@ -147,19 +146,13 @@ def _check_texts(conditionings: Sequence[Conditioning]) -> None:
 def _texts(conditionings: Sequence[Conditioning | None], kind: str) -> tuple[Tensor | None, ...]:
     """Return each person's text [B,T,C].
 
-    None where it is the scene's, which is the one that the sampler is given.
+    None stands for the scene's, which comes with the sampler's own conditioning.
     """
-    return (
-        None,
-        *(
-            (
-                None
-                if conditioning is None
-                else _text(conditioning, f"The {kind} conditioning of person {number}")
-            )
-            for number, conditioning in enumerate(conditionings[1:], 1)
-        ),
-    )
+    texts: list[Tensor | None] = [None]  # the scene's
+    for number, conditioning in enumerate(conditionings[1:], 1):
+        name = f"The {kind} conditioning of person {number}"
+        texts.append(None if conditioning is None else _text(conditioning, name))
+    return tuple(texts)
 
 
 def _text(conditioning: Conditioning, name: str) -> Tensor:

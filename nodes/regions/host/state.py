@@ -1,7 +1,4 @@
-"""What a model with regions knows.
-
-Where each region is, what it says, and how both fall on one call of the model.
-"""
+"""The regions of a patched model: masks and texts, and both as one call of the model needs them."""
 
 from __future__ import annotations
 
@@ -31,10 +28,9 @@ class RegionalOptions:
 
 @dataclass(eq=False)
 class Regions:
-    """What the patched model knows.
+    """The masks [R,H,W] of a patched model and, for positive and negative rows, each person's text.
 
-    Masks [R,H,W] and, for positive and negative rows, each person's text. All of it stays on the
-    CPU.
+    All of it stays on the CPU.
     """
 
     masks: Tensor

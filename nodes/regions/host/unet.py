@@ -21,7 +21,7 @@ Projected = tuple[Tensor, Tensor]
 
 
 class UnetArguments(NamedTuple):
-    """What the host gives UNetModel.forward behind x, timesteps and context."""
+    """The host's arguments of UNetModel.forward behind x, timesteps and context."""
 
     y: Tensor | None
     control: dict | None
@@ -74,12 +74,11 @@ class Chunk:
 
 @dataclass(eq=False)
 class Kept:
-    """What does not change while one picture is sampled.
+    """The persons' texts on the device, and their keys and values in every layer: the same in every
+    step of one sampling.
 
-    The persons' texts on the device, and their keys and values in every layer.
-
-    At small pictures, to make these at every step would cost more than all that is gated. The
-    scene's are the host's, made at every step.
+    At small pictures, computing these at every step would cost more than all regional attention.
+    The scene's are the host's, computed at every step.
     """
 
     _patcher: ModelPatcher | None = None
@@ -114,9 +113,10 @@ class Kept:
 
     @property
     def are_weights_fixed(self) -> bool:
-        """The host's hooks patch the weights anew from step to step.
+        """Whether keys and values of one step hold in the next.
 
-        Without a sampling around, nobody says when they change.
+        They do not where the host's hooks patch the weights anew from step to step, nor outside a
+        sampling, where changes of the weights are not seen.
         """
         return self._patcher is not None and self._patcher.current_hooks is None
 
@@ -146,9 +146,9 @@ class _UnetCall:
     _parts: dict[tuple[int, int], tuple[Share | None, ...]] = field(default_factory=dict)
 
     def options(self, unet: Any, options: dict) -> dict:
-        """Return transformer options with our attention in place of every cross-attention.
+        """Return transformer options with regional attention in place of every cross-attention.
 
-        What stood there is called by it.
+        It calls the patch that it replaces.
         """
         replaced = options.get("patches_replace", {})
         before = replaced.get("attn2", {})
@@ -186,9 +186,11 @@ class _UnetCall:
         out = coupled(q, text, self._on_grid(tuple(extra["activations_shape"][2:])), attend)
         if before is None:
             return out
-        # What another pack's patch adds to the plain attention, an image prompt for one, is added
-        # to ours: its answer less the plain one.
-        return out + before(q, k, v, extra) - attend(q, k, v)
+        # Another pack's patch, an image prompt for one, returns the plain attention with its own
+        # part added: patched - plain is that part, and it is added to the regional attention.
+        patched = before(q, k, v, extra)
+        plain = attend(q, k, v)
+        return out + patched - plain
 
     def _projected(self, attn2: Any, region: int, extra: dict) -> Projected:
         """Return a person's keys and values, by the block's own layers, which carry what is patched
@@ -228,15 +230,11 @@ class _UnetCall:
 
 def _cross_attentions(unet: Any) -> Iterator[tuple[tuple[str, int, int], Any]]:
     """Yield the host's key of every transformer block, and its cross-attention."""
-    groups = [
-        *((("input", number), layers) for number, layers in enumerate(unet.input_blocks)),
-        (("middle", 0), unet.middle_block or ()),
-    ]
-    groups += [(("output", number), layers) for number, layers in enumerate(unet.output_blocks)]
-    for name, layers in groups:
+    groups = [("input", number, layers) for number, layers in enumerate(unet.input_blocks)]
+    groups += [("middle", 0, unet.middle_block or ())]
+    groups += [("output", number, layers) for number, layers in enumerate(unet.output_blocks)]
+    for side, number, layers in groups:
         for layer in layers:
             if isinstance(layer, host_attention.SpatialTransformer):
-                yield from (
-                    ((*name, index), block.attn2)
-                    for index, block in enumerate(layer.transformer_blocks)
-                )
+                for index, block in enumerate(layer.transformer_blocks):
+                    yield (side, number, index), block.attn2

@@ -23,7 +23,7 @@ def readable_weight(model: ModelPatcher, key: str, shape: Sequence[int], start: 
 
     A layer that stores its weight in a form of its own is asked for it: by the host's `convert_`
     method, or by the `get_weight` of layers that hold packed bytes (GGUF).
-    Raises: Unfit for a weight that nobody unpacks.
+    Raises: Unfit for a weight that is stored packed and has no method to unpack it.
     """
     module: nn.Module = comfy.utils.get_attr(model.model, key.rpartition(".")[0])
     weight, _, convert = get_key_weight(model.model, key)
