@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import folder_paths
 from comfy_api.latest import io
 
@@ -117,6 +119,15 @@ class AstriaRegionalPrompt(io.ComfyNode):
                     default=False,
                     tooltip="Flux: a person's text sees only that person's pixels.",
                 ),
+                io.Float.Input(
+                    "scene_until",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    tooltip="The part of the steps for which scene_strength counts.",
+                ),
                 LorasType.Input(
                     "scene_loras",
                     optional=True,
@@ -142,6 +153,7 @@ class AstriaRegionalPrompt(io.ComfyNode):
         negative,
         scene_strength,
         isolation,
+        scene_until=1.0,
         scene_loras=(),
     ) -> io.NodeOutput:
         if len(persons) != len(regions.masks):
@@ -154,16 +166,33 @@ class AstriaRegionalPrompt(io.ComfyNode):
                     " nodes."
                 ),
             )
-        options = RegionalOptions(scene_strength=scene_strength, isolation=isolation)
+        options = RegionalOptions(scene_strength, scene_until, isolation)
         scene = Scene(positive, negative, tuple(scene_loras))
         fits: list[LoraFit] = []
         masks = normalised(regions.masks)
         drawing = draw_people(model, masks, persons, scene, options, fits.append)
         told, warnings = lines_of(fits, regions.names)
+        beyond = beyond_the_scene(persons, regions.names, scene_strength)
+        told += beyond
+        warnings += beyond
         text = "\n".join(told) or f"{len(persons)} person(s) drawn in their regions."
         ui = notes_ui(*told, warnings=warnings)
         patched = on_pictures_of_shape(drawing, regions.masks, "The regions are laid out for")
         return io.NodeOutput(patched, positive, negative, text, ui=ui)
+
+
+def beyond_the_scene(
+    persons: Sequence[Person], names: Sequence[str], scene_strength: float
+) -> list[str]:
+    """Return a line for each person whom the scene's text cannot reach at any strength."""
+    if scene_strength == 0:
+        return []
+    return [
+        f"scene_strength does not reach {name or 'a person'}, who is drawn by a checkpoint of their"
+        " own: say the scene in their text too."
+        for person, name in zip(persons, names, strict=True)
+        if person.model is not None
+    ]
 
 
 NODES = [AstriaPersonLora, AstriaPerson, AstriaRegionalPrompt]

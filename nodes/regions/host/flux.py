@@ -52,7 +52,8 @@ def run_flux(
             hint="Encode the text without an attention mask.",
         )
     others = sum(math.prod(_tokens(reference)) for reference in given.ref_latents or ())
-    parts = on_device(regions.parts(x, _tokens(x), others), x.device)
+    scene_strength = regions.scene_strength_at(given.transformer_options["sigmas"])
+    parts = on_device(regions.parts(x, _tokens(x), scene_strength, others), x.device)
     image_length = math.prod(_tokens(x)) + others
     kinds = given.transformer_options["cond_or_uncond"]
     texts = _texts_in_use(regions.chunk_texts(context, kinds), parts)

@@ -64,11 +64,13 @@ def apply_regions(
         _texts(positive, "positive"),
         _texts(negative, "negative") if len(negative) == count else (None,) * count,
     )
-    regions = Regions(masks.detach().float().cpu(), texts, run, options)
+    sampling = model.get_model_object("model_sampling")
+    regions = Regions(masks.detach().float().cpu(), texts, run, options, sampling)
     patched = model.clone()
     patched.add_wrapper_with_key(
         WrappersMP.CALC_COND_BATCH, REGIONS_KEY, _refuse_parts_of_the_picture
     )
+    patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, REGIONS_KEY, regions.sample)
     if flux:
         patched.add_wrapper_with_key(
             WrappersMP.DIFFUSION_MODEL, REGIONS_KEY, partial(run_flux, regions)
@@ -121,10 +123,10 @@ def _check(
             " one for each."
         )
         raise PlanError(text, code="region-texts")
-    if not 0 <= options.scene_strength <= 1:
-        raise PlanError(
-            f"scene_strength is {options.scene_strength}; expected 0 to 1.", code="scene-strength"
-        )
+    for name in ("scene_strength", "scene_until"):
+        value = getattr(options, name)
+        if not 0 <= value <= 1:
+            raise PlanError(f"{name} is {value}; expected 0 to 1.", code="scene-strength")
     _check_texts(
         [conditioning for conditioning in (*positive, *negative) if conditioning is not None]
     )

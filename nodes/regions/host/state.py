@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import comfy.utils
 import torch
@@ -17,12 +18,14 @@ from ..run import Forward, RegionRun, on_latent
 
 @dataclass(frozen=True)
 class RegionalOptions:
-    """`scene_strength` 0..1: how much of their attention persons' pixels give to the scene's text.
+    """`scene_strength` 0..1: how much of their attention persons' pixels give to the scene's text,
+    until the part `scene_until` 0..1 of the steps, counted as the end_percent of ControlNets.
 
     `isolation` (Flux): a person's text sees only that person's pixels.
     """
 
     scene_strength: float = 0.0
+    scene_until: float = 1.0
     isolation: bool = False
 
 
@@ -30,15 +33,17 @@ class RegionalOptions:
 class Regions:
     """The masks [R,H,W] of a patched model and, for positive and negative rows, each person's text.
 
-    All of it stays on the CPU.
+    All of it stays on the CPU. `sampling` is the model's conversion of steps to noise levels; a
+    node behind this one may give it another.
     """
 
     masks: Tensor
     texts: tuple[tuple[Tensor | None, ...], tuple[Tensor | None, ...]]
     run: RegionRun
     options: RegionalOptions
+    sampling: Any
     _latents: dict[tuple[int, int], Forward] = field(default_factory=dict)
-    _parts: dict[tuple[int, ...], tuple[Share | None, ...]] = field(default_factory=dict)
+    _parts: dict[tuple[float, ...], tuple[Share | None, ...]] = field(default_factory=dict)
 
     @contextmanager
     def forward(
@@ -51,19 +56,36 @@ class Regions:
         finally:
             self.run.forward = None
 
-    def parts(self, x: Tensor, grid: tuple[int, int], others: int = 0) -> tuple[Share | None, ...]:
+    def sample(self, executor: Any, *args: Any, **named: Any) -> Tensor:
+        """Wrap a whole sampling: take the conversion of steps that it goes by."""
+        before = self.sampling
+        self.sampling = executor.class_obj.model_patcher.get_model_object("model_sampling")
+        try:
+            return executor(*args, **named)
+        finally:
+            self.sampling = before
+
+    def scene_strength_at(self, sigmas: Tensor) -> float:
+        """Return how much the scene's text counts inside persons at these noise levels [B]."""
+        options = self.options
+        if options.scene_strength == 0 or options.scene_until == 1:
+            return options.scene_strength
+        is_over = sigmas.max().item() <= self.sampling.percent_to_sigma(options.scene_until)
+        return 0.0 if is_over else options.scene_strength
+
+    def parts(
+        self, x: Tensor, grid: tuple[int, int], scene_strength: float, others: int = 0
+    ) -> tuple[Share | None, ...]:
         """Return the regions' shares of a grid's pixels, on the CPU.
 
         `others` more tokens behind them belong to the scene.
         """
-        key = (*x.shape[2:], *grid, others)
+        key = (*x.shape[2:], *grid, scene_strength, others)
         if key not in self._parts:
             weights = self._on_latent(x).on_grid(*grid)
             scene = torch.zeros(weights.shape[0], others)
             scene[0] = 1
-            self._parts[key] = shares(
-                torch.cat([seeing_scene(weights, self.options.scene_strength), scene], 1)
-            )
+            self._parts[key] = shares(torch.cat([seeing_scene(weights, scene_strength), scene], 1))
         return self._parts[key]
 
     def _on_latent(self, x: Tensor) -> Forward:

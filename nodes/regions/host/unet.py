@@ -49,6 +49,7 @@ def run_unet(
             chunks,
             options.get("patches", {}).get("attn2_patch", []),
             kept.are_weights_fixed,
+            regions.scene_strength_at(options["sigmas"]),
         )
         options = call.options(executor.class_obj, options)
         return executor(x, timesteps, context, y, control, options, **named)
@@ -142,6 +143,7 @@ class _UnetCall:
     chunks: list[Chunk]
     others: list[Callable]
     keeps: bool
+    scene_strength: float
     _normed: Tensor | None = None
     _parts: dict[tuple[int, int], tuple[Share | None, ...]] = field(default_factory=dict)
 
@@ -224,7 +226,8 @@ class _UnetCall:
 
     def _on_grid(self, grid: tuple[int, int]) -> tuple[Share | None, ...]:
         if grid not in self._parts:
-            self._parts[grid] = on_device(self.regions.parts(self.x, grid), self.x.device)
+            parts = self.regions.parts(self.x, grid, self.scene_strength)
+            self._parts[grid] = on_device(parts, self.x.device)
         return self._parts[grid]
 
 

@@ -1,0 +1,94 @@
+"""scene_strength for a part of the steps: the same as two samplings, one after the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from comfyui_astria.nodes.regions.person import Person
+from comfyui_astria.tests.regions.comfy_inprocess import load, text
+from comfyui_astria.tests.regions.regional_support import (
+    difference,
+    model_of,
+    noise_of,
+    one_thread,
+    soft_people,
+    with_regions,
+)
+from torch import Tensor
+
+STEPS = 6
+STRENGTH = 0.4
+FAMILIES = ("sd15", "sdxl", "flux")
+
+
+def regional(family: str, strength: float, until: float = 1.0) -> tuple[Any, list, list]:
+    """Return a model with two persons, and what its sampler takes."""
+    texts = [text(family, seed) for seed in (1, 5, 6)]
+    negative = text(family, 2)
+    model = with_regions(
+        model_of(family),
+        soft_people(),
+        texts,
+        [negative],
+        scene_strength=strength,
+        scene_until=until,
+    )
+    return model, texts[0], negative
+
+
+def run(family: str, strength: float, until: float = 1.0, **named: Any) -> Tensor:
+    """Return the latent after all steps, or those that `named` tells."""
+    model, positive, negative = regional(family, strength, until)
+    noise = noise_of(family)
+    latent = named.pop("latent", torch.zeros_like(noise))
+    if "start_step" in named:
+        noise = torch.zeros_like(noise)
+    with one_thread():
+        return load("comfy.sample").sample(
+            model,
+            noise,
+            STEPS,
+            4.0,
+            "euler",
+            "simple",
+            positive,
+            negative,
+            latent,
+            disable_pbar=True,
+            seed=0,
+            **named,
+        )
+
+
+def steps_before(family: str, until: float) -> int:
+    """Return how many of the steps begin at more noise than there is at that part of them."""
+    sampling = model_of(family).get_model_object("model_sampling")
+    sigmas = load("comfy.samplers").calculate_sigmas(sampling, "simple", STEPS)
+    return int((sigmas[:-1] > sampling.percent_to_sigma(until)).sum())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_after_its_part_of_the_steps_the_scene_counts_no_more(family: str) -> None:
+    count = steps_before(family, 0.4)
+    assert 0 < count < STEPS
+    first = run(family, STRENGTH, last_step=count)
+    both = run(family, 0.0, latent=first, start_step=count)
+    spanned = run(family, STRENGTH, until=0.4)
+    assert difference(spanned, both) < 1e-5
+    assert difference(spanned, run(family, STRENGTH)) > 1e-3
+    assert difference(spanned, run(family, 0.0)) > 1e-3
+
+
+@pytest.mark.parametrize("family", ["sd15", "flux"])
+def test_no_part_of_the_steps_is_no_strength(family: str) -> None:
+    assert torch.equal(run(family, STRENGTH, until=0.0), run(family, 0.0))
+
+
+def test_a_person_with_a_checkpoint_of_their_own_is_named() -> None:
+    nodes = load("comfyui_astria.nodes.people.nodes")
+    people = [Person(text("sd15", 5)), Person(text("sd15", 6), model=model_of("sd15"))]
+    [line] = nodes.beyond_the_scene(people, ("ann", "bob"), 0.3)
+    assert line.startswith("scene_strength does not reach bob, who is drawn by a checkpoint")
+    assert nodes.beyond_the_scene(people, ("ann", "bob"), 0.0) == []
