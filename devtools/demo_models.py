@@ -14,8 +14,9 @@ from ..nodes.pipeline.build.sources import Options
 from ..nodes.pipeline.compiling import CompileOptions, sources_of
 from ..nodes.prompt import PromptRequest
 from ..nodes.tunes.bindings import Bindings
+from ..nodes.tunes.file_search import Missing
 from ..nodes.tunes.local_files import LocalFiles
-from ..nodes.tunes.resolve import Missing, Resolver
+from ..nodes.tunes.resolve import Resolver
 from ..nodes.tunes.state import bindings_in, resolver_in
 from .environment import Environment
 from .listed_files import ListedFiles

@@ -1,4 +1,4 @@
-"""Who may ask.
+"""Access to the API and the sidebar.
 
 The key, the loopback rule, and requests that a page of another site makes: for programs, and for
 the editor's own page, whose requests hold no key.
@@ -16,14 +16,14 @@ from http.cookies import CookieError, SimpleCookie
 
 from ..net.problems import ApiError
 
-# By proxies on loopback, for somebody anywhere.
+# Headers of proxies on loopback, which hand on requests from anywhere.
 _HANDED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 COOKIE = "astria_sidebar"
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 
 
 def check(headers: Mapping[str, str], key: str, listen: str, key_file: str) -> None:
-    """Return when the request may go on.
+    """Let the request pass, or raise.
 
     With a key set, it is asked for everywhere. Without one the server must listen on loopback only,
     and be asked for by a name of loopback: a page whose own name was made to point here sends that
@@ -66,7 +66,7 @@ def check(headers: Mapping[str, str], key: str, listen: str, key_file: str) -> N
 
 
 def check_page(headers: Mapping[str, str], listen: str) -> None:
-    """Return when the editor's own page may have asked, for routes that show no more than the host.
+    """Let requests of the editor's own page pass, for routes that show no more than the host.
 
     Raises: ApiError, 403, for pages of other sites: those that say so, and those whose name was
     made to point at this machine, where the server listens on loopback only.
@@ -83,7 +83,7 @@ def check_page(headers: Mapping[str, str], listen: str) -> None:
 
 
 def check_sidebar(headers: Mapping[str, str], key: str, listen: str, key_file: str) -> None:
-    """Return when the editor's own page may see and change people's photos, tunes and bindings.
+    """Let the editor's own page see and change people's photos, tunes and bindings.
 
     From this machine it may. From anywhere else it holds the key's cookie, which the sidebar gets
     by asking for the key once.
@@ -167,7 +167,7 @@ def _authority(origin: str) -> str:
 
 
 def check_key(sent: str, key: str) -> None:
-    """Return when an Authorization header holds the key. Raises: ApiError, 401; without one too."""
+    """Let an Authorization header with the key pass. Raises: ApiError, 401; without one too."""
     scheme, _, given = sent.partition(" ")
     same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), key.encode())
     if not key or scheme.lower() != "bearer" or not same:

@@ -1,4 +1,4 @@
-"""Where a callback goes, when it is tried, and how long."""
+"""Callbacks: their addresses, and the times of their attempts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..net.settings import SETTINGS_FILE, ApiSettings
 
 DELAYS_S = (5, 30, 120, 600, 3600)  # after the first, second ... attempt that failed
 TIMEOUT_S = 15.0
-LEASE_S = 60.0  # one attempt is over by then: whoever made it has told how it went, or is gone
+LEASE_S = 60.0  # after this an attempt counts as lost: its process has recorded no result
 AT_ONCE = 4
 
 
 def callback_of(given: Any, settings: ApiSettings) -> tuple[str | None, list[str]]:
-    """Return the address to call, and what is to be said.
+    """Return the address to call, and the notices on it.
 
     Raises: ApiError for an address that the owner does not allow.
     """

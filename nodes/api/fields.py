@@ -58,7 +58,7 @@ def _parts(key: str) -> list[str]:
 
 
 class _Items(list):
-    """Items of `key[]`, which are told from a list that was sent as one value."""
+    """Items of `key[]`, a type of its own beside a list that was sent as one value."""
 
 
 def _put(table: dict[str, Any], parts: list[str], value: Any, key: str) -> None:
@@ -176,9 +176,7 @@ def prompt_attributes(request: Mapping[str, Any]) -> tuple[dict[str, Any], tuple
 
 
 def notices_of(beside: Iterable[str], name: str) -> list[str]:
-    """Return what is to be said of fields that are not read because they stand beside the object
-    `name`.
-    """
+    """Return the notices on fields that are not read, because they stand beside object `name`."""
     return [
         f"{_shown(key)} is not read: attributes stand inside {name}, as {name}[...]."
         for key in beside

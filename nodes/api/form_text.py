@@ -22,8 +22,8 @@ _LAST_NAME = re.compile(r"([^\[\]]+)\]?(?:\[\d*\])*$")
 
 def last_name(key: str) -> str:
     """Return the attribute that a name in brackets ends with, e.g. `images` of `tune[images][]`."""
-    # The end alone: the search takes a time that grows with the square of what it looks at, and a
-    # longer name is refused.
+    # The end alone: the time of the search grows with the square of the length, and longer names
+    # are refused.
     found = _LAST_NAME.search(key[-MAX_KEY:])
     return found[1] if found else key
 

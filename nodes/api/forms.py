@@ -1,4 +1,4 @@
-"""What a form may send, as the OpenAPI document says it.
+"""Schemas of forms for the OpenAPI document.
 
 One flat name with brackets for each attribute of the JSON.
 """

@@ -7,13 +7,11 @@ from typing import Any
 
 from ..tunes.bindings import KNOWN_BASES
 from ..tunes.tune import Tune
-
-# Family of the bindings -> the service's word.
-_BRANCHES = {"sd15": "sd15", "sdxl": "sdxl1", "flux": "flux1", "flux_schnell": "flux1"}
+from .branches import BRANCH_OF_FAMILY
 
 
 def gallery_tune(id: str, family: str, bound_at: float) -> dict[str, Any]:
-    """Return what `Tune.to_json` says of a tune, for a base that can be drawn with.
+    """Return a base that can be drawn with in the form of `Tune.to_json`.
 
     `bound_at`, in seconds since 1970, is when the bindings were last written: it is ready since.
     """
@@ -21,7 +19,7 @@ def gallery_tune(id: str, family: str, bound_at: float) -> dict[str, Any]:
     base = Tune(
         title=KNOWN_BASES[id].title if id in KNOWN_BASES else f"Base {id}",
         model_type="checkpoint",
-        branch=_BRANCHES.get(family),
+        branch=BRANCH_OF_FAMILY.get(family),
         eta=moment,
         trained_at=moment,
         started_training_at=moment,

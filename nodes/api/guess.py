@@ -1,4 +1,4 @@
-"""Which of the files present a base tune of the service's gallery, or a role, most likely stands
+"""The file at hand that a base tune of the service's gallery, or a role, most likely stands
 for, by the names under which they are published.
 """
 

@@ -1,4 +1,4 @@
-"""How many pixels a prompt makes ComfyUI hold at once: what the owner of its memory bounds."""
+"""The bound on the pixels that a prompt makes ComfyUI hold at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TIMES = re.compile(r"(\d+)x ")
 def check_pixels(
     stages: Sequence[Stage], num_images: int, input_pixels: int, max_megapixels: int
 ) -> None:
-    """Return when all pictures of a prompt together stay within the bound at every stage.
+    """Check that all pictures of a prompt together stay within the bound at every stage.
 
     `input_pixels` are those of the input image, whose size stages may have or multiply.
     Raises: ApiError naming the largest stage.

@@ -76,8 +76,8 @@ class _Strings:
         self._key = ""
 
     def apart(self) -> tuple[bytes, bytes, dict[str, str]]:
-        """Return what stands outside the strings, the text without its pictures, and these by what
-        stands in their place.
+        """Return the text outside the strings, the text without its pictures, and the pictures by
+        their placeholders.
         """
         TextBudget().spend(self._body.count(_QUOTE))  # each is a step, and pictures hold none
         outside: list[bytes | bytearray] = []
@@ -115,7 +115,7 @@ class _Strings:
         raise _bad_json("the request is not JSON: a string in it has no end")
 
     def _picture(self, start: int, end: int, pictures: dict[str, str]) -> str | None:
-        """Cut out the string of a picture; return what stands in its place, None for others."""
+        """Cut out the string of a picture; return its placeholder, None for others."""
         if end - start < _SHORT or not holds_picture(self._key):
             return None
         if end - start > self._most:
@@ -138,7 +138,7 @@ class _Strings:
 
 
 def _check(outside: bytes) -> None:
-    """Refuse too many values, and too deep ones, by what stands outside the strings."""
+    """Refuse too many values, and too deep ones, by the text outside the strings."""
     TextBudget().count(sum(map(outside.count, (b",", b"[", b"{"))))
     depth = deepest = 0
     for bracket in outside.translate(None, _NO_BRACKETS):

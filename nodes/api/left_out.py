@@ -1,9 +1,9 @@
-"""What of the service's routes is left out here, in words."""
+"""The service's routes that are left out here, with the message for each."""
 
 from __future__ import annotations
 
 _ONE_OWNER = "There is one owner here: whoever holds the key of api.ini."
-# First part of a path of the service -> what is to be said of it.
+# First part of a path of the service -> the name of the feature, and a hint.
 _LEFT_OUT = {
     "users": ("users and their accounts", _ONE_OWNER),
     "workspaces": ("workspaces", _ONE_OWNER),
@@ -20,8 +20,8 @@ _LEFT_OUT = {
 }
 
 
-def said_of(path: str) -> tuple[str, str]:
-    """Return what is to be said of a path below /astria that nothing answers, and what to do."""
+def why_unanswered(path: str) -> tuple[str, str]:
+    """Return the message and the hint for a path below /astria that nothing answers."""
     first = path.strip("/").partition("/")[0].removesuffix(".json")
     if first in _LEFT_OUT:
         what, hint = _LEFT_OUT[first]

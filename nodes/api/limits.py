@@ -1,4 +1,4 @@
-"""How much text a request may hold, in whatever way it is sent.
+"""The bounds on a request's text, in whatever way it is sent.
 
 Counted before anything reads it: what is refused has cost next to nothing.
 """
@@ -25,7 +25,7 @@ def holds_picture(name: str) -> bool:
 
 
 def base64_bytes(image_bytes: int) -> int:
-    """Return how long a picture of so many bytes may be as text; JSON may write `/` as two."""
+    """Return the most characters of base64 for so many bytes; JSON may write `/` as two."""
     return image_bytes * 3 // 2 + 100
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import urllib.parse
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from ..prompt.catalog import UNSET_BY_ZERO
 
 ROOT = "/astria"
-# Attributes of a prompt that its object shows, with what stands there when they were not sent.
+# Attributes of a prompt that its object shows, with their values when they were not sent.
 SHOWN: Mapping[str, Any] = {
     "text": "",
     "negative_prompt": None,
@@ -43,7 +43,7 @@ NUMBERS = {"cfg_scale", "denoising_strength", "controlnet_conditioning_scale"}
 # Ids that a prompt is sent with and keeps: whole numbers, or null.
 MOST_DIGITS = 15
 KEPT_IDS = ("pack_id", "base_pack_id", "orig_prompt_id", "order_id")
-SHOWN_PICTURES = ("input_image", "mask_image")
+PICTURES = ("input_image", "mask_image")
 # Keys of the service's objects that mean nothing here: always null.
 NULL_IN_PROMPT = (
     "resolution",
@@ -91,31 +91,33 @@ def tune_object(
     return {**answer, "notices": list(notices)} if notices else answer
 
 
-def prompt_object(told: Mapping[str, Any], sent: Mapping[str, Any], origin: str) -> dict[str, Any]:
+def prompt_object(
+    stored: Mapping[str, Any], sent: Mapping[str, Any], origin: str
+) -> dict[str, Any]:
     """Return a prompt's object.
 
-    `told` holds id, tune_id, callback, times, images, notices, user_error and liked, `sent` the
+    `stored` holds id, tune_id, callback, times, images, notices, user_error and liked, `sent` the
     attributes.
     """
     shown = {key: _typed(key, sent.get(key), default) for key, default in SHOWN.items()}
-    shown |= {key: _picture(key, sent, origin) for key in SHOWN_PICTURES}
+    shown |= {key: _picture(key, sent, origin) for key in PICTURES}
     shown |= {key: _kept_id(sent.get(key)) for key in KEPT_IDS}
     shown |= {**dict.fromkeys(NULL_IN_PROMPT), "image_references": []}
-    tune_id = told["tune_id"]
+    tune_id = stored["tune_id"]
     return {
-        "id": told["id"],
-        "callback": told["callback"],
-        "trained_at": told["trained_at"],
-        "started_training_at": told["started_training_at"],
-        "created_at": told["created_at"],
-        "updated_at": told["updated_at"],
+        "id": stored["id"],
+        "callback": stored["callback"],
+        "trained_at": stored["trained_at"],
+        "started_training_at": stored["started_training_at"],
+        "created_at": stored["created_at"],
+        "updated_at": stored["updated_at"],
         "tune_id": int(tune_id) if tune_id.isdecimal() else tune_id,
         **shown,
-        "url": f"{origin}{ROOT}/tunes/{tune_id}/prompts/{told['id']}.json",
-        "images": [image_url(origin, image) for image in told["images"]],
-        "liked": told["liked"],
-        "user_error": told["user_error"],
-        "notices": list(told["notices"]),
+        "url": f"{origin}{ROOT}/tunes/{tune_id}/prompts/{stored['id']}.json",
+        "images": [image_url(origin, image) for image in stored["images"]],
+        "liked": stored["liked"],
+        "user_error": stored["user_error"],
+        "notices": list(stored["notices"]),
     }
 
 
@@ -153,12 +155,12 @@ def _kept_id(value: Any) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS else None
 
 
-def called_back(kind: str, told: Mapping[str, Any]) -> str:
+def callback_body(kind: Literal["tune", "prompt"], answer: Mapping[str, Any]) -> str:
     """Return the body of a callback: an object's own keys, and the whole object again as `kind`.
 
     Some programs read body.prompt.images, others body.images.
     """
-    return json.dumps({**told, kind: dict(told)}, ensure_ascii=False)
+    return json.dumps({**answer, kind: dict(answer)}, ensure_ascii=False)
 
 
 def image_url(origin: str, image: Mapping[str, str]) -> str:

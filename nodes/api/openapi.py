@@ -13,9 +13,9 @@ from .objects import (
     NULL_IN_PROMPT,
     NULL_IN_TUNE,
     NUMBERS,
+    PICTURES,
     ROOT,
     SHOWN,
-    SHOWN_PICTURES,
     WHOLE,
 )
 from .operations import (
@@ -24,6 +24,7 @@ from .operations import (
     PAGE,
     PROMPT_FILTERS,
     PROMPT_ID,
+    TEXT,
     TUNE_FILTERS,
     TUNE_ID,
     json_of,
@@ -38,7 +39,6 @@ from .schemas import (
     FORMS,
     ID,
     NULL,
-    TEXT,
     TIME,
     TRUTH,
     WHOLE_NUMBER,
@@ -100,7 +100,7 @@ _PROMPT = object_of(
         "updated_at": TIME,
         "tune_id": {"anyOf": [WHOLE_NUMBER, TEXT]},
         **{key: or_null(_attribute(key, default)) for key, default in SHOWN.items()},
-        **dict.fromkeys(SHOWN_PICTURES, or_null(ADDRESS)),
+        **dict.fromkeys(PICTURES, or_null(ADDRESS)),
         **dict.fromkeys(KEPT_IDS, or_null(WHOLE_NUMBER)),
         **dict.fromkeys(NULL_IN_PROMPT, NULL),
         "image_references": {"type": "array", "items": ADDRESS, "maxItems": 0},
@@ -186,9 +186,9 @@ _TUNE_SENT = object_of(
     },
     ("title",),
 )
-_CHANGEABLE = ("title", "name", "token", "base_tune_id", "characteristics")
+CHANGEABLE = ("title", "name", "token", "base_tune_id", "characteristics")
 _CHANGES = object_of(
-    {key: _TUNE_SENT["properties"][key] for key in _CHANGEABLE},
+    {key: _TUNE_SENT["properties"][key] for key in CHANGEABLE},
     (),
 )
 _DELETED = object_of({"id": ID, "message": TEXT})
@@ -208,7 +208,7 @@ _SENT = {
 
 
 def _prompt_operations(where: str) -> Schema:
-    """Return what can be done with a prompt, whose address begins with `where`."""
+    """Return the operations on a prompt, whose address begins with `where`."""
     at = "" if where == "/prompts/{prompt_id}" else "OfTune"
     parameters = [PROMPT_ID] if not at else [TUNE_ID, PROMPT_ID]
     prompt = json_of(ref("Prompt"))

@@ -8,9 +8,9 @@ from .forms import Schema
 from .objects import KEPT_IDS
 
 MAX_OFFSET = 2**52
+TEXT: Schema = {"type": "string"}
 LIST = (20, 120)  # items of a page: usually, and at most
-GALLERY = (1000, 1000)  # all of them: the bases that somebody has bound
-_TEXT: Schema = {"type": "string"}
+GALLERY = (1000, 1000)  # all of them: the bound bases
 
 
 def ref(name: str) -> Schema:
@@ -75,7 +75,7 @@ def parameter(name: str, place: str, schema: Schema, text: str) -> Schema:
 
 
 TUNE_ID = parameter(
-    "id", "path", _TEXT, "Id of a tune; for prompts also of a base tune in the bindings."
+    "id", "path", TEXT, "Id of a tune; for prompts also of a base tune in the bindings."
 )
 _TUNES_BY = {
     "title": "Of exactly this title.",
@@ -83,17 +83,17 @@ _TUNES_BY = {
     "model_type": "Of this model type.",
     "branch": "Of this branch.",
 }
-TUNE_FILTERS = [parameter(name, "query", _TEXT, text) for name, text in _TUNES_BY.items()]
+TUNE_FILTERS = [parameter(name, "query", TEXT, text) for name, text in _TUNES_BY.items()]
 PROMPT_FILTERS = [
-    parameter("text", "query", _TEXT, "With these words in the text, a to z in any case."),
+    parameter("text", "query", TEXT, "With these words in the text, a to z in any case."),
     parameter("liked", "query", {"type": "boolean"}, "Liked ones, or the others."),
     *(
         parameter(name, "query", {"type": "integer", "minimum": 0}, "Sent with this id.")
         for name in KEPT_IDS
     ),
 ]
-PROMPT_ID = parameter("prompt_id", "path", _TEXT, "Id of a prompt.")
-NAME = parameter("name", "path", _TEXT, "File name of a photo, as orig_images has it.")
+PROMPT_ID = parameter("prompt_id", "path", TEXT, "Id of a prompt.")
+NAME = parameter("name", "path", TEXT, "File name of a photo, as orig_images has it.")
 
 
 def page_parameters(usual: int, most: int) -> list[Schema]:

@@ -1,4 +1,4 @@
-"""What the OpenAPI document is written with: schemas of values and of what is sent."""
+"""Schemas of values and of requests, which the OpenAPI document is written with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from .forms import Schema
 from .operations import json_of, ref
 
-TEXT: Schema = {"type": "string"}
 WHOLE_NUMBER: Schema = {"type": "integer"}
 TRUTH: Schema = {"type": "boolean"}
 ID: Schema = {"type": "integer", "minimum": 1}

@@ -1,4 +1,4 @@
-"""What is wrong in the texts of a prompt, as a request is refused for it."""
+"""The error for a request with mistakes in the text of a prompt."""
 
 from __future__ import annotations
 

@@ -118,8 +118,8 @@ class AstriaFitImage(io.ComfyNode):
         notes = [empty_note(mask), ratio_note(mask, image.shape[2], image.shape[1])]
         notes = [note for note in notes if note]
         moved = fit_mask(mask, image, width, height, multiple)
-        told = "\n".join(filter(None, [cropped, *notes]))
-        return io.NodeOutput(fitted, moved, fit, told, ui=notes_ui(cropped, *notes, warnings=notes))
+        text = "\n".join(filter(None, [cropped, *notes]))
+        return io.NodeOutput(fitted, moved, fit, text, ui=notes_ui(cropped, *notes, warnings=notes))
 
 
 class AstriaFitMasks(io.ComfyNode):

@@ -28,7 +28,7 @@ class ImageSeeds(int):
         return value
 
     def __getnewargs__(self) -> tuple[int, tuple[int, ...]]:
-        """Say how to make a copy: int alone would be asked for, without the images' seeds."""
+        """Return the arguments for pickle and copy; an int's own lose the images' seeds."""
         return int(self), self.per_image
 
 

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from ..host.types import warnings_ui
 from .depth import depth_map
 from .host.modes import with_mode
-from .modes import KINDS
+from .modes import KINDS, MapKind
 
 
 class AstriaControlNetMode(io.ComfyNode):
@@ -36,9 +36,9 @@ class AstriaControlNetMode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, control_net, kind: str) -> io.NodeOutput:
-        told, note = with_mode(control_net, kind)
-        return io.NodeOutput(told, note, ui=warnings_ui(note))
+    def execute(cls, control_net, kind: MapKind) -> io.NodeOutput:
+        prepared, note = with_mode(control_net, kind)
+        return io.NodeOutput(prepared, note, ui=warnings_ui(note))
 
 
 class AstriaDepthMap(io.ComfyNode):

@@ -1,4 +1,4 @@
-"""What can be written at a place of a text.
+"""Completion of a prompt's text.
 
 Options of the language, and which kinds of names fit.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from ..prompt.analysis import parse
 from ..prompt.catalog import FLAGS, LORA_KINDS, PARAMETERS
@@ -36,7 +37,7 @@ class Option:
 
     label: str
     text: str
-    kind: str  # flag, parameter, tag, value, break, or one of NAMES
+    kind: Literal["flag", "parameter", "tag", "value", "break", "lora", "faceid", "embedding"]
     detail: str = ""
     help: str = ""
     photo: str = ""  # address of a picture of it, below the server's
@@ -44,7 +45,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What may stand in place of `span`.
+    """The texts that can replace `span`.
 
     `names` are the kinds of names that fit beside the options; each is followed by `tail`.
     """
@@ -56,7 +57,7 @@ class Completion:
 
 
 def complete(text: str, offset: int, *, asked: bool = False) -> Completion:
-    """Return what can be written at `offset`.
+    """Return the completion at `offset`.
 
     In plain text that is nothing, unless a person has `asked`.
     """

@@ -1,4 +1,4 @@
-"""What stands at a place of a text, in words for a person who has not read the grammar."""
+"""Help on a place of a text, in words for a person who has not read the grammar."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _NO_EFFECT = "It is accepted, and has no effect here."
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What `span` is. For a tag `kind` is lora, faceid or embedding, and `name` what it names."""
+    """The help on the text at `span`. For a tag `kind` is lora, faceid or embedding, and `name` its
+    name.
+    """
 
     span: Span
     text: str
@@ -24,7 +26,7 @@ class Description:
 
 
 def describe(text: str, offset: int) -> Description | None:
-    """Return what stands at `offset`; None for plain text and for what the diagnostics speak of."""
+    """Return the help at `offset`; None for plain text, and where diagnostics already speak."""
     document = parse(text)
     node = _at(document.children, offset)
     if node is not None and node.kind in ("block", "foreign"):

@@ -1,22 +1,24 @@
-"""What an editor paints: a second walk of the same tree."""
+"""The marks that an editor paints on a prompt: a second walk of the same tree."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from ..prompt.catalog import FLAGS, PARAMETERS, is_unset
 from ..prompt.source import Span
 from ..prompt.tree import Document, Node
 
-# Each kind has its colour in the editor. `tag` and `quoted` lie around others, whose colours win.
-MARKS = (
+# Each has its colour in the editor. `tag` and `quoted` lie around others, whose colours win; `idle`
+# is set and without effect, or not set.
+Mark = Literal[
     "break",
     "embedding",
     "flag-name",
     "flag-value",
-    "idle",  # set and without effect, or not set
+    "idle",
     "junk",
     "key",
     "param-value",
@@ -25,22 +27,23 @@ MARKS = (
     "tag-kind",
     "tag-name",
     "tag-number",
-)
+]
+MARKS: tuple[Mark, ...] = get_args(Mark)
 _DASHES = re.compile(r"^\W+")
-_TAG_PARTS = {
+_TAG_PARTS: Mapping[str, Mark] = {
     "tag-kind": "tag-kind",
     "name": "tag-name",
     "value": "tag-number",
     "option": "idle",
 }
-_FOREIGN_PARTS = {"key": "key", "value": "param-value"}
+_FOREIGN_PARTS: Mapping[str, Mark] = {"key": "key", "value": "param-value"}
 
 
 @dataclass(frozen=True, slots=True)
 class PaintedSpan:
     """A stretch of text of one kind."""
 
-    kind: str
+    kind: Mark
     span: Span
 
 
@@ -56,7 +59,7 @@ class PromptPart:
 
 
 def marks(document: Document) -> tuple[PaintedSpan, ...]:
-    """Return what to paint, outer marks before those inside them, in the order of the text.
+    """Return the marks, outer ones before those inside them, in the order of the text.
 
     What is plain text has no mark.
     """
@@ -77,7 +80,7 @@ def parts(document: Document) -> tuple[PromptPart, ...]:
 
 
 def part_title(number: int) -> str:
-    """Return what a part of a prompt is called."""
+    """Return the title of a part of a prompt."""
     return ("base prompt", "common prompt")[number] if number < 2 else f"person {number - 1}"
 
 

@@ -18,14 +18,14 @@ class Utf16:
         self._wide_units = [at + before for before, at in enumerate(self._wide)]
 
     def units(self, offset: int) -> int:
-        """Return how many code units stand before the code point `offset`."""
+        """Return the number of code units before the code point `offset`."""
         return offset + bisect_left(self._wide, offset)
 
     def span(self, span: Span) -> tuple[int, int]:
         return self.units(span.start), self.units(span.end)
 
     def points(self, units: int) -> int:
-        """Return how many code points stand before `units`, at most all of the text.
+        """Return the number of code points before `units`, at most all of the text.
 
         Inside a character means before it.
         """

@@ -94,7 +94,7 @@ class AttentionRefinement(nn.Module):
 
 
 class ContextPath(nn.Module):
-    """The trunk's coarse features brought up to an eighth of the size."""
+    """The trunk's coarse features at an eighth of the picture's size."""
 
     def __init__(self, operations: Any) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class Output(nn.Module):
 
 
 class FaceParser(nn.Module):
-    """Says for each pixel of a face which of `parts` it is."""
+    """Face parsing: the part, of `parts`, of each pixel of a face."""
 
     def __init__(self, parts: int, operations: Any) -> None:
         super().__init__()
@@ -176,6 +176,6 @@ def parser_of(weights: NetworkWeights, operations: Any = nn) -> FaceParser:
 
     Raises: FaceIDError where keys or shapes are not the published ones.
     """
-    own = weights.without("conv_out16.", "conv_out32.")  # scores on the way, for training only
+    own = weights.excluding("conv_out16.", "conv_out32.")  # scores on the way, for training only
     parts = own.size("conv_out.conv_out.weight", 0)
     return network_of(lambda ops: FaceParser(parts, ops), own, operations)

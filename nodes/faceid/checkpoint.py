@@ -7,17 +7,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from torch import Tensor
 
+from ..faces.face import EMBEDDING_SIZE
 from .errors import FaceIDError
-from .ipadapter import HEAD, KINDS, Adapter, AdapterKind, Weights, mlp_shapes, perceiver_shapes
+from .ipadapter import (
+    HEAD,
+    KINDS,
+    Adapter,
+    AdapterKind,
+    AdapterName,
+    Weights,
+    mlp_shapes,
+    perceiver_shapes,
+)
 
-EMBEDDING = 512  # numbers of a face embedding
 PROJECTIONS = ("q", "k", "v", "out")
-AUTO, PULID = "auto", "pulid"
-PLUS = ("plus", "plusv2")
-PORTRAIT = "portrait"
+FileKind = Literal[AdapterName, "pulid"]
+AUTO = "auto"
+PULID: FileKind = "pulid"
+PLUS: tuple[FileKind, ...] = ("plus", "plusv2")
+PORTRAIT: FileKind = "portrait"
 # The parts of a file. Some training scripts write the second by another name.
 PROJECTION, LAYERS, LAYERS_TOO = "image_proj", "ip_adapter", "adapter_modules"
 PUBLISHED = "https://huggingface.co/h94/IP-Adapter-FaceID"
@@ -38,7 +50,7 @@ def sections(state: Mapping[str, Tensor | Mapping[str, Tensor]]) -> tuple[Weight
 
 def kind_of(
     state: Mapping[str, Tensor | Mapping[str, Tensor]], name: str, asked: str = AUTO
-) -> str:
+) -> FileKind:
     """Return which of KINDS, or PULID, the file is.
 
     Asked for a portrait, it may be the unnorm one: the weights tell these apart.
@@ -50,7 +62,7 @@ def kind_of(
         key.startswith(("pulid_ca.", "pulid_encoder.")) or key in ("pulid_ca", "pulid_encoder")
         for key in state
     ):
-        candidates: tuple[str, ...] = (PULID,)
+        candidates: tuple[FileKind, ...] = (PULID,)
     else:
         candidates = _candidates(*sections(state), name)
     if asked == PORTRAIT and candidates[0].startswith(PORTRAIT):
@@ -69,18 +81,18 @@ def kind_of(
     return candidates[0]
 
 
-def _candidates(projection: Weights, layers: Weights, name: str) -> tuple[str, ...]:
+def _candidates(projection: Weights, layers: Weights, name: str) -> tuple[FileKind, ...]:
     if "perceiver_resampler.proj_in.weight" in projection:
         return PLUS
     if (
         "latents" in projection
-        and projection.get("proj_in.weight", projection["latents"]).shape[-1] == EMBEDDING
+        and projection.get("proj_in.weight", projection["latents"]).shape[-1] == EMBEDDING_SIZE
     ):
         return ("portrait_unnorm",)
     if (
         "proj.0.weight" in projection
         and "norm.weight" in projection
-        and projection["proj.0.weight"].shape[-1] == EMBEDDING
+        and projection["proj.0.weight"].shape[-1] == EMBEDDING_SIZE
     ):
         return ("faceid",) if any("_lora." in key for key in layers) else ("portrait",)
     if not projection and not layers:
@@ -96,8 +108,8 @@ def _candidates(projection: Weights, layers: Weights, name: str) -> tuple[str, .
     )
 
 
-def _plus(name: str) -> str:
-    """FaceID Plus and PlusV2 hold the same weights and are used differently."""
+def _plus(name: str) -> FileKind:
+    """Return which of the two it is: they hold the same weights and are used differently."""
     plain = re.sub(r"[^a-z0-9]", "", name.rpartition("/")[2].rpartition("\\")[2].lower())
     if "plusv2" in plain:
         return "plusv2"
@@ -112,7 +124,7 @@ def _plus(name: str) -> str:
 
 
 def read_adapter(
-    state: Mapping[str, Tensor | Mapping[str, Tensor]], name: str, kind: str
+    state: Mapping[str, Tensor | Mapping[str, Tensor]], name: str, kind: AdapterName
 ) -> Adapter:
     """Return the adapter in a file's weights. `kind` is one of KINDS.
 
@@ -162,10 +174,13 @@ def _projection_shapes(
     if kind.structure == "resampler":
         _, tokens, width = _shape(projection, "latents", 3, name)
         (output,) = _shape(projection, "norm_out.weight", 1, name)
-        return {"latents": (1, tokens, width), **perceiver_shapes("", width, output, EMBEDDING)}
+        return {
+            "latents": (1, tokens, width),
+            **perceiver_shapes("", width, output, EMBEDDING_SIZE),
+        }
     (width,) = _shape(projection, "norm.weight", 1, name)
     rows, hidden = _shape(projection, "proj.2.weight", 2, name)
-    shapes = mlp_shapes(width, max(rows // width, 1), hidden, EMBEDDING)
+    shapes = mlp_shapes(width, max(rows // width, 1), hidden, EMBEDDING_SIZE)
     if kind.structure == "perceiver":
         _, seen = _shape(projection, "perceiver_resampler.proj_in.weight", 2, name)
         if width % HEAD:

@@ -1,4 +1,4 @@
-"""What can be wrong with a FaceID adapter and its use."""
+"""Errors of FaceID adapters and their use."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ def vision_of(weights: NetworkWeights, operations: Any = nn) -> VisionTower:
     Raises: FaceIDError where keys or shapes are not the published ones.
     """
     whole = any(key.startswith("visual.") for key in weights.tensors)
-    own = weights.below("visual.") if whole else weights.without("text.", "logit_scale")
+    own = weights.below("visual.") if whole else weights.excluding("text.", "logit_scale")
     # Tables of the rotary positions, which are computed here.
     own = NetworkWeights(
         {key: tensor for key, tensor in own.tensors.items() if "rope.freqs_" not in key},

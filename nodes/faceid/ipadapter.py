@@ -1,9 +1,10 @@
-"""IP-Adapter FaceID: what a person's face becomes before the UNet's cross-attention looks at it."""
+"""IP-Adapter FaceID: a person's face as the tokens that the UNet's cross-attention attends to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +28,7 @@ class AdapterKind:
     """
 
     title: str
-    structure: str
+    structure: Literal["mlp", "perceiver", "resampler"]
     lora: bool = True
     clip: bool = False
     shortcut: bool = False
@@ -35,7 +36,8 @@ class AdapterKind:
     mean: bool = False
 
 
-KINDS = {
+AdapterName = Literal["faceid", "plus", "plusv2", "portrait", "portrait_unnorm"]
+KINDS: Mapping[AdapterName, AdapterKind] = {
     "faceid": AdapterKind("FaceID", "mlp", mean=True),
     "plus": AdapterKind("FaceID Plus", "perceiver", clip=True),
     "plusv2": AdapterKind("FaceID PlusV2", "perceiver", clip=True, shortcut=True),
@@ -71,20 +73,20 @@ class Adapter:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """CLIP's features of the face in each photo, [n,tokens,channels], and of no picture,
-    [1,tokens,channels].
+    """CLIP's features of the face in each photo, [n,tokens,channels], and the unconditional ones,
+    of a picture of zeros, [1,tokens,channels].
     """
 
     faces: Tensor
-    nothing: Tensor
+    unconditional: Tensor
 
 
 def identity_tokens(
     adapter: Adapter, embeddings: Tensor, features: Features | None = None
 ) -> Tensor:
-    """Return a person's tokens and those of nobody, [2,T,C] float32 on the CPU.
+    """Return a person's tokens and the unconditional ones, [2,T,C] float32 on the CPU.
 
-    Nobody is the zero embedding, which stands on the rows of the negative prompt.
+    The unconditional ones are those of the zero embedding, for the rows of the negative prompt.
     Shapes: embeddings [n,512], the recogniser's own, of n photos; features where the kind looks at
     CLIP.
     Source: IP-Adapter, ip_adapter_faceid.py (get_image_embeds); several photos side by side as
@@ -95,10 +97,11 @@ def identity_tokens(
         faces = F.normalize(faces, dim=-1)
     if adapter.kind.mean:
         faces = F.normalize(faces.mean(0, keepdim=True), dim=-1)
-    seen, unseen = (None, None) if features is None else (features.faces, features.nothing)
-    person = project(adapter, faces, seen).flatten(0, 1)
-    nobody = project(adapter, torch.zeros_like(faces[:1]), unseen)[0]
-    return torch.stack([person, nobody.repeat(len(faces), 1)])
+    of_faces = None if features is None else features.faces
+    of_zeros = None if features is None else features.unconditional
+    person = project(adapter, faces, of_faces).flatten(0, 1)
+    unconditional = project(adapter, torch.zeros_like(faces[:1]), of_zeros)[0]
+    return torch.stack([person, unconditional.repeat(len(faces), 1)])
 
 
 def project(adapter: Adapter, faces: Tensor, features: Tensor | None) -> Tensor:
@@ -124,21 +127,23 @@ def project(adapter: Adapter, faces: Tensor, features: Tensor | None) -> Tensor:
 
 def keys_values(adapter: Adapter, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Return keys and values [2,T,h] of the tokens [2,T,C] for each cross-attention, float32."""
-    return [
-        (F.linear(tokens, to_k.float()), F.linear(tokens, to_v.float()))
-        for to_k, to_v in adapter.keys_values
-    ]
+    projected = []
+    for to_k, to_v in adapter.keys_values:
+        k = F.linear(tokens, to_k.float())
+        v = F.linear(tokens, to_v.float())
+        projected.append((k, v))
+    return projected
 
 
 def _perceive(weights: Weights, prefix: str, latents: Tensor, seen: Tensor) -> Tensor:
-    """Return the latents [n,T,D] after looking at what is seen [n,S,E], as [n,T,C].
+    """Return the latents [n,T,D] after attending to the features `seen` [n,S,E], as [n,T,C].
 
     Source: IP-Adapter, resampler.py.
     """
     seen = F.linear(seen, weights[f"{prefix}proj_in.weight"], weights[f"{prefix}proj_in.bias"])
     for number in range(DEPTH):
         layer = f"{prefix}layers.{number}."
-        latents = latents + _look(weights, f"{layer}0.", latents, seen)
+        latents = latents + _attention(weights, f"{layer}0.", latents, seen)
         hidden = F.gelu(
             F.linear(_norm(weights, f"{layer}1.0", latents), weights[f"{layer}1.1.weight"])
         )
@@ -149,17 +154,17 @@ def _perceive(weights: Weights, prefix: str, latents: Tensor, seen: Tensor) -> T
     return _norm(weights, f"{prefix}norm_out", latents)
 
 
-def _look(weights: Weights, layer: str, latents: Tensor, seen: Tensor) -> Tensor:
-    """One attention of the latents to what is seen and to themselves."""
+def _attention(weights: Weights, layer: str, latents: Tensor, seen: Tensor) -> Tensor:
+    """Return one attention of the latents to the features `seen` and to themselves."""
     own = _norm(weights, f"{layer}norm2", latents)
     both = torch.cat([_norm(weights, f"{layer}norm1", seen), own], 1)
     q = F.linear(own, weights[f"{layer}to_q.weight"])
     k, v = F.linear(both, weights[f"{layer}to_kv.weight"]).chunk(2, -1)
-    q, k, v = (one.unflatten(2, (-1, HEAD)).transpose(1, 2) for one in (q, k, v))
-    return F.linear(
-        F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2),
-        weights[f"{layer}to_out.weight"],
-    )
+    q = q.unflatten(2, (-1, HEAD)).transpose(1, 2)  # [n,T,heads*d] -> [n,heads,T,d]
+    k = k.unflatten(2, (-1, HEAD)).transpose(1, 2)
+    v = v.unflatten(2, (-1, HEAD)).transpose(1, 2)
+    out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+    return F.linear(out, weights[f"{layer}to_out.weight"])
 
 
 def _norm(weights: Weights, name: str, x: Tensor) -> Tensor:

@@ -1,19 +1,16 @@
-"""Nodes that give a picture somebody's face.
-
-Load an adapter, and apply it to the picture or to one person of it.
-"""
+"""Nodes of FaceID: load an adapter, and apply it to the picture or to one person of it."""
 
 from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..graph.sockets import NO_FILE
 from ..host.tensors import as_masks, empty_note
 from ..host.types import FaceIDsType, FaceIDType, IdentityType, warnings_ui
 from ..regions.host.shape import on_pictures_of_shape
 from .checkpoint import AUTO, PULID
 from .host.apply import apply_faceids
 from .host.files import (
-    NONE,
     PARSING,
     VISION,
     faceid_names,
@@ -55,15 +52,15 @@ class AstriaLoadFaceID(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "eva_clip",
-                    options=[NONE, *model_names(VISION)],
-                    default=NONE,
+                    options=[NO_FILE, *model_names(VISION)],
+                    default=NO_FILE,
                     optional=True,
                     tooltip="EVA02-CLIP-L-336, for PuLID.",
                 ),
                 io.Combo.Input(
                     "face_parsing",
-                    options=[NONE, *model_names(PARSING)],
-                    default=NONE,
+                    options=[NO_FILE, *model_names(PARSING)],
+                    default=NO_FILE,
                     optional=True,
                     tooltip="BiSeNet, for PuLID.",
                 ),
@@ -85,14 +82,14 @@ class AstriaLoadFaceID(io.ComfyNode):
         faceid_name: str,
         kind: str,
         clip_vision=None,
-        eva_clip: str = NONE,
-        face_parsing: str = NONE,
+        eva_clip: str = NO_FILE,
+        face_parsing: str = NO_FILE,
     ) -> io.NodeOutput:
         return io.NodeOutput(load_faceid(faceid_name, kind, clip_vision, eva_clip, face_parsing))
 
 
 def _use_inputs() -> list[io.Input]:
-    """What both ways of using an adapter ask for."""
+    """Return the inputs that both nodes of an adapter's use have."""
     part = {"min": 0.0, "max": 1.0, "step": 0.01}
     return [
         FaceIDType.Input("faceid"),

@@ -1,5 +1,5 @@
-"""PuLID for Flux: a face becomes 32 tokens, and cross-attention beside Flux' blocks lets the
-picture see them.
+"""PuLID for Flux: a face becomes 32 tokens, and cross-attentions beside Flux' blocks attend to
+them.
 
 Source: Guo et al., PuLID (arXiv 2404.16022), and the Flux model in github.com/ToTheBeginning/PuLID
 (Apache-2.0).
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,21 +20,22 @@ from .pulid_weights import NetworkWeights, network_of
 CROSS_HEAD, ENCODER_HEAD = 128, 64  # channels of an attention head
 SCALES = 5  # depths at which the vision tower is read
 DOUBLE_INTERVAL, SINGLE_INTERVAL = 2, 4  # every so many blocks of Flux one cross-attention
+BlockKind = Literal["double_block", "single_block"]  # as the host names them in its options
 
 
-def places(double_blocks: int, single_blocks: int) -> list[tuple[str, int]]:
+def places(double_blocks: int, single_blocks: int) -> list[tuple[BlockKind, int]]:
     """Return the blocks of a Flux of this depth that a cross-attention follows, in the order of the
     adapter's file.
     """
-    double = [("double_block", number) for number in range(0, double_blocks, DOUBLE_INTERVAL)]
-    return double + [
-        ("single_block", number) for number in range(0, single_blocks, SINGLE_INTERVAL)
-    ]
+    found: list[tuple[BlockKind, int]] = []
+    found += [("double_block", number) for number in range(0, double_blocks, DOUBLE_INTERVAL)]
+    found += [("single_block", number) for number in range(0, single_blocks, SINGLE_INTERVAL)]
+    return found
 
 
 @dataclass(frozen=True, eq=False)
 class Influence:
-    """What one identity does to a batch.
+    """One identity's tokens and weight for a batch.
 
     Shapes: tokens [n,T,C], one row for each row of the batch that it acts on; rows [n] says which,
     None for all; weight broadcasts to [n,L,1] over the picture's tokens, strength included.
@@ -46,7 +47,7 @@ class Influence:
 
 
 class CrossAttention(nn.Module):
-    """The picture's tokens look at those of identities.
+    """Cross-attention of the picture's tokens to those of identities.
 
     Queries and output are computed once, however many identities there are.
     """
@@ -60,21 +61,22 @@ class CrossAttention(nn.Module):
         self.to_out = operations.Linear(inner, width, bias=False)
 
     def forward(self, picture: Tensor, influences: Sequence[Influence]) -> Tensor:
-        """Return what is to be added to the picture's tokens. Shapes: picture [B,L,C] -> same."""
-        queries = _heads(self.to_q(self.norm2(picture)), self.heads)
-        seen = queries.new_zeros(queries.shape[0], queries.shape[2], self.to_q.out_features)
+        """Return the addition to the picture's tokens. Shapes: picture [B,L,C] -> same."""
+        q = _heads(self.to_q(self.norm2(picture)), self.heads)
+        total = q.new_zeros(q.shape[0], q.shape[2], self.to_q.out_features)
         for one in influences:
-            keys, values = (
-                _heads(part, self.heads) for part in self.to_kv(self.norm1(one.tokens)).chunk(2, -1)
-            )
-            own = queries if one.rows is None else queries.index_select(0, one.rows)
-            answer = _joined(F.scaled_dot_product_attention(own, keys, values)) * one.weight
-            seen = seen + answer if one.rows is None else seen.index_add(0, one.rows, answer)
-        return self.to_out(seen)
+            k, v = self.to_kv(self.norm1(one.tokens)).chunk(2, -1)
+            k = _heads(k, self.heads)
+            v = _heads(v, self.heads)
+            rows_q = q if one.rows is None else q.index_select(0, one.rows)
+            out = _joined(F.scaled_dot_product_attention(rows_q, k, v)) * one.weight
+            total = total + out if one.rows is None else total.index_add(0, one.rows, out)
+        # Linear without a bias: one output layer for the sum of all identities.
+        return self.to_out(total)
 
 
 class PerceiverAttention(nn.Module):
-    """Latents look at features and at each other."""
+    """Attention of latents to features and to each other."""
 
     def __init__(self, dim: int, inner: int, operations: Any) -> None:
         super().__init__()
@@ -86,11 +88,11 @@ class PerceiverAttention(nn.Module):
 
     def forward(self, features: Tensor, latents: Tensor) -> Tensor:
         latents = self.norm2(latents)
-        keys, values = self.to_kv(torch.cat([self.norm1(features), latents], 1)).chunk(2, -1)
-        queries, keys, values = (
-            _heads(part, self.heads) for part in (self.to_q(latents), keys, values)
-        )
-        return self.to_out(_joined(F.scaled_dot_product_attention(queries, keys, values)))
+        q = _heads(self.to_q(latents), self.heads)
+        k, v = self.to_kv(torch.cat([self.norm1(features), latents], 1)).chunk(2, -1)
+        k = _heads(k, self.heads)
+        v = _heads(v, self.heads)
+        return self.to_out(_joined(F.scaled_dot_product_attention(q, k, v)))
 
 
 def _heads(tokens: Tensor, heads: int) -> Tensor:

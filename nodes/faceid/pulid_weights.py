@@ -38,10 +38,9 @@ class NetworkWeights:
         }
         return NetworkWeights(found, self.title, self.path, self.prefix + prefix)
 
-    def without(self, *prefixes: str) -> NetworkWeights:
-        """Return the tensors whose keys start with none of `prefixes`.
-
-        What a file may hold, and nothing needs.
+    def excluding(self, *prefixes: str) -> NetworkWeights:
+        """Return the tensors whose keys start with none of `prefixes`: parts of a file that its
+        network does not need.
         """
         return NetworkWeights(
             {key: tensor for key, tensor in self.tensors.items() if not key.startswith(prefixes)},
@@ -68,7 +67,7 @@ class NetworkWeights:
         return shape[dimension]
 
     def numbered(self, prefix: str) -> int:
-        """Return how many layers follow `prefix`: one more than the highest number."""
+        """Return the number of layers behind `prefix`: one more than the highest number."""
         numbers = [
             key.removeprefix(prefix).split(".")[0] for key in self.tensors if key.startswith(prefix)
         ]

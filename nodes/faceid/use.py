@@ -1,4 +1,4 @@
-"""One person's face on a model: who, how strongly, and for which part of the steps."""
+"""The use of a FaceID adapter for one person."""
 
 from __future__ import annotations
 

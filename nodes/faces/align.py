@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -36,9 +37,12 @@ FFHQ_512 = np.array(
         [313.08905, 371.15118],
     ]
 )
-# What these show where the picture ends, RGB (the same file).
+# The colour of such crops outside the picture, RGB (the same file).
 GREY = (132 / 255, 133 / 255, 135 / 255)
 MOST_SAMPLES = 16  # along one side of a pixel, where a crop is made this much smaller
+# grid_sample's padding_mode and mode.
+Beyond = Literal["zeros", "border"]
+Between = Literal["bilinear", "bicubic"]
 # The pairs of five points that OpenCV tries: its random numbers start at the same seed in each
 # call, and at a confidence of 0.99 and outliers of 0.45 it draws 13 times, these without repeats.
 _PAIRS = ((0, 4), (0, 3), (1, 2), (0, 1), (1, 4), (1, 3))
@@ -123,10 +127,14 @@ def _check_spread(source: np.ndarray) -> None:
 
 
 def _regression(source: np.ndarray, target: np.ndarray) -> tuple[complex, complex]:
-    """Return the turn and the shift of least squared error, of points as complex numbers."""
-    middle, goal = source.mean(), target.mean()
-    turn = np.vdot(source - middle, target - goal) / np.vdot(source - middle, source - middle).real
-    return turn, goal - turn * middle
+    """Return the turn a and the shift b of least squared error |a source + b - target|^2, of
+    points as complex numbers: |a| is the scale, the angle of a the rotation.
+    """
+    source_mean, target_mean = source.mean(), target.mean()
+    centred = source - source_mean
+    covariance = np.vdot(centred, target - target_mean)  # vdot conjugates its first argument
+    turn = covariance / np.vdot(centred, centred).real
+    return turn, target_mean - turn * source_mean
 
 
 def _matrix(turn: complex, shift: complex) -> np.ndarray:
@@ -159,14 +167,10 @@ def warp(image: Tensor, matrix: np.ndarray, size: int, outside: Sequence[float] 
         return beyond.expand(size, size, image.shape[2]).clone()
     columns, rows = _places((0, 0, size, size), 1)
     to_window = inverse(matrix) - np.array([[0.0, 0.0, left], [0.0, 0.0, top]])
-    # Sampled as the difference to it, which is 0 outside.
-    # CHW -> HWC.
-    return (
-        _sampled(image[top:bottom, left:right] - beyond, to_window, columns, rows, "zeros").movedim(
-            0, -1
-        )
-        + beyond
-    )
+    # grid_sample pads with 0 only: sample the difference to `outside`, and add that again.
+    difference = image[top:bottom, left:right] - beyond
+    planes = _sampled(difference, to_window, columns, rows, "zeros")
+    return planes.movedim(0, -1) + beyond  # CHW -> HWC
 
 
 def straightened(image: Tensor, matrix: np.ndarray, size: int) -> Tensor:
@@ -188,10 +192,10 @@ def straightened(image: Tensor, matrix: np.ndarray, size: int) -> Tensor:
 
 
 def laid_back(
-    crop: Tensor, matrix: np.ndarray, window: tuple[int, int, int, int], beyond: str = "border"
+    crop: Tensor, matrix: np.ndarray, window: tuple[int, int, int, int], beyond: Beyond = "border"
 ) -> Tensor:
-    """Return what the pixels of the picture in `window` (left, top, right, bottom) see of a crop,
-    where `matrix` leads from them into it.
+    """Return a crop resampled onto the picture's pixels in `window` (left, top, right, bottom);
+    `matrix` leads from the picture to the crop.
 
     Where the face is smaller than the crop, the crop is averaged over each pixel's area. `beyond`
     the crop its border goes on, or `zeros`.
@@ -224,11 +228,9 @@ def paste_back(
         share = share * area[top:bottom, left:right, None].to(share)
     result = image.clone()
     window = result[top:bottom, left:right, : crop.shape[2]]
-    # Selected, not only blended: what a model painted as NaN must not reach pixels outside the
-    # mask.
-    window.copy_(
-        torch.where(share > 0, torch.lerp(window.float(), painted, share).to(image.dtype), window)
-    )
+    # Selected, not only blended: a NaN of the model times a share of 0 is NaN still.
+    blended = torch.lerp(window.float(), painted, share).to(image.dtype)
+    window.copy_(torch.where(share > 0, blended, window))
     return result
 
 
@@ -238,10 +240,9 @@ def _reach(
     """Return the part of the picture (left, top, right, bottom) in which the crop's pixels fall,
     and `margin` pixels around it.
     """
-    corners = (
-        np.array([[x, y, 1.0] for x in (-1, crop_width) for y in (-1, crop_height)])
-        @ inverse(matrix).T
-    )
+    # Pixels stand at whole numbers: from -1 to the side, half a pixel and more around the crop.
+    of_crop = np.array([[x, y, 1.0] for x in (-1, crop_width) for y in (-1, crop_height)])
+    corners = of_crop @ inverse(matrix).T
     first = np.floor(corners.min(0)).astype(int) - margin
     last = np.ceil(corners.max(0)).astype(int) + 1 + margin
     left, top = (int(max(one, 0)) for one in first)
@@ -266,8 +267,8 @@ def _sampled(
     matrix: np.ndarray,
     columns: Tensor,
     rows: Tensor,
-    beyond: str,
-    between: str = "bilinear",
+    beyond: Beyond,
+    between: Between = "bilinear",
 ) -> Tensor:
     """Return image values [C,rows,columns] at the places where `matrix` leads from (column,
     row).

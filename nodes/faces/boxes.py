@@ -11,12 +11,12 @@ from ..errors import ImageError
 from .detector import Detector
 from .face import Face, overlap
 
-AROUND = 0.5  # of the box on each side: what a point detector wants to see of a face
+AROUND = 0.5  # of the box, on each side: a point detector needs to see some of what is around
 SMALLEST_SHARE = 0.2  # overlap of the two detectors' boxes below which they mean different faces
 
 
 class BoxModel(Protocol):
-    """What BBOX_DETECTOR sockets carry."""
+    """The objects on BBOX_DETECTOR sockets."""
 
     def detect(
         self,

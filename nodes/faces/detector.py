@@ -1,4 +1,4 @@
-"""Faces of pictures, whatever finds them: a detector says where, a recogniser whose."""
+"""Faces of pictures by any detector, with embeddings by any recogniser."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .limits import Detection, Limits
 from .tiles import each_once
 
 MIN_CONFIDENCE = 0.5
-LEAST_SPREAD_PX = 1.0  # of five points: closer together they are none
-_LOOKS = "2"  # how pictures are looked at: what an earlier way found is looked for anew
+LEAST_SPREAD_PX = 1.0  # of five points: closer together they are unusable
+_LOOKS = "2"  # version of the search, in cache keys: results of an earlier one are not used
 
 
 class Detector(Protocol):
     """Finds faces.
 
-    `key` names it and its files: what was found under one key is not looked for again. None: its
-    files are not known.
+    `key` names it and its files, for the cache of its faces. None where its files are not known:
+    nothing is cached then.
     """
 
     key: str | None
@@ -34,7 +34,7 @@ class Detector(Protocol):
 
 
 class Recogniser(Protocol):
-    """Tells faces apart.
+    """Gives faces the embeddings by which persons are told apart.
 
     `name` is the pack's: embeddings of different packs do not compare. `key` names its file as
     well.
@@ -59,10 +59,7 @@ class FaceAnalysis:
 
     @property
     def key(self) -> str | None:
-        """What a face found by this depends on, beside the picture.
-
-        None where that is not known.
-        """
+        """The cache key of its faces beside the picture's; None where the detector has none."""
         return (
             self.detector.key
             and f"{_LOOKS} {self.detector.key} {self.recogniser.key if self.recogniser else 'none'}"

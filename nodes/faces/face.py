@@ -11,10 +11,15 @@ import numpy as np
 from ..errors import ImageError
 from ..regions.run import SAME_SHAPE, is_padded
 
+# Numbers of a recogniser's vector; all of the ArcFace family have as many.
+EMBEDDING_SIZE = 512
+# Packs whose recogniser is w600k_r50, which IP-Adapter FaceID and inswapper learned faces from.
+W600K_PACKS = ("buffalo_l", "buffalo_m")
+
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """Where a face is, and whose: what detectors give, whatever their kind.
+    """A face in a picture: its place, and its embedding where a recogniser read it.
 
     `box` is (left, top, right, bottom) in pixels. `points` [5,2] in pixels: two eyes, nose, two
     mouth corners, each pair from the picture's left to its right for an upright face. `embedding`
@@ -86,9 +91,8 @@ def in_picture(faces: Iterable[Face], width: int, height: int) -> tuple[Face, ..
 
 
 def scale_notes(faces: Sequence[Sequence[Face]], width: int, height: int) -> list[str]:
-    """Return what to say of faces that were found at another size of their pictures, a line each
-    size.
-    """
+    """Return the notes on faces that were found at another size of their pictures, one a size."""
+
     sizes = {face.picture for found in faces for face in found} - {None, (width, height)}
     return [
         f"Faces that were found at {own_width}x{own_height} px "
@@ -112,9 +116,9 @@ def left_to_right(faces: Iterable[Face]) -> tuple[Face, ...]:
 
 
 def largest(faces: Iterable[Face]) -> Face | None:
-    """Return the face with the largest box, None without faces: whom a photo is of.
+    """Return the face with the largest box, None without faces: the person that a photo is of.
 
-    The surest one may be a bystander.
+    The face with the highest score may be a bystander's.
     """
     return max(faces, key=lambda face: face.area, default=None)
 

@@ -1,4 +1,4 @@
-"""Who somebody is: photos of one person with the face found in each."""
+"""Identities: photos of one person with the face found in each."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class PhotoFace:
 
 @dataclass(frozen=True, eq=False)
 class Identity:
-    """One person, known by one photo or more; by none where no photo could be used, and whoever
-    takes the identity then leaves the person out.
+    """One person by their photos; without any where none could be used, and nodes then leave the
+    person out.
 
     `recogniser` is the pack whose embeddings these are: those of another do not compare.
     """
@@ -44,7 +44,7 @@ class Identity:
 
     @property
     def is_known(self) -> bool:
-        """Whether there is a photo to know the person by."""
+        """Whether there is a photo of the person."""
         return bool(self.photos)
 
     @property

@@ -30,7 +30,7 @@ LICENCE = "The packs of InsightFace are free for non-commercial research only."
 # Newer versions would look at 128 and 640 px at once, older ones at 640: the size is always given.
 # A face that fills the photo is too large for the detector at 640 and is found at a smaller one.
 SIZES = (640, 320, 160)
-LOWEST_CONFIDENCE = 0.1  # what the detector hands on; who asks for more leaves out the rest
+LOWEST_CONFIDENCE = 0.1  # the detector's own threshold; a higher one is applied to its faces
 
 
 def find_packs(roots: Iterable[str]) -> dict[str, Path]:
@@ -70,7 +70,7 @@ class InsightDetector:
 
     def find(self, pixels: np.ndarray, min_confidence: float) -> list[Face]:
         bgr = np.ascontiguousarray(pixels[..., ::-1])
-        # Every size, also where one has found somebody: that may be a bystander.
+        # All sizes, also after a first find, which may be a bystander.
         return finest_first(self._seen(bgr, size, min_confidence) for size in SIZES)
 
     def _seen(self, bgr: np.ndarray, size: int, min_confidence: float) -> list[Face]:
@@ -223,7 +223,7 @@ def _check_whole(folder: Path, files: PackFiles) -> None:
 
 
 def _where_from(folder: Path) -> str:
-    """Return what to do about a folder that is no whole pack."""
+    """Return the hint for a folder that is no whole pack."""
     inner = next((one.parent for one in sorted(folder.glob("*/*.onnx"))), None)
     if inner:
         return f"Move the files of {inner} to {folder}."
@@ -246,7 +246,7 @@ def _digest(path: Path) -> str:
 
 @dataclass(frozen=True)
 class _Library:
-    """What of insightface and onnxruntime loads packs."""
+    """The functions of insightface and onnxruntime that load packs."""
 
     analysis: Callable[..., Any]
     get_model: Callable[..., Any]
@@ -255,7 +255,7 @@ class _Library:
 
 
 def _library() -> tuple[_Library, tuple[type[Exception], ...]]:
-    """Return the libraries, and what they raise for files that are no models.
+    """Return the libraries, and the errors that they raise for files that are no models.
 
     Raises: MissingModelError where one is not installed.
     """

@@ -1,5 +1,5 @@
-"""Which of the found faces count: the largest so many, and none that is too small. What is left out
-is told.
+"""Which of the found faces count: at most so many, the largest, and none that is too small. Those
+left out are reported.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class Detection:
-    """What a look at one picture gave: its faces from left to right, what was left out, and whether
-    it took turned copies.
+    """The faces of one picture from left to right, the reasons for those left out, and whether they
+    were found in turned copies.
     """
 
     faces: tuple[Face, ...]
@@ -62,14 +62,14 @@ def report(looks: Sequence[Detection]) -> str:
 
 
 def _detection_line(look: Detection) -> str:
-    said = [f"{len(look.faces)} face(s)" if look.faces else "no face"]
+    parts = [f"{len(look.faces)} face(s)" if look.faces else "no face"]
     if look.turned:
-        said.append("of heads that lie or hang, found in turned copies")
+        parts.append("of heads that lie or hang, found in turned copies")
     bare = [number for number, face in enumerate(look.faces, 1) if face.points is None]
     if bare:
-        said.append(
+        parts.append(
             f"face {', '.join(map(str, bare))} without points, which face swap and correction leave"
             " as it is"
         )
-    said += [f"left out: {reason}" for reason in look.left_out]
-    return "; ".join(said)
+    parts += [f"left out: {reason}" for reason in look.left_out]
+    return "; ".join(parts)

@@ -1,6 +1,6 @@
 """Which face of a picture is which person of the prompt.
 
-By where they stand, else by whom they look like, else from left to right.
+By region, else by likeness to the person's photos, else from left to right.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..regions.person import Person
 from ..regions.run import SAME_SHAPE
 from .face import Face, in_picture
 
-# A face with less of itself than this inside a person's region is somebody else's, or nobody's.
+# A face with a smaller share of its box than this inside a person's region is not that person's.
 LEAST_OVERLAP = 0.25
 
 # 1 - cosine of opposite embeddings.
@@ -34,7 +34,8 @@ BY_REGION, BY_LIKENESS, BY_PLACE = "by region", "by likeness", "left to right"
 class Assignment:
     """The persons of one picture's faces.
 
-    Face number -> person number, both from 0; `how` says why. A face that is missing is nobody's.
+    Face number -> person number, both from 0; `how` gives the reason of each in words. A face that
+    is missing here is no person's.
     """
 
     persons: dict[int, int] = field(default_factory=dict)
@@ -47,7 +48,7 @@ def match_faces(
     layout: RegionLayout | None,
     size: tuple[int, int],
 ) -> Assignment:
-    """Return who each face of one picture is; nobody has two faces, and no face two persons.
+    """Return who each face of one picture is; no person has two faces, and no face two persons.
 
     With a layout the total share of faces inside their person's region is made greatest; a person
     whose region holds no face gets one that is left and looks like their photos. Without a layout,
@@ -62,8 +63,7 @@ def match_faces(
     if layout is not None:
         _check(layout, persons, size)
         standing = _assigned(-_overlaps(faces, layout, size), -LEAST_OVERLAP)
-        # Strangers stay nobody's: somebody in the scene is not the person who is missing only
-        # because both are left.
+        # A face is not a person's only because both are left over: it must be alike enough.
         alike = _by_likeness(faces, persons, standing, STRANGERS)
         return Assignment(
             standing | alike, dict.fromkeys(standing, BY_REGION) | dict.fromkeys(alike, BY_LIKENESS)
@@ -71,21 +71,13 @@ def match_faces(
     alike = _by_likeness(faces, persons, {}, MOST_UNLIKE)
     how = dict.fromkeys(alike, BY_LIKENESS)
     waiting = [number for number in range(len(persons)) if number not in alike.values()]
-    nameless = [number for number in range(len(faces)) if number not in alike]
-    chosen = sorted(nameless, key=lambda number: -faces[number].width * faces[number].height)[
-        : len(waiting)
-    ]
-    placed = dict(
-        zip(sorted(chosen, key=lambda number: _middle(faces[number])), waiting, strict=False)
-    )
-    return Assignment(
-        alike | placed,
-        how
-        | {
-            face: BY_PLACE + _foreign(faces[face], persons[person])
-            for face, person in placed.items()
-        },
-    )
+    unmatched = [number for number in range(len(faces)) if number not in alike]
+    unmatched.sort(key=lambda number: -faces[number].width * faces[number].height)
+    chosen = sorted(unmatched[: len(waiting)], key=lambda number: _middle(faces[number]))
+    placed = dict(zip(chosen, waiting, strict=False))
+    for face, person in placed.items():
+        how[face] = BY_PLACE + _not_comparable(faces[face], persons[person])
+    return Assignment(alike | placed, how)
 
 
 def _check(layout: RegionLayout, persons: Sequence[Person], size: tuple[int, int]) -> None:
@@ -148,25 +140,25 @@ def _by_likeness(
 
     Pairs above `most` are none.
     """
-    seen = [
+    rows = [
         number
         for number, face in enumerate(faces)
         if number not in known and face.embedding is not None
     ]
-    sought = [number for number in range(len(persons)) if number not in known.values()]
-    sought = [
+    packs = {faces[number].recogniser for number in rows}
+    columns = [
         number
-        for number in sought
-        if any(len(_photos(persons[number], faces[face].recogniser)) for face in seen)
+        for number, person in enumerate(persons)
+        if number not in known.values() and any(len(_photos(person, pack)) for pack in packs)
     ]
-    if not sought:
+    if not columns:
         return {}
     cost = np.array(
-        [[_unlikeness(faces[face], persons[person]) for person in sought] for face in seen]
+        [[_unlikeness(faces[face], persons[person]) for person in columns] for face in rows]
     )
-    # All that cannot be count alike: how unlike strangers are must not decide who is whom.
+    # Impossible pairs all get one cost: how far they are above `most` must not decide the rest.
     pairs = _assigned(np.where(cost <= most, cost, 2 * MOST_UNLIKE), most)
-    return {seen[row]: sought[column] for row, column in pairs.items()}
+    return {rows[row]: columns[column] for row, column in pairs.items()}
 
 
 def _unlikeness(face: Face, person: Person) -> float:
@@ -192,10 +184,10 @@ def _photos(person: Person, recogniser: str | None) -> np.ndarray:
     )
 
 
-def _foreign(face: Face, person: Person) -> str:
-    """Return why a face with an embedding was not held against the person's photos.
+def _not_comparable(face: Face, person: Person) -> str:
+    """Return, in brackets, why a face's embedding could not be compared with the person's photos.
 
-    Empty where nothing hindered it, or there are none.
+    Empty where it was compared, and where one of the two has no embedding.
     """
     packs = {use.identity.recogniser for use in person.faceids}
     if face.embedding is None or not packs or face.recogniser in packs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -14,22 +14,24 @@ from .tiles import each_once, is_cut, windows
 # picture: the corners of each eye (their middle does not move with the gaze, as the iris does), the
 # nose's tip, the corners of the mouth.
 LANDMARKS = ((33, 133), (362, 263), (1,), (61,), (291,))
-NEAR, FAR = "short", "full"  # the model's two detectors
+Variant = Literal["short", "full"]  # the model's two detectors
+NEAR: Variant = "short"
+FAR: Variant = "full"
 
 
 class LandmarkModel(Protocol):
-    """What the host's Load Face Detection Model (MediaPipe) node hands out."""
+    """The output of the host's Load Face Detection Model (MediaPipe) node."""
 
     def detect_batch(
-        self, images: Sequence[np.ndarray], num_faces: int, score_thresh: float, variant: str
+        self, images: Sequence[np.ndarray], num_faces: int, score_thresh: float, variant: Variant
     ) -> list[list[dict[str, Any]]]:
         """Return the faces of each picture, uint8 [H,W,3]; `num_faces` 0 means all."""
         ...
 
 
 class MediapipeDetector:
-    """The detector shrinks each picture to 128 or 192 px, so it looks at the whole for near faces,
-    and at overlapping tiles for far ones.
+    """Faces by MediaPipe, whose detectors shrink a picture to 128 or 192 px: near faces are found
+    in the whole picture, far ones in overlapping tiles.
     """
 
     key = "mediapipe"
@@ -53,7 +55,7 @@ class MediapipeDetector:
         return each_once(faces)
 
     def _seen(
-        self, pixels: np.ndarray, min_confidence: float, variant: str
+        self, pixels: np.ndarray, min_confidence: float, variant: Variant
     ) -> list[dict[str, Any]]:
         return self._model.detect_batch(
             [pixels], num_faces=0, score_thresh=min_confidence, variant=variant

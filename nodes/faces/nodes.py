@@ -198,9 +198,9 @@ class AstriaDetectFaces(io.ComfyNode):
         looks = [analysis.look(one, min_confidence, limits) for one in rgb_pixels(image)]
         faces = tuple(look.faces for look in looks)
         masks = face_masks(faces, image.shape[1], image.shape[2])
-        told = report(looks)
+        text = report(looks)
         return io.NodeOutput(
-            faces, masks, bounding_boxes(faces), preview(image, faces), told, ui=notes_ui(told)
+            faces, masks, bounding_boxes(faces), preview(image, faces), text, ui=notes_ui(text)
         )
 
 

@@ -1,6 +1,6 @@
-"""What each .onnx file in the folder of a face model pack is, told by its inputs and outputs.
+"""The kind of each .onnx file in the folder of a face model pack, by its inputs and outputs.
 
-Whatever else lies there is named with the place where it belongs, and does not stop the pack.
+Other files are reported with the folder where they belong, and do not stop the pack.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .face import EMBEDDING_SIZE
+
 DETECTOR, RECOGNISER = "detector", "recogniser"
 _SWAPPER, _BESIDE = "face swapper", "landmarks or attributes"
 # Of SCRFD: scores and boxes, with or without points, of three or five strides.
 _DETECTOR_OUTPUTS = (6, 9, 10, 15)
-_BESIDE_SIDES = (96, 192)  # of what whole packs hold besides, and nothing here needs
-_EMBEDDING = 512
+_BESIDE_SIDES = (96, 192)  # input sides of the landmark and attribute networks, unused here
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def _kind(session: Any) -> str:
 def _is_embedding(shape: Sequence[Any]) -> bool:
     """Return whether an output may be embeddings; a file need not state its shape."""
     return not shape or (
-        len(shape) == 2 and (shape[1] == _EMBEDDING or not isinstance(shape[1], int))
+        len(shape) == 2 and (shape[1] == EMBEDDING_SIZE or not isinstance(shape[1], int))
     )
 
 

@@ -28,10 +28,11 @@ BETWEEN_FACES = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """How a crop of a face is cut.
+    """The geometry of a face's crop.
 
-    The template's five points [5,2] in it, its side, its soft border, what it shows outside the
-    picture, and what brings points onto the template.
+    The template's five points [5,2] in it, its side in pixels, its soft border as a share of the
+    side, its colour outside the picture, and the function that gives the matrix from five points to
+    the template.
     """
 
     template: np.ndarray

@@ -1,7 +1,4 @@
-"""Photos of people: read, told apart, and held against what a tune needs.
-
-One usable face in each.
-"""
+"""Photos of people: read, hashed, and checked for the one usable face that a tune needs of each."""
 
 from __future__ import annotations
 
@@ -18,18 +15,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ..errors import ImageError
 from ..net.decoding import room_for
 from .detector import FaceAnalysis
-from .face import Face, largest
+from .face import EMBEDDING_SIZE, Face, largest
 from .identity import Identity, PhotoFace
 
 # Shorter side of the box; a recogniser looks at 112 px.
 MIN_FACE_PX = 64
-LEAST_FACE_PX = 16  # what a person may ask for in its place: below, boxes are chance
+LEAST_FACE_PX = 16  # the least that may be set in its place: smaller boxes are chance
 # As the photo's header says, before anything is decoded; Pillow would warn a little above.
 MAX_PIXELS = 85_000_000
 GREY_16_MAX = 65535
 MAX_SIDE_PX = 4096  # larger photos are scaled down: no part of this pack looks at more of a face
 
-_NUMBERS = 4 + 1 + 10 + 512  # of a face in the cache: box, score, points, embedding
+_NUMBERS = 4 + 1 + 10 + EMBEDDING_SIZE  # of a face in the cache: box, score, points, embedding
 
 
 class Cache(Protocol):
@@ -42,9 +39,8 @@ class Cache(Protocol):
 
 @dataclass(frozen=True)
 class PhotoFinding:
-    """What a photo gives.
-
-    The person's face, None where there is no usable one; `note` says why, or what was chosen.
+    """A photo and the person's face in it, None where there is no usable one; `note` says why, or
+    which of several was chosen.
     """
 
     pixels: np.ndarray
@@ -106,15 +102,15 @@ def png_bytes(pixels: np.ndarray) -> bytes:
 
 
 def photo_hash(pixels: np.ndarray) -> str:
-    """Return what tells a photo's pixels from others, whatever file they came in."""
+    """Return the SHA-256 of a photo's pixels and shape, the same for every file that holds them."""
     return hashlib.sha256(
         repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()
     ).hexdigest()
 
 
 def faces_of(pixels: np.ndarray, analysis: FaceAnalysis, cache: Cache) -> tuple[Face, ...]:
-    """Return the faces of a photo that can be told apart, from the cache where the same files have
-    analysed it before.
+    """Return the faces of a photo that have an embedding, from the cache where the same model files
+    have analysed it before.
     """
     key = analysis.key
     photo = "" if key is None else photo_hash(pixels)
@@ -165,7 +161,7 @@ def find_person(
 
 
 def notes(findings: Sequence[PhotoFinding]) -> list[str]:
-    """Return what is to say about the photos, a line each, with their numbers from 1."""
+    """Return the notes about the photos, a line each, with their numbers from 1."""
     used = {True: "", False: "not used: "}
     return [
         f"Photo {number}: {used[one.face is not None]}{one.note}."
@@ -175,7 +171,7 @@ def notes(findings: Sequence[PhotoFinding]) -> list[str]:
 
 
 def identity_of(findings: Sequence[PhotoFinding], analysis: FaceAnalysis, title: str) -> Identity:
-    """Return who the photos show.
+    """Return the identity that the photos show.
 
     Raises: ImageError when no photo has a usable face, saying what is wrong with each.
     """

@@ -1,5 +1,5 @@
-"""Looking twice: small faces are found in overlapping parts of a picture, large ones at smaller
-sizes of it, and what was seen several times counts once.
+"""Several looks at one picture: small faces are found in overlapping tiles, large ones at smaller
+sizes, and a face that was seen several times counts once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the planner knows of each model family: sizes, defaults, and how it paints under a mask."""
+"""Facts of each model family for the planner: sizes, defaults, and painting under a mask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Latent consistency models (LCM), told by the names of their files."""
+"""Latent consistency models (LCM), recognised by the names of their files."""
 
 from __future__ import annotations
 

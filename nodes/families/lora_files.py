@@ -1,4 +1,4 @@
-"""What the names and sizes of a LoRA file's tensors say: the family of models it was made for, and
+"""The signs in the names and sizes of a LoRA file's tensors: the family it was made for, and
 forms that nothing here reads.
 """
 
@@ -153,7 +153,7 @@ def is_text_encoders(name: str) -> bool:
 
 
 def embeddings_in(names: Iterable[str]) -> list[str]:
-    """Return the names of the embeddings that a LoRA file brings along, "" for one without."""
+    """Return the names of the embeddings inside a LoRA file, "" for one without a name."""
     found = (_EMBEDDING.match(name) for name in names)
     return list(dict.fromkeys(match[1] or "" for match in found if match))
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB, Rec. 709
+# Shares of red, green and blue in luminance (of linear values) and luma (of display values): sRGB
+# has the primaries of Rec. 709.
+LUMINANCE = (0.2126, 0.7152, 0.0722)
 
 # Ottosson 2020, "A perceptual color space for image processing": linear sRGB -> cone responses ->
 # (after the cube root) lightness and two opponents.

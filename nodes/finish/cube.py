@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -76,7 +77,7 @@ class _CubeReader:
 
     path: Path
     size: int = 0
-    kind: str = ""
+    kind: Literal["", "LUT_1D_SIZE", "LUT_3D_SIZE"] = ""
     bounds: dict[str, list[float]] = field(default_factory=dict)
     rows: list[list[float]] = field(default_factory=list)
     line: int = 0

@@ -9,13 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..base.noise import SEED_SPACE
 from ..errors import ImageError
+from .color import LUMINANCE
+from .grading import PIXELS_AT_ONCE
 
-SEED_SPACE = 2**64
 # The long side of the frame in grains of the finest size, at size 1: one grain a pixel where the
 # picture is 1024 pixels long.
 FRAME_GRAINS = 1024
-PIXELS_AT_ONCE = 1 << 20
 # Deviation in middle grey, in display values 0..1, at strength 1. Half of it, 8 levels of 255,
 # looks like a scan of ISO 400 negative film.
 DEVIATION = 0.06
@@ -24,7 +25,6 @@ DEVIATION = 0.06
 LIMIT = 4.0
 # Grains are of mixed sizes: shares of the finest, of twice and of four times its size.
 OCTAVES = ((1, 0.85), (2, 0.45), (4, 0.28))
-LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ def _room(colours: Tensor) -> Tensor:
     4v(1-v), of the pixel's luma, or of the channel where that is less.
     """
     weights = (
-        colours.new_tensor(LUMA)
-        if colours.shape[2] == len(LUMA)
+        colours.new_tensor(LUMINANCE)
+        if colours.shape[2] == len(LUMINANCE)
         else colours.new_full((colours.shape[2],), 1 / colours.shape[2])
     )
     luma = (colours * weights).sum(2, keepdim=True)

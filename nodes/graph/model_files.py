@@ -12,6 +12,8 @@ from ..prompt.images import placed
 from .graph import NodeCall
 from .sockets import NO_FILE
 
+# Endings of files that hold weights.
+WEIGHT_ENDINGS = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin")
 # The inputs of loader nodes that name a file or a folder of files -> ComfyUI's model folder (or
 # folders) of such files.
 FILE_FOLDERS: Mapping[tuple[str, str], str] = {

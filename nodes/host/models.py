@@ -1,4 +1,4 @@
-"""What the planner asks of a running ComfyUI.
+"""Facts that the planner needs of a running ComfyUI.
 
 The family of a model, and the definitions of nodes.
 """
@@ -49,7 +49,7 @@ def family_of(model) -> Family:
 
 
 def lcm_of(model) -> str:
-    """Return what shows that a MODEL is an LCM: its file, or the sampling that was set for it.
+    """Return the sign that a MODEL is an LCM: its file, or the sampling that was set for it.
 
     Empty where nothing does.
     """

@@ -22,7 +22,7 @@ def state_folder() -> Path:
 
 
 def fingerprint(*parts: str) -> str:
-    """Return what changes when one of the texts does, and tells a reader nothing of them.
+    """Return a keyed hash that changes when one of the texts does, and reveals none of them.
 
     ComfyUI writes what a node's `fingerprint_inputs` returns into the metadata of every picture
     (`is_changed`, in `prompt`), and pictures are shared.

@@ -67,16 +67,16 @@ def only_values(inputs: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
 
 
 def notes_ui(*texts: str, warnings: Sequence[str] = ()) -> dict[str, list[str]] | None:
-    """Return what a node has to tell as its ui output; None where there is nothing.
+    """Return a node's notes as its ui output; None where there are none.
 
     In the expansion of AstriaGenerate web/js/report.js adds the texts to that node's report, which
     a plain text would replace: the host shows both in the one node. `warnings` are the lines of
     them that a node without a report shows by itself.
     """
-    told: dict[str, list[str]] = {"astria_notes": [text for text in texts if text]}
+    output: dict[str, list[str]] = {"astria_notes": [text for text in texts if text]}
     if warnings:
-        told["astria_warnings"] = list(warnings)
-    return told if told["astria_notes"] else None
+        output["astria_warnings"] = list(warnings)
+    return output if output["astria_notes"] else None
 
 
 def warnings_ui(*texts: str) -> dict[str, list[str]] | None:

@@ -1,4 +1,4 @@
-"""Which web addresses the server may go to on somebody's behalf.
+"""Which web addresses the server may fetch for a request.
 
 Web schemes, and public hosts by their resolved address.
 """
@@ -18,7 +18,7 @@ from ..prompt.images import shown_address
 from .problems import ApiError
 
 MAX_URL = 2000
-# Networks that are nobody's on the public internet, or carry an address that only they understand.
+# Networks that are not of the public internet, or that carry another address in theirs.
 # Listed here, since what Python calls global differs from version to version.
 # Source: the special-purpose registries of IANA for IPv4 and IPv6.
 _NOT_PUBLIC_4 = (
@@ -163,7 +163,7 @@ def resolved(
 
 
 def _looked_up(place: CheckedAddress, timeout_s: float) -> Sequence[Any]:
-    """Return what the system's resolver says.
+    """Return the addresses by the system's resolver.
 
     It takes no time limit, so it is asked in a thread, which ends when the resolver gives up.
     """

@@ -26,7 +26,7 @@ class Fetching:
         self._left_s = float(settings.fetch_timeout_s)
 
     def check(self, url: Any, what: str) -> None:
-        """Return when the address may be fetched from.
+        """Check that the address may be fetched from.
 
         Raises: ApiError where it is none, or the owner has not allowed it.
         """

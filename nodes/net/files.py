@@ -1,4 +1,4 @@
-"""Files that a request brings, checked by what is in them.
+"""Files that come with a request, checked by their content.
 
 Pictures that the host may open, and weights that hold no code.
 """
@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import io
 import os
+import re
 import struct
 import warnings
 from pathlib import Path
@@ -17,7 +18,6 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from .decoding import room_for
-from .picture_headers import jpeg_scans, webp_size
 from .problems import ApiError
 from .tensor_header import LENGTH_BYTES, HeaderError, read_header
 
@@ -65,6 +65,9 @@ _MAGIC = (
     (b"<?xml", "an XML file"),
 )
 _OTHER_KIND = "Send one JPEG, PNG or WebP picture; save another kind as JPEG or PNG first."
+# A marker of a JPEG (ITU-T T.81, annex B), those apart that stand inside a scan's data.
+_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
+_START_OF_SCAN, _END = b"\xda", b"\xd9"
 INPUT_FOLDER = "astria"  # below ComfyUI's input folder
 
 
@@ -100,7 +103,7 @@ def picture_name(content: bytes, what: str, most_bytes: int) -> str:
 
 
 def check_pixels(size: tuple[int, int], what: str) -> None:
-    """Return when a picture of this width and height is not too large to be decoded.
+    """Check that a picture of this width and height is not too large to be decoded.
 
     Raises: ApiError.
     """
@@ -110,13 +113,48 @@ def check_pixels(size: tuple[int, int], what: str) -> None:
 
 
 def _looks_like(content: bytes) -> str:
-    """Return what a file is that is none of the kinds that are read, by how it begins."""
+    """Return the kind of a file that is not read, in words, by its first bytes."""
     brand = content[8:12] if content[4:8] == b"ftyp" else b""
     if brand in _BRANDS:
         return f"it is {_BRANDS[brand]}"
     start = content[:16].lstrip().lower()
-    kind = next((said for magic, said in _MAGIC if start.startswith(magic)), None)
+    kind = next((name for magic, name in _MAGIC if start.startswith(magic)), None)
     return f"it is {kind}" if kind else f"it begins with {content[:12].hex(' ')!r}"
+
+
+def jpeg_scans(content: bytes, most: int) -> int:
+    """Return the number of scans of a JPEG, counted to one above `most`."""
+    position, scans = 2, 0
+    while scans <= most and (marker := _MARKER.search(content, position)):
+        if marker[1] == _END:
+            break
+        scans += marker[1] == _START_OF_SCAN
+        end = marker.end()
+        position = end + int.from_bytes(content[end : end + 2], "big")
+    return scans
+
+
+def webp_size(content: bytes) -> tuple[int, int] | None:
+    """Return width and height of a WebP, None for what is none.
+
+    Pillow takes the memory of the whole canvas as it opens one.
+    Source: RFC 9649, sections 2.4 to 2.7.
+    """
+    if content[:4] != b"RIFF" or content[8:12] != b"WEBP":
+        return None
+    kind, data = content[12:16], content[20:30]
+    if kind == b"VP8X":
+        return _whole(data[4:7]) + 1, _whole(data[7:10]) + 1
+    if kind == b"VP8L":
+        bits = _whole(data[1:5])
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        return _whole(data[6:8]) & 0x3FFF, _whole(data[8:10]) & 0x3FFF
+    return None
+
+
+def _whole(data: bytes) -> int:
+    return int.from_bytes(data, "little")
 
 
 def from_base64(text: str, what: str, most_bytes: int) -> bytes:
@@ -134,7 +172,7 @@ def from_base64(text: str, what: str, most_bytes: int) -> bytes:
 
 
 def check_safetensors(path: Path, what: str) -> None:
-    """Return when the file is a whole .safetensors file: tensors and text, nothing that runs.
+    """Check that the file is a whole .safetensors file: tensors and text, nothing that runs.
 
     Raises: ApiError otherwise.
     """

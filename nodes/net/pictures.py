@@ -17,7 +17,7 @@ FOLDER = "astria/fetched"
 
 @dataclass(frozen=True)
 class PictureStore:
-    """Where the pictures of prompts are put, and what their owner allows.
+    """The folder for pictures of prompts, and the owner's settings for them.
 
     ComfyUI's input folder, and the API's settings.
     """
@@ -26,7 +26,7 @@ class PictureStore:
     settings_file: Path
 
     def fetching(self) -> Fetching:
-        """Return what fetches the pictures of one request.
+        """Return the fetcher for the pictures of one request.
 
         Raises: ApiError for a slip in the settings.
         """

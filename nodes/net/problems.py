@@ -1,4 +1,4 @@
-"""What the API refuses, in ComfyUI's own error envelope."""
+"""The API's refusals, in ComfyUI's own error envelope."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def envelope(error: AstriaError) -> dict[str, Any]:
     it in one line, hint included, for programs that show one text.
     """
     listed = [dict(one) for one in _problems_of(error)]
-    told = {
+    details = {
         "type": error.code,
         "message": error.message,
         "details": error.hint,
         "extra_info": {"problems": listed},
     }
-    return {"message": _in_one_line(error), "error": told, "node_errors": {}}
+    return {"message": _in_one_line(error), "error": details, "node_errors": {}}
 
 
 def _in_one_line(error: AstriaError) -> str:
     lines = [line.strip().rstrip(".") for line in error.message.splitlines()]
-    said = "; ".join(line for line in lines if line)
-    return " ".join(filter(None, (f"{said}.", *error.hint.split())))
+    sentence = "; ".join(line for line in lines if line)
+    return " ".join(filter(None, (f"{sentence}.", *error.hint.split())))
 
 
 def _problems_of(error: AstriaError) -> Sequence[Problem]:
@@ -64,7 +64,7 @@ def problem(code: str, message: str, hint: str = "", field: str = "") -> Problem
 
 
 class Problems:
-    """Collects what is wrong with a request, so that all of it is told at once."""
+    """Collects what is wrong with a request, so that one answer lists all of it."""
 
     def __init__(self) -> None:
         self._errors: list[ApiError] = []

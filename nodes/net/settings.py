@@ -25,7 +25,7 @@ class ApiSettings:
     # What programs send as "Authorization: Bearer KEY"; without one only this machine may ask.
     key: str = ""
     fetch_urls: bool = False  # whether pictures are fetched from the web addresses in requests
-    callbacks: bool = True  # whether programs are told by POST when a prompt is done
+    callbacks: bool = True  # whether addresses are called when a prompt is done
     # Hosts of the own network that may be fetched from and called back.
     private_hosts: tuple[str, ...] = ()
     idempotent: bool = False  # same title: the same tune; same attributes: the same prompt
@@ -87,7 +87,7 @@ def parse(text: str, source: str) -> ApiSettings:
             continue
         key, equals, value = (part.strip() for part in line.partition("="))
         if not equals:
-            # The line is not told: it may hold the API's key.
+            # The line is not shown: it may hold the API's key.
             raise _error(
                 f"{source}, line {number}: it is no setting, for it has no '='",
                 f"Write NAME = VALUE. Settings: {', '.join(_DEFAULTS)}.",
@@ -128,7 +128,7 @@ def _text(key: str, value: str, place: str) -> str:
     if key == "key" and not (
         len(value) >= LEAST_KEY and value.isascii() and value.isprintable() and " " not in value
     ):
-        # The value is not told: it may be a key with a slip in it.
+        # The value is not shown: it may be a mistyped key.
         raise _error(
             f"{place}: the key needs {LEAST_KEY} characters or more, plain ones without blanks"
         )

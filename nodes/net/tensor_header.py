@@ -122,17 +122,17 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _place(name: str, tensor: object) -> tuple[int, int]:
     """Return where a tensor begins and ends. Raises: HeaderError."""
-    told = f"its tensor {name[:80]!r}"
+    called = f"its tensor {name[:80]!r}"
     if not isinstance(tensor, dict) or tensor.keys() != {"dtype", "shape", "data_offsets"}:
-        raise HeaderError(f"{told} is no entry of a tensor")
+        raise HeaderError(f"{called} is no entry of a tensor")
     shape, offsets, bits = tensor["shape"], tensor["data_offsets"], _BITS.get(str(tensor["dtype"]))
     if bits is None:
-        raise HeaderError(f"{told} is of the type {str(tensor['dtype'])[:20]!r}, which none is")
+        raise HeaderError(f"{called} is of the type {str(tensor['dtype'])[:20]!r}, which none is")
     if not (_are_sizes(shape) and _are_sizes(offsets) and len(offsets) == 2):
-        raise HeaderError(f"{told} has no shape, or no place")
+        raise HeaderError(f"{called} has no shape, or no place")
     if (offsets[1] - offsets[0]) * 8 != math.prod(shape) * bits:
         raise HeaderError(
-            f"{told} has {offsets[1] - offsets[0]} bytes, which its shape and type do not make"
+            f"{called} has {offsets[1] - offsets[0]} bytes, which its shape and type do not make"
         )
     return offsets[0], offsets[1]
 

@@ -1,4 +1,4 @@
-"""GET and POST to a web address given by somebody else.
+"""GET and POST to a web address from a request.
 
 Connected to the checked address, bounded in size and time.
 """
@@ -26,7 +26,7 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True)
 class Bounds:
-    """How far a request may go.
+    """The bounds of a request.
 
     Bytes of the answer, seconds over all, and the hosts of the own network that are allowed.
     """
@@ -37,7 +37,7 @@ class Bounds:
 
 
 def fetch(url: str, bounds: Bounds) -> bytes:
-    """Return what a GET of `url` gives.
+    """Return the body of a GET of `url`.
 
     Up to three redirects are followed, each checked as the first address.
 

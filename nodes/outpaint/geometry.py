@@ -7,15 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import ImageError
+from ..prompt.catalog import ANCHORS
 from ..rounding import round_up
 
-ANCHORS = (
-    "top-left", "top-center", "top-right",
-    "left-center", "center", "right-center",
-    "bottom-left", "bottom-center", "bottom-right",
-)  # fmt: skip
-
-SMALLER_POLICIES = ("crop", "shrink", "error")
+SmallerPolicy = Literal["crop", "shrink", "error"]
+SMALLER_POLICIES: tuple[SmallerPolicy, ...] = ("crop", "shrink", "error")
 
 Side = Literal["start", "center", "end"]
 
@@ -72,7 +68,7 @@ def place(
     anchor: str,
     *,
     multiple: int = 8,
-    smaller: str = "crop",
+    smaller: SmallerPolicy = "crop",
 ) -> Canvas:
     """Return the canvas of `width` x `height` on which the source sits at `anchor`.
 
@@ -167,7 +163,12 @@ def _sides(anchor: str) -> tuple[Side, Side]:
 
 
 def _check(
-    source_width: int, source_height: int, width: int, height: int, multiple: int, smaller: str
+    source_width: int,
+    source_height: int,
+    width: int,
+    height: int,
+    multiple: int,
+    smaller: SmallerPolicy,
 ) -> None:
     if smaller not in SMALLER_POLICIES:
         raise ImageError(

@@ -171,12 +171,12 @@ class AstriaRegionalPrompt(io.ComfyNode):
         fits: list[LoraFit] = []
         masks = normalised(regions.masks)
         drawing = draw_people(model, masks, persons, scene, options, fits.append)
-        told, warnings = lines_of(fits, regions.names)
+        lines, warnings = lines_of(fits, regions.names)
         beyond = beyond_the_scene(persons, regions.names, scene_strength)
-        told += beyond
+        lines += beyond
         warnings += beyond
-        text = "\n".join(told) or f"{len(persons)} person(s) drawn in their regions."
-        ui = notes_ui(*told, warnings=warnings)
+        text = "\n".join(lines) or f"{len(persons)} person(s) drawn in their regions."
+        ui = notes_ui(*lines, warnings=warnings)
         patched = on_pictures_of_shape(drawing, regions.masks, "The regions are laid out for")
         return io.NodeOutput(patched, positive, negative, text, ui=ui)
 

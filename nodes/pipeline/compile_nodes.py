@@ -14,18 +14,24 @@ from ..graph.sockets import MODEL_SOCKETS
 from ..host.models import live_definitions
 from ..host.state import fingerprint
 from ..host.types import ModelsType, RequestType, seed_input
-from ..tunes.bundle import ModelBundle
+from ..tunes.bindings import ModelBundle
 from ..tunes.host.state import bindings_text, files_text, make_resolver, named_stamps
 from .build.sources import Options
 from .compiling import CompileOptions, compile_request, workflow_of
 from .explain import explain
 from .host.files import save_workflow
-from .host.inputs import policy_inputs, read_request, text_errors, text_input, text_notes
+from .host.inputs import (
+    PICTURE_INPUTS,
+    policy_inputs,
+    read_request,
+    text_errors,
+    text_input,
+    text_notes,
+)
 from .host.run_pictures import run_pictures
 from .pictures import picture_origins, pictures_to_load, with_files, without_pictures
 
 FROM_BINDINGS = "from the bindings"
-PICTURES = ("image", "mask", "person_masks", "control_image")
 
 
 class AstriaExplain(io.ComfyNode):
@@ -96,7 +102,7 @@ class AstriaExplain(io.ComfyNode):
     ) -> io.NodeOutput:
         asked = read_request(text, inputs.get("request"))
         bundle = inputs.get("models") or ModelBundle()
-        given = [name for name in PICTURES if inputs.get(name) is not None]
+        given = [name for name in PICTURE_INPUTS if inputs.get(name) is not None]
         # As if connected: nothing is fetched to tell the plan.
         to_be_had = pictures_to_load(asked, given, run_pictures().settings_file)
         asked = without_pictures(asked, to_be_had)

@@ -20,7 +20,8 @@ from ..graph.ui_form import ui_workflow
 from ..prompt import PromptRequest
 from ..tunes.bindings import BaseModel
 from ..tunes.choices import OUTPAINT_FOLDERS
-from ..tunes.resolve import Located, Missing, Resolver
+from ..tunes.file_search import Located, Missing
+from ..tunes.resolve import Resolver
 from .build.sources import Options, Sources
 from .build.stage_list import Problem
 from .build.text import Models

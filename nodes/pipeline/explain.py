@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from ..families.family import Family
 from ..graph.graph import Socket
 from ..prompt import PromptRequest
-from ..tunes.resolve import Missing, Resolver
+from ..tunes.file_search import Missing
+from ..tunes.resolve import Resolver
 from .build.sources import Sources
 from .build.tags import resolve_text
 from .build.text import Models

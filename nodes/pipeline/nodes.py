@@ -17,13 +17,20 @@ from ..host.models import family_of, lcm_of, live_definitions
 from ..host.state import fingerprint
 from ..host.types import ModelsType, RegionsType, RequestType, seed_input, warnings_ui
 from ..prompt import PromptRequest
-from ..tunes.bundle import ModelBundle
+from ..tunes.bindings import ModelBundle
 from ..tunes.host.state import bindings_text, files_text, make_resolver, named_stamps
 from .build.sources import Options, Sources
 from .build.tags import check_regions
 from .build.text import Models
 from .host.files import absent_inputs, check_input_files
-from .host.inputs import policy_inputs, read_request, text_errors, text_input, text_notes
+from .host.inputs import (
+    PICTURE_INPUTS,
+    policy_inputs,
+    read_request,
+    text_errors,
+    text_input,
+    text_notes,
+)
 from .host.run_pictures import run_pictures
 from .notes import JOINER, with_notes
 from .people_told import people_lines
@@ -31,7 +38,6 @@ from .pictures import as_files, named_files, pictures_to_load, with_files, witho
 from .plan import Plan, encode_request, plan
 from .precheck import check_before_models, check_text
 
-PICTURES = ("image", "mask", "person_masks", "control_image")
 # Sockets of Generate itself; Astria Models gathers all kinds.
 OWN_MODELS = ("upscale_model", "pose_controlnet")
 
@@ -229,7 +235,7 @@ def _as_batches(links: dict[str, list], prefix: str) -> tuple[dict[str, list], d
     Else each inner node would run once for every picture of a list, and the host takes the first
     result only from an expansion.
     """
-    names = {name: f"{prefix}batch.{name}" for name in PICTURES if name in links}
+    names = {name: f"{prefix}batch.{name}" for name in PICTURE_INPUTS if name in links}
     nodes = {
         names[name]: {"class_type": "AstriaOneBatch", "inputs": {"pictures": links[name]}}
         for name in names
@@ -239,7 +245,7 @@ def _as_batches(links: dict[str, list], prefix: str) -> tuple[dict[str, list], d
 
 def _links(node: type[io.ComfyNode], bundle: ModelBundle) -> dict[str, list]:
     """Return the links at the node's sockets, and those of the models that AstriaModels gathers."""
-    names = ("model", "clip", "vae", *PICTURES, *OWN_MODELS, "outpaint_model")
+    names = ("model", "clip", "vae", *PICTURE_INPUTS, *OWN_MODELS, "outpaint_model")
     return {
         **_gathered_links(node, bundle),
         **{name: _own_link(node, name) for name in names if _is_connected(node, name)},
@@ -275,7 +281,7 @@ def _sources(names: Collection[str], family: Family) -> Sources:
 
     Every connected socket, and the family of its model.
     """
-    given: dict = {name: Socket(name) for name in PICTURES if name in names}
+    given: dict = {name: Socket(name) for name in PICTURE_INPUTS if name in names}
     given["connected"] = {name: Socket(name) for name in MODEL_SOCKETS if name in names}
     return Sources(Models(Socket("model"), Socket("clip"), Socket("vae")), family, **given)
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from ..families.family import Family
 from ..graph.graph import Graph, Value
 from ..prompt import PromptRequest
-from ..tunes.resolve import Missing, Resolver
+from ..tunes.file_search import Missing
+from ..tunes.resolve import Resolver
 from .build.lcm import lcm_of_outpaint, lcm_of_picture
 from .build.model_loaders import ModelLoaders
 from .build.plan_builder import PlanBuilder, StagePicture

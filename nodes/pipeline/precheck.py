@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ..families.family import FAMILIES, Family
 from ..prompt import PromptRequest, Segment
-from ..tunes.resolve import Missing, Resolver
+from ..tunes.file_search import Missing
+from ..tunes.resolve import Resolver
 from .build.sources import Options, Sources
 from .build.stage_list import Problem, raise_for
 from .build.tags import resolve_text

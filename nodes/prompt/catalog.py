@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from .images import ImageKind
 from .kinds import (
@@ -94,7 +95,7 @@ class Flag:
     `takes` is `nothing`, `one` word, `words` (a list) or `text`; `kind` types each word.
     """
 
-    takes: str
+    takes: Literal["nothing", "one", "words", "text"]
     kind: ValueKind
     help: str
     has_effect: bool = True

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from .kinds import ValueProblem
 from .source import quoted
@@ -31,7 +32,7 @@ class ImageRef:
     `kind` is `url`, `file` (a name in ComfyUI's input folder, or as `placed` reads it) or `base64`.
     """
 
-    kind: str
+    kind: Literal["url", "file", "base64"]
     value: str
 
 

@@ -116,6 +116,9 @@ class Decimal:
         return repr(value)
 
 
+ANY_NUMBER = Decimal(-1e15, 1e15)  # bounds that nothing meant as a number exceeds
+
+
 @dataclass(frozen=True)
 class Boolean:
     """`true` or `false`, also spelled 1 and 0, in any case."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from .catalog import FLAGS, PARAMETERS, TAG_KINDS, TAG_WORDS
 from .source import LINE_END, Span
@@ -41,12 +41,9 @@ _BESIDE_BREAK = ",.;:"
 
 
 class MarkupToken(NamedTuple):
-    """Something that is not text.
+    """Something that is not text: `junk` is a broken tag, `flag` dashes and name of one."""
 
-    Kinds: tag, embedding, junk (a broken tag), flag (dashes and name), break.
-    """
-
-    kind: str
+    kind: Literal["tag", "embedding", "junk", "flag", "break"]
     start: int
     end: int
 

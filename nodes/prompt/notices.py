@@ -12,7 +12,7 @@ from .dialects.keys import ALIASES, SIZE, is_value_of, key_to_write, own_key
 from .dialects.look_alikes import notice_syntax
 from .dialects.settings import how_to_write
 from .lexer import BYTE_ORDER_MARK, Lexer, Scanner, is_embedding_name
-from .reader import ValuePlace
+from .reader import MOST_INDENT, ValuePlace
 from .segment import SegmentBuilder
 from .source import Report, Span, quoted
 from .tree import Node
@@ -20,7 +20,6 @@ from .weights import MOST_WEIGHT, weigh
 
 _OTHER_TAG = re.compile(r"<\s*[A-Za-z_]+\s*:[^<>\r\n]*>")
 _LONGEST_KEY = max(map(len, (*PARAMETERS, *ALIASES)))
-_MOST_INDENT = 8
 _HEADS = ("prompt", "positive prompt", "positive", "/imagine prompt")
 _EMBEDDING_KINDS = ("embedding", "emb", "ti")
 
@@ -85,8 +84,8 @@ def _notice_parameters(report: Report, text: str, start: int) -> None:
 
 
 def _begins_line(report: Report, at: int) -> bool:
-    before = report.source[max(0, at - _MOST_INDENT) : at].rstrip(" \t")
-    return before.endswith(("\n", "\r")) or (not before and at <= _MOST_INDENT)
+    before = report.source[max(0, at - MOST_INDENT) : at].rstrip(" \t")
+    return before.endswith(("\n", "\r")) or (not before and at <= MOST_INDENT)
 
 
 def _with_equals(own: str) -> str:

@@ -20,7 +20,7 @@ from .tree import Node
 _WORD = re.compile(r"\S+")
 # What examples of the service's documentation have in place of a number.
 _PLACEHOLDERS = ("strength", "weight", "scale")
-_MOST_INDENT = 8
+MOST_INDENT = 8  # blanks before a parameter that stands at the start of its line
 _LORA_WEIGHTS = ("te", "unet")
 
 
@@ -151,7 +151,7 @@ class PromptReader:
         """Report a BREAK that begins a line below another program's negative prompt: persons who
         are described there would be what the picture is to be without.
         """
-        before = self._source[max(0, span.start - _MOST_INDENT) : span.start].rstrip(" \t")
+        before = self._source[max(0, span.start - MOST_INDENT) : span.start].rstrip(" \t")
         if before.endswith(("\n", "\r")):
             self._report.add(
                 "undivided-break",

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from .catalog import FLAGS, PARAMETERS
+from .source import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,7 @@ class RequestFinding:
     """A diagnostic without a place: `about` names the value of the request that it is about."""
 
     code: str
-    severity: str
+    severity: Severity
     about: str
     message: str
     hint: str

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import Literal
 
 LINE_END = re.compile(r"\r\n|\r|\n")
 # After this many, one last diagnostic says that there are more: the list is for people.
@@ -35,6 +36,9 @@ class Rewrite:
     label: str
 
 
+Severity = Literal["error", "warning", "info"]
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
     """An error, warning or note about a place in a text; `line` and `column` count from 1.
@@ -44,7 +48,7 @@ class Diagnostic:
     """
 
     code: str
-    severity: str
+    severity: Severity
     span: Span
     message: str
     hint: str = ""
@@ -103,7 +107,7 @@ class Report:
         self.source = source
         self.field = field
         self._found: list[Diagnostic] = []
-        self._left_out: list[str] = []  # severities
+        self._left_out: list[Severity] = []
         self.has_errors = False
         self._line_starts: list[int] | None = None
 
@@ -114,7 +118,7 @@ class Report:
     def add(
         self,
         code: str,
-        severity: str,
+        severity: Severity,
         span: Span,
         message: str,
         hint: str = "",

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .kinds import Decimal, ValueProblem
+from .kinds import ANY_NUMBER, ValueProblem
 from .segment import EmbeddingTag, Segment
 
 ROUND_WEIGHT = 1.1
@@ -23,7 +23,6 @@ _TOKEN = re.compile(r"\\[\\()\[\]]|[()\[\]]")
 _CLOSES = {")": "(", "]": "["}
 # Longer than any weight anybody writes; keeps the look behind a closing bracket short.
 _LONGEST_WEIGHT = 16
-_WEIGHT = Decimal(-1e15, 1e15)
 
 
 @dataclass(slots=True)
@@ -134,7 +133,7 @@ def _take_weight(parts: list[_WeightedPart], opening: int, closing: int) -> floa
     before = parts[closing - 1]
     if isinstance(before.piece, str) and not before.bracket and closing - 1 > opening:
         _, colon, number = before.piece[-_LONGEST_WEIGHT:].rpartition(":")
-        weight = _WEIGHT.read(number.strip())
+        weight = ANY_NUMBER.read(number.strip())
         if colon and not isinstance(weight, ValueProblem):
             before.piece = before.piece[: len(before.piece) - len(number) - 1]
             return weight

@@ -36,9 +36,9 @@ def levelled(drawn: Tensor, cut: Tensor, mask: Tensor) -> Tensor:
 def paste_faces(image: Tensor, drawn: Sequence[tuple[FaceCrop, Tensor]]) -> tuple[Tensor, Tensor]:
     """Return the pictures with the drawn faces in them, and where they were painted.
 
-    Outside the masks every pixel is the very pixel of `image`, alpha everywhere; a NaN in a drawing
-    cannot get there. Where faces of one picture overlap, each pixel is the face's that it is
-    nearest to, so the order does not matter and nobody is painted into another.
+    Outside the masks every pixel is that of `image` to the bit, and alpha is everywhere; a NaN in a
+    drawing cannot get there. Where faces of one picture overlap, each pixel belongs to the nearest
+    face, so the order does not matter and no face is painted into another.
     Shapes: image [B,H,W,C], C 3 or 4; drawings [target_height,target_width,3] -> ([B,H,W,C] of the
     image's dtype, [B,H,W] float32).
     """
@@ -54,8 +54,7 @@ def paste_faces(image: Tensor, drawn: Sequence[tuple[FaceCrop, Tensor]]) -> tupl
         new = _over(crop, drawing.to(image.device, torch.float32), window)
         old, so_far = image[crop.image, rows, columns, :3], result[crop.image, rows, columns, :3]
         changed = (so_far.float() + weight[..., None] * (new - old.float())).clamp(0, 1)
-        # where() and not arithmetic alone: a NaN in the drawing must not reach pixels that the mask
-        # protects.
+        # where() and not arithmetic alone: a NaN of the drawing times a weight of 0 is NaN still.
         result[crop.image, rows, columns, :3] = torch.where(
             weight[..., None] > 0, changed.to(image.dtype), so_far
         )
@@ -70,7 +69,7 @@ def _inside(crop: FaceCrop, image: Tensor) -> Window:
 
 
 def _over(crop: FaceCrop, drawing: Tensor, window: Window) -> Tensor:
-    """Return the drawing as the picture's pixels in the window see it."""
+    """Return the drawing resampled onto the picture's pixels in the window."""
     return (
         laid_back(drawing, crop.matrix, window)
         if crop.turn
@@ -100,6 +99,8 @@ def _share(crop: FaceCrop, others: Sequence[FaceCrop], places: tuple[Tensor, Ten
         return own
     stacked = torch.stack([own, *(_mask(other, places) for other in others)])
     distances = torch.stack([_distance(one, places) for one in (crop, *others)])
+    # softmax(log m - d / t) is m e^(-d/t), normalised over the faces: each counts by its mask m,
+    # and the nearest, of least distance d, takes nearly all. log 0 drops a face outside its mask.
     parts = torch.softmax(stacked.log() - distances / TRANSITION, 0)[0]
     return torch.where(own > 0, stacked.amax(0) * parts, 0.0)
 
@@ -117,7 +118,7 @@ def _mask(face: FaceCrop, places: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def _distance(face: FaceCrop, places: tuple[Tensor, Tensor]) -> Tensor:
-    """Return how far each place is from a face's middle, in halves of that face.
+    """Return the distance of each place from a face's middle, in halves of that face.
 
     1 on the ellipse inside its box.
     """

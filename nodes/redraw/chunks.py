@@ -28,7 +28,7 @@ def cut_up(places: Sequence[int], most: int) -> Iterator[list[int]]:
 
 
 def largest_batch(required: Callable[[int], float], free: float, most: int) -> int:
-    """Return how many items, `most` at most, fit `free` bytes by the estimate `required`.
+    """Return the number of items, `most` at most, that fit `free` bytes by the estimate `required`.
 
     One where not even one does.
     """

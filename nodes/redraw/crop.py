@@ -20,7 +20,7 @@ from ..faces.face import Face
 
 Point = TypeVar("Point", float, Tensor)
 
-HARD_PX = 1e-3  # a softer edge than this is none
+HARD_PX = 1e-3  # a feather below this counts as a hard edge
 # A head that is tilted more is drawn upright: models know lying and hanging heads badly.
 MOST_TILT = math.radians(30)
 # Width / height of an upright face's box. The box around a tilted one says little of its shape, but
@@ -33,7 +33,8 @@ class CropOptions:
     """`face_size_px`: longest side of a drawn crop, at most.
 
     `context`: side of the crop / side of the face; `feather`: how far the mask reaches beyond the
-    face's box, as a share of the face; `multiple`: what the model's sizes go by, in pixels.
+    face's box, as a share of the face; `multiple`: pixels, of which the model's sizes are
+    multiples.
     """
 
     face_size_px: int
@@ -169,14 +170,18 @@ def plan_crop(
     across, down = min(wanted, width), min(wanted, height)
     x = min(max(round((left + right - across) / 2), 0), width - across)
     y = min(max(round((top + bottom - down) / 2), 0), height - down)
-    # At the picture's own edge nothing has to fade.
-    gaps = [
-        (x > 0, left - x),
-        (y > 0, top - y),
-        (x + across < width, x + across - right),
-        (y + down < height, y + down - bottom),
-    ]
-    feather = min([options.feather * side, *(max(gap, 0.0) for opened, gap in gaps if opened)])
+    # The feather ends inside the window, but for sides at the picture's own edge, where nothing has
+    # to fade.
+    feather = options.feather * side
+    if x > 0:
+        feather = min(feather, left - x)
+    if y > 0:
+        feather = min(feather, top - y)
+    if x + across < width:
+        feather = min(feather, x + across - right)
+    if y + down < height:
+        feather = min(feather, y + down - bottom)
+    feather = max(feather, 0.0)
     return FaceCrop(
         image, number, box, x, y, across, down, *_target(across, down, options), feather
     )
@@ -348,14 +353,13 @@ def cut_hint(hint: Tensor, crop: FaceCrop, size: tuple[int, int]) -> Tensor:
     y = (height - size[1] / scale) / 2 + middle_y / scale
     across, down = crop.width / scale, crop.height / scale
     cos, sin = math.cos(crop.turn), math.sin(crop.turn)
-    affine = picture.new_tensor(
-        [
-            [
-                [cos * across / width, sin * down / width, 2 * x / width - 1],
-                [-sin * across / height, cos * down / height, 2 * y / height - 1],
-            ]
-        ]
-    )
+    # affine_grid leads from (u, v), -1..1 over the drawing, to -1..1 over the hint. (u, v) lies
+    # (u across/2, v down/2) from the window's middle; turned back by `turn` and added to (x, y) it
+    # is at x + (cos u across + sin v down)/2, y + (-sin u across + cos v down)/2 of the hint, and
+    # p of 0..side is 2 p/side - 1 of -1..1.
+    to_x = [cos * across / width, sin * down / width, 2 * x / width - 1]
+    to_y = [-sin * across / height, cos * down / height, 2 * y / height - 1]
+    affine = picture.new_tensor([[to_x, to_y]])
     grid = F.affine_grid(
         affine, [1, picture.shape[1], crop.target_height, crop.target_width], align_corners=False
     )

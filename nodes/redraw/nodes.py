@@ -177,9 +177,9 @@ class AstriaInpaintFaces(io.ComfyNode):
         names = person_names(persons, regions)
         scaled = scale_notes(faces, image.shape[2], image.shape[1])
         worn, warnings = lines_of(fits, names)  # a file is read for each model that wears it
-        told = "\n".join([report(planned, names, len(image), calls), *scaled, *worn])
+        text = "\n".join([report(planned, names, len(image), calls), *scaled, *worn])
         matches = matches_preview(image, planned, names)
-        return io.NodeOutput(result, mask, matches, told, ui=notes_ui(told, warnings=warnings))
+        return io.NodeOutput(result, mask, matches, text, ui=notes_ui(text, warnings=warnings))
 
 
 NODES = [AstriaInpaintFaces]

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from torch import Tensor
 
@@ -20,14 +21,16 @@ from ..regions.person import Person
 from .blend import paste_faces
 from .crop import CropOptions, FaceCrop, plan_crop
 
-SCENE, SKIP = UNMATCHED = ("scene", "skip")
+Unmatched = Literal["scene", "skip"]
+SCENE: Unmatched = "scene"
+UNMATCHED: tuple[Unmatched, ...] = (SCENE, "skip")
 
 
 @dataclass(frozen=True)
 class PlannedFace:
     """A face as it will be drawn.
 
-    `person` counts from 0, None for a face that is nobody's; `how` says why it is this person's.
+    `person` counts from 0, None for a face that is no person's; `how` is the reason in words.
     """
 
     crop: FaceCrop
@@ -37,7 +40,7 @@ class PlannedFace:
 
     @property
     def region(self) -> int:
-        """Where the person stands in lists of regions: 0 is the scene."""
+        """The person's number in lists of regions, where 0 is the scene."""
         return 0 if self.person is None else self.person + 1
 
 
@@ -47,7 +50,7 @@ def plan_faces(
     persons: Sequence[Person],
     layout: RegionLayout | None,
     options: CropOptions,
-    unmatched: str,
+    unmatched: Unmatched,
 ) -> list[PlannedFace]:
     """Return every face of every picture, in their order, each with its window and its person.
 
@@ -75,9 +78,10 @@ def finish(
     image: Tensor, planned: Sequence[PlannedFace], drawings: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor, list[PlannedFace]]:
     """Return the pictures with the drawings of all drawn faces, where they were painted, and the
-    plan as it came out.
+    plan with the faces that were left.
 
-    A drawing that holds no numbers (NaN, infinite) leaves its face as it was, and the plan says so.
+    A drawing with values that are no numbers (NaN, infinite) leaves its face as it was, and the
+    returned plan marks that face.
     Shapes: image [B,H,W,C]; drawings [target_height,target_width,3] -> ([B,H,W,C], [B,H,W]).
     """
     pending = iter(drawings)
@@ -97,7 +101,7 @@ def finish(
 
 
 def report(planned: Sequence[PlannedFace], names: Sequence[str], images: int, calls: int) -> str:
-    """Return what was done, a line for the whole and one for each face."""
+    """Return the report: a line for the whole and one for each face."""
     drawn = sum(face.drawn for face in planned)
     lines = [
         f"{drawn} of {len(planned)} face(s) in {images} image(s) drawn anew in {calls} sampler"
@@ -108,15 +112,15 @@ def report(planned: Sequence[PlannedFace], names: Sequence[str], images: int, ca
         sizes = f"window {crop.width}x{crop.height} px"
         sizes += f" turned by {math.degrees(crop.turn):.0f} degrees" if crop.turn else ""
         sizes += f", drawn at {crop.target_width}x{crop.target_height}" if face.drawn else ""
-        said = [label(face, names), *([face.how] if face.how else []), sizes]
-        lines.append(f"image {crop.image + 1}, face {crop.number + 1}: {', '.join(said)}")
+        parts = ", ".join(filter(None, (label(face, names), face.how, sizes)))
+        lines.append(f"image {crop.image + 1}, face {crop.number + 1}: {parts}")
     counts = Counter(face.crop.image for face in planned)
     lines += [f"image {number + 1}: no face" for number in range(images) if number not in counts]
     return "\n".join(lines)
 
 
 def label(face: PlannedFace, names: Sequence[str]) -> str:
-    """Return whose a face is, in a few words."""
+    """Return the person of a face, in a few words."""
     if face.person is not None:
         return f"person {names[face.person]}"
     return SCENE if face.drawn else "skipped"

@@ -1,4 +1,4 @@
-"""The picture that shows which face was taken for whom."""
+"""The picture with each face's box, window and person."""
 
 from __future__ import annotations
 

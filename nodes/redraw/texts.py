@@ -13,17 +13,16 @@ from ..errors import PlanError
 
 Conditioning = Sequence[Sequence[Any]]
 
-# What the text was told of the whole picture's size (SDXL): a face is a picture of its own, and the
-# host then takes the crop's size.
+# SDXL's conditioning on the whole picture's size: a face is a picture of its own, and without these
+# the host takes the crop's size.
 _SIZES = frozenset({"width", "height", "crop_w", "crop_h", "target_width", "target_height"})
 # The masked picture that inpaint models see is each crop's own.
 _OWN = _SIZES | {"concat_latent_image", "concat_mask"}
-# What speaks of places in the whole picture cannot be said of a crop.
+# Keys that mean places in the whole picture, which a crop does not show as they are.
 _PLACED = ("area", "mask", "gligen")
-# One row a face, where there is one.
+# A tensor with one row a face, where the conditioning has it.
 _STACKED = "pooled_output"
-# What counts for the whole picture, and so for the faces in it, where a person's own conditioning
-# does not say otherwise.
+# Keys of the scene that count for its faces too, unless a person's own conditioning has them.
 _OF_THE_SCENE = ("guidance", "control", "control_apply_to_uncond")
 
 
@@ -65,9 +64,8 @@ def face_text(
 
 
 def kind_of(conditioning: Conditioning, *, equal_lengths: bool) -> Hashable:
-    """Return what conditionings must have in common to be one batch.
-
-    Everything but the text and its pooled form.
+    """Return a key that is equal for conditionings that can be one batch: it holds everything but
+    the text and its pooled form.
 
     `equal_lengths`: texts of different lengths cannot stand in one batch (Flux, where a repeated
     token is not nothing).
@@ -85,9 +83,14 @@ def kind_of(conditioning: Conditioning, *, equal_lengths: bool) -> Hashable:
 def stacked(conditionings: Sequence[Conditioning]) -> list[list[Any]]:
     """Return conditionings of one kind as one, a row each.
 
-    Shorter texts repeat to a common length, which leaves cross-attention as it is.
+    Shorter texts are repeated to a common length, which leaves cross-attention as it is (see
+    `stacked` of regions/attention.py).
     """
-    return [_joined(entries) for entries in zip(*conditionings, strict=True)]
+    # Entry by entry: each conditioning holds as many as the others, since they are of one kind.
+    return [
+        _joined([conditioning[number] for conditioning in conditionings])
+        for number in range(len(conditionings[0]))
+    ]
 
 
 def with_control(conditioning: Conditioning, cropped: Callable[[Any], Any]) -> list[list[Any]]:
@@ -116,12 +119,7 @@ def _joined(entries: Sequence[Sequence[Any]]) -> list[Any]:
     [first, extra] = entries[0]
     length = math.lcm(*(text.shape[1] for text, _ in entries))
     texts = torch.cat([text.to(first).repeat(1, length // text.shape[1], 1) for text, _ in entries])
-    if _STACKED not in extra:
-        return [texts, extra]
-    return [
-        texts,
-        {
-            **extra,
-            _STACKED: torch.cat([other[_STACKED].to(extra[_STACKED]) for _, other in entries]),
-        },
-    ]
+    if _STACKED in extra:
+        rows = [other[_STACKED].to(extra[_STACKED]) for _, other in entries]
+        extra = {**extra, _STACKED: torch.cat(rows)}
+    return [texts, extra]

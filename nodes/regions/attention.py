@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# A region computes every pixel in which its share is above 0; below this nobody sees the
-# difference, and rounding alone stays below it.
+# A region computes every pixel in which its share is above 0. A share below this is invisible; it
+# is above what rounding leaves.
 LEAST_SHARE = 1e-3
 
 # (queries, keys, values) -> the attention's output [B, queries, channels]
@@ -170,7 +170,7 @@ class Joint:
         part: Share,
         attend: Attend,
     ) -> tuple[Tensor, Tensor]:
-        """Return what one region's text and pixels see, [B,T,C] and [B,n,C]."""
+        """Return the attention of one region's text and of its pixels, [B,T,C] and [B,n,C]."""
         image = slice(self.text_length, None)
         text_q = q[:, :, text]
         text_k = k[:, :, text]

@@ -32,7 +32,7 @@ _SHOWN = 3  # names and reasons that a sentence lists
 
 @dataclass(frozen=True)
 class ModelKind:
-    """What a model is called, and the base family that its LoRAs are made for ("" unknown)."""
+    """A model's title, and the base family that its LoRAs are made for ("" unknown)."""
 
     title: str
     branch: str = ""
@@ -109,7 +109,7 @@ class LoraFit:
         )
 
     def _way_out(self) -> str:
-        """Return what to do about a file of which nothing fits, though it is a LoRA."""
+        """Return the hint for a file of which nothing fits, though it is a LoRA."""
         unknown = all(why == NO_LAYER for _, why in self.left)
         is_ours = bool(self.made_for) and is_for(self.made_for, self.model.branch)
         if unknown and (is_ours or not self.made_for):
@@ -188,7 +188,9 @@ def _listed(left: Sequence[tuple[str, str]]) -> str:
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         reasons.append(f"{', '.join(names[:_SHOWN])}{more} ({why})")
     count = sum(map(len, list(names_of.values())[_SHOWN:]))
-    return "; ".join([*reasons, *([f"{count} more for other reasons"] if count else [])])
+    if count:
+        reasons.append(f"{count} more for other reasons")
+    return "; ".join(reasons)
 
 
 def _embedded(names: Sequence[str]) -> str:

@@ -210,7 +210,9 @@ class Kronecker(Form):
 
     def matrix(self) -> torch.Tensor:
         small, large = _product(*self.small), _product(*self.large)
-        small = small.reshape(*small.shape, *(1,) * (large.ndim - small.ndim))
+        # kron pairs the last sides: the kernel of the large matrix needs sides of 1 in the small.
+        ones = (1,) * (large.ndim - small.ndim)
+        small = small.reshape(*small.shape, *ones)
         return (torch.kron(small, large.contiguous()) * self.scale).reshape(self.target.shape)
 
 

@@ -17,7 +17,7 @@ from .run import Forward, Gate
 
 
 class Rows(Enum):
-    """What the rows of a layer's activations stand for."""
+    """The meaning of the rows of a layer's activations."""
 
     CONVOLUTION = auto()  # [B,C,H,W]: the pixels of its output
     TOKENS = auto()  # the pixels of the UNet block around the layer

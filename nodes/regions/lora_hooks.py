@@ -12,7 +12,7 @@ from .lora_forms import Layer
 
 
 class Change(Protocol):
-    """What a layer's output becomes: `out` so far, its input `x`, the unchanged output `y`."""
+    """A change of a layer's output `out`, by the layer's input `x` and its unchanged output `y`."""
 
     @property
     def reads_output(self) -> bool:

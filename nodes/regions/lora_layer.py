@@ -1,4 +1,4 @@
-"""What region LoRAs add to the output of one layer."""
+"""The additions of region LoRAs to the output of one layer."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class HostNames:
 
 
 def stems_of(names: Iterable[str]) -> set[str]:
-    """Return what may be the name of a layer in the names of its tensors."""
+    """Return the parts of tensors' names that may be the name of a layer."""
     return {stem for name in names for stem in _stems(name)}
 
 

@@ -138,7 +138,7 @@ class AstriaRegions(io.ComfyNode):
 
 
 def _drawn(layout: RegionLayout) -> dict[str, object]:
-    """Return what the editor draws of the layout.
+    """Return the layout as the editor draws it.
 
     The picture's size, and each person's name and box (x, y, width, height) in parts of it.
     """

@@ -35,7 +35,7 @@ GRID_PX = 1024
 
 
 class _Room(NamedTuple):
-    """Where a name may stand.
+    """The place for a name.
 
     The middle and the lower edge of its text, and the width it may take.
     """

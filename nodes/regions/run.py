@@ -69,12 +69,13 @@ class Gate:
 
         Shapes: values [B,K,H,W] of `pixels`, else [B,L,K] or [B,K] -> the same.
         """
-        columns = self.columns(regions, values)
+        columns = self.columns(regions, values)  # [L,K]; [B,K] of items
         if self.items:
-            columns = columns.view(len(columns), *(1,) * (values.ndim - 2), len(regions))
-            columns = columns.movedim(-1, 1) if pixels else columns
+            ones = (1,) * (values.ndim - 2)
+            columns = columns.view(len(columns), *ones, len(regions))  # [B,..1..,K]
+            columns = columns.movedim(-1, 1) if pixels else columns  # [B,K,1,1]
         elif pixels:
-            columns = columns.t().unflatten(1, values.shape[-2:])
+            columns = columns.t().unflatten(1, values.shape[-2:])  # [K,H,W]
         return values * columns
 
 
@@ -159,7 +160,7 @@ def on_latent(masks: torch.Tensor, height: int, width: int) -> torch.Tensor:
 def check_shape(
     masks: torch.Tensor, height: int, width: int, subject: str = "The regions are laid out for"
 ) -> None:
-    """Return when a latent of that size is of a picture of the masks' shape, at any scale, padded
+    """Check that a latent of that size is of a picture of the masks' shape, at any scale, padded
     to a model's multiple or not.
 
     Raises: ImageError where it is not, and everybody would stand elsewhere than laid out.

@@ -1,10 +1,11 @@
-"""Which face becomes whom, and the pictures with those faces swapped."""
+"""The identity that each face becomes, and the pictures with those faces swapped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,7 +21,8 @@ from ..regions.layout import RegionLayout
 from .inswapper import Network
 from .keep import EVERYTHING, MASKED, Keep
 
-UNMATCHED = ("skip", "first")
+UnmatchedSwap = Literal["skip", "first"]
+UNMATCHED: tuple[UnmatchedSwap, ...] = ("skip", "first")
 NOTHING: Mapping[tuple[int, int], str] = MappingProxyType({})
 
 Identities = tuple[Identity | None, ...]
@@ -28,9 +30,7 @@ Identities = tuple[Identity | None, ...]
 
 @dataclass(frozen=True)
 class Source:
-    """Whom a face becomes, None where it stays; `how` says why it was taken for that person, or
-    why it stays.
-    """
+    """The identity that a face becomes, None where it stays; `how` is the reason in words."""
 
     identity: Identity | None
     how: str = ""
@@ -46,7 +46,7 @@ class _Photos:
 
 @dataclass(frozen=True)
 class _Known:
-    """A person as matching sees one: the photos alone."""
+    """A person reduced to what faces are matched by: the photos."""
 
     faceids: tuple[_Photos, ...]
 
@@ -86,23 +86,21 @@ def sources(
     faces: Sequence[Sequence[Face]],
     people: Identities,
     layout: RegionLayout | None,
-    unmatched: str,
+    unmatched: UnmatchedSwap,
 ) -> list[Chosen]:
-    """Return whom each face of each picture becomes.
+    """Return the identity that each face of each picture becomes.
 
     Faces and people are matched as in face inpainting: by region, else by likeness, else from left
-    to right. A face that is nobody's becomes the first person with photos where `unmatched` is
+    to right. A face that is no person's becomes the first person with photos where `unmatched` is
     `first`; the face of a person without photos stays, and so does one without points.
     Raises: ImageError when images and faces, or people and layout, do not belong together.
     """
     faces = faces_of_image(images, faces)
     size = images.shape[2], images.shape[1]
     persons = [_Known(() if one is None else (_Photos(one),)) for one in people]
-    nobody = (
-        Source(next((one for one in people if one is not None), None), "unmatched")
-        if unmatched == "first"
-        else Source(None)
-    )
+    of_unmatched = Source(None)
+    if unmatched == "first":
+        of_unmatched = Source(next((one for one in people if one is not None), None), "unmatched")
     chosen = []
     for found in faces:
         match = match_faces(found, persons, layout, size) if found else Assignment()
@@ -111,7 +109,7 @@ def sources(
             for number, person in match.persons.items()
         }
         chosen.append(
-            [_paintable(face, known.get(number, nobody)) for number, face in enumerate(found)]
+            [_paintable(face, known.get(number, of_unmatched)) for number, face in enumerate(found)]
         )
     return chosen
 
@@ -123,7 +121,7 @@ def _paintable(face: Face, source: Source) -> Source:
 
 
 def report(chosen: Sequence[Chosen], left: Mapping[tuple[int, int], str] = NOTHING) -> str:
-    """Return in words, a line a picture, whom its faces become.
+    """Return in words, a line a picture, the identities that its faces become.
 
     Those of `left` (image, face), from 0, stay for the reason there.
     """
@@ -174,7 +172,7 @@ def swap(
                 left[at, number] = MASKED
                 after_each()
                 continue
-            # From the untouched picture: what a neighbour's crop did to this face is not built on.
+            # From the untouched picture, not from one that a neighbour's crop has changed.
             crop = cut(images[at], found, number, placement)
             painted = network(crop.pixels, latent).to(images.device)
             if painted.isfinite().all():

@@ -18,11 +18,10 @@ from torch import Tensor
 
 from ..errors import ImageError, MissingModelError
 from ..faces.align import arcface_template
+from ..faces.face import EMBEDDING_SIZE, W600K_PACKS
 from ..faces.identity import Identity
 from .inswapper_file import LICENCE, PUBLISHER, embedding_matrix
 
-# Packs with the recogniser that the published swappers were trained on (w600k_r50).
-RECOGNISERS = ("buffalo_l", "buffalo_m")
 _PRECISIONS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _QUIET = 3  # errors only: that the matrix is not used by the network is its purpose, not a fault
 
@@ -63,18 +62,17 @@ class Swapper:
     matrix: np.ndarray
 
     def latent(self, identity: Identity) -> np.ndarray:
-        """Return who the network is to paint, [512] of length 1.
-
-        The mean of the photos' embeddings, through the matrix.
+        """Return the identity as the network's input, [512] of length 1: the mean of the photos'
+        embeddings times the matrix.
 
         Raises: ImageError for embeddings of a recogniser that the model was not trained on.
         Source: insightface, model_zoo/inswapper.py, for one photo.
         """
-        if identity.recogniser not in RECOGNISERS:
+        if identity.recogniser not in W600K_PACKS:
             raise ImageError(
                 f"The identity '{identity.title}' was read with the face model pack"
                 f" {identity.recogniser}; face swap models know the embeddings of"
-                f" {' and '.join(RECOGNISERS)} only.",
+                f" {' and '.join(W600K_PACKS)} only.",
                 code="swap-recogniser",
                 hint=(
                     "Load buffalo_l in Astria Load Face Analysis, and read the identity of a face"
@@ -156,7 +154,7 @@ def _network(session: object, path: Path) -> Network:
         not known
         or inputs[4].shape[1:] != [3, size, size]
         or not isinstance(size, int)
-        or inputs[2].shape[1] != 512
+        or inputs[2].shape[1] != EMBEDDING_SIZE
     ):
         found = ", ".join(f"{one.name} {one.shape}" for one in session.get_inputs())
         raise MissingModelError(
@@ -176,7 +174,7 @@ def _network(session: object, path: Path) -> Network:
 
 
 def _runtime() -> tuple[object, tuple[type[Exception], ...]]:
-    """Return onnxruntime, and what it raises for files that it cannot load.
+    """Return onnxruntime, and the errors that it raises for files that it cannot load.
 
     Raises: MissingModelError where it is not installed.
     """

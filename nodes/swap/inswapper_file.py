@@ -37,7 +37,7 @@ class _DamagedError(Exception):
 
 @dataclass(frozen=True)
 class _Tensor:
-    """What is known of a weight before its values are read."""
+    """The header of a weight, read before its values."""
 
     name: str
     dims: tuple[int, ...]

@@ -1,5 +1,5 @@
-"""Where faces may be painted: inside the artist's mask, and of each head only what is face, so that
-hair, glasses and a hand before it stay.
+"""Where faces may be painted: inside the artist's mask, and of each head only the face itself, so
+that hair, glasses and a hand in front of it stay.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from ..regions.run import SAME_SHAPE
 
 MASKED = "left as it was: the mask or the face parsing leaves nothing of it to paint"
 CROP = 512  # px, side of the head that face parsing sees
-# Of CelebAMask-HQ's parts: skin, brows, eyes, ears, nose, mouth and lips. What stays is the
-# background, to which hands count, glasses, earrings, neck, clothes, hair and hat.
+# Of CelebAMask-HQ's parts: skin, brows, eyes, ears, nose, mouth and lips. Kept are the background
+# (hands are background there), glasses, earrings, neck, clothes, hair and hat.
 FACE_PARTS = (1, 2, 3, 4, 5, 7, 8, 10, 11, 12, 13)
 FADE = 8  # px of the crop, from where the face ends inward
 
@@ -61,7 +61,8 @@ def face_area(image: Tensor, face: Face, parse: Parse) -> Tensor:
     placement = Placement(ffhq_template(CROP), CROP, 0.0, estimate=robust_similarity)
     crop = cut(image, [face], 0, placement)
     is_face = np.isin(parse(crop.pixels[None])[0].cpu().numpy(), FACE_PARTS)
-    # A pixel of the picture averages over as many of the crop's: those at the border reach across.
+    # A pixel of the picture averages over scale_of pixels of the crop to a side: half its diagonal
+    # is how far it reaches across the border of the face.
     margin = 1 + scale_of(crop.matrix) / math.sqrt(2)
     inside = np.clip((ndimage.distance_transform_edt(is_face) - margin) / FADE, 0, 1)
     share = torch.from_numpy(inside).float().to(image.device)
@@ -86,7 +87,7 @@ def mask_of(mask: Tensor | None, images: Tensor) -> Tensor | None:
             code="face-mask-batch",
             hint="Connect one mask for all images, or one for each.",
         )
-    if not drawn.any():  # Load Image's of a picture without alpha; its note says so
+    if not drawn.any():  # Load Image's mask of a picture without alpha, 64 px small
         return drawn.new_zeros(len(images), height, width)
     if not math.isclose(width / drawn.shape[2], height / drawn.shape[1], rel_tol=SAME_SHAPE):
         raise ImageError(

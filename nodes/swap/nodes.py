@@ -8,9 +8,10 @@ import torch
 from comfy.model_management import get_torch_device
 from comfy_api.latest import io
 
-from ..faceid.host.files import NONE, PARSING, model_names
+from ..faceid.host.files import PARSING, model_names
 from ..faces.face import scale_notes
 from ..faces.paste_face import FEATHER
+from ..graph.sockets import NO_FILE
 from ..host.state import fingerprint
 from ..host.tensors import as_masks, as_pictures, empty_note
 from ..host.types import FacesType, IdentityType, RegionsType, SwapperType, notes_ui
@@ -104,7 +105,7 @@ class AstriaIdentities(io.ComfyNode):
 
 
 def _keep_inputs() -> list[io.Input]:
-    """What both nodes ask for to leave parts of faces as they are."""
+    """Return the inputs of both nodes that keep parts of faces as they are."""
     return [
         io.Mask.Input(
             "mask",
@@ -113,8 +114,8 @@ def _keep_inputs() -> list[io.Input]:
         ),
         io.Combo.Input(
             "face_parsing",
-            options=[NONE, *model_names(PARSING)],
-            default=NONE,
+            options=[NO_FILE, *model_names(PARSING)],
+            default=NO_FILE,
             optional=True,
             tooltip="BiSeNet: hair, glasses and a hand before the face stay as they are.",
         ),
@@ -190,7 +191,7 @@ class AstriaSwapFaces(io.ComfyNode):
         unmatched,
         regions=None,
         mask=None,
-        face_parsing=NONE,
+        face_parsing=NO_FILE,
     ) -> io.NodeOutput:
         image = as_pictures(image)
         mask = None if mask is None else as_masks(mask)
@@ -199,9 +200,9 @@ class AstriaSwapFaces(io.ComfyNode):
         wanted = [one.identity for found in chosen for one in found if one.identity is not None]
         scaled = scale_notes(faces, image.shape[2], image.shape[1])
         if not wanted:
-            told = "\n".join([report(chosen), *scaled])
+            text = "\n".join([report(chosen), *scaled])
             untouched = torch.zeros(image.shape[:3], device=image.device)
-            return io.NodeOutput(image, untouched, told, ui=notes_ui(told))
+            return io.NodeOutput(image, untouched, text, ui=notes_ui(text))
         keep = Keep(mask_of(mask, image), face_parser(face_parsing))
         latents = {id(person): swapper.latent(person) for person in wanted}
         gpu = gpu_provider(get_torch_device())
@@ -210,8 +211,8 @@ class AstriaSwapFaces(io.ComfyNode):
         with swapper.opened(gpu) as network:
             painted_as = [[latents.get(id(one.identity)) for one in found] for found in chosen]
             result = swap(image, faces, painted_as, network, feather, each_face(len(wanted)), keep)
-        told = "\n".join([report(chosen, result.left), *scaled, *_empty(mask)])
-        return io.NodeOutput(result.images, result.masks, told, ui=notes_ui(told))
+        text = "\n".join([report(chosen, result.left), *scaled, *_empty(mask)])
+        return io.NodeOutput(result.images, result.masks, text, ui=notes_ui(text))
 
 
 class AstriaRestoreFaces(io.ComfyNode):
@@ -269,23 +270,23 @@ class AstriaRestoreFaces(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, image, faces, restorer, strength, fidelity, size, mask=None, face_parsing=NONE
+        cls, image, faces, restorer, strength, fidelity, size, mask=None, face_parsing=NO_FILE
     ) -> io.NodeOutput:
         image = as_pictures(image)
         mask = None if mask is None else as_masks(mask)
         check_restorer(restorer, size)
-        said = notes(restorer, fidelity)
-        for note in said:
+        warnings = notes(restorer, fidelity)
+        for note in warnings:
             logging.warning("Astria Restore Faces: %s", note)
         keep = Keep(mask_of(mask, image), face_parser(face_parsing))
         result = restore(image, faces, painter(restorer, fidelity), size, strength, keep)
         scaled = scale_notes(faces, image.shape[2], image.shape[1])
-        told = "\n".join([result.report, *scaled, *said, *_empty(mask)])
-        return io.NodeOutput(result.images, result.masks, told, ui=notes_ui(told))
+        text = "\n".join([result.report, *scaled, *warnings, *_empty(mask)])
+        return io.NodeOutput(result.images, result.masks, text, ui=notes_ui(text))
 
 
 def _empty(mask: torch.Tensor | None) -> list[str]:
-    """Return what to say of a mask that covers nothing of a picture."""
+    """Return the note on a mask that covers nothing of a picture."""
     note = "" if mask is None else empty_note(mask)
     return [note] if note else []
 

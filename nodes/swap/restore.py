@@ -30,8 +30,8 @@ from ..faces.paste_face import (
 from .keep import EVERYTHING, MASKED, Keep
 
 DEFAULT_FIDELITY = 0.5  # the authors' of CodeFormer
-# Architectures that take -1..1 and give -1..1. The library that loads them hands them 0..1 and cuts
-# below 0; others it converts itself.
+# Architectures of pictures in -1..1. The spandrel library passes them 0..1 and cuts results below
+# 0; for other architectures it converts the range itself.
 _CENTRED = ("GFPGAN", "CodeFormer")
 _FACES = "FaceSR"
 
@@ -70,7 +70,7 @@ def is_face_model(restorer: Restorer) -> bool:
 
 
 def check_restorer(restorer: Restorer, size: int) -> None:
-    """Return when the model takes crops of `size`. Raises: ImageError."""
+    """Check that the model takes crops of `size`. Raises: ImageError."""
     name = restorer.architecture.id
     if (restorer.input_channels, restorer.output_channels) != (3, 3):
         raise ImageError(
@@ -114,7 +114,7 @@ def call(restorer: Restorer, crops: Tensor, fidelity: float) -> Tensor:
 
 
 def notes(restorer: Restorer, fidelity: float) -> list[str]:
-    """Return what is worth knowing before a restorer runs."""
+    """Return the warnings for a restorer and its fidelity, a sentence each."""
     name = restorer.architecture.id
     found = []
     if not is_face_model(restorer):
@@ -191,9 +191,9 @@ def _heads(
 def _line(image: int, faces: int, left: Counter[str]) -> str:
     if not faces:
         return f"Image {image + 1}: no face, unchanged."
-    said = [f"{faces - left.total()} face(s) restored"]
-    said += [f"{count} {why}" for why, count in left.items()]
-    return f"Image {image + 1}: {', '.join(said)}."
+    parts = [f"{faces - left.total()} face(s) restored"]
+    parts += [f"{count} {why}" for why, count in left.items()]
+    return f"Image {image + 1}: {', '.join(parts)}."
 
 
 def _resized(painted: Tensor, size: int) -> Tensor:

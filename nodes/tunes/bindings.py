@@ -47,7 +47,7 @@ BINDINGS_FILE = "bindings.ini"
 
 @dataclass(frozen=True)
 class Bindings:
-    """Which files the ids and roles of prompts stand for."""
+    """The files that ids and roles of prompts stand for."""
 
     bases: Mapping[str, BaseModel] = field(default_factory=dict)  # base tune id -> models
     default_base: str | None = None
@@ -295,3 +295,13 @@ def _known_family(id: str) -> str:
             f" {', '.join(FAMILIES)}."
         ),
     )
+
+
+@dataclass(frozen=True)
+class ModelBundle:
+    """The output of AstriaModels: bindings of its own, and the names of its sockets that hold a
+    model.
+    """
+
+    bindings: Bindings = field(default_factory=Bindings)
+    sockets: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Which files of the host each key of the bindings can be bound to."""
+"""The host's files that each key of the bindings can be bound to."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def portable(files: ModelFiles, folders: Sequence[str]) -> list[str]:
 
 
 def present(files: ModelFiles, role: Role) -> list[str]:
-    """Return what is there for a role: files that its node reads, or folders that hold such."""
+    """Return the names present for a role: files that its node reads, or folders of such."""
     names = [name for name in portable(files, role.folders) if role.takes(name)]
     return sorted(names if role.below is None else {name.split("/")[-2] for name in names})
 
@@ -66,7 +66,7 @@ def folders_of(key: str) -> Sequence[str]:
 def choices(
     key: str, files: ModelFiles, bindings: Bindings, titles: Sequence[str] = ()
 ) -> list[str]:
-    """Return what `key` (see `bind`) can be bound to here.
+    """Return the values that `key` (see `bind`) can be bound to here.
 
     `titles` are those of the tunes with photos. Raises: BindingsError for no such key.
     """

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ..errors import AstriaError
 from .bindings import BINDINGS_FILE, KNOWN_BASES, ROLES, bind, load, unbind
+from .file_search import Missing
 from .local_files import LocalFiles
-from .resolve import BIND_COMMAND, Missing, Resolver
+from .resolve import BIND_COMMAND, Resolver
 from .state import resolver_in, stands_for
 from .store import DATABASE_FILE, TuneStore
 from .tables import BASE_FIELDS
@@ -40,7 +41,7 @@ def main(
     Return the exit status: 0 done, 1 refused, 2 misused.
 
     `folder` is the pack's private folder, which holds the bindings file and the tunes database;
-    `models` are the model folders, `<ComfyUI>/models`: what is bound and not there is told.
+    `models` are the model folders, `<ComfyUI>/models`: what is bound and not there is printed.
     `command` is what hints name.
     """
     path = folder / BINDINGS_FILE
@@ -59,7 +60,7 @@ def main(
                 bind(path, key, file_name)
                 write(f"bound {key} = {file_name} in {path}")
                 if files is not None:
-                    _tell_absent(resolver_in(folder, files, bind=command), key, file_name, write)
+                    _print_absent(resolver_in(folder, files, bind=command), key, file_name, write)
                 return 0
     except AstriaError as error:
         write(f"error: {error}")
@@ -76,8 +77,8 @@ def _remove(path: Path, key: str, write: Callable[[str], object]) -> int:
     return 1
 
 
-def _tell_absent(resolver: Resolver, key: str, value: str, write: Callable[[str], object]) -> None:
-    """Say that what was bound is not there, as whoever uses it would."""
+def _print_absent(resolver: Resolver, key: str, value: str, write: Callable[[str], object]) -> None:
+    """Print the message of a prompt that uses what was bound, where it is not there."""
     found = stands_for(resolver, key, value)
     if isinstance(found, Missing):
         write(f"  not there yet: {found.message}\n  {found.hint}")

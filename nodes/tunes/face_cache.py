@@ -1,4 +1,4 @@
-"""What face analysis found in photos.
+"""A cache of the faces found in photos.
 
 Bytes by photo and kind of analysis, in a small database beside the tunes.
 """
@@ -26,7 +26,7 @@ _MIGRATIONS = (
 class FaceCache:
     """The cache in `folder`.
 
-    Any number of processes may use it; whoever deletes its file loses time, nothing else.
+    Any number of processes may use it; deleting its file costs time, nothing else.
 
     Raises: TuneError, from every method, when the database cannot be used.
     """

@@ -1,4 +1,4 @@
-"""The node that says who somebody is: from photos, or from a tune that holds some."""
+"""The node of identities: from photos, or from a tune that holds some."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from ..host.state import fingerprint, state_folder
 from ..host.tensors import as_pictures
 from ..host.types import FaceAnalysisType, IdentityType, notes_ui, only_values
 from .face_cache import FaceCache
+from .file_search import Missing
 from .host.state import make_resolver
-from .resolve import Missing
 from .store import DATABASE_FILE, Tune, TuneStore
 
 NO_FACE = ("error", "skip")
@@ -154,7 +154,7 @@ def _of_tune(name: str, analysis: FaceAnalysis) -> tuple[Identity, str]:
 def _identified(
     pictures: Sequence[np.ndarray], analysis: FaceAnalysis, title: str, least: int
 ) -> tuple[Identity, str]:
-    """Return who the pictures show, and what there is to say of them.
+    """Return the identity that the pictures show, and the notes on them.
 
     Raises: ImageError when none shows a usable face.
     """

@@ -31,7 +31,7 @@ _FORBIDDEN_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
 
 
 def name_problem(name: str) -> str | None:
-    """Say why `name` cannot be the name of a model file below a model folder; None when it can.
+    """Return why `name` cannot be the name of a model file below a model folder; None when it can.
 
     Only names that the host lists are ever opened. This check comes before, so that a path is
     refused as a path.

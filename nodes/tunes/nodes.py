@@ -23,11 +23,11 @@ from ..faces.photos import (
     png_bytes,
     read_photo,
 )
+from ..graph.sockets import NO_FILE
 from ..host.state import fingerprint, state_folder
 from ..host.tensors import as_pictures
 from ..host.types import FaceAnalysisType, ModelsType, gathered_inputs, only_values
-from .bindings import Bindings
-from .bundle import ModelBundle
+from .bindings import Bindings, ModelBundle
 from .face_cache import FaceCache
 from .host.state import bindings_text, files_text, models_overview
 from .kept_nodes import store_if_any
@@ -35,7 +35,6 @@ from .names import shown
 from .store import NewTune, Tune, TuneError, TuneStore
 from .tune import MAX_ID
 
-NO_FILE = "none"
 EXAMPLE_BINDINGS = "[tunes]\n1533312 = my_wife.safetensors"
 
 

@@ -32,7 +32,7 @@ class PackPrompt:
 
 @dataclass(frozen=True)
 class NewPack:
-    """What the maker of a pack says about it.
+    """The attributes of a pack that its maker sets.
 
     `tune` holds attributes of the tunes that are made by it. `folder` is the folder below `packs`
     that it is read from, `digest` tells what was read.
@@ -131,7 +131,7 @@ class PackStore:
             ]
 
     def has_runs(self) -> bool:
-        """Say whether callbacks of runs are still to come."""
+        """Say whether callbacks of runs are still owed."""
         with connected(self._database) as connection:
             return bool(connection.execute("SELECT EXISTS(SELECT 1 FROM pack_runs)").fetchone()[0])
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .schema import connected, prepare, transaction
 from .store import DATABASE_FILE
@@ -35,7 +35,7 @@ class Prompt:
     inputs: tuple[str, ...] = ()  # files that were put into ComfyUI's input folder for it
     notices: tuple[str, ...] = ()
     id: int = 0
-    status: str = "queued"
+    status: Literal["queued", "running", "done", "failed"] = "queued"
     run_id: str = field(default_factory=lambda: str(uuid.uuid4()))  # of the run in ComfyUI's queue
     runs: int = 0  # how often it was started
     # Filename, subfolder and type, as ComfyUI's view route takes them.
@@ -50,7 +50,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Sought:
-    """Which prompts a list is of: all that fit everything that is set."""
+    """A search: prompts that fit every criterion that is set."""
 
     tune_id: str | None = None
     before: int | None = None  # ids below this one
@@ -147,7 +147,7 @@ class PromptStore:
     def search(self, sought: Sought, *, limit: int, offset: int) -> Sequence[Prompt]:
         """Return at most `limit` prompts, newest first, `offset` of those that fit passed over.
 
-        Without their workflows, which are the most of them and shown to nobody.
+        Without their workflows, which are most of their size and never shown.
         """
         if not storable(sought.text):
             return ()
@@ -170,11 +170,11 @@ class PromptStore:
             )
 
     def open(self) -> Sequence[Prompt]:
-        """Return what is neither done nor failed, in the order of its coming."""
+        """Return the prompts that are neither done nor failed, in the order of their coming."""
         return self._select("WHERE status IN ('queued', 'running') ORDER BY id", [])
 
     def count_open(self) -> int:
-        """Return how many prompts are neither done nor failed."""
+        """Return the number of prompts that are neither done nor failed."""
         with connected(self._database) as connection:
             return connection.execute(
                 "SELECT COUNT(*) FROM prompts WHERE status IN ('queued', 'running')"
@@ -260,7 +260,7 @@ class PromptStore:
         return taken
 
     def next_due(self) -> float | None:
-        """Return when the next callback is due, None when none is owed."""
+        """Return the time at which the next callback is due, None when none is owed."""
         with connected(self._database) as connection:
             return connection.execute(
                 "SELECT MIN(due) FROM callbacks WHERE problem IS NULL"
@@ -303,7 +303,7 @@ def _is_tune(connection: sqlite3.Connection, id: int) -> bool:
 
 
 def _conditions(sought: Sought) -> tuple[list[str], list[Any]]:
-    """Return what SQL asks of a row, and the values in it."""
+    """Return the SQL conditions of a search, and the values in them."""
     asked: list[tuple[str, list[Any]]] = []
     if sought.tune_id is not None:
         asked.append(("tune_id = ?", [sought.tune_id]))

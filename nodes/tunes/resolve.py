@@ -1,6 +1,6 @@
 """Ids and names of prompts -> files that the host lists, or what is missing and what to do.
 
-Of model files it reads no weights; of LoRAs the names and sizes of tensors, when asked.
+No weights of model files are read; of LoRAs the names and sizes of tensors, for `lora_signs`.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 from unicodedata import normalize
 
 from ..families.lora_files import LoraSigns, signs_of
 from ..net.tensor_header import tensor_shapes
 from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
-from .choices import FIELD_FOLDERS, TAG_FOLDERS, ModelFiles, portable, present
-from .names import Suggestions, alike, matching, name_problem, one_id, shell_word, shown, suggestion
+from .choices import FIELD_FOLDERS, TAG_FOLDERS, ModelFiles, present
+from .file_search import FileSearch, Located, Missing, WantedFile, bound_file, refused
+from .names import alike, name_problem, one_id, shell_word, shown, suggestion
 from .syntax import BASE_ID
 from .tables import Role, base_problem, base_title, bind_base, incomplete
-from .tune import Tune, Tunes
+from .tune import ModelType, Tune, Tunes
 
 BIND_COMMAND = "python dev.py bind"
 _MAKE_TUNE = (
@@ -32,47 +32,12 @@ _CLOSE_TUNES = 500  # the newest tunes, searched for what comes close to an unkn
 
 @dataclass(frozen=True)
 class Resolved:
-    """What an id or name stands for."""
+    """The file or photo set that an id or name stands for."""
 
-    kind: Literal["lora", "checkpoint", "faceid"]
+    kind: ModelType
     file: str | None  # as the host lists it; None for a photo set
     tune: Tune | None
-    how: str  # where it was found, for Explain
-
-
-@dataclass(frozen=True)
-class Located:
-    """A file of the host: key of its model folder, and name as listed."""
-
-    folder: str
-    file: str
-
-
-@dataclass(frozen=True)
-class Missing:
-    """What is not there.
-
-    `message` says what was searched and what comes close, `hint` what to do.
-    """
-
-    what: str
-    key: str
-    message: str
-    hint: str
-
-
-@dataclass(frozen=True)
-class _WantedFile:
-    """A file that is looked for, and the words for its absence."""
-
-    what: str
-    key: str  # id, name or role in the prompt
-    file: str
-    folders: Sequence[str]
-    bind_key: str  # key of the bindings that sets it, "" when none does
-    subject: str
-    also_close: Sequence[str] = ()  # ids and names beside those of files that may have been meant
-    role: Role | None = None  # whose node reads but some of the files
+    how: str  # the place where it was found, for Explain
 
 
 class Resolver:
@@ -84,52 +49,55 @@ class Resolver:
     def __init__(
         self, bindings: Bindings, store: Tunes | None, files: ModelFiles, bind: str = BIND_COMMAND
     ) -> None:
-        """`bind` is the command that hints tell people to use.
-
-        It names the ComfyUI whose bindings these are.
-        """
+        """`bind` is the command that hints name; it says which ComfyUI's bindings these are."""
         self._bindings = bindings
         self._tunes = {_spelled(key): value for key, value in bindings.tunes.items()}
         self._bind = bind
         self._store = store
         self._files = files
-        self._suggestions = Suggestions()
+        self._search = FileSearch(files, bind)
 
     def lora(self, name: str) -> Resolved | Missing:
-        """Return what `<lora:name:...>` stands for.
+        """Return the file of `<lora:name:...>`.
 
         A LoRA, or a checkpoint; with its tune, which may hold photos.
         """
         if problem := name_problem(alike(name)):
-            return _refused("LoRA", name, problem)
+            return refused("LoRA", name, problem)
         tune = self.tune_of(name)
         how = "file name"
         if (bound := self._tunes.get(_spelled(name))) is not None:
-            wanted = _bound("LoRA", name, bound, TAG_FOLDERS, _bind_key(name))
+            wanted = _of_tag(name, bound)
             how = f"bindings: {name} = {bound}"
         elif tune is not None and tune.file is not None and tune.model_type != "faceid":
-            wanted = _bound("LoRA", name, tune.file, TAG_FOLDERS, _bind_key(name))
+            wanted = _of_tag(name, tune.file)
             how = f"tune {tune.id} of the tunes database"
         else:
             wanted = self._unbound_lora(name, tune)
-        found = self._find(wanted)
+        found = self._search.find(wanted)
         if isinstance(found, Missing):
             if tune is not None and tune.is_mock:
-                return Missing("LoRA", name, *tune.why_mock())
+                return Missing("LoRA", name, *tune.mock_refusal())
             if tune is not None and tune.orig_images:
                 photos = f"For the photos of tune {tune.id} write <faceid:{tune.id}:1>. "
                 return replace(found, hint=photos + found.hint)
             return found
         return Resolved("lora" if found.folder == "loras" else "checkpoint", found.file, tune, how)
 
-    def _unbound_lora(self, name: str, tune: Tune | None) -> _WantedFile:
+    def _unbound_lora(self, name: str, tune: Tune | None) -> WantedFile:
         state = "no such tune"
         if tune is not None:
             lacks = "is a photo set" if tune.model_type == "faceid" else "has no model file"
             state = f"tune {tune.id} {shown(tune.title)} {lacks}"
-        subject = f"LoRA {shown(name)} (not bound, {state})"
-        close = (*self._bindings.tunes, *self._tune_names)
-        return _WantedFile("LoRA", name, name, TAG_FOLDERS, _bind_key(name), subject, close)
+        return WantedFile(
+            what="LoRA",
+            key=name,
+            file=name,
+            folders=TAG_FOLDERS,
+            subject=f"LoRA {shown(name)} (not bound, {state})",
+            bind_key=_bind_key(name),
+            also_close=(*self._bindings.tunes, *self._tune_names),
+        )
 
     def lora_signs(self, file: str) -> LoraSigns:
         """Return what a listed LoRA file seems to be by the names and sizes of its tensors: nothing
@@ -147,12 +115,12 @@ class Resolver:
         The one bound to `id` by its id or title, else the one that has it.
         """
         if problem := name_problem(alike(id)):
-            return _refused("FaceID photo set", id, problem)
+            return refused("FaceID photo set", id, problem)
         tune = self.tune_of(id)
         if self._store is None or tune is None:
             return self._no_photo_set(id)
         if tune.is_mock:
-            return Missing("FaceID photo set", id, *tune.why_mock())
+            return Missing("FaceID photo set", id, *tune.mock_refusal())
         if not tune.orig_images:
             message = f"tune {tune.id} {shown(tune.title)} holds no photos"
             return Missing("FaceID photo set", id, message, _MAKE_TUNE)
@@ -174,7 +142,7 @@ class Resolver:
         return Resolved("faceid", None, tune, f"{binding}tune {tune.id} of the tunes database")
 
     def bound(self, name: str) -> Resolved | Missing:
-        """Return what a bound name stands for in tags: its file, else the photos of a tune."""
+        """Return the meaning of a bound name in tags: its file, else the photos of a tune."""
         file = self.lora(name)
         photos = self.faceid(name) if isinstance(file, Missing) else file
         return file if isinstance(photos, Missing) else photos
@@ -187,7 +155,7 @@ class Resolver:
             if bound
             else ""
         )
-        close = self._suggestions.of(("faceid",), bound or id, lambda: self._tune_names)
+        close = self._search.suggestions.of(("faceid",), bound or id, lambda: self._tune_names)
         message = f"FaceID photo set {shown(id)} is not in the tunes database.{also}{close}"
         bind = (
             f" Or bind {shown(id)} to one that is there, by its title or id: {self._bind}"
@@ -213,22 +181,24 @@ class Resolver:
                 if role.below is not None
                 else self._role_file(key, bound, role)
             )
+        return self._unbound_role(key, role)
+
+    def _unbound_role(self, key: str, role: Role) -> Missing:
         names = present(self._files, role)
         there = f"It holds {', '.join(names[:5])}." if names else "It is empty."
         message = (
             f"no {key} is bound ({role.purpose}). Its model folder is"
-            f" {self._searched(role.folders)}. {there}"
+            f" {self._search.searched(role.folders)}. {there}"
         )
-        put = "" if names else f"Put the model into {self._place(role.folders[0])}, then run: "
-        return Missing(
-            key,
-            key,
-            message,
-            f"{put}{self._bind} {key} {shell_word(names[0]) if len(names) == 1 else 'FILE'}",
-        )
+        file = shell_word(names[0]) if len(names) == 1 else "FILE"
+        hint = f"{self._bind} {key} {file}"
+        if not names:
+            hint = f"Put the model into {self._search.place(role.folders[0])}, then run: {hint}"
+        return Missing(key, key, message, hint)
 
     def _role_file(self, key: str, bound: str, role: Role) -> str | Missing:
-        found = self._find(replace(_bound(key, key, bound, role.folders, key), role=role))
+        wanted = bound_file(bound, role.folders, what=key, key=key, bind_key=key, role=role)
+        found = self._search.find(wanted)
         return found if isinstance(found, Missing) else found.file
 
     def _folder(self, key: str, bound: str, role: Role) -> str | Missing:
@@ -237,14 +207,14 @@ class Resolver:
             return bound
         message = (
             f"the folder {shown(bound)} that {key} stands for was not found. Searched"
-            f" {self._searched(role.folders)}."
+            f" {self._search.searched(role.folders)}."
         )
-        place = "/".join(filter(None, (self._place(role.folders[0]), role.below)))
+        place = "/".join(filter(None, (self._search.place(role.folders[0]), role.below)))
         hint = f"Put the folder into {place}, or bind another: {self._bind} {key} FOLDER"
         return Missing(key, key, message + suggestion(bound, names), hint)
 
     def base(self, id: str | None) -> BaseModel | Missing:
-        """Return what the base tune `id` stands for, each file as the host lists it.
+        """Return the model of the base tune `id`, each file as the host lists it.
 
         None means the default base.
         """
@@ -267,7 +237,7 @@ class Resolver:
                 hint,
             )
         if not BASE_ID.fullmatch(id):
-            return _refused("base model", id, "a base id holds letters, digits, _ and - only")
+            return refused("base model", id, "a base id holds letters, digits, _ and - only")
         id = one_id(id)
         base = bases.get(id)
         if base is None:
@@ -292,53 +262,14 @@ class Resolver:
 
         `what` names its use in messages.
         """
-        return self._find(_WantedFile(what, name, name, folders, "", f"{what} {shown(name)}"))
+        subject = f"{what} {shown(name)}"
+        return self._search.find(
+            WantedFile(what=what, key=name, file=name, folders=folders, subject=subject)
+        )
 
     def listed(self, folder: str) -> list[str]:
         """Return the files of the host's model folder `folder` as the host lists them."""
         return list(self._files.list(folder))
-
-    def _find(self, wanted: _WantedFile) -> Located | Missing:
-        if problem := name_problem(alike(wanted.file)):
-            return _refused(wanted.what, wanted.key, f"{shown(wanted.file)}: {problem}")
-        bind = f"{self._bind} {shell_word(wanted.bind_key)}"
-        for folder in wanted.folders:
-            listed = self._files.list(folder)
-            if wanted.role is not None:
-                listed = [name for name in listed if wanted.role.takes(name)]
-            found = matching(wanted.file, listed)
-            if len(found) == 1:
-                return Located(folder, found[0])
-            if found:
-                names = [name.replace("\\", "/") for name in found]
-                message = (
-                    f"{wanted.subject} is ambiguous in {self._searched((folder,))}:"
-                    f" {', '.join(names)}."
-                )
-                hint = (
-                    f"Choose one: {bind} {shell_word(names[0])}"
-                    if wanted.bind_key
-                    else "Write the whole name."
-                )
-                return Missing(wanted.what, wanted.key, message, hint)
-        close = self._suggestions.of(
-            (wanted.what, *wanted.folders), wanted.file, lambda: self._could_be(wanted)
-        )
-        searched = self._searched(wanted.folders)
-        message = f"{wanted.subject} was not found. Searched {searched}.{close}"
-        hint = f"Put the file into {self._place(wanted.folders[0])}"
-        if not wanted.bind_key:
-            hint += "."
-        elif wanted.file == wanted.key:
-            hint += f", then bind it: {bind} FILE"
-        else:
-            hint += f", or bind another: {bind} FILE"
-        return Missing(wanted.what, wanted.key, message, hint)
-
-    def _could_be(self, wanted: _WantedFile) -> Sequence[str]:
-        if wanted.role is not None:
-            return [*present(self._files, wanted.role), *wanted.also_close]
-        return [*portable(self._files, wanted.folders), *wanted.also_close]
 
     def _with_listed_files(self, id: str, base: BaseModel) -> BaseModel | Missing:
         listed: dict[str, str] = {}
@@ -347,9 +278,14 @@ class Resolver:
             bound = getattr(base, name)
             if bound is None:
                 continue
-            found = self._find(
-                _bound(f"{name} of base", base_title(id), bound, folders, f"base.{id}.{name}")
+            wanted = bound_file(
+                bound,
+                folders,
+                what=f"{name} of base",
+                key=base_title(id),
+                bind_key=f"base.{id}.{name}",
             )
+            found = self._search.find(wanted)
             if isinstance(found, Missing):
                 missing.append(found)
             else:
@@ -379,37 +315,15 @@ class Resolver:
         newest = self._store.list(limit=_CLOSE_TUNES) if self._store else ()
         return [name for tune in newest for name in (str(tune.id), tune.title)]
 
-    def _searched(self, folders: Sequence[str]) -> str:
-        roots = {
-            folder: ", ".join(self._files.roots(folder)) or "no such model folder"
-            for folder in folders
-        }
-        return ", ".join(f"{folder} ({places})" for folder, places in roots.items())
-
-    def _place(self, folder: str) -> str:
-        return next(iter(self._files.roots(folder)), f"the model folder {folder}")
-
-
-def _bound(what: str, key: str, file: str, folders: Sequence[str], bind_key: str) -> _WantedFile:
-    owner = key if what == key else f"{what} {key}"
-    return _WantedFile(
-        what, key, file, folders, bind_key, f"the file {shown(file)} that {owner} stands for"
-    )
-
-
-def _refused(what: str, key: str, problem: str) -> Missing:
-    message = f"{what} {shown(key)} is refused: {problem}"
-    return Missing(
-        what,
-        key,
-        message,
-        "Write an id, or the name of a file as it stands below its model folder.",
-    )
-
 
 def _spelled(name: str) -> str:
     """Return an id or name as the bindings are searched for it."""
     return one_id(alike(name))
+
+
+def _of_tag(name: str, file: str) -> WantedFile:
+    """Return the search for the file that a LoRA tag's name is bound to."""
+    return bound_file(file, TAG_FOLDERS, what="LoRA", key=name, bind_key=_bind_key(name))
 
 
 def _bind_key(name: str) -> str:

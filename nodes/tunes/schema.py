@@ -16,7 +16,7 @@ from .tune import TuneError
 BUSY_TIMEOUT_S = 30.0
 _ROUND_MS = 20
 
-# Step i brings schema version i to i + 1. A released step never changes; a new one is added behind
+# Step i takes schema version i to i + 1. A released step never changes; a new one is added behind
 # it.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -155,7 +155,7 @@ def kept_open(path: Path) -> sqlite3.Connection:
 
 
 @functools.cache
-def _turn(path: Path) -> threading.Lock:
+def _writer_lock(path: Path) -> threading.Lock:
     return threading.Lock()
 
 
@@ -166,7 +166,7 @@ def transaction(path: Path) -> Iterator[sqlite3.Connection]:
     Commit at the end, roll back on an error.
     """
     # Threads take turns by a lock: SQLite sleeps between its looks at a busy database.
-    with _turn(path), connected(path) as connection:
+    with _writer_lock(path), connected(path) as connection:
         _begin(connection)
         try:
             yield connection
@@ -178,8 +178,8 @@ def transaction(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def only_one(path: Path) -> sqlite3.Connection | None:
-    """Return what holds `path` for this process until it is closed or the process ends, however it
-    ends; None while another process holds it.
+    """Return a connection that locks `path` for this process, until it is closed or the process
+    ends, however it ends; None while another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)

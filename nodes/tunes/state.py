@@ -6,8 +6,9 @@ import functools
 from pathlib import Path
 
 from .bindings import BINDINGS_FILE, KNOWN_BASES, Bindings, address, load
-from .choices import FIELD_FOLDERS
-from .resolve import BIND_COMMAND, Missing, ModelFiles, Resolver
+from .choices import FIELD_FOLDERS, ModelFiles
+from .file_search import Missing
+from .resolve import BIND_COMMAND, Resolver
 from .store import DATABASE_FILE, TuneStore
 
 
@@ -41,7 +42,7 @@ def _opened(folder: Path) -> TuneStore:
 
 
 def stands_for(resolver: Resolver, key: str, value: str) -> object:
-    """Return what a key of the bindings (see `bind`) stands for once it has the value.
+    """Return the file or tune that a key of the bindings (see `bind`) means once it has the value.
 
     Missing where that is not there; None for a value that is no file.
     """

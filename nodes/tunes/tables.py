@@ -1,7 +1,4 @@
-"""What the bindings speak of.
-
-Known bases, roles, the fields of a base, and which values they take.
-"""
+"""The vocabulary of the bindings: known bases, roles, the fields of a base, and their values."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
+from ..graph.model_files import WEIGHT_ENDINGS
 from .names import close_names, name_problem, shown
 from .syntax import BASE_ID
 
@@ -59,7 +57,6 @@ class Role:
 
 
 # What the loaders of this pack read, and what a model of a library consists of.
-_WEIGHTS = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin")
 _PACK = (".onnx",)
 _TRANSFORMERS = ("/config.json",)
 
@@ -92,13 +89,15 @@ ROLES: Mapping[str, Role] = {
     "background_removal": Role(
         ("background_removal",),
         "--remove_background, and the mask word foreground: BiRefNet",
-        endings=_WEIGHTS,
+        endings=WEIGHT_ENDINGS,
     ),
-    "sam3": Role(("checkpoints",), "mask words: SAM3", endings=_WEIGHTS),
+    "sam3": Role(("checkpoints",), "mask words: SAM3", endings=WEIGHT_ENDINGS),
     "grounding_dino": Role(
         ("grounding-dino",), "mask words, with sam: GroundingDINO", below="", endings=_TRANSFORMERS
     ),
-    "sam": Role(("sams",), "mask words, with grounding_dino: Segment Anything", endings=_WEIGHTS),
+    "sam": Role(
+        ("sams",), "mask words, with grounding_dino: Segment Anything", endings=WEIGHT_ENDINGS
+    ),
     "clipseg": Role(("clipseg",), "mask words: CLIPSeg", below="", endings=_TRANSFORMERS),
     "face_analysis": Role(
         ("insightface",),
@@ -118,17 +117,17 @@ ROLES: Mapping[str, Role] = {
     "faceid": Role(
         ("ipadapter", "pulid"),
         "<faceid:...>: an IP-Adapter FaceID of the model's family, PuLID on Flux",
-        endings=_WEIGHTS,
+        endings=WEIGHT_ENDINGS,
     ),
     "faceid_portrait": Role(
-        ("ipadapter",), "<faceid:...> with --faceid_portrait", endings=_WEIGHTS
+        ("ipadapter",), "<faceid:...> with --faceid_portrait", endings=WEIGHT_ENDINGS
     ),
     "clip_vision": Role(("clip_vision",), "IP-Adapter FaceID Plus: CLIP-ViT-H"),
-    "eva_clip": Role(("clip_vision",), "PuLID: EVA02-CLIP-L-336", endings=_WEIGHTS),
+    "eva_clip": Role(("clip_vision",), "PuLID: EVA02-CLIP-L-336", endings=WEIGHT_ENDINGS),
     "face_parsing": Role(
         ("facedetection",),
         "face parsing: PuLID, and what a swap or correction keeps",
-        endings=_WEIGHTS,
+        endings=WEIGHT_ENDINGS,
     ),
     "face_restorer": Role(("upscale_models",), "face_correct: GFPGAN and others"),
     "face_swapper": Role(
@@ -148,7 +147,7 @@ def is_role(key: str) -> bool:
 
 @dataclass(frozen=True)
 class BaseModel:
-    """What a base tune stands for.
+    """The model of a base tune.
 
     One checkpoint, or a diffusion model with its text encoders and VAE.
     """
@@ -175,7 +174,7 @@ SPLIT_FILES: Mapping[str, tuple[str, ...]] = {
 
 
 def base_problem(base: BaseModel) -> str | None:
-    """Say what in `base` contradicts itself; None when nothing does.
+    """Return the contradiction in `base`; None when there is none.
 
     Whether its files exist is the resolver's matter.
     """
@@ -198,7 +197,7 @@ def base_problem(base: BaseModel) -> str | None:
 
 
 def value_problem(section: str, key: str, value: str) -> str | None:
-    """Say why `key = value` cannot stand in `section`, with what was expected; None when it can."""
+    """Return why `key = value` cannot stand in `section`, and what is expected; None if it can."""
     if section == "roles" and not is_role(key):
         return f"expected a role, not {shown(key)}.{guess(key, ROLES)} Roles: {', '.join(ROLES)}"
     if section == "defaults":
@@ -266,7 +265,7 @@ def bind_base(bind: str, id: str) -> str:
 
 
 def incomplete(base: BaseModel) -> str | None:
-    """Return what a base lacks to be loaded, None when it is whole."""
+    """Return the field that a base lacks to be loaded, in words; None when it is whole."""
     if base.checkpoint:
         return None
     if not base.diffusion_model:

@@ -8,16 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 from ..errors import AstriaError
 from .names import name_problem, shown
 
-MODEL_TYPES = ("lora", "faceid", "checkpoint")
+ModelType = Literal["lora", "faceid", "checkpoint"]
+MODEL_TYPES: tuple[ModelType, ...] = get_args(ModelType)
 MOCK_BRANCH = "fast"  # of the service's mock: no model, and placeholders for pictures
 # Ids given by hand; automatic ones go on from there within what every JSON reader keeps exactly.
 MAX_ID = 2**52
-# Characters of what is told with every list of tunes.
+# Characters of texts that every list of tunes holds.
 MAX_TEXTS = {"title": 500, "name": 200, "token": 200, "branch": 50, "args": 10_000}
 
 
@@ -27,14 +28,14 @@ class TuneError(AstriaError):
 
 @dataclass(frozen=True)
 class NewTune:
-    """What the maker of a tune says about it.
+    """The attributes of a tune that its maker sets.
 
     Raises: TuneError for a value that no tune can have.
     """
 
     title: str
     name: str | None = None  # class name beside the token: man, woman ...
-    model_type: str | None = None  # one of MODEL_TYPES
+    model_type: ModelType | None = None
     token: str = "ohwx"
     base_tune_id: int | None = None
     branch: str | None = None
@@ -87,7 +88,7 @@ class NewTune:
 
 
 def length_problem(key: str, value: object) -> str:
-    """Say that the text of a tune's field is too long, empty where it is not."""
+    """Return the message for a text of a tune's field that is too long, "" where it is not."""
     most = MAX_TEXTS.get(key)
     if most is None or not isinstance(value, str) or len(value) <= most:
         return ""
@@ -114,7 +115,7 @@ class Tune(NewTune):
 
     @property
     def is_photo_set(self) -> bool:
-        """Whether its photos say whose face is to be drawn; those of a mock are for show."""
+        """Whether its photos are an identity for FaceID; those of a mock are for show."""
         return bool(self.orig_images) and not self.is_mock
 
     @property
@@ -122,8 +123,8 @@ class Tune(NewTune):
         """Path of the tune's object below the server's address."""
         return f"/tunes/{self.id}.json"
 
-    def why_mock(self) -> tuple[str, str]:
-        """Say of a mock why no model can be made to act by it, and what to do."""
+    def mock_refusal(self) -> tuple[str, str]:
+        """Return message and hint for a tag that names this mock."""
         message = (
             f"tune {self.id} {shown(self.title)} is a mock (branch=fast): it holds no model, and"
             " no picture can be made with it"

@@ -6,13 +6,13 @@ import json
 
 import pytest
 from comfyui_astria.nodes.api.gallery import gallery_tune
-from comfyui_astria.nodes.api.left_out import said_of
+from comfyui_astria.nodes.api.left_out import why_unanswered
 from comfyui_astria.nodes.api.objects import (
     NULL_IN_PROMPT,
     NULL_IN_TUNE,
     NUMBERS,
     WHOLE,
-    called_back,
+    callback_body,
     prompt_object,
     tune_object,
 )
@@ -108,7 +108,7 @@ def test_the_picture_of_a_prompt_has_an_address(sent: dict, address: str | None)
 
 
 def test_a_callback_holds_the_object_twice() -> None:
-    body = json.loads(called_back("prompt", {"id": 1, "text": "ä"}))
+    body = json.loads(callback_body("prompt", {"id": 1, "text": "ä"}))
     assert body == {"id": 1, "text": "ä", "prompt": {"id": 1, "text": "ä"}}
 
 
@@ -137,4 +137,4 @@ def test_a_base_is_shown_as_a_tune_that_is_ready(id: str, family: str, shown: tu
     ],
 )
 def test_what_is_left_out_is_said_in_words(path: str, said: str) -> None:
-    assert said_of(path)[0] == said
+    assert why_unanswered(path)[0] == said

@@ -16,10 +16,11 @@ from comfyui_astria.nodes.net.files import (
     MAX_SCANS,
     check_safetensors,
     from_base64,
+    jpeg_scans,
     picture_name,
     put_whole,
+    webp_size,
 )
-from comfyui_astria.nodes.net.picture_headers import jpeg_scans, webp_size
 from comfyui_astria.nodes.net.problems import ApiError
 from PIL import Image
 

@@ -9,7 +9,7 @@ import pytest
 from comfyui_astria.nodes.families.family import FAMILIES
 from comfyui_astria.nodes.graph.graph import Graph, Link, Socket
 from comfyui_astria.nodes.pipeline.build.model_loaders import ModelLoaders
-from comfyui_astria.nodes.tunes.resolve import Missing
+from comfyui_astria.nodes.tunes.file_search import Missing
 
 from .support import resolver
 

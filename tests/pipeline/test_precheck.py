@@ -13,7 +13,7 @@ from comfyui_astria.nodes.pipeline.build.stage_list import Problem
 from comfyui_astria.nodes.pipeline.plan import draft
 from comfyui_astria.nodes.pipeline.precheck import check_before_models, check_text
 from comfyui_astria.nodes.prompt import PromptRequest
-from comfyui_astria.nodes.tunes.resolve import Missing
+from comfyui_astria.nodes.tunes.file_search import Missing
 
 from .support import EQUIPPED, ROOT, resolver, sources
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from comfyui_astria.nodes.tunes.resolve import Missing
+from comfyui_astria.nodes.tunes.file_search import Missing
 
 Files = Callable[..., object]
 FOLDERS = {

@@ -10,8 +10,9 @@ import pytest
 from comfyui_astria.devtools.commands import main
 from comfyui_astria.nodes.tunes.bindings import BINDINGS_FILE, Bindings
 from comfyui_astria.nodes.tunes.choices import choices
+from comfyui_astria.nodes.tunes.file_search import Missing
 from comfyui_astria.nodes.tunes.local_files import LocalFiles
-from comfyui_astria.nodes.tunes.resolve import Missing, Resolver
+from comfyui_astria.nodes.tunes.resolve import Resolver
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 from comfyui_astria.nodes.tunes.bindings import Bindings
-from comfyui_astria.nodes.tunes.resolve import Missing, Resolved, Resolver
+from comfyui_astria.nodes.tunes.file_search import Missing
+from comfyui_astria.nodes.tunes.resolve import Resolved, Resolver
 from comfyui_astria.nodes.tunes.state import overview
 from comfyui_astria.nodes.tunes.store import TuneStore
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 from comfyui_astria.nodes.tunes import names
 from comfyui_astria.nodes.tunes.bindings import BaseModel, Bindings
-from comfyui_astria.nodes.tunes.resolve import Missing, Resolved, Resolver
+from comfyui_astria.nodes.tunes.file_search import Missing
+from comfyui_astria.nodes.tunes.resolve import Resolved, Resolver
 from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.tests.tunes.resolve_support import FOLDERS, Files, missing
 from hypothesis import given

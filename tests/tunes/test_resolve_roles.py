@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 from comfyui_astria.nodes.tunes.bindings import BaseModel, Bindings
-from comfyui_astria.nodes.tunes.resolve import Located, Missing, Resolver
+from comfyui_astria.nodes.tunes.file_search import Located, Missing
+from comfyui_astria.nodes.tunes.resolve import Resolver
 from comfyui_astria.tests.tunes.resolve_support import Files, missing
 
 FLUX = BaseModel(

@@ -13,8 +13,9 @@ from comfyui_astria.nodes.net import writing
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.nodes.tunes.bindings import ROLES, Bindings
 from comfyui_astria.nodes.tunes.choices import choices
+from comfyui_astria.nodes.tunes.file_search import Missing
 from comfyui_astria.nodes.tunes.names import shell_word
-from comfyui_astria.nodes.tunes.resolve import Missing, Resolver
+from comfyui_astria.nodes.tunes.resolve import Resolver
 
 # As os.path.relpath writes them there.
 LISTED = {

@@ -20,7 +20,7 @@ _HELD = "astria_held"  # of a request
 
 
 class _Held:
-    """How many bytes are held for one request, until it is answered."""
+    """The bytes that are held for one request, until it is answered."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -32,12 +32,12 @@ _all_held: weakref.WeakSet[_Held] = weakref.WeakSet()
 class _Cut(TimeoutError):
     """Ends the reading of a body. Of this kind aiohttp makes no fuss when it reads the rest."""
 
-    def __init__(self, told: ApiError) -> None:
-        super().__init__(told.message)
-        self.told = told
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
-def let_go(request: web.BaseRequest) -> None:
+def stop_counting(request: web.BaseRequest) -> None:
     """Count nothing more for a request that is answered."""
     request.pop(_HELD, None)
 
@@ -72,10 +72,10 @@ class Arriving:
         if self._timer is not None:
             self._timer.cancel()
         if isinstance(error, _Cut):
-            raise error.told from None
+            raise error.error from None
 
     def hold(self, size: int) -> None:
-        """Count what is kept in memory until `let_go`. Raises: ApiError, 503."""
+        """Count what is kept in memory until `stop_counting`. Raises: ApiError, 503."""
         held = self._request.setdefault(_HELD, _Held())
         _all_held.add(held)
         held.size += size

@@ -29,13 +29,13 @@ _CHUNK = 1 << 16
 _WRITTEN = 1 << 22  # of a model file at once
 _AT_ONCE = 2
 
-# Bodies are parsed here: whoever asks for something else does not wait for it.
+# Bodies are parsed in these threads, so that other requests do not wait.
 _parsers = ThreadPoolExecutor(_AT_ONCE, "astria-body")
 
 
 @dataclass(frozen=True)
 class UploadedModel:
-    """A model file that the request brought, in a temporary place."""
+    """A model file that came with the request, in a temporary place."""
 
     file_name: str
     path: Path
@@ -43,7 +43,7 @@ class UploadedModel:
 
 @dataclass
 class Body:
-    """The fields of a request. `close` removes the temporary files that nobody has moved away."""
+    """The fields of a request. `close` removes the temporary files that were not moved away."""
 
     fields: dict[str, Any] = field(default_factory=dict)
     temporary: list[Path] = field(default_factory=list)
@@ -82,7 +82,7 @@ async def read_body(
                 body.fields = await parsed(_of_text, content, kind, settings.image_bytes)
             else:
                 raise _unreadable(f"the request is {kind}", 415)
-    except ConnectionError as error:  # nobody is left to answer
+    except ConnectionError as error:  # the client is gone
         body.close()
         raise _unreadable("the connection ended before the request did") from error
     except BaseException:
@@ -92,12 +92,12 @@ async def read_body(
 
 
 async def parsed(parse: Callable[..., Any], *values: Any) -> Any:
-    """Return what `parse` makes of the values, outside the server's own thread."""
+    """Run `parse` on the values outside the server's own thread."""
     return await asyncio.get_running_loop().run_in_executor(_parsers, parse, *values)
 
 
 def _of_text(content: bytearray, kind: str, image_bytes: int) -> dict[str, Any]:
-    # curl --data sends JSON as a form unless told otherwise.
+    # curl --data sends JSON under the content type of a form.
     if kind == "application/json" or content[:1000].lstrip()[:1] == b"{":
         return from_json(content, image_bytes)
     if not content[:1000].strip() and not content.strip():

@@ -38,7 +38,7 @@ class Callbacks:
         self._wake.set()
 
     async def woken(self) -> None:
-        """Return when there may be something to send."""
+        """Wait until there may be something to send."""
         await self._wake.wait()
 
     async def deliver(self) -> None:

@@ -1,6 +1,5 @@
-"""What is not bound when a prompt asks for it.
-
-Bound to the files that look like it, for a person to see and edit.
+"""Bases and roles that a prompt needs and nothing is bound to: bound to the files that look like
+them, for a person to see and edit.
 """
 
 from __future__ import annotations
@@ -20,13 +19,14 @@ def guess_bases(tune_id: str | None) -> list[str]:
 
     Without one, where nothing at all is bound, at the gallery's Flux before the older one.
 
-    Return what is to be said.
+    Return the notices on it.
     """
     if tune_id is not None:
         return _guess_base(tune_id)
     if bindings_in(state_folder()).bases:
         return []
-    return next((said for base in ("1504944", "690204") if (said := _guess_base(base))), [])
+    attempts = map(_guess_base, ("1504944", "690204"))
+    return next(filter(None, attempts), [])
 
 
 def _guess_base(base: str) -> list[str]:
@@ -37,7 +37,7 @@ def _guess_base(base: str) -> list[str]:
 
 
 def guess_roles(missing: Iterable[str], family: str) -> list[str]:
-    """Guess at the roles that a plan for a model of `family` misses. Return what is to be said."""
+    """Guess at the roles that a plan for a model of `family` misses. Return the notices on it."""
     return _bind("What it needs was", likely_roles(missing, family))
 
 

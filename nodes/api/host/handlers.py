@@ -1,4 +1,4 @@
-"""What each route of the API does."""
+"""The handlers of the API's routes for tunes and new prompts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...net.settings import ApiSettings
 from ...tunes.prompts import Prompt, Sought
 from ..attributes import ATTRIBUTES
 from ..fields import notices_of, prompt_attributes, wrapped
-from ..objects import called_back, tune_object
+from ..objects import callback_body, tune_object
 from ..openapi import document
 from . import state
 from .body import read_body, uploads_of
@@ -93,9 +93,9 @@ class Handlers:
             await asyncio.to_thread(body.close)
 
     async def make_tune(
-        self, sent: Mapping[str, Any], terms: Terms, said: Sequence[str]
+        self, sent: Mapping[str, Any], terms: Terms, notices: Sequence[str]
     ) -> web.Response:
-        """Make a tune with its prompts, all or nothing; `said` begins its notices."""
+        """Make a tune with its prompts, all or nothing; `notices` stand before its own."""
         settings = terms.settings
         # Of two requests with one title the second finds the first's tune.
         making = self._making.setdefault(str(sent.get("title")), asyncio.Lock())
@@ -107,10 +107,12 @@ class Handlers:
                 if made.is_new:
                     await asyncio.to_thread(delete_tune, made.tune.id)
                 raise
-        answer = tune_object(made.tune.to_json(), terms.origin, (*said, *made.notices))
-        # Also where the tune was there: whoever asks again may never have had the first answer.
+        answer = tune_object(made.tune.to_json(), terms.origin, (*notices, *made.notices))
+        # Also where the tune was there: the first answer to this client may have been lost.
         if made.callback:
-            await asyncio.to_thread(state.prompts().owe, made.callback, called_back("tune", answer))
+            await asyncio.to_thread(
+                state.prompts().owe, made.callback, callback_body("tune", answer)
+            )
             self._callbacks.wake()
         return web.json_response(answer, status=201)
 

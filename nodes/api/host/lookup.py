@@ -1,4 +1,4 @@
-"""What a request asks for: ids and pages of its address, and what stands there."""
+"""Ids, pages and filters in the address of a request, and the tune or prompt that it names."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _NO_LISTS = frozenset(("before_id[]", "limit[]", "offset[]", "tune_id[]", "text[
 
 @dataclass(frozen=True)
 class Page:
-    """Which part of a list is asked for; `before` is the id that those of the page are below."""
+    """The part of a list that is asked for; ids of the page are below `before`."""
 
     limit: int
     offset: int
@@ -114,12 +114,12 @@ def truth(request: web.Request, name: str) -> bool | None:
 
 
 def terms_of(request: web.Request, settings: ApiSettings) -> Terms:
-    """Return what holds for a request."""
+    """Return the terms of a request."""
     return Terms(origin_of(request, settings), settings, fetching_of(settings))
 
 
 def origin_of(request: web.Request, settings: ApiSettings) -> str:
-    """Return what addresses in answers begin with."""
+    """Return scheme and host that addresses in answers begin with."""
     return settings.public_url or f"{request.scheme}://{request.host}"
 
 

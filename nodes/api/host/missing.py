@@ -1,4 +1,4 @@
-"""What keeps a request from running, each with its place in the text where a tag is at fault."""
+"""The problems that keep a request from running, those of tags with their place in the text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from ...pipeline.compiling import CompileOptions, sources_of
 from ...pipeline.plan import draft
 from ...prompt import Node, parse
 from ...prompt.source import Report
-from ...tunes.resolve import Missing, Resolver
+from ...tunes.file_search import Missing
+from ...tunes.resolve import Resolver
 from .guess import likely_roles
 from .reading import TEXTS, AttributeReading
 
@@ -53,7 +54,7 @@ def _tags(nodes: Iterable[Node], text: str) -> Iterator[tuple[Node, str, str]]:
 def reasons(
     reading: AttributeReading, tags: Tags, resolver: Resolver, options: CompileOptions | None
 ) -> list[Problem]:
-    """Return what keeps the request from running, beside what is noted already.
+    """Return the problems that keep the request from running, beside those noted already.
 
     No base (`options` None) is.
 
@@ -69,7 +70,7 @@ def reasons(
             found.append(problem("missing-base", sources.message, sources.hint))
         else:
             drafted = draft(reading.request, sources, resolver, options.options)
-            # Without what is at fault the rest may contradict itself, which is nobody's slip.
+            # Without the attribute at fault the rest may contradict itself: no fault of the client.
             found += [
                 problem(one.code, one.message, one.hint)
                 for one in drafted.errors

@@ -9,14 +9,15 @@ from typing import Any
 
 from aiohttp import web
 
+from ...net.files import INPUT_FOLDER
 from ...net.problems import ApiError
 from ...net.settings import ApiSettings
 from ...tunes.names import one_id
 from ...tunes.prompts import Prompt, Sought
 from ..fields import notices_of, prompt_attributes
-from ..objects import KEPT_IDS
+from ..objects import KEPT_IDS, PICTURES
+from ..pictures.mock import FILE_PREFIX
 from . import state
-from .again import prepare_again
 from .body import read_body
 from .lookup import (
     Page,
@@ -29,8 +30,10 @@ from .lookup import (
     unknown,
     wanted,
 )
-from .prompts import object_of
+from .prompts import Prepared, Terms, object_of, prepare
 from .queue import Queue
+from .reading import SPELLED, TEXTS
+from .studio import names_address
 
 FILTERS = ("text", "liked", *KEPT_IDS)  # of a list of prompts
 
@@ -85,10 +88,10 @@ class PromptHandlers:
         terms = terms_of(request, settings)
         index = body.fields.pop("image_index", None)
         sent, beside = prompt_attributes(body.fields)
-        said = notices_of(beside, "prompt")
+        notices = notices_of(beside, "prompt")
         if index not in (None, ""):
-            said.append("image_index has no effect here: every picture is painted anew.")
-        prepared = await self._in_studio(prepare_again, prompt, sent, terms, said)
+            notices.append("image_index has no effect here: every picture is painted anew.")
+        prepared = await self._in_studio(prepare_again, prompt, sent, terms, notices)
         # Whoever asks for one more means one more.
         made = await self._queue.admit(prepared, replace(settings, idempotent=False))
         return web.json_response(object_of(made, terms.origin), status=201)
@@ -106,8 +109,41 @@ async def _liked(
     prompt = await asyncio.to_thread(prompt_of, request)
     if not await asyncio.to_thread(lambda: state.prompts().like(prompt.id, liked=liked)):
         raise unknown("prompt", str(prompt.id))
-    told = object_of(replace(prompt, liked=liked), origin_of(request, settings))
-    return web.json_response(told, status=status)
+    answer = object_of(replace(prompt, liked=liked), origin_of(request, settings))
+    return web.json_response(answer, status=status)
+
+
+def prepare_again(
+    prompt: Prompt, sent: Mapping[str, Any], terms: Terms, notices: Sequence[str] = ()
+) -> Prepared:
+    """Return a new prompt with the attributes of `prompt`, those of `sent` in their place.
+
+    Raises: ApiError listing every problem.
+    """
+    attributes = {"callback": prompt.callback, **prompt.fields, **_stored_picture(prompt)}
+    for names in (TEXTS, *SPELLED.values()):  # several spellings of one attribute
+        if any(name in sent for name in names):
+            attributes = {key: value for key, value in attributes.items() if key not in names}
+    attributes |= sent
+    prepared = prepare(prompt.tune_id, attributes, terms, notices)
+    # Its pictures stay in the input folder as long as this one needs them, too.
+    kept = [name for name in prompt.inputs if name in attributes.values()]
+    inputs = tuple(dict.fromkeys((*kept, *prepared.prompt.inputs)))
+    return replace(prepared, prompt=replace(prepared.prompt, inputs=inputs))
+
+
+def _stored_picture(prompt: Prompt) -> dict[str, Any]:
+    """Return the one picture that came with a prompt as the file that is here.
+
+    Its address may have expired. Of two pictures it is not recorded which file is whose. A picture
+    in base64 is stored as its file already, and a file of the owner's stays the one that was named.
+    """
+    named = [(key, one) for key in PICTURES for one in SPELLED[key] if prompt.fields.get(one)]
+    came = [one for one in prompt.inputs if not one.startswith(f"{INPUT_FOLDER}/{FILE_PREFIX}")]
+    if len(named) != 1 or len(came) != 1:
+        return {}
+    [(key, spelled)], [file] = named, came
+    return {spelled: None, key: file} if names_address(prompt.fields[spelled]) else {}
 
 
 async def search(sought: Sought, page: Page, request: web.Request) -> Sequence[Prompt]:

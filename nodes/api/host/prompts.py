@@ -23,15 +23,16 @@ from ...pipeline.compiling import Compiled, CompileOptions, compile_request, sou
 from ...pipeline.plan import draft
 from ...prompt import ImageRef, PromptRequest
 from ...tunes.bindings import KNOWN_BASES, BaseModel, Bindings
+from ...tunes.file_search import Missing
 from ...tunes.host.state import make_resolver
 from ...tunes.prompts import Prompt
-from ...tunes.resolve import Missing, Resolver
+from ...tunes.resolve import Resolver
 from ...tunes.state import bindings_in
 from ...tunes.tune import iso
 from ..branches import BRANCHES
 from ..callbacks import callback_of
 from ..held_pixels import check_pixels
-from ..objects import prompt_object
+from ..objects import PICTURES, prompt_object
 from ..packs.placeholders import Filling, filled_back
 from . import state
 from .guess import guess_bases, guess_roles
@@ -39,7 +40,7 @@ from .missing import reasons, tags_of
 from .packs.filling import filled, tune_at
 from .pictures.input_pixels import input_pixels
 from .pictures.mock import MAX_SEED, Workflow, mocked
-from .reading import PICTURES, SPELLED, AttributeReading, read
+from .reading import SPELLED, AttributeReading, read
 
 MAX_SHOWN = 2000  # longer addresses of pictures are the pictures themselves
 _WEB = ("http://", "https://")
@@ -47,9 +48,8 @@ _WEB = ("http://", "https://")
 
 @dataclass(frozen=True)
 class Terms:
-    """What holds for a request.
-
-    How it reached us, what the owner allows, and its budget for pictures from the web.
+    """The terms of one request: the address it came to, the owner's settings, and its budget for
+    pictures from the web.
     """
 
     origin: str
@@ -74,7 +74,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class _DrawnOn:
-    """What a prompt is drawn on: a base, bindings that a stored checkpoint adds, a stored tune."""
+    """The model of a prompt: a base, bindings that a stored checkpoint adds, a stored tune."""
 
     base: str | None = None
     extra: Bindings | None = None
@@ -82,15 +82,15 @@ class _DrawnOn:
 
 
 def prepare(
-    tune_id: str | None, sent: Mapping[str, Any], terms: Terms, said: Sequence[str] = ()
+    tune_id: str | None, sent: Mapping[str, Any], terms: Terms, first_notices: Sequence[str] = ()
 ) -> Prepared:
     """Return the prompt that the attributes describe, for a base of the bindings or a stored tune.
 
     None means the default base.
 
-    `said` begins its notices. Raises: ApiError listing every problem.
+    `first_notices` stand before its own. Raises: ApiError listing every problem.
     """
-    found, notices, tune = Problems(), list(said), tune_at(tune_id)
+    found, notices, tune = Problems(), list(first_notices), tune_at(tune_id)
     is_mock = tune is not None and tune.is_mock
     attributes: dict[str, Any] = dict(sent)
     fillings: Mapping[str, Filling] = {}
@@ -147,9 +147,9 @@ def _planned(
     compiled, bound = _compiled(reading, ground.extra, options)
     plan = compiled.plan
     check_pixels(plan.stages, plan.settings.num_images, input_pixels(reading), max_megapixels)
-    told = (one.render() for one in compiled.plan.problems)
+    of_plan = (one.render() for one in plan.problems)
     return Workflow(
-        api_workflow(compiled.graph), reading.contents, (*bound, *reading.notices, *told)
+        api_workflow(compiled.graph), reading.contents, (*bound, *reading.notices, *of_plan)
     )
 
 
@@ -197,7 +197,7 @@ def api_base_id() -> str:
 
 
 def _ground(tune_id: str | None) -> _DrawnOn:
-    """Return what a prompt at this id is drawn on.
+    """Return the model of a prompt at this id.
 
     Raises: ApiError, 404 for an id that nothing has.
     """
@@ -227,17 +227,17 @@ def _ground(tune_id: str | None) -> _DrawnOn:
 def _compiled(
     reading: AttributeReading, extra: Bindings | None, options: CompileOptions
 ) -> tuple[Compiled, list[str]]:
-    """Return the workflow, and what is to be said of models that were bound for it.
+    """Return the workflow, and the notices on models that were bound for it.
 
     Raises: ApiError listing all that keeps it from running.
     """
-    said: list[str] = []
+    notices: list[str] = []
     request = reading.request
-    assert request is not None, "what is wrong with the attributes was told before"
+    assert request is not None, "wrong attributes were refused before"
     while True:
         resolver = make_resolver(extra)
         try:
-            return compile_request(request, resolver, options), said
+            return compile_request(request, resolver, options), notices
         except (PlanError, MissingModelError) as error:
             found = _guessed(request, resolver, options)
             if not found:
@@ -245,11 +245,11 @@ def _compiled(
                 raise ApiError(
                     error.message, code=error.code, hint=error.hint, problems=problems
                 ) from error
-            said += found
+            notices += found
 
 
 def _guessed(request: PromptRequest, resolver: Resolver, options: CompileOptions) -> list[str]:
-    """Bind what the request misses where files look like it; return what is to be said.
+    """Bind what the request misses where files look like it; return the notices.
 
     Nothing is bound for what cannot run anyway.
     """
@@ -266,8 +266,8 @@ def _guessed(request: PromptRequest, resolver: Resolver, options: CompileOptions
 
 def object_of(prompt: Prompt, origin: str) -> dict[str, Any]:
     """Return the prompt as the API answers with it, its addresses beginning with `origin`."""
-    told = {
+    stored = {
         **vars(prompt),
         **{key: iso(value) for key, value in vars(prompt).items() if key.endswith("_at")},
     }
-    return prompt_object(told, prompt.fields, origin)
+    return prompt_object(stored, prompt.fields, origin)

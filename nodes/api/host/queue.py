@@ -25,7 +25,7 @@ from ...net.settings import ApiSettings
 from ...tunes.prompts import Prompt
 from ...tunes.schema import only_one
 from ...tunes.tune import now
-from ..objects import called_back
+from ..objects import callback_body
 from . import state
 from .entry.admission import Admission, Item
 from .packs.runs import end_runs
@@ -190,7 +190,7 @@ class Queue:
             user_error=without_folders(prompt.user_error),
             notices=without_folders(prompt.notices),
         )
-        body = called_back("prompt", object_of(ended, ended.origin))
+        body = callback_body("prompt", object_of(ended, ended.origin))
         if ended.user_error:
             _log.warning("Astria prompt %d failed: %s", ended.id, ended.user_error)
         if await asyncio.to_thread(state.prompts().finish, ended, body) and ended.callback:
@@ -205,9 +205,9 @@ class Queue:
 
     async def _end_runs(self) -> None:
         async with self._ending:
-            if not self._has_runs:  # most prompts are of none: nobody has to look each time
+            if not self._has_runs:  # most prompts are of none: no need to look each time
                 return
-            self._has_runs = False  # one that begins while this looks says so again
+            self._has_runs = False  # a run that begins meanwhile sets it again
             ended, left = await asyncio.to_thread(end_runs)
             self._has_runs = self._has_runs or left
         if ended:
@@ -250,7 +250,7 @@ class Queue:
 
 
 def _refused(error: Mapping[str, Any] | None, node_errors: Mapping[str, Any]) -> ApiError:
-    said = [
+    lines = [
         f"node {node} ({record.get('class_type', '?')}): {one.get('message', '')}"
         f" {one.get('details', '')}".strip()
         for node, record in (node_errors or {}).items()
@@ -258,14 +258,14 @@ def _refused(error: Mapping[str, Any] | None, node_errors: Mapping[str, Any]) ->
     ]
     headline = (error or {}).get("message", "ComfyUI refuses the workflow")
     return ApiError(
-        "\n".join([headline, *said]),
+        "\n".join([headline, *lines]),
         code="prompt_outputs_failed_validation",
         hint="A model file or picture may have been moved.",
     )
 
 
 def _result(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is needed of a history entry, without a copy of its workflow."""
+    """Return outputs and status of a history entry, without a copy of its workflow."""
     return {"outputs": entry["outputs"], "status": entry["status"]}
 
 
@@ -278,7 +278,7 @@ def _ended(prompt: Prompt, entry: Mapping[str, Any] | None) -> Prompt:
                 "It was taken off ComfyUI's queue before it ran, or its history was cleared."
             ),
         )
-    prompt = replace(prompt, notices=tuple(dict.fromkeys((*prompt.notices, *_told(entry)))))
+    prompt = replace(prompt, notices=tuple(dict.fromkeys((*prompt.notices, *_node_notes(entry)))))
     status = entry["status"] or {}
     if status.get("status_str") != "success":
         return replace(prompt, status="failed", user_error=_reason(status))
@@ -294,8 +294,8 @@ def _ended(prompt: Prompt, entry: Mapping[str, Any] | None) -> Prompt:
     return replace(prompt, status="done", images=kept)
 
 
-def _told(entry: Mapping[str, Any]) -> list[str]:
-    """Return what the nodes of a run said of it, a line each, in the order of their running."""
+def _node_notes(entry: Mapping[str, Any]) -> list[str]:
+    """Return the notes of a run's nodes, a line each, in the order of their running."""
     notes = [note for one in entry["outputs"].values() for note in one.get("astria_notes", ())]
     lines = (line for note in notes for line in str(note).splitlines())
     return [line for line in lines if line.strip()]

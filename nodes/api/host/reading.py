@@ -16,10 +16,9 @@ from ...net.problems import ApiError, Problems
 from ...net.settings import ApiSettings
 from ...prompt import ImageRef, PromptRequest
 from ..fields import Upload
-from ..objects import KEPT_IDS
+from ..objects import KEPT_IDS, PICTURES
 from ..text_errors import text_error
 
-PICTURES = ("input_image", "mask_image")
 SPELLED = {
     name: tuple(f"{name}{ending}" for ending in ("", "_base64", "_url")) for name in PICTURES
 }
@@ -55,7 +54,7 @@ _REFUSED = f"{INPUT_FOLDER}/refused.png"
 
 @dataclass
 class AttributeReading:
-    """What attributes say.
+    """Attributes as they were read.
 
     Where something is wrong, `request` is what the others make: None for nothing; `is_whole` where
     only pictures lack.
@@ -80,7 +79,7 @@ class AttributeReading:
 def read(
     sent: Mapping[str, Any], settings: ApiSettings, fetching: Fetching, found: Problems
 ) -> AttributeReading:
-    """Return what the attributes say; what is wrong with them is noted in `found`.
+    """Read the attributes; problems are noted in `found`.
 
     Raises: ApiError at once for texts without an end.
     """
@@ -92,9 +91,9 @@ def read(
                 reading.attributes[key] = _kept(reading, one.content, key, settings)
     _check(reading, found)
     request, diagnostics = PromptRequest.from_fields(_with_effect(reading.attributes))
-    told = (". ".join(filter(None, (one.message, one.hint))) for one in diagnostics)
+    of_text = (". ".join(filter(None, (one.message, one.hint))) for one in diagnostics)
     idle = [key for key in WITHOUT_EFFECT if reading.attributes.get(key) not in (None, "")]
-    reading.notices = (*told, *(f"{key} has no effect here." for key in idle))
+    reading.notices = (*of_text, *(f"{key} has no effect here." for key in idle))
     for key in idle:
         if not isinstance(reading.attributes[key], str | int | float):
             del reading.attributes[key]  # lists and objects, of any size
@@ -150,7 +149,7 @@ def _check(reading: AttributeReading, found: Problems) -> None:
 
 
 def _length(value: Any) -> int:
-    """Return how many characters a value takes where it is stored and told."""
+    """Return the characters of a value where it is stored and shown."""
     if isinstance(value, str):
         return len(value)
     return len(json.dumps(value, ensure_ascii=False, default=lambda file: ""))

@@ -20,7 +20,7 @@ from ...tunes.store import DATABASE_FILE
 from .. import access
 from ..objects import ROOT
 from . import state
-from .arriving import let_go
+from .arriving import stop_counting
 from .callbacks import Callbacks
 from .handlers import Handlers
 from .packs.routes import PackHandlers
@@ -74,7 +74,7 @@ def guarded(
                 headers={"WWW-Authenticate": "Bearer"} if status == 401 else None,
             )
         finally:
-            let_go(request)
+            stop_counting(request)
 
     return handle
 

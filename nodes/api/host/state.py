@@ -1,7 +1,4 @@
-"""Where the API keeps what it knows.
-
-Its settings, the stores, and the folders of files that requests bring.
-"""
+"""The API's settings, its stores, and the folders of files that came with requests."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Studio:
         self._fetchers = ThreadPoolExecutor(_AT_ONCE, "astria-fetch")
 
     async def work(self, act: Callable[..., Any], *values: Any) -> Any:
-        """Return what `act` makes of the values, the attributes of a request among them."""
+        """Run `act` on the values, the attributes of a request among them."""
         pool = self._fetchers if any(map(names_address, values)) else self._workers
         return await asyncio.get_running_loop().run_in_executor(pool, act, *values)
 

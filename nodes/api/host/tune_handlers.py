@@ -18,6 +18,7 @@ from ...tunes.store import SOUGHT
 from ..fields import notices_of, wrapped
 from ..gallery import gallery_tune
 from ..objects import tune_object
+from ..openapi import CHANGEABLE
 from ..operations import GALLERY
 from ..packs.placeholders import characteristics_of
 from . import state
@@ -25,7 +26,6 @@ from .body import read_body
 from .lookup import id_of, number_of, origin_of, page_of, unknown, wanted
 from .tunes import KNOWN, WITHOUT_EFFECT, typed
 
-CHANGEABLE = ("title", "name", "token", "base_tune_id", "characteristics")
 _IDLE = (*WITHOUT_EFFECT, "callback")  # what may be sent, and changes nothing
 
 
@@ -45,10 +45,10 @@ async def get_tune(request: web.Request, settings: ApiSettings) -> web.Response:
     """Answer with a stored tune, or with a base of the bindings."""
     id = id_of(request, "id")
     tune = await asyncio.to_thread(state.tunes().get, number_of(id))
-    told = (await asyncio.to_thread(_bases)).get(id) if tune is None else tune.to_json()
-    if told is None:
+    tune_json = (await asyncio.to_thread(_bases)).get(id) if tune is None else tune.to_json()
+    if tune_json is None:
         raise unknown("tune", id)
-    return web.json_response(tune_object(told, origin_of(request, settings)))
+    return web.json_response(tune_object(tune_json, origin_of(request, settings)))
 
 
 async def gallery(request: web.Request, settings: ApiSettings) -> web.Response:
@@ -88,8 +88,8 @@ async def change_tune(request: web.Request, settings: ApiSettings) -> web.Respon
     if changed is None:
         raise unknown("tune", id)
     idle = [key for key in sent if key in _IDLE or key not in (*KNOWN, *CHANGEABLE)]
-    said = [*notices_of(beside, "tune"), *(f"{key} has no effect here."[:300] for key in idle)]
-    return web.json_response(tune_object(changed.to_json(), origin_of(request, settings), said))
+    notices = [*notices_of(beside, "tune"), *(f"{key} has no effect here."[:300] for key in idle)]
+    return web.json_response(tune_object(changed.to_json(), origin_of(request, settings), notices))
 
 
 def _changes(sent: Mapping[str, Any]) -> dict[str, Any]:

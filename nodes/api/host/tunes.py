@@ -35,8 +35,8 @@ from ...net.settings import ApiSettings
 from ...net.writing import PARTIAL
 from ...tunes.bindings import KNOWN_BASES
 from ...tunes.face_cache import FaceCache
+from ...tunes.file_search import Missing
 from ...tunes.host.state import make_resolver
-from ...tunes.resolve import Missing
 from ...tunes.state import bindings_in
 from ...tunes.tune import MOCK_BRANCH, MODEL_TYPES, Tune, length_problem
 from ..branches import BRANCHES
@@ -49,7 +49,7 @@ from .guess import guess_roles
 from .pictures.photos import bound_analysis, photo_content, photo_pixels
 
 FOLDERS = {"lora": "loras", "checkpoint": "checkpoints"}
-UPLOADS = "astria"  # below the model folder: model files that requests brought
+UPLOADS = "astria"  # below the model folder: model files that came with requests
 # Not a name that a person gives.
 _UPLOADED = re.compile(rf"{UPLOADS}/upload-[0-9a-f]{{32}}\.safetensors")
 _TEXTS = ("title", "name", "token", "branch", "args", "model_type")
@@ -93,7 +93,7 @@ class Made:
 
 
 def fetching_of(settings: ApiSettings) -> Fetching:
-    """Return what fetches the pictures of one request."""
+    """Return the fetcher for the pictures of one request."""
     return Fetching(settings, state.SHOWN_SETTINGS_FILE)
 
 
@@ -107,16 +107,16 @@ def make_tune(
 
     Raises: ApiError with every problem, TuneError or ImageError; nothing is then left behind.
 
-    `fetching` is that of the request where it brings more pictures than those of the tune,
+    `fetching` is that of the request where it has more pictures than those of the tune,
     `pack_id` the pack that the tune is made by.
     """
     found = Problems()
-    callback, said = None, []
+    callback, notices = None, []
     with found.noting("callback"):
-        callback, said = callback_of(sent.get("callback"), settings)
+        callback, notices = callback_of(sent.get("callback"), settings)
     about = _about(sent, found)
     if settings.idempotent and not found and (there := state.tunes().find_by_title(about["title"])):
-        return Made(there, False, tuple(said), callback)
+        return Made(there, False, tuple(notices), callback)
     is_mock = about["branch"] == MOCK_BRANCH
     file = None if is_mock else _model_file(sent, about.get("model_type"), found)
     contents = _sent_photos(sent, settings, fetching or fetching_of(settings), found)
@@ -127,12 +127,12 @@ def make_tune(
         if is_mock
         else _usable_photos(contents, about["title"], min_face_px)
     )
-    said = (*said, *more, *(f"{key} has no effect here." for key in _idle(sent)))
+    notices = (*notices, *more, *(f"{key} has no effect here." for key in _idle(sent)))
     with _placed(file, about.get("model_type")) as placed:
         return Made(
             state.tunes().create(photos=photos, is_api=True, file=placed, pack_id=pack_id, **about),
             True,
-            tuple(map(without_folders, said)),
+            tuple(map(without_folders, notices)),
             callback,
         )
 
@@ -151,7 +151,7 @@ def _about(sent: Mapping[str, Any], found: Problems) -> dict[str, Any]:
         if sent.get(key) not in (None, ""):
             with found.noting(key):
                 about[key] = typed(key, sent[key])
-    if about.get("steps") == 0:  # left to whoever trains
+    if about.get("steps") == 0:  # not set
         del about["steps"]
     if sent.get("title") in (None, ""):
         found.note(
@@ -263,10 +263,10 @@ def _checked_picture(content: bytes, what: str, settings: ApiSettings) -> bytes:
 def _usable_photos(
     contents: Sequence[bytes], title: str, min_face_px: int
 ) -> tuple[Sequence[bytes], list[str]]:
-    """Return the photos to store, and what is to be said about them."""
+    """Return the photos to store, and the notices on them."""
     if not contents:
         return (), []
-    said = guess_roles(["face_analysis"], "")
+    notices = guess_roles(["face_analysis"], "")
     analysis = bound_analysis()
     if analysis is None:
         return contents, ["The photos are not checked for faces: no face_analysis is bound."]
@@ -279,7 +279,7 @@ def _usable_photos(
         # The pixels of all photos together would be gigabytes.
         findings.append(replace(found, pixels=found.pixels[:0]))
     identity_of(findings, analysis, title)
-    return photos, [*said, *notes(findings)]
+    return photos, [*notices, *notes(findings)]
 
 
 def _model_root(kind: str) -> Path:
@@ -289,8 +289,8 @@ def _model_root(kind: str) -> Path:
 def _model_file(
     sent: Mapping[str, Any], kind: str | None, found: Problems
 ) -> str | UploadedModel | None:
-    """Return the name of the model file below its model folder, or the one that the request brings,
-    checked; None where a photo set has none.
+    """Return the name of the model file below its model folder, or the one that comes with the
+    request, checked; None where a photo set has none.
     """
     given = sent.get("file")
     with found.noting("model_type" if kind not in FOLDERS or not given else "file"):
@@ -324,7 +324,7 @@ def _model_file(
 def _placed(file: str | UploadedModel | None, kind: str | None) -> Iterator[str | None]:
     """Give the name of the model file.
 
-    One that the request brought lies in its model folder, unless the block fails.
+    One that came with the request lies in its model folder, unless the block fails.
     """
     if not isinstance(file, UploadedModel):
         yield file
@@ -371,8 +371,8 @@ def _hashes(paths: Sequence[Path]) -> list[str]:
 
 
 def delete_tune(id: int) -> bool:
-    """Delete a tune, its photos, what was found in them, and the model file that a request brought,
-    unless other tunes name it.
+    """Delete a tune, its photos, the faces found in them, and the model file that came with a
+    request, unless other tunes name it.
 
     Say whether it was there.
     """

@@ -1,4 +1,4 @@
-"""What no route below /astria answers: told in JSON, as every other refusal."""
+"""The answer below /astria where no route is: an error in JSON, as every other refusal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from server import PromptServer
 
 from ...net.problems import ApiError, envelope
 from ...net.settings import ApiSettings
-from ..left_out import said_of
+from ..left_out import why_unanswered
 from ..objects import ROOT
 from .routes import guarded
 
@@ -32,7 +32,7 @@ async def _answer(request: web.Request, settings: ApiSettings) -> web.Response:
             status=405,
         )
         return web.json_response(envelope(error), status=405, headers={"Allow": allowed})
-    what, hint = said_of(path.removeprefix(ROOT))
+    what, hint = why_unanswered(path.removeprefix(ROOT))
     raise ApiError(what[:300], code="not-found", hint=hint, status=404)
 
 

@@ -22,13 +22,13 @@ MAX_PROMPTS = 200  # of one pack
 MAX_CHARACTERS = 100_000  # of one prompt
 MAX_ALL_CHARACTERS = 200_000  # of all prompts of a pack
 MAX_TITLE = 200
-EVERYBODY = "person"  # the class that is told where a pack has prompts for everybody only
+EVERYBODY = "person"  # the class of packs whose prompts are for everybody
 DEFAULT_TYPE = "faceid"  # what can be made of photos here
 _CLASS = re.compile(r"[^\W\d][\w -]{0,39}")
 _SLUG_LENGTH = 56
 _ABOUT_TUNE = ("base_tune_id", "model_type", "token", "branch")
 KNOWN = frozenset((*_ABOUT_TUNE, "title", "slug", "prompts_attributes"))
-# Of a request to make a tune by a pack: they speak of its prompts, and not of the tune.
+# Attributes of a request to make a tune by a pack that are about its prompts, not the tune.
 ABOUT_PROMPTS = frozenset(("prompt_attributes", "prompt_ids", "tune_ids", "prompts_callback"))
 
 
@@ -61,12 +61,12 @@ def new_pack(sent: Mapping[str, Any], found: Problems) -> NewPack | None:
 
 
 def is_title(text: Any) -> bool:
-    """Say whether a pack can be called so."""
+    """Say whether a value can be the title of a pack."""
     return isinstance(text, str) and 0 < len(text.strip()) <= MAX_TITLE and storable(text)
 
 
 def pack_tune(sent: Mapping[str, Any], found: Problems) -> dict[str, Any]:
-    """Return what tunes made by a pack are like; what is wrong is noted in `found`."""
+    """Return the attributes of tunes made by a pack; problems are noted in `found`."""
     about = {key: sent[key] for key in _ABOUT_TUNE if sent.get(key) not in (None, "")}
     about.setdefault("model_type", DEFAULT_TYPE)
     branches = (*BRANCHES, MOCK_BRANCH)
@@ -124,7 +124,7 @@ def pack_prompt(one: Any) -> PackPrompt:
 
 
 def characters_of(prompts: Sequence[PackPrompt]) -> int:
-    """Return how many characters the attributes of prompts have."""
+    """Return the characters of the attributes of prompts."""
     return sum(len(key) + len(str(value)) for one in prompts for key, value in one.fields.items())
 
 
@@ -260,7 +260,7 @@ def whole_pack(pack: Pack, origin: str, notices: Sequence[str] = ()) -> dict[str
 
 
 def _images(prompt: PackPrompt) -> int:
-    """Return how many pictures a prompt gives."""
+    """Return the number of pictures of a prompt."""
     text, given = str(prompt.fields["text"]), prompt.fields.get("num_images")
     if given is None and "num_images" in text:  # a pasted text may set it below itself
         request, _ = PromptRequest.from_text(text)

@@ -1,24 +1,13 @@
-"""What the OpenAPI document says of packs, and of looking at a photo."""
+"""The part of the OpenAPI document on packs, and on inspecting a photo."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from ..forms import Schema
-from ..operations import PAGE, json_of, list_of, operation, parameter, ref
+from ..operations import PAGE, TEXT, json_of, list_of, operation, parameter, ref
 from ..pictures.inspection import NOT_GUESSED
-from ..schemas import (
-    ADDRESS,
-    ID,
-    NULL,
-    TEXT,
-    TIME,
-    TRUTH,
-    WHOLE_NUMBER,
-    body_of,
-    object_of,
-    or_null,
-)
+from ..schemas import ADDRESS, ID, NULL, TIME, TRUTH, WHOLE_NUMBER, body_of, object_of, or_null
 from .attributes import MAX_PROMPTS
 
 PACKS_SENT = {"PackAttributes": "pack", "PackTuneAttributes": "tune", "Inspect": None}
@@ -143,7 +132,7 @@ PACK_PATHS: Mapping[str, Schema] = {
 
 
 def pack_sent(prompt: Schema, tune: Schema) -> dict[str, Schema]:
-    """Return what may be sent, by the attributes of a prompt and of a tune."""
+    """Return the schema of a pack, by the attributes of a prompt and of a tune."""
     # A pack keeps no pictures: its prompts give them by their addresses.
     plain = {
         key: schema

@@ -72,8 +72,8 @@ def _read(folder: Path) -> FolderPack:
     if (length := characters_of(kept)) > MAX_ALL_CHARACTERS:
         problems.append(f"its prompts have {length} characters; at most {MAX_ALL_CHARACTERS}")
         kept = ()
-    told = [[one.class_name, dict(one.fields)] for one in kept]
-    plain = json.dumps([title, about, told], sort_keys=True)
+    prompts = [[one.class_name, dict(one.fields)] for one in kept]
+    plain = json.dumps([title, about, prompts], sort_keys=True)
     digest = hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
     new = NewPack(slug_of(folder.name), title, about, kept, folder.name, digest)
     return FolderPack(new, tuple(problems))
@@ -94,19 +94,19 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _about(path: Path, problems: list[str]) -> dict[str, Any]:
-    """Return what `pack.json` says, with a title where it has one."""
+    """Return the attributes in `pack.json`, with a title where it has one."""
     found = Problems()
-    said: Any = {}
+    content: Any = {}
     if path.is_file():
         try:
-            said = strict_json(_text(path))
-            if not isinstance(said, dict):
+            content = strict_json(_text(path))
+            if not isinstance(content, dict):
                 raise ValueError("it holds no object")
         except (ValueError, RecursionError, OSError) as error:
-            problems.append(f"{ABOUT}: it cannot be read: {_why(error)}")
-            said = {}
-    about = pack_tune(said, found)
-    title = said.get("title")
+            problems.append(f"{ABOUT}: it cannot be read: {_reason(error)}")
+            content = {}
+    about = pack_tune(content, found)
+    title = content.get("title")
     if is_title(title):
         about["title"] = title.strip()
     elif title is not None:
@@ -125,7 +125,7 @@ def _prompts(path: Path, folder: Path, problems: list[str]) -> list[PackPrompt]:
         text = _text(path)
         given = strict_json(text) if path.suffix == ".json" else {"text": text}
     except (ValueError, RecursionError, OSError) as error:
-        problems.append(f"{shown}: it cannot be read: {_why(error)}")
+        problems.append(f"{shown}: it cannot be read: {_reason(error)}")
         return []
     found = []
     for one in given if isinstance(given, list) else [given]:
@@ -144,8 +144,8 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8-sig")
 
 
-def _why(error: Exception) -> str:
-    """Return what went wrong, without the file's place on this machine."""
+def _reason(error: Exception) -> str:
+    """Return the reason of an error, without the file's path on this machine."""
     if isinstance(error, ApiError):
         return error.message[:200]  # without its hint, which is a line of its own
     return (error.strerror or "") if isinstance(error, OSError) else str(error)[:200]

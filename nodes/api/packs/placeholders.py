@@ -21,7 +21,7 @@ TEXTS = ("text", "prompt", "negative_prompt")  # the attributes that may hold pl
 MAX_CHARACTERISTICS = 100
 MAX_VALUE = 1000
 MAX_TEXTS = 100_000
-MAX_ALL = 10_000  # characters of all: they are told with every list of tunes
+MAX_ALL = 10_000  # characters of all: every list of tunes holds them
 MAX_JSON = 2 * MAX_ALL
 MOST_PROBLEMS = 200  # that are listed of one text: the list is for people
 _KEY = r"[^\W\d][\w-]{0,63}"
@@ -124,7 +124,7 @@ class Filling:
     def _back(self, offset: int, *, at_end: bool) -> int:
         shift = 0
         for sent_start, sent_end, start, end in self.places:
-            # An end belongs to what stands before it, a start to what stands behind it.
+            # An end belongs to the place before it, a start to the place after it.
             if offset < start or (at_end and offset == start):
                 break
             if offset < end or (at_end and offset == end):

@@ -1,4 +1,4 @@
-"""What is told of a photo: its size, how sharp it is, its faces; nothing of persons is guessed."""
+"""The report on a photo: its size, its sharpness, its faces; nothing of persons is guessed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def sharpness(pixels: np.ndarray) -> float:
 def inspected(
     pixels: np.ndarray, faces: Sequence[Face] | None, size: tuple[int, int], notices: Sequence[str]
 ) -> dict[str, Any]:
-    """Return what is told of a photo, uint8 [H,W,3], that came as `size` (width, height).
+    """Return the report on a photo, uint8 [H,W,3], that came as `size` (width, height).
 
     `faces` None: nothing looked for them. Sharpness is that of the largest face where there is one.
     """

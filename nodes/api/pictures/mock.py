@@ -36,18 +36,18 @@ def check_mock(about: dict[str, Any], found: Problems) -> None:
 
 
 def mock_notices(sent: Mapping[str, Any]) -> list[str]:
-    """Return what the maker of a mock should know."""
-    said = ["It is a mock (branch=fast): nothing is trained, and its prompts give placeholders."]
+    """Return the notices for the maker of a mock."""
+    notices = ["It is a mock (branch=fast): nothing is trained, and its prompts give placeholders."]
     if sent.get("model_type") == PTI:
-        said.append("model_type pti is kept as lora.")
+        notices.append("model_type pti is kept as lora.")
     if sent.get("file") not in (None, ""):
-        said.append("file has no effect here: a mock holds no model.")
-    return said
+        notices.append("file has no effect here: a mock holds no model.")
+    return notices
 
 
 @dataclass(frozen=True)
 class Placeholder:
-    """What a placeholder shows: whose it is, the text, the seed, and which of how many it is."""
+    """The content of a placeholder: its tune, the text, the seed, its number, and of how many."""
 
     tune: int
     text: str

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 import comfy.samplers
 import torch
 from comfy.k_diffusion.sampling import BrownianTreeNoiseSampler
 
 from ..noise import image_seeds, seeds_of, start_noise, step_noise
 
-# The host's samplers behind the service's scheduler names, and the kind of noise each draws while
-# stepping.
-STEP_NOISE = {
+StepNoise = Literal["gaussian", "brownian"]
+# The host's samplers behind the service's scheduler names, and the noise that each draws in its
+# steps.
+STEP_NOISE: Mapping[str, StepNoise | None] = {
     "euler": None,
     "euler_ancestral": "gaussian",
     "dpmpp_2m": None,
@@ -55,7 +59,7 @@ def make_sampler(name: str) -> comfy.samplers.KSAMPLER:
     return comfy.samplers.KSAMPLER(sample)
 
 
-def _noise_sampler(kind: str, x: torch.Tensor, sigmas: torch.Tensor, seed: int):
+def _noise_sampler(kind: StepNoise, x: torch.Tensor, sigmas: torch.Tensor, seed: int):
     seeds = seeds_of(seed, x.shape[0])
     if kind == "gaussian":
         return step_noise(x, seeds)

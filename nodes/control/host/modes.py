@@ -1,4 +1,4 @@
-"""The mode of a union ControlNet, told by the kind of map and by the model at hand."""
+"""The mode of a union ControlNet, chosen by the kind of map and by the model at hand."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from comfy.cldm.cldm import ControlNet as UNetControl
 from comfy.controlnet import ControlBase
 from comfy.ldm.flux.controlnet import ControlNetFlux
 
-from ..modes import FLUX_NUMBERS, SDXL_NUMBERS, Union
+from ..modes import FLUX_NUMBERS, SDXL_NUMBERS, MapKind, Union
 
 _MODE = "control_type"  # the host's name of the argument that the ControlNet's network reads
 
 
-def with_mode(control_net: ControlBase, kind: str) -> tuple[ControlBase, str]:
-    """Return a copy of the ControlNet told which kind its map is, and what is worth knowing.
+def with_mode(control_net: ControlBase, kind: MapKind) -> tuple[ControlBase, str]:
+    """Return a copy of the ControlNet with the mode for this kind of map, and a note on it.
 
     One without modes is returned as it is: made for a single kind, or a union without mode
     embedding (Flux's Union-Pro-2.0). A mode that was set before stays.
@@ -25,9 +25,9 @@ def with_mode(control_net: ControlBase, kind: str) -> tuple[ControlBase, str]:
     if _MODE in control_net.extra_args:
         kept = control_net.extra_args[_MODE]
         return control_net, "" if kept == modes else _kept_note(kind, kept, modes, union)
-    told = control_net.copy()
-    told.set_extra_arg(_MODE, modes)
-    return told, _lacking_note(kind, union) if number is None else ""
+    copy = control_net.copy()
+    copy.set_extra_arg(_MODE, modes)
+    return copy, _lacking_note(kind, union) if number is None else ""
 
 
 def _union_of(control_net: ControlBase) -> Union | None:
@@ -39,7 +39,7 @@ def _union_of(control_net: ControlBase) -> Union | None:
     return None
 
 
-def _lacking_note(kind: str, union: Union) -> str:
+def _lacking_note(kind: MapKind, union: Union) -> str:
     return (
         f"The union ControlNet has no mode for {kind} and steers by its map without one; its"
         f" {union.count} modes are for {', '.join(union.known)}. Connect or bind a ControlNet made"
@@ -47,7 +47,7 @@ def _lacking_note(kind: str, union: Union) -> str:
     )
 
 
-def _kept_note(kind: str, kept: list[int], modes: list[int], union: Union) -> str:
+def _kept_note(kind: MapKind, kept: list[int], modes: list[int], union: Union) -> str:
     before = f"mode {kept[0]}" if kept else "no mode"
     meant = f"its number for {kind} is {modes[0]}" if modes else f"it has no mode for {kind}"
     also = [name for name, number in union.numbers.items() if [number] == kept]

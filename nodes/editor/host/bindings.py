@@ -20,9 +20,10 @@ from ...tunes.bindings import (
     unbind,
 )
 from ...tunes.choices import FIELD_FOLDERS, choices, folders_of
+from ...tunes.file_search import Missing
 from ...tunes.host.state import HostFiles, make_resolver
 from ...tunes.names import shown
-from ...tunes.resolve import Missing, Resolver
+from ...tunes.resolve import Resolver
 from ...tunes.tables import BASE_FIELDS
 from .tunes import newest
 
@@ -118,8 +119,8 @@ def _bases(bindings: Bindings, resolver: Resolver) -> Iterator[dict[str, str]]:
             if (folders := FIELD_FOLDERS.get(name))
         }
         whole = resolver.base(id)
-        # What is wrong with a base whose files are there, such as one that nobody has bound, is
-        # said at its first line.
+        # A problem of a base whose files are all there, such as one that is not bound, is shown at
+        # its first line.
         if isinstance(whole, Missing) and not any(
             isinstance(one, Missing) for one in found.values()
         ):
@@ -131,7 +132,7 @@ def _bases(bindings: Bindings, resolver: Resolver) -> Iterator[dict[str, str]]:
 
 
 def choices_of(key: str) -> dict[str, Any]:
-    """Return what `key` can be bound to here, and where such files belong.
+    """Return the files that `key` can be bound to here, and the folder of such files.
 
     Raises: BindingsError for no such key.
     """

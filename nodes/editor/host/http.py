@@ -1,4 +1,4 @@
-"""How the editor's routes hear and answer.
+"""Requests and answers of the editor's routes.
 
 Bodies within bounds, errors as text and hint, work outside the server's own thread.
 
@@ -17,7 +17,7 @@ from comfy.cli_args import args
 
 from ...api import access
 from ...api.host import state
-from ...api.host.arriving import Arriving, let_go
+from ...api.host.arriving import Arriving, stop_counting
 from ...api.host.body import parsed
 from ...api.json_text import from_json
 from ...errors import AstriaError
@@ -76,7 +76,7 @@ def _with_json_errors(answer: Handler) -> Handler:
             status = getattr(error, "status", 422)
             return web.json_response(without_folders(envelope(error)), status=status)
         finally:
-            let_go(request)
+            stop_counting(request)
 
     return handle
 

@@ -81,8 +81,8 @@ def _changing(answer: Callable[[Asked], dict[str, Any]], *needed: str) -> Handle
     return for_the_sidebar(handle)
 
 
-def _answer(told: dict[str, Any]) -> web.Response:
-    return web.json_response(told, headers={"Cache-Control": "no-store"})
+def _answer(content: dict[str, Any]) -> web.Response:
+    return web.json_response(content, headers={"Cache-Control": "no-store"})
 
 
 def _number(text: str, what: str) -> int:

@@ -1,4 +1,4 @@
-"""What the prompt editor asks of the server.
+"""The server's answers to the prompt editor.
 
 The painted tree, what can be written, what something means, the plan in words.
 """
@@ -18,9 +18,10 @@ from ...pipeline.pictures import picture_origins, pictures_to_load, without_pict
 from ...prompt import Diagnostic, PromptRequest, parse
 from ...prompt.lexer import is_embedding_name
 from ...prompt.source import Rewrite
+from ...tunes.file_search import Missing
 from ...tunes.host.state import HostFiles, make_resolver
 from ...tunes.names import alike, without_ending
-from ...tunes.resolve import Missing, Resolver
+from ...tunes.resolve import Resolver
 from ...tunes.state import bindings_in
 from ...tunes.tune import Tune
 from ..completion import Option, complete
@@ -36,7 +37,7 @@ PICTURES = ("image", "mask", "control_image", "person_masks")
 
 
 def painted(text: str) -> dict[str, Any]:
-    """Return what to paint and to say.
+    """Return the marks to paint and the diagnostics.
 
     Marks, parts and diagnostics, with offsets in UTF-16 code units.
     """
@@ -53,18 +54,18 @@ def painted(text: str) -> dict[str, Any]:
 
 def _diagnostic(found: Diagnostic, units: Utf16) -> dict[str, Any]:
     start, end = units.span(found.span)
-    said: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "code": found.code,
         "severity": found.severity,
         "message": found.message,
         "hint": found.hint,
     }
-    said |= {"start": start, "end": end, "line": found.line, "column": found.column}
-    return {**said, "rewrite": _rewrite(found.rewrite, units)}
+    entry |= {"start": start, "end": end, "line": found.line, "column": found.column}
+    return {**entry, "rewrite": _rewrite(found.rewrite, units)}
 
 
 def _rewrite(offered: Rewrite | None, units: Utf16) -> dict[str, Any] | None:
-    """Return what can be written in place of a stretch of the text, and the words that offer it."""
+    """Return the replacement of a stretch of the text, and the words that offer it."""
     if offered is None:
         return None
     start, end = units.span(offered.span)
@@ -154,7 +155,7 @@ def _photos(tune: Tune) -> str:
 
 
 def description(text: str, offset: int) -> dict[str, Any]:
-    """Return what stands at `offset` (code units) in words, a tag with what it stands for here.
+    """Return the help at `offset` (code units), of a tag with the file or tune that it means here.
 
     An empty object for plain text.
     """
@@ -168,7 +169,7 @@ def description(text: str, offset: int) -> dict[str, Any]:
 
 
 def _meaning(found: Description, resolver: Resolver) -> tuple[list[str], str]:
-    """Return what a tag stands for, and the address of a picture of it."""
+    """Return the meaning of a tag, and the address of a picture of it."""
     if not found.kind:
         return [], ""
     looked_up = {
@@ -200,9 +201,9 @@ def explanation(asked: Mapping[str, Any]) -> dict[str, Any]:
     """
     text = asked["text"]
     request, diagnostics = PromptRequest.from_text(text)
-    told = [one.render(text) for one in diagnostics]
+    lines = [one.render(text) for one in diagnostics]
     if request is None:
-        return {"runs": False, "report": "\n".join(told)}
+        return {"runs": False, "report": "\n".join(lines)}
     pictures = {name: Socket(name) for name in PICTURES if asked.get(name)}
     to_be_had = pictures_to_load(request, pictures, run_pictures().settings_file)
     request = without_pictures(request, to_be_had)
@@ -213,5 +214,5 @@ def explanation(asked: Mapping[str, Any]) -> dict[str, Any]:
     )
     return {
         "runs": explained.runs,
-        "report": "\n".join(filter(None, [explained.text, picture_origins(to_be_had), *told])),
+        "report": "\n".join(filter(None, [explained.text, picture_origins(to_be_had), *lines])),
     }

@@ -1,7 +1,4 @@
-"""The tunes as the sidebar shows them, and what it changes.
-
-Made and deleted in the one way that the API has, too.
-"""
+"""The tunes as the sidebar lists, makes and deletes them, by the same functions as the API."""
 
 from __future__ import annotations
 
@@ -21,15 +18,14 @@ from ...host.state import state_folder
 from ...net.settings import ApiSettings
 from ...tunes.bindings import ROLES
 from ...tunes.choices import present
-from ...tunes.host.state import HostFiles, make_resolver
+from ...tunes.file_search import Missing
+from ...tunes.host.state import MOST_TUNES, HostFiles, make_resolver
 from ...tunes.names import shown
-from ...tunes.resolve import Missing
 from ...tunes.state import bindings_in
 from ...tunes.store import DATABASE_FILE, TuneStore
 from ...tunes.tune import Tune, TuneError, iso
 
 PAGE = 20
-MOST_TUNES = 10_000  # that are searched
 THUMBNAIL_PX = 192  # shown at half of that, sharp on fine screens
 _QUALITY = 82
 _CHECKED = (
@@ -68,7 +64,7 @@ def _words(tune: Tune) -> str:
 
 
 def tune_row(tune: Tune) -> dict[str, Any]:
-    """Return what the sidebar shows of a tune.
+    """Return a tune's row in the sidebar.
 
     `tags` are what a prompt can write for it, none for a mock; `goes_with_it` is what is deleted
     along with it.
@@ -113,7 +109,7 @@ def photo_address(tune: Tune) -> str:
 
 
 def _check() -> str:
-    """Say what will be done with the photos of a new tune."""
+    """Return the note on how photos of a new tune will be checked."""
     if "face_analysis" not in bindings_in(state_folder()).roles:
         likely = guessed_roles(
             "face_analysis", "", lambda role: present(HostFiles(), ROLES[role])

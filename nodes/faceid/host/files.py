@@ -8,6 +8,8 @@ from typing import Any
 import folder_paths
 
 from ...errors import MissingModelError
+from ...graph.model_files import WEIGHT_ENDINGS
+from ...graph.sockets import NO_FILE
 from ...host.weight_files import UnreadableWeights, read_weights
 from ..checkpoint import PUBLISHED, PULID, kind_of, read_adapter
 from ..errors import FaceIDError
@@ -16,8 +18,6 @@ from .pulid_loader import load_pulid
 
 FOLDERS = ("ipadapter", "pulid")
 VISION, PARSING = "clip_vision", "facedetection"
-ENDINGS = (".safetensors", ".sft", ".bin", ".pt", ".pth", ".ckpt")
-NONE = "none"
 
 
 def faceid_names() -> list[str]:
@@ -29,7 +29,11 @@ def model_names(folder: str) -> list[str]:
     """Return the model files in one of the host's folders, without what else lies there."""
     known = folder in folder_paths.folder_names_and_paths
     return (
-        [name for name in folder_paths.get_filename_list(folder) if name.lower().endswith(ENDINGS)]
+        [
+            name
+            for name in folder_paths.get_filename_list(folder)
+            if name.lower().endswith(WEIGHT_ENDINGS)
+        ]
         if known
         else []
     )
@@ -39,7 +43,7 @@ def load_faceid(name: str, asked: str, clip_vision: Any, eva_clip: str, face_par
     """Return the adapter in the file, as faceid.IPAdapterFaceID or, for PuLID, as
     pulid_loader.PulidModel.
 
-    `asked` is a kind or auto; `eva_clip` and `face_parsing` are file names or NONE.
+    `asked` is a kind or auto; `eva_clip` and `face_parsing` are file names or NO_FILE.
     Raises: MissingModelError where a file or model is not there; FaceIDError where the file is
     damaged or another kind than asked.
     """
@@ -86,7 +90,7 @@ def _path(name: str) -> str:
 
 
 def _chosen(folder: str, name: str) -> str | None:
-    return None if name == NONE else folder_paths.get_full_path_or_raise(folder, name)
+    return None if name == NO_FILE else folder_paths.get_full_path_or_raise(folder, name)
 
 
 def _read(path: str, name: str) -> Mapping[str, Any]:

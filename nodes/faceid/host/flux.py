@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ...errors import PlanError
 from ...families.family import FLUX_PATCH
+from ...regions.host.flux import FluxArguments
 from ...regions.run import Forward, RegionRun, averaged
 from ...rounding import ceil_div
 from ..errors import FaceIDError
@@ -44,8 +45,8 @@ def apply_pulid(
     in one pass.
 
     A region's number as gate acts while `run.forward` is set, and nowhere otherwise. Positive rows
-    see the identity, negative rows nobody's face. Applied twice, both act; patches of others at the
-    same blocks run first.
+    get the identity's tokens, negative rows the unconditional ones. Applied twice, both act;
+    patches of others at the same blocks run first.
     Shapes: mask gates [M,H,W] of any size, float 0..1.
     Raises: FaceIDError for a model or adapter that do not fit, or an identity of another
     recogniser.
@@ -105,8 +106,8 @@ def _check(network: torch.nn.Module, adapter: PulidModel) -> None:
 class PulidPerson:
     """One identity in use.
 
-    `tokens` [2,T,C] on the CPU: the person's and nobody's; it acts from `start` to `end`, parts
-    0..1 of the steps.
+    `tokens` [2,T,C] on the CPU: the person's and the unconditional ones; it acts from `start` to
+    `end`, parts 0..1 of the steps.
     """
 
     title: str
@@ -117,12 +118,10 @@ class PulidPerson:
     gate: Gate
 
     def acts_at(self, sigma: float, sampling: Any) -> bool:
-        begun = self.start == 0 or sigma <= sampling.percent_to_sigma(self.start) * (
-            1 + SIGMA_SLACK
-        )
-        return begun and (
-            self.end == 1 or sigma > sampling.percent_to_sigma(self.end) * (1 + SIGMA_SLACK)
-        )
+        # Noise falls from step to step: it acts between the noise of its start and of its end.
+        slack = 1 + SIGMA_SLACK
+        has_begun = self.start == 0 or sigma <= sampling.percent_to_sigma(self.start) * slack
+        return has_begun and (self.end == 1 or sigma > sampling.percent_to_sigma(self.end) * slack)
 
 
 def _person(use: FaceIDUse, gate: Gate, run: RegionRun | None) -> PulidPerson:
@@ -160,9 +159,8 @@ class Step:
         return ceil_div(height, FLUX_PATCH), ceil_div(width, FLUX_PATCH)
 
     def influences(self, kinds: Sequence[int], picture: Tensor) -> list[Influence]:
-        """Return what each person does to the picture's tokens [rows,L,C].
-
-        All blocks of one pass share it.
+        """Return each person's influence on the picture's tokens [rows,L,C], made once for all
+        blocks of one pass.
         """
         forward = None if self.run is None else self.run.forward
         if forward is not self._forward:  # regions run chunks of the batch apart
@@ -274,9 +272,18 @@ class Application:
         finally:
             self._sampling, self._picture = before
 
-    def run(self, executor: Callable, x: Tensor, *rest: Any, **named: Any) -> Tensor:
-        """Wrap one call of the diffusion model: say who acts in it."""
-        *arguments, options = rest
+    def run(
+        self,
+        executor: Callable,
+        x: Tensor,
+        timestep: Tensor,
+        context: Tensor,
+        *rest: Any,
+        **named: Any,
+    ) -> Tensor:
+        """Wrap one call of the diffusion model: its options carry the persons who act in it."""
+        given = FluxArguments(*rest)
+        options = given.transformer_options
         if any(kind > 1 for kind in options["cond_or_uncond"]):
             message = (
                 "The guider runs more than a positive and a negative conditioning; a FaceID on Flux"
@@ -288,12 +295,13 @@ class Application:
         sigma = float(options["sigmas"][0])
         people = [person for person in self._people if person.acts_at(sigma, self._sampling)]
         step = Step(people, (x.shape[2], x.shape[3]), self._picture, self._run)
-        return executor(x, *arguments, {**options, self.key: step}, **named)
+        given = given._replace(transformer_options={**options, self.key: step})
+        return executor(x, timestep, context, *given, **named)
 
 
 class BlockPatch:
-    """Stands at one block of Flux and adds what the picture sees of the identities to the block's
-    image tokens.
+    """The host's patch of one block of Flux: adds PuLID's cross-attention to the block's image
+    tokens.
 
     Identities of several applications see the same picture, so their order does not matter.
     `previous` is another pack's patch, which runs first. The host loads what `models` returns
@@ -341,8 +349,8 @@ class BlockPatch:
                 hint="Remove the patch of this MODEL that merges or drops tokens.",
             )
         picture = image[:, first:last]
-        seen = sum(
-            adapter.blocks.model[self._number](picture, influences)
-            for adapter, influences in acting.items()
-        )
-        return {**out, "img": torch.cat([image[:, :first], picture + seen, image[:, last:]], 1)}
+        added = torch.zeros_like(picture)
+        for adapter, influences in acting.items():
+            cross_attention = adapter.blocks.model[self._number]
+            added = added + cross_attention(picture, influences)
+        return {**out, "img": torch.cat([image[:, :first], picture + added, image[:, last:]], 1)}

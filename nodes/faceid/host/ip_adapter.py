@@ -10,13 +10,11 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from ...faces.face import W600K_PACKS
 from ...faces.identity import Identity
 from ..errors import FaceIDError
 from ..ipadapter import Adapter, Features, identity_tokens, keys_values
 
-# The recogniser in this many packs of insightface is the one that IP-Adapter FaceID learned faces
-# from.
-RECOGNISERS = ("buffalo_l", "buffalo_m")
 CLIP_CROP = 224
 
 
@@ -32,18 +30,18 @@ class IPAdapterFaceID:
         self._made: WeakKeyDictionary[Identity, list[tuple[Tensor, Tensor]]] = WeakKeyDictionary()
 
     def keys_values(self, identity: Identity) -> list[tuple[Tensor, Tensor]]:
-        """Return keys and values [2,T,h] of the person and of nobody for each cross-attention,
-        float32 on the CPU.
+        """Return keys and values [2,T,h], the person's and the unconditional ones, for each
+        cross-attention, float32 on the CPU.
 
         Raises: FaceIDError for embeddings of a recogniser that the adapter does not know.
         """
-        if identity.recogniser not in RECOGNISERS:
+        if identity.recogniser not in W600K_PACKS:
             raise FaceIDError(
                 f"The faces of '{identity.title}' were read by {identity.recogniser}; "
-                f"the adapter '{self.adapter.name}' knows those of {RECOGNISERS[0]}.",
+                f"the adapter '{self.adapter.name}' knows those of {W600K_PACKS[0]}.",
                 code="faceid-recogniser",
                 hint=(
-                    f"Load {RECOGNISERS[0]} in Astria Load Face Analysis, and connect it to the"
+                    f"Load {W600K_PACKS[0]} in Astria Load Face Analysis, and connect it to the"
                     " identity."
                 ),
             )
@@ -56,15 +54,11 @@ class IPAdapterFaceID:
         return self._made[identity]
 
     def _features(self, identity: Identity) -> Features:
-        # Nothing is what CLIP sees as zeros, which is the mean colour of its pictures.
-        nothing = torch.tensor(self.clip_vision.image_mean).expand(1, CLIP_CROP, CLIP_CROP, 3)
-        encoded = (
-            self.clip_vision.encode_image(torch.cat([identity.crop(CLIP_CROP), nothing]))[
-                "penultimate_hidden_states"
-            ]
-            .float()
-            .cpu()
-        )
+        # The reference feeds CLIP zeros for the unconditional rows. The host subtracts the mean
+        # colour first, so a picture of that colour is zeros to CLIP.
+        zeros = torch.tensor(self.clip_vision.image_mean).expand(1, CLIP_CROP, CLIP_CROP, 3)
+        output = self.clip_vision.encode_image(torch.cat([identity.crop(CLIP_CROP), zeros]))
+        encoded = output["penultimate_hidden_states"].float().cpu()
         if encoded.shape[-1] != self.adapter.clip_width:
             raise FaceIDError(
                 f"The connected CLIP vision model gives {encoded.shape[-1]} channels; "

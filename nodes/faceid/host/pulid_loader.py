@@ -17,6 +17,7 @@ from comfy.model_patcher import CoreModelPatcher, ModelPatcher
 from torch import Tensor, nn
 
 from ...errors import MissingModelError
+from ...faces.face import EMBEDDING_SIZE
 from ...faces.identity import Identity
 from ...host.weight_files import UnreadableWeights, read_weights
 from ..bisenet import PARTS, parser_of
@@ -27,7 +28,6 @@ from ..pulid_prepare import CROP, features_only, for_vision
 from ..pulid_weights import NetworkWeights
 
 RECOGNISER = "antelopev2"
-FACE_CHANNELS = 512  # of that recogniser's vectors
 PULID = "a PuLID-FLUX adapter"
 EVA = "the vision model EVA02-CLIP-L-336"
 PARSING = "the face parsing model BiSeNet"
@@ -48,7 +48,7 @@ class PulidModel:
     _known: MutableMapping[Identity, Tensor] = field(default_factory=WeakKeyDictionary, repr=False)
 
     def tokens(self, identity: Identity) -> Tensor:
-        """Return what Flux sees of a person and, second, of nobody: [2,T,C] float32 on the CPU.
+        """Return a person's tokens and the unconditional ones, [2,T,C] float32 on the CPU.
 
         Several photos are encoded each by itself and their tokens averaged, so they cost a step no
         more than one.
@@ -74,16 +74,17 @@ class PulidModel:
         management.load_models_gpu([self.parser, self.vision, self.encoder])
         device = self.encoder.load_device
         tokens = []
-        # One by one, for the memory's sake.
+        # One by one, to save memory.
         for crop, vector in zip(identity.ffhq(CROP), identity.embeddings, strict=True):
             features = features_only(crop[None].to(device), self.parser.model)
             seen, states = self.vision.model(for_vision(features, self.vision.model))
             face = torch.cat([vector[None].to(device), seen], 1)
             tokens.append(self.encoder.model(face, states))
-        nobody = self.encoder.model(
-            torch.zeros_like(face), [torch.zeros_like(state) for state in states]
-        )
-        return torch.cat([torch.cat(tokens).mean(0, keepdim=True), nobody]).cpu()
+        no_face = torch.zeros_like(face)
+        no_states = [torch.zeros_like(state) for state in states]
+        unconditional = self.encoder.model(no_face, no_states)
+        person = torch.cat(tokens).mean(0, keepdim=True)
+        return torch.cat([person, unconditional]).cpu()
 
 
 def load_pulid(path: str, eva_path: str | None, parsing_path: str | None) -> PulidModel:
@@ -177,10 +178,10 @@ def _check_kind(weights: NetworkWeights) -> None:
 def _check_fit(encoder: nn.Module, vision: nn.Module, eva_path: str) -> None:
     face, states = encoder.channels
     seen, width = vision.channels
-    if (face, states) != (FACE_CHANNELS + seen, width):
+    if (face, states) != (EMBEDDING_SIZE + seen, width):
         message = (
             f"The vision model {eva_path} does not fit the adapter: it gives vectors of {seen}"
-            f" channels and states of {width}, expected {face - FACE_CHANNELS} and {states}."
+            f" channels and states of {width}, expected {face - EMBEDDING_SIZE} and {states}."
         )
         raise FaceIDError(message, code="pulid-fit", hint="Choose EVA02_CLIP_L_336_psz14_s6B.pt.")
 

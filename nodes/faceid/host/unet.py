@@ -1,4 +1,4 @@
-"""FaceID on UNets: every cross-attention looks at the persons' tokens as well, each in its own part
+"""FaceID on UNets: every cross-attention also attends to the persons' tokens, each in its own part
 of the picture.
 """
 
@@ -37,10 +37,10 @@ Block = tuple[str, int, int]
 
 @dataclass(frozen=True, eq=False)
 class FacePlace:
-    """When and where a person's face counts.
+    """When and where a person's face acts.
 
-    From and to which part 0..1 of the steps; in a region by its number, under masks [n,H,W] float32
-    on the CPU, or in the whole picture for None.
+    `steps`: from and to which part 0..1 of the steps. `gate`: a region by its number, masks [n,H,W]
+    float32 on the CPU, or None for the whole picture.
     """
 
     steps: tuple[float, float]
@@ -49,8 +49,9 @@ class FacePlace:
 
 @dataclass(frozen=True, eq=False)
 class UnetUse:
-    """One person on a UNet, by the keys and values [2,T,h] (the person, nobody) of each
-    cross-attention.
+    """One person on a UNet.
+
+    `keys_values` [2,T,h] of each cross-attention: the person's and the unconditional ones.
     """
 
     adapter: Adapter
@@ -138,9 +139,8 @@ def _position(name: str) -> tuple[int, ...]:
 
 
 def _block(path: str) -> Block:
-    """The host's key of the transformer block at, say, input_blocks.4.1.transformer_blocks.0.
-
-    The middle block counts as number 0.
+    """Return the host's key of the block at, say, input_blocks.4.1.transformer_blocks.0; the number
+    of the middle block is 0.
     """
     parts = path.split(".")
     side = SIDES[parts[0]]
@@ -169,7 +169,7 @@ def _check_fit(model: ModelPatcher, sites: Sequence[Site], adapter: Adapter) -> 
 def _add_lora(patched: ModelPatcher, sites: Sequence[Site], adapter: Adapter) -> None:
     """Patch the adapter's LoRA into the model, unless it is there.
 
-    Source: ip_adapter_faceid.py, where the scale leaves it alone.
+    At its full weight: the adapter's scale does not change it in ip_adapter_faceid.py either.
     """
     there = patched.get_attachment(LORA) or frozenset()
     if not adapter.lora or adapter.name in there:
@@ -194,7 +194,7 @@ def _add_lora(patched: ModelPatcher, sites: Sequence[Site], adapter: Adapter) ->
 
 @dataclass(eq=False)
 class _Faces:
-    """What the patched model knows of its persons.
+    """The persons on the patched model.
 
     `sampling` is the model's conversion of steps to noise levels; a node behind this one may give
     it another. `picture` is the size of the latent that is sampled, None where the model runs
@@ -297,9 +297,9 @@ class _FacesCall:
         self._items: dict[int, Tensor] = {}
 
     def options(self, options: dict) -> dict:
-        """Return transformer options in which every cross-attention looks at the faces too.
+        """Return transformer options in which every cross-attention attends to the faces too.
 
-        What stood there is called by it.
+        It calls the patch that it replaces.
         """
         replaced = options.get("patches_replace", {})
         before = replaced.get("attn2", {})
@@ -333,15 +333,16 @@ class _FacesCall:
             if isinstance(gate, int) and forward is None:
                 continue
             if q.shape[0] != self._rows:
-                raise _foreign(
+                raise _patched_by_others(
                     f"{q.shape[0]} rows, the batch has {self._rows}", "repeats the rows of a batch"
                 )
             if isinstance(gate, int) and forward.row_gate is not None:
                 out = self._of_items(layer, number, forward.row_gate, q, out, attend)
                 continue
-            seen = attend(q, *self._looked_at(layer, number, self._kinds, q))
+            k, v = self._keys_values(layer, number, self._kinds, q)
+            of_face = attend(q, k, v)
             weight = self._weight(number, grid, q)
-            out = out + seen if weight is None else torch.addcmul(out, seen, weight)
+            out = out + of_face if weight is None else torch.addcmul(out, of_face, weight)
         return out
 
     def _of_items(
@@ -353,7 +354,7 @@ class _FacesCall:
         """
         gate = self._region(row_gate, number)
         if len(gate) != self._rows:
-            raise _foreign(
+            raise _patched_by_others(
                 f"{self._rows} rows, the faces are {len(gate)}", "splits or joins batches"
             )
         if number not in self._items:
@@ -361,15 +362,18 @@ class _FacesCall:
         rows = self._items[number]
         if len(rows) == 0:
             return out
-        seen = attend(q[rows], *self._looked_at(layer, number, self._kinds[rows], q))
-        return out.index_add(0, rows, seen * gate.to(q)[rows, None, None])
+        k, v = self._keys_values(layer, number, self._kinds[rows], q)
+        of_face = attend(q[rows], k, v)
+        return out.index_add(0, rows, of_face * gate.to(q)[rows, None, None])
 
-    def _looked_at(
+    def _keys_values(
         self, layer: int, number: int, kinds: Tensor, q: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return the use's keys and values [rows,T,h], those of nobody where a row is negative."""
+        """Return the use's keys and values [rows,T,h], the unconditional ones for negative rows."""
         tokens = self._faces.tokens[number]
-        return tokens.keys[layer].to(q)[kinds], tokens.values[layer].to(q)[kinds]
+        k = tokens.keys[layer].to(q)[kinds]
+        v = tokens.values[layer].to(q)[kinds]
+        return k, v
 
     def _weight(self, number: int, grid: tuple[int, int], q: Tensor) -> Tensor | None:
         """Return the use's weights [1 or rows,L,1] of the grid's tokens, None where it acts on all
@@ -379,7 +383,7 @@ class _FacesCall:
         if gate is None:
             return None
         if q.shape[1] != grid[0] * grid[1]:
-            raise _foreign(
+            raise _patched_by_others(
                 f"{q.shape[1]} tokens, a grid of {grid[0]} x {grid[1]} has {grid[0] * grid[1]}",
                 "merges, tiles or drops tokens",
             )
@@ -408,7 +412,7 @@ class _FacesCall:
         return weights[region]
 
 
-def _foreign(what: str, does: str) -> FaceIDError:
+def _patched_by_others(what: str, does: str) -> FaceIDError:
     return FaceIDError(
         f"A cross-attention works on {what}.",
         code="faceid-tokens",

@@ -12,6 +12,8 @@ from typing import Any
 import folder_paths
 
 from ...errors import MissingModelError
+from ...graph.model_files import WEIGHT_ENDINGS
+from ...graph.sockets import NO_FILE
 from .. import clipseg, grounding
 from ..detector import DetectedClasses
 from ..sam import BoxCutter
@@ -26,7 +28,6 @@ from .models import (
     read_sam,
 )
 
-NONE = "none"
 # What a folder in transformers' layout must hold; each entry names files of which one is enough.
 _FOLDER_FILES = (
     ("config.json",),
@@ -105,7 +106,6 @@ class SegmenterKind:
         )
 
 
-_WEIGHTS = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin")
 KINDS = {
     kind.option: kind
     for kind in (
@@ -115,7 +115,7 @@ KINDS = {
             "foreground, subject, background",
             "birefnet.safetensors",
             "https://huggingface.co/Comfy-Org/BiRefNet",
-            _WEIGHTS,
+            WEIGHT_ENDINGS,
         ),
         SegmenterKind(
             "sam3",
@@ -123,7 +123,7 @@ KINDS = {
             "any word, each thing by itself",
             "sam3.1_multiplex_fp16.safetensors",
             "https://huggingface.co/Comfy-Org/sam3.1",
-            _WEIGHTS,
+            WEIGHT_ENDINGS,
         ),
         SegmenterKind(
             "grounding_dino",
@@ -138,7 +138,7 @@ KINDS = {
             "cuts out what grounding_dino or a detector found",
             "sam_vit_b_01ec64.pth",
             "https://github.com/facebookresearch/segment-anything",
-            _WEIGHTS,
+            WEIGHT_ENDINGS,
         ),
         SegmenterKind(
             "clipseg",
@@ -163,7 +163,7 @@ class Connected:
 
 def choices(option: str) -> list[str]:
     """Return what the node offers for one kind of model."""
-    return [NONE, *KINDS[option].names()]
+    return [NO_FILE, *KINDS[option].names()]
 
 
 def make_segmenter(chosen: dict[str, str], connected: Connected) -> RoutedSegmenter:
@@ -175,7 +175,7 @@ def make_segmenter(chosen: dict[str, str], connected: Connected) -> RoutedSegmen
     Raises: MissingModelError without a model, for one that is not there, and where one lacks what
     it works with.
     """
-    paths = {option: KINDS[option].path(name) for option, name in chosen.items() if name != NONE}
+    paths = {option: KINDS[option].path(name) for option, name in chosen.items() if name != NO_FILE}
     backends = tuple(_backends(paths, connected))
     advice = "\n".join(kind.advice() for kind in KINDS.values())
     if not backends:

@@ -1,6 +1,5 @@
-"""A MODEL of the host that draws a picture's people.
-
-Each with their text, and with what makes them who they are.
+"""A MODEL of the host that draws a picture's people, each with their text, LoRAs, FaceIDs and
+checkpoint.
 """
 
 from __future__ import annotations
@@ -74,9 +73,8 @@ def _with_identities(
     """Return a clone on which the scene's LoRAs and the persons' LoRAs and FaceIDs act, each in
     their region; None: a person it does not draw.
     """
-    loras = load_region_loras(
-        [scene, *(() if person is None else person.loras for person in people)]
-    )
+    of_persons = [() if person is None else person.loras for person in people]
+    loras = load_region_loras([scene, *of_persons])
     patched = apply_gated_loras(model, loras, run, on_fit=on_fit) if loras else model
     faceids = [() if person is None else person.faceids for person in people]
     if not any(faceids):

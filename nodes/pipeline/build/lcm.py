@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from ...families.family import Family
 from ...families.lcm import is_named_lcm
 from ...prompt import PromptRequest, Segment
-from ...tunes.resolve import Missing, Resolver
+from ...tunes.file_search import Missing
+from ...tunes.resolve import Resolver
 from .settings import LCM_CFG, LCM_STEPS, Inputs, Settings
 from .sources import Sources
 from .stage_list import Problem, paints_base, samples_again

@@ -12,7 +12,8 @@ from ...control.modes import FLUX_NUMBERS, SDXL_NUMBERS
 from ...families.family import Family
 from ...graph.graph import Graph, Link, Value
 from ...graph.sockets import NO_FILE
-from ...tunes.resolve import Missing, Resolver
+from ...tunes.file_search import Missing
+from ...tunes.resolve import Resolver
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from ...families.lora_files import is_for
 from ...graph.graph import Graph, Link, Value
 from ...graph.outputs import RegionsNode
 from ...prompt import PromptRequest, Segment
-from ...tunes.resolve import Missing, Resolver
+from ...tunes.file_search import Missing
+from ...tunes.resolve import Resolver
 from .model_loaders import ModelLoaders
 from .settings import Settings
 from .sources import Options, Sources

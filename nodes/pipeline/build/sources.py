@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ...families.family import Family
 from ...graph.graph import Graph, Value
+from ...outpaint.geometry import SmallerPolicy
 from .text import Models
 
 
@@ -39,9 +41,9 @@ class Sources:
 
 @dataclass(frozen=True)
 class Options:
-    """What the artist decides beside the prompt."""
+    """The artist's choices beside the prompt."""
 
     seed: int = 0
-    missing_models: str = "error"
-    smaller_canvas: str = "crop"
+    missing_models: Literal["error", "skip"] = "error"
+    smaller_canvas: SmallerPolicy = "crop"
     keep_unmasked: bool = False

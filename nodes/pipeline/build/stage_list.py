@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from ...errors import MissingModelError, PlanError
 from ...prompt import PromptRequest
-from ...tunes.resolve import Missing
+from ...prompt.source import Severity
+from ...tunes.file_search import Missing
 from .settings import Inputs, Settings
 
 UPSCALE_FACTOR = 4
@@ -21,7 +22,7 @@ class Problem:
     """
 
     code: str
-    severity: str
+    severity: Severity
     message: str
     hint: str = ""
 

@@ -13,7 +13,7 @@ import folder_paths
 from ...errors import MissingModelError, PlanError
 from ...graph.graph import Graph
 from ...prompt.images import placed
-from ...tunes.resolve import Missing
+from ...tunes.file_search import Missing
 
 
 def save_workflow(text: str, filename_prefix: str) -> str:

@@ -8,6 +8,9 @@ from ...errors import PromptError
 from ...outpaint.geometry import SMALLER_POLICIES
 from ...prompt import PromptRequest
 
+# Sockets of pictures that a prompt needs as connected inputs, in the order of the nodes.
+PICTURE_INPUTS = ("image", "mask", "person_masks", "control_image")
+
 
 def text_input(**options) -> io.String.Input:
     """Return the prompt text widget, which web/js/prompt_editor.js draws.

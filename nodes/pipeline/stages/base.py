@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ...graph.graph import Graph, Link, Value
 from ...graph.outputs import FitImageNode, ImageSizeNode, add_node
 from ...rounding import round_up
-from ...tunes.resolve import Missing
+from ...tunes.file_search import Missing
 from ..build.plan_builder import PictureContext, PlanBuilder, StagePicture
 from ..build.stage_list import Problem, Stage
 from ..build.text import Encoded

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from ...control.modes import Advice, flux_advice
 from ...families.family import Family
 from ...graph.graph import Graph, Link, Value
 from ...graph.outputs import CheckpointNode, ControlNetNode, PromptMaskNode, add_node, outputs_of
 from ...prompt import PromptRequest
-from ...tunes.resolve import Missing
+from ...tunes.file_search import Missing
 from ..build.controls import Control
 from ..build.model_loaders import UNION
 from ..build.plan_builder import PlanBuilder
@@ -25,7 +26,7 @@ PEOPLE_WORD = "person"
 
 # Where the map of each kind of ControlNet comes from: `made` by a node, the `picture` itself, or
 # `given`: the host has no preprocessor, so the artist connects it.
-KINDS: Mapping[str, str] = {
+KINDS: Mapping[str, Literal["made", "picture", "given"]] = {
     "pose": "made",
     "canny": "made",
     "tile": "picture",

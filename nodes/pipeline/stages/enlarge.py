@@ -10,7 +10,7 @@ from dataclasses import replace
 from ...families.family import Family
 from ...graph.graph import Link, Value
 from ...graph.outputs import FitImageNode, add_node
-from ...tunes.resolve import Missing
+from ...tunes.file_search import Missing
 from ..build.plan_builder import PictureContext, PlanBuilder, StagePicture
 from ..build.settings import LCM_CFG, Settings
 from ..build.stage_list import HIRES_FACTOR, UPSCALE_FACTOR, Problem, Stage, keeps_background

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ...graph.graph import Link, Value
 from ...graph.sockets import NO_FILE
 from ...prompt.catalog import MAX_PERSONS
-from ...tunes.resolve import Missing
+from ...tunes.file_search import Missing
 from ..build.plan_builder import PlanBuilder, StagePicture
 from ..build.stage_list import Stage
 from ..build.text import PromptText, negative_segments, prompt_segments

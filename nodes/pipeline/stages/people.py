@@ -18,7 +18,7 @@ from ...graph.outputs import (
 )
 from ...prompt import PromptRequest, Segment
 from ...prompt.catalog import MAX_PERSONS
-from ...tunes.resolve import Missing
+from ...tunes.file_search import Missing
 from ..build.plan_builder import PictureContext, PlanBuilder
 from ..build.stage_list import Problem
 from ..build.text import Encoded, Lora, Models, PromptText, joined_text, with_text_loras

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..kinds import Decimal, ValueProblem, Whole
+from ..kinds import ANY_NUMBER, ValueProblem, Whole
 from ..lexer import BLANKS, Scanner
 from ..source import Span
 from .keys import plain, size_of
@@ -28,7 +28,6 @@ _BETWEEN = re.compile(r"[\s,|]*")
 _VALUE = re.compile(r"[^,|\r\n]*")
 _QUOTED = re.compile(r'"(?:[^"\\\r\n]|\\.)*"')
 _BRACKET = re.compile(r"[\[\](){}]")
-_NUMBER = Decimal(-1e15, 1e15)
 _WHOLE = Whole(-(2**70), 2**70)
 # A line of settings begins with one of these; what stands behind it on the line may be any key.
 _BEGINNINGS = frozenset(
@@ -172,7 +171,7 @@ def _is_sure(key: str, value: str) -> bool:
     if key in ("steps", "sampling steps", "seed", "width", "height", "w", "h", "clip skip"):
         return not isinstance(_WHOLE.read(value), ValueProblem)
     if key in ("cfg scale", "cfg", "guidance scale", "distilled cfg scale", "denoising strength"):
-        return not isinstance(_NUMBER.read(value), ValueProblem)
+        return not isinstance(ANY_NUMBER.read(value), ValueProblem)
     if key in ("size", "resolution"):
         return size_of(unquoted(value)) is not None
     return key in ("sampler", "sampler name", "scheduler") and is_sampler(unquoted(value))

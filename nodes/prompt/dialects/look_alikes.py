@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from ..catalog import FLAGS
-from ..kinds import Decimal, Line, ValueProblem
+from ..kinds import ANY_NUMBER, Line, ValueProblem
 from ..lexer import is_embedding_name
 from ..source import Report, Rewrite, Span, quoted
 from ..tree import Node
@@ -20,7 +20,6 @@ from .json_settings import notice_json
 from .keys import FLAGS_ELSEWHERE, NEGATIVE, SIZE, flag_to_write, own_key, plain
 from .wide import notice_wide
 
-_NUMBER = Decimal(-1e15, 1e15)
 _BEGINS = r"(?<![A-Za-z0-9_])"
 _INLINE = "negative[ _]prompt|steps|cfg scale|seed|clip skip|size|sampler"
 _WORD = "[A-Za-z0-9/*.\\- ]"
@@ -81,7 +80,7 @@ _PIXELS = re.compile(
     r"(?!\s{0,4}(?:[\"']|in\b|inch|[cmk]?m\b|ft\b|feet|met|cent|mill|yard))"
 )
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
-_INLINE_NUMBERS = ("steps", "cfg scale", "seed", "clip skip")
+_INLINEANY_NUMBERS = ("steps", "cfg scale", "seed", "clip skip")
 _DOUBLE = "\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02\u300c\u300d\u300e\u300f\u301d\u301e"
 _SINGLE = "\u2018\u2019\u201a\u201b\u2039\u203a\uff07"
 _CURLY_QUOTES = dict.fromkeys(map(ord, _DOUBLE), '"') | dict.fromkeys(map(ord, _SINGLE), "'")
@@ -185,7 +184,7 @@ def _tell(report: Report, found: re.Match[str], kind: str) -> bool:
         _tell_inline(report, Span(*found.span("key")))
     elif kind == "comma":
         weight = found.group("weight")
-        if isinstance(_NUMBER.read(weight), ValueProblem) and not _THOUSANDS.fullmatch(weight):
+        if isinstance(ANY_NUMBER.read(weight), ValueProblem) and not _THOUSANDS.fullmatch(weight):
             message = f"{quoted(weight)} is no number, and stays in the text of {shown}"
             hint = "Write a decimal point and nothing else behind the colon, as in (word:1.2)."
             report.add("foreign-syntax", "warning", span, message, hint)
@@ -222,7 +221,7 @@ def _tell_inline(report: Report, key: Span) -> None:
 
 def _is_inline(words: str, value: str) -> bool:
     """Say whether a word with a colon behind it is a setting, by the value behind that."""
-    if words in _INLINE_NUMBERS:
+    if words in _INLINEANY_NUMBERS:
         return value[:1].isdigit()
     if words == "size":
         return _PIXELS.match(value) is not None

@@ -49,9 +49,9 @@ LATENT_PX = 8  # side of a latent cell
 
 @dataclass(frozen=True)
 class FaceDrawing:
-    """What faces are drawn with.
+    """The model, texts and sampling that faces are drawn with.
 
-    `positive`, `negative` and `scene_loras` are the scene's, for faces that are nobody's;
+    `positive`, `negative` and `scene_loras` are the scene's, for faces that are no person's;
     `max_batch` 0: as many at once as the memory holds. `on_fit` gets how much of each LoRA fits.
     """
 
@@ -107,11 +107,11 @@ class _Job:
 
     @property
     def face_model(self) -> Hashable:
-        """What faces must have in common to be drawn by one model."""
+        """A key that is equal for faces that one model can draw."""
         return id(self.model), self.adapters
 
     def kind(self, flux: bool) -> Hashable:
-        """What faces must have in common to be drawn together."""
+        """A key that is equal for faces that can be drawn in one call."""
         crop = self.face.crop
         texts = (kind_of(text, equal_lengths=flux) for text in (self.positive, self.negative))
         return (self.face_model, crop.target_width, crop.target_height, *texts)
@@ -119,9 +119,9 @@ class _Job:
 
 @dataclass(frozen=True, eq=False)
 class _FaceModel:
-    """A model with the LoRAs and FaceIDs of those whom it draws.
+    """A model with the LoRAs and FaceIDs of the persons that it draws.
 
-    `run` tells these which person is in which row.
+    `run` holds which person is in which row.
     """
 
     model: ModelPatcher
@@ -212,9 +212,9 @@ def _job(face: PlannedFace, drawing: FaceDrawing) -> _Job:
 
 
 def _adapters(person: Person | None) -> frozenset[str]:
-    """Return the person's FaceID adapters that bring a LoRA for the whole model.
+    """Return the person's FaceID adapters whose files hold a LoRA for the whole model.
 
-    Who has none of it must not be drawn by that model.
+    Persons without that adapter must not be drawn by the same model.
     """
     acting = [use.faceid for use in person.faceids if use.strength != 0] if person else []
     return frozenset(
@@ -223,7 +223,7 @@ def _adapters(person: Person | None) -> frozenset[str]:
 
 
 def _face_model(jobs: Sequence[_Job], drawing: FaceDrawing) -> _FaceModel:
-    """Return the model of these faces with what their persons bring along, on a clone."""
+    """Return a clone of these faces' model with their persons' LoRAs and FaceIDs."""
     model = jobs[0].model
     if model.get_wrappers(WrappersMP.DIFFUSION_MODEL, REGIONS_KEY):
         raise PlanError(
@@ -247,12 +247,9 @@ def _face_model(jobs: Sequence[_Job], drawing: FaceDrawing) -> _FaceModel:
     drawn = {job.face.person for job in jobs}
     here = [person if number in drawn else None for number, person in enumerate(drawing.persons)]
     run, patched = RegionRun(), model
-    loras = load_region_loras(
-        [
-            drawing.scene_loras if None in drawn else (),
-            *(person.loras if person else () for person in here),
-        ]
-    )
+    scene_loras = drawing.scene_loras if None in drawn else ()
+    of_persons = [person.loras if person else () for person in here]
+    loras = load_region_loras([scene_loras, *of_persons])
     if loras:
         patched = apply_gated_loras(patched, loras, run, items=True, on_fit=drawing.on_fit)
     faceids = [person.faceids if person else () for person in here]
@@ -317,7 +314,10 @@ def _draw(
         noise, guider, drawing.sampler, drawing.sigmas, latent
     ).result[0]
     painted = drawing.vae.decode(sampled["samples"]).to(pixels.device, torch.float32)
-    return [levelled(*one) for one in zip(painted, pixels, masks, strict=True)]
+    return [
+        levelled(drawn, cut_out, mask)
+        for drawn, cut_out, mask in zip(painted, pixels, masks, strict=True)
+    ]
 
 
 def _check_latent(samples: Tensor, model: ModelPatcher) -> None:
@@ -346,7 +346,7 @@ def _with_rows(face_model: _FaceModel, jobs: Sequence[_Job], persons: int) -> Mo
     gate = torch.zeros(persons + 1, len(jobs))
     gate[[job.face.region for job in jobs], range(len(jobs))] = 1
     model = face_model.model.clone()
-    # Around all that wraps the diffusion model itself, whatever came first.
+    # APPLY_MODEL wraps around every DIFFUSION_MODEL wrapper, in whatever order they were added.
     model.add_wrapper_with_key(
         WrappersMP.APPLY_MODEL, FACES_KEY, partial(_run_rows, face_model.run, gate)
     )
@@ -376,9 +376,8 @@ def _run_rows(
 
 
 class _ControlNets:
-    """Makes, of ControlNets with a hint for the whole picture, ones with each face's part of it.
-
-    Each is made once.
+    """ControlNets with a hint for the whole picture -> copies with each face's part of the hint,
+    each copied once.
     """
 
     def __init__(self, crops: Sequence[FaceCrop], size: tuple[int, int]) -> None:

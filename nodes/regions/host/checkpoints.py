@@ -287,7 +287,7 @@ def _entry(scene: dict, own: list | None) -> dict:
 
 
 def check_person_models(model: ModelPatcher, people: Sequence[Person]) -> None:
-    """Return when every person's own model can be sampled beside `model`.
+    """Check that every person's own model can be sampled beside `model`.
 
     Raises: PlanError naming the person and the reason.
     """

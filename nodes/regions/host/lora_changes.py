@@ -1,5 +1,5 @@
-"""What a LoRA file changes in a model, read by the host's own rules, with the names of the tensors
-behind each change.
+"""The changes of a model by a LoRA file, read by the host's own rules, with the names of the
+tensors behind each change.
 
 Files under names that the host does not know for a layer that it has are read under the name that
 it knows.
@@ -100,7 +100,7 @@ class LoraReading:
 
 
 def read_changes(state_dict: Mapping[str, Tensor], keys: KeyMap) -> LoraReading:
-    """Return what the file changes in the model that the host's key map `keys` is of."""
+    """Return the file's changes of the model that the host's key map `keys` is of."""
     names = HostNames(keys)
     reading = _named(state_dict, names)
     _leave_scaled(reading)

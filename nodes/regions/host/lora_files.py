@@ -168,7 +168,7 @@ class _Entry:
 
 
 def _normed(norm: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Return what a norm makes of its input before its weight and bias."""
+    """Return the function by which a norm normalises, without its weight and bias."""
     if isinstance(norm, nn.GroupNorm):
         return partial(F.group_norm, num_groups=norm.num_groups, eps=norm.eps)
     if isinstance(norm, nn.LayerNorm):

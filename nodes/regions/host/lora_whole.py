@@ -69,7 +69,7 @@ def apply_whole_lora(
 
 
 def model_kind(model: ModelPatcher) -> ModelKind:
-    """Return what a MODEL is called; one that this pack does not plan for by the host's name."""
+    """Return the kind of a MODEL; one that this pack does not plan for by the host's name."""
     try:
         family = family_of(model)
     except PlanError:

@@ -105,7 +105,7 @@ def apply_gated_loras(
 
 
 def spot_of(model: BaseModel, path: str) -> Spot:
-    """Return what the rows of the model's layer at `path` stand for.
+    """Return the model's layer at `path`, with the meaning of its rows.
 
     Raises LoraError for a model that is neither a UNet nor Flux.
     """

@@ -69,7 +69,7 @@ class Chunk:
     projected: dict[tuple[Any, int], Projected] = field(default_factory=dict)
 
     def on_rows(self, tensor: Tensor) -> Tensor:
-        """Return what was made of a text of this chunk with an entry for each row."""
+        """Return a tensor made of a text of this chunk with an entry for each row."""
         return tensor.expand(self.context.shape[0], -1, -1)
 
 

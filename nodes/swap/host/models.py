@@ -14,8 +14,9 @@ import folder_paths
 import torch
 
 from ...faceid.bisenet import parts_of
-from ...faceid.host.files import NONE, PARSING
+from ...faceid.host.files import PARSING
 from ...faceid.host.pulid_loader import load_parser
+from ...graph.sockets import NO_FILE
 from ..keep import Parse
 from ..restore import Restorer, call, is_face_model
 
@@ -59,9 +60,9 @@ def make_room(size_bytes: int) -> None:
 
 
 def each_face(count: int) -> Callable[[], None]:
-    """Return what to call after each of `count` faces.
+    """Return the function to call after each of `count` faces.
 
-    It moves the progress on, and ends the run where the person asked for it.
+    It moves the progress on, and raises where the user has interrupted the run.
     """
     progress = comfy.utils.ProgressBar(count)
 
@@ -78,7 +79,7 @@ def face_parser(name: str) -> Parse | None:
 
     Raises: FaceIDError where the file is damaged or something else.
     """
-    if name == NONE:
+    if name == NO_FILE:
         return None
     patcher = load_parser(folder_paths.get_full_path_or_raise(PARSING, name))
 

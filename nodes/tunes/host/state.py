@@ -17,7 +17,7 @@ from ..resolve import Resolver
 from ..state import bindings_in, overview, resolver_in, tunes_in
 from ..store import Tune
 
-MOST_TUNES = 10_000
+MOST_TUNES = 10_000  # the newest, of which lists and searches know
 PACK = Path(__file__).resolve().parents[3]
 
 

@@ -1,4 +1,4 @@
-"""How prompts get in: checked by ComfyUI, stored, and put on its queue, in the order of coming.
+"""Admission of prompts: checked by ComfyUI, stored, and put on its queue, in their order.
 
 Those that come at once are stored in one transaction, so that they wait for the disk once.
 """
@@ -29,7 +29,7 @@ Item = tuple  # workflow, extra data and outputs of an entry of ComfyUI's queue
 
 @dataclass(eq=False)
 class _Entrant:
-    """A prompt that is to be let in, and the answer to whoever sent it."""
+    """A prompt that waits to be admitted, and the future answer to its request."""
 
     prepared: Prepared
     settings: ApiSettings
@@ -41,14 +41,14 @@ class _Entrant:
     def prompt(self) -> Prompt:
         return self.prepared.prompt
 
-    def tell(self, told: Prompt | BaseException) -> None:
-        """Answer, unless that was done, or nobody waits for it any more."""
+    def settle(self, outcome: Prompt | BaseException) -> None:
+        """Answer the request, unless it has its answer or was cancelled."""
         if self.answer.done():
             return
-        if isinstance(told, Prompt):
-            self.answer.set_result(told)
+        if isinstance(outcome, Prompt):
+            self.answer.set_result(outcome)
         else:
-            self.answer.set_exception(told)
+            self.answer.set_exception(outcome)
 
 
 class Admission:
@@ -88,9 +88,9 @@ class Admission:
         """Let in those that wait; another turn follows for those that come meanwhile."""
         async with self._order:
             together = self._next()
-            [told] = await asyncio.gather(self._let_in(together), return_exceptions=True)
+            [outcomes] = await asyncio.gather(self._let_in(together), return_exceptions=True)
         for one in together:
-            one.tell(told if isinstance(told, BaseException) else told[one])
+            one.settle(outcomes if isinstance(outcomes, BaseException) else outcomes[one])
         self._turn = asyncio.create_task(self._take_turn()) if self._asked else None
 
     def _next(self) -> Sequence[_Entrant]:
@@ -110,7 +110,7 @@ class Admission:
     async def _let_in(
         self, together: Sequence[_Entrant]
     ) -> Mapping[_Entrant, Prompt | BaseException]:
-        """Return what each is to be told."""
+        """Return the outcome of each."""
         there, waiting = await self._aside(_look_up, together)
         new = [one for one in together if one not in there]
         # An error is that of one prompt, and no concern of the others.
@@ -159,7 +159,10 @@ class Admission:
             }
         if len(ready) == 1:
             return {ready[0]: stored}
-        return {one: told for alone in ready for one, told in (await self._stored([alone])).items()}
+        outcomes: dict[_Entrant, Prompt | BaseException] = {}
+        for alone in ready:
+            outcomes |= await self._stored([alone])
+        return outcomes
 
 
 def _full(settings: ApiSettings) -> ApiError:
@@ -202,8 +205,7 @@ def _remove_unused(
 ) -> None:
     """Remove the pictures that came with prompts that were not let in, and with no other."""
     root = Path(folder_paths.get_input_directory())
-    used = {
-        root / name for told in stored.values() if isinstance(told, Prompt) for name in told.inputs
-    }
+    prompts = [one for one in stored.values() if isinstance(one, Prompt)]
+    used = {root / name for prompt in prompts for name in prompt.inputs}
     for path in {path for one in new for path in one.new_pictures} - used:
         path.unlink(missing_ok=True)

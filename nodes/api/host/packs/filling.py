@@ -1,4 +1,4 @@
-"""Which stored tune a prompt runs at, and what its placeholders stand for by it."""
+"""The stored tune of a prompt, and the values of its placeholders by that tune."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def filled(
 
 
 def values_of(tune: Tune) -> dict[str, str]:
-    """Return what the placeholders of prompts at a tune stand for; characteristics win."""
+    """Return the values of placeholders for prompts at a tune; characteristics win."""
     own = {"tune": tag_of(tune), "name": tune.name or "", "token": tune.token}
     known = {key: value for key, value in own.items() if value or key == "tune"}
     return {**known, **tune.characteristics}

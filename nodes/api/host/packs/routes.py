@@ -41,20 +41,20 @@ _TUNE_IDS = re.compile(r"[1-9][0-9]{0,15}")
 
 
 @dataclass(frozen=True)
-class _Packs:
-    """The packs as they are now: what is wrong in the folders of some, by the folder's name."""
+class _FolderProblems:
+    """The problems in the folders of packs, by the folder's name."""
 
     problems: Mapping[str, tuple[str, ...]]
 
-    def wrong_in(self, pack: Pack) -> Sequence[str]:
+    def problems_of(self, pack: Pack) -> Sequence[str]:
         return self.problems.get(pack.folder or "", ())
 
 
-def _looked() -> _Packs:
-    """Have the packs of folders be what the folders hold now."""
+def _read_folders() -> _FolderProblems:
+    """Bring the stored packs up to date with their folders; return the folders' problems."""
     found = folder_packs(state_folder() / FOLDER)
     state.packs().follow([one.new for one in found])
-    return _Packs({one.new.folder or "": one.problems for one in found})
+    return _FolderProblems({one.new.folder or "": one.problems for one in found})
 
 
 class PackHandlers:
@@ -80,16 +80,16 @@ class PackHandlers:
         origin = terms_of(request, settings).origin
 
         def look() -> list[dict[str, Any]]:
-            packs = _looked()
+            packs = _read_folders()
             found = state.packs().list(limit=page.limit, offset=page.offset, before=page.before)
-            return [pack_object(one, origin, packs.wrong_in(one)) for one in found]
+            return [pack_object(one, origin, packs.problems_of(one)) for one in found]
 
         return web.json_response(await asyncio.to_thread(look))
 
     async def get_pack(self, request: web.Request, settings: ApiSettings) -> web.Response:
         packs, pack = await asyncio.to_thread(_asked, request)
         origin = terms_of(request, settings).origin
-        return web.json_response(whole_pack(pack, origin, packs.wrong_in(pack)))
+        return web.json_response(whole_pack(pack, origin, packs.problems_of(pack)))
 
     async def create_pack(self, request: web.Request, settings: ApiSettings) -> web.Response:
         body = await read_body(request, settings, state.spool_folder())
@@ -97,12 +97,12 @@ class PackHandlers:
         found = Problems()
         new = await asyncio.to_thread(new_pack, sent, found)
         found.refuse()
-        assert new is not None, "what is wrong with it was noted"
+        assert new is not None, "a pack with problems was refused above"
         pack = await asyncio.to_thread(state.packs().add, new)
-        said = notices_of(beside, "pack")
-        said += [f"{key} has no effect here." for key in sorted(set(sent) - KNOWN)]
+        notices = notices_of(beside, "pack")
+        notices += [f"{key} has no effect here." for key in sorted(set(sent) - KNOWN)]
         return web.json_response(
-            whole_pack(pack, terms_of(request, settings).origin, said), status=201
+            whole_pack(pack, terms_of(request, settings).origin, notices), status=201
         )
 
     async def delete_pack(self, request: web.Request, settings: ApiSettings) -> web.Response:
@@ -121,14 +121,14 @@ class PackHandlers:
         try:
             sent, beside = wrapped(body.fields, "tune")
             packs, pack = await asyncio.to_thread(_asked, request)
-            _refuse_broken(pack, packs.wrong_in(pack))
-            callback, said = _prompts_callback(sent, settings)
-            said += notices_of(beside, "tune")
+            _refuse_broken(pack, packs.problems_of(pack))
+            callback, notices = _prompts_callback(sent, settings)
+            notices += notices_of(beside, "tune")
             terms = replace(terms_of(request, settings), pack_id=pack.id, prompts_callback=callback)
             if sent.get("tune_ids") not in (None, "", []):
                 tunes = await asyncio.to_thread(_tunes, sent["tune_ids"], settings.max_images)
                 idle = sorted(set(sent) - ABOUT_PROMPTS)
-                said += [f"{key} has no effect together with tune_ids." for key in idle]
+                notices += [f"{key} has no effect together with tune_ids." for key in idle]
                 asked = [
                     (str(tune.id), one)
                     for tune in tunes
@@ -139,17 +139,17 @@ class PackHandlers:
                     raise ApiError(text, code="too-many", hint="Choose some by prompt_ids.")
                 # With idempotence a prompt may have been there before.
                 await self._handlers.queue_all(asked, terms, is_undone=not settings.idempotent)
-                told = [tune_object(tune.to_json(), terms.origin, said) for tune in tunes]
-                return web.json_response(told if len(told) > 1 else told[0], status=201)
-            return await self._handlers.make_tune(asked_tune(pack, sent), terms, said)
+                answers = [tune_object(tune.to_json(), terms.origin, notices) for tune in tunes]
+                return web.json_response(answers if len(answers) > 1 else answers[0], status=201)
+            return await self._handlers.make_tune(asked_tune(pack, sent), terms, notices)
         finally:
             await asyncio.to_thread(body.close)
 
 
-def _asked(request: web.Request) -> tuple[_Packs, Pack]:
+def _asked(request: web.Request) -> tuple[_FolderProblems, Pack]:
     """Return the packs, and the one that the address names by id or slug."""
     key = id_of(request, "id")
-    packs = _looked()
+    packs = _read_folders()
     pack = state.packs().get(key)
     if pack is None:
         hint = "GET /packs lists those that there are, with id and slug."
@@ -168,16 +168,16 @@ def _refuse_broken(pack: Pack, wrong: Sequence[str]) -> None:
 def _prompts_callback(
     sent: Mapping[str, Any], settings: ApiSettings
 ) -> tuple[str | None, list[str]]:
-    """Return the address to call when all prompts have ended, and what is to be said.
+    """Return the address to call when all prompts have ended, and the notices on it.
 
     Raises: ApiError.
     """
     found = Problems()
-    callback, said = None, []
+    callback, notices = None, []
     with found.noting("prompts_callback"):
-        callback, said = callback_of(sent.get("prompts_callback"), settings)
+        callback, notices = callback_of(sent.get("prompts_callback"), settings)
     found.refuse()
-    return callback, said
+    return callback, notices
 
 
 def _tunes(ids: Any, most: int) -> list[Tune]:

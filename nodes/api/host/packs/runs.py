@@ -16,6 +16,6 @@ def end_runs() -> tuple[bool, bool]:
     ended = False
     for run in state.packs().ended_runs():
         prompts = filter(None, map(state.prompts().get, run.prompts))
-        told = [object_of(one, one.origin) for one in prompts]
-        ended = state.packs().end_run(run, json.dumps(told, ensure_ascii=False)) or ended
+        answers = [object_of(one, one.origin) for one in prompts]
+        ended = state.packs().end_run(run, json.dumps(answers, ensure_ascii=False)) or ended
     return ended, state.packs().has_runs()

@@ -10,7 +10,8 @@ from PIL import Image, UnidentifiedImageError
 
 from ....net.files import check_pixels
 from ....prompt import ImageRef
-from ..reading import PICTURES, AttributeReading
+from ...objects import PICTURES
+from ..reading import AttributeReading
 
 
 def input_pixels(reading: AttributeReading) -> int:

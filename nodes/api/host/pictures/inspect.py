@@ -39,22 +39,24 @@ class InspectHandlers:
     async def inspect(self, request: web.Request, settings: ApiSettings) -> web.Response:
         body = await read_body(request, settings, state.spool_folder())
         sent, beside = wrapped(body.fields, "image")
-        said = notices_of(beside, "image")
-        said += [f"{key} has no effect here." for key in sorted(set(sent) - _KNOWN)]
-        told = await self._handlers.in_studio(_inspected, sent, settings, said)
-        return web.json_response(told, status=200)
+        notices = notices_of(beside, "image")
+        notices += [f"{key} has no effect here." for key in sorted(set(sent) - _KNOWN)]
+        answer = await self._handlers.in_studio(_inspected, sent, settings, notices)
+        return web.json_response(answer, status=200)
 
 
-def _inspected(sent: Mapping[str, Any], settings: ApiSettings, said: list[str]) -> dict[str, Any]:
+def _inspected(
+    sent: Mapping[str, Any], settings: ApiSettings, notices: list[str]
+) -> dict[str, Any]:
     content = _sent_photo(sent, settings)
-    said += guess_roles(["face_analysis"], "")
+    notices += guess_roles(["face_analysis"], "")
     analysis = bound_analysis()
     pixels, size = photo_pixels(content), upright_size(io.BytesIO(content))
     if analysis is None:
-        return inspected(pixels, None, size, [*said, _NO_ANALYSIS])
+        return inspected(pixels, None, size, [*notices, _NO_ANALYSIS])
     # Where faces are, and not whose: nothing is kept of a photo that is only looked at.
     faces = replace(analysis, recogniser=None).faces(pixels)
-    return inspected(pixels, faces, size, said)
+    return inspected(pixels, faces, size, notices)
 
 
 def _sent_photo(sent: Mapping[str, Any], settings: ApiSettings) -> bytes:

@@ -18,9 +18,9 @@ from ....net.files import INPUT_FOLDER, picture_name
 from ....net.problems import ApiError, Problems
 from ....prompt import ImageRef
 from ....tunes.bindings import KNOWN_BASES
+from ....tunes.file_search import Missing
 from ....tunes.host.state import make_resolver
 from ....tunes.names import name_problem, shown
-from ....tunes.resolve import Missing
 from ....tunes.state import bindings_in
 from ....tunes.tune import Tune
 from ...pictures.mock import FILE_PREFIX, Placeholder, asked_size, check_area, drawn, saved
@@ -34,9 +34,7 @@ MOST_TAGS = 50  # of a mock's text that are looked up
 
 @dataclass(frozen=True)
 class Workflow:
-    """What a prompt runs as, its pictures by their names in the input folder, and what is to be
-    said.
-    """
+    """A prompt's nodes, its pictures by their names in the input folder, and its notices."""
 
     nodes: Mapping[str, Any]
     pictures: Mapping[str, bytes]
@@ -50,7 +48,7 @@ def mocked(tune: Tune, reading: AttributeReading, found: Problems) -> Workflow:
     """
     found.refuse()
     request = reading.request
-    assert request is not None, "what is wrong with the attributes was told before"
+    assert request is not None, "wrong attributes were refused above"
     size = _size_of(request.input_image, "input_image", reading)
     _size_of(request.mask_image, "mask_image", reading)
     width, height = asked_size(request, _family(tune), size)
@@ -63,13 +61,11 @@ def mocked(tune: Tune, reading: AttributeReading, found: Problems) -> Workflow:
         content = drawn(Placeholder(tune.id, text, seed, number, count), width, height)
         name = picture_name(content, "the placeholder", len(content))
         pictures[f"{INPUT_FOLDER}/{FILE_PREFIX}{name}"] = content
-    said = (
-        f"Tune {tune.id} is a mock (branch=fast): no model ran, its pictures are placeholders.",
-    )
+    notice = f"Tune {tune.id} is a mock (branch=fast): no model ran, its pictures are placeholders."
     return Workflow(
         api_workflow(saved(list(pictures))),
         {**reading.contents, **pictures},
-        (*reading.notices, *said, *_absent(reading.attributes)),
+        (*reading.notices, notice, *_absent(reading.attributes)),
     )
 
 
@@ -81,8 +77,8 @@ def _size_of(named: ImageRef | None, key: str, reading: AttributeReading) -> tup
     if content is None:
         problem = name_problem(named.value)
         if problem or not folder_paths.exists_annotated_filepath(named.value):
-            told = problem or "there is no such file in ComfyUI's input folder"
-            raise ApiError(f"{key} {shown(named.value)}: {told}", code="picture-name")
+            reason = problem or "there is no such file in ComfyUI's input folder"
+            raise ApiError(f"{key} {shown(named.value)}: {reason}", code="picture-name")
     source = (
         folder_paths.get_annotated_filepath(named.value) if content is None else io.BytesIO(content)
     )
@@ -101,12 +97,12 @@ def _family(tune: Tune) -> Family:
 
 
 def _absent(attributes: Mapping[str, Any]) -> list[str]:
-    """Say which tags of the text a real base would refuse."""
+    """Return notices on the tags of the text that a real base would refuse."""
     resolver = make_resolver()
-    said = []
+    notices = []
     tags = list(tags_of(attributes))
     if len(tags) > MOST_TAGS:
-        said.append(f"Of {len(tags)} tags the first {MOST_TAGS} were looked up.")
+        notices.append(f"Of {len(tags)} tags the first {MOST_TAGS} were looked up.")
     for what, name in tags[:MOST_TAGS]:
         if what == "embedding":
             found = resolver.locate("embedding", name, ("embeddings",))
@@ -114,5 +110,7 @@ def _absent(attributes: Mapping[str, Any]) -> list[str]:
             found = resolver.lora(name) if what == "LoRA" else resolver.faceid(name)
         tune = None if what == "embedding" else resolver.tune_of(name)
         if isinstance(found, Missing) and not (tune is not None and tune.is_mock):
-            said.append(f"{what} {shown(name)} is not here: a mock needs none, a real base does.")
-    return said
+            notices.append(
+                f"{what} {shown(name)} is not here: a mock needs none, a real base does."
+            )
+    return notices

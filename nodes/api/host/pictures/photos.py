@@ -16,15 +16,15 @@ from ....host.state import state_folder
 from ....net.files import from_base64
 from ....net.problems import ApiError
 from ....net.settings import ApiSettings
+from ....tunes.file_search import Missing
 from ....tunes.host.state import make_resolver
-from ....tunes.resolve import Missing
 from ....tunes.state import bindings_in
 from ...fields import Upload
 from .. import state
 
 
 def photo_content(one: Any, what: str, settings: ApiSettings) -> bytes:
-    """Return what an upload or base64 text holds. Raises: ApiError for anything else."""
+    """Return the bytes of an upload or base64 text. Raises: ApiError for anything else."""
     if isinstance(one, Upload):
         return one.content
     if isinstance(one, str):
@@ -53,7 +53,7 @@ def photo_pixels(content: bytes) -> Any:
 
 
 def bound_analysis() -> FaceAnalysis | None:
-    """Return what finds faces, None where nothing is bound for it."""
+    """Return the bound face analysis, None where none is bound."""
     if "face_analysis" not in bindings_in(state_folder()).roles:
         return None
     bound = make_resolver().role("face_analysis")

@@ -1,0 +1,155 @@
+"""Model files by name: the file of the host that a name means, or what was searched and what to do.
+
+Names only: no file is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .choices import ModelFiles, portable, present
+from .names import Suggestions, alike, matching, name_problem, shell_word, shown
+from .tables import Role
+
+
+@dataclass(frozen=True)
+class Located:
+    """A file of the host: key of its model folder, and name as listed."""
+
+    folder: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A model that is not there.
+
+    `message` says what was searched and what comes close, `hint` what to do.
+    """
+
+    what: str
+    key: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantedFile:
+    """A file that is looked for, and the words for its absence.
+
+    `what` and `key` are its kind and the id, name or role in the prompt, `subject` how a message
+    begins. `bind_key` is the key of the bindings that sets it, "" where none does. `also_close` are
+    ids and names that may have been meant, beside those of files. With `role`, only files that the
+    role's node reads count.
+    """
+
+    what: str
+    key: str
+    file: str
+    folders: Sequence[str]
+    subject: str
+    bind_key: str = ""
+    also_close: Sequence[str] = ()
+    role: Role | None = None
+
+
+def bound_file(
+    file: str,
+    folders: Sequence[str],
+    *,
+    what: str,
+    key: str,
+    bind_key: str,
+    role: Role | None = None,
+) -> WantedFile:
+    """Return the search for a file that the bindings or a tune give to `key`."""
+    owner = key if what == key else f"{what} {key}"
+    return WantedFile(
+        what=what,
+        key=key,
+        file=file,
+        folders=folders,
+        subject=f"the file {shown(file)} that {owner} stands for",
+        bind_key=bind_key,
+        role=role,
+    )
+
+
+def refused(what: str, key: str, problem: str) -> Missing:
+    """Return the answer for a name that cannot be one of a model file."""
+    message = f"{what} {shown(key)} is refused: {problem}"
+    hint = "Write an id, or the name of a file as it stands below its model folder."
+    return Missing(what, key, message, hint)
+
+
+class FileSearch:
+    """Looks names up among the files that the host lists.
+
+    `bind` is the command that hints name to bind a file.
+    """
+
+    def __init__(self, files: ModelFiles, bind: str) -> None:
+        self._files = files
+        self._bind = bind
+        self.suggestions = Suggestions()
+
+    def find(self, wanted: WantedFile) -> Located | Missing:
+        """Return the file in the first of the folders that has one."""
+        if problem := name_problem(alike(wanted.file)):
+            return refused(wanted.what, wanted.key, f"{shown(wanted.file)}: {problem}")
+        for folder in wanted.folders:
+            listed = self._files.list(folder)
+            if wanted.role is not None:
+                listed = [name for name in listed if wanted.role.takes(name)]
+            found = matching(wanted.file, listed)
+            if len(found) == 1:
+                return Located(folder, found[0])
+            if found:
+                return self._ambiguous(wanted, folder, found)
+        return self._not_found(wanted)
+
+    def searched(self, folders: Sequence[str]) -> str:
+        """Return the model folders with their directories, for messages."""
+        roots = {
+            folder: ", ".join(self._files.roots(folder)) or "no such model folder"
+            for folder in folders
+        }
+        return ", ".join(f"{folder} ({places})" for folder, places in roots.items())
+
+    def place(self, folder: str) -> str:
+        """Return the directory to put a file of the model folder into."""
+        return next(iter(self._files.roots(folder)), f"the model folder {folder}")
+
+    def _ambiguous(self, wanted: WantedFile, folder: str, found: Sequence[str]) -> Missing:
+        names = [name.replace("\\", "/") for name in found]
+        message = (
+            f"{wanted.subject} is ambiguous in {self.searched((folder,))}: {', '.join(names)}."
+        )
+        hint = "Write the whole name."
+        if wanted.bind_key:
+            hint = f"Choose one: {self._command(wanted)} {shell_word(names[0])}"
+        return Missing(wanted.what, wanted.key, message, hint)
+
+    def _not_found(self, wanted: WantedFile) -> Missing:
+        close = self.suggestions.of(
+            (wanted.what, *wanted.folders), wanted.file, lambda: self._could_be(wanted)
+        )
+        searched = self.searched(wanted.folders)
+        message = f"{wanted.subject} was not found. Searched {searched}.{close}"
+        hint = f"Put the file into {self.place(wanted.folders[0])}"
+        if not wanted.bind_key:
+            hint += "."
+        elif wanted.file == wanted.key:
+            hint += f", then bind it: {self._command(wanted)} FILE"
+        else:
+            hint += f", or bind another: {self._command(wanted)} FILE"
+        return Missing(wanted.what, wanted.key, message, hint)
+
+    def _command(self, wanted: WantedFile) -> str:
+        return f"{self._bind} {shell_word(wanted.bind_key)}"
+
+    def _could_be(self, wanted: WantedFile) -> Sequence[str]:
+        if wanted.role is not None:
+            return [*present(self._files, wanted.role), *wanted.also_close]
+        return [*portable(self._files, wanted.folders), *wanted.also_close]
