@@ -1,14 +1,19 @@
 // Pictures in nodes, to scale: where the source stands on the outpainted canvas, with nine places to click, and where people stand.
-// What stands in the widgets is drawn at once; a size or a place that only a run can tell is drawn from what the last run sent.
+// Values of widgets are drawn at once; sizes and places that only a run finds out are drawn from the output of the last run.
 import { app } from "../../../scripts/app.js";
 
 const ANCHORS = ["top-left", "top-center", "top-right", "left-center", "center", "right-center", "bottom-left", "bottom-center", "bottom-right"];
 const NAME = "placement";
-const ROOM = 170; // what a new node gets
-const LEAST = 90; // a node with less room than that is without the picture
+const ROOM = 170; // px of height that a new node gets for the picture
+const LEAST = 90; // px of height below which the picture is hidden
 const MARGIN = 8;
 // As nodes/regions/preview.py tints them.
 const TINTS = ["240,170,40", "90,185,235", "225,130,190", "60,200,150", "245,230,80", "150,150,255", "255,125,95", "160,215,75"];
+
+// Whether a node has an output of its last run, and where: the host keeps the outputs of a workflow that is opened again in app.nodeOutputs.
+const IN_NODE_OUTPUTS = "in node outputs";
+const RECEIVED = "received"; // with the message of onExecuted
+const OUTDATED = "outdated"; // links changed after the run
 
 const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === name);
 const valueOf = (node, name) => widgetOf(node, name)?.value;
@@ -73,9 +78,9 @@ function dots(box) {
   return ANCHORS.map((anchor, place) => ({ anchor, x: box.x + (box.width * (place % 3)) / 2, y: box.y + (box.height * Math.floor(place / 3)) / 2 }));
 }
 
-function drawCanvas(node, canvas, told) {
+function drawCanvas(node, canvas, output) {
   const [width, height, anchor] = ["width", "height", "anchor"].map((name) => valueOf(node, name));
-  const known = shownSize(node) ?? told?.astria_source?.[0];
+  const known = shownSize(node) ?? output?.astria_source?.[0];
   const size = known ?? [width / 2, height / 2];
   const { pen, box, wide, high } = scaled(canvas, width, height);
   framed(pen, box, "rgba(128,128,128,0.18)");
@@ -114,19 +119,22 @@ function drawPlaces(pen, box, places) {
   }
 }
 
-function drawRegions(node, canvas, told) {
+function drawRegions(node, canvas, output) {
   const [persons, width, height] = ["persons", "width", "height"].map((name) => valueOf(node, name));
-  const used = told?.astria_regions?.[0];
+  const lastRun = output?.astria_regions?.[0]; // size of the picture, and name and box of each region
   const given = ["masks", "boxes", "pose_image"].find((name) => isLinked(node, name));
-  const known = given ? used?.size : isLinked(node, "image") && (shownSize(node) ?? used?.size);
-  const [across, down] = known || [width || 1, height || 1];
+  let size = null;
+  if (given) size = lastRun?.size;
+  else if (isLinked(node, "image")) size = shownSize(node) ?? lastRun?.size;
+  const [across, down] = size ?? [width || 1, height || 1];
   const columns = Array.from({ length: persons }, (_, index) => ({ name: String(index + 1), box: [index / persons, 0, 1 / persons, 1] }));
-  const places = given ? used?.regions ?? [] : columns;
+  const places = given ? lastRun?.regions ?? [] : columns;
   const { pen, box, wide, high } = scaled(canvas, across, down);
   framed(pen, box, "rgba(128,128,128,0.18)");
   drawPlaces(pen, box, places);
   const people = places.length === 1 ? "person" : "people";
-  const about = given ? (used ? `${places.length} ${people} by ${given}, in the last run` : `by ${given}, known after a run`) : `${persons} ${people} in columns`;
+  let about = `${persons} ${people} in columns`;
+  if (given) about = lastRun ? `${places.length} ${people} by ${given}, in the last run` : `by ${given}, known after a run`;
   caption(pen, `${across}x${down}, ${about}`, wide, high);
   return [];
 }
@@ -145,9 +153,13 @@ function addPicture(node, draw, label) {
   widget.serialize = false; // keeps it out of widgets_values as well
   Object.defineProperty(widget, "width", { get: () => undefined, set: () => {} }); // see editor/hosting.js
   let places = [];
-  let told; // by the last run; null where what it told may be over, undefined where the host may have kept it for a workflow that is opened again
+  let lastRun = { state: IN_NODE_OUTPUTS };
+  const outputOfLastRun = () => {
+    if (lastRun.state === RECEIVED) return lastRun.message;
+    return lastRun.state === IN_NODE_OUTPUTS ? app.nodeOutputs?.[node.id] : undefined;
+  };
   const redraw = () => {
-    if (canvas.clientWidth && canvas.clientHeight > 3 * MARGIN) places = draw(node, canvas, told === undefined ? app.nodeOutputs?.[node.id] : told);
+    if (canvas.clientWidth && canvas.clientHeight > 3 * MARGIN) places = draw(node, canvas, outputOfLastRun());
   };
   widget.redraw = redraw;
   new ResizeObserver(redraw).observe(box);
@@ -172,9 +184,9 @@ function addPicture(node, draw, label) {
     };
   };
   for (const name of ["onConfigure", "onResize"]) after(name, showWhereThereIsRoom);
-  after("onExecuted", (message) => (told = message));
-  after("onConnectionsChange", () => (told = null));
-  after("onConfigure", () => (told = undefined));
+  after("onExecuted", (message) => (lastRun = { state: RECEIVED, message }));
+  after("onConnectionsChange", () => (lastRun = { state: OUTDATED }));
+  after("onConfigure", () => (lastRun = { state: IN_NODE_OUTPUTS }));
   for (const name of ["onConfigure", "onConnectionsChange", "onExecuted"]) after(name, () => requestAnimationFrame(redraw));
   canvas.addEventListener("pointerenter", redraw); // a picture may have been loaded into the node before this one
   const [width, height] = node.computeSize();
