@@ -105,7 +105,7 @@ class Forward:
     def of_items(cls, row_gate: torch.Tensor) -> Forward:
         """Return a pass in which regions are items of the batch.
 
-        Nobody has an area, so the masks are each region's share of the rows.
+        No person has an area, so the masks are each region's share of the rows.
         """
         return cls(row_gate.mean(1)[:, None, None], row_gate=row_gate)
 

@@ -25,7 +25,7 @@ from ..host.tensors import as_pictures
 from ..host.types import FaceAnalysisType, IdentityType, notes_ui, only_values
 from .face_cache import FaceCache
 from .file_search import Missing
-from .host.state import make_resolver
+from .host.state import MOST_TUNES, make_resolver
 from .store import DATABASE_FILE, Tune, TuneStore
 
 NO_FACE = ("error", "skip")
@@ -144,7 +144,7 @@ def _of_photos(photos: Sequence, analysis: FaceAnalysis, least: int) -> tuple[Id
 
 
 def _of_tune(name: str, analysis: FaceAnalysis) -> tuple[Identity, str]:
-    """Return who the photos of a tune show, which were held against their least size when it was
+    """Return the identity of a tune's photos, whose face sizes were checked when it was
     made.
     """
     pictures, title = _tune_photos(name)
@@ -173,7 +173,7 @@ def _tune_state(tune: str | None) -> str:
     named = None if tune is None else make_resolver().faceid(tune)
     if isinstance(named, Missing):
         return named.message
-    tunes = store.list(limit=10_000) if named is None else [named.tune]
+    tunes = store.list(limit=MOST_TUNES) if named is None else [named.tune]
     return repr([(one.id, one.updated_at, one.orig_images) for one in tunes])
 
 

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .prompts import owe
+from .prompts import queue_callback
 from .schema import connected, prepare, transaction
 from .store import DATABASE_FILE
 from .tune import MAX_ID, from_iso, iso, now
@@ -131,7 +131,7 @@ class PackStore:
             ]
 
     def has_runs(self) -> bool:
-        """Say whether callbacks of runs are still owed."""
+        """Say whether callbacks of runs are still to be queued."""
         with connected(self._database) as connection:
             return bool(connection.execute("SELECT EXISTS(SELECT 1 FROM pack_runs)").fetchone()[0])
 
@@ -140,7 +140,7 @@ class PackStore:
         with transaction(self._database) as connection:
             ended = connection.execute("DELETE FROM pack_runs WHERE id = ?", [run.id]).rowcount == 1
             if ended:
-                owe(connection, run.url, body)
+                queue_callback(connection, run.url, body)
         return ended
 
     def follow(self, folders: Sequence[NewPack]) -> None:

@@ -1,4 +1,4 @@
-"""The prompts that programs sent over HTTP, and the callbacks still owed to them.
+"""The prompts that programs sent over HTTP, and their queue of callbacks.
 
 Tables beside the tunes.
 """
@@ -61,7 +61,7 @@ class Sought:
 
 @dataclass(frozen=True)
 class Callback:
-    """A POST that is owed.
+    """A POST in the queue of callbacks.
 
     `delivery` stays the same over its attempts; `due` is in seconds since 1970.
     """
@@ -199,7 +199,7 @@ class PromptStore:
             )
 
     def finish(self, prompt: Prompt, body: str) -> bool:
-        """Store what became of a prompt, and owe its callback with `body`, both or none.
+        """Store what became of a prompt, and queue its callback with `body`, both or none.
 
         Say whether it was open.
 
@@ -223,7 +223,7 @@ class PromptStore:
         with transaction(self._database) as connection:
             changed = connection.execute(change, values).rowcount == 1
             if changed and prompt.callback:
-                owe(connection, prompt.callback, body)
+                queue_callback(connection, prompt.callback, body)
         return changed
 
     def delete(self, id: int) -> bool:
@@ -237,15 +237,15 @@ class PromptStore:
             rows = connection.execute("SELECT inputs FROM prompts WHERE inputs != '[]'").fetchall()
         return frozenset(name for row in rows for name in json.loads(row["inputs"]))
 
-    def owe(self, url: str, body: str) -> None:
+    def queue_callback(self, url: str, body: str) -> None:
         """Note that `body` is to be sent to `url`."""
         with transaction(self._database) as connection:
-            owe(connection, url, body)
+            queue_callback(connection, url, body)
 
-    def take_owed(self, moment: float, limit: int, lease_s: float) -> Sequence[Callback]:
+    def claim_callbacks(self, moment: float, limit: int, lease_s: float) -> Sequence[Callback]:
         """Return at most `limit` callbacks that are due at `moment`, the longest due first.
 
-        Nobody else is given them for `lease_s`.
+        No other sender gets them for `lease_s` seconds.
         """
         with transaction(self._database) as connection:
             query = (
@@ -259,26 +259,26 @@ class PromptStore:
             )
         return taken
 
-    def next_due(self) -> float | None:
-        """Return the time at which the next callback is due, None when none is owed."""
+    def next_callback_due(self) -> float | None:
+        """Return the time at which the next callback is due, None when none is queued."""
         with connected(self._database) as connection:
             return connection.execute(
                 "SELECT MIN(due) FROM callbacks WHERE problem IS NULL"
             ).fetchone()[0]
 
-    def delivered(self, id: int) -> None:
+    def mark_delivered(self, id: int) -> None:
         """Note that a callback has arrived."""
         with transaction(self._database) as connection:
             connection.execute("DELETE FROM callbacks WHERE id = ?", [id])
 
-    def postpone(self, id: int, due: float) -> None:
+    def retry_callback(self, id: int, due: float) -> None:
         """Note that an attempt failed and the next one is due then."""
         with transaction(self._database) as connection:
             connection.execute(
                 "UPDATE callbacks SET attempts = attempts + 1, due = ? WHERE id = ?", [due, id]
             )
 
-    def give_up(self, id: int, problem: str) -> None:
+    def fail_callback(self, id: int, problem: str) -> None:
         """Note that a callback is not tried again, and why; the row stays for the owner to see."""
         with transaction(self._database) as connection:
             connection.execute(
@@ -321,7 +321,7 @@ def _conditions(sought: Sought) -> tuple[list[str], list[Any]]:
     return [text for text, _ in asked], [value for _, values in asked for value in values]
 
 
-def owe(connection: sqlite3.Connection, url: str, body: str) -> None:
+def queue_callback(connection: sqlite3.Connection, url: str, body: str) -> None:
     """Note in the connection's transaction that `body` is to be sent to `url`."""
     connection.execute(
         "INSERT INTO callbacks (delivery, url, body, attempts, due) VALUES (?, ?, ?, 0, 0)",

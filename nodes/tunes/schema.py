@@ -106,7 +106,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             fields TEXT NOT NULL
         )""",
         "CREATE INDEX pack_prompts_pack ON pack_prompts (pack_id, id)",
-        # A callback that is owed once all these prompts have ended.
+        # A callback that is queued once all these prompts have ended.
         """CREATE TABLE pack_runs (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
             url TEXT NOT NULL,
@@ -129,7 +129,7 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
         ) as connection:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA synchronous = FULL")
-            # What is deleted is overwritten: face vectors and prompts are somebody's own.
+            # What is deleted is overwritten: face vectors and prompts are private.
             connection.execute("PRAGMA secure_delete = ON")
             yield connection
     except sqlite3.DatabaseError as error:
@@ -144,10 +144,10 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def kept_open(path: Path) -> sqlite3.Connection:
-    """Return a connection that does nothing but be there until it is closed.
+    """Return a connection that is only kept open.
 
-    Whoever closes the last one waits for SQLite to bring its log into the database and to remove
-    it, which takes several times as long as a commit.
+    When the last connection closes, SQLite checkpoints its write-ahead log and removes it, which
+    takes several times as long as a commit.
     """
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
     connection.execute("PRAGMA user_version").fetchall()  # only what was read is open

@@ -13,7 +13,7 @@ import pytest
 from comfyui_astria.nodes.api.fields import nested
 from comfyui_astria.nodes.api.form_text import form_pairs, last_name
 from comfyui_astria.nodes.api.held_pixels import check_pixels
-from comfyui_astria.nodes.api.host.studio import names_address
+from comfyui_astria.nodes.api.host.picture_threads import names_address
 from comfyui_astria.nodes.api.json_text import from_json
 from comfyui_astria.nodes.api.limits import (
     MAX_DEPTH,

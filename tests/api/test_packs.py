@@ -293,7 +293,7 @@ def test_the_callback_of_a_run_is_owed_once_when_all_its_prompts_have_ended(
     assert packs.end_run(run, "[]")
     assert not packs.has_runs()
     assert not packs.end_run(run, "[]")
-    assert [one.body for one in prompts.take_owed(2**40, 9, 1)] == ["[]"]
+    assert [one.body for one in prompts.claim_callbacks(2**40, 9, 1)] == ["[]"]
 
 
 def test_a_pack_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:

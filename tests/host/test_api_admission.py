@@ -80,7 +80,7 @@ def test_the_server_keeps_the_database_s_log_open_until_it_ends(
     state = load("comfyui_astria.nodes.api.host.state")
     monkeypatch.setattr(state, "state_folder", lambda: tmp_path)
     log = tmp_path / f"{DATABASE_FILE}-wal"
-    state.prompts().owe("https://a.example/x", "{}")
+    state.prompts().queue_callback("https://a.example/x", "{}")
     assert log.stat().st_size > 0
     state.close()
     assert not log.exists()

@@ -76,7 +76,7 @@ def sender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sender:
 def test_a_callback_that_is_refused_comes_again_as_the_same(sender: Sender) -> None:
     with Receiver() as receiver:
         receiver.statuses = [500, 500]
-        sender.store.owe(receiver.url, '{"id": 1}')
+        sender.store.queue_callback(receiver.url, '{"id": 1}')
         sender.deliver_until(lambda: receiver.arrived and not sender.rows())
     assert [body for _, body in (*receiver.refused, *receiver.arrived)] == [{"id": 1}] * 3
     assert len({delivery for delivery, _ in (*receiver.refused, *receiver.arrived)}) == 1
@@ -87,12 +87,12 @@ def test_a_callback_that_is_always_refused_is_given_up_and_kept_for_the_owner(
 ) -> None:
     with Receiver() as receiver:
         receiver.statuses = [500] * 9
-        sender.store.owe(receiver.url, '{"id": 1}')
+        sender.store.queue_callback(receiver.url, '{"id": 1}')
         sender.deliver_until(lambda: sender.rows()[0][1])
     [(attempts, problem)] = sender.rows()
     assert attempts == len(receiver.refused) == 3
     assert "it answered with HTTP 500" in problem
-    assert sender.store.next_due() is None
+    assert sender.store.next_callback_due() is None
 
 
 def test_a_slip_in_the_settings_holds_callbacks_up_and_costs_no_attempt(
@@ -105,7 +105,7 @@ def test_a_slip_in_the_settings_holds_callbacks_up_and_costs_no_attempt(
 
     with Receiver() as receiver:
         sender.set("private_host = 127.0.0.1\n")
-        sender.store.owe(receiver.url, '{"id": 1}')
+        sender.store.queue_callback(receiver.url, '{"id": 1}')
         sender.deliver_until(
             lambda: "'private_host' is no setting" in caplog.text, mended, lambda: not sender.rows()
         )
@@ -115,7 +115,7 @@ def test_a_slip_in_the_settings_holds_callbacks_up_and_costs_no_attempt(
 def test_a_stored_callback_is_not_sent_once_they_are_turned_off(sender: Sender) -> None:
     with Receiver() as receiver:
         sender.set("private_hosts = 127.0.0.1\ncallbacks = no\n")
-        sender.store.owe(receiver.url, '{"id": 1}')
+        sender.store.queue_callback(receiver.url, '{"id": 1}')
         sender.deliver_until(lambda: sender.rows()[0][1])
         assert (receiver.refused, receiver.arrived) == ([], [])
     assert sender.rows() == [(1, "callbacks = no in api.ini")]

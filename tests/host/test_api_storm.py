@@ -74,7 +74,7 @@ def test_rounds_of_kill_9_lose_and_double_nothing(tmp_path: Path) -> None:
             _round(storm, tmp_path, turn, moments.randint(*ANSWERS))
         store = PromptStore(folder)
         with Host(current(), HostOptions(tmp_path, test_pack=True)):
-            until(lambda: store.count_open() == 0 and store.next_due() is None, ENDED_S)
+            until(lambda: store.count_open() == 0 and store.next_callback_due() is None, ENDED_S)
         tunes = TuneStore(folder).list(limit=ALL)
         prompts = store.list("690204", limit=ALL, offset=0)
     there = (Counter(one.title for one in tunes), Counter(one.fields["text"] for one in prompts))

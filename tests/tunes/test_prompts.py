@@ -177,11 +177,11 @@ def test_the_way_of_a_prompt(prompts: PromptStore) -> None:
         0,
     )
     assert (stored.workflow != {}, prompts.get(1).workflow) == (True, {})
-    [owed] = prompts.take_owed(0, 9, 60)
+    [owed] = prompts.claim_callbacks(0, 9, 60)
     assert (owed.url, owed.body, owed.attempts) == ("https://a.example/x", '{"id": 1}', 0)
     assert prompts.delete(1) is True
     assert prompts.delete(1) is False
-    assert prompts.take_owed(60, 9, 60) == [owed], "a callback outlives its prompt"
+    assert prompts.claim_callbacks(60, 9, 60) == [owed], "a callback outlives its prompt"
 
 
 def test_equal_requests_are_found_unless_they_failed(prompts: PromptStore) -> None:
@@ -194,16 +194,16 @@ def test_equal_requests_are_found_unless_they_failed(prompts: PromptStore) -> No
 
 def test_callbacks_wait_and_are_given_up(prompts: PromptStore) -> None:
     for number in range(3):
-        prompts.owe(f"https://a.example/{number}", "{}")
-    first, second, third = prompts.take_owed(0, 9, 60)
-    assert prompts.take_owed(59, 9, 60) == [], "another sender is not given them meanwhile"
+        prompts.queue_callback(f"https://a.example/{number}", "{}")
+    first, second, third = prompts.claim_callbacks(0, 9, 60)
+    assert prompts.claim_callbacks(59, 9, 60) == [], "another sender is not given them meanwhile"
     assert len({first.delivery, second.delivery, third.delivery}) == 3
-    prompts.delivered(first.id)
-    prompts.postpone(second.id, 500.0)
-    prompts.give_up(third.id, "nobody there")
-    assert prompts.take_owed(499, 9, 60) == []
-    assert prompts.next_due() == 500.0
-    [again] = prompts.take_owed(500, 9, 60)
+    prompts.mark_delivered(first.id)
+    prompts.retry_callback(second.id, 500.0)
+    prompts.fail_callback(third.id, "nobody there")
+    assert prompts.claim_callbacks(499, 9, 60) == []
+    assert prompts.next_callback_due() == 500.0
+    [again] = prompts.claim_callbacks(500, 9, 60)
     assert (again.delivery, again.attempts) == (second.delivery, 1)
 
 

@@ -1,4 +1,4 @@
-"""Callbacks: each owed POST is sent, tried again for some time, and outlives a restart.
+"""Callbacks: each queued POST is sent, tried again for some time, and outlives a restart.
 
 At least once; a header tells repetitions.
 """
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class Callbacks:
-    """Sends what is owed. Its methods run in the server's own thread."""
+    """Sends queued callbacks. Its methods run in the server's own thread."""
 
     def __init__(self) -> None:
         self._wake = asyncio.Event()
@@ -34,7 +34,7 @@ class Callbacks:
         self._senders = ThreadPoolExecutor(AT_ONCE, "astria-callback")
 
     def wake(self) -> None:
-        """Look at once for what is owed."""
+        """Look for queued callbacks at once."""
         self._wake.set()
 
     async def woken(self) -> None:
@@ -54,7 +54,7 @@ class Callbacks:
     async def _round(self) -> None:
         """Send what is due; with nothing due, wait until something is."""
         self._wake.clear()
-        due_at = await asyncio.to_thread(state.prompts().next_due)
+        due_at = await asyncio.to_thread(state.prompts().next_callback_due)
         if due_at is None or due_at > time.time():
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(
@@ -63,36 +63,38 @@ class Callbacks:
             return
         # A slip in them holds callbacks up, and is no attempt that failed.
         settings = await asyncio.to_thread(state.settings)
-        due = await asyncio.to_thread(state.prompts().take_owed, time.time(), AT_ONCE, LEASE_S)
+        due = await asyncio.to_thread(
+            state.prompts().claim_callbacks, time.time(), AT_ONCE, LEASE_S
+        )
         loop = asyncio.get_running_loop()
         await asyncio.gather(
             *(loop.run_in_executor(self._senders, _send, one, settings) for one in due)
         )
 
 
-def _send(owed: Callback, settings: ApiSettings) -> None:
+def _send(callback: Callback, settings: ApiSettings) -> None:
     store = state.prompts()
     if not settings.callbacks:  # turned off since it was stored
-        store.give_up(owed.id, f"callbacks = no in {SETTINGS_FILE}")
+        store.fail_callback(callback.id, f"callbacks = no in {SETTINGS_FILE}")
         return
     try:
-        headers = {"Content-Type": "application/json", DELIVERY: owed.delivery}
+        headers = {"Content-Type": "application/json", DELIVERY: callback.delivery}
         post(
-            owed.url,
-            owed.body.encode("utf-8", "surrogatepass"),
+            callback.url,
+            callback.body.encode("utf-8", "surrogatepass"),
             headers,
             Bounds(0, TIMEOUT_S, settings.private_hosts),
         )
     except ApiError as error:
-        due = next_attempt(owed.attempts + 1, time.time())
+        due = next_attempt(callback.attempts + 1, time.time())
         if due is None:
             _log.warning(
                 "An Astria callback is given up after %d attempts: %s",
-                owed.attempts + 1,
+                callback.attempts + 1,
                 error.message,
             )
-            store.give_up(owed.id, error.message)
+            store.fail_callback(callback.id, error.message)
         else:
-            store.postpone(owed.id, due)
+            store.retry_callback(callback.id, due)
     else:
-        store.delivered(owed.id)
+        store.mark_delivered(callback.id)

@@ -29,10 +29,10 @@ from .lookup import (
     tune_of,
     unknown,
 )
+from .picture_threads import PictureThreads
 from .prompt_handlers import FILTERS, PromptHandlers, search
 from .prompts import Terms, object_of, prepare
 from .queue import Queue
-from .studio import Studio
 from .tune_handlers import TUNE_HANDLERS
 from .tunes import Made, delete_tune, make_tune
 
@@ -51,7 +51,7 @@ class Handlers:
         # One for each title: those of others do not wait for a slow one.
         self._making: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         # Calls in one of the few threads for pictures.
-        self.in_studio = Studio().work
+        self.in_picture_thread = PictureThreads().run
 
     def table(self) -> Mapping[tuple[str, str], Answer]:
         """Return (method, path below /astria) -> answer."""
@@ -64,7 +64,7 @@ class Handlers:
             ("GET", "/tunes/{id}/prompts"): self.list_prompts,
             ("POST", "/tunes/{id}/prompts"): self.create_prompt,
             **TUNE_HANDLERS,
-            **PromptHandlers(self._queue, self.in_studio).table(),
+            **PromptHandlers(self._queue, self.in_picture_thread).table(),
         }
 
     async def openapi(self, request: web.Request, settings: ApiSettings) -> web.Response:
@@ -100,7 +100,9 @@ class Handlers:
         # Of two requests with one title the second finds the first's tune.
         making = self._making.setdefault(str(sent.get("title")), asyncio.Lock())
         async with making if settings.idempotent else contextlib.nullcontext():
-            made = await self.in_studio(make_tune, sent, settings, terms.fetching, terms.pack_id)
+            made = await self.in_picture_thread(
+                make_tune, sent, settings, terms.fetching, terms.pack_id
+            )
             try:
                 await self._first_prompts(made, sent, terms)
             except BaseException:
@@ -111,7 +113,7 @@ class Handlers:
         # Also where the tune was there: the first answer to this client may have been lost.
         if made.callback:
             await asyncio.to_thread(
-                state.prompts().owe, made.callback, callback_body("tune", answer)
+                state.prompts().queue_callback, made.callback, callback_body("tune", answer)
             )
             self._callbacks.wake()
         return web.json_response(answer, status=201)
@@ -143,7 +145,7 @@ class Handlers:
         prepared, found = [], Problems()
         for number, (tune_id, one) in enumerate(asked):
             with found.noting(f"prompts_attributes[{number}]"):
-                prepared.append(await self.in_studio(prepare, tune_id, one, terms))
+                prepared.append(await self.in_picture_thread(prepare, tune_id, one, terms))
         found.refuse()
         queued: list[Prompt] = []
         try:
@@ -174,7 +176,9 @@ class Handlers:
         body = await read_body(request, settings, state.spool_folder())
         terms = terms_of(request, settings)
         sent, beside = prompt_attributes(body.fields)
-        prepared = await self.in_studio(prepare, tune_id, sent, terms, notices_of(beside, "prompt"))
+        prepared = await self.in_picture_thread(
+            prepare, tune_id, sent, terms, notices_of(beside, "prompt")
+        )
         prompt = await self._queue.admit(prepared, settings)
         return web.json_response(object_of(prompt, terms.origin), status=201)
 

@@ -30,23 +30,23 @@ from .lookup import (
     unknown,
     wanted,
 )
+from .picture_threads import names_address
 from .prompts import Prepared, Terms, object_of, prepare
 from .queue import Queue
 from .reading import SPELLED, TEXTS
-from .studio import names_address
 
 FILTERS = ("text", "liked", *KEPT_IDS)  # of a list of prompts
 
 _Answer = Callable[[web.Request, ApiSettings], Awaitable[web.StreamResponse]]
-_InStudio = Callable[..., Awaitable[Any]]
+_InPictureThread = Callable[..., Awaitable[Any]]
 
 
 class PromptHandlers:
-    """The answers of the API about prompts that are there. `in_studio` runs slow work."""
+    """The answers of the API about prompts that are there. `in_picture_thread` runs slow work."""
 
-    def __init__(self, queue: Queue, in_studio: _InStudio) -> None:
+    def __init__(self, queue: Queue, in_picture_thread: _InPictureThread) -> None:
         self._queue = queue
-        self._in_studio = in_studio
+        self._in_picture_thread = in_picture_thread
 
     def table(self) -> Mapping[tuple[str, str], _Answer]:
         """Return (method, path below /astria) -> answer."""
@@ -91,8 +91,8 @@ class PromptHandlers:
         notices = notices_of(beside, "prompt")
         if index not in (None, ""):
             notices.append("image_index has no effect here: every picture is painted anew.")
-        prepared = await self._in_studio(prepare_again, prompt, sent, terms, notices)
-        # Whoever asks for one more means one more.
+        prepared = await self._in_picture_thread(prepare_again, prompt, sent, terms, notices)
+        # A duplicate is asked for on purpose, so equal requests are not one.
         made = await self._queue.admit(prepared, replace(settings, idempotent=False))
         return web.json_response(object_of(made, terms.origin), status=201)
 

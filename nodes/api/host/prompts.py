@@ -90,28 +90,28 @@ def prepare(
 
     `first_notices` stand before its own. Raises: ApiError listing every problem.
     """
-    found, notices, tune = Problems(), list(first_notices), tune_at(tune_id)
+    problems, notices, tune = Problems(), list(first_notices), tune_at(tune_id)
     is_mock = tune is not None and tune.is_mock
     attributes: dict[str, Any] = dict(sent)
     fillings: Mapping[str, Filling] = {}
     ground, callback = _DrawnOn(), None
-    with found.noting():
+    with problems.noting():
         attributes, fillings = filled(tune, sent)
     if is_mock:
         ground = _DrawnOn(tune=tune.id)
     else:
         notices += guess_bases(tune_id)
-        with found.noting():
+        with problems.noting():
             ground = _ground(tune_id)
-    with found.noting("callback"):
+    with problems.noting("callback"):
         callback, more = callback_of(attributes.pop("callback", None), terms.settings)
         notices += more
     try:
-        reading = read(attributes, terms.settings, terms.fetching, found)
+        reading = read(attributes, terms.settings, terms.fetching, problems)
         made = (
-            mocked(tune, reading, found)
+            mocked(tune, reading, problems)
             if is_mock
-            else _planned(reading, attributes, ground, found, terms.settings.max_megapixels)
+            else _planned(reading, attributes, ground, problems, terms.settings.max_megapixels)
         )
     except ApiError as error:
         raise filled_back(error, fillings) from error
@@ -133,17 +133,17 @@ def _planned(
     reading: AttributeReading,
     attributes: Mapping[str, Any],
     ground: _DrawnOn,
-    found: Problems,
+    problems: Problems,
     max_megapixels: int,
 ) -> Workflow:
     """Return the planner's workflow of what was read.
 
-    Raises: ApiError listing everything that keeps it from running, what is `found` already first.
+    Raises: ApiError listing everything that keeps it from running, `problems` noted already first.
     """
     options = CompileOptions(ground.base, options=Options(secrets.randbelow(MAX_SEED)))
-    if found:
+    if problems:
         planned = options if ground.base else None
-        found.refuse(reasons(reading, tags_of(attributes), make_resolver(ground.extra), planned))
+        problems.refuse(reasons(reading, tags_of(attributes), make_resolver(ground.extra), planned))
     compiled, bound = _compiled(reading, ground.extra, options)
     plan = compiled.plan
     check_pixels(plan.stages, plan.settings.num_images, input_pixels(reading), max_megapixels)

@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 class Queue:
     """The API's side of ComfyUI's queue.
 
-    Its methods run in the server's own thread; `on_done` is called when a callback is owed.
+    Its methods run in the server's own thread; `on_done` is called when a callback is queued.
     """
 
     def __init__(self, on_done: Callable[[], None]) -> None:

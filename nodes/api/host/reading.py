@@ -77,9 +77,9 @@ class AttributeReading:
 
 
 def read(
-    sent: Mapping[str, Any], settings: ApiSettings, fetching: Fetching, found: Problems
+    sent: Mapping[str, Any], settings: ApiSettings, fetching: Fetching, problems: Problems
 ) -> AttributeReading:
-    """Read the attributes; problems are noted in `found`.
+    """Read the attributes; what is wrong with them is noted in `problems`.
 
     Raises: ApiError at once for texts without an end.
     """
@@ -87,9 +87,9 @@ def read(
     for key in PICTURES:
         if isinstance(one := reading.attributes.get(key), Upload):
             reading.attributes[key] = _REFUSED
-            with found.noting(key):
+            with problems.noting(key):
                 reading.attributes[key] = _kept(reading, one.content, key, settings)
-    _check(reading, found)
+    _check(reading, problems)
     request, diagnostics = PromptRequest.from_fields(_with_effect(reading.attributes))
     of_text = (". ".join(filter(None, (one.message, one.hint))) for one in diagnostics)
     idle = [key for key in WITHOUT_EFFECT if reading.attributes.get(key) not in (None, "")]
@@ -99,14 +99,14 @@ def read(
             del reading.attributes[key]  # lists and objects, of any size
     if request is None:
         errors = [one for one in diagnostics if one.severity == "error"]
-        found.note(text_error(errors))
+        problems.note(text_error(errors))
         request = _request_without(reading, {one.field for one in errors})
     if request is not None:
-        reading.request = _with_local_pictures(request, reading, settings, fetching, found)
+        reading.request = _with_local_pictures(request, reading, settings, fetching, problems)
     return reading
 
 
-def _check(reading: AttributeReading, found: Problems) -> None:
+def _check(reading: AttributeReading, problems: Problems) -> None:
     """Note files where none belong, and what is no text.
 
     Refuse texts without an end before anything reads them.
@@ -125,7 +125,7 @@ def _check(reading: AttributeReading, found: Problems) -> None:
             status=413,
         )
     for key, value in list(given.items()):
-        with found.noting(key[:100]):
+        with problems.noting(key[:100]):
             if _holds_file(value):
                 reading.leave_out(key)
                 raise ApiError(
@@ -144,7 +144,7 @@ def _check(reading: AttributeReading, found: Problems) -> None:
                 )
     if not any(isinstance(given.get(key), str) for key in TEXTS):
         hint = "Send prompt[text]; it may be empty where an input image is only enlarged."
-        found.note(ApiError("a prompt needs a text", code="missing-text", hint=hint), "text")
+        problems.note(ApiError("a prompt needs a text", code="missing-text", hint=hint), "text")
         reading.leave_out("text")
 
 
@@ -185,7 +185,7 @@ def _with_local_pictures(
     reading: AttributeReading,
     settings: ApiSettings,
     fetching: Fetching,
-    found: Problems,
+    problems: Problems,
 ) -> PromptRequest:
     """Return the request with web addresses and base64 replaced by files, whose contents are
     kept.
@@ -197,10 +197,10 @@ def _with_local_pictures(
             continue
         spelled = next((one for one in SPELLED[key] if reading.attributes.get(one)), key)
         changed[key] = ImageRef("file", _REFUSED)
-        with found.noting(spelled):
+        with problems.noting(spelled):
             if named.kind == "base64":
                 content = from_base64(named.value, key, settings.image_bytes)
-            elif found:  # nothing is fetched for what is refused already
+            elif problems:  # nothing is fetched for what is refused already
                 fetching.check(named.value, key)
                 continue
             else:

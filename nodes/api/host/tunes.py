@@ -110,17 +110,21 @@ def make_tune(
     `fetching` is that of the request where it has more pictures than those of the tune,
     `pack_id` the pack that the tune is made by.
     """
-    found = Problems()
+    problems = Problems()
     callback, notices = None, []
-    with found.noting("callback"):
+    with problems.noting("callback"):
         callback, notices = callback_of(sent.get("callback"), settings)
-    about = _about(sent, found)
-    if settings.idempotent and not found and (there := state.tunes().find_by_title(about["title"])):
+    about = _about(sent, problems)
+    if (
+        settings.idempotent
+        and not problems
+        and (there := state.tunes().find_by_title(about["title"]))
+    ):
         return Made(there, False, tuple(notices), callback)
     is_mock = about["branch"] == MOCK_BRANCH
-    file = None if is_mock else _model_file(sent, about.get("model_type"), found)
-    contents = _sent_photos(sent, settings, fetching or fetching_of(settings), found)
-    found.refuse()
+    file = None if is_mock else _model_file(sent, about.get("model_type"), problems)
+    contents = _sent_photos(sent, settings, fetching or fetching_of(settings), problems)
+    problems.refuse()
     min_face_px = about.pop("min_face_px", MIN_FACE_PX)
     photos, more = (
         (contents, mock_notices(sent))
@@ -144,28 +148,28 @@ def _idle(sent: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _about(sent: Mapping[str, Any], found: Problems) -> dict[str, Any]:
+def _about(sent: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
     """Return the plain attributes in their types, those that are not set left out."""
     about: dict[str, Any] = {}
     for key in (*_TEXTS, *_NUMBERS, *_SWITCHES):
         if sent.get(key) not in (None, ""):
-            with found.noting(key):
+            with problems.noting(key):
                 about[key] = typed(key, sent[key])
     if about.get("steps") == 0:  # not set
         del about["steps"]
     if sent.get("title") in (None, ""):
-        found.note(
+        problems.note(
             ApiError("a tune needs a title", code="tune-title", hint="Send tune[title]."), "title"
         )
-    with found.noting("characteristics"):
+    with problems.noting("characteristics"):
         about["characteristics"] = characteristics_of(sent.get("characteristics"))
     if "branch" not in about:
         about["branch"] = _branch_of_base(about.get("base_tune_id"))
     if about["branch"] == MOCK_BRANCH:
-        check_mock(about, found)
+        check_mock(about, problems)
     elif about["branch"] not in BRANCHES:
         expected = ", ".join((*BRANCHES, MOCK_BRANCH))
-        found.note(
+        problems.note(
             ApiError(
                 f"branch is {about['branch']!r}; expected {expected}"[:300],
                 code="tune-branch",
@@ -174,7 +178,7 @@ def _about(sent: Mapping[str, Any], found: Problems) -> dict[str, Any]:
         )
     if not LEAST_FACE_PX <= about.get("min_face_px", MIN_FACE_PX) <= MAX_SIDE_PX:
         text = f"min_face_px is {about['min_face_px']}; expected {LEAST_FACE_PX} to {MAX_SIDE_PX}"
-        found.note(ApiError(text, code="bad-field"), "min_face_px")
+        problems.note(ApiError(text, code="bad-field"), "min_face_px")
     return about
 
 
@@ -224,7 +228,7 @@ def _training(kind: str | None) -> ApiError:
 
 
 def _sent_photos(
-    sent: Mapping[str, Any], settings: ApiSettings, fetching: Fetching, found: Problems
+    sent: Mapping[str, Any], settings: ApiSettings, fetching: Fetching, problems: Problems
 ) -> list[bytes]:
     """Return the photos that are sent.
 
@@ -233,11 +237,11 @@ def _sent_photos(
     given, urls = uploads_of(sent.get("images")), uploads_of(sent.get("image_urls"))
     if len(given) + len(urls) > settings.max_images:
         text = f"{len(given) + len(urls)} photos are sent; expected at most {settings.max_images}"
-        found.note(ApiError(text, code="too-many-photos"), "images")
+        problems.note(ApiError(text, code="too-many-photos"), "images")
         return []
     contents = []
     for number, one in enumerate(given, 1):
-        with found.noting("images"):
+        with problems.noting("images"):
             contents.append(
                 _checked_picture(
                     photo_content(one, f"images, number {number}", settings),
@@ -246,8 +250,8 @@ def _sent_photos(
                 )
             )
     for number, url in enumerate(urls, 1):
-        with found.noting("image_urls"):
-            if found:  # nothing is fetched for what is refused already
+        with problems.noting("image_urls"):
+            if problems:  # nothing is fetched for what is refused already
                 fetching.check(url, f"image_urls, number {number}")
                 continue
             content = fetching.get(url, f"image_urls, number {number}")
@@ -287,13 +291,13 @@ def _model_root(kind: str) -> Path:
 
 
 def _model_file(
-    sent: Mapping[str, Any], kind: str | None, found: Problems
+    sent: Mapping[str, Any], kind: str | None, problems: Problems
 ) -> str | UploadedModel | None:
     """Return the name of the model file below its model folder, or the one that comes with the
     request, checked; None where a photo set has none.
     """
     given = sent.get("file")
-    with found.noting("model_type" if kind not in FOLDERS or not given else "file"):
+    with problems.noting("model_type" if kind not in FOLDERS or not given else "file"):
         if kind not in MODEL_TYPES or (kind in FOLDERS and not given):
             raise _training(kind)
         if kind not in FOLDERS:

@@ -32,32 +32,32 @@ KNOWN = frozenset((*_ABOUT_TUNE, "title", "slug", "prompts_attributes"))
 ABOUT_PROMPTS = frozenset(("prompt_attributes", "prompt_ids", "tune_ids", "prompts_callback"))
 
 
-def new_pack(sent: Mapping[str, Any], found: Problems) -> NewPack | None:
-    """Return the pack that attributes describe; what is wrong with them is noted in `found`."""
-    about = pack_tune(sent, found)
+def new_pack(sent: Mapping[str, Any], problems: Problems) -> NewPack | None:
+    """Return the pack that attributes describe; what is wrong with them is noted in `problems`."""
+    about = pack_tune(sent, problems)
     title = sent.get("title")
     if not is_title(title):
         text = f"a pack needs a title of at most {MAX_TITLE} characters"
-        found.note(ApiError(text, code="pack-title", hint="Send pack[title]."), "title")
+        problems.note(ApiError(text, code="pack-title", hint="Send pack[title]."), "title")
     listed = sent.get("prompts_attributes")
     if not isinstance(listed, list) or not 0 < len(listed) <= MAX_PROMPTS:
         text = f"prompts_attributes is no list of 1 to {MAX_PROMPTS} prompts"
         hint = "Write pack[prompts_attributes][0][text], or JSON with a list of objects."
-        found.note(ApiError(text, code="pack-prompts", hint=hint), "prompts_attributes")
+        problems.note(ApiError(text, code="pack-prompts", hint=hint), "prompts_attributes")
         return None
     prompts = []
     for number, one in enumerate(listed):
-        with found.noting(f"prompts_attributes[{number}]"):
+        with problems.noting(f"prompts_attributes[{number}]"):
             prompts.append(pack_prompt(one))
     if (length := characters_of(prompts)) > MAX_ALL_CHARACTERS:
         text = f"the prompts have {length} characters; expected at most {MAX_ALL_CHARACTERS}"
-        found.note(ApiError(text, code="too-large", status=413), "prompts_attributes")
+        problems.note(ApiError(text, code="too-large", status=413), "prompts_attributes")
     slug = sent.get("slug")
     if slug not in (None, "") and not isinstance(slug, str):
-        found.note(ApiError("slug is no text", code="bad-field"), "slug")
+        problems.note(ApiError("slug is no text", code="bad-field"), "slug")
         return None
     slug = slug_of(slug or str(title))
-    return None if found else NewPack(slug, str(title).strip(), about, tuple(prompts))
+    return None if problems else NewPack(slug, str(title).strip(), about, tuple(prompts))
 
 
 def is_title(text: Any) -> bool:
@@ -65,24 +65,24 @@ def is_title(text: Any) -> bool:
     return isinstance(text, str) and 0 < len(text.strip()) <= MAX_TITLE and storable(text)
 
 
-def pack_tune(sent: Mapping[str, Any], found: Problems) -> dict[str, Any]:
-    """Return the attributes of tunes made by a pack; problems are noted in `found`."""
+def pack_tune(sent: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
+    """Return the attributes of tunes made by a pack; what is wrong is noted in `problems`."""
     about = {key: sent[key] for key in _ABOUT_TUNE if sent.get(key) not in (None, "")}
     about.setdefault("model_type", DEFAULT_TYPE)
     branches = (*BRANCHES, MOCK_BRANCH)
     for key, known in (("model_type", (*MODEL_TYPES, PTI)), ("branch", branches)):
         if key in about and about[key] not in known:
             text = f"{key} is {about[key]!r}; expected {', '.join(known)}"[:300]
-            found.note(ApiError(text, code="bad-field"), key)
+            problems.note(ApiError(text, code="bad-field"), key)
     base = str(about.get("base_tune_id", "0"))
     if not re.fullmatch(r"[0-9]{1,15}", base, re.ASCII):
         text = f"base_tune_id is {base!r}; expected a whole number"[:300]
-        found.note(ApiError(text, code="bad-field"), "base_tune_id")
+        problems.note(ApiError(text, code="bad-field"), "base_tune_id")
     elif "base_tune_id" in about:
         about["base_tune_id"] = int(base)
     token = about.get("token", "")
     if not isinstance(token, str) or len(token) > MAX_TITLE or not storable(token):
-        found.note(ApiError("token is no short text", code="bad-field"), "token")
+        problems.note(ApiError("token is no short text", code="bad-field"), "token")
     return about
 
 

@@ -24,7 +24,7 @@ _SMALLEST_LETTER = 9
 _GOLDEN = 0.618034  # neighbouring seeds get colours that are far apart
 
 
-def check_mock(about: dict[str, Any], found: Problems) -> None:
+def check_mock(about: dict[str, Any], problems: Problems) -> None:
     """Note what a mock cannot be; a pti is kept as a lora."""
     kind = about.get("model_type")
     if kind == PTI:
@@ -32,7 +32,7 @@ def check_mock(about: dict[str, Any], found: Problems) -> None:
     elif kind is not None and kind not in MODEL_TYPES:
         expected = ", ".join((*MODEL_TYPES, PTI))
         text = f"model_type is {kind!r}; expected {expected} or none"[:300]
-        found.note(ApiError(text, code="tune-model-type"), "model_type")
+        problems.note(ApiError(text, code="tune-model-type"), "model_type")
 
 
 def mock_notices(sent: Mapping[str, Any]) -> list[str]:

@@ -111,7 +111,7 @@ class Admission:
         self, together: Sequence[_Entrant]
     ) -> Mapping[_Entrant, Prompt | BaseException]:
         """Return the outcome of each."""
-        there, waiting = await self._aside(_look_up, together)
+        there, waiting = await self._in_clerk_thread(_look_up, together)
         new = [one for one in together if one not in there]
         # An error is that of one prompt, and no concern of the others.
         errors = await asyncio.gather(
@@ -131,23 +131,23 @@ class Admission:
             if isinstance(prompt, Prompt):
                 self._put(one.item, prompt)
         if any(one.new_pictures for one in new):
-            await self._aside(_remove_unused, new, stored)
+            await self._in_clerk_thread(_remove_unused, new, stored)
         return {**there, **refused, **stored}
 
-    async def _aside(self, act: Callable[..., Any], *values: Any) -> Any:
+    async def _in_clerk_thread(self, act: Callable[..., Any], *values: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._clerk, act, *values)
 
     async def _make_ready(self, one: _Entrant, waiting: int) -> None:
         if waiting >= one.settings.max_waiting:
             raise _full(one.settings)
         if one.prepared.pictures:
-            one.new_pictures = await self._aside(_put_pictures, one.prepared.pictures)
+            one.new_pictures = await self._in_clerk_thread(_put_pictures, one.prepared.pictures)
         one.item = await self._check(one.prompt)
 
     async def _stored(self, ready: Sequence[_Entrant]) -> Mapping[_Entrant, Prompt | BaseException]:
         """Store all at once, or each by itself where one of them keeps the others from it."""
         [stored] = await asyncio.gather(
-            self._aside(
+            self._in_clerk_thread(
                 state.prompts().add_together, [(one.prompt, one.prepared.tune) for one in ready]
             ),
             return_exceptions=True,

@@ -94,9 +94,9 @@ class PackHandlers:
     async def create_pack(self, request: web.Request, settings: ApiSettings) -> web.Response:
         body = await read_body(request, settings, state.spool_folder())
         sent, beside = wrapped(body.fields, "pack")
-        found = Problems()
-        new = await asyncio.to_thread(new_pack, sent, found)
-        found.refuse()
+        problems = Problems()
+        new = await asyncio.to_thread(new_pack, sent, problems)
+        problems.refuse()
         assert new is not None, "a pack with problems was refused above"
         pack = await asyncio.to_thread(state.packs().add, new)
         notices = notices_of(beside, "pack")
@@ -172,11 +172,11 @@ def _prompts_callback(
 
     Raises: ApiError.
     """
-    found = Problems()
+    problems = Problems()
     callback, notices = None, []
-    with found.noting("prompts_callback"):
+    with problems.noting("prompts_callback"):
         callback, notices = callback_of(sent.get("prompts_callback"), settings)
-    found.refuse()
+    problems.refuse()
     return callback, notices
 
 

@@ -1,4 +1,4 @@
-"""The callback that is owed when all prompts of a pack have ended."""
+"""The callback that is queued when all prompts of a pack have ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..prompts import object_of
 
 
 def end_runs() -> tuple[bool, bool]:
-    """Owe the callbacks of runs that have ended, a list of their prompts each.
+    """Queue the callbacks of runs that have ended, a list of their prompts each.
 
     Say whether there were some, and whether there are others.
     """

@@ -41,7 +41,7 @@ class InspectHandlers:
         sent, beside = wrapped(body.fields, "image")
         notices = notices_of(beside, "image")
         notices += [f"{key} has no effect here." for key in sorted(set(sent) - _KNOWN)]
-        answer = await self._handlers.in_studio(_inspected, sent, settings, notices)
+        answer = await self._handlers.in_picture_thread(_inspected, sent, settings, notices)
         return web.json_response(answer, status=200)
 
 
@@ -61,18 +61,18 @@ def _inspected(
 
 def _sent_photo(sent: Mapping[str, Any], settings: ApiSettings) -> bytes:
     """Return the picture that the request brings or names, checked. Raises: ApiError."""
-    found = Problems()
+    problems = Problems()
     content = b""
     if sent.get("file") not in (None, ""):
-        with found.noting("file"):
+        with problems.noting("file"):
             content = photo_content(sent["file"], "file", settings)
             picture_name(content, "file", settings.image_bytes)
     elif sent.get("file_url") not in (None, ""):
-        with found.noting("file_url"):
+        with problems.noting("file_url"):
             content = fetching_of(settings).get(sent["file_url"], "file_url")
             picture_name(content, "file_url", settings.image_bytes)
     else:
         hint = "Send file, as multipart/form-data or base64 in JSON, or file_url."
-        found.note(ApiError("no picture is sent", code="missing-picture", hint=hint), "file")
-    found.refuse()
+        problems.note(ApiError("no picture is sent", code="missing-picture", hint=hint), "file")
+    problems.refuse()
     return content

@@ -41,12 +41,12 @@ class Workflow:
     notices: tuple[str, ...]
 
 
-def mocked(tune: Tune, reading: AttributeReading, found: Problems) -> Workflow:
+def mocked(tune: Tune, reading: AttributeReading, problems: Problems) -> Workflow:
     """Return placeholders for what was read.
 
-    Raises: ApiError for what is `found` to be wrong already, or a named picture that is not there.
+    Raises: ApiError for `problems` noted already, or for a named picture that is not there.
     """
-    found.refuse()
+    problems.refuse()
     request = reading.request
     assert request is not None, "wrong attributes were refused above"
     size = _size_of(request.input_image, "input_image", reading)

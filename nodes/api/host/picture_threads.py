@@ -13,19 +13,19 @@ _AT_ONCE = 4
 _CALLBACK = "callback"  # an address that nothing is fetched from
 
 
-class Studio:
+class PictureThreads:
     """Threads for pictures, decoded and searched for faces, so that few are in memory at once and
     looking something up never waits for it.
 
-    Requests that name web addresses have threads of their own: what waits for a slow server of
-    somebody else holds up nothing that waits for nobody.
+    Requests that name web addresses have threads of their own, so that waiting for a slow server
+    holds up no request that fetches nothing.
     """
 
     def __init__(self) -> None:
         self._workers = ThreadPoolExecutor(_AT_ONCE, "astria-api")
         self._fetchers = ThreadPoolExecutor(_AT_ONCE, "astria-fetch")
 
-    async def work(self, act: Callable[..., Any], *values: Any) -> Any:
+    async def run(self, act: Callable[..., Any], *values: Any) -> Any:
         """Run `act` on the values, the attributes of a request among them."""
         pool = self._fetchers if any(map(names_address, values)) else self._workers
         return await asyncio.get_running_loop().run_in_executor(pool, act, *values)
