@@ -12,7 +12,7 @@ from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.prompt.seed_prompts import FILM_NOIR
 from comfyui_astria.tests.web.browser import Editor, eventually
 from comfyui_astria.tests.web.prompt_box import PromptBox
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 KINDS = ("AstriaPrompt", "AstriaGenerate", "AstriaExplain", "AstriaCompile")
 PROMPT = "a 😀 cat <lora:1533312:0.5> --outpaint topleft BREAK x\nw=64"
@@ -155,6 +155,24 @@ def test_completion_inserts_flags_values_and_names(box: PromptBox, lora: str) ->
     eventually(lambda: box.value().endswith("--outpaint_width 64\n"))
 
 
+def test_a_late_answer_to_an_earlier_text_takes_no_list_away(box: PromptBox) -> None:
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        held.append(route)
+
+    box.page.route("**/astria/complete", hold_the_first)
+    with box.page.expect_request("**/astria/complete"):
+        box.type("a cat")  # nothing fits there
+    box.page.keyboard.type(" --outpai")
+    box.page.wait_for_timeout(300)  # the pause after which the editor asks
+    held[0].continue_()
+    expect(box.options.first).to_contain_text("--outpaint")
+    box.page.unroute("**/astria/complete")
+
+
 def test_an_option_taken_inside_a_word_replaces_the_word(box: PromptBox) -> None:
     box.set("a --outpaint top-left x")
     box.text_area.click()
@@ -238,6 +256,7 @@ def test_a_prompt_too_long_to_be_checked_says_so(box: PromptBox) -> None:
     )
 
 
+@pytest.mark.long  # a figure to read; test_typing_paints_each_construct has the painting itself
 def test_time_from_key_to_painted_text(
     box: PromptBox, record_property: Any, capsys: pytest.CaptureFixture
 ) -> None:

@@ -48,7 +48,9 @@ const smallPhoto = {
 
 async function source(context) {
   const stop = new AbortController();
-  context.addEventListener("abort", () => stop.abort());
+  // An answer is for one text. Were a question kept while the typing goes on, a "nothing fits" to an
+  // earlier text would be taken for an answer to the later one, and no list come up at all.
+  context.addEventListener("abort", () => stop.abort(), { onDocChange: true });
   let found;
   try {
     found = await complete(context.state.doc.toString(), context.pos, context.explicit, stop.signal);
