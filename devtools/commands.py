@@ -20,7 +20,7 @@ from .paths import BASE, DEV, GALLERY, ROOT, STATE_FOLDER, inside_venv
 from .report import report, take_json_option
 
 _EXTRA_PATHS = "extra_model_paths.yaml"
-_TEST_PROCESSES = 4  # each with hosts and models that take some 3 GB
+_TEST_PROCESSES = 4  # each may have hosts and models that take some 3 GB
 
 USAGE = """\
 python dev.py COMMAND [ARGUMENTS]
@@ -31,6 +31,7 @@ python dev.py COMMAND [ARGUMENTS]
                                (--long: also those that take minutes)
   serve [--no-browser] [...]   open ComfyUI with the pack loaded; other arguments go to ComfyUI
   bench [NAME|all] [--json FILE]   measure; without a name, list what can be measured
+                               (--long: in all cases and more rounds)
   bind ID FILE                 bind an id or role of prompts to a file of yours
                                (--list, --remove ID, --comfyui PATH)
   explain FILE                 show what a prompt would do, without running it
@@ -105,9 +106,9 @@ def _demo(environment: Environment, argv: list[str]) -> int:
 def _test(environment: Environment, argv: list[str]) -> int:
     without_browser = "--no-browser" in argv
     given = [argument for argument in argv if argument != "--no-browser"]
-    # Half of the time is waiting for a ComfyUI, so the whole is spread over processes; each has
-    # hosts of its own. A few tests are quicker without.
-    processes = str(min(os.cpu_count() or 1, _TEST_PROCESSES))
+    # Much of the time is waiting for a ComfyUI or a browser, so the whole is spread over one
+    # process more than there are cores (tests/scheduling.py). A few tests are quicker without.
+    processes = str(min((os.cpu_count() or 1) + 1, _TEST_PROCESSES))
     is_whole = not set(given) - {"--long"}
     rest = [*given, *(["--numprocesses", processes, "--dist", "loadfile"] if is_whole else [])]
     variables = dict(os.environ)

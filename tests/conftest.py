@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -42,6 +44,7 @@ from comfyui_astria.tests.host.fixtures import (
     host,
     log_section,
 )
+from comfyui_astria.tests.scheduling import HostScheduling, place_of
 
 __all__ = ["classic_host", "clean_hosts", "each_host", "host"]
 
@@ -65,12 +68,24 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("long")
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> HostScheduling | None:
+    if config.getvalue("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return HostScheduling(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the long tests unless they are asked for: pytest counts them as deselected."""
+    items.sort(key=lambda item: place_of(item.nodeid))
     if not config.getoption("--long"):
         long = [item for item in items if item.get_closest_marker("long")]
         items[:] = [item for item in items if item not in long]
         config.hook.pytest_deselected(items=long)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what was collected stays to the end: the garbage collector need not look at it
 
 
 @pytest.hookimpl(wrapper=True)

@@ -30,7 +30,8 @@ def test_long_tests_are_deselected_unless_they_are_asked_for(
         hook=SimpleNamespace(pytest_deselected=lambda items: deselected.extend(items)),
     )
     plain, long = (
-        SimpleNamespace(get_closest_marker={"long": mark}.__getitem__) for mark in (None, "marked")
+        SimpleNamespace(nodeid="test_x.py::test_y", get_closest_marker={"long": mark}.__getitem__)
+        for mark in (None, "marked")
     )
     items = [plain, long]
     plugin.pytest_collection_modifyitems(config, items)

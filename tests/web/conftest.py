@@ -58,17 +58,19 @@ def _editor(host: LiveHost, example_files: None, browser: Browser) -> Editor:
     return Editor(browser, host.client)
 
 
+# pytest runs all tests with one of them before those with the other: the page is loaded twice.
 @pytest.fixture(scope="session", params=["litegraph", "vue"])
-def _opened(request: pytest.FixtureRequest, _editor: Editor) -> Editor:
+def opened(request: pytest.FixtureRequest, _editor: Editor) -> Editor:
+    """The editor in one of its ways of drawing nodes."""
     _editor.open(vue=request.param == "vue")
     return _editor
 
 
 @pytest.fixture
-def editor(_opened: Editor) -> Editor:
+def editor(opened: Editor) -> Editor:
     """An empty graph in the editor; every test runs with both ways of drawing nodes."""
-    _opened.clear()
-    return _opened
+    opened.clear()
+    return opened
 
 
 @pytest.fixture(params=workflows.names())

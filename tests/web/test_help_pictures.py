@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from comfyui_astria.nodes.graph.definitions import snapshot
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.web.browser import SIZE, Editor
 from PIL import Image
+from playwright.sync_api import Locator
 
 NODES = sorted(name for name in snapshot() if name.startswith("Astria"))
 PICTURES = Path(__file__).resolve().parents[2] / "web" / "docs" / "images"
@@ -58,10 +61,9 @@ SHOWN = {
 }
 
 
-def photographed(editor: Editor, kind: str) -> bytes:
-    """Add a node where nothing covers it, fill its widgets, return it as a small PNG, and take it
-    away.
-    """
+@contextmanager
+def drawn(editor: Editor, kind: str) -> Iterator[Locator]:
+    """Add a node where nothing covers it, fill its widgets, and take it away in the end."""
     number = editor.add(kind)
     script = """([id, place, values]) => {
         const node = app.graph.getNodeById(id);
@@ -74,16 +76,19 @@ def photographed(editor: Editor, kind: str) -> bytes:
     }"""
     editor.page.evaluate(script, [number, PLACE, SHOWN.get(kind, {})])
     editor.frames(6)
-    drawn = editor.page.locator(f"[data-node-id='{number}']")
-    drawn.wait_for()
-    editor.settled(drawn)
-    picture = Image.open(io.BytesIO(drawn.screenshot())).convert("RGB").quantize(COLOURS)
+    shown = editor.page.locator(f"[data-node-id='{number}']")
+    shown.wait_for()
+    editor.settled(shown)
+    yield shown
     # Removed by itself: a cleared graph counts from 1 again, and the next node would be drawn into
     # this one's elements.
     editor.page.evaluate("id => app.graph.remove(app.graph.getNodeById(id))", number)
-    written = io.BytesIO()
-    picture.save(written, "PNG", optimize=True)
-    return written.getvalue()
+
+
+def photograph(shown: Locator, path: Path) -> None:
+    """Write a small PNG of a node."""
+    picture = Image.open(io.BytesIO(shown.screenshot())).convert("RGB").quantize(COLOURS)
+    picture.save(path, "PNG", optimize=True)
 
 
 def test_a_node_looks_like_its_picture(editor: Editor) -> None:
@@ -96,13 +101,14 @@ def test_a_node_looks_like_its_picture(editor: Editor) -> None:
     folder = os.environ.get("ASTRIA_HELP_PICTURES")
     editor.page.set_viewport_size(TALL)
     for kind in NODES:
-        made = photographed(editor, kind)
         path = Path(folder or PICTURES) / f"{kind}.png"
-        if folder:
-            path.write_bytes(made)
-        with Image.open(path) as shown, Image.open(io.BytesIO(made)) as now:
-            assert abs(shown.width - now.width) <= SLACK_PX, kind
-            assert abs(shown.height - now.height) <= SLACK_PX, kind
+        with drawn(editor, kind) as shown:
+            if folder:
+                photograph(shown, path)
+            now = shown.bounding_box()
+        with Image.open(path) as picture:
+            assert abs(picture.width - now["width"]) <= SLACK_PX, kind
+            assert abs(picture.height - now["height"]) <= SLACK_PX, kind
     editor.page.set_viewport_size(SIZE)
 
 

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from comfyui_astria.devtools.workflows import WORKFLOWS, forms, names
 from comfyui_astria.nodes.outpaint.geometry import ANCHORS, place
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import node, upload_picture
 from comfyui_astria.tests.web.browser import Editor, eventually
+from comfyui_astria.tests.web.placement import DRAWING, look_at
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
-DRAWING = ("AstriaOutpaintCanvas", "AstriaRegions")
-LEAST_SEEN_PX = 100
-IS_SEEN = """([id, least]) => {
-    const box = app.graph.getNodeById(id).widgets.find(w => w.name === 'placement').element;
-    return box.checkVisibility({ visibilityProperty: true })
-        && box.querySelector('canvas').clientHeight >= least;
-}"""
 # The colour of the pixels at places given as parts of the drawn canvas's width and height.
 PIXELS = """(canvas, spots) => {
     const pen = canvas.getContext('2d');
@@ -173,15 +165,6 @@ def opened(editor: Editor, graph: dict[str, Any], number: int) -> None:
     look_at(editor, number)
 
 
-def look_at(editor: Editor, number: int) -> None:
-    script = (
-        "id => { const { pos } = app.graph.getNodeById(id); app.canvas.ds.scale = 1;"
-        " app.canvas.ds.offset = [400 - pos[0], 120 - pos[1]]; }"
-    )
-    editor.page.evaluate(script, number)
-    editor.frames(5)
-
-
 def run(editor: Editor) -> None:
     editor.page.evaluate("() => app.queuePrompt(0)")
 
@@ -266,25 +249,6 @@ def test_people_are_drawn_where_the_last_run_had_them(editor: Editor, host: Live
         " node.disconnectInput(node.findInputSlot('masks')); }"
     )
     expect(picture(editor)).to_have_attribute("aria-label", re.compile("2 people in columns$"))
-
-
-def templates() -> list[str]:
-    """Return the names of the templates in which a node draws."""
-    texts = {name: (WORKFLOWS / f"{name}.json").read_text(encoding="utf-8") for name in names()}
-    return [
-        name for name, text in texts.items() if any(f'"type": "{kind}"' in text for kind in DRAWING)
-    ]
-
-
-@pytest.mark.parametrize("name", templates())
-def test_a_template_shows_the_pictures_of_its_nodes(editor: Editor, name: str) -> None:
-    workflow = forms(name)[WORKFLOWS / f"{name}.json"]
-    editor.load(json.loads(json.dumps(workflow)))
-    drawing = [one["id"] for one in workflow["nodes"] if one["type"] in DRAWING]
-    assert drawing
-    for number in drawing:
-        look_at(editor, number)
-        editor.page.wait_for_function(IS_SEEN, arg=[number, LEAST_SEEN_PX])
 
 
 def test_enlarging_a_node_brings_its_picture_back(editor: Editor) -> None:

@@ -10,6 +10,7 @@ import pytest
 from comfyui_astria.devtools.workflows import WORKFLOWS, names
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.web.browser import Editor
+from comfyui_astria.tests.web.placement import DRAWING, assert_its_picture_is_seen
 from playwright.sync_api import expect
 
 
@@ -65,13 +66,10 @@ def test_an_example_opens_without_a_complaint_and_queues_its_api_form(
     assert editor.node_errors() == []
     assert editor.popups() == []
     assert editor.complaints == []
-    queued = editor.prompt()
-    assert by_name(queued, workflow) == without_titles(read(api_file))
+    assert by_name(editor.prompt(), workflow) == without_titles(read(api_file))
     assert_places_and_sizes_are_kept(editor, workflow)
-    saved = editor.saved()
-    editor.clear()
-    editor.load(saved)
-    assert editor.prompt() == queued, "saved by the editor it stays the same"
+    for number in [one["id"] for one in workflow["nodes"] if one["type"] in DRAWING]:
+        assert_its_picture_is_seen(editor, number)
 
 
 def assert_places_and_sizes_are_kept(editor: Editor, workflow: dict[str, Any]) -> None:
@@ -121,8 +119,22 @@ def test_the_editor_offers_a_missing_file_that_is_published(
     row.wait_for(state="detached")
 
 
-def test_an_api_form_opens_in_the_editor(editor: Editor, api_file: Path) -> None:
+# No matter of the way of drawing, in which each example is opened above.
+@pytest.mark.parametrize(
+    "opened",
+    ["litegraph", pytest.param("vue", marks=pytest.mark.long)],
+    indirect=True,
+    scope="session",
+)
+def test_an_api_form_opens_in_the_editor_and_stays_the_same_when_saved(
+    editor: Editor, api_file: Path
+) -> None:
     graph = read(api_file)
     editor.load_api(graph)
     assert editor.node_errors() == []
-    assert editor.prompt() == without_titles(graph)
+    queued = editor.prompt()
+    assert queued == without_titles(graph)
+    saved = editor.saved()
+    editor.clear()
+    editor.load(saved)
+    assert editor.prompt() == queued
