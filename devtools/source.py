@@ -6,6 +6,7 @@ The files, and what they import.
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -42,9 +43,10 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
-def imports(path: Path) -> Iterator[Import]:
+@functools.cache
+def imports(path: Path) -> tuple[Import, ...]:
     """Every import of a module, those in functions too; `from . import x` counts as importing x."""
-    yield from imports_of(tree_of(path), path.relative_to(ROOT).parent.parts)
+    return tuple(imports_of(tree_of(path), path.relative_to(ROOT).parent.parts))
 
 
 def imports_of(tree: ast.Module, package: tuple[str, ...]) -> Iterator[Import]:

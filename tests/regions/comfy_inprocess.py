@@ -6,6 +6,7 @@ Nothing of the host is imported before a test asks.
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import sys
 import warnings
@@ -46,6 +47,7 @@ def _open() -> None:
             importlib.import_module("comfy.sample")
     finally:
         sys.argv = arguments
+    gc.freeze()  # hundreds of thousands of objects that stay: no collection looks at them again
 
 
 def forget_models() -> None:
