@@ -26,6 +26,7 @@ from comfyui_astria.bench._figures import figure
 from comfyui_astria.bench._models import Case, model_of, step, text_of
 
 IDENTITIES = (1, 2, 3)
+FEW_ROUNDS = 3
 TOKENS = 16  # a person's, of FaceID Portrait
 PULID_TOKENS = 32
 
@@ -51,8 +52,17 @@ class Taken:
 
 def run() -> list[dict]:
     """Return the figures: the median plain step of each model, and the median ratio of a step with
-    identities to it.
+    identities to it. On a CPU of three rounds.
     """
+    return _run(FEW_ROUNDS)
+
+
+def run_long() -> list[dict]:
+    """Return the same figures of as many rounds as bench/regions.py takes."""
+    return _run(SD15.model.rounds)
+
+
+def _run(rounds_on_cpu: int) -> list[dict]:
     import comfy.model_management
 
     device = comfy.model_management.get_torch_device()
@@ -61,7 +71,13 @@ def run() -> list[dict]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return [figure for setup in (SD15, FLUX_SHAPED) for figure in _measured(setup, device)]
+        return [
+            figure
+            for setup in (SD15, FLUX_SHAPED)
+            for figure in _measured(
+                replace(setup, model=replace(setup.model, rounds=rounds_on_cpu)), device
+            )
+        ]
     finally:
         torch.set_num_threads(threads)
 

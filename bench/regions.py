@@ -38,6 +38,8 @@ from comfyui_astria.bench._models import (
 )
 
 PEOPLE = (1, 2, 3, 4)
+# On a CPU, where ten minutes are no more than this; the median of so many rounds.
+FEW, FEW_ROUNDS = (2, 4), 3
 
 
 @dataclass
@@ -54,8 +56,21 @@ class Taken:
 def run() -> list[dict]:
     """Return the figures: step and memory of a plain prompt.
 
-    Of each other way the median ratio to that step, and the memory beyond it.
+    Of each other way the median ratio to that step, and the memory beyond it. On a CPU two and four
+    people on SD1.5, and four on Flux with texts that are not padded.
     """
+    few = [(replace(SD15, rounds=FEW_ROUNDS), FEW), (trimmed(FLUX_BLOCKS), FEW[-1:])]
+    return _run(few, FEW)
+
+
+def run_long() -> list[dict]:
+    """Return the figures of every number of people, in every setup, in more rounds."""
+    setups = (SD15, FLUX_BLOCKS, trimmed(FLUX_BLOCKS))
+    return _run([(setup, PEOPLE) for setup in setups], PEOPLE)
+
+
+def _run(on_cpu: list[tuple[Setup, tuple[int, ...]]], in_memory: tuple[int, ...]) -> list[dict]:
+    """Return the figures, on a CPU of these setups, each with these numbers of people."""
     import comfy.model_management
 
     device = comfy.model_management.get_torch_device()
@@ -66,14 +81,13 @@ def run() -> list[dict]:
             for figure in _measured_where_it_fits(setup, device)
         ]
     device = torch.device("cpu")  # of what has no CUDA, only the CPU's time is measured here
-    memory = _memory(SD15)  # first: a child's peak starts at what its parent holds
+    # First: a child's peak starts at what its parent holds.
+    memory = _memory(SD15, in_memory)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        figures = _measured(SD15, device) + memory
-        for setup in (FLUX_BLOCKS, trimmed(FLUX_BLOCKS)):
-            figures += _measured(setup, device)
-        return figures
+        measured = [_measured(setup, device, people) for setup, people in on_cpu]
+        return [*measured[0], *memory, *(figure for rest in measured[1:] for figure in rest)]
     finally:
         torch.set_num_threads(threads)
 
@@ -83,7 +97,7 @@ def _measured_where_it_fits(setup: Setup, device: torch.device) -> list[dict]:
 
     total_gb = comfy.model_management.get_total_memory(device) / 2**30
     if total_gb >= setup.least_gb:
-        return _measured(setup, device)
+        return _measured(setup, device, PEOPLE)
     return [
         figure(
             f"{setup.name}: not measured, needs {setup.least_gb} GB; the GPU has", total_gb, "GB"
@@ -91,14 +105,14 @@ def _measured_where_it_fits(setup: Setup, device: torch.device) -> list[dict]:
     ]
 
 
-def _measured(setup: Setup, device: torch.device) -> list[dict]:
+def _measured(setup: Setup, device: torch.device, people: tuple[int, ...]) -> list[dict]:
     model = model_of(setup, device)
     texts = [text_of(setup, seed) for seed in range(max(PEOPLE) + 1)]
     loras = [lora_of(model, seed) for seed in PEOPLE]
     plain, plain_s, taken = Case(model, texts[0]), [], {}
     for number in range(setup.rounds):
         for kind, make in WAYS.items():
-            for count in PEOPLE:
+            for count in people:
                 if kind == "ours" or number < setup.hosts_rounds:
                     step_s, plain_bytes = step(setup, plain, device)
                     plain_s.append(step_s)
@@ -133,13 +147,13 @@ def _beyond(setup: Setup, kind: str, count: int, mb: float) -> dict:
     return figure(f"{_title(setup, kind, count)}, memory beyond plain", mb, "MB")
 
 
-def _memory(setup: Setup) -> list[dict]:
+def _memory(setup: Setup, people: tuple[int, ...]) -> list[dict]:
     plain_mb = _peak_mb("plain", 0)
     figures = [figure(f"{setup.name}: one plain prompt, peak memory", plain_mb, "MB")]
     return figures + [
         _beyond(setup, kind, count, _peak_mb(kind, count) - plain_mb)
         for kind in WAYS
-        for count in PEOPLE
+        for count in people
     ]
 
 

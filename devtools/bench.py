@@ -1,4 +1,7 @@
-"""Run the measurements of bench/: each is a module with `run() -> list[Figure]`."""
+"""Run the measurements of bench/: each is a module with `run() -> list[Figure]`.
+
+`run` takes ten minutes at most on two cores; what takes longer has a `run_long` too, for --long.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +20,20 @@ BENCH = ROOT / "bench"
 
 
 def run_benchmarks(environment: Environment, argv: Sequence[str]) -> list[Figure]:
-    """Return the figures of the named measurements, `all` for every one.
+    """Return the figures of the named measurements, `all` for every one, with `--long` all cases
+    and rounds of them.
 
     Without a name print which there are.
     """
+    is_long = "--long" in argv
+    argv = [one for one in argv if one != "--long"]
     names = sorted(path.stem for path in BENCH.glob("*.py") if not path.stem.startswith("_"))
     if not argv:
         say(
             "Measurements: "
             + ", ".join(names)
-            + "\nRun one: python dev.py bench NAME; all of them: python dev.py bench all"
+            + "\nRun one: python dev.py bench NAME; all of them: python dev.py bench all; with more"
+            + " rounds and cases: --long"
         )
         return []
     unknown = [name for name in argv if name not in (*names, "all")]
@@ -41,7 +48,7 @@ def run_benchmarks(environment: Environment, argv: Sequence[str]) -> list[Figure
         say(f"- measuring {name}")
         figures += [
             {**figure, "name": f"{name}: {figure['name']}"}
-            for figure in _load(BENCH / f"{name}.py")()
+            for figure in _load(BENCH / f"{name}.py", is_long)()
         ]
     return figures
 
@@ -58,10 +65,10 @@ def open_comfyui(environment: Environment) -> None:
     comfy.options.enable_args_parsing()
 
 
-def _load(path: Path) -> Callable[[], list[Figure]]:
+def _load(path: Path, is_long: bool = False) -> Callable[[], list[Figure]]:
     spec = importlib.util.spec_from_file_location(f"astria_bench_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
-    return module.run
+    return getattr(module, "run_long", module.run) if is_long else module.run

@@ -34,3 +34,16 @@ def test_a_measurement_may_hold_dataclasses(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     assert bench._load(path)() == [{"name": "it", "value": 2, "unit": "s", "ok": True}]
+
+
+def test_the_long_measurement_is_taken_where_it_is_asked_for_and_there_is_one(
+    tmp_path: Path,
+) -> None:
+    one, two = tmp_path / "one.py", tmp_path / "two.py"
+    one.write_text("def run():\n    return ['short']\n", encoding="utf-8")
+    two.write_text(
+        f"{one.read_text(encoding='utf-8')}def run_long():\n    return ['long']\n",
+        encoding="utf-8",
+    )
+    found = [bench._load(path, is_long)() for path in (one, two) for is_long in (False, True)]
+    assert found == [["short"], ["short"], ["short"], ["long"]]
