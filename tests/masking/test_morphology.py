@@ -58,9 +58,10 @@ def by_definition(mask: torch.Tensor, radius: int, shape: str) -> torch.Tensor:
     """The largest (smallest) value over the shape's pixels inside the picture, one by one."""
     source = mask[0].numpy()
     result = source.copy()
-    worse = np.minimum if radius < 0 else np.maximum
+    worse = min if radius < 0 else max
+    around = offsets(shape, abs(radius))
     for y, x in np.ndindex(source.shape):
-        for down, across in offsets(shape, abs(radius)):
+        for down, across in around:
             if 0 <= y + down < source.shape[0] and 0 <= x + across < source.shape[1]:
                 result[y, x] = worse(result[y, x], source[y + down, x + across])
     return torch.from_numpy(result)[None]

@@ -70,7 +70,9 @@ def test_faces_that_are_nobodys_get_the_loras_of_the_scene(family: str, tmp_path
         )
 
 
-@pytest.mark.parametrize("family", ["sd15", "flux"])
+# Chunks are cut in one place for all families; test_flux_texts_of_other_lengths_run_by_themselves
+# has Flux in two calls.
+@pytest.mark.parametrize("family", ["sd15", pytest.param("flux", marks=pytest.mark.long)])
 def test_chunks_change_nothing_but_the_number_of_calls(family: str, tmp_path: Path) -> None:
     persons = people(family, [write_lora(tmp_path, family, 1)])
     faces = planned(persons)

@@ -158,12 +158,19 @@ EXTRAS = {
 }
 
 
+@pytest.fixture(scope="module")
+def attentions_alone(models: dict[str, Any]) -> torch.Tensor:
+    """Return a picture with a file of which everything fits."""
+    return on_everybody(models["sd15"], whole_file(models["sd15"], only="attn"), "sd15")
+
+
 @pytest.mark.parametrize("extra", EXTRAS)
-def test_what_fits_is_worn_and_the_rest_is_told(models: dict[str, Any], extra: str) -> None:
+def test_what_fits_is_worn_and_the_rest_is_told(
+    models: dict[str, Any], attentions_alone: torch.Tensor, extra: str
+) -> None:
     model, more = models["sd15"], EXTRAS[extra]
     file = whole_file(model, only="attn")
-    expected = on_everybody(model, file, "sd15")
-    assert torch.equal(on_everybody(model, file | more, "sd15"), expected)
+    assert torch.equal(on_everybody(model, file | more, "sd15"), attentions_alone)
     fit = worn(model, file | more)[1]
     said = fit.describe(["1: ohwx woman"])
     if fit.embeddings:

@@ -60,8 +60,21 @@ def test_soft_shares_are_seen_as_mixed_tints() -> None:
     assert (middle - left).abs().max() > 0.02
 
 
-@pytest.mark.parametrize("size", [(512, 512), (1024, 576), (576, 1024), (2050, 700)])
-@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize(
+    ("count", "size"),
+    [
+        (2, (512, 512)),
+        (4, (512, 512)),
+        (2, (1024, 576)),
+        (2, (576, 1024)),
+        (4, (2050, 700)),
+        # Both numbers in each shape: what differs is in the cases above.
+        *(
+            pytest.param(count, size, marks=pytest.mark.long)
+            for count, size in ((4, (1024, 576)), (4, (576, 1024)), (2, (2050, 700)))
+        ),
+    ],
+)
 def test_names_stand_inside_their_own_region(count: int, size: tuple[int, int]) -> None:
     width, height = size
     layout = columns(count, width, height, softness_px=16)
