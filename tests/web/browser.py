@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from comfyui_astria.devtools.browser import find_chromium
 from comfyui_astria.devtools.client import Client
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
@@ -34,6 +35,14 @@ SETTINGS = {
     "Comfy.Notification.ShowVersionUpdates": False,
     "Comfy.Validation.Workflows": True,
 }
+
+# For what the way of drawing nodes has no part in: with LiteGraph nodes, and with --long in both.
+however_drawn = pytest.mark.parametrize(
+    "opened",
+    ["litegraph", pytest.param("vue", marks=pytest.mark.long)],
+    indirect=True,
+    scope="session",
+)
 
 
 def eventually(look: Callable[[], Any], expected: Any = True) -> None:

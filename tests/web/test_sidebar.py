@@ -13,7 +13,7 @@ from comfyui_astria.tests.host.api_support import api_of, png, until
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
 from comfyui_astria.tests.testpack.face_models import astronaut, write_face_pack
-from comfyui_astria.tests.web.browser import Editor, eventually
+from comfyui_astria.tests.web.browser import Editor, eventually, however_drawn
 from comfyui_astria.tests.web.prompt_box import PromptBox
 from comfyui_astria.tests.web.sidebar_support import (
     DROP,
@@ -67,6 +67,7 @@ def test_tunes_are_listed_newest_first_with_their_photos(editor: Editor, store: 
     assert (editor.complaints, editor.popups()) == ([], [])
 
 
+@however_drawn
 def test_searching_and_turning_pages(editor: Editor, store: TuneStore) -> None:
     for number in range(22):
         store.create(
@@ -124,6 +125,7 @@ def test_a_tag_goes_into_the_editor_focused_last(editor: Editor, store: TuneStor
     )
 
 
+@however_drawn
 def test_a_tune_is_made_from_chosen_photos(
     editor: Editor, store: TuneStore, face_pack: None
 ) -> None:
@@ -161,6 +163,7 @@ def test_a_tune_is_made_from_chosen_photos(
     )
 
 
+@however_drawn
 def test_a_refusal_is_told_in_the_dialog(editor: Editor, store: TuneStore, face_pack: None) -> None:
     sidebar = Sidebar(editor, "Tunes")
     sidebar.press("New tune")
@@ -198,6 +201,7 @@ def test_dropped_photos_open_the_dialog_and_not_a_workflow(
     assert editor.popups() == []
 
 
+@however_drawn
 def test_deleting_asks_first(editor: Editor, store: TuneStore) -> None:
     number = add_tune(store)
     sidebar = Sidebar(editor, "Tunes")
@@ -217,6 +221,7 @@ def test_deleting_asks_first(editor: Editor, store: TuneStore) -> None:
     expect(sidebar.cards).to_have_count(0)
 
 
+@however_drawn
 def test_deleting_says_what_goes_along_and_takes_it_along(
     editor: Editor, store: TuneStore, host: LiveHost
 ) -> None:
@@ -268,6 +273,7 @@ def test_deleting_says_what_goes_along_and_takes_it_along(
     until(lambda: not any(host.client.get_json("/queue").values()), timeout_s=20)
 
 
+@however_drawn
 def test_a_file_that_another_tune_names_stays(
     editor: Editor, store: TuneStore, host: LiveHost
 ) -> None:
@@ -286,6 +292,7 @@ def test_a_file_that_another_tune_names_stays(
         assert (host.loras / name).exists() == (title == "One")
 
 
+@however_drawn
 def test_everything_is_reached_by_keyboard(editor: Editor, store: TuneStore) -> None:
     number = add_tune(store)
     sidebar = Sidebar(editor, "Tunes")
@@ -381,6 +388,7 @@ def from_afar(store: TuneStore, host: LiveHost, editor: Editor) -> Iterator[str]
     editor.page.context.clear_cookies()
 
 
+@however_drawn
 def test_from_another_machine_it_asks_for_the_key_once(
     editor: Editor, store: TuneStore, from_afar: str
 ) -> None:
@@ -403,6 +411,7 @@ def test_from_another_machine_it_asks_for_the_key_once(
     expect(sidebar.dialog).to_have_count(0)
 
 
+@however_drawn
 def test_without_the_key_it_shows_why_it_is_empty(editor: Editor, from_afar: str) -> None:
     Sidebar(editor, "Tunes").close()
     editor.page.set_extra_http_headers({"X-Forwarded-For": "203.0.113.9"})

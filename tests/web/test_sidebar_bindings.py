@@ -9,7 +9,7 @@ import pytest
 from comfyui_astria.nodes.tunes.bindings import load
 from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.tests.host.fixtures import LiveHost
-from comfyui_astria.tests.web.browser import Editor
+from comfyui_astria.tests.web.browser import Editor, however_drawn
 from comfyui_astria.tests.web.prompt_box import PromptBox
 from comfyui_astria.tests.web.sidebar_support import Sidebar, add_tune, focus
 from playwright.sync_api import expect
@@ -44,6 +44,7 @@ def test_the_tag_of_a_bound_id_goes_into_the_prompt(editor: Editor, bindings: No
     box.holds("<lora:1533312:1.0>")
 
 
+@however_drawn
 @pytest.mark.parametrize(
     ("fields", "file", "key"),
     [
@@ -82,6 +83,7 @@ def test_binding_and_removing(
     assert name not in getattr(load(host.state / "bindings.ini"), section)
 
 
+@however_drawn
 def test_a_base_is_bound_and_made_the_default(
     editor: Editor, bindings: None, host: LiveHost
 ) -> None:
@@ -107,6 +109,7 @@ def test_a_base_is_bound_and_made_the_default(
     )
 
 
+@however_drawn
 def test_a_broken_bindings_file_is_told_in_the_panel(
     editor: Editor, bindings: None, host: LiveHost
 ) -> None:
@@ -116,6 +119,7 @@ def test_a_broken_bindings_file_is_told_in_the_panel(
     assert editor.popups() == []
 
 
+@however_drawn
 def test_a_list_that_did_not_change_keeps_the_focus(editor: Editor, store: TuneStore) -> None:
     add_tune(store)
     sidebar = Sidebar(editor, "Tunes")

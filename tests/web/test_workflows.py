@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from comfyui_astria.devtools.workflows import WORKFLOWS, names
 from comfyui_astria.tests.host.fixtures import LiveHost
-from comfyui_astria.tests.web.browser import Editor
+from comfyui_astria.tests.web.browser import Editor, however_drawn
 from comfyui_astria.tests.web.placement import DRAWING, assert_its_picture_is_seen
 from playwright.sync_api import expect
 
@@ -119,13 +119,7 @@ def test_the_editor_offers_a_missing_file_that_is_published(
     row.wait_for(state="detached")
 
 
-# No matter of the way of drawing, in which each example is opened above.
-@pytest.mark.parametrize(
-    "opened",
-    ["litegraph", pytest.param("vue", marks=pytest.mark.long)],
-    indirect=True,
-    scope="session",
-)
+@however_drawn  # both ways open each example above
 def test_an_api_form_opens_in_the_editor_and_stays_the_same_when_saved(
     editor: Editor, api_file: Path
 ) -> None:
