@@ -268,6 +268,7 @@ def add_regional(
         **scene,
         scene_strength=0.0,
         isolation=False,
+        scene_until=1.0,
     )
     models = replace(encoded.models, model=regional.model)
     return Encoded(models, regional.positive, regional.negative)
