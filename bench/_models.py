@@ -164,23 +164,54 @@ def step(setup: Setup, case: Case, device: torch.device) -> tuple[float, int]:
 
 
 def model_of(setup: Setup, device: torch.device) -> Any:
-    """Return a MODEL of the setup with random weights."""
+    """Return a MODEL of the setup with random weights, made on the device."""
     import comfy.model_patcher
+
+    model = _config_of(setup).get_model({}, "", device=device)
+    generator = torch.Generator(device).manual_seed(0)
+    with torch.no_grad():  # the host's layers are made without initial values
+        for name, weight in model.diffusion_model.named_parameters():
+            fill_at_random(name, weight, generator)
+    home = home_of(model, device)
+    return comfy.model_patcher.CoreModelPatcher(
+        model.to(home), load_device=device, offload_device=home
+    )
+
+
+def home_of(model: torch.nn.Module, device: torch.device) -> torch.device:
+    """Return where the model's weights lie while it is not in use.
+
+    The host counts weights that lie on a GPU already as still to be loaded, so they stay there only
+    where it has room for twice as much.
+    """
+    if device.type != "cuda":
+        return device
+    size = sum(one.numel() * one.element_size() for one in model.parameters())
+    total = torch.cuda.get_device_properties(device).total_memory
+    return device if total > 2.5 * size else torch.device("cpu")
+
+
+def shapes_of(setup: Setup) -> dict[str, torch.Size]:
+    """Return the shape of each weight of the setup's model, by its name in the file."""
+    model = _config_of(setup).get_model({}, "", device=torch.device("meta"))
+    return {name: weight.shape for name, weight in model.diffusion_model.state_dict().items()}
+
+
+def fill_at_random(name: str, weight: torch.Tensor, generator: torch.Generator) -> None:
+    """Give a weight values that keep activations near 1."""
+    if weight.ndim >= 2:
+        weight.normal_(0, 1 / math.sqrt(weight[0].numel()), generator=generator)
+    else:
+        weight.fill_(0.0 if name.endswith("bias") else 1.0)
+
+
+def _config_of(setup: Setup) -> Any:
     from comfyui_astria.tests.testpack.families import FAMILIES
 
     config = FAMILIES[setup.family]()
     config.unet_config |= setup.config
     config.set_inference_dtype(setup.dtype, None)
-    cpu = torch.device("cpu")
-    model = config.get_model({}, "", device=cpu)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():  # the host's layers are made without initial values
-        for name, weight in model.diffusion_model.named_parameters():
-            if weight.ndim >= 2:
-                weight.normal_(0, 1 / math.sqrt(weight[0].numel()), generator=generator)
-            else:
-                weight.fill_(0.0 if name.endswith("bias") else 1.0)
-    return comfy.model_patcher.CoreModelPatcher(model, load_device=device, offload_device=cpu)
+    return config
 
 
 def text_of(setup: Setup, seed: int) -> list:
@@ -195,19 +226,27 @@ def text_of(setup: Setup, seed: int) -> list:
 
 
 def lora_of(model: Any, seed: int) -> dict[str, torch.Tensor]:
-    """Return a random LoRA on all linear layers of the model's blocks."""
-    generator = torch.Generator().manual_seed(seed)
+    """Return a random LoRA on all linear layers of the model's blocks.
+
+    It lies in the CPU's memory, as one that was read from a file.
+    """
+    weights = {
+        key.removesuffix(".weight"): weight
+        for key, weight in model.model.state_dict().items()
+        if key.endswith(".weight") and weight.ndim >= 2
+    }
+    device = next(iter(weights.values())).device
+    generator = torch.Generator(device).manual_seed(seed)
+
+    def noise(*shape: int) -> torch.Tensor:
+        return (torch.randn(*shape, generator=generator, device=device) * 0.01).cpu()
+
     state: dict[str, torch.Tensor] = {}
-    for key, weight in model.model.state_dict().items():
-        part = key.removesuffix(".weight")
-        if weight.ndim >= 2 and _is_in_transformer(part):
+    for part, weight in weights.items():
+        if _is_in_transformer(part):
             ending = (1, 1) if weight.ndim == 4 else ()
-            state[f"{part}.lora_down.weight"] = (
-                torch.randn(RANK, weight.shape[1], *ending, generator=generator) * 0.01
-            )
-            state[f"{part}.lora_up.weight"] = (
-                torch.randn(weight.shape[0], RANK, *ending, generator=generator) * 0.01
-            )
+            state[f"{part}.lora_down.weight"] = noise(RANK, weight.shape[1], *ending)
+            state[f"{part}.lora_up.weight"] = noise(weight.shape[0], RANK, *ending)
     return state
 
 

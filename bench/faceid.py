@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import gc
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -96,7 +96,7 @@ def _measured(setup: Setup, device: torch.device) -> list[dict]:
     ]
     faced = {
         count: apply_faceids(
-            model, [(uses[person], _column(sizes, person, count)) for person in range(count)]
+            model, [(uses[person], column(sizes, person, count)) for person in range(count)]
         )
         for count in IDENTITIES
     }
@@ -127,24 +127,31 @@ def _figures(
     return figures
 
 
-def _column(sizes: Any, person: int, count: int) -> torch.Tensor:
+def column(sizes: Any, person: int, count: int) -> torch.Tensor:
+    """Return the mask of one of so many persons, who stand side by side."""
     across = torch.arange(sizes.side * 8) * count // (sizes.side * 8)
     return (across == person).float().expand(sizes.side * 8, -1)
 
 
 def _portrait(sizes: Any, device: torch.device) -> Any:
+    from comfyui_astria.tests.faceid import adapters
+
+    return portrait_of(sizes, adapters.SD15 if sizes.family == "sd15" else adapters.SDXL)
+
+
+def portrait_of(sizes: Any, widths: Sequence[int]) -> Any:
+    """Return a FaceID Portrait with random weights, for a model with attentions of these widths."""
     from comfyui_astria.nodes.faceid.checkpoint import read_adapter
     from comfyui_astria.nodes.faceid.host.ip_adapter import IPAdapterFaceID
     from comfyui_astria.tests.faceid import adapters
 
-    widths = adapters.SD15 if sizes.family == "sd15" else adapters.SDXL
     state = adapters.adapter_file(
         "portrait", widths, adapters.Sizes(sizes.width, TOKENS, make=adapters.random_weights(0))
     )
     return IPAdapterFaceID(read_adapter(state, "portrait", "portrait"))
 
 
-def _pulid(sizes: Any, device: torch.device) -> Any:
+def pulid(sizes: Any, device: torch.device) -> Any:
     """Return an adapter whose people are random tokens.
 
     Its attentions are the real ones, two thirds as wide as the model.
@@ -199,5 +206,5 @@ _SHAPED = replace(
 )
 SD15 = Setup(replace(_models.SD15, name="SD1.5, FaceID Portrait"), _portrait, "buffalo_l")
 SDXL = Setup(replace(_models.SDXL, name="SDXL, FaceID Portrait"), _portrait, "buffalo_l")
-FLUX_SHAPED = Setup(_SHAPED, _pulid, "antelopev2")
-FLUX = Setup(replace(_models.FLUX, name="Flux.1 dev, PuLID"), _pulid, "antelopev2")
+FLUX_SHAPED = Setup(_SHAPED, pulid, "antelopev2")
+FLUX = Setup(replace(_models.FLUX, name="Flux.1 dev, PuLID"), pulid, "antelopev2")

@@ -206,7 +206,8 @@ def _own_peak_mb() -> float:
     )
 
 
-def _ours(setup: Setup, model: Any, texts: list, loras: list[dict]) -> Case:
+def ours(setup: Setup, model: Any, texts: list, loras: list[dict]) -> Case:
+    """Return the picture of scene and persons in one pass, each person's LoRA gated."""
     from comfyui_astria.nodes.regions.host.loras import apply_gated_loras
     from comfyui_astria.nodes.regions.host.regional import RegionalOptions, apply_regions
     from comfyui_astria.nodes.regions.lora import RegionLora
@@ -222,8 +223,8 @@ def _ours(setup: Setup, model: Any, texts: list, loras: list[dict]) -> Case:
     return Case(apply_gated_loras(patched, persons, link), texts[0])
 
 
-def _hosts(setup: Setup, model: Any, texts: list, loras: list[dict]) -> Case:
-    """The same picture by the host's nodes.
+def hosts(setup: Setup, model: Any, texts: list, loras: list[dict]) -> Case:
+    """Return the same picture by the host's nodes.
 
     A masked conditioning for the scene and each person, each person's LoRA as a hook.
     """
@@ -255,4 +256,4 @@ def _masks(setup: Setup, people: int) -> torch.Tensor:
     return normalised(columns(people, setup.side * 8, setup.side * 8, softness_px=32).masks)
 
 
-WAYS = {"ours": _ours, "host": _hosts}
+WAYS = {"ours": ours, "host": hosts}

@@ -34,6 +34,7 @@ def run_benchmarks(environment: Environment, argv: Sequence[str]) -> list[Figure
             + ", ".join(names)
             + "\nRun one: python dev.py bench NAME; all of them: python dev.py bench all; with more"
             + " rounds and cases: --long"
+            + "\nOn a GPU: python dev.py bench gpu"
         )
         return []
     unknown = [name for name in argv if name not in (*names, "all")]

@@ -9,7 +9,7 @@ import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import clean_metadata, comfyui
+from . import clean_metadata, comfyui, gpu
 from .bench import run_benchmarks
 from .browser import find_chromium
 from .console import DevError, say
@@ -32,6 +32,7 @@ python dev.py COMMAND [ARGUMENTS]
   serve [--no-browser] [...]   open ComfyUI with the pack loaded; other arguments go to ComfyUI
   bench [NAME|all] [--json FILE]   measure; without a name, list what can be measured
                                (--long: in all cases and more rounds)
+  bench gpu [--dry] [...]      measure on a GPU, in five minutes at most; docs/commands.md
   bind ID FILE                 bind an id or role of prompts to a file of yours
                                (--list, --remove ID, --comfyui PATH)
   explain FILE                 show what a prompt would do, without running it
@@ -56,6 +57,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     command, rest = argv[0], list(argv[1:])
     try:
+        if command == "bench" and rest[:1] == ["gpu"]:
+            return gpu.run(rest[1:])
         if command in _PLAIN:
             return _PLAIN[command](rest)
         if command in _IN_VENV:

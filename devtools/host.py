@@ -205,7 +205,7 @@ class Host:
                 time.sleep(0.1)
                 continue
             break
-        if "IMPORT FAILED" in self.log_text():
+        if "(IMPORT FAILED)" in self.log_text():  # without brackets: nodes of ComfyUI itself
             raise DevError("A custom node pack failed to import.", self._log_end())
 
     def _log_end(self) -> str:

@@ -211,7 +211,7 @@ def test_named_commands_exist() -> None:
 
 
 def test_named_measurements_exist() -> None:
-    measured = {path.stem for path in (ROOT / "bench").glob("*.py")} | {"all"}
+    measured = {path.stem for path in (ROOT / "bench").glob("*.py")} | {"all", "gpu"}
     assert not broken(
         {
             label(page): set(re.findall(r"dev\.py bench ([a-z]+)", read(page))) - measured

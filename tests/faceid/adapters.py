@@ -20,6 +20,9 @@ SD15 = (320, 320, 640, 640, 1280, 1280, *[1280] * 3, *[640] * 3, *[320] * 3, 128
 SDXL = (*[640] * 4, *[1280] * 20, *[1280] * 30, *[640] * 6, *[1280] * 10)
 TINY_SD15 = (32, 32, 64, 64, 128, 128, *[128] * 3, *[64] * 3, *[32] * 3, 128)
 TINY_SDXL = (*[64] * 4, *[128] * 20, *[128] * 30, *[64] * 6, *[128] * 10)
+# The cross-attentions of the host's tiny SDXL in diffusers' order, down, up, middle: it has fewer
+# than the real one.
+HOST_SDXL = (*[64] * 2, *[128] * 4, *[128] * 6, *[64] * 3, *[128] * 2)
 
 
 @dataclass(frozen=True)

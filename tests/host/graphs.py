@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 from comfyui_astria.devtools.client import images_of
-from comfyui_astria.tests.host.fixtures import LiveHost
+from comfyui_astria.tests.host.running import LiveHost
 from PIL import Image
 
 STEPS = "steps=2"

@@ -123,13 +123,15 @@ def load_family(
 
 
 def _model(config: supported_base.BASE, seed: int) -> comfy.model_patcher.ModelPatcher:
-    config.set_inference_dtype(torch.float32, None)
+    device, kinds = comfy.model_management.get_torch_device(), config.supported_inference_dtypes
+    stored = comfy.model_management.unet_dtype(device, supported_dtypes=kinds)
+    config.set_inference_dtype(
+        stored, comfy.model_management.unet_manual_cast(stored, device, kinds)
+    )
     offload = comfy.model_management.unet_offload_device()
     model = config.get_model({}, "", device=offload)
     fill(model.diffusion_model, seed=seed)
-    return comfy.model_patcher.CoreModelPatcher(
-        model, load_device=comfy.model_management.get_torch_device(), offload_device=offload
-    )
+    return comfy.model_patcher.CoreModelPatcher(model, load_device=device, offload_device=offload)
 
 
 def _clip(config: supported_base.BASE, seed: int) -> comfy.sd.CLIP:

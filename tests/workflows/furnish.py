@@ -1,114 +1,42 @@
 """What the example workflows ask their reader to bring, tiny.
 
-Files under the published names, tunes with photos, a photo with a face.
+Files under the published names, and a photo; face_files.py has what faces need.
 """
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 
 from ...devtools import examples
-from ..faceid.adapters import Sizes, adapter_file, tiny_file
-from ..faceid.adapters import random_weights as random_adapter
-from ..faceid.pulid_support import (
-    TINY,
-    TINY_EVA,
-    bisenet_shapes,
-    eva_shapes,
-    pulid_shapes,
-    random_weights,
-)
-from ..host.fixtures import LiveHost
-from ..host.graphs import node
+from ..host.graphs import upload_picture
+from ..host.running import LiveHost
 from ..host.tiny_lora import write_tiny_lora
-from ..testpack.face_models import astronaut, write_face_pack
-from ..testpack.swap_models import restoreformer_weights, write_swapper
 
-# The cross-attentions of the host's tiny SDXL in diffusers' order, down, up, middle: it has fewer
-# than the real one.
-HOST_SDXL = (*[64] * 2, *[128] * 4, *[128] * 6, *[64] * 3, *[128] * 2)
-PULID = TINY._replace(attentions=2)
+PHOTO_PX = 512
 
 
-def furnish(host: LiveHost) -> None:
-    """Put everything into the host's folders, and make the examples' tunes."""
-    models = host.base / "models"
+def furnish(host: LiveHost, *, faces: bool = True) -> None:
+    """Put everything into the host's folders, and make the examples' tunes.
+
+    Without `faces` what needs no package beside the host's: LoRAs, an embedding, a photo of nobody.
+    """
     for family in ("flux", "sd15"):  # no example for SDXL names a LoRA
         for name in examples.FILES["loras"]:
             write_tiny_lora(host.loras, family, f"{family}_{name}")
     for name in examples.FILES["loras"]:
         write_tiny_lora(host.loras, "flux", name)
-    for pack in ("buffalo_l", "antelopev2"):
-        write_face_pack(models / "insightface" / "models" / pack)
-    write_swapper(models / "insightface" / "inswapper_128.onnx")
-    _save(models / "upscale_models" / "GFPGANv1.4.pth", restoreformer_weights())
-    _furnish_faceid(models / "ipadapter")
-    _save_embedding(models / "embeddings" / "EasyNegative.safetensors")
-    _furnish_pulid(models)
-    buffer = io.BytesIO()
-    Image.fromarray(astronaut()).save(buffer, "PNG")
-    host.client.upload_image(buffer.getvalue(), examples.IMAGE)
-    _make_tunes(host)
+    _save_embedding(host.base / "models" / "embeddings" / "EasyNegative.safetensors")
+    if not faces:
+        upload_picture(host, PHOTO_PX, PHOTO_PX, examples.IMAGE)
+        return
+    from .face_files import furnish_faces  # imports packages of the tests
 
-
-def _furnish_faceid(folder: Path) -> None:
-    _save(folder / "ip-adapter-faceid-plusv2_sd15.bin", tiny_file("plusv2", "sd15"))
-    _save(folder / "ip-adapter-faceid-portrait_sd15.bin", tiny_file("portrait", "sd15"))
-    _save(
-        folder / "ip-adapter-faceid_sdxl.bin",
-        adapter_file("faceid", HOST_SDXL, Sizes(64 + 96, rank=4, make=random_adapter(0))),
-    )
+    furnish_faces(host)
 
 
 def _save_embedding(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({"emb_params": torch.randn(2, 64, generator=torch.Generator().manual_seed(0))}, path)
-
-
-def _furnish_pulid(models: Path) -> None:
-    folder = models / "pulid"
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(random_weights(pulid_shapes(PULID)), folder / "pulid_flux_v0.9.1.safetensors")
-    _save(
-        models / "clip_vision" / "EVA02_CLIP_L_336_psz14_s6B.pt",
-        random_weights(eva_shapes(TINY_EVA)),
-    )
-    parser = random_weights(bisenet_shapes())
-    # The last layer sees nothing negative: every pixel is skin, and faces are painted as a whole.
-    parser["conv_out.conv_out.weight"][1] = 1.0
-    _save(models / "facedetection" / "parsing_bisenet.pth", parser)
-
-
-def _make_tunes(host: LiveHost) -> None:
-    files = {749152: "my_person.safetensors", 749183: "second_person.safetensors"}
-    graph = {
-        "photo": node("LoadImage", image=examples.IMAGE),
-        "analysis": node("AstriaLoadFaceAnalysis", pack="buffalo_l"),
-    }
-    for id in examples.PHOTO_SETS:
-        kind = (
-            {"model_type": "lora", "file": files[id]}
-            if id in files
-            else {"model_type": "faceid", "file": "none"}
-        )
-        graph[f"tune_{id}"] = node(
-            "AstriaCreateTune",
-            images=["photo", 0],
-            analysis=["analysis", 0],
-            title=f"person {id}",
-            name="person",
-            token="ohwx",
-            tune_id=id,
-            **kind,
-        )
-    host.client.run(graph)
-
-
-def _save(path: Path, weights: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(weights, path)

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import json
-import re
 from typing import Any
 
 import pytest
 from comfyui_astria.devtools import workflows
 from comfyui_astria.devtools.client import images_of
-from comfyui_astria.devtools.examples import FLUX, IMAGE, SD15, SDXL, base_of
+from comfyui_astria.devtools.examples import IMAGE
 from comfyui_astria.devtools.starters import STARTERS
-from comfyui_astria.devtools.testmodels import with_test_models
 from comfyui_astria.nodes.graph.model_files import FILE_FOLDERS
 from comfyui_astria.nodes.pipeline.plan import Plan
 from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.workflows.furnish import furnish
+from comfyui_astria.tests.workflows.small import PHOTO_PX, SHRINK, tiny_example
 from PIL import Image
 
-SHRINK = 4  # random models on a CPU need no more
-STEPS = 2
-LEAST_TILE = 256
-PHOTO_PX = 64
-FAMILIES = {FLUX: "flux", SD15: "sd15", SDXL: "sdxl"}
 THUMBNAIL_BYTES = 60_000
-OTHER_MODELS = {"flux1-fill-dev.safetensors": "flux_fill"}
 
 
 @pytest.fixture(params=workflows.names())
@@ -135,51 +127,6 @@ def test_an_example_has_a_small_thumbnail(example: str) -> None:
         assert (picture.format, picture.size) == ("JPEG", (512, 512))
 
 
-def shrunk(graph: dict[str, Any]) -> dict[str, Any]:
-    """Return a graph that paints a quarter of the sides in two steps, from a photo of an eighth."""
-    small = copy.deepcopy(graph)
-    for entry in small.values():
-        inputs = entry["inputs"]
-        for key in ("width", "height", "face_size"):
-            if isinstance(inputs.get(key), int):
-                inputs[key] //= SHRINK
-        if "steps" in inputs:
-            inputs["steps"] = STEPS
-        if "tile_size" in inputs:  # no tile is smaller
-            inputs |= {"tile_size": LEAST_TILE, "overlap": LEAST_TILE // 8}
-        if entry["class_type"] == "AstriaGenerate":
-            size = re.sub(
-                r"(?m)^([wh])=(\d+)",
-                lambda found: f"{found[1]}={int(found[2]) // SHRINK}",
-                inputs["text"],
-            )
-            inputs["text"] = f"{size}steps={STEPS}\n"
-    return small
-
-
-def of_family(graph: dict[str, Any], family: str) -> dict[str, Any]:
-    """Return a graph whose LoRA files are those of the family's tiny models."""
-    for entry in graph.values():
-        if "lora_name" in entry["inputs"]:
-            entry["inputs"]["lora_name"] = f"{family}_{entry['inputs']['lora_name']}"
-    return graph
-
-
-def small_photo(graph: dict[str, Any]) -> dict[str, Any]:
-    """Return a graph that works on the photo at an eighth of its size."""
-    for name in [name for name, entry in graph.items() if entry["class_type"] == "LoadImage"]:
-        whole = f"{name}_whole"
-        graph[whole] = graph[name]
-        scale = {
-            "upscale_method": "area",
-            "width": PHOTO_PX,
-            "height": PHOTO_PX,
-            "crop": "disabled",
-        }
-        graph[name] = {"class_type": "ImageScale", "inputs": {"image": [whole, 0], **scale}}
-    return graph
-
-
 def sizes_of(host: LiveHost, entry: dict[str, Any]) -> list[tuple[int, int]]:
     return [
         Image.open(io.BytesIO(host.client.view(image))).size
@@ -194,35 +141,22 @@ def furnished(host: LiveHost) -> LiveHost:
     return host
 
 
-def run_small(host: LiveHost, name: str, family: str) -> dict[str, Any]:
-    """Run an example on tiny models of a family and return its history."""
-    graph = of_family(
-        shrunk(json.loads((workflows.API_FORMS / f"{name}.api.json").read_text(encoding="utf-8"))),
-        family,
-    )
-    tiny = with_test_models(small_photo(graph), family, by_file=OTHER_MODELS)
-    for node in tiny:
-        if node.partition(".")[2].startswith("person_checkpoint"):
-            tiny[node]["inputs"]["seed"] = 1  # a model of its own
-    return host.client.run(tiny)
-
-
 def test_an_example_runs(furnished: LiveHost, planned_example: str) -> None:
     planned, told = workflows.compiled(planned_example).plan, len(furnished.log_text())
-    entry = run_small(furnished, planned_example, FAMILIES[base_of(planned_example)])
+    entry = furnished.client.run(tiny_example(planned_example))
     assert sizes_of(furnished, entry) == [_size(planned)] * planned.settings.num_images
     # So the host says that it passes over an embedding, and goes on.
     assert [line for line in furnished.log_text()[told:].splitlines() if "embedding" in line] == []
 
 
 @pytest.mark.parametrize(
-    ("name", "family", "sizes"),
-    [("start_flux", "flux", [(208, 304)]), ("start_stable_diffusion", "sd15", [(128, 192)] * 2)],
+    ("name", "sizes"),
+    [("start_flux", [(208, 304)]), ("start_stable_diffusion", [(128, 192)] * 2)],
 )
 def test_a_pasted_prompt_becomes_a_picture(
-    furnished: LiveHost, name: str, family: str, sizes: list[tuple[int, int]]
+    furnished: LiveHost, name: str, sizes: list[tuple[int, int]]
 ) -> None:
-    assert sizes_of(furnished, run_small(furnished, name, family)) == sizes
+    assert sizes_of(furnished, furnished.client.run(tiny_example(name))) == sizes
 
 
 def test_photos_become_a_tune(furnished: LiveHost) -> None:
