@@ -14,7 +14,7 @@ from .report import Figure
 from .source import NODES, at, feature_of, files, imports, tree_of
 
 # From the ground up: a feature imports only features that stand before it in this list, its pure
-# code, its host/ and its nodes alike. `training` has its place already, for the room to come.
+# code, its host/ and its nodes alike.
 LAYERS = (
     "errors",
     "rounding",

@@ -24,6 +24,7 @@ from .redraw.nodes import NODES as FACE_INPAINTING
 from .regions.lora_nodes import NODES as LORAS
 from .regions.nodes import NODES as REGIONS
 from .swap.nodes import NODES as FACE_SWAPPING
+from .training.nodes import NODES as TRAINING
 from .tunes.identity_nodes import NODES as IDENTITY
 from .tunes.kept_nodes import NODES as KEPT_TUNES
 from .tunes.nodes import NODES as TUNES
@@ -56,6 +57,7 @@ class AstriaExtension(ComfyExtension):
             *REPORT,
             *TUNES,
             *KEPT_TUNES,
+            *TRAINING,
             *drawing,
             *BASE,
             *CONTROL,

@@ -102,6 +102,27 @@ class CreateTuneNode(NamedTuple):
     report: Link
 
 
+class TunePhotosNode(NamedTuple):
+    """A person's photos as a training takes them, their captions, and texts of samples."""
+
+    class_type = "AstriaTunePhotos"
+    pictures: Link
+    captions: Link
+    photos: Link
+    samples: Link
+    report: Link
+
+
+class TrainLoraNode(NamedTuple):
+    """A trained LoRA, and how the training went."""
+
+    class_type = "AstriaTrainLora"
+    lora: Link
+    training: Link
+    curve: Link
+    report: Link
+
+
 Node = TypeVar(
     "Node",
     CheckpointNode,
@@ -115,6 +136,8 @@ Node = TypeVar(
     ControlNetNode,
     InpaintNode,
     CreateTuneNode,
+    TunePhotosNode,
+    TrainLoraNode,
 )
 
 

@@ -170,7 +170,7 @@ def sources_of(
     if isinstance(base, Missing):
         return base
     graph = Graph()
-    models = _load_base(graph, base)
+    models = load_base(graph, base)
     pictures = {
         name: _picture(graph, name, getattr(options, name))
         for name in ("image", "mask", "control_image")
@@ -223,7 +223,8 @@ def _person_masks(graph: Graph, given: tuple[str, ...] | Socket) -> Value | None
     return graph.add("input.person_masks", "ImageToMask", image=batch, channel="red")
 
 
-def _load_base(graph: Graph, base: BaseModel) -> Models:
+def load_base(graph: Graph, base: BaseModel) -> Models:
+    """Write the loader nodes of a base into the graph, and return what they give."""
     model: Value
     clip: Value
     vae: Value

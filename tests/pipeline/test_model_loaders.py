@@ -27,7 +27,7 @@ def test_a_bound_detector_finds_the_faces_with_or_without_what_tells_them_apart(
 ) -> None:
     at_hand = loaders(roles)
     assert at_hand.face_detection() == at_hand.face_detection() == Link("models.face_detection")
-    nodes = at_hand._graph.nodes
+    nodes = at_hand.graph.nodes
     assert nodes["models.face_detector"].class_type == "LoadMediaPipeFaceLandmarker"
     assert nodes["models.face_detector"].inputs == {"model_name": "mediapipe_face_fp32.safetensors"}
     assert nodes["models.face_detection"].inputs == {

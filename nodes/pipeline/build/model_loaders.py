@@ -66,10 +66,10 @@ class ModelLoaders:
         """`connected_control` is the kind that the one connected ControlNet is for, where the
         request asks for one.
         """
-        self._graph = graph
+        self.graph = graph
         self._resolver = resolver
         self._connected = connected
-        self._family = family
+        self.family = family
         self._connected_control = connected_control
         self._loaded: dict[str, Link] = {}
         self._checkpoints: dict[str, int] = {}  # file -> number of its node
@@ -89,10 +89,11 @@ class ModelLoaders:
 
         Bound to a file that is not there, it is missing.
         """
-        return self._resolver.role(role, self._family.branch) if self._is_bound(role) else NO_FILE
+        return self._resolver.role(role, self.family.branch) if self.is_bound(role) else NO_FILE
 
-    def _is_bound(self, role: str) -> bool:
-        return self._resolver.has_role(role, self._family.branch)
+    def is_bound(self, role: str) -> bool:
+        """Say whether a file is bound to a role, whether or not it is there."""
+        return self._resolver.has_role(role, self.family.branch)
 
     def controlnet(self, kind: str) -> Value | Missing:
         """Return the ControlNet of a kind, told which kind is meant.
@@ -112,7 +113,7 @@ class ModelLoaders:
             loader is not CONTROLNET or self._is_connected_for(kind)
         ):
             return self._connected[loader.socket]
-        if self._is_bound(role) or not self._is_bound(UNION) or kind not in _UNION_KINDS:
+        if self.is_bound(role) or not self.is_bound(UNION) or kind not in _UNION_KINDS:
             own = self._bound(role, loader)
             is_other_connected = isinstance(own, Missing) and loader.socket in self._connected
             return (
@@ -132,7 +133,7 @@ class ModelLoaders:
         """
         if self._connected_control is not None:
             return kind == self._connected_control
-        return not self._is_bound(f"controlnet_{kind}") and not self._is_bound(UNION)
+        return not self.is_bound(f"controlnet_{kind}") and not self.is_bound(UNION)
 
     def checkpoint(self, file: str) -> Link:
         """Return a node that loads the checkpoint of one or more persons.
@@ -161,7 +162,7 @@ class ModelLoaders:
 
         The bound detector, with what tells faces apart where that is bound; else the latter alone.
         """
-        if "face_analysis" in self._connected or not self._is_bound("face_detector"):
+        if "face_analysis" in self._connected or not self.is_bound("face_detector"):
             found = self.model("face_analysis")
             return (
                 replace(found, hint=f"{found.hint} Or bind face_detector.")
@@ -192,7 +193,7 @@ class ModelLoaders:
             return lost
         files = {role: file for role, file in found.items() if isinstance(file, str)}
         if all(file == NO_FILE for file in files.values()):
-            tried = self._resolver.role("sam3", self._family.branch)
+            tried = self._resolver.role("sam3", self.family.branch)
             assert isinstance(tried, Missing), "no file is bound to it"
             text = (
                 "no model that turns words into masks is connected or bound"
@@ -205,21 +206,21 @@ class ModelLoaders:
         """Return the FaceID adapter of the family, with the vision models bound beside it."""
         if "faceid" in self._connected:
             return self._connected["faceid"]
-        file = self._resolver.role(role, self._family.branch)
+        file = self._resolver.role(role, self.family.branch)
         if isinstance(file, Missing):
             return file
         # Widgets that the editor always sends stand in both forms of a workflow.
         inputs: dict[str, Value] = {"faceid_name": file, "kind": kind}
-        if self._family.is_flux:  # PuLID reads photos by both
+        if self.family.is_flux:  # PuLID reads photos by both
             beside = {
-                role: self._resolver.role(role, self._family.branch)
+                role: self._resolver.role(role, self.family.branch)
                 for role in ("eva_clip", "face_parsing")
             }
         else:
             # The files named FaceID Plus also read the photos themselves; those named Portrait
             # never do.
             is_seen = kind != "portrait" and (
-                "plus" in file.lower() or self._is_bound("clip_vision")
+                "plus" in file.lower() or self.is_bound("clip_vision")
             )
             seen = {"clip_vision": self.model("clip_vision")} if is_seen else {}
             beside = {"eva_clip": NO_FILE, "face_parsing": NO_FILE, **seen}
@@ -233,12 +234,12 @@ class ModelLoaders:
         return self._once(role, "AstriaLoadFaceID", **inputs, **beside)
 
     def _bound(self, role: str, loader: Loader) -> Link | Missing:
-        file = self._resolver.role(role, self._family.branch)
+        file = self._resolver.role(role, self.family.branch)
         if isinstance(file, Missing):
             return file
         return self._once(role, loader.class_type, **{loader.file_input: file}, **loader.also)
 
     def _once(self, name: str, class_type: str, **inputs: Value) -> Link:
         if name not in self._loaded:
-            self._loaded[name] = self._graph.add(f"models.{name}", class_type, **inputs)
+            self._loaded[name] = self.graph.add(f"models.{name}", class_type, **inputs)
         return self._loaded[name]

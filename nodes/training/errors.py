@@ -1,0 +1,13 @@
+"""What keeps a person from being trained."""
+
+from __future__ import annotations
+
+from ..errors import AstriaError
+
+
+class TrainingError(AstriaError):
+    """A training that cannot begin or go on; names the value, what was expected and what to do.
+
+    Codes that programs may act on: `training-memory` (smaller sizes may do), `training-nan`,
+    `training-photos`, `training-agreement`, `training-disk`, `training-model`.
+    """

@@ -1,0 +1,252 @@
+"""Nodes that train a person: photos -> pictures with captions -> LoRA -> file and tune."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..host.types import MAX_SEED, FaceAnalysisType, SegmenterType
+from ..tunes.tune import MAX_ID
+from .errors import TrainingError
+from .presets import MAX_STEPS, PRESETS, SIZE_MULTIPLE
+
+# Photos as they are learned, with what the training and its judge need to know of them.
+TunePhotosType = io.Custom("ASTRIA_TUNE_PHOTOS")
+# How a training went: numbers, curves, and what to write into the file.
+TrainingType = io.Custom("ASTRIA_TRAINING")
+# The host's own: tensors by `diffusion_model...lora_up.weight`, taken by Load LoRA Model.
+LoraModelType = io.Custom("LORA_MODEL")
+RestorerType = io.Custom("UPSCALE_MODEL")
+
+FAMILY_PRESET = "family"  # the base's own preset
+
+
+class AstriaTunePhotos(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaTunePhotos",
+            display_name="Astria Tune Photos",
+            category="astria/training",
+            description=(
+                "Photos of one person as a training takes them: checked, turned, cropped to faces,"
+                " scaled, each with its caption."
+            ),
+            search_aliases=["training data", "dataset", "captions", "face crop"],
+            inputs=[
+                io.String.Input(
+                    "tune",
+                    default="",
+                    tooltip="Id or title of the tune whose photos are learned; or connect images.",
+                ),
+                io.Image.Input(
+                    "images",
+                    optional=True,
+                    tooltip="Photos of one person, a batch or a list, instead of a tune's.",
+                ),
+                io.String.Input(
+                    "token",
+                    default="ohwx",
+                    tooltip="The word that will stand for the person; sks is usual on SD1.5.",
+                ),
+                io.String.Input(
+                    "name", default="person", tooltip="What they are: woman, man, person ..."
+                ),
+                io.String.Input(
+                    "sizes",
+                    default="512",
+                    tooltip=(
+                        "Every picture is learned at each of these, about this many pixels squared:"
+                        f" 512, 768. Multiples of {SIZE_MULTIPLE}."
+                    ),
+                ),
+                io.Boolean.Input(
+                    "face_crop",
+                    default=False,
+                    tooltip="Adds the face of each photo as a picture of its own; needs analysis.",
+                ),
+                FaceAnalysisType.Input(
+                    "analysis", optional=True, tooltip="Finds faces, and judges likeness."
+                ),
+                RestorerType.Input(
+                    "face_restorer",
+                    optional=True,
+                    tooltip="Corrects the faces of the photos first (training_face_correct).",
+                ),
+                SegmenterType.Input(
+                    "segmenter",
+                    optional=True,
+                    tooltip="Finds the person: the background then counts for a tenth.",
+                ),
+                io.Image.Input(
+                    "class_images",
+                    optional=True,
+                    tooltip="Other people of this kind, a batch or a list, so that it stays wide.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="pictures", is_output_list=True),
+                io.String.Output(display_name="captions", is_output_list=True),
+                TunePhotosType.Output(display_name="photos"),
+                io.String.Output(
+                    display_name="samples",
+                    is_output_list=True,
+                    tooltip="Texts of the pictures that are drawn while it learns.",
+                ),
+                io.String.Output(display_name="report"),
+            ],
+            is_input_list=True,  # photos of several sizes are no batch
+            has_intermediate_output=True,
+        )
+
+    @classmethod
+    def execute(cls, tune, token, name, sizes, face_crop, **sockets) -> io.NodeOutput:
+        raise TrainingError("AstriaTunePhotos cannot run yet.", code="training-model")
+
+
+class AstriaTrainLora(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaTrainLora",
+            display_name="Astria Train LoRA",
+            category="astria/training",
+            description=(
+                "Learns a person as a LoRA of the model, on the weights as they are loaded. Goes on"
+                " where it was interrupted."
+            ),
+            search_aliases=["train lora", "dreambooth", "fine-tune"],
+            inputs=[
+                io.Model.Input("model"),
+                io.Latent.Input("latents", tooltip="Of the pictures, by VAE Encode."),
+                io.Conditioning.Input("positive", tooltip="Of the captions, one for each picture."),
+                TunePhotosType.Input("photos"),
+                io.Combo.Input(
+                    "preset",
+                    options=[FAMILY_PRESET, *PRESETS],
+                    default=FAMILY_PRESET,
+                    tooltip="Sets the numbers below that are 0.",
+                ),
+                io.Int.Input(
+                    "steps", default=0, min=0, max=MAX_STEPS, tooltip="0: by preset and photos."
+                ),
+                io.Float.Input(
+                    "learning_rate", default=0.0, min=0.0, max=0.1, step=0.000001, round=False
+                ),
+                io.Int.Input("rank", default=0, min=0, max=128),
+                io.Int.Input("seed", default=0, min=0, max=MAX_SEED, control_after_generate=False),
+                io.Boolean.Input(
+                    "person_agreed",
+                    default=False,
+                    tooltip="The person agreed to be trained. Asked once; no minors.",
+                ),
+                io.Int.Input(
+                    "tune_id",
+                    default=0,
+                    min=0,
+                    max=MAX_ID,
+                    tooltip="The tune that is trained: its training can go on. 0: none, no resume.",
+                ),
+                io.Combo.Input(
+                    "checkpointing",
+                    options=["auto", "on", "off"],
+                    default="auto",
+                    tooltip="Saves memory for a third more time; auto: where it would not fit.",
+                ),
+                io.Int.Input(
+                    "accumulation",
+                    default=1,
+                    min=1,
+                    max=64,
+                    tooltip="Pictures for each step.",
+                ),
+                io.Float.Input(
+                    "min_snr_gamma",
+                    default=0.0,
+                    min=0.0,
+                    max=20.0,
+                    step=0.5,
+                    tooltip="SD1.5 and SDXL: 5 weakens the clean timesteps; 0: off.",
+                ),
+                io.Float.Input(
+                    "prior_weight",
+                    default=1.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.1,
+                    tooltip="Of class_images, where there are any.",
+                ),
+                io.Conditioning.Input(
+                    "without_caption",
+                    optional=True,
+                    tooltip="Of an empty text: one caption in twenty is left out.",
+                ),
+                io.Vae.Input("vae", optional=True, tooltip="Shows samples while it learns."),
+                io.Conditioning.Input(
+                    "samples", optional=True, tooltip="Of the texts of Astria Tune Photos."
+                ),
+            ],
+            outputs=[
+                LoraModelType.Output(display_name="lora"),
+                TrainingType.Output(display_name="training"),
+                io.Image.Output(display_name="curve", tooltip="Loss and likeness by step."),
+                io.String.Output(display_name="report"),
+            ],
+            is_input_list=True,  # a latent and a conditioning for each picture
+            has_intermediate_output=True,
+        )
+
+    @classmethod
+    def execute(cls, model, latents, positive, photos, **lists) -> io.NodeOutput:
+        raise TrainingError("AstriaTrainLora cannot run yet.", code="training-model")
+
+
+class AstriaSaveTune(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaSaveTune",
+            display_name="Astria Save Tune",
+            category="astria/training",
+            description=(
+                "Saves what was trained as loras/astria/tune-ID.safetensors and makes it the file"
+                " of the tune, so that <lora:ID:1> means it."
+            ),
+            search_aliases=["save lora", "save checkpoint"],
+            inputs=[
+                LoraModelType.Input("lora"),
+                TrainingType.Input("training"),
+                io.Int.Input(
+                    "tune_id",
+                    default=0,
+                    min=0,
+                    max=MAX_ID,
+                    tooltip="The tune that gets the file; 0: a new one.",
+                ),
+                io.String.Input("title", default="", tooltip="Of a new tune."),
+                io.String.Input(
+                    "base", default="", tooltip="Base id, for the file's metadata: 690204 ..."
+                ),
+                io.Combo.Input(
+                    "model_type",
+                    options=["lora", "checkpoint"],
+                    default="lora",
+                    tooltip="checkpoint: merged into a copy of the base; needs all three models.",
+                ),
+                io.Model.Input("model", optional=True),
+                io.Clip.Input("clip", optional=True),
+                io.Vae.Input("vae", optional=True),
+            ],
+            outputs=[
+                io.String.Output(display_name="tune_id"),
+                io.String.Output(display_name="file"),
+                io.String.Output(display_name="report"),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, lora, training, tune_id, title, base, model_type, **models) -> io.NodeOutput:
+        raise TrainingError("AstriaSaveTune cannot run yet.", code="training-model")
+
+
+NODES = [AstriaTunePhotos, AstriaTrainLora, AstriaSaveTune]
