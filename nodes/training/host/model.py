@@ -1,0 +1,160 @@
+"""A MODEL of the host that learns: factors beside its layers, its own weights untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from comfy.ldm.flux.layers import DoubleStreamBlock, SingleStreamBlock
+from comfy.ldm.modules.attention import BasicTransformerBlock, SpatialTransformer, attention_pytorch
+from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
+from comfy.model_management import get_torch_device, should_use_bf16
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import PatcherInjection
+from torch import Tensor, nn
+
+from ...regions.lora_hooks import Hook
+from ..blocks import LearningBlock
+from ..errors import TrainingError
+from ..low_rank import LayerSize, LowRank
+from .layers import FROZEN, NORMS, FrozenLayer, LearningNorm
+
+KEY = "astria_training"
+_PREFIX = "diffusion_model."
+# Blocks that add to their input in place; of Flux and its kin only.
+_FLUX_BLOCKS = (DoubleStreamBlock, SingleStreamBlock)
+_UNET_BLOCKS = (ResBlock, SpatialTransformer)
+# Within such a block, what sets it from the timestep is left as it is.
+_MODULATION = ("img_mod", "txt_mod", "modulation")
+
+
+@dataclass(frozen=True)
+class LearningOptions:
+    """How a model learns: whether blocks are computed twice to save memory."""
+
+    checkpointing: bool = False
+
+
+def trained_layers(model: ModelPatcher) -> list[LayerSize]:
+    """Return the linear layers of attention and MLP in the model's blocks, in the model's order."""
+    found = {}
+    for name, block in _diffusion(model).named_modules():
+        if isinstance(block, (BasicTransformerBlock, *_FLUX_BLOCKS)):
+            for inner, layer in block.named_modules():
+                if isinstance(layer, nn.Linear) and inner.split(".")[0] not in _MODULATION:
+                    path = f"{name}.{inner}"
+                    found[path] = LayerSize(path, layer.in_features, layer.out_features)
+    return list(found.values())
+
+
+def learning_model(
+    model: ModelPatcher, factors: Mapping[str, LowRank], options: LearningOptions
+) -> ModelPatcher:
+    """Return a clone of `model` that computes with the factors and gives gradients for them.
+
+    It shares the weights of `model`, and changes none. While the host has it loaded, stand-ins lie
+    before the forward of its layers; unloading takes them out.
+    Raises: TrainingError for a model whose layers this cannot differentiate.
+    """
+    _check(model)
+    learning = model.clone()
+    dtype = training_dtype(model)
+    if dtype != model.model.get_dtype_inference():
+        learning.set_model_compute_dtype(dtype)
+    learning.model_options["transformer_options"]["optimized_attention_override"] = _attention
+    if any(isinstance(module, _FLUX_BLOCKS) for module in _diffusion(model).modules()):
+        learning.set_model_attn1_patch(_rotated)
+    hooks: list[Hook] = []
+
+    def put_in(patcher: ModelPatcher) -> None:
+        hooks.extend(_hooks(_diffusion(patcher), factors, options))
+
+    def take_out(patcher: ModelPatcher) -> None:
+        while hooks:
+            hooks.pop().remove()
+
+    learning.set_injections(KEY, [PatcherInjection(inject=put_in, eject=take_out)])
+    return learning
+
+
+def training_dtype(model: ModelPatcher) -> torch.dtype:
+    """Return what the model computes in while it learns: bfloat16 in place of float16, whose small
+    gradients vanish, where the device has it.
+    """
+    dtype = model.model.get_dtype_inference()
+    device = model.load_device or get_torch_device()
+    if dtype is torch.float16 and should_use_bf16(device):
+        return torch.bfloat16
+    return dtype
+
+
+def _hooks(
+    diffusion: nn.Module, factors: Mapping[str, LowRank], options: LearningOptions
+) -> Iterator[Hook]:
+    for name, module in diffusion.named_modules():
+        if isinstance(module, FROZEN):
+            yield FrozenLayer(module, factors.get(name))
+        elif isinstance(module, NORMS):
+            yield LearningNorm(module)
+        elif isinstance(module, (*_FLUX_BLOCKS, *_UNET_BLOCKS)):
+            yield LearningBlock(
+                module,
+                checkpointing=options.checkpointing,
+                adds_in_place=isinstance(module, _FLUX_BLOCKS),
+            )
+
+
+def _check(model: ModelPatcher) -> None:
+    if model.injections:
+        raise TrainingError(
+            f"The MODEL carries {', '.join(map(repr, model.injections))} of another node, through"
+            " which no gradient is known.",
+            code="training-model",
+            hint="Connect the MODEL of a loader directly.",
+        )
+    known = (*FROZEN, *NORMS, nn.Embedding)
+    strange = sorted(
+        {
+            type(module).__name__
+            for module in _diffusion(model).modules()
+            if not isinstance(module, known)
+            and next(module.parameters(recurse=False), None) is not None
+        }
+    )
+    foreign = sorted(
+        {
+            type(module).__module__.split(".")[0]
+            for module in _diffusion(model).modules()
+            if isinstance(module, known) and not hasattr(module, "comfy_cast_weights")
+        }
+    )
+    if strange or foreign:
+        raise TrainingError(
+            "The MODEL was loaded by something other than ComfyUI's own loaders:"
+            f" {', '.join([*strange, *foreign])}. Training on it was never tried.",
+            code="training-model",
+            hint="Load it with Load Checkpoint or Load Diffusion Model, from a .safetensors file.",
+        )
+
+
+def _diffusion(model: ModelPatcher) -> nn.Module:
+    return model.model.diffusion_model
+
+
+def _attention(_: object, *args: object, **kwargs: object) -> Tensor:
+    """Attend by torch's own function: other ways have no gradient, or none that is exact."""
+    return attention_pytorch(*args, **kwargs)
+
+
+def _rotated(q: Tensor, k: Tensor, v: Tensor, pe: Tensor | None, **_: object) -> dict[str, object]:
+    """Turn q and k to their places in torch; the host's fast way of doing so has no gradient."""
+    if pe is None:
+        return {}
+    return {"q": _turned(q, pe), "k": _turned(k, pe), "pe": None}
+
+
+def _turned(x: Tensor, pe: Tensor) -> Tensor:
+    pairs = x.to(pe.dtype).reshape(*x.shape[:-1], -1, 1, 2)
+    turned = pe[..., 0] * pairs[..., 0] + pe[..., 1] * pairs[..., 1]
+    return turned.reshape(x.shape).type_as(x)
