@@ -32,3 +32,54 @@ def factors_of(model: Any, rank: int = 4, seed: int = 0) -> Mapping[str, Any]:
         for pair in made.values():
             pair.up.copy_(torch.randn(pair.up.shape, generator=generator) * 0.05)
     return made
+
+
+def photos_of(*sizes: tuple[int, int]) -> Any:
+    """Photos that were never pictures: a training looks at their latents."""
+    photos = load("comfyui_astria.nodes.training.photos")
+    pictures = tuple(
+        photos.TunePicture(
+            torch.zeros(1, height * 8, width * 8, 3),
+            photos.caption_of(photos.PHOTO, "ohwx", "woman"),
+            photos.PHOTO,
+        )
+        for height, width in sizes
+    )
+    return photos.TunePhotos(pictures, len(pictures), "ohwx", "woman")
+
+
+SIZES = ((8, 8), (8, 12), (12, 8), (8, 8))
+
+
+def numbers_of(family: str, steps: int, **changes: Any) -> Any:
+    outcome = load("comfyui_astria.nodes.training.outcome")
+    presets = load("comfyui_astria.nodes.training.presets")
+    given = {
+        "preset": presets.PRESETS[family],
+        "steps": steps,
+        "learning_rate": 5e-3,
+        "rank": 4,
+        "seed": 3,
+        "caption_dropout": 0.2,
+        **changes,
+    }
+    return outcome.TrainingNumbers(**given)
+
+
+def run_of(model: Any, family: str, steps: int, folder: Any = None, **changes: Any) -> Any:
+    """A training of four pictures of three sizes; with `folder`, of tune 7 in its store."""
+    hosts = load("comfyui_astria.nodes.training.host.run")
+    lessons = load("comfyui_astria.nodes.training.host.lessons")
+    tellers = load("comfyui_astria.nodes.training.host.teller")
+    of = load("comfyui_astria.nodes.families.family").FAMILIES[family]
+    photos = changes.pop("photos", None) or photos_of(*SIZES)
+    material = lessons.Material(
+        photos,
+        latents(family, *SIZES),
+        [text(family, number) for number in range(len(SIZES))],
+        text(family, 9),
+    )
+    numbers = numbers_of(family, steps, **changes)
+    return hosts.TrainingRun(
+        model, of, material, numbers, tellers.Teller(folder, numbers.tune_id, steps)
+    )

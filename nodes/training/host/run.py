@@ -1,0 +1,204 @@
+"""The training itself: pictures and captions -> a LoRA, on a model as the host has loaded it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import comfy.model_management
+import torch
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+from ...families.family import Family
+from ..errors import TrainingError
+from ..loop import Loop, LoopNumbers, LoopState
+from ..low_rank import fresh_factors, parameters_of
+from ..memory import MemoryNeed, Trained, memory_need
+from ..outcome import TrainingNumbers, TrainingOutcome, likeness_note
+from .best import Best
+from .judge import Judge
+from .lessons import Lessons, Material
+from .loss import Denoising
+from .model import LearningOptions, learning_model, trained_layers, training_dtype
+from .names import kohya_names
+from .state import Judged, restore_state, save_state, smoothed
+from .teller import Teller
+
+STATE_EVERY = 100  # steps
+JUDGED = 4  # times, beside the base itself
+
+
+class TrainingRun:
+    """One training of one person on one model."""
+
+    def __init__(
+        self,
+        model: ModelPatcher,
+        of: Family,
+        material: Material,
+        numbers: TrainingNumbers,
+        teller: Teller,
+    ) -> None:
+        self._base = model
+        self._of = of
+        self._material = material
+        self._numbers = numbers
+        self._teller = teller
+        layers = trained_layers(model)
+        self._factors = fresh_factors(layers, numbers.rank, numbers.seed, model.load_device)
+        self.need = self._memory_need()
+        self.checkpointing = self._checkpointing()
+        options = LearningOptions(self.checkpointing)
+        self.model = learning_model(model, self._factors, options)
+        self._notes = [*material.photos.notes, *self._patch_notes()]
+
+    def run(self, judge: Judge | None, folder: Path | None) -> tuple[dict, TrainingOutcome]:
+        """Train, and return the LoRA by the host's names, and how it went.
+
+        `folder` is where the state is kept to go on from; None: nowhere.
+        Raises: TrainingError; the host's own exception where it was interrupted.
+        """
+        started = time.monotonic()
+        with torch.inference_mode(False), torch.enable_grad():
+            try:
+                self.load()
+                loop = self._loop()
+                judged, best = self._train(loop, judge, folder)
+            except comfy.model_management.OOM_EXCEPTION as error:
+                raise self._out_of_memory() from error
+            finally:
+                # What the host holds of the model is as it was before.
+                self.model.cleanup()
+                self.model.eject_model()
+        seconds = time.monotonic() - started
+        return best, self._outcome(loop.state, judged, seconds)
+
+    def load(self) -> None:
+        """Let the host bring the model to the device, with room for what the gradient keeps."""
+        room = self.need.total(checkpointing=self.checkpointing)
+        # As in every other node: the host's own tensors are made in this mode.
+        with torch.inference_mode():
+            comfy.model_management.load_models_gpu(
+                [self.model], memory_required=room, minimum_memory_required=room
+            )
+        self.model.pre_run()
+
+    def _loop(self) -> Loop:
+        denoising = Denoising(self.model, self._numbers.min_snr_gamma)
+        lessons = Lessons(denoising, self._material, self._numbers)
+        numbers = LoopNumbers(
+            self._numbers.steps,
+            self._numbers.learning_rate,
+            scales_loss=training_dtype(self._base) is torch.float16,
+        )
+        return Loop(parameters_of(self._factors), numbers, lessons.losses)
+
+    def _train(
+        self, loop: Loop, judge: Judge | None, folder: Path | None
+    ) -> tuple[Judged, dict[str, Tensor]]:
+        key = self._material.digest(self._numbers) if folder else ""
+        judged = (restore_state(folder, loop, key) if folder else None) or Judged()
+        best = Best(folder, self._factors)
+        if judge is not None and not judged.samples:
+            self._judge(judge, judged, best, 0)
+        stretch = max(1, -(-self._numbers.steps // JUDGED))
+        self._teller.begin(loop.state.step)
+        try:
+            for state in loop.steps():
+                comfy.model_management.throw_exception_if_processing_interrupted()
+                self._teller.step(state.step, state.losses)
+                is_last = state.step == self._numbers.steps
+                if judge is not None and (is_last or state.step % stretch == 0):
+                    self._judge(judge, judged, best, state.step)
+                if folder and (is_last or state.step % STATE_EVERY == 0):
+                    save_state(folder, loop, judged, key)
+        except comfy.model_management.InterruptProcessingException:
+            if folder:
+                save_state(folder, loop, judged, key)
+            raise
+        return judged, best.lora(judged, self._numbers.steps)
+
+    def _judge(self, judge: Judge, judged: Judged, best: Best, step: int) -> None:
+        """Draw samples, look whose likeness they have, and keep the LoRA where it is the best."""
+        with torch.inference_mode():
+            pictures = judge.pictures(self.model, self._numbers.seed)
+        judged.samples += self._teller.samples(step, pictures)
+        likeness = judge.likeness(pictures)
+        if likeness is not None and step == 0:
+            judged.base_likeness = likeness
+        elif likeness is not None:
+            above = likeness - (judged.base_likeness or 0.0)
+            judged.likeness.append((step, above))
+            if all(above > value for _, value in judged.likeness[:-1]):
+                judged.best_step = step
+                best.keep()
+        self._teller.judged(judged)
+        self.load()
+
+    def _outcome(self, state: LoopState, judged: Judged, seconds: float) -> TrainingOutcome:
+        photos, likeness = self._material.photos, tuple(judged.likeness)
+        note = likeness_note(likeness)
+        return TrainingOutcome(
+            numbers=self._numbers,
+            family=self._of.name,
+            token=photos.token,
+            name=photos.name,
+            names=kohya_names(self._base, self._of.branch, self._factors),
+            losses=smoothed(state.losses),
+            likeness=likeness,
+            best_step=judged.best_step,
+            seconds=seconds,
+            notes=(*self._notes, *([note] if note else [])),
+        )
+
+    def _memory_need(self) -> MemoryNeed:
+        dtype = training_dtype(self._base)
+        channels = self._base.model.diffusion_model
+        trained = Trained(
+            self._of.branch,
+            self._base.model_size(),
+            sum(one.numel() for one in parameters_of(self._factors).values()),
+            getattr(channels, "hidden_size", None) or channels.model_channels,
+            dtype.itemsize,
+        )
+        cells = max(one.shape[-1] * one.shape[-2] for one in self._material.latents)
+        return memory_need(trained, cells)
+
+    def _checkpointing(self) -> bool:
+        """Decide whether blocks are computed twice; refuse where even that would not fit."""
+        free = comfy.model_management.get_free_memory(self._base.load_device)
+        held = self._base.loaded_size()
+        total = comfy.model_management.get_total_memory(self._base.load_device)
+        least = self.need.total(checkpointing=True)
+        if least > total:
+            raise TrainingError(
+                f"The training needs about {least / 2**30:.1f} GiB beside the model, and the device"
+                f" has {total / 2**30:.1f} GiB.",
+                code="training-memory",
+                hint="Train at smaller sizes, 512 or 384.",
+            )
+        choice = self._numbers.checkpointing
+        plain = self.need.total(checkpointing=False) + self.need.weights
+        is_on = choice == "on" or (choice == "auto" and plain > free + held)
+        self._teller.note(self.need.lines(checkpointing=is_on, free=int(free + held)))
+        return is_on
+
+    def _out_of_memory(self) -> TrainingError:
+        device = self._base.load_device
+        free = comfy.model_management.get_free_memory(device) / 2**30
+        needed = self.need.total(checkpointing=self.checkpointing) / 2**30
+        return TrainingError(
+            f"The device ran out of memory. Estimated need beside the model: {needed:.1f} GiB; free"
+            f" after it: {free:.1f} GiB.",
+            code="training-memory",
+            hint="Train at smaller sizes, with checkpointing on.",
+        )
+
+    def _patch_notes(self) -> Iterator[str]:
+        if self._base.patches:
+            yield (
+                f"The MODEL carries patches on {len(self._base.patches)} weights, a LoRA perhaps:"
+                " the person is learned on top of them and will look right with them only."
+            )

@@ -1,0 +1,69 @@
+"""How much memory a training needs, before it starts.
+
+Extrapolated from the tensors that tiny models of the same kind keep for the gradient; not yet
+measured on a GPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..families.family import FLUX_PATCH
+
+GIB = 2**30
+# Weight, gradient and the two moments of AdamW, in float32.
+BYTES_PER_TRAINED = 16
+# Numbers kept for the gradient, for each latent cell (SD) or token (Flux) and channel of the
+# model's width: without and with blocks computed twice. `bench train` prints the tiny models'.
+KEPT = {"sd15": (1900.0, 420.0), "sdxl": (2100.0, 380.0), "flux": (1400.0, 190.0)}
+WIDTH = {"sd15": 320, "sdxl": 320, "flux": 3072}
+TEXT_TOKENS = 512  # of Flux
+RESERVED = GIB  # for the libraries, and what the estimate does not know
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """Bytes on the device: the base's weights, the trained part, and what the gradient keeps."""
+
+    weights: int
+    trained: int
+    kept: int
+    kept_checkpointed: int
+
+    def total(self, *, checkpointing: bool) -> int:
+        """Return what stays free of offloading, beside the weights."""
+        return self.trained + (self.kept_checkpointed if checkpointing else self.kept) + RESERVED
+
+    def lines(self, *, checkpointing: bool, free: int) -> str:
+        """Return the need in words."""
+        kept = self.kept_checkpointed if checkpointing else self.kept
+        return (
+            f"Memory, estimated and not measured on a GPU yet: base {_gib(self.weights)} (what does"
+            f" not fit is offloaded), LoRA with optimiser {_gib(self.trained)}, kept for the"
+            f" gradient {_gib(kept)}{' with checkpointing' if checkpointing else ''}; free"
+            f" {_gib(free)}."
+        )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What is trained of a base: its size in bytes, the family, the LoRA's numbers."""
+
+    branch: str
+    weights: int
+    parameters: int
+    width: int
+    item_bytes: int  # of a number in what the model computes in
+
+
+def memory_need(of: Trained, cells: int) -> MemoryNeed:
+    """Return what a training needs whose largest picture has so many latent cells."""
+    places = cells / FLUX_PATCH**2 + TEXT_TOKENS if of.branch == "flux" else cells
+    plain, checkpointed = (
+        int(factor * places * of.width * of.item_bytes) for factor in KEPT[of.branch]
+    )
+    return MemoryNeed(of.weights, of.parameters * BYTES_PER_TRAINED, plain, checkpointed)
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.1f} GiB"

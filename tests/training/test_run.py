@@ -1,0 +1,134 @@
+"""Whole trainings on tiny models: they learn, repeat, go on, and leave the host as it was."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from comfyui_astria.nodes.training.errors import TrainingError
+from comfyui_astria.tests.regions.comfy_inprocess import sample
+
+from .models import FAMILIES, load, run_of, tiny_model
+
+
+def hashes(model: Any) -> dict[str, str]:
+    """What every weight and buffer of the model is, byte for byte."""
+    return {
+        name: hashlib.sha256(tensor.detach().numpy().tobytes()).hexdigest()
+        for name, tensor in model.model.state_dict().items()
+    }
+
+
+def equal(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_training_learns_repeats_and_leaves_the_host_as_it_was(family: str) -> None:
+    with torch.inference_mode():
+        model = tiny_model(family)
+        before, drawn = hashes(model), sample(model, family, (8, 8))
+    torch.manual_seed(1)
+    random = torch.get_rng_state()
+    first, outcome = run_of(model, family, 12).run(None, None)
+    again, _ = run_of(model, family, 12).run(None, None)
+    other, _ = run_of(model, family, 12, seed=4).run(None, None)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert equal(first, again)
+    assert not equal(first, other)
+    assert all(one.norm() > 0 for one in first.values())
+    assert len(outcome.losses) == 12
+    assert {tensor.dtype for tensor in first.values()} == {torch.float32}
+    alphas = {value.item() for name, value in first.items() if name.endswith(".alpha")}
+    assert alphas == {4.0}
+    assert hashes(model) == before
+    assert not any("forward" in vars(module) for module in model.model.modules())
+    assert model.injections == {}
+    with torch.inference_mode():
+        assert torch.equal(sample(model, family, (8, 8)), drawn)
+
+
+def test_the_loss_falls_on_the_pictures_that_are_learned() -> None:
+    _, outcome = run_of(tiny_model("flux"), "flux", 60).run(None, None)
+    losses = [loss for _, loss in outcome.losses]
+    assert sum(losses[-20:]) < 0.9 * sum(losses[:20])
+
+
+class Stop:
+    """Interrupts a training before its nth step, as the host's button does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+        management = load("comfy.model_management")
+        self.left = step
+
+        def throw() -> None:
+            self.left -= 1
+            if self.left <= 0:
+                raise management.InterruptProcessingException()
+
+        monkeypatch.setattr(management, "throw_exception_if_processing_interrupted", throw)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """A store with tune 7."""
+    store = load("comfyui_astria.nodes.tunes.store").TuneStore(tmp_path)
+    store.create(title="Anna", id=7)
+    return tmp_path
+
+
+def test_an_interrupted_training_goes_on_to_the_same_lora(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress = load("comfyui_astria.nodes.training.progress")
+    management = load("comfy.model_management")
+    state = kept / "training" / "7"
+    model = tiny_model("sd15")
+    before = hashes(model)
+    whole, outcome = run_of(model, "sd15", 8, accumulation=2).run(None, None)
+    with monkeypatch.context() as host:
+        Stop(host, 700)  # in the midst of a step: every layer asks
+        with pytest.raises(management.InterruptProcessingException):
+            run_of(model, "sd15", 8, kept, accumulation=2, tune_id=7).run(None, state)
+    assert not any("forward" in vars(module) for module in model.model.modules())
+    assert hashes(model) == before
+    run = run_of(model, "sd15", 8, kept, accumulation=2, tune_id=7)
+    resumed, resumed_outcome = run.run(None, state)
+    assert 0 < run._teller._first < 8
+    for name, tensor in whole.items():
+        torch.testing.assert_close(resumed[name], tensor, rtol=1e-6, atol=1e-6)
+    assert resumed_outcome.losses == outcome.losses
+    assert progress.read_progress(kept, 7).step == 8
+
+
+def test_a_state_of_other_numbers_is_not_gone_on_from(kept: Path) -> None:
+    state = kept / "training" / "7"
+    model = tiny_model("sd15")
+    run_of(model, "sd15", 2, kept, tune_id=7).run(None, state)
+    run = run_of(model, "sd15", 2, kept, tune_id=7, learning_rate=1e-4)
+    run.run(None, state)
+    assert run._teller._first == 0
+
+
+def test_a_tune_that_is_deleted_stops_its_training_and_leaves_nothing(kept: Path) -> None:
+    store = load("comfyui_astria.nodes.tunes.store").TuneStore(kept)
+    run = run_of(tiny_model("sd15"), "sd15", 2, kept, tune_id=7)
+    store.delete(7)
+    with pytest.raises(TrainingError, match="deleted") as stopped:
+        run.run(None, kept / "training" / "7")
+    assert stopped.value.code == "training-deleted"
+    assert not (kept / "training" / "7").exists()
+
+
+def test_a_loss_that_is_no_number_stops_at_its_step() -> None:
+    model = tiny_model("sd15")
+    with torch.no_grad():
+        model.model.diffusion_model.out[2].weight[0, 0, 0, 0] = float("nan")
+    with pytest.raises(TrainingError, match="loss of step 1 is no number") as stopped:
+        run_of(model, "sd15", 3).run(None, None)
+    assert stopped.value.code == "training-nan"
+    assert not any("forward" in vars(module) for module in model.model.modules())
