@@ -22,7 +22,7 @@ class LayerSize:
     features_out: int
 
 
-class LowRank:
+class LearnedPair:
     """W x + up(down x): LoRA (https://arxiv.org/abs/2106.09685) with alpha equal to the rank.
 
     `down` [rank,in] and `up` [out,rank] are float32 whatever the layer computes in: in bfloat16
@@ -41,7 +41,7 @@ class LowRank:
 
 def fresh_factors(
     layers: Iterable[LayerSize], rank: int, seed: int, device: torch.device
-) -> dict[str, LowRank]:
+) -> dict[str, LearnedPair]:
     """Return factors that change nothing yet: `down` random by the seed, `up` zero.
 
     `down` is drawn as kohya-ss/sd-scripts and peft do, Kaiming uniform with a = sqrt(5).
@@ -50,13 +50,13 @@ def fresh_factors(
     for layer in layers:
         bound = 1 / math.sqrt(layer.features_in)
         down = torch.rand(rank, layer.features_in, generator=generator_of(seed, "down", layer.path))
-        made[layer.path] = LowRank(
+        made[layer.path] = LearnedPair(
             ((2 * down - 1) * bound).to(device), torch.zeros(layer.features_out, rank).to(device)
         )
     return made
 
 
-def parameters_of(factors: Mapping[str, LowRank]) -> dict[str, nn.Parameter]:
+def parameters_of(factors: Mapping[str, LearnedPair]) -> dict[str, nn.Parameter]:
     """Return the trained tensors by name: PATH.down, PATH.up."""
     return {
         f"{path}.{name}": parameter

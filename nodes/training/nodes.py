@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+from collections.abc import Sequence
 
-from ..host.types import MAX_SEED, FaceAnalysisType, SegmenterType
+from comfy_api.latest import io, ui
+
+from ..host.models import family_of
+from ..host.state import fingerprint, state_folder
+from ..host.types import MAX_SEED, FaceAnalysisType, SegmenterType, notes_ui, only_values
+from ..tunes.store import TuneStore
 from ..tunes.tune import MAX_ID
+from .curve import curve_picture
 from .errors import TrainingError
+from .host.photos import prepared, tune_state
+from .host.save import Base, binding_note, save_tune, tune_for
+from .host.start import Given, numbers_for, train
+from .photos import parse_sizes, sample_captions
+from .prepare import Wanted
 from .presets import MAX_STEPS, PRESETS, SIZE_MULTIPLE
 
 # Photos as they are learned, with what the training and its judge need to know of them.
@@ -99,8 +110,30 @@ class AstriaTunePhotos(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, tune, token, name, sizes, face_crop, **sockets) -> io.NodeOutput:
-        raise TrainingError("AstriaTunePhotos cannot run yet.", code="training-model")
+    def fingerprint_inputs(cls, tune: Sequence[str | None], **inputs) -> str:
+        return fingerprint(tune_state(tune[0] if tune else None))
+
+    @classmethod
+    def execute(cls, images=(), class_images=(), **lists) -> io.NodeOutput:
+        given = only_values(lists)
+        wanted = Wanted(
+            given.pop("token"),
+            given.pop("name"),
+            parse_sizes(given.pop("sizes")),
+            given.pop("face_crop"),
+        )
+        photos = prepared(given.pop("tune"), images, wanted, class_images=class_images, **given)
+        report = "\n".join(
+            [f"{photos.photos} photos, {len(photos.pictures)} pictures to learn.", *photos.notes]
+        )
+        return io.NodeOutput(
+            [one.pixels for one in photos.pictures],
+            [one.caption for one in photos.pictures],
+            photos,
+            sample_captions(photos.token, photos.name),
+            report,
+            ui=notes_ui(report, warnings=photos.notes),
+        )
 
 
 class AstriaTrainLora(io.ComfyNode):
@@ -196,8 +229,28 @@ class AstriaTrainLora(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, latents, positive, photos, **lists) -> io.NodeOutput:
-        raise TrainingError("AstriaTrainLora cannot run yet.", code="training-model")
+    def execute(cls, latents, positive, samples=(), **lists) -> io.NodeOutput:
+        inputs = only_values(lists)
+        agreed = inputs.pop("person_agreed")
+        preset = inputs.pop("preset")
+        given = Given(
+            model=inputs.pop("model"),
+            photos=inputs.pop("photos"),
+            latents=latents,
+            captions=positive,
+            without_caption=inputs.pop("without_caption", None),
+            vae=inputs.pop("vae", None),
+            samples=samples,
+        )
+        of = family_of(given.model)
+        named = None if preset == FAMILY_PRESET else preset
+        numbers = numbers_for(given, of, preset=named, **inputs)
+        lora, outcome = train(given, numbers, agreed)
+        curve = curve_picture(outcome.losses, outcome.likeness, numbers.steps)
+        # Without the node itself: the host would write the workflow into the picture.
+        return io.NodeOutput(
+            lora, outcome, curve, outcome.report(), ui=ui.PreviewImage(curve, cls=None)
+        )
 
 
 class AstriaSaveTune(io.ComfyNode):
@@ -245,8 +298,44 @@ class AstriaSaveTune(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, lora, training, tune_id, title, base, model_type, **models) -> io.NodeOutput:
-        raise TrainingError("AstriaSaveTune cannot run yet.", code="training-model")
+    def execute(
+        cls, lora, training, tune_id, title, base, model_type, model=None, clip=None, vae=None
+    ) -> io.NodeOutput:
+        merged_into = None
+        if model_type == "checkpoint":
+            if model is None or clip is None or vae is None:
+                raise TrainingError(
+                    "A checkpoint is the base with the LoRA merged into it; model, clip and vae are"
+                    " not all connected.",
+                    code="training-model",
+                    hint="Connect all three from the loader of the base, or choose lora.",
+                )
+            merged_into = Base(model, clip, vae)
+        tune, is_new = tune_for(tune_id, title, training)
+        try:
+            file = save_tune(lora, training, tune, base, merged_into)
+        except BaseException:
+            if is_new:
+                TuneStore(state_folder()).delete(tune.id)
+            raise
+        told = [
+            f"Tune {tune.id} is trained: {file}. Write <lora:{tune.id}:1> {training.token}"
+            f" {training.name} in a prompt.",
+            training.report(),
+            binding_note(tune.id),
+        ]
+        report = "\n".join(filter(None, told))
+        outcome = {
+            "tune_id": tune.id,
+            "file": file,
+            "model_type": model_type,
+            "steps": training.numbers.steps,
+            "best_step": training.best_step,
+            "likeness": [list(point) for point in training.likeness],
+            "notes": list(training.notes),
+        }
+        shown = {**ui.PreviewText(report).as_dict(), "astria_training": [outcome]}
+        return io.NodeOutput(str(tune.id), file, report, ui=shown)
 
 
 NODES = [AstriaTunePhotos, AstriaTrainLora, AstriaSaveTune]

@@ -147,7 +147,7 @@ class TuneStore:
             return [_tune(row) for row in rows]
 
     def change(self, id: int, changes: Mapping[str, Any]) -> Tune | None:
-        """Change fields of NewTune of a stored tune; return it, None where there is none.
+        """Change fields of a stored tune; return it, None where there is none.
 
         Raises: TuneError for a refused value; the tune is then as it was.
         """
@@ -162,6 +162,27 @@ class TuneStore:
                 [*(_to_column(name, getattr(tune, name)) for name in names), id],
             )
         return tune
+
+    def training_started(self, id: int) -> None:
+        """Keep when the tune's training began, the first time that it did."""
+        tune = self.get(id)
+        if tune is not None and tune.started_training_at is None:
+            self.change(id, {"started_training_at": now()})
+
+    def trained(self, id: int, file: str, model_type: str) -> Tune | None:
+        """Give a tune the file that was trained of its photos; return it, None where it is gone.
+
+        Its photos stay: `<faceid:ID:1>` goes on to mean them.
+        """
+        tune = self.get(id)
+        if tune is None:
+            return None
+        changes: dict[str, Any] = {"file": file, "trained_at": now()}
+        if tune.started_training_at is None:
+            changes["started_training_at"] = changes["trained_at"]
+        if tune.model_type in (None, "faceid"):
+            changes["model_type"] = model_type
+        return self.change(id, changes)
 
     def files(self) -> frozenset[str]:
         """Return the model files that tunes name."""

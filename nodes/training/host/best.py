@@ -9,14 +9,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..low_rank import LowRank
+from ..low_rank import LearnedPair
 from .state import BEST_FILE, Judged, save_whole
 
 
 class Best:
     """The best LoRA so far, beside the training's state where that is kept, else in memory."""
 
-    def __init__(self, folder: Path | None, factors: Mapping[str, LowRank]) -> None:
+    def __init__(self, folder: Path | None, factors: Mapping[str, LearnedPair]) -> None:
         self._path = None if folder is None else folder / BEST_FILE
         self._factors = factors
         self._kept: dict[str, Tensor] = {}
@@ -35,7 +35,7 @@ class Best:
         return self._kept if self._path is None else load_file(self._path)
 
 
-def host_lora(factors: Mapping[str, LowRank]) -> dict[str, Tensor]:
+def host_lora(factors: Mapping[str, LearnedPair]) -> dict[str, Tensor]:
     """Return the factors by the host's names, float32 on the CPU; alpha is the rank."""
     lora = {}
     for path, pair in factors.items():

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...regions.lora_hooks import Hook
-from ..low_rank import LowRank
+from ..low_rank import LearnedPair
 
 # What has weights and may stand between two trained layers.
 FROZEN = (nn.Linear, nn.Conv2d)
@@ -27,7 +27,7 @@ class FrozenLayer(Hook):
     `added` is the trained part, on linear layers that are trained.
     """
 
-    def __init__(self, module: nn.Module, added: LowRank | None = None) -> None:
+    def __init__(self, module: nn.Module, added: LearnedPair | None = None) -> None:
         super().__init__(module)
         self._added = added
 

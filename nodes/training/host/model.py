@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ...regions.lora_hooks import Hook
 from ..blocks import LearningBlock
 from ..errors import TrainingError
-from ..low_rank import LayerSize, LowRank
+from ..low_rank import LayerSize, LearnedPair
 from .layers import FROZEN, NORMS, FrozenLayer, LearningNorm
 
 KEY = "astria_training"
@@ -49,7 +49,7 @@ def trained_layers(model: ModelPatcher) -> list[LayerSize]:
 
 
 def learning_model(
-    model: ModelPatcher, factors: Mapping[str, LowRank], options: LearningOptions
+    model: ModelPatcher, factors: Mapping[str, LearnedPair], options: LearningOptions
 ) -> ModelPatcher:
     """Return a clone of `model` that computes with the factors and gives gradients for them.
 
@@ -90,7 +90,7 @@ def training_dtype(model: ModelPatcher) -> torch.dtype:
 
 
 def _hooks(
-    diffusion: nn.Module, factors: Mapping[str, LowRank], options: LearningOptions
+    diffusion: nn.Module, factors: Mapping[str, LearnedPair], options: LearningOptions
 ) -> Iterator[Hook]:
     for name, module in diffusion.named_modules():
         if isinstance(module, FROZEN):

@@ -47,7 +47,8 @@ class TrainingRun:
         self._numbers = numbers
         self._teller = teller
         layers = trained_layers(model)
-        self._factors = fresh_factors(layers, numbers.rank, numbers.seed, model.load_device)
+        with torch.inference_mode(False):  # tensors of that mode take no gradient
+            self._factors = fresh_factors(layers, numbers.rank, numbers.seed, model.load_device)
         self.need = self._memory_need()
         self.checkpointing = self._checkpointing()
         options = LearningOptions(self.checkpointing)

@@ -1,0 +1,143 @@
+"""What the nodes hand over -> a training, told of from its start to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.model_management
+import torch
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+from ...errors import AstriaError
+from ...families.family import Family
+from ...host.models import family_of
+from ...host.shown_paths import without_folders
+from ...host.state import state_folder
+from ...tunes.store import DATABASE_FILE, TuneStore
+from ...tunes.tune import iso, now
+from ..errors import TrainingError
+from ..outcome import TrainingNumbers, TrainingOutcome
+from ..photos import TunePhotos
+from ..presets import preset_of
+from ..progress import (
+    FAILED,
+    INTERRUPTED,
+    PREPARING,
+    TrainingProgress,
+    change_progress,
+    require_agreement,
+    training_folder,
+    write_progress,
+)
+from .judge import Judge
+from .lessons import Material
+from .run import TrainingRun
+from .teller import Teller
+
+_DELETED = "training-deleted"
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What comes in over the training node's sockets, lists as lists."""
+
+    model: ModelPatcher
+    photos: TunePhotos
+    latents: Sequence[Mapping[str, Tensor]]
+    captions: Sequence[Any]
+    without_caption: Any = None
+    vae: Any = None
+    samples: Sequence[Any] = ()
+
+
+def numbers_for(given: Given, of: Family, **asked: Any) -> TrainingNumbers:
+    """Return the numbers of a training; those asked for as 0 are the preset's.
+
+    Raises: TrainingError for a preset of another family, a base that cannot be trained.
+    """
+    if of.inpaint or not of.takes_guidance:
+        raise TrainingError(
+            f"The MODEL is {of.title}; expected SD1.5, SDXL or Flux.1 dev.",
+            code="training-model",
+            hint="Train on the plain model: what was learned there works on this one, too.",
+        )
+    preset = preset_of(of.branch, asked.pop("preset"))
+    steps = asked.pop("steps") or preset.steps_for(given.photos.photos)
+    return TrainingNumbers(
+        preset=preset,
+        steps=steps,
+        learning_rate=asked.pop("learning_rate") or preset.learning_rate,
+        rank=asked.pop("rank") or preset.rank,
+        caption_dropout=0.0 if given.without_caption is None else preset.caption_dropout,
+        **asked,
+    )
+
+
+def train(
+    given: Given, numbers: TrainingNumbers, agreed: bool
+) -> tuple[dict[str, Tensor], TrainingOutcome]:
+    """Train, and return the LoRA by the host's names, and how it went.
+
+    Raises: TrainingError, which the tune's progress tells as well.
+    """
+    folder, tune_id = state_folder(), numbers.tune_id
+    require_agreement(folder, agreed, "Astria Train LoRA", iso(now()) or "")
+    if not tune_id:
+        return _trained(given, numbers)
+    _require_tune(tune_id)
+    write_progress(folder, TrainingProgress(tune_id, PREPARING, steps=numbers.steps))
+    TuneStore(folder).training_started(tune_id)
+    try:
+        return _trained(given, numbers)
+    except comfy.model_management.InterruptProcessingException:
+        _end(tune_id, state=INTERRUPTED)
+        raise
+    except AstriaError as error:
+        if error.code != _DELETED:
+            _end(tune_id, state=FAILED, user_error=without_folders(str(error)), code=error.code)
+        raise
+    except Exception as error:
+        # Whoever waits for the tune is told; the host shows it as of any other node.
+        said = f"{type(error).__name__}: {error}"
+        _end(tune_id, state=FAILED, user_error=without_folders(said), code="training-failed")
+        raise
+
+
+def _trained(given: Given, numbers: TrainingNumbers) -> tuple[dict[str, Tensor], TrainingOutcome]:
+    of = family_of(given.model)
+    latents = [one.unsqueeze(0) for latent in given.latents for one in latent["samples"]]
+    # Gradients cannot go through what was made in inference mode.
+    with torch.inference_mode(False):
+        own = [one.clone() for one in latents]
+    material = Material(given.photos, own, given.captions, given.without_caption)
+    teller = Teller(state_folder(), numbers.tune_id, numbers.steps)
+    run = TrainingRun(given.model, of, material, numbers, teller)
+    folder = training_folder(state_folder(), numbers.tune_id) if numbers.tune_id else None
+    return run.run(_judge(given, of, own), folder)
+
+
+def _judge(given: Given, of: Family, latents: Sequence[Tensor]) -> Judge | None:
+    if given.vae is None or not given.samples:
+        return None
+    largest = max(latents, key=lambda one: one.shape[-1] * one.shape[-2])
+    side = round((largest.shape[-1] * largest.shape[-2]) ** 0.5 / 2) * 2
+    square = torch.zeros(1, largest.shape[1], side, side)
+    return Judge(of, given.vae, given.samples, given.without_caption, given.photos, square)
+
+
+def _require_tune(tune_id: int) -> None:
+    known = (state_folder() / DATABASE_FILE).exists()
+    if not known or TuneStore(state_folder()).get(tune_id) is None:
+        raise TrainingError(
+            f"There is no tune {tune_id}.",
+            code="training-tune",
+            hint="Make the tune of the photos first, or set tune_id to 0.",
+        )
+
+
+def _end(tune_id: int, **changes: object) -> None:
+    if TuneStore(state_folder()).get(tune_id) is not None:
+        change_progress(state_folder(), tune_id, eta_s=None, **changes)

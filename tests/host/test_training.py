@@ -1,0 +1,162 @@
+"""A person is trained on the live host, by the plan's own graph: photos in, `<lora:ID:1>` out."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy
+import pytest
+from comfyui_astria.devtools.client import RunError
+from comfyui_astria.nodes.graph.graph import api_workflow
+from comfyui_astria.nodes.pipeline.training_plan import training_plan
+from comfyui_astria.nodes.training.progress import DONE, FAILED, read_progress
+from comfyui_astria.nodes.training.request import TrainingRequest
+from comfyui_astria.nodes.tunes.store import Tune, TuneStore
+from comfyui_astria.tests.host.fixtures import LiveHost
+from comfyui_astria.tests.host.graphs import generate_graph, node, pictures
+from comfyui_astria.tests.pipeline.support import BINDINGS, resolver
+from comfyui_astria.tests.regions.comfy_inprocess import tiny_model
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+BASES = {"sd15": "690204", "sdxl": "690204", "flux": "1504944"}
+SIZE = "steps=2\nw=64\nh=64\nscheduler=euler"
+
+
+def photo(number: int, width: int, height: int, orientation: int = 1) -> bytes:
+    """A photo of coloured noise, as a phone saves it."""
+    noise = numpy.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=numpy.uint8)
+    image = Image.fromarray(noise).resize((width, height))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    image.save(file, "JPEG", exif=exif)
+    return file.getvalue()
+
+
+def tune_of_photos(host: LiveHost, title: str, photos: int = 4) -> Tune:
+    store = TuneStore(host.state)
+    # The second was taken upright: 96x64 with a turn is 64x96.
+    files = [photo(one, 96, 64, 6 if one == 1 else 1) for one in range(photos)]
+    return store.create(title=title, photos=files, name="woman", model_type="lora")
+
+
+def graph_of(
+    family: str, tune: Tune, *, shows_samples: bool = False, **asked: Any
+) -> dict[str, Any]:
+    """The plan's graph with the test pack's models in place of the loaders."""
+    bindings = BINDINGS.replace("family = sd15", f"family = {family}", family == "sdxl")
+    request = TrainingRequest(
+        tune_id=tune.id,
+        photos=4,
+        name="woman",
+        base=BASES[family],
+        **{"steps": 1, "sizes_px": (64,), "seed": 11, "person_agreed": True, **asked},
+    )
+    graph = api_workflow(training_plan(request, resolver(bindings)).graph)
+    slots = {"models.text_encoders": 1, "models.vae": 2}
+    loaders = [name for name in graph if name.startswith("models.")]
+    for entry in graph.values():
+        for key, value in entry["inputs"].items():
+            if isinstance(value, list) and value[0] in loaders:
+                slot = slots.get(value[0], value[1])
+                entry["inputs"][key] = ["model", slot]
+    for name in loaders:
+        del graph[name]
+    graph["model"] = node("AstriaTestModel", family=family, seed=0)
+    if not shows_samples:
+        for name in ("samples", "vae"):
+            del graph["training.lora"]["inputs"][name]
+    return graph
+
+
+@pytest.mark.parametrize("family", ["sd15", "sdxl", "flux"])
+def test_from_photos_to_the_picture_with_the_person(host: LiveHost, family: str) -> None:
+    tune = tune_of_photos(host, f"Anna {family}")
+    text = f"photo of ohwx woman\n{SIZE}"
+    before = pictures(host, generate_graph(text, family))
+    shows_samples = family == "flux"  # the fastest of the tiny ones
+    entry = host.client.run(graph_of(family, tune, shows_samples=shows_samples, steps=6))
+    (told,) = entry["outputs"]["output.tune"]["astria_training"]
+    assert told["tune_id"] == tune.id
+    assert told["file"] == f"astria/tune-{tune.id}.safetensors"
+    assert entry["outputs"]["training.lora"]["images"], "the curve"
+    trained = TuneStore(host.state).get(tune.id)
+    assert trained.file == told["file"]
+    assert trained.started_training_at <= trained.trained_at
+    progress = read_progress(host.state, tune.id)
+    assert (progress.state, progress.step, progress.file) == (DONE, 6, told["file"])
+    assert len(progress.losses) == 6
+    if shows_samples:
+        assert progress.samples[:2] == ("step-00000-1.jpg", "step-00002-1.jpg")
+        kept = host.state / "training" / str(tune.id) / "samples"
+        assert {path.name for path in kept.iterdir()} == set(progress.samples)
+    path = host.loras / told["file"]
+    with safe_open(path, "pt") as file:
+        assert file.metadata() == {
+            "base": BASES[family],
+            "family": family,
+            "token": "sks" if family == "sd15" else "ohwx",
+            "preset": family,
+            "steps": "6",
+            "seed": "11",
+        }
+    assert {str(one.dtype) for one in load_file(path).values()} == {"torch.float16"}
+    # The host draws without the LoRA what it drew before, and with it something else.
+    drawn_anew = pictures(host, generate_graph(f"{text}\n", family))
+    numpy.testing.assert_array_equal(drawn_anew, before)
+    worn = pictures(host, generate_graph(f"<lora:{tune.id}:1> {text}", family))
+    assert (worn != before).any()
+
+
+def test_who_did_not_agree_is_not_trained(host: LiveHost) -> None:
+    tune = tune_of_photos(host, "Nobody")
+    agreed = host.state / "training" / "agreed.json"
+    agreed.unlink(missing_ok=True)
+    with pytest.raises(RunError, match="agreed to being trained"):
+        host.client.run(graph_of("sd15", tune, person_agreed=False))
+    host.client.run(graph_of("sd15", tune))
+    assert json.loads(agreed.read_text())["by"] == "Astria Train LoRA"
+    again = tune_of_photos(host, "Asked once")
+    host.client.run(graph_of("sd15", again, person_agreed=False))
+
+
+def test_a_training_that_fails_says_why_where_programs_look(host: LiveHost) -> None:
+    tune = tune_of_photos(host, "Eve")
+    graph = graph_of("sd15", tune)
+    graph["training.lora"]["inputs"]["preset"] = "flux-lora-fast"
+    with pytest.raises(RunError, match="is for Flux"):
+        host.client.run(graph)
+    graph["training.lora"]["inputs"]["preset"] = "sd15"
+    graph["training.lora"]["inputs"]["learning_rate"] = 0.1
+    graph["training.lora"]["inputs"]["min_snr_gamma"] = 0.0
+    del graph["training.lora"]["inputs"]["positive"]
+    graph["training.lora"]["inputs"]["positive"] = ["training.without_caption", 0]
+    with pytest.raises(RunError, match="1 captions"):
+        host.client.run(graph)
+    progress = read_progress(host.state, tune.id)
+    assert (progress.state, progress.code) == (FAILED, "training-material")
+    assert "1 captions" in progress.user_error
+
+
+def test_a_checkpoint_is_the_base_with_the_lora_merged_in(host: LiveHost) -> None:
+    tune = tune_of_photos(host, "Whole")
+    entry = host.client.run(graph_of("sd15", tune, model_type="checkpoint", steps=4))
+    (told,) = entry["outputs"]["output.tune"]["astria_training"]
+    path = host.base / "models" / "checkpoints" / told["file"]
+    merged = load_file(path)
+    assert told["model_type"] == "checkpoint"
+    assert any(name.startswith("first_stage_model.") for name in merged)
+    changed = host.client.run(graph_of("sd15", tune_of_photos(host, "Part"), steps=4))
+    (lora_told,) = changed["outputs"]["output.tune"]["astria_training"]
+    lora = load_file(host.loras / lora_told["file"])
+    stem = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    pair = (lora[f"{stem}.lora_up.weight"].float(), lora[f"{stem}.lora_down.weight"].float())
+    key = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_q.weight"
+    plain = tiny_model("sd15").model.state_dict()[key.removeprefix("model.")]
+    difference = merged[key].float() - plain
+    numpy.testing.assert_allclose(difference, pair[0] @ pair[1], atol=2e-3)
+    assert difference.abs().max() > 1e-4
