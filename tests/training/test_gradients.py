@@ -15,14 +15,23 @@ from .models import FAMILIES, factors_of, latents, load, text, tiny_model
 SEED = 5
 
 
-def ours(model: Any, family: str, factors: Mapping[str, Any], checkpointing: bool) -> torch.Tensor:
+def ours(
+    model: Any,
+    family: str,
+    factors: Mapping[str, Any],
+    checkpointing: bool,
+    offloaded: bool = False,
+) -> torch.Tensor:
     """The loss of one picture by the training's own code, with gradients in the factors."""
     hosts = load("comfyui_astria.nodes.training.host.model")
     losses = load("comfyui_astria.nodes.training.host.loss")
     noise = load("comfyui_astria.nodes.training.noise")
     management = load("comfy.model_management")
     learning = hosts.learning_model(model, factors, hosts.LearningOptions(checkpointing))
-    management.load_models_gpu([learning])
+    if offloaded:  # every weight is brought to the device when it is used
+        learning.patch_model(torch.device("cpu"), lowvram_model_memory=1)
+    else:
+        management.load_models_gpu([learning])
     learning.pre_run()
     try:
         denoising = losses.Denoising(learning)
@@ -33,7 +42,7 @@ def ours(model: Any, family: str, factors: Mapping[str, Any], checkpointing: boo
         return loss.detach()
     finally:
         learning.cleanup()
-        learning.eject_model()
+        learning.unpatch_model(torch.device("cpu"))
 
 
 def plain(model: Any, family: str, factors: Mapping[str, Any]) -> torch.Tensor:
@@ -113,8 +122,62 @@ def test_gradients_are_those_of_plain_autograd(
         expected_loss = plain(reference, family, factors)
     expected = gradients(factors)
     assert all(gradient.norm() > 0 for gradient in expected.values())
-    for checkpointing in (False, True):
-        loss = ours(model, family, factors, checkpointing)
+    for checkpointing, offloaded in ((False, False), (True, False), (True, True)):
+        loss = ours(model, family, factors, checkpointing, offloaded)
         found = gradients(factors)
         assert loss.item() == pytest.approx(expected_loss.item(), rel=1e-4)
-        assert difference(found, expected) < 1e-4, f"checkpointing {checkpointing}"
+        assert difference(found, expected) < 1e-4, (checkpointing, offloaded)
+
+
+def kept_for_the_gradient(model: Any, family: str, **how: bool) -> int:
+    """Bytes that autograd keeps of the forward pass, each tensor once."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        ours(model, family, factors_of(model), **how)
+    return sum(kept.values())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_offloading_holds_no_weights_until_the_gradient(family: str) -> None:
+    model = tiny_model(family)
+    plain = kept_for_the_gradient(model, family, checkpointing=False)
+    offloaded = kept_for_the_gradient(model, family, checkpointing=False, offloaded=True)
+    assert offloaded < plain + 0.05 * model.model_size()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_of_8_bits_give_gradients_as_their_numbers_do(family: str) -> None:
+    """Bases are stored in fp8 and computed in what the device computes in."""
+    small = tiny_model(family, dtype=torch.float8_e4m3fn, compute=torch.float32)
+    same = tiny_model(family)
+    with torch.no_grad():
+        for one, other in zip(
+            same.model.diffusion_model.parameters(),
+            small.model.diffusion_model.parameters(),
+            strict=True,
+        ):
+            one.copy_(other.float())
+    factors = factors_of(same)
+    expected_loss = ours(same, family, factors, checkpointing=False)
+    expected = gradients(factors)
+    loss = ours(small, family, factors, checkpointing=True)
+    assert loss.item() == pytest.approx(expected_loss.item(), rel=1e-4)
+    assert difference(gradients(factors), expected) < 1e-4
+    assert {one.dtype for one in small.model.diffusion_model.parameters()} == {torch.float8_e4m3fn}
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_flux_blocks_that_add_in_place_cannot_do_so_unseen(
+    monkeypatch: pytest.MonkeyPatch, checkpointing: bool
+) -> None:
+    """What keeps them from it is needed: without it there is no gradient at all."""
+    model = tiny_model("flux")
+    monkeypatch.setattr(load("comfyui_astria.nodes.training.blocks"), "_IN_PLACE", {})
+    with pytest.raises(RuntimeError, match="inplace"):
+        ours(model, "flux", factors_of(model), checkpointing=checkpointing)

@@ -1,0 +1,246 @@
+"""What each step learns from: one row, its own caption, scaled latents, the family's own noise."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from comfyui_astria.nodes.training.errors import TrainingError
+from comfyui_astria.nodes.training.loop import Loop, LoopNumbers
+from comfyui_astria.nodes.training.noise import (
+    flow_sigma,
+    generator_of,
+    picture_order,
+    shifted,
+    uniform_timestep,
+)
+
+from .models import FAMILIES, SIZES, latents, load, numbers_of, photos_of, run_of, text, tiny_model
+
+
+def lessons_of(family: str, **changes: Any) -> tuple[Any, Any]:
+    """The lessons of four pictures of three sizes, and the model that they are asked of."""
+    hosts = load("comfyui_astria.nodes.training.host.model")
+    losses = load("comfyui_astria.nodes.training.host.loss")
+    module = load("comfyui_astria.nodes.training.host.lessons")
+    model = hosts.learning_model(tiny_model(family), {}, hosts.LearningOptions())
+    load("comfy.model_management").load_models_gpu([model])
+    model.pre_run()
+    material = module.Material(
+        changes.pop("photos", None) or photos_of(*SIZES),
+        latents(family, *SIZES),
+        [text(family, number) for number in range(len(SIZES))],
+        changes.pop("without", text(family, 9)),
+    )
+    numbers = numbers_of(family, 8, **changes)
+    return module.Lessons(losses.Denoising(model), material, numbers), model
+
+
+class Asked:
+    """What the diffusion model was asked, call by call."""
+
+    def __init__(self, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pictures: list[tuple[int, ...]] = []
+        self.captions: list[torch.Tensor] = []
+        diffusion = model.model.diffusion_model
+        run = diffusion.forward
+
+        def forward(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+            self.pictures.append(tuple(x.shape))
+            self.captions.append(kwargs["context"])
+            return run(x, *args, **kwargs)
+
+        monkeypatch.setattr(diffusion, "forward", forward)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_step_is_one_row_with_its_own_caption(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lessons, model = lessons_of(family, accumulation=4, caption_dropout=0.0)
+    asked = Asked(model, monkeypatch)
+    losses = list(lessons.losses(0))
+    assert len(losses) == len(asked.pictures) == 4, "four pictures, four rows"
+    assert {shape[0] for shape in asked.pictures} == {1}
+    for shape, caption in zip(asked.pictures, asked.captions, strict=True):
+        own = [
+            number
+            for number in range(4)
+            if torch.equal(caption, text(family, number)[0][0].to(caption))
+        ]
+        assert len(own) == 1
+        assert shape[-2:] == SIZES[own[0]]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_latents_of_every_size_are_scaled_as_the_model_sees_them(family: str) -> None:
+    lessons, model = lessons_of(family)
+    for example, latent in zip(lessons._own, latents(family, *SIZES), strict=True):
+        torch.testing.assert_close(example.latent, model.model.process_latent_in(latent))
+
+
+def test_some_captions_are_left_out_where_an_empty_text_is_connected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lessons, model = lessons_of("flux", caption_dropout=0.3)
+    asked = Asked(model, monkeypatch)
+    for step in range(40):
+        list(lessons.losses(step))
+    empty = text("flux", 9)[0][0]
+    assert 4 <= sum(torch.equal(one, empty) for one in asked.captions) <= 22
+    lessons, model = lessons_of("flux", caption_dropout=0.3, without=None)
+    asked = Asked(model, monkeypatch)
+    for step in range(8):
+        list(lessons.losses(step))
+    assert not any(torch.equal(one, empty) for one in asked.captions)
+
+
+def test_class_pictures_are_learned_beside_each_picture() -> None:
+    """DreamBooth's prior preservation: a second loss, by its weight."""
+    module = load("comfyui_astria.nodes.training.photos")
+    plain = photos_of(*SIZES)
+    pictures = [
+        *plain.pictures[:2],
+        *(
+            module.TunePicture(one.pixels, "photo of woman", module.CLASS)
+            for one in plain.pictures[2:]
+        ),
+    ]
+    photos = module.TunePhotos(tuple(pictures), 2, "ohwx", "woman")
+    lessons, _ = lessons_of("flux", photos=photos, prior_weight=2.0)
+    own, other = lessons.losses(0)
+    light, _ = lessons_of("flux", photos=photos, prior_weight=0.5)
+    own_again, other_again = light.losses(0)
+    assert own.item() == own_again.item()
+    assert other.item() == pytest.approx(4 * other_again.item())
+
+
+def test_the_background_counts_a_tenth_of_the_person() -> None:
+    lessons, _ = lessons_of("flux")
+    example = lessons._own[0]
+    denoising = lessons._denoising
+    loss = load("comfyui_astria.nodes.training.host.loss")
+    module = load("comfyui_astria.nodes.training.photos")
+    mask = torch.zeros(1, 64, 64)
+    mask[:, :, :32] = 1
+    weights = module.latent_weights(mask, (8, 8))
+    masked = loss.Example(example.latent, example.caption, weights)
+    halves = []
+    for columns in (slice(0, 4), slice(4, 8)):
+        only = torch.zeros(1, 1, 8, 8)
+        only[..., columns] = 1
+        half = loss.Example(example.latent, example.caption, only)
+        halves.append(denoising.loss(half, half.caption, generator_of(1)).item())
+    found = denoising.loss(masked, masked.caption, generator_of(1)).item()
+    assert found == pytest.approx((halves[0] + 0.1 * halves[1]) / 1.1, rel=1e-5)
+
+
+def test_every_picture_is_learned_once_a_round_in_another_order() -> None:
+    rounds = [tuple(picture_order(5, 5 * turn + step, 3) for step in range(5)) for turn in range(6)]
+    assert all(sorted(one) == list(range(5)) for one in rounds)
+    assert len(set(rounds)) > 3
+
+
+def test_timesteps_are_as_likely_as_each_other() -> None:
+    drawn = Counter(uniform_timestep(1000, generator_of(0, step)) // 100 for step in range(4000))
+    assert len(drawn) == 10
+    assert max(drawn.values()) < 1.25 * min(drawn.values())
+
+
+@pytest.mark.parametrize(("tokens", "shift"), [(256, 0.5), (1024, 0.6302), (4096, 1.15)])
+def test_flux_noise_is_logit_normal_and_shifted_by_the_pictures_size(
+    tokens: int, shift: float
+) -> None:
+    drawn = torch.tensor([flow_sigma(tokens, generator_of(0, step)) for step in range(4000)])
+    # logit(sigma) = normal + shift, as black-forest-labs/flux shifts its timesteps
+    levels = torch.logit(drawn)
+    assert levels.mean().item() == pytest.approx(shift, abs=0.06)
+    assert levels.std().item() == pytest.approx(1.0, abs=0.05)
+    assert shifted(0.5, tokens) == pytest.approx(1 / (1 + math.exp(-shift)), rel=1e-3)
+
+
+def test_no_part_of_the_timesteps_outweighs_the_others() -> None:
+    """The host's own trainer weighs noise by its square: the noisiest tenth took 62 % there."""
+    lessons, model = lessons_of("sd15")
+    denoising = lessons._denoising
+    example = lessons._own[0]
+    sampling = model.get_model_object("model_sampling")
+    # An answer that is wrong alike everywhere, in what the model predicts, costs alike everywhere.
+    costs = []
+    for step in (50, 500, 950):
+        level = sampling.sigmas[step].item()
+        monkey = pytest.MonkeyPatch()
+        with monkey.context() as patch:
+            patch.setattr(denoising, "sigma", lambda *_, level=level: level)
+            patch.setattr(
+                load("comfy.samplers"),
+                "calc_cond_batch",
+                lambda _m, _c, noisy, sigma, _o: (example.latent + sigma * torch.ones_like(noisy),),
+            )
+            costs.append(denoising.loss(example, example.caption, generator_of(1)).item())
+    assert costs == pytest.approx([1.0, 1.0, 1.0], rel=1e-4)
+
+
+def test_min_snr_weakens_clean_timesteps_only() -> None:
+    losses = load("comfyui_astria.nodes.training.host.loss")
+    _, model = lessons_of("sd15")
+    denoising = losses.Denoising(model, min_snr_gamma=5.0)
+    assert denoising._snr_weight(10.0) == 1.0  # snr 0.01
+    assert denoising._snr_weight(0.1) == pytest.approx(5 / 100)
+    _, flow = lessons_of("flux")
+    with pytest.raises(TrainingError, match="flow model"):
+        losses.Denoising(flow, min_snr_gamma=5.0)
+
+
+def test_the_rate_warms_up_over_a_twentieth() -> None:
+    numbers = LoopNumbers(steps=100, learning_rate=1.0)
+    assert [numbers.rate(step) for step in (0, 1, 4, 5, 99)] == [0.2, 0.4, 1.0, 1.0, 1.0]
+
+
+def test_gradients_are_brought_to_length_1_and_float16_is_scaled() -> None:
+    parameter = torch.nn.Parameter(torch.zeros(4))
+    seen = []
+    parameter.register_hook(lambda gradient: seen.append(gradient.norm().item()))
+
+    def losses(_: int) -> list[torch.Tensor]:
+        return [(parameter * 100).sum()]
+
+    loop = Loop({"a": parameter}, LoopNumbers(1, 1e-3, scales_loss=True), losses)
+    list(loop.steps())
+    assert seen == [pytest.approx(200 * 4096)]
+    # AdamW's first moment holds a tenth of the clipped gradient.
+    assert loop.tensors()["exp_avg.a"].norm().item() == pytest.approx(0.1)
+
+
+def test_a_gradient_that_overflows_float16_is_left_out_and_the_scale_halved() -> None:
+    parameter = torch.nn.Parameter(torch.zeros(4))
+    numbers = LoopNumbers(2, 1e-3, scales_loss=True)
+    loop = Loop({"a": parameter}, numbers, lambda _: [parameter.sum()])
+    parameter.register_hook(lambda gradient: gradient * math.inf if loop.state.step == 0 else None)
+    list(loop.steps())
+    assert loop.state.scale == 2048
+    assert parameter.abs().sum() > 0
+
+
+def test_a_model_of_another_kind_or_with_anothers_injections_is_refused() -> None:
+    hosts = load("comfyui_astria.nodes.training.host.model")
+    model = tiny_model("sd15").clone()
+    injection = load("comfy.patcher_extension").PatcherInjection(lambda _: None, lambda _: None)
+    model.set_injections("another", [injection])
+    with pytest.raises(TrainingError, match="another"):
+        hosts.learning_model(model, {}, hosts.LearningOptions())
+    strange = tiny_model("sd15")
+    strange.model.diffusion_model.out[0] = torch.nn.GroupNorm(32, 32)
+    with pytest.raises(TrainingError, match="own loaders: torch"):
+        hosts.learning_model(strange, {}, hosts.LearningOptions())
+
+
+def test_patches_of_the_model_are_told() -> None:
+    model = tiny_model("flux").clone()
+    key = "diffusion_model.double_blocks.0.img_attn.qkv.weight"
+    model.add_patches({key: (torch.zeros(384, 128),)})
+    _, outcome = run_of(model, "flux", 1).run(None, None)
+    assert any("carries patches on 1 weights" in note for note in outcome.notes)
