@@ -6,12 +6,19 @@ The nodes to paste a prompt into, and the one that makes a tune from photos.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ..nodes.graph.graph import Graph, Link
 from ..nodes.graph.model_files import files_of
 from ..nodes.graph.outputs import CheckpointNode, CreateTuneNode, add_node
+from ..nodes.pipeline.training_plan import training_plan
+from ..nodes.training.request import TrainingRequest
+from ..nodes.tunes.bindings import Bindings
+from ..nodes.tunes.resolve import Resolver
+from .examples import BINDINGS as BOUND
 from .examples import FILES, IMAGE
+from .listed_files import ListedFiles
 
 SEED = 43
 FLUX_PROMPT = """\
@@ -66,6 +73,23 @@ Tune. The largest face of each counts.
 ```
 
 The same title with the same photos is the same tune, so running this again changes nothing.
+"""
+
+
+TRAIN = """\
+1. Keep 8 to 16 photos of one person as a tune, in the sidebar or with Astria Create Tune, and \
+write its id into *tune* and *tune_id*. Say in *name* what they are: woman, man, person.
+2. Train only people who agreed to it, and no minors. When they did, switch *person_agreed* on in \
+Astria Train LoRA: it is asked once.
+3. Press Run. The node shows how long it takes after ten steps, and what it draws meanwhile. \
+Interrupted, it goes on from there the next time.
+4. Then write the tune's id into a prompt:
+
+```
+<lora:788416:1.0> {token} woman, portrait in a garden
+```
+
+The InsightFace packs that judge likeness, and Flux.1 dev, are for non-commercial use.
 """
 
 
@@ -160,6 +184,41 @@ def _tune() -> Starter:
     )
 
 
+def _train() -> Starter:
+    """The fewest nodes: SD1.5, photos as they are, nothing drawn meanwhile."""
+    kept = replace(Bindings.parse(BOUND, "the examples' bindings"), roles={})
+    starter = _training("690204", kept, "SD1.5, with the fewest nodes")
+    nodes = starter.graph.nodes
+    training = nodes["training.lora"]
+    inputs = {key: value for key, value in training.inputs.items() if key not in _SAMPLES}
+    nodes["training.lora"] = replace(training, inputs=inputs)
+    del nodes["training.samples"]
+    return starter
+
+
+def _train_flux() -> Starter:
+    """Every node: Flux, face crops, the person's mask, samples judged for likeness."""
+    bound = Bindings.parse(BOUND, "the examples' bindings")
+    told = "Flux.1 dev: crops, masks, samples, likeness"
+    return _training("1504944", bound, told, preset="flux-lora-portrait", masks=True)
+
+
+def _training(base: str, bindings: Bindings, told: str, **asked: Any) -> Starter:
+    request = TrainingRequest(
+        tune_id=788416, photos=_TRAINED_PHOTOS, name="woman", base=base, seed=SEED, **asked
+    )
+    plan = training_plan(request, Resolver(bindings, None, ListedFiles(FILES)))
+    words = TRAIN.format(token=plan.settings.token)
+    steps = (
+        ("photos of a tune", "turned, captioned, scaled"),
+        ("Astria Train LoRA", "learns the person"),
+        ("tune 788416", "for <lora:788416:1>"),
+    )
+    return Starter(plan.graph, words, steps, ("Train a person from photos", told))
+
+
+_SAMPLES = ("samples", "vae")
+_TRAINED_PHOTOS = 12
 _STEPS = (
     ("Load your model", "checkpoint, or Flux"),
     ("Astria Generate", "the prompt as it is"),
@@ -169,4 +228,6 @@ STARTERS: Mapping[str, Callable[[], Starter]] = {
     "start_flux": _flux,
     "start_stable_diffusion": _stable_diffusion,
     "start_tune_from_photos": _tune,
+    "train_person": _train,
+    "train_person_flux": _train_flux,
 }

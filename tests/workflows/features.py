@@ -285,6 +285,17 @@ FEATURES = {
         "hires_fix.sigmas": node("BasicScheduler", denoise=0.3),
         "output.save": node("SaveImage", images=["hires_fix.restore_size", 0]),
     },
+    "train_person": {
+        "training.photos": node("AstriaTunePhotos", tune="788416", sizes="512"),
+        "training.lora": node("AstriaTrainLora", preset="sd15", person_agreed=False),
+        "output.tune": node("AstriaSaveTune", lora=["training.lora", 0], tune_id=788416),
+    },
+    "train_person_flux": {
+        "training.photos": node("AstriaTunePhotos", face_crop=True, sizes="512, 768"),
+        "training.positive_guidance": node("FluxGuidance", guidance=1.0),
+        "training.lora": node("AstriaTrainLora", preset="flux-lora-portrait", steps=324),
+        "output.tune": node("AstriaSaveTune", training=["training.lora", 1]),
+    },
     "upscale_v4": {
         "base.positive": node(TEXT, r"\(Magnolia grandiflora\)"),
         "super_resolution.upscale": node(ENLARGED, image=["base.decode", 0], factor=4.0),
