@@ -37,6 +37,8 @@ python dev.py COMMAND [ARGUMENTS]
                                (--list, --remove ID, --comfyui PATH)
   explain FILE                 show what a prompt would do, without running it
   compile FILE                 turn a prompt into a workflow file
+  train FOLDER --name WORD     train a person from photos; stopped, the same command goes on
+                               (--base ID, --person-agreed; --help lists the rest)
   clean-metadata FILE ...      take what older versions told of your files out of saved pictures
   gallery                      photograph the screens of docs/gallery.md anew, in the browser
   pictures                     photograph the nodes for their help pages, and the tutorial, anew
@@ -148,6 +150,12 @@ def _serve(environment: Environment, argv: list[str]) -> int:
             say("\nstopped")
             return 0
         raise DevError(f"ComfyUI ended by itself with exit code {code}.", f"Its log: {host.log}")
+
+
+def _train(environment: Environment, argv: list[str]) -> int:
+    from .train import run  # only where it is wanted
+
+    return run(environment, argv, _model_folders(BASE / "user" / STATE_FOLDER))
 
 
 def _gallery(environment: Environment, argv: list[str]) -> int:
@@ -302,6 +310,7 @@ _IN_VENV: dict[str, Callable[[Environment, list[str]], int]] = {
     "demo": _demo,
     "test": _test,
     "serve": _serve,
+    "train": _train,
     "bench": _bench,
     "gallery": _gallery,
     "pictures": _pictures,

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy
 import pytest
 from comfyui_astria.devtools.client import RunError
-from comfyui_astria.nodes.graph.graph import api_workflow
-from comfyui_astria.nodes.pipeline.training_plan import training_plan
+from comfyui_astria.devtools.train import _train as train
+from comfyui_astria.nodes.graph.graph import Graph, Link, Value, api_workflow
+from comfyui_astria.nodes.pipeline.training_cli import PlannedTraining
+from comfyui_astria.nodes.pipeline.training_plan import TrainingPlan, training_plan
 from comfyui_astria.nodes.training.progress import DONE, FAILED, read_progress
 from comfyui_astria.nodes.training.request import TrainingRequest
 from comfyui_astria.nodes.tunes.store import Tune, TuneStore
 from comfyui_astria.tests.host.fixtures import LiveHost
-from comfyui_astria.tests.host.graphs import generate_graph, node, pictures
+from comfyui_astria.tests.host.graphs import generate_graph, pictures
 from comfyui_astria.tests.pipeline.support import BINDINGS, resolver
 from comfyui_astria.tests.regions.comfy_inprocess import tiny_model
 from PIL import Image
@@ -44,10 +47,27 @@ def tune_of_photos(host: LiveHost, title: str, photos: int = 4) -> Tune:
     return store.create(title=title, photos=files, name="woman", model_type="lora")
 
 
+def on_tiny_models(plan: TrainingPlan, family: str) -> TrainingPlan:
+    """The plan with the test pack's models in place of the loaders."""
+    slots = {"models.text_encoders": 1, "models.vae": 2}
+    graph = Graph()
+    graph.add("model.tiny", "AstriaTestModel", family=family, seed=0)
+
+    def moved(value: Value) -> Value:
+        if not isinstance(value, Link) or not value.node.startswith("models."):
+            return value
+        return Link("model.tiny", slots.get(value.node, value.slot))
+
+    for name, call in plan.graph.nodes.items():
+        if call.stage != "models":
+            inputs = {key: moved(value) for key, value in call.inputs.items()}
+            graph.add(name, call.class_type, **inputs)
+    return replace(plan, graph=graph)
+
+
 def graph_of(
     family: str, tune: Tune, *, shows_samples: bool = False, **asked: Any
 ) -> dict[str, Any]:
-    """The plan's graph with the test pack's models in place of the loaders."""
     bindings = BINDINGS.replace("family = sd15", f"family = {family}", family == "sdxl")
     request = TrainingRequest(
         tune_id=tune.id,
@@ -56,17 +76,7 @@ def graph_of(
         base=BASES[family],
         **{"steps": 1, "sizes_px": (64,), "seed": 11, "person_agreed": True, **asked},
     )
-    graph = api_workflow(training_plan(request, resolver(bindings)).graph)
-    slots = {"models.text_encoders": 1, "models.vae": 2}
-    loaders = [name for name in graph if name.startswith("models.")]
-    for entry in graph.values():
-        for key, value in entry["inputs"].items():
-            if isinstance(value, list) and value[0] in loaders:
-                slot = slots.get(value[0], value[1])
-                entry["inputs"][key] = ["model", slot]
-    for name in loaders:
-        del graph[name]
-    graph["model"] = node("AstriaTestModel", family=family, seed=0)
+    graph = api_workflow(on_tiny_models(training_plan(request, resolver(bindings)), family).graph)
     if not shows_samples:
         for name in ("samples", "vae"):
             del graph["training.lora"]["inputs"][name]
@@ -160,3 +170,17 @@ def test_a_checkpoint_is_the_base_with_the_lora_merged_in(host: LiveHost) -> Non
     difference = merged[key].float() - plain
     numpy.testing.assert_allclose(difference, pair[0] @ pair[1], atol=2e-3)
     assert difference.abs().max() > 1e-4
+
+
+def test_the_command_line_trains_and_names_the_tag(
+    host: LiveHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tune = tune_of_photos(host, "Command")
+    request = TrainingRequest(
+        tune_id=tune.id, photos=4, name="woman", base="1504944", steps=2, sizes_px=(64,)
+    )
+    plan = on_tiny_models(training_plan(request, resolver()), "flux")
+    plan.graph.nodes["training.lora"].inputs["person_agreed"] = True
+    train(host.client, PlannedTraining(tune, plan, False), host.state)
+    assert f"Write <lora:{tune.id}:1> ohwx" in capsys.readouterr().out
+    assert TuneStore(host.state).get(tune.id).file
