@@ -1,7 +1,6 @@
 """How much memory a training needs, before it starts.
 
-Extrapolated from the tensors that tiny models of the same kind keep for the gradient; not yet
-measured on a GPU.
+Counted on models of the published depth and a narrow width; not yet measured on a GPU.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ GIB = 2**30
 # Weight, gradient and the two moments of AdamW, in float32.
 BYTES_PER_TRAINED = 16
 # Numbers kept for the gradient, for each latent cell (SD) or token (Flux) and channel of the
-# model's width: without and with blocks computed twice. `bench train` prints the tiny models'.
-KEPT = {"sd15": (1900.0, 420.0), "sdxl": (2100.0, 380.0), "flux": (1400.0, 190.0)}
-WIDTH = {"sd15": 320, "sdxl": 320, "flux": 3072}
+# model's width. Without checkpointing what autograd saved; with it what goes into the blocks, and
+# the largest block with half again for its gradients.
+KEPT = {"sd15": (320.0, 75.0), "sdxl": (660.0, 140.0), "flux": (1020.0, 95.0)}
 TEXT_TOKENS = 512  # of Flux
 RESERVED = GIB  # for the libraries, and what the estimate does not know
 
