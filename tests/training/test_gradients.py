@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from comfyui_astria.tests.regions.test_gated_lora_stored import copied, quantised
 from torch.func import functional_call
 
 from .models import FAMILIES, factors_of, latents, load, text, tiny_model
@@ -170,6 +171,20 @@ def test_weights_of_8_bits_give_gradients_as_their_numbers_do(family: str) -> No
     assert loss.item() == pytest.approx(expected_loss.item(), rel=1e-4)
     assert difference(gradients(factors), expected) < 1e-4
     assert {one.dtype for one in small.model.diffusion_model.parameters()} == {torch.float8_e4m3fn}
+
+
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "mxfp8", "nvfp4"])
+def test_quantised_bases_give_gradients_as_their_numbers_do(kind: str) -> None:
+    """Scaled fp8 and its kin: the gradient is that of the numbers that they stand for."""
+    model = quantised(kind)
+    same = copied(model, "flux")
+    factors = factors_of(same)
+    expected_loss = ours(same, "flux", factors, checkpointing=False)
+    expected = gradients(factors)
+    for checkpointing in (False, True):
+        loss = ours(model, "flux", factors, checkpointing)
+        assert loss.item() == pytest.approx(expected_loss.item(), rel=1e-4)
+        assert difference(gradients(factors), expected) < 1e-4
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

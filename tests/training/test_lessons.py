@@ -234,7 +234,7 @@ def test_a_model_of_another_kind_or_with_anothers_injections_is_refused() -> Non
         hosts.learning_model(model, {}, hosts.LearningOptions())
     strange = tiny_model("sd15")
     strange.model.diffusion_model.out[0] = torch.nn.GroupNorm(32, 32)
-    with pytest.raises(TrainingError, match="own loaders: torch"):
+    with pytest.raises(TrainingError, match="own loaders: GroupNorm of torch"):
         hosts.learning_model(strange, {}, hosts.LearningOptions())
 
 

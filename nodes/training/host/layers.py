@@ -13,9 +13,32 @@ from torch.nn import functional
 from ...regions.lora_hooks import Hook
 from ..low_rank import LearnedPair
 
-# What has weights and may stand between two trained layers.
-FROZEN = (nn.Linear, nn.Conv2d)
+# Where the host's own layers are defined, and their names there; other packs' stand elsewhere.
+_HOSTS = "comfy.ops"
+_LINEAR, _CONVOLUTION, _EMBEDDING = "Linear", "Conv2d", "Embedding"
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+
+def is_linear(module: nn.Module) -> bool:
+    """Say whether a module is a linear layer of the host; those of quantised files are no torch
+    Linear.
+    """
+    return _is_hosts(module, _LINEAR)
+
+
+def is_frozen(module: nn.Module) -> bool:
+    """Say whether a module is a layer of the host that FrozenLayer knows the gradient of."""
+    return _is_hosts(module, _LINEAR, _CONVOLUTION)
+
+
+def is_known(module: nn.Module) -> bool:
+    """Say whether a model with this layer can learn: only the host's own ones were ever tried."""
+    is_norm = isinstance(module, NORMS) and type(module).__module__ == _HOSTS
+    return is_norm or _is_hosts(module, _LINEAR, _CONVOLUTION, _EMBEDDING)
+
+
+def _is_hosts(module: nn.Module, *names: str) -> bool:
+    return type(module).__module__ == _HOSTS and type(module).__name__ in names
 
 
 class FrozenLayer(Hook):
@@ -47,7 +70,7 @@ class _Frozen(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, module: nn.Module, run: Any) -> Tensor:
         ctx.module = module
         ctx.shape = x.shape
-        return run(x)
+        return run(x.detach())
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
@@ -60,8 +83,11 @@ class _Frozen(torch.autograd.Function):
         )
         plain = weight.dequantize() if isinstance(weight, QuantizedTensor) else weight
         plain = plain.to(grad.dtype)
-        if isinstance(ctx.module, nn.Linear):
+        if is_linear(ctx.module):
             gradient = grad @ plain
+            smoothing = getattr(ctx.module, "pre_quant_scale", None)
+            if smoothing is not None:  # the host multiplies the input of some quantised layers
+                gradient = gradient * smoothing.to(gradient)
         else:
             of = ctx.module
             gradient = nn.grad.conv2d_input(

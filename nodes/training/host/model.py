@@ -18,7 +18,7 @@ from ...regions.lora_hooks import Hook
 from ..blocks import LearningBlock
 from ..errors import TrainingError
 from ..low_rank import LayerSize, LearnedPair
-from .layers import FROZEN, NORMS, FrozenLayer, LearningNorm
+from .layers import NORMS, FrozenLayer, LearningNorm, is_frozen, is_known, is_linear
 
 KEY = "astria_training"
 _PREFIX = "diffusion_model."
@@ -42,7 +42,7 @@ def trained_layers(model: ModelPatcher) -> list[LayerSize]:
     for name, block in _diffusion(model).named_modules():
         if isinstance(block, (BasicTransformerBlock, *_FLUX_BLOCKS)):
             for inner, layer in block.named_modules():
-                if isinstance(layer, nn.Linear) and inner.split(".")[0] not in _MODULATION:
+                if is_linear(layer) and inner.split(".")[0] not in _MODULATION:
                     path = f"{name}.{inner}"
                     found[path] = LayerSize(path, layer.in_features, layer.out_features)
     return list(found.values())
@@ -93,7 +93,7 @@ def _hooks(
     diffusion: nn.Module, factors: Mapping[str, LearnedPair], options: LearningOptions
 ) -> Iterator[Hook]:
     for name, module in diffusion.named_modules():
-        if isinstance(module, FROZEN):
+        if is_frozen(module):
             yield FrozenLayer(module, factors.get(name))
         elif isinstance(module, NORMS):
             yield LearningNorm(module)
@@ -113,26 +113,17 @@ def _check(model: ModelPatcher) -> None:
             code="training-model",
             hint="Connect the MODEL of a loader directly.",
         )
-    known = (*FROZEN, *NORMS, nn.Embedding)
     strange = sorted(
         {
-            type(module).__name__
+            f"{type(module).__name__} of {type(module).__module__}"
             for module in _diffusion(model).modules()
-            if not isinstance(module, known)
-            and next(module.parameters(recurse=False), None) is not None
+            if next(module.parameters(recurse=False), None) is not None and not is_known(module)
         }
     )
-    foreign = sorted(
-        {
-            type(module).__module__.split(".")[0]
-            for module in _diffusion(model).modules()
-            if isinstance(module, known) and not hasattr(module, "comfy_cast_weights")
-        }
-    )
-    if strange or foreign:
+    if strange:
         raise TrainingError(
             "The MODEL was loaded by something other than ComfyUI's own loaders:"
-            f" {', '.join([*strange, *foreign])}. Training on it was never tried.",
+            f" {', '.join(strange)}. Training on it was never tried.",
             code="training-model",
             hint="Load it with Load Checkpoint or Load Diffusion Model, from a .safetensors file.",
         )
