@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -133,3 +134,30 @@ def test_a_loss_that_is_no_number_stops_at_its_step() -> None:
         run_of(model, "sd15", 3).run(None, None)
     assert stopped.value.code == "training-nan"
     assert not any("forward" in vars(module) for module in model.model.modules())
+
+
+def tensor_bytes() -> int:
+    """Bytes of all tensors that are alive, each storage once."""
+    gc.collect()
+    held = {}
+    for one in gc.get_objects():
+        # Not isinstance: lazy modules would import themselves to answer.
+        if issubclass(type(one), torch.Tensor) and one.device.type == "cpu":
+            storage = one.untyped_storage()
+            held[storage.data_ptr()] = storage.nbytes()
+    return sum(held.values())
+
+
+def test_five_trainings_leave_no_memory_behind_and_copy_no_model() -> None:
+    model = tiny_model("flux")
+    weights = {one.data_ptr() for one in model.model.parameters()}
+    held = []
+    for _ in range(5):
+        run = run_of(model, "flux", 2)
+        assert run.model.model is model.model
+        lora, _ = run.run(None, None)
+        assert {one.data_ptr() for one in model.model.parameters()} == weights
+        del run, lora
+        load("comfy.model_management").cleanup_models_gc()
+        held.append(tensor_bytes())
+    assert max(held[1:]) <= held[0] + 1024
