@@ -56,7 +56,7 @@ SD15 = Setup(
     pooled=768,
     most=UNET_MOST,
 )
-_DEPTHS = {
+DEPTHS = {
     "transformer_depth": [0, 0, 2, 2, 10, 10],
     "transformer_depth_middle": 10,
     "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10],
@@ -66,7 +66,7 @@ _SDXL_CONFIG = {
     "context_dim": 2048,
     "adm_in_channels": 2816,
     "num_head_channels": 64,
-    **_DEPTHS,
+    **DEPTHS,
 }
 SDXL = Setup(
     "SDXL",

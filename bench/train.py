@@ -2,20 +2,20 @@
 what is kept for the gradient.
 
 On the CPU with one thread and random weights: a full-width SD1.5 UNet and an SDXL UNet of full
-width and a fifth of the depth at 32x32 latent pixels, a double and a single block of Flux in full
-width at 64x64. Where ComfyUI has a GPU: SDXL and Flux.1 dev in full size at 128x128. The plain pass
-has no LoRA, and its picture takes the gradient, so that it goes through the whole model. The two
-run in turn, so that other load falls on both; on the CPU it is CPU time. What is kept is what the
-process, or the GPU, holds at most beyond the model and what it held before.
+width and a fifth of the depth at 16x16 latent pixels, a double and a single block of Flux of half
+the width at 32x32. Where ComfyUI has a GPU: SDXL and Flux.1 dev in full size at 128x128. The plain
+pass has no LoRA, and its picture takes the gradient, so that it goes through the whole model. The
+two run in turn, so that other load falls on both; on the CPU it is CPU time. What is kept is
+counted on a narrow model of the full depth: the tensors that autograd saves, in bytes for each
+latent cell (Flux: token), channel of the model's width, and byte of a number; with checkpointing
+what goes into the blocks, and the largest block with half again for its gradients.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from comfyui_astria.bench import _models
-from comfyui_astria.bench._figures import figure, in_own_process
+from comfyui_astria.bench._figures import figure
 from comfyui_astria.bench._models import Setup, model_of, text_of
 
 MOST = 1.1  # of a step against a plain pass
@@ -34,15 +34,32 @@ SHALLOW_SDXL = replace(
     _models.SDXL,
     name="SDXL, a fifth of the depth",
     config={**_SHALLOW, "num_head_channels": 64},
-    side=32,
+    side=16,
     dtype=torch.float32,
     rounds=3,
 )
-FLUX_BLOCKS = replace(_models.FLUX_BLOCKS, side=64, rounds=3)
+FLUX_BLOCKS = replace(
+    _models.FLUX_BLOCKS,
+    name="Flux blocks of half the width",
+    config={**_models.FLUX_BLOCKS.config, "hidden_size": 1536, "num_heads": 12},
+    side=32,
+    rounds=3,
+)
 ON_CPU = {
-    "sd15": replace(_models.SD15, rounds=3),
+    "sd15": replace(_models.SD15, side=16, rounds=3),
     "sdxl": SHALLOW_SDXL,
     "flux": FLUX_BLOCKS,
+}
+# Width, and the published depth at that width.
+_NARROW: dict[str, tuple[int, dict[str, Any]]] = {
+    "sd15": (32, {}),
+    "sdxl": (32, _models.DEPTHS),
+    "flux": (128, {"depth": 19, "depth_single_blocks": 38}),
+}
+_NARROW_TEXTS: dict[str, dict[str, int]] = {
+    "sd15": {"width": 64, "pooled": 64},
+    "sdxl": {"width": 160, "pooled": 96},
+    "flux": {"width": 48, "pooled": 64},
 }
 ON_GPU = {"sdxl": replace(_models.SDXL, rounds=3), "flux": replace(_models.FLUX, rounds=3)}
 
@@ -79,46 +96,63 @@ def _measured(family: str, setup: Setup, is_gpu: bool) -> list[dict]:
             "ratio",
         ),
     ]
-    kept = {on: in_own_process("train", "kept_mb", family, int(on)) for on in (False, True)}
+    plain_kept, deep_kept = kept(family)
     figures += [
-        figure(f"{setup.name}: kept for the gradient", kept[False], "MB"),
-        figure(
-            f"{setup.name}: kept with checkpointing", kept[True], "MB", kept[True] < kept[False]
-        ),
+        figure(f"{setup.name}: kept for the gradient", plain_kept, "a place and channel"),
+        figure(f"{setup.name}: kept with checkpointing", deep_kept, "a place and channel"),
     ]
     return figures
 
 
-def kept_mb(family: str, checkpointing: str) -> float:
-    """Return what a step holds at most beyond the model; run in a process of its own."""
-    from comfyui_astria.devtools.bench import open_comfyui
-    from comfyui_astria.devtools.environment import current
+def kept(family: str) -> tuple[float, float]:
+    """Return the numbers that are kept for the gradient, for each place and channel of the width:
+    without and with checkpointing.
+    """
+    from comfyui_astria.nodes.training.blocks import LearningBlock
 
-    open_comfyui(current())
-    device = _device()
-    is_gpu = device.type == "cuda"
-    setup = (ON_GPU if is_gpu else ON_CPU)[family]
-    torch.set_num_threads(1)
-    step = training_step(model_of(setup, device), setup, checkpointing=checkpointing == "1")
-    gc.collect()
-    if is_gpu:
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        step()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    before = _resident()
-    step()
-    return max(0, _most_resident() - before) / 2**20
+    width, config = _NARROW[family]
+    setup = replace(ON_CPU[family], config=config, side=32, **_NARROW_TEXTS[family])
+    model = model_of(setup, torch.device("cpu"))
+    saved: dict[int, int] = {}
+    blocks: list[int] = []
+    inputs: list[int] = []
+    own = {one.untyped_storage().data_ptr() for one in model.model.parameters()}
 
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
 
-def _resident() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
+    class Counted(LearningBlock):
+        """Counts what its block adds to what is kept, and what goes into it."""
 
+        def _run(self, *args: Any, **kwargs: Any) -> Any:
+            before = sum(saved.values())
+            given = [*args, *kwargs.values()]
+            inputs.append(
+                sum(
+                    one.nbytes
+                    for one in given
+                    if isinstance(one, torch.Tensor) and one.requires_grad
+                )
+            )
+            answer = super()._run(*args, **kwargs)
+            blocks.append(sum(saved.values()) - before)
+            return answer
 
-def _most_resident() -> int:
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    from comfyui_astria.nodes.training.host import model as learning
+
+    plain_block, learning.LearningBlock = learning.LearningBlock, Counted
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            training_step(model, setup, checkpointing=False)()
+    finally:
+        learning.LearningBlock = plain_block
+    cells = setup.side**2
+    places = cells / 4 + setup.tokens if family == "flux" else cells
+    unit = places * width * 4
+    return sum(saved.values()) / unit, (sum(inputs) + 1.5 * max(blocks)) / unit
 
 
 def training_step(model: Any, setup: Setup, *, checkpointing: bool) -> Callable[[], None]:

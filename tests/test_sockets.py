@@ -41,6 +41,7 @@ MODULES = {
     "redraw": ("InpaintFaces",),
     "regions": ("Regions",),
     "swap": ("RestoreFaces", "SwapFaces"),
+    "training": ("TunePhotos",),
     "tunes": ("CreateTune", "Identity"),
 }
 FILES = {"RequestSettings": "prompt_nodes", "Identity": "identity_nodes"}
@@ -160,6 +161,10 @@ BESIDE: Mapping[str, Callable[[], dict[str, Any]]] = {
         **{"faces": ((),), "swapper": None, "identities": (KNOWN,), "feather": 0.1},
         "unmatched": "leave",
     },
+    "TunePhotos": lambda: {
+        **{"images": [grey()], "tune": [""], "token": ["ohwx"], "name": ["woman"]},
+        **{"sizes": ["64"], "face_crop": [False]},
+    },
 }
 
 
@@ -174,6 +179,11 @@ def _stand_still(node: str, module: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     if node == "RestoreFaces":
         for name, answer in (("check_restorer", None), ("notes", []), ("painter", None)):
             monkeypatch.setattr(module, name, lambda *_, answer=answer: answer)
+    if node == "TunePhotos":
+        hosts = load("comfyui_astria.nodes.training.host.photos")
+        monkeypatch.setattr(
+            hosts, "prepare", lambda photos, others, *_: _seen(np.stack([*photos, *others]))
+        )
     if node == "RequestSettings":
         monkeypatch.setattr(module, "make_resolver", lambda _: resolver())
 
@@ -224,7 +234,7 @@ def test_a_socket_takes_every_shape_of_its_kind(
     node = name.removeprefix("Astria")
     _stand_still(node, _module(node), monkeypatch)
     beside, pictures = BESIDE.get(node, dict)(), _pictures(node, socket)
-    is_list = node in ("CreateTune", "Identity", "OneBatch")
+    is_list = node in ("CreateTune", "Identity", "OneBatch", "TunePhotos")
 
     def run(value: Tensor) -> list[Tensor]:
         return _run(node, {**beside, **pictures, socket: [value] if is_list else value})

@@ -183,7 +183,7 @@ class AstriaTrainLora(io.ComfyNode):
                     "checkpointing",
                     options=["auto", "on", "off"],
                     default="auto",
-                    tooltip="Saves memory for a third more time; auto: where it would not fit.",
+                    tooltip="Saves memory for half more time; auto: where it would not fit.",
                 ),
                 io.Int.Input(
                     "accumulation",
