@@ -161,3 +161,20 @@ def test_five_trainings_leave_no_memory_behind_and_copy_no_model() -> None:
         load("comfy.model_management").cleanup_models_gc()
         held.append(tensor_bytes())
     assert max(held[1:]) <= held[0] + 1024
+
+
+def test_a_base_in_float16_learns_in_bfloat16_and_is_left_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on every newer card; the host computes pictures in float16 again afterwards."""
+    hosts = load("comfyui_astria.nodes.training.host.model")
+    monkeypatch.setattr(hosts, "should_use_bf16", lambda _: True)
+    model = tiny_model("flux", dtype=torch.float16)
+    before, drawn = hashes(model), sample(model, "flux", (8, 8))
+    assert hosts.training_dtype(model) is torch.bfloat16
+    lora, outcome = run_of(model, "flux", 3).run(None, None)
+    assert {one.dtype for one in lora.values()} == {torch.float32}
+    assert all(loss > 0 for _, loss in outcome.losses)
+    assert hashes(model) == before
+    assert torch.equal(sample(model, "flux", (8, 8)), drawn)
+    assert model.model.manual_cast_dtype is None

@@ -23,7 +23,7 @@ from .lessons import Lessons, Material
 from .loss import Denoising
 from .model import LearningOptions, learning_model, trained_layers, training_dtype
 from .names import kohya_names
-from .state import Judged, restore_state, save_state, smoothed
+from .state import Judged, digest, restore_state, save_state, smoothed
 from .teller import Teller
 
 STATE_EVERY = 100  # steps
@@ -99,11 +99,13 @@ class TrainingRun:
     def _train(
         self, loop: Loop, judge: Judge | None, folder: Path | None
     ) -> tuple[Judged, dict[str, Tensor]]:
-        key = self._material.digest(self._numbers) if folder else ""
+        # A judge must have seen the base: with one, what was begun without is begun anew.
+        key = digest(self._material.digest(self._numbers), judge is None) if folder else ""
         judged = (restore_state(folder, loop, key) if folder else None) or Judged()
         best = Best(folder, self._factors)
         if judge is not None and not judged.samples:
             self._judge(judge, judged, best, 0)
+        self._teller.judged(judged)
         stretch = max(1, -(-self._numbers.steps // JUDGED))
         self._teller.begin(loop.state.step)
         try:

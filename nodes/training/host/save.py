@@ -14,7 +14,7 @@ import comfy.sd
 import folder_paths
 import torch
 from comfy.model_sampling import V_PREDICTION
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor
 
 from ...host.state import state_folder
@@ -167,7 +167,8 @@ def _save_merged(
     comfy.sd.save_checkpoint(
         str(partial), merged, base.clip, base.vae, metadata=dict(metadata), extra_keys=extra
     )
-    load_file(partial)  # what cannot be read is not given its name
+    with safe_open(partial, "pt"):  # what cannot be read is not given its name
+        pass
     partial.replace(path)
     sync_folder(path.parent)
 
