@@ -8,6 +8,7 @@ from xdist.scheduler import LoadFileScheduling
 # its page, and the host with the classic cache.
 WEB = "tests/web/"
 CLASSIC = {
+    "tests/devtools/test_gpu.py",
     "tests/host/test_finish.py",
     "tests/host/test_generate.py",
     "tests/host/test_masking.py",
@@ -35,8 +36,10 @@ def group_of(nodeid: str) -> str:
 
 def place_of(nodeid: str) -> tuple[int, bool]:
     """Return where a test stands in the whole run, for sorting."""
-    places = [place for place, start in enumerate(FIRST) if nodeid.startswith(start)]
-    return min(places, default=len(FIRST)), group_of(nodeid) != "classic"
+    group = group_of(nodeid)
+    start = "tests/host/" if group == "classic" else nodeid
+    places = [place for place, folder in enumerate(FIRST) if start.startswith(folder)]
+    return min(places, default=len(FIRST)), group != "classic"
 
 
 class HostScheduling(LoadFileScheduling):

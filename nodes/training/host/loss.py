@@ -14,6 +14,7 @@ from comfy.sampler_helpers import convert_cond, prepare_model_patcher
 from torch import Tensor
 
 from ...families.family import FLUX_PATCH
+from ...rounding import ceil_div
 from ..errors import TrainingError
 from ..noise import flow_sigma, noise_like, uniform_timestep
 
@@ -80,7 +81,7 @@ class Denoising:
         """Return a noise level for the picture, drawn as the family is trained."""
         if self._is_flow:
             height, width = latent.shape[-2:]
-            tokens = -(-height // FLUX_PATCH) * -(-width // FLUX_PATCH)
+            tokens = ceil_div(height, FLUX_PATCH) * ceil_div(width, FLUX_PATCH)
             return flow_sigma(tokens, generator)
         sigmas = self._sampling.sigmas
         return sigmas[uniform_timestep(len(sigmas), generator)].item()

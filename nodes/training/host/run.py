@@ -12,6 +12,7 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ...families.family import Family
+from ...rounding import ceil_div
 from ..errors import TrainingError
 from ..loop import Loop, LoopNumbers, LoopState
 from ..low_rank import fresh_factors, parameters_of
@@ -106,7 +107,7 @@ class TrainingRun:
         if judge is not None and not judged.samples:
             self._judge(judge, judged, best, 0)
         self._teller.judged(judged)
-        stretch = max(1, -(-self._numbers.steps // JUDGED))
+        stretch = max(1, ceil_div(self._numbers.steps, JUDGED))
         self._teller.begin(loop.state.step)
         try:
             for state in loop.steps():

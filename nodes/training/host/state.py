@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ...net.writing import PARTIAL, sync_folder
+from ...rounding import ceil_div
 from ..loop import Loop, LoopState
 
 RESUME_FILE = "resume.safetensors"
@@ -87,7 +88,7 @@ def restore_state(folder: Path, loop: Loop, key: str) -> Judged | None:
 
 def smoothed(losses: Sequence[float], points: int = 200) -> tuple[tuple[int, float], ...]:
     """Return the loss curve in at most so many points: (last step, mean) of equal stretches."""
-    stretch = max(1, -(-len(losses) // points))
+    stretch = max(1, ceil_div(len(losses), points))
     return tuple(
         (min(start + stretch, len(losses)), sum(part) / len(part))
         for start in range(0, len(losses), stretch)
