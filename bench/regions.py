@@ -172,7 +172,7 @@ def peak_mb_of_one_case(kind: str, count: str) -> float:
 
     For a process of its own.
     """
-    sys.argv[1:] = ["--cpu"]
+    sys.argv[1:] = ["--cpu", "--use-pytorch-cross-attention"]
     import comfy.options
 
     comfy.options.enable_args_parsing()

@@ -59,7 +59,9 @@ def open_comfyui(environment: Environment) -> None:
 
     They read sys.argv at their first import, so the device is chosen here.
     """
-    sys.argv = ["main.py", *([] if has_accelerator(environment.python) else ["--cpu"])]
+    # With the attention that every GPU runs; left to itself the host takes another on a CPU.
+    on_cpu = ["--cpu", "--use-pytorch-cross-attention"]
+    sys.argv = ["main.py", *([] if has_accelerator(environment.python) else on_cpu)]
     sys.path.insert(0, str(environment.comfyui))
     import comfy.options
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import eva_clip
-from .bisenet import FaceParser, parts_of
+from .bisenet import PARTS, FaceParser, parts_of
 from .eva_clip import VisionTower
 
 CROP = 512  # px, side of the aligned crop
@@ -30,7 +30,9 @@ def features_only(crops: Tensor, parser: FaceParser) -> Tensor:
     pictures = crops.movedim(-1, 1)  # BHWC -> BCHW
     parts = parts_of(crops, parser)[:, None]
     grey = sum(weight * pictures[:, channel : channel + 1] for channel, weight in enumerate(GREY))
-    white = torch.isin(parts, torch.tensor(WHITE, device=parts.device))
+    # By a table: torch.isin is not there for Apple's GPUs in every PyTorch.
+    is_white = torch.tensor([part in WHITE for part in range(PARTS)], device=parts.device)
+    white = is_white[parts]
     return torch.where(white, 1.0, grey).expand(-1, 3, -1, -1)
 
 

@@ -171,9 +171,22 @@ def _rows_around(bits: Tensor) -> tuple[Tensor, Tensor]:
     height = bits.shape[1]
     rows = torch.arange(height, device=bits.device)[:, None].expand_as(bits)
     far = 4 * (height + bits.shape[2])  # beyond any reach
-    above = torch.where(bits, rows, -far).cummax(1).values
-    below = torch.where(bits, rows, far).flip(1).cummin(1).values.flip(1)
+    above = _greatest_so_far(torch.where(bits, rows, -far))
+    below = -_greatest_so_far(torch.where(bits, -rows, -far).flip(1)).flip(1)
     return above, below
+
+
+def _greatest_so_far(numbers: Tensor) -> Tensor:
+    """Return the greatest of each number and those above it in its column.
+
+    As cummax, which Apple's GPUs do not have for whole numbers.
+    """
+    step = 1
+    while step < numbers.shape[1]:
+        lower = torch.maximum(numbers[:, step:], numbers[:, :-step])
+        numbers = torch.cat([numbers[:, :step], lower], 1)
+        step *= 2
+    return numbers
 
 
 def _line(mask: Tensor, before: int, after: int, down: int, across: int) -> Tensor:

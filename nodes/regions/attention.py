@@ -149,47 +149,47 @@ class Joint:
         if sum(part is not None for part in self.parts) == 1:
             return attend(q, k, v)
         starts = [sum(self.text_lengths[:region]) for region in range(len(self.parts))]
+        keys, values = (_BehindText(one, self.text_lengths) for one in (k, v))
         texts: list[Tensor] = []
 
         def answer(region: int, part: Share) -> Tensor:
             text = slice(starts[region], starts[region] + self.text_lengths[region])
-            of_text, of_pixels = self._answer(region, q, k, v, text, part, attend)
+            text_q, pixels_q = q[:, :, text], part.of(q[:, :, self.text_length :], 2)
+            if self.isolation and region > 0 and part.index is not None:
+                texts.append(attend(text_q, keys.own(text, part), values.own(text, part)))
+                return attend(pixels_q, keys.all(text), values.all(text))
+            # Text and pixels see the same keys: one call for both.
+            queries = torch.cat([text_q, pixels_q], 2)
+            both = attend(queries, keys.all(text), values.all(text))
+            of_text, of_pixels = both.split([text_q.shape[2], pixels_q.shape[2]], 1)
             texts.append(of_text)
             return of_pixels
 
         image = blended(self.parts, answer, q.shape[2] - self.text_length)
         return torch.cat([*texts, image], 1)
 
-    def _answer(
-        self,
-        region: int,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        text: slice,
-        part: Share,
-        attend: Attend,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the attention of one region's text and of its pixels, [B,T,C] and [B,n,C]."""
-        image = slice(self.text_length, None)
-        text_q = q[:, :, text]
-        text_k = k[:, :, text]
-        text_v = v[:, :, text]
-        image_k = k[:, :, image]
-        image_v = v[:, :, image]
-        pixels_q = part.of(q[:, :, image], 2)
-        keys = torch.cat([text_k, image_k], 2)
-        values = torch.cat([text_v, image_v], 2)
-        if self.isolation and region > 0 and part.index is not None:
-            own_keys = torch.cat([text_k, part.of(image_k, 2)], 2)
-            own_values = torch.cat([text_v, part.of(image_v, 2)], 2)
-            of_text = attend(text_q, own_keys, own_values)
-            of_pixels = attend(pixels_q, keys, values)
-            return of_text, of_pixels
-        # Text and pixels see the same keys: one call for both.
-        both = attend(torch.cat([text_q, pixels_q], 2), keys, values)
-        of_text, of_pixels = both.split([text_q.shape[2], pixels_q.shape[2]], 1)
-        return of_text, of_pixels
+
+class _BehindText:
+    """Keys or values of the pixels, with room before them for one region's text at a time.
+
+    The pixels' are many and copied once, for all regions.
+    """
+
+    def __init__(self, joint: Tensor, text_lengths: Sequence[int]) -> None:
+        self._joint = joint
+        self._pixels = joint[:, :, sum(text_lengths) :]
+        self._room = max(text_lengths)
+        self._made = torch.nn.functional.pad(self._pixels, (0, 0, self._room, 0))
+
+    def all(self, text: slice) -> Tensor:
+        """Return a text's and all pixels'. It holds until the next text is asked for."""
+        first = self._room - (text.stop - text.start)
+        self._made[:, :, first : self._room] = self._joint[:, :, text]
+        return self._made[:, :, first:]
+
+    def own(self, text: slice, part: Share) -> Tensor:
+        """Return a text's and those of the region's own pixels."""
+        return torch.cat([self._joint[:, :, text], part.of(self._pixels, 2)], 2)
 
 
 def stacked(texts: Sequence[Tensor]) -> Tensor:

@@ -147,6 +147,12 @@ def _only(forward: Forward, region: int) -> Gate:
     return forward.gates[key]
 
 
+def each_region(forward: Forward) -> Gate:
+    """Return the gate of as many rows as there are regions, each a region's own."""
+    device = forward.masks.device
+    return _kept(forward, "each region", lambda: torch.eye(forward.regions, device=device))
+
+
 def _kept(forward: Forward, key: Hashable, make: Callable[[], torch.Tensor]) -> Gate:
     if key not in forward.gates:
         forward.gates[key] = Gate(make())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from .lora_forms import Form, Layer, LowRank, Target, cast_to_input, frozen
-from .lora_gates import BlockSizes, Spot, gate_of
+from .lora_gates import BlockSizes, Spot, each_region, gate_of
 from .run import Gate, RegionRun
 
 
@@ -133,15 +133,22 @@ class GatedChange:
         gate = gate_of(forward, spot, self.sizes, x, y)
         if not spot.vector or gate.items:
             return self._added(out.contiguous(), Call(x, y, gate, layer))
-        rows = gate.weights.shape[1]
+        # One vector for all rows: each region's change of it is computed once, and mixed by row.
+        each = Call(x, y, each_region(forward), layer)
+        if x.ndim == 2:
+            each = replace(each, x=x[:, None], y=y[:, None])
+        changes = self._added(y.new_zeros(y.shape[0], forward.regions, y.shape[-1]), each)
+        weights = gate.columns(tuple(range(forward.regions)), changes)
+        is_one_vector = out.shape == y.shape
+        if is_one_vector:  # as one change more, of all rows, it costs no further pass over them
+            changes = torch.cat([out.view(len(out), 1, -1), changes], 1)
+            weights = F.pad(weights, (1, 0), value=1)
+        weights = weights.expand(len(changes), -1, -1)
         if x.ndim == 3:  # Flux modulation: [B,1,C] -> [B,L,C]
-            return self._added(out.expand(-1, rows, -1).contiguous(), Call(x, y, gate, layer))
-        # UNet time embedding of a block: [B,C] -> [B,C,H,W]
-        tokens = (
-            out[:, None].expand(-1, rows, -1) if out.ndim == 2 else out.flatten(2).transpose(1, 2)
-        )
-        added = self._added(tokens.contiguous(), Call(x[:, None], y[:, None], gate, layer))
-        return added.transpose(1, 2).unflatten(2, self.sizes.grid)
+            mixed = torch.bmm(weights, changes)
+        else:  # UNet time embedding of a block: [B,C] -> [B,C,H,W]
+            mixed = torch.bmm(changes.mT, weights.mT).unflatten(2, self.sizes.grid)
+        return mixed if is_one_vector else out + mixed
 
     def _added(self, out: torch.Tensor, call: Call) -> torch.Tensor:
         for piece in self.change.pieces:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -81,7 +82,7 @@ class Gate:
 
 @dataclass
 class Forward:
-    """One forward pass: which region each latent pixel and each text token belongs to.
+    """Which region each latent pixel and each text token of a forward pass belongs to.
 
     `masks` [R,H,W] is on the grid of the latent, float32, non-negative, and sums to 1 over the R
     regions at every pixel; region 0 is the scene (base prompt), 1.. are the persons. `text_lengths`
@@ -98,8 +99,10 @@ class Forward:
     text_region: int | None = None
     row_gate: torch.Tensor | None = None
     _grids: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
-    # Of the gated LoRAs, which share them for this one pass.
+    # Of the gated LoRAs, which share them, and of all equal passes of a sampling.
     gates: dict[Hashable, Gate] = field(default_factory=dict)
+    # Whatever else follows from it, by who made it.
+    derived: dict[Hashable, Any] = field(default_factory=dict)
 
     @classmethod
     def of_items(cls, row_gate: torch.Tensor) -> Forward:
@@ -112,6 +115,14 @@ class Forward:
     @property
     def regions(self) -> int:
         return self.masks.shape[0]
+
+    def rows_of(self, region: int) -> torch.Tensor:
+        """Return the items of the batch [n] in which a region has a weight."""
+        assert self.row_gate is not None, "regions are items of the batch"
+        key = ("rows", region)
+        if key not in self.derived:
+            self.derived[key] = self.row_gate[region].nonzero()[:, 0]
+        return self.derived[key]
 
     def on_grid(self, height: int, width: int) -> torch.Tensor:
         """Return the masks averaged onto a grid.

@@ -342,9 +342,9 @@ def patched(host: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
     management = load("comfy.model_management")
     loaded: list[Any] = []
     monkeypatch.setattr(
-        management,
-        "load_models_gpu",
-        lambda models, memory_required: loaded.append((models, memory_required)),
+        host,
+        "load_whole",
+        lambda patcher, memory_required: loaded.append((patcher, memory_required)),
     )
     monkeypatch.setattr(management, "get_free_memory", lambda device: 2 * loaded[-1][1])
     return SimpleNamespace(management=management, loaded=loaded)
@@ -358,7 +358,7 @@ def test_faces_are_painted_in_chunks_that_fit(host: ModuleType, patched: Any) ->
     model, crops = in_host("GFPGAN"), torch.rand(5, 32, 32, 3)
     painted = host.painter(model, 0.5)(crops)
     assert [count for count, _, _ in model.model.calls] == [2, 2, 1]
-    assert patched.loaded[0][0] == [model.patcher] and patched.loaded[0][1] > crops[0].numel() * 4
+    assert patched.loaded[0][0] == model.patcher and patched.loaded[0][1] > crops[0].numel() * 4
     torch.testing.assert_close(painted, crops, atol=1e-6, rtol=0)
 
 

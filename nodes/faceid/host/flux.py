@@ -5,7 +5,8 @@ of the picture.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from ...errors import PlanError
 from ...families.family import FLUX_PATCH
 from ...regions.host.flux import FluxArguments
+from ...regions.host.sampling_cache import SamplingCache
 from ...regions.run import Forward, RegionRun, averaged
 from ...rounding import ceil_div
 from ..errors import FaceIDError
@@ -57,6 +59,7 @@ def apply_pulid(
         people = [_person(use, gate, run) for use, gate in uses if use.faceid is adapter]
         application = Application(adapter, people, run, model.get_model_object("model_sampling"))
         _patch(patched, application)
+        application.kept.attach(patched, application.key)
         patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, application.key, application.sample)
         patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, application.key, application.run)
     return patched
@@ -142,15 +145,15 @@ def _person(use: FaceIDUse, gate: Gate, run: RegionRun | None) -> PulidPerson:
 class Step:
     """One call of the diffusion model.
 
-    Who acts in it, and height and width of its latent and of the whole picture's.
+    Who acts in it, and height and width of its latent and of the whole picture's. Equal calls of a
+    sampling find in `kept` what the first made.
     """
 
     people: list[PulidPerson]
     latent: tuple[int, int]
     picture: tuple[int, int] | None
     run: RegionRun | None
-    _made: dict[tuple, list[Influence]] = field(default_factory=dict)
-    _forward: Forward | None = None
+    kept: SamplingCache
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -162,14 +165,22 @@ class Step:
         """Return each person's influence on the picture's tokens [rows,L,C], made once for all
         blocks of one pass.
         """
-        forward = None if self.run is None else self.run.forward
-        if forward is not self._forward:  # regions run chunks of the batch apart
-            self._forward, self._made = forward, {}
-        key = (tuple(kinds), picture.shape[0], picture.dtype)
-        if key not in self._made:
-            made = [self._influence(person, kinds, picture) for person in self.people]
-            self._made[key] = [one for one in made if one is not None]
-        return self._made[key]
+        key = (*self.people, self.latent, *kinds, picture.shape[0], picture.dtype, picture.device)
+        make = partial(self._influences, kinds, picture)
+        forward = self._forward
+        if forward is None:
+            return self.kept.get(key, make)
+        if key not in forward.derived:
+            forward.derived[key] = make()
+        return forward.derived[key]
+
+    @property
+    def _forward(self) -> Forward | None:
+        return None if self.run is None else self.run.forward
+
+    def _influences(self, kinds: Sequence[int], picture: Tensor) -> list[Influence]:
+        made = [self._influence(person, kinds, picture) for person in self.people]
+        return [one for one in made if one is not None]
 
     def _influence(
         self, person: PulidPerson, kinds: Sequence[int], picture: Tensor
@@ -261,6 +272,7 @@ class Application:
         self._run = run
         self._sampling = sampling
         self._picture: tuple[int, int] | None = None
+        self.kept = SamplingCache()
 
     def sample(self, executor: Any, noise: Tensor, *args: Any, **named: Any) -> Any:
         """Wrap a whole sampling."""
@@ -271,6 +283,16 @@ class Application:
             return executor(noise, *args, **named)
         finally:
             self._sampling, self._picture = before
+
+    def _acting(self, sigmas: Tensor) -> list[PulidPerson]:
+        """Return who acts at this noise level.
+
+        To know it Python waits for the GPU, as the host does for a ControlNet with such a range.
+        """
+        if all((person.start, person.end) == (0, 1) for person in self._people):
+            return self._people
+        sigma = float(sigmas[0])
+        return [person for person in self._people if person.acts_at(sigma, self._sampling)]
 
     def run(
         self,
@@ -292,9 +314,8 @@ class Application:
             raise PlanError(
                 message, code="faceid-guider", hint="Use CFGGuider, BasicGuider or KSampler."
             )
-        sigma = float(options["sigmas"][0])
-        people = [person for person in self._people if person.acts_at(sigma, self._sampling)]
-        step = Step(people, (x.shape[2], x.shape[3]), self._picture, self._run)
+        people = self._acting(options["sigmas"])
+        step = Step(people, (x.shape[2], x.shape[3]), self._picture, self._run, self.kept)
         given = given._replace(transformer_options={**options, self.key: step})
         return executor(x, timestep, context, *given, **named)
 

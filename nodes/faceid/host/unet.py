@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from ...errors import PlanError
 from ...host.models import family_of
+from ...regions.host.sampling_cache import SamplingCache
 from ...regions.host.unet import UnetArguments
-from ...regions.run import RegionRun, averaged
+from ...regions.run import Forward, RegionRun, averaged
 from ..errors import FaceIDError
 from ..ipadapter import Adapter
 
@@ -33,6 +34,7 @@ SIDES = {"input_blocks": "input", "middle_block": "middle", "output_blocks": "ou
 HINT = "Load an adapter of the model's family."
 
 Block = tuple[str, int, int]
+Size = tuple[int, int]  # height, width
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +115,7 @@ def apply_ip_adapters(
         run,
         model.get_model_object("model_sampling"),
     )
+    faces.kept.attach(patched, FACEID_KEY)
     patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, FACEID_KEY, faces.sample)
     patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, FACEID_KEY, partial(_run, faces))
     return patched
@@ -207,7 +210,7 @@ class _Faces:
     run: RegionRun | None
     sampling: Any
     picture: tuple[int, int] | None = None
-    _masks: dict[tuple[int, ...], Tensor] = field(default_factory=dict)
+    kept: SamplingCache = field(default_factory=SamplingCache)
 
     def sample(self, executor: Any, noise: Tensor, *args: Any, **named: Any) -> Tensor:
         """Wrap a whole sampling."""
@@ -229,8 +232,8 @@ class _Faces:
         ]
         return [number for number, (first, last) in enumerate(spans) if first >= sigma > last]
 
-    def mask(self, number: int, latent: tuple[int, int], grid: tuple[int, int]) -> Tensor:
-        """Return the use's masks over a grid's tokens, [n,h*w] on the CPU.
+    def mask(self, number: int, latent: Size, grid: Size, device: torch.device) -> Tensor:
+        """Return the use's masks over a grid's tokens, [n,h*w].
 
         Raises: PlanError where the latent is a cut of the picture.
         """
@@ -247,12 +250,12 @@ class _Faces:
                 " instead of a mask."
             )
             raise PlanError(text, code="faceid-part", hint=hint)
-        key = (number, *latent, *grid)
-        if key not in self._masks:
-            gate = self.places[number].gate
-            assert isinstance(gate, Tensor)
-            self._masks[key] = averaged(averaged(gate, *latent), *grid).flatten(1)
-        return self._masks[key]
+        gate = self.places[number].gate
+        assert isinstance(gate, Tensor)
+        return self.kept.get(
+            ("mask", number, *latent, *grid, device),
+            lambda: averaged(averaged(gate, *latent), *grid).flatten(1).to(device),
+        )
 
 
 def _run(
@@ -290,11 +293,11 @@ class _FacesCall:
         self._numbers = numbers
         self._rows, self._latent = x.shape[0], (x.shape[2], x.shape[3])
         self._chunks = len(kinds)
-        self._kinds = torch.tensor(kinds, device=x.device).repeat_interleave(
-            x.shape[0] // len(kinds)
+        of_rows = [kind for kind in kinds for _ in range(x.shape[0] // len(kinds))]
+        self._kinds = faces.kept.get(
+            ("kinds", *of_rows, x.device), lambda: torch.tensor(of_rows, device=x.device)
         )
-        self._on_device: dict[tuple[int, ...], Tensor] = {}
-        self._items: dict[int, Tensor] = {}
+        self._weights: dict[tuple[int, ...], Tensor] = {}
 
     def options(self, options: dict) -> dict:
         """Return transformer options in which every cross-attention attends to the faces too.
@@ -337,7 +340,7 @@ class _FacesCall:
                     f"{q.shape[0]} rows, the batch has {self._rows}", "repeats the rows of a batch"
                 )
             if isinstance(gate, int) and forward.row_gate is not None:
-                out = self._of_items(layer, number, forward.row_gate, q, out, attend)
+                out = self._of_items(layer, number, forward, q, out, attend)
                 continue
             k, v = self._keys_values(layer, number, self._kinds, q)
             of_face = attend(q, k, v)
@@ -346,20 +349,18 @@ class _FacesCall:
         return out
 
     def _of_items(
-        self, layer: int, number: int, row_gate: Tensor, q: Tensor, out: Tensor, attend: Callable
+        self, layer: int, number: int, forward: Forward, q: Tensor, out: Tensor, attend: Callable
     ) -> Tensor:
         """Return `out` with the person added on the items of the batch that are theirs.
 
         The others are not computed.
         """
-        gate = self._region(row_gate, number)
+        gate = self._region(forward.row_gate, number)
         if len(gate) != self._rows:
             raise _patched_by_others(
                 f"{self._rows} rows, the faces are {len(gate)}", "splits or joins batches"
             )
-        if number not in self._items:
-            self._items[number] = gate.nonzero()[:, 0].to(q.device)
-        rows = self._items[number]
+        rows = forward.rows_of(self._faces.places[number].gate)
         if len(rows) == 0:
             return out
         k, v = self._keys_values(layer, number, self._kinds[rows], q)
@@ -388,16 +389,15 @@ class _FacesCall:
                 "merges, tiles or drops tokens",
             )
         key = (number, *grid)
-        if key not in self._on_device:
+        if key not in self._weights:
             if isinstance(gate, int):
                 weight = self._region(self._faces.run.forward.on_grid(*grid), number)[None]
             else:
-                weight = comfy.utils.repeat_to_batch_size(
-                    self._faces.mask(number, self._latent, grid), self._rows // self._chunks
-                )
+                mask = self._faces.mask(number, self._latent, grid, q.device)
+                weight = comfy.utils.repeat_to_batch_size(mask, self._rows // self._chunks)
                 weight = weight.repeat(self._chunks, 1)
-            self._on_device[key] = weight[:, :, None].to(q)
-        return self._on_device[key]
+            self._weights[key] = weight[:, :, None].to(q)
+        return self._weights[key]
 
     def _region(self, weights: Tensor, number: int) -> Tensor:
         """Return the row of the use's region."""

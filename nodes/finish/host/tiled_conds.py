@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ...errors import PlanError
 from ...regions.host.regional import REGIONS_KEY
+from ...regions.host.sampling_cache import SamplingCache
 from ...regions.host.state import Regions
 from ...regions.run import on_latent
 from ..tiles import Tile
@@ -124,7 +125,8 @@ class TileCuts:
     def _regions_in(self, regions: Regions, tile: Tile, x: Tensor) -> Regions:
         if (regions, tile) not in self._cut:
             masks = tile.of(on_latent(regions.masks, x.shape[2], x.shape[3]))
-            self._cut[regions, tile] = replace(regions, masks=masks, _latents={}, _parts={})
+            kept = SamplingCache.of_one_sampling()
+            self._cut[regions, tile] = replace(regions, masks=masks, kept=kept, _latents={})
         return self._cut[regions, tile]
 
 

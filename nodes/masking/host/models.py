@@ -21,6 +21,7 @@ from comfy_extras.nodes_sam3 import _refine_mask
 from torch import Tensor, nn
 
 from ...errors import MissingModelError
+from ...host.loading import load_whole
 from ...host.weight_files import UnreadableWeights, read_weights
 from ..sam import build_sam, not_sam
 from ..segmenter import SUBJECT_WORDS, Found, Instance, found_things
@@ -52,7 +53,7 @@ class OnDemand:
                 load_device=management.get_torch_device(),
                 offload_device=management.unet_offload_device(),
             )
-        management.load_models_gpu([self._patcher], force_full_load=True)
+        load_whole(self._patcher)
         return self._patcher.model[0]
 
 

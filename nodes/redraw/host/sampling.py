@@ -29,6 +29,7 @@ from ...faceid.host.ip_adapter import IPAdapterFaceID
 from ...host.models import family_of
 from ...regions.host.loras import Loras, apply_gated_loras, load_region_loras
 from ...regions.host.regional import REGIONS_KEY
+from ...regions.host.sampling_cache import SamplingCache
 from ...regions.lora_fit import OnFit, log_partial_fit
 from ...regions.person import Person
 from ...regions.run import Forward, RegionRun
@@ -346,15 +347,23 @@ def _with_rows(face_model: _FaceModel, jobs: Sequence[_Job], persons: int) -> Mo
     gate = torch.zeros(persons + 1, len(jobs))
     gate[[job.face.region for job in jobs], range(len(jobs))] = 1
     model = face_model.model.clone()
+    kept = SamplingCache()
+    kept.attach(model, FACES_KEY)
     # APPLY_MODEL wraps around every DIFFUSION_MODEL wrapper, in whatever order they were added.
     model.add_wrapper_with_key(
-        WrappersMP.APPLY_MODEL, FACES_KEY, partial(_run_rows, face_model.run, gate)
+        WrappersMP.APPLY_MODEL, FACES_KEY, partial(_run_rows, face_model.run, gate, kept)
     )
     return model
 
 
 def _run_rows(
-    run: RegionRun, gate: Tensor, executor: Callable, x: Tensor, *rest: Any, **named: Any
+    run: RegionRun,
+    gate: Tensor,
+    kept: SamplingCache,
+    executor: Callable,
+    x: Tensor,
+    *rest: Any,
+    **named: Any,
 ) -> Tensor:
     """Run the model with `run.forward` set.
 
@@ -368,7 +377,9 @@ def _run_rows(
             code="face-rows",
             hint="Take the node that splits batches out of this model's chain.",
         )
-    run.forward = Forward.of_items(gate.repeat(1, times).to(x.device))
+    run.forward = kept.get(
+        (times, x.device), lambda: Forward.of_items(gate.repeat(1, times).to(x.device))
+    )
     try:
         return executor(x, *rest, **named)
     finally:

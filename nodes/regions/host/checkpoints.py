@@ -27,6 +27,7 @@ from ...errors import PlanError
 from ...host.models import family_of
 from ..person import Person
 from ..run import Forward, RegionRun, on_latent
+from .sampling_cache import SamplingCache
 
 PERSON_MODELS_KEY = "astria_person_models"
 KINDS = ("positive", "negative")  # the order in which the host's guiders hand them over
@@ -84,6 +85,7 @@ def apply_person_models(
         PERSON_MODELS_KEY, [group.patcher(patch_person) for group in groups]
     )
     drawing = _CheckpointWrappers(masks.detach().float().cpu(), people, groups)
+    drawing.kept.attach(patched, PERSON_MODELS_KEY)
     patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, PERSON_MODELS_KEY, drawing.sample)
     patched.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, PERSON_MODELS_KEY, drawing.denoise)
     return patched
@@ -107,22 +109,29 @@ class _Group:
     numbers: list[int] = field(default_factory=list)
     run: RegionRun = field(default_factory=RegionRun)
     turn: int = 0
+    kept: SamplingCache = field(default_factory=SamplingCache)
 
     def patcher(self, patch_person: PatchPerson) -> ModelPatcher:
         patched = self.given.clone()
+        self.kept.attach(patched, PERSON_MODELS_KEY)
         # Around those of LoRAs and FaceIDs, which ask who is drawn.
         patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, PERSON_MODELS_KEY, self._run_whole)
         return patch_person(patched, self.numbers, self.run)
 
     def _run_whole(self, executor: Callable, x: Tensor, *rest: Any, **named: Any) -> Tensor:
         """Run the diffusion model with everything in it being the person's whose turn it is."""
-        rows = torch.zeros(self.regions, x.shape[0], device=x.device)
-        rows[self.turn] = 1
-        self.run.forward = Forward.of_items(rows)
+        self.run.forward = self.kept.get(
+            (self.turn, x.shape[0], x.device), lambda: Forward.of_items(self._rows(x))
+        )
         try:
             return executor(x, *rest, **named)
         finally:
             self.run.forward = None
+
+    def _rows(self, x: Tensor) -> Tensor:
+        rows = torch.zeros(self.regions, x.shape[0], device=x.device)
+        rows[self.turn] = 1
+        return rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +166,7 @@ class _CheckpointWrappers:
     masks: Tensor
     people: Sequence[Person]
     groups: Sequence[_Group]
+    kept: SamplingCache = field(default_factory=SamplingCache)
     _turns: list[_Turn] = field(default_factory=list)
 
     def sample(
@@ -222,8 +232,11 @@ class _CheckpointWrappers:
             )
             raise PlanError(text, code="person-model-loop", hint=hint)
         wanted = [cond is not None for cond in conds]
-        regions = on_latent(self.masks, *x_in.shape[2:]).to(x_in.device)
-        theirs = regions[[turn.number for turn in self._turns]].sum(0)
+        regions = self.kept.get(
+            (*x_in.shape[2:], x_in.device),
+            lambda: on_latent(self.masks, *x_in.shape[2:]).to(x_in.device),
+        )
+        theirs = torch.stack([regions[turn.number] for turn in self._turns]).sum(0)
         mixed = [result * (1 - theirs) for result in results]
         for turn in self._turns:
             for result, own in zip(mixed, turn.denoised(wanted, x_in, timestep), strict=True):

@@ -15,7 +15,7 @@ from torch import Tensor
 from ...errors import PlanError
 from ...families.family import FLUX_PATCH
 from ...rounding import ceil_div
-from ..attention import Joint, Share, on_device
+from ..attention import Joint, Share
 from .state import Regions
 
 OVERRIDE = "optimized_attention_override"
@@ -53,7 +53,7 @@ def run_flux(
         )
     others = sum(math.prod(_tokens(reference)) for reference in given.ref_latents or ())
     scene_strength = regions.scene_strength_at(given.transformer_options["sigmas"])
-    parts = on_device(regions.parts(x, _tokens(x), scene_strength, others), x.device)
+    parts = regions.parts(x, _tokens(x), scene_strength, others)
     image_length = math.prod(_tokens(x)) + others
     kinds = given.transformer_options["cond_or_uncond"]
     texts = _texts_in_use(regions.chunk_texts(context, kinds), parts)

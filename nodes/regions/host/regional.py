@@ -67,6 +67,7 @@ def apply_regions(
     sampling = model.get_model_object("model_sampling")
     regions = Regions(masks.detach().float().cpu(), texts, run, options, sampling)
     patched = model.clone()
+    regions.kept.attach(patched, REGIONS_KEY)
     patched.add_wrapper_with_key(
         WrappersMP.CALC_COND_BATCH, REGIONS_KEY, _refuse_parts_of_the_picture
     )

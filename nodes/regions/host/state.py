@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ...errors import PlanError
-from ..attention import Share, seeing_scene, shares
+from ..attention import Share, on_device, seeing_scene, shares
 from ..run import Forward, RegionRun, on_latent
+from .sampling_cache import SamplingCache
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class RegionalOptions:
 class Regions:
     """The masks [R,H,W] of a patched model and, for positive and negative rows, each person's text.
 
-    All of it stays on the CPU. `sampling` is the model's conversion of steps to noise levels; a
-    node behind this one may give it another.
+    All of it stays on the CPU; `kept` holds what a sampling needs of it on the device. `sampling`
+    is the model's conversion of steps to noise levels; a node behind this one may give it another.
     """
 
     masks: Tensor
@@ -42,15 +43,19 @@ class Regions:
     run: RegionRun
     options: RegionalOptions
     sampling: Any
+    kept: SamplingCache = field(default_factory=SamplingCache)
     _latents: dict[tuple[int, int], Forward] = field(default_factory=dict)
-    _parts: dict[tuple[float, ...], tuple[Share | None, ...]] = field(default_factory=dict)
 
     @contextmanager
     def forward(
         self, x: Tensor, text_lengths: tuple[int, ...] = (), text_region: int | None = None
     ) -> Iterator[Forward]:
         """Set `run.forward` for one call of the diffusion model on latents x [B,C,H,W]."""
-        self.run.forward = Forward(self._on_latent(x).masks.to(x.device), text_lengths, text_region)
+        self.run.forward = self.kept.get(
+            ("forward", *x.shape[2:], x.device, text_lengths),
+            lambda: Forward(self._on_latent(x).masks.to(x.device), text_lengths),
+        )
+        self.run.forward.text_region = text_region
         try:
             yield self.run.forward
         finally:
@@ -66,7 +71,11 @@ class Regions:
             self.sampling = before
 
     def scene_strength_at(self, sigmas: Tensor) -> float:
-        """Return how much the scene's text counts inside persons at these noise levels [B]."""
+        """Return how much the scene's text counts inside persons at these noise levels [B].
+
+        Where that ends before the last step, Python waits for the GPU to know it, as the host does
+        for a ControlNet with such a range.
+        """
         options = self.options
         if options.scene_strength == 0 or options.scene_until == 1:
             return options.scene_strength
@@ -76,17 +85,19 @@ class Regions:
     def parts(
         self, x: Tensor, grid: tuple[int, int], scene_strength: float, others: int = 0
     ) -> tuple[Share | None, ...]:
-        """Return the regions' shares of a grid's pixels, on the CPU.
+        """Return the regions' shares of a grid's pixels, on the device of `x`.
 
         `others` more tokens behind them belong to the scene.
         """
-        key = (*x.shape[2:], *grid, scene_strength, others)
-        if key not in self._parts:
+
+        def made() -> tuple[Share | None, ...]:
             weights = self._on_latent(x).on_grid(*grid)
             scene = torch.zeros(weights.shape[0], others)
             scene[0] = 1
-            self._parts[key] = shares(torch.cat([seeing_scene(weights, scene_strength), scene], 1))
-        return self._parts[key]
+            joined = torch.cat([seeing_scene(weights, scene_strength), scene], 1)
+            return on_device(shares(joined), x.device)
+
+        return self.kept.get(("parts", *x.shape[2:], *grid, scene_strength, others, x.device), made)
 
     def _on_latent(self, x: Tensor) -> Forward:
         size = (x.shape[2], x.shape[3])
@@ -108,10 +119,13 @@ class Regions:
                 text, code="region-guider", hint="Use CFGGuider, BasicGuider or KSampler."
             )
         return [
-            [self._rows(text, own) for text in self.texts[kind]]
+            [self._rows(kind, region, own) for region in range(len(self.texts[kind]))]
             for kind, own in zip(kinds, context.chunk(len(kinds)), strict=True)
         ]
 
-    @staticmethod
-    def _rows(text: Tensor | None, own: Tensor) -> Tensor:
-        return own if text is None else comfy.utils.repeat_to_batch_size(text.to(own), own.shape[0])
+    def _rows(self, kind: int, region: int, own: Tensor) -> Tensor:
+        text = self.texts[kind][region]
+        if text is None:
+            return own
+        text = self.kept.get(("text", kind, region, own.device, own.dtype), lambda: text.to(own))
+        return comfy.utils.repeat_to_batch_size(text, own.shape[0])

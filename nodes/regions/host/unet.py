@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,10 +12,12 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ..attention import Share, coupled, on_device, stacked
+from ..attention import Share, coupled, stacked
 from ..run import Forward
 from .state import Regions
 
+# Options of a model by which other packs may change the texts from step to step.
+_HAND_ON_TEXTS = ("model_function_wrapper", "sampler_calc_cond_batch_function")
 # Keys and values of a text, as one cross-attention's own layers make them.
 Projected = tuple[Tensor, Tensor]
 
@@ -40,7 +42,7 @@ def run_unet(
 ) -> Tensor:
     """Run the host's UNet with the regions' attention."""
     y, control, options = UnetArguments(*rest)
-    chunks = kept.chunks(regions, context, options["cond_or_uncond"])
+    chunks = kept.chunks(regions, context, options)
     with regions.forward(x, text_region=0) as forward:
         call = _UnetCall(
             regions,
@@ -83,7 +85,7 @@ class Kept:
     """
 
     _patcher: ModelPatcher | None = None
-    _chunks: dict[tuple[int, int], Chunk] = field(default_factory=dict)
+    _chunks: dict[int, dict[Hashable, Chunk]] = field(default_factory=dict)
 
     def sample(self, executor: Any, *args: Any, **named: Any) -> Tensor:
         """Wrap a whole sampling: keep what is made during it, and nothing of it afterwards."""
@@ -94,23 +96,50 @@ class Kept:
             self._patcher = None
             self._chunks.clear()
 
-    def chunks(self, regions: Regions, context: Tensor, kinds: Sequence[int]) -> list[Chunk]:
+    def chunks(self, regions: Regions, context: Tensor, options: dict) -> list[Chunk]:
         """Return the chunks of a batch.
 
         Rows of other conditionings may come at other steps, and stand for persons without a text of
-        their own.
+        their own. The host names each conditioning, whose text stays what it is. Where something of
+        other packs stands between, the texts are compared, for which Python waits for the GPU.
         """
+        kinds = options["cond_or_uncond"]
+        names = options.get("uuids") if self._is_the_hosts_own(options) else None
         found = []
         for number, (kind, own) in enumerate(zip(kinds, context.chunk(len(kinds)), strict=True)):
-            key = kind, kinds[:number].count(kind)
-            chunk = self._chunks.get(key)
-            if chunk is None or not torch.equal(chunk.context, own):
-                [texts] = regions.chunk_texts(own, [kind])
-                chunk = Chunk(own, [_without_repeats(text) for text in texts])
-                if self._patcher is not None:
-                    self._chunks[key] = chunk
-            found.append(chunk)
+            key: Hashable = kinds[:number].count(kind)
+            if names is not None:
+                key = names[number], own.shape
+            kept = self._chunks.setdefault(kind, {})
+            if names is None or key not in kept:
+                kept[key] = self._equal(kind, own) or self._made(regions, kind, own)
+            found.append(kept[key])
+            if self._patcher is None:
+                self._chunks.clear()
         return found
+
+    def _equal(self, kind: int, own: Tensor) -> Chunk | None:
+        """Return the kept chunk of the same text: tiles of a picture share theirs."""
+        for chunk in self._chunks[kind].values():
+            if torch.equal(chunk.context, own):
+                return chunk
+        return None
+
+    @staticmethod
+    def _made(regions: Regions, kind: int, own: Tensor) -> Chunk:
+        [texts] = regions.chunk_texts(own, [kind])
+        return Chunk(own, [_without_repeats(text) for text in texts])
+
+    def _is_the_hosts_own(self, options: dict) -> bool:
+        """Return whether the host and this pack alone hand texts from the sampler to the model."""
+        if self._patcher is None:
+            return False
+        given = self._patcher.model_options
+        wrapped = options.get("wrappers", {})
+        keys = [key for of_kind in wrapped.values() for key, each in of_kind.items() if each]
+        return not any(given.get(name) for name in _HAND_ON_TEXTS) and all(
+            str(key).startswith("astria") for key in keys
+        )
 
     @property
     def are_weights_fixed(self) -> bool:
@@ -226,8 +255,7 @@ class _UnetCall:
 
     def _on_grid(self, grid: tuple[int, int]) -> tuple[Share | None, ...]:
         if grid not in self._parts:
-            parts = self.regions.parts(self.x, grid, self.scene_strength)
-            self._parts[grid] = on_device(parts, self.x.device)
+            self._parts[grid] = self.regions.parts(self.x, grid, self.scene_strength)
         return self._parts[grid]
 
 

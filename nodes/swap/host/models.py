@@ -17,6 +17,7 @@ from ...faceid.bisenet import parts_of
 from ...faceid.host.files import PARSING
 from ...faceid.host.pulid_loader import load_parser
 from ...graph.sockets import NO_FILE
+from ...host.loading import load_whole
 from ..keep import Parse
 from ..restore import Restorer, call, is_face_model
 
@@ -102,7 +103,7 @@ def painter(restorer: Restorer, fidelity: float) -> Callable[[torch.Tensor], tor
     def paint(crops: torch.Tensor) -> torch.Tensor:
         device = restorer.patcher.load_device
         each = crops[0].numel() * _BYTES * max(restorer.scale, 1)
-        management.load_models_gpu([restorer.patcher], memory_required=each)
+        load_whole(restorer.patcher, each)
         at_once = (
             max(int(management.get_free_memory(device) // each), 1)
             if is_face_model(restorer)
@@ -112,8 +113,9 @@ def painter(restorer: Restorer, fidelity: float) -> Callable[[torch.Tensor], tor
         painted: list[torch.Tensor] = []
         while len(painted) < len(crops):
             management.throw_exception_if_processing_interrupted()
-            # BHWC -> BCHW.
-            chunk = crops[len(painted) : len(painted) + at_once].movedim(-1, 1).to(device)
+            chunk = crops[len(painted) : len(painted) + at_once].movedim(-1, 1)  # BHWC -> BCHW
+            # GFPGAN views its layers as rows, which channels that lie last do not allow.
+            chunk = chunk.to(device).contiguous()
             try:
                 result = call(restorer, chunk, fidelity)
             except (management.OOM_EXCEPTION, management.ACCELERATOR_ERROR) as error:
