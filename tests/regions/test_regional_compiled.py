@@ -1,0 +1,39 @@
+"""The host's TorchCompileModel behind regions and gated LoRAs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from comfyui_astria.nodes.regions.lora import RegionLora
+from comfyui_astria.nodes.regions.run import RegionRun
+from comfyui_astria.tests.regions.comfy_inprocess import load, text
+from comfyui_astria.tests.regions.gated_lora_files import mixed_file, whole_file
+from comfyui_astria.tests.regions.regional_support import (
+    difference,
+    model_of,
+    sampled,
+    soft_people,
+    with_regions,
+)
+
+
+@pytest.mark.long
+def test_a_compiled_model_draws_the_same_people() -> None:
+    """Traced as for a GPU's compiler, whose kernels would take minutes more to build here."""
+    model, run = model_of("flux"), RegionRun()
+    texts = [text("flux", seed) for seed in (1, 5, 6)]
+    files = (whole_file(model), mixed_file(model))
+    loras = [RegionLora(region, file, 0.3, "a") for region, file in enumerate(files, 1)]
+    patched = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(
+        with_regions(model, soft_people(), texts, [text("flux", 2)], run), loras, run
+    )
+    compiled = load("comfy_extras.nodes_torch_compile").TorchCompileModel.execute(
+        patched, "aot_eager"
+    )[0]
+    with torch.inference_mode():  # as the host runs nodes
+        plain, expected, picture = (
+            sampled(each, "flux", text("flux", 1), text("flux", 2), steps=2)
+            for each in (model, patched, compiled)
+        )
+    assert difference(picture, expected) < 1e-4
+    assert difference(expected, plain) > 0.05
