@@ -15,9 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .prompts import queue_callback
 from .schema import connected, prepare, transaction
-from .store import DATABASE_FILE
+from .store import DATABASE_FILE, queue_callback
 from .tune import MAX_ID, from_iso, iso, now
 
 

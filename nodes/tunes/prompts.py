@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .schema import connected, prepare, transaction
-from .store import DATABASE_FILE
+from .store import DATABASE_FILE, queue_callback
 from .tune import MAX_ID, from_iso, iso, now, storable
 
 
@@ -46,6 +46,7 @@ class Prompt:
     created_at: datetime | None = None
     updated_at: datetime | None = None
     liked: bool = False
+    waits_for: int | None = None  # tune that has to be trained first
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class Sought:
 class Callback:
     """A POST in the queue of callbacks.
 
-    `delivery` stays the same over its attempts; `due` is in seconds since 1970.
+    `delivery` stays the same over its attempts. The body of one about a tune is that tune's object,
+    its addresses beginning with `origin`, and made when it is sent.
     """
 
     id: int
@@ -71,6 +73,8 @@ class Callback:
     url: str
     body: str
     attempts: int
+    tune_id: int | None = None
+    origin: str | None = None
 
 
 _COLUMNS = tuple(one.name for one in fields(Prompt))
@@ -173,6 +177,16 @@ class PromptStore:
         """Return the prompts that are neither done nor failed, in the order of their coming."""
         return self._select("WHERE status IN ('queued', 'running') ORDER BY id", [])
 
+    def waiting(self) -> Sequence[Prompt]:
+        """Return what waits for a tune, in the order of its coming."""
+        return self._select("WHERE waits_for IS NOT NULL AND status = 'queued' ORDER BY id", [])
+
+    def release(self, id: int) -> bool:
+        """Note that a prompt waits for no tune any more; say whether it did."""
+        change = "UPDATE prompts SET waits_for = NULL WHERE id = ? AND waits_for IS NOT NULL"
+        with transaction(self._database) as connection:
+            return connection.execute(change, [id]).rowcount == 1
+
     def count_open(self) -> int:
         """Return the number of prompts that are neither done nor failed."""
         with connected(self._database) as connection:
@@ -249,8 +263,8 @@ class PromptStore:
         """
         with transaction(self._database) as connection:
             query = (
-                "SELECT id, delivery, url, body, attempts FROM callbacks WHERE due <= ? AND problem"
-                " IS NULL ORDER BY due, id LIMIT ?"
+                "SELECT id, delivery, url, body, attempts, tune_id, origin FROM callbacks WHERE due"
+                " <= ? AND problem IS NULL ORDER BY due, id LIMIT ?"
             )
             taken = [Callback(**dict(row)) for row in connection.execute(query, [moment, limit])]
             connection.executemany(
@@ -319,14 +333,6 @@ def _conditions(sought: Sought) -> tuple[list[str], list[Any]]:
         condition = f"({given} != '' AND ltrim({given}, '0') = ltrim(?, '0'))"
         asked.append((condition, [f"$.{name}", f"$.{name}", value]))
     return [text for text, _ in asked], [value for _, values in asked for value in values]
-
-
-def queue_callback(connection: sqlite3.Connection, url: str, body: str) -> None:
-    """Note in the connection's transaction that `body` is to be sent to `url`."""
-    connection.execute(
-        "INSERT INTO callbacks (delivery, url, body, attempts, due) VALUES (?, ?, ?, 0, 0)",
-        [str(uuid.uuid4()), url, body],
-    )
 
 
 def _to_column(name: str, value: Any) -> Any:

@@ -87,8 +87,7 @@ class Resolver:
     def _unbound_lora(self, name: str, tune: Tune | None) -> WantedFile:
         state = "no such tune"
         if tune is not None:
-            lacks = "is a photo set" if tune.model_type == "faceid" else "has no model file"
-            state = f"tune {tune.id} {shown(tune.title)} {lacks}"
+            state = f"tune {tune.id} {shown(tune.title)} {tune.why_no_file()}"
         return WantedFile(
             what="LoRA",
             key=name,

@@ -113,6 +113,27 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             prompts TEXT NOT NULL
         )""",
     ),
+    (
+        "ALTER TABLE tunes ADD COLUMN preset TEXT",
+        "ALTER TABLE tunes ADD COLUMN user_error TEXT",
+        # `request` is what was asked of the training; what is queued is planned of it each time.
+        """CREATE TABLE trainings (
+            tune_id INTEGER PRIMARY KEY,
+            request TEXT NOT NULL,
+            origin TEXT NOT NULL,
+            callback TEXT,
+            status TEXT NOT NULL CHECK (status IN ('queued', 'running', 'done', 'failed')),
+            run_id TEXT NOT NULL,
+            runs INTEGER NOT NULL,
+            too_large TEXT NOT NULL,
+            created_at TEXT NOT NULL
+        )""",
+        # A prompt that waits until this tune is trained.
+        "ALTER TABLE prompts ADD COLUMN waits_for INTEGER",
+        # The body of a callback about a tune is made when it is sent, and has none here.
+        "ALTER TABLE callbacks ADD COLUMN tune_id INTEGER",
+        "ALTER TABLE callbacks ADD COLUMN origin TEXT",
+    ),
 )
 
 

@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ _LISTS = ("ckpt_urls", "orig_images")
 _MAPPINGS = ("characteristics",)
 _BOOLS = ("face_crop", "training_face_correct", "is_api")
 _COLUMNS = tuple(item.name for item in fields(Tune))
+Beside = Callable[[sqlite3.Connection, Tune], None]
 SOUGHT = ("title", "name", "model_type", "branch")  # columns that a list can be asked by
 
 
@@ -51,10 +53,18 @@ class TuneStore:
             prepare(self._database)
         self._sweep()
 
-    def create(self, *, photos: Sequence[bytes] = (), id: int | None = None, **about: Any) -> Tune:
+    def create(
+        self,
+        *,
+        photos: Sequence[bytes] = (),
+        id: int | None = None,
+        beside: Beside | None = None,
+        **about: Any,
+    ) -> Tune:
         """Store a tune and return it.
 
-        `about` are the fields of NewTune, of which `title` is needed.
+        `about` are the fields of NewTune, of which `title` is needed; `beside` stores what belongs
+        to the tune, both or none.
 
         A photo set is ready at once, and so is a tune with a model file, or a mock: `trained_at`
         is then the time of creation.
@@ -72,16 +82,7 @@ class TuneStore:
         named = [
             (_photo_name(photo, number), photo) for number, photo in enumerate(photos, start=1)
         ]
-        created = now()
-        ready = created if new.model_type == "faceid" or new.file or new.is_mock else None
-        row = {item.name: getattr(new, item.name) for item in fields(NewTune)}
-        row |= {
-            "id": id,
-            "orig_images": [name for name, _ in named],
-            "created_at": created,
-            "updated_at": created,
-        }
-        row |= {"eta": ready, "trained_at": ready, "started_training_at": ready, "expires_at": None}
+        row = {**_new_row(new), "id": id, "orig_images": [name for name, _ in named]}
         # The photos are written inside the transaction: it holds the write lock, so no sweep takes
         # them for orphans.
         with transaction(self._database) as connection:
@@ -93,6 +94,8 @@ class TuneStore:
             assert stored is not None
             tune = _tune(stored)
             self._write_photos(tune.id, dict(named))
+            if beside is not None:
+                beside(connection, tune)
         return tune
 
     def get(self, id: int) -> Tune | None:
@@ -156,33 +159,45 @@ class TuneStore:
             if row is None:
                 return None
             tune = replace(_tune(row), **changes, updated_at=now())
-            names = [*changes, "updated_at"]
-            connection.execute(
-                f"UPDATE tunes SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?",
-                [*(_to_column(name, getattr(tune, name)) for name in names), id],
-            )
+            _update(connection, tune, [*changes, "updated_at"])
         return tune
 
     def training_started(self, id: int) -> None:
-        """Keep when the tune's training began, the first time that it did."""
-        tune = self.get(id)
-        if tune is not None and tune.started_training_at is None:
-            self.change(id, {"started_training_at": now()})
+        """Note that the tune is being trained, the first time that it is."""
+        moment = iso(now())
+        with transaction(self._database) as connection:
+            connection.execute(
+                "UPDATE tunes SET started_training_at = ?, updated_at = ? WHERE id = ? AND"
+                " started_training_at IS NULL",
+                [moment, moment, id],
+            )
 
     def trained(self, id: int, file: str, model_type: str) -> Tune | None:
-        """Give a tune the file that was trained of its photos; return it, None where it is gone.
+        """Note that the tune is trained, and queue the callback of whoever asked for it, both or
+        none.
 
-        Its photos stay: `<faceid:ID:1>` goes on to mean them.
+        `model_type` counts where the tune has none, or was a photo set; its photos stay, and
+        `<faceid:ID:1>` goes on to mean them. Return the tune; None where it is gone.
         """
-        tune = self.get(id)
-        if tune is None:
-            return None
-        changes: dict[str, Any] = {"file": file, "trained_at": now()}
-        if tune.started_training_at is None:
-            changes["started_training_at"] = changes["trained_at"]
-        if tune.model_type in (None, "faceid"):
-            changes["model_type"] = model_type
-        return self.change(id, changes)
+        with transaction(self._database) as connection:
+            row = _row(connection, id) if 0 < id < 2**63 else None
+            if row is None:
+                return None
+            before, moment = _tune(row), now()
+            tune = replace(
+                before,
+                file=file,
+                model_type=model_type
+                if before.model_type in (None, "faceid")
+                else before.model_type,
+                started_training_at=before.started_training_at or moment,
+                **dict.fromkeys(("eta", "trained_at", "updated_at"), moment),
+                user_error=None,
+            )
+            changed = [name for name in _COLUMNS if getattr(tune, name) != getattr(before, name)]
+            _update(connection, tune, changed)
+            _end_training(connection, id)
+        return tune
 
     def files(self) -> frozenset[str]:
         """Return the model files that tunes name."""
@@ -201,6 +216,7 @@ class TuneStore:
         with transaction(self._database) as connection:
             gone = connection.execute("DELETE FROM tunes WHERE id = ?", [id]).rowcount == 1
             connection.execute("DELETE FROM prompts WHERE tune_id = ?", [str(id)])
+            connection.execute("DELETE FROM trainings WHERE tune_id = ?", [id])
         # Only now: photos removed before the commit would be missing from the tune after a crash.
         self._sweep()
         return gone
@@ -263,6 +279,39 @@ class TuneStore:
         return [*files, *folders]
 
 
+def queue_callback(
+    connection: sqlite3.Connection,
+    url: str,
+    body: str,
+    about: tuple[int | None, str | None] = (None, None),
+) -> None:
+    """Note in the connection's transaction that `body` is to be sent to `url`.
+
+    `about` is a tune, and what its addresses begin with, where its object is the body.
+    """
+    connection.execute(
+        "INSERT INTO callbacks (delivery, url, body, attempts, due, tune_id, origin)"
+        " VALUES (?, ?, ?, 0, 0, ?, ?)",
+        [str(uuid.uuid4()), url, body, *about],
+    )
+
+
+def _end_training(connection: sqlite3.Connection, id: int) -> None:
+    query = "SELECT callback, origin FROM trainings WHERE tune_id = ? AND status != 'done'"
+    asked = connection.execute(query, [id]).fetchone()
+    if asked is not None:
+        connection.execute("UPDATE trainings SET status = 'done' WHERE tune_id = ?", [id])
+        if asked["callback"]:
+            queue_callback(connection, asked["callback"], "", (id, asked["origin"]))
+
+
+def _update(connection: sqlite3.Connection, tune: Tune, names: Sequence[str]) -> None:
+    connection.execute(
+        f"UPDATE tunes SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?",
+        [*(_to_column(name, getattr(tune, name)) for name in names), tune.id],
+    )
+
+
 def _entries(folder: Path) -> Sequence[Path]:
     try:
         return tuple(folder.iterdir())
@@ -282,6 +331,17 @@ def _reporting(folder: Path) -> Iterator[None]:
 
 
 _INSERT = f"INSERT INTO tunes ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+
+
+def _new_row(new: NewTune) -> dict[str, Any]:
+    created = now()
+    ready = created if new.model_type == "faceid" or new.file or new.is_mock else None
+    return {
+        **{item.name: getattr(new, item.name) for item in fields(NewTune)},
+        **dict.fromkeys(("created_at", "updated_at"), created),
+        **dict.fromkeys(("eta", "trained_at", "started_training_at"), ready),
+        **dict.fromkeys(("expires_at", "user_error")),
+    }
 
 
 def _row(connection: sqlite3.Connection, id: int | None) -> sqlite3.Row | None:

@@ -50,6 +50,7 @@ class NewTune:
     # What `{{key}}` in its prompts stands for.
     characteristics: Mapping[str, str] = field(default_factory=dict)
     pack_id: int | None = None  # of the pack that it was made by
+    preset: str | None = None  # by which it was trained, where one was named
 
     @property
     def is_mock(self) -> bool:
@@ -112,6 +113,7 @@ class Tune(NewTune):
     expires_at: datetime | None = None  # none: a tune on the user's own disk stays
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    user_error: str | None = None  # why its training ended without a model
 
     @property
     def is_photo_set(self) -> bool:
@@ -122,6 +124,14 @@ class Tune(NewTune):
     def url(self) -> str:
         """Path of the tune's object below the server's address."""
         return f"/tunes/{self.id}.json"
+
+    def why_no_file(self) -> str:
+        """Say why the tune has no model file, in words that follow its name."""
+        if self.model_type == "faceid":
+            return "is a photo set"
+        if self.user_error:
+            return "was not trained"
+        return "is not trained yet" if self.orig_images else "has no model file"
 
     def mock_refusal(self) -> tuple[str, str]:
         """Return message and hint for a tag that names this mock."""
@@ -164,6 +174,8 @@ class Tune(NewTune):
             "orig_images": list(self.orig_images),
             "characteristics": dict(self.characteristics),
             "pack_id": self.pack_id,
+            "preset": self.preset,
+            "user_error": self.user_error,
         }
 
 

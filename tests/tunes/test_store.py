@@ -83,6 +83,8 @@ def test_the_response_object_has_the_service_s_keys_and_times(
         "orig_images": [image],
         "characteristics": {},
         "pack_id": None,
+        "preset": None,
+        "user_error": None,
     }
 
 

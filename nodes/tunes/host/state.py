@@ -111,17 +111,17 @@ def _stamps(files: Iterable[Path], tunes: Iterable[Tune]) -> str:
     return "\n".join(lines)
 
 
-def make_resolver(extra: Bindings | None = None) -> Resolver:
+def make_resolver(extra: Bindings | None = None, files: HostFiles | None = None) -> Resolver:
     """Return a resolver over the bindings file, the tunes database and the files ComfyUI lists.
 
-    `extra` wins over the file.
+    `extra` wins over the file, `files` are those to look at where they are not ComfyUI's own.
     """
     # What a person types to bind must reach this ComfyUI's bindings, wherever their shell stands.
     bind = (
         f"python {shell_word(str(PACK / 'dev.py'))} bind --comfyui"
         f" {shell_word(folder_paths.base_path)}"
     )
-    return resolver_in(state_folder(), HostFiles(), extra, bind)
+    return resolver_in(state_folder(), files or HostFiles(), extra, bind)
 
 
 def models_overview(extra: Bindings) -> str:
