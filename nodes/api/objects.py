@@ -59,7 +59,6 @@ NULL_IN_PROMPT = (
 )
 NULL_IN_TUNE = (
     "callback",
-    "preset",
     "auto_extend",
     "resolution",
     "order_id",
@@ -85,7 +84,7 @@ def tune_object(
         "url": f"{origin}{ROOT}{tune['url']}",
         "orig_images": photos,
         "characteristics": tune.get("characteristics") or {},
-        "pack_id": tune.get("pack_id"),
+        **{key: tune.get(key) for key in ("pack_id", "preset", "user_error")},
         **{key: tune.get(key) for key in NULL_IN_TUNE},
     }
     return {**answer, "notices": list(notices)} if notices else answer

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..faces.photos import LEAST_FACE_PX, MAX_SIDE_PX, MIN_FACE_PX
+from ..training.presets import MAX_STEPS, SERVICE_PRESETS
 from ..tunes.tune import MAX_TEXTS
 from .forms import Schema, form_of
 from .objects import (
@@ -74,13 +75,15 @@ _TUNE = object_of(
         "orig_images": {"type": "array", "items": ADDRESS},
         "characteristics": {"type": "object", "additionalProperties": TEXT},
         "pack_id": or_null(ID),
+        "preset": or_null(TEXT),
+        "user_error": or_null(TEXT),
         **dict.fromkeys(NULL_IN_TUNE, NULL),
     },
 )
 _TUNE["properties"]["notices"] = {
     "type": "array",
     "items": TEXT,
-    "description": "What its maker should know, in the answers to POST and PATCH only.",
+    "description": "What its maker should know, and what its training noticed.",
 }
 
 
@@ -144,10 +147,16 @@ _TUNE_SENT = object_of(
         "name": {"type": "string", "maxLength": MAX_TEXTS["name"]},
         "model_type": {
             "enum": ["faceid", "lora", "checkpoint", "pti"],
-            "description": "pti is for branch fast alone, which needs none.",
+            "description": (
+                "lora, pti or none without a file: it is trained, none as a whole checkpoint."
+            ),
         },
         "token": {"type": "string", "maxLength": MAX_TEXTS["token"]},
         "base_tune_id": {"type": "integer", "minimum": 0, "maximum": 2**52},
+        "preset": {"enum": list(SERVICE_PRESETS), "description": "Of a training on Flux."},
+        "steps": {"type": "integer", "minimum": 0, "maximum": MAX_STEPS},
+        "face_crop": TRUTH,
+        "training_face_correct": TRUTH,
         "branch": {
             "enum": ["sd15", "sdxl1", "flux1", "fast"],
             "description": "fast makes a mock: no model runs, its prompts give placeholders.",

@@ -73,6 +73,10 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self._errors)
 
+    def are_about(self, field: str) -> bool:
+        """Say whether something noted is about a field of the request."""
+        return any(one["field"] == field for one in self._found)
+
     @contextlib.contextmanager
     def noting(self, field: str = "") -> Iterator[None]:
         """Note an ApiError of the block in place of raising it.

@@ -28,6 +28,9 @@ class ApiSettings:
     callbacks: bool = True  # whether addresses are called when a prompt is done
     # Hosts of the own network that may be fetched from and called back.
     private_hosts: tuple[str, ...] = ()
+    # Whether pictures say, as XMP, that a trained model made them.
+    mark_pictures: bool = True
+    people_agreed: bool = False  # whether the people who are trained agreed to it
     idempotent: bool = False  # same title: the same tune; same attributes: the same prompt
     # What addresses in answers begin with, where a proxy stands before ComfyUI.
     public_url: str = ""

@@ -7,7 +7,16 @@ import io
 
 import pytest
 import requests
-from comfyui_astria.tests.host.api_support import SMALL, TIME, Api, api_of, faceid, png, problems
+from comfyui_astria.tests.host.api_support import (
+    SMALL,
+    TIME,
+    Api,
+    api_of,
+    faceid,
+    png,
+    problems,
+    settings_of,
+)
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
 from PIL import Image
@@ -287,3 +296,17 @@ def test_fetching_is_off_until_the_owner_turns_it_on(api: Api, host: LiveHost) -
     ):
         assert (answer.status_code, answer.json()["error"]["type"]) == (422, "fetching-is-off")
         assert "fetch_urls = yes" in answer.json()["error"]["details"]
+
+
+def test_finished_pictures_say_that_a_model_made_them(api: Api, host: LiveHost) -> None:
+    def mark(prompt: dict) -> bool:
+        picture = api.picture(api.finished(prompt)["images"][0])
+        picture.load()
+        assert "prompt" in picture.info
+        return "trainedAlgorithmicMedia" in picture.info.get("XML:com.adobe.xmp", "")
+
+    assert mark(api.create_prompt("a cat", seed=1))
+    with settings_of(host, "mark_pictures = no\n"):
+        assert not mark(api.create_prompt("a cat", seed=2))
+    mock = api.post("/tunes", json={"title": "mock", "branch": "fast"}).json()
+    assert not mark(api.create_prompt("a cat", tune=mock["id"]))

@@ -22,7 +22,7 @@ import jsonschema
 import pytest
 from comfyui_astria.devtools import examples
 from comfyui_astria.tests.api.seed_examples import EXAMPLES
-from comfyui_astria.tests.host.api_support import Api, set_up
+from comfyui_astria.tests.host.api_support import Api, set_up, until
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.testpack.face_models import astronaut
 from comfyui_astria.tests.workflows.furnish import furnish
@@ -44,9 +44,9 @@ HERE, THERE = "http://127.0.0.1:8188/astria", "http://127.0.0.1:8000"
 RUN_S = 300
 
 
-def photo() -> bytes:
+def photo(quality: int = 95) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(astronaut()).save(buffer, "JPEG", quality=95)
+    Image.fromarray(astronaut()).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 
@@ -134,7 +134,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(host: LiveHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    settings = "fetch_urls = yes\nprivate_hosts = 127.0.0.1\n"
+    settings = "fetch_urls = yes\nprivate_hosts = 127.0.0.1\npeople_agreed = yes\n"
     folder = set_up(
         host.base,
         bindings=f"{examples.BINDINGS}[defaults]\nbase = {examples.FLUX}\n",
@@ -149,17 +149,10 @@ def place(host: LiveHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
                 path.parent.mkdir(exist_ok=True)
                 path.touch()
     work = tmp_path_factory.mktemp("program")
-    for name in (
-        "1.jpg",
-        "2.jpg",
-        "3.jpg",
-        "4.jpg",
-        "samples/1.jpg",
-        "samples/2.jpg",
-        "assets/image.jpeg",
-    ):
+    names = ("1.jpg", "2.jpg", "3.jpg", "4.jpg")
+    for number, name in enumerate((*names, "samples/1.jpg", "samples/2.jpg", "assets/image.jpeg")):
         (work / name).parent.mkdir(exist_ok=True)
-        (work / name).write_bytes(photo())
+        (work / name).write_bytes(photo(95 - number))
     called: list[str] = []
     server = ThreadingHTTPServer(
         ("127.0.0.1", 0), type("OwnProgram", (Program,), {"picture": photo(), "called": called})
@@ -273,6 +266,30 @@ def test_an_example_of_the_page_runs_as_it_stands(place: Place, title: str, kind
         assert (told["model_type"], len(told["orig_images"])) == ("faceid", 2)
     for shown in (json.loads(text) for fenced, text in SECTIONS[title] if fenced == "json"):
         is_as_shown(place, told, shown)
+
+
+@pytest.mark.parametrize("kind", ["sh", "js", "python"])
+def test_the_training_example_trains_calls_back_and_paints(place: Place, kind: str) -> None:
+    [text] = [text for fenced, text in SECTIONS["A person to be trained"] if fenced == kind]
+    place.called.clear()
+    printed = place.run_as_it_stands("trained", kind, text)
+    tune = place.api.get("/tunes", params={"limit": 1}).json()[0]
+    assert tune["title"] in printed
+    assert (tune["preset"], tune["model_type"], tune["token"]) == (
+        "flux-lora-portrait",
+        "lora",
+        "ohwx",
+    )
+    [prompt] = place.prompts(tune["id"])
+    assert prompt["text"].startswith(f"<lora:{tune['id']}:1> a painting of ohwx man")
+    if kind == "sh":  # the others send the same
+        painted = place.api.finished(prompt, RUN_S)
+        assert painted["user_error"] is None
+        assert place.api.picture(painted["images"][0]).size == (256, 256)
+        until(lambda: len(place.called) == 2)
+        assert [path.partition("?")[0] for path in place.called] == ["/trained", "/painted"]
+        assert place.api.get(f"/tunes/{tune['id']}").json()["trained_at"]
+    place.api.delete(f"/tunes/{tune['id']}")
 
 
 def is_as_shown(place: Place, told: dict, shown: dict) -> None:

@@ -87,6 +87,8 @@ ROUTES = (
     ("GET", "tunes"),
     ("POST", "tunes"),
     ("GET", "tunes/1/photo"),
+    ("GET", "tunes/1/sample"),
+    ("POST", "tunes/1/training"),
     ("DELETE", "tunes/1"),
     ("GET", "bindings"),
     ("GET", "bindings/choices"),
@@ -181,6 +183,7 @@ def test_a_tune_is_made_listed_shown_and_deleted(host: LiveHost, panel: Panel) -
         "created": "",
         "tags": [f"<faceid:{number}:1.0>"],
         "goes_with_it": {"file": False, "prompts": False},
+        "training": None,
     }
     answer = panel.ask("GET", f"tunes/{number}/photo")
     assert answer.headers["Cache-Control"] == "no-store"

@@ -5,11 +5,14 @@ hook for queued prompts.
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from server import PromptServer
+
+from .training import smaller
 
 # A base tune of the tests binds files of these names -> the family of the tiny model that stands
 # for each.
@@ -32,6 +35,8 @@ PUBLISHED = {
     "t5xxl_fp16.safetensors": "flux",
     "ae.safetensors": "flux",
 }
+# A whole checkpoint that was trained; it stands for SD1.5.
+TRAINED = re.compile(r"astria.tune-\d+\.safetensors")
 FEW_STEPS = 2
 SHRINK = 4
 
@@ -48,12 +53,15 @@ def _replaced(body: dict[str, Any]) -> dict[str, Any]:
         for value in node.get("inputs", {}).values()
         if isinstance(value, str)
     }
-    if named & set(FILES):
-        return {**body, "prompt": _with_test_models()(body["prompt"], "sd15", by_file=FILES)}
-    if not named & set(PUBLISHED):
+    is_published = bool(named & set(PUBLISHED))
+    is_trained = any(TRAINED.fullmatch(one) for one in named) and not is_published
+    if named & set(FILES) or is_trained:
+        graph = _with_test_models()(body["prompt"], "sd15", by_file=FILES)
+        return {**body, "prompt": smaller(graph)}
+    if not is_published:
         return body
     graph = _with_test_models()(body["prompt"], "sd15", by_file=PUBLISHED)
-    for node in graph.values():
+    for node in smaller(graph).values():
         inputs = node["inputs"]
         for key in ("width", "height", "face_size"):
             if isinstance(inputs.get(key), int):

@@ -17,6 +17,7 @@ from .faces import NODES as FACE_NODES
 from .families import FAMILIES, load_family
 from .process import AstriaTestProcess
 from .segmenter import AstriaTestSegmenter
+from .training import AstriaTestNoMemory
 from .upscaler import nearest_x4
 
 _runs: dict[str, int] = {}
@@ -205,6 +206,7 @@ class TestPack(ComfyExtension):
         return [
             *own,
             AstriaTestLoaders,
+            AstriaTestNoMemory,
             AstriaTestProcess,
             AstriaTestSegmenter,
             *CONTROL_NODES,

@@ -18,7 +18,9 @@ from ...net.settings import SETTINGS_FILE, ApiSettings
 from ...net.web import Bounds, post
 from ...tunes.prompts import Callback
 from ..callbacks import AT_ONCE, LEASE_S, TIMEOUT_S, next_attempt
+from ..objects import callback_body
 from . import state
+from .training.telling import told_tune
 
 DELIVERY = "Astria-Delivery"  # the same over all attempts of one callback
 
@@ -72,16 +74,26 @@ class Callbacks:
         )
 
 
+def _about_tune(callback: Callback) -> str | None:
+    """Return the body of a callback about a tune as it is now; None where it is gone."""
+    tune = state.tunes().get(callback.tune_id or 0)
+    return None if tune is None else callback_body("tune", told_tune(tune, callback.origin or ""))
+
+
 def _send(callback: Callback, settings: ApiSettings) -> None:
     store = state.prompts()
     if not settings.callbacks:  # turned off since it was stored
         store.fail_callback(callback.id, f"callbacks = no in {SETTINGS_FILE}")
         return
+    body = callback.body if callback.tune_id is None else _about_tune(callback)
+    if body is None:
+        store.fail_callback(callback.id, "the tune was deleted before its callback was sent")
+        return
     try:
         headers = {"Content-Type": "application/json", DELIVERY: callback.delivery}
         post(
             callback.url,
-            callback.body.encode("utf-8", "surrogatepass"),
+            body.encode("utf-8", "surrogatepass"),
             headers,
             Bounds(0, TIMEOUT_S, settings.private_hosts),
         )

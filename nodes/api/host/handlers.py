@@ -15,7 +15,7 @@ from ...net.settings import ApiSettings
 from ...tunes.prompts import Prompt, Sought
 from ..attributes import ATTRIBUTES
 from ..fields import notices_of, prompt_attributes, wrapped
-from ..objects import callback_body, tune_object
+from ..objects import callback_body
 from ..openapi import document
 from . import state
 from .body import read_body, uploads_of
@@ -33,6 +33,7 @@ from .picture_threads import PictureThreads
 from .prompt_handlers import FILTERS, PromptHandlers, search
 from .prompts import Terms, object_of, prepare
 from .queue import Queue
+from .training.telling import told_tune
 from .tune_handlers import TUNE_HANDLERS
 from .tunes import Made, delete_tune, make_tune
 
@@ -100,18 +101,20 @@ class Handlers:
         # Of two requests with one title the second finds the first's tune.
         making = self._making.setdefault(str(sent.get("title")), asyncio.Lock())
         async with making if settings.idempotent else contextlib.nullcontext():
-            made = await self.in_picture_thread(
-                make_tune, sent, settings, terms.fetching, terms.pack_id
-            )
+            made = await self.in_picture_thread(make_tune, sent, terms)
             try:
                 await self._first_prompts(made, sent, terms)
             except BaseException:
                 if made.is_new:
-                    await asyncio.to_thread(delete_tune, made.tune.id)
+                    await self._queue.delete_with_tune(
+                        str(made.tune.id), lambda: delete_tune(made.tune.id)
+                    )
                 raise
-        answer = tune_object(made.tune.to_json(), terms.origin, (*notices, *made.notices))
+            if made.trains:
+                await self._queue.train(made.tune.id)
+        answer = told_tune(made.tune, terms.origin, (*notices, *made.notices))
         # Also where the tune was there: the first answer to this client may have been lost.
-        if made.callback:
+        if made.callback and made.tune.trained_at is not None:
             await asyncio.to_thread(
                 state.prompts().queue_callback, made.callback, callback_body("tune", answer)
             )

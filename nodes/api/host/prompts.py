@@ -22,13 +22,14 @@ from ...pipeline.build.sources import Options
 from ...pipeline.compiling import Compiled, CompileOptions, compile_request, sources_of
 from ...pipeline.plan import draft
 from ...prompt import ImageRef, PromptRequest
+from ...training.asked import Training
 from ...tunes.bindings import KNOWN_BASES, BaseModel, Bindings
 from ...tunes.file_search import Missing
 from ...tunes.host.state import make_resolver
 from ...tunes.prompts import Prompt
 from ...tunes.resolve import Resolver
 from ...tunes.state import bindings_in
-from ...tunes.tune import iso
+from ...tunes.tune import Tune, iso
 from ..branches import BRANCHES
 from ..callbacks import callback_of
 from ..held_pixels import check_pixels
@@ -41,6 +42,7 @@ from .packs.filling import filled, tune_at
 from .pictures.input_pixels import input_pixels
 from .pictures.mock import MAX_SEED, Workflow, mocked
 from .reading import SPELLED, AttributeReading, read
+from .training.waiting import ExpectedFiles, named, trained_name, training_at
 
 MAX_SHOWN = 2000  # longer addresses of pictures are the pictures themselves
 _WEB = ("http://", "https://")
@@ -74,11 +76,18 @@ class Prepared:
 
 @dataclass(frozen=True)
 class _DrawnOn:
-    """The model of a prompt: a base, bindings that a stored checkpoint adds, a stored tune."""
+    """The model of a prompt: a base, bindings that a stored checkpoint or a tune in training adds,
+    a stored tune, and the file that its training will give.
+    """
 
     base: str | None = None
     extra: Bindings | None = None
     tune: int | None = None
+    expected: ExpectedFiles | None = None
+
+    def resolver(self) -> Resolver:
+        """Return what looks up the models of a prompt that is drawn on it."""
+        return make_resolver(self.extra, self.expected)
 
 
 def prepare(
@@ -91,18 +100,21 @@ def prepare(
     `first_notices` stand before its own. Raises: ApiError listing every problem.
     """
     problems, notices, tune = Problems(), list(first_notices), tune_at(tune_id)
+    training: Training | None = None
     is_mock = tune is not None and tune.is_mock
     attributes: dict[str, Any] = dict(sent)
     fillings: Mapping[str, Filling] = {}
     ground, callback = _DrawnOn(), None
     with problems.noting():
-        attributes, fillings = filled(tune, sent)
+        training = training_at(tune)
+        attributes, fillings, more = named(tune, training, *filled(tune, sent))
+        notices += more
     if is_mock:
         ground = _DrawnOn(tune=tune.id)
     else:
         notices += guess_bases(tune_id)
         with problems.noting():
-            ground = _ground(tune_id)
+            ground = _ground(tune_id, training)
     with problems.noting("callback"):
         callback, more = callback_of(attributes.pop("callback", None), terms.settings)
         notices += more
@@ -125,6 +137,7 @@ def prepare(
         callback=callback,
         inputs=tuple(made.pictures),
         notices=tuple(dict.fromkeys(map(without_folders, [*notices, *made.notices]))),
+        waits_for=ground.tune if ground.expected else None,
     )
     return Prepared(prompt, made.pictures, ground.tune)
 
@@ -143,8 +156,8 @@ def _planned(
     options = CompileOptions(ground.base, options=Options(secrets.randbelow(MAX_SEED)))
     if problems:
         planned = options if ground.base else None
-        problems.refuse(reasons(reading, tags_of(attributes), make_resolver(ground.extra), planned))
-    compiled, bound = _compiled(reading, ground.extra, options)
+        problems.refuse(reasons(reading, tags_of(attributes), ground.resolver(), planned))
+    compiled, bound = _compiled(reading, ground, options)
     plan = compiled.plan
     check_pixels(plan.stages, plan.settings.num_images, input_pixels(reading), max_megapixels)
     of_plan = (one.render() for one in plan.problems)
@@ -196,8 +209,8 @@ def api_base_id() -> str:
     raise ApiError(found.message, code="missing-base", hint=found.hint)
 
 
-def _ground(tune_id: str | None) -> _DrawnOn:
-    """Return the model of a prompt at this id.
+def _ground(tune_id: str | None, training: Training | None) -> _DrawnOn:
+    """Return the model of a prompt at this id, of a tune of this training.
 
     Raises: ApiError, 404 for an id that nothing has.
     """
@@ -206,6 +219,8 @@ def _ground(tune_id: str | None) -> _DrawnOn:
     if tune_id in bindings_in(state_folder()).bases:
         return _DrawnOn(tune_id)
     tune = state.tunes().get(int(tune_id)) if tune_id.isdecimal() and len(tune_id) <= 16 else None
+    if tune is not None and training is not None and training.is_open:
+        return _in_training(tune, training)
     if tune is not None and tune.model_type == "checkpoint" and tune.file:
         model = BaseModel(BRANCHES.get(tune.branch or "sd15", "sd15"), checkpoint=tune.file)
         return _DrawnOn(tune_id, Bindings(bases={tune_id: model}), tune.id)
@@ -224,8 +239,21 @@ def _ground(tune_id: str | None) -> _DrawnOn:
     raise ApiError(missing.message, code="missing-base", hint=missing.hint)
 
 
+def _in_training(tune: Tune, training: Training) -> _DrawnOn:
+    """Return what a prompt at a tune is drawn on once it is trained."""
+    id, file = str(tune.id), trained_name(tune.id)
+    if training.kind == "checkpoint":
+        model = BaseModel(BRANCHES.get(tune.branch or "sd15", "sd15"), checkpoint=file)
+        expected = ExpectedFiles("checkpoints", file)
+        return _DrawnOn(id, Bindings(bases={id: model}), tune.id, expected)
+    expected = ExpectedFiles("loras", file)
+    names = [id] if tune.title.isdecimal() else [id, tune.title]
+    extra = Bindings(tunes=dict.fromkeys(names, file))
+    return _DrawnOn(training.request["base"], extra, tune.id, expected)
+
+
 def _compiled(
-    reading: AttributeReading, extra: Bindings | None, options: CompileOptions
+    reading: AttributeReading, ground: _DrawnOn, options: CompileOptions
 ) -> tuple[Compiled, list[str]]:
     """Return the workflow, and the notices on models that were bound for it.
 
@@ -235,7 +263,7 @@ def _compiled(
     request = reading.request
     assert request is not None, "wrong attributes were refused before"
     while True:
-        resolver = make_resolver(extra)
+        resolver = ground.resolver()
         try:
             return compile_request(request, resolver, options), notices
         except (PlanError, MissingModelError) as error:

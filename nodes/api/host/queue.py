@@ -6,30 +6,30 @@ Put in the order of their coming, followed to their end, taken up again after a 
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
 import sqlite3
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-import execution
-from server import PromptServer
-
 from ...errors import AstriaError
 from ...host.shown_paths import without_folders
 from ...net.problems import ApiError
 from ...net.settings import ApiSettings
+from ...training.asked import Training
 from ...tunes.prompts import Prompt
 from ...tunes.schema import only_one
 from ...tunes.tune import now
 from ..objects import callback_body
 from . import state
-from .entry.admission import Admission, Item
+from .entry.admission import Admission
+from .entry.host_queue import HostQueue, Item, is_success, why_failed
 from .packs.runs import end_runs
+from .pictures.marking import mark_pictures
 from .prompts import Prepared, object_of
+from .training.trainings import Trainings
+from .tunes import delete_tune
 
 MOST_RUNS = 3  # a prompt that was running when ComfyUI ended is started so often
 _POLL_S = 0.1
@@ -47,7 +47,7 @@ class Queue:
     """
 
     def __init__(self, on_done: Callable[[], None]) -> None:
-        self._server = PromptServer.instance
+        self._host = HostQueue()
         self._on_done = on_done
         self._order = asyncio.Lock()
         self._admission = Admission(self._order, self._item, self._put)
@@ -58,6 +58,7 @@ class Queue:
         self._has_runs = True  # of packs, with a callback to come
         self._ending = asyncio.Lock()
         self._claim: sqlite3.Connection | None = None
+        self.trainings = Trainings(self._host, self._order, self._after_training)
 
     async def is_only_one(self) -> bool:
         """Say whether no other running ComfyUI had this folder first.
@@ -81,31 +82,34 @@ class Queue:
         """
         # Before anything waits that another one, started later, could take for left over.
         await self.is_only_one()
-        return await self._admission.admit(prepared, settings)
+        prompt = await self._admission.admit(prepared, settings)
+        if prompt.waits_for is not None:
+            await self._release()  # its tune may have been quicker
+        return prompt
+
+    async def train(self, tune_id: int) -> None:
+        """Put the training of a new tune on the queue, or delete the tune with all that is of it.
+
+        Raises: ApiError where it cannot be put there.
+        """
+        await self.is_only_one()
+        try:
+            await self.trainings.begin(tune_id)
+        except BaseException:
+            await self.delete_with_tune(str(tune_id), lambda: delete_tune(tune_id))
+            raise
 
     async def _item(self, prompt: Prompt) -> Item:
-        """Return what the queue's entry for a prompt holds, as ComfyUI's POST /prompt makes it.
-
-        Other packs' prompt handlers see it too.
-        """
-        body = self._server.trigger_on_prompt(
-            {"prompt": copy.deepcopy(dict(prompt.workflow)), "extra_data": {}}
-        )
-        graph = body["prompt"]
-        valid, error, outputs, node_errors = await execution.validate_prompt(
-            prompt.run_id, graph, None
-        )
-        if not valid or node_errors:
-            raise _refused(error, node_errors)
-        extra = {**body.get("extra_data", {}), "create_time": int(time.time() * 1000)}
-        return (graph, extra, outputs)
+        """Return what the queue's entry for a prompt holds; nothing for one that waits."""
+        if prompt.waits_for is not None:
+            return ()
+        return await self._host.item(prompt.run_id, prompt.workflow)
 
     def _put(self, item: Item, prompt: Prompt) -> None:
+        if prompt.waits_for is not None:
+            return
         self._followed[prompt.run_id] = prompt.id
-        # Only now, for it is the order of the queue.
-        number = self._server.number
-        self._server.number += 1
-        self._server.prompt_queue.put((number, prompt.run_id, *item, {}))
+        self._host.put(item, prompt.run_id)
         self._wake.set()
 
     async def resume(self) -> None:
@@ -113,29 +117,55 @@ class Queue:
 
         What was started too often is marked as failed.
         """
-        for prompt in await asyncio.to_thread(state.prompts().open):
-            if prompt.status == "running" and prompt.runs >= MOST_RUNS:
-                await self._finish(
-                    replace(
-                        prompt,
-                        status="failed",
-                        user_error=(
-                            f"ComfyUI ended {prompt.runs} times while this prompt was running."
-                        ),
-                    )
-                )
-                continue
-            again = replace(prompt, run_id=str(uuid.uuid4()))
-            async with self._order:
-                await asyncio.to_thread(state.prompts().requeue, again.id, again.run_id)
-                try:
-                    item = await self._item(again)
-                except ApiError as error:
-                    text = f"ComfyUI was restarted, and refuses the workflow now: {error.message}"
-                    await self._finish(replace(again, status="failed", user_error=text))
-                    continue
-                self._put(item, again)
+        prompts = await asyncio.to_thread(state.prompts().open)
+        trainings = await asyncio.to_thread(state.trainings().open)
+        for one in sorted([*trainings, *prompts], key=lambda one: one.created_at or now()):
+            if isinstance(one, Training):
+                await self.trainings.resume(one)
+            elif one.waits_for is None:
+                await self._resume(one)
+        await self._release()
         await self._end_runs()
+
+    async def _resume(self, prompt: Prompt) -> None:
+        if prompt.status == "running" and prompt.runs >= MOST_RUNS:
+            text = f"ComfyUI ended {prompt.runs} times while this prompt was running."
+            await self._finish(replace(prompt, status="failed", user_error=text))
+            return
+        again = replace(prompt, run_id=str(uuid.uuid4()))
+        async with self._order:
+            await asyncio.to_thread(state.prompts().requeue, again.id, again.run_id)
+            await self._put_or_fail(again, "ComfyUI was restarted, and refuses the workflow now")
+
+    async def _put_or_fail(self, prompt: Prompt, why: str) -> None:
+        try:
+            item = await self._item(prompt)
+        except ApiError as error:
+            text = f"{why}: {error.message}"
+            await self._finish(replace(prompt, status="failed", user_error=text))
+        else:
+            self._put(item, prompt)
+
+    async def _after_training(self) -> None:
+        self._on_done()
+        await self._release()
+
+    async def _release(self) -> None:
+        """Put prompts on the queue whose tune is trained; end those whose tune never will be."""
+        async with self._order:
+            for prompt in await asyncio.to_thread(state.prompts().waiting):
+                training = await asyncio.to_thread(state.trainings().get, prompt.waits_for or 0)
+                if training is not None and training.is_open:
+                    continue
+                if not await asyncio.to_thread(state.prompts().release, prompt.id):
+                    continue  # another ComfyUI with this folder has taken it
+                free = replace(prompt, waits_for=None)
+                if training is not None and training.status == "done":
+                    why = f"Tune {prompt.waits_for} is trained, and ComfyUI refuses the workflow"
+                    await self._put_or_fail(free, why)
+                else:
+                    text = await asyncio.to_thread(_never, prompt)
+                    await self._finish(replace(free, status="failed", user_error=text))
 
     async def follow(self) -> None:
         """Note what becomes of the prompts on the queue, until cancelled."""
@@ -153,9 +183,7 @@ class Queue:
             await asyncio.sleep(_POLL_S)
 
     async def _look(self) -> None:
-        queue = self._server.prompt_queue
-        running, waiting = queue.get_current_queue_volatile()
-        runs, waits = {item[1] for item in running}, {item[1] for item in waiting}
+        runs, waits = self._host.now()
         for run_id, id in list(self._followed.items()):
             if run_id in waits:
                 continue
@@ -165,7 +193,7 @@ class Queue:
             if run_id in runs:
                 continue
             # Looked up after the queue: what is in neither has been taken out by hand.
-            entry = queue.get_history(prompt_id=run_id, map_function=_result).get(run_id)
+            entry = self._host.ended(run_id)
             prompt = await asyncio.to_thread(state.prompts().get, id)
             if prompt is not None:
                 await self._end(prompt, entry)
@@ -174,7 +202,9 @@ class Queue:
 
     async def _end(self, prompt: Prompt, entry: Mapping[str, Any] | None) -> None:
         try:
-            await self._finish(_ended(prompt, entry))
+            ended = _ended(prompt, entry)
+            said = await asyncio.to_thread(mark_pictures, ended)
+            await self._finish(replace(ended, notices=(*ended.notices, *said)))
         except AstriaError:
             raise
         except (ValueError, TypeError, LookupError, AttributeError):
@@ -226,8 +256,10 @@ class Queue:
     async def delete_with_tune(self, tune_id: str, delete: Callable[[], _Answer]) -> _Answer:
         """Delete the prompts of a tune, ending their runs, then the tune itself by `delete`.
 
-        No prompt comes in between. Return what `delete` returns.
+        No prompt comes in between. A training is ended. Return what `delete` returns.
         """
+        if tune_id.isdecimal():
+            await self.trainings.leave(int(tune_id))
         async with self._order:
             while prompts := await asyncio.to_thread(
                 lambda: state.prompts().list(tune_id, limit=_AT_ONCE, offset=0)
@@ -241,47 +273,26 @@ class Queue:
     async def _delete(self, prompt: Prompt) -> bool:
         self._followed.pop(prompt.run_id, None)
         self._started.discard(prompt.run_id)
-        self._server.prompt_queue.delete_queue_item(lambda item: item[1] == prompt.run_id)
-        self._server.prompt_queue.interrupt_if_running(prompt.run_id)
+        self._host.remove(prompt.run_id)
         gone = await asyncio.to_thread(state.prompts().delete, prompt.id)
         if prompt.inputs:
             await asyncio.to_thread(state.sweep_inputs)
         return gone
 
 
-def _refused(error: Mapping[str, Any] | None, node_errors: Mapping[str, Any]) -> ApiError:
-    lines = [
-        f"node {node} ({record.get('class_type', '?')}): {one.get('message', '')}"
-        f" {one.get('details', '')}".strip()
-        for node, record in (node_errors or {}).items()
-        for one in record.get("errors", [])
-    ]
-    headline = (error or {}).get("message", "ComfyUI refuses the workflow")
-    return ApiError(
-        "\n".join([headline, *lines]),
-        code="prompt_outputs_failed_validation",
-        hint="A model file or picture may have been moved.",
-    )
-
-
-def _result(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return outputs and status of a history entry, without a copy of its workflow."""
-    return {"outputs": entry["outputs"], "status": entry["status"]}
+def _never(prompt: Prompt) -> str:
+    """Say why the tune that a prompt waits for will not be trained."""
+    tune = state.tunes().get(prompt.waits_for or 0)
+    reason = "it was deleted." if tune is None else tune.user_error
+    return f"Tune {prompt.waits_for} was not trained: {reason}"
 
 
 def _ended(prompt: Prompt, entry: Mapping[str, Any] | None) -> Prompt:
     if entry is None:
-        return replace(
-            prompt,
-            status="failed",
-            user_error=(
-                "It was taken off ComfyUI's queue before it ran, or its history was cleared."
-            ),
-        )
+        return replace(prompt, status="failed", user_error=why_failed(None))
     prompt = replace(prompt, notices=tuple(dict.fromkeys((*prompt.notices, *_node_notes(entry)))))
-    status = entry["status"] or {}
-    if status.get("status_str") != "success":
-        return replace(prompt, status="failed", user_error=_reason(status))
+    if not is_success(entry):
+        return replace(prompt, status="failed", user_error=why_failed(entry))
     images = [
         image
         for node, output in sorted(entry["outputs"].items())
@@ -299,15 +310,3 @@ def _node_notes(entry: Mapping[str, Any]) -> list[str]:
     notes = [note for one in entry["outputs"].values() for note in one.get("astria_notes", ())]
     lines = (line for note in notes for line in str(note).splitlines())
     return [line for line in lines if line.strip()]
-
-
-def _reason(status: Mapping[str, Any]) -> str:
-    for kind, data in status.get("messages", []):
-        if kind == "execution_error":
-            return (
-                f"node {data.get('node_id')} ({data.get('node_type')}):"
-                f" {str(data.get('exception_message', '')).strip()}"
-            )
-        if kind == "execution_interrupted":
-            return "It was interrupted."
-    return "ComfyUI ended its run without a message."

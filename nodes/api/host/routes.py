@@ -26,6 +26,7 @@ from .handlers import Handlers
 from .packs.routes import PackHandlers
 from .pictures.inspect import InspectHandlers
 from .queue import Queue
+from .training.leavings import sweep_trainings
 from .tunes import sweep_models
 
 _log = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ class _BackgroundTasks:
                 )
         self._tasks = [
             asyncio.create_task(self._queue.follow()),
+            asyncio.create_task(self._queue.trainings.follow()),
             asyncio.create_task(self._when_kept()),
         ]
         for task in self._tasks:
@@ -119,6 +121,7 @@ class _BackgroundTasks:
             return
         await asyncio.to_thread(state.sweep)
         await asyncio.to_thread(sweep_models)
+        await asyncio.to_thread(sweep_trainings)
         await self._queue.resume()
 
     async def _when_kept(self) -> None:

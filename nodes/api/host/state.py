@@ -12,6 +12,7 @@ import folder_paths
 from ...host.state import STATE_NAME, state_folder
 from ...net.files import INPUT_FOLDER
 from ...net.settings import SETTINGS_FILE, ApiSettings, load
+from ...training.asked import TrainingStore
 from ...tunes.packs import PackStore
 from ...tunes.prompts import PromptStore
 from ...tunes.schema import kept_open
@@ -43,6 +44,15 @@ def prompts() -> PromptStore:
 
 def packs() -> PackStore:
     return _packs(state_folder())
+
+
+def trainings() -> TrainingStore:
+    return _trainings(state_folder())
+
+
+@functools.cache
+def _trainings(folder: Path) -> TrainingStore:
+    return TrainingStore(folder)
 
 
 @functools.cache

@@ -24,8 +24,10 @@ from ..packs.placeholders import characteristics_of
 from . import state
 from .body import read_body
 from .lookup import id_of, number_of, origin_of, page_of, unknown, wanted
+from .training.telling import told_tune
 from .tunes import KNOWN, WITHOUT_EFFECT, typed
 
+_TRAINED_BY = ("name", "token", "base_tune_id")
 _IDLE = (*WITHOUT_EFFECT, "callback")  # what may be sent, and changes nothing
 
 
@@ -38,17 +40,21 @@ async def list_tunes(request: web.Request, settings: ApiSettings) -> web.Respons
         )
     )
     origin = origin_of(request, settings)
-    return web.json_response([tune_object(tune.to_json(), origin) for tune in found])
+    told = await asyncio.to_thread(lambda: [told_tune(tune, origin) for tune in found])
+    return web.json_response(told)
 
 
 async def get_tune(request: web.Request, settings: ApiSettings) -> web.Response:
     """Answer with a stored tune, or with a base of the bindings."""
     id = id_of(request, "id")
     tune = await asyncio.to_thread(state.tunes().get, number_of(id))
-    tune_json = (await asyncio.to_thread(_bases)).get(id) if tune is None else tune.to_json()
-    if tune_json is None:
+    origin = origin_of(request, settings)
+    if tune is not None:
+        return web.json_response(await asyncio.to_thread(told_tune, tune, origin))
+    base = (await asyncio.to_thread(_bases)).get(id)
+    if base is None:
         raise unknown("tune", id)
-    return web.json_response(tune_object(tune_json, origin_of(request, settings)))
+    return web.json_response(tune_object(base, origin))
 
 
 async def gallery(request: web.Request, settings: ApiSettings) -> web.Response:
@@ -89,7 +95,11 @@ async def change_tune(request: web.Request, settings: ApiSettings) -> web.Respon
         raise unknown("tune", id)
     idle = [key for key in sent if key in _IDLE or key not in (*KNOWN, *CHANGEABLE)]
     notices = [*notices_of(beside, "tune"), *(f"{key} has no effect here."[:300] for key in idle)]
-    return web.json_response(tune_object(changed.to_json(), origin_of(request, settings), notices))
+    late = [key for key in changes if key in _TRAINED_BY]
+    if late and await asyncio.to_thread(state.trainings().get, changed.id) is not None:
+        notices += [f"{key} is changed, and what the tune is trained with stays." for key in late]
+    answer = await asyncio.to_thread(told_tune, changed, origin_of(request, settings), notices)
+    return web.json_response(answer)
 
 
 def _changes(sent: Mapping[str, Any]) -> dict[str, Any]:

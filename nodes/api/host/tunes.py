@@ -29,7 +29,7 @@ from ...faces.photos import (
 from ...host.shown_paths import without_folders
 from ...host.state import state_folder
 from ...net.fetching import Fetching
-from ...net.files import check_safetensors, picture_name
+from ...net.files import check_safetensors
 from ...net.problems import ApiError, Problems
 from ...net.settings import ApiSettings
 from ...net.writing import PARTIAL
@@ -42,22 +42,23 @@ from ...tunes.tune import MOCK_BRANCH, MODEL_TYPES, Tune, length_problem
 from ..branches import BRANCHES
 from ..callbacks import callback_of
 from ..packs.placeholders import characteristics_of
-from ..pictures.mock import check_mock, mock_notices
+from ..pictures.mock import PTI, check_mock, mock_notices
 from . import state
 from .body import UploadedModel, uploads_of
 from .guess import guess_roles
-from .pictures.photos import bound_analysis, photo_content, photo_pixels
+from .pictures.photos import bound_analysis, photo_pixels, sent_photos
+from .prompts import Terms
+from .training.asking import asked_training, asks_to_train, check_asked
+from .training.leavings import FOLDERS, forget_trained
 
-FOLDERS = {"lora": "loras", "checkpoint": "checkpoints"}
 UPLOADS = "astria"  # below the model folder: model files that came with requests
 # Not a name that a person gives.
 _UPLOADED = re.compile(rf"{UPLOADS}/upload-[0-9a-f]{{32}}\.safetensors")
-_TEXTS = ("title", "name", "token", "branch", "args", "model_type")
+_TEXTS = ("title", "name", "token", "branch", "args", "model_type", "preset")
 _NUMBERS = ("base_tune_id", "steps", "min_face_px")
 _SWITCHES = ("face_crop", "training_face_correct")
-# Of the service's tunes, without meaning where nothing is trained or billed.
+# Of the service's tunes, without meaning here.
 WITHOUT_EFFECT = (
-    "preset",
     "auto_extend",
     "resolution",
     "use_lpw",
@@ -84,12 +85,26 @@ KNOWN = frozenset(
 
 @dataclass(frozen=True)
 class Made:
-    """A tune, whether this request made it, what its maker should know, and the address to call."""
+    """A tune, whether this request made it, what its maker should know, and the address to call.
+
+    `trains` where it is to be trained; whoever asked is then called when it is.
+    """
 
     tune: Tune
     is_new: bool
     notices: tuple[str, ...] = ()
     callback: str | None = None
+    trains: bool = False
+
+
+@dataclass(frozen=True)
+class _AskedBy:
+    """A request as it came, the address to call, and what was noticed so far."""
+
+    sent: Mapping[str, Any]
+    terms: Terms
+    callback: str | None
+    said: Sequence[str]
 
 
 def fetching_of(settings: ApiSettings) -> Fetching:
@@ -97,41 +112,39 @@ def fetching_of(settings: ApiSettings) -> Fetching:
     return Fetching(settings, state.SHOWN_SETTINGS_FILE)
 
 
-def make_tune(
-    sent: Mapping[str, Any],
-    settings: ApiSettings,
-    fetching: Fetching | None = None,
-    pack_id: int | None = None,
-) -> Made:
-    """Store the tune that the attributes describe.
+def make_tune(sent: Mapping[str, Any], terms: Terms) -> Made:
+    """Store the tune that the attributes describe, and what is asked of its training.
 
     Raises: ApiError with every problem, TuneError or ImageError; nothing is then left behind.
-
-    `fetching` is that of the request where it has more pictures than those of the tune,
-    `pack_id` the pack that the tune is made by.
     """
-    problems = Problems()
+    settings, problems = terms.settings, Problems()
     callback, notices = None, []
     with problems.noting("callback"):
         callback, notices = callback_of(sent.get("callback"), settings)
     about = _about(sent, problems)
-    if (
-        settings.idempotent
-        and not problems
-        and (there := state.tunes().find_by_title(about["title"]))
-    ):
+    if settings.idempotent and not problems and (there := _there(about["title"])):
         return Made(there, False, tuple(notices), callback)
-    is_mock = about["branch"] == MOCK_BRANCH
-    file = None if is_mock else _model_file(sent, about.get("model_type"), problems)
-    contents = _sent_photos(sent, settings, fetching or fetching_of(settings), problems)
+    is_mock = about.get("branch") == MOCK_BRANCH
+    trains = not is_mock and asks_to_train(sent, about)
+    file = None if is_mock or trains else _model_file(sent, about.get("model_type"), problems)
+    if trains:
+        check_asked(about, settings.people_agreed, problems)
+    contents = sent_photos(sent, settings, terms.fetching, problems)
+    if trains:
+        asked_by = _AskedBy(sent, terms, callback, notices)
+        return _trained_later(about, contents, asked_by, problems)
     problems.refuse()
+    about.setdefault("branch", _branch_of_base(about.get("base_tune_id")))
     min_face_px = about.pop("min_face_px", MIN_FACE_PX)
+    preset = about.pop("preset", None)
     photos, more = (
         (contents, mock_notices(sent))
         if is_mock
         else _usable_photos(contents, about["title"], min_face_px)
     )
-    notices = (*notices, *more, *(f"{key} has no effect here." for key in _idle(sent)))
+    idle = [*(["preset"] if preset else []), *_idle(sent)]
+    notices = (*notices, *more, *(f"{key} has no effect here." for key in idle))
+    pack_id = terms.pack_id
     with _placed(file, about.get("model_type")) as placed:
         return Made(
             state.tunes().create(photos=photos, is_api=True, file=placed, pack_id=pack_id, **about),
@@ -139,6 +152,40 @@ def make_tune(
             tuple(map(without_folders, notices)),
             callback,
         )
+
+
+def _there(title: str) -> Tune | None:
+    """Return the tune that an equal title gives; asking again for one that failed tries again."""
+    tune = state.tunes().find_by_title(title)
+    return tune if tune is None or tune.user_error is None else None
+
+
+def _trained_later(
+    about: dict[str, Any], photos: list[bytes], asked_by: _AskedBy, problems: Problems
+) -> Made:
+    """Store a tune together with what is asked of its training. Raises: ApiError."""
+    least_face_px, different = about.pop("min_face_px", None), list(dict.fromkeys(photos))
+    # Addresses are not fetched for what is refused already: what was sent counts.
+    sent = [*uploads_of(asked_by.sent.get("images")), *uploads_of(asked_by.sent.get("image_urls"))]
+    asked = asked_training(about, len(sent if problems else different), problems)
+    problems.refuse()
+    assert asked is not None, "what is wrong with it was noted"
+    idle = [*(["min_face_px"] if least_face_px else []), *_idle(asked_by.sent)]
+    said = [*asked_by.said, *asked.notices, *(f"{key} has no effect here." for key in idle)]
+    if len(different) < len(photos):
+        said.append(
+            f"Of {len(photos)} photos {len(different)} are different; each is learned once."
+        )
+    callback, terms = asked_by.callback, asked_by.terms
+    training = replace(asked.training, origin=terms.origin, callback=callback)
+    tune = state.tunes().create(
+        photos=different,
+        is_api=True,
+        pack_id=terms.pack_id,
+        beside=state.trainings().beside(training),
+        **asked.about,
+    )
+    return Made(tune, True, tuple(map(without_folders, said)), callback, trains=True)
 
 
 def _idle(sent: Mapping[str, Any]) -> list[str]:
@@ -163,11 +210,9 @@ def _about(sent: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
         )
     with problems.noting("characteristics"):
         about["characteristics"] = characteristics_of(sent.get("characteristics"))
-    if "branch" not in about:
-        about["branch"] = _branch_of_base(about.get("base_tune_id"))
-    if about["branch"] == MOCK_BRANCH:
+    if about.get("branch") == MOCK_BRANCH:
         check_mock(about, problems)
-    elif about["branch"] not in BRANCHES:
+    elif "branch" in about and about["branch"] not in BRANCHES:
         expected = ", ".join((*BRANCHES, MOCK_BRANCH))
         problems.note(
             ApiError(
@@ -214,56 +259,6 @@ def _branch_of_base(id: int | None) -> str:
     )
 
 
-def _training(kind: str | None) -> ApiError:
-    hint = (
-        "For photos of a person send model_type faceid with images: it is ready at once. For a LoRA"
-        " or checkpoint that is trained already, send model_type lora or checkpoint with file: the"
-        " name of a file in ComfyUI's model folder, or the .safetensors file itself."
-    )
-    return ApiError(
-        f"model_type {kind!r} without a model file asks for training, and nothing is trained here",
-        code="no-training",
-        hint=hint,
-    )
-
-
-def _sent_photos(
-    sent: Mapping[str, Any], settings: ApiSettings, fetching: Fetching, problems: Problems
-) -> list[bytes]:
-    """Return the photos that are sent.
-
-    Each that is none is noted, and one too many ends the looking.
-    """
-    given, urls = uploads_of(sent.get("images")), uploads_of(sent.get("image_urls"))
-    if len(given) + len(urls) > settings.max_images:
-        text = f"{len(given) + len(urls)} photos are sent; expected at most {settings.max_images}"
-        problems.note(ApiError(text, code="too-many-photos"), "images")
-        return []
-    contents = []
-    for number, one in enumerate(given, 1):
-        with problems.noting("images"):
-            contents.append(
-                _checked_picture(
-                    photo_content(one, f"images, number {number}", settings),
-                    f"photo {number}",
-                    settings,
-                )
-            )
-    for number, url in enumerate(urls, 1):
-        with problems.noting("image_urls"):
-            if problems:  # nothing is fetched for what is refused already
-                fetching.check(url, f"image_urls, number {number}")
-                continue
-            content = fetching.get(url, f"image_urls, number {number}")
-            contents.append(_checked_picture(content, f"photo {len(given) + number}", settings))
-    return contents
-
-
-def _checked_picture(content: bytes, what: str, settings: ApiSettings) -> bytes:
-    picture_name(content, what, settings.image_bytes)
-    return content
-
-
 def _usable_photos(
     contents: Sequence[bytes], title: str, min_face_px: int
 ) -> tuple[Sequence[bytes], list[str]]:
@@ -297,9 +292,12 @@ def _model_file(
     request, checked; None where a photo set has none.
     """
     given = sent.get("file")
-    with problems.noting("model_type" if kind not in FOLDERS or not given else "file"):
-        if kind not in MODEL_TYPES or (kind in FOLDERS and not given):
-            raise _training(kind)
+    with problems.noting("file" if kind in FOLDERS else "model_type"):
+        if kind not in MODEL_TYPES:
+            expected = ", ".join((*MODEL_TYPES, PTI))
+            text = f"model_type is {kind!r}; expected {expected}, or none"[:300]
+            hint = "A model file is that of a lora or checkpoint." if given else ""
+            raise ApiError(text, code="tune-model-type", hint=hint)
         if kind not in FOLDERS:
             if given:
                 raise ApiError(
@@ -375,8 +373,8 @@ def _hashes(paths: Sequence[Path]) -> list[str]:
 
 
 def delete_tune(id: int) -> bool:
-    """Delete a tune, its photos, the faces found in them, and the model file that came with a
-    request, unless other tunes name it.
+    """Delete a tune, its photos, the faces found in them, what its training made, and the model
+    file that came with a request, unless other tunes name it.
 
     Say whether it was there.
     """
@@ -385,6 +383,7 @@ def delete_tune(id: int) -> bool:
     if tune is None:
         return False
     FaceCache(state_folder()).forget(_hashes(store.photo_paths(id)))
+    forget_trained(tune)
     gone = store.delete(id)
     if (
         gone

@@ -174,6 +174,14 @@ def _filled(text: str, values: Mapping[str, str]) -> Filling:
     return Filling(text, "".join([*pieces, text[at:]]), tuple(places))
 
 
+def prefixed(filling: Filling | None, text: str, prefix: str) -> Filling:
+    """Return the filling of a text, if any, with `prefix` before what it gives."""
+    length, sent = len(prefix), filling.sent if filling else text
+    places = filling.places if filling else ()
+    moved = ((*place[:2], place[2] + length, place[3] + length) for place in places)
+    return Filling(sent, prefix + text, ((0, 0, 0, length), *moved))
+
+
 def _absent(key: str, text: str, values: Mapping[str, str], owner: str) -> list[Problem]:
     report = Report(text)
     found: list[Problem] = []

@@ -15,10 +15,11 @@ from ...api import access
 from ...api.host import state
 from ...api.host.body import read_body, uploads_of
 from ...api.host.queue import Queue
-from . import bindings, tunes
+from . import bindings, training, tunes
 from .http import Asked, Handler, RequestError, checked, for_the_page, for_the_sidebar, read_json
 
-_TEXTS = {"title": str, "name": str, "token": str, "min_face_px": str}
+_TEXTS = dict.fromkeys(("title", "name", "token", "min_face_px"), str)
+_TRAINED = dict.fromkeys(("model_type", "preset", "base_tune_id", "person_agreed"), str)
 _MAX_DIGITS = 15
 _COOKIE_S = 400 * 24 * 3600  # as long as browsers keep one
 
@@ -26,10 +27,14 @@ _COOKIE_S = 400 * 24 * 3600  # as long as browsers keep one
 def register(routes: web.RouteTableDef, queue: Queue) -> None:
     """Add the sidebar's routes. A tune that is deleted takes its prompts out of the `queue`."""
     routes.get("/astria/editor/tunes")(_looking(_page))
-    routes.post("/astria/editor/tunes")(for_the_sidebar(_create))
+    routes.post("/astria/editor/tunes")(for_the_sidebar(lambda request: _create(request, queue)))
     routes.get("/astria/editor/tunes/{id}/photo")(for_the_sidebar(_photo))
     routes.delete("/astria/editor/tunes/{id}")(
         for_the_sidebar(lambda request: _delete(request, queue))
+    )
+    routes.get("/astria/editor/tunes/{id}/sample")(for_the_sidebar(_sample))
+    routes.post("/astria/editor/tunes/{id}/training")(
+        for_the_sidebar(lambda request: _change_training(request, queue))
     )
     routes.get("/astria/editor/bindings")(_looking(lambda query: bindings.overview()))
     routes.get("/astria/editor/bindings/choices")(
@@ -93,22 +98,54 @@ def _number(text: str, what: str) -> int:
     return int(text)
 
 
-async def _create(request: web.Request) -> web.Response:
-    """Answer a multipart form with `title`, `name`, `token` and files `images[]`."""
+async def _create(request: web.Request, queue: Queue) -> web.Response:
+    """Answer a multipart form with `title`, `name`, `token` and files `images[]`; `model_type` lora
+    is trained.
+    """
     settings = await asyncio.to_thread(state.settings)
     body = await read_body(request, settings, state.spool_folder())
+    kinds = {**_TEXTS, **_TRAINED}
     try:
-        texts = checked({key: body.fields[key] for key in _TEXTS if key in body.fields}, _TEXTS)
+        texts = dict(checked({key: body.fields[key] for key in kinds if key in body.fields}, kinds))
+        if texts.pop("person_agreed", "") == "true":
+            await asyncio.to_thread(training.agree)
         sent = {**texts, "images": list(uploads_of(body.fields.get("images")))}
-        return _answer(await asyncio.to_thread(tunes.create, sent, settings))
+        made = await asyncio.to_thread(tunes.create, sent, settings)
     finally:
         body.close()
+    if made.trains:
+        await queue.train(made.tune.id)
+    return _answer(await asyncio.to_thread(tunes.told, made))
+
+
+async def _change_training(request: web.Request, queue: Queue) -> web.Response:
+    """Stop the training of a tune, or have it go on."""
+    asked = await read_json(request, ("title", "act"), {"title": str, "act": str})
+    number = _number(request.match_info["id"], "id")
+    tune = await asyncio.to_thread(tunes.shown_tune, number, asked["title"])
+    if asked["act"] == "stop":
+        await queue.trainings.stop(tune.id)
+    elif asked["act"] == "go on":
+        await queue.trainings.again(tune.id)
+    else:
+        raise RequestError("act should be 'stop' or 'go on'.", code="bad-field")
+    changed = await asyncio.to_thread(tunes.shown_tune, number, asked["title"])
+    return _answer({"tune": await asyncio.to_thread(tunes.tune_row, changed)})
+
+
+async def _sample(request: web.Request) -> web.Response:
+    number = _number(request.match_info["id"], "id")
+    return _jpeg(await asyncio.to_thread(training.newest_sample, number))
 
 
 async def _photo(request: web.Request) -> web.Response:
     content = await asyncio.to_thread(tunes.thumbnail, _number(request.match_info["id"], "id"))
-    # A photo of a person is kept nowhere else: when its tune is deleted it is gone from the browser
-    # as well.
+    return _jpeg(content)
+
+
+def _jpeg(content: bytes) -> web.Response:
+    # A picture of a person is kept nowhere else: when its tune is deleted it is gone from the
+    # browser as well.
     return web.Response(
         body=content,
         content_type="image/jpeg",

@@ -12,7 +12,9 @@ from PIL import Image
 
 from ...api.guess import guessed_roles
 from ...api.host import state
-from ...api.host.tunes import FOLDERS, UPLOADS, delete_tune, make_tune
+from ...api.host.prompts import Terms
+from ...api.host.training.leavings import FOLDERS, trained_file
+from ...api.host.tunes import UPLOADS, Made, delete_tune, fetching_of, make_tune
 from ...faces.photos import read_photo
 from ...host.state import state_folder
 from ...net.settings import ApiSettings
@@ -24,6 +26,7 @@ from ...tunes.names import shown
 from ...tunes.state import bindings_in
 from ...tunes.store import DATABASE_FILE, TuneStore
 from ...tunes.tune import Tune, TuneError, iso
+from .training import offer, training_row
 
 PAGE = 20
 THUMBNAIL_PX = 192  # shown at half of that, sharp on fine screens
@@ -54,6 +57,7 @@ def page(search: str, offset: int) -> dict[str, Any]:
         "offset": offset,
         "page": PAGE,
         "check": _check(),
+        "training": offer(),
     }
 
 
@@ -87,13 +91,16 @@ def tune_row(tune: Tune) -> dict[str, Any]:
             "file": _takes_its_file_along(tune),
             "prompts": bool(state.prompts().list(str(tune.id), limit=1, offset=0)),
         },
+        "training": training_row(tune),
     }
 
 
 def _takes_its_file_along(tune: Tune) -> bool:
-    """Say whether the tune's model file came with the request that made it, and is named by no
-    other tune.
+    """Say whether the tune's model file was trained here, or came with the request that made it and
+    is named by no other tune.
     """
+    if trained_file(tune) is not None:
+        return True
     is_upload = tune.model_type in FOLDERS and (tune.file or "").startswith(f"{UPLOADS}/upload-")
     return is_upload and not any(
         other.file == tune.file and other.id != tune.id for other in newest()
@@ -153,12 +160,16 @@ def _small(path: Path) -> bytes:
     return written.getvalue()
 
 
-def create(sent: Mapping[str, Any], settings: ApiSettings) -> dict[str, Any]:
-    """Keep photos as a tune; return it, whether it is new, and what was noticed.
+def create(sent: Mapping[str, Any], settings: ApiSettings) -> Made:
+    """Keep photos as a tune: a photo set, or with a `model_type` of lora what is to be trained.
 
     Raises: ApiError, TuneError or ImageError; nothing is then kept.
     """
-    made = make_tune({**sent, "model_type": "faceid"}, settings)
+    return make_tune({"model_type": "faceid", **sent}, Terms("", settings, fetching_of(settings)))
+
+
+def told(made: Made) -> dict[str, Any]:
+    """Return a tune that was made, whether it is new, and what was noticed."""
     return {"tune": tune_row(made.tune), "is_new": made.is_new, "notes": list(made.notices)}
 
 

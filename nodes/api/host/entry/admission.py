@@ -21,10 +21,9 @@ from ....net.settings import ApiSettings
 from ....tunes.prompts import Prompt
 from .. import state
 from ..prompts import Prepared
+from .host_queue import Item
 
 _TOGETHER = 32  # so that the first of a crowd does not wait for its last
-
-Item = tuple  # workflow, extra data and outputs of an entry of ComfyUI's queue
 
 
 @dataclass(eq=False)

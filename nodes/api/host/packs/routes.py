@@ -18,7 +18,6 @@ from ....tunes.packs import Pack
 from ....tunes.tune import Tune
 from ...callbacks import callback_of
 from ...fields import notices_of, wrapped
-from ...objects import tune_object
 from ...packs.attributes import (
     ABOUT_PROMPTS,
     KNOWN,
@@ -33,6 +32,7 @@ from .. import state
 from ..body import read_body
 from ..handlers import Answer, Handlers
 from ..lookup import id_of, page_of, terms_of
+from ..training.telling import told_tune
 
 # Of the service's lists of packs: every pack here is public, and listed.
 _FILTERS = ("public", "listed")
@@ -139,7 +139,7 @@ class PackHandlers:
                     raise ApiError(text, code="too-many", hint="Choose some by prompt_ids.")
                 # With idempotence a prompt may have been there before.
                 await self._handlers.queue_all(asked, terms, is_undone=not settings.idempotent)
-                answers = [tune_object(tune.to_json(), terms.origin, notices) for tune in tunes]
+                answers = [told_tune(tune, terms.origin, notices) for tune in tunes]
                 return web.json_response(answers if len(answers) > 1 else answers[0], status=201)
             return await self._handlers.make_tune(asked_tune(pack, sent), terms, notices)
         finally:

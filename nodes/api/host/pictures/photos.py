@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,53 @@ from ....faces.detector import FaceAnalysis
 from ....faces.insight import find_packs, load_pack
 from ....faces.photos import read_photo
 from ....host.state import state_folder
-from ....net.files import from_base64
-from ....net.problems import ApiError
+from ....net.fetching import Fetching
+from ....net.files import from_base64, picture_name
+from ....net.problems import ApiError, Problems
 from ....net.settings import ApiSettings
 from ....tunes.file_search import Missing
 from ....tunes.host.state import make_resolver
 from ....tunes.state import bindings_in
 from ...fields import Upload
 from .. import state
+from ..body import uploads_of
+
+
+def sent_photos(
+    sent: Mapping[str, Any], settings: ApiSettings, fetching: Fetching, problems: Problems
+) -> list[bytes]:
+    """Return the photos that are sent.
+
+    Each that is none is noted, and one too many ends the looking.
+    """
+    given, urls = uploads_of(sent.get("images")), uploads_of(sent.get("image_urls"))
+    if len(given) + len(urls) > settings.max_images:
+        text = f"{len(given) + len(urls)} photos are sent; expected at most {settings.max_images}"
+        problems.note(ApiError(text, code="too-many-photos"), "images")
+        return []
+    contents = []
+    for number, one in enumerate(given, 1):
+        with problems.noting("images"):
+            contents.append(
+                _checked_picture(
+                    photo_content(one, f"images, number {number}", settings),
+                    f"photo {number}",
+                    settings,
+                )
+            )
+    for number, url in enumerate(urls, 1):
+        with problems.noting("image_urls"):
+            if problems:  # nothing is fetched for what is refused already
+                fetching.check(url, f"image_urls, number {number}")
+                continue
+            content = fetching.get(url, f"image_urls, number {number}")
+            contents.append(_checked_picture(content, f"photo {len(given) + number}", settings))
+    return contents
+
+
+def _checked_picture(content: bytes, what: str, settings: ApiSettings) -> bytes:
+    picture_name(content, what, settings.image_bytes)
+    return content
 
 
 def photo_content(one: Any, what: str, settings: ApiSettings) -> bytes:
