@@ -258,7 +258,7 @@ def test_deleting_says_what_goes_along_and_takes_it_along(
     expect(sidebar.note).to_have_text(f"Tune {named} 'Kept' and its 0 photo(s) are deleted.")
     sidebar.press("Delete Noir")
     expect(sidebar.dialog).to_contain_text(
-        f"The file {file.relative_to(host.loras).as_posix()} came with it, and is deleted as well."
+        f"The file {file.relative_to(host.loras).as_posix()} belongs to it, and is deleted as well."
     )
     expect(sidebar.dialog).to_contain_text(
         "What programs asked of it over the API ends and is forgotten"

@@ -24,7 +24,7 @@ from .lessons import Lessons, Material
 from .loss import Denoising
 from .model import LearningOptions, learning_model, trained_layers, training_dtype
 from .names import kohya_names
-from .state import RESUME_FILE, Judged, digest, restore_state, save_state, smoothed
+from .state import Judged, digest, restore_state, save_state, smoothed
 from .teller import Teller
 
 STATE_EVERY = 100  # steps
@@ -102,7 +102,7 @@ class TrainingRun:
     ) -> tuple[Judged, dict[str, Tensor]]:
         # A judge must have seen the base: with one, what was begun without is begun anew.
         key = digest(self._material.digest(self._numbers), judge is None) if folder else ""
-        judged = self._restored(loop, folder, key)
+        judged = (restore_state(folder, loop, key) if folder else None) or Judged()
         best = Best(folder, self._factors)
         if judge is not None and not judged.samples:
             self._judge(judge, judged, best, 0)
@@ -123,20 +123,6 @@ class TrainingRun:
                 save_state(folder, loop, judged, key)
             raise
         return judged, best.lora(judged, self._numbers.steps)
-
-    def _restored(self, loop: Loop, folder: Path | None, key: str) -> Judged:
-        """Bring the loop to where it was interrupted; say where a state is not gone on from."""
-        if folder is None or not (folder / RESUME_FILE).exists():
-            return Judged()
-        judged = restore_state(folder, loop, key)
-        if judged is None:
-            note = (
-                "An interrupted training of this tune had other photos, captions or numbers: it is"
-                " not gone on from, and this one begins anew."
-            )
-            self._teller.note(note)
-            self._notes.append(note)
-        return judged or Judged()
 
     def _judge(self, judge: Judge, judged: Judged, best: Best, step: int) -> None:
         """Draw samples, look whose likeness they have, and keep the LoRA where it is the best."""

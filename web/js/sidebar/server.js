@@ -42,6 +42,7 @@ function enterKey(error) {
 
 export const listTunes = (search, offset) => ask("GET", `editor/tunes?${new URLSearchParams({ search, offset })}`);
 export const createTune = (form) => ask("POST", "editor/tunes", form);
+export const changeTraining = ({ id, title }, act) => ask("POST", `editor/tunes/${id}/training`, { title, act });
 export const deleteTune = ({ id, title }) => ask("DELETE", `editor/tunes/${id}`, { title });
 export const listBindings = () => ask("GET", "editor/bindings");
 export const listChoices = (key) => ask("GET", `editor/bindings/choices?${new URLSearchParams({ key })}`);

@@ -84,6 +84,14 @@ const STYLE = `
 .astria-photos img { width: 100%; height: 100%; object-fit: cover; border-radius: 6px; }
 .astria-remove { position: absolute; top: -6px; right: -6px; width: 20px; height: 20px; padding: 0; border: 0; border-radius: 50%; background: #222; color: #fff; font: 14px/1 sans-serif; cursor: pointer; }
 
+.astria-way { display: flex; gap: 8px; align-items: flex-start; cursor: pointer; }
+.astria-panel .astria-way input { flex: none; width: 15px; min-height: 0; height: 15px; margin: 2px 0 0; }
+.astria-way small { display: block; font-size: 11.5px; color: color-mix(in srgb, currentColor 68%, transparent); }
+.astria-way:has(input:disabled) { cursor: default; opacity: 0.6; }
+.astria-training { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; margin-top: 3px; font-size: 11.5px; }
+.astria-training progress { flex: 1 1 100%; width: 100%; height: 6px; accent-color: var(--astria-accent); }
+.astria-training img { width: 100%; max-width: 192px; border-radius: 6px; }
+.astria-training p { flex: 1 1 100%; }
 .astria-state { font-weight: 600; }
 .astria-state:empty { display: none; }
 .astria-good { color: var(--astria-good); }

@@ -3,9 +3,11 @@ import { api } from "../../../../scripts/api.js";
 import { button, calmed, h, messages, openDialog } from "./dom.js";
 import { deleteTune, listTunes } from "./server.js";
 import { tagButton } from "./tags.js";
+import { trainingLine } from "./training.js";
 import { newTune, takesFiles } from "./tune_dialog.js";
 
 const CALM_MS = 250;
+const WATCH_MS = 2000; // while a tune of the page is trained
 const KINDS = { faceid: "photos", lora: "LoRA", checkpoint: "checkpoint" };
 
 function portrait({ photo }) {
@@ -29,20 +31,28 @@ export function tunesTab() {
   const search = h("input", { type: "search", placeholder: "Search tunes", "aria-label": "Search tunes by title, id, token or file" });
   const list = h("ul", { class: "astria-list", "aria-label": "Tunes" });
   const pages = h("div", { class: "astria-pages" });
-  let [offset, check, asked, shown] = [0, "", 0, ""];
+  let [offset, check, offer, asked, shown, watch] = [0, "", null, 0, "", 0];
+  let isOpen = false;
+  let trained = new Map(); // id of a tune -> the line about its training
 
   async function load(from = offset) {
     const number = ++asked;
     try {
       const found = await listTunes(search.value, from);
       if (number !== asked) return;
-      [offset, check] = [from, found.check];
+      [offset, check, offer] = [from, found.check, found.training];
       if (from && !found.tunes.length) return void load(Math.max(0, from - found.page));
       // The same list stays as it is, and with it the focus on one of its buttons.
-      const now = JSON.stringify([search.value.trim(), found.tunes]);
-      if (now !== shown) list.replaceChildren(...(found.tunes.length ? found.tunes.map(item) : [h("li", { class: "astria-empty" }, ...emptyText())]));
+      const now = JSON.stringify([search.value.trim(), found.tunes.map((tune) => ({ ...tune, training: tune.training?.state }))]);
+      if (now !== shown) {
+        trained = new Map();
+        list.replaceChildren(...(found.tunes.length ? found.tunes.map(item) : [h("li", { class: "astria-empty" }, ...emptyText())]));
+      }
       shown = now;
+      for (const { id, training } of found.tunes) trained.get(id)?.draw(training);
       drawPages(found);
+      clearTimeout(watch);
+      if (isOpen && found.tunes.some(({ training }) => training?.can_stop)) watch = setTimeout(load, WATCH_MS);
     } catch (error) {
       if (number === asked) told.fail(error);
     }
@@ -60,14 +70,23 @@ export function tunesTab() {
   function item(tune) {
     const tags = tune.tags.map((tag) => tagButton(tag, told));
     const remove = button("", () => confirmDeletion(tune), { class: "astria-icon pi pi-trash", "aria-label": `Delete ${tune.title}`, title: "Delete" });
-    const words = h("div", { class: "astria-words" }, h("strong", { title: tune.title }, tune.title), h("span", { class: "astria-quiet", title: tune.file }, aboutLine(tune)), h("div", { class: "astria-tags" }, ...tags));
+    const words = h("div", { class: "astria-words" }, h("strong", { title: tune.title }, tune.title), h("span", { class: "astria-quiet", title: tune.file }, aboutLine(tune)), trainingOf(tune), h("div", { class: "astria-tags" }, ...tags));
     return h("li", { class: "astria-card" }, portrait(tune), words, remove);
+  }
+  function trainingOf(tune) {
+    if (!tune.training) return null;
+    const line = trainingLine(tune, async () => {
+      shown = "";
+      await load();
+    }, told);
+    trained.set(tune.id, line);
+    return line.root;
   }
   function confirmDeletion(tune) {
     const photos = tune.photos && `Its ${tune.photos === 1 ? "photo" : `${tune.photos} photos`} and what was found in them will be gone for good.`;
     const text = [photos, `Prompts that name ${tune.id} will miss it.`].filter(Boolean).join(" ");
     const prompts = tune.goes_with_it.prompts && h("p", {}, "What programs asked of it over the API ends and is forgotten; pictures that were made stay.");
-    const stays = tune.goes_with_it.file ? "came with it, and is deleted as well" : "stays where it is";
+    const stays = tune.goes_with_it.file ? "belongs to it, and is deleted as well" : "stays where it is";
     const file = tune.file && h("p", {}, `The file ${tune.file} ${stays}.`);
     const act = async () => {
       const { text: done } = await deleteTune(tune);
@@ -76,18 +95,28 @@ export function tunesTab() {
     };
     openDialog({ title: `Delete ${tune.title}?`, content: [h("p", {}, text), prompts, file], action: "Delete", cancel: "Keep it", isGrave: true, act });
   }
-  function create(photos) {
+  async function create(photos) {
     const made = async ({ tune, is_new, notes }) => {
       search.value = "";
       await load(0);
+      if (is_new && tune.training) return told.say(`Tune ${tune.id} “${tune.title}” is trained with ${counted(tune.photos)}.`, ...notes);
       told.say(is_new ? `Tune ${tune.id} “${tune.title}” is stored with ${counted(tune.photos)}.` : `Tune ${tune.id} “${tune.title}” was there already.`, ...notes);
     };
-    newTune({ photos, check, made });
+    if (!offer) await load();
+    if (offer) newTune({ photos, check, training: offer, made });
   }
 
   const bar = h("div", { class: "astria-bar" }, search, button("New tune", () => create([]), { class: "astria-button astria-main" }));
   const root = h("div", { class: "astria-tab" }, bar, told.root, list, pages);
   search.addEventListener("input", calmed(() => load(0), CALM_MS));
   takesFiles(root, create);
-  return { root, open: () => load(), close: () => {} };
+  const open = () => {
+    isOpen = true;
+    return load();
+  };
+  const close = () => {
+    isOpen = false;
+    clearTimeout(watch);
+  };
+  return { root, open, close };
 }
