@@ -90,7 +90,8 @@ def test_two_that_come_first_at_once_hold_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = load("comfyui_astria.nodes.api.host.queue")
-    monkeypatch.setattr(module, "PromptServer", SimpleNamespace(instance=None))
+    host_queue = load("comfyui_astria.nodes.api.host.entry.host_queue")
+    monkeypatch.setattr(host_queue, "PromptServer", SimpleNamespace(instance=None))
     monkeypatch.setattr(
         load("comfyui_astria.nodes.api.host.state"), "state_folder", lambda: tmp_path
     )

@@ -33,10 +33,11 @@ def test_no_prompt_is_admitted_while_its_tune_goes(
     prompt = Prompt(str(tune.id), {"text": "a"}, "digest", "http://127.0.0.1:8188", {})
     prepared = load("comfyui_astria.nodes.api.host.prompts").Prepared(prompt, tune=tune.id)
     put: list[Any] = []
+    host_queue = load("comfyui_astria.nodes.api.host.entry.host_queue")
 
     async def run() -> BaseException | None:
         monkeypatch.setattr(
-            module, "PromptServer", SimpleNamespace(instance=SimpleNamespace(number=0))
+            host_queue, "PromptServer", SimpleNamespace(instance=SimpleNamespace(number=0))
         )
         monkeypatch.setattr(module.Queue, "_item", lambda self, prompt: asyncio.sleep(0))
         monkeypatch.setattr(module.Queue, "_put", lambda self, item, stored: put.append(stored))
@@ -78,12 +79,13 @@ def test_an_end_that_cannot_be_noted_ends_no_other(
         return ended(prompt, entry)
 
     async def run() -> None:
-        host_queue = SimpleNamespace(
+        entries = SimpleNamespace(
             get_current_queue_volatile=lambda: ([], []),
             get_history=lambda prompt_id, map_function: {},
         )
-        server = SimpleNamespace(number=0, prompt_queue=host_queue)
-        monkeypatch.setattr(module, "PromptServer", SimpleNamespace(instance=server))
+        server = SimpleNamespace(number=0, prompt_queue=entries)
+        host_queue = load("comfyui_astria.nodes.api.host.entry.host_queue")
+        monkeypatch.setattr(host_queue, "PromptServer", SimpleNamespace(instance=server))
         monkeypatch.setattr(module, "_ended", sometimes)
         queue = module.Queue(lambda: None)
         queue._followed = {one.run_id: one.id for one in stored}
