@@ -54,6 +54,10 @@ def owned(host: LiveHost) -> LiveHost:
     host.state.mkdir(parents=True, exist_ok=True)
     (host.state / "bindings.ini").write_text(BINDINGS, encoding="utf-8")
     host.client.run({**faces(), "tune": tune(f"{MARK} Anna", 90127)})
+    four = {"four": node("RepeatImageBatch", image=["photo", 0], amount=4)}
+    learned = tune(f"{MARK} learned", 90129)
+    learned["inputs"]["images"] = ["four", 0]
+    host.client.run({**faces(), **four, "tune": learned})
     return host
 
 
@@ -120,6 +124,15 @@ def every_fingerprint() -> dict[str, Any]:
         "swapper": node("AstriaLoadFaceSwapper", swapper_name="inswapper_128.onnx"),
         "graded": node("AstriaColorGrading", image=["generate", 0], look="Film Portra", strength=1),
         "graded_save": node("SaveImage", images=["graded", 0], filename_prefix="private"),
+        "learned": node(
+            "AstriaTunePhotos",
+            tune="90129",
+            token="ohwx",
+            name="woman",
+            sizes="64",
+            face_crop=False,
+        ),
+        "learned_save": node("SaveImage", images=["learned", 0], filename_prefix="private"),
     }
 
 
