@@ -107,9 +107,16 @@ def forget_training(state_folder: Path, tune_id: int) -> None:
     shutil.rmtree(training_folder(state_folder, tune_id), ignore_errors=True)
 
 
-def has_agreed(state_folder: Path) -> bool:
-    """Say whether the owner has confirmed that the people who are trained agreed to it."""
-    return (state_folder / FOLDER / _AGREED).is_file()
+def has_agreed(state_folder: Path, besides: str = "") -> bool:
+    """Say whether the owner has confirmed that the people who are trained agreed to it.
+
+    What was confirmed by the means `besides` does not count.
+    """
+    try:
+        written = json.loads((state_folder / FOLDER / _AGREED).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return written.get("by") != besides
 
 
 def record_agreement(state_folder: Path, at: Mapping[str, object]) -> None:

@@ -223,6 +223,7 @@ def test_deleting_a_tune_ends_its_training_and_leaves_nothing(api: Api, host: Li
 
 
 def test_a_title_finds_its_tune_but_a_failed_one_is_tried_again(api: Api, host: LiveHost) -> None:
+    (host.state / "training" / "agreed.json").unlink(missing_ok=True)
     with settings_of(host, f"{AGREED}idempotent = yes\n"):
         first = ask(api, title="again", steps=2, token="nomemory").json()
         assert ask(api, title="again", steps=2, token="nomemory").json()["id"] == first["id"]
@@ -230,3 +231,5 @@ def test_a_title_finds_its_tune_but_a_failed_one_is_tried_again(api: Api, host: 
         second = ask(api, title="again", steps=2)
         assert second.json()["id"] != first["id"]
         api.delete(f"/tunes/{second.json()['id']}")
+    [told] = problems(ask(api))
+    assert told["code"] == "training-agreement", "the owner has taken people_agreed back"

@@ -14,6 +14,7 @@ from comfyui_astria.nodes.training.progress import (
     forget_training,
     has_agreed,
     read_progress,
+    record_agreement,
     require_agreement,
     training_folder,
     write_progress,
@@ -50,3 +51,11 @@ def test_agreement_is_asked_once(tmp_path: Path) -> None:
     require_agreement(tmp_path, True, "node", "2026-01-01")
     assert has_agreed(tmp_path)
     require_agreement(tmp_path, False, "node", "2026-01-02")
+
+
+def test_what_was_confirmed_by_means_that_were_taken_back_does_not_count(tmp_path: Path) -> None:
+    require_agreement(tmp_path, True, "settings", "now")
+    assert has_agreed(tmp_path)
+    assert not has_agreed(tmp_path, besides="settings")
+    record_agreement(tmp_path, {"at": "now", "by": "the owner"})
+    assert has_agreed(tmp_path, besides="settings")

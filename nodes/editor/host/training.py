@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...api.host import state
+from ...api.host.training.asking import AGREED_BY
 from ...api.host.training.telling import progress_of
 from ...host.shown_paths import without_folders
 from ...host.state import state_folder
@@ -17,7 +18,7 @@ from ...training.progress import (
     TRAINING,
     TrainingProgress,
     has_agreed,
-    require_agreement,
+    record_agreement,
     training_folder,
 )
 from ...tunes.bindings import KNOWN_BASES
@@ -50,7 +51,7 @@ def offer() -> dict[str, Any]:
             for id in dict.fromkeys((*first, *usable))
             if id.isdecimal()
         ],
-        "agreement": "" if has_agreed(state_folder()) else AGREEMENT,
+        "agreement": "" if has_agreed(state_folder(), AGREED_BY) else AGREEMENT,
     }
 
 
@@ -60,7 +61,8 @@ def _branches() -> set[str]:
 
 def agree() -> None:
     """Keep that the owner confirmed it in the sidebar."""
-    require_agreement(state_folder(), True, "the sidebar", iso(now()) or "")
+    if not has_agreed(state_folder(), AGREED_BY):
+        record_agreement(state_folder(), {"at": iso(now()), "by": "the sidebar"})
 
 
 def training_row(tune: Tune) -> dict[str, Any] | None:

@@ -40,6 +40,7 @@ _FIELDS = {
     "training-model": "base_tune_id",
     "missing-base": "base_tune_id",
 }
+AGREED_BY = "people_agreed in api.ini"  # as long as it stands there
 _SERVICE_BRANCHES = {family: branch for branch, family in BRANCHES.items()}
 _READY = (
     "For photos of a person that are ready at once send model_type faceid. For a LoRA or checkpoint"
@@ -94,7 +95,7 @@ def asked_training(
         problems.note(ApiError(text, code="tune-branch", hint="Leave branch out."), "branch")
         return None
     # Those who were asked before said so; else the owner's settings do.
-    require_agreement(state_folder(), True, "people_agreed in api.ini", iso(now()) or "")
+    require_agreement(state_folder(), True, AGREED_BY, iso(now()) or "")
     if not about.get("name"):
         said.append("name is not sent: the captions say person. Send man, woman ...")
     settings = plan.settings
@@ -126,7 +127,8 @@ def _request(about: Mapping[str, Any], photos: int, base: str) -> dict[str, Any]
 def check_asked(about: Mapping[str, Any], agreed: bool, problems: Problems) -> None:
     """Note what is wrong with single attributes of a tune that is to be trained.
 
-    `agreed` says that the owner's settings confirm that people agree.
+    `agreed` says that the owner's settings confirm that people agree; that they did once does not
+    count.
     """
     with problems.noting("token"), _told():
         check_words(about.get("token"), "person")
@@ -136,7 +138,7 @@ def check_asked(about: Mapping[str, Any], agreed: bool, problems: Problems) -> N
     if steps is not None and not MIN_STEPS <= steps <= MAX_STEPS:
         text = f"steps is {steps}; expected {MIN_STEPS} to {MAX_STEPS}, or none"
         problems.note(ApiError(text, code="training-number"), "steps")
-    if not agreed and not has_agreed(state_folder()):
+    if not agreed and not has_agreed(state_folder(), AGREED_BY):
         hint = (
             "Train only people who agreed, and no minors. The owner of this ComfyUI confirms it"
             " once: people_agreed = yes in api.ini, or New tune in the sidebar."
