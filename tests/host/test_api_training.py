@@ -150,6 +150,23 @@ def test_a_person_is_trained_and_the_prompts_that_waited_are_painted(
     assert not (host.state / "photos" / str(made["id"])).exists()
 
 
+def test_a_lora_is_worn_on_the_base_that_it_was_trained_on(api: Api, host: LiveHost) -> None:
+    """Also where the base's id is a word, which the tune cannot hold, and the default another."""
+    bindings = host.state / "bindings.ini"
+    before = bindings.read_text(encoding="utf-8")
+    try:
+        bindings.write_text(before.replace("690204", "mine"), encoding="utf-8")
+        with settings_of(host, AGREED):
+            made = ask(api, steps=1).json()
+            done = ended(api, made["id"])
+        bindings.write_text(before.replace("690204", "mine").replace("= mine", "= 1504944"))
+        painted = api.finished(api.create_prompt("a woman", made["id"]))
+    finally:
+        bindings.write_text(before, encoding="utf-8")
+    assert (done["user_error"], done["base_tune_id"]) == (None, None)
+    assert painted["user_error"] is None
+
+
 def test_without_a_model_type_a_whole_checkpoint_is_trained(api: Api, host: LiveHost) -> None:
     """As the public starters ask on SD1.5; its prompts run on it, and need no tag."""
     with settings_of(host, AGREED):

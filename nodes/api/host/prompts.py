@@ -225,8 +225,7 @@ def _ground(tune_id: str | None, training: Training | None) -> _DrawnOn:
         model = BaseModel(BRANCHES.get(tune.branch or "sd15", "sd15"), checkpoint=tune.file)
         return _DrawnOn(tune_id, Bindings(bases={tune_id: model}), tune.id)
     if tune is not None:
-        base = str(tune.base_tune_id) if tune.base_tune_id else api_base_id()
-        return _DrawnOn(base, tune=tune.id)
+        return _DrawnOn(_base_of(tune, training), tune=tune.id)
     if tune_id not in KNOWN_BASES:
         raise ApiError(
             f"there is no tune {tune_id}",
@@ -237,6 +236,15 @@ def _ground(tune_id: str | None, training: Training | None) -> _DrawnOn:
     missing = make_resolver().base(tune_id)
     assert isinstance(missing, Missing)
     raise ApiError(missing.message, code="missing-base", hint=missing.hint)
+
+
+def _base_of(tune: Tune, training: Training | None) -> str:
+    """Return the base that a LoRA or photo set is worn on: its own, that of its training, else the
+    default one. Raises: ApiError where none is set.
+    """
+    if tune.base_tune_id:
+        return str(tune.base_tune_id)
+    return training.request["base"] if training is not None else api_base_id()
 
 
 def _in_training(tune: Tune, training: Training) -> _DrawnOn:
