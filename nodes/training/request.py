@@ -24,6 +24,7 @@ MODEL_TYPES = ("lora", "pti", "checkpoint")
 # Where a request says nothing; DreamBooth's own word on SD1.5, as the service has it.
 TOKENS = {"sd15": "sks", "sdxl": "ohwx", "flux": "ohwx"}
 _TOKEN = re.compile(r"[^\W_]([\w-]{0,48}[^\W_])?")
+_MARK = "BREAK"  # divides prompts, in which both will stand
 _NAME = re.compile(r"[^\W_]([\w '-]{0,48}[^\W_])?")
 
 
@@ -129,17 +130,17 @@ def photos_problem(photos: int) -> str:
 
 
 def check_words(token: str | None, name: str) -> None:
-    """Raise TrainingError unless token and class word can stand in a caption as they are."""
-    if token is not None and not _TOKEN.fullmatch(token):
+    """Raise TrainingError unless token and class word can stand in captions and prompts."""
+    if token is not None and (not _TOKEN.fullmatch(token) or _MARK in token):
         raise TrainingError(
-            f"token '{token}': expected one word of letters, digits, - and _, at most 50, e.g."
-            " ohwx.",
+            f"token '{token}': expected one word of letters, digits, - and _, at most 50 and not"
+            f" {_MARK}, e.g. ohwx.",
             code="training-token",
         )
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or _MARK in name:
         raise TrainingError(
-            f"name '{name}': expected the kind of person in a word or few, e.g. woman, man,"
-            " person.",
+            f"name '{name}': expected the kind of person in a word or few, not {_MARK}, e.g."
+            " woman, man, person.",
             code="training-name",
         )
 

@@ -52,6 +52,8 @@ def test_the_token_is_the_familys_own_unless_given() -> None:
         ({"name": ""}, "training-name", "name ''"),
         ({"name": "a, b"}, "training-name", "a, b"),
         ({"token": "two words"}, "training-token", "two words"),
+        ({"token": "BREAK"}, "training-token", "not BREAK"),
+        ({"name": "man BREAK woman"}, "training-name", "not BREAK"),
         ({"token": "<lora:1:1>"}, "training-token", "one word"),
         ({"model_type": "faceid"}, "training-model-type", "lora, pti, checkpoint"),
         ({"steps": 0}, "training-number", "1 to 10000"),

@@ -19,7 +19,7 @@ from ....training.asked import Training
 from ....training.errors import TrainingError
 from ....training.presets import MAX_STEPS, MIN_STEPS
 from ....training.progress import has_agreed, require_agreement
-from ....training.request import TrainingRequest, check_words, photos_problem
+from ....training.request import MIN_PHOTOS, TrainingRequest, check_words, photos_problem
 from ....tunes.bindings import Bindings
 from ....tunes.host.state import make_resolver
 from ....tunes.state import bindings_in
@@ -42,6 +42,7 @@ _FIELDS = {
 }
 AGREED_BY = "people_agreed in api.ini"  # as long as it stands there
 _SERVICE_BRANCHES = {family: branch for branch, family in BRANCHES.items()}
+_FEWER = "Send the sharpest, in different light, clothes and surroundings."
 _READY = (
     "For photos of a person that are ready at once send model_type faceid. For a LoRA or checkpoint"
     " that is trained already send file: the name of a file in ComfyUI's model folder, or the"
@@ -73,7 +74,7 @@ def asked_training(
     """
     problem = photos_problem(photos)
     if problem and not problems.are_about("images") and not problems.are_about("image_urls"):
-        hint = "The same photo counts once." if photos else _READY
+        hint = f"The same photo counts once. {_READY}" if photos < MIN_PHOTOS else _FEWER
         problems.note(ApiError(problem, code="training-photos", hint=hint), "images")
     base_id = about.get("base_tune_id")
     said: list[str] = []
