@@ -95,6 +95,10 @@ class TrainingStore:
         """Return what is neither done nor failed, in the order of its coming."""
         return self._select(f"WHERE status IN {_OPEN} ORDER BY created_at, tune_id", [])
 
+    def call(self, tune_id: int, callback: str) -> None:
+        """Note the address to call when a training is done that has not ended yet."""
+        self._change("callback = ?", [callback], tune_id, f"status IN {_OPEN}")
+
     def start(self, tune_id: int) -> None:
         """Note that ComfyUI runs the training now."""
         change = "status = 'running', runs = runs + 1"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import requests
+from comfyui_astria.nodes.training.progress import TRAINING, change_progress
 from comfyui_astria.tests.host.api_support import (
     SMALL,
     Api,
@@ -203,6 +204,9 @@ def test_where_memory_is_short_it_is_tried_smaller_once(api: Api, host: LiveHost
         refused = api.post(f"/tunes/{flux['id']}/prompts", json={"prompt": SMALL_PROMPT})
         named = api.post("/tunes/1504944/prompts", json={"text": f"<lora:{flux['id']}:1> a"})
     assert failed["user_error"].startswith(f"Tune {flux['id']} was not trained: Memory was short")
+    # As a crash leaves it.
+    change_progress(host.state, flux["id"], state=TRAINING, eta_s=60.0, updated_at=1.0)
+    assert tune_at(api, flux["id"])["eta"] is None, "a tune that failed will not be ready"
     [(_, body)] = receiver.arrived
     assert "prompt" in body, "a tune's callback means that it is ready, never that it failed"
     assert (refused.status_code, problems(refused)[0]["code"]) == (422, "not-trained")
@@ -241,12 +245,14 @@ def test_deleting_a_tune_ends_its_training_and_leaves_nothing(api: Api, host: Li
 
 def test_a_title_finds_its_tune_but_a_failed_one_is_tried_again(api: Api, host: LiveHost) -> None:
     (host.state / "training" / "agreed.json").unlink(missing_ok=True)
-    with settings_of(host, f"{AGREED}idempotent = yes\n"):
+    with Receiver() as receiver, settings_of(host, f"{AGREED}idempotent = yes\n"):
         first = ask(api, title="again", steps=2, token="nomemory").json()
         assert ask(api, title="again", steps=2, token="nomemory").json()["id"] == first["id"]
         assert ended(api, first["id"])["user_error"]
         second = ask(api, title="again", steps=2)
         assert second.json()["id"] != first["id"]
+        assert ask(api, title="again", callback=receiver.url).json()["trained_at"] is None
+        until(lambda: receiver.arrived)
         api.delete(f"/tunes/{second.json()['id']}")
     [told] = problems(ask(api))
     assert told["code"] == "training-agreement", "the owner has taken people_agreed back"

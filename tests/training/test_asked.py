@@ -78,6 +78,8 @@ def test_a_failed_training_is_told_of_its_tune_and_to_nobody(
         trainings.start(tune.id)
         assert (trainings.get(tune.id).status, trainings.get(tune.id).runs) == ("running", runs)
         trainings.requeue(tune.id, f"run {runs}")
+    trainings.call(tune.id, "https://example.com/second")
+    assert trainings.get(tune.id).callback == "https://example.com/second"
     trainings.shrink(trainings.get(tune.id), (512,), "1024 px")
     small = trainings.get(tune.id)
     assert (small.asks_for().sizes_px, small.too_large) == ((512,), "1024 px")

@@ -114,7 +114,9 @@ class Handlers:
                 await self._queue.train(made.tune.id)
         answer = told_tune(made.tune, terms.origin, (*notices, *made.notices))
         # Also where the tune was there: the first answer to this client may have been lost.
-        if made.callback and made.tune.trained_at is not None:
+        if made.callback and made.tune.trained_at is None and not made.is_new:
+            await asyncio.to_thread(state.trainings().call, made.tune.id, made.callback)
+        elif made.callback and made.tune.trained_at is not None:
             await asyncio.to_thread(
                 state.prompts().queue_callback, made.callback, callback_body("tune", answer)
             )

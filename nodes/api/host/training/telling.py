@@ -22,7 +22,7 @@ def told_tune(tune: Tune, origin: str, notices: Sequence[str] = ()) -> dict[str,
     """
     progress = progress_of(tune)
     told = tune.to_json()
-    if progress is not None and tune.trained_at is None:
+    if progress is not None and tune.trained_at is None and tune.user_error is None:
         told["eta"] = iso(expected_end(progress))
     said = [*notices, *(progress.notes if progress else ())]
     return tune_object(told, origin, [without_folders(one) for one in dict.fromkeys(said)])

@@ -54,9 +54,9 @@ class Trainings:
 
         Raises: ApiError where it cannot be planned, or ComfyUI refuses it.
         """
-        training = await asyncio.to_thread(state.trainings().get, tune_id)
-        if training is not None and training.is_open:
-            async with self._order:
+        async with self._order:  # in which tunes are deleted
+            training = await asyncio.to_thread(state.trainings().get, tune_id)
+            if training is not None and training.is_open:
                 await self._put(training)
 
     async def again(self, tune_id: int) -> bool:
