@@ -80,7 +80,7 @@ class Resolver:
                 return Missing("LoRA", name, *tune.mock_refusal())
             if tune is not None and tune.orig_images:
                 photos = f"For the photos of tune {tune.id} write <faceid:{tune.id}:1>. "
-                return replace(found, hint=photos + found.hint)
+                return replace(found, hint=photos + (tune.how_to_train() or found.hint))
             return found
         return Resolved("lora" if found.folder == "loras" else "checkpoint", found.file, tune, how)
 

@@ -133,6 +133,14 @@ class Tune(NewTune):
             return "was not trained"
         return "is not trained yet" if self.orig_images else "has no model file"
 
+    def how_to_train(self) -> str:
+        """Say what gives it the model that it waits for, empty where it waits for none."""
+        if self.file or self.model_type == "faceid" or not self.orig_images:
+            return ""
+        if self.user_error:
+            return "Have its training go on in the sidebar, or make the tune anew."
+        return "Wait until it is trained, or send the prompt to its own id where the API trains it."
+
     def mock_refusal(self) -> tuple[str, str]:
         """Return message and hint for a tag that names this mock."""
         message = (

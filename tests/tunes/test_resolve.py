@@ -130,7 +130,13 @@ def test_error_tunes_without_a_model_file(
 ) -> None:
     store.create(title="John", model_type="faceid", photos=[photo()], id=5)
     store.create(title="Later", model_type="lora", id=6)
-    john, later = (missing(resolver(Bindings()).lora(id)) for id in ("5", "6"))
+    store.create(title="Soon", model_type="lora", photos=[photo()], id=7)
+    john, later, soon = (missing(resolver(Bindings()).lora(id)) for id in ("5", "6", "7"))
+    assert soon.message.startswith("LoRA '7' (not bound, tune 7 'Soon' is not trained yet)")
+    assert "Wait until it is trained" in soon.hint
+    assert "bind" not in soon.hint
+    store.change(7, {"user_error": "no memory"})
+    assert "go on in the sidebar" in missing(resolver(Bindings()).lora("7")).hint
     assert john.message.startswith(
         "LoRA '5' (not bound, tune 5 'John' is a photo set) was not found."
     )
