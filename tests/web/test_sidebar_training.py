@@ -45,6 +45,16 @@ def ask(sidebar: Sidebar, is_begun: Callable[[], bool]) -> None:
     expect(sidebar.note).to_contain_text("is trained with 4 photos")
 
 
+def lose_the_host(sidebar: Sidebar, line: Locator) -> None:
+    """ComfyUI is away for a while, as when it is started again."""
+    sidebar.page.route("**/astria/editor/tunes?*", lambda route: route.abort())
+    expect(sidebar.error).not_to_be_empty()
+    sidebar.page.unroute("**/astria/editor/tunes?*")
+    expect(sidebar.error).to_be_empty()
+    expect(line).to_have_text(re.compile(STEP))
+    sidebar.editor.complaints.clear()
+
+
 def stop_and_go_on(card: Locator) -> None:
     card.get_by_role("button", name="Stop the training of Anna").click()
     expect(card).to_contain_text("It was stopped.")
@@ -75,6 +85,10 @@ def test_a_person_is_trained_from_the_sidebar(
     line = card.locator(".astria-training .astria-quiet")
     expect(line).to_have_text(re.compile(STEP), timeout=60_000)
     expect(card.get_by_role("progressbar")).to_be_visible()
+    lose_the_host(sidebar, line)
+    sidebar.press("Delete Anna")
+    expect(sidebar.dialog).to_contain_text("Its training ends.")
+    sidebar.answer("Keep it")
     expect(card.get_by_role("img", name="Newest sample of Anna")).to_be_visible(timeout=60_000)
     stop_and_go_on(card)
     # As its last node notes it, some 500 steps later.

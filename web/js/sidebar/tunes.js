@@ -32,7 +32,7 @@ export function tunesTab() {
   const list = h("ul", { class: "astria-list", "aria-label": "Tunes" });
   const pages = h("div", { class: "astria-pages" });
   let [offset, check, offer, asked, shown, watch] = [0, "", null, 0, "", 0];
-  let isOpen = false;
+  let [isOpen, isTraining, isLost] = [false, false, false];
   let trained = new Map(); // id of a tune -> the line about its training
 
   async function load(from = offset) {
@@ -51,11 +51,16 @@ export function tunesTab() {
       shown = now;
       for (const { id, training } of found.tunes) trained.get(id)?.draw(training);
       drawPages(found);
-      clearTimeout(watch);
-      if (isOpen && found.tunes.some(({ training }) => training?.can_stop)) watch = setTimeout(load, WATCH_MS);
+      isTraining = found.tunes.some(({ training }) => training?.can_stop);
+      if (isLost) told.clear();
+      isLost = false;
     } catch (error) {
-      if (number === asked) told.fail(error);
+      if (number !== asked) return;
+      if (!isLost) told.fail(error);
+      isLost = isTraining; // ComfyUI may be starting again, and goes on with it
     }
+    clearTimeout(watch);
+    if (isOpen && isTraining) watch = setTimeout(load, WATCH_MS);
   }
   function emptyText() {
     if (search.value.trim()) return [`No tune holds “${search.value.trim()}”.`];
@@ -84,7 +89,8 @@ export function tunesTab() {
   }
   function confirmDeletion(tune) {
     const photos = tune.photos && `Its ${tune.photos === 1 ? "photo" : `${tune.photos} photos`} and what was found in them will be gone for good.`;
-    const text = [photos, `Prompts that name ${tune.id} will miss it.`].filter(Boolean).join(" ");
+    const ends = tune.training?.can_stop && "Its training ends.";
+    const text = [ends, photos, `Prompts that name ${tune.id} will miss it.`].filter(Boolean).join(" ");
     const prompts = tune.goes_with_it.prompts && h("p", {}, "What programs asked of it over the API ends and is forgotten; pictures that were made stay.");
     const stays = tune.goes_with_it.file ? "belongs to it, and is deleted as well" : "stays where it is";
     const file = tune.file && h("p", {}, `The file ${tune.file} ${stays}.`);
