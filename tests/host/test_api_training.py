@@ -235,6 +235,8 @@ def test_deleting_a_tune_ends_its_training_and_leaves_nothing(api: Api, host: Li
         changed = api.session.patch(f"{api.url}/tunes/{tune['id']}", json={"token": "abc"}).json()
         said = "token is changed, and what the tune is trained with stays."
         assert changed["notices"][0] == said
+        [told] = problems(ask(api, base_tune_id=tune["id"]))
+        assert (told["field"], "is the tune 'one'" in told["message"]) == ("base_tune_id", True)
         for one in (tune, waits):
             assert api.delete(f"/tunes/{one['id']}").status_code == 200
     left = [host.state / "training" / str(one["id"]) for one in (tune, waits)]

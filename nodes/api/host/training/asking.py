@@ -22,9 +22,11 @@ from ....training.progress import has_agreed, require_agreement
 from ....training.request import MIN_PHOTOS, TrainingRequest, check_words, photos_problem
 from ....tunes.bindings import Bindings
 from ....tunes.host.state import make_resolver
+from ....tunes.names import shown
 from ....tunes.state import bindings_in
 from ....tunes.tune import MAX_ID, iso, now
 from ...branches import BRANCHES
+from .. import state
 from ..guess import guess_bases, guess_roles
 from ..prompts import api_base_id
 
@@ -81,7 +83,7 @@ def asked_training(
     base: str | None = None
     with problems.noting("base_tune_id"):
         said += guess_bases(None if base_id is None else str(base_id))
-        base = _base(about) if base_id is None else str(base_id)
+        base = _base(about) if base_id is None else _bound(base_id)
     if problems or base is None:
         return None
     is_corrected = about.get("training_face_correct")
@@ -146,6 +148,16 @@ def check_asked(about: Mapping[str, Any], agreed: bool, problems: Problems) -> N
         )
         text = "nobody has confirmed yet that the people on the photos agreed to being trained"
         problems.note(ApiError(text, code="training-agreement", hint=hint))
+
+
+def _bound(id: int) -> str:
+    """Return the id of a base as text. Raises: ApiError where it is that of a tune."""
+    tune = None if str(id) in bindings_in(state_folder()).bases else state.tunes().get(id)
+    if tune is not None:
+        text = f"base_tune_id {id} is the tune {shown(tune.title)}; people are trained on bases"
+        hint = "GET /gallery/tunes lists the bases, as does the sidebar."
+        raise ApiError(text, code="missing-base", hint=hint)
+    return str(id)
 
 
 def _base(about: Mapping[str, Any]) -> str:
