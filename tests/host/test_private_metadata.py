@@ -82,6 +82,15 @@ def tune(title: str, id: int) -> dict[str, Any]:
     )
 
 
+def learned() -> dict[str, Any]:
+    """The pictures of a tune as a training takes them."""
+    photos = {"tune": "90129", "token": "ohwx", "name": "woman", "sizes": "64", "face_crop": False}
+    return {
+        "learned": node("AstriaTunePhotos", **photos),
+        "learned_save": node("SaveImage", images=["learned", 0], filename_prefix="private"),
+    }
+
+
 def every_fingerprint() -> dict[str, Any]:
     """A picture beside each node of the pack that answers for the cache.
 
@@ -124,15 +133,7 @@ def every_fingerprint() -> dict[str, Any]:
         "swapper": node("AstriaLoadFaceSwapper", swapper_name="inswapper_128.onnx"),
         "graded": node("AstriaColorGrading", image=["generate", 0], look="Film Portra", strength=1),
         "graded_save": node("SaveImage", images=["graded", 0], filename_prefix="private"),
-        "learned": node(
-            "AstriaTunePhotos",
-            tune="90129",
-            token="ohwx",
-            name="woman",
-            sizes="64",
-            face_crop=False,
-        ),
-        "learned_save": node("SaveImage", images=["learned", 0], filename_prefix="private"),
+        **learned(),
     }
 
 
