@@ -124,10 +124,11 @@ class Loop:
 
     def restore(self, tensors: Mapping[str, Tensor], state: LoopState) -> None:
         """Go on from what `tensors` returned after `state.step` steps."""
+        weights = {name: tensors[f"weight.{name}"] for name in self.parameters}
         self.state = state
         for name, parameter in self.parameters.items():
             with torch.no_grad():
-                parameter.copy_(tensors[f"weight.{name}"])
+                parameter.copy_(weights[name])
             if f"exp_avg.{name}" in tensors:
                 kept = self._optimizer.state[parameter]
                 kept["step"] = tensors[f"step.{name}"].cpu().clone()

@@ -52,6 +52,29 @@ def test_the_lora_of_the_best_step_is_kept(kept: Path, on_disk: bool) -> None:
     assert all(torch.equal(same[name], last[name]) for name in last)
 
 
+def test_a_training_that_is_interrupted_while_it_is_judged_is_judged_as_it_goes_on(
+    kept: Path,
+) -> None:
+    model = tiny_model("flux")
+    interrupted = load("comfy.model_management").InterruptProcessingException
+
+    class Stopped(Scores):
+        def likeness(self, pictures: Any) -> float:
+            try:
+                return next(self._scores)
+            except StopIteration:
+                raise interrupted from None
+
+    folder = kept / "training" / "7"
+    for scores in ((BASE_SCORE,), (0.6,), (0.3, 0.5)):  # steps 0; 1; 2, 3
+        with pytest.raises(interrupted):
+            run_of(model, "flux", 4, kept, tune_id=7).run(Stopped(*scores), folder)
+    _, outcome = run_of(model, "flux", 4, kept, tune_id=7).run(Stopped(0.4), folder)
+    assert [step for step, _ in outcome.likeness] == [1, 2, 3, 4]
+    assert [value for _, value in outcome.likeness] == pytest.approx([0.5, 0.2, 0.4, 0.3])
+    assert outcome.best_step == 1
+
+
 def test_judging_changes_nothing_of_what_is_learned(kept: Path) -> None:
     judges = load("comfyui_astria.nodes.training.host.judge")
     family = load("comfyui_astria.nodes.families.family").FAMILIES["flux"]

@@ -112,8 +112,57 @@ def test_a_state_of_other_numbers_is_not_gone_on_from(kept: Path) -> None:
     model = tiny_model("sd15")
     run_of(model, "sd15", 2, kept, tune_id=7).run(None, state)
     run = run_of(model, "sd15", 2, kept, tune_id=7, learning_rate=1e-4)
-    run.run(None, state)
+    _, outcome = run.run(None, state)
     assert run._teller._first == 0
+    assert any("begins anew" in note for note in outcome.notes)
+    (state / "resume.safetensors").write_bytes(b"cut off")
+    run = run_of(model, "sd15", 2, kept, tune_id=7)
+    _, outcome = run.run(None, state)
+    assert any("begins anew" in note for note in outcome.notes)
+
+
+def test_a_state_of_another_base_or_guidance_is_not_gone_on_from(kept: Path) -> None:
+    state = kept / "training" / "7"
+    model = tiny_model("flux")
+    run_of(model, "flux", 1, kept, tune_id=7).run(None, state)
+
+    def goes_on(base: Any, **changes: Any) -> bool:
+        run = run_of(base, "flux", 1, kept, tune_id=7)
+        for one in changes.items():
+            run._material.captions[0][0][1].update([one])
+        _, outcome = run.run(None, state)
+        assert any("another base" in note for note in outcome.notes) != bool(run._teller._first)
+        return bool(run._teller._first)
+
+    assert goes_on(model)
+    worn = model.clone()
+    path = "diffusion_model.double_blocks.0.img_attn.qkv.weight"
+    weight = load("comfy.utils").get_attr(model.model, path)
+    worn.add_patches({path: ("diff", (torch.ones_like(weight),))}, 0.5)
+    assert not goes_on(worn), "with a LoRA"
+    assert goes_on(worn), "whose weights the host has merged by now"
+    assert not goes_on(model)
+    assert not goes_on(model, guidance=1.0)
+    assert not goes_on(tiny_model("flux", seed=1))
+
+
+def test_a_state_that_lacks_a_part_changes_nothing_of_the_training_that_begins_anew(
+    kept: Path,
+) -> None:
+    state = kept / "training" / "7"
+    model = tiny_model("flux")
+    whole, _ = run_of(model, "flux", 2, kept, tune_id=7).run(None, state)
+    files = load("safetensors.torch")
+    path = state / "resume.safetensors"
+    with load("safetensors").safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = files.load_file(path)
+    tensors.pop([name for name in tensors if name.startswith("weight.")][-1])
+    files.save_file(tensors, path, metadata)
+    again, outcome = run_of(model, "flux", 2, kept, tune_id=7).run(None, state)
+    assert any("cannot be read" in note for note in outcome.notes)
+    assert len(outcome.losses) == 2
+    assert equal(again, whole)
 
 
 def test_a_tune_that_is_deleted_stops_its_training_and_leaves_nothing(kept: Path) -> None:
@@ -124,6 +173,29 @@ def test_a_tune_that_is_deleted_stops_its_training_and_leaves_nothing(kept: Path
         run.run(None, kept / "training" / "7")
     assert stopped.value.code == "training-deleted"
     assert not (kept / "training" / "7").exists()
+
+
+def test_a_tune_that_is_deleted_and_interrupted_leaves_nothing(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = load("comfyui_astria.nodes.tunes.store").TuneStore(kept)
+    management = load("comfy.model_management")
+    run = run_of(tiny_model("flux"), "flux", 4, kept, tune_id=7)
+    state = kept / "training" / "7"
+
+    asked = iter(range(100))
+
+    def throw() -> None:
+        if next(asked) < 99:  # the model asks, too
+            return
+        store.delete(7)
+        raise management.InterruptProcessingException()
+
+    with monkeypatch.context() as host:
+        host.setattr(management, "throw_exception_if_processing_interrupted", throw)
+        with pytest.raises(management.InterruptProcessingException):
+            run.run(None, state)
+    assert not state.exists()
 
 
 def test_a_loss_that_is_no_number_stops_at_its_step() -> None:

@@ -37,10 +37,10 @@ class Material:
 
     def digest(self, numbers: TrainingNumbers) -> str:
         """Return what the training depends on, beside the model's weights."""
-        texts = [one for caption in self.captions for one, _ in caption]
-        masks = [one.mask for one in self.photos.pictures if one.mask is not None]
+        texts = [*self.captions, self.without_caption]
+        masks = [one.mask for one in self.photos.pictures]
         kinds = [one.kind for one in self.photos.pictures]
-        return digest(numbers, kinds, *self.latents, *texts, *masks)
+        return digest(numbers, kinds, self.latents, texts, masks)
 
 
 class Lessons:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from comfy.ldm.flux.layers import DoubleStreamBlock, SingleStreamBlock
@@ -12,6 +13,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
 from comfy.model_management import get_torch_device, should_use_bf16
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import PatcherInjection
+from comfy.utils import get_attr
 from torch import Tensor, nn
 
 from ...regions.lora_hooks import Hook
@@ -19,9 +21,11 @@ from ..blocks import LearningBlock
 from ..errors import TrainingError
 from ..low_rank import LayerSize, LearnedPair
 from .layers import NORMS, FrozenLayer, LearningNorm, is_frozen, is_known, is_linear
+from .state import digest
 
 KEY = "astria_training"
 _PREFIX = "diffusion_model."
+COMPARED = 64  # values of a weight that tell bases apart
 # Blocks that add to their input in place; of Flux and its kin only.
 _FLUX_BLOCKS = (DoubleStreamBlock, SingleStreamBlock)
 _UNET_BLOCKS = (ResBlock, SpatialTransformer)
@@ -76,6 +80,37 @@ def learning_model(
 
     learning.set_injections(KEY, [PatcherInjection(inject=put_in, eject=take_out)])
     return learning
+
+
+def model_digest(model: ModelPatcher, layers: Iterable[LayerSize]) -> str:
+    """Return the beginnings of the weights that are learned beside, and what the MODEL's patches
+    make of them, in short: another base has other ones.
+
+    Weights as they were before the host merged patches into them.
+    """
+    weights = []
+    for layer in layers:
+        key = f"{_PREFIX}{layer.path}.weight"
+        kept = model.backup.get(key)
+        weight = get_attr(model.model, key) if kept is None else kept.weight
+        weight = getattr(weight, "_qdata", weight)
+        weights.append(weight.flatten()[:COMPARED])
+    patches = [
+        [key, strength, list(_beginnings(patch)), strength_of_model]
+        for key, found in sorted(model.patches.items())
+        for strength, patch, strength_of_model, *_ in found
+    ]
+    return digest(weights, patches)
+
+
+def _beginnings(patch: Any) -> Iterator[Tensor]:
+    if isinstance(patch, Tensor):
+        yield patch.flatten()[:COMPARED]
+    elif isinstance(patch, list | tuple):
+        for one in patch:
+            yield from _beginnings(one)
+    else:
+        yield from _beginnings(getattr(patch, "weights", ()))
 
 
 def training_dtype(model: ModelPatcher) -> torch.dtype:

@@ -22,9 +22,9 @@ from .best import Best
 from .judge import Judge
 from .lessons import Lessons, Material
 from .loss import Denoising
-from .model import LearningOptions, learning_model, trained_layers, training_dtype
+from .model import LearningOptions, learning_model, model_digest, trained_layers, training_dtype
 from .names import kohya_names
-from .state import Judged, digest, restore_state, save_state, smoothed
+from .state import RESUME_FILE, Judged, digest, restore_state, save_state, smoothed
 from .teller import Teller
 
 STATE_EVERY = 100  # steps
@@ -48,6 +48,7 @@ class TrainingRun:
         self._numbers = numbers
         self._teller = teller
         layers = trained_layers(model)
+        self._model_digest = model_digest(model, layers)
         with torch.inference_mode(False):  # tensors of that mode take no gradient
             self._factors = fresh_factors(layers, numbers.rank, numbers.seed, model.load_device)
         self.need = self._memory_need()
@@ -101,28 +102,47 @@ class TrainingRun:
         self, loop: Loop, judge: Judge | None, folder: Path | None
     ) -> tuple[Judged, dict[str, Tensor]]:
         # A judge must have seen the base: with one, what was begun without is begun anew.
-        key = digest(self._material.digest(self._numbers), judge is None) if folder else ""
-        judged = (restore_state(folder, loop, key) if folder else None) or Judged()
+        key = digest(self._model_digest, self._material.digest(self._numbers), judge is None)
+        judged = self._restored(loop, folder, key)
         best = Best(folder, self._factors)
-        if judge is not None and not judged.samples:
-            self._judge(judge, judged, best, 0)
         self._teller.judged(judged)
-        stretch = max(1, ceil_div(self._numbers.steps, JUDGED))
         self._teller.begin(loop.state.step)
         try:
+            # The base, or a step in whose judgement the training was interrupted.
+            self._judge_where_due(judge, judged, best, loop.state.step)
             for state in loop.steps():
                 comfy.model_management.throw_exception_if_processing_interrupted()
                 self._teller.step(state.step, state.losses)
+                self._judge_where_due(judge, judged, best, state.step)
                 is_last = state.step == self._numbers.steps
-                if judge is not None and (is_last or state.step % stretch == 0):
-                    self._judge(judge, judged, best, state.step)
                 if folder and (is_last or state.step % STATE_EVERY == 0):
                     save_state(folder, loop, judged, key)
         except comfy.model_management.InterruptProcessingException:
-            if folder:
+            if folder and self._teller.is_wanted() and loop.state.step:
                 save_state(folder, loop, judged, key)
             raise
         return judged, best.lora(judged, self._numbers.steps)
+
+    def _restored(self, loop: Loop, folder: Path | None, key: str) -> Judged:
+        """Bring the loop to where it was interrupted; say where a state is not gone on from."""
+        if folder is None or not (folder / RESUME_FILE).exists():
+            return Judged()
+        judged = restore_state(folder, loop, key)
+        if judged is None:
+            note = (
+                "An interrupted training of this tune had another base, other photos, captions or"
+                " numbers, or its state cannot be read: it is not gone on from, and this one begins"
+                " anew."
+            )
+            self._teller.note(note)
+            self._notes.append(note)
+        return judged or Judged()
+
+    def _judge_where_due(self, judge: Judge | None, judged: Judged, best: Best, step: int) -> None:
+        stretch = max(1, ceil_div(self._numbers.steps, JUDGED))
+        is_due = step == self._numbers.steps or step % stretch == 0
+        if judge is not None and is_due and judged.last_step != step:
+            self._judge(judge, judged, best, step)
 
     def _judge(self, judge: Judge, judged: Judged, best: Best, step: int) -> None:
         """Draw samples, look whose likeness they have, and keep the LoRA where it is the best."""
@@ -138,6 +158,7 @@ class TrainingRun:
             if all(above > value for _, value in judged.likeness[:-1]):
                 judged.best_step = step
                 best.keep()
+        judged.last_step = step
         self._teller.judged(judged)
         self.load()
 

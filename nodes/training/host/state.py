@@ -5,18 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ...host.shown_paths import without_folders
 from ...net.writing import PARTIAL, sync_folder
 from ...rounding import ceil_div
+from ..errors import TrainingError
 from ..loop import Loop, LoopState
+from ..outcome import TrainingNumbers
 
 RESUME_FILE = "resume.safetensors"
 BEST_FILE = "best.safetensors"
@@ -30,31 +35,74 @@ class Judged:
     likeness: list[tuple[int, float]] = field(default_factory=list)
     base_likeness: float | None = None
     best_step: int | None = None
+    last_step: int | None = None  # that was judged
     samples: list[str] = field(default_factory=list)
 
 
 def digest(*parts: object) -> str:
-    """Return what a training depends on, in short: equal digests train equally."""
+    """Return what a training depends on, in short: equal digests train equally.
+
+    Parts are tensors, texts, numbers, and lists and dicts of those; of anything else its kind.
+    """
     taken = hashlib.sha256(VERSION.encode())
     for part in parts:
-        if isinstance(part, Tensor):
-            taken.update(repr((part.shape, part.dtype)).encode())
-            taken.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-        else:
-            taken.update(repr(part).encode())
+        for one in _flat(part):
+            taken.update(one)
     return taken.hexdigest()
+
+
+def _flat(part: object) -> Iterator[Any]:
+    if isinstance(part, Tensor):
+        yield repr((part.shape, part.dtype)).encode()
+        yield part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+    elif isinstance(part, dict):
+        yield from _flat(sorted(part.items()))
+    elif isinstance(part, list | tuple):
+        yield f"{len(part)} of".encode()
+        for one in part:
+            yield from _flat(one)
+    else:
+        yield (repr(part) if _is_plain(part) else type(part).__name__).encode()
+
+
+def _is_plain(part: object) -> bool:
+    return part is None or isinstance(part, str | int | float | torch.dtype | TrainingNumbers)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give the name to write a file under; it gets its own, `path`, once it is there whole.
+
+    Raises: TrainingError with code `training-disk` where it cannot be written.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        with open(partial, "rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(partial, path)
+        sync_folder(path.parent)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or without_folders(str(error))
+        raise TrainingError(
+            f"{path.parent.name}/{path.name} cannot be written: {reason}.",
+            code="training-disk",
+            hint=(
+                "Make room, or let ComfyUI write into that folder, and run again: the training goes"
+                " on from its last state."
+            ),
+        ) from error
+    finally:
+        with suppress(OSError):  # what is left of a full disk
+            partial.unlink(missing_ok=True)
 
 
 def save_whole(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a .safetensors file so that it is there whole, or as it was before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + PARTIAL)
     plain = {name: one.detach().cpu().contiguous() for name, one in tensors.items()}
-    save_file(plain, partial, dict(metadata))
-    with open(partial, "rb+") as written:
-        os.fsync(written.fileno())
-    os.replace(partial, path)
-    sync_folder(path.parent)
+    with whole_file(path) as partial:
+        save_file(plain, partial, dict(metadata))
 
 
 def save_state(folder: Path, loop: Loop, judged: Judged, key: str) -> None:
@@ -76,13 +124,15 @@ def restore_state(folder: Path, loop: Loop, key: str) -> Judged | None:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
-        if metadata.get("key") != key:
+        if metadata is None or metadata.get("key") != key:
+            return None
+        judged = Judged(**json.loads(metadata["judged"]))
+        judged.likeness = [(step, value) for step, value in judged.likeness]
+        if judged.best_step is not None and not (folder / BEST_FILE).exists():
             return None
         loop.restore(load_file(path), LoopState(**json.loads(metadata["state"])))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
-    judged = Judged(**json.loads(metadata["judged"]))
-    judged.likeness = [(step, value) for step, value in judged.likeness]
     return judged
 
 

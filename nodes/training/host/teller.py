@@ -100,13 +100,19 @@ class Teller:
             samples=tuple(judged.samples),
         )
 
+    def is_wanted(self) -> bool:
+        """Say whether the tune is still there; forget its training where it was deleted."""
+        is_there = TuneStore(self._folder).get(self._tune_id) is not None
+        if not is_there:
+            forget_training(self._folder, self._tune_id)
+        return is_there
+
     def _change(self, **changes: object) -> None:
         values = {**vars(self._progress), **changes, "updated_at": time.time()}
         self._progress = TrainingProgress(**values)
         if not self._tune_id:
             return
-        if TuneStore(self._folder).get(self._tune_id) is None:
-            forget_training(self._folder, self._tune_id)
+        if not self.is_wanted():
             raise TrainingError(
                 f"Tune {self._tune_id} was deleted: its training is stopped.",
                 code="training-deleted",
