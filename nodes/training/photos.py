@@ -38,7 +38,8 @@ class TunePicture:
 class TunePhotos:
     """What is learned of a person, and by what their likeness is judged.
 
-    `photos` counts those that were given. `embeddings` [n,512] are of their faces, by `analysis`.
+    `photos` counts those that were given, of `tune_id`; 0: of no tune. `embeddings` [n,512] are of
+    their faces, by `analysis`.
     """
 
     pictures: tuple[TunePicture, ...]
@@ -48,6 +49,7 @@ class TunePhotos:
     analysis: FaceAnalysis | None = None
     embeddings: Tensor | None = None
     notes: tuple[str, ...] = ()
+    tune_id: int = 0
 
     @property
     def is_judged(self) -> bool:

@@ -21,6 +21,7 @@ MIN_PHOTOS, MAX_PHOTOS = 4, 20
 MAX_CLASS_PICTURES = 200
 MAX_SEED = 2**64 - 1
 MODEL_TYPES = ("lora", "pti", "checkpoint")
+CHECKPOINTS_OF = "sd15"  # the family that is small enough for a copy of each person
 # Where a request says nothing; DreamBooth's own word on SD1.5, as the service has it.
 TOKENS = {"sd15": "sks", "sdxl": "ohwx", "flux": "ohwx"}
 _TOKEN = re.compile(r"[^\W_]([\w-]{0,48}[^\W_])?")
@@ -98,10 +99,11 @@ def settle_training(request: TrainingRequest, branch: str) -> TrainingSettings:
     Raises: TrainingError for a preset of another family, a checkpoint that is not of SD1.5.
     """
     preset = preset_of(branch, request.preset)
-    if request.model_type == "checkpoint" and branch != "sd15":
+    if request.model_type == "checkpoint" and branch != CHECKPOINTS_OF:
         raise TrainingError(
             f"A tune without model_type is a checkpoint, and the base is"
-            f" {FAMILIES[branch].title}: whole checkpoints are made of SD1.5 only.",
+            f" {FAMILIES[branch].title}: whole checkpoints are made of"
+            f" {FAMILIES[CHECKPOINTS_OF].title} only.",
             code="training-model-type",
             hint="Set model_type to lora.",
         )

@@ -97,6 +97,7 @@ def test_from_photos_to_the_picture_with_the_person(host: LiveHost, family: str)
     trained = TuneStore(host.state).get(tune.id)
     assert trained.file == told["file"]
     assert trained.started_training_at <= trained.trained_at
+    assert trained.token == ("sks" if family == "sd15" else "ohwx")
     progress = read_progress(host.state, tune.id)
     assert (progress.state, progress.step, progress.file) == (DONE, 6, told["file"])
     assert len(progress.losses) == 6
@@ -132,6 +133,59 @@ def test_who_did_not_agree_is_not_trained(host: LiveHost) -> None:
     assert json.loads(agreed.read_text())["by"] == "Astria Train LoRA"
     again = tune_of_photos(host, "Asked once")
     host.client.run(graph_of("sd15", again, person_agreed=False))
+
+
+def test_a_plan_that_is_queued_twice_trains_once(host: LiveHost) -> None:
+    tune = tune_of_photos(host, "Twice")
+    first = host.client.run(graph_of("flux", tune))["outputs"]["output.tune"]["astria_training"]
+    trained = TuneStore(host.state).get(tune.id)
+    entry = host.client.run(graph_of("flux", tune))
+    assert entry["outputs"]["output.tune"]["astria_training"] == first
+    assert TuneStore(host.state).get(tune.id) == trained
+
+
+def test_a_file_that_cannot_be_written_is_told_and_the_training_is_not_lost(
+    host: LiveHost,
+) -> None:
+    tune = tune_of_photos(host, "Full disk")
+    in_the_way = host.loras / "astria" / f"tune-{tune.id}.safetensors.partial"
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(RunError, match="cannot be written"):
+        host.client.run(graph_of("flux", tune))
+    progress = read_progress(host.state, tune.id)
+    assert (progress.state, progress.code) == (FAILED, "training-disk")
+    assert "run again" in progress.user_error
+    assert str(host.base) not in progress.user_error
+    started = progress.started_at
+    in_the_way.rmdir()
+    host.client.run(graph_of("flux", tune))
+    progress = read_progress(host.state, tune.id)
+    assert (progress.state, progress.code, progress.started_at) == (DONE, None, started)
+    assert [one.name for one in in_the_way.parent.glob(f"tune-{tune.id}.*")] == [
+        f"tune-{tune.id}.safetensors"
+    ]
+
+
+def test_photos_and_file_of_another_tune_are_refused(host: LiveHost) -> None:
+    tune, other = tune_of_photos(host, "One"), tune_of_photos(host, "Other")
+    graph = graph_of("flux", tune)
+    graph["training.lora"]["inputs"]["tune_id"] = other.id
+    with pytest.raises(RunError, match=f"those of tune {tune.id}, and tune {other.id}"):
+        host.client.run(graph)
+    assert read_progress(host.state, other.id) is None
+    graph = graph_of("flux", tune)
+    graph["output.tune"]["inputs"]["tune_id"] = other.id
+    with pytest.raises(RunError, match=f"saved as tune {other.id}"):
+        host.client.run(graph)
+    assert TuneStore(host.state).get(other.id).file is None
+    graph["output.tune"]["inputs"] |= {
+        "tune_id": tune.id,
+        "model_type": "checkpoint",
+        **{name: ["model.tiny", slot] for slot, name in enumerate(("model", "clip", "vae"))},
+    }
+    with pytest.raises(RunError, match=r"made of SD1\.5 only"):
+        host.client.run(graph)
+    assert TuneStore(host.state).get(tune.id).file is None
 
 
 def test_a_training_that_fails_says_why_where_programs_look(host: LiveHost) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def prepared(tune: str, images: Sequence[Tensor], wanted: Wanted, **models: Any)
             code="training-photos",
             hint="Write the tune's id and connect no images, or connect images alone.",
         )
-    photos = pixels_of(images) if images else photos_of_tune(tune.strip())
+    tune_id, photos = (0, pixels_of(images)) if images else photos_of_tune(tune.strip())
     analysis: FaceAnalysis | None = models.get("analysis")
     restorer = models.get("face_restorer")
     helpers = Helpers(
@@ -47,7 +48,8 @@ def prepared(tune: str, images: Sequence[Tensor], wanted: Wanted, **models: Any)
         None if restorer is None else _corrector(restorer),
         models.get("segmenter"),
     )
-    return prepare(photos, pixels_of(models.get("class_images") or ()), wanted, helpers)
+    others = pixels_of(models.get("class_images") or ())
+    return replace(prepare(photos, others, wanted, helpers), tune_id=tune_id)
 
 
 def pixels_of(images: Sequence[Tensor]) -> list[np.ndarray]:
@@ -55,8 +57,8 @@ def pixels_of(images: Sequence[Tensor]) -> list[np.ndarray]:
     return [bounded(one) for batch in images for one in rgb_pixels(as_pictures(batch))]
 
 
-def photos_of_tune(name: str) -> list[np.ndarray]:
-    """Return the photos of the tune of this id or title, turned as their cameras held them."""
+def photos_of_tune(name: str) -> tuple[int, list[np.ndarray]]:
+    """Return the tune of this id or title, and its photos, turned as their cameras held them."""
     store, tune = _tune(name)
     if store is None or tune is None:
         raise TrainingError(
@@ -64,13 +66,16 @@ def photos_of_tune(name: str) -> list[np.ndarray]:
             code="training-tune",
             hint="Astria Tunes lists them; the sidebar or Astria Create Tune makes one of photos.",
         )
-    return [read_photo(path) for path in store.photo_paths(tune.id)]
+    return tune.id, [read_photo(path) for path in store.photo_paths(tune.id)]
 
 
 def tune_state(name: str | None) -> str:
-    """Return what changes when the tune of this id or title does."""
+    """Return what changes when the photos of the tune of this id or title do.
+
+    Nothing that a training changes of its tune: queued again, it would be trained again.
+    """
     tune = _tune(name.strip())[1] if name and name.strip() else None
-    return "" if tune is None else f"{tune.id} {tune.updated_at} {tune.orig_images}"
+    return "" if tune is None else f"{tune.id} {tune.orig_images}"
 
 
 def _tune(name: str) -> tuple[TuneStore | None, Tune | None]:

@@ -17,15 +17,25 @@ from comfy.model_sampling import V_PREDICTION
 from safetensors import safe_open
 from torch import Tensor
 
+from ...families.family import FAMILIES
+from ...host.models import family_of
 from ...host.state import state_folder
-from ...net.writing import PARTIAL, sync_folder
 from ...tunes.bindings import BINDINGS_FILE, load
 from ...tunes.names import shown
 from ...tunes.store import Tune, TuneStore
 from ..errors import TrainingError
 from ..outcome import TrainingOutcome
-from ..progress import DONE, PROGRESS_FILE, SAVING, change_progress, training_folder
-from .state import BEST_FILE, RESUME_FILE, save_whole
+from ..progress import (
+    DONE,
+    PROGRESS_FILE,
+    SAVING,
+    change_progress,
+    forget_training,
+    training_folder,
+)
+from ..request import CHECKPOINTS_OF
+from .ending import told_how_it_ends
+from .state import BEST_FILE, RESUME_FILE, save_whole, whole_file
 
 SUBFOLDER = "astria"
 MAX_CHECKPOINTS = 20  # of the pack, on one disk
@@ -52,9 +62,22 @@ def save_tune(
     """Write the tune's file, make the tune name it, and return its name below the model folder.
 
     `merged_into`: save a checkpoint with the LoRA merged into it, else the LoRA alone.
-    Raises: TrainingError for a full disk, too many checkpoints, a tune that is gone.
+    Raises: TrainingError for a full disk, too many checkpoints, a tune that is gone, a LoRA of
+    another tune or base; the tune's progress tells it as well.
     """
+    with told_how_it_ends(tune.id):
+        return _saved(lora, outcome, tune, base, merged_into)
+
+
+def _saved(
+    lora: Mapping[str, Tensor],
+    outcome: TrainingOutcome,
+    tune: Tune,
+    base: str,
+    merged_into: Base | None,
+) -> str:
     kind = "lora" if merged_into is None else "checkpoint"
+    _require_same(outcome, tune, merged_into)
     _tell(tune.id, state=SAVING)
     folder = Path(folder_paths.get_folder_paths("loras" if kind == "lora" else "checkpoints")[0])
     name = f"{SUBFOLDER}/tune-{tune.id}.safetensors"
@@ -65,15 +88,40 @@ def save_tune(
         save_whole(folder / name, tensors, metadata)
     else:
         _save_merged(folder / name, lora, merged_into, metadata)
-    if TuneStore(state_folder()).trained(tune.id, name, kind) is None:
+    store = TuneStore(state_folder())
+    # Texts that are made for the tune later on use the words that it was trained with.
+    store.change(tune.id, {"token": outcome.token, "name": outcome.name})
+    if store.trained(tune.id, name, kind) is None:
         (folder / name).unlink()
+        forget_training(state_folder(), tune.id)
         raise TrainingError(
             f"Tune {tune.id} was deleted: what was trained is not kept.", code="training-deleted"
         )
-    _tell(tune.id, state=DONE, file=name, eta_s=0.0, notes=outcome.notes)
+    ended = {"user_error": None, "code": None, "eta_s": 0.0}
+    _tell(tune.id, state=DONE, file=name, notes=outcome.notes, **ended)
     for left in (RESUME_FILE, BEST_FILE):
         (training_folder(state_folder(), tune.id) / left).unlink(missing_ok=True)
     return name
+
+
+def _require_same(outcome: TrainingOutcome, tune: Tune, merged_into: Base | None) -> None:
+    trained = outcome.numbers.tune_id
+    if trained not in (0, tune.id):
+        raise TrainingError(
+            f"Tune {trained} was trained, and it is to be saved as tune {tune.id}.",
+            code="training-tune",
+            hint="Write the same tune_id into Astria Train LoRA and Astria Save Tune.",
+        )
+    if merged_into is None:
+        return
+    given = family_of(merged_into.model)
+    if outcome.family != given.name or given.branch != CHECKPOINTS_OF:
+        raise TrainingError(
+            f"A {FAMILIES[outcome.family].title} LoRA is to be merged into a {given.title} model:"
+            f" whole checkpoints are made of {FAMILIES[CHECKPOINTS_OF].title} only.",
+            code="training-model-type",
+            hint="Connect the model that was trained on, or set model_type to lora.",
+        )
 
 
 def file_tensors(lora: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
@@ -149,7 +197,6 @@ def _save_merged(
     path: Path, lora: Mapping[str, Tensor], base: Base, metadata: Mapping[str, str]
 ) -> None:
     """Write the base with the LoRA merged into it, by the host's own merging."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     others = [one for one in path.parent.glob("tune-*.safetensors") if one != path]
     if len(others) >= MAX_CHECKPOINTS:
         raise TrainingError(
@@ -163,19 +210,17 @@ def _save_merged(
     extra = {}
     if isinstance(base.model.get_model_object("model_sampling"), V_PREDICTION):
         extra["v_pred"] = torch.tensor([])
-    partial = path.with_name(path.name + PARTIAL)
-    comfy.sd.save_checkpoint(
-        str(partial), merged, base.clip, base.vae, metadata=dict(metadata), extra_keys=extra
-    )
-    with safe_open(partial, "pt"):  # what cannot be read is not given its name
-        pass
-    partial.replace(path)
-    sync_folder(path.parent)
+    with whole_file(path) as partial:
+        comfy.sd.save_checkpoint(
+            str(partial), merged, base.clip, base.vae, metadata=dict(metadata), extra_keys=extra
+        )
+        with safe_open(partial, "pt"):  # what cannot be read is not given its name
+            pass
 
 
 def _require_room(folder: Path, needed: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    free = shutil.disk_usage(there).free
     if needed + SPARE > free:
         raise TrainingError(
             f"The file needs {needed / 2**30:.2f} GiB, and the disk has {free / 2**30:.2f} GiB"

@@ -6,15 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import comfy.model_management
 import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ...errors import AstriaError
 from ...families.family import Family
 from ...host.models import family_of
-from ...host.shown_paths import without_folders
 from ...host.state import state_folder
 from ...tunes.store import DATABASE_FILE, TuneStore
 from ...tunes.tune import iso, now
@@ -23,21 +20,17 @@ from ..outcome import TrainingNumbers, TrainingOutcome
 from ..photos import TunePhotos
 from ..presets import preset_of
 from ..progress import (
-    FAILED,
-    INTERRUPTED,
     PREPARING,
     TrainingProgress,
-    change_progress,
     require_agreement,
     training_folder,
     write_progress,
 )
+from .ending import told_how_it_ends
 from .judge import Judge
 from .lessons import Material
 from .run import TrainingRun
 from .teller import Teller
-
-_DELETED = "training-deleted"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,22 +81,17 @@ def train(
     if not tune_id:
         return _trained(given, numbers)
     _require_tune(tune_id)
+    if given.photos.tune_id not in (0, tune_id):
+        raise TrainingError(
+            f"The photos are those of tune {given.photos.tune_id}, and tune {tune_id} is to be"
+            " trained.",
+            code="training-tune",
+            hint="Write the same tune into Astria Tune Photos and Astria Train LoRA.",
+        )
     write_progress(folder, TrainingProgress(tune_id, PREPARING, steps=numbers.steps))
     TuneStore(folder).training_started(tune_id)
-    try:
+    with told_how_it_ends(tune_id):
         return _trained(given, numbers)
-    except comfy.model_management.InterruptProcessingException:
-        _end(tune_id, state=INTERRUPTED)
-        raise
-    except AstriaError as error:
-        if error.code != _DELETED:
-            _end(tune_id, state=FAILED, user_error=without_folders(str(error)), code=error.code)
-        raise
-    except Exception as error:
-        # Whoever waits for the tune is told; the host shows it as of any other node.
-        said = f"{type(error).__name__}: {error}"
-        _end(tune_id, state=FAILED, user_error=without_folders(said), code="training-failed")
-        raise
 
 
 def _trained(given: Given, numbers: TrainingNumbers) -> tuple[dict[str, Tensor], TrainingOutcome]:
@@ -136,8 +124,3 @@ def _require_tune(tune_id: int) -> None:
             code="training-tune",
             hint="Make the tune of the photos first, or set tune_id to 0.",
         )
-
-
-def _end(tune_id: int, **changes: object) -> None:
-    if TuneStore(state_folder()).get(tune_id) is not None:
-        change_progress(state_folder(), tune_id, eta_s=None, **changes)
