@@ -26,7 +26,7 @@ CHECKPOINTS_OF = "sd15"  # the family that is small enough for a copy of each pe
 TOKENS = {"sd15": "sks", "sdxl": "ohwx", "flux": "ohwx"}
 _TOKEN = re.compile(r"[^\W_]([\w-]{0,48}[^\W_])?")
 _MARK = "BREAK"  # divides prompts, in which both will stand
-_NAME = re.compile(r"[^\W_]([\w '-]{0,48}[^\W_])?")
+_NAME = re.compile(r"(?=.{1,50}$)[^\W_][\w'-]*( [^\W_][\w'-]*)*")
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,12 @@ def check_words(token: str | None, name: str) -> None:
         raise TrainingError(
             f"token '{token}': expected one word of letters, digits, - and _, at most 50 and not"
             f" {_MARK}, e.g. ohwx.",
+            code="training-token",
+        )
+    if token is not None and token.lower() in name.lower().split():
+        raise TrainingError(
+            f"token '{token}': expected a word that means nothing yet, e.g. ohwx; the kind of"
+            " person is the name.",
             code="training-token",
         )
     if not _NAME.fullmatch(name) or _MARK in name:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -236,6 +237,35 @@ def test_a_model_of_another_kind_or_with_anothers_injections_is_refused() -> Non
     strange.model.diffusion_model.out[0] = torch.nn.GroupNorm(32, 32)
     with pytest.raises(TrainingError, match="own loaders: GroupNorm of torch"):
         hosts.learning_model(strange, {}, hosts.LearningOptions())
+
+
+def test_what_other_nodes_put_around_the_model_is_refused() -> None:
+    """A picture's attention to something else would be learned as if it were the person's."""
+    model = tiny_model("sd15")
+    changed = [model.clone() for _ in range(4)]
+    changed[0].set_model_attn2_patch(lambda q, k, v, options: (q, k, v))
+    changed[1].set_model_unet_function_wrapper(lambda run, given: run(**given))
+    changed[2].add_wrapper("diffusion_model", lambda run, *args, **kwargs: run(*args, **kwargs))
+    changed[3].add_object_patch("diffusion_model.out", model.model.diffusion_model.out)
+    for one in changed:
+        with pytest.raises(TrainingError, match="of another node"):
+            run_of(one, "sd15", 1)
+    attending = model.clone()
+    attending.model_options["transformer_options"]["optimized_attention_override"] = None
+    run_of(attending, "sd15", 1)
+
+
+def test_latents_of_another_family_are_refused() -> None:
+    hosts = load("comfyui_astria.nodes.training.host.run")
+    run = run_of(tiny_model("flux"), "flux", 1)
+    with pytest.raises(TrainingError, match="4 channels, and the MODEL's have 16"):
+        hosts.TrainingRun(
+            run._base,
+            run._of,
+            replace(run._material, latents=latents("sd15", *SIZES)),
+            run._numbers,
+            run._teller,
+        )
 
 
 def test_patches_of_the_model_are_told() -> None:

@@ -25,6 +25,8 @@ from .state import digest
 
 KEY = "astria_training"
 _PREFIX = "diffusion_model."
+_ATTENTION = "optimized_attention_override"  # replaced by one with a gradient
+_FUNCTION_WRAPPER = "model_function_wrapper"
 COMPARED = 64  # values of a weight that tell bases apart
 # Blocks that add to their input in place; of Flux and its kin only.
 _FLUX_BLOCKS = (DoubleStreamBlock, SingleStreamBlock)
@@ -66,7 +68,7 @@ def learning_model(
     dtype = training_dtype(model)
     if dtype != model.model.get_dtype_inference():
         learning.set_model_compute_dtype(dtype)
-    learning.model_options["transformer_options"]["optimized_attention_override"] = _attention
+    learning.model_options["transformer_options"][_ATTENTION] = _attention
     if any(isinstance(module, _FLUX_BLOCKS) for module in _diffusion(model).modules()):
         learning.set_model_attn1_patch(_rotated)
     hooks: list[Hook] = []
@@ -141,10 +143,17 @@ def _hooks(
 
 
 def _check(model: ModelPatcher) -> None:
-    if model.injections:
+    carried = [
+        *model.injections,
+        *set(model.model_options["transformer_options"]) - {_ATTENTION},
+        *{_FUNCTION_WRAPPER} & set(model.model_options),
+        *(kind for kind, by_key in model.wrappers.items() if any(by_key.values())),
+        *(path for path in model.object_patches if path.startswith(_PREFIX)),
+    ]
+    if carried:
         raise TrainingError(
-            f"The MODEL carries {', '.join(map(repr, model.injections))} of another node, through"
-            " which no gradient is known.",
+            f"The MODEL carries {', '.join(map(repr, carried))} of another node: what is learned"
+            " through it is wrong without it, where it can be learned at all.",
             code="training-model",
             hint="Connect the MODEL of a loader directly.",
         )

@@ -47,6 +47,7 @@ class TrainingRun:
         self._material = material
         self._numbers = numbers
         self._teller = teller
+        _require_fitting(material, model)
         layers = trained_layers(model)
         self._model_digest = model_digest(model, layers)
         with torch.inference_mode(False):  # tensors of that mode take no gradient
@@ -226,4 +227,15 @@ class TrainingRun:
             yield (
                 f"The MODEL carries patches on {len(self._base.patches)} weights, a LoRA perhaps:"
                 " the person is learned on top of them and will look right with them only."
+            )
+
+
+def _require_fitting(material: Material, model: ModelPatcher) -> None:
+    own = model.model.latent_format.latent_channels
+    for latent in material.latents:
+        if latent.ndim != 4 or latent.shape[1] != own:
+            raise TrainingError(
+                f"A latent has {latent.shape[1]} channels, and the MODEL's have {own}.",
+                code="training-material",
+                hint="Encode the pictures with the VAE of the MODEL's own family.",
             )
