@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -161,6 +162,54 @@ def test_flux_noise_is_logit_normal_and_shifted_by_the_pictures_size(
     assert levels.mean().item() == pytest.approx(shift, abs=0.06)
     assert levels.std().item() == pytest.approx(1.0, abs=0.05)
     assert shifted(0.5, tokens) == pytest.approx(1 / (1 + math.exp(-shift)), rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "flow"])
+def test_noisy_picture_and_target_are_those_of_the_papers(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By diffusers' own schedulers, with a model whose answer is known."""
+    family = "flux" if kind == "flow" else "sd15"
+    model = tiny_model(family)
+    if kind == "v_prediction":
+        sampling = load("comfy.model_sampling")
+
+        class V(sampling.ModelSamplingDiscrete, sampling.V_PREDICTION):
+            pass
+
+        model.add_object_patch("model_sampling", V(model.model.model_config))
+    load("comfy.model_management").load_models_gpu([model])
+    model.pre_run()
+    denoising = load("comfyui_astria.nodes.training.host.loss").Denoising(model)
+    (latent,) = latents(family, (8, 12))
+    example = denoising.example(latent, text(family, 1))
+    noise, answer = torch.randn(2, *latent.shape, generator=torch.Generator().manual_seed(1))
+    asked = []
+
+    def forward(x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        asked.append(x)
+        return answer
+
+    monkeypatch.setattr(model.model.diffusion_model, "forward", forward)
+    module = load("comfyui_astria.nodes.training.host.loss")
+    monkeypatch.setattr(module, "noise_like", lambda *_: noise)
+    monkeypatch.setattr(module, "uniform_timestep", lambda *_: 700)
+    monkeypatch.setattr(module, "flow_sigma", lambda *_: 0.7)
+    loss = denoising.loss(example, example.caption, torch.Generator())
+    if kind == "flow":
+        noisy, target = 0.7 * noise + 0.3 * example.latent, noise - example.latent
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from diffusers import DDPMScheduler
+        scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+        step = torch.tensor([700])
+        noisy = scheduler.add_noise(example.latent, noise, step)
+        target = noise
+        if kind == "v_prediction":
+            target = scheduler.get_velocity(example.latent, noise, step)
+    torch.testing.assert_close(asked[0], noisy, rtol=1e-4, atol=1e-5)
+    assert loss.item() == pytest.approx((answer - target).square().mean().item(), rel=1e-4)
 
 
 def test_no_part_of_the_timesteps_outweighs_the_others() -> None:
