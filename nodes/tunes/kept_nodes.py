@@ -124,6 +124,11 @@ class AstriaDeleteTune(io.ComfyNode):
         text = (
             f"Tune {tune_id} {shown(title)} and its {len(tune.orig_images)} photo(s) are deleted."
         )
+        if tune.file:
+            text += (
+                f" Its file {shown(tune.file)} stays in the model folder: delete it there, or whole"
+                " tunes in the sidebar."
+            )
         return io.NodeOutput(text, ui=ui.PreviewText(text))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy
 import pytest
 from comfyui_astria.devtools.client import RunError
+from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import node, notes_of, saved, text_of
 from comfyui_astria.tests.testpack.face_models import (
@@ -170,6 +171,13 @@ def test_a_tune_is_deleted_by_its_id_and_never_by_a_title_that_looks_like_one(
         host.client.run({"delete": node("AstriaDeleteTune", tune_id=31337, title="31337")})
     shown = text_of(host.client.run({"tunes": node("AstriaTunes", tune="31337")}), "tunes")
     assert shown.startswith("31338  '31337'")
+
+
+def test_a_file_that_stays_of_a_deleted_tune_is_named(host: LiveHost) -> None:
+    store = TuneStore(host.state)
+    tune = store.create(title="trained", model_type="lora", file="astria/tune-1.safetensors")
+    deleted = deleted_by_node(host, tune_id=tune.id, title="trained")
+    assert "Its file 'astria/tune-1.safetensors' stays" in text_of(deleted, "delete")
 
 
 def test_a_tune_whose_photo_was_spoilt_is_listed_and_can_be_deleted(host: LiveHost) -> None:

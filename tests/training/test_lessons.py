@@ -100,6 +100,25 @@ def test_some_captions_are_left_out_where_an_empty_text_is_connected(
     assert not any(torch.equal(one, empty) for one in asked.captions)
 
 
+def test_a_step_of_several_pictures_lessens_the_mean_of_their_losses() -> None:
+    several, _ = lessons_of("flux", accumulation=4)
+    single, _ = lessons_of("flux")
+    losses = [loss.item() for step in range(4) for loss in single.losses(step)]
+    found = sum(loss.item() for loss in several.losses(0))
+    assert found == pytest.approx(sum(losses) / 4, rel=1e-6)
+
+
+def test_sdxl_is_told_each_pictures_size_without_its_caption_too() -> None:
+    lessons, _ = lessons_of("sdxl")
+    for example in lessons._own:
+        with_caption = lessons._denoising.caption(text("sdxl", 9), example.latent)
+        (without,) = lessons._uncaptioned(example)
+        own = with_caption[0]["model_conds"]["y"].cond
+        torch.testing.assert_close(without["model_conds"]["y"].cond, own)
+    square, wide = (lessons._uncaptioned(one)[0]["model_conds"]["y"] for one in lessons._own[:2])
+    assert not torch.equal(square.cond, wide.cond)
+
+
 def test_class_pictures_are_learned_beside_each_picture() -> None:
     """DreamBooth's prior preservation: a second loss, by its weight."""
     module = load("comfyui_astria.nodes.training.photos")
@@ -121,22 +140,24 @@ def test_class_pictures_are_learned_beside_each_picture() -> None:
 
 
 def test_the_background_counts_a_tenth_of_the_person() -> None:
-    lessons, _ = lessons_of("flux")
-    example = lessons._own[0]
-    denoising = lessons._denoising
     loss = load("comfyui_astria.nodes.training.host.loss")
-    module = load("comfyui_astria.nodes.training.photos")
     mask = torch.zeros(1, 64, 64)
     mask[:, :, :32] = 1
-    weights = module.latent_weights(mask, (8, 8))
-    masked = loss.Example(example.latent, example.caption, weights)
+    photos = photos_of(*SIZES)
+    first, *rest = photos.pictures
+    photos = replace(photos, pictures=(replace(first, mask=mask), *rest))
+    lessons, _ = lessons_of("flux", photos=photos)
+    denoising = lessons._denoising
+    example, whole = lessons._own[:2]
+    assert whole.weights is None
     halves = []
     for columns in (slice(0, 4), slice(4, 8)):
         only = torch.zeros(1, 1, 8, 8)
         only[..., columns] = 1
         half = loss.Example(example.latent, example.caption, only)
         halves.append(denoising.loss(half, half.caption, generator_of(1)).item())
-    found = denoising.loss(masked, masked.caption, generator_of(1)).item()
+    assert halves[0] != pytest.approx(halves[1], rel=1e-3)
+    found = denoising.loss(example, example.caption, generator_of(1)).item()
     assert found == pytest.approx((halves[0] + 0.1 * halves[1]) / 1.1, rel=1e-5)
 
 
@@ -164,11 +185,8 @@ def test_flux_noise_is_logit_normal_and_shifted_by_the_pictures_size(
     assert shifted(0.5, tokens) == pytest.approx(1 / (1 + math.exp(-shift)), rel=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "flow"])
-def test_noisy_picture_and_target_are_those_of_the_papers(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By diffusers' own schedulers, with a model whose answer is known."""
+def predicting(kind: str) -> tuple[Any, str]:
+    """A loaded model that predicts noise, v or flow, and its family."""
     family = "flux" if kind == "flow" else "sd15"
     model = tiny_model(family)
     if kind == "v_prediction":
@@ -180,6 +198,15 @@ def test_noisy_picture_and_target_are_those_of_the_papers(
         model.add_object_patch("model_sampling", V(model.model.model_config))
     load("comfy.model_management").load_models_gpu([model])
     model.pre_run()
+    return model, family
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "flow"])
+def test_noisy_picture_and_target_are_those_of_the_papers(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By diffusers' own schedulers, with a model whose answer is known."""
+    model, family = predicting(kind)
     denoising = load("comfyui_astria.nodes.training.host.loss").Denoising(model)
     (latent,) = latents(family, (8, 12))
     example = denoising.example(latent, text(family, 1))
@@ -202,6 +229,7 @@ def test_noisy_picture_and_target_are_those_of_the_papers(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from diffusers import DDPMScheduler
+            from diffusers.training_utils import compute_snr
         scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
         step = torch.tensor([700])
         noisy = scheduler.add_noise(example.latent, noise, step)
@@ -210,6 +238,12 @@ def test_noisy_picture_and_target_are_those_of_the_papers(
             target = scheduler.get_velocity(example.latent, noise, step)
     torch.testing.assert_close(asked[0], noisy, rtol=1e-4, atol=1e-5)
     assert loss.item() == pytest.approx((answer - target).square().mean().item(), rel=1e-4)
+    if kind != "flow":
+        weakened = module.Denoising(model, 0.02).loss(example, example.caption, torch.Generator())
+        snr = compute_snr(scheduler, step).item()
+        assert snr > 0.02
+        weight = 0.02 / (snr if kind == "epsilon" else snr + 1)
+        assert weakened.item() == pytest.approx(weight * loss.item(), rel=1e-3)
 
 
 def test_no_part_of_the_timesteps_outweighs_the_others() -> None:
@@ -302,6 +336,32 @@ def test_what_other_nodes_put_around_the_model_is_refused() -> None:
     attending = model.clone()
     attending.model_options["transformer_options"]["optimized_attention_override"] = None
     run_of(attending, "sd15", 1)
+
+
+def test_bases_that_hold_no_person_are_refused_by_the_node() -> None:
+    start = load("comfyui_astria.nodes.training.host.start")
+    families = load("comfyui_astria.nodes.families.family").FAMILIES
+    model = tiny_model("sd15")
+    given = start.Given(model, photos_of(*SIZES), (), ())
+    asked = {"preset": None, "steps": 0, "learning_rate": 0.0, "rank": 0, "seed": 0}
+    numbers = start.numbers_for(given, families["sd15"], **asked)
+    assert (numbers.steps, numbers.rank, numbers.learning_rate) == (500, 16, 1e-4)
+    assert numbers.caption_dropout == 0, "no empty text is connected"
+    for family in ("sd15_inpaint", "sdxl_inpaint", "flux_fill", "flux_schnell"):
+        with pytest.raises(TrainingError, match=f"The MODEL is {families[family].title}"):
+            start.numbers_for(given, families[family], **asked)
+    model.cached_patcher_init = (None, ("models/dreamshaper_lcm.safetensors",))
+    with pytest.raises(TrainingError, match="distilled to few steps"):
+        start.numbers_for(given, families["sd15"], **asked)
+
+
+def test_flux_captions_without_guidance_are_told() -> None:
+    model = tiny_model("flux")
+    assert any("without Flux Guidance" in note for note in run_of(model, "flux", 1)._notes)
+    run = run_of(model, "flux", 1)
+    for ((_, about),) in run._material.captions:
+        about["guidance"] = 1.0
+    assert not any("Guidance" in note for note in run._model_notes())
 
 
 def test_latents_of_another_family_are_refused() -> None:

@@ -56,7 +56,7 @@ class TrainingRun:
         self.checkpointing = self._checkpointing()
         options = LearningOptions(self.checkpointing)
         self.model = learning_model(model, self._factors, options)
-        self._notes = [*material.photos.notes, *self._patch_notes()]
+        self._notes = [*material.photos.notes, *self._model_notes()]
 
     def run(self, judge: Judge | None, folder: Path | None) -> tuple[dict, TrainingOutcome]:
         """Train, and return the LoRA by the host's names, and how it went.
@@ -222,11 +222,18 @@ class TrainingRun:
             hint="Train at smaller sizes, with checkpointing on.",
         )
 
-    def _patch_notes(self) -> Iterator[str]:
+    def _model_notes(self) -> Iterator[str]:
         if self._base.patches:
             yield (
                 f"The MODEL carries patches on {len(self._base.patches)} weights, a LoRA perhaps:"
                 " the person is learned on top of them and will look right with them only."
+            )
+        given = [about for caption in self._material.captions for _, about in caption]
+        if self._of.is_flux and not all("guidance" in about for about in given):
+            yield (
+                "Captions came without Flux Guidance, and ComfyUI takes 3.5 for them. Connect Flux"
+                " Guidance with 1 between CLIP Text Encode and positive: a distilled model learns"
+                " as if guidance did nothing."
             )
 
 

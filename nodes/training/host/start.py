@@ -11,7 +11,7 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ...families.family import Family
-from ...host.models import family_of
+from ...host.models import family_of, lcm_of
 from ...host.state import state_folder
 from ...tunes.store import DATABASE_FILE, TuneStore
 from ...tunes.tune import iso, now
@@ -56,6 +56,12 @@ def numbers_for(given: Given, of: Family, **asked: Any) -> TrainingNumbers:
             f"The MODEL is {of.title}; expected SD1.5, SDXL or Flux.1 dev.",
             code="training-model",
             hint="Train on the plain model: what was learned there works on this one, too.",
+        )
+    if sign := lcm_of(given.model):
+        raise TrainingError(
+            f"The MODEL is distilled to few steps ({sign}); a person learned on it does not hold.",
+            code="training-model",
+            hint="Train on the full model: what was learned there works on this one, too.",
         )
     preset = preset_of(of.branch, asked.pop("preset"))
     steps = asked.pop("steps") or preset.steps_for(given.photos.photos)
