@@ -20,6 +20,7 @@ from .errors import TrainingError
 from .photos import (
     CLASS,
     CROP,
+    MAX_RATIO,
     PHOTO,
     TunePhotos,
     TunePicture,
@@ -121,6 +122,8 @@ def _notes(findings: Sequence[PhotoFinding], wanted: Wanted) -> Iterator[str]:
         side = min(one.pixels.shape[:2])
         if side < LEAST_ENLARGED * min(wanted.sizes_px):
             yield f"Photo {number} is small, {side} px on its shorter side: it will be blurred."
+        if max(one.pixels.shape[:2]) > MAX_RATIO * side:
+            yield f"Photo {number} is longer than {MAX_RATIO:g}:1: both its ends are cut off."
 
 
 def _strangers(findings: Sequence[PhotoFinding]) -> Iterator[str]:

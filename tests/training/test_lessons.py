@@ -119,7 +119,7 @@ def test_sdxl_is_told_each_pictures_size_without_its_caption_too() -> None:
     assert not torch.equal(square.cond, wide.cond)
 
 
-def test_class_pictures_are_learned_beside_each_picture() -> None:
+def test_class_pictures_are_learned_beside_each_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """DreamBooth's prior preservation: a second loss, by its weight."""
     module = load("comfyui_astria.nodes.training.photos")
     plain = photos_of(*SIZES)
@@ -131,9 +131,14 @@ def test_class_pictures_are_learned_beside_each_picture() -> None:
         ),
     ]
     photos = module.TunePhotos(tuple(pictures), 2, "ohwx", "woman")
-    lessons, _ = lessons_of("flux", photos=photos, prior_weight=2.0)
-    own, other = lessons.losses(0)
-    light, _ = lessons_of("flux", photos=photos, prior_weight=0.5)
+    lessons, model = lessons_of("flux", photos=photos, prior_weight=2.0, caption_dropout=0.0)
+    with monkeypatch.context() as watched:
+        asked = Asked(model, watched)
+        own, other = lessons.losses(0)
+    for caption, numbers in zip(asked.captions, ((0, 1), (2, 3)), strict=True):
+        of_these = [text("flux", number)[0][0].to(caption) for number in numbers]
+        assert any(torch.equal(caption, one) for one in of_these), "each with its own caption"
+    light, _ = lessons_of("flux", photos=photos, prior_weight=0.5, caption_dropout=0.0)
     own_again, other_again = light.losses(0)
     assert own.item() == own_again.item()
     assert other.item() == pytest.approx(4 * other_again.item())
@@ -297,6 +302,12 @@ def test_gradients_are_brought_to_length_1_and_float16_is_scaled() -> None:
     assert seen == [pytest.approx(200 * 4096)]
     # AdamW's first moment holds a tenth of the clipped gradient.
     assert loop.tensors()["exp_avg.a"].norm().item() == pytest.approx(0.1)
+    # A shorter one is as it would be without the scale, and falls as torch's own AdamW lets it.
+    small = torch.nn.Parameter(torch.ones(4))
+    loop = Loop({"a": small}, LoopNumbers(1, 1e-3, scales_loss=True), lambda _: [small.sum() / 8])
+    list(loop.steps())
+    torch.testing.assert_close(loop.tensors()["exp_avg.a"], torch.full((4,), 0.1 / 8))
+    torch.testing.assert_close(small.detach(), torch.full((4,), 1 - 1e-3 - 1e-3 * 0.01))
 
 
 def test_a_gradient_that_overflows_float16_is_left_out_and_the_scale_halved() -> None:

@@ -112,6 +112,14 @@ def test_photos_crops_and_others_come_at_every_size_with_their_captions(tmp_path
     assert sizes == {(112, 160), (160, 240), (128, 128), (192, 192)}
 
 
+def test_a_photo_whose_ends_are_cut_is_named() -> None:
+    given = [*photos(4, width=400), *photos(1, width=402), *photos(1, width=90)]
+    assert prepare(given, (), WANTED, Helpers()).notes == (
+        "Photo 5 is longer than 2:1: both its ends are cut off.",
+        "Photo 6 is longer than 2:1: both its ends are cut off.",
+    )
+
+
 def test_without_analysis_photos_are_taken_as_they_are() -> None:
     found = prepare(photos(), [], WANTED, Helpers())
     assert len(found.pictures) == 4
