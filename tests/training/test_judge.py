@@ -98,6 +98,41 @@ def test_judging_changes_nothing_of_what_is_learned(kept: Path) -> None:
     assert drawn == [f"step-{step:05d}-1.jpg" for step in range(5)]
 
 
+@pytest.mark.parametrize(
+    ("family", "negative", "cfg"),
+    [("sd15", True, 7.0), ("sdxl", True, 7.0), ("sdxl", False, 1.0), ("flux", True, 1.0)],
+)
+def test_samples_are_drawn_with_the_familys_guidance(
+    family: str, negative: bool, cfg: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flux has its guidance in the text; without an empty text there is nothing to guide from."""
+    judges = load("comfyui_astria.nodes.training.host.judge")
+    photos = load("comfyui_astria.nodes.training.photos")
+    of = load("comfyui_astria.nodes.families.family").FAMILIES[family]
+    asked = []
+
+    def sample(*given: Any, seed: int, **_: Any) -> torch.Tensor:
+        asked.append((*given[3:4], *given[6:8], seed))
+        return given[8]
+
+    class Grey:
+        def decode(self, latent: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(1, 8, 8, 3)
+
+    monkeypatch.setattr(judges.comfy.sample, "sample", sample)
+    (latent,) = latents(family, (8, 8))
+    texts, empty = [text(family, 1), text(family, 2)], text(family, 9) if negative else None
+    for embeddings, drawn in ((None, 1), (torch.ones(1, 512), 2)):
+        asked.clear()
+        known = photos.TunePhotos((), 4, "ohwx", "woman", embeddings=embeddings)
+        pictures = judges.Judge(of, Grey(), texts, empty, known, latent).pictures(None, 5)
+        assert len(pictures) == len(asked) == drawn
+        for number, (used, positive, other, seed) in enumerate(asked):
+            assert (used, seed) == (cfg, 5 + number)
+            assert positive is texts[number]
+            assert other is (empty or texts[number])
+
+
 def test_likeness_is_the_cosine_with_the_photos_and_no_face_counts_nothing() -> None:
     judges = load("comfyui_astria.nodes.training.host.judge")
     module = load("comfyui_astria.nodes.training.photos")
