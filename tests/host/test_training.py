@@ -208,7 +208,16 @@ def test_a_training_that_fails_says_why_where_programs_look(host: LiveHost) -> N
 
 def test_a_checkpoint_is_the_base_with_the_lora_merged_in(host: LiveHost) -> None:
     tune = tune_of_photos(host, "Whole")
-    entry = host.client.run(graph_of("sd15", tune, model_type="checkpoint", steps=4))
+    graph = graph_of("sd15", tune, model_type="checkpoint", steps=4)
+    graph["sampling"] = {
+        "class_type": "ModelSamplingDiscrete",
+        "inputs": {"model": ["model.tiny", 0], "sampling": "v_prediction", "zsnr": False},
+    }
+    graph["output.tune"]["inputs"]["model"] = ["sampling", 0]
+    with pytest.raises(RunError, match="sets the model's sampling"):
+        host.client.run(graph)
+    graph["output.tune"]["inputs"]["model"] = ["model.tiny", 0]
+    entry = host.client.run(graph)
     (told,) = entry["outputs"]["output.tune"]["astria_training"]
     path = host.base / "models" / "checkpoints" / told["file"]
     merged = load_file(path)

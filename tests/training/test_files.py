@@ -6,6 +6,7 @@ import functools
 import re
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -147,6 +148,54 @@ def test_diffusers_flux_finds_every_layer_of_the_file() -> None:
         for name in "qkv"
     ]
     torch.testing.assert_close(torch.cat(parts), whole)
+
+
+@pytest.fixture
+def saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module that saves, with folders of its own."""
+    module = load("comfyui_astria.nodes.training.host.save")
+    for name in ("save", "ending"):
+        one = load(f"comfyui_astria.nodes.training.host.{name}")
+        monkeypatch.setattr(one, "state_folder", lambda: tmp_path)
+    monkeypatch.setattr(module.folder_paths, "get_folder_paths", lambda _: [str(tmp_path / "m")])
+    return module
+
+
+def test_a_tunes_file_is_kept_with_the_tune_and_nothing_else(saving: Any, tmp_path: Path) -> None:
+    store = load("comfyui_astria.nodes.tunes.store").TuneStore(tmp_path)
+    progress = load("comfyui_astria.nodes.training.progress")
+    tune = store.create(title="Anna", model_type="lora")
+    _, lora, _, outcome = trained("flux")
+    progress.write_progress(tmp_path, progress.TrainingProgress(tune.id, "training"))
+    folder = progress.training_folder(tmp_path, tune.id)
+    for name in ("resume.safetensors", "best.safetensors"):
+        (folder / name).write_bytes(b"a person")
+    name = saving.save_tune(lora, outcome, tune, "1504944", None)
+    assert (tmp_path / "m" / name).is_file()
+    assert [path.name for path in folder.iterdir()] == ["progress.json"]
+    assert progress.read_progress(tmp_path, tune.id).state == "done"
+    (tmp_path / saving.BINDINGS_FILE).write_text(f"[tunes]\n{tune.id} = other.safetensors\n")
+    assert f"bind --remove {tune.id}" in saving.binding_note(tune.id)
+    assert saving.binding_note(tune.id + 1) == ""
+    store.delete(tune.id)
+    with pytest.raises(TrainingError, match="what was trained is not kept"):
+        saving.save_tune(lora, outcome, tune, "1504944", None)
+    assert not (tmp_path / "m" / name).exists()
+    assert not folder.exists()
+
+
+def test_a_full_disk_and_too_many_checkpoints_are_said_before_anything_is_written(
+    saving: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match=r"needs 1073741824.00 GiB.*1 GiB are to stay"):
+        saving._require_room(tmp_path / "m" / "astria", 2**60)
+    path = tmp_path / "m" / "astria" / "tune-99.safetensors"
+    path.parent.mkdir(parents=True)
+    for number in range(20):
+        (path.parent / f"tune-{number}.safetensors").touch()
+    with pytest.raises(TrainingError, match="There are 20 trained checkpoints"):
+        saving._save_merged(path, {}, None, {})
+    assert len(list(path.parent.iterdir())) == 20
 
 
 def test_what_another_training_trained_is_not_named_wrongly() -> None:

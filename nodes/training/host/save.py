@@ -13,7 +13,6 @@ import comfy.lora
 import comfy.sd
 import folder_paths
 import torch
-from comfy.model_sampling import V_PREDICTION
 from safetensors import safe_open
 from torch import Tensor
 
@@ -122,6 +121,13 @@ def _require_same(outcome: TrainingOutcome, tune: Tune, merged_into: Base | None
             code="training-model-type",
             hint="Connect the model that was trained on, or set model_type to lora.",
         )
+    if "model_sampling" in merged_into.model.object_patches:
+        raise TrainingError(
+            "Another node sets the model's sampling, and ComfyUI reads none from an SD1.5 file: a"
+            " checkpoint of it would draw wrongly.",
+            code="training-model",
+            hint="Set model_type to lora, and use it behind that node.",
+        )
 
 
 def file_tensors(lora: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
@@ -207,13 +213,8 @@ def _save_merged(
     parts = (base.model.model_size(), base.clip.patcher.model_size(), base.vae.patcher.model_size())
     _require_room(path.parent, sum(parts))
     merged, _ = comfy.sd.load_lora_for_models(base.model, None, dict(lora), 1.0, 0.0)
-    extra = {}
-    if isinstance(base.model.get_model_object("model_sampling"), V_PREDICTION):
-        extra["v_pred"] = torch.tensor([])
     with whole_file(path) as partial:
-        comfy.sd.save_checkpoint(
-            str(partial), merged, base.clip, base.vae, metadata=dict(metadata), extra_keys=extra
-        )
+        comfy.sd.save_checkpoint(str(partial), merged, base.clip, base.vae, metadata=dict(metadata))
         with safe_open(partial, "pt"):  # what cannot be read is not given its name
             pass
 
