@@ -178,6 +178,10 @@ def test_photos_and_file_of_another_tune_are_refused(host: LiveHost) -> None:
     with pytest.raises(RunError, match=f"saved as tune {other.id}"):
         host.client.run(graph)
     assert TuneStore(host.state).get(other.id).file is None
+    assert read_progress(host.state, tune.id).code == "training-tune"
+    graph["output.tune"]["inputs"] |= {"tune_id": 0, "title": "New"}
+    with pytest.raises(RunError, match="saved as a new one"):
+        host.client.run(graph)
     graph["output.tune"]["inputs"] |= {
         "tune_id": tune.id,
         "model_type": "checkpoint",
@@ -186,6 +190,13 @@ def test_photos_and_file_of_another_tune_are_refused(host: LiveHost) -> None:
     with pytest.raises(RunError, match=r"made of SD1\.5 only"):
         host.client.run(graph)
     assert TuneStore(host.state).get(tune.id).file is None
+    graph["training.lora"]["inputs"]["tune_id"] = graph["output.tune"]["inputs"]["tune_id"] = 0
+    with pytest.raises(RunError, match=r"made of SD1\.5 only"):
+        host.client.run(graph)
+    assert TuneStore(host.state).find_by_title("New") is None, "nothing is left of it"
+    graph["output.tune"]["inputs"]["model_type"] = "lora"
+    host.client.run(graph)
+    assert TuneStore(host.state).find_by_title("New").file
 
 
 def test_a_training_that_fails_says_why_where_programs_look(host: LiveHost) -> None:

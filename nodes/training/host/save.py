@@ -62,7 +62,7 @@ def save_tune(
 
     `merged_into`: save a checkpoint with the LoRA merged into it, else the LoRA alone.
     Raises: TrainingError for a full disk, too many checkpoints, a tune that is gone, a LoRA of
-    another tune or base; the tune's progress tells it as well.
+    another base; the tune's progress tells it as well.
     """
     with told_how_it_ends(tune.id):
         return _saved(lora, outcome, tune, base, merged_into)
@@ -76,7 +76,8 @@ def _saved(
     merged_into: Base | None,
 ) -> str:
     kind = "lora" if merged_into is None else "checkpoint"
-    _require_same(outcome, tune, merged_into)
+    if merged_into is not None:
+        _require_mergeable(outcome, merged_into)
     _tell(tune.id, state=SAVING)
     folder = Path(folder_paths.get_folder_paths("loras" if kind == "lora" else "checkpoints")[0])
     name = f"{SUBFOLDER}/tune-{tune.id}.safetensors"
@@ -103,16 +104,7 @@ def _saved(
     return name
 
 
-def _require_same(outcome: TrainingOutcome, tune: Tune, merged_into: Base | None) -> None:
-    trained = outcome.numbers.tune_id
-    if trained not in (0, tune.id):
-        raise TrainingError(
-            f"Tune {trained} was trained, and it is to be saved as tune {tune.id}.",
-            code="training-tune",
-            hint="Write the same tune_id into Astria Train LoRA and Astria Save Tune.",
-        )
-    if merged_into is None:
-        return
+def _require_mergeable(outcome: TrainingOutcome, merged_into: Base) -> None:
     given = family_of(merged_into.model)
     if outcome.family != given.name or given.branch != CHECKPOINTS_OF:
         raise TrainingError(
@@ -172,8 +164,18 @@ def metadata_of(outcome: TrainingOutcome, base: str) -> dict[str, str]:
 def tune_for(tune_id: int, title: str, outcome: TrainingOutcome) -> tuple[Tune, bool]:
     """Return the tune that gets the file, and whether it was made for it.
 
-    Raises: TrainingError for an id that is no tune; TuneError for a new tune without a title.
+    Raises: TrainingError for an id that is no tune, or not the one that was trained; TuneError for
+    a new tune without a title.
     """
+    trained = outcome.numbers.tune_id
+    if trained not in (0, tune_id):
+        with told_how_it_ends(trained):
+            raise TrainingError(
+                f"Tune {trained} was trained, and it is to be saved as"
+                f" {f'tune {tune_id}' if tune_id else 'a new one'}.",
+                code="training-tune",
+                hint="Write the same tune_id into Astria Train LoRA and Astria Save Tune.",
+            )
     store = TuneStore(state_folder())
     if not tune_id:
         made = store.create(title=title, name=outcome.name, token=outcome.token, model_type="lora")
