@@ -12,7 +12,7 @@ from comfyui_astria.nodes.pipeline.training_plan import TrainingPlan, training_p
 from comfyui_astria.nodes.training.errors import TrainingError
 from comfyui_astria.nodes.training.request import TrainingRequest
 
-from .support import BINDINGS, EQUIPPED, resolver
+from .support import BINDINGS, EQUIPPED, FILES, resolver
 
 SDXL = BINDINGS.replace("family = sd15", "family = sdxl")
 
@@ -106,10 +106,19 @@ def test_a_base_that_is_not_there_is_said(bindings: str, said: str) -> None:
         planned(bindings, base="690204")
 
 
-def test_schnell_and_foreign_files_are_refused_before_anything_loads() -> None:
+def test_schnell_and_foreign_files_are_refused_before_anything_loads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     schnell = BINDINGS.replace("family = flux", "family = flux_schnell")
     with pytest.raises(TrainingError, match="distilled"):
         planned(schnell, base="1504944")
+    monkeypatch.setitem(FILES, "diffusion_models", ["flux1-dev-Q8.gguf"])
+    foreign = BINDINGS.replace("flux1-dev.safetensors", "flux1-dev-Q8.gguf")
+    with pytest.raises(TrainingError, match="GGUF files are loaded by another pack"):
+        planned(foreign, base="1504944")
+    monkeypatch.setitem(FILES, "checkpoints", ["rv51-LCM.safetensors"])
+    with pytest.raises(TrainingError, match=r"rv51-LCM\.safetensors is distilled"):
+        planned(BINDINGS.replace("rv51.", "rv51-LCM."), base="690204")
 
 
 def test_only_errors_of_the_pack_come_out() -> None:

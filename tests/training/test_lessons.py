@@ -353,10 +353,11 @@ def test_bases_that_hold_no_person_are_refused_by_the_node() -> None:
     start = load("comfyui_astria.nodes.training.host.start")
     families = load("comfyui_astria.nodes.families.family").FAMILIES
     model = tiny_model("sd15")
-    given = start.Given(model, photos_of(*SIZES), (), ())
+    # Six photos, of which more pictures are learned: the steps go by photos.
+    given = start.Given(model, replace(photos_of(*SIZES * 3), photos=6), (), ())
     asked = {"preset": None, "steps": 0, "learning_rate": 0.0, "rank": 0, "seed": 0}
     numbers = start.numbers_for(given, families["sd15"], **asked)
-    assert (numbers.steps, numbers.rank, numbers.learning_rate) == (500, 16, 1e-4)
+    assert (numbers.steps, numbers.rank, numbers.learning_rate) == (600, 16, 1e-4)
     assert numbers.caption_dropout == 0, "no empty text is connected"
     for family in ("sd15_inpaint", "sdxl_inpaint", "flux_fill", "flux_schnell"):
         with pytest.raises(TrainingError, match=f"The MODEL is {families[family].title}"):
