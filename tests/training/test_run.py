@@ -6,6 +6,7 @@ import gc
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -196,6 +197,23 @@ def test_a_tune_that_is_deleted_and_interrupted_leaves_nothing(
         with pytest.raises(management.InterruptProcessingException):
             run.run(None, state)
     assert not state.exists()
+
+
+def test_the_time_left_is_told_after_ten_steps(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tellers = load("comfyui_astria.nodes.training.host.teller")
+    now = [0.0]
+    clock = SimpleNamespace(time=lambda: 5.0, monotonic=lambda: now[0])
+    monkeypatch.setattr(tellers, "time", clock)
+    teller = tellers.Teller(kept, 7, 130)
+    teller.begin(100)  # gone on from there
+    told = {}
+    for step in range(101, 121):
+        now[0] += 3.0
+        teller.step(step, [0.5] * step)
+        told[step] = teller.progress.eta_s
+    assert (told[109], told[110], told[120]) == (None, 60.0, 30.0)
+    progress = load("comfyui_astria.nodes.training.progress").read_progress(kept, 7)
+    assert (progress.seconds_per_step, progress.eta_s, progress.loss) == (3.0, 30.0, 0.5)
 
 
 def test_a_loss_that_is_no_number_stops_at_its_step() -> None:
