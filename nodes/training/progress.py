@@ -9,15 +9,14 @@ training/ID/samples/*.jpg   what was drawn while it learned
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from ..net.writing import atomic_write
+from ..tunes.state import TRAINING_FOLDER, training_folder
 from .errors import TrainingError
 
-FOLDER = "training"
 PROGRESS_FILE = "progress.json"
 SAMPLES = "samples"
 _AGREED = "agreed.json"
@@ -60,11 +59,6 @@ class TrainingProgress:
         return asdict(self)
 
 
-def training_folder(state_folder: Path, tune_id: int) -> Path:
-    """Return where all that a tune's training leaves stands, but for the trained file."""
-    return state_folder / FOLDER / str(tune_id)
-
-
 def read_progress(state_folder: Path, tune_id: int) -> TrainingProgress | None:
     """Return how far the training of a tune is, None where none ever began."""
     path = training_folder(state_folder, tune_id) / PROGRESS_FILE
@@ -102,18 +96,13 @@ def change_progress(state_folder: Path, tune_id: int, **changes: object) -> Trai
     return changed
 
 
-def forget_training(state_folder: Path, tune_id: int) -> None:
-    """Remove all that a tune's training left: state, samples, curves; not the trained file."""
-    shutil.rmtree(training_folder(state_folder, tune_id), ignore_errors=True)
-
-
 def has_agreed(state_folder: Path, besides: str = "") -> bool:
     """Say whether the owner has confirmed that the people who are trained agreed to it.
 
     What was confirmed by the means `besides` does not count.
     """
     try:
-        written = json.loads((state_folder / FOLDER / _AGREED).read_bytes())
+        written = json.loads((state_folder / TRAINING_FOLDER / _AGREED).read_bytes())
     except (OSError, ValueError):
         return False
     return written.get("by") != besides
@@ -121,7 +110,7 @@ def has_agreed(state_folder: Path, besides: str = "") -> bool:
 
 def record_agreement(state_folder: Path, at: Mapping[str, object]) -> None:
     """Keep that the owner confirmed it; `at` says when, and by what means."""
-    folder = state_folder / FOLDER
+    folder = state_folder / TRAINING_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     atomic_write(folder / _AGREED, json.dumps(dict(at)).encode())
 

@@ -15,6 +15,7 @@ from ..faces.photos import photo_hash, read_photo
 from ..host.state import fingerprint, state_folder
 from ..net.secret import keyed_hash, own_key
 from .face_cache import FaceCache
+from .host.trained import forget_trained, trained_file
 from .names import shown
 from .store import DATABASE_FILE, TuneStore
 from .tune import MAX_ID, Tune, TuneError
@@ -120,11 +121,15 @@ class AstriaDeleteTune(io.ComfyNode):
         # What cannot be read cannot be forgotten, but deleted.
         photos, _ = _readable(store.photo_paths(tune_id))
         FaceCache(state_folder()).forget(photo_hash(photo) for photo in photos)
+        is_trained = trained_file(tune) is not None
+        forget_trained(tune)
         store.delete(tune_id)
         text = (
             f"Tune {tune_id} {shown(title)} and its {len(tune.orig_images)} photo(s) are deleted."
         )
-        if tune.file:
+        if is_trained:
+            text += f" So is the file that it was trained to, {shown(tune.file)}."
+        elif tune.file:
             text += (
                 f" Its file {shown(tune.file)} stays in the model folder: delete it there, or whole"
                 " tunes in the sidebar."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from pathlib import Path
 
 from .bindings import BINDINGS_FILE, KNOWN_BASES, Bindings, address, load
@@ -10,6 +11,9 @@ from .choices import FIELD_FOLDERS, ModelFiles
 from .file_search import Missing
 from .resolve import BIND_COMMAND, Resolver
 from .store import DATABASE_FILE, TuneStore
+
+TRAINING_FOLDER = "training"  # of the private folder
+TRAINED_FOLDER = "astria"  # below the folders of LoRAs and checkpoints
 
 
 def bindings_in(folder: Path, extra: Bindings | None = None) -> Bindings:
@@ -39,6 +43,21 @@ def tunes_in(folder: Path) -> TuneStore | None:
 @functools.cache
 def _opened(folder: Path) -> TuneStore:
     return TuneStore(folder)
+
+
+def training_folder(folder: Path, tune_id: int) -> Path:
+    """Return where all that a tune's training leaves stands, but for the trained file."""
+    return folder / TRAINING_FOLDER / str(tune_id)
+
+
+def trained_name(tune_id: int) -> str:
+    """Return the name of a trained file below its model folder, with slashes."""
+    return f"{TRAINED_FOLDER}/tune-{tune_id}.safetensors"
+
+
+def forget_training(folder: Path, tune_id: int) -> None:
+    """Remove all that a tune's training left: state, samples, curves; not the trained file."""
+    shutil.rmtree(training_folder(folder, tune_id), ignore_errors=True)
 
 
 def stands_for(resolver: Resolver, key: str, value: str) -> object:

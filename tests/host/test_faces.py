@@ -13,6 +13,7 @@ from typing import Any
 import numpy
 import pytest
 from comfyui_astria.devtools.client import RunError
+from comfyui_astria.nodes.tunes.state import trained_name, training_folder
 from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import node, notes_of, saved, text_of
@@ -142,6 +143,27 @@ def deleted_by_node(host: LiveHost, **given: object) -> dict[str, Any]:
     word = re.search(r"write (\w+) into confirm", str(told.value))
     assert word is not None
     return host.client.run({"delete": node("AstriaDeleteTune", **given, confirm=word[1])})
+
+
+def test_with_a_trained_tune_goes_what_its_training_made(host: LiveHost) -> None:
+    store = TuneStore(host.state)
+    tune = store.create(title="trained here", model_type="lora")
+    other = host.loras / "somebody.safetensors"
+    file = host.loras / trained_name(tune.id)
+    left = training_folder(host.state, tune.id)
+    for path in (file, other, left / "resume.safetensors"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"a person")
+    store.trained(tune.id, trained_name(tune.id), "lora")
+    deleted = deleted_by_node(host, tune_id=tune.id, title=tune.title)
+    assert "So is the file that it was trained to" in text_of(deleted, "delete")
+    assert not file.exists()
+    assert not left.exists()
+    kept = store.create(title="a file of mine", model_type="lora", file=other.name)
+    deleted = deleted_by_node(host, tune_id=kept.id, title=kept.title)
+    assert "stays in the model folder" in text_of(deleted, "delete")
+    assert other.exists()
+    other.unlink()
 
 
 def test_a_strangers_workflow_that_reads_the_title_deletes_nothing(host: LiveHost) -> None:

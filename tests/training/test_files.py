@@ -14,6 +14,7 @@ import pytest
 import torch
 from comfyui_astria.nodes.regions.lora import RegionLora
 from comfyui_astria.nodes.training.errors import TrainingError
+from comfyui_astria.nodes.tunes.state import training_folder
 from comfyui_astria.tests.regions.comfy_inprocess import sample
 from comfyui_astria.tests.regions.test_gated_lora import SIZE, difference, full, gated, merged
 
@@ -167,7 +168,7 @@ def test_a_tunes_file_is_kept_with_the_tune_and_nothing_else(saving: Any, tmp_pa
     tune = store.create(title="Anna", model_type="lora")
     _, lora, _, outcome = trained("flux")
     progress.write_progress(tmp_path, progress.TrainingProgress(tune.id, "training"))
-    folder = progress.training_folder(tmp_path, tune.id)
+    folder = training_folder(tmp_path, tune.id)
     for name in ("resume.safetensors", "best.safetensors"):
         (folder / name).write_bytes(b"a person")
     name = saving.save_tune(lora, outcome, tune, "1504944", None)

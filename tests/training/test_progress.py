@@ -11,14 +11,13 @@ from comfyui_astria.nodes.training.progress import (
     TRAINING,
     TrainingProgress,
     change_progress,
-    forget_training,
     has_agreed,
     read_progress,
     record_agreement,
     require_agreement,
-    training_folder,
     write_progress,
 )
+from comfyui_astria.nodes.tunes.state import forget_training, training_folder
 
 
 def test_progress_is_read_as_it_was_written(tmp_path: Path) -> None:

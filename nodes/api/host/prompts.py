@@ -28,7 +28,7 @@ from ...tunes.file_search import Missing
 from ...tunes.host.state import make_resolver
 from ...tunes.prompts import Prompt
 from ...tunes.resolve import Resolver
-from ...tunes.state import bindings_in
+from ...tunes.state import bindings_in, trained_name
 from ...tunes.tune import Tune, iso
 from ..branches import BRANCHES
 from ..callbacks import callback_of
@@ -42,7 +42,7 @@ from .packs.filling import filled, tune_at
 from .pictures.input_pixels import input_pixels
 from .pictures.mock import MAX_SEED, Workflow, mocked
 from .reading import SPELLED, AttributeReading, read
-from .training.waiting import ExpectedFiles, named, trained_name, training_at
+from .training.waiting import ExpectedFiles, named, training_at
 
 MAX_SHOWN = 2000  # longer addresses of pictures are the pictures themselves
 _WEB = ("http://", "https://")

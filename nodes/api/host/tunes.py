@@ -37,6 +37,7 @@ from ...tunes.bindings import KNOWN_BASES
 from ...tunes.face_cache import FaceCache
 from ...tunes.file_search import Missing
 from ...tunes.host.state import make_resolver
+from ...tunes.host.trained import FOLDERS, forget_trained
 from ...tunes.state import bindings_in
 from ...tunes.tune import MOCK_BRANCH, MODEL_TYPES, Tune, length_problem
 from ..branches import BRANCHES
@@ -49,7 +50,6 @@ from .guess import guess_roles
 from .pictures.photos import bound_analysis, photo_pixels, sent_photos
 from .prompts import Terms
 from .training.asking import asked_training, asks_to_train, check_asked
-from .training.leavings import FOLDERS, forget_trained
 
 UPLOADS = "astria"  # below the model folder: model files that came with requests
 # Not a name that a person gives.

@@ -19,10 +19,9 @@ from ...training.progress import (
     TrainingProgress,
     has_agreed,
     record_agreement,
-    training_folder,
 )
 from ...tunes.bindings import KNOWN_BASES
-from ...tunes.state import bindings_in
+from ...tunes.state import bindings_in, training_folder
 from ...tunes.tune import Tune, TuneError, iso, now
 
 AGREEMENT = (

@@ -13,7 +13,6 @@ from PIL import Image
 from ...api.guess import guessed_roles
 from ...api.host import state
 from ...api.host.prompts import Terms
-from ...api.host.training.leavings import FOLDERS, trained_file
 from ...api.host.tunes import UPLOADS, Made, delete_tune, fetching_of, make_tune
 from ...faces.photos import read_photo
 from ...host.state import state_folder
@@ -22,6 +21,7 @@ from ...tunes.bindings import ROLES
 from ...tunes.choices import present
 from ...tunes.file_search import Missing
 from ...tunes.host.state import MOST_TUNES, HostFiles, make_resolver
+from ...tunes.host.trained import FOLDERS, trained_file
 from ...tunes.names import shown
 from ...tunes.state import bindings_in
 from ...tunes.store import DATABASE_FILE, TuneStore

@@ -10,8 +10,9 @@ from comfy.model_management import InterruptProcessingException
 from ...errors import AstriaError
 from ...host.shown_paths import without_folders
 from ...host.state import state_folder
+from ...tunes.state import training_folder
 from ...tunes.store import TuneStore
-from ..progress import FAILED, INTERRUPTED, PROGRESS_FILE, change_progress, training_folder
+from ..progress import FAILED, INTERRUPTED, PROGRESS_FILE, change_progress
 
 
 @contextmanager

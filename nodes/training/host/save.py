@@ -21,6 +21,7 @@ from ...host.models import family_of
 from ...host.state import state_folder
 from ...tunes.bindings import BINDINGS_FILE, load
 from ...tunes.names import shown
+from ...tunes.state import forget_training, trained_name, training_folder
 from ...tunes.store import Tune, TuneStore
 from ..errors import TrainingError
 from ..outcome import TrainingOutcome
@@ -29,14 +30,11 @@ from ..progress import (
     PROGRESS_FILE,
     SAVING,
     change_progress,
-    forget_training,
-    training_folder,
 )
 from ..request import CHECKPOINTS_OF
 from .ending import told_how_it_ends
 from .state import BEST_FILE, RESUME_FILE, save_whole, whole_file
 
-SUBFOLDER = "astria"
 MAX_CHECKPOINTS = 20  # of the pack, on one disk
 SPARE = 2**30  # bytes that stay free
 _HOSTS = "diffusion_model."
@@ -80,7 +78,7 @@ def _saved(
         _require_mergeable(outcome, merged_into)
     _tell(tune.id, state=SAVING)
     folder = Path(folder_paths.get_folder_paths("loras" if kind == "lora" else "checkpoints")[0])
-    name = f"{SUBFOLDER}/tune-{tune.id}.safetensors"
+    name = trained_name(tune.id)
     metadata = metadata_of(outcome, base)
     if merged_into is None:
         tensors = file_tensors(lora, outcome.names)

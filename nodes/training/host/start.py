@@ -13,6 +13,7 @@ from torch import Tensor
 from ...families.family import Family
 from ...host.models import family_of, lcm_of
 from ...host.state import state_folder
+from ...tunes.state import training_folder
 from ...tunes.store import DATABASE_FILE, TuneStore
 from ...tunes.tune import iso, now
 from ..errors import TrainingError
@@ -23,7 +24,6 @@ from ..progress import (
     PREPARING,
     TrainingProgress,
     require_agreement,
-    training_folder,
     write_progress,
 )
 from .ending import told_how_it_ends

@@ -12,14 +12,13 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from ...tunes.state import forget_training, training_folder
 from ...tunes.store import TuneStore
 from ..errors import TrainingError
 from ..progress import (
     SAMPLES,
     TRAINING,
     TrainingProgress,
-    forget_training,
-    training_folder,
     write_progress,
 )
 from .state import Judged, smoothed

@@ -17,13 +17,6 @@ from .. import state
 from ..missing import tags_of
 from ..reading import TEXTS
 
-TRAINED_FOLDER = "astria"  # below the folders of LoRAs and checkpoints
-
-
-def trained_name(tune_id: int) -> str:
-    """Return the name of a trained file below its model folder, with slashes."""
-    return f"{TRAINED_FOLDER}/tune-{tune_id}.safetensors"
-
 
 @dataclass(frozen=True)
 class ExpectedFiles(HostFiles):
