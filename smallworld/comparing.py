@@ -1,0 +1,41 @@
+"""What was read against what was drawn, word by word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .reader import READABLE_PX, PersonRead, Reading
+from .scene import Figure, Scene
+
+HORIZON_PX = 3
+_SMALL = ("skin", "clothes")
+_LARGE = ("kind", "hair", "hat", "glasses", "pose", "identity")
+
+
+def compared(reading: Reading, scene: Scene) -> Iterator[tuple[str, bool]]:
+    """Yield for each thing that the scene shows its name, and whether it was read right.
+
+    People are those whose heads were found where they were drawn; the details of heads that are too
+    small to be read are left out, as is a place that people hide.
+    """
+    yield "count", len(reading.people) == len(scene.figures)
+    yield "time", reading.time == scene.time
+    if reading.place:
+        yield "place", reading.place == scene.place
+        yield "horizon", abs(reading.horizon - scene.horizon) <= HORIZON_PX
+    for figure in scene.figures:
+        person = _there(reading, figure)
+        yield "found", person is not None
+        if person is not None:
+            is_large = figure.head_px >= READABLE_PX
+            for name in (*_SMALL, *_LARGE) if is_large else _SMALL:
+                yield name, getattr(person, name) == getattr(figure, name)
+
+
+def _there(reading: Reading, figure: Figure) -> PersonRead | None:
+    near = [
+        person
+        for person in reading.people
+        if max(abs(person.x - figure.x), abs(person.y - figure.y)) < figure.head_px
+    ]
+    return near[0] if len(near) == 1 else None

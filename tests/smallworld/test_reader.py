@@ -1,0 +1,84 @@
+"""The reader of the small world tells what was drawn, and what was not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from comfyui_astria.smallworld.captions import caption
+from comfyui_astria.smallworld.comparing import compared
+from comfyui_astria.smallworld.drawing import drawn
+from comfyui_astria.smallworld.identities import ALL, held_out, learned
+from comfyui_astria.smallworld.reader import read
+from comfyui_astria.smallworld.scene import random_scene
+from PIL import Image
+
+LEAST = 0.97  # of all that is read
+
+
+def right(seeds: range) -> dict[str, float]:
+    """Return the share that was read right of each kind of thing, and of all."""
+    seen: Counter[str] = Counter()
+    hits: Counter[str] = Counter()
+    for seed in seeds:
+        scene = random_scene(seed)
+        for name, is_right in compared(read(drawn(scene)), scene):
+            for key in (name, "all"):
+                seen[key] += 1
+                hits[key] += is_right
+    return {key: hits[key] / seen[key] for key in seen}
+
+
+def test_what_is_drawn_is_read() -> None:
+    shares = right(range(12))
+    assert shares["all"] >= LEAST, shares
+    assert {"place", "identity", "hair", "pose"} <= shares.keys()
+
+
+@pytest.mark.long
+def test_what_is_drawn_is_read_in_three_hundred_pictures() -> None:
+    shares = right(range(100, 400))
+    assert shares["all"] >= LEAST, shares
+
+
+def test_other_looks_are_read_as_others() -> None:
+    """Every answer follows the picture: none is a constant."""
+    scene = random_scene(1, people=1, size=(128, 128))
+    [figure] = scene.figures
+    looks = {
+        "hair": "blonde",
+        "clothes": "blue",
+        "hat": "red",
+        "glasses": True,
+        "pose": "cheering",
+        "skin": "pale",
+        "identity": held_out[0],
+    }
+    others = {
+        "hair": "black",
+        "clothes": "yellow",
+        "hat": "",
+        "glasses": False,
+        "pose": "standing",
+        "skin": "tan",
+        "identity": held_out[1],
+    }
+    for wanted in (looks, others):
+        [person] = read(drawn(replace(scene, figures=(replace(figure, **wanted),)))).people
+        assert {name: getattr(person, name) for name in wanted} == wanted
+
+
+def test_an_empty_picture_holds_nobody() -> None:
+    assert read(Image.new("RGB", (128, 128), (120, 190, 80))).people == ()
+
+
+def test_identities_are_different_people() -> None:
+    assert len(set(ALL)) == len(learned) + len(held_out) == 80
+    assert not set(learned) & set(held_out)
+
+
+def test_a_caption_names_what_is_seen() -> None:
+    scene = random_scene(7)
+    text = caption(scene)
+    assert all(figure.clothes in text and figure.hair in text for figure in scene.figures)
