@@ -40,7 +40,7 @@ class ApiSettings:
     # All pictures of a prompt together, at its largest stage: 3 GB where ComfyUI holds them.
     max_megapixels: int = 256
     max_model_mb: int = 30_000
-    max_waiting: int = 1000  # prompts not done yet
+    max_waiting: int = 1000  # prompts not done yet, and as many trainings
     fetch_timeout_s: int = 60  # for all fetched pictures of a request
     read_timeout_s: int = 30  # in which some of a body must have arrived
 

@@ -221,6 +221,9 @@ def test_deleting_a_tune_ends_its_training_and_leaves_nothing(api: Api, host: Li
             for title, more in (("one", {}), ("two", twice))
         )
         assert (waits["model_type"], len(waits["orig_images"])) == ("lora", 4)
+        with settings_of(host, f"{AGREED}max_waiting = 2\n"):
+            full = ask(api, title="three")
+        assert (full.status_code, full.json()["error"]["type"]) == (429, "queue-full")
         said = " ".join(waits["notices"])
         assert "no text embedding is learned" in said
         assert "Of 5 photos 4 are different" in said

@@ -14,6 +14,7 @@ from ....families.family import FAMILIES
 from ....graph.graph import api_workflow
 from ....host.state import state_folder
 from ....net.problems import ApiError, Problems
+from ....net.settings import ApiSettings
 from ....pipeline.training_plan import TrainingPlan, training_plan
 from ....training.asked import Training
 from ....training.errors import TrainingError
@@ -64,6 +65,17 @@ class AskedTraining:
 def asks_to_train(sent: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
     """Say whether attributes of a tune ask for training: of no mock, photo set or model file."""
     return about.get("model_type") in KINDS and sent.get("file") in (None, "")
+
+
+def require_room(settings: ApiSettings) -> None:
+    """Raise ApiError where as many trainings wait as the owner allows prompts to."""
+    if len(state.trainings().open()) >= settings.max_waiting:
+        raise ApiError(
+            f"{settings.max_waiting} trainings are waiting already",
+            code="queue-full",
+            hint="Try again later; the owner may raise max_waiting in api.ini.",
+            status=429,
+        )
 
 
 def asked_training(
