@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,39 +105,10 @@ def steps_of(setup: Setup, case: _models.Case, device: torch.device) -> Steps:
 
     Raises: ValueError for a latent that is not finite.
     """
-    import comfy.sample
-
-    is_gpu = device.type == "cuda"
-    ends_s: list[float] = []
-
-    def ended(*_: Any) -> None:
-        if is_gpu:
-            torch.cuda.synchronize()
-        ends_s.append(time.perf_counter())
-
-    if is_gpu:
-        torch.cuda.reset_peak_memory_stats()
-    noise = torch.randn(
-        1, setup.channels, setup.side, setup.side, generator=torch.Generator().manual_seed(0)
-    )
-    latent = comfy.sample.sample(
-        case.model,
-        noise,
-        setup.steps,
-        1.0,
-        "euler",
-        "normal",
-        case.positive,
-        text_of(setup, 99),
-        torch.zeros_like(noise),
-        disable_pbar=True,
-        callback=ended,
-        seed=0,
-    )
-    if not latent.isfinite().all():
+    its = _models.run(setup, case, device)
+    if not its.latent.isfinite().all():
         raise ValueError("the latent holds numbers that are not finite")
-    taken_ms = [(later - earlier) * 1000.0 for earlier, later in pairwise(ends_s)]
-    return Steps(statistics.median(taken_ms), torch.cuda.max_memory_allocated() if is_gpu else 0)
+    return Steps(statistics.median(its.steps_s) * 1000.0, its.peak_bytes)
 
 
 def _people(subject: Subject) -> list[Case]:

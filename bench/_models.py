@@ -125,10 +125,18 @@ class Case(NamedTuple):
     positive: list
 
 
-def step(setup: Setup, case: Case, device: torch.device) -> tuple[float, int]:
-    """Return the seconds of the quickest step of a run after the first, which also pays for what a
-    run prepares; and, on a GPU, its peak in bytes.
+class Run(NamedTuple):
+    """A short sampling: its latent, the seconds that each step after the first took, and, on a GPU,
+    its peak in bytes.
     """
+
+    latent: torch.Tensor
+    steps_s: list[float]
+    peak_bytes: int
+
+
+def run(setup: Setup, case: Case, device: torch.device) -> Run:
+    """Take the setup's steps. The first, which also pays for what a run prepares, is not told."""
     import comfy.sample
 
     is_gpu = device.type == "cuda"
@@ -144,7 +152,7 @@ def step(setup: Setup, case: Case, device: torch.device) -> tuple[float, int]:
     noise = torch.randn(
         1, setup.channels, setup.side, setup.side, generator=torch.Generator().manual_seed(0)
     )
-    comfy.sample.sample(
+    latent = comfy.sample.sample(
         case.model,
         noise,
         setup.steps,
@@ -158,9 +166,14 @@ def step(setup: Setup, case: Case, device: torch.device) -> tuple[float, int]:
         callback=ended,
         seed=0,
     )
-    return min(later - earlier for earlier, later in pairwise(ends_s)), (
-        torch.cuda.max_memory_allocated() if is_gpu else 0
-    )
+    steps_s = [later - earlier for earlier, later in pairwise(ends_s)]
+    return Run(latent, steps_s, torch.cuda.max_memory_allocated() if is_gpu else 0)
+
+
+def step(setup: Setup, case: Case, device: torch.device) -> tuple[float, int]:
+    """Return the seconds of the quickest step of a run, and, on a GPU, its peak in bytes."""
+    its = run(setup, case, device)
+    return min(its.steps_s), its.peak_bytes
 
 
 def model_of(setup: Setup, device: torch.device) -> Any:
