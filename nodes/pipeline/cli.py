@@ -86,7 +86,7 @@ def _pictures(folder: Path) -> PictureStore:
 
 
 def _explain(task: _Task, write: Callable[[str], None]) -> int:
-    request = PromptRequest.require(task.text)
+    request = _request_of(task.text, write)
     family = FAMILIES[task.arguments.family] if task.arguments.family else None
     to_be_had = pictures_to_load(request, task.given, task.pictures.settings_file)
     # Nothing is fetched to tell the plan.
@@ -95,6 +95,20 @@ def _explain(task: _Task, write: Callable[[str], None]) -> int:
     write(explained.text + picture_origins(to_be_had))
     _write_notes(task.text, write)
     return 0 if explained.runs else 1
+
+
+def _request_of(text: str, write: Callable[[str], None]) -> PromptRequest:
+    """Return the request of a text.
+
+    Raises: PromptError for its errors, behind the warnings, which often tell why: below `width=832`
+    `h=` stands alone.
+    """
+    request, diagnostics = PromptRequest.from_text(text)
+    if request is None:
+        for one in diagnostics:
+            if one.severity != "error":
+                write(one.render(text))
+    return PromptRequest.require(text)
 
 
 def _write_notes(text: str, write: Callable[[str], None]) -> None:
@@ -109,7 +123,7 @@ def _write_notes(text: str, write: Callable[[str], None]) -> None:
 
 def _compile(task: _Task, write: Callable[[str], None]) -> int:
     arguments = task.arguments
-    request = with_files(PromptRequest.require(task.text), task.given, task.pictures)
+    request = with_files(_request_of(task.text, write), task.given, task.pictures)
     compiled = compile_request(request, task.resolver, _options(arguments))
     definitions = snapshot()
     check_graph(compiled.graph, definitions)

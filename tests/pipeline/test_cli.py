@@ -130,6 +130,14 @@ def test_what_the_text_says_in_vain_is_told(comfy: CommandLine) -> None:
     assert json.loads(comfy.said), "what goes to the screen is the workflow alone"
 
 
+@pytest.mark.parametrize("command", ["explain", "compile"])
+def test_an_error_comes_with_the_warning_that_tells_why(comfy: CommandLine, command: str) -> None:
+    comfy.prompt.write_text("a cat\nwidth=832\nh=1216", encoding="utf-8")
+    assert comfy.run(command, str(comfy.prompt)) == 1
+    assert "`width=` is not a known parameter" in comfy.said
+    assert comfy.said.index("width=") < comfy.said.index("h= is set without w=")
+
+
 def test_a_prompt_file_that_is_not_there(comfy: CommandLine) -> None:
     assert comfy.run("explain", "nowhere.txt", "--family", "flux") == 1
     assert comfy.said.startswith("nowhere.txt: ")
