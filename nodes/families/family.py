@@ -1,65 +1,27 @@
-"""Facts of each model family for the planner: sizes, defaults, and painting under a mask."""
+"""All model families in one table, and what follows from their facts: samplers and sizes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ..errors import PlanError
+from . import flux, sd15, sdxl
+from .facts import Family
 
-FLUX_PATCH = 2  # latent cells on each side of one image token
+__all__ = ["ASPECT_RATIOS", "FAMILIES", "SCHEDULERS", "Family", "family"]
 
+_ROOMS = (sd15, sdxl, flux)
+FAMILIES = {one.name: one for room in _ROOMS for one in room.FAMILIES}
+# Families that LoRAs, ControlNets and adapters are made for.
+BRANCHES = tuple(dict.fromkeys(one.branch for one in FAMILIES.values()))
+# Those that a base can be. An inpainting model stands beside one.
+BASES = tuple(one.name for one in FAMILIES.values() if not one.inpaint)
 
-@dataclass(frozen=True)
-class Family:
-    """One kind of base model.
-
-    `inpaint` models take the masked picture as extra input channels (SD inpaint, Flux Fill).
-
-    `takes_guidance`: whether `cfg_scale` acts on it.
-    """
-
-    name: str
-    title: str
-    inpaint: bool
-    native_size: int
-    multiple: int
-    steps: int
-    cfg: float
-    scheduler: str
-    is_flux: bool = False
-    takes_guidance: bool = True
-
-    @property
-    def branch(self) -> str:
-        """The base family that ids, LoRAs and defaults go by: sd15, sdxl or flux."""
-        return self.name.removesuffix("_inpaint").removesuffix("_fill").removesuffix("_schnell")
-
-
-FAMILIES = {
-    family.name: family
-    for family in (
-        Family("sd15", "SD1.5", False, 512, 8, 30, 7.0, "euler_a"),
-        Family("sd15_inpaint", "SD1.5 inpaint", True, 512, 8, 30, 7.0, "euler_a"),
-        Family("sdxl", "SDXL", False, 1024, 8, 30, 7.0, "euler_a"),
-        Family("sdxl_inpaint", "SDXL inpaint", True, 1024, 8, 30, 7.0, "euler_a"),
-        # Flux packs 2x2 latent cells into a token, so sizes go by 16; cfg here is the distilled
-        # guidance.
-        Family("flux", "Flux.1 dev", False, 1024, 16, 28, 3.5, "euler", is_flux=True),
-        Family("flux_fill", "Flux.1 Fill", True, 1024, 16, 28, 30.0, "euler", is_flux=True),
-        Family(
-            "flux_schnell",
-            "Flux.1 schnell",
-            False,
-            1024,
-            16,
-            4,
-            1.0,
-            "euler",
-            is_flux=True,
-            takes_guidance=False,
-        ),
-    )
-}
+# What shows a person on a family that no adapter draws faces from photos on.
+FACES_WITHOUT_ADAPTER = (
+    "Use a LoRA of the person, with inpaint_faces=true for small faces, or face_swap=true with a"
+    " tune of their photos."
+)
 
 
 def family(name: str) -> Family:
@@ -93,14 +55,24 @@ SCHEDULERS = {
 
 
 def host_sampler(scheduler: str, of: Family) -> HostSampler:
-    """Return the host's sampler for a scheduler name.
-
-    Flux is a flow model: its noise levels are shifted by the model itself, and the Karras spacing
-    is defined for the SD noise scale only, so every name keeps its sampler and runs on the `simple`
-    schedule.
+    """Return the host's sampler for a scheduler name, on the family's own schedule where it has
+    one.
     """
     chosen = SCHEDULERS[scheduler]
-    return HostSampler(chosen.sampler, "simple") if of.is_flux else chosen
+    return HostSampler(chosen.sampler, of.schedule or chosen.schedule)
+
+
+def inpaint_model_of(branch: str) -> Family:
+    """Return the family of a branch's inpainting models. Raises PlanError where it has none."""
+    for one in FAMILIES.values():
+        if one.branch == branch and one.inpaint:
+            return one
+    title = FAMILIES[branch].title
+    raise PlanError(
+        f"There is no inpainting model of {title}.",
+        code="no-inpaint-model",
+        hint=f"Take outpaint_model out of its base: {title} itself paints under a mask.",
+    )
 
 
 # width : height of the aspect ratios the service accepts in `ar` and `aspect_ratio`.

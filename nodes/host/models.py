@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import comfy.supported_models as supported
+from comfy.supported_models_base import BASE
 from comfy_extras.nodes_model_advanced import LCM
 
 import nodes as host_nodes
@@ -18,34 +18,33 @@ from ..families.family import FAMILIES, Family
 from ..families.lcm import is_named_lcm
 from ..graph.definitions import NodeDefinition, from_object_info
 
-# (class of the host's model configuration, channels of the model's input) -> family. Inpaint models
-# take the mask and the masked picture's latent beside the noise: 4+1+4 channels for SD, 16+64+16
-# for Flux Fill.
-FAMILY_OF = (
-    (supported.SD15, 4, "sd15"),
-    (supported.SD15, 9, "sd15_inpaint"),
-    (supported.SDXL, 4, "sdxl"),
-    (supported.SDXL, 9, "sdxl_inpaint"),
-    (supported.FluxSchnell, 16, "flux_schnell"),  # before its base class
-    (supported.Flux, 16, "flux"),
-    (supported.Flux, 96, "flux_fill"),
-)
-
 
 def family_of(model) -> Family:
     """Return the family of a MODEL. Raises PlanError for a kind this pack does not plan for."""
     config = model.model.model_config
-    channels = config.unet_config.get("in_channels")
-    for kind, expected, name in FAMILY_OF:
-        if isinstance(config, kind) and channels == expected:
-            return FAMILIES[name]
+    found = _known(config)
+    if found is not None:
+        return found
     known = ", ".join(family.title for family in FAMILIES.values())
     raise PlanError(
-        f"The connected MODEL is a {type(config).__name__} with {channels} input channels; this"
+        f"The connected MODEL is a {type(config).__name__} with"
+        f" {config.unet_config.get('in_channels')} input channels; this"
         f" pack plans for {known}.",
         code="unknown-model",
         hint="Connect a model of one of these families.",
     )
+
+
+def _known(config: BASE) -> Family | None:
+    """Return the family of a configuration of the host, by its own class before those that it is
+    derived from.
+    """
+    for kind in type(config).__mro__:
+        of_kind = [one for one in FAMILIES.values() if one.host.config == kind.__name__]
+        for one in of_kind:
+            if all(config.unet_config.get(key) == value for key, value in one.host.unet.items()):
+                return one
+    return None
 
 
 def lcm_of(model) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..errors import MissingModelError
-from ..families.family import family
+from ..families.family import family, inpaint_model_of
 from ..families.lcm import is_named_lcm
 from ..graph.definitions import Definitions
 from ..graph.dynamic_prompts import words_apart
@@ -267,7 +267,7 @@ def _with_outpaint_model(sources: Sources, base: BaseModel, resolver: Resolver) 
 
     Text encoders and VAE stay those of the base.
     """
-    painter = family("flux_fill" if sources.family.is_flux else f"{sources.family.branch}_inpaint")
+    painter = inpaint_model_of(sources.family.branch)
     found = resolver.locate("outpaint_model", base.outpaint_model, OUTPAINT_FOLDERS)
     graph = sources.graph
     assert isinstance(found, Located), (

@@ -262,7 +262,7 @@ def _family_problems(
                     "Use an SD1.5 or Flux Fill model.",
                 )
             )
-    if family.is_flux and request.negative:
+    if not family.takes_negative and request.negative:
         text = f"negative_prompt has no effect on {family.title}: its true CFG is 1."
         found.append(
             Problem("negative-without-effect", "info", text, "Describe what you want instead.")
@@ -275,7 +275,7 @@ def _family_problems(
                 f"cfg_scale has no effect on {family.title}: it takes no guidance.",
             )
         )
-    if family.is_flux and request.faceid_portrait and _has_faceids(request):
+    if family.identity == "pulid" and request.faceid_portrait and _has_faceids(request):
         text = (
             f"--faceid_portrait has no effect on {family.title}: its FaceID adapter has no portrait"
             " form."

@@ -161,7 +161,7 @@ class AstriaRequestSettings(io.ComfyNode):
         names = found.sampler, found.schedule
         # On Flux cfg_scale is the distilled guidance, which AstriaEncodeRequest writes into the
         # conditioning; true CFG is 1.
-        cfg = 1.0 if family.is_flux else found.cfg
+        cfg = family.true_cfg(found.cfg)
         return io.NodeOutput(
             found.seed, found.steps, cfg, *names, width, height, found.num_images, found.denoise
         )

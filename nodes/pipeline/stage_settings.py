@@ -17,6 +17,9 @@ from .stages.enlarge import DEFAULT_HIRES_DENOISE, DEFAULT_RESEMBLANCE, default_
 from .stages.faces import INPAINT_LIMITS
 from .stages.outpaint import ORDINARY_OUTPAINT_DENOISE
 
+# Whose numbers union ControlNets know kinds by: their title, and the numbers.
+_UNIONS = {"sdxl": ("SDXL", SDXL_NUMBERS), "flux": ("Flux", FLUX_NUMBERS)}
+
 
 def stage_settings(
     request: PromptRequest, sources: Sources, planned: Sequence[Stage], settings: Settings
@@ -87,7 +90,7 @@ def _note_controls(
 
 def _unadvised(kind: str, family: Family) -> str:
     """Return why a ControlNet steers by 1 whose file is not known to be a union."""
-    if not family.is_flux:
+    if family.controls != "flux":
         return "default"
     advice = flux_advice(kind)
     return (
@@ -98,8 +101,7 @@ def _unadvised(kind: str, family: Family) -> str:
 
 def _mode(kind: str, family: Family) -> Setting:
     """Return by which number the union ControlNets of a family know a kind."""
-    numbers = FLUX_NUMBERS if family.is_flux else SDXL_NUMBERS
-    title = "Flux" if family.is_flux else "SDXL"
+    title, numbers = _UNIONS[family.controls]
     if kind in numbers:
         why = f"its number in union ControlNets of {title}; a file without modes needs none"
         return Setting(f"{kind}.mode", numbers[kind], why)

@@ -143,7 +143,7 @@ def _class_pictures(
     side = settings.sizes_px[0]
     latent = graph.add(
         "class.latent",
-        "EmptySD3LatentImage" if of.is_flux else "EmptyLatentImage",
+        of.latent.empty,
         width=side,
         height=side,
         batch_size=request.class_pictures,
@@ -152,7 +152,7 @@ def _class_pictures(
     positive = graph.add(
         "class.positive", "CLIPTextEncode", clip=models.clip, text=f"photo of {request.name}"
     )
-    if of.is_flux:
+    if of.is_distilled:
         positive = graph.add(
             "class.guidance", "FluxGuidance", conditioning=positive, guidance=of.cfg
         )
@@ -162,9 +162,9 @@ def _class_pictures(
         model=models.model,
         seed=(request.seed + _CLASS_SEED) % 2**64,
         steps=CLASS_STEPS,
-        cfg=1.0 if of.is_flux else CLASS_CFG,
+        cfg=of.true_cfg(CLASS_CFG),
         sampler_name="euler",
-        scheduler="simple" if of.is_flux else "normal",
+        scheduler=of.schedule or "normal",
         positive=positive,
         negative=graph.add("class.negative", "CLIPTextEncode", clip=models.clip, text=""),
         latent_image=single,
@@ -191,7 +191,7 @@ def _train(
     encoded: dict[str, Link] = {}
     for name, (text, guidance) in texts.items():
         link = graph.add(f"training.{name}", "CLIPTextEncode", clip=models.clip, text=text)
-        if of.is_flux:
+        if of.is_distilled:
             link = graph.add(
                 f"training.{name}_guidance", "FluxGuidance", conditioning=link, guidance=guidance
             )

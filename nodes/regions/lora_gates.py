@@ -10,7 +10,6 @@ from enum import Enum, auto
 
 import torch
 
-from ..families.family import FLUX_PATCH
 from ..rounding import ceil_div
 from .lora import LoraError
 from .run import Forward, Gate
@@ -21,10 +20,10 @@ class Rows(Enum):
 
     CONVOLUTION = auto()  # [B,C,H,W]: the pixels of its output
     TOKENS = auto()  # the pixels of the UNet block around the layer
-    CROSS_TEXT = auto()  # the text whose keys and values are projected right now
-    FLUX_IMAGE = auto()  # image tokens, then those of reference pictures
-    FLUX_TEXT = auto()  # the text tokens of all regions, in region order
-    FLUX_JOINT = auto()  # text tokens, then image tokens
+    ONE_TEXT = auto()  # the text of one region, which is projected right now
+    IMAGE = auto()  # image tokens, then padding and those of reference pictures
+    TEXT = auto()  # the text tokens of all regions, in region order
+    JOINT = auto()  # text tokens, then image tokens
     WHOLE = auto()  # one vector for the whole picture: a region counts by its share of it
 
 
@@ -46,7 +45,7 @@ class BlockSizes:
     """The sizes of the block that is running, written by its hook and read by the layers inside."""
 
     grid: tuple[int, int] = (0, 0)  # UNet: height, width
-    image_tokens: int = 0  # Flux
+    image_tokens: int = 0  # of a joint sequence
     text_tokens: int = 0
 
 
@@ -68,25 +67,28 @@ def gate_of(
         return _pixels(forward, sizes.grid)
     if spot.rows is Rows.WHOLE:
         return _share(forward)
-    if spot.rows is Rows.CROSS_TEXT:
+    if spot.rows is Rows.ONE_TEXT:
         return (
             _share(forward) if forward.text_region is None else _only(forward, forward.text_region)
         )
-    return _flux(forward, spot, sizes, x.shape[-2])  # rows also where heads stand before them
+    return _in_sequence(
+        forward, spot, sizes, x.shape[-2]
+    )  # rows also where heads stand before them
 
 
-def _flux(forward: Forward, spot: Spot, sizes: BlockSizes, rows: int) -> Gate:
+def _in_sequence(forward: Forward, spot: Spot, sizes: BlockSizes, rows: int) -> Gate:
     if spot.vector:
-        image, text = sizes.image_tokens, sizes.text_tokens
-    elif spot.rows is Rows.FLUX_TEXT:
+        image = forward.image_tokens or sizes.image_tokens
+        text = sum(forward.text_lengths) if forward.image_tokens else sizes.text_tokens
+    elif spot.rows is Rows.TEXT:
         image, text = 0, rows
     else:
-        text = sum(forward.text_lengths) if spot.rows is Rows.FLUX_JOINT else 0
+        text = sum(forward.text_lengths) if spot.rows is Rows.JOINT else 0
         image = rows - text
-    if spot.rows is Rows.FLUX_IMAGE:
+    if spot.rows is Rows.IMAGE:
         return _kept(forward, ("image", image), lambda: _image_tokens(forward, spot, image))
     _expect(spot, text, sum(forward.text_lengths), "the text of all regions")
-    if spot.rows is Rows.FLUX_TEXT:
+    if spot.rows is Rows.TEXT:
         return _kept(forward, "text", lambda: _text_tokens(forward))
     return _kept(
         forward,
@@ -101,11 +103,12 @@ def _text_tokens(forward: Forward) -> torch.Tensor:
 
 
 def _image_tokens(forward: Forward, spot: Spot, count: int) -> torch.Tensor:
-    """Return the weights of the picture's tokens and, behind them, of reference pictures'.
+    """Return the weights of the picture's tokens and, behind them, of padding and reference
+    pictures'.
 
     Those belong to no person, and so to the scene.
     """
-    height, width = (ceil_div(side, FLUX_PATCH) for side in forward.masks.shape[1:])
+    height, width = (ceil_div(side, forward.patch) for side in forward.masks.shape[1:])
     picture = forward.on_grid(height, width)
     if count < picture.shape[1]:
         _expect(spot, count, picture.shape[1], f"a grid of {height} x {width}")

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 
 from ..host.types import notes_ui
-from .host.lora_whole import apply_whole_lora
+from .host.lora.whole import apply_whole_lora
 from .lora_fit import lines_of
 
 

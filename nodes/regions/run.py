@@ -86,10 +86,12 @@ class Forward:
 
     `masks` [R,H,W] is on the grid of the latent, float32, non-negative, and sums to 1 over the R
     regions at every pixel; region 0 is the scene (base prompt), 1.. are the persons. `text_lengths`
-    (Flux) holds each region's count of text tokens in the joint sequence, in region order, 0 for a
-    region without a pixel; empty on UNets, whose text is per region in its own attention call.
-    `text_region` (UNets) is the region whose text the keys and values of cross-attention are
-    projected from right now: 0, the row's own text, unless a person's is; None on Flux. `row_gate`
+    (joint sequences) holds each region's count of text tokens, in region order, 0 for a region
+    without a pixel; empty on UNets, whose text is per region in its own attention call.
+    `image_tokens` are those behind the texts, with padding and reference pictures, 0 where a block
+    tells them, and `patch` is the side of a token in latent pixels. `text_region` is the region
+    whose text alone is projected right now: on UNets 0, the row's own text, unless a person's is.
+    `row_gate`
     [R,rows], where set, says that regions are items of the batch and not areas of the picture: the
     weight of region r in row b of the running batch.
     """
@@ -98,6 +100,8 @@ class Forward:
     text_lengths: tuple[int, ...] = ()
     text_region: int | None = None
     row_gate: torch.Tensor | None = None
+    image_tokens: int = 0
+    patch: int = 1
     _grids: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
     # Of the gated LoRAs, which share them, and of all equal passes of a sampling.
     gates: dict[Hashable, Gate] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..families.family import FLUX_PATCH
+from ..families.family import family
 
 GIB = 2**30
 # Weight, gradient and the two moments of AdamW, in float32.
@@ -57,7 +57,8 @@ class Trained:
 
 def memory_need(of: Trained, cells: int) -> MemoryNeed:
     """Return what a training needs whose largest picture has so many latent cells."""
-    places = cells / FLUX_PATCH**2 + TEXT_TOKENS if of.branch == "flux" else cells
+    base = family(of.branch)
+    places = cells / base.latent.patch**2 + (TEXT_TOKENS if base.text.in_sequence else 0)
     plain, checkpointed = (
         int(factor * places * of.width * of.item_bytes) for factor in KEPT[of.branch]
     )

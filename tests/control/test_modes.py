@@ -90,8 +90,8 @@ def reached(control: Any, family: str) -> list[int]:
     control.control_model.register_forward_pre_hook(
         lambda _, __, given: seen.append(list(given.get("control_type", []))), with_kwargs=True
     )
-    is_flux = family == "flux"
-    text = [[torch.zeros(1, 4, 48 if is_flux else 8), {}]]
+    has_guidance = family == "flux"
+    text = [[torch.zeros(1, 4, 48 if has_guidance else 8), {}]]
     [[_, applied]] = (
         load("nodes")
         .ControlNetApplyAdvanced()
@@ -103,9 +103,9 @@ def reached(control: Any, family: str) -> list[int]:
     model = tiny_model(family).model
     one.pre_run(model, model.model_sampling.percent_to_sigma)
     given = {"c_crossattn": text[0][0]}
-    if is_flux:
+    if has_guidance:
         given |= {"y": torch.zeros(1, 64), "guidance": torch.tensor([3.5])}
-    noisy = torch.rand(1, 16 if is_flux else 4, 8, 8)
+    noisy = torch.rand(1, 16 if has_guidance else 4, 8, 8)
     assert one.get_control(noisy, torch.tensor([0.5]), given, 1, {})
     [modes] = seen
     return modes

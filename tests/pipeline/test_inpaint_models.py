@@ -101,9 +101,9 @@ def test_without_a_mask_inpaint_models_are_shown_grey_and_a_full_mask(
     family: str, way: str
 ) -> None:
     shown, grey = shown_to_model(family, way)
-    is_flux = family == "flux_fill"
-    picture, mask = (shown[:, :16], shown[:, 16:]) if is_flux else (shown[:, 1:], shown[:, :1])
-    assert mask.shape[1] == (64 if is_flux else 1) and mask.eq(1).all()
+    is_fill = family == "flux_fill"
+    picture, mask = (shown[:, :16], shown[:, 16:]) if is_fill else (shown[:, 1:], shown[:, :1])
+    assert mask.shape[1] == (64 if is_fill else 1) and mask.eq(1).all()
     # Half of 255 is no whole number.
     assert (picture - grey).abs().max() < 1e-3
     assert len(shown) == (1 if way == "hires fix" else 2)

@@ -154,7 +154,7 @@ def drawn_alone(face: PlannedFace, how: Any, lora: dict[str, Tensor] | None = No
         SEED, crop.image, crop.number
     )
     noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed))
-    cfg = 1.0 if family.is_flux else how.cfg
+    cfg = family.true_cfg(how.cfg)
     with one_thread():
         samples = load("comfy.sample").sample_custom(
             model,

@@ -64,7 +64,7 @@ def with_regions(model: Any, masks: torch.Tensor, text_region: int, run: RegionR
             if flux
             else ()
         )
-        run.forward = Forward(masks, lengths, None if flux else text_region)
+        run.forward = Forward(masks, lengths, None if flux else text_region, patch=2 if flux else 1)
         try:
             return executor(x, timestep, context, *rest, **named)
         finally:

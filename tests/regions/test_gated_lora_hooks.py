@@ -93,7 +93,11 @@ def test_tokens_of_reference_pictures_are_the_scenes() -> None:
     masks[1] = 1
     x = torch.zeros(1, 3 + 4 + 2, 8)
     gate = gate_of(
-        Forward(masks, (1, 2)), Spot("single_blocks.0.linear1", Rows.FLUX_JOINT), BlockSizes(), x, x
+        Forward(masks, (1, 2), patch=2),
+        Spot("single_blocks.0.linear1", Rows.JOINT),
+        BlockSizes(),
+        x,
+        x,
     )
     assert gate.weights.tolist() == [[1, 0, 0, 0, 0, 0, 0, 1, 1], [0, 1, 1, 1, 1, 1, 1, 0, 0]]
 
@@ -108,11 +112,17 @@ def test_gates_of_one_pass_are_made_once() -> None:
 
 @pytest.mark.parametrize(
     ("rows", "lengths", "tokens"),
-    [(Rows.FLUX_TEXT, (2, 2), 5), (Rows.FLUX_IMAGE, (2, 2), 3), (Rows.FLUX_JOINT, (2, 2), 7)],
+    [(Rows.TEXT, (2, 2), 5), (Rows.IMAGE, (2, 2), 3), (Rows.JOINT, (2, 2), 7)],
 )
 def test_other_tokens_than_those_of_the_masks_are_an_error(
     rows: Rows, lengths: tuple[int, ...], tokens: int
 ) -> None:
     x = torch.zeros(1, tokens, 8)
     with pytest.raises(LoraError, match="The layer it works on"):
-        gate_of(Forward(torch.full((2, 4, 4), 0.5), lengths), Spot("it", rows), BlockSizes(), x, x)
+        gate_of(
+            Forward(torch.full((2, 4, 4), 0.5), lengths, patch=2),
+            Spot("it", rows),
+            BlockSizes(),
+            x,
+            x,
+        )

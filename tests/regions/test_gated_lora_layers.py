@@ -133,7 +133,9 @@ def regions(
     run: RegionRun, masks: torch.Tensor, text_lengths: tuple[int, ...]
 ) -> Callable[..., torch.Tensor]:
     def wrapper(executor: Any, x: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
-        run.forward = Forward(masks, text_lengths, None if text_lengths else 1)
+        run.forward = Forward(
+            masks, text_lengths, None if text_lengths else 1, patch=2 if text_lengths else 1
+        )
         try:
             return executor(x, *rest, **named)
         finally:
@@ -195,7 +197,9 @@ def test_every_form_is_the_merged_one(
         apply(
             model,
             one(file),
-            RegionRun(Forward(everywhere(5, 3) if name != LINEAR else everywhere(4, 6))),
+            RegionRun(
+                Forward(everywhere(5, 3)) if name != LINEAR else Forward(everywhere(4, 6), patch=2)
+            ),
         ),
         name,
         x,
@@ -235,7 +239,9 @@ def test_every_form_is_there_in_its_region_only(
     x = torch.randn(1, 6, 128)
     left = torch.zeros(1, 4, 6)
     left[..., :2] = 1
-    gated = ran(apply(model, one(file), RegionRun(Forward(torch.cat([1 - left, left])))), LINEAR, x)
+    gated = ran(
+        apply(model, one(file), RegionRun(Forward(torch.cat([1 - left, left]), patch=2))), LINEAR, x
+    )
     assert ((gated - layer(x))[0] != 0).any(-1).tolist() == [True, False, False] * 2
 
 
@@ -249,9 +255,9 @@ def test_a_form_sees_the_patches_that_the_model_carries_already(models: dict[str
     file = dora_per_output(LINEAR, shape, torch.Generator().manual_seed(0))
     x = torch.randn(1, 6, 128)
     expected = ran(load("comfy.sd").load_lora_for_models(patched, None, file, 0.8, 0)[0], LINEAR, x)
-    offloaded = apply(patched, one(file), RegionRun(Forward(everywhere(4, 6))))
+    offloaded = apply(patched, one(file), RegionRun(Forward(everywhere(4, 6), patch=2)))
     patched.patch_model()
-    while_loaded = apply(patched, one(file), RegionRun(Forward(everywhere(4, 6))))
+    while_loaded = apply(patched, one(file), RegionRun(Forward(everywhere(4, 6), patch=2)))
     patched.unpatch_model()
     for gated in (offloaded, while_loaded):
         assert (ran(gated, LINEAR, x) - expected).abs().max() < 1e-4 * expected.abs().max()
@@ -286,7 +292,7 @@ def test_activations_of_half_precision_stay_so() -> None:
     layer = model.model.get_submodule(LINEAR)
     file = lora(LINEAR, layer.weight.shape, torch.Generator().manual_seed(0))
     x = torch.randn(1, 6, 128).half()
-    gated = ran(apply(model, one(file), RegionRun(Forward(everywhere(4, 6)))), LINEAR, x)
+    gated = ran(apply(model, one(file), RegionRun(Forward(everywhere(4, 6), patch=2))), LINEAR, x)
     assert gated.dtype == torch.float16
     weight = (
         layer.weight.float()
@@ -332,7 +338,7 @@ def test_regions_are_counted_from_the_scene(models: dict[str, Any]) -> None:
 def test_a_person_without_a_region_is_refused_when_the_model_runs(models: dict[str, Any]) -> None:
     file = lora(LINEAR, (512, 128), torch.Generator())
     patched = apply(
-        models["flux"], [RegionLora(3, file, 1, "a")], RegionRun(Forward(everywhere(4, 6)))
+        models["flux"], [RegionLora(3, file, 1, "a")], RegionRun(Forward(everywhere(4, 6), patch=2))
     )
     with pytest.raises(LoraError, match="person 3, but the picture has regions for 1"):
         ran(patched, LINEAR, torch.zeros(1, 6, 128))

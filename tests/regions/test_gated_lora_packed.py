@@ -132,7 +132,7 @@ def test_a_dora_scales_a_packed_weight_with_the_patches_that_it_carries(
     shape = same.model.get_submodule(name).weight.shape
     everywhere = lora(name, shape, torch.Generator().manual_seed(5))
     file = dora_per_output(name, shape, torch.Generator().manual_seed(0))
-    weights = load("comfyui_astria.nodes.regions.host.weights")
+    weights = load("comfyui_astria.nodes.regions.host.lora.weights")
     patched = load("comfy.sd").load_lora_for_models(model, None, everywhere, 1, 0)[0]
     plain = load("comfy.sd").load_lora_for_models(same, None, everywhere, 1, 0)[0]
     if while_loaded:

@@ -100,7 +100,7 @@ def test_a_stored_change_acts_in_its_region_only(
     file = {key: value for key, value in stored_changes(model).items() if f"{layer}." in f"{key}."}
     left = torch.zeros(1, 4, 6)
     left[..., :2] = 1
-    run = RegionRun(Forward(torch.cat([1 - left, left])))
+    run = RegionRun(Forward(torch.cat([1 - left, left]), patch=2 if family == "flux" else 1))
     patched = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(
         model, [RegionLora(1, file, 0.8, "a")], run
     )
@@ -304,7 +304,7 @@ def diffusers_names(model: Any, family: str) -> dict[str, str]:
 
 def changes(model: Any, file: File) -> dict[str, list[torch.Tensor]]:
     """Return the numbers of each layer's change by the layer."""
-    read = load("comfyui_astria.nodes.regions.host.lora_files").read_lora
+    read = load("comfyui_astria.nodes.regions.host.lora.files").read_lora
     forms, _ = read(model, RegionLora(1, file, 0.8, "a"))
     return {path: list(form.state_dict().values()) for path, form in forms}
 

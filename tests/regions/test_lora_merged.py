@@ -29,8 +29,8 @@ class Model(torch.nn.Module):
 
 def read(file: File) -> tuple[set[str], dict[str, str]]:
     """Return the names that act on the model, and the others with the reason."""
-    changes = load("comfyui_astria.nodes.regions.host.lora_changes")
-    whole = load("comfyui_astria.nodes.regions.host.lora_whole")
+    changes = load("comfyui_astria.nodes.regions.host.lora.changes")
+    whole = load("comfyui_astria.nodes.regions.host.lora.whole")
     model = Model()
     keys = {f"diffusion_model.{layer}": f"diffusion_model.{layer}.weight" for layer in SHAPES}
     reading = changes.read_changes(file, keys)
@@ -188,7 +188,7 @@ def test_two_names_of_one_tensor_are_told() -> None:
         for front in ("transformer", "unet")
         for half, shape in (("B", (32, 2)), ("A", (2, 48)))
     }
-    changes = load("comfyui_astria.nodes.regions.host.lora_changes")
+    changes = load("comfyui_astria.nodes.regions.host.lora.changes")
     reading = changes.read_changes(file, keys)
     reading.sort(lambda _: None)
     assert reading.left.keys() == {name for name in file if name.startswith("transformer")}

@@ -51,7 +51,7 @@ def patched(
 
     def run(file: File) -> tuple[dict[str, torch.Tensor], LoraFit]:
         save_file({key: one.contiguous().clone() for key, one in file.items()}, tmp_path / NAME)
-        model, _, fit = load("comfyui_astria.nodes.regions.host.lora_whole").apply_whole_lora(
+        model, _, fit = load("comfyui_astria.nodes.regions.host.lora.whole").apply_whole_lora(
             *sd15, NAME, 0.8, 0.8
         )
         calculate = load("comfy.lora").calculate_weight

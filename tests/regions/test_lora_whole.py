@@ -62,7 +62,7 @@ def text_layers(branch: str) -> File:
 
 
 def ours(model: Any, clip: Any, strengths: tuple[float, float] = STRENGTHS) -> tuple:
-    return load("comfyui_astria.nodes.regions.host.lora_whole").apply_whole_lora(
+    return load("comfyui_astria.nodes.regions.host.lora.whole").apply_whole_lora(
         model, clip, NAME, *strengths
     )
 

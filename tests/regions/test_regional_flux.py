@@ -259,6 +259,17 @@ def test_other_packs_attention_is_used_for_every_group() -> None:
     )
 
 
+def test_an_attention_of_an_unknown_length_is_refused() -> None:
+    """It would fall through without regions, and everybody's text would reach everybody."""
+    people = texts(1, 5, 6)
+    patched = with_regions(model_of("flux"), halves(), people, [text("flux", 2)])
+    patched.set_model_attn1_patch(
+        lambda q, k, v, **named: {"q": q[:, :, :-1], "k": k[:, :, :-1], "v": v[:, :, :-1]}
+    )
+    with pytest.raises(PlanError, match="works on 39 tokens; expected 40: 16 of the regions'"):
+        denoised(patched, "flux", people[0])
+
+
 def test_masks_of_others_in_the_same_attention_are_refused() -> None:
     people = texts(1, 5, 6)
     patched = with_regions(model_of("flux"), halves(), people, [text("flux", 2)])

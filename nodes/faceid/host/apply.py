@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
+from ...families.family import FACES_WITHOUT_ADAPTER, FAMILIES
 from ...host.models import family_of
 from ...regions.run import RegionRun
 from ..errors import FaceIDError
@@ -47,39 +48,52 @@ def apply_faceids(
     for use, gate in uses:
         _check(use, gate, run)
     acting = [(use, gate) for use, gate in uses if use.strength != 0]
-    flux = _is_flux(model, [use for use, _ in acting])
+    kind = _checked_kind(model, [use for use, _ in acting])
     if not acting:
         return model.clone()
-    unet_uses = [] if flux else [_of_unet(use, gate) for use, gate in acting]
-    patched = apply_pulid(model, acting, run) if flux else apply_ip_adapters(model, unet_uses, run)
+    if kind == "pulid":
+        patched = apply_pulid(model, acting, run)
+    else:
+        patched = apply_ip_adapters(model, [_of_unet(use, gate) for use, gate in acting], run)
     if any(isinstance(gate, Tensor) for _, gate in acting):
         patched.set_attachments(MASKED, True)
     return patched
 
 
-def _is_flux(model: ModelPatcher, uses: Sequence[FaceIDUse]) -> bool:
-    """Return whether the model is a Flux.
+def _checked_kind(model: ModelPatcher, uses: Sequence[FaceIDUse]) -> str:
+    """Return the kind of adapter that the model's family draws faces with.
 
-    Raises FaceIDError for adapters that are made for the other kind of model.
+    Raises FaceIDError for a family without one, and for adapters of another kind.
     """
     family = family_of(model)
+    if not family.identity and uses:
+        raise FaceIDError(
+            f"The connected MODEL is {family.title}, and no FaceID adapter draws faces on it:"
+            f" expected {', '.join(_titles_with_adapters())}.",
+            code="faceid-family",
+            hint=FACES_WITHOUT_ADAPTER,
+        )
     for adapter in (use.faceid for use in uses):
-        unet = isinstance(adapter, IPAdapterFaceID)
-        if unet and family.is_flux:
+        is_for_unets = isinstance(adapter, IPAdapterFaceID)
+        if is_for_unets and family.identity != "ip-adapter":
             raise FaceIDError(
                 f"The connected MODEL is {family.title}; the adapter '{adapter.adapter.name}' is"
                 " made for SD1.5 or SDXL.",
                 code="faceid-family",
                 hint="Load a PuLID-FLUX file.",
             )
-        if not unet and not family.is_flux:
+        if not is_for_unets and family.identity != "pulid":
             raise FaceIDError(
                 f"The connected MODEL is {family.title}; the adapter '{adapter.name}' is PuLID,"
                 " made for Flux.",
                 code="faceid-family",
                 hint="Load an IP-Adapter FaceID of the model's family.",
             )
-    return family.is_flux
+    return family.identity
+
+
+def _titles_with_adapters() -> list[str]:
+    return [one.title for one in FAMILIES.values() if one.identity and not one.variant_of]
 
 
 def _of_unet(use: FaceIDUse, gate: Gate) -> UnetUse:

@@ -18,7 +18,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...errors import PlanError
-from ...families.family import FLUX_PATCH
+from ...families.family import FAMILIES
 from ...regions.host.flux import FluxArguments
 from ...regions.host.sampling_cache import SamplingCache
 from ...regions.run import Forward, RegionRun, averaged
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..use import FaceIDUse
 
 PULID_KEY = "astria_pulid"
+_PATCH = FAMILIES["flux"].latent.patch
 # Schedules and parts of the steps are rounded apart; a step where a range begins belongs to it, one
 # where it ends does not.
 SIGMA_SLACK = 1e-4
@@ -159,7 +160,7 @@ class Step:
     def grid(self) -> tuple[int, int]:
         """The rows and columns of the picture's tokens; odd sides are padded."""
         height, width = self.latent
-        return ceil_div(height, FLUX_PATCH), ceil_div(width, FLUX_PATCH)
+        return ceil_div(height, _PATCH), ceil_div(width, _PATCH)
 
     def influences(self, kinds: Sequence[int], picture: Tensor) -> list[Influence]:
         """Return each person's influence on the picture's tokens [rows,L,C], made once for all

@@ -63,14 +63,14 @@ def lcm_problems(
         )
         if is_drawn and not lcm
     ]
-    if settings.scheduler != "lcm" or not (lacking or family.is_flux):
+    if settings.scheduler != "lcm" or not (lacking or not family.has_lcm):
         return ()
-    if family.is_flux:
+    if not family.has_lcm:
         text = (
             f"scheduler=lcm is made for LCMs of Stable Diffusion; {family.title} runs on its"
             " sampler with its own steps and guidance."
         )
-        return (Problem("no-lcm", "warning", text, "Leave scheduler empty for Flux."),)
+        return (Problem("no-lcm", "warning", text, f"Leave scheduler empty for {family.title}."),)
     text = (
         f"scheduler=lcm draws well with an LCM only, and for {' and '.join(lacking)} no model or"
         " LoRA is named as one (lcm in its file's name): steps and cfg_scale stay those of an"

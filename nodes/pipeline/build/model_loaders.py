@@ -211,7 +211,7 @@ class ModelLoaders:
             return file
         # Widgets that the editor always sends stand in both forms of a workflow.
         inputs: dict[str, Value] = {"faceid_name": file, "kind": kind}
-        if self.family.is_flux:  # PuLID reads photos by both
+        if self.family.identity == "pulid":  # PuLID reads photos by both
             beside = {
                 role: self._resolver.role(role, self.family.branch)
                 for role in ("eva_clip", "face_parsing")

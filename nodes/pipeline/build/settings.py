@@ -123,7 +123,7 @@ def settle(request: PromptRequest, family: Family, inputs: Inputs) -> Settings:
 
 def default_steps(family: Family, lcm: str = "") -> tuple[int, str]:
     """Return the default of steps and its reason; `lcm` as in `Inputs`."""
-    if lcm and not family.is_flux:
+    if lcm and family.has_lcm:
         return LCM_STEPS, f"default with an LCM: {lcm}"
     return family.steps, f"default of {family.title}"
 
@@ -135,7 +135,7 @@ def default_cfg(family: Family, lcm: str = "", *, has_faceids: bool) -> tuple[fl
     """
     if not family.takes_guidance:
         return family.cfg, f"{family.title} takes no guidance, and the true CFG stays 1"
-    if family.is_flux:
+    if family.is_distilled:
         return (
             family.cfg,
             f"default of {family.title}; this is the distilled guidance, the true CFG stays 1",

@@ -167,9 +167,9 @@ def add_encoding(
     )
     # Flux runs at true CFG 1: its negative is only a placeholder for nodes that want a pair, so the
     # text would mislead.
-    text = "" if family.is_flux else prompt_text.negative_text
+    text = prompt_text.negative_text if family.takes_negative else ""
     negative = graph.add(f"{stage}.negative", "CLIPTextEncode", clip=models.clip, text=text)
-    if family.is_flux and family.takes_guidance:
+    if family.is_distilled:
         positive = graph.add(
             f"{stage}.guidance", "FluxGuidance", conditioning=positive, guidance=guidance
         )

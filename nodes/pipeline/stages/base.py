@@ -90,9 +90,10 @@ def _from_text(builder: PlanBuilder, stage: Stage, context: PictureContext) -> S
     encoded = add_controls(builder, stage, context.drawn, maps)
     if image is None and "pose" not in maps:
         encoded = _constant_pose(builder, encoded, context)
-    kind = "EmptySD3LatentImage" if builder.family.is_flux else "EmptyLatentImage"
     sides = {"width": size.width, "height": size.height}
-    latent = graph.add("base.latent", kind, **sides, batch_size=settings.num_images)
+    latent = graph.add(
+        "base.latent", builder.family.latent.empty, **sides, batch_size=settings.num_images
+    )
     if builder.family.inpaint:
         grey = graph.add("base.grey", "EmptyImage", **sides, batch_size=1, color=GREY)
         encoded, _ = add_whole_latent(graph, "base", encoded, grey, builder.family)

@@ -60,7 +60,8 @@ def advice_for(graph: Graph, family: Family, kind: str) -> Advice | None:
 
     Known of the bound union of Flux; None for any other, which steers by 1 to the end.
     """
-    return flux_advice(kind) if is_by_union(graph, kind) and family.is_flux else None
+    is_advised = is_by_union(graph, kind) and family.controls == "flux"
+    return flux_advice(kind) if is_advised else None
 
 
 def is_by_union(graph: Graph, kind: str) -> bool:

@@ -182,7 +182,7 @@ def _tiled(builder: PlanBuilder, encoded: Encoded, picture: Link) -> tuple[Encod
         cfg, _ = default_hires_cfg(builder.family, settings.lcm)
     if not builder.family.takes_guidance:
         return encoded, settings
-    if builder.family.is_flux:
+    if builder.family.is_distilled:
         positive = graph.add(
             "hires_fix.tile_guidance", "FluxGuidance", conditioning=encoded.positive, guidance=cfg
         )
@@ -192,7 +192,7 @@ def _tiled(builder: PlanBuilder, encoded: Encoded, picture: Link) -> tuple[Encod
 
 def default_hires_cfg(family: Family, lcm: str) -> tuple[float, str]:
     """Return the default of --hires_cfg_scale and its reason; `lcm` as in `Settings`."""
-    if lcm and not family.is_flux:
+    if lcm and family.has_lcm:
         return LCM_CFG, f"default with an LCM: {lcm}"
     return DEFAULT_HIRES_CFG, "default of --tiled_upscale_v2"
 

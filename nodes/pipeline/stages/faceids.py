@@ -78,18 +78,18 @@ def person_faceids(builder: PlanBuilder, name: str, faceids: Sequence[FaceID]) -
 def _use(builder: PlanBuilder, faceid: FaceID) -> dict[str, Value] | None:
     """Return adapter, identity and numbers of one tag; None where a model for it is left out."""
     said = f"<faceid:{faceid.tune}:{faceid.strength:g}>"
-    is_flux = builder.family.is_flux
-    is_portrait = bool(builder.request.faceid_portrait) and not is_flux
+    for_pulid = builder.family.identity == "pulid"
+    is_portrait = bool(builder.request.faceid_portrait) and not for_pulid
     found = (
         builder.loaders.faceid("faceid_portrait", "portrait")
         if is_portrait
         else builder.loaders.faceid("faceid", "auto")
     )
     adapter = builder.require_for_part(found, said)
-    identity = add_identity(builder, faceid.tune, said, for_pulid=is_flux)
+    identity = add_identity(builder, faceid.tune, said, for_pulid=for_pulid)
     if adapter is None or identity is None:
         return None
-    start = PULID_START if is_flux else 0.0
+    start = PULID_START if for_pulid else 0.0
     return {
         "faceid": adapter,
         "identity": identity,

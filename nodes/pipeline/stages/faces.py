@@ -57,7 +57,7 @@ def add_inpaint_faces(builder: PlanBuilder, stage: Stage, picture: StagePicture)
         positive=scene.positive,
         negative=scene.negative,
         **method,
-        cfg=1.0 if builder.family.is_flux else builder.settings.cfg,
+        cfg=builder.family.true_cfg(builder.settings.cfg),
         face_size=builder.family.native_size,
         context=FACE_CONTEXT,
         feather=FACE_FEATHER,
@@ -127,7 +127,9 @@ def _for_likeness(builder: PlanBuilder) -> Value | Missing:
 
     PuLID's are read by a recogniser of its own.
     """
-    if builder.family.is_flux and any(person.faceids for person in texts_of_people(builder)):
+    if builder.family.identity == "pulid" and any(
+        person.faceids for person in texts_of_people(builder)
+    ):
         own = builder.loaders.face_analysis(for_pulid=True)
         if not isinstance(own, Missing):
             return own

@@ -34,13 +34,13 @@ def add_sampling(
     """
     encoded = painting.encoded
     model = encoded.models.model
-    if family.is_flux:
+    if family.takes_negative:
+        pair = {"positive": encoded.positive, "negative": encoded.negative}
+        guider = graph.add(f"{stage}.guider", "CFGGuider", model=model, **pair, cfg=settings.cfg)
+    else:
         guider = graph.add(
             f"{stage}.guider", "BasicGuider", model=model, conditioning=encoded.positive
         )
-    else:
-        pair = {"positive": encoded.positive, "negative": encoded.negative}
-        guider = graph.add(f"{stage}.guider", "CFGGuider", model=model, **pair, cfg=settings.cfg)
     method = add_method(graph, stage, model, settings, painting.denoise)
     sampled = graph.add(
         f"{stage}.sampler",

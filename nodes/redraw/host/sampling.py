@@ -75,7 +75,7 @@ class FaceDrawing:
 
         On Flux true CFG stays 1: its guidance is distilled into the model.
         """
-        return self.cfg != 1 and not family_of(self.model).is_flux
+        return self.cfg != 1 and family_of(self.model).takes_negative
 
 
 class FaceNoise:
@@ -111,10 +111,10 @@ class _Job:
         """A key that is equal for faces that one model can draw."""
         return id(self.model), self.adapters
 
-    def kind(self, flux: bool) -> Hashable:
-        """A key that is equal for faces that can be drawn in one call."""
+    def kind(self, equal: bool) -> Hashable:
+        """A key that is equal for faces that can be drawn in one call, `equal` lengths or not."""
         crop = self.face.crop
-        texts = (kind_of(text, equal_lengths=flux) for text in (self.positive, self.negative))
+        texts = (kind_of(text, equal_lengths=equal) for text in (self.positive, self.negative))
         return (self.face_model, crop.target_width, crop.target_height, *texts)
 
 
@@ -152,10 +152,10 @@ def draw_faces(
         if job.face_model not in models:
             same = [one for one in jobs if one.face_model == job.face_model]
             models[job.face_model] = _face_model(same, drawing)
-    flux = family_of(drawing.model).is_flux
+    family = family_of(drawing.model)
     drawn: dict[int, Tensor] = {}
     calls = 0
-    for group in grouped(jobs, lambda job: job.kind(flux)):
+    for group in grouped(jobs, lambda job: job.kind(family.text.in_sequence)):
         first = jobs[group[0]]
         face_model = models[first.face_model]
         most = drawing.max_batch

@@ -6,52 +6,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import partial
 from uuid import uuid4
 
 import comfy.utils
-import torch
-from comfy.ldm.flux.layers import DoubleStreamBlock
-from comfy.ldm.flux.model import Flux
-from comfy.ldm.modules.attention import SpatialTransformer
-from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock, UNetModel
-from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP, PatcherInjection
 from torch import nn
 
-from ..lora import LoraError, RegionLora
+from ..lora import RegionLora
 from ..lora_fit import OnFit, log_partial_fit
 from ..lora_forms import Form
-from ..lora_gates import BlockSizes, Rows, Spot
+from ..lora_gates import BlockSizes, Rows
 from ..lora_hooks import Hooks
 from ..lora_layer import GatedChange, LayerChange
 from ..run import RegionRun
-from .lora_files import read_lora
-from .lora_loading import load_lora_file
+from .hooks import ModelHooks
+from .lora.files import read_lora
+from .lora.loading import load_lora_file
+from .table import hooks_of
 
 Loras = tuple[tuple[str, float], ...]  # (file, strength) each
 
 GATED_LORA_KEY = "astria_gated_lora"
-# First match counts. Flux' modulation and a UNet block's time embedding are vectors that the block
-# adds to every row.
-FLUX_SPOTS = (
-    ("img_mod.", Rows.FLUX_IMAGE, True),
-    ("txt_mod.", Rows.FLUX_TEXT, True),
-    (".modulation.", Rows.FLUX_JOINT, True),
-    ("final_layer.adaLN_modulation.", Rows.FLUX_IMAGE, True),
-    ("single_blocks.", Rows.FLUX_JOINT, False),
-    (".img_", Rows.FLUX_IMAGE, False),
-    (".txt_", Rows.FLUX_TEXT, False),
-    ("final_layer.", Rows.FLUX_IMAGE, False),
-)
-UNET_SPOTS = (
-    (".attn2.to_k", Rows.CROSS_TEXT, False),
-    (".attn2.to_v", Rows.CROSS_TEXT, False),
-    (".emb_layers.", Rows.TOKENS, True),
-    (".transformer_blocks.", Rows.TOKENS, False),
-    (".proj_", Rows.TOKENS, False),
-)
 
 
 def apply_gated_loras(
@@ -68,7 +44,8 @@ def apply_gated_loras(
     `items` says that the run's regions will be items of the batch, which every layer can tell
     apart, and not areas of one picture. Applied twice, both act. Text-encoder weights of the files
     are left to the CLIP. Of each file what fits is applied, and `on_fit` gets how much that is.
-    Raises: LoraError naming the LoRA of which nothing fits the model.
+    Raises: LoraError naming the LoRA of which nothing fits the model; PlanError for a kind of model
+    that this pack does not plan for.
     """
     patched = model.clone()
     members: dict[str, list[tuple[int, Form]]] = {}
@@ -80,8 +57,10 @@ def apply_gated_loras(
                 members.setdefault(path, []).append((lora.region, form))
     if not members:
         return patched
+    hooks = hooks_of(model)
     changes = [
-        LayerChange(path, spot_of(model.model, path), forms) for path, forms in members.items()
+        LayerChange(path, hooks.spot(path, comfy.utils.get_attr(model.model, path)), forms)
+        for path, forms in members.items()
     ]
     if not items:
         _report_whole(changes)
@@ -89,41 +68,13 @@ def apply_gated_loras(
     # unloads it like any model.
     changes_model = nn.ModuleList(changes).to(model.model.get_dtype_inference())
     key = f"{GATED_LORA_KEY}_{uuid4().hex}"  # the host takes clones with equal keys for equal
-    patched.set_additional_models(
-        key,
-        [
-            ModelPatcher(
-                changes_model, load_device=model.load_device, offload_device=model.offload_device
-            )
-        ],
-    )
-    injection = _Injection(key, run)
+    devices = {"load_device": model.load_device, "offload_device": model.offload_device}
+    patched.set_additional_models(key, [ModelPatcher(changes_model, **devices)])
+    injection = _Injection(key, run, hooks)
     patched.set_injections(key, [PatcherInjection(inject=injection.inject, eject=injection.eject)])
     # Others may have put their stand-ins above ours; theirs are gone by now.
     patched.add_callback_with_key(CallbacksMP.ON_EJECT_MODEL, key, injection.eject)
     return patched
-
-
-def spot_of(model: BaseModel, path: str) -> Spot:
-    """Return the model's layer at `path`, with the meaning of its rows.
-
-    Raises LoraError for a model that is neither a UNet nor Flux.
-    """
-    network = model.diffusion_model
-    if not isinstance(network, UNetModel | Flux):
-        raise LoraError(
-            f"The connected MODEL is a {type(network).__name__}; LoRAs inside regions are built for"
-            " the UNet and for Flux.",
-            code="lora-family",
-            hint="Connect an SD1.5, SDXL or Flux model.",
-        )
-    module = comfy.utils.get_attr(model, path)
-    if hasattr(module, "kernel_size") or isinstance(module, nn.GroupNorm):
-        return Spot(path, Rows.CONVOLUTION)
-    for part, rows, vector in FLUX_SPOTS if isinstance(network, Flux) else UNET_SPOTS:
-        if part in path:
-            return Spot(path, rows, vector)
-    return Spot(path, Rows.WHOLE)
 
 
 def _report_whole(changes: Sequence[LayerChange]) -> None:
@@ -142,19 +93,16 @@ class _Injection:
     ejects.
     """
 
-    def __init__(self, key: str, run: RegionRun) -> None:
+    def __init__(self, key: str, run: RegionRun, hooks: ModelHooks) -> None:
         self._key = key
         self._run = run
+        self._model = hooks
         self._hooks = Hooks()
 
     def inject(self, patcher: ModelPatcher) -> None:
         self._hooks.remove()
         sizes = BlockSizes()
-        for module in patcher.model.modules():
-            if isinstance(module, SpatialTransformer | ResBlock):
-                self._hooks.watch(module, partial(_see_unet_block, sizes))
-            elif isinstance(module, DoubleStreamBlock):
-                self._hooks.watch(module, partial(_see_flux_block, sizes))
+        self._model.watch(self._hooks, patcher.model.diffusion_model, sizes)
         (changes,) = patcher.get_additional_models_with_key(self._key)
         for change in changes.model:
             self._hooks.add(
@@ -164,17 +112,6 @@ class _Injection:
 
     def eject(self, patcher: ModelPatcher) -> None:
         self._hooks.remove()
-
-
-def _see_unet_block(sizes: BlockSizes, x: torch.Tensor, *_args: object, **_kwargs: object) -> None:
-    sizes.grid = (x.shape[-2], x.shape[-1])
-
-
-def _see_flux_block(
-    sizes: BlockSizes, img: torch.Tensor, txt: torch.Tensor, *_args: object, **_kwargs: object
-) -> None:
-    sizes.image_tokens = img.shape[1]
-    sizes.text_tokens = txt.shape[1]
 
 
 def load_region_loras(regions: Sequence[Loras]) -> list[RegionLora]:

@@ -1,11 +1,10 @@
 """A MODEL of the host in which each pixel sees its own region's text, in one pass: in the
-cross-attention of UNets, in the joint attention of Flux.
+cross-attention of UNets, in the joint attention of other families.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from comfy.model_patcher import ModelPatcher
@@ -13,13 +12,10 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...errors import ImageError, PlanError
-from ...host.models import family_of
 from ..run import RegionRun
-from .flux import run_flux
+from .hooks import REGIONS_KEY, ModelHooks
 from .state import RegionalOptions, Regions
-from .unet import Kept, run_unet
-
-REGIONS_KEY = "astria_regions"
+from .table import hooks_of
 
 # Keys of a person's conditioning that act on the whole picture or would replace the regions, each
 # with the hint for it.
@@ -57,12 +53,12 @@ def apply_regions(
     Raises: PlanError for another kind of model, regions applied twice, or a conditioning that
     cannot be a region's; ImageError for other masks.
     """
-    flux = family_of(model).is_flux
+    hooks = hooks_of(model)
     _check(model, masks, positive, negative, options)
     count = len(positive)
     texts = (
-        _texts(positive, "positive"),
-        _texts(negative, "negative") if len(negative) == count else (None,) * count,
+        _texts(positive, "positive", hooks),
+        _texts(negative, "negative", hooks) if len(negative) == count else (None,) * count,
     )
     sampling = model.get_model_object("model_sampling")
     regions = Regions(masks.detach().float().cpu(), texts, run, options, sampling)
@@ -72,16 +68,7 @@ def apply_regions(
         WrappersMP.CALC_COND_BATCH, REGIONS_KEY, _refuse_parts_of_the_picture
     )
     patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, REGIONS_KEY, regions.sample)
-    if flux:
-        patched.add_wrapper_with_key(
-            WrappersMP.DIFFUSION_MODEL, REGIONS_KEY, partial(run_flux, regions)
-        )
-    else:
-        kept = Kept()
-        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, REGIONS_KEY, kept.sample)
-        patched.add_wrapper_with_key(
-            WrappersMP.DIFFUSION_MODEL, REGIONS_KEY, partial(run_unet, regions, kept)
-        )
+    hooks.attach(patched, regions)
     return patched
 
 
@@ -146,7 +133,9 @@ def _check_texts(conditionings: Sequence[Conditioning]) -> None:
         )
 
 
-def _texts(conditionings: Sequence[Conditioning | None], kind: str) -> tuple[Tensor | None, ...]:
+def _texts(
+    conditionings: Sequence[Conditioning | None], kind: str, hooks: ModelHooks
+) -> tuple[Tensor | None, ...]:
     """Return each person's text [B,T,C].
 
     None stands for the scene's, which comes with the sampler's own conditioning.
@@ -154,11 +143,11 @@ def _texts(conditionings: Sequence[Conditioning | None], kind: str) -> tuple[Ten
     texts: list[Tensor | None] = [None]  # the scene's
     for number, conditioning in enumerate(conditionings[1:], 1):
         name = f"The {kind} conditioning of person {number}"
-        texts.append(None if conditioning is None else _text(conditioning, name))
+        texts.append(None if conditioning is None else _text(conditioning, name, hooks))
     return tuple(texts)
 
 
-def _text(conditioning: Conditioning, name: str) -> Tensor:
+def _text(conditioning: Conditioning, name: str, hooks: ModelHooks) -> Tensor:
     if len(conditioning) != 1:
         hint = "Join the texts before they are encoded."
         raise PlanError(
@@ -168,13 +157,13 @@ def _text(conditioning: Conditioning, name: str) -> Tensor:
         )
     [(text, extra)] = conditioning
     for key, hint in _FOREIGN.items():
-        if extra.get(key) is not None:
+        if extra.get(key) is not None and key not in hooks.ignored:
             raise PlanError(
                 f"{name} carries {key!r}, which a region cannot use.",
                 code="region-conditioning",
                 hint=hint,
             )
-    return text.detach().cpu()
+    return hooks.person_text(text.detach().cpu(), extra)
 
 
 def _refuse_parts_of_the_picture(

@@ -22,12 +22,27 @@ class RegionalOptions:
     """`scene_strength` 0..1: how much of their attention persons' pixels give to the scene's text,
     until the part `scene_until` 0..1 of the steps, counted as the end_percent of ControlNets.
 
-    `isolation` (Flux): a person's text sees only that person's pixels.
+    `isolation` (joint sequences): a person's text sees only that person's pixels.
     """
 
     scene_strength: float = 0.0
     scene_until: float = 1.0
     isolation: bool = False
+
+
+@dataclass(frozen=True)
+class JointCall:
+    """The tokens of one call of a model with a joint sequence.
+
+    `regions` are those with a text in it, `given` the lengths of their texts as they come in;
+    `text_lengths` are each region's tokens in the sequence, 0 for one without a text, and
+    `image_tokens` those behind them, with padding and reference pictures.
+    """
+
+    regions: tuple[int, ...]
+    given: tuple[int, ...]
+    text_lengths: tuple[int, ...]
+    image_tokens: int
 
 
 @dataclass(eq=False)
@@ -36,6 +51,7 @@ class Regions:
 
     All of it stays on the CPU; `kept` holds what a sampling needs of it on the device. `sampling`
     is the model's conversion of steps to noise levels; a node behind this one may give it another.
+    `call` is set while a model with a joint sequence runs.
     """
 
     masks: Tensor
@@ -44,22 +60,40 @@ class Regions:
     options: RegionalOptions
     sampling: Any
     kept: SamplingCache = field(default_factory=SamplingCache)
+    call: JointCall | None = None
     _latents: dict[tuple[int, int], Forward] = field(default_factory=dict)
 
     @contextmanager
-    def forward(
-        self, x: Tensor, text_lengths: tuple[int, ...] = (), text_region: int | None = None
-    ) -> Iterator[Forward]:
-        """Set `run.forward` for one call of the diffusion model on latents x [B,C,H,W]."""
+    def forward(self, x: Tensor, text_region: int | None = None) -> Iterator[Forward]:
+        """Set `run.forward` for one call of a UNet on latents x [B,C,H,W]."""
         self.run.forward = self.kept.get(
-            ("forward", *x.shape[2:], x.device, text_lengths),
-            lambda: Forward(self._on_latent(x).masks.to(x.device), text_lengths),
+            ("forward", *x.shape[-2:], x.device), lambda: Forward(self._masks_on(x))
         )
         self.run.forward.text_region = text_region
         try:
             yield self.run.forward
         finally:
             self.run.forward = None
+
+    @contextmanager
+    def joint_forward(self, x: Tensor, call: JointCall, patch: int) -> Iterator[None]:
+        """Set `run.forward` and `call` for one call of a model with a joint sequence on latents
+        x [B,C,..,H,W].
+        """
+        self.run.forward = self.kept.get(
+            ("forward", *x.shape[-2:], x.device, call),
+            lambda: Forward(
+                self._masks_on(x), call.text_lengths, patch=patch, image_tokens=call.image_tokens
+            ),
+        )
+        self.call = call
+        try:
+            yield
+        finally:
+            self.run.forward = self.call = None
+
+    def _masks_on(self, x: Tensor) -> Tensor:
+        return self._on_latent(x).masks.to(x.device)
 
     def sample(self, executor: Any, *args: Any, **named: Any) -> Tensor:
         """Wrap a whole sampling: take the conversion of steps that it goes by."""
@@ -97,10 +131,12 @@ class Regions:
             joined = torch.cat([seeing_scene(weights, scene_strength), scene], 1)
             return on_device(shares(joined), x.device)
 
-        return self.kept.get(("parts", *x.shape[2:], *grid, scene_strength, others, x.device), made)
+        return self.kept.get(
+            ("parts", *x.shape[-2:], *grid, scene_strength, others, x.device), made
+        )
 
     def _on_latent(self, x: Tensor) -> Forward:
-        size = (x.shape[2], x.shape[3])
+        size = (x.shape[-2], x.shape[-1])
         if size not in self._latents:
             self._latents[size] = Forward(on_latent(self.masks, *size))
         return self._latents[size]

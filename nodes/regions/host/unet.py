@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import comfy.ldm.modules.attention as host_attention
 import torch
+from comfy.ldm.modules.attention import SpatialTransformer
+from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
 from comfy.model_patcher import ModelPatcher
-from torch import Tensor
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor, nn
 
 from ..attention import Share, coupled, stacked
+from ..lora_gates import BlockSizes, Rows
+from ..lora_hooks import Hooks as LoraHooks
 from ..run import Forward
+from .hooks import REGIONS_KEY, ModelHooks
 from .state import Regions
 
 # Options of a model by which other packs may change the texts from step to step.
@@ -28,6 +34,34 @@ class UnetArguments(NamedTuple):
     y: Tensor | None
     control: dict | None
     transformer_options: dict
+
+
+class Unet(ModelHooks):
+    """The hooks of UNets. A block's time embedding is a vector that it adds to every pixel."""
+
+    spots: ClassVar = (
+        (".attn2.to_k", Rows.ONE_TEXT, False),
+        (".attn2.to_v", Rows.ONE_TEXT, False),
+        (".emb_layers.", Rows.TOKENS, True),
+        (".transformer_blocks.", Rows.TOKENS, False),
+        (".proj_", Rows.TOKENS, False),
+    )
+
+    def attach(self, patched: ModelPatcher, regions: Regions) -> None:
+        kept = Kept()
+        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, REGIONS_KEY, kept.sample)
+        patched.add_wrapper_with_key(
+            WrappersMP.DIFFUSION_MODEL, REGIONS_KEY, partial(run_unet, regions, kept)
+        )
+
+    def watch(self, hooks: LoraHooks, network: nn.Module, sizes: BlockSizes) -> None:
+        for module in network.modules():
+            if isinstance(module, SpatialTransformer | ResBlock):
+                hooks.watch(module, partial(_see_block, sizes))
+
+
+def _see_block(sizes: BlockSizes, x: Tensor, *_args: object, **_kwargs: object) -> None:
+    sizes.grid = (x.shape[-2], x.shape[-1])
 
 
 def run_unet(
@@ -266,6 +300,6 @@ def _cross_attentions(unet: Any) -> Iterator[tuple[tuple[str, int, int], Any]]:
     groups += [("output", number, layers) for number, layers in enumerate(unet.output_blocks)]
     for side, number, layers in groups:
         for layer in layers:
-            if isinstance(layer, host_attention.SpatialTransformer):
+            if isinstance(layer, SpatialTransformer):
                 for index, block in enumerate(layer.transformer_blocks):
                     yield (side, number, index), block.attn2

@@ -66,14 +66,14 @@ class Judge:
     def _drawn(self, model: ModelPatcher, text: Conditioning, seed: int) -> Tensor:
         latent = torch.zeros_like(self.latent, device="cpu")
         noise = torch.randn(latent.shape, generator=generator_of(seed, "sample"))
-        guided = not self.of.is_flux and self.negative is not None
+        guided = self.of.takes_negative and self.negative is not None
         drawn = comfy.sample.sample(
             model,
             noise,
             STEPS,
             self.of.cfg if guided else 1.0,
             "euler",
-            "simple" if self.of.is_flux else "normal",
+            self.of.schedule or "normal",
             text,
             text if self.negative is None else self.negative,
             latent,

@@ -13,7 +13,7 @@ from comfy.model_sampling import CONST, EPS, V_PREDICTION
 from comfy.sampler_helpers import convert_cond, prepare_model_patcher
 from torch import Tensor
 
-from ...families.family import FLUX_PATCH
+from ...host.models import family_of
 from ...rounding import ceil_div
 from ..errors import TrainingError
 from ..noise import flow_sigma, noise_like, uniform_timestep
@@ -81,7 +81,8 @@ class Denoising:
         """Return a noise level for the picture, drawn as the family is trained."""
         if self._is_flow:
             height, width = latent.shape[-2:]
-            tokens = ceil_div(height, FLUX_PATCH) * ceil_div(width, FLUX_PATCH)
+            patch = family_of(self._model).latent.patch
+            tokens = ceil_div(height, patch) * ceil_div(width, patch)
             return flow_sigma(tokens, generator)
         sigmas = self._sampling.sigmas
         return sigmas[uniform_timestep(len(sigmas), generator)].item()

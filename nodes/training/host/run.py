@@ -229,7 +229,7 @@ class TrainingRun:
                 " the person is learned on top of them and will look right with them only."
             )
         given = [about for caption in self._material.captions for _, about in caption]
-        if self._of.is_flux and not all("guidance" in about for about in given):
+        if self._of.is_distilled and not all("guidance" in about for about in given):
             yield (
                 "Captions came without Flux Guidance, and ComfyUI takes 3.5 for them. Connect Flux"
                 " Guidance with 1 between CLIP Text Encode and positive: a distilled model learns"

@@ -11,7 +11,7 @@ from comfy.model_patcher import ModelPatcher, get_key_weight
 from comfy.quant_ops import QuantizedTensor
 from torch import Tensor, nn
 
-from .lora_changes import Unfit
+from .changes import Unfit
 
 # By these, layers of several packs scale a weight of few bits while they run.
 _SCALES = ("scale_weight", "weight_scale")

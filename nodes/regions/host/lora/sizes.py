@@ -9,8 +9,8 @@ import torch
 from comfy.weight_adapter import LoHaAdapter, LoKrAdapter, LoRAAdapter, WeightAdapterBase
 from torch import Tensor
 
-from ..lora_forms import product_size
-from .lora_changes import NO_HALF, Unfit
+from ...lora_forms import product_size
+from .changes import NO_HALF, Unfit
 
 UNMATCHED = "its matrices do not go with each other"
 EMPTY = "one of its matrices is empty"

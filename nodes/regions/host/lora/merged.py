@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from comfy.weight_adapter import BOFTAdapter, GLoRAAdapter, OFTAdapter, WeightAdapterBase
 from torch import Tensor
 
-from .lora_changes import Unfit
-from .lora_sizes import EMPTY, UNMATCHED, check_magnitudes, sides_of
+from .changes import Unfit
+from .sizes import EMPTY, UNMATCHED, check_magnitudes, sides_of
 
 MERGED = (OFTAdapter, BOFTAdapter, GLoRAAdapter)
 NO_SQUARES = "its blocks are not square"

@@ -13,13 +13,13 @@ from comfy.model_patcher import ModelPatcher
 from comfy.weight_adapter import LoRAAdapter, WeightAdapterBase
 from torch import nn
 
-from ...errors import PlanError
-from ...host.models import family_of
-from ..lora_fit import EVERYTHING, MODEL, NO_LAYER, TEXT, LoraFit, ModelKind, fit_of
-from .lora_changes import LoraChange, Unfit, read_changes
-from .lora_loading import load_lora_file
-from .lora_merged import MERGED, check_merged
-from .lora_sizes import check_magnitude, check_matrices, check_numbers, check_shape, check_size
+from ....errors import PlanError
+from ....host.models import family_of
+from ...lora_fit import EVERYTHING, MODEL, NO_LAYER, TEXT, LoraFit, ModelKind, fit_of
+from .changes import LoraChange, Unfit, read_changes
+from .loading import load_lora_file
+from .merged import MERGED, check_merged
+from .sizes import check_magnitude, check_matrices, check_numbers, check_shape, check_size
 
 
 def apply_whole_lora(

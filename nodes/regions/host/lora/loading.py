@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import folder_paths
 from torch import Tensor
 
-from ...host.weight_files import UnreadableWeights, read_weights
-from ..lora import LoraError
+from ....host.weight_files import UnreadableWeights, read_weights
+from ...lora import LoraError
 
 
 def load_lora_file(name: str) -> tuple[dict[str, Tensor], Mapping[str, str] | None]:

@@ -16,8 +16,8 @@ import comfy.lora_convert
 from comfy.weight_adapter import OFTAdapter, WeightAdapterBase
 from torch import Tensor
 
-from ..lora_fit import NO_LAYER
-from ..lora_names import HostNames, stems_of
+from ...lora_fit import NO_LAYER
+from ...lora_names import HostNames, stems_of
 
 # Of the host's key map: puts the rows of a change in the order of its weight.
 Function = Callable[[Tensor], Tensor]

@@ -15,9 +15,9 @@ from comfy.model_patcher import ModelPatcher
 from comfy.weight_adapter import LoHaAdapter, LoKrAdapter, LoRAAdapter, WeightAdapterBase
 from torch import Tensor, nn
 
-from ..lora import LoraError, RegionLora
-from ..lora_fit import MODEL, NO_LAYER, LoraFit, fit_of
-from ..lora_forms import (
+from ...lora import LoraError, RegionLora
+from ...lora_fit import MODEL, NO_LAYER, LoraFit, fit_of
+from ...lora_forms import (
     Bias,
     Convolution,
     Form,
@@ -29,8 +29,8 @@ from ..lora_forms import (
     Target,
     decomposed,
 )
-from .lora_changes import LoraChange, Unfit, read_changes
-from .lora_sizes import (
+from .changes import LoraChange, Unfit, read_changes
+from .sizes import (
     ALPHA,
     MAGNITUDE,
     check_magnitude,
@@ -41,8 +41,8 @@ from .lora_sizes import (
     kronecker_factors,
     middled,
 )
-from .lora_whole import model_kind
 from .weights import readable_weight
+from .whole import model_kind
 
 OF_REGION = "cannot be held to one person's region"
 _NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)

@@ -1,0 +1,118 @@
+"""What a model family is: the fields of its facts, in words that say what each means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal
+
+
+class Guidance(Enum):
+    """How a model is guided.
+
+    CFG: `cfg_scale` is classifier-free guidance, and a negative text counts. DISTILLED: `cfg_scale`
+    is written into the conditioning, true CFG stays 1, a negative text does not count. NONE: it
+    takes no guidance, and neither counts.
+    """
+
+    CFG = "cfg"
+    DISTILLED = "distilled"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class HostModel:
+    """How the host knows the model: a class of its supported models, with items of its
+    configuration that must be equal.
+    """
+
+    config: str
+    unet: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Latent:
+    """The latent that a model paints.
+
+    `cell_px` is the side of a latent cell in pixels, `patch` that of a token in cells, `empty` the
+    host's node that makes an empty one.
+    """
+
+    channels: int
+    cell_px: int = 8
+    patch: int = 1
+    empty: str = "EmptyLatentImage"
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """How the text gets in.
+
+    `loader` and `type` are the host's node for single files of text encoders and its choice there,
+    `files` the fields of a base that name them, () where a family comes in checkpoints only.
+    `weights`: `(word:1.2)` counts. `in_sequence`: text tokens stand in one sequence with the
+    image's.
+    """
+
+    loader: str
+    type: str
+    files: tuple[str, ...] = ()
+    weights: bool = True
+    in_sequence: bool = False
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of base model.
+
+    `variant_of` is the family that ids, LoRAs, roles and defaults go by, where it is not its own.
+    `schedule` is the noise schedule that every sampler runs on, "" for the one of the scheduler's
+    name. `inpaint` models take the masked picture as extra input channels (SD inpaint, Flux Fill);
+    others get a noise mask. `identity` is the kind of adapter that draws a face from photos, and
+    `controls` whose numbers union ControlNets know kinds by; both "" for none. `is_trained`: a
+    LoRA of it can be trained here. `has_lcm`: latent consistency models of it exist.
+    """
+
+    name: str
+    title: str
+    host: HostModel
+    latent: Latent
+    text: TextEncoder
+    native_size: int
+    multiple: int
+    steps: int
+    cfg: float
+    scheduler: str
+    schedule: str = ""
+    guidance: Guidance = Guidance.CFG
+    variant_of: str = ""
+    inpaint: bool = False
+    identity: Literal["ip-adapter", "pulid", ""] = ""
+    controls: Literal["sdxl", "flux", ""] = ""
+    is_trained: bool = False
+    has_lcm: bool = False
+
+    @property
+    def branch(self) -> str:
+        """The base family that ids, LoRAs and defaults go by."""
+        return self.variant_of or self.name
+
+    @property
+    def takes_guidance(self) -> bool:
+        """Whether `cfg_scale` acts on it."""
+        return self.guidance is not Guidance.NONE
+
+    @property
+    def takes_negative(self) -> bool:
+        """Whether a negative text can count."""
+        return self.guidance is Guidance.CFG
+
+    @property
+    def is_distilled(self) -> bool:
+        """Whether `cfg_scale` is written into the conditioning."""
+        return self.guidance is Guidance.DISTILLED
+
+    def true_cfg(self, cfg_scale: float) -> float:
+        """Return the classifier-free guidance that a sampler gets."""
+        return cfg_scale if self.takes_negative else 1.0

@@ -1,0 +1,24 @@
+"""The hooks of each family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from comfy.model_patcher import ModelPatcher
+
+from ...families.family import FAMILIES
+from ...host.models import family_of
+from .flux import Flux
+from .hooks import ModelHooks
+from .unet import Unet
+
+HOOKS: Mapping[str, ModelHooks] = {
+    "sd15": Unet(),
+    "sdxl": Unet(),
+    "flux": Flux(FAMILIES["flux"]),
+}
+
+
+def hooks_of(model: ModelPatcher) -> ModelHooks:
+    """Return the hooks of a MODEL. Raises PlanError for a kind this pack does not plan for."""
+    return HOOKS[family_of(model).branch]

@@ -1,0 +1,57 @@
+"""Laws that hold for the facts of every family."""
+
+from __future__ import annotations
+
+import pytest
+from comfyui_astria.nodes.errors import PlanError
+from comfyui_astria.nodes.families.family import (
+    FAMILIES,
+    SCHEDULERS,
+    Family,
+    host_sampler,
+    inpaint_model_of,
+)
+from comfyui_astria.tests.regions.comfy_inprocess import load, tiny_model
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_host_s_model_is_told_apart(name: str) -> None:
+    model = tiny_model(name)
+    one = load("comfyui_astria.nodes.host.models").family_of(model)
+    assert one is FAMILIES[name]
+    latent = model.model.latent_format
+    shown = one.latent.channels, one.latent.cell_px
+    assert shown == (latent.latent_channels, latent.spacial_downscale_ratio)
+    assert one.latent.patch == getattr(model.model.diffusion_model, "patch_size", 1)
+
+
+def test_a_family_that_only_derives_from_a_known_one_is_refused() -> None:
+    """Flux.2 is a Flux to Python, and would be drawn wrong without a word."""
+    supported = load("comfy.supported_models")
+    model = tiny_model("flux")
+    model.model.model_config = supported.Flux2(
+        {**model.model.model_config.unet_config, "in_channels": 1}
+    )
+    with pytest.raises(PlanError, match="The connected MODEL is a Flux2 with 1 input channels"):
+        load("comfyui_astria.nodes.host.models").family_of(model)
+
+
+@pytest.mark.parametrize("of", FAMILIES.values(), ids=list(FAMILIES))
+def test_facts_agree_with_one_another(of: Family) -> None:
+    assert of.native_size % of.multiple == 0
+    assert of.multiple % of.latent.cell_px == 0 or of.latent.patch == 1
+    assert of.scheduler in SCHEDULERS
+    assert FAMILIES[of.branch].branch == of.branch
+    assert of.true_cfg(7.0) == (7.0 if of.takes_negative else 1.0)
+    chosen = {host_sampler(name, of).schedule for name in SCHEDULERS}
+    assert chosen == {of.schedule} if of.schedule else len(chosen) > 1
+
+
+def test_an_inpainting_model_is_found_by_its_branch() -> None:
+    assert inpaint_model_of("flux").name == "flux_fill"
+    assert inpaint_model_of("sdxl").name == "sdxl_inpaint"
+
+
+def test_every_branch_has_hooks() -> None:
+    hooks = load("comfyui_astria.nodes.regions.host.table").HOOKS
+    assert set(hooks) == {one.branch for one in FAMILIES.values()}
