@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -78,6 +78,8 @@ class Callback:
 
 
 _COLUMNS = tuple(one.name for one in fields(Prompt))
+_OPEN = "('queued', 'running')"
+_STARTED = "status = 'running', runs = runs + 1, started_training_at = ?, updated_at = ?"
 _JSON = ("fields", "workflow", "inputs", "images", "notices")
 _TUPLES = ("inputs", "images", "notices")
 _TIMES = ("started_training_at", "trained_at", "created_at", "updated_at")
@@ -173,9 +175,12 @@ class PromptStore:
                 == 1
             )
 
-    def open(self) -> Sequence[Prompt]:
-        """Return the prompts that are neither done nor failed, in the order of their coming."""
-        return self._select("WHERE status IN ('queued', 'running') ORDER BY id", [])
+    def open(self, *, after: int = 0, limit: int = -1) -> Sequence[Prompt]:
+        """Return prompts that are neither done nor failed, in the order of their coming: at most
+        `limit` with ids above `after`, or all.
+        """
+        rest = f"WHERE status IN {_OPEN} AND id > ? ORDER BY id LIMIT ?"
+        return self._select(rest, [after, limit])
 
     def waiting(self) -> Sequence[Prompt]:
         """Return what waits for a tune, in the order of its coming."""
@@ -191,54 +196,103 @@ class PromptStore:
         """Return the number of prompts that are neither done nor failed."""
         with connected(self._database) as connection:
             return connection.execute(
-                "SELECT COUNT(*) FROM prompts WHERE status IN ('queued', 'running')"
+                f"SELECT COUNT(*) FROM prompts WHERE status IN {_OPEN}"
             ).fetchone()[0]
 
-    def start(self, id: int) -> None:
-        """Note that ComfyUI runs the prompt now."""
+    def start(self, id: int, run_id: str) -> bool:
+        """Note that a prompt's run of this id has begun; say whether it waited for that run."""
+        moment = iso(now())
+        change = f"UPDATE prompts SET {_STARTED} WHERE id = ? AND run_id = ? AND status = 'queued'"
+        with transaction(self._database) as connection:
+            return connection.execute(change, [moment, moment, id, run_id]).rowcount == 1
+
+    def claim(self, runs: Mapping[int, str]) -> frozenset[int]:
+        """Begin a run for each prompt id, of the run id beside it; return the ids that waited.
+
+        Who claims a prompt that another has claimed before does not get it.
+        """
         moment = iso(now())
         change = (
-            "UPDATE prompts SET status = 'running', runs = runs + 1, started_training_at = ?,"
-            " updated_at = ? WHERE id = ? AND status = 'queued'"
+            f"UPDATE prompts SET {_STARTED}, run_id = ? WHERE id = ? AND status = 'queued' AND"
+            " waits_for IS NULL"
         )
         with transaction(self._database) as connection:
-            connection.execute(change, [moment, moment, id])
+            return frozenset(
+                id
+                for id, run_id in runs.items()
+                if connection.execute(change, [moment, moment, run_id, id]).rowcount == 1
+            )
 
-    def requeue(self, id: int, run_id: str) -> None:
-        """Note that the prompt waits again, for a run of another id."""
+    def requeue(self, prompts: Sequence[Prompt]) -> frozenset[int]:
+        """Note that open prompts wait again, for runs of their `run_id`, started `runs` times so
+        far; return the ids of those that were open.
+        """
+        moment = iso(now())
+        change = (
+            "UPDATE prompts SET status = 'queued', run_id = ?, runs = ?, updated_at = ? WHERE id ="
+            f" ? AND status IN {_OPEN}"
+        )
         with transaction(self._database) as connection:
-            connection.execute(
-                "UPDATE prompts SET status = 'queued', run_id = ?, updated_at = ? WHERE id = ?",
-                [run_id, iso(now()), id],
+            return frozenset(
+                one.id
+                for one in prompts
+                if connection.execute(change, [one.run_id, one.runs, moment, one.id]).rowcount == 1
             )
 
     def finish(self, prompt: Prompt, body: str) -> bool:
-        """Store what became of a prompt, and queue its callback with `body`, both or none.
+        """Store what became of a prompt as `finish_many` does; say whether it was open."""
+        return bool(self.finish_many([(prompt, body)]))
 
-        Say whether it was open.
+    def finish_many(self, ends: Sequence[tuple[Prompt, str]]) -> frozenset[int]:
+        """Store what became of prompts, and queue their callbacks with the bodies, all or none.
 
-        Its workflow goes: it was needed to run it again, and the pictures hold it.
+        Return the ids of those that were open, and of the same run still: an end that comes late,
+        of a run that another took the place of, changes nothing.
+
+        The workflow goes: it was needed to run the prompt again, and the pictures hold it.
         """
-        fields = (
-            "status = ?, images = ?, notices = ?, user_error = ?, trained_at = ?, updated_at = ?,"
-            " workflow = '{}'"
+        change = (
+            "UPDATE prompts SET status = ?, images = ?, notices = ?, user_error = ?, trained_at = ?"
+            ", updated_at = ?, workflow = '{}'"
+            f" WHERE id = ? AND run_id = ? AND status IN {_OPEN}"
         )
-        change = f"UPDATE prompts SET {fields} WHERE id = ? AND status IN ('queued', 'running')"
-        moment = iso(prompt.updated_at or now())
-        values = [
-            prompt.status,
-            json.dumps(prompt.images),
-            json.dumps(prompt.notices),
-            prompt.user_error,
-            iso(prompt.trained_at),
-            moment,
-            prompt.id,
-        ]
+        rows = [_end_row(prompt) for prompt, _ in ends]
+        changed = set()
         with transaction(self._database) as connection:
-            changed = connection.execute(change, values).rowcount == 1
-            if changed and prompt.callback:
-                queue_callback(connection, prompt.callback, body)
-        return changed
+            for (prompt, body), row in zip(ends, rows, strict=True):
+                if connection.execute(change, row).rowcount == 1:
+                    changed.add(prompt.id)
+                    if prompt.callback:
+                        queue_callback(connection, prompt.callback, body)
+        return frozenset(changed)
+
+    def run_ids(self, ids: Collection[int]) -> Mapping[int, str]:
+        """Return the run ids of those prompts that are open."""
+        query = (
+            "SELECT id, run_id FROM prompts WHERE id IN (SELECT value FROM json_each(?)) AND status"
+            f" IN {_OPEN}"
+        )
+        with connected(self._database) as connection:
+            rows = connection.execute(query, [json.dumps([*ids])])
+            return {row["id"]: row["run_id"] for row in rows}
+
+    def forget(self, before: datetime, limit: int) -> int:
+        """Remove at most `limit` prompts that ended before that moment and are not liked, and as
+        many callbacks that were given up before it; return how many went.
+        """
+        old = (
+            f"SELECT id FROM prompts WHERE status NOT IN {_OPEN} AND liked = 0 AND updated_at < ?"
+            " ORDER BY id LIMIT ?"
+        )
+        lost = "SELECT id FROM callbacks WHERE problem IS NOT NULL AND due < ? ORDER BY id LIMIT ?"
+        with transaction(self._database) as connection:
+            gone = connection.execute(
+                f"DELETE FROM prompts WHERE id IN ({old})", [iso(before), limit]
+            ).rowcount
+            gone += connection.execute(
+                f"DELETE FROM callbacks WHERE id IN ({lost})", [before.timestamp(), limit]
+            ).rowcount
+        return gone
 
     def delete(self, id: int) -> bool:
         """Remove a prompt; say whether it was there."""
@@ -310,6 +364,19 @@ _WITHOUT_WORKFLOW = ", ".join(
     "'{}' AS workflow" if name == "workflow" else name for name in _COLUMNS
 )
 _INSERT = f"INSERT INTO prompts ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+
+
+def _end_row(prompt: Prompt) -> list[Any]:
+    return [
+        prompt.status,
+        json.dumps(prompt.images),
+        json.dumps(prompt.notices),
+        prompt.user_error,
+        iso(prompt.trained_at),
+        iso(prompt.updated_at or now()),
+        prompt.id,
+        prompt.run_id,
+    ]
 
 
 def _is_tune(connection: sqlite3.Connection, id: int) -> bool:

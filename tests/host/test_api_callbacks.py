@@ -73,6 +73,27 @@ def sender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sender:
     return found
 
 
+def test_a_callback_that_another_process_owes_is_sent(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It wakes nobody here."""
+    monkeypatch.setattr(sender.module, "_LOOK_S", 0.05)
+    looked: list[float | None] = []
+    real = PromptStore.next_callback_due
+
+    def look(store: PromptStore) -> float | None:
+        looked.append(real(store))
+        return looked[-1]
+
+    monkeypatch.setattr(PromptStore, "next_callback_due", look)
+    with Receiver() as receiver:
+        sender.deliver_until(
+            lambda: looked == [None],
+            lambda: sender.store.queue_callback(receiver.url, '{"id": 1}') is None,
+            lambda: receiver.arrived and not sender.rows(),
+        )
+
+
 def test_a_callback_that_is_refused_comes_again_as_the_same(sender: Sender) -> None:
     with Receiver() as receiver:
         receiver.statuses = [500, 500]

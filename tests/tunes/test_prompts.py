@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
+from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +17,7 @@ from comfyui_astria.nodes.tunes.prompts import Prompt, PromptStore, Sought
 from comfyui_astria.nodes.tunes.schema import kept_open, only_one
 from comfyui_astria.nodes.tunes.state import tunes_in
 from comfyui_astria.nodes.tunes.store import DATABASE_FILE, TuneStore
-from comfyui_astria.nodes.tunes.tune import now
+from comfyui_astria.nodes.tunes.tune import TuneError, now
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -154,19 +158,22 @@ def test_no_prompt_is_stored_for_a_tune_that_is_gone(prompts: PromptStore, tmp_p
 def test_the_way_of_a_prompt(prompts: PromptStore) -> None:
     stored = prompts.add(sent(callback="https://a.example/x"))
     assert [one.id for one in prompts.open()] == [1]
-    prompts.start(1)
-    prompts.start(1)  # looked at twice
+    assert prompts.start(1, "another") is False, "it waits for a run of another id"
+    assert prompts.start(1, stored.run_id) is True
+    assert prompts.start(1, stored.run_id) is False, "looked at twice"
     running = prompts.get(1)
     assert (running.status, running.runs) == ("running", 1)
     assert running.started_training_at is not None
-    prompts.requeue(1, "another-run")
+    assert prompts.requeue([replace(running, run_id="another-run")]) == {1}
     assert (prompts.get(1).status, prompts.get(1).run_id, prompts.count_open()) == (
         "queued",
         "another-run",
         1,
     )
     image = {"filename": "a.png", "subfolder": "", "type": "output"}
-    done = replace(stored, status="done", images=(image,), trained_at=now())
+    late = replace(stored, status="done", images=(image,), trained_at=now())
+    assert prompts.finish(late, "late") is False, "a run that another took the place of"
+    done = replace(late, run_id="another-run")
     assert prompts.finish(done, '{"id": 1}') is True
     assert prompts.finish(replace(done, status="failed"), "twice") is False, (
         "what ended does not end again, and calls back once"
@@ -181,7 +188,73 @@ def test_the_way_of_a_prompt(prompts: PromptStore) -> None:
     assert (owed.url, owed.body, owed.attempts) == ("https://a.example/x", '{"id": 1}', 0)
     assert prompts.delete(1) is True
     assert prompts.delete(1) is False
+    assert prompts.requeue([running]) == frozenset(), "it is gone"
     assert prompts.claim_callbacks(60, 9, 60) == [owed], "a callback outlives its prompt"
+
+
+def test_what_is_claimed_is_nobody_elses(prompts: PromptStore) -> None:
+    stored = [prompts.add(sent(str(number), callback="https://a.example")) for number in range(4)]
+    held = prompts.add(sent("held", waits_for=7))
+    assert prompts.claim({1: "a", 2: "b", held.id: "c", 99: "d"}) == {1, 2}
+    assert prompts.claim({2: "other", 3: "c"}) == {3}
+    assert prompts.run_ids([1, 2, 3, 99]) == {1: "a", 2: "b", 3: "c"}
+    ends = [
+        (replace(one, run_id=run, status="done"), f"{one.id}")
+        for one, run in zip(stored, ["a", "other", "c", stored[3].run_id], strict=True)
+    ]
+    assert prompts.finish_many(ends) == {1, 3, 4}, "an end of another run changes nothing"
+    assert (prompts.get(2).status, prompts.get(2).run_id, prompts.get(2).runs) == (
+        "running",
+        "b",
+        1,
+    )
+    assert [one.body for one in prompts.claim_callbacks(0, 9, 60)] == ["1", "3", "4"]
+
+
+def test_a_failing_end_takes_no_other_with_it_into_the_table(prompts: PromptStore) -> None:
+    first, second = (prompts.add(sent(one, callback="https://a.example")) for one in "ab")
+    with pytest.raises(TuneError):
+        prompts.finish_many([(first, "1"), (replace(second, status="lost"), "2")])
+    assert [one.id for one in prompts.open()] == [1, 2]
+    assert prompts.claim_callbacks(0, 9, 60) == []
+
+
+def test_a_hundred_thousand_waiting_prompts_are_read_in_pages(
+    prompts: PromptStore, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "private" / DATABASE_FILE)) as connection, connection:
+        prompts.add(sent())
+        columns = [one[1] for one in connection.execute("PRAGMA table_info(prompts)")]
+        copied = ", ".join(one for one in columns if one != "id")
+        numbers = "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)"
+        connection.execute(
+            f"INSERT INTO prompts ({copied}) {numbers} SELECT {copied} FROM prompts, n WHERE id = 1"
+        )
+    start = time.perf_counter()
+    page = prompts.open(after=50_000, limit=100)
+    assert [one.id for one in page] == list(range(50_001, 50_101))
+    assert time.perf_counter() - start < 1, "the whole would take ten seconds"
+    assert prompts.count_open() == 100_000
+    assert prompts.forget(now(), 100) == 0, "what is open stays"
+
+
+def test_what_ended_long_ago_is_forgotten(prompts: PromptStore) -> None:
+    ends = [prompts.add(sent(str(number))) for number in range(4)]
+    old = now() - timedelta(days=3)
+    ended = [(replace(one, status="done", updated_at=old), "") for one in ends[:3]]
+    prompts.finish_many(ended)
+    prompts.like(2, liked=True)
+    prompts.queue_callback("https://a.example", "{}")
+    [owed] = prompts.claim_callbacks(0, 9, 60)
+    prompts.fail_callback(owed.id, "nobody there")
+    before = now() - timedelta(days=2)
+    assert prompts.forget(old, 9) == 1, "only the callback, which was due long ago"
+    assert (prompts.forget(before, 1), prompts.forget(before, 9), prompts.forget(before, 9)) == (
+        1,
+        1,
+        0,
+    )
+    assert [one.id for one in prompts.list("690204", limit=9, offset=0)] == [4, 2]
 
 
 def test_equal_requests_are_found_unless_they_failed(prompts: PromptStore) -> None:

@@ -22,6 +22,7 @@ from ..objects import callback_body
 from . import state
 from .training.telling import told_tune
 
+_LOOK_S = 2.0  # callbacks are also owed by other processes that use this folder, which wake nobody
 DELIVERY = "Astria-Delivery"  # the same over all attempts of one callback
 
 _log = logging.getLogger(__name__)
@@ -54,14 +55,13 @@ class Callbacks:
                 await asyncio.sleep(TIMEOUT_S)
 
     async def _round(self) -> None:
-        """Send what is due; with nothing due, wait until something is."""
+        """Send what is due; with nothing due, wait until something is, or may be."""
         self._wake.clear()
         due_at = await asyncio.to_thread(state.prompts().next_callback_due)
-        if due_at is None or due_at > time.time():
+        wait_s = _LOOK_S if due_at is None else min(due_at - time.time(), _LOOK_S)
+        if wait_s > 0:
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(
-                    self._wake.wait(), None if due_at is None else max(due_at - time.time(), 0.05)
-                )
+                await asyncio.wait_for(self._wake.wait(), max(wait_s, 0.05))
             return
         # A slip in them holds callbacks up, and is no attempt that failed.
         settings = await asyncio.to_thread(state.settings)

@@ -9,8 +9,10 @@ import asyncio
 import logging
 import sqlite3
 import uuid
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from ...errors import AstriaError
@@ -32,6 +34,9 @@ from .training.trainings import Trainings
 from .tunes import delete_tune
 
 MOST_RUNS = 3  # a prompt that was running when ComfyUI ended is started so often
+# What was left by the last run is put on ComfyUI's queue in pages, so that a start does not wait
+# for all of it; a page follows when fewer than that many are there.
+_PAGE = 100
 _POLL_S = 0.1
 _AT_ONCE = 100  # prompts that are looked up to be deleted
 
@@ -57,6 +62,9 @@ class Queue:
         self._claiming = asyncio.Lock()
         self._has_runs = True  # of packs, with a callback to come
         self._ending = asyncio.Lock()
+        self._is_behind = False  # prompts with ids above `_after` are stored, and not put yet
+        self._after = 0
+        self._left: deque[Training] = deque()  # trainings that come between those prompts
         self._claim: sqlite3.Connection | None = None
         self.trainings = Trainings(self._host, self._order, self._after_training)
 
@@ -94,7 +102,11 @@ class Queue:
         """
         await self.is_only_one()
         try:
-            await self.trainings.begin(tune_id)
+            if self._is_behind:
+                training = await asyncio.to_thread(state.trainings().get, tune_id)
+                self._left.extend([training] if training is not None else [])
+            else:
+                await self.trainings.begin(tune_id)
         except BaseException:
             await self.delete_with_tune(str(tune_id), lambda: delete_tune(tune_id))
             raise
@@ -106,35 +118,63 @@ class Queue:
         return await self._host.item(prompt.run_id, prompt.workflow)
 
     def _put(self, item: Item, prompt: Prompt) -> None:
-        if prompt.waits_for is not None:
-            return
+        if prompt.waits_for is not None or (self._is_behind and prompt.id > self._after):
+            return  # its turn comes
         self._followed[prompt.run_id] = prompt.id
         self._host.put(item, prompt.run_id)
         self._wake.set()
 
     async def resume(self) -> None:
-        """Put what was not done when ComfyUI ended on the queue again.
+        """Put what was not done when ComfyUI ended on the queue again, in the order of its coming;
+        of many prompts the first, and `follow` the others.
 
         What was started too often is marked as failed.
         """
-        prompts = await asyncio.to_thread(state.prompts().open)
         trainings = await asyncio.to_thread(state.trainings().open)
-        for one in sorted([*trainings, *prompts], key=lambda one: one.created_at or now()):
-            if isinstance(one, Training):
-                await self.trainings.resume(one)
-            elif one.waits_for is None:
-                await self._resume(one)
+        self._left.extend(sorted(trainings, key=lambda one: one.created_at or now()))
+        self._is_behind = True
+        await self._catch_up()
         await self._release()
         await self._end_runs()
 
-    async def _resume(self, prompt: Prompt) -> None:
+    async def _catch_up(self) -> None:
+        """Put the next page of what is stored on the queue."""
+        async with self._order:  # in which prompts are stored
+            page = await asyncio.to_thread(
+                lambda: state.prompts().open(after=self._after, limit=_PAGE)
+            )
+            self._is_behind = bool(page)
+        for prompt in page:
+            await self._take_left(prompt.created_at)
+            async with self._order:
+                self._after = prompt.id
+                try:
+                    await self._resume(prompt.id)
+                except AstriaError:
+                    self._after -= 1  # read once more
+                    raise
+        if not page:
+            await self._take_left(None)
+
+    async def _take_left(self, before: datetime | None) -> None:
+        """Put the trainings on the queue that came before that moment, or all that are left."""
+        while self._left and (before is None or (self._left[0].created_at or before) <= before):
+            left = self._left.popleft()
+            training = await asyncio.to_thread(state.trainings().get, left.tune_id)
+            # Else its tune went, or it was stopped, maybe begun anew.
+            if training is not None and training.is_open and training.run_id == left.run_id:
+                await self.trainings.resume(training)
+
+    async def _resume(self, id: int) -> None:
+        prompt = await asyncio.to_thread(state.prompts().get, id)
+        if prompt is None or prompt.waits_for is not None:
+            return
         if prompt.status == "running" and prompt.runs >= MOST_RUNS:
             text = f"ComfyUI ended {prompt.runs} times while this prompt was running."
             await self._finish(replace(prompt, status="failed", user_error=text))
             return
         again = replace(prompt, run_id=str(uuid.uuid4()))
-        async with self._order:
-            await asyncio.to_thread(state.prompts().requeue, again.id, again.run_id)
+        if await asyncio.to_thread(state.prompts().requeue, [again]):
             await self._put_or_fail(again, "ComfyUI was restarted, and refuses the workflow now")
 
     async def _put_or_fail(self, prompt: Prompt, why: str) -> None:
@@ -170,11 +210,13 @@ class Queue:
     async def follow(self) -> None:
         """Note what becomes of the prompts on the queue, until cancelled."""
         while True:
-            if not self._followed:
+            if not self._followed and not self._is_behind:
                 self._wake.clear()
                 await self._wake.wait()
             try:
                 await self._look()
+                if self._is_behind and len(self._followed) < _PAGE:
+                    await self._catch_up()
             except AstriaError as error:
                 # The database is busy, or its disk full: what ended is looked at again.
                 _log.warning(
@@ -189,13 +231,13 @@ class Queue:
                 continue
             if run_id not in self._started:  # one that ended between two looks was started too
                 self._started.add(run_id)
-                await asyncio.to_thread(state.prompts().start, id)
+                await asyncio.to_thread(state.prompts().start, id, run_id)
             if run_id in runs:
                 continue
             # Looked up after the queue: what is in neither has been taken out by hand.
             entry = self._host.ended(run_id)
             prompt = await asyncio.to_thread(state.prompts().get, id)
-            if prompt is not None:
+            if prompt is not None and prompt.run_id == run_id:  # else another has taken it over
                 await self._end(prompt, entry)
             self._followed.pop(run_id, None)
             self._started.discard(run_id)
@@ -226,6 +268,18 @@ class Queue:
         if await asyncio.to_thread(state.prompts().finish, ended, body) and ended.callback:
             self._on_done()
         await self._end_runs()
+
+    async def forget(self, settings: ApiSettings) -> None:
+        """Remove the prompts that ended longer ago than the owner keeps them."""
+        if not settings.keep_days:
+            return
+        before = now() - timedelta(days=settings.keep_days)
+        gone = 0
+        while went := await asyncio.to_thread(state.prompts().forget, before, _AT_ONCE):
+            gone += went
+        if gone:
+            async with self._order:
+                await asyncio.to_thread(state.sweep_inputs)
 
     async def begin_run(self, url: str, prompts: Sequence[Prompt]) -> None:
         """Have `url` called once, when all these prompts have ended."""

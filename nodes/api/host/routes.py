@@ -29,6 +29,8 @@ from .queue import Queue
 from .training.leavings import sweep_trainings
 from .tunes import sweep_models
 
+_FORGETTING_S = 3600.0  # between two looks for prompts that are not kept any longer
+
 _log = logging.getLogger(__name__)
 
 
@@ -109,6 +111,7 @@ class _BackgroundTasks:
             asyncio.create_task(self._queue.follow()),
             asyncio.create_task(self._queue.trainings.follow()),
             asyncio.create_task(self._when_kept()),
+            asyncio.create_task(self._forget()),
         ]
         for task in self._tasks:
             task.add_done_callback(_report)
@@ -128,6 +131,16 @@ class _BackgroundTasks:
         if not (state_folder() / DATABASE_FILE).exists():
             await self._callbacks.woken()
         await self._callbacks.deliver()
+
+    async def _forget(self) -> None:
+        while True:
+            if (state_folder() / DATABASE_FILE).exists():
+                try:
+                    await self._queue.forget(await asyncio.to_thread(state.settings))
+                except (AstriaError, OSError) as error:
+                    text = without_folders(str(error))
+                    _log.warning("Old Astria prompts are not removed: %s", text)
+            await asyncio.sleep(_FORGETTING_S)
 
     async def stop(self, app: web.Application) -> None:
         for task in self._tasks:
