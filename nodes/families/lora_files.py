@@ -38,9 +38,10 @@ class _Sign:
     channels: tuple[int, ...] = ()
 
 
-# Tensors whose second side is the inputs of their layer; that of the others may be a rank, and of
-# LoKr's a part of the inputs.
+# Tensors whose second side is the inputs of their layer; that of the others may be a rank. LoKr's
+# two hold a factor of them each.
 _INWARD = re.compile(r"[._]down\.weight$|lora_A\b|hada_w[12]_b$|\.diff$|to_[qkv]\.weight$")
+_KRONECKER = re.compile(r"(.+\.)lokr_w2(?:_b)?")
 _UNET = r"(?:^|[._])(?:(?:input|output|down|up)_blocks?[._]\d|mid(?:dle)?_block[._])"
 # Blocks in which SD1.5 has attention and SDXL has none.
 _SHALLOW = (
@@ -52,6 +53,12 @@ _DOUBLE = r"(?:^|[._])double_blocks[._]\d"
 _SINGLE = r"(?:^|[._])single_blocks[._]\d"
 _JOINED = r"(?:^|[._])transformer_blocks[._]\d+[._]attn[._]"
 _SINGLES = r"(?:^|[._])single_transformer_blocks[._]\d"
+_MMDIT = f"{_DOUBLE}|{_SINGLE}|{_SINGLES}|{_JOINED}"
+# Flux.2 calls layers as Flux.1 does; it has three modulations for all blocks, and wider ones behind
+# its attention.
+_FLUX2 = r"_stream_modulation|to_qkv_mlp_proj|ff(?:_context)?[._]linear_(?:in|out)|time_guidance_em"
+_BEHIND = r"(?:img|txt)_mlp[._]2|linear_out"
+_ATTENTION = r"attn[._]|_attn_|qkv_mlp"
 _LAYERS = r"(?:^|[._])layers[._]\d+[._](?:attention|feed_forward|adaLN)"
 
 # The first that fits counts. Sources: the module names of each family in ComfyUI's comfy/ldm, and
@@ -76,8 +83,17 @@ _SIGNS = (
         "Hunyuan Video",
         r"double_blocks[._]19[._]|single_blocks[._]3[89][._]|\.(?:img|txt)_attn_qkv",
     ),
-    _Sign("Flux.2", r"double_stream_modulation|single_stream_modulation"),
-    _Sign("Flux.2", f"{_DOUBLE}|{_SINGLE}|{_SINGLES}", sized=r"attn", channels=(6144,)),
+    _Sign("Flux.2 dev", _MMDIT, sized=_ATTENTION, channels=(6144,)),
+    _Sign("Flux.2 klein 9B", _MMDIT, sized=_ATTENTION, channels=(4096,)),
+    _Sign("Flux.2 klein 4B", _MMDIT, sized=_BEHIND, channels=(9216,)),
+    _Sign("Flux.2 klein 4B", _FLUX2, sized=_ATTENTION, channels=(3072,)),
+    _Sign("Flux.2", _FLUX2),
+    # Of both, only the attention has layers of the same names and sizes; Flux.1 has more blocks.
+    _Sign(
+        "Flux.1 or Flux.2 klein 4B",
+        f"{_DOUBLE}|{_SINGLE}",
+        r"double_blocks[._](?:[89]|1\d)[._]|single_blocks[._][23]\d[._]|_mod|_mlp|linear|processor",
+    ),
     _Sign("Flux.1", rf"{_DOUBLE}|{_SINGLE}|{_SINGLES}|(?:^|\.)blocks\.\d+\.attn\.[ab]_to_"),
     _Sign("Wan", r"(?:^|[._])blocks[._]\d+[._](?:self_attn|cross_attn)[._][qkvo](?:[._]|$)"),
     _Sign("Wan", r"(?:^|[._])blocks[._]\d+[._](?:ffn[._][02]|cross_attn[._]k_img)"),
@@ -87,13 +103,25 @@ _SIGNS = (
     _Sign("Qwen-Image", r"transformer_blocks[._]\d+[._](?:img|txt)_(?:mlp|mod)[._]"),
     _Sign("Qwen-Image", _JOINED, sized=r"add_[qkv]_proj|attn[._]to_", channels=(3072,)),
     _Sign("SD3", _JOINED, sized=r"attn[._](?:to|add)_", channels=(1536, 2432)),
-    _Sign("Flux.1, SD3 or Qwen-Image", _JOINED),
+    _Sign("Flux.1, Flux.2 klein 4B, SD3 or Qwen-Image", _JOINED),
     _Sign("LTX-Video or PixArt", r"(?:^|[._])transformer_blocks[._]\d+[._]attn[12][._]", _UNET),
 )
 # The base family of this pack that a title means.
-_BRANCHES = {"SD1.5": "sd15", "SDXL": "sdxl", "Flux.1": "flux"}
+_BRANCHES = {
+    "SD1.5": "sd15",
+    "SDXL": "sdxl",
+    "Flux.1": "flux",
+    "Flux.2 dev": "flux2",
+    "Flux.2 klein 4B": "flux2_klein_4b",
+    "Flux.2 klein 9B": "flux2_klein_9b",
+}
 # Those of another one that go on it as well: their names and sizes are the same.
-_ALSO = {"Flux.1, SD3 or Qwen-Image": ("flux",), "a UNet (SD1.5, SD2 or SDXL)": ("sd15", "sdxl")}
+_ALSO = {
+    "Flux.1, Flux.2 klein 4B, SD3 or Qwen-Image": ("flux", "flux2_klein_4b"),
+    "Flux.1 or Flux.2 klein 4B": ("flux", "flux2_klein_4b"),
+    "Flux.2": ("flux2", "flux2_klein_4b", "flux2_klein_9b"),
+    "a UNet (SD1.5, SD2 or SDXL)": ("sd15", "sdxl"),
+}
 
 # Forms that neither the host nor this pack reads, by the name of a tensor.
 _UNREAD = (
@@ -186,7 +214,19 @@ def _fits(sign: _Sign, shapes: Shapes) -> bool:
         return True
     sized = re.compile(sign.sized)
     return any(
-        shape[1] in sign.channels
-        for name, shape in shapes.items()
-        if sized.search(name) and _INWARD.search(name) and len(shape) > 1
+        _inputs(name, shapes) in sign.channels for name in shapes if sized.search(name) is not None
     )
+
+
+def _inputs(name: str, shapes: Shapes) -> int | None:
+    """Return the inputs of a tensor's layer, None where the tensor does not tell."""
+    if len(shapes[name]) < 2:
+        return None
+    if _INWARD.search(name):
+        return shapes[name][1]
+    large = _KRONECKER.fullmatch(name)
+    if large is None:
+        return None
+    small = (shapes.get(large[1] + ending, ()) for ending in ("lokr_w1", "lokr_w1_b"))
+    factor = next((shape[1] for shape in small if len(shape) > 1), None)
+    return None if factor is None else factor * shapes[name][1]

@@ -20,8 +20,10 @@ _ENCODER = re.compile(
     r"^(?:lora_)?(?:te|text_encoder)(?:_?(\d))?_(?=text_model|text_proj|encoder_)"
 )
 _ANY_ENCODERS = re.compile(r"^(?:text_model|encoder_block)_")
-# Flux's layers as other programs call them: XLabs' and DiffSynth's own names.
+# Flux's layers as other programs call them: XLabs', DiffSynth's and, of Flux.2, diffusers' own.
 _FLUX = (
+    (r"_stream_modulation(_img|_txt)?([._])linear\b", r"_stream_modulation\1\2lin"),
+    (r"(?<![a-z])time_guidance_embed([._])", r"time_text_embed\1"),
     (
         r"\bdouble_blocks\.(\d+)\.(?:processor\.)?(qkv|proj)_lora1\.",
         r"double_blocks.\1.img_attn.\2.",

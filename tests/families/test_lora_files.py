@@ -124,7 +124,20 @@ FILES: dict[str, tuple[str, Shapes]] = {
         pair("lora_unet_joint_blocks_0_x_block_attn_qkv", 4608, 1536)
         | pair("lora_te2_text_model_encoder_layers_0_mlp_fc1", 5120, 1280),
     ),
-    "kohya Flux": ("Flux.1", pair("lora_unet_double_blocks_0_img_attn_qkv", 9216, 3072)),
+    "kohya Flux": (
+        "Flux.1",
+        pair("lora_unet_double_blocks_0_img_attn_qkv", 9216, 3072)
+        | pair("lora_unet_double_blocks_0_img_mlp_0", 12288, 3072),
+    ),
+    "Flux's attention in all its blocks": (
+        "Flux.1",
+        pair("lora_unet_double_blocks_0_img_attn_qkv", 9216, 3072)
+        | pair("lora_unet_double_blocks_18_img_attn_qkv", 9216, 3072),
+    ),
+    "attention of a block that Flux.1 and Flux.2 have": (
+        "Flux.1 or Flux.2 klein 4B",
+        pair("lora_unet_double_blocks_0_img_attn_qkv", 9216, 3072),
+    ),
     "diffusers Flux": (
         "Flux.1",
         peft("transformer.single_transformer_blocks.0.attn.to_q", 3072, 3072)
@@ -134,7 +147,35 @@ FILES: dict[str, tuple[str, Shapes]] = {
         "Flux.1",
         peft("diffusion_model.single_blocks.37.linear1", 21504, 3072),
     ),
-    "Flux.2": ("Flux.2", peft("diffusion_model.double_blocks.0.img_attn.qkv", 18432, 6144)),
+    "Flux.2 dev": ("Flux.2 dev", peft("diffusion_model.double_blocks.0.img_attn.qkv", 18432, 6144)),
+    "Flux.2 klein 9B": (
+        "Flux.2 klein 9B",
+        pair("lora_unet_single_blocks_0_linear1", 36864, 4096)
+        | pair("lora_unet_double_blocks_0_img_attn_qkv", 12288, 4096),
+    ),
+    "Flux.2 klein 9B as LoKr": (
+        "Flux.2 klein 9B",
+        {
+            "double_blocks.0.img_attn.qkv.lokr_w1": (16, 16),
+            "double_blocks.0.img_attn.qkv.lokr_w2_b": (64, 256),
+            "double_blocks.0.img_mlp.2.lokr_w1": (16, 16),
+            "double_blocks.0.img_mlp.2.lokr_w2": (256, 768),
+        },
+    ),
+    "Flux.2 klein 4B": (
+        "Flux.2 klein 4B",
+        peft("diffusion_model.double_blocks.0.img_attn.qkv", 9216, 3072)
+        | peft("diffusion_model.double_blocks.0.img_mlp.2", 3072, 9216),
+    ),
+    "diffusers Flux.2 klein 4B": (
+        "Flux.2 klein 4B",
+        peft("transformer.single_transformer_blocks.0.attn.to_qkv_mlp_proj", 27648, 3072),
+    ),
+    "diffusers Flux.2 dev": (
+        "Flux.2 dev",
+        peft("transformer.single_transformer_blocks.0.attn.to_qkv_mlp_proj", 55296, 6144),
+    ),
+    "modulation of a Flux.2": ("Flux.2", pair("lora_unet_single_stream_modulation_lin", 3, 3)),
     "Hunyuan Video": (
         "Hunyuan Video",
         peft("transformer.double_blocks.0.img_attn_qkv", 9216, 3072),
@@ -189,7 +230,8 @@ def test_the_family_is_read_from_names_and_sizes(name: str) -> None:
         ("Wan", set()),
         ("SD2", set()),
         ("a UNet (SD1.5, SD2 or SDXL)", {"sd15", "sdxl"}),
-        ("Flux.1, SD3 or Qwen-Image", {"flux"}),
+        ("Flux.1, Flux.2 klein 4B, SD3 or Qwen-Image", {"flux"}),
+        ("Flux.1 or Flux.2 klein 4B", {"flux"}),
         ("", {"sd15", "sdxl", "flux"}),
     ],
 )

@@ -13,8 +13,8 @@ from comfyui_astria.nodes.tunes.resolve import Resolver
 from safetensors.torch import save_file
 
 FILE = {
-    "lora_unet_double_blocks_0_img_attn_qkv.lora_up.weight": torch.zeros(12, 2),
-    "lora_unet_double_blocks_0_img_attn_qkv.alpha": torch.tensor(1.0),
+    "lora_unet_double_blocks_18_img_attn_qkv.lora_up.weight": torch.zeros(12, 2),
+    "lora_unet_double_blocks_18_img_attn_qkv.alpha": torch.tensor(1.0),
 }
 
 

@@ -20,7 +20,7 @@ PEOPLE = (
     "<lora:light:0.5> a street BREAK <lora:film:0.7> film noir"
     " BREAK <lora:her:0.8> ohwx woman in a long yellow dress BREAK <lora:him:1> ohwx man"
 )
-FLUX = {"lora_unet_double_blocks_0_img_attn_qkv.lora_up.weight": torch.zeros(12, 2)}
+FLUX = {"lora_unet_double_blocks_18_img_attn_qkv.lora_up.weight": torch.zeros(12, 2)}
 SDXL = {"lora_unet_input_blocks_7_1_transformer_blocks_1_attn1_to_q.alpha": torch.zeros(1)}
 
 

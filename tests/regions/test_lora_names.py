@@ -18,6 +18,11 @@ def flux() -> Keys:
 
 
 @pytest.fixture(scope="module")
+def flux2() -> Keys:
+    return load("comfy.lora").model_lora_keys_unet(model_of("flux2").model, {})
+
+
+@pytest.fixture(scope="module")
 def sd15() -> Keys:
     return load("comfy.lora").model_lora_keys_unet(model_of("sd15").model, {})
 
@@ -58,6 +63,43 @@ FLUX: dict[str, object] = {
     "single_blocks.0.to_qkv_mlp.lora_A.default.weight": "single_blocks.0.linear1.weight",
     "single_blocks.0.norm.linear.lora_A.default.weight": "single_blocks.0.modulation.lin.weight",
 }
+FLUX2: dict[str, object] = {
+    "base_model.model.transformer_blocks.0.attn.to_q.lora_A.weight": (
+        "double_blocks.0.img_attn.qkv.weight",
+        (0, 0, 64),
+    ),
+    "base_model.model.double_blocks.0.img_attn.qkv.lora_A.weight": (
+        "double_blocks.0.img_attn.qkv.weight"
+    ),
+    "lora_unet_transformer_blocks_0_attn_to_out_0.lora_down.weight": (
+        "double_blocks.0.img_attn.proj.weight"
+    ),
+    "double_blocks.0.txt_mlp.2.lora_A.weight": "double_blocks.0.txt_mlp.2.weight",
+    "double_blocks.0.img_attn_qkv.lora_A.weight": "double_blocks.0.img_attn.qkv.weight",
+    "lycoris_single_blocks_0_linear2.lokr_w1": "single_blocks.0.linear2.weight",
+    "transformer.single_transformer_blocks.0.attn.to_qkv_mlp_proj.lora_A.weight": (
+        "single_blocks.0.linear1.weight"
+    ),
+    "lora_transformer_single_transformer_blocks_0_attn_to_out.lora_down.weight": (
+        "single_blocks.0.linear2.weight"
+    ),
+    "transformer.transformer_blocks.0.ff_context.linear_out.lora_A.weight": (
+        "double_blocks.0.txt_mlp.2.weight"
+    ),
+    "double_stream_modulation_img.linear.lora_A.weight": "double_stream_modulation_img.lin.weight",
+    "transformer.double_stream_modulation_txt.linear.lora_A.weight": (
+        "double_stream_modulation_txt.lin.weight"
+    ),
+    "lora_unet_single_stream_modulation_linear.lora_down.weight": (
+        "single_stream_modulation.lin.weight"
+    ),
+    "transformer.time_guidance_embed.timestep_embedder.linear_1.lora_A.weight": (
+        "time_in.in_layer.weight"
+    ),
+    "lora_transformer_time_guidance_embed_guidance_embedder_linear_2.alpha": (
+        "guidance_in.out_layer.weight"
+    ),
+}
 
 
 def found(keys: Keys, name: str) -> object:
@@ -74,6 +116,11 @@ def found(keys: Keys, name: str) -> object:
 @pytest.mark.parametrize("name", FLUX)
 def test_a_name_that_only_renames_stands_for_its_layer_of_flux(flux: Keys, name: str) -> None:
     assert found(flux, name) == FLUX[name]
+
+
+@pytest.mark.parametrize("name", FLUX2)
+def test_a_name_that_only_renames_stands_for_its_layer_of_flux2(flux2: Keys, name: str) -> None:
+    assert found(flux2, name) == FLUX2[name]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import folder_paths
 import torch
 from comfy.text_encoders.flux import FluxTokenizer, flux_clip
 
+from .flux2 import KLEIN_4B_TEXT, KLEIN_9B_TEXT, flux2_clip, flux2_dev, flux2_klein
 from .vae import faithful_vae
 from .weights import fill
 
@@ -108,6 +109,9 @@ FAMILIES: dict[str, Callable[[], supported_base.BASE]] = {
         {**_FLUX, "in_channels": 16, "guidance_embed": False}
     ),
     "flux_fill": lambda: supported.FluxInpaint({**_FLUX, "in_channels": 96}),
+    "flux2": flux2_dev,
+    "flux2_klein_4b": lambda: flux2_klein(KLEIN_4B_TEXT),
+    "flux2_klein_9b": lambda: flux2_klein(KLEIN_9B_TEXT),
 }
 
 
@@ -135,6 +139,12 @@ def _model(config: supported_base.BASE, seed: int) -> comfy.model_patcher.ModelP
 
 
 def _clip(config: supported_base.BASE, seed: int) -> comfy.sd.CLIP:
+    clip = flux2_clip(config) if isinstance(config, supported.Flux2) else _older_clip(config)
+    fill(clip.cond_stage_model, seed=seed)
+    return clip
+
+
+def _older_clip(config: supported_base.BASE) -> comfy.sd.CLIP:
     options: dict[str, Any] = {
         "dtype": torch.float32,
         "clip_l_model_config": _CLIP_L,
@@ -145,10 +155,8 @@ def _clip(config: supported_base.BASE, seed: int) -> comfy.sd.CLIP:
     # Without weights to look at, the host's own target has no type for T5.
     if isinstance(config, supported.Flux):
         target = supported_base.ClipTarget(FluxTokenizer, flux_clip(dtype_t5=torch.float32))
-    clip = comfy.sd.CLIP(
+    return comfy.sd.CLIP(
         target,
         embedding_directory=folder_paths.get_folder_paths("embeddings"),
         model_options=options,
     )
-    fill(clip.cond_stage_model, seed=seed)
-    return clip

@@ -3,7 +3,8 @@
 Encoding averages 8x8 pixels, decoding repeats them.
 
 Latent channels 0 to 2 hold red, green and blue, the others zero. What a stage leaves alone
-therefore looks like the picture.
+therefore looks like the picture. Where a family's cells are of 16x16 pixels (Flux.2), each holds
+its four averages in channels of its own, as the family's own VAE packs them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from comfy.ldm.models.autoencoder import AutoencoderKL
 # is 0 and their spread K/sqrt(2) whatever x is (to 1/K^2), and swish(y) - swish(-y) = y exactly. K
 # is large against |x| <= 1 and small enough for float32.
 _CONSTANT = 100.0
+AVERAGED_PX = 8
 _GROUPS = 32
 _GROUP = 4
 _WIDE = _GROUPS * _GROUP
@@ -28,7 +30,8 @@ def faithful_vae(latent_format: comfy.latent_formats.LatentFormat) -> comfy.sd.V
 
     A picture with values -1..1 becomes a model input with values -1..1.
     """
-    channels = latent_format.latent_channels
+    packed = (latent_format.spacial_downscale_ratio // AVERAGED_PX) ** 2
+    channels = latent_format.latent_channels // packed
     # No layers between first and last but the middle ones, at an eighth of the sides: at the
     # picture's own size they would take most of a test's time. The decoder counts one more.
     encoder = {
@@ -43,6 +46,7 @@ def faithful_vae(latent_format: comfy.latent_formats.LatentFormat) -> comfy.sd.V
         "resamp_with_conv": False,
         "attn_resolutions": [],
         "dropout": 0.0,
+        "batch_norm_latent": packed > 1,
     }
     decoder = {**encoder, "num_res_blocks": -1}
     params = {"ddconfig": encoder, "decoder_ddconfig": decoder, "embed_dim": channels}
@@ -55,7 +59,8 @@ def faithful_vae(latent_format: comfy.latent_formats.LatentFormat) -> comfy.sd.V
     for part in (vae.first_stage_model.encoder, vae.first_stage_model.decoder):
         # With weights of nought it changes nothing, at a cost that grows as the area squared.
         part.mid.attn_1 = torch.nn.Identity()
-    vae.latent_channels = channels
+    vae.latent_channels = latent_format.latent_channels
+    vae.downscale_ratio = vae.upscale_ratio = latent_format.spacial_downscale_ratio
     return vae
 
 
@@ -63,7 +68,7 @@ def _weights(model: AutoencoderKL, scale: float, shift: float) -> dict[str, torc
     """Return the state of the faithful VAE: latent = scale * colour + shift."""
     state = {name: torch.zeros(value.shape) for name, value in model.state_dict().items()}
     for name, value in state.items():
-        if ".norm" in name and name.endswith("weight"):
+        if (".norm" in name and name.endswith("weight")) or name == "bn.running_var":
             value.fill_(1.0)
     _open(state, "encoder.conv_in", 1.0, 0.0)
     _close(state, "encoder.conv_out", scale, shift)
