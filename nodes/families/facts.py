@@ -68,10 +68,11 @@ class Family:
 
     `variant_of` is the family that ids, LoRAs, roles and defaults go by, where it is not its own.
     `schedule` is the noise schedule that every sampler runs on, "" for the one of the scheduler's
-    name. `inpaint` models take the masked picture as extra input channels (SD inpaint, Flux Fill);
-    others get a noise mask. `identity` is the kind of adapter that draws a face from photos, and
-    `controls` whose numbers union ControlNets know kinds by; both "" for none. `is_trained`: a
-    LoRA of it can be trained here. `has_lcm`: latent consistency models of it exist.
+    name; `sigmas` the host's node that makes its noise levels. `inpaint` models take the masked
+    picture as extra input channels (SD inpaint, Flux Fill); others get a noise mask. `identity` is
+    the kind of adapter that draws a face from photos, and `controls` whose numbers union
+    ControlNets know kinds by; both "" for none. `is_trained`: a LoRA of it can be trained here.
+    `has_lcm`: latent consistency models of it exist.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Family:
     cfg: float
     scheduler: str
     schedule: str = ""
+    sigmas: str = "BasicScheduler"
     guidance: Guidance = Guidance.CFG
     variant_of: str = ""
     inpaint: bool = False

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import PlanError
-from . import flux, sd15, sdxl
+from . import flux, flux2, sd15, sdxl
 from .facts import Family
 
 __all__ = ["ASPECT_RATIOS", "FAMILIES", "SCHEDULERS", "Family", "family"]
 
-_ROOMS = (sd15, sdxl, flux)
+_ROOMS = (sd15, sdxl, flux, flux2)
 FAMILIES = {one.name: one for room in _ROOMS for one in room.FAMILIES}
 # Families that LoRAs, ControlNets and adapters are made for.
 BRANCHES = tuple(dict.fromkeys(one.branch for one in FAMILIES.values()))

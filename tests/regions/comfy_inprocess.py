@@ -17,9 +17,10 @@ import torch
 
 from ...devtools.environment import current
 
-LATENT_CHANNELS = {"sd15": 4, "sdxl": 4, "flux": 16}
-TEXT_WIDTH = {"sd15": 64, "sdxl": 160, "flux": 48}
-POOLED_WIDTH = {"sd15": 64, "sdxl": 96, "flux": 64}
+_KLEIN = ("flux2_klein_4b", "flux2_klein_9b")
+LATENT_CHANNELS = {"sd15": 4, "sdxl": 4, "flux": 16, **dict.fromkeys(("flux2", *_KLEIN), 128)}
+TEXT_WIDTH = {"sd15": 64, "sdxl": 160, "flux": 48, **dict.fromkeys(("flux2", *_KLEIN), 48)}
+POOLED_WIDTH = {"sd15": 64, "sdxl": 96, "flux": 64}  # others take no pooled text
 
 
 @functools.cache
@@ -83,9 +84,9 @@ def text(family: str, seed: int, tokens: int = 8) -> list:
     """Return a conditioning of random text."""
     generator = torch.Generator().manual_seed(seed)
     embedding = torch.randn(1, tokens, TEXT_WIDTH[family], generator=generator)
-    return [
-        [embedding, {"pooled_output": torch.randn(1, POOLED_WIDTH[family], generator=generator)}]
-    ]
+    width = POOLED_WIDTH.get(family)
+    pooled = None if width is None else torch.randn(1, width, generator=generator)
+    return [[embedding, {"pooled_output": pooled}]]
 
 
 def sample(

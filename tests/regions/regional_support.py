@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...nodes.families.family import FAMILIES
 from ...nodes.regions.run import RegionRun, normalised
 from .comfy_inprocess import LATENT_CHANNELS, load, text, tiny_model
 
@@ -21,7 +22,7 @@ atexit.register(model_of.cache_clear)
 
 
 def base_of(family: str) -> str:
-    return family.split("_")[0]
+    return FAMILIES[family].branch
 
 
 def halves(height: int = 8, width: int = 12) -> Tensor:

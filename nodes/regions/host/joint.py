@@ -90,9 +90,9 @@ class JointModel(ModelHooks):
 
         The joint sequence has no room for padding by repetition.
         """
-        passed = _Passed(self.arguments, given, named)
+        passed = Passed(self.arguments, given, named)
         x, options = passed["x"], passed[OPTIONS]
-        self._check(passed)
+        self.check(passed, executor.class_obj)
         kinds = options["cond_or_uncond"]
         grid = self.grid(x)
         pixels = math.prod(grid)
@@ -128,11 +128,12 @@ class JointModel(ModelHooks):
         )
         return JointCall(used, tuple(lengths.values()), in_sequence, image_tokens)
 
-    def _reference_tokens(self, passed: _Passed) -> int:
+    def _reference_tokens(self, passed: Passed) -> int:
         references = passed.get("ref_latents") or ()
         return sum(math.prod(self.grid(reference)) for reference in references)
 
-    def _check(self, passed: _Passed) -> None:
+    def check(self, passed: Passed, network: nn.Module) -> None:
+        """Return where what the model is given goes with regions. Raises: PlanError."""
         if passed.get("attention_mask") is not None and "attention_mask" not in self.ignored:
             raise PlanError(
                 "A conditioning with an attention mask cannot be combined with regions.",
@@ -147,7 +148,7 @@ class JointModel(ModelHooks):
             )
 
 
-class _Passed:
+class Passed:
     """What the host hands a model's forward, by name, whether by position or not."""
 
     def __init__(self, names: Sequence[str], given: Sequence[Any], named: Mapping) -> None:
@@ -166,7 +167,7 @@ class _Passed:
         place = self._names.index(name) if name in self._names else len(self._given)
         return self._given[place] if place < len(self._given) else None
 
-    def of_chunks(self, chunks: Sequence[int], count: int, rows: int) -> _Passed:
+    def of_chunks(self, chunks: Sequence[int], count: int, rows: int) -> Passed:
         """Return what of it these chunks of the batch get."""
         one = partial(_pick, chunks=chunks, count=count, rows=rows)
         kept = {OPTIONS}  # which are made for each group anew
@@ -175,7 +176,7 @@ class _Passed:
             for name, value in zip(self._names, self._given, strict=False)
         ]
         named = {name: value if name in kept else one(value) for name, value in self._named.items()}
-        return _Passed(self._names, given, named)
+        return Passed(self._names, given, named)
 
     def run(self, executor: Any, changes: Mapping[str, Any]) -> Tensor:
         """Run the model with `changes` in place of what it was given under these names."""

@@ -9,6 +9,7 @@ from comfy.model_patcher import ModelPatcher
 from ...families.family import FAMILIES
 from ...host.models import family_of
 from .flux import Flux
+from .flux2 import Flux2
 from .hooks import ModelHooks
 from .unet import Unet
 
@@ -16,6 +17,9 @@ HOOKS: Mapping[str, ModelHooks] = {
     "sd15": Unet(),
     "sdxl": Unet(),
     "flux": Flux(FAMILIES["flux"]),
+    "flux2": Flux2(FAMILIES["flux2"]),
+    "flux2_klein_4b": Flux2(FAMILIES["flux2_klein_4b"]),
+    "flux2_klein_9b": Flux2(FAMILIES["flux2_klein_9b"]),
 }
 
 
