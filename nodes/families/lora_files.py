@@ -60,6 +60,10 @@ _FLUX2 = r"_stream_modulation|to_qkv_mlp_proj|ff(?:_context)?[._]linear_(?:in|ou
 _BEHIND = r"(?:img|txt)_mlp[._]2|linear_out"
 _ATTENTION = r"attn[._]|_attn_|qkv_mlp"
 _LAYERS = r"(?:^|[._])layers[._]\d+[._](?:attention|feed_forward|adaLN)"
+_KREA2 = (
+    r"txtfusion|text_fusion|(?:^|[._])blocks[._]\d+[._](?:attn[._]w[qkvo](?:[._]|$)|mlp[._]gate)|"
+    r"(?:^|[._])transformer_blocks[._]\d+[._](?:attn[._]to_gate|ff[._](?:gate|up|down))"
+)
 
 # The first that fits counts. Sources: the module names of each family in ComfyUI's comfy/ldm, and
 # its comfy/utils.py for those of diffusers.
@@ -76,6 +80,25 @@ _SIGNS = (
     _Sign("SD1.5", _SHALLOW + r".*transformer_blocks[._]"),
     _Sign("a UNet (SD1.5, SD2 or SDXL)", _UNET),
     _Sign("Chroma", r"distilled_guidance_layer"),
+    _Sign("Krea 2", _KREA2),
+    # Flux.2 dev, as wide, has eight of these blocks.
+    _Sign(
+        "Krea 2",
+        r"(?:^|[._])transformer_blocks[._](?:[89]|\d\d)[._]attn[._]",
+        sized=_JOINED,
+        channels=(6144,),
+    ),
+    # Before Hunyuan Video: Flux.2 dev has as many single blocks, and converters write its names.
+    _Sign("Flux.2 dev", _MMDIT, sized=_ATTENTION, channels=(6144,)),
+    _Sign("Flux.2 dev", r"(?:^|[._])single_(?:transformer_)?blocks[._]4\d[._]"),
+    _Sign("Flux.2 klein 9B", _MMDIT, sized=_ATTENTION, channels=(4096,)),
+    _Sign("Flux.2 klein 4B", _MMDIT, sized=_BEHIND, channels=(9216,)),
+    _Sign("Flux.2 klein 4B", _FLUX2, sized=_ATTENTION, channels=(3072,)),
+    # What a single block's first and last layer take.
+    _Sign("Flux.2 dev", _SINGLE, sized=r"linear[12]", channels=(6144, 24576)),
+    _Sign("Flux.2 klein 9B", _SINGLE, sized=r"linear[12]", channels=(4096, 16384)),
+    _Sign("Flux.2 klein 4B", _SINGLE, sized=r"linear2", channels=(12288,)),
+    _Sign("Flux.2", _FLUX2),
     _Sign("HiDream", r"(?:double|single)_stream_blocks[._]\d"),
     _Sign("SD3", r"(?:^|[._])joint_blocks[._]\d"),
     _Sign("AuraFlow", r"(?:^|[._])joint_transformer_blocks[._]\d|double_layers[._]\d"),
@@ -83,11 +106,6 @@ _SIGNS = (
         "Hunyuan Video",
         r"double_blocks[._]19[._]|single_blocks[._]3[89][._]|\.(?:img|txt)_attn_qkv",
     ),
-    _Sign("Flux.2 dev", _MMDIT, sized=_ATTENTION, channels=(6144,)),
-    _Sign("Flux.2 klein 9B", _MMDIT, sized=_ATTENTION, channels=(4096,)),
-    _Sign("Flux.2 klein 4B", _MMDIT, sized=_BEHIND, channels=(9216,)),
-    _Sign("Flux.2 klein 4B", _FLUX2, sized=_ATTENTION, channels=(3072,)),
-    _Sign("Flux.2", _FLUX2),
     # Of both, only the attention has layers of the same names and sizes; Flux.1 has more blocks.
     _Sign(
         "Flux.1 or Flux.2 klein 4B",
@@ -99,6 +117,7 @@ _SIGNS = (
     _Sign("Wan", r"(?:^|[._])blocks[._]\d+[._](?:ffn[._][02]|cross_attn[._]k_img)"),
     _Sign("Cosmos or Anima", r"(?:^|[._])blocks[._]\d+[._](?:self_attn|cross_attn)[._][qkv]_proj"),
     _Sign("Z-Image", _LAYERS, sized=_LAYERS, channels=(3840,)),
+    _Sign("Z-Image", r"(?:^|[._])layers[._]\d+[._]attention[._]to_"),
     _Sign("Lumina 2 or Z-Image", _LAYERS),
     _Sign("Qwen-Image", r"transformer_blocks[._]\d+[._](?:img|txt)_(?:mlp|mod)[._]"),
     _Sign("Qwen-Image", _JOINED, sized=r"add_[qkv]_proj|attn[._]to_", channels=(3072,)),
@@ -114,6 +133,8 @@ _BRANCHES = {
     "Flux.2 dev": "flux2",
     "Flux.2 klein 4B": "flux2_klein_4b",
     "Flux.2 klein 9B": "flux2_klein_9b",
+    "Z-Image": "zimage",
+    "Krea 2": "krea2",
 }
 # Those of another one that go on it as well: their names and sizes are the same.
 _ALSO = {
@@ -121,6 +142,7 @@ _ALSO = {
     "Flux.1 or Flux.2 klein 4B": ("flux", "flux2_klein_4b"),
     "Flux.2": ("flux2", "flux2_klein_4b", "flux2_klein_9b"),
     "a UNet (SD1.5, SD2 or SDXL)": ("sd15", "sdxl"),
+    "Lumina 2 or Z-Image": ("zimage",),
 }
 
 # Forms that neither the host nor this pack reads, by the name of a tensor.

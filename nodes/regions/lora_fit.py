@@ -26,7 +26,10 @@ MODEL: LookedAt = "model"
 TEXT: LookedAt = "text encoder"
 NO_LAYER = "no such layer in this model"
 _OTHER_FORM = "Use a file in the form LoRA, LoCon, DoRA, LoHa or LoKr."
-_NAMINGS = "kohya, diffusers, PEFT, OneTrainer, LyCORIS, XLabs, DiffSynth or ComfyUI"
+_NAMINGS = (
+    "kohya, musubi-tuner, diffusers, PEFT, OneTrainer, ai-toolkit, LyCORIS, XLabs, DiffSynth or"
+    " ComfyUI"
+)
 _SHOWN = 3  # names and reasons that a sentence lists
 
 

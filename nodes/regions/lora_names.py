@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 # Prefixes of modules that wrap a model when it is saved: PEFT, torch.compile, parallel training.
 _WRAPPERS = re.compile(
@@ -14,16 +15,16 @@ _PROCESSOR = re.compile(r"\.processor\.(?=to_)")
 # Trainers and diffusers put the part of the pipeline in front, with dots or with underscores.
 _PART = re.compile(
     r"^(?:lora(?!_te)|lycoris|model_diffusion_model|diffusion_model"
-    r"|unet|transformer(?!_blocks)|model|text_encoders)_+"
+    r"|unet|transformer(?!_blocks)|model|text_encoders|(?:pipe_)?dit)_+"
 )
+# Language models as text encoders have layers under one or more wrappers of their own.
 _ENCODER = re.compile(
-    r"^(?:lora_)?(?:te|text_encoder)(?:_?(\d))?_(?=text_model|text_proj|encoder_)"
+    r"^(?:lora_)?(?:te|text_encoder)(?:_?(\d))?_(?:(?:language_)?model_)*"
+    r"(?=text_model|text_proj|encoder_|layers_\d)"
 )
 _ANY_ENCODERS = re.compile(r"^(?:text_model|encoder_block)_")
-# Flux's layers as other programs call them: XLabs', DiffSynth's and, of Flux.2, diffusers' own.
+# Flux's layers as other programs call them: XLabs' and DiffSynth's own names.
 _FLUX = (
-    (r"_stream_modulation(_img|_txt)?([._])linear\b", r"_stream_modulation\1\2lin"),
-    (r"(?<![a-z])time_guidance_embed([._])", r"time_text_embed\1"),
     (
         r"\bdouble_blocks\.(\d+)\.(?:processor\.)?(qkv|proj)_lora1\.",
         r"double_blocks.\1.img_attn.\2.",
@@ -47,7 +48,44 @@ _FLUX = (
     (r"\bsingle_blocks\.(\d+)\.norm\.linear\.", r"single_blocks.\1.modulation.lin."),
 )
 _FLUX_NAMES = tuple((re.compile(pattern), hosts) for pattern, hosts in _FLUX)
+# Layers under plain names (see `_canonical`) that the host does not know, and one that it may.
+_ALIAS = (
+    # diffusers' names of Flux.2's and Chroma's layers.
+    (r"^((?:double|single)_stream_modulation(?:_img|_txt)?)_linear$", r"\1_lin"),
+    (r"^time_guidance_embed_", "time_text_embed_"),
+    (r"^(distilled_guidance_layer_layers_\d+)_linear_1$", r"\1_in_layer"),
+    (r"^(distilled_guidance_layer_layers_\d+)_linear_2$", r"\1_out_layer"),
+    # Hunyuan Video's names of Flux' layers, which trainers of both carried over.
+    (r"^((?:double|single)_blocks_\d+_(?:img_mod|txt_mod|modulation))_linear$", r"\1_lin"),
+    (r"^(double_blocks_\d+_(?:img|txt)_mlp)_fc1$", r"\1_0"),
+    (r"^(double_blocks_\d+_(?:img|txt)_mlp)_fc2$", r"\1_2"),
+    # Queries, keys and values trained as one: SimpleTuner's fuse_qkv_projections, OneTrainer.
+    (r"^transformer_blocks_(\d+)_attn_(?:to_)?qkv$", r"double_blocks_\1_img_attn_qkv"),
+    (r"^transformer_blocks_(\d+)_attn_(?:to_)?added_qkv$", r"double_blocks_\1_txt_attn_qkv"),
+    (r"^single_transformer_blocks_(\d+)_attn_to_qkv$", r"single_blocks_\1_linear1_qkv"),
+    (r"^single_transformer_blocks_(\d+)_qkv_mlp$", r"single_blocks_\1_linear1"),
+    (r"_attention_to_qkv$", "_attention_qkv"),
+    # Krea2's own names under "transformer.", which are no blocks of diffusers' transformer.
+    (r"^transformer_(blocks_\d+_(?:attn_(?:w[qkvo]|gate)|mlp_(?:gate|up|down)))$", r"\1"),
+)
+_ALIASES = tuple((re.compile(pattern), hosts) for pattern, hosts in _ALIAS)
+# The same where the host keeps them apart: the ends of the one name, and of those of its parts.
+_FUSED = (
+    ("_to_qkv", ("_to_q", "_to_k", "_to_v")),
+    ("_to_added_qkv", ("_add_q_proj", "_add_k_proj", "_add_v_proj")),
+)
 _BARE_PAIR = re.compile(r"(?<!_lora)(?<!\.lora)\.(down|up)\.weight$")
+
+
+@dataclass(frozen=True)
+class Fused:
+    """One layer of a file where the host has several: its name in the file, the `ending` of the
+    tensor's name, and the host's names of the layers, whose rows follow one another in it.
+    """
+
+    stem: str
+    ending: str
+    parts: tuple[str, ...]
 
 
 class HostNames:
@@ -70,6 +108,20 @@ class HostNames:
                 return known + plain[len(stem) :]
         return ""
 
+    def fused(self, name: str) -> Fused | None:
+        """Return the layers of queries, keys and values that a tensor's one layer stands for, None
+        where it is no such layer of this model.
+        """
+        plain = _of_flux(name)
+        for stem in _stems(plain):
+            layer = _canonical(stem)
+            for end, parts in _FUSED:
+                if layer.endswith(end):
+                    known = [self._known().get(layer.removesuffix(end) + part) for part in parts]
+                    if None not in known:
+                        return Fused(stem, plain[len(stem) :], tuple(filter(None, known)))
+        return None
+
     def is_of_either(self, name: str) -> bool:
         """Say whether the layer is one of several text encoders, and the name not of which."""
         return any(len(self._encoders(_canonical(stem))) > 1 for stem in _stems(name))
@@ -78,13 +130,17 @@ class HostNames:
         return any(stem in self._keys for stem in _stems(name))
 
     def _found(self, stem: str) -> str:
-        plain = _canonical(stem)
-        if not self._names:
-            self._names = dict(self._unmistakable())
-        if plain in self._names:
-            return self._names[plain]
+        plain, known = _canonical(stem), self._known()
+        for name in (plain, *_aliases(plain)):
+            if name in known:
+                return known[name]
         encoders = self._encoders(plain)
         return encoders[0] if len(encoders) == 1 else ""
+
+    def _known(self) -> Mapping[str, str]:
+        if not self._names:
+            self._names = dict(self._unmistakable())
+        return self._names
 
     def _unmistakable(self) -> Iterator[tuple[str, str]]:
         """Yield plain and host's name of each layer; none where two layers are called alike."""
@@ -122,9 +178,15 @@ def _of_flux(name: str) -> str:
     return name
 
 
+def _aliases(plain: str) -> Iterator[str]:
+    for pattern, hosts in _ALIASES:
+        if pattern.search(plain):
+            yield pattern.sub(hosts, plain)
+
+
 def _canonical(stem: str) -> str:
     """Return the layer's name without wrappers and part, with underscores for dots."""
-    plain = _PROCESSOR.sub(".", _WRAPPERS.sub("", stem)).replace(".", "_")
+    plain = _PROCESSOR.sub(".", _WRAPPERS.sub("", stem)).replace(".", "_").rstrip("_")
     while (shorter := _PART.sub("", plain)) != plain:
         plain = shorter
     if match := _ENCODER.match(plain):

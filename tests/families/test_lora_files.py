@@ -13,6 +13,17 @@ from comfyui_astria.nodes.families.lora_files import (
 
 Shapes = dict[str, tuple[int, ...]]
 
+KNOWN = {
+    "sd15",
+    "sdxl",
+    "flux",
+    "flux2",
+    "flux2_klein_4b",
+    "flux2_klein_9b",
+    "zimage",
+    "krea2",
+}
+
 
 def pair(layer: str, outputs: int, inputs: int, rank: int = 16) -> Shapes:
     """kohya's names of a pair of matrices."""
@@ -176,6 +187,54 @@ FILES: dict[str, tuple[str, Shapes]] = {
         peft("transformer.single_transformer_blocks.0.attn.to_qkv_mlp_proj", 55296, 6144),
     ),
     "modulation of a Flux.2": ("Flux.2", pair("lora_unet_single_stream_modulation_lin", 3, 3)),
+    "Flux.2 dev, a block that Hunyuan Video has": (
+        "Flux.2 dev",
+        pair("lora_unet_single_blocks_38_linear1", 55296, 6144)
+        | pair("lora_unet_single_blocks_38_linear2", 6144, 24576),
+    ),
+    "Flux.2 dev as LoKr": (
+        "Flux.2 dev",
+        {"lycoris_single_transformer_blocks_47_attn_to_out.lokr_w1": (2, 2)},
+    ),
+    "OneTrainer Flux.2": (
+        "Flux.2",
+        pair("transformer.transformer_blocks.0.ff.linear_in", 18432, 3072),
+    ),
+    "Flux.2 klein 4B, musubi-tuner": (
+        "Flux.2 klein 4B",
+        pair("lora_unet_double_blocks_0_img_attn_qkv", 9216, 3072)
+        | pair("lora_unet_single_blocks_0_linear2", 3072, 12288),
+    ),
+    "Flux.2 klein 9B, converted by musubi-tuner": (
+        "Flux.2 klein 9B",
+        peft("diffusion_model.double_blocks.0.img_attn_qkv", 12288, 4096),
+    ),
+    "Krea 2, musubi-tuner": ("Krea 2", pair("lora_unet_blocks_0_attn_wq", 6144, 6144)),
+    "Krea 2, ai-toolkit": ("Krea 2", peft("diffusion_model.blocks.0.mlp.gate", 16384, 6144)),
+    "Krea 2, OneTrainer": (
+        "Krea 2",
+        pair("transformer.transformer_blocks.0.attn.to_gate", 6144, 6144),
+    ),
+    "Krea 2, the text's layers": (
+        "Krea 2",
+        {"lycoris_text_fusion_refiner_blocks_0_attn_to_qkv.lokr_w1": (16, 16)},
+    ),
+    "Krea 2, diffusers' attention alone": (
+        "Krea 2",
+        peft("transformer.transformer_blocks.27.attn.to_q", 6144, 6144),
+    ),
+    "Flux's last layer of a single block": (
+        "Flux.1",
+        pair("lora_unet_single_blocks_0_linear2", 3072, 15360),
+    ),
+    "Z-Image, musubi-tuner": (
+        "Z-Image",
+        pair("lora_unet_layers_0_attention_to_q", 3840, 3840),
+    ),
+    "Z-Image as LoKr": (
+        "Z-Image",
+        {"lycoris_layers_0_attention_to_qkv.lokr_w1": (16, 16)},
+    ),
     "Hunyuan Video": (
         "Hunyuan Video",
         peft("transformer.double_blocks.0.img_attn_qkv", 9216, 3072),
@@ -227,16 +286,21 @@ def test_the_family_is_read_from_names_and_sizes(name: str) -> None:
         ("SD1.5", {"sd15"}),
         ("SDXL", {"sdxl"}),
         ("Flux.1", {"flux"}),
+        ("Flux.2", {"flux2", "flux2_klein_4b", "flux2_klein_9b"}),
+        ("Flux.2 klein 9B", {"flux2_klein_9b"}),
+        ("Z-Image", {"zimage"}),
+        ("Lumina 2 or Z-Image", {"zimage"}),
+        ("Krea 2", {"krea2"}),
         ("Wan", set()),
         ("SD2", set()),
         ("a UNet (SD1.5, SD2 or SDXL)", {"sd15", "sdxl"}),
-        ("Flux.1, Flux.2 klein 4B, SD3 or Qwen-Image", {"flux"}),
-        ("Flux.1 or Flux.2 klein 4B", {"flux"}),
-        ("", {"sd15", "sdxl", "flux"}),
+        ("Flux.1, Flux.2 klein 4B, SD3 or Qwen-Image", {"flux", "flux2_klein_4b"}),
+        ("Flux.1 or Flux.2 klein 4B", {"flux", "flux2_klein_4b"}),
+        ("", KNOWN),
     ],
 )
 def test_a_file_may_go_on_the_family_that_it_seems_made_for(title: str, branches: set[str]) -> None:
-    assert {branch for branch in ("sd15", "sdxl", "flux") if is_for(title, branch)} == branches
+    assert {branch for branch in KNOWN if is_for(title, branch)} == branches
 
 
 def test_tensors_of_text_encoders_and_embeddings_are_told_apart() -> None:

@@ -33,7 +33,7 @@ def read(file: File) -> tuple[set[str], dict[str, str]]:
     whole = load("comfyui_astria.nodes.regions.host.lora.whole")
     model = Model()
     keys = {f"diffusion_model.{layer}": f"diffusion_model.{layer}.weight" for layer in SHAPES}
-    reading = changes.read_changes(file, keys)
+    reading = changes.read_changes(file, keys, model)
     reading.sort(lambda change: whole._check(change, model, model))
     return reading.fitted_own, reading.left
 
@@ -189,7 +189,7 @@ def test_two_names_of_one_tensor_are_told() -> None:
         for half, shape in (("B", (32, 2)), ("A", (2, 48)))
     }
     changes = load("comfyui_astria.nodes.regions.host.lora.changes")
-    reading = changes.read_changes(file, keys)
+    reading = changes.read_changes(file, keys, torch.nn.Module())
     reading.sort(lambda _: None)
     assert reading.left.keys() == {name for name in file if name.startswith("transformer")}
     assert reading.fitted_own == {name for name in file if name.startswith("unet")}

@@ -172,6 +172,26 @@ ENCODERS = {
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "lora_te_layers_0_self_attn_q_proj.alpha",
+        "lora_te1_model_layers_0_self_attn_q_proj.alpha",
+        "text_encoder.model.layers.0.self_attn.q_proj.lora_A.weight",
+        "text_encoder.model.language_model.layers.0.self_attn.q_proj.lora_down.weight",
+        "text_encoder.language_model.model.layers.0.self_attn.q_proj.lora_down.weight",
+    ],
+)
+def test_a_language_models_layers_are_found_under_every_wrapper(name: str) -> None:
+    """The host's names of a text encoder of one model, as those of Flux.2 and Z-Image."""
+    hosts = "qwen3_4b.transformer.model.layers.0.self_attn.q_proj"
+    keys = {
+        f"text_encoders.{hosts}": f"{hosts}.weight",
+        "lora_te_layers_0_self_attn_q_proj": f"{hosts}.weight",
+    }
+    assert found(keys, name) == f"{hosts}.weight"
+
+
+@pytest.mark.parametrize(
     ("name", "target"),
     [
         ("te1.text_model.encoder.layers.0.mlp.fc1.lora_A.weight", "clip_l.fc1"),

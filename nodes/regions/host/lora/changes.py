@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 
 import comfy.lora
 import comfy.lora_convert
+import comfy.utils
 from comfy.weight_adapter import OFTAdapter, WeightAdapterBase
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...lora_fit import NO_LAYER
-from ...lora_names import HostNames, stems_of
+from ...lora_names import Fused, HostNames, stems_of
+from ...lora_split import Inseparable, split_rows
 
 # Of the host's key map: puts the rows of a change in the order of its weight.
 Function = Callable[[Tensor], Tensor]
@@ -40,8 +42,8 @@ _ENDINGS = (
     (".lora_B.bias", ".diff_b"),
     (".lora_magnitude_vector.weight", ".dora_scale"),
     (".lora_magnitude_vector", ".dora_scale"),
+    (".magnitude", ".dora_scale"),  # ai-toolkit
 )
-
 
 _SCALED = re.compile(r"(.+)\.lora_E(?:\.\w+)*")
 
@@ -70,11 +72,14 @@ class LoraChange:
 class LoraReading:
     """A file's tensors under the names that the host reads, and the file's own names for them.
 
-    `fitted` holds what acts, `left` the rest by its own name, with the reason.
+    `pieces` says of names that this pack gave which weight, or rows of one, they stand for: those
+    of a layer of the file where the model has several. `fitted` holds what acts, `left` the rest by
+    its own name, with the reason.
     """
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     own: dict[str, str] = field(default_factory=dict)
+    pieces: dict[str, str | tuple] = field(default_factory=dict)
     changes: list[LoraChange] = field(default_factory=list)
     left: dict[str, str] = field(default_factory=dict)
     fitted: set[str] = field(default_factory=set)
@@ -82,7 +87,8 @@ class LoraReading:
     @property
     def fitted_own(self) -> set[str]:
         """The file's own names of what acts."""
-        return {self.own[name] for name in self.fitted if name in self.own}
+        acting = {self.own[name] for name in self.fitted if name in self.own}
+        return acting - self.left.keys()  # of a layer in pieces each must act
 
     def sort(self, check: Callable[[LoraChange], None]) -> None:
         """Take every change that `check` lets pass; it raises Unfit for one that does not fit."""
@@ -99,10 +105,13 @@ class LoraReading:
         self.left |= {self.own[name]: why for name in names if name in self.own}
 
 
-def read_changes(state_dict: Mapping[str, Tensor], keys: KeyMap) -> LoraReading:
-    """Return the file's changes of the model that the host's key map `keys` is of."""
-    names = HostNames(keys)
-    reading = _named(state_dict, names)
+def read_changes(
+    state_dict: Mapping[str, Tensor], hosts_keys: KeyMap, model: nn.Module
+) -> LoraReading:
+    """Return the file's changes of the model that the host's key map `hosts_keys` is of."""
+    names = HostNames(hosts_keys)
+    reading = _named(state_dict, names, hosts_keys, model)
+    keys = {**hosts_keys, **reading.pieces}
     _leave_scaled(reading)
     found: dict[tuple, LoraChange] = {}
     asked = _Asked(reading.tensors)
@@ -189,13 +198,24 @@ def _changes(patches: Mapping, asked: _Asked) -> Iterator[LoraChange]:
         yield LoraChange(key, offset, function, patch, frozenset(names))
 
 
-def _named(state_dict: Mapping[str, Tensor], names: HostNames) -> LoraReading:
+def _named(
+    state_dict: Mapping[str, Tensor], names: HostNames, keys: KeyMap, model: nn.Module
+) -> LoraReading:
     reading = LoraReading()
+    fused: dict[str, _FusedLayer] = {}
     given = dict(state_dict)
     converted = comfy.lora_convert.convert_lora(given)
     own = None if converted is given else {id(one): name for name, one in state_dict.items()}
     for name, tensor in converted.items():
-        new, value = _renamed(name, tensor, names)
+        plain, value = _plain(name, tensor)
+        known = names.renamed(plain)
+        if not known and (layer := names.fused(plain)):
+            if value.ndim == 1 and layer.ending == ".dora_scale":
+                value = value[:, None]
+            own_name = name if own is None else own[id(tensor)]
+            fused.setdefault(layer.stem, _FusedLayer(layer)).add(layer.ending, own_name, value)
+            continue
+        new = known or name
         if new.endswith(".dora_scale") and value.ndim == 1:
             value = _column(name, value, converted)
         if new in reading.own:
@@ -205,7 +225,49 @@ def _named(state_dict: Mapping[str, Tensor], names: HostNames) -> LoraReading:
             reading.own[new] = name
         elif id(tensor) in own:  # the host may add a tensor of its own
             reading.own[new] = own[id(tensor)]
+    for one in fused.values():
+        one.take_apart(reading, keys, model)
     return reading
+
+
+class _FusedLayer:
+    """The tensors of a layer of the file that is several of the model."""
+
+    def __init__(self, layer: Fused) -> None:
+        self._layer = layer
+        self._tensors: dict[str, Tensor] = {}
+        self._own: dict[str, str] = {}
+
+    def add(self, ending: str, own: str, tensor: Tensor) -> None:
+        self._tensors[ending] = tensor
+        self._own[ending] = own
+
+    def take_apart(self, reading: LoraReading, keys: KeyMap, model: nn.Module) -> None:
+        """Put the tensors into the reading, as changes of the model's own layers."""
+        targets = [keys[name] for name in self._layer.parts]
+        try:
+            pieces = split_rows(self._tensors, [_rows(model, target) for target in targets])
+        except Inseparable as why:
+            reading.left |= {own: str(why) for own in self._own.values()}
+            return
+        for piece in pieces:
+            target = targets[piece.part]
+            name = f"{self._layer.parts[piece.part]}.rows_{piece.start}"
+            if piece.rows != _rows(model, target):
+                key, (side, first, _) = (target, (0, 0, 0)) if isinstance(target, str) else target
+                target = (key, (side, first + piece.start, piece.rows))
+            reading.pieces[name] = target
+            for ending, tensor in piece.tensors.items():
+                reading.tensors[name + ending] = tensor
+                reading.own[name + ending] = self._own[ending]
+
+
+def _rows(model: nn.Module, target: str | tuple) -> int:
+    """Return the count of outputs of a weight, or of the part of it, of the host's key map."""
+    if not isinstance(target, str):
+        return target[1][2]
+    module = comfy.utils.get_attr(model, target.rpartition(".")[0])
+    return getattr(module, "out_features", None) or module.weight.shape[0]
 
 
 def _column(name: str, magnitude: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
@@ -217,10 +279,8 @@ def _column(name: str, magnitude: Tensor, tensors: Mapping[str, Tensor]) -> Tens
     return magnitude.reshape(-1, *(1,) * (max(2, sides) - 1))
 
 
-def _renamed(name: str, tensor: Tensor, names: HostNames) -> tuple[str, Tensor]:
-    """Return the tensor under the host's name for its layer and form, as it stands where the host
-    knows no such layer.
-    """
+def _plain(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+    """Return the tensor under the name that the host has for its form."""
     plain = _ADAPTER.sub(r".\1", name)
     for ending, hosts in _ENDINGS:
         if plain.endswith(ending):
@@ -229,4 +289,4 @@ def _renamed(name: str, tensor: Tensor, names: HostNames) -> tuple[str, Tensor]:
                 # One number a row, in whatever shape -> rows first: [rows,1] or [rows,1,1,1].
                 tensor = tensor.reshape(-1, *(1,) * max(1, tensor.ndim - 1))
             break
-    return names.renamed(plain) or name, tensor
+    return plain, tensor

@@ -62,7 +62,8 @@ def read_lora(model: ModelPatcher, lora: RegionLora) -> tuple[list[tuple[str, Fo
             " scene.",
             code="lora-region",
         )
-    reading = read_changes(lora.state_dict, comfy.lora.model_lora_keys_unet(model.model, {}))
+    keys = comfy.lora.model_lora_keys_unet(model.model, {})
+    reading = read_changes(lora.state_dict, keys, model.model)
     forms: list[tuple[str, Form]] = []
     reading.sort(
         lambda change: forms.append(

@@ -16,6 +16,7 @@ from torch import nn
 from ....errors import PlanError
 from ....host.models import family_of
 from ...lora_fit import EVERYTHING, MODEL, NO_LAYER, TEXT, LoraFit, ModelKind, fit_of
+from ...lora_names import stems_of
 from .changes import LoraChange, Unfit, read_changes
 from .loading import load_lora_file
 from .merged import MERGED, check_merged
@@ -42,7 +43,7 @@ def apply_whole_lora(
         keys = comfy.lora.model_lora_keys_unet(model.model, keys)
     if strength_clip:
         keys = comfy.lora.model_lora_keys_clip(clip.cond_stage_model, keys)
-    reading = read_changes(state_dict, keys)
+    reading = read_changes(state_dict, keys, model.model)
     reading.sort(lambda change: _check(change, model.model, clip.cond_stage_model))
     looked_at = TEXT if not strength_model else EVERYTHING if strength_clip else MODEL
     fit = fit_of(
@@ -62,9 +63,14 @@ def apply_whole_lora(
     if fit.is_refused:
         raise fit.refusal()
     fitting = {name: reading.tensors[name] for name in reading.tensors if name in reading.fitted}
+    in_pieces = {name for name in fitting if not reading.pieces.keys().isdisjoint(stems_of([name]))}
+    known = {name: one for name, one in fitting.items() if name not in in_pieces}
     patched, encoder = comfy.sd.load_lora_for_models(
-        model, clip, fitting, strength_model, strength_clip, lora_metadata=metadata
+        model, clip, known, strength_model, strength_clip, lora_metadata=metadata
     )
+    # Under names that only this pack knows.
+    pieces = comfy.lora.load_lora(fitting, reading.pieces, log_missing=False)
+    patched.add_patches(pieces, strength_model)
     return patched, encoder, fit
 
 
