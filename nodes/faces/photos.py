@@ -62,7 +62,11 @@ def read_photo(path: Path) -> np.ndarray:
                 )
             with room_for(photo.width * photo.height):
                 return bounded(np.array(_rgb(ImageOps.exif_transpose(photo))))
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError, SyntaxError) as error:
+    except UnidentifiedImageError as error:  # its own text tells the path
+        raise _unreadable(path, "it is no picture of a known kind") from error
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+    except (Image.DecompressionBombError, SyntaxError) as error:
         raise _unreadable(path, str(error)) from error
 
 
@@ -87,8 +91,9 @@ def bounded(pixels: np.ndarray) -> np.ndarray:
 
 
 def _unreadable(path: Path, problem: str) -> ImageError:
+    # The folder has the tune's id; where it stands on this machine is nobody's business.
     return ImageError(
-        f"The photo {path} cannot be read: {problem}.",
+        f"The photo {path.parent.name}/{path.name} cannot be read: {problem}.",
         code="photo-unreadable",
         hint="Make the tune anew from readable photos.",
     )

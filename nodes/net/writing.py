@@ -40,6 +40,37 @@ def exclusive(path: Path) -> Iterator[None]:
                 fcntl.flock(handle, fcntl.LOCK_UN)
 
 
+@contextmanager
+def held_apart(path: Path, place: int) -> Iterator[bool]:
+    """Hold one byte of the lock file `path`, at `place`, among all processes; give False, at once,
+    where another process holds it.
+
+    Any number of things that are numbered share a file, which stays. The system releases the byte
+    when its holder dies. Not for two threads of one process.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab") as handle:
+        try:
+            if sys.platform == "win32":
+                handle.seek(place)
+                msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+                raise
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            if sys.platform == "win32":
+                handle.seek(place)
+                msvcrt.locking(handle.fileno(), msvcrt.LK_UNLCK, 1)
+            else:
+                fcntl.lockf(handle, fcntl.LOCK_UN, 1, place)
+
+
 def _wait_for(handle: IO[bytes]) -> None:
     """Lock the file on Windows, whose own waiting gives up after ten tries of a second."""
     while True:

@@ -11,3 +11,7 @@ class TrainingError(AstriaError):
     Codes that programs may act on: `training-memory` (smaller sizes may do), `training-nan`,
     `training-photos`, `training-agreement`, `training-disk`, `training-model`.
     """
+
+
+class TrainedElsewhere(TrainingError):
+    """Another ComfyUI trains this tune now; what it tells of the training stays."""

@@ -89,3 +89,13 @@ def test_what_is_no_such_picture_is_refused() -> None:
         marked(b"\x89PNG\r\n\x1a\nno")
     with pytest.raises(ImageError, match="GIF"):
         marked(saved("GIF"))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_xmp_of_another_program_stays_and_is_told(kind: str) -> None:
+    xmp = '<x:xmpmeta xmlns:x="adobe:ns:meta/"></x:xmpmeta>'
+    text = PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", xmp)
+    options = {"pnginfo": text} if kind == "PNG" else {"xmp": xmp.encode()}
+    with pytest.raises(ImageError, match="XMP of another program"):
+        marked(saved(kind, **options))

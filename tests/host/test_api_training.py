@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import requests
+from comfyui_astria.nodes.net.writing import held_apart
 from comfyui_astria.nodes.training.progress import TRAINING, change_progress
 from comfyui_astria.tests.host.api_support import (
     SMALL,
@@ -134,8 +135,6 @@ def test_a_person_is_trained_and_the_prompts_that_waited_are_painted(
         for _, body in receiver.arrived
     }
     told = bodies["tune",]["tune"]
-    for one in (told, done):  # the training may notice something at its very end
-        one.pop("notices", None)
     assert told == done, "the callback tells the tune as it is"
     file = host.loras / f"astria/tune-{made['id']}.safetensors"
     training = host.state / "training" / str(made["id"])
@@ -246,6 +245,20 @@ def test_deleting_a_tune_ends_its_training_and_leaves_nothing(api: Api, host: Li
     until(lambda: not any(one.exists() for one in left))
     assert not list((host.loras / "astria").glob(f"tune-{tune['id']}.*"))
     assert api.finished(api.create_prompt("the queue goes on"))["user_error"] is None
+
+
+def test_a_training_of_another_comfyui_does_not_fail_for_it(api: Api, host: LiveHost) -> None:
+    """As after a start of one of two on a folder, which takes up what the other one runs."""
+    with settings_of(host, AGREED):
+        first = ask(api, title="elsewhere", steps=5000).json()
+        shared = ask(api, title="shared", steps=1).json()
+        with held_apart(host.state / "training" / "training.lock", shared["id"]) as is_held:
+            assert is_held
+            api.delete(f"/tunes/{first['id']}")
+            said = f"tune {shared['id']} is trained by another ComfyUI"
+            until(lambda: said in host.log_text())
+    assert tune_at(api, shared["id"])["user_error"] is None
+    api.delete(f"/tunes/{shared['id']}")
 
 
 def test_a_title_finds_its_tune_but_a_failed_one_is_tried_again(api: Api, host: LiveHost) -> None:

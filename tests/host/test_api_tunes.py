@@ -68,6 +68,17 @@ def test_a_faceid_tune_is_ready_at_once(api: Api) -> None:
     )
 
 
+def test_a_photo_set_is_told_that_it_is_not_trained(api: Api) -> None:
+    sent = {"tune[steps]": "300", "tune[face_crop]": "true", "tune[training_face_correct]": "0"}
+    tune = faceid(api, "not trained", **sent).json()
+    assert (tune["steps"], tune["face_crop"]) == (300, True)
+    assert tune["notices"][1:] == [
+        f"{key} is kept and has no effect: this tune is not trained."
+        for key in ("steps", "face_crop")
+    ]
+    api.delete(f"/tunes/{tune['id']}")
+
+
 def test_tunes_are_listed_in_pages_and_deleted(api: Api) -> None:
     ids = [faceid(api, f"page {number}").json()["id"] for number in range(3)]
     newest = [tune["id"] for tune in api.get("/tunes", params={"limit": 2}).json()]

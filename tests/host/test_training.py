@@ -12,11 +12,13 @@ import pytest
 from comfyui_astria.devtools.client import RunError
 from comfyui_astria.devtools.train import _train as train
 from comfyui_astria.nodes.graph.graph import Graph, Link, Value, api_workflow
+from comfyui_astria.nodes.net.writing import held_apart
 from comfyui_astria.nodes.pipeline.training_cli import PlannedTraining
 from comfyui_astria.nodes.pipeline.training_plan import TrainingPlan, training_plan
-from comfyui_astria.nodes.training.progress import DONE, FAILED, read_progress
+from comfyui_astria.nodes.training.progress import DONE, FAILED, INTERRUPTED, read_progress
 from comfyui_astria.nodes.training.request import TrainingRequest
 from comfyui_astria.nodes.tunes.store import Tune, TuneStore
+from comfyui_astria.tests.host.api_support import until
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import generate_graph, pictures
 from comfyui_astria.tests.pipeline.support import BINDINGS, resolver
@@ -142,6 +144,46 @@ def test_a_plan_that_is_queued_twice_trains_once(host: LiveHost) -> None:
     entry = host.client.run(graph_of("flux", tune))
     assert entry["outputs"]["output.tune"]["astria_training"] == first
     assert TuneStore(host.state).get(tune.id) == trained
+
+
+def test_a_tune_that_another_comfyui_trains_is_left_to_it(host: LiveHost) -> None:
+    """Two of them on one folder; the other is this process."""
+    tune = tune_of_photos(host, "Shared")
+    with held_apart(host.state / "training" / "training.lock", tune.id) as is_held:
+        assert is_held
+        with pytest.raises(RunError, match=f"Another ComfyUI .* trains tune {tune.id} now"):
+            host.client.run(graph_of("flux", tune))
+        assert read_progress(host.state, tune.id) is None, "the other one's to tell"
+    host.client.run(graph_of("flux", tune))
+    assert read_progress(host.state, tune.id).state == DONE
+
+
+def test_an_interrupt_leaves_nothing_but_what_goes_on(host: LiveHost) -> None:
+    """ComfyUI's own, while it trains: the same plan then goes on where it was interrupted."""
+    text = f"photo of ohwx woman\n{SIZE}"
+    before = pictures(host, generate_graph(text, "flux"))
+    tune = tune_of_photos(host, "Interrupted")
+    steps = 60
+    number = host.client.queue(graph_of("flux", tune, steps=steps))
+    until(lambda: (told := read_progress(host.state, tune.id)) and told.step >= 10)
+    host.client.interrupt()
+    with pytest.raises(RunError, match="interrupted"):
+        host.client.wait(number)
+    told = read_progress(host.state, tune.id)
+    assert (told.state, told.eta_s, told.user_error) == (INTERRUPTED, None, None)
+    assert TuneStore(host.state).get(tune.id).file is None
+    folder = host.state / "training" / str(tune.id)
+    left = {"progress.json", "resume.safetensors"}
+    assert {one.name for one in folder.iterdir()} == left
+    assert not list((host.loras / "astria").glob(f"tune-{tune.id}*"))
+    drawn_anew = pictures(host, generate_graph(f"{text}\n", "flux"))
+    numpy.testing.assert_array_equal(drawn_anew, before)
+    host.client.run(graph_of("flux", tune, steps=steps))
+    said = f"the training of tune {tune.id} goes on at step "
+    (line,) = (one for one in host.log_text().splitlines() if said in one)
+    assert 10 <= int(line.rpartition(" ")[2]) < steps
+    assert read_progress(host.state, tune.id).state == DONE
+    assert {one.name for one in folder.iterdir()} == {"progress.json"}
 
 
 def test_a_file_that_cannot_be_written_is_told_and_the_training_is_not_lost(

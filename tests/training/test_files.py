@@ -6,6 +6,7 @@ import functools
 import re
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -183,6 +184,26 @@ def test_a_tunes_file_is_kept_with_the_tune_and_nothing_else(saving: Any, tmp_pa
         saving.save_tune(lora, outcome, tune, "1504944", None)
     assert not (tmp_path / "m" / name).exists()
     assert not folder.exists()
+
+
+def test_what_was_noticed_is_told_before_the_callback_is_owed(
+    saving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = load("comfyui_astria.nodes.tunes.store").TuneStore
+    progress = load("comfyui_astria.nodes.training.progress")
+    tune = store(tmp_path).create(title="Anna", model_type="lora")
+    _, lora, _, outcome = trained("flux")
+    progress.write_progress(tmp_path, progress.TrainingProgress(tune.id, "training"))
+    owed, told = store.trained, []
+
+    def watched(self: Any, *given: Any) -> Any:
+        told.append(progress.read_progress(tmp_path, tune.id).notes)
+        return owed(self, *given)
+
+    monkeypatch.setattr(store, "trained", watched)
+    noticed = replace(outcome, notes=("Likeness fell.",))
+    saving.save_tune(lora, noticed, tune, "1504944", None)
+    assert told == [("Likeness fell.",)]
 
 
 def test_a_full_disk_and_too_many_checkpoints_are_said_before_anything_is_written(

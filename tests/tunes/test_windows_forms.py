@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import os
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from comfyui_astria.nodes.net import writing
@@ -112,6 +113,41 @@ def test_commands_in_hints_can_be_typed_there() -> None:
     assert shell_word("/my ui/dev.py", is_windows=False) == "'/my ui/dev.py'"
 
 
+def writing_on_windows(msvcrt: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module that writes and locks, as it is on Windows with this `msvcrt`."""
+    monkeypatch.setitem(sys.modules, "msvcrt", msvcrt)
+    monkeypatch.setattr(sys, "platform", "win32")
+    spec = importlib.util.spec_from_file_location("writing_on_windows", writing.__file__)
+    assert spec is not None and spec.loader is not None
+    there = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(there)
+    return there
+
+
+def test_one_of_two_holds_a_place_of_a_lock_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against a stand-in of msvcrt.locking, which says EACCES where another holds the byte."""
+    held: set[int] = set()
+
+    def locking(handle: int, mode: str, size: int) -> None:
+        place = os.lseek(handle, 0, os.SEEK_CUR)
+        if mode == "unlock":
+            held.remove(place)
+        elif place in held:
+            raise OSError(errno.EACCES, "Permission denied")
+        else:
+            held.add(place)
+
+    stand_in = SimpleNamespace(LK_NBLCK="at once", LK_UNLCK="unlock", locking=locking)
+    there = writing_on_windows(stand_in, monkeypatch)
+    path = tmp_path / "folder" / "x.lock"
+    hold = there.held_apart
+    with hold(path, 7) as first, hold(path, 7) as second, hold(path, 8) as other:
+        assert (first, second, other) == (True, False, True)
+    assert not held
+
+
 def test_a_lock_is_waited_for_longer_than_windows_itself_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,12 +161,7 @@ def test_a_lock_is_waited_for_longer_than_windows_itself_does(
             raise OSError(errno.EDEADLK, "Resource deadlock avoided")
 
     stand_in = SimpleNamespace(LK_LOCK="lock", LK_UNLCK="unlock", locking=locking)
-    monkeypatch.setitem(sys.modules, "msvcrt", stand_in)
-    monkeypatch.setattr(sys, "platform", "win32")
-    spec = importlib.util.spec_from_file_location("writing_on_windows", writing.__file__)
-    assert spec is not None and spec.loader is not None
-    there = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(there)
+    there = writing_on_windows(stand_in, monkeypatch)
     with there.exclusive(tmp_path / "folder" / "x.lock"):
         called.append("held")
         there.atomic_write(tmp_path / "x", b"whole")

@@ -57,6 +57,7 @@ _UPLOADED = re.compile(rf"{UPLOADS}/upload-[0-9a-f]{{32}}\.safetensors")
 _TEXTS = ("title", "name", "token", "branch", "args", "model_type", "preset")
 _NUMBERS = ("base_tune_id", "steps", "min_face_px")
 _SWITCHES = ("face_crop", "training_face_correct")
+_OF_TRAINING = ("steps", *_SWITCHES)
 # Of the service's tunes, without meaning here.
 WITHOUT_EFFECT = (
     "auto_extend",
@@ -145,6 +146,8 @@ def make_tune(sent: Mapping[str, Any], terms: Terms) -> Made:
     )
     idle = [*(["preset"] if preset else []), *_idle(sent)]
     notices = (*notices, *more, *(f"{key} has no effect here." for key in idle))
+    if not is_mock:
+        notices = (*notices, *_kept_untrained(about))
     pack_id = terms.pack_id
     with _placed(file, about.get("model_type")) as placed:
         return Made(
@@ -187,6 +190,14 @@ def _trained_later(
         **asked.about,
     )
     return Made(tune, True, tuple(map(without_folders, said)), callback, trains=True)
+
+
+def _kept_untrained(about: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{key} is kept and has no effect: this tune is not trained."
+        for key in _OF_TRAINING
+        if about.get(key)
+    ]
 
 
 def _idle(sent: Mapping[str, Any]) -> list[str]:

@@ -36,21 +36,23 @@ _HAS_XMP, _HAS_ALPHA = 0x04, 0x10  # flags of WebP's VP8X
 
 
 def marked(content: bytes) -> bytes:
-    """Return a PNG, JPEG or WebP file with the mark; one that has XMP of its own as it is.
+    """Return a PNG, JPEG or WebP file with the mark; one that has it already as it is.
 
-    Raises: ImageError for any other file.
+    Raises: ImageError for any other file, and for one with other XMP, which stays its writer's.
     """
     try:
         with Image.open(io.BytesIO(content)) as picture:
             kind, size = picture.format, picture.size
-            is_marked = any(key in picture.info for key in ("xmp", _PNG_KEYWORD.decode()))
+            own = [picture.info.get(key) for key in ("xmp", _PNG_KEYWORD.decode())]
             has_alpha = picture.mode in ("RGBA", "LA")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ImageError("it is no picture that can be read", code="bad-picture") from error
     if kind not in ("PNG", "JPEG", "WEBP"):
         raise ImageError(f"it is {kind}; expected PNG, JPEG or WebP", code="bad-picture")
-    if is_marked:
-        return content
+    if any(own):
+        if TRAINED_ALGORITHMIC_MEDIA in str(own):
+            return content
+        raise ImageError("it has XMP of another program, which is left as it is", code="own-xmp")
     if kind == "PNG":
         return content[:_PNG_HEADER] + _png_chunk() + content[_PNG_HEADER:]
     if kind == "JPEG":

@@ -76,7 +76,8 @@ def _saved(
     kind = "lora" if merged_into is None else "checkpoint"
     if merged_into is not None:
         _require_mergeable(outcome, merged_into)
-    _tell(tune.id, state=SAVING)
+    # Before the callback is owed, which tells them.
+    _tell(tune.id, state=SAVING, notes=outcome.notes)
     folder = Path(folder_paths.get_folder_paths("loras" if kind == "lora" else "checkpoints")[0])
     name = trained_name(tune.id)
     metadata = metadata_of(outcome, base)
@@ -96,7 +97,7 @@ def _saved(
             f"Tune {tune.id} was deleted: what was trained is not kept.", code="training-deleted"
         )
     ended = {"user_error": None, "code": None, "eta_s": 0.0}
-    _tell(tune.id, state=DONE, file=name, notes=outcome.notes, **ended)
+    _tell(tune.id, state=DONE, file=name, **ended)
     for left in (RESUME_FILE, BEST_FILE):
         (training_folder(state_folder(), tune.id) / left).unlink(missing_ok=True)
     return name

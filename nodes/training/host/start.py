@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,11 @@ from torch import Tensor
 from ...families.family import Family
 from ...host.models import family_of, lcm_of
 from ...host.state import state_folder
-from ...tunes.state import training_folder
+from ...net.writing import held_apart
+from ...tunes.state import TRAINING_FOLDER, training_folder
 from ...tunes.store import DATABASE_FILE, TuneStore
 from ...tunes.tune import iso, now
-from ..errors import TrainingError
+from ..errors import TrainedElsewhere, TrainingError
 from ..outcome import TrainingNumbers, TrainingOutcome
 from ..photos import TunePhotos
 from ..presets import preset_of
@@ -31,6 +33,8 @@ from .judge import Judge
 from .lessons import Material
 from .run import TrainingRun
 from .teller import Teller
+
+LOCK_FILE = "training.lock"  # a byte of it for each tune that is trained
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +98,24 @@ def train(
             code="training-tune",
             hint="Write the same tune into Astria Tune Photos and Astria Train LoRA.",
         )
-    write_progress(folder, TrainingProgress(tune_id, PREPARING, steps=numbers.steps))
-    TuneStore(folder).training_started(tune_id)
-    with told_how_it_ends(tune_id):
-        return _trained(given, numbers)
+    with _held(tune_id):
+        write_progress(folder, TrainingProgress(tune_id, PREPARING, steps=numbers.steps))
+        TuneStore(folder).training_started(tune_id)
+        with told_how_it_ends(tune_id):
+            return _trained(given, numbers)
+
+
+@contextmanager
+def _held(tune_id: int) -> Iterator[None]:
+    """Keep other ComfyUIs from training the tune. Raises: TrainedElsewhere where one does."""
+    with held_apart(state_folder() / TRAINING_FOLDER / LOCK_FILE, tune_id) as is_held:
+        if not is_held:
+            raise TrainedElsewhere(
+                f"Another ComfyUI with this folder trains tune {tune_id} now.",
+                code="training-elsewhere",
+                hint="Wait until it has ended, or stop it there.",
+            )
+        yield
 
 
 def _trained(given: Given, numbers: TrainingNumbers) -> tuple[dict[str, Tensor], TrainingOutcome]:

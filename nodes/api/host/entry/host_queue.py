@@ -107,7 +107,11 @@ def why_failed(entry: Mapping[str, Any] | None) -> str:
 
 def is_out_of_memory(entry: Mapping[str, Any] | None) -> bool:
     """Say whether a run ended because memory was short, by the name of the error."""
-    return any(
-        kind == "execution_error" and "outofmemory" in str(data.get("exception_type")).lower()
-        for kind, data in ((entry or {}).get("status") or {}).get("messages", [])
-    )
+    return "outofmemory" in error_of(entry).lower()
+
+
+def error_of(entry: Mapping[str, Any] | None) -> str:
+    """Return the name of the error that ended a run, with its module; empty without one."""
+    messages = ((entry or {}).get("status") or {}).get("messages", [])
+    names = [data.get("exception_type") for kind, data in messages if kind == "execution_error"]
+    return str(names[0]) if names else ""

@@ -14,9 +14,10 @@ from ....host.shown_paths import without_folders
 from ....host.state import state_folder
 from ....net.problems import ApiError
 from ....training.asked import Training
+from ....training.errors import TrainedElsewhere
 from ....training.progress import FAILED, PREPARING, TrainingProgress, change_progress
 from .. import state
-from ..entry.host_queue import HostQueue, is_out_of_memory, is_success, why_failed
+from ..entry.host_queue import HostQueue, error_of, is_out_of_memory, is_success, why_failed
 from .asking import workflow_of
 from .leavings import sweep_trainings
 from .telling import readable_progress
@@ -132,6 +133,10 @@ class Trainings:
 
     async def _end(self, training: Training, entry: Mapping[str, Any] | None) -> None:
         """Note the end of a run; that a training is done its last node has noted already."""
+        if error_of(entry).endswith(f".{TrainedElsewhere.__name__}"):
+            text = "Astria tune %d is trained by another ComfyUI with this folder."
+            _log.warning(text, training.tune_id)
+            return  # whose training it is, and who notes its end
         if training.is_open and not await self._shrunk(training, entry):
             progress = await asyncio.to_thread(readable_progress, training.tune_id)
             await self._fail(training.tune_id, _reason(training, entry, progress))
