@@ -27,6 +27,7 @@ HOST_NODES = (
     "DA3Inference",
     "DifferentialDiffusion",
     "DualCLIPLoader",
+    "EmptyFlux2LatentImage",
     "EmptyLatentImage",
     "EmptyImage",
     "EmptySD3LatentImage",

@@ -12,7 +12,7 @@ from ..host.tensors import as_masks, as_pictures, crop_note, empty_note, ratio_n
 from ..host.types import MAX_SIDE, FitType, notes_ui, seed_input, warnings_ui
 from .batch import one_batch
 from .fit import fit_image, fit_mask, keep_unmasked, restore_size
-from .host.sampling import STEP_NOISE, ImageNoise, make_sampler
+from .host.sampling import STEP_NOISE, ImageNoise, make_sampler, shifted_by_size
 
 
 class AstriaNoise(io.ComfyNode):
@@ -54,6 +54,33 @@ class AstriaSampler(io.ComfyNode):
     @classmethod
     def execute(cls, sampler_name: str) -> io.NodeOutput:
         return io.NodeOutput(make_sampler(sampler_name))
+
+
+class AstriaFlux2Shift(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        side = {"default": 1024, "min": 16, "max": MAX_SIDE}
+        return io.Schema(
+            node_id="AstriaFlux2Shift",
+            display_name="Astria Flux.2 Shift",
+            category="astria/sampling",
+            description=(
+                "Gives a Flux.2 model the noise levels for the picture's size and the steps, for"
+                " any scheduler node behind it, with any denoise."
+            ),
+            search_aliases=["flux2 scheduler", "model sampling flux", "mu"],
+            inputs=[
+                io.Model.Input("model"),
+                io.Int.Input("width", **side, tooltip="Of what is sampled, in pixels."),
+                io.Int.Input("height", **side),
+                io.Int.Input("steps", default=20, min=1, max=10000),
+            ],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def execute(cls, model, width: int, height: int, steps: int) -> io.NodeOutput:
+        return io.NodeOutput(shifted_by_size(model, width, height, steps))
 
 
 class AstriaFitImage(io.ComfyNode):
@@ -247,6 +274,7 @@ def _alike(one: torch.Tensor) -> torch.Tensor:
 NODES = [
     AstriaNoise,
     AstriaSampler,
+    AstriaFlux2Shift,
     AstriaFitImage,
     AstriaFitMasks,
     AstriaRestoreSize,

@@ -68,11 +68,11 @@ class Family:
 
     `variant_of` is the family that ids, LoRAs, roles and defaults go by, where it is not its own.
     `schedule` is the noise schedule that every sampler runs on, "" for the one of the scheduler's
-    name; `sigmas` the host's node that makes its noise levels. `inpaint` models take the masked
-    picture as extra input channels (SD inpaint, Flux Fill); others get a noise mask. `identity` is
-    the kind of adapter that draws a face from photos, and `controls` whose numbers union
-    ControlNets know kinds by; both "" for none. `is_trained`: a LoRA of it can be trained here.
-    `has_lcm`: latent consistency models of it exist.
+    name; `is_shifted_by_size`: its noise levels go by the picture's size and the steps. `inpaint`
+    models take the masked picture as extra input channels (SD inpaint, Flux Fill); others get a
+    noise mask. `identity` is the kind of adapter that draws a face from photos, and `controls`
+    whose numbers union ControlNets know kinds by; both "" for none. `is_trained`: a LoRA of it can
+    be trained here. `has_lcm`: latent consistency models of it exist.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Family:
     cfg: float
     scheduler: str
     schedule: str = ""
-    sigmas: str = "BasicScheduler"
+    is_shifted_by_size: bool = False
     guidance: Guidance = Guidance.CFG
     variant_of: str = ""
     inpaint: bool = False

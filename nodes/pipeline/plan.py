@@ -171,8 +171,19 @@ def encode_request(
         if said.persons is None
         else add_regional(builder.graph, "encode", said.scene, regions, said)
     )
+    if sources.family.is_shifted_by_size:
+        builder.tell(_own_shift(sources.family))
     raise_for(builder.problems, builder.missing)
     return encoded, tuple(builder.problems)
+
+
+def _own_shift(family: Family) -> Problem:
+    text = (
+        f"The noise levels of {family.title} go by the picture's size and the steps, which your own"
+        " sampler knows."
+    )
+    hint = "Put Astria Flux.2 Shift between this node's MODEL and your scheduler and guider."
+    return Problem("shift-by-size", "info", text, hint)
 
 
 def _write(builder: PlanBuilder, planned: tuple[Stage, ...]) -> tuple[Value, dict[str, Value]]:

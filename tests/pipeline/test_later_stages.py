@@ -121,11 +121,12 @@ def test_hires_fix_samples_the_doubled_picture_with_what_the_first_pass_was_told
     }
     assert nodes["hires_fix.fit"].inputs["multiple"] == FAMILIES[family].multiple
     assert nodes["hires_fix.sigmas"].inputs["denoise"] == 0.4
-    assert (
-        nodes["hires_fix.guider"].inputs["model"]
-        == nodes["base.guider"].inputs["model"]
-        == Link("base.lora_1")
-    )
+    for stage in ("base", "hires_fix"):
+        model = nodes[f"{stage}.guider"].inputs["model"]
+        if FAMILIES[family].is_shifted_by_size:
+            assert model == Link(f"{stage}.shift")
+            model = nodes[f"{stage}.shift"].inputs["model"]
+        assert model == Link("base.lora_1")
     assert planned.sampler_calls == 2
     assert [stage.name for stage in planned.stages] == ["base", "hires_fix", "super_resolution"]
 

@@ -139,6 +139,9 @@ FAMILY_MEANS = {
     "sd15_inpaint": ("InpaintModelConditioning", "neutral", 8, 1.0, "CFGGuider"),
     "sdxl_inpaint": ("InpaintModelConditioning", "neutral", 8, 1.0, "CFGGuider"),
     "flux_fill": ("InpaintModelConditioning", "neutral", 16, 1.0, "BasicGuider"),
+    "flux2": ("SetLatentNoiseMask", "edge", 16, 0.95, "BasicGuider"),
+    "flux2_klein_4b": ("SetLatentNoiseMask", "edge", 16, 0.95, "BasicGuider"),
+    "flux2_klein_9b": ("SetLatentNoiseMask", "edge", 16, 0.95, "BasicGuider"),
 }
 
 

@@ -8,7 +8,12 @@ from typing import Literal
 import comfy.samplers
 import torch
 from comfy.k_diffusion.sampling import BrownianTreeNoiseSampler
+from comfy.model_patcher import ModelPatcher
+from comfy_extras.nodes_flux import compute_empirical_mu
+from comfy_extras.nodes_model_advanced import ModelSamplingFlux
 
+from ...errors import PlanError
+from ...host.models import family_of
 from ..noise import image_seeds, seeds_of, start_noise, step_noise
 
 StepNoise = Literal["gaussian", "brownian"]
@@ -65,3 +70,25 @@ def _noise_sampler(kind: StepNoise, x: torch.Tensor, sigmas: torch.Tensor, seed:
         return step_noise(x, seeds)
     positive = sigmas[sigmas > 0]
     return BrownianTreeNoiseSampler(x, positive.min(), positive.max(), seed=list(seeds), cpu=True)
+
+
+def shifted_by_size(model: ModelPatcher, width: int, height: int, steps: int) -> ModelPatcher:
+    """Return a clone whose noise levels are those of Flux.2 for a picture of that size, in pixels,
+    drawn in so many steps.
+
+    With the schedule `simple` they are those of the host's Flux2Scheduler, and what goes by a part
+    of the steps, such as the end of a ControlNet, goes by them too.
+    Raises: PlanError for a model of another family.
+    """
+    family = family_of(model)
+    if not family.is_shifted_by_size:
+        raise PlanError(
+            f"The connected MODEL is {family.title}, whose noise levels do not go by the picture's"
+            " size; expected Flux.2.",
+            code="shift-family",
+            hint="Take Astria Flux.2 Shift out of this model's chain.",
+        )
+    tokens = round(width * height / family.latent.cell_px**2)
+    shift = compute_empirical_mu(tokens, steps)
+    (shifted,) = ModelSamplingFlux().patch(model, shift, shift, width, height)
+    return shifted

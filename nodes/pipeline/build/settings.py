@@ -96,6 +96,9 @@ def settle(request: PromptRequest, family: Family, inputs: Inputs) -> Settings:
             f"the host's sampler and schedule for {scheduler} on {title}",
         )
     )
+    if family.is_shifted_by_size:
+        why = f"the noise levels of {title} go by them, as in ComfyUI's Flux2Scheduler"
+        note.settings.append(Setting("shift", "by size and steps", why))
     width, height = _size(request, family, inputs, note)
     lcm, outpaint_lcm = (inputs.lcm, inputs.outpaint_lcm) if scheduler == "lcm" else ("", "")
     return Settings(

@@ -97,7 +97,8 @@ def _from_text(builder: PlanBuilder, stage: Stage, context: PictureContext) -> S
     if builder.family.inpaint:
         grey = graph.add("base.grey", "EmptyImage", **sides, batch_size=1, color=GREY)
         encoded, _ = add_whole_latent(graph, "base", encoded, grey, builder.family)
-    drawn = add_sampling(graph, "base", Painting(encoded, latent, 1.0), builder.family, settings)
+    painting = Painting(encoded, latent, 1.0, (size.width, size.height))
+    drawn = add_sampling(graph, "base", painting, builder.family, settings)
     return _cut_to_size(builder, drawn, size, context)
 
 
@@ -244,13 +245,13 @@ def _from_image(builder: PlanBuilder, stage: Stage, context: PictureContext) -> 
     encoded = add_controls(builder, stage, context.drawn, maps)
     if stage.kind != "inpaint":
         encoded, latent = add_whole_latent(graph, "base", encoded, pixels, builder.family)
-        painting = Painting(encoded, latent, settings.denoise)
+        painting = Painting(encoded, latent, settings.denoise, fit.image)
         result = add_sampling(graph, "base", painting, builder.family, settings)
     else:
         repaint = _repeated_mask(graph, _repaint(builder, fit, context), settings.num_images)
         context = replace(context, mask=repaint, fit=fit.fit)
         encoded, latent = add_masked_latent(graph, "base", encoded, pixels, repaint, builder.family)
-        painting = Painting(encoded, latent, settings.denoise)
+        painting = Painting(encoded, latent, settings.denoise, fit.image)
         painted = add_sampling(graph, "base", painting, builder.family, settings)
         result = graph.add(
             "base.keep_unmasked",

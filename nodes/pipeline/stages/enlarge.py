@@ -54,12 +54,14 @@ def add_hires(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> Stag
         multiple=builder.family.multiple,
     )
     encoded, context = _second_conditioning(builder, big, picture.context)
-    settings = builder.settings
+    settings, size = builder.settings, fit.image
     if request.tiled_upscale or request.tiled_upscale_v2:
         encoded, settings = _tiled(builder, encoded, fit.image)
+        size = (builder.family.native_size, builder.family.native_size)  # of a tile
     encoded, latent = add_whole_latent(graph, "hires_fix", encoded, fit.image, builder.family)
     strength = request.hires_denoising_strength
-    painting = Painting(encoded, latent, DEFAULT_HIRES_DENOISE if strength is None else strength)
+    denoise = DEFAULT_HIRES_DENOISE if strength is None else strength
+    painting = Painting(encoded, latent, denoise, size)
     drawn = add_sampling(graph, "hires_fix", painting, builder.family, settings)
     result = graph.add("hires_fix.restore_size", "AstriaRestoreSize", image=drawn, fit=fit.fit)
     return StagePicture(_unmasked_kept(builder, result, big, context), context)

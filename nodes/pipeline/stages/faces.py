@@ -13,7 +13,7 @@ from ..build.stage_list import Stage
 from ..build.text import PromptText, negative_segments, prompt_segments
 from .faceids import add_identity
 from .people import texts_of_people
-from .sampling import add_method
+from .sampling import add_method, shifted
 from .scene import encode_prompt
 
 FACE_DENOISE = 0.5
@@ -44,21 +44,23 @@ def add_inpaint_faces(builder: PlanBuilder, stage: Stage, picture: StagePicture)
         "scene_loras": context.scene_loras,
     }
     people = {name: link for name, link in given.items() if link is not None}
-    method = add_method(
-        builder.graph, "inpaint_faces", scene.models.model, builder.settings, FACE_DENOISE
+    graph, settings, side = builder.graph, builder.settings, builder.family.native_size
+    model = shifted(
+        graph, "inpaint_faces", scene.models.model, builder.family, settings, (side, side)
     )
+    method = add_method(graph, "inpaint_faces", model, settings, FACE_DENOISE)
     painted = builder.graph.add(
         "inpaint_faces.faces",
         "AstriaInpaintFaces",
         image=picture.image,
         faces=faces,
-        model=scene.models.model,
+        model=model,
         vae=scene.models.vae,
         positive=scene.positive,
         negative=scene.negative,
         **method,
         cfg=builder.family.true_cfg(builder.settings.cfg),
-        face_size=builder.family.native_size,
+        face_size=side,
         context=FACE_CONTEXT,
         feather=FACE_FEATHER,
         unmatched="scene",

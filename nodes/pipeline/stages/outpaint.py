@@ -64,7 +64,8 @@ def add_outpaint(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> S
         graph, "outpaint", encoded, canvas.image, canvas.mask, family
     )
     denoise = 1.0 if family.inpaint else ORDINARY_OUTPAINT_DENOISE
-    decoded = add_sampling(graph, "outpaint", Painting(encoded, latent, denoise), family, settings)
+    painting = Painting(encoded, latent, denoise, canvas.image)
+    decoded = add_sampling(graph, "outpaint", painting, family, settings)
     extended = graph.add(
         "outpaint.composite",
         "AstriaOutpaintComposite",

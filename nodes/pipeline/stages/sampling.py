@@ -8,21 +8,25 @@ from dataclasses import dataclass, replace
 
 from ...families.family import Family
 from ...graph.graph import Graph, Link, Value
-from ...graph.outputs import InpaintNode, add_node
+from ...graph.outputs import ImageSizeNode, InpaintNode, add_node
 from ..build.settings import Settings
 from ..build.text import Encoded
+
+Sides = tuple[Value, Value]  # width and height, numbers or links
 
 
 @dataclass(frozen=True)
 class Painting:
     """What a stage samples.
 
-    Its conditionings and model, the latent to start from, and how much of it is redrawn.
+    Its conditionings and model, the latent to start from, how much of it is redrawn, and its size:
+    a picture of that size, or width and height in pixels.
     """
 
     encoded: Encoded
     latent: Link
     denoise: float
+    size: Link | Sides
 
 
 def add_sampling(
@@ -33,7 +37,7 @@ def add_sampling(
     Return the decoded picture [B,H,W,C].
     """
     encoded = painting.encoded
-    model = encoded.models.model
+    model = shifted(graph, stage, encoded.models.model, family, settings, painting.size)
     if family.takes_negative:
         pair = {"positive": encoded.positive, "negative": encoded.negative}
         guider = graph.add(f"{stage}.guider", "CFGGuider", model=model, **pair, cfg=settings.cfg)
@@ -50,6 +54,32 @@ def add_sampling(
         latent_image=painting.latent,
     )
     return graph.add(f"{stage}.decode", "VAEDecode", samples=sampled, vae=encoded.models.vae)
+
+
+def shifted(
+    graph: Graph,
+    stage: str,
+    model: Value,
+    family: Family,
+    settings: Settings,
+    size: Link | Sides,
+) -> Value:
+    """Return the model with the noise levels of what is sampled, where its family's go by its
+    size.
+    """
+    if not family.is_shifted_by_size:
+        return model
+    if isinstance(size, Link):
+        size = add_node(graph, ImageSizeNode, f"{stage}.sampled_size", image=size)
+    width, height = size
+    return graph.add(
+        f"{stage}.shift",
+        "AstriaFlux2Shift",
+        model=model,
+        width=width,
+        height=height,
+        steps=settings.steps,
+    )
 
 
 def add_method(
