@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..families.family import FAMILIES, Family
+
 
 @dataclass(frozen=True)
 class _BaseField:
@@ -45,12 +47,41 @@ _BASES: Mapping[str, Sequence[Mapping[str, _BaseField]]] = {
 }
 
 
+# The fields of a base by the folder of a published file.
+_FIELDS = {"diffusion_models": "diffusion_model", "vae": "vae"}
+_PRECISION = re.compile(r"[-_.](bf16|fp16|fp32|fp8|fp4|int8|mxfp8|nvfp4).*$", re.IGNORECASE)
+
+
+def _of_family(of: Family) -> Mapping[str, _BaseField]:
+    """Return how the files of a family are called, whatever their precision."""
+    others = [_stem(one.files[0].name) for one in FAMILIES.values() if one.files and one is not of]
+    way = {}
+    for file in of.files:
+        stem = _stem(file.name)
+        longer = [re.escape(other) for other in others if other != stem and stem in other]
+        name = "[ ._-]?".join(map(re.escape, re.split("[ ._-]", stem)))
+        field = _FIELDS.get(file.folder, of.text.files[0])
+        way[field] = _like(file.folder, f"(^|/){name}", "|".join(longer) or "(?!)")
+    return way
+
+
+def _stem(name: str) -> str:
+    return _PRECISION.sub("", name.rpartition(".")[0])
+
+
+def _ways(base: str) -> Sequence[Mapping[str, _BaseField]]:
+    if base in FAMILIES and FAMILIES[base].files:
+        return (_of_family(FAMILIES[base]),)
+    return _BASES.get(base, ())
+
+
 def guessed(base: str, files: Callable[[str], Sequence[str]]) -> Mapping[str, str]:
-    """Return field -> file for a base of the gallery, empty where a needed file is not there.
+    """Return field -> file for a base of the gallery, or one called like its family; empty where a
+    needed file is not there.
 
     `files` lists a model folder.
     """
-    for way in _BASES.get(base, ()):
+    for way in _ways(base):
         found = {field: _best(wanted, files(wanted.folder)) for field, wanted in way.items()}
         if all(found[field] for field, wanted in way.items() if wanted.is_needed):
             return {field: name for field, name in found.items() if name}

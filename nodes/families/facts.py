@@ -63,10 +63,26 @@ class TextEncoder:
 
 
 @dataclass(frozen=True)
+class Published:
+    """A file of a family: the model folder that it belongs in, its name there, the repository on
+    the hub and the path in it, and its licence.
+    """
+
+    folder: str
+    name: str
+    repository: str
+    path: str
+    licence: str
+
+
+@dataclass(frozen=True)
 class Family:
     """One kind of base model.
 
     `variant_of` is the family that ids, LoRAs, roles and defaults go by, where it is not its own.
+    `named` is a pattern in the names of its files where its MODEL is also that of others; the one
+    of them without it is assumed where no name says. `source` says whose the defaults are, `files`
+    are those that it is published in: its model, then what goes with it.
     `schedule` is the noise schedule that every sampler runs on, "" for the one of the scheduler's
     name; `is_shifted_by_size`: its noise levels go by the picture's size and the steps. `inpaint`
     models take the masked picture as extra input channels (SD inpaint, Flux Fill); others get a
@@ -92,6 +108,9 @@ class Family:
     inpaint: bool = False
     identity: Literal["ip-adapter", "pulid", ""] = ""
     controls: Literal["sdxl", "flux", ""] = ""
+    source: str = ""
+    named: str = ""
+    files: tuple[Published, ...] = ()
     is_trained: bool = False
     has_lcm: bool = False
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from ..errors import PlanError
-from . import flux, flux2, sd15, sdxl
+from . import flux, flux2, sd15, sdxl, zimage
 from .facts import Family
 
 __all__ = ["ASPECT_RATIOS", "FAMILIES", "SCHEDULERS", "Family", "family"]
 
-_ROOMS = (sd15, sdxl, flux, flux2)
+_ROOMS = (sd15, sdxl, flux, flux2, zimage)
 FAMILIES = {one.name: one for room in _ROOMS for one in room.FAMILIES}
 # Families that LoRAs, ControlNets and adapters are made for.
 BRANCHES = tuple(dict.fromkeys(one.branch for one in FAMILIES.values()))
@@ -51,6 +54,7 @@ SCHEDULERS = {
     "dpm++2m": HostSampler("dpmpp_2m", "normal"),
     "dpm++sde": HostSampler("dpmpp_sde", "normal"),
     "lcm": HostSampler("lcm", "sgm_uniform"),
+    "res_multistep": HostSampler("res_multistep", "simple"),
 }
 
 
@@ -60,6 +64,30 @@ def host_sampler(scheduler: str, of: Family) -> HostSampler:
     """
     chosen = SCHEDULERS[scheduler]
     return HostSampler(chosen.sampler, of.schedule or chosen.schedule)
+
+
+def is_one_of_several(of: Family) -> bool:
+    """Say whether a model of this family is, to the host, that of others as well."""
+    return sum(one.host == of.host for one in FAMILIES.values()) > 1
+
+
+def variant_of(fitting: Sequence[Family], file: str) -> tuple[Family, str]:
+    """Return which of several families a model is that may be any of them, by the name of its file,
+    and why; "" where it can be one only.
+    """
+    if len(fitting) == 1:
+        return fitting[0], ""
+    name = PurePath(file.replace("\\", "/")).name
+    for one in fitting:
+        if one.named and re.search(one.named, name, re.IGNORECASE):
+            return one, f"by the name of its file, {name}"
+    assumed = next(one for one in fitting if not one.named)
+    others = " or ".join(one.title for one in fitting if one is not assumed)
+    unsaid = f"its file's name, {name}," if name else "its file, which is not known,"
+    return assumed, (
+        f"assumed: neither the model nor {unsaid} tells it from {others}; a base with its family in"
+        " the bindings does"
+    )
 
 
 def inpaint_model_of(branch: str) -> Family:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ..families.facts import Published
+from ..families.family import FAMILIES
 from ..prompt.images import placed
 from .graph import NodeCall
 from .sockets import NO_FILE
@@ -152,6 +154,9 @@ PUBLISHED: Mapping[tuple[str, str], str] = {
         "parsing_bisenet.pth",
     ): "https://github.com/xinntao/facexlib/releases/download/v0.2.0/parsing_bisenet.pth",
 }
+_OF_FAMILIES: Mapping[tuple[str, str], Published] = {
+    (file.folder, file.name): file for one in FAMILIES.values() for file in one.files
+}
 
 # An embedding in the words of the host, also where a weight follows: (embedding:name.pt:1.2). Found
 # ones stand there as the host lists them.
@@ -167,7 +172,16 @@ class ModelFile(NamedTuple):
     @property
     def address(self) -> str | None:
         """Where the file is published; None where nobody can be sure."""
-        return PUBLISHED.get((self.folder, self.name))
+        place = self.folder, self.name
+        if place in PUBLISHED or place not in _OF_FAMILIES:
+            return PUBLISHED.get(place)
+        return f"{_HUB}/{_OF_FAMILIES[place].repository}/resolve/main/{_OF_FAMILIES[place].path}"
+
+    @property
+    def licence(self) -> str:
+        """The licence of a file that a family is published in, "" where it is not known."""
+        file = _OF_FAMILIES.get((self.folder, self.name))
+        return "" if file is None else file.licence
 
     def describe(self) -> str:
         """Return in Markdown where the file belongs, and where a picture of the reader's own
@@ -177,7 +191,8 @@ class ModelFile(NamedTuple):
             name, folder = placed(self.name)
             return f"{folder}/{name}: your own picture, to be chosen in its Load Image node"
         place = f"models/{self.folder}/{self.name}"
-        return f"[{place}]({self.address})" if self.address else place
+        licence = f" ({self.licence})" if self.licence else ""
+        return f"[{place}]({self.address}){licence}" if self.address else place
 
 
 def files_of(call: NodeCall) -> tuple[ModelFile, ...]:

@@ -14,17 +14,24 @@ from comfy_extras.nodes_model_advanced import LCM
 import nodes as host_nodes
 
 from ..errors import PlanError
-from ..families.family import FAMILIES, Family
+from ..families.family import FAMILIES, Family, variant_of
 from ..families.lcm import is_named_lcm
 from ..graph.definitions import NodeDefinition, from_object_info
 
 
 def family_of(model) -> Family:
     """Return the family of a MODEL. Raises PlanError for a kind this pack does not plan for."""
+    return variant_of_model(model)[0]
+
+
+def variant_of_model(model) -> tuple[Family, str]:
+    """Return the family of a MODEL, and what tells it from others of the same kind, "" where there
+    are none. Raises PlanError for a kind this pack does not plan for.
+    """
     config = model.model.model_config
-    found = _known(config)
-    if found is not None:
-        return found
+    fitting = _fitting(config)
+    if fitting:
+        return variant_of(fitting, _file_of(model))
     known = ", ".join(family.title for family in FAMILIES.values())
     raise PlanError(
         f"The connected MODEL is a {type(config).__name__} with"
@@ -35,16 +42,33 @@ def family_of(model) -> Family:
     )
 
 
-def _known(config: BASE) -> Family | None:
-    """Return the family of a configuration of the host, by its own class before those that it is
-    derived from.
+def may_take_negative(model) -> bool:
+    """Say whether a negative text can count on a MODEL, as far as the MODEL tells."""
+    return any(one.takes_negative for one in _fitting(model.model.model_config))
+
+
+def _fitting(config: BASE) -> list[Family]:
+    """Return the families that a configuration of the host may be, by its own class before those
+    that it is derived from.
     """
     for kind in type(config).__mro__:
         of_kind = [one for one in FAMILIES.values() if one.host.config == kind.__name__]
-        for one in of_kind:
-            if all(config.unet_config.get(key) == value for key, value in one.host.unet.items()):
-                return one
-    return None
+        fitting = [
+            one
+            for one in of_kind
+            if all(config.unet_config.get(key) == value for key, value in one.host.unet.items())
+        ]
+        if fitting:
+            return fitting
+    return []
+
+
+def _file_of(model) -> str:
+    """Return the file that the host loaded a MODEL from, "" where it is not known."""
+    # How the host loads it again, its path first.
+    loaded = model.cached_patcher_init
+    path = loaded[1][0] if loaded is not None and loaded[1] else None
+    return path if isinstance(path, str) else ""
 
 
 def lcm_of(model) -> str:
@@ -54,10 +78,8 @@ def lcm_of(model) -> str:
     """
     if isinstance(model.get_model_object("model_sampling"), LCM):
         return "the model's sampling is set to lcm"
-    # How the host loads the file again, its path first.
-    loaded = model.cached_patcher_init
-    path = loaded[1][0] if loaded is not None and loaded[1] else None
-    return Path(path).name if isinstance(path, str) and is_named_lcm(path) else ""
+    path = _file_of(model)
+    return Path(path).name if is_named_lcm(path) else ""
 
 
 def live_definitions(class_types: Iterable[str]) -> dict[str, NodeDefinition]:

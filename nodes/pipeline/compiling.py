@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..errors import MissingModelError
-from ..families.family import family, inpaint_model_of
+from ..families.family import family, inpaint_model_of, is_one_of_several
 from ..families.lcm import is_named_lcm
 from ..graph.definitions import Definitions
 from ..graph.dynamic_prompts import words_apart
@@ -169,7 +169,7 @@ def sources_of(
     base = resolver.base(options.base)
     if isinstance(base, Missing):
         return base
-    graph = Graph()
+    graph, of = Graph(), family(base.family)
     models = load_base(graph, base)
     pictures = {
         name: _picture(graph, name, getattr(options, name))
@@ -178,10 +178,11 @@ def sources_of(
     masks = _person_masks(graph, options.person_masks)
     sources = Sources(
         models,
-        family(base.family),
+        of,
         **pictures,
         person_masks=masks,
         connected=options.connected,
+        family_why=f"family = {base.family} in the bindings" if is_one_of_several(of) else "",
         lcm=next(filter(is_named_lcm, filter(None, (base.checkpoint, base.diffusion_model))), ""),
         graph=graph,
     )
@@ -248,18 +249,12 @@ def load_base(graph: Graph, base: BaseModel) -> Models:
 
 
 def _load_text_encoders(graph: Graph, base: BaseModel) -> Link:
-    if base.t5xxl:
-        names = {"clip_name1": base.clip_l, "clip_name2": base.t5xxl}
-        return graph.add(
-            "models.text_encoders", "DualCLIPLoader", **names, type="flux", device="default"
-        )
-    return graph.add(
-        "models.text_encoders",
-        "CLIPLoader",
-        clip_name=base.clip_l,
-        type="stable_diffusion",
-        device="default",
-    )
+    text = family(base.family).text
+    files = [getattr(base, name) for name in text.files]
+    names = {"clip_name": files[0]}
+    if len(files) > 1:
+        names = {f"clip_name{number}": file for number, file in enumerate(files, start=1)}
+    return graph.add("models.text_encoders", text.loader, **names, type=text.type, device="default")
 
 
 def _with_outpaint_model(sources: Sources, base: BaseModel, resolver: Resolver) -> Sources:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ..families.family import Family
 from ..graph.graph import Socket
+from ..graph.model_files import ModelFile
 from ..prompt import PromptRequest
 from ..tunes.file_search import Missing
 from ..tunes.resolve import Resolver
@@ -111,6 +112,9 @@ def _files(request: PromptRequest, drafted: Plan, resolver: Resolver) -> list[st
         [*needed_files(drafted.graph), *(("loras", lora.file) for lora in worded.prompt_text.loras)]
     )
     missing = dict.fromkeys([*drafted.missing, *worded.missing])
-    lines = [f"  found    {folder}/{name}" for folder, name in found]
+    lines = [
+        f"  found    {file.folder}/{file.name}{f' ({file.licence})' if file.licence else ''}"
+        for file in map(ModelFile._make, found)
+    ]
     lines += [f"  MISSING  {one.message}\n           {one.hint}" for one in missing]
     return lines or ["  none beside the connected models"]

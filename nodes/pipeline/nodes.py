@@ -13,7 +13,7 @@ from ..families.family import Family
 from ..graph.check import check_graph
 from ..graph.graph import Link, Socket, expansion
 from ..graph.sockets import MODEL_SOCKETS
-from ..host.models import family_of, lcm_of, live_definitions
+from ..host.models import family_of, lcm_of, live_definitions, variant_of_model
 from ..host.state import fingerprint
 from ..host.types import ModelsType, RegionsType, RequestType, seed_input, warnings_ui
 from ..prompt import PromptRequest
@@ -291,7 +291,8 @@ def _live_sources(links: dict[str, list], model, outpaint_model, asked: PromptRe
 
     Raises PlanError where two do not go together.
     """
-    sources = replace(_sources(links, family_of(model)), lcm=lcm_of(model))
+    family, why = variant_of_model(model)
+    sources = replace(_sources(links, family), lcm=lcm_of(model), family_why=why)
     if outpaint_model is None or asked.outpaint is None:
         return sources
     painter = family_of(outpaint_model)

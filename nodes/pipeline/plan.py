@@ -149,6 +149,7 @@ def _inputs(request: PromptRequest, sources: Sources, resolver: Resolver, seed: 
         sources.control_image is not None,
         lcm_of_picture(request, resolver, sources.lcm),
         lcm_of_outpaint(request, resolver, sources),
+        sources.family_why,
     )
 
 

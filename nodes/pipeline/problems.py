@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..families.family import Family
-from ..prompt import PromptRequest
+from ..families.family import FACES_WITHOUT_ADAPTER, Family
+from ..prompt import PromptRequest, Segment, has_weights
 from .build.controls import Control
 from .build.lcm import lcm_problems
 from .build.settings import Inputs, Settings
@@ -244,6 +244,25 @@ def _is_set(value: object) -> bool:
     return value is not None and value is not False
 
 
+def _said(request: PromptRequest) -> tuple[Segment, ...]:
+    outpainted = () if request.outpaint_prompt is None else (request.outpaint_prompt,)
+    return (*request.prompt, *request.negative, *outpainted)
+
+
+def _adapter_problems(request: PromptRequest, family: Family) -> list[Problem]:
+    """Return what is wrong with FaceID tags on a family that no adapter draws faces on."""
+    if family.identity or not _has_faceids(request):
+        return []
+    if request.face_swap:
+        text = (
+            f"No adapter draws <faceid:...> on {family.title}: the face comes by face_swap alone,"
+            " after the picture is drawn."
+        )
+        return [Problem("no-faceid-adapter", "info", text)]
+    text = f"No adapter draws <faceid:...> on {family.title}."
+    return [Problem("no-faceid-adapter", "error", text, FACES_WITHOUT_ADAPTER)]
+
+
 def _family_problems(
     request: PromptRequest, family: Family, settings: Settings, inputs: Inputs
 ) -> list[Problem]:
@@ -262,6 +281,13 @@ def _family_problems(
                     "Use an SD1.5 or Flux Fill model.",
                 )
             )
+    found += _adapter_problems(request, family)
+    if not family.text.weights and settings.use_lpw and any(map(has_weights, _said(request))):
+        text = (
+            f"Weights such as (word:1.2) have no effect on {family.title}: its text encoder takes"
+            " none, and they are left out of the text."
+        )
+        found.append(Problem("weights-without-effect", "info", text, "Say it in more words."))
     if not family.takes_negative and request.negative:
         text = f"negative_prompt has no effect on {family.title}: its true CFG is 1."
         found.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..errors import PlanError
-from ..host.models import family_of, lcm_of
+from ..host.models import lcm_of, variant_of_model
 from ..host.state import fingerprint
 from ..host.tensors import as_pictures
 from ..host.types import RequestType, seed_input
@@ -141,8 +141,9 @@ class AstriaRequestSettings(io.ComfyNode):
 
     @classmethod
     def execute(cls, request: PromptRequest, model, seed: int, image=None) -> io.NodeOutput:
-        family = family_of(model)
+        family, why = variant_of_model(model)
         inputs = Inputs(
+            family_why=why,
             has_image=image is not None or request.input_image is not None,
             seed=seed,
             lcm=lcm_of_picture(request, make_resolver(Bindings()), lcm_of(model)),

@@ -14,7 +14,7 @@ from .segment import EmbeddingTag, FaceIdTag, LoraTag, Segment
 from .source import Diagnostic, Span
 from .suggest import did_you_mean
 from .tree import Document, Node
-from .weights import encoder_text
+from .weights import encoder_text, has_weights
 
 __all__ = [
     "ANCHORS",
@@ -33,5 +33,6 @@ __all__ = [
     "Span",
     "did_you_mean",
     "encoder_text",
+    "has_weights",
     "parse",
 ]

@@ -45,7 +45,16 @@ CONTROLNETS = (
     "tile",
     "qr",
 )
-SCHEDULERS = ("euler", "euler_a", "dpm++2m_karras", "dpm++sde_karras", "dpm++2m", "dpm++sde", "lcm")
+SCHEDULERS = (
+    "euler",
+    "euler_a",
+    "dpm++2m_karras",
+    "dpm++sde_karras",
+    "dpm++2m",
+    "dpm++sde",
+    "lcm",
+    "res_multistep",
+)
 STYLES = (
     "Cinematic",
     "Animated",

@@ -140,11 +140,15 @@ def _take_weight(parts: list[_WeightedPart], opening: int, closing: int) -> floa
     return ROUND_WEIGHT
 
 
-def encoder_text(segment: Segment, *, use_lpw: bool) -> str:
+def encoder_text(segment: Segment, *, use_lpw: bool, weighs: bool = True) -> str:
     """Return the text for ComfyUI's CLIPTextEncode.
 
-    Weights flat and explicit, or with `use_lpw` false every bracket as plain text.
+    Weights flat and explicit, or with `use_lpw` false every bracket as plain text. Where the
+    encoder does not weigh, it reads no escapes either, and weights are left out.
     """
+    if not weighs:
+        runs = weigh(segment.pieces).runs if use_lpw else [WeightedRun(1.0, list(segment.pieces))]
+        return "".join(_written(run.pieces, escapes=False) for run in runs)
     if not use_lpw:
         return _written(segment.pieces)
     written: list[str] = []
@@ -161,7 +165,12 @@ def encoder_text(segment: Segment, *, use_lpw: bool) -> str:
     return "".join(written)
 
 
-def _written(pieces: Sequence[str | EmbeddingTag]) -> str:
+def has_weights(segment: Segment) -> bool:
+    """Say whether a part of the text weighs more or less than the rest."""
+    return any(run.weight != 1 for run in weigh(segment.pieces).runs)
+
+
+def _written(pieces: Sequence[str | EmbeddingTag], *, escapes: bool = True) -> str:
     """Return literal text with its round brackets escaped and the embeddings in the host's words,
     set off by blanks.
     """
@@ -174,6 +183,6 @@ def _written(pieces: Sequence[str | EmbeddingTag]) -> str:
         # The host marks escaped brackets with NUL, which says nothing to a model.
         elif plain := piece.replace("\0", ""):
             text += [" "] if is_after_embedding and not plain[0].isspace() else []
-            text.append(re.sub(r"([()])", r"\\\1", plain))
+            text.append(re.sub(r"([()])", r"\\\1", plain) if escapes else plain)
         is_after_embedding = isinstance(piece, EmbeddingTag)
     return "".join(text)

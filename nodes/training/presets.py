@@ -63,7 +63,7 @@ PRESETS: Mapping[str, Preset] = {
         Preset("flux-lora-focus", "flux", 2e-4, 27, 300, 2000, (512, 768), False, _FLUX),
     )
 }
-BRANCHES = ("sd15", "sdxl", "flux")
+BRANCHES = tuple(dict.fromkeys(one.branch for one in FAMILIES.values() if one.is_trained))
 # What the service calls them; a tune without a preset takes that of its family.
 SERVICE_PRESETS = ("flux-lora-portrait", "flux-lora-fast", "flux-lora-focus")
 
@@ -85,9 +85,11 @@ def preset_of(branch: str, name: str | None) -> Preset:
     own = [one for one in PRESETS.values() if one.branch == branch]
     if not own:
         titles = ", ".join(FAMILIES[one].title for one in BRANCHES)
+        title = FAMILIES[branch].title if branch in FAMILIES else branch
         raise TrainingError(
-            f"A base of the family {branch} cannot be trained; expected {titles}.",
+            f"{title} cannot be trained here; expected a base of {titles}.",
             code="training-model",
+            hint="A LoRA that another program trained is worn like any other.",
         )
     known = ", ".join(one.name for one in own)
     hint = f"Presets of {FAMILIES[branch].title}: {known}; or leave the preset out."

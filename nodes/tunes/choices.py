@@ -15,6 +15,7 @@ FIELD_FOLDERS: Mapping[str, Sequence[str]] = {
     "diffusion_model": ("diffusion_models",),
     "clip_l": ("text_encoders",),
     "t5xxl": ("text_encoders",),
+    "text_encoder": ("text_encoders",),
     "vae": ("vae",),
     "outpaint_model": OUTPAINT_FOLDERS,
 }

@@ -105,6 +105,7 @@ def _base_files(base) -> str:
         base.diffusion_model,
         base.clip_l,
         base.t5xxl,
+        base.text_encoder,
         base.vae,
         base.outpaint_model,
     )

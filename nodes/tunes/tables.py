@@ -6,17 +6,18 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
+from ..families import family as families
 from ..graph.model_files import WEIGHT_ENDINGS
 from .names import close_names, name_problem, shown
 from .syntax import BASE_ID
 
-BRANCHES = ("sd15", "sdxl", "flux")  # what LoRAs, ControlNets and adapters are made for
-FAMILIES = (*BRANCHES, "flux_schnell")  # what a base can be
+BRANCHES = families.BRANCHES
+FAMILIES = families.BASES
 
 
 @dataclass(frozen=True)
 class KnownBase:
-    """A base tune of the service's gallery."""
+    """A base whose family is known by its id, such as those of the service's gallery."""
 
     title: str
     family: str
@@ -25,6 +26,8 @@ class KnownBase:
 KNOWN_BASES: Mapping[str, KnownBase] = {
     "690204": KnownBase("Realistic Vision v5.1", "sd15"),
     "1504944": KnownBase("Flux1.dev", "flux"),
+    # Families that are published as single files, under their own names.
+    **{one.name: KnownBase(one.title, one.name) for one in families.FAMILIES.values() if one.files},
 }
 
 
@@ -157,6 +160,7 @@ class BaseModel:
     diffusion_model: str | None = None
     clip_l: str | None = None
     t5xxl: str | None = None
+    text_encoder: str | None = None  # of families with a single one
     vae: str | None = None
     outpaint_model: str | None = None  # inpainting model of the same family, e.g. Flux Fill
     # "yes": T5 reads the text alone, without the padding behind it (Flux).
@@ -165,12 +169,13 @@ class BaseModel:
 
 BASE_FIELDS = tuple(item.name for item in fields(BaseModel))
 YES_NO = ("yes", "no")
-_FLUX_FILES = ("clip_l", "t5xxl", "vae")
+# What a diffusion_model needs beside it.
 SPLIT_FILES: Mapping[str, tuple[str, ...]] = {
-    "sd15": ("clip_l", "vae"),
-    "flux": _FLUX_FILES,
-    "flux_schnell": _FLUX_FILES,
+    name: (*families.FAMILIES[name].text.files, "vae")
+    for name in FAMILIES
+    if families.FAMILIES[name].text.files
 }
+_ENCODERS = ("clip_l", "t5xxl", "text_encoder")
 
 
 def base_problem(base: BaseModel) -> str | None:
@@ -180,19 +185,15 @@ def base_problem(base: BaseModel) -> str | None:
     """
     if base.checkpoint and base.diffusion_model:
         return "it names both a checkpoint and a diffusion_model; keep one"
-    if beside := [
-        name for name in ("clip_l", "t5xxl", "vae") if base.checkpoint and getattr(base, name)
-    ]:
+    if beside := [name for name in (*_ENCODERS, "vae") if base.checkpoint and getattr(base, name)]:
         return f"a checkpoint brings its own text encoders and VAE; remove {', '.join(beside)}"
     if base.diffusion_model and base.family not in SPLIT_FILES:
         return f"family {base.family} is loaded from a checkpoint, not from a diffusion_model"
-    if base.t5xxl and "t5xxl" not in SPLIT_FILES.get(base.family, ()):
-        return f"family {base.family} has no t5xxl text encoder; remove t5xxl"
-    if base.trim_padding and not base.family.startswith("flux"):
-        return (
-            f"family {base.family} reads every text in full windows of 77 tokens; remove"
-            " trim_padding"
-        )
+    fitting = SPLIT_FILES.get(base.family, ())
+    if wrong := [name for name in _ENCODERS if getattr(base, name) and name not in fitting]:
+        return f"family {base.family} has no {wrong[0]} text encoder; remove {wrong[0]}"
+    if base.trim_padding and "t5xxl" not in fitting:
+        return f"family {base.family} has no T5 whose padding could be trimmed; remove trim_padding"
     return None
 
 
@@ -256,9 +257,10 @@ def base_title(id: str) -> str:
 def bind_base(bind: str, id: str) -> str:
     """Return the commands that bind a base which nothing is known of yet, a line each."""
     known = KNOWN_BASES.get(id)
-    if known and known.family == "flux":
+    if known and families.FAMILIES[known.family].text.in_sequence:
         return "\n".join(
-            f"{bind} base.{id}.{name} FILE" for name in ("diffusion_model", *SPLIT_FILES["flux"])
+            f"{bind} base.{id}.{name} FILE"
+            for name in ("diffusion_model", *SPLIT_FILES[known.family])
         )
     family = "" if known else f"{bind} base.{id}.family FAMILY\n"
     return f"{family}{bind} base.{id}.checkpoint FILE"

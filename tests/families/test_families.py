@@ -16,9 +16,11 @@ from comfyui_astria.tests.regions.comfy_inprocess import load, tiny_model
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_host_s_model_is_told_apart(name: str) -> None:
-    model = tiny_model(name)
-    one = load("comfyui_astria.nodes.host.models").family_of(model)
-    assert one is FAMILIES[name]
+    model, one = tiny_model(name), FAMILIES[name]
+    named = [file.name for file in one.files if file.folder == "diffusion_models"]
+    if named:
+        model.cached_patcher_init = (None, (f"/models/{named[0]}",))
+    assert load("comfyui_astria.nodes.host.models").family_of(model) is one
     latent = model.model.latent_format
     shown = one.latent.channels, one.latent.cell_px
     assert shown == (latent.latent_channels, latent.spacial_downscale_ratio)
@@ -45,6 +47,32 @@ def test_facts_agree_with_one_another(of: Family) -> None:
     assert of.true_cfg(7.0) == (7.0 if of.takes_negative else 1.0)
     chosen = {host_sampler(name, of).schedule for name in SCHEDULERS}
     assert chosen == {of.schedule} if of.schedule else len(chosen) > 1
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "why"),
+    [
+        ("z_image_bf16.safetensors", "zimage", "by the name of its file, z_image_bf16"),
+        ("models\\z-image-base-fp8.safetensors", "zimage", "by the name of its file, z-image-base"),
+        (
+            "z_image_turbo_bf16.safetensors",
+            "zimage_turbo",
+            "assumed: neither the model nor its file",
+        ),
+        ("my merge.safetensors", "zimage_turbo", "the bindings"),
+        ("", "zimage_turbo", "its file, which is not known, tells it from Z-Image;"),
+    ],
+)
+def test_variants_that_a_model_does_not_tell_are_told_by_its_file(
+    file: str, name: str, why: str
+) -> None:
+    model = tiny_model("zimage")
+    model.cached_patcher_init = (None, (file,)) if file else None
+    found, reason = load("comfyui_astria.nodes.host.models").variant_of_model(model)
+    assert found.name == name
+    assert why in reason
+    alone = load("comfyui_astria.nodes.host.models").variant_of_model(tiny_model("flux"))
+    assert alone == (FAMILIES["flux"], "")
 
 
 def test_an_inpainting_model_is_found_by_its_branch() -> None:

@@ -86,7 +86,7 @@ def test_every_fault_is_listed_at_once() -> None:
         "d (SaveImage): input 'images' takes IMAGE, and Link(node='b', slot=5) gives nothing",
         (
             "e (AstriaSampler): input 'sampler_name' is 'dpm_fast', not one of euler,"
-            " euler_ancestral, dpmpp_2m, dpmpp_sde, lcm"
+            " euler_ancestral, dpmpp_2m, dpmpp_sde, lcm, res_multistep"
         ),
         "f (SaveImage): input 'images' takes a link of type IMAGE, and 3 is a constant",
     ]

@@ -136,6 +136,8 @@ FAMILY_MEANS = {
     "sdxl": ("SetLatentNoiseMask", "edge", 8, 0.95, "CFGGuider"),
     "flux": ("SetLatentNoiseMask", "edge", 16, 0.95, "BasicGuider"),
     "flux_schnell": ("SetLatentNoiseMask", "edge", 16, 0.95, "BasicGuider"),
+    "zimage_turbo": ("SetLatentNoiseMask", "edge", 16, 0.95, "BasicGuider"),
+    "zimage": ("SetLatentNoiseMask", "edge", 16, 0.95, "CFGGuider"),
     "sd15_inpaint": ("InpaintModelConditioning", "neutral", 8, 1.0, "CFGGuider"),
     "sdxl_inpaint": ("InpaintModelConditioning", "neutral", 8, 1.0, "CFGGuider"),
     "flux_fill": ("InpaintModelConditioning", "neutral", 16, 1.0, "BasicGuider"),
@@ -177,6 +179,7 @@ def test_flux_takes_cfg_scale_as_distilled_guidance(family: str, guidance: float
         ("dpm++2m", "dpmpp_2m", "normal"),
         ("dpm++sde", "dpmpp_sde", "normal"),
         ("lcm", "lcm", "sgm_uniform"),
+        ("res_multistep", "res_multistep", "simple"),
     ],
 )
 def test_scheduler_names(scheduler: str, sampler: str, sd_schedule: str) -> None:

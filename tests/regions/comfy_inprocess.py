@@ -18,8 +18,20 @@ import torch
 from ...devtools.environment import current
 
 _KLEIN = ("flux2_klein_4b", "flux2_klein_9b")
-LATENT_CHANNELS = {"sd15": 4, "sdxl": 4, "flux": 16, **dict.fromkeys(("flux2", *_KLEIN), 128)}
-TEXT_WIDTH = {"sd15": 64, "sdxl": 160, "flux": 48, **dict.fromkeys(("flux2", *_KLEIN), 48)}
+LATENT_CHANNELS = {
+    "sd15": 4,
+    "sdxl": 4,
+    "flux": 16,
+    "zimage": 16,
+    **dict.fromkeys(("flux2", *_KLEIN), 128),
+}
+TEXT_WIDTH = {
+    "sd15": 64,
+    "sdxl": 160,
+    "flux": 48,
+    "zimage": 32,
+    **dict.fromkeys(("flux2", *_KLEIN), 48),
+}
 POOLED_WIDTH = {"sd15": 64, "sdxl": 96, "flux": 64}  # others take no pooled text
 
 

@@ -70,6 +70,25 @@ _FLUX = {
     "guidance_embed": True,
     "txt_ids_dims": [],
 }
+# dim is not below 256, the width of its modulation's input; dim / n_heads is the sum of axes_dims
+_ZIMAGE = {
+    "image_model": "lumina2",
+    "patch_size": 2,
+    "in_channels": 16,
+    "dim": 256,
+    "cap_feat_dim": 32,
+    "n_layers": 2,
+    "qk_norm": True,
+    "n_heads": 4,
+    "n_kv_heads": 4,
+    "axes_dims": [16, 24, 24],
+    "axes_lens": [1536, 512, 512],
+    "rope_theta": 256.0,
+    "ffn_dim_multiplier": 8.0 / 3.0,
+    "z_image_modulation": True,
+    "time_scale": 1000.0,
+    "pad_tokens_multiple": 32,
+}
 
 _CLIP_L = {
     "hidden_size": 64,
@@ -84,6 +103,14 @@ _CLIP_G = {
     "num_attention_heads": 4,
     "intermediate_size": 192,
     "projection_dim": 96,
+}
+# Its tokens are those of the real one, so it must have a vector for each.
+_QWEN3_4B = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
 }
 _T5 = {"d_model": 48, "d_ff": 96, "d_kv": 12, "num_heads": 4, "num_layers": 2}
 
@@ -112,6 +139,8 @@ FAMILIES: dict[str, Callable[[], supported_base.BASE]] = {
     "flux2": flux2_dev,
     "flux2_klein_4b": lambda: flux2_klein(KLEIN_4B_TEXT),
     "flux2_klein_9b": lambda: flux2_klein(KLEIN_9B_TEXT),
+    "zimage_turbo": lambda: supported.ZImage(dict(_ZIMAGE)),
+    "zimage": lambda: supported.ZImage(dict(_ZIMAGE)),
 }
 
 
@@ -150,6 +179,7 @@ def _older_clip(config: supported_base.BASE) -> comfy.sd.CLIP:
         "clip_l_model_config": _CLIP_L,
         "clip_g_model_config": _CLIP_G,
         "t5xxl_model_config": _T5,
+        "qwen3_4b_model_config": _QWEN3_4B,
     }
     target = config.clip_target()
     # Without weights to look at, the host's own target has no type for T5.

@@ -162,7 +162,7 @@ def test_any_text_is_read_or_refused_with_its_line(text: str) -> None:
         (
             "[base 1]\nfamily = sdxl\ntrim_padding = yes",
             (
-                "f, line 1: '[base 1]': family sdxl reads every text in full windows of 77 tokens;"
+                "f, line 1: '[base 1]': family sdxl has no T5 whose padding could be trimmed;"
                 " remove trim_padding"
             ),
         ),

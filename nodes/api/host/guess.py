@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from ...families.family import FAMILIES
 from ...host.state import state_folder
 from ...tunes.bindings import BINDINGS_FILE, ROLES, bind
 from ...tunes.choices import present
@@ -17,7 +18,8 @@ from ..guess import guessed, guessed_roles
 def guess_bases(tune_id: str | None) -> list[str]:
     """Guess at the base that is asked for.
 
-    Without one, where nothing at all is bound, at the gallery's Flux before the older one.
+    Without one, where nothing at all is bound, at the gallery's Flux before the older one, then at
+    the families that are published as single files.
 
     Return the notices on it.
     """
@@ -25,7 +27,9 @@ def guess_bases(tune_id: str | None) -> list[str]:
         return _guess_base(tune_id)
     if bindings_in(state_folder()).bases:
         return []
-    attempts = map(_guess_base, ("1504944", "690204"))
+    gallery = ("1504944", "690204")
+    published = (one.name for one in FAMILIES.values() if one.files)
+    attempts = map(_guess_base, (*gallery, *published))
     return next(filter(None, attempts), [])
 
 

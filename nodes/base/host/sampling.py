@@ -25,6 +25,7 @@ STEP_NOISE: Mapping[str, StepNoise | None] = {
     "dpmpp_2m": None,
     "dpmpp_sde": "brownian",
     "lcm": "gaussian",
+    "res_multistep": None,
 }
 
 

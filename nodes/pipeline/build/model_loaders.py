@@ -101,6 +101,13 @@ class ModelLoaders:
         Connected, bound for the kind, or the bound one that knows every kind. Any of them may be a
         union, and which number that one knows the kind by is for the node to see.
         """
+        if not self.family.controls:
+            return Missing(
+                "ControlNet",
+                f"controlnet_{kind}",
+                f"no ControlNet is used on {self.family.title} yet.",
+                "Leave the ControlNet out, or use a model of another family.",
+            )
         found = self._any_controlnet(kind)
         if isinstance(found, Missing):
             return found

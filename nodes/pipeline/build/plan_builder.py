@@ -168,6 +168,7 @@ class PlanBuilder:
             negative,
             self.resolver,
             use_lpw=self.settings.use_lpw,
+            weighs=self.family.text.weights,
             style=self.request.style,
             of_person=of_person,
         )

@@ -22,6 +22,8 @@ class Inputs:
 
     Which sockets hold something, and the node's own seed. `lcm` and `outpaint_lcm` name what makes
     an LCM of the model that draws the picture, or the new area; empty where nothing is known to.
+    `family_why` says what tells the model's family from others of the same kind, where there are
+    any.
     """
 
     has_image: bool = False
@@ -30,6 +32,7 @@ class Inputs:
     has_control_image: bool = False
     lcm: str = ""
     outpaint_lcm: str = ""
+    family_why: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,10 @@ def settle(request: PromptRequest, family: Family, inputs: Inputs) -> Settings:
     """Return the request's values with every default filled in and explained."""
     note = Explainer()
     title = family.title
+    if inputs.family_why:
+        note.settings.append(Setting("model", title, inputs.family_why))
     has_faceids = any(segment.faceids for segment in request.prompt)
-    scheduler = note.take("scheduler", request.scheduler, family.scheduler, f"default of {title}")
+    scheduler = note.take("scheduler", request.scheduler, family.scheduler, default_of(family))
     chosen = host_sampler(scheduler, family)
     note.settings.append(
         Setting(
@@ -124,11 +129,17 @@ def settle(request: PromptRequest, family: Family, inputs: Inputs) -> Settings:
     )
 
 
+def default_of(family: Family) -> str:
+    """Return the reason of a family's default, with its source where one is named."""
+    source = f", by {family.source}" if family.source else ""
+    return f"default of {family.title}{source}"
+
+
 def default_steps(family: Family, lcm: str = "") -> tuple[int, str]:
     """Return the default of steps and its reason; `lcm` as in `Inputs`."""
     if lcm and family.has_lcm:
         return LCM_STEPS, f"default with an LCM: {lcm}"
-    return family.steps, f"default of {family.title}"
+    return family.steps, default_of(family)
 
 
 def default_cfg(family: Family, lcm: str = "", *, has_faceids: bool) -> tuple[float, str]:
@@ -147,7 +158,7 @@ def default_cfg(family: Family, lcm: str = "", *, has_faceids: bool) -> tuple[fl
         return LCM_CFG, f"default with an LCM: {lcm}"
     if has_faceids:
         return FACEID_CFG, "default with FaceID"
-    return family.cfg, f"default of {family.title}"
+    return family.cfg, default_of(family)
 
 
 def _denoise(request: PromptRequest, inputs: Inputs, note: Explainer) -> float:

@@ -22,7 +22,8 @@ class Sources:
     Links to loader nodes, or sockets of the node that expands it.
 
     `connected` holds models beside MODEL, CLIP and VAE by the name of their socket; what is not
-    there comes from the bindings. `lcm` is what shows that the model is an LCM, where it is one.
+    there comes from the bindings. `lcm` is what shows that the model is an LCM, where it is one,
+    and `family_why` what tells its family from others of the same kind.
     """
 
     models: Models
@@ -35,6 +36,7 @@ class Sources:
     outpaint_models: Models | None = None
     outpaint_family: Family | None = None
     lcm: str = ""
+    family_why: str = ""
     # Holds what the links above come from; the plan is written into it.
     graph: Graph = field(default_factory=Graph)
 

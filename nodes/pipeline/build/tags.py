@@ -43,6 +43,7 @@ def resolve_text(
     resolver: Resolver,
     *,
     use_lpw: bool,
+    weighs: bool = True,
     style: str | None = None,
     of_person: bool = False,
 ) -> ResolvedText:
@@ -56,7 +57,14 @@ def resolve_text(
     embeddings = _Embeddings(resolver)
     said = embeddings.named(positive), embeddings.named(negative)
     prompt_text = PromptText(
-        *said, loras, use_lpw, style, faceids, tags.checkpoint, tuple(dict.fromkeys(tags.photos))
+        *said,
+        loras,
+        use_lpw,
+        weighs,
+        style,
+        faceids,
+        tags.checkpoint,
+        tuple(dict.fromkeys(tags.photos)),
     )
     missing = _unique((*tags.missing, *embeddings.missing))
     problems = _unique((*tags.problems, *embeddings.problems))

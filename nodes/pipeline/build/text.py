@@ -81,14 +81,15 @@ class PromptText:
 
     The positive segments, the negative ones, and the files behind their tags.
 
-    `checkpoint` is a person's own model. `photos` are the tunes that show the person's face, of
-    FaceID and LoRA tags alike.
+    `weighs`: the text encoder takes weights. `checkpoint` is a person's own model. `photos` are the
+    tunes that show the person's face, of FaceID and LoRA tags alike.
     """
 
     positive: tuple[Segment, ...]
     negative: tuple[Segment, ...]
     loras: tuple[Lora, ...]
     use_lpw: bool
+    weighs: bool
     style: str | None = None
     faceids: tuple[FaceID, ...] = ()
     checkpoint: str | None = None
@@ -97,12 +98,12 @@ class PromptText:
     @property
     def text(self) -> str:
         """The positive text as the encoder takes it, in the words of the style."""
-        text = joined_text(self.positive, use_lpw=self.use_lpw)
+        text = joined_text(self.positive, use_lpw=self.use_lpw, weighs=self.weighs)
         return in_style(text, self.style)
 
     @property
     def negative_text(self) -> str:
-        text = joined_text(self.negative, use_lpw=self.use_lpw)
+        text = joined_text(self.negative, use_lpw=self.use_lpw, weighs=self.weighs)
         unwanted = styled(self.style).negative if self.style else ""
         return ", ".join(filter(None, (text, unwanted)))
 
@@ -141,11 +142,11 @@ def lora_weights(segments: Sequence[Segment]) -> dict[str, tuple[float, float]]:
     return weights
 
 
-def joined_text(segments: Sequence[Segment], *, use_lpw: bool) -> str:
+def joined_text(segments: Sequence[Segment], *, use_lpw: bool, weighs: bool = True) -> str:
     """Return the encoder's text of `segments`, joined by a comma so that the words of one do not
     run into the next, and without commas at the ends, where a tag or BREAK stood.
     """
-    texts = (encoder_text(segment, use_lpw=use_lpw).strip() for segment in segments)
+    texts = (encoder_text(segment, use_lpw=use_lpw, weighs=weighs).strip() for segment in segments)
     bare = (text.strip(", ") for text in texts)
     return ", ".join(text for text in bare if text)
 

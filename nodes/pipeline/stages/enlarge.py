@@ -172,9 +172,7 @@ def _tiled(builder: PlanBuilder, encoded: Encoded, picture: Link) -> tuple[Encod
     if not request.tiled_upscale_v2:
         return encoded, settings
     resemblance = DEFAULT_RESEMBLANCE if request.resemblance is None else request.resemblance
-    controlnet = builder.require_for_part(
-        builder.loaders.controlnet("tile"), "The tile ControlNet of --tiled_upscale_v2"
-    )
+    controlnet = _tile_controlnet(builder)
     if controlnet is not None:
         encoded = steered(
             builder, "hires_fix.control_tile", encoded, controlnet, picture, resemblance, 1.0
@@ -190,6 +188,18 @@ def _tiled(builder: PlanBuilder, encoded: Encoded, picture: Link) -> tuple[Encod
         )
         return replace(encoded, positive=positive), settings
     return encoded, replace(settings, cfg=cfg)
+
+
+def _tile_controlnet(builder: PlanBuilder) -> Value | None:
+    part = "The tile ControlNet of --tiled_upscale_v2"
+    found = builder.loaders.controlnet("tile")
+    if builder.family.controls or not isinstance(found, Missing):
+        return builder.require_for_part(found, part)
+    text = (
+        f"{part} is left out: {found.message} Lower hires_denoising_strength holds to the picture."
+    )
+    builder.tell(Problem("part-skipped", "info", text))
+    return None
 
 
 def default_hires_cfg(family: Family, lcm: str) -> tuple[float, str]:

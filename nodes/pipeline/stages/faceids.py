@@ -78,6 +78,8 @@ def person_faceids(builder: PlanBuilder, name: str, faceids: Sequence[FaceID]) -
 def _use(builder: PlanBuilder, faceid: FaceID) -> dict[str, Value] | None:
     """Return adapter, identity and numbers of one tag; None where a model for it is left out."""
     said = f"<faceid:{faceid.tune}:{faceid.strength:g}>"
+    if not builder.family.identity:
+        return None  # told as a problem
     for_pulid = builder.family.identity == "pulid"
     is_portrait = bool(builder.request.faceid_portrait) and not for_pulid
     found = (

@@ -8,6 +8,8 @@ _SAMPLERS = {
     "euler": "euler",
     "k_euler": "euler",
     "euler a": "euler_a",
+    "res multistep": "res_multistep",
+    "res_multistep": "res_multistep",
     "euler_a": "euler_a",
     "k_euler_a": "euler_a",
     "euler ancestral": "euler_a",
@@ -37,7 +39,7 @@ _OTHERS = frozenset(
             "ipndm",
         ),
         *("dpm++ 2m sde heun", "dpm++ 3m sde", "dpmpp_3m_sde", "dpmpp_3m_sde_gpu", "er_sde"),
-        *("default", "res_multistep", "euler_cfg_pp", "[forge] flux realistic", "ddim_uniform"),
+        *("default", "euler_cfg_pp", "[forge] flux realistic", "ddim_uniform"),
     )
 )
 _SCHEDULE = re.compile(r"[ _](karras|k|exponential|sgm[ _]uniform|simple|normal|beta)$")

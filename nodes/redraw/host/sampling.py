@@ -26,7 +26,7 @@ from ...base.noise import SEED_SPACE, ImageSeeds, start_noise
 from ...errors import PlanError
 from ...faceid.host.apply import MASKED, apply_person_faceids
 from ...faceid.host.ip_adapter import IPAdapterFaceID
-from ...host.models import family_of
+from ...host.models import family_of, may_take_negative
 from ...regions.host.loras import Loras, apply_gated_loras, load_region_loras
 from ...regions.host.regional import REGIONS_KEY
 from ...regions.host.sampling_cache import SamplingCache
@@ -75,7 +75,7 @@ class FaceDrawing:
 
         On Flux true CFG stays 1: its guidance is distilled into the model.
         """
-        return self.cfg != 1 and family_of(self.model).takes_negative
+        return self.cfg != 1 and may_take_negative(self.model)
 
 
 class FaceNoise:

@@ -12,6 +12,7 @@ from .flux import Flux
 from .flux2 import Flux2
 from .hooks import ModelHooks
 from .unet import Unet
+from .zimage import ZImage
 
 HOOKS: Mapping[str, ModelHooks] = {
     "sd15": Unet(),
@@ -20,6 +21,7 @@ HOOKS: Mapping[str, ModelHooks] = {
     "flux2": Flux2(FAMILIES["flux2"]),
     "flux2_klein_4b": Flux2(FAMILIES["flux2_klein_4b"]),
     "flux2_klein_9b": Flux2(FAMILIES["flux2_klein_9b"]),
+    "zimage": ZImage(FAMILIES["zimage"]),
 }
 
 

@@ -29,6 +29,7 @@ from ...lora_forms import (
     Target,
     decomposed,
 )
+from ..table import hooks_of
 from .changes import LoraChange, Unfit, read_changes
 from .sizes import (
     ALPHA,
@@ -45,6 +46,7 @@ from .weights import readable_weight
 from .whole import model_kind
 
 OF_REGION = "cannot be held to one person's region"
+UNREAD = "the host reads its numbers without running it, and in a region nothing could be added"
 _NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
 
 
@@ -87,6 +89,8 @@ class _Entry:
         self.model = model
         self.strength = strength
         self.key = key
+        if path.endswith(hooks_of(model).unread):
+            raise Unfit(UNREAD)
         try:
             self.module: nn.Module = comfy.utils.get_attr(model.model, path)
         except AttributeError as error:  # the host names no bias for a part of a layer

@@ -1,0 +1,80 @@
+"""Z-Image, turbo and base, by Tongyi-MAI."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .facts import Family, Guidance, HostModel, Latent, Published, TextEncoder
+
+_LICENCE = "Apache-2.0"
+_TURBO = "Comfy-Org/z_image_turbo"
+_SHARED = (
+    Published(
+        "text_encoders",
+        "qwen_3_4b.safetensors",
+        _TURBO,
+        "split_files/text_encoders/qwen_3_4b.safetensors",
+        _LICENCE,
+    ),
+    Published(
+        "vae",
+        "ae.safetensors",
+        _TURBO,
+        "split_files/vae/ae.safetensors",
+        _LICENCE,
+    ),
+)
+
+# Tokens are 2x2 latent cells. The shift of the noise levels is 3, by the model itself.
+_DISTILLED = Family(
+    "zimage_turbo",
+    "Z-Image Turbo",
+    HostModel("ZImage", {"image_model": "lumina2", "in_channels": 16}),
+    Latent(16, patch=2, empty="EmptySD3LatentImage"),
+    TextEncoder("CLIPLoader", "lumina2", ("text_encoder",), weights=False, in_sequence=True),
+    native_size=1024,
+    multiple=16,
+    steps=8,
+    cfg=1.0,
+    scheduler="res_multistep",
+    schedule="simple",
+    guidance=Guidance.NONE,
+    source="ComfyUI's template image_z_image_turbo",
+    variant_of="zimage",
+    files=(
+        Published(
+            "diffusion_models",
+            "z_image_turbo_bf16.safetensors",
+            _TURBO,
+            "split_files/diffusion_models/z_image_turbo_bf16.safetensors",
+            _LICENCE,
+        ),
+        *_SHARED,
+    ),
+)
+
+FAMILIES = (
+    _DISTILLED,
+    replace(
+        _DISTILLED,
+        name="zimage",
+        title="Z-Image",
+        steps=25,
+        cfg=4.0,
+        guidance=Guidance.CFG,
+        source="ComfyUI's template image_z_image",
+        variant_of="",
+        # The published file is z_image_bf16; others say that they are not distilled.
+        named=r"base|^z[-_ ]?image([-_. ]?(bf16|fp16|fp32|int8|fp8|q\d).*)?\.\w+$",
+        files=(
+            Published(
+                "diffusion_models",
+                "z_image_bf16.safetensors",
+                "Comfy-Org/z_image",
+                "split_files/diffusion_models/z_image_bf16.safetensors",
+                _LICENCE,
+            ),
+            *_SHARED,
+        ),
+    ),
+)

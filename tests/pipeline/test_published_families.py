@@ -1,0 +1,159 @@
+"""Plans of the families that are published as single files: loaders, texts, guidance, and what such
+a family does not have.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from comfyui_astria.nodes.api.guess import guessed
+from comfyui_astria.nodes.errors import MissingModelError, PlanError
+from comfyui_astria.nodes.families.family import FAMILIES, Family
+from comfyui_astria.nodes.graph.model_files import PUBLISHED as PUBLISHED_FILES
+from comfyui_astria.nodes.graph.model_files import ModelFile
+from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
+from comfyui_astria.nodes.pipeline.explain import explain
+from comfyui_astria.nodes.prompt import PromptRequest
+from comfyui_astria.nodes.training.errors import TrainingError
+from comfyui_astria.nodes.training.presets import preset_of
+from comfyui_astria.nodes.tunes.bindings import Bindings
+from comfyui_astria.nodes.tunes.resolve import Resolver
+from comfyui_astria.tests.pipeline.support import (
+    TestFiles,
+    equipped,
+    plan_text,
+    store_with_photos,
+)
+
+PUBLISHED = [one for one in FAMILIES.values() if one.files]
+every = pytest.mark.parametrize("of", PUBLISHED, ids=[one.name for one in PUBLISHED])
+
+
+def folders_of(*families: Family) -> dict[str, list[str]]:
+    """Return model folders with the published files of these families."""
+    found: dict[str, list[str]] = {}
+    for one in families:
+        for file in one.files:
+            if file.name not in found.setdefault(file.folder, []):
+                found[file.folder].append(file.name)
+    return found
+
+
+def bound(of: Family, more: str = "") -> Resolver:
+    """Return a resolver to which the family's files are bound as its base."""
+    fields = guessed(of.name, lambda folder: folders_of(of).get(folder, []))
+    lines = [f"{field} = {file}" for field, file in fields.items()]
+    text = "\n".join(
+        [
+            f"[base {of.name}]",
+            f"family = {of.name}",
+            *lines,
+            "[defaults]",
+            f"base = {of.name}",
+            more,
+        ]
+    )
+    return Resolver(Bindings.parse(text, "test"), None, TestFiles(folders_of(of)))
+
+
+@every
+def test_files_are_known_by_their_published_names_beside_those_of_the_others(of: Family) -> None:
+    found = guessed(of.name, lambda folder: folders_of(*PUBLISHED).get(folder, []))
+    assert set(found) == {"diffusion_model", *of.text.files, "vae"}
+    assert found["diffusion_model"] == of.files[0].name
+    others = [one for one in PUBLISHED if one.files[0].name != of.files[0].name]
+    without = folders_of(*others)
+    assert guessed(of.name, lambda folder: without.get(folder, [])) == {}
+
+
+@every
+def test_a_base_is_loaded_as_its_publishers_do(of: Family) -> None:
+    request = PromptRequest.require("a cat\nseed=1")
+    compiled = compile_request(request, bound(of), CompileOptions())
+    nodes = compiled.graph.nodes
+    assert nodes["models.diffusion_model"].inputs["unet_name"] == of.files[0].name
+    encoder = nodes["models.text_encoders"]
+    assert (encoder.class_type, encoder.inputs["type"]) == (of.text.loader, of.text.type)
+    assert nodes["base.latent"].class_type == of.latent.empty
+    assert nodes["base.sigmas"].inputs["steps"] == of.steps
+    assert (nodes["base.guider"].class_type == "CFGGuider") == of.takes_negative
+    for file in of.files:
+        shown = ModelFile(file.folder, file.name)
+        own = f"https://huggingface.co/{file.repository}/resolve/main/{file.path}"
+        # The same file may be known from another publisher.
+        assert shown.address == PUBLISHED_FILES.get((file.folder, file.name), own)
+        assert file.licence in shown.describe()
+
+
+@every
+def test_explain_says_which_variant_whose_numbers_and_under_which_licence(of: Family) -> None:
+    told = explain(PromptRequest.require("a cat"), bound(of), CompileOptions())
+    assert told.runs
+    assert f"default of {of.title}, by {of.source}" in told.text
+    assert f"{of.files[0].name} ({of.files[0].licence})" in told.text
+    several = sum(one.host == of.host for one in FAMILIES.values()) > 1
+    assert (f"family = {of.name} in the bindings" in told.text) == several
+
+
+@every
+def test_weights_are_left_out_where_the_encoder_takes_none_and_that_is_said_once(
+    of: Family,
+) -> None:
+    text = "a (red:1.2) cat, [small] \\(tabby\\), ((old)) BREAK BREAK (left:1.3) man BREAK woman"
+    planned = plan_text(f"{text}\nnegative_prompt=(bad:1.4)", of.name)
+    told = [one for one in planned.problems if one.code == "weights-without-effect"]
+    texts = {
+        name: call.inputs["text"]
+        for name, call in planned.graph.nodes.items()
+        if call.class_type == "CLIPTextEncode"
+    }
+    if of.text.weights:
+        assert not told
+        return
+    assert len(told) == 1
+    assert texts["base.positive"] == "a red cat, small (tabby), old"
+    assert not any(":1." in one for one in texts.values())
+    assert ("bad" in texts["base.negative"]) == of.takes_negative
+    assert not [
+        one
+        for one in plan_text("a red cat", of.name).problems
+        if one.code == "weights-without-effect"
+    ]
+
+
+@every
+def test_a_face_from_photos_comes_by_a_lora_or_a_swap(of: Family, tmp_path: Path) -> None:
+    store = store_with_photos(tmp_path, 749152)
+    text = "<faceid:749152:1.0> a man"
+    if of.identity:
+        return
+    with pytest.raises(PlanError) as caught:
+        equipped(text, of.name, store)
+    assert f"No adapter draws <faceid:...> on {of.title}" in caught.value.message
+    assert "LoRA of the person" in str(caught.value)
+    assert "face_swap=true" in str(caught.value)
+    swapped = equipped(f"{text}\nface_swap=true", of.name, store)
+    assert "AstriaSwapFaces" in {call.class_type for call in swapped.graph.nodes.values()}
+    assert "AstriaApplyFaceID" not in {call.class_type for call in swapped.graph.nodes.values()}
+    assert [one.severity for one in swapped.problems if one.code == "no-faceid-adapter"] == ["info"]
+
+
+@every
+def test_it_is_not_trained_here(of: Family) -> None:
+    if of.is_trained:
+        return
+    with pytest.raises(TrainingError, match=f"{FAMILIES[of.branch].title} cannot be trained here"):
+        preset_of(of.branch, None)
+
+
+@every
+def test_what_needs_a_control_net_says_that_there_is_none(of: Family) -> None:
+    if of.controls:
+        return
+    with pytest.raises(MissingModelError, match=f"no ControlNet is used on {of.title} yet"):
+        plan_text("a cat\ncontrolnet=canny", of.name, image=True)
+    people = plan_text("a street BREAK BREAK a man BREAK a woman", of.name)
+    assert not [name for name in people.graph.nodes if "control" in name]
+    big = plan_text("a cat --tiled_upscale_v2\nhires_fix=true", of.name, upscale_model=True)
+    assert [one.severity for one in big.problems if one.code == "part-skipped"] == ["info"]
