@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..nodes.families.family import FAMILIES, Family
 from ..nodes.pipeline.build.controls import controls_of
 from ..nodes.pipeline.stages.control import KINDS
 from ..nodes.prompt import PromptRequest
@@ -16,6 +17,9 @@ from ..nodes.tunes.tune import Tune
 # Comes with ComfyUI, so the workflow opens without a complaint about its picture.
 IMAGE = "example.png"
 FLUX, SD15, SDXL = "1504944", "690204", "sdxl"
+# Families that are published as single files, in the variant most used: each has an example of two
+# people, and is its own base.
+PUBLISHED = tuple(one for one in FAMILIES.values() if one.files and not one.named)
 # The base tune of the examples that are not for Flux.
 BASES = {
     **dict.fromkeys(
@@ -63,6 +67,7 @@ BASES = {
         ),
         SD15,
     ),
+    **{f"multi_person_{one.name}": one.name for one in PUBLISHED},
     **dict.fromkeys(("sdxl_weights_and_style", "outpaint_sdxl", "faceid_sdxl"), SDXL),
 }
 # Names under which the files are published, or that say whose they are.
@@ -108,6 +113,18 @@ FILES = {
     "facedetection": ["parsing_bisenet.pth"],
     "embeddings": ["EasyNegative.safetensors"],
 }
+for _file in (file for one in PUBLISHED for file in one.files):
+    if _file.name not in FILES[_file.folder]:
+        FILES[_file.folder].append(_file.name)
+
+
+def _base(of: Family) -> str:
+    fields = dict(zip(("diffusion_model", *of.text.files, "vae"), of.files, strict=True))
+    lines = [f"{field} = {file.name}" for field, file in fields.items()]
+    return "\n".join([f"[base {of.name}]", f"family = {of.name}", *lines])
+
+
+_BASES = "\n".join(map(_base, PUBLISHED))
 BINDINGS = f"""\
 [base {FLUX}]
 family = flux
@@ -122,6 +139,7 @@ checkpoint = realisticVisionV51.safetensors
 [base {SDXL}]
 family = sdxl
 checkpoint = sd_xl_base_1.0.safetensors
+{_BASES}
 [tunes]
 1533312 = my_person.safetensors
 1558021 = second_person.safetensors

@@ -179,9 +179,11 @@ class ModelFile(NamedTuple):
 
     @property
     def licence(self) -> str:
-        """The licence of a file that a family is published in, "" where it is not known."""
-        file = _OF_FAMILIES.get((self.folder, self.name))
-        return "" if file is None else file.licence
+        """The licence of a file that a family alone is published in, "" of others."""
+        place = self.folder, self.name
+        return (
+            "" if place in PUBLISHED or place not in _OF_FAMILIES else _OF_FAMILIES[place].licence
+        )
 
     def describe(self) -> str:
         """Return in Markdown where the file belongs, and where a picture of the reader's own

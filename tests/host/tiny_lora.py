@@ -32,13 +32,18 @@ LAYERS: Mapping[str, Mapping[str, tuple[int, int]]] = {
         "lora_unet_single_blocks_0_linear1": (896, 128),
         "lora_te1_text_model_encoder_layers_0_self_attn_q_proj": (64, 64),
     },
+    "zimage": {
+        "diffusion_model.layers.0.attention.qkv": (768, 256),
+        "diffusion_model.layers.1.feed_forward.w1": (768, 256),
+        "diffusion_model.context_refiner.0.attention.out": (256, 256),
+    },
 }
 
 
 def write_tiny_lora(
     folder: Path, branch: str, name: str, *, seed: int = 0, strength: float = 1.0
 ) -> Path:
-    """Write `<folder>/<name>` for `sd15`, `sdxl` or `flux` and return its path.
+    """Write `<folder>/<name>` for a branch and return its path.
 
     At `strength` 1 it changes a picture plainly.
     """

@@ -83,7 +83,7 @@ def test_a_base_is_loaded_as_its_publishers_do(of: Family) -> None:
         own = f"https://huggingface.co/{file.repository}/resolve/main/{file.path}"
         # The same file may be known from another publisher.
         assert shown.address == PUBLISHED_FILES.get((file.folder, file.name), own)
-        assert file.licence in shown.describe()
+        assert file.licence in shown.describe() or shown.address != own
 
 
 @every

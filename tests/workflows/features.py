@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ...devtools.examples import PUBLISHED
+
 SAMPLER = "SamplerCustomAdvanced"
 CONTROL = "ControlNetApplyAdvanced"
 TEXT = "CLIPTextEncode"
@@ -300,6 +302,15 @@ FEATURES = {
         "base.positive": node(TEXT, r"\(Magnolia grandiflora\)"),
         "super_resolution.upscale": node(ENLARGED, image=["base.decode", 0], factor=4.0),
     },
+}
+FEATURES |= {
+    f"multi_person_{of.name}": {
+        "models.diffusion_model": node("UNETLoader", unet_name=of.files[0].name),
+        "models.text_encoders": node(of.text.loader, type=of.text.type),
+        "base.latent": node(of.latent.empty, batch_size=1),
+        "base.sigmas": node("BasicScheduler", steps=of.steps, scheduler=of.schedule),
+    }
+    for of in PUBLISHED
 }
 # What a feature is known by not having: a first sampling, the input image under the noise, a
 # ControlNet that it does without.

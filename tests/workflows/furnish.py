@@ -23,9 +23,11 @@ def furnish(host: LiveHost, *, faces: bool = True) -> None:
 
     Without `faces` what needs no package beside the host's: LoRAs, an embedding, a photo of nobody.
     """
-    for family in ("flux", "sd15"):  # no example for SDXL names a LoRA
+    families = {"flux": "flux", "sd15": "sd15"}  # no example for SDXL names a LoRA
+    families |= {one.name: one.branch for one in examples.PUBLISHED}
+    for family, branch in families.items():
         for name in examples.FILES["loras"]:
-            write_tiny_lora(host.loras, family, f"{family}_{name}")
+            write_tiny_lora(host.loras, branch, f"{family}_{name}")
     for name in examples.FILES["loras"]:
         write_tiny_lora(host.loras, "flux", name)
     _save_embedding(host.base / "models" / "embeddings" / "EasyNegative.safetensors")

@@ -10,14 +10,19 @@ import re
 from typing import Any
 
 from ...devtools import workflows
-from ...devtools.examples import FLUX, SD15, SDXL, base_of
+from ...devtools.examples import FLUX, PUBLISHED, SD15, SDXL, base_of
 from ...devtools.testmodels import with_test_models
 
 SHRINK = 4  # random models on a CPU need no more
 STEPS = 2
 LEAST_TILE = 256
 PHOTO_PX = 64
-FAMILIES = {FLUX: "flux", SD15: "sd15", SDXL: "sdxl"}
+FAMILIES = {
+    FLUX: "flux",
+    SD15: "sd15",
+    SDXL: "sdxl",
+    **{one.name: one.name for one in PUBLISHED},
+}
 PASTED = {"start_flux": "flux", "start_stable_diffusion": "sd15"}  # whose prompt is pasted
 OTHER_MODELS = {"flux1-fill-dev.safetensors": "flux_fill"}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from comfyui_astria.devtools import workflows
-from comfyui_astria.devtools.examples import FLUX, SD15, SDXL, base_of
+from comfyui_astria.devtools.examples import FLUX, PUBLISHED, SD15, SDXL, base_of
 from comfyui_astria.nodes.prompt import FaceIdTag, PromptRequest
 from comfyui_astria.tests.prompt.seed_prompts import (
     FIELDS_TEXT,
@@ -26,7 +26,7 @@ from comfyui_astria.tests.prompt.seed_prompts import (
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
-BASES = {FLUX: "Flux", SD15: "SD1.5", SDXL: "SDXL"}
+BASES = {FLUX: "Flux", SD15: "SD1.5", SDXL: "SDXL", **{one.name: one.title for one in PUBLISHED}}
 
 # Example of the documentation, as docs/examples.md calls it -> its text.
 TEXTS = {
