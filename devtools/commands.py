@@ -39,6 +39,8 @@ python dev.py COMMAND [ARGUMENTS]
   compile FILE                 turn a prompt into a workflow file
   train FOLDER --name WORD     train a person from photos; stopped, the same command goes on
                                (--base ID, --person-agreed; --help lists the rest)
+  learn NAME [--steps N]       train a model of the small drawn world from nothing
+                               (--help lists the rest); smallworld/README.md
   clean-metadata FILE ...      take what older versions told of your files out of saved pictures
   gallery                      photograph the screens of docs/gallery.md anew, in the browser
   pictures                     photograph the nodes for their help pages, and the tutorial, anew
@@ -232,6 +234,12 @@ def _bench(environment: Environment, argv: list[str]) -> int:
     return report(figures, json_file) if figures else 0
 
 
+def _learn(environment: Environment, argv: list[str]) -> int:
+    from ..smallworld import learning  # needs packages of .venv
+
+    return learning.run(argv)
+
+
 def _bind(argv: list[str]) -> int:
     from ..nodes.tunes.cli import main as bind
 
@@ -312,6 +320,7 @@ _IN_VENV: dict[str, Callable[[Environment, list[str]], int]] = {
     "serve": _serve,
     "train": _train,
     "bench": _bench,
+    "learn": _learn,
     "gallery": _gallery,
     "pictures": _pictures,
     "workflows": _workflows,

@@ -14,6 +14,7 @@ SIZES = ((128, 128), (128, 128), (192, 128), (128, 192))
 CLOSE_UP_PX = (30, 40)
 NEAR_PX = (14, 18)
 FAR_PX = (5, 7)
+LEAST_PX = 12.5  # of a head in a crowd
 # A person's height from the middle of the head to the feet, and their room to each side, in half
 # widths of a head.
 TO_FEET = 4.5
@@ -61,7 +62,7 @@ def random_scene(
     """Return the scene of this seed: up to four people, close up, near or far, on any size."""
     rng = np.random.default_rng(seed)
     width, height = size or SIZES[rng.integers(len(SIZES))]
-    room = max(1, int(width / (2 * TO_SIDE * NEAR_PX[0])))
+    room = max(1, int(width / (2 * TO_SIDE * LEAST_PX)))
     if people is None:
         people = int(rng.choice([0, 1, 1, 1, 2, 2, 2, 3, 4]))
     people = min(people, room)

@@ -1,0 +1,1 @@
+"""The small world's models as the host holds models."""

@@ -1,0 +1,146 @@
+"""Trains the small Flux.1 and its text encoders: `python dev.py learn flux`.
+
+In the second part it learns to paint as with classifier-free guidance in one pass, as the published
+one does (Meng et al. 2023), from its own average.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .data import Pictures, Rows, fitting
+from .host import open_host, start
+from .loop import Learner, asked
+from .unet import CHUNK, clip_encoder, clip_tokens
+
+BATCH = 16
+LONGEST = 96  # tokens of T5
+DISTILLED = 0.6  # from which part of the training on guidance is learned
+MOST_GUIDANCE = 5.0
+END, PADDING = 1, 0  # T5's tokens
+
+
+def t5_tokens() -> Callable[[str], list[int]]:
+    """Return what gives the host's T5 tokens of a text, to its end."""
+    from comfy.text_encoders.flux import T5XXLTokenizer
+
+    tokenizer = T5XXLTokenizer()
+
+    def tokens(text: str) -> list[int]:
+        [chunk] = tokenizer.tokenize_with_weights(text)
+        found = [int(token[0]) for token in chunk]
+        return found[: found.index(END) + 1]
+
+    return tokens
+
+
+def first_model(clip_rows: int, t5_rows: int) -> torch.nn.ModuleDict:
+    """Return the host's Flux and its encoders with first weights."""
+    import comfy.ops
+    from comfy.text_encoders.t5 import T5
+
+    from ..host import models
+
+    config = models.flux()
+    config.set_inference_dtype(torch.float32, None)
+    bare = comfy.ops.disable_weight_init
+    t5 = T5(models.T5, torch.float32, "cpu", bare)
+    t5.shared = bare.Embedding(t5_rows, models.T5["d_model"])
+    flux = config.get_model({}, "").diffusion_model
+    model = torch.nn.ModuleDict({"flux": flux, "clip": clip_encoder(clip_rows), "t5": t5})
+    still = [f"flux.{name}" for name, _ in flux.named_parameters() if "mod" in name]
+    start(model, seed=16, zero=("flux.final_layer.", *still))
+    with torch.no_grad():
+        model["clip"].text_model.embeddings.position_embedding.weight.mul_(0.2)
+    return model
+
+
+class Loss:
+    """What a step costs: the error of the flow's direction; later, of the guided one."""
+
+    def __init__(self, learner: Learner, pictures: Pictures, clip: Rows, t5: Rows) -> None:
+        self._learner = learner
+        self._pictures = pictures
+        self._clip = clip
+        self._t5 = t5
+        self._teacher: torch.nn.ModuleDict | None = None
+
+    def __call__(self, step: int) -> Tensor:
+        rng = np.random.default_rng(step)
+        x, scenes = self._pictures.some(rng, BATCH)
+        said = [fitting(scene, rng, self._length, LONGEST) for scene in scenes]
+        at = (torch.arange(BATCH) + torch.rand(BATCH)) / BATCH
+        sigma = torch.special.ndtri(at.clamp(0.002, 0.998)).sigmoid()  # logit-normal, SD3
+        noise = torch.randn_like(x)
+        noisy = x.lerp(noise, sigma.view(-1, 1, 1, 1))
+        model = self._learner.model
+        if self._learner.part < DISTILLED:
+            found = self._run(model, noisy, sigma, said, torch.ones(BATCH))
+            return functional.mse_loss(found, noise - x)
+        guidance = 1 + (MOST_GUIDANCE - 1) * torch.rand(BATCH)
+        with torch.no_grad():
+            taught = self._run(self._teach(), noisy, sigma, said, torch.ones(BATCH))
+            empty = self._run(self._teach(), noisy, sigma, [""] * BATCH, torch.ones(BATCH))
+        guided = empty + guidance.view(-1, 1, 1, 1) * (taught - empty)
+        return functional.mse_loss(self._run(model, noisy, sigma, said, guidance), guided)
+
+    def _length(self, text: str) -> int:
+        # What is too long for CLIP is too long.
+        return len(self._t5.of(text)) if len(self._clip.of(text)) == CHUNK else LONGEST + 1
+
+    def _run(
+        self,
+        model: torch.nn.ModuleDict,
+        x: Tensor,
+        sigma: Tensor,
+        said: list[str],
+        guidance: Tensor,
+    ) -> Tensor:
+        rows = [self._t5.of(text) for text in said]
+        longest = max(len(one) for one in rows)
+        padding = self._t5[PADDING]
+        filled = torch.tensor([one + [padding] * (longest - len(one)) for one in rows])
+        context = model["t5"](filled, None)[0]
+        ends = [min(self._ends(text), CHUNK) for text in said]
+        tokens = torch.tensor([self._clip.of(text) for text in said])
+        pooled = model["clip"](tokens, num_tokens=ends)[3]
+        return model["flux"](x, sigma, context, pooled, guidance)
+
+    def _ends(self, text: str) -> int:
+        """Return how many tokens CLIP's text has to its end; the end's state is the pooled one."""
+        rows = self._clip.of(text)
+        return rows.index(self._clip[49407]) + 1
+
+    def _teach(self) -> torch.nn.ModuleDict:
+        if self._teacher is None:
+            self._teacher = deepcopy(self._learner.model).requires_grad_(False)
+            file = self._learner.work / "flux.teacher.pt"
+            if not file.exists():
+                torch.save(self._learner.average, file)
+            self._teacher.load_state_dict(torch.load(file))
+        return self._teacher
+
+
+def main(argv: Sequence[str]) -> None:
+    """Train, or go on."""
+    given = asked(argv, "flux", 4000)
+    open_host()
+    clip, t5 = Rows(clip_tokens()), Rows(t5_tokens(), more=(PADDING,))
+    pictures = Pictures(given.work, 16)
+    model = first_model(len(clip.ids), len(t5.ids))
+    plain = ("img_in", "txt_in", "vector_in", "time_in", "guidance_in", "final_layer")
+    plain = (*plain, "embedding", "shared", "relative")
+    about = {
+        "clip_tokens": clip.ids,
+        "t5_tokens": t5.ids,
+        "mean": pictures.mean,
+        "spread": pictures.spread,
+    }
+    learner = Learner("flux", model, given.work, given.steps, plain, about=about)
+    learner.run(Loss(learner, pictures, clip, t5), given.minutes)

@@ -1,0 +1,144 @@
+"""One training loop for all models: schedule, moving average, curve, and a state to go on from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import allow_mutation_on_saved_tensors
+
+from ...devtools.console import say
+from ...devtools.paths import DEV
+from .quick import optimisers
+
+WARM_UP = 50  # steps
+LEAST = 0.02  # of the first rate, at the end
+EVERY = 100  # steps between two states
+TOLD = 20  # steps between two points of the curve
+
+
+@dataclass
+class Learner:
+    """A model that learns, and what is kept of it in `work`/NAME.state.pt and NAME.jsonl.
+
+    `plain` are parts of the names of layers that AdamW trains; `kept` is the part of the moving
+    average that stays in a step; the rates fall from the part `falls` of the training on.
+    """
+
+    name: str
+    model: torch.nn.Module
+    work: Path
+    steps: int
+    plain: Sequence[str] = ()
+    muon: float = 0.02
+    adam: float = 2e-3
+    kept: float = 0.999
+    falls: float = 0.5
+    about: Mapping[str, Any] = field(default_factory=dict)
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        self.work.mkdir(parents=True, exist_ok=True)
+        self._optimisers = optimisers(self.model, self.muon, self.adam, self.plain)
+        self._groups = [group for one in self._optimisers for group in one.param_groups]
+        self._rates = [group["lr"] for group in self._groups]
+        self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
+        if self.file.exists():
+            state = torch.load(self.file, weights_only=False)
+            self.model.load_state_dict(state["model"])
+            for one, kept in zip(self._optimisers, state["optimisers"], strict=True):
+                one.load_state_dict(kept)
+            self.average, self.step = state["average"], state["step"]
+
+    @property
+    def file(self) -> Path:
+        """Where the state is kept."""
+        return self.work / f"{self.name}.state.pt"
+
+    @property
+    def part(self) -> float:
+        """How much of the training is done, 0 to 1."""
+        return self.step / self.steps
+
+    def run(self, loss_of: Callable[[int], Tensor], minutes: float) -> None:
+        """Train until the last step, or for that long; every step's random numbers come from its
+        number, so that a training that goes on is the same as one that was never stopped.
+        """
+        began = time.monotonic()
+        smooth = 0.0
+        curve = self.work / f"{self.name}.jsonl"
+        while self.step < self.steps and time.monotonic() - began < minutes * 60:
+            self._set_rates()
+            torch.manual_seed(self.step)
+            self.model.zero_grad(set_to_none=True)
+            # The host's layers add in place to what gradients need.
+            with allow_mutation_on_saved_tensors():
+                loss = loss_of(self.step)
+                loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            for one in self._optimisers:
+                one.step()
+            self.step += 1
+            self._follow()
+            smooth = 0.97 * smooth + 0.03 * float(loss.detach()) if smooth else float(loss.detach())
+            if self.step % TOLD == 0:
+                seconds = round(time.monotonic() - began)
+                say(f"{self.name} {self.step} of {self.steps}: {smooth:.4f}, {seconds} s")
+                with curve.open("a") as lines:
+                    lines.write(json.dumps({"step": self.step, "loss": round(smooth, 5)}) + "\n")
+            if self.step % EVERY == 0:
+                self.keep()
+        self.keep()
+
+    def keep(self) -> None:
+        """Write the state, whole or not at all."""
+        new = self.file.with_suffix(".new")
+        states = [one.state_dict() for one in self._optimisers]
+        torch.save(
+            {
+                "model": self.model.state_dict(),
+                "optimisers": states,
+                "average": self.average,
+                "step": self.step,
+                **self.about,
+            },
+            new,
+        )
+        new.replace(self.file)
+
+    def _set_rates(self) -> None:
+        warm = min(1.0, (self.step + 1) / WARM_UP)
+        left = min(1.0, LEAST + (1 - self.part) / (1 - self.falls))
+        for rate, group in zip(self._rates, self._groups, strict=True):
+            group["lr"] = rate * warm * left
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        kept = min(self.kept, self.step / (self.step + 20))
+        for name, value in self.model.state_dict().items():
+            self.average[name].lerp_(value, 1 - kept)
+
+
+def asked(argv: Sequence[str], name: str, steps: int, **more: int) -> argparse.Namespace:
+    """Return what the command line says: --work, --steps, --minutes, --threads, and `more`."""
+    ask = argparse.ArgumentParser(
+        prog=f"dev.py learn {name}", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    ask.add_argument(
+        "--work", type=Path, default=DEV / "smallworld", help="where states and latents are kept"
+    )
+    ask.add_argument("--steps", type=int, default=steps)
+    ask.add_argument("--minutes", type=float, default=120.0, help="stop after them, to go on later")
+    ask.add_argument("--threads", type=int, default=torch.get_num_threads())
+    for option, value in more.items():
+        ask.add_argument(f"--{option}", type=int, default=value)
+    given = ask.parse_args(argv)
+    torch.set_num_threads(given.threads)
+    return given

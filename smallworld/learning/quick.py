@@ -1,0 +1,75 @@
+"""What makes training quick on a CPU: a normalisation with a fast gradient, Muon for kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def group_norm(norm: torch.nn.GroupNorm, x: Tensor) -> Tensor:
+    """Return what `norm` returns, by LayerNorm over each group."""
+    groups = x.contiguous().view(x.shape[0] * norm.num_groups, -1)
+    result = functional.layer_norm(groups, groups.shape[1:], eps=norm.eps).view(x.shape)
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    return torch.addcmul(norm.bias.view(shape), result, norm.weight.view(shape))
+
+
+def quicken(module: torch.nn.Module) -> None:
+    """Let every GroupNorm of a module run by `group_norm`."""
+    for one in module.modules():
+        if isinstance(one, torch.nn.GroupNorm):
+            one.forward = lambda x, norm=one: group_norm(norm, x)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose steps are made orthogonal, for matrices and kernels (Jordan et al. 2024).
+
+    torch.optim.Muon takes matrices only; kernels [out,in,h,w] are matrices [out,in*h*w] here.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float, momentum: float = 0.95) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Take one step."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                kept = self.state[parameter]
+                if not kept:
+                    kept["momentum"] = torch.zeros_like(parameter)
+                kept["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
+                ahead = parameter.grad.lerp(kept["momentum"], group["momentum"])
+                flat = orthogonal(ahead.reshape(len(ahead), -1))
+                size = max(1.0, flat.shape[0] / flat.shape[1]) ** 0.5
+                parameter.add_(flat.view_as(parameter), alpha=-group["lr"] * size)
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """Return about the nearest matrix with orthonormal rows or columns, by Newton and Schulz."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    x = x / (x.norm() + 1e-7)
+    for _ in range(5):
+        squared = x @ x.T
+        x = a * x + (b * squared + c * squared @ squared) @ x
+    return x.T if matrix.shape[0] > matrix.shape[1] else x
+
+
+def optimisers(
+    module: torch.nn.Module, muon: float, adam: float, plain: Sequence[str] = ()
+) -> list[torch.optim.Optimizer]:
+    """Return Muon for the matrices and kernels of a module, AdamW for all else.
+
+    `plain` are parts of names that go to AdamW too: the first and the last layer, embeddings.
+    """
+    matrices, others = [], []
+    for name, parameter in module.named_parameters():
+        is_plain = parameter.ndim < 2 or any(part in name for part in plain)
+        (others if is_plain else matrices).append(parameter)
+    return [Muon(matrices, muon), torch.optim.AdamW(others, adam, (0.9, 0.98), weight_decay=0.0)]

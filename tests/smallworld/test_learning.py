@@ -1,0 +1,120 @@
+"""The small world's models learn as they should; on the host's classes, for a few steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from comfyui_astria.smallworld import learning
+from comfyui_astria.tests.regions.comfy_inprocess import load
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a few latents, and small batches."""
+    load("comfy.sample")
+    monkeypatch.setattr(load("comfy.model_management"), "in_training", True)
+    for name in ("autoencoder", "unet", "flux"):
+        module = load(f"comfyui_astria.smallworld.learning.{name}")
+        monkeypatch.setattr(module, "open_host", lambda: None)
+        monkeypatch.setattr(module, "BATCH", 2, raising=False)
+        monkeypatch.setattr(module, "PIXELS", 96 * 96, raising=False)
+    data = load("comfyui_astria.smallworld.learning.data")
+    scenes = load("comfyui_astria.smallworld.scene")
+    for channels in (4, 16):
+        seeds = list(range(data.FIRST_SEED, data.FIRST_SEED + 40))
+        by_size: dict[tuple[int, int], list[int]] = {}
+        for seed in seeds:
+            scene = scenes.random_scene(seed)
+            by_size.setdefault((scene.width, scene.height), []).append(seed)
+        found = {
+            (width, height): (some, torch.randn(len(some), channels, height // 8, width // 8))
+            for (width, height), some in by_size.items()
+        }
+        torch.save(found, tmp_path / f"latents{channels}_000000.pt")
+    return tmp_path
+
+
+def learned(work: Path, name: str, file: str, *arguments: str) -> dict[str, torch.Tensor]:
+    learning.run([name, "--work", str(work), "--threads", "1", *arguments])
+    return torch.load(work / file, weights_only=False)["model"]
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["unet", pytest.param("flux", marks=pytest.mark.long)])
+def test_a_training_that_was_stopped_goes_on_as_if_it_had_not_been(
+    work: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = f"{name}.state.pt"
+    whole = learned(work, name, state, "--steps", "2")
+    (work / state).unlink()
+    pictures = load("comfyui_astria.smallworld.learning.data").Pictures
+    some = pictures.some
+    calls = iter(range(2))
+
+    def stops_at_the_second(self: object, *about: object) -> object:
+        if next(calls):
+            raise Stopped
+        return some(self, *about)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "some", stops_at_the_second)
+        patch.setattr(load("comfyui_astria.smallworld.learning.loop"), "EVERY", 1)
+        with pytest.raises(Stopped):
+            learned(work, name, state, "--steps", "2")
+    assert torch.load(work / state, weights_only=False)["step"] == 1
+    parts = learned(work, name, state, "--steps", "2")
+    assert all(torch.equal(parts[key], value) for key, value in whole.items())
+
+
+def test_the_decoder_learns_alone_at_the_end(work: Path) -> None:
+    state = learned(work, "autoencoder", "vae4.state.pt", "--steps", "5", "--channels", "4")
+    encoder = torch.load(work / "vae4.encoder.pt")
+    assert any(name.startswith("quant_conv.") for name in encoder)
+    assert all(torch.equal(state[name], value) for name, value in encoder.items())
+    learning.run(["latents", "--work", str(work), "--count", "1"])
+
+
+def test_group_norm_by_layer_norm_is_group_norm() -> None:
+    quick = load("comfyui_astria.smallworld.learning.quick")
+    norm = torch.nn.GroupNorm(4, 16)
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    x = torch.randn(3, 16, 5, 7, requires_grad=True)
+    found, expected = quick.group_norm(norm, x), norm(x)
+    torch.testing.assert_close(found, expected)
+    weight = torch.randn_like(x)
+    gradients = [torch.autograd.grad((one * weight).sum(), x)[0] for one in (found, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_muon_steps_like_pytorch_s_own() -> None:
+    quick = load("comfyui_astria.smallworld.learning.quick")
+    start = torch.randn(24, 40)
+    ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    both = (
+        quick.Muon([ours], 0.02),
+        torch.optim.Muon([theirs], 0.02, weight_decay=0.0, momentum=0.95),
+    )
+    for _ in range(3):
+        gradient = torch.randn(24, 40)
+        for parameter, one in zip((ours, theirs), both, strict=True):
+            parameter.grad = gradient.clone()
+            one.step()
+    # PyTorch's own works in bfloat16.
+    assert (ours - theirs).norm() < 0.02 * (theirs - start).norm()
+
+
+def test_short_token_tables_are_made_long_again() -> None:
+    models = load("comfyui_astria.smallworld.host.models")
+    name = "clip_l.transformer.text_model.embeddings.token_embedding.weight"
+    table = torch.randn(2, 3)
+    short = models.shortened({name: table, "a.bias": torch.ones(1)}, {name: torch.tensor([1, 4])})
+    whole = models.lengthened(short, {name: torch.empty(6, 3), "a.bias": torch.empty(1)})
+    assert set(whole) == {name, "a.bias"}
+    assert torch.equal(whole[name][[1, 4]], table)
+    assert not whole[name][[0, 2, 3, 5]].any()
