@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from .reader import READABLE_PX, PersonRead, Reading
@@ -39,3 +40,19 @@ def _there(reading: Reading, figure: Figure) -> PersonRead | None:
         if max(abs(person.x - figure.x), abs(person.y - figure.y)) < figure.head_px
     ]
     return near[0] if len(near) == 1 else None
+
+
+def told(reading: Reading, scene: Scene) -> Iterator[tuple[str, bool]]:
+    """Yield for each thing that a caption of the scene tells its name, and whether a picture that
+    was painted from it shows it. People are compared from left to right; one that is not there is
+    wrong in everything.
+    """
+    yield "count", len(reading.people) == len(scene.figures)
+    yield "time", reading.time == scene.time
+    if reading.place:
+        yield "place", reading.place == scene.place
+    figures = sorted(scene.figures, key=lambda one: one.x)
+    for figure, person in itertools.zip_longest(figures, reading.people[: len(figures)]):
+        is_large = figure.head_px >= READABLE_PX
+        for name in (*_SMALL, *_LARGE[:-1]) if is_large else _SMALL:
+            yield name, person is not None and getattr(person, name) == getattr(figure, name)

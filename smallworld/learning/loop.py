@@ -126,7 +126,7 @@ class Learner:
             self.average[name].lerp_(value, 1 - kept)
 
 
-def asked(argv: Sequence[str], name: str, steps: int, **more: int) -> argparse.Namespace:
+def asked(argv: Sequence[str], name: str, steps: int, **more: int | str) -> argparse.Namespace:
     """Return what the command line says: --work, --steps, --minutes, --threads, and `more`."""
     ask = argparse.ArgumentParser(
         prog=f"dev.py learn {name}", formatter_class=argparse.ArgumentDefaultsHelpFormatter
@@ -138,7 +138,7 @@ def asked(argv: Sequence[str], name: str, steps: int, **more: int) -> argparse.N
     ask.add_argument("--minutes", type=float, default=120.0, help="stop after them, to go on later")
     ask.add_argument("--threads", type=int, default=torch.get_num_threads())
     for option, value in more.items():
-        ask.add_argument(f"--{option}", type=int, default=value)
+        ask.add_argument(f"--{option}", type=type(value), default=value)
     given = ask.parse_args(argv)
     torch.set_num_threads(given.threads)
     return given

@@ -8,6 +8,7 @@ import pytest
 import torch
 from comfyui_astria.smallworld import learning
 from comfyui_astria.tests.regions.comfy_inprocess import load
+from PIL import Image
 
 
 @pytest.fixture
@@ -118,3 +119,47 @@ def test_short_token_tables_are_made_long_again() -> None:
     assert set(whole) == {name, "a.bias"}
     assert torch.equal(whole[name][[1, 4]], table)
     assert not whole[name][[0, 2, 3, 5]].any()
+
+
+def test_exported_latents_have_the_host_s_scale_and_decode_as_before() -> None:
+    export = load("comfyui_astria.smallworld.learning.export")
+    autoencoder = load("comfyui_astria.smallworld.learning.autoencoder")
+    model = autoencoder.first_model(4)
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+
+    def latents_and_picture() -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.no_grad():
+            moments = model.quant_conv(model.encoder(x))
+            z = moments.chunk(2, 1)[0]
+            return moments, model.decoder(model.post_quant_conv(z))
+
+    before, picture = latents_and_picture()
+    mean, factor = torch.tensor([0.1, -1.0, 0.0, 2.0]), torch.tensor([2.0, 0.5, 1.0, 3.0])
+    model.load_state_dict(export.scaled(model.state_dict(), factor, 0.25, mean))
+    after, same = latents_and_picture()
+    torch.testing.assert_close(same, picture, atol=1e-4, rtol=1e-4)
+    by_channel = factor.view(1, 4, 1, 1)
+    expected = (before[:, :4] - mean.view(1, 4, 1, 1)) * by_channel + 0.25
+    torch.testing.assert_close(after[:, :4], expected)
+    torch.testing.assert_close((after[:, 4:] / 2).exp(), (before[:, 4:] / 2).exp() * by_channel)
+
+
+@pytest.mark.parametrize("family", ["sd15", pytest.param("flux", marks=pytest.mark.long)])
+def test_what_is_learned_paints_on_the_host(
+    work: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("export", "look"):
+        module = load(f"comfyui_astria.smallworld.learning.{name}")
+        monkeypatch.setattr(module, "open_host", lambda: None)
+    name, channels = {"sd15": ("unet", "4"), "flux": ("flux", "16")}[family]
+    learned(work, "autoencoder", f"vae{channels}.state.pt", "--steps", "1", "--channels", channels)
+    learned(work, name, f"{name}.state.pt", "--steps", "1")
+    files = load("comfyui_astria.smallworld.host.files")
+    monkeypatch.setattr(files, "FOLDER", work / "models")
+    files.load.cache_clear()
+    monkeypatch.setattr(load("comfyui_astria.smallworld.learning.look"), "STEPS", 1)
+    learning.run(["export", "--work", str(work)])
+    learning.run(["look", "--work", str(work), "--family", family, "--count", "1"])
+    files.load.cache_clear()
+    with Image.open(work / f"look_{family}.png") as sheet:
+        assert sheet.size == (128, 256)

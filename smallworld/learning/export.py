@@ -1,0 +1,99 @@
+"""Writes what was learned as files of the small world: `python dev.py learn export`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...devtools.console import DevError, say
+from .host import open_host
+from .loop import asked
+
+# Family -> (its state, the channels of its latents, encoders: name in the state, in the host, the
+# host's table of tokens, whose ids the state holds under that name).
+_CLIP_TABLE = "text_model.embeddings.token_embedding.weight"
+_STATES = {
+    "sd15": ("unet", 4, (("clip", "clip_l", _CLIP_TABLE, "tokens"),)),
+    "flux": (
+        "flux",
+        16,
+        (
+            ("clip", "clip_l", _CLIP_TABLE, "clip_tokens"),
+            ("t5", "t5xxl", "shared.weight", "t5_tokens"),
+        ),
+    ),
+}
+
+
+def main(argv: Sequence[str]) -> None:
+    """Write the files of the families that have learned something."""
+    given = asked(argv, "export", 0)
+    open_host()
+    found = [
+        family for family, about in _STATES.items() if _state_file(given.work, about[0]).exists()
+    ]
+    if not found:
+        raise DevError(f"Nothing is learned in {given.work}.", "Train first: dev.py learn unet.")
+    from ..host.files import save
+
+    for family in found:
+        for name, weights in exported(given.work, family).items():
+            path = save(name, weights)
+            say(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+def exported(work: Path, family: str) -> dict[str, dict[str, Tensor]]:
+    """Return file -> weights of a family: its network with its encoders, and its autoencoder."""
+    from ..host import files, models
+
+    state_name, channels, encoders = _STATES[family]
+    state = torch.load(_state_file(work, state_name), weights_only=False)
+    weights = _named(state["average"], f"{state_name}.", files.NETWORK)
+    tokens = {}
+    for own, name, table, ids in encoders:
+        prefix = f"{files.ENCODERS}{name}.transformer."
+        weights |= _named(state["average"], f"{own}.", prefix)
+        tokens[prefix + table] = state[ids]
+    config = files.FAMILIES[family][0]()
+    vae = torch.load(_state_file(work, f"vae{channels}"), weights_only=False)["average"]
+    scale = config.latent_format.scale_factor
+    shift = getattr(config.latent_format, "shift_factor", 0.0)
+    return {
+        family: models.shortened(weights, tokens),
+        f"vae{channels}": scaled(vae, 1 / (state["spread"] * scale), shift, state["mean"]),
+    }
+
+
+def scaled(
+    vae: Mapping[str, Tensor], factor: Tensor, shift: float, mean: Tensor
+) -> dict[str, Tensor]:
+    """Return an autoencoder whose latents [C] are (z - mean) * factor + shift in place of z."""
+    found = dict(vae)
+    channels = len(factor)
+    offset = shift - mean * factor
+    both = torch.cat([factor, torch.ones(channels)])
+    found["quant_conv.weight"] = vae["quant_conv.weight"] * both.view(-1, 1, 1, 1)
+    spread = vae["quant_conv.bias"][channels:] + 2 * factor.log()
+    found["quant_conv.bias"] = torch.cat(
+        [vae["quant_conv.bias"][:channels] * factor + offset, spread]
+    )
+    weight = vae["post_quant_conv.weight"] / factor.view(1, -1, 1, 1)
+    found["post_quant_conv.weight"] = weight
+    found["post_quant_conv.bias"] = vae["post_quant_conv.bias"] - weight[:, :, 0, 0] @ offset
+    return found
+
+
+def _state_file(work: Path, name: str) -> Path:
+    return work / f"{name}.state.pt"
+
+
+def _named(weights: Mapping[str, Any], old: str, new: str) -> dict[str, Tensor]:
+    return {
+        new + name.removeprefix(old): value
+        for name, value in weights.items()
+        if name.startswith(old)
+    }
