@@ -121,6 +121,26 @@ def test_weights_change_as_in_the_stock_text_box(
     box.holds(expected)
 
 
+def test_the_same_keys_know_tags_numbers_and_choices(box: PromptBox) -> None:
+    box.set("a <lora:x:1.0> cat --outpaint top-left\nw=512")
+    box.text_area.click()
+    box.page.keyboard.press("Control+Home")
+    for _ in range(len("a <lora:x:1")):
+        box.page.keyboard.press("ArrowRight")
+    box.page.keyboard.press("Control+ArrowUp")
+    box.page.keyboard.press("Control+ArrowUp")
+    box.holds("a <lora:x:1.1> cat --outpaint top-left\nw=512")
+    box.page.keyboard.press("Control+End")
+    box.page.keyboard.press("Control+ArrowUp")
+    box.holds("a <lora:x:1.1> cat --outpaint top-left\nw=520")
+    box.page.keyboard.press("Control+z")
+    box.holds("a <lora:x:1.1> cat --outpaint top-left\nw=512")
+    box.page.keyboard.press("ArrowUp")
+    box.page.keyboard.press("End")
+    box.page.keyboard.press("Control+ArrowUp")
+    box.holds("a <lora:x:1.1> cat --outpaint top-center\nw=512")
+
+
 @pytest.mark.parametrize("scale", [0.8, 1.6])
 def test_a_click_lands_where_it_points_on_a_scaled_canvas(box: PromptBox, scale: float) -> None:
     box.set("first line\nsecond wordhere line\nthird line")

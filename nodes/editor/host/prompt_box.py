@@ -16,8 +16,9 @@ from ...pipeline.explain import explain
 from ...pipeline.host.run_pictures import run_pictures
 from ...pipeline.pictures import picture_origins, pictures_to_load, without_pictures
 from ...prompt import Diagnostic, PromptRequest, parse
+from ...prompt.kinds import Decimal, ValueProblem
 from ...prompt.lexer import is_embedding_name
-from ...prompt.source import Rewrite
+from ...prompt.source import Rewrite, Span
 from ...tunes.file_search import Missing
 from ...tunes.host.state import HostFiles, make_resolver
 from ...tunes.names import alike, without_ending
@@ -27,12 +28,15 @@ from ...tunes.tune import Tune
 from ..completion import Option, complete
 from ..describing import Description, describe
 from ..painting import marks, part_title, parts
+from ..stepping import Stride, step
 from ..utf16 import Utf16
+from .http import RequestError
 from .tunes import newest, photo_address
 
 MOST_NAMES = 200  # of one list; those that fit best
 _NEWEST_TUNES = 1000
 _NOT_IN_TAGS = set("<>:\r\n")
+_DELTA = Decimal(0.001, 10)  # what the host's own setting can be, and more
 PICTURES = ("image", "mask", "control_image", "person_masks")
 
 
@@ -192,6 +196,24 @@ def _meaning(found: Description, resolver: Resolver) -> tuple[list[str], str]:
         if tune
         else lines
     ), (photo_address(tune) if tune else "")
+
+
+def next_value(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what takes the place of what is chosen, or stands at the cursor, a step up or down.
+
+    An empty object where nothing there has a next value. `start` and `end` count code units,
+    `delta` is the step of weights, as text.
+    """
+    text, units = asked["text"], Utf16(asked["text"])
+    delta = _DELTA.read(asked["delta"])
+    if isinstance(delta, ValueProblem):
+        raise RequestError(f"delta: {delta.message}. {delta.hint}", code="bad-field")
+    start, end = sorted((units.points(asked["start"]), units.points(asked["end"])))
+    found = step(text, Span(start, end), Stride(delta, asked["up"]))
+    if found is None:
+        return {}
+    start, end = units.span(found.span)
+    return {"start": start, "end": end, "text": found.text}
 
 
 def explanation(asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,12 +15,16 @@ from server import PromptServer
 from ...api.host.queue import Queue
 from . import panel
 from .http import Asked, Handler, for_the_page, read_json
-from .prompt_box import PICTURES, completions, description, explanation, painted
+from .prompt_box import PICTURES, completions, description, explanation, next_value, painted
 
 _KINDS = {
     "text": str,
     "offset": int,
     "asked": bool,
+    "start": int,
+    "end": int,
+    "up": bool,
+    "delta": str,
     "family": str,
     "base": str,
     **dict.fromkeys(PICTURES, bool),
@@ -38,6 +42,7 @@ def register(queue: Queue) -> None:
     routes.post("/astria/describe")(
         _answering(lambda asked: description(asked["text"], asked["offset"]), "text", "offset")
     )
+    routes.post("/astria/step")(_answering(next_value, "text", "start", "end", "up", "delta"))
     routes.post("/astria/explain")(_answering(explanation, "text"))
     panel.register(routes, queue)
 
