@@ -60,6 +60,9 @@ def main(argv: Sequence[str]) -> int:
         say(USAGE)
         return 0
     command, rest = argv[0], list(argv[1:])
+    if command == "serve" and {"-h", "--help"} & set(rest):
+        say(_SERVE_USAGE)  # before anything is fetched or started
+        return 0
     try:
         if command == "bench" and rest[:1] == ["gpu"]:
             return gpu.run(rest[1:])
@@ -130,6 +133,14 @@ def _test(environment: Environment, argv: list[str]) -> int:
     if without_browser:
         say("The browser tests (tests/web) were not run: --no-browser.")
     return done.returncode
+
+
+_SERVE_USAGE = """usage: python dev.py serve [--no-browser] [ARGUMENTS OF COMFYUI]
+
+Starts ComfyUI with the pack loaded and opens its editor; Ctrl-C stops it.
+--no-browser   only starts it
+Other arguments go to ComfyUI, such as --port 8190, --listen, --lowvram or --cpu; its own list:
+python main.py --help, in the folder of ComfyUI."""
 
 
 def _serve(environment: Environment, argv: list[str]) -> int:

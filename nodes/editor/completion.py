@@ -29,6 +29,9 @@ _WORD_REST = re.compile(r"\w*")
 _LINE_WORD = re.compile(r"(?:\A|[\r\n])[ \t]*(\w*)\Z", re.ASCII)
 _BREAK_BEGUN = re.compile(r"(?:\A|[\s,.;:>])(BR(?:E|EA)?)\Z")
 _WORD = re.compile(r"\w*\Z")
+_REST_OF_LINE = re.compile(r"[^\r\n]*")
+_TAGS = ("lora", "faceid")
+_USUAL = ("1.0", "0.8", "0.6", "0.5", "0.4", "1.2")  # numbers of tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +62,58 @@ class Completion:
 def complete(text: str, offset: int, *, asked: bool = False) -> Completion:
     """Return the completion at `offset`.
 
-    In plain text that is nothing, unless a person has `asked`.
+    In plain text that is nothing. A person who has `asked` gets a list at every place: where
+    nothing of its own fits, what could be written there beside what stands there.
     """
     document = parse(text)
     block = next((node for node in document.children if node.kind == "block"), None)
     if block is not None and offset >= _line_start(text, block.span.start):
-        return _in_block(document, block, offset)
-    return _in_body(document, offset, asked)
+        found = _in_block(document, block, offset)
+    else:
+        found = _in_body(document, offset, asked)
+    return found if not asked or _offers(found, text, offset) else _anywhere(document, offset)
+
+
+def _offers(found: Completion, text: str, offset: int) -> bool:
+    """Say whether the list has an entry for what is typed before `offset`."""
+    typed = text[found.span.start : offset].casefold().lstrip("-")
+    return bool(found.names) or any(
+        one.label.lstrip("-").casefold().startswith(typed)
+        or (one.kind == "value" and typed in one.label.casefold())
+        for one in found.options
+    )
+
+
+def _anywhere(document: Document, offset: int) -> Completion:
+    """Return everything that could be written behind the word at `offset`, in the block on a line
+    of its own; in a tag its usual numbers.
+    """
+    text = document.source
+    if (number := _number_at(document.children, offset)) is not None:
+        return Completion(number, tuple(Option(one, one, "value") for one in _USUAL))
+    if any(node.kind == "block" and node.span.start <= offset for node in document.children):
+        end = _REST_OF_LINE.match(text, offset).end()
+        is_new = not text[_line_start(text, offset) : end].strip()
+        apart, options = "" if is_new else "\n", tuple(_parameters(document, Span(end, end)))
+    else:
+        end = _BARE_WORD.match(text, offset).end()
+        apart = "" if not text[:end] or text[end - 1].isspace() else " "
+        options = (*_flags(document, Span(end, end)), *_tags(_TAGS), _break(document, end))
+    before = f"{text[offset:end]}{apart}"
+    return Completion(
+        Span(offset, end), tuple(replace(one, text=f"{before}{one.text}") for one in options)
+    )
+
+
+def _number_at(nodes: Sequence[Node], offset: int) -> Span | None:
+    """Return the number of a tag in which `offset` stands, None elsewhere."""
+    for node in nodes:
+        if node.kind == "tag" and node.span.start < offset < node.span.end:
+            spans = [one.span for one in node.children if one.kind == "value"]
+            return next((one for one in spans if one.start <= offset <= one.end), None)
+        if (found := _number_at(node.children, offset)) is not None:
+            return found
+    return None
 
 
 def _line_start(text: str, at: int) -> int:

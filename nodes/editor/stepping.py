@@ -36,7 +36,7 @@ _PIXELS = Whole(-16384, 16384)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class NextValue:
     """The text that replaces `span`; it is selected afterwards, so that the next step finds it."""
 
     span: Span
@@ -55,7 +55,7 @@ class Stride:
         return 1 if self.is_up else -1
 
 
-def step(text: str, chosen: Span, stride: Stride) -> Step | None:
+def step(text: str, chosen: Span, stride: Stride) -> NextValue | None:
     """Return the next value of what is chosen, or stands at the cursor.
 
     None where nothing there has one, and at the end of a range.
@@ -98,18 +98,18 @@ def _text_in(node: Node, at: int, text: str) -> Span | None:
     return inside if inside.start <= at <= inside.end else None
 
 
-def _tag(node: Node, at: int, text: str, stride: Stride) -> Step | None:
+def _tag(node: Node, at: int, text: str, stride: Stride) -> NextValue | None:
     kind = LORA_WEIGHT if node.child("tag-kind").span.of(text) != "faceid" else FACEID_STRENGTH
     numbers = [child.span for child in node.children if child.kind == "value"]
     if not numbers:
         end = node.child("name").span.end
         written = _number(kind, "1", stride)
-        return None if written is None else Step(Span(end, end), f":{written}")
+        return None if written is None else NextValue(Span(end, end), f":{written}")
     meant = next((span for span in numbers if span.start <= at <= span.end), numbers[-1])
     return _replaced(meant, _number(kind, meant.of(text), stride))
 
 
-def _value(node: Node, at: int, text: str, stride: Stride) -> Step | None:
+def _value(node: Node, at: int, text: str, stride: Stride) -> NextValue | None:
     head, *values = node.children
     spec = (
         FLAGS.get(flag_name(head.span.of(text)))
@@ -153,11 +153,13 @@ def _number(kind: Whole | Decimal, written: str, stride: Stride) -> str | None:
     return None if bounded == value else f"{bounded:.{_PLACES}f}".rstrip("0").rstrip(".")
 
 
-def _replaced(span: Span, written: str | None) -> Step | None:
-    return None if written is None else Step(span, written)
+def _replaced(span: Span, written: str | None) -> NextValue | None:
+    return None if written is None else NextValue(span, written)
 
 
-def _words(document: Document, chosen: Span, inner: Span | None, stride: Stride) -> Step | None:
+def _words(
+    document: Document, chosen: Span, inner: Span | None, stride: Stride
+) -> NextValue | None:
     """Weigh the selection, else the brackets around the cursor, else the word at it."""
     text = document.source
     room = inner or _plain(document, chosen)
@@ -177,7 +179,7 @@ def _words(document: Document, chosen: Span, inner: Span | None, stride: Stride)
         and text[span.end] == ")"
     ):
         span = Span(span.start - 1, span.end + 1)
-    return Step(span, _weighed(span.of(text), stride))
+    return NextValue(span, _weighed(span.of(text), stride))
 
 
 def _plain(document: Document, chosen: Span) -> Span | None:

@@ -270,8 +270,11 @@ def _library() -> tuple[_Library, tuple[type[Exception], ...]]:
             f" {sys.version_info[0]}.{sys.version_info[1]}).",
             code="missing-insightface",
             hint=(
-                f'Install them for ComfyUI\'s own Python: "{sys.executable}" -m pip install'
-                f" {PACKAGES}\nOr connect a MediaPipe face model."
+                "Install them in ComfyUI-Manager by Install PIP Packages:"
+                f" {PACKAGES.replace(chr(34), '')}\nIn a terminal:"
+                f' "{sys.executable}" -m pip install {PACKAGES}\nOr use MediaPipe\'s model, which'
+                " needs no further package: bind face_detector in the Astria sidebar, or connect"
+                " it. It finds faces and cannot tell whose they are."
             ),
         ) from error
 

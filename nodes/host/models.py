@@ -29,9 +29,9 @@ def variant_of_model(model) -> tuple[Family, str]:
     are none. Raises PlanError for a kind this pack does not plan for.
     """
     config = model.model.model_config
-    fitting = _fitting(config)
-    if fitting:
-        return variant_of(fitting, _file_of(model))
+    found = fitting(config)
+    if found:
+        return variant_of(found, _file_of(model))
     known = ", ".join(family.title for family in FAMILIES.values())
     raise PlanError(
         f"The connected MODEL is a {type(config).__name__} with"
@@ -44,22 +44,22 @@ def variant_of_model(model) -> tuple[Family, str]:
 
 def may_take_negative(model) -> bool:
     """Say whether a negative text can count on a MODEL, as far as the MODEL tells."""
-    return any(one.takes_negative for one in _fitting(model.model.model_config))
+    return any(one.takes_negative for one in fitting(model.model.model_config))
 
 
-def _fitting(config: BASE) -> list[Family]:
+def fitting(config: BASE) -> list[Family]:
     """Return the families that a configuration of the host may be, by its own class before those
     that it is derived from.
     """
     for kind in type(config).__mro__:
         of_kind = [one for one in FAMILIES.values() if one.host.config == kind.__name__]
-        fitting = [
+        those = [
             one
             for one in of_kind
             if all(config.unet_config.get(key) == value for key, value in one.host.unet.items())
         ]
-        if fitting:
-            return fitting
+        if those:
+            return those
     return []
 
 

@@ -119,7 +119,7 @@ def _looks_like(content: bytes) -> str:
         return f"it is {_BRANDS[brand]}"
     start = content[:16].lstrip().lower()
     kind = next((name for magic, name in _MAGIC if start.startswith(magic)), None)
-    return f"it is {kind}" if kind else f"it begins with {content[:12].hex(' ')!r}"
+    return f"it is {kind}" if kind else "it is no picture of a known kind"
 
 
 def jpeg_scans(content: bytes, most: int) -> int:

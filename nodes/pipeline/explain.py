@@ -40,17 +40,24 @@ def explain(
     With `family`, models are taken as connected sockets; without, they come from the bindings' base
     tune.
     """
-    if family is not None:
-        sources = _sockets(options, family)
-    else:
-        found = sources_of(request, resolver, options)
-        if isinstance(found, Missing):
-            return Explanation(f"{found.message}\n  {found.hint}\n", False)
-        sources = found
-    drafted = draft(request, sources, resolver, options.options)
+    drafted = drafted_for(request, resolver, options, family)
+    if isinstance(drafted, Missing):
+        return Explanation(f"{drafted.message}\n  {drafted.hint}\n", False)
     return Explanation(
         _report(request, drafted, resolver), not drafted.errors and not drafted.missing
     )
+
+
+def drafted_for(
+    request: PromptRequest, resolver: Resolver, options: CompileOptions, family: Family | None
+) -> Plan | Missing:
+    """Return the plan as far as it goes, of connected models or of the bindings' base tune; or the
+    base that is missing.
+    """
+    sources = sources_of(request, resolver, options) if family is None else None
+    if isinstance(sources, Missing):
+        return sources
+    return draft(request, sources or _sockets(options, family), resolver, options.options)
 
 
 def _sockets(options: CompileOptions, family: Family) -> Sources:

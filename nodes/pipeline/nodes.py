@@ -224,7 +224,7 @@ class AstriaGenerate(io.ComfyNode):
             [prefix + planned.output.node, planned.output.slot],
             [prefix + whole.node, whole.slot] if isinstance(whole, Link) else whole,
             expand=nodes,
-            ui=ui.PreviewText(told),
+            ui={**ui.PreviewText(told).as_dict(), "astria_family": [planned.family.name]},
         )
 
 

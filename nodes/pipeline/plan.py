@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ..families.family import Family
-from ..graph.graph import Graph, Value
+from ..graph.graph import Graph, Socket, Value
 from ..prompt import PromptRequest
 from ..tunes.file_search import Missing
 from ..tunes.resolve import Resolver
@@ -112,6 +112,7 @@ def draft(request: PromptRequest, sources: Sources, resolver: Resolver, options:
         sources.connected,
         sources.family,
         connected_control(settings.controls),
+        are_sockets=isinstance(sources.models.model, Socket),
     )
     builder = PlanBuilder(request, settings, sources, resolver, options, loaders, found)
     planned = stages(request, settings, inputs)

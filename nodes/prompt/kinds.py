@@ -26,11 +26,12 @@ def is_number(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ValueProblem:
-    """Why a text is not a value of the kind asked for."""
+    """Why a text is not a value of the kind asked for; `near` is the value that it may mean."""
 
     code: str
     message: str
     hint: str
+    near: str = ""
 
 
 class ValueKind(Protocol):
@@ -82,6 +83,7 @@ class Whole:
                 "not-a-multiple",
                 f"{value} is not a multiple of {self.multiple}",
                 f"The nearest one is {near}.",
+                str(near),
             )
         return value
 
@@ -102,10 +104,11 @@ class Decimal:
 
     def read(self, text: str) -> float | ValueProblem:
         if not _DECIMAL.fullmatch(text):
-            hint = f"Expected {self.expected}."
+            hint, near = f"Expected {self.expected}.", ""
             if text.count(",") == 1 and _DECIMAL.fullmatch(text.replace(",", ".")):
-                hint = f"Write the decimal point as a point: {text.replace(',', '.')}"
-            return ValueProblem("bad-number", f"{quoted(text)} is not a number", hint)
+                near = text.replace(",", ".")
+                hint = f"Write the decimal point as a point: {near}"
+            return ValueProblem("bad-number", f"{quoted(text)} is not a number", hint, near)
         if len(text) > _MOST_DIGITS or not self.lowest <= float(text) <= self.highest:
             return ValueProblem(
                 "out-of-range", f"{quoted(text)} is out of range", f"Expected {self.expected}."
@@ -168,7 +171,10 @@ class Choice:
         near = did_you_mean(text, self.options)
         hint = f"Did you mean {near}? " if near else ""
         return ValueProblem(
-            "bad-choice", f"{quoted(text)} is not known", f"{hint}Expected {self.expected}."
+            "bad-choice",
+            f"{quoted(text)} is not known",
+            f"{hint}Expected {self.expected}.",
+            near or "",
         )
 
     def show(self, value: object) -> str:
@@ -191,7 +197,10 @@ class Anchor:
         near = self._nearest(text.lower().replace("_", "-"))
         hint = f"Did you mean {near}? " if near else ""
         return ValueProblem(
-            "bad-anchor", f"{quoted(text)} is not an anchor", f"{hint}Expected {self.expected}."
+            "bad-anchor",
+            f"{quoted(text)} is not an anchor",
+            f"{hint}Expected {self.expected}.",
+            near or "",
         )
 
     def _nearest(self, text: str) -> str | None:

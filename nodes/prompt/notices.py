@@ -14,7 +14,7 @@ from .dialects.settings import how_to_write
 from .lexer import BYTE_ORDER_MARK, Lexer, Scanner, is_embedding_name
 from .reader import MOST_INDENT, ValuePlace
 from .segment import SegmentBuilder
-from .source import Report, Span, quoted
+from .source import Report, Span, quoted, written
 from .tree import Node
 from .weights import MOST_WEIGHT, weigh
 
@@ -57,10 +57,13 @@ def _notice_tags(report: Report, text: str, start: int) -> None:
     for found in _OTHER_TAG.finditer(text) if "<" in text else ():
         span = Span(start + found.start(), start + found.end())
         hint = "Tags are <lora:...>, <faceid:...> and <name>; take out what is none of these."
+        rewrite = None
         kind, _, name = found.group()[1:-1].partition(":")
         if kind.strip().casefold() in _EMBEDDING_KINDS and is_embedding_name(name.strip()):
             hint = f"Write <{name.strip()}> for an embedding."
-        report.add("unknown-tag", "warning", span, f"{quoted(found.group())} is read as text", hint)
+            rewrite = written(span, f"<{name.strip()}>")
+        message = f"{quoted(found.group())} is read as text"
+        report.add("unknown-tag", "warning", span, message, hint, rewrite)
 
 
 def _notice_parameters(report: Report, text: str, start: int) -> None:
@@ -138,7 +141,10 @@ def _notice_line(report: Report, line: Span, key: Span) -> None:
     text = line.of(report.source).strip()
     if text in ("break", "Break"):
         hint = "Write BREAK in capitals to divide the prompt there."
-        report.add("lower-case-break", "info", line, f"{quoted(text)} is read as text", hint)
+        start = line.start + line.of(report.source).index(text)
+        rewrite = written(Span(start, start + len(text)), "BREAK")
+        message = f"{quoted(text)} is read as text"
+        report.add("lower-case-break", "info", line, message, hint, rewrite)
     is_tight = key.start < key.end and report.source[key.end : key.end + 1] == "="
     near = key_to_write(key.of(report.source)) if is_tight else None
     if not near and key.start < key.end and (own := own_key(key.of(report.source))):
@@ -149,7 +155,9 @@ def _notice_line(report: Report, line: Span, key: Span) -> None:
             f"{quoted(key.of(report.source) + '=')} is not a known parameter, so the line is read"
             " as text"
         )
-        report.add("parameter-look-alike", "warning", key, message, f"Did you mean {near}?")
+        rewrite = written(key, near.rstrip("=") if near != SIZE else None)
+        hint = f"Did you mean {near}?"
+        report.add("parameter-look-alike", "warning", key, message, hint, rewrite)
 
 
 def notice_brackets(segment: SegmentBuilder, texts: list[tuple[str, ValuePlace]]) -> None:

@@ -10,7 +10,7 @@ from .dialects.infotext import ForeignLines, zones
 from .dialects.keys import flag_to_write
 from .kinds import is_number
 from .lexer import QUOTES, Lexer, MarkupToken, Scanner
-from .source import Report, Span, quoted
+from .source import Report, Span, quoted, written
 from .suggest import did_you_mean
 from .tree import Node
 
@@ -138,11 +138,14 @@ class Parser:
             )
         else:
             near = did_you_mean(kind, TAG_KINDS)
+            name = text.partition(":")[2].rstrip(">")
+            meant = f"<{near}:{name or '...'}>"
             self._report.error(
                 "unknown-tag",
                 span,
                 f"{quoted(text)} is not a known tag",
-                f"Did you mean <{near}:{text.partition(':')[2].rstrip('>') or '...'}>?",
+                f"Did you mean {meant}?",
+                written(span, meant if near and name else None),
             )
         return Node("junk", span)
 
@@ -232,8 +235,10 @@ class Parser:
         if text.startswith("--") and len(text) - len(name) == 2:
             if name in FLAGS:
                 return name
-            hint = "" if self._report.is_full else _flag_hint(name)
-            self._report.error("unknown-flag", head, f"{quoted(text)} is not a known flag", hint)
+            hint, near = ("", None) if self._report.is_full else _flag_hint(name)
+            message = f"{quoted(text)} is not a known flag"
+            rewrite = written(head, f"--{near}" if near else None)
+            self._report.error("unknown-flag", head, message, hint, rewrite)
             return None
         start = next(at for at, char in enumerate(text) if char.isalpha())
         name = text[start:].replace("-", "_")
@@ -242,6 +247,7 @@ class Parser:
             head,
             f"{quoted(text)} is not a flag",
             f"Did you mean --{name}? A flag starts with two hyphens.",
+            written(head, f"--{name}"),
         )
         return name
 
@@ -340,11 +346,13 @@ class Parser:
         return Node("parameter", Span(key.start, max(key.end, value.end)), tuple(children))
 
 
-def _flag_hint(name: str) -> str:
-    """Return what to write in place of a flag that is not known."""
+def _flag_hint(name: str) -> tuple[str, str | None]:
+    """Return what to write in place of a flag that is not known, in words, and the flag that was
+    probably meant.
+    """
     if elsewhere := flag_to_write(name):
-        return elsewhere
+        return elsewhere, None
     near = did_you_mean(name, FLAGS)
-    return (
-        f"Did you mean --{near}?" if near else "To have it as text, put a blank after the dashes."
-    )
+    if near:
+        return f"Did you mean --{near}?", near
+    return "To have it as text, put a blank after the dashes.", None

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .catalog import FACEID_STRENGTH, FLAGS, LORA_KINDS, LORA_WEIGHT, PARAMETERS, is_unset
-from .dialects.keys import NEGATIVE, key_to_write, plain
+from .dialects.keys import NEGATIVE, SIZE, key_to_write, plain
 from .kinds import Line, ValueKind, ValueProblem, tidy
 from .segment import EmbeddingTag, FaceIdTag, LoraTag, Segment, SegmentBuilder
-from .source import Report, Span, quoted
+from .source import Report, Rewrite, Span, quoted, written
 from .tree import Node
 
 _WORD = re.compile(r"\S+")
@@ -182,6 +182,7 @@ class PromptReader:
             place.span,
             f"{quoted(key)} is not a known parameter",
             hint,
+            _instead(place, key, near.rstrip("=") if near and near != SIZE else None),
         )
         self._reading.unknown.append((key, tidy(text)))
 
@@ -279,9 +280,9 @@ class PromptReader:
                 f"{quoted(text)} is a placeholder of the documentation: put your own id and a"
                 f" number there. {hint}"
             )
-        place.report.error(
-            value.code, place.span, f"{place.label.rstrip('=')}: {value.message}", hint
-        )
+        message = f"{place.label.rstrip('=')}: {value.message}"
+        rewrite = _instead(place, text, value.near, at_end=True)
+        place.report.error(value.code, place.span, message, hint, rewrite)
         return None
 
     def _flag(self, node: Node) -> None:
@@ -386,3 +387,16 @@ def _without_blanks(span: Span, source: str) -> Span:
 def _flag_of(text: str) -> str:
     """Return the flag's name in what was written, look-alike dashes and hyphens included."""
     return text[next(at for at, char in enumerate(text) if char.isalpha()) :].replace("-", "_")
+
+
+def _instead(
+    place: ValuePlace, text: str, near: str | None, *, at_end: bool = False
+) -> Rewrite | None:
+    """Return the offer to write `near` in place of a text, which begins or ends the place; None
+    where it is not written so.
+    """
+    span = Span(place.span.start, place.span.start + len(text))
+    if at_end:
+        span = Span(place.span.end - len(text), place.span.end)
+    is_written = span.start >= 0 and span.of(place.report.source) == text
+    return written(span, near) if is_written else None

@@ -36,6 +36,11 @@ class Rewrite:
     label: str
 
 
+def written(span: Span, text: str | None) -> Rewrite | None:
+    """Return the offer to write what was probably meant, None where nothing was."""
+    return Rewrite(span, text, f"Write {text}") if text else None
+
+
 Severity = Literal["error", "warning", "info"]
 
 
@@ -134,8 +139,10 @@ class Report:
             Diagnostic(code, severity, span, text, hint, line, column, self.field, rewrite)
         )
 
-    def error(self, code: str, span: Span, message: str, hint: str = "") -> None:
-        self.add(code, "error", span, message, hint)
+    def error(
+        self, code: str, span: Span, message: str, hint: str = "", rewrite: Rewrite | None = None
+    ) -> None:
+        self.add(code, "error", span, message, hint, rewrite)
 
     def position(self, offset: int) -> tuple[int, int]:
         """Return line and column, both from 1; a CR LF pair is one line end."""

@@ -6,11 +6,12 @@ Names only: no file is opened.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ..families.family import FAMILIES
 from .choices import ModelFiles, portable, present
-from .names import Suggestions, alike, matching, name_problem, shell_word, shown
-from .tables import Role
+from .names import Suggestions, alike, matching, name_problem, shell_word, shown, without_ending
+from .tables import KNOWN_BASES, SPLIT_FILES, Role
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,16 @@ class Located:
 class Missing:
     """A model that is not there.
 
-    `message` says what was searched and what comes close, `hint` what to do.
+    `message` says what was searched and what comes close, `hint` what to do. `bind_key` is the key
+    of the bindings that gives it a file, "" where none does; `close` what was probably meant.
     """
 
     what: str
     key: str
     message: str
     hint: str
+    bind_key: str = field(default="", compare=False)
+    close: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +87,50 @@ def refused(what: str, key: str, problem: str) -> Missing:
     return Missing(what, key, message, hint)
 
 
-class FileSearch:
-    """Looks names up among the files that the host lists.
+@dataclass(frozen=True)
+class BindWords:
+    """The words of hints that say how an id or a role gets its file: where the reader is.
 
-    `bind` is the command that hints name to bind a file.
+    `command` binds in a terminal; without one the reader sits before the editor, with its sidebar.
     """
 
-    def __init__(self, files: ModelFiles, bind: str) -> None:
+    command: str = ""
+
+    def bind(self, key: str, file: str = "FILE") -> str:
+        """Return what binds `key`, as a sentence or a command of its own."""
+        if self.command:
+            return f"{self.command} {shell_word(key)} {file}"
+        return f"Bind {_spelled(key)} in the Astria sidebar."
+
+    def after(self, before: str, conjunction: str, key: str, file: str = "FILE") -> str:
+        """Return `before` and the binding in one sentence; `conjunction` joins them."""
+        joined = f"{before}, {conjunction}"
+        if self.command:
+            return f"{joined}: {self.bind(key, file)}"
+        # "then bind it" is "then bind 1533312" where the key stands in the sentence.
+        return f"{before}, {conjunction.split()[0]} bind {_spelled(key)} in the Astria sidebar."
+
+    def base(self, id: str) -> str:
+        """Return what binds a base which nothing is known of yet, a line each."""
+        known = KNOWN_BASES.get(id)
+        if known and FAMILIES[known.family].text.in_sequence:
+            fields = ("diffusion_model", *SPLIT_FILES[known.family])
+            return "\n".join(self.bind(f"base.{id}.{name}") for name in fields)
+        family = [] if known else [self.bind(f"base.{id}.family", "FAMILY")]
+        return "\n".join([*family, self.bind(f"base.{id}.checkpoint")])
+
+
+def _spelled(key: str) -> str:
+    """Return the key as one word of a sentence, which the editor finds again."""
+    return key if key and not any(char.isspace() for char in key) else f"'{key}'"
+
+
+class FileSearch:
+    """Looks names up among the files that the host lists."""
+
+    def __init__(self, files: ModelFiles, words: BindWords) -> None:
         self._files = files
-        self._bind = bind
+        self._words = words
         self.suggestions = Suggestions()
 
     def find(self, wanted: WantedFile) -> Located | Missing:
@@ -128,8 +167,9 @@ class FileSearch:
         )
         hint = "Write the whole name."
         if wanted.bind_key:
-            hint = f"Choose one: {self._command(wanted)} {shell_word(names[0])}"
-        return Missing(wanted.what, wanted.key, message, hint)
+            choice = self._words.bind(wanted.bind_key, shell_word(names[0]))
+            hint = f"Choose one: {choice}"
+        return Missing(wanted.what, wanted.key, message, hint, wanted.bind_key, names[0])
 
     def _not_found(self, wanted: WantedFile) -> Missing:
         close = self.suggestions.of(
@@ -137,17 +177,21 @@ class FileSearch:
         )
         searched = self.searched(wanted.folders)
         message = f"{wanted.subject} was not found. Searched {searched}.{close}"
-        hint = f"Put the file into {self.place(wanted.folders[0])}"
-        if not wanted.bind_key:
-            hint += "."
-        elif wanted.file == wanted.key:
-            hint += f", then bind it: {self._command(wanted)} FILE"
-        else:
-            hint += f", or bind another: {self._command(wanted)} FILE"
-        return Missing(wanted.what, wanted.key, message, hint)
+        put = f"Put the file into {self.place(wanted.folders[0])}"
+        hint = f"{put}."
+        if wanted.bind_key:
+            conjunction = "then bind it" if wanted.file == wanted.key else "or bind another"
+            hint = self._words.after(put, conjunction, wanted.bind_key)
+        return Missing(wanted.what, wanted.key, message, hint, wanted.bind_key, self._meant(wanted))
 
-    def _command(self, wanted: WantedFile) -> str:
-        return f"{self._bind} {shell_word(wanted.bind_key)}"
+    def _meant(self, wanted: WantedFile) -> str:
+        """Return the name that the tag probably means, "" where it is not the tag's name that
+        misses its file.
+        """
+        if wanted.file != wanted.key:
+            return ""
+        close = self.suggestions.first((wanted.what, *wanted.folders), wanted.file)
+        return without_ending(alike(close))
 
     def _could_be(self, wanted: WantedFile) -> Sequence[str]:
         if wanted.role is not None:

@@ -132,7 +132,10 @@ def close_names(name: str, candidates: Sequence[str]) -> list[str]:
 
 def suggestion(name: str, there: Sequence[str]) -> str:
     """Return the question whether something close to `name` was meant, "" where nothing is."""
-    close = close_names(name, there)
+    return _question(close_names(name, there))
+
+
+def _question(close: Sequence[str]) -> str:
     return f" Did you mean {' or '.join(shown(name) for name in close)}?" if close else ""
 
 
@@ -144,11 +147,15 @@ class Suggestions:
     """
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, ...], dict[str, str]] = {}
+        self._found: dict[tuple[str, ...], dict[str, Sequence[str]]] = {}
 
     def of(self, kind: tuple[str, ...], name: str, there: Callable[[], Sequence[str]]) -> str:
         """Return the question for a name of this kind, "" where nothing of `there` is close."""
         found = self._found.setdefault(kind, {})
         if name not in found and len(found) < MOST_SUGGESTIONS:
-            found[name] = suggestion(name, there())
-        return found.get(name, "")
+            found[name] = close_names(name, there())
+        return _question(found.get(name, ()))
+
+    def first(self, kind: tuple[str, ...], name: str) -> str:
+        """Return the closest of those asked for before, "" where none is."""
+        return next(iter(self._found.get(kind, {}).get(name, ())), "")

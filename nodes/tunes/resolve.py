@@ -16,10 +16,10 @@ from ..families.lora_files import LoraSigns, signs_of
 from ..net.tensor_header import tensor_shapes
 from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
 from .choices import FIELD_FOLDERS, TAG_FOLDERS, ModelFiles, present
-from .file_search import FileSearch, Located, Missing, WantedFile, bound_file, refused
+from .file_search import BindWords, FileSearch, Located, Missing, WantedFile, bound_file, refused
 from .names import alike, name_problem, one_id, shell_word, shown, suggestion
 from .syntax import BASE_ID
-from .tables import Role, base_problem, base_title, bind_base, incomplete
+from .tables import Role, base_problem, base_title, incomplete
 from .tune import ModelType, Tune, Tunes
 
 BIND_COMMAND = "python dev.py bind"
@@ -49,13 +49,15 @@ class Resolver:
     def __init__(
         self, bindings: Bindings, store: Tunes | None, files: ModelFiles, bind: str = BIND_COMMAND
     ) -> None:
-        """`bind` is the command that hints name; it says which ComfyUI's bindings these are."""
+        """`bind` is the command that hints name, which says which ComfyUI's bindings these are; ""
+        where the reader sits before its editor.
+        """
         self._bindings = bindings
         self._tunes = {_spelled(key): value for key, value in bindings.tunes.items()}
-        self._bind = bind
+        self._words = BindWords(bind)
         self._store = store
         self._files = files
-        self._search = FileSearch(files, bind)
+        self._search = FileSearch(files, self._words)
 
     def lora(self, name: str) -> Resolved | Missing:
         """Return the file of `<lora:name:...>`.
@@ -156,11 +158,10 @@ class Resolver:
         )
         close = self._search.suggestions.of(("faceid",), bound or id, lambda: self._tune_names)
         message = f"FaceID photo set {shown(id)} is not in the tunes database.{also}{close}"
-        bind = (
-            f" Or bind {shown(id)} to one that is there, by its title or id: {self._bind}"
-            f" {shell_word(_bind_key(id))} TITLE"
-        )
-        return Missing("FaceID photo set", id, message, _MAKE_TUNE + bind)
+        key = _bind_key(id)
+        to_one = f"Or bind {shown(id)} to one that is there, by its title or id"
+        hint = f"{_MAKE_TUNE} {to_one}: {self._words.bind(key, 'TITLE')}"
+        return Missing("FaceID photo set", id, message, hint, key)
 
     def has_role(self, key: str, family: str | None = None) -> bool:
         """Say whether something is bound to a role, whether or not its file is there."""
@@ -190,10 +191,11 @@ class Resolver:
             f" {self._search.searched(role.folders)}. {there}"
         )
         file = shell_word(names[0]) if len(names) == 1 else "FILE"
-        hint = f"{self._bind} {key} {file}"
+        hint = self._words.bind(key, file)
         if not names:
-            hint = f"Put the model into {self._search.place(role.folders[0])}, then run: {hint}"
-        return Missing(key, key, message, hint)
+            put = f"Put the model into {self._search.place(role.folders[0])}"
+            hint = self._words.after(put, "then run", key, file)
+        return Missing(key, key, message, hint, key)
 
     def _role_file(self, key: str, bound: str, role: Role) -> str | Missing:
         wanted = bound_file(bound, role.folders, what=key, key=key, bind_key=key, role=role)
@@ -209,8 +211,8 @@ class Resolver:
             f" {self._search.searched(role.folders)}."
         )
         place = "/".join(filter(None, (self._search.place(role.folders[0]), role.below)))
-        hint = f"Put the folder into {place}, or bind another: {self._bind} {key} FOLDER"
-        return Missing(key, key, message + suggestion(bound, names), hint)
+        hint = self._words.after(f"Put the folder into {place}", "or bind another", key, "FOLDER")
+        return Missing(key, key, message + suggestion(bound, names), hint, key)
 
     def base(self, id: str | None) -> BaseModel | Missing:
         """Return the model of the base tune `id`, each file as the host lists it.
@@ -225,15 +227,16 @@ class Resolver:
         if id is None:
             known = ", ".join(f"{key} ({base.family})" for key, base in bases.items()) or "none"
             hint = (
-                f"Name one: {self._bind} defaults.base {next(iter(bases))}"
+                f"Name one: {self._words.bind('defaults.base', next(iter(bases)))}"
                 if bases
-                else bind_base(self._bind, "690204")
+                else self._words.base("690204")
             )
             return Missing(
                 "base model",
                 "defaults.base",
                 f"no default base is set. Bound bases: {known}.",
                 hint,
+                "defaults.base" if bases else "base.690204.checkpoint",
             )
         if not BASE_ID.fullmatch(id):
             return refused("base model", id, "a base id holds letters, digits, _ and - only")
@@ -241,12 +244,12 @@ class Resolver:
         base = bases.get(id)
         if base is None:
             message = f"base {base_title(id)} is not bound to a model.{suggestion(id, list(bases))}"
-            return Missing("base model", id, message, bind_base(self._bind, id))
+            return Missing("base model", id, message, self._words.base(id), f"base.{id}.checkpoint")
         if problem := base_problem(base) or incomplete(base):
-            hint = (
-                f"Edit [base {id}] in the bindings file, or use {self._bind} base.{id}.FIELD FILE."
-            )
-            return Missing("base model", id, f"base {base_title(id)}: {problem}", hint)
+            edit = f"Edit [base {id}] in the bindings file"
+            hint = self._words.after(edit, "or use", f"base.{id}.FIELD")
+            key = f"base.{id}.checkpoint"
+            return Missing("base model", id, f"base {base_title(id)}: {problem}", hint, key)
         return self._with_listed_files(id, base)
 
     def model_file(self, folder: str, name: str) -> str | Missing:
@@ -293,7 +296,7 @@ class Resolver:
             return replace(base, **listed)
         messages = "\n".join(one.message for one in missing)
         hints = "\n".join(one.hint for one in missing)
-        return Missing("base model", id, messages, hints)
+        return Missing("base model", id, messages, hints, missing[0].bind_key)
 
     def tune_of(self, name: str) -> Tune | None:
         """Return the tune that a tag's name means: as bound, else the one of this id or title."""

@@ -254,18 +254,6 @@ def base_title(id: str) -> str:
     return f"{id} ({known.title}, {known.family})" if known else id
 
 
-def bind_base(bind: str, id: str) -> str:
-    """Return the commands that bind a base which nothing is known of yet, a line each."""
-    known = KNOWN_BASES.get(id)
-    if known and families.FAMILIES[known.family].text.in_sequence:
-        return "\n".join(
-            f"{bind} base.{id}.{name} FILE"
-            for name in ("diffusion_model", *SPLIT_FILES[known.family])
-        )
-    family = "" if known else f"{bind} base.{id}.family FAMILY\n"
-    return f"{family}{bind} base.{id}.checkpoint FILE"
-
-
 def incomplete(base: BaseModel) -> str | None:
     """Return the field that a base lacks to be loaded, in words; None when it is whole."""
     if base.checkpoint:

@@ -49,6 +49,13 @@ def test_an_unknown_command_lists_the_known_ones(capfd: pytest.CaptureFixture[st
     )
 
 
+def test_serve_helps_before_it_starts_anything(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--help"]) == 0
+    told = capfd.readouterr().out
+    assert "--no-browser" in told
+    assert "--port" in told
+
+
 def test_a_wrong_comfyui_folder_is_named(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["bind", "--comfyui", str(tmp_path), "--list"]) == 2
     assert f"--comfyui {tmp_path} is not a folder of ComfyUI" in capfd.readouterr().err

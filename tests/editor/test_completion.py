@@ -30,6 +30,21 @@ def result(marked: str, label: str) -> str:
 
 
 @pytest.mark.parametrize(
+    ("marked", "label", "after"),
+    [
+        ("a ca|t", "--multi", "a cat --multi"),
+        ("a --outpaint_width 64|0 b", "--multi", "a --outpaint_width 640 --multi b"),
+        ("a <lora:x:0.|7> b", "0.5", "a <lora:x:0.5> b"),
+        ("a\nw=5|12\nh=8", "seed=", "a\nw=512\nseed=\nh=8"),
+    ],
+)
+def test_a_person_who_asks_gets_a_list_at_every_place(marked: str, label: str, after: str) -> None:
+    text, found = at_cursor(marked, asked=True)
+    taken = next(one.text for one in found.options if one.label == label)
+    assert text[: found.span.start] + taken + text[found.span.end :] == after
+
+
+@pytest.mark.parametrize(
     "marked",
     [
         "a ca|t",

@@ -45,7 +45,8 @@ def test_what_tells_faces_apart_finds_them_where_no_detector_is_bound_or_it_is_c
     assert (
         isinstance(lost, Missing)
         and lost.key == "face_analysis"
-        and lost.hint.endswith("Or bind face_detector.")
+        and "Or bind face_detector to MediaPipe's model" in lost.hint
+        and "cannot tell whose they are" in lost.hint
     )
 
 

@@ -12,11 +12,10 @@ from comfyui_astria.tests.tunes.resolve_support import Files, missing
 
 FLUX = BaseModel(
     "flux",
-    None,
-    "flux1-dev.safetensors",
-    "clip_l.safetensors",
-    "t5xxl_fp16.safetensors",
-    "ae.safetensors",
+    diffusion_model="flux1-dev.safetensors",
+    clip_l="clip_l.safetensors",
+    t5xxl="t5xxl_fp16.safetensors",
+    vae="ae.safetensors",
 )
 
 
@@ -170,19 +169,19 @@ def test_an_outpaint_model_may_be_a_diffusion_model_or_a_checkpoint(
             Bindings({"1": BaseModel("flux", diffusion_model="flux1-dev", clip_l="clip_l")}),
             "1",
             "base 1: its diffusion_model needs t5xxl, vae as well",
-            "Edit [base 1] in the bindings file, or use python dev.py bind base.1.FIELD FILE.",
+            "Edit [base 1] in the bindings file, or use: python dev.py bind base.1.FIELD FILE",
         ),
         (
             Bindings({"1": BaseModel("flux")}),
             "1",
             "base 1: it names neither a checkpoint nor a diffusion_model",
-            "Edit [base 1] in the bindings file, or use python dev.py bind base.1.FIELD FILE.",
+            "Edit [base 1] in the bindings file, or use: python dev.py bind base.1.FIELD FILE",
         ),
         (
             Bindings({"1": BaseModel("sd15", checkpoint="a", vae="b")}),
             "1",
             "base 1: a checkpoint brings its own text encoders and VAE; remove vae",
-            "Edit [base 1] in the bindings file, or use python dev.py bind base.1.FIELD FILE.",
+            "Edit [base 1] in the bindings file, or use: python dev.py bind base.1.FIELD FILE",
         ),
         (
             Bindings(

@@ -8,28 +8,38 @@ from comfyui_astria.tests.web.browser import Editor, eventually
 from playwright.sync_api import Locator
 
 CONTRASTS = """selectors => {
-    const light = colour => {
+    const light = colours => {
         const pen = new OffscreenCanvas(1, 1).getContext('2d');
-        pen.fillStyle = colour;
-        pen.fillRect(0, 0, 1, 1);
+        for (const colour of colours) {
+            pen.fillStyle = colour;
+            pen.fillRect(0, 0, 1, 1);
+        }
         const [r, g, b] = [...pen.getImageData(0, 0, 1, 1).data].map(one => one / 255)
             .map(one => one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4);
         return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
     };
-    const style = selector => getComputedStyle(document.querySelector(selector));
-    const behind = light(style('.astria-prompt').backgroundColor);
-    return selectors.map(selector => light(style(selector).color) / behind)
-        .map(one => Math.max(one, 1 / one));
+    const grounds = element => element.matches('.astria-prompt')
+        ? [element] : [...grounds(element.parentElement), element];
+    const contrast = element => {
+        const behind = grounds(element).map(one => getComputedStyle(one).backgroundColor);
+        const one = light([getComputedStyle(element).color]) / light(behind);
+        return Math.max(one, 1 / one);
+    };
+    return selectors.map(selector =>
+        Math.min(...[...document.querySelectorAll(selector)].map(contrast)));
 }"""
 
 
 class PromptBox:
     """The one prompt editor on the screen."""
 
-    def __init__(self, editor: Editor, kind: str = "AstriaPrompt") -> None:
+    def __init__(
+        self, editor: Editor, kind: str = "AstriaPrompt", *, number: int | None = None
+    ) -> None:
+        """`number` is that of a node which is there already, without one it is added."""
         self.editor = editor
         self.page = editor.page
-        self.number = editor.add(kind)
+        self.number = editor.add(kind) if number is None else number
         script = (
             "id => { const n = app.graph.getNodeById(id); n.pos = [120, 90]; n.setSize([620,"
             " Math.max(520, n.size[1])]); }"
@@ -78,8 +88,8 @@ class PromptBox:
         return self.page.locator(f".astria-prompt .astria-{kind}").all_inner_texts()
 
     def contrasts(self, *kinds: str) -> list[float]:
-        """Return the contrast (WCAG, 1 to 21) of each kind of mark to the box behind it, and of the
-        message below the text.
+        """Return the least contrast (WCAG, 1 to 21) of each kind of mark to what lies behind it,
+        each person's ground too, and that of the message below the text.
         """
         return self.page.evaluate(
             CONTRASTS,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.tests.host.fixtures import LiveHost
+from comfyui_astria.tests.host.graphs import generate_graph, numbered
 from comfyui_astria.tests.prompt.seed_prompts import FILM_NOIR
 from comfyui_astria.tests.web.browser import Editor, eventually
 from comfyui_astria.tests.web.prompt_box import PromptBox
 from playwright.sync_api import Route, expect
 
 KINDS = ("AstriaPrompt", "AstriaGenerate", "AstriaExplain", "AstriaCompile")
+PAINTED = ("flag-name", "flag-value", "tag", "tag-kind", "tag-name", "tag-number", "break")
+PAINTED += ("key", "param-value", "idle")
 PROMPT = "a 😀 cat <lora:1533312:0.5> --outpaint topleft BREAK x\nw=64"
 
 
@@ -56,20 +61,15 @@ def test_typing_paints_each_construct(box: PromptBox) -> None:
 
 @pytest.mark.parametrize("palette", ["light", "dark"])
 def test_colours_are_readable_in_light_and_dark(box: PromptBox, palette: str) -> None:
-    box.set(PROMPT)
+    people = " ".join(f"BREAK --multi <lora:p{number}:1> x" for number in range(8))
+    box.set(f"<faceid:7:0.5> --outpaint topleft <lora:x:1> {people}\nstyle=\nw=64\nx=1")
     expect(box.status).to_contain_text("error")
+    expect(box.page.locator(".astria-person-5 .astria-tag-kind").first).to_be_visible()
     box.page.evaluate(
         "palette => app.extensionManager.setting.set('Comfy.ColorPalette', palette)", palette
     )
     try:
-        eventually(
-            lambda: (
-                min(
-                    box.contrasts("flag-name", "flag-value", "tag-kind", "tag-name", "break", "key")
-                )
-                >= 3
-            )
-        )
+        eventually(lambda: min(box.contrasts(*PAINTED)) >= 4.5)
     finally:
         box.page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
 
@@ -173,6 +173,28 @@ def test_a_late_answer_to_an_earlier_text_takes_no_list_away(box: PromptBox) -> 
     box.page.unroute("**/astria/complete")
 
 
+def test_errors_stay_visible_beside_the_list(box: PromptBox) -> None:
+    box.type("a --outpaint topleft --outpaint_width 64 --outpai")
+    expect(box.options.first).to_be_visible()
+    expect(box.page.locator(".cm-lintRange-error", has_text="topleft").first).to_be_visible()
+    expect(box.status).to_contain_text("Did you mean top-left?")
+    expect(box.options.first).to_be_visible()
+
+
+@pytest.mark.parametrize(("text", "lefts"), [("a cat", 1), ("a cat\nw=512", 2)])
+def test_a_list_comes_up_wherever_a_person_asks(box: PromptBox, text: str, lefts: int) -> None:
+    box.set(text)
+    box.text_area.click()
+    box.page.keyboard.press("Control+End")
+    for _ in range(lefts):
+        box.page.keyboard.press("ArrowLeft")
+    box.page.keyboard.press("Control+Space")
+    expect(box.options.first).to_be_visible()
+    box.settle()
+    box.page.keyboard.press("Enter")
+    eventually(lambda: box.value().startswith(text) and len(box.value()) > len(text))
+
+
 def test_an_option_taken_inside_a_word_replaces_the_word(box: PromptBox) -> None:
     box.set("a --outpaint top-left x")
     box.text_area.click()
@@ -254,6 +276,36 @@ def test_a_prompt_too_long_to_be_checked_says_so(box: PromptBox) -> None:
     expect(box.status).to_contain_text(
         "The prompt is not being checked: The request has more than 1048576 bytes"
     )
+
+
+def test_an_empty_prompt_asks_before_it_paints(editor: Editor) -> None:
+    PromptBox(editor, "AstriaGenerate")
+    queued = []
+    editor.page.on("request", lambda one: queued.append(one.url) if one.method == "POST" else None)
+    editor.page.evaluate("() => void app.queuePrompt(0)")
+    dialog = editor.page.get_by_role("dialog")
+    expect(dialog).to_contain_text("The prompt of Astria Generate is empty.")
+    editor.page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    editor.frames(5)
+    assert [url for url in queued if url.endswith("/prompt")] == []
+
+
+def test_a_report_takes_no_room_of_the_prompt(editor: Editor, store: TuneStore) -> None:
+    # Of the editor's two kinds of nodes each gets a run of its own: what is cached is told once.
+    text = f"a {'hare' if editor.is_vue else 'fox'}\nw=64\nh=64\nsteps=1"
+    editor.load_api(numbered(generate_graph(text), {"model": 1, "generate": 2, "save": 3}))
+    box = PromptBox(editor, number=2)
+    report = box.page.get_by_label("Report of the last run")
+    expect(report).to_be_hidden()
+    room = box.text_area.locator("xpath=ancestor::*[contains(@class, 'astria-prompt')][last()]")
+    before = room.bounding_box()["height"]
+    box.page.evaluate("() => app.queuePrompt(0)")
+    expect(report).to_be_visible()
+    expect(report).to_have_value(re.compile("stage base"))
+    editor.settled(room)
+    eventually(lambda: room.bounding_box()["height"] >= before - 2)
+    assert report.bounding_box()["height"] >= 100
 
 
 @pytest.mark.long  # a figure to read; test_typing_paints_each_construct has the painting itself

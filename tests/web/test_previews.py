@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from comfyui_astria.tests.web.placement import DRAWING, look_at
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
+BLUE = "blue.png"
 # The colour of the pixels at places given as parts of the drawn canvas's width and height.
 PIXELS = """(canvas, spots) => {
     const pen = canvas.getContext('2d');
@@ -88,6 +90,22 @@ def blue(
     return [pixel[2] > pixel[0] + 20 for pixel in pixels(editor, width, height, places)]
 
 
+def upload_blue(host: LiveHost) -> None:
+    written = io.BytesIO()
+    Image.new("RGB", (300, 100), "blue").save(written, "PNG")
+    host.client.upload_image(written.getvalue(), BLUE)
+
+
+def show_picture(editor: Editor, source: int, name: str) -> None:
+    """Choose a picture in a Load Image and touch no other node."""
+    script = """([id, name]) => {
+        const widget = app.graph.getNodeById(id).widgets.find(w => w.name === 'image');
+        widget.value = name;
+        widget.callback(name);
+    }"""
+    editor.page.evaluate(script, [source, name])
+
+
 def test_each_of_the_nine_places_can_be_clicked(editor: Editor) -> None:
     number = added(editor, "AstriaOutpaintCanvas")
     # The editor gives a new node the values of an earlier test's node with the same id.
@@ -110,6 +128,7 @@ def test_the_source_is_drawn_to_scale_where_the_node_puts_it(
     editor: Editor, host: LiveHost, anchor: str
 ) -> None:
     upload_picture(host, 300, 100, "to_scale.png")
+    upload_blue(host)
     number = added(editor, "AstriaOutpaintCanvas")
     script = """id => {
         const source = LiteGraph.createNode('LoadImage');
@@ -126,6 +145,8 @@ def test_the_source_is_drawn_to_scale_where_the_node_puts_it(
     )
     for name, value in (("width", 800), ("height", 600), ("anchor", anchor)):
         choose(editor, number, name, value)
+    # The photo itself is drawn: one in blue shows where.
+    show_picture(editor, source, BLUE)
     window = place(300, 100, 800, 600, anchor).window
     inside = [
         (window.x + window.width * part, window.y + window.height / 3) for part in (0.07, 0.3, 0.93)
@@ -144,6 +165,17 @@ def test_the_source_is_drawn_to_scale_where_the_node_puts_it(
         lambda: blue(editor, 800, 600, [*inside, *outside]),
         [True] * len(inside) + [False] * len(outside),
     )
+
+
+def test_the_picture_follows_another_source_at_once(editor: Editor, host: LiveHost) -> None:
+    upload_blue(host)
+    upload_picture(host, 200, 160, "other.png")
+    number, source = added(editor, "AstriaOutpaintCanvas"), editor.add("LoadImage")
+    script = "([id, to]) => app.graph.getNodeById(id).connect(0, app.graph.getNodeById(to), 0)"
+    editor.page.evaluate(script, [source, number])
+    for name, size in ((BLUE, "300x100"), ("other.png", "200x160")):
+        show_picture(editor, source, name)
+        expect(picture(editor)).to_have_attribute("aria-label", re.compile(f"source {size}$"))
 
 
 def test_people_are_drawn_in_columns(editor: Editor) -> None:

@@ -105,3 +105,15 @@ def test_a_person_is_trained_from_the_sidebar(
     assert not (host.loras / "astria" / f"tune-{tune.id}.safetensors").exists()
     agreed.unlink()
     assert editor.complaints == []
+
+
+@however_drawn
+def test_a_file_that_is_no_picture_is_called_by_its_name(editor: Editor, store: TuneStore) -> None:
+    sidebar = Sidebar(editor, "Tunes")
+    sidebar.press("New tune")
+    sidebar.dialog.get_by_label("Title").fill("Anna")
+    sidebar.dialog.locator("input[type=file]").set_input_files([upload("holiday.jpg", b"hello")])
+    sidebar.answer("Create")
+    alert = sidebar.dialog.get_by_role("alert")
+    expect(alert).to_contain_text("photo 'holiday.jpg' is refused")
+    expect(alert).not_to_contain_text("68 65")

@@ -19,12 +19,38 @@ const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === 
 const valueOf = (node, name) => widgetOf(node, name)?.value;
 const isLinked = (node, name) => node.inputs?.some((input) => input.name === name && input.link != null) ?? false;
 
-// Width and height of the picture at a node's input, null where no node before this one shows it.
-function shownSize(node) {
+// The picture at a node's input, null where no node before this one shows it.
+function shownPicture(node) {
   const link = node.inputs?.find((input) => input.name === "image")?.link;
   const found = link == null ? null : node.graph?.getLink?.(link) ?? node.graph?.links?.[link];
   const shown = found && node.graph.getNodeById(found.origin_id)?.imgs?.[0];
-  return shown?.naturalWidth ? [shown.naturalWidth, shown.naturalHeight] : null;
+  return shown?.naturalWidth ? shown : null;
+}
+
+function shownSize(node) {
+  const shown = shownPicture(node);
+  return shown && [shown.naturalWidth, shown.naturalHeight];
+}
+
+const LOOK_MS = 250;
+
+// Calls `redraw()` when the picture at the node's input becomes another one: nothing tells of that.
+function followSource(node, redraw) {
+  let before = "";
+  const look = () => {
+    const shown = shownPicture(node);
+    const now = shown ? `${shown.src} ${shown.naturalWidth}x${shown.naturalHeight}` : "";
+    if (now === before) return;
+    before = now;
+    redraw();
+  };
+  let timer = 0;
+  const stop = () => clearInterval(timer);
+  const start = () => {
+    stop();
+    timer = setInterval(look, LOOK_MS);
+  };
+  return { start, stop };
 }
 
 // Where a length stands on an axis: at its start, in its middle or at its end, as nodes/outpaint/geometry.py places it.
@@ -67,11 +93,20 @@ function sourceOn(box, size, width, height, anchor, smaller) {
   const place = ANCHORS.indexOf(anchor);
   const [across, down] = [place % 3, Math.floor(place / 3)];
   return {
+    across,
+    down,
     x: box.x + placed(across, wide, width) * box.scale,
     y: box.y + placed(down, high, height) * box.scale,
     width: wide * box.scale,
     height: high * box.scale,
   };
+}
+
+// The part of the photo that the canvas has room for, as the anchor keeps it.
+function drawPhoto(pen, photo, source, scale, isShrunk) {
+  const [whole, tall] = [photo.naturalWidth, photo.naturalHeight];
+  const [wide, high] = isShrunk ? [whole, tall] : [Math.min(whole, source.width / scale), Math.min(tall, source.height / scale)];
+  pen.drawImage(photo, placed(source.across, wide, whole), placed(source.down, high, tall), wide, high, source.x, source.y, source.width, source.height);
 }
 
 function dots(box) {
@@ -86,7 +121,9 @@ function drawCanvas(node, canvas, output) {
   framed(pen, box, "rgba(128,128,128,0.18)");
   const source = sourceOn(box, size, width, height, anchor, valueOf(node, "smaller"));
   pen.setLineDash(known ? [] : [4, 3]);
-  framed(pen, source, "rgba(74,158,255,0.35)");
+  const photo = shownPicture(node);
+  if (photo) drawPhoto(pen, photo, source, box.scale, valueOf(node, "smaller") === "shrink");
+  framed(pen, source, photo ? "rgba(74,158,255,0.08)" : "rgba(74,158,255,0.35)");
   pen.setLineDash([]);
   for (const dot of dots(box)) {
     pen.beginPath();
@@ -163,6 +200,8 @@ function addPicture(node, draw, label) {
   };
   widget.redraw = redraw;
   new ResizeObserver(redraw).observe(box);
+  const source = followSource(node, redraw);
+  source.start();
   for (const one of node.widgets) {
     const before = one.callback;
     one.callback = function (...given) {
@@ -184,6 +223,8 @@ function addPicture(node, draw, label) {
     };
   };
   for (const name of ["onConfigure", "onResize"]) after(name, showWhereThereIsRoom);
+  after("onAdded", source.start);
+  after("onRemoved", source.stop);
   after("onExecuted", (message) => (lastRun = { state: RECEIVED, message }));
   after("onConnectionsChange", () => (lastRun = { state: OUTDATED }));
   after("onConfigure", () => (lastRun = { state: IN_NODE_OUTPUTS }));

@@ -3,9 +3,30 @@ import { app } from "../../../scripts/app.js";
 import { makeBox } from "./editor/box.js";
 import { changed, closed, focused, opened } from "./editor/focused.js";
 import { behaveAsTextBox } from "./editor/hosting.js";
+import { surroundings } from "./editor/surroundings.js";
 import { PromptView } from "./editor/view.js";
 
 const MIN_NODE_SIZE = { minWidth: 400, minHeight: 200 }; // those of the stock text box
+
+// Previews and reports that come into a node make it taller and leave the prompt the room that it had.
+function keptRoom(node, box) {
+  let [kept, isHeld, before] = [0, false, 0];
+  const look = () => {
+    const height = box.root.offsetHeight;
+    if (!height) return; // collapsed, or out of sight
+    const isTaken = height < kept && node.size[1] >= before;
+    before = node.size[1];
+    if (!isTaken) return void (kept = height);
+    isHeld = true;
+    box.root.style.minHeight = `${kept}px`; // with Vue nodes the widget's own getMinHeight does not count
+    requestAnimationFrame(() => {
+      node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
+      node.graph?.setDirtyCanvas(true, true);
+    });
+  };
+  new ResizeObserver(look).observe(box.root);
+  return { least: () => (isHeld ? kept : box.minHeight) };
+}
 
 function promptWidget(node, name, data) {
   const options = data[1] ?? {};
@@ -14,9 +35,10 @@ function promptWidget(node, name, data) {
   let editor = null;
   const hand = { node, text: () => String(value ?? ""), insert: (text) => editor?.insert(text), isLinked: () => box.root.inert };
 
+  const room = keptRoom(node, box);
   const widget = node.addDOMWidget(name, "ASTRIA_PROMPT", box.root, {
     selectOn: ["focusin", "click"],
-    getMinHeight: () => box.minHeight,
+    getMinHeight: () => room.least(),
     // The text as it was given, to the letter: an editor has no carriage returns, a workflow file may.
     getValue: () => value,
     setValue(given) {
@@ -39,6 +61,7 @@ function promptWidget(node, name, data) {
         changed(hand);
       },
       tell: box.tell,
+      around: () => surroundings(node),
     });
   };
   const close = () => {
@@ -46,9 +69,22 @@ function promptWidget(node, name, data) {
     editor = null;
     closed(hand);
   };
+  const linked = () => {
+    editor?.check();
+    changed(hand);
+  };
   box.whenAsked(() => editor?.goToProblem());
   box.root.addEventListener("focusin", () => focused(hand));
-  behaveAsTextBox(node, widget, box.root, { view: () => editor?.view, open, close, linked: () => changed(hand) });
+  const after = (name, act) => {
+    const before = node[name];
+    node[name] = function (...given) {
+      before?.apply(this, given);
+      act();
+    };
+  };
+  after("onSelected", () => focused(hand));
+  after("onExecuted", () => changed(hand)); // a run tells of what family the model is
+  behaveAsTextBox(node, widget, box.root, { view: () => editor?.view, open, close, linked });
   open();
   return { widget, ...MIN_NODE_SIZE };
 }

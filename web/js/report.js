@@ -1,8 +1,11 @@
 // Shows the text a node reports after a run (diagnostics, plans, bindings) inside the node, read-only and never saved.
 import { app } from "../../../scripts/app.js";
+import { bindButtons, showBinding } from "./binding_buttons.js";
+import { rememberFamily } from "./editor/surroundings.js";
+import { text } from "./texts.js";
 
-const MIN_HEIGHT = 120;
-const EXTRA_HEIGHT = 200; // shared with the text box above: a pasted prompt has some 25 lines
+const HEIGHT = 140; // by which a node grows when it has something to report
+const PROMPT_HEIGHT = 220; // of a new node: a pasted prompt has some 25 lines, and scrolls
 
 const TOAST_MS = 20_000;
 
@@ -12,12 +15,11 @@ function makeBox() {
   const box = document.createElement("textarea");
   box.readOnly = true;
   box.wrap = "off"; // tables and carets stand in columns
-  box.placeholder = "The report of the last run appears here.";
-  box.setAttribute("aria-label", "Report of the last run");
+  box.setAttribute("aria-label", text("report.label"));
   Object.assign(box.style, {
+    flex: "1 1 0",
     width: "100%",
-    height: "100%",
-    minHeight: `${MIN_HEIGHT}px`, // with Vue nodes the widget's own getMinHeight does not count
+    minHeight: "0",
     resize: "none",
     boxSizing: "border-box",
     border: "none",
@@ -27,7 +29,11 @@ function makeBox() {
     background: "var(--comfy-input-bg)",
     color: "var(--input-text)",
   });
-  return box;
+  const buttons = bindButtons();
+  const root = document.createElement("div");
+  Object.assign(root.style, { display: "none", flexDirection: "column", width: "100%", height: "100%" });
+  root.append(box, buttons);
+  return { root, box, buttons };
 }
 
 // Two stages that wear one LoRA tell the same of it.
@@ -55,26 +61,41 @@ app.registerExtension({
       if (node.comfyClass?.startsWith("Astria")) warnOf(node);
       return;
     }
-    const box = makeBox();
-    const widget = node.addDOMWidget("report", "ASTRIA_REPORT", box, {
+    const { root, box, buttons } = makeBox();
+    const widget = node.addDOMWidget("report", "ASTRIA_REPORT", root, {
       serialize: false,
       hideOnZoom: false,
-      getMinHeight: () => MIN_HEIGHT,
+      getMinHeight: () => (root.style.display === "none" ? 0 : HEIGHT),
+      getMaxHeight: () => (root.style.display === "none" ? 0 : undefined),
       getValue: () => box.value,
       setValue: () => {},
     });
     widget.serialize = false; // keeps it out of widgets_values as well
     // The side panel sets a width on widgets of the selected node and leaves them that narrow; ours always follow the node.
     Object.defineProperty(widget, "width", { get: () => undefined, set: () => {} });
+    // An empty report takes no room of the prompt's: the node grows when there is something to tell, and shrinks again.
+    widget.tell = (told) => {
+      box.value = told;
+      showBinding(buttons, told);
+      const isShown = root.style.display !== "none";
+      if (isShown === Boolean(told)) return;
+      const [width, height] = node.size;
+      root.style.display = told ? "flex" : "none";
+      root.style.minHeight = told ? `${HEIGHT}px` : "0"; // with Vue nodes the widget's own getMinHeight does not count
+      node.setSize([width, Math.max(height + (told ? HEIGHT : -HEIGHT), node.computeSize()[1])]);
+      app.canvas?.setDirty(true, true);
+    };
+    widget.told = box;
     // Before a saved node gets its own size back.
     const [width, height] = node.computeSize();
-    node.setSize([Math.max(width, node.size[0]), height + EXTRA_HEIGHT]);
+    node.setSize([Math.max(width, node.size[0]), height + PROMPT_HEIGHT]);
     const before = node.onExecuted;
     node.onExecuted = function (message) {
       before?.apply(this, arguments);
-      if (message?.text) box.value = [].concat(message.text).join("\n");
+      if (message?.astria_family) rememberFamily(node, message.astria_family[0]);
+      if (message?.text) widget.tell([].concat(message.text).join("\n"));
       // What the nodes that this one expands into have to tell comes after its own report.
-      if (message?.astria_notes) box.value = withNotes(box.value, message.astria_notes);
+      if (message?.astria_notes) widget.tell(withNotes(box.value, message.astria_notes));
     };
   },
 });

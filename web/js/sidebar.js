@@ -1,5 +1,6 @@
 // The sidebar tab "Astria": tunes, bindings, and the plan of the prompt in hand.
 import { app } from "../../../scripts/app.js";
+import { isWanted, whenAsked } from "./sidebar/asking.js";
 import { bindingsTab } from "./sidebar/bindings.js";
 import { h, newId } from "./sidebar/dom.js";
 import { explainTab } from "./sidebar/explain.js";
@@ -7,6 +8,7 @@ import { addStyle } from "./sidebar/style.js";
 import { tunesTab } from "./sidebar/tunes.js";
 
 const TABS = [["Tunes", tunesTab], ["Bindings", bindingsTab], ["Explain", explainTab]];
+const BINDINGS = 1;
 const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
 
 let chosen = 0; // the tab that was open when the sidebar was closed
@@ -40,7 +42,8 @@ function makePanel(place) {
   });
   place.style.height = "100%"; // the page below the tabs scrolls, and not the whole panel
   place.replaceChildren(h("div", { class: "astria-panel astria-sidebar" }, h("h2", {}, "Astria"), bar, ...pages.map(({ root }) => root)));
-  show(chosen);
+  whenAsked(() => show(BINDINGS));
+  show(isWanted() ? BINDINGS : chosen);
   return () => pages[chosen].close();
 }
 

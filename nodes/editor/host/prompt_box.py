@@ -8,14 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ...families.family import family
-from ...graph.graph import Socket
 from ...host.state import state_folder
-from ...pipeline.compiling import CompileOptions
-from ...pipeline.explain import explain
-from ...pipeline.host.run_pictures import run_pictures
-from ...pipeline.pictures import picture_origins, pictures_to_load, without_pictures
-from ...prompt import Diagnostic, PromptRequest, parse
+from ...prompt import Diagnostic, parse
 from ...prompt.kinds import Decimal, ValueProblem
 from ...prompt.lexer import is_embedding_name
 from ...prompt.source import Rewrite, Span
@@ -37,7 +31,6 @@ MOST_NAMES = 200  # of one list; those that fit best
 _NEWEST_TUNES = 1000
 _NOT_IN_TAGS = set("<>:\r\n")
 _DELTA = Decimal(0.001, 10)  # what the host's own setting can be, and more
-PICTURES = ("image", "mask", "control_image", "person_masks")
 
 
 def painted(text: str) -> dict[str, Any]:
@@ -52,11 +45,12 @@ def painted(text: str) -> dict[str, Any]:
         "parts": [
             [one.number, part_title(one.number), *units.span(one.span)] for one in parts(document)
         ],
-        "diagnostics": [_diagnostic(one, units) for one in document.diagnostics],
+        "diagnostics": [diagnostic_entry(one, units) for one in document.diagnostics],
     }
 
 
-def _diagnostic(found: Diagnostic, units: Utf16) -> dict[str, Any]:
+def diagnostic_entry(found: Diagnostic, units: Utf16, bind_key: str = "") -> dict[str, Any]:
+    """Return a diagnostic as the editor takes it; `bind_key` is what the sidebar would bind."""
     start, end = units.span(found.span)
     entry: dict[str, Any] = {
         "code": found.code,
@@ -65,7 +59,7 @@ def _diagnostic(found: Diagnostic, units: Utf16) -> dict[str, Any]:
         "hint": found.hint,
     }
     entry |= {"start": start, "end": end, "line": found.line, "column": found.column}
-    return {**entry, "rewrite": _rewrite(found.rewrite, units)}
+    return {**entry, "rewrite": _rewrite(found.rewrite, units), "bind": bind_key}
 
 
 def _rewrite(offered: Rewrite | None, units: Utf16) -> dict[str, Any] | None:
@@ -214,27 +208,3 @@ def next_value(asked: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     start, end = units.span(found.span)
     return {"start": start, "end": end, "text": found.text}
-
-
-def explanation(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the plan of `text` in words, and whether it could run.
-
-    `family` plans for connected models, `base` for a base tune of the bindings.
-    """
-    text = asked["text"]
-    request, diagnostics = PromptRequest.from_text(text)
-    lines = [one.render(text) for one in diagnostics]
-    if request is None:
-        return {"runs": False, "report": "\n".join(lines)}
-    pictures = {name: Socket(name) for name in PICTURES if asked.get(name)}
-    to_be_had = pictures_to_load(request, pictures, run_pictures().settings_file)
-    request = without_pictures(request, to_be_had)
-    pictures |= {name: Socket(name) for name in to_be_had}
-    chosen = family(asked["family"]) if asked.get("family") else None
-    explained = explain(
-        request, make_resolver(), CompileOptions(asked.get("base") or None, **pictures), chosen
-    )
-    return {
-        "runs": explained.runs,
-        "report": "\n".join(filter(None, [explained.text, picture_origins(to_be_had), *lines])),
-    }

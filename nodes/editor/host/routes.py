@@ -15,7 +15,8 @@ from server import PromptServer
 from ...api.host.queue import Queue
 from . import panel
 from .http import Asked, Handler, for_the_page, read_json
-from .prompt_box import PICTURES, completions, description, explanation, next_value, painted
+from .planning import explanation, names_missing
+from .prompt_box import completions, description, next_value, painted
 
 _KINDS = {
     "text": str,
@@ -25,9 +26,9 @@ _KINDS = {
     "end": int,
     "up": bool,
     "delta": str,
-    "family": str,
-    "base": str,
-    **dict.fromkeys(PICTURES, bool),
+    # Of the node in which the prompt stands; `sockets` are names parted by blanks.
+    **dict.fromkeys(("family", "base", "model", "sockets"), str),
+    **dict.fromkeys(("bindings", "missing_models", "last_family"), str),
 }
 
 
@@ -43,6 +44,7 @@ def register(queue: Queue) -> None:
         _answering(lambda asked: description(asked["text"], asked["offset"]), "text", "offset")
     )
     routes.post("/astria/step")(_answering(next_value, "text", "start", "end", "up", "delta"))
+    routes.post("/astria/names")(_answering(names_missing, "text"))
     routes.post("/astria/explain")(_answering(explanation, "text"))
     panel.register(routes, queue)
 

@@ -44,7 +44,13 @@ LOADERS: Mapping[str, Loader] = {
     "face_swapper": Loader("AstriaLoadFaceSwapper", "swapper_name", "face_swapper"),
 }
 CONTROLNET = Loader("ControlNetLoader", "control_net_name", "controlnet")
+# The host runs it without a package of its own.
+ONLY_FINDS = (
+    "Or bind face_detector to MediaPipe's model, which needs no further package: it finds faces and"
+    " cannot tell whose they are, so face_swap and <faceid:...> go without."
+)
 UNION = "controlnet_union"
+OWN_SOCKETS = ("upscale_model", "pose_controlnet")  # of Astria Generate itself
 _UNION_KINDS = {*SDXL_NUMBERS, *FLUX_NUMBERS}  # those that some union was trained on
 SEGMENTER_ROLES = ("background_removal", "sam3", "grounding_dino", "sam", "clipseg")
 
@@ -62,15 +68,19 @@ class ModelLoaders:
         connected: Mapping[str, Value],
         family: Family,
         connected_control: str | None = None,
+        *,
+        are_sockets: bool = False,
     ) -> None:
         """`connected_control` is the kind that the one connected ControlNet is for, where the
-        request asks for one.
+        request asks for one; `are_sockets` says that models can be connected, so that hints say
+        so.
         """
         self.graph = graph
         self._resolver = resolver
         self._connected = connected
         self.family = family
         self._connected_control = connected_control
+        self._are_sockets = are_sockets
         self._loaded: dict[str, Link] = {}
         self._checkpoints: dict[str, int] = {}  # file -> number of its node
 
@@ -172,7 +182,7 @@ class ModelLoaders:
         if "face_analysis" in self._connected or not self.is_bound("face_detector"):
             found = self.model("face_analysis")
             return (
-                replace(found, hint=f"{found.hint} Or bind face_detector.")
+                replace(found, hint=f"{found.hint} {ONLY_FINDS}")
                 if isinstance(found, Missing)
                 else found
             )
@@ -243,8 +253,16 @@ class ModelLoaders:
     def _bound(self, role: str, loader: Loader) -> Link | Missing:
         file = self._resolver.role(role, self.family.branch)
         if isinstance(file, Missing):
-            return file
+            return self._or_connect(file, loader.socket)
         return self._once(role, loader.class_type, **{loader.file_input: file}, **loader.also)
+
+    def _or_connect(self, missing: Missing, socket: str) -> Missing:
+        """Return what is missing with the other way to give it: a link to its socket."""
+        if not (self._are_sockets and socket):
+            return missing
+        place = "to this node" if socket in OWN_SOCKETS else "by Astria Models"
+        hint = f"Connect {socket} {place}, or {missing.hint[:1].lower()}{missing.hint[1:]}"
+        return replace(missing, hint=hint)
 
     def _once(self, name: str, class_type: str, **inputs: Value) -> Link:
         if name not in self._loaded:

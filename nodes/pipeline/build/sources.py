@@ -14,6 +14,8 @@ from ...graph.graph import Graph, Value
 from ...outpaint.geometry import SmallerPolicy
 from .text import Models
 
+MissingModels = Literal["error", "skip"]
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -46,6 +48,6 @@ class Options:
     """The artist's choices beside the prompt."""
 
     seed: int = 0
-    missing_models: Literal["error", "skip"] = "error"
+    missing_models: MissingModels = "error"
     smaller_canvas: SmallerPolicy = "crop"
     keep_unmasked: bool = False

@@ -12,13 +12,11 @@ from ...graph.model_files import FILE_FOLDERS
 from ...host.state import state_folder
 from ...prompt import PromptRequest
 from ..bindings import BINDINGS_FILE, Bindings
-from ..names import shell_word
 from ..resolve import Resolver
 from ..state import bindings_in, overview, resolver_in, tunes_in
 from ..store import Tune
 
 MOST_TUNES = 10_000  # the newest, of which lists and searches know
-PACK = Path(__file__).resolve().parents[3]
 
 
 class HostFiles:
@@ -114,14 +112,10 @@ def _stamps(files: Iterable[Path], tunes: Iterable[Tune]) -> str:
 def make_resolver(extra: Bindings | None = None, files: HostFiles | None = None) -> Resolver:
     """Return a resolver over the bindings file, the tunes database and the files ComfyUI lists.
 
-    `extra` wins over the file, `files` are those to look at where they are not ComfyUI's own.
+    `extra` wins over the file, `files` are those to look at where they are not ComfyUI's own. Its
+    hints send the reader to the editor's sidebar.
     """
-    # What a person types to bind must reach this ComfyUI's bindings, wherever their shell stands.
-    bind = (
-        f"python {shell_word(str(PACK / 'dev.py'))} bind --comfyui"
-        f" {shell_word(folder_paths.base_path)}"
-    )
-    return resolver_in(state_folder(), files or HostFiles(), extra, bind)
+    return resolver_in(state_folder(), files or HostFiles(), extra, bind="")
 
 
 def models_overview(extra: Bindings) -> str:

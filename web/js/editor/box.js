@@ -13,11 +13,13 @@ const STYLE = `
 .astria-prompt-status { flex: none; display: flex; gap: 6px; align-items: baseline; padding: 2px 8px 3px; border: 0; font: inherit; font-size: 11px; line-height: 1.35;
   text-align: left; color: inherit; background: color-mix(in srgb, currentColor 7%, transparent); cursor: pointer; }
 .astria-prompt-status:empty { display: none; }
+.astria-prompt-status button { flex: none; max-width: 45%; padding: 0 7px; border: 0; border-radius: 4px; font: inherit; color: inherit; background: color-mix(in srgb, #4a9eff 35%, transparent);
+  overflow: hidden; text-overflow: ellipsis; white-space: nowrap; cursor: pointer; }
 .astria-prompt-status b { flex: none; font-weight: 600; }
 .astria-prompt-status span { overflow: hidden; text-overflow: ellipsis; display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical; overflow-wrap: anywhere; }
-.astria-prompt-status .error { color: light-dark(#b3261e, #ff7b7b); }
-.astria-prompt-status .warning { color: light-dark(#8a5a00, #e8b04a); }
-.astria-prompt-status .info { color: light-dark(#1c5f9e, #7db7ee); }
+.astria-prompt-status .error { color: light-dark(#801b16, #ff7b7b); }
+.astria-prompt-status .warning { color: light-dark(#5b3b00, #e8b04a); }
+.astria-prompt-status .info { color: light-dark(#144471, #7db7ee); }
 `;
 
 const TITLES = { error: ["error", "errors"], warning: ["warning", "warnings"], info: ["note", "notes"] };
@@ -60,12 +62,20 @@ export function makeBox() {
 
   function tell(diagnostics, trouble) {
     status.replaceChildren();
-    const worst = ["error", "warning", "info"].map((severity) => diagnostics.find((found) => found.severity === severity)).find(Boolean);
+    const ranked = ["error", "warning", "info"].map((severity) => diagnostics.filter((found) => found.severity === severity)).find((found) => found.length) ?? [];
+    const worst = ranked.find((found) => found.actions?.length) ?? ranked[0]; // what can be mended at once comes first
     if (trouble) element("span", "warning", status).textContent = trouble;
     if (!worst) return;
     element("b", worst.severity, status).textContent = summary(diagnostics);
     const where = `Line ${worst.line}, column ${worst.column}: `;
     element("span", "", status).textContent = where + sentences(worst.message, worst.hint);
+    for (const { name, run } of worst.actions ?? []) {
+      const act = Object.assign(element("button", "", status), { type: "button", textContent: name, title: name });
+      act.addEventListener("click", (event) => {
+        event.stopPropagation(); // the line itself leads to the mistake
+        run();
+      });
+    }
   }
 
   return { root, place, status, tell, minHeight: MIN_HEIGHT, whenAsked: (ask) => status.addEventListener("click", ask) };

@@ -1,27 +1,34 @@
 // Keeps a view painted and checked: the text goes to the server as it is typed, one request at a time.
 import { completionStatus, setDiagnostics } from "../vendor/codemirror.js";
+import { askForBinding } from "../sidebar/asking.js";
+import { text } from "../texts.js";
 import { setPainting } from "./painting.js";
-import { parse } from "./server.js";
+import { names, parse } from "./server.js";
 
 const CALM_MS = 350; // errors appear once the typing pauses: half a tag is not yet a mistake
 
 // Writes what a diagnostic offers, if the text is still the one that it speaks of. One step of undo.
-function mended(view, doc, { start, end, text }) {
+function mended(view, doc, { start, end, text: written }) {
   if (!view.state.doc.eq(doc)) return false;
-  view.dispatch({ changes: { from: start, to: end, insert: text }, userEvent: "input.mend", scrollIntoView: true });
+  view.dispatch({ changes: { from: start, to: end, insert: written }, userEvent: "input.mend", scrollIntoView: true });
   view.focus();
   return true;
 }
 
+function actionsOf({ rewrite, bind }, doc) {
+  const actions = rewrite ? [{ name: rewrite.label, apply: (view) => mended(view, doc, rewrite) }] : [];
+  if (bind) actions.push({ name: text("editor.bind", { key: bind }), apply: () => askForBinding(bind) });
+  return actions;
+}
+
 function shown(found, doc) {
-  const { rewrite } = found;
   return {
     from: found.start,
     to: found.end,
     severity: found.severity,
     message: [found.message, found.hint].filter(Boolean).join("\n"),
     markClass: `astria-${found.severity}`,
-    actions: rewrite ? [{ name: rewrite.label, apply: (view) => mended(view, doc, rewrite) }] : [],
+    actions: actionsOf(found, doc),
     renderMessage() {
       const box = document.createElement("span");
       box.textContent = found.message;
@@ -32,10 +39,11 @@ function shown(found, doc) {
 }
 
 export class Checker {
-  // `tell(diagnostics, trouble)` is called with what was found last, or with why nothing can be.
-  constructor(view, tell) {
+  // `tell(diagnostics, trouble)` is called with what was found last, or with why nothing can be; `around()` is what the server is told of the node.
+  constructor(view, tell, around) {
     this.view = view;
     this.tell = tell;
+    this.around = around;
     this.isStale = false;
     this.isBusy = false;
     this.isOver = false;
@@ -78,27 +86,42 @@ export class Checker {
     try {
       found = await parse(doc.toString());
     } catch (error) {
-      trouble = `The prompt is not being checked: ${error.message}`;
+      trouble = text("editor.unchecked", { reason: error.message });
       found = { marks: [], parts: [], diagnostics: [] };
     }
     // During a composition nothing may move under the input method; its end is a change of its own.
     if (this.isOver || this.view.composing || !this.view.state.doc.eq(doc)) return;
     this.view.dispatch({ effects: setPainting.of(found) });
-    this.#plan(doc, found.diagnostics, trouble, found.diagnostics.length || trouble ? CALM_MS : 0);
+    clearTimeout(this.timer);
+    if (!found.diagnostics.length && !trouble) this.#show(doc, [], "");
+    this.timer = setTimeout(() => this.#tellAll(doc, found.diagnostics, trouble), CALM_MS);
   }
 
-  #plan(doc, diagnostics, trouble, wait) {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.#show(doc, diagnostics, trouble), wait);
+  // What the text says wrongly first, then with it what it names and is not here.
+  async #tellAll(doc, diagnostics, trouble) {
+    this.#show(doc, diagnostics, trouble);
+    if (trouble || !doc.length) return;
+    try {
+      const absent = (await names({ text: doc.toString(), ...this.around() })).diagnostics;
+      if (absent.length) this.#show(doc, [...diagnostics, ...absent].sort((one, other) => one.start - other.start), "");
+    } catch (error) {
+      console.warn(`Astria: names are not checked: ${error.message}`);
+    }
   }
 
   #show(doc, diagnostics, trouble) {
     if (this.isOver || !this.view.state.doc.eq(doc)) return;
-    // With a list open the text is half written, and the list says what is missing.
-    if (completionStatus(this.view.state) === "active") return this.#plan(doc, diagnostics, trouble, CALM_MS);
-    this.view.dispatch(setDiagnostics(this.view.state, diagnostics.map((found) => shown(found, doc))));
-    this.told = { doc, diagnostics };
-    return this.tell(diagnostics, trouble);
+    // With a list open what stands at the cursor is half written, and the list says what is missing.
+    const at = this.view.state.selection.main.head;
+    const isChoosing = completionStatus(this.view.state) === "active";
+    const told = diagnostics.filter(({ start, end }) => !isChoosing || at < start || end < at);
+    if (told.length < diagnostics.length) {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.#show(doc, diagnostics, trouble), CALM_MS);
+    }
+    this.view.dispatch(setDiagnostics(this.view.state, told.map((found) => shown(found, doc))));
+    this.told = { doc, diagnostics: told };
+    const acting = (found) => actionsOf(found, doc).map(({ name, apply }) => ({ name, run: () => apply(this.view) }));
+    this.tell(told.map((found) => ({ ...found, actions: acting(found) })), trouble);
   }
 }
-

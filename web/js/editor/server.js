@@ -16,4 +16,5 @@ async function ask(route, body, signal) {
 export const parse = (text) => ask("parse", { text });
 export const complete = (text, offset, asked, signal) => ask("complete", { text, offset, asked }, signal);
 export const describe = (text, offset) => ask("describe", { text, offset });
+export const names = (asked) => ask("names", asked);
 export const step = (asked) => ask("step", asked);

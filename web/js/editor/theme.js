@@ -1,19 +1,20 @@
 // Looks: the host's own colours for box and text, so that every palette fits, and one hue for each kind of mark.
+// Each has a contrast of 4.5:1 or more to the box of the host's light palette (#c9c9c9) and of its dark one (#222), on each person's ground as well.
 import { EditorView } from "../vendor/codemirror.js";
 
 const hue = (dark, light) => `light-dark(${light}, ${dark})`;
 
 const colours = {
   ".astria-break": { color: "inherit", fontWeight: "700", letterSpacing: "0.06em" },
-  ".astria-tag": { color: hue("#8f8f9f", "#77778a") },
-  ".astria-tag-kind": { color: hue("#c89bff", "#7a3fc4") },
-  ".astria-tag-name, .astria-embedding": { color: hue("#ffb86b", "#a65300") },
-  ".astria-tag-number, .astria-flag-value, .astria-param-value": { color: hue("#9fe08a", "#2f7a1f") },
-  ".astria-flag-name": { color: hue("#6fc3ff", "#005fa8") },
-  ".astria-key": { color: hue("#6fc3ff", "#005fa8") },
-  ".astria-quoted": { color: hue("#9fe08a", "#2f7a1f") },
-  ".astria-idle": { opacity: "0.55" },
-  ".astria-junk": { color: hue("#ff8f8f", "#b3261e") },
+  ".astria-tag": { color: hue("#a3a3b1", "#484853") },
+  ".astria-tag-kind": { color: hue("#c89bff", "#5e2f99") },
+  ".astria-tag-name, .astria-embedding": { color: hue("#ffb86b", "#733900") },
+  ".astria-tag-number, .astria-flag-value, .astria-param-value": { color: hue("#9fe08a", "#205315") },
+  ".astria-flag-name": { color: hue("#6fc3ff", "#004a83") },
+  ".astria-key": { color: hue("#6fc3ff", "#004a83") },
+  ".astria-quoted": { color: hue("#9fe08a", "#205315") },
+  ".astria-idle": { color: hue("#a3a3b1", "#484853") },
+  ".astria-junk": { color: hue("#ff8f8f", "#8d1e18") },
 };
 
 const PEOPLE = ["#e0527d", "#3f9be0", "#d19a2e", "#46b070", "#9a6be0", "#3fb5b5"];
@@ -21,7 +22,7 @@ const PEOPLE = ["#e0527d", "#3f9be0", "#d19a2e", "#46b070", "#9a6be0", "#3fb5b5"
 const parts = Object.fromEntries(
   PEOPLE.map((colour, number) => [
     `.astria-person-${number}`,
-    { backgroundColor: `color-mix(in srgb, ${colour} 16%, transparent)`, "& .astria-break": { color: `color-mix(in srgb, ${colour} 75%, var(--input-text))` } },
+    { backgroundColor: `color-mix(in srgb, ${colour} 16%, transparent)`, "& .astria-break": { color: `color-mix(in srgb, ${colour} 30%, var(--input-text))` } },
   ]),
 );
 
@@ -43,7 +44,7 @@ export const theme = EditorView.theme({
   ".cm-placeholder": { color: "var(--input-text)", opacity: "0.5" },
   ...colours,
   ...parts,
-  ".astria-scene .astria-break": { color: hue("#ffd66b", "#8a6100") },
+  ".astria-scene .astria-break": { color: hue("#ffd66b", "#614400") },
   ".cm-tooltip": tooltip,
   ".cm-tooltip.cm-tooltip-hover": { maxWidth: "min(440px, 80vw)" },
   ".cm-diagnostic": { padding: "5px 9px", fontSize: "12px" },

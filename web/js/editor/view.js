@@ -55,8 +55,8 @@ function newLine(view) {
 }
 
 export class PromptView {
-  // `edited(text)` is called with each text that a person makes; `tell(diagnostics, trouble)` when a text has been checked.
-  constructor(parent, { text, hint, spellcheck, edited, tell, described }) {
+  // `edited(text)` is called with each text that a person makes; `tell(diagnostics, trouble)` when a text has been checked; `around()` is what the server is told of the node.
+  constructor(parent, { text, hint, spellcheck, edited, tell, described, around }) {
     const changes = EditorView.updateListener.of((update) => {
       if (!update.docChanged) return;
       if (!update.transactions.some((one) => one.annotation(fromOutside))) edited(update.state.doc.toString());
@@ -86,7 +86,7 @@ export class PromptView {
     });
     // The editor's own undo looks at the type of the focused element, and leaves the keys to a text area.
     this.view.contentDOM.type = "textarea";
-    this.checker = new Checker(this.view, (...found) => tell(...found));
+    this.checker = new Checker(this.view, (...found) => tell(...found), around);
     this.checker.changed();
   }
 
@@ -106,6 +106,11 @@ export class PromptView {
     const text = `${/\S/.test(before) ? " " : ""}${tag}${/[^\s,.;:]/.test(after) ? " " : ""}`;
     this.view.dispatch({ changes: { from, to, insert: text }, selection: { anchor: from + text.length }, userEvent: "input.insert", scrollIntoView: true });
     this.view.focus();
+  }
+
+  // Looks again at what the text names: the graph around it has changed.
+  check() {
+    this.checker.changed();
   }
 
   goToProblem() {

@@ -73,15 +73,29 @@ function keyPicker({ roles, bases, fields, families }, asked) {
     root: h("div", { class: "astria-fields" }, field("What", what), place),
     key,
     listKey: () => (what.value === "tune" ? ANY_TUNE : key() || `base.0.${part.value}`),
-    choose(kind, name) {
+    choose(kind) {
       what.value = kind;
-      if (kind === "role") role.value = name;
+      draw();
+    },
+    // Fills in the fields of a key as `bind` takes it.
+    fill(wanted) {
+      const [first, second, third] = wanted.split(".");
+      const name = wanted.split(".").pop();
+      what.value = "tune";
+      if (wanted === "defaults.base") what.value = "default";
+      else if (first === "base") {
+        [what.value, base.value] = ["base", second];
+        if (fields.includes(third)) part.value = third;
+      } else if (first !== "tunes" && roles.some(({ key }) => key === name)) {
+        [what.value, role.value] = ["role", name];
+        if (families.includes(first)) family.value = first;
+      } else id.value = first === "tunes" ? wanted.slice(first.length + 1) : wanted;
       draw();
     },
   };
 }
 
-// Opens the dialog for a new binding, for the role `given.role`, or to change the row `given.row`. `done(overview)` is called with what is bound then.
+// Opens the dialog for a new binding, of the key `given.key`, or to change the row `given.row`. `done(overview)` is called with what is bound then.
 export function openBinding(overview, given, done) {
   let told = null;
   const files = filePicker(() => told);
@@ -96,6 +110,6 @@ export function openBinding(overview, given, done) {
   const about = row ? [h("p", {}, h("strong", {}, row.name), ` stands for ${row.file}.`), row.problem && h("p", { class: "astria-warning" }, row.problem)] : [picker.root];
   ({ told } = openDialog({ title: row ? "Change a binding" : "Bind to a file", content: [...about, files.root], action: "Bind", act }));
   if (row) files.ask(row.key, row.file);
-  else if (given.role) picker.choose("role", given.role);
+  else if (given.key) picker.fill(given.key);
   else picker.choose("tune");
 }

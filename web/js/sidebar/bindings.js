@@ -1,4 +1,5 @@
 // The tab of bindings: which files the ids and roles of prompts stand for, and which of those are missing.
+import { takeWanted } from "./asking.js";
 import { openBinding } from "./bind_dialog.js";
 import { button, h, messages, openDialog } from "./dom.js";
 import { listBindings, unbind } from "./server.js";
@@ -16,10 +17,17 @@ export function bindingsTab() {
     try {
       overview = await listBindings();
       draw();
+      const key = takeWanted();
+      if (key) ask(key);
     } catch (error) {
       place.replaceChildren();
       told.fail(error);
     }
+  }
+  // Asked for from outside: the row of the key where it is bound, else a new binding of it.
+  function ask(key) {
+    const row = overview.rows.find((one) => one.key === key);
+    openBinding(overview, row ? { row } : { key }, changed);
   }
   function draw() {
     const words = search.value.toLowerCase().split(/\s+/);
@@ -48,7 +56,7 @@ export function bindingsTab() {
   function freeRoles(roles) {
     if (!roles.length) return null;
     const rows = roles.map(({ key, about }) => {
-      const choose = button("Bind", () => openBinding(overview, { role: key }, changed), { "aria-label": `Bind ${key}` });
+      const choose = button("Bind", () => openBinding(overview, { key }, changed), { "aria-label": `Bind ${key}` });
       return h("li", { class: "astria-card" }, h("div", { class: "astria-words" }, h("strong", {}, key), h("span", { class: "astria-quiet" }, about)), choose);
     });
     return h("details", { open: Boolean(search.value.trim()) }, h("summary", {}, `Roles without a file (${roles.length})`), h("ul", { class: "astria-list" }, ...rows));

@@ -1,13 +1,10 @@
 // The tab that explains the prompt in hand while it is written: what would be done, with which settings and files.
 import { promptInHand, whenPromptChanges } from "../editor/focused.js";
+import { surroundings, widgetValue, writer } from "../editor/surroundings.js";
 import { calmed, field, h, messages } from "./dom.js";
 import { explain, listModels } from "./server.js";
 
 const CALM_MS = 400;
-const PICTURES = ["image", "mask", "control_image", "person_masks"];
-
-const isLinked = (node, name) => node.inputs?.some((input) => input.name === name && input.link != null) ?? false;
-
 const isCaret = (line) => /^\s*\^+$/.test(line ?? "");
 
 function kindOf(line, cells) {
@@ -58,7 +55,7 @@ export function explainTab() {
     const before = models.value;
     const own = bases.map(({ id, title, family }) => h("option", { value: `base:${id}` }, `${id} ${title || family}${id === chosen ? " (default)" : ""}`));
     const connected = families.map(({ name, title }) => h("option", { value: `family:${name}` }, title));
-    models.replaceChildren(h("option", { value: "" }, "As the bindings say"), h("optgroup", { label: "Base tunes that are bound" }, ...own), h("optgroup", { label: "A connected model of the family" }, ...connected));
+    models.replaceChildren(h("option", { value: "" }, "As connected, else as the bindings say"), h("optgroup", { label: "Base tunes that are bound" }, ...own), h("optgroup", { label: "A connected model of the family" }, ...connected));
     models.value = before;
     if (models.selectedIndex < 0) models.selectedIndex = 0;
   }
@@ -71,18 +68,19 @@ export function explainTab() {
   async function draw() {
     const editor = promptInHand();
     if (!editor) return clear("Click into a prompt to see its plan.");
+    const source = writer(editor.node);
+    const prompt = source === editor.node ? editor.text() : String(widgetValue(source, "text") ?? "");
     if (editor.isLinked()) return clear(`The prompt of ${editor.node.title} comes over a link; click into one of which the text stands in its node.`);
-    if (!editor.text().trim()) return clear(`The prompt of ${editor.node.title} is empty.`);
+    if (!prompt.trim()) return clear(`The prompt of ${source.title} is empty.`);
     const number = ++asked;
-    const [kind, name] = models.value.split(":");
-    const pictures = Object.fromEntries(PICTURES.filter((one) => isLinked(editor.node, one)).map((one) => [one, true]));
     try {
-      const found = await explain({ text: editor.text(), ...(kind && { [kind]: name }), ...pictures });
+      const found = await explain({ text: prompt, ...surroundings(editor.node, models.value) });
       if (number !== asked) return;
       told.clear();
-      which.textContent = `Prompt of ${editor.node.title}`;
-      state.textContent = found.runs ? "It can run." : "It cannot run yet.";
-      state.className = `astria-state ${found.runs ? "astria-good" : "astria-bad"}`;
+      which.textContent = `Prompt of ${source.title}`;
+      const [says, kind] = found.runs === null ? ["", ""] : found.runs ? ["It can run.", "astria-good"] : ["It cannot run yet.", "astria-bad"];
+      state.textContent = says;
+      state.className = `astria-state ${kind}`;
       report.replaceChildren(...drawn(found.report));
     } catch (error) {
       if (number !== asked) return;

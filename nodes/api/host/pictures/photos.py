@@ -20,6 +20,7 @@ from ....net.problems import ApiError, Problems
 from ....net.settings import ApiSettings
 from ....tunes.file_search import Missing
 from ....tunes.host.state import make_resolver
+from ....tunes.names import shown
 from ....tunes.state import bindings_in
 from ...fields import Upload
 from .. import state
@@ -44,7 +45,7 @@ def sent_photos(
             contents.append(
                 _checked_picture(
                     photo_content(one, f"images, number {number}", settings),
-                    f"photo {number}",
+                    _photo_name(one, number),
                     settings,
                 )
             )
@@ -56,6 +57,11 @@ def sent_photos(
             content = fetching.get(url, f"image_urls, number {number}")
             contents.append(_checked_picture(content, f"photo {len(given) + number}", settings))
     return contents
+
+
+def _photo_name(one: Any, number: int) -> str:
+    """Return what a message calls a photo: by its sender's file name, else by its number."""
+    return f"photo {shown(one.file_name)}" if isinstance(one, Upload) else f"photo {number}"
 
 
 def _checked_picture(content: bytes, what: str, settings: ApiSettings) -> bytes:
