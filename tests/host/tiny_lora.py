@@ -9,6 +9,12 @@ import torch
 from safetensors.torch import save_file
 
 _RANK = 4
+_FLUX2 = {
+    "lora_unet_double_blocks_0_img_attn_qkv": (192, 64),
+    "lora_unet_double_blocks_1_txt_mlp_0": (384, 64),
+    "lora_unet_single_blocks_0_linear1": (576, 64),
+    "lora_unet_single_stream_modulation_lin": (192, 64),
+}
 # branch -> kohya key -> (outputs, inputs) of the layer
 LAYERS: Mapping[str, Mapping[str, tuple[int, int]]] = {
     "sd15": {
@@ -37,6 +43,7 @@ LAYERS: Mapping[str, Mapping[str, tuple[int, int]]] = {
         "diffusion_model.layers.1.feed_forward.w1": (768, 256),
         "diffusion_model.context_refiner.0.attention.out": (256, 256),
     },
+    **dict.fromkeys(("flux2", "flux2_klein_4b"), _FLUX2),
 }
 
 
