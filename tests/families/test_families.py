@@ -75,6 +75,33 @@ def test_variants_that_a_model_does_not_tell_are_told_by_its_file(
     assert alone == (FAMILIES["flux"], "")
 
 
+@pytest.mark.parametrize(
+    ("tiny", "file", "name"),
+    [
+        ("flux2_klein_4b", "flux-2-klein-base-4b-fp8.safetensors", "flux2_klein_4b_base"),
+        ("flux2_klein_4b", "base models/flux-2-klein-4b.safetensors", "flux2_klein_4b"),
+        ("flux2_klein_9b", "FLUX2-Klein-9B-Base-Q8_0.gguf", "flux2_klein_9b_base"),
+        ("flux2_klein_9b", "flux-2-klein-9b-kv-fp8.safetensors", "flux2_klein_9b"),
+        ("flux2", "flux2_dev_fp8mixed.safetensors", "flux2"),
+    ],
+)
+def test_klein_is_told_from_its_base_by_its_file_and_by_its_size_by_the_model(
+    tiny: str, file: str, name: str
+) -> None:
+    model = tiny_model(tiny)
+    model.cached_patcher_init = (None, (file,))
+    found, reason = load("comfyui_astria.nodes.host.models").variant_of_model(model)
+    assert found.name == name
+    assert bool(reason) == ("klein" in name), "dev is told by the model alone"
+
+
+def test_a_flux2_of_unknown_size_is_refused_and_no_flux1() -> None:
+    model = tiny_model("flux2_klein_4b")
+    model.model.model_config.unet_config["context_in_dim"] = 9999
+    with pytest.raises(PlanError, match="The connected MODEL is a _Klein with 128 input channels"):
+        load("comfyui_astria.nodes.host.models").family_of(model)
+
+
 def test_an_inpainting_model_is_found_by_its_branch() -> None:
     assert inpaint_model_of("flux").name == "flux_fill"
     assert inpaint_model_of("sdxl").name == "sdxl_inpaint"

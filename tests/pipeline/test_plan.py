@@ -27,6 +27,8 @@ DEFAULTS = [
     ("flux2", 1024, 20, 4.0),
     ("flux2_klein_4b", 1024, 4, 1.0),
     ("flux2_klein_9b", 1024, 4, 1.0),
+    ("flux2_klein_4b_base", 1024, 20, 5.0),
+    ("flux2_klein_9b_base", 1024, 20, 5.0),
 ]
 
 

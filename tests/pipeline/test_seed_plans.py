@@ -144,6 +144,8 @@ FAMILY_MEANS = {
     "flux2": ("SetLatentNoiseMask", "edge", 16, 0.95, "BasicGuider"),
     "flux2_klein_4b": ("SetLatentNoiseMask", "edge", 16, 0.95, "BasicGuider"),
     "flux2_klein_9b": ("SetLatentNoiseMask", "edge", 16, 0.95, "BasicGuider"),
+    "flux2_klein_4b_base": ("SetLatentNoiseMask", "edge", 16, 0.95, "CFGGuider"),
+    "flux2_klein_9b_base": ("SetLatentNoiseMask", "edge", 16, 0.95, "CFGGuider"),
 }
 
 

@@ -81,11 +81,11 @@ class ScaledLinear(torch.nn.Linear):
         return F.linear(x, self.weight.to(x.dtype) * self.scale_weight, self.bias)
 
 
-def packed_flux(kind: type) -> tuple[Any, Any]:
+def packed_flux(kind: type, family: str = "flux") -> tuple[Any, Any]:
     """Return a tiny Flux whose linear layers are of this kind, and a plain one of the same
     numbers.
     """
-    model, same = tiny_model("flux"), tiny_model("flux")
+    model, same = tiny_model(family), tiny_model(family)
     for name, _ in list(layers(model)):
         layer, plain = model.model.get_submodule(name), same.model.get_submodule(name)
         if issubclass(kind, PackedLinear):

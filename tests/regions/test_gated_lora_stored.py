@@ -63,24 +63,24 @@ def test_every_form_on_a_base_of_few_bits_is_the_merged_one(
     assert difference(sample(same, family, SIZE), expected) > 0.05
 
 
-def quantised(kind: str) -> Any:
-    """Return a tiny Flux as the host loads it from a file whose linear layers are stored by
+def quantised(kind: str, family: str = "flux") -> Any:
+    """Return a tiny model as the host loads it from a file whose linear layers are stored by
     `kind`.
     """
-    config = load("comfyui_astria.tests.testpack.families").FAMILIES["flux"]()
+    config = load("comfyui_astria.tests.testpack.families").FAMILIES[family]()
     config.quant_config = {"mixed_ops": True}
     config.set_inference_dtype(torch.float32, torch.float32)
     cpu = torch.device("cpu")
     model = config.get_model({}, "", device=cpu)
-    model.diffusion_model.load_state_dict(stored_file(kind))
+    model.diffusion_model.load_state_dict(stored_file(kind, family))
     return load("comfy.model_patcher").CoreModelPatcher(model, load_device=cpu, offload_device=cpu)
 
 
-def stored_file(kind: str) -> File:
+def stored_file(kind: str, family: str) -> File:
     quant = load("comfy.quant_ops")
     layout = quant.QUANT_ALGOS[kind]["comfy_tensor_layout"]
     file: File = {}
-    for name, weight in tiny_model("flux").model.diffusion_model.state_dict().items():
+    for name, weight in tiny_model(family).model.diffusion_model.state_dict().items():
         if weight.ndim < 2:
             file[name] = weight
             continue

@@ -139,6 +139,8 @@ FAMILIES: dict[str, Callable[[], supported_base.BASE]] = {
     "flux2": flux2_dev,
     "flux2_klein_4b": lambda: flux2_klein(KLEIN_4B_TEXT),
     "flux2_klein_9b": lambda: flux2_klein(KLEIN_9B_TEXT),
+    "flux2_klein_4b_base": lambda: flux2_klein(KLEIN_4B_TEXT),
+    "flux2_klein_9b_base": lambda: flux2_klein(KLEIN_9B_TEXT),
     "zimage_turbo": lambda: supported.ZImage(dict(_ZIMAGE)),
     "zimage": lambda: supported.ZImage(dict(_ZIMAGE)),
 }

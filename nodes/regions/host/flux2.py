@@ -45,10 +45,13 @@ class Flux2(JointModel):
         ("final_layer.", Rows.IMAGE, False),
     )
 
+    def tokens(self, length: int) -> int:
+        return max(LEAST_TEXT, length)
+
     def person_text(self, text: Tensor, about: Mapping[str, object]) -> Tensor:
         if about.get("attention_mask_img_shape") is not None:
             raise _masked()
-        return F.pad(text, (0, 0, max(0, LEAST_TEXT - text.shape[1]), 0))
+        return F.pad(text, (0, 0, self.tokens(text.shape[1]) - text.shape[1], 0))
 
     def options(self, options: dict, call: JointCall) -> dict:
         patches = options.get("patches", {})
