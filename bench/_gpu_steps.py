@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import torch
 from comfyui_astria.bench import _models, faceid, regions
 from comfyui_astria.bench._gpu_rows import Case, Row, row
-from comfyui_astria.bench._models import Setup, lora_of, model_of, text_of
+from comfyui_astria.bench._models import Setup, lora_of, model_of, text_of, token_ratio
 from comfyui_astria.tests.faceid import adapters
 
 PEOPLE, IDENTITIES = (1, 2, 3, 4), (1, 2, 3)
@@ -124,9 +124,8 @@ def _people(subject: Subject) -> list[Case]:
 
     def people(count: int) -> Iterator[Row]:
         case = regions.ours(setup, subject.model, subject.texts(count + 1), subject.loras[:count])
-        note = ""
-        if setup.family == "flux":
-            note = f"tokens {token_ratio(setup, count):.2f} of a plain step's"
+        ratio = token_ratio(setup, count)
+        note = "" if ratio is None else f"tokens {ratio:.2f} of a plain step's"
         return subject.compared(_title(count), case, note)
 
     return [
@@ -163,12 +162,6 @@ def _hosts(subject: Subject) -> list[Case]:
 def _title(count: int) -> str:
     people = "1 person" if count == 1 else f"{count} people"
     return f"{people}, each with text and LoRA"
-
-
-def token_ratio(setup: Setup, people: int) -> float:
-    """Return the tokens of a step with so many people beside the scene, against a plain step's."""
-    image = (setup.side // 2) ** 2
-    return (image + (people + 1) * setup.tokens) / (image + setup.tokens)
 
 
 def _faces(subject: Subject) -> Case:

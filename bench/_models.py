@@ -22,8 +22,9 @@ class Setup:
 
     `rounds` of runs of some steps, the first of which prepares.
 
-    `side` and `channels` are those of the latent, `width` and `pooled` the text's. `most` is the
-    budget, in plain steps by number of people.
+    `side` and `channels` are those of the latent, `width` and `pooled` the text's, 0 for a family
+    without pooled text. `most` is the budget, in plain steps by number of people. `has_loras`:
+    each person wears one, which costs a narrow model far more of a step than a wide one.
     """
 
     name: str
@@ -42,6 +43,20 @@ class Setup:
     steps: int = 3
     least_gb: int = 0  # of GPU memory, so that the host loads the whole model
     dtype: torch.dtype = torch.float32
+    has_loras: bool = True
+
+
+def token_ratio(setup: Setup, people: int) -> float | None:
+    """Return the tokens of a step with so many people beside the scene, against a plain step's;
+    None where text and image stand in no common sequence.
+    """
+    from comfyui_astria.nodes.families.family import FAMILIES
+
+    family = FAMILIES[setup.family]
+    if not family.text.in_sequence:
+        return None
+    image = (setup.side // family.latent.patch) ** 2
+    return (image + (people + 1) * setup.tokens) / (image + setup.tokens)
 
 
 UNET_MOST = {2: 1.08, 3: 1.12, 4: 1.15}
@@ -110,6 +125,50 @@ FLUX_BLOCKS = replace(
     rounds=1,
     steps=2,
     dtype=torch.float32,
+)
+
+
+_FLUX2_CONFIG = {
+    "hidden_size": 6144,
+    "num_heads": 48,
+    "axes_dim": [32, 32, 32, 32],
+    "depth": 8,
+    "depth_single_blocks": 48,
+    "context_in_dim": 15360,
+}
+FLUX2 = Setup(
+    "Flux.2 dev",
+    "flux2",
+    _FLUX2_CONFIG,
+    side=64,
+    channels=128,
+    tokens=512,
+    width=15360,
+    pooled=0,
+    most={},
+    hosts_rounds=0,
+    dtype=torch.bfloat16,
+    least_gb=80,
+)
+# Narrow, on a picture of 640x640: what a person costs is in the tokens.
+FLUX2_BLOCKS = replace(
+    FLUX2,
+    name="Flux.2, narrow",
+    config={
+        **_FLUX2_CONFIG,
+        "hidden_size": 256,
+        "num_heads": 2,
+        "depth": 1,
+        "depth_single_blocks": 1,
+        "context_in_dim": 768,
+    },
+    side=40,
+    width=768,
+    rounds=2,
+    steps=4,
+    dtype=torch.float32,
+    least_gb=0,
+    has_loras=False,
 )
 
 
@@ -233,7 +292,11 @@ def text_of(setup: Setup, seed: int) -> list:
     return [
         [
             torch.randn(1, setup.tokens, setup.width, generator=generator),
-            {"pooled_output": torch.randn(1, setup.pooled, generator=generator)},
+            {
+                "pooled_output": torch.randn(1, setup.pooled, generator=generator)
+                if setup.pooled
+                else None
+            },
         ]
     ]
 

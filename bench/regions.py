@@ -3,7 +3,9 @@ the host's own way of doing it.
 
 On the CPU with one thread: a full-width SD1.5 UNet at 256x256 pixels, and a double and a single
 block of Flux in full width at 1024x1024, with texts padded by the host to 256 tokens and with texts
-of 32 without padding. Where ComfyUI has a GPU: SDXL and Flux.1 dev in full size at 1024x1024.
+of 32 without padding; of Flux.2 a narrow one without LoRAs at 640x640, beside the ratio of the
+tokens, which is what its people cost. Where ComfyUI has a GPU: SDXL, Flux.1 dev and Flux.2 dev
+in full size at 1024x1024.
 Random weights, cfg 1, LoRAs of rank 16 on all linear layers of the blocks. Each time is held
 against a plain step run just before it, so that other load falls on both alike; on the CPU it is
 CPU time. Memory on the CPU is the most that a process of its own held, which makes the model and
@@ -25,6 +27,8 @@ import torch
 from comfyui_astria.bench._figures import figure, in_own_process
 from comfyui_astria.bench._models import (
     FLUX,
+    FLUX2,
+    FLUX2_BLOCKS,
     FLUX_BLOCKS,
     SD15,
     SDXL,
@@ -34,12 +38,14 @@ from comfyui_astria.bench._models import (
     model_of,
     step,
     text_of,
+    token_ratio,
     trimmed,
 )
 
 PEOPLE = (1, 2, 3, 4)
 # On a CPU, where ten minutes are no more than this; the median of so many rounds.
 FEW, FEW_ROUNDS = (2, 4), 3
+BEYOND_TOKENS = 1.05  # how much more a step may take than its tokens are more
 
 
 @dataclass
@@ -59,13 +65,17 @@ def run() -> list[dict]:
     Of each other way the median ratio to that step, and the memory beyond it. On a CPU two and four
     people on SD1.5, and four on Flux with texts that are not padded.
     """
-    few = [(replace(SD15, rounds=FEW_ROUNDS), FEW), (trimmed(FLUX_BLOCKS), FEW[-1:])]
+    few = [
+        (replace(SD15, rounds=FEW_ROUNDS), FEW),
+        (trimmed(FLUX_BLOCKS), FEW[-1:]),
+        (FLUX2_BLOCKS, FEW),
+    ]
     return _run(few, FEW)
 
 
 def run_long() -> list[dict]:
     """Return the figures of every number of people, in every setup, in more rounds."""
-    setups = (SD15, FLUX_BLOCKS, trimmed(FLUX_BLOCKS))
+    setups = (SD15, FLUX_BLOCKS, trimmed(FLUX_BLOCKS), FLUX2_BLOCKS)
     return _run([(setup, PEOPLE) for setup in setups], PEOPLE)
 
 
@@ -77,7 +87,7 @@ def _run(on_cpu: list[tuple[Setup, tuple[int, ...]]], in_memory: tuple[int, ...]
     if device.type == "cuda":
         return [
             figure
-            for setup in (SDXL, FLUX, trimmed(FLUX))
+            for setup in (SDXL, FLUX, trimmed(FLUX), FLUX2)
             for figure in _measured_where_it_fits(setup, device)
         ]
     device = torch.device("cpu")  # of what has no CUDA, only the CPU's time is measured here
@@ -108,7 +118,7 @@ def _measured_where_it_fits(setup: Setup, device: torch.device) -> list[dict]:
 def _measured(setup: Setup, device: torch.device, people: tuple[int, ...]) -> list[dict]:
     model = model_of(setup, device)
     texts = [text_of(setup, seed) for seed in range(max(PEOPLE) + 1)]
-    loras = [lora_of(model, seed) for seed in PEOPLE]
+    loras = [lora_of(model, seed) if setup.has_loras else {} for seed in PEOPLE]
     plain, plain_s, taken = Case(model, texts[0]), [], {}
     for number in range(setup.rounds):
         for kind, make in WAYS.items():
@@ -125,9 +135,12 @@ def _measured(setup: Setup, device: torch.device, people: tuple[int, ...]) -> li
     figures = [figure(f"{setup.name}: one plain prompt, step", statistics.median(plain_s), "s")]
     for (kind, count), one in taken.items():
         ratio = statistics.median(one.ratios)
-        most = setup.most.get(count) if kind == "ours" else None
+        most = _most(setup, count) if kind == "ours" else None
         is_within = None if most is None else ratio <= most
         figures.append(figure(f"{_title(setup, kind, count)} / plain", ratio, "ratio", is_within))
+        tokens = token_ratio(setup, count) if kind == "ours" else None
+        if tokens is not None:
+            figures.append(figure(f"{_title(setup, kind, count)}, tokens / plain", tokens, "ratio"))
         if device.type == "cuda" and kind == "ours":  # the host's hooks fill what is free
             figures.append(_beyond(setup, kind, count, one.beyond_bytes / 2**20))
     del model, plain
@@ -135,11 +148,19 @@ def _measured(setup: Setup, device: torch.device, people: tuple[int, ...]) -> li
     return figures
 
 
+def _most(setup: Setup, count: int) -> float | None:
+    """Return the budget of so many people: the setup's own, else that of their tokens."""
+    tokens = token_ratio(setup, count)
+    if setup.most or tokens is None:
+        return setup.most.get(count)
+    return tokens * BEYOND_TOKENS
+
+
 def _title(setup: Setup, kind: str, count: int) -> str:
     people = "1 person" if count == 1 else f"{count} people"
     return (
-        f"{setup.name}: {people}, each with text and"
-        f" LoRA{'' if kind == 'ours' else ', as masked conditionings with LoRA hooks'}"
+        f"{setup.name}: {people}, each with text{' and LoRA' if setup.has_loras else ''}"
+        f"{'' if kind == 'ours' else ', as masked conditionings with LoRA hooks'}"
     )
 
 
@@ -218,7 +239,9 @@ def ours(setup: Setup, model: Any, texts: list, loras: list[dict]) -> Case:
         model, _masks(setup, len(loras)), texts, [texts[0]], link, RegionalOptions()
     )
     persons = [
-        RegionLora(number, lora, 1.0, f"person {number}") for number, lora in enumerate(loras, 1)
+        RegionLora(number, lora, 1.0, f"person {number}")
+        for number, lora in enumerate(loras, 1)
+        if lora
     ]
     return Case(apply_gated_loras(patched, persons, link), texts[0])
 
