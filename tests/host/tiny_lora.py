@@ -43,7 +43,7 @@ LAYERS: Mapping[str, Mapping[str, tuple[int, int]]] = {
         "diffusion_model.layers.1.feed_forward.w1": (768, 256),
         "diffusion_model.context_refiner.0.attention.out": (256, 256),
     },
-    **dict.fromkeys(("flux2", "flux2_klein_4b"), _FLUX2),
+    **dict.fromkeys(("flux2", "flux2_klein_4b", "flux2_klein_9b"), _FLUX2),
 }
 
 
