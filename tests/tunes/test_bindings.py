@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from comfyui_astria.nodes.errors import BindingsError
-from comfyui_astria.nodes.tunes.bindings import ROLES, BaseModel, Bindings, load
+from comfyui_astria.nodes.tunes.bindings import FAMILIES, ROLES, BaseModel, Bindings, load
 from comfyui_astria.tests.tunes.bindings_strategies import EXAMPLE, all_bindings
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -125,7 +125,7 @@ def test_any_text_is_read_or_refused_with_its_line(text: str) -> None:
         ("[defaults]\nbase = a b", "f, line 2: 'base = a b': expected the id of a base, not 'a b'"),
         (
             "[base 1]\nfamily = sd2",
-            "f, line 2: 'family = sd2': expected sd15, sdxl, flux, flux_schnell, not 'sd2'",
+            f"f, line 2: 'family = sd2': expected {', '.join(FAMILIES)}, not 'sd2'",
         ),
         (
             "[base 1]\ncheckpont = a",
