@@ -25,7 +25,7 @@ from PIL import Image
 ONE_LEVEL = 1
 SIDE = 64
 PACK = "buffalo_l"
-BASES = {"sd15": SD15, "flux": FLUX}
+BASES = {"sd15": SD15, "flux": FLUX, "flux2": "flux2"}
 # What a request adds to the text, and the inputs that it needs beside the photo.
 REQUESTS = {
     "img2img": ("denoising_strength=0.6", {"image": ["photo", 0]}),
@@ -76,8 +76,10 @@ def graph_of(text: str, family: str, inputs: dict) -> dict:
     }
 
 
-@pytest.mark.parametrize("family", ["sd15", "flux"])
-@pytest.mark.parametrize("request_name", REQUESTS)
+@pytest.mark.parametrize(
+    ("family", "request_name"),
+    [*((one, name) for one in ("sd15", "flux") for name in REQUESTS), ("flux2", "hires fix")],
+)
 def test_image_i_equals_the_request_alone_with_seed_plus_i(
     furnished: LiveHost, request_name: str, family: str
 ) -> None:
@@ -85,7 +87,7 @@ def test_image_i_equals_the_request_alone_with_seed_plus_i(
     check_law(lambda more: pictures(furnished, graph_of(f"{text}\n{more}", family, inputs)))
 
 
-@pytest.mark.parametrize("family", ["sd15", "flux"])
+@pytest.mark.parametrize("family", BASES)
 def test_each_images_faces_are_those_of_the_request_alone(furnished: LiveHost, family: str) -> None:
     def drawn(more: str) -> numpy.ndarray:
         options = CompileOptions(BASES[family], f"law_{2 * SIDE}.png")

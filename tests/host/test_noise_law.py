@@ -29,6 +29,7 @@ ON_FLUX = ("euler", "euler_a", "dpm++sde_karras")
             pytest.param("flux", scheduler, marks=() if scheduler in ON_FLUX else pytest.mark.long)
             for scheduler in SCHEDULERS
         ),
+        ("flux2", "euler_a"),
     ],
 )
 def test_image_i_equals_the_request_alone_with_seed_plus_i(

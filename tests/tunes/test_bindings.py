@@ -132,7 +132,7 @@ def test_any_text_is_read_or_refused_with_its_line(text: str) -> None:
             (
                 "f, line 2: 'checkpont = a': expected a field of a base, not 'checkpont'. Did you"
                 " mean 'checkpoint'? Fields: family, checkpoint, diffusion_model, clip_l, t5xxl,"
-                " vae, outpaint_model, trim_padding"
+                " text_encoder, vae, outpaint_model, trim_padding"
             ),
         ),
         ("[base 1]\ncheckpoint = a", "f, line 1: '[base 1]': the base has no family"),
