@@ -29,7 +29,13 @@ from .paths import DEV, ROOT
 LOADER = ROOT / "pack_loader.py"
 MARK = "astria-gpu: "  # of bench/_gpu_part.py
 # Part and its share of the time; the last one has what is left.
-PARTS = (("sdxl", 0.24), ("flux", 0.3), ("flux_fp8", 0.15), ("workflows", 1.0))
+PARTS = (
+    ("sdxl", 0.2),
+    ("flux", 0.25),
+    ("flux_fp8", 0.12),
+    ("flux2", 0.2),
+    ("workflows", 1.0),
+)
 CLOSING_S = 12.0  # kept for ending a part's processes
 LEAST_TORCH = (2, 5)
 _PROGRAM = """

@@ -38,6 +38,7 @@ ROWS = {
     "Flux.1 dev fp8-scaled": (
         *("one plain prompt", *(f"{who}, each with text and LoRA" for who in PEOPLE)),
     ),
+    "Flux.2 dev": (*("one plain prompt", *(f"{who}, each with text and LoRA" for who in PEOPLE)),),
 }
 
 
