@@ -45,6 +45,14 @@ class Setup:
     dtype: torch.dtype = torch.float32
     has_loras: bool = True
 
+    @property
+    def latent_sides(self) -> tuple[int, ...]:
+        """The sides of its latent behind the channels; a video's is of one frame."""
+        from comfyui_astria.nodes.families.family import FAMILIES
+
+        frames = (1,) if FAMILIES[self.family].latent.is_video else ()
+        return (*frames, self.side, self.side)
+
 
 def token_ratio(setup: Setup, people: int) -> float | None:
     """Return the tokens of a step with so many people beside the scene, against a plain step's;
@@ -171,6 +179,22 @@ FLUX2_BLOCKS = replace(
     has_loras=False,
 )
 
+KREA2_BLOCKS = Setup(
+    "Krea 2, narrow",
+    "krea2",
+    {"features": 256, "heads": 2, "kvheads": 1, "txtdim": 64, "layers": 2},
+    side=80,
+    channels=16,
+    tokens=96,
+    width=12 * 64,
+    pooled=0,
+    most={},
+    rounds=2,
+    hosts_rounds=0,
+    steps=4,
+    has_loras=False,
+)
+
 
 def trimmed(setup: Setup) -> Setup:
     """Return the setup with texts as long as a prompt is, in place of padded ones."""
@@ -208,9 +232,8 @@ def run(setup: Setup, case: Case, device: torch.device) -> Run:
 
     if is_gpu:
         torch.cuda.reset_peak_memory_stats()
-    noise = torch.randn(
-        1, setup.channels, setup.side, setup.side, generator=torch.Generator().manual_seed(0)
-    )
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(1, setup.channels, *setup.latent_sides, generator=generator)
     latent = comfy.sample.sample(
         case.model,
         noise,

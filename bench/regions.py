@@ -3,9 +3,9 @@ the host's own way of doing it.
 
 On the CPU with one thread: a full-width SD1.5 UNet at 256x256 pixels, and a double and a single
 block of Flux in full width at 1024x1024, with texts padded by the host to 256 tokens and with texts
-of 32 without padding; of Flux.2 a narrow one without LoRAs at 640x640, beside the ratio of the
-tokens, which is what its people cost. Where ComfyUI has a GPU: SDXL, Flux.1 dev and Flux.2 dev
-in full size at 1024x1024.
+of 32 without padding; of Flux.2 and Krea 2 narrow ones without LoRAs at 640x640, beside the ratio
+of the tokens, which is what their people cost. Where ComfyUI has a GPU: SDXL, Flux.1 dev and Flux.2
+dev in full size at 1024x1024.
 Random weights, cfg 1, LoRAs of rank 16 on all linear layers of the blocks. Each time is held
 against a plain step run just before it, so that other load falls on both alike; on the CPU it is
 CPU time. Memory on the CPU is the most that a process of its own held, which makes the model and
@@ -30,6 +30,7 @@ from comfyui_astria.bench._models import (
     FLUX2,
     FLUX2_BLOCKS,
     FLUX_BLOCKS,
+    KREA2_BLOCKS,
     SD15,
     SDXL,
     Case,
@@ -69,13 +70,14 @@ def run() -> list[dict]:
         (replace(SD15, rounds=FEW_ROUNDS), FEW),
         (trimmed(FLUX_BLOCKS), FEW[-1:]),
         (FLUX2_BLOCKS, FEW),
+        (KREA2_BLOCKS, FEW),
     ]
     return _run(few, FEW)
 
 
 def run_long() -> list[dict]:
     """Return the figures of every number of people, in every setup, in more rounds."""
-    setups = (SD15, FLUX_BLOCKS, trimmed(FLUX_BLOCKS), FLUX2_BLOCKS)
+    setups = (SD15, FLUX_BLOCKS, trimmed(FLUX_BLOCKS), FLUX2_BLOCKS, KREA2_BLOCKS)
     return _run([(setup, PEOPLE) for setup in setups], PEOPLE)
 
 

@@ -31,6 +31,7 @@ PICTURE_BYTES = 60_000
 WITHOUT_ERRORS = {
     "AstriaAddToReport",
     "AstriaDepthMap",
+    "AstriaEncodeImages",
     "AstriaSampler",
     "AstriaFitMasks",
     "AstriaPersonLora",

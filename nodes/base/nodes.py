@@ -12,6 +12,7 @@ from ..host.tensors import as_masks, as_pictures, crop_note, empty_note, ratio_n
 from ..host.types import MAX_SIDE, FitType, notes_ui, seed_input, warnings_ui
 from .batch import one_batch
 from .fit import fit_image, fit_mask, keep_unmasked, restore_size
+from .host.latents import encoded
 from .host.sampling import STEP_NOISE, ImageNoise, make_sampler, shifted_by_size
 
 
@@ -81,6 +82,35 @@ class AstriaFlux2Shift(io.ComfyNode):
     @classmethod
     def execute(cls, model, width: int, height: int, steps: int) -> io.NodeOutput:
         return io.NodeOutput(shifted_by_size(model, width, height, steps))
+
+
+class AstriaEncodeImages(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaEncodeImages",
+            display_name="Astria Encode Images",
+            category="astria/sampling",
+            description=(
+                "VAE Encode in which every picture of a batch is a picture by itself, also with the"
+                " VAE of a video model, which takes a batch for the frames of one video."
+            ),
+            search_aliases=["vae encode", "set latent noise mask", "krea 2", "qwen image"],
+            inputs=[
+                io.Image.Input("pixels"),
+                io.Vae.Input("vae"),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="1 is repainted. One for all pictures, or one for each.",
+                ),
+            ],
+            outputs=[io.Latent.Output()],
+        )
+
+    @classmethod
+    def execute(cls, pixels, vae, mask=None) -> io.NodeOutput:
+        return io.NodeOutput(encoded(vae, pixels, mask))
 
 
 class AstriaFitImage(io.ComfyNode):
@@ -275,6 +305,7 @@ NODES = [
     AstriaNoise,
     AstriaSampler,
     AstriaFlux2Shift,
+    AstriaEncodeImages,
     AstriaFitImage,
     AstriaFitMasks,
     AstriaRestoreSize,

@@ -36,13 +36,15 @@ class Latent:
     """The latent that a model paints.
 
     `cell_px` is the side of a latent cell in pixels, `patch` that of a token in cells, `empty` the
-    host's node that makes an empty one.
+    host's node that makes an empty one. `is_video`: its VAE is one for videos, which takes the
+    pictures of a batch for the frames of one.
     """
 
     channels: int
     cell_px: int = 8
     patch: int = 1
     empty: str = "EmptyLatentImage"
+    is_video: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from ..errors import PlanError
-from . import flux, flux2, sd15, sdxl, zimage
+from . import flux, flux2, krea2, sd15, sdxl, zimage
 from .facts import Family
 
 __all__ = ["ASPECT_RATIOS", "FAMILIES", "SCHEDULERS", "Family", "family"]
 
-_ROOMS = (sd15, sdxl, flux, flux2, zimage)
+_ROOMS = (sd15, sdxl, flux, flux2, zimage, krea2)
 FAMILIES = {one.name: one for room in _ROOMS for one in room.FAMILIES}
 # Families that LoRAs, ControlNets and adapters are made for.
 BRANCHES = tuple(dict.fromkeys(one.branch for one in FAMILIES.values()))

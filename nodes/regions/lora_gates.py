@@ -23,6 +23,8 @@ class Rows(Enum):
     ONE_TEXT = auto()  # the text of one region, which is projected right now
     IMAGE = auto()  # image tokens, then padding and those of reference pictures
     TEXT = auto()  # the text tokens of all regions, in region order
+    TEXT_STACKS = auto()  # the same, each a stack [..,T,D,layers] of an encoder's layers
+    TEXT_ITEMS = auto()  # the same, each an item of the batch [B*T,layers,D]
     JOINT = auto()  # text tokens, then image tokens
     WHOLE = auto()  # one vector for the whole picture: a region counts by its share of it
 
@@ -67,6 +69,8 @@ def gate_of(
         return _pixels(forward, sizes.grid)
     if spot.rows is Rows.WHOLE:
         return _share(forward)
+    if spot.rows in (Rows.TEXT_STACKS, Rows.TEXT_ITEMS):
+        return _of_layers(forward, spot, x)
     if spot.rows is Rows.ONE_TEXT:
         return (
             _share(forward) if forward.text_region is None else _only(forward, forward.text_region)
@@ -95,6 +99,17 @@ def _in_sequence(forward: Forward, spot: Spot, sizes: BlockSizes, rows: int) -> 
         ("joint", image),
         lambda: torch.cat([_text_tokens(forward), _image_tokens(forward, spot, image)], 1),
     )
+
+
+def _of_layers(forward: Forward, spot: Spot, x: torch.Tensor) -> Gate:
+    """Return the gate of tokens before the layers of an encoder are mixed into one."""
+    tokens = sum(forward.text_lengths)
+    if spot.rows is Rows.TEXT_STACKS:
+        _expect(spot, x.shape[1], tokens, "the text of all regions")
+        return _kept(forward, "stacks", lambda: _text_tokens(forward), inner=1)
+    times = max(1, x.shape[0] // tokens)
+    _expect(spot, x.shape[0], times * tokens, "the text of all regions, once a row of the batch")
+    return _kept(forward, ("items", times), lambda: _text_tokens(forward).repeat(1, times), inner=1)
 
 
 def _text_tokens(forward: Forward) -> torch.Tensor:
@@ -126,6 +141,12 @@ def _share(forward: Forward) -> Gate:
 
 
 def _items(row_gate: torch.Tensor, forward: Forward, spot: Spot, x: torch.Tensor) -> Gate:
+    if spot.rows is Rows.TEXT_ITEMS and x.shape[0] % row_gate.shape[1] == 0:
+        tokens = x.shape[0] // row_gate.shape[1]
+        key = ("items", tokens)
+        if key not in forward.gates:
+            forward.gates[key] = Gate(row_gate.repeat_interleave(tokens, 1), items=True)
+        return forward.gates[key]
     if x.shape[0] != row_gate.shape[1]:
         text = (
             f"The layer {spot.name} works on {x.shape[0]} items of the batch; its LoRA expected"
@@ -156,9 +177,11 @@ def each_region(forward: Forward) -> Gate:
     return _kept(forward, "each region", lambda: torch.eye(forward.regions, device=device))
 
 
-def _kept(forward: Forward, key: Hashable, make: Callable[[], torch.Tensor]) -> Gate:
+def _kept(
+    forward: Forward, key: Hashable, make: Callable[[], torch.Tensor], inner: int = 0
+) -> Gate:
     if key not in forward.gates:
-        forward.gates[key] = Gate(make())
+        forward.gates[key] = Gate(make(), inner=inner)
     return forward.gates[key]
 
 

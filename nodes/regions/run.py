@@ -32,12 +32,14 @@ class Gate:
 
     Tokens or pixels, or with `items` the items of the batch.
 
-    `region` is set where that region's weight is 1 and every other's 0 in all rows.
+    `region` is set where that region's weight is 1 and every other's 0 in all rows. `inner` counts
+    the sides of the values between their rows and their channels.
     """
 
     weights: torch.Tensor
     region: int | None = None
     items: bool = False
+    inner: int = 0
     _made: dict[Hashable, torch.Tensor] = field(default_factory=dict)
 
     def columns(self, regions: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
@@ -68,7 +70,7 @@ class Gate:
 
         One region weighs all channels.
 
-        Shapes: values [B,K,H,W] of `pixels`, else [B,L,K] or [B,K] -> the same.
+        Shapes: values [B,K,H,W] of `pixels`, else [B,L,..,K] or [B,K] -> the same.
         """
         columns = self.columns(regions, values)  # [L,K]; [B,K] of items
         if self.items:
@@ -77,6 +79,8 @@ class Gate:
             columns = columns.movedim(-1, 1) if pixels else columns  # [B,K,1,1]
         elif pixels:
             columns = columns.t().unflatten(1, values.shape[-2:])  # [K,H,W]
+        elif self.inner:
+            columns = columns.view(len(columns), *(1,) * self.inner, len(regions))  # [L,..1..,K]
         return values * columns
 
 

@@ -24,7 +24,9 @@ def test_the_host_s_model_is_told_apart(name: str) -> None:
     latent = model.model.latent_format
     shown = one.latent.channels, one.latent.cell_px
     assert shown == (latent.latent_channels, latent.spacial_downscale_ratio)
-    assert one.latent.patch == getattr(model.model.diffusion_model, "patch_size", 1)
+    network = model.model.diffusion_model
+    assert one.latent.patch == getattr(network, "patch_size", getattr(network, "patch", 1))
+    assert one.latent.is_video == (latent.latent_dimensions == 3)
 
 
 def test_a_family_that_only_derives_from_a_known_one_is_refused() -> None:

@@ -44,6 +44,11 @@ LAYERS: Mapping[str, Mapping[str, tuple[int, int]]] = {
         "diffusion_model.context_refiner.0.attention.out": (256, 256),
     },
     **dict.fromkeys(("flux2", "flux2_klein_4b", "flux2_klein_9b"), _FLUX2),
+    "krea2": {
+        "diffusion_model.blocks.0.attn.wq": (64, 64),
+        "diffusion_model.blocks.1.mlp.up": (256, 64),
+        "diffusion_model.txtfusion.refiner_blocks.0.attn.wo": (32, 32),
+    },
 }
 
 

@@ -140,6 +140,31 @@ def test_a_face_from_photos_comes_by_a_lora_or_a_swap(of: Family, tmp_path: Path
 
 
 @every
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a cat\nnum_images=3",
+        "a cat --mask_prompt cat\nnum_images=3",
+        "a cat\nhires_fix=true\nnum_images=2",
+        "a cat --outpaint center --outpaint_width 1536 --outpaint_height 1024",
+    ],
+)
+def test_pictures_of_a_batch_are_no_frames_to_any_vae(of: Family, text: str) -> None:
+    planned = equipped(text, of.name, image=True, upscale_model=True)
+    kinds = {call.class_type for call in planned.graph.nodes.values()}
+    assert ("AstriaEncodeImages" in kinds) == of.latent.is_video
+    assert ("VAEEncode" in kinds) != of.latent.is_video
+    if of.latent.is_video:
+        assert "SetLatentNoiseMask" not in kinds
+        masked = [
+            "mask" in call.inputs
+            for call in planned.graph.nodes.values()
+            if call.class_type == "AstriaEncodeImages"
+        ]
+        assert any(masked) == ("mask" in text or "outpaint" in text)
+
+
+@every
 def test_it_is_not_trained_here(of: Family) -> None:
     if of.is_trained:
         return

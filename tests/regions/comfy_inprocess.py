@@ -24,6 +24,7 @@ LATENT_CHANNELS = {
     "flux": 16,
     "zimage": 16,
     **dict.fromkeys(("flux2", *_KLEIN), 128),
+    "krea2": 16,
 }
 TEXT_WIDTH = {
     "sd15": 64,
@@ -31,8 +32,11 @@ TEXT_WIDTH = {
     "flux": 48,
     "zimage": 32,
     **dict.fromkeys(("flux2", *_KLEIN), 48),
+    "krea2": 384,
 }
 POOLED_WIDTH = {"sd15": 64, "sdxl": 96, "flux": 64}  # others take no pooled text
+# Latents that are videos of one frame.
+VIDEOS = {"krea2"}
 
 
 @functools.cache
@@ -92,6 +96,12 @@ def tiny_model(
     return load("comfy.model_patcher").CoreModelPatcher(model, load_device=cpu, offload_device=cpu)
 
 
+def latent_sides(family: str) -> tuple[int, ...]:
+    """Return the sides of a latent between the batch and its height."""
+    frames = (1,) if family in VIDEOS else ()
+    return LATENT_CHANNELS[family], *frames
+
+
 def text(family: str, seed: int, tokens: int = 8) -> list:
     """Return a conditioning of random text."""
     generator = torch.Generator().manual_seed(seed)
@@ -109,7 +119,7 @@ def sample(
     The noise of image i is that of every batch's image i.
     """
     comfy_sample = load("comfy.sample")
-    latent = torch.zeros(batch, LATENT_CHANNELS[family], *size)
+    latent = torch.zeros(batch, *latent_sides(family), *size)
     noise = torch.cat(
         [
             torch.randn(1, *latent.shape[1:], generator=torch.Generator().manual_seed(3 + image))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...nodes.families.family import FAMILIES
 from ...nodes.regions.run import RegionRun, normalised
-from .comfy_inprocess import LATENT_CHANNELS, load, text, tiny_model
+from .comfy_inprocess import latent_sides, load, text, tiny_model
 
 model_of = functools.cache(tiny_model)
 # A MODEL of the host cleans up after itself, which it cannot once the interpreter is being torn
@@ -96,7 +96,7 @@ def person_everywhere() -> Tensor:
 
 def noise_of(family: str, batch: int = 1) -> Tensor:
     return torch.randn(
-        batch, LATENT_CHANNELS[base_of(family)], 8, 12, generator=torch.Generator().manual_seed(4)
+        batch, *latent_sides(base_of(family)), 8, 12, generator=torch.Generator().manual_seed(4)
     )
 
 
@@ -144,7 +144,7 @@ def denoised(
     """
     if noise is None:
         noise = torch.randn(
-            1, LATENT_CHANNELS[base_of(family)], *size, generator=torch.Generator().manual_seed(3)
+            1, *latent_sides(base_of(family)), *size, generator=torch.Generator().manual_seed(3)
         )
     negative = negative or text(base_of(family), 2)
     latent = torch.zeros_like(noise)

@@ -80,6 +80,7 @@ CASES = (
     Case("flux", (8, 5, 11), (8, 12), (9, 7), "double_blocks.0.img_attn.proj"),
     Case("flux2", (14, 600, 70), (8, 12), (9, 7), "double_blocks.0.img_attn.proj", 0.01),
     Case("zimage_turbo", (40, 70, 101), (16, 16), (18, 13), "layers.0.attention.out", 0.01),
+    Case("krea2_turbo", (8, 5, 11), (8, 12), (9, 7), "blocks.0.attn.wo"),
 )
 PLACED = [case for case in CASES if case.without_restart]
 every = pytest.mark.parametrize("case", CASES, ids=[case.family for case in CASES])

@@ -89,6 +89,22 @@ _ZIMAGE = {
     "time_scale": 1000.0,
     "pad_tokens_multiple": 32,
 }
+# features / heads is a multiple of 16
+_KREA2 = {
+    "image_model": "krea2",
+    "features": 64,
+    "tdim": 32,
+    "txtdim": 32,
+    "heads": 4,
+    "kvheads": 2,
+    "multiplier": 4,
+    "layers": 2,
+    "patch": 2,
+    "channels": 16,
+    "txtlayers": 12,
+    "txtheads": 2,
+    "txtkvheads": 2,
+}
 
 _CLIP_L = {
     "hidden_size": 64,
@@ -112,6 +128,8 @@ _QWEN3_4B = {
     "num_attention_heads": 2,
     "num_key_value_heads": 1,
 }
+# Krea 2 reads twelve of its layers up to the 35th.
+_QWEN3VL_4B = {**_QWEN3_4B, "num_hidden_layers": 36}
 _T5 = {"d_model": 48, "d_ff": 96, "d_kv": 12, "num_heads": 4, "num_layers": 2}
 
 
@@ -143,6 +161,8 @@ FAMILIES: dict[str, Callable[[], supported_base.BASE]] = {
     "flux2_klein_9b_base": lambda: flux2_klein(KLEIN_9B_TEXT),
     "zimage_turbo": lambda: supported.ZImage(dict(_ZIMAGE)),
     "zimage": lambda: supported.ZImage(dict(_ZIMAGE)),
+    "krea2_turbo": lambda: supported.Krea2(dict(_KREA2)),
+    "krea2": lambda: supported.Krea2(dict(_KREA2)),
 }
 
 
@@ -182,6 +202,7 @@ def _older_clip(config: supported_base.BASE) -> comfy.sd.CLIP:
         "clip_g_model_config": _CLIP_G,
         "t5xxl_model_config": _T5,
         "qwen3_4b_model_config": _QWEN3_4B,
+        "qwen3vl_4b_model_config": _QWEN3VL_4B,
     }
     target = config.clip_target()
     # Without weights to look at, the host's own target has no type for T5.

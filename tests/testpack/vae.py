@@ -10,6 +10,7 @@ its four averages in channels of its own, as the family's own VAE packs them.
 from __future__ import annotations
 
 import comfy.latent_formats
+import comfy.model_patcher
 import comfy.sd
 import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL
@@ -61,7 +62,39 @@ def faithful_vae(latent_format: comfy.latent_formats.LatentFormat) -> comfy.sd.V
         part.mid.attn_1 = torch.nn.Identity()
     vae.latent_channels = latent_format.latent_channels
     vae.downscale_ratio = vae.upscale_ratio = latent_format.spacial_downscale_ratio
+    if latent_format.latent_dimensions == 3:
+        _make_video(vae)
     return vae
+
+
+class _Frames(torch.nn.Module):
+    """Videos [B,3,T,H,W] -> latents of every fourth frame and back, as the video VAEs of the host
+    count them.
+    """
+
+    def __init__(self, pictures: torch.nn.Module) -> None:
+        super().__init__()
+        self.pictures = pictures
+
+    def encode(self, video: torch.Tensor) -> torch.Tensor:
+        kept = video[:, :, ::4]
+        latents = self.pictures.encode(kept.transpose(1, 2).flatten(0, 1))
+        return latents.unflatten(0, (len(video), -1)).transpose(1, 2)
+
+    def decode(self, latents: torch.Tensor, **_options: object) -> torch.Tensor:
+        frames = self.pictures.decode(latents.transpose(1, 2).flatten(0, 1))
+        few = frames.unflatten(0, (len(latents), -1)).transpose(1, 2)
+        return few.repeat_interleave(4, 2)[:, :, 3:]
+
+
+def _make_video(vae: comfy.sd.VAE) -> None:
+    """Let the VAE take the pictures of a batch for frames of one video, as the host's do."""
+    vae.first_stage_model = _Frames(vae.first_stage_model)
+    devices = {"load_device": vae.device, "offload_device": vae.patcher.offload_device}
+    vae.patcher = comfy.model_patcher.CoreModelPatcher(vae.first_stage_model, **devices)
+    vae.latent_dim = 3
+    vae.upscale_ratio = (lambda frames: max(0, frames * 4 - 3), 8, 8)
+    vae.downscale_ratio = (lambda frames: (frames + 3) // 4, 8, 8)
 
 
 def _weights(model: AutoencoderKL, scale: float, shift: float) -> dict[str, torch.Tensor]:

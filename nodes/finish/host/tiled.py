@@ -98,11 +98,11 @@ class _Tiles:
         timestep: Tensor,
         options: dict,
     ) -> list[Tensor]:
-        """Return what the conditionings predict for x [B,C,H,W], one [B,C,H,W] each.
+        """Return what the conditionings predict for x [B,C,H,W] or [B,C,1,H,W], one alike each.
 
         The tiles' predictions by their weights.
         """
-        if x.ndim != 4:
+        if x.ndim != 4 and not (x.ndim == 5 and x.shape[2] == 1):
             text = (
                 f"Tiled diffusion got a latent of shape {tuple(x.shape)}; expected pictures,"
                 " [batch, channels, height, width]."
@@ -114,7 +114,7 @@ class _Tiles:
                     "Take Astria Tiled Diffusion out of the chain of a video or multi-latent model."
                 ),
             )
-        grid = tiling(x.shape[2], x.shape[3], self.size, self.overlap)
+        grid = tiling(x.shape[-2], x.shape[-1], self.size, self.overlap)
         if len(grid) == 1:
             return executor(model, conds, x, timestep, options)
         if "multigpu_clones" in options:

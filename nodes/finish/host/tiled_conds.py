@@ -27,6 +27,7 @@ from ...regions.host.state import Regions
 from ...regions.run import on_latent
 from ..tiles import Tile
 
+PICTURE_SIDES = 4  # of a latent [B,C,H,W]
 SDXL_SIZES = 6  # height, width, crop top, crop left, target height, target width
 
 # Entries of a conditioning that name places in the whole picture in a way that cannot be cut to a
@@ -102,7 +103,7 @@ class TileCuts:
         """
         x, scale = grid
         if (control, name) not in self._cut:
-            size = (x.shape[3] * scale, x.shape[2] * scale)
+            size = (x.shape[-1] * scale, x.shape[-2] * scale)
             self._cut[control, name] = comfy.utils.common_upscale(
                 picture, *size, control.upscale_algorithm, "center"
             )
@@ -124,7 +125,7 @@ class TileCuts:
 
     def _regions_in(self, regions: Regions, tile: Tile, x: Tensor) -> Regions:
         if (regions, tile) not in self._cut:
-            masks = tile.of(on_latent(regions.masks, x.shape[2], x.shape[3]))
+            masks = tile.of(on_latent(regions.masks, *x.shape[-2:]))
             kept = SamplingCache.of_one_sampling()
             self._cut[regions, tile] = replace(regions, masks=masks, kept=kept, _latents={})
         return self._cut[regions, tile]
@@ -147,6 +148,13 @@ def placed(entry: dict, x: Tensor, timestep: Tensor) -> dict | None:
             )
     if "area" not in entry and "mask" not in entry:
         return entry
+    if x.ndim > PICTURE_SIDES:
+        raise PlanError(
+            "A conditioning for a part of the picture cannot be cut into tiles on this model, whose"
+            " latents are videos of one frame.",
+            code="tiles-conditioning",
+            hint="Let Astria Regions say where things stand.",
+        )
     found = comfy.samplers.get_area_and_mult(entry, x, timestep)
     if found is None:
         return None

@@ -123,6 +123,9 @@ def add_masked_latent(
             noise_mask=True,
         )
         return replace(encoded, positive=shown.positive, negative=shown.negative), shown.latent
+    if family.latent.is_video:
+        given = {"pixels": pixels, "vae": vae, "mask": mask}
+        return encoded, graph.add(f"{stage}.encode", "AstriaEncodeImages", **given)
     latent = graph.add(f"{stage}.encode", "VAEEncode", pixels=pixels, vae=vae)
     return encoded, graph.add(
         f"{stage}.noise_mask", "SetLatentNoiseMask", samples=latent, mask=mask
@@ -142,7 +145,8 @@ def add_whole_latent(
     """
     vae = encoded.models.vae
     if not family.inpaint:
-        return encoded, graph.add(f"{stage}.encode", "VAEEncode", pixels=pixels, vae=vae)
+        node = "AstriaEncodeImages" if family.latent.is_video else "VAEEncode"
+        return encoded, graph.add(f"{stage}.encode", node, pixels=pixels, vae=vae)
     # Of one value, so any size will do: it is scaled to that of the pixels.
     mask = graph.add(f"{stage}.whole", "SolidMask", value=1.0, width=64, height=64)
     shown = add_node(

@@ -1,7 +1,4 @@
-"""Faces drawn anew by the host's sampler.
-
-Many in one call, each with its own text, LoRAs, FaceIDs and noise.
-"""
+"""Faces drawn anew by the host's sampler, each with its own text, LoRAs, FaceIDs and noise."""
 
 from __future__ import annotations
 
@@ -21,6 +18,7 @@ from torch import Tensor
 
 from nodes import InpaintModelConditioning  # the host's
 
+from ...base.host.latents import decoded, encoded
 from ...base.host.sampling import ImageNoise
 from ...base.noise import SEED_SPACE, ImageSeeds, start_noise
 from ...errors import PlanError
@@ -303,7 +301,7 @@ def _draw(
             positive, negative, pixels, drawing.vae, masks, True
         )
     else:
-        latent = {"samples": drawing.vae.encode(pixels), "noise_mask": masks}
+        latent = encoded(drawing.vae, pixels, masks)
     _check_latent(latent["samples"], face_model.model)
     guider = _guider(
         _with_rows(face_model, jobs, len(drawing.persons)), positive, negative, drawing
@@ -314,7 +312,7 @@ def _draw(
     sampled = SamplerCustomAdvanced.execute(
         noise, guider, drawing.sampler, drawing.sigmas, latent
     ).result[0]
-    painted = drawing.vae.decode(sampled["samples"]).to(pixels.device, torch.float32)
+    painted = decoded(drawing.vae, sampled["samples"]).to(pixels.device, torch.float32)
     return [
         levelled(drawn, cut_out, mask)
         for drawn, cut_out, mask in zip(painted, pixels, masks, strict=True)

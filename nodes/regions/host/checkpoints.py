@@ -233,8 +233,8 @@ class _CheckpointWrappers:
             raise PlanError(text, code="person-model-loop", hint=hint)
         wanted = [cond is not None for cond in conds]
         regions = self.kept.get(
-            (*x_in.shape[2:], x_in.device),
-            lambda: on_latent(self.masks, *x_in.shape[2:]).to(x_in.device),
+            (*x_in.shape[-2:], x_in.device),
+            lambda: on_latent(self.masks, *x_in.shape[-2:]).to(x_in.device),
         )
         theirs = torch.stack([regions[turn.number] for turn in self._turns]).sum(0)
         mixed = [result * (1 - theirs) for result in results]

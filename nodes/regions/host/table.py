@@ -11,6 +11,7 @@ from ...host.models import family_of
 from .flux import Flux
 from .flux2 import Flux2
 from .hooks import ModelHooks
+from .krea2 import Krea2
 from .unet import Unet
 from .zimage import ZImage
 
@@ -22,6 +23,7 @@ HOOKS: Mapping[str, ModelHooks] = {
     "flux2_klein_4b": Flux2(FAMILIES["flux2_klein_4b"]),
     "flux2_klein_9b": Flux2(FAMILIES["flux2_klein_9b"]),
     "zimage": ZImage(FAMILIES["zimage"]),
+    "krea2": Krea2(FAMILIES["krea2"]),
 }
 
 
