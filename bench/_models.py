@@ -178,6 +178,34 @@ FLUX2_BLOCKS = replace(
     least_gb=0,
     has_loras=False,
 )
+_ZIMAGE_CONFIG = {"dim": 3840, "n_heads": 30, "n_layers": 30, "cap_feat_dim": 2560}
+ZIMAGE = Setup(
+    "Z-Image",
+    "zimage",
+    {**_ZIMAGE_CONFIG, "n_kv_heads": 30, "axes_dims": [32, 48, 48]},
+    side=128,
+    channels=16,
+    tokens=128,
+    width=2560,
+    pooled=0,
+    most={},
+    hosts_rounds=0,
+    dtype=torch.bfloat16,
+    least_gb=20,
+)
+ZIMAGE_BLOCKS = replace(
+    ZIMAGE,
+    name="Z-Image, narrow",
+    config={},  # as narrow as the test pack's
+    side=64,
+    tokens=64,
+    width=32,
+    rounds=2,
+    steps=4,
+    dtype=torch.float32,
+    least_gb=0,
+    has_loras=False,
+)
 
 KREA2_BLOCKS = Setup(
     "Krea 2, narrow",

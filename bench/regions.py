@@ -3,9 +3,9 @@ the host's own way of doing it.
 
 On the CPU with one thread: a full-width SD1.5 UNet at 256x256 pixels, and a double and a single
 block of Flux in full width at 1024x1024, with texts padded by the host to 256 tokens and with texts
-of 32 without padding; of Flux.2 and Krea 2 narrow ones without LoRAs at 640x640, beside the ratio
-of the tokens, which is what their people cost. Where ComfyUI has a GPU: SDXL, Flux.1 dev and Flux.2
-dev in full size at 1024x1024.
+of 32 without padding; of Flux.2, Z-Image and Krea 2 narrow ones without LoRAs, beside the ratio
+of the tokens, which is what their people cost. Where ComfyUI has a GPU: SDXL, Flux.1 dev, Flux.2
+dev and Z-Image in full size at 1024x1024.
 Random weights, cfg 1, LoRAs of rank 16 on all linear layers of the blocks. Each time is held
 against a plain step run just before it, so that other load falls on both alike; on the CPU it is
 CPU time. Memory on the CPU is the most that a process of its own held, which makes the model and
@@ -33,6 +33,8 @@ from comfyui_astria.bench._models import (
     KREA2_BLOCKS,
     SD15,
     SDXL,
+    ZIMAGE,
+    ZIMAGE_BLOCKS,
     Case,
     Setup,
     lora_of,
@@ -71,13 +73,17 @@ def run() -> list[dict]:
         (trimmed(FLUX_BLOCKS), FEW[-1:]),
         (FLUX2_BLOCKS, FEW),
         (KREA2_BLOCKS, FEW),
+        (ZIMAGE_BLOCKS, FEW),
     ]
     return _run(few, FEW)
 
 
 def run_long() -> list[dict]:
     """Return the figures of every number of people, in every setup, in more rounds."""
-    setups = (SD15, FLUX_BLOCKS, trimmed(FLUX_BLOCKS), FLUX2_BLOCKS, KREA2_BLOCKS)
+    setups = (
+        *(SD15, FLUX_BLOCKS, trimmed(FLUX_BLOCKS)),
+        *(FLUX2_BLOCKS, ZIMAGE_BLOCKS, KREA2_BLOCKS),
+    )
     return _run([(setup, PEOPLE) for setup in setups], PEOPLE)
 
 
@@ -89,7 +95,7 @@ def _run(on_cpu: list[tuple[Setup, tuple[int, ...]]], in_memory: tuple[int, ...]
     if device.type == "cuda":
         return [
             figure
-            for setup in (SDXL, FLUX, trimmed(FLUX), FLUX2)
+            for setup in (SDXL, FLUX, trimmed(FLUX), FLUX2, ZIMAGE)
             for figure in _measured_where_it_fits(setup, device)
         ]
     device = torch.device("cpu")  # of what has no CUDA, only the CPU's time is measured here

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from ..rounding import ceil_div
+
 
 class Guidance(Enum):
     """How a model is guided.
@@ -37,7 +39,8 @@ class Latent:
 
     `cell_px` is the side of a latent cell in pixels, `patch` that of a token in cells, `empty` the
     host's node that makes an empty one. `is_video`: its VAE is one for videos, which takes the
-    pictures of a batch for the frames of one.
+    pictures of a batch for the frames of one. `padded`: the model pads the image to a multiple of
+    so many tokens.
     """
 
     channels: int
@@ -45,6 +48,13 @@ class Latent:
     patch: int = 1
     empty: str = "EmptyLatentImage"
     is_video: bool = False
+    padded: int = 1
+
+    def padding(self, width_px: int, height_px: int) -> int:
+        """Return how many tokens of padding stand behind those of a picture of that size."""
+        side_px = self.cell_px * self.patch
+        tokens = ceil_div(width_px, side_px) * ceil_div(height_px, side_px)
+        return -tokens % self.padded
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ _DISTILLED = Family(
     "zimage_turbo",
     "Z-Image Turbo",
     HostModel("ZImage", {"image_model": "lumina2", "in_channels": 16}),
-    Latent(16, patch=2, empty="EmptySD3LatentImage"),
+    Latent(16, patch=2, empty="EmptySD3LatentImage", padded=32),
     TextEncoder("CLIPLoader", "lumina2", ("text_encoder",), weights=False, in_sequence=True),
     native_size=1024,
     multiple=16,

@@ -263,6 +263,21 @@ def _adapter_problems(request: PromptRequest, family: Family) -> list[Problem]:
     return [Problem("no-faceid-adapter", "error", text, FACES_WITHOUT_ADAPTER)]
 
 
+def _padding_problems(request: PromptRequest, family: Family, settings: Settings) -> list[Problem]:
+    if not request.persons or settings.width is None or settings.height is None:
+        return []
+    padding = family.latent.padding(settings.width, settings.height)
+    if not padding:
+        return []
+    text = (
+        f"At {settings.width}x{settings.height} {family.title} pads the picture with {padding}"
+        " tokens, which see every person's text from one place: persons whose texts differ much in"
+        " length are drawn a little otherwise than alone."
+    )
+    hint = "At 1024x1024 and other multiples of 128 nothing is padded."
+    return [Problem("padded-size", "info", text, hint)]
+
+
 def _family_problems(
     request: PromptRequest, family: Family, settings: Settings, inputs: Inputs
 ) -> list[Problem]:
@@ -282,6 +297,7 @@ def _family_problems(
                 )
             )
     found += _adapter_problems(request, family)
+    found += _padding_problems(request, family, settings)
     if not family.text.weights and settings.use_lpw and any(map(has_weights, _said(request))):
         text = (
             f"Weights such as (word:1.2) have no effect on {family.title}: its text encoder takes"

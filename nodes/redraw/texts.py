@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Container, Hashable, Sequence
 from typing import Any
 
 import torch
@@ -27,14 +27,18 @@ _OF_THE_SCENE = ("guidance", "control", "control_apply_to_uncond")
 
 
 def face_text(
-    own: Conditioning | None, scene: Conditioning, image: int, name: str
+    own: Conditioning | None,
+    scene: Conditioning,
+    image: int,
+    name: str,
+    unread: Container[str] = (),
 ) -> list[list[Any]]:
     """Return one face's conditioning.
 
     The person's text, with guidance and ControlNet of the scene, without the whole picture's sizes.
 
     Without an `own` text it is the scene's. `image` picks the row where a conditioning holds one
-    for each picture.
+    for each picture. What the model does not read, `unread`, is left out.
     Raises: PlanError for a part that is meant for a place in the whole picture, or a text that is
     empty.
     """
@@ -56,7 +60,11 @@ def face_text(
                     code="face-conditioning",
                     hint="Give the persons their regions instead, and connect the text without it.",
                 )
-        kept = {key: value for key, value in extra.items() if key not in _OWN and value is not None}
+        kept = {
+            key: value
+            for key, value in extra.items()
+            if key not in _OWN and key not in unread and value is not None
+        }
         if _STACKED in kept:
             kept[_STACKED] = _row(kept[_STACKED], image)
         entries.append([_row(text, image), {**inherited, **kept}])

@@ -50,6 +50,8 @@ class LoraFit:
     instead of a LoRA, "" where its names do not say. `strength` is that on what was
     looked at, `text_strength` that on the text encoder where both were and it is another one.
     `region` says where it acts: 0 in the scene, 1.. in a person's region, None in the whole model.
+    `shared` of its layers work on the picture as a whole, where it counts by the share of its
+    region.
     """
 
     total: int
@@ -65,6 +67,7 @@ class LoraFit:
     strength: float = 1.0
     text_strength: float | None = None
     region: int | None = None
+    shared: int = 0
 
     @property
     def is_whole(self) -> bool:
@@ -80,6 +83,11 @@ class LoraFit:
             sentences.append(f"fits {self.fitted} of {self.total} tensors.")
         else:
             sentences.append(f"the file holds nothing for the {self.looked_at}.")
+        if self.shared:
+            layers = "1 layer works" if self.shared == 1 else f"{self.shared} layers work"
+            sentences.append(
+                f"{layers} on the picture as a whole: there it counts by the share of its region."
+            )
         if self.left:
             sentences.append(f"Left out: {_listed(self.left)}.")
         if self.left and not is_for(self.made_for, self.model.branch or self.made_for):

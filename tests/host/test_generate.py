@@ -23,7 +23,9 @@ from comfyui_astria.tests.host.graphs import (
 )
 from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
 
-FAMILIES = ["sd15", "sd15_inpaint", "sdxl", "sdxl_inpaint", "flux", "flux_fill", "flux2"]
+FAMILIES = [
+    *("sd15", "sd15_inpaint", "sdxl", "sdxl_inpaint", "flux", "flux_fill", "flux2", "zimage")
+]
 OUTPAINT = f"fields --outpaint top-center --outpaint_width 109 --outpaint_height 90\n{STEPS}\n"
 
 
@@ -124,7 +126,7 @@ def test_a_canvas_smaller_than_the_source_follows_the_policy(
         host.client.run(refused)
 
 
-@pytest.mark.parametrize("family", ["sd15", "flux", "flux2_klein_4b"])
+@pytest.mark.parametrize("family", ["sd15", "flux", "flux2_klein_4b", "zimage"])
 def test_image_to_image_has_exactly_the_inputs_size(host: LiveHost, family: str) -> None:
     upload_picture(host, 75, 51, "odd.png")
     graph = {
@@ -134,7 +136,7 @@ def test_image_to_image_has_exactly_the_inputs_size(host: LiveHost, family: str)
     assert pictures(host, graph).shape == (2, 51, 75, 3)
 
 
-@pytest.mark.parametrize("family", ["sd15", "sd15_inpaint", "flux_fill", "flux2"])
+@pytest.mark.parametrize("family", ["sd15", "sd15_inpaint", "flux_fill", "flux2", "zimage"])
 def test_a_masked_edit_keeps_every_unmasked_pixel(host: LiveHost, family: str) -> None:
     source = upload_picture(host, 72, 56, "masked.png")
     graph = {

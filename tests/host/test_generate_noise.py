@@ -25,7 +25,7 @@ from PIL import Image
 ONE_LEVEL = 1
 SIDE = 64
 PACK = "buffalo_l"
-BASES = {"sd15": SD15, "flux": FLUX, "flux2": "flux2"}
+BASES = {"sd15": SD15, "flux": FLUX, "flux2": "flux2", "zimage_turbo": "zimage_turbo"}
 # What a request adds to the text, and the inputs that it needs beside the photo.
 REQUESTS = {
     "img2img": ("denoising_strength=0.6", {"image": ["photo", 0]}),
@@ -78,7 +78,10 @@ def graph_of(text: str, family: str, inputs: dict) -> dict:
 
 @pytest.mark.parametrize(
     ("family", "request_name"),
-    [*((one, name) for one in ("sd15", "flux") for name in REQUESTS), ("flux2", "hires fix")],
+    [
+        *((one, name) for one in ("sd15", "flux") for name in REQUESTS),
+        *((one, "hires fix") for one in ("flux2", "zimage_turbo")),
+    ],
 )
 def test_image_i_equals_the_request_alone_with_seed_plus_i(
     furnished: LiveHost, request_name: str, family: str

@@ -30,6 +30,7 @@ ON_FLUX = ("euler", "euler_a", "dpm++sde_karras")
             for scheduler in SCHEDULERS
         ),
         ("flux2", "euler_a"),
+        ("zimage_turbo", "res_multistep"),
     ],
 )
 def test_image_i_equals_the_request_alone_with_seed_plus_i(

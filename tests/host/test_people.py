@@ -37,7 +37,7 @@ def with_loras(host: LiveHost, graph: dict, branch: str) -> dict:
     return {**graph, "bundle": node("AstriaModels", bindings=bindings)}
 
 
-@pytest.mark.parametrize("family", ["sd15", "sdxl", "flux", "flux2_klein_4b"])
+@pytest.mark.parametrize("family", ["sd15", "sdxl", "flux", "flux2_klein_4b", "zimage"])
 def test_the_seeds_multi_person_prompt_runs(host: LiveHost, family: str) -> None:
     text = seed_prompt("multi_person").replace("1533312", "71").replace("1558021", "72")
     text = (
@@ -50,7 +50,7 @@ def test_the_seeds_multi_person_prompt_runs(host: LiveHost, family: str) -> None
     assert result.shape == (2, 72, 128, 3)
 
 
-@pytest.mark.parametrize("family", ["sd15", "flux", "flux2"])
+@pytest.mark.parametrize("family", ["sd15", "flux", "flux2", "zimage"])
 def test_each_persons_words_and_lora_change_the_picture(host: LiveHost, family: str) -> None:
     whole = pictures(host, with_loras(host, generate_graph(SCENE, family), family))
     for change in (("ohwx woman", "a dog"), ("<lora:71:1>", ""), ("<lora:72:1>", "<lora:72:0.2>")):

@@ -165,6 +165,22 @@ def test_pictures_of_a_batch_are_no_frames_to_any_vae(of: Family, text: str) -> 
 
 
 @every
+def test_a_size_that_the_model_pads_is_told_where_there_are_people(of: Family) -> None:
+    people = "a street BREAK BREAK a man BREAK a woman\nw={}\nh={}"
+    told = {
+        size: [
+            one.message
+            for one in plan_text(people.format(*size), of.name).problems
+            if one.code == "padded-size"
+        ]
+        for size in ((1024, 1024), (832, 1216))
+    }
+    assert told[1024, 1024] == []
+    assert bool(told[832, 1216]) == (of.latent.padded > 1)
+    assert not told[832, 1216] or "with 16 tokens" in told[832, 1216][0]
+
+
+@every
 def test_it_is_not_trained_here(of: Family) -> None:
     if of.is_trained:
         return

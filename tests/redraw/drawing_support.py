@@ -64,11 +64,11 @@ def planned(
 
 
 def people(family: str, loras: Sequence[str] = ()) -> list[Person]:
-    """Return three persons with texts of different lengths, on Flux of equal ones, the first ones
-    with a LoRA each.
+    """Return three persons with texts of different lengths, in joint sequences of equal ones, the
+    first ones with a LoRA each.
     """
     base = base_of(family)
-    lengths = (8, 8, 8) if base == "flux" else (8, 12, 4)
+    lengths = (8, 8, 8) if base in ("flux", "zimage") else (8, 12, 4)
     files = [((name, 0.7),) for name in loras] + [()] * 3
     return [
         Person(
@@ -154,7 +154,7 @@ def drawn_alone(face: PlannedFace, how: Any, lora: dict[str, Tensor] | None = No
         SEED, crop.image, crop.number
     )
     noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed))
-    cfg = family.true_cfg(how.cfg)
+    cfg = how.cfg if how.guided else 1.0
     with one_thread():
         samples = load("comfy.sample").sample_custom(
             model,

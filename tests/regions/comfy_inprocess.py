@@ -37,6 +37,7 @@ TEXT_WIDTH = {
 POOLED_WIDTH = {"sd15": 64, "sdxl": 96, "flux": 64}  # others take no pooled text
 # Latents that are videos of one frame.
 VIDEOS = {"krea2"}
+GIVE_MASKS = {"zimage"}  # encoders that return the attention mask, which the model does not read
 
 
 @functools.cache
@@ -108,7 +109,10 @@ def text(family: str, seed: int, tokens: int = 8) -> list:
     embedding = torch.randn(1, tokens, TEXT_WIDTH[family], generator=generator)
     width = POOLED_WIDTH.get(family)
     pooled = None if width is None else torch.randn(1, width, generator=generator)
-    return [[embedding, {"pooled_output": pooled}]]
+    about = {"pooled_output": pooled}
+    if family in GIVE_MASKS:
+        about["attention_mask"] = torch.ones(1, tokens, dtype=torch.long)
+    return [[embedding, about]]
 
 
 def sample(

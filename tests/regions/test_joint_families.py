@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from comfyui_astria.nodes.errors import PlanError
 from comfyui_astria.nodes.regions.attention import Joint
 from comfyui_astria.nodes.regions.lora import RegionLora
 from comfyui_astria.nodes.regions.lora_gates import Rows
@@ -57,9 +58,9 @@ class Case:
         """Return a random text; the pooled one, which counts for the whole picture, is always the
         same.
         """
-        [[_, about]] = text(base_of(self.family), 1, 1)
-        [[embedding, _]] = text(base_of(self.family), seed, tokens)
-        return [[embedding, about]]
+        [[_, of_one]] = text(base_of(self.family), 1, 1)
+        [[embedding, about]] = text(base_of(self.family), seed, tokens)
+        return [[embedding, {**about, "pooled_output": of_one["pooled_output"]}]]
 
     def texts(self, *seeds: int) -> list:
         return [self.text(seed, number) for number, seed in enumerate(seeds)]
@@ -207,6 +208,27 @@ def seen_by(joint: Joint, length: int) -> Tensor:
     if joint.isolation:
         seen[:text_length, text_length:] = (of_text[:, None] == 0) | (of_text[:, None] == labels)
     return seen
+
+
+@every
+def test_an_attention_of_an_unknown_length_is_refused(case: Case) -> None:
+    """It would fall through without regions, and everybody's text would reach everybody."""
+    patched = with_regions(case.model, thirds(*case.size), case.texts(1, 5, 6), [case.text(2)])
+    attend = load("comfy.ldm.modules.attention").optimized_attention
+
+    def another(executor: Any, *given: Any, **named: Any) -> Tensor:
+        options = next(
+            one for one in (*given, *named.values()) if isinstance(one, dict) and "sigmas" in one
+        )
+        x = torch.zeros(1, 1, 7, 8)
+        attend(x, x, x, 1, skip_reshape=True, transformer_options=options)
+        return executor(*given, **named)
+
+    # Inside the regions' own wrapper, where a layer of another pack would run.
+    wrappers = load("comfy.patcher_extension").WrappersMP
+    patched.add_wrapper_with_key(wrappers.DIFFUSION_MODEL, "another", another)
+    with pytest.raises(PlanError, match="works on 7 tokens; expected"):
+        case.denoised(patched, case.text(1))
 
 
 @every

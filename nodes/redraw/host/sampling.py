@@ -25,9 +25,10 @@ from ...errors import PlanError
 from ...faceid.host.apply import MASKED, apply_person_faceids
 from ...faceid.host.ip_adapter import IPAdapterFaceID
 from ...host.models import family_of, may_take_negative
+from ...regions.host.hooks import REGIONS_KEY
 from ...regions.host.loras import Loras, apply_gated_loras, load_region_loras
-from ...regions.host.regional import REGIONS_KEY
 from ...regions.host.sampling_cache import SamplingCache
+from ...regions.host.table import hooks_of
 from ...regions.lora_fit import OnFit, log_partial_fit
 from ...regions.person import Person
 from ...regions.run import Forward, RegionRun
@@ -198,15 +199,14 @@ def _job(face: PlannedFace, drawing: FaceDrawing) -> _Job:
     own_positive, own_negative = (
         (None, None) if person is None else (person.positive, person.negative)
     )
-    image = face.crop.image
-    positive = face_text(
-        own_positive, drawing.positive, image, f"The positive conditioning of {who}"
-    )
-    negative = (
-        face_text(own_negative, drawing.negative, image, f"The negative conditioning of {who}")
-        if drawing.guided
-        else []
-    )
+    unread = hooks_of(model).ignored
+
+    def said(own: list | None, scene: list, kind: str) -> list[list[Any]]:
+        name = f"The {kind} conditioning of {who}"
+        return face_text(own, scene, face.crop.image, name, unread)
+
+    positive = said(own_positive, drawing.positive, "positive")
+    negative = said(own_negative, drawing.negative, "negative") if drawing.guided else []
     return _Job(face, model, _adapters(person), positive, negative)
 
 

@@ -4,8 +4,8 @@ while the model runs.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import uuid4
 
 import comfy.utils
@@ -16,7 +16,7 @@ from torch import nn
 from ..lora import RegionLora
 from ..lora_fit import OnFit, log_partial_fit
 from ..lora_forms import Form
-from ..lora_gates import BlockSizes, Rows
+from ..lora_gates import BlockSizes, Rows, Spot
 from ..lora_hooks import Hooks
 from ..lora_layer import GatedChange, LayerChange
 from ..run import RegionRun
@@ -49,21 +49,20 @@ def apply_gated_loras(
     """
     patched = model.clone()
     members: dict[str, list[tuple[int, Form]]] = {}
+    spots: dict[str, Spot] = {}
+    hooks = hooks_of(model)
     for lora in loras:
         if lora.strength != 0:
             forms, fit = read_lora(model, lora)
-            on_fit(fit)
+            own = {path: _spot(hooks, model, path) for path, _ in forms}
+            shared = sum(spot.rows is Rows.WHOLE for spot in own.values())
+            on_fit(fit if items else replace(fit, shared=shared))
+            spots |= own
             for path, form in forms:
                 members.setdefault(path, []).append((lora.region, form))
     if not members:
         return patched
-    hooks = hooks_of(model)
-    changes = [
-        LayerChange(path, hooks.spot(path, comfy.utils.get_attr(model.model, path)), forms)
-        for path, forms in members.items()
-    ]
-    if not items:
-        _report_whole(changes)
+    changes = [LayerChange(path, spots[path], forms) for path, forms in members.items()]
     # In the dtype of the activations, and in a patcher of its own: the host then loads, moves and
     # unloads it like any model.
     changes_model = nn.ModuleList(changes).to(model.model.get_dtype_inference())
@@ -77,15 +76,8 @@ def apply_gated_loras(
     return patched
 
 
-def _report_whole(changes: Sequence[LayerChange]) -> None:
-    whole = [change.path for change in changes if change.spot.rows is Rows.WHOLE]
-    if whole:
-        logging.info(
-            "Astria: %d layers act on the whole picture at once; there each person's LoRA counts by"
-            " the share of its region: %s",
-            len(whole),
-            ", ".join(whole),
-        )
+def _spot(hooks: ModelHooks, model: ModelPatcher, path: str) -> Spot:
+    return hooks.spot(path, comfy.utils.get_attr(model.model, path))
 
 
 class _Injection:
