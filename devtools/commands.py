@@ -41,6 +41,7 @@ python dev.py COMMAND [ARGUMENTS]
                                (--base ID, --person-agreed; --help lists the rest)
   learn NAME [--steps N]       train a model of the small drawn world from nothing
                                (--help lists the rest); smallworld/README.md
+  fleet COMMAND                one API, many machines with GPUs: docs/fleet.md
   clean-metadata FILE ...      take what older versions told of your files out of saved pictures
   gallery                      photograph the screens of docs/gallery.md anew, in the browser
   pictures                     photograph the nodes for their help pages, and the tutorial, anew
@@ -121,6 +122,10 @@ def _test(environment: Environment, argv: list[str]) -> int:
     processes = str(min((os.cpu_count() or 1) + 1, _TEST_PROCESSES))
     is_whole = not set(given) - {"--long"}
     rest = [*given, *(["--numprocesses", processes, "--dist", "loadfile"] if is_whole else [])]
+    if sys.platform == "linux":
+        from ..fleet.cli import setup  # of the cluster that tests/fleet starts
+
+        setup()
     variables = dict(os.environ)
     if without_browser:
         rest.append("--ignore=tests/web")
@@ -259,6 +264,12 @@ def _bind(argv: list[str]) -> int:
     return bind(rest, folder=folder, write=say, **given)
 
 
+def _fleet(argv: list[str]) -> int:
+    from ..fleet.cli import run  # only where it is wanted
+
+    return run(argv)
+
+
 def _explain(argv: list[str]) -> int:
     return _pipeline("explain", argv)
 
@@ -342,6 +353,7 @@ _PLAIN: dict[str, Callable[[list[str]], int]] = {
     "bind": _bind,
     "explain": _explain,
     "compile": _compile,
+    "fleet": _fleet,
     "clean-metadata": clean_metadata.run,
     "promise": _promise,
     "structure": _structure,

@@ -174,7 +174,8 @@ class Host:
 
     def _variables(self) -> dict[str, str]:
         variables = {
-            **os.environ,
+            # Those of Ray, where an actor of it starts us, hold the token of a cluster.
+            **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
             "PYTHONUNBUFFERED": "1",
             "PYTHONIOENCODING": "utf-8",
             **dict(self.options.variables),

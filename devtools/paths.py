@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 DEV = ROOT / ".dev"
 BASE = DEV / "base"
+FLEET_VENV = DEV / "fleet-venv"  # with Ray, which never comes near ComfyUI's packages
 GALLERY = ROOT / "docs" / "images" / "gallery"
 # A folder of ComfyUI's user directory with this prefix is not served over HTTP.
 STATE_FOLDER = "__astria"

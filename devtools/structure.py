@@ -49,7 +49,7 @@ MAX_FUNCTION_LINES = 50
 MAX_SHARED_CLASS_NAMES = 0
 # page -> words; what does not fit goes to a page of its own
 MAX_WORDS = {"README.md": 900, "docs/architecture.md": 1500}
-_CODE_FOLDERS = ("nodes", "devtools", "bench", "tests")
+_CODE_FOLDERS = ("nodes", "devtools", "fleet", "bench", "tests")
 _UNBOUNDED = {"define_schema"}  # a table of inputs
 
 Graph = Mapping[str, set[str]]  # a feature or file -> those that it imports

@@ -100,6 +100,17 @@ def test_no_feature_imports_anothers_nodes() -> None:
     report(broken)
 
 
+def test_only_the_fleets_cluster_imports_ray() -> None:
+    report(
+        [
+            at(path, found.line)
+            for path in files("*.py")
+            for found in imports(path)
+            if found.top == "ray" and path != ROOT / "fleet" / "cluster.py"
+        ]
+    )
+
+
 def test_structure_is_kept() -> None:
     """Layers, circles, sizes: what `python dev.py structure` prints is within its bounds."""
     report(

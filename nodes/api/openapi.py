@@ -347,6 +347,9 @@ PATHS: Mapping[str, Schema] = {
     **_prompt_operations("/tunes/{id}/prompts/{prompt_id}"),
     **_prompt_operations("/prompts/{prompt_id}"),
     "/prompts/{prompt_id}/like": _likes("AsPrinted", [PROMPT_ID]),
+    "/fleet": {
+        "get": operation("getFleet", "See a fleet's workers", "200", json_of({"type": "object"}))
+    },
 }
 
 

@@ -41,6 +41,7 @@ class ApiSettings:
     max_megapixels: int = 256
     max_model_mb: int = 30_000
     max_waiting: int = 1000  # prompts not done yet, and as many trainings
+    fleet: bool = False  # whether prompts are run by a fleet's workers; read when ComfyUI starts
     keep_days: int = 0  # that prompts are kept after their end; 0: for ever
     fetch_timeout_s: int = 60  # for all fetched pictures of a request
     read_timeout_s: int = 30  # in which some of a body must have arrived

@@ -1,7 +1,4 @@
-"""The prompts that programs sent over HTTP, and their queue of callbacks.
-
-Tables beside the tunes.
-"""
+"""The prompts that programs sent over HTTP, and their queue of callbacks, beside the tunes."""
 
 from __future__ import annotations
 
@@ -134,6 +131,11 @@ class PromptStore:
         if not 0 < id <= MAX_ID:
             return None
         return next(iter(self._select("WHERE id = ?", [id])), None)
+
+    def get_many(self, ids: Collection[int]) -> Sequence[Prompt]:
+        """Return those of these prompts that are there, without their workflows."""
+        rest = "WHERE id IN (SELECT value FROM json_each(?))"
+        return self._select(rest, [json.dumps([*ids])], columns=_WITHOUT_WORKFLOW)
 
     def find(self, tune_id: str, digest: str) -> Prompt | None:
         """Return the newest prompt of an equal request, None when there is none.

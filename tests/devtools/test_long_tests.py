@@ -48,6 +48,7 @@ def test_the_whole_run_takes_them_too_and_stays_spread_over_processes(
         return subprocess.CompletedProcess(line, 0)
 
     monkeypatch.setattr(commands.subprocess, "run", run)
+    monkeypatch.setattr("comfyui_astria.fleet.cli.setup", lambda: None)  # it would run pip
     assert commands._test(current(), ["--no-browser", "--long"]) == 0
     assert {"--long", "--numprocesses", "loadfile"} <= set(lines[0])
     assert "--long" in USAGE

@@ -6,6 +6,7 @@ And what is not kept for ever.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,6 +16,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from comfyui_astria.nodes.net.fleet_files import FOLDERS_FILE, STATUS_FILE
+from comfyui_astria.nodes.net.problems import ApiError
 from comfyui_astria.nodes.net.settings import ApiSettings
 from comfyui_astria.nodes.training.asked import Training, TrainingStore
 from comfyui_astria.nodes.tunes.prompts import Prompt, PromptStore
@@ -55,6 +58,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     state = load("comfyui_astria.nodes.api.host.state")
     monkeypatch.setattr(state, "state_folder", lambda: tmp_path)
     monkeypatch.setattr(state, "input_folder", lambda: tmp_path / "input")
+    fleet = load("comfyui_astria.nodes.api.host.entry.fleet")
+    monkeypatch.setattr(fleet, "state_folder", lambda: tmp_path)
     found = load("comfyui_astria.nodes.api.host.queue")
     monkeypatch.setattr(found, "HostQueue", HostQueue)
     monkeypatch.setattr(found, "_PAGE", PAGE)
@@ -147,3 +152,46 @@ def test_an_end_of_a_run_that_another_took_the_place_of_is_passed_over(
 
     run(act)
     assert (store.get(stored.id).status, store.get(stored.id).run_id) == ("running", "another")
+
+
+def test_a_fleets_prompts_are_stored_and_nothing_runs_here(
+    module: ModuleType, tmp_path: Path
+) -> None:
+    (tmp_path / "api.ini").write_text("fleet = yes\n", encoding="utf-8")
+    store = PromptStore(tmp_path)
+    left = store.add(prompt_of("left"))
+    store.claim({left.id: "of a worker"})
+    prepared = load("comfyui_astria.nodes.api.host.prompts").Prepared(prompt_of("new"))
+
+    async def act() -> None:
+        queue = module.Queue(lambda: None)
+        await queue.resume()
+        admitted = await queue.admit(prepared, ApiSettings(fleet=True))
+        assert queue._host.put_runs == []
+        assert store.get(admitted.id).status == "queued"
+        assert store.get(left.id).run_id == "of a worker", "it runs on, whatever ends here"
+        packs = load("comfyui_astria.nodes.api.host.state").packs()
+        await queue.begin_run("https://a.example", [admitted])
+        follow = asyncio.create_task(queue.follow())
+        store.finish(replace(admitted, status="done"), "")
+        while packs.has_runs():
+            await asyncio.sleep(0.05)
+        follow.cancel()
+        queue.close()
+
+    run(act)
+    assert set(json.loads((tmp_path / FOLDERS_FILE).read_text())) == {"input", "output", "temp"}
+    fleet = load("comfyui_astria.nodes.api.host.entry.fleet")
+    (tmp_path / STATUS_FILE).write_text('{"waiting": 3}')
+    assert fleet.fleet_status(ApiSettings(fleet=True)) == {"waiting": 3}
+    with pytest.raises(ApiError, match="no fleet runs here"):
+        fleet.fleet_status(ApiSettings())
+    fleet.tell_fleet(False)
+    assert not (tmp_path / FOLDERS_FILE).exists(), "no dispatcher starts beside its own queue"
+
+
+def test_a_fleet_trains_nobody(module: ModuleType) -> None:
+    asking = load("comfyui_astria.nodes.api.host.training.asking")
+    with pytest.raises(ApiError, match="not trained by a fleet"):
+        asking.require_own_gpu(ApiSettings(fleet=True))
+    asking.require_own_gpu(ApiSettings())

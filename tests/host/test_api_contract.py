@@ -115,7 +115,11 @@ def test_every_operation_answers_a_good_request_as_promised(
     pack = api.post("/packs", json={"pack": PACK})
     valid(document, pack, "/packs", "post")
     ids["pack"] = pack.json()["id"]
+    fleet = api.get("/fleet")
+    assert fleet.status_code == 404, "there is none here"
+    valid(document, fleet, "/fleet", "get")
     done = {("post", "/tunes"), ("post", "/tunes/{id}/prompts"), ("post", "/packs")}
+    done.add(("get", "/fleet"))
     for method, path, body in GOOD:
         answer = api.session.request(method, api.url + path.format(**ids), timeout=60, **body)
         assert answer.status_code in (200, 201), answer.text

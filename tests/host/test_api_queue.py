@@ -71,7 +71,7 @@ def test_an_end_that_cannot_be_noted_ends_no_other(
         prompts.add(Prompt("690204", {"text": "a"}, str(run), "http://127.0.0.1:8188", {}))
         for run in range(2)
     ]
-    ended = module._ended
+    ended = module.ends.ended
 
     def sometimes(prompt: Prompt, entry: Any) -> Prompt:
         if prompt.id == stored[0].id:
@@ -86,7 +86,7 @@ def test_an_end_that_cannot_be_noted_ends_no_other(
         server = SimpleNamespace(number=0, prompt_queue=entries)
         host_queue = load("comfyui_astria.nodes.api.host.entry.host_queue")
         monkeypatch.setattr(host_queue, "PromptServer", SimpleNamespace(instance=server))
-        monkeypatch.setattr(module, "_ended", sometimes)
+        monkeypatch.setattr(module.ends, "ended", sometimes)
         queue = module.Queue(lambda: None)
         queue._followed = {one.run_id: one.id for one in stored}
         await queue._look()

@@ -14,12 +14,14 @@ from ...net.problems import ApiError, Problems
 from ...net.settings import ApiSettings
 from ...tunes.prompts import Prompt, Sought
 from ..attributes import ATTRIBUTES
+from ..ends import object_of
 from ..fields import notices_of, prompt_attributes, wrapped
 from ..objects import callback_body
 from ..openapi import document
 from . import state
 from .body import read_body, uploads_of
 from .callbacks import Callbacks
+from .entry.fleet import fleet_status
 from .lookup import (
     id_of,
     origin_of,
@@ -31,7 +33,7 @@ from .lookup import (
 )
 from .picture_threads import PictureThreads
 from .prompt_handlers import FILTERS, PromptHandlers, search
-from .prompts import Terms, object_of, prepare
+from .prompts import Terms, prepare
 from .queue import Queue
 from .training.telling import told_tune
 from .tune_handlers import TUNE_HANDLERS
@@ -58,6 +60,7 @@ class Handlers:
         """Return (method, path below /astria) -> answer."""
         return {
             ("GET", "/openapi.json"): self.openapi,
+            ("GET", "/fleet"): self.fleet,
             ("POST", "/generate"): self.generate,
             ("POST", "/tunes"): self.create_tune,
             ("DELETE", "/tunes/{id}"): self.delete_tune,
@@ -72,6 +75,9 @@ class Handlers:
         return web.json_response(
             document(origin_of(request, settings), ATTRIBUTES, needs_key=bool(settings.key))
         )
+
+    async def fleet(self, request: web.Request, settings: ApiSettings) -> web.Response:
+        return web.json_response(await asyncio.to_thread(fleet_status, settings))
 
     async def get_photo(self, request: web.Request, settings: ApiSettings) -> web.StreamResponse:
         tune = await asyncio.to_thread(tune_of, request)

@@ -14,6 +14,7 @@ from ...net.problems import ApiError
 from ...net.settings import ApiSettings
 from ...tunes.names import one_id
 from ...tunes.prompts import Prompt, Sought
+from ..ends import object_of
 from ..fields import notices_of, prompt_attributes
 from ..objects import KEPT_IDS, PICTURES
 from ..pictures.mock import FILE_PREFIX
@@ -31,7 +32,7 @@ from .lookup import (
     wanted,
 )
 from .picture_threads import names_address
-from .prompts import Prepared, Terms, object_of, prepare
+from .prompts import Prepared, Terms, prepare
 from .queue import Queue
 from .reading import SPELLED, TEXTS
 

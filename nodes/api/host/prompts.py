@@ -29,11 +29,11 @@ from ...tunes.host.state import make_resolver
 from ...tunes.prompts import Prompt
 from ...tunes.resolve import Resolver
 from ...tunes.state import bindings_in, trained_name
-from ...tunes.tune import Tune, iso
+from ...tunes.tune import Tune
 from ..branches import BRANCHES
 from ..callbacks import callback_of
 from ..held_pixels import check_pixels
-from ..objects import PICTURES, prompt_object
+from ..objects import PICTURES
 from ..packs.placeholders import Filling, filled_back
 from . import state
 from .guess import guess_bases, guess_roles
@@ -298,12 +298,3 @@ def _guessed(request: PromptRequest, resolver: Resolver, options: CompileOptions
         if drafted.errors
         else guess_roles((one.key for one in drafted.missing), sources.family.branch)
     )
-
-
-def object_of(prompt: Prompt, origin: str) -> dict[str, Any]:
-    """Return the prompt as the API answers with it, its addresses beginning with `origin`."""
-    stored = {
-        **vars(prompt),
-        **{key: iso(value) for key, value in vars(prompt).items() if key.endswith("_at")},
-    }
-    return prompt_object(stored, prompt.fields, origin)

@@ -23,13 +23,16 @@ from ...training.asked import Training
 from ...tunes.prompts import Prompt
 from ...tunes.schema import only_one
 from ...tunes.tune import now
+from .. import ends
+from ..ends import object_of
 from ..objects import callback_body
 from . import state
 from .entry.admission import Admission
-from .entry.host_queue import HostQueue, Item, is_success, why_failed
+from .entry.fleet import tell_fleet
+from .entry.host_queue import HostQueue, Item
 from .packs.runs import end_runs
 from .pictures.marking import mark_pictures
-from .prompts import Prepared, object_of
+from .prompts import Prepared
 from .training.trainings import Trainings
 from .tunes import delete_tune
 
@@ -38,6 +41,7 @@ MOST_RUNS = 3  # a prompt that was running when ComfyUI ended is started so ofte
 # for all of it; a page follows when fewer than that many are there.
 _PAGE = 100
 _POLL_S = 0.1
+_FLEET_LOOK_S = 1.0  # between two looks for what a fleet has ended
 _AT_ONCE = 100  # prompts that are looked up to be deleted
 
 _Answer = TypeVar("_Answer")
@@ -62,6 +66,7 @@ class Queue:
         self._claiming = asyncio.Lock()
         self._has_runs = True  # of packs, with a callback to come
         self._ending = asyncio.Lock()
+        self._is_fleet: bool | None = None  # not known yet
         self._is_behind = False  # prompts with ids above `_after` are stored, and not put yet
         self._after = 0
         self._left: deque[Training] = deque()  # trainings that come between those prompts
@@ -78,6 +83,17 @@ class Queue:
                 self._claim = await asyncio.to_thread(only_one, state.claim_file())
             return self._claim is not None
 
+    async def is_fleet(self) -> bool:
+        """Say whether a fleet's workers run the prompts, as api.ini had it when this first asked.
+
+        Its dispatcher is then told this ComfyUI's folders. Raises: ApiError for a slip in api.ini.
+        """
+        if self._is_fleet is None:
+            settings = await asyncio.to_thread(state.settings)
+            await asyncio.to_thread(tell_fleet, settings.fleet)
+            self._is_fleet = settings.fleet
+        return self._is_fleet
+
     def close(self) -> None:
         if self._claim is not None:
             self._claim.close()
@@ -90,6 +106,7 @@ class Queue:
         """
         # Before anything waits that another one, started later, could take for left over.
         await self.is_only_one()
+        await self.is_fleet()
         prompt = await self._admission.admit(prepared, settings)
         if prompt.waits_for is not None:
             await self._release()  # its tune may have been quicker
@@ -118,7 +135,9 @@ class Queue:
         return await self._host.item(prompt.run_id, prompt.workflow)
 
     def _put(self, item: Item, prompt: Prompt) -> None:
-        if prompt.waits_for is not None or (self._is_behind and prompt.id > self._after):
+        if self._is_fleet or prompt.waits_for is not None:
+            return
+        if self._is_behind and prompt.id > self._after:
             return  # its turn comes
         self._followed[prompt.run_id] = prompt.id
         self._host.put(item, prompt.run_id)
@@ -130,6 +149,10 @@ class Queue:
 
         What was started too often is marked as failed.
         """
+        if await self.is_fleet():
+            await self._release()
+            await self._end_runs()
+            return
         trainings = await asyncio.to_thread(state.trainings().open)
         self._left.extend(sorted(trainings, key=lambda one: one.created_at or now()))
         self._is_behind = True
@@ -209,6 +232,12 @@ class Queue:
 
     async def follow(self) -> None:
         """Note what becomes of the prompts on the queue, until cancelled."""
+        while self._is_fleet:  # its dispatcher notes it, but for runs of packs
+            try:
+                await self._end_runs()
+            except AstriaError as error:
+                _log.warning("Astria packs wait: %s", without_folders(error.message))
+            await asyncio.sleep(_FLEET_LOOK_S)
         while True:
             if not self._followed and not self._is_behind:
                 self._wake.clear()
@@ -244,7 +273,7 @@ class Queue:
 
     async def _end(self, prompt: Prompt, entry: Mapping[str, Any] | None) -> None:
         try:
-            ended = _ended(prompt, entry)
+            ended = ends.ended(prompt, entry)
             said = await asyncio.to_thread(mark_pictures, ended)
             await self._finish(replace(ended, notices=(*ended.notices, *said)))
         except AstriaError:
@@ -339,28 +368,3 @@ def _never(prompt: Prompt) -> str:
     tune = state.tunes().get(prompt.waits_for or 0)
     reason = "it was deleted." if tune is None else tune.user_error
     return f"Tune {prompt.waits_for} was not trained: {reason}"
-
-
-def _ended(prompt: Prompt, entry: Mapping[str, Any] | None) -> Prompt:
-    if entry is None:
-        return replace(prompt, status="failed", user_error=why_failed(None))
-    prompt = replace(prompt, notices=tuple(dict.fromkeys((*prompt.notices, *_node_notes(entry)))))
-    if not is_success(entry):
-        return replace(prompt, status="failed", user_error=why_failed(entry))
-    images = [
-        image
-        for node, output in sorted(entry["outputs"].items())
-        if node.startswith("output.")
-        for image in output.get("images", [])
-    ]
-    kept = tuple(
-        {key: image.get(key, "") for key in ("filename", "subfolder", "type")} for image in images
-    )
-    return replace(prompt, status="done", images=kept)
-
-
-def _node_notes(entry: Mapping[str, Any]) -> list[str]:
-    """Return the notes of a run's nodes, a line each, in the order of their running."""
-    notes = [note for one in entry["outputs"].values() for note in one.get("astria_notes", ())]
-    lines = (line for note in notes for line in str(note).splitlines())
-    return [line for line in lines if line.strip()]

@@ -98,6 +98,8 @@ class _BackgroundTasks:
         self._tasks: list[asyncio.Task] = []
 
     async def start(self, app: web.Application) -> None:
+        with contextlib.suppress(AstriaError):  # a slip in api.ini, which each request is told
+            await self._queue.is_fleet()
         # Looking makes no database where nothing was ever kept.
         if (state_folder() / DATABASE_FILE).exists():
             try:

@@ -49,7 +49,13 @@ from .body import UploadedModel, uploads_of
 from .guess import guess_roles
 from .pictures.photos import bound_analysis, photo_pixels, sent_photos
 from .prompts import Terms
-from .training.asking import asked_training, asks_to_train, check_asked, require_room
+from .training.asking import (
+    asked_training,
+    asks_to_train,
+    check_asked,
+    require_own_gpu,
+    require_room,
+)
 
 UPLOADS = "astria"  # below the model folder: model files that came with requests
 # Not a name that a person gives.
@@ -129,6 +135,7 @@ def make_tune(sent: Mapping[str, Any], terms: Terms) -> Made:
     trains = not is_mock and asks_to_train(sent, about)
     file = None if is_mock or trains else _model_file(sent, about.get("model_type"), problems)
     if trains:
+        require_own_gpu(settings)
         require_room(settings)
         check_asked(about, settings.people_agreed, problems)
     contents = sent_photos(sent, settings, terms.fetching, problems)

@@ -83,35 +83,3 @@ def _refused(error: Mapping[str, Any] | None, node_errors: Mapping[str, Any]) ->
         code="prompt_outputs_failed_validation",
         hint="A model file or picture may have been moved.",
     )
-
-
-def is_success(entry: Mapping[str, Any]) -> bool:
-    """Say whether a run ended well."""
-    return (entry["status"] or {}).get("status_str") == "success"
-
-
-def why_failed(entry: Mapping[str, Any] | None) -> str:
-    """Say why a run ended without success."""
-    if entry is None:
-        return "It was taken off ComfyUI's queue before it ran, or its history was cleared."
-    for kind, data in (entry["status"] or {}).get("messages", []):
-        if kind == "execution_error":
-            return (
-                f"node {data.get('node_id')} ({data.get('node_type')}):"
-                f" {str(data.get('exception_message', '')).strip()}"
-            )
-        if kind == "execution_interrupted":
-            return "It was interrupted."
-    return "ComfyUI ended its run without a message."
-
-
-def is_out_of_memory(entry: Mapping[str, Any] | None) -> bool:
-    """Say whether a run ended because memory was short, by the name of the error."""
-    return "outofmemory" in error_of(entry).lower()
-
-
-def error_of(entry: Mapping[str, Any] | None) -> str:
-    """Return the name of the error that ended a run, with its module; empty without one."""
-    messages = ((entry or {}).get("status") or {}).get("messages", [])
-    names = [data.get("exception_type") for kind, data in messages if kind == "execution_error"]
-    return str(names[0]) if names else ""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+from ...ends import object_of
 from .. import state
-from ..prompts import object_of
 
 
 def end_runs() -> tuple[bool, bool]:

@@ -16,8 +16,9 @@ from ....net.problems import ApiError
 from ....training.asked import Training
 from ....training.errors import TrainedElsewhere
 from ....training.progress import FAILED, PREPARING, TrainingProgress, change_progress
+from ...ends import error_of, is_out_of_memory, is_success, why_failed
 from .. import state
-from ..entry.host_queue import HostQueue, error_of, is_out_of_memory, is_success, why_failed
+from ..entry.host_queue import HostQueue
 from .asking import workflow_of
 from .leavings import sweep_trainings
 from .telling import readable_progress

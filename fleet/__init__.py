@@ -1,0 +1,1 @@
+"""Many ComfyUIs on many machines, as one: docs/fleet.md."""

@@ -1,0 +1,46 @@
+"""What the API's ComfyUI and the dispatcher of a fleet tell each other: docs/fleet.md."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import folder_paths
+
+from ....host.state import state_folder
+from ....net.fleet_files import FOLDERS_FILE, STATUS_FILE
+from ....net.problems import ApiError
+from ....net.settings import ApiSettings
+from ....net.writing import atomic_write
+
+
+def tell_fleet(is_fleet: bool) -> None:
+    """Note the folders that the pictures of prompts are read from and written to, for a dispatcher;
+    without a fleet nothing, and no dispatcher starts.
+    """
+    path = state_folder() / FOLDERS_FILE
+    if not is_fleet:
+        path.unlink(missing_ok=True)
+        return
+    folders = {
+        "input": folder_paths.get_input_directory(),
+        "output": folder_paths.get_output_directory(),
+        "temp": folder_paths.get_temp_directory(),
+    }
+    atomic_write(path, json.dumps(folders).encode())
+
+
+def fleet_status(settings: ApiSettings) -> dict[str, Any]:
+    """Return what the dispatcher last told of itself and of its workers.
+
+    Raises: ApiError, 404, where there is no fleet, or no dispatcher has run yet.
+    """
+    path = state_folder() / STATUS_FILE
+    if not settings.fleet or not path.is_file():
+        raise ApiError(
+            "no fleet runs here" if not settings.fleet else "the dispatcher has not run yet",
+            code="not-found",
+            hint="fleet = yes in api.ini, then `python dev.py fleet start`: docs/fleet.md.",
+            status=404,
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
