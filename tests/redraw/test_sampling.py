@@ -30,7 +30,7 @@ from comfyui_astria.tests.redraw.drawing_support import (
 from comfyui_astria.tests.regions.comfy_inprocess import load, text, tiny_model
 from comfyui_astria.tests.regions.gated_lora_files import whole_file
 
-FAMILIES = ["sd15", "sd15_inpaint", "sdxl", "flux", "flux_fill", "zimage"]
+FAMILIES = ["sd15", "sd15_inpaint", "sdxl", "flux", "flux_fill", "zimage", "flux2"]
 EQUAL, APART = 1e-4, 0.02
 
 

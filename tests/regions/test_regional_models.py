@@ -27,7 +27,7 @@ from comfyui_astria.tests.regions.regional_support import (
 )
 from torch import Tensor
 
-FAMILIES = ("sd15", "sdxl", "flux")
+FAMILIES = ("sd15", "sdxl", "flux", "flux2")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -44,7 +44,6 @@ FACES_KEY = "astria_faces"
 FACE_SEED_OFFSET = 0xBF58476D1CE4E5B9
 # The host leaves as much room when it decides whether positive and negative rows run together.
 MEMORY_MARGIN = 1.5
-LATENT_PX = 8  # side of a latent cell
 
 
 @dataclass(frozen=True)
@@ -199,11 +198,13 @@ def _job(face: PlannedFace, drawing: FaceDrawing) -> _Job:
     own_positive, own_negative = (
         (None, None) if person is None else (person.positive, person.negative)
     )
-    unread = hooks_of(model).ignored
+    hooks = hooks_of(model)
 
     def said(own: list | None, scene: list, kind: str) -> list[list[Any]]:
         name = f"The {kind} conditioning of {who}"
-        return face_text(own, scene, face.crop.image, name, unread)
+        entries = face_text(own, scene, face.crop.image, name, hooks.ignored)
+        # As long as the host makes them, so that more of them are of one length.
+        return [[hooks.person_text(text, about), about] for text, about in entries]
 
     positive = said(own_positive, drawing.positive, "positive")
     negative = said(own_negative, drawing.negative, "negative") if drawing.guided else []
@@ -262,7 +263,8 @@ def _face_model(jobs: Sequence[_Job], drawing: FaceDrawing) -> _FaceModel:
 def _most(model: ModelPatcher, crop: FaceCrop, count: int, drawing: FaceDrawing) -> int:
     """Return how many of `count` faces fit the memory at once, by the host's own estimate."""
     rows = 2 if drawing.guided else 1
-    latent = crop.target_height // LATENT_PX, crop.target_width // LATENT_PX
+    cell_px = model.model.latent_format.spacial_downscale_ratio
+    latent = crop.target_height // cell_px, crop.target_width // cell_px
     return largest_batch(
         lambda faces: model.model.memory_required([faces * rows, 1, *latent]) * MEMORY_MARGIN,
         _room(model),
