@@ -379,5 +379,6 @@ def lora_of(model: Any, seed: int) -> dict[str, torch.Tensor]:
 
 def _is_in_transformer(part: str) -> bool:
     return any(
-        name in part for name in (".transformer_blocks.", ".double_blocks.", ".single_blocks.")
+        name in part
+        for name in (".transformer_blocks.", ".double_blocks.", ".single_blocks.", ".layers.")
     ) or part.endswith(("proj_in", "proj_out"))
