@@ -260,8 +260,7 @@ def run(setup: Setup, case: Case, device: torch.device) -> Run:
 
     if is_gpu:
         torch.cuda.reset_peak_memory_stats()
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(1, setup.channels, *setup.latent_sides, generator=generator)
+    noise = latent_of(setup)
     latent = comfy.sample.sample(
         case.model,
         noise,
@@ -350,6 +349,20 @@ def text_of(setup: Setup, seed: int) -> list:
             },
         ]
     ]
+
+
+def latent_of(setup: Setup) -> torch.Tensor:
+    """Return a random latent of the setup's size."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(1, setup.channels, *setup.latent_sides, generator=generator)
+
+
+def load(model: Any) -> None:
+    """Have the host bring a MODEL to its device, as before a sampling."""
+    import comfy.model_management
+
+    comfy.model_management.load_models_gpu([model])
+    model.pre_run()
 
 
 def lora_of(model: Any, seed: int) -> dict[str, torch.Tensor]:

@@ -1,14 +1,12 @@
 """What a step of training costs against a plain forward and backward pass of the same model, and
-what is kept for the gradient.
+what it holds.
 
 On the CPU with one thread and random weights: a full-width SD1.5 UNet and an SDXL UNet of full
 width and a fifth of the depth at 16x16 latent pixels, a double and a single block of Flux of half
 the width at 32x32. Where ComfyUI has a GPU: SDXL and Flux.1 dev in full size at 128x128. The plain
 pass has no LoRA, and its picture takes the gradient, so that it goes through the whole model. The
-two run in turn, so that other load falls on both; on the CPU it is CPU time. What is kept is
-counted on a narrow model of the full depth: the tensors that autograd saves, in bytes for each
-latent cell (Flux: token), channel of the model's width, and byte of a number; with checkpointing
-what goes into the blocks, and the largest block with half again for its gradients.
+two run in turn, so that other load falls on both; on the CPU it is CPU time. What a step holds is
+counted on narrow models of the full depth: see _train_memory.py.
 """
 
 from __future__ import annotations
@@ -25,7 +23,8 @@ from typing import Any
 import torch
 from comfyui_astria.bench import _models
 from comfyui_astria.bench._figures import figure
-from comfyui_astria.bench._models import Setup, model_of, text_of
+from comfyui_astria.bench._models import Setup, latent_of, load, model_of, text_of
+from comfyui_astria.bench._train_memory import memory_figures
 
 MOST = 1.1  # of a step against a plain pass
 RANK = 16
@@ -49,17 +48,6 @@ ON_CPU = {
     "sd15": replace(_models.SD15, side=16, rounds=3),
     "sdxl": SHALLOW_SDXL,
     "flux": FLUX_BLOCKS,
-}
-# Width, and the published depth at that width.
-_NARROW: dict[str, tuple[int, dict[str, Any]]] = {
-    "sd15": (32, {}),
-    "sdxl": (32, _models.DEPTHS),
-    "flux": (128, {"depth": 19, "depth_single_blocks": 38}),
-}
-_NARROW_TEXTS: dict[str, dict[str, int]] = {
-    "sd15": {"width": 64, "pooled": 64},
-    "sdxl": {"width": 160, "pooled": 96},
-    "flux": {"width": 48, "pooled": 64},
 }
 ON_GPU = {"sdxl": replace(_models.SDXL, rounds=3), "flux": replace(_models.FLUX, rounds=3)}
 
@@ -87,7 +75,7 @@ def _measured(family: str, setup: Setup, is_gpu: bool) -> list[dict]:
     del model, plain, ours, twice
     gc.collect()
     ratio = statistics.median(ratios)
-    figures = [
+    return [
         figure(f"{setup.name}: plain pass", statistics.median(plain_s), "s"),
         figure(f"{setup.name}: step / plain pass", ratio, "ratio", ratio <= MOST),
         figure(
@@ -95,64 +83,8 @@ def _measured(family: str, setup: Setup, is_gpu: bool) -> list[dict]:
             statistics.median(deeper),
             "ratio",
         ),
+        *memory_figures(family, _device()),
     ]
-    plain_kept, deep_kept = kept(family)
-    figures += [
-        figure(f"{setup.name}: kept for the gradient", plain_kept, "a place and channel"),
-        figure(f"{setup.name}: kept with checkpointing", deep_kept, "a place and channel"),
-    ]
-    return figures
-
-
-def kept(family: str) -> tuple[float, float]:
-    """Return the numbers that are kept for the gradient, for each place and channel of the width:
-    without and with checkpointing.
-    """
-    from comfyui_astria.nodes.training.blocks import LearningBlock
-
-    width, config = _NARROW[family]
-    setup = replace(ON_CPU[family], config=config, side=32, **_NARROW_TEXTS[family])
-    model = model_of(setup, torch.device("cpu"))
-    saved: dict[int, int] = {}
-    blocks: list[int] = []
-    inputs: list[int] = []
-    own = {one.untyped_storage().data_ptr() for one in model.model.parameters()}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    class Counted(LearningBlock):
-        """Counts what its block adds to what is kept, and what goes into it."""
-
-        def _run(self, *args: Any, **kwargs: Any) -> Any:
-            before = sum(saved.values())
-            given = [*args, *kwargs.values()]
-            inputs.append(
-                sum(
-                    one.nbytes
-                    for one in given
-                    if isinstance(one, torch.Tensor) and one.requires_grad
-                )
-            )
-            answer = super()._run(*args, **kwargs)
-            blocks.append(sum(saved.values()) - before)
-            return answer
-
-    from comfyui_astria.nodes.training.host import model as learning
-
-    plain_block, learning.LearningBlock = learning.LearningBlock, Counted
-    try:
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            training_step(model, setup, checkpointing=False)()
-    finally:
-        learning.LearningBlock = plain_block
-    cells = setup.side**2
-    places = cells / 4 + setup.tokens if family == "flux" else cells
-    unit = places * width * 4
-    return sum(saved.values()) / unit, (sum(inputs) + 1.5 * max(blocks)) / unit
 
 
 def training_step(model: Any, setup: Setup, *, checkpointing: bool) -> Callable[[], None]:
@@ -170,9 +102,9 @@ def training_step(model: Any, setup: Setup, *, checkpointing: bool) -> Callable[
     learning = learning_model(model, factors, LearningOptions(checkpointing))
 
     def step() -> None:
-        _load(learning)
+        load(learning)
         denoising = Denoising(learning)
-        example = denoising.example(_latent(setup), text_of(setup, 0))
+        example = denoising.example(latent_of(setup), text_of(setup, 0))
         denoising.loss(example, example.caption, generator_of(0)).backward()
 
     return step
@@ -192,8 +124,8 @@ def plain_pass(model: Any, setup: Setup) -> Callable[[], None]:
         import comfy.samplers
         from comfy.sampler_helpers import convert_cond
 
-        _load(plain)
-        latent = _latent(setup).to(plain.load_device)
+        load(plain)
+        latent = latent_of(setup).to(plain.load_device)
         conds = comfy.samplers.process_conds(
             plain.model, latent, {"positive": convert_cond(text_of(setup, 0))}, latent.device
         )
@@ -207,18 +139,6 @@ def plain_pass(model: Any, setup: Setup) -> Callable[[], None]:
         comfy.model_management.soft_empty_cache()
 
     return run_plain
-
-
-def _load(model: Any) -> None:
-    import comfy.model_management
-
-    comfy.model_management.load_models_gpu([model])
-    model.pre_run()
-
-
-def _latent(setup: Setup) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(1, setup.channels, setup.side, setup.side, generator=generator)
 
 
 def _device() -> torch.device:

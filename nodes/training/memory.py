@@ -1,6 +1,7 @@
 """How much memory a training needs, before it starts.
 
-Counted on models of the published depth and a narrow width; not yet measured on a GPU.
+What the gradient keeps was measured on a CPU, at the peak of a step, on models of the published
+depth and a narrow width; nothing yet on a GPU.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from ..families.family import family
 GIB = 2**30
 # Weight, gradient and the two moments of AdamW, in float32.
 BYTES_PER_TRAINED = 16
-# Numbers kept for the gradient, for each latent cell (SD) or token (Flux) and channel of the
-# model's width, as `bench train` counts them. Without checkpointing what autograd saved; with it
-# what goes into the blocks, and the largest block with half again for its gradients.
-KEPT = {"sd15": (360.0, 75.0), "sdxl": (800.0, 165.0), "flux": (1070.0, 95.0)}
+# Numbers held at the peak of a step beside weights, LoRA and optimiser, for each latent cell (SD)
+# or token (Flux) and channel of the model's width, as `bench train` measures them, without and with
+# checkpointing. Flux' are those of 16 bits, a fifth more: it turns queries and keys in float32.
+KEPT = {"sd15": (325.0, 75.0), "sdxl": (660.0, 55.0), "flux": (1220.0, 110.0)}
 TEXT_TOKENS = 512  # of Flux
 RESERVED = GIB  # for the libraries, and what the estimate does not know
 
@@ -37,10 +38,10 @@ class MemoryNeed:
         """Return the need in words."""
         kept = self.kept_checkpointed if checkpointing else self.kept
         return (
-            f"Memory, estimated and not measured on a GPU yet: base {_gib(self.weights)} (what does"
-            f" not fit is offloaded), LoRA with optimiser {_gib(self.trained)}, kept for the"
-            f" gradient {_gib(kept)}{' with checkpointing' if checkpointing else ''}; free"
-            f" {_gib(free)}."
+            "Memory, by measurements on a CPU and not measured on a GPU yet: base"
+            f" {_gib(self.weights)} (what does not fit is offloaded), LoRA with optimiser"
+            f" {_gib(self.trained)}, kept for the gradient"
+            f" {_gib(kept)}{' with checkpointing' if checkpointing else ''}; free {_gib(free)}."
         )
 
 

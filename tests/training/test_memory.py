@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import islice
+
 import pytest
 from comfyui_astria.nodes.training.errors import TrainingError
 from comfyui_astria.nodes.training.memory import GIB, Trained, memory_need
 
-from .models import load, run_of, tiny_model
+from .models import FAMILIES, load, run_of, tiny_model
 
 FLUX_FP8 = 12 * GIB
 FLUX_PARAMETERS = 56_000_000  # rank 16 on attention and MLP
@@ -28,6 +31,23 @@ def test_more_pixels_need_more() -> None:
     small, large = memory_need(trained, 96**2), memory_need(trained, 128**2)
     assert large.kept / small.kept == pytest.approx((128 / 96) ** 2, rel=1e-3)
     assert large.kept_checkpointed < 0.3 * large.kept
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_step_holds_no_more_than_plain_autograd_and_far_less_with_blocks_twice(
+    family: str,
+) -> None:
+    """At its peak, beyond base, LoRA and optimiser; every allocation counted."""
+    measured = load("comfyui_astria.bench._train_memory")
+    setup = replace(measured.NARROW[family], side=16)
+    model = tiny_model(family)
+    for weight in model.model.parameters():
+        weight.requires_grad_(False)  # plain autograd asks
+    plain, ours, twice = (
+        measured.held_at_peak(setup, model, way) for way in islice(measured.ways(setup), 3)
+    )
+    assert ours <= measured.EQUAL * plain
+    assert twice < 0.6 * ours
 
 
 def test_what_cannot_fit_is_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:

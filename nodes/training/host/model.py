@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from comfy.ldm.flux.layers import DoubleStreamBlock, SingleStreamBlock
-from comfy.ldm.modules.attention import BasicTransformerBlock, SpatialTransformer, attention_pytorch
+from comfy.ldm.modules.attention import BasicTransformerBlock, attention_pytorch
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
 from comfy.model_management import get_torch_device, should_use_bf16
 from comfy.model_patcher import ModelPatcher
@@ -30,7 +30,7 @@ _FUNCTION_WRAPPER = "model_function_wrapper"
 COMPARED = 64  # values of a weight that tell bases apart
 # Blocks that add to their input in place; of Flux and its kin only.
 _FLUX_BLOCKS = (DoubleStreamBlock, SingleStreamBlock)
-_UNET_BLOCKS = (ResBlock, SpatialTransformer)
+_UNET_BLOCKS = (ResBlock, BasicTransformerBlock)
 # Within such a block, what sets it from the timestep is left as it is.
 _MODULATION = ("img_mod", "txt_mod", "modulation")
 
