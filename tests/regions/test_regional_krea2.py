@@ -13,12 +13,14 @@ from comfyui_astria.nodes.regions.lora import LoraError, RegionLora
 from comfyui_astria.nodes.regions.lora_gates import Rows
 from comfyui_astria.nodes.regions.lora_layer import GatedChange
 from comfyui_astria.nodes.regions.run import Forward, RegionRun
-from comfyui_astria.tests.regions.comfy_inprocess import load, text
-from comfyui_astria.tests.regions.gated_lora_files import whole_file
+from comfyui_astria.tests.regions.comfy_inprocess import load, text, tiny_model
+from comfyui_astria.tests.regions.gated_lora_files import ANYWHERE, layers, whole_file
 from comfyui_astria.tests.regions.regional_support import (
     denoised,
+    difference,
     halves,
     model_of,
+    person_everywhere,
     with_regions,
 )
 from torch import Tensor
@@ -99,6 +101,31 @@ def test_the_times_projection_is_by_row_and_its_embedding_by_share(
     seen = worn(monkeypatch)
     assert seen["tproj.1"][0] is Rows.JOINT and seen["tproj.1"][1].shape[1] > 1
     assert seen["tmlp.0"][0] is Rows.WHOLE and seen["tmlp.0"][1].shape[1] == 1
+
+
+@pytest.mark.parametrize("stored", [torch.bfloat16, torch.float8_e4m3fn])
+def test_every_form_on_weights_of_few_bits_is_the_merged_one(stored: torch.dtype) -> None:
+    """As its published files are stored. DoRA reads the weights that it scales."""
+    model = tiny_model(FAMILY, dtype=stored, compute=torch.float32)
+    same = tiny_model(FAMILY)
+    weights = {
+        name: weight.float() for name, weight in model.model.diffusion_model.named_parameters()
+    }
+    same.model.diffusion_model.load_state_dict(weights)
+    wide = [one for one in layers(same) if one[1][0] % 4 == 0 and one[1][1] % 4 == 0]
+    generator = torch.Generator().manual_seed(0)
+    file = {}
+    for number, (name, shape) in enumerate(wide):
+        file |= ANYWHERE[number % len(ANYWHERE)](name, shape, generator)
+    lora = RegionLora(1, file, 0.3, "a")
+    merged = load("comfy.sd").load_lora_for_models(same, None, file, 0.3, 0)[0]
+    scene, person = texts(1, 5, 6)[:2]
+    run = RegionRun()
+    patched = with_regions(model, person_everywhere(), [scene, person], [text("krea2", 2)], run)
+    worn = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(patched, [lora], run)
+    expected = denoised(merged, FAMILY, person)
+    assert difference(denoised(worn, FAMILY, scene), expected) < 1e-4
+    assert difference(denoised(same, FAMILY, person), expected) > 0.01
 
 
 def test_faces_drawn_together_are_items_of_the_encoders_layers_too() -> None:
