@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..families.family import FAMILIES, Family
+from ..families.family import FAMILIES, Family, variant_of
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ def _like(folder: str, name: str, without: str = "(?!)", is_needed: bool = True)
 
 
 _OTHER_FLUX = r"fill|kontext|redux|canny|depth|schnell|krea"
+_FLUX_2 = r"flux[._-]?2"
 _FLUX_DEV = r"(^|[/_-])flux[._-]?1?[._-]?dev|^flux1-dev"
 # Base -> the ways to load it, the first whole one counts.
 _BASES: Mapping[str, Sequence[Mapping[str, _BaseField]]] = {
@@ -39,7 +40,9 @@ _BASES: Mapping[str, Sequence[Mapping[str, _BaseField]]] = {
             "diffusion_model": _like("diffusion_models", _FLUX_DEV, _OTHER_FLUX),
             "clip_l": _like("text_encoders", r"(^|/)clip_l"),
             "t5xxl": _like("text_encoders", r"(^|/)t5[._-]?xxl"),
-            "vae": _like("vae", r"(^|/)(flux[._-]?)?(ae|vae)\.(safetensors|sft)$|flux.*vae"),
+            "vae": _like(
+                "vae", r"(^|/)(flux[._-]?)?(ae|vae)\.(safetensors|sft)$|flux.*vae", _FLUX_2
+            ),
             "outpaint_model": _like("diffusion_models", r"flux.*fill", is_needed=False),
         },
         {"checkpoint": _like("checkpoints", _FLUX_DEV, _OTHER_FLUX)},
@@ -58,11 +61,18 @@ def _of_family(of: Family) -> Mapping[str, _BaseField]:
     way = {}
     for file in of.files:
         stem = _stem(file.name)
-        longer = [re.escape(other) for other in others if other != stem and stem in other]
-        name = "[ ._-]?".join(map(re.escape, re.split("[ ._-]", stem)))
+        longer = [_spelled(other) for other in others if other != stem and stem in other]
         field = _FIELDS.get(file.folder, of.text.files[0])
-        way[field] = _like(file.folder, f"(^|/){name}", "|".join(longer) or "(?!)")
+        # A short name may be the beginning of any other, as ae is of aesthetic.
+        name = rf"(^|/){_spelled(stem)}(?![a-z0-9])"
+        way[field] = _like(file.folder, name, "|".join(longer) or "(?!)")
     return way
+
+
+def _spelled(stem: str) -> str:
+    """Return a pattern of a name however its words are parted."""
+    words = re.findall(r"[a-z]+|[0-9]+", stem, re.IGNORECASE)
+    return "[ ._-]?".join(map(re.escape, words))
 
 
 def _stem(name: str) -> str:
@@ -82,10 +92,21 @@ def guessed(base: str, files: Callable[[str], Sequence[str]]) -> Mapping[str, st
     `files` lists a model folder.
     """
     for way in _ways(base):
-        found = {field: _best(wanted, files(wanted.folder)) for field, wanted in way.items()}
+        found = {
+            field: _best(wanted, _of_variant(base, field, files(wanted.folder)))
+            for field, wanted in way.items()
+        }
         if all(found[field] for field, wanted in way.items() if wanted.is_needed):
             return {field: name for field, name in found.items() if name}
     return {}
+
+
+def _of_variant(base: str, field: str, names: Sequence[str]) -> Sequence[str]:
+    """Return the names that are not those of another variant than the base called like a family."""
+    if field != "diffusion_model" or base not in FAMILIES:
+        return names
+    several = [one for one in FAMILIES.values() if one.host == FAMILIES[base].host]
+    return [name for name in names if variant_of(several, name)[0].name == base]
 
 
 def _best(wanted: _BaseField, names: Sequence[str]) -> str:
@@ -114,7 +135,7 @@ def _controlnet(word: str) -> Mapping[str, str]:
     return {
         "sd15": f"sd15.*({word})",
         "sdxl": f"({_XL}).*({word})|({word}).*({_XL})",
-        "flux": f"flux.*({word})",
+        "flux": rf"flux(?![._-]?2).*({word})",
     }
 
 
@@ -139,7 +160,7 @@ ROLE_NAMES: Mapping[str, Mapping[str, str]] = {
     "faceid": {
         "sd15": r"ip-adapter-faceid(-plus(v2)?)?_sd15\.",
         "sdxl": r"ip-adapter-faceid(-plusv2)?_sdxl\.",
-        "flux": "pulid_flux",
+        "flux": r"pulid_flux(?![._-]?2)",
     },
     "faceid_portrait": {"sd15": "faceid-portrait.*sd15", "sdxl": "faceid-portrait.*sdxl"},
     "clip_vision": {"sd15": "clip-vit-h", "sdxl": "clip-vit-h"},

@@ -63,13 +63,15 @@ class TextEncoder:
 
     `loader` and `type` are the host's node for single files of text encoders and its choice there,
     `files` the fields of a base that name them, () where a family comes in checkpoints only.
-    `weights`: `(word:1.2)` counts. `in_sequence`: text tokens stand in one sequence with the
-    image's.
+    `width` is that of the vectors that it reads tokens as, which embeddings must have, 0 where they
+    are not looked at. `weights`: `(word:1.2)` counts. `in_sequence`: text tokens stand in one
+    sequence with the image's.
     """
 
     loader: str
     type: str
     files: tuple[str, ...] = ()
+    width: int = 0
     weights: bool = True
     in_sequence: bool = False
 
@@ -87,13 +89,18 @@ class Published:
     licence: str
 
 
+# How names of files go on behind a model's own: numbers that its weights are stored in.
+PRECISION = r"[-_. ]?(?:bf16|fp16|fp32|fp8|fp4|nvfp4|mxfp8|int8|int4|scaled|e4m3|e5m2|i?q\d).*"
+
+
 @dataclass(frozen=True)
 class Family:
     """One kind of base model.
 
     `variant_of` is the family that ids, LoRAs, roles and defaults go by, where it is not its own.
-    `named` is a pattern in the names of its files where its MODEL is also that of others; the one
-    of them without it is assumed where no name says. `source` says whose the defaults are, `files`
+    `named` is a pattern in the names of its files, in words parted by `_`, where its MODEL is also
+    that of others; the one of them without it is assumed where no name says, and `also_named` is a
+    pattern in names that say so. `source` says whose the defaults are, `files`
     are those that it is published in: its model, then what goes with it.
     `schedule` is the noise schedule that every sampler runs on, "" for the one of the scheduler's
     name; `is_shifted_by_size`: its noise levels go by the picture's size and the steps. `inpaint`
@@ -122,6 +129,7 @@ class Family:
     controls: Literal["sdxl", "flux", ""] = ""
     source: str = ""
     named: str = ""
+    also_named: str = ""
     files: tuple[Published, ...] = ()
     is_trained: bool = False
     has_lcm: bool = False

@@ -71,6 +71,10 @@ def is_one_of_several(of: Family) -> bool:
     return sum(one.host == of.host for one in FAMILIES.values()) > 1
 
 
+# Where a word begins in a name such as flux2Klein_9bBase.
+_WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
 def variant_of(fitting: Sequence[Family], file: str) -> tuple[Family, str]:
     """Return which of several families a model is that may be any of them, by the name of its file,
     and why; "" where it can be one only.
@@ -78,15 +82,18 @@ def variant_of(fitting: Sequence[Family], file: str) -> tuple[Family, str]:
     if len(fitting) == 1:
         return fitting[0], ""
     name = PurePath(file.replace("\\", "/")).name
-    for one in fitting:
-        if one.named and re.search(one.named, name, re.IGNORECASE):
-            return one, f"by the name of its file, {name}"
+    words = _WORD_START.sub("_", name)
     assumed = next(one for one in fitting if not one.named)
+    patterns = [(one, one.named) for one in fitting if one.named]
+    for one, pattern in (*patterns, (assumed, assumed.also_named or "(?!)")):
+        if re.search(pattern, words, re.IGNORECASE):
+            return one, f"by the name of its file, {name}"
     others = " or ".join(one.title for one in fitting if one is not assumed)
     unsaid = f"its file's name, {name}," if name else "its file, which is not known,"
+    told = "a base that names this file" if name else "the default base"
     return assumed, (
-        f"assumed: neither the model nor {unsaid} tells it from {others}; a base with its family in"
-        " the bindings does"
+        f"assumed: neither the model nor {unsaid} tells it from {others}; in the bindings the"
+        f" family of {told} does"
     )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .facts import Family, Guidance, HostModel, Latent, Published, TextEncoder
+from .facts import PRECISION, Family, Guidance, HostModel, Latent, Published, TextEncoder
 
 _APACHE = "Apache-2.0"
 _NON_COMMERCIAL = "FLUX Non-Commercial License"
@@ -41,7 +41,7 @@ _DEV = Family(
     "Flux.2 dev",
     HostModel("Flux2", {"in_channels": 128, "guidance_embed": True}),
     Latent(128, cell_px=16, empty="EmptyFlux2LatentImage"),
-    TextEncoder("CLIPLoader", "flux2", ("text_encoder",), weights=False, in_sequence=True),
+    TextEncoder("CLIPLoader", "flux2", ("text_encoder",), 5120, weights=False, in_sequence=True),
     native_size=1024,
     multiple=16,
     steps=20,
@@ -65,9 +65,12 @@ _KLEIN_4B = replace(
     name="flux2_klein_4b",
     title="Flux.2 klein 4B",
     host=HostModel("Flux2", {"in_channels": 128, "guidance_embed": False, "context_in_dim": 7680}),
+    text=replace(_DEV.text, width=2560),
     steps=4,
     cfg=1.0,
     guidance=Guidance.NONE,
+    # As published; its base says that it is one.
+    also_named=rf"distill|^flux[-_. ]?2[-_. ]?klein[-_. ]?[49]b(?:[-_]kv)?(?:{PRECISION})?\.\w+$",
     source="ComfyUI's template image_flux2_klein_text_to_image",
     files=(
         _of_comfy_org("diffusion_models", "flux2-klein", "flux-2-klein-4b.safetensors", _APACHE),
@@ -80,6 +83,7 @@ _KLEIN_9B = replace(
     name="flux2_klein_9b",
     title="Flux.2 klein 9B",
     host=HostModel("Flux2", {**_KLEIN_4B.host.unet, "context_in_dim": 12288}),
+    text=replace(_DEV.text, width=4096),
     source="ComfyUI's template image_flux2_text_to_image_9b",
     files=(_of_the_authors("klein-9b-fp8"), _QWEN_8B, _VAE),
 )
@@ -94,7 +98,8 @@ def _base_of(distilled: Family, file: Published) -> Family:
         name=f"{distilled.name}_base",
         title=f"{distilled.title} base",
         variant_of=distilled.name,
-        named=r"(?<![a-z])base(?![a-z])",
+        named=r"(?<![a-z])base(?![a-z])|(?:un|de[-_. ]?)distill",
+        also_named="",
         steps=20,
         cfg=5.0,
         guidance=Guidance.CFG,

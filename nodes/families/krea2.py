@@ -27,7 +27,7 @@ _TURBO = Family(
     "Krea 2 Turbo",
     HostModel("Krea2", {"image_model": "krea2"}),
     Latent(16, patch=2, empty="EmptySD3LatentImage", is_video=True),
-    TextEncoder("CLIPLoader", "krea2", ("text_encoder",), weights=False, in_sequence=True),
+    TextEncoder("CLIPLoader", "krea2", ("text_encoder",), 2560, weights=False, in_sequence=True),
     native_size=1024,
     multiple=16,
     steps=8,
@@ -37,6 +37,7 @@ _TURBO = Family(
     guidance=Guidance.NONE,
     source="ComfyUI's template image_krea2_turbo_t2i",
     variant_of="krea2",
+    also_named=r"turbo|distill",
     files=(_published("diffusion_models", "krea2_turbo_fp8_scaled.safetensors"), *_SHARED),
 )
 
@@ -52,7 +53,8 @@ FAMILIES = (
         guidance=Guidance.CFG,
         source="Krea's model card of Krea 2 RAW",
         variant_of="",
-        named=r"raw|base|midtrain",
+        named=r"^(?!.*turbo).*(?<![a-z])(?:raw|base|midtrain)(?![a-z])|(?:un|de[-_. ]?)distill",
+        also_named="",
         files=(_published("diffusion_models", "krea2_raw_fp8_scaled.safetensors"), *_SHARED),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .facts import Family, Guidance, HostModel, Latent, Published, TextEncoder
+from .facts import PRECISION, Family, Guidance, HostModel, Latent, Published, TextEncoder
 
 _LICENCE = "Apache-2.0"
 _TURBO = "Comfy-Org/z_image_turbo"
@@ -31,7 +31,7 @@ _DISTILLED = Family(
     "Z-Image Turbo",
     HostModel("ZImage", {"image_model": "lumina2", "in_channels": 16}),
     Latent(16, patch=2, empty="EmptySD3LatentImage", padded=32),
-    TextEncoder("CLIPLoader", "lumina2", ("text_encoder",), weights=False, in_sequence=True),
+    TextEncoder("CLIPLoader", "lumina2", ("text_encoder",), 2560, weights=False, in_sequence=True),
     native_size=1024,
     multiple=16,
     steps=8,
@@ -41,6 +41,7 @@ _DISTILLED = Family(
     guidance=Guidance.NONE,
     source="ComfyUI's template image_z_image_turbo",
     variant_of="zimage",
+    also_named=r"turbo|(?<![a-z])zit(?![a-z])|distill",
     files=(
         Published(
             "diffusion_models",
@@ -64,8 +65,12 @@ FAMILIES = (
         guidance=Guidance.CFG,
         source="ComfyUI's template image_z_image",
         variant_of="",
-        # The published file is z_image_bf16; others say that they are not distilled.
-        named=r"base|^z[-_ ]?image([-_. ]?(bf16|fp16|fp32|int8|fp8|q\d).*)?\.\w+$",
+        # The published file is z_image_bf16; others say that they are not distilled, also any more.
+        named=(
+            r"de[-_. ]?turbo|(?:un|de[-_. ]?)distill|^(?!.*turbo)"
+            rf"(?:.*(?<![a-z])(?:base|zib)(?![a-z])|z[-_. ]?image(?:{PRECISION})?\.\w+$)"
+        ),
+        also_named="",
         files=(
             Published(
                 "diffusion_models",

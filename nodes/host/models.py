@@ -5,7 +5,7 @@ The family of a model, and the definitions of nodes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from comfy.supported_models_base import BASE
@@ -18,20 +18,24 @@ from ..families.family import FAMILIES, Family, variant_of
 from ..families.lcm import is_named_lcm
 from ..graph.definitions import NodeDefinition, from_object_info
 
+Decide = Callable[[Sequence[Family], str], tuple[Family, str]]
+
 
 def family_of(model) -> Family:
     """Return the family of a MODEL. Raises PlanError for a kind this pack does not plan for."""
     return variant_of_model(model)[0]
 
 
-def variant_of_model(model) -> tuple[Family, str]:
+def variant_of_model(model, decide: Decide = variant_of) -> tuple[Family, str]:
     """Return the family of a MODEL, and what tells it from others of the same kind, "" where there
-    are none. Raises PlanError for a kind this pack does not plan for.
+    are none. `decide` is given those and the path of its file.
+
+    Raises: PlanError for a kind this pack does not plan for.
     """
     config = model.model.model_config
     found = fitting(config)
     if found:
-        return variant_of(found, _file_of(model))
+        return decide(found, _file_of(model))
     known = ", ".join(family.title for family in FAMILIES.values())
     raise PlanError(
         f"The connected MODEL is a {type(config).__name__} with"

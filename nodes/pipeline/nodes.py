@@ -206,9 +206,13 @@ class AstriaGenerate(io.ComfyNode):
         bundle = inputs.get("models") or ModelBundle()
         links = _links(cls, bundle)
         asked = with_files(read_request(text, inputs.get("request")), links, run_pictures())
-        sources = _live_sources(links, model, inputs.get("outpaint_model"), asked)
+        resolver = make_resolver(bundle.bindings)
+        family, why = variant_of_model(model, resolver.variant_of)
+        sources = replace(_sources(links, family), lcm=lcm_of(model), family_why=why)
+        if asked.outpaint is not None:
+            sources = _with_outpaint_model(sources, inputs.get("outpaint_model"))
         options = Options(seed, missing_models, smaller_canvas, keep_unmasked)
-        planned = plan(asked, sources, make_resolver(bundle.bindings), options)
+        planned = plan(asked, sources, resolver, options)
         people = people_lines(asked, planned.graph)
         told = "\n".join(filter(None, (report(planned), *people, text_notes(text))))
         definitions = live_definitions(
@@ -286,14 +290,12 @@ def _sources(names: Collection[str], family: Family) -> Sources:
     return Sources(Models(Socket("model"), Socket("clip"), Socket("vae")), family, **given)
 
 
-def _live_sources(links: dict[str, list], model, outpaint_model, asked: PromptRequest) -> Sources:
-    """Return the starting points with the families of the models themselves.
+def _with_outpaint_model(sources: Sources, outpaint_model) -> Sources:
+    """Return the starting points with the connected model that paints the new area, None for none.
 
-    Raises PlanError where two do not go together.
+    Raises PlanError where the two models do not go together.
     """
-    family, why = variant_of_model(model)
-    sources = replace(_sources(links, family), lcm=lcm_of(model), family_why=why)
-    if outpaint_model is None or asked.outpaint is None:
+    if outpaint_model is None:
         return sources
     painter = family_of(outpaint_model)
     if painter.branch != sources.family.branch:
@@ -381,12 +383,10 @@ class AstriaEncodeRequest(io.ComfyNode):
         gathered = _gathered_links(cls, bundle)
         # The VAE takes no part in encoding.
         sockets = Models(Socket("model"), Socket("clip"), Socket("vae"))
-        sources = Sources(
-            sockets, family_of(model), connected={name: Socket(name) for name in gathered}
-        )
-        encoded, problems = encode_request(
-            request, sources, make_resolver(bundle.bindings), Socket("regions")
-        )
+        resolver = make_resolver(bundle.bindings)
+        family, _ = variant_of_model(model, resolver.variant_of)
+        sources = Sources(sockets, family, connected={name: Socket(name) for name in gathered})
+        encoded, problems = encode_request(request, sources, resolver, Socket("regions"))
         graph = sources.graph
         check_graph(graph, live_definitions({call.class_type for call in graph.nodes.values()}))
         prefix = GraphBuilder.alloc_prefix()

@@ -278,6 +278,22 @@ def _padding_problems(request: PromptRequest, family: Family, settings: Settings
     return [Problem("padded-size", "info", text, hint)]
 
 
+def _guidance_problems(request: PromptRequest, family: Family) -> list[Problem]:
+    """Return a note for each number of guidance that a family without guidance leaves out."""
+    if family.takes_guidance:
+        return []
+    given = {"cfg_scale": request.cfg_scale}
+    if request.tiled_upscale_v2:  # without it another note says that it does nothing
+        given["--hires_cfg_scale"] = request.hires_cfg_scale
+    return [
+        Problem(
+            "no-effect", "info", f"{name} has no effect on {family.title}: it takes no guidance."
+        )
+        for name, value in given.items()
+        if value is not None
+    ]
+
+
 def _family_problems(
     request: PromptRequest, family: Family, settings: Settings, inputs: Inputs
 ) -> list[Problem]:
@@ -309,14 +325,7 @@ def _family_problems(
         found.append(
             Problem("negative-without-effect", "info", text, "Describe what you want instead.")
         )
-    if not family.takes_guidance and request.cfg_scale is not None:
-        found.append(
-            Problem(
-                "no-effect",
-                "info",
-                f"cfg_scale has no effect on {family.title}: it takes no guidance.",
-            )
-        )
+    found += _guidance_problems(request, family)
     if family.identity == "pulid" and request.faceid_portrait and _has_faceids(request):
         text = (
             f"--faceid_portrait has no effect on {family.title}: its FaceID adapter has no portrait"

@@ -12,7 +12,7 @@ from ..host.types import RequestType, seed_input
 from ..prompt import PromptRequest, Segment
 from ..prompt.catalog import MAX_PERSONS
 from ..tunes.bindings import Bindings
-from ..tunes.host.state import make_resolver, named_stamps
+from ..tunes.host.state import bindings_text, make_resolver, named_stamps
 from .build.lcm import lcm_of_picture
 from .build.settings import Inputs, settle
 from .host.inputs import text_errors, text_input, text_notes
@@ -140,13 +140,18 @@ class AstriaRequestSettings(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, **inputs) -> str:
+        return fingerprint(bindings_text())
+
+    @classmethod
     def execute(cls, request: PromptRequest, model, seed: int, image=None) -> io.NodeOutput:
-        family, why = variant_of_model(model)
+        resolver = make_resolver(Bindings())
+        family, why = variant_of_model(model, resolver.variant_of)
         inputs = Inputs(
             family_why=why,
             has_image=image is not None or request.input_image is not None,
             seed=seed,
-            lcm=lcm_of_picture(request, make_resolver(Bindings()), lcm_of(model)),
+            lcm=lcm_of_picture(request, resolver, lcm_of(model)),
         )
         found = settle(request, family, inputs)
         if found.width is None and image is None:

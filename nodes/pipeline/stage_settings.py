@@ -146,12 +146,13 @@ def _note_second_sampling(
     )
     if not request.tiled_upscale_v2 or strength == 0:
         return
-    note.take(
-        "resemblance",
-        request.resemblance,
-        DEFAULT_RESEMBLANCE,
-        "default weight of the tile ControlNet",
-    )
+    if family.controls:
+        note.take(
+            "resemblance",
+            request.resemblance,
+            DEFAULT_RESEMBLANCE,
+            "default weight of the tile ControlNet",
+        )
     if family.takes_guidance:
         note.take(
             "hires_cfg_scale",

@@ -12,12 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from unicodedata import normalize
 
+from ..families.family import Family, variant_of
 from ..families.lora_files import LoraSigns, signs_of
 from ..net.tensor_header import tensor_shapes
 from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
 from .choices import FIELD_FOLDERS, TAG_FOLDERS, ModelFiles, present
 from .file_search import BindWords, FileSearch, Located, Missing, WantedFile, bound_file, refused
-from .names import alike, name_problem, one_id, shell_word, shown, suggestion
+from .names import alike, matching, name_problem, one_id, shell_word, shown, suggestion
 from .syntax import BASE_ID
 from .tables import Role, base_problem, base_title, incomplete
 from .tune import ModelType, Tune, Tunes
@@ -109,6 +110,16 @@ class Resolver:
             if shapes is not None:
                 return signs_of(shapes)
         return LoraSigns()
+
+    def embedding_widths(self, file: str) -> frozenset[int]:
+        """Return the widths of the vectors in a listed embedding, empty where they cannot be
+        read.
+        """
+        for root in self._files.roots("embeddings"):
+            shapes = tensor_shapes(Path(root, file))
+            if shapes is not None:
+                return frozenset(shape[-1] for shape in shapes.values() if shape)
+        return frozenset()
 
     def faceid(self, id: str) -> Resolved | Missing:
         """Return the tune whose photos `<faceid:id:...>` means.
@@ -251,6 +262,36 @@ class Resolver:
             key = f"base.{id}.checkpoint"
             return Missing("base model", id, f"base {base_title(id)}: {problem}", hint, key)
         return self._with_listed_files(id, base)
+
+    def variant_of(self, fitting: Sequence[Family], file: str) -> tuple[Family, str]:
+        """Return which of several families a model is that may be any of them, and why, "" where it
+        can be one only.
+
+        That of a base which names its file, where the file is not known that of the default base;
+        else by the file's name. `file` is the model's path, "" where it is not known.
+        """
+        by_name = {one.name: one for one in fitting}
+        for id in self._bases_of(file) if len(fitting) > 1 else ():
+            if told := by_name.get(self._bindings.bases[id].family):
+                return told, f"family = {told.name} of base {id} in the bindings"
+        return variant_of(fitting, file)
+
+    def _bases_of(self, file: str) -> Sequence[str]:
+        """Return the ids of the bases that name a model's file, of none known the default one."""
+        bases = self._bindings.bases
+        if not file:
+            only = next(iter(bases)) if len(bases) == 1 else None
+            default = self._bindings.default_base or only
+            return [default] if default in bases else []
+        path = f"/{alike(file)}"
+        return [
+            id
+            for id, base in bases.items()
+            for field in ("diffusion_model", "checkpoint")
+            for folder in FIELD_FOLDERS[field]
+            for name in matching(getattr(base, field) or "", self._files.list(folder))
+            if path.endswith(f"/{alike(name)}")
+        ]
 
     def model_file(self, folder: str, name: str) -> str | Missing:
         """Return the listed name of the file that `name` means in the host's model folder

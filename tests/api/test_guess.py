@@ -65,12 +65,48 @@ FLUX = {
         ),
         ("1504944", {"diffusion_models": ["flux1-schnell.safetensors"]}, {}),
         ("7", FLUX, {}),
+        ("1504944", {**FLUX, "vae": ["flux2-vae.safetensors"]}, {}),
     ],
 )
 def test_files_are_known_by_their_published_names(
     base: str, folders: dict[str, list[str]], expected: dict[str, str]
 ) -> None:
     assert guessed(base, lambda folder: folders.get(folder, [])) == expected
+
+
+BESIDE = {
+    "text_encoders": ["qwen_3_4b.safetensors", "qwen_3_8b_fp8mixed.safetensors"],
+    "vae": ["ae.safetensors", "flux2-vae.safetensors"],
+}
+
+
+@pytest.mark.parametrize(
+    ("base", "file", "is_it"),
+    [
+        ("zimage_turbo", "z-image-turbo_fp8_scaled_e4m3fn_KJ.safetensors", True),
+        ("zimage", "z-image-turbo_fp8_scaled_e4m3fn_KJ.safetensors", False),
+        ("zimage", "zImageTurbo_turbo.safetensors", False),
+        ("zimage", "zImage_base.safetensors", True),
+        ("zimage_turbo", "zImage_base.safetensors", False),
+        ("flux2_klein_9b", "flux-2-klein-9b-kv-fp8.safetensors", True),
+        ("flux2_klein_9b", "flux-2-klein-9b-base-fp8.safetensors", False),
+        ("flux2_klein_9b", "flux2Klein_9bBase.safetensors", False),
+        ("flux2_klein_9b_base", "flux-2-klein-base-9b-fp8.safetensors", True),
+    ],
+)
+def test_a_variant_is_not_taken_for_another(base: str, file: str, is_it: bool) -> None:
+    folders = {**BESIDE, "diffusion_models": [file]}
+    found = guessed(base, lambda folder: folders.get(folder, []))
+    assert found.get("diffusion_model") == (file if is_it else None)
+
+
+def test_a_vae_whose_name_only_begins_alike_is_none() -> None:
+    folders = {
+        "diffusion_models": ["z_image_turbo_bf16.safetensors"],
+        "text_encoders": ["qwen_3_4b.safetensors"],
+        "vae": ["aesthetic.safetensors"],
+    }
+    assert guessed("zimage_turbo", lambda folder: folders[folder]) == {}
 
 
 PRESENT = {
@@ -83,6 +119,7 @@ PRESENT = {
     ],
     "controlnet_hed": ["control_v11p_sd15_softedge_fp16.safetensors"],
     "controlnet_union": [
+        "FLUX.2-Union.safetensors",
         "controlnet-union-sdxl.safetensors",
         "flux_controlnet_union_pro.safetensors",
     ],
@@ -90,6 +127,7 @@ PRESENT = {
         "ip-adapter-faceid-plusv2_sdxl.bin",
         "ip-adapter-faceid-plusv2_sd15.bin",
         "ip-adapter-faceid_sd15_lora.bin",
+        "pulid_flux2.safetensors",
         "pulid_flux_v0.9.1.safetensors",
         "ip-adapter-faceid-portrait_sd15.bin",
     ],

@@ -52,10 +52,10 @@ def test_a_checkpoint_is_told_by_names_and_sizes(
 ) -> None:
     planning = load("comfyui_astria.nodes.editor.host.planning")
     file = header_of(tmp_path / "x.safetensors", in_channels=channels)
-    assert planning._family_of_file(file, 0).name == family
+    assert [one.name for one in planning._families_of_file(file, 0)] == [family]
 
 
 def test_what_is_no_model_has_no_family(tmp_path: Path) -> None:
     planning = load("comfyui_astria.nodes.editor.host.planning")
     (tmp_path / "x.safetensors").write_bytes(b"\x10")
-    assert planning._family_of_file(tmp_path / "x.safetensors", 0) is None
+    assert planning._families_of_file(tmp_path / "x.safetensors", 0) == ()

@@ -10,6 +10,7 @@ from comfyui_astria.nodes.families.family import (
     Family,
     host_sampler,
     inpaint_model_of,
+    variant_of,
 )
 from comfyui_astria.tests.regions.comfy_inprocess import load, tiny_model
 
@@ -56,13 +57,11 @@ def test_facts_agree_with_one_another(of: Family) -> None:
     [
         ("z_image_bf16.safetensors", "zimage", "by the name of its file, z_image_bf16"),
         ("models\\z-image-base-fp8.safetensors", "zimage", "by the name of its file, z-image-base"),
-        (
-            "z_image_turbo_bf16.safetensors",
-            "zimage_turbo",
-            "assumed: neither the model nor its file",
-        ),
-        ("my merge.safetensors", "zimage_turbo", "the bindings"),
+        ("z_image_turbo_bf16.safetensors", "zimage_turbo", "by the name of its file"),
+        ("my merge.safetensors", "zimage_turbo", "assumed: neither the model nor its file"),
+        ("my merge.safetensors", "zimage_turbo", "the family of a base that names this file"),
         ("", "zimage_turbo", "its file, which is not known, tells it from Z-Image;"),
+        ("", "zimage_turbo", "the family of the default base does"),
     ],
 )
 def test_variants_that_a_model_does_not_tell_are_told_by_its_file(
@@ -75,6 +74,65 @@ def test_variants_that_a_model_does_not_tell_are_told_by_its_file(
     assert why in reason
     alone = load("comfyui_astria.nodes.host.models").variant_of_model(tiny_model("flux"))
     assert alone == (FAMILIES["flux"], "")
+
+
+# Names of published files, of quantised ones, and as communities name what they train and merge.
+_NAMES = {
+    "zimage": (
+        "z_image_nvfp4.safetensors",
+        "z_image_int8_convrot.safetensors",
+        "z-image-Q4_K_M.gguf",
+        "zImage_base.safetensors",
+        "zImageBase_v1.safetensors",
+        "myMix_zibV2.safetensors",
+        "z_image_de_turbo_v1_bf16.safetensors",
+    ),
+    "zimage_turbo": (
+        "z-image-turbo_fp8_scaled_e4m3fn_KJ.safetensors",
+        "zImageTurbo_turbo.safetensors",
+        "z_image_turbo_based_realism.safetensors",
+        "z_image_turbo_base_merge.safetensors",
+        "z_image_fp8_turbo.safetensors",
+        "myMix_zitV3.safetensors",
+    ),
+    "flux2_klein_9b": (
+        "flux-2-klein-9b-fp8.safetensors",
+        "flux-2-klein-9b-kv-fp8.safetensors",
+        "flux2Klein_9b.safetensors",
+        "FLUX.2-klein-9b-Q4_K_M.gguf",
+        "klein9b_distilled.safetensors",
+    ),
+    "flux2_klein_9b_base": (
+        "flux2Klein_9bBase.safetensors",
+        "flux2Klein9BBase.safetensors",
+        "klein_9b_undistilled.safetensors",
+        "flux2-klein-9b-de-distilled.safetensors",
+    ),
+    "krea2": ("krea2_raw_fp8_scaled.safetensors", "krea2Raw_v1.safetensors"),
+    "krea2_turbo": (
+        "krea2_turbo_int8_convrot.safetensors",
+        "krea2_turbo_drawings.safetensors",
+        "krea2_turbo_raw_photo.safetensors",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [(name, file) for name, files in _NAMES.items() for file in files]
+)
+def test_names_of_the_wild_tell_the_variant(name: str, file: str) -> None:
+    several = [one for one in FAMILIES.values() if one.host == FAMILIES[name].host]
+    found, why = variant_of(several, f"base models/{file}")
+    assert found.name == name
+    assert why == f"by the name of its file, {file}"
+
+
+@pytest.mark.parametrize("file", ["database_merge.safetensors", "juggernautZ_v1.safetensors"])
+def test_a_name_that_holds_a_word_by_chance_tells_nothing(file: str) -> None:
+    several = [FAMILIES["zimage_turbo"], FAMILIES["zimage"]]
+    found, why = variant_of(several, file)
+    assert found.name == "zimage_turbo"
+    assert why.startswith("assumed")
 
 
 @pytest.mark.parametrize(

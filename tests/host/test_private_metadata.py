@@ -111,6 +111,10 @@ def every_fingerprint() -> dict[str, Any]:
         "request": node("AstriaPrompt", **linked),
         "encoded": node("AstriaEncodeRequest", request=["request", 0], **model),
         "encoded_end": node("PreviewAny", source=["encoded", 1]),
+        "settings": node(
+            "AstriaRequestSettings", request=["request", 0], model=["model", 0], seed=1
+        ),
+        "settings_end": node("PreviewAny", source=["settings", 1]),
         "explained": node("AstriaExplain", text=TEXT, family="sd15", base=""),
         "compiled": node(
             "AstriaCompile",

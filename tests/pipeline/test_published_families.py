@@ -4,6 +4,9 @@ a family does not have.
 
 from __future__ import annotations
 
+import inspect
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,8 +15,10 @@ from comfyui_astria.nodes.errors import MissingModelError, PlanError
 from comfyui_astria.nodes.families.family import FAMILIES, Family
 from comfyui_astria.nodes.graph.model_files import PUBLISHED as PUBLISHED_FILES
 from comfyui_astria.nodes.graph.model_files import ModelFile
+from comfyui_astria.nodes.pipeline.build.sources import Options
 from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
 from comfyui_astria.nodes.pipeline.explain import explain
+from comfyui_astria.nodes.pipeline.plan import draft
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.nodes.training.errors import TrainingError
 from comfyui_astria.nodes.training.presets import preset_of
@@ -23,8 +28,10 @@ from comfyui_astria.tests.pipeline.support import (
     TestFiles,
     equipped,
     plan_text,
+    sources,
     store_with_photos,
 )
+from comfyui_astria.tests.regions.comfy_inprocess import load
 
 PUBLISHED = [one for one in FAMILIES.values() if one.files]
 every = pytest.mark.parametrize("of", PUBLISHED, ids=[one.name for one in PUBLISHED])
@@ -198,3 +205,67 @@ def test_what_needs_a_control_net_says_that_there_is_none(of: Family) -> None:
     assert not [name for name in people.graph.nodes if "control" in name]
     big = plan_text("a cat --tiled_upscale_v2\nhires_fix=true", of.name, upscale_model=True)
     assert [one.severity for one in big.problems if one.code == "part-skipped"] == ["info"]
+
+
+@every
+def test_what_has_no_effect_is_told_and_no_default_says_otherwise(of: Family) -> None:
+    text = "a (red:1.2) cat --tiled_upscale_v2 --hires_cfg_scale 6\nhires_fix=true"
+    planned = plan_text(text, of.name, upscale_model=True)
+    told = [one.message for one in planned.problems if "--hires_cfg_scale has no" in one.message]
+    assert len(told) == (0 if of.takes_guidance else 1)
+    reasons = {one.key: one.reason for one in planned.settings.explained}
+    assert ("are left out" in reasons["use_lpw"]) != of.text.weights
+    assert ("resemblance" in reasons) == bool(of.controls)
+
+
+@every
+def test_people_without_a_pose_control_net_are_told_what_places_them(of: Family) -> None:
+    planned = plan_text("a street BREAK BREAK a man BREAK a woman", of.name)
+    [told] = [one for one in planned.problems if one.code == "no-pose-controlnet"]
+    assert f"No pose ControlNet is used on {of.title} yet" in told.message
+    assert "give a mask for each" in told.hint
+
+
+def _embedding(path: Path, width: int) -> None:
+    header = {"emb_params": {"dtype": "F32", "shape": [2, width], "data_offsets": [0, 8 * width]}}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(8 * width))
+
+
+class _Embeddings(TestFiles):
+    def __init__(self, folder: Path) -> None:
+        super().__init__({"embeddings": [one.name for one in folder.iterdir()]})
+        self._folder = folder
+
+    def roots(self, folder: str) -> list[str]:
+        return [str(self._folder)]
+
+
+@every
+def test_an_embedding_of_another_text_encoder_is_told(of: Family, tmp_path: Path) -> None:
+    _embedding(tmp_path / "old.safetensors", 768)
+    _embedding(tmp_path / "own.safetensors", of.text.width)
+    (tmp_path / "pickled.pt").write_bytes(b"PK")
+    request = PromptRequest.require("<own> cat, <old>, <pickled>\nnegative_prompt=<old>, <pickled>")
+    files = Resolver(Bindings(), None, _Embeddings(tmp_path))
+    planned = draft(request, sources(of.name), files, Options())
+    told = [one.message for one in planned.problems if one.code == "embedding-family"]
+    assert len(told) == 2, "each once"
+    assert "<old.safetensors>" in told[0]
+    assert "its vectors have 768 numbers" in told[0]
+    assert "<pickled.pt>" in told[1]
+    assert "its file does not tell" in told[1]
+
+
+def test_the_width_of_token_vectors_is_the_hosts() -> None:
+    flux = load("comfy.text_encoders.flux")
+    tokenizers = {
+        "zimage": load("comfy.text_encoders.z_image").Qwen3Tokenizer,
+        "flux2": flux.Mistral3Tokenizer,
+        "flux2_klein_4b": flux.Qwen3Tokenizer,
+        "flux2_klein_9b": flux.Qwen3Tokenizer8B,
+    }
+    for name, tokenizer in tokenizers.items():
+        source = inspect.getsource(tokenizer.__init__)
+        [width] = re.findall(r"embedding_size=(\d+)", source)
+        assert FAMILIES[name].text.width == int(width)

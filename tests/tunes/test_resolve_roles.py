@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from comfyui_astria.nodes.families.family import FAMILIES
 from comfyui_astria.nodes.tunes.bindings import BaseModel, Bindings
 from comfyui_astria.nodes.tunes.file_search import Located, Missing
 from comfyui_astria.nodes.tunes.resolve import Resolver
@@ -217,3 +218,40 @@ def test_model_files_by_folder(resolver: Callable) -> None:
     assert absent.message == "model file 'clip_l' was not found. Searched vae (/models/vae)."
     assert absent.hint == "Put the file into /models/vae."
     assert missing(plain.model_file("loras", "tom")).hint == "Write the whole name."
+
+
+ZIMAGE = (FAMILIES["zimage_turbo"], FAMILIES["zimage"])
+
+
+def _of_base(family: str, file: str) -> Bindings:
+    base = BaseModel(
+        family, diffusion_model=file, text_encoder="q.safetensors", vae="v.safetensors"
+    )
+    return Bindings(bases={"7": base, "8": FLUX}, default_base="7")
+
+
+def test_a_base_that_names_a_model_s_file_says_its_family(files: Files) -> None:
+    folders = files(diffusion_models=["mine\\merge.safetensors", "other/merge_2.safetensors"])
+    bound = Resolver(_of_base("zimage", "merge"), None, folders)
+    found = bound.variant_of(ZIMAGE, "/models/diffusion_models/mine/merge.safetensors")
+    assert found == (FAMILIES["zimage"], "family = zimage of base 7 in the bindings")
+    windows = bound.variant_of(ZIMAGE, "C:\\models\\diffusion_models\\mine\\merge.safetensors")
+    assert windows == found
+    other, why = bound.variant_of(ZIMAGE, "/models/diffusion_models/other/merge_2.safetensors")
+    assert other.name == "zimage_turbo"
+    assert why.startswith("assumed")
+
+
+def test_the_bindings_win_over_the_name_of_the_file(files: Files) -> None:
+    name = "z_image_turbo_untuned.safetensors"
+    bound = Resolver(_of_base("zimage", name), None, files(diffusion_models=[name]))
+    assert bound.variant_of(ZIMAGE, f"/m/diffusion_models/{name}")[0].name == "zimage"
+
+
+def test_a_model_of_no_known_file_is_of_the_default_base_s_family(files: Files) -> None:
+    bound = Resolver(_of_base("zimage", "absent.safetensors"), None, files())
+    assert bound.variant_of(ZIMAGE, "")[0].name == "zimage"
+    klein = (FAMILIES["flux2_klein_4b"], FAMILIES["flux2_klein_4b_base"])
+    assert bound.variant_of(klein, "")[0].name == "flux2_klein_4b", "a base of another kind"
+    assert Resolver(Bindings(), None, files()).variant_of(ZIMAGE, "")[0].name == "zimage_turbo"
+    assert bound.variant_of((FAMILIES["flux"],), "") == (FAMILIES["flux"], "")

@@ -5,7 +5,7 @@ The editor tells what is connected there; which family a model is of is read off
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ import torch
 from comfy import model_detection
 
 from ...errors import AstriaError
-from ...families.family import Family, family, variant_of
+from ...families.family import Family, family
 from ...graph.graph import Socket
 from ...graph.sockets import MODEL_SOCKETS
 from ...host.models import fitting
@@ -70,20 +70,21 @@ def _context(asked: Mapping[str, Any]) -> Context:
         connected={name: sockets[name] for name in MODEL_SOCKETS if name in sockets},
         options=Options(missing_models=missing if missing in get_args(MissingModels) else "error"),
     )
-    chosen = family(asked["family"]) if asked.get("family") else None
-    if chosen is None and not options.base and asked.get("model"):
-        chosen = _family_of_listed(asked["model"])
-    if chosen is None and not options.base and asked.get("last_family"):
-        chosen = family(asked["last_family"])
     try:
         extra = Bindings.parse(asked.get("bindings", ""), "AstriaModels")
     except AstriaError:
         extra = Bindings()  # the node itself says what is wrong with its text
+    resolver = make_resolver(extra)
+    chosen = family(asked["family"]) if asked.get("family") else None
+    if chosen is None and not options.base and asked.get("model"):
+        chosen = _family_of_listed(asked["model"], resolver)
+    if chosen is None and not options.base and asked.get("last_family"):
+        chosen = family(asked["last_family"])
     is_connected = "model" in sockets and not options.base
-    return Context(make_resolver(extra), options, chosen, is_connected)
+    return Context(resolver, options, chosen, is_connected)
 
 
-def _family_of_listed(model: str) -> Family | None:
+def _family_of_listed(model: str, resolver: Resolver) -> Family | None:
     """Return the family of `FOLDER/FILE` as the host lists it, None where it cannot be told."""
     folder, _, name = model.partition("/")
     if folder not in _MODEL_FOLDERS or name not in HostFiles().list(folder):
@@ -91,26 +92,26 @@ def _family_of_listed(model: str) -> Family | None:
     for root in HostFiles().roots(folder):
         path = Path(root, name)
         if path.is_file():
-            return _family_of_file(path, path.stat().st_mtime_ns)
+            found = _families_of_file(path, path.stat().st_mtime_ns)
+            return resolver.variant_of(found, str(path))[0] if found else None
     return None
 
 
 @lru_cache(maxsize=64)
-def _family_of_file(path: Path, _written: int) -> Family | None:
-    """Return the family by the names and sizes of a file's tensors, which the host tells models
-    apart by; the numbers are not read.
+def _families_of_file(path: Path, _written: int) -> Sequence[Family]:
+    """Return the families that a file may be of by the names and sizes of its tensors, which the
+    host tells models apart by; the numbers are not read.
     """
     shapes = tensor_shapes(path)
     if shapes is None:
-        return None
+        return ()
     weights = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
     prefix = model_detection.unet_prefix_from_state_dict(weights)
     try:
         config = model_detection.model_config_from_unet(weights, prefix)
     except (RuntimeError, NotImplementedError, KeyError):  # it looks at numbers
-        return None
-    found = [] if config is None else fitting(config)
-    return variant_of(found, path.name)[0] if found else None
+        return ()
+    return () if config is None else fitting(config)
 
 
 def explanation(asked: Mapping[str, Any]) -> dict[str, Any]:

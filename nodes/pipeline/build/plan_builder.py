@@ -12,7 +12,7 @@ from ...families.family import Family
 from ...families.lora_files import is_for
 from ...graph.graph import Graph, Link, Value
 from ...graph.outputs import RegionsNode
-from ...prompt import PromptRequest, Segment
+from ...prompt import EmbeddingTag, PromptRequest, Segment
 from ...tunes.file_search import Missing
 from ...tunes.resolve import Resolver
 from .model_loaders import ModelLoaders
@@ -178,4 +178,25 @@ class PlanBuilder:
             self.require_for_part(absent, tag)
         for problem in found.problems:
             self.tell(problem)
+        self._check_embeddings(found.prompt_text)
         return found.prompt_text
+
+    def _check_embeddings(self, said: PromptText) -> None:
+        """Warn of embeddings that the text encoder leaves out."""
+        width, title = self.family.text.width, self.family.title
+        read = (*said.positive, *(said.negative if self.family.takes_negative else ()))
+        pieces = [piece for segment in read for piece in segment.pieces] if width else []
+        for piece in pieces:
+            if not isinstance(piece, EmbeddingTag):
+                continue
+            widths = self.resolver.embedding_widths(piece.name)
+            if width in widths:
+                continue
+            found = " or ".join(map(str, sorted(widths)))
+            why = f"its vectors have {found} numbers" if widths else "its file does not tell"
+            text = (
+                f"<{piece.name}> is left out by ComfyUI unless it was made for the text encoder of"
+                f" {title}, whose vectors have {width} numbers; {why}."
+            )
+            hint = "Take it out, and say in words what it stands for."
+            self.tell(Problem("embedding-family", "warning", text, hint))

@@ -119,13 +119,21 @@ def settle(request: PromptRequest, family: Family, inputs: Inputs) -> Settings:
         sampler=chosen.sampler,
         schedule=chosen.schedule,
         denoise=_denoise(request, inputs, note),
-        use_lpw=note.take("use_lpw", request.use_lpw, True, "default: (word:1.2) weighs"),
+        use_lpw=note.take("use_lpw", request.use_lpw, True, _weights(family)),
         width=width,
         height=height,
         explained=tuple(note.settings),
         controls=controls_of(request),
         lcm=lcm,
         outpaint_lcm=outpaint_lcm,
+    )
+
+
+def _weights(family: Family) -> str:
+    if family.text.weights:
+        return "default: (word:1.2) weighs"
+    return (
+        f"default: the brackets of (word:1.2) are left out, since {family.title} takes no weights"
     )
 
 

@@ -225,8 +225,11 @@ def _constant_pose(builder: PlanBuilder, encoded: Encoded, context: PictureConte
         return encoded
     model = builder.loaders.controlnet("pose")
     if isinstance(model, Missing):
-        text = "No pose ControlNet is connected or bound, so the regions alone place the persons."
-        builder.tell(Problem("no-pose-controlnet", "info", text, model.hint))
+        has_any = bool(builder.family.controls)
+        why = "is connected or bound" if has_any else f"is used on {builder.family.title} yet"
+        text = f"No pose ControlNet {why}, so the regions alone place the persons."
+        hint = model.hint if has_any else "To place them, give a mask for each."
+        builder.tell(Problem("no-pose-controlnet", "info", text, hint))
         return encoded
     strength = steering_of(builder, "pose")
     return steered(builder, "base.pose", encoded, model, context.regions.pose, *strength)
