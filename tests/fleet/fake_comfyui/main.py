@@ -51,6 +51,11 @@ def png(value: int) -> bytes:
     )
 
 
+def scene_of(graph: dict[str, Any]) -> dict[str, Any]:
+    """Return the inputs of the node that tells what to do; a workflow of the pack has none."""
+    return graph.get("scene", {"inputs": {}})["inputs"]
+
+
 class Fake:
     """The queue: one run at a time."""
 
@@ -71,10 +76,10 @@ class Fake:
         with self._turn:
             self.running = prompt_id
             with Path(os.environ.get("FAKE_RUNS", os.devnull)).open("a", encoding="utf-8") as log:
-                log.write(f"{prompt_id} {graph['scene']['inputs']['seed']}\n")
+                log.write(f"{prompt_id} {scene_of(graph).get('seed')}\n")
             named = [node["inputs"].get("ckpt_name") for node in graph.values()]
             model = next(filter(None, named), "")
-            paints = graph["scene"]["inputs"].get("seconds", SECONDS)
+            paints = scene_of(graph).get("seconds", SECONDS)
             until = time.monotonic() + paints + (LOAD_SECONDS if model != self._loaded else 0)
             self._loaded = model
             while time.monotonic() < until and prompt_id not in self.interrupted:
@@ -85,13 +90,13 @@ class Fake:
             self.running = ""
 
     def _done(self, graph: dict[str, Any]) -> dict[str, Any]:
-        if graph["scene"]["inputs"].get("fails"):
-            text = f"no paint in {graph['scene']['inputs']['fails']}"
+        if scene_of(graph).get("fails"):
+            text = f"no paint in {scene_of(graph)['fails']}"
             data = {"node_id": "scene", "node_type": "Fake", "exception_message": text}
             return {"outputs": {}, "status": _status("error", "execution_error", data)}
         self._number += 1
         name = f"astria_{self._number:05d}_.png"
-        (self.base / "output" / name).write_bytes(png(graph["scene"]["inputs"]["seed"]))
+        (self.base / "output" / name).write_bytes(png(scene_of(graph).get("seed", 0)))
         image = {"filename": name, "subfolder": "", "type": "output"}
         return {
             "outputs": {"output.save": {"images": [image]}},
@@ -124,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
         if self.path == "/interrupt":
             self.fake.interrupted.add(body["prompt_id"])
-        elif body["prompt"]["scene"]["inputs"].get("refused"):
+        elif scene_of(body["prompt"]).get("refused"):
             self._answer(REFUSAL, 400)
             return
         else:
