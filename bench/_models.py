@@ -394,6 +394,5 @@ def lora_of(model: Any, seed: int) -> dict[str, torch.Tensor]:
 
 def _is_in_transformer(part: str) -> bool:
     return any(
-        name in part
-        for name in (".transformer_blocks.", ".double_blocks.", ".single_blocks.", ".layers.")
+        name in part for name in (".transformer_blocks.", ".double_blocks.", ".single_blocks.")
     ) or part.endswith(("proj_in", "proj_out"))

@@ -34,7 +34,6 @@ PARTS = (
     ("flux", 0.25),
     ("flux_fp8", 0.12),
     ("flux2", 0.2),
-    ("zimage", 0.15),
     ("workflows", 1.0),
 )
 CLOSING_S = 12.0  # kept for ending a part's processes

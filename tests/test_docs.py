@@ -282,3 +282,14 @@ def test_every_decision_asks_a_question_and_says_what_would_change_it() -> None:
         if not question.endswith("?") or answer.count("*Would change it:*") != 1
     ] == []
     assert parts
+
+
+def test_every_input_says_what_it_is_for() -> None:
+    texts = json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text(encoding="utf-8"))
+    silent = [
+        f"{node}.{name}"
+        for node, entry in texts.items()
+        for name, one in entry.get("inputs", {}).items()
+        if not one.get("tooltip")
+    ]
+    assert silent == []

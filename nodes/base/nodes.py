@@ -48,7 +48,13 @@ class AstriaSampler(io.ComfyNode):
                 " itself. Use it with Astria Noise."
             ),
             search_aliases=["ksampler select", "euler ancestral", "dpm++ sde"],
-            inputs=[io.Combo.Input("sampler_name", options=list(STEP_NOISE))],
+            inputs=[
+                io.Combo.Input(
+                    "sampler_name",
+                    options=list(STEP_NOISE),
+                    tooltip="The sampler of ComfyUI, such as euler or dpmpp_2m.",
+                )
+            ],
             outputs=[io.Sampler.Output()],
         )
 
@@ -71,10 +77,23 @@ class AstriaFlux2Shift(io.ComfyNode):
             ),
             search_aliases=["flux2 scheduler", "model sampling flux", "mu"],
             inputs=[
-                io.Model.Input("model"),
+                io.Model.Input(
+                    "model",
+                    tooltip="A Flux.2 model.",
+                ),
                 io.Int.Input("width", **side, tooltip="Of what is sampled, in pixels."),
-                io.Int.Input("height", **side),
-                io.Int.Input("steps", default=20, min=1, max=10000),
+                io.Int.Input(
+                    "height",
+                    **side,
+                    tooltip="Height of the picture in pixels.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=20,
+                    min=1,
+                    max=10000,
+                    tooltip="Sampling steps.",
+                ),
             ],
             outputs=[io.Model.Output()],
         )
@@ -97,8 +116,8 @@ class AstriaEncodeImages(io.ComfyNode):
             ),
             search_aliases=["vae encode", "set latent noise mask", "krea 2", "qwen image"],
             inputs=[
-                io.Image.Input("pixels"),
-                io.Vae.Input("vae"),
+                io.Image.Input("pixels", tooltip="The picture, or a batch of pictures."),
+                io.Vae.Input("vae", tooltip="The VAE that belongs to the model."),
                 io.Mask.Input(
                     "mask",
                     optional=True,
@@ -126,13 +145,20 @@ class AstriaFitImage(io.ComfyNode):
                 " pads it to the model's multiple."
             ),
             inputs=[
-                io.Image.Input("image"),
+                io.Image.Input(
+                    "image",
+                    tooltip="The picture, or a batch of pictures.",
+                ),
                 io.Int.Input(
                     "width",
                     **side,
                     tooltip="0 keeps the image's own size; give both sides or neither.",
                 ),
-                io.Int.Input("height", **side),
+                io.Int.Input(
+                    "height",
+                    **side,
+                    tooltip="Height in pixels.",
+                ),
                 io.Int.Input(
                     "multiple",
                     default=8,
@@ -193,10 +219,23 @@ class AstriaFitMasks(io.ComfyNode):
             ),
             inputs=[
                 io.Image.Input("image", tooltip="The picture before it was fitted."),
-                io.Mask.Input("masks"),
+                io.Mask.Input(
+                    "masks",
+                    tooltip="The masks to move along, such as one for each person.",
+                ),
                 io.Int.Input("width", **side, tooltip="As in Astria Fit Image."),
-                io.Int.Input("height", **side),
-                io.Int.Input("multiple", default=8, min=1, max=256),
+                io.Int.Input(
+                    "height",
+                    **side,
+                    tooltip="Height in pixels.",
+                ),
+                io.Int.Input(
+                    "multiple",
+                    default=8,
+                    min=1,
+                    max=256,
+                    tooltip="Sides are padded to a multiple of this: 8 for SD, 16 for Flux.",
+                ),
             ],
             outputs=[
                 io.Mask.Output(display_name="masks"),
@@ -224,7 +263,16 @@ class AstriaRestoreSize(io.ComfyNode):
             display_name="Astria Restore Size",
             category="astria/image",
             description="Cuts off the padding that Astria Fit Image added.",
-            inputs=[io.Image.Input("image"), FitType.Input("fit")],
+            inputs=[
+                io.Image.Input(
+                    "image",
+                    tooltip="The picture whose padding is cut off.",
+                ),
+                FitType.Input(
+                    "fit",
+                    tooltip="From the Astria Fit Image that padded it.",
+                ),
+            ],
             outputs=[io.Image.Output()],
         )
 
@@ -244,7 +292,20 @@ class AstriaMaskedComposite(io.ComfyNode):
                 "The painted image where the mask is above 0, the exact pixels of the original"
                 " everywhere else."
             ),
-            inputs=[io.Image.Input("painted"), io.Image.Input("original"), io.Mask.Input("mask")],
+            inputs=[
+                io.Image.Input(
+                    "painted",
+                    tooltip="The picture after painting.",
+                ),
+                io.Image.Input(
+                    "original",
+                    tooltip="The picture before it, of the same size.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    tooltip="Where it is above 0 the painted picture is seen.",
+                ),
+            ],
             outputs=[io.Image.Output()],
         )
 

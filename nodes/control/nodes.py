@@ -23,7 +23,10 @@ class AstriaControlNetMode(io.ComfyNode):
             ),
             search_aliases=["union controlnet type", "control mode", "flux union"],
             inputs=[
-                io.ControlNet.Input("control_net"),
+                io.ControlNet.Input(
+                    "control_net",
+                    tooltip="The ControlNet, a union of several kinds or of one.",
+                ),
                 io.Combo.Input("kind", options=list(KINDS), tooltip="What the map shows."),
             ],
             outputs=[

@@ -92,7 +92,10 @@ def _use_inputs() -> list[io.Input]:
     """Return the inputs that both nodes of an adapter's use have."""
     part = {"min": 0.0, "max": 1.0, "step": 0.01}
     return [
-        FaceIDType.Input("faceid"),
+        FaceIDType.Input(
+            "faceid",
+            tooltip="The adapter that knows people by their photos, from Astria Load FaceID.",
+        ),
         IdentityType.Input("identity", tooltip="The person, from Astria Identity."),
         io.Float.Input(
             "strength",
@@ -132,7 +135,10 @@ class AstriaApplyFaceID(io.ComfyNode):
             ),
             search_aliases=["ipadapter faceid", "pulid", "face reference", "same face"],
             inputs=[
-                io.Model.Input("model"),
+                io.Model.Input(
+                    "model",
+                    tooltip="The model that will draw the person.",
+                ),
                 *_use_inputs(),
                 io.Mask.Input(
                     "mask",

@@ -130,8 +130,14 @@ class AstriaDetectFaces(io.ComfyNode):
             ),
             search_aliases=["face detection", "face mask", "face boxes"],
             inputs=[
-                io.Image.Input("image"),
-                FaceAnalysisType.Input("analysis"),
+                io.Image.Input(
+                    "image",
+                    tooltip="The picture, or a batch of pictures.",
+                ),
+                FaceAnalysisType.Input(
+                    "analysis",
+                    tooltip="Finds faces and tells people apart: Astria Load Face Analysis.",
+                ),
                 io.Float.Input(
                     "min_confidence",
                     default=0.5,

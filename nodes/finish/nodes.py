@@ -34,9 +34,22 @@ class AstriaSuperResolution(io.ComfyNode):
             ),
             search_aliases=["upscale", "4x", "esrgan"],
             inputs=[
-                io.Image.Input("image"),
-                io.UpscaleModel.Input("upscale_model"),
-                io.Float.Input("factor", default=4.0, min=1.0, max=16.0, step=0.5),
+                io.Image.Input(
+                    "image",
+                    tooltip="The picture, or a batch of pictures.",
+                ),
+                io.UpscaleModel.Input(
+                    "upscale_model",
+                    tooltip="A super-resolution model, of any factor.",
+                ),
+                io.Float.Input(
+                    "factor",
+                    default=4.0,
+                    min=1.0,
+                    max=16.0,
+                    step=0.5,
+                    tooltip="How many times as wide and as high the picture becomes.",
+                ),
             ],
             outputs=[io.Image.Output()],
         )
@@ -62,7 +75,10 @@ class AstriaTiledDiffusion(io.ComfyNode):
             ),
             search_aliases=["multidiffusion", "tiled upscale", "tiled sampling", "large picture"],
             inputs=[
-                io.Model.Input("model"),
+                io.Model.Input(
+                    "model",
+                    tooltip="The model that draws the tiles.",
+                ),
                 io.Int.Input(
                     "tile_size",
                     default=1024,
@@ -98,7 +114,10 @@ class AstriaColorGrading(io.ComfyNode):
             description="The colours of a film, or of a .cube file in models/luts.",
             search_aliases=["lut", "cube", "film look", "velvia", "portra", "ektar", "colour"],
             inputs=[
-                io.Image.Input("image"),
+                io.Image.Input(
+                    "image",
+                    tooltip="The picture, or a batch of pictures.",
+                ),
                 io.Combo.Input(
                     "look",
                     options=[*LOOKS, *lut_names()],
@@ -143,7 +162,10 @@ class AstriaFilmGrain(io.ComfyNode):
             ),
             search_aliases=["noise", "analog", "iso", "texture"],
             inputs=[
-                io.Image.Input("image"),
+                io.Image.Input(
+                    "image",
+                    tooltip="The picture, or a batch of pictures.",
+                ),
                 io.Float.Input(
                     "strength",
                     default=0.5,
@@ -197,7 +219,10 @@ class AstriaRemoveBackground(io.ComfyNode):
             ),
             search_aliases=["cutout", "matting", "transparent", "birefnet", "product photo"],
             inputs=[
-                io.Image.Input("image"),
+                io.Image.Input(
+                    "image",
+                    tooltip="The picture, or a batch of pictures.",
+                ),
                 io.BackgroundRemoval.Input(
                     "background_model", tooltip="From Load Background Removal Model."
                 ),

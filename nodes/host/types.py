@@ -36,13 +36,29 @@ def seed_input() -> io.Int.Input:
     )
 
 
+# What the model at each socket is for.
+SOCKETS_ARE_FOR = {
+    "upscale_model": "Enlarges the picture, for super_resolution and hires_fix.",
+    "pose_controlnet": "Holds the poses of several people, where no input image does.",
+    "controlnet": "For controlnet=: a ControlNet of the kind that the prompt names.",
+    "segmenter": "Finds words in a picture, for --mask_prompt: from Astria Load Segmenter.",
+    "background_model": "For --remove_background, and for the mask word foreground.",
+    "face_analysis": "Finds faces and tells people apart: from Astria Load Face Analysis.",
+    "faceid": "Draws people by their photos, for <faceid:...>: from Astria Load FaceID.",
+    "face_restorer": "For face_correct: GFPGAN, RestoreFormer or CodeFormer.",
+    "face_swapper": "For face_swap: from Astria Load Face Swapper.",
+}
+
+
 def gathered_inputs() -> list[io.Input]:
     """Return a socket for each kind of model that stages need beside MODEL, CLIP and VAE.
 
     They stay links, and what is not used is never run.
     """
     return [
-        io.Custom(kind).Input(name, optional=True, lazy=True, raw_link=True)
+        io.Custom(kind).Input(
+            name, optional=True, lazy=True, raw_link=True, tooltip=SOCKETS_ARE_FOR[name]
+        )
         for name, kind in MODEL_SOCKETS.items()
     ]
 

@@ -61,8 +61,16 @@ class AstriaLoadSegmenter(io.ComfyNode):
                     options=choices("clipseg"),
                     tooltip="For any word, with coarse edges.",
                 ),
-                io.BackgroundRemoval.Input("background_model", optional=True),
-                io.Model.Input("sam3_model", optional=True),
+                io.BackgroundRemoval.Input(
+                    "background_model",
+                    optional=True,
+                    tooltip="For --remove_background, and for the mask word foreground.",
+                ),
+                io.Model.Input(
+                    "sam3_model",
+                    optional=True,
+                    tooltip="A loaded SAM3 model, in place of a file.",
+                ),
                 io.Clip.Input(
                     "sam3_clip", optional=True, tooltip="The text encoder of sam3_model."
                 ),
@@ -109,8 +117,14 @@ class AstriaPromptMask(io.ComfyNode):
                 "grounding dino",
             ],
             inputs=[
-                io.Image.Input("image"),
-                SegmenterType.Input("segmenter"),
+                io.Image.Input(
+                    "image",
+                    tooltip="The picture, or a batch of pictures.",
+                ),
+                SegmenterType.Input(
+                    "segmenter",
+                    tooltip="From Astria Load Segmenter: what finds words in a picture.",
+                ),
                 io.String.Input(
                     "mask_prompt", default="foreground", dynamic_prompts=False, tooltip=words
                 ),
@@ -120,7 +134,11 @@ class AstriaPromptMask(io.ComfyNode):
                     dynamic_prompts=False,
                     tooltip=f"Taken out of the mask. {words}",
                 ),
-                io.Boolean.Input("mask_invert", default=False),
+                io.Boolean.Input(
+                    "mask_invert",
+                    default=False,
+                    tooltip="Masks everything else instead, before it is dilated.",
+                ),
                 io.String.Input("mask_dilate", default="0", dynamic_prompts=False, tooltip=_DILATE),
                 io.Combo.Input("shape", options=list(SHAPES), default="round", tooltip=_SHAPE),
                 io.Int.Input("feather_px", default=0, min=0, max=MAX_SIDE, tooltip=_FEATHER),
@@ -206,7 +224,10 @@ class AstriaAdjustMask(io.ComfyNode):
                 "expand mask",
             ],
             inputs=[
-                io.Mask.Input("mask"),
+                io.Mask.Input(
+                    "mask",
+                    tooltip="The mask to change; a batch is changed one by one.",
+                ),
                 io.Boolean.Input("invert", default=False, tooltip="Comes first."),
                 io.String.Input("dilate", default="0", dynamic_prompts=False, tooltip=_DILATE),
                 io.Combo.Input("shape", options=list(SHAPES), default="round", tooltip=_SHAPE),
@@ -251,9 +272,21 @@ class AstriaFindPeople(io.ComfyNode):
             ),
             search_aliases=["person masks", "segment people", "instances"],
             inputs=[
-                io.Image.Input("image"),
-                SegmenterType.Input("segmenter"),
-                io.Int.Input("persons", default=1, min=1, max=MAX_PERSONS),
+                io.Image.Input(
+                    "image",
+                    tooltip="The picture in which people are looked for.",
+                ),
+                SegmenterType.Input(
+                    "segmenter",
+                    tooltip="From Astria Load Segmenter: what finds words in a picture.",
+                ),
+                io.Int.Input(
+                    "persons",
+                    default=1,
+                    min=1,
+                    max=MAX_PERSONS,
+                    tooltip="How many people are looked for.",
+                ),
                 io.String.Input(
                     "word",
                     default="person",

@@ -37,7 +37,10 @@ class AstriaOutpaintCanvas(io.ComfyNode):
             ),
             search_aliases=["pad image for outpainting", "extend image", "uncrop"],
             inputs=[
-                io.Image.Input("image"),
+                io.Image.Input(
+                    "image",
+                    tooltip="The picture, or a batch of pictures.",
+                ),
                 io.Combo.Input(
                     "anchor",
                     options=list(ANCHORS),
@@ -51,7 +54,13 @@ class AstriaOutpaintCanvas(io.ComfyNode):
                     max=MAX_SIDE,
                     tooltip="The finished picture's width, exactly.",
                 ),
-                io.Int.Input("height", default=1024, min=1, max=MAX_SIDE),
+                io.Int.Input(
+                    "height",
+                    default=1024,
+                    min=1,
+                    max=MAX_SIDE,
+                    tooltip="Height in pixels.",
+                ),
                 io.Combo.Input(
                     "smaller",
                     options=list(SMALLER_POLICIES),
@@ -133,7 +142,10 @@ class AstriaOutpaintComposite(io.ComfyNode):
                 " painted when nothing is new."
             ),
             inputs=[
-                CanvasType.Input("canvas"),
+                CanvasType.Input(
+                    "canvas",
+                    tooltip="From Astria Outpaint Canvas: where the source stands and what is new.",
+                ),
                 io.Image.Input(
                     "painted",
                     lazy=True,
@@ -178,7 +190,10 @@ class AstriaOutpaintMasks(io.ComfyNode):
                 " new area is 0."
             ),
             inputs=[
-                CanvasType.Input("canvas"),
+                CanvasType.Input(
+                    "canvas",
+                    tooltip="From Astria Outpaint Canvas: where the source stands and what is new.",
+                ),
                 io.Mask.Input("masks", tooltip="Any number, of the source's size or scaled to it."),
             ],
             outputs=[

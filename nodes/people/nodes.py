@@ -30,9 +30,24 @@ class AstriaPersonLora(io.ComfyNode):
                 " one person."
             ),
             inputs=[
-                io.Combo.Input("lora_name", options=folder_paths.get_filename_list("loras")),
-                io.Float.Input("strength", default=1.0, min=-100.0, max=100.0, step=0.01),
-                LorasType.Input("loras", optional=True),
+                io.Combo.Input(
+                    "lora_name",
+                    options=folder_paths.get_filename_list("loras"),
+                    tooltip="A file of models/loras.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=-100.0,
+                    max=100.0,
+                    step=0.01,
+                    tooltip="How strongly it acts; 0 is not at all, 1 as it was made.",
+                ),
+                LorasType.Input(
+                    "loras",
+                    optional=True,
+                    tooltip="From another Astria Person LoRA: this one is added to them.",
+                ),
             ],
             outputs=[LorasType.Output(display_name="loras")],
         )
@@ -54,19 +69,30 @@ class AstriaPerson(io.ComfyNode):
                 " left to right."
             ),
             inputs=[
-                io.Conditioning.Input("positive"),
+                io.Conditioning.Input(
+                    "positive",
+                    tooltip="The person's own words, as conditioning.",
+                ),
                 io.Conditioning.Input(
                     "negative",
                     optional=True,
                     tooltip="Without one the scene's negative prompt counts here too.",
                 ),
-                LorasType.Input("loras", optional=True),
+                LorasType.Input(
+                    "loras",
+                    optional=True,
+                    tooltip="From another Astria Person LoRA: this one is added to them.",
+                ),
                 io.Model.Input(
                     "model",
                     optional=True,
                     tooltip="A checkpoint that draws this person, with texts from its own CLIP.",
                 ),
-                FaceIDsType.Input("faceids", optional=True),
+                FaceIDsType.Input(
+                    "faceids",
+                    optional=True,
+                    tooltip="From Astria Person FaceID: whose face it is.",
+                ),
                 PersonsType.Input(
                     "persons", optional=True, tooltip="The persons to the left of this one."
                 ),
@@ -101,11 +127,23 @@ class AstriaRegionalPrompt(io.ComfyNode):
                 "lora mask",
             ],
             inputs=[
-                io.Model.Input("model"),
-                RegionsType.Input("regions"),
-                PersonsType.Input("persons"),
+                io.Model.Input(
+                    "model",
+                    tooltip="The model that draws all people.",
+                ),
+                RegionsType.Input(
+                    "regions",
+                    tooltip="From Astria Regions: where each person stands.",
+                ),
+                PersonsType.Input(
+                    "persons",
+                    tooltip="From Astria Person, chained from left to right.",
+                ),
                 io.Conditioning.Input("positive", tooltip="The scene."),
-                io.Conditioning.Input("negative"),
+                io.Conditioning.Input(
+                    "negative",
+                    tooltip="What the picture should not show, as conditioning.",
+                ),
                 io.Float.Input(
                     "scene_strength",
                     default=0.0,

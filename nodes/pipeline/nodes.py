@@ -25,6 +25,7 @@ from .build.text import Models
 from .host.files import absent_inputs, check_input_files
 from .host.inputs import (
     PICTURE_INPUTS,
+    model_inputs,
     policy_inputs,
     read_request,
     text_errors,
@@ -81,18 +82,16 @@ class AstriaGenerate(io.ComfyNode):
             display_name="Astria Generate",
             category="astria",
             description=(
-                "Paste a prompt of the service, connect a model, get the picture: every stage the"
-                " prompt asks for, in one node."
+                "From prompt to picture in one node: people with their own words and faces, masks"
+                " by words, a wider canvas, sharp faces, four times the size."
             ),
-            search_aliases=["astria", "generate", "prompt", "outpaint", "text to image"],
+            search_aliases=["astria", "generate", "prompt", "outpaint", "text to image", "txt2img"],
             enable_expand=True,
             hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
             inputs=[
                 text_input(),
                 seed_input(),
-                io.Model.Input("model", lazy=True),
-                io.Clip.Input("clip", lazy=True, raw_link=True),
-                io.Vae.Input("vae", lazy=True, raw_link=True),
+                *model_inputs(),
                 RequestType.Input(
                     "request",
                     optional=True,
@@ -340,9 +339,11 @@ class AstriaEncodeRequest(io.ComfyNode):
             enable_expand=True,
             hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
             inputs=[
-                io.Model.Input("model", lazy=True),
-                io.Clip.Input("clip", lazy=True, raw_link=True),
-                RequestType.Input("request"),
+                *model_inputs()[:2],
+                RequestType.Input(
+                    "request",
+                    tooltip="From Astria Prompt.",
+                ),
                 RegionsType.Input(
                     "regions",
                     optional=True,
@@ -350,7 +351,11 @@ class AstriaEncodeRequest(io.ComfyNode):
                     raw_link=True,
                     tooltip="From Astria Regions, for a request with persons.",
                 ),
-                ModelsType.Input("models", optional=True),
+                ModelsType.Input(
+                    "models",
+                    optional=True,
+                    tooltip="From Astria Models: more bindings, and connected models.",
+                ),
             ],
             outputs=[
                 io.Model.Output(),

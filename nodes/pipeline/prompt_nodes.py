@@ -68,7 +68,17 @@ class AstriaRequestText(io.ComfyNode):
             display_name="Astria Request Text",
             category="astria",
             description="One part of a request as plain text, without tags and flags.",
-            inputs=[RequestType.Input("request"), io.Combo.Input("part", options=list(PARTS))],
+            inputs=[
+                RequestType.Input(
+                    "request",
+                    tooltip="From Astria Prompt.",
+                ),
+                io.Combo.Input(
+                    "part",
+                    options=list(PARTS),
+                    tooltip="The part of the prompt that is wanted.",
+                ),
+            ],
             outputs=[io.String.Output()],
         )
 
@@ -115,7 +125,10 @@ class AstriaRequestSettings(io.ComfyNode):
                 " defaults follow the model's family."
             ),
             inputs=[
-                RequestType.Input("request"),
+                RequestType.Input(
+                    "request",
+                    tooltip="From Astria Prompt.",
+                ),
                 io.Model.Input("model", tooltip="Its family decides the defaults."),
                 seed_input(),
                 io.Image.Input(

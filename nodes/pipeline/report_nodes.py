@@ -20,7 +20,11 @@ class AstriaAddToReport(io.ComfyNode):
             ),
             search_aliases=["join report", "append text"],
             inputs=[
-                io.String.Input("report", force_input=True),
+                io.String.Input(
+                    "report",
+                    force_input=True,
+                    tooltip="The report so far.",
+                ),
                 io.String.Input("note", force_input=True, tooltip="An info output."),
             ],
             outputs=[io.String.Output(display_name="report")],

@@ -36,10 +36,16 @@ class AstriaInpaintFaces(io.ComfyNode):
                 "face restore",
             ],
             inputs=[
-                io.Image.Input("image"),
+                io.Image.Input(
+                    "image",
+                    tooltip="The picture, or a batch of pictures.",
+                ),
                 FacesType.Input("faces", tooltip="Of Astria Detect Faces on this very picture."),
                 io.Model.Input("model", tooltip="From before Astria Regional Prompt."),
-                io.Vae.Input("vae"),
+                io.Vae.Input(
+                    "vae",
+                    tooltip="What turns latents into pixels and back; it belongs to the model.",
+                ),
                 io.Conditioning.Input(
                     "positive",
                     tooltip=(
@@ -47,7 +53,10 @@ class AstriaInpaintFaces(io.ComfyNode):
                         " each face."
                     ),
                 ),
-                io.Conditioning.Input("negative"),
+                io.Conditioning.Input(
+                    "negative",
+                    tooltip="What the picture should not show, as conditioning.",
+                ),
                 io.Noise.Input(
                     "noise",
                     tooltip=(
@@ -104,7 +113,11 @@ class AstriaInpaintFaces(io.ComfyNode):
                     max=64,
                     tooltip="Faces in one sampler call; 0: as many as the free memory holds.",
                 ),
-                PersonsType.Input("persons", optional=True),
+                PersonsType.Input(
+                    "persons",
+                    optional=True,
+                    tooltip="Whose texts, LoRAs and faces are drawn, from left to right.",
+                ),
                 RegionsType.Input(
                     "regions",
                     optional=True,

@@ -25,9 +25,19 @@ class AstriaLoadLora(io.ComfyNode):
             ),
             search_aliases=["lora", "load lora", "lora loader"],
             inputs=[
-                io.Model.Input("model"),
-                io.Clip.Input("clip"),
-                io.Combo.Input("lora_name", options=folder_paths.get_filename_list("loras")),
+                io.Model.Input(
+                    "model",
+                    tooltip="The model that the LoRA was made for.",
+                ),
+                io.Clip.Input(
+                    "clip",
+                    tooltip="The text encoder that belongs to the model.",
+                ),
+                io.Combo.Input(
+                    "lora_name",
+                    options=folder_paths.get_filename_list("loras"),
+                    tooltip="A file of models/loras.",
+                ),
                 io.Float.Input(
                     "strength_model", **strength, tooltip="0: only the text encoder is changed."
                 ),

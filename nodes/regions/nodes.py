@@ -28,13 +28,23 @@ class AstriaRegions(io.ComfyNode):
             ),
             search_aliases=["regional prompt", "attention couple", "BREAK"],
             inputs=[
-                io.Int.Input("persons", default=2, min=1, max=MAX_PERSONS),
+                io.Int.Input(
+                    "persons",
+                    default=2,
+                    min=1,
+                    max=MAX_PERSONS,
+                    tooltip="How many people stand in the picture.",
+                ),
                 io.Int.Input(
                     "width",
                     **side,
                     tooltip="Of the picture; with a connected image its own size counts.",
                 ),
-                io.Int.Input("height", **side),
+                io.Int.Input(
+                    "height",
+                    **side,
+                    tooltip="Height in pixels.",
+                ),
                 io.Int.Input(
                     "softness_px",
                     default=32,

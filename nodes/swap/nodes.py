@@ -135,9 +135,15 @@ class AstriaSwapFaces(io.ComfyNode):
             ),
             search_aliases=["face swap", "inswapper", "reactor", "roop"],
             inputs=[
-                io.Image.Input("image"),
+                io.Image.Input(
+                    "image",
+                    tooltip="The picture in which faces are swapped.",
+                ),
                 FacesType.Input("faces", tooltip="Of the same image."),
-                SwapperType.Input("swapper"),
+                SwapperType.Input(
+                    "swapper",
+                    tooltip="From Astria Load Face Swapper.",
+                ),
                 io.MultiType.Input(
                     "identities",
                     types=[IdentitiesType, IdentityType],
@@ -228,7 +234,10 @@ class AstriaRestoreFaces(io.ComfyNode):
             ),
             search_aliases=["face restore", "face correct", "gfpgan", "codeformer", "face enhance"],
             inputs=[
-                io.Image.Input("image"),
+                io.Image.Input(
+                    "image",
+                    tooltip="The picture whose faces are restored.",
+                ),
                 FacesType.Input("faces", tooltip="Of the same image."),
                 io.UpscaleModel.Input("restorer", tooltip="From Load Upscale Model."),
                 io.Float.Input(

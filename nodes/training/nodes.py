@@ -149,10 +149,16 @@ class AstriaTrainLora(io.ComfyNode):
             ),
             search_aliases=["train lora", "dreambooth", "fine-tune"],
             inputs=[
-                io.Model.Input("model"),
+                io.Model.Input(
+                    "model",
+                    tooltip="The model that the person is learned on.",
+                ),
                 io.Latent.Input("latents", tooltip="Of the pictures, by VAE Encode."),
                 io.Conditioning.Input("positive", tooltip="Of the captions, one for each picture."),
-                TunePhotosType.Input("photos"),
+                TunePhotosType.Input(
+                    "photos",
+                    tooltip="From Astria Tune Photos.",
+                ),
                 io.Combo.Input(
                     "preset",
                     options=[FAMILY_PRESET, *PRESETS],
@@ -163,10 +169,29 @@ class AstriaTrainLora(io.ComfyNode):
                     "steps", default=0, min=0, max=MAX_STEPS, tooltip="0: by preset and photos."
                 ),
                 io.Float.Input(
-                    "learning_rate", default=0.0, min=0.0, max=0.1, step=0.000001, round=False
+                    "learning_rate",
+                    default=0.0,
+                    min=0.0,
+                    max=0.1,
+                    step=0.000001,
+                    round=False,
+                    tooltip="How far each step goes: too much spoils, too little learns nothing.",
                 ),
-                io.Int.Input("rank", default=0, min=0, max=128),
-                io.Int.Input("seed", default=0, min=0, max=MAX_SEED, control_after_generate=False),
+                io.Int.Input(
+                    "rank",
+                    default=0,
+                    min=0,
+                    max=128,
+                    tooltip="Size of the LoRA: more holds more detail and makes a larger file.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=MAX_SEED,
+                    control_after_generate=False,
+                    tooltip="Start of the random numbers of the training.",
+                ),
                 io.Boolean.Input(
                     "person_agreed",
                     default=False,
@@ -266,8 +291,14 @@ class AstriaSaveTune(io.ComfyNode):
             ),
             search_aliases=["save lora", "save checkpoint"],
             inputs=[
-                LoraModelType.Input("lora"),
-                TrainingType.Input("training"),
+                LoraModelType.Input(
+                    "lora",
+                    tooltip="From Astria Train LoRA.",
+                ),
+                TrainingType.Input(
+                    "training",
+                    tooltip="From Astria Train LoRA: how the training went.",
+                ),
                 io.Int.Input(
                     "tune_id",
                     default=0,
@@ -285,9 +316,21 @@ class AstriaSaveTune(io.ComfyNode):
                     default="lora",
                     tooltip="checkpoint: merged into a copy of the base; needs all three models.",
                 ),
-                io.Model.Input("model", optional=True),
-                io.Clip.Input("clip", optional=True),
-                io.Vae.Input("vae", optional=True),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="The model that was trained on, needed where a checkpoint is saved.",
+                ),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    tooltip="Its text encoder, needed where a checkpoint is saved.",
+                ),
+                io.Vae.Input(
+                    "vae",
+                    optional=True,
+                    tooltip="Its VAE, needed where a checkpoint is saved.",
+                ),
             ],
             outputs=[
                 io.String.Output(display_name="tune_id"),

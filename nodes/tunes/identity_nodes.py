@@ -45,7 +45,10 @@ class AstriaIdentity(io.ComfyNode):
             ),
             search_aliases=["faceid", "face embedding", "likeness"],
             inputs=[
-                FaceAnalysisType.Input("analysis"),
+                FaceAnalysisType.Input(
+                    "analysis",
+                    tooltip="Finds faces and tells people apart: Astria Load Face Analysis.",
+                ),
                 io.Image.Input(
                     "photos",
                     optional=True,

@@ -86,7 +86,13 @@ class AstriaDeleteTune(io.ComfyNode):
             ),
             search_aliases=["remove tune", "forget photos"],
             inputs=[
-                io.Int.Input("tune_id", default=0, min=0, max=MAX_ID),
+                io.Int.Input(
+                    "tune_id",
+                    default=0,
+                    min=0,
+                    max=MAX_ID,
+                    tooltip="The id of the tune, as Astria Tunes lists it.",
+                ),
                 io.String.Input("title", default="", tooltip="The title of that tune, exactly."),
                 io.String.Input(
                     "confirm",

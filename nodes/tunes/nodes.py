@@ -109,7 +109,10 @@ class AstriaCreateTune(io.ComfyNode):
                         "Photos of one person, a batch or a list. The largest face of each counts."
                     ),
                 ),
-                FaceAnalysisType.Input("analysis"),
+                FaceAnalysisType.Input(
+                    "analysis",
+                    tooltip="Finds faces and tells people apart: Astria Load Face Analysis.",
+                ),
                 io.String.Input(
                     "title",
                     default="",

@@ -39,7 +39,6 @@ ROWS = {
         *("one plain prompt", *(f"{who}, each with text and LoRA" for who in PEOPLE)),
     ),
     "Flux.2 dev": (*("one plain prompt", *(f"{who}, each with text and LoRA" for who in PEOPLE)),),
-    "Z-Image": (*("one plain prompt", *(f"{who}, each with text and LoRA" for who in PEOPLE)),),
 }
 
 

@@ -48,6 +48,7 @@ def test_the_pack_s_extension_loads_without_a_complaint(editor: Editor) -> None:
         "() => app.extensions.map(e => e.name).filter(name => name.startsWith('astria.'))"
     )
     assert sorted(names) == [
+        "astria.empty_prompt",
         "astria.previews",
         "astria.prompt_editor",
         "astria.report",
@@ -163,7 +164,7 @@ def test_two_nodes_of_an_expansion_that_tell_the_same_are_heard_once(editor: Edi
         node.onExecuted({ text: ["seed = 1"] });
         node.onExecuted({ astria_notes: ["LoRA 'a' fits 2 of 3\\none face"] });
         node.onExecuted({ astria_notes: ["LoRA 'a' fits 2 of 3"] });
-        return node.widgets.find(widget => widget.name === "report").element.value;
+        return node.widgets.find(widget => widget.name === "report").told.value;
     }"""
     told = "seed = 1\nLoRA 'a' fits 2 of 3\none face"
     assert editor.page.evaluate(script, number) == told
@@ -184,6 +185,7 @@ def test_a_node_without_a_report_warns_of_a_lora_that_fits_in_part(editor: Edito
 
 def test_a_report_stays_readable_in_the_smallest_node(editor: Editor) -> None:
     number = explain(editor)
+    shown_report(editor)
     editor.page.evaluate(
         "id => { const n = app.graph.getNodeById(id); n.setSize(n.computeSize()); }", number
     )

@@ -6,11 +6,17 @@ import { behaveAsTextBox } from "./editor/hosting.js";
 import { surroundings } from "./editor/surroundings.js";
 import { PromptView } from "./editor/view.js";
 
+const MARGIN = 10; // that the host leaves around an element in a node
 const MIN_NODE_SIZE = { minWidth: 400, minHeight: 200 }; // those of the stock text box
 
 // Previews and reports that come into a node make it taller and leave the prompt the room that it had.
 function keptRoom(node, box) {
-  let [kept, isHeld, before] = [0, false, 0];
+  let [kept, isHeld, before, grown] = [0, false, 0, 0];
+  const saved = node.onSerialize;
+  node.onSerialize = function (into) {
+    saved?.apply(this, arguments);
+    if (grown) into.size = [into.size[0], into.size[1] - grown]; // a workflow keeps the size that a person gave
+  };
   const look = () => {
     const height = box.root.offsetHeight;
     if (!height) return; // collapsed, or out of sight
@@ -18,14 +24,16 @@ function keptRoom(node, box) {
     before = node.size[1];
     if (!isTaken) return void (kept = height);
     isHeld = true;
-    box.root.style.minHeight = `${kept}px`; // with Vue nodes the widget's own getMinHeight does not count
+    if (globalThis.LiteGraph?.vueNodesMode) box.root.style.minHeight = `${kept}px`; // there the widget's own getMinHeight does not count
     requestAnimationFrame(() => {
-      node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
+      const height = node.size[1];
+      node.setSize([node.size[0], Math.max(height, node.computeSize()[1])]);
+      grown += node.size[1] - height;
       node.graph?.setDirtyCanvas(true, true);
     });
   };
   new ResizeObserver(look).observe(box.root);
-  return { least: () => (isHeld ? kept : box.minHeight) };
+  return { least: () => (isHeld ? kept + 2 * MARGIN : box.minHeight) };
 }
 
 function promptWidget(node, name, data) {

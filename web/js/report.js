@@ -5,7 +5,7 @@ import { rememberFamily } from "./editor/surroundings.js";
 import { text } from "./texts.js";
 
 const HEIGHT = 140; // by which a node grows when it has something to report
-const PROMPT_HEIGHT = 220; // of a new node: a pasted prompt has some 25 lines, and scrolls
+const PROMPT_HEIGHT = 200; // of a new node: a pasted prompt has some 25 lines, and scrolls
 
 const TOAST_MS = 20_000;
 
@@ -31,9 +31,15 @@ function makeBox() {
   });
   const buttons = bindButtons();
   const root = document.createElement("div");
-  Object.assign(root.style, { display: "none", flexDirection: "column", width: "100%", height: "100%" });
+  Object.assign(root.style, { display: "none", flexDirection: "column", width: "100%", height: "100%", minHeight: "0" });
   root.append(box, buttons);
   return { root, box, buttons };
+}
+
+// Vue nodes share free room among all widgets with a layout size of their own, an empty one too: without it a widget is as high as its content.
+function withoutShare(widget) {
+  const ofClass = widget.computeLayoutSize;
+  Object.defineProperty(widget, "computeLayoutSize", { get: () => (globalThis.LiteGraph?.vueNodesMode ? undefined : ofClass) });
 }
 
 // Two stages that wear one LoRA tell the same of it.
@@ -73,16 +79,25 @@ app.registerExtension({
     widget.serialize = false; // keeps it out of widgets_values as well
     // The side panel sets a width on widgets of the selected node and leaves them that narrow; ours always follow the node.
     Object.defineProperty(widget, "width", { get: () => undefined, set: () => {} });
+    withoutShare(widget);
     // An empty report takes no room of the prompt's: the node grows when there is something to tell, and shrinks again.
+    let grown = 0; // by how much, which is not saved
+    const saved = node.onSerialize;
+    node.onSerialize = function (into) {
+      saved?.apply(this, arguments);
+      if (grown) into.size = [into.size[0], into.size[1] - grown];
+    };
     widget.tell = (told) => {
       box.value = told;
       showBinding(buttons, told);
       const isShown = root.style.display !== "none";
       if (isShown === Boolean(told)) return;
       const [width, height] = node.size;
+      const wanted = height + (told ? HEIGHT : -grown);
       root.style.display = told ? "flex" : "none";
       root.style.minHeight = told ? `${HEIGHT}px` : "0"; // with Vue nodes the widget's own getMinHeight does not count
-      node.setSize([width, Math.max(height + (told ? HEIGHT : -HEIGHT), node.computeSize()[1])]);
+      node.setSize([width, Math.max(wanted, node.computeSize()[1])]);
+      grown = told ? node.size[1] - height : 0;
       app.canvas?.setDirty(true, true);
     };
     widget.told = box;

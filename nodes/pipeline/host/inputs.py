@@ -30,8 +30,35 @@ def text_input(**options) -> io.String.Input:
     )
 
 
+def model_inputs() -> list[io.Input]:
+    """Return the sockets of a model with its text encoder and VAE. The latter stay links: inner
+    nodes take them.
+    """
+    return [
+        io.Model.Input(
+            "model",
+            lazy=True,
+            tooltip="The model that paints: SD1.5, SDXL, Flux or another family of this pack.",
+        ),
+        io.Clip.Input(
+            "clip",
+            lazy=True,
+            raw_link=True,
+            tooltip="The text encoder that belongs to the model.",
+        ),
+        io.Vae.Input(
+            "vae",
+            lazy=True,
+            raw_link=True,
+            tooltip="What turns latents into pixels and back; it belongs to the model.",
+        ),
+    ]
+
+
 def policy_inputs() -> list[io.Input]:
-    """Return the widgets of what the artist decides beside the prompt."""
+    """Return the widgets of what the artist decides beside the prompt, which is rare: the editor
+    shows them when asked.
+    """
     missing = (
         "A stage whose model is neither connected nor bound: stop with an error, or leave the stage"
         " out and report it."
@@ -48,6 +75,7 @@ def policy_inputs() -> list[io.Input]:
             optional=True,
             default="error",
             tooltip=missing,
+            advanced=True,
         ),
         io.Combo.Input(
             "smaller_canvas",
@@ -55,8 +83,11 @@ def policy_inputs() -> list[io.Input]:
             optional=True,
             default="crop",
             tooltip=smaller,
+            advanced=True,
         ),
-        io.Boolean.Input("keep_unmasked", optional=True, default=False, tooltip=keep),
+        io.Boolean.Input(
+            "keep_unmasked", optional=True, default=False, tooltip=keep, advanced=True
+        ),
     ]
 
 
