@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from comfyui_astria.nodes.editor.stepping import Stride, step
+from comfyui_astria.nodes.prompt.catalog import SCHEDULERS
 from comfyui_astria.nodes.prompt.source import Span
 
 
@@ -33,7 +34,7 @@ def stepped(marked: str, *, up: bool = True, delta: float = 0.05) -> str:
         ("a cat\nsteps=50|", "a cat\nsteps=50"),
         ("a cat\nface_swap=true|", "a cat\nface_swap=false"),
         ("a cat\nscheduler=e|uler", "a cat\nscheduler=euler_a"),
-        ("a cat\nscheduler=lcm|", "a cat\nscheduler=euler"),
+        (f"a cat\nscheduler={SCHEDULERS[-1]}|", f"a cat\nscheduler={SCHEDULERS[0]}"),
         ("a --outpaint top-|left", "a --outpaint top-center"),
         ("a --outpaint_width 640|", "a --outpaint_width 641"),
         ("a --mask_prompt face --mask_dilate -20%|", "a --mask_prompt face --mask_dilate -19%"),
