@@ -171,7 +171,7 @@ class _Tiles:
                 for cond in whole
             ]
             parts = executor(model, own, tile.of(x), timestep, run.options_in(options, tile, x))
-            weight = weight.to(x)
+            weight = run.weight_at(tile, weight, x)
             for result, part in zip(results, parts, strict=True):
                 tile.of(result).add_(part * weight)
         return results

@@ -46,6 +46,13 @@ class TileCuts:
 
     _cut: dict[Hashable, Any] = field(default_factory=dict)
 
+    def weight_at(self, tile: Tile, weight: Tensor, x: Tensor) -> Tensor:
+        """Return the tile's weight where and as the latent is: the copy waits for the GPU."""
+        key = (tile, x.device, x.dtype)
+        if key not in self._cut:
+            self._cut[key] = weight.to(x)
+        return self._cut[key]
+
     def control_in(
         self, control: comfy.controlnet.ControlBase, tile: Tile, x: Tensor
     ) -> comfy.controlnet.ControlBase:
