@@ -54,6 +54,9 @@ _BASES: Mapping[str, Sequence[Mapping[str, _BaseField]]] = {
 _FIELDS = {"diffusion_models": "diffusion_model", "vae": "vae"}
 _PRECISION = re.compile(r"[-_.](bf16|fp16|fp32|fp8|fp4|int8|mxfp8|nvfp4).*$", re.IGNORECASE)
 
+# Files that serve as well: ComfyUI's templates of Flux.2 load the VAE with a smaller decoder.
+_ALSO_SERVES = {"flux2-vae": ("full_encoder_small_decoder",)}
+
 
 def _of_family(of: Family) -> Mapping[str, _BaseField]:
     """Return how the files of a family are called, whatever their precision."""
@@ -64,7 +67,8 @@ def _of_family(of: Family) -> Mapping[str, _BaseField]:
         longer = [_spelled(other) for other in others if other != stem and stem in other]
         field = _FIELDS.get(file.folder, of.text.files[0])
         # A short name may be the beginning of any other, as ae is of aesthetic.
-        name = rf"(^|/){_spelled(stem)}(?![a-z0-9])"
+        names = "|".join(map(_spelled, (stem, *_ALSO_SERVES.get(stem, ()))))
+        name = rf"(^|/)(?:{names})(?![a-z0-9])"
         way[field] = _like(file.folder, name, "|".join(longer) or "(?!)")
     return way
 

@@ -100,6 +100,17 @@ def test_a_variant_is_not_taken_for_another(base: str, file: str, is_it: bool) -
     assert found.get("diffusion_model") == (file if is_it else None)
 
 
+def test_the_vae_of_the_host_s_templates_serves_too() -> None:
+    folders = {**BESIDE, "diffusion_models": ["flux-2-klein-9b-fp8.safetensors"]}
+    folders["vae"] = ["full_encoder_small_decoder.safetensors"]
+    found = guessed("flux2_klein_9b", lambda folder: folders[folder])
+    assert found["vae"] == "full_encoder_small_decoder.safetensors"
+    folders["vae"] = [*folders["vae"], "FLUX2/flux2-vae.safetensors"]
+    assert guessed("flux2_klein_9b", lambda folder: folders[folder])["vae"].endswith(
+        "flux2-vae.safetensors"
+    )
+
+
 def test_a_vae_whose_name_only_begins_alike_is_none() -> None:
     folders = {
         "diffusion_models": ["z_image_turbo_bf16.safetensors"],
