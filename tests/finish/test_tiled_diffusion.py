@@ -29,6 +29,7 @@ from comfyui_astria.tests.regions.regional_support import (
     difference,
     model_of,
     one_thread,
+    with_control_patch,
     with_regions,
 )
 from torch import Tensor
@@ -186,7 +187,7 @@ def test_a_noise_mask_keeps_what_it_keeps() -> None:
     assert torch.allclose(result[..., :10, :], latent[..., :10, :], atol=1e-4)
 
 
-@pytest.mark.parametrize("family", ["sd15", "sdxl", "flux"])
+@pytest.mark.parametrize("family", ["sd15", "sdxl", "flux", "zimage"])
 def test_regions_are_cut_with_the_tiles(family: str) -> None:
     model = model_of(family)
     noise = noise_of(family, size=(26, 34))
@@ -295,6 +296,13 @@ def test_what_cannot_be_cut_is_refused() -> None:
     model, noise = tiled(pointwise()), noise_of("sd15")
     with pytest.raises(PlanError, match="carries 'gligen', which cannot be cut into tiles"):
         denoised(model, "sd15", placed(1, gligen=("position", model_of("sd15"), [])), noise=noise)
+
+
+def test_a_controlnet_that_is_a_patch_of_the_model_is_refused() -> None:
+    """Each tile would get the whole of its picture."""
+    model = tiled(with_control_patch(model_of("zimage")))
+    with pytest.raises(PlanError, match="ZImageControlPatch"):
+        denoised(model, "zimage", text("zimage", 1), noise=noise_of("zimage"))
 
 
 def test_a_person_with_an_own_model_is_drawn_whole_behind_regions_and_refused_before() -> None:

@@ -255,20 +255,24 @@ def test_another_way_with_soft_masks_stays() -> None:
     assert ((seen[0] > 0) & (seen[0] < 1)).any()
 
 
-def test_the_memory_decides_how_many_faces_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = model_of("sd15")
-    room = model.model.memory_required([2 * 3, 4, 8, 8]) * 1.5
+@pytest.mark.parametrize(("family", "latent"), [("sd15", (4, 8, 8)), ("flux2", (128, 4, 4))])
+def test_the_memory_decides_how_many_faces_run_at_once(
+    family: str, latent: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, rows = model_of(family), 1 if family == "flux2" else 2  # of one guided face
+    room = model.model.memory_required([rows * 3, *latent]) * 1.5
     monkeypatch.setattr(
         load("comfy.model_patcher").ModelPatcher, "get_free_memory", lambda self, device: room
     )
     faces = planned([])
-    assert draw(faces, drawing("sd15"))[1] == 2
-    assert draw(faces, drawing("sd15", cfg=1.0))[1] == 1
+    assert draw(faces, drawing(family))[1] == 2
+    if rows == 2:
+        assert draw(faces, drawing(family, cfg=1.0))[1] == 1
     monkeypatch.setattr(
         load("comfy.model_patcher").ModelPatcher, "get_free_memory", lambda self, device: 1.0
     )
-    assert draw(faces, drawing("sd15"))[1] == 4
-    assert draw(faces, drawing("sd15", max_batch=8))[1] == 1
+    assert draw(faces, drawing(family))[1] == 4
+    assert draw(faces, drawing(family, max_batch=8))[1] == 1
 
 
 # With a LoRA for the whole model, and without one.

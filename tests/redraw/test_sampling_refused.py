@@ -29,7 +29,7 @@ from comfyui_astria.tests.redraw.drawing_support import (
     write_lora,
 )
 from comfyui_astria.tests.regions.comfy_inprocess import load, text
-from comfyui_astria.tests.regions.regional_support import base_of
+from comfyui_astria.tests.regions.regional_support import base_of, with_control_patch
 
 
 @pytest.fixture(autouse=True)
@@ -141,3 +141,10 @@ def test_small_faces_are_drawn_at_the_full_size() -> None:
     [tiny] = planned([], ((Face((50, 50, 58, 58)),),))
     [result], _ = draw([tiny], drawing("sd15"), pictures(1))
     assert (tiny.crop.width, result.shape) == (16, (64, 64, 3))
+
+
+def test_a_controlnet_that_is_a_patch_of_the_model_is_refused() -> None:
+    """Each face would get the whole of its picture."""
+    how = drawing("zimage", model=with_control_patch(model_of("zimage")))
+    with pytest.raises(PlanError, match="ZImageControlPatch"):
+        draw(planned([]), how)

@@ -6,6 +6,7 @@ import atexit
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -180,3 +181,17 @@ def one_thread() -> Iterator[None]:
 def difference(one: Tensor, other: Tensor) -> float:
     """Return the greatest difference, relative to the greatest value."""
     return ((one - other).abs().max() / other.abs().max()).item()
+
+
+def with_control_patch(model: Any) -> Any:
+    """Return a clone with the host's ControlNet of Z-Image, which is a patch of the model."""
+    network, cpu = torch.nn.Linear(1, 1), torch.device("cpu")
+    network.additional_in_dim = 0
+    own = load("comfy.model_patcher").CoreModelPatcher(network, cpu, cpu)
+    vae = SimpleNamespace(encode=lambda image: torch.zeros(1, 16, 8, 12))
+    patch = load("comfy_extras.nodes_model_patch").ZImageControlPatch(
+        own, vae, torch.zeros(1, 64, 96, 3), 1.0
+    )
+    steered = model.clone()
+    steered.set_model_double_block_patch(patch)
+    return steered

@@ -14,6 +14,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...errors import PlanError
+from ...host.model_patches import steering_patch
 from ...regions.host.checkpoints import PERSON_MODELS_KEY
 from ...rounding import ceil_div
 from ..tiles import Tiling, tiling
@@ -124,6 +125,7 @@ class _Tiles:
                 code="tiles-multigpu",
                 hint=hint,
             )
+        _refuse_steering(options)
         wrappers = list(options["transformer_options"]["wrappers"][WrappersMP.CALC_COND_BATCH])
         if PERSON_MODELS_KEY in wrappers[wrappers.index(TILES_KEY) :]:
             hint = (
@@ -175,3 +177,17 @@ class _Tiles:
             for result, part in zip(results, parts, strict=True):
                 tile.of(result).add_(part * weight)
         return results
+
+
+def _refuse_steering(options: dict) -> None:
+    patch = steering_patch(options["transformer_options"])
+    if patch:
+        raise PlanError(
+            f"A ControlNet that is a patch of the model ({patch}) cannot be cut into tiles; each"
+            " would get the whole of its picture.",
+            code="tiles-control-patch",
+            hint=(
+                "Connect the model from before the node that applies it, such as Z-Image Fun"
+                " ControlNet."
+            ),
+        )

@@ -34,9 +34,10 @@ from ...regions.person import Person
 from ...regions.run import Forward, RegionRun
 from ..blend import levelled
 from ..chunks import cut_up, grouped, largest_batch
-from ..crop import FaceCrop, cut, cut_hint, window_mask
+from ..crop import FaceCrop, cut, window_mask
 from ..plan import PlannedFace
 from ..texts import face_text, kind_of, stacked, with_control
+from .control import FaceControlNets, check_steering
 
 FACES_KEY = "astria_faces"
 # The noise of a face must be neither that of its picture nor that of another picture's face, whose
@@ -244,6 +245,7 @@ def _face_model(jobs: Sequence[_Job], drawing: FaceDrawing) -> _FaceModel:
                 " Astria Person."
             ),
         )
+    check_steering(model)
     drawn = {job.face.person for job in jobs}
     here = [person if number in drawn else None for number, person in enumerate(drawing.persons)]
     run, patched = RegionRun(), model
@@ -295,7 +297,7 @@ def _draw(
     masks = torch.stack(
         [window_mask(crop, crop.target_width, crop.target_height, image.device) for crop in crops]
     )
-    cropped = _ControlNets(crops, (image.shape[2], image.shape[1]))
+    cropped = FaceControlNets(crops, (image.shape[2], image.shape[1]))
     positive = with_control(stacked([job.positive for job in jobs]), cropped)
     negative = with_control(stacked([job.negative for job in jobs]), cropped)
     if face_model.inpaint:
@@ -384,37 +386,3 @@ def _run_rows(
         return executor(x, *rest, **named)
     finally:
         run.forward = None
-
-
-class _ControlNets:
-    """ControlNets with a hint for the whole picture -> copies with each face's part of the hint,
-    each copied once.
-    """
-
-    def __init__(self, crops: Sequence[FaceCrop], size: tuple[int, int]) -> None:
-        self._crops = crops
-        self._size = size
-        self._made: dict[int, Any] = {}
-
-    def __call__(self, control: Any) -> Any:
-        if id(control) not in self._made:
-            self._made[id(control)] = self._of_faces(control)
-        return self._made[id(control)]
-
-    def _of_faces(self, control: Any) -> Any:
-        options = {
-            "vae": control.vae,
-            "extra_concat": [self._cut(hint) for hint in control.extra_concat_orig],
-        }
-        made = control.copy().set_cond_hint(
-            self._cut(control.cond_hint_original),
-            control.strength,
-            control.timestep_percent_range,
-            **options,
-        )
-        if control.previous_controlnet is not None:
-            made.set_previous_controlnet(self(control.previous_controlnet))
-        return made
-
-    def _cut(self, hint: Tensor) -> Tensor:
-        return torch.cat([cut_hint(hint, crop, self._size) for crop in self._crops])
