@@ -147,10 +147,14 @@ class Forward:
 class RegionRun:
     """The link between a patched model's parts.
 
-    `forward` is set for the time of one call of the diffusion model.
+    `forward` is set for the time of one call of the diffusion model. `is_attended`: an attention of
+    the sampling that runs has been one of regions; `is_placed`: the texts of the joint sequence
+    that runs have places of their own.
     """
 
     forward: Forward | None = None
+    is_attended: bool = False
+    is_placed: bool = False
 
 
 def averaged(masks: torch.Tensor, height: int, width: int) -> torch.Tensor:

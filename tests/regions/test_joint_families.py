@@ -16,7 +16,7 @@ from comfyui_astria.nodes.regions.lora import RegionLora
 from comfyui_astria.nodes.regions.lora_gates import Rows
 from comfyui_astria.nodes.regions.lora_layer import GatedChange
 from comfyui_astria.nodes.regions.run import RegionRun, normalised
-from comfyui_astria.tests.regions.comfy_inprocess import load, text
+from comfyui_astria.tests.regions.comfy_inprocess import load, text, tiny_model
 from comfyui_astria.tests.regions.gated_lora_files import whole_file
 from comfyui_astria.tests.regions.regional_support import (
     base_of,
@@ -142,12 +142,65 @@ def test_without_places_that_begin_anew_equal_texts_are_another_picture(
 ) -> None:
     joint = load("comfyui_astria.nodes.regions.host.joint").JointModel
     hooks = type(load("comfyui_astria.nodes.regions.host.table").hooks_of(case.model))
-    for name in ("attach", "options"):
+    for name in ("run", "options", "places_texts"):
         monkeypatch.setattr(hooks, name, getattr(joint, name))
     positive = case.text_of(1, 64)  # of a length that no family pads
     patched = with_regions(case.model, thirds(*case.size), [positive] * 3, [case.text(2)])
     actual = case.denoised(patched, positive)
     assert difference(actual, case.denoised(case.model, positive)) > case.without_restart
+
+
+@pytest.mark.parametrize("case", PLACED, ids=[case.family for case in PLACED])
+def test_a_model_that_another_pack_runs_without_these_places_is_refused(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joint = load("comfyui_astria.nodes.regions.host.joint").JointModel
+    hooks = type(load("comfyui_astria.nodes.regions.host.table").hooks_of(case.model))
+    for name in ("run", "options"):
+        monkeypatch.setattr(hooks, name, getattr(joint, name))
+    positive = case.text_of(1, 64)
+    patched = with_regions(case.model, thirds(*case.size), [positive] * 3, [case.text(2)])
+    with pytest.raises(PlanError, match="wrong places"):
+        case.denoised(patched, positive)
+
+
+@every
+@pytest.mark.parametrize("method", ["forward", "optimized attention"])
+def test_a_model_that_another_pack_runs_by_its_own_code_is_refused(
+    case: Case, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as TeaCache's forward of Lumina 2, which leaves the host's wrappers out, and loaders
+    whose attention is not the host's.
+    """
+    network = case.model.model.diffusion_model
+    if method == "forward":
+        monkeypatch.setattr(network, "forward", network._forward)
+    else:
+        host = load("comfy.ldm.modules.attention")
+        for name in ("flux.math", "lumina.model", "krea2.model"):
+            for attention in ("optimized_attention", "optimized_attention_masked"):
+                monkeypatch.setattr(
+                    load(f"comfy.ldm.{name}"),
+                    attention,
+                    host.attention_pytorch.__wrapped__,
+                    raising=False,
+                )
+    people = case.texts(1, 5, 6)
+    patched = with_regions(case.model, thirds(*case.size), people, [case.text(2)])
+    with pytest.raises(PlanError, match="knows no regions"):
+        case.denoised(patched, people[0])
+
+
+@every
+def test_a_clone_with_weights_of_its_own_is_that_model_with_regions(case: Case) -> None:
+    """The host loads a model anew for TorchCompileModel where weights are moved as needed."""
+    other = tiny_model(base_of(case.family), seed=9)
+    masks, people = thirds(*case.size), case.texts(1, 5, 6)
+    patched = with_regions(case.model, masks, people, [case.text(2)])
+    moved = patched.clone(model_override=other.get_clone_model_override())
+    expected = case.denoised(with_regions(other, masks, people, [case.text(2)]), people[0])
+    assert torch.equal(case.denoised(moved, people[0]), expected)
+    assert difference(case.denoised(patched, people[0]), expected) > 1e-3
 
 
 @every

@@ -45,6 +45,16 @@ def test_the_given_model_stays_as_it_was(family: str) -> None:
     assert model.wrappers == {} and model.model_options == {"transformer_options": {}}
 
 
+def test_a_unet_that_another_pack_runs_by_its_own_code_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = model_of("sd15").model.diffusion_model
+    monkeypatch.setattr(network, "forward", network._forward)
+    patched = with_regions(model_of("sd15"), halves(), people(), [text("sd15", 2)])
+    with pytest.raises(PlanError, match="knows no regions"):
+        denoised(patched, "sd15", text("sd15", 1))
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_interrupted_run_leaves_no_forward_behind(family: str) -> None:
     run, interrupted = RegionRun(), load("comfy.model_management").InterruptProcessingException

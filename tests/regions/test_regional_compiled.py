@@ -18,21 +18,22 @@ from comfyui_astria.tests.regions.regional_support import (
 
 
 @pytest.mark.long
-def test_a_compiled_model_draws_the_same_people() -> None:
+@pytest.mark.parametrize("family", ["flux", "zimage"])
+def test_a_compiled_model_draws_the_same_people(family: str) -> None:
     """Traced as for a GPU's compiler, whose kernels would take minutes more to build here."""
-    model, run = model_of("flux"), RegionRun()
-    texts = [text("flux", seed) for seed in (1, 5, 6)]
+    model, run = model_of(family), RegionRun()
+    texts = [text(family, seed) for seed in (1, 5, 6)]
     files = (whole_file(model), mixed_file(model))
     loras = [RegionLora(region, file, 0.3, "a") for region, file in enumerate(files, 1)]
     patched = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(
-        with_regions(model, soft_people(), texts, [text("flux", 2)], run), loras, run
+        with_regions(model, soft_people(), texts, [text(family, 2)], run), loras, run
     )
     compiled = load("comfy_extras.nodes_torch_compile").TorchCompileModel.execute(
         patched, "aot_eager"
     )[0]
     with torch.inference_mode():  # as the host runs nodes
         plain, expected, picture = (
-            sampled(each, "flux", text("flux", 1), text("flux", 2), steps=2)
+            sampled(each, family, text(family, 1), text(family, 2), steps=2)
             for each in (model, patched, compiled)
         )
     assert difference(picture, expected) < 1e-4

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...errors import PlanError
 from ..lora_gates import Rows
+from ..run import RegionRun
 from .flux import FluxArguments
 from .joint import JointModel, Passed
 from .state import JointCall
@@ -34,6 +35,7 @@ class Flux2(JointModel):
 
     arguments: ClassVar = ("x", "timestep", "context", *FluxArguments._fields)
     ignored: ClassVar = frozenset({"attention_mask"})
+    places_texts: ClassVar = True
     spots: ClassVar = (
         ("double_stream_modulation_img.", Rows.IMAGE, True),
         ("double_stream_modulation_txt.", Rows.TEXT, True),
@@ -53,10 +55,10 @@ class Flux2(JointModel):
             raise _masked()
         return F.pad(text, (0, 0, self.tokens(text.shape[1]) - text.shape[1], 0))
 
-    def options(self, options: dict, call: JointCall) -> dict:
+    def options(self, options: dict, call: JointCall, run: RegionRun) -> dict:
         patches = options.get("patches", {})
         # First: what others make of the positions they make of these.
-        own = [partial(_restarted, call.text_lengths), *patches.get("post_input", ())]
+        own = [partial(_restarted, call.text_lengths, run), *patches.get("post_input", ())]
         return {**options, "patches": {**patches, "post_input": own}}
 
     def check(self, passed: Passed, network: nn.Module) -> None:
@@ -82,12 +84,13 @@ def _masked() -> PlanError:
     )
 
 
-def _restarted(lengths: Sequence[int], given: dict) -> dict:
+def _restarted(lengths: Sequence[int], run: RegionRun, given: dict) -> dict:
     """Return the host's inputs with the positions of each text's tokens from 0 on, as they are in
     a text alone.
 
     Shapes: txt_ids [B,T,4], T the sum of `lengths`.
     """
+    run.is_placed = True
     ids = given["txt_ids"].clone()
     places = [torch.arange(length, device=ids.device, dtype=ids.dtype) for length in lengths]
     ids[..., TEXT_AXIS] = torch.cat(places)

@@ -21,6 +21,7 @@ from ...errors import PlanError
 from ...families.family import Family
 from ...rounding import ceil_div
 from ..attention import Joint, Share
+from ..run import RegionRun
 from .hooks import REGIONS_KEY, ModelHooks
 from .state import JointCall, Regions
 
@@ -42,12 +43,14 @@ class JointModel(ModelHooks):
     """The hooks of a model whose text and image stand in one sequence, text first.
 
     `arguments` are the names of what the host hands its `_forward`, as far as by position.
-    `has_image_layers`: some of its layers attend over the image alone. `takes_references`: pictures
+    `has_image_layers`: some of its layers attend over the image alone. `places_texts`: the places
+    of a text begin anew, and `run.is_placed` says that they did. `takes_references`: pictures
     beside the one that is drawn stand behind it in the sequence.
     """
 
     arguments: ClassVar[tuple[str, ...]] = ()
     has_image_layers: ClassVar[bool] = False
+    places_texts: ClassVar[bool] = False
     takes_references: ClassVar[bool] = True
 
     def __init__(self, family: Family) -> None:
@@ -73,7 +76,7 @@ class JointModel(ModelHooks):
         """
         return ()
 
-    def options(self, options: dict, call: JointCall) -> dict:
+    def options(self, options: dict, call: JointCall, run: RegionRun) -> dict:
         """Return the options of a pass whose texts are those of `call`."""
         return options
 
@@ -104,12 +107,16 @@ class JointModel(ModelHooks):
             call = self._call(texts[group[0]], parts, pixels + others)
             joint = Joint(call.text_lengths, parts, regions.options.isolation)
             attention = _RegionAttention(
-                self, joint, call, self.first_attentions(executor.class_obj), options.get(OVERRIDE)
+                self,
+                regions,
+                joint,
+                self.first_attentions(executor.class_obj),
+                options.get(OVERRIDE),
             )
             changes = {
                 "context": torch.cat([torch.cat(texts[chunk], 1) for chunk in group]),
                 OPTIONS: {
-                    **self.options(_options_of(options, group), call),
+                    **self.options(_options_of(options, group), call, regions.run),
                     OVERRIDE: attention,
                 },
             }
@@ -196,14 +203,14 @@ class _RegionAttention:
     def __init__(
         self,
         model: JointModel,
+        regions: Regions,
         joint: Joint,
-        call: JointCall,
         first: Sequence[Attended],
         before: Callable | None,
     ) -> None:
         self._model = model
+        self._regions = regions
         self._joint = joint
-        self._call = call
         self._first = list(first)
         self._before = before
 
@@ -230,13 +237,22 @@ class _RegionAttention:
                 hint="Take the other node out of this model's chain.",
             )
         if kind is Attended.TEXT:
-            lengths = list(filter(None, self._call.text_lengths))
+            lengths = list(filter(None, self._joint.text_lengths))
             each = (one.split(lengths, 2) for one in (q, k, v))
             return torch.cat([attend(*own) for own in zip(*each, strict=True)], 1)
+        run = self._regions.run
+        if self._model.places_texts and not run.is_placed:
+            raise PlanError(
+                f"Another node runs this {self._model.title} model by code of its own, in which the"
+                " texts of regions stand at wrong places.",
+                code="regions-places",
+                hint=_NO_NODE,
+            )
+        run.is_attended = True
         return self._joint.attention(q, k, v, attend)
 
     def _kind(self, length: int) -> Attended:
-        text, image = self._joint.text_length, self._call.image_tokens
+        text, image = self._joint.text_length, self._regions.call.image_tokens
         if self._first:
             kind = self._first.pop(0)
             if kind is Attended.OTHER or length == (

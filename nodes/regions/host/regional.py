@@ -68,6 +68,7 @@ def apply_regions(
         WrappersMP.CALC_COND_BATCH, REGIONS_KEY, _refuse_parts_of_the_picture
     )
     patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, REGIONS_KEY, regions.sample)
+    patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, REGIONS_KEY, regions.apply)
     hooks.attach(patched, regions)
     return patched
 

@@ -87,6 +87,7 @@ class Regions:
             ),
         )
         self.call = call
+        self.run.is_placed = False
         try:
             yield
         finally:
@@ -98,11 +99,29 @@ class Regions:
     def sample(self, executor: Any, *args: Any, **named: Any) -> Tensor:
         """Wrap a whole sampling: take the conversion of steps that it goes by."""
         before = self.sampling
+        self.run.is_attended = False
         self.sampling = executor.class_obj.model_patcher.get_model_object("model_sampling")
         try:
             return executor(*args, **named)
         finally:
             self.sampling = before
+
+    def apply(self, executor: Any, *args: Any, **named: Any) -> Tensor:
+        """Wrap a call of the host's model. Raises PlanError where no attention of the first one in
+        a sampling was one of regions: later ones may be answered by a cache.
+        """
+        result = executor(*args, **named)
+        if not self.run.is_attended:
+            raise PlanError(
+                "Another node runs this model by code of its own, which knows no regions: people"
+                " would be drawn without them.",
+                code="regions-unseen",
+                hint=(
+                    "Take the node that speeds the model up or replaces its forward out of this"
+                    " model's chain, such as TeaCache, or a loader of another pack."
+                ),
+            )
+        return result
 
     def scene_strength_at(self, sigmas: Tensor) -> float:
         """Return how much the scene's text counts inside persons at these noise levels [B].

@@ -239,6 +239,8 @@ class _UnetCall:
     def _attention(
         self, attn2: Any, before: Callable | None, q: Tensor, k: Tensor, v: Tensor, extra: dict
     ) -> Tensor:
+        self.regions.run.is_attended = True
+
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             precision = extra["attn_precision"]
             return host_attention.optimized_attention(

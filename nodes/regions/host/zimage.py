@@ -7,13 +7,12 @@ to a multiple of tokens. The layers before the joint ones see text or image alon
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
 
 import torch
-from comfy.ldm.lumina.model import NextDiT
-from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
 from ..lora_gates import Rows
@@ -33,6 +32,7 @@ class ZImage(JointModel):
     arguments: ClassVar = ("x", "timesteps", "context", "num_tokens", "attention_mask")
     ignored: ClassVar = frozenset({"attention_mask"})
     has_image_layers: ClassVar = True
+    places_texts: ClassVar = True
     takes_references: ClassVar = False
     unread: ClassVar = (".q_norm", ".k_norm")
     spots: ClassVar = (
@@ -45,14 +45,14 @@ class ZImage(JointModel):
         ("final_layer.", Rows.JOINT, False),
     )
 
-    def attach(self, patched: ModelPatcher, regions: Regions) -> None:
-        super().attach(patched, regions)
-        network = patched.model.diffusion_model
-        for name, method in (("embed_cap", _embed_cap), ("embed_all", _embed_all)):
-            key = f"diffusion_model.{name}"
-            # Not what stands in the network: clones share it, and it may be another's right now.
-            own = patched.object_patches.get(key, partial(getattr(NextDiT, name), network))
-            patched.add_object_patch(key, partial(method, regions, own))
+    def run(self, regions: Regions, executor: Any, *given: Any, **named: Any) -> Tensor:
+        network = executor.class_obj
+        standing_in = {
+            name: partial(method, regions, getattr(network, name))
+            for name, method in (("embed_cap", _embed_cap), ("embed_all", _embed_all))
+        }
+        with _replaced(network, standing_in):
+            return super().run(regions, executor, *given, **named)
 
     def tokens(self, length: int) -> int:
         return _padded(length)
@@ -62,6 +62,25 @@ class ZImage(JointModel):
 
     def first_attentions(self, network: nn.Module) -> tuple[Attended, ...]:
         return (Attended.TEXT,) * len(network.context_refiner)
+
+
+@contextmanager
+def _replaced(network: nn.Module, methods: Mapping[str, Callable]) -> Iterator[None]:
+    """Put `methods` in place of the network's own for the time of one call.
+
+    Not as the host's object patches: these would be bound to one network and one picture's regions,
+    and a compiled MODEL runs a network of its own, a tile the regions of its part.
+    """
+    before = {name: network.__dict__[name] for name in methods if name in network.__dict__}
+    for name, method in methods.items():
+        setattr(network, name, method)
+    try:
+        yield
+    finally:
+        for name in methods:
+            delattr(network, name)
+        for name, method in before.items():
+            setattr(network, name, method)
 
 
 def _padded(tokens: int) -> int:
@@ -90,6 +109,7 @@ def _embed_cap(
         embedded.append(one)
         places.append(place)
     regions.run.forward.text_region = None
+    regions.run.is_placed = True
     return (torch.cat(embedded, 1),), (torch.cat(places, 1),), sum(call.given)
 
 
