@@ -79,7 +79,8 @@ class TextEncoder:
 @dataclass(frozen=True)
 class Published:
     """A file of a family: the model folder that it belongs in, its name there, the repository on
-    the hub and the path in it, and its licence.
+    the hub and the path in it, and its licence. `is_gated`: its repository gives it only to who
+    accepted the licence there.
     """
 
     folder: str
@@ -87,6 +88,7 @@ class Published:
     repository: str
     path: str
     licence: str
+    is_gated: bool = False
 
 
 # How names of files go on behind a model's own: numbers that its weights are stored in.

@@ -21,7 +21,7 @@ def _of_the_authors(kind: str) -> Published:
     """Return a file of a repository of its own, which asks for consent to its licence first."""
     name = f"flux-2-{kind}.safetensors"
     repository = f"black-forest-labs/FLUX.2-{kind}"
-    return Published("diffusion_models", name, repository, name, _NON_COMMERCIAL)
+    return Published("diffusion_models", name, repository, name, _NON_COMMERCIAL, is_gated=True)
 
 
 _VAE = _of_comfy_org("vae", "flux2-dev", "flux2-vae.safetensors", _APACHE)

@@ -193,8 +193,17 @@ class ModelFile(NamedTuple):
             name, folder = placed(self.name)
             return f"{folder}/{name}: your own picture, to be chosen in its Load Image node"
         place = f"models/{self.folder}/{self.name}"
-        licence = f" ({self.licence})" if self.licence else ""
+        licence = f" ({self.licence}{self._gate})" if self.licence else ""
         return f"[{place}]({self.address}){licence}" if self.address else place
+
+    @property
+    def _gate(self) -> str:
+        """What stands before the download, "" where nothing does."""
+        file = _OF_FAMILIES.get((self.folder, self.name))
+        if file is None or not file.is_gated:
+            return ""
+        page = f"{_HUB}/{file.repository}"
+        return f", to be accepted by your account on [its page]({page}) before the download"
 
 
 def files_of(call: NodeCall) -> tuple[ModelFile, ...]:

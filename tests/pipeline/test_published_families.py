@@ -269,3 +269,12 @@ def test_the_width_of_token_vectors_is_the_hosts() -> None:
         source = inspect.getsource(tokenizer.__init__)
         [width] = re.findall(r"embedding_size=(\d+)", source)
         assert FAMILIES[name].text.width == int(width)
+
+
+@every
+def test_a_file_behind_a_licence_to_accept_is_told_with_its_page(of: Family) -> None:
+    for file in of.files:
+        told = ModelFile(file.folder, file.name).describe()
+        assert ("to be accepted" in told) == file.is_gated
+        assert not file.is_gated or f"(https://huggingface.co/{file.repository})" in told
+    assert any(file.is_gated for file in of.files) == ("klein_9b" in of.name)
