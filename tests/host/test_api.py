@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 
+import numpy as np
 import pytest
 import requests
 from comfyui_astria.tests.host.api_support import (
@@ -42,9 +43,11 @@ def test_a_prompt_is_run_and_lists_its_pictures(api: Api) -> None:
     pictures = [api.picture(url) for url in done["images"]]
     assert [picture.size for picture in pictures] == [(64, 64)] * 2
     alone = api.finished(api.create_prompt("a cat", seed=8))
-    assert (
-        api.picture(alone["images"][0]).tobytes() == pictures[1].tobytes() != pictures[0].tobytes()
+    first, second, alone_again = (
+        np.asarray(one, int) for one in (*pictures, api.picture(alone["images"][0]))
     )
+    # Two pictures at once are multiplied in another order than one, on some processors.
+    assert abs(alone_again - second).max() <= 1 < abs(first - second).max()
     api.delete(f"/tunes/690204/prompts/{alone['id']}")
     assert api.get("/tunes/690204/prompts").json()[0] == done
     assert api.session.get(done["url"], timeout=60).json() == done
