@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..errors import ImageError
 from ..host.types import FaceIDsType, LorasType, PersonsType, RegionsType, notes_ui
-from ..regions.host.regional import RegionalOptions
+from ..regions.host.regional import Conditioning, RegionalOptions
 from ..regions.host.shape import on_pictures_of_shape
 from ..regions.layout import RegionLayout
 from ..regions.lora_fit import LoraFit, lines_of
@@ -211,6 +211,7 @@ class AstriaRegionalPrompt(io.ComfyNode):
         drawing = draw_people(model, masks, persons, scene, options, fits.append)
         lines, warnings = lines_of(fits, regions.names)
         beyond = beyond_the_scene(persons, regions.names, scene_strength)
+        beyond += unused_guidance(persons, regions.names, positive)
         lines += beyond
         warnings += beyond
         text = "\n".join(lines) or f"{len(persons)} person(s) drawn in their regions."
@@ -230,6 +231,20 @@ def beyond_the_scene(
         " own: say the scene in their text too."
         for person, name in zip(persons, names, strict=True)
         if person.model is not None
+    ]
+
+
+def unused_guidance(
+    persons: Sequence[Person], names: Sequence[str], scene: Conditioning
+) -> list[str]:
+    """Return a line for each person whose conditioning has a guidance that is not the scene's."""
+    [(_, of_scene), *_] = scene
+    return [
+        f"The guidance {guidance:g} of {name or 'a person'} counts nowhere: one guidance counts for"
+        " the whole picture. Put FluxGuidance on the scene's conditioning."
+        for person, name in zip(persons, names, strict=True)
+        for _, about in person.positive
+        if (guidance := about.get("guidance")) not in (None, of_scene.get("guidance"))
     ]
 
 

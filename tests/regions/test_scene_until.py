@@ -92,3 +92,16 @@ def test_a_person_with_a_checkpoint_of_their_own_is_named() -> None:
     [line] = nodes.beyond_the_scene(people, ("ann", "bob"), 0.3)
     assert line.startswith("scene_strength does not reach bob, who is drawn by a checkpoint")
     assert nodes.beyond_the_scene(people, ("ann", "bob"), 0.0) == []
+
+
+def test_a_guidance_of_a_person_s_own_is_told() -> None:
+    """One guidance counts for the whole picture, the scene's: it is no part of a text."""
+    nodes = load("comfyui_astria.nodes.people.nodes")
+
+    def guided(*about: float) -> list:
+        return [(None, {"guidance": one} if one else {}) for one in about]
+
+    same, other, none = (Person(guided(one)) for one in (3.5, 5.0, 0.0))
+    [line] = nodes.unused_guidance([same, other], ("ann", "bob"), guided(3.5))
+    assert line.startswith("The guidance 5 of bob counts nowhere")
+    assert nodes.unused_guidance([same, none], ("ann", "bob"), guided(3.5)) == []
