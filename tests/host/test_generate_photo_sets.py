@@ -25,6 +25,6 @@ def test_a_bound_photo_set_is_found_once_it_is_stored(host: LiveHost, by: str) -
     absent = "FaceID photo set '749152' is not in the tunes database"
     report = text_of(host.client.run(graph), "explain")
     assert absent in report
-    assert "749152 TITLE" in report
+    assert "Bind 749152 in the Astria sidebar" in report
     TuneStore(host.state).create(title=f"Anna of {by}", model_type="faceid", photos=[PHOTO])
     assert absent not in text_of(host.client.run(graph), "explain")
