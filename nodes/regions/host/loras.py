@@ -53,7 +53,7 @@ def apply_gated_loras(
     hooks = hooks_of(model)
     for lora in loras:
         if lora.strength != 0:
-            forms, fit = read_lora(model, lora)
+            forms, fit = read_lora(model, lora, hooks.unread)
             own = {path: _spot(hooks, model, path) for path, _ in forms}
             shared = sum(spot.rows is Rows.WHOLE for spot in own.values())
             on_fit(fit if items else replace(fit, shared=shared))

@@ -29,7 +29,6 @@ from ...lora_forms import (
     Target,
     decomposed,
 )
-from ..table import hooks_of
 from .changes import LoraChange, Unfit, read_changes
 from .sizes import (
     ALPHA,
@@ -50,11 +49,13 @@ UNREAD = "the host reads its numbers without running it, and in a region nothing
 _NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
 
 
-def read_lora(model: ModelPatcher, lora: RegionLora) -> tuple[list[tuple[str, Form]], LoraFit]:
+def read_lora(
+    model: ModelPatcher, lora: RegionLora, unread: tuple[str, ...] = ()
+) -> tuple[list[tuple[str, Form]], LoraFit]:
     """Return (path of a module of `model.model`, its change at the LoRA's strength) for all of the
     file that fits, and how much of it that is.
 
-    float32.
+    float32. `unread` are endings of layers whose numbers the host reads without running them.
 
     Raises: LoraError where the file has something for the model and nothing of it fits.
     """
@@ -69,7 +70,7 @@ def read_lora(model: ModelPatcher, lora: RegionLora) -> tuple[list[tuple[str, Fo
     forms: list[tuple[str, Form]] = []
     reading.sort(
         lambda change: forms.append(
-            (change.path, _Entry(model, lora.strength, change.key).form(change))
+            (change.path, _Entry(model, lora.strength, change.key, unread).form(change))
         )
     )
     fit = fit_of(
@@ -84,12 +85,14 @@ def read_lora(model: ModelPatcher, lora: RegionLora) -> tuple[list[tuple[str, Fo
 class _Entry:
     """One weight or bias of the model that a LoRA changes. Raises: Unfit where it has none."""
 
-    def __init__(self, model: ModelPatcher, strength: float, key: str) -> None:
+    def __init__(
+        self, model: ModelPatcher, strength: float, key: str, unread: tuple[str, ...]
+    ) -> None:
         path, _, self.parameter = key.rpartition(".")
         self.model = model
         self.strength = strength
         self.key = key
-        if path.endswith(hooks_of(model).unread):
+        if path.endswith(unread):
             raise Unfit(UNREAD)
         try:
             self.module: nn.Module = comfy.utils.get_attr(model.model, path)
