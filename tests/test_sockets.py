@@ -31,7 +31,9 @@ SOCKETS = sorted(
 )
 # Node -> the module of its class.
 MODULES = {
-    "base": ("FitImage", "FitMasks", "RestoreSize", "MaskedComposite", "OneBatch"),
+    "base": (
+        *("EncodeImages", "FitImage", "FitMasks", "RestoreSize", "MaskedComposite", "OneBatch"),
+    ),
     "faceid": ("ApplyFaceID",),
     "faces": ("DetectFaces",),
     "finish": ("ColorGrading", "FilmGrain", "RemoveBackground", "SuperResolution"),
@@ -121,6 +123,7 @@ BESIDE: Mapping[str, Callable[[], dict[str, Any]]] = {
         **{"tune_id": [0], "model_type": ["faceid"], "file": ["none"]},
     },
     "DetectFaces": lambda: {"analysis": ANALYSIS, "min_confidence": 0.5, "min_size_px": 0},
+    "EncodeImages": lambda: {"vae": None},
     "FilmGrain": lambda: {"strength": 0.5, "size": 1.0, "color": 0.3, "seed": 1},
     "FindPeople": lambda: {"segmenter": Words(), "persons": 2, "word": "person"},
     "FitImage": lambda: SIZE,
@@ -176,6 +179,10 @@ def _stand_still(node: str, module: Any, monkeypatch: pytest.MonkeyPatch) -> Non
         for name in ("state_folder", "FaceCache"):
             monkeypatch.setattr(module, name, lambda *_: None)
         monkeypatch.setattr(module, "find_person", _seen)
+    if node == "EncodeImages":
+        monkeypatch.setattr(
+            module, "encoded", lambda _, pixels, mask: _seen(pixels if mask is None else mask)
+        )
     if node == "RestoreFaces":
         for name, answer in (("check_restorer", None), ("notes", []), ("painter", None)):
             monkeypatch.setattr(module, name, lambda *_, answer=answer: answer)
@@ -192,6 +199,8 @@ def _pictures(node: str, socket: str) -> dict[str, Any]:
     """The pictures and masks that a node takes together when `socket` is looked at."""
     if node == "FitImage":
         return {"image": grey(), "mask": mask()}
+    if node == "EncodeImages" and socket == "mask":
+        return {"pixels": grey(), "mask": mask()}
     if node == "FitMasks":
         return {"image": grey(), "masks": mask(2)}
     if socket == "more":

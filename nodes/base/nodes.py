@@ -129,7 +129,8 @@ class AstriaEncodeImages(io.ComfyNode):
 
     @classmethod
     def execute(cls, pixels, vae, mask=None) -> io.NodeOutput:
-        return io.NodeOutput(encoded(vae, pixels, mask))
+        masks = None if mask is None else as_masks(mask)
+        return io.NodeOutput(encoded(vae, as_pictures(pixels), masks))
 
 
 class AstriaFitImage(io.ComfyNode):

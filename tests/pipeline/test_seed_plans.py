@@ -146,6 +146,8 @@ FAMILY_MEANS = {
     "flux2_klein_9b": ("SetLatentNoiseMask", "edge", 16, 0.95, "BasicGuider"),
     "flux2_klein_4b_base": ("SetLatentNoiseMask", "edge", 16, 0.95, "CFGGuider"),
     "flux2_klein_9b_base": ("SetLatentNoiseMask", "edge", 16, 0.95, "CFGGuider"),
+    "krea2_turbo": ("AstriaEncodeImages", "edge", 16, 0.95, "BasicGuider"),
+    "krea2": ("AstriaEncodeImages", "edge", 16, 0.95, "CFGGuider"),
 }
 
 

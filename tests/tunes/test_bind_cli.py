@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from comfyui_astria.nodes.families.family import FAMILIES
 from comfyui_astria.nodes.tunes.bindings import BINDINGS_FILE
 from comfyui_astria.nodes.tunes.cli import USAGE, main
 from comfyui_astria.nodes.tunes.store import TuneStore
@@ -74,6 +75,11 @@ def test_the_list_shows_bindings_and_tunes(run: Run, tmp_path: Path) -> None:
         "  tune 1533312 = wife.pt",
         "  role upscaler = u.pth",
         "  base 1504944 Flux1.dev (flux) is not bound",
+        *(
+            f"  base {one.name} {one.title} ({one.name}) is not bound"
+            for one in FAMILIES.values()
+            if one.files
+        ),
         f"tunes database: {tmp_path / 'tunes.sqlite3'}",
         "  2 Anna (lora): anna.pt",
         "  1 John (faceid): photos: 1",

@@ -134,7 +134,7 @@ def test_bindings_of_a_notepad_file_with_byte_order_mark(tmp_path: Path) -> None
             "a",
             "it names both a checkpoint and a diffusion_model; keep one",
         ),
-        ("base.690204.family", "sd2", "expected sd15, sdxl, flux, flux_schnell, not 'sd2'"),
+        ("base.690204.family", "sd2", "expected sd15, sdxl, flux, flux_schnell, flux2, "),
         ("base.a b.family", "sd15", "expected a tune id after 'base', not 'a b'"),
         ("tunes.a=b", "a", "it holds '='"),
         ("defaults.base", "a b", "expected the id of a base, not 'a b'"),

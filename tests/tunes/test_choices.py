@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from comfyui_astria.nodes.errors import BindingsError
+from comfyui_astria.nodes.families.family import FAMILIES
 from comfyui_astria.nodes.tunes.bindings import BaseModel, Bindings
 from comfyui_astria.nodes.tunes.choices import choices, folders_of
 
@@ -38,7 +39,7 @@ class Files:
         ("face_analysis", ["antelopev2", "buffalo_l"]),
         ("clipseg", ["rd64"]),
         ("sdxl.controlnet_pose", []),
-        ("base.690204.family", ["sd15", "sdxl", "flux", "flux_schnell"]),
+        ("base.690204.family", [name for name, one in FAMILIES.items() if not one.inpaint]),
         ("base.690204.checkpoint", ["sd15.safetensors", "offset.safetensors"]),
         ("base.1504944.t5xxl", ["t5.safetensors"]),
         ("base.1504944.trim_padding", ["yes", "no"]),
