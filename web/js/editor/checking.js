@@ -7,9 +7,10 @@ import { names, parse } from "./server.js";
 
 const CALM_MS = 350; // errors appear once the typing pauses: half a tag is not yet a mistake
 
-// Writes what a diagnostic offers, if the text is still the one that it speaks of. One step of undo.
+// Writes what a diagnostic of `doc` offers, if what it speaks of still stands there: more may have been typed behind it.
+// One step of undo.
 function mended(view, doc, { start, end, text: written }) {
-  if (!view.state.doc.eq(doc)) return false;
+  if (view.state.sliceDoc(start, end) !== doc.sliceString(start, end)) return false;
   view.dispatch({ changes: { from: start, to: end, insert: written }, userEvent: "input.mend", scrollIntoView: true });
   view.focus();
   return true;
