@@ -57,14 +57,14 @@ def check_token(token_file: Path) -> None:
     except FileNotFoundError:
         raise DevError(
             f"There is no token of the fleet: {token_file}.",
-            "`python dev.py fleet start` makes one on the machine of the API; copy that file here,"
+            "`python dev.py fleet head` makes one on the machine of the API; copy that file here,"
             " or name it by --token FILE.",
         ) from None
     if len(token) < LEAST_TOKEN:
         raise DevError(
             f"The token in {token_file} has {len(token)} characters; expected {LEAST_TOKEN} or"
             " more.",
-            "Delete the file, have `python dev.py fleet start` make another, and copy that one.",
+            "Delete the file, have `python dev.py fleet head` make another, and copy that one.",
         )
 
 

@@ -40,7 +40,7 @@ def fleet_status(settings: ApiSettings) -> dict[str, Any]:
         raise ApiError(
             "no fleet runs here" if not settings.fleet else "the dispatcher has not run yet",
             code="not-found",
-            hint="fleet = yes in api.ini, then `python dev.py fleet start`: docs/fleet.md.",
+            hint="fleet = yes in api.ini, then `python dev.py fleet dispatch`: docs/fleet.md.",
             status=404,
         )
     return json.loads(path.read_text(encoding="utf-8"))
