@@ -27,13 +27,15 @@ def open_host() -> None:
 
 
 def start(module: torch.nn.Module, seed: int, zero: tuple[str, ...] = ()) -> None:
-    """Fill all parameters in place; the host's layers are made without values.
+    """Fill all parameters in place, and let them learn; the host makes its layers without values
+    and its networks without gradients.
 
     Matrices and kernels: normal, 1/sqrt(fan in), a tenth of it in the last layer of a residual
     branch; norms 1, biases 0; parameters whose names begin with one of `zero` are 0.
     """
     generator = torch.Generator().manual_seed(seed)
     last = (".out_layers.3.", ".conv2.", ".proj_out.", ".to_out.0.", ".net.2.", ".fc2.", ".wo.")
+    module.requires_grad_(True)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if name.startswith(zero):

@@ -111,9 +111,13 @@ class Editor:
             self._context = None
 
     def clear(self) -> None:
-        """Empty the graph, look at it unscaled, and forget earlier complaints and toasts."""
+        """Empty the graph, look at it unscaled, and forget earlier results, complaints and toasts.
+
+        Results stay by the number of a node, and a cleared graph counts from 1 again: a new node
+        would show what another test's node made.
+        """
         self.page.evaluate(
-            "() => { app.graph.clear(); app.canvas.ds.reset();"
+            "() => { app.graph.clear(); app.clean(); app.canvas.ds.reset();"
             " app.extensionManager.toast.removeAll?.(); }"
         )
         self.frames()
