@@ -130,8 +130,10 @@ ASPECT_RATIOS = {
 
 def size_for_ratio(ratio: tuple[int, int], of: Family) -> tuple[int, int]:
     """Return the size of that ratio whose area is nearest the family's native square, in multiples
-    of 64 pixels.
+    of 64 pixels, of an eighth of a smaller native size than 512.
     """
     across, down = ratio
     scale = of.native_size / (across * down) ** 0.5
-    return max(64, round(across * scale / 64) * 64), max(64, round(down * scale / 64) * 64)
+    step = min(64, of.native_size // 8)
+    width, height = (max(1, round(side * scale / step)) * step for side in ratio)
+    return width, height

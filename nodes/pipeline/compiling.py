@@ -169,7 +169,7 @@ def sources_of(
     base = resolver.base(options.base)
     if isinstance(base, Missing):
         return base
-    graph, of = Graph(), family(base.family)
+    graph, of = Graph(), base.facts()
     models = load_base(graph, base)
     pictures = {
         name: _picture(graph, name, getattr(options, name))

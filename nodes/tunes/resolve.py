@@ -267,13 +267,16 @@ class Resolver:
         """Return which of several families a model is that may be any of them, and why, "" where it
         can be one only.
 
-        That of a base which names its file, where the file is not known that of the default base;
-        else by the file's name. `file` is the model's path, "" where it is not known.
+        That of a base which names its file, with the base's native size; where the file is not
+        known that of the default base; else by the file's name. `file` is the model's path, ""
+        where it is not known.
         """
-        by_name = {one.name: one for one in fitting}
-        for id in self._bases_of(file) if len(fitting) > 1 else ():
-            if told := by_name.get(self._bindings.bases[id].family):
-                return told, f"family = {told.name} of base {id} in the bindings"
+        names = {one.name for one in fitting}
+        for id in self._bases_of(file):
+            told = self._bindings.bases[id].facts()
+            if told.name in names:
+                why = f"family = {told.name} of base {id} in the bindings"
+                return told, why if len(fitting) > 1 else ""
         return variant_of(fitting, file)
 
     def _bases_of(self, file: str) -> Sequence[str]:

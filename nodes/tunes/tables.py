@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from ..families import family as families
 from ..graph.model_files import WEIGHT_ENDINGS
@@ -165,10 +165,18 @@ class BaseModel:
     outpaint_model: str | None = None  # inpainting model of the same family, e.g. Flux Fill
     # "yes": T5 reads the text alone, without the padding behind it (Flux).
     trim_padding: str | None = None
+    native_size: str | None = None  # pixels, where it is not the family's
+
+    def facts(self) -> families.Family:
+        """Return what is known of its family, with its own native size where it has one."""
+        of = families.FAMILIES[self.family]
+        return replace(of, native_size=int(self.native_size)) if self.native_size else of
 
 
 BASE_FIELDS = tuple(item.name for item in fields(BaseModel))
 YES_NO = ("yes", "no")
+# Of native sizes: what every family can paint, and sizes of an aspect ratio go by an eighth of it.
+NATIVE_SIZES = range(128, 4097, 16)
 # What a diffusion_model needs beside it.
 SPLIT_FILES: Mapping[str, tuple[str, ...]] = {
     name: (*families.FAMILIES[name].text.files, "vae")
@@ -223,6 +231,8 @@ def value_problem(section: str, key: str, value: str) -> str | None:
             return (
                 None if value in YES_NO else f"expected {' or '.join(YES_NO)}, not {shown(value)}"
             )
+        if key == "native_size":
+            return _native_problem(value)
     if section == "tunes" and (problem := name_problem(key) or _key_problem(key)):
         return f"expected a tune id or the name in a LoRA tag, not {shown(key)}: {problem}"
     if " # " in value:
@@ -234,6 +244,15 @@ def value_problem(section: str, key: str, value: str) -> str | None:
         f"expected a file name below the model folder, not {shown(value)}: {problem}"
         if problem
         else None
+    )
+
+
+def _native_problem(value: str) -> str | None:
+    if re.fullmatch("[0-9]{3,4}", value) and int(value) in NATIVE_SIZES:
+        return None
+    return (
+        f"expected pixels from {NATIVE_SIZES[0]} to {NATIVE_SIZES[-1]} in multiples of"
+        f" {NATIVE_SIZES.step}, not {shown(value)}"
     )
 
 

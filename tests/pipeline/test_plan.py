@@ -16,7 +16,7 @@ from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_requ
 from comfyui_astria.nodes.pipeline.plan import plan
 from comfyui_astria.nodes.prompt import PromptRequest
 
-from .support import BINDINGS, FILES, draft_text, plan_text, resolver, sources
+from .support import BINDINGS, EQUIPPED, FILES, draft_text, plan_text, resolver, sources
 
 DEFAULTS = [
     ("sd15", 512, 30, 7.0),
@@ -285,3 +285,20 @@ def test_a_base_with_trimmed_texts_encodes_all_of_them_without_padding() -> None
     assert encoders(
         BINDINGS.replace("vae = ae.safetensors", "vae = ae.safetensors\ntrim_padding = yes")
     ) == {"T5TokenizerOptions"}
+
+
+def test_a_base_s_native_size_is_that_of_pictures_ratios_and_faces() -> None:
+    def planned(text: str, native: str) -> tuple[str, dict]:
+        request, _ = PromptRequest.from_text(text)
+        bound = EQUIPPED.replace("family = sd15\n", f"family = sd15\n{native}")
+        made = compile_request(request, resolver(bound), CompileOptions("690204"))
+        size = next(one for one in made.plan.settings.explained if one.key == "size")
+        return f"{size.value}  {size.reason}", dict(made.graph.nodes)
+
+    assert planned("a cat", "")[0] == "512x512  native size of SD1.5"
+    told, _ = planned("a cat", "native_size = 128\n")
+    assert told == "128x128  native size of the base, as its native_size says"
+    told, _ = planned("a cat\nar=3:2", "native_size = 128\n")
+    assert told.startswith("160x112  aspect ratio 3:2 at the native area of the base")
+    _, nodes = planned("ohwx man\ninpaint_faces=true", "native_size = 128\n")
+    assert 128 in [call.inputs.get("face_size") for call in nodes.values()]

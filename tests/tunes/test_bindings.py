@@ -132,7 +132,7 @@ def test_any_text_is_read_or_refused_with_its_line(text: str) -> None:
             (
                 "f, line 2: 'checkpont = a': expected a field of a base, not 'checkpont'. Did you"
                 " mean 'checkpoint'? Fields: family, checkpoint, diffusion_model, clip_l, t5xxl,"
-                " text_encoder, vae, outpaint_model, trim_padding"
+                " text_encoder, vae, outpaint_model, trim_padding, native_size"
             ),
         ),
         ("[base 1]\ncheckpoint = a", "f, line 1: '[base 1]': the base has no family"),
@@ -158,6 +158,11 @@ def test_any_text_is_read_or_refused_with_its_line(text: str) -> None:
         (
             "[base 1]\nfamily = flux\ntrim_padding = 1",
             "f, line 3: 'trim_padding = 1': expected yes or no, not '1'",
+        ),
+        (
+            "[base 1]\nfamily = sd15\nnative_size = 1000",
+            "f, line 3: 'native_size = 1000': expected pixels from 128 to 4096 in multiples of 16,"
+            " not '1000'",
         ),
         (
             "[base 1]\nfamily = sdxl\ntrim_padding = yes",

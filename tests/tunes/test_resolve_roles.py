@@ -255,3 +255,15 @@ def test_a_model_of_no_known_file_is_of_the_default_base_s_family(files: Files) 
     assert bound.variant_of(klein, "")[0].name == "flux2_klein_4b", "a base of another kind"
     assert Resolver(Bindings(), None, files()).variant_of(ZIMAGE, "")[0].name == "zimage_turbo"
     assert bound.variant_of((FAMILIES["flux"],), "") == (FAMILIES["flux"], "")
+
+
+def test_a_base_s_native_size_counts_for_its_model(files: Files) -> None:
+    own = BaseModel("sd15", checkpoint="large", native_size="768")
+    folders = files(checkpoints=["large.safetensors", "other.safetensors"])
+    sd15, flux = (FAMILIES["sd15"],), (FAMILIES["flux"],)
+    bound = Resolver(Bindings(bases={"7": own, "8": FLUX}, default_base="7"), None, folders)
+    found, why = bound.variant_of(sd15, "/models/checkpoints/large.safetensors")
+    assert (found.name, found.native_size, why) == ("sd15", 768, "")
+    assert bound.variant_of(sd15, "")[0].native_size == 768, "that of the default base"
+    assert bound.variant_of(sd15, "/models/checkpoints/other.safetensors")[0].native_size == 512
+    assert bound.variant_of(flux, "")[0].native_size == 1024, "a default base of another kind"

@@ -79,7 +79,7 @@ def _context(asked: Mapping[str, Any]) -> Context:
     if chosen is None and not options.base and asked.get("model"):
         chosen = _family_of_listed(asked["model"], resolver)
     if chosen is None and not options.base and asked.get("last_family"):
-        chosen = family(asked["last_family"])
+        chosen, _ = resolver.variant_of((family(asked["last_family"]),), "")
     is_connected = "model" in sockets and not options.base
     return Context(resolver, options, chosen, is_connected)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...families.family import ASPECT_RATIOS, Family, host_sampler, size_for_ratio
+from ...families.family import ASPECT_RATIOS, FAMILIES, Family, host_sampler, size_for_ratio
 from ...prompt import PromptRequest
 from .controls import Control, controls_of
 
@@ -185,6 +185,11 @@ def _denoise(request: PromptRequest, inputs: Inputs, note: Explainer) -> float:
     return 1.0
 
 
+def _native_of(family: Family) -> str:
+    is_own = family.native_size != FAMILIES[family.name].native_size
+    return "the base, as its native_size says" if is_own else family.title
+
+
 def _size(
     request: PromptRequest, family: Family, inputs: Inputs, note: Explainer
 ) -> tuple[int | None, int | None]:
@@ -201,8 +206,8 @@ def _size(
     elif request.aspect_ratio is not None or request.ar is not None:
         ratio = request.aspect_ratio if request.aspect_ratio is not None else request.ar
         size = size_for_ratio(ASPECT_RATIOS[ratio], family)
-        why = f"aspect ratio {ratio} at the native area of {family.title}"
+        why = f"aspect ratio {ratio} at the native area of {_native_of(family)}"
     else:
-        size, why = (family.native_size, family.native_size), f"native size of {family.title}"
+        size, why = (family.native_size, family.native_size), f"native size of {_native_of(family)}"
     note.settings.append(Setting("size", f"{size[0]}x{size[1]}", why))
     return size

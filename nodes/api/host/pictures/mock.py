@@ -92,8 +92,10 @@ def _size_of(named: ImageRef | None, key: str, reading: AttributeReading) -> tup
 def _family(tune: Tune) -> Family:
     """Return the family whose native size counts: that of the tune's base, where it is known."""
     id = str(tune.base_tune_id)
-    base = bindings_in(state_folder()).bases.get(id) or KNOWN_BASES.get(id)
-    return FAMILIES[base.family if base else "sd15"]
+    if base := bindings_in(state_folder()).bases.get(id):
+        return base.facts()
+    known = KNOWN_BASES.get(id)
+    return FAMILIES[known.family if known else "sd15"]
 
 
 def _absent(attributes: Mapping[str, Any]) -> list[str]:
