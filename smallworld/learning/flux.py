@@ -17,9 +17,10 @@ from torch.nn import functional
 from .data import Pictures, Rows, fitting
 from .host import open_host, start
 from .loop import Learner, asked
+from .quick import ATTENTION, half
 from .unet import CHUNK, clip_encoder, clip_tokens
 
-BATCH = 16
+BATCH = 32
 LONGEST = 96  # tokens of T5
 DISTILLED = 0.6  # from which part of the training on guidance is learned
 MOST_GUIDANCE = 5.0
@@ -106,11 +107,14 @@ class Loss:
         longest = max(len(one) for one in rows)
         padding = self._t5[PADDING]
         filled = torch.tensor([one + [padding] * (longest - len(one)) for one in rows])
-        context = model["t5"](filled, None)[0]
         ends = [min(self._ends(text), CHUNK) for text in said]
         tokens = torch.tensor([self._clip.of(text) for text in said])
-        pooled = model["clip"](tokens, num_tokens=ends)[3]
-        return model["flux"](x, sigma, context, pooled, guidance)
+        options = dict(ATTENTION)
+        with half():
+            context = model["t5"](filled, None)[0]
+            pooled = model["clip"](tokens, num_tokens=ends)[3]
+            found = model["flux"](x, sigma, context, pooled, guidance, transformer_options=options)
+        return found.float()
 
     def _ends(self, text: str) -> int:
         """Return how many tokens CLIP's text has to its end; the end's state is the pooled one."""

@@ -47,7 +47,6 @@ class Learner:
     def __post_init__(self) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
         self._optimisers = optimisers(self.model, self.muon, self.adam, self.plain)
-        self._groups = [group for one in self._optimisers for group in one.param_groups]
         self._rates = [group["lr"] for group in self._groups]
         self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
         if self.file.exists():
@@ -56,6 +55,11 @@ class Learner:
             for one, kept in zip(self._optimisers, state["optimisers"], strict=True):
                 one.load_state_dict(kept)
             self.average, self.step = state["average"], state["step"]
+
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        # Asked anew: a state that is loaded replaces them.
+        return [group for one in self._optimisers for group in one.param_groups]
 
     @property
     def file(self) -> Path:

@@ -11,9 +11,9 @@ from torch import Tensor
 from .data import Pictures, Rows, fitting
 from .host import open_host, start
 from .loop import Learner, asked
-from .quick import quicken
+from .quick import ATTENTION, half, quicken
 
-BATCH = 16
+BATCH = 32
 CHUNK = 77  # the host's, start and end with it
 SNR = 5.0  # min-SNR weighting, Hang et al. 2023
 
@@ -59,9 +59,10 @@ def loss_of(
         noise = torch.randn_like(x)
         noisy = (x + sigma * noise) / (sigma**2 + 1) ** 0.5
         tokens = torch.tensor([rows.of(text) for text in said])
-        context = model["clip"](tokens, num_tokens=[CHUNK] * BATCH)[0]
-        found = model["unet"](noisy, at.float(), context)
-        error = (found - noise).square().mean((1, 2, 3))
+        with half():
+            context = model["clip"](tokens, num_tokens=[CHUNK] * BATCH)[0]
+            found = model["unet"](noisy, at.float(), context, transformer_options=dict(ATTENTION))
+        error = (found.float() - noise).square().mean((1, 2, 3))
         return (error * (SNR * sigma.flatten() ** 2).clamp(max=1.0)).mean()
 
     return loss

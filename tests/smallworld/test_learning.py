@@ -72,6 +72,23 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_had_not_been(
     assert all(torch.equal(parts[key], value) for key, value in whole.items())
 
 
+@pytest.mark.parametrize("name", ["unet", "flux"])
+def test_network_and_encoders_learn_together(work: Path, name: str) -> None:
+    state = f"{name}.state.pt"
+    first = learned(work, name, state, "--steps", "1")
+    (work / state).unlink()
+    # The last layer begins with 0, so that all else moves from the second step on.
+    later = learned(work, name, state, "--steps", "3")
+    for part in {key.split(".")[0] for key in first}:
+        still = [
+            key
+            for key, value in first.items()
+            if key.startswith(f"{part}.") and value.ndim >= 2 and torch.equal(value, later[key])
+            if "text_projection" not in key  # SD1.5 has no use for it
+        ]
+        assert not still, part
+
+
 def test_the_decoder_learns_alone_at_the_end(work: Path) -> None:
     state = learned(work, "autoencoder", "vae4.state.pt", "--steps", "5", "--channels", "4")
     encoder = torch.load(work / "vae4.encoder.pt")
