@@ -15,6 +15,9 @@ from .paths import ROOT
 PACK = "comfyui_astria"
 TEST_PACK = "astria_testpack"
 TEST_PACK_FOLDER = ROOT / "tests" / "testpack"
+SMALL_WORLD = "astria_smallworld"
+SMALL_WORLD_FOLDER = ROOT / "smallworld"
+TEMPLATES = "example_workflows"  # where ComfyUI looks for those of a pack
 _FOLDERS = (
     "input",
     "output",
@@ -38,17 +41,30 @@ _FOLDERS = (
 _NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "demo_output", "node_modules")
 
 
-def make_base(folder: Path, *, test_pack: bool) -> tuple[str, ...]:
+def make_base(
+    folder: Path, *, test_pack: bool = False, small_world: bool = False
+) -> tuple[str, ...]:
     """Make `folder` a base directory and return the names of the packs linked into it.
 
-    Ours, and the test pack if wanted.
+    Ours, and the test pack and the small world if wanted.
     """
     for name in _FOLDERS:
         (folder / name).mkdir(parents=True, exist_ok=True)
     packs = {PACK: ROOT, TEST_PACK: TEST_PACK_FOLDER} if test_pack else {PACK: ROOT}
     for name, target in packs.items():
         link_folder(folder / "custom_nodes" / name, target)
-    return tuple(packs)
+    if not small_world:
+        return tuple(packs)
+    _make_small_world(folder / "custom_nodes" / SMALL_WORLD)
+    return (*packs, SMALL_WORLD)
+
+
+def _make_small_world(pack: Path) -> None:
+    """Make the small world a pack, with room for templates beside what is linked."""
+    (pack / TEMPLATES).mkdir(parents=True, exist_ok=True)
+    link_folder(pack / SMALL_WORLD_FOLDER.name, SMALL_WORLD_FOLDER)
+    text = f"from .{SMALL_WORLD_FOLDER.name} import comfy_entrypoint\n"
+    (pack / "__init__.py").write_text(text, encoding="utf-8")
 
 
 def link_folder(link: Path, target: Path) -> None:
@@ -98,11 +114,11 @@ def models_config(models: Path) -> str:
     return "\n".join(["own_models:" if lines else "{}", *lines]) + "\n"
 
 
-def write_models_config(base: Path, models: Path) -> Path:
-    """Write the configuration that lets a host on `base` read the models of another ComfyUI.
+def write_models_config(base: Path, models: Path, name: str = "own_models") -> Path:
+    """Write the configuration `name` that lets a host on `base` read another folder of models too.
 
     Return its path.
     """
-    path = base / "own_models.yaml"
+    path = base / f"{name}.yaml"
     path.write_text(models_config(models), encoding="utf-8")
     return path

@@ -20,6 +20,7 @@ from .paths import BASE, DEV, GALLERY, ROOT, STATE_FOLDER, inside_venv
 from .report import report, take_json_option
 
 _EXTRA_PATHS = "extra_model_paths.yaml"
+_SMALL_WORLD = "--small-world"
 _TEST_PROCESSES = 4  # each may have hosts and models that take some 3 GB
 
 USAGE = """\
@@ -30,6 +31,7 @@ python dev.py COMMAND [ARGUMENTS]
   test [--no-browser] [...]    run the tests; other arguments go to pytest
                                (--long: also those that take minutes)
   serve [--no-browser] [...]   open ComfyUI with the pack loaded; other arguments go to ComfyUI
+                               (--small-world: with the models of the small drawn world)
   bench [NAME|all] [--json FILE]   measure; without a name, list what can be measured
                                (--long: in all cases and more rounds)
   bench gpu [--dry] [...]      measure on a GPU, in five minutes at most; docs/commands.md
@@ -140,21 +142,34 @@ def _test(environment: Environment, argv: list[str]) -> int:
     return done.returncode
 
 
-_SERVE_USAGE = """usage: python dev.py serve [--no-browser] [ARGUMENTS OF COMFYUI]
+_SERVE_USAGE = """usage: python dev.py serve [--no-browser] [--small-world] [ARGUMENTS OF COMFYUI]
 
 Starts ComfyUI with the pack loaded and opens its editor; Ctrl-C stops it.
 --no-browser   only starts it
+--small-world  with the models of the small drawn world, its templates and bindings, in a folder of
+               its own
 Other arguments go to ComfyUI, such as --port 8190, --listen, --lowvram or --cpu; its own list:
 python main.py --help, in the folder of ComfyUI."""
 
 
 def _serve(environment: Environment, argv: list[str]) -> int:
-    extra = tuple(argument for argument in argv if argument != "--no-browser")
+    from . import small_world  # only where it is wanted
+
+    own = {"--no-browser", _SMALL_WORLD}
+    extra = tuple(argument for argument in argv if argument not in own)
+    is_small = _SMALL_WORLD in argv
+    families = small_world.require_families() if is_small else ()
+    options = HostOptions(
+        small_world.SMALL_BASE if is_small else BASE,
+        small_world=is_small,
+        cpu=not has_accelerator(environment.python),
+        extra_args=extra,
+    )
     say("- starting ComfyUI")
-    with Host(
-        environment,
-        HostOptions(BASE, cpu=not has_accelerator(environment.python), extra_args=extra),
-    ) as host:
+    with Host(environment, options) as host:
+        if is_small:
+            for line in small_world.told(small_world.furnish(host, families[0])):
+                say(line)
         say(
             f"ComfyUI with the pack runs at {host.url} (models: {host.base / 'models'}, log:"
             f" {host.log}). Ctrl-C stops it."

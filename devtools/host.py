@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from .base import TEST_PACK_FOLDER, make_base, write_models_config
+from .base import SMALL_WORLD_FOLDER, TEST_PACK_FOLDER, make_base, write_models_config
 from .client import Client
 from .console import DevError
 from .environment import Environment
@@ -39,11 +39,13 @@ print(
 class HostOptions:
     """How to start a host.
 
-    In which base directory, with or without the test pack, and what else to tell main.py.
+    In which base directory, with or without the test pack and the small world, and what else to
+    tell main.py.
     """
 
     base: Path
     test_pack: bool = False
+    small_world: bool = False
     cpu: bool = True
     port: int | None = None  # None: any free one
     extra_args: tuple[str, ...] = ()
@@ -129,7 +131,7 @@ class Host:
 
     def _command(self) -> list[str]:
         options = self.options
-        packs = make_base(self.base, test_pack=options.test_pack)
+        packs = make_base(self.base, test_pack=options.test_pack, small_world=options.small_world)
         command = [
             str(self.environment.python),
             "main.py",
@@ -149,6 +151,9 @@ class Host:
                 "--extra-model-paths-config",
                 str(write_models_config(self.base, self.environment.models)),
             ]
+        if options.small_world:
+            models = write_models_config(self.base, SMALL_WORLD_FOLDER / "models", "small_world")
+            command += ["--extra-model-paths-config", str(models)]
         return [*command, *(_ON_CPU if options.cpu else []), *options.extra_args]
 
     def _inherited(self) -> tuple[int, ...]:

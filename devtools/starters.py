@@ -113,7 +113,8 @@ class Starter:
         return "\n".join(["### What to do", "", self.words, "### Files it needs", "", *lines])
 
 
-def _generate(graph: Graph, text: str, models: Mapping[str, Link]) -> Graph:
+def generate(graph: Graph, text: str, models: Mapping[str, Link]) -> Graph:
+    """Return the graph with Astria Generate for a text, on those models, and what saves it."""
     bound = graph.add("models.bindings", "AstriaModels", bindings=BINDINGS)
     policies = {"missing_models": "error", "smaller_canvas": "crop", "keep_unmasked": False}
     picture = graph.add(
@@ -145,7 +146,7 @@ def _flux() -> Starter:
         "vae": graph.add("models.vae", "VAELoader", vae_name="ae.safetensors"),
     }
     told = ("Start here: paste a prompt, get the picture", "Flux.1 dev; every stage in one node")
-    return Starter(_generate(graph, FLUX_PROMPT, models), PASTE, _STEPS, told)
+    return Starter(generate(graph, FLUX_PROMPT, models), PASTE, _STEPS, told)
 
 
 def _stable_diffusion() -> Starter:
@@ -156,7 +157,7 @@ def _stable_diffusion() -> Starter:
         "SD1.5 or SDXL checkpoint; every stage in one node",
     )
     models = {"model": loaded.model, "clip": loaded.clip, "vae": loaded.vae}
-    return Starter(_generate(graph, SD_PROMPT, models), PASTE, _STEPS, told)
+    return Starter(generate(graph, SD_PROMPT, models), PASTE, _STEPS, told)
 
 
 def _tune() -> Starter:

@@ -11,9 +11,9 @@ import comfy.sd
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..model_files import VAES, path_of
 from . import models
 
-FOLDER = Path(__file__).resolve().parent.parent / "models"
 # Family -> its configuration, and how many channels its latents have.
 FAMILIES = {"sd15": (models.sd15, 4), "flux": (models.flux, 16)}
 NETWORK, ENCODERS = "diffusion_model.", "text_encoders."
@@ -28,20 +28,31 @@ def load(
     family: str,
 ) -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE]:
     """Return MODEL, CLIP and VAE of the small world's model of that family, read once a process."""
-    config, channels = FAMILIES[family]
-    weights = load_file(FOLDER / f"{family}.safetensors")
-    network, encoders = (_under(weights, prefix) for prefix in (NETWORK, ENCODERS))
+    config, _ = FAMILIES[family]
+    path = path_of(family)
+    weights = load_file(path)
+    model = models.load_model(config(), _under(weights, NETWORK))
+    # The host's own note of how to load it again. It names the file, which bindings go by.
+    model.cached_patcher_init = (_load_model, (str(path), family))
     return (
-        models.load_model(config(), network),
-        models.load_clip(config(), encoders),
-        models.load_vae(load_file(FOLDER / f"vae{channels}.safetensors")),
+        model,
+        models.load_clip(config(), _under(weights, ENCODERS)),
+        models.load_vae(load_file(path_of(VAES[family]))),
     )
+
+
+def _load_model(
+    path: str, family: str, disable_dynamic: bool = False
+) -> comfy.model_patcher.ModelPatcher:
+    config, _ = FAMILIES[family]
+    network = _under(load_file(path), NETWORK)
+    return models.load_model(config(), network, is_dynamic=not disable_dynamic)
 
 
 def save(name: str, weights: Mapping[str, Tensor]) -> Path:
     """Write a file of the small world and return its path; integers stay what they are."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"{name}.safetensors"
+    path = path_of(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
     halves = {
         key: (value.half() if value.is_floating_point() else value).contiguous()
         for key, value in weights.items()

@@ -113,9 +113,12 @@ def autoencoder(channels: int) -> dict[str, Any]:
 
 
 def load_model(
-    config: supported_base.BASE, weights: Mapping[str, Tensor]
+    config: supported_base.BASE, weights: Mapping[str, Tensor], *, is_dynamic: bool = True
 ) -> comfy.model_patcher.ModelPatcher:
-    """Return the MODEL of that configuration; `weights` are named as in its diffusion model."""
+    """Return the MODEL of that configuration; `weights` are named as in its diffusion model.
+
+    `is_dynamic` lets the host move parts of it, where it does.
+    """
     device, kinds = comfy.model_management.get_torch_device(), config.supported_inference_dtypes
     stored = comfy.model_management.unet_dtype(device, supported_dtypes=kinds)
     config.set_inference_dtype(
@@ -124,7 +127,8 @@ def load_model(
     offload = comfy.model_management.unet_offload_device()
     model = config.get_model({}, "", device=offload)
     model.diffusion_model.load_state_dict(weights)
-    return comfy.model_patcher.CoreModelPatcher(model, load_device=device, offload_device=offload)
+    held = comfy.model_patcher.CoreModelPatcher if is_dynamic else comfy.model_patcher.ModelPatcher
+    return held(model, load_device=device, offload_device=offload)
 
 
 def load_clip(config: supported_base.BASE, weights: Mapping[str, Tensor]) -> comfy.sd.CLIP:

@@ -1,0 +1,211 @@
+"""The small drawn world in a host of ours: what prompts name bound to its files, prompts in its
+sizes and words, and its copies of the templates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..nodes.errors import AstriaError
+from ..nodes.graph.check import check_graph
+from ..nodes.graph.definitions import Definitions, from_object_info
+from ..nodes.graph.graph import Graph, Link
+from ..nodes.graph.ui_form import ui_workflow
+from ..nodes.pipeline.build.sources import Options
+from ..nodes.pipeline.compiling import Compiled, CompileOptions, compile_request, note_text
+from ..nodes.prompt import PromptRequest
+from ..nodes.prompt.images import ImageRef
+from ..nodes.tunes.bindings import BINDINGS_FILE, BaseModel, Bindings
+from ..nodes.tunes.local_files import LocalFiles
+from ..nodes.tunes.resolve import Resolver
+from ..smallworld import model_files
+from ..smallworld.prompts import in_world
+from . import starters
+from .base import SMALL_WORLD, TEMPLATES
+from .console import DevError
+from .examples import FLUX, SD15, base_of
+from .host import Host
+from .paths import DEV, STATE_FOLDER
+from .workflows import PROMPTS, SEED, prompt_names, text_of
+
+SMALL_BASE = DEV / "base-smallworld"
+_SCENE_SEED = 5
+SCALE = 8  # the sides that prompts ask for, divided by it
+MULTIPLE = 8  # of pixels, what a prompt may ask for
+BASES = {"sd15": SD15, "flux": FLUX}  # family -> the base tune of prompts that it stands for
+PICTURE, MASK = "smallworld.png", "smallworld_mask.png"
+LOADER = "AstriaLoadSmallWorld"
+# Ids of people in prompts: the first of each stands for the first trained person.
+_PEOPLE = (("1533312", "1558021"), ("749152", "749183"), ("1795721",))
+# Role -> where its model stands below the world's models, if there is one.
+_ROLES = {
+    "face_analysis": f"insightface/models/{model_files.NAME}/*.onnx",
+    "upscaler": f"upscale_models/{model_files.NAME}/*",
+    "sd15.faceid": f"ipadapter/{model_files.NAME}/sd15*",
+    "sd15.controlnet_pose": f"controlnet/{model_files.NAME}/sd15_pose*",
+}
+_SIZES = ("w", "h", "outpaint_width", "outpaint_height")
+
+
+def bindings(family: str) -> Bindings:
+    """Return what ids and roles of prompts stand for in the small world; `family` is the default
+    base's, whose LoRAs of people the ids mean.
+    """
+    bases = {
+        BASES[one]: BaseModel(one, f"{model_files.NAME}/{one}.safetensors", native_size="128")
+        for one in model_files.families()
+    }
+    people = list(model_files.loras(family).values())
+    tunes = {
+        id: people[place] for ids in _PEOPLE for place, id in enumerate(ids) if place < len(people)
+    }
+    return Bindings(bases, BASES[family], tunes, dict(_roles()))
+
+
+def _roles():
+    for role, pattern in _ROLES.items():
+        if found := sorted(model_files.FOLDER.glob(pattern)):
+            is_pack = role == "face_analysis"
+            yield role, model_files.NAME if is_pack else f"{model_files.NAME}/{found[0].name}"
+
+
+def resolver(family: str) -> Resolver:
+    """Return a resolver over these bindings and the world's files."""
+    return Resolver(bindings(family), None, LocalFiles(model_files.FOLDER))
+
+
+def require_families() -> tuple[str, ...]:
+    """Return the families whose files are there. Raises: DevError without any."""
+    if not (found := model_files.families()):
+        raise DevError(
+            f"The small world has no models: {model_files.FOLDER} holds no family's checkpoint and"
+            " autoencoder.",
+            "Train them: smallworld/README.md has the commands.",
+        )
+    return found
+
+
+def small(text: str) -> PromptRequest:
+    """Return the request of a prompt in the world's words and sizes; its pictures are drawn ones.
+
+    Raises: PromptError as `PromptRequest.require`.
+    """
+    request = PromptRequest.require(in_world(text))
+    given = {
+        key: max(MULTIPLE, round(value / SCALE / MULTIPLE) * MULTIPLE)
+        for key in _SIZES
+        if (value := getattr(request, key)) is not None
+    }
+    if (dilate := request.mask_dilate) is not None and dilate.unit == "px":
+        given["mask_dilate"] = replace(dilate, value=dilate.value / SCALE)
+    pictures = {"input_image": PICTURE, "mask_image": MASK}
+    files = {
+        key: ImageRef("file", name)
+        for key, name in pictures.items()
+        if getattr(request, key) is not None
+    }
+    return replace(request, **given, **files)
+
+
+def with_loader(graph: Graph) -> Graph:
+    """Return a graph whose checkpoints of the world are loaded by its own node."""
+    nodes = {}
+    for name, call in graph.nodes.items():
+        family = model_files.family_of(call.inputs.get("ckpt_name"))
+        nodes[name] = (
+            replace(call, class_type=LOADER, inputs={"family": family}) if family else call
+        )
+    return Graph(nodes)
+
+
+@dataclass(frozen=True)
+class Templates:
+    """Name -> a workflow of the editor, or what the small world lacks for it."""
+
+    offered: dict[str, dict]
+    lacking: dict[str, str]
+
+
+def templates(definitions: Definitions) -> Templates:
+    """Return the small world's copies of the templates."""
+    offered, lacking = {}, {}
+    for name in prompt_names():
+        try:
+            request, made = _compiled(name)
+        except AstriaError as error:
+            lacking[name] = error.message.splitlines()[0].split(". ")[0].rstrip(".")
+            continue
+        graph = with_loader(made.graph)
+        check_graph(graph, definitions)
+        note = note_text(request, replace(made, files=()))
+        offered[name] = ui_workflow(graph, definitions, note)
+    for family in model_files.families():
+        graph = _starter(family)
+        check_graph(graph, definitions)
+        offered[f"start_{family}"] = ui_workflow(graph, definitions, starters.PASTE)
+    return Templates(offered, lacking)
+
+
+def _compiled(name: str) -> tuple[PromptRequest, Compiled]:
+    request = small((PROMPTS / f"{name}.txt").read_text(encoding="utf-8"))
+    base = base_of(name)
+    family = next((one for one, id in BASES.items() if id == base), "sd15")
+    pictures = {
+        key: ref.value
+        for key, ref in (("image", request.input_image), ("mask", request.mask_image))
+        if ref is not None
+    }
+    options = CompileOptions(base, **pictures, options=Options(SEED))
+    return request, compile_request(request, resolver(family), options)
+
+
+def _starter(family: str) -> Graph:
+    graph = Graph()
+    loaded = graph.add("models.smallworld", LOADER, family=family)
+    models = {key: Link(loaded.node, slot) for slot, key in enumerate(("model", "clip", "vae"))}
+    text = starters.FLUX_PROMPT if family == "flux" else starters.SD_PROMPT
+    return starters.generate(graph, small(text).to_text(), models)
+
+
+def furnish(host: Host, family: str) -> Templates:
+    """Write bindings, pictures and templates of the world where a started host finds them, over
+    those of an earlier start, and return the templates.
+    """
+    state = host.base / "user" / STATE_FOLDER
+    state.mkdir(parents=True, exist_ok=True)
+    (state / BINDINGS_FILE).write_text(bindings(family).to_text(), encoding="utf-8")
+    draw_pictures(host.base / "input")
+    found = templates(from_object_info(host.client.object_info()))
+    folder = host.base / "custom_nodes" / SMALL_WORLD / TEMPLATES
+    for old in folder.glob("*.json"):
+        old.unlink()
+    for name, workflow in found.offered.items():
+        (folder / f"{name}.json").write_text(text_of(workflow), encoding="utf-8")
+    return found
+
+
+def draw_pictures(folder: Path) -> None:
+    """Draw the input picture of prompts, two people in a field, and the mask of what is around
+    them.
+    """
+    from PIL import Image, ImageChops  # comes with .venv
+
+    from ..smallworld.drawing import drawn
+    from ..smallworld.scene import random_scene
+
+    scene = random_scene(_SCENE_SEED, people=2, size=(128, 128))
+    picture = drawn(scene)
+    empty = drawn(replace(scene, figures=()))
+    people = ImageChops.difference(picture, empty).convert("L").point(lambda one: 255 * (one > 8))
+    picture.save(folder / PICTURE)
+    Image.merge("RGB", [ImageChops.invert(people)] * 3).save(folder / MASK)
+
+
+def told(found: Templates) -> Sequence[str]:
+    """Return the lines that say what is offered and what lacks what."""
+    return [
+        f"templates of the small world, under {SMALL_WORLD}: {', '.join(sorted(found.offered))}",
+        *(f"  not offered: {name}: {lack}" for name, lack in sorted(found.lacking.items())),
+    ]

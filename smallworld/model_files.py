@@ -1,0 +1,42 @@
+"""The small world's model files, laid out as ComfyUI's own folder of models.
+
+Its files stand in a folder of the world's name, so that a list of models says whose they are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PureWindowsPath
+
+FOLDER = Path(__file__).resolve().parent / "models"
+NAME = "smallworld"
+VAES = {"sd15": "vae4", "flux": "vae16"}  # family -> its autoencoder
+
+
+def path_of(name: str) -> Path:
+    """Return where a family's checkpoint, or an autoencoder, is kept."""
+    kind = "vae" if name in VAES.values() else "checkpoints"
+    return FOLDER / kind / NAME / f"{name}.safetensors"
+
+
+def families() -> tuple[str, ...]:
+    """Return the families whose files are there."""
+    return tuple(
+        family for family, vae in VAES.items() if path_of(family).exists() and path_of(vae).exists()
+    )
+
+
+def loras(family: str) -> dict[int, str]:
+    """Return the LoRAs of people for a family that are there: number of the identity -> its name as
+    ComfyUI lists it.
+
+    Their files are named FAMILY_NUMBER.safetensors.
+    """
+    files = sorted((FOLDER / "loras" / NAME).glob(f"{family}_[0-9]*.safetensors"))
+    return {int(file.stem.rpartition("_")[2]): f"{NAME}/{file.name}" for file in files}
+
+
+def family_of(checkpoint: object) -> str:
+    """Return the family of a checkpoint as ComfyUI lists it, "" where it is none of the world's."""
+    parts = PureWindowsPath(checkpoint).parts if isinstance(checkpoint, str) else ()
+    stem = PureWindowsPath(parts[-1]).stem if parts else ""
+    return stem if parts[:-1] == (NAME,) and stem in VAES else ""

@@ -1,0 +1,165 @@
+"""What a host gets of the small world: bindings, prompts in its sizes and words, templates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from comfyui_astria.devtools import small_world
+from comfyui_astria.devtools.base import make_base
+from comfyui_astria.devtools.console import DevError
+from comfyui_astria.devtools.workflows import prompt_names
+from comfyui_astria.nodes.graph.definitions import Definitions, from_object_info, snapshot
+from comfyui_astria.nodes.prompt import PromptRequest
+from comfyui_astria.smallworld import model_files
+from comfyui_astria.smallworld.prompts import SAID, in_world
+from comfyui_astria.tests.regions.comfy_inprocess import load
+from PIL import Image
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of models with nothing in it."""
+    monkeypatch.setattr(model_files, "FOLDER", tmp_path / "models")
+    return tmp_path / "models"
+
+
+def put(files: Path, *names: str) -> None:
+    for name in names:
+        path = files / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+SD15 = ("checkpoints/smallworld/sd15.safetensors", "vae/smallworld/vae4.safetensors")
+FLUX = ("checkpoints/smallworld/flux.safetensors", "vae/smallworld/vae16.safetensors")
+
+
+def definitions() -> Definitions:
+    loader = {
+        "input": {"required": {"family": ["COMBO", {"options": ["sd15", "flux"]}]}},
+        "output": ["MODEL", "CLIP", "VAE"],
+        "output_name": ["MODEL", "CLIP", "VAE"],
+        "display_name": "Astria Load Small World",
+    }
+    return {**snapshot(), **from_object_info({small_world.LOADER: loader})}
+
+
+def test_only_families_whose_files_are_there_are_offered(files: Path) -> None:
+    with pytest.raises(DevError, match="The small world has no models"):
+        small_world.require_families()
+    put(files, *SD15, FLUX[0])
+    assert small_world.require_families() == ("sd15",)
+    assert list(small_world.bindings("sd15").bases) == ["690204"]
+    put(files, FLUX[1])
+    assert small_world.require_families() == ("sd15", "flux")
+
+
+def test_ids_of_prompts_mean_the_trained_people_and_roles_what_is_there(files: Path) -> None:
+    put(files, *SD15, *FLUX, "loras/smallworld/sd15_60.safetensors")
+    assert small_world.bindings("sd15").roles == {}
+    put(files, "loras/smallworld/sd15_61.safetensors", "loras/smallworld/flux_60.safetensors")
+    put(files, "insightface/models/smallworld/det.onnx", "upscale_models/smallworld/4x.pth")
+    bound = small_world.bindings("sd15")
+    assert (bound.tunes["1533312"], bound.tunes["1558021"]) == (
+        "smallworld/sd15_60.safetensors",
+        "smallworld/sd15_61.safetensors",
+    )
+    assert bound.roles == {"face_analysis": "smallworld", "upscaler": "smallworld/4x.pth"}
+    of_flux = small_world.bindings("flux")
+    assert of_flux.tunes["1533312"] == "smallworld/flux_60.safetensors"
+    assert "1558021" not in of_flux.tunes
+    assert small_world.resolver("sd15").base(None).native_size == "128"
+
+
+def test_a_prompt_is_asked_for_in_the_world_s_sizes_words_and_pictures() -> None:
+    text = "woman trekking in the alps --outpaint center --outpaint_width 1792 --outpaint_height"
+    text += " 1024 --mask_dilate -20\nw=1024\nh=576\ninput_image_url=https://a.b/c.png"
+    found = small_world.small(text)
+    assert (found.w, found.h, found.outpaint_width, found.outpaint_height) == (128, 72, 224, 128)
+    assert found.mask_dilate.value == -2.5
+    assert found.input_image.value == small_world.PICTURE
+    assert found.base.text.startswith("snow at day, one person, woman")
+
+
+def test_what_prompts_say_is_said_in_words_that_the_models_learn() -> None:
+    vocabulary = load("comfyui_astria.smallworld.learning.texts").vocabulary()
+    known = set(vocabulary.replace(",", " ").split())
+    for words in SAID.values():
+        assert set(words.replace(",", " ").replace('"', "").split()) <= known, words
+    # Each is said by a prompt of ours; none is dead.
+    texts = [path.read_text(encoding="utf-8") for path in small_world.PROMPTS.glob("*.txt")]
+    texts += [small_world.starters.FLUX_PROMPT, small_world.starters.SD_PROMPT]
+    for said in SAID:
+        assert any(said in text for text in texts), said
+    assert in_world("BREAK ohwx man, dark vest <lora:1:1>") == (
+        "BREAK ohwx man, with brown hair, black suit, standing <lora:1:1>"
+    )
+
+
+def test_every_template_is_offered_or_says_what_it_lacks(files: Path) -> None:
+    put(files, *SD15)
+    few = small_world.templates(definitions())
+    assert {*few.offered, *few.lacking} == {*prompt_names(), "start_sd15"}
+    assert few.lacking["multi_person"] == "base 1504944 (Flux1.dev, flux) is not bound to a model"
+    assert few.lacking["multi_person_background"].startswith("LoRA '749152'")
+    put(files, *FLUX, *(f"loras/smallworld/flux_{number}.safetensors" for number in (60, 61)))
+    more = small_world.templates(definitions())
+    assert {"multi_person", "outpaint_second_person", "start_flux"} <= set(more.offered)
+    assert more.lacking["face_inpainting"].startswith("no upscaler is bound")
+    kinds = {node["type"] for node in more.offered["multi_person"]["nodes"]}
+    assert small_world.LOADER in kinds
+    assert not {"CheckpointLoaderSimple", "UNETLoader"} & kinds
+    [loader] = [
+        node for node in more.offered["multi_person"]["nodes"] if node["type"] == small_world.LOADER
+    ]
+    assert loader["widgets_values"] == ["flux"]
+
+
+def test_a_queued_workflow_that_names_a_checkpoint_of_the_world_gets_its_loader() -> None:
+    load("comfy.sample")
+    nodes = load("comfyui_astria.smallworld.nodes")
+    own = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "rv51.safetensors"}}
+    small = {
+        **own,
+        "inputs": {"ckpt_name": "smallworld\\sd15.safetensors"},
+        "_meta": {"title": "a"},
+    }
+    save = {"class_type": "SaveImage", "inputs": {"images": ["2", 0]}}
+    body = {"client_id": "x", "prompt": {"1": own, "2": small, "3": save}}
+    found = nodes.with_loader(body)
+    assert found["client_id"] == "x"
+    assert found["prompt"]["1"] is own
+    assert found["prompt"]["3"] is save
+    assert found["prompt"]["2"] == {
+        "class_type": "AstriaLoadSmallWorld",
+        "inputs": {"family": "sd15"},
+        "_meta": {"title": "a"},
+    }
+    assert nodes.with_loader({"client_id": "x"})["prompt"] == {}
+
+
+def test_the_small_world_is_a_pack_of_its_own_where_it_was_asked_for(tmp_path: Path) -> None:
+    assert make_base(tmp_path) == ("comfyui_astria",)
+    assert make_base(tmp_path, small_world=True) == ("comfyui_astria", "astria_smallworld")
+    pack = tmp_path / "custom_nodes" / "astria_smallworld"
+    assert (pack / "smallworld" / "nodes.py").is_file()
+    assert (pack / "example_workflows").is_dir()
+
+
+def test_the_mask_of_the_drawn_picture_leaves_the_people_out(tmp_path: Path) -> None:
+    small_world.draw_pictures(tmp_path)
+    with (
+        Image.open(tmp_path / small_world.PICTURE) as picture,
+        Image.open(tmp_path / small_world.MASK) as mask,
+    ):
+        assert picture.size == mask.size == (128, 128)
+        levels = [
+            count for count, _ in sorted(mask.convert("L").getcolors(), key=lambda one: one[1])
+        ]
+        assert len(levels) == 2
+        assert levels[0] < levels[1], "more is repainted than kept"
+
+
+def test_an_unknown_word_of_a_prompt_stays() -> None:
+    assert PromptRequest.require(in_world("a cat")).base.text == "a cat"
