@@ -17,6 +17,7 @@ import psutil
 import requests
 from comfyui_astria.devtools.environment import current
 from comfyui_astria.devtools.host import Host, HostOptions
+from comfyui_astria.nodes.training.asked import Training, TrainingStore
 from comfyui_astria.nodes.tunes.prompts import PromptStore
 from comfyui_astria.nodes.tunes.store import DATABASE_FILE, TuneStore
 from comfyui_astria.tests.host.api_support import Api, Receiver, api_of, png, set_up, until
@@ -78,6 +79,7 @@ def test_kill_9_loses_and_doubles_nothing(tmp_path: Path) -> None:
         assert packed.arrived == []
         _leave_more(tmp_path, folder)
         hopeless = _as_started_too_often(folder / DATABASE_FILE, sent[0]["id"])
+        untrained = _as_trained_too_often(folder)
         receiver.holding = False
         # Without a key the same host is not to be reached: it listens everywhere now.
         options = HostOptions(tmp_path, test_pack=True, extra_args=("--listen", "0.0.0.0"))
@@ -94,6 +96,9 @@ def test_kill_9_loses_and_doubles_nothing(tmp_path: Path) -> None:
             api = Api(process.url, KEY)
             _check_leavings(tmp_path, folder)
             _check_storm(api, folder, requests_, answered)
+            tune = api.get(f"/tunes/{untrained}").json()
+            said = "ComfyUI ended 3 times while this tune was trained."
+            assert (tune["user_error"], tune["trained_at"]) == (said, None)
             _check_prompts(api, receiver, sent)
             failed = api.get(f"/tunes/690204/prompts/{hopeless}").json()
             assert failed["user_error"] == "ComfyUI ended 3 times while this prompt was running."
@@ -187,6 +192,15 @@ def _as_started_too_often(database: Path, id: int) -> int:
         return cursor.lastrowid or 0
 
 
+def _as_trained_too_often(folder: Path) -> int:
+    """Leave a tune whose training was running when the host ended, for the third time."""
+    request = {"photos": 4, "name": "woman", "model_type": "lora"}
+    training = Training(request, "http://127.0.0.1", status="running", runs=3)
+    beside = TrainingStore.beside(training)
+    tune = TuneStore(folder).create(title="untrained", model_type="lora", beside=beside)
+    return tune.id
+
+
 def _check_leavings(base: Path, folder: Path) -> None:
     """Assert that every file belongs to something that is in the database.
 
@@ -215,7 +229,7 @@ def _check_storm(
         before = answered.get(request.number, again)
         assert (again["id"], again["created_at"]) == (before["id"], before["created_at"])
     told = api.get("/tunes", params={"limit": 100}).json()
-    tunes = [tune["title"] for tune in told if tune["pack_id"] is None]
+    tunes = [tune["title"] for tune in told if tune["title"].startswith("storm")]
     assert sorted(tunes) == sorted(one.title for one in requests_ if not one.is_prompt)
     prompts = [
         prompt["text"]

@@ -1,4 +1,7 @@
-"""kill -9 of the host at ten random moments of a training, of its callback and of its prompt."""
+"""kill -9 of the host at ten random moments of a training, of its callback and of its prompt.
+
+And three times in a row in the midst of one training.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from comfyui_astria.devtools.environment import current
 from comfyui_astria.devtools.host import Host, HostOptions
 from comfyui_astria.nodes.training.progress import DONE, read_progress
 from comfyui_astria.tests.host.api_support import SMALL, Api, Receiver, png, set_up, until
+from safetensors.torch import load_file
 
 SETTINGS = "people_agreed = yes\nprivate_hosts = 127.0.0.1\nidempotent = yes\n"
 KILLS = 10
+TRIES = 3
+STEPS = 400  # states are written every hundred
 LONGEST_S = 8.0  # a training of these takes about as long, its prompt included
 
 
@@ -73,6 +80,60 @@ def test_kill_9_at_ten_moments_loses_and_doubles_no_training(tmp_path: Path) -> 
             until(lambda: len(told(receiver, "tune")) >= KILLS + KILLS)
             until(lambda: len(told(receiver, "prompt")) >= KILLS)
             check(api, tmp_path, folder, ids, receiver)
+
+
+@pytest.mark.long
+def test_after_three_crashes_it_fails_plainly_and_goes_on_to_the_same_file(tmp_path: Path) -> None:
+    """Each time it goes on from its last state; with *Go on* it becomes what it would have been."""
+    folder = set_up(tmp_path, settings=SETTINGS)
+    options = HostOptions(tmp_path, test_pack=True)
+    with Receiver() as receiver:
+        sent = {**asked(1, receiver.url), "steps": STEPS}
+        id = 0
+        for crash in range(TRIES):
+            process = Host(current(), options)
+            process.start()
+            try:
+                api = Api(process.url)
+                id = id or api.post("/tunes", json={"tune": sent}).json()["id"]
+                wait_for_step(folder, id, crash * 100 + 110)
+                assert process.process is not None
+                process.process.kill()
+            finally:
+                process.stop()
+            begun = f"the training of tune {id} goes on at step {crash * 100}"
+            assert crash == 0 or begun in process.log_text()
+        with Host(current(), options) as process:
+            api = Api(process.url)
+            failed = api.get(f"/tunes/{id}").json()
+            said = "ComfyUI ended 3 times while this tune was trained."
+            assert (failed["user_error"], failed["trained_at"]) == (said, None)
+            [prompt] = api.get(f"/tunes/{id}/prompts").json()
+            assert api.finished(prompt)["user_error"].startswith(f"Tune {id} was not trained: ")
+            act = {"title": sent["title"], "act": "go on"}
+            path = f"{process.url}/astria/panel/tunes/{id}/training"
+            assert requests.post(path, json=act, timeout=60).ok
+            until(lambda: api.get(f"/tunes/{id}").json()["trained_at"], 240)
+            again = {**sent, "title": "uninterrupted", "prompts_attributes": []}
+            whole = api.post("/tunes", json={"tune": again}).json()["id"]
+            until(lambda: api.get(f"/tunes/{whole}").json()["trained_at"], 240)
+            until(lambda: sorted(told(receiver, "tune").values()) == sorted([id, whole]))
+    files = [
+        load_file(tmp_path / "models" / "loras" / "astria" / f"tune-{one}.safetensors")
+        for one in (id, whole)
+    ]
+    assert files[0].keys() == files[1].keys()
+    assert all((files[0][key] == files[1][key]).all() for key in files[0])
+
+
+def wait_for_step(folder: Path, id: int, step: int) -> None:
+    """Wait until a training has told of so many steps."""
+
+    def is_there() -> bool:
+        progress = read_progress(folder, id)
+        return progress is not None and progress.step >= step
+
+    until(is_there, 240)
 
 
 def told(receiver: Receiver, kind: str) -> dict[str, int]:

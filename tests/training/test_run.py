@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -76,6 +76,10 @@ class Stop:
         monkeypatch.setattr(management, "throw_exception_if_processing_interrupted", throw)
 
 
+class Crash(BaseException):
+    """What nobody handles: the training ends where it stands, as with its process."""
+
+
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
     """A store with tune 7."""
@@ -106,6 +110,71 @@ def test_an_interrupted_training_goes_on_to_the_same_lora(
         torch.testing.assert_close(resumed[name], tensor, rtol=1e-6, atol=1e-6)
     assert resumed_outcome.losses == outcome.losses
     assert progress.read_progress(kept, 7).step == 8
+
+
+@pytest.mark.parametrize(
+    ("crashes", "begun"), [((1, 3, 4), [0, 0, 2, 4]), ((5, 5, 5), [0, 4, 4, 4])]
+)
+def test_three_crashes_in_a_row_change_nothing_of_what_is_learned(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, crashes: tuple[int, ...], begun: list[int]
+) -> None:
+    """Each in the midst of a step, between its gradient and what the optimiser makes of it."""
+    monkeypatch.setattr(load("comfyui_astria.nodes.training.host.run"), "STATE_EVERY", 2)
+    lessons = load("comfyui_astria.nodes.training.host.lessons").Lessons
+    state, model = kept / "training" / "7", tiny_model("sd15")
+    before, losses = hashes(model), lessons.losses
+    whole, outcome = run_of(model, "sd15", 6).run(None, None)
+    firsts = []
+
+    def crash_at(last: int) -> Callable[[Any, int], Iterator[torch.Tensor]]:
+        def until_crash(self: Any, step: int) -> Iterator[torch.Tensor]:
+            yield from losses(self, step)
+            if step == last:
+                raise Crash
+
+        return until_crash
+
+    for step in crashes:
+        run = run_of(model, "sd15", 6, kept, tune_id=7)
+        with monkeypatch.context() as process:
+            process.setattr(lessons, "losses", crash_at(step))
+            with pytest.raises(Crash):
+                run.run(None, state)
+        firsts.append(run._teller._first)
+        assert hashes(model) == before
+    run = run_of(model, "sd15", 6, kept, tune_id=7)
+    resumed, resumed_outcome = run.run(None, state)
+    assert [*firsts, run._teller._first] == begun, "each goes on from the last state written"
+    assert equal(resumed, whole)
+    assert resumed_outcome.losses == outcome.losses
+
+
+def test_a_crash_while_the_state_is_written_leaves_the_one_before(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load("comfyui_astria.nodes.training.host.run"), "STATE_EVERY", 2)
+    states = load("comfyui_astria.nodes.training.host.state")
+    state = kept / "training" / "7"
+    model = tiny_model("sd15")
+    whole, _ = run_of(model, "sd15", 6).run(None, None)
+    written: list[Path] = []
+
+    def cut_off(tensors: object, path: Path, metadata: object) -> None:
+        written.append(path)
+        if len(written) < 2:
+            load("safetensors.torch").save_file(tensors, path, metadata)
+            return
+        path.write_bytes(b"half of it")
+        raise Crash
+
+    with monkeypatch.context() as disk:
+        disk.setattr(states, "save_file", cut_off)
+        with pytest.raises(Crash):
+            run_of(model, "sd15", 6, kept, tune_id=7).run(None, state)
+    run = run_of(model, "sd15", 6, kept, tune_id=7)
+    resumed, _ = run.run(None, state)
+    assert run._teller._first == 2
+    assert equal(resumed, whole)
 
 
 def test_a_state_of_other_numbers_is_not_gone_on_from(kept: Path) -> None:
