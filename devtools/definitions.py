@@ -43,6 +43,7 @@ HOST_NODES = (
     "LoadDA3Model",
     "LoadMediaPipeFaceLandmarker",
     "MaskToImage",
+    "ModelPatchLoader",
     "PreviewAny",
     "PrimitiveStringMultiline",
     "RebatchLatents",
@@ -59,6 +60,7 @@ HOST_NODES = (
     "VAEDecode",
     "VAEEncode",
     "VAELoader",
+    "ZImageFunControlnet",
 )
 
 

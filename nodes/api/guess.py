@@ -151,6 +151,7 @@ ROLE_NAMES: Mapping[str, Mapping[str, str]] = {
         for kind, word in {**_CONTROLS, "tile": "tile", "qr": "qr"}.items()
     },
     "controlnet_union": _controlnet("union"),
+    "control_patch": {"zimage": r"z[-_]?image.*fun.*control"},
     "pose_estimator": {_ANY: "sdpose"},
     "depth_estimator": {_ANY: r"depth_anything_3"},
     "background_removal": {_ANY: "birefnet"},

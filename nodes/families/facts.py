@@ -108,8 +108,9 @@ class Family:
     name; `is_shifted_by_size`: its noise levels go by the picture's size and the steps. `inpaint`
     models take the masked picture as extra input channels (SD inpaint, Flux Fill); others get a
     noise mask. `identity` is the kind of adapter that draws a face from photos, and `controls`
-    whose numbers union ControlNets know kinds by; both "" for none. `is_trained`: a LoRA of it can
-    be trained here. `has_lcm`: latent consistency models of it exist.
+    whose numbers union ControlNets know kinds by; both "" for none. `patched_controls` are the
+    kinds of its ControlNet that is a patch of the model, () for none. `is_trained`: a LoRA of it
+    can be trained here. `has_lcm`: latent consistency models of it exist.
     """
 
     name: str
@@ -129,6 +130,7 @@ class Family:
     inpaint: bool = False
     identity: Literal["ip-adapter", "pulid", ""] = ""
     controls: Literal["sdxl", "flux", ""] = ""
+    patched_controls: tuple[str, ...] = ()
     source: str = ""
     named: str = ""
     also_named: str = ""

@@ -39,6 +39,8 @@ _DISTILLED = Family(
     scheduler="res_multistep",
     schedule="simple",
     guidance=Guidance.NONE,
+    # Of alibaba-pai's Fun ControlNet Union, by its model card.
+    patched_controls=("canny", "hed", "depth", "pose", "mlsd"),
     source="ComfyUI's template image_z_image_turbo",
     variant_of="zimage",
     also_named=r"turbo|(?<![a-z])zit(?![a-z])|distill",

@@ -25,6 +25,7 @@ FILE_INPUTS = frozenset(
         "lora_name",
         "control_net_name",
         "model_name",
+        "name",
         "image",
     }
     | {"bg_removal_name", "background_removal", "sam3", "grounding_dino", "sam", "clipseg", "look"}

@@ -74,6 +74,8 @@ def _note_controls(
         note.take(f"{kind}.weight", weight if is_set else None, weight, why)
         if is_by_union(graph, kind):
             note.settings.append(_mode(kind, family))
+    if family.patched_controls:
+        return  # which has no end
     if request.control_guidance_end is not None or None in advised.values():
         note.take(
             "control_guidance_end",

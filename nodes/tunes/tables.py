@@ -82,6 +82,10 @@ ROLES: Mapping[str, Role] = {
     "controlnet_tile": _controlnet("tile", " and --tiled_upscale_v2"),
     "controlnet_qr": _controlnet("qr"),
     "controlnet_union": Role(("controlnet",), "one ControlNet that knows every kind"),
+    "control_patch": Role(
+        ("model_patches",),
+        "one ControlNet that is a patch of the model: Z-Image's Fun ControlNet Union",
+    ),
     "pose_estimator": Role(
         ("checkpoints",), "the pose of an input image, for controlnet=pose: SDPose"
     ),

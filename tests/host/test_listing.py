@@ -51,6 +51,7 @@ LOADED_BY = {
     "upscaler": ("UpscaleModelLoader", "model_name"),
     "face_restorer": ("UpscaleModelLoader", "model_name"),
     "controlnet_union": ("ControlNetLoader", "control_net_name"),
+    "control_patch": ("ModelPatchLoader", "name"),
     "pose_estimator": ("CheckpointLoaderSimple", "ckpt_name"),
     "depth_estimator": ("LoadDA3Model", "model_name"),
     "face_detector": ("LoadMediaPipeFaceLandmarker", "model_name"),

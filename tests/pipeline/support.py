@@ -35,6 +35,7 @@ FILES = {
         "tile.safetensors",
         "union.safetensors",
     ],
+    "model_patches": ["fun_union.safetensors"],
     "geometry_estimation": ["da3_mono_large.safetensors"],
     "background_removal": ["birefnet.safetensors"],
     "insightface": [

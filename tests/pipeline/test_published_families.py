@@ -197,7 +197,7 @@ def test_it_is_not_trained_here(of: Family) -> None:
 
 @every
 def test_what_needs_a_control_net_says_that_there_is_none(of: Family) -> None:
-    if of.controls:
+    if of.controls or of.patched_controls:
         return
     with pytest.raises(MissingModelError, match=f"no ControlNet is used on {of.title} yet"):
         plan_text("a cat\ncontrolnet=canny", of.name, image=True)
@@ -222,8 +222,9 @@ def test_what_has_no_effect_is_told_and_no_default_says_otherwise(of: Family) ->
 def test_people_without_a_pose_control_net_are_told_what_places_them(of: Family) -> None:
     planned = plan_text("a street BREAK BREAK a man BREAK a woman", of.name)
     [told] = [one for one in planned.problems if one.code == "no-pose-controlnet"]
-    assert f"No pose ControlNet is used on {of.title} yet" in told.message
-    assert "give a mask for each" in told.hint
+    why = "is connected or bound" if of.patched_controls else f"is used on {of.title} yet"
+    assert f"No pose ControlNet {why}" in told.message
+    assert ("control_patch" if of.patched_controls else "give a mask for each") in told.hint
 
 
 def _embedding(path: Path, width: int) -> None:

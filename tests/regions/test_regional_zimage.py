@@ -4,6 +4,7 @@ no rows, weights of few bits, and pictures beside the one that is drawn.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -106,3 +107,42 @@ def test_reference_pictures_are_refused() -> None:
     patched = with_regions(model_of("zimage"), thirds(), [scene, *others], [text("zimage", 9)])
     with pytest.raises(PlanError, match="Reference pictures of Z-Image cannot be combined"):
         denoised(patched, "zimage", scene, size=SIZE)
+
+
+UNIONS = {  # as the host tells the published files from each other
+    "first": {"n_control_layers": 6},
+    "2.1": {"n_control_layers": 15, "additional_in_dim": 17, "refiner_control": True},
+}
+
+
+def steered(model: Any, union: str) -> Any:
+    """Return a clone that the host's node has given a tiny Fun ControlNet, with a picture."""
+    cpu = torch.device("cpu")
+    network = load("comfy.ldm.lumina.controlnet").ZImage_Control(
+        dim=256,
+        n_heads=4,
+        n_kv_heads=4,
+        dtype=torch.float32,
+        device=cpu,
+        operations=load("comfy.ops").manual_cast,
+        **UNIONS[union],
+    )
+    load("comfyui_astria.tests.testpack.weights").fill(network, seed=5)
+    own = load("comfy.model_patcher").CoreModelPatcher(network, cpu, cpu)
+    generator = torch.Generator().manual_seed(6)
+    latent = torch.randn(1, 16, *SIZE, generator=generator)
+    vae = SimpleNamespace(encode=lambda _: latent, spacial_compression_encode=lambda: 8)
+    node = load("comfy_extras.nodes_model_patch").ZImageFunControlnet()
+    picture = torch.zeros(1, SIZE[0] * 8, SIZE[1] * 8, 3)
+    return node.diffsynth_controlnet(model, own, vae, picture)[0]
+
+
+@pytest.mark.parametrize("union", UNIONS)
+def test_a_control_net_steers_people_as_it_steers_one_text(union: str) -> None:
+    """Applied behind the regions, as plans have it: equal texts are the plain model's picture."""
+    model, same, masks = model_of("zimage"), text("zimage", 1, 40), thirds()
+    texts = [text("zimage", 1, 40) for _ in masks]
+    alone = denoised(steered(model, union), "zimage", same, size=SIZE)
+    people = steered(with_regions(model, masks, texts, [text("zimage", 9)]), union)
+    assert difference(denoised(people, "zimage", texts[0], size=SIZE), alone) < 2e-5
+    assert difference(denoised(model, "zimage", same, size=SIZE), alone) > 1e-2

@@ -31,6 +31,7 @@ class Loader:
 LOADERS: Mapping[str, Loader] = {
     "upscaler": Loader("UpscaleModelLoader", "model_name", "upscale_model"),
     "controlnet_pose": Loader("ControlNetLoader", "control_net_name", "pose_controlnet"),
+    "control_patch": Loader("ModelPatchLoader", "name", ""),
     "pose_estimator": Loader("CheckpointLoaderSimple", "ckpt_name", ""),
     "depth_estimator": Loader("LoadDA3Model", "model_name", "", {"weight_dtype": "default"}),
     "background_removal": Loader(
@@ -111,17 +112,30 @@ class ModelLoaders:
         Connected, bound for the kind, or the bound one that knows every kind. Any of them may be a
         union, and which number that one knows the kind by is for the node to see.
         """
+        if kind in self.family.patched_controls:
+            return self._control_patch(kind)
         if not self.family.controls:
-            return Missing(
-                "ControlNet",
-                f"controlnet_{kind}",
-                f"no ControlNet is used on {self.family.title} yet.",
-                "Leave the ControlNet out, or use a model of another family.",
-            )
+            return self._no_controlnet(kind)
         found = self._any_controlnet(kind)
         if isinstance(found, Missing):
             return found
         return self._once(f"{kind}_mode", "AstriaControlNetMode", control_net=found, kind=kind)
+
+    def _control_patch(self, kind: str) -> Value | Missing:
+        socket = LOADERS.get(f"controlnet_{kind}", CONTROLNET).socket
+        if socket not in self._connected:
+            return self.model("control_patch")
+        text = f"{socket} is connected, and on {self.family.title} a ControlNet patches the model."
+        hint = "Disconnect it, and bind its file as control_patch."
+        return Missing("ControlNet", "control_patch", text, hint)
+
+    def _no_controlnet(self, kind: str) -> Missing:
+        text, hint = f"no ControlNet is used on {self.family.title} yet.", "Leave it out"
+        if kinds := self.family.patched_controls:
+            text = f"no ControlNet of {self.family.title} knows {kind}."
+            hint = f"Those that are known: {', '.join(kinds)}. Or leave it out"
+        hint = f"{hint}, or use a model of another family."
+        return Missing("ControlNet", f"controlnet_{kind}", text, hint)
 
     def _any_controlnet(self, kind: str) -> Value | Missing:
         role = f"controlnet_{kind}"
@@ -264,7 +278,7 @@ class ModelLoaders:
         hint = f"Connect {socket} {place}, or {missing.hint[:1].lower()}{missing.hint[1:]}"
         return replace(missing, hint=hint)
 
-    def _once(self, name: str, class_type: str, **inputs: Value) -> Link:
+    def _once(self, name: str, class_type: str, /, **inputs: Value) -> Link:
         if name not in self._loaded:
             self._loaded[name] = self.graph.add(f"models.{name}", class_type, **inputs)
         return self._loaded[name]

@@ -225,7 +225,7 @@ def _constant_pose(builder: PlanBuilder, encoded: Encoded, context: PictureConte
         return encoded
     model = builder.loaders.controlnet("pose")
     if isinstance(model, Missing):
-        has_any = bool(builder.family.controls)
+        has_any = bool(builder.family.controls or builder.family.patched_controls)
         why = "is connected or bound" if has_any else f"is used on {builder.family.title} yet"
         text = f"No pose ControlNet {why}, so the regions alone place the persons."
         hint = model.hint if has_any else "To place them, give a mask for each."

@@ -223,7 +223,9 @@ def steered(
     weight: float,
     end: float,
 ) -> Encoded:
-    """Add one ControlNet to both conditionings."""
+    """Add one ControlNet: to both conditionings, or to the model where it is a patch of it."""
+    if builder.family.patched_controls:
+        return _patched(builder, name, encoded, model, hint, weight, end)
     pair = {"positive": encoded.positive, "negative": encoded.negative}
     amount = {"strength": weight, "start_percent": 0.0, "end_percent": end}
     node = add_node(
@@ -237,6 +239,30 @@ def steered(
         vae=encoded.models.vae,
     )
     return replace(encoded, positive=node.positive, negative=node.negative)
+
+
+def _patched(
+    builder: PlanBuilder,
+    name: str,
+    encoded: Encoded,
+    model: Value,
+    hint: Value,
+    weight: float,
+    end: float,
+) -> Encoded:
+    if end < 1.0:
+        text = "control_guidance_end has no effect: on this model a ControlNet steers to the end."
+        builder.tell(Problem("no-effect", "info", text, "Lower its weight to loosen it."))
+    patched = builder.graph.add(
+        name,
+        "ZImageFunControlnet",
+        model=encoded.models.model,
+        model_patch=model,
+        vae=encoded.models.vae,
+        strength=weight,
+        image=hint,
+    )
+    return replace(encoded, models=replace(encoded.models, model=patched))
 
 
 def _drawn(
