@@ -22,15 +22,18 @@ from ..nodes.outpaint.fill import FILL_BLUR_PX, canvas_mask, edge_extended, neut
 from ..nodes.outpaint.geometry import Canvas, place
 from ..nodes.pipeline.compiling import Compiled, compile_request
 from ..nodes.prompt import PromptRequest
+from ..smallworld import model_files
+from . import demo_world
 from .client import images_of
 from .console import say
 from .contact_sheet import Cell, contact_sheet
-from .demo_models import PHOTO, Wiring, bound_wirings, tiny_wirings
+from .demo_models import PHOTO, Wiring, bound_wirings, picture_of, tiny_wirings
 from .environment import Environment
 from .host import Host, HostOptions, has_accelerator
 from .paths import BASE, DEV, ROOT
 from .report import Figure
 from .testmodels import with_test_models
+from .world_sheet import world_sheet
 
 OUTPUT = ROOT / "demo_output"
 PROMPTS = ("outpaint_only", "outpaint_text_to_image", "outpaint_second_person")
@@ -56,9 +59,12 @@ class Run:
 
 def run(environment: Environment, argv: Sequence[str]) -> list[Figure]:
     """Run every prompt on every wiring, write pictures and contact sheet to demo_output/, and
-    return the checks.
+    return the checks. Without models of the user's own the small world shows what there is to show,
+    and where it has none tiny random ones do.
     """
     wirings = bound_wirings(environment)
+    if not wirings and (families := model_files.families()):
+        return _small_world(environment, families)
     real = bool(wirings)
     cpu = not has_accelerator(environment.python)
     base = BASE if real else DEV / "demo"
@@ -82,6 +88,34 @@ def run(environment: Environment, argv: Sequence[str]) -> list[Figure]:
     )
     _write(runs, real)
     return figures
+
+
+def _small_world(environment: Environment, families: Sequence[str]) -> list[Figure]:
+    say("- no base tune is bound, so this paints a small drawn world, whose pictures can be read")
+    say("  bind your own: python dev.py bind base.1504944.checkpoint FILE")
+    for line in (line for family in families for line in demo_world.missing(family)):
+        say(f"  {line}")
+    say("- starting ComfyUI")
+    started = time.monotonic()
+    cpu = not has_accelerator(environment.python)
+    shown = []
+    with Host(environment, HostOptions(DEV / "demo", small_world=True, cpu=cpu)) as host:
+        demo_world.draw_inputs(host.base / "input")
+        for family in families:
+            for case in demo_world.CASES:
+                if not case.lacks(family):
+                    shown.append(demo_world.show(host, case, family, time.monotonic))
+                    say(f"  {family}, {case.title}: {shown[-1].seconds:.1f} s")
+    OUTPUT.mkdir(exist_ok=True)
+    world_sheet(shown).save(OUTPUT / "small_world.png")
+    say(f"- everything on {_relative(OUTPUT / 'small_world.png')}")
+    figures = [
+        {**figure, "name": f"{one.family}: {one.case.title}: {figure['name']}"}
+        for one in shown
+        for figure in one.figures
+    ]
+    seconds = time.monotonic() - started
+    return [*figures, {"name": "whole demo", "value": seconds, "unit": "s", "ok": None}]
 
 
 def _run(host: Host, wiring: Wiring, prompt: str, real: bool) -> Run:
@@ -121,17 +155,14 @@ def _prepared(graph: dict, wiring: Wiring) -> dict:
 def _stages(host: Host, compiled: Compiled, wiring: Wiring) -> dict[str, numpy.ndarray]:
     entry = host.client.run(_prepared(api_workflow(compiled.graph), wiring), timeout_s=3600)
     return {
-        stage: _decoded(host, images_of(entry, f"output.save_{stage}")[0])
+        stage: numpy.asarray(picture_of(host.client, images_of(entry, f"output.save_{stage}")[0]))
         for stage in compiled.plan.stage_outputs
     }
 
 
 def _picture(host: Host, graph: dict, node: str) -> numpy.ndarray:
-    return _decoded(host, images_of(host.client.run(graph, timeout_s=3600), node)[0])
-
-
-def _decoded(host: Host, image: dict[str, str]) -> numpy.ndarray:
-    return numpy.asarray(Image.open(io.BytesIO(host.client.view(image))).convert("RGB"))
+    entry = host.client.run(graph, timeout_s=3600)
+    return numpy.asarray(picture_of(host.client, images_of(entry, node)[0]))
 
 
 def photo() -> Image.Image:

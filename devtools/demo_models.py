@@ -5,9 +5,12 @@ The models a person has bound, else tiny random ones in the wiring of each famil
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from PIL import Image
 
 from ..nodes.graph.graph import Value, api_workflow
 from ..nodes.pipeline.build.sources import Options
@@ -18,6 +21,7 @@ from ..nodes.tunes.file_search import Missing
 from ..nodes.tunes.local_files import LocalFiles
 from ..nodes.tunes.resolve import Resolver
 from ..nodes.tunes.state import bindings_in, resolver_in
+from .client import Client
 from .environment import Environment
 from .listed_files import ListedFiles
 from .paths import BASE, STATE_FOLDER
@@ -114,6 +118,11 @@ class Wiring:
         )
         graph.add("output.save", "SaveImage", images=image, filename_prefix="astria_generate")
         return api_workflow(graph)
+
+
+def picture_of(client: Client, image: Mapping[str, str]) -> Image.Image:
+    """Return a picture that a history entry names."""
+    return Image.open(io.BytesIO(client.view(image))).convert("RGB")
 
 
 def bound_wirings(environment: Environment) -> list[Wiring]:

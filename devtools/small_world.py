@@ -8,16 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..nodes.errors import AstriaError
+from ..nodes.errors import AstriaError, MissingModelError
 from ..nodes.graph.check import check_graph
 from ..nodes.graph.definitions import Definitions, from_object_info
 from ..nodes.graph.graph import Graph, Link
 from ..nodes.graph.ui_form import ui_workflow
 from ..nodes.pipeline.build.sources import Options
-from ..nodes.pipeline.compiling import Compiled, CompileOptions, compile_request, note_text
+from ..nodes.pipeline.compiling import CompileOptions, compile_request, note_text
+from ..nodes.pipeline.training_plan import training_plan
 from ..nodes.prompt import PromptRequest
 from ..nodes.prompt.images import ImageRef
+from ..nodes.training.request import TrainingRequest
 from ..nodes.tunes.bindings import BINDINGS_FILE, BaseModel, Bindings
+from ..nodes.tunes.file_search import Missing
 from ..nodes.tunes.local_files import LocalFiles
 from ..nodes.tunes.resolve import Resolver
 from ..smallworld import model_files
@@ -33,6 +36,7 @@ from .workflows import PROMPTS, SEED, prompt_names, text_of
 SMALL_BASE = DEV / "base-smallworld"
 _SCENE_SEED = 5
 SCALE = 8  # the sides that prompts ask for, divided by it
+NATIVE_PX = "128"
 MULTIPLE = 8  # of pixels, what a prompt may ask for
 BASES = {"sd15": SD15, "flux": FLUX}  # family -> the base tune of prompts that it stands for
 PICTURE, MASK = "smallworld.png", "smallworld_mask.png"
@@ -54,7 +58,7 @@ def bindings(family: str) -> Bindings:
     base's, whose LoRAs of people the ids mean.
     """
     bases = {
-        BASES[one]: BaseModel(one, f"{model_files.NAME}/{one}.safetensors", native_size="128")
+        BASES[one]: BaseModel(one, f"{model_files.NAME}/{one}.safetensors", native_size=NATIVE_PX)
         for one in model_files.families()
     }
     people = list(model_files.loras(family).values())
@@ -131,24 +135,19 @@ class Templates:
 def templates(definitions: Definitions) -> Templates:
     """Return the small world's copies of the templates."""
     offered, lacking = {}, {}
-    for name in prompt_names():
+    for name, make in (*((name, _compiled) for name in prompt_names()), *_STARTERS.items()):
         try:
-            request, made = _compiled(name)
+            graph, note = make(name)
         except AstriaError as error:
             lacking[name] = error.message.splitlines()[0].split(". ")[0].rstrip(".")
             continue
-        graph = with_loader(made.graph)
+        graph = with_loader(graph)
         check_graph(graph, definitions)
-        note = note_text(request, replace(made, files=()))
         offered[name] = ui_workflow(graph, definitions, note)
-    for family in model_files.families():
-        graph = _starter(family)
-        check_graph(graph, definitions)
-        offered[f"start_{family}"] = ui_workflow(graph, definitions, starters.PASTE)
     return Templates(offered, lacking)
 
 
-def _compiled(name: str) -> tuple[PromptRequest, Compiled]:
+def _compiled(name: str) -> tuple[Graph, str]:
     request = small((PROMPTS / f"{name}.txt").read_text(encoding="utf-8"))
     base = base_of(name)
     family = next((one for one, id in BASES.items() if id == base), "sd15")
@@ -158,24 +157,83 @@ def _compiled(name: str) -> tuple[PromptRequest, Compiled]:
         if ref is not None
     }
     options = CompileOptions(base, **pictures, options=Options(SEED))
-    return request, compile_request(request, resolver(family), options)
+    made = compile_request(request, resolver(family), options)
+    return made.graph, note_text(request, replace(made, files=()))
 
 
-def _starter(family: str) -> Graph:
+def _start(name: str) -> tuple[Graph, str]:
+    family, text = _STARTED[name]
+    _require(resolver(family).base(BASES[family]))
+    return generate_graph(small(text).to_text(), family), starters.PASTE
+
+
+def _train(name: str) -> tuple[Graph, str]:
+    request = TrainingRequest(
+        tune_id=788416,
+        photos=8,
+        name="woman",
+        base=BASES[_TRAINED[name]],
+        seed=SEED,
+        sizes_px=(int(NATIVE_PX),),
+    )
+    plan = training_plan(request, resolver(_TRAINED[name]))
+    return plan.graph, starters.TRAIN.format(token=plan.settings.token)
+
+
+def _tune(name: str) -> tuple[Graph, str]:
+    starter = starters.STARTERS[name]()
+    pack = _require(resolver("sd15").role("face_analysis"))
+    nodes = starter.graph.nodes
+    own = {"AstriaLoadFaceAnalysis": {"pack": pack}, "LoadImage": {"image": PICTURE}}
+    return Graph(
+        {
+            key: replace(call, inputs={**call.inputs, **own.get(call.class_type, {})})
+            for key, call in nodes.items()
+        }
+    ), starter.words
+
+
+def _require(found):
+    """Return what was found. Raises: MissingModelError where it is missing."""
+    if isinstance(found, Missing):
+        raise MissingModelError(found.message, code="missing-model", hint=found.hint)
+    return found
+
+
+_STARTED = {
+    "start_flux": ("flux", starters.FLUX_PROMPT),
+    "start_stable_diffusion": ("sd15", starters.SD_PROMPT),
+}
+_TRAINED = {"train_person": "sd15", "train_person_flux": "flux"}
+_STARTERS = {
+    **dict.fromkeys(_STARTED, _start),
+    **dict.fromkeys(_TRAINED, _train),
+    "start_tune_from_photos": _tune,
+}
+
+
+def generate_graph(text: str, family: str) -> Graph:
+    """Return the graph that an artist would wire: the loader, Astria Generate with the text, Save
+    Image.
+    """
     graph = Graph()
     loaded = graph.add("models.smallworld", LOADER, family=family)
     models = {key: Link(loaded.node, slot) for slot, key in enumerate(("model", "clip", "vae"))}
-    text = starters.FLUX_PROMPT if family == "flux" else starters.SD_PROMPT
-    return starters.generate(graph, small(text).to_text(), models)
+    return starters.generate(graph, text, models)
+
+
+def write_bindings(base: Path, family: str) -> None:
+    """Write the bindings of the world's default `family` into a base directory, over others."""
+    state = base / "user" / STATE_FOLDER
+    state.mkdir(parents=True, exist_ok=True)
+    (state / BINDINGS_FILE).write_text(bindings(family).to_text(), encoding="utf-8")
 
 
 def furnish(host: Host, family: str) -> Templates:
     """Write bindings, pictures and templates of the world where a started host finds them, over
     those of an earlier start, and return the templates.
     """
-    state = host.base / "user" / STATE_FOLDER
-    state.mkdir(parents=True, exist_ok=True)
-    (state / BINDINGS_FILE).write_text(bindings(family).to_text(), encoding="utf-8")
+    write_bindings(host.base, family)
     draw_pictures(host.base / "input")
     found = templates(from_object_info(host.client.object_info()))
     folder = host.base / "custom_nodes" / SMALL_WORLD / TEMPLATES

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
+from . import words
 from .reader import READABLE_PX, PersonRead, Reading
 from .scene import Figure, Scene
 
@@ -56,3 +57,40 @@ def told(reading: Reading, scene: Scene) -> Iterator[tuple[str, bool]]:
         is_large = figure.head_px >= READABLE_PX
         for name in (*_SMALL, *_LARGE[:-1]) if is_large else _SMALL:
             yield name, person is not None and getattr(person, name) == getattr(figure, name)
+
+
+def scene_words(reading: Reading) -> frozenset[str]:
+    """Return the words of captions for what a picture shows beside its people, and for how many
+    they are.
+    """
+    when = () if reading.place == "room" else (reading.time,)
+    count = words.COUNTS[len(reading.people)] if len(reading.people) < len(words.COUNTS) else ""
+    return frozenset(filter(None, (reading.place, *when, count)))
+
+
+def person_words(person: PersonRead) -> frozenset[str]:
+    """Return the words of captions for what a person looks like."""
+    found = [f"{person.skin} skin"]
+    if person.kind:
+        found += [person.kind, f"{person.clothes} {words.GARMENTS[person.kind]}"]
+        found += [f"{person.hair} hair", person.pose]
+        found += [f"{person.hat} hat" if person.hat else "no hat"]
+        found += ["glasses" if person.glasses else "no glasses"]
+    return frozenset(found)
+
+
+def asked(text: str) -> frozenset[str]:
+    """Return the words of a text that can be read off a picture: of its scene and of people."""
+    parts = text.replace(" at ", ", ").split(", ")
+    said = {part.strip().removeprefix("with ").split("ohwx ")[-1] for part in parts}
+    return frozenset(said & READABLE)
+
+
+READABLE = frozenset(
+    [*words.PLACES, *words.TIMES, *words.COUNTS, *words.KINDS, *words.POSES]
+    + [f"{hair} hair" for hair in words.HAIRS]
+    + [f"{skin} skin" for skin in words.SKINS]
+    + [f"{clothes} {one}" for clothes in words.CLOTHES for one in words.GARMENTS.values()]
+    + [f"{hat} hat" for hat in (*words.HATS, "no")]
+    + ["glasses", "no glasses"]
+)

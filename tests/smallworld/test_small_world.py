@@ -8,7 +8,7 @@ import pytest
 from comfyui_astria.devtools import small_world
 from comfyui_astria.devtools.base import make_base
 from comfyui_astria.devtools.console import DevError
-from comfyui_astria.devtools.workflows import prompt_names
+from comfyui_astria.devtools.workflows import names
 from comfyui_astria.nodes.graph.definitions import Definitions, from_object_info, snapshot
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.smallworld import model_files
@@ -100,12 +100,17 @@ def test_what_prompts_say_is_said_in_words_that_the_models_learn() -> None:
 def test_every_template_is_offered_or_says_what_it_lacks(files: Path) -> None:
     put(files, *SD15)
     few = small_world.templates(definitions())
-    assert {*few.offered, *few.lacking} == {*prompt_names(), "start_sd15"}
+    assert {*few.offered, *few.lacking} == set(names())
+    assert {"start_stable_diffusion", "train_person"} <= set(few.offered)
+    assert few.lacking["start_flux"] == "base 1504944 (Flux1.dev, flux) is not bound to a model"
+    assert few.lacking["start_tune_from_photos"].startswith("no face_analysis is bound")
     assert few.lacking["multi_person"] == "base 1504944 (Flux1.dev, flux) is not bound to a model"
     assert few.lacking["multi_person_background"].startswith("LoRA '749152'")
+    put(files, "insightface/models/smallworld/det.onnx")
     put(files, *FLUX, *(f"loras/smallworld/flux_{number}.safetensors" for number in (60, 61)))
     more = small_world.templates(definitions())
     assert {"multi_person", "outpaint_second_person", "start_flux"} <= set(more.offered)
+    assert {"start_tune_from_photos", "train_person_flux"} <= set(more.offered)
     assert more.lacking["face_inpainting"].startswith("no upscaler is bound")
     kinds = {node["type"] for node in more.offered["multi_person"]["nodes"]}
     assert small_world.LOADER in kinds

@@ -1,0 +1,70 @@
+"""The seed prompts on the small world: what is asked for there, and what has to be found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ...devtools import small_world
+from ...devtools.paths import ROOT
+from ...nodes.prompt import PromptRequest, Segment
+from ...nodes.prompt.images import ImageRef
+from ...nodes.tunes.file_search import Missing
+from ...nodes.tunes.resolve import Resolver
+
+SEED = 43
+# Seed -> the words that a picture of it must show.
+WORDS: Mapping[str, frozenset[str]] = {
+    "multi_person": frozenset({"room", "two people"}),
+    "multi_person_background": frozenset({"two people"}),
+    "masked_portrait": frozenset({"garden"}),
+    "face_inpainting": frozenset({"forest", "day", "woman"}),
+    "faceid": frozenset({"snow", "day", "woman"}),
+    "outpaint_only": frozenset({"two people"}),
+    "outpaint_text_to_image": frozenset({"field", "day"}),
+    "outpaint_second_person": frozenset({"field", "day"}),
+}
+_FIELDS = ("face_inpainting", "faceid")  # those that are sent as separate fields
+# Role -> the fields of a request that need it.
+_NEEDS = {
+    "upscaler": ("super_resolution", "hires_fix"),
+    "face_analysis": ("inpaint_faces",),
+    "face_swapper": ("face_swap",),
+    "face_restorer": ("face_correct",),
+    "pose_estimator": ("controlnet",),
+}
+
+
+def seed_request(name: str) -> PromptRequest:
+    """Return the request of a seed as it was printed."""
+    if name in _FIELDS:
+        fields = json.loads((ROOT / f"tests/seeds/{name}.json").read_text(encoding="utf-8"))
+        request, _ = PromptRequest.from_fields(fields)
+        assert request is not None
+        return request
+    return PromptRequest.require((small_world.PROMPTS / f"{name}.txt").read_text(encoding="utf-8"))
+
+
+def small_seed(name: str, family: str) -> PromptRequest:
+    """Return the request of a seed in the world's sizes, words and pictures, one image of it,
+    without what the world has no model for.
+    """
+    request = small_world.small(seed_request(name).to_text())
+    resolver = small_world.resolver(family)
+    lacking = [role for role in _NEEDS if isinstance(resolver.role(role, family), Missing)]
+    off = dict.fromkeys(field for role in lacking for field in _NEEDS[role])
+    given = {"num_images": 1, "seed": SEED, **off}
+    if request.mask_prompt and isinstance(resolver.role("background_removal", family), Missing):
+        # A drawn mask in place of words for one.
+        mask = ImageRef("file", small_world.MASK)
+        given |= {"mask_prompt": None, "mask_negative": None, "mask_invert": None}
+        given |= {"mask_image": mask, "hires_denoising_strength": None}
+    prompt = tuple(_possible(segment, resolver, family) for segment in request.prompt)
+    return replace(request, prompt=prompt, **given)
+
+
+def _possible(segment: Segment, resolver: Resolver, family: str) -> Segment:
+    loras = tuple(tag for tag in segment.loras if not isinstance(resolver.lora(tag.name), Missing))
+    has_faceid = not isinstance(resolver.role("faceid", family), Missing)
+    return replace(segment, loras=loras, faceids=segment.faceids if has_faceid else ())

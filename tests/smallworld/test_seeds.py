@@ -1,0 +1,62 @@
+"""Each seed prompt through POST /astria/generate on the small world, and its picture read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from comfyui_astria.devtools import small_world
+from comfyui_astria.devtools.environment import current
+from comfyui_astria.devtools.host import Host, HostOptions
+from comfyui_astria.smallworld import model_files
+from comfyui_astria.smallworld.comparing import READABLE, person_words, scene_words
+from comfyui_astria.smallworld.reader import read
+from comfyui_astria.tests.host.api_support import Api
+from comfyui_astria.tests.smallworld.seeds import WORDS, seed_request, small_seed
+from PIL import Image
+
+FAMILY = "sd15"
+RUN_S = 120
+
+needs_models = pytest.mark.skipif(
+    FAMILY not in model_files.families(), reason="the small world's models are not trained"
+)
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    options = HostOptions(tmp_path_factory.mktemp("smallworld"), small_world=True)
+    with Host(current(), options) as running:
+        small_world.furnish(running, FAMILY)
+        yield running
+
+
+@needs_models
+@pytest.mark.parametrize("name", WORDS)
+def test_a_seed_prompt_paints_its_words(host: Host, name: str) -> None:
+    api = Api(host.url)
+    request = small_seed(name, FAMILY)
+    answer = api.post("/generate", json={"prompt": request.to_text()})
+    assert answer.status_code == 201, answer.text
+    done = api.finished(answer.json(), RUN_S)
+    assert done["user_error"] is None
+    picture = api.picture(done["images"][0]).convert("RGB")
+    asked = (request.outpaint_width, request.outpaint_height)
+    size = asked if request.outpaint else (request.w or 128, request.h or 128)
+    assert picture.size == size
+    reading = read(picture)
+    seen = scene_words(reading).union(*map(person_words, reading.people))
+    assert seen >= WORDS[name], (seen, reading)
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_words_of_seeds_are_words_that_a_reader_can_find(name: str) -> None:
+    assert WORDS[name]
+    assert WORDS[name] <= READABLE
+    assert small_world.small(seed_request(name).to_text()) is not None
+
+
+def test_a_grey_picture_shows_no_seed() -> None:
+    reading = read(Image.new("RGB", (128, 128), (127, 127, 127)))
+    seen = scene_words(reading).union(*map(person_words, reading.people))
+    assert not any(seen >= words for words in WORDS.values())
