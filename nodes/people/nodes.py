@@ -15,7 +15,7 @@ from ..regions.layout import RegionLayout
 from ..regions.lora_fit import LoraFit, lines_of
 from ..regions.person import Person
 from ..regions.run import normalised
-from .host.draw import Scene, draw_people
+from .host.draw import Scene, draw_people, of_another_variant
 
 
 class AstriaPersonLora(io.ComfyNode):
@@ -212,6 +212,7 @@ class AstriaRegionalPrompt(io.ComfyNode):
         lines, warnings = lines_of(fits, regions.names)
         beyond = beyond_the_scene(persons, regions.names, scene_strength)
         beyond += unused_guidance(persons, regions.names, positive)
+        beyond += of_another_variant(model, persons, regions.names)
         lines += beyond
         warnings += beyond
         text = "\n".join(lines) or f"{len(persons)} person(s) drawn in their regions."

@@ -146,3 +146,22 @@ def test_a_sampling_loop_that_is_not_the_hosts_is_refused() -> None:
     denoised(patched, "sd15", text("sd15", 1))
     with pytest.raises(PlanError, match="by a loop of its own"):
         denoise(lambda model, conds, *_: [x for _ in conds], None, [[], []], x, torch.ones(1), {})
+
+
+def test_a_checkpoint_of_other_steps_or_guidance_is_told() -> None:
+    """A MODEL of Z-Image does not say whether it is turbo; the name of its file does."""
+    told_of = load("comfyui_astria.nodes.people.host.draw").of_another_variant
+    models = {name: tiny_model("zimage", seed) for seed, name in enumerate(("base", "turbo", "x"))}
+    for name, model in models.items():
+        model.cached_patcher_init = (None, (f"models/z_image_{name}.safetensors",))
+    people = [Person(text("zimage", 5), model=model) for model in (models["turbo"], None)]
+    [line] = told_of(models["base"], people, ["Anna", ""])
+    assert line.startswith(
+        "Anna is drawn by a checkpoint of Z-Image Turbo (by the name of its file"
+    )
+    assert "the picture by Z-Image: steps and guidance are the picture's" in line
+    assert told_of(models["turbo"], people, ["Anna", ""]) == []
+    assert told_of(model_of("sd15"), [Person(text("sd15", 5), model=model_of("sd15"))], [""]) == []
+    dev, schnell = tiny_model("flux"), tiny_model("flux_schnell")
+    [line] = told_of(dev, [Person(text("flux", 5), model=schnell)], [""])
+    assert line.startswith("A person is drawn by a checkpoint of Flux.1 schnell, and the picture")

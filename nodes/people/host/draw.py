@@ -11,6 +11,7 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ...faceid.host.apply import apply_person_faceids
+from ...host.models import family_of, variant_of_model
 from ...regions.host.checkpoints import apply_person_models
 from ...regions.host.loras import Loras, apply_gated_loras, load_region_loras
 from ...regions.host.regional import Conditioning, RegionalOptions, apply_regions
@@ -61,6 +62,27 @@ def draw_people(
     shared = [person if person.model is None else None for person in people]
     patched_scene = _with_identities(patched, scene.loras, shared, run, on_fit)
     return apply_person_models(patched_scene, masks, people, patch_person)
+
+
+def of_another_variant(
+    model: ModelPatcher, people: Sequence[Person], names: Sequence[str]
+) -> list[str]:
+    """Return a line for each person whose checkpoint wants other steps or another kind of guidance
+    than the picture's model, such as one that is distilled to few steps.
+    """
+    wanted, lines = family_of(model), []
+    for person, name in zip(people, names, strict=True):
+        if person.model is None:
+            continue
+        own, why = variant_of_model(person.model)
+        if (own.steps, own.guidance) != (wanted.steps, wanted.guidance):
+            told = f" ({why})" if why else ""
+            lines.append(
+                f"{name or 'A person'} is drawn by a checkpoint of {own.title}{told}, and the"
+                f" picture by {wanted.title}: steps and guidance are the picture's, for which that"
+                " checkpoint was not made."
+            )
+    return lines
 
 
 def _with_identities(
