@@ -6,6 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class Learner:
 
     `plain` are parts of the names of layers that AdamW trains; `kept` is the part of the moving
     average that stays in a step; the rates fall from the part `falls` of the training on.
+    `adds_in_place`: the model adds in place to what gradients need, as the host's layers do.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Learner:
     adam: float = 2e-3
     kept: float = 0.999
     falls: float = 0.5
+    adds_in_place: bool = True
     about: Mapping[str, Any] = field(default_factory=dict)
     step: int = 0
 
@@ -82,8 +85,7 @@ class Learner:
             self._set_rates()
             torch.manual_seed(self.step)
             self.model.zero_grad(set_to_none=True)
-            # The host's layers add in place to what gradients need.
-            with allow_mutation_on_saved_tensors():
+            with allow_mutation_on_saved_tensors() if self.adds_in_place else nullcontext():
                 loss = loss_of(self.step)
                 loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)

@@ -52,6 +52,15 @@ def quicken(module: torch.nn.Module) -> None:
             one.forward = lambda x, norm=one: group_norm(norm, x)
 
 
+def keep_inputs(module: torch.nn.Module) -> None:
+    """Let every LayerNorm of a module keep its input for the gradient; the host's text encoders
+    add to it in place.
+    """
+    for one in module.modules():
+        if isinstance(one, torch.nn.LayerNorm):
+            one.forward = lambda x, norm=one.forward: norm(x.clone())
+
+
 class Muon(torch.optim.Optimizer):
     """Momentum whose steps are made orthogonal, for matrices and kernels (Jordan et al. 2024).
 
@@ -79,13 +88,16 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Return about the nearest matrix with orthonormal rows or columns, by Newton and Schulz."""
+    """Return about the nearest matrix with orthonormal rows or columns, by Newton and Schulz, in
+    bfloat16 as PyTorch's own.
+    """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / (x.norm() + 1e-7)
+    x = (x / (x.norm() + 1e-7)).bfloat16()
     for _ in range(5):
         squared = x @ x.T
-        x = a * x + (b * squared + c * squared @ squared) @ x
+        x = torch.addmm(x, torch.addmm(squared, squared, squared, beta=b, alpha=c), x, beta=a)
+    x = x.to(matrix.dtype)
     return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 

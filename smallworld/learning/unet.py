@@ -11,7 +11,7 @@ from torch import Tensor
 from .data import Pictures, Rows, fitting
 from .host import open_host, start
 from .loop import Learner, asked
-from .quick import ATTENTION, half, quicken
+from .quick import ATTENTION, half, keep_inputs, quicken
 
 BATCH = 32
 CHUNK = 77  # the host's, start and end with it
@@ -70,7 +70,7 @@ def loss_of(
 
 def main(argv: Sequence[str]) -> None:
     """Train, or go on."""
-    given = asked(argv, "unet", 4000)
+    given = asked(argv, "unet", 2200)
     open_host()
     from comfy.model_sampling import ModelSamplingDiscrete
 
@@ -86,7 +86,10 @@ def main(argv: Sequence[str]) -> None:
     with torch.no_grad():
         model["clip"].text_model.embeddings.position_embedding.weight.mul_(0.2)
     quicken(model)
+    keep_inputs(model["clip"])
     plain = ("input_blocks.0.", "unet.out.", "embedding", "time_embed")
     about = {"tokens": rows.ids, "mean": pictures.mean, "spread": pictures.spread}
-    learner = Learner("unet", model, given.work, given.steps, plain, about=about)
+    learner = Learner(
+        "unet", model, given.work, given.steps, plain, adds_in_place=False, about=about
+    )
     learner.run(loss_of(model, pictures, rows, ModelSamplingDiscrete(config).sigmas), given.minutes)
