@@ -63,9 +63,10 @@ class TextEncoder:
 
     `loader` and `type` are the host's node for single files of text encoders and its choice there,
     `files` the fields of a base that name them, () where a family comes in checkpoints only.
-    `width` is that of the vectors that it reads tokens as, which embeddings must have, 0 where they
-    are not looked at. `weights`: `(word:1.2)` counts. `in_sequence`: text tokens stand in one
-    sequence with the image's.
+    `types` is a pattern of the choices there that make of its file what the family reads, "" where
+    all do. `width` is that of the vectors that it reads tokens as, which embeddings must have, 0
+    where they are not looked at. `weights`: `(word:1.2)` counts. `in_sequence`: text tokens stand
+    in one sequence with the image's.
     """
 
     loader: str
@@ -74,6 +75,7 @@ class TextEncoder:
     width: int = 0
     weights: bool = True
     in_sequence: bool = False
+    types: str = ""
 
 
 @dataclass(frozen=True)

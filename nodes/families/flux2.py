@@ -65,7 +65,7 @@ _KLEIN_4B = replace(
     name="flux2_klein_4b",
     title="Flux.2 klein 4B",
     host=HostModel("Flux2", {"in_channels": 128, "guidance_embed": False, "context_in_dim": 7680}),
-    text=replace(_DEV.text, width=2560),
+    text=replace(_DEV.text, width=2560, types="flux2"),
     steps=4,
     cfg=1.0,
     guidance=Guidance.NONE,
@@ -83,7 +83,7 @@ _KLEIN_9B = replace(
     name="flux2_klein_9b",
     title="Flux.2 klein 9B",
     host=HostModel("Flux2", {**_KLEIN_4B.host.unet, "context_in_dim": 12288}),
-    text=replace(_DEV.text, width=4096),
+    text=replace(_DEV.text, width=4096, types="flux2"),
     source="ComfyUI's template image_flux2_text_to_image_9b",
     files=(_of_the_authors("klein-9b-fp8"), _QWEN_8B, _VAE),
 )

@@ -31,7 +31,15 @@ _DISTILLED = Family(
     "Z-Image Turbo",
     HostModel("ZImage", {"image_model": "lumina2", "in_channels": 16}),
     Latent(16, patch=2, empty="EmptySD3LatentImage", padded=32),
-    TextEncoder("CLIPLoader", "lumina2", ("text_encoder",), 2560, weights=False, in_sequence=True),
+    TextEncoder(
+        "CLIPLoader",
+        "lumina2",
+        ("text_encoder",),
+        2560,
+        weights=False,
+        in_sequence=True,
+        types="(?!flux2$).*",  # which makes klein's of the same file
+    ),
     native_size=1024,
     multiple=16,
     steps=8,

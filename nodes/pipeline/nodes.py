@@ -38,6 +38,7 @@ from .people_told import people_lines
 from .pictures import as_files, named_files, pictures_to_load, with_files, without_pictures
 from .plan import Plan, encode_request, plan
 from .precheck import check_before_models, check_text
+from .text_encoder import check_text_encoder
 
 # Sockets of Generate itself; Astria Models gathers all kinds.
 OWN_MODELS = ("upscale_model", "pose_controlnet")
@@ -207,6 +208,7 @@ class AstriaGenerate(io.ComfyNode):
         asked = with_files(read_request(text, inputs.get("request")), links, run_pictures())
         resolver = make_resolver(bundle.bindings)
         family, why = variant_of_model(model, resolver.variant_of)
+        check_text_encoder(cls.hidden.dynprompt.get_node, links["clip"], family)
         sources = replace(_sources(links, family), lcm=lcm_of(model), family_why=why)
         if asked.outpaint is not None:
             sources = _with_outpaint_model(sources, inputs.get("outpaint_model"))
@@ -390,6 +392,7 @@ class AstriaEncodeRequest(io.ComfyNode):
         sockets = Models(Socket("model"), Socket("clip"), Socket("vae"))
         resolver = make_resolver(bundle.bindings)
         family, _ = variant_of_model(model, resolver.variant_of)
+        check_text_encoder(cls.hidden.dynprompt.get_node, clip, family)
         sources = Sources(sockets, family, connected={name: Socket(name) for name in gathered})
         encoded, problems = encode_request(request, sources, resolver, Socket("regions"))
         graph = sources.graph

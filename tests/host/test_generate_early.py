@@ -109,3 +109,24 @@ def test_a_model_of_another_kind_cannot_outpaint(host: LiveHost) -> None:
         host, {**graph, "fill": node("AstriaTestModel", family="sdxl_inpaint", seed=0)}
     )
     assert numpy.array_equal(result[8:56, 16:80], source)
+
+
+def test_a_text_encoder_of_another_family_is_refused_before_it_is_loaded(host: LiveHost) -> None:
+    name = "qwen_of_another_type.safetensors"  # empty: loading it would be another error
+    path = host.base / "models" / "text_encoders" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    loader = node("CLIPLoader", clip_name=name, type="flux2")
+    generate = {**generate_graph("a cat", "zimage", clip=["clip", 0]), "clip": loader}
+    encode = {
+        "model": generate["model"],
+        "clip": loader,
+        "prompt": node("AstriaPrompt", text="a cat"),
+        "encode": node(
+            "AstriaEncodeRequest", model=["model", 0], clip=["clip", 0], request=["prompt", 0]
+        ),
+        "show": node("PreviewAny", source=["encode", 1]),
+    }
+    for graph in (generate, encode):
+        with pytest.raises(RunError, match=r"type 'flux2'(?s:.*)Choose type lumina2 in CLIPLoader"):
+            host.client.run(graph)
