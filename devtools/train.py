@@ -38,11 +38,14 @@ def run(environment: Environment, argv: Sequence[str], models: Sequence[Path]) -
     )
     options = HostOptions(BASE, cpu=not has_accelerator(environment.python))
     with Host(environment, options) as host:
-        _train(host.client, planned, folder)
+        train(host.client, planned, folder)
     return 0
 
 
-def _train(client: Client, planned: PlannedTraining, folder: Path) -> None:
+def train(client: Client, planned: PlannedTraining, folder: Path) -> str:
+    """Train on a running ComfyUI, telling how far it is, and return the LoRA's name below its
+    folder. `folder` is the pack's private one. Raises: DevError where it fails.
+    """
     tune = planned.tune
     queued = client.queue(api_workflow(planned.plan.graph))
     told = -1
@@ -65,7 +68,9 @@ def _train(client: Client, planned: PlannedTraining, folder: Path) -> None:
     (outcome,) = entry["outputs"]["output.tune"]["astria_training"]
     for note in outcome["notes"]:
         say(f"- {note}")
-    say(f"trained: {outcome['file']}. Write <lora:{tune.id}:1> {planned.plan.settings.token}")
+    file = str(outcome["file"])
+    say(f"trained: {file}. Write <lora:{tune.id}:1> {planned.plan.settings.token}")
+    return file
 
 
 def _let_end(client: Client, queued: str) -> None:

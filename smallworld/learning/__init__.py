@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ...devtools.console import DevError
 
-NAMES = ("autoencoder", "latents", "unet", "flux", "export", "look")  # in this order
+NAMES = ("autoencoder", "latents", "unet", "flux", "export", "look", "people")  # in this order
 
 
 def run(argv: Sequence[str]) -> int:

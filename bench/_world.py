@@ -1,0 +1,265 @@
+"""What is painted and read for the figures of the small world: scenes of several people, ways to
+paint them as graphs of a host, and what a reader finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from comfyui_astria.devtools import small_world
+from comfyui_astria.nodes.graph.graph import Graph, Link, NodeCall
+from comfyui_astria.nodes.pipeline.build.sources import Options
+from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
+from comfyui_astria.nodes.prompt import PromptRequest
+from comfyui_astria.nodes.tunes.local_files import LocalFiles
+from comfyui_astria.nodes.tunes.resolve import Resolver
+from comfyui_astria.smallworld import identities, model_files, words
+from comfyui_astria.smallworld.comparing import asked, person_words, scene_words
+from comfyui_astria.smallworld.reader import PersonRead, Reading
+
+STEPS, CFG = 20, 4.0
+HEIGHT = 128
+ONE_WIDTH, WIDTH = 128, 192  # of a picture of one person, and of more
+_FIRST_ID = 900  # of the people's tunes
+_OUTPUT = "output.save"
+
+
+@dataclass(frozen=True)
+class Sitter:
+    """A person of a picture: the number of the face and the words of everything else."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A place, and who stands there from left to right."""
+
+    seed: int
+    place: str
+    sitters: tuple[Sitter, ...]
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
+        return WIDTH if len(self.sitters) > 1 else ONE_WIDTH
+
+    @property
+    def text(self) -> str:
+        """The words of the picture without its people's."""
+        return f"{self.place}, {words.COUNTS[len(self.sitters)]}"
+
+
+def scene_of(seed: int, people: int, numbers: Sequence[int]) -> Scene:
+    """Return the scene of this seed: people with different faces, hair and clothes."""
+    rng = np.random.default_rng(seed)
+    place = str(rng.choice([one for one in words.PLACES if one != "room"]))
+    when = str(rng.choice(list(words.TIMES)))
+    hairs = rng.permutation(list(words.HAIRS))
+    clothes = rng.permutation(list(words.CLOTHES))
+    chosen = rng.permutation(list(numbers))[:people]
+    sitters = []
+    for at, number in enumerate(chosen):
+        kind = words.KINDS[int(number) % len(words.KINDS)]
+        said = [f"ohwx {kind}", f"with {hairs[at]} hair", f"{rng.choice(list(words.SKINS))} skin"]
+        said += [f"{clothes[at]} {words.GARMENTS[kind]}", "no hat", "no glasses", "standing"]
+        sitters.append(Sitter(int(number), ", ".join(said)))
+    return Scene(seed, f"{place} at {when}", tuple(sitters))
+
+
+@dataclass(frozen=True)
+class Read:
+    """What of a picture is right, each a share of 1; `leak` is of what only others were told."""
+
+    words: float
+    identity: float
+    leak: float
+    scene: float
+
+
+def read_of(scene: Scene, reading: Reading) -> Read:
+    """Return what is right in a picture of a scene; each person is who stands in their column."""
+    room = scene.width / len(scene.sitters)
+    there = [_in_column(reading, at * room, (at + 1) * room) for at in range(len(scene.sitters))]
+    right = told = same = wrong = others = 0
+    for sitter, person in zip(scene.sitters, there, strict=True):
+        own, seen = asked(sitter.text), _seen(person)
+        right, told = right + len(own & seen), told + len(own)
+        face = identities.ALL[sitter.number]
+        same += person is not None and person.identity == face
+        foreign = set[object]()
+        for other in scene.sitters:
+            foreign |= asked(other.text) | {identities.ALL[other.number]}
+        foreign -= own | {face}
+        shown = {*seen, *([person.identity] if person else [])}
+        wrong, others = wrong + len(foreign & shown), others + len(foreign)
+    of_scene = asked(scene.text)
+    return Read(
+        right / told,
+        same / len(there),
+        wrong / others if others else 0.0,
+        len(of_scene & scene_words(reading)) / len(of_scene),
+    )
+
+
+def _in_column(reading: Reading, left: float, right: float) -> PersonRead | None:
+    found = [person for person in reading.people if left <= person.x < right]
+    return max(found, key=lambda person: person.unit, default=None)
+
+
+def _seen(person: PersonRead | None) -> frozenset[str]:
+    return frozenset() if person is None else person_words(person)
+
+
+Way = Callable[[str, Scene], Graph]
+
+
+def resolver(family: str) -> Resolver:
+    """Return a resolver over the world in which each person's tune is 900 and their number."""
+    files = model_files.loras(family)
+    tunes = {str(_FIRST_ID + number): file for number, file in files.items()}
+    bound = replace(small_world.bindings(family), tunes=tunes)
+    return Resolver(bound, None, LocalFiles(model_files.FOLDER))
+
+
+def compiled(family: str, text: str, seed: int) -> Graph:
+    """Return the workflow of a prompt."""
+    request = PromptRequest.require(f"{text}\nsteps={STEPS}\ncfg_scale={CFG:g}")
+    options = CompileOptions(small_world.BASES[family], options=Options(seed))
+    made = compile_request(request, resolver(family), options)
+    return small_world.with_loader(made.graph)
+
+
+def with_inputs(graph: Graph, class_type: str, **inputs: object) -> Graph:
+    """Return a graph whose nodes of a class have these inputs."""
+    nodes = {
+        name: replace(call, inputs={**call.inputs, **inputs})
+        if call.class_type == class_type
+        else call
+        for name, call in graph.nodes.items()
+    }
+    return Graph(nodes)
+
+
+def ours(**inputs: object) -> Way:
+    """Return the pack's way: people in one pass, each with their own text and LoRA; `inputs` are
+    Astria Regional Prompt's.
+    """
+
+    def way(family: str, scene: Scene) -> Graph:
+        people = [f" BREAK <lora:{_FIRST_ID + one.number}:1> {one.text}" for one in scene.sitters]
+        text = f"{scene.text} BREAK{''.join(people)}\nw={scene.width}\nh={HEIGHT}"
+        return with_inputs(compiled(family, text, scene.seed), "AstriaRegionalPrompt", **inputs)
+
+    return way
+
+
+def without_gates(family: str, scene: Scene) -> Graph:
+    """Return the same regions, with all LoRAs on the whole picture."""
+    people = [f" BREAK {one.text}" for one in scene.sitters]
+    text = f"{scene.text} BREAK{''.join(people)}\nw={scene.width}\nh={HEIGHT}"
+    graph = compiled(family, text, scene.seed)
+    return _with_loras(graph, model_files.loras(family), scene)
+
+
+def merged(family: str, scene: Scene) -> Graph:
+    """Return one prompt of all people, with all LoRAs on the whole picture."""
+    text = ", ".join([scene.text, *(one.text for one in scene.sitters)])
+    graph = compiled(family, f"{text}\nw={scene.width}\nh={HEIGHT}", scene.seed)
+    return _with_loras(graph, model_files.loras(family), scene)
+
+
+def _with_loras(graph: Graph, files: Mapping[int, str], scene: Scene) -> Graph:
+    """Return a graph whose loader's model wears the LoRAs of all sitters."""
+    found: dict[str, NodeCall] = {}
+    for name, call in graph.nodes.items():
+        inputs = {
+            key: Link("loras.last") if value == Link(name_of_loader(graph)) else value
+            for key, value in call.inputs.items()
+        }
+        found[name] = replace(call, inputs=inputs)
+        if call.class_type == small_world.LOADER:
+            model = Link(name)
+            for at, sitter in enumerate(scene.sitters, 1):
+                own = "loras.last" if at == len(scene.sitters) else f"loras.{at}"
+                lora = {"model": model, "lora_name": files[sitter.number], "strength_model": 1.0}
+                found[own] = NodeCall(own, "LoraLoaderModelOnly", lora)
+                model = Link(own)
+    return Graph(found)
+
+
+def name_of_loader(graph: Graph) -> str:
+    """Return the name of the node that loads the world's model."""
+    return next(name for name, call in graph.nodes.items() if call.class_type == small_world.LOADER)
+
+
+def hosts(family: str, scene: Scene) -> Graph:
+    """Return the host's own way: the scene's text everywhere, each person's masked to their column,
+    their LoRA as a hook.
+    """
+    graph = Graph()
+    loader = graph.add("models", small_world.LOADER, family=family)
+    model, clip, vae = (Link(loader.node, slot) for slot in range(3))
+    positive = graph.add("scene", "CLIPTextEncode", clip=clip, text=scene.text)
+    empty = graph.add("empty", "SolidMask", value=0.0, width=scene.width, height=HEIGHT)
+    room = scene.width // len(scene.sitters)
+    files = model_files.loras(family)
+    for at, sitter in enumerate(scene.sitters):
+        column = graph.add(f"column.{at}", "SolidMask", value=1.0, width=room, height=HEIGHT)
+        mask = graph.add(
+            f"mask.{at}",
+            "MaskComposite",
+            destination=empty,
+            source=column,
+            x=at * room,
+            y=0,
+            operation="add",
+        )
+        hook = graph.add(
+            f"hook.{at}",
+            "CreateHookLoraModelOnly",
+            lora_name=files[sitter.number],
+            strength_model=1.0,
+        )
+        text = graph.add(f"text.{at}", "CLIPTextEncode", clip=clip, text=sitter.text)
+        own = graph.add(
+            f"person.{at}",
+            "ConditioningSetProperties",
+            cond_NEW=text,
+            strength=1.0,
+            set_cond_area="default",
+            mask=mask,
+            hooks=hook,
+        )
+        positive = graph.add(
+            f"both.{at}", "ConditioningCombine", conditioning_1=positive, conditioning_2=own
+        )
+    negative = graph.add("negative", "CLIPTextEncode", clip=clip, text="")
+    latent = graph.add("latent", "EmptyLatentImage", width=scene.width, height=HEIGHT, batch_size=1)
+    sampled = graph.add(
+        "sampled",
+        "KSampler",
+        model=model,
+        seed=scene.seed,
+        steps=STEPS,
+        cfg=CFG,
+        sampler_name="euler_ancestral",
+        scheduler="normal",
+        positive=positive,
+        negative=negative,
+        latent_image=latent,
+        denoise=1.0,
+    )
+    picture = graph.add("picture", "VAEDecode", samples=sampled, vae=vae)
+    graph.add(_OUTPUT, "SaveImage", images=picture, filename_prefix="world")
+    return graph
+
+
+def alone(family: str, scene: Scene) -> Graph:
+    """Return the prompt of one person on a picture of their own: what the model can at best."""
+    [sitter] = scene.sitters
+    text = f"{scene.text}, <lora:{_FIRST_ID + sitter.number}:1> {sitter.text}"
+    return compiled(family, f"{text}\nw={scene.width}\nh={HEIGHT}", scene.seed)
