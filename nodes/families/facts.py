@@ -163,3 +163,7 @@ class Family:
     def true_cfg(self, cfg_scale: float) -> float:
         """Return the classifier-free guidance that a sampler gets."""
         return cfg_scale if self.takes_negative else 1.0
+
+    def scaled_px(self, px: int) -> int:
+        """Return a width that suits pictures of 512 pixels and more at its native size."""
+        return px * min(self.native_size, 512) // 512

@@ -302,3 +302,20 @@ def test_a_base_s_native_size_is_that_of_pictures_ratios_and_faces() -> None:
     assert told.startswith("160x112  aspect ratio 3:2 at the native area of the base")
     _, nodes = planned("ohwx man\ninpaint_faces=true", "native_size = 128\n")
     assert 128 in [call.inputs.get("face_size") for call in nodes.values()]
+
+
+def test_soft_edges_and_overlaps_shrink_with_a_small_native_size() -> None:
+    text = "a field\nBREAK\nBREAK Ann\nBREAK Bob --outpaint center --outpaint_width 256"
+    text += " --outpaint_height 128\nw=128\nh=128"
+
+    def widths(native: str) -> tuple[int, int]:
+        request = PromptRequest.require(text)
+        bound = BINDINGS.replace("family = sd15\n", f"family = sd15\n{native}")
+        nodes = compile_request(request, resolver(bound), CompileOptions("690204")).graph.nodes
+        return (
+            nodes["base.regions"].inputs["softness_px"],
+            nodes["outpaint.canvas"].inputs["overlap_px"],
+        )
+
+    assert widths("") == widths("native_size = 768\n") == (32, 16)
+    assert widths("native_size = 128\n") == (8, 4)

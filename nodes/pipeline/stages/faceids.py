@@ -35,7 +35,8 @@ def add_identity(
         number = len(builder.identities) + 1
         # Widgets that the editor always sends stand in both forms of a workflow. Whether a face can
         # be found in the photos is known when the node runs.
-        policy = {"min_face_px": MIN_FACE_PX, "no_face": builder.options.missing_models}
+        least = builder.family.scaled_px(MIN_FACE_PX)
+        policy = {"min_face_px": least, "no_face": builder.options.missing_models}
         builder.identities[key] = builder.graph.add(
             f"models.identity_{number}", "AstriaIdentity", analysis=analysis, tune=tune, **policy
         )

@@ -56,7 +56,7 @@ def add_outpaint(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> S
         height=request.outpaint_height,
         smaller=builder.options.smaller_canvas,
         fill="neutral" if family.inpaint else "edge",
-        overlap_px=OVERLAP_PX[family.inpaint],
+        overlap_px=builder.family.scaled_px(OVERLAP_PX[family.inpaint]),
         multiple=family.multiple,
     )
     context = _moved_people(builder, canvas, picture.context)

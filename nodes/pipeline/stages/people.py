@@ -150,7 +150,7 @@ def add_regions(builder: PlanBuilder, stage: str, ground: PeopleGround) -> Regio
     linked = {name: value for name, value in given.items() if value is not None}
     # Masks keep the edges that they were drawn with: a pixel is softened over itself alone. (0
     # would make them hard.)
-    softness = SOFTNESS_PX if ground.masks is None else 1
+    softness = builder.family.scaled_px(SOFTNESS_PX) if ground.masks is None else 1
     size = {"width": ground.width, "height": ground.height}
     count = len(builder.request.persons)
     names = " | ".join(
