@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from ..nodes.graph.graph import api_workflow
 from ..nodes.outpaint.geometry import Canvas, place
@@ -157,12 +157,7 @@ def draw_inputs(folder: Path) -> None:
     """Draw the cases' input pictures: a person to extend, a face to keep and the mask around it."""
     drawn(_SOURCE).save(folder / WIDER)
     drawn(_PORTRAIT).save(folder / MASKED)
-    [person] = _PORTRAIT.figures
-    mask = Image.new("RGB", (_PORTRAIT.width, _PORTRAIT.height), "white")
-    side = person.head_px * 1.3
-    box = (person.x - side, person.y - 1.4 * side, person.x + side, person.y + side)
-    ImageDraw.Draw(mask).ellipse(box, fill="black")
-    mask.save(folder / MASK)
+    small_world.mask_around_heads(_PORTRAIT).save(folder / MASK)
 
 
 def is_same_by_the_node(host: Host, one: Shown) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from PIL import Image, ImageDraw
+
 from ..nodes.errors import AstriaError, MissingModelError
 from ..nodes.graph.check import check_graph
 from ..nodes.graph.definitions import Definitions, from_object_info
@@ -24,7 +26,9 @@ from ..nodes.tunes.file_search import Missing
 from ..nodes.tunes.local_files import LocalFiles
 from ..nodes.tunes.resolve import Resolver
 from ..smallworld import model_files
+from ..smallworld.drawing import drawn
 from ..smallworld.prompts import in_world
+from ..smallworld.scene import Figure, Scene
 from . import starters
 from .base import SMALL_WORLD, TEMPLATES
 from .console import DevError
@@ -34,7 +38,6 @@ from .paths import DEV, STATE_FOLDER
 from .workflows import PROMPTS, SEED, prompt_names, text_of
 
 SMALL_BASE = DEV / "base-smallworld"
-_SCENE_SEED = 5
 SCALE = 8  # the sides that prompts ask for, divided by it
 NATIVE_PX = "128"
 MULTIPLE = 8  # of pixels, what a prompt may ask for
@@ -245,20 +248,28 @@ def furnish(host: Host, family: str) -> Templates:
 
 
 def draw_pictures(folder: Path) -> None:
-    """Draw the input picture of prompts, two people in a field, and the mask of what is around
-    them.
+    """Draw the input picture of prompts, two people in a field, and a mask of all but their
+    heads.
     """
-    from PIL import Image, ImageChops  # comes with .venv
+    scene = _scene()
+    drawn(scene).save(folder / PICTURE)
+    mask_around_heads(scene).save(folder / MASK)
 
-    from ..smallworld.drawing import drawn
-    from ..smallworld.scene import random_scene
 
-    scene = random_scene(_SCENE_SEED, people=2, size=(128, 128))
-    picture = drawn(scene)
-    empty = drawn(replace(scene, figures=()))
-    people = ImageChops.difference(picture, empty).convert("L").point(lambda one: 255 * (one > 8))
-    picture.save(folder / PICTURE)
-    Image.merge("RGB", [ImageChops.invert(people)] * 3).save(folder / MASK)
+def _scene() -> Scene:
+    woman = Figure("woman", "ginger", "pale", "green", 36, 60, 14)
+    man = Figure("man", "grey", "tan", "white", 92, 60, 14)
+    return Scene(128, 128, "field", "day", 76, figures=(woman, man))
+
+
+def mask_around_heads(scene: Scene) -> Image.Image:
+    """Return the mask of a scene's picture that leaves heads as they are, white where it paints."""
+    mask = Image.new("RGB", (scene.width, scene.height), "white")
+    for person in scene.figures:
+        side = person.head_px * 1.3
+        box = (person.x - side, person.y - 1.4 * side, person.x + side, person.y + side)
+        ImageDraw.Draw(mask).ellipse(box, fill="black")
+    return mask
 
 
 def told(found: Templates) -> Sequence[str]:

@@ -14,14 +14,15 @@ from ...nodes.tunes.file_search import Missing
 from ...nodes.tunes.resolve import Resolver
 
 SEED = 43
+STEPS = 12  # enough for words to be read
 # Seed -> the words that a picture of it must show.
 WORDS: Mapping[str, frozenset[str]] = {
     "multi_person": frozenset({"room", "two people"}),
-    "multi_person_background": frozenset({"two people"}),
+    "multi_person_background": frozenset({"red dress", "black suit"}),
     "masked_portrait": frozenset({"garden"}),
     "face_inpainting": frozenset({"forest", "day", "woman"}),
     "faceid": frozenset({"snow", "day", "woman"}),
-    "outpaint_only": frozenset({"two people"}),
+    "outpaint_only": frozenset({"field"}),  # of the new ground, below the source
     "outpaint_text_to_image": frozenset({"field", "day"}),
     "outpaint_second_person": frozenset({"field", "day"}),
 }
@@ -54,7 +55,7 @@ def small_seed(name: str, family: str) -> PromptRequest:
     resolver = small_world.resolver(family)
     lacking = [role for role in _NEEDS if isinstance(resolver.role(role, family), Missing)]
     off = dict.fromkeys(field for role in lacking for field in _NEEDS[role])
-    given = {"num_images": 1, "seed": SEED, **off}
+    given = {"num_images": 1, "seed": SEED, "steps": STEPS, **off}
     if request.mask_prompt and isinstance(resolver.role("background_removal", family), Missing):
         # A drawn mask in place of words for one.
         mask = ImageRef("file", small_world.MASK)

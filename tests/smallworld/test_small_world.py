@@ -13,6 +13,7 @@ from comfyui_astria.nodes.graph.definitions import Definitions, from_object_info
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.smallworld import model_files
 from comfyui_astria.smallworld.prompts import SAID, in_world
+from comfyui_astria.smallworld.reader import read
 from comfyui_astria.tests.regions.comfy_inprocess import load
 from PIL import Image
 
@@ -152,18 +153,19 @@ def test_the_small_world_is_a_pack_of_its_own_where_it_was_asked_for(tmp_path: P
     assert (pack / "example_workflows").is_dir()
 
 
-def test_the_mask_of_the_drawn_picture_leaves_the_people_out(tmp_path: Path) -> None:
+def test_the_mask_of_the_drawn_picture_leaves_the_heads_out(tmp_path: Path) -> None:
     small_world.draw_pictures(tmp_path)
     with (
         Image.open(tmp_path / small_world.PICTURE) as picture,
         Image.open(tmp_path / small_world.MASK) as mask,
     ):
-        assert picture.size == mask.size == (128, 128)
-        levels = [
-            count for count, _ in sorted(mask.convert("L").getcolors(), key=lambda one: one[1])
-        ]
-        assert len(levels) == 2
-        assert levels[0] < levels[1], "more is repainted than kept"
+        people = read(picture).people
+        assert len(people) == 2
+        levels = mask.convert("L")
+        for person in people:
+            assert levels.getpixel((round(person.x), round(person.y))) == 0
+            assert levels.getpixel((round(person.x), round(person.y + 2.5 * person.unit))) == 255
+        assert levels.getpixel((64, 60)) == 255, "between them"
 
 
 def test_an_unknown_word_of_a_prompt_stays() -> None:
