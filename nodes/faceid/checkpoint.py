@@ -11,7 +11,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from ..faces.face import EMBEDDING_SIZE
+from ..faces.face import EMBEDDING_SIZE, W600K_PACKS
 from .errors import FaceIDError
 from .ipadapter import (
     HEAD,
@@ -33,6 +33,8 @@ PORTRAIT: FileKind = "portrait"
 # The parts of a file. Some training scripts write the second by another name.
 PROJECTION, LAYERS, LAYERS_TOO = "image_proj", "ip_adapter", "adapter_modules"
 PUBLISHED = "https://huggingface.co/h94/IP-Adapter-FaceID"
+# In a file's metadata: the pack whose embeddings the adapter learned faces from.
+RECOGNISER = "recogniser"
 
 
 def sections(state: Mapping[str, Tensor | Mapping[str, Tensor]]) -> tuple[Weights, Weights]:
@@ -124,10 +126,15 @@ def _plus(name: str) -> FileKind:
 
 
 def read_adapter(
-    state: Mapping[str, Tensor | Mapping[str, Tensor]], name: str, kind: AdapterName
+    state: Mapping[str, Tensor | Mapping[str, Tensor]],
+    name: str,
+    kind: AdapterName,
+    metadata: Mapping[str, str] | None = None,
 ) -> Adapter:
     """Return the adapter in a file's weights. `kind` is one of KINDS.
 
+    It reads faces of the pack that the file's metadata names, as "recogniser"; published files name
+    none and read those of buffalo_l.
     Raises: FaceIDError naming the weights that are missing, too many or of another shape.
     """
     projection, layers = sections(state)
@@ -159,6 +166,7 @@ def read_adapter(
         dict(projection),
         pairs,
         {key: value for key, value in layers.items() if "_lora." in key},
+        (metadata[RECOGNISER],) if RECOGNISER in (metadata or {}) else W600K_PACKS,
     )
 
 

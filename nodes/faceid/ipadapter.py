@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..faces.face import W600K_PACKS
+
 HEAD = 64  # channels of one head in every perceiver
 DEPTH = 4  # layers of every perceiver
 
@@ -51,7 +53,8 @@ class Adapter:
     """An adapter's weights, as its file holds them.
 
     `projection` and `lora` keep the file's names; `keys_values` are (to_k [h,C], to_v [h,C]) of
-    each cross-attention in the file's order.
+    each cross-attention in the file's order. `recognisers` are the packs whose embeddings it
+    learned faces from.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Adapter:
     projection: Weights
     keys_values: tuple[tuple[Tensor, Tensor], ...]
     lora: Weights
+    recognisers: tuple[str, ...] = W600K_PACKS
 
     @property
     def width(self) -> int:

@@ -84,6 +84,23 @@ def test_both_file_formats_give_the_same_adapter(folder: Path, kind: str) -> Non
         )
 
 
+def test_an_adapter_reads_faces_of_the_pack_that_its_file_names(folder: Path) -> None:
+    """A published adapter names none, so no other pack serves it, and it serves no other pack."""
+    state = flat(tiny_file("portrait", "sd15"))
+    save_file(state, folder / "own.safetensors", {"recogniser": "smallworld"})
+    save_file(state, folder / "published.safetensors", {"format": "pt"})
+    own, published = load_node("own.safetensors"), load_node("published.safetensors")
+    toy, real = somebody(1, recogniser="smallworld"), somebody(1)
+    for (one, its), (other, others) in zip(
+        own.keys_values(toy), published.keys_values(real), strict=True
+    ):
+        assert torch.equal(one, other) and torch.equal(its, others)
+    for adapter, identity, wanted in ((own, real, "smallworld"), (published, toy, "buffalo_l")):
+        with pytest.raises(FaceIDError, match=f"knows those of {wanted}") as raised:
+            adapter.keys_values(identity)
+        assert raised.value.hint.startswith(f"Load {wanted} in")
+
+
 @pytest.mark.parametrize("layout", PUBLISHED, ids=lambda layout: layout.file)
 def test_files_of_full_size_load(folder: Path, layout: Layout) -> None:
     """Every number of these files stands in one place, so they are small."""

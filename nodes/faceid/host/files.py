@@ -48,12 +48,12 @@ def load_faceid(name: str, asked: str, clip_vision: Any, eva_clip: str, face_par
     damaged or another kind than asked.
     """
     path = _path(name)
-    state = _read(path, name)
+    state, metadata = _read(path, name)
     kind = kind_of(state, name, asked)
     if kind == PULID:
         del state  # read again there: the other two files count as well
         return load_pulid(path, _chosen(VISION, eva_clip), _chosen(PARSING, face_parsing))
-    adapter = read_adapter(state, name, kind)
+    adapter = read_adapter(state, name, kind, metadata)
     if adapter.kind.clip and clip_vision is None:
         raise MissingModelError(
             f"The adapter '{name}' is {adapter.kind.title}, which looks at the face through CLIP;"
@@ -93,10 +93,10 @@ def _chosen(folder: str, name: str) -> str | None:
     return None if name == NO_FILE else folder_paths.get_full_path_or_raise(folder, name)
 
 
-def _read(path: str, name: str) -> Mapping[str, Any]:
-    """Return a file's weights by name."""
+def _read(path: str, name: str) -> tuple[Mapping[str, Any], Mapping[str, str] | None]:
+    """Return a file's weights by name, and its metadata."""
     try:
-        state, _ = read_weights(path)
+        state, metadata = read_weights(path)
     except UnreadableWeights as error:
         raise FaceIDError(
             f"The file '{name}' ({path}) cannot be read as model weights: {error}",
@@ -110,4 +110,4 @@ def _read(path: str, name: str) -> Mapping[str, Any]:
             code="faceid-unreadable",
             hint=f"FaceID adapters are published at {PUBLISHED}.",
         )
-    return {str(key): value for key, value in state.items()}
+    return {str(key): value for key, value in state.items()}, metadata

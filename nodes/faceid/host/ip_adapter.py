@@ -10,7 +10,6 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from ...faces.face import W600K_PACKS
 from ...faces.identity import Identity
 from ..errors import FaceIDError
 from ..ipadapter import Adapter, Features, identity_tokens, keys_values
@@ -35,14 +34,14 @@ class IPAdapterFaceID:
 
         Raises: FaceIDError for embeddings of a recogniser that the adapter does not know.
         """
-        if identity.recogniser not in W600K_PACKS:
+        known = self.adapter.recognisers
+        if identity.recogniser not in known:
             raise FaceIDError(
                 f"The faces of '{identity.title}' were read by {identity.recogniser}; "
-                f"the adapter '{self.adapter.name}' knows those of {W600K_PACKS[0]}.",
+                f"the adapter '{self.adapter.name}' knows those of {known[0]}.",
                 code="faceid-recogniser",
                 hint=(
-                    f"Load {W600K_PACKS[0]} in Astria Load Face Analysis, and connect it to the"
-                    " identity."
+                    f"Load {known[0]} in Astria Load Face Analysis, and connect it to the identity."
                 ),
             )
         if identity not in self._made:
