@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage, optimize
+from scipy import ndimage
 
 from . import words
-from .identities import FACES, MARK_COLOURS, MARK_PLACES, Identity
+from .heads import Head, Picture, heads
+from .identities import MARK_COLOURS, MARK_PLACES, Identity
 from .palette import lab, nearest
-from .words import Colour
 
-UNITS_PX = tuple(4.5 * 1.07**step for step in range(34))  # half widths that are looked for
 READABLE_PX = 10.0  # half width of a head from which its details are read
-SKIN_SPREAD = 20.0  # in L*a*b*: pale and tan lie 27 apart
-LEAST_FIT = 0.86
-SMALL_FIT = 0.8
 LEAST_GROUND = 0.02  # part of a picture whose ground tells the place
 
 
@@ -55,65 +49,18 @@ class Reading:
     people: tuple[PersonRead, ...]
 
 
-class _Picture:
-    """A picture's colours, and where its people stand."""
-
-    def __init__(self, picture: Image.Image) -> None:
-        self.rgb = np.asarray(picture.convert("RGB"), float)
-        self.lab = lab(self.rgb)
-        self.height, self.width = self.rgb.shape[:2]
-
-    def distance(self, colour: Colour) -> np.ndarray:
-        return np.linalg.norm(self.lab - lab(np.array(colour)), axis=-1)
-
-    def near(self, colour: Colour, spread: float) -> np.ndarray:
-        return self.distance(colour) < spread
-
-    def median(self, x: float, y: float, radius: float) -> np.ndarray | None:
-        """Return the median colour [3] of a square around a point, None outside of the picture."""
-        left, right = round(x - radius), round(x + radius) + 1
-        top, low = round(y - radius), round(y + radius) + 1
-        part = self.lab[max(top, 0) : max(low, 0), max(left, 0) : max(right, 0)]
-        return np.median(part.reshape(-1, 3), 0) if part.size else None
-
-
-class _Head:
-    """A face that was found, and what stands around it in units of it."""
-
-    def __init__(self, picture: _Picture, skin: str, fit: _Fit) -> None:
-        self.picture = picture
-        self.skin = skin
-        self.face = fit.face
-        self.wide, self.high = FACES[fit.face]
-        self.unit, self.x, self.y = fit.unit, fit.x, fit.y
-
-    def seen(self, x: float, y: float, radius: float = 0.1) -> np.ndarray | None:
-        """Return the colour [3] at a point, in half widths of a round head from the middle."""
-        size = max(radius * self.unit, 0.5)
-        return self.picture.median(self.x + x * self.unit, self.y + y * self.unit, size)
-
-    def differs(self, x: float, y: float, colour: Colour) -> float:
-        """Return how far a point's colour is from another, infinitely outside of the picture."""
-        seen = self.seen(x, y)
-        return np.inf if seen is None else float(np.linalg.norm(seen - lab(np.array(colour))))
-
-    def is_like(self, x: float, y: float, colour: Colour, spread: float = 30.0) -> bool:
-        """Say whether a point has about that colour."""
-        return self.differs(x, y, colour) < spread
-
-
 def read(picture: Image.Image) -> Reading:
     """Return what a picture shows, its people from left to right."""
-    seen = _Picture(picture)
-    heads = sorted(_heads(seen), key=lambda one: one.x)
-    people = tuple(_person(head) for head in heads)
-    background = _background(seen, heads)
+    seen = Picture(picture)
+    found = sorted(heads(seen), key=lambda one: one.x)
+    people = tuple(_person(head) for head in found)
+    background = _background(seen, found)
     time = nearest(_sky(seen, background), {**words.TIMES, "room": words.WALL})
     place, horizon = _ground(seen, background, time)
     return Reading(place, "day" if time == "room" else time, horizon, people)
 
 
-def _sky(picture: _Picture, free: np.ndarray) -> np.ndarray:
+def _sky(picture: Picture, free: np.ndarray) -> np.ndarray:
     """Return the median colour [3] of the upper edge, beside the people where there is room."""
     rows = max(picture.height // 12, 2)
     top = picture.lab[:rows]
@@ -121,158 +68,7 @@ def _sky(picture: _Picture, free: np.ndarray) -> np.ndarray:
     return np.median(beside if len(beside) else top.reshape(-1, 3), 0)
 
 
-def _heads(picture: _Picture) -> list[_Head]:
-    found = []
-    for skin, colour in words.SKINS.items():
-        is_skin = picture.near(colour, SKIN_SPREAD)
-        if is_skin.any():
-            middle = (lab(np.array(colour))[0] + lab(np.array(words.INK))[0]) / 2
-            lightness = picture.lab[..., 0]
-            maps = {
-                "skin": is_skin,
-                "other": ~is_skin,
-                "ink": lightness < middle + 4,
-                "skinlike": 1 - picture.distance(colour).clip(0, 40) / 40,
-                "dark": ((middle + 15 - lightness) / 30).clip(0, 1),
-            }
-            heads = [(fit.score, _Head(picture, skin, fit)) for fit in _faces(maps)]
-            found += [(score, head) for score, head in heads if _has_person(head)]
-    return _apart(found)
-
-
-def _has_person(head: _Head) -> bool:
-    """Say whether hair or a hat is above the face, and clothes below."""
-    crowns = [*words.HAIRS.values(), *words.HATS.values()]
-    is_covered = min(head.differs(0, -0.85 * head.high, one) for one in crowns) < 25
-    dressed = min(head.differs(0, 2.0, one) for one in words.CLOTHES.values())
-    return is_covered and (dressed < 25 or not np.isfinite(dressed))
-
-
-class _Fit(NamedTuple):
-    """How well a face of these proportions explains the skin around it; 1: wholly."""
-
-    score: float
-    face: str
-    unit: float
-    x: float
-    y: float
-
-
-def _arc(radius: float, *angles: float) -> list[tuple[float, float]]:
-    """Return points around a unit circle; angles in degrees, clockwise from the right."""
-    return [(radius * np.cos(one), radius * np.sin(one)) for one in np.radians(angles)]
-
-
-# Points of a face and what each kind counts: skin within, where no mark or mouth stands; none
-# around but for the neck, none in the eyes, none under the hair.
-_SKIN = ((0.26, 0.33), (-0.26, 0.33), *_arc(0.88, 10, 22, 55, 66, 114, 125, 158, 170))
-_AROUND = _arc(1.07, -12, 0, 10, 22, 33, 45, 58, 122, 135, 147, 158, 170, 180, 192)
-_EYES = ((0.42, -0.16), (-0.42, -0.16))
-_TOP = ((0.0, -0.85), (0.4, -0.75), (-0.4, -0.75))
-_INNER = _arc(0.93, *range(-5, 80, 8), *range(105, 190, 8))
-_OUTER = _arc(1.05, *range(-5, 70, 8), *range(115, 190, 8))
-_POINTS = (
-    (_SKIN, "skin", 0.45),
-    (_AROUND, "other", 0.15),
-    (_AROUND, "ink", 0.2),
-    (_EYES, "other", 0.1),
-    (_TOP, "other", 0.1),
-)
-# In smaller heads the outline is thinner than a pixel.
-_SMALL_POINTS = ((_SKIN, "skin", 0.5), (_AROUND, "other", 0.3), *_POINTS[3:])
-SMALL_PX = 9.0
-
-
-def _faces(maps: dict[str, np.ndarray]) -> list[_Fit]:
-    """Return the faces that fit best, each once."""
-    rows, columns = np.nonzero(ndimage.binary_dilation(maps["skin"]))
-    every = np.stack([columns, rows], -1)
-    second = every[(every % 2 == 0).all(1)]
-    fits = []
-    for unit in UNITS_PX:
-        places = every if unit < SMALL_PX else second
-        for face in FACES:
-            scale = np.array(FACES[face]) * unit
-            likely = places[_seen(maps["skin"], _SKIN[::3], scale, places) > 0.7]
-            scores = _scores(maps, face, unit, likely)
-            for number in np.nonzero(scores > (SMALL_FIT if unit < SMALL_PX else LEAST_FIT))[0]:
-                fits.append(_Fit(float(scores[number]), face, unit, *likely[number]))
-    kept: list[_Fit] = []
-    for fit in sorted(fits, key=lambda one: (one.unit < SMALL_PX, -one.score)):
-        if all(np.hypot(fit.x - one.x, fit.y - one.y) > one.unit for one in kept):
-            kept.append(_refined(maps, fit))
-    return kept
-
-
-def _refined(maps: dict[str, np.ndarray], fit: _Fit) -> _Fit:
-    """Return the face whose outline lies best, to a part of a pixel."""
-    best = fit
-    best_outline = -np.inf
-    for face in FACES:
-        start = np.array([fit.unit * FACES[fit.face][0] / FACES[face][0], fit.x, fit.y])
-
-        def loss(place: np.ndarray, face: str = face) -> float:
-            return -_outline(maps, face, *place)
-
-        steps = start + np.array([[0, 0, 0], [0.1, 0, 0], [0, 0.1, 0], [0, 0, 0.1]]) * fit.unit
-        found = optimize.minimize(
-            loss, start, method="Nelder-Mead", options={"initial_simplex": steps, "maxiter": 60}
-        )
-        if -found.fun > best_outline:
-            best_outline = -found.fun
-            best = _Fit(fit.score, face, *(float(one) for one in found.x))
-    return best
-
-
-def _outline(maps: dict[str, np.ndarray], face: str, unit: float, x: float, y: float) -> float:
-    """Return how well skin lies within and ink on a face's lower outline."""
-    scale = np.array(FACES[face]) * unit
-    total = 0.0
-    for points, kind in ((_INNER, "skinlike"), (_OUTER, "dark"), (_EYES, "dark")):
-        at = (np.array(points) * scale + (x, y)).T[::-1]
-        total += ndimage.map_coordinates(maps[kind], at, order=1, mode="nearest").mean()
-    return total - (unit < 3) - (unit > 60)
-
-
-def _scores(maps: dict[str, np.ndarray], face: str, unit: float, places: np.ndarray) -> np.ndarray:
-    """Return [n]: how well a face with its middle at each of the places [n,2] fits."""
-    scale = np.array(FACES[face]) * unit
-    kinds = _SMALL_POINTS if unit < SMALL_PX else _POINTS
-    return sum(
-        (counts * _seen(maps[kind], points, scale, places) for points, kind, counts in kinds),
-        np.zeros(len(places)),
-    )
-
-
-def _seen(
-    one: np.ndarray, points: Sequence[tuple[float, float]], scale: np.ndarray, places: np.ndarray
-) -> np.ndarray:
-    """Return [n]: the share of points around each place at which a map [H,W] is true."""
-    height, width = one.shape
-    at = np.rint(places[:, None] + np.array(points) * scale).astype(int)
-    x, y = at[..., 0], at[..., 1]
-    inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
-    return (one[y.clip(0, height - 1), x.clip(0, width - 1)] & inside).mean(1)
-
-
-def _apart(found: list[tuple[float, _Head]]) -> list[_Head]:
-    """Leave out what lies within a larger head, or is the hand of one."""
-    kept: list[_Head] = []
-    for _, head in sorted(found, key=lambda one: -one[1].unit):
-        if not any(_belongs(head, one) for one in kept):
-            kept.append(head)
-    return kept
-
-
-def _belongs(head: _Head, other: _Head) -> bool:
-    """Say whether a head is another's, or a hand or leg of its person."""
-    right = abs(head.x - other.x) / other.unit
-    down = (head.y - other.y) / other.unit
-    is_part = right < 2.3 and -1.5 < down < 5.2 and head.unit < 0.6 * other.unit
-    return np.hypot(right, down) < 1.3 or is_part
-
-
-def _person(head: _Head) -> PersonRead:
+def _person(head: Head) -> PersonRead:
     clothes_at = head.seen(0, 2.0, 0.35)
     if clothes_at is None:
         clothes_at = head.seen(0, 1.55, 0.2)
@@ -288,7 +84,7 @@ def _person(head: _Head) -> PersonRead:
     )
 
 
-def _hat(head: _Head) -> str:
+def _hat(head: Head) -> str:
     """Return the colour of the hat: a brim wider than any hair, on both sides."""
     for name, colour in words.HATS.items():
         brims = [
@@ -304,7 +100,7 @@ def _hat(head: _Head) -> str:
     return ""
 
 
-def _hair(head: _Head, hat: str) -> str:
+def _hair(head: Head, hat: str) -> str:
     places = [(-1.17 * head.wide, 0.05), (1.17 * head.wide, 0.05)]
     if not hat:
         places += [(0, -1.0 * head.high)] * 3
@@ -318,7 +114,7 @@ def _hair(head: _Head, hat: str) -> str:
     return min(votes, key=votes.__getitem__) if votes else ""
 
 
-def _kind(head: _Head, hair: str, clothes: str) -> str:
+def _kind(head: Head, hair: str, clothes: str) -> str:
     """Tell a woman, with long hair and a wide dress, from a man, with legs."""
     if not hair:
         return ""
@@ -338,7 +134,7 @@ def _kind(head: _Head, hair: str, clothes: str) -> str:
     return "woman" if locks / 2 + wide + skirted > 2.5 else "man"
 
 
-def _glasses(head: _Head) -> bool:
+def _glasses(head: Head) -> bool:
     """Say whether dark glasses hide the white of the eyes."""
     skin = lab(np.array(words.SKINS[head.skin]))[0]
     ink = lab(np.array(words.INK))[0]
@@ -351,7 +147,7 @@ def _glasses(head: _Head) -> bool:
     return float(np.mean(dark)) > 0.5
 
 
-def _pose(head: _Head, clothes: str) -> str:
+def _pose(head: Head, clothes: str) -> str:
     skin, cloth = words.SKINS[head.skin], words.CLOTHES[clothes]
     up = 0
     for side in (-1, 1):
@@ -362,7 +158,7 @@ def _pose(head: _Head, clothes: str) -> str:
     return words.POSES[up]
 
 
-def _identity(head: _Head) -> Identity | None:
+def _identity(head: Head) -> Identity | None:
     """Return the mark that explains the four places of a face best, None for a plain face."""
     spots = sorted({spot for spots in MARK_PLACES.values() for spot in spots})
     seen = {spot: head.seen(spot[0] * head.wide, spot[1] * head.high, 0.08) for spot in spots}
@@ -385,7 +181,7 @@ def _identity(head: _Head) -> Identity | None:
     return Identity(*best, head.face) if choices[best] < wrong((), skin) else None
 
 
-def _background(picture: _Picture, heads: list[_Head]) -> np.ndarray:
+def _background(picture: Picture, heads: list[Head]) -> np.ndarray:
     """Return [H,W], True where no person stands."""
     free = np.ones((picture.height, picture.width), bool)
     for head in heads:
@@ -396,7 +192,7 @@ def _background(picture: _Picture, heads: list[_Head]) -> np.ndarray:
     return free
 
 
-def _ground(picture: _Picture, free: np.ndarray, time: str) -> tuple[str, int]:
+def _ground(picture: Picture, free: np.ndarray, time: str) -> tuple[str, int]:
     """Return the place, and the first row of its ground."""
     light = 0.55 if time == "night" else 1.0
     names = ["room"] if time == "room" else [name for name in words.PLACES if name != "room"]
@@ -414,8 +210,10 @@ def _ground(picture: _Picture, free: np.ndarray, time: str) -> tuple[str, int]:
         petals = (picture.near(petal, 25) & free)[low:].sum() / free[low:].sum()
         place = "garden" if petals > 0.003 else "field"
         is_ground = ndimage.binary_closing(is_ground, iterations=3)
-    is_sky = np.linalg.norm(picture.lab - _sky(picture, free), axis=-1) < 8
-    near_people = np.where(is_ground, 1.0, np.where(is_sky, -1.0, 0.0))
+    is_above = np.linalg.norm(picture.lab - _sky(picture, free), axis=-1) < 8
+    for colour in words.HORIZONS.get(words.PLACES[place].horizon, ()):
+        is_above |= picture.near(tuple(round(one * light) for one in colour), 8)
+    near_people = np.where(is_ground, 1.0, np.where(is_above, -1.0, 0.0))
     votes = np.where(free, np.where(is_ground, 1.0, -1.0), near_people)
     return place, _horizon(votes)
 

@@ -24,6 +24,14 @@ PLACES: dict[str, Place] = {
     "garden": Place((120, 190, 80), "flowers"),
     "room": Place((112, 84, 132), "panels"),
 }
+# What stands on a horizon, each colour in its turn from left to right.
+HORIZONS: dict[str, tuple[Colour, ...]] = {
+    "sea": ((40, 110, 190),),
+    "dunes": ((198, 146, 36),),
+    "trees": ((18, 82, 36),),
+    "buildings": ((122, 134, 170), (150, 162, 192)),
+    "panels": ((150, 134, 180),),
+}
 TIMES: dict[str, Colour] = {
     "day": (140, 195, 245),
     "sunset": (250, 150, 172),

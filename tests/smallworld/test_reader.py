@@ -42,6 +42,21 @@ def test_what_is_drawn_is_read_in_three_hundred_pictures() -> None:
     assert shares["all"] >= LEAST, shares
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        101,  # people hide all of the ground's edge but a strip between buildings
+        120,  # a hat hides the top of a wide face
+        128,  # a thin outline, between two pixels that are looked at first
+        130,  # a tan face of five pixels, mostly mixed with ink
+    ],
+)
+def test_what_is_hard_to_see_is_read(seed: int) -> None:
+    scene = random_scene(seed)
+    wrong = [name for name, is_right in compared(read(drawn(scene)), scene) if not is_right]
+    assert wrong == []
+
+
 def test_other_looks_are_read_as_others() -> None:
     """Every answer follows the picture: none is a constant."""
     scene = random_scene(1, people=1, size=(128, 128))
