@@ -97,6 +97,8 @@ def read_of(scene: Scene, reading: Reading) -> Read:
         shown = {*seen, *([person.identity] if person else [])}
         wrong, others = wrong + len(foreign & shown), others + len(foreign)
     of_scene = asked(scene.text)
+    if not reading.place:  # people hide the ground that tells it
+        of_scene -= frozenset(words.PLACES)
     return Read(
         right / told,
         same / len(there),
@@ -204,41 +206,16 @@ def hosts(family: str, scene: Scene) -> Graph:
     loader = graph.add("models", small_world.LOADER, family=family)
     model, clip, vae = (Link(loader.node, slot) for slot in range(3))
     positive = graph.add("scene", "CLIPTextEncode", clip=clip, text=scene.text)
-    empty = graph.add("empty", "SolidMask", value=0.0, width=scene.width, height=HEIGHT)
-    room = scene.width // len(scene.sitters)
+    graph.add("empty", "SolidMask", value=0.0, width=scene.width, height=HEIGHT)
     files = model_files.loras(family)
     for at, sitter in enumerate(scene.sitters):
-        column = graph.add(f"column.{at}", "SolidMask", value=1.0, width=room, height=HEIGHT)
-        mask = graph.add(
-            f"mask.{at}",
-            "MaskComposite",
-            destination=empty,
-            source=column,
-            x=at * room,
-            y=0,
-            operation="add",
-        )
-        hook = graph.add(
-            f"hook.{at}",
-            "CreateHookLoraModelOnly",
-            lora_name=files[sitter.number],
-            strength_model=1.0,
-        )
-        text = graph.add(f"text.{at}", "CLIPTextEncode", clip=clip, text=sitter.text)
-        own = graph.add(
-            f"person.{at}",
-            "ConditioningSetProperties",
-            cond_NEW=text,
-            strength=1.0,
-            set_cond_area="default",
-            mask=mask,
-            hooks=hook,
-        )
+        own = _masked(graph, clip, scene, at, files[sitter.number])
         positive = graph.add(
             f"both.{at}", "ConditioningCombine", conditioning_1=positive, conditioning_2=own
         )
     negative = graph.add("negative", "CLIPTextEncode", clip=clip, text="")
-    latent = graph.add("latent", "EmptyLatentImage", width=scene.width, height=HEIGHT, batch_size=1)
+    size = {"width": scene.width, "height": HEIGHT, "batch_size": 1}
+    latent = graph.add("latent", "EmptyLatentImage", **size)
     sampled = graph.add(
         "sampled",
         "KSampler",
@@ -256,6 +233,27 @@ def hosts(family: str, scene: Scene) -> Graph:
     picture = graph.add("picture", "VAEDecode", samples=sampled, vae=vae)
     graph.add(_OUTPUT, "SaveImage", images=picture, filename_prefix="world")
     return graph
+
+
+def _masked(graph: Graph, clip: Link, scene: Scene, at: int, file: str) -> Link:
+    """Write the conditioning of a person: their text in their column, their LoRA as a hook."""
+    room = scene.width // len(scene.sitters)
+    solid = {"value": 1.0, "width": room, "height": HEIGHT}
+    column = graph.add(f"column.{at}", "SolidMask", **solid)
+    where = {"destination": Link("empty"), "source": column, "x": at * room, "y": 0}
+    mask = graph.add(f"mask.{at}", "MaskComposite", **where, operation="add")
+    wanted = {"lora_name": file, "strength_model": 1.0}
+    hook = graph.add(f"hook.{at}", "CreateHookLoraModelOnly", **wanted)
+    text = graph.add(f"text.{at}", "CLIPTextEncode", clip=clip, text=scene.sitters[at].text)
+    return graph.add(
+        f"person.{at}",
+        "ConditioningSetProperties",
+        cond_NEW=text,
+        strength=1.0,
+        set_cond_area="default",
+        mask=mask,
+        hooks=hook,
+    )
 
 
 def alone(family: str, scene: Scene) -> Graph:

@@ -1,0 +1,86 @@
+"""What `bench world` reads off a picture, and the photos that people are trained from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from comfyui_astria.bench._world import Scene, Sitter, read_of, scene_of
+from comfyui_astria.smallworld import identities, words
+from comfyui_astria.smallworld.drawing import drawn
+from comfyui_astria.smallworld.learning.people import PHOTOS, draw_photos, kind_of
+from comfyui_astria.smallworld.reader import read
+from comfyui_astria.smallworld.scene import Figure
+from comfyui_astria.smallworld.scene import Scene as Drawn
+from PIL import Image
+
+HELD_OUT = range(len(identities.learned), len(identities.ALL))
+
+
+def painted_as_asked(scene: Scene) -> Image.Image:
+    """Draw what a scene's words say, which is what the best of all models would paint."""
+    place, _, when = scene.place.partition(" at ")
+    room = scene.width / len(scene.sitters)
+    return drawn(
+        Drawn(
+            *(scene.width, 128, place, when, 72),
+            figures=tuple(
+                figure_of(sitter, room * (at + 0.5)) for at, sitter in enumerate(scene.sitters)
+            ),
+        )
+    )
+
+
+def figure_of(sitter: Sitter, x: float) -> Figure:
+    kind, hair, skin, clothes, *_ = sitter.text.removeprefix("ohwx ").split(", ")
+    return Figure(
+        kind,
+        hair.removeprefix("with ").removesuffix(" hair"),
+        skin.removesuffix(" skin"),
+        clothes.split()[0],
+        *(x, 60, 14),
+        identity=identities.ALL[sitter.number],
+    )
+
+
+@pytest.mark.parametrize("people", [1, 2, 3])
+def test_a_picture_as_asked_is_right_and_leaks_nothing(people: int) -> None:
+    answers = []
+    for seed in range(6):
+        scene = scene_of(seed, people, HELD_OUT)
+        answers.append(read_of(scene, read(painted_as_asked(scene))))
+    assert np.mean([one.words for one in answers]) > 0.95
+    assert np.mean([one.identity for one in answers]) > 0.85  # the reader misses some people
+    assert np.mean([one.leak for one in answers]) < 0.02
+    assert np.mean([one.scene for one in answers]) > 0.85  # the reader misses some people
+
+
+def test_people_who_changed_places_are_wrong_and_leak_all() -> None:
+    scene = scene_of(3, 2, HELD_OUT)
+    changed = Scene(scene.seed, scene.place, scene.sitters[::-1])
+    found = read_of(scene, read(painted_as_asked(changed)))
+    assert found.identity == 0
+    assert found.leak == 1
+    assert found.scene == 1
+
+
+def test_an_empty_picture_has_nobody_right_and_nothing_leaks() -> None:
+    scene = scene_of(4, 2, HELD_OUT)
+    place, _, when = scene.place.partition(" at ")
+    found = read_of(scene, read(drawn(Drawn(scene.width, 128, place, when, 72))))
+    assert (found.words, found.identity, found.leak) == (0, 0, 0)
+    assert found.scene < 1  # nobody is there where two people were asked for
+
+
+def test_photos_of_a_person_share_the_face_and_nothing_else(tmp_path: Path) -> None:
+    number = HELD_OUT[0]
+    files = sorted(draw_photos(number, tmp_path).iterdir())
+    people = [read(Image.open(file)).people for file in files]
+    assert len(files) == PHOTOS
+    assert all(len(one) == 1 for one in people)
+    assert sum(one[0].identity == identities.ALL[number] for one in people) >= PHOTOS - 1
+    assert {one[0].kind for one in people if one[0].kind} == {kind_of(number)}
+    assert len({one[0].hair for one in people}) > 1
+    assert len({one[0].clothes for one in people}) > 1
+    assert kind_of(number) in words.KINDS
