@@ -26,7 +26,7 @@ from ..nodes.tunes.local_files import LocalFiles
 from ..nodes.tunes.prompts import Prompt
 from ..nodes.tunes.state import resolver_in
 from .needs import needed
-from .runs import Result, Run
+from .runs import Backlog, Result, Run
 
 MANIFEST = "manifest.jsonl"
 _SEEDS = 2**32
@@ -117,6 +117,10 @@ class FileSource:
     def count_open(self) -> int:
         """Return how many prompts have not ended."""
         return len(self._prompts)
+
+    def backlog(self) -> Backlog:
+        """Return how many prompts have not ended, none of which waits for a training."""
+        return Backlog(self.count_open(), 0)
 
     def finish(self, ends: Sequence[tuple[Prompt, Result]]) -> None:
         """Write pictures, then a line of the manifest, for prompts that ended."""

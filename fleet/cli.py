@@ -164,7 +164,7 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         )
     source = DatabaseSource(folder, folders)
     with lock:
-        _serve(arguments, source, folder, source.count_open, lambda service: False)
+        _serve(arguments, source, folder, lambda service: False)
     return 0
 
 
@@ -197,7 +197,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     if total:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        _serve(arguments, source, folder, source.count_open, is_over)
+        _serve(arguments, source, folder, is_over)
     say(f"- {arguments.out}: pictures, and {arguments.out / 'manifest.jsonl'}")
     return int(source.failed > 0)
 
@@ -206,7 +206,6 @@ def _serve(
     arguments: argparse.Namespace,
     source,
     folder: Path,
-    count_open: Callable[[], int],
     is_over: Callable[[Service], bool],
 ) -> None:
     from .cluster import RayPool, be_the_only_dispatcher, connect
@@ -216,7 +215,7 @@ def _serve(
     connect(arguments.address)
     _only = be_the_only_dispatcher()
     pool = RayPool(pack_version())
-    service = Service(Dispatcher(source, pool), pool, folder, count_open)
+    service = Service(Dispatcher(source, pool), pool, folder, source.backlog)
     say(f"- dispatching to the workers of {arguments.address}; Ctrl-C ends it, and they go on")
     try:
         while not is_over(service):
@@ -240,6 +239,8 @@ def _status(arguments: argparse.Namespace) -> int:
         f" {told['failed']}, run again {told['rerun']}, models loaded {told['loads']},"
         f" a minute {told['per_minute'] or '-'}{late}"
     )
+    if held := told["waiting_for_training"]:
+        say(f"{held} more wait for a training, which no worker does")
     if told["problem"]:
         say(f"held up: {told['problem']}")
     for name, one in sorted(told["workers"].items()):

@@ -18,7 +18,7 @@ from ..nodes.net.writing import atomic_write
 from ..nodes.tunes.prompts import Prompt, PromptStore
 from ..nodes.tunes.tune import now
 from .needs import needed
-from .runs import Result, Run
+from .runs import Backlog, Result, Run
 
 
 class DatabaseSource:
@@ -52,9 +52,9 @@ class DatabaseSource:
         """Return the run of a prompt, with the pictures and photo sets that its nodes name."""
         return needed(prompt.run_id, prompt.workflow, self._folders, self._state)
 
-    def count_open(self) -> int:
-        """Return the number of prompts that are neither done nor failed."""
-        return self._store.count_open()
+    def backlog(self) -> Backlog:
+        """Return how many prompts have not ended."""
+        return Backlog(*self._store.counts())
 
     def finish(self, ends: Sequence[tuple[Prompt, Result]]) -> None:
         """Store how prompts ended, in one transaction, once their pictures lie in the folder.

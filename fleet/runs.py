@@ -10,6 +10,14 @@ DIED = "died"  # ComfyUI or its worker ended while the run was under way
 
 
 @dataclass(frozen=True)
+class Backlog:
+    """How many prompts have not ended, and how many of these wait for a training."""
+
+    all: int
+    held: int
+
+
+@dataclass(frozen=True)
 class PushedTune:
     """A photo set that a run needs: what `TuneStore.create` makes it of."""
 

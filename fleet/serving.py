@@ -14,6 +14,7 @@ from ..nodes.net.fleet_files import DRAINED_FILE, STATUS_FILE
 from ..nodes.net.writing import atomic_write
 from .dispatcher import Dispatcher, Member
 from .needs import gone_tunes
+from .runs import Backlog
 
 _TELL_S = 1.0
 _TIDY_S = 2.0
@@ -39,7 +40,7 @@ class Releasing(Protocol):
 class Service:
     """Has a dispatcher work, and tells in `folder` of it each second.
 
-    `count_open` returns how many prompts have not ended.
+    `backlog` returns how many prompts have not ended.
     """
 
     def __init__(
@@ -47,12 +48,12 @@ class Service:
         dispatcher: Dispatcher,
         pool: Releasing,
         folder: Path,
-        count_open: Callable[[], int],
+        backlog: Callable[[], Backlog],
     ) -> None:
         self._dispatcher = dispatcher
         self._pool = pool
         self._folder = folder
-        self._count_open = count_open
+        self._backlog = backlog
         self._told_at = self._tidied_at = 0.0
         self._ends: list[tuple[float, int]] = []
         self.problem = ""  # why the last step could not be done
@@ -92,9 +93,11 @@ class Service:
         self._ends.append((moment, dispatcher.counts.done))
         span_s = moment - self._ends[0][0]
         done = dispatcher.counts.done - self._ends[0][1]
+        backlog = self._backlog()
         return {
             "updated_at": round(moment, 1),
-            "waiting": self._count_open() - dispatcher.running,
+            "waiting": backlog.all - backlog.held - dispatcher.running,
+            "waiting_for_training": backlog.held,
             "running": dispatcher.running,
             **vars(dispatcher.counts),
             "per_minute": round(done / span_s * 60, 1) if span_s > 1 else None,

@@ -196,10 +196,13 @@ class PromptStore:
 
     def count_open(self) -> int:
         """Return the number of prompts that are neither done nor failed."""
+        return self.counts()[0]
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many prompts have not ended, and how many of these wait for a tune."""
+        count = f"SELECT COUNT(*), COUNT(waits_for) FROM prompts WHERE status IN {_OPEN}"
         with connected(self._database) as connection:
-            return connection.execute(
-                f"SELECT COUNT(*) FROM prompts WHERE status IN {_OPEN}"
-            ).fetchone()[0]
+            return tuple(connection.execute(count).fetchone())
 
     def start(self, id: int, run_id: str) -> bool:
         """Note that a prompt's run of this id has begun; say whether it waited for that run."""
@@ -230,10 +233,8 @@ class PromptStore:
         far; return the ids of those that were open.
         """
         moment = iso(now())
-        change = (
-            "UPDATE prompts SET status = 'queued', run_id = ?, runs = ?, updated_at = ? WHERE id ="
-            f" ? AND status IN {_OPEN}"
-        )
+        change = "UPDATE prompts SET status = 'queued', run_id = ?, runs = ?, updated_at = ?"
+        change += f" WHERE id = ? AND status IN {_OPEN}"
         with transaction(self._database) as connection:
             return frozenset(
                 one.id

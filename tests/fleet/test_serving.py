@@ -10,6 +10,7 @@ import pytest
 from comfyui_astria.devtools.console import DevError
 from comfyui_astria.fleet import cli, serving
 from comfyui_astria.fleet.dispatcher import Dispatcher
+from comfyui_astria.fleet.runs import Backlog
 from comfyui_astria.fleet.serving import Service, drain
 from comfyui_astria.nodes.errors import AstriaError
 from comfyui_astria.nodes.net.fleet_files import STATUS_FILE
@@ -35,7 +36,7 @@ def service(
     for name in ("_TIDY_S", "_TELL_S"):
         monkeypatch.setattr(serving, name, -1)
     monkeypatch.setattr(serving, "_AFTER_ERROR_S", 0)
-    return Service(Dispatcher(source, pool), pool, tmp_path, lambda: 3)
+    return Service(Dispatcher(source, pool), pool, tmp_path, lambda: Backlog(5, 2))
 
 
 def states(service: Service) -> dict[str, str]:
@@ -51,6 +52,7 @@ def test_the_status_is_a_file_that_says_who_does_what(
     service.step()
     told = json.loads((tmp_path / STATUS_FILE).read_text())
     assert (told["waiting"], told["running"], told["problem"]) == (2, 1, "")
+    assert told["waiting_for_training"] == 2
     assert told["workers"]["m/0"]["base"] == ["a"]
     assert states(service) == {"m/0": "running", "m/1": "idle"}
     pool.dies("m/0")

@@ -12,7 +12,7 @@ import pytest
 from comfyui_astria.devtools.console import DevError
 from comfyui_astria.fleet.batch import FileSource, read_lines
 from comfyui_astria.fleet.database import DatabaseSource, folders_of
-from comfyui_astria.fleet.runs import Result
+from comfyui_astria.fleet.runs import Backlog, Result
 from comfyui_astria.nodes.api.pictures.provenance import TRAINED_ALGORITHMIC_MEDIA
 from comfyui_astria.nodes.tunes.prompts import Prompt, PromptStore
 from comfyui_astria.nodes.tunes.state import tunes_in
@@ -86,6 +86,15 @@ def test_a_picture_comes_marked_under_its_prompts_id_and_a_callback_is_owed(fold
     assert json.loads(owed.body)["prompt"]["images"] == [
         "http://127.0.0.1:8188/view?filename=astria_000001_01.png&subfolder=&type=output"
     ]
+
+
+def test_prompts_that_wait_for_a_training_are_counted_by_themselves(folder: Path) -> None:
+    source = source_in(folder)
+    stored(folder)
+    claimed(source, stored(folder), "run")
+    held = Prompt("690204", {"text": "b"}, "e", "http://127.0.0.1:8188", {}, waits_for=7)
+    PromptStore(folder).add(held)
+    assert source.backlog() == Backlog(3, 1)
 
 
 def test_a_late_end_writes_no_picture(folder: Path) -> None:

@@ -81,7 +81,7 @@ def stored_file(kind: str, family: str) -> File:
     layout = quant.QUANT_ALGOS[kind]["comfy_tensor_layout"]
     file: File = {}
     for name, weight in tiny_model(family).model.diffusion_model.state_dict().items():
-        if weight.ndim < 2:
+        if weight.ndim < 2 or not name.endswith(".weight"):  # of no layer
             file[name] = weight
             continue
         small = quant.QuantizedTensor.from_float(weight, layout, scale="recalculate")

@@ -13,7 +13,7 @@ from comfyui_astria.nodes.errors import PlanError
 from comfyui_astria.nodes.regions.lora import RegionLora
 from comfyui_astria.nodes.regions.run import RegionRun
 from comfyui_astria.tests.regions.comfy_inprocess import load, text
-from comfyui_astria.tests.regions.gated_lora_files import mixed_file, whole_file
+from comfyui_astria.tests.regions.gated_lora_files import whole_file
 from comfyui_astria.tests.regions.regional_support import (
     denoised,
     difference,
@@ -24,9 +24,6 @@ from comfyui_astria.tests.regions.regional_support import (
     soft_people,
     with_regions,
 )
-from comfyui_astria.tests.regions.test_gated_lora import merged
-from comfyui_astria.tests.regions.test_gated_lora_packed import PackedLinear, packed_flux
-from comfyui_astria.tests.regions.test_gated_lora_stored import copied, quantised
 from torch import Tensor
 
 SIZE = (8, 12)
@@ -179,29 +176,3 @@ def modulated(model: Any, only: str, scene: list) -> Tensor:
     denoised(watched, "flux2", scene, noise=noise_of("flux2"))
     [given] = seen
     return given
-
-
-def stored(kind: str) -> tuple[Any, Any]:
-    """Return a tiny Flux.2 whose weights are stored in that way, and a plain one of the same
-    numbers.
-    """
-    if kind == "GGUF":  # layers that hold bytes and unpack them when they run
-        return packed_flux(PackedLinear, "flux2")
-    model = quantised(kind, "flux2")
-    return model, copied(model, "flux2")
-
-
-@pytest.mark.parametrize("kind", ["float8_e4m3fn", "nvfp4", "GGUF"])
-def test_loras_of_a_person_on_weights_of_few_bits_are_the_merged_ones(kind: str) -> None:
-    """In every form; DoRA reads the weights that it scales. Dev is published as fp8 and by others
-    as GGUF.
-    """
-    (model, same), run = stored(kind), RegionRun()
-    file = mixed_file(same)
-    words, scene = text("flux2", 5, 14), text("flux2", 1, 14)
-    patched = with_regions(model, person_everywhere(), [scene, words], [text("flux2", 2)], run)
-    loras = [RegionLora(1, file, 0.3, "a")]
-    gated = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(patched, loras, run)
-    expected = denoised(merged(same, (file, 0.3)), "flux2", words)
-    assert difference(denoised(gated, "flux2", scene), expected) < 1e-4
-    assert difference(denoised(same, "flux2", words), expected) > 0.05

@@ -4,6 +4,8 @@ no rows, weights of few bits, and pictures beside the one that is drawn.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +28,7 @@ from comfyui_astria.tests.regions.test_gated_lora_packed import (
     ScaledLinear,
     packed_flux,
 )
+from comfyui_astria.tests.regions.test_gated_lora_stored import copied, quantised
 
 SIZE = (16, 16)
 
@@ -49,9 +52,23 @@ def thirds() -> torch.Tensor:
     return masks
 
 
-@pytest.mark.parametrize("kind", [PackedLinear, ScaledLinear])
-def test_a_persons_lora_on_weights_of_few_bits_is_the_merged_one(kind: type) -> None:
-    model, same = packed_flux(kind, "zimage")
+def in_nvfp4() -> tuple[Any, Any]:
+    model = quantised("nvfp4", "zimage")
+    return model, copied(model, "zimage")
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        pytest.param(partial(packed_flux, PackedLinear, "zimage"), id="GGUF"),
+        pytest.param(partial(packed_flux, ScaledLinear, "zimage"), id="fp8 scaled"),
+        pytest.param(in_nvfp4, id="nvfp4"),
+    ],
+)
+def test_a_persons_lora_on_weights_of_few_bits_is_the_merged_one(
+    stored: Callable[[], tuple[Any, Any]],
+) -> None:
+    model, same = stored()
     file = whole_file(same, gain=0.3)
     everywhere = normalised(torch.ones(1, *SIZE))
     patched, texts = worn(model, file, everywhere)
