@@ -23,7 +23,7 @@ STEPS, CFG = 20, 4.0
 HEIGHT = 128
 ONE_WIDTH, WIDTH = 128, 192  # of a picture of one person, and of more
 _FIRST_ID = 900  # of the people's tunes
-_OUTPUT = "output.save"
+OUTPUT = "output.save"
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def scene_of(seed: int, people: int, numbers: Sequence[int]) -> Scene:
 class Read:
     """What of a picture is right, each a share of 1; `leak` is of what only others were told."""
 
-    words: float
     identity: float
+    words: float
     leak: float
     scene: float
 
@@ -100,8 +100,8 @@ def read_of(scene: Scene, reading: Reading) -> Read:
     if not reading.place:  # people hide the ground that tells it
         of_scene -= frozenset(words.PLACES)
     return Read(
-        right / told,
         same / len(there),
+        right / told,
         wrong / others if others else 0.0,
         len(of_scene & scene_words(reading)) / len(of_scene),
     )
@@ -127,10 +127,10 @@ def resolver(family: str) -> Resolver:
     return Resolver(bound, None, LocalFiles(model_files.FOLDER))
 
 
-def compiled(family: str, text: str, seed: int) -> Graph:
-    """Return the workflow of a prompt."""
+def compiled(family: str, text: str, seed: int, image: str | None = None) -> Graph:
+    """Return the workflow of a prompt; `image` is its input picture in the host's folder."""
     request = PromptRequest.require(f"{text}\nsteps={STEPS}\ncfg_scale={CFG:g}")
-    options = CompileOptions(small_world.BASES[family], options=Options(seed))
+    options = CompileOptions(small_world.BASES[family], image, options=Options(seed))
     made = compile_request(request, resolver(family), options)
     return small_world.with_loader(made.graph)
 
@@ -231,7 +231,7 @@ def hosts(family: str, scene: Scene) -> Graph:
         denoise=1.0,
     )
     picture = graph.add("picture", "VAEDecode", samples=sampled, vae=vae)
-    graph.add(_OUTPUT, "SaveImage", images=picture, filename_prefix="world")
+    graph.add(OUTPUT, "SaveImage", images=picture, filename_prefix="world")
     return graph
 
 

@@ -1,5 +1,5 @@
-"""What the small drawn world shows of several people: is each right, in the right place, and does
-anything of one stand on another.
+"""What the small drawn world shows of several people, and of pictures that are extended: is each
+person right, in the right place, does anything of one stand on another; does a new side go on.
 
 Pictures of random scenes are painted on a ComfyUI, by the pack's way and by others, and read by a
 program that knows no model. The way of a single person on a picture of their own is the ceiling.
@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from comfyui_astria.bench import _world_outpaint
 from comfyui_astria.bench._figures import figure
 from comfyui_astria.bench._world import (
-    Read,
+    OUTPUT,
     Scene,
     Way,
     alone,
@@ -29,18 +30,22 @@ from comfyui_astria.bench._world import (
     scene_of,
     without_gates,
 )
+from comfyui_astria.bench._world_outpaint import OutpaintWay, Source, seam_of, source_of
 from comfyui_astria.devtools import small_world
-from comfyui_astria.devtools.client import images_of
+from comfyui_astria.devtools.client import Client, images_of
 from comfyui_astria.devtools.console import DevError, say
 from comfyui_astria.devtools.demo_models import picture_of
 from comfyui_astria.devtools.environment import current
 from comfyui_astria.devtools.host import Host, HostOptions
 from comfyui_astria.devtools.paths import DEV
-from comfyui_astria.nodes.graph.graph import api_workflow
+from comfyui_astria.nodes.graph.graph import Graph, api_workflow
 from comfyui_astria.smallworld import model_files
 from comfyui_astria.smallworld.reader import read
+from PIL import Image
 
+Answer = dict[str, float]  # what was read -> its number; the name ends with the unit
 QUICK, LONG = 12, 250  # scenes; two people make two answers of each
+QUICK_SIDES, LONG_SIDES = 9, 99  # pictures that are extended, each anchor as often
 FIRST_SEED = 6_000_000
 PEOPLE = (2, 3, 4)
 CEILING = "one person alone"
@@ -58,17 +63,24 @@ SWEEP: dict[str, Way] = {
 }
 
 
+OUTPAINTING: dict[str, OutpaintWay] = {
+    "the pack": _world_outpaint.ours(),
+    "the pack, its seam not healed": _world_outpaint.ours(heal_seam=False),
+    "the host's padding and noise mask": _world_outpaint.hosts,
+}
+
+
 def run() -> list[dict]:
-    """Return the figures of two people and of one, on a dozen scenes."""
-    return _run(QUICK, PEOPLE[:1], WAYS)
+    """Return the figures of two people and of one on a dozen scenes, and of each anchor once."""
+    return _run(QUICK, PEOPLE[:1], WAYS, QUICK_SIDES)
 
 
 def run_long() -> list[dict]:
     """Return the figures of two to four people, on all scenes, and of the scene's strength."""
-    return _run(LONG, PEOPLE, {**WAYS, **SWEEP})
+    return _run(LONG, PEOPLE, {**WAYS, **SWEEP}, LONG_SIDES)
 
 
-def _run(scenes: int, people: Sequence[int], ways: dict[str, Way]) -> list[dict]:
+def _run(scenes: int, people: Sequence[int], ways: dict[str, Way], sides: int) -> list[dict]:
     figures = []
     for family in model_files.families():
         if len(numbers := list(model_files.loras(family))) < max(people):
@@ -76,14 +88,19 @@ def _run(scenes: int, people: Sequence[int], ways: dict[str, Way]) -> list[dict]
             continue
         base = DEV / "bench-world"
         small_world.write_bindings(base, family)
-        kept = Kept(family)
         with Host(current(), HostOptions(base, small_world=True, cpu=True)) as host:
+            kept = Kept(family, host.client)
             for count in (1, *people):
                 for name, way in ({CEILING: alone} if count == 1 else ways).items():
                     asked = [scene_of(FIRST_SEED + at, count, numbers) for at in range(scenes)]
-                    answers = [kept.answer(host, name, way, scene) for scene in asked]
-                    figures += list(_figures(f"{family}, {count}: {name}", answers))
+                    answers = [kept.of_people(name, way, scene) for scene in asked]
+                    figures += _figures(f"{family}, {count}: {name}", answers)
                     say(f"  {family}, {count}: {name}")
+            for name, way in OUTPAINTING.items():
+                sources = [source_of(FIRST_SEED + at) for at in range(sides)]
+                answers = [kept.of_sides(name, way, source) for source in sources]
+                figures += _figures(f"{family}, outpainting: {name}", answers)
+                say(f"  {family}, outpainting: {name}")
     if not figures:
         raise DevError(
             "The small world has no people to measure.", "Train them: smallworld/README.md."
@@ -94,24 +111,53 @@ def _run(scenes: int, people: Sequence[int], ways: dict[str, Way]) -> list[dict]
 class Kept:
     """Answers of pictures that were painted before with the same files."""
 
-    def __init__(self, family: str) -> None:
+    def __init__(self, family: str, client: Client) -> None:
         self._family = family
+        self._client = client
         self._models = _hash_of(family)
         self._file = DEV / "smallworld" / "world.jsonl"
         self._file.parent.mkdir(parents=True, exist_ok=True)
         lines = self._file.read_text().splitlines() if self._file.exists() else []
         self._known = {tuple(key): answer for key, answer in map(json.loads, lines)}
 
-    def answer(self, host: Host, name: str, way: Way, scene: Scene) -> dict[str, float]:
-        """Return what is right in the picture of a scene, and its seconds."""
-        key = (self._models, name, len(scene.sitters), scene.seed)
+    def of_people(self, name: str, way: Way, scene: Scene) -> Answer:
+        """Return what is right in the picture of a scene, in percent, and its seconds."""
+
+        def read_off(picture: Image.Image) -> Answer:
+            found = read_of(scene, read(picture))
+            return {f"{name}, %": 100 * share for name, share in asdict(found).items()}
+
+        key = (name, len(scene.sitters), scene.seed)
+        return self._answer(key, lambda: way(self._family, scene), read_off)
+
+    def of_sides(self, name: str, way: OutpaintWay, source: Source) -> Answer:
+        """Return how a new picture joins its source, and its seconds."""
+
+        def read_off(picture: Image.Image) -> Answer:
+            seam = seam_of(source, picture)
+            found = {"colour step at the seam, of 255": seam.step, "kept, %": 100 * seam.kept}
+            jump = {} if seam.jump is None else {"horizon's jump, px": seam.jump}
+            return {**found, **jump}
+
+        self._client.upload_image(source.file, source.name)
+        key = (name, "outpainting", source.seed)
+        return self._answer(key, lambda: way(self._family, source), read_off)
+
+    def _answer(
+        self,
+        key: tuple[object, ...],
+        graph_of: Callable[[], Graph],
+        read_off: Callable[[Image.Image], Answer],
+    ) -> Answer:
+        key = (self._models, *key)
         if key not in self._known:
+            graph = api_workflow(graph_of())
             started = time.monotonic()
-            entry = host.client.run(api_workflow(way(self._family, scene)), timeout_s=600)
+            entry = self._client.run(graph, timeout_s=600)
             seconds = time.monotonic() - started
-            [picture] = images_of(entry, "output.save")
-            found: Read = read_of(scene, read(picture_of(host.client, picture)))
-            self._known[key] = {**asdict(found), "seconds": seconds}
+            [picture] = images_of(entry, OUTPUT)
+            found = read_off(picture_of(self._client, picture))
+            self._known[key] = {**found, "a picture, s": seconds}
             with self._file.open("a") as lines:
                 lines.write(json.dumps([key, self._known[key]]) + "\n")
         return self._known[key]
@@ -127,21 +173,12 @@ def _hash_of(family: str) -> str:
     return found.hexdigest()[:12]
 
 
-def _figures(title: str, answers: Sequence[dict[str, float]]) -> Iterator[dict]:
-    read_off: dict[str, Callable[[dict[str, float]], float]] = {
-        "identity right": lambda one: one["identity"],
-        "words right": lambda one: one["words"],
-        "leak": lambda one: one["leak"],
-        "scene": lambda one: one["scene"],
-    }
-    for name, of in read_off.items():
-        mean, half = _interval([100 * of(one) for one in answers])
-        yield {**figure(f"{title}, {name}", 0.0, "%"), "value": f"{mean:.1f} ± {half:.1f}"}
-    seconds = statistics.median(one["seconds"] for one in answers)
-    yield figure(f"{title}, a picture", seconds, "s")
-
-
-def _interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the mean of pictures and half the width of its 95 % interval."""
-    spread = statistics.stdev(values) if len(values) > 1 else 0.0
-    return statistics.mean(values), 1.96 * spread / len(values) ** 0.5
+def _figures(title: str, answers: Sequence[Answer]) -> Iterator[dict]:
+    """Yield the mean of each thing that was read, and half the width of its 95 % interval."""
+    for name in dict.fromkeys(name for answer in answers for name in answer):
+        values = [answer[name] for answer in answers if name in answer]
+        what, _, unit = name.partition(", ")
+        spread = statistics.stdev(values) if len(values) > 1 else 0.0
+        half = 1.96 * spread / len(values) ** 0.5
+        value = f"{statistics.mean(values):.1f} ± {half:.1f}"
+        yield {**figure(f"{title}, {what}", 0.0, unit), "value": value}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from comfyui_astria.bench._world import Scene, Sitter, read_of, scene_of
+from comfyui_astria.bench._world_outpaint import SIDE, WIDER, seam_of, source_of
 from comfyui_astria.smallworld import identities, words
 from comfyui_astria.smallworld.drawing import drawn
 from comfyui_astria.smallworld.learning.people import PHOTOS, draw_photos, kind_of
@@ -84,3 +85,28 @@ def test_photos_of_a_person_share_the_face_and_nothing_else(tmp_path: Path) -> N
     assert len({one[0].hair for one in people}) > 1
     assert len({one[0].clothes for one in people}) > 1
     assert kind_of(number) in words.KINDS
+
+
+def test_a_seam_that_is_not_there_has_no_step_and_no_jump() -> None:
+    jumps = []
+    for at in range(9):
+        source = source_of(at)
+        window = source.canvas.window
+        # Its own edges, drawn on: what a perfect painter could do at least.
+        sides = [(window.y, WIDER - window.y - SIDE), (window.x, WIDER - window.x - SIDE), (0, 0)]
+        found = seam_of(source, Image.fromarray(np.pad(source.picture, sides, mode="edge")))
+        assert found.kept == 1
+        assert found.step <= 0
+        jumps += [] if found.jump is None else [found.jump]
+    assert len(jumps) >= 5
+    assert np.median(jumps) <= 1
+
+
+def test_a_seam_of_another_picture_is_seen() -> None:
+    source = source_of(4)  # in the middle
+    window = source.canvas.window
+    other = Image.new("RGB", (WIDER, WIDER), "red")
+    other.paste(source.picture, (window.x, window.y))
+    found = seam_of(source, other)
+    assert found.kept == 1
+    assert found.step > 40
