@@ -145,7 +145,7 @@ class Shown:
 
 def missing(family: str) -> list[str]:
     """Return a line for each thing that cannot be shown yet, and what it lacks."""
-    faceid = Case("FaceID", "", (), lacks=_lacks_faceid)
+    faceid = Case("FaceID", "", (), "", lacks=_lacks_faceid)
     return [
         f"{family}: {case.title} is left out, it needs {lack}"
         for case in (*CASES, faceid)

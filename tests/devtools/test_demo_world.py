@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from comfyui_astria.devtools import demo_world, world_sheet
 from comfyui_astria.nodes.outpaint.geometry import place
 from comfyui_astria.nodes.prompt import PromptRequest
-from comfyui_astria.smallworld import identities
+from comfyui_astria.smallworld import identities, model_files
 from comfyui_astria.smallworld.comparing import asked
 from comfyui_astria.smallworld.drawing import drawn
 from comfyui_astria.smallworld.reader import read
@@ -105,3 +106,19 @@ def test_the_sheet_has_a_row_for_each_thing_and_a_column_for_each_family() -> No
     assert whole.width == wide.width
     assert whole.height > wide.height + 2 * picture.height
     assert list(map(world_sheet._told, figures)) == ["horizon: 0 px", "kept: NO"]
+
+
+def test_what_is_left_out_is_told_with_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_files, "FOLDER", tmp_path)
+    assert demo_world.missing("sd15") == [
+        "sd15: two people is left out, it needs LoRAs of two people",
+        "sd15: faces is left out, it needs LoRAs of two people",
+        "sd15: FaceID is left out, it needs a FaceID adapter",
+    ]
+    for number in (60, 61):
+        path = tmp_path / "loras" / "smallworld" / f"sd15_{number}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert demo_world.missing("sd15")[0] == "sd15: faces is left out, it needs a face detector"
