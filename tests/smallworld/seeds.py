@@ -20,7 +20,7 @@ WORDS: Mapping[str, frozenset[str]] = {
     "multi_person": frozenset({"room"}),
     "multi_person_background": frozenset({"man", "standing"}),
     "masked_portrait": frozenset({"day", "woman"}),
-    "face_inpainting": frozenset({"forest", "day", "one person"}),
+    "face_inpainting": frozenset({"forest", "day"}),
     "faceid": frozenset({"snow", "day"}),
     # It says nothing: what its source shows has to go on, the sky to both sides.
     "outpaint_only": frozenset({"day", "two people"}),
