@@ -95,6 +95,7 @@ ROUTES = (
     ("PUT", "bindings"),
     ("DELETE", "bindings"),
     ("GET", "models"),
+    ("GET", "fleet"),
 )
 KEY = "the-key-of-this-machine"
 

@@ -1,13 +1,14 @@
-// The sidebar tab "Astria": tunes, bindings, and the plan of the prompt in hand.
+// The sidebar tab "Astria": tunes, bindings, the plan of the prompt in hand, and the fleet where there is one.
 import { app } from "../../../scripts/app.js";
 import { isWanted, whenAsked } from "./sidebar/asking.js";
 import { bindingsTab } from "./sidebar/bindings.js";
 import { h, newId } from "./sidebar/dom.js";
 import { explainTab } from "./sidebar/explain.js";
+import { fleetTab } from "./sidebar/fleet.js";
 import { addStyle } from "./sidebar/style.js";
 import { tunesTab } from "./sidebar/tunes.js";
 
-const TABS = [["Tunes", tunesTab], ["Bindings", bindingsTab], ["Explain", explainTab]];
+const TABS = [["Tunes", tunesTab], ["Bindings", bindingsTab], ["Explain", explainTab], ["Fleet", fleetTab]];
 const BINDINGS = 1;
 const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
 
@@ -32,12 +33,19 @@ function makePanel(place) {
     });
     pages[number].open();
   }
+  pages.forEach(async ({ isOffered }, number) => {
+    if (!isOffered) return;
+    labels[number].hidden = number !== chosen;
+    labels[number].hidden = !(await isOffered());
+  });
   const bar = h("div", { role: "tablist", "aria-label": "Astria", class: "astria-tabs" }, ...labels);
   bar.addEventListener("keydown", (event) => {
     const step = STEPS[event.key];
     if (!step) return;
     event.preventDefault();
-    show((chosen + step + TABS.length) % TABS.length);
+    const offered = labels.filter((label) => !label.hidden);
+    const at = offered.indexOf(labels[chosen]) + step + offered.length;
+    show(labels.indexOf(offered[at % offered.length]));
     labels[chosen].focus();
   });
   place.style.height = "100%"; // the page below the tabs scrolls, and not the whole panel

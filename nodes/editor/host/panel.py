@@ -14,6 +14,7 @@ from aiohttp import web
 from ...api import access
 from ...api.host import state
 from ...api.host.body import read_body, uploads_of
+from ...api.host.entry.fleet import shown_fleet
 from ...api.host.queue import Queue
 from . import bindings, training, tunes
 from .http import Asked, Handler, RequestError, checked, for_the_page, for_the_sidebar, read_json
@@ -48,6 +49,7 @@ def register(routes: web.RouteTableDef, queue: Queue) -> None:
     )
     routes.post("/astria/editor/key")(for_the_page(_enter))
     routes.get("/astria/editor/models")(_looking(lambda query: bindings.models()))
+    routes.get("/astria/editor/fleet")(_looking(lambda query: shown_fleet(state.settings())))
 
 
 async def _enter(request: web.Request) -> web.Response:

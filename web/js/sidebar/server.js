@@ -48,5 +48,6 @@ export const listBindings = () => ask("GET", "editor/bindings");
 export const listChoices = (key) => ask("GET", `editor/bindings/choices?${new URLSearchParams({ key })}`);
 export const bind = (key, file) => ask("PUT", "editor/bindings", { key, file });
 export const unbind = (key) => ask("DELETE", "editor/bindings", { key });
+export const fleetStatus = () => ask("GET", "editor/fleet");
 export const listModels = () => ask("GET", "editor/models");
 export const explain = (asked) => ask("POST", "explain", asked);

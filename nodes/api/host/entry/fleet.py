@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import folder_paths
@@ -44,3 +45,16 @@ def fleet_status(settings: ApiSettings) -> dict[str, Any]:
             status=404,
         )
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def shown_fleet(settings: ApiSettings) -> dict[str, Any]:
+    """Return under `fleet` what `fleet_status` does, with `age_s`, how long ago it was told.
+
+    None where there is no fleet, nothing where no dispatcher has run yet.
+    """
+    if not settings.fleet:
+        return {"fleet": None}
+    if not (state_folder() / STATUS_FILE).is_file():
+        return {"fleet": {}}
+    told = fleet_status(settings)
+    return {"fleet": {**told, "age_s": round(time.time() - told["updated_at"], 1)}}
