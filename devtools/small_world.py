@@ -152,8 +152,10 @@ def templates(definitions: Definitions) -> Templates:
 
 def _compiled(name: str) -> tuple[Graph, str]:
     request = small((PROMPTS / f"{name}.txt").read_text(encoding="utf-8"))
-    base = base_of(name)
-    family = next((one for one, id in BASES.items() if id == base), "sd15")
+    base, there = base_of(name), model_files.families()
+    family = next((one for one, id in BASES.items() if id == base), "")
+    if family not in there:  # of another base the resolver says that there is none
+        base, family = (BASES[there[0]] if family else base), there[0]
     pictures = {
         key: ref.value
         for key, ref in (("image", request.input_image), ("mask", request.mask_image))

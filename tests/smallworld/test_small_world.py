@@ -8,6 +8,7 @@ import pytest
 from comfyui_astria.devtools import small_world
 from comfyui_astria.devtools.base import make_base
 from comfyui_astria.devtools.console import DevError
+from comfyui_astria.devtools.paths import ROOT
 from comfyui_astria.devtools.workflows import names
 from comfyui_astria.nodes.graph.definitions import Definitions, from_object_info, snapshot
 from comfyui_astria.nodes.prompt import PromptRequest
@@ -105,9 +106,15 @@ def test_every_template_is_offered_or_says_what_it_lacks(files: Path) -> None:
     assert {"start_stable_diffusion", "train_person"} <= set(few.offered)
     assert few.lacking["start_flux"] == "base 1504944 (Flux1.dev, flux) is not bound to a model"
     assert few.lacking["start_tune_from_photos"].startswith("no face_analysis is bound")
-    assert few.lacking["multi_person"] == "base 1504944 (Flux1.dev, flux) is not bound to a model"
+    assert few.lacking["multi_person"].startswith("LoRA '1533312'")
+    assert few.lacking["outpaint_sdxl"] == "base sdxl is not bound to a model"
     assert few.lacking["multi_person_background"].startswith("LoRA '749152'")
     put(files, "insightface/models/smallworld/det.onnx")
+    put(files, *(f"loras/smallworld/sd15_{number}.safetensors" for number in (60, 61)))
+    on_sd15 = small_world.templates(definitions()).offered["multi_person"]
+    assert [
+        node["widgets_values"] for node in on_sd15["nodes"] if node["type"] == small_world.LOADER
+    ] == [["sd15"]]
     put(files, *FLUX, *(f"loras/smallworld/flux_{number}.safetensors" for number in (60, 61)))
     more = small_world.templates(definitions())
     assert {"multi_person", "outpaint_second_person", "start_flux"} <= set(more.offered)
@@ -170,3 +177,8 @@ def test_the_mask_of_the_drawn_picture_leaves_the_heads_out(tmp_path: Path) -> N
 
 def test_an_unknown_word_of_a_prompt_stays() -> None:
     assert PromptRequest.require(in_world("a cat")).base.text == "a cat"
+
+
+def test_the_registry_s_archive_leaves_the_models_out() -> None:
+    ignored = (ROOT / ".comfyignore").read_text(encoding="utf-8").split()
+    assert f"{model_files.FOLDER.relative_to(ROOT).as_posix()}/" in ignored
