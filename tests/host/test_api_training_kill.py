@@ -111,7 +111,7 @@ def test_after_three_crashes_it_fails_plainly_and_goes_on_to_the_same_file(tmp_p
             [prompt] = api.get(f"/tunes/{id}/prompts").json()
             assert api.finished(prompt)["user_error"].startswith(f"Tune {id} was not trained: ")
             act = {"title": sent["title"], "act": "go on"}
-            path = f"{process.url}/astria/panel/tunes/{id}/training"
+            path = f"{process.url}/astria/editor/tunes/{id}/training"
             assert requests.post(path, json=act, timeout=60).ok
             until(lambda: api.get(f"/tunes/{id}").json()["trained_at"], 240)
             again = {**sent, "title": "uninterrupted", "prompts_attributes": []}
