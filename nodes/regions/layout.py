@@ -60,7 +60,10 @@ class RegionLayout:
                 code="region-names",
             )
         return replace(
-            self, names=tuple(f"{number}: {text}" for number, text in enumerate(texts, 1))
+            self,
+            names=tuple(
+                f"{number}: {text}" if text else f"{number}" for number, text in enumerate(texts, 1)
+            ),
         )
 
     def within(self, width: int, height: int) -> RegionLayout:
@@ -100,7 +103,7 @@ def columns(
 
     Raises: ImageError when there are more columns than pixels, or a number is out of range.
     """
-    _check_request(count, width, height, softness_px)
+    check_request(count, width, height, softness_px)
     if not 0 <= margin < 0.5:
         raise ImageError(
             f"A margin of {margin:g} of a column; expected 0 or more, and below 0.5.",
@@ -118,7 +121,7 @@ def columns(
     # A tolerance, so that a pixel centre that lies on both edges of a thin column counts on both.
     across = (_pixel_centres(width) - centres[:, None]).abs() <= reach + 1e-9
     down = _pixel_centres(height) >= min(margin * height, height - 0.5)
-    return _laid_out((across[:, None, :] & down[None, :, None]).float(), softness_px, "Column")
+    return laid_out((across[:, None, :] & down[None, :, None]).float(), softness_px, "Column")
 
 
 def from_masks(
@@ -134,7 +137,7 @@ def from_masks(
     Raises: ImageError when there is not one mask for each person, or a mask leaves its person no
     pixel.
     """
-    _check_request(count, width, height, softness_px)
+    check_request(count, width, height, softness_px)
     if masks.ndim != 3 or 0 in masks.shape[1:]:
         raise ImageError(
             f"Region masks of shape {tuple(masks.shape)}; expected [persons, height, width].",
@@ -142,7 +145,7 @@ def from_masks(
         )
     if len(masks) != count:
         raise ImageError(
-            f"{_counted(len(masks), 'mask')} for {_counted(count, 'person')}; expected one mask for"
+            f"{counted(len(masks), 'mask')} for {counted(count, 'person')}; expected one mask for"
             " each.",
             code="region-count",
             hint=(
@@ -161,7 +164,7 @@ def from_masks(
         drawn = F.interpolate(
             drawn[None], size=(height, width), mode="bilinear", antialias=True, align_corners=False
         )[0]
-    return _laid_out(drawn, softness_px, "Mask")
+    return laid_out(drawn, softness_px, "Mask")
 
 
 def from_boxes(
@@ -179,7 +182,7 @@ def from_boxes(
 
     Raises: ImageError when there is not one box for each person, or a box cannot be used here.
     """
-    _check_request(count, width, height, softness_px)
+    check_request(count, width, height, softness_px)
     if len(boxes) != count:
         found = ", ".join(
             f"{number} {label}"
@@ -188,8 +191,8 @@ def from_boxes(
             ).items()
         )
         raise ImageError(
-            f"{_counted(len(boxes), 'box', 'boxes')}{f' ({found})' if found else ''} found for"
-            f" {_counted(count, 'person')}; expected one for each.",
+            f"{counted(len(boxes), 'box', 'boxes')}{f' ({found})' if found else ''} found for"
+            f" {counted(count, 'person')}; expected one for each.",
             code="region-count",
             hint=(
                 "Describe each person of the picture in a BREAK segment of their own, and leave out"
@@ -199,10 +202,19 @@ def from_boxes(
         )
     bodies = [_body(box, number, (width, height)) for number, box in enumerate(boxes, 1)]
     bodies.sort(key=lambda body: (body.left + body.right, body))
+    areas = [_grown(body) for body in bodies]
+    return laid_out(owned(bodies, areas, width, height), softness_px, "Box (left to right)")
+
+
+def owned(bodies: Sequence[Area], areas: Sequence[Area], width: int, height: int) -> Tensor:
+    """Return whose each pixel is, as masks [N,H,W] of 0 and 1: each body's within its area.
+
+    Where areas meet, the border lies between the bodies by their widths; one that stands in front
+    keeps its whole area.
+    """
     x, y = _pixel_centres(width), _pixel_centres(height)
     costs = []
-    for body in bodies:
-        area = _grown(body)
+    for body, area in zip(bodies, areas, strict=True):
         inside = ((y >= area.top) & (y <= area.bottom))[:, None] & (
             (x >= area.left) & (x <= area.right)
         )
@@ -212,8 +224,7 @@ def from_boxes(
         bounded = distance / (1 + distance)
         costs.append(torch.where(inside, bounded - in_front_of, math.inf))
     cost = torch.stack(costs)
-    owned = (cost == cost.amin(0)) & cost.isfinite()
-    return _laid_out(owned.float(), softness_px, "Box (left to right)")
+    return ((cost == cost.amin(0)) & cost.isfinite()).float()
 
 
 def from_pose(image: Tensor, width: int = 0, height: int = 0) -> list[dict[str, int | str]]:
@@ -280,7 +291,7 @@ def _figures(lit: np.ndarray) -> list[tuple[slice, slice]]:
     ]
 
 
-def _laid_out(persons: Tensor, softness_px: int, what: str) -> RegionLayout:
+def laid_out(persons: Tensor, softness_px: int, what: str) -> RegionLayout:
     """Return the layout of masks [N,H,W].
 
     Hard labels for softness 0, else with borders `softness_px` wide, half on each side.
@@ -328,14 +339,14 @@ def _pixel_centres(side: int) -> Tensor:
     return torch.arange(side, dtype=torch.float64) + 0.5
 
 
-def _counted(number: int, one: str, many: str = "") -> str:
+def counted(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
-def _check_request(count: int, width: int, height: int, softness_px: int) -> None:
+def check_request(count: int, width: int, height: int, softness_px: int) -> None:
     if count < 1 or width < 1 or height < 1:
         raise ImageError(
-            f"Regions for {_counted(count, 'person')} in a picture of {width}x{height} px; expected"
+            f"Regions for {counted(count, 'person')} in a picture of {width}x{height} px; expected"
             " 1 or more of each.",
             code="region-request",
         )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..errors import ImageError
 from ..host.tensors import as_masks, as_pictures, ratio_note
 from ..host.types import MAX_SIDE, FitType, RegionsType, warnings_ui
 from ..prompt.catalog import MAX_PERSONS
+from .drawn import from_drawn
 from .layout import RegionLayout, columns, from_boxes, from_masks, from_pose
 from .pose import arms_crossed
 from .preview import preview
@@ -85,6 +89,17 @@ class AstriaRegions(io.ComfyNode):
                     dynamic_prompts=False,
                     tooltip="For the preview: one a person, | between them.",
                 ),
+                io.String.Input(
+                    "drawn_boxes",
+                    optional=True,
+                    default="",
+                    dynamic_prompts=False,
+                    advanced=True,
+                    tooltip=(
+                        "Boxes drawn in the node: x y width height in parts of the picture, one a"
+                        " person, | between them."
+                    ),
+                ),
             ],
             outputs=[
                 RegionsType.Output(display_name="regions"),
@@ -118,6 +133,7 @@ class AstriaRegions(io.ComfyNode):
         pose_image=None,
         fit=None,
         names="",
+        drawn_boxes="",
     ) -> io.NodeOutput:
         note = ""
         if image is not None:
@@ -128,7 +144,9 @@ class AstriaRegions(io.ComfyNode):
             note = ratio_note(masks, width, height)
         if pose_image is not None:
             pose_image = as_pictures(pose_image)
-        layout = _layout(persons, (width, height), softness_px, masks, boxes, pose_image)
+        given = {"masks": masks, "boxes": boxes, "pose_image": pose_image}
+        given["drawn_boxes"] = drawn_boxes.strip() or None
+        layout = _layout(persons, (width, height), softness_px, given)
         if fit is not None:
             layout, width, height = layout.within(fit.width, fit.height), fit.width, fit.height
             image = None if image is None else image[:, :height, :width]
@@ -168,27 +186,27 @@ def _drawn(layout: RegionLayout) -> dict[str, object]:
 
 
 def _layout(
-    count: int, size: tuple[int, int], softness_px: int, masks, boxes, pose_image
+    count: int, size: tuple[int, int], softness_px: int, given: Mapping[str, Any]
 ) -> RegionLayout:
-    """Return the layout of the one source that is connected, of equal columns when none is."""
-    given = [
-        name
-        for name, value in (("masks", masks), ("boxes", boxes), ("pose_image", pose_image))
-        if value is not None
-    ]
-    if len(given) > 1:
+    """Return the layout of the one source that is given, of equal columns when none is."""
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) > 1:
         raise ImageError(
-            f"Regions are given twice, by {' and '.join(given)}.",
+            f"Regions are given twice, by {' and '.join(named)}.",
             code="regions-twice",
-            hint="Connect only one of them.",
+            hint="Connect only one of them, and draw boxes where none is connected.",
         )
-    if masks is not None:
-        return from_masks(masks, count, *size, softness_px=softness_px)
-    if pose_image is not None:
-        return from_boxes(from_pose(pose_image, *size), count, *size, softness_px=softness_px)
-    if boxes is not None:
-        return from_boxes(_flat(boxes), count, *size, softness_px=softness_px)
-    return columns(count, *size, softness_px=softness_px)
+    asked = {"softness_px": softness_px}
+    match named:
+        case ["masks"]:
+            return from_masks(given["masks"], count, *size, **asked)
+        case ["pose_image"]:
+            return from_boxes(from_pose(given["pose_image"], *size), count, *size, **asked)
+        case ["boxes"]:
+            return from_boxes(_flat(given["boxes"]), count, *size, **asked)
+        case ["drawn_boxes"]:
+            return from_drawn(given["drawn_boxes"], count, *size, **asked)
+    return columns(count, *size, **asked)
 
 
 def _flat(boxes: list | dict) -> list[dict]:

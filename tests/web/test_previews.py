@@ -12,75 +12,20 @@ from comfyui_astria.nodes.outpaint.geometry import ANCHORS, place
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import node, upload_picture
 from comfyui_astria.tests.web.browser import Editor, eventually
-from comfyui_astria.tests.web.placement import DRAWING, look_at
+from comfyui_astria.tests.web.placement import (
+    DRAWING,
+    added,
+    choose,
+    drawn_box,
+    look_at,
+    picture,
+    pixels,
+    widget,
+)
 from PIL import Image
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import expect
 
 BLUE = "blue.png"
-# The colour of the pixels at places given as parts of the drawn canvas's width and height.
-PIXELS = """(canvas, spots) => {
-    const pen = canvas.getContext('2d');
-    return spots.map(([x, y]) => [...pen.getImageData(Math.round(x), Math.round(y), 1, 1).data]);
-}"""
-
-
-def picture(editor: Editor) -> Locator:
-    return editor.page.locator("canvas[role=img]")
-
-
-def widget(editor: Editor, number: int, name: str) -> Any:
-    return editor.page.evaluate(
-        "([id, name]) => app.graph.getNodeById(id).widgets.find(w => w.name === name).value",
-        [number, name],
-    )
-
-
-def choose(editor: Editor, number: int, name: str, value: Any) -> None:
-    """Set a widget as the editor does when a person changes it."""
-    script = """([id, name, value]) => {
-        const widget = app.graph.getNodeById(id).widgets.find(w => w.name === name);
-        widget.value = value;
-        widget.callback?.(value);
-    }"""
-    editor.page.evaluate(script, [number, name, value])
-    editor.frames(2)
-
-
-def added(editor: Editor, kind: str) -> int:
-    number = editor.add(kind)
-    editor.page.evaluate(
-        "id => { const n = app.graph.getNodeById(id); n.pos = [140, 100]; n.setSize([360, n.size[1]"
-        " + 120]); }",
-        number,
-    )
-    editor.frames(5)
-    return number
-
-
-def drawn_box(editor: Editor, width: int, height: int) -> tuple[float, float, float, float]:
-    """Return the frame of a picture of this size inside the drawn canvas, in its own pixels.
-
-    X, y, width, height.
-    """
-    wide, high, density = picture(editor).evaluate(
-        "c => [c.clientWidth, c.clientHeight, c.width / c.clientWidth]"
-    )
-    scale = min((wide - 16) / width, (high - 30) / height)
-    return (
-        (wide - width * scale) / 2 * density,
-        8 * density,
-        width * scale * density,
-        height * scale * density,
-    )
-
-
-def pixels(
-    editor: Editor, width: int, height: int, places: Sequence[tuple[float, float]]
-) -> list[tuple[int, ...]]:
-    """Return the colours at these pixels of the picture of this size that is drawn."""
-    x, y, wide, high = drawn_box(editor, width, height)
-    spots = [[x + across / width * wide, y + down / height * high] for across, down in places]
-    return [tuple(pixel) for pixel in picture(editor).evaluate(PIXELS, spots)]
 
 
 def blue(
@@ -121,6 +66,38 @@ def test_each_of_the_nine_places_can_be_clicked(editor: Editor) -> None:
         )
         eventually(lambda: widget(editor, number, "anchor"), anchor)
     assert editor.prompt()[str(number)]["inputs"]["anchor"] == ANCHORS[-1]
+
+
+def test_the_source_is_dragged_and_moved_by_keys_to_the_nearest_place(editor: Editor) -> None:
+    number = added(editor, "AstriaOutpaintCanvas")
+    for name, value in (("width", 1024), ("height", 1024), ("anchor", "top-left")):
+        choose(editor, number, name, value)
+    x, y, width, height = drawn_box(editor, 1024, 1024)
+    shown = picture(editor).bounding_box()
+    factor = shown["width"] / picture(editor).evaluate("c => c.width")
+
+    def spot(across: float, down: float) -> tuple[float, float]:
+        return shown["x"] + (x + width * across) * factor, shown["y"] + (y + height * down) * factor
+
+    place = editor.page.evaluate("id => [...app.graph.getNodeById(id).pos]", number)
+    mouse = editor.page.mouse
+    # The source is half as wide: held at its middle left of it, it goes by half the free room.
+    mouse.move(*spot(0.05, 0.2))
+    mouse.down()
+    mouse.move(*spot(0.31, 0.66), steps=4)
+    eventually(lambda: widget(editor, number, "anchor"), "bottom-center")
+    mouse.up()
+    mouse.move(*spot(0.9, 0.05), steps=2)
+    assert widget(editor, number, "anchor") == "bottom-center"
+    for key, anchor in (
+        ("ArrowUp", "center"),
+        ("ArrowRight", "right-center"),
+        ("ArrowRight", "right-center"),
+        ("ArrowUp", "top-right"),
+    ):
+        picture(editor).press(key)
+        assert widget(editor, number, "anchor") == anchor
+    assert editor.page.evaluate("id => [...app.graph.getNodeById(id).pos]", number) == place
 
 
 @pytest.mark.parametrize("anchor", ["top-left", "center", "right-center", "bottom-center"])
