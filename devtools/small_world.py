@@ -34,6 +34,7 @@ from .base import SMALL_WORLD, TEMPLATES
 from .console import DevError
 from .examples import FLUX, SD15, base_of
 from .host import Host
+from .one_node import generate
 from .paths import DEV, STATE_FOLDER
 from .workflows import PROMPTS, SEED, prompt_names, text_of
 
@@ -224,7 +225,7 @@ def generate_graph(text: str, family: str) -> Graph:
     graph = Graph()
     loaded = graph.add("models.smallworld", LOADER, family=family)
     models = {key: Link(loaded.node, slot) for slot, key in enumerate(("model", "clip", "vae"))}
-    return starters.generate(graph, text, models)
+    return generate(graph, text, models)
 
 
 def write_bindings(base: Path, family: str) -> None:

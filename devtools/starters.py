@@ -6,11 +6,10 @@ The nodes to paste a prompt into, and the one that makes a tune from photos.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from ..nodes.graph.graph import Graph, Link
-from ..nodes.graph.model_files import files_of
+from ..nodes.graph.graph import Graph
 from ..nodes.graph.outputs import CheckpointNode, CreateTuneNode, add_node
 from ..nodes.pipeline.training_plan import training_plan
 from ..nodes.training.request import TrainingRequest
@@ -18,9 +17,10 @@ from ..nodes.tunes.bindings import Bindings
 from ..nodes.tunes.resolve import Resolver
 from .examples import BINDINGS as BOUND
 from .examples import FILES, IMAGE
+from .feature_starters import FEATURE_STARTERS
 from .listed_files import ListedFiles
+from .one_node import SEED, Starter, flux_models, generate
 
-SEED = 43
 FLUX_PROMPT = """\
 portrait of a lighthouse keeper at the window, storm outside, 85mm photograph
 num_images=1
@@ -35,13 +35,6 @@ w=512
 h=768
 """
 TUNE_PROMPT = "<faceid:788416:1.0> ohwx woman trekking in the alps"
-BINDINGS = """\
-# What the ids of prompts stand for, for this workflow; take the # away and write your own file.
-# [tunes]
-# 1533312 = my_person.safetensors
-# [roles]
-# upscaler = 4x-UltraSharp.pth
-"""
 # Inline code cannot be read in a note that Vue draws, and angle brackets outside of code are taken
 # for HTML.
 PASTE = """\
@@ -93,60 +86,11 @@ The InsightFace packs that judge likeness, and Flux.1 dev, are for non-commercia
 """
 
 
-@dataclass(frozen=True)
-class Starter:
-    """A graph with the words of its note, and what its thumbnail tells.
-
-    The nodes in order, and two lines.
-    """
-
-    graph: Graph
-    words: str
-    steps: tuple[tuple[str, str], ...]
-    told: tuple[str, str]
-
-    @property
-    def note(self) -> str:
-        """The Markdown shown in the workflow: what to do, and the files that it needs."""
-        files = dict.fromkeys(file for call in self.graph.nodes.values() for file in files_of(call))
-        lines = [f"- {file.describe()}" for file in files]
-        return "\n".join(["### What to do", "", self.words, "### Files it needs", "", *lines])
-
-
-def generate(graph: Graph, text: str, models: Mapping[str, Link]) -> Graph:
-    """Return the graph with Astria Generate for a text, on those models, and what saves it."""
-    bound = graph.add("models.bindings", "AstriaModels", bindings=BINDINGS)
-    policies = {"missing_models": "error", "smaller_canvas": "crop", "keep_unmasked": False}
-    picture = graph.add(
-        "generate.astria",
-        "AstriaGenerate",
-        text=text,
-        seed=SEED,
-        **models,
-        models=bound,
-        **policies,
-    )
-    graph.add("output.save", "SaveImage", images=picture, filename_prefix="astria")
-    return graph
-
-
 def _flux() -> Starter:
     graph = Graph()
-    encoders = {"clip_name1": "clip_l.safetensors", "clip_name2": "t5xxl_fp16.safetensors"}
-    models = {
-        "model": graph.add(
-            "models.diffusion_model",
-            "UNETLoader",
-            unet_name="flux1-dev.safetensors",
-            weight_dtype="default",
-        ),
-        "clip": graph.add(
-            "models.text_encoders", "DualCLIPLoader", **encoders, type="flux", device="default"
-        ),
-        "vae": graph.add("models.vae", "VAELoader", vae_name="ae.safetensors"),
-    }
+    generate(graph, FLUX_PROMPT, flux_models(graph))
     told = ("Start here: paste a prompt, get the picture", "Flux.1 dev; every stage in one node")
-    return Starter(generate(graph, FLUX_PROMPT, models), PASTE, _STEPS, told)
+    return Starter(graph, PASTE, _STEPS, told)
 
 
 def _stable_diffusion() -> Starter:
@@ -157,7 +101,8 @@ def _stable_diffusion() -> Starter:
         "SD1.5 or SDXL checkpoint; every stage in one node",
     )
     models = {"model": loaded.model, "clip": loaded.clip, "vae": loaded.vae}
-    return Starter(generate(graph, SD_PROMPT, models), PASTE, _STEPS, told)
+    generate(graph, SD_PROMPT, models)
+    return Starter(graph, PASTE, _STEPS, told)
 
 
 def _tune() -> Starter:
@@ -226,6 +171,7 @@ _STEPS = (
     ("Save Image", "the picture"),
 )
 STARTERS: Mapping[str, Callable[[], Starter]] = {
+    **FEATURE_STARTERS,
     "start_flux": _flux,
     "start_stable_diffusion": _stable_diffusion,
     "start_tune_from_photos": _tune,

@@ -20,7 +20,7 @@ from ..nodes.regions.pose import arms_crossed
 from ..nodes.regions.preview import preview
 from .demo import photo
 from .examples import takes_drawn_map
-from .starters import Starter
+from .one_node import Starter
 
 SIZE = 512
 MARGIN = 20

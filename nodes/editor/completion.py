@@ -44,6 +44,7 @@ class Option:
     detail: str = ""
     help: str = ""
     photo: str = ""  # address of a picture of it, below the server's
+    file: str = ""  # the model file that it names
 
 
 @dataclass(frozen=True, slots=True)

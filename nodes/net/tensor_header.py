@@ -18,6 +18,7 @@ MAX_HEADER_BYTES = 25_000_000
 MAX_TENSORS = 50_000
 MAX_PARTS = 600_000  # brackets and commas: what a parser's time and memory go by
 MAX_DIMENSIONS = 64
+MAX_TEXT = 10_000  # characters of a text that is kept: trainers write megabytes of captions
 LENGTH_BYTES = 8  # of the number in front that says how long the header is
 _KEPT = 64  # files whose headers are remembered
 _METADATA = "__metadata__"
@@ -40,11 +41,14 @@ class HeaderError(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """Shapes by the tensors' names; `data_bytes` is how much has to follow the header."""
+    """Shapes by the tensors' names; `data_bytes` is how much has to follow the header, `texts` what
+    its writer says about it.
+    """
 
     shapes: Mapping[str, tuple[int, ...]]
     length: int
     data_bytes: int
+    texts: Mapping[str, str]
 
 
 def tensor_shapes(path: Path) -> Mapping[str, tuple[int, ...]] | None:
@@ -56,6 +60,24 @@ def tensor_shapes(path: Path) -> Mapping[str, tuple[int, ...]] | None:
         return _shapes(path, stat.st_mtime_ns, stat.st_size)
     except (OSError, HeaderError):
         return None
+
+
+def texts_of(path: Path) -> Mapping[str, str]:
+    """Return what the file's writer says about it, by name; nothing for a file that is no readable
+    safetensors file.
+    """
+    try:
+        stat = path.stat()
+        return _texts(path, stat.st_mtime_ns, stat.st_size)
+    except (OSError, HeaderError):
+        return {}
+
+
+@lru_cache(maxsize=_KEPT)
+def _texts(path: Path, _written: int, size: int) -> Mapping[str, str]:
+    with open(path, "rb") as file:
+        texts = read_header(file, size).texts
+    return {name: text for name, text in texts.items() if len(text) <= MAX_TEXT}
 
 
 @lru_cache(maxsize=_KEPT)
@@ -95,7 +117,8 @@ def read_header(file: BinaryIO, size: int) -> Header:
         if places[name][0] != end:
             raise HeaderError(f"its tensor {name[:80]!r} leaves a gap, or lies in another")
         end = places[name][1]
-    return Header({name: tuple(one["shape"]) for name, one in header.items()}, length, end)
+    shapes = {name: tuple(one["shape"]) for name, one in header.items()}
+    return Header(shapes, length, end, metadata)
 
 
 def _parsed(text: bytes) -> dict[str, Any]:

@@ -78,11 +78,11 @@ def compile_request(
             )
     else:
         graph.add("output.save", "SaveImage", images=planned.output, filename_prefix="astria")
-    used = words_apart(_without_unused(graph))
+    used = words_apart(without_unused(graph))
     return Compiled(used, planned, needed_files(used))
 
 
-def _without_unused(graph: Graph) -> Graph:
+def without_unused(graph: Graph) -> Graph:
     """Return the graph without nodes that lead to no output.
 
     Flux's negative prompt would ask an artist for text without effect.

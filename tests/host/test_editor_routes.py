@@ -13,7 +13,7 @@ from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.tests.host.fixtures import LiveHost
 
 TITLE = "Ann of the editor's test"
-ROUTES = ("parse", "complete", "describe", "names", "explain", "step")
+ROUTES = ("parse", "complete", "describe", "names", "explain", "step", "mask", "as_nodes")
 
 
 def ask(host: LiveHost, route: str, **body: Any) -> dict[str, Any]:

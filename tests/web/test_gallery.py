@@ -5,14 +5,12 @@ With ASTRIA_GALLERY=FOLDER the pictures are kept there.
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import skimage.data
 from comfyui_astria.nodes.tunes.store import TuneStore
@@ -20,14 +18,12 @@ from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import generate_graph, node, numbered
 from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
 from comfyui_astria.tests.web.browser import Editor, eventually
-from comfyui_astria.tests.web.prompt_box import PromptBox
+from comfyui_astria.tests.web.camera import SCREENS, Gallery
 from comfyui_astria.tests.web.sidebar_support import Sidebar, jpeg
 from PIL import Image
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Browser, expect
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-MAX_WIDTH, MAX_BYTES, QUALITY = 1400, 150_000, 85
-MARGIN = 14
 WAIT_MS = 15_000
 PROMPT = """two friends in a café, film still <lora:film_grain:0.6>
 BREAK golden hour, rain on the window
@@ -79,61 +75,6 @@ FILES = {
     "upscale_models": ["4x-UltraSharp.pth"],
 }
 CLUTTER = ("Comfy.Minimap.Visible", "Comfy.Graph.CanvasInfo")
-SCREENS: set[str] = set()
-
-
-class Gallery:
-    """The editor with a few tunes and bindings, and a camera."""
-
-    def __init__(self, editor: Editor, folder: Path, eileen: int) -> None:
-        self.editor = editor
-        self.page = editor.page
-        self.folder = folder
-        self.eileen = eileen
-
-    def node(self, number: int) -> Locator:
-        return self.page.locator(f"[data-node-id='{number}']")
-
-    def place(self, number: int, x: int, y: int, width: int, height: int) -> None:
-        script = (
-            "([id, x, y, w, h]) => { const n = app.graph.getNodeById(id); n.pos = [x, y];"
-            " n.setSize([w, h]); }"
-        )
-        self.page.evaluate(script, [number, x, y, width, height])
-        self.editor.frames(4)
-
-    def prompt(self, text: str) -> PromptBox:
-        box = PromptBox(self.editor)
-        self.place(box.number, 120, 220, 720, 460)
-        box.set(text)
-        return box
-
-    def take(self, name: str, *around: Locator) -> None:
-        """Photograph what lies around these elements, or the whole screen, and check that the
-        picture is fit for the page.
-        """
-        if os.environ.get("ASTRIA_GALLERY"):
-            self.page.wait_for_timeout(400)  # transitions of menus and dialogs
-        with Image.open(
-            io.BytesIO(self.page.screenshot(clip=self._clip(around) if around else None))
-        ) as shot:
-            picture = shot.convert("RGB")
-        picture.thumbnail((MAX_WIDTH, MAX_WIDTH), Image.Resampling.LANCZOS)
-        path = self.folder / f"{name}.jpg"
-        picture.save(path, "JPEG", quality=QUALITY, optimize=True)
-        assert path.stat().st_size < MAX_BYTES
-        assert len(np.unique(np.asarray(picture.convert("L")))) > 50, "there is something to see"
-        assert self.editor.complaints == []
-        SCREENS.add(name)
-
-    def _clip(self, around: tuple[Locator, ...]) -> dict[str, float]:
-        boxes = [box for one in around if (box := one.bounding_box())]
-        left, top = (max(0.0, min(box[axis] for box in boxes) - MARGIN) for axis in "xy")
-        size = self.page.viewport_size
-        assert size is not None
-        right = min(size["width"], max(box["x"] + box["width"] for box in boxes) + MARGIN)
-        bottom = min(size["height"], max(box["y"] + box["height"] for box in boxes) + MARGIN)
-        return {"x": left, "y": top, "width": right - left, "height": bottom - top}
 
 
 def _furnish(host: LiveHost) -> int:
@@ -276,19 +217,24 @@ def test_the_outpaint_picker(gallery: Gallery) -> None:
     gallery.take("outpaint_picker", gallery.node(91), gallery.node(92))
 
 
-def test_the_region_preview(gallery: Gallery) -> None:
-    number = gallery.editor.add("AstriaRegions")
-    script = """id => {
-        for (const [name, value] of [['persons', 3], ['width', 1024], ['height', 640]]) {
-            const widget = app.graph.getNodeById(id).widgets.find(w => w.name === name);
-            widget.value = value;
-            widget.callback?.(value);
-        }
-    }"""
-    gallery.page.evaluate(script, number)
-    gallery.place(number, 120, 140, 460, 540)
-    expect(gallery.page.locator("canvas[role=img]")).to_be_visible()
-    gallery.take("region_preview", gallery.node(number))
+def test_people_placed_by_hand(gallery: Gallery) -> None:
+    boxes = "0.04 0.16 0.32 0.84 | 0.3 0.3 0.3 0.7 | 0.62 0.08 0.34 0.92"
+    values = {"persons": 3, "width": 512, "height": 512, "softness_px": 40}
+    names = "Anna | her daughter | Tom"
+    graph = {
+        "95": node("LoadImage", image="eileen.png"),
+        "96": node("AstriaRegions", image=["95", 0], names=names, drawn_boxes=boxes, **values),
+    }
+    gallery.editor.load_api(graph)
+    gallery.page.wait_for_function("() => app.graph.getNodeById(95).imgs?.[0]?.naturalWidth")
+    gallery.place(95, 60, 140, 240, 340)
+    gallery.place(96, 340, 140, 520, 800)
+    canvas = gallery.page.locator("canvas[role=img]")
+    shown = canvas.bounding_box()
+    assert shown is not None
+    gallery.page.mouse.click(shown["x"] + shown["width"] / 2, shown["y"] + 0.6 * shown["height"])
+    expect(gallery.page.get_by_label("Name of the selected person")).to_have_value("her daughter")
+    gallery.take("region_preview", gallery.node(96))
 
 
 @pytest.mark.parametrize(
@@ -313,6 +259,41 @@ def test_the_sidebar(gallery: Gallery, tab: str, says: str) -> None:
         sidebar.root,
         gallery.node(box.number),
     )
+
+
+def test_a_mask_before_a_run(gallery: Gallery) -> None:
+    text = "an astronaut of porcelain, studio light\n--mask_prompt face --mask_dilate 3%"
+    graph = generate_graph(text, image=["photo", 0], models=["bindings", 0])
+    graph["photo"] = node("LoadImage", image="eileen.png")
+    graph["segmenter"] = node("AstriaTestSegmenter")
+    graph["bindings"] = node("AstriaModels", bindings="", segmenter=["segmenter", 0])
+    numbers = {name: number for number, name in enumerate(graph, start=171)}
+    gallery.editor.load_api(numbered(graph, numbers))
+    number = numbers["generate"]
+    gallery.place(number, 420, 130, 560, 420)
+    for place, other in enumerate(("model", "photo", "bindings", "segmenter")):
+        gallery.place(numbers[other], 100, 120 + 220 * place, 230, 180)
+    gallery.place(numbers["save"], 1300, 120, 230, 200)
+    gallery.node(number).get_by_role("button", name="Show the mask").click()
+    shown = gallery.node(number).locator("img")
+    expect(shown.first).to_be_visible()
+    gallery.page.wait_for_function("() => [...document.images].every(one => one.complete)")
+    gallery.take("mask", gallery.node(number))
+
+
+def test_the_sidebar_in_chinese(gallery: Gallery) -> None:
+    choose = (
+        "async language => { await app.extensionManager.setting.set('Comfy.Locale', language); }"
+    )
+    gallery.page.evaluate(choose, "zh")
+    try:
+        sidebar = Sidebar(gallery.editor, "Tune")
+        sidebar.press("新建 Tune")
+        expect(sidebar.dialog).to_contain_text("把照片拖到这里")
+        gallery.take("chinese", sidebar.dialog)
+        gallery.page.keyboard.press("Escape")
+    finally:
+        gallery.page.evaluate(choose, "en")
 
 
 def test_a_new_tune(gallery: Gallery) -> None:

@@ -40,7 +40,7 @@ def tell(host: LiveHost, **changes: Any) -> None:
 def test_a_fleet_has_a_page_that_follows_it(editor: Editor, host: LiveHost) -> None:
     api_of(host)
     tabs = Sidebar(editor, "Explain").root.get_by_role("tab")
-    expect(tabs).to_have_text(["Tunes", "Bindings", "Explain"])
+    expect(tabs).to_have_text(["Tunes", "Bindings", "LoRAs", "Explain"])
     editor.page.keyboard.press("ArrowRight")
     expect(tabs.first).to_be_focused()
     try:
@@ -66,7 +66,7 @@ def test_a_fleet_has_a_page_that_follows_it(editor: Editor, host: LiveHost) -> N
             tell(host, updated_at=time.time() - 60)
             expect(shown.get_by_role("alert")).to_contain_text("no dispatcher runs")
         reopened = Sidebar(editor, "Explain")
-        expect(reopened.root.get_by_role("tab")).to_have_count(3)
+        expect(reopened.root.get_by_role("tab")).to_have_count(4)
         reopened.close()
     finally:
         (host.state / STATUS_FILE).unlink(missing_ok=True)

@@ -256,10 +256,30 @@ FEATURES = {
         "base.method": node("AstriaSampler", sampler_name="dpmpp_2m"),
         "base.sigmas": node("BasicScheduler", scheduler="karras"),
     },
+    "start_face_inpainting": {
+        "generate.astria": node("AstriaGenerate", upscale_model=["models.upscaler", 0]),
+        "models.bindings": node("AstriaModels", face_analysis=["models.face_analysis", 0]),
+    },
+    "start_faceid": {
+        "generate.astria": node("AstriaGenerate"),
+        "models.faceid": node("AstriaLoadFaceID", clip_vision=["models.clip_vision", 0]),
+        "models.bindings": node("AstriaModels", faceid=["models.faceid", 0]),
+    },
     "start_flux": {
         "generate.astria": node("AstriaGenerate"),
         "models.bindings": node("AstriaModels"),
         "models.text_encoders": node("DualCLIPLoader"),
+    },
+    "start_masked_portrait": {
+        "generate.astria": node("AstriaGenerate", image=["input.image", 0]),
+        "models.bindings": node("AstriaModels", segmenter=["models.segmenter", 0]),
+    },
+    "start_multi_person": {
+        "generate.people": node("AstriaRegions", persons=2),
+        "generate.astria": node("AstriaGenerate", person_masks=["generate.people", 1]),
+    },
+    "start_outpaint": {
+        "generate.astria": node("AstriaGenerate", image=["input.image", 0]),
     },
     "start_stable_diffusion": {
         "generate.astria": node("AstriaGenerate"),

@@ -23,7 +23,16 @@ FAMILIES = {
     SDXL: "sdxl",
     **{one.name: one.name for one in PUBLISHED},
 }
-PASTED = {"start_flux": "flux", "start_stable_diffusion": "sd15"}  # whose prompt is pasted
+# Starters, whose prompt is pasted into one node.
+PASTED = {
+    "start_face_inpainting": "flux",
+    "start_faceid": "sd15",
+    "start_flux": "flux",
+    "start_masked_portrait": "sd15",
+    "start_multi_person": "flux",
+    "start_outpaint": "flux",
+    "start_stable_diffusion": "sd15",
+}
 OTHER_MODELS = {"flux1-fill-dev.safetensors": "flux_fill"}
 
 
@@ -60,8 +69,8 @@ def shrunk(graph: dict[str, Any]) -> dict[str, Any]:
             inputs |= {"tile_size": LEAST_TILE, "overlap": LEAST_TILE // 8}
         if entry["class_type"] == "AstriaGenerate":
             size = re.sub(
-                r"(?m)^([wh])=(\d+)",
-                lambda found: f"{found[1]}={int(found[2]) // SHRINK}",
+                r"(?m)(^[wh]=|--outpaint_(?:width|height) )(\d+)",
+                lambda found: f"{found[1]}{int(found[2]) // SHRINK}",
                 inputs["text"],
             )
             inputs["text"] = f"{size}steps={STEPS}\n"

@@ -151,7 +151,15 @@ def test_an_example_runs(furnished: LiveHost, planned_example: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "sizes"),
-    [("start_flux", [(208, 304)]), ("start_stable_diffusion", [(128, 192)] * 2)],
+    [
+        ("start_face_inpainting", [(896, 1152)]),
+        ("start_faceid", [(128, 192)]),
+        ("start_flux", [(208, 304)]),
+        ("start_masked_portrait", [(PHOTO_PX, PHOTO_PX)]),
+        ("start_multi_person", [(256, 144)]),
+        ("start_outpaint", [(336, 256)]),
+        ("start_stable_diffusion", [(128, 192)] * 2),
+    ],
 )
 def test_a_pasted_prompt_becomes_a_picture(
     furnished: LiveHost, name: str, sizes: list[tuple[int, int]]

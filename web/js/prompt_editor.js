@@ -1,12 +1,15 @@
 // The prompt box of AstriaPrompt, AstriaGenerate, AstriaExplain and AstriaCompile: paints, checks and completes what is typed.
 import { app } from "../../../scripts/app.js";
+import { addActs } from "./editor/acts.js";
 import { makeBox } from "./editor/box.js";
 import { changed, closed, focused, opened } from "./editor/focused.js";
 import { behaveAsTextBox } from "./editor/hosting.js";
 import { surroundings } from "./editor/surroundings.js";
 import { PromptView } from "./editor/view.js";
+import { text } from "./texts.js";
 
 const MARGIN = 10; // that the host leaves around an element in a node
+const RUNS = new Set(["AstriaGenerate"]); // what paints a prompt
 const MIN_NODE_SIZE = { minWidth: 400, minHeight: 200 }; // those of the stock text box
 
 // Previews and reports that come into a node make it taller and leave the prompt the room that it had.
@@ -43,6 +46,7 @@ function promptWidget(node, name, data) {
   let editor = null;
   const hand = { node, text: () => String(value ?? ""), insert: (text) => editor?.insert(text), isLinked: () => box.root.inert };
 
+  const look = RUNS.has(node.comfyClass) ? addActs(node, box, hand.text) : () => {};
   const room = keptRoom(node, box);
   const widget = node.addDOMWidget(name, "ASTRIA_PROMPT", box.root, {
     selectOn: ["focusin", "click"],
@@ -53,6 +57,7 @@ function promptWidget(node, name, data) {
       value = given;
       editor?.show(String(given ?? ""));
       changed(hand);
+      look();
     },
   });
 
@@ -60,13 +65,14 @@ function promptWidget(node, name, data) {
     opened(hand);
     editor ??= new PromptView(box.place, {
       text: String(value ?? ""),
-      hint: options.placeholder || "Paste a prompt: text, <lora:id:1.0>, --flags, BREAK, key=value",
+      hint: options.placeholder || text("editor.placeholder"),
       spellcheck: app.extensionManager?.setting.get("Comfy.TextareaWidget.Spellcheck") ?? false,
       described: box.status.id,
       edited(text) {
         value = text;
         widget.callback?.(value);
         changed(hand);
+        look();
       },
       tell: box.tell,
       around: () => surroundings(node),
@@ -80,6 +86,7 @@ function promptWidget(node, name, data) {
   const linked = () => {
     editor?.check();
     changed(hand);
+    look();
   };
   box.whenAsked(() => editor?.goToProblem());
   box.root.addEventListener("focusin", () => focused(hand));
@@ -92,7 +99,7 @@ function promptWidget(node, name, data) {
   };
   after("onSelected", () => focused(hand));
   after("onExecuted", () => changed(hand)); // a run tells of what family the model is
-  behaveAsTextBox(node, widget, box.root, { view: () => editor?.view, open, close, linked });
+  behaveAsTextBox(node, widget, box.root, { view: () => editor?.view, open, close, linked, insert: hand.insert });
   open();
   return { widget, ...MIN_NODE_SIZE };
 }

@@ -5,10 +5,12 @@ import { bindingsTab } from "./sidebar/bindings.js";
 import { h, newId } from "./sidebar/dom.js";
 import { explainTab } from "./sidebar/explain.js";
 import { fleetTab } from "./sidebar/fleet.js";
+import { lorasTab } from "./sidebar/loras.js";
 import { addStyle } from "./sidebar/style.js";
 import { tunesTab } from "./sidebar/tunes.js";
+import { text } from "./texts.js";
 
-const TABS = [["Tunes", tunesTab], ["Bindings", bindingsTab], ["Explain", explainTab], ["Fleet", fleetTab]];
+const TABS = [["tunes.title", tunesTab], ["bindings.title", bindingsTab], ["loras.title", lorasTab], ["explain.title", explainTab], ["fleet.title", fleetTab]];
 const BINDINGS = 1;
 const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
 
@@ -16,7 +18,7 @@ let chosen = 0; // the tab that was open when the sidebar was closed
 let close = () => {};
 
 function makePanel(place) {
-  const pages = TABS.map(([title, make]) => ({ title, ...make(), id: newId("tab") }));
+  const pages = TABS.map(([key, make]) => ({ title: text(key), ...make(), id: newId("tab") }));
   const labels = pages.map(({ title, root, id }, number) => {
     root.id = `${id}-page`;
     root.setAttribute("role", "tabpanel");
@@ -63,7 +65,7 @@ app.registerExtension({
       id: "astria",
       icon: "pi pi-users",
       title: "Astria",
-      tooltip: "Astria: tunes, bindings, and the plan of a prompt",
+      tooltip: text("sidebar.tooltip"),
       type: "custom",
       render(place) {
         close();

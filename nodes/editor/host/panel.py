@@ -16,7 +16,7 @@ from ...api.host import state
 from ...api.host.body import read_body, uploads_of
 from ...api.host.entry.fleet import shown_fleet
 from ...api.host.queue import Queue
-from . import bindings, training, tunes
+from . import bindings, loras, training, tunes
 from .http import Asked, Handler, RequestError, checked, for_the_page, for_the_sidebar, read_json
 
 _TEXTS = dict.fromkeys(("title", "name", "token", "min_face_px"), str)
@@ -47,6 +47,11 @@ def register(routes: web.RouteTableDef, queue: Queue) -> None:
     routes.delete("/astria/editor/bindings")(
         _changing(lambda asked: bindings.remove_binding(asked["key"]), "key")
     )
+    routes.get("/astria/editor/loras")(_looking(_loras))
+    routes.get("/astria/editor/loras/named")(
+        _looking(lambda query: loras.named(query.get("name", "")))
+    )
+    routes.get("/astria/editor/loras/picture")(for_the_sidebar(_lora_picture))
     routes.post("/astria/editor/key")(for_the_page(_enter))
     routes.get("/astria/editor/models")(_looking(lambda query: bindings.models()))
     routes.get("/astria/editor/fleet")(_looking(lambda query: shown_fleet(state.settings())))
@@ -71,6 +76,14 @@ async def _enter(request: web.Request) -> web.Response:
 
 def _page(query: Asked) -> dict[str, Any]:
     return tunes.page(query.get("search", ""), _number(query.get("offset", "0"), "offset"))
+
+
+def _loras(query: Asked) -> dict[str, Any]:
+    return loras.page(query.get("search", ""), _number(query.get("offset", "0"), "offset"))
+
+
+async def _lora_picture(request: web.Request) -> web.Response:
+    return _jpeg(await asyncio.to_thread(loras.picture, request.query.get("file", "")))
 
 
 def _looking(answer: Callable[[Asked], dict[str, Any]]) -> Handler:

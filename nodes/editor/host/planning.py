@@ -54,7 +54,7 @@ class Context:
     is_connected: bool
 
 
-def _context(asked: Mapping[str, Any]) -> Context:
+def context_of(asked: Mapping[str, Any]) -> Context:
     """Return the context of a request.
 
     A person chooses `family`, or `base`, a base tune of the bindings. `model` is the file of the
@@ -123,7 +123,7 @@ def explanation(asked: Mapping[str, Any]) -> dict[str, Any]:
     lines = [one.render(text) for one in diagnostics]
     if request is None:
         return {"runs": False, "report": "\n".join(lines)}
-    context = _context(asked)
+    context = context_of(asked)
     if context.is_connected and context.family is None:
         return {"runs": None, "report": "\n".join([_NOT_KNOWN, *lines])}
     request, context, origins = _with_pictures(request, context)
@@ -149,7 +149,7 @@ def names_missing(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return diagnostics of what `text` names and is not here: tags, and roles of what it asks for
     as far as the family of the model is known.
     """
-    text, context = asked["text"], _context(asked)
+    text, context = asked["text"], context_of(asked)
     found = tag_problems(text, context.resolver, context.family)
     request, _ = PromptRequest.from_text(text)
     if request is not None and context.family is not None:

@@ -6,6 +6,7 @@ The painted tree, what can be written, what something means, the plan in words.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ...host.state import state_folder
@@ -21,9 +22,11 @@ from ...tunes.state import bindings_in
 from ...tunes.tune import Tune
 from ..completion import Option, complete
 from ..describing import Description, describe
+from ..lora_card import LoraCard
 from ..painting import marks, part_title, parts
 from ..stepping import Stride, step
 from ..utf16 import Utf16
+from . import loras
 from .http import RequestError
 from .tunes import newest, photo_address
 
@@ -77,6 +80,7 @@ def completions(text: str, offset: int, asked: bool) -> dict[str, Any]:
     found = complete(text, at, asked=asked)
     typed = text[found.span.start : at]
     named = [one for kind in found.names for one in _best(typed, _names(kind, found.tail))]
+    named = _with_cards(named, text)
     start, end = units.span(found.span)
     fields = ("label", "text", "kind", "detail", "help", "photo")
     return {
@@ -86,6 +90,22 @@ def completions(text: str, offset: int, asked: bool) -> dict[str, Any]:
             {field: getattr(one, field) for field in fields} for one in (*found.options, *named)
         ],
     }
+
+
+def _with_cards(options: list[Option], text: str) -> list[Option]:
+    """Return the options with the picture of each LoRA's file, and behind a tag that is written
+    whole the trigger words that the text does not have.
+    """
+    names, told = loras.beside(), []
+    for one in options:
+        found = loras.card(one.file, names) if one.file else LoraCard()
+        missing = [word for word in found.words if word.casefold() not in text.casefold()]
+        is_whole = one.text.endswith(">")
+        written = f"{one.text} {', '.join(missing)}" if missing and is_whole else one.text
+        photo = one.photo or loras.picture_address(one.file, found)
+        detail = f"{one.detail}; {found.triggers}" if found.words else one.detail
+        told.append(replace(one, text=written, photo=photo, detail=detail))
+    return told
 
 
 def _best(typed: str, options: Iterable[Option]) -> list[Option]:
@@ -121,7 +141,8 @@ def _names(kind: str, tail: str) -> Iterator[Option]:
     for file in HostFiles().list(folder):
         name = without_ending(alike(file))
         if is_embedding_name(name) if kind == "embedding" else not _NOT_IN_TAGS & set(name):
-            yield Option(name, name + tail, kind, f"file in {folder}")
+            listed = file if kind == "lora" else ""
+            yield Option(name, name + tail, kind, f"file in {folder}", file=listed)
 
 
 def _tune_names(kind: str, tail: str) -> Iterator[Option]:
@@ -134,6 +155,7 @@ def _tune_names(kind: str, tail: str) -> Iterator[Option]:
             name + tail,
             kind,
             f"bound to {file}",
+            file=file,
             photo=photo_address(tune) if tune else "",
         )
     for name, tune in stored.items():
@@ -178,10 +200,14 @@ def _meaning(found: Description, resolver: Resolver) -> tuple[list[str], str]:
     if isinstance(looked_up, Missing):
         return [looked_up.message, looked_up.hint], ""
     tune = getattr(looked_up, "tune", None)
-    lines = [f"File: {looked_up.file}"] if looked_up.file else []
+    lines, picture = [f"File: {looked_up.file}"] if looked_up.file else [], ""
     if getattr(looked_up, "kind", "") == "lora" and looked_up.file:
         seems = resolver.lora_signs(looked_up.file).describe()
         lines += [f"Seems {seems}, by the names and sizes of its tensors."] if seems else []
+        found_beside = loras.card(looked_up.file, loras.beside())
+        lines += [f"Trigger words: {found_beside.triggers}"] if found_beside.words else []
+        lines += [f"{name} cannot be read." for name in found_beside.unreadable]
+        picture = loras.picture_address(looked_up.file, found_beside)
     return (
         [
             *lines,
@@ -189,7 +215,7 @@ def _meaning(found: Description, resolver: Resolver) -> tuple[list[str], str]:
         ]
         if tune
         else lines
-    ), (photo_address(tune) if tune else "")
+    ), (photo_address(tune) if tune else "") or picture
 
 
 def next_value(asked: Mapping[str, Any]) -> dict[str, Any]:

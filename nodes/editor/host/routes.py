@@ -15,6 +15,7 @@ from server import PromptServer
 from ...api.host.queue import Queue
 from . import panel
 from .http import Asked, Handler, for_the_page, read_json
+from .opening import as_nodes, mask_alone
 from .planning import explanation, names_missing
 from .prompt_box import completions, description, next_value, painted
 
@@ -29,6 +30,9 @@ _KINDS = {
     # Of the node in which the prompt stands; `sockets` are names parted by blanks.
     **dict.fromkeys(("family", "base", "model", "sockets"), str),
     **dict.fromkeys(("bindings", "missing_models", "last_family"), str),
+    # The graph around it, as the editor would queue it, and the prompt's own node in that.
+    "prompt": dict,
+    "node": str,
 }
 
 
@@ -46,6 +50,8 @@ def register(queue: Queue) -> None:
     routes.post("/astria/step")(_answering(next_value, "text", "start", "end", "up", "delta"))
     routes.post("/astria/names")(_answering(names_missing, "text"))
     routes.post("/astria/explain")(_answering(explanation, "text"))
+    routes.post("/astria/mask")(_answering(mask_alone, "text", "prompt", "node"))
+    routes.post("/astria/as_nodes")(_answering(as_nodes, "text", "prompt", "node"))
     panel.register(routes, queue)
 
 

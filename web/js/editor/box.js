@@ -1,4 +1,6 @@
 // The elements around an editor: the box that the node shows, and a line below the text that says what is wrong with it.
+import { counted, text } from "../texts.js";
+
 const MIN_HEIGHT = 100;
 const STYLE_ID = "astria-prompt-style";
 
@@ -15,6 +17,9 @@ const STYLE = `
 .astria-prompt-status:empty { display: none; }
 .astria-prompt-status button { flex: none; max-width: 45%; padding: 0 7px; border: 0; border-radius: 4px; font: inherit; color: inherit; background: color-mix(in srgb, #4a9eff 35%, transparent);
   overflow: hidden; text-overflow: ellipsis; white-space: nowrap; cursor: pointer; }
+.astria-prompt-acts { flex: none; display: flex; gap: 6px; justify-content: flex-end; padding: 2px 6px; }
+.astria-prompt-acts[hidden], .astria-prompt-acts [hidden] { display: none; }
+.astria-prompt-acts button { padding: 1px 8px; border: 0; border-radius: 4px; font: inherit; font-size: 11px; color: inherit; background: color-mix(in srgb, currentColor 12%, transparent); cursor: pointer; }
 .astria-prompt-status b { flex: none; font-weight: 600; }
 .astria-prompt-status span { overflow: hidden; text-overflow: ellipsis; display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical; overflow-wrap: anywhere; }
 .astria-prompt-status .error { color: light-dark(#801b16, #ff7b7b); }
@@ -22,7 +27,7 @@ const STYLE = `
 .astria-prompt-status .info { color: light-dark(#144471, #7db7ee); }
 `;
 
-const TITLES = { error: ["error", "errors"], warning: ["warning", "warnings"], info: ["note", "notes"] };
+const SEVERITIES = ["error", "warning", "info"];
 let count = 0;
 
 function addStyle() {
@@ -37,10 +42,9 @@ function element(tag, className, parent) {
 
 // "2 errors, 1 note"
 function summary(diagnostics) {
-  return Object.entries(TITLES)
-    .map(([severity, [one, many]]) => [diagnostics.filter((found) => found.severity === severity).length, one, many])
-    .filter(([number]) => number)
-    .map(([number, one, many]) => `${number} ${number === 1 ? one : many}`)
+  return SEVERITIES.map((severity) => [severity, diagnostics.filter((found) => found.severity === severity).length])
+    .filter(([, number]) => number)
+    .map(([severity, number]) => counted(`editor.${severity}`, number))
     .join(", ");
 }
 
@@ -56,18 +60,18 @@ export function makeBox() {
   const place = element("div", "astria-prompt-text", root);
   const status = element("div", "astria-prompt-status", root);
   status.id = `astria-prompt-status-${++count}`;
-  status.title = "Click, or press F8 in the text, to go to the next one.";
+  status.title = text("editor.next");
   status.setAttribute("role", "status"); // read aloud when it changes
   status.setAttribute("aria-live", "polite");
 
   function tell(diagnostics, trouble) {
     status.replaceChildren();
-    const ranked = ["error", "warning", "info"].map((severity) => diagnostics.filter((found) => found.severity === severity)).find((found) => found.length) ?? [];
+    const ranked = SEVERITIES.map((severity) => diagnostics.filter((found) => found.severity === severity)).find((found) => found.length) ?? [];
     const worst = ranked.find((found) => found.actions?.length) ?? ranked[0]; // what can be mended at once comes first
     if (trouble) element("span", "warning", status).textContent = trouble;
     if (!worst) return;
     element("b", worst.severity, status).textContent = summary(diagnostics);
-    const where = `Line ${worst.line}, column ${worst.column}: `;
+    const where = `${text("editor.where", worst)} `;
     element("span", "", status).textContent = where + sentences(worst.message, worst.hint);
     for (const { name, run } of worst.actions ?? []) {
       const act = Object.assign(element("button", "", status), { type: "button", textContent: name, title: name });

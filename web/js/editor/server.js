@@ -18,3 +18,5 @@ export const complete = (text, offset, asked, signal) => ask("complete", { text,
 export const describe = (text, offset) => ask("describe", { text, offset });
 export const names = (asked) => ask("names", asked);
 export const step = (asked) => ask("step", asked);
+export const mask = (asked) => ask("mask", asked);
+export const asNodes = (asked) => ask("as_nodes", asked);

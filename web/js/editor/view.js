@@ -15,6 +15,7 @@ import {
   tooltips,
   undo,
 } from "../vendor/codemirror.js";
+import { text as worded } from "../texts.js";
 import { Checker } from "./checking.js";
 import { completing } from "./completing.js";
 import { paintedText } from "./painting.js";
@@ -63,7 +64,7 @@ export class PromptView {
       this.checker.changed();
     });
     const composed = EditorView.domEventHandlers({ compositionend: () => void setTimeout(() => this.checker.changed()) });
-    const attributes = { "aria-label": "Prompt", "aria-describedby": described, spellcheck: String(spellcheck) };
+    const attributes = { "aria-label": worded("editor.label"), "aria-describedby": described, spellcheck: String(spellcheck) };
     this.view = new EditorView({
       parent,
       doc: text,

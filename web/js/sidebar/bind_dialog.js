@@ -1,17 +1,18 @@
 // What an id, a name or a role stands for: chosen from the files that ComfyUI lists for it.
+import { text } from "../texts.js";
 import { calmed, field, h, openDialog } from "./dom.js";
 import { bind, listChoices } from "./server.js";
 
 const CALM_MS = 200;
-const WHAT = { tune: "Tune id or LoRA name", role: "Role: a model that no prompt names", base: "Base tune", default: "Base of prompts that name none" };
+const WHAT = ["tune", "role", "base", "default"];
 const ANY_TUNE = "0"; // every id and name has the same choices
 
 const option = (value, label = value, attributes = {}) => h("option", { value, ...attributes }, label);
 
 // The file list with a box that narrows it. `ask(key)` fills it.
 function filePicker(told) {
-  const filter = h("input", { type: "search", placeholder: "Narrow the list", "aria-label": "Narrow the list of files" });
-  const files = h("select", { size: 8, "aria-label": "File", class: "astria-files" });
+  const filter = h("input", { type: "search", placeholder: text("bind.narrow"), "aria-label": text("bind.narrow_label") });
+  const files = h("select", { size: 8, "aria-label": text("bind.file"), class: "astria-files" });
   const place = h("p", { class: "astria-quiet" });
   let [names, key] = [[], ""];
   function draw(chosen = files.value) {
@@ -29,29 +30,29 @@ function filePicker(told) {
       names = found.choices;
       draw(chosen || files.value);
       const folders = found.folders.join(", ");
-      place.textContent = names.length ? folders && `Files of ${folders}.` : folders ? `There is no file in ${folders}. Put one there, then look again.` : "There is nothing to choose yet.";
+      place.textContent = names.length ? folders && text("bind.files_of", { folders }) : folders ? text("bind.no_file", { folders }) : text("bind.nothing");
     } catch (error) {
       told().fail(error);
     }
   }
   filter.addEventListener("input", () => draw());
-  return { root: h("div", { class: "astria-field" }, h("span", { class: "astria-label" }, "File"), filter, files, place), ask, chosen: () => files.value };
+  return { root: h("div", { class: "astria-field" }, h("span", { class: "astria-label" }, text("bind.file")), filter, files, place), ask, chosen: () => files.value };
 }
 
 // The fields that name a key, for a new binding.
 function keyPicker({ roles, bases, fields, families }, asked) {
-  const what = h("select", { autofocus: true }, ...Object.entries(WHAT).map(([value, label]) => option(value, label)));
+  const what = h("select", { autofocus: true }, ...WHAT.map((kind) => option(kind, text(`bind.${kind}`))));
   const id = h("input", { type: "text", placeholder: "1533312" });
   const role = h("select", {}, ...roles.map(({ key, about }) => option(key, `${key}: ${about}`)));
-  const family = h("select", {}, option("", "every model family"), ...families.map((name) => option(name)));
+  const family = h("select", {}, option("", text("bind.every_family")), ...families.map((name) => option(name)));
   const base = h("input", { type: "text", list: "astria-bases", placeholder: bases[0]?.id });
   const known = h("datalist", { id: "astria-bases" }, ...bases.map((one) => option(one.id, one.title)));
   const part = h("select", {}, ...fields.map((name) => option(name)));
   part.value = "checkpoint";
   const groups = {
-    tune: [field("Id or name", id, "As it stands in <lora:...>.")],
-    role: [field("Role", role), field("For", family)],
-    base: [field("Id", base, bases.map((one) => `${one.id} ${one.title}`.trim()).join(", ")), known, field("Part", part)],
+    tune: [field(text("bind.id_or_name"), id, text("bind.id_or_name_hint"))],
+    role: [field(text("bind.role_field"), role), field(text("bind.for"), family)],
+    base: [field(text("bind.id"), base, bases.map((one) => `${one.id} ${one.title}`.trim()).join(", ")), known, field(text("bind.part"), part)],
     default: [],
   };
   const place = h("div", { class: "astria-fields" });
@@ -70,7 +71,7 @@ function keyPicker({ roles, bases, fields, families }, asked) {
     default: "defaults.base",
   })[what.value];
   return {
-    root: h("div", { class: "astria-fields" }, field("What", what), place),
+    root: h("div", { class: "astria-fields" }, field(text("bind.what"), what), place),
     key,
     listKey: () => (what.value === "tune" ? ANY_TUNE : key() || `base.0.${part.value}`),
     choose(kind) {
@@ -103,12 +104,12 @@ export function openBinding(overview, given, done) {
   const row = given.row;
   async function act() {
     const key = row ? row.key : picker.key();
-    if (!key) throw Object.assign(new Error("There is no id yet."), { hint: "Write the number or the name that stands in the prompt." });
-    if (!files.chosen()) throw Object.assign(new Error("No file is chosen."), { hint: "Choose one of the list." });
+    if (!key) throw Object.assign(new Error(text("bind.no_id")), { hint: text("bind.no_id_hint") });
+    if (!files.chosen()) throw Object.assign(new Error(text("bind.no_choice")), { hint: text("bind.no_choice_hint") });
     done(await bind(key, files.chosen()), key);
   }
-  const about = row ? [h("p", {}, h("strong", {}, row.name), ` stands for ${row.file}.`), row.problem && h("p", { class: "astria-warning" }, row.problem)] : [picker.root];
-  ({ told } = openDialog({ title: row ? "Change a binding" : "Bind to a file", content: [...about, files.root], action: "Bind", act }));
+  const about = row ? [h("p", {}, text("bindings.bound", row)), row.problem && h("p", { class: "astria-warning" }, row.problem)] : [picker.root];
+  ({ told } = openDialog({ title: text(row ? "bind.change" : "bind.new"), content: [...about, files.root], action: text("bindings.bind"), act }));
   if (row) files.ask(row.key, row.file);
   else if (given.key) picker.fill(given.key);
   else picker.choose("tune");

@@ -1,4 +1,6 @@
 // Elements, dialogs and messages of the sidebar.
+import { text } from "../texts.js";
+
 let count = 0;
 
 export const newId = (name) => `astria-${name}-${++count}`;
@@ -48,7 +50,7 @@ export function messages() {
 
 // A modal dialog: focus stays inside, Escape and Cancel close it, and the focus goes back to where it was.
 // `act()` is awaited when its form is sent; what it throws is shown inside, otherwise the dialog closes.
-export function openDialog({ title, content, action, act, isGrave = false, cancel = "Cancel" }) {
+export function openDialog({ title, content, action, act, isGrave = false, cancel = text("dialog.cancel") }) {
   const told = messages();
   const heading = h("h2", { id: newId("dialog") }, title);
   const send = h("button", { type: "submit", class: `astria-button ${isGrave ? "astria-grave" : "astria-main"}` }, action);

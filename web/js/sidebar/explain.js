@@ -1,6 +1,7 @@
 // The tab that explains the prompt in hand while it is written: what would be done, with which settings and files.
 import { promptInHand, whenPromptChanges } from "../editor/focused.js";
 import { surroundings, widgetValue, writer } from "../editor/surroundings.js";
+import { text } from "../texts.js";
 import { calmed, field, h, messages } from "./dom.js";
 import { explain, listModels } from "./server.js";
 
@@ -47,38 +48,38 @@ export function explainTab() {
   const models = h("select", {});
   const which = h("p", { class: "astria-quiet" });
   const state = h("p", { class: "astria-state", role: "status" });
-  const report = h("div", { class: "astria-report", tabindex: "0", role: "region", "aria-label": "The plan of the prompt" });
+  const report = h("div", { class: "astria-report", tabindex: "0", role: "region", "aria-label": text("explain.plan") });
   let [asked, stop] = [0, () => {}];
 
   async function loadModels() {
     const { families, bases, default: chosen } = await listModels();
     const before = models.value;
-    const own = bases.map(({ id, title, family }) => h("option", { value: `base:${id}` }, `${id} ${title || family}${id === chosen ? " (default)" : ""}`));
+    const own = bases.map(({ id, title, family }) => h("option", { value: `base:${id}` }, `${id} ${title || family}${id === chosen ? ` ${text("explain.default")}` : ""}`));
     const connected = families.map(({ name, title }) => h("option", { value: `family:${name}` }, title));
-    models.replaceChildren(h("option", { value: "" }, "As connected, else as the bindings say"), h("optgroup", { label: "Base tunes that are bound" }, ...own), h("optgroup", { label: "A connected model of the family" }, ...connected));
+    models.replaceChildren(h("option", { value: "" }, text("explain.as_connected")), h("optgroup", { label: text("explain.bases") }, ...own), h("optgroup", { label: text("explain.families") }, ...connected));
     models.value = before;
     if (models.selectedIndex < 0) models.selectedIndex = 0;
   }
-  function clear(text) {
+  function clear(about) {
     asked++;
-    which.textContent = text;
+    which.textContent = about;
     state.textContent = "";
     report.replaceChildren();
   }
   async function draw() {
     const editor = promptInHand();
-    if (!editor) return clear("Click into a prompt to see its plan.");
+    if (!editor) return clear(text("explain.no_prompt"));
     const source = writer(editor.node);
     const prompt = source === editor.node ? editor.text() : String(widgetValue(source, "text") ?? "");
-    if (editor.isLinked()) return clear(`The prompt of ${editor.node.title} comes over a link; click into one of which the text stands in its node.`);
-    if (!prompt.trim()) return clear(`The prompt of ${source.title} is empty.`);
+    if (editor.isLinked()) return clear(text("explain.linked", editor.node));
+    if (!prompt.trim()) return clear(text("explain.empty", source));
     const number = ++asked;
     try {
       const found = await explain({ text: prompt, ...surroundings(editor.node, models.value) });
       if (number !== asked) return;
       told.clear();
-      which.textContent = `Prompt of ${source.title}`;
-      const [says, kind] = found.runs === null ? ["", ""] : found.runs ? ["It can run.", "astria-good"] : ["It cannot run yet.", "astria-bad"];
+      which.textContent = text("explain.which", source);
+      const [says, kind] = found.runs === null ? ["", ""] : found.runs ? [text("explain.runs"), "astria-good"] : [text("explain.not_yet"), "astria-bad"];
       state.textContent = says;
       state.className = `astria-state ${kind}`;
       report.replaceChildren(...drawn(found.report));
@@ -90,7 +91,7 @@ export function explainTab() {
   }
   models.addEventListener("change", draw);
   const soon = calmed(draw, CALM_MS);
-  const root = h("div", { class: "astria-tab" }, field("Models", models), told.root, which, state, report);
+  const root = h("div", { class: "astria-tab" }, field(text("explain.models"), models), told.root, which, state, report);
   return {
     root,
     async open() {

@@ -1,28 +1,27 @@
 // The tab of a fleet: what waits, what runs where, and what failed. ComfyUIs that run their prompts themselves have none.
+import { text } from "../texts.js";
 import { h, messages } from "./dom.js";
 import { fleetStatus } from "./server.js";
 
 const POLL_MS = 2000;
 const LATE_S = 10; // a dispatcher tells of itself each second
 
-const base = (worker) => worker.base.join(", ") || "no model yet";
-const since = ({ seconds }) => (seconds == null ? "" : ` for ${Math.round(seconds)} s`);
+const base = (worker) => worker.base.join(", ") || text("fleet.no_model");
 
 function figures(told) {
-  const rate = told.per_minute == null ? "" : ` (${told.per_minute} a minute)`;
-  const held = told.waiting_for_training ? [`${told.waiting_for_training} wait for a training, which no worker does`] : [];
-  return [`${told.waiting} wait, ${told.running} run`, ...held, `${told.done} done${rate}, ${told.failed} failed`, `${told.rerun} run again, models loaded ${told.loads} times`];
+  const held = told.waiting_for_training ? [text("fleet.held", told)] : [];
+  return [text("fleet.waiting", told), ...held, text(told.per_minute == null ? "fleet.done" : "fleet.done_at", told), text("fleet.again", told)];
 }
 
 function card([name, worker]) {
-  const words = [h("strong", {}, name), h("span", {}, `${worker.state}${since(worker)}, ${worker.done} done`), h("span", { class: "astria-file" }, base(worker))];
+  const words = [h("strong", {}, name), h("span", {}, text(worker.seconds == null ? "fleet.worker" : "fleet.worker_since", { ...worker, seconds: Math.round(worker.seconds) })), h("span", { class: "astria-file" }, base(worker))];
   return h("li", { class: `astria-card ${worker.state === "gone" ? "astria-missing" : ""}` }, h("div", { class: "astria-words" }, ...words));
 }
 
 export function fleetTab() {
   const told = messages();
-  const numbers = h("ul", { "aria-label": "Prompts of the fleet" });
-  const workers = h("ul", { class: "astria-list", "aria-label": "Workers of the fleet" });
+  const numbers = h("ul", { "aria-label": text("fleet.prompts") });
+  const workers = h("ul", { class: "astria-list", "aria-label": text("fleet.workers") });
   const root = h("div", { class: "astria-tab" }, told.root, numbers, workers);
   let timer = 0;
 
@@ -30,9 +29,9 @@ export function fleetTab() {
     told.clear();
     numbers.replaceChildren(...(status.workers ? figures(status).map((line) => h("li", {}, line)) : []));
     workers.replaceChildren(...Object.entries(status.workers ?? {}).sort(([one], [other]) => one.localeCompare(other)).map(card));
-    if (!status.workers) told.say("No dispatcher has run yet: python dev.py fleet dispatch.");
-    else if (status.age_s > LATE_S) told.fail({ message: `Told ${Math.round(status.age_s)} s ago: no dispatcher runs.`, hint: "python dev.py fleet dispatch starts one." });
-    else if (status.problem) told.fail({ message: `Held up: ${status.problem}` });
+    if (!status.workers) told.say(text("fleet.none"));
+    else if (status.age_s > LATE_S) told.fail({ message: text("fleet.late", { seconds: Math.round(status.age_s) }), hint: text("fleet.late_hint") });
+    else if (status.problem) told.fail({ message: text("fleet.held_up", status) });
   }
   async function look() {
     try {

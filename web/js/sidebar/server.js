@@ -1,5 +1,6 @@
 // What the sidebar asks of the pack's routes. A refusal is an Error with the server's text, and its `hint`.
 import { api } from "../../../../scripts/api.js";
+import { text } from "../texts.js";
 import { field, h, openDialog } from "./dom.js";
 
 async function send(method, path, body) {
@@ -10,7 +11,7 @@ async function send(method, path, body) {
   const answer = await api.fetchApi(`/astria/${path}`, options);
   const told = await answer.json().catch(() => ({}));
   if (answer.ok) return told;
-  throw Object.assign(new Error(told.error?.message ?? `ComfyUI answers ${answer.status} ${answer.statusText}.`), { hint: told.error?.details ?? "", kind: told.error?.type });
+  throw Object.assign(new Error(told.error?.message ?? text("key.answers", { status: `${answer.status} ${answer.statusText}`.trim() })), { hint: told.error?.details ?? "", kind: told.error?.type });
 }
 
 async function ask(method, path, body) {
@@ -33,8 +34,8 @@ function enterKey(error) {
       await send("POST", "editor/key", { key: key.value.trim() });
       resolve();
     };
-    const content = [h("p", {}, `${error.message[0].toUpperCase()}${error.message.slice(1)}.`), field("Key", key, error.hint)];
-    const { dialog } = openDialog({ title: "The key of this ComfyUI", content, action: "Open the sidebar", act });
+    const content = [h("p", {}, `${error.message[0].toUpperCase()}${error.message.slice(1)}.`), field(text("key.key"), key, error.hint)];
+    const { dialog } = openDialog({ title: text("key.title"), content, action: text("key.open"), act });
     dialog.addEventListener("close", () => reject(error)); // after the key was taken it changes nothing
   }).finally(() => (entering = null));
   return entering;
@@ -49,5 +50,7 @@ export const listChoices = (key) => ask("GET", `editor/bindings/choices?${new UR
 export const bind = (key, file) => ask("PUT", "editor/bindings", { key, file });
 export const unbind = (key) => ask("DELETE", "editor/bindings", { key });
 export const fleetStatus = () => ask("GET", "editor/fleet");
+export const listLoras = (search, offset) => ask("GET", `editor/loras?${new URLSearchParams({ search, offset })}`);
+export const namedLora = (name) => ask("GET", `editor/loras/named?${new URLSearchParams({ name })}`);
 export const listModels = () => ask("GET", "editor/models");
 export const explain = (asked) => ask("POST", "explain", asked);

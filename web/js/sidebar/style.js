@@ -50,6 +50,12 @@ const STYLE = `
 .astria-tag-button { padding: 2px 7px; border: 1px solid color-mix(in srgb, var(--astria-accent) 50%, transparent); border-radius: 5px; background: color-mix(in srgb, var(--astria-accent) 12%, transparent);
   color: inherit; font: 11.5px monospace; cursor: pointer; }
 .astria-tag-button:hover { background: color-mix(in srgb, var(--astria-accent) 28%, transparent); }
+.astria-panel .astria-loras { display: grid; grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); gap: 8px; }
+.astria-loras .astria-empty { grid-column: 1 / -1; }
+.astria-lora { display: flex; flex-direction: column; gap: 2px; width: 100%; padding: 5px; border: 1px solid var(--astria-line); border-radius: 8px; background: var(--astria-faint); color: inherit; font: inherit; font-size: 12px; text-align: left; cursor: pointer; }
+.astria-lora:hover { border-color: var(--astria-accent); }
+.astria-lora-picture { width: 100%; aspect-ratio: 3 / 4; border-radius: 5px; object-fit: cover; background: var(--astria-faint); display: grid; place-items: center; font-size: 20px; }
+.astria-lora :is(strong, .astria-quiet) { max-width: 100%; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font-weight: 600; }
 .astria-pages { display: flex; justify-content: space-between; align-items: center; gap: 8px; }
 .astria-empty { display: flex; flex-direction: column; gap: 4px; padding: 18px 14px; border: 1px dashed var(--astria-line); border-radius: 8px; text-align: center; }
 .astria-panel summary { cursor: pointer; padding: 6px 2px; font-size: 12px; font-weight: 600; }

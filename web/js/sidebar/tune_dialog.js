@@ -1,4 +1,5 @@
 // A new tune: photos of one person, dropped or chosen, the words for them, and whether they are trained.
+import { counted, text } from "../texts.js";
 import { button, field, h, newId, openDialog } from "./dom.js";
 import { createTune } from "./server.js";
 
@@ -31,15 +32,15 @@ export function takesFiles(place, take) {
 
 function photoPicker(refused) {
   let photos = [];
-  const shown = h("ul", { class: "astria-photos", "aria-label": "Chosen photos" });
-  const input = h("input", { type: "file", multiple: true, accept: KINDS.join(","), class: "astria-hidden", "aria-label": "Photos of one person" });
-  const zone = h("label", { class: "astria-zone" }, input, h("span", {}, "Drop photos here, or click to choose"), h("small", {}, "JPEG, PNG or WebP, of one person"));
+  const shown = h("ul", { class: "astria-photos", "aria-label": text("new_tune.chosen") });
+  const input = h("input", { type: "file", multiple: true, accept: KINDS.join(","), class: "astria-hidden", "aria-label": text("new_tune.photos") });
+  const zone = h("label", { class: "astria-zone" }, input, h("span", {}, text("new_tune.drop")), h("small", {}, text("new_tune.kinds")));
 
   function draw() {
     for (const old of shown.querySelectorAll("img")) URL.revokeObjectURL(old.src);
     shown.replaceChildren(
       ...photos.map((photo) => {
-        const remove = button("×", () => set(photos.filter((one) => one !== photo)), { class: "astria-remove", "aria-label": `Leave out ${photo.name}`, title: "Leave out" });
+        const remove = button("×", () => set(photos.filter((one) => one !== photo)), { class: "astria-remove", "aria-label": text("new_tune.leave_out_label", photo), title: text("new_tune.leave_out") });
         return h("li", {}, h("img", { src: URL.createObjectURL(photo), alt: photo.name, title: photo.name }), remove);
       }),
     );
@@ -50,8 +51,8 @@ function photoPicker(refused) {
   }
   function add(files) {
     const strange = files.filter((file) => !KINDS.includes(file.type));
-    const convert = strange.some((file) => /\.hei[cf]$/i.test(file.name)) ? " Save HEIC pictures as JPEG first." : "";
-    refused(strange.length ? `${strange.map((file) => file.name).join(", ")}: expected JPEG, PNG or WebP.${convert}` : "");
+    const convert = strange.some((file) => /\.hei[cf]$/i.test(file.name)) ? ` ${text("new_tune.heic")}` : "";
+    refused(strange.length ? `${text("new_tune.strange", { names: strange.map((file) => file.name).join(", ") })}${convert}` : "");
     set([...photos, ...files.filter((file) => KINDS.includes(file.type))]);
   }
   input.addEventListener("change", () => {
@@ -72,13 +73,13 @@ function wayPicker(training) {
     return h("label", { class: "astria-way" }, input, h("span", {}, label, h("small", {}, about)));
   };
   const canTrain = training.bases.length > 0;
-  const trainAbout = canTrain ? "A LoRA of 4 to 20 photos, by ComfyUI's own queue. How long it takes is known after ten steps." : "Bind a base first: there is none to train on.";
-  const ways = h("div", { role: "radiogroup", "aria-label": "What is made of the photos", class: "astria-fields" }, way("faceid", "Photos only", "Ready at once, as <faceid:ID:1>.", { checked: true }), way("lora", "Train", trainAbout, { disabled: !canTrain }));
+  const trainAbout = text(canTrain ? "new_tune.train_about" : "new_tune.no_base");
+  const ways = h("div", { role: "radiogroup", "aria-label": text("new_tune.way"), class: "astria-fields" }, way("faceid", text("new_tune.photos_only"), text("new_tune.photos_only_about"), { checked: true }), way("lora", text("new_tune.train"), trainAbout, { disabled: !canTrain }));
   const base = h("select", {}, ...training.bases.map(({ id, title }) => option(id, `${id} ${title}`.trim())));
   const preset = h("select", {});
   const agreed = h("input", { type: "checkbox" });
-  const agreement = training.agreement && h("label", { class: "astria-way" }, agreed, h("span", {}, training.agreement, h("small", {}, "You are asked this once. No deception, and no sexual pictures of anyone.")));
-  const more = h("div", { class: "astria-fields", hidden: true }, h("div", { class: "astria-pair" }, field("Base", base), field("Preset", preset)), agreement);
+  const agreement = training.agreement && h("label", { class: "astria-way" }, agreed, h("span", {}, training.agreement, h("small", {}, text("new_tune.agreement"))));
+  const more = h("div", { class: "astria-fields", hidden: true }, h("div", { class: "astria-pair" }, field(text("new_tune.base"), base), field(text("new_tune.preset"), preset)), agreement);
   const chosen = () => ways.querySelector("input:checked").value;
   const drawPresets = () => preset.replaceChildren(...(training.bases.find(({ id }) => id === base.value)?.presets ?? []).map((one) => option(one)));
   base.addEventListener("change", drawPresets);
@@ -94,7 +95,7 @@ function wayPicker(training) {
     },
     fields() {
       if (chosen() !== "lora") return {};
-      if (agreement && !agreed.checked) throw Object.assign(new Error("Nobody has confirmed yet that the person agreed."), { hint: "Train only people who agreed, and no minors." });
+      if (agreement && !agreed.checked) throw Object.assign(new Error(text("new_tune.not_agreed")), { hint: text("new_tune.not_agreed_hint") });
       return { model_type: "lora", base_tune_id: base.value, preset: preset.value, ...(agreement ? { person_agreed: "true" } : {}) };
     },
   };
@@ -107,37 +108,37 @@ export function newTune({ photos, check, training, made }) {
   const name = h("input", { type: "text", placeholder: "woman", list: names.id, maxlength: 100 });
   const token = h("input", { type: "text", value: "ohwx", maxlength: 100 });
   const least = h("input", { type: "number", value: "64", min: "16", max: "4096" });
-  const picker = photoPicker((text) => text && told.fail(new Error(text)));
+  const picker = photoPicker((refusal) => refusal && told.fail(new Error(refusal)));
   const way = wayPicker(training);
-  const leastField = field("Smallest face, px", least, "Photos with a smaller one are left out; lower it for small photos.");
+  const leastField = field(text("new_tune.least"), least, text("new_tune.least_hint"));
   const checked = h("p", { class: "astria-quiet" }, check);
   way.whenChosen((trains) => {
     leastField.hidden = checked.hidden = trains;
     if (token.value === "ohwx" || token.value === "") token.value = trains ? "" : "ohwx";
-    token.placeholder = trains ? "that of the base" : "";
+    token.placeholder = trains ? text("new_tune.token_of_base") : "";
   });
 
   async function act() {
-    if (!title.value.trim()) throw Object.assign(new Error("The tune has no title."), { hint: "Write who is on the photos." });
-    if (!picker.photos().length) throw Object.assign(new Error("There are no photos yet."), { hint: "Drop one or more photos of the person." });
+    if (!title.value.trim()) throw Object.assign(new Error(text("new_tune.no_title")), { hint: text("new_tune.no_title_hint") });
+    if (!picker.photos().length) throw Object.assign(new Error(text("new_tune.no_photos")), { hint: text("new_tune.no_photos_hint") });
     const form = new FormData();
     const inputs = way.trains() ? { title, name, token } : { title, name, token, min_face_px: least };
     for (const [key, input] of Object.entries(inputs)) if (input.value.trim()) form.append(key, input.value.trim());
     for (const [key, value] of Object.entries(way.fields())) form.append(key, value);
     for (const photo of picker.photos()) form.append("images[]", photo, photo.name);
-    told.say(`Looking at ${picker.photos().length} photo(s) ...`);
+    told.say(counted("new_tune.looking", picker.photos().length));
     made(await createTune(form));
   }
   const content = [
     picker.root,
-    field("Title", title, "What you will look for."),
-    h("div", { class: "astria-pair" }, field("Who it is", name, "In the prompt's words."), field("Token", token, "Stands for this person.")),
+    field(text("new_tune.name"), title, text("new_tune.name_hint")),
+    h("div", { class: "astria-pair" }, field(text("new_tune.who"), name, text("new_tune.who_hint")), field(text("new_tune.token"), token, text("new_tune.token_hint"))),
     names,
     way.root,
     leastField,
     checked,
   ];
-  const { dialog, told } = openDialog({ title: "New tune", content, action: "Create", act });
+  const { dialog, told } = openDialog({ title: text("new_tune.title"), content, action: text("new_tune.create"), act });
   dialog.addEventListener("close", picker.forget);
   if (photos?.length) picker.add(photos);
 }

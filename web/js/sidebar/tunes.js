@@ -1,5 +1,6 @@
 // The tab of tunes: what the pack keeps, newest first; made from photos, deleted, written into the prompt.
 import { api } from "../../../../scripts/api.js";
+import { counted, text } from "../texts.js";
 import { button, calmed, h, messages, openDialog } from "./dom.js";
 import { deleteTune, listTunes } from "./server.js";
 import { tagButton } from "./tags.js";
@@ -8,7 +9,7 @@ import { newTune, takesFiles } from "./tune_dialog.js";
 
 const CALM_MS = 250;
 const WATCH_MS = 2000; // while a tune of the page is trained
-const KINDS = { faceid: "photos", lora: "LoRA", checkpoint: "checkpoint" };
+const KINDS = new Set(["lora", "checkpoint"]);
 
 function portrait({ photo }) {
   const nobody = () => h("span", { class: "astria-portrait pi pi-user", "aria-hidden": "true" });
@@ -18,18 +19,16 @@ function portrait({ photo }) {
   return picture;
 }
 
-const counted = (photos) => `${photos} ${photos === 1 ? "photo" : "photos"}`;
-
 function aboutLine(tune) {
-  const photos = tune.photos && counted(tune.photos);
-  const kind = tune.kind === "faceid" ? "" : KINDS[tune.kind] ?? tune.kind;
+  const photos = tune.photos && counted("tunes.photos", tune.photos);
+  const kind = tune.kind === "faceid" ? "" : KINDS.has(tune.kind) ? text(`tunes.${tune.kind}`) : tune.kind;
   return [tune.id, kind, photos, [tune.token, tune.name].filter(Boolean).join(" ")].filter(Boolean).join(" · ");
 }
 
 export function tunesTab() {
   const told = messages();
-  const search = h("input", { type: "search", placeholder: "Search tunes", "aria-label": "Search tunes by title, id, token or file" });
-  const list = h("ul", { class: "astria-list", "aria-label": "Tunes" });
+  const search = h("input", { type: "search", placeholder: text("tunes.search"), "aria-label": text("tunes.search_label") });
+  const list = h("ul", { class: "astria-list", "aria-label": text("tunes.title") });
   const pages = h("div", { class: "astria-pages" });
   let [offset, check, offer, asked, shown, watch] = [0, "", null, 0, "", 0];
   let [isOpen, isTraining, isLost] = [false, false, false];
@@ -63,18 +62,18 @@ export function tunesTab() {
     if (isOpen && isTraining) watch = setTimeout(load, WATCH_MS);
   }
   function emptyText() {
-    if (search.value.trim()) return [`No tune holds “${search.value.trim()}”.`];
-    return [h("strong", {}, "No tunes yet"), h("span", {}, "Drop photos of one person here. Their tune is ready at once, and prompts name it as <faceid:ID:1.0>.")];
+    if (search.value.trim()) return [text("tunes.none_found", { words: search.value.trim() })];
+    return [h("strong", {}, text("tunes.none")), h("span", {}, text("tunes.none_hint"))];
   }
   function drawPages({ total, page }) {
     const last = Math.min(offset + page, total);
     const turn = (label, to, isThere) => button(label, () => load(to), { disabled: !isThere });
     pages.hidden = total <= page;
-    pages.replaceChildren(turn("Newer", Math.max(0, offset - page), offset > 0), h("span", {}, `${offset + 1}–${last} of ${total}`), turn("Older", offset + page, last < total));
+    pages.replaceChildren(turn(text("tunes.newer"), Math.max(0, offset - page), offset > 0), h("span", {}, text("tunes.range", { first: offset + 1, last, total })), turn(text("tunes.older"), offset + page, last < total));
   }
   function item(tune) {
     const tags = tune.tags.map((tag) => tagButton(tag, told));
-    const remove = button("", () => confirmDeletion(tune), { class: "astria-icon pi pi-trash", "aria-label": `Delete ${tune.title}`, title: "Delete" });
+    const remove = button("", () => confirmDeletion(tune), { class: "astria-icon pi pi-trash", "aria-label": text("tunes.delete_label", { title: tune.title }), title: text("tunes.delete") });
     const words = h("div", { class: "astria-words" }, h("strong", { title: tune.title }, tune.title), h("span", { class: "astria-quiet", title: tune.file }, aboutLine(tune)), trainingOf(tune), h("div", { class: "astria-tags" }, ...tags));
     return h("li", { class: "astria-card" }, portrait(tune), words, remove);
   }
@@ -88,31 +87,30 @@ export function tunesTab() {
     return line.root;
   }
   function confirmDeletion(tune) {
-    const photos = tune.photos && `Its ${tune.photos === 1 ? "photo" : `${tune.photos} photos`} and what was found in them will be gone for good.`;
-    const ends = tune.training?.can_stop && "Its training ends.";
-    const text = [ends, photos, `Prompts that name ${tune.id} will miss it.`].filter(Boolean).join(" ");
-    const prompts = tune.goes_with_it.prompts && h("p", {}, "What programs asked of it over the API ends and is forgotten; pictures that were made stay.");
-    const stays = tune.goes_with_it.file ? "belongs to it, and is deleted as well" : "stays where it is";
-    const file = tune.file && h("p", {}, `The file ${tune.file} ${stays}.`);
+    const photos = tune.photos && counted("tunes.photos_go", tune.photos);
+    const ends = tune.training?.can_stop && text("tunes.training_ends");
+    const goes = [ends, photos, text("tunes.missed", { id: tune.id })].filter(Boolean).join(" ");
+    const prompts = tune.goes_with_it.prompts && h("p", {}, text("tunes.prompts_end"));
+    const file = tune.file && h("p", {}, text(tune.goes_with_it.file ? "tunes.file_goes" : "tunes.file_stays", { file: tune.file }));
     const act = async () => {
       const { text: done } = await deleteTune(tune);
       await load();
       told.say(done);
     };
-    openDialog({ title: `Delete ${tune.title}?`, content: [h("p", {}, text), prompts, file], action: "Delete", cancel: "Keep it", isGrave: true, act });
+    openDialog({ title: text("tunes.delete_title", { title: tune.title }), content: [h("p", {}, goes), prompts, file], action: text("tunes.delete"), cancel: text("dialog.keep"), isGrave: true, act });
   }
   async function create(photos) {
     const made = async ({ tune, is_new, notes }) => {
       search.value = "";
       await load(0);
-      if (is_new && tune.training) return told.say(`Tune ${tune.id} “${tune.title}” is trained with ${counted(tune.photos)}.`, ...notes);
-      told.say(is_new ? `Tune ${tune.id} “${tune.title}” is stored with ${counted(tune.photos)}.` : `Tune ${tune.id} “${tune.title}” was there already.`, ...notes);
+      if (is_new && tune.training) return told.say(counted("tunes.trained", tune.photos, tune), ...notes);
+      told.say(is_new ? counted("tunes.stored", tune.photos, tune) : text("tunes.known", tune), ...notes);
     };
     if (!offer) await load();
     if (offer) newTune({ photos, check, training: offer, made });
   }
 
-  const bar = h("div", { class: "astria-bar" }, search, button("New tune", () => create([]), { class: "astria-button astria-main" }));
+  const bar = h("div", { class: "astria-bar" }, search, button(text("new_tune.title"), () => create([]), { class: "astria-button astria-main" }));
   const root = h("div", { class: "astria-tab" }, bar, told.root, list, pages);
   search.addEventListener("input", calmed(() => load(0), CALM_MS));
   takesFiles(root, create);
