@@ -74,8 +74,10 @@ def _lacks_people(family: str) -> str:
 
 
 def _lacks_faces(family: str) -> str:
-    has_pack = "face_analysis" in small_world.bindings(family).roles
-    return _lacks_people(family) or ("" if has_pack else "a face detector")
+    bound = small_world.bindings(family).roles
+    needs = {"face_analysis": "a face detector", "upscaler": "an upscaler"}
+    lacking = [words for role, words in needs.items() if role not in bound]
+    return _lacks_people(family) or " and ".join(lacking)
 
 
 def _lacks_faceid(family: str) -> str:

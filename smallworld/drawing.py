@@ -12,6 +12,11 @@ from .words import Colour
 
 FINE = 4  # drawn so many times larger, then averaged: smooth edges, as in a photo
 MARK = 0.19  # radius of a mark, in half widths of a head
+# From the middle of a face, in half widths of a head: an eye and a corner of the mouth, right and
+# down; the other is as far left.
+EYE = (0.42, -0.16)
+MOUTH = (0.2, 0.52)
+OUTLINE = 1.1  # of a face's width and height
 
 
 class Pen:
@@ -84,26 +89,25 @@ def _draw_horizon(pen: Pen, scene: Scene, light: float) -> None:
     """Draw what is seen above the ground's edge, over the whole width."""
     kind = words.PLACES[scene.place].horizon
     wide = scene.width / scene.height
+    colours = [_shaded(one, light) for one in words.HORIZONS.get(kind, ())]
     if kind == "sea":
-        colour = _shaded((40, 110, 190), light)
+        [colour] = colours
         pen.area(colour, (0, -0.12), (wide, -0.12), (wide, 0), (0, 0))
     elif kind == "dunes":
         for start in (-0.1, 0.45, 0.95):
-            colour = _shaded((198, 146, 36), light)
-            pen.area(colour, (start, 0), (start + 0.3, -0.13), (start + 0.65, 0))
+            pen.area(colours[0], (start, 0), (start + 0.3, -0.13), (start + 0.65, 0))
     elif kind == "trees":
-        colour = _shaded((18, 82, 36), light)
         for x in np.arange(0, wide + 0.1, 0.12):
-            pen.area(colour, (x - 0.1, 0), (x, -0.34), (x + 0.1, 0))
+            pen.area(colours[0], (x - 0.1, 0), (x, -0.34), (x + 0.1, 0))
     elif kind == "buildings":
         heights = (0.3, 0.2, 0.38, 0.25, 0.33, 0.18)
         for number, x in enumerate(np.arange(0, wide, 0.16)):
-            colour = _shaded((150, 162, 192) if number % 2 else (122, 134, 170), light)
+            colour = colours[number % len(colours)]
             top = -heights[number % len(heights)]
             pen.area(colour, (x, 0), (x, top), (x + 0.15, top), (x + 0.15, 0))
     elif kind == "panels":
         for x in np.arange(0, wide, 0.14):
-            pen.area((150, 134, 180), (x, 0), (x, -1), (x + 0.02, -1), (x + 0.02, 0))
+            pen.area(colours[0], (x, 0), (x, -1), (x + 0.02, -1), (x + 0.02, 0))
 
 
 def _draw_house(pen: Pen, light: float) -> None:
@@ -142,7 +146,7 @@ def draw_figure(pen: Pen, figure: Figure) -> None:
             x = side * wide * 0.98
             pen.area(hair, (x - 0.3, -0.1), (x + 0.3, -0.1), (x + 0.3, 1.5), (x - 0.3, 1.5))
     _draw_body(pen, figure, skin)
-    pen.oval(0, 0, wide * 1.1, high * 1.1, words.INK)
+    pen.oval(0, 0, wide * OUTLINE, high * OUTLINE, words.INK)
     pen.oval(0, 0, wide, high, skin)
     _draw_face(pen, figure)
     if not figure.hat:
@@ -178,15 +182,16 @@ def _draw_body(pen: Pen, figure: Figure, skin: Colour) -> None:
 def _draw_face(pen: Pen, figure: Figure) -> None:
     wide, high = FACES[figure.identity.face] if figure.identity else (1.0, 1.0)
     for side in (-1, 1):
-        x = side * 0.42 * wide
+        x, y = side * EYE[0] * wide, EYE[1] * high
         if figure.glasses:
-            pen.oval(x, -0.16 * high, 0.32, 0.24, words.INK)
+            pen.oval(x, y, 0.32, 0.24, words.INK)
         else:
-            pen.oval(x, -0.16 * high, 0.2, 0.17, words.EYE_WHITE)
-            pen.oval(x, -0.16 * high, 0.12, 0.13, words.INK)
+            pen.oval(x, y, 0.2, 0.17, words.EYE_WHITE)
+            pen.oval(x, y, 0.12, 0.13, words.INK)
     if figure.glasses:
         pen.line(words.INK, 0.12, (-wide, -0.2 * high), (wide, -0.2 * high))
-    pen.line(words.INK, 0.09, (-0.2 * wide, 0.52 * high), (0.2 * wide, 0.52 * high))
+    mouth = [(side * MOUTH[0] * wide, MOUTH[1] * high) for side in (-1, 1)]
+    pen.line(words.INK, 0.09, *mouth)
     if figure.identity:
         colour = MARK_COLOURS[figure.identity.colour]
         for x, y in MARK_PLACES[figure.identity.place]:

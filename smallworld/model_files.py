@@ -25,6 +25,11 @@ def families() -> tuple[str, ...]:
     )
 
 
+def face_pack() -> Path:
+    """Return the folder of the face detector and the face recogniser."""
+    return FOLDER / "insightface" / "models" / NAME
+
+
 def loras(family: str) -> dict[int, str]:
     """Return the LoRAs of people for a family that are there: number of the identity -> its name as
     ComfyUI lists it.

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from ...devtools.console import DevError
 
-NAMES = ("autoencoder", "latents", "unet", "flux", "export", "look", "people")  # in this order
+# In this order.
+NAMES = ("autoencoder", "latents", "unet", "flux", "detector", "recogniser", "export")
+NAMES += ("look", "faces", "people")
 
 
 def run(argv: Sequence[str]) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...devtools.console import DevError, say
+from .face_files import save_faces
 from .host import open_host
 from .loop import asked
 
@@ -30,20 +31,28 @@ _STATES = {
 
 
 def main(argv: Sequence[str]) -> None:
-    """Write the files of the families that have learned something."""
+    """Write the files of the families and the face models that have learned something."""
     given = asked(argv, "export", 0)
-    open_host()
     found = [
         family for family, about in _STATES.items() if _state_file(given.work, about[0]).exists()
     ]
-    if not found:
+    written = save_faces(given.work)
+    if not found and not written:
         raise DevError(f"Nothing is learned in {given.work}.", "Train first: dev.py learn unet.")
+    for path in written:
+        _tell(path)
+    if not found:
+        return
+    open_host()
     from ..host.files import save
 
     for family in found:
         for name, weights in exported(given.work, family).items():
-            path = save(name, weights)
-            say(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB")
+            _tell(save(name, weights))
+
+
+def _tell(path: Path) -> None:
+    say(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 def exported(work: Path, family: str) -> dict[str, dict[str, Tensor]]:

@@ -129,7 +129,10 @@ class Learner:
     def _follow(self) -> None:
         kept = min(self.kept, self.step / (self.step + 20))
         for name, value in self.model.state_dict().items():
-            self.average[name].lerp_(value, 1 - kept)
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - kept)
+            else:  # a count
+                self.average[name].copy_(value)
 
 
 def asked(argv: Sequence[str], name: str, steps: int, **more: int | str) -> argparse.Namespace:

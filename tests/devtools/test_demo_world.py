@@ -121,4 +121,5 @@ def test_what_is_left_out_is_told_with_what_it_needs(
         path = tmp_path / "loras" / "smallworld" / f"sd15_{number}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    assert demo_world.missing("sd15")[0] == "sd15: faces is left out, it needs a face detector"
+    lacking = "sd15: faces is left out, it needs a face detector and an upscaler"
+    assert demo_world.missing("sd15")[0] == lacking

@@ -30,7 +30,7 @@ WORDS: Mapping[str, frozenset[str]] = {
 _FIELDS = ("face_inpainting", "faceid")  # those that are sent as separate fields
 # Role -> the fields of a request that need it.
 _NEEDS = {
-    "upscaler": ("super_resolution", "hires_fix"),
+    "upscaler": ("super_resolution", "hires_fix", "inpaint_faces"),
     "face_analysis": ("inpaint_faces",),
     "face_swapper": ("face_swap",),
     "face_restorer": ("face_correct",),
