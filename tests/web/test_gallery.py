@@ -261,6 +261,38 @@ def test_the_sidebar(gallery: Gallery, tab: str, says: str) -> None:
     )
 
 
+def test_loras_by_picture(gallery: Gallery, host: LiveHost) -> None:
+    pictures = {"anna": skimage.data.astronaut(), "ink_wash": skimage.data.coffee()}
+    pictures |= {"old_stone": skimage.data.rocket(), "soft_fur": skimage.data.cat()}
+    words = {"anna": "ohwx woman", "ink_wash": "ink wash, paper grain", "soft_fur": "soft fur"}
+    for name, pixels in pictures.items():
+        (host.loras / f"{name}.safetensors").touch()
+        Image.fromarray(pixels).save(host.loras / f"{name}.preview.png")
+        (host.loras / f"{name}.txt").write_text(words.get(name, ""), encoding="utf-8")
+    box = gallery.prompt("portrait at the window, ")
+    gallery.place(box.number, 460, 140, 620, 420)
+    box.text_area.click()
+    box.page.keyboard.press("Control+End")
+    sidebar = Sidebar(gallery.editor, "LoRAs")
+    sidebar.shown.get_by_role("button", name="Insert the LoRA ink_wash").click()
+    box.holds("portrait at the window, <lora:ink_wash:1.0> ink wash, paper grain")
+    box.page.keyboard.type(" <lora:an")
+    expect(box.options.locator("img").first).to_be_visible()
+    card = sidebar.shown.get_by_role("button", name="Insert the LoRA ink_wash")
+    expect(card.locator("img")).to_have_js_property("complete", True)
+    try:
+        gallery.take(
+            "loras",
+            gallery.page.get_by_role("navigation").first,
+            sidebar.root,
+            gallery.node(box.number),
+        )
+    finally:
+        for name in pictures:
+            for path in host.loras.glob(f"{name}.*"):
+                path.unlink()
+
+
 def test_a_mask_before_a_run(gallery: Gallery) -> None:
     text = "an astronaut of porcelain, studio light\n--mask_prompt face --mask_dilate 3%"
     graph = generate_graph(text, image=["photo", 0], models=["bindings", 0])
