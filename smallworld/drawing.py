@@ -49,12 +49,22 @@ class Pen:
 
 def drawn(scene: Scene) -> Image.Image:
     """Return the picture of a scene, RGB, of its size."""
+    return smaller(drawn_fine(scene))
+
+
+def smaller(fine: Image.Image) -> Image.Image:
+    """Return a fine picture FINE times smaller, each pixel the mean of those that it covers."""
+    return fine.resize((fine.width // FINE, fine.height // FINE), Image.Resampling.BOX)
+
+
+def drawn_fine(scene: Scene) -> Image.Image:
+    """Return the picture of a scene, RGB, FINE times as large."""
     fine = Image.new("RGB", (scene.width * FINE, scene.height * FINE), _sky(scene))
     draw = ImageDraw.Draw(fine)
     _draw_place(draw, scene)
     for figure in sorted(scene.figures, key=lambda one: one.head_px):
         draw_figure(Pen(draw, figure.x, figure.y, figure.head_px), figure)
-    return fine.resize((scene.width, scene.height), Image.Resampling.BOX)
+    return fine
 
 
 def _sky(scene: Scene) -> Colour:

@@ -30,6 +30,11 @@ def face_pack() -> Path:
     return FOLDER / "insightface" / "models" / NAME
 
 
+def upscaler() -> Path:
+    """Return the file of the upscaler."""
+    return FOLDER / "upscale_models" / NAME / "x4.safetensors"
+
+
 def loras(family: str) -> dict[int, str]:
     """Return the LoRAs of people for a family that are there: number of the identity -> its name as
     ComfyUI lists it.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ...devtools.console import DevError
 
 # In this order.
-NAMES = ("autoencoder", "latents", "unet", "flux", "detector", "recogniser", "export")
+NAMES = ("autoencoder", "latents", "unet", "flux", "detector", "recogniser", "upscaler", "export")
 NAMES += ("look", "faces", "people")
 
 

@@ -13,6 +13,7 @@ from ...devtools.console import DevError, say
 from .face_files import save_faces
 from .host import open_host
 from .loop import asked
+from .upscaler import save_upscaler
 
 # Family -> (its state, the channels of its latents, encoders: name in the state, in the host, the
 # host's table of tokens, whose ids the state holds under that name).
@@ -36,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
     found = [
         family for family, about in _STATES.items() if _state_file(given.work, about[0]).exists()
     ]
-    written = save_faces(given.work)
+    written = [*save_faces(given.work), *save_upscaler(given.work)]
     if not found and not written:
         raise DevError(f"Nothing is learned in {given.work}.", "Train first: dev.py learn unet.")
     for path in written:

@@ -86,14 +86,15 @@ def _part(picture: Seen, rng: np.random.Generator) -> Seen:
     return Seen(pixels, picture.boxes[kept] - np.tile(place, 2), picture.points[kept] - place)
 
 
-def poorer(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def poorer(pixels: np.ndarray, rng: np.random.Generator, light: bool = True) -> np.ndarray:
     """Return a picture that is blurred and has noise in half of the cases, and has other light."""
     found = np.ascontiguousarray(pixels)
     if rng.random() < 0.5:
         found = cv2.GaussianBlur(found, (0, 0), rng.uniform(0.3, 1.0))
-    light = rng.uniform(0.9, 1.1, 3) * rng.uniform(0.9, 1.1)
-    levels = np.arange(256)[:, None] * light + rng.uniform(-8, 8)
-    found = cv2.LUT(found, levels.clip(0, 255).astype(np.uint8)[:, None])
+    if light:
+        lights = rng.uniform(0.9, 1.1, 3) * rng.uniform(0.9, 1.1)
+        levels = np.arange(256)[:, None] * lights + rng.uniform(-8, 8)
+        found = cv2.LUT(found, levels.clip(0, 255).astype(np.uint8)[:, None])
     if rng.random() < 0.5:
         noise = rng.standard_normal(found.shape, np.float32) * np.float32(rng.uniform(1, 10))
         found = (found + noise).clip(0, 255).astype(np.uint8)
