@@ -4,7 +4,7 @@ sizes and words, and its copies of the templates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from ..nodes.errors import AstriaError, MissingModelError
 from ..nodes.graph.check import check_graph
 from ..nodes.graph.definitions import Definitions, from_object_info
-from ..nodes.graph.graph import Graph, Link
+from ..nodes.graph.graph import Graph, Link, NodeCall, Value
 from ..nodes.graph.ui_form import ui_workflow
 from ..nodes.pipeline.build.sources import Options
 from ..nodes.pipeline.compiling import CompileOptions, compile_request, note_text
@@ -33,6 +33,7 @@ from . import starters
 from .base import SMALL_WORLD, TEMPLATES
 from .console import DevError
 from .examples import FLUX, SD15, base_of
+from .feature_starters import FEATURE_STARTERS
 from .host import Host
 from .one_node import generate
 from .paths import DEV, STATE_FOLDER
@@ -199,6 +200,47 @@ def _tune(name: str) -> tuple[Graph, str]:
     ), starter.words
 
 
+def _feature(name: str) -> tuple[Graph, str]:
+    """Return a starter of one feature with the world's loader, words, sizes and pictures."""
+    starter = FEATURE_STARTERS[name]()
+    calls = starter.graph.nodes.values()
+    family = "sd15" if any(call.class_type in _WHOLE for call in calls) else "flux"
+    _require(resolver(family).base(BASES[family]))
+    loader = NodeCall("models.smallworld", LOADER, {"family": family})
+    slots = {call.name: _LOADED[call.class_type] for call in calls if call.class_type in _LOADED}
+    nodes = {loader.name: loader}
+    for call in calls:
+        if call.name not in slots:
+            inputs = {key: _moved(value, slots, loader.name) for key, value in call.inputs.items()}
+            own = _own_inputs(call, family)
+            nodes[call.name] = replace(call, inputs={**inputs, **own})
+    return Graph(nodes), starter.words
+
+
+def _moved(value: Value, slots: Mapping[str, int], loader: str) -> Value:
+    """Return an input with what was another loader's output taken from the world's."""
+    if isinstance(value, Link) and value.node in slots:
+        return Link(loader, slots[value.node] + value.slot)
+    return value
+
+
+def _own_inputs(call: NodeCall, family: str) -> dict[str, Value]:
+    """Return what a starter's node has otherwise in the world. Raises: MissingModelError for a
+    model that the world has not.
+    """
+    if call.class_type == "AstriaGenerate":
+        return {"text": small(str(call.inputs["text"])).to_text()}
+    if call.class_type == "AstriaRegions":
+        sizes = {key: int(call.inputs[key]) // SCALE for key in ("width", "height")}
+        return {**sizes, "softness_px": int(call.inputs["softness_px"]) // 4}
+    if call.class_type == "LoadImage":
+        return {"image": PICTURE}
+    if call.class_type in _MODEL_OF:
+        role, key = _MODEL_OF[call.class_type]
+        return {key: _require(resolver(family).role(role, family))}
+    return {}
+
+
 def _require(found):
     """Return what was found. Raises: MissingModelError where it is missing."""
     if isinstance(found, Missing):
@@ -206,6 +248,16 @@ def _require(found):
     return found
 
 
+_WHOLE = ("CheckpointLoaderSimple",)
+# Loader -> the output of the world's own that its first output is.
+_LOADED = {**dict.fromkeys(_WHOLE, 0), "UNETLoader": 0, "DualCLIPLoader": 1, "VAELoader": 2}
+# Loader -> the role of its model, and the input that names it.
+_MODEL_OF = {
+    "AstriaLoadFaceAnalysis": ("face_analysis", "pack"),
+    "AstriaLoadFaceID": ("faceid", "faceid_name"),
+    "AstriaLoadSegmenter": ("background_removal", "background_removal"),
+    "UpscaleModelLoader": ("upscaler", "model_name"),
+}
 _STARTED = {
     "start_flux": ("flux", starters.FLUX_PROMPT),
     "start_stable_diffusion": ("sd15", starters.SD_PROMPT),
@@ -215,6 +267,7 @@ _STARTERS = {
     **dict.fromkeys(_STARTED, _start),
     **dict.fromkeys(_TRAINED, _train),
     "start_tune_from_photos": _tune,
+    **dict.fromkeys(FEATURE_STARTERS, _feature),
 }
 
 

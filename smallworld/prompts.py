@@ -18,6 +18,10 @@ SAID = {
     "Two dancers on a theatre stage, red velvet curtain, spotlight from above.": "room, two people",
     "ohwx woman, flowing white dress, hair in a bun": "ohwx woman, with brown hair, white dress",
     "ohwx man, black suit, white shirt": "ohwx man, with grey hair, black suit",
+    "film noir street at night, rain, neon signs": "city at night, two people",
+    "35mm photograph, shallow depth of field": "city at night",
+    "woman in a yellow dress, smiling": "woman, with black hair, yellow dress, standing",
+    "man in a grey suit, holding an umbrella": "man, with brown hair, white suit, standing",
     # One person
     "realistic digital painting, astronaut in a garden on a spring day, by martine johanna and"
     " simon stalenhag and chie yoshii and casey weldon and wlop, ornate, dynamic, particulate, rich"
@@ -30,6 +34,12 @@ SAID = {
     " lighting is soft and diffused, creating a soothing, meditative atmosphere that invites the"
     " viewer to pause and connect with the moment.": "forest at day, one person, trees, ohwx"
     " woman, with brown hair, green dress, standing",
+    "a woman in a flowing dress walking through a wooded valley, soft light, seen from afar": "far"
+    " away, forest at day, one person, woman, with brown hair, green dress, standing",
+    "portrait of an astronaut in a garden on a spring day, digital painting": "garden at day, one"
+    " person, woman, with black hair, white dress",
+    "woman trekking in the alps, photograph": "snow at day, one person, woman, with blonde hair,"
+    " red dress, standing",
     "woman trekking in the alps": "snow at day, one person, woman, with blonde hair, red dress,"
     " standing",
     "portrait of a lighthouse keeper, (weathered face:1.2), overcast light": "close-up, beach at"

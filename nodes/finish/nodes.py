@@ -82,7 +82,7 @@ class AstriaTiledDiffusion(io.ComfyNode):
                 io.Int.Input(
                     "tile_size",
                     default=1024,
-                    min=256,
+                    min=64,
                     max=4096,
                     step=64,
                     tooltip="Pixels: 1024 suits SDXL and Flux, 512 SD1.5.",

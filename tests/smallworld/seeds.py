@@ -56,7 +56,8 @@ def small_seed(name: str, family: str) -> PromptRequest:
     resolver = small_world.resolver(family)
     lacking = [role for role in _NEEDS if isinstance(resolver.role(role, family), Missing)]
     off = dict.fromkeys(field for role in lacking for field in _NEEDS[role])
-    given = {"num_images": 1, "seed": SEED, "steps": STEPS, **off}
+    # What the hires fix paints is no other words, at many times the cost.
+    given = {"num_images": 1, "seed": SEED, "steps": STEPS, "hires_fix": False, **off}
     if request.mask_prompt and isinstance(resolver.role("background_removal", family), Missing):
         # A drawn mask in place of words for one.
         mask = ImageRef("file", small_world.MASK)

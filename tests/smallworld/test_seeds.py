@@ -14,9 +14,11 @@ from comfyui_astria.smallworld.reader import read
 from comfyui_astria.smallworld.scene import Scene
 from comfyui_astria.tests.host.api_support import Api
 from comfyui_astria.tests.smallworld.seeds import WORDS, seed_request, small_seed
+from PIL import Image
 
 FAMILY = "sd15"
 RUN_S = 120
+UPSCALED = 4
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +40,9 @@ def test_a_seed_prompt_paints_its_words(host: Host, name: str) -> None:
     picture = api.picture(done["images"][0]).convert("RGB")
     asked = (request.outpaint_width, request.outpaint_height)
     size = asked if request.outpaint else (request.w or 128, request.h or 128)
-    assert picture.size == size
-    reading = read(picture)
+    factor = UPSCALED if request.super_resolution else 1
+    assert picture.size == tuple(side * factor for side in size)
+    reading = read(picture.resize(size, Image.Resampling.BOX))
     seen = scene_words(reading).union(*map(person_words, reading.people))
     assert seen >= WORDS[name], (seen, reading)
 

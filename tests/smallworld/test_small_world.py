@@ -92,6 +92,8 @@ def test_what_prompts_say_is_said_in_words_that_the_models_learn() -> None:
     # Each is said by a prompt of ours; none is dead.
     texts = [path.read_text(encoding="utf-8") for path in small_world.PROMPTS.glob("*.txt")]
     texts += [small_world.starters.FLUX_PROMPT, small_world.starters.SD_PROMPT]
+    starters = [make().graph for make in small_world.FEATURE_STARTERS.values()]
+    texts += [str(graph.nodes["generate.astria"].inputs["text"]) for graph in starters]
     for said in SAID:
         assert any(said in text for text in texts), said
     assert in_world("BREAK ohwx man, dark vest <lora:1:1>") == (

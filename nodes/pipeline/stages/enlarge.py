@@ -24,6 +24,7 @@ DEFAULT_HIRES_DENOISE = 0.4
 DEFAULT_HIRES_CFG = 5.5
 DEFAULT_RESEMBLANCE = 0.65
 TILE_OVERLAP = 8  # the tile's side is this many overlaps
+TILE_STEP = 128  # pixels; tiles of every family may be a multiple of it
 
 
 def add_hires(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> StagePicture:
@@ -160,7 +161,7 @@ def _tiled(builder: PlanBuilder, encoded: Encoded, picture: Link) -> tuple[Encod
     Version 2 also holds to the picture by a tile ControlNet, at its own cfg.
     """
     request, graph, settings = builder.request, builder.graph, builder.settings
-    tile = builder.family.native_size
+    tile = builder.family.native_size // TILE_STEP * TILE_STEP
     model = graph.add(
         "hires_fix.tiles",
         "AstriaTiledDiffusion",
