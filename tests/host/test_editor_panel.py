@@ -95,6 +95,9 @@ ROUTES = (
     ("PUT", "bindings"),
     ("DELETE", "bindings"),
     ("GET", "models"),
+    ("GET", "loras"),
+    ("GET", "loras/named"),
+    ("GET", "loras/picture"),
     ("GET", "fleet"),
 )
 KEY = "the-key-of-this-machine"

@@ -165,6 +165,7 @@ def add_regions(builder: PlanBuilder, stage: str, ground: PeopleGround) -> Regio
         softness_px=softness,
         **linked,
         names=names,
+        drawn_boxes="",
     )
 
 
