@@ -144,6 +144,18 @@ class Shown:
         """What it ends with."""
         return list(self.pictures.values())[-1]
 
+    @property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Stage -> the size of its picture in the world, where an upscaler made it larger."""
+        first, *_ = self.pictures.values()
+        is_same = self.canvas is None
+        return {name: first.size if is_same else one.size for name, one in self.pictures.items()}
+
+    @property
+    def read(self) -> Reading:
+        """What a reader finds in the last picture, at its size in the world."""
+        return read(self.last.resize(list(self.sizes.values())[-1], Image.Resampling.BOX))
+
 
 def missing(family: str) -> list[str]:
     """Return a line for each thing that cannot be shown yet, and what it lacks."""
@@ -208,7 +220,7 @@ def _canvas(request: PromptRequest, pictures: Mapping[str, Image.Image]) -> Canv
 
 
 def _figures(one: Shown) -> Iterator[Figure]:
-    reading = read(one.last)
+    reading = one.read
     yield _share("words right", *words_right(reading, one.case.scene, one.case.persons))
     if len(one.case.persons) > 1:
         yield _percent("leak", leak(reading, one.case.persons))

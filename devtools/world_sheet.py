@@ -42,10 +42,8 @@ def world_sheet(shown: Sequence[Shown]) -> Image.Image:
 
 def _cell(one: Shown) -> Image.Image:
     large = {
-        name: picture.resize(
-            (picture.width * SCALE, picture.height * SCALE), Image.Resampling.NEAREST
-        )
-        for name, picture in one.pictures.items()
+        name: _scaled(one.pictures[name], (width * SCALE, height * SCALE))
+        for name, (width, height) in one.sizes.items()
     }
     lines = [f"{one.case.title}, {one.family}", *map(_told, one.figures)]
     width = TEXT_WIDTH + sum(picture.width + MARGIN for picture in large.values())
@@ -56,6 +54,12 @@ def _cell(one: Shown) -> Image.Image:
         draw.text((0, LINE * number), line, fill=INK, font=ImageFont.load_default(14))
     _paste(row, draw, large, TEXT_WIDTH, one.canvas)
     return row
+
+
+def _scaled(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    is_smaller = picture.width < size[0]
+    how = Image.Resampling.NEAREST if is_smaller else Image.Resampling.BOX
+    return picture.resize(size, how)
 
 
 def _paste(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .data import Pictures, Rows, fitting
 from .host import open_host, start
@@ -111,7 +112,9 @@ class Loss:
         tokens = torch.tensor([self._clip.of(text) for text in said])
         options = dict(ATTENTION)
         with half():
-            context = model["t5"](filled, None)[0]
+            # The kernels that are quicker give T5's biases no gradient.
+            with sdpa_kernel(SDPBackend.MATH):
+                context = model["t5"](filled, None)[0]
             pooled = model["clip"](tokens, num_tokens=ends)[3]
             found = model["flux"](x, sigma, context, pooled, guidance, transformer_options=options)
         return found.float()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 import pytest
 from comfyui_astria.devtools.client import RunError
-from comfyui_astria.devtools.train import _train as train
+from comfyui_astria.devtools.train import train
 from comfyui_astria.nodes.graph.graph import Graph, Link, Value, api_workflow
 from comfyui_astria.nodes.net.writing import held_apart
 from comfyui_astria.nodes.pipeline.training_cli import PlannedTraining

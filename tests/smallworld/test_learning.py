@@ -77,8 +77,8 @@ def test_network_and_encoders_learn_together(work: Path, name: str) -> None:
     state = f"{name}.state.pt"
     first = learned(work, name, state, "--steps", "1")
     (work / state).unlink()
-    # The last layer begins with 0, so that all else moves from the second step on.
-    later = learned(work, name, state, "--steps", "3")
+    # The last layer begins with 0, and so do Flux's gates: what is behind them moves later.
+    later = learned(work, name, state, "--steps", "5")
     for part in {key.split(".")[0] for key in first}:
         still = [
             key

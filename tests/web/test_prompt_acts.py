@@ -87,6 +87,7 @@ def test_a_request_opens_as_nodes_in_a_tab_of_its_own(
     # As a run tells it: of a model without a file nothing else does.
     told = "id => app.graph.getNodeById(id).onExecuted({ astria_family: ['sd15'] })"
     editor.page.evaluate(told, generate)
+    editor.page.evaluate("() => app.refreshComboInNodes()")  # else the picture is marked unknown
     button(editor, "Open as nodes").click()
     types = "() => app.graph._nodes.map(node => node.type)"
     eventually(lambda: "AstriaPromptMask" in editor.page.evaluate(types))

@@ -48,7 +48,11 @@ def test_the_tag_of_a_bound_id_goes_into_the_prompt(editor: Editor, bindings: No
 @pytest.mark.parametrize(
     ("fields", "file", "key"),
     [
-        ({"What": "tune", "Id or name": "77"}, "sidebar_test.safetensors", ("tunes", "77")),
+        (
+            {"What": "tune", "Id or name": "98765432"},
+            "sidebar_test.safetensors",
+            ("tunes", "98765432"),
+        ),
         ({"What": "tune", "Id or name": "wife"}, "sidebar_test.safetensors", ("tunes", "wife")),
         (
             {"What": "role", "Role": "upscaler", "For": "sdxl"},
