@@ -300,7 +300,9 @@ def test_a_base_s_native_size_is_that_of_pictures_ratios_and_faces() -> None:
     assert told == "128x128  native size of the base, as its native_size says"
     told, _ = planned("a cat\nar=3:2", "native_size = 128\n")
     assert told.startswith("160x112  aspect ratio 3:2 at the native area of the base")
-    _, nodes = planned("a cat --tiled_upscale\nsuper_resolution=true\nhires_fix=true", "native_size = 144\n")
+    _, nodes = planned(
+        "a cat --tiled_upscale\nsuper_resolution=true\nhires_fix=true", "native_size = 144\n"
+    )
     assert nodes["hires_fix.tiles"].inputs["tile_size"] == 128
     _, nodes = planned("ohwx man\ninpaint_faces=true", "native_size = 128\n")
     assert 128 in [call.inputs.get("face_size") for call in nodes.values()]
