@@ -204,7 +204,7 @@ def hosts(family: str, scene: Scene) -> Graph:
     """
     graph = Graph()
     loader = graph.add("models", small_world.LOADER, family=family)
-    model, clip, vae = (Link(loader.node, slot) for slot in range(3))
+    clip = Link(loader.node, 1)
     positive = graph.add("scene", "CLIPTextEncode", clip=clip, text=scene.text)
     graph.add("empty", "SolidMask", value=0.0, width=scene.width, height=HEIGHT)
     files = model_files.loras(family)
@@ -213,14 +213,20 @@ def hosts(family: str, scene: Scene) -> Graph:
         positive = graph.add(
             f"both.{at}", "ConditioningCombine", conditioning_1=positive, conditioning_2=own
         )
-    negative = graph.add("negative", "CLIPTextEncode", clip=clip, text="")
     size = {"width": scene.width, "height": HEIGHT, "batch_size": 1}
     latent = graph.add("latent", "EmptyLatentImage", **size)
-    sampled = graph.add(
+    return sampled(graph, loader, positive, latent, scene.seed)
+
+
+def sampled(graph: Graph, loader: Link, positive: Link, latent: Link, seed: int) -> Graph:
+    """Return a graph with the host's own sampling of a latent, and what saves the picture."""
+    model, clip, vae = (Link(loader.node, slot) for slot in range(3))
+    negative = graph.add("negative", "CLIPTextEncode", clip=clip, text="")
+    painted = graph.add(
         "sampled",
         "KSampler",
         model=model,
-        seed=scene.seed,
+        seed=seed,
         steps=STEPS,
         cfg=CFG,
         sampler_name="euler_ancestral",
@@ -230,7 +236,7 @@ def hosts(family: str, scene: Scene) -> Graph:
         latent_image=latent,
         denoise=1.0,
     )
-    picture = graph.add("picture", "VAEDecode", samples=sampled, vae=vae)
+    picture = graph.add("picture", "VAEDecode", samples=painted, vae=vae)
     graph.add(OUTPUT, "SaveImage", images=picture, filename_prefix="world")
     return graph
 

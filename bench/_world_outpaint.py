@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from comfyui_astria.bench._world import CFG, OUTPUT, STEPS, compiled, with_inputs
+from comfyui_astria.bench._world import compiled, sampled, with_inputs
 from comfyui_astria.devtools import small_world
 from comfyui_astria.nodes.graph.graph import Graph, Link
 from comfyui_astria.nodes.outpaint.geometry import ANCHORS, Canvas, place
@@ -88,7 +88,7 @@ def hosts(family: str, source: Source) -> Graph:
     """Return the host's own way: the picture padded, its margin painted by a noise mask."""
     graph = Graph()
     loader = graph.add("models", small_world.LOADER, family=family)
-    model, clip, vae = (Link(loader.node, slot) for slot in range(3))
+    clip, vae = Link(loader.node, 1), Link(loader.node, 2)
     picture = graph.add("source", "LoadImage", image=source.name)
     window = source.canvas.window
     padding = {
@@ -102,22 +102,7 @@ def hosts(family: str, source: Source) -> Graph:
     mask = Link(padded.node, 1)
     masked = graph.add("masked", "SetLatentNoiseMask", samples=latent, mask=mask)
     positive = graph.add("positive", "CLIPTextEncode", clip=clip, text=source.text)
-    negative = graph.add("negative", "CLIPTextEncode", clip=clip, text="")
-    steps = {"seed": source.seed, "steps": STEPS, "cfg": CFG, "denoise": 1.0}
-    sampled = graph.add(
-        "sampled",
-        "KSampler",
-        model=model,
-        sampler_name="euler_ancestral",
-        scheduler="normal",
-        positive=positive,
-        negative=negative,
-        latent_image=masked,
-        **steps,
-    )
-    painted = graph.add("painted", "VAEDecode", samples=sampled, vae=vae)
-    graph.add(OUTPUT, "SaveImage", images=painted, filename_prefix="world")
-    return graph
+    return sampled(graph, loader, positive, masked, source.seed)
 
 
 @dataclass(frozen=True)
