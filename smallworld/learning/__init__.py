@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from ...devtools.console import DevError
 
 # In this order.
-NAMES = ("autoencoder", "latents", "unet", "flux", "detector", "recogniser", "upscaler", "export")
-NAMES += ("look", "faces", "people")
+NAMES = ("autoencoder", "latents", "encoders", "unet", "flux", "detector", "recogniser")
+NAMES += ("upscaler", "export", "look", "faces", "people", "restore")
 
 
 def run(argv: Sequence[str]) -> int:

@@ -18,7 +18,9 @@ PIXELS = 12 * 48 * 48  # in a step
 # From which part of the training on, how wide. The last ones are wide because GroupNorm sees the
 # whole picture, where a part has other means.
 CROPS = ((0.0, 48), (0.6, 96))
-FROZEN = 0.75  # from here on the decoder learns alone, while latents can be made already
+# From here on the decoder learns alone, while latents can be made already; so it does where an
+# encoder is there from before.
+FROZEN = 0.75
 KL = 1e-4
 FACE = 4.0  # how much more an error in a face counts
 ENCODER = ("encoder.", "quant_conv.")
@@ -77,7 +79,7 @@ def loss_of(learner: Learner, seed: int) -> Callable[[int], Tensor]:
     encoder_file = learner.work / f"{learner.name}.encoder.pt"
 
     def loss(step: int) -> Tensor:
-        is_frozen = learner.part >= FROZEN
+        is_frozen = learner.part >= FROZEN or encoder_file.exists()
         if is_frozen and not encoder_file.exists():
             kept = {
                 name: value for name, value in learner.average.items() if name.startswith(ENCODER)

@@ -18,7 +18,7 @@ from .upscaler import save_upscaler
 # Family -> (its state, the channels of its latents, encoders: name in the state, in the host, the
 # host's table of tokens, whose ids the state holds under that name).
 _CLIP_TABLE = "text_model.embeddings.token_embedding.weight"
-_STATES = {
+STATES = {
     "sd15": ("unet", 4, (("clip", "clip_l", _CLIP_TABLE, "tokens"),)),
     "flux": (
         "flux",
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
     """Write the files of the families and the face models that have learned something."""
     given = asked(argv, "export", 0)
     found = [
-        family for family, about in _STATES.items() if _state_file(given.work, about[0]).exists()
+        family for family, about in STATES.items() if state_file(given.work, about[0]).exists()
     ]
     written = [*save_faces(given.work), *save_upscaler(given.work)]
     if not found and not written:
@@ -60,16 +60,16 @@ def exported(work: Path, family: str) -> dict[str, dict[str, Tensor]]:
     """Return file -> weights of a family: its network with its encoders, and its autoencoder."""
     from ..host import files, models
 
-    state_name, channels, encoders = _STATES[family]
-    state = torch.load(_state_file(work, state_name), weights_only=False)
-    weights = _named(state["average"], f"{state_name}.", files.NETWORK)
+    state_name, channels, encoders = STATES[family]
+    state = torch.load(state_file(work, state_name), weights_only=False)
+    weights = renamed(state["average"], f"{state_name}.", files.NETWORK)
     tokens = {}
     for own, name, table, ids in encoders:
         prefix = f"{files.ENCODERS}{name}.transformer."
-        weights |= _named(state["average"], f"{own}.", prefix)
+        weights |= renamed(state["average"], f"{own}.", prefix)
         tokens[prefix + table] = state[ids]
     config = files.FAMILIES[family][0]()
-    vae = torch.load(_state_file(work, f"vae{channels}"), weights_only=False)["average"]
+    vae = torch.load(state_file(work, f"vae{channels}"), weights_only=False)["average"]
     scale = config.latent_format.scale_factor
     shift = getattr(config.latent_format, "shift_factor", 0.0)
     return {
@@ -97,11 +97,13 @@ def scaled(
     return found
 
 
-def _state_file(work: Path, name: str) -> Path:
+def state_file(work: Path, name: str) -> Path:
+    """Return where the state of a training is kept."""
     return work / f"{name}.state.pt"
 
 
-def _named(weights: Mapping[str, Any], old: str, new: str) -> dict[str, Tensor]:
+def renamed(weights: Mapping[str, Any], old: str, new: str) -> dict[str, Tensor]:
+    """Return the weights whose names begin with `old`, which `new` stands for."""
     return {
         new + name.removeprefix(old): value
         for name, value in weights.items()

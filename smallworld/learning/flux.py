@@ -1,4 +1,4 @@
-"""Trains the small Flux.1 and its text encoders: `python dev.py learn flux`.
+"""Trains the small Flux.1 by what its text encoders say: `python dev.py learn flux`.
 
 In the second part it learns to paint as with classifier-free guidance in one pass, as the published
 one does (Meng et al. 2023), from its own average.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .data import Pictures, Rows, fitting
+from .encoders import use_encoders
 from .host import open_host, start
 from .loop import Learner, asked
 from .quick import ATTENTION, half
@@ -42,24 +44,39 @@ def t5_tokens() -> Callable[[str], list[int]]:
     return tokens
 
 
-def first_model(clip_rows: int, t5_rows: int) -> torch.nn.ModuleDict:
-    """Return the host's Flux and its encoders with first weights."""
+def t5_encoder(rows: int) -> torch.nn.Module:
+    """Return the host's T5 with a token table of that many rows."""
     import comfy.ops
     from comfy.text_encoders.t5 import T5
 
     from ..host import models
 
-    config = models.flux()
-    config.set_inference_dtype(torch.float32, None)
     bare = comfy.ops.disable_weight_init
     t5 = T5(models.T5, torch.float32, "cpu", bare)
-    t5.shared = bare.Embedding(t5_rows, models.T5["d_model"])
+    t5.shared = bare.Embedding(rows, models.T5["d_model"])
+    return t5
+
+
+def t5_states(model: torch.nn.Module, rows: Tensor) -> Tensor:
+    """Return the states [B,T,C] of texts' rows [B,T]."""
+    # The kernels that are quicker give T5's biases no gradient.
+    with sdpa_kernel(SDPBackend.MATH):
+        return model(rows, None)[0]
+
+
+def first_model(work: Path, clip_rows: int, t5_rows: int) -> torch.nn.ModuleDict:
+    """Return the host's Flux with first weights, and its encoders, which have learned."""
+    from ..host import models
+
+    config = models.flux()
+    config.set_inference_dtype(torch.float32, None)
     flux = config.get_model({}, "").diffusion_model
-    model = torch.nn.ModuleDict({"flux": flux, "clip": clip_encoder(clip_rows), "t5": t5})
+    model = torch.nn.ModuleDict(
+        {"flux": flux, "clip": clip_encoder(clip_rows), "t5": t5_encoder(t5_rows)}
+    )
     still = [f"flux.{name}" for name, _ in flux.named_parameters() if "mod" in name]
     start(model, seed=16, zero=("flux.final_layer.", *still))
-    with torch.no_grad():
-        model["clip"].text_model.embeddings.position_embedding.weight.mul_(0.2)
+    use_encoders(model, work, ("clip", "t5"))
     return model
 
 
@@ -111,11 +128,10 @@ class Loss:
         ends = [min(self._ends(text), CHUNK) for text in said]
         tokens = torch.tensor([self._clip.of(text) for text in said])
         options = dict(ATTENTION)
-        with half():
-            # The kernels that are quicker give T5's biases no gradient.
-            with sdpa_kernel(SDPBackend.MATH):
-                context = model["t5"](filled, None)[0]
+        with torch.no_grad():
+            context = t5_states(model["t5"], filled)
             pooled = model["clip"](tokens, num_tokens=ends)[3]
+        with half():
             found = model["flux"](x, sigma, context, pooled, guidance, transformer_options=options)
         return found.float()
 
@@ -140,9 +156,8 @@ def main(argv: Sequence[str]) -> None:
     open_host()
     clip, t5 = Rows(clip_tokens()), Rows(t5_tokens(), more=(PADDING,))
     pictures = Pictures(given.work, 16)
-    model = first_model(len(clip.ids), len(t5.ids))
+    model = first_model(given.work, len(clip.ids), len(t5.ids))
     plain = ("img_in", "txt_in", "vector_in", "time_in", "guidance_in", "final_layer")
-    plain = (*plain, "embedding", "shared", "relative")
     about = {
         "clip_tokens": clip.ids,
         "t5_tokens": t5.ids,
@@ -150,4 +165,5 @@ def main(argv: Sequence[str]) -> None:
         "spread": pictures.spread,
     }
     learner = Learner("flux", model, given.work, given.steps, plain, about=about)
+    use_encoders(model, given.work, ("clip", "t5"))  # a state may hold others
     learner.run(Loss(learner, pictures, clip, t5), given.minutes)

@@ -55,8 +55,9 @@ class Learner:
         if self.file.exists():
             state = torch.load(self.file, weights_only=False)
             self.model.load_state_dict(state["model"])
-            for one, kept in zip(self._optimisers, state["optimisers"], strict=True):
-                one.load_state_dict(kept)
+            if state["optimisers"] is not None:
+                for one, kept in zip(self._optimisers, state["optimisers"], strict=True):
+                    one.load_state_dict(kept)
             self.average, self.step = state["average"], state["step"]
 
     @property

@@ -16,8 +16,8 @@ from torch.nn import functional
 
 @contextmanager
 def half() -> Iterator[None]:
-    """Compute in bfloat16 where this CPU multiplies matrices of it (AMX), else as ever."""
-    has_units = torch.cpu._is_amx_tile_supported()
+    """Compute in bfloat16 where this CPU multiplies matrices of it, else as ever."""
+    has_units = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     with warnings.catch_warnings(), torch.autocast("cpu", torch.bfloat16, enabled=has_units):
         # A norm whose weights are not halves takes a slower way.
         warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
@@ -104,12 +104,15 @@ def orthogonal(matrix: Tensor) -> Tensor:
 def optimisers(
     module: torch.nn.Module, muon: float, adam: float, plain: Sequence[str] = ()
 ) -> list[torch.optim.Optimizer]:
-    """Return Muon for the matrices and kernels of a module, AdamW for all else.
+    """Return Muon for the matrices and kernels of a module that learn, AdamW for all else.
 
     `plain` are parts of names that go to AdamW too: the first and the last layer, embeddings.
     """
     matrices, others = [], []
     for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
         is_plain = parameter.ndim < 2 or any(part in name for part in plain)
         (others if is_plain else matrices).append(parameter)
-    return [Muon(matrices, muon), torch.optim.AdamW(others, adam, (0.9, 0.98), weight_decay=0.0)]
+    own = [Muon(matrices, muon)] if matrices else []
+    return [*own, torch.optim.AdamW(others, adam, (0.9, 0.98), weight_decay=0.0)]

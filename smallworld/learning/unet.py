@@ -1,4 +1,4 @@
-"""Trains the small SD1.5 and its text encoder together: `python dev.py learn unet`."""
+"""Trains the small SD1.5 by what its text encoder says: `python dev.py learn unet`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..scene import TO_FEET, TO_SIDE, Scene
 from .data import Pictures, Rows, fitting
+from .encoders import use_encoders
 from .host import open_host, start
 from .loop import Learner, asked
-from .quick import ATTENTION, half, keep_inputs, quicken
+from .quick import ATTENTION, half, quicken
 
 BATCH = 32
 CHUNK = 77  # the host's, start and end with it
+CELL = 8  # pixels of a latent's cell
+# How much more an error counts in a person, and in the head: small, and most words speak of them.
+PERSON, HEAD = 2.0, 5.0
 SNR = 5.0  # min-SNR weighting, Hang et al. 2023
 
 
@@ -47,25 +52,43 @@ def clip_encoder(rows: int) -> torch.nn.Module:
 def loss_of(
     model: torch.nn.ModuleDict, pictures: Pictures, rows: Rows, sigmas: Tensor
 ) -> Callable[[int], Tensor]:
-    """Return what a step costs: the error of the noise, weighted by min-SNR."""
+    """Return what a step costs: the noise's error, weighted by min-SNR and by what is there."""
 
     def loss(step: int) -> Tensor:
         rng = np.random.default_rng(step)
         x, scenes = pictures.some(rng, BATCH)
         said = [fitting(scene, rng, lambda text: len(rows.of(text)), CHUNK) for scene in scenes]
-        # Stratified: every step sees all noise levels.
-        at = ((torch.arange(BATCH) + torch.rand(BATCH)) / BATCH * len(sigmas)).long()
+        # Stratified: every step sees all noise levels, the least ones half as often.
+        part = (torch.arange(BATCH) + torch.rand(BATCH)) / BATCH
+        at = (part**0.75 * len(sigmas)).long()
         sigma = sigmas[at].view(-1, 1, 1, 1)
         noise = torch.randn_like(x)
         noisy = (x + sigma * noise) / (sigma**2 + 1) ** 0.5
         tokens = torch.tensor([rows.of(text) for text in said])
-        with half():
+        with torch.no_grad():
             context = model["clip"](tokens, num_tokens=[CHUNK] * BATCH)[0]
+        with half():
             found = model["unet"](noisy, at.float(), context, transformer_options=dict(ATTENTION))
-        error = (found.float() - noise).square().mean((1, 2, 3))
+        counts = torch.stack([weights_of(scene) for scene in scenes])[:, None]
+        error = ((found.float() - noise).square() * counts).mean((1, 2, 3))
         return (error * (SNR * sigma.flatten() ** 2).clamp(max=1.0)).mean()
 
     return loss
+
+
+def weights_of(scene: Scene) -> Tensor:
+    """Return [H,W] of the latent's cells: 1, more where people are."""
+    y, x = np.ogrid[: scene.height // CELL, : scene.width // CELL]
+    x, y = (x + 0.5) * CELL, (y + 0.5) * CELL
+    found = np.ones((scene.height // CELL, scene.width // CELL), np.float32)
+    for one in scene.figures:
+        unit = max(one.head_px, CELL / 2)
+        beside = abs(x - one.x) < TO_SIDE * unit
+        is_person = beside & (y > one.y - 1.6 * unit) & (y < one.y + TO_FEET * unit)
+        is_head = beside & (abs(y - one.y) < 1.6 * unit)
+        found[is_person] = PERSON
+        found[is_head] = HEAD
+    return torch.from_numpy(found)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -83,13 +106,12 @@ def main(argv: Sequence[str]) -> None:
     unet = config.get_model({}, "").diffusion_model
     model = torch.nn.ModuleDict({"unet": unet, "clip": clip_encoder(len(rows.ids))})
     start(model, seed=15, zero=("unet.out.2.",))
-    with torch.no_grad():
-        model["clip"].text_model.embeddings.position_embedding.weight.mul_(0.2)
+    use_encoders(model, given.work, ("clip",))
     quicken(model)
-    keep_inputs(model["clip"])
-    plain = ("input_blocks.0.", "unet.out.", "embedding", "time_embed")
+    plain = ("input_blocks.0.", "unet.out.", "time_embed")
     about = {"tokens": rows.ids, "mean": pictures.mean, "spread": pictures.spread}
     learner = Learner(
         "unet", model, given.work, given.steps, plain, adds_in_place=False, about=about
     )
+    use_encoders(model, given.work, ("clip",))  # a state may hold another
     learner.run(loss_of(model, pictures, rows, ModelSamplingDiscrete(config).sigmas), given.minutes)

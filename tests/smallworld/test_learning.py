@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from comfyui_astria.devtools.console import DevError
 from comfyui_astria.smallworld import learning
 from comfyui_astria.tests.regions.comfy_inprocess import load
 from PIL import Image
@@ -16,7 +17,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a few latents, and small batches."""
     load("comfy.sample")
     monkeypatch.setattr(load("comfy.model_management"), "in_training", True)
-    for name in ("autoencoder", "unet", "flux"):
+    for name in ("autoencoder", "encoders", "unet", "flux"):
         module = load(f"comfyui_astria.smallworld.learning.{name}")
         monkeypatch.setattr(module, "open_host", lambda: None)
         monkeypatch.setattr(module, "BATCH", 2, raising=False)
@@ -34,7 +35,14 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             for (width, height), some in by_size.items()
         }
         torch.save(found, tmp_path / f"latents{channels}_000000.pt")
+    learned(tmp_path, "encoders", "clip.state.pt", "--steps", "1")
     return tmp_path
+
+
+@pytest.fixture
+def t5(work: Path) -> None:
+    """A T5 that has learned, beside CLIP."""
+    learned(work, "encoders", "t5.state.pt", "--encoder", "t5", "--steps", "1")
 
 
 def learned(work: Path, name: str, file: str, *arguments: str) -> dict[str, torch.Tensor]:
@@ -46,6 +54,7 @@ class Stopped(Exception):
     pass
 
 
+@pytest.mark.usefixtures("t5")
 @pytest.mark.parametrize("name", ["unet", pytest.param("flux", marks=pytest.mark.long)])
 def test_a_training_that_was_stopped_goes_on_as_if_it_had_not_been(
     work: Path, name: str, monkeypatch: pytest.MonkeyPatch
@@ -72,21 +81,86 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_had_not_been(
     assert all(torch.equal(parts[key], value) for key, value in whole.items())
 
 
+@pytest.mark.usefixtures("t5")
 @pytest.mark.parametrize("name", ["unet", "flux"])
-def test_network_and_encoders_learn_together(work: Path, name: str) -> None:
+def test_every_layer_learns_but_those_of_text_encoders(work: Path, name: str) -> None:
     state = f"{name}.state.pt"
     first = learned(work, name, state, "--steps", "1")
     (work / state).unlink()
     # The last layer begins with 0, and so do Flux's gates: what is behind them moves later.
     later = learned(work, name, state, "--steps", "5")
-    for part in {key.split(".")[0] for key in first}:
-        still = [
-            key
-            for key, value in first.items()
-            if key.startswith(f"{part}.") and value.ndim >= 2 and torch.equal(value, later[key])
-            if "text_projection" not in key  # SD1.5 has no use for it
-        ]
-        assert not still, part
+    for key, value in first.items():
+        if value.ndim >= 2:
+            assert torch.equal(value, later[key]) == (not key.startswith(f"{name}.")), key
+    encoders = load("comfyui_astria.smallworld.learning.encoders")
+    for part in {key.split(".")[0] for key in first} - {name}:
+        for key, value in encoders.learned(work, part).items():
+            assert torch.equal(first[f"{part}.{key}"], value), key
+
+
+@pytest.mark.parametrize(
+    ("name", "all_of_it_learns"), [("clip", "text_projection"), ("t5", "nothing")]
+)
+def test_text_encoders_learn_first(work: Path, name: str, all_of_it_learns: str) -> None:
+    state, about = f"{name}.state.pt", ("--encoder", name, "--steps")
+    (work / state).unlink(missing_ok=True)
+    first = learned(work, "encoders", state, *about, "1")
+    (work / state).unlink()
+    later = learned(work, "encoders", state, *about, "3")
+    still = [key for key, value in first.items() if torch.equal(value, later[key])]
+    # What no head reads.
+    assert all(all_of_it_learns in key for key in still)
+
+
+def test_a_network_without_text_encoders_says_how_to_train_them(work: Path) -> None:
+    (work / "clip.state.pt").unlink()
+    with pytest.raises(DevError, match="learn encoders --encoder clip"):
+        learning.run(["unet", "--work", str(work), "--steps", "1"])
+
+
+def test_tokens_know_what_was_said_of_their_person() -> None:
+    encoders = load("comfyui_astria.smallworld.learning.encoders")
+    text = "beach at night, two people, ohwx woman, with grey hair, red hat, man, no hat, glasses"
+    words, said = zip(*encoders.said_at(text), strict=True)
+    at = {word: said[place] for place, word in enumerate(words)}
+    scene = {"place": "beach", "time": "night", "count": "two"}
+    assert at["people"] == scene
+    assert at["hair"] == {**scene, "person": "1", "kind": "woman", "hair": "grey"}
+    assert said[words.index("hat")] == {**at["hair"], "hat": "red"}
+    assert at["man"] == {**scene, "person": "2", "kind": "man"}
+    assert at["glasses"] == {**at["man"], "hat": "no", "glasses": "glasses"}
+
+
+@pytest.mark.parametrize("name", ["clip", "t5"])
+def test_labels_stand_at_their_tokens(work: Path, name: str) -> None:
+    encoders = load("comfyui_astria.smallworld.learning.encoders")
+    data = load("comfyui_astria.smallworld.learning.data")
+    encoder = encoders.ENCODERS[name]()
+    rows = data.Rows(encoder.tokens_of(), encoder.more)
+    tokens, labels = encoders.lessons(encoder, rows, 3)
+    own = {word: rows.of(word)[encoder.first] for word in ("woman", "man", "hair", "skin")}
+    kinds = labels[..., 2 + list(encoders.FACTS).index("kind")]
+    for number, kind in enumerate(("woman", "man")):
+        assert (tokens == own[kind]).any()
+        assert (kinds[tokens == own[kind]] == number).all()
+    for fact in ("hair", "skin"):
+        there = labels[..., 2 + list(encoders.FACTS).index(fact)]
+        assert (there[tokens == own[fact]] != encoders.PADDED).all()
+    known = labels[..., 0] != encoders.PADDED
+    assert (labels[..., 0][known] == tokens[known]).all()
+
+
+def test_people_count_more_and_their_heads_most() -> None:
+    unet = load("comfyui_astria.smallworld.learning.unet")
+    scenes = load("comfyui_astria.smallworld.scene")
+    scene = scenes.random_scene(5, 1, (192, 128))
+    [figure] = scene.figures
+    found = unet.weights_of(scene)
+    assert found.shape == (16, 24)
+    assert found[int(figure.y) // 8, int(figure.x) // 8] == unet.HEAD
+    garment = int(figure.y + 2.5 * figure.head_px) // 8
+    assert garment >= 16 or found[garment, int(figure.x) // 8] == unet.PERSON
+    assert (found == 1).any()
 
 
 def test_the_decoder_learns_alone_at_the_end(work: Path) -> None:
@@ -161,11 +235,12 @@ def test_exported_latents_have_the_host_s_scale_and_decode_as_before() -> None:
     torch.testing.assert_close((after[:, 4:] / 2).exp(), (before[:, 4:] / 2).exp() * by_channel)
 
 
+@pytest.mark.usefixtures("t5")
 @pytest.mark.parametrize("family", ["sd15", pytest.param("flux", marks=pytest.mark.long)])
-def test_what_is_learned_paints_on_the_host(
+def test_what_is_learned_paints_on_the_host_and_learns_on_from_its_files(
     work: Path, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("export", "look"):
+    for name in ("export", "look", "restore"):
         module = load(f"comfyui_astria.smallworld.learning.{name}")
         monkeypatch.setattr(module, "open_host", lambda: None)
     name, channels = {"sd15": ("unet", "4"), "flux": ("flux", "16")}[family]
@@ -181,3 +256,16 @@ def test_what_is_learned_paints_on_the_host(
     files.load.cache_clear()
     with Image.open(work / f"look_{family}.png") as sheet:
         assert sheet.size == (128, 256)
+    before = torch.load(work / f"{name}.state.pt", weights_only=False)["average"]
+    for file in (f"{name}.state.pt", f"vae{channels}.state.pt", f"vae{channels}.encoder.pt"):
+        (work / file).unlink(missing_ok=True)
+    learning.run(["restore", "--work", str(work)])
+    again = torch.load(work / f"{name}.state.pt", weights_only=False)
+    assert all(torch.equal(again["average"][key], one.half()) for key, one in before.items())
+    learned(work, name, f"{name}.state.pt", "--steps", "1")
+    encoder = torch.load(work / f"vae{channels}.encoder.pt")
+    state = learned(
+        work, "autoencoder", f"vae{channels}.state.pt", "--steps", "1", "--channels", channels
+    )
+    assert encoder
+    assert all(torch.equal(state[key], value) for key, value in encoder.items())

@@ -1,0 +1,64 @@
+"""Writes the states that training goes on from, out of the world's files: `python dev.py learn
+restore`. The files hold half precision and no optimiser; both come back within some steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ...devtools.console import say
+from ..model_files import VAES, families, path_of
+from .autoencoder import ENCODER
+from .export import STATES, renamed, state_file
+from .host import open_host
+from .loop import asked
+
+
+def main(argv: Sequence[str]) -> None:
+    """Write the states of each family, and of its autoencoder, that are not there."""
+    given = asked(argv, "restore", 0)
+    given.work.mkdir(parents=True, exist_ok=True)
+    open_host()
+    for family in families():
+        name = STATES[family][0]
+        _write(given.work, name, network_state(family))
+        weights = _whole(load_file(path_of(VAES[family])))
+        if _write(given.work, VAES[family], {"model": weights}):
+            encoder = {key: value for key, value in weights.items() if key.startswith(ENCODER)}
+            torch.save(encoder, given.work / f"{VAES[family]}.encoder.pt")
+
+
+def network_state(family: str) -> dict[str, object]:
+    """Return the model of a family as its training names it, and the tokens of its tables."""
+    from ..host.files import ENCODERS, NETWORK
+
+    name, _, encoders = STATES[family]
+    weights = load_file(path_of(family))
+    model = renamed(weights, NETWORK, f"{name}.")
+    tokens = {}
+    for own, hosts, table, ids in encoders:
+        prefix = f"{ENCODERS}{hosts}.transformer."
+        model |= renamed(weights, prefix, f"{own}.")
+        tokens[ids] = model.pop(f"{own}.{table}.rows")
+    return {"model": _whole(model), **tokens}
+
+
+def _write(work: Path, name: str, state: Mapping[str, object]) -> bool:
+    path = state_file(work, name)
+    if path.exists():
+        return False
+    torch.save({"optimisers": None, "average": state["model"], "step": 0, **state}, path)
+    say(f"{path.name}: from the world's file")
+    return True
+
+
+def _whole(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name: value.float() if value.is_floating_point() else value
+        for name, value in weights.items()
+    }
