@@ -12,7 +12,7 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -40,16 +40,21 @@ BASES, LORAS = 200, 20_000
 DAY_LOAD_S, DAY_LORA_S, DAY_PAINT_S = 10.0, 0.5, 4.0
 DEATHS = 0.001  # of the runs end with their worker
 RESTART_S = 60.0
+ENOUGH_GPUS = 400  # for the peak of that day
+
+# Prompts that come evenly, a little faster than so many GPUs paint.
+STEADY, STEADY_RATE = 8000, 20.0
 
 
 def run() -> list[dict]:
     """Return the figures, of a day that is a twentieth as long, with as many prompts a second."""
-    return [*_commits(), *_rates(), *_many(), *_loads(), *_day(0.05)]
+    return [*_commits(), *_rates(), *_many(), *_loads(), *_steady(), *_day(0.05)]
 
 
 def run_long() -> list[dict]:
-    """Return the figures, with the whole day."""
-    return [*_commits(), *_rates(), *_many(), *_loads(), *_day(1.0)]
+    """Return the figures, with the whole day, and one of more GPUs."""
+    days = [*_day(1.0), *_day(1.0, ENOUGH_GPUS)]
+    return [*_commits(), *_rates(), *_many(), *_loads(), *_steady(), *days]
 
 
 def _prompt(number: int, base: str = "a.safetensors") -> Prompt:
@@ -112,6 +117,8 @@ class TimedPool:
         heapq.heappush(self._due, (time.monotonic() + RUN_S, worker, run.run_id))
 
     def await_result(self, worker: str, run_id: str) -> None: ...
+
+    def ask(self, worker: str, run_id: str, tune_id: int, known: Mapping[str, int]) -> None: ...
 
     def acknowledge(self, worker: str, run_id: str) -> None: ...
 
@@ -189,11 +196,12 @@ def _loads() -> list[dict]:
 class Day:
     """A day of a fleet, in a time of its own: prompts that come, GPUs that load and paint."""
 
-    def __init__(self, share: float, seed: int = 1) -> None:
-        self.gpus = GPUS
+    def __init__(self, share: float, gpus: int = GPUS, seed: int = 1) -> None:
+        self.gpus = gpus
+        self.bound_of = gpus  # workers by whose number the bound on overtaking grows
         self.day_s = DAY_S * share
         self._chance = random.Random(seed)
-        self._coming = self._moments(round(PROMPTS * share))
+        self._coming = self._moments(round(PROMPTS * share)) if share else []
         self._bases = _popular(BASES)
         self._loras = _popular(LORAS)
         self.waits: list[float] = []
@@ -217,6 +225,11 @@ class Day:
                 )
             found.append(moment * self.day_s / DAY_S)
         return sorted(found)
+
+    def live_evenly(self, prompts: int, a_second: float) -> None:
+        """Live through prompts that come one after another."""
+        self._coming = [number / a_second for number in range(prompts)]
+        self.live()
 
     def live(self) -> None:
         """Live through the day."""
@@ -255,7 +268,7 @@ class Day:
         # As the dispatcher: a GPU that has what the oldest needs, else any.
         gpu = next(iter(free))
         before = held.get(gpu)
-        taken = line.take(before, self._held, self.gpus)
+        taken = line.take(before, self._held, self.bound_of)
         free.discard(gpu)
         took = DAY_PAINT_S
         if before is None or before.base != taken.models.base:
@@ -294,8 +307,26 @@ def _popular(count: int) -> Callable[[random.Random], int]:
     return lambda chance: chance.choices(ranks, cum_weights=sums)[0]
 
 
-def _day(share: float) -> list[dict]:
-    day = Day(share)
+def _steady() -> list[dict]:
+    rows = []
+    for bound_of, how in ((1, "in all"), (GPUS, "for each GPU")):
+        day = Day(0.0)
+        day.bound_of = bound_of
+        day.live_evenly(STEADY, STEADY_RATE)
+        waits = sorted(day.waits)
+        of = f"{STEADY} prompts at {STEADY_RATE:g} a second, {MOST_BYPASSES} overtakings {how}"
+        loads, took = (day.counts[one] / len(waits) for one in ("loads", "busy"))
+        rows += [
+            figure(f"{of}: prompts for which a base was loaded", round(loads * 100), "%"),
+            figure(f"{of}: of a GPU for each", round(took, 1), "s"),
+            figure(f"{of}: waiting, median", round(statistics.median(waits)), "s"),
+            figure(f"{of}: waiting, 99th percentile", round(waits[int(len(waits) * 0.99)]), "s"),
+        ]
+    return rows
+
+
+def _day(share: float, gpus: int = GPUS) -> list[dict]:
+    day = Day(share, gpus)
     day.live()
     waits = sorted(day.waits)
     of = f"{day.day_s / 3600:g} h of {day.gpus} GPUs"
@@ -308,6 +339,7 @@ def _day(share: float) -> list[dict]:
         figure(f"{of}: longest line", day.longest, "prompts"),
         figure(f"{of}: prompts for which a base was loaded", round(loads * 100, 1), "%"),
         figure(f"{of}: prompts for which a LoRA was loaded", round(loras * 100, 1), "%"),
+        figure(f"{of}: of a GPU for each", round(day.counts["busy"] / len(waits), 1), "s"),
         figure(f"{of}: GPUs busy", round(busy * 100), "%"),
         figure(f"{of}: runs that died", day.counts["deaths"], ""),
     ]

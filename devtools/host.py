@@ -13,7 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from .base import SMALL_WORLD_FOLDER, TEST_PACK_FOLDER, make_base, write_models_config
+from .base import (
+    SMALL_WORLD_FOLDER,
+    TEST_PACK_FOLDER,
+    link_folder,
+    make_base,
+    write_models_config,
+)
 from .client import Client
 from .console import DevError
 from .environment import Environment
@@ -51,6 +57,7 @@ class HostOptions:
     extra_args: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()  # added to the environment of the host's process
     start_timeout_s: float = 300
+    packs: tuple[Path, ...] = ()  # folders of other node packs
 
 
 class Host:
@@ -132,6 +139,9 @@ class Host:
     def _command(self) -> list[str]:
         options = self.options
         packs = make_base(self.base, test_pack=options.test_pack, small_world=options.small_world)
+        packs += tuple(one.name for one in options.packs)
+        for one in options.packs:
+            link_folder(self.base / "custom_nodes" / one.name, one)
         command = [
             str(self.environment.python),
             "main.py",

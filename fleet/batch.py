@@ -25,8 +25,8 @@ from ..nodes.prompt import PromptRequest
 from ..nodes.tunes.local_files import LocalFiles
 from ..nodes.tunes.prompts import Prompt
 from ..nodes.tunes.state import resolver_in
-from .needs import needed
-from .runs import Backlog, Result, Run
+from .needs import MODEL_FOLDERS, needed
+from .runs import Backlog, Result, Run, TrainingRun
 
 MANIFEST = "manifest.jsonl"
 _SEEDS = 2**32
@@ -80,6 +80,9 @@ class FileSource:
         self._state = state_folder
         self._input = state_folder.parent.parent / "input"
         self._models = models
+        named = {name: self._input.parent / name for name in ("input", "output", "temp")}
+        own = state_folder.parent.parent / "models"
+        self._folders = {**named, **{name: own / name for name in MODEL_FOLDERS.values()}}
         self._lines = {one.number: one for one in lines}
         self._prompts: dict[int, Prompt] = {}
         done = self._done()
@@ -109,10 +112,16 @@ class FileSource:
         """Return the run ids of those prompts that are open."""
         return {id: self._prompts[id].run_id for id in ids if id in self._prompts}
 
-    def run_of(self, prompt: Prompt) -> Run:
+    def trainings(self) -> Sequence[TrainingRun]:
+        """Return none: a line of the file is a prompt."""
+        return ()
+
+    def keep(self, run: TrainingRun, told: Mapping[str, bytes]) -> None:
+        """Keep nothing, for nothing is trained."""
+
+    def run_of(self, prompt: Prompt, bring: Collection[str] = ()) -> Run:
         """Return the run of a prompt, with the files that its nodes name."""
-        folders = {name: self._input.parent / name for name in ("input", "output", "temp")}
-        return needed(prompt.run_id, prompt.workflow, folders, self._state)
+        return needed(prompt.run_id, prompt.workflow, self._folders, self._state, bring)
 
     def count_open(self) -> int:
         """Return how many prompts have not ended."""

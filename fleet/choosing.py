@@ -27,11 +27,20 @@ class Models:
 
 @dataclass(eq=False)
 class Waiting:
-    """A prompt that waits, by its id, and how often later ones were taken before it."""
+    """A prompt that waits, by its id, and how often later ones were taken before it.
+
+    `place` is where it stands in line, its id where nothing else is said.
+    """
 
     id: int
     models: Models
     bypassed: int = 0
+    place: float | None = None
+
+    @property
+    def order(self) -> float:
+        """Where it stands in line."""
+        return self.id if self.place is None else self.place
 
 
 def models_of(workflow: Mapping[str, Any]) -> Models:
@@ -58,9 +67,9 @@ class Line:
         return len(self._waiting)
 
     def add(self, new: Iterable[Waiting]) -> None:
-        """Put prompts in their places by their ids: one that comes back stands in front."""
+        """Put prompts in their places: one that comes back stands in front."""
         for one in new:
-            bisect.insort(self._waiting, one, key=lambda other: other.id)
+            bisect.insort(self._waiting, one, key=lambda other: other.order)
 
     def remove(self, id: int) -> None:
         """Take a prompt out, where it is there."""

@@ -109,6 +109,7 @@ def _join(arguments: argparse.Namespace) -> int:
         environment.comfyui,
         arguments.models or (own / "models" if own else BASE / "models"),
         DEV / "fleet" / arguments.name,
+        _packs(arguments.pack),
     )
     log = nodes.log_of(f"node-{arguments.name}")
     say(
@@ -125,6 +126,17 @@ def _join(arguments: argparse.Namespace) -> int:
                 return _until_ended(process, "The node", log)
             except DevError as error:
                 say(f"- {error}\n- joining again")
+
+
+def _packs(named: Sequence[Path]) -> list[Path]:
+    """Return the folders of node packs. Raises: DevError for one that is none."""
+    for one in named:
+        if not (one / "__init__.py").is_file():
+            raise DevError(
+                f"--pack {one} is no node pack: there is no {one / '__init__.py'}.",
+                "Name the folder of a pack that ComfyUI here loads: custom_nodes/ComfyUI-GGUF.",
+            )
+    return [one.resolve() for one in named]
 
 
 def _until_ended(process: subprocess.Popen[bytes], what: str, log: Path) -> int:
@@ -240,7 +252,7 @@ def _status(arguments: argparse.Namespace) -> int:
         f" a minute {told['per_minute'] or '-'}{late}"
     )
     if held := told["waiting_for_training"]:
-        say(f"{held} more wait for a training, which no worker does")
+        say(f"{held} more wait until their tune is trained")
     if told["problem"]:
         say(f"held up: {told['problem']}")
     for name, one in sorted(told["workers"].items()):
@@ -291,6 +303,13 @@ def _parser() -> argparse.ArgumentParser:
     made["join"].add_argument("--gpus", help="as CUDA numbers them: 0,1; all without it")
     made["join"].add_argument("--cpu", type=int, default=0, help="so many workers without a GPU")
     made["join"].add_argument("--models", type=Path, help="model folder that the workers read")
+    made["join"].add_argument(
+        "--pack",
+        type=Path,
+        action="append",
+        default=[],
+        help="folder of another node pack that the workers load; may be given more than once",
+    )
     made["status"].add_argument("--json", action="store_true")
     for name in ("drain", "undrain"):
         made[name].add_argument("names", nargs="+", help="machines, or workers as MACHINE/SLOT")

@@ -6,7 +6,7 @@ Only here is Ray imported, which lies in a venv of its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ..devtools.console import DevError, say
 from . import boot
-from .dispatcher import Ended, Event, Gone, Ready
+from .dispatcher import Ended, Event, Gone, Progress, Ready
 from .nodes import MACHINE, SLOT
 from .runs import Hello, Run
 from .worker import Worker
@@ -140,6 +140,11 @@ class RayPool:
         """Have `Ended` follow for a run that another dispatcher started."""
         self._call(worker, "result", run_id)
 
+    def ask(self, worker: str, run_id: str, tune_id: int, known: Mapping[str, int]) -> None:
+        """Have `Progress` follow of a training, unless it is on its way."""
+        if (worker, "progress") not in self._pending.values():
+            self._call(worker, "progress", run_id, tune_id, known)
+
     def acknowledge(self, worker: str, run_id: str) -> None:
         """Let a worker forget a result."""
         self._call(worker, "acknowledge", run_id)
@@ -148,9 +153,9 @@ class RayPool:
         """Have a run ended."""
         self._call(worker, "interrupt", run_id)
 
-    def forget(self, worker: str, tunes: tuple[int, ...]) -> None:
-        """Have a worker remove the photos of tunes."""
-        self._call(worker, "forget", tunes)
+    def forget(self, worker: str, tunes: tuple[int, ...], models: tuple[str, ...]) -> None:
+        """Have a worker remove the photos of tunes, and model files."""
+        self._call(worker, "forget", tunes, models)
 
     def is_settled(self) -> bool:
         """Say whether every worker that there is has answered or is gone."""
@@ -246,6 +251,8 @@ class RayPool:
             self._events.append(Ended(worker, answer))
             if answer.lost:
                 self._meet(worker)
+        elif method == "progress":
+            self._events.append(Progress(*answer))
 
     def _welcome(self, worker: str, hello: Hello) -> None:
         if hello.version == self._version:

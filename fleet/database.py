@@ -18,19 +18,29 @@ from ..nodes.net.writing import atomic_write
 from ..nodes.tunes.prompts import Prompt, PromptStore
 from ..nodes.tunes.tune import now
 from .needs import needed
-from .runs import Backlog, Result, Run
+from .runs import Backlog, Result, Run, TrainingRun
+from .trainings import TrainingSource
 
 
 class DatabaseSource:
-    """The prompts in the private folder of the API's ComfyUI.
+    """The prompts and trainings in the private folder of the API's ComfyUI.
 
-    `folders` are that ComfyUI's input, output and temp folders by those names.
+    `folders` are that ComfyUI's folders by its names of them.
     """
 
     def __init__(self, state_folder: Path, folders: Mapping[str, Path]) -> None:
         self._state = state_folder
         self._folders = folders
         self._store = PromptStore(state_folder)
+        self._trainings = TrainingSource(state_folder, folders)
+
+    def trainings(self) -> Sequence[TrainingRun]:
+        """Return the trainings that have not ended."""
+        return self._trainings.open()
+
+    def keep(self, run: TrainingRun, told: Mapping[str, bytes]) -> None:
+        """Keep what a training tells of itself while it runs."""
+        self._trainings.keep(run, told)
 
     def page(self, after: int, limit: int) -> Sequence[Prompt]:
         """Return at most `limit` open prompts with ids above `after`."""
@@ -38,29 +48,49 @@ class DatabaseSource:
 
     def claim(self, runs: Mapping[int, str]) -> Collection[int]:
         """Note that prompts run now; return the ids of those that waited."""
-        return self._store.claim(runs)
+        prompts = {id: run_id for id, run_id in runs.items() if id > 0}
+        trainings = {id: run_id for id, run_id in runs.items() if id < 0}
+        found = set(self._store.claim(prompts)) if prompts else set[int]()
+        return found.union(self._trainings.claim(trainings)) if trainings else found
 
     def requeue(self, prompts: Sequence[Prompt]) -> Collection[int]:
         """Note that prompts wait again; return the ids of those that are open."""
-        return self._store.requeue(prompts)
+        trainings = [one for one in prompts if isinstance(one, TrainingRun)]
+        others = [one for one in prompts if not isinstance(one, TrainingRun)]
+        found = set(self._store.requeue(others)) if others else set[int]()
+        return found.union(self._trainings.requeue(trainings)) if trainings else found
 
     def run_ids(self, ids: Collection[int]) -> Mapping[int, str]:
         """Return the run ids of those prompts that are open."""
-        return self._store.run_ids(ids)
+        found = dict(self._store.run_ids([id for id in ids if id > 0]))
+        trainings = [id for id in ids if id < 0]
+        return {**found, **self._trainings.run_ids(trainings)} if trainings else found
 
-    def run_of(self, prompt: Prompt) -> Run:
-        """Return the run of a prompt, with the pictures and photo sets that its nodes name."""
-        return needed(prompt.run_id, prompt.workflow, self._folders, self._state)
+    def run_of(self, prompt: Prompt, bring: Collection[str] = ()) -> Run:
+        """Return the run of a prompt, with the pictures and photo sets that its nodes name, and the
+        model files in `bring`.
+        """
+        if isinstance(prompt, TrainingRun):
+            return self._trainings.run_of(prompt, bring)
+        return needed(prompt.run_id, prompt.workflow, self._folders, self._state, bring)
 
     def backlog(self) -> Backlog:
-        """Return how many prompts have not ended."""
-        return Backlog(*self._store.counts())
+        """Return how many prompts and trainings have not ended."""
+        prompts, held = self._store.counts()
+        return Backlog(prompts + self._trainings.count_open(), held)
 
     def finish(self, ends: Sequence[tuple[Prompt, Result]]) -> None:
         """Store how prompts ended, in one transaction, once their pictures lie in the folder.
 
-        The end of a run that another took the place of is passed over, with its pictures.
+        The end of a run that another took the place of is passed over, with its pictures. Those of
+        trainings are stored one by one.
         """
+        for prompt, result in ends:
+            if isinstance(prompt, TrainingRun):
+                self._trainings.finish(prompt, result)
+        self._finish([one for one in ends if not isinstance(one[0], TrainingRun)])
+
+    def _finish(self, ends: Sequence[tuple[Prompt, Result]]) -> None:
         there = {one.id: one for one in self._store.get_many([prompt.id for prompt, _ in ends])}
         ended = [
             self._ended_or_failed(replace(kept, workflow=prompt.workflow), result)
@@ -75,6 +105,9 @@ class DatabaseSource:
 
     def fail(self, prompt: Prompt, why: str) -> None:
         """Store that a prompt failed."""
+        if isinstance(prompt, TrainingRun):
+            self._trainings.fail(prompt, why)
+            return
         moment = now()
         failed = replace(prompt, status="failed", user_error=why, updated_at=moment)
         self._store.finish(failed, _body(failed))

@@ -15,13 +15,14 @@ from typing import Protocol
 from ..nodes.errors import AstriaError
 from ..nodes.tunes.prompts import Prompt
 from .choosing import MOST_BYPASSES, Line, Models, Waiting, models_of
-from .runs import DIED, Hello, Result, Run
+from .runs import DIED, Hello, Result, Run, Told, TrainingRun, place_of
 
 MOST_RUNS = 3  # a prompt whose worker ended while it ran is started so often
 LOOKAHEAD = 256  # prompts that are chosen from at least
 _PAGE = 100
 _LOOK_S = 0.5  # between two looks for prompts that were deleted
 _RESCAN_S = 5.0  # between two looks for prompts that waited for something else
+_ASK_S = 2.0  # between two looks for trainings that came, and for how far they are
 ADOPTING_S = 60.0  # for workers to tell what they run, when a dispatcher starts
 
 
@@ -30,6 +31,9 @@ class Source(Protocol):
 
     def page(self, after: int, limit: int) -> Sequence[Prompt]:
         """Return at most `limit` open prompts with ids above `after`, in the order of their ids."""
+
+    def trainings(self) -> Sequence[TrainingRun]:
+        """Return all open trainings. All below takes them like prompts."""
 
     def claim(self, runs: Mapping[int, str]) -> Collection[int]:
         """Note that prompts run now, by these run ids; return the ids of those that waited."""
@@ -40,8 +44,14 @@ class Source(Protocol):
     def run_ids(self, ids: Collection[int]) -> Mapping[int, str]:
         """Return the run ids of those prompts that are open."""
 
-    def run_of(self, prompt: Prompt) -> Run:
-        """Return what a worker needs to run it. Raises: OSError where a picture is gone."""
+    def run_of(self, prompt: Prompt, bring: Collection[str] = ()) -> Run:
+        """Return what a worker needs to run it, the model files in `bring` with their contents.
+
+        Raises: OSError where a file is gone.
+        """
+
+    def keep(self, run: TrainingRun, told: Mapping[str, bytes]) -> None:
+        """Keep what a training tells of itself while it runs."""
 
     def finish(self, ends: Sequence[tuple[Prompt, Result]]) -> None:
         """Store how prompts ended, with their pictures: those of runs that count still."""
@@ -67,13 +77,21 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """What a training has told since it was last asked."""
+
+    run_id: str
+    told: Told
+
+
+@dataclass(frozen=True)
 class Gone:
     """A worker does not answer any more, and what it ran is lost, until it is ready again."""
 
     worker: str
 
 
-Event = Ready | Ended | Gone
+Event = Ready | Ended | Progress | Gone
 
 
 class Pool(Protocol):
@@ -87,6 +105,9 @@ class Pool(Protocol):
 
     def await_result(self, worker: str, run_id: str) -> None:
         """Have `Ended` follow for a run that another dispatcher started."""
+
+    def ask(self, worker: str, run_id: str, tune_id: int, known: Mapping[str, int]) -> None:
+        """Have `Progress` follow of a training, without the files that are `known` by version."""
 
     def acknowledge(self, worker: str, run_id: str) -> None:
         """Let a worker forget a result."""
@@ -109,6 +130,7 @@ class Member:
     done: int = 0
     since: float = 0.0  # when its run began
     tunes: set[int] = field(default_factory=set)  # whose photos it may have
+    brought: set[str] = field(default_factory=set)  # model files that it may have
 
 
 @dataclass
@@ -136,8 +158,10 @@ class Dispatcher:
         self._orphans: dict[str, Prompt] | None = None  # run by a dispatcher before, run id first
         self._ends: list[tuple[Prompt, Result, str]] = []
         self._died: list[Prompt] = []  # whose worker ended under them
+        self._known: dict[str, dict[str, int]] = {}  # run id of a training -> files, versions
         self._after = 0
         self._started_at = self._looked_at = self._scanned_at = time.monotonic()
+        self._asked_at = 0.0
 
     @property
     def running(self) -> int:
@@ -154,6 +178,7 @@ class Dispatcher:
         self._forget_deleted()
         self._take_orphans()
         self._run_again()
+        self._look_at_trainings()
         self._refill()
         self._assign()
 
@@ -167,7 +192,8 @@ class Dispatcher:
         while page := self._source.page(after, _PAGE):
             found |= {one.run_id: one for one in page if one.status == "running"}
             after = page[-1].id
-        return found
+        trainings = [one for one in self._source.trainings() if one.status == "running"]
+        return found | {one.run_id: one for one in trainings}
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Ready):
@@ -177,6 +203,8 @@ class Dispatcher:
             if member is not None:
                 member.is_ready = False
                 self._lost(member)
+        elif isinstance(event, Progress):
+            self._keep(event.run_id, event.told)
         else:
             self._end(event.worker, event.result)
 
@@ -184,6 +212,7 @@ class Dispatcher:
         member = self.members.setdefault(worker, Member(hello))
         member.hello, member.is_ready = hello, True
         member.tunes |= set(hello.tunes)
+        member.brought |= set(hello.models)
         for run_id in hello.run_ids:
             prompt = (self._orphans or {}).pop(run_id, None)
             if prompt is not None:
@@ -202,17 +231,34 @@ class Dispatcher:
                 member.is_ready = False  # until it has started anew, and says so
                 self._lost(member)
                 return
+            if result.lacks and self._bring(worker, result):
+                return
             member.run_id = None
-            member.done += 1
+            member.done += not result.lacks
         prompt, _ = self._running.pop(result.run_id, (None, ""))
+        self._known.pop(result.run_id, None)
         if prompt is None:
             self._pool.acknowledge(worker, result.run_id)
-        elif not result.lost:
+        elif not (result.lost or result.lacks):
             self._ends.append((prompt, result, worker))
+
+    def _bring(self, worker: str, result: Result) -> bool:
+        """Bring a worker what it lacks for a run, and have it begin; say whether it does."""
+        prompt, _ = self._running.get(result.run_id, (None, ""))
+        return prompt is not None and self._begin(prompt, worker, result.lacks)
+
+    def _keep(self, run_id: str, told: Told) -> None:
+        """Keep what a training has told."""
+        prompt, _ = self._running.get(run_id, (None, ""))
+        known = self._known.get(run_id)
+        if isinstance(prompt, TrainingRun) and known is not None:
+            self._source.keep(prompt, {name: content for name, (_, content) in told.items()})
+            known |= {name: version for name, (version, _) in told.items()}
 
     def _lost(self, member: Member) -> None:
         """Note that a worker ended, and with it what it ran."""
         run_id, member.run_id, member.models = member.run_id, None, None
+        self._known.pop(run_id or "", None)
         prompt, _ = self._running.pop(run_id or "", (None, ""))
         if prompt is not None:
             self._died.append(prompt)
@@ -265,6 +311,18 @@ class Dispatcher:
             self._died += self._orphans.values()
             self._orphans = {}
 
+    def _look_at_trainings(self) -> None:
+        """Take in trainings that came, and ask those that run how far they are."""
+        if time.monotonic() - self._asked_at < _ASK_S:
+            return
+        self._asked_at = time.monotonic()
+        waiting = [one for one in self._source.trainings() if one.status == "queued"]
+        self._enter([one for one in waiting if one.id not in self._prompts])
+        for run_id, (prompt, worker) in self._running.items():
+            if isinstance(prompt, TrainingRun):
+                known = self._known.setdefault(run_id, {})
+                self._pool.ask(worker, run_id, int(prompt.tune_id), dict(known))
+
     def _refill(self) -> None:
         lookahead = max(LOOKAHEAD, MOST_BYPASSES * self._workers())
         if len(self._line) >= lookahead:
@@ -282,7 +340,7 @@ class Dispatcher:
     def _enter(self, prompts: Collection[Prompt]) -> None:
         new = list(prompts)
         self._prompts |= {one.id: one for one in new}
-        self._line.add(Waiting(one.id, models_of(one.workflow)) for one in new)
+        self._line.add(Waiting(one.id, models_of(one.workflow), place=place_of(one)) for one in new)
 
     def _assign(self) -> None:
         chosen: list[tuple[Prompt, str, Models]] = []
@@ -307,7 +365,8 @@ class Dispatcher:
         try:
             claimed = self._source.claim({one.id: one.run_id for one, _, _ in chosen})
         except AstriaError:
-            self._line.add(Waiting(one.id, models) for one, _, models in chosen)
+            again = [(one, models, place_of(one)) for one, _, models in chosen]
+            self._line.add(Waiting(one.id, models, place=place) for one, models, place in again)
             raise
         for prompt, worker, _ in chosen:
             if prompt.id in claimed:
@@ -330,19 +389,27 @@ class Dispatcher:
         return sorted(free, key=lambda name: self.members[name].models is None)
 
     def _start(self, prompt: Prompt, worker: str) -> None:
-        try:
-            run = self._source.run_of(prompt)
-        except OSError as error:
-            self._prompts.pop(prompt.id, None)
-            self.counts.failed += 1
-            self._source.fail(prompt, f"A file that it needs is gone: {error.strerror}.")
-            return
         self._prompts[prompt.id] = prompt
         self._running[prompt.run_id] = (prompt, worker)
+        if self._begin(prompt, worker):
+            member = self.members[worker]
+            member.run_id, member.since = prompt.run_id, time.time()
+
+    def _begin(self, prompt: Prompt, worker: str, bring: Collection[str] = ()) -> bool:
+        """Have a worker run what was claimed; where a file of it is gone it fails."""
+        try:
+            run = self._source.run_of(prompt, bring)
+        except OSError as error:
+            self._prompts.pop(prompt.id, None)
+            self._running.pop(prompt.run_id, None)
+            self.counts.failed += 1
+            self._source.fail(prompt, f"A file that it needs is gone: {error.strerror}.")
+            return False
         member = self.members[worker]
-        member.run_id, member.since = prompt.run_id, time.time()
         member.tunes |= {one.id for one in run.tunes}
+        member.brought |= set(run.models)
         self._pool.start(worker, run)
+        return True
 
 
 def lost(run_id: str) -> Result:

@@ -32,6 +32,8 @@ def variables(token_file: Path) -> dict[str, str]:
         "RAY_USAGE_STATS_REPORT_URL": NOWHERE,
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_file.resolve()),
+        # Ray would wait for workers to become idle, which detached actors never are.
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         "ASTRIA_FLEET_PACK": str(ROOT),  # for fleet/boot.py
     }
 

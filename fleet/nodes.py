@@ -28,6 +28,7 @@ _STOP_S = 20.0
 _START_S = 60.0
 _STARTED = "Ray runtime started"
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_QUIET = ("--include-log-monitor", "false")  # the dispatcher takes no logs
 _RAY = venv_python(FLEET_VENV).with_name("ray")
 
 
@@ -35,7 +36,8 @@ _RAY = venv_python(FLEET_VENV).with_name("ray")
 class MachineOptions:
     """A machine with workers: its name, a slot for each, and what ComfyUI is started with.
 
-    A slot is the number of a GPU, or cpu-1, cpu-2 ...; `base` has a folder for each.
+    A slot is the number of a GPU, or cpu-1, cpu-2 ...; `base` has a folder for each. `packs` are
+    folders of other node packs that the workers load.
     """
 
     name: str
@@ -44,6 +46,7 @@ class MachineOptions:
     comfyui: Path
     models: Path | None
     base: Path
+    packs: Sequence[Path] = ()
 
 
 def gpus_here() -> list[str]:
@@ -74,7 +77,7 @@ def node_command(address: str, options: MachineOptions) -> list[str]:
     """Return the command of a node with workers, which runs until it is ended."""
     offered = {f"{MACHINE}{options.name}": 1, **{f"{SLOT}{one}": 1 for one in options.slots}}
     return [
-        *(str(_RAY), "start", "--block", "--disable-usage-stats"),
+        *(str(_RAY), "start", "--block", "--disable-usage-stats", *_QUIET),
         *("--address", address, "--num-cpus", "1", "--num-gpus", "0"),
         *("--object-store-memory", str(STORE_MB * 1_000_000), "--resources", json.dumps(offered)),
     ]
@@ -83,7 +86,7 @@ def node_command(address: str, options: MachineOptions) -> list[str]:
 def head_command(host: str, port: int) -> list[str]:
     """Return the command of the head, which has no workers."""
     return [
-        *(str(_RAY), "start", "--head", "--block", "--disable-usage-stats"),
+        *(str(_RAY), "start", "--head", "--block", "--disable-usage-stats", *_QUIET),
         *("--node-ip-address", host, "--port", str(port), "--include-dashboard", "false"),
         *("--num-cpus", "0", "--num-gpus", "0"),
         *("--object-store-memory", str(STORE_MB * 1_000_000)),
@@ -107,7 +110,8 @@ def node(
     """Run a node with workers."""
     command = node_command(address, options)
     told = worker_variables(options.base, options.python, options.comfyui, options.models)
-    with _child(command, {**variables(token), **told}, log) as process:
+    packs = {"ASTRIA_FLEET_PACKS": os.pathsep.join(str(one) for one in options.packs)}
+    with _child(command, {**variables(token), **told, **packs}, log) as process:
         yield process
 
 

@@ -13,7 +13,7 @@ from ..nodes.errors import AstriaError
 from ..nodes.net.fleet_files import DRAINED_FILE, STATUS_FILE
 from ..nodes.net.writing import atomic_write
 from .dispatcher import Dispatcher, Member
-from .needs import gone_tunes
+from .needs import gone_models, gone_tunes
 from .runs import Backlog
 
 _TELL_S = 1.0
@@ -33,8 +33,8 @@ class Releasing(Protocol):
     def release(self, worker: str) -> None:
         """End a worker for good."""
 
-    def forget(self, worker: str, tunes: tuple[int, ...]) -> None:
-        """Have a worker remove the photos of tunes."""
+    def forget(self, worker: str, tunes: tuple[int, ...], models: tuple[str, ...]) -> None:
+        """Have a worker remove the photos of tunes, and model files."""
 
 
 class Service:
@@ -81,10 +81,13 @@ class Service:
         for worker, member in self._dispatcher.members.items():
             if is_drained(member, self._pool.drained) and member.run_id is None:
                 self._pool.release(worker)
-            if gone := gone_tunes(self._folder, member.tunes):
-                self._pool.forget(worker, gone)
+            gone = gone_tunes(self._folder, member.tunes)
+            models = gone_models(self._folder, member.brought)
+            if gone or models:
+                self._pool.forget(worker, gone, models)
                 if member.run_id is None:  # else what runs may bring them once more
                     member.tunes -= set(gone)
+                    member.brought -= set(models)
 
     def status(self) -> dict[str, Any]:
         """Return what there is to watch, as JSON has it."""

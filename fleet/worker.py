@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
-from .comfy import Comfy, environment_here
+from .comfy import Comfy, environment_here, packs_here
 from .dispatcher import lost
-from .runs import Hello, Result, Run
+from .runs import Hello, Result, Run, Told
 from .version import pack_version
 
 
@@ -23,7 +24,8 @@ class Worker:
         self._machine = machine
         self._slot = slot
         base = Path(os.environ["ASTRIA_FLEET_BASE"]) / slot
-        self._comfy = Comfy(environment_here(), base, slot.partition("-")[0])
+        device = slot.partition("-")[0]
+        self._comfy = Comfy(environment_here(), base, device, packs_here())
         self._results: dict[str, Result] = {}
         self._running: set[str] = set()
         self._changed = threading.Condition()
@@ -36,10 +38,11 @@ class Worker:
             self._comfy.make_ready()
         with self._changed:
             run_ids = (*self._results, *self._running)
-        return Hello(self._machine, self._slot, pack_version(), run_ids, self._comfy.tunes())
+        brought = (self._comfy.tunes(), self._comfy.models())
+        return Hello(self._machine, self._slot, pack_version(), run_ids, *brought)
 
     def run(self, run: Run) -> Result:
-        """Run a workflow, and return how it ended."""
+        """Run a workflow, and return how it ended, or what it lacks: it is then to come again."""
         with self._changed:
             self._running.add(run.run_id)
         result = lost(run.run_id)
@@ -48,7 +51,8 @@ class Worker:
         finally:
             with self._changed:
                 self._running.discard(run.run_id)
-                self._results[run.run_id] = result
+                if not result.lacks:
+                    self._results[run.run_id] = result
                 self._changed.notify_all()
         return result
 
@@ -67,9 +71,13 @@ class Worker:
         """Have a run ended at ComfyUI's next step."""
         self._comfy.interrupt(run_id)
 
-    def forget(self, tunes: tuple[int, ...]) -> None:
-        """Remove the photos of tunes that were deleted."""
-        self._comfy.forget(tunes)
+    def forget(self, tunes: tuple[int, ...], models: tuple[str, ...]) -> None:
+        """Remove the photos and the model files of tunes that were deleted."""
+        self._comfy.forget(tunes, models)
+
+    def progress(self, run_id: str, tune_id: int, known: Mapping[str, int]) -> tuple[str, Told]:
+        """Return a run, and what its training has told that is not `known`."""
+        return run_id, self._comfy.told(tune_id, known)
 
     def stop(self) -> None:
         """End ComfyUI."""

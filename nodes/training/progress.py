@@ -19,7 +19,7 @@ from .errors import TrainingError
 
 PROGRESS_FILE = "progress.json"
 SAMPLES = "samples"
-_AGREED = "agreed.json"
+AGREED_FILE = "agreed.json"
 
 PREPARING, TRAINING, SAVING, DONE = "preparing", "training", "saving", "done"
 INTERRUPTED, FAILED = "interrupted", "failed"
@@ -102,7 +102,7 @@ def has_agreed(state_folder: Path, besides: str = "") -> bool:
     What was confirmed by the means `besides` does not count.
     """
     try:
-        written = json.loads((state_folder / TRAINING_FOLDER / _AGREED).read_bytes())
+        written = json.loads((state_folder / TRAINING_FOLDER / AGREED_FILE).read_bytes())
     except (OSError, ValueError):
         return False
     return written.get("by") != besides
@@ -112,7 +112,7 @@ def record_agreement(state_folder: Path, at: Mapping[str, object]) -> None:
     """Keep that the owner confirmed it; `at` says when, and by what means."""
     folder = state_folder / TRAINING_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    atomic_write(folder / _AGREED, json.dumps(dict(at)).encode())
+    atomic_write(folder / AGREED_FILE, json.dumps(dict(at)).encode())
 
 
 def require_agreement(state_folder: Path, agreed: bool, by: str, now: str) -> None:

@@ -134,6 +134,21 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE callbacks ADD COLUMN tune_id INTEGER",
         "ALTER TABLE callbacks ADD COLUMN origin TEXT",
     ),
+    (
+        # Runs of trainings that a fleet is asked for. `asked` is the run id of the training, and
+        # `run_id` that of the try that counts; `behind` is the last prompt that came before.
+        """CREATE TABLE fleet_runs (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            asked TEXT NOT NULL UNIQUE,
+            tune_id INTEGER NOT NULL,
+            behind INTEGER NOT NULL,
+            workflow TEXT NOT NULL,
+            status TEXT NOT NULL CHECK (status IN ('queued', 'running', 'ended')),
+            run_id TEXT NOT NULL,
+            runs INTEGER NOT NULL,
+            entry TEXT
+        )""",
+    ),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -21,7 +22,11 @@ from comfyui_astria.devtools.paths import FLEET_VENV, ROOT, venv_python
 from comfyui_astria.fleet import nodes
 from comfyui_astria.fleet.environment import make_token, variables
 from comfyui_astria.nodes.net.fleet_files import FOLDERS_FILE, STATUS_FILE
+from comfyui_astria.nodes.training.asked import Training, TrainingStore
+from comfyui_astria.nodes.training.fleet_runs import FleetRuns
 from comfyui_astria.nodes.tunes.prompts import Prompt, PromptStore
+from comfyui_astria.nodes.tunes.store import TuneStore
+from PIL import Image
 
 FAKE = Path(__file__).parent / "fake_comfyui"
 HOST = "127.0.0.2"  # Ray replaces 127.0.0.1 by the machine's own address
@@ -40,6 +45,7 @@ class Cluster:
     node_of: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     dispatcher: subprocess.Popen[bytes] | None = None
     comfyui: Path = FAKE
+    packs: tuple[Path, ...] = ()
     # What Ray's head would tell the world, or ask it: it arrives here, on the loopback.
     pings: list[str] = field(default_factory=list)
 
@@ -69,21 +75,26 @@ class Cluster:
         self.state.mkdir(parents=True)
         (self.state / "api.ini").write_text("fleet = yes\nmark_pictures = no\n", encoding="utf-8")
         folders = {name: str(self.folder / "api" / name) for name in ("input", "output", "temp")}
+        models = {name: self.folder / "api" / "models" / name for name in ("loras", "checkpoints")}
+        folders |= {name: str(folder) for name, folder in models.items()}
         for one in folders.values():
-            Path(one).mkdir()
+            Path(one).mkdir(parents=True)
         (self.state / FOLDERS_FILE).write_text(json.dumps(folders), encoding="utf-8")
         return PromptStore(self.state)
 
-    def start_node(self, name: str) -> None:
-        """Start a node with one worker."""
-        log = self.folder / f"{name}.log"
-        options = nodes.MachineOptions(
-            name, ["cpu-1"], Path(sys.executable), self.comfyui, None, self.folder / name
-        )
-        self.node_of[name] = self.stack.enter_context(
-            nodes.node(self.address, options, self.token, log)
-        )
-        nodes.wait_started(self.node_of[name], name, log)
+    def start_nodes(self, *names: str) -> None:
+        """Start nodes with one worker each; at once, those of one machine disturb each other."""
+        for name in names:
+            about = (Path(sys.executable), self.comfyui, None, self.folder / name, self.packs)
+            options = nodes.MachineOptions(name, ["cpu-1"], *about)
+            self.node_of[name] = self.stack.enter_context(
+                nodes.node(self.address, options, self.token, self.log_of(name))
+            )
+            nodes.wait_started(self.node_of[name], name, self.log_of(name))
+
+    def log_of(self, name: str) -> Path:
+        """Return where a node writes."""
+        return self.folder / f"{name}.log"
 
     def start_dispatcher(self) -> None:
         """Start a dispatcher, as `python dev.py fleet dispatch` does."""
@@ -144,12 +155,48 @@ def prompt_of(number: int, **scene: Any) -> Prompt:
     return Prompt("690204", {"text": str(number)}, str(number), "http://127.0.0.1:8188", workflow)
 
 
+def training_of(tune_id: int, steps: int) -> dict[str, Any]:
+    """Return the workflow of a training, as far as a fleet and the fake look at it."""
+    words = {"tune": str(tune_id), "token": "sks", "name": "woman"}
+    return {
+        "training.photos": {"class_type": "AstriaTunePhotos", "inputs": words},
+        "training.lora": {
+            "class_type": "AstriaTrainLora",
+            "inputs": {"tune_id": tune_id, "steps": steps},
+        },
+        "output.tune": {"class_type": "AstriaSaveTune", "inputs": {"tune_id": tune_id}},
+    }
+
+
+def asked_training(state: Path, steps: int, callback: str | None = None) -> int:
+    """Store a tune that a fleet is to train, as the API does, and return its id."""
+    about = {"photos": 4, "name": "woman", "model_type": "lora", "sizes_px": [512]}
+    training = Training(about, "http://127.0.0.1:8188", callback)
+    photos = [png(value) for value in range(4)]
+    tune = TuneStore(state).create(
+        title="Ann", photos=photos, beside=TrainingStore.beside(training), token="sks"
+    )
+    FleetRuns(state).put(training.run_id, tune.id, training_of(tune.id, steps))
+    return tune.id
+
+
+def png(grey: int = 0) -> bytes:
+    """Return a small picture."""
+    buffer = io.BytesIO()
+    Image.new("L", (4, 4), grey).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 @contextmanager
 def cluster_in(
-    folder: Path, machines: Sequence[str] = MACHINES, comfyui: Path = FAKE, **fake: str
+    folder: Path,
+    machines: Sequence[str] = MACHINES,
+    comfyui: Path = FAKE,
+    packs: tuple[Path, ...] = (),
+    **fake: str,
 ) -> Iterator[Cluster]:
-    """Run a cluster; `fake` are variables of the ComfyUIs."""
-    cluster = Cluster(folder, comfyui=comfyui)
+    """Run a cluster; `packs` and variables, `fake`, are for the ComfyUIs."""
+    cluster = Cluster(folder, comfyui=comfyui, packs=packs)
     make_token(cluster.token)
     before = dict(os.environ)
     os.environ.update({"FAKE_RUNS": str(folder / "runs"), **fake})
@@ -159,8 +206,7 @@ def cluster_in(
             sink = cluster.stack.enter_context(_receiving(cluster.pings))
             head = nodes.head(HOST, cluster.port, cluster.token, log, sink)
             nodes.wait_started(cluster.stack.enter_context(head), "the head", log)
-            for name in machines:
-                cluster.start_node(name)
+            cluster.start_nodes(*machines)
             yield cluster
         finally:
             os.environ.clear()

@@ -6,10 +6,11 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from comfyui_astria.fleet.dispatcher import Ended, Event, Gone, Ready, lost
-from comfyui_astria.fleet.runs import Hello, Result, Run
+from comfyui_astria.fleet.dispatcher import Ended, Event, Gone, Progress, Ready, lost
+from comfyui_astria.fleet.runs import Hello, ModelFile, Result, Run, TrainingRun
 from comfyui_astria.nodes.tunes.prompts import Prompt
 
+MODEL = "loras/astria/tune-7.safetensors"
 DONE = {"outputs": {}, "status": {"status_str": "success", "messages": []}}
 
 
@@ -27,6 +28,15 @@ class MemorySource:
 
     prompts: dict[int, Prompt] = field(default_factory=dict)
     ends: list[tuple[int, str]] = field(default_factory=list)  # prompt id, status
+    kept: list[tuple[str, dict[str, bytes]]] = field(default_factory=list)  # run id, files
+    modelled: bool = False
+
+    def train(self, behind: int = 0) -> int:
+        """Ask for a training and return its id."""
+        id = min([0, *self.prompts]) - 1
+        about = ("7", {}, "", "", workflow_of("a"))
+        self.prompts[id] = TrainingRun(*about, id=id, run_id=new_run_id(), behind=behind)
+        return id
 
     def add(self, base: str = "a", lora: str = "") -> int:
         """Store a prompt and return its id."""
@@ -39,6 +49,7 @@ class MemorySource:
         """As DatabaseSource.page."""
         is_open = ("queued", "running")
         found = [one for id, one in self.prompts.items() if id > after and one.status in is_open]
+        found = [one for one in found if not isinstance(one, TrainingRun)]
         return found[:limit]
 
     def claim(self, runs: Mapping[int, str]) -> Collection[int]:
@@ -59,9 +70,22 @@ class MemorySource:
         """As DatabaseSource.run_ids."""
         return {id: self.prompts[id].run_id for id in ids if id in self.prompts}
 
-    def run_of(self, prompt: Prompt) -> Run:
-        """As DatabaseSource.run_of."""
-        return Run(prompt.run_id, prompt.workflow)
+    def trainings(self) -> Sequence[TrainingRun]:
+        """As DatabaseSource.trainings."""
+        return [
+            one
+            for one in self.prompts.values()
+            if isinstance(one, TrainingRun) and one.status in ("queued", "running")
+        ]
+
+    def keep(self, run: TrainingRun, told: Mapping[str, bytes]) -> None:
+        """As DatabaseSource.keep."""
+        self.kept.append((run.run_id, dict(told)))
+
+    def run_of(self, prompt: Prompt, bring: Collection[str] = ()) -> Run:
+        """As DatabaseSource.run_of: one model file, where it is `modelled`."""
+        models = {MODEL: ModelFile(1, 0.0, b"x" if MODEL in bring else None)}
+        return Run(prompt.run_id, prompt.workflow, models=models if self.modelled else {})
 
     def finish(self, ends: Sequence[tuple[Prompt, Result]]) -> None:
         """As DatabaseSource.finish."""
@@ -92,16 +116,34 @@ class ScriptedPool:
     drained: Collection[str] = ()
     released: list[str] = field(default_factory=list)
     forgotten: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    forgotten_models: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    asked: list[tuple[str, str, dict[str, int]]] = field(default_factory=list)
 
-    def appears(self, worker: str, *run_ids: str, tunes: tuple[int, ...] = ()) -> None:
-        """Have a worker answer, that has these runs and photo sets."""
+    def appears(
+        self,
+        worker: str,
+        *run_ids: str,
+        tunes: tuple[int, ...] = (),
+        models: tuple[str, ...] = (),
+    ) -> None:
+        """Have a worker answer, that has these runs, photo sets and model files."""
         machine, _, slot = worker.partition("/")
-        self.waiting_events.append(Ready(worker, Hello(machine, slot, "1", run_ids, tunes)))
+        self.waiting_events.append(Ready(worker, Hello(machine, slot, "1", run_ids, tunes, models)))
 
     def ends(self, worker: str) -> None:
         """Have a worker's run end well."""
         run = self.under_way.pop(worker)
         self.waiting_events.append(Ended(worker, Result(run.run_id, DONE)))
+
+    def lacks(self, worker: str) -> None:
+        """Have a worker lack the model file of its run."""
+        run_id = self.under_way.pop(worker).run_id
+        self.waiting_events.append(Ended(worker, Result(run_id, lacks=(MODEL,))))
+
+    def tells(self, worker: str, version: int, content: bytes) -> None:
+        """Have the training of a worker tell how far it is."""
+        told = {"progress.json": (version, content)}
+        self.waiting_events.append(Progress(self.under_way[worker].run_id, told))
 
     def dies(self, worker: str) -> None:
         """Have a worker end under its run."""
@@ -144,9 +186,16 @@ class ScriptedPool:
         """As RayPool.release."""
         self.released.append(worker)
 
-    def forget(self, worker: str, tunes: tuple[int, ...]) -> None:
+    def ask(self, worker: str, run_id: str, tune_id: int, known: Mapping[str, int]) -> None:
+        """As RayPool.ask."""
+        self.asked.append((worker, run_id, dict(known)))
+
+    def forget(self, worker: str, tunes: tuple[int, ...], models: tuple[str, ...]) -> None:
         """As RayPool.forget."""
-        self.forgotten.append((worker, tunes))
+        if tunes:
+            self.forgotten.append((worker, tunes))
+        if models:
+            self.forgotten_models.append((worker, models))
 
     def is_settled(self) -> bool:
         """As RayPool.is_settled."""

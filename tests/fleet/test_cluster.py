@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 from comfyui_astria.devtools.paths import FLEET_VENV, venv_python
+from comfyui_astria.nodes.training.progress import read_progress
 from comfyui_astria.nodes.tunes.prompts import PromptStore
+from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.tests.fleet.cluster import (
     MACHINES,
     WAIT_S,
     Cluster,
+    asked_training,
     cluster_in,
     prompt_of,
     until,
@@ -30,9 +33,10 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with cluster_in(tmp_path_factory.mktemp("fleet"), FAKE_SECONDS="0.5") as found:
+    with cluster_in(tmp_path_factory.mktemp("fleet"), (), FAKE_SECONDS="0.25") as found:
         found.furnish()
-        found.start_dispatcher()
+        found.start_dispatcher()  # which takes a while, as do the nodes
+        found.start_nodes(*MACHINES)
         until(lambda: len(found.status()["workers"]) == len(MACHINES), found)
         yield found
 
@@ -49,7 +53,7 @@ def kill_actor(cluster: Cluster) -> None:
 
 def kill_node(cluster: Cluster) -> None:
     cluster.kill_node("m3")
-    cluster.start_node("m3")
+    cluster.start_nodes("m3")
 
 
 def kill_dispatcher(cluster: Cluster) -> None:
@@ -58,6 +62,7 @@ def kill_dispatcher(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("kill", [kill_comfyui, kill_actor, kill_dispatcher, kill_node])
+@pytest.mark.usefixtures("strangers")
 def test_40_prompts_are_answered_once(
     cluster: Cluster, kill: Callable[[Cluster], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,6 +113,42 @@ def test_a_drained_machine_is_ended_and_taken_back(cluster: Cluster) -> None:
     assert _is_up(cluster, "m1")
 
 
+def test_a_training_goes_on_after_a_kill_and_its_file_is_brought_to_who_needs_it(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = time.monotonic()
+    tune_id = asked_training(cluster.state, 150, "https://a.example")
+
+    def step() -> int:
+        progress = read_progress(cluster.state, tune_id)
+        return 0 if progress is None else progress.step
+
+    until(step, cluster)
+    workers = cluster.status()["workers"]
+    [name] = [name for name, one in workers.items() if one["state"] == "running"]
+    cluster.fake_of(name.partition("/")[0]).kill()
+    tunes = TuneStore(cluster.state)
+    until(lambda: tunes.get(tune_id).trained_at, cluster)
+    at = [int(one.rpartition(" ")[2]) for one in cluster.runs if " training of " in one]
+    assert len(at) == 2
+    assert at[0] == 0 < at[1], "it went on from the state that was brought here"
+    file = f"astria/tune-{tune_id}.safetensors"
+    assert (cluster.folder / "api" / "models" / "loras" / file).read_text() == f"trained {tune_id}"
+    store = PromptStore(cluster.state)
+    [owed] = store.claim_callbacks(time.time(), 9, 60)
+    assert owed.tune_id == tune_id, "the training's callback, once"
+    done = [store.add(prompt_of(one, lora_name=file)).id for one in range(9)]
+    until(lambda: not store.count_open(), cluster)
+    assert {store.get(id).user_error for id in done} == {None}
+    there = [cluster.folder / one / "cpu-1" / "models" / "loras" / file for one in MACHINES]
+    assert sum(one.exists() for one in there) > 1, "others had it brought"
+    tunes.delete(tune_id)
+    until(lambda: not any(one.exists() for one in there), cluster)
+    with capsys.disabled():
+        took = time.monotonic() - began
+        sys.stdout.write(f"\na training killed once: gone on at step {at[1]}, {took:.1f} s\n")
+
+
 def _is_up(cluster: Cluster, machine: str) -> bool:
     try:
         return cluster.fake_of(machine).is_running()
@@ -124,23 +165,35 @@ def test_no_ping_leaves_the_machine(cluster: Cluster) -> None:
     until(lambda: any(one.startswith("POST") for one in cluster.pings), cluster)
 
 
-@pytest.mark.parametrize("token", ["", "0" * 64], ids=["no-token", "another-token"])
-def test_a_stranger_is_refused(cluster: Cluster, token: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def strangers(cluster: Cluster) -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """Programs that try to join the cluster, for long: the other tests go on meanwhile."""
     given = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    if token:
-        given |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    given["HOME"] = str(cluster.folder / "stranger")  # where Ray looks for a token, too
     line = f"import ray; ray.init(address={cluster.address!r}); print('inside')"
-    tried = subprocess.run(
-        [str(venv_python(FLEET_VENV)), "-c", line],
-        env={**given, "HOME": str(tmp_path)},  # where Ray looks for a token, too
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        check=False,
-    )
-    assert tried.returncode != 0
-    assert "inside" not in tried.stdout
-    assert "InvalidAuthToken" in tried.stderr
+    tokens = {"no token": "", "another token": "0" * 64}
+    tried = {
+        what: subprocess.Popen(
+            [str(venv_python(FLEET_VENV)), "-c", line],
+            env={**given, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for what, token in tokens.items()
+    }
+    yield tried
+    for one in tried.values():
+        one.kill()
+        one.communicate()
+
+
+@pytest.mark.parametrize("what", ["no token", "another token"])
+def test_a_stranger_is_refused(strangers: dict[str, subprocess.Popen[str]], what: str) -> None:
+    said, complained = strangers[what].communicate(timeout=WAIT_S)
+    assert strangers[what].returncode != 0
+    assert "inside" not in said
+    assert "InvalidAuthToken" in complained
 
 
 def test_rays_variables_never_reach_comfyui(cluster: Cluster) -> None:

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 from comfyui_astria.devtools.environment import Environment
 from comfyui_astria.fleet.comfy import Comfy
-from comfyui_astria.fleet.runs import PushedTune, Run
-from comfyui_astria.tests.fleet.cluster import FAKE, prompt_of
-from comfyui_astria.tests.fleet.test_sources import png
+from comfyui_astria.fleet.runs import ModelFile, PushedTune, Run
+from comfyui_astria.tests.fleet.cluster import FAKE, png, prompt_of, training_of
 
 
 @pytest.fixture
@@ -87,3 +86,36 @@ def test_refusals_are_ends(comfy: Comfy) -> None:
         "the worker's ComfyUI refuses the workflow; Prompt outputs failed validation; node scene"
         " (Fake): Value not in list nothing.safetensors"
     )
+
+
+def test_a_training_goes_on_from_what_is_brought_and_brings_its_file(
+    comfy: Comfy, tmp_path: Path
+) -> None:
+    photos = PushedTune(7, "Ann", (png(1),))
+    files = {("user/__astria/training", "7/resume.safetensors"): b"4"}
+    run = Run("r", training_of(7, 6), files, (photos,), trains=7)
+    result = comfy.run(run)
+    assert result.trained == b"trained 7"
+    assert set(result.told) == {"progress.json"}, "what it would go on from is needed no more"
+    assert (tmp_path / "runs").read_text() == "r training of 7 at 4\n"
+    told = comfy.told(7)
+    assert set(told) == {"progress.json", "resume.safetensors"}
+    assert comfy.told(7, {name: version for name, (version, _) in told.items()}) == {}
+    assert comfy.models() == ("loras/astria/tune-7.safetensors",)
+    comfy.forget((7,), ("loras/astria/tune-7.safetensors", "../../runs"))
+    assert (comfy.models(), comfy.told(7), (tmp_path / "runs").exists()) == ((), {}, True)
+
+
+def test_a_model_file_is_brought_where_it_is_not_there_or_another(
+    comfy: Comfy, tmp_path: Path
+) -> None:
+    name = "loras/astria/tune-1.safetensors"
+    wanted = ModelFile(3, 1_700_000_000.25)
+    run = replace(run_of(lora_name="astria/tune-1.safetensors"), models={name: wanted})
+    lacking = comfy.run(run)
+    assert (lacking.lacks, lacking.entry, lacking.lost) == ((name,), None, "")
+    assert not comfy.run(replace(run, models={name: replace(wanted, content=b"abc")})).lacks
+    assert (tmp_path / "base" / "models" / name).read_bytes() == b"abc"
+    assert not comfy.run(run).lacks, "it is there now"
+    newer = replace(run, models={name: replace(wanted, modified_s=1_700_000_099.0)})
+    assert comfy.run(newer).lacks == (name,), "trained anew, of the same size"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
 from comfyui_astria.fleet import dispatcher as dispatching
 from comfyui_astria.fleet.choosing import MOST_BYPASSES, Line, Models, Waiting, models_of
 from comfyui_astria.fleet.dispatcher import Dispatcher
-from comfyui_astria.tests.fleet.pretended import MemorySource, ScriptedPool, workflow_of
+from comfyui_astria.fleet.runs import Run
+from comfyui_astria.nodes.tunes.prompts import Prompt
+from comfyui_astria.tests.fleet.pretended import MODEL, MemorySource, ScriptedPool, workflow_of
 
 
 def waiting(id: int, base: str, lora: str = "") -> Waiting:
@@ -228,3 +231,83 @@ def test_what_waits_for_a_training_is_read_when_it_is_free(
     pool.ends("m/0")
     service.step(0)
     assert [id for id, _ in source.ends] == [2, 1]
+
+
+def test_a_training_stands_in_line_by_its_coming_and_ends_once(
+    source: MemorySource, pool: ScriptedPool
+) -> None:
+    first, second = source.add(), source.add()
+    training = source.train(behind=first)
+    service = Dispatcher(source, pool)
+    pool.appears("m/0")
+    for _ in range(3):
+        service.step(0)
+        pool.ends("m/0")
+    service.step(0)
+    assert [id for id, _ in source.ends] == [first, training, second]
+
+
+def test_a_training_is_asked_for_what_is_new_and_only_while_it_counts(
+    source: MemorySource, pool: ScriptedPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatching, "_ASK_S", 0)
+    source.train()
+    service = Dispatcher(source, pool)
+    pool.appears("m/0")
+    service.step(0)
+    [(_, run_id)] = pool.started
+    service.step(0)
+    assert pool.asked == [("m/0", run_id, {})]
+    pool.tells("m/0", 5, b"half")
+    service.step(0)
+    assert source.kept == [(run_id, {"progress.json": b"half"})]
+    assert pool.asked[-1] == ("m/0", run_id, {"progress.json": 5})
+    pool.tells("m/0", 6, b"late")
+    pool.dies("m/0")
+    pool.waiting_events.reverse()
+    service.step(0)
+    assert len(source.kept) == 1, "what it told came after its end"
+
+
+def test_what_a_worker_lacks_is_brought_and_the_run_begins_once(
+    source: MemorySource, pool: ScriptedPool
+) -> None:
+    source.modelled = True
+    source.add()
+    service = Dispatcher(source, pool)
+    pool.appears("m/0")
+    service.step(0)
+    assert pool.under_way["m/0"].models[MODEL].content is None
+    pool.lacks("m/0")
+    service.step(0)
+    assert pool.under_way["m/0"].models[MODEL].content == b"x"
+    assert len({run for _, run in pool.started}) == 1, "the same run"
+    assert (service.members["m/0"].brought, source.ends) == ({MODEL}, [])
+    pool.ends("m/0")
+    service.step(0)
+    assert source.ends == [(1, "done")]
+
+
+def test_a_file_that_is_gone_when_it_is_to_be_brought_fails_its_prompt_alone(
+    source: MemorySource, pool: ScriptedPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.modelled = True
+    source.add()
+    source.add()
+    service = Dispatcher(source, pool)
+    pool.appears("m/0")
+    service.step(0)
+    real = source.run_of
+
+    def gone(prompt: Prompt, bring: Collection[str] = ()) -> Run:
+        if bring:
+            raise FileNotFoundError(2, "No such file or directory")
+        return real(prompt, bring)
+
+    monkeypatch.setattr(source, "run_of", gone)
+    pool.lacks("m/0")
+    service.step(0)
+    assert source.ends == [(1, "failed")]
+    pool.ends("m/0")
+    service.step(0)
+    assert source.ends == [(1, "failed"), (2, "done")]

@@ -15,8 +15,8 @@ from comfyui_astria.fleet.serving import Service, drain
 from comfyui_astria.nodes.errors import AstriaError
 from comfyui_astria.nodes.net.fleet_files import STATUS_FILE
 from comfyui_astria.nodes.tunes.store import TuneStore
+from comfyui_astria.tests.fleet.cluster import png
 from comfyui_astria.tests.fleet.pretended import MemorySource, ScriptedPool
-from comfyui_astria.tests.fleet.test_sources import png
 
 
 @pytest.fixture
@@ -87,6 +87,20 @@ def test_photos_of_deleted_tunes_are_taken_from_each_worker_that_may_have_them(
     service.step()
     service.step()
     assert pool.forgotten[1:] == [("m/0", (tune.id,))]
+
+
+def test_model_files_of_deleted_tunes_are_taken_from_the_workers(
+    service: Service, pool: ScriptedPool, tmp_path: Path
+) -> None:
+    file = "astria/upload-1.safetensors"
+    tune = TuneStore(tmp_path).create(title="Ann", model_type="lora", file=file)
+    pool.appears("m/0", models=(f"loras/{file}", "loras/astria/gone.safetensors"))
+    service.step()
+    assert pool.forgotten_models == [("m/0", ("loras/astria/gone.safetensors",))]
+    TuneStore(tmp_path).delete(tune.id)
+    service.step()
+    service.step()
+    assert pool.forgotten_models[1:] == [("m/0", (f"loras/{file}",))]
 
 
 def test_a_locked_database_holds_up_and_ends_nothing(

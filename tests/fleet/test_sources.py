@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,12 +11,12 @@ import pytest
 from comfyui_astria.devtools.console import DevError
 from comfyui_astria.fleet.batch import FileSource, read_lines
 from comfyui_astria.fleet.database import DatabaseSource, folders_of
-from comfyui_astria.fleet.runs import Backlog, Result
+from comfyui_astria.fleet.runs import Backlog, ModelFile, Result
 from comfyui_astria.nodes.api.pictures.provenance import TRAINED_ALGORITHMIC_MEDIA
 from comfyui_astria.nodes.tunes.prompts import Prompt, PromptStore
 from comfyui_astria.nodes.tunes.state import tunes_in
 from comfyui_astria.nodes.tunes.store import TuneStore
-from PIL import Image
+from comfyui_astria.tests.fleet.cluster import png
 
 ENTRY = {
     "outputs": {
@@ -34,12 +33,6 @@ FAILED = {
         ],
     },
 }
-
-
-def png(grey: int = 0) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("L", (4, 4), grey).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -86,6 +79,25 @@ def test_a_picture_comes_marked_under_its_prompts_id_and_a_callback_is_owed(fold
     assert json.loads(owed.body)["prompt"]["images"] == [
         "http://127.0.0.1:8188/view?filename=astria_000001_01.png&subfolder=&type=output"
     ]
+
+
+def test_a_run_names_the_loras_that_came_here_and_brings_them_where_they_lack(
+    folder: Path,
+) -> None:
+    base = folder.parent.parent
+    file = base / "loras" / "astria" / "tune-1.safetensors"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"abc")
+    names = ("astria/tune-1.safetensors", "astria/gone.safetensors", "own.safetensors", None)
+    nodes = {
+        f"lora_{number}": {"class_type": "LoraLoader", "inputs": {"lora_name": name}}
+        for number, name in enumerate(names)
+    }
+    source = DatabaseSource(folder, {name: base / name for name in ("input", "loras")})
+    prompt = stored(folder, **nodes)
+    named, about = "loras/astria/tune-1.safetensors", file.stat()
+    assert source.run_of(prompt).models == {named: ModelFile(3, about.st_mtime)}
+    assert source.run_of(prompt, [named]).models[named].content == b"abc"
 
 
 def test_prompts_that_wait_for_a_training_are_counted_by_themselves(folder: Path) -> None:

@@ -20,13 +20,23 @@ from comfyui_astria.nodes.net.fleet_files import FOLDERS_FILE, STATUS_FILE
 from comfyui_astria.nodes.net.problems import ApiError
 from comfyui_astria.nodes.net.settings import ApiSettings
 from comfyui_astria.nodes.training.asked import Training, TrainingStore
+from comfyui_astria.nodes.training.fleet_runs import FleetRuns
+from comfyui_astria.nodes.training.progress import (
+    INTERRUPTED,
+    TRAINING,
+    change_progress,
+    read_progress,
+)
 from comfyui_astria.nodes.tunes.prompts import Prompt, PromptStore
 from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.nodes.tunes.tune import now
+from comfyui_astria.tests.fleet.cluster import asked_training, training_of
 from comfyui_astria.tests.regions.comfy_inprocess import load
 
 LEFT = 25
 PAGE = 10
+_TOLD = {"node_id": "-", "node_type": "-", "exception_message": "no memory"}
+FAILED = {"status_str": "error", "messages": [["execution_error", _TOLD]]}
 
 
 class HostQueue:
@@ -49,6 +59,9 @@ class HostQueue:
     def now(self) -> tuple[set[str], set[str]]:
         return set(), set(self.waits)
 
+    def has(self, run_id: str) -> bool:
+        return False
+
     def ended(self, run_id: str) -> dict[str, Any]:
         return {"outputs": {}, "status": {"status_str": "success"}}
 
@@ -60,6 +73,11 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(state, "input_folder", lambda: tmp_path / "input")
     fleet = load("comfyui_astria.nodes.api.host.entry.fleet")
     monkeypatch.setattr(fleet, "state_folder", lambda: tmp_path)
+    fleet_queue = load("comfyui_astria.nodes.api.host.entry.fleet_queue")
+    trainings = load("comfyui_astria.nodes.api.host.training.trainings")
+    for one in (fleet_queue, trainings):
+        monkeypatch.setattr(one, "state_folder", lambda: tmp_path)
+    monkeypatch.setattr(trainings, "readable_progress", lambda id: read_progress(tmp_path, id))
     found = load("comfyui_astria.nodes.api.host.queue")
     monkeypatch.setattr(found, "HostQueue", HostQueue)
     monkeypatch.setattr(found, "_PAGE", PAGE)
@@ -180,7 +198,9 @@ def test_a_fleets_prompts_are_stored_and_nothing_runs_here(
         queue.close()
 
     run(act)
-    assert set(json.loads((tmp_path / FOLDERS_FILE).read_text())) == {"input", "output", "temp"}
+    assert set(json.loads((tmp_path / FOLDERS_FILE).read_text())) == {
+        *("input", "output", "temp", "loras", "checkpoints")
+    }
     fleet = load("comfyui_astria.nodes.api.host.entry.fleet")
     (tmp_path / STATUS_FILE).write_text('{"waiting": 3}')
     assert fleet.fleet_status(ApiSettings(fleet=True)) == {"waiting": 3}
@@ -190,8 +210,58 @@ def test_a_fleets_prompts_are_stored_and_nothing_runs_here(
     assert not (tmp_path / FOLDERS_FILE).exists(), "no dispatcher starts beside its own queue"
 
 
-def test_a_fleet_trains_nobody(module: ModuleType) -> None:
-    asking = load("comfyui_astria.nodes.api.host.training.asking")
-    with pytest.raises(ApiError, match="not trained by a fleet"):
-        asking.require_own_gpu(ApiSettings(fleet=True))
-    asking.require_own_gpu(ApiSettings())
+def test_a_fleets_trainings_wait_for_a_worker_and_outlive_this_comfyui(
+    module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "api.ini").write_text("fleet = yes\n", encoding="utf-8")
+    trainings = load("comfyui_astria.nodes.api.host.training.trainings")
+    monkeypatch.setattr(trainings, "workflow_of", lambda one: training_of(one.tune_id, 9))
+    tune_id = asked_training(tmp_path, 9)
+    runs, store = FleetRuns(tmp_path), TrainingStore(tmp_path)
+    runs.remove(store.get(tune_id).run_id)
+    ended: list[str] = []
+
+    async def note_end() -> None:
+        ended.append(store.get(tune_id).status)
+
+    async def act() -> None:
+        first = module.Queue(lambda: None)
+        await first.train(tune_id)
+        assert first._host.put_runs == [], "nothing runs here"
+        [asked] = runs.open()
+        runs.claim({asked.id: "of a worker"})
+        first.close()
+        again = module.Queue(lambda: None)
+        await again.resume()
+        again.trainings._on_end = note_end
+        await again.trainings._look()
+        assert (store.get(tune_id).status, ended) == ("running", [])
+        assert [one.run_id for one in runs.open()] == ["of a worker"], "it goes on there"
+        runs.end(asked.id, "of a worker", {"outputs": {}, "status": FAILED})
+        await again.trainings._look()
+        again.close()
+
+    run(act)
+    assert ended == ["failed"]
+    assert TuneStore(tmp_path).get(tune_id).user_error == "node - (-): no memory"
+
+
+def test_a_training_that_is_stopped_is_taken_from_the_fleet(
+    module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "api.ini").write_text("fleet = yes\n", encoding="utf-8")
+    trainings = load("comfyui_astria.nodes.api.host.training.trainings")
+    monkeypatch.setattr(trainings, "workflow_of", lambda one: training_of(one.tune_id, 9))
+    tune_id = asked_training(tmp_path, 9)
+    change_progress(tmp_path, tune_id, state=TRAINING, step=3)
+
+    async def act() -> None:
+        queue = module.Queue(lambda: None)
+        await queue.resume()
+        await queue.trainings.stop(tune_id)
+        queue.close()
+
+    run(act)
+    assert FleetRuns(tmp_path).open() == []
+    assert read_progress(tmp_path, tune_id).state == INTERRUPTED
+    assert TrainingStore(tmp_path).get(tune_id).status == "failed"

@@ -52,7 +52,7 @@ def test_a_fleet_has_a_page_that_follows_it(editor: Editor, host: LiveHost) -> N
             expect(lines).to_have_text(
                 [
                     "12 wait, 1 run",
-                    "2 wait for a training, which no worker does",
+                    "2 wait until their tune is trained",
                     "40 done (2.5 a minute), 3 failed",
                     "1 run again, models loaded 5 times",
                 ]

@@ -29,6 +29,7 @@ from ..objects import callback_body
 from . import state
 from .entry.admission import Admission
 from .entry.fleet import tell_fleet
+from .entry.fleet_queue import FleetQueue
 from .entry.host_queue import HostQueue, Item
 from .packs.runs import end_runs
 from .pictures.marking import mark_pictures
@@ -92,6 +93,8 @@ class Queue:
             settings = await asyncio.to_thread(state.settings)
             await asyncio.to_thread(tell_fleet, settings.fleet)
             self._is_fleet = settings.fleet
+            if settings.fleet:
+                self.trainings.use(FleetQueue(self._host))
         return self._is_fleet
 
     def close(self) -> None:
@@ -119,6 +122,7 @@ class Queue:
         """
         await self.is_only_one()
         try:
+            await self.is_fleet()
             if self._is_behind:
                 training = await asyncio.to_thread(state.trainings().get, tune_id)
                 self._left.extend([training] if training is not None else [])
@@ -150,6 +154,8 @@ class Queue:
         What was started too often is marked as failed.
         """
         if await self.is_fleet():
+            for training in await asyncio.to_thread(state.trainings().open):
+                await self.trainings.resume(training)
             await self._release()
             await self._end_runs()
             return

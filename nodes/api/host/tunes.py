@@ -53,7 +53,6 @@ from .training.asking import (
     asked_training,
     asks_to_train,
     check_asked,
-    require_own_gpu,
     require_room,
 )
 
@@ -135,7 +134,6 @@ def make_tune(sent: Mapping[str, Any], terms: Terms) -> Made:
     trains = not is_mock and asks_to_train(sent, about)
     file = None if is_mock or trains else _model_file(sent, about.get("model_type"), problems)
     if trains:
-        require_own_gpu(settings)
         require_room(settings)
         check_asked(about, settings.people_agreed, problems)
     contents = sent_photos(sent, settings, terms.fetching, problems)

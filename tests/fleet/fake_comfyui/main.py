@@ -1,7 +1,7 @@
 """A ComfyUI that draws nothing: its routes, its queue of one, its history, on the standard library.
 
 A run takes FAKE_SECONDS, and FAKE_LOAD_SECONDS more where its checkpoint is another than before. A
-line for each run that begins is added to FAKE_RUNS.
+line for each run that begins is added to FAKE_RUNS, with the step that a training begins at.
 """
 
 from __future__ import annotations
@@ -56,6 +56,20 @@ def scene_of(graph: dict[str, Any]) -> dict[str, Any]:
     return graph.get("scene", {"inputs": {}})["inputs"]
 
 
+def note(line: str) -> None:
+    """Note what begins to run."""
+    with Path(os.environ.get("FAKE_RUNS", os.devnull)).open("a", encoding="utf-8") as log:
+        log.write(f"{line}\n")
+
+
+def put_whole(path: Path, text: str) -> None:
+    """Write a file that is there whole, or as it was before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
 class Fake:
     """The queue: one run at a time."""
 
@@ -75,8 +89,11 @@ class Fake:
     def _run(self, prompt_id: str, graph: dict[str, Any]) -> None:
         with self._turn:
             self.running = prompt_id
-            with Path(os.environ.get("FAKE_RUNS", os.devnull)).open("a", encoding="utf-8") as log:
-                log.write(f"{prompt_id} {scene_of(graph).get('seed')}\n")
+            if "training.lora" in graph:
+                self.history[prompt_id] = self._train(prompt_id, graph)
+                self.running = ""
+                return
+            note(f"{prompt_id} {scene_of(graph).get('seed')}")
             named = [node["inputs"].get("ckpt_name") for node in graph.values()]
             model = next(filter(None, named), "")
             paints = scene_of(graph).get("seconds", SECONDS)
@@ -88,6 +105,36 @@ class Fake:
                 self._stopped() if prompt_id in self.interrupted else self._done(graph)
             )
             self.running = ""
+
+    def _train(self, prompt_id: str, graph: dict[str, Any]) -> dict[str, Any]:
+        """Learn nothing, step by step, from the state that is there."""
+        asked = graph["training.lora"]["inputs"]
+        id, steps = asked["tune_id"], asked["steps"]
+        folder = self.base / "user" / "__astria" / "training" / str(id)
+        folder.mkdir(parents=True, exist_ok=True)
+        state = folder / "resume.safetensors"
+        step = int(state.read_text()) if state.exists() else 0
+        note(f"{prompt_id} training of {id} at {step}")
+        while step < steps:
+            if prompt_id in self.interrupted:
+                return self._stopped()
+            time.sleep(_STEP_S)
+            step += 1
+            put_whole(state, str(step))
+            told = {"tune_id": id, "state": "training", "step": step, "steps": steps}
+            put_whole(folder / "progress.json", json.dumps(told))
+        name = f"astria/tune-{id}.safetensors"
+        put_whole(self.base / "models" / "loras" / name, f"trained {id}")
+        outcome = {"tune_id": id, "file": name, "model_type": "lora"}
+        return {
+            "outputs": {"output.tune": {"astria_training": [outcome]}},
+            "status": {"status_str": "success", "completed": True, "messages": []},
+        }
+
+    def lacks(self, graph: dict[str, Any]) -> bool:
+        """Say whether a LoRA is not there that a workflow names."""
+        name = scene_of(graph).get("lora_name")
+        return bool(name) and not (self.base / "models" / "loras" / name).exists()
 
     def _done(self, graph: dict[str, Any]) -> dict[str, Any]:
         if scene_of(graph).get("fails"):
@@ -129,7 +176,7 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
         if self.path == "/interrupt":
             self.fake.interrupted.add(body["prompt_id"])
-        elif scene_of(body["prompt"]).get("refused"):
+        elif scene_of(body["prompt"]).get("refused") or self.fake.lacks(body["prompt"]):
             self._answer(REFUSAL, 400)
             return
         else:

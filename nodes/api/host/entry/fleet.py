@@ -13,11 +13,12 @@ from ....net.fleet_files import FOLDERS_FILE, STATUS_FILE
 from ....net.problems import ApiError
 from ....net.settings import ApiSettings
 from ....net.writing import atomic_write
+from ....tunes.host.trained import FOLDERS
 
 
 def tell_fleet(is_fleet: bool) -> None:
-    """Note the folders that the pictures of prompts are read from and written to, for a dispatcher;
-    without a fleet nothing, and no dispatcher starts.
+    """Note the folders of pictures, and of models that come with requests or of trainings, for a
+    dispatcher; without a fleet nothing, and no dispatcher starts.
     """
     path = state_folder() / FOLDERS_FILE
     if not is_fleet:
@@ -27,6 +28,7 @@ def tell_fleet(is_fleet: bool) -> None:
         "input": folder_paths.get_input_directory(),
         "output": folder_paths.get_output_directory(),
         "temp": folder_paths.get_temp_directory(),
+        **{name: folder_paths.get_folder_paths(name)[0] for name in FOLDERS.values()},
     }
     atomic_write(path, json.dumps(folders).encode())
 

@@ -55,6 +55,10 @@ class HostQueue:
         running, waiting = self._server.prompt_queue.get_current_queue_volatile()
         return {item[1] for item in running}, {item[1] for item in waiting}
 
+    def has(self, run_id: str) -> bool:
+        """Say whether a run outlived the ComfyUI that it was asked of: none does."""
+        return False
+
     def ended(self, run_id: str) -> Mapping[str, Any] | None:
         """Return outputs and status of a run that has ended.
 

@@ -67,19 +67,6 @@ def asks_to_train(sent: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
     return about.get("model_type") in KINDS and sent.get("file") in (None, "")
 
 
-def require_own_gpu(settings: ApiSettings) -> None:
-    """Raise ApiError where a fleet runs the prompts: its workers do not train."""
-    if settings.fleet:
-        raise ApiError(
-            "people are not trained by a fleet",
-            code="not-trained",
-            hint=(
-                "Train on a ComfyUI without fleet = yes, or by `python dev.py train`, and send the"
-                " file that comes of it as tune[file], with model_type lora."
-            ),
-        )
-
-
 def require_room(settings: ApiSettings) -> None:
     """Raise ApiError where as many trainings wait as the owner allows prompts to."""
     if len(state.trainings().open()) >= settings.max_waiting:

@@ -18,6 +18,7 @@ from ....training.errors import TrainedElsewhere
 from ....training.progress import FAILED, PREPARING, TrainingProgress, change_progress
 from ...ends import error_of, is_out_of_memory, is_success, why_failed
 from .. import state
+from ..entry.fleet_queue import FleetQueue
 from ..entry.host_queue import HostQueue
 from .asking import workflow_of
 from .leavings import sweep_trainings
@@ -34,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class Trainings:
-    """The API's trainings on ComfyUI's queue.
+    """The API's trainings on ComfyUI's queue, or a fleet's.
 
     Its methods run in the server's own thread. `order` is held while something is put there;
     `on_end` is awaited when a training has ended.
@@ -43,13 +44,17 @@ class Trainings:
     def __init__(
         self, host: HostQueue, order: asyncio.Lock, on_end: Callable[[], Awaitable[None]]
     ) -> None:
-        self._host = host
+        self._host: HostQueue | FleetQueue = host
         self._order = order
         self._on_end = on_end
         self._followed: dict[str, int] = {}  # run id -> tune id
         self._started: set[str] = set()
         self._leaving: set[str] = set()  # runs of tunes that are gone
         self._wake = asyncio.Event()
+
+    def use(self, queue: FleetQueue) -> None:
+        """Have a fleet's workers train from now on."""
+        self._host = queue
 
     async def begin(self, tune_id: int) -> None:
         """Put the training of a tune on the queue, behind all that came before.
@@ -83,8 +88,12 @@ class Trainings:
     async def resume(self, training: Training) -> None:
         """Put a training that was not done when ComfyUI ended on the queue again.
 
-        One that was started too often is marked as failed.
+        One that was started too often is marked as failed; one that a fleet has is followed.
         """
+        if self._host.has(training.run_id):
+            self._followed[training.run_id] = training.tune_id
+            self._wake.set()
+            return
         if training.status == "running" and training.runs >= MOST_RUNS:
             text = f"ComfyUI ended {training.runs} times while this tune was trained."
             await self._fail(training.tune_id, text)
