@@ -13,7 +13,8 @@ Shapes = Mapping[str, Sequence[int]]
 # How names of text-encoder weights begin; they act on the CLIP and not on the diffusion model.
 # PEFT and others wrap a model before they save it, and then nothing may be left but its own names.
 _TEXT_ENCODER = re.compile(
-    r"(?:(?:base_model\.model|_orig_mod|module)\.)*(?:lora_te|lora_prior_te|text_encoder|te\d?\."
+    r"(?:(?:base_model\.model|_orig_mod|module)\.)*"
+    r"(?:lora_te(?!xt_fusion)|lora_prior_te|text_encoder|te\d?\."
     r"|t5xxl\.|clip_[lg]\.|conditioner\.|cond_stage_model\."
     r"|(?:base_model\.model\.)?(?:lycoris_|lora_)?(?:text_model[._]|encoder[._]block[._]\d"
     r"|(?:text_model\.)?encoder\.layers\.\d))"

@@ -14,8 +14,8 @@ _WRAPPERS = re.compile(
 _PROCESSOR = re.compile(r"\.processor\.(?=to_)")
 # Trainers and diffusers put the part of the pipeline in front, with dots or with underscores.
 _PART = re.compile(
-    r"^(?:lora(?!_te)|lycoris|model_diffusion_model|diffusion_model"
-    r"|unet|transformer(?!_blocks)|model|text_encoders|(?:pipe_)?dit)_+"
+    r"^(?:lora(?!_te(?!xt_fusion))|lycoris|model_diffusion_model|diffusion_model"
+    r"|unet|transformer(?!_blocks)|model|text_encoders|(?:pipe_)?dit|net)_+"
 )
 # Language models as text encoders have layers under one or more wrappers of their own.
 _ENCODER = re.compile(

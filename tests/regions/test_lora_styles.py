@@ -55,6 +55,9 @@ STYLES: dict[str, tuple[str, tuple[str, str], bool]] = {
     "DiffSynth": ("{name}", DEFAULT, False),
     "DiffSynth with the pipeline's part": ("pipe.dit.{name}", DEFAULT, False),
     "SimpleTuner's LyCORIS": ("lycoris_{flat}", KOHYA, True),
+    "kohya without the part": ("lora_{flat}", KOHYA, True),
+    "ComfyUI, PEFT of the whole": ("base_model.model.diffusion_model.{name}", PEFT, False),
+    "the network alone": ("net.{name}", PEFT, False),
 }
 
 
