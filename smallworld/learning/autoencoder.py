@@ -18,6 +18,7 @@ PIXELS = 12 * 48 * 48  # in a step
 # From which part of the training on, how wide. The last ones are wide because GroupNorm sees the
 # whole picture, where a part has other means.
 CROPS = ((0.0, 48), (0.6, 96))
+WHOLE = 128  # of the decoder alone: it has to know what a picture's edge is
 # From here on the decoder learns alone, while latents can be made already; so it does where an
 # encoder is there from before.
 FROZEN = 0.75
@@ -32,7 +33,7 @@ def crops(seed: int, size: int) -> tuple[Tensor, Tensor]:
     """
     rng = np.random.default_rng(seed)
     found, counts = [], []
-    for number in range(PIXELS // size**2):
+    for number in range(max(PIXELS // size**2, 2)):
         scene = random_scene(int(rng.integers(1 << 40)))
         x, y = rng.uniform(0, scene.width - size), rng.uniform(0, scene.height - size)
         if scene.figures and number % 4:
@@ -86,7 +87,8 @@ def loss_of(learner: Learner, seed: int) -> Callable[[int], Tensor]:
             }
             model.load_state_dict(kept, strict=False)
             torch.save(kept, encoder_file)
-        size = [size for after, size in CROPS if learner.part >= after][-1]
+        parts = [size for after, size in CROPS if learner.part >= after]
+        size = WHOLE if is_frozen else parts[-1]
         x, counts = crops(seed + step, size)
         with torch.set_grad_enabled(not is_frozen):
             middle, log_variance = model.quant_conv(model.encoder(x)).chunk(2, 1)

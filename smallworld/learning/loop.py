@@ -46,6 +46,7 @@ class Learner:
     adds_in_place: bool = True
     about: Mapping[str, Any] = field(default_factory=dict)
     step: int = 0
+    rate: float = 1.0  # of all rates; what has learned before goes on with less
 
     def __post_init__(self) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
@@ -59,6 +60,7 @@ class Learner:
                 for one, kept in zip(self._optimisers, state["optimisers"], strict=True):
                     one.load_state_dict(kept)
             self.average, self.step = state["average"], state["step"]
+            self.rate = state["rate"]
 
     @property
     def _groups(self) -> list[dict[str, Any]]:
@@ -114,6 +116,7 @@ class Learner:
                 "optimisers": states,
                 "average": self.average,
                 "step": self.step,
+                "rate": self.rate,
                 **self.about,
             },
             new,
@@ -124,7 +127,7 @@ class Learner:
         warm = min(1.0, (self.step + 1) / WARM_UP)
         left = min(1.0, LEAST + (1 - self.part) / (1 - self.falls))
         for rate, group in zip(self._rates, self._groups, strict=True):
-            group["lr"] = rate * warm * left
+            group["lr"] = rate * self.rate * warm * left
 
     @torch.no_grad()
     def _follow(self) -> None:

@@ -18,6 +18,9 @@ from .export import STATES, renamed, state_file
 from .host import open_host
 from .loop import asked
 
+# Of a first training's rates: with all of it, the noise of single steps undoes what was learned.
+RATE = 0.3
+
 
 def main(argv: Sequence[str]) -> None:
     """Write the states of each family, and of its autoencoder, that are not there."""
@@ -52,7 +55,8 @@ def _write(work: Path, name: str, state: Mapping[str, object]) -> bool:
     path = state_file(work, name)
     if path.exists():
         return False
-    torch.save({"optimisers": None, "average": state["model"], "step": 0, **state}, path)
+    whole = {"optimisers": None, "average": state["model"], "step": 0, "rate": RATE, **state}
+    torch.save(whole, path)
     say(f"{path.name}: from the world's file")
     return True
 
