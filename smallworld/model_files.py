@@ -9,6 +9,10 @@ from pathlib import Path, PureWindowsPath
 
 FOLDER = Path(__file__).resolve().parent / "models"
 NAME = "smallworld"
+ABOUT = (
+    "Of a small drawn world. It was trained on drawings alone, and knows nothing of real people,"
+    " pictures or words."
+)  # in every file
 VAES = {"sd15": "vae4", "flux": "vae16"}  # family -> its autoencoder
 
 

@@ -11,16 +11,12 @@ import comfy.sd
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..model_files import VAES, path_of
+from ..model_files import ABOUT, VAES, path_of
 from . import models
 
 # Family -> its configuration, and how many channels its latents have.
 FAMILIES = {"sd15": (models.sd15, 4), "flux": (models.flux, 16)}
 NETWORK, ENCODERS = "diffusion_model.", "text_encoders."
-_ABOUT = {
-    "description": "A model of a small drawn world. It was trained on drawings alone, and knows"
-    " nothing of real people, pictures or words.",
-}
 
 
 @cache
@@ -57,7 +53,7 @@ def save(name: str, weights: Mapping[str, Tensor]) -> Path:
         key: (value.half() if value.is_floating_point() else value).contiguous()
         for key, value in weights.items()
     }
-    save_file(halves, path, _ABOUT)
+    save_file(halves, path, {"description": ABOUT})
     return path
 
 

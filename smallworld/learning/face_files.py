@@ -9,13 +9,10 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from ..model_files import face_pack
+from ..model_files import ABOUT, face_pack
 from .face_nets import ANCHORS, CROP, FaceDetector, FaceRecogniser
 
 OPSET = 17
-ABOUT = (
-    "Of a small drawn world. It was trained on drawings alone, and knows nothing of real people."
-)
 _KINDS = ("score", "bbox", "kps")
 
 

@@ -79,7 +79,8 @@ def save_upscaler(work: Path) -> list[Path]:
     path = model_files.upscaler()
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = torch.load(state, weights_only=False)["average"]
-    save_file({name: value.half().contiguous() for name, value in weights.items()}, path)
+    halves = {name: value.half().contiguous() for name, value in weights.items()}
+    save_file(halves, path, {"description": model_files.ABOUT})
     return [path]
 
 

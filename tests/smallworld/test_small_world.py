@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
 import pytest
 from comfyui_astria.devtools import small_world
 from comfyui_astria.devtools.base import make_base
@@ -17,6 +18,7 @@ from comfyui_astria.smallworld.prompts import SAID, in_world
 from comfyui_astria.smallworld.reader import read
 from comfyui_astria.tests.regions.comfy_inprocess import load
 from PIL import Image
+from safetensors import safe_open
 
 
 @pytest.fixture
@@ -184,3 +186,19 @@ def test_an_unknown_word_of_a_prompt_stays() -> None:
 def test_the_registry_s_archive_leaves_the_models_out() -> None:
     ignored = (ROOT / ".comfyignore").read_text(encoding="utf-8").split()
     assert f"{model_files.FOLDER.relative_to(ROOT).as_posix()}/" in ignored
+
+
+def test_every_model_file_says_what_it_is() -> None:
+    kinds = ("checkpoints", "vae", "upscale_models", "insightface/models")
+    folders = [model_files.FOLDER / kind / model_files.NAME for kind in kinds]
+    files = [file for folder in folders for file in folder.iterdir()]
+    assert len(files) >= len(kinds)
+    for file in files:
+        assert "knows nothing of real people" in _about(file), file.name
+
+
+def _about(file: Path) -> str:
+    if file.suffix == ".onnx":
+        return onnx.load(file).doc_string
+    with safe_open(file, "pt") as opened:
+        return opened.metadata()["description"]
