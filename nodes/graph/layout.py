@@ -25,6 +25,7 @@ STAGE_TITLES = {
     "input": "Input image",
     "generate": "Paste a prompt",
     "tune": "Person",
+    "training": "Training",
     "base": "Picture",
     "outpaint": "Outpaint",
     "hires_fix": "Hires fix",

@@ -12,7 +12,8 @@ from comfyui_astria.nodes.graph.definitions import snapshot
 from comfyui_astria.nodes.graph.dynamic_prompts import words_apart
 from comfyui_astria.nodes.graph.graph import Graph, Link, NodeCall
 from comfyui_astria.nodes.graph.layout import COLUMN_HEIGHT, TITLE_HEIGHT, layout
-from comfyui_astria.nodes.graph.ui_form import ui_workflow, widget_values
+from comfyui_astria.nodes.graph.node_form import widget_values
+from comfyui_astria.nodes.graph.ui_form import ui_workflow
 from comfyui_astria.nodes.pipeline.build.sources import Options
 from comfyui_astria.nodes.pipeline.compiling import (
     Compiled,
