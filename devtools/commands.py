@@ -48,6 +48,7 @@ python dev.py COMMAND [ARGUMENTS]
   gallery                      photograph the screens of docs/gallery.md anew, in the browser
   pictures                     photograph the nodes for their help pages, and the tutorial, anew
   workflows                    compile the example workflows and draw their thumbnails
+  paint [NAME ...]             paint those thumbnails with the small drawn world's models
   definitions                  write the nodes' definitions and English texts anew
   promise                      add new nodes, inputs and outputs to what later versions keep
   structure [--json FILE]      measure how the code is built: layers, circles, sizes
@@ -231,6 +232,12 @@ def _workflows(environment: Environment, argv: list[str]) -> int:
     return run(argv)
 
 
+def _paint(environment: Environment, argv: list[str]) -> int:
+    from .painting import run  # needs packages of .venv
+
+    return run(environment, argv)
+
+
 def _definitions(environment: Environment, argv: list[str]) -> int:
     from .definitions import SNAPSHOT, write_snapshot
     from .locales import ENGLISH, node_texts, text_of
@@ -361,6 +368,7 @@ _IN_VENV: dict[str, Callable[[Environment, list[str]], int]] = {
     "gallery": _gallery,
     "pictures": _pictures,
     "workflows": _workflows,
+    "paint": _paint,
     "definitions": _definitions,
 }
 _PLAIN: dict[str, Callable[[list[str]], int]] = {

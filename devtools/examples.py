@@ -70,10 +70,17 @@ BASES = {
     **{f"multi_person_{one.name}": one.name for one in PUBLISHED},
     **dict.fromkeys(("sdxl_weights_and_style", "outpaint_sdxl", "faceid_sdxl"), SDXL),
 }
+# What those bases are called where people read it.
+BASE_TITLES = {
+    FLUX: "Flux.1 dev",
+    SD15: "SD1.5",
+    SDXL: "SDXL",
+    **{one.name: one.title for one in PUBLISHED},
+}
 # Names under which the files are published, or that say whose they are.
 FILES = {
     "checkpoints": [
-        "realisticVisionV51.safetensors",
+        "v1-5-pruned-emaonly-fp16.safetensors",
         "sd_xl_base_1.0.safetensors",
         "my_person_checkpoint.safetensors",
         "sam3.1_multiplex_fp16.safetensors",
@@ -135,7 +142,7 @@ vae = ae.safetensors
 outpaint_model = flux1-fill-dev.safetensors
 [base {SD15}]
 family = sd15
-checkpoint = realisticVisionV51.safetensors
+checkpoint = v1-5-pruned-emaonly-fp16.safetensors
 [base {SDXL}]
 family = sdxl
 checkpoint = sd_xl_base_1.0.safetensors

@@ -104,8 +104,7 @@ def _multi_person() -> Starter:
     generate(graph, TWO_PEOPLE, models, person_masks=masks)
     steps = (("Load your model", "Flux.1"), ("Astria Regions", "people, by mouse"))
     steps += (("Astria Generate", "a BREAK for each person"), _SAVED)
-    told = ("Two people, placed by hand", "Flux.1 dev; drawn in one pass")
-    return Starter(graph, TWO_PEOPLE_NOTE, steps, told)
+    return Starter(graph, TWO_PEOPLE_NOTE, steps, "Flux.1 dev")
 
 
 def _faceid() -> Starter:
@@ -124,7 +123,7 @@ def _faceid() -> Starter:
     )
     generate(graph, FACE, models, gathered={"face_analysis": faces, "faceid": adapter})
     steps = (("a tune", "photos of one person"), ("Astria Generate", "<faceid:...>"), _SAVED)
-    return Starter(graph, FACE_NOTE, steps, ("A face from photos", "SD1.5; without training"))
+    return Starter(graph, FACE_NOTE, steps, "SD1.5")
 
 
 def _masked_portrait() -> Starter:
@@ -136,8 +135,7 @@ def _masked_portrait() -> Starter:
     segmenter = graph.add("models.segmenter", "AstriaLoadSegmenter", **files)
     generate(graph, MASKED, models, image=photo, gathered={"segmenter": segmenter})
     steps = (_PHOTO, ("Show the mask", "found by words"), ("Astria Generate", "only there"), _SAVED)
-    told = ("A part of a photo painted anew", "SD1.5; the part is named by words")
-    return Starter(graph, MASKED_NOTE, steps, told)
+    return Starter(graph, MASKED_NOTE, steps, "SD1.5")
 
 
 def _outpaint() -> Starter:
@@ -146,8 +144,7 @@ def _outpaint() -> Starter:
     photo = graph.add("input.image", "LoadImage", image=IMAGE)
     generate(graph, EXTENDED, models, image=photo)
     steps = (_PHOTO, ("Astria Generate", "--outpaint"), _SAVED)
-    told = ("A photo made wider", "Flux.1 dev; its own pixels stay")
-    return Starter(graph, EXTENDED_NOTE, steps, told)
+    return Starter(graph, EXTENDED_NOTE, steps, "Flux.1 dev")
 
 
 def _face_inpainting() -> Starter:
@@ -160,8 +157,7 @@ def _face_inpainting() -> Starter:
     gathered = {"face_analysis": faces}
     generate(graph, SMALL_FACES, models, upscale_model=upscaler, gathered=gathered)
     steps = (("Load your models", "Flux.1, an upscaler"), ("Astria Generate", "4x, faces"), _SAVED)
-    told = ("Small faces drawn sharp", "Flux.1 dev; inpaint_faces")
-    return Starter(graph, SMALL_FACES_NOTE, steps, told)
+    return Starter(graph, SMALL_FACES_NOTE, steps, "Flux.1 dev")
 
 
 FEATURE_STARTERS: Mapping[str, Callable[[], Starter]] = {

@@ -17,18 +17,43 @@ BINDINGS = """\
 # upscaler = 4x-UltraSharp.pth
 """
 
+# Inline code cannot be read in a note that Vue draws, and angle brackets outside of code are taken
+# for HTML.
+PASTE = """\
+1. Choose your model in the group *Models*.
+2. Paste a prompt of the gallery into Astria Generate, with all lines that belong to it. What is \
+wrong in it is underlined while you type.
+3. Press Run. The report below the text says what was done, and why with these numbers.
+
+A prompt names people by ids:
+
+```
+<lora:1533312:1.0> ohwx woman
+```
+
+Say in Astria Models which of your files each id stands for. A prompt with an input image: add a \
+Load Image node and connect it to *image*.
+
+**Astria Explain** shows the plan of a prompt before anything runs; **Astria Compile** writes it \
+out as a workflow of its own.
+"""
+PASTE_STEPS = (
+    ("Load your model", "checkpoint, or Flux"),
+    ("Astria Generate", "the prompt as it is"),
+    ("Save Image", "the picture"),
+)
+
 
 @dataclass(frozen=True)
 class Starter:
-    """A graph with the words of its note, and what its thumbnail tells.
-
-    The nodes in order, and two lines.
+    """A graph with the words of its note, and what its thumbnail tells: the nodes in order, and for
+    which models it is made.
     """
 
     graph: Graph
     words: str
     steps: tuple[tuple[str, str], ...]
-    told: tuple[str, str]
+    models: str
 
     @property
     def note(self) -> str:

@@ -4,7 +4,8 @@ sizes and words, and its copies of the templates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,11 +34,14 @@ from . import starters
 from .base import SMALL_WORLD, TEMPLATES
 from .console import DevError
 from .examples import FLUX, SD15, base_of
+from .family_starters import FAMILY_STARTERS
+from .family_starters import PROMPTS as FAMILY_PROMPTS
+from .family_starters import SIZE as FAMILY_SIZE
 from .feature_starters import FEATURE_STARTERS
 from .host import Host
-from .one_node import generate
+from .one_node import PASTE, generate
 from .paths import DEV, STATE_FOLDER
-from .workflows import PROMPTS, SEED, prompt_names, text_of
+from .workflows import PROMPTS, SEED, names, text_of, ui_file
 
 SMALL_BASE = DEV / "base-smallworld"
 SCALE = 8  # the sides that prompts ask for, divided by it
@@ -140,41 +144,86 @@ class Templates:
 def templates(definitions: Definitions) -> Templates:
     """Return the small world's copies of the templates."""
     offered, lacking = {}, {}
-    for name, make in (*((name, _compiled) for name in prompt_names()), *_STARTERS.items()):
+    for name in names():
         try:
-            graph, note = make(name)
+            graph, note = template(name)
         except AstriaError as error:
             lacking[name] = error.message.splitlines()[0].split(". ")[0].rstrip(".")
             continue
-        graph = with_loader(graph)
         check_graph(graph, definitions)
-        offered[name] = ui_workflow(graph, definitions, note)
+        offered[name] = ui_workflow(graph, definitions, note, is_folded=True)
     return Templates(offered, lacking)
 
 
-def _compiled(name: str) -> tuple[Graph, str]:
+Asked = Callable[[PromptRequest, str], PromptRequest]  # a request for a family -> another
+
+
+def _as_it_is(request: PromptRequest, family: str) -> PromptRequest:
+    return request
+
+
+def template(
+    name: str, asked: Asked = _as_it_is, *, of_any_base: bool = False
+) -> tuple[Graph, str]:
+    """Return the world's copy of a template and its note; `asked` may change its request.
+
+    With `of_any_base`, the world's models stand for whatever base the template has.
+
+    Raises: AstriaError with what the world lacks for it.
+    """
+    graph, note = _STARTERS.get(name, _compiled)(name, Asking(asked, of_any_base))
+    return with_loader(graph), note
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How a template is asked for: what its request becomes, and whether the world's models stand
+    for any base.
+    """
+
+    change: Asked
+    of_any_base: bool
+
+    def family(self, wanted: str) -> str:
+        """Return the family to paint on where a template is made for `wanted`."""
+        there = model_files.families()
+        return there[0] if self.of_any_base and there and wanted not in there else wanted
+
+
+def _compiled(name: str, asking: Asking) -> tuple[Graph, str]:
     request = small((PROMPTS / f"{name}.txt").read_text(encoding="utf-8"))
     base, there = base_of(name), model_files.families()
     family = next((one for one, id in BASES.items() if id == base), "")
     if family not in there:  # of another base the resolver says that there is none
-        base, family = (BASES[there[0]] if family else base), there[0]
+        base, family = (BASES[there[0]] if family or asking.of_any_base else base), there[0]
     pictures = {
         key: ref.value
         for key, ref in (("image", request.input_image), ("mask", request.mask_image))
         if ref is not None
     }
     options = CompileOptions(base, **pictures, options=Options(SEED))
+    request = asking.change(request, family)
     made = compile_request(request, resolver(family), options)
     return made.graph, note_text(request, replace(made, files=()))
 
 
-def _start(name: str) -> tuple[Graph, str]:
-    family, text = _STARTED[name]
+def _start(name: str, asking: Asking) -> tuple[Graph, str]:
+    wanted, text = _STARTED[name]
+    family = asking.family(wanted)
     _require(resolver(family).base(BASES[family]))
-    return generate_graph(small(text).to_text(), family), starters.PASTE
+    return generate_graph(asking.change(small(text), family).to_text(), family), PASTE
 
 
-def _train(name: str) -> tuple[Graph, str]:
+def _of_family(name: str, asking: Asking) -> tuple[Graph, str]:
+    """Return the starter of a family: the world's models stand for it in pictures only."""
+    own = name.removeprefix("start_")
+    family = asking.family(own)
+    _require(resolver(model_files.families()[0]).base(BASES.get(family, own)))
+    text = f"{FAMILY_PROMPTS[own]}\n{FAMILY_SIZE}"
+    return generate_graph(asking.change(small(text), family).to_text(), family), PASTE
+
+
+def _train(name: str, asking: Asking) -> tuple[Graph, str]:
     request = TrainingRequest(
         tune_id=788416,
         photos=8,
@@ -187,7 +236,7 @@ def _train(name: str) -> tuple[Graph, str]:
     return plan.graph, starters.TRAIN.format(token=plan.settings.token)
 
 
-def _tune(name: str) -> tuple[Graph, str]:
+def _tune(name: str, asking: Asking) -> tuple[Graph, str]:
     starter = starters.STARTERS[name]()
     pack = _require(resolver("sd15").role("face_analysis"))
     nodes = starter.graph.nodes
@@ -200,11 +249,12 @@ def _tune(name: str) -> tuple[Graph, str]:
     ), starter.words
 
 
-def _feature(name: str) -> tuple[Graph, str]:
+def _feature(name: str, asking: Asking) -> tuple[Graph, str]:
     """Return a starter of one feature with the world's loader, words, sizes and pictures."""
     starter = FEATURE_STARTERS[name]()
     calls = starter.graph.nodes.values()
-    family = "sd15" if any(call.class_type in _WHOLE for call in calls) else "flux"
+    is_whole = any(call.class_type in _WHOLE for call in calls)
+    family = asking.family("sd15" if is_whole else "flux")
     _require(resolver(family).base(BASES[family]))
     loader = NodeCall("models.smallworld", LOADER, {"family": family})
     slots = {call.name: _LOADED[call.class_type] for call in calls if call.class_type in _LOADED}
@@ -212,7 +262,7 @@ def _feature(name: str) -> tuple[Graph, str]:
     for call in calls:
         if call.name not in slots:
             inputs = {key: _moved(value, slots, loader.name) for key, value in call.inputs.items()}
-            own = _own_inputs(call, family)
+            own = _own_inputs(call, family, asking)
             nodes[call.name] = replace(call, inputs={**inputs, **own})
     return Graph(nodes), starter.words
 
@@ -224,12 +274,12 @@ def _moved(value: Value, slots: Mapping[str, int], loader: str) -> Value:
     return value
 
 
-def _own_inputs(call: NodeCall, family: str) -> dict[str, Value]:
+def _own_inputs(call: NodeCall, family: str, asking: Asking) -> dict[str, Value]:
     """Return what a starter's node has otherwise in the world. Raises: MissingModelError for a
     model that the world has not.
     """
     if call.class_type == "AstriaGenerate":
-        return {"text": small(str(call.inputs["text"])).to_text()}
+        return {"text": asking.change(small(str(call.inputs["text"])), family).to_text()}
     if call.class_type == "AstriaRegions":
         sizes = {key: int(call.inputs[key]) // SCALE for key in ("width", "height")}
         return {**sizes, "softness_px": int(call.inputs["softness_px"]) // 4}
@@ -268,6 +318,7 @@ _STARTERS = {
     **dict.fromkeys(_TRAINED, _train),
     "start_tune_from_photos": _tune,
     **dict.fromkeys(FEATURE_STARTERS, _feature),
+    **dict.fromkeys(FAMILY_STARTERS, _of_family),
 }
 
 
@@ -296,10 +347,12 @@ def furnish(host: Host, family: str) -> Templates:
     draw_pictures(host.base / "input")
     found = templates(from_object_info(host.client.object_info()))
     folder = host.base / "custom_nodes" / SMALL_WORLD / TEMPLATES
-    for old in folder.glob("*.json"):
+    for old in folder.glob("*.*"):
         old.unlink()
     for name, workflow in found.offered.items():
-        (folder / f"{name}.json").write_text(text_of(workflow), encoding="utf-8")
+        own = ui_file(name)
+        (folder / own.name).write_text(text_of(workflow), encoding="utf-8")
+        shutil.copy(own.with_suffix(".jpg"), folder)
     return found
 
 

@@ -15,11 +15,12 @@ from ..nodes.pipeline.training_plan import training_plan
 from ..nodes.training.request import TrainingRequest
 from ..nodes.tunes.bindings import Bindings
 from ..nodes.tunes.resolve import Resolver
+from .examples import BASE_TITLES, FILES, IMAGE
 from .examples import BINDINGS as BOUND
-from .examples import FILES, IMAGE
+from .family_starters import FAMILY_STARTERS
 from .feature_starters import FEATURE_STARTERS
 from .listed_files import ListedFiles
-from .one_node import SEED, Starter, flux_models, generate
+from .one_node import PASTE, PASTE_STEPS, SEED, Starter, flux_models, generate
 
 FLUX_PROMPT = """\
 portrait of a lighthouse keeper at the window, storm outside, 85mm photograph
@@ -35,26 +36,6 @@ w=512
 h=768
 """
 TUNE_PROMPT = "<faceid:788416:1.0> ohwx woman trekking in the alps"
-# Inline code cannot be read in a note that Vue draws, and angle brackets outside of code are taken
-# for HTML.
-PASTE = """\
-1. Choose your model in the group *Models*.
-2. Paste a prompt of the gallery into Astria Generate, with all lines that belong to it. What is \
-wrong in it is underlined while you type.
-3. Press Run. The report below the text says what was done, and why with these numbers.
-
-A prompt names people by ids:
-
-```
-<lora:1533312:1.0> ohwx woman
-```
-
-Say in Astria Models which of your files each id stands for. A prompt with an input image: add a \
-Load Image node and connect it to *image*.
-
-**Astria Explain** shows the plan of a prompt before anything runs; **Astria Compile** writes it \
-out as a workflow of its own.
-"""
 PHOTOS = f"""\
 1. Choose a photo of the person in Load Image; for several, add Batch Images before Astria Create \
 Tune. The largest face of each counts.
@@ -89,20 +70,15 @@ The InsightFace packs that judge likeness, and Flux.1 dev, are for non-commercia
 def _flux() -> Starter:
     graph = Graph()
     generate(graph, FLUX_PROMPT, flux_models(graph))
-    told = ("Start here: paste a prompt, get the picture", "Flux.1 dev; every stage in one node")
-    return Starter(graph, PASTE, _STEPS, told)
+    return Starter(graph, PASTE, PASTE_STEPS, "Flux.1 dev")
 
 
 def _stable_diffusion() -> Starter:
     graph = Graph()
     loaded = add_node(graph, CheckpointNode, "models.checkpoint", ckpt_name=FILES["checkpoints"][0])
-    told = (
-        "Start here: paste a prompt, get the picture",
-        "SD1.5 or SDXL checkpoint; every stage in one node",
-    )
     models = {"model": loaded.model, "clip": loaded.clip, "vae": loaded.vae}
     generate(graph, SD_PROMPT, models)
-    return Starter(graph, PASTE, _STEPS, told)
+    return Starter(graph, PASTE, PASTE_STEPS, "SD1.5 or SDXL")
 
 
 def _tune() -> Starter:
@@ -125,15 +101,13 @@ def _tune() -> Starter:
         ("Astria Create Tune", "kept with their faces"),
         ("tune 788416", "for <faceid:788416:1.0>"),
     )
-    return Starter(
-        graph, PHOTOS, steps, ("A person from photos, without training", "For FaceID and face swap")
-    )
+    return Starter(graph, PHOTOS, steps, "for FaceID and face swap")
 
 
 def _train() -> Starter:
     """The fewest nodes: SD1.5, photos as they are, nothing drawn meanwhile."""
     kept = replace(Bindings.parse(BOUND, "the examples' bindings"), roles={})
-    starter = _training("690204", kept, "SD1.5, with the fewest nodes")
+    starter = _training("690204", kept)
     nodes = starter.graph.nodes
     training = nodes["training.lora"]
     inputs = {key: value for key, value in training.inputs.items() if key not in _SAMPLES}
@@ -145,11 +119,10 @@ def _train() -> Starter:
 def _train_flux() -> Starter:
     """Every node: Flux, face crops, the person's mask, samples judged for likeness."""
     bound = Bindings.parse(BOUND, "the examples' bindings")
-    told = "Flux.1 dev: crops, masks, samples, likeness"
-    return _training("1504944", bound, told, preset="flux-lora-portrait", masks=True)
+    return _training("1504944", bound, preset="flux-lora-portrait", masks=True)
 
 
-def _training(base: str, bindings: Bindings, told: str, **asked: Any) -> Starter:
+def _training(base: str, bindings: Bindings, **asked: Any) -> Starter:
     request = TrainingRequest(
         tune_id=788416, photos=_TRAINED_PHOTOS, name="woman", base=base, seed=SEED, **asked
     )
@@ -160,18 +133,14 @@ def _training(base: str, bindings: Bindings, told: str, **asked: Any) -> Starter
         ("Astria Train LoRA", "learns the person"),
         ("tune 788416", "for <lora:788416:1>"),
     )
-    return Starter(plan.graph, words, steps, ("Train a person from photos", told))
+    return Starter(plan.graph, words, steps, BASE_TITLES[base])
 
 
 _SAMPLES = ("samples", "vae")
 _TRAINED_PHOTOS = 12
-_STEPS = (
-    ("Load your model", "checkpoint, or Flux"),
-    ("Astria Generate", "the prompt as it is"),
-    ("Save Image", "the picture"),
-)
 STARTERS: Mapping[str, Callable[[], Starter]] = {
     **FEATURE_STARTERS,
+    **FAMILY_STARTERS,
     "start_flux": _flux,
     "start_stable_diffusion": _stable_diffusion,
     "start_tune_from_photos": _tune,

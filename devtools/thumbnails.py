@@ -1,12 +1,13 @@
 """A picture that helps to choose an example workflow.
 
-People in their regions, the source on its canvas, else the stages one after the other.
+What the small drawn world paints for it, where `dev.py paint` kept that; else a diagram: people in
+their regions, the source on its canvas, the stages one after the other. Below it stands what the
+template gives.
 """
 
 from __future__ import annotations
 
 import io
-import textwrap
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -14,15 +15,20 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from ..nodes.graph.layout import STAGE_TITLES
 from ..nodes.outpaint.geometry import Rect, place
 from ..nodes.pipeline.build.stage_list import Stage
-from ..nodes.prompt import FLAGS, PromptRequest
+from ..nodes.prompt import PromptRequest
 from ..nodes.regions.layout import columns
 from ..nodes.regions.pose import arms_crossed
 from ..nodes.regions.preview import preview
 from .demo import photo
-from .examples import takes_drawn_map
-from .one_node import Starter
+from .examples import BASE_TITLES, base_of, takes_drawn_map
+from .starters import STARTERS
+from .titles import TITLES
+from .workflows import WORKFLOWS, compiled, request_of
 
+PAINTED = WORKFLOWS / "painted"
+BEFORE = ".before"  # of the picture that an example begins with
 SIZE = 512
+ARROW = 40  # between the two
 MARGIN = 20
 BAND = 70  # below the drawing, for its two lines of words
 QUALITY = 82
@@ -32,35 +38,79 @@ HATCH_STEP = 20
 STEP_PITCH, STEP_GAP = 84, 16
 
 
-def thumbnail(request: PromptRequest, stages: Sequence[Stage]) -> bytes:
-    """Return the JPEG of a request.
-
-    People in their regions or the photo on its new canvas, true to scale, else what is done in
-    which order.
-    """
-    if request.persons and request.w:
-        drawing, words = _people(request), _told_of_people(request)
-    elif request.outpaint:
-        drawing, words = _canvas(request), _told_of_canvas(request)
+def thumbnail(name: str) -> bytes:
+    """Return the JPEG of an example workflow."""
+    painted = painting(name)
+    if painted is not None:
+        drawing, told = painted, f"{_models(name)} \N{MIDDLE DOT} painted by the small drawn world"
     else:
-        drawing, words = _stages(request, stages), _told_of_text(request)
-    return _sheet(drawing, words)
-
-
-def starter_thumbnail(starter: Starter) -> bytes:
-    """Return the JPEG of a workflow that is no prompt's plan: its nodes one after the other."""
-    return _sheet(_steps(starter.steps), starter.told)
-
-
-def _sheet(drawing: Image.Image, words: tuple[str, str]) -> bytes:
+        drawing, told = _diagram(name), _models(name)
     sheet = Image.new("RGB", (SIZE, SIZE), BACKGROUND)
-    sheet.paste(
-        drawing, ((SIZE - drawing.width) // 2, max(MARGIN, (SIZE - BAND - drawing.height) // 2))
-    )
-    _words(ImageDraw.Draw(sheet), words)
+    left, free = (SIZE - drawing.width) // 2, SIZE - BAND - drawing.height
+    sheet.paste(drawing, (left, max(0 if painted else MARGIN, free // 2)))
+    draw = ImageDraw.Draw(sheet)
+    for words, height, colour, down in (
+        (TITLES[name].sentence, 18, INK, 10),
+        (told, 15, FAINT, 40),
+    ):
+        draw.text(
+            (MARGIN, SIZE - BAND + down), words, fill=colour, font=ImageFont.load_default(height)
+        )
     written = io.BytesIO()
     sheet.save(written, "JPEG", quality=QUALITY, optimize=True)
     return written.getvalue()
+
+
+def painting(name: str) -> Image.Image | None:
+    """Return what was painted for an example: its result, behind what it began with if that was a
+    picture. None where nothing is kept.
+    """
+    after, before = (PAINTED / f"{name}{kind}.jpg" for kind in ("", BEFORE))
+    if not after.is_file():
+        return None
+    room = (SIZE, SIZE - BAND)
+    with Image.open(after) as picture:
+        result = picture.convert("RGB")
+    if not before.is_file():
+        return _fitted(result, room)
+    with Image.open(before) as picture:
+        source = picture.convert("RGB")
+    half = ((SIZE - ARROW) // 2, room[1])
+    left, right = _fitted(source, half), _fitted(result, half)
+    both = Image.new(
+        "RGB", (left.width + ARROW + right.width, max(left.height, right.height)), BACKGROUND
+    )
+    both.paste(left, (0, (both.height - left.height) // 2))
+    both.paste(right, (left.width + ARROW, (both.height - right.height) // 2))
+    x, y = left.width + ARROW // 2, both.height // 2
+    ImageDraw.Draw(both).polygon([(x - 7, y - 11), (x - 7, y + 11), (x + 9, y)], fill=FRAME)
+    return both
+
+
+def _fitted(picture: Image.Image, room: tuple[int, int]) -> Image.Image:
+    scale = min(room[0] / picture.width, room[1] / picture.height)
+    size = (round(picture.width * scale), round(picture.height * scale))
+    return picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def _models(name: str) -> str:
+    """Return for which models an example is made."""
+    starter = STARTERS.get(name)
+    return starter().models if starter else BASE_TITLES[base_of(name)]
+
+
+def _diagram(name: str) -> Image.Image:
+    """Return people in their regions or the photo on its new canvas, true to scale, else what is
+    done in which order.
+    """
+    if name in STARTERS:
+        return _steps(STARTERS[name]().steps)
+    request = request_of(name)
+    if request.persons and request.w:
+        return _people(request)
+    if request.outpaint:
+        return _canvas(request)
+    return _stages(request, compiled(name).plan.stages)
 
 
 def _stages(request: PromptRequest, stages: Sequence[Stage]) -> Image.Image:
@@ -106,30 +156,6 @@ def _steps(titles: Sequence[tuple[str, str]]) -> Image.Image:
     return drawing
 
 
-def _told_of_text(request: PromptRequest) -> tuple[str, str]:
-    said = (
-        ", ".join(segment.text for segment in (*request.prompt,) if segment.text)
-        or "No text: the picture itself is worked on"
-    )
-    faces = [f"<faceid:{tag.id}>" for segment in request.prompt for tag in segment.faceids]
-    flags = [f"--mask_prompt {' '.join(request.mask_prompt)}"] if request.mask_prompt else []
-    flags += [
-        f"--{name}"
-        for name, flag in FLAGS.items()
-        if flag.takes == "nothing" and getattr(request, name)
-    ]
-    flags += [f"controlnet={request.controlnet}"] if request.controlnet else []
-    flags += [f"--controlnets {' '.join(request.controlnets)}"] if request.controlnets else []
-    flags += ["with a mask of your own"] if request.mask_image is not None else []
-    flags += (
-        [f"denoising_strength={request.denoising_strength:g}"]
-        if request.denoising_strength and not flags
-        else []
-    )
-    flags += [f"style={request.style}"] if request.style else []
-    return said, "  ".join([*faces, *flags])
-
-
 def _room(width: int, height: int) -> tuple[float, tuple[int, int]]:
     """Return the scale at which a picture fits above the words, and its size there."""
     scale = min((SIZE - 2 * MARGIN) / width, (SIZE - MARGIN - BAND) / height)
@@ -166,44 +192,3 @@ def _canvas(request: PromptRequest) -> Image.Image:
     )
     draw.rectangle([0, 0, size[0] - 1, size[1] - 1], outline=FRAME, width=2)
     return drawing
-
-
-def _told_of_people(request: PromptRequest) -> tuple[str, str]:
-    first = f"{len(request.persons)} people in one picture {request.w}x{request.h}"
-    own = "face" if any(person.faceids for person in request.persons) else "model"
-    if len(request.negative) > 2:
-        return first, f"each with their own text, negative text and {own}"
-    return first, f"each with their own text and {own}, drawn in one pass"
-
-
-def _told_of_canvas(request: PromptRequest) -> tuple[str, str]:
-    source = "Your picture" if request.input_image is not None else "A picture from text"
-    first = (
-        f"{source} {request.w}x{request.h}, outpainted to"
-        f" {request.outpaint_width}x{request.outpaint_height}"
-    )
-    wording = request.outpaint_prompt.text if request.outpaint_prompt is not None else ""
-    second = (
-        f'Around it: "{textwrap.shorten(wording, 46, placeholder=" ...")}"'
-        if wording
-        else "Hatched: the new area"
-    )
-    if request.super_resolution:
-        second += ", then 4x super-resolution"
-    return first, second
-
-
-def _words(draw: ImageDraw.ImageDraw, lines: tuple[str, str]) -> None:
-    first, second = lines
-    draw.text(
-        (MARGIN, SIZE - BAND + 10),
-        textwrap.shorten(first, 54, placeholder=" ..."),
-        fill=INK,
-        font=ImageFont.load_default(18),
-    )
-    draw.text(
-        (MARGIN, SIZE - BAND + 38),
-        textwrap.shorten(second, 62, placeholder=" ..."),
-        fill=FAINT,
-        font=ImageFont.load_default(16),
-    )

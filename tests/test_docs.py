@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from comfyui_astria.devtools.commands import USAGE
 from comfyui_astria.devtools.structure import MAX_COLUMNS
+from comfyui_astria.devtools.titles import TITLES
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.nodes.tunes.bindings import Bindings, address
 
@@ -23,6 +24,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *HELP.glob("*
 DEFINITIONS = json.loads(
     (ROOT / "nodes" / "graph" / "node_definitions.json").read_text(encoding="utf-8")
 )
+NAMES = {title.file: name for name, title in TITLES.items()}
 OWN_NODES = sorted(name for name in DEFINITIONS if name.startswith("Astria"))
 # Parts of an error text shorter than this hold no words to look for.
 SHORTEST_PART = 3
@@ -153,7 +155,8 @@ def test_help_pages_lead_to_workflows_with_their_node() -> None:
     for node in OWN_NODES:
         using = {name for name, graph in graphs.items() if f'"class_type": "{node}"' in graph}
         lines = re.findall(r"^In the templates: (.*)\.$", help_page(node), re.MULTILINE)
-        named = {name for line in lines for name in re.findall(r"`(\w+)`", line)}
+        titles = {title for line in lines for title in re.findall(r"`([^`]+)`", line)}
+        named = {NAMES.get(title, title) for title in titles}
         found[node] = named - using or (not named and using)
     assert not broken(found)
 

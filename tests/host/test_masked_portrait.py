@@ -14,8 +14,10 @@ from comfyui_astria.devtools.testmodels import with_test_models
 from comfyui_astria.nodes.graph.graph import api_workflow
 from comfyui_astria.nodes.pipeline.build.sources import Options
 from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
+from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import node, saved, text_of
+from comfyui_astria.tests.pipeline.support import seed_prompt
 from comfyui_astria.tests.workflows.furnish import furnish
 from PIL import Image
 from scipy.ndimage import binary_erosion
@@ -23,7 +25,7 @@ from scipy.ndimage import binary_erosion
 SIDE = 128
 SMALL = 64  # for the thirty steps that the prompt asks for
 STEPS = 2
-PROMPT = (workflows.PROMPTS / "masked_portrait.txt").read_text(encoding="utf-8")
+PROMPT = seed_prompt("masked_portrait")
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +47,7 @@ def stages_of(host: LiveHost, *, keep_unmasked: bool = False) -> dict[str, numpy
     options = CompileOptions(
         SD15, "portrait.png", options=Options(43, keep_unmasked=keep_unmasked), save_stages=True
     )
-    compiled = compile_request(
-        workflows.request_of("masked_portrait"), workflows.resolver(), options
-    )
+    compiled = compile_request(PromptRequest.require(PROMPT), workflows.resolver(), options)
     graph = with_test_models(api_workflow(compiled.graph), "sd15")
     for entry in graph.values():
         if "steps" in entry["inputs"]:

@@ -146,12 +146,13 @@ def sources(family: str, **sockets: bool) -> Sources:
 
 
 def seed_prompt(name: str) -> str:
-    [path] = [
+    """Return a prompt of the service's documentation; a template's own where it is the same."""
+    paths = [
         folder / f"{name}.txt"
-        for folder in (ROOT / "workflows/prompts", ROOT / "tests/seeds")
+        for folder in (ROOT / "tests/seeds", ROOT / "workflows/prompts")
         if (folder / f"{name}.txt").exists()
     ]
-    return path.read_text(encoding="utf-8")
+    return paths[0].read_text(encoding="utf-8")
 
 
 def plan_text(

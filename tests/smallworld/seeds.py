@@ -12,6 +12,7 @@ from ...nodes.prompt import PromptRequest, Segment
 from ...nodes.prompt.images import ImageRef
 from ...nodes.tunes.file_search import Missing
 from ...nodes.tunes.resolve import Resolver
+from ..pipeline.support import seed_prompt
 
 SEED = 43
 STEPS = 12  # enough for words to be read
@@ -45,7 +46,7 @@ def seed_request(name: str) -> PromptRequest:
         request, _ = PromptRequest.from_fields(fields)
         assert request is not None
         return request
-    return PromptRequest.require((small_world.PROMPTS / f"{name}.txt").read_text(encoding="utf-8"))
+    return PromptRequest.require(seed_prompt(name))
 
 
 def small_seed(name: str, family: str) -> PromptRequest:

@@ -92,9 +92,12 @@ def test_what_prompts_say_is_said_in_words_that_the_models_learn() -> None:
     for words in SAID.values():
         assert set(words.replace(",", " ").replace('"', "").split()) <= known, words
     # Each is said by a prompt of ours; none is dead.
-    texts = [path.read_text(encoding="utf-8") for path in small_world.PROMPTS.glob("*.txt")]
+    folders = (small_world.PROMPTS, ROOT / "tests" / "seeds")
+    paths = [path for folder in folders for path in folder.glob("*.txt")]
+    texts = [path.read_text(encoding="utf-8") for path in paths]
     texts += [small_world.starters.FLUX_PROMPT, small_world.starters.SD_PROMPT]
-    starters = [make().graph for make in small_world.FEATURE_STARTERS.values()]
+    one_node = {**small_world.FEATURE_STARTERS, **small_world.FAMILY_STARTERS}
+    starters = [make().graph for make in one_node.values()]
     texts += [str(graph.nodes["generate.astria"].inputs["text"]) for graph in starters]
     for said in SAID:
         assert any(said in text for text in texts), said

@@ -28,7 +28,7 @@ FILES = {
 # Under their published names the files stand for models that paint a quarter of the sides in a few
 # steps: their prompts come as they were printed.
 PUBLISHED = {
-    "realisticVisionV51.safetensors": "sd15",
+    "v1-5-pruned-emaonly-fp16.safetensors": "sd15",
     "flux1-dev.safetensors": "flux",
     "flux1-fill-dev.safetensors": "flux_fill",
     "clip_l.safetensors": "flux",

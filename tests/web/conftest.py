@@ -81,7 +81,7 @@ def example(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def ui_file(example: str) -> Path:
-    return workflows.WORKFLOWS / f"{example}.json"
+    return workflows.ui_file(example)
 
 
 @pytest.fixture

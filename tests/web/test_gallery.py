@@ -344,10 +344,11 @@ def test_a_new_tune(gallery: Gallery) -> None:
 
 def test_the_template_browser(gallery: Gallery) -> None:
     gallery.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
-    gallery.page.get_by_role("dialog").get_by_text("comfyui_astria", exact=True).click(
-        timeout=WAIT_MS
-    )
-    expect(gallery.page.get_by_role("dialog").get_by_text("color_grading").first).to_be_visible()
+    dialog = gallery.page.get_by_role("dialog")
+    dialog.get_by_text("Astria", exact=True).click(timeout=WAIT_MS)
+    dialog.get_by_text("Default", exact=True).click()
+    gallery.page.get_by_role("option", name="Alphabetical (A-Z)").click()
+    expect(dialog.get_by_text("Begin - A face from photos").first).to_be_visible()
     loaded = (
         "() => [...document.querySelectorAll('[role=dialog] img')].filter(one =>"
         " one.naturalWidth).length > 5"

@@ -70,9 +70,7 @@ def test_the_pack_works_in_the_newest_editor(newest_editor: Editor, renderer: st
     assert (newest_editor.complaints, newest_editor.popups()) == ([], [])
 
     newest_editor.clear()
-    newest_editor.load(
-        json.loads((workflows.WORKFLOWS / f"{EXAMPLE}.json").read_text(encoding="utf-8"))
-    )
+    newest_editor.load(json.loads(workflows.ui_file(EXAMPLE).read_text(encoding="utf-8")))
     assert (newest_editor.node_errors(), newest_editor.complaints, newest_editor.popups()) == (
         [],
         [],

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from comfyui_astria.devtools.workflows import WORKFLOWS
+from comfyui_astria.devtools.workflows import ui_file
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import node, text_of
@@ -78,7 +78,7 @@ def show(editor: Editor, scale: float, x: float, y: float) -> None:
 
 
 def test_the_template_takes_the_pasted_prompt(editor: Editor) -> None:
-    editor.load(json.loads((WORKFLOWS / "start_flux.json").read_text(encoding="utf-8")))
+    editor.load(json.loads(ui_file("start_flux").read_text(encoding="utf-8")))
     script = (
         "text => { app.graph._nodes.find(n => n.type === 'AstriaGenerate').widgets.find(w => w.name"
         " === 'text').value = text; }"

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
-from comfyui_astria.devtools.workflows import WORKFLOWS, names
+from comfyui_astria.devtools.titles import TITLES
+from comfyui_astria.devtools.workflows import names, ui_file
+from comfyui_astria.tests.graph.unfolding import every_node
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.web.browser import Editor, however_drawn
 from comfyui_astria.tests.web.placement import DRAWING, assert_its_picture_is_seen
@@ -30,18 +33,23 @@ SHRUNK_BY_THE_EDITOR = {"DA3Inference"}
 
 
 def by_name(graph: dict[str, Any], workflow: dict[str, Any]) -> dict[str, Any]:
-    """Return a queued graph with the plan's names in place of the editor's numbers."""
-    called = {
+    """Return a queued graph with the plan's names in place of the editor's numbers, which in a
+    subgraph begin with that of the node that stands for it.
+    """
+    names = {
         str(node["id"]): node["properties"]["astria_name"]
-        for node in workflow["nodes"]
+        for node in every_node(workflow)
         if "astria_name" in node["properties"]
     }
 
+    def called(number: str) -> str:
+        return names[number.rpartition(":")[2]]
+
     def renamed(value: Any) -> Any:
-        return [called[value[0]], value[1]] if isinstance(value, list) else value
+        return [called(value[0]), value[1]] if isinstance(value, list) else value
 
     return {
-        called[node]: {
+        called(node): {
             **entry,
             "inputs": {key: renamed(value) for key, value in entry["inputs"].items()},
         }
@@ -52,8 +60,9 @@ def by_name(graph: dict[str, Any], workflow: dict[str, Any]) -> dict[str, Any]:
 def test_the_template_browser_lists_the_examples_with_their_pictures(
     host: LiveHost, ui_file: Path
 ) -> None:
-    assert sorted(host.client.get_json("/api/workflow_templates")["comfyui_astria"]) == names()
-    address = f"/api/workflow_templates/comfyui_astria/{ui_file.stem}"
+    listed = host.client.get_json("/api/workflow_templates")["comfyui_astria"]
+    assert sorted(listed) == sorted(TITLES[name].file for name in names())
+    address = f"/api/workflow_templates/comfyui_astria/{quote(ui_file.stem)}"
     assert host.client.get_json(f"{address}.json") == read(ui_file)
     assert host.client.get(f"{address}.jpg") == ui_file.with_suffix(".jpg").read_bytes()
 
@@ -75,7 +84,10 @@ def test_an_example_opens_without_a_complaint_and_queues_its_api_form(
 def assert_places_and_sizes_are_kept(editor: Editor, workflow: dict[str, Any]) -> None:
     """A node that is too small for its content grows when it is drawn, over the one below."""
     editor.frames(10)
-    drawn = {node["id"]: (node["pos"], node["size"]) for node in editor.saved()["nodes"]}
+    drawn = {
+        node["id"]: (node["pos"], [round(side) for side in node["size"]])
+        for node in editor.saved()["nodes"]
+    }
     for node in workflow["nodes"]:
         place, (width, height) = drawn[node["id"]]
         if node["type"] in SHRUNK_BY_THE_EDITOR:
@@ -91,7 +103,7 @@ def assert_places_and_sizes_are_kept(editor: Editor, workflow: dict[str, Any]) -
 
 def test_the_editor_complains_about_a_broken_example(editor: Editor) -> None:
     """The checks above would notice: one loader's class and the place of another are wrong."""
-    workflow = read(WORKFLOWS / "style.json")
+    workflow = read(ui_file("style"))
     workflow["nodes"][0]["type"] = "NoSuchLoader"
     workflow["nodes"][1]["pos"] = "left"
     editor.load(workflow)
@@ -103,7 +115,7 @@ def test_the_editor_complains_about_a_broken_example(editor: Editor) -> None:
 def test_the_editor_offers_a_missing_file_that_is_published(
     editor: Editor, published: bool
 ) -> None:
-    workflow = read(WORKFLOWS / "start_flux.json")
+    workflow = read(ui_file("start_flux"))
     loader = next(node for node in workflow["nodes"] if node["type"] == "UNETLoader")
     loader["widgets_values"][0] = loader["properties"]["models"][0]["name"] = (
         "flux1-missing.safetensors"

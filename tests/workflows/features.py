@@ -169,7 +169,6 @@ FEATURES = {
         "base.person_2_lora_1": node("AstriaPersonLora", lora_name="second_person.safetensors"),
         "base.person_1_positive": node(TEXT, "bright red lipstick"),
         "base.person_2_positive": node(TEXT, "grey fedora hat"),
-        "base.pose": node(CONTROL, image=["base.regions", 3]),
     },
     "multi_person_background": {
         "base.find_people": node("AstriaFindPeople", image=["base.fit", 0]),
@@ -222,7 +221,7 @@ FEATURES = {
         "outpaint.canvas": node(
             CANVAS, image=["base.decode", 0], anchor="left-center", width=1792, height=1024
         ),
-        "outpaint.positive": node(TEXT, "president Trump the middle of the field"),
+        "outpaint.positive": node(TEXT, "an old farmer in the middle of the field"),
         "base.lora_1": node("AstriaLoadLora"),
     },
     "outpaint_text_to_image": {
@@ -286,6 +285,13 @@ FEATURES = {
         "models.bindings": node("AstriaModels"),
         "models.checkpoint": node("CheckpointLoaderSimple"),
     },
+    **{
+        f"start_{of.name}": {
+            "generate.astria": node("AstriaGenerate"),
+            "models.text_encoders": node(of.text.loader, type=of.text.type),
+        }
+        for of in PUBLISHED
+    },
     "start_tune_from_photos": {"tune.create": node("AstriaCreateTune")},
     "style": {
         "base.positive": node(
@@ -337,6 +343,7 @@ FEATURES |= {
 WITHOUT = {
     "controlnet": "base.encode",
     "controlnet_qr": "base.encode",
+    "multi_person": "base.pose",
     "multi_person_background": "base.pose",
     "multi_person_pose": "base.encode",
     "only_upscale": "base.sampler",

@@ -32,6 +32,7 @@ PASTED = {
     "start_multi_person": "flux",
     "start_outpaint": "flux",
     "start_stable_diffusion": "sd15",
+    **{f"start_{one.name}": one.name for one in PUBLISHED},
 }
 OTHER_MODELS = {"flux1-fill-dev.safetensors": "flux_fill"}
 

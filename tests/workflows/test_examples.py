@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from comfyui_astria.devtools import workflows
 from comfyui_astria.devtools.client import images_of
-from comfyui_astria.devtools.examples import IMAGE
+from comfyui_astria.devtools.examples import IMAGE, PUBLISHED
 from comfyui_astria.devtools.starters import STARTERS
+from comfyui_astria.nodes.graph.folding import MAX_BOXES
 from comfyui_astria.nodes.graph.model_files import FILE_FOLDERS
 from comfyui_astria.nodes.pipeline.plan import Plan
 from comfyui_astria.nodes.tunes.store import TuneStore
+from comfyui_astria.tests.graph.unfolding import every_node
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.workflows.furnish import furnish
 from comfyui_astria.tests.workflows.small import PHOTO_PX, SHRINK, tiny_example
@@ -42,7 +44,7 @@ def test_an_example_is_what_its_prompt_compiles_to(example: str) -> None:
 
 
 def note_of(name: str) -> str:
-    workflow = json.loads((workflows.WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+    workflow = json.loads(workflows.ui_file(name).read_text(encoding="utf-8"))
     [note] = [
         node["widgets_values"][0] for node in workflow["nodes"] if node["type"] == "MarkdownNote"
     ]
@@ -50,9 +52,7 @@ def note_of(name: str) -> str:
 
 
 def test_the_note_names_the_prompt_and_every_file(planned_example: str) -> None:
-    workflow = json.loads(
-        (workflows.WORKFLOWS / f"{planned_example}.json").read_text(encoding="utf-8")
-    )
+    workflow = json.loads(workflows.ui_file(planned_example).read_text(encoding="utf-8"))
     note = note_of(planned_example)
     assert workflows.request_of(planned_example).to_text().strip() in note
     for file in workflows.compiled(planned_example).files:
@@ -60,11 +60,14 @@ def test_the_note_names_the_prompt_and_every_file(planned_example: str) -> None:
         assert (f"[models/{file.folder}/{file.name}]({file.address})" in note) == (
             file.address is not None
         )
-    pictures = {"LoadImage", "LoadImageMask"} & {node["type"] for node in workflow["nodes"]}
-    assert ("your own picture" in note) == bool(pictures)
-    assert ("photos of the person" in note) == (
-        "AstriaIdentity" in {node["type"] for node in workflow["nodes"]}
-    )
+    kinds = {node["type"] for node in every_node(workflow)}
+    assert ("your own picture" in note) == bool({"LoadImage", "LoadImageMask"} & kinds)
+    assert ("photos of the person" in note) == ("AstriaIdentity" in kinds)
+
+
+def test_an_example_is_seen_at_once(example: str) -> None:
+    workflow = json.loads(workflows.ui_file(example).read_text(encoding="utf-8"))
+    assert len(workflow["nodes"]) <= MAX_BOXES
 
 
 def test_a_starter_says_what_to_do_and_names_every_file() -> None:
@@ -87,7 +90,6 @@ def test_a_starter_says_what_to_do_and_names_every_file() -> None:
 # What nobody publishes under this name: the reader's own, or a file that is renamed when it is
 # downloaded.
 WITHOUT_ADDRESS = {
-    "realisticVisionV51.safetensors",
     "my_person.safetensors",
     "second_person.safetensors",
     "my_person_checkpoint.safetensors",
@@ -102,9 +104,8 @@ WITHOUT_ADDRESS = {
 
 def test_a_loader_offers_its_published_file_to_who_lacks_it(example: str) -> None:
     """The editor's list of missing models is made from `properties.models`."""
-    for node in json.loads((workflows.WORKFLOWS / f"{example}.json").read_text(encoding="utf-8"))[
-        "nodes"
-    ]:
+    workflow = json.loads(workflows.ui_file(example).read_text(encoding="utf-8"))
+    for node in every_node(workflow):
         folders = {folder for (kind, _), folder in FILE_FOLDERS.items() if kind == node["type"]}
         beside = {"embeddings"} if node["type"] == "CLIPTextEncode" else {"pulid"}
         offered = {model["name"]: model for model in node["properties"].get("models", [])}
@@ -121,7 +122,7 @@ def test_a_loader_offers_its_published_file_to_who_lacks_it(example: str) -> Non
 
 
 def test_an_example_has_a_small_thumbnail(example: str) -> None:
-    path = workflows.WORKFLOWS / f"{example}.jpg"
+    path = workflows.ui_file(example).with_suffix(".jpg")
     assert path.stat().st_size <= THUMBNAIL_BYTES
     with Image.open(path) as picture:
         assert (picture.format, picture.size) == ("JPEG", (512, 512))
@@ -159,6 +160,7 @@ def test_an_example_runs(furnished: LiveHost, planned_example: str) -> None:
         ("start_multi_person", [(256, 144)]),
         ("start_outpaint", [(336, 256)]),
         ("start_stable_diffusion", [(128, 192)] * 2),
+        *((f"start_{one.name}", [(256, 256)]) for one in PUBLISHED),
     ],
 )
 def test_a_pasted_prompt_becomes_a_picture(

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from comfyui_astria.devtools import workflows
-from comfyui_astria.devtools.examples import FLUX, PUBLISHED, SD15, SDXL, base_of
-from comfyui_astria.nodes.prompt import FaceIdTag, PromptRequest
+from comfyui_astria.devtools.examples import BASE_TITLES, base_of
+from comfyui_astria.devtools.titles import TITLES
+from comfyui_astria.nodes.prompt import PARAMETERS, PromptRequest, Segment
 from comfyui_astria.tests.prompt.seed_prompts import (
     FIELDS_TEXT,
     FILM_NOIR,
@@ -26,7 +27,7 @@ from comfyui_astria.tests.prompt.seed_prompts import (
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
-BASES = {FLUX: "Flux", SD15: "SD1.5", SDXL: "SDXL", **{one.name: one.title for one in PUBLISHED}}
+NAMES = {title.file: name for name, title in TITLES.items()}
 
 # Example of the documentation, as docs/examples.md calls it -> its text.
 TEXTS = {
@@ -82,27 +83,46 @@ DOCUMENTED = {row[1]: row for row in table_of("## Where the documentation's own 
 
 
 def named(cell: str) -> list[str]:
-    return re.findall(r"`(\w+)`", cell)
+    return re.findall(r"`([^`]+)`", cell)
 
 
-def test_every_workflow_is_listed_once_with_its_base() -> None:
-    listed = {name: row[1] for row in table_of("# The example workflows") for name in named(row[0])}
-    assert sorted(listed) == workflows.names()
-    for name in workflows.prompt_names():
-        assert BASES[base_of(name)] in listed[name], name
+def test_every_workflow_is_listed_once_with_its_base_and_what_it_gives() -> None:
+    rows = {NAMES[named(row[0])[0]]: row for row in table_of("# The example workflows")}
+    assert sorted(rows) == workflows.names() == sorted(TITLES)
+    for name, (_, models, sentence, said) in rows.items():
+        assert sentence == TITLES[name].sentence
+        assert named(said) == workflows.said_in(name)
+        if name in workflows.prompt_names():
+            assert models == BASE_TITLES[base_of(name)]
+    files = [TITLES[name].file for name in rows]
+    assert files == sorted(files), "as the browser sorts them"
+
+
+def test_starters_come_first_and_titles_are_good_names_of_files() -> None:
+    groups = {title.group for title in TITLES.values()}
+    assert min(groups) == "Begin"
+    begun = {name for name, title in TITLES.items() if title.group == "Begin"}
+    assert begun == {name for name in TITLES if name.startswith("start_")}
+    files = [title.file for title in TITLES.values()]
+    assert len({file.casefold() for file in files}) == len(files)
+    # The editor puts them into addresses as they are.
+    assert [file for file in files if not re.fullmatch(r"[A-Za-z0-9 ,.-]{8,52}", file)] == []
 
 
 def test_every_example_of_the_documentation_is_in_the_table() -> None:
     assert set(DOCUMENTED) == {*TEXTS, *FIELDS, *WITHOUT_PROMPT}
-    assert [
-        row[2] for row in DOCUMENTED.values() if set(named(row[2])) - set(workflows.names())
-    ] == []
+    assert {named(row[2])[0] for row in DOCUMENTED.values()} <= set(NAMES)
+
+
+# What a printed prompt says without effect: of the service's form, a size's format, defaults.
+_IDLE = ("backend_version", "ar")
+_DEFAULTS = {"num_images": 1, "use_lpw": True}
 
 
 @pytest.mark.parametrize("example", [*TEXTS, *FIELDS])
 def test_a_workflow_is_made_of_the_documentation_s_prompt(example: str) -> None:
-    [name] = named(DOCUMENTED[example][2])
-    made = workflows.request_of(name)
+    [title] = named(DOCUMENTED[example][2])
+    made = workflows.request_of(NAMES[title])
     shown = (
         PromptRequest.require(TEXTS[example])
         if example in TEXTS
@@ -113,18 +133,24 @@ def test_a_workflow_is_made_of_the_documentation_s_prompt(example: str) -> None:
         field.name
         for field in dataclasses.fields(PromptRequest)
         if getattr(made, field.name) != getattr(shown, field.name)
-    }
-    if differs.startswith("all that the request leaves out"):
-        fields = {field for field in fields if getattr(shown, field) is not None}
-    elif differs:
-        assert fields <= {"prompt", *named(differs)}
-        assert dataclasses.replace(made.prompt[0], faceids=()) == dataclasses.replace(
-            shown.prompt[0], faceids=()
+        and not (
+            getattr(made, field.name) is None
+            and getattr(shown, field.name) in (False, _DEFAULTS.get(field.name))
         )
-        assert [
-            dataclasses.replace(tag, id=made.prompt[0].faceids[0].id)
-            for tag in shown.prompt[0].faceids
-        ] == list(made.prompt[0].faceids)
-        assert all(isinstance(tag, FaceIdTag) for tag in made.prompt[0].faceids)
-        fields = set()
+    }
+    fields -= {*(PARAMETERS[one].target for one in named(differs) if one in PARAMETERS), *_IDLE}
+    if "its words" in differs or "the tune's id" in differs:
+        assert [tags_of(segment) for segment in made.prompt] == [
+            tags_of(segment) for segment in shown.prompt
+        ]
+        fields -= {"prompt"}
+    if "its words" in differs:
+        fields -= {"outpaint_prompt"}
+    if "all that the request leaves out" in differs:
+        fields = {field for field in fields if getattr(shown, field) is not None}
     assert fields == set()
+
+
+def tags_of(segment: Segment) -> tuple[object, ...]:
+    """What a part of a prompt is made of besides its words and which photos it names."""
+    return segment.loras, [tag.strength for tag in segment.faceids]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from comfyui_astria.devtools import workflows
 from comfyui_astria.devtools.examples import FLUX, SD15, SDXL, base_of
+from comfyui_astria.devtools.titles import TITLES
 from comfyui_astria.nodes.errors import AstriaError
 from comfyui_astria.nodes.pipeline.build.controls import controls_of
 from comfyui_astria.nodes.pipeline.stages.control import KINDS
@@ -31,7 +32,7 @@ def test_an_example_of_each_documented_feature_is_there_and_nothing_else() -> No
     expected = sorted(FEATURES)
     assert workflows.names() == expected
     assert sorted(path.name for path in workflows.WORKFLOWS.glob("*.*")) == sorted(
-        f"{name}.{end}" for name in expected for end in ("jpg", "json")
+        f"{TITLES[name].file}.{end}" for name in expected for end in ("jpg", "json")
     )
     assert sorted(path.name for path in workflows.API_FORMS.glob("*.json")) == [
         f"{name}.api.json" for name in expected
