@@ -83,7 +83,7 @@ class Read:
 def read_of(scene: Scene, reading: Reading) -> Read:
     """Return what is right in a picture of a scene; each person is who stands in their column."""
     room = scene.width / len(scene.sitters)
-    there = [_in_column(reading, at * room, (at + 1) * room) for at in range(len(scene.sitters))]
+    there = [person_in(reading, at * room, (at + 1) * room) for at in range(len(scene.sitters))]
     right = told = same = wrong = others = 0
     for sitter, person in zip(scene.sitters, there, strict=True):
         own, seen = asked(sitter.text), _seen(person)
@@ -107,7 +107,8 @@ def read_of(scene: Scene, reading: Reading) -> Read:
     )
 
 
-def _in_column(reading: Reading, left: float, right: float) -> PersonRead | None:
+def person_in(reading: Reading, left: float, right: float) -> PersonRead | None:
+    """Return the largest person whose head stands between two columns."""
     found = [person for person in reading.people if left <= person.x < right]
     return max(found, key=lambda person: person.unit, default=None)
 
@@ -127,10 +128,13 @@ def resolver(family: str) -> Resolver:
     return Resolver(bound, None, LocalFiles(model_files.FOLDER))
 
 
-def compiled(family: str, text: str, seed: int, image: str | None = None) -> Graph:
-    """Return the workflow of a prompt; `image` is its input picture in the host's folder."""
+def compiled(
+    family: str, text: str, seed: int, image: str | None = None, mask: str | None = None
+) -> Graph:
+    """Return the workflow of a prompt; `image` and `mask` are its pictures in the host's folder."""
     request = PromptRequest.require(f"{text}\nsteps={STEPS}\ncfg_scale={CFG:g}")
-    options = CompileOptions(small_world.BASES[family], image, options=Options(seed))
+    own = Options(seed, keep_unmasked=mask is not None)
+    options = CompileOptions(small_world.BASES[family], image, mask, options=own)
     made = compile_request(request, resolver(family), options)
     return small_world.with_loader(made.graph)
 
@@ -146,14 +150,14 @@ def with_inputs(graph: Graph, class_type: str, **inputs: object) -> Graph:
     return Graph(nodes)
 
 
-def ours(**inputs: object) -> Way:
-    """Return the pack's way: people in one pass, each with their own text and LoRA; `inputs` are
-    Astria Regional Prompt's.
+def ours(more: str = "", **inputs: object) -> Way:
+    """Return the pack's way: people in one pass, each with their own text and LoRA; `more` are
+    lines of the prompt, `inputs` are Astria Regional Prompt's.
     """
 
     def way(family: str, scene: Scene) -> Graph:
         people = [f" BREAK <lora:{_FIRST_ID + one.number}:1> {one.text}" for one in scene.sitters]
-        text = f"{scene.text} BREAK{''.join(people)}\nw={scene.width}\nh={HEIGHT}"
+        text = f"{scene.text} BREAK{''.join(people)}\nw={scene.width}\nh={HEIGHT}{more}"
         return with_inputs(compiled(family, text, scene.seed), "AstriaRegionalPrompt", **inputs)
 
     return way

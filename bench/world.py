@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from comfyui_astria.bench import _world_outpaint
+from comfyui_astria.bench import _world_outpaint, _world_portraits
 from comfyui_astria.bench._figures import figure
 from comfyui_astria.bench._world import (
+    HEIGHT,
     OUTPUT,
     Scene,
     Way,
@@ -31,6 +32,7 @@ from comfyui_astria.bench._world import (
     without_gates,
 )
 from comfyui_astria.bench._world_outpaint import OutpaintWay, Source, seam_of, source_of
+from comfyui_astria.bench._world_portraits import Portrait, kept_of, portrait_of
 from comfyui_astria.devtools import small_world
 from comfyui_astria.devtools.client import Client, images_of
 from comfyui_astria.devtools.console import DevError, say
@@ -51,6 +53,7 @@ PEOPLE = (2, 3, 4)
 CEILING = "one person alone"
 WAYS: dict[str, Way] = {
     "the pack": ours(),
+    "the pack, then faces anew": ours("\ninpaint_faces=true"),
     "the host's masks and LoRA hooks": hosts,
     "regions, all LoRAs everywhere": without_gates,
     "one prompt, all LoRAs everywhere": merged,
@@ -71,7 +74,9 @@ OUTPAINTING: dict[str, OutpaintWay] = {
 
 
 def run() -> list[dict]:
-    """Return the figures of two people and of one on a dozen scenes, and of each anchor once."""
+    """Return the figures of two people, of one, and of portraits on a dozen scenes, and of each
+    anchor once.
+    """
     return _run(QUICK, PEOPLE[:1], WAYS, QUICK_SIDES)
 
 
@@ -96,6 +101,10 @@ def _run(scenes: int, people: Sequence[int], ways: dict[str, Way], sides: int) -
                     answers = [kept.of_people(name, way, scene) for scene in asked]
                     figures += _figures(f"{family}, {count}: {name}", answers)
                     say(f"  {family}, {count}: {name}")
+            portraits = [portrait_of(FIRST_SEED + at) for at in range(scenes)]
+            answers = [kept.of_portrait(portrait) for portrait in portraits]
+            figures += _figures(f"{family}, masked portrait", answers)
+            say(f"  {family}, masked portrait")
             for name, way in OUTPAINTING.items():
                 sources = [source_of(FIRST_SEED + at) for at in range(sides)]
                 answers = [kept.of_sides(name, way, source) for source in sources]
@@ -124,11 +133,25 @@ class Kept:
         """Return what is right in the picture of a scene, in percent, and its seconds."""
 
         def read_off(picture: Image.Image) -> Answer:
-            found = read_of(scene, read(picture))
+            # Faces painted anew come larger.
+            in_world = picture.resize((scene.width, HEIGHT), Image.Resampling.BOX)
+            found = read_of(scene, read(in_world))
             return {f"{name}, %": 100 * share for name, share in asdict(found).items()}
 
         key = (name, len(scene.sitters), scene.seed)
         return self._answer(key, lambda: way(self._family, scene), read_off)
+
+    def of_portrait(self, portrait: Portrait) -> Answer:
+        """Return what is right in a portrait with another place and clothes, in percent."""
+
+        def read_off(picture: Image.Image) -> Answer:
+            found = kept_of(portrait, picture)
+            return {f"{name}, %": 100 * share for name, share in asdict(found).items()}
+
+        for name, file in portrait.files.items():
+            self._client.upload_image(file, name)
+        key = ("portrait", portrait.seed)
+        return self._answer(key, lambda: _world_portraits.ours(self._family, portrait), read_off)
 
     def of_sides(self, name: str, way: OutpaintWay, source: Source) -> Answer:
         """Return how a new picture joins its source, and its seconds."""

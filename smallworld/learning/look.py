@@ -1,6 +1,7 @@
 """Shows what a model has learned: `python dev.py learn look --family sd15`.
 
-Paints one-person pictures from the words of scenes that it has not seen, and has them read.
+Paints one-person pictures from the words of scenes that it has not seen, and has them read; people
+far away are counted by themselves, for their heads are smaller than a cell of the latent.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ..captions import caption
 from ..comparing import told
 from ..drawing import drawn
 from ..reader import read
-from ..scene import random_scene
+from ..scene import FAR_PX, random_scene
 from .host import open_host
 from .loop import asked
 
@@ -34,9 +35,12 @@ def main(argv: Sequence[str]) -> None:
         scene = random_scene(seed, given.people, (128, 128))
         picture = painted(given.family, caption(scene), seed)
         pairs.append((drawn(scene), picture))
+        is_far = bool(scene.figures) and scene.figures[0].head_px <= FAR_PX[1]
+        every = "all, far away" if is_far else "all"
         for name, is_right in told(read(picture), scene):
-            seen.update((name, "all"))
-            right.update((name, "all") if is_right else ())
+            names = (every,) if is_far else (every, name)
+            seen.update(names)
+            right.update(names if is_right else ())
     say(", ".join(f"{name} {right[name] / seen[name]:.2f}" for name in seen))
     path = given.work / f"look_{given.family}.png"
     sheet(pairs).save(path)

@@ -19,7 +19,7 @@ BATCH = 32
 CHUNK = 77  # the host's, start and end with it
 CELL = 8  # pixels of a latent's cell
 # How much more an error counts in a person, and in the head: small, and most words speak of them.
-PERSON, HEAD = 2.0, 5.0
+PERSON, HEAD = 4.0, 6.0
 SNR = 5.0  # min-SNR weighting, Hang et al. 2023
 
 

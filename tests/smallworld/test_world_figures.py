@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from comfyui_astria.bench._world import Scene, Sitter, read_of, scene_of
 from comfyui_astria.bench._world_outpaint import SIDE, WIDER, seam_of, source_of
+from comfyui_astria.bench._world_portraits import kept_of, portrait_of
 from comfyui_astria.smallworld import identities, words
 from comfyui_astria.smallworld.drawing import drawn
 from comfyui_astria.smallworld.learning.people import PHOTOS, draw_photos, kind_of
@@ -110,3 +112,27 @@ def test_a_seam_of_another_picture_is_seen() -> None:
     found = seam_of(source, other)
     assert found.kept == 1
     assert found.step > 40
+
+
+def test_a_portrait_as_asked_is_right_and_keeps_its_head() -> None:
+    answers = []
+    for seed in range(8):
+        portrait = portrait_of(seed)
+        mask = Image.open(io.BytesIO(portrait.files[f"mask_{portrait.name}"])).convert("L")
+        best = Image.composite(drawn(portrait.wanted), drawn(portrait.drawn), mask)
+        answers.append(kept_of(portrait, best))
+    assert all(one.kept == 1 for one in answers)
+    assert np.mean([one.words for one in answers]) > 0.9
+    assert np.mean([one.identity for one in answers]) > 0.85
+    assert np.mean([one.scene for one in answers]) > 0.9
+
+
+def test_a_portrait_that_stays_as_it_was_has_neither_place_nor_clothes() -> None:
+    for seed in range(4):
+        portrait = portrait_of(seed)
+        same = kept_of(portrait, drawn(portrait.drawn))
+        assert same.kept == 1
+        assert same.words < 1
+        assert same.scene < 1
+        other = kept_of(portrait, Image.new("RGB", (128, 128), "red"))
+        assert (other.kept, other.identity, other.words) == (0, 0, 0)
