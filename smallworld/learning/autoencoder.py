@@ -23,7 +23,7 @@ WHOLE = 128  # of the decoder alone: it has to know what a picture's edge is
 # encoder is there from before.
 FROZEN = 0.75
 KL = 1e-4
-FACE = 4.0  # how much more an error in a face counts
+HEAD = 4.0  # how much more an error in a head counts, its hair and hat included
 ENCODER = ("encoder.", "quant_conv.")
 
 
@@ -45,17 +45,17 @@ def crops(seed: int, size: int) -> tuple[Tensor, Tensor]:
         there = np.s_[top : top + size, left : left + size]
         turn = np.s_[:, :: rng.choice([-1, 1])]
         found.append(np.asarray(drawn(scene))[there][turn])
-        counts.append(_faces(scene)[there][turn])
+        counts.append(_heads(scene)[there][turn])
     pictures = torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).float() / 127.5 - 1
     return pictures, torch.from_numpy(np.stack(counts))[:, None]
 
 
-def _faces(scene: Scene) -> np.ndarray:
-    """Return [H,W]: 1, more in faces."""
+def _heads(scene: Scene) -> np.ndarray:
+    """Return [H,W]: 1, more in heads."""
     y, x = np.ogrid[: scene.height, : scene.width]
     weight = np.ones((scene.height, scene.width), np.float32)
     for one in scene.figures:
-        weight[(x - one.x) ** 2 + (y - one.y) ** 2 < (1.2 * one.head_px) ** 2] = FACE
+        weight[(x - one.x) ** 2 + (y - one.y) ** 2 < (1.8 * one.head_px) ** 2] = HEAD
     return weight
 
 
