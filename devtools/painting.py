@@ -28,6 +28,7 @@ from .workflows import names, ui_file
 
 STEPS, GUIDANCE = 20, {"sd15": 4}  # what its pictures are truest at
 NATIVE_PX, LONG_PX = 128, 192  # the sides of pictures that its models learned from
+BEFORE_HIRES_PX = 88  # between them and what is painted at twice the size
 QUALITY = 92
 MAX_SIDE = 512  # of what is kept, which no thumbnail exceeds
 _SAVED = "output.save"
@@ -69,7 +70,8 @@ def at_its_best(request: PromptRequest, family: str) -> PromptRequest:
     short, most = min(given.values(), default=NATIVE_PX), max(given.values(), default=NATIVE_PX)
     if request.outpaint is not None:
         short = min(request.outpaint_width, request.outpaint_height)
-    scale = NATIVE_PX / short
+    is_painted_larger = request.hires_fix or request.tiled_upscale or request.tiled_upscale_v2
+    scale = (BEFORE_HIRES_PX if is_painted_larger else NATIVE_PX) / short
     longest = round(most * scale) if request.outpaint is not None else LONG_PX
     sizes = {key: min(longest, round(side * scale / 8) * 8) for key, side in given.items()}
     guidance = GUIDANCE.get(family)
