@@ -41,6 +41,7 @@ from .feature_starters import FEATURE_STARTERS
 from .host import Host
 from .one_node import PASTE, generate
 from .paths import DEV, STATE_FOLDER
+from .titles import TITLES
 from .workflows import PROMPTS, SEED, names, text_of, ui_file
 
 SMALL_BASE = DEV / "base-smallworld"
@@ -384,6 +385,9 @@ def mask_around_heads(scene: Scene) -> Image.Image:
 def told(found: Templates) -> Sequence[str]:
     """Return the lines that say what is offered and what lacks what."""
     return [
-        f"templates of the small world, under {SMALL_WORLD}: {', '.join(sorted(found.offered))}",
-        *(f"  not offered: {name}: {lack}" for name, lack in sorted(found.lacking.items())),
+        f"templates of the small world, under {SMALL_WORLD}: {len(found.offered)}",
+        *(
+            f"  not offered: {TITLES[name].file}: {lack}"
+            for name, lack in sorted(found.lacking.items())
+        ),
     ]

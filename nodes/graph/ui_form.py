@@ -17,6 +17,7 @@ from .subgraph_form import SubgraphForm, subgraph_form
 NOTE_WIDTH = 420
 NOTE_HEIGHT = 900
 NOTE_GAP = 80
+BELOW_BAR = 140  # so far down the first row stands clear of the editor's own bar
 
 
 def ui_workflow(
@@ -58,7 +59,7 @@ def ui_workflow(
         "groups": _groups(seen.graph, placed, forms),
         **({"definitions": {"subgraphs": subgraphs}} if subgraphs else {}),
         "config": {},
-        "extra": {"ds": {"scale": 0.6, "offset": [NOTE_WIDTH + NOTE_GAP + 120, 40]}},
+        "extra": {"ds": {"scale": 0.6, "offset": [NOTE_WIDTH + NOTE_GAP + 120, BELOW_BAR]}},
         "version": 0.4,
     }
 

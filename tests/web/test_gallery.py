@@ -346,8 +346,7 @@ def test_the_template_browser(gallery: Gallery) -> None:
     gallery.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
     dialog = gallery.page.get_by_role("dialog")
     dialog.get_by_text("Astria", exact=True).click(timeout=WAIT_MS)
-    dialog.get_by_text("Default", exact=True).click()
-    gallery.page.get_by_role("option", name="Alphabetical (A-Z)").click()
+    dialog.get_by_placeholder("Search").fill("Begin")
     expect(dialog.get_by_text("Begin - A face from photos").first).to_be_visible()
     loaded = (
         "() => [...document.querySelectorAll('[role=dialog] img')].filter(one =>"
