@@ -54,8 +54,10 @@ def on_gpu(family: str, dtype: torch.dtype) -> Any:
     return model
 
 
-def with_two_people(model: Any, family: str) -> Any:
-    """Return the model with a scene and two people, each with texts, LoRA and FaceID."""
+def with_two_people(model: Any, family: str, *, everywhere: bool = True) -> Any:
+    """Return the model with a scene and two people, each with texts, LoRA and FaceID, and with a
+    face in a mask of its own, which cannot be cut into tiles, unless not `everywhere`.
+    """
     run = RegionRun()
     texts = [[text(family, seed) for seed in seeds] for seeds in ((1, 5, 6), (2, 7, 8))]
     patched = with_regions(model, soft_people(), *texts, run)
@@ -67,10 +69,9 @@ def with_two_people(model: Any, family: str) -> Any:
     ]
     patched = load("comfyui_astria.nodes.regions.host.loras").apply_gated_loras(patched, loras, run)
     uses = [(each, region) for region, each in enumerate(faces(model, family), 1)]
-    everywhere = (faces(model, family)[0], torch.rand(1, 24, 32))
-    return load("comfyui_astria.nodes.faceid.host.apply").apply_faceids(
-        patched, [*uses, everywhere], run
-    )
+    if everywhere:
+        uses.append((faces(model, family)[0], torch.rand(1, 24, 32)))
+    return load("comfyui_astria.nodes.faceid.host.apply").apply_faceids(patched, uses, run)
 
 
 def convolutions(model: Any) -> File:
@@ -108,13 +109,16 @@ def faces(model: Any, family: str) -> list[Any]:
     return uses
 
 
-def steps(model: Any, family: str, gpu: FakeGpu, count: int) -> tuple[Tensor, list[Counter[str]]]:
+def steps(
+    model: Any, family: str, gpu: FakeGpu, count: int, **named: Any
+) -> tuple[Tensor, list[Counter[str]]]:
     """Return the picture after some steps, and what waited for the GPU in each."""
     counts, before = [], len(gpu.waits)
 
     def ended(*_: Any) -> None:
         counts.append(len(gpu.waits))
 
-    picture = sampled(model, family, text(family, 1), text(family, 2), steps=count, callback=ended)
+    texts = text(family, 1), text(family, 2)
+    picture = sampled(model, family, *texts, steps=count, callback=ended, **named)
     ends = [before, *counts]
     return picture, [Counter(gpu.waits[begin:end]) for begin, end in pairwise(ends)]
