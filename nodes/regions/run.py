@@ -43,10 +43,8 @@ class Gate:
     _made: dict[Hashable, torch.Tensor] = field(default_factory=dict)
 
     def columns(self, regions: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """Return [L, K]: for each of K columns the weights of its region, on the device and in the
-        dtype of `like`.
-        """
-        key = (regions, like.device, like.dtype)
+        """Return [L, K]: for each of K columns its region's weights, in the dtype of `like`."""
+        key = (regions, like.dtype)
         if key not in self._made:
             beyond = [region for region in regions if region >= self.weights.shape[0]]
             if beyond:
@@ -58,9 +56,7 @@ class Gate:
                     hint="Give every person with a LoRA a region.",
                 )
             index = torch.tensor(regions, device=self.weights.device)
-            self._made[key] = (
-                self.weights.index_select(0, index).t().to(like.device, like.dtype).contiguous()
-            )
+            self._made[key] = self.weights.index_select(0, index).t().to(like.dtype).contiguous()
         return self._made[key]
 
     def weigh(

@@ -47,6 +47,20 @@ def test_two_people_with_loras_of_all_forms_and_faceids(
     assert not waits[-1] - of_host[-1]
 
 
+def test_a_model_that_the_host_compiles_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its wrapper hands texts on as they are."""
+    compiling = load("comfy_api.torch_helpers.torch_compile").COMPILE_KEY
+    with attached(monkeypatch) as gpu:
+        model = on_gpu("sd15", torch.float16)
+        texts = [[text("sd15", seed) for seed in seeds] for seeds in ((1, 5, 6), (2, 7, 8))]
+        patched = with_regions(model, soft_people(), *texts)
+        patched.add_wrapper_with_key(
+            "apply_model", compiling, lambda executor, *args, **named: executor(*args, **named)
+        )
+        waits = [steps(each, "sd15", gpu, 2)[1][-1] for each in (patched, model)]
+    assert not waits[0] - waits[1]
+
+
 def on_gpu(family: str, dtype: torch.dtype) -> Any:
     """Return a tiny MODEL that the host loads to the GPU."""
     model = tiny_model(family, dtype=dtype)

@@ -230,4 +230,4 @@ def _with_size(y: Tensor, tile: Tile, model: comfy.model_base.SDXL) -> Tensor:
     cell = model.latent_format.spacial_downscale_ratio
     return model.encode_adm(
         pooled_output=pooled, width=tile.width * cell, height=tile.height * cell
-    ).to(y)
+    )

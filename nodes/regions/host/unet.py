@@ -13,6 +13,7 @@ from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
+from comfy_api.torch_helpers.torch_compile import COMPILE_KEY
 from torch import Tensor, nn
 
 from ..attention import Share, coupled, stacked
@@ -172,7 +173,7 @@ class Kept:
         wrapped = options.get("wrappers", {})
         keys = [key for of_kind in wrapped.values() for key, each in of_kind.items() if each]
         return not any(given.get(name) for name in _HAND_ON_TEXTS) and all(
-            str(key).startswith("astria") for key in keys
+            str(key).startswith("astria") or key == COMPILE_KEY for key in keys
         )
 
     @property
