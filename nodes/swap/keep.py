@@ -65,7 +65,7 @@ def face_area(image: Tensor, face: Face, parse: Parse) -> Tensor:
     # is how far it reaches across the border of the face.
     margin = 1 + scale_of(crop.matrix) / math.sqrt(2)
     inside = np.clip((ndimage.distance_transform_edt(is_face) - margin) / FADE, 0, 1)
-    share = torch.from_numpy(inside).float().to(image.device)
+    share = torch.from_numpy(inside).float()
     nothing = torch.zeros(*image.shape[:2], 1, device=image.device)
     return paste_back(nothing, torch.ones(CROP, CROP, 1), crop.matrix, share)[..., 0]
 

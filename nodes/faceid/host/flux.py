@@ -196,7 +196,7 @@ class Step:
             return None
         of_kinds = torch.tensor(kinds).clamp(max=1).repeat_interleave(rows // len(kinds))
         tokens = person.tokens[of_kinds[acts]].to(picture)
-        own = weight if weight.shape[0] == 1 else weight[acts.to(weight.device)]
+        own = weight if weight.shape[0] == 1 else weight[acts]
         return Influence(
             tokens,
             (own * person.strength).to(picture),
