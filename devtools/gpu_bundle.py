@@ -6,16 +6,19 @@ version on Linux. What that Python has already can be left out.
 
 from __future__ import annotations
 
+import io
 import json
+import lzma
 import re
 import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import gpu_kernels, stand_in
 from .console import DevError, say
 
 PYTHON_VERSION = "3.12"
@@ -23,24 +26,25 @@ LIMIT_MB = 60
 # By what they are for. Torch brings sympy, networkx, jinja2 and fsspec.
 _HOST = (
     *("numpy", "scipy", "einops", "torchsde", "trampoline", "safetensors", "pillow", "tqdm"),
-    *("psutil", "av", "comfy-kitchen", "comfy-aimdo", "spandrel", "blake3", "simpleeval"),
-    *("kornia", "kornia_rs"),
+    *("psutil", "comfy-kitchen", "comfy-aimdo", "spandrel", "blake3", "simpleeval", "kornia"),
 )
 _TEXTS = (
-    *("transformers", "tokenizers", "regex", "huggingface_hub", "typer", "click", "httpx2"),
-    *("httpcore2", "truststore", "h11", "anyio", "idna", "shellingham", "rich", "markdown-it-py"),
-    *("mdurl", "pygments", "sentencepiece", "packaging", "pyyaml", "requests", "urllib3"),
+    *("transformers", "tokenizers", "regex", "huggingface_hub", "httpx2", "httpcore2"),
+    *("truststore", "h11", "anyio", "idna", "packaging", "pyyaml", "requests", "urllib3"),
     *("certifi", "charset-normalizer"),
 )
 _SERVER = (
     *("aiohttp", "aiohappyeyeballs", "aiosignal", "attrs", "frozenlist", "multidict", "propcache"),
-    *("yarl", "alembic", "mako", "markupsafe", "sqlalchemy", "greenlet", "pydantic"),
+    *("yarl", "alembic", "mako", "markupsafe", "sqlalchemy", "pydantic"),
     *("pydantic_core", "pydantic-settings", "annotated-types", "typing-inspection"),
-    *("python-dotenv", "typing_extensions", "filelock", "insightface"),
+    *("python-dotenv", "typing_extensions", "filelock"),
 )
 NEEDED = (*_HOST, *_TEXTS, *_SERVER)
-# Built for one torch: that Python's own where it has them.
-BESIDE_TORCH = ("torchvision", "torchaudio")
+# Built for one torch: that Python's own where it has it.
+BESIDE_TORCH = ("torchvision",)
+# What ComfyUI imports at its start and no workflow of ours calls: videos, sound, picture files
+# read by kornia. Where that Python lacks them, stand_in.py takes their place.
+STOOD_IN = ("av", "torchaudio", "kornia_rs")
 _PLATFORMS = tuple(
     f"{name}_x86_64"
     for name in ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
@@ -51,11 +55,26 @@ _NOT_SOURCE = {
     *("models", "input", "output", "temp", "user", "custom_nodes", "venv", ".venv"),
     *("tests", "tests-unit", "blueprints", "comfy_api_nodes", "script_examples", "openapi.yaml"),
 }
-# Tests and windows of packages, kernels for AMD's GPUs, tokenizers of families that are not drawn.
-_LEFT_OUT = re.compile(
-    r"(^|/)(tests|__pycache__|\.git\w*)(/|$)|\.pyc$"
-    r"|insightface/(gui|data/images)/|comfy_kitchen/backends/hip/"
-    r"|(qwen25|qwen35|llama|hydit_clip|ace_lyrics|t5_pile)_tokenizer/"
+_MODELS_OF_TRANSFORMERS = "auto|bert|byt5|clip|encoder_decoder|gpt2|llama|qwen2|t5"
+# Tests, windows and sources of packages, kernels for AMD's GPUs, tokenizers of families that are
+# not drawn, models of which ComfyUI takes no tokenizer, what reads files of other programs, and
+# compiled forms of what is there in Python too.
+LEFT_OUT = re.compile(
+    r"(^|/)(tests|__pycache__|sboms|\.git\w*)(/|$)|\.(pyc|pyi|pyx|pxd|h|hpp|cuh)$"
+    r"|comfy_kitchen/backends/hip/"
+    r"|(qwen35|llama|hydit_clip|ace_lyrics|t5_pile)_tokenizer/"
+    rf"|transformers/models/(?!({_MODELS_OF_TRANSFORMERS}|__init__\.py)(/|$))."
+    r"|scipy/(cluster|datasets|fftpack|io|odr)/|scipy/stats/_sobol_|numpy/_core/_simd\."
+    r"|sqlalchemy/(testing|dialects/(mssql|oracle))/|sqlalchemy/.*_cy\.[^/]*so$|yaml/_yaml\."
+    r"|comfy_aimdo/aimdo_rocm\."
+    r"|PIL/_avif\.|pillow\.libs/libavif-"
+    r"|torchvision/image\.so$|torchvision\.libs/"
+)
+_KERNELS = re.compile(r"comfy_kitchen/backends/cuda/\w+[\w.]*\.so$")
+# x86's jumps, which are in most of what is packed, then as small as it gets.
+_PACKED = (
+    {"id": lzma.FILTER_X86},
+    {"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": 2**26},
 )
 
 
@@ -74,7 +93,10 @@ class Unpacked:
         program = "import importlib.util, json, sys; print(json.dumps([name for name in"
         program += " sys.argv[1:] if importlib.util.find_spec(name) is None]))"
         answer = subprocess.run(
-            [str(python), "-c", program, *BESIDE_TORCH], capture_output=True, text=True, check=False
+            [str(python), "-c", program, *BESIDE_TORCH, *STOOD_IN],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if answer.returncode != 0:
             raise DevError(f"{python} cannot be run.", answer.stderr.strip())
@@ -105,6 +127,7 @@ def pack(file: Path, python: Path, comfyui: Path, there: Collection[str]) -> Non
         for name in beside:
             found = [versions[name]] if name in versions else []
             _install(python, root / _BESIDE / name, found)
+        stand_in_for([name for name in STOOD_IN if _plain(name) not in there], root / _BESIDE)
         shutil.copytree(
             comfyui,
             root / _COMFYUI,
@@ -112,10 +135,7 @@ def pack(file: Path, python: Path, comfyui: Path, there: Collection[str]) -> Non
         )
         say("- packing, which takes some minutes")
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(file, "w:xz", preset=6) as bundle:
-            for name in (_COMFYUI, _SITE, _BESIDE):
-                if (root / name).exists():
-                    bundle.add(root / name, name, filter=_member)
+        write(root, file)
     size_mb = file.stat().st_size / 1e6
     say(f"written: {file}, {size_mb:.1f} MB")
     if size_mb > LIMIT_MB:
@@ -123,6 +143,44 @@ def pack(file: Path, python: Path, comfyui: Path, there: Collection[str]) -> Non
             f"That is over {LIMIT_MB} MB. On the other machine `PYTHON -m pip list > there.txt`"
             " names what it has; with --there there.txt that is left out."
         )
+
+
+def write(root: Path, file: Path) -> None:
+    """Write a folder of ComfyUI, packages and what stands beside them as one file, but for what is
+    left out.
+    """
+    with (
+        lzma.open(file, "wb", filters=_PACKED) as stream,
+        tarfile.open(fileobj=stream, mode="w", dereference=True) as bundle,
+    ):
+        for name, path in members(root):
+            entry = bundle.gettarinfo(path, name)
+            entry.uid = entry.gid = 0
+            entry.uname = entry.gname = ""  # nothing of who packed it
+            if _KERNELS.search(name):
+                content = io.BytesIO(gpu_kernels.without_old_texts(path.read_bytes()))
+                bundle.addfile(entry, content)
+            else:
+                with path.open("rb") as content:
+                    bundle.addfile(entry, content)
+
+
+def members(root: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the files below a folder that go into a bundle, with their names in it; files of a kind
+    stand together, which packs them smaller.
+    """
+    for path in sorted(root.rglob("*"), key=lambda one: (one.suffix, one.as_posix())):
+        name = path.relative_to(root).as_posix()
+        if path.is_file() and not LEFT_OUT.search(name):
+            yield name, path
+
+
+def stand_in_for(names: Sequence[str], folder: Path) -> None:
+    """Write a package that stands in for each of these, in a folder of its own."""
+    for name in names:
+        package = folder / name / name
+        package.mkdir(parents=True)
+        shutil.copyfile(stand_in.__file__, package / "__init__.py")
 
 
 def unpack(file: Path, folder: Path) -> Unpacked:
@@ -136,12 +194,6 @@ def unpack(file: Path, folder: Path) -> Unpacked:
             f"{file} is no bundle: {error}", "Make one: python dev.py bench gpu --pack FILE"
         ) from error
     return Unpacked(folder)
-
-
-def _member(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    entry.uid = entry.gid = 0
-    entry.uname = entry.gname = ""  # nothing of who packed it
-    return None if _LEFT_OUT.search(entry.name) else entry
 
 
 def _versions(python: Path, names: Sequence[str]) -> dict[str, str]:

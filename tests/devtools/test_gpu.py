@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from comfyui_astria.devtools import bench, gpu, gpu_bundle
+from comfyui_astria.devtools import bench, gpu
 from comfyui_astria.devtools.console import DevError
 from comfyui_astria.devtools.environment import current
 from comfyui_astria.tests.host.fixtures import LiveHost
@@ -243,29 +243,3 @@ def picture(level: int) -> np.ndarray:
 def test_pictures_are_held_against_the_cpus(its: np.ndarray, exact: bool, ok: bool) -> None:
     workflows = load("comfyui_astria.bench._gpu_workflows")
     assert workflows.difference("it", [picture(0)], [its], exact=exact)["ok"] is ok
-
-
-def test_a_bundle_holds_the_source_and_nothing_of_who_packed_it(tmp_path: Path) -> None:
-    comfyui = tmp_path / "mine"
-    for name in ("main.py", "comfy/ops.py", "comfy/__pycache__/ops.pyc", "models/mine.safetensors"):
-        (comfyui / name).parent.mkdir(parents=True, exist_ok=True)
-        (comfyui / name).write_text("text", encoding="utf-8")
-    listing = tmp_path / "there.txt"
-    names = [*gpu_bundle.NEEDED, *gpu_bundle.BESIDE_TORCH]
-    listing.write_text("\n".join(f"{name.upper()}  1.0" for name in names), encoding="utf-8")
-    file = tmp_path / "gpu.txz"
-    gpu_bundle.pack(file, Path(sys.executable), comfyui, gpu_bundle.names_in(listing))
-    unpacked = gpu_bundle.unpack(file, tmp_path / "there")
-    there = sorted(path for path in unpacked.folder.rglob("*") if path.is_file())
-    assert [path.relative_to(unpacked.comfyui).as_posix() for path in there] == [
-        "comfy/ops.py",
-        "main.py",
-    ]
-    assert unpacked.path(Path(sys.executable)) == [unpacked.folder / "site"]
-
-
-def test_a_file_that_is_no_bundle_is_told(tmp_path: Path) -> None:
-    file = tmp_path / "gpu.txz"
-    file.write_bytes(b"not packed")
-    with pytest.raises(DevError, match="is no bundle"):
-        gpu_bundle.unpack(file, tmp_path / "there")
