@@ -160,6 +160,10 @@ class Family:
         """Whether `cfg_scale` is written into the conditioning."""
         return self.guidance is Guidance.DISTILLED
 
+    def takes_control(self, kind: str) -> bool:
+        """Say whether a ControlNet of a kind can steer it."""
+        return bool(self.controls) or kind in self.patched_controls
+
     def true_cfg(self, cfg_scale: float) -> float:
         """Return the classifier-free guidance that a sampler gets."""
         return cfg_scale if self.takes_negative else 1.0

@@ -202,14 +202,27 @@ class ModelFile(NamedTuple):
         licence = f" ({self.licence}{self._gate})" if self.licence else ""
         return f"[{place}]({self.address}){licence}" if self.address else place
 
+    def offer(self) -> str:
+        """Return in plain words where the file is published and on what terms, "" where nobody can
+        be sure.
+        """
+        if self.address is None:
+            return ""
+        gate = f", to be accepted by your account on {self._page} first" if self._page else ""
+        return f"published at {self.address}{f' ({self.licence}{gate})' if self.licence else ''}"
+
     @property
     def _gate(self) -> str:
         """What stands before the download, "" where nothing does."""
-        file = _OF_FAMILIES.get((self.folder, self.name))
-        if file is None or not file.is_gated:
+        if not self._page:
             return ""
-        page = f"{_HUB}/{file.repository}"
-        return f", to be accepted by your account on [its page]({page}) before the download"
+        return f", to be accepted by your account on [its page]({self._page}) before the download"
+
+    @property
+    def _page(self) -> str:
+        """The page on which the licence has to be accepted, "" where none has."""
+        file = _OF_FAMILIES.get((self.folder, self.name))
+        return f"{_HUB}/{file.repository}" if file is not None and file.is_gated else ""
 
 
 def files_of(call: NodeCall) -> tuple[ModelFile, ...]:

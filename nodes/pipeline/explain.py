@@ -6,6 +6,7 @@ Settings with their reasons, stages, sizes, files found and missing, errors.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import indent
 
 from ..families.family import Family
 from ..graph.graph import Socket
@@ -42,7 +43,7 @@ def explain(
     """
     drafted = drafted_for(request, resolver, options, family)
     if isinstance(drafted, Missing):
-        return Explanation(f"{drafted.message}\n  {drafted.hint}\n", False)
+        return Explanation(f"{drafted.message}\n{indent(drafted.hint, '  ')}\n", False)
     return Explanation(
         _report(request, drafted, resolver), not drafted.errors and not drafted.missing
     )
@@ -123,5 +124,5 @@ def _files(request: PromptRequest, drafted: Plan, resolver: Resolver) -> list[st
         f"  found    {file.folder}/{file.name}{f' ({file.licence})' if file.licence else ''}"
         for file in map(ModelFile._make, found)
     ]
-    lines += [f"  MISSING  {one.message}\n           {one.hint}" for one in missing]
+    lines += [f"  MISSING  {one.message}\n{indent(one.hint, ' ' * 11)}" for one in missing]
     return lines or ["  none beside the connected models"]

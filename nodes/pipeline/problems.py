@@ -33,7 +33,7 @@ def problems(
     found += _mask_input_problems(request, inputs)
     if paints_base(request, settings, inputs):
         found += _painting_problems(request, settings, inputs)
-        found += control_problems(request, settings.controls, inputs, are_skipped=are_skipped)
+        found += control_problems(request, family, settings.controls, inputs, are_skipped)
     else:
         found += _without_base(request, settings.controls, inputs)
     found += _second_sampling_problems(request, settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import indent
 
 from ..errors import AstriaError
 from .bindings import BINDINGS_FILE, KNOWN_BASES, ROLES, bind, load, unbind
@@ -81,7 +82,7 @@ def _print_absent(resolver: Resolver, key: str, value: str, write: Callable[[str
     """Print the message of a prompt that uses what was bound, where it is not there."""
     found = stands_for(resolver, key, value)
     if isinstance(found, Missing):
-        write(f"  not there yet: {found.message}\n  {found.hint}")
+        write(f"  not there yet: {found.message}\n{indent(found.hint, '  ')}")
 
 
 def _list(folder: Path, files: LocalFiles | None, write: Callable[[str], object]) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..families.family import FAMILIES
-from .choices import ModelFiles, portable, present
+from ..graph.model_files import ModelFile
+from .choices import FIELD_FOLDERS, ModelFiles, portable, present
 from .names import Suggestions, alike, matching, name_problem, shell_word, shown, without_ending
 from .tables import KNOWN_BASES, SPLIT_FILES, Role
 
@@ -115,9 +116,19 @@ class BindWords:
         known = KNOWN_BASES.get(id)
         if known and FAMILIES[known.family].text.in_sequence:
             fields = ("diffusion_model", *SPLIT_FILES[known.family])
-            return "\n".join(self.bind(f"base.{id}.{name}") for name in fields)
+            return "\n".join(line for name in fields for line in self._published(id, name))
         family = [] if known else [self.bind(f"base.{id}.family", "FAMILY")]
         return "\n".join([*family, self.bind(f"base.{id}.checkpoint")])
+
+    def _published(self, id: str, field: str) -> list[str]:
+        """Return what binds a field of a base that is published in files of their own, and where
+        its file is.
+        """
+        key, files = f"base.{id}.{field}", FAMILIES[KNOWN_BASES[id].family].files
+        for folder in FIELD_FOLDERS[field]:
+            for file in (ModelFile(one.folder, one.name) for one in files if one.folder == folder):
+                return [self.bind(key, file.name), f"  {folder}/{file.name}, {file.offer()}"]
+        return [self.bind(key)]
 
 
 def _spelled(key: str) -> str:
@@ -151,7 +162,7 @@ class FileSearch:
     def searched(self, folders: Sequence[str]) -> str:
         """Return the model folders with their directories, for messages."""
         roots = {
-            folder: ", ".join(self._files.roots(folder)) or "no such model folder"
+            folder: ", ".join(dict.fromkeys(self._files.roots(folder))) or "no such model folder"
             for folder in folders
         }
         return ", ".join(f"{folder} ({places})" for folder, places in roots.items())
@@ -177,7 +188,8 @@ class FileSearch:
         )
         searched = self.searched(wanted.folders)
         message = f"{wanted.subject} was not found. Searched {searched}.{close}"
-        put = f"Put the file into {self.place(wanted.folders[0])}"
+        offer = ModelFile(wanted.folders[0], wanted.file).offer()
+        put = f"Put the file{f', {offer},' if offer else ''} into {self.place(wanted.folders[0])}"
         hint = f"{put}."
         if wanted.bind_key:
             conjunction = "then bind it" if wanted.file == wanted.key else "or bind another"

@@ -48,5 +48,7 @@ def test_what_it_cannot_is_said() -> None:
     connected = {"image": True, "controlnet": True, "bindings": PATCHED}
     with pytest.raises(MissingModelError, match="controlnet is connected, and on Z-Image"):
         plan_text("a room\ncontrolnet=canny", "zimage", **connected)
+    [hed] = draft_text("a room\ncontrolnet=hed", "zimage", image=True).errors
+    assert hed.hint.endswith("or use canny, depth or pose.")
     [unbound] = draft_text("a room\ncontrolnet=canny", "zimage", image=True).missing
     assert "control_patch" in unbound.message

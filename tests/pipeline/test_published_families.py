@@ -26,6 +26,7 @@ from comfyui_astria.nodes.tunes.bindings import Bindings
 from comfyui_astria.nodes.tunes.resolve import Resolver
 from comfyui_astria.tests.pipeline.support import (
     TestFiles,
+    draft_text,
     equipped,
     plan_text,
     sources,
@@ -201,6 +202,14 @@ def test_what_needs_a_control_net_says_that_there_is_none(of: Family) -> None:
         return
     with pytest.raises(MissingModelError, match=f"no ControlNet is used on {of.title} yet"):
         plan_text("a cat\ncontrolnet=canny", of.name, image=True)
+    for kind in ("depth", "lineart", "pose"):  # whose map is not asked for, nor what would draw it
+        alone = draft_text(f"a cat\ncontrolnet={kind}", of.name, image=True)
+        assert alone.errors == ()
+        assert [one.key for one in alone.missing] == [f"controlnet_{kind}"]
+    left_out = draft_text(
+        "a cat\ncontrolnet=hed", of.name, Options(missing_models="skip"), image=True
+    )
+    assert [one.code for one in left_out.problems if "hed" in one.message] == ["part-skipped"]
     people = plan_text("a street BREAK BREAK a man BREAK a woman", of.name)
     assert not [name for name in people.graph.nodes if "control" in name]
     big = plan_text("a cat --tiled_upscale_v2\nhires_fix=true", of.name, upscale_model=True)
@@ -279,3 +288,34 @@ def test_a_file_behind_a_licence_to_accept_is_told_with_its_page(of: Family) -> 
         assert ("to be accepted" in told) == file.is_gated
         assert not file.is_gated or f"(https://huggingface.co/{file.repository})" in told
     assert any(file.is_gated for file in of.files) == ("klein_9b" in of.name)
+
+
+@every
+def test_files_that_are_not_there_are_told_with_their_address_and_terms(of: Family) -> None:
+    """Where the base is not bound, and where it is and its files are missing."""
+    request, options = PromptRequest.require("a cat"), CompileOptions(of.name)
+    nowhere = TestFiles({})
+    unbound = Resolver(Bindings(), None, nowhere)
+    bindings = bound(of)._bindings
+    for resolver in (unbound, Resolver(bindings, None, nowhere)):
+        told = explain(request, resolver, options)
+        assert not told.runs
+        for file in of.files:
+            shown = ModelFile(file.folder, file.name)
+            terms = f" ({shown.licence}" if shown.licence else ""
+            assert f"published at {shown.address}{terms}" in told.text
+            gate = f"accepted by your account on https://huggingface.co/{file.repository} first"
+            assert (gate in told.text) == file.is_gated
+        if resolver is unbound:
+            assert f"base.{of.name}.diffusion_model {of.files[0].name}\n" in told.text
+
+
+@every
+def test_the_sidebar_tells_where_a_missing_file_is_published(of: Family) -> None:
+    hint_of = load("comfyui_astria.nodes.editor.host.bindings")._hint
+    file = of.files[0]
+    hint = hint_of(f"base.{of.name}.diffusion_model", file.name)
+    assert ModelFile(file.folder, file.name).offer() in hint
+    assert file.licence in hint
+    assert ("accepted by your account" in hint) == file.is_gated
+    assert "published" not in hint_of(f"base.{of.name}.diffusion_model", "my_own.safetensors")

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import BindingsError
 from ...families.family import FAMILIES as PLANNED
+from ...graph.model_files import ModelFile
 from ...host.state import state_folder
 from ...tunes.bindings import (
     BINDINGS_FILE,
@@ -69,16 +70,18 @@ def _row(
         "about": about,
         "file": file,
         "problem": problem,
-        "hint": _hint(key) if problem else "",
+        "hint": _hint(key, file) if problem else "",
     }
 
 
-def _hint(key: str) -> str:
+def _hint(key: str, file: str) -> str:
     folders = folders_of(key)
+    if not folders:
+        return "It cannot be used like this."
+    offer = ModelFile(folders[0], file).offer()
     return (
-        f"Put it into the model folder {folders[0]}, or choose another."
-        if folders
-        else "It cannot be used like this."
+        f"Put it{f', {offer},' if offer else ''} into the model folder {folders[0]}, or choose"
+        " another."
     )
 
 

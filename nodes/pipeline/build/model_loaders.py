@@ -114,8 +114,8 @@ class ModelLoaders:
         """
         if kind in self.family.patched_controls:
             return self._control_patch(kind)
-        if not self.family.controls:
-            return self._no_controlnet(kind)
+        if not self.family.takes_control(kind):
+            return self.no_controlnet(kind)
         found = self._any_controlnet(kind)
         if isinstance(found, Missing):
             return found
@@ -129,7 +129,8 @@ class ModelLoaders:
         hint = "Disconnect it, and bind its file as control_patch."
         return Missing("ControlNet", "control_patch", text, hint)
 
-    def _no_controlnet(self, kind: str) -> Missing:
+    def no_controlnet(self, kind: str) -> Missing:
+        """Return what is said where none of a kind can steer the family."""
         text, hint = f"no ControlNet is used on {self.family.title} yet.", "Leave it out"
         if kinds := self.family.patched_controls:
             text = f"no ControlNet of {self.family.title} knows {kind}."

@@ -107,6 +107,11 @@ class PlanBuilder:
             )
         return None
 
+    @property
+    def are_models_required(self) -> bool:
+        """Whether a missing model is an error, and not left out."""
+        return self.options.missing_models == "error"
+
     def require_for_part(self, found: Value | Missing, part: str) -> Value | None:
         """Return the model that a part of a stage needs, as `require_for_stage` does.
 

@@ -91,11 +91,15 @@ def steering(
 
 
 def control_problems(
-    request: PromptRequest, controls: Sequence[Control], inputs: Inputs, *, are_skipped: bool
+    request: PromptRequest,
+    family: Family,
+    controls: Sequence[Control],
+    inputs: Inputs,
+    are_skipped: bool,
 ) -> list[Problem]:
     """Return what is wrong with the ControlNets of a request.
 
-    No picture, no map, or no ControlNet at all.
+    No picture, no map, or no ControlNet at all; that none steers the family its models tell.
 
     `are_skipped`: a kind that is no ControlNet is left out instead, with a warning.
     """
@@ -107,9 +111,13 @@ def control_problems(
     known = [control for control in controls if control.kind in KINDS]
     prepared = _kinds_of_prepared(known) if inputs.has_control_image else ()
     for control in known:
+        if not family.takes_control(control.kind):
+            continue
         if KINDS[control.kind] == "given" and not inputs.has_control_image:
             text = f"{control.said}: ComfyUI has no node that draws this map from a picture."
-            hint = "Connect the prepared map to control_image, or use canny, depth, pose or tile."
+            drawn = [one for one in ("canny", "depth", "pose", "tile") if family.takes_control(one)]
+            others = f"{', '.join(drawn[:-1])} or {drawn[-1]}"
+            hint = f"Connect the prepared map to control_image, or use {others}."
             found.append(Problem("map-not-given", "error", text, hint))
         elif (
             not inputs.has_image
@@ -179,6 +187,12 @@ def control_maps(builder: PlanBuilder, stage: Stage, ground: ControlGround) -> d
     given = _kinds_of_prepared(controls)
     maps: dict[str, Value] = {}
     for control in controls:
+        # Where models are left out, a pose still says where people stand.
+        is_wanted = control.kind == "pose" and not builder.are_models_required
+        if not builder.family.takes_control(control.kind) and not is_wanted:
+            absent = builder.loaders.no_controlnet(control.kind)
+            builder.require_for_part(absent, control.said)
+            continue
         prepared = ground.prepared if control.kind in given else None
         found = (
             prepared if prepared is not None else _drawn(builder, stage, control, ground.picture)
