@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ..nodes.errors import AstriaError
 from ..nodes.tunes.prompts import Prompt
-from .choosing import MOST_BYPASSES, Line, Models, Waiting, models_of
+from .choosing import MOST_BYPASSES, Line, Models, Waiting, choose, models_of
 from .runs import DIED, Hello, Result, Run, Told, TrainingRun, place_of
 
 MOST_RUNS = 3  # a prompt whose worker ended while it ran is started so often
@@ -344,16 +345,10 @@ class Dispatcher:
 
     def _assign(self) -> None:
         chosen: list[tuple[Prompt, str, Models]] = []
-        for worker in self._free():
+        held = Counter(one.models.base for one in self.members.values() if one.models is not None)
+        free = {name: self.members[name].models for name in self._free()} if len(self._line) else {}
+        for worker, taken in choose(self._line, free, held, self._workers()):
             member = self.members[worker]
-            others = {
-                one.models.base
-                for name, one in self.members.items()
-                if name != worker and one.models is not None
-            }
-            taken = self._line.take(member.models, others, self._workers())
-            if taken is None:
-                break
             prompt = self._prompts[taken.id]
             run = replace(prompt, run_id=str(uuid.uuid4()), runs=prompt.runs + 1, status="running")
             chosen.append((run, worker, taken.models))
@@ -378,15 +373,14 @@ class Dispatcher:
         return max(1, sum(one.is_ready for one in self.members.values()))
 
     def _free(self) -> list[str]:
-        """Return the workers that can be given something, those with a base loaded first."""
-        free = [
+        """Return the workers that can be given something."""
+        return [
             name
             for name, one in self.members.items()
             if one.is_ready
             and one.run_id is None
             and not {one.hello.place, one.hello.machine} & set(self.drained)
         ]
-        return sorted(free, key=lambda name: self.members[name].models is None)
 
     def _start(self, prompt: Prompt, worker: str) -> None:
         self._prompts[prompt.id] = prompt

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
 from comfyui_astria.fleet import dispatcher as dispatching
-from comfyui_astria.fleet.choosing import MOST_BYPASSES, Line, Models, Waiting, models_of
+from comfyui_astria.fleet.choosing import (
+    MOST_BYPASSES,
+    Line,
+    Models,
+    Waiting,
+    choose,
+    models_of,
+)
 from comfyui_astria.fleet.dispatcher import Dispatcher
 from comfyui_astria.fleet.runs import Run
 from comfyui_astria.nodes.tunes.prompts import Prompt
@@ -36,6 +44,18 @@ def test_a_workers_own_base_comes_first_then_one_that_nobody_has_then_the_oldest
     assert line_of("a", "a").take(held("d"), others).id == 1
     assert line_of("a", "b").take(None, set()).id == 1
     assert Line().take(None, set()) is None
+
+
+def test_of_several_free_workers_each_gets_what_it_has_loaded() -> None:
+    free = {"m/0": held("b"), "m/1": None, "m/2": held("a"), "m/3": held("c")}
+    bases = Counter(one.base for one in free.values() if one)
+    line = line_of("a", "d", "c")
+    assert [(worker, taken.id) for worker, taken in choose(line, free, bases, 4)] == [
+        ("m/2", 1),
+        ("m/3", 3),
+        ("m/1", 2),
+    ], "who has nothing loads d, and m/0 keeps b"
+    assert (len(line), +bases) == (0, Counter(held(one).base for one in "abcd"))
 
 
 def test_of_its_own_base_the_one_with_its_loras_comes_first() -> None:
