@@ -8,6 +8,7 @@ the trainer wrote into the file itself counts where none of them says anything.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +25,8 @@ MOST_BYTES = 4_000_000
 MOST_WORDS = 12
 MOST_LENGTH = 300
 _KEPT = 1024
+_PHRASE, _FREQUENCY = "modelspec.trigger_phrase", "ss_tag_frequency"
+_FOLDERS = "ss_dataset_dirs"
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,46 @@ _NOT_IN_TEXT = str.maketrans({"<": " ", ">": " "})
 
 
 def _words_of_trainer(path: Path) -> tuple[str, ...]:
-    """Return the trigger phrase of the standard for models' metadata.
+    """Return the trigger phrase that the file says in the standard for models' metadata, else what
+    the captions of all its training pictures have in common.
 
     Source: https://github.com/Stability-AI/ModelSpec, "trigger_phrase".
     """
-    return _cleaned([texts_of(path).get("modelspec.trigger_phrase", "")])
+    try:
+        return _trained_words(path, path.stat().st_mtime_ns)
+    except OSError:
+        return ()
+
+
+@lru_cache(maxsize=_KEPT)
+def _trained_words(path: Path, _written: int) -> tuple[str, ...]:
+    texts = texts_of(path, (_PHRASE, _FREQUENCY, _FOLDERS))
+    phrase = _cleaned([texts.get(_PHRASE, "")])
+    return phrase or _cleaned(_common_tags(texts.get(_FREQUENCY, ""), texts.get(_FOLDERS, "")))
+
+
+def _common_tags(frequency: str, folders: str) -> list[str]:
+    """Return the tags that no caption lacks, as kohya's scripts count them.
+
+    They count for each folder how often a tag stands in its captions, and how many pictures it has;
+    a file without the latter is taken to have as many as its commonest tag. Others, as of poses or
+    clothes, are no words that call the LoRA.
+    Source: https://github.com/kohya-ss/sd-scripts, train_network.py.
+    """
+    try:
+        counted = dict(json.loads(frequency or "{}"))
+        pictures = {
+            folder: int(about["img_count"]) for folder, about in json.loads(folders or "{}").items()
+        }
+        if not pictures:
+            pictures = {folder: max(tags.values()) for folder, tags in counted.items() if tags}
+        total: Counter[str] = Counter()
+        for folder in pictures:
+            total.update({tag: int(count) for tag, count in counted.get(folder, {}).items()})
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return []  # another program's notes: nothing is lost but words
+    everywhere = sum(pictures.values())
+    return [tag for tag, count in total.items() if count >= everywhere]
 
 
 def _civitai(text: str) -> Iterable[str]:

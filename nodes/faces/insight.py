@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
 import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +24,9 @@ from .face import Face
 from .pack_files import DETECTOR, RECOGNISER, PackFiles, sort_files
 from .tiles import finest_first
 
-PACKAGES = '"insightface>=1.0.1,<3" onnxruntime'
+# Module -> what pip is asked for. onnxruntime beside onnxruntime-gpu would take CUDA away, and both
+# bring the same module.
+PACKAGES = {"insightface": "insightface>=1.0.1,<3", "onnxruntime": "onnxruntime"}
 PUBLISHER = "https://github.com/deepinsight/insightface/tree/master/python-package"
 CPU = "CPUExecutionProvider"
 LICENCE = "The packs of InsightFace are free for non-commercial research only."
@@ -235,6 +238,26 @@ def _where_from(folder: Path) -> str:
     return f"Unpack a whole pack such as buffalo_l into it, from {PUBLISHER}. {LICENCE}"
 
 
+def _not_installed(error: ImportError) -> MissingModelError:
+    """Return the error that names what is to be installed; web/js/binding_buttons.js reads the
+    line.
+    """
+    absent = [word for name, word in PACKAGES.items() if importlib.util.find_spec(name) is None]
+    wanted = absent or list(PACKAGES.values())
+    quoted = " ".join(f'"{one}"' if "<" in one else one for one in wanted)
+    return MissingModelError(
+        f"Finding faces by a model pack needs insightface and onnxruntime; {error} (Python"
+        f" {sys.version_info[0]}.{sys.version_info[1]}).",
+        code="missing-insightface",
+        hint=(
+            f"Install them in ComfyUI-Manager by Install PIP Packages: {' '.join(wanted)}\nIn a"
+            f' terminal: "{sys.executable}" -m pip install {quoted}\nOr use MediaPipe\'s model,'
+            " which needs no further package: bind face_detector in the Astria sidebar, or connect"
+            " it. It finds faces and cannot tell whose they are."
+        ),
+    )
+
+
 def _digest(path: Path) -> str:
     """Return the beginning of a file's hash: packs are retrained under the same names."""
     whole = hashlib.sha256()
@@ -265,18 +288,7 @@ def _library() -> tuple[_Library, tuple[type[Exception], ...]]:
         from insightface.model_zoo import model_zoo
         from onnxruntime.capi import onnxruntime_pybind11_state as runtime
     except ImportError as error:
-        raise MissingModelError(
-            f"Finding faces by a model pack needs insightface and onnxruntime; {error} (Python"
-            f" {sys.version_info[0]}.{sys.version_info[1]}).",
-            code="missing-insightface",
-            hint=(
-                "Install them in ComfyUI-Manager by Install PIP Packages:"
-                f" {PACKAGES.replace(chr(34), '')}\nIn a terminal:"
-                f' "{sys.executable}" -m pip install {PACKAGES}\nOr use MediaPipe\'s model, which'
-                " needs no further package: bind face_detector in the Astria sidebar, or connect"
-                " it. It finds faces and cannot tell whose they are."
-            ),
-        ) from error
+        raise _not_installed(error) from error
 
     def look(path: Path) -> Any:
         options = onnxruntime.SessionOptions()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,6 @@ MAX_HEADER_BYTES = 25_000_000
 MAX_TENSORS = 50_000
 MAX_PARTS = 600_000  # brackets and commas: what a parser's time and memory go by
 MAX_DIMENSIONS = 64
-MAX_TEXT = 10_000  # characters of a text that is kept: trainers write megabytes of captions
 LENGTH_BYTES = 8  # of the number in front that says how long the header is
 _KEPT = 64  # files whose headers are remembered
 _METADATA = "__metadata__"
@@ -62,22 +61,16 @@ def tensor_shapes(path: Path) -> Mapping[str, tuple[int, ...]] | None:
         return None
 
 
-def texts_of(path: Path) -> Mapping[str, str]:
-    """Return what the file's writer says about it, by name; nothing for a file that is no readable
-    safetensors file.
+def texts_of(path: Path, names: Iterable[str]) -> Mapping[str, str]:
+    """Return what the file's writer says about it under these names, however long, as far as it
+    does; nothing for a file that is no readable safetensors file.
     """
     try:
-        stat = path.stat()
-        return _texts(path, stat.st_mtime_ns, stat.st_size)
+        with open(path, "rb") as file:
+            texts = read_header(file, path.stat().st_size).texts
     except (OSError, HeaderError):
         return {}
-
-
-@lru_cache(maxsize=_KEPT)
-def _texts(path: Path, _written: int, size: int) -> Mapping[str, str]:
-    with open(path, "rb") as file:
-        texts = read_header(file, size).texts
-    return {name: text for name, text in texts.items() if len(text) <= MAX_TEXT}
+    return {name: texts[name] for name in names if name in texts}
 
 
 @lru_cache(maxsize=_KEPT)

@@ -70,6 +70,52 @@ def test_the_trainers_own_phrase_counts_where_nobody_else_says_one(tmp_path: Pat
     assert card(path).words == ("rex",)
 
 
+FREQUENCY = {
+    "8_ohwx woman": {"ohwx woman": 20, "red dress": 7, "smiling": 19},
+    "1_woman": {"woman": 50},
+}
+
+
+@pytest.mark.parametrize(
+    ("frequency", "folders", "words"),
+    [
+        (FREQUENCY, {"8_ohwx woman": {"n_repeats": 8, "img_count": 20}}, ("ohwx woman",)),
+        # Two folders: what both have in all captions, so that one person's are not said of another.
+        (
+            {"a": {"sks": 3, "anna": 3}, "b": {"sks": 2, "tom": 2}},
+            {"a": {"img_count": 3}, "b": {"img_count": 2}},
+            ("sks",),
+        ),
+        # A file that does not count its pictures has as many as its commonest tag.
+        ({"a": {"ink wash": 12, "boat": 5}}, None, ("ink wash",)),
+        ({"a": {}}, None, ()),
+        ({}, {"a": {"img_count": 3}}, ()),
+        ([1], None, ()),
+        ({"a": {"ohwx": "many"}}, {"a": {"img_count": 1}}, ()),
+    ],
+)
+def test_words_in_every_caption_of_the_training_are_trigger_words(
+    tmp_path: Path, frequency: object, folders: object, words: tuple[str, ...]
+) -> None:
+    path = tmp_path / "kohya.safetensors"
+    texts = {"ss_tag_frequency": json.dumps(frequency)}
+    if folders is not None:
+        texts["ss_dataset_dirs"] = json.dumps(folders)
+    save_file({"a": np.zeros(1, np.float32)}, path, texts)
+    assert card(path).words == words
+
+
+def test_tags_of_many_captions_are_read_and_a_phrase_counts_before_them(tmp_path: Path) -> None:
+    path = tmp_path / "kohya.safetensors"
+    tags = {"ohwx": 900, **{f"a tag of {number} captions": number for number in range(800)}}
+    texts = {"ss_tag_frequency": json.dumps({"a": tags})}
+    assert len(texts["ss_tag_frequency"]) > 10_000
+    save_file({"a": np.zeros(1, np.float32)}, path, texts)
+    assert card(path).words == ("ohwx",)
+    save_file({"a": np.zeros(1, np.float32)}, path, {**texts, "modelspec.trigger_phrase": "sks"})
+    assert card(path).words == ("sks",)
+
+
 @pytest.mark.parametrize(
     "content", ["{", "[]", '{"trainedWords": "ohwx"}', '{"trainedWords": [1]}', "\x00\xff"]
 )

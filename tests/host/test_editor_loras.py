@@ -8,12 +8,14 @@ import urllib.error
 import urllib.parse
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
 from PIL import Image
+from safetensors.numpy import save_file
 
-NAME = "cards/inky.safetensors"
+NAME, TITLED = "cards/inky.safetensors", "cards/v2.safetensors"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -22,6 +24,8 @@ def inky(host: LiveHost) -> Iterator[None]:
     folder = host.loras / "cards"
     folder.mkdir(parents=True, exist_ok=True)
     write_tiny_lora(host.loras, "sd15", NAME)
+    blank = {"a": np.zeros(1, np.float32)}
+    save_file(blank, host.loras / TITLED, {"modelspec.title": "Wet ink"})
     Image.new("RGB", (800, 1200), "teal").save(folder / "inky.preview.png")
     Image.new("RGB", (8, 8), "teal").save(folder / "private.png")
     words = {"trainedWords": ["ink wash", "ohwx"]}
@@ -87,4 +91,8 @@ def test_a_hover_tells_the_words_and_a_dragged_name_finds_its_file(host: LiveHos
     assert "Trigger words: ink wash, ohwx" in found["text"] and found["photo"]
     named = "/astria/editor/loras/named?name="
     assert host.client.get_json(f"{named}inky.safetensors")["file"] == NAME
-    assert host.client.get_json(f"{named}other.safetensors") == {"tag": ""}
+    # As ComfyUI's model library shows them: without an ending, in its folder, or by their title.
+    assert host.client.get_json(f"{named}cards/inky")["file"] == NAME
+    assert host.client.get_json(f"{named}cards/Wet%20ink")["file"] == TITLED
+    for absent in ("other.safetensors", "cards/", "ink"):
+        assert host.client.get_json(f"{named}{absent}") == {"tag": ""}

@@ -14,10 +14,10 @@ from comfyui_astria.tests.web.sidebar_support import Sidebar
 from PIL import Image
 from playwright.sync_api import expect
 
-DROP = """names => {
+DROP = """([names, clientX, clientY]) => {
     const transfer = new DataTransfer();
     for (const name of names) transfer.items.add(new File(['x'], name));
-    const dropped = { dataTransfer: transfer, bubbles: true, cancelable: true };
+    const dropped = { dataTransfer: transfer, bubbles: true, cancelable: true, clientX, clientY };
     const place = document.querySelector('.astria-prompt .cm-content');
     place.dispatchEvent(new DragEvent('drop', dropped));
 }"""
@@ -61,10 +61,48 @@ def test_the_sidebar_shows_them_and_writes_the_chosen_one(box: PromptBox) -> Non
     expect(box.page.locator(".astria-prompt .astria-tag-name", has_text="inky")).to_have_count(2)
 
 
-def test_a_dropped_file_becomes_its_tag(box: PromptBox) -> None:
-    box.type("a cat")
-    box.page.evaluate(DROP, ["inky.safetensors"])
-    box.holds(f"a cat {TAG}")
-    box.page.evaluate(DROP, ["stranger.safetensors"])
+def words(box: PromptBox, text: str, across: float) -> tuple[float, float]:
+    """Return a point in a text of the prompt, on the screen."""
+    shown = box.page.locator(".astria-prompt .cm-line", has_text=text)
+    range_of = """(line, [text, across]) => {
+        const walk = document.createTreeWalker(line, NodeFilter.SHOW_TEXT);
+        let node;
+        while ((node = walk.nextNode()) && !node.data.includes(text));
+        const range = document.createRange();
+        range.setStart(node, node.data.indexOf(text));
+        range.setEnd(node, node.data.indexOf(text) + text.length);
+        const { left, top, width, height } = range.getBoundingClientRect();
+        return [left + width * across, top + height / 2];
+    }"""
+    x, y = shown.evaluate(range_of, [text, across])
+    return x, y
+
+
+def test_a_dropped_file_becomes_its_tag_behind_the_word_under_it(box: PromptBox) -> None:
+    box.type("a cat, asleep")
+    box.page.evaluate("() => { app.canvas.ds.scale = 0.6; app.graph.setDirtyCanvas(true, true); }")
+    box.editor.frames(5)
+    box.page.evaluate(DROP, [["inky.safetensors"], *words(box, "cat", 0.5)])
+    box.holds(f"a cat {TAG}, asleep")
+    box.page.evaluate(DROP, [["stranger.safetensors"], *words(box, "asleep", 0.5)])
     expect(box.page.locator(".p-toast-message")).to_contain_text("lists no LoRA stranger")
-    box.holds(f"a cat {TAG}")
+    box.holds(f"a cat {TAG}, asleep")
+
+
+def test_a_lora_is_dragged_out_of_the_editors_model_library(box: PromptBox) -> None:
+    box.type("a cat, asleep")
+    page = box.page
+    page.get_by_role("button", name="Model Library").click()
+    library = page.locator(".model-lib-tree-explorer")
+    try:
+        library.get_by_text("loras", exact=True).click()
+        page.get_by_role("button", name="Refresh").click()
+        leaf = library.locator(".p-tree-node-content", has_text="inky")
+        leaf.hover()
+        page.mouse.down()
+        page.mouse.move(*words(box, "cat", 0.3), steps=4)
+        page.mouse.up()
+        box.holds(f"a cat {TAG}, asleep")
+        assert page.evaluate("() => app.graph._nodes.length") == 1, "no loader was added"
+    finally:
+        page.get_by_role("button", name="Model Library").click()

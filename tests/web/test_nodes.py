@@ -54,6 +54,7 @@ def test_the_pack_s_extension_loads_without_a_complaint(editor: Editor) -> None:
         "astria.report",
         "astria.run_errors",
         "astria.sidebar",
+        "astria.template_link",
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from comfyui_astria.tests.host.graphs import node
 from comfyui_astria.tests.web.browser import Editor, eventually
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 TOO_FEW = "The request has 0 person(s), and 'person_3' is asked for."
 REPORT = "Report of the last run"
@@ -137,3 +137,48 @@ def test_the_caret_of_a_prompt_over_a_link_stands_under_its_place(editor: Editor
         "--outpaint topleft",
     )
     assert alerts(editor).get_attribute("wrap") == "off"
+
+
+FACES = """Finding faces by a model pack needs insightface and onnxruntime; No module (Python 3.12).
+Install them in ComfyUI-Manager by Install PIP Packages: insightface>=1.0.1,<3 onnxruntime
+In a terminal: "python" -m pip install "insightface>=1.0.1,<3" onnxruntime
+Or use MediaPipe's model: bind face_detector in the Astria sidebar."""
+
+
+@pytest.mark.parametrize(
+    ("route", "status", "says"),
+    [
+        ("/v2/customnode/install/pip", 200, "restart ComfyUI"),
+        ("/customnode/install/pip", 200, "restart ComfyUI"),
+        ("/customnode/install/pip", 403, "does not allow it"),
+        ("", 404, "ComfyUI-Manager is not there"),
+    ],
+)
+def test_what_faces_need_is_installed_from_the_error(
+    editor: Editor, route: str, status: int, says: str
+) -> None:
+    """By the Manager in its newer or older form, or told why not; MediaPipe is offered beside."""
+    number = editor.add("AstriaExplain")
+    script = """([id, told]) =>
+        app.graph.getNodeById(id).widgets.find(one => one.name === 'report').tell(told)"""
+    editor.page.evaluate(script, [number, FACES])
+    asked = []
+
+    def manager(handled: Route) -> None:
+        if route and handled.request.url.endswith(f"/api{route}"):
+            asked.append(handled.request.post_data)
+            handled.fulfill(status=status)
+        else:
+            handled.fulfill(status=404)
+
+    editor.page.route("**/customnode/install/pip", manager)
+    try:
+        expect(editor.page.get_by_role("button", name="Bind face_detector")).to_be_visible()
+        editor.page.get_by_role("button", name="Install by the Manager").click()
+        toast = editor.page.locator(".p-toast-message")
+        expect(toast).to_contain_text(says)
+        toast.get_by_role("button").click()
+    finally:
+        editor.page.unroute("**/customnode/install/pip")
+    assert asked == ["insightface>=1.0.1,<3 onnxruntime"] * bool(route)
+    editor.complaints.clear()  # the answers' status

@@ -1,4 +1,5 @@
-// Buttons below a text that asks to bind something: each opens the sidebar's dialog with the key filled in.
+// Buttons below a text that asks to bind something, which open the sidebar's dialog with the key filled in, or to install packages.
+import { installButton, packagesIn } from "./installing.js";
 import { askForBinding, keysIn } from "./sidebar/asking.js";
 import { text } from "./texts.js";
 
@@ -13,14 +14,14 @@ export function bindButtons() {
 }
 
 export function showBinding(place, told) {
-  const keys = keysIn(told);
-  place.style.display = keys.length ? "flex" : "none";
-  place.replaceChildren(
-    ...keys.map((key) => {
-      const one = Object.assign(document.createElement("button"), { type: "button", textContent: text("editor.bind", { key }) });
-      Object.assign(one.style, LOOKS);
-      one.addEventListener("click", () => askForBinding(key));
-      return one;
-    }),
-  );
+  const buttons = keysIn(told).map((key) => {
+    const one = Object.assign(document.createElement("button"), { type: "button", textContent: text("editor.bind", { key }) });
+    one.addEventListener("click", () => askForBinding(key));
+    return one;
+  });
+  const packages = packagesIn(told);
+  if (packages) buttons.unshift(installButton(packages));
+  for (const one of buttons) Object.assign(one.style, LOOKS);
+  place.style.display = buttons.length ? "flex" : "none";
+  place.replaceChildren(...buttons);
 }

@@ -44,12 +44,13 @@ function promptWidget(node, name, data) {
   const box = makeBox();
   let value = options.default ?? "";
   let editor = null;
-  const hand = { node, text: () => String(value ?? ""), insert: (text) => editor?.insert(text), isLinked: () => box.root.inert };
+  const hand = { node, text: () => String(value ?? ""), insert: (tag, point) => editor?.insert(tag, point), isLinked: () => box.root.inert };
 
   const look = RUNS.has(node.comfyClass) ? addActs(node, box, hand.text) : () => {};
   const room = keptRoom(node, box);
   const widget = node.addDOMWidget(name, "ASTRIA_PROMPT", box.root, {
     selectOn: ["focusin", "click"],
+    hideOnZoom: false, // a template opens as small as fits, and its prompt is what it is about
     getMinHeight: () => room.least(),
     // The text as it was given, to the letter: an editor has no carriage returns, a workflow file may.
     getValue: () => value,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from PIL import Image
 
 from ...errors import ImageError
 from ...faces.photos import read_photo
+from ...net.tensor_header import texts_of
 from ...tunes.host.state import HostFiles
 from ...tunes.names import alike, without_ending
 from ..lora_card import LoraCard, card_of
@@ -26,6 +27,7 @@ PAGE = 60
 _THUMBNAIL_PX = 256
 _QUALITY = 85
 _NOT_IN_TAGS = set("<>:\r\n")
+_TITLES = ("modelspec.title", "title", "display_name", "name")
 
 Beside = Callable[[Path], frozenset[str]]
 
@@ -94,14 +96,26 @@ def _row(file: str, names: Beside) -> dict[str, str]:
 
 
 def named(name: str) -> dict[str, Any]:
-    """Return the LoRA of a file's name without its folder, as a file manager or a list drags it; no
-    tag where ComfyUI lists none of that name.
+    """Return the LoRA of a name as a file manager or a list drags it, without folder or ending, or
+    by the title that it gives itself, as ComfyUI's model library shows it; no tag where ComfyUI
+    lists none such.
     """
-    wanted = os.path.basename(alike(name))
-    listed = HostFiles().list(FOLDER)
-    file = next((one for one in listed if alike(one) == alike(name)), None)
-    file = file or next((one for one in listed if os.path.basename(alike(one)) == wanted), None)
+    wanted = without_ending(alike(name))
+    listed = {file: without_ending(alike(file)) for file in HostFiles().list(FOLDER)}
+    last = os.path.basename(wanted)
+    ways: tuple[Callable[[str], bool], ...] = (
+        lambda file: listed[file] == wanted,
+        lambda file: os.path.basename(listed[file]) == last,
+        lambda file: last in _titles(file),
+    )
+    found = (next(filter(way, listed), None) for way in ways) if last else ()
+    file = next((one for one in found if one is not None), None)
     return {"tag": ""} if file is None else _row(file, beside())
+
+
+def _titles(file: str) -> Collection[str]:
+    path = path_of(file)
+    return () if path is None else texts_of(path, _TITLES).values()
 
 
 def picture(file: str) -> bytes:

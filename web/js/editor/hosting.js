@@ -1,6 +1,6 @@
 // What makes an editor in a node behave as the stock text box does: wheel, panning, clipboard, dropped files, links, removal.
 import { app } from "../../../../scripts/app.js";
-import { areLoras, writeLoras } from "./dropped.js";
+import { takeDropped } from "./dropped.js";
 
 const TRACKPAD_PX = 50; // a wheel's steps are larger
 
@@ -50,8 +50,7 @@ export function behaveAsTextBox(node, widget, root, { view, open, close, linked,
   // Copy and paste in here are of text; the host would take them for nodes, since the focus is in no text area.
   for (const kind of ["copy", "cut", "paste"]) root.addEventListener(kind, (event) => event.stopPropagation());
   root.addEventListener("contextmenu", (event) => root.contains(document.activeElement) && event.stopPropagation());
-  // A dropped file is the host's to open, not text to read into the prompt.
-  root.addEventListener("drop", (event) => handOverFiles(event, root, insert), true);
+  takeDropped(root, insert);
   // The canvas may have been zoomed since the editor was measured.
   root.addEventListener("pointerenter", () => view()?.requestMeasure());
   root.blur = () => view()?.contentDOM.blur();
@@ -65,12 +64,4 @@ export function behaveAsTextBox(node, widget, root, { view, open, close, linked,
   };
   chained(node, "onConnectionsChange", relinked);
   chained(node, "onConfigure", relinked);
-}
-
-function handOverFiles(event, root, insert) {
-  if (!event.dataTransfer?.files.length) return;
-  event.stopPropagation();
-  event.preventDefault();
-  if (areLoras(event.dataTransfer.files)) return void writeLoras(event.dataTransfer.files, insert);
-  root.ownerDocument.dispatchEvent(new DragEvent("drop", { dataTransfer: event.dataTransfer, clientX: event.clientX, clientY: event.clientY, cancelable: true }));
 }

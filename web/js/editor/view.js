@@ -99,14 +99,24 @@ export class PromptView {
     this.view.dispatch({ changes: { from: 0, to: doc.length, insert: wanted }, annotations: [fromOutside.of(true), Transaction.addToHistory.of(false)] });
   }
 
-  // Writes a tag in place of what is selected, apart from the words around it. One step of undo.
-  insert(tag) {
+  // Writes a tag in place of what is selected, or where it was dropped, apart from the words around it. One step of undo.
+  insert(tag, point = null) {
     const { doc, selection } = this.view.state;
-    const { from, to } = selection.main;
+    const { from, to } = point ? this.#behindWord(point) : selection.main;
     const [before, after] = [doc.sliceString(Math.max(from - 1, 0), from), doc.sliceString(to, to + 1)];
     const text = `${/\S/.test(before) ? " " : ""}${tag}${/[^\s,.;:]/.test(after) ? " " : ""}`;
     this.view.dispatch({ changes: { from, to, insert: text }, selection: { anchor: from + text.length }, userEvent: "input.insert", scrollIntoView: true });
     this.view.focus();
+  }
+
+  // The place of a point, behind the word that it lies in: a tag in the midst of one would break it.
+  #behindWord(point) {
+    this.view.requestMeasure(); // the canvas may have been zoomed since
+    const at = this.view.posAtCoords(point, false);
+    const { from, to, text } = this.view.state.doc.lineAt(at);
+    const isInside = at > from && at < to && /\S/.test(text[at - from - 1]);
+    const end = isInside ? at + text.slice(at - from).search(/$|[\s,;]/) : at;
+    return { from: end, to: end };
   }
 
   // Looks again at what the text names: the graph around it has changed.

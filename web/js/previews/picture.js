@@ -134,7 +134,7 @@ export function addPicture(node, draw, label, shownBy = shownPicture) {
   Object.assign(canvas.style, { position: "absolute", inset: "0", width: "100%", height: "100%", color: "var(--input-text)" });
   Object.assign(canvas.style, { background: "var(--comfy-input-bg)", borderRadius: "4px" });
   box.append(canvas);
-  const widget = node.addDOMWidget(NAME, "ASTRIA_PICTURE", box, { serialize: false, hideOnZoom: true, getMinHeight: () => 0, getValue: () => "", setValue: () => {} });
+  const widget = node.addDOMWidget(NAME, "ASTRIA_PICTURE", box, { serialize: false, hideOnZoom: false, getMinHeight: () => 0, getValue: () => "", setValue: () => {} });
   widget.serialize = false; // keeps it out of widgets_values as well
   Object.defineProperty(widget, "width", { get: () => undefined, set: () => {} }); // see editor/hosting.js
   let places = [];

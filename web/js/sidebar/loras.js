@@ -1,5 +1,6 @@
 // The tab of LoRAs: every file by its picture and trigger words; a click writes its tag with them, and a card can be dragged into a prompt.
 import { api } from "../../../../scripts/api.js";
+import { TAG } from "../editor/dropped.js";
 import { counted, text } from "../texts.js";
 import { button, calmed, h, messages } from "./dom.js";
 import { listLoras } from "./server.js";
@@ -41,6 +42,7 @@ export function lorasTab() {
     const card = h("button", { type: "button", class: "astria-lora", draggable: "true", title: row.file, "aria-label": text("loras.insert", { name: row.name }), onclick: () => insertTag(row.tag, told) }, picture(row), h("strong", {}, row.name), words);
     card.addEventListener("dragstart", (event) => {
       event.dataTransfer.setData("text/plain", row.tag);
+      event.dataTransfer.setData(TAG, row.tag);
       event.dataTransfer.effectAllowed = "copy";
     });
     return h("li", {}, card);
