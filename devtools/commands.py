@@ -197,7 +197,8 @@ def _gallery(environment: Environment, argv: list[str]) -> int:
         raise DevError(
             f"gallery takes no arguments, got {' '.join(argv)}.", "It photographs every screen."
         )
-    return _photograph(environment, "ASTRIA_GALLERY", GALLERY, "tests/web/test_gallery.py")
+    tests = ("tests/web/test_gallery.py", "tests/web/test_gallery_drawing.py")
+    return _photograph(environment, "ASTRIA_GALLERY", GALLERY, *tests)
 
 
 def _pictures(environment: Environment, argv: list[str]) -> int:

@@ -77,6 +77,7 @@ def generate(
     """
     bound = graph.add("models.bindings", "AstriaModels", bindings=BINDINGS, **(gathered or {}))
     policies = {"missing_models": "error", "smaller_canvas": "crop", "keep_unmasked": False}
+    policies["drawn_mask"] = ""
     picture = graph.add(
         "generate.astria",
         "AstriaGenerate",

@@ -42,10 +42,11 @@ STAGE_TITLES = {
 # AstriaGenerate the prompt, which people read and edit.
 _CONTENT_HEIGHTS = {
     **dict.fromkeys(("LoadImage", "LoadImageMask", "SaveImage"), 300),
-    **dict.fromkeys(("AstriaOutpaintCanvas", "AstriaRegions"), 180),
+    **{"AstriaOutpaintCanvas": 180, "AstriaRegions": 240},
+    **dict.fromkeys(("AstriaPromptMask", "AstriaAdjustMask", "AstriaFindPeople"), 200),
     **{"AstriaGenerate": 480, "AstriaModels": 260, "PreviewAny": 260},
 }
-_WIDTHS = {"AstriaGenerate": 560}
+_WIDTHS = {"AstriaGenerate": 560, "AstriaRegions": 420}
 
 
 @dataclass(frozen=True)

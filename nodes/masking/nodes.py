@@ -7,11 +7,14 @@ from __future__ import annotations
 import comfy.model_management
 import comfy.utils
 from comfy_api.latest import io
+from torch import Tensor
 
+from ..base.drawn import written
 from ..host.tensors import as_masks, as_pictures, empty_note
 from ..host.types import MAX_SIDE, FitType, SegmenterType, notes_ui, warnings_ui
 from ..prompt.catalog import MAX_PERSONS
 from .adjust import Adjustment
+from .drawn import adds, with_drawn
 from .host.segmenters import Connected, choices, make_segmenter
 from .morphology import SHAPES
 from .people import find_people
@@ -23,6 +26,31 @@ _DILATE = (
 )
 _FEATHER = "Outside the mask its edge falls off over so many pixels."
 _SHAPE = "What a grown corner looks like."
+_DRAWN = (
+    "Drawn in the node: + adds, - takes away; x y width height in parts of the picture, behind it"
+    " a brushed mask, | between them. Counts last."
+)
+
+
+def _drawn_input() -> io.String.Input:
+    return io.String.Input(
+        "drawn_mask",
+        optional=True,
+        default="",
+        dynamic_prompts=False,
+        advanced=True,
+        tooltip=_DRAWN,
+    )
+
+
+def _mask_ui(masks: Tensor, size: tuple[int, int] | None = None) -> dict[str, list[dict]]:
+    """Return masks [N,H,W] as a node's ui output, coarse, for the picture in the node.
+
+    `size` is the pictures' own (width, height) where they are padded.
+    """
+    width, height = size or (masks.shape[2], masks.shape[1])
+    own = masks[:, :height, :width]
+    return {"astria_mask": [{"size": [width, height], "cells": written(one)} for one in own]}
 
 
 class AstriaLoadSegmenter(io.ComfyNode):
@@ -161,6 +189,7 @@ class AstriaPromptMask(io.ComfyNode):
                     optional=True,
                     tooltip="Of Astria Fit Image, for its image: the padding is left out.",
                 ),
+                _drawn_input(),
             ],
             outputs=[
                 io.Mask.Output(display_name="mask", tooltip="One mask a picture."),
@@ -186,8 +215,11 @@ class AstriaPromptMask(io.ComfyNode):
         threshold,
         on_empty,
         fit=None,
+        drawn_mask="",
     ) -> io.NodeOutput:
         image = as_pictures(image)
+        if on_empty == "error" and adds(drawn_mask):
+            on_empty = "zeros"  # what is drawn is there
         adjustment = Adjustment(mask_invert, mask_dilate, shape, feather_px)
         own_size = () if fit is None else (fit.width, fit.height)
         progress = comfy.utils.ProgressBar(len(image))
@@ -202,7 +234,14 @@ class AstriaPromptMask(io.ComfyNode):
             MaskRequest(mask_prompt, mask_negative, threshold, on_empty, adjustment, *own_size),
             on_picture,
         )
-        return io.NodeOutput(result.mask, result.boxes, result.info, ui=notes_ui(result.info))
+        size = own_size or (image.shape[2], image.shape[1])
+        mask, info = result.mask, result.info
+        if drawn_mask.strip():
+            mask = with_drawn(mask, drawn_mask, feather_px, size)
+            covered = float(mask[:, : size[1], : size[0]].mean())
+            info = f"{info}\ndrawn by hand since: the mask covers {covered:.1%}"
+        shown = {**(notes_ui(info) or {}), **_mask_ui(result.mask[:1], size)}
+        return io.NodeOutput(mask, result.boxes, info, ui=shown)
 
 
 class AstriaAdjustMask(io.ComfyNode):
@@ -237,6 +276,7 @@ class AstriaAdjustMask(io.ComfyNode):
                     optional=True,
                     tooltip="Of Astria Fit Image, for its mask: the padding is left out.",
                 ),
+                _drawn_input(),
             ],
             outputs=[
                 io.Mask.Output(display_name="mask"),
@@ -249,14 +289,27 @@ class AstriaAdjustMask(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, mask, invert: bool, dilate: str, shape: str, feather_px: int, fit=None
+        cls,
+        mask,
+        invert: bool,
+        dilate: str,
+        shape: str,
+        feather_px: int,
+        fit=None,
+        drawn_mask="",
     ) -> io.NodeOutput:
         mask = as_masks(mask)
         adjustment = Adjustment(invert, dilate, shape, feather_px)
         if fit is not None:  # Astria Fit Image has told of an empty mask
-            return io.NodeOutput(adjustment.applied_within(mask, fit.width, fit.height), "")
-        note = "" if invert else empty_note(mask)
-        return io.NodeOutput(adjustment.applied(mask), note, ui=warnings_ui(note))
+            size, note = (fit.width, fit.height), ""
+            adjusted = adjustment.applied_within(mask, *size)
+        else:
+            size = (mask.shape[2], mask.shape[1])
+            note = "" if invert or adds(drawn_mask) else empty_note(mask)
+            adjusted = adjustment.applied(mask)
+        drawn = with_drawn(adjusted, drawn_mask, feather_px, size)
+        shown = {**(warnings_ui(note) or {}), **_mask_ui(adjusted[:1], size)}
+        return io.NodeOutput(drawn, note, ui=shown)
 
 
 class AstriaFindPeople(io.ComfyNode):
@@ -307,7 +360,8 @@ class AstriaFindPeople(io.ComfyNode):
         count = f"{persons} found by the word '{word}', from left to right."
         told = "\n".join([count, *found.notes])
         # In the editor only what an artist may want to change.
-        return io.NodeOutput(found.masks, told, ui=notes_ui(told) if found.notes else None)
+        notes = notes_ui(told) if found.notes else None
+        return io.NodeOutput(found.masks, told, ui={**(notes or {}), **_mask_ui(found.masks)})
 
 
 NODES = [AstriaLoadSegmenter, AstriaPromptMask, AstriaAdjustMask, AstriaFindPeople]

@@ -12,7 +12,7 @@ from .build.stage_list import raise_for
 from .plan import Plan
 
 RED = 0xE02020
-_MASKS = ("base.mask", "base.adjust_mask")
+MASKS = ("base.mask", "base.adjust_mask")
 _REGIONS, _FIT = "base.regions", "base.fit"
 # The picture of a layout, which nothing in a plan takes.
 _REGIONS_PREVIEW = 4
@@ -26,7 +26,7 @@ def with_mask_shown(request: PromptRequest, planned: Plan) -> tuple[Graph, Link]
     """
     raise_for(planned.errors, ())
     graph = Graph(dict(planned.graph.nodes))
-    found = next((name for name in _MASKS if name in graph.nodes), None)
+    found = next((name for name in MASKS if name in graph.nodes), None)
     if found is None and _is_given(graph):
         shown = _over_picture(graph, outputs_of(FitImageNode, Link(_FIT)).mask)
     elif found is not None:
@@ -41,6 +41,15 @@ def with_mask_shown(request: PromptRequest, planned: Plan) -> tuple[Graph, Link]
             hint="Write --mask_prompt with words such as face, or connect a mask, and an image.",
         )
     return _needed(graph, shown), shown
+
+
+def drawn_told(drawn_mask: str, graph: Graph) -> str:
+    """Return what a report says of a mask drawn by hand, empty where there is none or it is in the
+    plan.
+    """
+    if not drawn_mask.strip() or any(name in graph.nodes for name in MASKS):
+        return ""
+    return "drawn_mask has no effect: the prompt masks nothing that could be drawn over"
 
 
 def _is_given(graph: Graph) -> bool:

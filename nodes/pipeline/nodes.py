@@ -25,6 +25,7 @@ from .build.text import Models
 from .host.files import absent_inputs, check_input_files
 from .host.inputs import (
     PICTURE_INPUTS,
+    drawn_mask_input,
     model_inputs,
     policy_inputs,
     read_request,
@@ -33,6 +34,7 @@ from .host.inputs import (
     text_notes,
 )
 from .host.run_pictures import run_pictures
+from .mask_graph import drawn_told
 from .notes import JOINER, with_notes
 from .people_told import people_lines
 from .pictures import as_files, named_files, pictures_to_load, with_files, without_pictures
@@ -152,6 +154,7 @@ class AstriaGenerate(io.ComfyNode):
                     tooltip="From Astria Models: more bindings and connected models.",
                 ),
                 *policy_inputs(),
+                drawn_mask_input(),
             ],
             outputs=[
                 io.Image.Output(display_name="image"),
@@ -201,6 +204,7 @@ class AstriaGenerate(io.ComfyNode):
         missing_models="error",
         smaller_canvas="crop",
         keep_unmasked=False,
+        drawn_mask="",
         **inputs,
     ) -> io.NodeOutput:
         bundle = inputs.get("models") or ModelBundle()
@@ -212,10 +216,11 @@ class AstriaGenerate(io.ComfyNode):
         sources = replace(_sources(links, family), lcm=lcm_of(model), family_why=why)
         if asked.outpaint is not None:
             sources = _with_outpaint_model(sources, inputs.get("outpaint_model"))
-        options = Options(seed, missing_models, smaller_canvas, keep_unmasked)
+        options = Options(seed, missing_models, smaller_canvas, keep_unmasked, drawn_mask.strip())
         planned = plan(asked, sources, resolver, options)
         people = people_lines(asked, planned.graph)
-        told = "\n".join(filter(None, (report(planned), *people, text_notes(text))))
+        drawn = drawn_told(drawn_mask, planned.graph)
+        told = "\n".join(filter(None, (report(planned), drawn, *people, text_notes(text))))
         definitions = live_definitions(
             {JOINER, *(call.class_type for call in planned.graph.nodes.values())}
         )

@@ -90,6 +90,12 @@ class Area(NamedTuple):
     right: float
     bottom: float
 
+    def pixels(self, width: int, height: int) -> Tensor:
+        """Return the pixels whose centre lies in it, bool [height, width]."""
+        x, y = _pixel_centres(width), _pixel_centres(height)
+        across = (x >= self.left) & (x <= self.right)
+        return ((y >= self.top) & (y <= self.bottom))[:, None] & across
+
 
 def columns(
     count: int, width: int, height: int, *, softness_px: int, margin: float = MARGIN
@@ -203,23 +209,21 @@ def from_boxes(
     bodies = [_body(box, number, (width, height)) for number, box in enumerate(boxes, 1)]
     bodies.sort(key=lambda body: (body.left + body.right, body))
     areas = [_grown(body) for body in bodies]
-    return laid_out(owned(bodies, areas, width, height), softness_px, "Box (left to right)")
+    insides = [area.pixels(width, height) for area in areas]
+    return laid_out(owned(bodies, insides, [0] * count), softness_px, "Box (left to right)")
 
 
-def owned(bodies: Sequence[Area], areas: Sequence[Area], width: int, height: int) -> Tensor:
-    """Return whose each pixel is, as masks [N,H,W] of 0 and 1: each body's within its area.
+def owned(bodies: Sequence[Area], insides: Sequence[Tensor], ahead: Sequence[int]) -> Tensor:
+    """Return whose each pixel is, as masks [N,H,W] of 0 and 1: each body's within its own [H,W].
 
-    Where areas meet, the border lies between the bodies by their widths; one that stands in front
-    keeps its whole area.
+    Where these meet, the border lies between the bodies by their widths; one that stands in front
+    keeps all of its own. `ahead` says how many others each stands in front of, besides.
     """
-    x, y = _pixel_centres(width), _pixel_centres(height)
+    x = _pixel_centres(insides[0].shape[1])
     costs = []
-    for body, area in zip(bodies, areas, strict=True):
-        inside = ((y >= area.top) & (y <= area.bottom))[:, None] & (
-            (x >= area.left) & (x <= area.right)
-        )
+    for body, inside, more in zip(bodies, insides, ahead, strict=True):
         distance = (x - (body.left + body.right) / 2).abs() / ((body.right - body.left) / 2)
-        in_front_of = sum(_stands_in_front(body, other) for other in bodies)
+        in_front_of = sum(_stands_in_front(body, other) for other in bodies) + more
         # d / (1 + d) stays below 1, so being in front of one box more outweighs any distance.
         bounded = distance / (1 + distance)
         costs.append(torch.where(inside, bounded - in_front_of, math.inf))

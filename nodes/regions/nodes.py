@@ -96,8 +96,8 @@ class AstriaRegions(io.ComfyNode):
                     dynamic_prompts=False,
                     advanced=True,
                     tooltip=(
-                        "Boxes drawn in the node: x y width height in parts of the picture, one a"
-                        " person, | between them."
+                        "Drawn in the node: x y width height in parts of the picture, behind it a"
+                        " brushed mask, one a person, | between them."
                     ),
                 ),
             ],

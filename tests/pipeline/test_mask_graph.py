@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from comfyui_astria.nodes.errors import MissingModelError, PlanError
 from comfyui_astria.nodes.graph.graph import Graph
-from comfyui_astria.nodes.pipeline.mask_graph import with_mask_shown
+from comfyui_astria.nodes.pipeline.build.sources import Options
+from comfyui_astria.nodes.pipeline.mask_graph import MASKS, drawn_told, with_mask_shown
 from comfyui_astria.nodes.prompt import PromptRequest
 
 from .support import draft_text, equipped, plan_text
@@ -46,3 +47,29 @@ def test_a_segmenter_that_is_missing_is_named() -> None:
     text = "a cat --mask_prompt face"
     with pytest.raises(MissingModelError, match="turns words into masks"):
         with_mask_shown(PromptRequest.require(text), draft_text(text, image=True))
+
+
+DRAWN = "+ 0.1 0.1 0.2 0.2"
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "name"),
+    [
+        ("a cat --mask_prompt face", {}, "base.mask"),
+        ("a cat", {"mask": True}, "base.adjust_mask"),
+        ("a cat --mask_invert", {"mask": True}, "base.adjust_mask"),
+    ],
+)
+def test_what_is_drawn_goes_to_the_node_of_the_mask(
+    text: str, given: dict[str, bool], name: str
+) -> None:
+    planned = equipped(text, options=Options(drawn_mask=DRAWN), image=True, **given)
+    assert planned.graph.nodes[name].inputs["drawn_mask"] == DRAWN
+    assert drawn_told(DRAWN, planned.graph) == ""
+    assert name in MASKS
+
+
+def test_a_drawing_without_a_mask_is_told() -> None:
+    planned = plan_text("a cat", options=Options(drawn_mask=DRAWN), image=True)
+    assert "drawn_mask has no effect" in drawn_told(DRAWN, planned.graph)
+    assert drawn_told(" ", planned.graph) == ""

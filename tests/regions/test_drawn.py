@@ -59,3 +59,33 @@ def test_what_is_no_box_for_each_person_is_refused_with_its_value(text: str, say
         from_drawn(text, 2, 100, 50, softness_px=0)
     assert says in raised.value.message
     assert raised.value.hint
+
+
+BRUSHED = "0.2 0 0.4 1 4x2 1 2 3 1"  # of 4x2 cells: two in the middle above, one below at the left
+
+
+def test_a_brushed_mask_is_its_cells_in_its_box() -> None:
+    layout = from_drawn(BRUSHED, 1, 100, 20, softness_px=0)
+    mine = owners(layout) == 1
+    # In the middle of each cell it is the cell's own.
+    middles = [[bool(mine[y, x]) for x in (25, 35, 45, 55)] for y in (3, 16)]
+    assert middles == [[False, True, True, False], [False, False, True, False]]
+    assert not mine[:, :20].any() and not mine[:, 60:].any()
+    moved = from_drawn("0.4 0 0.4 1 4x2 1 2 3 1", 1, 100, 20, softness_px=0)
+    assert torch.equal(owners(moved)[:, 20:] == 1, mine[:, :-20])
+
+
+def test_a_brushed_mask_has_no_resolution() -> None:
+    small, large = (
+        owners(from_drawn(BRUSHED, 1, side, side, softness_px=0)) == 1 for side in (100, 400)
+    )
+    assert abs(small.float().mean() - large.float().mean()) < 0.01
+
+
+def test_a_brushed_mask_stands_in_front_of_boxes_and_meets_others_as_they_do() -> None:
+    whole = "0 0 1 1 2x1 0 2"
+    for text in (f"0.4 0 0.2 1 | {whole}", f"{whole} | 0 0 1 1"):
+        with pytest.raises(ImageError, match="no pixel"):
+            from_drawn(text, 2, 100, 10, softness_px=0)
+    layout = from_drawn("0 0 0.6 1 2x1 0 2 | 0.4 0 0.6 1 2x1 0 2", 2, 100, 10, softness_px=0)
+    assert (owners(layout)[:, :50] == 1).all() and (owners(layout)[:, 50:] == 2).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.tests.host.fixtures import LiveHost, live_host
 from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
 from comfyui_astria.tests.web.browser import Editor, chromium
+from comfyui_astria.tests.web.camera import CLUTTER, Gallery, furnish
 from comfyui_astria.tests.web.sidebar_support import Sidebar
 from PIL import Image
 from playwright.sync_api import Browser
@@ -110,3 +112,28 @@ def bindings(store: TuneStore, host: LiveHost) -> None:
     (host.loras / "sidebar_test.safetensors").touch()
     (host.loras / "sidebar_other.safetensors").touch()
     (host.state / "bindings.ini").write_text(BINDINGS, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def _opened_gallery(
+    host: LiveHost, browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gallery]:
+    host.clean()
+    eileen = furnish(host)
+    folder = Path(os.environ.get("ASTRIA_GALLERY") or tmp_path_factory.mktemp("gallery"))
+    folder.mkdir(parents=True, exist_ok=True)
+    editor = Editor(browser, host.client)
+    # Set before the editor opens: one that hides its map later draws no new Vue nodes until it is
+    # loaded again.
+    host.client.post_json("/api/settings", dict.fromkeys(CLUTTER, False))
+    editor.open(vue=True)
+    yield Gallery(editor, folder, eileen)
+    editor.close()
+    host.client.post_json("/api/settings", dict.fromkeys(CLUTTER, True))
+
+
+@pytest.fixture
+def gallery(_opened_gallery: Gallery) -> Iterator[Gallery]:
+    _opened_gallery.editor.clear()
+    yield _opened_gallery
+    Sidebar(_opened_gallery.editor, "Tunes").close()

@@ -8,7 +8,8 @@ from typing import Any
 from comfyui_astria.tests.web.browser import Editor
 from playwright.sync_api import Locator
 
-DRAWING = ("AstriaOutpaintCanvas", "AstriaRegions")
+MASKING = ("AstriaPromptMask", "AstriaAdjustMask", "AstriaFindPeople")
+DRAWING = ("AstriaOutpaintCanvas", "AstriaRegions", *MASKING)
 LEAST_SEEN_PX = 100
 IS_SEEN = """([id, least]) => {
     const box = app.graph.getNodeById(id).widgets.find(w => w.name === 'placement').element;
@@ -56,12 +57,14 @@ def added(editor: Editor, kind: str) -> int:
     return number
 
 
-def drawn_box(editor: Editor, width: int, height: int) -> tuple[float, float, float, float]:
+def drawn_box(
+    editor: Editor, width: int, height: int, canvas: Locator | None = None
+) -> tuple[float, float, float, float]:
     """Return the frame of a picture of this size inside the drawn canvas, in its own pixels.
 
     X, y, width, height.
     """
-    wide, high, density = picture(editor).evaluate(
+    wide, high, density = (canvas or picture(editor)).evaluate(
         "c => [c.clientWidth, c.clientHeight, c.width / c.clientWidth]"
     )
     scale = min((wide - 16) / width, (high - 30) / height)
@@ -74,12 +77,16 @@ def drawn_box(editor: Editor, width: int, height: int) -> tuple[float, float, fl
 
 
 def pixels(
-    editor: Editor, width: int, height: int, places: Sequence[tuple[float, float]]
+    editor: Editor,
+    width: int,
+    height: int,
+    places: Sequence[tuple[float, float]],
+    canvas: Locator | None = None,
 ) -> list[tuple[int, ...]]:
     """Return the colours at these pixels of the picture of this size that is drawn."""
-    x, y, wide, high = drawn_box(editor, width, height)
+    x, y, wide, high = drawn_box(editor, width, height, canvas)
     spots = [[x + across / width * wide, y + down / height * high] for across, down in places]
-    return [tuple(pixel) for pixel in picture(editor).evaluate(PIXELS, spots)]
+    return [tuple(pixel) for pixel in (canvas or picture(editor)).evaluate(PIXELS, spots)]
 
 
 def look_at(editor: Editor, number: int) -> None:

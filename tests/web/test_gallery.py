@@ -5,23 +5,20 @@ With ASTRIA_GALLERY=FOLDER the pictures are kept there.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import skimage.data
-from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import generate_graph, node, numbered
 from comfyui_astria.tests.host.tiny_lora import write_tiny_lora
-from comfyui_astria.tests.web.browser import Editor, eventually
+from comfyui_astria.tests.web.browser import eventually
 from comfyui_astria.tests.web.camera import SCREENS, Gallery
 from comfyui_astria.tests.web.sidebar_support import Sidebar, jpeg
 from PIL import Image
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 WAIT_MS = 15_000
@@ -44,95 +41,6 @@ w=768
 h=512
 film_grain=true"""
 FILES_OF_TWO = "[tunes]\n1533312 = anna.safetensors\n1558021 = tom.safetensors"
-BINDINGS = """\
-[base 690204]
-family = sd15
-checkpoint = realisticVision_v51.safetensors
-
-[base 1504944]
-family = flux
-diffusion_model = flux1-dev.safetensors
-clip_l = clip_l.safetensors
-t5xxl = t5xxl_fp8_e4m3fn.safetensors
-vae = ae.safetensors
-
-[tunes]
-1533312 = my_wife.safetensors
-1558021 = people/my_husband.safetensors
-
-[roles]
-upscaler = 4x-UltraSharp.pth
-
-[defaults]
-base = 1504944
-"""
-FILES = {
-    "checkpoints": ["realisticVision_v51.safetensors"],
-    "diffusion_models": ["flux1-dev.safetensors"],
-    "text_encoders": ["clip_l.safetensors", "t5xxl_fp8_e4m3fn.safetensors"],
-    "vae": ["ae.safetensors"],
-    "loras": ["my_wife.safetensors", "film_grain.safetensors", "people/anna.safetensors"],
-    "upscale_models": ["4x-UltraSharp.pth"],
-}
-CLUTTER = ("Comfy.Minimap.Visible", "Comfy.Graph.CanvasInfo")
-
-
-def _furnish(host: LiveHost) -> int:
-    """Put files, bindings and tunes where the screens show them.
-
-    Return the id of the tune of Eileen.
-    """
-    for path in [
-        host.base / "models" / folder / name for folder, names in FILES.items() for name in names
-    ]:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    host.state.mkdir(parents=True, exist_ok=True)
-    (host.state / "bindings.ini").write_text(BINDINGS, encoding="utf-8")
-    Image.fromarray(skimage.data.astronaut()).save(host.base / "input" / "eileen.png")
-    store = TuneStore(host.state)
-    store.create(
-        title="Film grain",
-        model_type="lora",
-        file="film_grain.safetensors",
-        name="style",
-        token="grain",
-    )
-    cat = skimage.data.cat()
-    store.create(
-        title="Chelsea",
-        model_type="faceid",
-        photos=[jpeg(cat), jpeg(cat[:, ::-1]), jpeg(cat[40:])],
-        name="cat",
-    )
-    return store.create(
-        title="Eileen", model_type="faceid", photos=[jpeg(skimage.data.astronaut())], name="woman"
-    ).id
-
-
-@pytest.fixture(scope="module")
-def _opened_gallery(
-    host: LiveHost, browser: Browser, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Gallery]:
-    host.clean()
-    eileen = _furnish(host)
-    folder = Path(os.environ.get("ASTRIA_GALLERY") or tmp_path_factory.mktemp("gallery"))
-    folder.mkdir(parents=True, exist_ok=True)
-    editor = Editor(browser, host.client)
-    # Set before the editor opens: one that hides its map later draws no new Vue nodes until it is
-    # loaded again.
-    host.client.post_json("/api/settings", dict.fromkeys(CLUTTER, False))
-    editor.open(vue=True)
-    yield Gallery(editor, folder, eileen)
-    editor.close()
-    host.client.post_json("/api/settings", dict.fromkeys(CLUTTER, True))
-
-
-@pytest.fixture
-def gallery(_opened_gallery: Gallery) -> Iterator[Gallery]:
-    _opened_gallery.editor.clear()
-    yield _opened_gallery
-    Sidebar(_opened_gallery.editor, "Tunes").close()
 
 
 def test_the_editor_with_a_mistake(gallery: Gallery) -> None:
@@ -194,49 +102,6 @@ def test_hover(gallery: Gallery) -> None:
     gallery.take("hover", box.page.locator(".astria-prompt"), about)
 
 
-def test_the_outpaint_picker(gallery: Gallery) -> None:
-    # Ids of their own: the editor shows a node's pictures in the next one of the same id, too.
-    graph = {
-        "91": node("LoadImage", image="eileen.png"),
-        "92": node(
-            "AstriaOutpaintCanvas",
-            image=["91", 0],
-            width=1024,
-            height=768,
-            anchor="bottom-right",
-            smaller="crop",
-        ),
-    }
-    gallery.editor.load_api(graph)
-    gallery.page.wait_for_function("() => app.graph.getNodeById(91).imgs?.[0]?.naturalWidth")
-    gallery.place(91, 90, 140, 320, 420)
-    gallery.place(92, 480, 140, 420, 560)
-    canvas = gallery.page.locator("canvas[role=img]")
-    canvas.hover()
-    expect(canvas).to_be_visible()
-    gallery.take("outpaint_picker", gallery.node(91), gallery.node(92))
-
-
-def test_people_placed_by_hand(gallery: Gallery) -> None:
-    boxes = "0.04 0.16 0.32 0.84 | 0.3 0.3 0.3 0.7 | 0.62 0.08 0.34 0.92"
-    values = {"persons": 3, "width": 512, "height": 512, "softness_px": 40}
-    names = "Anna | her daughter | Tom"
-    graph = {
-        "95": node("LoadImage", image="eileen.png"),
-        "96": node("AstriaRegions", image=["95", 0], names=names, drawn_boxes=boxes, **values),
-    }
-    gallery.editor.load_api(graph)
-    gallery.page.wait_for_function("() => app.graph.getNodeById(95).imgs?.[0]?.naturalWidth")
-    gallery.place(95, 60, 140, 240, 340)
-    gallery.place(96, 340, 140, 520, 800)
-    canvas = gallery.page.locator("canvas[role=img]")
-    shown = canvas.bounding_box()
-    assert shown is not None
-    gallery.page.mouse.click(shown["x"] + shown["width"] / 2, shown["y"] + 0.6 * shown["height"])
-    expect(gallery.page.get_by_label("Name of the selected person")).to_have_value("her daughter")
-    gallery.take("region_preview", gallery.node(96))
-
-
 @pytest.mark.parametrize(
     ("tab", "says"),
     [("Tunes", "Eileen"), ("Bindings", "Missing."), ("Explain", "Model family: Flux.1 dev")],
@@ -291,26 +156,6 @@ def test_loras_by_picture(gallery: Gallery, host: LiveHost) -> None:
         for name in pictures:
             for path in host.loras.glob(f"{name}.*"):
                 path.unlink()
-
-
-def test_a_mask_before_a_run(gallery: Gallery) -> None:
-    text = "an astronaut of porcelain, studio light\n--mask_prompt face --mask_dilate 3%"
-    graph = generate_graph(text, image=["photo", 0], models=["bindings", 0])
-    graph["photo"] = node("LoadImage", image="eileen.png")
-    graph["segmenter"] = node("AstriaTestSegmenter")
-    graph["bindings"] = node("AstriaModels", bindings="", segmenter=["segmenter", 0])
-    numbers = {name: number for number, name in enumerate(graph, start=171)}
-    gallery.editor.load_api(numbered(graph, numbers))
-    number = numbers["generate"]
-    gallery.place(number, 420, 130, 560, 420)
-    for place, other in enumerate(("model", "photo", "bindings", "segmenter")):
-        gallery.place(numbers[other], 100, 120 + 220 * place, 230, 180)
-    gallery.place(numbers["save"], 1300, 120, 230, 200)
-    gallery.node(number).get_by_role("button", name="Show the mask").click()
-    shown = gallery.node(number).locator("img")
-    expect(shown.first).to_be_visible()
-    gallery.page.wait_for_function("() => [...document.images].every(one => one.complete)")
-    gallery.take("mask", gallery.node(number))
 
 
 def test_the_sidebar_in_chinese(gallery: Gallery) -> None:

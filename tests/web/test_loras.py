@@ -100,7 +100,9 @@ def test_a_lora_is_dragged_out_of_the_editors_model_library(box: PromptBox) -> N
         leaf = library.locator(".p-tree-node-content", has_text="inky")
         leaf.hover()
         page.mouse.down()
-        page.mouse.move(*words(box, "cat", 0.3), steps=4)
+        x, y = words(box, "cat", 0.3)
+        page.mouse.move(x, y, steps=4)
+        page.mouse.move(x + 1, y)  # a place that takes it is told so by a move over it
         page.mouse.up()
         box.holds(f"a cat {TAG}, asleep")
         assert page.evaluate("() => app.graph._nodes.length") == 1, "no loader was added"

@@ -16,13 +16,13 @@ from comfyui_astria.tests.host.graphs import (
     upload_picture,
 )
 from comfyui_astria.tests.web.browser import Editor, eventually
+from comfyui_astria.tests.web.placement import DRAWING
 from playwright.sync_api import Locator, expect
 
 NODES = sorted(name for name in snapshot() if name.startswith("Astria"))
 REPORTING = {"AstriaPrompt", "AstriaGenerate", "AstriaModels", "AstriaExplain", "AstriaCompile"}
 # The prompt's own box stands there without a name.
 PROMPTING = {"AstriaPrompt", "AstriaGenerate", "AstriaExplain", "AstriaCompile"}
-DRAWING = {"AstriaOutpaintCanvas", "AstriaRegions"}
 PROMPT = "a lighthouse --outpaint center --outpaint_width 800 --outpaint_height 640"
 
 

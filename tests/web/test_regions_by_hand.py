@@ -6,6 +6,7 @@ import itertools
 import re
 
 import pytest
+from comfyui_astria.nodes.base.drawn import Shape, parsed
 from comfyui_astria.nodes.regions.drawn import from_drawn
 from comfyui_astria.tests.host.fixtures import LiveHost
 from comfyui_astria.tests.host.graphs import node
@@ -90,8 +91,11 @@ def app_place(editor: Editor, number: int) -> list[float]:
     return editor.page.evaluate("id => [...app.graph.getNodeById(id).pos]", number)
 
 
-def test_what_is_drawn_is_what_the_node_makes(editor: Editor, number: int) -> None:
-    text = "0.1 0.2 0.35 0.7 | 0.4 0.1 0.5 0.85"
+BRUSHED = "0.1 0.2 0.35 0.7 5x4 1 3 1 5 2 3 3 2 | 0.4 0.1 0.5 0.85"
+
+
+@pytest.mark.parametrize("text", ["0.1 0.2 0.35 0.7 | 0.4 0.1 0.5 0.85", BRUSHED])
+def test_what_is_drawn_is_what_the_node_makes(editor: Editor, number: int, text: str) -> None:
     choose(editor, number, "softness_px", 64)
     choose(editor, number, "drawn_boxes", text)
     shares = from_drawn(text, 2, WIDTH, HEIGHT, softness_px=64).masks
@@ -130,6 +134,62 @@ def test_people_are_placed_by_keyboard(editor: Editor, number: int) -> None:
     assert editor.page.evaluate("id => Boolean(app.graph.getNodeById(id))", number)
     choose(editor, number, "persons", 3)
     eventually(lambda: len(boxes(editor, number)), 3)
+
+
+def stroke(editor: Editor, *places: tuple[float, float]) -> None:
+    mouse = editor.page.mouse
+    mouse.move(*on_screen(editor, *places[0]))
+    mouse.down()
+    for place in places[1:]:
+        mouse.move(*on_screen(editor, *place), steps=4)
+    mouse.up()
+
+
+def shape_of(editor: Editor, number: int, person: int) -> Shape:
+    shape = parsed(widget(editor, number, "drawn_boxes").split("|")[person])
+    assert shape is not None
+    return shape
+
+
+def drawn_at(shape: Shape, *places: tuple[float, float]) -> list[bool]:
+    pixels = shape.pixels(WIDTH, HEIGHT)
+    return [bool(pixels[round(y * HEIGHT), round(x * WIDTH)]) for x, y in places]
+
+
+def test_a_mask_is_brushed_wiped_moved_and_run(editor: Editor, number: int) -> None:
+    page = editor.page
+    page.mouse.click(*on_screen(editor, 0.25, 0.5))
+    page.get_by_role("button", name="Brush a mask").click()
+    stroke(editor, (0.15, 0.3), (0.4, 0.3), (0.4, 0.8))
+    places = [(0.15, 0.3), (0.28, 0.3), (0.4, 0.6), (0.2, 0.7)]
+    eventually(lambda: drawn_at(shape_of(editor, number, 0), *places), [True, True, True, False])
+    assert shape_of(editor, number, 1).cells is None, "the other person keeps their box"
+    page.get_by_role("button", name="Wipe with the brush").click()
+    stroke(editor, (0.28, 0.3), (0.29, 0.3))
+    eventually(lambda: drawn_at(shape_of(editor, number, 0), *places), [True, False, True, False])
+    page.get_by_role("button", name="Wipe with the brush").click()  # puts it away
+    drag(editor, (0.39, 0.7), (0.49, 0.7))
+    moved = [(x + 0.1, y) for x, y in places]
+    eventually(lambda: drawn_at(shape_of(editor, number, 0), *moved), [True, False, True, False])
+    graph = {"1": {**editor.prompt()[str(number)]}, "2": node("PreviewImage", images=["1", 4])}
+    assert graph["1"]["inputs"]["drawn_boxes"] == widget(editor, number, "drawn_boxes")
+    [made, _] = editor.client.run(graph)["outputs"]["1"]["astria_regions"][0]["regions"]
+    left, top, width, height = made["box"]
+    assert abs(left - 0.2) < 0.03 and abs(left + width - 0.55) < 0.03
+    assert abs(top - 0.2) < 0.05 and abs(top + height - 0.9) < 0.05
+
+
+def test_a_mask_is_brushed_by_keyboard(editor: Editor, number: int) -> None:
+    press = editor.page.keyboard.press
+    picture(editor).focus()
+    for key in ("PageDown", "b", "]", "ArrowLeft", "Space", "ArrowLeft", "ArrowLeft", "Space"):
+        press(key)
+    places = [(0.48, 0.5), (0.44, 0.5), (0.3, 0.5)]
+    eventually(lambda: drawn_at(shape_of(editor, number, 0), *places), [True, True, False])
+    for key in ("e", "[", "[", "Space", "Escape", "ArrowDown"):
+        press(key)
+    eventually(lambda: drawn_at(shape_of(editor, number, 0), *places), [True, False, False])
+    assert widget(editor, number, "persons") == 2
 
 
 def test_people_are_named_ordered_and_put_back_in_columns(editor: Editor, number: int) -> None:

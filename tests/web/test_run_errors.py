@@ -178,6 +178,7 @@ def test_what_faces_need_is_installed_from_the_error(
         toast = editor.page.locator(".p-toast-message")
         expect(toast).to_contain_text(says)
         toast.get_by_role("button").click()
+        expect(toast).to_have_count(0)
     finally:
         editor.page.unroute("**/customnode/install/pip")
     assert asked == ["insightface>=1.0.1,<3 onnxruntime"] * bool(route)

@@ -21,7 +21,7 @@ from ...pipeline.build.sources import Options, Sources
 from ...pipeline.build.text import Models
 from ...pipeline.compiling import Compiled, needed_files, note_text, without_unused
 from ...pipeline.host.run_pictures import run_pictures
-from ...pipeline.mask_graph import with_mask_shown
+from ...pipeline.mask_graph import MASKS, with_mask_shown
 from ...pipeline.pictures import with_files
 from ...pipeline.plan import draft, plan
 from ...prompt import PromptRequest
@@ -29,7 +29,7 @@ from .http import RequestError
 from .planning import PICTURES, Context, context_of
 
 _BASE = ("model", "clip", "vae")
-_OWN = ("seed", "smaller_canvas", "keep_unmasked")
+_OWN = ("seed", "smaller_canvas", "keep_unmasked", "drawn_mask")
 
 
 def as_nodes(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,19 +55,26 @@ def as_nodes(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def mask_alone(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the nodes that show what `text` masks, ready to queue, and the picture's `output`.
+    """Return the nodes that show what `text` masks, ready to queue, the picture's `output`, and the
+    `mask` node that tells the editor what was found, empty where none does.
 
     Raises: PlanError, MissingModelError where nothing is masked, or not yet.
     """
     context = context_of(asked)
     # Of the family a mask takes only what sizes are multiples of, and the fit is cut off again.
     request, sources = _sources(asked, context.family or FAMILIES["sd15"])
-    drafted = draft(request, sources, context.resolver, _options(asked, context))
+    options = _options(asked, context)
+    # Blank stands for a drawing that is yet to come: then a given mask too comes from a node that
+    # tells it.
+    options = replace(options, drawn_mask=options.drawn_mask or " ")
+    drafted = draft(request, sources, context.resolver, options)
     graph, shown = with_mask_shown(request, drafted)
     prefix = f"{asked['node']}."
+    found = next((prefix + name for name in MASKS if name in graph.nodes), "")
     return {
         "nodes": expansion(graph, prefix, {}),
         "output": [f"{prefix}{shown.node}", shown.slot],
+        "mask": found,
     }
 
 

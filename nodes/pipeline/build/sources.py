@@ -51,3 +51,4 @@ class Options:
     missing_models: MissingModels = "error"
     smaller_canvas: SmallerPolicy = "crop"
     keep_unmasked: bool = False
+    drawn_mask: str = ""

@@ -91,6 +91,20 @@ def policy_inputs() -> list[io.Input]:
     ]
 
 
+def drawn_mask_input() -> io.String.Input:
+    """Return the widget of what the editor's *Draw on the mask* has drawn."""
+    return io.String.Input(
+        "drawn_mask",
+        optional=True,
+        default="",
+        dynamic_prompts=False,
+        tooltip=(
+            "What Draw on the mask has drawn over the mask of the prompt: + adds, - takes away."
+        ),
+        advanced=True,
+    )
+
+
 def text_errors(text: str | None) -> str:
     """Return every error in a widget's text, empty when there is none or the text comes over a
     link.

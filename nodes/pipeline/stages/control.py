@@ -377,4 +377,5 @@ def people_words(picture: Value, segmenter: Value) -> dict[str, Value]:
         "feather_px": 0,
         "threshold": 0.5,
         "on_empty": "error",
+        "drawn_mask": "",
     }

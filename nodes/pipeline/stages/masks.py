@@ -13,17 +13,24 @@ def base_mask(builder: PlanBuilder, fit: FitImageNode) -> Link | None:
 
     Given, or found by --mask_prompt; None where the request has neither.
 
-    The flags that change a mask apply to a given one as well.
+    The flags that change a mask apply to a given one as well, and so does what was drawn over it.
     """
     request = builder.request
+    drawn = {"drawn_mask": builder.options.drawn_mask}
     if builder.sources.mask is not None:
         given = fit.mask
-        if not (request.mask_invert or request.mask_dilate):
+        if not (request.mask_invert or request.mask_dilate or builder.options.drawn_mask):
             return given
         shape = {"shape": "round", "feather_px": 0}
         changed = {"invert": bool(request.mask_invert), "dilate": _dilation(request)}
         return builder.graph.add(
-            "base.adjust_mask", "AstriaAdjustMask", mask=given, **changed, **shape, fit=fit.fit
+            "base.adjust_mask",
+            "AstriaAdjustMask",
+            mask=given,
+            **changed,
+            **shape,
+            fit=fit.fit,
+            **drawn,
         )
     if not request.mask_prompt:
         return None
@@ -46,6 +53,7 @@ def base_mask(builder: PlanBuilder, fit: FitImageNode) -> Link | None:
         **flags,
         **how,
         fit=fit.fit,
+        **drawn,
     )
 
 

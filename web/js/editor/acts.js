@@ -1,28 +1,34 @@
 // Buttons below the prompt of Astria Generate: what it masks, shown in the node, and its request as nodes in a tab of their own.
 import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
+import { queued } from "../queueing.js";
 import { text as worded } from "../texts.js";
+import { expectMask, openDrawing } from "./drawing.js";
 import { asNodes, mask } from "./server.js";
 import { isLinked, surroundings } from "./surroundings.js";
 
 const PEOPLE = /\bBREAK\b[^]*\bBREAK\b/;
 
-// Whether a prompt may repaint a part of a picture.
-const maySelect = (node, prompt) => prompt.includes("--mask_prompt") || isLinked(node, "mask") || (isLinked(node, "image") && PEOPLE.test(prompt));
+// Whether a prompt has a mask, and whether it may repaint a part of a picture.
+const isMasked = (node, prompt) => prompt.includes("--mask_prompt") || isLinked(node, "mask");
+const maySelect = (node, prompt) => isMasked(node, prompt) || (isLinked(node, "image") && PEOPLE.test(prompt));
 
-// What the server is told: the graph as the editor would queue it, and the node's id there, which is a path in a subgraph.
+// What the server is told: the graph as the editor would queue it, and the node's id there.
 async function asked(node, prompt) {
-  const { output, workflow } = await app.graphToPrompt();
-  const id = Object.keys(output).find((one) => one === String(node.id) || one.endsWith(`:${node.id}`));
-  if (!id) throw new Error(worded("acts.not_queued"));
+  const { output, workflow, id } = await queued(node);
   return { body: { text: prompt, prompt: output, node: id, ...surroundings(node) }, id, workflow };
 }
 
 // Runs what the mask needs and no more. In its own place the node is one that shows the picture, so that the editor shows it there.
-async function showMask(node, prompt) {
+async function showMask(node, prompt, told) {
   const { body, id, workflow } = await asked(node, prompt);
-  const { nodes, output } = await mask(body);
+  const { nodes, output, mask: found } = await mask(body);
+  expectMask(node, found, told);
   await api.queuePrompt(0, { output: { ...nodes, [id]: { class_type: "PreviewImage", inputs: { images: output } } }, workflow });
+}
+
+async function draw(node, prompt) {
+  openDrawing(node, (told) => showMask(node, prompt, told));
 }
 
 async function openAsNodes(node, prompt) {
@@ -51,12 +57,14 @@ export function addActs(node, box, prompt) {
     return button;
   };
   const forMask = addButton("mask", showMask);
+  const forDrawing = addButton("draw", draw);
   addButton("nodes", openAsNodes);
   box.root.append(row);
   const look = () => {
     const isShort = !prompt().trim();
     row.hidden = isShort;
     forMask.hidden = isShort || !maySelect(node, prompt());
+    forDrawing.hidden = isShort || !isMasked(node, prompt());
   };
   look();
   return look;

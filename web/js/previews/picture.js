@@ -19,8 +19,8 @@ export const isLinked = (node, name) => node.inputs?.some((input) => input.name 
 export const linkOf = (graph, id) => (id == null ? null : graph?.getLink?.(id) ?? graph?.links?.[id] ?? null);
 
 // The picture at a node's input, null where no node before this one shows it.
-export function shownPicture(node) {
-  const link = node.inputs?.find((input) => input.name === "image")?.link;
+export function shownPicture(node, name = "image") {
+  const link = node.inputs?.find((input) => input.name === name)?.link;
   const found = linkOf(node.graph, link);
   const shown = found && node.graph.getNodeById(found.origin_id)?.imgs?.[0];
   return shown?.naturalWidth ? shown : null;
@@ -112,15 +112,14 @@ export function onDrag(canvas, begin) {
   for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, () => (moved = null));
 }
 
-// Calls the key's handler, and keeps the key from the host, whose shortcuts move nodes.
+// Calls the key's handler, and keeps the key from the host, whose shortcuts move nodes, unless the handler returns false.
 export function onKeys(canvas, handlers) {
   canvas.tabIndex = 0;
   canvas.addEventListener("keydown", (event) => {
     const act = !event.ctrlKey && !event.metaKey && !event.altKey && handlers[event.key];
-    if (!act) return;
+    if (!act || act(event) === false) return;
     event.preventDefault();
     event.stopPropagation();
-    act(event);
   });
 }
 

@@ -1,12 +1,15 @@
-// Where people stand: drawn over the picture or the last result, moved and sized by pointer and keys, and kept in the widget drawn_boxes as plain numbers.
+// Where people stand: drawn over the picture or the last result, as boxes or by a brush, moved and sized by pointer and keys, and kept in the widget drawn_boxes as plain numbers.
 import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
 import { counted, text } from "../texts.js";
+import { brushButtons, LOOKS, makeBar } from "./bar.js";
+import { makeBrush } from "./brush.js";
+import { dabbed, readShape, writeShape } from "./cells.js";
 import { addPicture, caption, change, framed, isLinked, linkOf, onDrag, onKeys, scaled, shownPicture, shownSize, valueOf, widgetOf } from "./picture.js";
 import { columns, shares } from "./shares.js";
 
 // As nodes/regions/preview.py tints them.
-const TINTS = [[240, 170, 40], [90, 185, 235], [225, 130, 190], [60, 200, 150], [245, 230, 80], [150, 150, 255], [255, 125, 95], [160, 215, 75]];
+export const TINTS = [[240, 170, 40], [90, 185, 235], [225, 130, 190], [60, 200, 150], [245, 230, 80], [150, 150, 255], [255, 125, 95], [160, 215, 75]];
 const TINT_STRENGTH = 0.5;
 const BETWEEN = "|";
 const MOST = 8;
@@ -16,29 +19,28 @@ const HANDLE_PX = 7;
 const NEW_BOX = [0.35, 0.15, 0.3, 0.8];
 const GIVEN = ["masks", "boxes", "pose_image"];
 const RESULTS_OF = new Set(["regions", "masks", "people"]); // the other outputs show these regions, and no result
-const BAR_PX = 28;
 
-const rounded = (number) => Number(number.toFixed(3));
 const within = (number, least, most) => Math.min(Math.max(number, least), most);
 const givenBy = (node) => GIVEN.find((name) => isLinked(node, name));
 
-// The boxes that are drawn, null where the text is none.
-function drawnBoxes(node) {
-  const boxes = String(valueOf(node, "drawn_boxes") ?? "").split(BETWEEN).map((one) => one.trim().split(/\s+/).map(Number));
-  return boxes.every((box) => box.length === 4 && box.every(Number.isFinite) && box[2] > 0 && box[3] > 0) ? boxes : null;
+// The shapes that are drawn, null where the text is none.
+function drawnShapes(node) {
+  const shapes = String(valueOf(node, "drawn_boxes") ?? "").split(BETWEEN).map(readShape);
+  return shapes.every(Boolean) ? shapes : null;
 }
 
-const boxesOf = (node) => drawnBoxes(node) ?? columns(valueOf(node, "persons"));
+const shapesOf = (node) => drawnShapes(node) ?? columns(valueOf(node, "persons")).map((box) => ({ box, cells: null }));
+const newShape = () => ({ box: [...NEW_BOX], cells: null });
 
 function namesOf(node, count) {
   const names = String(valueOf(node, "names") ?? "").split(BETWEEN).map((name) => name.trim());
   return Array.from({ length: count }, (_, index) => names[index] ?? "");
 }
 
-function write(node, boxes, names) {
-  change(node, "drawn_boxes", boxes.map((box) => box.map(rounded).join(" ")).join(` ${BETWEEN} `));
+function write(node, shapes, names) {
+  change(node, "drawn_boxes", shapes.map(writeShape).join(` ${BETWEEN} `));
   change(node, "names", names.some(Boolean) ? names.join(` ${BETWEEN} `) : "");
-  if (valueOf(node, "persons") !== boxes.length) change(node, "persons", boxes.length);
+  if (valueOf(node, "persons") !== shapes.length) change(node, "persons", shapes.length);
 }
 
 const pictures = new Map(); // address -> the picture, loaded once
@@ -77,8 +79,8 @@ function fitted(pen, name, room) {
 }
 
 // Each person's share of the picture in their tint, with its soft edge.
-function drawShares(pen, box, boxes, size, softness) {
-  const { across, down, planes } = shares(boxes, ...size, softness);
+function drawShares(pen, box, shapes, size, softness) {
+  const { across, down, planes } = shares(shapes, ...size, softness);
   const pixels = new ImageData(across, down);
   for (let cell = 0; cell < across * down; cell++) {
     const all = planes.reduce((sum, plane) => sum + plane[cell], 0);
@@ -124,25 +126,27 @@ function told(node, size, places, lastRun) {
   const picture = size.join("x");
   const by = givenBy(node);
   if (by) return lastRun ? counted("regions.given", places.length, { picture, by }) : text("regions.given_later", { picture, by });
-  return counted(drawnBoxes(node) ? "regions.drawn" : "regions.columns", places.length, { picture });
+  return counted(drawnShapes(node) ? "regions.drawn" : "regions.columns", places.length, { picture });
 }
 
-function drawRegions(node, canvas, output, selected) {
+function drawRegions(node, canvas, output, selected, brush) {
   const lastRun = output?.astria_regions?.[0]; // size of the picture, and name and box of each region
   const size = sizeOf(node, lastRun);
   const by = givenBy(node);
-  const boxes = by ? [] : boxesOf(node);
-  const names = namesOf(node, boxes.length);
-  const places = by ? lastRun?.regions ?? [] : boxes.map((box, index) => ({ name: names[index] ? `${index + 1}: ${names[index]}` : String(index + 1), box }));
+  const shapes = by ? [] : shapesOf(node);
+  const names = namesOf(node, shapes.length);
+  const given = (lastRun?.regions ?? []).map((one) => ({ ...one, cells: null }));
+  const places = by ? given : shapes.map((shape, index) => ({ ...shape, name: names[index] ? `${index + 1}: ${names[index]}` : String(index + 1) }));
   const { pen, box, wide, high } = scaled(canvas, ...size);
   framed(pen, box, "rgba(128,128,128,0.18)");
   const behind = ground(node);
   if (behind) pen.drawImage(behind, box.x, box.y, box.width, box.height);
-  drawShares(pen, box, places.map((place) => place.box), size, by ? 0 : valueOf(node, "softness_px"));
+  drawShares(pen, box, places, size, by ? 0 : valueOf(node, "softness_px"));
   drawNames(pen, box, places);
-  if (boxes[selected]) drawSelected(pen, onCanvas(box, boxes[selected]), selected);
+  if (shapes[selected]) drawSelected(pen, onCanvas(box, shapes[selected].box), selected);
+  brush?.draw(pen, box);
   caption(pen, told(node, size, places, lastRun), wide, high);
-  return [box];
+  return [{ ...box, size }];
 }
 
 // Which sides of a box the pointer holds: none of them moves it.
@@ -164,31 +168,12 @@ function pulled([x, y, width, height], sides, [across, down]) {
   return [left, top, right - left, bottom - top];
 }
 
-function makeBar(acts) {
-  const bar = document.createElement("div");
-  Object.assign(bar.style, { position: "absolute", inset: "auto 0 0 0", height: `${BAR_PX}px`, display: "flex", gap: "4px", alignItems: "center", background: "var(--comfy-input-bg)" });
-  const looks = { height: "22px", border: "0", borderRadius: "4px", font: "12px sans-serif", color: "var(--input-text)", background: "color-mix(in srgb, currentColor 14%, transparent)" };
-  const buttons = Object.entries(acts).map(([name, { sign, act }]) => {
-    const label = text(`regions.${name}`);
-    const one = Object.assign(document.createElement("button"), { type: "button", textContent: sign, title: label });
-    one.setAttribute("aria-label", label);
-    Object.assign(one.style, looks, { minWidth: "24px", cursor: "pointer" });
-    one.addEventListener("click", act);
-    return one;
-  });
-  const name = Object.assign(document.createElement("input"), { type: "text", placeholder: text("regions.name") });
-  name.setAttribute("aria-label", text("regions.name"));
-  Object.assign(name.style, looks, { flex: "1 1 0", minWidth: "40px", padding: "0 6px", boxSizing: "border-box" });
-  bar.append(...buttons, name);
-  for (const kind of ["pointerdown", "keydown", "keyup", "copy", "cut", "paste"]) bar.addEventListener(kind, (event) => event.stopPropagation());
-  return { bar, name };
-}
-
 export function addRegions(node) {
   let selected = -1;
   let bar = null;
+  let brush = null;
   const draw = (one, canvas, output) => {
-    const drawn = drawRegions(one, canvas, output, selected);
+    const drawn = drawRegions(one, canvas, output, selected, brush);
     if (bar) show();
     return drawn;
   };
@@ -197,10 +182,10 @@ export function addRegions(node) {
   const isByHand = () => !givenBy(node) && !["drawn_boxes", "names", "persons"].some((name) => isLinked(node, name));
   const edit = (act) => {
     if (!isByHand()) return;
-    const boxes = boxesOf(node);
-    const names = namesOf(node, boxes.length);
-    act(boxes, names);
-    write(node, boxes, names);
+    const shapes = shapesOf(node);
+    const names = namesOf(node, shapes.length);
+    act(shapes, names);
+    write(node, shapes, names);
     redraw();
   };
   const select = (number) => {
@@ -208,62 +193,80 @@ export function addRegions(node) {
     redraw();
   };
   const add = () =>
-    edit((boxes, names) => {
-      if (boxes.length >= MOST) return;
-      boxes.push([...NEW_BOX]);
+    edit((shapes, names) => {
+      if (shapes.length >= MOST) return;
+      shapes.push(newShape());
       names.push("");
-      selected = boxes.length - 1;
+      selected = shapes.length - 1;
     });
   const remove = () =>
-    edit((boxes, names) => {
-      if (boxes.length < 2) return;
-      const place = selected < 0 ? boxes.length - 1 : selected;
-      boxes.splice(place, 1);
+    edit((shapes, names) => {
+      if (shapes.length < 2) return;
+      const place = selected < 0 ? shapes.length - 1 : selected;
+      shapes.splice(place, 1);
       names.splice(place, 1);
-      selected = Math.min(place, boxes.length - 1);
+      selected = Math.min(place, shapes.length - 1);
     });
   const reorder = (by) =>
-    edit((boxes, names) => {
+    edit((shapes, names) => {
       const other = selected + by;
-      if (selected < 0 || other < 0 || other >= boxes.length) return;
-      for (const list of [boxes, names]) [list[selected], list[other]] = [list[other], list[selected]];
+      if (selected < 0 || other < 0 || other >= shapes.length) return;
+      for (const list of [shapes, names]) [list[selected], list[other]] = [list[other], list[selected]];
       selected = other;
     });
-  const pull = (sides, by) => edit((boxes) => selected >= 0 && (boxes[selected] = pulled(boxes[selected], sides, by)));
+  const pull = (sides, by) => edit((shapes) => selected >= 0 && (shapes[selected].box = pulled(shapes[selected].box, sides, by)));
+  // The first stroke of the brush takes the place of a box; wiping begins with all of it, and what would leave nothing is left out.
+  const paint = (points, radius, isOn, isFirst) =>
+    edit((shapes) => {
+      if (selected < 0) return;
+      const { size } = places()[0];
+      let shape = isOn && isFirst && !shapes[selected].cells ? null : shapes[selected];
+      for (const point of points) shape = dabbed(shape, size, point, radius, isOn) ?? shape;
+      shapes[selected] = shape ?? shapes[selected];
+    });
   const reset = () => {
     change(node, "drawn_boxes", "");
     select(-1);
   };
+  brush = makeBrush(canvas, { paint, frame: () => places()[0], redraw, chosen: () => selected < 0 && brush.tool && isByHand() && select(0) });
   bar = makeBar({
     add: { sign: "+", act: add },
     remove: { sign: "−", act: remove },
     earlier: { sign: "◀", act: () => reorder(-1) },
     later: { sign: "▶", act: () => reorder(1) },
     reset: { sign: "↺", act: reset },
+    ...brushButtons(brush),
   });
+  const name = Object.assign(document.createElement("input"), { type: "text", placeholder: text("regions.name") });
+  name.setAttribute("aria-label", text("regions.name"));
+  Object.assign(name.style, LOOKS, { flex: "1 1 0", minWidth: "40px", padding: "0 6px", boxSizing: "border-box" });
+  bar.root.append(brush.slider, name);
   const show = () => {
-    bar.bar.style.visibility = isByHand() ? "" : "hidden";
-    bar.name.disabled = selected < 0;
-    if (document.activeElement !== bar.name) bar.name.value = namesOf(node, boxesOf(node).length)[selected] ?? "";
+    bar.root.style.visibility = isByHand() ? "" : "hidden";
+    bar.look();
+    name.style.display = brush.tool ? "none" : "";
+    name.disabled = selected < 0;
+    if (document.activeElement !== name) name.value = namesOf(node, shapesOf(node).length)[selected] ?? "";
   };
-  bar.name.addEventListener("input", () => edit((_, names) => (names[selected] = bar.name.value.replaceAll(BETWEEN, "/"))));
-  canvas.style.height = `calc(100% - ${BAR_PX}px)`;
-  picture.box.append(bar.bar);
+  name.addEventListener("input", () => edit((_, names) => (names[selected] = name.value.replaceAll(BETWEEN, "/"))));
+  bar.below(picture);
 
+  const moving = (box, point) => {
+    const found = shapesOf(node).map((one, number) => ({ number, box: one.box, sides: held(onCanvas(box, one.box), point) })).filter(({ sides }) => sides);
+    // The selected one, else the smallest: a box in front of another is the smaller one.
+    const hit = found.find(({ number }) => number === selected) ?? found.sort((one, other) => one.box[2] * one.box[3] - other.box[2] * other.box[3])[0];
+    select(hit?.number ?? -1);
+    if (!hit) return null;
+    return ([x, y]) => edit((shapes) => (shapes[hit.number].box = pulled(hit.box, hit.sides, [(x - point[0]) / box.width, (y - point[1]) / box.height])));
+  };
   onDrag(canvas, (point) => {
     const [box] = places();
     if (!box || !isByHand()) return null;
-    const found = boxesOf(node).map((one, number) => ({ number, one, sides: held(onCanvas(box, one), point) })).filter(({ sides }) => sides);
-    // The selected one, else the smallest: a box in front of another is the smaller one.
-    const hit = found.find(({ number }) => number === selected) ?? found.sort((one, other) => one.one[2] * one.one[3] - other.one[2] * other.one[3])[0];
-    select(hit?.number ?? -1);
-    if (!hit) return null;
-    const before = hit.one;
-    return ([x, y]) => edit((boxes) => (boxes[hit.number] = pulled(before, hit.sides, [(x - point[0]) / box.width, (y - point[1]) / box.height])));
+    return brush.tool ? brush.begin(point) : moving(box, point);
   });
   const arrow = (across, down) => (event) => pull(event.shiftKey ? { right: across !== 0, bottom: down !== 0 } : {}, [across * STEP, down * STEP]);
-  const turn = (by) => () => select((Math.max(selected, by < 0 ? 0 : -1) + by + boxesOf(node).length) % boxesOf(node).length);
-  onKeys(canvas, {
+  const turn = (by) => () => select((Math.max(selected, by < 0 ? 0 : -1) + by + shapesOf(node).length) % shapesOf(node).length);
+  const keys = {
     ArrowLeft: arrow(-1, 0),
     ArrowRight: arrow(1, 0),
     ArrowUp: arrow(0, -1),
@@ -273,7 +276,8 @@ export function addRegions(node) {
     Insert: add,
     Delete: remove,
     Backspace: remove,
-  });
+  };
+  onKeys(canvas, brush.keys(keys));
   followPersons(node, () => selected, select);
 }
 
@@ -282,12 +286,12 @@ function followPersons(node, selected, select) {
   const widget = widgetOf(node, "persons");
   const before = widget.callback;
   widget.callback = function (...given) {
-    const boxes = drawnBoxes(node);
+    const shapes = drawnShapes(node);
     const count = valueOf(node, "persons");
-    if (boxes && boxes.length !== count && !isLinked(node, "persons")) {
-      while (boxes.length < count) boxes.push([...NEW_BOX]);
-      const names = namesOf(node, boxes.length);
-      write(node, boxes.slice(0, count), names.slice(0, count));
+    if (shapes && shapes.length !== count && !isLinked(node, "persons")) {
+      while (shapes.length < count) shapes.push(newShape());
+      const names = namesOf(node, shapes.length);
+      write(node, shapes.slice(0, count), names.slice(0, count));
       if (selected() >= count) select(count - 1);
     }
     return before?.apply(this, given);

@@ -1,4 +1,6 @@
 // Whose each part of the picture is, as nodes/regions works it out, on a grid coarse enough for a drawing.
+import { isDrawn } from "./cells.js";
+
 const CELLS = 192; // along the longer side
 const MARGIN = 0.08; // of a column that stays scene, as in nodes/regions/layout.py
 
@@ -7,14 +9,16 @@ export const columns = (count) => Array.from({ length: count }, (_, index) => [(
 
 const inFront = ([x, y, width], [left, top, wide]) => left <= x && x + width <= left + wide && (x !== left || width !== wide || y > top);
 
-// The number of the box that each cell belongs to, -1 for the scene: where boxes meet, the border lies between them by their widths.
-function owners(boxes, across, down) {
-  const ahead = boxes.map((one) => boxes.filter((other) => inFront(one, other)).length);
+// The number of the shape that each cell belongs to, -1 for the scene: where they meet, the border lies between their boxes by the widths of these.
+// A brushed mask stands in front of boxes.
+function owners(shapes, across, down) {
+  const ahead = shapes.map((one) => shapes.filter((other) => inFront(one.box, other.box)).length + (one.cells ? shapes.length : 0));
   return Int8Array.from({ length: across * down }, (_, cell) => {
     const [x, y] = [((cell % across) + 0.5) / across, (Math.floor(cell / across) + 0.5) / down];
     let [owner, least] = [-1, Infinity];
-    for (const [number, [left, top, width, height]] of boxes.entries()) {
-      if (x < left || x > left + width || y < top || y > top + height) continue;
+    for (const [number, shape] of shapes.entries()) {
+      if (!isDrawn(shape, x, y)) continue;
+      const [left, , width] = shape.box;
       const distance = Math.abs(x - left - width / 2) / (width / 2);
       const cost = distance / (1 + distance) - ahead[number];
       if (cost < least) [owner, least] = [number, cost];
@@ -38,13 +42,13 @@ function softened(plane, lines, count, step, next, reach) {
   return soft;
 }
 
-// Each box's share of the cells: { across, down, planes }, of a picture of width x height with borders `softness` px wide.
-export function shares(boxes, width, height, softness) {
+// Each shape's share of the cells: { across, down, planes }, of a picture of width x height with borders `softness` px wide.
+export function shares(shapes, width, height, softness) {
   const cell = Math.max(1, Math.max(width, height) / CELLS);
   const [across, down] = [Math.max(1, Math.round(width / cell)), Math.max(1, Math.round(height / cell))];
-  const whose = owners(boxes, across, down);
+  const whose = owners(shapes, across, down);
   const reach = Math.round(((2 * Math.floor(softness / 2) + 1) / cell - 1) / 2);
-  const planes = boxes.map((_, number) => {
+  const planes = shapes.map((_, number) => {
     const hard = Float32Array.from(whose, (owner) => (owner === number ? 1 : 0));
     if (reach <= 0) return hard;
     return softened(softened(hard, down, across, 1, across, reach), across, down, across, 1, reach);
