@@ -92,6 +92,11 @@ def test_a_dropped_file_becomes_its_tag_behind_the_word_under_it(box: PromptBox)
 def test_a_lora_is_dragged_out_of_the_editors_model_library(box: PromptBox) -> None:
     box.type("a cat, asleep")
     page = box.page
+    # Clear of the library, which opens over the canvas.
+    page.evaluate(
+        "() => { app.canvas.ds.offset = [520, 0]; app.graph.setDirtyCanvas(true, true); }"
+    )
+    box.editor.frames(5)
     page.get_by_role("button", name="Model Library").click()
     library = page.locator(".model-lib-tree-explorer")
     try:
