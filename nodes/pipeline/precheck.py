@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
 
 from ..families.family import FAMILIES, Family
 from ..prompt import PromptRequest, Segment
 from ..tunes.file_search import Missing
 from ..tunes.resolve import Resolver
+from .build.controls import controls_of
 from .build.sources import Options, Sources
 from .build.stage_list import Problem, raise_for
 from .build.tags import resolve_text
@@ -33,11 +35,10 @@ def check_before_models(
     from running on all is told.
     Raises: PlanError or MissingModelError listing every reason at once.
     """
-    drafts = [
-        draft(request, sources_for(family), resolver, options) for family in FAMILIES.values()
-    ]
-    problems = (*found[0], *_in_all(drafted.errors for drafted in drafts))
-    missing = (*found[1], *_in_all(drafted.missing for drafted in drafts))
+    drafts = [draft(request, sources_for(family), resolver, options) for family in _able(request)]
+    # What to do about it may be another thing on each family.
+    problems = (*found[0], *_in_all((one.errors for one in drafts), lambda one: one.message))
+    missing = (*found[1], *_in_all((one.missing for one in drafts), lambda one: one))
     # A request with errors is not written, so nothing was looked up for it.
     if any(drafted.errors for drafted in drafts):
         worded, absent = _text_reasons(
@@ -49,6 +50,15 @@ def check_before_models(
     raise_for(dict.fromkeys(problems), dict.fromkeys(missing))
 
 
+def _able(request: PromptRequest) -> Sequence[Family]:
+    """Return the families that can be steered as asked, all where none can: another's lack of a
+    ControlNet must not hide what is wrong on every one that has it.
+    """
+    kinds = [control.kind for control in controls_of(request)]
+    able = [one for one in FAMILIES.values() if all(map(one.takes_control, kinds))]
+    return able or list(FAMILIES.values())
+
+
 def check_text(request: PromptRequest, resolver: Resolver) -> None:
     """Return when the persons are not too many and every tag of scene and persons has its file.
 
@@ -58,10 +68,11 @@ def check_text(request: PromptRequest, resolver: Resolver) -> None:
     raise_for((*people_problems(request), *problems), missing)
 
 
-def _in_all(lists: Iterable[tuple]) -> tuple:
-    """Return what stands in every list, in the order of the first."""
+def _in_all(lists: Iterable[tuple], what: Callable[[Any], Hashable]) -> tuple:
+    """Return what stands in every list, by `what` it says, in the order and words of the first."""
     first, *others = lists
-    return tuple(one for one in first if all(one in other for other in others))
+    said = [set(map(what, other)) for other in others]
+    return tuple(one for one in first if all(what(one) in other for other in said))
 
 
 # Positive and negative segments, and whether they tell of a person.

@@ -94,7 +94,8 @@ def test_an_adapter_reads_faces_of_the_pack_that_its_file_names(folder: Path) ->
     for (one, its), (other, others) in zip(
         own.keys_values(toy), published.keys_values(real), strict=True
     ):
-        assert torch.equal(one, other) and torch.equal(its, others)
+        # Not to the bit: where a file's weights begin in memory decides how they are multiplied.
+        torch.testing.assert_close((one, its), (other, others))
     for adapter, identity, wanted in ((own, real, "smallworld"), (published, toy, "buffalo_l")):
         with pytest.raises(FaceIDError, match=f"knows those of {wanted}") as raised:
             adapter.keys_values(identity)

@@ -29,6 +29,7 @@ FILES = {
 # steps: their prompts come as they were printed.
 PUBLISHED = {
     "v1-5-pruned-emaonly-fp16.safetensors": "sd15",
+    "realisticVisionV51.safetensors": "sd15",
     "flux1-dev.safetensors": "flux",
     "flux1-fill-dev.safetensors": "flux_fill",
     "clip_l.safetensors": "flux",

@@ -265,10 +265,11 @@ def test_enlarging_a_node_brings_its_picture_back(editor: Editor) -> None:
         editor.clear()
         number = added(editor, kind)
         expect(picture(editor)).to_be_visible()
-        for height, is_shown in ((300, False), (520, True), (300, False)):
+        for more, is_shown in ((70, False), (230, True), (70, False)):
             editor.page.evaluate(
-                "([id, height]) => app.graph.getNodeById(id).setSize([360, height])",
-                [number, height],
+                "([id, more]) => { const node = app.graph.getNodeById(id);"
+                " node.setSize([360, node.computeSize()[1] + more]); }",
+                [number, more],
             )
             expect(picture(editor)).to_be_visible(visible=is_shown)
 
@@ -284,7 +285,7 @@ def test_a_picture_is_not_saved_and_leaves_a_saved_node_its_size(editor: Editor,
     least = editor.page.evaluate(
         "id => Math.ceil(app.graph.getNodeById(id).computeSize()[1])", number
     )
-    for size, is_shown in (([320, least + 70], False), ([320, least + 230], True)):
+    for size, is_shown in (([320, least + 85], False), ([320, least + 230], True)):
         saved["nodes"][0]["size"] = size
         editor.clear()
         editor.load(saved)

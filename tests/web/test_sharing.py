@@ -32,7 +32,7 @@ t5xxl = t5xxl_fp16.safetensors
 vae = ae.safetensors
 [base 690204]
 family = sd15
-checkpoint = realisticVisionV51.safetensors
+checkpoint = v1-5-pruned-emaonly-fp16.safetensors
 [tunes]
 1533312 = my_person.safetensors
 1558021 = second_person.safetensors

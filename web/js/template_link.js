@@ -7,7 +7,7 @@ const KEY = "astria_template";
 const PACK = "comfyui_astria";
 const LOOK_MS = 100;
 
-// The editor opens what it was left with first, and tells of no end of that.
+// The editor opens what it was left with first, and tells of no end of that. It does so behind the setups of extensions, so none of them may wait for it.
 const ready = () =>
   new Promise((resolve) => {
     const timer = setInterval(() => {
@@ -27,13 +27,14 @@ async function openTemplate(wanted) {
 
 app.registerExtension({
   name: "astria.template_link",
-  async setup() {
+  setup() {
     const address = new URL(location.href);
     const wanted = address.searchParams.get(KEY);
     if (!wanted) return;
     address.searchParams.delete(KEY);
     history.replaceState(history.state, "", address); // a page that is loaded again keeps what was made of it
-    await ready();
-    await openTemplate(wanted).catch((error) => app.extensionManager.toast.add({ severity: "error", summary: "Astria", detail: error.message }));
+    ready()
+      .then(() => openTemplate(wanted))
+      .catch((error) => app.extensionManager.toast.add({ severity: "error", summary: "Astria", detail: error.message }));
   },
 });
