@@ -52,7 +52,7 @@ def test_the_pack_works_in_the_newest_editor(newest_editor: Editor, renderer: st
     box = PromptBox(newest_editor, "AstriaGenerate")
     box.type("a 😀 cat --outpaint topleft ")
     expect(box.page.locator(".astria-flag-name")).to_have_text("--outpaint")
-    expect(box.status).to_contain_text("Line 1, column 9: --outpaint needs --outpaint_width")
+    expect(box.status).to_contain_text("Line 1, column 20: --outpaint: `topleft` is not an anchor")
     assert min(box.contrasts("flag-name", "flag-value")) >= 3, (
         "the colours are those of the dark palette"
     )
