@@ -23,6 +23,7 @@ from comfyui_astria.tests.fleet.cluster import (
     prompt_of,
     until,
 )
+from comfyui_astria.tests.fleet.kills import KILLS
 
 PROMPTS = 40
 pytestmark = pytest.mark.skipif(
@@ -41,27 +42,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield found
 
 
-def kill_comfyui(cluster: Cluster) -> None:
-    cluster.fake_of("m1").kill()
-
-
-def kill_actor(cluster: Cluster) -> None:
-    parent = cluster.fake_of("m2").parent()
-    assert parent is not None
-    parent.kill()
-
-
-def kill_node(cluster: Cluster) -> None:
-    cluster.kill_node("m3")
-    cluster.start_nodes("m3")
-
-
-def kill_dispatcher(cluster: Cluster) -> None:
-    cluster.stop_dispatcher()
-    cluster.start_dispatcher()
-
-
-@pytest.mark.parametrize("kill", [kill_comfyui, kill_actor, kill_dispatcher, kill_node])
+@pytest.mark.parametrize("kill", KILLS)
 @pytest.mark.usefixtures("strangers")
 def test_40_prompts_are_answered_once(
     cluster: Cluster, kill: Callable[[Cluster], None], capsys: pytest.CaptureFixture[str]

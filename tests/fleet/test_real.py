@@ -20,6 +20,7 @@ from comfyui_astria.devtools.paths import FLEET_VENV
 from comfyui_astria.nodes.training.progress import read_progress
 from comfyui_astria.nodes.tunes.prompts import PromptStore
 from comfyui_astria.tests.fleet.cluster import Cluster, cluster_in, until
+from comfyui_astria.tests.fleet.kills import KILLS, kill_dispatcher
 from comfyui_astria.tests.host.api_support import SMALL, Api, Receiver, png, set_up
 
 PROMPTS = int(os.environ.get("FLEET_PROMPTS", "40"))
@@ -80,27 +81,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         yield found
 
 
-def kill_comfyui(cluster: Cluster) -> None:
-    cluster.fake_of("m1").kill()
-
-
-def kill_actor(cluster: Cluster) -> None:
-    parent = cluster.fake_of("m2").parent()
-    assert parent is not None
-    parent.kill()
-
-
-def kill_node(cluster: Cluster) -> None:
-    cluster.kill_node("m2")
-    cluster.start_nodes("m2")
-
-
-def kill_dispatcher(cluster: Cluster) -> None:
-    cluster.stop_dispatcher()
-    cluster.start_dispatcher()
-
-
-@pytest.mark.parametrize("kill", [kill_comfyui, kill_actor, kill_node, kill_dispatcher])
+@pytest.mark.parametrize("kill", KILLS)
 def test_40_prompts_on_tiny_models_are_answered_once(
     fleet: Fleet, kill: Callable[[Cluster], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
