@@ -306,7 +306,10 @@ def _pipeline(command: str, argv: list[str]) -> int:
 
     rest, folder = _state_folder(argv)
     models, bind = _model_folders(folder), _bind_command(argv, rest, folder)
-    return pipeline([command, *rest], folder=folder, models=models, bind=bind, write=say)
+    own = comfyui.own_path() if folder == BASE / "user" / STATE_FOLDER else None
+    beside = own / "user" / STATE_FOLDER if own else None
+    given = {"folder": folder, "beside": beside, "models": models, "bind": bind}
+    return pipeline([command, *rest], write=say, **given)
 
 
 def _model_folders(folder: Path) -> list[Path]:

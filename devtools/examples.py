@@ -17,9 +17,13 @@ from ..nodes.tunes.tune import Tune
 # Comes with ComfyUI, so the workflow opens without a complaint about its picture.
 IMAGE = "example.png"
 FLUX, SD15, SDXL = "1504944", "690204", "sdxl"
-# Families that are published as single files, in the variant most used: each has an example of two
-# people, and is its own base.
-PUBLISHED = tuple(one for one in FAMILIES.values() if one.files and not one.named)
+# Families with one text encoder that are published as single files, in the variant most used: each
+# has an example of two people, and is its own base.
+PUBLISHED = tuple(
+    one
+    for one in FAMILIES.values()
+    if one.files and not one.named and one.text.files == ("text_encoder",)
+)
 # The base tune of the examples that are not for Flux.
 BASES = {
     **dict.fromkeys(
@@ -126,8 +130,7 @@ for _file in (file for one in PUBLISHED for file in one.files):
 
 
 def _base(of: Family) -> str:
-    fields = dict(zip(("diffusion_model", *of.text.files, "vae"), of.files, strict=True))
-    lines = [f"{field} = {file.name}" for field, file in fields.items()]
+    lines = [f"{field} = {file.name}" for field, file in of.published.items()]
     return "\n".join([f"[base {of.name}]", f"family = {of.name}", *lines])
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..families.family import FAMILIES, Family, variant_of
+from ..families.family import BASES, FAMILIES, Family, variant_of
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ _BASES: Mapping[str, Sequence[Mapping[str, _BaseField]]] = {
     ),
 }
 
+# Its names leave out other models of Flux.1 better than that of the published file would.
+_WAYS = {**_BASES, "flux": _BASES["1504944"]}
 
-# The fields of a base by the folder of a published file.
-_FIELDS = {"diffusion_models": "diffusion_model", "vae": "vae"}
 _PRECISION = re.compile(r"[-_.](bf16|fp16|fp32|fp8|fp4|int8|mxfp8|nvfp4).*$", re.IGNORECASE)
 
 # Files that serve as well: ComfyUI's templates of Flux.2 load the VAE with a smaller decoder.
@@ -62,10 +62,9 @@ def _of_family(of: Family) -> Mapping[str, _BaseField]:
     """Return how the files of a family are called, whatever their precision."""
     others = [_stem(one.files[0].name) for one in FAMILIES.values() if one.files and one is not of]
     way = {}
-    for file in of.files:
+    for field, file in of.published.items():
         stem = _stem(file.name)
         longer = [_spelled(other) for other in others if other != stem and stem in other]
-        field = _FIELDS.get(file.folder, of.text.files[0])
         # A short name may be the beginning of any other, as ae is of aesthetic.
         names = "|".join(map(_spelled, (stem, *_ALSO_SERVES.get(stem, ()))))
         name = rf"(^|/)(?:{names})(?![a-z0-9])"
@@ -84,9 +83,9 @@ def _stem(name: str) -> str:
 
 
 def _ways(base: str) -> Sequence[Mapping[str, _BaseField]]:
-    if base in FAMILIES and FAMILIES[base].files:
-        return (_of_family(FAMILIES[base]),)
-    return _BASES.get(base, ())
+    if base in _WAYS:
+        return _WAYS[base]
+    return (_of_family(FAMILIES[base]),) if base in BASES and FAMILIES[base].files else ()
 
 
 def guessed(base: str, files: Callable[[str], Sequence[str]]) -> Mapping[str, str]:

@@ -80,17 +80,21 @@ class TextEncoder:
 
 @dataclass(frozen=True)
 class Published:
-    """A file of a family: the model folder that it belongs in, its name there, the repository on
-    the hub and the path in it, and its licence. `is_gated`: its repository gives it only to who
-    accepted the licence there.
+    """A file of the hub: the model folder that it belongs in, its name there, its repository and
+    the path in it, and its licence, "" where it is not known. `is_gated`: its repository gives it
+    only to who accepted the licence there.
     """
 
     folder: str
     name: str
     repository: str
     path: str
-    licence: str
+    licence: str = ""
     is_gated: bool = False
+
+    @property
+    def address(self) -> str:
+        return f"https://huggingface.co/{self.repository}/resolve/main/{self.path}"
 
 
 # How names of files go on behind a model's own: numbers that its weights are stored in.
@@ -159,6 +163,11 @@ class Family:
     def is_distilled(self) -> bool:
         """Whether `cfg_scale` is written into the conditioning."""
         return self.guidance is Guidance.DISTILLED
+
+    @property
+    def published(self) -> Mapping[str, Published]:
+        """Fields of a base -> the files that it is published in, none where it is in no such."""
+        return dict(zip(("diffusion_model", *self.text.files, "vae"), self.files, strict=False))
 
     def takes_control(self, kind: str) -> bool:
         """Say whether a ControlNet of a kind can steer it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .facts import PRECISION, Family, Guidance, HostModel, Latent, Published, TextEncoder
+from .flux import AUTOENCODER
 
 _LICENCE = "Apache-2.0"
 _TURBO = "Comfy-Org/z_image_turbo"
@@ -16,13 +17,7 @@ _SHARED = (
         "split_files/text_encoders/qwen_3_4b.safetensors",
         _LICENCE,
     ),
-    Published(
-        "vae",
-        "ae.safetensors",
-        _TURBO,
-        "split_files/vae/ae.safetensors",
-        _LICENCE,
-    ),
+    AUTOENCODER,
 )
 
 # Tokens are 2x2 latent cells. The shift of the noise levels is 3, by the model itself.

@@ -67,25 +67,32 @@ OWN_FOLDERS: Mapping[str, str] = {
     )
 }
 
-_HUB = "https://huggingface.co"
 
-
-def _of_the_hub(folder: str, repository: str, *paths: str) -> dict[tuple[str, str], str]:
-    """Return (model folder, file name) -> address of a repository's files at these paths."""
-    address = f"{_HUB}/{repository}/resolve/main"
-    return {(folder, path.rpartition("/")[2]): f"{address}/{path}" for path in paths}
+def _of_the_hub(
+    folder: str, repository: str, *paths: str, licence: str = ""
+) -> dict[tuple[str, str], Published]:
+    """Return (model folder, file name) -> a repository's file, for each of these paths."""
+    names = {path: path.rpartition("/")[2] for path in paths}
+    return {
+        (folder, name): Published(folder, name, repository, path, licence)
+        for path, name in names.items()
+    }
 
 
 # Only files whose authors, or ComfyUI's own templates, publish them under this very name: a file of
 # this name from elsewhere may be another one.
-PUBLISHED: Mapping[tuple[str, str], str] = {
+_PUBLISHED: Mapping[tuple[str, str], Published] = {
     **_of_the_hub(
-        "checkpoints", "stabilityai/stable-diffusion-xl-base-1.0", "sd_xl_base_1.0.safetensors"
+        "checkpoints",
+        "stabilityai/stable-diffusion-xl-base-1.0",
+        "sd_xl_base_1.0.safetensors",
+        licence="CreativeML Open RAIL++-M",
     ),
     **_of_the_hub(
         "checkpoints",
         "Comfy-Org/stable-diffusion-v1-5-archive",
         "v1-5-pruned-emaonly-fp16.safetensors",
+        licence="CreativeML Open RAIL-M",
     ),
     **_of_the_hub(
         "checkpoints", "Comfy-Org/sam3.1", "checkpoints/sam3.1_multiplex_fp16.safetensors"
@@ -93,19 +100,6 @@ PUBLISHED: Mapping[tuple[str, str], str] = {
     **_of_the_hub(
         "checkpoints", "Comfy-Org/SDPose", "checkpoints/sdpose_wholebody_fp16.safetensors"
     ),
-    **_of_the_hub(
-        "diffusion_models",
-        "Comfy-Org/flux1-dev",
-        "flux1-dev.safetensors",
-        "split_files/diffusion_models/flux1-fill-dev.safetensors",
-    ),
-    **_of_the_hub(
-        "text_encoders",
-        "comfyanonymous/flux_text_encoders",
-        "clip_l.safetensors",
-        "t5xxl_fp16.safetensors",
-    ),
-    **_of_the_hub("vae", "Comfy-Org/Lumina_Image_2.0_Repackaged", "split_files/vae/ae.safetensors"),
     **_of_the_hub("upscale_models", "Kim2091/UltraSharp", "4x-UltraSharp.pth"),
     **_of_the_hub(
         "upscale_models", "Comfy-Org/Real-ESRGAN_repackaged", "RealESRGAN_x4plus.safetensors"
@@ -131,6 +125,7 @@ PUBLISHED: Mapping[tuple[str, str], str] = {
         "model_patches",
         "alibaba-pai/Z-Image-Turbo-Fun-Controlnet-Union-2.1",
         "Z-Image-Turbo-Fun-Controlnet-Union-2.1.safetensors",
+        licence="Apache-2.0",
     ),
     **_of_the_hub("embeddings", "datasets/gsdf/EasyNegative", "EasyNegative.safetensors"),
     **_of_the_hub("detection", "Comfy-Org/mediapipe", "detection/mediapipe_face_fp32.safetensors"),
@@ -151,6 +146,10 @@ PUBLISHED: Mapping[tuple[str, str], str] = {
     ),
     **_of_the_hub("pulid", "guozinan/PuLID", "pulid_flux_v0.9.1.safetensors"),
     **_of_the_hub("clip_vision", "QuanSun/EVA-CLIP", "EVA02_CLIP_L_336_psz14_s6B.pt"),
+    **{(file.folder, file.name): file for one in FAMILIES.values() for file in one.files},
+}
+# Those that are published elsewhere than on the hub.
+_ELSEWHERE: Mapping[tuple[str, str], str] = {
     (
         "upscale_models",
         "GFPGANv1.4.pth",
@@ -159,9 +158,6 @@ PUBLISHED: Mapping[tuple[str, str], str] = {
         "facedetection",
         "parsing_bisenet.pth",
     ): "https://github.com/xinntao/facexlib/releases/download/v0.2.0/parsing_bisenet.pth",
-}
-_OF_FAMILIES: Mapping[tuple[str, str], Published] = {
-    (file.folder, file.name): file for one in FAMILIES.values() for file in one.files
 }
 
 # An embedding in the words of the host, also where a weight follows: (embedding:name.pt:1.2). Found
@@ -179,17 +175,13 @@ class ModelFile(NamedTuple):
     def address(self) -> str | None:
         """Where the file is published; None where nobody can be sure."""
         place = self.folder, self.name
-        if place in PUBLISHED or place not in _OF_FAMILIES:
-            return PUBLISHED.get(place)
-        return f"{_HUB}/{_OF_FAMILIES[place].repository}/resolve/main/{_OF_FAMILIES[place].path}"
+        return _PUBLISHED[place].address if place in _PUBLISHED else _ELSEWHERE.get(place)
 
     @property
     def licence(self) -> str:
-        """The licence of a file that a family alone is published in, "" of others."""
-        place = self.folder, self.name
-        return (
-            "" if place in PUBLISHED or place not in _OF_FAMILIES else _OF_FAMILIES[place].licence
-        )
+        """The licence of a published file, "" where it is not known."""
+        file = _PUBLISHED.get((self.folder, self.name))
+        return file.licence if file is not None else ""
 
     def describe(self) -> str:
         """Return in Markdown where the file belongs, and where a picture of the reader's own
@@ -221,8 +213,9 @@ class ModelFile(NamedTuple):
     @property
     def _page(self) -> str:
         """The page on which the licence has to be accepted, "" where none has."""
-        file = _OF_FAMILIES.get((self.folder, self.name))
-        return f"{_HUB}/{file.repository}" if file is not None and file.is_gated else ""
+        file = _PUBLISHED.get((self.folder, self.name))
+        gated = file is not None and file.is_gated
+        return f"https://huggingface.co/{file.repository}" if gated else ""
 
 
 def files_of(call: NodeCall) -> tuple[ModelFile, ...]:

@@ -22,7 +22,7 @@ from ..net.settings import SETTINGS_FILE
 from ..prompt import PromptRequest
 from ..tunes.local_files import LocalFiles
 from ..tunes.resolve import Resolver
-from ..tunes.state import resolver_in
+from ..tunes.state import resolver_of
 from .build.sources import Options
 from .compiling import CompileOptions, compile_request, workflow_of
 from .explain import explain
@@ -36,14 +36,16 @@ def main(
     models: Sequence[Path],
     bind: str,
     write: Callable[[str], None],
+    beside: Path | None = None,
 ) -> int:
     """Run `explain` or `compile` and return the exit code.
 
     0, or 1 when the prompt cannot run as it is.
 
     `folder` is the pack's private folder, `<ComfyUI>/user/__astria`, with the bindings, the tunes
-    and the API's settings; `models` are the model folders, `<ComfyUI>/models`; `bind` is the
-    command that hints name for binding a file there.
+    and the API's settings; `beside` is that of another ComfyUI, for what the first does not bind;
+    `models` are the model folders, `<ComfyUI>/models`; `bind` is the command that hints name for
+    binding a file in `folder`.
     """
     arguments = _parser().parse_args(argv)
     try:
@@ -52,9 +54,8 @@ def main(
             if arguments.prompt == "-"
             else Path(arguments.prompt).read_text(encoding="utf-8")
         )
-        task = _Task(
-            arguments, text, resolver_in(folder, LocalFiles(*models), bind=bind), _pictures(folder)
-        )
+        resolver = resolver_of(folder, beside, LocalFiles(*models), bind)
+        task = _Task(arguments, text, resolver, _pictures(folder))
         return _COMMANDS[arguments.command](task, write)
     except OSError as error:
         write(

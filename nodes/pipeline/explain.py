@@ -15,6 +15,7 @@ from ..prompt import PromptRequest
 from ..tunes.file_search import Missing
 from ..tunes.resolve import Resolver
 from .build.sources import Sources
+from .build.stage_list import Problem
 from .build.tags import resolve_text
 from .build.text import Models
 from .compiling import CompileOptions, needed_files, sources_of
@@ -103,9 +104,14 @@ def _report(request: PromptRequest, drafted: Plan, resolver: Resolver) -> str:
         lines += [
             "",
             "Notes",
-            *(f"  {problem.severity}: {problem.render()}" for problem in drafted.problems),
+            *(_note(problem) for problem in drafted.problems),
         ]
     return "\n".join([*lines, ""])
+
+
+def _note(problem: Problem) -> str:
+    first, *others = problem.render().splitlines()
+    return "\n".join([f"  {problem.severity}: {first}", *(f"    {line}" for line in others)])
 
 
 def _files(request: PromptRequest, drafted: Plan, resolver: Resolver) -> list[str]:

@@ -18,6 +18,8 @@ def people_lines(request: PromptRequest, graph: Graph) -> list[str]:
     for number, person in enumerate(request.persons, start=1):
         tags = " ".join(map(str, (*person.loras, *person.faceids)))
         parts = [_short(person.text) or "without words", tags or "no LoRA or FaceID of their own"]
+        if checkpoint := _checkpoint(graph, number):
+            parts.append(f"drawn with the checkpoint {checkpoint}")
         where = _where(graph, number, count)
         lines.append(f"person {number}: " + "; ".join(filter(None, (*parts, where))))
     return lines
@@ -41,6 +43,15 @@ def _where(graph: Graph, number: int, count: int) -> str:
     if "pose_image" in regions.inputs:
         return f"stands where figure {number} from the left of the pose picture is"
     return f"stands in column {number} of {count} from the left, all equally wide"
+
+
+def _checkpoint(graph: Graph, number: int) -> str:
+    """Return the file of a person's own model, "" where the picture's draws them."""
+    node = graph.nodes.get(f"base.person_{number}")
+    model = node.inputs.get("model") if node is not None else None
+    loader = graph.nodes[model.node] if isinstance(model, Link) else None
+    is_own = loader is not None and loader.class_type == "CheckpointLoaderSimple"
+    return str(loader.inputs["ckpt_name"]) if is_own else ""
 
 
 def _is_found(graph: Graph, masks: Value) -> bool:

@@ -25,6 +25,7 @@ from .tables import (
     base_problem,
     guess,
     is_role,
+    main_field,
     value_problem,
 )
 
@@ -269,7 +270,7 @@ def address(key: str) -> tuple[str, str]:
     if is_role(key):
         return "roles", key
     if known := KNOWN_BASES.get(one_id(key)):
-        field_name = "diffusion_model" if known.family == "flux" else "checkpoint"
+        field_name = main_field(known.family)
         raise BindingsError(
             f"{key} is the base tune {known.title}: a base binds its files one by one",
             code="bindings-key",

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..families.facts import Published
 from ..families.family import FAMILIES
 from ..graph.model_files import ModelFile
-from .choices import FIELD_FOLDERS, ModelFiles, portable, present
+from .choices import ModelFiles, portable, present
 from .names import Suggestions, alike, matching, name_problem, shell_word, shown, without_ending
-from .tables import KNOWN_BASES, SPLIT_FILES, Role
+from .tables import KNOWN_BASES, Role
 
 
 @dataclass(frozen=True)
@@ -114,21 +115,17 @@ class BindWords:
     def base(self, id: str) -> str:
         """Return what binds a base which nothing is known of yet, a line each."""
         known = KNOWN_BASES.get(id)
-        if known and FAMILIES[known.family].text.in_sequence:
-            fields = ("diffusion_model", *SPLIT_FILES[known.family])
-            return "\n".join(line for name in fields for line in self._published(id, name))
+        if known and FAMILIES[known.family].files:
+            published = FAMILIES[known.family].published.items()
+            return "\n".join(line for one in published for line in self._published(id, *one))
         family = [] if known else [self.bind(f"base.{id}.family", "FAMILY")]
         return "\n".join([*family, self.bind(f"base.{id}.checkpoint")])
 
-    def _published(self, id: str, field: str) -> list[str]:
-        """Return what binds a field of a base that is published in files of their own, and where
-        its file is.
-        """
-        key, files = f"base.{id}.{field}", FAMILIES[KNOWN_BASES[id].family].files
-        for folder in FIELD_FOLDERS[field]:
-            for file in (ModelFile(one.folder, one.name) for one in files if one.folder == folder):
-                return [self.bind(key, file.name), f"  {folder}/{file.name}, {file.offer()}"]
-        return [self.bind(key)]
+    def _published(self, id: str, field: str, file: Published) -> list[str]:
+        """Return what binds a field of a base to its published file, and where that is."""
+        offer = ModelFile(file.folder, file.name).offer()
+        bound = self.bind(f"base.{id}.{field}", file.name)
+        return [bound, f"  {file.folder}/{file.name}, {offer}"]
 
 
 def _spelled(key: str) -> str:

@@ -12,15 +12,16 @@ from functools import cached_property
 from pathlib import Path
 from unicodedata import normalize
 
-from ..families.family import Family, variant_of
+from ..families.family import FAMILIES, Family, variant_of
 from ..families.lora_files import LoraSigns, signs_of
+from ..graph.model_files import ModelFile
 from ..net.tensor_header import tensor_shapes
 from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
 from .choices import FIELD_FOLDERS, TAG_FOLDERS, ModelFiles, present
 from .file_search import BindWords, FileSearch, Located, Missing, WantedFile, bound_file, refused
 from .names import alike, matching, name_problem, one_id, shell_word, shown, suggestion
 from .syntax import BASE_ID
-from .tables import Role, base_problem, base_title, incomplete
+from .tables import Role, base_problem, base_title, incomplete, main_field
 from .tune import ModelType, Tune, Tunes
 
 BIND_COMMAND = "python dev.py bind"
@@ -28,6 +29,8 @@ _MAKE_TUNE = (
     "Make one of photos of the person with Astria Create Tune, model_type faceid; its tune_id is"
     " the id that the prompt then names."
 )
+# Whose files are told with their addresses.
+_TOLD_BASES = [id for id, one in KNOWN_BASES.items() if FAMILIES[one.family].files]
 _CLOSE_TUNES = 500  # the newest tunes, searched for what comes close to an unknown id
 
 
@@ -201,11 +204,14 @@ class Resolver:
             f"no {key} is bound ({role.purpose}). Its model folder is"
             f" {self._search.searched(role.folders)}. {there}"
         )
-        file = shell_word(names[0]) if len(names) == 1 else "FILE"
-        hint = self._words.bind(key, file)
+        own = [name for name in names if name.rpartition("/")[2] == role.published]
+        file = next(iter(own or (names if len(names) == 1 else [role.published or "FILE"])))
+        hint = self._words.bind(key, shell_word(file))
         if not names:
             put = f"Put the model into {self._search.place(role.folders[0])}"
             hint = self._words.after(put, "then run", key, file)
+        if file == role.published and not own:
+            hint += f"\n{file} is {ModelFile(role.folders[0], file).offer()}"
         return Missing(key, key, message, hint, key)
 
     def _role_file(self, key: str, bound: str, role: Role) -> str | Missing:
@@ -240,7 +246,8 @@ class Resolver:
             hint = (
                 f"Name one: {self._words.bind('defaults.base', next(iter(bases)))}"
                 if bases
-                else self._words.base("690204")
+                else f"{self._words.base('690204')}\nOr name a base whose files are told:"
+                f" {', '.join(_TOLD_BASES)}."
             )
             return Missing(
                 "base model",
@@ -255,11 +262,13 @@ class Resolver:
         base = bases.get(id)
         if base is None:
             message = f"base {base_title(id)} is not bound to a model.{suggestion(id, list(bases))}"
-            return Missing("base model", id, message, self._words.base(id), f"base.{id}.checkpoint")
+            known = KNOWN_BASES.get(id)
+            field = main_field(known.family) if known else "checkpoint"
+            return Missing("base model", id, message, self._words.base(id), f"base.{id}.{field}")
         if problem := base_problem(base) or incomplete(base):
             edit = f"Edit [base {id}] in the bindings file"
             hint = self._words.after(edit, "or use", f"base.{id}.FIELD")
-            key = f"base.{id}.checkpoint"
+            key = f"base.{id}.{main_field(base.family)}"
             return Missing("base model", id, f"base {base_title(id)}: {problem}", hint, key)
         return self._with_listed_files(id, base)
 

@@ -32,6 +32,16 @@ def resolver_in(
     return Resolver(bindings_in(folder, extra), tunes_in(folder), files, bind)
 
 
+def resolver_of(
+    folder: Path, beside: Path | None, files: ModelFiles, bind: str = BIND_COMMAND
+) -> Resolver:
+    """Return a resolver over two private folders: what the first lacks is that of the second."""
+    if beside is None:
+        return resolver_in(folder, files, bind=bind)
+    tunes = tunes_in(folder) or tunes_in(beside)
+    return Resolver(bindings_in(beside, bindings_in(folder)), tunes, files, bind)
+
+
 def tunes_in(folder: Path) -> TuneStore | None:
     """Return the folder's tunes, None where none were ever kept.
 

@@ -23,11 +23,19 @@ class KnownBase:
     family: str
 
 
-KNOWN_BASES: Mapping[str, KnownBase] = {
+_GALLERY: Mapping[str, KnownBase] = {
     "690204": KnownBase("Realistic Vision v5.1", "sd15"),
     "1504944": KnownBase("Flux1.dev", "flux"),
-    # Families that are published as single files, under their own names.
-    **{one.name: KnownBase(one.title, one.name) for one in families.FAMILIES.values() if one.files},
+}
+_IN_GALLERY = {one.family for one in _GALLERY.values()}
+KNOWN_BASES: Mapping[str, KnownBase] = {
+    **_GALLERY,
+    # Other families that are published as single files, under their own names.
+    **{
+        name: KnownBase(families.FAMILIES[name].title, name)
+        for name in FAMILIES
+        if families.FAMILIES[name].files and name not in _IN_GALLERY
+    },
 }
 
 
@@ -43,6 +51,7 @@ class Role:
     # every file that the host lists.
     endings: tuple[str, ...] = ()
     is_flat: bool = False  # the file stands in the model folder itself
+    published: str = ""  # name of the file that most take, where it serves every family
 
     def takes(self, name: str) -> bool:
         """Return whether a listed file can be the model, or stands where it makes a folder one.
@@ -71,7 +80,11 @@ def _controlnet(kind: str, also: str = "") -> Role:
 # A bindings key may put a family before a role, sdxl.controlnet_pose, for a model that is made for
 # that family.
 ROLES: Mapping[str, Role] = {
-    "upscaler": Role(("upscale_models",), "super-resolution and hires fix"),
+    "upscaler": Role(
+        ("upscale_models",),
+        "super-resolution and hires fix",
+        published="4x-UltraSharp.pth",
+    ),
     "controlnet_pose": _controlnet("pose", " and the constant pose of people"),
     "controlnet_canny": _controlnet("canny"),
     "controlnet_depth": _controlnet("depth"),
@@ -85,20 +98,30 @@ ROLES: Mapping[str, Role] = {
     "control_patch": Role(
         ("model_patches",),
         "one ControlNet that is a patch of the model: Z-Image's Fun ControlNet Union",
+        published="Z-Image-Turbo-Fun-Controlnet-Union-2.1.safetensors",
     ),
     "pose_estimator": Role(
-        ("checkpoints",), "the pose of an input image, for controlnet=pose: SDPose"
+        ("checkpoints",),
+        "the pose of an input image, for controlnet=pose: SDPose",
+        published="sdpose_wholebody_fp16.safetensors",
     ),
     "depth_estimator": Role(
         ("geometry_estimation",),
         "the depth map of an input image, for controlnet=depth: Depth Anything 3",
+        published="depth_anything_3_mono_large.safetensors",
     ),
     "background_removal": Role(
         ("background_removal",),
         "--remove_background, and the mask word foreground: BiRefNet",
         endings=WEIGHT_ENDINGS,
+        published="birefnet.safetensors",
     ),
-    "sam3": Role(("checkpoints",), "mask words: SAM3", endings=WEIGHT_ENDINGS),
+    "sam3": Role(
+        ("checkpoints",),
+        "mask words: SAM3",
+        endings=WEIGHT_ENDINGS,
+        published="sam3.1_multiplex_fp16.safetensors",
+    ),
     "grounding_dino": Role(
         ("grounding-dino",), "mask words, with sam: GroundingDINO", below="", endings=_TRANSFORMERS
     ),
@@ -113,7 +136,9 @@ ROLES: Mapping[str, Role] = {
         endings=_PACK,
     ),
     "face_detector": Role(
-        ("detection",), "finding the faces of a picture, alone or beside face_analysis: MediaPipe"
+        ("detection",),
+        "finding the faces of a picture, alone or beside face_analysis: MediaPipe",
+        published="mediapipe_face_fp32.safetensors",
     ),
     "face_analysis_pulid": Role(
         ("insightface",),
@@ -130,13 +155,23 @@ ROLES: Mapping[str, Role] = {
         ("ipadapter",), "<faceid:...> with --faceid_portrait", endings=WEIGHT_ENDINGS
     ),
     "clip_vision": Role(("clip_vision",), "IP-Adapter FaceID Plus: CLIP-ViT-H"),
-    "eva_clip": Role(("clip_vision",), "PuLID: EVA02-CLIP-L-336", endings=WEIGHT_ENDINGS),
+    "eva_clip": Role(
+        ("clip_vision",),
+        "PuLID: EVA02-CLIP-L-336",
+        endings=WEIGHT_ENDINGS,
+        published="EVA02_CLIP_L_336_psz14_s6B.pt",
+    ),
     "face_parsing": Role(
         ("facedetection",),
         "face parsing: PuLID, and what a swap or correction keeps",
         endings=WEIGHT_ENDINGS,
+        published="parsing_bisenet.pth",
     ),
-    "face_restorer": Role(("upscale_models",), "face_correct: GFPGAN and others"),
+    "face_restorer": Role(
+        ("upscale_models",),
+        "face_correct: GFPGAN and others",
+        published="GFPGANv1.4.pth",
+    ),
     "face_swapper": Role(
         ("insightface",), "face_swap: inswapper_128.onnx", endings=_PACK, is_flat=True
     ),
@@ -188,6 +223,11 @@ SPLIT_FILES: Mapping[str, tuple[str, ...]] = {
     if families.FAMILIES[name].text.files
 }
 _ENCODERS = ("clip_l", "t5xxl", "text_encoder")
+
+
+def main_field(family: str) -> str:
+    """Return the field of a base that names its model, as the family is published."""
+    return "diffusion_model" if families.FAMILIES[family].files else "checkpoint"
 
 
 def base_problem(base: BaseModel) -> str | None:

@@ -69,6 +69,32 @@ def test_explain_of_a_request_that_can_run_succeeds_and_makes_no_database(
     assert [path.name for path in comfy.state.iterdir()] == ["bindings.ini"]
 
 
+def test_what_another_comfyui_binds_counts_where_the_first_binds_nothing(
+    comfy: CommandLine, tmp_path: Path
+) -> None:
+    for name in (
+        "checkpoints/rv51.safetensors",
+        "loras/my_wife.safetensors",
+        "loras/b.safetensors",
+    ):
+        comfy.add(name)
+    first = tmp_path / "first" / "user" / "__astria"
+    lines: list[str] = []
+
+    def run() -> int:
+        lines.clear()
+        argv = ["explain", str(comfy.prompt), "--missing-models", "skip"]
+        given = {"models": [comfy.root / "models"], "bind": "BIND", "beside": comfy.state}
+        return main(argv, folder=first, write=lines.append, **given)
+
+    assert run() == 0
+    assert "found    loras/my_wife.safetensors" in lines[0]
+    first.mkdir(parents=True)
+    (first / "bindings.ini").write_text("[tunes]\n1533312 = b.safetensors\n", encoding="utf-8")
+    assert run() == 0
+    assert "found    loras/b.safetensors" in lines[0]
+
+
 @pytest.mark.parametrize("form", ["ui", "api"])
 def test_compile_writes_a_workflow_with_the_users_file_names(comfy: CommandLine, form: str) -> None:
     for name in ("checkpoints/rv51.safetensors", "loras/my_wife.safetensors"):

@@ -205,6 +205,21 @@ def test_face_swap_takes_the_photos_of_each_persons_tune(tmp_path: Path) -> None
         equipped("a BREAK BREAK <lora:7:1> woman BREAK man\nface_swap=true", store=store)
 
 
+@pytest.mark.parametrize("family", ["sd15", "zimage_turbo"])
+@pytest.mark.parametrize("other", ["", "BREAK <faceid:7:1> man"])
+def test_photos_that_are_not_there_are_told_once_by_a_swap(
+    tmp_path: Path, family: str, other: str
+) -> None:
+    text = f"a BREAK BREAK <faceid:9:1> woman {other}\nface_swap=true"
+    store = store_with_photos(tmp_path, 7)
+    request = PromptRequest.require(text)
+    lost = draft(request, sources(family), resolver(EQUIPPED, store), Options()).missing
+    assert [one.message for one in lost] == ["FaceID photo set '9' is not in the tunes database."]
+    skipped = draft(request, sources(family), resolver(EQUIPPED, store), SKIP)
+    stages = [one.message for one in skipped.problems if one.code == "stage-skipped"]
+    assert len(stages) == (0 if other else 1)
+
+
 def test_faceid_swap_and_correct_of_the_seed(tmp_path: Path) -> None:
     text = (
         "<faceid:7:1.0> woman trekking in the"

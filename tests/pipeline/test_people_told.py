@@ -35,6 +35,13 @@ def test_each_person_has_words_tags_and_a_place() -> None:
     assert people_lines(PromptRequest.require("a bar"), plan_text("a bar").graph) == []
 
 
+def test_a_person_drawn_with_a_checkpoint_names_its_file() -> None:
+    text = "a bar BREAK noir BREAK <lora:rv51:1> ohwx woman BREAK man"
+    first, second = people_lines(PromptRequest.require(text), plan_text(text).graph)
+    assert "; drawn with the checkpoint rv51.safetensors; stands" in first
+    assert "checkpoint" not in second
+
+
 @pytest.mark.parametrize(
     ("more", "sockets", "place"),
     [

@@ -13,7 +13,6 @@ import pytest
 from comfyui_astria.nodes.api.guess import guessed
 from comfyui_astria.nodes.errors import MissingModelError, PlanError
 from comfyui_astria.nodes.families.family import FAMILIES, Family
-from comfyui_astria.nodes.graph.model_files import PUBLISHED as PUBLISHED_FILES
 from comfyui_astria.nodes.graph.model_files import ModelFile
 from comfyui_astria.nodes.pipeline.build.sources import Options
 from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
@@ -34,7 +33,7 @@ from comfyui_astria.tests.pipeline.support import (
 )
 from comfyui_astria.tests.regions.comfy_inprocess import load
 
-PUBLISHED = [one for one in FAMILIES.values() if one.files]
+PUBLISHED = [one for one in FAMILIES.values() if one.files and one.text.width]
 every = pytest.mark.parametrize("of", PUBLISHED, ids=[one.name for one in PUBLISHED])
 
 
@@ -89,9 +88,8 @@ def test_a_base_is_loaded_as_its_publishers_do(of: Family) -> None:
     for file in of.files:
         shown = ModelFile(file.folder, file.name)
         own = f"https://huggingface.co/{file.repository}/resolve/main/{file.path}"
-        # The same file may be known from another publisher.
-        assert shown.address == PUBLISHED_FILES.get((file.folder, file.name), own)
-        assert file.licence in shown.describe() or shown.address != own
+        assert shown.address == own
+        assert f"({file.licence}" in shown.describe()
 
 
 @every
@@ -308,6 +306,69 @@ def test_files_that_are_not_there_are_told_with_their_address_and_terms(of: Fami
             assert (gate in told.text) == file.is_gated
         if resolver is unbound:
             assert f"base.{of.name}.diffusion_model {of.files[0].name}\n" in told.text
+
+
+@pytest.mark.parametrize("base", ["1504944", "flux_schnell"])
+def test_flux_1_is_told_with_its_files_their_addresses_and_licences(base: str) -> None:
+    nowhere = Resolver(Bindings(), None, TestFiles({}))
+    told = explain(PromptRequest.require("a cat"), nowhere, CompileOptions(base)).text.splitlines()
+    of = FAMILIES["flux" if base == "1504944" else base]
+    assert len(of.files) == 4
+    for field, file in of.published.items():
+        at = told.index(f"  python dev.py bind base.{base}.{field} {file.name}")
+        place = f"https://huggingface.co/{file.repository}/resolve/main/{file.path}"
+        where = f"{file.folder}/{file.name}, published at {place} ({file.licence})"
+        assert told[at + 1].strip() == where
+    assert any("Non-Commercial" in line for line in told) == (base == "1504944")
+
+
+def test_every_file_of_a_family_names_its_licence() -> None:
+    files = [file for one in FAMILIES.values() for file in one.files]
+    assert len({one.name for one in FAMILIES.values() if one.files}) == 12
+    assert not [file for file in files if not file.licence]
+    for folder, name in (
+        ("checkpoints", "v1-5-pruned-emaonly-fp16.safetensors"),
+        ("checkpoints", "sd_xl_base_1.0.safetensors"),
+        ("diffusion_models", "flux1-fill-dev.safetensors"),
+        ("model_patches", "Z-Image-Turbo-Fun-Controlnet-Union-2.1.safetensors"),
+    ):
+        assert ModelFile(folder, name).licence in ModelFile(folder, name).offer() != ""
+
+
+def test_an_embedding_that_is_not_there_is_not_said_to_hide_what_it_is(tmp_path: Path) -> None:
+    request = PromptRequest.require("<old> cat")
+    files = Resolver(Bindings(), None, _Embeddings(tmp_path))
+    planned = draft(request, sources("zimage"), files, Options())
+    [told] = [one.message for one in planned.problems if one.code == "embedding-family"]
+    assert told.endswith("whose vectors have 2560 numbers.")
+    assert len(planned.missing) == 1
+
+
+@every
+def test_what_a_size_and_a_schedule_become_is_told(of: Family) -> None:
+    text = "a cat\nw={}\nh=776\nscheduler={}"
+    told = {
+        (w, scheduler): {
+            one.key: one.reason
+            for one in plan_text(text.format(w, scheduler), of.name).settings.explained
+        }
+        for w, scheduler in ((1000, "dpm++2m_karras"), (1008, "euler"))
+    }
+    odd, even = told.values()
+    assert "; drawn at 1008x784 and cropped, since" in odd["size"]
+    assert "Karras spacing is left out" in odd["sampler"]
+    assert "Karras" not in even["sampler"]
+    native = plan_text("a cat", of.name).settings.explained
+    assert "drawn at" not in next(one.reason for one in native if one.key == "size")
+
+
+@every
+def test_resemblance_without_a_tile_control_net_is_told(of: Family) -> None:
+    text = "a cat --tiled_upscale_v2{}\nhires_fix=true"
+    for given in ("", " --resemblance 0.4"):
+        planned = plan_text(text.format(given), of.name, upscale_model=True)
+        [told] = [one.message for one in planned.problems if "tile ControlNet" in one.message]
+        assert ("--resemblance has no effect" in told) == bool(given)
 
 
 @every

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from comfyui_astria.devtools import commands
 from comfyui_astria.devtools.commands import main
 from comfyui_astria.nodes.tunes.bindings import BINDINGS_FILE, Bindings
 from comfyui_astria.nodes.tunes.choices import choices
@@ -97,6 +98,23 @@ def test_model_folders_that_only_a_running_comfyui_knows_are_told(
     told = capsys.readouterr()
     assert f"{comfyui / 'extra_model_paths.yaml'} is not read here" in told.err
     assert "is not read here" not in told.out
+
+
+def test_bindings_of_an_own_comfyui_are_seen(
+    comfyui: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COMFYUI_PATH says which."""
+    (comfyui / "comfyui_version.py").write_text('__version__ = "0.30.0"', encoding="utf-8")
+    (comfyui / "prompt.txt").write_text("a cat\nsuper_resolution=true", encoding="utf-8")
+    (comfyui / "models" / "upscale_models" / "own.pth").touch()
+    state = comfyui / "user" / "__astria"
+    state.mkdir(parents=True)
+    (state / BINDINGS_FILE).write_text("[roles]\nupscaler = own.pth\n", encoding="utf-8")
+    monkeypatch.setattr(commands, "BASE", comfyui / "base")
+    for path, found in (("", False), (str(comfyui), True)):
+        monkeypatch.setenv("COMFYUI_PATH", path)
+        main(["explain", str(comfyui / "prompt.txt"), "--family", "sd15"])
+        assert ("found    upscale_models/own.pth" in capsys.readouterr().out) == found
 
 
 def test_bind_says_what_is_not_there_and_the_list_shows_it(

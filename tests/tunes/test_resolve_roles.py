@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 import pytest
 from comfyui_astria.nodes.families.family import FAMILIES
-from comfyui_astria.nodes.tunes.bindings import BaseModel, Bindings
+from comfyui_astria.nodes.graph.model_files import ModelFile
+from comfyui_astria.nodes.tunes.bindings import (
+    ROLES,
+    BaseModel,
+    Bindings,
+    BindingsError,
+    address,
+)
 from comfyui_astria.nodes.tunes.file_search import Located, Missing
 from comfyui_astria.nodes.tunes.resolve import Resolver
 from comfyui_astria.tests.tunes.resolve_support import Files, missing
@@ -107,6 +114,40 @@ def test_error_roles_without_a_file(resolver: Callable) -> None:
     )
 
 
+def test_an_unbound_role_names_the_published_file(files: Files) -> None:
+    nothing = missing(Resolver(Bindings(), None, files()).role("sam3"))
+    sam3 = "sam3.1_multiplex_fp16.safetensors"
+    address = f"https://huggingface.co/Comfy-Org/sam3.1/resolve/main/checkpoints/{sam3}"
+    put, where = nothing.hint.splitlines()
+    assert put.endswith(f"then run: python dev.py bind sam3 {sam3}")
+    assert where == f"{sam3} is published at {address}"
+    beside = files(checkpoints=["a.safetensors", "b.safetensors"])
+    others = missing(Resolver(Bindings(), None, beside).role("sam3"))
+    assert others.hint.splitlines() == [f"python dev.py bind sam3 {sam3}", where]
+    there = files(checkpoints=["a.safetensors", f"sam/{sam3}"])
+    found = missing(Resolver(Bindings(), None, there).role("sam3"))
+    assert found.hint == f"python dev.py bind sam3 sam/{sam3}"
+
+
+@pytest.mark.parametrize("role", [role for role, one in ROLES.items() if one.published])
+def test_published_files_of_roles_are_known_with_their_address(role: str) -> None:
+    about = ROLES[role]
+    assert ModelFile(about.folders[0], about.published).address
+    assert about.takes(about.published)
+
+
+@pytest.mark.parametrize(
+    ("id", "field"),
+    [("1504944", "diffusion_model"), ("zimage_turbo", "diffusion_model"), ("690204", "checkpoint")],
+)
+def test_a_base_is_bound_by_the_field_that_its_model_is_published_for(
+    resolver: Callable, id: str, field: str
+) -> None:
+    assert missing(resolver(Bindings()).base(id)).bind_key == f"base.{id}.{field}"
+    with pytest.raises(BindingsError, match=f"Use the key base.{id}.{field}"):
+        address(id)
+
+
 def test_a_base_gives_its_files_as_listed(resolver: Callable) -> None:
     rv = BaseModel("sd15", checkpoint="realisticVision")
     bases = resolver(Bindings({"690204": rv, "1504944": FLUX}, "1504944"))
@@ -143,7 +184,11 @@ def test_an_outpaint_model_may_be_a_diffusion_model_or_a_checkpoint(
             Bindings(),
             None,
             "no default base is set. Bound bases: none.",
-            "python dev.py bind base.690204.checkpoint FILE",
+            (
+                "python dev.py bind base.690204.checkpoint FILE\nOr name a base whose files are"
+                " told: 1504944, flux_schnell, flux2, flux2_klein_4b, flux2_klein_4b_base,"
+                " flux2_klein_9b, flux2_klein_9b_base, zimage_turbo, zimage, krea2_turbo, krea2."
+            ),
         ),
         (
             Bindings({"1": FLUX, "2": BaseModel("sdxl", "a")}),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ...families.family import FAMILIES
+from ...families.family import BASES, FAMILIES
 from ...host.state import state_folder
 from ...tunes.bindings import BINDINGS_FILE, ROLES, bind
 from ...tunes.choices import present
@@ -28,7 +28,7 @@ def guess_bases(tune_id: str | None) -> list[str]:
     if bindings_in(state_folder()).bases:
         return []
     gallery = ("1504944", "690204")
-    published = (one.name for one in FAMILIES.values() if one.files)
+    published = (name for name in BASES if FAMILIES[name].files)
     attempts = map(_guess_base, (*gallery, *published))
     return next(filter(None, attempts), [])
 

@@ -198,10 +198,12 @@ class PlanBuilder:
             if width in widths:
                 continue
             found = " or ".join(map(str, sorted(widths)))
-            why = f"its vectors have {found} numbers" if widths else "its file does not tell"
+            why = f"; its vectors have {found} numbers" if widths else "; its file does not tell"
+            if piece.name not in self.resolver.listed("embeddings"):
+                why = ""
             text = (
                 f"<{piece.name}> is left out by ComfyUI unless it was made for the text encoder of"
-                f" {title}, whose vectors have {width} numbers; {why}."
+                f" {title}, whose vectors have {width} numbers{why}."
             )
             hint = "Take it out, and say in words what it stands for."
             self.tell(Problem("embedding-family", "warning", text, hint))

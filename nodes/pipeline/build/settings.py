@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...families.family import ASPECT_RATIOS, FAMILIES, Family, host_sampler, size_for_ratio
+from ...families.family import (
+    ASPECT_RATIOS,
+    FAMILIES,
+    SCHEDULERS,
+    Family,
+    host_sampler,
+    size_for_ratio,
+)
 from ...prompt import PromptRequest
+from ...rounding import round_up
 from .controls import Control, controls_of
 
 DEFAULT_DENOISE = 0.8
@@ -98,7 +106,7 @@ def settle(request: PromptRequest, family: Family, inputs: Inputs) -> Settings:
         Setting(
             "sampler",
             f"{chosen.sampler} / {chosen.schedule}",
-            f"the host's sampler and schedule for {scheduler} on {title}",
+            _sampler_why(scheduler, family),
         )
     )
     if family.is_shifted_by_size:
@@ -127,6 +135,13 @@ def settle(request: PromptRequest, family: Family, inputs: Inputs) -> Settings:
         lcm=lcm,
         outpaint_lcm=outpaint_lcm,
     )
+
+
+def _sampler_why(scheduler: str, family: Family) -> str:
+    why = f"the host's sampler and schedule for {scheduler} on {family.title}"
+    if SCHEDULERS[scheduler].schedule == "karras" and family.schedule:
+        why += ", where Karras spacing is left out: it is made for Stable Diffusion"
+    return why
 
 
 def _weights(family: Family) -> str:
@@ -209,5 +224,11 @@ def _size(
         why = f"aspect ratio {ratio} at the native area of {_native_of(family)}"
     else:
         size, why = (family.native_size, family.native_size), f"native size of {_native_of(family)}"
+    drawn = tuple(round_up(side, family.multiple) for side in size)
+    if drawn != size:
+        why += (
+            f"; drawn at {drawn[0]}x{drawn[1]} and cropped, since {family.title} paints multiples"
+            f" of {family.multiple}"
+        )
     note.settings.append(Setting("size", f"{size[0]}x{size[1]}", why))
     return size

@@ -316,7 +316,9 @@ def _or_prepared(estimator: Value | Missing, what: str) -> Value | Missing:
     """Return the estimator; missing, the way around it is told as well."""
     if isinstance(estimator, Missing):
         return replace(
-            estimator, hint=f"{estimator.hint} Or connect a prepared {what} to control_image."
+            # A line of its own: a command may end the one before.
+            estimator,
+            hint=f"{estimator.hint}\nOr connect a prepared {what} to control_image.",
         )
     return estimator
 

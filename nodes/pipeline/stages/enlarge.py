@@ -196,8 +196,10 @@ def _tile_controlnet(builder: PlanBuilder) -> Value | None:
     found = builder.loaders.controlnet("tile")
     if builder.family.controls or not isinstance(found, Missing):
         return builder.require_for_part(found, part)
+    also = "" if builder.request.resemblance is None else ", and --resemblance has no effect"
     text = (
-        f"{part} is left out: {found.message} Lower hires_denoising_strength holds to the picture."
+        f"{part} is left out{also}: {found.message} Lower hires_denoising_strength holds to the"
+        " picture."
     )
     builder.tell(Problem("part-skipped", "info", text))
     return None

@@ -172,11 +172,13 @@ def _identities(builder: PlanBuilder, stage: Stage) -> Link | None:
     )
     people = texts_of_people(builder) or (scene,)
     without = [number for number, person in enumerate(people, start=1) if not person.photos]
+    unnamed = [number for number in without if not _names_photos(people[number - 1])]
     if len(without) == len(people):
-        builder.require_for_stage(_no_photos(people, without), stage)
+        if unnamed or not builder.are_models_required:
+            builder.require_for_stage(_no_photos(people, unnamed or without), stage)
         return None
-    if without:
-        builder.require_for_part(_no_photos(people, without), "The face of a person")
+    if unnamed:
+        builder.require_for_part(_no_photos(people, unnamed), "The face of a person")
     chain: dict[str, Value] = {}
     for number, person in enumerate(people, start=1):
         identity = (
@@ -191,6 +193,11 @@ def _identities(builder: PlanBuilder, stage: Stage) -> Link | None:
     last = chain["identities"]
     assert isinstance(last, Link), "there is at least one person"
     return last
+
+
+def _names_photos(person: PromptText) -> bool:
+    """Say whether a FaceID tag names photos of the person; that they are not there is told."""
+    return any(segment.faceids for segment in person.positive)
 
 
 def _no_photos(people: tuple[PromptText, ...], without: list[int]) -> Missing:
