@@ -47,9 +47,12 @@ def _spelled(folders: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
 
 
 def _folders() -> Iterator[tuple[str, str]]:
+    output = Path(folder_paths.get_output_directory())
     for kind, (roots, _) in list(folder_paths.folder_names_and_paths.items()):
         name = kind if kind == "custom_nodes" else f"models/{kind}"
-        yield from ((root, name) for root in roots)
+        for root in roots:
+            is_saved = Path(root).is_relative_to(output)  # by ComfyUI's nodes that save models
+            yield root, f"output/{Path(root).name}" if is_saved else name
     yield folder_paths.models_dir, "models"
     yield folder_paths.get_input_directory(), "input"
     yield folder_paths.get_output_directory(), "output"

@@ -56,6 +56,12 @@ def names(host: LiveHost) -> Iterator[int]:
         bindings.write_bytes(before)
 
 
+def test_what_is_missing_names_no_folder_of_the_machine(host: LiveHost) -> None:
+    [found] = ask(host, "names", text="<lora:999999:1> a cat")["diagnostics"]
+    assert "Searched loras (models/loras, output/loras), checkpoints" in found["message"]
+    assert str(host.base) not in found["message"]
+
+
 def test_parse_counts_as_the_browser_does(host: LiveHost) -> None:
     text = "😀😀 --outpaint topleft BREAK x\nw=7"
     answer = ask(host, "parse", text=text)

@@ -14,6 +14,7 @@ def test_folders_are_named_by_what_they_are_and_names_below_them_stay() -> None:
     models = folders.get_folder_paths("checkpoints")[0]
     for folder, name, shown in (
         (models, "sub/a.safetensors", "models/checkpoints"),
+        (str(Path(folders.get_output_directory(), "loras")), "a.safetensors", "output/loras"),
         (folders.get_input_directory(), "me.png", "input"),
         (folders.get_user_directory(), "default/1.png", "user"),
         (str(Path.home()), "elsewhere/b.pt", "~"),

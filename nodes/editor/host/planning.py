@@ -19,6 +19,7 @@ from ...families.family import Family, family
 from ...graph.graph import Socket
 from ...graph.sockets import MODEL_SOCKETS
 from ...host.models import fitting
+from ...host.shown_paths import without_folders
 from ...net.tensor_header import tensor_shapes
 from ...pipeline.build.sources import MissingModels, Options
 from ...pipeline.compiling import CompileOptions
@@ -158,4 +159,6 @@ def names_missing(asked: Mapping[str, Any]) -> dict[str, Any]:
         missing = () if isinstance(drafted, Missing) else drafted.missing
         found += role_problems(text, missing)
     units = Utf16(text)
-    return {"diagnostics": [diagnostic_entry(one.diagnostic, units, one.bind_key) for one in found]}
+    entries = [diagnostic_entry(one.diagnostic, units, one.bind_key) for one in found]
+    # A line below the prompt is short, and its reader may sit at another machine.
+    return {"diagnostics": [{**one, "message": without_folders(one["message"])} for one in entries]}
