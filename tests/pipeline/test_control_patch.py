@@ -52,3 +52,14 @@ def test_what_it_cannot_is_said() -> None:
     assert hed.hint.endswith("or use canny, depth or pose.")
     [unbound] = draft_text("a room\ncontrolnet=canny", "zimage", image=True).missing
     assert "control_patch" in unbound.message
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "flux"])
+def test_that_it_does_not_outpaint_is_told(family: str) -> None:
+    text = "a room --outpaint center --outpaint_width 1536 --outpaint_height 1024"
+    for bindings, is_told in ((PATCHED, family != "flux"), (EQUIPPED, False)):
+        planned = plan_text(text, family, image=True, bindings=bindings)
+        told = [one for one in planned.problems if one.code == "patch-not-used"]
+        assert len(told) == is_told
+        patched = [call for call in planned.graph.nodes.values() if "ZImage" in call.class_type]
+        assert not patched

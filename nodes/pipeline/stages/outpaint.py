@@ -10,7 +10,7 @@ from ...graph.outputs import OutpaintCanvasNode, add_node
 from ...prompt import PromptRequest, Segment
 from ..build.plan_builder import PictureContext, PlanBuilder, StagePicture
 from ..build.settings import Settings, default_cfg, default_steps
-from ..build.stage_list import Stage
+from ..build.stage_list import Problem, Stage
 from ..build.text import negative_segments, prompt_segments
 from .people import PeopleGround, add_regions, are_drawn_again
 from .sampling import Painting, add_masked_latent, add_sampling
@@ -59,6 +59,7 @@ def add_outpaint(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> S
         overlap_px=builder.family.scaled_px(OVERLAP_PX[family.inpaint]),
         multiple=family.multiple,
     )
+    _tell_unused_patch(builder, family)
     context = _moved_people(builder, canvas, picture.context)
     encoded, latent = add_masked_latent(
         graph, "outpaint", encoded, canvas.image, canvas.mask, family
@@ -74,6 +75,17 @@ def add_outpaint(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> S
         heal_seam=True,
     )
     return StagePicture(extended, context)
+
+
+def _tell_unused_patch(builder: PlanBuilder, family: Family) -> None:
+    if not family.patched_controls or not builder.loaders.is_bound("control_patch"):
+        return
+    text = (
+        f"The bound control_patch does not paint the new area: {family.title} continues the"
+        " picture by a noise mask and the colours of its edges."
+    )
+    hint = "To have the picture itself seen, outpaint with SD1.5 inpaint or Flux Fill."
+    builder.tell(Problem("patch-not-used", "info", text, hint))
 
 
 def _own_settings(
