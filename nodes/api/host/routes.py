@@ -27,7 +27,7 @@ from .packs.routes import PackHandlers
 from .pictures.inspect import InspectHandlers
 from .queue import Queue
 from .training.leavings import sweep_trainings
-from .tunes import sweep_models
+from .tune_files import sweep_models
 
 _FORGETTING_S = 3600.0  # between two looks for prompts that are not kept any longer
 

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import re
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import folder_paths
 
 from ...errors import ImageError
 from ...faces.photos import (
@@ -29,23 +23,19 @@ from ...faces.photos import (
 from ...host.shown_paths import without_folders
 from ...host.state import state_folder
 from ...net.fetching import Fetching
-from ...net.files import check_safetensors
 from ...net.problems import ApiError, Problems
 from ...net.settings import ApiSettings
-from ...net.writing import PARTIAL
 from ...tunes.bindings import KNOWN_BASES
 from ...tunes.face_cache import FaceCache
-from ...tunes.file_search import Missing
-from ...tunes.host.state import make_resolver
-from ...tunes.host.trained import FOLDERS, forget_trained
+from ...tunes.host.trained import forget_trained
 from ...tunes.state import bindings_in
-from ...tunes.tune import MOCK_BRANCH, MODEL_TYPES, Tune, length_problem
+from ...tunes.tune import MOCK_BRANCH, Tune, length_problem
 from ..branches import BRANCHES
 from ..callbacks import callback_of
 from ..packs.placeholders import characteristics_of
-from ..pictures.mock import PTI, check_mock, mock_notices
+from ..pictures.mock import check_mock, mock_notices
 from . import state
-from .body import UploadedModel, uploads_of
+from .body import uploads_of
 from .guess import guess_roles
 from .pictures.photos import bound_analysis, photo_pixels, sent_photos
 from .prompts import Terms
@@ -55,10 +45,8 @@ from .training.asking import (
     check_asked,
     require_room,
 )
+from .tune_files import asked_model, forget_model, placed
 
-UPLOADS = "astria"  # below the model folder: model files that came with requests
-# Not a name that a person gives.
-_UPLOADED = re.compile(rf"{UPLOADS}/upload-[0-9a-f]{{32}}\.safetensors")
 _TEXTS = ("title", "name", "token", "branch", "args", "model_type", "preset")
 _NUMBERS = ("base_tune_id", "steps", "min_face_px")
 _SWITCHES = ("face_crop", "training_face_correct")
@@ -132,7 +120,7 @@ def make_tune(sent: Mapping[str, Any], terms: Terms) -> Made:
         return Made(there, False, tuple(notices), callback)
     is_mock = about.get("branch") == MOCK_BRANCH
     trains = not is_mock and asks_to_train(sent, about)
-    file = None if is_mock or trains else _model_file(sent, about.get("model_type"), problems)
+    file = None if is_mock or trains else asked_model(sent, about.get("model_type"), problems)
     if trains:
         require_room(settings)
         check_asked(about, settings.people_agreed, problems)
@@ -154,9 +142,9 @@ def make_tune(sent: Mapping[str, Any], terms: Terms) -> Made:
     if not is_mock:
         notices = (*notices, *_kept_untrained(about))
     pack_id = terms.pack_id
-    with _placed(file, about.get("model_type")) as placed:
+    with placed(file, about.get("model_type")) as name:
         return Made(
-            state.tunes().create(photos=photos, is_api=True, file=placed, pack_id=pack_id, **about),
+            state.tunes().create(photos=photos, is_api=True, file=name, pack_id=pack_id, **about),
             True,
             tuple(map(without_folders, notices)),
             callback,
@@ -298,85 +286,6 @@ def _usable_photos(
     return photos, [*notices, *notes(findings)]
 
 
-def _model_root(kind: str) -> Path:
-    return Path(folder_paths.get_folder_paths(FOLDERS[kind])[0])
-
-
-def _model_file(
-    sent: Mapping[str, Any], kind: str | None, problems: Problems
-) -> str | UploadedModel | None:
-    """Return the name of the model file below its model folder, or the one that comes with the
-    request, checked; None where a photo set has none.
-    """
-    given = sent.get("file")
-    with problems.noting("file" if kind in FOLDERS else "model_type"):
-        if kind not in MODEL_TYPES:
-            expected = ", ".join((*MODEL_TYPES, PTI))
-            text = f"model_type is {kind!r}; expected {expected}, or none"[:300]
-            hint = "A model file is that of a lora or checkpoint." if given else ""
-            raise ApiError(text, code="tune-model-type", hint=hint)
-        if kind not in FOLDERS:
-            if given:
-                raise ApiError(
-                    "a faceid tune takes no model file",
-                    code="tune-file",
-                    hint="Leave file out, or choose model_type lora.",
-                )
-            return None
-        if isinstance(given, str):
-            name = make_resolver().model_file(FOLDERS[kind], given)
-            if isinstance(name, Missing):
-                raise ApiError(name.message, code="missing-model", hint=name.hint)
-            return name.replace("\\", "/")
-        if not isinstance(given, UploadedModel):
-            raise ApiError(
-                "file is no model file",
-                code="tune-file",
-                hint="Send its name on the disk, or the file as multipart/form-data.",
-            )
-        check_safetensors(given.path, f"the model file {given.file_name[:80]!r}")
-        return given
-    return None
-
-
-@contextlib.contextmanager
-def _placed(file: str | UploadedModel | None, kind: str | None) -> Iterator[str | None]:
-    """Give the name of the model file.
-
-    One that came with the request lies in its model folder, unless the block fails.
-    """
-    if not isinstance(file, UploadedModel):
-        yield file
-        return
-    name = f"{UPLOADS}/upload-{uuid.uuid4().hex}.safetensors"
-    target = _model_root(kind) / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}{PARTIAL}")
-    try:
-        shutil.move(file.path, partial)  # copies where the model folder is on another disk
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
-    try:
-        yield name
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
-
-
-def sweep_models() -> None:
-    """Remove what a crash left of model files.
-
-    Those that did not arrive whole, and those that no tune names. Call while no request is made.
-    """
-    named = state.tunes().files()
-    for kind in FOLDERS:
-        for path in (_model_root(kind) / UPLOADS).glob("upload-*"):
-            name = f"{UPLOADS}/{path.name}"
-            if name not in named and _UPLOADED.fullmatch(name.removesuffix(PARTIAL)):
-                path.unlink(missing_ok=True)
-
-
 def _hashes(paths: Sequence[Path]) -> list[str]:
     """Return the hashes of photos, those left out that are lost or damaged.
 
@@ -401,12 +310,7 @@ def delete_tune(id: int) -> bool:
         return False
     FaceCache(state_folder()).forget(_hashes(store.photo_paths(id)))
     forget_trained(tune)
-    gone = store.delete(id)
-    if (
-        gone
-        and tune.model_type in FOLDERS
-        and _UPLOADED.fullmatch(tune.file or "")
-        and tune.file not in store.files()
-    ):
-        (_model_root(tune.model_type) / tune.file).unlink(missing_ok=True)
-    return gone
+    if not store.delete(id):
+        return False
+    forget_model(tune)
+    return True

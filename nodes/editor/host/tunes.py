@@ -13,7 +13,8 @@ from PIL import Image
 from ...api.guess import guessed_roles
 from ...api.host import state
 from ...api.host.prompts import Terms
-from ...api.host.tunes import UPLOADS, Made, delete_tune, fetching_of, make_tune
+from ...api.host.tune_files import UPLOADS
+from ...api.host.tunes import Made, delete_tune, fetching_of, make_tune
 from ...faces.photos import read_photo
 from ...host.state import state_folder
 from ...net.settings import ApiSettings
