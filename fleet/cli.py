@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ..devtools import comfyui
 from ..devtools.console import DevError, say
@@ -72,10 +74,10 @@ def _head(arguments: argparse.Namespace) -> int:
             f"The head runs at {host}:{arguments.port} (log: {log}). On each machine with GPUs,"
             f" with a copy of {arguments.token}:\n"
             f"  python dev.py fleet join {host}:{arguments.port}\n"
-            "Beside the API, or for a file of prompts:\n"
-            f"  python dev.py fleet dispatch {host}:{arguments.port}\n"
+            "Beside the API, or for a file of prompts, with PATH of its ComfyUI:\n"
+            f"  python dev.py fleet dispatch {host}:{arguments.port} --comfyui PATH\n"
             f"  python dev.py fleet run prompts.jsonl --out FOLDER --address"
-            f" {host}:{arguments.port}"
+            f" {host}:{arguments.port} --comfyui PATH"
         )
         return _until_ended(process, "The head", log)
 
@@ -142,6 +144,7 @@ def _packs(named: Sequence[Path]) -> list[Path]:
 def _until_ended(process: subprocess.Popen[bytes], what: str, log: Path) -> int:
     try:
         nodes.wait_started(process, what, log)
+        say(f"- {what[0].lower()}{what[1:]} has started")
         while True:
             nodes.check_running(process, what, log)
             time.sleep(1)
@@ -189,7 +192,11 @@ def _run(arguments: argparse.Namespace) -> int:
     models = [folder.parent.parent / "models", *([own / "models"] if own else [])]
     source = FileSource(read_lines(arguments.prompts), arguments.out, folder, models)
     total = source.count_open()
-    say(f"- {total} prompts to run, {source.skipped} done already, {source.failed} with errors")
+    manifest = arguments.out / "manifest.jsonl"
+    why = f" (why: {manifest})" if source.failed else ""
+    say(
+        f"- {total} prompts to run, {source.skipped} done already, {source.failed} with errors{why}"
+    )
     shown_at = [0.0]
 
     def is_over(service: Service) -> bool:
@@ -210,7 +217,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if total:
         arguments.out.mkdir(parents=True, exist_ok=True)
         _serve(arguments, source, folder, is_over)
-    say(f"- {arguments.out}: pictures, and {arguments.out / 'manifest.jsonl'}")
+    say(f"- {arguments.out}: pictures, and {manifest}")
     return int(source.failed > 0)
 
 
@@ -224,8 +231,12 @@ def _serve(
     from .dispatcher import Dispatcher
     from .version import pack_version
 
+    if not nodes.is_listening(arguments.address):
+        say(f"- nobody listens at {arguments.address} yet; is the head running, the port open?")
     connect(arguments.address)
-    _only = be_the_only_dispatcher()
+    _only = be_the_only_dispatcher(
+        lambda: say("- another dispatcher works on this cluster; waiting a minute for its end")
+    )
     pool = RayPool(pack_version())
     service = Service(Dispatcher(source, pool), pool, folder, source.backlog)
     say(f"- dispatching to the workers of {arguments.address}; Ctrl-C ends it, and they go on")
@@ -234,13 +245,19 @@ def _serve(
             service.step()
     except KeyboardInterrupt:
         say("\n- ended; the same command goes on")
+    finally:
+        with suppress(AstriaError, OSError):
+            service.tell()  # of a run that ended since it was told last
 
 
 def _status(arguments: argparse.Namespace) -> int:
     path = _state_folder(arguments) / STATUS_FILE
     if not path.exists():
-        raise DevError(f"No dispatcher has run for {path.parent}.", "python dev.py fleet dispatch")
-    told = json.loads(path.read_text(encoding="utf-8"))
+        raise DevError(
+            f"No dispatcher has run for {path.parent}.",
+            "Start one: python dev.py fleet dispatch HOST:PORT --comfyui PATH",
+        )
+    told = told_in(path.parent)
     if arguments.json:
         say(json.dumps(told, indent=1))
         return 0
@@ -257,14 +274,29 @@ def _status(arguments: argparse.Namespace) -> int:
         say(f"held up: {told['problem']}")
     for name, one in sorted(told["workers"].items()):
         took = f" for {one['seconds']} s" if one["seconds"] else ""
-        say(f"  {name}: {one['state']}{took}, {one['done']} done, {', '.join(one['base'])}")
+        base = f", {', '.join(one['base'])}" if one["base"] else ""
+        say(f"  {name}: {one['state']}{took}, {one['done']} done{base}")
     return 0
+
+
+def told_in(folder: Path) -> dict[str, Any]:
+    """Return what the last dispatcher told; nothing where none has run."""
+    path = folder / STATUS_FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _drain(arguments: argparse.Namespace) -> int:
     is_on = arguments.command == "drain"
-    left = drain(_state_folder(arguments), arguments.names, is_on=is_on)
+    folder = _state_folder(arguments)
+    left = drain(folder, arguments.names, is_on=is_on)
     say(f"drained: {', '.join(left) or 'none'}")
+    workers = told_in(folder).get("workers", {})
+    there = {*workers, *(name.partition("/")[0] for name in workers)}
+    if is_on and (absent := [name for name in arguments.names if name not in there]):
+        say(
+            f"{', '.join(absent)}: not among the workers ({', '.join(sorted(workers)) or 'none'});"
+            " it is given nothing once it joins"
+        )
     return 0
 
 

@@ -5,8 +5,9 @@ Only here is Ray imported, which lies in a venv of its own.
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,8 @@ def connect(address: str, wait_s: float = 60.0) -> None:
                 configure_logging=False,
                 runtime_env={"worker_process_setup_hook": boot.load_pack},
             )
+            # Ray's own handler writes where each thread stands, as if this were a crash.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             return
         except (RayError, ConnectionError, RuntimeError, ValueError) as error:
             if time.monotonic() > deadline or "token" in str(error).lower():
@@ -82,12 +85,12 @@ class _OnlyOne:
     """An actor of the dispatcher's own, that ends with it: there is one of its name."""
 
 
-def be_the_only_dispatcher(wait_s: float = 60.0) -> Any:
+def be_the_only_dispatcher(is_waiting: Callable[[], None], wait_s: float = 60.0) -> Any:
     """Return what keeps other dispatchers off this cluster, for as long as it is held.
 
-    Raises: DevError where another one works on it.
+    `is_waiting` is called once where there is another. Raises: DevError where it stays.
     """
-    deadline = time.monotonic() + wait_s
+    deadline, is_told = time.monotonic() + wait_s, False
     while True:
         try:
             return ray.remote(num_cpus=0)(_OnlyOne).options(name="dispatcher").remote()
@@ -97,6 +100,9 @@ def be_the_only_dispatcher(wait_s: float = 60.0) -> Any:
                     "Another dispatcher works on this cluster.",
                     "End it first: two would take each other's workers.",
                 ) from error
+            if not is_told:
+                is_told = True
+                is_waiting()
             time.sleep(1)
 
 

@@ -69,12 +69,16 @@ class Service:
                 self._tidied_at = time.monotonic()
                 self._tidy()
             if time.monotonic() - self._told_at > _TELL_S:
-                self._told_at = time.monotonic()
-                atomic_write(self._folder / STATUS_FILE, json.dumps(self.status()).encode())
+                self.tell()
         except (AstriaError, OSError) as error:
             self.problem = str(error)
             say(f"- held up: {error}")
             time.sleep(_AFTER_ERROR_S)
+
+    def tell(self) -> None:
+        """Write what there is to watch."""
+        self._told_at = time.monotonic()
+        atomic_write(self._folder / STATUS_FILE, json.dumps(self.status()).encode())
 
     def _tidy(self) -> None:
         self._pool.drained = self._dispatcher.drained = drained_in(self._folder)

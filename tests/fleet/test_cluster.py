@@ -181,3 +181,16 @@ def test_rays_variables_never_reach_comfyui(cluster: Cluster) -> None:
     given = cluster.fake_of("m2").environ()
     assert given["FAKE_RUNS"]
     assert [one for one in given if one.startswith("RAY_")] == []
+
+
+def test_a_dispatcher_ends_as_a_service_manager_asks(cluster: Cluster) -> None:
+    """Without the lines that Ray writes of a crash."""
+    assert cluster.dispatcher is not None
+    log = cluster.folder / "dispatcher.log"
+    before = len(log.read_text(encoding="utf-8"))
+    cluster.dispatcher.terminate()
+    assert cluster.dispatcher.wait(30) == 0
+    said = log.read_text(encoding="utf-8")[before:]
+    assert "ended; the same command goes on" in said
+    assert "SIGTERM" not in said
+    cluster.start_dispatcher()

@@ -122,6 +122,46 @@ def test_a_locked_database_holds_up_and_ends_nothing(
     assert len(pool.started) == 1, "it waited, and was not lost"
 
 
+def test_the_command_tells_of_the_workers(
+    service: Service,
+    pool: ScriptedPool,
+    source: MemorySource,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source.add("a")
+    pool.appears("m/0")
+    pool.appears("n/0")
+    service.step()
+    monkeypatch.setattr(cli, "_state_folder", lambda arguments: tmp_path)
+    assert cli.run(["status"]) == 0
+    workers = capsys.readouterr().out.splitlines()[-2:]
+    assert workers[0].endswith(", 0 done, a")
+    assert workers[1] == "  n/0: idle, 0 done"
+    assert cli.run(["drain", "m", "n/0", "elsewhere"]) == 0
+    told = capsys.readouterr().out
+    assert "elsewhere: not among the workers (m/0, n/0); it is given nothing once it joins" in told
+    assert cli.run(["undrain", "elsewhere"]) == 0
+    assert "not among" not in capsys.readouterr().out
+
+
+def test_what_was_told_last_is_true_when_the_dispatcher_ends(
+    service: Service,
+    pool: ScriptedPool,
+    source: MemorySource,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serving, "_TELL_S", 3600)
+    pool.appears("m/0")
+    source.add()
+    service.tell()
+    service.step()
+    service.tell()
+    assert json.loads((tmp_path / STATUS_FILE).read_text())["running"] == 1
+
+
 def test_the_commands_say_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,7 +180,9 @@ def test_the_commands_say_what_is_missing(
     with pytest.raises(DevError, match="No dispatcher has run"):
         cli.run(["status", *given])
     assert cli.run(["drain", "gpubox", *given]) == 0
-    assert capsys.readouterr().out == "drained: gpubox\n"
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "drained: gpubox"
+    assert told[1].startswith("gpubox: not among the workers (none)")
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(DevError, match="run Linux"):
         cli.run(["head"])

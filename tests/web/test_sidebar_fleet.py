@@ -47,6 +47,8 @@ def test_a_fleet_has_a_page_that_follows_it(editor: Editor, host: LiveHost) -> N
         with settings_of(host, "fleet = yes\n"):
             shown = Sidebar(editor, "Fleet").shown
             expect(shown.get_by_role("status")).to_contain_text("No dispatcher has run yet")
+            fits = "one => one.scrollWidth <= one.clientWidth"
+            assert editor.page.locator(".astria-sidebar").evaluate(fits), "also with a fifth tab"
             tell(host)
             lines = shown.get_by_role("list", name="Prompts of the fleet").get_by_role("listitem")
             expect(lines).to_have_text(

@@ -14,8 +14,8 @@ const STYLE = `
 .astria-panel [hidden] { display: none; }
 .astria-panel :is(button, input, select, summary, [tabindex]):focus-visible { outline: 2px solid var(--astria-accent); outline-offset: 1px; }
 
-.astria-tabs { display: flex; gap: 4px; padding: 0 12px; border-bottom: 1px solid var(--astria-line); }
-.astria-tabs button { padding: 7px 10px; border: 0; border-bottom: 2px solid transparent; background: none; color: inherit; font: inherit; opacity: 0.7; cursor: pointer; }
+.astria-tabs { display: flex; flex-wrap: wrap; gap: 0 4px; padding: 0 12px; border-bottom: 1px solid var(--astria-line); }
+.astria-tabs button { padding: 7px clamp(4px, 1.8cqi, 10px); border: 0; border-bottom: 2px solid transparent; background: none; color: inherit; font: inherit; opacity: 0.7; cursor: pointer; }
 .astria-tabs button:hover { opacity: 1; }
 .astria-tabs button[aria-selected="true"] { opacity: 1; font-weight: 600; border-bottom-color: var(--astria-accent); }
 .astria-tab { flex: 1 1 0; min-height: 0; overflow: hidden auto; display: flex; flex-direction: column; gap: 10px; padding: 12px; }
