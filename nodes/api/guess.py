@@ -52,6 +52,11 @@ _BASES: Mapping[str, Sequence[Mapping[str, _BaseField]]] = {
 # Its names leave out other models of Flux.1 better than that of the published file would.
 _WAYS = {**_BASES, "flux": _BASES["1504944"]}
 
+_PUBLISHED = [name for name in BASES if FAMILIES[name].files and name not in _WAYS]
+# In which order a base is guessed at where none is bound: the gallery's Flux before its older one,
+# then families that are published as single files, another Flux.1 last.
+ATTEMPTS = (*reversed(_BASES), *sorted(_PUBLISHED, key=lambda name: FAMILIES[name].branch in _WAYS))
+
 _PRECISION = re.compile(r"[-_.](bf16|fp16|fp32|fp8|fp4|int8|mxfp8|nvfp4).*$", re.IGNORECASE)
 
 # Files that serve as well: ComfyUI's templates of Flux.2 load the VAE with a smaller decoder.

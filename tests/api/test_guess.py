@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from comfyui_astria.nodes.api.guess import ROLE_NAMES, guessed, guessed_roles
+from comfyui_astria.nodes.api.guess import ATTEMPTS, ROLE_NAMES, guessed, guessed_roles
 from comfyui_astria.nodes.tunes.bindings import ROLES, value_problem
 
 FLUX = {
@@ -204,3 +204,20 @@ def test_roles_are_known_by_the_names_of_their_models(
 
 def test_every_role_is_known() -> None:
     assert set(ROLE_NAMES) == set(ROLES)
+
+
+def test_schnell_is_guessed_at_when_all_else_is_not_there() -> None:
+    assert ATTEMPTS[:2] == ("1504944", "690204")
+    assert ATTEMPTS[-1] == "flux_schnell"
+    assert "flux" not in ATTEMPTS, "which is the gallery's"
+    models = ["flux1-schnell-fp8.safetensors", "flux1-kontext-dev.safetensors"]
+    folders = {**FLUX, "diffusion_models": models}
+    found = guessed("flux_schnell", lambda folder: folders.get(folder, []))
+    assert found == {
+        "diffusion_model": "flux1-schnell-fp8.safetensors",
+        "clip_l": "clip_l.safetensors",
+        "t5xxl": "t5xxl_fp16.safetensors",
+        "vae": "ae.safetensors",
+    }
+    assert guessed("1504944", lambda folder: folders.get(folder, [])) == {}
+    assert guessed("flux", lambda folder: folders.get(folder, [])) == {}

@@ -6,20 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ...families.family import BASES, FAMILIES
 from ...host.state import state_folder
 from ...tunes.bindings import BINDINGS_FILE, ROLES, bind
 from ...tunes.choices import present
 from ...tunes.host.state import HostFiles
 from ...tunes.state import bindings_in
-from ..guess import guessed, guessed_roles
+from ..guess import ATTEMPTS, guessed, guessed_roles
 
 
 def guess_bases(tune_id: str | None) -> list[str]:
     """Guess at the base that is asked for.
 
-    Without one, where nothing at all is bound, at the gallery's Flux before the older one, then at
-    the families that are published as single files.
+    Without one, where nothing at all is bound, at each that is known.
 
     Return the notices on it.
     """
@@ -27,10 +25,7 @@ def guess_bases(tune_id: str | None) -> list[str]:
         return _guess_base(tune_id)
     if bindings_in(state_folder()).bases:
         return []
-    gallery = ("1504944", "690204")
-    published = (name for name in BASES if FAMILIES[name].files)
-    attempts = map(_guess_base, (*gallery, *published))
-    return next(filter(None, attempts), [])
+    return next(filter(None, map(_guess_base, ATTEMPTS)), [])
 
 
 def _guess_base(base: str) -> list[str]:
