@@ -52,6 +52,19 @@ class Scene:
         """The words of the picture without its people's."""
         return f"{self.place}, {words.COUNTS[len(self.sitters)]}"
 
+    @property
+    def kinds(self) -> str:
+        """The words of the picture, and whether a woman or a man stands there, from left to
+        right.
+        """
+        kinds = [words.KINDS[one.number % len(words.KINDS)] for one in self.sitters]
+        return ", ".join([self.text, *kinds])
+
+    @property
+    def everything(self) -> str:
+        """The words of the picture and of all its people, from left to right."""
+        return ", ".join([self.text, *(one.text for one in self.sitters)])
+
 
 def scene_of(seed: int, people: int, numbers: Sequence[int]) -> Scene:
     """Return the scene of this seed: people with different faces, hair and clothes."""
@@ -150,14 +163,25 @@ def with_inputs(graph: Graph, class_type: str, **inputs: object) -> Graph:
     return Graph(nodes)
 
 
-def ours(more: str = "", **inputs: object) -> Way:
-    """Return the pack's way: people in one pass, each with their own text and LoRA; `more` are
-    lines of the prompt, `inputs` are Astria Regional Prompt's.
+def people_of(scene: Scene) -> str:
+    """Return the chunks of a prompt that speak of a scene's people, each with their LoRA."""
+    people = [f" BREAK <lora:{_FIRST_ID + one.number}:1> {one.text}" for one in scene.sitters]
+    return "".join(people)
+
+
+def _place(scene: Scene) -> str:
+    return scene.text
+
+
+def ours(more: str = "", says: Callable[[Scene], str] = _place, **inputs: object) -> Way:
+    """Return the pack's way: people in one pass, each with their own text and LoRA.
+
+    `more` are lines of the prompt, `says` gives the scene's own words, `inputs` are Astria Regional
+    Prompt's.
     """
 
     def way(family: str, scene: Scene) -> Graph:
-        people = [f" BREAK <lora:{_FIRST_ID + one.number}:1> {one.text}" for one in scene.sitters]
-        text = f"{scene.text} BREAK{''.join(people)}\nw={scene.width}\nh={HEIGHT}{more}"
+        text = f"{says(scene)} BREAK{people_of(scene)}\nw={scene.width}\nh={HEIGHT}{more}"
         return with_inputs(compiled(family, text, scene.seed), "AstriaRegionalPrompt", **inputs)
 
     return way
@@ -173,8 +197,7 @@ def without_gates(family: str, scene: Scene) -> Graph:
 
 def merged(family: str, scene: Scene) -> Graph:
     """Return one prompt of all people, with all LoRAs on the whole picture."""
-    text = ", ".join([scene.text, *(one.text for one in scene.sitters)])
-    graph = compiled(family, f"{text}\nw={scene.width}\nh={HEIGHT}", scene.seed)
+    graph = compiled(family, f"{scene.everything}\nw={scene.width}\nh={HEIGHT}", scene.seed)
     return _with_loras(graph, model_files.loras(family), scene)
 
 

@@ -14,9 +14,10 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 
-from comfyui_astria.bench import _world_outpaint, _world_portraits
+from comfyui_astria.bench import _world_outpaint, _world_portraits, _world_replaced
 from comfyui_astria.bench._figures import figure
 from comfyui_astria.bench._world import (
     HEIGHT,
@@ -33,6 +34,7 @@ from comfyui_astria.bench._world import (
 )
 from comfyui_astria.bench._world_outpaint import OutpaintWay, Source, seam_of, source_of
 from comfyui_astria.bench._world_portraits import Portrait, kept_of, portrait_of
+from comfyui_astria.bench._world_replaced import Replaced, replaced_of
 from comfyui_astria.devtools import small_world
 from comfyui_astria.devtools.client import Client, images_of
 from comfyui_astria.devtools.console import DevError, say
@@ -41,7 +43,7 @@ from comfyui_astria.devtools.environment import current
 from comfyui_astria.devtools.host import Host, HostOptions
 from comfyui_astria.devtools.paths import DEV
 from comfyui_astria.nodes.graph.graph import Graph, api_workflow
-from comfyui_astria.smallworld import model_files
+from comfyui_astria.smallworld import comparing, heads, model_files, reader
 from comfyui_astria.smallworld.reader import read
 from PIL import Image
 
@@ -58,11 +60,19 @@ WAYS: dict[str, Way] = {
     "regions, all LoRAs everywhere": without_gates,
     "one prompt, all LoRAs everywhere": merged,
 }
+# What the scene's own words say -> how.
+SAYS: dict[str, Callable[[Scene], str]] = {
+    "naming nobody": attrgetter("text"),
+    "naming woman or man": attrgetter("kinds"),
+    "saying all of everyone": attrgetter("everything"),
+}
+STRENGTHS = ((0.0, 1.0), (1.0, 0.15), (1.0, 0.3), (0.4, 0.3), (0.4, 1.0), (0.2, 1.0))
 SWEEP: dict[str, Way] = {
-    f"the pack, scene_strength {strength:g} until {until:g}": ours(
-        scene_strength=strength, scene_until=until
+    f"the pack, scene {what}, scene_strength {strength:g} until {until:g}": ours(
+        says=says, scene_strength=strength, scene_until=until
     )
-    for strength, until in ((1.0, 0.15), (1.0, 0.3), (0.4, 0.3), (0.4, 1.0), (0.2, 1.0))
+    for what, says in SAYS.items()
+    for strength, until in STRENGTHS
 }
 
 
@@ -105,6 +115,10 @@ def _run(scenes: int, people: Sequence[int], ways: dict[str, Way], sides: int) -
             answers = [kept.of_portrait(portrait) for portrait in portraits]
             figures += _figures(f"{family}, masked portrait", answers)
             say(f"  {family}, masked portrait")
+            people = [replaced_of(FIRST_SEED + at, numbers) for at in range(scenes)]
+            answers = [kept.of_replaced(one) for one in people]
+            figures += _figures(f"{family}, people replaced in a picture", answers)
+            say(f"  {family}, people replaced in a picture")
             for name, way in OUTPAINTING.items():
                 sources = [source_of(FIRST_SEED + at) for at in range(sides)]
                 answers = [kept.of_sides(name, way, source) for source in sources]
@@ -118,12 +132,12 @@ def _run(scenes: int, people: Sequence[int], ways: dict[str, Way], sides: int) -
 
 
 class Kept:
-    """Answers of pictures that were painted before with the same files."""
+    """Answers of pictures that were painted before with the same files, and read the same way."""
 
     def __init__(self, family: str, client: Client) -> None:
         self._family = family
         self._client = client
-        self._models = _hash_of(family)
+        self._by = _hash_of(family)
         self._file = DEV / "smallworld" / "world.jsonl"
         self._file.parent.mkdir(parents=True, exist_ok=True)
         lines = self._file.read_text().splitlines() if self._file.exists() else []
@@ -153,6 +167,18 @@ class Kept:
         key = ("portrait", portrait.seed)
         return self._answer(key, lambda: _world_portraits.ours(self._family, portrait), read_off)
 
+    def of_replaced(self, replaced: Replaced) -> Answer:
+        """Return what is right in a picture whose people were replaced, in percent."""
+
+        def read_off(picture: Image.Image) -> Answer:
+            found = {**asdict(read_of(replaced.wanted, read(picture)))}
+            found["kept"] = _world_replaced.kept_of(replaced, picture)
+            return {f"{name}, %": 100 * share for name, share in found.items()}
+
+        self._client.upload_image(replaced.file, replaced.name)
+        key = ("replaced", replaced.seed)
+        return self._answer(key, lambda: _world_replaced.ours(self._family, replaced), read_off)
+
     def of_sides(self, name: str, way: OutpaintWay, source: Source) -> Answer:
         """Return how a new picture joins its source, and its seconds."""
 
@@ -172,7 +198,7 @@ class Kept:
         graph_of: Callable[[], Graph],
         read_off: Callable[[Image.Image], Answer],
     ) -> Answer:
-        key = (self._models, *key)
+        key = (self._by, *key)
         if key not in self._known:
             graph = api_workflow(graph_of())
             started = time.monotonic()
@@ -187,8 +213,10 @@ class Kept:
 
 
 def _hash_of(family: str) -> str:
-    """Return what the family's files are, in short."""
+    """Return what the family's files are, and what reads its pictures, in short."""
     found = hashlib.sha256()
+    for module in (reader, heads, comparing):
+        found.update(Path(module.__file__).read_bytes())
     loras = [model_files.FOLDER / "loras" / name for name in model_files.loras(family).values()]
     vae = model_files.path_of(model_files.VAES[family])
     for path in (model_files.path_of(family), vae, *loras):

@@ -12,8 +12,11 @@ from . import words
 from .heads import Head, Picture, heads
 from .identities import MARK_COLOURS, MARK_PLACES, Identity
 from .palette import lab, nearest
+from .words import Colour
 
 READABLE_PX = 10.0  # half width of a head from which its details are read
+# In L*a*b*: no hair is as near to a hat's crown; a brim is blurred with what is behind it.
+CROWN_SPREAD, BRIM_SPREAD = 26.0, 42.0
 LEAST_GROUND = 0.02  # part of a picture whose ground tells the place
 
 
@@ -85,25 +88,29 @@ def _person(head: Head) -> PersonRead:
 
 
 def _hat(head: Head) -> str:
-    """Return the colour of the hat: a brim wider than any hair, on both sides."""
+    """Return the colour of the hat: a crown, and a brim wider than the hair on one side at least;
+    the other may be lost in what is behind.
+    """
+    middle = -0.5 * head.high - 0.13
+    brim = [(side * 1.28 * head.wide, middle) for side in (-1, 1)]
+    crown = [(x * head.wide, -1.05 * head.high) for x in (-0.5, 0.0, 0.5)]
     for name, colour in words.HATS.items():
-        brims = [
-            any(
-                head.is_like(side * 1.4 * head.wide, y * head.high, colour, 20)
-                for y in (-0.75, -0.6)
-            )
-            for side in (-1, 1)
-        ]
-        crown = any(head.is_like(0, y * head.high, colour, 20) for y in (-1.05, -0.85))
-        if crown and all(brims):
+        is_wide = any(head.is_like(*place, colour, BRIM_SPREAD) for place in brim)
+        if is_wide and sum(_is_of_hat(head, place, colour) for place in crown) >= 2:
             return name
     return ""
 
 
+def _is_of_hat(head: Head, place: tuple[float, float], colour: Colour) -> bool:
+    """Say whether a point has about the colour of a hat, and no hair's."""
+    hair = min(head.differs(*place, one) for one in words.HAIRS.values())
+    return head.differs(*place, colour) < min(CROWN_SPREAD, hair)
+
+
 def _hair(head: Head, hat: str) -> str:
-    places = [(-1.17 * head.wide, 0.05), (1.17 * head.wide, 0.05)]
+    places = [(side * 1.17 * head.wide, y) for side in (-1, 1) for y in (-0.25, -0.1, 0.05)]
     if not hat:
-        places += [(0, -1.0 * head.high)] * 3
+        places += [(x * head.wide, -1.0 * head.high) for x in (-0.35, 0.0, 0.35) for _ in range(3)]
     votes: dict[str, float] = {}
     for place in places:
         seen = head.seen(*place, 0.08)

@@ -83,6 +83,9 @@ T5 = {
     "vocab_size": 32128,
 }
 
+# It learned texts as long as they are; padded to 256 tokens they would say something else.
+_NO_PADDING = {"t5xxl_min_length": 1}
+
 
 def sd15() -> supported_base.BASE:
     """Return the host's configuration of the small SD1.5."""
@@ -146,6 +149,7 @@ def load_clip(config: supported_base.BASE, weights: Mapping[str, Tensor]) -> com
             "clip_l_model_config": CLIP_L,
             "t5xxl_model_config": T5,
         },
+        tokenizer_data=_NO_PADDING,
     )
     whole = clip.cond_stage_model.state_dict()
     clip.cond_stage_model.load_state_dict(lengthened(weights, whole), strict=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ FROZEN = 0.75
 KL = 1e-4
 HEAD = 4.0  # how much more an error in a head counts, its hair and hat included
 ENCODER = ("encoder.", "quant_conv.")
+FEWEST = 4  # channels, of the autoencoder that learns first
 
 
 def crops(seed: int, size: int) -> tuple[Tensor, Tensor]:
@@ -101,6 +103,19 @@ def loss_of(learner: Learner, seed: int) -> Callable[[int], Tensor]:
     return loss
 
 
+def begin_with(model: torch.nn.Module, state: Path) -> None:
+    """Give a model the layers of its shapes from an autoencoder of fewer channels, if there is one.
+
+    Only what touches the latents is of another shape, so half of the training is saved.
+    """
+    if not state.exists():
+        return
+    learned = torch.load(state, weights_only=False)["average"]
+    own = model.state_dict()
+    fitting = {name: value for name, value in learned.items() if value.shape == own[name].shape}
+    model.load_state_dict(fitting, strict=False)
+
+
 def main(argv: Sequence[str]) -> None:
     """Train, or go on."""
     given = asked(argv, "autoencoder", 4000, channels=4)
@@ -108,5 +123,7 @@ def main(argv: Sequence[str]) -> None:
     name = f"vae{given.channels}"
     plain = ("conv_in", "conv_out", "quant_conv")
     model = first_model(given.channels)
+    if given.channels > FEWEST:
+        begin_with(model, given.work / f"vae{FEWEST}.state.pt")
     learner = Learner(name, model, given.work, given.steps, plain, kept=0.995, falls=0.4)
     learner.run(loss_of(learner, given.channels * 1_000_000), given.minutes)

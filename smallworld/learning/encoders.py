@@ -194,19 +194,26 @@ def use_encoders(model: torch.nn.ModuleDict, work: Path, names: Sequence[str]) -
         model[name].requires_grad_(False)
 
 
+def first_model(name: str, rows: int) -> torch.nn.ModuleDict:
+    """Return an encoder with a token table of that many rows, and its heads, with first weights."""
+    encoder = ENCODERS[name]()
+    own = encoder.model(rows)
+    model = torch.nn.ModuleDict({"encoder": own, "heads": Heads(encoder.width, rows)})
+    start(model, seed=len(name))
+    with torch.no_grad():
+        for parameter_name, parameter in model.named_parameters():
+            if "position_embedding" in parameter_name:
+                parameter.mul_(0.2)
+    return model
+
+
 def main(argv: Sequence[str]) -> None:
     """Train, or go on."""
     given = asked(argv, "encoders", 1500, encoder="clip")
     open_host()
     encoder = ENCODERS[given.encoder]()
     rows = Rows(encoder.tokens_of(), encoder.more)
-    own = encoder.model(len(rows.ids))
-    model = torch.nn.ModuleDict({"encoder": own, "heads": Heads(encoder.width, len(rows.ids))})
-    start(model, seed=len(given.encoder))
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "position_embedding" in name:
-                parameter.mul_(0.2)
+    model = first_model(given.encoder, len(rows.ids))
     keep_inputs(model["encoder"])
 
     def loss(step: int) -> Tensor:

@@ -13,19 +13,20 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ..scene import Scene
 from .data import Pictures, Rows, fitting
 from .encoders import use_encoders
 from .host import open_host, start
 from .loop import Learner, asked
 from .quick import ATTENTION, half
-from .unet import CHUNK, clip_encoder, clip_tokens
+from .unet import CHUNK, clip_encoder, clip_tokens, weights_of
 
-BATCH = 32
+BATCH = 16
+POOL = 4  # batches that are drawn at once, to take one of them
 LONGEST = 96  # tokens of T5
-DISTILLED = 0.6  # from which part of the training on guidance is learned
+DISTILLED = 0.75  # from which part of the training on guidance is learned
 MOST_GUIDANCE = 5.0
 END, PADDING = 1, 0  # T5's tokens
 
@@ -81,7 +82,9 @@ def first_model(work: Path, clip_rows: int, t5_rows: int) -> torch.nn.ModuleDict
 
 
 class Loss:
-    """What a step costs: the error of the flow's direction; later, of the guided one."""
+    """What a step costs: the error of the flow's direction, later of the guided one, weighted by
+    what is there.
+    """
 
     def __init__(self, learner: Learner, pictures: Pictures, clip: Rows, t5: Rows) -> None:
         self._learner = learner
@@ -91,23 +94,34 @@ class Loss:
         self._teacher: torch.nn.ModuleDict | None = None
 
     def __call__(self, step: int) -> Tensor:
-        rng = np.random.default_rng(step)
-        x, scenes = self._pictures.some(rng, BATCH)
-        said = [fitting(scene, rng, self._length, LONGEST) for scene in scenes]
+        x, scenes, said = self._lessons(np.random.default_rng(step))
         at = (torch.arange(BATCH) + torch.rand(BATCH)) / BATCH
         sigma = torch.special.ndtri(at.clamp(0.002, 0.998)).sigmoid()  # logit-normal, SD3
         noise = torch.randn_like(x)
         noisy = x.lerp(noise, sigma.view(-1, 1, 1, 1))
         model = self._learner.model
+        counts = torch.stack([weights_of(scene) for scene in scenes])[:, None]
         if self._learner.part < DISTILLED:
             found = self._run(model, noisy, sigma, said, torch.ones(BATCH))
-            return functional.mse_loss(found, noise - x)
+            return ((found - (noise - x)).square() * counts).mean()
         guidance = 1 + (MOST_GUIDANCE - 1) * torch.rand(BATCH)
         with torch.no_grad():
             taught = self._run(self._teach(), noisy, sigma, said, torch.ones(BATCH))
             empty = self._run(self._teach(), noisy, sigma, [""] * BATCH, torch.ones(BATCH))
         guided = empty + guidance.view(-1, 1, 1, 1) * (taught - empty)
-        return functional.mse_loss(self._run(model, noisy, sigma, said, guidance), guided)
+        found = self._run(model, noisy, sigma, said, guidance)
+        return ((found - guided).square() * counts).mean()
+
+    def _lessons(self, rng: np.random.Generator) -> tuple[Tensor, list[Scene], list[str]]:
+        """Return latents, their scenes, and texts of about one length: padding would be learned
+        from, and takes time.
+        """
+        x, scenes = self._pictures.some(rng, POOL * BATCH)
+        said = [fitting(scene, rng, self._length, LONGEST) for scene in scenes]
+        by_length = np.argsort([self._length(text) for text in said], kind="stable")
+        first = rng.integers(POOL) * BATCH
+        chosen = by_length[first : first + BATCH]
+        return x[chosen], [scenes[one] for one in chosen], [said[one] for one in chosen]
 
     def _length(self, text: str) -> int:
         # What is too long for CLIP is too long.
@@ -122,7 +136,8 @@ class Loss:
         guidance: Tensor,
     ) -> Tensor:
         rows = [self._t5.of(text) for text in said]
-        longest = max(len(one) for one in rows)
+        # A text of one token has no gradient that PyTorch finds.
+        longest = max(2, *(len(one) for one in rows))
         padding = self._t5[PADDING]
         filled = torch.tensor([one + [padding] * (longest - len(one)) for one in rows])
         ends = [min(self._ends(text), CHUNK) for text in said]

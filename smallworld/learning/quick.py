@@ -7,6 +7,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,11 +15,16 @@ from torch import Tensor
 from torch.nn import functional
 
 
+@cache
+def _has_halves() -> bool:
+    """Say whether this CPU has units for bfloat16; without, it takes ten times as long."""
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+
+
 @contextmanager
 def half() -> Iterator[None]:
     """Compute in bfloat16 where this CPU multiplies matrices of it, else as ever."""
-    has_units = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    with warnings.catch_warnings(), torch.autocast("cpu", torch.bfloat16, enabled=has_units):
+    with warnings.catch_warnings(), torch.autocast("cpu", torch.bfloat16, enabled=_has_halves()):
         # A norm whose weights are not halves takes a slower way.
         warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
         yield
@@ -88,12 +94,12 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Return about the nearest matrix with orthonormal rows or columns, by Newton and Schulz, in
-    bfloat16 as PyTorch's own.
+    """Return about the nearest matrix with orthonormal rows or columns, by Newton and Schulz; in
+    bfloat16, as PyTorch's own, where that is quick.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = (x / (x.norm() + 1e-7)).bfloat16()
+    x = (x / (x.norm() + 1e-7)).to(torch.bfloat16 if _has_halves() else torch.float32)
     for _ in range(5):
         squared = x @ x.T
         x = torch.addmm(x, torch.addmm(squared, squared, squared, beta=b, alpha=c), x, beta=a)

@@ -14,6 +14,7 @@ from torch import Tensor
 from ...devtools.console import say
 from ..model_files import VAES, families, path_of
 from .autoencoder import ENCODER
+from .encoders import first_model
 from .export import STATES, renamed, state_file
 from .host import open_host
 from .loop import asked
@@ -28,8 +29,11 @@ def main(argv: Sequence[str]) -> None:
     given.work.mkdir(parents=True, exist_ok=True)
     open_host()
     for family in families():
-        name = STATES[family][0]
-        _write(given.work, name, network_state(family))
+        name, _, encoders = STATES[family]
+        state = network_state(family)
+        _write(given.work, name, state)
+        for encoder, *_ in encoders:
+            _write(given.work, encoder, encoder_state(encoder, state["model"]))
         weights = _whole(load_file(path_of(VAES[family])))
         if _write(given.work, VAES[family], {"model": weights}):
             encoder = {key: value for key, value in weights.items() if key.startswith(ENCODER)}
@@ -49,6 +53,19 @@ def network_state(family: str) -> dict[str, object]:
         model |= renamed(weights, prefix, f"{own}.")
         tokens[ids] = model.pop(f"{own}.{table}.rows")
     return {"model": _whole(model), **tokens}
+
+
+def encoder_state(name: str, network: Mapping[str, Tensor]) -> dict[str, object]:
+    """Return a text encoder as its own training names it; what read its states begins anew.
+
+    `network` are the weights of the model that it speaks to, its own among them.
+    """
+    from ..host.models import TABLES
+
+    weights = renamed(network, f"{name}.", "encoder.")
+    [table] = [key for key in weights if key.endswith(TABLES)]
+    begun = first_model(name, len(weights[table])).state_dict()
+    return {"model": {**begun, **weights}}
 
 
 def _write(work: Path, name: str, state: Mapping[str, object]) -> bool:

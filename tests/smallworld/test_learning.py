@@ -235,6 +235,17 @@ def test_exported_latents_have_the_host_s_scale_and_decode_as_before() -> None:
     torch.testing.assert_close((after[:, 4:] / 2).exp(), (before[:, 4:] / 2).exp() * by_channel)
 
 
+def test_an_autoencoder_of_more_channels_begins_where_one_of_fewer_stands(work: Path) -> None:
+    learned(work, "autoencoder", "vae4.state.pt", "--steps", "1", "--channels", "4")
+    few = torch.load(work / "vae4.state.pt", weights_only=False)["average"]
+    found = learned(work, "autoencoder", "vae16.state.pt", "--steps", "0", "--channels", "16")
+    first = load("comfyui_astria.smallworld.learning.autoencoder").first_model(16).state_dict()
+    begun = {key for key, value in few.items() if value.shape == first[key].shape}
+    assert len(begun) < len(few)
+    for key, value in found.items():
+        assert torch.equal(value, few[key] if key in begun else first[key])
+
+
 @pytest.mark.usefixtures("t5")
 @pytest.mark.parametrize("family", ["sd15", pytest.param("flux", marks=pytest.mark.long)])
 def test_what_is_learned_paints_on_the_host_and_learns_on_from_its_files(
@@ -257,11 +268,19 @@ def test_what_is_learned_paints_on_the_host_and_learns_on_from_its_files(
     with Image.open(work / f"look_{family}.png") as sheet:
         assert sheet.size == (128, 256)
     before = torch.load(work / f"{name}.state.pt", weights_only=False)["average"]
-    for file in (f"{name}.state.pt", f"vae{channels}.state.pt", f"vae{channels}.encoder.pt"):
-        (work / file).unlink(missing_ok=True)
+    encoders = {"sd15": ("clip",), "flux": ("clip", "t5")}[family]
+    for state in (name, *encoders, f"vae{channels}"):
+        (work / f"{state}.state.pt").unlink()
+    (work / f"vae{channels}.encoder.pt").unlink(missing_ok=True)
     learning.run(["restore", "--work", str(work)])
     again = torch.load(work / f"{name}.state.pt", weights_only=False)
     assert all(torch.equal(again["average"][key], one.half()) for key, one in before.items())
+    for encoder in encoders:
+        spoken = load("comfyui_astria.smallworld.learning.encoders").learned(work, encoder)
+        assert spoken
+        for key, value in spoken.items():
+            assert torch.equal(value, before[f"{encoder}.{key}"].half())
+        learned(work, "encoders", f"{encoder}.state.pt", "--encoder", encoder, "--steps", "1")
     learned(work, name, f"{name}.state.pt", "--steps", "1")
     encoder = torch.load(work / f"vae{channels}.encoder.pt")
     state = learned(

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 from comfyui_astria.smallworld.captions import caption
 from comfyui_astria.smallworld.comparing import compared
 from comfyui_astria.smallworld.drawing import drawn
 from comfyui_astria.smallworld.identities import ALL, held_out, learned
 from comfyui_astria.smallworld.reader import read
 from comfyui_astria.smallworld.scene import random_scene
+from comfyui_astria.tests.regions.comfy_inprocess import load
 from PIL import Image
 
 LEAST = 0.97  # of all that is read
+# Scenes of two people, of whom both wear hats; and of whom some do not.
+HATTED = (5200003, 5200015, 5200016, 5200025, 5200027, 5200032, 5200037)
+BARE = (5200002, 5200004, 5200005)
 
 
 def right(seeds: range) -> dict[str, float]:
@@ -40,6 +46,25 @@ def test_what_is_drawn_is_read() -> None:
 def test_what_is_drawn_is_read_in_three_hundred_pictures() -> None:
     shares = right(range(100, 400))
     assert shares["all"] >= LEAST, shares
+
+
+def test_what_went_through_an_autoencoder_is_read() -> None:
+    """Blurred edges, as all painted pictures have them."""
+    load("comfy.sample")
+    *_, vae = load("comfyui_astria.smallworld.host.files").load("sd15")
+    seen: Counter[str] = Counter()
+    hits: Counter[str] = Counter()
+    for seed in (*HATTED, *BARE):
+        scene = random_scene(seed, 2, (192, 128))
+        pixels = torch.from_numpy(np.array(drawn(scene)))[None] / 255
+        [copied] = vae.decode(vae.encode(pixels))
+        copy = Image.fromarray((copied.clamp(0, 1) * 255).round().byte().numpy())
+        for name, is_right in compared(read(copy), scene):
+            seen[name] += 1
+            hits[name] += is_right
+    assert hits["hat"] / seen["hat"] > 0.9, hits["hat"] / seen["hat"]
+    assert hits["hair"] / seen["hair"] > 0.9
+    assert hits["pose"] / seen["pose"] > 0.9
 
 
 @pytest.mark.parametrize(

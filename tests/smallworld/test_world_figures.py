@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from comfyui_astria.bench._world import Scene, Sitter, read_of, scene_of
 from comfyui_astria.bench._world_outpaint import SIDE, WIDER, seam_of, source_of
 from comfyui_astria.bench._world_portraits import kept_of, portrait_of
+from comfyui_astria.bench._world_replaced import kept_of as kept_beside
+from comfyui_astria.bench._world_replaced import replaced_of
 from comfyui_astria.smallworld import identities, words
 from comfyui_astria.smallworld.drawing import drawn
 from comfyui_astria.smallworld.learning.people import PHOTOS, draw_photos, kind_of
@@ -136,3 +139,27 @@ def test_a_portrait_that_stays_as_it_was_has_neither_place_nor_clothes() -> None
         assert same.scene < 1
         other = kept_of(portrait, Image.new("RGB", (128, 128), "red"))
         assert (other.kept, other.identity, other.words) == (0, 0, 0)
+
+
+def test_people_who_are_replaced_are_read_and_what_is_beside_them_is_held_to_the_picture() -> None:
+    replaced = replaced_of(6_000_000, list(HELD_OUT))
+    before = drawn(replaced.drawn)
+    assert len(replaced.drawn.figures) == len(replaced.boxes) == 2
+    assert kept_beside(replaced, before) == 1.0
+    new = tuple(
+        replace(figure_of(sitter, one.x), y=one.y, head_px=one.head_px)
+        for sitter, one in zip(replaced.wanted.sitters, replaced.drawn.figures, strict=True)
+    )
+    after = drawn(replace(replaced.drawn, figures=new))
+    assert kept_beside(replaced, after) == 1.0, "the boxes hold the people"
+    assert read_of(replaced.wanted, read(after)).words > 0.9
+    assert read_of(replaced.wanted, read(before)).words < 0.7
+    elsewhere = drawn(replace(replaced.drawn, time="night", figures=new))
+    assert kept_beside(replaced, elsewhere) < 0.5
+
+
+def test_what_the_scene_may_say_of_its_people_is_in_the_prompt() -> None:
+    scene = scene_of(1, 2, HELD_OUT)
+    kinds = [words.KINDS[one.number % 2] for one in scene.sitters]
+    assert scene.kinds == f"{scene.text}, {kinds[0]}, {kinds[1]}"
+    assert scene.everything == ", ".join([scene.text, *(one.text for one in scene.sitters)])
