@@ -5,6 +5,7 @@ With ASTRIA_GALLERY=FOLDER the pictures are kept there.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,22 @@ def test_loras_by_picture(gallery: Gallery, host: LiveHost) -> None:
                 path.unlink()
 
 
+# Where no font has them, every character is the same box.
+DRAWN_APART = """([one, other]) => {
+  const drawn = character => {
+    const context = document.createElement("canvas").getContext("2d");
+    context.font = "40px sans-serif";
+    context.fillText(character, 0, 60);
+    return context.canvas.toDataURL();
+  };
+  return drawn(one) !== drawn(other);
+}"""
+
+
 def test_the_sidebar_in_chinese(gallery: Gallery) -> None:
+    if os.environ.get("ASTRIA_GALLERY"):
+        wanted = "Install a font with Chinese characters, such as fonts-wqy-microhei."
+        assert gallery.page.evaluate(DRAWN_APART, ["新", "建"]), wanted
     choose = (
         "async language => { await app.extensionManager.setting.set('Comfy.Locale', language); }"
     )
