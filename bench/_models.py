@@ -25,6 +25,7 @@ class Setup:
     `side` and `channels` are those of the latent, `width` and `pooled` the text's, 0 for a family
     without pooled text. `most` is the budget, in plain steps by number of people. `has_loras`:
     each person wears one, which costs a narrow model far more of a step than a wide one.
+    `filled_to`: what texts are filled up to in place of the family's own, 0 for that.
     """
 
     name: str
@@ -44,6 +45,8 @@ class Setup:
     least_gb: int = 0  # of GPU memory, so that the host loads the whole model
     dtype: torch.dtype = torch.float32
     has_loras: bool = True
+    softness_px: int = 32
+    filled_to: int = 0
 
     @property
     def latent_sides(self) -> tuple[int, ...]:
@@ -136,7 +139,7 @@ FLUX_BLOCKS = replace(
 )
 
 
-_FLUX2_CONFIG = {
+FLUX2_CONFIG = {
     "hidden_size": 6144,
     "num_heads": 48,
     "axes_dim": [32, 32, 32, 32],
@@ -147,7 +150,7 @@ _FLUX2_CONFIG = {
 FLUX2 = Setup(
     "Flux.2 dev",
     "flux2",
-    _FLUX2_CONFIG,
+    FLUX2_CONFIG,
     side=64,
     channels=128,
     tokens=512,
@@ -157,26 +160,6 @@ FLUX2 = Setup(
     hosts_rounds=0,
     dtype=torch.bfloat16,
     least_gb=80,
-)
-# Narrow, on a picture of 640x640: what a person costs is in the tokens.
-FLUX2_BLOCKS = replace(
-    FLUX2,
-    name="Flux.2, narrow",
-    config={
-        **_FLUX2_CONFIG,
-        "hidden_size": 256,
-        "num_heads": 2,
-        "depth": 1,
-        "depth_single_blocks": 1,
-        "context_in_dim": 768,
-    },
-    side=40,
-    width=768,
-    rounds=2,
-    steps=4,
-    dtype=torch.float32,
-    least_gb=0,
-    has_loras=False,
 )
 _ZIMAGE_CONFIG = {"dim": 3840, "n_heads": 30, "n_layers": 30, "cap_feat_dim": 2560}
 ZIMAGE = Setup(
@@ -193,35 +176,28 @@ ZIMAGE = Setup(
     dtype=torch.bfloat16,
     least_gb=20,
 )
-ZIMAGE_BLOCKS = replace(
-    ZIMAGE,
-    name="Z-Image, narrow",
-    config={},  # as narrow as the test pack's
-    side=64,
-    tokens=64,
-    width=32,
-    rounds=2,
-    steps=4,
-    dtype=torch.float32,
-    least_gb=0,
-    has_loras=False,
-)
-
-# As narrow. Blocks over the encoder's layers cost each token of a text more than an image's: 15 %
-# in full size, by widths and counts of blocks; here as much.
-KREA2_BLOCKS = Setup(
-    "Krea 2, narrow",
+KREA2 = Setup(
+    "Krea 2",
     "krea2",
-    {"features": 256, "heads": 2, "kvheads": 1, "txtdim": 32, "layers": 3},
-    side=80,
+    {
+        "features": 6144,
+        "tdim": 256,
+        "heads": 48,
+        "kvheads": 12,
+        "layers": 28,
+        "txtdim": 2560,
+        "txtheads": 20,
+        "txtkvheads": 20,
+    },
+    side=128,
     channels=16,
-    tokens=96,
-    width=12 * 32,
+    tokens=128,
+    width=12 * 2560,
     pooled=0,
     most={},
-    rounds=5,
     hosts_rounds=0,
-    steps=4,
+    dtype=torch.bfloat16,
+    least_gb=60,
     has_loras=False,
 )
 

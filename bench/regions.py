@@ -3,9 +3,9 @@ the host's own way of doing it.
 
 On the CPU with one thread: a full-width SD1.5 UNet at 256x256 pixels, and a double and a single
 block of Flux in full width at 1024x1024, with texts padded by the host to 256 tokens and with texts
-of 32 without padding; of Flux.2, Z-Image and Krea 2 narrow ones without LoRAs, beside the ratio
-of the tokens, which is what their people cost. Where ComfyUI has a GPU: SDXL, Flux.1 dev, Flux.2
-dev and Z-Image in full size at 1024x1024.
+of 32 without padding; Flux.2, Z-Image and Krea 2 in proportion (bench/_small.py) without LoRAs,
+beside the ratio of the tokens, which is what their people cost. Where ComfyUI has a GPU: SDXL,
+Flux.1 dev, Flux.2 dev, Z-Image and Krea 2 in full size at 1024x1024.
 Random weights, cfg 1, LoRAs of rank 16 on all linear layers of the blocks. Each time is held
 against a plain step run just before it, so that other load falls on both alike; on the CPU it is
 CPU time. Memory on the CPU is the most that a process of its own held, which makes the model and
@@ -28,13 +28,11 @@ from comfyui_astria.bench._figures import figure, in_own_process
 from comfyui_astria.bench._models import (
     FLUX,
     FLUX2,
-    FLUX2_BLOCKS,
     FLUX_BLOCKS,
-    KREA2_BLOCKS,
+    KREA2,
     SD15,
     SDXL,
     ZIMAGE,
-    ZIMAGE_BLOCKS,
     Case,
     Setup,
     lora_of,
@@ -44,6 +42,7 @@ from comfyui_astria.bench._models import (
     token_ratio,
     trimmed,
 )
+from comfyui_astria.bench._small import FLUX2_SMALL, KREA2_SMALL, ZIMAGE_SMALL, filled
 
 PEOPLE = (1, 2, 3, 4)
 # On a CPU, where ten minutes are no more than this; the median of so many rounds.
@@ -71,9 +70,9 @@ def run() -> list[dict]:
     few = [
         (replace(SD15, rounds=FEW_ROUNDS), FEW),
         (trimmed(FLUX_BLOCKS), FEW[-1:]),
-        (FLUX2_BLOCKS, FEW),
-        (KREA2_BLOCKS, FEW),
-        (ZIMAGE_BLOCKS, FEW),
+        (FLUX2_SMALL, FEW),
+        (KREA2_SMALL, FEW),
+        (ZIMAGE_SMALL, FEW),
     ]
     return _run(few, FEW)
 
@@ -82,7 +81,7 @@ def run_long() -> list[dict]:
     """Return the figures of every number of people, in every setup, in more rounds."""
     setups = (
         *(SD15, FLUX_BLOCKS, trimmed(FLUX_BLOCKS)),
-        *(FLUX2_BLOCKS, ZIMAGE_BLOCKS, KREA2_BLOCKS),
+        *(FLUX2_SMALL, ZIMAGE_SMALL, KREA2_SMALL),
     )
     return _run([(setup, PEOPLE) for setup in setups], PEOPLE)
 
@@ -95,7 +94,7 @@ def _run(on_cpu: list[tuple[Setup, tuple[int, ...]]], in_memory: tuple[int, ...]
     if device.type == "cuda":
         return [
             figure
-            for setup in (SDXL, FLUX, trimmed(FLUX), FLUX2, ZIMAGE)
+            for setup in (SDXL, FLUX, trimmed(FLUX), FLUX2, ZIMAGE, KREA2)
             for figure in _measured_where_it_fits(setup, device)
         ]
     device = torch.device("cpu")  # of what has no CUDA, only the CPU's time is measured here
@@ -125,6 +124,16 @@ def _measured_where_it_fits(setup: Setup, device: torch.device) -> list[dict]:
 
 def _measured(setup: Setup, device: torch.device, people: tuple[int, ...]) -> list[dict]:
     model = model_of(setup, device)
+    with filled(setup, model):
+        figures = _measured_on(setup, model, device, people)
+    del model
+    gc.collect()
+    return figures
+
+
+def _measured_on(
+    setup: Setup, model: Any, device: torch.device, people: tuple[int, ...]
+) -> list[dict]:
     texts = [text_of(setup, seed) for seed in range(max(PEOPLE) + 1)]
     loras = [lora_of(model, seed) if setup.has_loras else {} for seed in PEOPLE]
     plain, plain_s, taken = Case(model, texts[0]), [], {}
@@ -151,8 +160,6 @@ def _measured(setup: Setup, device: torch.device, people: tuple[int, ...]) -> li
             figures.append(figure(f"{_title(setup, kind, count)}, tokens / plain", tokens, "ratio"))
         if device.type == "cuda" and kind == "ours":  # the host's hooks fill what is free
             figures.append(_beyond(setup, kind, count, one.beyond_bytes / 2**20))
-    del model, plain
-    gc.collect()
     return figures
 
 
@@ -281,10 +288,12 @@ def hosts(setup: Setup, model: Any, texts: list, loras: list[dict]) -> Case:
 
 
 def _masks(setup: Setup, people: int) -> torch.Tensor:
+    from comfyui_astria.nodes.families.family import FAMILIES
     from comfyui_astria.nodes.regions.layout import columns
     from comfyui_astria.nodes.regions.run import normalised
 
-    return normalised(columns(people, setup.side * 8, setup.side * 8, softness_px=32).masks)
+    side_px = setup.side * FAMILIES[setup.family].latent.cell_px
+    return normalised(columns(people, side_px, side_px, softness_px=setup.softness_px).masks)
 
 
 WAYS = {"ours": ours, "host": hosts}

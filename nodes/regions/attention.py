@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,27 +22,60 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Share:
-    """The queries that attend to one region's text, and the weight of that region's result.
+    """The queries that attend to one region's text: first those of this region alone, then those
+    on its soft edges.
 
-    Shapes: index [n] among the queries, None for all of them; weight [n,1] float32 above 0, None
-    where it is 1 throughout.
+    Shapes: index [n] among all queries, None for all of them in their order; of those on soft edges
+    `weight` [m,1], float32, this region's part of their results, and `place` [m] among all such
+    queries; both None where there are none.
     """
 
     index: Tensor | None
-    weight: Tensor | None
+    weight: Tensor | None = None
+    place: Tensor | None = None
 
     def of(self, tokens: Tensor, dim: int) -> Tensor:
         """Return the region's own among `tokens`, which lie along `dim`."""
         return tokens if self.index is None else tokens.index_select(dim, self.index)
 
     def to(self, device: torch.device) -> Share:
-        index = None if self.index is None else self.index.to(device)
-        weight = None if self.weight is None else self.weight.to(device)
-        return Share(index, weight)
+        held = (self.index, self.weight, self.place)
+        return Share(*(None if one is None else one.to(device) for one in held))
 
 
-def on_device(parts: Sequence[Share | None], device: torch.device) -> tuple[Share | None, ...]:
-    return tuple(None if part is None else part.to(device) for part in parts)
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """The shares of all regions in `length` queries, None for a region that has none of them.
+
+    Shapes: soft [S], the queries on soft edges, which have several regions.
+    """
+
+    parts: tuple[Share | None, ...]
+    soft: Tensor
+    length: int
+
+    @property
+    def used(self) -> tuple[int, ...]:
+        """The regions that have queries."""
+        return tuple(region for region, part in enumerate(self.parts) if part is not None)
+
+    def to(self, device: torch.device) -> Shares:
+        parts = tuple(None if part is None else part.to(device) for part in self.parts)
+        return Shares(parts, self.soft.to(device), self.length)
+
+    def behind(self, text_lengths: Sequence[int]) -> Shares:
+        """Return the shares of a joint sequence: each region's text, then its queries among these,
+        which stand behind all texts. More than one region has some.
+        """
+        texts = sum(text_lengths)
+        start, parts = 0, []
+        for length, part in zip(text_lengths, self.parts, strict=True):
+            if part is not None:
+                text = torch.arange(start, start + length, device=self.soft.device)
+                part = replace(part, index=torch.cat([text, texts + part.index]))
+            parts.append(part)
+            start += length
+        return Shares(tuple(parts), texts + self.soft, texts + self.length)
 
 
 def seeing_scene(masks: Tensor, scene_strength: float) -> Tensor:
@@ -54,59 +87,64 @@ def seeing_scene(masks: Tensor, scene_strength: float) -> Tensor:
     return torch.cat([1 - persons.sum(0, keepdim=True), persons])
 
 
-def shares(weights: Tensor) -> tuple[Share | None, ...]:
-    """Return each region's share of L queries, None for a region that has none of them.
+def shares(weights: Tensor) -> Shares:
+    """Return the regions' shares of L queries.
 
     Shapes: weights [R,L] float32, non-negative, summing to 1 over the regions. Shares below
     LEAST_SHARE go to the others.
     """
     kept = torch.where(weights < LEAST_SHARE, 0, weights)
-    return tuple(_share(row) for row in kept / kept.sum(0))
+    is_soft = (kept > 0).sum(0) > 1
+    soft = is_soft.nonzero()[:, 0]
+    place = is_soft.cumsum(0) - 1
+    parts = tuple(_share(row, is_soft, place) for row in kept / kept.sum(0))
+    return Shares(parts, soft, weights.shape[1])
 
 
-def _share(row: Tensor) -> Share | None:
-    index = row.nonzero()[:, 0]
-    if len(index) == 0:
-        return None
-    weight = row[index]
-    return Share(
-        None if len(index) == len(row) else index,
-        None if bool((weight == 1).all()) else weight[:, None],
-    )
+def _share(row: Tensor, is_soft: Tensor, place: Tensor) -> Share | None:
+    alone = ((row > 0) & ~is_soft).nonzero()[:, 0]
+    edge = ((row > 0) & is_soft).nonzero()[:, 0]
+    if len(alone) == len(row):
+        return Share(None)
+    if len(edge) == 0:
+        return Share(alone) if len(alone) else None
+    return Share(torch.cat([alone, edge]), row[edge, None], place[edge])
 
 
-def blended(
-    parts: Sequence[Share | None], answer: Callable[[int, Share], Tensor], length: int
-) -> Tensor:
-    """Return [B,length,C]: each query's results by region, weighted by the regions' shares.
+def blended(shares: Shares, answer: Callable[[int, Share], Tensor]) -> Tensor:
+    """Return [B,L,C]: each query's results by region, weighted by the regions' shares.
 
     `answer(region, share)` returns [B,n,C] for the share's queries. Soft edges are summed in
     float32.
     """
-    result = None
-    soft = any(part is not None and part.weight is not None for part in parts)
-    for region, part in enumerate(parts):
-        if part is None:
-            continue
+    result = edges = None
+    for region in shares.used:
+        part = shares.parts[region]
         given = answer(region, part)
-        dtype = given.dtype
-        if part.weight is not None:
-            given = given * part.weight
-        if result is None:
-            wide = torch.promote_types(dtype, torch.float32) if soft else dtype
-            result = given.new_zeros(given.shape[0], length, given.shape[2], dtype=wide)
         if part.index is None:
-            result += given
-        else:
-            result.index_add_(1, part.index, given.to(result.dtype))
+            return given
+        if result is None:
+            result = given.new_empty(given.shape[0], shares.length, given.shape[2])
+        if part.weight is None:
+            result[:, part.index] = given
+            continue
+        alone = given.shape[1] - len(part.weight)
+        result[:, part.index[:alone]] = given[:, :alone]
+        weighted = given[:, alone:] * part.weight
+        if edges is None:
+            shape = (given.shape[0], len(shares.soft), given.shape[2])
+            edges = weighted.new_zeros(shape)
+        edges.index_add_(1, part.place, weighted)
     assert result is not None, "the shares of all regions sum to 1"
-    return result.to(dtype)
+    if edges is not None:
+        result[:, shares.soft] = edges.to(result.dtype)
+    return result
 
 
 def coupled(
     queries: Tensor,
     text: Callable[[int], tuple[Tensor, Tensor]],
-    parts: Sequence[Share | None],
+    shares: Shares,
     attend: Attend,
 ) -> Tensor:
     """Return the cross-attention of a UNet: each query against its own region's text.
@@ -119,10 +157,9 @@ def coupled(
         keys, values = text(region)
         return attend(part.of(queries, 1), keys, values)
 
-    return blended(parts, answer, queries.shape[1])
+    return blended(shares, answer)
 
 
-@dataclass(frozen=True, eq=False)
 class Joint:
     """A joint sequence of text and image (Flux).
 
@@ -133,40 +170,40 @@ class Joint:
     without a share has no text in the sequence.
     """
 
-    text_lengths: tuple[int, ...]
-    parts: tuple[Share | None, ...]
-    isolation: bool = False
-
-    @property
-    def text_length(self) -> int:
-        return sum(self.text_lengths)
+    def __init__(
+        self, text_lengths: tuple[int, ...], shares: Shares, isolation: bool = False
+    ) -> None:
+        """`shares` are those of the pixels."""
+        self.text_lengths = text_lengths
+        self.text_length = sum(text_lengths)
+        self.shares = shares
+        self.isolation = isolation
+        self._is_plain = len(shares.used) == 1
+        self._in_sequence = shares if self._is_plain else shares.behind(text_lengths)
 
     def attention(self, q: Tensor, k: Tensor, v: Tensor, attend: Attend) -> Tensor:
         """Return the joint attention.
 
         Shapes: q, k, v [B,heads,L,d] -> [B,L,heads*d]; more keys than queries count as pixels.
         """
-        if sum(part is not None for part in self.parts) == 1:
+        if self._is_plain:
             return attend(q, k, v)
-        starts = [sum(self.text_lengths[:region]) for region in range(len(self.parts))]
         keys, values = (_BehindText(one, self.text_lengths) for one in (k, v))
-        texts: list[Tensor] = []
 
         def answer(region: int, part: Share) -> Tensor:
-            text = slice(starts[region], starts[region] + self.text_lengths[region])
-            text_q, pixels_q = q[:, :, text], part.of(q[:, :, self.text_length :], 2)
-            if self.isolation and region > 0 and part.index is not None:
-                texts.append(attend(text_q, keys.own(text, part), values.own(text, part)))
-                return attend(pixels_q, keys.all(text), values.all(text))
-            # Text and pixels see the same keys: one call for both.
-            queries = torch.cat([text_q, pixels_q], 2)
-            both = attend(queries, keys.all(text), values.all(text))
-            of_text, of_pixels = both.split([text_q.shape[2], pixels_q.shape[2]], 1)
-            texts.append(of_text)
-            return of_pixels
+            start, length = sum(self.text_lengths[:region]), self.text_lengths[region]
+            text = slice(start, start + length)
+            queries = part.of(q, 2)
+            if not self.isolation or region == 0:
+                # Text and pixels see the same keys: one call for both.
+                return attend(queries, keys.all(text), values.all(text))
+            pixels = self.shares.parts[region]
+            own = (keys.own(text, pixels), values.own(text, pixels))
+            of_text = attend(queries[:, :, :length], *own)
+            of_pixels = attend(queries[:, :, length:], keys.all(text), values.all(text))
+            return torch.cat([of_text, of_pixels], 1)
 
-        image = blended(self.parts, answer, q.shape[2] - self.text_length)
-        return torch.cat([*texts, image], 1)
+        return blended(self._in_sequence, answer)
 
 
 class _BehindText:
@@ -179,7 +216,9 @@ class _BehindText:
         self._joint = joint
         self._pixels = joint[:, :, sum(text_lengths) :]
         self._room = max(text_lengths)
-        self._made = torch.nn.functional.pad(self._pixels, (0, 0, self._room, 0))
+        batch, heads, pixels, channels = self._pixels.shape
+        self._made = joint.new_empty(batch, heads, self._room + pixels, channels)
+        self._made[:, :, self._room :] = self._pixels
 
     def all(self, text: slice) -> Tensor:
         """Return a text's and all pixels'. It holds until the next text is asked for."""

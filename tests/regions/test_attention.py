@@ -74,15 +74,15 @@ def seen_by(labels: Tensor, lengths: tuple[int, ...], isolation: bool) -> Tensor
 def test_joint_attention_is_the_masked_softmax(
     labels: list[int], isolation: bool, seed: int
 ) -> None:
-    parts = shares(hard(labels, 4))
+    of_pixels = shares(hard(labels, 4))
     lengths = tuple(
-        0 if part is None else length for part, length in zip(parts, (3, 5, 2, 4), strict=True)
+        length if region in of_pixels.used else 0 for region, length in enumerate((3, 5, 2, 4))
     )
     length = sum(lengths) + len(labels)
     q, k, v = (random(2, HEADS, length, CHANNELS, seed=seed + part) for part in range(3))
     expected = masked_softmax(q, k, v, seen_by(torch.tensor(labels), lengths, isolation))
     torch.testing.assert_close(
-        Joint(lengths, parts, isolation).attention(q, k, v, attend),
+        Joint(lengths, of_pixels, isolation).attention(q, k, v, attend),
         expected.float(),
         atol=1e-5,
         rtol=0,
@@ -137,9 +137,9 @@ def test_soft_pixels_are_the_weighted_sum_of_what_each_region_gives_them(isolati
 
 def test_one_region_alone_is_the_plain_attention_untouched() -> None:
     q, k, v = (random(1, HEADS, 9, CHANNELS, seed=part) for part in range(3))
-    parts = shares(hard([1] * 5, 3))
-    assert parts[0] is None and parts[2] is None
-    assert torch.equal(Joint((0, 4, 0), parts).attention(q, k, v, attend), attend(q, k, v))
+    alone = shares(hard([1] * 5, 3))
+    assert alone.used == (1,)
+    assert torch.equal(Joint((0, 4, 0), alone).attention(q, k, v, attend), attend(q, k, v))
 
 
 def test_keys_beyond_the_queries_are_seen_by_everybody() -> None:
@@ -155,11 +155,14 @@ def test_keys_beyond_the_queries_are_seen_by_everybody() -> None:
 
 def test_shares_leave_no_trace_of_rounding() -> None:
     masks = torch.tensor([[1e-7, 1.0, 0.5], [1 - 1e-7, 0.0, 0.5]])
-    first, second = shares(masks)
+    both = shares(masks)
+    first, second = both.parts
     assert isinstance(first, Share) and isinstance(second, Share)
     assert first.index is not None and first.index.tolist() == [1, 2]
     assert second.index is not None and second.index.tolist() == [0, 2]
-    assert second.weight is not None and second.weight.tolist() == [[1.0], [0.5]]
+    assert both.soft.tolist() == [2]
+    assert second.weight is not None and second.weight.tolist() == [[0.5]]
+    assert second.place is not None and second.place.tolist() == [0]
 
 
 @given(
@@ -175,10 +178,12 @@ def test_shares_sum_to_one_and_lose_less_than_the_least_share(rows: list[list[fl
     weights = torch.tensor(rows).T
     weights = weights / weights.sum(0)
     back = torch.zeros_like(weights)
-    for region, part in enumerate(shares(weights)):
+    for region, part in enumerate(shares(weights).parts):
         if part is not None:
             index = slice(None) if part.index is None else part.index
-            back[region, index] = 1.0 if part.weight is None else part.weight[:, 0]
+            back[region, index] = 1.0
+            if part.index is not None and part.weight is not None:
+                back[region, part.index[-len(part.weight) :]] = part.weight[:, 0]
     torch.testing.assert_close(back.sum(0), torch.ones(len(rows)))
     assert (back - weights).abs().max() <= 2 * LEAST_SHARE
 
@@ -186,7 +191,7 @@ def test_shares_sum_to_one_and_lose_less_than_the_least_share(rows: list[list[fl
 def test_soft_edges_are_summed_in_float32() -> None:
     """In bfloat16 the weights of a pixel seldom sum to 1, so equal texts would not stay equal."""
     value, weights = random(1, 64, 8).bfloat16(), random(5, 64, seed=1).softmax(0)
-    out = blended(shares(weights), lambda region, share: value, 64)
+    out = blended(shares(weights), lambda region, share: share.of(value, 1))
     assert out.dtype == torch.bfloat16 and torch.equal(out, value)
 
 

@@ -252,7 +252,7 @@ def seen_by(joint: Joint, length: int) -> Tensor:
     )
     text_length = len(of_text)
     labels = torch.zeros(length - text_length, dtype=torch.long)
-    for region, part in enumerate(joint.parts):
+    for region, part in enumerate(joint.shares.parts):
         if part is not None:
             labels[part.index] = region
     seen = torch.ones(length, length, dtype=torch.bool)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ...errors import PlanError
 from ...families.family import Family
 from ...rounding import ceil_div
-from ..attention import Joint, Share
+from ..attention import Joint, Shares
 from ..run import RegionRun
 from .hooks import REGIONS_KEY, ModelHooks
 from .state import JointCall, Regions
@@ -100,12 +100,12 @@ class JointModel(ModelHooks):
         grid = self.grid(x)
         pixels = math.prod(grid)
         others = self.image_padding(pixels) + self._reference_tokens(passed)
-        parts = regions.parts(x, grid, regions.scene_strength_at(options["sigmas"]), others)
-        texts = _texts_in_use(regions.chunk_texts(passed["context"], kinds), parts)
+        shares = regions.shares(x, grid, regions.scene_strength_at(options["sigmas"]), others)
+        texts = _texts_in_use(regions.chunk_texts(passed["context"], kinds), shares.used)
         results: dict[int, Tensor] = {}
         for group in _of_equal_lengths(texts):
-            call = self._call(texts[group[0]], parts, pixels + others)
-            joint = Joint(call.text_lengths, parts, regions.options.isolation)
+            call = self._call(texts[group[0]], shares, pixels + others)
+            joint = Joint(call.text_lengths, shares, regions.options.isolation)
             attention = _RegionAttention(
                 self,
                 regions,
@@ -125,15 +125,13 @@ class JointModel(ModelHooks):
             results |= zip(group, result.chunk(len(group)), strict=True)
         return torch.cat([results[chunk] for chunk in range(len(kinds))])
 
-    def _call(
-        self, texts: Sequence[Tensor], parts: Sequence[Share | None], image_tokens: int
-    ) -> JointCall:
-        used = tuple(region for region, part in enumerate(parts) if part is not None)
-        lengths = dict(zip(used, (text.shape[1] for text in texts), strict=True))
+    def _call(self, texts: Sequence[Tensor], shares: Shares, image_tokens: int) -> JointCall:
+        lengths = {region: text.shape[1] for region, text in zip(shares.used, texts, strict=True)}
         in_sequence = tuple(
-            self.tokens(lengths[region]) if region in lengths else 0 for region in range(len(parts))
+            self.tokens(lengths[region]) if region in lengths else 0
+            for region in range(len(shares.parts))
         )
-        return JointCall(used, tuple(lengths.values()), in_sequence, image_tokens)
+        return JointCall(shares.used, tuple(lengths.values()), in_sequence, image_tokens)
 
     def _reference_tokens(self, passed: Passed) -> int:
         references = passed.get("ref_latents") or ()
@@ -272,12 +270,9 @@ class _RegionAttention:
         )
 
 
-def _texts_in_use(
-    chunks: Sequence[Sequence[Tensor]], parts: Sequence[Share | None]
-) -> list[list[Tensor]]:
+def _texts_in_use(chunks: Sequence[Sequence[Tensor]], regions: Sequence[int]) -> list[list[Tensor]]:
     """Return the texts of each chunk whose region has a share of the picture."""
-    used = [region for region, part in enumerate(parts) if part is not None]
-    return [[texts[region] for region in used] for texts in chunks]
+    return [[texts[region] for region in regions] for texts in chunks]
 
 
 def _options_of(transformer_options: dict, chunks: Sequence[int]) -> dict:

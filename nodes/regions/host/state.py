@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...errors import PlanError
-from ..attention import Share, on_device, seeing_scene, shares
+from ..attention import Shares, seeing_scene, shares
 from ..run import Forward, RegionRun, on_latent
 from .sampling_cache import SamplingCache
 
@@ -135,23 +135,23 @@ class Regions:
         is_over = sigmas.max().item() <= self.sampling.percent_to_sigma(options.scene_until)
         return 0.0 if is_over else options.scene_strength
 
-    def parts(
+    def shares(
         self, x: Tensor, grid: tuple[int, int], scene_strength: float, others: int = 0
-    ) -> tuple[Share | None, ...]:
+    ) -> Shares:
         """Return the regions' shares of a grid's pixels, on the device of `x`.
 
         `others` more tokens behind them belong to the scene.
         """
 
-        def made() -> tuple[Share | None, ...]:
+        def made() -> Shares:
             weights = self._on_latent(x).on_grid(*grid)
             scene = torch.zeros(weights.shape[0], others)
             scene[0] = 1
             joined = torch.cat([seeing_scene(weights, scene_strength), scene], 1)
-            return on_device(shares(joined), x.device)
+            return shares(joined).to(x.device)
 
         return self.kept.get(
-            ("parts", *x.shape[-2:], *grid, scene_strength, others, x.device), made
+            ("shares", *x.shape[-2:], *grid, scene_strength, others, x.device), made
         )
 
     def _on_latent(self, x: Tensor) -> Forward:

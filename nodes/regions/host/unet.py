@@ -16,7 +16,7 @@ from comfy.patcher_extension import WrappersMP
 from comfy_api.torch_helpers.torch_compile import COMPILE_KEY
 from torch import Tensor, nn
 
-from ..attention import Share, coupled, stacked
+from ..attention import Shares, coupled, stacked
 from ..lora_gates import BlockSizes, Rows
 from ..lora_hooks import Hooks as LoraHooks
 from ..run import Forward
@@ -209,7 +209,7 @@ class _UnetCall:
     keeps: bool
     scene_strength: float
     _normed: Tensor | None = None
-    _parts: dict[tuple[int, int], tuple[Share | None, ...]] = field(default_factory=dict)
+    _shares: dict[tuple[int, int], Shares] = field(default_factory=dict)
 
     def options(self, unet: Any, options: dict) -> dict:
         """Return transformer options with regional attention in place of every cross-attention.
@@ -290,10 +290,10 @@ class _UnetCall:
         self.forward.text_region = 0
         return projected
 
-    def _on_grid(self, grid: tuple[int, int]) -> tuple[Share | None, ...]:
-        if grid not in self._parts:
-            self._parts[grid] = self.regions.parts(self.x, grid, self.scene_strength)
-        return self._parts[grid]
+    def _on_grid(self, grid: tuple[int, int]) -> Shares:
+        if grid not in self._shares:
+            self._shares[grid] = self.regions.shares(self.x, grid, self.scene_strength)
+        return self._shares[grid]
 
 
 def _cross_attentions(unet: Any) -> Iterator[tuple[tuple[str, int, int], Any]]:
