@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -24,14 +24,19 @@ class Change(Protocol):
 
 
 class Hook:
-    """Stands in for one module's forward until `remove`."""
+    """Stands in for one module's forward from `put` to `remove`."""
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
+        self.is_put = False
+
+    def put(self) -> None:
+        """Take the place of the module's forward."""
         # Another pack's stand-in; absent where the class's own method runs.
-        self._previous = module.__dict__.get("forward")
-        self.original: Callable[..., Any] = module.forward
-        module.forward = self
+        self._previous = self._module.__dict__.get("forward")
+        self.original: Callable[..., Any] = self._module.forward
+        self._module.forward = self
+        self.is_put = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.original(*args, **kwargs)
@@ -47,18 +52,17 @@ class Hook:
             del self._module.forward
         else:
             self._module.forward = self._previous
+        self.is_put = False
         return True
 
 
 class Watch(Hook):
     """Shows each call's arguments to `see` before the module runs."""
 
-    def __init__(self, module: nn.Module, see: Callable[..., None]) -> None:
-        super().__init__(module)
-        self._see = see
+    see: Callable[..., None]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        self._see(*args, **kwargs)
+        self.see(*args, **kwargs)
         return self.original(*args, **kwargs)
 
 
@@ -68,7 +72,10 @@ class Addition(Hook):
     def __init__(self, module: nn.Module) -> None:
         super().__init__(module)
         self.changes: list[Change] = []
-        self._layer = Layer(self.original, getattr(module, "bias", None) is not None)
+
+    def put(self) -> None:
+        super().put()
+        self._layer = Layer(self.original, getattr(self._module, "bias", None) is not None)
 
     def __call__(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         y = self.original(x, *args, **kwargs)
@@ -78,15 +85,25 @@ class Addition(Hook):
         return out
 
 
+AnyHook = TypeVar("AnyHook", bound=Hook)
+
+
 class Hooks:
-    """The hooks that one owner put into a model."""
+    """The hooks that one owner puts into a model.
+
+    A hook that was taken out is put in again: a compiler that has traced a model through its hooks
+    would trace it anew where it finds others.
+    """
 
     def __init__(self) -> None:
+        self._known: dict[tuple[type[Hook], nn.Module], Any] = {}
         self._watches: list[Hook] = []
         self._additions: list[tuple[Addition, Change]] = []
 
     def watch(self, module: nn.Module, see: Callable[..., None]) -> None:
-        self._watches.append(Watch(module, see))
+        hook = self._put(Watch, module)
+        hook.see = see
+        self._watches.append(hook)
 
     def add(self, module: nn.Module, change: Change) -> None:
         """Add `change` to the module.
@@ -94,9 +111,19 @@ class Hooks:
         Two owners share one hook, so that each sees the layer's own output.
         """
         standing = module.__dict__.get("forward")
-        hook = standing if isinstance(standing, Addition) else Addition(module)
+        hook = standing if isinstance(standing, Addition) else self._put(Addition, module)
         hook.changes.append(change)
         self._additions.append((hook, change))
+
+    def _put(self, kind: type[AnyHook], module: nn.Module) -> AnyHook:
+        """Return a hook of this kind, put into the module; a new one where the former one could not
+        be taken out.
+        """
+        hook = self._known.get((kind, module))
+        if hook is None or hook.is_put:
+            hook = self._known[kind, module] = kind(module)
+        hook.put()
+        return hook
 
     def remove(self) -> None:
         """Take everything out.

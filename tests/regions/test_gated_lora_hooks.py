@@ -78,6 +78,21 @@ def test_what_lies_under_anothers_stand_in_does_nothing_and_leaves_later() -> No
     assert "forward" not in module.__dict__
 
 
+def test_a_stand_in_is_put_in_again_where_it_could_be_taken_out() -> None:
+    """A model that was compiled through it then is not compiled anew."""
+    module, x = nn.Identity(), torch.ones(1)
+    hooks = Hooks()
+    hooks.add(module, Adds(1))
+    first = module.forward
+    hooks.remove()
+    hooks.add(module, Adds(2))
+    assert module.forward is first and module(x.clone()).item() == 3
+    OthersHook(module)
+    hooks.remove()
+    hooks.add(module, Adds(4))
+    assert module.forward is not first and module(x.clone()).item() == 14
+
+
 def test_anothers_stand_in_below_is_kept() -> None:
     module, x = nn.Identity(), torch.ones(1)
     OthersHook(module)

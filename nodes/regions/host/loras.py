@@ -90,16 +90,16 @@ class _Injection:
         self._run = run
         self._model = hooks
         self._hooks = Hooks()
+        self._sizes = BlockSizes()
 
     def inject(self, patcher: ModelPatcher) -> None:
         self._hooks.remove()
-        sizes = BlockSizes()
-        self._model.watch(self._hooks, patcher.model.diffusion_model, sizes)
+        self._model.watch(self._hooks, patcher.model.diffusion_model, self._sizes)
         (changes,) = patcher.get_additional_models_with_key(self._key)
         for change in changes.model:
             self._hooks.add(
                 comfy.utils.get_attr(patcher.model, change.path),
-                GatedChange(change, self._run, sizes),
+                GatedChange(change, self._run, self._sizes),
             )
 
     def eject(self, patcher: ModelPatcher) -> None:

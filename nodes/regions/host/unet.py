@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -29,6 +30,16 @@ _HAND_ON_TEXTS = ("model_function_wrapper", "sampler_calc_cond_batch_function")
 Projected = tuple[Tensor, Tensor]
 
 
+class ModelArguments(NamedTuple):
+    """The host's arguments of BaseModel.apply_model behind x."""
+
+    sigmas: Tensor
+    c_concat: Tensor | None
+    c_crossattn: Tensor
+    control: dict | None
+    transformer_options: dict
+
+
 class UnetArguments(NamedTuple):
     """The host's arguments of UNetModel.forward behind x, timesteps and context."""
 
@@ -51,6 +62,9 @@ class Unet(ModelHooks):
     def attach(self, patched: ModelPatcher, regions: Regions) -> None:
         kept = Kept()
         patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, REGIONS_KEY, kept.sample)
+        patched.add_wrapper_with_key(
+            WrappersMP.APPLY_MODEL, REGIONS_KEY, partial(kept.apply, regions)
+        )
         patched.add_wrapper_with_key(
             WrappersMP.DIFFUSION_MODEL, REGIONS_KEY, partial(run_unet, regions, kept)
         )
@@ -77,17 +91,10 @@ def run_unet(
 ) -> Tensor:
     """Run the host's UNet with the regions' attention."""
     y, control, options = UnetArguments(*rest)
-    chunks = kept.chunks(regions, context, options)
+    found = kept.found or kept.find(regions, context, options)
+    others = options.get("patches", {}).get("attn2_patch", [])
     with regions.forward(x, text_region=0) as forward:
-        call = _UnetCall(
-            regions,
-            forward,
-            x,
-            chunks,
-            options.get("patches", {}).get("attn2_patch", []),
-            kept.are_weights_fixed,
-            regions.scene_strength_at(options["sigmas"]),
-        )
+        call = _UnetCall(regions, forward, x, others, *found)
         options = call.options(executor.class_obj, options)
         return executor(x, timesteps, context, y, control, options, **named)
 
@@ -110,17 +117,30 @@ class Chunk:
         return tensor.expand(self.context.shape[0], -1, -1)
 
 
+class CallTexts(NamedTuple):
+    """What one call of a UNet needs of texts and steps.
+
+    `keeps`: whether keys and values made now are good for the next step.
+    """
+
+    chunks: list[Chunk]
+    keeps: bool
+    scene_strength: float
+
+
 @dataclass(eq=False)
 class Kept:
     """The persons' texts on the device, and their keys and values in every layer: the same in every
     step of one sampling.
 
     At small pictures, computing these at every step would cost more than all regional attention.
-    The scene's are the host's, computed at every step.
+    The scene's are the host's, computed at every step. `found` is set while the host's model runs.
     """
 
+    found: CallTexts | None = None
     _patcher: ModelPatcher | None = None
     _chunks: dict[int, dict[Hashable, Chunk]] = field(default_factory=dict)
+    _calls: set[Hashable] = field(default_factory=set)
 
     def sample(self, executor: Any, *args: Any, **named: Any) -> Tensor:
         """Wrap a whole sampling: keep what is made during it, and nothing of it afterwards."""
@@ -130,17 +150,63 @@ class Kept:
         finally:
             self._patcher = None
             self._chunks.clear()
+            self._calls.clear()
 
-    def chunks(self, regions: Regions, context: Tensor, options: dict) -> list[Chunk]:
-        """Return the chunks of a batch.
+    def apply(self, regions: Regions, executor: Any, x: Tensor, *rest: Any, **named: Any) -> Tensor:
+        """Wrap a call of the host's model: find here what a compiler of its network could not
+        trace, such as a text by its name.
+
+        The first call of its kind in a sampling makes what the others find, and runs uncompiled.
+        """
+        given = ModelArguments(*rest)
+        options = given.transformer_options
+        self.found = self._known(regions, given.c_crossattn, options)
+        is_compiled = COMPILE_KEY in options["wrappers"][WrappersMP.APPLY_MODEL]
+        is_first = is_compiled and self._is_first(regions, x, options)
+        stance = torch.compiler.set_stance if is_first else nullcontext
+        try:
+            with stance("force_eager"):
+                return executor(x, *rest, **named)
+        finally:
+            self.found = None
+
+    def _known(self, regions: Regions, context: Tensor, options: dict) -> CallTexts | None:
+        """Return what a call that has run before found, None where a text is not known by name."""
+        names, kinds = self._names(options), options["cond_or_uncond"]
+        if names is None:
+            return None
+        chunks = [
+            self._chunks.get(kind, {}).get((name, own.shape))
+            for kind, name, own in zip(kinds, names, context.chunk(len(kinds)), strict=True)
+        ]
+        return None if None in chunks else self._texts(regions, chunks, options)
+
+    def _is_first(self, regions: Regions, x: Tensor, options: dict) -> bool:
+        """Return whether no call like this has run in this sampling.
+
+        A tile has masks of its own, and `scene_until` a strength before it and one after. Texts
+        that are compared would stop a compiler at every step.
+        """
+        names = self._names(options)
+        if names is None:
+            return True
+        [run] = options["wrappers"][WrappersMP.DIFFUSION_MODEL][REGIONS_KEY]
+        strength = regions.scene_strength_at(options["sigmas"])
+        call = (run.args[0], *options["cond_or_uncond"], *names, x.shape, strength)
+        is_first = call not in self._calls
+        self._calls.add(call)
+        return is_first
+
+    def find(self, regions: Regions, context: Tensor, options: dict) -> CallTexts:
+        """Return the chunks of a batch, and how they are drawn in this step.
 
         Rows of other conditionings may come at other steps, and stand for persons without a text of
         their own. The host names each conditioning, whose text stays what it is. Where something of
         other packs stands between, the texts are compared, for which Python waits for the GPU.
         """
         kinds = options["cond_or_uncond"]
-        names = options.get("uuids") if self._is_the_hosts_own(options) else None
-        found = []
+        names = self._names(options)
+        chunks = []
         for number, (kind, own) in enumerate(zip(kinds, context.chunk(len(kinds)), strict=True)):
             key: Hashable = kinds[:number].count(kind)
             if names is not None:
@@ -148,10 +214,14 @@ class Kept:
             kept = self._chunks.setdefault(kind, {})
             if names is None or key not in kept:
                 kept[key] = self._equal(kind, own) or self._made(regions, kind, own)
-            found.append(kept[key])
+            chunks.append(kept[key])
             if self._patcher is None:
                 self._chunks.clear()
-        return found
+        return self._texts(regions, chunks, options)
+
+    def _texts(self, regions: Regions, chunks: list[Chunk], options: dict) -> CallTexts:
+        strength = regions.scene_strength_at(options["sigmas"])
+        return CallTexts(chunks, self._are_weights_fixed, strength)
 
     def _equal(self, kind: int, own: Tensor) -> Chunk | None:
         """Return the kept chunk of the same text: tiles of a picture share theirs."""
@@ -165,8 +235,13 @@ class Kept:
         [texts] = regions.chunk_texts(own, [kind])
         return Chunk(own, [_without_repeats(text) for text in texts])
 
+    def _names(self, options: dict) -> Sequence[Hashable] | None:
+        """Return the names of a batch's texts, where the host and this pack alone hand texts from
+        the sampler to the model.
+        """
+        return options.get("uuids") if self._is_the_hosts_own(options) else None
+
     def _is_the_hosts_own(self, options: dict) -> bool:
-        """Return whether the host and this pack alone hand texts from the sampler to the model."""
         if self._patcher is None:
             return False
         given = self._patcher.model_options
@@ -177,7 +252,7 @@ class Kept:
         )
 
     @property
-    def are_weights_fixed(self) -> bool:
+    def _are_weights_fixed(self) -> bool:
         """Whether keys and values of one step hold in the next.
 
         They do not where the host's hooks patch the weights anew from step to step, nor outside a
@@ -197,15 +272,13 @@ class _UnetCall:
 
     `others` are other packs' patches of the text: each region's text goes through them as the
     scene's does.
-
-    `keeps`: whether keys and values made now are good for the next step.
     """
 
     regions: Regions
     forward: Forward
     x: Tensor
-    chunks: list[Chunk]
     others: list[Callable]
+    chunks: list[Chunk]
     keeps: bool
     scene_strength: float
     _normed: Tensor | None = None
