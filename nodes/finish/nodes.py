@@ -243,7 +243,7 @@ class AstriaRemoveBackground(io.ComfyNode):
         cover = torch.cat(
             [background_model.encode_image(picture) for picture in image[..., :3].split(1)]
         )
-        return io.NodeOutput(cut_out(image, cover.to(image.device)), cover)
+        return io.NodeOutput(cut_out(image, cover), cover)
 
 
 NODES = [

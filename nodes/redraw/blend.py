@@ -51,7 +51,7 @@ def paste_faces(image: Tensor, drawn: Sequence[tuple[FaceCrop, Tensor]]) -> tupl
         weight = _share(
             crop, [other for other, _ in drawn if other is not crop and other.meets(crop)], places
         )
-        new = _over(crop, drawing.to(image.device, torch.float32), window)
+        new = _over(crop, drawing, window)
         old, so_far = image[crop.image, rows, columns, :3], result[crop.image, rows, columns, :3]
         changed = (so_far.float() + weight[..., None] * (new - old.float())).clamp(0, 1)
         # where() and not arithmetic alone: a NaN of the drawing times a weight of 0 is NaN still.

@@ -3,7 +3,7 @@
 A tensor "on cuda:0" is a FakeTensor, which says device, shape and dtype, with its numbers on the
 CPU as its `real_tensor`. So what meets on two devices fails by PyTorch's own rules, what differs in
 dtype fails in the kernels that compute the numbers, and code that asks for numbers, such as
-`nonzero`, gets them. One operation of PyTorch needs a stand-in, in `ON_CPU`. CPU tensors stay what
+`nonzero`, gets them. Two operations of PyTorch need a stand-in, in `ON_CPU`. CPU tensors stay what
 they are.
 
 What CUDA refuses and the CPU's kernels do not is refused in `_refuse_as_cuda_does`; what the host
@@ -49,11 +49,16 @@ SIZED_BY_NUMBERS = {
 INDEXED = {aten.index.Tensor, aten.index_put_.default, aten.index_put.default}
 COPIES = {aten._to_copy.default, aten.copy_.default}
 NORMS = {aten.native_layer_norm.default, aten.native_group_norm.default}
-# PyTorch chooses this one by the device; the CPU has another for the same sum.
+# PyTorch chooses these by the device; the CPU has others for the same sums. The last of what cuDNN
+# returns of a norm is for its gradient.
 ON_CPU = {
     aten.cudnn_grid_sampler.default: lambda planes, grid: aten.grid_sampler_2d(
         planes, grid, 0, 0, True
-    )
+    ),
+    aten.cudnn_batch_norm.default: lambda *given: (
+        *aten.native_batch_norm(*given),
+        torch.zeros(0, dtype=torch.uint8),
+    ),
 }
 # The work of a model. What runs in a wider dtype than the model's own was widened by mistake.
 PRODUCTS = {

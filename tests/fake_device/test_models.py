@@ -57,6 +57,20 @@ def test_faces_are_drawn_anew(family: str, tmp_path: Any, monkeypatch: pytest.Mo
     assert not [line for step in last_steps for line in step if " at nodes/" in line]
 
 
+def test_texts_from_two_devices_are_drawn_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [[torch.rand(1, 4, 8), {"pooled_output": torch.rand(1, 3)}] for _ in range(2)]
+    stacked = load("comfyui_astria.nodes.redraw.texts").stacked
+    [[expected, pooled]] = stacked([[one] for one in texts])
+    with attached(monkeypatch) as gpu:
+        first = [
+            gpu.holding(texts[0][0]),
+            {"pooled_output": gpu.holding(pooled["pooled_output"][:1])},
+        ]
+        [[found, extra]] = stacked([[first], [texts[1]]])
+        assert {found.device, extra["pooled_output"].device} == {GPU}
+        assert torch.equal(found.cpu(), expected)
+
+
 @MEMORY
 def test_a_restorer_has_its_weights_beside_the_faces(
     is_memory_short: bool, monkeypatch: pytest.MonkeyPatch

@@ -22,6 +22,8 @@ FACES = (
     (face_at(50, 40, 40, turn=-1.2),),
 )
 
+DRAWN = "+ 0.1 0.2 0.3 0.4 | - 0.2 0.3 0.1 0.1"
+
 
 def node(module: str, name: str, **inputs: Any) -> tuple:
     return getattr(load(f"comfyui_astria.nodes.{module}"), name).execute(**inputs).result
@@ -42,7 +44,7 @@ def outpainted(image: Tensor, mask: Tensor) -> list[Tensor]:
             overlap_px=8,
             multiple=16,
         )
-        painted = (wider + 0.1).clamp(0, 1)
+        painted = (wider + 0.1).clamp(0, 1).to(mask.device)
         made += [wider, where]
         made += node(
             "outpaint.nodes",
@@ -58,9 +60,10 @@ def fitted(image: Tensor, mask: Tensor) -> list[Tensor]:
     size = {"width": 80, "height": 56, "multiple": 16}
     shown, where, fit = node("base.nodes", "AstriaFitImage", image=image, mask=mask, **size)[:3]
     whole = node("base.nodes", "AstriaRestoreSize", image=shown, fit=fit)[0]
-    kept = node(
-        "base.nodes", "AstriaMaskedComposite", painted=1 - shown, original=shown, mask=where
-    )[0]
+    painted, drawn = ((1 - shown).to(mask.device), where.to(mask.device))
+    kept = node("base.nodes", "AstriaMaskedComposite", painted=painted, original=shown, mask=drawn)[
+        0
+    ]
     return [shown, where, whole, kept]
 
 
@@ -78,7 +81,7 @@ def adjusted(image: Tensor, mask: Tensor) -> list[Tensor]:
         for one in (mask, mask.round())
         for shape in ("round", "square", "diamond")
         for invert, dilate in ((False, "6"), (True, "-5%"))
-    ]
+    ] + [load("comfyui_astria.nodes.masking.drawn").with_drawn(mask, DRAWN, 3, (WIDTH, HEIGHT))]
 
 
 def found_by_words(image: Tensor, mask: Tensor) -> list[Tensor]:
@@ -167,7 +170,15 @@ class Network:
         return self._run(crop, latent)
 
 
-STAGES = (outpainted, fitted, adjusted, found_by_words, finished, painted_faces)
+def joined(image: Tensor, mask: Tensor) -> list[Tensor]:
+    """Pictures of a list, and a changed picture with the alpha of the one before."""
+    other = (1 - image).to(mask.device)
+    alpha = load("comfyui_astria.nodes.host.tensors").with_alpha_of
+    before = torch.cat([other, other[..., :1]], -1)
+    return [load("comfyui_astria.nodes.base.batch").one_batch([image, other]), alpha(image, before)]
+
+
+STAGES = (outpainted, fitted, adjusted, found_by_words, finished, painted_faces, joined)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["fp32", "fp16"])
@@ -187,3 +198,22 @@ def test_a_stage_stays_on_the_gpu(
         assert {one.device for one in made} == {GPU}
         for one, other in zip(made, expected, strict=True):
             torch.testing.assert_close(one.cpu(), other, atol=0, rtol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("is_picture_there", [True, False], ids=["picture", "mask"])
+@pytest.mark.parametrize("stage", [outpainted, fitted, finished, painted_faces, joined])
+def test_a_picture_and_its_mask_may_lie_on_two_devices(
+    stage: Callable[[Tensor, Tensor], list[Tensor]],
+    is_picture_there: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With --gpu-only too, some nodes of others make pictures or masks on the CPU."""
+    image = smooth_picture(WIDTH, HEIGHT, batch=2)
+    mask = smooth_picture(WIDTH, HEIGHT, batch=2, channels=1)[..., 0]
+    torch.manual_seed(0)
+    expected = stage(image, mask)
+    with attached(monkeypatch) as gpu:
+        torch.manual_seed(0)
+        pair = (gpu.holding(image), mask) if is_picture_there else (image, gpu.holding(mask))
+        made = [one.cpu() for one in stage(*pair)]
+    torch.testing.assert_close(made, expected, atol=0, rtol=0, equal_nan=True)
