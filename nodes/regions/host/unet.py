@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -163,9 +163,8 @@ class Kept:
         self.found = self._known(regions, given.c_crossattn, options)
         is_compiled = COMPILE_KEY in options["wrappers"][WrappersMP.APPLY_MODEL]
         is_first = is_compiled and self._is_first(regions, x, options)
-        stance = torch.compiler.set_stance if is_first else nullcontext
         try:
-            with stance("force_eager"):
+            with _uncompiled() if is_first else nullcontext():
                 return executor(x, *rest, **named)
         finally:
             self.found = None
@@ -259,6 +258,12 @@ class Kept:
         sampling, where changes of the weights are not seen.
         """
         return self._patcher is not None and self._patcher.current_hooks is None
+
+
+def _uncompiled() -> AbstractContextManager[object]:
+    """Let a compiled model run as it is; PyTorch before 2.6 cannot, and compiles it in pieces."""
+    set_stance = getattr(torch.compiler, "set_stance", None)
+    return nullcontext() if set_stance is None else set_stance("force_eager")
 
 
 def _without_repeats(text: Tensor) -> Tensor:
