@@ -161,7 +161,9 @@ def _inject(model: Any, hooks_of: Callable[[torch.nn.Module], Iterator[Any]]) ->
     hooks: list[Any] = []
 
     def put_in(patcher: Any) -> None:
-        hooks.extend(hooks_of(patcher.model.diffusion_model))
+        for hook in hooks_of(patcher.model.diffusion_model):
+            hook.put()
+            hooks.append(hook)
 
     def take_out(_: Any) -> None:
         while hooks:

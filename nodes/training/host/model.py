@@ -74,7 +74,9 @@ def learning_model(
     hooks: list[Hook] = []
 
     def put_in(patcher: ModelPatcher) -> None:
-        hooks.extend(_hooks(_diffusion(patcher), factors, options))
+        for hook in _hooks(_diffusion(patcher), factors, options):
+            hook.put()
+            hooks.append(hook)
 
     def take_out(patcher: ModelPatcher) -> None:
         while hooks:
