@@ -16,8 +16,8 @@ class LeftOut:
 
     def __new__(cls, *_: Any, **__: Any) -> Any:
         raise RuntimeError(
-            f"{__name__} was left out of the bundle of `dev.py bench gpu`, which calls nothing of"
-            f" it. For other work install {__name__} into this Python."
+            f"{__name__} was left out of the bundle of `dev.py bench gpu`. What calls it needs"
+            f" {__name__} installed into this Python."
         )
 
 
