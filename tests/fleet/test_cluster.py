@@ -70,7 +70,8 @@ def test_40_prompts_are_answered_once(
 
 def test_deleted_prompts_are_interrupted(cluster: Cluster, tmp_path: Path) -> None:
     store = PromptStore(cluster.state)
-    stored = [store.add(prompt_of(number)) for number in range(30)]
+    # So long that none ends by itself, however slow the machine is.
+    stored = [store.add(prompt_of(number, seconds=2 * WAIT_S)) for number in range(30)]
     until(lambda: store.get(stored[0].id).status == "running", cluster)
     for one in stored:
         store.delete(one.id)
@@ -98,15 +99,19 @@ def test_a_training_goes_on_after_a_kill_and_its_file_is_brought_to_who_needs_it
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     began = time.monotonic()
-    tune_id = asked_training(cluster.state, 150, "https://a.example")
+    tune_id = asked_training(cluster.state, 400, "https://a.example")
 
     def step() -> int:
         progress = read_progress(cluster.state, tune_id)
         return 0 if progress is None else progress.step
 
+    def trains() -> list[str]:
+        workers = cluster.status()["workers"]
+        return [name for name, one in workers.items() if one["state"] == "running"]
+
     until(step, cluster)
-    workers = cluster.status()["workers"]
-    [name] = [name for name, one in workers.items() if one["state"] == "running"]
+    until(trains, cluster)
+    [name] = trains()
     cluster.fake_of(name.partition("/")[0]).kill()
     tunes = TuneStore(cluster.state)
     until(lambda: tunes.get(tune_id).trained_at, cluster)
