@@ -273,6 +273,10 @@ def test_what_is_learned_paints_on_the_host_and_learns_on_from_its_files(
         (work / f"{state}.state.pt").unlink()
     (work / f"vae{channels}.encoder.pt").unlink(missing_ok=True)
     learning.run(["restore", "--work", str(work)])
+    kept = {path: path.read_bytes() for path in (work / "models").rglob("*.safetensors")}
+    learning.run(["export", "--work", str(work)])
+    assert kept
+    assert all(path.read_bytes() == was for path, was in kept.items()), "nothing new was learned"
     again = torch.load(work / f"{name}.state.pt", weights_only=False)
     assert all(torch.equal(again["average"][key], one.half()) for key, one in before.items())
     for encoder in encoders:
