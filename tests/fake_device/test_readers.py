@@ -117,6 +117,25 @@ def test_background_removal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["background"].scores.device == GPU
 
 
+@pytest.mark.parametrize(
+    ("is_memory_short", "is_there"),
+    [(False, False), (True, True)],
+    ids=["loaded, of a picture on the CPU", "offloaded, of one on the GPU"],
+)
+def test_sam3(is_memory_short: bool, is_there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    sam3 = load("comfyui_astria.nodes.masking.host.models").Sam3
+    tiny = load("comfyui_astria.tests.testpack.sam3").tiny_sam3
+    image, words = photo(70, 100), WORDS[:1]
+    expected = sam3(lambda: tiny("SAM3")).find(image, words, 0.0)
+    model, clip = tiny("SAM3")
+    model.load_device = GPU
+    with attached(monkeypatch, is_memory_short=is_memory_short) as gpu:
+        picture = gpu.holding(image) if is_there else image
+        found = sam3(lambda: (model, clip)).find(picture, words, 0.0)
+    assert found["hat"].scores.device == picture.device
+    torch.testing.assert_close(found["hat"].scores.cpu(), expected["hat"].scores)
+
+
 def test_photos_become_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where memory is short and every weight is cast from the CPU."""
     files = {

@@ -149,7 +149,7 @@ def _things(
             align_corners=False,
         )[0, 0]
         place = mask.device, mask.dtype, REFINEMENTS
-        return _refine_mask(network, image[0], mask, boxes[index].cpu(), height, width, *place)[0]
+        return _refine_mask(network, image[0], mask, boxes[index], height, width, *place)[0]
 
     things = (
         Instance(
