@@ -48,7 +48,8 @@ def main(argv: Sequence[str]) -> None:
     from ..host.files import save
 
     for family in found:
-        if "spread" not in torch.load(state_file(given.work, STATES[family][0]), weights_only=False):
+        state = torch.load(state_file(given.work, STATES[family][0]), weights_only=False)
+        if "spread" not in state:
             say(f"{family}: nothing learned since its state was restored from its file")
             continue
         for name, weights in exported(given.work, family).items():
