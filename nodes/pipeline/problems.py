@@ -32,6 +32,7 @@ def problems(
     found = [*people_problems(request), *_input_problems(request, settings, inputs)]
     found += _mask_input_problems(request, inputs)
     if paints_base(request, settings, inputs):
+        found += _words_problems(request, inputs)
         found += _painting_problems(request, settings, inputs)
         found += control_problems(request, family, settings.controls, inputs, are_skipped)
     else:
@@ -110,6 +111,15 @@ def _mask_input_problems(request: PromptRequest, inputs: Inputs) -> list[Problem
             )
         )
     return found
+
+
+def _words_problems(request: PromptRequest, inputs: Inputs) -> list[Problem]:
+    spoken = (request.base, request.common, *request.persons)
+    is_said = any(segment.pieces for segment in spoken) or request.style is not None
+    if inputs.has_image or is_said:
+        return []
+    text = "The prompt has no words, so the model paints whatever it likes."
+    return [Problem("no-words", "warning", text, "Write what the picture is to show.")]
 
 
 def _painting_problems(request: PromptRequest, settings: Settings, inputs: Inputs) -> list[Problem]:

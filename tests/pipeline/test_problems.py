@@ -53,6 +53,25 @@ def test_what_only_the_first_sampling_takes_is_said_to_do_nothing_without_it(
     assert not told(plan_text("a cat", image=True, mask=True), "without-base")
 
 
+@pytest.mark.parametrize(
+    ("text", "is_told"),
+    [
+        ("", True),
+        ("<lora:1533312:1>\nsteps=4", True),
+        (CANVAS, True),
+        ("a cat", False),
+        ("<face>", False),
+        ("BREAK in snow", False),
+        ("BREAK BREAK ohwx woman", False),
+        ("\nstyle=Cinematic", False),
+    ],
+)
+def test_a_picture_of_no_words_is_told(text: str, is_told: bool) -> None:
+    said = told(draft_text(text), "no-words")
+    assert said == ["The prompt has no words, so the model paints whatever it likes."] * is_told
+    assert not told(draft_text(text, image=True), "no-words"), "the picture says what is to come"
+
+
 def test_steps_count_where_a_later_stage_samples_and_are_otherwise_said_to_do_nothing() -> None:
     text = "a cat {}\ndenoising_strength=0\nsteps=20\ncfg_scale=5\nscheduler=lcm"
     [message] = told(plan_text(text, image=True), "without-base")
