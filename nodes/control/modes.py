@@ -74,3 +74,7 @@ def flux_advice(kind: MapKind) -> Advice:
     Union-Pro-2.0 states it by kind; for all others Union-Pro's range, 0.3 to 0.8, counts.
     """
     return _FLUX_ADVICE.get(kind, Advice(0.8, 1.0, _PRO))
+
+
+# Of Z-Image's Fun ControlNet Union 2.1, in its authors' examples of inpainting, turbo and base.
+INPAINT_STRENGTH = 0.9

@@ -1,13 +1,18 @@
-"""Nodes of ControlNets: the mode of those that know several kinds, and the depth map."""
+"""Nodes of ControlNets: the mode of those that know several kinds, the depth map, and the one that
+inpaints.
+"""
 
 from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..host.tensors import as_masks, as_pictures
 from ..host.types import warnings_ui
 from .depth import depth_map
+from .host.inpaint_patch import inpainting
 from .host.modes import with_mode
-from .modes import KINDS, MapKind
+from .masked import Masked
+from .modes import INPAINT_STRENGTH, KINDS, MapKind
 
 
 class AstriaControlNetMode(io.ComfyNode):
@@ -67,4 +72,52 @@ class AstriaDepthMap(io.ComfyNode):
         return io.NodeOutput(depth_map(da3_geometry["depth"], da3_geometry.get("sky")))
 
 
-NODES = [AstriaControlNetMode, AstriaDepthMap]
+class AstriaZImageInpaint(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AstriaZImageInpaint",
+            display_name="Astria Z-Image Inpaint",
+            category="astria/control",
+            description=(
+                "Shows a Z-Image model what is kept of its pictures, through its Fun ControlNet, so"
+                " that it paints on from there."
+            ),
+            search_aliases=["z-image fun controlnet", "inpaint model conditioning", "outpaint"],
+            inputs=[
+                io.Model.Input("model", tooltip="A Z-Image model, turbo or base."),
+                io.ModelPatch.Input(
+                    "model_patch", tooltip="Z-Image's Fun ControlNet Union, 2.0 or later."
+                ),
+                io.Vae.Input("vae", tooltip="The VAE that belongs to the model."),
+                io.Image.Input("pixels", tooltip="The picture, or a batch of pictures."),
+                io.Mask.Input(
+                    "mask", tooltip="1 is painted anew. One for all pictures, or one for each."
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=INPAINT_STRENGTH,
+                    min=0.0,
+                    max=10.0,
+                    step=0.01,
+                    tooltip="How strongly it steers.",
+                ),
+                io.Image.Input(
+                    "control_image",
+                    optional=True,
+                    tooltip="A map that steers beside it, such as edges, depth or a pose.",
+                ),
+            ],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def execute(
+        cls, model, model_patch, vae, pixels, mask, strength: float, control_image=None
+    ) -> io.NodeOutput:
+        control = None if control_image is None else as_pictures(control_image)[..., :3]
+        masked = Masked(as_pictures(pixels)[..., :3], as_masks(mask), control)
+        return io.NodeOutput(inpainting(model, model_patch, vae, masked, strength))
+
+
+NODES = [AstriaControlNetMode, AstriaDepthMap, AstriaZImageInpaint]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..control.modes import FLUX_NUMBERS, SDXL_NUMBERS, flux_advice
+from ..control.modes import FLUX_NUMBERS, INPAINT_STRENGTH, SDXL_NUMBERS, flux_advice
 from ..families.family import Family
+from ..graph.graph import Graph
 from ..prompt import PromptRequest
 from .build.controls import Control
 from .build.settings import Explainer, Setting, Settings, default_cfg, default_steps
@@ -15,6 +16,7 @@ from .build.text import prompt_segments
 from .stages.control import KINDS, advice_for, is_by_union, steering
 from .stages.enlarge import DEFAULT_HIRES_DENOISE, DEFAULT_RESEMBLANCE, default_hires_cfg
 from .stages.faces import INPAINT_LIMITS
+from .stages.inpaint_patch import INPAINT_NODE
 from .stages.outpaint import ORDINARY_OUTPAINT_DENOISE
 
 # Whose numbers union ControlNets know kinds by: their title, and the numbers.
@@ -32,9 +34,11 @@ def stage_settings(
     running = {stage.name for stage in planned}
     if "base" in running:
         _note_controls(request, settings.controls, sources, note)
+        _note_patch("base", sources.graph, note)
     if "outpaint" in running:
         painter = sources.outpaint_family or sources.family
         _note_outpainting(request, painter, settings.outpaint_lcm, note)
+        _note_outpaint_strength(painter, sources.graph, note)
     if "hires_fix" in running:
         _note_second_sampling(request, sources.family, settings.lcm, note)
     if "inpaint_faces" in running:
@@ -123,17 +127,29 @@ def _note_outpainting(request: PromptRequest, family: Family, lcm: str, note: Ex
     note.take(
         "outpaint.cfg_scale", request.cfg_scale, *default_cfg(family, lcm, has_faceids=has_faceids)
     )
-    if family.inpaint:
-        note.take(
-            "outpaint.strength", None, 1.0, f"{family.title} is shown the source beside the noise"
-        )
-    else:
-        note.take(
-            "outpaint.strength",
-            None,
-            ORDINARY_OUTPAINT_DENOISE,
-            "the colours of the filled canvas show through the noise",
-        )
+
+
+def _note_outpaint_strength(family: Family, graph: Graph, note: Explainer) -> None:
+    patched = _note_patch("outpaint", graph, note)
+    strength, why = 1.0, f"{family.title} is shown the source beside the noise"
+    if patched:
+        why = "control_patch is shown the source beside the noise"
+    elif not family.inpaint:
+        strength = ORDINARY_OUTPAINT_DENOISE
+        why = "the colours of the filled canvas show through the noise"
+    note.take("outpaint.strength", None, strength, why)
+
+
+def _note_patch(stage: str, graph: Graph, note: Explainer) -> bool:
+    """Note how strongly the ControlNet steers that is shown a stage's masked picture without a map,
+    and return whether one is.
+    """
+    shown = graph.nodes.get(f"{stage}.inpaint")
+    if shown is None or shown.class_type != INPAINT_NODE:
+        return False
+    why = "default: that of its authors' examples of inpainting"
+    note.take(f"{stage}.control_patch.weight", None, INPAINT_STRENGTH, why)
+    return True
 
 
 def _note_second_sampling(

@@ -1,6 +1,6 @@
 """Ids and names of prompts -> files that the host lists, or what is missing and what to do.
 
-No weights of model files are read; of LoRAs the names and sizes of tensors, for `lora_signs`.
+No weights of model files are read; of some the names and sizes of tensors, as for `lora_signs`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from unicodedata import normalize
 
+from ..families.control_files import takes_masked_picture
 from ..families.family import FAMILIES, Family, variant_of
 from ..families.lora_files import LoraSigns, signs_of
 from ..graph.model_files import ModelFile
@@ -123,6 +124,16 @@ class Resolver:
             if shapes is not None:
                 return frozenset(shape[-1] for shape in shapes.values() if shape)
         return frozenset()
+
+    def takes_masked_picture(self, file: str) -> bool | None:
+        """Say whether a listed patch of a model sees a masked picture; None where it cannot be
+        read.
+        """
+        for root in self._files.roots("model_patches"):
+            shapes = tensor_shapes(Path(root, file))
+            if shapes is not None:
+                return takes_masked_picture(shapes)
+        return None
 
     def faceid(self, id: str) -> Resolved | Missing:
         """Return the tune whose photos `<faceid:id:...>` means.

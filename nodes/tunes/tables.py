@@ -97,7 +97,7 @@ ROLES: Mapping[str, Role] = {
     "controlnet_union": Role(("controlnet",), "one ControlNet that knows every kind"),
     "control_patch": Role(
         ("model_patches",),
-        "one ControlNet that is a patch of the model: Z-Image's Fun ControlNet Union",
+        "one ControlNet that is a patch of the model, and inpaints: Z-Image's Fun ControlNet Union",
         published="Z-Image-Turbo-Fun-Controlnet-Union-2.1.safetensors",
     ),
     "pose_estimator": Role(

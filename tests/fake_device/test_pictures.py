@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from comfyui_astria.tests.fake_device.fake_gpu import GPU, attached
 from comfyui_astria.tests.regions.comfy_inprocess import load
 from comfyui_astria.tests.swap.swap_support import face_at, smooth_picture
@@ -178,6 +180,18 @@ def joined(image: Tensor, mask: Tensor) -> list[Tensor]:
     return [load("comfyui_astria.nodes.base.batch").one_batch([image, other]), alpha(image, before)]
 
 
+def shown_masked(image: Tensor, mask: Tensor) -> list[Tensor]:
+    """What Z-Image's ControlNet sees of a masked picture, with a map beside it, as a latent."""
+    vae = SimpleNamespace(
+        encode=lambda pixels: F.avg_pool2d(pixels.movedim(-1, 1).cpu(), 8)[:, [0] * 16]
+    )
+    patches = load("comfyui_astria.nodes.control.host.inpaint_patch")
+    control = mask[..., None].expand(-1, -1, -1, 3)
+    masked = load("comfyui_astria.nodes.control.masked").Masked(image, mask, control)
+    network = SimpleNamespace(model=SimpleNamespace(additional_in_dim=17))
+    return [patches.InpaintPatch(network, vae, masked, 1.0).encoded_image]
+
+
 STAGES = (outpainted, fitted, adjusted, found_by_words, finished, painted_faces, joined)
 
 
@@ -201,7 +215,9 @@ def test_a_stage_stays_on_the_gpu(
 
 
 @pytest.mark.parametrize("is_picture_there", [True, False], ids=["picture", "mask"])
-@pytest.mark.parametrize("stage", [outpainted, fitted, finished, painted_faces, joined])
+@pytest.mark.parametrize(
+    "stage", [outpainted, fitted, finished, painted_faces, joined, shown_masked]
+)
 def test_a_picture_and_its_mask_may_lie_on_two_devices(
     stage: Callable[[Tensor, Tensor], list[Tensor]],
     is_picture_there: bool,

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
-from comfyui_astria.nodes.errors import MissingModelError
-from comfyui_astria.nodes.graph.graph import Link
+from pathlib import Path
 
-from .support import EQUIPPED, draft_text, plan_text
+import pytest
+import torch
+from comfyui_astria.nodes.errors import MissingModelError
+from comfyui_astria.nodes.graph.graph import Link, Socket
+from comfyui_astria.nodes.pipeline.build.sources import Options
+from comfyui_astria.nodes.pipeline.plan import Plan, draft
+from comfyui_astria.nodes.prompt import PromptRequest
+from comfyui_astria.nodes.tunes.bindings import Bindings
+from comfyui_astria.nodes.tunes.resolve import Resolver
+from safetensors.torch import save_file
+
+from .support import EQUIPPED, FILES, TestFiles, draft_text, plan_text, sources
 
 PATCHED = EQUIPPED.replace("[defaults]", "control_patch = fun_union.safetensors\n[defaults]")
 FAMILIES = ("zimage", "zimage_turbo")
@@ -54,12 +63,122 @@ def test_what_it_cannot_is_said() -> None:
     assert "control_patch" in unbound.message
 
 
-@pytest.mark.parametrize("family", [*FAMILIES, "flux"])
-def test_that_it_does_not_outpaint_is_told(family: str) -> None:
-    text = "a room --outpaint center --outpaint_width 1536 --outpaint_height 1024"
-    for bindings, is_told in ((PATCHED, family != "flux"), (EQUIPPED, False)):
-        planned = plan_text(text, family, image=True, bindings=bindings)
-        told = [one for one in planned.problems if one.code == "patch-not-used"]
-        assert len(told) == is_told
-        patched = [call for call in planned.graph.nodes.values() if "ZImage" in call.class_type]
-        assert not patched
+def planned_with(patch: Path, text: str, family: str = "zimage", **sockets: bool) -> Plan:
+    """Return the plan where the bound file is `patch`."""
+    return draft(
+        PromptRequest.require(text),
+        sources(family, **sockets),
+        Resolver(Bindings.parse(PATCHED, "test"), None, PatchFiles(FILES, patch.parent)),
+        Options(),
+    )
+
+
+class PatchFiles(TestFiles):
+    """The files of the tests, and a folder that the one of model patches lies in."""
+
+    def __init__(self, files: dict[str, list[str]], patches: Path) -> None:
+        super().__init__(files)
+        self._patches = patches
+
+    def roots(self, folder: str) -> list[str]:
+        return [str(self._patches)] if folder == "model_patches" else super().roots(folder)
+
+
+def patch_file(folder: Path, inputs: int = 132) -> Path:
+    """Write a Fun ControlNet of which there is only what it embeds of a token."""
+    file = folder / "fun_union.safetensors"
+    save_file({"control_all_x_embedder.2-1.weight": torch.zeros(1, inputs)}, file)
+    return file
+
+
+OUTPAINT = "a room --outpaint center --outpaint_width 1536 --outpaint_height 1024"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_bound_one_that_sees_a_masked_picture_outpaints(tmp_path: Path, family: str) -> None:
+    planned = planned_with(patch_file(tmp_path), OUTPAINT, family, image=True)
+    nodes = planned.graph.nodes
+    shown = nodes["outpaint.inpaint"]
+    assert shown.class_type == "AstriaZImageInpaint"
+    assert shown.inputs == {
+        "model": Socket("model"),
+        "model_patch": Link("models.control_patch"),
+        "vae": Socket("vae"),
+        "pixels": Link("outpaint.canvas", 0),
+        "mask": Link("outpaint.canvas", 1),
+        "strength": 0.9,
+    }
+    assert nodes["outpaint.differential"].inputs["model"] == Link("outpaint.inpaint")
+    assert nodes["outpaint.noise_mask"].inputs["mask"] == Link("outpaint.canvas", 1)
+    canvas = nodes["outpaint.canvas"].inputs
+    assert (canvas["fill"], canvas["overlap_px"]) == ("neutral", 8), "as for Flux Fill"
+    assert nodes["outpaint.sigmas"].inputs["denoise"] == 1.0
+    assert nodes["base.guider"].inputs["model"] == Socket("model"), "the first sampling is plain"
+    told = {one.key: (one.value, one.reason) for one in planned.settings.explained}
+    assert told["outpaint.strength"] == (1.0, "control_patch is shown the source beside the noise")
+    assert told["outpaint.control_patch.weight"][0] == 0.9
+    assert not [one for one in planned.problems if "control_patch" in one.message]
+
+
+def test_a_masked_part_is_painted_by_it_too(tmp_path: Path) -> None:
+    text = "a room\nnum_images=2\ndenoising_strength=0.7"
+    planned = planned_with(patch_file(tmp_path), text, image=True, mask=True)
+    nodes = planned.graph.nodes
+    assert nodes["base.inpaint"].inputs["pixels"] == Link("base.repeat")
+    assert nodes["base.inpaint"].inputs["mask"] == nodes["base.noise_mask"].inputs["mask"]
+    assert nodes["base.differential"].inputs["model"] == Link("base.inpaint")
+    assert nodes["base.sigmas"].inputs["denoise"] == 0.7
+    assert "base.control_patch.weight" in {one.key for one in planned.settings.explained}
+    whole = planned_with(patch_file(tmp_path), "a room", image=True)
+    assert "models.control_patch" not in whole.graph.nodes
+
+
+def test_the_masked_picture_goes_with_the_first_map(tmp_path: Path) -> None:
+    text = "a room --controlnets canny hed\ncontrolnet_conditioning_scale=0.6"
+    sockets = {"image": True, "mask": True, "control_image": True}
+    planned = planned_with(patch_file(tmp_path), text, **sockets)
+    nodes = planned.graph.nodes
+    canny, hed = (nodes[f"base.control_{kind}"] for kind in ("canny", "hed"))
+    assert (canny.class_type, canny.inputs["strength"]) == ("AstriaZImageInpaint", 0.6)
+    assert canny.inputs["control_image"] == Link("base.canny")
+    assert (hed.class_type, hed.inputs["model"]) == (
+        "ZImageFunControlnet",
+        Link("base.control_canny"),
+    )
+    assert "base.inpaint" not in nodes
+    assert "base.control_patch.weight" not in {one.key for one in planned.settings.explained}
+    plain = planned_with(patch_file(tmp_path), text, image=True, control_image=True).graph.nodes
+    assert plain["base.control_canny"].class_type == "ZImageFunControlnet"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "why"),
+    [(64, "takes no masked picture, by the sizes of its tensors"), (None, "is not read as a")],
+)
+def test_one_that_sees_no_masked_picture_is_told_once(
+    tmp_path: Path, inputs: int | None, why: str
+) -> None:
+    """The noise mask then does as it does without one."""
+    patch = tmp_path / "none.safetensors" if inputs is None else patch_file(tmp_path, inputs)
+    planned = planned_with(patch, OUTPAINT, image=True, mask=True)
+    [told] = [one for one in planned.problems if one.code == "patch-takes-no-mask"]
+    assert why in told.message and "from 2.0 on" in told.hint
+    without = plan_text(OUTPAINT, "zimage", image=True, mask=True)
+    assert planned.graph.nodes == without.graph.nodes
+
+
+def test_nothing_is_told_of_it_where_it_has_no_part(tmp_path: Path) -> None:
+    patch = patch_file(tmp_path, 64)
+    for family, text in (("flux", OUTPAINT), ("zimage", "a room")):
+        assert not planned_with(patch, text, family, image=True).problems
+
+
+def test_one_that_is_bound_and_not_there_is_missing() -> None:
+    bindings = PATCHED.replace("fun_union", "lost")
+    [lost] = draft_text(OUTPAINT, "zimage", image=True, bindings=bindings).missing
+    assert "lost.safetensors" in lost.message
+    skip = Options(missing_models="skip")
+    skipped = draft_text(OUTPAINT, "zimage", skip, image=True, bindings=bindings)
+    [told] = [one for one in skipped.problems if one.code == "part-skipped"]
+    assert told.message.startswith("Inpainting by control_patch is left out")
+    assert skipped.graph.nodes["outpaint.canvas"].inputs["fill"] == "edge"

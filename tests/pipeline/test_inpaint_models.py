@@ -50,8 +50,10 @@ class Run:
 
 
 def _execute(class_type: str, given: Mapping[str, Any]) -> tuple:
-    modules = [f"comfy_extras.nodes_{name}" for name in ("mask", "sd3", "flux", "images")]
-    for module in map(load, (*modules, "comfyui_astria.nodes.base.nodes")):
+    hosts = ("mask", "sd3", "flux", "images", "custom_sampler", "differential_diffusion")
+    modules = [f"comfy_extras.nodes_{name}" for name in hosts]
+    modules += [f"comfyui_astria.nodes.{name}.nodes" for name in ("base", "outpaint", "control")]
+    for module in map(load, modules):
         if hasattr(module, class_type):
             return getattr(module, class_type).execute(**given).result
     node = load("nodes").NODE_CLASS_MAPPINGS[class_type]

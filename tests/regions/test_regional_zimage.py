@@ -15,6 +15,7 @@ from comfyui_astria.nodes.errors import PlanError
 from comfyui_astria.nodes.regions.lora import RegionLora
 from comfyui_astria.nodes.regions.lora_fit import LoraFit
 from comfyui_astria.nodes.regions.run import RegionRun, normalised
+from comfyui_astria.tests.control.test_inpaint_patch import INPAINTS, fun_union, inpainted
 from comfyui_astria.tests.regions.comfy_inprocess import load, text
 from comfyui_astria.tests.regions.gated_lora_files import whole_file
 from comfyui_astria.tests.regions.regional_support import (
@@ -163,3 +164,19 @@ def test_a_control_net_steers_people_as_it_steers_one_text(union: str) -> None:
     people = steered(with_regions(model, masks, texts, [text("zimage", 9)]), union)
     assert difference(denoised(people, "zimage", texts[0], size=SIZE), alone) < 2e-5
     assert difference(denoised(model, "zimage", same, size=SIZE), alone) > 1e-2
+
+
+def test_a_masked_picture_is_seen_beside_people_as_beside_one_text() -> None:
+    """With guidance, where two pictures are four rows of the model."""
+    model, same, masks = model_of("zimage"), text("zimage", 1, 40), thirds()
+    texts, negative = [text("zimage", 1, 40) for _ in masks], text("zimage", 9)
+    pixels = torch.rand(2, SIZE[0] * 8, SIZE[1] * 8, 3, generator=torch.Generator().manual_seed(7))
+    mask = torch.zeros(1, SIZE[0] * 8, SIZE[1] * 8)
+    mask[:, 40:] = 1
+    noise = torch.randn(2, 16, *SIZE, generator=torch.Generator().manual_seed(8))
+    how = {"size": SIZE, "noise": noise, "cfg": 4.0, "negative": negative}
+    patch = fun_union(**INPAINTS)
+    alone = denoised(inpainted(model, patch, pixels, mask), "zimage", same, **how)
+    people = inpainted(with_regions(model, masks, texts, [negative]), patch, pixels, mask)
+    assert difference(denoised(people, "zimage", texts[0], **how), alone) < 2e-5
+    assert difference(denoised(model, "zimage", same, **how), alone) > 1e-2

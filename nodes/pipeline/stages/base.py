@@ -17,6 +17,7 @@ from ..build.stage_list import Problem, Stage
 from ..build.text import Encoded
 from . import people
 from .control import ControlGround, add_controls, control_maps, steered, steering_of
+from .inpaint_patch import ShownPicture, inpaint_patch
 from .masks import base_mask
 from .sampling import Painting, add_masked_latent, add_sampling, add_whole_latent
 from .scene import encode_prompt
@@ -245,14 +246,17 @@ def _from_image(builder: PlanBuilder, stage: Stage, context: PictureContext) -> 
     masks = _people_masks(builder, fit.image, maps)
     ground = people.PeopleGround(0, 0, fit.image, masks, maps.get("pose"))
     context = _with_people(builder, context, ground)
-    encoded = add_controls(builder, stage, context.drawn, maps)
     if stage.kind != "inpaint":
+        encoded = add_controls(builder, stage, context.drawn, maps)
         encoded, latent = add_whole_latent(graph, "base", encoded, pixels, builder.family)
         painting = Painting(encoded, latent, settings.denoise, fit.image)
         result = add_sampling(graph, "base", painting, builder.family, settings)
     else:
         repaint = _repeated_mask(graph, _repaint(builder, fit, context), settings.num_images)
         context = replace(context, mask=repaint, fit=fit.fit)
+        patch = inpaint_patch(builder, builder.family)
+        shown = None if patch is None else ShownPicture(patch, pixels, repaint)
+        encoded = add_controls(builder, stage, context.drawn, maps, shown)
         encoded, latent = add_masked_latent(graph, "base", encoded, pixels, repaint, builder.family)
         painting = Painting(encoded, latent, settings.denoise, fit.image)
         painted = add_sampling(graph, "base", painting, builder.family, settings)

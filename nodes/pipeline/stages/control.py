@@ -20,6 +20,7 @@ from ..build.plan_builder import PlanBuilder
 from ..build.settings import Inputs
 from ..build.stage_list import Problem, Stage
 from ..build.text import Encoded
+from .inpaint_patch import ShownPicture, add_shown_picture
 
 PEOPLE_WORD = "person"
 
@@ -203,23 +204,34 @@ def control_maps(builder: PlanBuilder, stage: Stage, ground: ControlGround) -> d
 
 
 def add_controls(
-    builder: PlanBuilder, stage: Stage, encoded: Encoded, maps: Mapping[str, Value]
+    builder: PlanBuilder,
+    stage: Stage,
+    encoded: Encoded,
+    maps: Mapping[str, Value],
+    shown: ShownPicture | None = None,
 ) -> Encoded:
-    """Add the ControlNets to the scene's conditionings; they steer the whole picture."""
+    """Add the ControlNets to the scene's conditionings; they steer the whole picture.
+
+    A masked picture that a ControlNet is shown goes with the first map, as it was trained, or alone
+    where there is none.
+    """
     for control in builder.settings.controls:
         if control.kind not in maps:
             continue
         model = builder.require_for_part(builder.loaders.controlnet(control.kind), control.said)
-        if model is not None:
-            encoded = steered(
-                builder,
-                f"{stage.name}.control_{control.kind}",
-                encoded,
-                model,
-                maps[control.kind],
-                *steering_of(builder, control.kind),
-            )
-    return encoded
+        if model is None:
+            continue
+        name, hint = f"{stage.name}.control_{control.kind}", maps[control.kind]
+        weight, end = steering_of(builder, control.kind)
+        if shown is None:
+            encoded = steered(builder, name, encoded, model, hint, weight, end)
+        else:
+            _tell_no_end(builder, end)
+            encoded = add_shown_picture(builder, name, encoded, shown, weight, hint)
+            shown = None
+    if shown is None:
+        return encoded
+    return add_shown_picture(builder, f"{stage.name}.inpaint", encoded, shown)
 
 
 def steering_of(builder: PlanBuilder, kind: str) -> tuple[float, float]:
@@ -264,9 +276,7 @@ def _patched(
     weight: float,
     end: float,
 ) -> Encoded:
-    if end < 1.0:
-        text = "control_guidance_end has no effect: on this model a ControlNet steers to the end."
-        builder.tell(Problem("no-effect", "info", text, "Lower its weight to loosen it."))
+    _tell_no_end(builder, end)
     patched = builder.graph.add(
         name,
         "ZImageFunControlnet",
@@ -277,6 +287,12 @@ def _patched(
         image=hint,
     )
     return replace(encoded, models=replace(encoded.models, model=patched))
+
+
+def _tell_no_end(builder: PlanBuilder, end: float) -> None:
+    if end < 1.0:
+        text = "control_guidance_end has no effect: on this model a ControlNet steers to the end."
+        builder.tell(Problem("no-effect", "info", text, "Lower its weight to loosen it."))
 
 
 def _drawn(

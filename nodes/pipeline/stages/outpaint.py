@@ -10,8 +10,9 @@ from ...graph.outputs import OutpaintCanvasNode, add_node
 from ...prompt import PromptRequest, Segment
 from ..build.plan_builder import PictureContext, PlanBuilder, StagePicture
 from ..build.settings import Settings, default_cfg, default_steps
-from ..build.stage_list import Problem, Stage
+from ..build.stage_list import Stage
 from ..build.text import negative_segments, prompt_segments
+from .inpaint_patch import ShownPicture, add_shown_picture, inpaint_patch
 from .people import PeopleGround, add_regions, are_drawn_again
 from .sampling import Painting, add_masked_latent, add_sampling
 from .scene import add_scene
@@ -21,20 +22,16 @@ from .scene import add_scene
 # picture instead of starting another one.
 ORDINARY_OUTPAINT_DENOISE = 0.95
 # How far repainting reaches softly into the source, so that texture meets without a cut; the
-# composite restores every source pixel. Inpaint models are shown grey where the mask rounds to 1,
-# so they get less.
-OVERLAP_PX = {True: 8, False: 16}  # by Family.inpaint
+# composite restores every source pixel. Models that see the source are shown grey where the mask
+# rounds to 1, so they get less.
+OVERLAP_PX = {True: 8, False: 16}  # by whether the source is seen
 
 
 def add_outpaint(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> StagePicture:
     """Add the stage and return the picture at exactly the size of the canvas."""
     request, settings, graph = builder.request, builder.settings, builder.graph
     family = builder.sources.outpaint_family or builder.family
-    segments = (
-        (request.outpaint_prompt,)
-        if request.outpaint_prompt is not None
-        else prompt_segments(request)
-    )
+    segments = _segments(request)
     settings = _own_settings(request, family, settings, segments)
     models = builder.sources.outpaint_models or builder.sources.models
     encoded = add_scene(
@@ -46,6 +43,8 @@ def add_outpaint(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> S
         family,
         "the new area of the outpainting",
     )
+    patch = inpaint_patch(builder, family)
+    sees_source = family.inpaint or patch is not None
     canvas = add_node(
         graph,
         OutpaintCanvasNode,
@@ -55,16 +54,18 @@ def add_outpaint(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> S
         width=request.outpaint_width,
         height=request.outpaint_height,
         smaller=builder.options.smaller_canvas,
-        fill="neutral" if family.inpaint else "edge",
-        overlap_px=builder.family.scaled_px(OVERLAP_PX[family.inpaint]),
+        fill="neutral" if sees_source else "edge",
+        overlap_px=builder.family.scaled_px(OVERLAP_PX[sees_source]),
         multiple=family.multiple,
     )
-    _tell_unused_patch(builder, family)
+    if patch is not None:
+        shown = ShownPicture(patch, canvas.image, canvas.mask)
+        encoded = add_shown_picture(builder, "outpaint.inpaint", encoded, shown)
     context = _moved_people(builder, canvas, picture.context)
     encoded, latent = add_masked_latent(
         graph, "outpaint", encoded, canvas.image, canvas.mask, family
     )
-    denoise = 1.0 if family.inpaint else ORDINARY_OUTPAINT_DENOISE
+    denoise = 1.0 if sees_source else ORDINARY_OUTPAINT_DENOISE
     painting = Painting(encoded, latent, denoise, canvas.image)
     decoded = add_sampling(graph, "outpaint", painting, family, settings)
     extended = graph.add(
@@ -77,15 +78,11 @@ def add_outpaint(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> S
     return StagePicture(extended, context)
 
 
-def _tell_unused_patch(builder: PlanBuilder, family: Family) -> None:
-    if not family.patched_controls or not builder.loaders.is_bound("control_patch"):
-        return
-    text = (
-        f"The bound control_patch does not paint the new area: {family.title} continues the"
-        " picture by a noise mask and the colours of its edges."
-    )
-    hint = "To have the picture itself seen, outpaint with SD1.5 inpaint or Flux Fill."
-    builder.tell(Problem("patch-not-used", "info", text, hint))
+def _segments(request: PromptRequest) -> Sequence[Segment]:
+    """Return the text of the new area: its own, else the prompt's."""
+    if request.outpaint_prompt is None:
+        return prompt_segments(request)
+    return (request.outpaint_prompt,)
 
 
 def _own_settings(
