@@ -135,6 +135,7 @@ _CONTROLS = {
     "mlsd": "mlsd",
     "segroom": "seg",
 }
+_UNIONS = ("controlnet_union", "control_patch")
 _ANY = ""  # family of what serves all of them
 _XL = r"sdxl|[_-]xl"
 
@@ -155,7 +156,8 @@ ROLE_NAMES: Mapping[str, Mapping[str, str]] = {
         for kind, word in {**_CONTROLS, "tile": "tile", "qr": "qr"}.items()
     },
     "controlnet_union": _controlnet("union"),
-    "control_patch": {"zimage": r"z[-_]?image.*fun.*control"},
+    # Its first version has no number, and takes no masked picture.
+    "control_patch": {"zimage": r"z[-_]?image.*fun.*control.*union[-_. ]?\d"},
     "pose_estimator": {_ANY: "sdpose"},
     "depth_estimator": {_ANY: r"depth_anything_3"},
     "background_removal": {_ANY: "birefnet"},
@@ -213,6 +215,6 @@ def _role(role: str, family: str, files: Callable[[str], Sequence[str]]) -> tupl
     made_for = family if family in names else _ANY
     if made_for not in names:
         return None
-    without = "union" if role != "controlnet_union" else "(?!)"
+    without = "(?!)" if role in _UNIONS else "union"
     file = _best(_like("", names[made_for], without), files(role))
     return (f"{made_for}.{role}" if made_for else role, file) if file else None

@@ -134,6 +134,11 @@ PRESENT = {
         "controlnet-union-sdxl.safetensors",
         "flux_controlnet_union_pro.safetensors",
     ],
+    "control_patch": [
+        "Z-Image-Turbo-Fun-Controlnet-Union.safetensors",
+        "Z-Image-Turbo-Fun-Controlnet-Tile-2.1-8steps.safetensors",
+        "Z-Image-Turbo-Fun-Controlnet-Union-2.1.safetensors",
+    ],
     "faceid": [
         "ip-adapter-faceid-plusv2_sdxl.bin",
         "ip-adapter-faceid-plusv2_sd15.bin",
@@ -173,6 +178,11 @@ PRESENT = {
             {"sd15.controlnet_hed": "control_v11p_sd15_softedge_fp16.safetensors"},
         ),
         ("controlnet_depth", "sd15", {}),
+        (
+            "control_patch",
+            "zimage",
+            {"zimage.control_patch": "Z-Image-Turbo-Fun-Controlnet-Union-2.1.safetensors"},
+        ),
         (
             "faceid",
             "sd15",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from comfyui_astria.nodes.tunes.resolve import Resolver
 from safetensors.torch import save_file
 
 from .support import EQUIPPED, FILES, TestFiles, draft_text, plan_text, sources
+from .test_cli import CommandLine
 
 PATCHED = EQUIPPED.replace("[defaults]", "control_patch = fun_union.safetensors\n[defaults]")
 FAMILIES = ("zimage", "zimage_turbo")
@@ -182,3 +184,28 @@ def test_one_that_is_bound_and_not_there_is_missing() -> None:
     [told] = [one for one in skipped.problems if one.code == "part-skipped"]
     assert told.message.startswith("Inpainting by control_patch is left out")
     assert skipped.graph.nodes["outpaint.canvas"].inputs["fill"] == "edge"
+
+
+def test_it_is_explained_and_compiled_in_both_forms(tmp_path: Path) -> None:
+    line = CommandLine(tmp_path)
+    names = ("diffusion_models/z_image_bf16", "text_encoders/qwen_3_4b", "vae/ae")
+    for name in names:
+        line.add(f"{name}.safetensors")
+    (line.root / "models" / "model_patches").mkdir()
+    patch_file(line.root / "models" / "model_patches")
+    model, encoder, vae = (f"{name.split('/')[1]}.safetensors" for name in names)
+    (line.state / "bindings.ini").write_text(
+        f"[base zimage]\nfamily = zimage\ndiffusion_model = {model}\ntext_encoder = {encoder}\n"
+        f"vae = {vae}\n[roles]\ncontrol_patch = fun_union.safetensors\n"
+    )
+    line.prompt.write_text(f"{OUTPAINT}\ndenoising_strength=0")
+    asked = (str(line.prompt), "--image", "photo.png")
+    assert line.run("explain", *asked) == 0
+    assert "control_patch is shown the source beside the noise" in line.said
+    assert "model_patches/fun_union.safetensors" in line.said
+    assert line.run("compile", *asked, "--form", "api") == 0
+    shown = json.loads(line.said)["outpaint.inpaint"]
+    assert shown["class_type"] == "AstriaZImageInpaint"
+    assert shown["inputs"]["model_patch"] == ["models.control_patch", 0]
+    assert line.run("compile", *asked, "--form", "ui") == 0
+    assert '"AstriaZImageInpaint"' in line.said
