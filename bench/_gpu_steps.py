@@ -1,5 +1,5 @@
 """The parts of `dev.py bench gpu` that take steps of a model: SDXL, Flux.1 dev, Flux.1 dev with
-8-bit weights, and Flux.2 dev, all in full size with random weights.
+8-bit weights, Flux.2 dev, Z-Image and Krea 2, all in full size with random weights.
 
 A step is the median of a run's steps after the first, each waited for; the ratio is to a plain step
 taken just before. cfg 1, a picture of 1024x1024, LoRAs of rank 16 on all linear layers of the
@@ -32,6 +32,8 @@ SDXL = replace(_models.SDXL, dtype=torch.bfloat16, steps=8, least_gb=12)
 FLUX = replace(_models.FLUX, steps=6, least_gb=36)
 FLUX_FP8 = replace(FLUX, name="Flux.1 dev fp8-scaled", least_gb=20)
 FLUX2 = replace(_models.FLUX2, steps=4)
+ZIMAGE = replace(_models.ZIMAGE, steps=4)
+KREA2 = replace(_models.KREA2, steps=4)
 # The same on a CPU: as narrow as the test pack's models.
 _DRY = {"side": 8, "tokens": 8, "dtype": torch.float32, "steps": 2, "least_gb": 0}
 _DRY_FLUX = {
@@ -45,8 +47,17 @@ DRY = {
     "flux": replace(FLUX, **_DRY_FLUX),
     "flux_fp8": replace(FLUX_FP8, **_DRY_FLUX),
     "flux2": replace(FLUX2, config={}, width=48, **_DRY),
+    "zimage": replace(ZIMAGE, config={}, width=32, **_DRY),
+    "krea2": replace(KREA2, config={}, width=384, **_DRY),
 }
-FULL = {"sdxl": SDXL, "flux": FLUX, "flux_fp8": FLUX_FP8, "flux2": FLUX2}
+FULL = {
+    "sdxl": SDXL,
+    "flux": FLUX,
+    "flux_fp8": FLUX_FP8,
+    "flux2": FLUX2,
+    "zimage": ZIMAGE,
+    "krea2": KREA2,
+}
 
 
 class Steps(NamedTuple):
@@ -57,12 +68,12 @@ class Steps(NamedTuple):
 
 
 def cases_of(part: str, device: torch.device, *, dry: bool) -> list[Case]:
-    """Return the cases of a part: `sdxl`, `flux`, `flux_fp8` or `flux2`."""
+    """Return the cases of a part, which is a key of `FULL`."""
     setup = (DRY if dry else FULL)[part]
     if part == "flux_fp8":
         return _people(Subject(setup, device, fp8_model_of))
     subject = Subject(setup, device, model_of)
-    if part == "flux2":
+    if part in ("flux2", "zimage", "krea2"):
         return _people(subject)
     cases = [*_people(subject), *_hosts(subject)]
     if part == "sdxl":

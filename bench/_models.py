@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import torch
 
 RANK = 16
+# Of UNets, Flux and Flux.2, Z-Image, Krea 2: what a layer's name holds that is in a block.
+_BLOCKS = (".transformer_blocks.", ".double_blocks.", ".single_blocks.", ".layers.", ".blocks.")
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,6 @@ KREA2 = Setup(
     hosts_rounds=0,
     dtype=torch.bfloat16,
     least_gb=60,
-    has_loras=False,
 )
 
 
@@ -369,6 +370,4 @@ def lora_of(model: Any, seed: int) -> dict[str, torch.Tensor]:
 
 
 def _is_in_transformer(part: str) -> bool:
-    return any(
-        name in part for name in (".transformer_blocks.", ".double_blocks.", ".single_blocks.")
-    ) or part.endswith(("proj_in", "proj_out"))
+    return any(name in part for name in _BLOCKS) or part.endswith(("proj_in", "proj_out"))

@@ -30,10 +30,12 @@ LOADER = ROOT / "pack_loader.py"
 MARK = "astria-gpu: "  # of bench/_gpu_part.py
 # Part and its share of the time; the last one has what is left.
 PARTS = (
-    ("sdxl", 0.2),
-    ("flux", 0.25),
-    ("flux_fp8", 0.12),
-    ("flux2", 0.2),
+    ("sdxl", 0.18),
+    ("flux", 0.22),
+    ("flux_fp8", 0.1),
+    ("flux2", 0.16),
+    ("zimage", 0.09),
+    ("krea2", 0.1),
     ("workflows", 1.0),
 )
 CLOSING_S = 12.0  # kept for ending a part's processes

@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import gpu_kernels, stand_in
+from . import gpu_kernels
 from .console import DevError, say
 
 PYTHON_VERSION = "3.12"
@@ -42,9 +42,10 @@ _SERVER = (
 NEEDED = (*_HOST, *_TEXTS, *_SERVER)
 # Built for one torch: that Python's own where it has it.
 BESIDE_TORCH = ("torchvision",)
-# What ComfyUI imports at its start and no workflow of ours calls: videos, sound, picture files
-# read by kornia. Where that Python lacks them, stand_in.py takes their place.
+# What ComfyUI imports at its start and no workflow of ours calls but to read a picture: videos,
+# sound, picture files read by kornia. Where that Python lacks them, stand_in.py takes their place.
 STOOD_IN = ("av", "torchaudio", "kornia_rs")
+_STAND_IN = Path(__file__).with_name("stand_in.py")  # not imported: it needs Pillow
 _PLATFORMS = tuple(
     f"{name}_x86_64"
     for name in ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
@@ -180,7 +181,7 @@ def stand_in_for(names: Sequence[str], folder: Path) -> None:
     for name in names:
         package = folder / name / name
         package.mkdir(parents=True)
-        shutil.copyfile(stand_in.__file__, package / "__init__.py")
+        shutil.copyfile(_STAND_IN, package / "__init__.py")
 
 
 def unpack(file: Path, folder: Path) -> Unpacked:

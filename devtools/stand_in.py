@@ -1,5 +1,6 @@
-"""Stands in for a package that ComfyUI imports at its start and that nothing of `dev.py bench gpu`
-calls: imports of it succeed, a call of it is told. It is copied into a bundle as that package.
+"""Stands in for a package that ComfyUI imports at its start, and of which `dev.py bench gpu` needs
+nothing but that input pictures are read: imports of it succeed, a call of anything else is told. It
+is copied into a bundle as that package.
 """
 
 from __future__ import annotations
@@ -7,8 +8,10 @@ from __future__ import annotations
 import sys
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
+
+from PIL import Image
 
 
 class LeftOut:
@@ -21,10 +24,41 @@ class LeftOut:
         )
 
 
-def _member(name: str) -> type[LeftOut]:
+class Picture:
+    """A picture file as `av.open` gives it: a video of which no frame can be decoded.
+
+    That is what PyAV makes of an animated WebP, and ComfyUI reads the file with Pillow then.
+    """
+
+    def __init__(self, file: str, mode: str) -> None:
+        if mode != "r":
+            LeftOut()
+        Image.open(file).close()  # what is no picture raises here
+        video = SimpleNamespace(time_base=1, average_rate=None)
+        self.streams = SimpleNamespace(video=[video], audio=[])
+        self.metadata: dict[str, str] = {}
+
+    def __enter__(self) -> Picture:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def demux(self, *_: object) -> list[Any]:
+        """Return the packets to decode."""
+        return []
+
+    def __getattr__(self, name: str) -> Any:
+        return LeftOut()
+
+
+_CALLED = {"av.open": Picture}
+
+
+def _member(name: str) -> type:
     if name.startswith("__"):
         raise AttributeError(name)
-    return LeftOut
+    return _CALLED.get(f"{__name__}.{name}", LeftOut)
 
 
 class _Submodules(MetaPathFinder, Loader):

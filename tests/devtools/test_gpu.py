@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from comfyui_astria.devtools import bench, gpu
 from comfyui_astria.devtools.console import DevError
 from comfyui_astria.devtools.environment import current
@@ -35,10 +37,19 @@ ROWS = {
         *(f"{who}, each with text and LoRA, by the host's masks and LoRA hooks" for who in PEOPLE),
         *(f"{who}, PuLID" for who in IDENTITIES),
     ),
-    "Flux.1 dev fp8-scaled": (
-        *("one plain prompt", *(f"{who}, each with text and LoRA" for who in PEOPLE)),
-    ),
-    "Flux.2 dev": (*("one plain prompt", *(f"{who}, each with text and LoRA" for who in PEOPLE)),),
+    **{
+        model: ("one plain prompt", *(f"{who}, each with text and LoRA" for who in PEOPLE))
+        for model in ("Flux.1 dev fp8-scaled", "Flux.2 dev", "Z-Image", "Krea 2")
+    },
+}
+# What the names of all layers have that are in a block.
+BLOCKS = {
+    "sdxl": r"\.transformer_blocks\.",
+    "flux": r"\.(double|single)_blocks\.",
+    "flux_fp8": r"\.(double|single)_blocks\.",
+    "flux2": r"\.(double|single)_blocks\.",
+    "zimage": r"diffusion_model\.layers\.",
+    "krea2": r"diffusion_model\.blocks\.",
 }
 
 
@@ -122,8 +133,6 @@ def test_a_case_that_fails_is_named_and_the_others_are_measured(
 
 def test_a_latent_that_is_not_finite_fails_its_case() -> None:
     """Half precision that overflows would else be measured like any other."""
-    import torch
-
     steps = load("comfyui_astria.bench._gpu_steps")
     setup, cpu = steps.DRY["flux"], torch.device("cpu")
     subject = steps.Subject(setup, cpu, load("comfyui_astria.bench._models").model_of)
@@ -131,6 +140,26 @@ def test_a_latent_that_is_not_finite_fails_its_case() -> None:
         next(subject.model.model.diffusion_model.parameters()).fill_(float("nan"))
     with pytest.raises(ValueError, match="not finite"):
         subject.plain()
+
+
+@pytest.mark.parametrize("part", [part for part, _ in gpu.PARTS if part != "workflows"])
+def test_a_person_wears_a_lora_on_all_linear_layers_of_the_blocks(part: str) -> None:
+    steps, models = (load(f"comfyui_astria.bench.{name}") for name in ("_gpu_steps", "_models"))
+    regions = "comfyui_astria.nodes.regions"
+    loras, lora, run = (load(f"{regions}.{name}") for name in ("host.loras", "lora", "run"))
+    make = steps.fp8_model_of if part == "flux_fp8" else models.model_of
+    model, fits = make(steps.DRY[part], torch.device("cpu")), []
+    worn = lora.RegionLora(1, models.lora_of(model, 1), 1.0, "person 1")
+    patched = loras.apply_gated_loras(model, [worn], run.RegionRun(), on_fit=fits.append)
+    assert [fit.is_whole for fit in fits] == [True]
+    [[changes]] = patched.additional_models.values()
+    linear = {
+        name
+        for name, module in model.model.named_modules()
+        if re.search(BLOCKS[part], name) and type(module).__name__ == "Linear"
+    }
+    assert linear
+    assert linear - {change.path for change in changes.model} == set()
 
 
 @pytest.mark.parametrize(

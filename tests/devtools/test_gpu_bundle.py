@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from comfyui_astria.devtools import gpu_bundle, gpu_kernels
 from comfyui_astria.devtools.console import DevError
 from comfyui_astria.devtools.environment import current
+from PIL import Image
 
 MOST_UNPACKED_MB = 400  # 520 with what is left out
 # GLSL shaders, which no workflow of ours has.
@@ -49,16 +52,23 @@ def test_a_file_that_is_no_bundle_is_told(tmp_path: Path) -> None:
         gpu_bundle.unpack(file, tmp_path / "there")
 
 
-def test_what_stands_in_for_a_package_can_be_imported_and_says_what_it_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "call", ["av.VideoFrame(8, 8)", "av.open('film.mp4', 'w')", "av.open(sys.argv[1], 'r').format"]
+)
+def test_what_stands_in_for_a_package_can_be_imported_and_says_what_it_is(
+    tmp_path: Path, call: str
+) -> None:
     gpu_bundle.stand_in_for(["av"], tmp_path)
+    picture = tmp_path / "one.png"
+    Image.new("RGB", (8, 8)).save(picture)
     program = (
-        "import av, av.codec.context\n"
+        "import sys, av, av.codec.context\n"
         "from av.container import InputContainer\n"
         "print(isinstance(1, (av.VideoStream, InputContainer)), hasattr(av, '__version__'))\n"
-        "av.open('film.mp4')"
+        f"{call}"
     )
     answer = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", program, str(picture)],
         capture_output=True,
         text=True,
         check=False,
@@ -66,6 +76,41 @@ def test_what_stands_in_for_a_package_can_be_imported_and_says_what_it_is(tmp_pa
     )
     assert answer.stdout.split() == ["False", "False"]
     assert "RuntimeError: av was left out of the bundle of `dev.py bench gpu`" in answer.stderr
+
+
+_LOADS = """
+import sys
+folder, file = sys.argv[1:]
+sys.path.insert(0, ".")
+sys.argv[1:] = ["--cpu"]
+import comfy.options
+comfy.options.enable_args_parsing()
+import folder_paths, nodes, torch
+folder_paths.set_input_directory(folder)
+loaded = [*nodes.LoadImage().load_image("plain.png"), *nodes.LoadImage().load_image("clear.png")]
+for channel in ("alpha", "red"):
+    loaded += nodes.LoadImageMask().load_image_mask("clear.png", channel)
+torch.save(loaded, file)
+"""
+
+
+def test_pictures_are_loaded_without_pyav_as_with_it(tmp_path: Path) -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (33, 41, 4), dtype=np.uint8)
+    Image.fromarray(levels).save(tmp_path / "clear.png")
+    Image.fromarray(levels[..., :3]).save(tmp_path / "plain.png")
+    gpu_bundle.stand_in_for(["av"], tmp_path)
+    for path, file in (("", "with"), (str(tmp_path / "av"), "without")):
+        answer = subprocess.run(
+            [sys.executable, "-c", _LOADS, str(tmp_path), str(tmp_path / file)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=current().comfyui,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        assert answer.returncode == 0, answer.stderr
+    pictures = [torch.load(tmp_path / name) for name in ("with", "without")]
+    assert [torch.equal(*pair) for pair in zip(*pictures, strict=True)] == [True] * 6
 
 
 def container(*entries: tuple[int, int, bytes]) -> bytes:

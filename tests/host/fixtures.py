@@ -62,13 +62,15 @@ def log_section(item: pytest.Item) -> str | None:
     )
 
 
-def live_host(base: Path, *extra_args: str) -> Iterator[LiveHost]:
+def live_host(
+    base: Path, *extra_args: str, variables: tuple[tuple[str, str], ...] = ()
+) -> Iterator[LiveHost]:
     """Run a ComfyUI with the pack and the test pack on a base directory."""
     # On a GPU the same tests run with ASTRIA_TEST_DEVICE=gpu.
     cpu = os.environ.get("ASTRIA_TEST_DEVICE", "cpu") == "cpu"
     exact = () if cpu else ("--fp32-unet", "--fp32-vae")  # there the host would choose halves
     arguments = ("--preview-method", "latent2rgb", *exact, *extra_args)
-    options = HostOptions(base, test_pack=True, cpu=cpu, extra_args=arguments)
+    options = HostOptions(base, test_pack=True, cpu=cpu, extra_args=arguments, variables=variables)
     with Host(current(), options) as process:
         live = LiveHost(process, own_files(base))
         _running.append(live)
