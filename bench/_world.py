@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from comfyui_astria.devtools import small_world
+from comfyui_astria.devtools.paths import DEV
 from comfyui_astria.nodes.graph.graph import Graph, Link, NodeCall
 from comfyui_astria.nodes.pipeline.build.sources import Options
 from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
@@ -22,7 +23,8 @@ from comfyui_astria.smallworld.reader import PersonRead, Reading
 STEPS, CFG = 20, 4.0
 HEIGHT = 128
 ONE_WIDTH, WIDTH = 128, 192  # of a picture of one person, and of more
-_FIRST_ID = 900  # of the people's tunes
+BASE = DEV / "bench-world"  # the base directory of the host that paints
+_FIRST_ID, _FIRST_CHECKPOINT = 900, 1000  # of the people's tunes, LoRAs and checkpoints
 OUTPUT = "output.save"
 
 
@@ -134,11 +136,31 @@ Way = Callable[[str, Scene], Graph]
 
 
 def resolver(family: str) -> Resolver:
-    """Return a resolver over the world in which each person's tune is 900 and their number."""
+    """Return a resolver over the world and what its host saved, in which each person's tune is 900
+    and their number, and their checkpoint's 1000 and their number.
+    """
     files = model_files.loras(family)
     tunes = {str(_FIRST_ID + number): file for number, file in files.items()}
+    tunes |= {str(_FIRST_CHECKPOINT + number): checkpoint_of(family, number) for number in files}
     bound = replace(small_world.bindings(family), tunes=tunes)
-    return Resolver(bound, None, LocalFiles(model_files.FOLDER))
+    return Resolver(bound, None, LocalFiles(BASE / "models", model_files.FOLDER))
+
+
+def checkpoint_of(family: str, number: int) -> str:
+    """Return the checkpoint of a person as the host lists it, once it has saved it."""
+    return f"{model_files.NAME}/{family}_person{number}_00001_.safetensors"
+
+
+def saving(family: str, number: int) -> Graph:
+    """Return what saves a person's LoRA, merged into the family's model, as a checkpoint."""
+    graph = Graph()
+    loader = graph.add("models", small_world.LOADER, family=family)
+    lora = {"lora_name": model_files.loras(family)[number], "strength_model": 1.0}
+    merged = graph.add("merged", "LoraLoaderModelOnly", model=loader, **lora)
+    clip, vae = Link(loader.node, 1), Link(loader.node, 2)
+    name = f"checkpoints/{checkpoint_of(family, number).removesuffix('_00001_.safetensors')}"
+    graph.add("saved", "CheckpointSave", model=merged, clip=clip, vae=vae, filename_prefix=name)
+    return graph
 
 
 def compiled(
@@ -163,25 +185,42 @@ def with_inputs(graph: Graph, class_type: str, **inputs: object) -> Graph:
     return Graph(nodes)
 
 
-def people_of(scene: Scene) -> str:
-    """Return the chunks of a prompt that speak of a scene's people, each with their LoRA."""
-    people = [f" BREAK <lora:{_FIRST_ID + one.number}:1> {one.text}" for one in scene.sitters]
+def people_of(scene: Scene, checkpoints: int = 0) -> str:
+    """Return the chunks of a prompt that speak of a scene's people, each with their LoRA; the first
+    so many with their checkpoint.
+    """
+    people = [
+        f" BREAK {person_of(one.number, is_checkpoint=at < checkpoints)} {one.text}"
+        for at, one in enumerate(scene.sitters)
+    ]
     return "".join(people)
+
+
+def person_of(number: int, *, is_checkpoint: bool = False) -> str:
+    """Return the tag of a person."""
+    return f"<lora:{(_FIRST_CHECKPOINT if is_checkpoint else _FIRST_ID) + number}:1>"
 
 
 def _place(scene: Scene) -> str:
     return scene.text
 
 
-def ours(more: str = "", says: Callable[[Scene], str] = _place, **inputs: object) -> Way:
+def ours(
+    more: str = "",
+    says: Callable[[Scene], str] = _place,
+    checkpoints: int = 0,
+    **inputs: object,
+) -> Way:
     """Return the pack's way: people in one pass, each with their own text and LoRA.
 
-    `more` are lines of the prompt, `says` gives the scene's own words, `inputs` are Astria Regional
-    Prompt's.
+    `more` are lines of the prompt, `says` gives the scene's own words, so many of the people are
+    `checkpoints`, `inputs` are Astria Regional Prompt's.
     """
 
     def way(family: str, scene: Scene) -> Graph:
-        text = f"{says(scene)} BREAK{people_of(scene)}\nw={scene.width}\nh={HEIGHT}{more}"
+        text = (
+            f"{says(scene)} BREAK{people_of(scene, checkpoints)}\nw={scene.width}\nh={HEIGHT}{more}"
+        )
         return with_inputs(compiled(family, text, scene.seed), "AstriaRegionalPrompt", **inputs)
 
     return way

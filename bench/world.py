@@ -10,16 +10,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from operator import attrgetter
 from pathlib import Path
 
-from comfyui_astria.bench import _world_outpaint, _world_portraits, _world_replaced
+from comfyui_astria.bench import (
+    _world_far,
+    _world_outpaint,
+    _world_portraits,
+    _world_replaced,
+)
 from comfyui_astria.bench._figures import figure
 from comfyui_astria.bench._world import (
+    BASE,
     HEIGHT,
     OUTPUT,
     Scene,
@@ -29,9 +36,11 @@ from comfyui_astria.bench._world import (
     merged,
     ours,
     read_of,
+    saving,
     scene_of,
     without_gates,
 )
+from comfyui_astria.bench._world_far import BEFORE, MASK, Far, face_of, far_of
 from comfyui_astria.bench._world_outpaint import OutpaintWay, Source, seam_of, source_of
 from comfyui_astria.bench._world_portraits import Portrait, kept_of, portrait_of
 from comfyui_astria.bench._world_replaced import Replaced, replaced_of
@@ -44,17 +53,19 @@ from comfyui_astria.devtools.host import Host, HostOptions
 from comfyui_astria.devtools.paths import DEV
 from comfyui_astria.nodes.graph.graph import Graph, api_workflow
 from comfyui_astria.smallworld import comparing, heads, model_files, reader
+from comfyui_astria.smallworld.learning.faces import Gallery
 from comfyui_astria.smallworld.reader import read
 from PIL import Image
 
 Answer = dict[str, float]  # what was read -> its number; the name ends with the unit
-QUICK, LONG = 12, 250  # scenes; two people make two answers of each
+QUICK, LONG = 12, 500  # scenes
 QUICK_SIDES, LONG_SIDES = 9, 99  # pictures that are extended, each anchor as often
 FIRST_SEED = 6_000_000
 PEOPLE = (2, 3, 4)
 CEILING = "one person alone"
 WAYS: dict[str, Way] = {
     "the pack": ours(),
+    "the pack, one person a checkpoint": ours(checkpoints=1),
     "the pack, then faces anew": ours("\ninpaint_faces=true"),
     "the host's masks and LoRA hooks": hosts,
     "regions, all LoRAs everywhere": without_gates,
@@ -75,7 +86,8 @@ SWEEP: dict[str, Way] = {
     for strength, until in STRENGTHS
 }
 
-
+# Whose words and LoRA a face far away gets -> whether it is its person's.
+FAR = {"drawn as its person's": True, "drawn as nobody's": False}
 OUTPAINTING: dict[str, OutpaintWay] = {
     "the pack": _world_outpaint.ours(),
     "the pack, its seam not healed": _world_outpaint.ours(heal_seam=False),
@@ -83,47 +95,46 @@ OUTPAINTING: dict[str, OutpaintWay] = {
 }
 
 
-def run() -> list[dict]:
-    """Return the figures of two people, of one, and of portraits on a dozen scenes, and of each
-    anchor once.
+@dataclass(frozen=True)
+class Extent:
+    """How much is painted: scenes of each way, for pictures of so many people; pictures that are
+    extended.
     """
-    return _run(QUICK, PEOPLE[:1], WAYS, QUICK_SIDES)
+
+    scenes: int
+    people: Sequence[int]
+    ways: Mapping[str, Way]
+    sides: int
+
+
+def run() -> list[dict]:
+    """Return the figures of two people, of one, of portraits and of faces far away on a dozen
+    scenes, and of each anchor once.
+    """
+    return _run(Extent(QUICK, PEOPLE[:1], WAYS, QUICK_SIDES))
 
 
 def run_long() -> list[dict]:
     """Return the figures of two to four people, on all scenes, and of the scene's strength."""
-    return _run(LONG, PEOPLE, {**WAYS, **SWEEP}, LONG_SIDES)
+    return _run(Extent(LONG, PEOPLE, {**WAYS, **SWEEP}, LONG_SIDES))
 
 
-def _run(scenes: int, people: Sequence[int], ways: dict[str, Way], sides: int) -> list[dict]:
+def _run(extent: Extent) -> list[dict]:
     figures = []
     for family in model_files.families():
-        if len(numbers := list(model_files.loras(family))) < max(people):
+        if len(numbers := list(model_files.loras(family))) < max(extent.people):
             say(f"- {family}: left out, it has LoRAs of {len(numbers)} people")
             continue
-        base = DEV / "bench-world"
-        small_world.write_bindings(base, family)
-        with Host(current(), HostOptions(base, small_world=True, cpu=True)) as host:
+        small_world.write_bindings(BASE, family)
+        shutil.rmtree(BASE / "output" / "checkpoints", ignore_errors=True)
+        with Host(current(), HostOptions(BASE, small_world=True, cpu=True)) as host:
+            for number in numbers:
+                host.client.run(api_workflow(saving(family, number)))
             kept = Kept(family, host.client)
-            for count in (1, *people):
-                for name, way in ({CEILING: alone} if count == 1 else ways).items():
-                    asked = [scene_of(FIRST_SEED + at, count, numbers) for at in range(scenes)]
-                    answers = [kept.of_people(name, way, scene) for scene in asked]
-                    figures += _figures(f"{family}, {count}: {name}", answers)
-                    say(f"  {family}, {count}: {name}")
-            portraits = [portrait_of(FIRST_SEED + at) for at in range(scenes)]
-            answers = [kept.of_portrait(portrait) for portrait in portraits]
-            figures += _figures(f"{family}, masked portrait", answers)
-            say(f"  {family}, masked portrait")
-            people = [replaced_of(FIRST_SEED + at, numbers) for at in range(scenes)]
-            answers = [kept.of_replaced(one) for one in people]
-            figures += _figures(f"{family}, people replaced in a picture", answers)
-            say(f"  {family}, people replaced in a picture")
-            for name, way in OUTPAINTING.items():
-                sources = [source_of(FIRST_SEED + at) for at in range(sides)]
-                answers = [kept.of_sides(name, way, source) for source in sources]
-                figures += _figures(f"{family}, outpainting: {name}", answers)
-                say(f"  {family}, outpainting: {name}")
+            figures += _of_people(kept, extent, numbers)
+            for title, answers in _of_pictures(kept, extent, numbers):
+                figures += _figures(f"{family}, {title}", answers)
+                say(f"  {family}, {title}")
     if not figures:
         raise DevError(
             "The small world has no people to measure.", "Train them: smallworld/README.md."
@@ -131,11 +142,41 @@ def _run(scenes: int, people: Sequence[int], ways: dict[str, Way], sides: int) -
     return figures
 
 
+def _of_people(kept: Kept, extent: Extent, numbers: Sequence[int]) -> Iterator[dict]:
+    """Yield the figures of pictures of people, beside those of one person alone."""
+    ceiling: dict[str, str] = {}
+    for count in (1, *extent.people):
+        for name, way in ({CEILING: alone} if count == 1 else extent.ways).items():
+            asked = [scene_of(FIRST_SEED + at, count, numbers) for at in range(extent.scenes)]
+            answers = [kept.of_people(name, way, scene) for scene in asked]
+            title = f"{kept.family}, {count}: {name}"
+            yield from _figures(title, answers, ceiling)
+            say(f"  {title}")
+            ceiling = ceiling or _means(answers)
+
+
+def _of_pictures(
+    kept: Kept, extent: Extent, numbers: list[int]
+) -> Iterator[tuple[str, list[Answer]]]:
+    """Yield what is done with drawn pictures, and what was read of each."""
+    seeds = range(FIRST_SEED, FIRST_SEED + extent.scenes)
+    yield "masked portrait", [kept.of_portrait(portrait_of(seed)) for seed in seeds]
+    replaced = [kept.of_replaced(replaced_of(seed, numbers)) for seed in seeds]
+    yield "people replaced in a picture", replaced
+    gallery = Gallery()
+    for name, is_matched in FAR.items():
+        far = [kept.of_far(far_of(seed, numbers), gallery, is_matched=is_matched) for seed in seeds]
+        yield f"a face far away, {name}", far
+    sources = [source_of(FIRST_SEED + at) for at in range(extent.sides)]
+    for name, way in OUTPAINTING.items():
+        yield f"outpainting: {name}", [kept.of_sides(name, way, source) for source in sources]
+
+
 class Kept:
     """Answers of pictures that were painted before with the same files, and read the same way."""
 
     def __init__(self, family: str, client: Client) -> None:
-        self._family = family
+        self.family = family
         self._client = client
         self._by = _hash_of(family)
         self._file = DEV / "smallworld" / "world.jsonl"
@@ -153,7 +194,7 @@ class Kept:
             return {f"{name}, %": 100 * share for name, share in asdict(found).items()}
 
         key = (name, len(scene.sitters), scene.seed)
-        return self._answer(key, lambda: way(self._family, scene), read_off)
+        return self._answer(key, lambda: way(self.family, scene), read_off)
 
     def of_portrait(self, portrait: Portrait) -> Answer:
         """Return what is right in a portrait with another place and clothes, in percent."""
@@ -165,7 +206,7 @@ class Kept:
         for name, file in portrait.files.items():
             self._client.upload_image(file, name)
         key = ("portrait", portrait.seed)
-        return self._answer(key, lambda: _world_portraits.ours(self._family, portrait), read_off)
+        return self._answer(key, lambda: _world_portraits.ours(self.family, portrait), read_off)
 
     def of_replaced(self, replaced: Replaced) -> Answer:
         """Return what is right in a picture whose people were replaced, in percent."""
@@ -177,7 +218,24 @@ class Kept:
 
         self._client.upload_image(replaced.file, replaced.name)
         key = ("replaced", replaced.seed)
-        return self._answer(key, lambda: _world_replaced.ours(self._family, replaced), read_off)
+        return self._answer(key, lambda: _world_replaced.ours(self.family, replaced), read_off)
+
+    def of_far(self, far: Far, gallery: Gallery, *, is_matched: bool) -> Answer:
+        """Return what is right of a face far away before and after it is painted, in percent."""
+
+        def read_off(after: Image.Image, before: Image.Image, mask: Image.Image) -> Answer:
+            found = {f"{name} before": share for name, share in _face(before).items()}
+            found |= {**_face(after), "kept": _world_far.kept_of(before, after, mask)}
+            return {f"{name}, %": 100 * share for name, share in found.items()}
+
+        def _face(picture: Image.Image) -> dict[str, float]:
+            return asdict(face_of(far, picture, gallery))
+
+        def graph() -> Graph:
+            return _world_far.ours(self.family, far, is_matched=is_matched)
+
+        self._client.upload_image(far.file, far.name)
+        return self._answer(("far", is_matched, far.seed), graph, read_off, (OUTPUT, BEFORE, MASK))
 
     def of_sides(self, name: str, way: OutpaintWay, source: Source) -> Answer:
         """Return how a new picture joins its source, and its seconds."""
@@ -190,22 +248,24 @@ class Kept:
 
         self._client.upload_image(source.file, source.name)
         key = (name, "outpainting", source.seed)
-        return self._answer(key, lambda: way(self._family, source), read_off)
+        return self._answer(key, lambda: way(self.family, source), read_off)
 
     def _answer(
         self,
         key: tuple[object, ...],
         graph_of: Callable[[], Graph],
-        read_off: Callable[[Image.Image], Answer],
+        read_off: Callable[..., Answer],
+        outputs: Sequence[str] = (OUTPUT,),
     ) -> Answer:
+        """Return what is read off the pictures of these outputs of a graph."""
         key = (self._by, *key)
         if key not in self._known:
             graph = api_workflow(graph_of())
             started = time.monotonic()
             entry = self._client.run(graph, timeout_s=600)
             seconds = time.monotonic() - started
-            [picture] = images_of(entry, OUTPUT)
-            found = read_off(picture_of(self._client, picture))
+            pictures = [image for output in outputs for image in images_of(entry, output)]
+            found = read_off(*(picture_of(self._client, one) for one in pictures))
             self._known[key] = {**found, "a picture, s": seconds}
             with self._file.open("a") as lines:
                 lines.write(json.dumps([key, self._known[key]]) + "\n")
@@ -224,12 +284,24 @@ def _hash_of(family: str) -> str:
     return found.hexdigest()[:12]
 
 
-def _figures(title: str, answers: Sequence[Answer]) -> Iterator[dict]:
-    """Yield the mean of each thing that was read, and half the width of its 95 % interval."""
+def _figures(
+    title: str, answers: Sequence[Answer], ceiling: Mapping[str, str] | None = None
+) -> Iterator[dict]:
+    """Yield the mean of each thing that was read, and half the width of its 95 % interval; with a
+    `ceiling`, what one person alone has of it.
+    """
+    for name, value in _means(answers).items():
+        what, _, unit = name.partition(", ")
+        at_best = f" (alone {ceiling[name]})" if ceiling and name in ceiling else ""
+        yield {**figure(f"{title}, {what}", 0.0, unit), "value": value + at_best}
+
+
+def _means(answers: Sequence[Answer]) -> dict[str, str]:
+    """Return the mean of each thing that was read, and half the width of its 95 % interval."""
+    found = {}
     for name in dict.fromkeys(name for answer in answers for name in answer):
         values = [answer[name] for answer in answers if name in answer]
-        what, _, unit = name.partition(", ")
         spread = statistics.stdev(values) if len(values) > 1 else 0.0
         half = 1.96 * spread / len(values) ** 0.5
-        value = f"{statistics.mean(values):.1f} ± {half:.1f}"
-        yield {**figure(f"{title}, {what}", 0.0, unit), "value": value}
+        found[name] = f"{statistics.mean(values):.1f} ± {half:.1f}"
+    return found

@@ -127,10 +127,8 @@ def with_loader(graph: Graph) -> Graph:
     """Return a graph whose checkpoints of the world are loaded by its own node."""
     nodes = {}
     for name, call in graph.nodes.items():
-        family = model_files.family_of(call.inputs.get("ckpt_name"))
-        nodes[name] = (
-            replace(call, class_type=LOADER, inputs={"family": family}) if family else call
-        )
+        inputs = model_files.loading(call.inputs.get("ckpt_name"))
+        nodes[name] = replace(call, class_type=LOADER, inputs=inputs) if inputs else call
     return Graph(nodes)
 
 

@@ -49,8 +49,13 @@ def loras(family: str) -> dict[int, str]:
     return {int(file.stem.rpartition("_")[2]): f"{NAME}/{file.name}" for file in files}
 
 
-def family_of(checkpoint: object) -> str:
-    """Return the family of a checkpoint as ComfyUI lists it, "" where it is none of the world's."""
+def loading(checkpoint: object) -> dict[str, str]:
+    """Return the inputs of the world's loader for a checkpoint as ComfyUI lists it: a family's own,
+    or one that the host saved of it, named FAMILY_ANYTHING. Empty where it is none of the world's.
+    """
     parts = PureWindowsPath(checkpoint).parts if isinstance(checkpoint, str) else ()
     stem = PureWindowsPath(parts[-1]).stem if parts else ""
-    return stem if parts[:-1] == (NAME,) and stem in VAES else ""
+    family = stem.partition("_")[0]
+    if parts[:-1] != (NAME,) or family not in VAES:
+        return {}
+    return {"family": family} if stem == family else {"family": family, "saved": str(checkpoint)}

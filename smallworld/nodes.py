@@ -12,7 +12,7 @@ from comfy_api.latest import ComfyExtension, io
 from server import PromptServer
 
 from .host.files import load
-from .model_files import families, family_of
+from .model_files import families, loading
 
 LOADER = "AstriaLoadSmallWorld"
 HOST_LOADER = "CheckpointLoaderSimple"
@@ -32,14 +32,21 @@ class AstriaLoadSmallWorld(io.ComfyNode):
                     "family",
                     options=list(families()),
                     tooltip="The architecture: Stable Diffusion 1.5's, or Flux.1's.",
-                )
+                ),
+                io.String.Input(
+                    "saved",
+                    default="",
+                    optional=True,
+                    tooltip="A checkpoint that Save Checkpoint wrote of this family, by its name"
+                    " below the folder of checkpoints, in place of the family's own.",
+                ),
             ],
             outputs=[io.Model.Output(), io.Clip.Output(), io.Vae.Output()],
         )
 
     @classmethod
-    def execute(cls, family: str) -> io.NodeOutput:
-        return io.NodeOutput(*load(family))
+    def execute(cls, family: str, saved: str = "") -> io.NodeOutput:
+        return io.NodeOutput(*load(family, saved))
 
 
 def with_loader(body: dict[str, Any]) -> dict[str, Any]:
@@ -54,8 +61,8 @@ def with_loader(body: dict[str, Any]) -> dict[str, Any]:
 def _loaded(node: dict[str, Any]) -> dict[str, Any]:
     if node.get("class_type") != HOST_LOADER:
         return node
-    family = family_of(node.get("inputs", {}).get("ckpt_name"))
-    return {**node, "class_type": LOADER, "inputs": {"family": family}} if family else node
+    inputs = loading(node.get("inputs", {}).get("ckpt_name"))
+    return {**node, "class_type": LOADER, "inputs": inputs} if inputs else node
 
 
 class SmallWorld(ComfyExtension):

@@ -178,7 +178,7 @@ def lengthened(weights: Mapping[str, Tensor], whole: Mapping[str, Tensor]) -> di
         if name.endswith(ROWS):
             continue
         found[name] = value.float()
-        if name.endswith(TABLES):
+        if (rows := weights.get(name + ROWS)) is not None:
             found[name] = torch.zeros_like(whole[name], dtype=torch.float32)
-            found[name][weights[name + ROWS]] = value.float()
+            found[name][rows] = value.float()
     return found

@@ -17,7 +17,7 @@ from ..identities import Identity
 from ..landmarks import face_points
 from ..model_files import face_pack
 from ..scene import CLOSE_UP_PX, FAR_PX, Figure, random_figure, random_scene
-from .face_pictures import Seen, seen
+from .face_pictures import seen
 
 FIRST_SEED = 5_000_000
 GALLERY_SEED = 6_000_000
@@ -48,6 +48,24 @@ def main(argv: Sequence[str]) -> None:
         say(f"{size}: {'; '.join(_told(one))}")
 
 
+class Gallery:
+    """Every face of the world from one portrait each."""
+
+    def __init__(self) -> None:
+        self._faces = analysis()
+        known = dict(_gallery(self._faces))
+        self._people, self._known = list(known), np.stack(list(known.values()))
+
+    def named(self, pixels: np.ndarray) -> Identity | None:
+        """Return whose the largest face in a picture [H,W,3] is, None without any."""
+        found = faces_of(self._faces, pixels)
+        sizes = [np.prod(one.bbox[2:] - one.bbox[:2]) for one in found]
+        if not found:
+            return None
+        face = found[int(np.argmax(sizes))].normed_embedding
+        return self._people[int((self._known @ face).argmax())]
+
+
 def analysis() -> Any:
     """Return InsightFace's own FaceAnalysis of the small world's pack."""
     from insightface.app import FaceAnalysis
@@ -61,11 +79,11 @@ def analysis() -> Any:
     return found
 
 
-def faces_of(faces: Any, picture: Seen) -> list[Any]:
-    """Return what InsightFace finds in a picture."""
+def faces_of(faces: Any, pixels: np.ndarray) -> list[Any]:
+    """Return what InsightFace finds in a picture [H,W,3]."""
     with warnings.catch_warnings():  # it calls what scikit-image has a new name for
         warnings.simplefilter("ignore")
-        return faces.get(np.ascontiguousarray(picture.pixels[..., ::-1]))
+        return faces.get(np.ascontiguousarray(pixels[..., ::-1]))
 
 
 def measured(faces: Any, seeds: Iterable[int]) -> tuple[dict[str, Found], int]:
@@ -79,7 +97,7 @@ def measured(faces: Any, seeds: Iterable[int]) -> tuple[dict[str, Found], int]:
         rng = np.random.default_rng(seed)
         figures = tuple(replace(one, identity=_anybody(rng)) for one in scene.figures)
         picture = seen(replace(scene, figures=figures))
-        found = faces_of(faces, picture)
+        found = faces_of(faces, picture.pixels)
         whose = [_whose(one.bbox, picture.boxes) for one in found]
         strays += whose.count(None)
         for number, figure in enumerate(figures):
@@ -104,7 +122,9 @@ def _gallery(faces: Any) -> Iterator[tuple[Identity, np.ndarray]]:
         rng = np.random.default_rng(number)
         figure = replace(random_figure(rng, 64, 56, 24.0), identity=identity)
         picture = seen(replace(scene, figures=(figure,)))
-        found = [one for one in faces_of(faces, picture) if _whose(one.bbox, picture.boxes) == 0]
+        found = [
+            one for one in faces_of(faces, picture.pixels) if _whose(one.bbox, picture.boxes) == 0
+        ]
         if not found:
             raise DevError(f"The portrait of {identity} holds no face.", "Train the detector on.")
         yield identity, found[0].normed_embedding

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
 from comfyui_astria.devtools import small_world
 from comfyui_astria.devtools.base import make_base
 from comfyui_astria.devtools.console import DevError
@@ -19,6 +20,7 @@ from comfyui_astria.smallworld.reader import read
 from comfyui_astria.tests.regions.comfy_inprocess import load
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 
 @pytest.fixture
@@ -157,6 +159,33 @@ def test_a_queued_workflow_that_names_a_checkpoint_of_the_world_gets_its_loader(
         "_meta": {"title": "a"},
     }
     assert nodes.with_loader({"client_id": "x"})["prompt"] == {}
+    saved = {"ckpt_name": "smallworld/sd15_person60_00001_.safetensors"}
+    person = nodes.with_loader({"prompt": {"1": {**own, "inputs": saved}}})["prompt"]["1"]
+    assert person["inputs"] == {"family": "sd15", "saved": saved["ckpt_name"]}
+
+
+def test_a_checkpoint_that_the_host_saved_of_a_person_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sd, files = load("comfy.sd"), load("comfyui_astria.smallworld.host.files")
+    model, clip, vae = files.load("sd15")
+    lora = model_files.FOLDER / "loras" / model_files.loras("sd15")[60]
+    merged = sd.load_lora_for_models(model, None, load_file(lora), 1.0, 0)[0]
+    key = next(iter(merged.patches))
+    plain = model.model.state_dict()[key].clone()
+    wanted = merged.patch_weight_to_device(key, return_weight=True)
+    sd.save_checkpoint(str(tmp_path / "sd15_person60.safetensors"), merged, clip, vae)
+    folders = load("folder_paths")
+    found = ([str(tmp_path)], {".safetensors"})
+    monkeypatch.setitem(folders.folder_names_and_paths, "checkpoints", found)
+    person, its_clip, _ = files.load.__wrapped__("sd15", "sd15_person60.safetensors")
+    assert person.cached_patcher_init[1] == (str(tmp_path / "sd15_person60.safetensors"), "sd15")
+    weight = person.model.state_dict()[key]
+    assert torch.equal(weight, wanted)
+    assert not torch.equal(weight, plain)
+    text = "forest at day, one person"
+    encoded = [one.encode_from_tokens(one.tokenize(text)) for one in (clip, its_clip)]
+    assert torch.equal(*encoded)
 
 
 def test_the_small_world_is_a_pack_of_its_own_where_it_was_asked_for(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""`bench world` from end to end: each row paints a picture on a ComfyUI, and reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from comfyui_astria.bench import _world, world
+from comfyui_astria.smallworld import model_files
+
+WAYS = ("the pack", "the pack, one person a checkpoint")
+LEAST = {2: 30, 4: 10}  # words right, percent: four stand closely on such a picture
+WHOSE = ("its person's", "nobody's")
+# Where the model paints who is asked for.
+SEED = 6_000_003
+
+
+@pytest.fixture(scope="module")
+def values(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The figures of one scene, by name."""
+    folder = tmp_path_factory.mktemp("world")
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (_world, world):
+            patch.setattr(module, "BASE", folder / "base")
+        patch.setattr(world, "DEV", folder)
+        patch.setattr(world, "FIRST_SEED", SEED)
+        patch.setattr(model_files, "families", lambda: ("sd15",))
+        ways = {name: world.WAYS[name] for name in WAYS}
+        figures = world._run(world.Extent(1, tuple(LEAST), ways, 1))
+        yield {one["name"]: one["value"] for one in figures}
+
+
+def share(value: str) -> float:
+    return float(value.split(" ± ")[0])
+
+
+def test_people_are_painted_with_a_checkpoint_and_four_of_them(values: dict[str, str]) -> None:
+    for people, least in LEAST.items():
+        for name in WAYS:
+            words = values[f"sd15, {people}: {name}, words"]
+            assert share(words) > least, (people, name)
+            assert words.endswith(f"(alone {values['sd15, 1: one person alone, words']})")
+            assert share(values[f"sd15, {people}: {name}, leak"]) < 50
+
+
+def test_a_face_far_away_is_painted_and_nothing_else(values: dict[str, str]) -> None:
+    for whose in WHOSE:
+        title = f"sd15, a face far away, drawn as {whose}"
+        assert share(values[f"{title}, kept"]) == 100
+        assert share(values[f"{title}, named before"]) == 100
+    words = [values[f"sd15, a face far away, drawn as {whose}, words"] for whose in WHOSE]
+    assert share(words[0]) > share(words[1]), "a face gets the words of its person"
+
+
+def test_what_is_not_painted_is_kept(values: dict[str, str]) -> None:
+    assert share(values["sd15, masked portrait, kept"]) == 100
+    assert share(values["sd15, people replaced in a picture, kept"]) == 100
+    assert share(values["sd15, outpainting: the pack, kept"]) == 100
