@@ -210,29 +210,14 @@ class AstriaRegionalPrompt(io.ComfyNode):
         masks = normalised(regions.masks)
         drawing = draw_people(model, masks, persons, scene, options, fits.append)
         lines, warnings = lines_of(fits, regions.names)
-        beyond = beyond_the_scene(persons, regions.names, scene_strength)
-        beyond += unused_guidance(persons, regions.names, positive)
-        beyond += of_another_variant(model, persons, regions.names)
-        lines += beyond
-        warnings += beyond
+        without_effect = unused_guidance(persons, regions.names, positive)
+        told = [*without_effect, *of_another_variant(model, persons, regions.names)]
+        lines += told
+        warnings += told
         text = "\n".join(lines) or f"{len(persons)} person(s) drawn in their regions."
         ui = notes_ui(*lines, warnings=warnings)
         patched = on_pictures_of_shape(drawing, regions.masks, "The regions are laid out for")
         return io.NodeOutput(patched, positive, negative, text, ui=ui)
-
-
-def beyond_the_scene(
-    persons: Sequence[Person], names: Sequence[str], scene_strength: float
-) -> list[str]:
-    """Return a line for each person whom the scene's text cannot reach at any strength."""
-    if scene_strength == 0:
-        return []
-    return [
-        f"scene_strength does not reach {name or 'a person'}, who is drawn by a checkpoint of their"
-        " own: say the scene in their text too."
-        for person, name in zip(persons, names, strict=True)
-        if person.model is not None
-    ]
 
 
 def unused_guidance(

@@ -13,6 +13,7 @@ from comfyui_astria.tests.regions.regional_support import (
     model_of,
     noise_of,
     one_thread,
+    sampled,
     soft_people,
     with_regions,
 )
@@ -86,12 +87,20 @@ def test_no_part_of_the_steps_is_no_strength(family: str) -> None:
     assert torch.equal(run(family, STRENGTH, until=0.0), run(family, 0.0))
 
 
-def test_a_person_with_a_checkpoint_of_their_own_is_named() -> None:
-    nodes = load("comfyui_astria.nodes.people.nodes")
-    people = [Person(text("sd15", 5)), Person(text("sd15", 6), model=model_of("sd15"))]
-    [line] = nodes.beyond_the_scene(people, ("ann", "bob"), 0.3)
-    assert line.startswith("scene_strength does not reach bob, who is drawn by a checkpoint")
-    assert nodes.beyond_the_scene(people, ("ann", "bob"), 0.0) == []
+def test_the_scene_reaches_a_person_with_a_checkpoint_of_their_own_too() -> None:
+    draw = load("comfyui_astria.nodes.people.host.draw")
+    own = load("comfyui_astria.tests.regions.comfy_inprocess").tiny_model("sd15")
+    people = [Person(text("sd15", 5)), Person(text("sd15", 6))]
+    scene = draw.Scene(text("sd15", 1), text("sd15", 2))
+    half = draw.RegionalOptions(STRENGTH, 0.5)
+
+    def drawn(model: Any, options: Any) -> Tensor:
+        people[1] = Person(text("sd15", 6), model=model)
+        found = draw.draw_people(model_of("sd15"), soft_people(), people, scene, options)
+        return sampled(found, "sd15", scene.positive, scene.negative)
+
+    assert difference(drawn(own, half), drawn(None, half)) < 2e-5
+    assert difference(drawn(own, half), drawn(own, draw.RegionalOptions())) > 1e-3
 
 
 def test_a_guidance_of_a_person_s_own_is_told() -> None:

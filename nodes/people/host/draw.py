@@ -38,8 +38,8 @@ def draw_people(
 ) -> ModelPatcher:
     """Return a clone of the model that draws person i in region i + 1, and the scene in region 0.
 
-    LoRAs and FaceIDs of a person with a model of their own act on all of that model, and not on the
-    scene's. `on_fit` gets how much of each LoRA fits.
+    A person's own model draws the same regions, the scene's too; their LoRAs and FaceIDs act on
+    that model, and not on the scene's. `on_fit` gets how much of each LoRA fits.
     Shapes: masks [R,H,W] of any size, non-negative, summing to 1 at every pixel.
     Raises: what apply_regions, apply_person_models and apply_gated_loras raise.
     """
@@ -52,7 +52,7 @@ def draw_people(
         of: ModelPatcher, numbers: Collection[int], its_run: RegionRun
     ) -> ModelPatcher:
         return _with_identities(
-            of,
+            apply_regions(of, masks, positive, negative, its_run, options),
             (),
             [person if number in numbers else None for number, person in enumerate(people, 1)],
             its_run,

@@ -1,6 +1,7 @@
 """Persons drawn by a checkpoint of their own.
 
-It denoises the picture too at each step, and its result counts inside the person's region.
+It denoises the picture too at each step, with all its regions, and its result counts inside the
+person's region.
 
 What is mixed are the denoised predictions of the positive and of the negative rows, each by itself:
 guidance, and what other nodes do after it, then work on the mixed pair as on any other, and models
@@ -26,7 +27,7 @@ from torch import Tensor
 from ...errors import PlanError
 from ...host.models import family_of
 from ..person import Person
-from ..run import Forward, RegionRun, on_latent
+from ..run import RegionRun, on_latent
 from .sampling_cache import SamplingCache
 
 PERSON_MODELS_KEY = "astria_person_models"
@@ -50,8 +51,8 @@ _WRAPPERS = (
     WrappersMP.PREDICT_NOISE,
 )
 
-# (a person's model, the numbers of the persons it draws, their run) -> a clone patched with these
-# persons' LoRAs and FaceIDs
+# (a person's model, the numbers of the persons it draws, their run) -> a clone patched with the
+# regions of the picture, and with these persons' LoRAs and FaceIDs
 PatchPerson = Callable[[ModelPatcher, Sequence[int], RegionRun], ModelPatcher]
 
 
@@ -61,10 +62,10 @@ def apply_person_models(
     """Return a clone of the model on which every person with a `model` is drawn by it, inside the
     person's region; the model itself without any.
 
-    Each of these models sees the whole picture and the person's own texts, the scene's negative
-    where the person has none, and the ControlNets, guidance and inpainting of the scene's
-    conditionings. The patches of `patch_person` act in the whole picture, in the person's turn
-    only. The host loads and unloads these models with the patched one.
+    Each of these models sees the whole picture with the scene's text, and the ControlNets, guidance
+    and inpainting of the scene's conditionings; `patch_person` gives it everybody's own texts. What
+    else a person's conditioning holds, as pooled text, counts in that person's turn. The host loads
+    and unloads these models with the patched one.
     Shapes: masks [R,H,W] of any size, non-negative, summing to 1 at every pixel, row 0 the scene.
     Raises: PlanError for a model of another family, one that shares its weights with another of the
     run, or one that changes the sampling.
@@ -78,7 +79,7 @@ def apply_person_models(
         own = people[number - 1].model
         group = next((group for group in groups if group.given is own), None)
         if group is None:
-            groups.append(group := _Group(own, len(people) + 1))
+            groups.append(group := _Group(own))
         group.numbers.append(number)
     patched = model.clone()
     patched.set_additional_models(
@@ -102,53 +103,28 @@ class SamplerArguments(NamedTuple):
 
 @dataclass(eq=False)
 class _Group:
-    """A model, the persons that it draws, and whose turn it is."""
+    """A model, and the persons that it draws."""
 
     given: ModelPatcher
-    regions: int
     numbers: list[int] = field(default_factory=list)
-    run: RegionRun = field(default_factory=RegionRun)
-    turn: int = 0
-    kept: SamplingCache = field(default_factory=SamplingCache)
 
     def patcher(self, patch_person: PatchPerson) -> ModelPatcher:
-        patched = self.given.clone()
-        self.kept.attach(patched, PERSON_MODELS_KEY)
-        # Around those of LoRAs and FaceIDs, which ask who is drawn.
-        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, PERSON_MODELS_KEY, self._run_whole)
-        return patch_person(patched, self.numbers, self.run)
-
-    def _run_whole(self, executor: Callable, x: Tensor, *rest: Any, **named: Any) -> Tensor:
-        """Run the diffusion model with everything in it being the person's whose turn it is."""
-        self.run.forward = self.kept.get(
-            (self.turn, x.shape[0], x.device), lambda: Forward.of_items(self._rows(x))
-        )
-        try:
-            return executor(x, *rest, **named)
-        finally:
-            self.run.forward = None
-
-    def _rows(self, x: Tensor) -> Tensor:
-        rows = torch.zeros(self.regions, x.shape[0], device=x.device)
-        rows[self.turn] = 1
-        return rows
+        return patch_person(self.given.clone(), self.numbers, RegionRun())
 
 
 @dataclass(frozen=True, eq=False)
 class _Turn:
     """A person's part in the run that goes on.
 
-    The group's model, its options, and the conditionings made for it.
+    Their model, its options, and the conditionings made for it.
     """
 
     number: int
-    group: _Group
     patcher: ModelPatcher
     options: dict
     conds: Mapping[str, list[dict]]
 
     def denoised(self, wanted: Sequence[bool], x: Tensor, timestep: Tensor) -> list[Tensor]:
-        self.group.turn = self.number
         conds = [
             self.conds.get(kind) if want else None
             for kind, want in zip(KINDS, wanted, strict=False)
@@ -203,7 +179,7 @@ class _CheckpointWrappers:
                     conds = [encode(self.people[number - 1]) for number in group.numbers]
                     options = running.enter_context(_running(patcher, conds[0], sigmas))
                     self._turns += [
-                        _Turn(number, group, patcher, options, own)
+                        _Turn(number, patcher, options, own)
                         for number, own in zip(group.numbers, conds, strict=True)
                     ]
                 return executor(guider, sigmas, extra_args, callback, *given)
@@ -276,8 +252,8 @@ def _encoded(
     noise: Tensor,
     seen: Mapping[str, Any],
 ) -> dict[str, list[dict]]:
-    """Return the scene's processed conditionings with the person's words, made for the person's
-    model.
+    """Return the scene's processed conditionings with what the person's hold beside their words,
+    made for the person's model.
     """
     own = {"positive": person.positive, "negative": person.negative}
     entries = {
@@ -289,14 +265,11 @@ def _encoded(
 
 def _entry(scene: dict, own: list | None) -> dict:
     shared = {key: value for key, value in scene.items() if key not in _SCENES_OWN}
-    words = {}
+    extra = {}
     if own is not None:
-        [(text, extra)] = own
-        words = {
-            "cross_attn": text,
-            **{key: value for key, value in extra.items() if value is not None},
-        }
-    return {**shared, "model_conds": {}, **words, "uuid": uuid4()}
+        [(_, given)] = own
+        extra = {key: value for key, value in given.items() if value is not None}
+    return {**shared, "model_conds": {}, **extra, "uuid": uuid4()}
 
 
 def check_person_models(model: ModelPatcher, people: Sequence[Person]) -> None:
