@@ -1,5 +1,6 @@
-"""Flux.2, Z-Image and Krea 2 in proportion: what a person costs is as large a part of a step as in
-full size, and one thread of a CPU takes the step in two to ten seconds.
+"""Flux.2, Z-Image and Krea 2 for a CPU: a block of each kind in full width and at 1024x1024, of
+which one thread takes a step in half a minute to three minutes; and, for less, in proportion: what
+a person costs is as large a part of a step as in full size, and the step takes two to ten seconds.
 
 A picture of 41x41 tokens stands for one of 64x64, with edges as soft beside it. For 1 to 4 people
 what is computed for a second region is 0.132, 0.221, 0.312 and 0.401 of the picture, in full size
@@ -12,10 +13,11 @@ layers, c = 13 (Flux.2), 12 (Z-Image) and 11.5 (Krea 2); so h is to L as in full
     Z-Image  3840 * (1690 + 52) / (4096 + 128) = 1584: 12 heads of 132;   15.2 %;       15.5 %
     Krea 2   6144 * (1681 + 52) / (4096 + 128) = 2521: 20 heads of 128;   10.5 %;       10.7 %
 
-There is one block of each kind, without Z-Image's refiners of a text or picture alone, 2 of its 34
-layers. Krea 2's blocks over its encoder's layers make a token of text 1.19 times as dear as one of
-the image, here 1.18. Out of proportion are what grows with L h alone, copies and additions, 2.4
-times as much of a step as in full size; and a CPU's attention, which works through 64 queries at a
+In both there is one block of each kind, without Z-Image's refiners of a text or picture alone, 2 of
+its 34 layers. Krea 2's blocks over its encoder's layers make a token of text 1.19 times as dear as
+one of the image; so they do in full width, where one block stands for 28, as they are 360 wide and
+not 2560, and 1.18 times in proportion. There, what grows with L h alone, copies and additions, is
+2.4 times as much of a step as in full size; and a CPU's attention works through 64 queries at a
 time where a call has less than 768 of them, and through 256 from there on.
 """
 
@@ -31,14 +33,36 @@ from unittest import mock
 import torch
 from comfyui_astria.bench._models import FLUX2, FLUX2_CONFIG, KREA2, ZIMAGE, Setup
 
-_SMALL: dict[str, Any] = {
+_FEW_BLOCKS: dict[str, Any] = {
     "rounds": 1,
     "steps": 2,
     "dtype": torch.float32,
     "least_gb": 0,
     "has_loras": False,
-    "softness_px": 16,
 }
+# What stands before the blocks reads texts of any width.
+FLUX2_BLOCKS = replace(
+    FLUX2,
+    name="Flux.2 blocks",
+    config={**FLUX2_CONFIG, "depth": 1, "depth_single_blocks": 1, "context_in_dim": 256},
+    width=256,
+    **_FEW_BLOCKS,
+)
+ZIMAGE_BLOCK = replace(
+    ZIMAGE,
+    name="Z-Image block",
+    config={**ZIMAGE.config, "n_layers": 1, "n_refiner_layers": 0, "cap_feat_dim": 256},
+    width=256,
+    **_FEW_BLOCKS,
+)
+KREA2_BLOCK = replace(
+    KREA2,
+    name="Krea 2 block",
+    config={**KREA2.config, "layers": 1, "txtdim": 360},
+    width=12 * 360,
+    **_FEW_BLOCKS,
+)
+_SMALL: dict[str, Any] = {**_FEW_BLOCKS, "softness_px": 16}
 FLUX2_SMALL = replace(
     FLUX2,
     name="Flux.2 in proportion",

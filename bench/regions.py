@@ -3,9 +3,9 @@ the host's own way of doing it.
 
 On the CPU with one thread: a full-width SD1.5 UNet at 256x256 pixels, and a double and a single
 block of Flux in full width at 1024x1024, with texts padded by the host to 256 tokens and with texts
-of 32 without padding; Flux.2, Z-Image and Krea 2 in proportion (bench/_small.py) without LoRAs,
-beside the ratio of the tokens, which is what their people cost. Where ComfyUI has a GPU: SDXL,
-Flux.1 dev, Flux.2 dev, Z-Image and Krea 2 in full size at 1024x1024.
+of 32 without padding; Flux.2, Z-Image and Krea 2 without LoRAs, in proportion or with --long in
+full width (bench/_small.py), beside the ratio of the tokens, which is what their people cost. Where
+ComfyUI has a GPU: SDXL, Flux.1 dev, Flux.2 dev, Z-Image and Krea 2 in full size at 1024x1024.
 Random weights, cfg 1, LoRAs of rank 16 on all linear layers of the blocks. Each time is held
 against a plain step run just before it, so that other load falls on both alike; on the CPU it is
 CPU time. Memory on the CPU is the most that a process of its own held, which makes the model and
@@ -42,7 +42,15 @@ from comfyui_astria.bench._models import (
     token_ratio,
     trimmed,
 )
-from comfyui_astria.bench._small import FLUX2_SMALL, KREA2_SMALL, ZIMAGE_SMALL, filled
+from comfyui_astria.bench._small import (
+    FLUX2_BLOCKS,
+    FLUX2_SMALL,
+    KREA2_BLOCK,
+    KREA2_SMALL,
+    ZIMAGE_BLOCK,
+    ZIMAGE_SMALL,
+    filled,
+)
 
 PEOPLE = (1, 2, 3, 4)
 # On a CPU, where ten minutes are no more than this; the median of so many rounds.
@@ -78,10 +86,10 @@ def run() -> list[dict]:
 
 
 def run_long() -> list[dict]:
-    """Return the figures of every number of people, in every setup, in more rounds."""
+    """Return the figures of every number of people, in full width, in more rounds."""
     setups = (
         *(SD15, FLUX_BLOCKS, trimmed(FLUX_BLOCKS)),
-        *(FLUX2_SMALL, ZIMAGE_SMALL, KREA2_SMALL),
+        *(ZIMAGE_BLOCK, KREA2_BLOCK, FLUX2_BLOCKS),
     )
     return _run([(setup, PEOPLE) for setup in setups], PEOPLE)
 
