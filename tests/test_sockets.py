@@ -34,6 +34,7 @@ MODULES = {
     "base": (
         *("EncodeImages", "FitImage", "FitMasks", "RestoreSize", "MaskedComposite", "OneBatch"),
     ),
+    "control": ("ZImageInpaint",),
     "faceid": ("ApplyFaceID",),
     "faces": ("DetectFaces",),
     "finish": ("ColorGrading", "FilmGrain", "RemoveBackground", "SuperResolution"),
@@ -164,6 +165,7 @@ BESIDE: Mapping[str, Callable[[], dict[str, Any]]] = {
         **{"faces": ((),), "swapper": None, "identities": (KNOWN,), "feather": 0.1},
         "unmatched": "leave",
     },
+    "ZImageInpaint": lambda: {"model": None, "model_patch": None, "vae": None, "strength": 1.0},
     "TunePhotos": lambda: {
         **{"images": [grey()], "tune": [""], "token": ["ohwx"], "name": ["woman"]},
         **{"sizes": ["64"], "face_crop": [False]},
@@ -191,8 +193,15 @@ def _stand_still(node: str, module: Any, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(
             hosts, "prepare", lambda photos, others, *_: _seen(np.stack([*photos, *others]))
         )
+    if node == "ZImageInpaint":
+        monkeypatch.setattr(module, "inpainting", lambda *given: _seen(_masked(given[3])))
     if node == "RequestSettings":
         monkeypatch.setattr(module, "make_resolver", lambda _: resolver())
+
+
+def _masked(seen: Any) -> Tensor:
+    mask = seen.mask[..., None].expand(-1, -1, -1, 3)
+    return torch.cat([seen.pixels, mask, *([] if seen.control is None else [seen.control])])
 
 
 def _pictures(node: str, socket: str) -> dict[str, Any]:
@@ -205,6 +214,9 @@ def _pictures(node: str, socket: str) -> dict[str, Any]:
         return {"image": grey(), "masks": mask(2)}
     if socket == "more":
         return {"pictures": [mask()], "more": mask()}
+    if node == "ZImageInpaint":
+        control = {socket: grey().flip(1)} if socket == "control_image" else {}
+        return {"pixels": grey(), "mask": mask(), **control}
     if node == "MaskedComposite":
         return {"painted": grey().flip(1), "original": grey(), "mask": mask() * 0.5}
     if node == "OutpaintComposite":

@@ -40,7 +40,8 @@ def without_keeping(patched: Any) -> Any:
     """Return a clone that never hears of a sampling, and so makes everything anew at every step."""
     regional = load("comfyui_astria.nodes.regions.host.regional")
     clone = patched.clone()
-    assert clone.wrappers[regional.WrappersMP.OUTER_SAMPLE].pop(regional.REGIONS_KEY)
+    begins = load("comfy.patcher_extension").CallbacksMP.ON_PRE_RUN
+    assert clone.callbacks[begins].pop(regional.REGIONS_KEY)
     return clone
 
 

@@ -13,7 +13,7 @@ import torch
 from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
 from comfy.model_patcher import ModelPatcher
-from comfy.patcher_extension import WrappersMP
+from comfy.patcher_extension import CallbacksMP, WrappersMP
 from comfy_api.torch_helpers.torch_compile import COMPILE_KEY
 from torch import Tensor, nn
 
@@ -61,7 +61,8 @@ class Unet(ModelHooks):
 
     def attach(self, patched: ModelPatcher, regions: Regions) -> None:
         kept = Kept()
-        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, REGIONS_KEY, kept.sample)
+        patched.add_callback_with_key(CallbacksMP.ON_PRE_RUN, REGIONS_KEY, kept.begin)
+        patched.add_callback_with_key(CallbacksMP.ON_CLEANUP, REGIONS_KEY, kept.end)
         patched.add_wrapper_with_key(
             WrappersMP.APPLY_MODEL, REGIONS_KEY, partial(kept.apply, regions)
         )
@@ -142,15 +143,17 @@ class Kept:
     _chunks: dict[int, dict[Hashable, Chunk]] = field(default_factory=dict)
     _calls: set[Hashable] = field(default_factory=set)
 
-    def sample(self, executor: Any, *args: Any, **named: Any) -> Tensor:
-        """Wrap a whole sampling: keep what is made during it, and nothing of it afterwards."""
-        self._patcher = executor.class_obj.model_patcher
-        try:
-            return executor(*args, **named)
-        finally:
-            self._patcher = None
-            self._chunks.clear()
-            self._calls.clear()
+    def begin(self, patcher: ModelPatcher) -> None:
+        """Keep what is made from here on: a sampling of this model begins, or of one for which it
+        draws a person.
+        """
+        self._patcher = patcher
+
+    def end(self, _: ModelPatcher) -> None:
+        """Keep nothing of a sampling that has ended."""
+        self._patcher = None
+        self._chunks.clear()
+        self._calls.clear()
 
     def apply(self, regions: Regions, executor: Any, x: Tensor, *rest: Any, **named: Any) -> Tensor:
         """Wrap a call of the host's model: find here what a compiler of its network could not
