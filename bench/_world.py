@@ -4,6 +4,7 @@ paint them as graphs of a host, and what a reader finds.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,7 @@ from comfyui_astria.nodes.tunes.resolve import Resolver
 from comfyui_astria.smallworld import identities, model_files, words
 from comfyui_astria.smallworld.comparing import asked, person_words, scene_words
 from comfyui_astria.smallworld.reader import PersonRead, Reading
+from PIL import Image
 
 STEPS, CFG = 20, 4.0
 HEIGHT = 128
@@ -172,6 +174,13 @@ def compiled(
     options = CompileOptions(small_world.BASES[family], image, mask, options=own)
     made = compile_request(request, resolver(family), options)
     return small_world.with_loader(made.graph)
+
+
+def png_of(picture: Image.Image) -> bytes:
+    """Return a picture as a PNG file."""
+    written = io.BytesIO()
+    picture.save(written, "PNG")
+    return written.getvalue()
 
 
 def with_inputs(graph: Graph, class_type: str, **inputs: object) -> Graph:

@@ -4,12 +4,11 @@ one person far away, four times as large, before and after the face is painted a
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from comfyui_astria.bench._world import compiled, person_of
+from comfyui_astria.bench._world import compiled, person_of, png_of
 from comfyui_astria.nodes.graph.graph import Graph, Link, NodeCall
 from comfyui_astria.smallworld import identities, words
 from comfyui_astria.smallworld.captions import figure_words, place_words
@@ -42,9 +41,7 @@ class Far:
     @property
     def file(self) -> bytes:
         """The picture as PNG."""
-        written = io.BytesIO()
-        drawn(self.drawn).save(written, "PNG")
-        return written.getvalue()
+        return png_of(drawn(self.drawn))
 
     @property
     def person(self) -> str:

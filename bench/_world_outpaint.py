@@ -4,12 +4,11 @@ extended at each of the nine anchors.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from comfyui_astria.bench._world import compiled, sampled, with_inputs
+from comfyui_astria.bench._world import compiled, png_of, sampled, with_inputs
 from comfyui_astria.devtools import small_world
 from comfyui_astria.nodes.graph.graph import Graph, Link
 from comfyui_astria.nodes.outpaint.geometry import ANCHORS, Canvas, place
@@ -45,9 +44,7 @@ class Source:
     @property
     def file(self) -> bytes:
         """The picture as PNG."""
-        written = io.BytesIO()
-        self.picture.save(written, "PNG")
-        return written.getvalue()
+        return png_of(self.picture)
 
     @property
     def canvas(self) -> Canvas:

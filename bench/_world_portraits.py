@@ -4,11 +4,10 @@ the head of a drawn person is painted anew.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, replace
 
 import numpy as np
-from comfyui_astria.bench._world import compiled, person_in
+from comfyui_astria.bench._world import compiled, person_in, png_of
 from comfyui_astria.devtools import small_world
 from comfyui_astria.nodes.graph.graph import Graph
 from comfyui_astria.smallworld import identities, words
@@ -40,7 +39,7 @@ class Portrait:
     def files(self) -> dict[str, bytes]:
         """Name -> PNG of the picture and of the mask, white where it is painted."""
         mask = small_world.mask_around_heads(self.drawn)
-        return {self.name: _png(drawn(self.drawn)), f"mask_{self.name}": _png(mask)}
+        return {self.name: png_of(drawn(self.drawn)), f"mask_{self.name}": png_of(mask)}
 
     @property
     def person(self) -> str:
@@ -114,9 +113,3 @@ def kept_of(portrait: Portrait, picture: Image.Image) -> Kept:
         len(told & seen) / len(told),
         len(of_scene & scene_words(reading)) / len(of_scene),
     )
-
-
-def _png(picture: Image.Image) -> bytes:
-    written = io.BytesIO()
-    picture.save(written, "PNG")
-    return written.getvalue()

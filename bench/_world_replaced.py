@@ -4,11 +4,18 @@ world: `BREAK BREAK` with an input image, whose background stays.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, replace
 
 import numpy as np
-from comfyui_astria.bench._world import HEIGHT, Scene, compiled, people_of, scene_of, with_inputs
+from comfyui_astria.bench._world import (
+    HEIGHT,
+    Scene,
+    compiled,
+    people_of,
+    png_of,
+    scene_of,
+    with_inputs,
+)
 from comfyui_astria.nodes.graph.graph import Graph
 from comfyui_astria.smallworld.drawing import drawn
 from comfyui_astria.smallworld.scene import NEAR_PX, random_scene
@@ -39,9 +46,7 @@ class Replaced:
     @property
     def file(self) -> bytes:
         """The picture as PNG."""
-        written = io.BytesIO()
-        drawn(self.drawn).save(written, "PNG")
-        return written.getvalue()
+        return png_of(drawn(self.drawn))
 
     @property
     def boxes(self) -> list[tuple[float, float, float, float]]:

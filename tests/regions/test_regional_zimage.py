@@ -129,24 +129,13 @@ def test_reference_pictures_are_refused() -> None:
 
 UNIONS = {  # as the host tells the published files from each other
     "first": {"n_control_layers": 6},
-    "2.1": {"n_control_layers": 15, "additional_in_dim": 17, "refiner_control": True},
+    "2.1": INPAINTS,
 }
 
 
 def steered(model: Any, union: str) -> Any:
     """Return a clone that the host's node has given a tiny Fun ControlNet, with a picture."""
-    cpu = torch.device("cpu")
-    network = load("comfy.ldm.lumina.controlnet").ZImage_Control(
-        dim=256,
-        n_heads=4,
-        n_kv_heads=4,
-        dtype=torch.float32,
-        device=cpu,
-        operations=load("comfy.ops").manual_cast,
-        **UNIONS[union],
-    )
-    load("comfyui_astria.tests.testpack.weights").fill(network, seed=5)
-    own = load("comfy.model_patcher").CoreModelPatcher(network, cpu, cpu)
+    own = fun_union(**UNIONS[union])
     generator = torch.Generator().manual_seed(6)
     latent = torch.randn(1, 16, *SIZE, generator=generator)
     vae = SimpleNamespace(encode=lambda _: latent, spacial_compression_encode=lambda: 8)
