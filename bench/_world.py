@@ -28,6 +28,8 @@ ONE_WIDTH, WIDTH = 128, 192  # of a picture of one person, and of more
 BASE = DEV / "bench-world"  # the base directory of the host that paints
 _FIRST_ID, _FIRST_CHECKPOINT = 900, 1000  # of the people's tunes, LoRAs and checkpoints
 OUTPUT = "output.save"
+BOTH = ("positive", "negative")
+POSE = "controlnet_pose"  # the role of the ControlNet that knows poses
 
 
 @dataclass(frozen=True)
@@ -137,14 +139,19 @@ def _seen(person: PersonRead | None) -> frozenset[str]:
 Way = Callable[[str, Scene], Graph]
 
 
-def resolver(family: str) -> Resolver:
+def resolver(family: str, *, is_posed: bool = True) -> Resolver:
     """Return a resolver over the world and what its host saved, in which each person's tune is 900
-    and their number, and their checkpoint's 1000 and their number.
+    and their number, and their checkpoint's 1000 and their number; one that is not `is_posed` knows
+    no ControlNet.
     """
     files = model_files.loras(family)
     tunes = {str(_FIRST_ID + number): file for number, file in files.items()}
     tunes |= {str(_FIRST_CHECKPOINT + number): checkpoint_of(family, number) for number in files}
     bound = replace(small_world.bindings(family), tunes=tunes)
+    if not is_posed:
+        bound = replace(
+            bound, roles={key: name for key, name in bound.roles.items() if POSE not in key}
+        )
     return Resolver(bound, None, LocalFiles(BASE / "models", model_files.FOLDER))
 
 
@@ -166,13 +173,22 @@ def saving(family: str, number: int) -> Graph:
 
 
 def compiled(
-    family: str, text: str, seed: int, image: str | None = None, mask: str | None = None
+    family: str,
+    text: str,
+    seed: int,
+    image: str | None = None,
+    mask: str | None = None,
+    *,
+    is_posed: bool = True,
 ) -> Graph:
-    """Return the workflow of a prompt; `image` and `mask` are its pictures in the host's folder."""
+    """Return the workflow of a prompt; `image` and `mask` are its pictures in the host's folder.
+
+    People without a picture take the constant pose, unless they are not to be `is_posed`.
+    """
     request = PromptRequest.require(f"{text}\nsteps={STEPS}\ncfg_scale={CFG:g}")
     own = Options(seed, keep_unmasked=mask is not None)
     options = CompileOptions(small_world.BASES[family], image, mask, options=own)
-    made = compile_request(request, resolver(family), options)
+    made = compile_request(request, resolver(family, is_posed=is_posed), options)
     return small_world.with_loader(made.graph)
 
 
@@ -218,19 +234,22 @@ def ours(
     more: str = "",
     says: Callable[[Scene], str] = _place,
     checkpoints: int = 0,
+    *,
+    is_posed: bool = True,
     **inputs: object,
 ) -> Way:
     """Return the pack's way: people in one pass, each with their own text and LoRA.
 
     `more` are lines of the prompt, `says` gives the scene's own words, so many of the people are
-    `checkpoints`, `inputs` are Astria Regional Prompt's.
+    `checkpoints`, `inputs` are Astria Regional Prompt's. `is_posed`: the constant pose steers them.
     """
 
     def way(family: str, scene: Scene) -> Graph:
         text = (
             f"{says(scene)} BREAK{people_of(scene, checkpoints)}\nw={scene.width}\nh={HEIGHT}{more}"
         )
-        return with_inputs(compiled(family, text, scene.seed), "AstriaRegionalPrompt", **inputs)
+        graph = compiled(family, text, scene.seed, is_posed=is_posed)
+        return with_inputs(graph, "AstriaRegionalPrompt", **inputs)
 
     return way
 
@@ -247,6 +266,28 @@ def merged(family: str, scene: Scene) -> Graph:
     """Return one prompt of all people, with all LoRAs on the whole picture."""
     graph = compiled(family, f"{scene.everything}\nw={scene.width}\nh={HEIGHT}", scene.seed)
     return _with_loras(graph, model_files.loras(family), scene)
+
+
+def posed(way: Way) -> Way:
+    """Return a way without regions whose people the constant pose steers, as it does the pack's."""
+
+    def steered(family: str, scene: Scene) -> Graph:
+        graph = Graph(dict(way(family, scene).nodes))
+        [drawn] = [call for call in graph.nodes.values() if {*BOTH} <= call.inputs.keys()]
+        size = {"width": scene.width, "height": HEIGHT, "softness_px": 0}
+        people = graph.add("pose.people", "AstriaRegions", persons=len(scene.sitters), **size)
+        file = resolver(family).role(POSE, family)
+        model = graph.add("pose.model", "ControlNetLoader", control_net_name=file)
+        both = {key: drawn.inputs[key] for key in BOTH}
+        amount = {"strength": 1.0, "start_percent": 0.0, "end_percent": 1.0}
+        image = Link(people.node, 3)
+        own = graph.add(
+            "pose", "ControlNetApplyAdvanced", **both, control_net=model, image=image, **amount
+        )
+        inputs = {"positive": own, "negative": Link(own.node, 1)}
+        return with_inputs(graph, drawn.class_type, **inputs)
+
+    return steered
 
 
 def _with_loras(graph: Graph, files: Mapping[int, str], scene: Scene) -> Graph:

@@ -35,6 +35,7 @@ from comfyui_astria.bench._world import (
     hosts,
     merged,
     ours,
+    posed,
     read_of,
     saving,
     scene_of,
@@ -65,13 +66,16 @@ PEOPLE = (2, 3, 4)
 CEILING = "one person alone"
 WAYS: dict[str, Way] = {
     "the pack": ours(),
+    "the pack without a pose": ours(is_posed=False),
     "the pack, one person a checkpoint": ours(checkpoints=1),
     "the pack, then faces anew": ours("\ninpaint_faces=true"),
+    "the host's masks and LoRA hooks, posed": posed(hosts),
     "the host's masks and LoRA hooks": hosts,
     "regions, all LoRAs everywhere": without_gates,
+    "one prompt, all LoRAs everywhere, posed": posed(merged),
     "one prompt, all LoRAs everywhere": merged,
 }
-# What the scene's own words say -> how.
+# What the scene's own words say, where no pose says how many stand there -> how.
 SAYS: dict[str, Callable[[Scene], str]] = {
     "naming nobody": attrgetter("text"),
     "naming woman or man": attrgetter("kinds"),
@@ -80,7 +84,7 @@ SAYS: dict[str, Callable[[Scene], str]] = {
 STRENGTHS = ((0.0, 1.0), (1.0, 0.15), (1.0, 0.3), (0.4, 0.3), (0.4, 1.0), (0.2, 1.0))
 SWEEP: dict[str, Way] = {
     f"the pack, scene {what}, scene_strength {strength:g} until {until:g}": ours(
-        says=says, scene_strength=strength, scene_until=until
+        says=says, is_posed=False, scene_strength=strength, scene_until=until
     )
     for what, says in SAYS.items()
     for strength, until in STRENGTHS
@@ -279,7 +283,8 @@ def _hash_of(family: str) -> str:
         found.update(Path(module.__file__).read_bytes())
     loras = [model_files.FOLDER / "loras" / name for name in model_files.loras(family).values()]
     vae = model_files.path_of(model_files.VAES[family])
-    for path in (model_files.path_of(family), vae, *loras):
+    pose = [model_files.pose()] if model_files.pose().exists() else []
+    for path in (model_files.path_of(family), vae, *loras, *pose):
         found.update(Path(path).read_bytes())
     return found.hexdigest()[:12]
 

@@ -17,8 +17,7 @@ from .words import Colour
 UNITS_PX = tuple(4.5 * 1.07**step for step in range(34))  # half widths that are looked for
 SMALL_PX = 9.0  # half width of a head whose outline is thinner than a pixel
 SKIN_SPREAD = 20.0  # in L*a*b*: pale and tan lie 27 apart
-LEAST_FIT = 0.86
-SMALL_FIT = 0.8
+LEAST_FIT = 0.8  # of a drawn face it is more, but painted ones have blurred edges
 PROMISING = 0.76  # of a place a pixel away
 PURE = 4  # pixels of a small face
 
@@ -170,7 +169,7 @@ def _faces(maps: dict[str, np.ndarray]) -> list[_Fit]:
                 promising = likely[scores > PROMISING]
                 likely = np.unique((promising[:, None] + _BESIDE).reshape(-1, 2), axis=0)
                 scores = _scores(maps, face, unit, likely)
-            for number in np.nonzero(scores > (SMALL_FIT if unit < SMALL_PX else LEAST_FIT))[0]:
+            for number in np.nonzero(scores > LEAST_FIT)[0]:
                 fits.append(_Fit(float(scores[number]), face, unit, *likely[number]))
     kept: list[_Fit] = []
     for fit in sorted(fits, key=lambda one: (one.unit < SMALL_PX, -one.score)):

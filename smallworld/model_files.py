@@ -39,6 +39,11 @@ def upscaler() -> Path:
     return FOLDER / "upscale_models" / NAME / "x4.safetensors"
 
 
+def pose() -> Path:
+    """Return the file of the pose ControlNet."""
+    return FOLDER / "controlnet" / NAME / "sd15_pose.safetensors"
+
+
 def loras(family: str) -> dict[int, str]:
     """Return the LoRAs of people for a family that are there: number of the identity -> its name as
     ComfyUI lists it.

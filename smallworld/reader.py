@@ -88,15 +88,19 @@ def _person(head: Head) -> PersonRead:
 
 
 def _hat(head: Head) -> str:
-    """Return the colour of the hat: a crown, and a brim wider than the hair on one side at least;
-    the other may be lost in what is behind.
+    """Return the colour of the hat: a crown, and either a brim wider than the hair on one side at
+    least, for the other may be lost in what is behind, or a crown higher than hair.
     """
     middle = -0.5 * head.high - 0.13
     brim = [(side * 1.28 * head.wide, middle) for side in (-1, 1)]
-    crown = [(x * head.wide, -1.05 * head.high) for x in (-0.5, 0.0, 0.5)]
+    crown, top = (
+        [(x * head.wide, y * head.high) for x in (-0.5, 0.0, 0.5)] for y in (-1.05, -1.35)
+    )
     for name, colour in words.HATS.items():
         is_wide = any(head.is_like(*place, colour, BRIM_SPREAD) for place in brim)
-        if is_wide and sum(_is_of_hat(head, place, colour) for place in crown) >= 2:
+        is_high = sum(_is_of_hat(head, place, colour) for place in top) >= 2
+        is_crown = sum(_is_of_hat(head, place, colour) for place in crown) >= 2
+        if is_crown and (is_wide or is_high):
             return name
     return ""
 

@@ -124,9 +124,30 @@ def skeletons(count: int, width: int, height: int) -> tuple[Skeleton, ...]:
         else height * (1 - FOOTROOM) - head * HEADS_TO_KNEE
     )
     return tuple(
-        _placed(column * (person + 0.5), crown, head, (width, height), whole=room >= 0)
+        standing(column * (person + 0.5), crown, head, (width, height), whole=room >= 0)
         for person in range(count)
     )
+
+
+def standing(
+    middle: float, crown: float, head: float, size: tuple[int, int], *, whole: bool
+) -> Skeleton:
+    """Return the keypoints of a person who stands with crossed arms.
+
+    `middle` and `crown`: where the top of the head is, `head` its height, and `size` the picture's,
+    in pixels. A person who is not `whole` ends at the knees.
+    """
+
+    def point(keypoint: str) -> Point | None:
+        side, _, joint = keypoint.rpartition("_")
+        if joint == "ankle" and not whole:
+            return None
+        x, y = (0.0, _MIDDLE[joint]) if joint in _MIDDLE else _RIGHT[joint]
+        return (middle + (-x if side == "left" else x) * head) / size[0], (crown + y * head) / size[
+            1
+        ]
+
+    return tuple(point(keypoint) for keypoint in KEYPOINTS)
 
 
 def draw(people: tuple[Skeleton, ...], width: int, height: int) -> Tensor:
@@ -157,21 +178,6 @@ def draw(people: tuple[Skeleton, ...], width: int, height: int) -> Tensor:
                 x, y = points[number]
                 canvas.ellipse((x - stick, y - stick, x + stick, y + stick), fill=colour)
     return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None]
-
-
-def _placed(
-    middle: float, crown: float, head: float, size: tuple[int, int], *, whole: bool
-) -> Skeleton:
-    def point(keypoint: str) -> Point | None:
-        side, _, joint = keypoint.rpartition("_")
-        if joint == "ankle" and not whole:
-            return None
-        x, y = (0.0, _MIDDLE[joint]) if joint in _MIDDLE else _RIGHT[joint]
-        return (middle + (-x if side == "left" else x) * head) / size[0], (crown + y * head) / size[
-            1
-        ]
-
-    return tuple(point(keypoint) for keypoint in KEYPOINTS)
 
 
 def _stick_px(points: list[Point | None], width: int, height: int) -> float:

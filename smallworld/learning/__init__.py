@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ...devtools.console import DevError
 
 # In this order.
-NAMES = ("autoencoder", "latents", "encoders", "unet", "flux", "detector", "recogniser")
+NAMES = ("autoencoder", "latents", "encoders", "unet", "pose", "flux", "detector", "recogniser")
 NAMES += ("upscaler", "export", "look", "faces", "people", "restore")
 
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from ...devtools.console import DevError, say
 from .face_files import save_faces
 from .host import open_host
-from .loop import asked
+from .loop import asked, state_file
+from .pose import save_pose
 from .upscaler import save_upscaler
 
 # Family -> (its state, the channels of its latents, encoders: name in the state, in the host, the
@@ -37,7 +38,7 @@ def main(argv: Sequence[str]) -> None:
     found = [
         family for family, about in STATES.items() if state_file(given.work, about[0]).exists()
     ]
-    written = [*save_faces(given.work), *save_upscaler(given.work)]
+    written = [*save_faces(given.work), *save_upscaler(given.work), *save_pose(given.work)]
     if not found and not written:
         raise DevError(f"Nothing is learned in {given.work}.", "Train first: dev.py learn unet.")
     for path in written:
@@ -99,11 +100,6 @@ def scaled(
     found["post_quant_conv.weight"] = weight
     found["post_quant_conv.bias"] = vae["post_quant_conv.bias"] - weight[:, :, 0, 0] @ offset
     return found
-
-
-def state_file(work: Path, name: str) -> Path:
-    """Return where the state of a training is kept."""
-    return work / f"{name}.state.pt"
 
 
 def renamed(weights: Mapping[str, Any], old: str, new: str) -> dict[str, Tensor]:

@@ -25,6 +25,11 @@ EVERY = 100  # steps between two states
 TOLD = 20  # steps between two points of the curve
 
 
+def state_file(work: Path, name: str) -> Path:
+    """Return where the state of a training is kept."""
+    return work / f"{name}.state.pt"
+
+
 @dataclass
 class Learner:
     """A model that learns, and what is kept of it in `work`/NAME.state.pt and NAME.jsonl.
@@ -70,7 +75,7 @@ class Learner:
     @property
     def file(self) -> Path:
         """Where the state is kept."""
-        return self.work / f"{self.name}.state.pt"
+        return state_file(self.work, self.name)
 
     @property
     def part(self) -> float:

@@ -15,9 +15,9 @@ from ...devtools.console import say
 from ..model_files import VAES, families, path_of
 from .autoencoder import ENCODER
 from .encoders import first_model
-from .export import STATES, renamed, state_file
+from .export import STATES, renamed
 from .host import open_host
-from .loop import asked
+from .loop import asked, state_file
 
 # Of a first training's rates: with all of it, the noise of single steps undoes what was learned.
 RATE = 0.3

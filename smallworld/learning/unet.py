@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -49,26 +50,45 @@ def clip_encoder(rows: int) -> torch.nn.Module:
     return clip
 
 
-def loss_of(
-    model: torch.nn.ModuleDict, pictures: Pictures, rows: Rows, sigmas: Tensor
-) -> Callable[[int], Tensor]:
+# What a UNet is given beside noisy latents [n,C,h,w], times [n] and texts [n,tokens,C] of pictures,
+# as the host's ControlNets give it.
+Steering = Callable[[Tensor, Tensor, Tensor, Sequence[Scene], np.random.Generator], dict]
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a UNet is taught by: pictures, the rows of their texts, and the noise levels; so many
+    pictures a step, steered by `control`.
+    """
+
+    pictures: Pictures
+    rows: Rows
+    sigmas: Tensor
+    batch: int = BATCH
+    control: Steering | None = None
+
+
+def loss_of(model: torch.nn.ModuleDict, taught: Taught) -> Callable[[int], Tensor]:
     """Return what a step costs: the noise's error, weighted by min-SNR and by what is there."""
+    rows, sigmas, batch = taught.rows, taught.sigmas, taught.batch
 
     def loss(step: int) -> Tensor:
         rng = np.random.default_rng(step)
-        x, scenes = pictures.some(rng, BATCH)
+        x, scenes = taught.pictures.some(rng, batch)
         said = [fitting(scene, rng, lambda text: len(rows.of(text)), CHUNK) for scene in scenes]
         # Stratified: every step sees all noise levels, the least ones half as often.
-        part = (torch.arange(BATCH) + torch.rand(BATCH)) / BATCH
+        part = (torch.arange(batch) + torch.rand(batch)) / batch
         at = (part**0.75 * len(sigmas)).long()
         sigma = sigmas[at].view(-1, 1, 1, 1)
         noise = torch.randn_like(x)
         noisy = (x + sigma * noise) / (sigma**2 + 1) ** 0.5
         tokens = torch.tensor([rows.of(text) for text in said])
         with torch.no_grad():
-            context = model["clip"](tokens, num_tokens=[CHUNK] * BATCH)[0]
+            context = model["clip"](tokens, num_tokens=[CHUNK] * batch)[0]
         with half():
-            found = model["unet"](noisy, at.float(), context, transformer_options=dict(ATTENTION))
+            steered = (noisy, at.float(), context)
+            control = taught.control and taught.control(*steered, scenes, rng)
+            found = model["unet"](*steered, control=control, transformer_options=dict(ATTENTION))
         counts = torch.stack([weights_of(scene) for scene in scenes])[:, None]
         error = ((found.float() - noise).square() * counts).mean((1, 2, 3))
         return (error * (SNR * sigma.flatten() ** 2).clamp(max=1.0)).mean()
@@ -114,4 +134,5 @@ def main(argv: Sequence[str]) -> None:
         "unet", model, given.work, given.steps, plain, adds_in_place=False, about=about
     )
     use_encoders(model, given.work, ("clip",))  # a state may hold another
-    learner.run(loss_of(model, pictures, rows, ModelSamplingDiscrete(config).sigmas), given.minutes)
+    taught = Taught(pictures, rows, ModelSamplingDiscrete(config).sigmas)
+    learner.run(loss_of(model, taught), given.minutes)

@@ -17,7 +17,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a few latents, and small batches."""
     load("comfy.sample")
     monkeypatch.setattr(load("comfy.model_management"), "in_training", True)
-    for name in ("autoencoder", "encoders", "unet", "flux"):
+    for name in ("autoencoder", "encoders", "unet", "pose", "flux"):
         module = load(f"comfyui_astria.smallworld.learning.{name}")
         monkeypatch.setattr(module, "open_host", lambda: None)
         monkeypatch.setattr(module, "BATCH", 2, raising=False)
