@@ -162,7 +162,7 @@ def save_pose(work: Path) -> list[Path]:
 
 def main(argv: Sequence[str]) -> None:
     """Train, or go on."""
-    given = asked(argv, "pose", 2000)
+    given = asked(argv, "pose", 1200)
     open_host()
     from comfy.model_sampling import ModelSamplingDiscrete
 

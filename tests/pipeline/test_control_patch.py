@@ -67,10 +67,12 @@ def test_what_it_cannot_is_said() -> None:
 
 def planned_with(patch: Path, text: str, family: str = "zimage", **sockets: bool) -> Plan:
     """Return the plan where the bound file is `patch`."""
+    bindings = Bindings.parse(PATCHED.replace("fun_union.safetensors", patch.name), "test")
+    files = PatchFiles({**FILES, "model_patches": [patch.name]}, patch.parent)
     return draft(
         PromptRequest.require(text),
         sources(family, **sockets),
-        Resolver(Bindings.parse(PATCHED, "test"), None, PatchFiles(FILES, patch.parent)),
+        Resolver(bindings, None, files),
         Options(),
     )
 
@@ -167,6 +169,32 @@ def test_one_that_sees_no_masked_picture_is_told_once(
     assert why in told.message and "from 2.0 on" in told.hint
     without = plan_text(OUTPAINT, "zimage", image=True, mask=True)
     assert planned.graph.nodes == without.graph.nodes
+
+
+TURBO, BASE = "Z-Image-Turbo-Fun-Controlnet-Union-2.1", "Z-Image-Fun-Controlnet-Union-2.1"
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "is_told"),
+    [
+        ("zimage_turbo", TURBO, False),
+        ("zimage", BASE, False),
+        ("zimage_turbo", BASE, True),
+        ("zimage", TURBO, True),
+        ("zimage", "my_own_turbo", False),  # its name says nothing of whom it is made for
+    ],
+)
+@pytest.mark.parametrize("text", [OUTPAINT, "a room\ncontrolnet=canny"])
+def test_one_made_for_the_other_variant_is_told_once(
+    tmp_path: Path, text: str, family: str, name: str, *, is_told: bool
+) -> None:
+    patch = patch_file(tmp_path).rename(tmp_path / f"{name}.safetensors")
+    planned = planned_with(patch, text, family, image=True)
+    told = [one for one in planned.problems if one.code == "patch-of-variant"]
+    assert len(told) == is_told
+    if told:
+        assert f"'{name}.safetensors' is made for" in told[0].message
+        assert told[0].hint.endswith("as zimage.control_patch.")
 
 
 def test_nothing_is_told_of_it_where_it_has_no_part(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from ..build.plan_builder import PlanBuilder
 from ..build.settings import Inputs
 from ..build.stage_list import Problem, Stage
 from ..build.text import Encoded
-from .inpaint_patch import ShownPicture, add_shown_picture
+from .inpaint_patch import ShownPicture, add_shown_picture, tell_other_variant
 
 PEOPLE_WORD = "person"
 
@@ -277,6 +277,7 @@ def _patched(
     end: float,
 ) -> Encoded:
     _tell_no_end(builder, end)
+    tell_other_variant(builder)
     patched = builder.graph.add(
         name,
         "ZImageFunControlnet",

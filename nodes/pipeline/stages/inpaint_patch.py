@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from ...control.modes import INPAINT_STRENGTH
@@ -13,6 +14,9 @@ from ..build.stage_list import Problem
 from ..build.text import Encoded
 
 _ROLE = "control_patch"
+# The published names of one that is made for a family's distilled variant, or for its base.
+_FUN = re.compile(r"fun.*control", re.IGNORECASE)
+_DISTILLED = "turbo"
 INPAINT_NODE = "AstriaZImageInpaint"
 
 
@@ -33,12 +37,31 @@ def inpaint_patch(builder: PlanBuilder, family: Family) -> Value | None:
     file = builder.loaders.optional(_ROLE) if family.patched_controls else NO_FILE
     if file == NO_FILE:
         return None
+    tell_other_variant(builder)
     if isinstance(file, str):
         takes = builder.resolver.takes_masked_picture(file)
         if not takes:
             _tell_takes_none(builder, family, file, is_readable=takes is not None)
             return None
     return builder.require_for_part(builder.loaders.model(_ROLE), f"Inpainting by {_ROLE}")
+
+
+def tell_other_variant(builder: PlanBuilder) -> None:
+    """Tell where the bound patch is made for another variant than the picture's model, by the names
+    of both.
+    """
+    file, family = builder.loaders.optional(_ROLE), builder.family
+    if not isinstance(file, str) or not _FUN.search(file):
+        return
+    is_distilled = _DISTILLED in file.lower()
+    if is_distilled != (_DISTILLED in family.name):
+        made_for = "Turbo" if is_distilled else "the base model"
+        text = (
+            f"The bound control_patch '{file}' is made for {made_for}, by its name, and this"
+            f" picture is drawn by {family.title}: it may steer it badly."
+        )
+        hint = f"Bind the one for {family.title} as {family.branch}.control_patch."
+        builder.tell(Problem("patch-of-variant", "warning", text, hint))
 
 
 def add_shown_picture(
