@@ -64,7 +64,7 @@ class Taught:
     pictures: Pictures
     rows: Rows
     sigmas: Tensor
-    batch: int = BATCH
+    batch: int
     control: Steering | None = None
 
 
@@ -134,5 +134,5 @@ def main(argv: Sequence[str]) -> None:
         "unet", model, given.work, given.steps, plain, adds_in_place=False, about=about
     )
     use_encoders(model, given.work, ("clip",))  # a state may hold another
-    taught = Taught(pictures, rows, ModelSamplingDiscrete(config).sigmas)
+    taught = Taught(pictures, rows, ModelSamplingDiscrete(config).sigmas, BATCH)
     learner.run(loss_of(model, taught), given.minutes)

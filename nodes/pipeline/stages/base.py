@@ -228,7 +228,10 @@ def _constant_pose(builder: PlanBuilder, encoded: Encoded, context: PictureConte
     if isinstance(model, Missing):
         has_any = bool(builder.family.controls or builder.family.patched_controls)
         why = "is connected or bound" if has_any else f"is used on {builder.family.title} yet"
-        text = f"No pose ControlNet {why}, so the regions alone place the persons."
+        text = (
+            f"No pose ControlNet {why}, so the regions alone place the persons, and somebody may be"
+            " left out."
+        )
         hint = model.hint if has_any else "To place them, give a mask for each."
         builder.tell(Problem("no-pose-controlnet", "info", text, hint))
         return encoded
