@@ -34,6 +34,15 @@ WORDS: Mapping[str, frozenset[str]] = {
         {"field", "day", "woman", "brown hair", "orange dress", "man", "blue suit", "standing"}
     ),
 }
+# The same of seeds on a picture as large as the wide ones that were learned.
+WIDE = (192, 128)
+WIDE_WORDS: Mapping[str, frozenset[str]] = {
+    "multi_person": frozenset(
+        {"room", "two people", "standing"}
+        | {"woman", "black hair", "pale skin", "yellow dress"}
+        | {"man", "grey hat", "tan skin", "white suit"}
+    ),
+}
 _FIELDS = ("face_inpainting", "faceid")  # those that are sent as separate fields
 # Role -> the fields of a request that need it.
 _NEEDS = {

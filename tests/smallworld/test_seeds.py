@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from comfyui_astria.devtools import small_world
 from comfyui_astria.devtools.environment import current
 from comfyui_astria.devtools.host import Host, HostOptions
+from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.smallworld.comparing import READABLE, person_words, scene_words
 from comfyui_astria.smallworld.drawing import drawn
 from comfyui_astria.smallworld.reader import read
 from comfyui_astria.smallworld.scene import Scene
 from comfyui_astria.tests.host.api_support import Api
-from comfyui_astria.tests.smallworld.seeds import WORDS, seed_request, small_seed
+from comfyui_astria.tests.smallworld.seeds import (
+    WIDE,
+    WIDE_WORDS,
+    WORDS,
+    seed_request,
+    small_seed,
+)
 from PIL import Image
 
 FAMILY = "sd15"
@@ -31,8 +39,20 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 @pytest.mark.parametrize("name", WORDS)
 def test_a_seed_prompt_paints_its_words(host: Host, name: str) -> None:
+    seen = shown(host, small_seed(name, FAMILY))
+    assert seen >= WORDS[name], seen
+
+
+@pytest.mark.parametrize("name", WIDE_WORDS)
+def test_a_seed_prompt_paints_all_its_people_on_a_larger_picture(host: Host, name: str) -> None:
+    width, height = WIDE
+    seen = shown(host, replace(small_seed(name, FAMILY), w=width, h=height))
+    assert seen >= WIDE_WORDS[name], seen
+
+
+def shown(host: Host, request: PromptRequest) -> frozenset[str]:
+    """Paint a request through the API and return the words of what is read in its picture."""
     api = Api(host.url)
-    request = small_seed(name, FAMILY)
     answer = api.post("/generate", json={"prompt": request.to_text()})
     assert answer.status_code == 201, answer.text
     done = api.finished(answer.json(), RUN_S)
@@ -43,8 +63,7 @@ def test_a_seed_prompt_paints_its_words(host: Host, name: str) -> None:
     factor = UPSCALED if request.super_resolution else 1
     assert picture.size == tuple(side * factor for side in size)
     reading = read(picture.resize(size, Image.Resampling.BOX))
-    seen = scene_words(reading).union(*map(person_words, reading.people))
-    assert seen >= WORDS[name], (seen, reading)
+    return scene_words(reading).union(*map(person_words, reading.people))
 
 
 @pytest.mark.parametrize("name", WORDS)
