@@ -20,7 +20,7 @@ from .data import Pictures, Rows, fitting
 from .encoders import use_encoders
 from .host import open_host, start
 from .loop import Learner, asked
-from .quick import ATTENTION, half
+from .quick import ATTENTION, half, keep_inputs
 from .unet import CHUNK, clip_encoder, clip_tokens, weights_of
 
 BATCH = 16
@@ -78,6 +78,7 @@ def first_model(work: Path, clip_rows: int, t5_rows: int) -> torch.nn.ModuleDict
     still = [f"flux.{name}" for name, _ in flux.named_parameters() if "mod" in name]
     start(model, seed=16, zero=("flux.final_layer.", *still))
     use_encoders(model, work, ("clip", "t5"))
+    keep_inputs(flux)
     return model
 
 
@@ -179,6 +180,8 @@ def main(argv: Sequence[str]) -> None:
         "mean": pictures.mean,
         "spread": pictures.spread,
     }
-    learner = Learner("flux", model, given.work, given.steps, plain, about=about)
+    learner = Learner(
+        "flux", model, given.work, given.steps, plain, adds_in_place=False, about=about
+    )
     use_encoders(model, given.work, ("clip", "t5"))  # a state may hold others
     learner.run(Loss(learner, pictures, clip, t5), given.minutes)

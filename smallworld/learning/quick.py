@@ -60,7 +60,7 @@ def quicken(module: torch.nn.Module) -> None:
 
 def keep_inputs(module: torch.nn.Module) -> None:
     """Let every LayerNorm of a module keep its input for the gradient; the host's text encoders
-    add to it in place.
+    and its Flux add to it in place.
     """
     for one in module.modules():
         if isinstance(one, torch.nn.LayerNorm):
