@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from comfyui_astria.devtools import small_world
-from comfyui_astria.devtools.paths import DEV
+from comfyui_astria.devtools.paths import DEV, STATE_FOLDER
 from comfyui_astria.nodes.graph.graph import Graph, Link, NodeCall
 from comfyui_astria.nodes.pipeline.build.sources import Options
 from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.nodes.tunes.local_files import LocalFiles
 from comfyui_astria.nodes.tunes.resolve import Resolver
+from comfyui_astria.nodes.tunes.state import tunes_in
 from comfyui_astria.smallworld import identities, model_files, words
 from comfyui_astria.smallworld.comparing import asked, person_words, scene_words
 from comfyui_astria.smallworld.reader import PersonRead, Reading
@@ -140,19 +141,20 @@ Way = Callable[[str, Scene], Graph]
 
 
 def resolver(family: str, *, is_posed: bool = True) -> Resolver:
-    """Return a resolver over the world and what its host saved, in which each person's tune is 900
+    """Return a resolver over the world and what its host keeps, in which each person's tune is 900
     and their number, and their checkpoint's 1000 and their number; one that is not `is_posed` knows
     no ControlNet.
     """
-    files = model_files.loras(family)
-    tunes = {str(_FIRST_ID + number): file for number, file in files.items()}
-    tunes |= {str(_FIRST_CHECKPOINT + number): checkpoint_of(family, number) for number in files}
+    loras = model_files.loras(family)
+    tunes = {str(_FIRST_ID + number): file for number, file in loras.items()}
+    tunes |= {str(_FIRST_CHECKPOINT + number): checkpoint_of(family, number) for number in loras}
     bound = replace(small_world.bindings(family), tunes=tunes)
     if not is_posed:
         bound = replace(
             bound, roles={key: name for key, name in bound.roles.items() if POSE not in key}
         )
-    return Resolver(bound, None, LocalFiles(BASE / "models", model_files.FOLDER))
+    files = LocalFiles(BASE / "models", model_files.FOLDER)
+    return Resolver(bound, tunes_in(BASE / "user" / STATE_FOLDER), files)
 
 
 def checkpoint_of(family: str, number: int) -> str:

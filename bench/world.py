@@ -19,6 +19,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from comfyui_astria.bench import (
+    _world_faceid,
     _world_far,
     _world_outpaint,
     _world_portraits,
@@ -90,6 +91,18 @@ SWEEP: dict[str, Way] = {
     for strength, until in STRENGTHS
 }
 
+# How many people -> ways to paint them by their photos.
+BY_FACE: dict[int, dict[str, Way]] = {
+    1: {
+        "one person alone by FaceID": _world_faceid.alone,
+        "one person close up by FaceID": _world_faceid.close_up,
+    },
+    2: {
+        "the pack by FaceID": _world_faceid.ours,
+        "regions, all FaceIDs on everybody": _world_faceid.without_gates,
+    },
+}
+
 # Whose words and LoRA a face far away gets -> whether it is its person's.
 FAR = {"drawn as its person's": True, "drawn as nobody's": False}
 OUTPAINTING: dict[str, OutpaintWay] = {
@@ -135,7 +148,10 @@ def _run(extent: Extent) -> list[dict]:
             for number in numbers:
                 host.client.run(api_workflow(saving(family, number)))
             kept = Kept(family, host.client)
-            figures += _of_people(kept, extent, numbers)
+            ways = {1: {CEILING: alone}, **dict.fromkeys(extent.people, extent.ways)}
+            figures += _of_people(kept, extent.scenes, numbers, ways)
+            if f"{family}.faceid" in small_world.bindings(family).roles:
+                figures += _of_people(kept, extent.scenes, _world_faceid.NUMBERS, BY_FACE)
             for title, answers in _of_pictures(kept, extent, numbers):
                 figures += _figures(f"{family}, {title}", answers)
                 say(f"  {family}, {title}")
@@ -146,12 +162,18 @@ def _run(extent: Extent) -> list[dict]:
     return figures
 
 
-def _of_people(kept: Kept, extent: Extent, numbers: Sequence[int]) -> Iterator[dict]:
-    """Yield the figures of pictures of people, beside those of one person alone."""
+def _of_people(
+    kept: Kept, scenes: int, numbers: Sequence[int], ways: Mapping[int, Mapping[str, Way]]
+) -> Iterator[dict]:
+    """Yield the figures of pictures of so many people by each way, beside those of the first, which
+    is of one person alone.
+    """
     ceiling: dict[str, str] = {}
-    for count in (1, *extent.people):
-        for name, way in ({CEILING: alone} if count == 1 else extent.ways).items():
-            asked = [scene_of(FIRST_SEED + at, count, numbers) for at in range(extent.scenes)]
+    for count, some in ways.items():
+        asked = [scene_of(FIRST_SEED + at, count, numbers) for at in range(scenes)]
+        if ways is BY_FACE:
+            _world_faceid.keep_photos_of(asked)
+        for name, way in some.items():
             answers = [kept.of_people(name, way, scene) for scene in asked]
             title = f"{kept.family}, {count}: {name}"
             yield from _figures(title, answers, ceiling)
@@ -283,8 +305,8 @@ def _hash_of(family: str) -> str:
         found.update(Path(module.__file__).read_bytes())
     loras = [model_files.FOLDER / "loras" / name for name in model_files.loras(family).values()]
     vae = model_files.path_of(model_files.VAES[family])
-    pose = [model_files.pose()] if model_files.pose().exists() else []
-    for path in (model_files.path_of(family), vae, *loras, *pose):
+    more = [path for path in (model_files.pose(), model_files.faceid()) if path.exists()]
+    for path in (model_files.path_of(family), vae, *loras, *more):
         found.update(Path(path).read_bytes())
     return found.hexdigest()[:12]
 

@@ -100,7 +100,7 @@ def _small_world(environment: Environment, families: Sequence[str]) -> list[Figu
     cpu = not has_accelerator(environment.python)
     shown = []
     with Host(environment, HostOptions(DEV / "demo", small_world=True, cpu=cpu)) as host:
-        demo_world.draw_inputs(host.base / "input")
+        demo_world.draw_inputs(host.base)
         for family in families:
             for case in demo_world.CASES:
                 if not case.lacks(family):

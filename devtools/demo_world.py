@@ -16,6 +16,7 @@ from ..nodes.outpaint.geometry import Canvas, place
 from ..nodes.pipeline.build.sources import Options
 from ..nodes.pipeline.compiling import CompileOptions, compile_request
 from ..nodes.prompt import PromptRequest
+from ..nodes.tunes.state import tunes_in
 from ..smallworld import identities, model_files
 from ..smallworld.comparing import asked, person_words, scene_words
 from ..smallworld.drawing import drawn
@@ -26,12 +27,16 @@ from . import small_world
 from .client import images_of
 from .demo_models import picture_of
 from .host import Host
+from .paths import STATE_FOLDER
 from .report import Figure
+from .world_photos import keep_photos
 
 SEED = 43
 STEPS = "\nsteps=20"
 GUIDANCE = {"sd15": "\ncfg_scale=4"}  # what its pictures are truest at
 MASKED, MASK, WIDER = "portrait.png", "portrait_mask.png", "wider.png"
+# The tune of photos that a prompt names, and whose they are: a face that no model has learned.
+FACE_ID, FACE = 788416, 64
 WOMAN = "ohwx woman, with blonde hair, pale skin, red dress, no hat, standing"
 MAN = "ohwx man, with black hair, tan skin, blue suit, no hat, standing"
 _SOURCE = Scene(
@@ -55,8 +60,9 @@ class Case:
     """One thing that is shown: a prompt, its input pictures, and the stages whose pictures are
     shown, the last of which is read.
 
-    `scene` and `persons`, from left to right, say what the picture must show. `lacks` says of a
-    family what is not there for it, "" for nothing.
+    `scene` and `persons`, from left to right, say what the picture must show; `faces` are the
+    numbers of whose, where photos say it. `lacks` says of a family what is not there for it, ""
+    for nothing.
     """
 
     title: str
@@ -66,6 +72,7 @@ class Case:
     persons: tuple[str, ...] = ()
     image: str | None = None
     mask: str | None = None
+    faces: tuple[int, ...] = ()
     lacks: Callable[[str], str] = lambda family: ""
 
 
@@ -88,6 +95,7 @@ def _lacks_faceid(family: str) -> str:
 _FIELD = "field at day, two people"
 _TWO = f"{_FIELD} BREAK BREAK <lora:1533312:1> {WOMAN} BREAK <lora:1558021:1> {MAN}\nw=192\nh=128"
 _CITY, _GREY = "city at night, one person", "man, with grey hair, tan skin, yellow suit"
+_BLONDE = "woman, with blonde hair, pale skin, red dress, no hat, no glasses"
 _BEACH = "beach at day, one person"
 _WIDER = "--outpaint_width 192 --outpaint_height 128"
 CASES = (
@@ -99,6 +107,15 @@ CASES = (
         _FIELD,
         (WOMAN, MAN),
         lacks=_lacks_faces,
+    ),
+    Case(
+        "FaceID",
+        f"close-up, {_CITY}, <faceid:{FACE_ID}:1> {_BLONDE}\nw=128\nh=128",
+        ("base",),
+        _CITY,
+        (_BLONDE,),
+        faces=(FACE,),
+        lacks=_lacks_faceid,
     ),
     Case(
         "masked portrait",
@@ -159,16 +176,19 @@ class Shown:
 
 def missing(family: str) -> list[str]:
     """Return a line for each thing that cannot be shown yet, and what it lacks."""
-    faceid = Case("FaceID", "", (), "", lacks=_lacks_faceid)
     return [
         f"{family}: {case.title} is left out, it needs {lack}"
-        for case in (*CASES, faceid)
+        for case in CASES
         if (lack := case.lacks(family))
     ]
 
 
-def draw_inputs(folder: Path) -> None:
-    """Draw the cases' input pictures: a person to extend, a face to keep and the mask around it."""
+def draw_inputs(base: Path) -> None:
+    """Draw what the cases take from a host's base directory: a person to extend, a face to keep
+    and the mask around it, the photos of a tune.
+    """
+    keep_photos(base, {FACE_ID: FACE})
+    folder = base / "input"
     drawn(_SOURCE).save(folder / WIDER)
     drawn(_PORTRAIT).save(folder / MASKED)
     small_world.mask_around_heads(_PORTRAIT).save(folder / MASK)
@@ -192,7 +212,8 @@ def show(host: Host, case: Case, family: str, clock: Callable[[], float]) -> Sho
         options=Options(SEED, keep_unmasked=True),
         save_stages=True,
     )
-    compiled = compile_request(request, small_world.resolver(family), options)
+    resolver = small_world.resolver(family, tunes_in(host.base / "user" / STATE_FOLDER))
+    compiled = compile_request(request, resolver, options)
     started = clock()
     entry = host.client.run(api_workflow(compiled.graph), timeout_s=3600)
     seconds = clock() - started
@@ -230,6 +251,8 @@ def _figures(one: Shown) -> Iterator[Figure]:
             before = read(next(iter(one.pictures.values())))
             yield _share("faces right before", *faces_right(before, wanted))
         yield _share("faces right", *faces_right(reading, wanted))
+    if one.case.faces:
+        yield from _by_photos(reading, one.case.faces)
     if one.case.mask:
         kept = _kept_by_mask(one)
         yield {"name": "pixels kept", "value": kept, "unit": "", "ok": kept}
@@ -240,6 +263,22 @@ def _figures(one: Shown) -> Iterator[Figure]:
         yield {"name": "source kept bit for bit", "value": kept, "unit": "", "ok": kept}
         yield from seams(one.last, one.canvas)
     yield {"name": "time", "value": one.seconds, "unit": "s", "ok": None}
+
+
+def _by_photos(reading: Reading, faces: Sequence[int]) -> Iterator[Figure]:
+    """Yield how many of the place and the colour of marks and of faces' proportions are those of
+    the photos.
+    """
+    there = [person.identity or () for person in reading.people]
+    wanted = [identities.ALL[number] for number in faces]
+    pairs = [
+        pair
+        for face, own in zip(there, wanted, strict=False)
+        for pair in zip(face, own, strict=False)
+    ]
+    right, of = sum(one == other for one, other in pairs), sum(map(len, wanted))
+    found = _share("of the face: mark, its colour, proportions right", right, of)
+    yield {**found, "ok": right * 3 >= of * 2}
 
 
 def _share(name: str, right: int, of: int) -> Figure:

@@ -26,6 +26,7 @@ from ..nodes.tunes.bindings import BINDINGS_FILE, BaseModel, Bindings
 from ..nodes.tunes.file_search import Missing
 from ..nodes.tunes.local_files import LocalFiles
 from ..nodes.tunes.resolve import Resolver
+from ..nodes.tunes.tune import Tunes
 from ..smallworld import model_files
 from ..smallworld.drawing import drawn
 from ..smallworld.prompts import in_world
@@ -85,9 +86,9 @@ def _roles():
             yield role, model_files.NAME if is_pack else f"{model_files.NAME}/{found[0].name}"
 
 
-def resolver(family: str) -> Resolver:
-    """Return a resolver over these bindings and the world's files."""
-    return Resolver(bindings(family), None, LocalFiles(model_files.FOLDER))
+def resolver(family: str, tunes: Tunes | None = None) -> Resolver:
+    """Return a resolver over these bindings, the world's files, and a host's tunes."""
+    return Resolver(bindings(family), tunes, LocalFiles(model_files.FOLDER))
 
 
 def require_families() -> tuple[str, ...]:

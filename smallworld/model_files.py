@@ -44,6 +44,11 @@ def pose() -> Path:
     return FOLDER / "controlnet" / NAME / "sd15_pose.safetensors"
 
 
+def faceid() -> Path:
+    """Return the file of the IP-Adapter FaceID."""
+    return FOLDER / "ipadapter" / NAME / "sd15_faceid.safetensors"
+
+
 def loras(family: str) -> dict[int, str]:
     """Return the LoRAs of people for a family that are there: number of the identity -> its name as
     ComfyUI lists it.

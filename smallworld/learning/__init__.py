@@ -9,7 +9,7 @@ from ...devtools.console import DevError
 
 # In this order.
 NAMES = ("autoencoder", "latents", "encoders", "unet", "pose", "flux", "detector", "recogniser")
-NAMES += ("upscaler", "export", "look", "faces", "people", "restore")
+NAMES += ("upscaler", "export", "faceid", "look", "faces", "people", "restore")
 
 
 def run(argv: Sequence[str]) -> int:

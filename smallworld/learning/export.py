@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...devtools.console import DevError, say
 from .face_files import save_faces
+from .faceid import save_faceid
 from .host import open_host
 from .loop import asked, state_file
 from .pose import save_pose
@@ -38,7 +39,12 @@ def main(argv: Sequence[str]) -> None:
     found = [
         family for family, about in STATES.items() if state_file(given.work, about[0]).exists()
     ]
-    written = [*save_faces(given.work), *save_upscaler(given.work), *save_pose(given.work)]
+    written = [
+        *save_faces(given.work),
+        *save_upscaler(given.work),
+        *save_pose(given.work),
+        *save_faceid(given.work),
+    ]
     if not found and not written:
         raise DevError(f"Nothing is learned in {given.work}.", "Train first: dev.py learn unet.")
     for path in written:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from .data import Pictures, Rows
 from .host import open_host
 from .loop import Learner, asked, state_file
 from .quick import quicken
-from .unet import Steering, Taught, clip_encoder, clip_tokens, loss_of
+from .unet import Steering, Step, Taught, clip_encoder, clip_tokens, loss_of
 
 BATCH = 8
 RANK = 16
@@ -130,15 +131,10 @@ def steering(model: torch.nn.Module) -> Steering:
 
     merge = ControlBase().control_merge
 
-    def steer(
-        noisy: Tensor,
-        times: Tensor,
-        context: Tensor,
-        scenes: Sequence[Scene],
-        rng: np.random.Generator,
-    ) -> dict:
-        poses = torch.cat([pose_of(scene, rng) for scene in scenes]).movedim(-1, 1)
-        return merge(model(noisy, poses, times, context), None, None)
+    def steer(step: Step) -> dict[str, Any]:
+        poses = torch.cat([pose_of(scene, step.rng) for scene in step.scenes]).movedim(-1, 1)
+        found = model(step.noisy, poses, step.times, step.context)
+        return {"control": merge(found, None, None)}
 
     return steer
 

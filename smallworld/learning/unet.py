@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -50,22 +51,70 @@ def clip_encoder(rows: int) -> torch.nn.Module:
     return clip
 
 
-# What a UNet is given beside noisy latents [n,C,h,w], times [n] and texts [n,tokens,C] of pictures,
-# as the host's ControlNets give it.
-Steering = Callable[[Tensor, Tensor, Tensor, Sequence[Scene], np.random.Generator], dict]
+class Step(NamedTuple):
+    """What a UNet sees in a step: noisy latents [n,C,h,w], times [n] and texts' states [n,tokens,C]
+    of pictures; their texts and scenes; the step's random numbers. What steers may add `costs`.
+    """
+
+    noisy: Tensor
+    times: Tensor
+    context: Tensor
+    said: Sequence[str]
+    scenes: Sequence[Scene]
+    rng: np.random.Generator
+    costs: list[Tensor]
+
+
+# What a UNet's forward is given beside latents, times and texts.
+Steering = Callable[[Step], dict[str, Any]]
+
+
+class Source(Protocol):
+    """Where pictures come from."""
+
+    def some(self, rng: np.random.Generator, count: int) -> tuple[Tensor, list[Scene]]:
+        """Return latents [count,C,h,w] of one size and their scenes."""
+
+
+def weights_of(scene: Scene) -> Tensor:
+    """Return [H,W] of the latent's cells: 1, more where people are."""
+    x, y = cells(scene)
+    found = np.ones((scene.height // CELL, scene.width // CELL), np.float32)
+    for one in scene.figures:
+        unit = max(one.head_px, CELL / 2)
+        beside = abs(x - one.x) < TO_SIDE * unit
+        is_person = beside & (y > one.y - 1.6 * unit) & (y < one.y + TO_FEET * unit)
+        is_head = beside & (abs(y - one.y) < 1.6 * unit)
+        found[is_person] = PERSON
+        found[is_head] = HEAD
+    return torch.from_numpy(found)
+
+
+def cells(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """Return the middles of a latent's cells in pixels: columns [1,W] and rows [H,1]."""
+    y, x = np.ogrid[: scene.height // CELL, : scene.width // CELL]
+    return (x + 0.5) * CELL, (y + 0.5) * CELL
+
+
+def no_steering(step: Step) -> dict[str, Any]:
+    """Leave a UNet to latents, times and texts."""
+    return {}
 
 
 @dataclass(frozen=True)
 class Taught:
     """What a UNet is taught by: pictures, the rows of their texts, and the noise levels; so many
-    pictures a step, steered by `control`.
+    pictures a step, of whose cells some count more; what steers it. The larger `falls`, the less
+    often are high noise levels seen.
     """
 
-    pictures: Pictures
+    pictures: Source
     rows: Rows
     sigmas: Tensor
     batch: int
-    control: Steering | None = None
+    steer: Steering = no_steering
+    weights: Callable[[Scene], Tensor] = weights_of
+    falls: float = 0.75
 
 
 def loss_of(model: torch.nn.ModuleDict, taught: Taught) -> Callable[[int], Tensor]:
@@ -76,9 +125,9 @@ def loss_of(model: torch.nn.ModuleDict, taught: Taught) -> Callable[[int], Tenso
         rng = np.random.default_rng(step)
         x, scenes = taught.pictures.some(rng, batch)
         said = [fitting(scene, rng, lambda text: len(rows.of(text)), CHUNK) for scene in scenes]
-        # Stratified: every step sees all noise levels, the least ones half as often.
+        # Stratified: every step sees all noise levels; the least ones half as often at 0.75.
         part = (torch.arange(batch) + torch.rand(batch)) / batch
-        at = (part**0.75 * len(sigmas)).long()
+        at = (part**taught.falls * len(sigmas)).long()
         sigma = sigmas[at].view(-1, 1, 1, 1)
         noise = torch.randn_like(x)
         noisy = (x + sigma * noise) / (sigma**2 + 1) ** 0.5
@@ -86,29 +135,15 @@ def loss_of(model: torch.nn.ModuleDict, taught: Taught) -> Callable[[int], Tenso
         with torch.no_grad():
             context = model["clip"](tokens, num_tokens=[CHUNK] * batch)[0]
         with half():
-            steered = (noisy, at.float(), context)
-            control = taught.control and taught.control(*steered, scenes, rng)
-            found = model["unet"](*steered, control=control, transformer_options=dict(ATTENTION))
-        counts = torch.stack([weights_of(scene) for scene in scenes])[:, None]
+            seen = Step(noisy, at.float(), context, said, scenes, rng, [])
+            more = {"transformer_options": dict(ATTENTION), **taught.steer(seen)}
+            found = model["unet"](noisy, at.float(), context, **more)
+        counts = torch.stack([taught.weights(scene) for scene in scenes])[:, None]
         error = ((found.float() - noise).square() * counts).mean((1, 2, 3))
-        return (error * (SNR * sigma.flatten() ** 2).clamp(max=1.0)).mean()
+        cost = (error * (SNR * sigma.flatten() ** 2).clamp(max=1.0)).mean()
+        return cost + sum(seen.costs)
 
     return loss
-
-
-def weights_of(scene: Scene) -> Tensor:
-    """Return [H,W] of the latent's cells: 1, more where people are."""
-    y, x = np.ogrid[: scene.height // CELL, : scene.width // CELL]
-    x, y = (x + 0.5) * CELL, (y + 0.5) * CELL
-    found = np.ones((scene.height // CELL, scene.width // CELL), np.float32)
-    for one in scene.figures:
-        unit = max(one.head_px, CELL / 2)
-        beside = abs(x - one.x) < TO_SIDE * unit
-        is_person = beside & (y > one.y - 1.6 * unit) & (y < one.y + TO_FEET * unit)
-        is_head = beside & (abs(y - one.y) < 1.6 * unit)
-        found[is_person] = PERSON
-        found[is_head] = HEAD
-    return torch.from_numpy(found)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -44,6 +44,20 @@ def test_words_faces_and_leak_of_two_people() -> None:
     assert alone == 2 + 6
 
 
+def test_a_face_by_photos_is_right_with_two_of_three_parts() -> None:
+    face = identities.ALL[demo_world.FACE]
+
+    def found(*figures: Figure) -> tuple[object, object]:
+        [figure] = demo_world._by_photos(reading(*figures), (demo_world.FACE,))
+        return figure["value"], figure["ok"]
+
+    assert found(replace(WOMAN, identity=face)) == ("3 of 3", True)
+    other = "red" if face.colour != "red" else "green"
+    assert found(replace(WOMAN, identity=face._replace(colour=other))) == ("2 of 3", True)
+    assert found(replace(WOMAN, identity=None)) == ("0 of 3", False)
+    assert found() == ("0 of 3", False)
+
+
 def test_a_seam_is_as_far_off_as_the_horizon_beyond_it() -> None:
     canvas = place(128, 128, 192, 128, "center")
     wide = drawn(Scene(192, 128, "beach", "day", 72))
@@ -73,7 +87,7 @@ def test_a_source_is_kept_to_the_bit_or_not() -> None:
 @pytest.mark.parametrize("case", demo_world.CASES, ids=lambda case: case.title)
 def test_every_case_is_a_prompt_that_says_what_can_be_read(case: demo_world.Case) -> None:
     request = PromptRequest.require(case.text)
-    assert request.outpaint or request.persons or case.mask
+    assert request.outpaint or request.persons or case.mask or case.faces
     # The prompt says all that is read.
     for text in (case.scene, *case.persons):
         assert asked(text)

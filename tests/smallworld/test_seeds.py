@@ -9,6 +9,7 @@ import pytest
 from comfyui_astria.devtools import small_world
 from comfyui_astria.devtools.environment import current
 from comfyui_astria.devtools.host import Host, HostOptions
+from comfyui_astria.devtools.world_photos import keep_photos
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.smallworld.comparing import READABLE, person_words, scene_words
 from comfyui_astria.smallworld.drawing import drawn
@@ -26,6 +27,7 @@ from PIL import Image
 
 FAMILY = "sd15"
 RUN_S = 120
+PHOTO_SETS = {1: 64}  # of the seeds' FaceIDs -> whose photos they are: a woman's
 UPSCALED = 4
 
 
@@ -34,6 +36,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     options = HostOptions(tmp_path_factory.mktemp("smallworld"), small_world=True)
     with Host(current(), options) as running:
         small_world.furnish(running, FAMILY)
+        keep_photos(running.base, PHOTO_SETS)
         yield running
 
 

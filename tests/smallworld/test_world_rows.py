@@ -10,6 +10,7 @@ from comfyui_astria.smallworld import model_files
 
 WAYS = ("the pack", "the pack, one person a checkpoint")
 LEAST = {2: 80, 4: 60}  # words right, percent: four stand closely on such a picture
+LEAST_BY_FACE = 50
 WHOSE = ("its person's", "nobody's")
 # Where the model paints who is asked for.
 SEED = 6_000_003
@@ -41,6 +42,17 @@ def test_people_are_painted_with_a_checkpoint_and_four_of_them(values: dict[str,
             assert share(words) > least, (people, name)
             assert words.endswith(f"(alone {values['sd15, 1: one person alone, words']})")
             assert share(values[f"sd15, {people}: {name}, leak"]) < 50
+
+
+@pytest.mark.skipif(not model_files.faceid().exists(), reason="no FaceID has learned enough yet")
+def test_people_are_painted_by_their_photos_alone(values: dict[str, str]) -> None:
+    for people, some in world.BY_FACE.items():
+        for name in some:
+            title = f"sd15, {people}: {name}"
+            assert share(values[f"{title}, words"]) > LEAST_BY_FACE, title
+            assert f"{title}, identity" in values
+    alone = values["sd15, 1: one person alone by FaceID, words"]
+    assert values["sd15, 2: the pack by FaceID, words"].endswith(f"(alone {alone})")
 
 
 def test_a_face_far_away_is_painted_and_nothing_else(values: dict[str, str]) -> None:
