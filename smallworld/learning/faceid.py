@@ -52,7 +52,7 @@ KIND = "portrait"  # of FaceID: the one without a LoRA
 SHARP, LESS = 4.0, 0.3  # of where the projection and the keys begin
 DROPPED = 0.1  # how often no face is given, for classifier-free guidance
 # How much an error counts in a mark, a head, and elsewhere; a mark is some cells of a latent.
-MARKED, HEAD, ELSEWHERE = 40.0, 3.0, 1.0
+MARKED, HEAD, ELSEWHERE = 24.0, 6.0, 1.0
 CLOSE_UP = 4.0  # how much more often a close-up is seen, whose mark can be painted best
 FALLS = 1.0
 LOOKING = 0.05  # how much it costs that a layer's cells look elsewhere than at marks
