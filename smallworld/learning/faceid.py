@@ -54,7 +54,7 @@ DROPPED = 0.1  # how often no face is given, for classifier-free guidance
 # How much an error counts in a mark, a head, and elsewhere; a mark is some cells of a latent.
 MARKED, HEAD, ELSEWHERE = 24.0, 6.0, 1.0
 CLOSE_UP = 4.0  # how much more often a close-up is seen, whose mark can be painted best
-FALLS = 1.0
+FALLS = 1.0  # all noise levels as often: little decides marks, much who is painted
 LOOKING = 0.05  # how much it costs that a layer's cells look elsewhere than at marks
 LEAST_CELLS = 64  # of a layer whose cells are no larger than marks
 AT_ONCE = 16
