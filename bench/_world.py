@@ -7,10 +7,12 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 from comfyui_astria.devtools import small_world
 from comfyui_astria.devtools.paths import DEV, STATE_FOLDER
+from comfyui_astria.nodes.families.family import FAMILIES, host_sampler
 from comfyui_astria.nodes.graph.graph import Graph, Link, NodeCall
 from comfyui_astria.nodes.pipeline.build.sources import Options
 from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
@@ -140,10 +142,10 @@ def _seen(person: PersonRead | None) -> frozenset[str]:
 Way = Callable[[str, Scene], Graph]
 
 
-def resolver(family: str, *, is_posed: bool = True) -> Resolver:
+def resolver(family: str, *, is_posed: bool = True, has_painter: bool = True) -> Resolver:
     """Return a resolver over the world and what its host keeps, in which each person's tune is 900
     and their number, and their checkpoint's 1000 and their number; one that is not `is_posed` knows
-    no ControlNet.
+    no ControlNet, without `has_painter` the base has no inpainting model beside it.
     """
     loras = model_files.loras(family)
     tunes = {str(_FIRST_ID + number): file for number, file in loras.items()}
@@ -153,6 +155,9 @@ def resolver(family: str, *, is_posed: bool = True) -> Resolver:
         bound = replace(
             bound, roles={key: name for key, name in bound.roles.items() if POSE not in key}
         )
+    if not has_painter:
+        bases = {id: replace(base, outpaint_model=None) for id, base in bound.bases.items()}
+        bound = replace(bound, bases=bases)
     files = LocalFiles(BASE / "models", model_files.FOLDER)
     return Resolver(bound, tunes_in(BASE / "user" / STATE_FOLDER), files)
 
@@ -180,17 +185,15 @@ def compiled(
     seed: int,
     image: str | None = None,
     mask: str | None = None,
-    *,
-    is_posed: bool = True,
+    **known: bool,
 ) -> Graph:
-    """Return the workflow of a prompt; `image` and `mask` are its pictures in the host's folder.
-
-    People without a picture take the constant pose, unless they are not to be `is_posed`.
+    """Return the workflow of a prompt; `image` and `mask` are its pictures in the host's folder,
+    `known` is what its `resolver` knows.
     """
     request = PromptRequest.require(f"{text}\nsteps={STEPS}\ncfg_scale={CFG:g}")
     own = Options(seed, keep_unmasked=mask is not None)
     options = CompileOptions(small_world.BASES[family], image, mask, options=own)
-    made = compile_request(request, resolver(family, is_posed=is_posed), options)
+    made = compile_request(request, resolver(family, **known), options)
     return small_world.with_loader(made.graph)
 
 
@@ -238,12 +241,14 @@ def ours(
     checkpoints: int = 0,
     *,
     is_posed: bool = True,
+    regions: Mapping[str, object] = MappingProxyType({}),
     **inputs: object,
 ) -> Way:
     """Return the pack's way: people in one pass, each with their own text and LoRA.
 
     `more` are lines of the prompt, `says` gives the scene's own words, so many of the people are
-    `checkpoints`, `inputs` are Astria Regional Prompt's. `is_posed`: the constant pose steers them.
+    `checkpoints`, `inputs` are Astria Regional Prompt's, `regions` Astria Regions'. `is_posed`: the
+    constant pose steers them.
     """
 
     def way(family: str, scene: Scene) -> Graph:
@@ -251,6 +256,7 @@ def ours(
             f"{says(scene)} BREAK{people_of(scene, checkpoints)}\nw={scene.width}\nh={HEIGHT}{more}"
         )
         graph = compiled(family, text, scene.seed, is_posed=is_posed)
+        graph = with_inputs(graph, "AstriaRegions", **regions)
         return with_inputs(graph, "AstriaRegionalPrompt", **inputs)
 
     return way
@@ -333,22 +339,28 @@ def hosts(family: str, scene: Scene) -> Graph:
         )
     size = {"width": scene.width, "height": HEIGHT, "batch_size": 1}
     latent = graph.add("latent", "EmptyLatentImage", **size)
-    return sampled(graph, loader, positive, latent, scene.seed)
+    return sampled(graph, family, positive, latent, scene.seed)
 
 
-def sampled(graph: Graph, loader: Link, positive: Link, latent: Link, seed: int) -> Graph:
-    """Return a graph with the host's own sampling of a latent, and what saves the picture."""
-    model, clip, vae = (Link(loader.node, slot) for slot in range(3))
+def sampled(graph: Graph, family: str, positive: Link, latent: Link, seed: int) -> Graph:
+    """Return a graph with the host's own sampling of a latent by the loaded model of a family, and
+    what saves the picture.
+    """
+    model, clip, vae = (Link(name_of_loader(graph), slot) for slot in range(3))
     negative = graph.add("negative", "CLIPTextEncode", clip=clip, text="")
+    kind = FAMILIES[family]
+    way = host_sampler(kind.scheduler, kind)
+    if kind.is_distilled:
+        positive = graph.add("guided", "FluxGuidance", conditioning=positive, guidance=CFG)
     painted = graph.add(
         "sampled",
         "KSampler",
         model=model,
         seed=seed,
         steps=STEPS,
-        cfg=CFG,
-        sampler_name="euler_ancestral",
-        scheduler="normal",
+        cfg=kind.true_cfg(CFG),
+        sampler_name=way.sampler,
+        scheduler=way.schedule,
         positive=positive,
         negative=negative,
         latent_image=latent,

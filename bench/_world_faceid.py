@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from comfyui_astria.bench import _world
-from comfyui_astria.bench._world import HEIGHT, Scene, Sitter, compiled
+from comfyui_astria.bench._world import HEIGHT, Scene, Sitter, Way, compiled, with_inputs
 from comfyui_astria.devtools.world_photos import keep_photos
 from comfyui_astria.nodes.graph.graph import Graph
 from comfyui_astria.smallworld import identities
@@ -30,6 +30,15 @@ def alone(family: str, scene: Scene) -> Graph:
 def close_up(family: str, scene: Scene) -> Graph:
     """Return the same, seen from near."""
     return _alone(family, scene, f"close-up, {scene.text}")
+
+
+def from_part(start: float) -> Way:
+    """Return the same, the face drawn from that part of the steps on."""
+
+    def way(family: str, scene: Scene) -> Graph:
+        return with_inputs(close_up(family, scene), "AstriaApplyFaceID", start=start)
+
+    return way
 
 
 def _alone(family: str, scene: Scene, text: str) -> Graph:

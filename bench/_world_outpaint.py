@@ -69,13 +69,26 @@ def _scene(seed: int) -> Scene:
 OutpaintWay = Callable[[str, Source], Graph]
 
 
-def ours(**inputs: object) -> OutpaintWay:
-    """Return the pack's way; `inputs` are those of the node that puts the source back."""
+def ours(
+    start: float | None = None,
+    overlap: int | None = None,
+    *,
+    has_painter: bool = True,
+    **inputs: object,
+) -> OutpaintWay:
+    """Return the pack's way; `inputs` are those of the node that puts the source back, `start` is
+    the part of the noise that painting begins with, `overlap` in pixels; without `has_painter` the
+    base itself paints.
+    """
 
     def way(family: str, source: Source) -> Graph:
         asked = f"--outpaint {source.anchor} --outpaint_width {WIDER} --outpaint_height {WIDER}"
         text = f"{source.text} {asked}\nw={SIDE}\nh={SIDE}\ndenoising_strength=0"
-        graph = compiled(family, text, source.seed, image=source.name)
+        graph = compiled(family, text, source.seed, image=source.name, has_painter=has_painter)
+        if start is not None:
+            graph = with_inputs(graph, "BasicScheduler", denoise=start)
+        if overlap is not None:
+            graph = with_inputs(graph, "AstriaOutpaintCanvas", overlap_px=overlap)
         return with_inputs(graph, "AstriaOutpaintComposite", **inputs)
 
     return way
@@ -99,18 +112,20 @@ def hosts(family: str, source: Source) -> Graph:
     mask = Link(padded.node, 1)
     masked = graph.add("masked", "SetLatentNoiseMask", samples=latent, mask=mask)
     positive = graph.add("positive", "CLIPTextEncode", clip=clip, text=source.text)
-    return sampled(graph, loader, positive, masked, source.seed)
+    return sampled(graph, family, positive, masked, source.seed)
 
 
 @dataclass(frozen=True)
 class Seam:
     """How a new picture joins its source: the step of colour across the seam beyond what is usual
     within the source, of 255; how far the horizon jumps to the sides, pixels, None without any;
-    how many of the source's pixels are the same, a share.
+    the share of the sides that show a horizon, None without any; how many of the source's pixels
+    are the same, a share.
     """
 
     step: float
     jump: float | None
+    told: float | None
     kept: float
 
 
@@ -131,13 +146,15 @@ def seam_of(source: Source, picture: Image.Image) -> Seam:
     steps += [down[at - 1].mean() for at in (window.y, bottom) if 0 < at < WIDER]
     sides = [(0, window.x), (right, WIDER)]
     own = _horizon(picture, window.x, right)
-    found = [
-        abs(_horizon(picture, first, last) - own) for first, last in sides if last - first >= _LEAST
-    ]
+    there = [_horizon(picture, first, last) for first, last in sides if last - first >= _LEAST]
+    found = [] if own is None else [abs(one - own) for one in there if one is not None]
     inside = pixels[window.y : bottom, window.x : right]
-    kept = (inside == np.asarray(source.picture, float)).all(2).mean()
-    jump = float(np.mean(found)) if found else None
-    return Seam(float(np.mean(steps) - inner), jump, float(kept))
+    return Seam(
+        float(np.mean(steps) - inner),
+        float(np.mean(found)) if found else None,
+        sum(one is not None for one in there) / len(there) if there else None,
+        float((inside == np.asarray(source.picture, float)).all(2).mean()),
+    )
 
 
 def _horizon(picture: Image.Image, left: int, right: int) -> int | None:

@@ -14,8 +14,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from operator import attrgetter
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from comfyui_astria.bench import (
@@ -24,12 +23,14 @@ from comfyui_astria.bench import (
     _world_outpaint,
     _world_portraits,
     _world_replaced,
+    _world_sweeps,
 )
 from comfyui_astria.bench._figures import figure
 from comfyui_astria.bench._world import (
     BASE,
     HEIGHT,
     OUTPUT,
+    POSE,
     Scene,
     Way,
     alone,
@@ -60,10 +61,11 @@ from comfyui_astria.smallworld.reader import read
 from PIL import Image
 
 Answer = dict[str, float]  # what was read -> its number; the name ends with the unit
-QUICK, LONG = 12, 500  # scenes
+QUICK, LONG, MOST = 12, 100, 500  # scenes; the most of two people by the pack
 QUICK_SIDES, LONG_SIDES = 9, 99  # pictures that are extended, each anchor as often
 FIRST_SEED = 6_000_000
 PEOPLE = (2, 3, 4)
+TWO = PEOPLE[0]
 CEILING = "one person alone"
 WAYS: dict[str, Way] = {
     "the pack": ours(),
@@ -76,21 +78,13 @@ WAYS: dict[str, Way] = {
     "one prompt, all LoRAs everywhere, posed": posed(merged),
     "one prompt, all LoRAs everywhere": merged,
 }
-# What the scene's own words say, where no pose says how many stand there -> how.
-SAYS: dict[str, Callable[[Scene], str]] = {
-    "naming nobody": attrgetter("text"),
-    "naming woman or man": attrgetter("kinds"),
-    "saying all of everyone": attrgetter("everything"),
-}
-STRENGTHS = ((0.0, 1.0), (1.0, 0.15), (1.0, 0.3), (0.4, 0.3), (0.4, 1.0), (0.2, 1.0))
-SWEEP: dict[str, Way] = {
-    f"the pack, scene {what}, scene_strength {strength:g} until {until:g}": ours(
-        says=says, is_posed=False, scene_strength=strength, scene_until=until
-    )
-    for what, says in SAYS.items()
-    for strength, until in STRENGTHS
-}
-
+OURS = ("the pack", "the pack by FaceID")
+# What only a ControlNet makes another way.
+POSED = (
+    "the pack without a pose",
+    "the host's masks and LoRA hooks, posed",
+    "one prompt, all LoRAs everywhere, posed",
+)
 # How many people -> ways to paint them by their photos.
 BY_FACE: dict[int, dict[str, Way]] = {
     1: {
@@ -102,38 +96,52 @@ BY_FACE: dict[int, dict[str, Way]] = {
         "regions, all FaceIDs on everybody": _world_faceid.without_gates,
     },
 }
-
 # Whose words and LoRA a face far away gets -> whether it is its person's.
 FAR = {"drawn as its person's": True, "drawn as nobody's": False}
+BY_BASE = "the pack, by the base itself"  # another way only beside an inpainting model
 OUTPAINTING: dict[str, OutpaintWay] = {
     "the pack": _world_outpaint.ours(),
     "the pack, its seam not healed": _world_outpaint.ours(heal_seam=False),
+    BY_BASE: _world_outpaint.ours(has_painter=False),
     "the host's padding and noise mask": _world_outpaint.hosts,
 }
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is painted: scenes of each way, for pictures of so many people; pictures that are
-    extended.
+    """How much is painted: scenes of each way, of the pack's with two people the `most`, for
+    pictures of so many people, and by FaceID; pictures that are extended, each way.
     """
 
     scenes: int
+    most: int
     people: Sequence[int]
     ways: Mapping[str, Way]
     sides: int
+    by_face: Mapping[int, Mapping[str, Way]] = field(default_factory=lambda: BY_FACE)
+    outpainting: Mapping[str, OutpaintWay] = field(default_factory=lambda: OUTPAINTING)
+
+
+def _ways(family: str, ways: Mapping[str, Way]) -> Mapping[str, Way]:
+    """Return the ways that a family can go: without a ControlNet for poses, those without one."""
+    if f"{family}.{POSE}" in small_world.bindings(family).roles:
+        return ways
+    return {name: way for name, way in ways.items() if name not in POSED}
 
 
 def run() -> list[dict]:
     """Return the figures of two people, of one, of portraits and of faces far away on a dozen
     scenes, and of each anchor once.
     """
-    return _run(Extent(QUICK, PEOPLE[:1], WAYS, QUICK_SIDES))
+    return _run(Extent(QUICK, QUICK, PEOPLE[:1], WAYS, QUICK_SIDES))
 
 
 def run_long() -> list[dict]:
-    """Return the figures of two to four people, on all scenes, and of the scene's strength."""
-    return _run(Extent(LONG, PEOPLE, {**WAYS, **SWEEP}, LONG_SIDES))
+    """Return the figures of two to four people, on all scenes, and of what can be set."""
+    ways = {**WAYS, **_world_sweeps.PEOPLE}
+    by_face = {1: {**BY_FACE[1], **_world_sweeps.CLOSE_UP}, 2: BY_FACE[2]}
+    sides = {**OUTPAINTING, **_world_sweeps.OUTPAINTING}
+    return _run(Extent(LONG, MOST, PEOPLE, ways, LONG_SIDES, by_face, sides))
 
 
 def _run(extent: Extent) -> list[dict]:
@@ -148,10 +156,11 @@ def _run(extent: Extent) -> list[dict]:
             for number in numbers:
                 host.client.run(api_workflow(saving(family, number)))
             kept = Kept(family, host.client)
-            ways = {1: {CEILING: alone}, **dict.fromkeys(extent.people, extent.ways)}
-            figures += _of_people(kept, extent.scenes, numbers, ways)
+            ways = dict.fromkeys(extent.people, _ways(family, extent.ways))
+            ways = {1: {CEILING: alone}, **ways}
+            figures += _of_people(kept, extent, numbers, ways)
             if f"{family}.faceid" in small_world.bindings(family).roles:
-                figures += _of_people(kept, extent.scenes, _world_faceid.NUMBERS, BY_FACE)
+                figures += _of_people(kept, extent, _world_faceid.NUMBERS, extent.by_face)
             for title, answers in _of_pictures(kept, extent, numbers):
                 figures += _figures(f"{family}, {title}", answers)
                 say(f"  {family}, {title}")
@@ -163,17 +172,19 @@ def _run(extent: Extent) -> list[dict]:
 
 
 def _of_people(
-    kept: Kept, scenes: int, numbers: Sequence[int], ways: Mapping[int, Mapping[str, Way]]
+    kept: Kept, extent: Extent, numbers: Sequence[int], ways: Mapping[int, Mapping[str, Way]]
 ) -> Iterator[dict]:
     """Yield the figures of pictures of so many people by each way, beside those of the first, which
     is of one person alone.
     """
     ceiling: dict[str, str] = {}
     for count, some in ways.items():
-        asked = [scene_of(FIRST_SEED + at, count, numbers) for at in range(scenes)]
-        if ways is BY_FACE:
-            _world_faceid.keep_photos_of(asked)
+        every = [scene_of(FIRST_SEED + at, count, numbers) for at in range(extent.most)]
+        if numbers is _world_faceid.NUMBERS:
+            _world_faceid.keep_photos_of(every)
         for name, way in some.items():
+            is_most = count == TWO and name in OURS
+            asked = every if is_most else every[: extent.scenes]
             answers = [kept.of_people(name, way, scene) for scene in asked]
             title = f"{kept.family}, {count}: {name}"
             yield from _figures(title, answers, ceiling)
@@ -194,7 +205,10 @@ def _of_pictures(
         far = [kept.of_far(far_of(seed, numbers), gallery, is_matched=is_matched) for seed in seeds]
         yield f"a face far away, {name}", far
     sources = [source_of(FIRST_SEED + at) for at in range(extent.sides)]
-    for name, way in OUTPAINTING.items():
+    has_painter = model_files.inpaint().exists() and kept.family == "sd15"
+    for name, way in extent.outpainting.items():
+        if name == BY_BASE and not has_painter:
+            continue
         yield f"outpainting: {name}", [kept.of_sides(name, way, source) for source in sources]
 
 
@@ -269,8 +283,11 @@ class Kept:
         def read_off(picture: Image.Image) -> Answer:
             seam = seam_of(source, picture)
             found = {"colour step at the seam, of 255": seam.step, "kept, %": 100 * seam.kept}
-            jump = {} if seam.jump is None else {"horizon's jump, px": seam.jump}
-            return {**found, **jump}
+            if seam.told is not None:
+                found["sides with a horizon, %"] = 100 * seam.told
+            if seam.jump is not None:
+                found["horizon's jump, px"] = seam.jump
+            return found
 
         self._client.upload_image(source.file, source.name)
         key = (name, "outpainting", source.seed)
@@ -305,7 +322,8 @@ def _hash_of(family: str) -> str:
         found.update(Path(module.__file__).read_bytes())
     loras = [model_files.FOLDER / "loras" / name for name in model_files.loras(family).values()]
     vae = model_files.path_of(model_files.VAES[family])
-    more = [path for path in (model_files.pose(), model_files.faceid()) if path.exists()]
+    steering = (model_files.pose(), model_files.faceid(), model_files.inpaint())
+    more = [path for path in steering if path.exists() and path.name.startswith(family)]
     for path in (model_files.path_of(family), vae, *loras, *more):
         found.update(Path(path).read_bytes())
     return found.hexdigest()[:12]

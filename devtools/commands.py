@@ -56,6 +56,18 @@ python dev.py COMMAND [ARGUMENTS]
 Environment: COMFYUI_PATH (your own ComfyUI), COMFYUI_PYTHON (the Python that starts it),
 ASTRIA_CHROMIUM (the browser for the tests)
 """
+# Command -> what it does with everything there is.
+_WITHOUT_ARGUMENTS = {
+    "setup": "It makes all that the other commands need.",
+    "demo": "It shows everything; only --json FILE goes with it.",
+    "gallery": "It photographs every screen.",
+    "pictures": "It photographs every node.",
+    "workflows": "It compiles every prompt in workflows/prompts/.",
+    "definitions": "It writes those of all nodes.",
+    "promise": "It adds new nodes, inputs and outputs to what later versions keep.",
+    "structure": "It measures all the code; only --json FILE goes with it.",
+}
+_WITH_FIGURES = ("demo", "structure")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -64,10 +76,12 @@ def main(argv: Sequence[str]) -> int:
         say(USAGE)
         return 0
     command, rest = argv[0], list(argv[1:])
-    if command == "serve" and {"-h", "--help"} & set(rest):
-        say(_SERVE_USAGE)  # before anything is fetched or started
+    if {"-h", "--help"} & set(rest) and command in ("serve", "paint", *_WITHOUT_ARGUMENTS):
+        say(_SERVE_USAGE if command == "serve" else USAGE)  # before anything is fetched or started
         return 0
     try:
+        if command in _WITHOUT_ARGUMENTS:
+            _require_no(command, rest)
         if command == "bench" and rest[:1] == ["gpu"]:
             return gpu.run(rest[1:])
         if command in _PLAIN:
@@ -83,6 +97,15 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"\ndev.py {command}: stopped. The same command goes on from here.\n")
         return 130
+
+
+def _require_no(command: str, rest: list[str]) -> None:
+    """Raises: DevError for arguments, but for --json of a command whose figures it writes."""
+    others, _ = take_json_option(rest) if command in _WITH_FIGURES else (rest, None)
+    if others:
+        raise DevError(
+            f"{command} takes no arguments, got {' '.join(others)}.", _WITHOUT_ARGUMENTS[command]
+        )
 
 
 def _in_venv(command: str, argv: list[str]) -> int:
@@ -193,19 +216,11 @@ def _train(environment: Environment, argv: list[str]) -> int:
 
 
 def _gallery(environment: Environment, argv: list[str]) -> int:
-    if argv:
-        raise DevError(
-            f"gallery takes no arguments, got {' '.join(argv)}.", "It photographs every screen."
-        )
     tests = ("tests/web/test_gallery.py", "tests/web/test_gallery_drawing.py")
     return _photograph(environment, "ASTRIA_GALLERY", GALLERY, *tests)
 
 
 def _pictures(environment: Environment, argv: list[str]) -> int:
-    if argv:
-        raise DevError(
-            f"pictures takes no arguments, got {' '.join(argv)}.", "It photographs every node."
-        )
     folder = ROOT / "web" / "docs" / "images"
     return _photograph(
         environment,
@@ -230,7 +245,7 @@ def _photograph(environment: Environment, variable: str, folder: Path, *tests: s
 def _workflows(environment: Environment, argv: list[str]) -> int:
     from .workflows import run  # needs packages of .venv
 
-    return run(argv)
+    return run()
 
 
 def _paint(environment: Environment, argv: list[str]) -> int:
@@ -255,7 +270,7 @@ def _definitions(environment: Environment, argv: list[str]) -> int:
 def _promise(argv: list[str]) -> int:
     from .promises import run
 
-    return run(argv)
+    return run()
 
 
 def _structure(argv: list[str]) -> int:

@@ -23,7 +23,7 @@ from ..nodes.outpaint.geometry import Canvas, place
 from ..nodes.pipeline.compiling import Compiled, compile_request
 from ..nodes.prompt import PromptRequest
 from ..smallworld import model_files
-from . import demo_world
+from . import demo_world, small_world
 from .client import images_of
 from .console import say
 from .contact_sheet import Cell, contact_sheet
@@ -102,6 +102,7 @@ def _small_world(environment: Environment, families: Sequence[str]) -> list[Figu
     with Host(environment, HostOptions(DEV / "demo", small_world=True, cpu=cpu)) as host:
         demo_world.draw_inputs(host.base)
         for family in families:
+            small_world.write_bindings(host.base, family)
             for case in demo_world.CASES:
                 if not case.lacks(family):
                     shown.append(demo_world.show(host, case, family, time.monotonic))

@@ -29,14 +29,12 @@ from .demo_models import picture_of
 from .host import Host
 from .paths import STATE_FOLDER
 from .report import Figure
-from .world_photos import keep_photos
+from .world_photos import FACE, FACE_ID
 
 SEED = 43
 STEPS = "\nsteps=20"
 GUIDANCE = {"sd15": "\ncfg_scale=4"}  # what its pictures are truest at
 MASKED, MASK, WIDER = "portrait.png", "portrait_mask.png", "wider.png"
-# The tune of photos that a prompt names, and whose they are: a face that no model has learned.
-FACE_ID, FACE = 788416, 64
 WOMAN = "ohwx woman, with blonde hair, pale skin, red dress, no hat, standing"
 MAN = "ohwx man, with black hair, tan skin, blue suit, no hat, standing"
 _SOURCE = Scene(
@@ -110,7 +108,7 @@ CASES = (
     ),
     Case(
         "FaceID",
-        f"close-up, {_CITY}, <faceid:{FACE_ID}:1> {_BLONDE}\nw=128\nh=128",
+        f"close-up, {_CITY}, <faceid:{FACE_ID}:1.2> {_BLONDE}\nw=128\nh=128",
         ("base",),
         _CITY,
         (_BLONDE,),
@@ -185,9 +183,8 @@ def missing(family: str) -> list[str]:
 
 def draw_inputs(base: Path) -> None:
     """Draw what the cases take from a host's base directory: a person to extend, a face to keep
-    and the mask around it, the photos of a tune.
+    and the mask around it.
     """
-    keep_photos(base, {FACE_ID: FACE})
     folder = base / "input"
     drawn(_SOURCE).save(folder / WIDER)
     drawn(_PORTRAIT).save(folder / MASKED)
@@ -196,7 +193,6 @@ def draw_inputs(base: Path) -> None:
 
 def is_same_by_the_node(host: Host, one: Shown) -> bool:
     """Say whether Astria Generate paints a prompt without pictures as its compiled workflow did."""
-    small_world.write_bindings(host.base, one.family)
     graph = small_world.generate_graph(one.request.to_text(), one.family)
     entry = host.client.run(api_workflow(graph), timeout_s=3600)
     return _equal(picture_of(host.client, images_of(entry, "output.save")[0]), one.last)
@@ -277,7 +273,7 @@ def _by_photos(reading: Reading, faces: Sequence[int]) -> Iterator[Figure]:
         for pair in zip(face, own, strict=False)
     ]
     right, of = sum(one == other for one, other in pairs), sum(map(len, wanted))
-    found = _share("of the face: mark, its colour, proportions right", right, of)
+    found = _share("parts of the face right", right, of)
     yield {**found, "ok": right * 3 >= of * 2}
 
 

@@ -18,7 +18,7 @@ from ..nodes.graph.graph import Graph, api_workflow
 from ..nodes.prompt import PromptRequest
 from . import small_world
 from .client import images_of
-from .console import say
+from .console import DevError, say
 from .demo_models import picture_of
 from .environment import Environment
 from .host import Host, HostOptions, has_accelerator
@@ -36,8 +36,15 @@ _SIZES = ("w", "h", "outpaint_width", "outpaint_height")
 
 
 def run(environment: Environment, argv: Sequence[str]) -> int:
-    """Paint the examples that are named, or all, and draw their thumbnails."""
+    """Paint the examples that are named, or all, and draw their thumbnails.
+
+    Raises: DevError for a name that no example has, before anything is painted.
+    """
     chosen = list(argv) or names()
+    if unknown := [name for name in chosen if name not in names()]:
+        raise DevError(
+            f"There is no example {', '.join(map(repr, unknown))}.", f"One of {', '.join(names())}."
+        )
     family = small_world.require_families()[0]
     PAINTED.mkdir(exist_ok=True)
     cpu = not has_accelerator(environment.python)
@@ -71,7 +78,9 @@ def at_its_best(request: PromptRequest, family: str) -> PromptRequest:
     if request.outpaint is not None:
         short = min(request.outpaint_width, request.outpaint_height)
     is_painted_larger = request.hires_fix or request.tiled_upscale or request.tiled_upscale_v2
-    scale = (BEFORE_HIRES_PX if is_painted_larger else NATIVE_PX) / short
+    # Several people have too little room on a small picture, whatever becomes of it.
+    is_small = is_painted_larger and len(request.persons) < 2
+    scale = (BEFORE_HIRES_PX if is_small else NATIVE_PX) / short
     longest = round(most * scale) if request.outpaint is not None else LONG_PX
     sizes = {key: min(longest, round(side * scale / 8) * 8) for key, side in given.items()}
     guidance = GUIDANCE.get(family)

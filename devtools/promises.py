@@ -85,16 +85,11 @@ def read() -> dict[str, Any]:
     return json.loads(PROMISES.read_text(encoding="utf-8")) if PROMISES.exists() else {}
 
 
-def run(argv: list[str]) -> int:
+def run() -> int:
     """Add what the pack's nodes have gained to the promises.
 
     Raises DevError where one is broken: nothing is ever taken back.
     """
-    if argv:
-        raise DevError(
-            f"promise takes no arguments, got {' '.join(argv)}.",
-            "It adds new nodes, inputs and outputs to what later versions keep.",
-        )
     own = {name: definition for name, definition in snapshot().items() if name.startswith("Astria")}
     promised = read()
     faults = broken(promised, own)

@@ -44,6 +44,7 @@ from .one_node import PASTE, generate
 from .paths import DEV, STATE_FOLDER
 from .titles import TITLES
 from .workflows import PROMPTS, SEED, names, text_of, ui_file
+from .world_photos import FACE, FACE_ID, keep_photos
 
 SMALL_BASE = DEV / "base-smallworld"
 SCALE = 8  # the sides that prompts ask for, divided by it
@@ -68,15 +69,19 @@ def bindings(family: str) -> Bindings:
     """Return what ids and roles of prompts stand for in the small world; `family` is the default
     base's, whose LoRAs of people the ids mean.
     """
-    bases = {
-        BASES[one]: BaseModel(one, f"{model_files.NAME}/{one}.safetensors", native_size=NATIVE_PX)
-        for one in model_files.families()
-    }
+    bases = {BASES[one]: _base(one) for one in model_files.families()}
     people = list(model_files.loras(family).values())
     tunes = {
         id: people[place] for ids in _PEOPLE for place, id in enumerate(ids) if place < len(people)
     }
     return Bindings(bases, BASES[family], tunes, dict(_roles()))
+
+
+def _base(family: str) -> BaseModel:
+    own = model_files.inpaint()
+    painter = f"{model_files.NAME}/{own.name}" if family == "sd15" and own.exists() else None
+    file = f"{model_files.NAME}/{family}.safetensors"
+    return BaseModel(family, file, outpaint_model=painter, native_size=NATIVE_PX)
 
 
 def _roles():
@@ -259,10 +264,15 @@ def _feature(name: str, asking: Asking) -> tuple[Graph, str]:
     _require(resolver(family).base(BASES[family]))
     loader = NodeCall("models.smallworld", LOADER, {"family": family})
     slots = {call.name: _LOADED[call.class_type] for call in calls if call.class_type in _LOADED}
+    unneeded = {call.name for call in calls if call.class_type == _VISION}
     nodes = {loader.name: loader}
     for call in calls:
-        if call.name not in slots:
-            inputs = {key: _moved(value, slots, loader.name) for key, value in call.inputs.items()}
+        if call.name not in {*slots, *unneeded}:
+            inputs = {
+                key: _moved(value, slots, loader.name)
+                for key, value in call.inputs.items()
+                if not (isinstance(value, Link) and value.node in unneeded)
+            }
             own = _own_inputs(call, family, asking)
             nodes[call.name] = replace(call, inputs={**inputs, **own})
     return Graph(nodes), starter.words
@@ -299,6 +309,7 @@ def _require(found):
     return found
 
 
+_VISION = "CLIPVisionLoader"  # the world's FaceID goes by the face alone
 _WHOLE = ("CheckpointLoaderSimple",)
 # Loader -> the output of the world's own that its first output is.
 _LOADED = {**dict.fromkeys(_WHOLE, 0), "UNETLoader": 0, "DualCLIPLoader": 1, "VAELoader": 2}
@@ -325,19 +336,28 @@ _STARTERS = {
 
 def generate_graph(text: str, family: str) -> Graph:
     """Return the graph that an artist would wire: the loader, Astria Generate with the text, Save
-    Image.
+    Image; where the text outpaints, the base's inpainting model too.
     """
     graph = Graph()
     loaded = graph.add("models.smallworld", LOADER, family=family)
     models = {key: Link(loaded.node, slot) for slot, key in enumerate(("model", "clip", "vae"))}
+    painter = bindings(family).bases[BASES[family]].outpaint_model
+    if painter and PromptRequest.require(text).outpaint is not None:
+        inputs = model_files.loading(painter)
+        models["outpaint_model"] = graph.add("models.outpaint_model", LOADER, **inputs)
     return generate(graph, text, models)
 
 
 def write_bindings(base: Path, family: str) -> None:
-    """Write the bindings of the world's default `family` into a base directory, over others."""
+    """Write the bindings of the world's default `family` into a base directory, over others; with a
+    FaceID, a tune of photos too.
+    """
     state = base / "user" / STATE_FOLDER
     state.mkdir(parents=True, exist_ok=True)
-    (state / BINDINGS_FILE).write_text(bindings(family).to_text(), encoding="utf-8")
+    bound = bindings(family)
+    (state / BINDINGS_FILE).write_text(bound.to_text(), encoding="utf-8")
+    if f"{family}.faceid" in bound.roles:
+        keep_photos(base, {FACE_ID: FACE})
 
 
 def furnish(host: Host, family: str) -> Templates:

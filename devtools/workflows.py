@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ..nodes.pipeline.compiling import Compiled, CompileOptions, compile_request
 from ..nodes.prompt import PromptRequest
 from ..nodes.tunes.bindings import Bindings
 from ..nodes.tunes.resolve import Resolver
-from .console import DevError, say
+from .console import say
 from .examples import BINDINGS, FILES, IMAGE, ExampleTunes, base_of, takes_drawn_map
 from .listed_files import ListedFiles
 from .paths import ROOT
@@ -141,15 +141,10 @@ def text_of(workflow: dict[str, Any]) -> str:
     return json.dumps(workflow, indent=1, ensure_ascii=False) + "\n"
 
 
-def run(argv: Sequence[str]) -> int:
+def run() -> int:
     """Write all examples and their thumbnails."""
     from .thumbnails import thumbnail  # needs packages of .venv
 
-    if argv:
-        raise DevError(
-            f"workflows takes no arguments, got {' '.join(argv)}.",
-            "It compiles every prompt in workflows/prompts/.",
-        )
     API_FORMS.mkdir(parents=True, exist_ok=True)
     titled = {ui_file(name).stem for name in names()}
     for old in (path for path in WORKFLOWS.iterdir() if path.suffix in (".json", ".jpg")):

@@ -6,17 +6,24 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..nodes.tunes.store import TuneStore
-from ..smallworld.learning.people import draw_photos
+from ..smallworld.photos import draw_photos
 from .paths import STATE_FOLDER
+
+# The tune of photos that prompts name, and whose they are: a face that no model has learned.
+FACE_ID, FACE = 788416, 65
 
 
 def keep_photos(base: Path, people: Mapping[int, int]) -> None:
     """Let the host of a base directory have a tune for each id, with drawn photos of the identity
-    of that number.
+    of that number, in place of another's.
     """
     store = TuneStore(base / "user" / STATE_FOLDER)
     for id, number in people.items():
-        if store.get(id) is None:
-            folder = draw_photos(number, base / "photos" / str(number))
-            photos = [file.read_bytes() for file in sorted(folder.iterdir())]
-            store.create(id=id, title=f"face {number}", model_type="faceid", photos=photos)
+        title = f"face {number}"
+        there = store.get(id)
+        if there is not None and there.title == title:
+            continue
+        store.delete(id)
+        folder = draw_photos(number, base / "photos" / str(number))
+        photos = [file.read_bytes() for file in sorted(folder.iterdir())]
+        store.create(id=id, title=title, model_type="faceid", photos=photos)

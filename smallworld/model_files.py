@@ -13,6 +13,7 @@ ABOUT = (
     "Of a small drawn world. It was trained on drawings alone, and knows nothing of real people,"
     " pictures or words."
 )  # in every file
+NETWORK, ENCODERS = "diffusion_model.", "text_encoders."  # of a checkpoint: what names begin with
 VAES = {"sd15": "vae4", "flux": "vae16"}  # family -> its autoencoder
 
 
@@ -47,6 +48,11 @@ def pose() -> Path:
 def faceid() -> Path:
     """Return the file of the IP-Adapter FaceID."""
     return FOLDER / "ipadapter" / NAME / "sd15_faceid.safetensors"
+
+
+def inpaint() -> Path:
+    """Return the file of the inpainting model, a delta of the family's own."""
+    return FOLDER / "checkpoints" / NAME / "sd15_inpaint.safetensors"
 
 
 def loras(family: str) -> dict[int, str]:

@@ -1,9 +1,9 @@
-"""The small world's files: half precision, one for each model, each with what it is."""
+"""The small world's files, one for each model, each with what it is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import comfy.model_patcher
@@ -13,13 +13,14 @@ from comfy.utils import state_dict_prefix_replace
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..model_files import ABOUT, VAES, path_of
+from ..model_files import ABOUT, ENCODERS, NETWORK, VAES, path_of
+from ..packing import packed, unpacked
 from . import models
 
 # Family -> its configuration, and how many channels its latents have.
 FAMILIES = {"sd15": (models.sd15, 4), "flux": (models.flux, 16)}
-NETWORK, ENCODERS = "diffusion_model.", "text_encoders."
-
+UP, DOWN = ".up", ".down"  # of a delta: what is added to a layer's weight, as a product
+WAY_IN = "input_blocks.0.0.weight"  # of SD1.5, whose inpainting model has more channels in
 
 # How the host names the same parts where it saves a checkpoint of SD1.5.
 _HOSTS = {"model.diffusion_model.": NETWORK, "cond_stage_model.": f"{ENCODERS}clip_l."}
@@ -33,16 +34,15 @@ def load(
 
     `saved` is a checkpoint that the host wrote of it, as the host lists it.
     """
-    config, _ = FAMILIES[family]
     path = folder_paths.get_full_path_or_raise("checkpoints", saved) if saved else path_of(family)
-    weights = _read(path)
-    model = models.load_model(config(), _under(weights, NETWORK))
+    model = _load_model(str(path), family)
     # The host's own note of how to load it again. It names the file, which bindings go by.
     model.cached_patcher_init = (_load_model, (str(path), family))
+    encoders = _under(_read(path), ENCODERS) or _under(_read(path_of(family)), ENCODERS)
     return (
         model,
-        models.load_clip(config(), _under(weights, ENCODERS)),
-        models.load_vae(load_file(path_of(VAES[family]))),
+        models.load_clip(FAMILIES[family][0](), encoders),
+        models.load_vae(unpacked(load_file(path_of(VAES[family])))),
     )
 
 
@@ -51,23 +51,38 @@ def _load_model(
 ) -> comfy.model_patcher.ModelPatcher:
     config, _ = FAMILIES[family]
     network = _under(_read(path), NETWORK)
+    if any(name.endswith(UP) for name in network):
+        network = with_delta(_under(_read(path_of(family)), NETWORK), network)
+    if family == "sd15":
+        config = partial(config, network[WAY_IN].shape[1])
     return models.load_model(config(), network, is_dynamic=not disable_dynamic)
+
+
+def with_delta(weights: Mapping[str, Tensor], delta: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights with a delta: a product of low rank that is added to a layer's weight, or
+    another weight in its place.
+    """
+    found = dict(weights)
+    for name, value in delta.items():
+        if name.endswith(UP):
+            layer = name.removesuffix(UP)
+            own = found[f"{layer}.weight"]
+            found[f"{layer}.weight"] = own + (value @ delta[layer + DOWN]).view_as(own)
+        elif not name.endswith(DOWN):
+            found[name] = value
+    return found
 
 
 def _read(path: str | Path) -> dict[str, Tensor]:
     """Return the weights of a file by the world's names."""
-    return state_dict_prefix_replace(load_file(path), _HOSTS)
+    return unpacked(state_dict_prefix_replace(load_file(path), _HOSTS))
 
 
 def save(name: str, weights: Mapping[str, Tensor]) -> Path:
     """Write a file of the small world and return its path; integers stay what they are."""
     path = path_of(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    halves = {
-        key: (value.half() if value.is_floating_point() else value).contiguous()
-        for key, value in weights.items()
-    }
-    save_file(halves, path, {"description": ABOUT})
+    save_file(packed(weights), path, {"description": ABOUT})
     return path
 
 

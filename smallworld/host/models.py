@@ -87,9 +87,11 @@ T5 = {
 _NO_PADDING = {"t5xxl_min_length": 1}
 
 
-def sd15() -> supported_base.BASE:
-    """Return the host's configuration of the small SD1.5."""
-    return supported.SD15(dict(_SD15))
+def sd15(channels: int = 4) -> supported_base.BASE:
+    """Return the host's configuration of the small SD1.5; with 9 channels in, of its inpainting
+    model.
+    """
+    return supported.SD15({**_SD15, "in_channels": channels})
 
 
 def flux() -> supported_base.BASE:

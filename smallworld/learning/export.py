@@ -13,6 +13,7 @@ from ...devtools.console import DevError, say
 from .face_files import save_faces
 from .faceid import save_faceid
 from .host import open_host
+from .inpaint import save_inpaint
 from .loop import asked, state_file
 from .pose import save_pose
 from .upscaler import save_upscaler
@@ -44,6 +45,7 @@ def main(argv: Sequence[str]) -> None:
         *save_upscaler(given.work),
         *save_pose(given.work),
         *save_faceid(given.work),
+        *save_inpaint(given.work),
     ]
     if not found and not written:
         raise DevError(f"Nothing is learned in {given.work}.", "Train first: dev.py learn unet.")

@@ -52,11 +52,15 @@ KIND = "portrait"  # of FaceID: the one without a LoRA
 SHARP, LESS = 4.0, 0.3  # of where the projection and the keys begin
 DROPPED = 0.1  # how often no face is given, for classifier-free guidance
 # How much an error counts in a mark, a head, and elsewhere; a mark is some cells of a latent.
-MARKED, HEAD, ELSEWHERE = 24.0, 6.0, 1.0
+MARKED, HEAD, ELSEWHERE = 16.0, 8.0, 1.0
 CLOSE_UP = 4.0  # how much more often a close-up is seen, whose mark can be painted best
 FALLS = 1.0  # all noise levels as often: little decides marks, much who is painted
 LOOKING = 0.05  # how much it costs that a layer's cells look elsewhere than at marks
 LEAST_CELLS = 64  # of a layer whose cells are no larger than marks
+# How much of what was learned a strength of 1 is. In a dozen close-ups by all of it 68 % of the
+# words are right and 33 % of the marks in place; by this 89 and 25 %.
+STRENGTH = 0.75
+VALUES = "to_v_ip"  # the layers whose output is what an adapter adds
 AT_ONCE = 16
 
 
@@ -298,12 +302,13 @@ def _face_of(scene: Scene, faces: Mapping[Identity, Tensor], rng: np.random.Gene
 
 
 def save_faceid(work: Path) -> list[Path]:
-    """Write what was learned, half precision, and return the file."""
+    """Write what was learned, half precision, its values times STRENGTH, and return the file."""
     state = state_file(work, "faceid")
     if not state.exists():
         return []
     weights = torch.load(state, weights_only=False)["average"]
-    kept = {name: value.half().contiguous() for name, value in weights.items()}
+    scales = {name: STRENGTH if VALUES in name else 1.0 for name in weights}
+    kept = {name: (value * scales[name]).half().contiguous() for name, value in weights.items()}
     path = model_files.faceid()
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {"description": model_files.ABOUT, RECOGNISER: model_files.NAME}

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..scene import Scene
+from . import layout
 from .data import Pictures, Rows, fitting
 from .encoders import use_encoders
 from .host import open_host, start
@@ -26,8 +27,9 @@ from .unet import CHUNK, clip_encoder, clip_tokens, weights_of
 BATCH = 16
 POOL = 4  # batches that are drawn at once, to take one of them
 LONGEST = 96  # tokens of T5
-DISTILLED = 0.75  # from which part of the training on guidance is learned
+DISTILLED = 0.9  # from which part of the training on guidance is learned
 MOST_GUIDANCE = 5.0
+LAYOUT = 0.2  # how much it costs that states behind the double blocks do not tell what stands where
 END, PADDING = 1, 0  # T5's tokens
 
 
@@ -79,6 +81,7 @@ def first_model(work: Path, clip_rows: int, t5_rows: int) -> torch.nn.ModuleDict
     start(model, seed=16, zero=("flux.final_layer.", *still))
     use_encoders(model, work, ("clip", "t5"))
     keep_inputs(flux)
+    model["layout"] = layout.head(flux.hidden_size)
     return model
 
 
@@ -93,6 +96,12 @@ class Loss:
         self._clip = clip
         self._t5 = t5
         self._teacher: torch.nn.ModuleDict | None = None
+        self._states: Tensor | None = None  # of the image's patches, behind the double blocks
+        last = learner.model["flux"].double_blocks[-1]
+        self._watched = last.register_forward_hook(self._keep)
+
+    def _keep(self, block: torch.nn.Module, given: object, found: tuple[Tensor, Tensor]) -> None:
+        self._states = found[0]
 
     def __call__(self, step: int) -> Tensor:
         x, scenes, said = self._lessons(np.random.default_rng(step))
@@ -104,7 +113,9 @@ class Loss:
         counts = torch.stack([weights_of(scene) for scene in scenes])[:, None]
         if self._learner.part < DISTILLED:
             found = self._run(model, noisy, sigma, said, torch.ones(BATCH))
-            return ((found - (noise - x)).square() * counts).mean()
+            wanted = torch.stack([layout.layout_of(scene) for scene in scenes])
+            off = (model["layout"](self._states.float()) - wanted).square().sum(2).mean()
+            return ((found - (noise - x)).square() * counts).mean() + LAYOUT * off
         guidance = 1 + (MOST_GUIDANCE - 1) * torch.rand(BATCH)
         with torch.no_grad():
             taught = self._run(self._teach(), noisy, sigma, said, torch.ones(BATCH))
@@ -158,6 +169,7 @@ class Loss:
 
     def _teach(self) -> torch.nn.ModuleDict:
         if self._teacher is None:
+            self._watched.remove()  # a copy would copy what it is told to
             self._teacher = deepcopy(self._learner.model).requires_grad_(False)
             file = self._learner.work / "flux.teacher.pt"
             if not file.exists():
@@ -173,7 +185,7 @@ def main(argv: Sequence[str]) -> None:
     clip, t5 = Rows(clip_tokens()), Rows(t5_tokens(), more=(PADDING,))
     pictures = Pictures(given.work, 16)
     model = first_model(given.work, len(clip.ids), len(t5.ids))
-    plain = ("img_in", "txt_in", "vector_in", "time_in", "guidance_in", "final_layer")
+    plain = ("img_in", "txt_in", "vector_in", "time_in", "guidance_in", "final_layer", "layout")
     about = {
         "clip_tokens": clip.ids,
         "t5_tokens": t5.ids,

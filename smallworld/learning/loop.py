@@ -144,7 +144,7 @@ class Learner:
                 self.average[name].copy_(value)
 
 
-def asked(argv: Sequence[str], name: str, steps: int, **more: int | str) -> argparse.Namespace:
+def asked(argv: Sequence[str], name: str, steps: int, **more: float | str) -> argparse.Namespace:
     """Return what the command line says: --work, --steps, --minutes, --threads, and `more`."""
     ask = argparse.ArgumentParser(
         prog=f"dev.py learn {name}", formatter_class=argparse.ArgumentDefaultsHelpFormatter

@@ -6,37 +6,70 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from ...devtools import small_world
-from ...devtools.console import say
+from ...devtools.console import DevError, say
 from ...devtools.environment import current
 from ...devtools.host import Host, HostOptions
 from ...devtools.paths import DEV, STATE_FOLDER
 from ...devtools.train import train
+from ...nodes.graph.graph import Graph
 from ...nodes.pipeline.training_cli import planned_training
 from .. import identities, model_files
-from ..drawing import drawn
-from ..scene import CLOSE_UP_PX, NEAR_PX, random_scene
-from ..words import KINDS
+from ..photos import SIDE, TOKEN, draw_photos, kind_of, photos_of, text_of
 from .loop import asked
 
-PHOTOS = 8
-SIDE = 128
-FIRST_SEED = 8_000_000
-STEPS = 600
+FIRST = len(identities.learned)
+STEPS = 500
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How people are trained; 0 is what the preset says. With `own_texts` each photo has a text of
+    all that it shows but the face.
+    """
+
+    learning_rate: float = 0.0
+    rank: int = 0
+    own_texts: bool = False
+
+    def applied(self, graph: Graph, texts: Sequence[str]) -> Graph:
+        """Return the graph of a training so, whose photos show what `texts` say."""
+        made = Graph()
+        if self.own_texts:
+            said = [
+                made.add(f"text.{at}", "PrimitiveString", value=text)
+                for at, text in enumerate(texts)
+            ]
+            every = {f"inputs.input{at}": one for at, one in enumerate(said)}
+            listed = made.add("texts", "CreateList", **every)
+        for name, call in graph.nodes.items():
+            own = {}
+            if call.class_type == "AstriaTrainLora":
+                own = {"learning_rate": self.learning_rate, "rank": self.rank}
+            elif name == "training.positive" and self.own_texts:
+                own = {"text": listed}
+            made.nodes[name] = replace(call, inputs={**call.inputs, **own})
+        return made
 
 
 def main(argv: Sequence[str]) -> None:
-    """Train whom there is no LoRA of yet: `count` people, the first that no base model saw."""
-    given = asked(argv, "people", STEPS, family="sd15", count=6)
-    first = len(identities.learned)
+    """Train whom there is no LoRA of yet: `count` people from the `first` number on, which no base
+    model saw.
+    """
+    given = asked(
+        argv, "people", STEPS, family="sd15", first=FIRST, count=4, rate=0.0, rank=0, texts="one"
+    )
+    if given.texts not in ("one", "own"):
+        raise DevError(
+            f"--texts is {given.texts!r}.", "Give one, for all photos, or own, for each of its own."
+        )
+    recipe = Recipe(given.rate, given.rank, own_texts=given.texts == "own")
     missing = [
         number
-        for number in range(first, first + given.count)
+        for number in range(given.first, given.first + given.count)
         if not path_of(given.family, number).exists()
     ]
     base = DEV / "learn-people"
@@ -46,10 +79,12 @@ def main(argv: Sequence[str]) -> None:
             photos = draw_photos(number, given.work / "people" / f"{given.family}_{number}")
             arguments = [str(photos), "--name", kind_of(number), "--steps", str(given.steps)]
             arguments += ["--size", str(SIDE), "--no-face-crop", "--person-agreed", "--again"]
-            arguments += ["--token", "ohwx", "--base", small_world.BASES[given.family]]
+            arguments += ["--token", TOKEN, "--base", small_world.BASES[given.family]]
             state = base / "user" / STATE_FOLDER
             planned = planned_training(arguments, folder=state, models=[model_files.FOLDER])
-            plan = replace(planned.plan, graph=small_world.with_loader(planned.plan.graph))
+            texts = [text_of(photo) for photo in photos_of(number)]
+            graph = recipe.applied(planned.plan.graph, texts)
+            plan = replace(planned.plan, graph=small_world.with_loader(graph))
             file = train(host.client, replace(planned, plan=plan), state)
             path = path_of(given.family, number)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,40 +95,3 @@ def main(argv: Sequence[str]) -> None:
 def path_of(family: str, number: int) -> Path:
     """Return where the LoRA of an identity is kept."""
     return model_files.FOLDER / "loras" / model_files.NAME / f"{family}_{number}.safetensors"
-
-
-def kind_of(number: int) -> str:
-    """Return whether an identity is a woman or a man, in turn."""
-    return KINDS[number % len(KINDS)]
-
-
-def draw_photos(number: int, folder: Path) -> Path:
-    """Draw the pictures of an identity: alone, half of them close up, with ever other looks and
-    places, so that only the face is the same in all.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(number)
-    seed = FIRST_SEED + number * 1000
-    for photo in range(PHOTOS):
-        scene = random_scene(seed, people=1, size=(SIDE, SIDE))
-        while not is_wanted(scene.figures[0].head_px, photo % 2 == 0):
-            seed += 1
-            scene = random_scene(seed, people=1, size=(SIDE, SIDE))
-        [figure] = scene.figures
-        own = replace(
-            figure,
-            kind=kind_of(number),
-            glasses=False,
-            hat="" if photo % 4 else figure.hat,
-            x=figure.x + rng.uniform(-3, 3),
-            identity=identities.ALL[number],
-        )
-        drawn(replace(scene, figures=(own,))).save(folder / f"{photo}.png")
-        seed += 1
-    return folder
-
-
-def is_wanted(head_px: float, is_close_up: bool) -> bool:
-    """Say whether a head has the size of a close-up, or else of someone near."""
-    least, most = CLOSE_UP_PX if is_close_up else NEAR_PX
-    return least <= head_px <= most

@@ -1,5 +1,5 @@
 """Writes the states that training goes on from, out of the world's files: `python dev.py learn
-restore`. The files hold half precision and no optimiser; both come back within some steps.
+restore`. The files hold less precision and no optimiser; both come back within some steps.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ...devtools.console import say
-from ..model_files import VAES, families, path_of
+from ..model_files import ENCODERS, NETWORK, VAES, families, path_of
+from ..packing import unpacked
+from . import layout
 from .autoencoder import ENCODER
 from .encoders import first_model
 from .export import STATES, renamed
@@ -34,7 +36,7 @@ def main(argv: Sequence[str]) -> None:
         _write(given.work, name, state)
         for encoder, *_ in encoders:
             _write(given.work, encoder, encoder_state(encoder, state["model"]))
-        weights = _whole(load_file(path_of(VAES[family])))
+        weights = _whole(unpacked(load_file(path_of(VAES[family]))))
         if _write(given.work, VAES[family], {"model": weights}):
             encoder = {key: value for key, value in weights.items() if key.startswith(ENCODER)}
             torch.save(encoder, given.work / f"{VAES[family]}.encoder.pt")
@@ -42,16 +44,17 @@ def main(argv: Sequence[str]) -> None:
 
 def network_state(family: str) -> dict[str, object]:
     """Return the model of a family as its training names it, and the tokens of its tables."""
-    from ..host.files import ENCODERS, NETWORK
-
     name, _, encoders = STATES[family]
-    weights = load_file(path_of(family))
+    weights = unpacked(load_file(path_of(family)))
     model = renamed(weights, NETWORK, f"{name}.")
     tokens = {}
     for own, hosts, table, ids in encoders:
         prefix = f"{ENCODERS}{hosts}.transformer."
         model |= renamed(weights, prefix, f"{own}.")
         tokens[ids] = model.pop(f"{own}.{table}.rows")
+    if family == "flux":  # what only learns along begins anew
+        begun = layout.head(len(model["flux.img_in.bias"])).state_dict()
+        model |= {f"layout.{key}": value for key, value in begun.items()}
     return {"model": _whole(model), **tokens}
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from comfyui_astria.devtools import demo_world, world_sheet
+from comfyui_astria.devtools.paths import STATE_FOLDER
+from comfyui_astria.devtools.world_photos import FACE_ID, keep_photos
 from comfyui_astria.nodes.outpaint.geometry import place
 from comfyui_astria.nodes.prompt import PromptRequest
+from comfyui_astria.nodes.tunes.store import TuneStore
 from comfyui_astria.smallworld import identities, model_files
 from comfyui_astria.smallworld.comparing import asked
 from comfyui_astria.smallworld.drawing import drawn
+from comfyui_astria.smallworld.photos import PHOTOS
 from comfyui_astria.smallworld.reader import read
 from comfyui_astria.smallworld.scene import Figure, Scene
 from PIL import Image
@@ -137,3 +142,15 @@ def test_what_is_left_out_is_told_with_what_it_needs(
         path.touch()
     lacking = "sd15: faces is left out, it needs a face detector and an upscaler"
     assert demo_world.missing("sd15")[0] == lacking
+
+
+def test_photos_of_another_face_take_the_place_of_what_a_tune_held(tmp_path: Path) -> None:
+    store = TuneStore(tmp_path / "user" / STATE_FOLDER)
+    held = []
+    for number in (64, 65, 65):
+        keep_photos(tmp_path, {FACE_ID: number})
+        held.append([path.read_bytes() for path in store.photo_paths(FACE_ID)])
+    assert held[0] != held[1] == held[2]
+    assert len(held[1]) == PHOTOS
+    found = read(Image.open(io.BytesIO(held[1][0]))).people
+    assert [one.identity for one in found] == [identities.ALL[65]]

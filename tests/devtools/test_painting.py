@@ -6,7 +6,8 @@ import io
 from pathlib import Path
 
 import pytest
-from comfyui_astria.devtools import thumbnails
+from comfyui_astria.devtools import painting, thumbnails
+from comfyui_astria.devtools.console import DevError
 from comfyui_astria.devtools.painting import STEPS, at_its_best
 from comfyui_astria.devtools.titles import TITLES
 from comfyui_astria.nodes.prompt import PromptRequest
@@ -51,6 +52,17 @@ def test_a_painting_that_began_with_a_picture_shows_both(kept: Path) -> None:
     height = (thumbnails.SIZE - thumbnails.BAND) // 2
     assert is_near(painted.getpixel((100, height)), BLUE)
     assert is_near(painted.getpixel((thumbnails.SIZE - 100, height)), RED)
+
+
+def test_a_name_that_no_example_has_is_told_before_anything_is_painted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def begun(*given: object) -> None:
+        raise AssertionError("started")
+
+    monkeypatch.setattr(painting, "Host", begun)
+    with pytest.raises(DevError, match="no example 'multi_persons'"):
+        painting.run(None, ["multi_persons"])
 
 
 def test_every_painting_is_of_a_template() -> None:

@@ -59,3 +59,17 @@ def test_serve_helps_before_it_starts_anything(capfd: pytest.CaptureFixture[str]
 def test_a_wrong_comfyui_folder_is_named(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["bind", "--comfyui", str(tmp_path), "--list"]) == 2
     assert f"--comfyui {tmp_path} is not a folder of ComfyUI" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["setup", "demo", "definitions", "structure", "workflows"])
+def test_a_command_without_arguments_says_so_before_it_does_anything(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begun(*given: object) -> None:
+        raise AssertionError(command)
+
+    monkeypatch.setattr("comfyui_astria.devtools.commands.prepare", begun)
+    assert main([command, "--help"]) == 0
+    assert "python dev.py COMMAND" in capsys.readouterr().out
+    assert main([command, "--quick"]) == 2
+    assert f"{command} takes no arguments, got --quick." in capsys.readouterr().err

@@ -13,6 +13,7 @@ from comfyui_astria.devtools.console import DevError
 from comfyui_astria.devtools.paths import ROOT
 from comfyui_astria.devtools.workflows import names
 from comfyui_astria.nodes.graph.definitions import Definitions, from_object_info, snapshot
+from comfyui_astria.nodes.graph.graph import Link
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.smallworld import model_files
 from comfyui_astria.smallworld.prompts import SAID, in_world
@@ -76,6 +77,24 @@ def test_ids_of_prompts_mean_the_trained_people_and_roles_what_is_there(files: P
     assert of_flux.tunes["1533312"] == "smallworld/flux_60.safetensors"
     assert "1558021" not in of_flux.tunes
     assert small_world.resolver("sd15").base(None).native_size == "128"
+
+
+def test_the_inpainting_model_paints_where_a_picture_is_extended(files: Path) -> None:
+    put(files, *SD15)
+    wider = "beach at day --outpaint center --outpaint_width 192 --outpaint_height 128"
+    assert "models.outpaint_model" not in small_world.generate_graph(wider, "sd15").nodes
+    put(files, "checkpoints/smallworld/sd15_inpaint.safetensors")
+    base = small_world.resolver("sd15").base(None)
+    assert base.outpaint_model == "smallworld/sd15_inpaint.safetensors"
+    graph = small_world.generate_graph(wider, "sd15")
+    painter = graph.nodes["models.outpaint_model"]
+    assert painter.class_type == small_world.LOADER
+    assert painter.inputs == {"family": "sd15", "saved": base.outpaint_model}
+    assert graph.nodes["generate.astria"].inputs["outpaint_model"] == Link(painter.name)
+    plain = small_world.generate_graph("beach at day", "sd15")
+    assert "models.outpaint_model" not in plain.nodes
+    put(files, *FLUX)
+    assert small_world.resolver("flux").base(None).outpaint_model is None
 
 
 def test_a_prompt_is_asked_for_in_the_world_s_sizes_words_and_pictures() -> None:
@@ -169,7 +188,8 @@ def test_a_checkpoint_that_the_host_saved_of_a_person_is_loaded(
 ) -> None:
     sd, files = load("comfy.sd"), load("comfyui_astria.smallworld.host.files")
     model, clip, vae = files.load("sd15")
-    lora = model_files.FOLDER / "loras" / model_files.loras("sd15")[60]
+    [first, *_] = model_files.loras("sd15").values()
+    lora = model_files.FOLDER / "loras" / first
     merged = sd.load_lora_for_models(model, None, load_file(lora), 1.0, 0)[0]
     key = next(iter(merged.patches))
     plain = model.model.state_dict()[key].clone()

@@ -8,17 +8,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from comfyui_astria.bench import _world_outpaint
 from comfyui_astria.bench._world import Scene, Sitter, read_of, scene_of
 from comfyui_astria.bench._world_outpaint import SIDE, WIDER, seam_of, source_of
 from comfyui_astria.bench._world_portraits import kept_of, portrait_of
 from comfyui_astria.bench._world_replaced import kept_of as kept_beside
 from comfyui_astria.bench._world_replaced import replaced_of
+from comfyui_astria.devtools import small_world
+from comfyui_astria.nodes.graph.graph import Link
+from comfyui_astria.nodes.pipeline.training_plan import training_plan
+from comfyui_astria.nodes.training.request import TrainingRequest
 from comfyui_astria.smallworld import identities, words
+from comfyui_astria.smallworld.captions import caption
+from comfyui_astria.smallworld.comparing import asked
 from comfyui_astria.smallworld.drawing import drawn
-from comfyui_astria.smallworld.learning.people import PHOTOS, draw_photos, kind_of
+from comfyui_astria.smallworld.learning.people import Recipe
+from comfyui_astria.smallworld.photos import PHOTOS, draw_photos, kind_of, photos_of, text_of
 from comfyui_astria.smallworld.reader import read
 from comfyui_astria.smallworld.scene import Figure
 from comfyui_astria.smallworld.scene import Scene as Drawn
+from comfyui_astria.tests.pipeline.support import resolver
 from PIL import Image
 
 HELD_OUT = range(len(identities.learned), len(identities.ALL))
@@ -92,6 +101,31 @@ def test_photos_of_a_person_share_the_face_and_nothing_else(tmp_path: Path) -> N
     assert kind_of(number) in words.KINDS
 
 
+def test_the_text_of_a_photo_says_all_but_the_face() -> None:
+    for photo in photos_of(HELD_OUT[0]):
+        [figure] = photo.figures
+        assert asked(text_of(photo)) == asked(caption(photo))
+        assert f"ohwx {figure.kind}, with {figure.hair} hair" in text_of(photo)
+        other = replace(figure, identity=identities.ALL[0])
+        assert text_of(replace(photo, figures=(other,))) == text_of(photo)
+
+
+@pytest.mark.parametrize("base", ["sd15", "flux"])
+def test_a_recipe_trains_by_its_numbers_and_each_photo_s_text(base: str) -> None:
+    texts = [text_of(photo) for photo in photos_of(HELD_OUT[0])]
+    wanted = TrainingRequest(1, photos=PHOTOS, name="woman", base=small_world.BASES[base])
+    plan = training_plan(wanted, resolver())
+    graph = Recipe(2e-3, 4, own_texts=True).applied(plan.graph, texts)
+    assert graph.nodes["training.lora"].inputs["learning_rate"] == 2e-3
+    assert graph.nodes["training.lora"].inputs["rank"] == 4
+    [said] = [call for call in graph.nodes.values() if call.class_type == "CreateList"]
+    links = [said.inputs[f"inputs.input{at}"] for at in range(PHOTOS)]
+    assert [graph.nodes[link.node].inputs["value"] for link in links] == texts
+    assert graph.nodes["training.positive"].inputs["text"] == Link(said.name)
+    as_it_is = Recipe().applied(plan.graph, texts)
+    assert as_it_is.nodes == plan.graph.nodes, "the preset's numbers, and the captions"
+
+
 def test_a_seam_that_is_not_there_has_no_step_and_no_jump() -> None:
     jumps = []
     for at in range(9):
@@ -102,6 +136,7 @@ def test_a_seam_that_is_not_there_has_no_step_and_no_jump() -> None:
         found = seam_of(source, Image.fromarray(np.pad(source.picture, sides, mode="edge")))
         assert found.kept == 1
         assert found.step <= 0
+        assert found.told in (None, 1)
         jumps += [] if found.jump is None else [found.jump]
     assert len(jumps) >= 5
     assert np.median(jumps) <= 1
@@ -115,6 +150,17 @@ def test_a_seam_of_another_picture_is_seen() -> None:
     found = seam_of(source, other)
     assert found.kept == 1
     assert found.step > 40
+
+
+def test_a_side_without_a_horizon_is_counted_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = source_of(4)  # in the middle
+    picture = Image.new("RGB", (WIDER, WIDER))
+    places = {0: None, source.canvas.window.x: 70}
+    monkeypatch.setattr(_world_outpaint, "_horizon", lambda _, left, right: places.get(left, 64))
+    found = seam_of(source, picture)
+    assert (found.told, found.jump) == (0.5, 6)
+    places[source.canvas.window.x] = None
+    assert seam_of(source, picture).jump is None
 
 
 def test_a_portrait_as_asked_is_right_and_keeps_its_head() -> None:
