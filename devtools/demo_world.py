@@ -29,7 +29,7 @@ from .demo_models import picture_of
 from .host import Host
 from .paths import STATE_FOLDER
 from .report import Figure
-from .world_photos import FACE, FACE_ID
+from .world_photos import FACE, FACE_ID, keep_photos
 
 SEED = 43
 STEPS = "\nsteps=20"
@@ -107,7 +107,7 @@ CASES = (
         lacks=_lacks_faces,
     ),
     Case(
-        "FaceID",
+        "FaceID",  # a face and a strength by which it comes out whole, as few do
         f"close-up, {_CITY}, <faceid:{FACE_ID}:1.2> {_BLONDE}\nw=128\nh=128",
         ("base",),
         _CITY,
@@ -183,8 +183,9 @@ def missing(family: str) -> list[str]:
 
 def draw_inputs(base: Path) -> None:
     """Draw what the cases take from a host's base directory: a person to extend, a face to keep
-    and the mask around it.
+    and the mask around it, the photos of a tune.
     """
+    keep_photos(base, {FACE_ID: FACE})
     folder = base / "input"
     drawn(_SOURCE).save(folder / WIDER)
     drawn(_PORTRAIT).save(folder / MASKED)

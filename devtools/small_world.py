@@ -349,23 +349,19 @@ def generate_graph(text: str, family: str) -> Graph:
 
 
 def write_bindings(base: Path, family: str) -> None:
-    """Write the bindings of the world's default `family` into a base directory, over others; with a
-    FaceID, a tune of photos too.
-    """
+    """Write the bindings of the world's default `family` into a base directory, over others."""
     state = base / "user" / STATE_FOLDER
     state.mkdir(parents=True, exist_ok=True)
-    bound = bindings(family)
-    (state / BINDINGS_FILE).write_text(bound.to_text(), encoding="utf-8")
-    if f"{family}.faceid" in bound.roles:
-        keep_photos(base, {FACE_ID: FACE})
+    (state / BINDINGS_FILE).write_text(bindings(family).to_text(), encoding="utf-8")
 
 
 def furnish(host: Host, family: str) -> Templates:
-    """Write bindings, pictures and templates of the world where a started host finds them, over
-    those of an earlier start, and return the templates.
+    """Write bindings, pictures, a tune's photos and templates of the world where a started host
+    finds them, over those of an earlier start, and return the templates.
     """
     write_bindings(host.base, family)
     draw_pictures(host.base / "input")
+    keep_photos(host.base, {FACE_ID: FACE})
     found = templates(from_object_info(host.client.object_info()))
     folder = host.base / "custom_nodes" / SMALL_WORLD / TEMPLATES
     for old in folder.glob("*.*"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,17 +12,18 @@ from .paths import STATE_FOLDER
 
 # The tune of photos that prompts name, and whose they are: a face that no model has learned.
 FACE_ID, FACE = 788416, 65
+_OURS = re.compile(r"face \d+")
 
 
 def keep_photos(base: Path, people: Mapping[int, int]) -> None:
     """Let the host of a base directory have a tune for each id, with drawn photos of the identity
-    of that number, in place of another's.
+    of that number, in place of another identity's; what somebody else made stays.
     """
     store = TuneStore(base / "user" / STATE_FOLDER)
     for id, number in people.items():
         title = f"face {number}"
         there = store.get(id)
-        if there is not None and there.title == title:
+        if there is not None and (there.title == title or not _OURS.fullmatch(there.title)):
             continue
         store.delete(id)
         folder = draw_photos(number, base / "photos" / str(number))

@@ -14,6 +14,7 @@ ABOUT = (
     " pictures or words."
 )  # in every file
 NETWORK, ENCODERS = "diffusion_model.", "text_encoders."  # of a checkpoint: what names begin with
+WAY_IN = "input_blocks.0.0"  # of SD1.5's UNet: the layer by which inpainting models see more
 VAES = {"sd15": "vae4", "flux": "vae16"}  # family -> its autoencoder
 
 

@@ -13,14 +13,13 @@ from comfy.utils import state_dict_prefix_replace
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..model_files import ABOUT, ENCODERS, NETWORK, VAES, path_of
+from ..model_files import ABOUT, ENCODERS, NETWORK, VAES, WAY_IN, path_of
 from ..packing import packed, unpacked
 from . import models
 
 # Family -> its configuration, and how many channels its latents have.
 FAMILIES = {"sd15": (models.sd15, 4), "flux": (models.flux, 16)}
 UP, DOWN = ".up", ".down"  # of a delta: what is added to a layer's weight, as a product
-WAY_IN = "input_blocks.0.0.weight"  # of SD1.5, whose inpainting model has more channels in
 
 # How the host names the same parts where it saves a checkpoint of SD1.5.
 _HOSTS = {"model.diffusion_model.": NETWORK, "cond_stage_model.": f"{ENCODERS}clip_l."}
@@ -54,7 +53,7 @@ def _load_model(
     if any(name.endswith(UP) for name in network):
         network = with_delta(_under(_read(path_of(family)), NETWORK), network)
     if family == "sd15":
-        config = partial(config, network[WAY_IN].shape[1])
+        config = partial(config, network[f"{WAY_IN}.weight"].shape[1])
     return models.load_model(config(), network, is_dynamic=not disable_dynamic)
 
 

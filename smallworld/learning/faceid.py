@@ -27,7 +27,6 @@ from ..drawing import MARK, drawn
 from ..identities import Identity
 from ..landmarks import face_points, mark_points
 from ..scene import CLOSE_UP_PX, NEAR_PX, Scene, random_scene
-from .data import Rows
 from .face_nets import PARTS, directions
 from .host import open_host
 from .loop import Learner, asked, state_file
@@ -38,9 +37,8 @@ from .unet import (
     Step,
     Taught,
     cells,
-    clip_encoder,
-    clip_tokens,
     loss_of,
+    standing_still,
 )
 
 BATCH = 8
@@ -321,15 +319,7 @@ def main(argv: Sequence[str]) -> None:
     given = asked(argv, "faceid", 4000)
     given.work.mkdir(parents=True, exist_ok=True)
     open_host()
-    from ..host.files import load
-    from .restore import network_state
-
-    patcher, _, vae = load("sd15")
-    rows = Rows(clip_tokens())
-    unet = patcher.model.diffusion_model
-    network = nn.ModuleDict({"unet": unet, "clip": clip_encoder(len(rows.ids))})
-    network.load_state_dict(network_state("sd15")["model"])
-    network.requires_grad_(False)
+    patcher, vae, rows, network = standing_still()
     pictures = portraits(given.work, patcher.model, vae)
     torch.manual_seed(18)
     model, blocks = beginning(patcher)

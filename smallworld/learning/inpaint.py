@@ -19,19 +19,18 @@ from torch.nn.utils import parametrize
 from ...devtools.console import say
 from .. import model_files
 from ..drawing import drawn
+from ..model_files import WAY_IN
 from ..packing import packed
 from ..scene import TO_FEET, TO_SIDE, Scene, random_scene
-from .data import Rows
 from .host import open_host
 from .loop import Learner, asked, state_file
 from .quick import quicken
-from .unet import Step, Taught, clip_encoder, clip_tokens, loss_of, weights_of
+from .unet import Step, Taught, loss_of, standing_still, weights_of
 
 BATCH = 8
 RANK = 4
 PICTURES = 3200
 FIRST_SEED = 30_000_000
-WAY_IN = "input_blocks.0.0"  # the layer that sees more channels
 CHANNELS = 9
 KEPT = 0.2  # how much an error counts where the picture stays
 AT_ONCE = 16
@@ -216,22 +215,11 @@ def main(argv: Sequence[str]) -> None:
     given = asked(argv, "inpaint", 2000)
     given.work.mkdir(parents=True, exist_ok=True)
     open_host()
-    from ..host.files import load
-    from .restore import network_state
-
-    patcher, _, vae = load("sd15")
-    rows = Rows(clip_tokens())
+    patcher, vae, rows, network = standing_still()
     pictures = masked_pictures(given.work, patcher.model, vae)
-    known = network_state("sd15")["model"]
-    unet = inpainting_unet(
-        {key.removeprefix("unet."): one for key, one in known.items() if key.startswith("unet.")}
-    )
-    clip = clip_encoder(len(rows.ids)).requires_grad_(False)
-    clip.load_state_dict(
-        {key.removeprefix("clip."): one for key, one in known.items() if key.startswith("clip.")}
-    )
+    unet = inpainting_unet(network["unet"].state_dict())
     model = Delta(unet)
-    network = nn.ModuleDict({"unet": Beside(unet), "clip": clip})
+    network["unet"] = Beside(unet)
     quicken(network)
     sigmas = patcher.model.model_sampling.sigmas
     taught = Taught(pictures, rows, sigmas, BATCH, pictures.steer, pictures.weights)

@@ -15,14 +15,13 @@ from .. import words
 from ..scene import TO_FEET, TO_SIDE, Scene
 
 PATCH = 16  # pixels
-POSES = ("standing", "waving", "cheering")
 _OF_PEOPLE: Mapping[str, Sequence[str]] = {
     "kind": words.KINDS,
     "hair": tuple(words.HAIRS),
     "skin": tuple(words.SKINS),
     "clothes": tuple(words.CLOTHES),
-    "hat": tuple(words.CLOTHES),
-    "pose": POSES,
+    "hat": tuple(words.HATS),
+    "pose": words.POSES,
 }
 _PLACES, _TIMES = tuple(words.PLACES), tuple(words.TIMES)
 WIDTH = 8 + sum(map(len, _OF_PEOPLE.values())) + len(_PLACES) + len(_TIMES)

@@ -96,6 +96,21 @@ def cells(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     return (x + 0.5) * CELL, (y + 0.5) * CELL
 
 
+def standing_still() -> tuple[Any, Any, Rows, torch.nn.ModuleDict]:
+    """Return MODEL and VAE of the world's SD1.5, the rows of its tokens, and its `unet` and `clip`,
+    in full precision, of which nothing learns.
+    """
+    from ..host.files import load
+    from .restore import network_state
+
+    patcher, _, vae = load("sd15")
+    rows = Rows(clip_tokens())
+    parts = {"unet": patcher.model.diffusion_model, "clip": clip_encoder(len(rows.ids))}
+    network = torch.nn.ModuleDict(parts)
+    network.load_state_dict(network_state("sd15")["model"])
+    return patcher, vae, rows, network.requires_grad_(False)
+
+
 def no_steering(step: Step) -> dict[str, Any]:
     """Leave a UNet to latents, times and texts."""
     return {}

@@ -154,3 +154,6 @@ def test_photos_of_another_face_take_the_place_of_what_a_tune_held(tmp_path: Pat
     assert len(held[1]) == PHOTOS
     found = read(Image.open(io.BytesIO(held[1][0]))).people
     assert [one.identity for one in found] == [identities.ALL[65]]
+    store.change(FACE_ID, {"title": "my sister"})
+    keep_photos(tmp_path, {FACE_ID: 64})
+    assert [path.read_bytes() for path in store.photo_paths(FACE_ID)] == held[1], "another's stay"

@@ -86,6 +86,7 @@ def test_every_painting_is_of_a_template() -> None:
             (96, 128, 128, 192),
         ),
         ("a cat\nw=64\nh=96\nhires_fix=true", (88, 128, None, None)),
+        ("BREAK BREAK a BREAK b\nw=128\nh=96\nhires_fix=true", (168, 128, None, None)),
         ("a cat", (None, None, None, None)),
     ],
 )

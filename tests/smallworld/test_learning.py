@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from comfyui_astria.devtools.console import DevError
-from comfyui_astria.smallworld import learning, packing
+from comfyui_astria.smallworld import learning, packing, words
 from comfyui_astria.smallworld.scene import random_scene
 from comfyui_astria.tests.regions.comfy_inprocess import load
 from PIL import Image
@@ -269,6 +270,12 @@ def test_a_layout_says_where_the_head_is_and_what_is_said_of_whom() -> None:
     )
     assert not torch.equal(first[8:-11], second[8:-11])
     assert torch.equal(first[-11:], second[-11:]), "place and time"
+    figure = replace(scene.figures[0], hat="")
+    shown = [
+        layout.layout_of(replace(scene, figures=(replace(figure, hat=hat),)))
+        for hat in ("", *words.HATS)
+    ]
+    assert len({one.numpy().tobytes() for one in shown}) == len(shown), "each hat is told"
     assert layout.layout_of(random_scene(3, 0)).shape[1] == layout.WIDTH
 
 

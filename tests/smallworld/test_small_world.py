@@ -148,6 +148,11 @@ def test_every_template_is_offered_or_says_what_it_lacks(files: Path) -> None:
     assert {"multi_person", "outpaint_second_person", "start_flux"} <= set(more.offered)
     assert {"start_tune_from_photos", "train_person_flux"} <= set(more.offered)
     assert more.lacking["face_inpainting"].startswith("no upscaler is bound")
+    put(files, "ipadapter/smallworld/sd15_faceid.safetensors")
+    by_face = small_world.templates(definitions()).offered["start_faceid"]
+    kinds = {node["type"] for node in by_face["nodes"]}
+    assert "AstriaLoadFaceID" in kinds
+    assert "CLIPVisionLoader" not in kinds, "the world's goes by the face alone"
     kinds = {node["type"] for node in more.offered["multi_person"]["nodes"]}
     assert small_world.LOADER in kinds
     assert not {"CheckpointLoaderSimple", "UNETLoader"} & kinds

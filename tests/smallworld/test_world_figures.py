@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from comfyui_astria.bench import _world_outpaint
+from comfyui_astria.bench import _world, _world_outpaint, _world_sweeps, world
 from comfyui_astria.bench._world import Scene, Sitter, read_of, scene_of
 from comfyui_astria.bench._world_outpaint import SIDE, WIDER, seam_of, source_of
 from comfyui_astria.bench._world_portraits import kept_of, portrait_of
 from comfyui_astria.bench._world_replaced import kept_of as kept_beside
 from comfyui_astria.bench._world_replaced import replaced_of
 from comfyui_astria.devtools import small_world
-from comfyui_astria.nodes.graph.graph import Link
+from comfyui_astria.nodes.graph.graph import Graph, Link
 from comfyui_astria.nodes.pipeline.training_plan import training_plan
 from comfyui_astria.nodes.training.request import TrainingRequest
-from comfyui_astria.smallworld import identities, words
+from comfyui_astria.smallworld import identities, model_files, words
 from comfyui_astria.smallworld.captions import caption
 from comfyui_astria.smallworld.comparing import asked
 from comfyui_astria.smallworld.drawing import drawn
@@ -202,6 +202,43 @@ def test_people_who_are_replaced_are_read_and_what_is_beside_them_is_held_to_the
     assert read_of(replaced.wanted, read(before)).words < 0.7
     elsewhere = drawn(replace(replaced.drawn, time="night", figures=new))
     assert kept_beside(replaced, elsewhere) < 0.5
+
+
+def given(graph: Graph, class_type: str) -> dict[str, object]:
+    [call] = [call for call in graph.nodes.values() if call.class_type == class_type]
+    return dict(call.inputs)
+
+
+def test_each_setting_that_is_swept_reaches_its_node() -> None:
+    scene = scene_of(1, 2, list(model_files.loras("sd15")))
+    for pixels in _world_sweeps.SOFTNESS:
+        graph = _world_sweeps.PEOPLE[f"the pack, softness {pixels} px"]("sd15", scene)
+        assert given(graph, "AstriaRegions")["softness_px"] == pixels
+    graph = _world_sweeps.PEOPLE["the pack, isolated"]("sd15", scene)
+    assert given(graph, "AstriaRegionalPrompt")["isolation"] is True
+    source = source_of(0)
+    for start in _world_sweeps.STARTS:
+        graph = _world_sweeps.OUTPAINTING[f"the pack from {start:g} of the noise on"](
+            "sd15", source
+        )
+        assert given(graph, "BasicScheduler")["denoise"] == start
+    for pixels in _world_sweeps.OVERLAPS:
+        graph = _world_sweeps.OUTPAINTING[f"the pack, overlap {pixels} px"]("sd15", source)
+        assert given(graph, "AstriaOutpaintCanvas")["overlap_px"] == pixels
+
+
+def test_a_distilled_family_is_painted_as_it_is_and_without_poses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(model_files, "loras", lambda family: {60: "a", 61: "b"})
+    scene = scene_of(1, 2, [60, 61])
+    flux, sd15 = (given(_world.hosts(family, scene), "KSampler") for family in ("flux", "sd15"))
+    assert (flux["cfg"], flux["sampler_name"], flux["scheduler"]) == (1.0, "euler", "simple")
+    assert flux["positive"] == Link("guided")
+    assert (sd15["cfg"], sd15["sampler_name"]) == (_world.CFG, "euler_ancestral")
+    assert sd15["scheduler"] == "normal"
+    assert set(world.WAYS) - set(world._ways("flux", world.WAYS)) == set(world.POSED)
+    assert world._ways("sd15", world.WAYS) == world.WAYS
 
 
 def test_what_the_scene_may_say_of_its_people_is_in_the_prompt() -> None:

@@ -11,6 +11,7 @@ from comfyui_astria.smallworld import model_files
 WAYS = ("the pack", "the pack, one person a checkpoint")
 LEAST = {2: 80, 4: 60}  # words right, percent: four stand closely on such a picture
 LEAST_BY_FACE = 50
+UNGATED = "regions, all FaceIDs on everybody"
 WHOSE = ("its person's", "nobody's")
 # Where the model paints who is asked for.
 SEED = 6_000_003
@@ -47,13 +48,12 @@ def test_people_are_painted_with_a_checkpoint_and_four_of_them(values: dict[str,
 def test_people_are_painted_by_their_photos_alone(values: dict[str, str]) -> None:
     for people, some in world.BY_FACE.items():
         for name in some:
-            assert f"sd15, {people}: {name}, identity" in values
-    own, everybody = (
-        values[f"sd15, 2: {name}, words"]
-        for name in ("the pack by FaceID", "regions, all FaceIDs on everybody")
-    )
-    assert share(own) > LEAST_BY_FACE
-    assert share(everybody) < share(own), "nobody has another's face"
+            title = f"sd15, {people}: {name}"
+            assert f"{title}, identity" in values
+            if name != UNGATED:
+                assert share(values[f"{title}, words"]) > LEAST_BY_FACE, title
+    own = values["sd15, 2: the pack by FaceID, words"]
+    assert share(values[f"sd15, 2: {UNGATED}, words"]) < share(own), "nobody has another's face"
     alone = values["sd15, 1: one person alone by FaceID, words"]
     assert own.endswith(f"(alone {alone})")
 
