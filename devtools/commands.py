@@ -9,7 +9,7 @@ import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import clean_metadata, comfyui, gpu
+from . import clean_metadata, comfyui, gpu, learning_bundle
 from .bench import run_benchmarks
 from .browser import find_chromium
 from .console import DevError, say
@@ -84,6 +84,8 @@ def main(argv: Sequence[str]) -> int:
             _require_no(command, rest)
         if command == "bench" and rest[:1] == ["gpu"]:
             return gpu.run(rest[1:])
+        if command == "learn" and learning_bundle.OPTION in rest:
+            return learning_bundle.run(rest)
         if command in _PLAIN:
             return _PLAIN[command](rest)
         if command in _IN_VENV:

@@ -20,8 +20,8 @@ from . import layout
 from .data import Pictures, Rows, fitting
 from .encoders import use_encoders
 from .host import open_host, start
-from .loop import Learner, asked
-from .quick import ATTENTION, half, keep_inputs
+from .loop import Learner, asked, on_cpu
+from .quick import ATTENTION, CPU, half, keep_inputs
 from .unet import CHUNK, clip_encoder, clip_tokens, weights_of
 
 BATCH = 16
@@ -96,6 +96,9 @@ class Loss:
         self._clip = clip
         self._t5 = t5
         self._teacher: torch.nn.ModuleDict | None = None
+        self._taught_by = learner.work / "flux.teacher.pt"
+        if learner.part < DISTILLED:
+            self._taught_by.unlink(missing_ok=True)  # of a shorter training
         self._states: Tensor | None = None  # of the image's patches, behind the double blocks
         last = learner.model["flux"].double_blocks[-1]
         self._watched = last.register_forward_hook(self._keep)
@@ -107,19 +110,24 @@ class Loss:
         x, scenes, said = self._lessons(np.random.default_rng(step))
         at = (torch.arange(BATCH) + torch.rand(BATCH)) / BATCH
         sigma = torch.special.ndtri(at.clamp(0.002, 0.998)).sigmoid()  # logit-normal, SD3
+        # Drawn on the CPU: the same numbers on every device.
         noise = torch.randn_like(x)
+        guidance = 1 + (MOST_GUIDANCE - 1) * torch.rand(BATCH)
+        x, sigma, noise, guidance = (
+            one.to(self._learner.device) for one in (x, sigma, noise, guidance)
+        )
+        plain = torch.ones_like(guidance)
         noisy = x.lerp(noise, sigma.view(-1, 1, 1, 1))
         model = self._learner.model
-        counts = torch.stack([weights_of(scene) for scene in scenes])[:, None]
+        counts = torch.stack([weights_of(scene) for scene in scenes])[:, None].to(x.device)
         if self._learner.part < DISTILLED:
-            found = self._run(model, noisy, sigma, said, torch.ones(BATCH))
-            wanted = torch.stack([layout.layout_of(scene) for scene in scenes])
+            found = self._run(model, noisy, sigma, said, plain)
+            wanted = torch.stack([layout.layout_of(scene) for scene in scenes]).to(x.device)
             off = (model["layout"](self._states.float()) - wanted).square().sum(2).mean()
             return ((found - (noise - x)).square() * counts).mean() + LAYOUT * off
-        guidance = 1 + (MOST_GUIDANCE - 1) * torch.rand(BATCH)
         with torch.no_grad():
-            taught = self._run(self._teach(), noisy, sigma, said, torch.ones(BATCH))
-            empty = self._run(self._teach(), noisy, sigma, [""] * BATCH, torch.ones(BATCH))
+            taught = self._run(self._teach(), noisy, sigma, said, plain)
+            empty = self._run(self._teach(), noisy, sigma, [""] * BATCH, plain)
         guided = empty + guidance.view(-1, 1, 1, 1) * (taught - empty)
         found = self._run(model, noisy, sigma, said, guidance)
         return ((found - guided).square() * counts).mean()
@@ -151,14 +159,16 @@ class Loss:
         # A text of one token has no gradient that PyTorch finds.
         longest = max(2, *(len(one) for one in rows))
         padding = self._t5[PADDING]
-        filled = torch.tensor([one + [padding] * (longest - len(one)) for one in rows])
+        filled = torch.tensor(
+            [one + [padding] * (longest - len(one)) for one in rows], device=x.device
+        )
         ends = [min(self._ends(text), CHUNK) for text in said]
-        tokens = torch.tensor([self._clip.of(text) for text in said])
+        tokens = torch.tensor([self._clip.of(text) for text in said], device=x.device)
         options = dict(ATTENTION)
         with torch.no_grad():
             context = t5_states(model["t5"], filled)
             pooled = model["clip"](tokens, num_tokens=ends)[3]
-        with half():
+        with half(x.device):
             found = model["flux"](x, sigma, context, pooled, guidance, transformer_options=options)
         return found.float()
 
@@ -171,16 +181,15 @@ class Loss:
         if self._teacher is None:
             self._watched.remove()  # a copy would copy what it is told to
             self._teacher = deepcopy(self._learner.model).requires_grad_(False)
-            file = self._learner.work / "flux.teacher.pt"
-            if not file.exists():
-                torch.save(self._learner.average, file)
-            self._teacher.load_state_dict(torch.load(file))
+            if not self._taught_by.exists():
+                torch.save(on_cpu(self._learner.average), self._taught_by)
+            self._teacher.load_state_dict(torch.load(self._taught_by, map_location=CPU))
         return self._teacher
 
 
 def main(argv: Sequence[str]) -> None:
     """Train, or go on."""
-    given = asked(argv, "flux", 4000)
+    given = asked(argv, "flux", 4000, device="cpu")
     open_host()
     clip, t5 = Rows(clip_tokens()), Rows(t5_tokens(), more=(PADDING,))
     pictures = Pictures(given.work, 16)
@@ -193,7 +202,14 @@ def main(argv: Sequence[str]) -> None:
         "spread": pictures.spread,
     }
     learner = Learner(
-        "flux", model, given.work, given.steps, plain, adds_in_place=False, about=about
+        "flux",
+        model,
+        given.work,
+        given.steps,
+        plain,
+        adds_in_place=False,
+        about=about,
+        device=given.device,
     )
     use_encoders(model, given.work, ("clip", "t5"))  # a state may hold others
     learner.run(Loss(learner, pictures, clip, t5), given.minutes)

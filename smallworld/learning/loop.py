@@ -17,7 +17,7 @@ from torch.autograd.graph import allow_mutation_on_saved_tensors
 
 from ...devtools.console import say
 from ...devtools.paths import DEV
-from .quick import optimisers
+from .quick import CPU, optimisers
 
 WARM_UP = 50  # steps
 LEAST = 0.02  # of the first rate, at the end
@@ -50,21 +50,24 @@ class Learner:
     falls: float = 0.5
     adds_in_place: bool = True
     about: Mapping[str, Any] = field(default_factory=dict)
+    device: str = CPU.type
     step: int = 0
     rate: float = 1.0  # of all rates; what has learned before goes on with less
 
     def __post_init__(self) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
+        self.model.to(self.device)
         self._optimisers = optimisers(self.model, self.muon, self.adam, self.plain)
         self._rates = [group["lr"] for group in self._groups]
         self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
         if self.file.exists():
-            state = torch.load(self.file, weights_only=False)
+            state = torch.load(self.file, map_location=CPU, weights_only=False)
             self.model.load_state_dict(state["model"])
             if state["optimisers"] is not None:
                 for one, kept in zip(self._optimisers, state["optimisers"], strict=True):
                     one.load_state_dict(kept)
-            self.average, self.step = state["average"], state["step"]
+            self.average = {name: value.to(self.device) for name, value in state["average"].items()}
+            self.step = state["step"]
             self.rate = state["rate"]
 
     @property
@@ -114,18 +117,15 @@ class Learner:
     def keep(self) -> None:
         """Write the state, whole or not at all."""
         new = self.file.with_suffix(".new")
-        states = [one.state_dict() for one in self._optimisers]
-        torch.save(
-            {
-                "model": self.model.state_dict(),
-                "optimisers": states,
-                "average": self.average,
-                "step": self.step,
-                "rate": self.rate,
-                **self.about,
-            },
-            new,
-        )
+        state = {
+            "model": self.model.state_dict(),
+            "optimisers": [one.state_dict() for one in self._optimisers],
+            "average": self.average,
+            "step": self.step,
+            "rate": self.rate,
+            **self.about,
+        }
+        torch.save(on_cpu(state), new)
         new.replace(self.file)
 
     def _set_rates(self) -> None:
@@ -142,6 +142,17 @@ class Learner:
                 self.average[name].lerp_(value, 1 - kept)
             else:  # a count
                 self.average[name].copy_(value)
+
+
+def on_cpu(value: Any) -> Any:
+    """Return the same with all its tensors on the CPU, as files hold them."""
+    if isinstance(value, Tensor):
+        return value.to(CPU)
+    if isinstance(value, Mapping):
+        return {key: on_cpu(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(on_cpu(one) for one in value)
+    return value
 
 
 def asked(argv: Sequence[str], name: str, steps: int, **more: float | str) -> argparse.Namespace:

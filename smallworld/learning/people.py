@@ -15,44 +15,60 @@ from ...devtools.environment import current
 from ...devtools.host import Host, HostOptions
 from ...devtools.paths import DEV, STATE_FOLDER
 from ...devtools.train import train
-from ...nodes.graph.graph import Graph
+from ...nodes.graph.graph import Graph, Link
 from ...nodes.pipeline.training_cli import planned_training
+from ...nodes.training.photos import CLASS, caption_of
 from .. import identities, model_files
 from ..photos import SIDE, TOKEN, draw_photos, kind_of, photos_of, text_of
 from .loop import asked
 
 FIRST = len(identities.learned)
 STEPS = 500
+TEN = 10  # values that the host's Create List takes
+JUDGED = 4  # photos whose texts are drawn while it learns
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How people are trained; 0 is what the preset says. With `own_texts` each photo has a text of
-    all that it shows but the face.
+    all that it shows but the face, and likeness is judged by pictures of such texts.
     """
 
     learning_rate: float = 0.0
     rank: int = 0
     own_texts: bool = False
+    class_pictures: int = 0  # of others of the kind, painted by the base
 
-    def applied(self, graph: Graph, texts: Sequence[str]) -> Graph:
-        """Return the graph of a training so, whose photos show what `texts` say."""
+    def applied(self, graph: Graph, texts: Sequence[str], kind: str) -> Graph:
+        """Return the graph of a training so of a `kind`, whose photos show what `texts` say."""
         made = Graph()
+        said: dict[str, Link] = {}
         if self.own_texts:
-            said = [
+            other = caption_of(CLASS, TOKEN, kind)
+            every = [
                 made.add(f"text.{at}", "PrimitiveString", value=text)
-                for at, text in enumerate(texts)
+                for at, text in enumerate([*texts, *[other] * self.class_pictures])
             ]
-            every = {f"inputs.input{at}": one for at, one in enumerate(said)}
-            listed = made.add("texts", "CreateList", **every)
+            said["training.positive"] = _listed(made, "texts", every)
+            said["training.samples"] = _listed(made, "texts.judged", every[:JUDGED])
         for name, call in graph.nodes.items():
             own = {}
             if call.class_type == "AstriaTrainLora":
                 own = {"learning_rate": self.learning_rate, "rank": self.rank}
-            elif name == "training.positive" and self.own_texts:
-                own = {"text": listed}
+            elif name in said:
+                own = {"text": said[name]}
             made.nodes[name] = replace(call, inputs={**call.inputs, **own})
         return made
+
+
+def _listed(graph: Graph, name: str, links: Sequence[Link]) -> Link:
+    """Return a list of these values, each of which may be a list; a node of the host takes ten."""
+    if len(links) > TEN:
+        links = [
+            _listed(graph, f"{name}.{at}", links[at : at + TEN]) for at in range(0, len(links), TEN)
+        ]
+    every = {f"inputs.input{at}": one for at, one in enumerate(links)}
+    return graph.add(name, "CreateList", **every)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -60,13 +76,22 @@ def main(argv: Sequence[str]) -> None:
     model saw.
     """
     given = asked(
-        argv, "people", STEPS, family="sd15", first=FIRST, count=4, rate=0.0, rank=0, texts="one"
+        argv,
+        "people",
+        STEPS,
+        family="sd15",
+        first=FIRST,
+        count=4,
+        rate=0.0,
+        rank=0,
+        texts="one",
+        others=0,
     )
     if given.texts not in ("one", "own"):
         raise DevError(
             f"--texts is {given.texts!r}.", "Give one, for all photos, or own, for each of its own."
         )
-    recipe = Recipe(given.rate, given.rank, own_texts=given.texts == "own")
+    recipe = Recipe(given.rate, given.rank, given.texts == "own", given.others)
     missing = [
         number
         for number in range(given.first, given.first + given.count)
@@ -80,10 +105,11 @@ def main(argv: Sequence[str]) -> None:
             arguments = [str(photos), "--name", kind_of(number), "--steps", str(given.steps)]
             arguments += ["--size", str(SIDE), "--no-face-crop", "--person-agreed", "--again"]
             arguments += ["--token", TOKEN, "--base", small_world.BASES[given.family]]
+            arguments += ["--class-pictures", str(given.others)]
             state = base / "user" / STATE_FOLDER
             planned = planned_training(arguments, folder=state, models=[model_files.FOLDER])
             texts = [text_of(photo) for photo in photos_of(number)]
-            graph = recipe.applied(planned.plan.graph, texts)
+            graph = recipe.applied(planned.plan.graph, texts, kind_of(number))
             plan = replace(planned.plan, graph=small_world.with_loader(graph))
             file = train(host.client, replace(planned, plan=plan), state)
             path = path_of(given.family, number)

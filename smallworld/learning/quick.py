@@ -1,4 +1,4 @@
-"""What makes training quick on a CPU: bfloat16 where there are units for it, a normalisation and an
+"""What makes training quick: bfloat16 where there are units for it, on a CPU a normalisation and an
 attention with fast gradients, Muon for kernels.
 """
 
@@ -14,24 +14,31 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+CPU = torch.device("cpu")
+
 
 @cache
-def _has_halves() -> bool:
-    """Say whether this CPU has units for bfloat16; without, it takes ten times as long."""
+def _has_halves(device: torch.device) -> bool:
+    """Say whether a device has units for bfloat16; a CPU without takes ten times as long."""
+    if device.type != CPU.type:
+        return True
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
 @contextmanager
-def half() -> Iterator[None]:
-    """Compute in bfloat16 where this CPU multiplies matrices of it, else as ever."""
-    with warnings.catch_warnings(), torch.autocast("cpu", torch.bfloat16, enabled=_has_halves()):
+def half(device: torch.device = CPU) -> Iterator[None]:
+    """Compute in bfloat16 where this device multiplies matrices of it, else as ever."""
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=_has_halves(device))
+    with warnings.catch_warnings(), autocast:
         # A norm whose weights are not halves takes a slower way.
         warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
         yield
 
 
 def _whole_attention(attention: Callable[..., Tensor], *tensors: Tensor, **more: Any) -> Tensor:
-    """Return the host's attention in float32."""
+    """Return the host's attention, on a CPU in float32."""
+    if tensors[0].device.type != CPU.type:
+        return attention(*tensors, **more)
     with torch.autocast("cpu", enabled=False):
         found = attention(
             *(one.float() if torch.is_tensor(one) else one for one in tensors), **more
@@ -99,7 +106,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = (x / (x.norm() + 1e-7)).to(torch.bfloat16 if _has_halves() else torch.float32)
+    x = (x / (x.norm() + 1e-7)).to(torch.bfloat16 if _has_halves(x.device) else torch.float32)
     for _ in range(5):
         squared = x @ x.T
         x = torch.addmm(x, torch.addmm(squared, squared, squared, beta=b, alpha=c), x, beta=a)

@@ -135,6 +135,7 @@ class Taught:
 def loss_of(model: torch.nn.ModuleDict, taught: Taught) -> Callable[[int], Tensor]:
     """Return what a step costs: the noise's error, weighted by min-SNR and by what is there."""
     rows, sigmas, batch = taught.rows, taught.sigmas, taught.batch
+    device = next(model.parameters()).device
 
     def loss(step: int) -> Tensor:
         rng = np.random.default_rng(step)
@@ -143,17 +144,19 @@ def loss_of(model: torch.nn.ModuleDict, taught: Taught) -> Callable[[int], Tenso
         # Stratified: every step sees all noise levels; the least ones half as often at 0.75.
         part = (torch.arange(batch) + torch.rand(batch)) / batch
         at = (part**taught.falls * len(sigmas)).long()
-        sigma = sigmas[at].view(-1, 1, 1, 1)
-        noise = torch.randn_like(x)
+        sigma = sigmas[at].view(-1, 1, 1, 1).to(device)
+        # Drawn on the CPU: the same numbers on every device.
+        noise = torch.randn_like(x).to(device)
+        x, at = x.to(device), at.to(device)
         noisy = (x + sigma * noise) / (sigma**2 + 1) ** 0.5
-        tokens = torch.tensor([rows.of(text) for text in said])
+        tokens = torch.tensor([rows.of(text) for text in said], device=device)
         with torch.no_grad():
             context = model["clip"](tokens, num_tokens=[CHUNK] * batch)[0]
-        with half():
+        with half(device):
             seen = Step(noisy, at.float(), context, said, scenes, rng, [])
             more = {"transformer_options": dict(ATTENTION), **taught.steer(seen)}
             found = model["unet"](noisy, at.float(), context, **more)
-        counts = torch.stack([taught.weights(scene) for scene in scenes])[:, None]
+        counts = torch.stack([taught.weights(scene) for scene in scenes])[:, None].to(device)
         error = ((found.float() - noise).square() * counts).mean((1, 2, 3))
         cost = (error * (SNR * sigma.flatten() ** 2).clamp(max=1.0)).mean()
         return cost + sum(seen.costs)
@@ -163,7 +166,7 @@ def loss_of(model: torch.nn.ModuleDict, taught: Taught) -> Callable[[int], Tenso
 
 def main(argv: Sequence[str]) -> None:
     """Train, or go on."""
-    given = asked(argv, "unet", 2200)
+    given = asked(argv, "unet", 2200, device="cpu")
     open_host()
     from comfy.model_sampling import ModelSamplingDiscrete
 
@@ -181,7 +184,14 @@ def main(argv: Sequence[str]) -> None:
     plain = ("input_blocks.0.", "unet.out.", "time_embed")
     about = {"tokens": rows.ids, "mean": pictures.mean, "spread": pictures.spread}
     learner = Learner(
-        "unet", model, given.work, given.steps, plain, adds_in_place=False, about=about
+        "unet",
+        model,
+        given.work,
+        given.steps,
+        plain,
+        adds_in_place=False,
+        about=about,
+        device=given.device,
     )
     use_encoders(model, given.work, ("clip",))  # a state may hold another
     taught = Taught(pictures, rows, ModelSamplingDiscrete(config).sigmas, BATCH)

@@ -101,6 +101,16 @@ def test_every_layer_learns_but_those_of_text_encoders(work: Path, name: str) ->
             assert torch.equal(first[f"{part}.{key}"], value), key
 
 
+@pytest.mark.usefixtures("t5")
+def test_a_longer_training_takes_another_teacher(work: Path) -> None:
+    arguments = ("flux", "flux.state.pt", "--steps")
+    learned(work, *arguments, "1")
+    teacher = work / "flux.teacher.pt"
+    teacher.write_bytes(b"of a shorter training")
+    learned(work, *arguments, "2")
+    assert not teacher.exists()
+
+
 @pytest.mark.parametrize(
     ("name", "all_of_it_learns"), [("clip", "text_projection"), ("t5", "nothing")]
 )

@@ -115,14 +115,29 @@ def test_a_recipe_trains_by_its_numbers_and_each_photo_s_text(base: str) -> None
     texts = [text_of(photo) for photo in photos_of(HELD_OUT[0])]
     wanted = TrainingRequest(1, photos=PHOTOS, name="woman", base=small_world.BASES[base])
     plan = training_plan(wanted, resolver())
-    graph = Recipe(2e-3, 4, own_texts=True).applied(plan.graph, texts)
+    others = 8
+    plain = training_plan(replace(wanted, class_pictures=others), resolver()).graph
+    graph = Recipe(2e-3, 4, own_texts=True, class_pictures=others).applied(plain, texts, "woman")
     assert graph.nodes["training.lora"].inputs["learning_rate"] == 2e-3
     assert graph.nodes["training.lora"].inputs["rank"] == 4
-    [said] = [call for call in graph.nodes.values() if call.class_type == "CreateList"]
-    links = [said.inputs[f"inputs.input{at}"] for at in range(PHOTOS)]
-    assert [graph.nodes[link.node].inputs["value"] for link in links] == texts
-    assert graph.nodes["training.positive"].inputs["text"] == Link(said.name)
-    as_it_is = Recipe().applied(plan.graph, texts)
+    assert graph.nodes["class.latent"].inputs["batch_size"] == others
+
+    def said(value: object) -> list[str]:
+        call = graph.nodes[value.node]
+        if call.class_type == "PrimitiveString":
+            return [call.inputs["value"]]
+        assert call.class_type == "CreateList"
+        assert len(call.inputs) <= 10, "more the host does not take"
+        return [
+            text
+            for at in range(len(call.inputs))
+            for text in said(call.inputs[f"inputs.input{at}"])
+        ]
+
+    learned = said(graph.nodes["training.positive"].inputs["text"])
+    assert learned == [*texts, *["photo of woman"] * others]
+    assert said(graph.nodes["training.samples"].inputs["text"]) == texts[:4]
+    as_it_is = Recipe().applied(plan.graph, texts, "woman")
     assert as_it_is.nodes == plan.graph.nodes, "the preset's numbers, and the captions"
 
 
