@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import allow_mutation_on_saved_tensors
 
-from ...devtools.console import say
+from ...devtools.console import DevError, say
 from ...devtools.paths import DEV
 from .quick import CPU, optimisers
 
@@ -56,7 +56,13 @@ class Learner:
 
     def __post_init__(self) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
-        self.model.to(self.device)
+        try:
+            self.model.to(self.device)
+        except (AssertionError, RuntimeError) as error:
+            raise DevError(
+                f"This PyTorch cannot use the device {self.device!r}: {error}",
+                "Leave --device out to train on the CPU.",
+            ) from error
         self._optimisers = optimisers(self.model, self.muon, self.adam, self.plain)
         self._rates = [group["lr"] for group in self._groups]
         self.average = {name: value.clone() for name, value in self.model.state_dict().items()}

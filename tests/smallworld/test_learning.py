@@ -101,6 +101,13 @@ def test_every_layer_learns_but_those_of_text_encoders(work: Path, name: str) ->
             assert torch.equal(first[f"{part}.{key}"], value), key
 
 
+def test_a_device_that_is_not_there_is_told(work: Path) -> None:
+    with pytest.raises(DevError, match="cannot use the device 'gpu'") as told:
+        learned(work, "unet", "unet.state.pt", "--steps", "1", "--device", "gpu")
+    assert "Leave --device out" in str(told.value)
+    assert not (work / "unet.state.pt").exists()
+
+
 @pytest.mark.usefixtures("t5")
 def test_a_longer_training_takes_another_teacher(work: Path) -> None:
     arguments = ("flux", "flux.state.pt", "--steps")
