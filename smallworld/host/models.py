@@ -52,7 +52,7 @@ CLIP_L = {
     "max_position_embeddings": 77,
     "eos_token_id": 49407,
 }
-# One head of the width that the host expects of a file: 128, the sum of axes_dim.
+# With one head, a layer gives a patch one mean of all others, and what is small is smeared.
 _FLUX = {
     "image_model": "flux",
     "in_channels": 16,
@@ -60,11 +60,11 @@ _FLUX = {
     "patch_size": 2,
     "vec_in_dim": 96,
     "context_in_dim": 96,
-    "hidden_size": 128,
-    "num_heads": 1,
-    "depth": 3,
-    "depth_single_blocks": 5,
-    "axes_dim": [16, 56, 56],
+    "hidden_size": 192,
+    "num_heads": 6,
+    "depth": 2,
+    "depth_single_blocks": 4,
+    "axes_dim": [4, 14, 14],
     "mlp_ratio": 4.0,
     "theta": 10000,
     "qkv_bias": True,

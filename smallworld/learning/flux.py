@@ -189,7 +189,7 @@ class Loss:
 
 def main(argv: Sequence[str]) -> None:
     """Train, or go on."""
-    given = asked(argv, "flux", 4000, device="cpu")
+    given = asked(argv, "flux", 7800, device="cpu")
     open_host()
     clip, t5 = Rows(clip_tokens()), Rows(t5_tokens(), more=(PADDING,))
     pictures = Pictures(given.work, 16)
