@@ -7,7 +7,7 @@ one does (Meng et al. 2023), from its own average.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,9 @@ POOL = 4  # batches that are drawn at once, to take one of them
 LONGEST = 96  # tokens of T5
 DISTILLED = 0.9  # from which part of the training on guidance is learned
 MOST_GUIDANCE = 5.0
+# How much noise there is in what is learned, in logits: the host's sampler of this family spends
+# most of its steps above 0.9, where it is decided who stands where.
+NOISE, NOISE_SPREAD = 1.0, 1.3
 LAYOUT = 0.2  # how much it costs that states behind the double blocks do not tell what stands where
 END, PADDING = 1, 0  # T5's tokens
 
@@ -85,31 +88,46 @@ def first_model(work: Path, clip_rows: int, t5_rows: int) -> torch.nn.ModuleDict
     return model
 
 
+def noise_levels(count: int) -> Tensor:
+    """Return random sigmas [count], each of its own part of their distribution: logit-normal (Esser
+    et al. 2024, SD3).
+    """
+    at = (torch.arange(count) + torch.rand(count)) / count
+    normal = torch.special.ndtri(at.clamp(5e-4, 1 - 5e-4))
+    return (NOISE + NOISE_SPREAD * normal).sigmoid()
+
+
 class Loss:
     """What a step costs: the error of the flow's direction, later of the guided one, weighted by
-    what is there.
+    what is there; `first` gives a model as it began, to hold the average that teaches guidance.
     """
 
-    def __init__(self, learner: Learner, pictures: Pictures, clip: Rows, t5: Rows) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        pictures: Pictures,
+        clip: Rows,
+        t5: Rows,
+        first: Callable[[], torch.nn.ModuleDict],
+    ) -> None:
         self._learner = learner
         self._pictures = pictures
         self._clip = clip
         self._t5 = t5
+        self._first = first
         self._teacher: torch.nn.ModuleDict | None = None
         self._taught_by = learner.work / "flux.teacher.pt"
         if learner.part < DISTILLED:
             self._taught_by.unlink(missing_ok=True)  # of a shorter training
         self._states: Tensor | None = None  # of the image's patches, behind the double blocks
-        last = learner.model["flux"].double_blocks[-1]
-        self._watched = last.register_forward_hook(self._keep)
+        learner.model["flux"].double_blocks[-1].register_forward_hook(self._keep)
 
     def _keep(self, block: torch.nn.Module, given: object, found: tuple[Tensor, Tensor]) -> None:
         self._states = found[0]
 
     def __call__(self, step: int) -> Tensor:
         x, scenes, said = self._lessons(np.random.default_rng(step))
-        at = (torch.arange(BATCH) + torch.rand(BATCH)) / BATCH
-        sigma = torch.special.ndtri(at.clamp(0.002, 0.998)).sigmoid()  # logit-normal, SD3
+        sigma = noise_levels(BATCH)
         # Drawn on the CPU: the same numbers on every device.
         noise = torch.randn_like(x)
         guidance = 1 + (MOST_GUIDANCE - 1) * torch.rand(BATCH)
@@ -179,8 +197,7 @@ class Loss:
 
     def _teach(self) -> torch.nn.ModuleDict:
         if self._teacher is None:
-            self._watched.remove()  # a copy would copy what it is told to
-            self._teacher = deepcopy(self._learner.model).requires_grad_(False)
+            self._teacher = self._first().to(self._learner.device).requires_grad_(False)
             if not self._taught_by.exists():
                 torch.save(on_cpu(self._learner.average), self._taught_by)
             self._teacher.load_state_dict(torch.load(self._taught_by, map_location=CPU))
@@ -193,7 +210,8 @@ def main(argv: Sequence[str]) -> None:
     open_host()
     clip, t5 = Rows(clip_tokens()), Rows(t5_tokens(), more=(PADDING,))
     pictures = Pictures(given.work, 16)
-    model = first_model(given.work, len(clip.ids), len(t5.ids))
+    first = partial(first_model, given.work, len(clip.ids), len(t5.ids))
+    model = first()
     plain = ("img_in", "txt_in", "vector_in", "time_in", "guidance_in", "final_layer", "layout")
     about = {
         "clip_tokens": clip.ids,
@@ -212,4 +230,4 @@ def main(argv: Sequence[str]) -> None:
         device=given.device,
     )
     use_encoders(model, given.work, ("clip", "t5"))  # a state may hold others
-    learner.run(Loss(learner, pictures, clip, t5), given.minutes)
+    learner.run(Loss(learner, pictures, clip, t5, first), given.minutes)

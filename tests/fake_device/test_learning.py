@@ -72,3 +72,14 @@ def test_a_model_learns_on_a_gpu_and_goes_on_anywhere(
     assert not any(isinstance(value, FakeTensor) for value in on_gpu.values())
     learned(work, name, file, "--steps", "3")
     assert used == [GPU, GPU, CPU], "from the third step on"
+
+
+@pytest.mark.usefixtures("t5")
+def test_guidance_is_learned_on_a_gpu(
+    work: Path, used: list[torch.device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flux = load("comfyui_astria.smallworld.learning.flux")
+    monkeypatch.setattr(flux, "DISTILLED", 0.0)
+    learned(work, "flux", "flux.state.pt", "--steps", "1", "--device", str(GPU))
+    assert used == [GPU]
+    assert (work / "flux.teacher.pt").exists()
