@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...devtools.console import DevError
 from ..scene import Scene, random_scene
 from .texts import taught, vocabulary
 
@@ -49,9 +50,14 @@ def fitting(
 
 
 class Pictures:
-    """Latents of pictures, with mean 0 and variance 1 in each channel, and their scenes."""
+    """Latents of pictures, with mean 0 and variance 1 in each channel, and their scenes.
 
-    def __init__(self, work: Path, channels: int) -> None:
+    Raises: DevError where none `is_wanted`.
+    """
+
+    def __init__(
+        self, work: Path, channels: int, is_wanted: Callable[[Scene], bool] = lambda scene: True
+    ) -> None:
         found: dict[tuple[int, int], list[tuple[list[int], Tensor]]] = {}
         for file in sorted(work.glob(f"latents{channels}_*.pt")):
             for size, part in torch.load(file, weights_only=False).items():
@@ -63,6 +69,16 @@ class Pictures:
         flat = [one.float().movedim(1, -1).flatten(0, 2) for _, one in self._by_size]
         every = torch.cat(flat)
         self.mean, self.spread = every.mean(0), every.std(0)
+        self._by_size = [
+            (seeds, latents)
+            for seeds, latents in (_wanted(*part, is_wanted) for part in self._by_size)
+            if seeds
+        ]
+        if not self._by_size:
+            raise DevError(
+                f"None of the pictures whose latents are in {work} can be learned from.",
+                f"Draw more: python dev.py learn latents --channels {channels} --count 24000",
+            )
         counts = np.array([len(seeds) for seeds, _ in self._by_size], float)
         self._shares = counts / counts.sum()
 
@@ -73,3 +89,11 @@ class Pictures:
         shape = (1, -1, 1, 1)
         x = (latents[chosen].float() - self.mean.view(shape)) / self.spread.view(shape)
         return x, [random_scene(seeds[one]) for one in chosen]
+
+
+def _wanted(
+    seeds: list[int], latents: Tensor, is_wanted: Callable[[Scene], bool]
+) -> tuple[list[int], Tensor]:
+    """Return the seeds and latents of the scenes that are wanted."""
+    kept = [place for place, seed in enumerate(seeds) if is_wanted(random_scene(seed))]
+    return [seeds[place] for place in kept], latents[kept]

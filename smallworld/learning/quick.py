@@ -1,5 +1,5 @@
 """What makes training quick: bfloat16 where there are units for it, on a CPU a normalisation and an
-attention with fast gradients, Muon for kernels.
+attention with fast gradients, compiled blocks, Muon for kernels.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 CPU = torch.device("cpu")
+COMPILED = 256  # forms of one function that PyTorch's compiler keeps
 
 
 @cache
@@ -72,6 +73,27 @@ def keep_inputs(module: torch.nn.Module) -> None:
     for one in module.modules():
         if isinstance(one, torch.nn.LayerNorm):
             one.forward = lambda x, norm=one.forward: norm(x.clone())
+
+
+def compile_blocks(blocks: Iterable[torch.nn.Module]) -> None:
+    """Let the host's blocks run by PyTorch's compiler, which takes minutes for the first steps and
+    needs a C++ compiler.
+    """
+    # All blocks share one function; past the limit it would run as it is, and lose its gradients.
+    torch._dynamo.config.recompile_limit = COMPILED
+    for block in blocks:
+        block.forward = torch.compile(partial(_on_copies, block.forward), dynamic=True)
+
+
+def _on_copies(forward: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    """Return what `forward` returns, its inputs as they were: compiled gradients need them so, and
+    the host's blocks add to them in place.
+    """
+
+    def copied(one: Any) -> Any:
+        return one.clone() if torch.is_tensor(one) and one.requires_grad else one
+
+    return forward(*map(copied, given), **{key: copied(one) for key, one in named.items()})
 
 
 class Muon(torch.optim.Optimizer):

@@ -108,36 +108,6 @@ def test_a_device_that_is_not_there_is_told(work: Path) -> None:
     assert not (work / "unet.state.pt").exists()
 
 
-@pytest.mark.usefixtures("t5")
-def test_a_longer_training_takes_another_teacher(work: Path) -> None:
-    arguments = ("flux", "flux.state.pt", "--steps")
-    learned(work, *arguments, "1")
-    teacher = work / "flux.teacher.pt"
-    teacher.write_bytes(b"of a shorter training")
-    learned(work, *arguments, "2")
-    assert not teacher.exists()
-
-
-def test_as_much_noise_is_learned_as_the_sampler_begins_with() -> None:
-    flux, models, samplers = map(
-        load,
-        (
-            "comfyui_astria.smallworld.learning.flux",
-            "comfyui_astria.smallworld.host.models",
-            "comfy.samplers",
-        ),
-    )
-    config = models.flux()
-    config.set_inference_dtype(torch.float32, None)
-    sampling = config.get_model({}, "").model_sampling
-    [_, _, third, *_] = samplers.calculate_sigmas(sampling, "simple", 20).tolist()
-    torch.manual_seed(1)
-    levels = torch.cat([flux.noise_levels(16) for _ in range(100)])
-    assert (levels > third).float().mean() > 0.02, third
-    assert 0.3 < (levels > 0.8).float().mean() < 0.6
-    assert (levels < 0.3).float().mean() > 0.05
-
-
 @pytest.mark.parametrize(
     ("name", "all_of_it_learns"), [("clip", "text_projection"), ("t5", "nothing")]
 )
