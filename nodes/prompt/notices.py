@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from .catalog import PARAMETERS
-from .dialects.keys import ALIASES, SIZE, is_value_of, key_to_write, own_key
+from .dialects.keys import ALIASES, SIZE, flag_for_key, is_value_of, key_to_write, own_key
 from .dialects.look_alikes import notice_syntax
 from .dialects.settings import how_to_write
 from .lexer import BYTE_ORDER_MARK, Lexer, Scanner, is_embedding_name
@@ -146,17 +146,18 @@ def _notice_line(report: Report, line: Span, key: Span) -> None:
         message = f"{quoted(text)} is read as text"
         report.add("lower-case-break", "info", line, message, hint, rewrite)
     is_tight = key.start < key.end and report.source[key.end : key.end + 1] == "="
-    near = key_to_write(key.of(report.source)) if is_tight else None
+    flag = flag_for_key(key.of(report.source)) if is_tight else None
+    near = key_to_write(key.of(report.source)) if is_tight and not flag else None
     if not near and key.start < key.end and (own := own_key(key.of(report.source))):
         value = report.source[report.source.index("=", key.end) + 1 : line.end]
         near = _with_equals(own) if is_value_of(own, value.strip()) else None
-    if near:
+    if near or flag:
         message = (
             f"{quoted(key.of(report.source) + '=')} is not a known parameter, so the line is read"
             " as text"
         )
-        rewrite = written(key, near.rstrip("=") if near != SIZE else None)
-        hint = f"Did you mean {near}?"
+        rewrite = written(key, near.rstrip("=") if near and near != SIZE else None)
+        hint = flag or f"Did you mean {near}?"
         report.add("parameter-look-alike", "warning", key, message, hint, rewrite)
 
 

@@ -352,7 +352,9 @@ def _flag_hint(name: str) -> tuple[str, str | None]:
     """
     if elsewhere := flag_to_write(name):
         return elsewhere, None
-    near = did_you_mean(name, FLAGS)
-    if near:
+    near = did_you_mean(name, [*FLAGS, *PARAMETERS])
+    if near in FLAGS:
         return f"Did you mean --{near}?", near
+    if near:
+        return f"Did you mean {near}? {flag_to_write(near)}", None
     return "To have it as text, put a blank after the dashes.", None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .catalog import FACEID_STRENGTH, FLAGS, LORA_KINDS, LORA_WEIGHT, PARAMETERS, is_unset
-from .dialects.keys import NEGATIVE, SIZE, key_to_write, plain
+from .dialects.keys import NEGATIVE, SIZE, flag_for_key, key_to_write, plain
 from .kinds import Line, ValueKind, ValueProblem, tidy
 from .segment import EmbeddingTag, FaceIdTag, LoraTag, Segment, SegmentBuilder
 from .source import Report, Rewrite, Span, quoted, written
@@ -174,8 +174,9 @@ class PromptReader:
             self._reading.put(spec.target, self._value(spec.kind, text, place), place)
 
     def unknown(self, key: str, text: str, place: ValuePlace) -> None:
-        near = None if self._report.is_full else key_to_write(key)
-        hint = f"Did you mean {near}?" if near else "It is kept, and has no effect."
+        flag = None if self._report.is_full else flag_for_key(key)
+        near = None if self._report.is_full or flag else key_to_write(key)
+        hint = flag or (f"Did you mean {near}?" if near else "It is kept, and has no effect.")
         self._report.add(
             "unknown-parameter",
             "warning",

@@ -165,3 +165,29 @@ def test_values_are_kept_as_written() -> None:
         "inpaint_faces=true\nsuper_resolution=false\nw=64\nh=64\nar=1:1"
     )
     assert (request.super_resolution, request.ar) == (False, "1:1")
+
+
+FLAGS_AS_PARAMETERS = {
+    "mask_prompt=face": "mask_prompt",
+    "outpaint_widht=512": "outpaint_width",
+    "hires_cfg_scale=3": "hires_cfg_scale",  # near a parameter too
+    "Multi=true": "multi",
+}
+
+
+@pytest.mark.parametrize("line", FLAGS_AS_PARAMETERS)
+@pytest.mark.parametrize("text", ["a cat\n{}", "a cat\n{}\nsteps=30", "a cat\nsteps=30\n{}"])
+def test_a_flag_that_is_written_as_a_parameter_is_told(line: str, text: str) -> None:
+    [told] = parse(text.format(line)).diagnostics
+    flag = FLAGS_AS_PARAMETERS[line]
+    assert told.severity == "warning"
+    assert told.hint == f"Did you mean the flag --{flag}? Write it in the text, without =."
+
+
+@pytest.mark.parametrize(
+    ("flag", "parameter"), [("cfg_scal", "cfg_scale"), ("hires_fi", "hires_fix"), ("seeds", "seed")]
+)
+def test_a_flag_that_is_nearly_a_parameter_is_told(flag: str, parameter: str) -> None:
+    [told] = parse(f"a cat --{flag} 5").diagnostics
+    assert told.code == "unknown-flag"
+    assert told.hint.startswith(f"Did you mean {parameter}? Parameters have no dashes: write")

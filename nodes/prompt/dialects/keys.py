@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..catalog import PARAMETERS
+from ..catalog import FLAGS, PARAMETERS
 from ..kinds import ValueProblem
 from ..suggest import did_you_mean
 from .samplers import is_sampler, is_schedule
@@ -82,6 +82,16 @@ def key_to_write(key: str) -> str | None:
     if own is None or own == SIZE:
         return own
     return f"{own}="
+
+
+def flag_for_key(key: str) -> str | None:
+    """Return what to write where a key is a flag, or nearly one; None where it is nearer to a
+    parameter, or to nothing.
+    """
+    near = None if own_key(key) else did_you_mean(key, [*PARAMETERS, *FLAGS])
+    if near not in FLAGS:
+        return None
+    return f"Did you mean the flag --{near}? Write it in the text, without =."
 
 
 def is_value_of(own: str, text: str) -> bool:
