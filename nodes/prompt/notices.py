@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from .catalog import PARAMETERS
+from .catalog import FLAGS, PARAMETERS
 from .dialects.keys import ALIASES, SIZE, flag_for_key, is_value_of, key_to_write, own_key
 from .dialects.look_alikes import notice_syntax
 from .dialects.settings import how_to_write
@@ -19,7 +19,7 @@ from .tree import Node
 from .weights import MOST_WEIGHT, weigh
 
 _OTHER_TAG = re.compile(r"<\s*[A-Za-z_]+\s*:[^<>\r\n]*>")
-_LONGEST_KEY = max(map(len, (*PARAMETERS, *ALIASES)))
+_LONGEST_KEY = max(map(len, (*PARAMETERS, *ALIASES, *FLAGS)))
 _HEADS = ("prompt", "positive prompt", "positive", "/imagine prompt")
 _EMBEDDING_KINDS = ("embedding", "emb", "ti")
 
@@ -72,10 +72,11 @@ def _notice_parameters(report: Report, text: str, start: int) -> None:
         before = text[max(0, equals - _LONGEST_KEY - 1) : equals]
         key = re.split(r"[^A-Za-z0-9_]", before)[-1]
         own = own_key(key)
-        if own and not (key not in PARAMETERS and _begins_line(report, start + equals - len(key))):
+        is_told = key not in PARAMETERS and _begins_line(report, start + equals - len(key))
+        if (own or key in FLAGS) and not is_told:
             message = f"{quoted(key + '=')} inside a line is read as text"
-            hint = "Put each parameter on a line of its own, below the text."
-            hint += "" if key in PARAMETERS else f" Here it is called {_with_equals(own)}."
+            hint = flag_for_key(key) or "Put each parameter on a line of its own, below the text."
+            hint += f" Here it is called {_with_equals(own)}." if own and own != key else ""
             report.add(
                 "parameter-in-text",
                 "warning",

@@ -79,7 +79,7 @@ def compile_blocks(blocks: Iterable[torch.nn.Module]) -> None:
     """Let the host's blocks run by PyTorch's compiler, which takes minutes for the first steps and
     needs a C++ compiler.
     """
-    # All blocks share one function; past the limit it would run as it is, and lose its gradients.
+    # All blocks share one function; past the limit its further forms would run as they are.
     torch._dynamo.config.recompile_limit = COMPILED
     for block in blocks:
         block.forward = torch.compile(partial(_on_copies, block.forward), dynamic=True)

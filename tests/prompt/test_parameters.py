@@ -184,6 +184,15 @@ def test_a_flag_that_is_written_as_a_parameter_is_told(line: str, text: str) -> 
     assert told.hint == f"Did you mean the flag --{flag}? Write it in the text, without =."
 
 
+def test_a_flag_inside_a_line_without_its_dashes_is_told() -> None:
+    [told] = parse("a cat, mask_prompt=face, hires_denoising_strength").diagnostics
+    assert (told.severity, told.code) == ("warning", "parameter-in-text")
+    assert told.hint == "Did you mean the flag --mask_prompt? Write it in the text, without =."
+    [told] = parse("a cat hires_denoising_strength=0.4").diagnostics
+    assert "--hires_denoising_strength" in told.hint
+    assert codes("a cat --mask_prompt=face") == [("error", "flag-equals")]
+
+
 @pytest.mark.parametrize(
     ("flag", "parameter"), [("cfg_scal", "cfg_scale"), ("hires_fi", "hires_fix"), ("seeds", "seed")]
 )
