@@ -1,4 +1,6 @@
-"""Writes the face models as a pack of InsightFace: det.onnx and rec.onnx."""
+"""Writes the face models as a pack of InsightFace: det.onnx and rec.onnx, whose large weights are
+bytes with a scale for each row.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,15 @@ from pathlib import Path
 
 import onnx
 import torch
+from onnx import ModelProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from ..model_files import ABOUT, face_pack
+from ..packing import SCALES, packed
 from .face_nets import ANCHORS, CROP, FaceDetector, FaceRecogniser
 
 OPSET = 17
+BYTES = ".bytes"  # beside the scales
 _KINDS = ("score", "bbox", "kps")
 
 
@@ -56,6 +61,31 @@ def _save(
         )
     written = onnx.load(path)
     written.doc_string = ABOUT
+    pack(written)
     onnx.checker.check_model(written, full_check=True)
     onnx.save(written, path)
     return path
+
+
+def pack(model: ModelProto) -> None:
+    """Have a model hold its large weights [n,...] as bytes and scales [n], which DequantizeLinear
+    multiplies when it runs; a model that already does so stays as it is.
+    """
+    graph = model.graph
+    weights = {
+        one.name: torch.tensor(numpy_helper.to_array(one))
+        for one in graph.initializer
+        if one.data_type == onnx.TensorProto.FLOAT and not one.name.endswith(SCALES)
+    }
+    found = packed(weights)
+    large = [name for name in weights if name + SCALES in found]
+    kept = [one for one in graph.initializer if one.name not in large]
+    nodes = list(graph.node)
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept)
+    for name in large:
+        parts = [name + BYTES, name + SCALES]
+        for part, value in zip(parts, (found[name], found[name + SCALES]), strict=True):
+            graph.initializer.append(numpy_helper.from_array(value.numpy(), part))
+        graph.node.append(helper.make_node("DequantizeLinear", parts, [name], axis=0))
+    graph.node.extend(nodes)

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 from comfyui_astria.nodes.faces.detector import FaceAnalysis
@@ -17,6 +19,7 @@ from comfyui_astria.smallworld.drawing import drawn
 from comfyui_astria.smallworld.landmarks import face_box, face_points
 from comfyui_astria.smallworld.learning import (
     detector,
+    face_files,
     face_nets,
     face_pictures,
     loop,
@@ -128,6 +131,26 @@ def test_what_is_learned_is_a_pack_of_insightface(quick: Path) -> None:
         vectors.append(pack.recogniser.embed(seen.pixels, [face_points(scene.figures[0])])[0])
     assert all(one.shape == (512,) for one in vectors)
     assert float(vectors[0] @ vectors[1]) < 0.6
+
+
+def test_files_hold_bytes_and_say_nearly_what_was_learned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_files, "FOLDER", tmp_path / "models")
+    torch.manual_seed(0)
+    model = face_nets.FaceRecogniser().eval()
+    torch.save({"average": model.state_dict()}, tmp_path / "recogniser.state.pt")
+    [path] = face_files.save_faces(tmp_path)
+    numbers = sum(value.numel() for value in model.parameters())
+    assert path.stat().st_size < 1.2 * numbers
+    written = onnx.load(path)
+    face_files.pack(written)
+    assert written == onnx.load(path), "what is packed stays as it is"
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    pixels = torch.randn(1, 3, face_nets.CROP, face_nets.CROP)
+    [found] = session.run(None, {"input": pixels.numpy()})
+    expected = model(pixels).detach().numpy()
+    assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
 
 
 def test_the_learned_pack_finds_people_and_tells_them_apart() -> None:
