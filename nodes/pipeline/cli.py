@@ -86,6 +86,9 @@ def _pictures(folder: Path) -> PictureStore:
     return PictureStore(folder.parent.parent / "input", folder / SETTINGS_FILE)
 
 
+_WITHOUT_BASE = "  Or see the plan for a model that you connect: add --family sdxl, or another.\n"
+
+
 def _explain(task: _Task, write: Callable[[str], None]) -> int:
     request = _request_of(task.text, write)
     family = FAMILIES[task.arguments.family] if task.arguments.family else None
@@ -93,7 +96,8 @@ def _explain(task: _Task, write: Callable[[str], None]) -> int:
     # Nothing is fetched to tell the plan.
     options = replace(_options(task.arguments), **{name: Socket(name) for name in to_be_had})
     explained = explain(without_pictures(request, to_be_had), task.resolver, options, family)
-    write(explained.text + picture_origins(to_be_had))
+    without_base = _WITHOUT_BASE if explained.base_is_missing else ""
+    write(explained.text + without_base + picture_origins(to_be_had))
     _write_notes(task.text, write)
     return 0 if explained.runs else 1
 

@@ -25,10 +25,13 @@ from .plan import Plan, draft
 
 @dataclass(frozen=True)
 class Explanation:
-    """The report as text, and whether the request could run as it is."""
+    """The report as text, and whether the request could run as it is; of a `base_is_missing` there
+    is nothing to report but that.
+    """
 
     text: str
     runs: bool
+    base_is_missing: bool = False
 
 
 def explain(
@@ -44,7 +47,8 @@ def explain(
     """
     drafted = drafted_for(request, resolver, options, family)
     if isinstance(drafted, Missing):
-        return Explanation(f"{drafted.message}\n{indent(drafted.hint, '  ')}\n", False)
+        told = f"{drafted.message}\n{indent(drafted.hint, '  ')}\n"
+        return Explanation(told, runs=False, base_is_missing=True)
     return Explanation(
         _report(request, drafted, resolver), not drafted.errors and not drafted.missing
     )

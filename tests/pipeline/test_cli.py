@@ -136,6 +136,15 @@ def test_compile_without_a_bound_base_says_how_to_bind_one(comfy: CommandLine) -
     assert "BIND base.690204.checkpoint FILE" in comfy.said
 
 
+def test_explain_without_a_bound_base_says_how_to_see_the_plan(comfy: CommandLine) -> None:
+    (comfy.state / "bindings.ini").unlink()
+    assert comfy.run("explain", str(comfy.prompt)) == 1
+    assert "no default base is set" in comfy.said
+    assert "add --family sdxl" in comfy.said
+    comfy.run("explain", str(comfy.prompt), "--family", "sdxl")
+    assert "Stages" in comfy.said
+
+
 def test_the_prompt_may_come_from_standard_input(
     comfy: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
