@@ -258,9 +258,8 @@ def _feature(name: str, asking: Asking) -> tuple[Graph, str]:
     """Return a starter of one feature with the world's loader, words, sizes and pictures."""
     starter = FEATURE_STARTERS[name]()
     calls = starter.graph.nodes.values()
-    is_whole = any(call.class_type in _WHOLE for call in calls)
-    # Its name says no family, so the world's own stands for it.
-    family = replace(asking, of_any_base=True).family("sd15" if is_whole else "flux")
+    # Its name says no family, so the world's truest stands for it.
+    family = replace(asking, of_any_base=True).family("sd15")
     _require(resolver(family).base(BASES[family]))
     loader = NodeCall("models.smallworld", LOADER, {"family": family})
     slots = {call.name: _LOADED[call.class_type] for call in calls if call.class_type in _LOADED}
