@@ -147,8 +147,12 @@ def run_long() -> list[dict]:
 def _run(extent: Extent) -> list[dict]:
     figures = []
     for family in model_files.families():
-        if len(numbers := list(model_files.loras(family))) < max(extent.people):
-            say(f"- {family}: left out, it has LoRAs of {len(numbers)} people")
+        numbers = list(model_files.loras(family))
+        counts = [count for count in extent.people if count <= len(numbers)]
+        if left_out := sorted(set(extent.people) - set(counts)):
+            more = " and ".join(map(str, left_out))
+            say(f"- {family}: no pictures of {more} people, it has LoRAs of {len(numbers)}")
+        if not counts:
             continue
         small_world.write_bindings(BASE, family)
         shutil.rmtree(BASE / "output" / "checkpoints", ignore_errors=True)
@@ -156,7 +160,7 @@ def _run(extent: Extent) -> list[dict]:
             for number in numbers:
                 host.client.run(api_workflow(saving(family, number)))
             kept = Kept(family, host.client)
-            ways = dict.fromkeys(extent.people, _ways(family, extent.ways))
+            ways = dict.fromkeys(counts, _ways(family, extent.ways))
             ways = {1: {CEILING: alone}, **ways}
             figures += _of_people(kept, extent, numbers, ways)
             if f"{family}.faceid" in small_world.bindings(family).roles:

@@ -15,6 +15,7 @@ from .model_files import files_of
 NODE_TITLES = {
     "positive": "Positive prompt",
     "negative": "Negative prompt",
+    "kept.positive": "Positive prompt of later stages",
     "outpaint_model": "Load outpaint model",
 }
 # What a node of a person is called behind the person's number: `person_2_positive` -> "Person 2:

@@ -173,10 +173,21 @@ def encode_request(
         if said.persons is None
         else add_regional(builder.graph, "encode", said.scene, regions, said)
     )
+    if said.persons is not None and sources.family.text.in_sequence:
+        builder.tell(_own_composition(sources.family))
     if sources.family.is_shifted_by_size:
         builder.tell(_own_shift(sources.family))
     raise_for(builder.problems, builder.missing)
     return encoded, tuple(builder.problems)
+
+
+def _own_composition(family: Family) -> Problem:
+    text = (
+        f"{family.title} paints people in regions where a ControlNet places them or the base prompt"
+        " speaks of them, and may paint nobody otherwise."
+    )
+    hint = "Steer your sampler by a pose, or say in the base prompt how many there are, and who."
+    return Problem("own-composition", "info", text, hint)
 
 
 def _own_shift(family: Family) -> Problem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from comfyui_astria.nodes.graph.graph import Link
+from comfyui_astria.nodes.graph.graph import Link, Socket
 from comfyui_astria.nodes.pipeline.build.sources import Options
 from comfyui_astria.nodes.pipeline.plan import draft, encode_request
 from comfyui_astria.nodes.prompt import PromptRequest
@@ -105,3 +105,18 @@ def test_the_report_names_the_shift_and_your_own_sampler_is_told_of_it() -> None
     assert "Astria Flux.2 Shift" in next(p.hint for p in problems if p.code == "shift-by-size")
     _, problems = encode_request(request, sources("flux"), resolver(), Link("none"))
     assert not problems
+
+
+def test_people_for_an_own_sampler_are_told_what_composes_them() -> None:
+    request = PromptRequest.require("a street BREAK BREAK a man BREAK a woman")
+    of_family = {
+        family: [
+            one.hint
+            for one in encode_request(request, sources(family), resolver(), Socket("regions"))[1]
+            if one.code == "own-composition"
+        ]
+        for family in ("flux", "flux2", "sd15")
+    }
+    assert of_family["sd15"] == []
+    assert [len(of_family[family]) for family in ("flux", "flux2")] == [1, 1]
+    assert "how many there are" in of_family["flux"][0]

@@ -12,6 +12,7 @@ from comfyui_astria.nodes.graph.graph import Link, Socket
 from comfyui_astria.nodes.graph.ui_form import ui_workflow
 from comfyui_astria.nodes.pipeline.build.sources import Options
 from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
+from comfyui_astria.nodes.pipeline.plan import Plan
 from comfyui_astria.nodes.prompt import PromptRequest
 
 from .support import (
@@ -37,7 +38,10 @@ def test_the_seeds_two_people_each_with_their_own_lora() -> None:
     assert (
         nodes["base.positive"].inputs["text"]
         == "Dramatic 1940s film noir scene. Couple standing together aiming guns, wooden paneled"
-        " background."
+        " background., ohwx woman with determined expression, retro updo hairstyle, bright red"
+        " lipstick, black and yellow color-blocked dress, aiming revolver with right hand, ohwx man"
+        " with serious face, grey fedora hat, brown suit with patterned tie, white shirt, aiming"
+        " pistol with left hand"
     )
     assert (
         nodes["base.person_1_positive"]
@@ -152,6 +156,50 @@ def test_without_base_and_common_only_the_people_of_the_input_image_change(famil
     assert nodes["base.keep_unmasked"].inputs["mask"] == Link("base.regions", 2)
     own_mask = plan_text("BREAK BREAK a BREAK b", family, image=True, mask=True).graph.nodes
     assert own_mask["base.keep_unmasked"].inputs["mask"] == Link("base.fit", 1)
+
+
+IN_SEQUENCE = [name for name, one in FAMILIES.items() if one.text.in_sequence]
+TWO_SAID = "ohwx woman, ohwx man"
+
+
+@pytest.mark.parametrize("family", IN_SEQUENCE)
+def test_without_a_pose_the_whole_pictures_text_says_who_stands_there(family: str) -> None:
+    planned = plan_text(f"{TWO}\nhires_fix=true", family, upscale_model=True)
+    nodes = planned.graph.nodes
+    assert nodes["base.positive"].inputs["text"] == f"a street, film noir, {TWO_SAID}"
+    heard = nodes["base.regional"].inputs
+    assert (heard["scene_strength"], heard["scene_until"]) == (0.4, 0.3)
+    assert heard["regions"] == Link("base.regions")
+    assert heard["negative"] == Link("base.negative")
+    # Behind it the scene is the scene again: a second sampling composes nothing.
+    later = nodes["base.kept.regional"].inputs
+    assert (later["scene_strength"], later["scene_until"]) == (0.0, 1.0)
+    assert nodes["base.kept.positive"].inputs["text"] == "a street, film noir"
+    [told] = [one for one in planned.problems if one.code == "no-pose-controlnet"]
+    assert "ends with the words of each person" in told.message
+    assert "how many there are" in told.hint
+
+
+def model_of(planned: Plan, sampling: str) -> Link:
+    """The model by which a stage of a plan samples."""
+    guider = planned.graph.nodes[f"{sampling}.guider"].inputs
+    model = guider["model"]
+    assert isinstance(model, Link)
+    return model
+
+
+def test_a_composition_is_sampled_once_and_only_where_nothing_else_composes() -> None:
+    twice = plan_text(f"{TWO}\nhires_fix=true", "flux", upscale_model=True)
+    assert model_of(twice, "base") == Link("base.regional")
+    assert model_of(twice, "hires_fix") == Link("base.kept.regional")
+    for planned in (
+        plan_text(TWO),
+        plan_text(TWO, "sdxl"),
+        plan_text(TWO, "flux", pose_controlnet=True),
+        plan_text(TWO, "flux", image=True),
+        plan_text("a street, two people", "flux"),
+    ):
+        assert not [name for name in planned.graph.nodes if "kept" in name]
 
 
 def test_the_constant_pose_steers_where_a_pose_controlnet_is_bound_and_otherwise_it_is_said() -> (

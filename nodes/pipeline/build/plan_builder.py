@@ -29,13 +29,15 @@ class PictureContext:
 
     The conditionings of scene and people, where the people are, what was repainted.
 
-    `scene` is without people, `drawn` with them; both without ControlNets. `scene_loras` act where
-    no person stands. `mask` is what an inpainting repainted, at the size of its padded picture, and
-    `fit` cuts that padding off.
+    `scene` is without people, `drawn` with them; both without ControlNets. `composition`, where the
+    first sampling draws by another text than later ones, is what it draws by. `scene_loras` act
+    where no person stands. `mask` is what an inpainting repainted, at the size of its padded
+    picture, and `fit` cuts that padding off.
     """
 
     scene: Encoded
     drawn: Encoded
+    composition: Encoded | None = None
     persons: Link | None = None
     regions: RegionsNode | None = None
     mask: Link | None = None

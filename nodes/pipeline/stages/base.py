@@ -28,10 +28,24 @@ GREY = 0x808080
 
 def add_base(builder: PlanBuilder, stage: Stage) -> StagePicture:
     """Add the stage as its kind (txt2img, img2img or inpaint) and return its picture."""
-    context = encode_prompt(builder, "base")
     if stage.kind == "txt2img":
+        context = encode_prompt(builder, "base", is_composed=_is_composed_by_text(builder))
         return _from_text(builder, stage, context)
-    return _from_image(builder, stage, context)
+    return _from_image(builder, stage, encode_prompt(builder, "base"))
+
+
+def _is_composed_by_text(builder: PlanBuilder) -> bool:
+    """Say whether a picture of people from noise has only text to tell it that they are there, on a
+    family that needs to be told.
+    """
+    is_steered = builder.sources.control_image is not None and bool(builder.settings.controls)
+    return (
+        builder.family.text.in_sequence
+        and bool(builder.request.persons)
+        and builder.sources.image is None
+        and not is_steered
+        and isinstance(builder.loaders.controlnet("pose"), Missing)
+    )
 
 
 def repeated(graph: Graph, name: str, image: Value, times: int) -> Value:
@@ -88,7 +102,7 @@ def _from_text(builder: PlanBuilder, stage: Stage, context: PictureContext) -> S
     masks = _people_masks(builder, given, maps)
     ground = people.PeopleGround(size.width, size.height, masks=masks, pose=maps.get("pose"))
     context = _with_people(builder, context, ground)
-    encoded = add_controls(builder, stage, context.drawn, maps)
+    encoded = add_controls(builder, stage, context.composition or context.drawn, maps)
     if image is None and "pose" not in maps:
         encoded = _constant_pose(builder, encoded, context)
     sides = {"width": size.width, "height": size.height}
@@ -225,18 +239,23 @@ def _constant_pose(builder: PlanBuilder, encoded: Encoded, context: PictureConte
     if context.regions is None:
         return encoded
     model = builder.loaders.controlnet("pose")
-    if isinstance(model, Missing):
-        has_any = bool(builder.family.controls or builder.family.patched_controls)
-        why = "is connected or bound" if has_any else f"is used on {builder.family.title} yet"
-        text = (
-            f"No pose ControlNet {why}, so the regions alone place the persons, and somebody may be"
-            " left out."
+    if not isinstance(model, Missing):
+        strength = steering_of(builder, "pose")
+        return steered(builder, "base.pose", encoded, model, context.regions.pose, *strength)
+    has_any = bool(builder.family.controls or builder.family.patched_controls)
+    why = "is connected or bound" if has_any else f"is used on {builder.family.title} yet"
+    text = f"No pose ControlNet {why}, so the regions alone place the persons"
+    hint = model.hint if has_any else "To place them, give a mask for each."
+    if context.composition is not None:
+        text += (
+            ". The scene's text ends with the words of each person, and the persons read it too"
+            " while the picture takes shape; still somebody may be left out."
         )
-        hint = model.hint if has_any else "To place them, give a mask for each."
-        builder.tell(Problem("no-pose-controlnet", "info", text, hint))
-        return encoded
-    strength = steering_of(builder, "pose")
-    return steered(builder, "base.pose", encoded, model, context.regions.pose, *strength)
+        hint = f"Say in the base prompt how many there are, such as two people. {hint}"
+    else:
+        text += ", and somebody may be left out."
+    builder.tell(Problem("no-pose-controlnet", "info", text, hint))
+    return encoded
 
 
 def _from_image(builder: PlanBuilder, stage: Stage, context: PictureContext) -> StagePicture:

@@ -21,12 +21,31 @@ from ...prompt.catalog import MAX_PERSONS
 from ...tunes.file_search import Missing
 from ..build.plan_builder import PictureContext, PlanBuilder
 from ..build.stage_list import Problem
-from ..build.text import Encoded, Lora, Models, PromptText, joined_text, with_text_loras
+from ..build.text import (
+    Encoded,
+    Lora,
+    Models,
+    PromptText,
+    joined_text,
+    with_text_loras,
+)
 from .faceids import person_faceids
 
 SOFTNESS_PX = 32
 NAME_LENGTH = 24
 NAMELESS = "without words"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """How much persons hear of the scene's text, and until which part of the steps."""
+
+    strength: float
+    until: float
+
+
+UNHEARD = Heard(0.0, 1.0)
+COMPOSING = Heard(0.4, 0.3)  # where only that text can say that they are there
 
 
 @dataclass(frozen=True)
@@ -200,11 +219,14 @@ def in_regions(
 ) -> PictureContext:
     """Return the same with the persons in their regions."""
     regions = add_regions(builder, stage, ground)
-    return replace(
-        context,
-        drawn=add_regional(builder.graph, stage, context.scene, regions.regions, context),
-        regions=regions,
-    )
+    graph, composition, kept = builder.graph, context.composition, stage
+    if composition is not None:
+        kept = f"{stage}.kept"
+        composition = add_regional(
+            graph, stage, composition, regions.regions, context, heard=COMPOSING
+        )
+    drawn = add_regional(graph, kept, context.scene, regions.regions, context)
+    return replace(context, drawn=drawn, composition=composition, regions=regions)
 
 
 def are_drawn_again(request: PromptRequest) -> bool:
@@ -249,9 +271,15 @@ def add_persons(
 
 
 def add_regional(
-    graph: Graph, stage: str, encoded: Encoded, regions: Value, context: PictureContext
+    graph: Graph,
+    stage: str,
+    encoded: Encoded,
+    regions: Value,
+    context: PictureContext,
+    heard: Heard = UNHEARD,
 ) -> Encoded:
-    """Add the model that draws the persons in their regions.
+    """Add the model that draws the persons in their regions; `heard` is how much they hear of the
+    scene's text, and until when.
 
     Return what the sampler takes in place of `encoded`.
     """
@@ -267,9 +295,9 @@ def add_regional(
         model=model,
         **people,
         **scene,
-        scene_strength=0.0,
+        scene_strength=heard.strength,
         isolation=False,
-        scene_until=1.0,
+        scene_until=heard.until,
     )
     models = replace(encoded.models, model=regional.model)
     return Encoded(models, regional.positive, regional.negative)

@@ -24,7 +24,7 @@ from ..build.text import (
     with_text_loras,
 )
 from .faceids import apply_faceids
-from .people import add_persons, lora_chain, texts_of_people
+from .people import add_persons, lora_chain, person_segments, texts_of_people
 
 
 def add_scene(
@@ -54,10 +54,19 @@ def add_scene(
     )
 
 
-def encode_prompt(builder: PlanBuilder, stage: str, also: Sequence[Segment] = ()) -> PictureContext:
+def encode_prompt(
+    builder: PlanBuilder,
+    stage: str,
+    also: Sequence[Segment] = (),
+    *,
+    is_composed: bool = False,
+) -> PictureContext:
     """Add the scene, and where there are persons the chain of them.
 
-    `also` is encoded with the scene, behind the prompt.
+    `also` is encoded with the scene, behind the prompt. `is_composed`: nothing but text composes
+    the picture, so that the first sampling gets a text of the scene with the persons' words. Where
+    text and image stand in one sequence, a region paints what its place in the whole picture is
+    expected to show, and nobody where the whole picture's text speaks of nobody.
 
     Tags act where their segment's words do. Without persons all of them are the whole picture's.
     With persons, LoRAs of the common prompt act on everybody, and once; those of the base prompt on
@@ -70,8 +79,33 @@ def encode_prompt(builder: PlanBuilder, stage: str, also: Sequence[Segment] = ()
     if not request.persons:
         scene = add_scene(builder, stage, builder.sources.models, prompt_text, builder.settings)
         return PictureContext(scene, scene)
-    if request.base.faceids:
-        tag = request.base.faceids[0]
+    _tell_of_nobodys_face(builder)
+    shared = builder.resolve_text((request.common,), ()).loras
+    builder.wear("everybody", shared)
+    models = add_loras(graph, stage, builder.sources.models, shared)
+    persons = add_persons(builder, stage, models, texts_of_people(builder))
+    own = builder.resolve_text((request.base, *also), ()).loras
+    builder.wear("the scene", own)
+    worded = with_text_loras(graph, f"{stage}.scene", models, own)
+    family, cfg = builder.family, builder.settings.cfg
+    composition, kept = None, stage
+    if is_composed:
+        kept = f"{stage}.kept"
+        said = replace(prompt_text, positive=(*prompt_text.positive, *_words_of_people(builder)))
+        composition = add_encoding(graph, stage, worded, said, family, cfg)
+    scene = add_encoding(graph, kept, worded, prompt_text, family, cfg)
+    return PictureContext(
+        scene,
+        scene,
+        composition,
+        persons=persons,
+        scene_loras=lora_chain(graph, f"{stage}.scene", own),
+    )
+
+
+def _tell_of_nobodys_face(builder: PlanBuilder) -> None:
+    """Refuse a face in the base prompt of a picture with persons."""
+    for tag in builder.request.base.faceids[:1]:
         text = (
             f"<faceid:{tag.id}:{tag.strength:g}> stands in the base prompt, which describes the"
             " scene; no person has this face."
@@ -84,14 +118,12 @@ def encode_prompt(builder: PlanBuilder, stage: str, also: Sequence[Segment] = ()
                 "Move the tag into a person's segment, or into the common one for everybody.",
             )
         )
-    shared = builder.resolve_text((request.common,), ()).loras
-    builder.wear("everybody", shared)
-    models = add_loras(graph, stage, builder.sources.models, shared)
-    persons = add_persons(builder, stage, models, texts_of_people(builder))
-    own = builder.resolve_text((request.base, *also), ()).loras
-    builder.wear("the scene", own)
-    worded = with_text_loras(graph, f"{stage}.scene", models, own)
-    scene = add_encoding(graph, stage, worded, prompt_text, builder.family, builder.settings.cfg)
-    return PictureContext(
-        scene, scene, persons=persons, scene_loras=lora_chain(graph, f"{stage}.scene", own)
-    )
+
+
+def _words_of_people(builder: PlanBuilder) -> list[Segment]:
+    """Return what each person's own segment says, from left to right."""
+    return [
+        segment
+        for person in person_segments(builder.request)
+        for segment in builder.resolve_text(person.own, (), of_person=True).positive
+    ]
