@@ -217,7 +217,9 @@ def _of_pictures(
 
 
 class Kept:
-    """Answers of pictures that were painted before with the same files, and read the same way."""
+    """Answers of pictures that were painted before by the same graph with the same files, and read
+    the same way.
+    """
 
     def __init__(self, family: str, client: Client) -> None:
         self.family = family
@@ -305,9 +307,9 @@ class Kept:
         outputs: Sequence[str] = (OUTPUT,),
     ) -> Answer:
         """Return what is read off the pictures of these outputs of a graph."""
-        key = (self._by, *key)
+        graph = api_workflow(graph_of())
+        key = (self._by, *key, _hash_of_graph(graph))
         if key not in self._known:
-            graph = api_workflow(graph_of())
             started = time.monotonic()
             entry = self._client.run(graph, timeout_s=600)
             seconds = time.monotonic() - started
@@ -331,6 +333,11 @@ def _hash_of(family: str) -> str:
     for path in (model_files.path_of(family), vae, *loras, *more):
         found.update(Path(path).read_bytes())
     return found.hexdigest()[:12]
+
+
+def _hash_of_graph(graph: Mapping[str, object]) -> str:
+    """Return what a workflow is, in short: what the pack plans may have changed since."""
+    return hashlib.sha256(json.dumps(graph, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _figures(

@@ -180,6 +180,16 @@ def test_without_a_pose_the_whole_pictures_text_says_who_stands_there(family: st
     assert "how many there are" in told.hint
 
 
+def test_what_the_scene_says_already_is_not_said_again() -> None:
+    planned = plan_text(
+        "a woman and an old man BREAK BREAK an old man BREAK man BREAK a man", "flux"
+    )
+    text = planned.graph.nodes["base.positive"].inputs["text"]
+    assert text == "a woman and an old man, a man"
+    twins = plan_text("twins BREAK BREAK a man BREAK a man", "flux").graph.nodes
+    assert twins["base.positive"].inputs["text"] == "twins, a man, a man"
+
+
 def model_of(planned: Plan, sampling: str) -> Link:
     """The model by which a stage of a plan samples."""
     guider = planned.graph.nodes[f"{sampling}.guider"].inputs

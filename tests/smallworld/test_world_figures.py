@@ -261,3 +261,24 @@ def test_what_the_scene_may_say_of_its_people_is_in_the_prompt() -> None:
     kinds = [words.KINDS[one.number % 2] for one in scene.sitters]
     assert scene.kinds == f"{scene.text}, {kinds[0]}, {kinds[1]}"
     assert scene.everything == ", ".join([scene.text, *(one.text for one in scene.sitters)])
+
+
+def test_an_answer_is_kept_for_the_same_graph_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Host:
+        runs = 0
+
+        def run(self, graph: object, timeout_s: float) -> dict:
+            self.runs += 1
+            return {}
+
+    host = Host()
+    monkeypatch.setattr(world, "DEV", tmp_path)
+    monkeypatch.setattr(world, "images_of", lambda entry, output: [output])
+    monkeypatch.setattr(world, "picture_of", lambda *given: Image.new("RGB", (192, 128)))
+    scene = scene_of(1, 2, [60, 61])
+    for strength in (0.0, 0.0, 0.4):
+        kept = world.Kept("sd15", host)  # type: ignore[arg-type]
+        kept.of_people("the pack", _world.ours(scene_strength=strength), scene)
+    assert host.runs == 2

@@ -11,6 +11,7 @@ from comfyui_astria.smallworld import model_files
 WAYS = ("the pack", "the pack, one person a checkpoint")
 LEAST = {2: 80, 4: 60}  # words right, percent: four stand closely on such a picture
 LEAST_BY_FACE = 50
+LEAST_UNPOSED = 50  # where the scene's text speaks of nobody, nobody is painted
 UNGATED = "regions, all FaceIDs on everybody"
 WHOSE = ("its person's", "nobody's")
 # Where the model paints who is asked for.
@@ -26,7 +27,6 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
             patch.setattr(module, "BASE", folder / "base")
         patch.setattr(world, "DEV", folder)
         patch.setattr(world, "FIRST_SEED", SEED)
-        patch.setattr(model_files, "families", lambda: ("sd15",))
         ways = {name: world.WAYS[name] for name in WAYS}
         figures = world._run(world.Extent(1, 1, tuple(LEAST), ways, 1))
         yield {one["name"]: one["value"] for one in figures}
@@ -43,6 +43,17 @@ def test_people_are_painted_with_a_checkpoint_and_four_of_them(values: dict[str,
             assert share(words) > least, (people, name)
             assert words.endswith(f"(alone {values['sd15, 1: one person alone, words']})")
             assert share(values[f"sd15, {people}: {name}, leak"]) < 50
+
+
+def test_two_people_whom_no_pose_places_are_painted_by_the_transformer(
+    values: dict[str, str],
+) -> None:
+    for name in WAYS:
+        title = f"flux, 2: {name}"
+        assert share(values[f"{title}, words"]) > LEAST_UNPOSED, title
+        assert share(values[f"{title}, leak"]) < 50
+    # It has LoRAs of two people.
+    assert not [name for name in values if name.startswith("flux, 4")]
 
 
 def test_people_are_painted_by_their_photos_alone(values: dict[str, str]) -> None:
@@ -68,6 +79,7 @@ def test_a_face_far_away_is_painted_and_nothing_else(values: dict[str, str]) -> 
 
 
 def test_what_is_not_painted_is_kept(values: dict[str, str]) -> None:
-    assert share(values["sd15, masked portrait, kept"]) == 100
-    assert share(values["sd15, people replaced in a picture, kept"]) == 100
-    assert share(values["sd15, outpainting: the pack, kept"]) == 100
+    for family in model_files.families():
+        assert share(values[f"{family}, masked portrait, kept"]) == 100
+        assert share(values[f"{family}, people replaced in a picture, kept"]) == 100
+        assert share(values[f"{family}, outpainting: the pack, kept"]) == 100

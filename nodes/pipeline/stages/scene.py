@@ -5,6 +5,7 @@ Where the persons stand comes later, in `people`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -91,7 +92,8 @@ def encode_prompt(
     composition, kept = None, stage
     if is_composed:
         kept = f"{stage}.kept"
-        said = replace(prompt_text, positive=(*prompt_text.positive, *_words_of_people(builder)))
+        unsaid = _unsaid_of_people(builder, prompt_text)
+        said = replace(prompt_text, positive=(*prompt_text.positive, *unsaid))
         composition = add_encoding(graph, stage, worded, said, family, cfg)
     scene = add_encoding(graph, kept, worded, prompt_text, family, cfg)
     return PictureContext(
@@ -120,10 +122,17 @@ def _tell_of_nobodys_face(builder: PlanBuilder) -> None:
         )
 
 
-def _words_of_people(builder: PlanBuilder) -> list[Segment]:
-    """Return what each person's own segment says, from left to right."""
-    return [
+def _unsaid_of_people(builder: PlanBuilder, scene: PromptText) -> list[Segment]:
+    """Return what each person's own segment says, from left to right, but for what the scene's text
+    says already: N equal prompts stay one prompt.
+    """
+    words = [
         segment
         for person in person_segments(builder.request)
         for segment in builder.resolve_text(person.own, (), of_person=True).positive
     ]
+    return [one for one in words if not _says(scene, replace(scene, positive=(one,), style=None))]
+
+
+def _says(scene: PromptText, words: PromptText) -> bool:
+    return re.search(rf"(?<!\w){re.escape(words.text)}(?!\w)", scene.text) is not None
