@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from comfyui_astria.bench._world_portraits import kept_of, portrait_of
 from comfyui_astria.bench._world_replaced import kept_of as kept_beside
 from comfyui_astria.bench._world_replaced import replaced_of
 from comfyui_astria.devtools import small_world
+from comfyui_astria.devtools.client import Client
 from comfyui_astria.nodes.graph.graph import Graph, Link
 from comfyui_astria.nodes.pipeline.training_plan import training_plan
 from comfyui_astria.nodes.training.request import TrainingRequest
@@ -279,6 +281,6 @@ def test_an_answer_is_kept_for_the_same_graph_alone(
     monkeypatch.setattr(world, "picture_of", lambda *given: Image.new("RGB", (192, 128)))
     scene = scene_of(1, 2, [60, 61])
     for strength in (0.0, 0.0, 0.4):
-        kept = world.Kept("sd15", host)  # type: ignore[arg-type]
+        kept = world.Kept("sd15", cast("Client", host))
         kept.of_people("the pack", _world.ours(scene_strength=strength), scene)
     assert host.runs == 2
