@@ -175,9 +175,36 @@ def test_without_a_pose_the_whole_pictures_text_says_who_stands_there(family: st
     later = nodes["base.kept.regional"].inputs
     assert (later["scene_strength"], later["scene_until"]) == (0.0, 1.0)
     assert nodes["base.kept.positive"].inputs["text"] == "a street, film noir"
-    [told] = [one for one in planned.problems if one.code == "no-pose-controlnet"]
-    assert "ends with the words of each person" in told.message
+    [told] = [one for one in planned.problems if one.code == "people-in-scene-text"]
+    assert "also says each person's words" in told.message
     assert "how many there are" in told.hint
+
+
+@pytest.mark.parametrize("base", ["", "a street"])
+@pytest.mark.parametrize("keeps_unmasked", [False, True])
+@pytest.mark.parametrize("has_mask", [False, True])
+def test_so_it_does_where_people_of_a_picture_are_painted_anew(
+    base: str, keeps_unmasked: bool, has_mask: bool
+) -> None:
+    planned = plan_text(
+        f"{base} BREAK BREAK a woman BREAK a man\nhires_fix=true",
+        "flux",
+        Options(keep_unmasked=keeps_unmasked),
+        image=True,
+        mask=has_mask,
+        upscale_model=True,
+        pose_controlnet=True,  # which poses nobody in a picture where no pose is asked for
+    )
+    nodes = planned.graph.nodes
+    said = ", ".join(filter(None, [base, "a woman", "a man"]))
+    assert nodes["base.positive"].inputs["text"] == said
+    assert nodes["base.regional"].inputs["scene_strength"] == 0.4
+    sampled = model_of(planned, "base")
+    if sampled == Link("base.differential"):  # which blends along the mask's soft edge
+        sampled = nodes["base.differential"].inputs["model"]
+    assert sampled == Link("base.regional")
+    assert nodes["base.kept.positive"].inputs["text"] == base
+    assert [one.code for one in planned.problems].count("people-in-scene-text") == 1
 
 
 def test_what_the_scene_says_already_is_not_said_again() -> None:
@@ -206,7 +233,8 @@ def test_a_composition_is_sampled_once_and_only_where_nothing_else_composes() ->
         plan_text(TWO),
         plan_text(TWO, "sdxl"),
         plan_text(TWO, "flux", pose_controlnet=True),
-        plan_text(TWO, "flux", image=True),
+        plan_text(f"{TWO}\ncontrolnet=canny", "flux", image=True, controlnet=True),
+        plan_text(TWO, "sd15", image=True),
         plan_text("a street, two people", "flux"),
     ):
         assert not [name for name in planned.graph.nodes if "kept" in name]

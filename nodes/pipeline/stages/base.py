@@ -28,24 +28,24 @@ GREY = 0x808080
 
 def add_base(builder: PlanBuilder, stage: Stage) -> StagePicture:
     """Add the stage as its kind (txt2img, img2img or inpaint) and return its picture."""
+    context = encode_prompt(builder, "base", is_composed=_is_composed_by_text(builder))
     if stage.kind == "txt2img":
-        context = encode_prompt(builder, "base", is_composed=_is_composed_by_text(builder))
         return _from_text(builder, stage, context)
-    return _from_image(builder, stage, encode_prompt(builder, "base"))
+    return _from_image(builder, stage, context)
 
 
 def _is_composed_by_text(builder: PlanBuilder) -> bool:
-    """Say whether a picture of people from noise has only text to tell it that they are there, on a
-    family that needs to be told.
+    """Say whether only text tells the model that the people are there, on a family that needs to be
+    told: no ControlNet does, neither one that was asked for nor the constant pose's, which a
+    picture without an input image gets.
     """
-    is_steered = builder.sources.control_image is not None and bool(builder.settings.controls)
-    return (
-        builder.family.text.in_sequence
-        and bool(builder.request.persons)
-        and builder.sources.image is None
-        and not is_steered
-        and isinstance(builder.loaders.controlnet("pose"), Missing)
-    )
+    sources = builder.sources
+    if not (builder.family.text.in_sequence and builder.request.persons):
+        return False
+    if sources.image is None:
+        is_steered = sources.control_image is not None and bool(builder.settings.controls)
+        return not is_steered and isinstance(builder.loaders.controlnet("pose"), Missing)
+    return not builder.settings.controls
 
 
 def repeated(graph: Graph, name: str, image: Value, times: int) -> Value:
@@ -244,16 +244,11 @@ def _constant_pose(builder: PlanBuilder, encoded: Encoded, context: PictureConte
         return steered(builder, "base.pose", encoded, model, context.regions.pose, *strength)
     has_any = bool(builder.family.controls or builder.family.patched_controls)
     why = "is connected or bound" if has_any else f"is used on {builder.family.title} yet"
-    text = f"No pose ControlNet {why}, so the regions alone place the persons"
+    text = (
+        f"No pose ControlNet {why}, so the regions alone place the persons, and somebody may be"
+        " left out."
+    )
     hint = model.hint if has_any else "To place them, give a mask for each."
-    if context.composition is not None:
-        text += (
-            ". The scene's text ends with the words of each person, and the persons read it too"
-            " while the picture takes shape; still somebody may be left out."
-        )
-        hint = f"Say in the base prompt how many there are, such as two people. {hint}"
-    else:
-        text += ", and somebody may be left out."
     builder.tell(Problem("no-pose-controlnet", "info", text, hint))
     return encoded
 
@@ -268,8 +263,9 @@ def _from_image(builder: PlanBuilder, stage: Stage, context: PictureContext) -> 
     masks = _people_masks(builder, fit.image, maps)
     ground = people.PeopleGround(0, 0, fit.image, masks, maps.get("pose"))
     context = _with_people(builder, context, ground)
+    drawn = context.composition or context.drawn
     if stage.kind != "inpaint":
-        encoded = add_controls(builder, stage, context.drawn, maps)
+        encoded = add_controls(builder, stage, drawn, maps)
         encoded, latent = add_whole_latent(graph, "base", encoded, pixels, builder.family)
         painting = Painting(encoded, latent, settings.denoise, fit.image)
         result = add_sampling(graph, "base", painting, builder.family, settings)
@@ -278,7 +274,7 @@ def _from_image(builder: PlanBuilder, stage: Stage, context: PictureContext) -> 
         context = replace(context, mask=repaint, fit=fit.fit)
         patch = inpaint_patch(builder, builder.family)
         shown = None if patch is None else ShownPicture(patch, pixels, repaint)
-        encoded = add_controls(builder, stage, context.drawn, maps, shown)
+        encoded = add_controls(builder, stage, drawn, maps, shown)
         encoded, latent = add_masked_latent(graph, "base", encoded, pixels, repaint, builder.family)
         painting = Painting(encoded, latent, settings.denoise, fit.image)
         painted = add_sampling(graph, "base", painting, builder.family, settings)

@@ -64,10 +64,10 @@ def encode_prompt(
 ) -> PictureContext:
     """Add the scene, and where there are persons the chain of them.
 
-    `also` is encoded with the scene, behind the prompt. `is_composed`: nothing but text composes
-    the picture, so that the first sampling gets a text of the scene with the persons' words. Where
-    text and image stand in one sequence, a region paints what its place in the whole picture is
-    expected to show, and nobody where the whole picture's text speaks of nobody.
+    `also` is encoded with the scene, behind the prompt. `is_composed`: nothing but text tells that
+    the persons are there, so that the first sampling gets a text of the scene with the persons'
+    words. Where text and image stand in one sequence, a region paints what its place in the whole
+    picture is expected to show, and nobody where the whole picture's text speaks of nobody.
 
     Tags act where their segment's words do. Without persons all of them are the whole picture's.
     With persons, LoRAs of the common prompt act on everybody, and once; those of the base prompt on
@@ -93,6 +93,8 @@ def encode_prompt(
     if is_composed:
         kept = f"{stage}.kept"
         unsaid = _unsaid_of_people(builder, prompt_text)
+        if unsaid:
+            builder.tell(_people_in_scene_text(family))
         said = replace(prompt_text, positive=(*prompt_text.positive, *unsaid))
         composition = add_encoding(graph, stage, worded, said, family, cfg)
     scene = add_encoding(graph, kept, worded, prompt_text, family, cfg)
@@ -103,6 +105,16 @@ def encode_prompt(
         persons=persons,
         scene_loras=lora_chain(graph, f"{stage}.scene", own),
     )
+
+
+def _people_in_scene_text(family: Family) -> Problem:
+    text = (
+        f"{family.title} paints nobody where the base prompt speaks of nobody, so in the first"
+        " sampling it also says each person's words, and the persons read it too while the picture"
+        " takes shape."
+    )
+    hint = "Say in the base prompt how many there are, such as two people."
+    return Problem("people-in-scene-text", "info", text, hint)
 
 
 def _tell_of_nobodys_face(builder: PlanBuilder) -> None:
