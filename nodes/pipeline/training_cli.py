@@ -57,6 +57,7 @@ def planned_training(
         "steps": asked.steps,
         "sizes_px": tuple(asked.size or ()),
         "face_crop": asked.face_crop,
+        "face_weight": asked.face_weight,
         "training_face_correct": asked.training_face_correct,
         "masks": asked.masks,
         "class_pictures": asked.class_pictures,
@@ -124,6 +125,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--size", type=int, action="append", help="px; may be given again")
     parser.add_argument("--face-crop", action=argparse.BooleanOptionalAction, default=None)
+    parser.add_argument(
+        "--face-weight", type=float, default=1.0, metavar="N", help="how often a face counts"
+    )
     parser.add_argument("--training-face-correct", action="store_true")
     parser.add_argument("--masks", action="store_true", help="find the person; needs a segmenter")
     parser.add_argument("--class-pictures", type=int, default=0, metavar="N")

@@ -96,7 +96,9 @@ def _photos(
 ) -> TunePhotosNode:
     """Write the photos' node, with the models that it needs."""
     beside: dict[str, Value] = {}
-    needs_faces = bool(request.face_crop) or request.training_face_correct
+    needs_faces = (
+        bool(request.face_crop) or request.training_face_correct or request.face_weight != 1
+    )
     if needs_faces or loaders.is_bound("face_analysis"):
         beside["analysis"] = _required(loaders.model("face_analysis"))
     face_crop = settings.face_crop and "analysis" in beside
@@ -125,6 +127,7 @@ def _photos(
         name=request.name,
         sizes=settings.sizes,
         face_crop=face_crop,
+        face_weight=request.face_weight,
         **beside,
     )
 

@@ -19,6 +19,7 @@ from .host.start import Given, numbers_for, train
 from .photos import parse_sizes, sample_captions
 from .prepare import Wanted
 from .presets import MAX_STEPS, PRESETS, SIZE_MULTIPLE
+from .request import MAX_FACE_WEIGHT
 
 # Photos as they are learned, with what the training and its judge need to know of them.
 TunePhotosType = io.Custom("ASTRIA_TUNE_PHOTOS")
@@ -93,6 +94,15 @@ class AstriaTunePhotos(io.ComfyNode):
                     optional=True,
                     tooltip="Other people of this kind, a batch or a list, so that it stays wide.",
                 ),
+                io.Float.Input(
+                    "face_weight",
+                    optional=True,  # which workflows saved before it lack
+                    default=1.0,
+                    min=1.0,
+                    max=MAX_FACE_WEIGHT,
+                    step=0.5,
+                    tooltip="How often each photo's face counts; above 1 it needs analysis.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="pictures", is_output_list=True),
@@ -121,6 +131,7 @@ class AstriaTunePhotos(io.ComfyNode):
             given.pop("name"),
             parse_sizes(given.pop("sizes")),
             given.pop("face_crop"),
+            given.pop("face_weight", 1.0),
         )
         photos = prepared(given.pop("tune"), images, wanted, class_images=class_images, **given)
         report = "\n".join(

@@ -26,12 +26,14 @@ BACKGROUND = 0.1  # how much it counts beside the person
 
 @dataclass(frozen=True, eq=False)
 class TunePicture:
-    """A picture to learn, [1,H,W,3] 0..1; `mask` [1,H,W] is 1 on the person, None: all counts."""
+    """A picture to learn, [1,H,W,3] 0..1; `weights` [1,H,W]: how much each pixel counts, None: all
+    alike.
+    """
 
     pixels: Tensor
     caption: str
     kind: str
-    mask: Tensor | None = None
+    weights: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,27 +94,29 @@ def fitted_size(width: int, height: int, size: int) -> tuple[int, int]:
 
 
 def fitted(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Return a photo, uint8 [H,W,3], scaled to cover its fitted size and cut in the middle."""
+    """Return a photo, uint8 [H,W,3], or a map of it, float32 [H,W], scaled to cover its fitted size
+    and cut in the middle.
+    """
     height, width = pixels.shape[:2]
     across, down = fitted_size(width, height, size)
     scale = max(across / width, down / height)
     box_width, box_height = across / scale, down / scale
     left, top = (width - box_width) / 2, (height - box_height) / 2
     box = (left, top, left + box_width, top + box_height)
-    scaled = Image.fromarray(pixels).resize((across, down), Image.Resampling.LANCZOS, box=box)
-    return np.array(scaled)
+    # Lanczos would give a map values beyond its own.
+    method = Image.Resampling.LANCZOS if pixels.ndim == 3 else Image.Resampling.BILINEAR
+    return np.array(Image.fromarray(pixels).resize((across, down), method, box=box))
 
 
-def face_crop(pixels: np.ndarray, face: Face) -> np.ndarray:
-    """Return the square around a face, twice as wide as the longer side of its box, moved inside
-    the photo where it would stand over its edge.
+def face_square(face: Face, height: int, width: int) -> tuple[int, int, int]:
+    """Return left, top and side of the square around a face, twice as wide as the longer side of
+    its box, moved inside the photo where it would stand over its edge.
     """
-    height, width = pixels.shape[:2]
     left, top, right, bottom = face.box
     side = min(round(CROP_FACES * max(right - left, bottom - top)), height, width)
     x = min(max(round((left + right - side) / 2), 0), width - side)
     y = min(max(round((top + bottom - side) / 2), 0), height - side)
-    return pixels[y : y + side, x : x + side]
+    return x, y, side
 
 
 def as_image(pixels: np.ndarray) -> Tensor:
@@ -120,9 +124,8 @@ def as_image(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(pixels.astype(np.float32) / 255).unsqueeze(0)
 
 
-def latent_weights(mask: Tensor | None, size: Sequence[int]) -> Tensor | None:
-    """Return how much each latent cell counts, [1,1,h,w], for a mask [1,H,W] of the person."""
-    if mask is None:
+def latent_weights(weights: Tensor | None, size: Sequence[int]) -> Tensor | None:
+    """Return how much each latent cell counts, [1,1,h,w], for weights [1,H,W] of the pixels."""
+    if weights is None:
         return None
-    person = torch.nn.functional.interpolate(mask.unsqueeze(1).float(), tuple(size), mode="area")
-    return BACKGROUND + (1 - BACKGROUND) * person
+    return torch.nn.functional.interpolate(weights.unsqueeze(1), tuple(size), mode="area")

@@ -18,6 +18,7 @@ from ..masking.people import find_people
 from ..masking.segmenter import Segmenter
 from .errors import TrainingError
 from .photos import (
+    BACKGROUND,
     CLASS,
     CROP,
     MAX_RATIO,
@@ -26,10 +27,10 @@ from .photos import (
     TunePicture,
     as_image,
     caption_of,
-    face_crop,
+    face_square,
     fitted,
 )
-from .request import check_words, photos_problem
+from .request import check_face_weight, check_words, photos_problem
 
 LEAST_ENLARGED = 0.5  # of the size: smaller crops would be blur
 # Cosine of a face to the others, below which it is hardly the same person (ArcFace).
@@ -57,6 +58,7 @@ class Wanted:
     name: str
     sizes_px: tuple[int, ...]
     face_crop: bool = False
+    face_weight: float = 1.0  # how much a face counts beside the person
 
 
 def prepare(
@@ -68,20 +70,26 @@ def prepare(
     """Return what is learned of photos, uint8 [H,W,3] each: at every size the photo, its face where
     crops are wanted, and the `others` of the class.
 
-    Raises: TrainingError for too few or many photos, words that cannot be, crops without analysis;
-    ImageError where no photo shows a face.
+    With a segmenter a background counts for BACKGROUND of its person. A face counts by its box as
+    often as is wanted, as in cloneofsimo/lora by a segmented face and in OneTrainer by masks.
+
+    Raises: TrainingError for too few or many photos, words that cannot be, a face that counts less
+    than the rest, and where faces are asked for without analysis; ImageError where no photo shows a
+    face.
     """
     check_words(wanted.token, wanted.name)
     if problem := photos_problem(len(photos)):
         raise TrainingError(
             problem, code="training-photos", hint="Eight to sixteen photos are usual."
         )
-    if helpers.analysis is None and (wanted.face_crop or helpers.correct):
+    check_face_weight(wanted.face_weight)
+    weighs_faces = wanted.face_weight != 1
+    if helpers.analysis is None and (wanted.face_crop or helpers.correct or weighs_faces):
         raise TrainingError(
-            "face_crop and face_restorer need to know where faces are, and no analysis is"
-            " connected.",
+            "face_crop, face_weight and face_restorer need to know where faces are, and no analysis"
+            " is connected.",
             code="training-photos",
-            hint="Connect Astria Load Face Analysis, or switch them off.",
+            hint="Connect Astria Load Face Analysis, or switch them off: a face_weight of 1.",
         )
     findings = [_looked_at(one, helpers) for one in photos]
     if helpers.analysis is not None and not any(one.face for one in findings):
@@ -158,45 +166,71 @@ def _pictures(
     notes: list[str],
 ) -> Iterator[TunePicture]:
     """Yield photos, then crops, then the others, each at every size."""
-    shown = [(one.pixels, PHOTO) for one in findings]
+    shown = [_Learned(one.pixels, PHOTO, one.face) for one in findings]
     if wanted.face_crop:
         for number, one in enumerate(findings, 1):
             if one.face is None:
                 continue
-            crop = face_crop(one.pixels, one.face)
-            if len(crop) < LEAST_ENLARGED * min(wanted.sizes_px):
-                notes.append(
-                    f"Photo {number}: its face is too small for a crop, {len(crop)} px wide."
-                )
+            x, y, side = face_square(one.face, *one.pixels.shape[:2])
+            if side < LEAST_ENLARGED * min(wanted.sizes_px):
+                notes.append(f"Photo {number}: its face is too small for a crop, {side} px wide.")
             else:
-                shown.append((crop, CROP))
-    for pixels, kind in shown:
-        mask = None if segmenter is None else _person(pixels, segmenter, notes)
-        yield from _sized(pixels, kind, wanted, mask)
+                crop = one.pixels[y : y + side, x : x + side]
+                shown.append(_Learned(crop, CROP, one.face, (x, y)))
+    for one in shown:
+        weights = _weights(one, wanted.face_weight, segmenter, notes)
+        yield from _sized(one.pixels, one.kind, wanted, weights)
     for pixels in others:
         yield from _sized(pixels, CLASS, wanted, None)
 
 
+@dataclass(frozen=True, eq=False)
+class _Learned:
+    """A photo or a crop of one, uint8 [H,W,3], and the photo's face; `origin` is its left and top
+    corner in the photo.
+    """
+
+    pixels: np.ndarray
+    kind: str
+    face: Face | None
+    origin: tuple[int, int] = (0, 0)
+
+
 def _sized(
-    pixels: np.ndarray, kind: str, wanted: Wanted, mask: np.ndarray | None
+    pixels: np.ndarray, kind: str, wanted: Wanted, weights: np.ndarray | None
 ) -> Iterator[TunePicture]:
     caption = caption_of(kind, wanted.token, wanted.name)
     for size in wanted.sizes_px:
-        scaled = None
-        if mask is not None:
-            scaled = torch.from_numpy(fitted(mask, size)[..., 0].astype(np.float32) / 255)[None]
+        scaled = None if weights is None else torch.from_numpy(fitted(weights, size))[None]
         yield TunePicture(as_image(fitted(pixels, size)), caption, kind, scaled)
 
 
+def _weights(
+    shown: _Learned, face_weight: float, segmenter: Segmenter | None, notes: list[str]
+) -> np.ndarray | None:
+    """Return how much each pixel counts, float32 [H,W]; None where all count alike."""
+    person = None if segmenter is None else _person(shown.pixels, segmenter, notes)
+    face = None if face_weight == 1 else shown.face
+    if person is None and face is None:
+        return None
+    counts = np.ones(shown.pixels.shape[:2], np.float32)
+    if person is not None:
+        counts = BACKGROUND + (1 - BACKGROUND) * person
+    if face is not None:
+        corner = np.array([*shown.origin, *shown.origin])
+        left, top, right, bottom = np.maximum(np.round(np.array(face.box) - corner), 0).astype(int)
+        counts[top:bottom, left:right] = face_weight
+    return counts
+
+
 def _person(pixels: np.ndarray, segmenter: Segmenter, notes: list[str]) -> np.ndarray | None:
-    """Return where the person is, as a picture uint8 [H,W,3] of 0 and 255."""
+    """Return where the person is, float32 [H,W] 0..1."""
     try:
         mask = find_people(as_image(pixels), segmenter, 1).masks[0]
     except ImageError as error:
         notes.append(f"A photo's person was not found, all of it counts: {error.message}")
         return None
-    levels = (mask.float() * 255).round().byte().cpu().numpy()
-    return np.repeat(levels[..., None], 3, axis=-1)
+    return mask.float().cpu().numpy()
 
 
 def _embeddings(findings: Sequence[PhotoFinding]) -> Tensor | None:

@@ -19,6 +19,7 @@ from .presets import (
 
 MIN_PHOTOS, MAX_PHOTOS = 4, 20
 MAX_CLASS_PICTURES = 200
+MAX_FACE_WEIGHT = 100
 MAX_SEED = 2**64 - 1
 MODEL_TYPES = ("lora", "pti", "checkpoint")
 CHECKPOINTS_OF = "sd15"  # the family that is small enough for a copy of each person
@@ -49,6 +50,7 @@ class TrainingRequest:
     steps: int | None = None
     sizes_px: tuple[int, ...] = ()
     face_crop: bool | None = None
+    face_weight: float = 1.0
     training_face_correct: bool = False
     masks: bool = False
     class_pictures: int = 0
@@ -72,6 +74,7 @@ class TrainingRequest:
         _check_number("steps", self.steps, MIN_STEPS, MAX_STEPS)
         _check_number("seed", self.seed, 0, MAX_SEED)
         _check_number("class_pictures", self.class_pictures, 0, MAX_CLASS_PICTURES)
+        check_face_weight(self.face_weight)
         check_sizes(self.sizes_px)
 
 
@@ -153,6 +156,11 @@ def check_words(token: str | None, name: str) -> None:
         )
 
 
+def check_face_weight(weight: float) -> None:
+    """Raise TrainingError unless a face may count so many times what the rest of a photo does."""
+    _check_number("face_weight", weight, 1, MAX_FACE_WEIGHT)
+
+
 def check_sizes(sizes_px: tuple[int, ...]) -> None:
     """Raise TrainingError for sizes that no family is trained at."""
     for size in sizes_px:
@@ -164,6 +172,6 @@ def check_sizes(sizes_px: tuple[int, ...]) -> None:
             )
 
 
-def _check_number(what: str, value: int | None, least: int, most: int) -> None:
+def _check_number(what: str, value: float | None, least: int, most: int) -> None:
     if value is not None and not least <= value <= most:
         raise TrainingError(f"{what} {value}: expected {least} to {most}.", code="training-number")

@@ -173,7 +173,7 @@ def asked(argv: Sequence[str], name: str, steps: int, **more: float | str) -> ar
     ask.add_argument("--minutes", type=float, default=120.0, help="stop after them, to go on later")
     ask.add_argument("--threads", type=int, default=torch.get_num_threads())
     for option, value in more.items():
-        ask.add_argument(f"--{option}", type=type(value), default=value)
+        ask.add_argument(f"--{option.replace('_', '-')}", type=type(value), default=value)
     given = ask.parse_args(argv)
     torch.set_num_threads(given.threads)
     return given

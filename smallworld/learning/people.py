@@ -4,7 +4,8 @@ pictures each: `python dev.py learn people --family sd15`. Their files keep rank
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import argparse
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class Recipe:
 
     learning_rate: float = 0.0
     rank: int = 0
+    accumulation: int = 1
     own_texts: bool = False
     class_pictures: int = 0  # of others of the kind, painted by the base
 
@@ -59,7 +61,11 @@ class Recipe:
         for name, call in graph.nodes.items():
             own = {}
             if call.class_type == "AstriaTrainLora":
-                own = {"learning_rate": self.learning_rate, "rank": self.rank}
+                own = {
+                    "learning_rate": self.learning_rate,
+                    "rank": self.rank,
+                    "accumulation": self.accumulation,
+                }
             elif name in said:
                 own = {"text": said[name]}
             made.nodes[name] = replace(call, inputs={**call.inputs, **own})
@@ -89,6 +95,8 @@ def main(argv: Sequence[str]) -> None:
         count=4,
         rate=0.0,
         rank=0,
+        accumulation=1,
+        face_weight=1.0,
         texts="one",
         others=0,
     )
@@ -96,31 +104,46 @@ def main(argv: Sequence[str]) -> None:
         raise DevError(
             f"--texts is {given.texts!r}.", "Give one, for all photos, or own, for each of its own."
         )
-    recipe = Recipe(given.rate, given.rank, given.texts == "own", given.others)
-    missing = [
-        number
-        for number in range(given.first, given.first + given.count)
-        if not path_of(given.family, number).exists()
-    ]
+    recipe = Recipe(given.rate, given.rank, given.accumulation, given.texts == "own", given.others)
+    missing = _missing(given.family, range(given.first, given.first + given.count))
     base = DEV / "learn-people"
     small_world.write_bindings(base, given.family)
     with Host(current(), HostOptions(base, small_world=True, cpu=True)) as host:
         for number in missing:
-            photos = draw_photos(number, given.work / "people" / f"{given.family}_{number}")
-            arguments = [str(photos), "--name", kind_of(number), "--steps", str(given.steps)]
-            arguments += ["--size", str(SIDE), "--no-face-crop", "--person-agreed", "--again"]
-            arguments += ["--token", TOKEN, "--base", small_world.BASES[given.family]]
-            arguments += ["--class-pictures", str(given.others)]
-            state = base / "user" / STATE_FOLDER
-            planned = planned_training(arguments, folder=state, models=[model_files.FOLDER])
-            texts = [text_of(photo) for photo in photos_of(number)]
-            graph = recipe.applied(planned.plan.graph, texts, kind_of(number))
-            plan = replace(planned.plan, graph=small_world.with_loader(graph))
-            file = train(host.client, replace(planned, plan=plan), state)
             path = path_of(given.family, number)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_cut(base / "models" / "loras" / file, path)
+            write_cut(_trained(host, base, number, given, recipe), path)
             say(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB")
+
+
+def _missing(family: str, numbers: Iterable[int]) -> list[int]:
+    """Return whom of these there is no LoRA of, and say of whom there is one."""
+    found = []
+    for number in numbers:
+        path = path_of(family, number)
+        if path.exists():
+            say(f"{path.name} is there already and stays; move it away to train it anew.")
+        else:
+            found.append(number)
+    return found
+
+
+def _trained(
+    host: Host, base: Path, number: int, given: argparse.Namespace, recipe: Recipe
+) -> Path:
+    """Train an identity on a host with this base directory, and return the LoRA's file."""
+    photos = draw_photos(number, given.work / "people" / f"{given.family}_{number}")
+    arguments = [str(photos), "--name", kind_of(number), "--steps", str(given.steps)]
+    arguments += ["--size", str(SIDE), "--no-face-crop", "--person-agreed", "--again"]
+    arguments += ["--token", TOKEN, "--base", small_world.BASES[given.family]]
+    arguments += ["--class-pictures", str(given.others)]
+    arguments += ["--face-weight", str(given.face_weight)]
+    state = base / "user" / STATE_FOLDER
+    planned = planned_training(arguments, folder=state, models=[model_files.FOLDER])
+    texts = [text_of(photo) for photo in photos_of(number)]
+    graph = recipe.applied(planned.plan.graph, texts, kind_of(number))
+    plan = replace(planned.plan, graph=small_world.with_loader(graph))
+    return base / "models" / "loras" / train(host.client, replace(planned, plan=plan), state)
 
 
 def write_cut(trained: Path, path: Path) -> None:

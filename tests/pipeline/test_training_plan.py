@@ -70,12 +70,21 @@ def test_without_face_analysis_crops_and_likeness_are_left_out_and_it_is_said() 
 
 
 @pytest.mark.parametrize(
-    "changes", [{"face_crop": True}, {"training_face_correct": True}, {"masks": True}]
+    "changes",
+    [{"face_crop": True}, {"face_weight": 30}, {"training_face_correct": True}, {"masks": True}],
 )
 def test_what_is_asked_for_by_name_is_not_left_out(changes: dict) -> None:
     with pytest.raises(MissingModelError):
         planned(base="690204", **changes)
     planned(EQUIPPED, base="690204", **changes)
+
+
+@pytest.mark.parametrize("base", ["690204", "1504944"])
+def test_a_face_counts_once_unless_more_is_asked_for(base: str) -> None:
+    assert planned(base=base).graph.nodes["training.photos"].inputs["face_weight"] == 1
+    asked = planned(EQUIPPED, base=base, face_weight=30).graph
+    assert asked.nodes["training.photos"].inputs["face_weight"] == 30
+    assert source(asked, "training.photos", "analysis") == "AstriaLoadFaceAnalysis"
 
 
 @pytest.mark.parametrize("base", ["690204", "1504944"])

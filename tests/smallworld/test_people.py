@@ -1,4 +1,4 @@
-"""Files of the small world's people keep a few ranks of what their trainings learned."""
+"""Files of the small world's people: who is trained, and which ranks are kept."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import scipy.linalg
 import torch
+from comfyui_astria.smallworld import model_files
+from comfyui_astria.smallworld.learning import people
 from comfyui_astria.smallworld.learning.people import KEPT, cut, write_cut
 from comfyui_astria.tests.regions.comfy_inprocess import load
 from safetensors import safe_open
@@ -45,6 +47,17 @@ def test_what_is_left_out_is_the_smallest_part(trained: dict[str, Tensor]) -> No
     assert torch.linalg.matrix_rank(after) == 4
     off = float((before - after).norm())
     assert off == pytest.approx(float((values[4:] ** 2).sum()) ** 0.5, rel=1e-4)
+
+
+def test_a_person_whose_file_is_there_is_left_alone_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(model_files, "FOLDER", tmp_path)
+    there = people.path_of("flux", 61)
+    there.parent.mkdir(parents=True)
+    there.touch()
+    assert people._missing("flux", range(60, 63)) == [60, 62]
+    assert "flux_61.safetensors is there already" in capsys.readouterr().out
 
 
 def test_a_lora_of_few_ranks_stays_as_it_is(trained: dict[str, Tensor]) -> None:

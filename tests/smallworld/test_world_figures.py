@@ -119,9 +119,10 @@ def test_a_recipe_trains_by_its_numbers_and_each_photo_s_text(base: str) -> None
     plan = training_plan(wanted, resolver())
     others = 8
     plain = training_plan(replace(wanted, class_pictures=others), resolver()).graph
-    graph = Recipe(2e-3, 4, own_texts=True, class_pictures=others).applied(plain, texts, "woman")
+    graph = Recipe(2e-3, 4, 5, own_texts=True, class_pictures=others).applied(plain, texts, "woman")
     assert graph.nodes["training.lora"].inputs["learning_rate"] == 2e-3
     assert graph.nodes["training.lora"].inputs["rank"] == 4
+    assert graph.nodes["training.lora"].inputs["accumulation"] == 5
     assert graph.nodes["class.latent"].inputs["batch_size"] == others
 
     def said(value: object) -> list[str]:

@@ -19,6 +19,7 @@ from comfyui_astria.nodes.training.noise import (
     shifted,
     uniform_timestep,
 )
+from comfyui_astria.nodes.training.photos import BACKGROUND
 
 from .models import FAMILIES, SIZES, latents, load, numbers_of, photos_of, run_of, text, tiny_model
 
@@ -146,11 +147,11 @@ def test_class_pictures_are_learned_beside_each_picture(monkeypatch: pytest.Monk
 
 def test_the_background_counts_a_tenth_of_the_person() -> None:
     loss = load("comfyui_astria.nodes.training.host.loss")
-    mask = torch.zeros(1, 64, 64)
-    mask[:, :, :32] = 1
+    weights = torch.full((1, 64, 64), BACKGROUND)
+    weights[:, :, :32] = 1
     photos = photos_of(*SIZES)
     first, *rest = photos.pictures
-    photos = replace(photos, pictures=(replace(first, mask=mask), *rest))
+    photos = replace(photos, pictures=(replace(first, weights=weights), *rest))
     lessons, _ = lessons_of("flux", photos=photos)
     denoising = lessons._denoising
     example, whole = lessons._own[:2]

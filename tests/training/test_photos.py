@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,13 @@ from comfyui_astria.nodes.faces.face import Face
 from comfyui_astria.nodes.masking.segmenter import Found
 from comfyui_astria.nodes.training.errors import TrainingError
 from comfyui_astria.nodes.training.outcome import likeness_note
-from comfyui_astria.nodes.training.photos import face_crop, fitted, fitted_size, parse_sizes
+from comfyui_astria.nodes.training.photos import (
+    BACKGROUND,
+    face_square,
+    fitted,
+    fitted_size,
+    parse_sizes,
+)
 from comfyui_astria.nodes.training.prepare import Helpers, Wanted, prepare
 from comfyui_astria.nodes.tunes.face_cache import FaceCache
 
@@ -91,11 +98,10 @@ def test_sizes_are_read_once_each() -> None:
 
 
 def test_a_crop_is_twice_the_face_and_stays_inside() -> None:
-    pixels = np.zeros((200, 300, 3), np.uint8)
     face = Face((0, 0, 40, 50), np.zeros((5, 2), np.float32), 1.0)
-    assert face_crop(pixels, face).shape == (100, 100, 3)
-    large = Face((50, 0, 250, 190), np.zeros((5, 2), np.float32), 1.0)
-    assert face_crop(pixels, large).shape == (200, 200, 3)
+    assert face_square(face, 200, 300) == (0, 0, 100)
+    large = Face((150, 0, 290, 190), np.zeros((5, 2), np.float32), 1.0)
+    assert face_square(large, 200, 300) == (100, 0, 200)
 
 
 def test_photos_crops_and_others_come_at_every_size_with_their_captions(tmp_path: Path) -> None:
@@ -171,13 +177,46 @@ class LeftHalf:
         return {word: Found(scores, "left half", 1.0) for word in words}
 
 
-def test_the_person_is_masked_and_class_pictures_are_not() -> None:
+def test_the_background_counts_a_tenth_and_class_pictures_count_as_a_whole() -> None:
     found = prepare(photos(), photos(1), WANTED, Helpers(segmenter=LeftHalf()))
-    mask = found.pictures[0].mask
-    assert mask.shape == (1, 112, 160)
-    assert mask[..., :76].min() == 1
-    assert mask[..., 84:].max() == 0
-    assert found.pictures[-1].mask is None
+    weights = found.pictures[0].weights
+    assert weights.shape == (1, 112, 160)
+    assert weights[..., :76].min() == 1
+    assert weights[..., 84:].max() == pytest.approx(BACKGROUND)
+    assert found.pictures[-1].weights is None
+
+
+def test_a_face_counts_as_often_as_is_asked_for_in_its_photo_and_in_its_crop(
+    tmp_path: Path,
+) -> None:
+    wanted = Wanted("ohwx", "woman", (128,), face_crop=True, face_weight=20)
+    given = replace(helpers(tmp_path, Finder(darkest=41)), segmenter=LeftHalf())
+    dark, photo, *_, crop = prepare(photos(), [], wanted, given).pictures
+    assert (photo.kind, crop.kind) == ("photo", "crop")
+    assert dark.weights.max() == 1, "which shows no face"
+    # The box 120..200, 40..140 of 300x200 px, at 160x112 px.
+    counts = photo.weights[0]
+    assert counts[26:75, 66:105].min() == 20
+    assert counts[:, :60].max() == 1
+    assert counts[:, 112:].max() == pytest.approx(BACKGROUND)
+    # In the square of 200 px around it, from 60, 0 on, at 128x128 px.
+    assert crop.weights[0, 28:87, 41:87].min() == 20
+    assert crop.weights[0, :, :35].max() == 1
+    assert crop.weights[0, 94:].max() == 1
+
+
+def test_faces_that_count_as_all_else_leave_pictures_without_weights(tmp_path: Path) -> None:
+    assert all(
+        one.weights is None for one in prepare(photos(), [], CROPPED, helpers(tmp_path)).pictures
+    )
+
+
+@pytest.mark.parametrize("weight", [0.5, 101, float("nan")])
+def test_a_face_counts_once_to_a_hundred_times_and_has_to_be_found(weight: float) -> None:
+    with pytest.raises(TrainingError, match="face_crop, face_weight and"):
+        prepare(photos(), [], Wanted("ohwx", "woman", (128,), face_weight=2), Helpers())
+    with pytest.raises(TrainingError, match=rf"face_weight {weight}: expected 1 to 100"):
+        prepare(photos(), [], Wanted("ohwx", "woman", (128,), face_weight=weight), Helpers())
 
 
 @pytest.mark.parametrize(

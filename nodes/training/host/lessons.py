@@ -38,9 +38,9 @@ class Material:
     def digest(self, numbers: TrainingNumbers) -> str:
         """Return what the training depends on, beside the model's weights."""
         texts = [*self.captions, self.without_caption]
-        masks = [one.mask for one in self.photos.pictures]
+        weights = [one.weights for one in self.photos.pictures]
         kinds = [one.kind for one in self.photos.pictures]
-        return digest(numbers, kinds, self.latents, texts, masks)
+        return digest(numbers, kinds, self.latents, texts, weights)
 
 
 class Lessons:
@@ -55,7 +55,7 @@ class Lessons:
         for picture, latent, caption in zip(
             material.photos.pictures, material.latents, material.captions, strict=True
         ):
-            weights = latent_weights(picture.mask, latent.shape[-2:])
+            weights = latent_weights(picture.weights, latent.shape[-2:])
             example = denoising.example(latent.cpu(), caption, weights)
             (self._class if picture.kind == CLASS else self._own).append(example)
         self._without = material.without_caption
