@@ -394,6 +394,15 @@ def _masked(graph: Graph, clip: Link, scene: Scene, at: int, file: str) -> Link:
 
 def alone(family: str, scene: Scene) -> Graph:
     """Return the prompt of one person on a picture of their own: what the model can at best."""
+    return _alone(family, scene, scene.text)
+
+
+def close_up(family: str, scene: Scene) -> Graph:
+    """Return the same, seen from near, where a face is large enough to be known again."""
+    return _alone(family, scene, f"close-up, {scene.text}")
+
+
+def _alone(family: str, scene: Scene, said: str) -> Graph:
     [sitter] = scene.sitters
-    text = f"{scene.text}, <lora:{_FIRST_ID + sitter.number}:1> {sitter.text}"
+    text = f"{said}, <lora:{_FIRST_ID + sitter.number}:1> {sitter.text}"
     return compiled(family, f"{text}\nw={scene.width}\nh={HEIGHT}", scene.seed)

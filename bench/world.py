@@ -34,6 +34,7 @@ from comfyui_astria.bench._world import (
     Scene,
     Way,
     alone,
+    close_up,
     hosts,
     merged,
     ours,
@@ -67,6 +68,7 @@ FIRST_SEED = 6_000_000
 PEOPLE = (2, 3, 4)
 TWO = PEOPLE[0]
 CEILING = "one person alone"
+CLOSE_UP = "one person close up"
 WAYS: dict[str, Way] = {
     "the pack": ours(),
     "the pack without a pose": ours(is_posed=False),
@@ -161,7 +163,7 @@ def _run(extent: Extent) -> list[dict]:
                 host.client.run(api_workflow(saving(family, number)))
             kept = Kept(family, host.client)
             ways = dict.fromkeys(counts, _ways(family, extent.ways))
-            ways = {1: {CEILING: alone}, **ways}
+            ways = {1: {CEILING: alone, CLOSE_UP: close_up}, **ways}
             figures += _of_people(kept, extent, numbers, ways)
             if f"{family}.faceid" in small_world.bindings(family).roles:
                 figures += _of_people(kept, extent, _world_faceid.NUMBERS, extent.by_face)

@@ -103,6 +103,8 @@ def _purest_skin(head: Head) -> str:
     across = (x - head.x) / (head.wide * head.unit)
     down = (y - head.y) / (head.high * head.unit)
     within = (across**2 + down**2 < 0.75**2) & (down > -0.4)
+    if not within.any():  # its face lies beyond the picture's edge
+        return head.skin
     pure = {
         name: np.sort(head.picture.distance(colour)[within])[:PURE].mean()
         for name, colour in words.SKINS.items()
