@@ -24,6 +24,7 @@ from comfyui_astria.nodes.training.photos import (
 )
 from comfyui_astria.nodes.training.prepare import Helpers, Wanted, prepare
 from comfyui_astria.nodes.tunes.face_cache import FaceCache
+from comfyui_astria.tests.regions.comfy_inprocess import load
 
 WANTED = Wanted("ohwx", "woman", (128,))
 CROPPED = Wanted("ohwx", "woman", (128,), face_crop=True)
@@ -203,6 +204,23 @@ def test_a_face_counts_as_often_as_is_asked_for_in_its_photo_and_in_its_crop(
     assert crop.weights[0, 28:87, 41:87].min() == 20
     assert crop.weights[0, :, :35].max() == 1
     assert crop.weights[0, 94:].max() == 1
+
+
+def test_the_node_lets_faces_count_as_often_as_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load("comfyui_astria.nodes.training.nodes")
+    hosts = load("comfyui_astria.nodes.training.host.photos")
+    monkeypatch.setattr(hosts, "state_folder", lambda: tmp_path)
+    images = [torch.from_numpy(one)[None] / 255 for one in photos()]
+    said = {"tune": "", "token": "ohwx", "name": "woman", "sizes": "128", "face_crop": False}
+    given = {name: [value] for name, value in said.items()}
+    analysis = helpers(tmp_path).analysis
+    of = module.AstriaTunePhotos.execute
+    weighed = of(images, analysis=[analysis], face_weight=[20.0], **given).args[2]
+    assert [one.weights.max() for one in weighed.pictures] == [20] * 4
+    before = of(images, analysis=[analysis], **given).args[2]  # a workflow saved before it
+    assert all(one.weights is None for one in before.pictures)
 
 
 def test_faces_that_count_as_all_else_leave_pictures_without_weights(tmp_path: Path) -> None:

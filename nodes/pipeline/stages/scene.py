@@ -109,7 +109,7 @@ def encode_prompt(
 
 def _people_in_scene_text(family: Family) -> Problem:
     text = (
-        f"{family.title} paints nobody where the base prompt speaks of nobody, so in the first"
+        f"{family.title} may paint nobody where the base prompt speaks of nobody, so in the first"
         " sampling it also says each person's words, and the persons read it too while the picture"
         " takes shape."
     )
