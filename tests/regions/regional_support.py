@@ -95,6 +95,12 @@ def person_everywhere() -> Tensor:
     return normalised(torch.ones(1, 8, 12))
 
 
+def in_picture(person: list, scene: list) -> list:
+    """Return a person's text with the pooled text of the picture that they stand in."""
+    [[words, about]] = person
+    return [[words, {**about, "pooled_output": scene[0][1]["pooled_output"]}]]
+
+
 def noise_of(family: str, batch: int = 1) -> Tensor:
     return torch.randn(
         batch, *latent_sides(base_of(family)), 8, 12, generator=torch.Generator().manual_seed(4)

@@ -14,6 +14,7 @@ from comfyui_astria.tests.regions.regional_support import (
     denoised,
     difference,
     halves,
+    in_picture,
     model_of,
     noise_of,
     person_everywhere,
@@ -81,7 +82,8 @@ def test_inpainting_shows_each_model_what_it_can_see(family: str, owns: str) -> 
         base, person_everywhere(), [Person(text(branch, 5), text(branch, 6), model=own)]
     )
     inpainted = sampled(patched, branch, shown(1), shown(2), noise_mask=mask)
-    alone = sampled(own, branch, shown(5), shown(6), noise_mask=mask)
+    said = in_picture(shown(5), shown(1)), in_picture(shown(6), shown(2))
+    alone = sampled(own, branch, *said, noise_mask=mask)
     assert difference(inpainted, alone) < 1e-5
 
 
@@ -159,8 +161,10 @@ def test_flux_guidance_is_the_scenes_unless_the_person_has_its_own() -> None:
             negative,
         )
 
-    assert (
-        difference(drawn(text("flux", 5)), denoised(own, "flux", guided(5, 9.0), negative)) < 1e-5
-    )
-    assert difference(drawn(guided(5, 2.0)), denoised(own, "flux", guided(5, 2.0), negative)) < 1e-5
+    def alone(guidance: float) -> Tensor:
+        said = in_picture(guided(5, guidance), text("flux", 1))
+        return denoised(own, "flux", said, negative)
+
+    assert difference(drawn(text("flux", 5)), alone(9.0)) < 1e-5
+    assert difference(drawn(guided(5, 2.0)), alone(2.0)) < 1e-5
     assert difference(drawn(guided(5, 2.0)), drawn(text("flux", 5))) > 1e-5

@@ -103,6 +103,31 @@ def test_the_scene_reaches_a_person_with_a_checkpoint_of_their_own_too() -> None
     assert difference(drawn(own, half), drawn(own, draw.RegionalOptions())) > 1e-3
 
 
+def test_a_part_of_the_steps_is_the_picture_s_for_a_person_s_checkpoint_too() -> None:
+    """The picture's model may be shifted by its size, a checkpoint beside it is not."""
+    draw = load("comfyui_astria.nodes.people.host.draw")
+    shift = load("comfy_extras.nodes_model_advanced").ModelSamplingFlux()
+    [shifted] = shift.patch(model_of("flux"), 3.0, 3.0, 96, 64)
+    own = load("comfyui_astria.tests.regions.comfy_inprocess").tiny_model("flux")
+    until = 0.5
+    [first, last] = [
+        one.get_model_object("model_sampling").percent_to_sigma(until) for one in (own, shifted)
+    ]
+    sigmas = load("comfy.samplers").calculate_sigmas(
+        shifted.get_model_object("model_sampling"), "simple", STEPS
+    )
+    assert any(first < sigma <= last for sigma in sigmas), "no step tells the two apart"
+    scene = draw.Scene(text("flux", 1), text("flux", 2))
+
+    def drawn(model: Any) -> Tensor:
+        people = [Person(text("flux", 5)), Person(text("flux", 6), model=model)]
+        options = draw.RegionalOptions(STRENGTH, until)
+        found = draw.draw_people(shifted, soft_people(), people, scene, options)
+        return sampled(found, "flux", scene.positive, scene.negative)
+
+    assert difference(drawn(own), drawn(None)) < 2e-5
+
+
 def test_a_guidance_of_a_person_s_own_is_told() -> None:
     """One guidance counts for the whole picture, the scene's: it is no part of a text."""
     nodes = load("comfyui_astria.nodes.people.nodes")

@@ -21,7 +21,7 @@ import comfy.sampler_helpers
 import comfy.samplers
 import torch
 from comfy.model_patcher import ModelPatcher, create_model_options_clone
-from comfy.patcher_extension import WrappersMP
+from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from torch import Tensor
 
 from ...errors import PlanError
@@ -35,6 +35,9 @@ KINDS = ("positive", "negative")  # the order in which the host's guiders hand t
 # Keys of the scene's conditioning that count for the scene only: words for its ControlNet, and
 # LoRAs that hooks put on the scene's model.
 _SCENES_OWN = ("cross_attn_controlnet", "hooks")
+# Keys of a person's conditioning that speak of a whole picture. One person's pooled text would tell
+# their model that nobody else is in it.
+_OF_A_PICTURE = ("pooled_output",)
 # Options of a model that act on the sampling as a whole, where only the picture's model's count.
 _OPTIONS = (
     "sampler_cfg_function",
@@ -63,9 +66,9 @@ def apply_person_models(
     person's region; the model itself without any.
 
     Each of these models sees the whole picture with the scene's text, and the ControlNets, guidance
-    and inpainting of the scene's conditionings; `patch_person` gives it everybody's own texts. What
-    else a person's conditioning holds, as pooled text, counts in that person's turn. The host loads
-    and unloads these models with the patched one.
+    pooled text and inpainting of the scene's conditionings; `patch_person` gives it everybody's own
+    texts. What else a person's conditioning holds counts in that person's turn. The host loads and
+    unloads these models with the patched one.
     Shapes: masks [R,H,W] of any size, non-negative, summing to 1 at every pixel, row 0 the scene.
     Raises: PlanError for a model of another family, one that shares its weights with another of the
     run, or one that changes the sampling.
@@ -158,21 +161,19 @@ class _CheckpointWrappers:
         them up after it.
         """
         given = SamplerArguments(*rest)
+        patchers = guider.inner_model.current_patcher.get_additional_models_with_key(
+            PERSON_MODELS_KEY
+        )
         seen = {
             "latent_image": given.latent_image,
             "denoise_mask": given.denoise_mask,
             "seed": extra_args.get("seed"),
         }
-        scene = guider.inner_model.current_patcher
         outer = self._turns
         with ExitStack() as running:
             try:
                 self._turns = []
-                for group, patcher in zip(
-                    self.groups,
-                    scene.get_additional_models_with_key(PERSON_MODELS_KEY),
-                    strict=True,
-                ):
+                for group, patcher in zip(self.groups, patchers, strict=True):
                     encode = partial(
                         _encoded, patcher=patcher, scene=guider.conds, noise=given.noise, seen=seen
                     )
@@ -182,7 +183,12 @@ class _CheckpointWrappers:
                         _Turn(number, patcher, options, own)
                         for number, own in zip(group.numbers, conds, strict=True)
                     ]
-                return executor(guider, sigmas, extra_args, callback, *given)
+                return _in_one_sampling(
+                    lambda: executor(guider, sigmas, extra_args, callback, *given),
+                    guider,
+                    patchers,
+                    given.noise,
+                )
             finally:
                 self._turns = outer
 
@@ -221,6 +227,23 @@ class _CheckpointWrappers:
             torch.where(theirs > 0, new, old) if want else old
             for new, old, want in zip(mixed, results, wanted, strict=True)
         ]
+
+
+def _in_one_sampling(
+    sample: Callable[[], Tensor], guider: Any, patchers: Sequence[ModelPatcher], noise: Tensor
+) -> Tensor:
+    """Return what `sample` returns, with all that stands around a whole sampling of the persons'
+    models around it too.
+
+    The host runs the picture's model's alone. Regions and FaceIDs take from there by which
+    sampling a part of the steps becomes a noise level: the picture's, whose steps are run.
+    """
+    around = [
+        wrapper
+        for patcher in patchers
+        for wrapper in patcher.get_all_wrappers(WrappersMP.OUTER_SAMPLE)
+    ]
+    return WrapperExecutor.new_class_executor(lambda _: sample(), guider, around).execute(noise)
 
 
 @contextmanager
@@ -268,7 +291,11 @@ def _entry(scene: dict, own: list | None) -> dict:
     extra = {}
     if own is not None:
         [(_, given)] = own
-        extra = {key: value for key, value in given.items() if value is not None}
+        extra = {
+            key: value
+            for key, value in given.items()
+            if value is not None and key not in _OF_A_PICTURE
+        }
     return {**shared, "model_conds": {}, **extra, "uuid": uuid4()}
 
 
