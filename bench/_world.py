@@ -242,13 +242,14 @@ def ours(
     *,
     is_posed: bool = True,
     regions: Mapping[str, object] = MappingProxyType({}),
+    faces: Mapping[str, object] = MappingProxyType({}),
     **inputs: object,
 ) -> Way:
     """Return the pack's way: people in one pass, each with their own text and LoRA.
 
     `more` are lines of the prompt, `says` gives the scene's own words, so many of the people are
-    `checkpoints`, `inputs` are Astria Regional Prompt's, `regions` Astria Regions'. `is_posed`: the
-    constant pose steers them.
+    `checkpoints`, `inputs` are Astria Regional Prompt's, `regions` Astria Regions', `faces` Astria
+    Inpaint Faces'. `is_posed`: the constant pose steers them.
     """
 
     def way(family: str, scene: Scene) -> Graph:
@@ -257,6 +258,7 @@ def ours(
         )
         graph = compiled(family, text, scene.seed, is_posed=is_posed)
         graph = with_inputs(graph, "AstriaRegions", **regions)
+        graph = with_inputs(graph, "AstriaInpaintFaces", **faces)
         return with_inputs(graph, "AstriaRegionalPrompt", **inputs)
 
     return way

@@ -18,6 +18,7 @@ SAYS: dict[str, Callable[[Scene], str]] = {
 STRENGTHS = ((0.0, 1.0), (1.0, 0.15), (1.0, 0.3), (0.4, 0.3), (0.4, 1.0), (0.2, 1.0))
 SOFTNESS = (0, 4, 16, 32)  # of the regions' edges, in pixels; the compiler's own is 8 here
 STARTS, OVERLAPS = (1.0, 0.9, 0.8), (0, 8, 16)  # of outpainting; the compiler's are 0.95, and 4 px
+CONTEXTS = (1.5, 3.0, 4.0)  # sides of a face's crop in faces; the compiler's is 2
 FACE_STARTS = (0.1, 0.2, 0.4)
 
 PEOPLE: dict[str, Way] = {
@@ -31,6 +32,12 @@ PEOPLE |= {
     f"the pack, softness {pixels} px": ours(regions={"softness_px": pixels}) for pixels in SOFTNESS
 }
 PEOPLE["the pack, isolated"] = ours(isolation=True)
+PEOPLE |= {
+    f"the pack, then faces anew in crops {context:g} faces wide": ours(
+        "\ninpaint_faces=true", faces={"context": context}
+    )
+    for context in CONTEXTS
+}
 CLOSE_UP: dict[str, Way] = {
     f"one person close up by FaceID from {start:g} of the steps on": _world_faceid.from_part(start)
     for start in FACE_STARTS

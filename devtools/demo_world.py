@@ -20,7 +20,7 @@ from ..nodes.tunes.state import tunes_in
 from ..smallworld import identities, model_files
 from ..smallworld.comparing import asked, person_words, scene_words
 from ..smallworld.drawing import drawn
-from ..smallworld.reader import Reading, read
+from ..smallworld.reader import PersonRead, Reading, read
 from ..smallworld.scene import Figure as Person
 from ..smallworld.scene import Scene
 from . import small_world
@@ -211,8 +211,9 @@ def show(host: Host, case: Case, family: str, clock: Callable[[], float]) -> Sho
     )
     resolver = small_world.resolver(family, tunes_in(host.base / "user" / STATE_FOLDER))
     compiled = compile_request(request, resolver, options)
+    graph = small_world.with_wide_crops(compiled.graph)
     started = clock()
-    entry = host.client.run(api_workflow(compiled.graph), timeout_s=3600)
+    entry = host.client.run(api_workflow(graph), timeout_s=3600)
     seconds = clock() - started
     names = [name for name in case.shown if name in compiled.plan.stage_outputs]
     pictures = {
@@ -286,12 +287,18 @@ def _percent(name: str, share: float) -> Figure:
     return {"name": name, "value": round(100 * share), "unit": "%", "ok": None}
 
 
+def largest(reading: Reading, count: int) -> list[PersonRead]:
+    """Return the largest people of a picture, from left to right: a patch may be read as a head."""
+    found = sorted(reading.people, key=lambda person: person.unit, reverse=True)
+    return sorted(found[:count], key=lambda person: person.x)
+
+
 def words_right(reading: Reading, scene: str, persons: Sequence[str]) -> tuple[int, int]:
     """Return how many words of a scene and of its persons, from left to right, a picture shows, and
     how many they are.
     """
-    there = [person_words(person) for person in reading.people]
-    shown = [scene_words(reading), *there[: len(persons)]]
+    there = [person_words(person) for person in largest(reading, len(persons))]
+    shown = [scene_words(reading), *there]
     told = [asked(scene), *map(asked, persons)]
     right = sum(len(wanted & seen) for wanted, seen in zip(told, shown, strict=False))
     return right, sum(map(len, told))
@@ -301,7 +308,8 @@ def leak(reading: Reading, persons: Sequence[str]) -> float:
     """Return the share of what only one of two persons was told that the other shows."""
     told = [asked(text) for text in persons]
     wrong = total = 0
-    for own, other, person in zip(told, reversed(told), reading.people, strict=False):
+    there = largest(reading, len(persons))
+    for own, other, person in zip(told, reversed(told), there, strict=False):
         wrong += len((other - own) & person_words(person))
         total += len(other - own)
     return wrong / total if total else 0.0
@@ -309,7 +317,7 @@ def leak(reading: Reading, persons: Sequence[str]) -> float:
 
 def faces_right(reading: Reading, wanted: Sequence[object]) -> tuple[int, int]:
     """Return how many people from left to right have the faces wanted, and how many are wanted."""
-    there = [person.identity for person in reading.people]
+    there = [person.identity for person in largest(reading, len(wanted))]
     return sum(one == own for one, own in zip(there, wanted, strict=False)), len(wanted)
 
 

@@ -26,6 +26,7 @@ from ...nodes.training.photos import CLASS, caption_of
 from .. import identities, model_files
 from ..photos import SIDE, TOKEN, draw_photos, kind_of, photos_of, text_of
 from .loop import asked
+from .low_rank import nearest
 
 FIRST = len(identities.learned)
 STEPS = 500
@@ -165,10 +166,8 @@ def cut(weights: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
             continue
         up, alpha = (weights[f"{layer}.{part}"].float() for part in ("lora_up.weight", "alpha"))
         change = up @ down.float() * (alpha / len(down))
-        u, s, v = torch.linalg.svd(change, full_matrices=False)
-        each = s[:rank].sqrt()
-        found[f"{layer}.lora_up.weight"] = (u[:, :rank] * each).to(down.dtype).contiguous()
-        found[name] = (each[:, None] * v[:rank]).to(down.dtype).contiguous()
+        fewer = nearest(change, rank)
+        found[f"{layer}.lora_up.weight"], found[name] = (one.to(down.dtype) for one in fewer)
         found[f"{layer}.alpha"] = torch.tensor(rank, dtype=down.dtype)
     return found
 

@@ -17,7 +17,7 @@ from comfyui_astria.smallworld import identities, model_files
 from comfyui_astria.smallworld.comparing import asked
 from comfyui_astria.smallworld.drawing import drawn
 from comfyui_astria.smallworld.photos import PHOTOS
-from comfyui_astria.smallworld.reader import read
+from comfyui_astria.smallworld.reader import PersonRead, read
 from comfyui_astria.smallworld.scene import Figure, Scene
 from PIL import Image
 
@@ -47,6 +47,11 @@ def test_words_faces_and_leak_of_two_people() -> None:
     assert demo_world.words_right(in_her_dress, scene, TEXTS)[0] == 14
     alone, _ = demo_world.words_right(reading(WOMAN), scene, TEXTS)
     assert alone == 2 + 6
+    patch = PersonRead(20, 110, 8, "pale", "white")
+    with_patch = replace(right, people=(patch, *right.people))
+    assert demo_world.words_right(with_patch, scene, TEXTS)[0] == 14, "there are three"
+    assert demo_world.leak(with_patch, TEXTS) == 0
+    assert demo_world.faces_right(with_patch, wanted) == (2, 2)
 
 
 def test_a_face_by_photos_is_right_with_two_of_three_parts() -> None:

@@ -26,8 +26,9 @@ WORDS: Mapping[str, frozenset[str]] = {
     "masked_portrait": frozenset({"day", "woman", "white dress"}),
     "face_inpainting": frozenset({"forest", "day", "one person"}),
     "faceid": frozenset({"snow", "day", "one person", "woman", "red dress", "standing"}),
-    # It says nothing: what its source shows has to go on, the sky to both sides.
-    "outpaint_only": frozenset({"day", "two people"}),
+    # It says nothing: what its source shows has to go on, the sky to both sides. How many people is
+    # not asked: a white patch on the ground is read as one more head.
+    "outpaint_only": frozenset({"day", "woman", "ginger hair", "green dress", "man", "grey hair"}),
     "outpaint_text_to_image": frozenset(
         {"field", "day", "one person", "woman", "brown hair", "orange dress", "standing"}
     ),

@@ -11,8 +11,10 @@ import pytest
 import torch
 from comfyui_astria.nodes.regions.pose import KEYPOINTS, Skeleton
 from comfyui_astria.smallworld import learning, model_files
+from comfyui_astria.smallworld.learning.low_rank import lowered
 from comfyui_astria.smallworld.scene import FAR_PX, Figure, Scene, random_scene
 from comfyui_astria.tests.regions.comfy_inprocess import load
+from safetensors.torch import load_file
 
 SIDE = 128
 
@@ -64,6 +66,7 @@ def test_only_what_a_control_lora_keeps_is_learned_and_the_host_steers_by_it(
     models = load("comfyui_astria.smallworld.host.models")
     files = load("comfyui_astria.smallworld.host.files")
     monkeypatch.setattr(model_files, "pose", lambda: tmp_path / "pose.safetensors")
+    monkeypatch.setattr(pose, "FILED", pose.RANK)
     patcher, *_ = files.load("sd15")
     model = pose.control_lora(patcher.model.diffusion_model)
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -95,6 +98,24 @@ def test_only_what_a_control_lora_keeps_is_learned_and_the_host_steers_by_it(
         for one, other in zip(ours[kind], theirs[kind], strict=True):
             torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
             assert one.abs().max() > 1e-3
+
+
+def test_the_file_keeps_the_largest_ranks_of_what_was_learned(
+    pose: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_files, "pose", lambda: tmp_path / "pose.safetensors")
+    generator = torch.Generator().manual_seed(4)
+    up, down = (torch.randn(size, generator=generator) for size in ((64, 16), (16, 36)))
+    learned = {"a.up": up, "a.down": down}
+    torch.save({"average": learned}, tmp_path / "pose.state.pt")
+    [file] = pose.save_pose(tmp_path)
+    kept = load_file(file)
+    assert kept["a.up"].shape == (64, pose.FILED) and kept["a.down"].shape == (pose.FILED, 36)
+    left = up @ down - kept["a.up"].float() @ kept["a.down"].float()
+    smaller = np.linalg.svd((up @ down).numpy(), compute_uv=False)[pose.FILED :]
+    # Eckart and Young 1936: no other matrix of that rank is nearer.
+    assert float(left.norm()) == pytest.approx(float(np.linalg.norm(smaller)), rel=1e-3)
+    assert torch.equal(lowered(learned, 16)["a.up"], up)
 
 
 def test_a_step_teaches_the_control_lora_and_leaves_the_unet(

@@ -148,6 +148,10 @@ def test_every_template_is_offered_or_says_what_it_lacks(files: Path) -> None:
     assert {"multi_person", "outpaint_second_person", "start_flux"} <= set(more.offered)
     assert {"start_tune_from_photos", "train_person_flux"} <= set(more.offered)
     assert more.lacking["face_inpainting"].startswith("no upscaler is bound")
+    put(files, "upscale_models/smallworld/x4.safetensors")
+    graph, _ = small_world.template("face_inpainting")
+    [painted] = [one for one in graph.nodes.values() if one.class_type == "AstriaInpaintFaces"]
+    assert painted.inputs["context"] == small_world.FACE_CONTEXT
     put(files, "ipadapter/smallworld/sd15_faceid.safetensors")
     by_face = small_world.templates(definitions()).offered["start_faceid"]
     kinds = {node["type"] for node in by_face["nodes"]}

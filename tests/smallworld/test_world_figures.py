@@ -32,6 +32,7 @@ from comfyui_astria.smallworld.scene import Scene as Drawn
 from comfyui_astria.tests.pipeline.support import resolver
 from PIL import Image
 
+FACES = "AstriaInpaintFaces"
 HELD_OUT = range(len(identities.learned), len(identities.ALL))
 
 
@@ -234,6 +235,9 @@ def test_each_setting_that_is_swept_reaches_its_node() -> None:
         assert given(graph, "AstriaRegions")["softness_px"] == pixels
     graph = _world_sweeps.PEOPLE["the pack, isolated"]("sd15", scene)
     assert given(graph, "AstriaRegionalPrompt")["isolation"] is True
+    for context in _world_sweeps.CONTEXTS:
+        name = f"the pack, then faces anew in crops {context:g} faces wide"
+        assert given(_world_sweeps.PEOPLE[name]("sd15", scene), FACES)["context"] == context
     source = source_of(0)
     for start in _world_sweeps.STARTS:
         graph = _world_sweeps.OUTPAINTING[f"the pack from {start:g} of the noise on"](
