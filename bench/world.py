@@ -62,7 +62,7 @@ from comfyui_astria.smallworld.reader import read
 from PIL import Image
 
 Answer = dict[str, float]  # what was read -> its number; the name ends with the unit
-QUICK, LONG, MOST = 12, 100, 500  # scenes; the most of two people by the pack
+QUICK, LONG, MOST = 6, 100, 500  # scenes; the most of two people by the pack
 QUICK_SIDES, LONG_SIDES = 9, 99  # pictures that are extended, each anchor as often
 FIRST_SEED = 6_000_000
 PEOPLE = (2, 3, 4)
@@ -132,7 +132,7 @@ def _ways(family: str, ways: Mapping[str, Way]) -> Mapping[str, Way]:
 
 
 def run() -> list[dict]:
-    """Return the figures of two people, of one, of portraits and of faces far away on a dozen
+    """Return the figures of two people, of one, of portraits and of faces far away on half a dozen
     scenes, and of each anchor once.
     """
     return _run(Extent(QUICK, QUICK, PEOPLE[:1], WAYS, QUICK_SIDES))
