@@ -134,7 +134,7 @@ CASES = (
     Case(
         "outpainted text",
         f"field at day, one person, {WOMAN} --outpaint left-center {_WIDER}"
-        f' --outpaint_prompt "field at day, one person, {MAN}"\nw=96\nh=128',
+        f' --outpaint_prompt "field at day, two people, {WOMAN}, {MAN}"\nw=96\nh=128',
         ("base", "outpaint"),
         _FIELD,
         (WOMAN, MAN),

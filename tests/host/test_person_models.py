@@ -67,18 +67,19 @@ OWN = {"positive": ["own_positive", 0], "negative": ["own_negative", 0], "model"
 def test_a_person_over_the_whole_picture_is_that_checkpoints_own_picture(
     host: LiveHost, family: str
 ) -> None:
-    alone = pictures(host, graph(family, "own", "own"))
-    full = node("SolidMask", value=1.0, width=96, height=64)
-    mixed = graph(
-        family,
-        "regional",
-        "scene",
-        full=full,
-        person=node("AstriaPerson", **OWN),
-        **regional(1, "person", masks=["full", 0]),
-    )
+    """By the words of the person, and what else the scene's text holds, as pooled text."""
+    full = {"full": node("SolidMask", value=1.0, width=96, height=64)}
+    there = regional(1, "person", masks=["full", 0])
+    mixed = graph(family, "regional", "scene", **full, person=node("AstriaPerson", **OWN), **there)
+    there = regional(1, "person", masks=["full", 0])
+    there["regional"]["inputs"]["model"] = ["own", 0]
+    words = node("AstriaPerson", positive=OWN["positive"], negative=OWN["negative"])
+    alone = pictures(host, graph(family, "regional", "scene", **full, person=words, **there))
     assert numpy.abs(pictures(host, mixed).astype(int) - alone).max() <= 1
     assert numpy.abs(pictures(host, graph(family, "scene", "scene")).astype(int) - alone).max() > 16
+    if family == "sd15":  # which takes no pooled text
+        own = pictures(host, graph(family, "own", "own"))
+        assert numpy.abs(own.astype(int) - alone).max() <= 1
 
 
 def test_a_checkpoint_stands_beside_a_lora_and_both_can_change_between_runs(host: LiveHost) -> None:

@@ -113,6 +113,23 @@ def test_outpaint_prompt_leaves_the_first_persons_lora_out_of_the_new_area() -> 
     assert nodes["outpaint.canvas"].inputs["anchor"] == "left-center"
 
 
+@pytest.mark.parametrize(
+    ("family", "is_told"),
+    [(family, True) for family in ("flux", "flux2", "zimage", "krea2")]
+    + [(family, False) for family in ("sd15", "sdxl", "flux_fill")],
+)
+def test_a_text_that_speaks_of_the_whole_picture_is_told_to_name_its_source_too(
+    family: str, is_told: bool
+) -> None:
+    canvas = "a woman --outpaint center --outpaint_width 512 --outpaint_height 512"
+    planned = plan_text(f"{canvas} --outpaint_prompt 'a man'", family, image=family == "flux_fill")
+    told = [one for one in planned.problems if one.code == "outpaint-prompt-whole"]
+    assert len(told) == is_told
+    assert all("Say in outpaint_prompt all that the new picture shows" in one.hint for one in told)
+    alone = plan_text(canvas, family, image=family == "flux_fill")
+    assert "outpaint-prompt-whole" not in [one.code for one in alone.problems]
+
+
 def test_without_outpaint_prompt_the_prompts_own_words_and_loras_paint_the_new_area() -> None:
     text = (
         "<lora:1533312:0.8> ohwx woman, fields --outpaint center --outpaint_width 512"

@@ -10,7 +10,7 @@ from ...graph.outputs import OutpaintCanvasNode, add_node
 from ...prompt import PromptRequest, Segment
 from ..build.plan_builder import PictureContext, PlanBuilder, StagePicture
 from ..build.settings import Settings, default_cfg, default_steps
-from ..build.stage_list import Stage
+from ..build.stage_list import Problem, Stage
 from ..build.text import negative_segments, prompt_segments
 from .inpaint_patch import ShownPicture, add_shown_picture, inpaint_patch
 from .people import PeopleGround, add_regions, are_drawn_again
@@ -45,6 +45,8 @@ def add_outpaint(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> S
     )
     patch = inpaint_patch(builder, family)
     sees_source = family.inpaint or patch is not None
+    if family.text.in_sequence and not sees_source and request.outpaint_prompt is not None:
+        builder.tell(_of_the_whole_picture(family))
     canvas = add_node(
         graph,
         OutpaintCanvasNode,
@@ -76,6 +78,19 @@ def add_outpaint(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> S
         heal_seam=True,
     )
     return StagePicture(extended, context)
+
+
+def _of_the_whole_picture(family: Family) -> Problem:
+    text = (
+        f"{family.title} reads outpaint_prompt as the text of the whole picture, its source"
+        " included. Where it leaves out who is in the source, those whom it names for the new area"
+        " may be missing, or be cut off at the seam."
+    )
+    hint = (
+        "Say in outpaint_prompt all that the new picture shows, such as two people, and both of"
+        " them; or bind an inpainting model, which sees the source."
+    )
+    return Problem("outpaint-prompt-whole", "info", text, hint)
 
 
 def _segments(request: PromptRequest) -> Sequence[Segment]:
