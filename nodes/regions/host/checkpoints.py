@@ -65,10 +65,10 @@ def apply_person_models(
     """Return a clone of the model on which every person with a `model` is drawn by it, inside the
     person's region; the model itself without any.
 
-    Each of these models sees the whole picture with the scene's text, and the ControlNets, guidance
-    pooled text and inpainting of the scene's conditionings; `patch_person` gives it everybody's own
-    texts. What else a person's conditioning holds counts in that person's turn. The host loads and
-    unloads these models with the patched one.
+    Each of these models sees the whole picture with the scene's text, and the pooled text,
+    ControlNets, guidance and inpainting of the scene's conditionings; `patch_person` gives it
+    everybody's own texts. What else a person's conditioning holds counts in that person's turn. The
+    host loads and unloads these models with the patched one.
     Shapes: masks [R,H,W] of any size, non-negative, summing to 1 at every pixel, row 0 the scene.
     Raises: PlanError for a model of another family, one that shares its weights with another of the
     run, or one that changes the sampling.
