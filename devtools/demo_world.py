@@ -287,7 +287,7 @@ def _percent(name: str, share: float) -> Figure:
     return {"name": name, "value": round(100 * share), "unit": "%", "ok": None}
 
 
-def largest(reading: Reading, count: int) -> list[PersonRead]:
+def largest_people(reading: Reading, count: int) -> list[PersonRead]:
     """Return the largest people of a picture, from left to right: a patch may be read as a head."""
     found = sorted(reading.people, key=lambda person: person.unit, reverse=True)
     return sorted(found[:count], key=lambda person: person.x)
@@ -297,7 +297,7 @@ def words_right(reading: Reading, scene: str, persons: Sequence[str]) -> tuple[i
     """Return how many words of a scene and of its persons, from left to right, a picture shows, and
     how many they are.
     """
-    there = [person_words(person) for person in largest(reading, len(persons))]
+    there = [person_words(person) for person in largest_people(reading, len(persons))]
     shown = [scene_words(reading), *there]
     told = [asked(scene), *map(asked, persons)]
     right = sum(len(wanted & seen) for wanted, seen in zip(told, shown, strict=False))
@@ -308,7 +308,7 @@ def leak(reading: Reading, persons: Sequence[str]) -> float:
     """Return the share of what only one of two persons was told that the other shows."""
     told = [asked(text) for text in persons]
     wrong = total = 0
-    there = largest(reading, len(persons))
+    there = largest_people(reading, len(persons))
     for own, other, person in zip(told, reversed(told), there, strict=False):
         wrong += len((other - own) & person_words(person))
         total += len(other - own)
@@ -317,7 +317,7 @@ def leak(reading: Reading, persons: Sequence[str]) -> float:
 
 def faces_right(reading: Reading, wanted: Sequence[object]) -> tuple[int, int]:
     """Return how many people from left to right have the faces wanted, and how many are wanted."""
-    there = [person.identity for person in largest(reading, len(wanted))]
+    there = [person.identity for person in largest_people(reading, len(wanted))]
     return sum(one == own for one, own in zip(there, wanted, strict=False)), len(wanted)
 
 

@@ -45,8 +45,8 @@ def add_outpaint(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> S
     )
     patch = inpaint_patch(builder, family)
     sees_source = family.inpaint or patch is not None
-    if family.text.in_sequence and not sees_source and request.outpaint_prompt is not None:
-        builder.tell(_of_the_whole_picture(family))
+    if not sees_source:
+        _tell_of_the_whole_picture(builder, family)
     canvas = add_node(
         graph,
         OutpaintCanvasNode,
@@ -80,7 +80,10 @@ def add_outpaint(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> S
     return StagePicture(extended, context)
 
 
-def _of_the_whole_picture(family: Family) -> Problem:
+def _tell_of_the_whole_picture(builder: PlanBuilder, family: Family) -> None:
+    """Tell where the text of the new area is read as that of the source too."""
+    if builder.request.outpaint_prompt is None or not family.text.in_sequence:
+        return
     text = (
         f"{family.title} reads outpaint_prompt as the text of the whole picture, its source"
         " included. Where it leaves out who is in the source, those whom it names for the new area"
@@ -90,7 +93,7 @@ def _of_the_whole_picture(family: Family) -> Problem:
         "Say in outpaint_prompt all that the new picture shows, such as two people, and both of"
         " them; or bind an inpainting model, which sees the source."
     )
-    return Problem("outpaint-prompt-whole", "info", text, hint)
+    builder.tell(Problem("outpaint-prompt-whole", "info", text, hint))
 
 
 def _segments(request: PromptRequest) -> Sequence[Segment]:
