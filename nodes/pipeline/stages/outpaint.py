@@ -33,11 +33,10 @@ def add_outpaint(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> S
     family = builder.sources.outpaint_family or builder.family
     segments = _segments(request)
     settings = _own_settings(request, family, settings, segments)
-    models = builder.sources.outpaint_models or builder.sources.models
     encoded = add_scene(
         builder,
         "outpaint",
-        models,
+        builder.sources.outpaint_models or builder.sources.models,
         builder.resolve_text(segments, negative_segments(request)),
         settings,
         family,
