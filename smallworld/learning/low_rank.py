@@ -12,7 +12,7 @@ UP, DOWN = ".up", ".down"  # of a layer: [out,r] and [r,in], whose product chang
 
 def nearest(change: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """Return up [out,rank] and down [rank,in] whose product is the nearest one to a change
-    [out,in]: its largest singular values, halved between the two.
+    [out,in]: its largest singular values, their square roots in each of the two.
     """
     u, s, v = torch.linalg.svd(change, full_matrices=False)
     each = s[:rank].sqrt()

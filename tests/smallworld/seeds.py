@@ -26,8 +26,7 @@ WORDS: Mapping[str, frozenset[str]] = {
     "masked_portrait": frozenset({"day", "woman", "white dress"}),
     "face_inpainting": frozenset({"forest", "day", "one person"}),
     "faceid": frozenset({"snow", "day", "one person", "woman", "red dress", "standing"}),
-    # It says nothing: what its source shows has to go on, the sky to both sides. How many people is
-    # not asked: a white patch on the ground is read as one more head.
+    # It says nothing: what its source shows has to go on, the sky to both sides.
     "outpaint_only": frozenset({"day", "woman", "ginger hair", "green dress", "man", "grey hair"}),
     "outpaint_text_to_image": frozenset(
         {"field", "day", "one person", "woman", "brown hair", "orange dress", "standing"}
@@ -45,6 +44,9 @@ WIDE_WORDS: Mapping[str, frozenset[str]] = {
         | {"man", "grey hat", "tan skin", "white suit"}
     ),
 }
+# A seed whose people are counted by their hair -> how many: a white patch on its ground is read as
+# a bare head, so that the reader's own count is another.
+HAIRED = {"outpaint_only": 2}
 _FIELDS = ("face_inpainting", "faceid")  # those that are sent as separate fields
 # Role -> the fields of a request that need it.
 _NEEDS = {

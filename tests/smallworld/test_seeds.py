@@ -13,10 +13,11 @@ from comfyui_astria.devtools.world_photos import keep_photos
 from comfyui_astria.nodes.prompt import PromptRequest
 from comfyui_astria.smallworld.comparing import READABLE, person_words, scene_words
 from comfyui_astria.smallworld.drawing import drawn
-from comfyui_astria.smallworld.reader import read
+from comfyui_astria.smallworld.reader import Reading, read
 from comfyui_astria.smallworld.scene import Scene
 from comfyui_astria.tests.host.api_support import Api
 from comfyui_astria.tests.smallworld.seeds import (
+    HAIRED,
     WIDE,
     WIDE_WORDS,
     WORDS,
@@ -42,19 +43,22 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 @pytest.mark.parametrize("name", WORDS)
 def test_a_seed_prompt_paints_its_words(host: Host, name: str) -> None:
-    seen = shown(host, small_seed(name, FAMILY))
+    reading = painted(host, small_seed(name, FAMILY))
+    seen = words_of(reading)
     assert seen >= WORDS[name], seen
+    if name in HAIRED:
+        assert sum(bool(person.hair) for person in reading.people) == HAIRED[name]
 
 
 @pytest.mark.parametrize("name", WIDE_WORDS)
 def test_a_seed_prompt_paints_all_its_people_on_a_larger_picture(host: Host, name: str) -> None:
     width, height = WIDE
-    seen = shown(host, replace(small_seed(name, FAMILY), w=width, h=height))
+    seen = words_of(painted(host, replace(small_seed(name, FAMILY), w=width, h=height)))
     assert seen >= WIDE_WORDS[name], seen
 
 
-def shown(host: Host, request: PromptRequest) -> frozenset[str]:
-    """Paint a request through the API and return the words of what is read in its picture."""
+def painted(host: Host, request: PromptRequest) -> Reading:
+    """Paint a request through the API and return what is read in its picture."""
     api = Api(host.url)
     answer = api.post("/generate", json={"prompt": request.to_text()})
     assert answer.status_code == 201, answer.text
@@ -65,7 +69,10 @@ def shown(host: Host, request: PromptRequest) -> frozenset[str]:
     size = asked if request.outpaint else (request.w or 128, request.h or 128)
     factor = UPSCALED if request.super_resolution else 1
     assert picture.size == tuple(side * factor for side in size)
-    reading = read(picture.resize(size, Image.Resampling.BOX))
+    return read(picture.resize(size, Image.Resampling.BOX))
+
+
+def words_of(reading: Reading) -> frozenset[str]:
     return scene_words(reading).union(*map(person_words, reading.people))
 
 
@@ -78,6 +85,6 @@ def test_words_of_seeds_are_words_that_a_reader_can_find(name: str) -> None:
 
 def test_a_picture_of_something_else_shows_no_seed() -> None:
     reading = read(drawn(Scene(128, 128, "desert", "night", 72)))
-    seen = scene_words(reading).union(*map(person_words, reading.people))
+    seen = words_of(reading)
     assert seen == {"desert", "night", "nobody"}
     assert not any(seen >= words for words in WORDS.values())
