@@ -211,7 +211,7 @@ def _of_pictures(
         far = [kept.of_far(far_of(seed, numbers), gallery, is_matched=is_matched) for seed in seeds]
         yield f"a face far away, {name}", far
     sources = [source_of(FIRST_SEED + at) for at in range(extent.sides)]
-    has_painter = model_files.inpaint().exists() and kept.family == "sd15"
+    has_painter = model_files.inpaint(kept.family).exists()
     for name, way in extent.outpainting.items():
         if name == BY_BASE and not has_painter:
             continue
@@ -330,7 +330,7 @@ def _hash_of(family: str) -> str:
         found.update(Path(module.__file__).read_bytes())
     loras = [model_files.FOLDER / "loras" / name for name in model_files.loras(family).values()]
     vae = model_files.path_of(model_files.VAES[family])
-    steering = (model_files.pose(), model_files.faceid(), model_files.inpaint())
+    steering = (model_files.pose(), model_files.faceid(), model_files.inpaint(family))
     more = [path for path in steering if path.exists() and path.name.startswith(family)]
     for path in (model_files.path_of(family), vae, *loras, *more):
         found.update(Path(path).read_bytes())

@@ -80,8 +80,8 @@ def bindings(family: str) -> Bindings:
 
 
 def _base(family: str) -> BaseModel:
-    own = model_files.inpaint()
-    painter = f"{model_files.NAME}/{own.name}" if family == "sd15" and own.exists() else None
+    own = model_files.inpaint(family)
+    painter = f"{model_files.NAME}/{own.name}" if own.exists() else None
     file = f"{model_files.NAME}/{family}.safetensors"
     return BaseModel(family, file, outpaint_model=painter, native_size=NATIVE_PX)
 

@@ -14,7 +14,8 @@ ABOUT = (
     " pictures or words."
 )  # in every file
 NETWORK, ENCODERS = "diffusion_model.", "text_encoders."  # of a checkpoint: what names begin with
-WAY_IN = "input_blocks.0.0"  # of SD1.5's UNet: the layer by which inpainting models see more
+# Family -> the layer of its network by which inpainting models see more.
+WAYS_IN = {"sd15": "input_blocks.0.0", "flux": "img_in"}
 VAES = {"sd15": "vae4", "flux": "vae16"}  # family -> its autoencoder
 
 
@@ -51,9 +52,9 @@ def faceid() -> Path:
     return FOLDER / "ipadapter" / NAME / "sd15_faceid.safetensors"
 
 
-def inpaint() -> Path:
-    """Return the file of the inpainting model, a delta of the family's own."""
-    return FOLDER / "checkpoints" / NAME / "sd15_inpaint.safetensors"
+def inpaint(family: str) -> Path:
+    """Return the file of a family's inpainting model, a delta of its own."""
+    return FOLDER / "checkpoints" / NAME / f"{family}_inpaint.safetensors"
 
 
 def loras(family: str) -> dict[int, str]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 SCALES = ".scales"  # beside bytes: what each row is multiplied by
-_LEAST = 1024  # numbers of a weight that is worth its scales
+_LEAST = 256  # numbers of a weight that is worth its scales
 
 
 def packed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import comfy.model_patcher
@@ -13,13 +13,13 @@ from comfy.utils import state_dict_prefix_replace
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..model_files import ABOUT, ENCODERS, NETWORK, VAES, WAY_IN, path_of
+from ..model_files import ABOUT, ENCODERS, NETWORK, VAES, WAYS_IN, path_of
 from ..packing import packed, unpacked
 from . import models
 
 # Family -> its configuration, and how many channels its latents have.
 FAMILIES = {"sd15": (models.sd15, 4), "flux": (models.flux, 16)}
-UP, DOWN = ".up", ".down"  # of a delta: what is added to a layer's weight, as a product
+UP, DOWN = ".up", ".down"  # of a delta: [r,out] and [r,in], whose product is added to a weight
 
 # How the host names the same parts where it saves a checkpoint of SD1.5.
 _HOSTS = {"model.diffusion_model.": NETWORK, "cond_stage_model.": f"{ENCODERS}clip_l."}
@@ -52,9 +52,9 @@ def _load_model(
     network = _under(_read(path), NETWORK)
     if any(name.endswith(UP) for name in network):
         network = with_delta(_under(_read(path_of(family)), NETWORK), network)
-    if family == "sd15":
-        config = partial(config, network[f"{WAY_IN}.weight"].shape[1])
-    return models.load_model(config(), network, is_dynamic=not disable_dynamic)
+    patch = config().unet_config.get("patch_size", 1)
+    channels = network[f"{WAYS_IN[family]}.weight"].shape[1] // patch**2
+    return models.load_model(config(channels), network, is_dynamic=not disable_dynamic)
 
 
 def with_delta(weights: Mapping[str, Tensor], delta: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -66,7 +66,7 @@ def with_delta(weights: Mapping[str, Tensor], delta: Mapping[str, Tensor]) -> di
         if name.endswith(UP):
             layer = name.removesuffix(UP)
             own = found[f"{layer}.weight"]
-            found[f"{layer}.weight"] = own + (value @ delta[layer + DOWN]).view_as(own)
+            found[f"{layer}.weight"] = own + (value.T @ delta[layer + DOWN]).view_as(own)
         elif not name.endswith(DOWN):
             found[name] = value
     return found

@@ -94,9 +94,11 @@ def sd15(channels: int = 4) -> supported_base.BASE:
     return supported.SD15({**_SD15, "in_channels": channels})
 
 
-def flux() -> supported_base.BASE:
-    """Return the host's configuration of the small Flux.1."""
-    return supported.Flux(dict(_FLUX))
+def flux(channels: int = 16) -> supported_base.BASE:
+    """Return the host's configuration of the small Flux.1; with 96 channels in, of its inpainting
+    model.
+    """
+    return supported.Flux({**_FLUX, "in_channels": channels})
 
 
 def autoencoder(channels: int) -> dict[str, Any]:

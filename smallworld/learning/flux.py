@@ -110,6 +110,66 @@ def is_plain(scene: Scene) -> bool:
     )
 
 
+class Texts:
+    """What the transformer is told, as rows of both encoders' short token tables."""
+
+    def __init__(self) -> None:
+        self.clip = Rows(clip_tokens())
+        self.t5 = Rows(t5_tokens(), more=(PADDING,))
+
+    def of(self, scenes: Sequence[Scene], rng: np.random.Generator) -> tuple[list[int], list[str]]:
+        """Return a part of the scenes, by their places, and texts of about one length: padding
+        would be learned from, and takes time.
+        """
+        said = [fitting(scene, rng, self._length, LONGEST) for scene in scenes]
+        by_length = np.argsort([self._length(text) for text in said], kind="stable")
+        count = len(scenes) // POOL
+        first = rng.integers(POOL) * count
+        chosen = by_length[first : first + count].tolist()
+        return chosen, [said[one] for one in chosen]
+
+    def _length(self, text: str) -> int:
+        # What is too long for CLIP is too long.
+        return len(self.t5.of(text)) if len(self.clip.of(text)) == CHUNK else LONGEST + 1
+
+    @torch.no_grad()
+    def states(self, model: torch.nn.ModuleDict, said: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Return what a model's `t5` and `clip` say: states [B,T,C] and pooled ones [B,C]."""
+        device = next(model.parameters()).device
+        rows = [self.t5.of(text) for text in said]
+        # A text of one token has no gradient that PyTorch finds.
+        longest = max(2, *(len(one) for one in rows))
+        padding = self.t5[PADDING]
+        filled = torch.tensor([one + [padding] * (longest - len(one)) for one in rows])
+        ends = [min(self._ends(text), CHUNK) for text in said]
+        tokens = torch.tensor([self.clip.of(text) for text in said], device=device)
+        context = t5_states(model["t5"], filled.to(device))
+        return context, model["clip"](tokens, num_tokens=ends)[3]
+
+    def _ends(self, text: str) -> int:
+        """Return how many tokens CLIP's text has to its end; the end's state is the pooled one."""
+        rows = self.clip.of(text)
+        return rows.index(self.clip[49407]) + 1
+
+
+def flow(
+    flux: torch.nn.Module,
+    x: Tensor,
+    sigma: Tensor,
+    said: tuple[Tensor, Tensor],
+    guidance: Tensor,
+    **more: Tensor,
+) -> Tensor:
+    """Return the flow's direction [B,C,h,w] that a transformer finds at noise levels [B], by texts'
+    states and pooled ones; `more` is what its forward takes beside them.
+    """
+    context, pooled = said
+    options = dict(ATTENTION)
+    with half(x.device):
+        found = flux(x, sigma, context, pooled, guidance, transformer_options=options, **more)
+    return found.float()
+
+
 class Loss:
     """What a step costs: the error of the flow's direction, later of the guided one, weighted by
     what is there; `first` gives a model as it began, to hold the average that teaches guidance.
@@ -119,14 +179,12 @@ class Loss:
         self,
         learner: Learner,
         pictures: Pictures,
-        clip: Rows,
-        t5: Rows,
+        texts: Texts,
         first: Callable[[], torch.nn.ModuleDict],
     ) -> None:
         self._learner = learner
         self._pictures = pictures
-        self._clip = clip
-        self._t5 = t5
+        self._texts = texts
         self._first = first
         self._teacher: torch.nn.ModuleDict | None = None
         self._taught_by = learner.work / "flux.teacher.pt"
@@ -139,7 +197,10 @@ class Loss:
         self._states = found[0]
 
     def __call__(self, step: int) -> Tensor:
-        x, scenes, said = self._lessons(np.random.default_rng(step))
+        rng = np.random.default_rng(step)
+        x, scenes = self._pictures.some(rng, POOL * BATCH)
+        chosen, spoken = self._texts.of(scenes, rng)
+        x, scenes = x[chosen], [scenes[one] for one in chosen]
         sigma = noise_levels(BATCH)
         # Drawn on the CPU: the same numbers on every device.
         noise = torch.randn_like(x)
@@ -150,63 +211,21 @@ class Loss:
         plain = torch.ones_like(guidance)
         noisy = x.lerp(noise, sigma.view(-1, 1, 1, 1))
         model = self._learner.model
+        said = self._texts.states(model, spoken)
         counts = torch.stack([weights_of(scene) for scene in scenes])[:, None].to(x.device)
         if self._learner.part < DISTILLED:
-            found = self._run(model, noisy, sigma, said, plain)
+            found = flow(model["flux"], noisy, sigma, said, plain)
             wanted = torch.stack([layout.layout_of(scene) for scene in scenes]).to(x.device)
             off = (model["layout"](self._states.float()) - wanted).square().sum(2).mean()
             return ((found - (noise - x)).square() * counts).mean() + LAYOUT * off
         with torch.no_grad():
-            taught = self._run(self._teach(), noisy, sigma, said, plain)
-            empty = self._run(self._teach(), noisy, sigma, [""] * BATCH, plain)
+            teacher = self._teach()
+            taught = flow(teacher["flux"], noisy, sigma, said, plain)
+            nothing = self._texts.states(model, [""] * BATCH)
+            empty = flow(teacher["flux"], noisy, sigma, nothing, plain)
         guided = empty + guidance.view(-1, 1, 1, 1) * (taught - empty)
-        found = self._run(model, noisy, sigma, said, guidance)
+        found = flow(model["flux"], noisy, sigma, said, guidance)
         return ((found - guided).square() * counts).mean()
-
-    def _lessons(self, rng: np.random.Generator) -> tuple[Tensor, list[Scene], list[str]]:
-        """Return latents, their scenes, and texts of about one length: padding would be learned
-        from, and takes time.
-        """
-        x, scenes = self._pictures.some(rng, POOL * BATCH)
-        said = [fitting(scene, rng, self._length, LONGEST) for scene in scenes]
-        by_length = np.argsort([self._length(text) for text in said], kind="stable")
-        first = rng.integers(POOL) * BATCH
-        chosen = by_length[first : first + BATCH]
-        return x[chosen], [scenes[one] for one in chosen], [said[one] for one in chosen]
-
-    def _length(self, text: str) -> int:
-        # What is too long for CLIP is too long.
-        return len(self._t5.of(text)) if len(self._clip.of(text)) == CHUNK else LONGEST + 1
-
-    def _run(
-        self,
-        model: torch.nn.ModuleDict,
-        x: Tensor,
-        sigma: Tensor,
-        said: list[str],
-        guidance: Tensor,
-    ) -> Tensor:
-        rows = [self._t5.of(text) for text in said]
-        # A text of one token has no gradient that PyTorch finds.
-        longest = max(2, *(len(one) for one in rows))
-        padding = self._t5[PADDING]
-        filled = torch.tensor(
-            [one + [padding] * (longest - len(one)) for one in rows], device=x.device
-        )
-        ends = [min(self._ends(text), CHUNK) for text in said]
-        tokens = torch.tensor([self._clip.of(text) for text in said], device=x.device)
-        options = dict(ATTENTION)
-        with torch.no_grad():
-            context = t5_states(model["t5"], filled)
-            pooled = model["clip"](tokens, num_tokens=ends)[3]
-        with half(x.device):
-            found = model["flux"](x, sigma, context, pooled, guidance, transformer_options=options)
-        return found.float()
-
-    def _ends(self, text: str) -> int:
-        """Return how many tokens CLIP's text has to its end; the end's state is the pooled one."""
-        rows = self._clip.of(text)
-        return rows.index(self._clip[49407]) + 1
 
     def _teach(self) -> torch.nn.ModuleDict:
         if self._teacher is None:
@@ -221,14 +240,14 @@ def main(argv: Sequence[str]) -> None:
     """Train, or go on."""
     given = asked(argv, "flux", 16500, device="cpu", compiled=0)
     open_host()
-    clip, t5 = Rows(clip_tokens()), Rows(t5_tokens(), more=(PADDING,))
+    texts = Texts()
     pictures = Pictures(given.work, 16, is_plain)
-    first = partial(first_model, given.work, len(clip.ids), len(t5.ids))
+    first = partial(first_model, given.work, len(texts.clip.ids), len(texts.t5.ids))
     model = first()
     plain = ("img_in", "txt_in", "vector_in", "time_in", "guidance_in", "final_layer", "layout")
     about = {
-        "clip_tokens": clip.ids,
-        "t5_tokens": t5.ids,
+        "clip_tokens": texts.clip.ids,
+        "t5_tokens": texts.t5.ids,
         "mean": pictures.mean,
         "spread": pictures.spread,
     }
@@ -245,4 +264,4 @@ def main(argv: Sequence[str]) -> None:
     use_encoders(model, given.work, ("clip", "t5"))  # a state may hold others
     if given.compiled:
         compile_blocks([*model["flux"].double_blocks, *model["flux"].single_blocks])
-    learner.run(Loss(learner, pictures, clip, t5, first), given.minutes)
+    learner.run(Loss(learner, pictures, texts, first), given.minutes)

@@ -1,7 +1,10 @@
-"""The small world's inpainting model: what it learns from, and that the host loads what it is."""
+"""The small world's inpainting models: what they learn from, and that the host loads what they
+are.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -14,7 +17,7 @@ from comfyui_astria.smallworld.drawing import drawn
 from comfyui_astria.smallworld.scene import random_scene
 from comfyui_astria.tests.regions.comfy_inprocess import load
 
-LARGEST_MB = 0.55
+LARGEST_MB = {"sd15": 0.42, "flux": 0.14}
 
 
 @pytest.fixture(scope="module")
@@ -24,21 +27,48 @@ def inpaint() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def models() -> tuple[Any, Any, Any]:
-    """The world's MODEL, CLIP and VAE."""
+def masked() -> ModuleType:
     load("comfy.sample")
-    return load("comfyui_astria.smallworld.host.files").load.__wrapped__("sd15")
+    return load("comfyui_astria.smallworld.learning.masked")
 
 
-def unet_of(models: tuple[Any, Any, Any]) -> dict[str, torch.Tensor]:
-    return models[0].model.diffusion_model.state_dict()
+@dataclass(frozen=True)
+class World:
+    """The world's MODEL, CLIP and VAE of a family."""
+
+    family: str
+    models: tuple[Any, Any, Any]
+
+    @property
+    def weights(self) -> dict[str, torch.Tensor]:
+        return self.models[0].model.diffusion_model.state_dict()
+
+    @property
+    def given(self) -> tuple[torch.Tensor, ...]:
+        """Noisy latents and what the family's network is given with them."""
+        generator = torch.Generator().manual_seed(1)
+
+        def drawn_of(*shape: int) -> torch.Tensor:
+            return torch.randn(*shape, generator=generator)
+
+        if self.family == "sd15":
+            return drawn_of(2, 4, 16, 24), torch.tensor([10.0, 700.0]), drawn_of(2, 77, 96)
+        times, guidance = torch.tensor([0.1, 0.9]), torch.tensor([3.5, 3.5])
+        return drawn_of(2, 16, 16, 24), times, drawn_of(2, 30, 96), drawn_of(2, 96), guidance
 
 
-def test_masks_leave_sides_heads_and_what_is_around_people(inpaint: ModuleType) -> None:
+@pytest.fixture(scope="module", params=["sd15", "flux"])
+def world(request: pytest.FixtureRequest) -> World:
+    load("comfy.sample")
+    files = load("comfyui_astria.smallworld.host.files")
+    return World(request.param, files.load.__wrapped__(request.param))
+
+
+def test_masks_leave_sides_heads_and_what_is_around_people(masked: ModuleType) -> None:
     masks = []
     for seed in range(200):
         scene = random_scene(seed)
-        mask = inpaint.mask_of(scene, np.random.default_rng(seed))
+        mask = masked.mask_of(scene, np.random.default_rng(seed))
         assert mask.shape == (scene.height, scene.width)
         masks.append(mask)
     shares = np.array([one.mean() for one in masks])
@@ -52,23 +82,29 @@ def test_masks_leave_sides_heads_and_what_is_around_people(inpaint: ModuleType) 
     assert (around.mean(0) < 0.9).all(), "each side stays"
 
 
-def test_what_stays_is_encoded_as_the_host_s_own_node_does(
-    inpaint: ModuleType, models: tuple[Any, Any, Any]
+def test_what_stays_is_encoded_as_the_host_s_own_nodes_do(
+    inpaint: ModuleType, masked: ModuleType, world: World
 ) -> None:
-    patcher, _, vae = models
+    patcher, _, vae = world.models
     seeds = [
         seed for seed in range(40) if random_scene(seed).width == 128 == random_scene(seed).height
     ]
-    latents, beside = inpaint.encoded(seeds[:3], patcher.model, vae)
+    latents, beside = masked.encoded(world.family, seeds[:3], patcher.model, vae)
     node = load("nodes").InpaintModelConditioning()
+    wide = SimpleNamespace(
+        concat_keys=("mask", "masked_image"),
+        process_latent_in=patcher.model.process_latent_in,
+        diffusion_model=inpaint.inpainting(world.family, world.weights),
+        model_config=patcher.model.model_config,
+    )
     for number, seed in enumerate(seeds[:3]):
         scene = random_scene(seed)
         pixels = torch.from_numpy(np.asarray(drawn(scene)).copy())[None] / 255
-        mask = torch.from_numpy(inpaint.mask_of(scene, np.random.default_rng(seed)))[None].float()
+        mask = torch.from_numpy(masked.mask_of(scene, np.random.default_rng(seed)))[None].float()
         text = [[torch.zeros(1, 77, 96), {}]]
         [[_, given]], _, latent = node.encode(text, text, pixels, vae, mask)
-        wanted = patcher.model.concat_cond.__func__(
-            inpainting(patcher),
+        wanted = type(patcher.model).concat_cond(
+            wide,
             concat_mask=given["concat_mask"],
             concat_latent_image=given["concat_latent_image"],
             noise=latent["samples"],
@@ -79,96 +115,133 @@ def test_what_stays_is_encoded_as_the_host_s_own_node_does(
         torch.testing.assert_close(latents[number : number + 1].float(), whole, atol=0.02, rtol=0)
 
 
-def inpainting(patcher: Any) -> Any:
-    """The model of a MODEL as an inpainting one, for what it makes of masks."""
-    return SimpleNamespace(
-        concat_keys=("mask", "masked_image"), process_latent_in=patcher.model.process_latent_in
-    )
-
-
-def test_before_it_learns_it_is_the_unet_that_it_is_made_of(
-    inpaint: ModuleType, models: tuple[Any, Any, Any]
+def test_before_it_learns_it_is_the_network_that_it_is_made_of(
+    inpaint: ModuleType, world: World
 ) -> None:
-    unet = inpaint.inpainting_unet(unet_of(models))
-    inpaint.Delta(unet)
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(2, 4, 16, 24, generator=generator)
-    beside = torch.randn(2, 5, 16, 24, generator=generator)
-    text = torch.randn(2, 77, 96, generator=generator)
-    times = torch.tensor([10.0, 700.0])
+    wide = inpaint.inpainting(world.family, world.weights)
+    inpaint.Delta(world.family, wide)
+    x, *more = world.given
+    beside = torch.randn(2, inpaint.CHANNELS[world.family] - x.shape[1], *x.shape[2:])
     with torch.no_grad():
-        ours = inpaint.Beside(unet)(x, times, text, beside=beside)
-        plain = models[0].model.diffusion_model(x, times, text)
+        ours = inpaint.Beside(wide)(x, *more, beside=beside)
+        plain = world.models[0].model.diffusion_model(x, *more)
     torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-5)
 
 
+def test_fill_s_guidance_begins_as_the_one_that_flux_has_learned(inpaint: ModuleType) -> None:
+    load("comfy.sample")
+    flux = World("flux", load("comfyui_astria.smallworld.host.files").load.__wrapped__("flux"))
+    wide = inpaint.inpainting("flux", flux.weights)
+    inpaint.Delta("flux", wide)
+    x, *more, guidance = flux.given
+    beside = torch.randn(2, inpaint.CHANNELS["flux"] - x.shape[1], *x.shape[2:])
+    far = torch.full_like(guidance, inpaint.FILL_GUIDANCE)
+
+    def by(asked: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return inpaint.Beside(wide)(x, *more, asked, beside=beside)
+
+    known = by(guidance)
+    assert (by(far) - known).abs().max() > 0.1, "it has not learned that one"
+    inpaint.begin_guidance(wide)
+    torch.testing.assert_close(by(far), known, atol=1e-3, rtol=1e-3)
+
+
 def test_the_host_loads_of_the_file_what_was_learned(
-    inpaint: ModuleType,
-    models: tuple[Any, Any, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    inpaint: ModuleType, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unet = inpaint.inpainting_unet(unet_of(models))
-    model = inpaint.Delta(unet)
-    torch.save({"average": model.state_dict()}, tmp_path / "inpaint.state.pt")
-    file = tmp_path / "sd15_inpaint.safetensors"
-    monkeypatch.setattr(model_files, "inpaint", lambda: file)
+    family = world.family
+    network = inpaint.inpainting(family, world.weights)
+    model = inpaint.Delta(family, network)
+    state = tmp_path / f"inpaint_{family}.state.pt"
+    torch.save({"average": model.state_dict()}, state)
+    file = tmp_path / f"{family}_inpaint.safetensors"
+    monkeypatch.setattr(model_files, "inpaint", lambda family: file)
     inpaint.save_inpaint(tmp_path)
-    assert file.stat().st_size < LARGEST_MB * 1e6
-    monkeypatch.setattr(inpaint, "FILED", inpaint.RANK)
+    assert file.stat().st_size < LARGEST_MB[family] * 1e6
+    monkeypatch.setitem(inpaint.FILED, family, inpaint.RANK)
+    monkeypatch.setattr(inpaint, "HELD", 1.0)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for value in model.parameters():
             value.add_(torch.randn(value.shape, generator=generator) * 0.05)
-        for name, value in packing.unpacked(packing.packed(dict(model.named_parameters()))).items():
-            model.get_parameter(name).copy_(value)
-    torch.save({"average": model.state_dict()}, tmp_path / "inpaint.state.pt")
+        for name, value in model.named_parameters():
+            # As bytes with a scale a rank, which is what the file holds.
+            as_filed = value.T if name.endswith(".up") else value
+            found = packing.unpacked(packing.packed({name: as_filed.contiguous()}))[name]
+            value.copy_(found.T if name.endswith(".up") else found)
+    torch.save({"average": model.state_dict()}, state)
     assert inpaint.save_inpaint(tmp_path) == [file]
     paths = load("folder_paths")
     monkeypatch.setattr(paths, "get_full_path_or_raise", lambda kind, name: str(file))
     files = load("comfyui_astria.smallworld.host.files")
-    patcher, clip, _ = files.load.__wrapped__("sd15", "smallworld/sd15_inpaint.safetensors")
-    assert patcher.model.concat_keys == ("mask", "masked_image")
+    patcher, clip, _ = files.load.__wrapped__(family, f"smallworld/{file.name}")
     loaded = patcher.model.diffusion_model
-    for name, layer in unet.named_modules():
+    x = world.given[0]
+    assert inpaint.CHANNELS[family] == x.shape[1] + beside_of(patcher, x).shape[1]
+    for name, layer in network.named_modules():
         if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d):
             own = loaded.get_submodule(name).weight
             torch.testing.assert_close(own, layer.weight, atol=1e-5, rtol=1e-5)
-    own, of_base = (one.cond_stage_model.state_dict() for one in (clip, models[1]))
+    own, of_base = (one.cond_stage_model.state_dict() for one in (clip, world.models[1]))
     assert all(torch.equal(value, of_base[name]) for name, value in own.items())
 
 
-def test_a_step_teaches_the_delta_and_leaves_the_unet(
-    inpaint: ModuleType,
-    models: tuple[Any, Any, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def beside_of(patcher: Any, x: torch.Tensor) -> torch.Tensor:
+    """What the host lets a MODEL see beside noisy latents, of a picture without any."""
+    return patcher.model.concat_cond(noise=x, concat_latent_image=x, device="cpu")
+
+
+def test_a_step_teaches_the_delta_and_leaves_the_network(
+    inpaint: ModuleType, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = load("comfyui_astria.smallworld.host.files")
-    monkeypatch.setattr(files, "load", lambda family: models)
+    monkeypatch.setattr(files, "load", lambda family: world.models)
     monkeypatch.setattr(inpaint, "open_host", lambda: None)
+    monkeypatch.setattr(load("comfy.model_management"), "in_training", True)
     monkeypatch.setattr(inpaint, "PICTURES", 12)
     monkeypatch.setattr(inpaint, "BATCH", 2)
-    before = {key: one.clone() for key, one in unet_of(models).items()}
-    inpaint.main(["--work", str(tmp_path), "--threads", "1", "--steps", "2"])
-    assert all(torch.equal(value, before[key]) for key, value in unet_of(models).items())
-    found = torch.load(tmp_path / "inpaint.state.pt", weights_only=False)["model"]
+    before = {key: one.clone() for key, one in world.weights.items()}
+    family = world.family
+    inpaint.main(["--family", family, "--work", str(tmp_path), "--threads", "1", "--steps", "2"])
+    assert all(torch.equal(value, before[key]) for key, value in world.weights.items())
+    state = torch.load(tmp_path / f"inpaint_{family}.state.pt", weights_only=False)
+    found = state["model"]
     ups = [value for key, value in found.items() if key.endswith(".up")]
     assert ups
     assert all(one.abs().max() > 0 for one in ups), "they begin with nothing"
-    own = before["input_blocks.0.0.weight"].shape[1]
+    own = before[f"{model_files.WAYS_IN[family]}.weight"].shape[1]
     assert found["way_in"][:, own:].abs().max() > 0
 
 
-def test_an_error_counts_less_where_the_picture_stays(inpaint: ModuleType) -> None:
+def test_flux_learns_to_paint_people_where_it_expects_them(
+    inpaint: ModuleType, masked: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inpaint, "PICTURES", 200)
+    flux = load("comfyui_astria.smallworld.learning.flux")
+    seeds = inpaint._plain_seeds()
+    others = 0
+    for seed in seeds:
+        scene = random_scene(seed)
+        mask = masked.mask_of(scene, np.random.default_rng(seed))
+        if not flux.is_plain(scene):
+            assert not any(mask[round(one.y), round(one.x)] for one in scene.figures)
+            others += 1
+    assert others > 20, "whom the picture keeps may stand anywhere"
+    assert len(seeds) == 200 < seeds[-1] - seeds[0], "some pictures are left out"
+
+
+@pytest.mark.parametrize("family", ["sd15", "flux"])
+def test_an_error_counts_less_where_the_picture_stays(
+    inpaint: ModuleType, masked: ModuleType, family: str
+) -> None:
     scene = random_scene(7)
-    cells = (scene.height // 8, scene.width // 8)
-    beside = torch.zeros(1, 5, *cells)
-    beside[:, 0, :, cells[1] // 2 :] = 1
-    pictures = inpaint.MaskedPictures(
-        {(scene.width, scene.height): ([scene], torch.zeros(1, 4, *cells), beside)}
-    )
-    counts = pictures.weights(scene) / load("comfyui_astria.smallworld.learning.unet").weights_of(
-        scene
-    )
-    assert counts.unique().tolist() == pytest.approx([inpaint.KEPT, 1.0])
+    masks = torch.zeros(1, 1, scene.height, scene.width)
+    masks[..., scene.width // 2 :] = 1
+    latents = torch.zeros(1, 4, scene.height // 8, scene.width // 8)
+    beside = masked.EXTRA_CHANNELS[family].of(masks, latents)
+    size = (scene.width, scene.height)
+    pictures = masked.MaskedPictures(family, {size: ([scene], latents, beside)})
+    unet = load("comfyui_astria.smallworld.learning.unet")
+    counts = pictures.weights(scene) / unet.weights_of(scene)
+    assert counts.unique().tolist() == pytest.approx([masked.KEPT, 1.0])

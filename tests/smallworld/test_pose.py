@@ -118,6 +118,21 @@ def test_the_file_keeps_the_largest_ranks_of_what_was_learned(
     assert torch.equal(lowered(learned, 16)["a.up"], up)
 
 
+def test_a_layer_keeps_the_ranks_that_its_change_needs() -> None:
+    sizes = torch.tensor([0.98, 0.015, 0.005]).sqrt()
+    learned = {"a.up": torch.eye(5, 3) * sizes, "a.down": torch.eye(3, 4), "b": torch.ones(2)}
+    for most, held, rank in ((3, 0.97, 1), (3, 0.99, 2), (1, 0.99, 1), (3, 1.0, 3)):
+        found = lowered(learned, most, held)
+        assert found["a.up"].shape == (5, rank)
+        change = torch.zeros(5, 4)
+        change[range(rank), range(rank)] = sizes[:rank]
+        torch.testing.assert_close(found["a.up"] @ found["a.down"], change)
+        assert torch.equal(found["b"], learned["b"])
+    nothing = {"a.up": torch.zeros(5, 3), "a.down": torch.eye(3, 4)}
+    found = lowered(nothing, 3, 0.99)
+    assert not (found["a.up"] @ found["a.down"]).any()
+
+
 def test_a_step_teaches_the_control_lora_and_leaves_the_unet(
     pose: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
