@@ -20,6 +20,7 @@ from pathlib import Path
 from comfyui_astria.bench import (
     _world_faceid,
     _world_far,
+    _world_narrow,
     _world_outpaint,
     _world_portraits,
     _world_replaced,
@@ -45,6 +46,7 @@ from comfyui_astria.bench._world import (
     without_gates,
 )
 from comfyui_astria.bench._world_far import BEFORE, MASK, Far, face_of, far_of
+from comfyui_astria.bench._world_narrow import Narrow, narrow_of
 from comfyui_astria.bench._world_outpaint import OutpaintWay, Source, seam_of, source_of
 from comfyui_astria.bench._world_portraits import Portrait, kept_of, portrait_of
 from comfyui_astria.bench._world_replaced import Replaced, replaced_of
@@ -165,6 +167,8 @@ def _run(extent: Extent) -> list[dict]:
             ways = dict.fromkeys(counts, _ways(family, extent.ways))
             ways = {1: {CEILING: alone, CLOSE_UP: close_up}, **ways}
             figures += _of_people(kept, extent, numbers, ways)
+            if f"{family}.{POSE}" in small_world.bindings(family).roles:
+                figures += _of_places(kept, extent, numbers, counts)
             if f"{family}.faceid" in small_world.bindings(family).roles:
                 figures += _of_people(kept, extent, _world_faceid.NUMBERS, extent.by_face)
             for title, answers in _of_pictures(kept, extent, numbers):
@@ -196,6 +200,18 @@ def _of_people(
             yield from _figures(title, answers, ceiling)
             say(f"  {title}")
             ceiling = ceiling or _means(answers)
+
+
+def _of_places(
+    kept: Kept, extent: Extent, numbers: Sequence[int], counts: Sequence[int]
+) -> Iterator[dict]:
+    """Yield the figures of one person alone where one of so many would stand."""
+    for count in counts:
+        seeds = range(FIRST_SEED, FIRST_SEED + extent.scenes)
+        answers = [kept.of_place(narrow_of(seed, count, numbers)) for seed in seeds]
+        title = f"{kept.family}, {count}: one of them alone"
+        yield from _figures(title, answers)
+        say(f"  {title}")
 
 
 def _of_pictures(
@@ -243,6 +259,15 @@ class Kept:
 
         key = (name, len(scene.sitters), scene.seed)
         return self._answer(key, lambda: way(self.family, scene), read_off)
+
+    def of_place(self, narrow: Narrow) -> Answer:
+        """Return how many words are right of one person where one of several would stand."""
+
+        def read_off(picture: Image.Image) -> Answer:
+            return {"words, %": 100 * _world_narrow.words_of(narrow, read(picture))}
+
+        key = ("one of them alone", len(narrow.scene.sitters), narrow.scene.seed)
+        return self._answer(key, lambda: _world_narrow.ours(self.family, narrow), read_off)
 
     def of_portrait(self, portrait: Portrait) -> Answer:
         """Return what is right in a portrait with another place and clothes, in percent."""

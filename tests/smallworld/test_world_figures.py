@@ -9,7 +9,7 @@ from typing import cast
 
 import numpy as np
 import pytest
-from comfyui_astria.bench import _world, _world_outpaint, _world_sweeps, world
+from comfyui_astria.bench import _world, _world_narrow, _world_outpaint, _world_sweeps, world
 from comfyui_astria.bench._world import Scene, Sitter, read_of, scene_of
 from comfyui_astria.bench._world_outpaint import SIDE, WIDER, seam_of, source_of
 from comfyui_astria.bench._world_portraits import kept_of, portrait_of
@@ -143,6 +143,30 @@ def test_a_recipe_trains_by_its_numbers_and_each_photo_s_text(base: str) -> None
     assert said(graph.nodes["training.samples"].inputs["text"]) == texts[:4]
     as_it_is = Recipe().applied(plan.graph, texts, "woman")
     assert as_it_is.nodes == plan.graph.nodes, "the preset's numbers, and the captions"
+
+
+@pytest.mark.parametrize("at", [0, 2])
+def test_one_of_several_alone_is_read_in_their_place_and_nowhere_else(at: int) -> None:
+    people = scene_of(4, 3, HELD_OUT)
+    narrow = _world_narrow.Narrow(people, at)
+    picture = read(painted_as_asked(people))
+    assert _world_narrow.words_of(narrow, picture) > 0.9
+    others = replace(people, sitters=people.sitters[::-1])
+    assert _world_narrow.words_of(narrow, read(painted_as_asked(others))) < 0.9
+
+
+def test_one_of_several_alone_gets_their_part_of_the_pose_and_their_words() -> None:
+    numbers = [*model_files.loras("sd15")]
+    narrow = _world_narrow.narrow_of(7, 3, numbers)
+    nodes = _world_narrow.ours("sd15", narrow).nodes
+    assert narrow.at == 1 and narrow.room == 64
+    assert nodes["pose.people"].inputs["persons"] == 3
+    part, one = nodes["pose.part"].inputs, nodes["pose.one"].inputs
+    assert (part["x"], part["width"], one["x"]) == (64, 64, 64)
+    assert nodes["pose"].inputs["image"] == Link("pose.one")
+    texts = [str(node.inputs["text"]) for node in nodes.values() if "text" in node.inputs]
+    spoken = [text for text in texts if "one person" in text]
+    assert spoken and all(narrow.sitter.text in text for text in spoken)
 
 
 def test_a_seam_that_is_not_there_has_no_step_and_no_jump() -> None:

@@ -46,6 +46,11 @@ def test_people_are_painted_with_a_checkpoint_and_four_of_them(values: dict[str,
             assert share(values[f"sd15, {people}: {name}, leak"]) < 50
 
 
+def test_one_of_several_is_painted_alone_in_their_place(values: dict[str, str]) -> None:
+    for people in LEAST:
+        assert share(values[f"sd15, {people}: one of them alone, words"]) > LEAST[2], people
+
+
 def test_two_people_whom_no_pose_places_are_painted_by_the_transformer(
     values: dict[str, str],
 ) -> None:
