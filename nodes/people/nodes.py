@@ -15,7 +15,7 @@ from ..regions.layout import RegionLayout
 from ..regions.lora_fit import LoraFit, lines_of
 from ..regions.person import Person
 from ..regions.run import normalised
-from .host.draw import Scene, draw_people, of_another_variant
+from .host.draw import Scene, draw_people, isolation_without_effect, of_another_variant
 
 
 class AstriaPersonLora(io.ComfyNode):
@@ -155,7 +155,9 @@ class AstriaRegionalPrompt(io.ComfyNode):
                 io.Boolean.Input(
                     "isolation",
                     default=False,
-                    tooltip="Flux: a person's text sees only that person's pixels.",
+                    tooltip=(
+                        "Flux, Z-Image, Krea 2: a person's text sees only that person's pixels."
+                    ),
                 ),
                 io.Float.Input(
                     "scene_until",
@@ -212,6 +214,8 @@ class AstriaRegionalPrompt(io.ComfyNode):
         lines, warnings = lines_of(fits, regions.names)
         without_effect = unused_guidance(persons, regions.names, positive)
         told = [*without_effect, *of_another_variant(model, persons, regions.names)]
+        if isolation:
+            told += isolation_without_effect(model)
         lines += told
         warnings += told
         text = "\n".join(lines) or f"{len(persons)} person(s) drawn in their regions."

@@ -148,6 +148,25 @@ def test_error_a_picture_of_another_shape_than_the_regions() -> None:
         drawn(64, 96)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_isolation_that_changes_nothing_is_told(family: str) -> None:
+    """A UNet's pixels meet their own person's text alone, isolated or not."""
+    node = load("comfyui_astria.nodes.people.nodes").AstriaRegionalPrompt
+    persons = [Person(text(family, seed)) for seed in (5, 6)]
+    layout, scene = columns(2, 64, 48, softness_px=8), (text(family, 1), text(family, 2))
+
+    def drawn(*, isolation: bool) -> tuple[torch.Tensor, str]:
+        model, *_, info = node.execute(
+            model_of(family), layout, persons, *scene, 0.2, isolation
+        ).result
+        return sampled(model, family, *scene, steps=2), info
+
+    (as_it_is, plain), (isolated, told) = drawn(isolation=False), drawn(isolation=True)
+    assert "isolation" not in plain
+    assert ("isolation changes nothing on" in told) == torch.equal(as_it_is, isolated)
+    assert torch.equal(as_it_is, isolated) == (family != "flux")
+
+
 def test_texts_that_do_not_fit_are_refused() -> None:
     with pytest.raises(PlanError, match="person 1 has 2 parts; expected one"):
         with_regions(

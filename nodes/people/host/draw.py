@@ -85,6 +85,17 @@ def of_another_variant(
     return lines
 
 
+def isolation_without_effect(model: ModelPatcher) -> list[str]:
+    """Return a line where a person's text meets no other person's pixels anyway: on UNets."""
+    family = family_of(model)
+    if family.text.in_sequence:
+        return []
+    return [
+        f"isolation changes nothing on {family.title}: a person's pixels meet that person's text"
+        " alone. It is for Flux, Z-Image and Krea 2; switch it off."
+    ]
+
+
 def _with_identities(
     model: ModelPatcher,
     scene: Loras,
