@@ -12,7 +12,7 @@ from comfyui_astria.bench._world import compiled, png_of, sampled, with_inputs
 from comfyui_astria.devtools import small_world
 from comfyui_astria.nodes.graph.graph import Graph, Link
 from comfyui_astria.nodes.outpaint.geometry import ANCHORS, Canvas, place
-from comfyui_astria.smallworld.captions import caption
+from comfyui_astria.smallworld.captions import caption, place_words
 from comfyui_astria.smallworld.drawing import drawn
 from comfyui_astria.smallworld.reader import read
 from comfyui_astria.smallworld.scene import NEAR_PX, Scene, random_scene
@@ -47,6 +47,11 @@ class Source:
         return png_of(self.picture)
 
     @property
+    def where(self) -> str:
+        """The words of its place alone."""
+        return place_words(_scene(self.seed))
+
+    @property
     def canvas(self) -> Canvas:
         """The new picture."""
         return place(SIDE, SIDE, WIDER, WIDER, self.anchor)
@@ -74,16 +79,18 @@ def ours(
     overlap: int | None = None,
     *,
     has_painter: bool = True,
+    says_who: bool = True,
     **inputs: object,
 ) -> OutpaintWay:
     """Return the pack's way; `inputs` are those of the node that puts the source back, `start` is
     the part of the noise that painting begins with, `overlap` in pixels; without `has_painter` the
-    base itself paints.
+    base itself paints, without `says_who` by the words of the place alone.
     """
 
     def way(family: str, source: Source) -> Graph:
         asked = f"--outpaint {source.anchor} --outpaint_width {WIDER} --outpaint_height {WIDER}"
-        text = f"{source.text} {asked}\nw={SIDE}\nh={SIDE}\ndenoising_strength=0"
+        said = "" if says_who else f" --outpaint_prompt '{source.where}'"
+        text = f"{source.text} {asked}{said}\nw={SIDE}\nh={SIDE}\ndenoising_strength=0"
         graph = compiled(family, text, source.seed, image=source.name, has_painter=has_painter)
         if start is not None:
             graph = with_inputs(graph, "BasicScheduler", denoise=start)

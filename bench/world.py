@@ -105,6 +105,7 @@ FAR = {"drawn as its person's": True, "drawn as nobody's": False}
 BY_BASE = "the pack, by the base itself"  # another way only beside an inpainting model
 OUTPAINTING: dict[str, OutpaintWay] = {
     "the pack": _world_outpaint.ours(),
+    "the pack, told the place alone": _world_outpaint.ours(says_who=False),
     "the pack, its seam not healed": _world_outpaint.ours(heal_seam=False),
     BY_BASE: _world_outpaint.ours(has_painter=False),
     "the host's padding and noise mask": _world_outpaint.hosts,

@@ -126,7 +126,7 @@ CASES = (
     ),
     Case(
         "outpainted picture",
-        f"{_BEACH} --outpaint center {_WIDER}\nw=128\nh=128\ndenoising_strength=0",
+        f"beach at day --outpaint center {_WIDER}\nw=128\nh=128\ndenoising_strength=0",
         ("input", "outpaint"),
         _BEACH,
         image=WIDER,

@@ -199,8 +199,12 @@ def test_one_made_for_the_other_variant_is_told_once(
 
 def test_nothing_is_told_of_it_where_it_has_no_part(tmp_path: Path) -> None:
     patch = patch_file(tmp_path, 64)
-    for family, text in (("flux", OUTPAINT), ("zimage", "a room")):
-        assert not planned_with(patch, text, family, image=True).problems
+    for family, text, told in (
+        ("flux", OUTPAINT, ["outpaint-prompt-own"]),
+        ("zimage", "a room", []),
+    ):
+        planned = planned_with(patch, text, family, image=True)
+        assert [one.code for one in planned.problems] == told
 
 
 def test_one_that_is_bound_and_not_there_is_missing() -> None:

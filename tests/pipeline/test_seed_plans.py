@@ -125,9 +125,25 @@ def test_a_text_that_speaks_of_the_whole_picture_is_told_to_name_its_source_too(
     planned = plan_text(f"{canvas} --outpaint_prompt 'a man'", family, image=family == "flux_fill")
     told = [one for one in planned.problems if one.code == "outpaint-prompt-whole"]
     assert len(told) == is_told
-    assert all("Say in outpaint_prompt all that the new picture shows" in one.hint for one in told)
+    assert all("say in outpaint_prompt all that the new picture shows" in one.hint for one in told)
     alone = plan_text(canvas, family, image=family == "flux_fill")
     assert "outpaint-prompt-whole" not in [one.code for one in alone.problems]
+
+
+@pytest.mark.parametrize("family", ["sd15", "flux", "flux_fill"])
+def test_words_that_paint_the_new_area_as_well_are_told(family: str) -> None:
+    canvas = "--outpaint center --outpaint_width 512 --outpaint_height 512"
+
+    def told(text: str) -> list[str]:
+        planned = plan_text(f"{text} {canvas}", family, image=family == "flux_fill")
+        found = [one for one in planned.problems if one.code == "outpaint-prompt-own"]
+        assert all('--outpaint_prompt "fields"' in one.hint for one in found)
+        return [one.severity for one in found]
+
+    assert told("a woman") == ["info"]
+    assert told("a woman --outpaint_prompt 'fields'") == []
+    assert told("") == []
+    assert told("<lora:1533312:1>") == []
 
 
 def test_without_outpaint_prompt_the_prompts_own_words_and_loras_paint_the_new_area() -> None:

@@ -44,8 +44,7 @@ def add_outpaint(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> S
     )
     patch = inpaint_patch(builder, family)
     sees_source = family.inpaint or patch is not None
-    if not sees_source:
-        _tell_of_the_whole_picture(builder, family)
+    _tell_of_the_text(builder, family, segments, sees_source=sees_source)
     canvas = add_node(
         graph,
         OutpaintCanvasNode,
@@ -79,18 +78,41 @@ def add_outpaint(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> S
     return StagePicture(extended, context)
 
 
+def _tell_of_the_text(
+    builder: PlanBuilder, family: Family, segments: Sequence[Segment], *, sees_source: bool
+) -> None:
+    """Tell what the text of the new area may paint twice, or leave out."""
+    if builder.request.outpaint_prompt is not None:
+        if family.text.in_sequence and not sees_source:
+            _tell_of_the_whole_picture(builder, family)
+    elif any(segment.pieces for segment in segments):
+        _tell_of_the_prompts_own_words(builder)
+
+
+def _tell_of_the_prompts_own_words(builder: PlanBuilder) -> None:
+    """Tell that the words of the picture paint the new area as well."""
+    text = (
+        "The prompt's own words paint the new area: what they name and the picture shows already,"
+        " such as a person, may be painted there once more, or in part."
+    )
+    hint = (
+        'Where only the place is to go on, say it alone: --outpaint_prompt "fields". Where a person'
+        " is to go on, such as from the waist down, the prompt's words are right."
+    )
+    builder.tell(Problem("outpaint-prompt-own", "info", text, hint))
+
+
 def _tell_of_the_whole_picture(builder: PlanBuilder, family: Family) -> None:
-    """Tell where the text of the new area is read as that of the source too."""
-    if builder.request.outpaint_prompt is None or not family.text.in_sequence:
-        return
+    """Tell that the text of the new area is read as that of the source too."""
     text = (
         f"{family.title} reads outpaint_prompt as the text of the whole picture, its source"
         " included. Where it leaves out who is in the source, those whom it names for the new area"
         " may be missing, or be cut off at the seam."
     )
     hint = (
-        "Say in outpaint_prompt all that the new picture shows, such as two people, and both of"
-        " them; or bind an inpainting model, which sees the source."
+        "Where it names somebody, say in outpaint_prompt all that the new picture shows, such as"
+        " two people, and both of them; where it names a place alone, nothing is to do. Or bind an"
+        " inpainting model, which sees the source."
     )
     builder.tell(Problem("outpaint-prompt-whole", "info", text, hint))
 
