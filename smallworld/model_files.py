@@ -14,6 +14,7 @@ ABOUT = (
     " pictures or words."
 )  # in every file
 NETWORK, ENCODERS = "diffusion_model.", "text_encoders."  # of a checkpoint: what names begin with
+UP, DOWN = ".up", ".down"  # of a layer: factors whose product, [out,in], changes its weight
 # Family -> the layer of its network by which inpainting models see more.
 WAYS_IN = {"sd15": "input_blocks.0.0", "flux": "img_in"}
 VAES = {"sd15": "vae4", "flux": "vae16"}  # family -> its autoencoder

@@ -13,13 +13,12 @@ from comfy.utils import state_dict_prefix_replace
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..model_files import ABOUT, ENCODERS, NETWORK, VAES, WAYS_IN, path_of
+from ..model_files import ABOUT, DOWN, ENCODERS, NETWORK, UP, VAES, WAYS_IN, path_of
 from ..packing import packed, unpacked
 from . import models
 
 # Family -> its configuration, and how many channels its latents have.
 FAMILIES = {"sd15": (models.sd15, 4), "flux": (models.flux, 16)}
-UP, DOWN = ".up", ".down"  # of a delta: [r,out] and [r,in], whose product is added to a weight
 
 # How the host names the same parts where it saves a checkpoint of SD1.5.
 _HOSTS = {"model.diffusion_model.": NETWORK, "cond_stage_model.": f"{ENCODERS}clip_l."}
@@ -58,8 +57,8 @@ def _load_model(
 
 
 def with_delta(weights: Mapping[str, Tensor], delta: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights with a delta: a product of low rank that is added to a layer's weight, or
-    another weight in its place.
+    """Return weights with a delta: a product of low rank, its factors [r,out] and [r,in], that is
+    added to a layer's weight, or another weight in its place.
     """
     found = dict(weights)
     for name, value in delta.items():

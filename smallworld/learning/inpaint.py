@@ -24,7 +24,7 @@ from ..scene import random_scene
 from .flux import POOL, Texts, flow, is_plain, noise_levels, t5_encoder
 from .host import open_host
 from .loop import Learner, asked, state_file
-from .low_rank import UP, lowered
+from .low_rank import lowered
 from .masked import FIRST_SEED, MaskedPictures, leaves_heads, mask_of, masked_pictures
 from .quick import keep_inputs, quicken
 from .unet import Step, Taught, clip_encoder, loss_of, standing_still
@@ -128,7 +128,9 @@ def _save(family: str, state: Path) -> Path:
     for name, value in weights.items():
         layer = name.removeprefix("layers.").replace("/", ".")
         # One scale a rank, in place of one an output.
-        kept[model_files.NETWORK + layer] = value.T.contiguous() if name.endswith(UP) else value
+        kept[model_files.NETWORK + layer] = (
+            value.T.contiguous() if name.endswith(model_files.UP) else value
+        )
     path = model_files.inpaint(family)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(packed(kept), path, {"description": model_files.ABOUT})

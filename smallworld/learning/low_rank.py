@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-UP, DOWN = ".up", ".down"  # of a layer: [out,r] and [r,in], whose product changes its weight
+from ..model_files import DOWN, UP
 
 
 def nearest(change: Tensor, rank: int) -> tuple[Tensor, Tensor]:
@@ -20,8 +20,9 @@ def nearest(change: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 
 def lowered(weights: Mapping[str, Tensor], rank: int, held: float = 1.0) -> dict[str, Tensor]:
-    """Return weights whose changes LAYER.up @ LAYER.down are the nearest ones of at most this rank,
-    or of the least one that holds that part of the squared change; all others stay.
+    """Return weights whose changes LAYER.up @ LAYER.down, [out,r] and [r,in], are the nearest ones
+    of at most this rank, or of the least one that holds that part of the squared change; all others
+    stay.
     """
     found = dict(weights)
     for name, up in weights.items():

@@ -21,7 +21,7 @@ from ..scene import CLOSE_UP_PX, FAR_PX, TO_FEET, Figure, Scene
 from .data import Pictures, Rows
 from .host import open_host
 from .loop import Learner, asked, state_file
-from .low_rank import DOWN, UP, lowered
+from .low_rank import lowered
 from .quick import quicken
 from .unet import Steering, Step, Taught, clip_encoder, clip_tokens, loss_of
 
@@ -150,7 +150,7 @@ def save_pose(work: Path) -> list[Path]:
     kept = {
         name: value.half().contiguous()
         for name, value in weights.items()
-        if name.startswith(OWN) or name.endswith((UP, DOWN))
+        if name.startswith(OWN) or name.endswith((model_files.UP, model_files.DOWN))
     }
     path = model_files.pose()
     path.parent.mkdir(parents=True, exist_ok=True)
