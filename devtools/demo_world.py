@@ -126,7 +126,8 @@ CASES = (
     ),
     Case(
         "outpainted picture",
-        f"beach at day --outpaint center {_WIDER}\nw=128\nh=128\ndenoising_strength=0",
+        f'{_BEACH} --outpaint center {_WIDER} --outpaint_prompt "beach at day"'
+        "\nw=128\nh=128\ndenoising_strength=0",
         ("input", "outpaint"),
         _BEACH,
         image=WIDER,
