@@ -91,8 +91,8 @@ def isolation_without_effect(model: ModelPatcher) -> list[str]:
     if family.text.in_sequence:
         return []
     return [
-        f"isolation changes nothing on {family.title}: a person's pixels meet that person's text"
-        " alone. It is for Flux, Z-Image and Krea 2; switch it off."
+        f"isolation changes nothing on {family.title}: no other person's text reaches a person's"
+        " pixels there. It is for Flux, Z-Image and Krea 2; switch it off."
     ]
 
 
