@@ -49,3 +49,6 @@ OUTPAINTING: dict[str, OutpaintWay] = {
 OUTPAINTING |= {
     f"the pack, overlap {pixels} px": _world_outpaint.ours(overlap=pixels) for pixels in OVERLAPS
 }
+OUTPAINTING["the pack, by the base itself, told the place alone"] = _world_outpaint.ours(
+    has_painter=False, says_who=False
+)

@@ -129,9 +129,14 @@ class Extent:
 
 def _ways(family: str, ways: Mapping[str, Way]) -> Mapping[str, Way]:
     """Return the ways that a family can go: without a ControlNet for poses, those without one."""
-    if f"{family}.{POSE}" in small_world.bindings(family).roles:
+    if _is_posed(family):
         return ways
     return {name: way for name, way in ways.items() if name not in POSED}
+
+
+def _is_posed(family: str) -> bool:
+    """Say whether a family has a ControlNet for poses."""
+    return f"{family}.{POSE}" in small_world.bindings(family).roles
 
 
 def run() -> list[dict]:
@@ -168,7 +173,7 @@ def _run(extent: Extent) -> list[dict]:
             ways = dict.fromkeys(counts, _ways(family, extent.ways))
             ways = {1: {CEILING: alone, CLOSE_UP: close_up}, **ways}
             figures += _of_people(kept, extent, numbers, ways)
-            if f"{family}.{POSE}" in small_world.bindings(family).roles:
+            if _is_posed(family):
                 figures += _of_places(kept, extent, numbers, counts)
             if f"{family}.faceid" in small_world.bindings(family).roles:
                 figures += _of_people(kept, extent, _world_faceid.NUMBERS, extent.by_face)
@@ -317,6 +322,7 @@ class Kept:
         def read_off(picture: Image.Image) -> Answer:
             seam = seam_of(source, picture)
             found = {"colour step at the seam, of 255": seam.step, "kept, %": 100 * seam.kept}
+            found["people read, of 1"] = len(read(picture).people)
             if seam.told is not None:
                 found["sides with a horizon, %"] = 100 * seam.told
             if seam.jump is not None:

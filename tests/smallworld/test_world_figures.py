@@ -252,6 +252,19 @@ def given(graph: Graph, class_type: str) -> dict[str, object]:
     return dict(call.inputs)
 
 
+@pytest.mark.parametrize("family", ["sd15", "flux"])
+def test_a_new_area_is_told_the_whole_picture_or_the_place_alone(family: str) -> None:
+    source = source_of(6_000_000)
+    assert source.text.startswith(source.where)
+    assert source.text != source.where
+
+    def told(way: str) -> object:
+        return world.OUTPAINTING[way](family, source).nodes["outpaint.positive"].inputs["text"]
+
+    assert told("the pack") == source.text
+    assert told("the pack, told the place alone") == source.where
+
+
 def test_each_setting_that_is_swept_reaches_its_node() -> None:
     scene = scene_of(1, 2, list(model_files.loras("sd15")))
     for pixels in _world_sweeps.SOFTNESS:

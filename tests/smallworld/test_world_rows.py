@@ -95,3 +95,6 @@ def test_what_is_not_painted_is_kept(values: dict[str, str]) -> None:
         assert share(values[f"{family}, people replaced in a picture, kept"]) == 100
         assert share(values[f"{family}, people replaced in a picture, words"]) > LEAST_REPLACED
         assert share(values[f"{family}, outpainting: the pack, kept"]) == 100
+        told = f"{family}, outpainting: the pack, told the place alone"
+        assert share(values[f"{told}, kept"]) == 100
+        assert share(values[f"{told}, people read"]) == 1
