@@ -83,6 +83,9 @@ WAYS: dict[str, Way] = {
     "one prompt, all LoRAs everywhere": merged,
 }
 OURS = ("the pack", "the pack by FaceID")
+# What is painted of two people alone; so is what can be set.
+OF_TWO = ("the pack, one person a checkpoint", "the pack, then faces anew")
+COMPARED = tuple(name for name in WAYS if name not in OF_TWO)
 # What only a ControlNet makes another way.
 POSED = (
     "the pack without a pose",
@@ -127,11 +130,16 @@ class Extent:
     outpainting: Mapping[str, OutpaintWay] = field(default_factory=lambda: OUTPAINTING)
 
 
-def _ways(family: str, ways: Mapping[str, Way]) -> Mapping[str, Way]:
-    """Return the ways that a family can go: without a ControlNet for poses, those without one."""
-    if _is_posed(family):
-        return ways
-    return {name: way for name, way in ways.items() if name not in POSED}
+def _ways(family: str, ways: Mapping[str, Way], people: int) -> Mapping[str, Way]:
+    """Return the ways that a family can go for so many people: without a ControlNet for poses,
+    those without one; for more than two, those that are compared.
+    """
+    left_out = () if _is_posed(family) else POSED
+    return {
+        name: way
+        for name, way in ways.items()
+        if name not in left_out and (people == TWO or name in COMPARED)
+    }
 
 
 def _is_posed(family: str) -> bool:
@@ -155,36 +163,46 @@ def run_long() -> list[dict]:
 
 
 def _run(extent: Extent) -> list[dict]:
-    figures = []
-    for family in model_files.families():
-        numbers = list(model_files.loras(family))
-        counts = [count for count in extent.people if count <= len(numbers)]
-        if left_out := sorted(set(extent.people) - set(counts)):
-            more = " and ".join(map(str, left_out))
-            say(f"- {family}: no pictures of {more} people, it has LoRAs of {len(numbers)}")
-        if not counts:
-            continue
-        small_world.write_bindings(BASE, family)
-        shutil.rmtree(BASE / "output" / "checkpoints", ignore_errors=True)
-        with Host(current(), HostOptions(BASE, small_world=True, cpu=True)) as host:
-            for number in numbers:
-                host.client.run(api_workflow(saving(family, number)))
-            kept = Kept(family, host.client)
-            ways = dict.fromkeys(counts, _ways(family, extent.ways))
-            ways = {1: {CEILING: alone, CLOSE_UP: close_up}, **ways}
-            figures += _of_people(kept, extent, numbers, ways)
-            if _is_posed(family):
-                figures += _of_places(kept, extent, numbers, counts)
-            if f"{family}.faceid" in small_world.bindings(family).roles:
-                figures += _of_people(kept, extent, _world_faceid.NUMBERS, extent.by_face)
-            for title, answers in _of_pictures(kept, extent, numbers):
-                figures += _figures(f"{family}, {title}", answers)
-                say(f"  {family}, {title}")
-    if not figures:
+    counts = {family: _counts(family, extent) for family in model_files.families()}
+    measured = {family: some for family, some in counts.items() if some}
+    if not measured:
         raise DevError(
             "The small world has no people to measure.", "Train them: smallworld/README.md."
         )
+    shutil.rmtree(BASE / "output" / "checkpoints", ignore_errors=True)
+    figures = []
+    with Host(current(), HostOptions(BASE, small_world=True, cpu=True)) as host:
+        for family, some in measured.items():
+            figures += _of_family(Kept(family, host.client), extent, some)
     return figures
+
+
+def _counts(family: str, extent: Extent) -> list[int]:
+    """Return the numbers of people that a family has LoRAs for, and tell those left out."""
+    trained = len(model_files.loras(family))
+    counts = [count for count in extent.people if count <= trained]
+    if left_out := sorted(set(extent.people) - set(counts)):
+        more = " and ".join(map(str, left_out))
+        say(f"- {family}: no pictures of {more} people, it has LoRAs of {trained}")
+    return counts
+
+
+def _of_family(kept: Kept, extent: Extent, counts: Sequence[int]) -> Iterator[dict]:
+    """Yield the figures of everything that one family paints."""
+    family = kept.family
+    small_world.write_bindings(BASE, family)
+    numbers = list(model_files.loras(family))
+    for number in numbers:
+        kept.client.run(api_workflow(saving(family, number)))
+    ways = {count: _ways(family, extent.ways, count) for count in counts}
+    yield from _of_people(kept, extent, numbers, {1: {CEILING: alone, CLOSE_UP: close_up}, **ways})
+    if _is_posed(family):
+        yield from _of_places(kept, extent, numbers, counts)
+    if f"{family}.faceid" in small_world.bindings(family).roles:
+        yield from _of_people(kept, extent, _world_faceid.NUMBERS, extent.by_face)
+    for title, answers in _of_pictures(kept, extent, numbers):
+        yield from _figures(f"{family}, {title}", answers)
+        say(f"  {family}, {title}")
 
 
 def _of_people(
@@ -247,7 +265,7 @@ class Kept:
 
     def __init__(self, family: str, client: Client) -> None:
         self.family = family
-        self._client = client
+        self.client = client
         self._by = _hash_of(family)
         self._file = DEV / "smallworld" / "world.jsonl"
         self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -283,7 +301,7 @@ class Kept:
             return {f"{name}, %": 100 * share for name, share in asdict(found).items()}
 
         for name, file in portrait.files.items():
-            self._client.upload_image(file, name)
+            self.client.upload_image(file, name)
         key = ("portrait", portrait.seed)
         return self._answer(key, lambda: _world_portraits.ours(self.family, portrait), read_off)
 
@@ -295,7 +313,7 @@ class Kept:
             found["kept"] = _world_replaced.kept_of(replaced, picture)
             return {f"{name}, %": 100 * share for name, share in found.items()}
 
-        self._client.upload_image(replaced.file, replaced.name)
+        self.client.upload_image(replaced.file, replaced.name)
         key = ("replaced", replaced.seed)
         return self._answer(key, lambda: _world_replaced.ours(self.family, replaced), read_off)
 
@@ -313,7 +331,7 @@ class Kept:
         def graph() -> Graph:
             return _world_far.ours(self.family, far, is_matched=is_matched)
 
-        self._client.upload_image(far.file, far.name)
+        self.client.upload_image(far.file, far.name)
         return self._answer(("far", is_matched, far.seed), graph, read_off, (OUTPUT, BEFORE, MASK))
 
     def of_sides(self, name: str, way: OutpaintWay, source: Source) -> Answer:
@@ -329,7 +347,7 @@ class Kept:
                 found["horizon's jump, px"] = seam.jump
             return found
 
-        self._client.upload_image(source.file, source.name)
+        self.client.upload_image(source.file, source.name)
         key = (name, "outpainting", source.seed)
         return self._answer(key, lambda: way(self.family, source), read_off)
 
@@ -345,10 +363,10 @@ class Kept:
         key = (self._by, *key, _hash_of_graph(graph))
         if key not in self._known:
             started = time.monotonic()
-            entry = self._client.run(graph, timeout_s=600)
+            entry = self.client.run(graph, timeout_s=600)
             seconds = time.monotonic() - started
             pictures = [image for output in outputs for image in images_of(entry, output)]
-            found = read_off(*(picture_of(self._client, one) for one in pictures))
+            found = read_off(*(picture_of(self.client, one) for one in pictures))
             self._known[key] = {**found, "a picture, s": seconds}
             with self._file.open("a") as lines:
                 lines.write(json.dumps([key, self._known[key]]) + "\n")

@@ -296,8 +296,15 @@ def test_a_distilled_family_is_painted_as_it_is_and_without_poses(
     assert flux["positive"] == Link("guided")
     assert (sd15["cfg"], sd15["sampler_name"]) == (_world.CFG, "euler_ancestral")
     assert sd15["scheduler"] == "normal"
-    assert set(world.WAYS) - set(world._ways("flux", world.WAYS)) == set(world.POSED)
-    assert world._ways("sd15", world.WAYS) == world.WAYS
+    assert set(world.WAYS) - set(world._ways("flux", world.WAYS, 2)) == set(world.POSED)
+    assert world._ways("sd15", world.WAYS, 2) == world.WAYS
+
+
+def test_more_than_two_people_are_painted_by_the_ways_that_are_compared() -> None:
+    can_be_set = {"the pack, edges of 4 px": world.WAYS["the pack"]}
+    found = world._ways("sd15", {**world.WAYS, **can_be_set}, 3)
+    assert set(world.WAYS) - set(found) == set(world.OF_TWO)
+    assert not set(can_be_set) & set(found)
 
 
 def test_what_the_scene_may_say_of_its_people_is_in_the_prompt() -> None:
