@@ -83,8 +83,7 @@ WAYS: dict[str, Way] = {
     "one prompt, all LoRAs everywhere": merged,
 }
 OURS = ("the pack", "the pack by FaceID")
-# What is painted of two people alone; so is what can be set.
-OF_TWO = ("the pack, one person a checkpoint", "the pack, then faces anew")
+OF_TWO = ("the pack, then faces anew",)  # painted of two people alone; so is what can be set
 COMPARED = tuple(name for name in WAYS if name not in OF_TWO)
 # What only a ControlNet makes another way.
 POSED = (
