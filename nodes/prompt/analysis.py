@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from .catalog import PARAMETERS, is_unset
 from .dialects.look_alikes import notice_syntax
+from .dialects.missing_break import notice_missing_break
 from .dialects.persons import names_somebody
 from .dialects.settling import settle
 from .fields import Field, fields_of
@@ -97,6 +98,8 @@ def _relate(reading: PromptReading) -> None:
     if reading.values.get("use_lpw") is not False:
         for segment, texts in reading.texts:
             notice_brackets(segment, texts)
+    if reading.breaks:
+        notice_missing_break(reading.prompt, reading.breaks[0])
     for number, segment in enumerate(reading.prompt[2:], start=1):
         _notice_person(number, segment, reading.breaks[number])
 

@@ -346,3 +346,48 @@ def test_a_person_whom_no_word_names_is_warned_of(text: str, is_told: bool) -> N
     told = [one for one in parse(f"a street BREAK noir BREAK {text}").diagnostics]
     assert [one.code for one in told] == (["nobody"] if is_told else [])
     assert all((one.severity, one.column) == ("warning", 21) for one in told)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("BREAK <lora:a:1> ohwx woman BREAK <lora:b:1> ohwx man", "warning"),
+        ("BREAK <lora:a:1> ohwx woman BREAK <lora:b:1> ohwx woman", "warning"),
+        ("BREAK woman in red BREAK man in blue", "warning"),
+        ("BREAK <faceid:1> woman BREAK <faceid:2> man", "warning"),
+        ("BREAK <lora:a:1> ohwx woman BREAK <lora:b:1> ohwx man BREAK a child", "warning"),
+        ("BREAK a man, laughing BREAK a woman BREAK a child", "warning"),
+        ("BREAK eine alte Frau BREAK ein alter Mann", "warning"),
+        ("BREAK <lora:a:1> Alice BREAK <lora:b:1> Bob BREAK <lora:c:1> Carol", "info"),
+        ("BREAK Alice in red BREAK Bob in blue", "info"),
+        ("BREAK <faceid:1> BREAK <faceid:2> BREAK Bob", "info"),
+        ("<lora:a:1> ohwx woman BREAK BREAK <lora:b:1> ohwx man", "warning"),
+        ("<lora:a:1> ohwx woman BREAK <lora:b:1> ohwx man", "warning"),
+        ("<lora:a:1> Alice BREAK <lora:b:1> Bob", "info"),
+        ("BREAK BREAK <lora:a:1> ohwx woman BREAK <lora:b:1> ohwx man", None),
+        ("BREAK 35mm photo BREAK <lora:a:1> ohwx woman BREAK <lora:b:1> ohwx man", None),
+        ("BREAK <lora:film:0.5> 35mm photo BREAK <lora:a:1> ohwx woman", None),
+        ("BREAK <lora:film:0.5> at dusk BREAK <lora:a:1> ohwx woman BREAK a man", None),
+        ("BREAK laughing, in love BREAK a woman BREAK a man", None),
+        ("BREAK woman, smiling BREAK <lora:a:1> woman BREAK <lora:b:1> woman", None),
+        ("BREAK <lora:a:1> ohwx woman BREAK red dress BREAK blue dress", None),
+        ("BREAK <faceid:1> BREAK woman in a red dress", None),
+        ("a woman and a man <lora:noir:0.5> BREAK BREAK a woman BREAK a man", None),
+        ("a woman and a man BREAK BREAK a child", None),
+        ("<lora:a:1> ohwx woman BREAK <lora:detail:0.3> best quality, 8k", None),
+        ("a woman in a park BREAK a man", None),
+    ],
+)
+def test_a_person_before_the_persons_is_told(text: str, told: str | None) -> None:
+    found = [one for one in parse(f"a park {text}").diagnostics if one.code == "missing-break"]
+    assert [one.severity for one in found] == ([told] if told else [])
+    assert all(one.column == f"a park {text}".index("BREAK") + 1 for one in found)
+
+
+def test_who_wears_a_lora_before_the_persons_is_said() -> None:
+    (told,) = parse("a park BREAK <lora:a:1> ohwx woman BREAK <lora:b:1> ohwx man").diagnostics
+    assert told.message == (
+        "`ohwx woman` is the common prompt: it is said of the scene and of the only person, and"
+        " <lora:a:1.0> acts on everybody"
+    )
+    assert "what all persons share or nothing, BREAK, the first person" in (told.hint or "")
