@@ -28,6 +28,7 @@ from PIL import Image
 STEPS, CFG = 20, 4.0
 HEIGHT = 128
 ONE_WIDTH, WIDTH = 128, 192  # of a picture of one person, and of more
+LEAST_ROOM = 64  # pixels of width for each person: in 48 one of four is often not painted
 BASE = DEV / "bench-world"  # the base directory of the host that paints
 _FIRST_ID, _FIRST_CHECKPOINT = 900, 1000  # of the people's tunes, LoRAs and checkpoints
 OUTPUT = "output.save"
@@ -54,7 +55,8 @@ class Scene:
     @property
     def width(self) -> int:
         """In pixels."""
-        return WIDTH if len(self.sitters) > 1 else ONE_WIDTH
+        people = len(self.sitters)
+        return max(WIDTH, LEAST_ROOM * people) if people > 1 else ONE_WIDTH
 
     @property
     def text(self) -> str:

@@ -101,6 +101,32 @@ def place(
     )
 
 
+def smaller_note(canvas: Canvas, source_width: int, source_height: int) -> str:
+    """Return what a canvas that is not larger than its source does to it; else empty text.
+
+    The sizes are the source's before it was shrunk.
+    """
+    lost = {
+        "width": canvas.source_width - canvas.source_crop.width,
+        "height": canvas.source_height - canvas.source_crop.height,
+    }
+    cut = " and ".join(f"{count} px of its {side}" for side, count in lost.items() if count)
+    done = [f"{cut} are cut off"] if cut else []
+    if (canvas.source_width, canvas.source_height) != (source_width, source_height):
+        done.append(f"it is scaled down to {canvas.source_width}x{canvas.source_height}")
+    if canvas.is_empty_mask:
+        done.append("nothing new is painted")
+    if not done:
+        return ""
+    told = (
+        f"The picture is {source_width}x{source_height} and its canvas"
+        f" {canvas.width}x{canvas.height}: {', and '.join(done)}."
+    )
+    if cut:
+        return f"{told} Make the canvas larger, or choose shrink to keep all of the picture."
+    return f"{told} Make the canvas larger." if canvas.is_empty_mask else told
+
+
 def shrunk_size(source_width: int, source_height: int, width: int, height: int) -> tuple[int, int]:
     """Return the size of the source scaled down to fit into `width` x `height`.
 

@@ -8,10 +8,10 @@ import torch
 from comfy_api.latest import io
 
 from ..host.tensors import as_masks, as_pictures, ratio_note
-from ..host.types import MAX_SIDE, warnings_ui
+from ..host.types import MAX_SIDE, notes_ui, warnings_ui
 from .composite import heal_and_paste
 from .fill import FILL_BLUR_PX, canvas_mask, edge_extended, fit_source, neutral, place_masks
-from .geometry import ANCHORS, SMALLER_POLICIES, Canvas, place
+from .geometry import ANCHORS, SMALLER_POLICIES, Canvas, place, smaller_note
 
 CanvasType = io.Custom("ASTRIA_CANVAS")
 
@@ -94,7 +94,11 @@ class AstriaOutpaintCanvas(io.ComfyNode):
                 ),
                 io.Mask.Output(display_name="mask", tooltip="1 = paint."),
                 CanvasType.Output(display_name="canvas", tooltip="For Astria Outpaint Composite."),
+                io.String.Output(
+                    display_name="info", tooltip="What there is to tell, empty without anything."
+                ),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -120,13 +124,17 @@ class AstriaOutpaintCanvas(io.ComfyNode):
         # A source too small for the overlap between two open sides keeps at least half of itself.
         overlap_px = min(overlap_px, canvas.window.width // 4, canvas.window.height // 4)
         mask = canvas_mask(canvas, len(source), overlap_px=overlap_px).to(source.device)
+        note = smaller_note(canvas, image.shape[2], image.shape[1])
+        warnings = [note] if note and smaller == "crop" else []
         # The editor draws the canvas to scale: what no node before this one shows is not known
         # there until it has run.
+        shown = {"astria_source": [[image.shape[2], image.shape[1]]]}
         return io.NodeOutput(
             filled,
             mask,
             PlacedSource(canvas, source),
-            ui={"astria_source": [[image.shape[2], image.shape[1]]]},
+            note,
+            ui={**shown, **(notes_ui(note, warnings=warnings) or {})},
         )
 
 

@@ -326,9 +326,8 @@ def report(planned: Plan) -> str:
     lines = [f"{one.key} = {one.value}  ({one.reason})" for one in planned.settings.explained]
     lines += [f"stage {stage.name}: {stage.kind} -> {stage.size}" for stage in planned.stages]
     lines += [worn.describe() for worn in planned.loras]
-    return "\n".join(
-        [*lines, *(f"{problem.severity}: {problem.render()}" for problem in planned.problems)]
-    )
+    own = (problem for problem in planned.problems if not problem.is_nodes)
+    return "\n".join([*lines, *(f"{problem.severity}: {problem.render()}" for problem in own)])
 
 
 class AstriaEncodeRequest(io.ComfyNode):

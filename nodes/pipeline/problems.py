@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from ..families.family import FACES_WITHOUT_ADAPTER, Family
 from ..prompt import PromptRequest, Segment, has_weights
+from ..prompt.source import quoted
 from .build.controls import Control
 from .build.lcm import lcm_problems
 from .build.settings import Inputs, Settings
@@ -135,7 +136,7 @@ def _painting_problems(request: PromptRequest, settings: Settings, inputs: Input
         hint = f"Set it to {LEAST_DENOISE:g} or more, or to 0 to leave the input image as it is."
         found.append(Problem("denoise-too-small", "error", text, hint))
     if not steers_only(request):
-        return found
+        return [*found, *_background_problems(request, inputs)]
     new = "controlnet_txt2img=true makes a new picture, and"
     hint = "Set controlnet_txt2img=false to say the same."
     if inputs.has_mask or request.mask_prompt:
@@ -190,6 +191,20 @@ def _without_base(
     why = "--only_upscale" if request.only_upscale else "denoising_strength=0"
     text = f"{why} leaves the input image as it is, so there is no effect of: {', '.join(idle)}."
     return [Problem("without-base", "warning", text)]
+
+
+def _background_problems(request: PromptRequest, inputs: Inputs) -> list[Problem]:
+    """Return a note where a prompt describes nothing but persons, and yet repaints all else."""
+    is_masked = inputs.has_mask or bool(request.mask_prompt)
+    if is_masked or not request.persons or request.base.pieces or keeps_background(request):
+        return []
+    said = " ".join(filter(None, map(str, (request.base, request.common))))
+    text = (
+        f"{quoted(said)} stands before the persons, so the whole picture is drawn anew, its"
+        " background as well."
+    )
+    hint = "To keep the background, begin with BREAK BREAK, and say that with each person."
+    return [Problem("background-drawn", "info", text, hint)]
 
 
 def _second_sampling_problems(request: PromptRequest, settings: Settings) -> list[Problem]:

@@ -112,9 +112,13 @@ def test_a_canvas_smaller_than_the_source_follows_the_policy(
         **generate_graph(text, image=["photo", 0], smaller_canvas=policy),
         "photo": node("LoadImage", image="small.png"),
     }
-    [result] = pictures(host, graph)
+    graph["report"] = node("PreviewAny", source=["generate", 1])
+    run = host.client.run(graph)
+    [result] = saved(host, run)
     assert result.shape == (72, 64, 3)
     assert numpy.array_equal(result[:60], source[:, :64]) == keeps
+    what = "16 px of its width are cut off." if keeps else "it is scaled down to 64x48."
+    assert text_of(run, "report").count(f"The picture is 80x60 and its canvas 64x72: {what}") == 1
     refused = {
         **graph,
         "generate": {
@@ -124,6 +128,15 @@ def test_a_canvas_smaller_than_the_source_follows_the_policy(
     }
     with pytest.raises(RunError, match="80x60"):
         host.client.run(refused)
+
+
+def test_a_canvas_smaller_than_what_is_painted_is_told_once(host: LiveHost) -> None:
+    text = f"x --outpaint center --outpaint_width 48 --outpaint_height 64\n{STEPS}\nw=64\nh=48"
+    graph = {**generate_graph(text), "report": node("PreviewAny", source=["generate", 1])}
+    run = host.client.run(graph)
+    told = "The picture is 64x48 and its canvas 48x64: 16 px of its width are cut off."
+    assert text_of(run, "report").count(told) == 1
+    assert told not in text_of(run, "generate"), "the canvas says so once it has run"
 
 
 @pytest.mark.parametrize("family", ["sd15", "flux", "flux2_klein_4b", "zimage"])

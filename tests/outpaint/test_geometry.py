@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 from comfyui_astria.nodes.errors import ImageError
-from comfyui_astria.nodes.outpaint.geometry import ANCHORS, Canvas, Rect, place, shrunk_size
+from comfyui_astria.nodes.outpaint.geometry import (
+    ANCHORS,
+    Canvas,
+    Rect,
+    SmallerPolicy,
+    place,
+    shrunk_size,
+    smaller_note,
+)
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -232,6 +240,30 @@ def test_shrink_contains_the_source_and_keeps_its_shape(
     assert any(side == limit for side, limit in zip(scaled, target, strict=True))
     for side, whole in zip(scaled, source, strict=True):
         assert side == 1 or abs(side - whole * scale) <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("target", "smaller", "told"),
+    [
+        ((641, 480), "crop", ""),
+        ((640, 481), "shrink", ""),
+        ((640, 480), "crop", "nothing new is painted. Make the canvas larger."),
+        ((600, 900), "crop", "40 px of its width are cut off."),
+        ((700, 400), "crop", "80 px of its height are cut off."),
+        ((600, 480), "crop", "40 px of its width are cut off, and nothing new is painted."),
+        ((600, 400), "crop", "40 px of its width and 80 px of its height are cut off, and"),
+        ((320, 480), "shrink", "it is scaled down to 320x240."),
+        ((320, 240), "shrink", "it is scaled down to 320x240, and nothing new is painted. Make"),
+    ],
+)
+def test_what_a_canvas_no_larger_does_is_said(
+    target: tuple[int, int], smaller: SmallerPolicy, told: str
+) -> None:
+    canvas = place(640, 480, *target, "top-left", smaller=smaller)
+    note = smaller_note(canvas, 640, 480)
+    expected = f"The picture is 640x480 and its canvas {target[0]}x{target[1]}: {told}"
+    assert note.startswith(expected) if told else not note
+    assert ("choose shrink" in note) == ("cut off" in told)
 
 
 def test_error_policy_names_both_sizes() -> None:

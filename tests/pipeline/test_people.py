@@ -180,6 +180,15 @@ def test_without_a_pose_the_whole_pictures_text_says_who_stands_there(family: st
     assert "how many there are" in told.hint
 
 
+@pytest.mark.parametrize(
+    "base", ["Two friends in a park", "a couple, dancing", "3 people", "both of them at sea"]
+)
+def test_a_scene_that_says_how_many_there_are_is_not_asked_to(base: str) -> None:
+    planned = plan_text(f"{base} BREAK BREAK a woman BREAK a man", "flux")
+    [told] = [one for one in planned.problems if one.code == "people-in-scene-text"]
+    assert not told.hint
+
+
 @pytest.mark.parametrize("base", ["", "a street"])
 @pytest.mark.parametrize("keeps_unmasked", [False, True])
 @pytest.mark.parametrize("has_mask", [False, True])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from comfyui_astria.nodes.graph.graph import Link
+from comfyui_astria.nodes.pipeline.build.sources import Options
 from comfyui_astria.nodes.pipeline.plan import Plan
 
 from .support import draft_text, equipped, plan_text, store_with_photos
@@ -99,6 +100,59 @@ def test_a_kept_background_wins_over_controlnet_txt2img_and_that_is_said() -> No
     assert equipped(text.format("false"), image=True).problems == ()
     masked = equipped(text.format("true"), image=True, mask=True)
     assert [one.code for one in masked.problems] == ["mask-overrules"], "said once"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("BREAK photo, 35mm BREAK ohwx woman", "photo, 35mm"),
+        ("<lora:1533312:0.5> BREAK BREAK ohwx woman", "<lora:1533312:0.5>"),
+        ("BREAK BREAK ohwx woman", None),
+        ("a street BREAK photo BREAK ohwx woman", None),
+        ("BREAK photo", None),
+        ("BREAK photo BREAK ohwx woman --mask_prompt face", None),
+        ("BREAK photo BREAK ohwx woman\ndenoising_strength=0", None),
+    ],
+)
+def test_a_background_that_is_drawn_by_words_for_persons_is_told(
+    text: str, said: str | None
+) -> None:
+    found = told(draft_text(text, image=True), "background-drawn")
+    assert found == (
+        []
+        if said is None
+        else [
+            f"`{said}` stands before the persons, so the whole picture is drawn anew, its"
+            " background as well."
+        ]
+    )
+    assert not told(draft_text(text), "background-drawn"), "there is no background to keep"
+
+
+@pytest.mark.parametrize(
+    ("canvas", "what"),
+    [
+        ("768x1024", "256 px of its width are cut off, and nothing new is painted."),
+        ("1024x1024", "nothing new is painted. Make the canvas larger."),
+        ("1025x1024", None),
+    ],
+)
+def test_a_canvas_that_cuts_off_what_was_painted_is_told(canvas: str, what: str | None) -> None:
+    width, height = canvas.split("x")
+    flags = f"--outpaint center --outpaint_width {width} --outpaint_height {height}"
+    text = f"a cat {flags} --outpaint_prompt fields\nw=1024\nh=1024"
+    found = told(plan_text(text), "outpaint-canvas")
+    assert len(found) == (what is not None)
+    assert all(f"The picture is 1024x1024 and its canvas {canvas}: {what}" in one for one in found)
+    # Of an input image the size is known then.
+    of_image = plan_text(f"a cat {flags}\ndenoising_strength=0", image=True)
+    assert not told(of_image, "outpaint-canvas")
+
+
+def test_a_canvas_that_must_not_be_smaller_is_an_error_before_anything_is_painted() -> None:
+    text = "a cat --outpaint center --outpaint_width 768 --outpaint_height 1024"
+    [error] = draft_text(text, "sdxl", Options(smaller_canvas="error")).errors
+    assert "canvas of 768x1024 is smaller than the source image of 1024x1024" in error.message
 
 
 def test_faceid_portrait_without_a_face_is_said_to_do_nothing(tmp_path: Path) -> None:

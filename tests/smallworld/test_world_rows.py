@@ -9,7 +9,8 @@ from comfyui_astria.bench import _world, world
 from comfyui_astria.smallworld import model_files
 
 WAYS = ("the pack", "the pack, one person a checkpoint")
-LEAST = {2: 80, 4: 60}  # words right, percent: four stand closely on such a picture
+PEOPLE = (2, 4)
+LEAST = 80  # words right, percent
 LEAST_BY_FACE = 50
 LEAST_REPLACED = 60  # the transformer has 7 where its text says nothing of them
 LEAST_UNPOSED = 50  # where the scene's text speaks of nobody, nobody is painted
@@ -30,7 +31,7 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         patch.setattr(world, "DEV", folder)
         patch.setattr(world, "FIRST_SEED", SEED)
         ways = {name: world.WAYS[name] for name in WAYS}
-        figures = world._run(world.Extent(1, 1, tuple(LEAST), ways, 1))
+        figures = world._run(world.Extent(1, 1, PEOPLE, ways, 1))
         yield {one["name"]: one["value"] for one in figures}
 
 
@@ -39,17 +40,17 @@ def share(value: str) -> float:
 
 
 def test_people_are_painted_with_a_checkpoint_and_four_of_them(values: dict[str, str]) -> None:
-    for people, least in LEAST.items():
+    for people in PEOPLE:
         for name in WAYS:
             words = values[f"sd15, {people}: {name}, words"]
-            assert share(words) > least, (people, name)
+            assert share(words) > LEAST, (people, name)
             assert words.endswith(f"(alone {values['sd15, 1: one person alone, words']})")
             assert share(values[f"sd15, {people}: {name}, leak"]) < 50
 
 
 def test_one_of_several_is_painted_alone_in_their_place(values: dict[str, str]) -> None:
-    for people in LEAST:
-        assert share(values[f"sd15, {people}: one of them alone, words"]) > LEAST[2], people
+    for people in PEOPLE:
+        assert share(values[f"sd15, {people}: one of them alone, words"]) > LEAST, people
 
 
 def test_two_people_whom_no_pose_places_are_painted_by_the_transformer(

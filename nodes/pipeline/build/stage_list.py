@@ -19,12 +19,16 @@ HIRES_FACTOR = 2
 class Problem:
     """Something that keeps a request from running (`error`), or that its author should know
     (`info`, `warning`).
+
+    `is_nodes`: a node of the plan tells it too once it has run, so that a run's report leaves it to
+    that one.
     """
 
     code: str
     severity: Severity
     message: str
     hint: str = ""
+    is_nodes: bool = False
 
     def render(self) -> str:
         return f"{self.message} {self.hint}".strip()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ...errors import ImageError
 from ...families.family import Family
 from ...graph.outputs import OutpaintCanvasNode, add_node
+from ...outpaint.geometry import place, smaller_note
 from ...prompt import PromptRequest, Segment
 from ..build.plan_builder import PictureContext, PlanBuilder, StagePicture
 from ..build.settings import Settings, default_cfg, default_steps
@@ -45,19 +47,7 @@ def add_outpaint(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> S
     patch = inpaint_patch(builder, family)
     sees_source = family.inpaint or patch is not None
     _tell_of_the_text(builder, family, segments, sees_source=sees_source)
-    canvas = add_node(
-        graph,
-        OutpaintCanvasNode,
-        "outpaint.canvas",
-        image=picture.image,
-        anchor=request.outpaint,
-        width=request.outpaint_width,
-        height=request.outpaint_height,
-        smaller=builder.options.smaller_canvas,
-        fill="neutral" if sees_source else "edge",
-        overlap_px=builder.family.scaled_px(OVERLAP_PX[sees_source]),
-        multiple=family.multiple,
-    )
+    canvas = _add_canvas(builder, picture, family, sees_source=sees_source)
     if patch is not None:
         shown = ShownPicture(patch, canvas.image, canvas.mask)
         encoded = add_shown_picture(builder, "outpaint.inpaint", encoded, shown)
@@ -76,6 +66,43 @@ def add_outpaint(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> S
         heal_seam=True,
     )
     return StagePicture(extended, context)
+
+
+def _add_canvas(
+    builder: PlanBuilder, picture: StagePicture, family: Family, *, sees_source: bool
+) -> OutpaintCanvasNode:
+    """Add the canvas, and tell what it does to a picture whose size is known by now."""
+    request = builder.request
+    if picture.context is not None and builder.settings.width:
+        _tell_of_a_small_canvas(builder)
+    return add_node(
+        builder.graph,
+        OutpaintCanvasNode,
+        "outpaint.canvas",
+        image=picture.image,
+        anchor=request.outpaint,
+        width=request.outpaint_width,
+        height=request.outpaint_height,
+        smaller=builder.options.smaller_canvas,
+        fill="neutral" if sees_source else "edge",
+        overlap_px=builder.family.scaled_px(OVERLAP_PX[sees_source]),
+        multiple=family.multiple,
+    )
+
+
+def _tell_of_a_small_canvas(builder: PlanBuilder) -> None:
+    """Tell what a canvas no larger than the picture that was painted does to it."""
+    request, smaller = builder.request, builder.options.smaller_canvas
+    source = builder.settings.width or 0, builder.settings.height or 0
+    size = request.outpaint_width or 0, request.outpaint_height or 0
+    try:
+        canvas = place(*source, *size, request.outpaint or "", smaller=smaller)
+    except ImageError as error:
+        builder.tell(Problem(error.code, "error", error.message, error.hint))
+        return
+    if note := smaller_note(canvas, *source):
+        severity = "info" if smaller == "shrink" else "warning"
+        builder.tell(Problem("outpaint-canvas", severity, note, is_nodes=True))
 
 
 def _tell_of_the_text(

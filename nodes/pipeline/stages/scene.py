@@ -27,6 +27,12 @@ from ..build.text import (
 from .faceids import apply_faceids
 from .people import add_persons, lora_chain, person_segments, texts_of_people
 
+# By which a scene's text says how many people there are.
+_WORDS_OF_COUNT = """
+    2 3 4 5 6 7 8 two three four five six seven eight couple pair duo both trio twins
+"""
+COUNTS = frozenset(_WORDS_OF_COUNT.split())
+
 
 def add_scene(
     builder: PlanBuilder,
@@ -94,7 +100,7 @@ def encode_prompt(
         kept = f"{stage}.kept"
         unsaid = _unsaid_of_people(builder, prompt_text)
         if unsaid:
-            builder.tell(_people_in_scene_text(family))
+            builder.tell(_people_in_scene_text(family, prompt_text.text))
         said = replace(prompt_text, positive=(*prompt_text.positive, *unsaid))
         composition = add_encoding(graph, stage, worded, said, family, cfg)
     scene = add_encoding(graph, kept, worded, prompt_text, family, cfg)
@@ -107,14 +113,15 @@ def encode_prompt(
     )
 
 
-def _people_in_scene_text(family: Family) -> Problem:
+def _people_in_scene_text(family: Family, scene: str) -> Problem:
+    says_how_many = not COUNTS.isdisjoint(re.findall(r"\w+", scene.casefold()))
     text = (
-        f"{family.title} may paint nobody where the base prompt speaks of nobody, so in the first"
-        " sampling it also says each person's words, and the persons read it too while the picture"
-        " takes shape."
+        f"{family.title} may leave out people of whom the base prompt does not speak, so in the"
+        " first sampling it also says each person's words, and the persons read it too while the"
+        " picture takes shape."
     )
     hint = "Say in the base prompt how many there are, such as two people."
-    return Problem("people-in-scene-text", "info", text, hint)
+    return Problem("people-in-scene-text", "info", text, "" if says_how_many else hint)
 
 
 def _tell_of_nobodys_face(builder: PlanBuilder) -> None:

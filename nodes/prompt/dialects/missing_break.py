@@ -65,8 +65,8 @@ def _in_common(common: SegmentBuilder, persons: Sequence[SegmentBuilder]) -> str
         return None
     whose = "the only person" if len(persons) == 1 else f"each of the {len(persons)} persons"
     more = f", and {tags} acts on everybody" if tags else ""
-    said = "is the common prompt: it is said of the scene and of"
-    return f"{quoted(words or tags)} {said} {whose}{more}"
+    said = " is the common prompt: it is said of the scene and of "
+    return f"{quoted(words or tags)}{said}{whose}{more}"
 
 
 def _in_scene(base: SegmentBuilder, persons: Sequence[SegmentBuilder]) -> str | None:
