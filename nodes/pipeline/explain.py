@@ -6,6 +6,7 @@ Settings with their reasons, stages, sizes, files found and missing, errors.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from textwrap import indent
 
 from ..families.family import Family
@@ -21,6 +22,8 @@ from .build.text import Models
 from .compiling import CompileOptions, needed_files, sources_of
 from .people_told import people_lines
 from .plan import Plan, draft
+
+SAMPLING = frozenset({"outpaint", "hires_fix", "inpaint_faces"})  # stages behind the first
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,13 @@ def _report(request: PromptRequest, drafted: Plan, resolver: Resolver) -> str:
         lines.append("  none: the result is the input image")
     draws_faces = any(stage.name == "inpaint_faces" for stage in drafted.stages)
     more = "; the faces take one each as many as fit the memory" if draws_faces else ""
+    least = "" if _samples_as_planned(drafted) else "at least "
     if people := people_lines(request, drafted.graph):
         lines += ["", "People", *(f"  {line}" for line in people)]
     lines += [
         "",
-        f"Sampler calls: {drafted.sampler_calls} for {drafted.settings.num_images} image(s){more}",
+        f"Sampler calls: {least}{drafted.sampler_calls} for {drafted.settings.num_images}"
+        f" image(s){more}",
         "",
         "Files",
     ]
@@ -111,6 +116,15 @@ def _report(request: PromptRequest, drafted: Plan, resolver: Resolver) -> str:
             *(_note(problem) for problem in drafted.problems),
         ]
     return "\n".join([*lines, ""])
+
+
+def _samples_as_planned(drafted: Plan) -> bool:
+    """Say whether every stage that samples is in the graph: one whose model is missing hands on
+    the picture of the stage before it.
+    """
+    pairs = pairwise(drafted.stage_outputs.items())
+    left_out = (name for (_, before), (name, after) in pairs if before == after)
+    return not drafted.errors and SAMPLING.isdisjoint(left_out)
 
 
 def _note(problem: Problem) -> str:

@@ -208,3 +208,16 @@ def test_faces_are_counted_where_their_stage_runs() -> None:
         == "Sampler calls: 2 for 1 image(s); the faces take one each as many as fit the memory"
     )
     assert calls("") == "Sampler calls: 1 for 1 image(s)"
+
+
+def test_a_model_that_two_stages_lack_is_told_once_and_their_sampling_is_not_ruled_out() -> None:
+    request = PromptRequest.require(
+        "a cat\nsuper_resolution=true\nhires_fix=true\ninpaint_faces=true"
+    )
+    report = explain(request, resolver(""), CompileOptions(), FAMILIES["sd15"]).text
+    assert report.count("no upscaler is bound") == 1
+    assert "Or set missing_models to skip: faces are then drawn" in report
+    assert "Sampler calls: at least 1 for 1 image(s)" in report
+    nothing = PromptRequest.require("a cat\ndenoising_strength=0\ninput_image=cat.png")
+    options = CompileOptions(image="cat.png")
+    assert "Sampler calls: 0 for" in explain(nothing, resolver(""), options, FAMILIES["sd15"]).text

@@ -163,8 +163,12 @@ class PlanBuilder:
                 self.tell(Problem("lora-family", "warning", text, hint))
 
     def _miss(self, found: Missing) -> None:
-        if found not in self.missing:
+        same = [at for at, one in enumerate(self.missing) if one.message == found.message]
+        if not same:
             self.missing.append(found)
+        # A stage may know a way around what another one has missed before.
+        elif len(found.hint) > len(self.missing[same[0]].hint):
+            self.missing[same[0]] = found
 
     def resolve_text(
         self, positive: Sequence[Segment], negative: Sequence[Segment], *, of_person: bool = False
