@@ -14,6 +14,13 @@ from .batch import one_batch
 from .fit import fit_image, fit_mask, keep_unmasked, restore_size
 from .host.latents import encoded
 from .host.sampling import STEP_NOISE, ImageNoise, make_sampler, shifted_by_size
+from .sizes import size_note
+
+# Inputs by which a size is told that the model paints poorly.
+AREAS = {
+    "least_px": "Area in pixels below which the model paints poorly, which is told; 0 for none.",
+    "most_px": "Area in pixels above which the model paints poorly, which is told; 0 for none.",
+}
 
 
 class AstriaNoise(io.ComfyNode):
@@ -175,6 +182,18 @@ class AstriaFitImage(io.ComfyNode):
                         " repainted."
                     ),
                 ),
+                *(
+                    io.Int.Input(
+                        name,
+                        default=0,
+                        min=0,
+                        max=MAX_SIDE**2,
+                        optional=True,
+                        advanced=True,
+                        tooltip=tooltip,
+                    )
+                    for name, tooltip in AREAS.items()
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="image"),
@@ -191,17 +210,20 @@ class AstriaFitImage(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, width: int, height: int, multiple: int, mask=None) -> io.NodeOutput:
+    def execute(
+        cls, image, width: int, height: int, multiple: int, mask=None, least_px=0, most_px=0
+    ) -> io.NodeOutput:
         image = as_pictures(image)
         fitted, fit = fit_image(image, width, height, multiple)
         cropped = crop_note(image, width, height)
+        notes = [size_note(fit.width, fit.height, least_px, most_px)]
         if mask is None:
-            none = fitted.new_zeros(fitted.shape[:3])
-            return io.NodeOutput(fitted, none, fit, cropped, ui=notes_ui(cropped))
-        mask = as_masks(mask)
-        notes = [empty_note(mask), ratio_note(mask, image.shape[2], image.shape[1])]
+            moved = fitted.new_zeros(fitted.shape[:3])
+        else:
+            mask = as_masks(mask)
+            notes += [empty_note(mask), ratio_note(mask, image.shape[2], image.shape[1])]
+            moved = fit_mask(mask, image, width, height, multiple)
         notes = [note for note in notes if note]
-        moved = fit_mask(mask, image, width, height, multiple)
         text = "\n".join(filter(None, [cropped, *notes]))
         return io.NodeOutput(fitted, moved, fit, text, ui=notes_ui(cropped, *notes, warnings=notes))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..base.sizes import size_note
 from ..families.family import FACES_WITHOUT_ADAPTER, Family
 from ..prompt import PromptRequest, Segment, has_weights
 from ..prompt.source import quoted
@@ -34,6 +35,7 @@ def problems(
     found += _mask_input_problems(request, inputs)
     if paints_base(request, settings, inputs):
         found += _words_problems(request, inputs)
+        found += _size_problems(family, settings)
         found += _painting_problems(request, settings, inputs)
         found += control_problems(request, family, settings.controls, inputs, are_skipped)
     else:
@@ -121,6 +123,14 @@ def _words_problems(request: PromptRequest, inputs: Inputs) -> list[Problem]:
         return []
     text = "The prompt has no words, so the model paints whatever it likes."
     return [Problem("no-words", "warning", text, "Write what the picture is to show.")]
+
+
+def _size_problems(family: Family, settings: Settings) -> list[Problem]:
+    """Return a warning of a size that is known, and that the family paints poorly."""
+    if not (settings.width and settings.height):
+        return []  # the input image's own: the node that fits it tells
+    note = size_note(settings.width, settings.height, family.least_px, family.most_px)
+    return [Problem("size", "warning", note)] if note else []
 
 
 def _painting_problems(request: PromptRequest, settings: Settings, inputs: Inputs) -> list[Problem]:

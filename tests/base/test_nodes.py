@@ -34,6 +34,20 @@ def test_what_a_size_of_another_ratio_cuts_off_is_told() -> None:
         assert "astria_warnings" not in (made.ui or {}), "a size may be set on purpose"
 
 
+def test_a_size_beyond_what_the_model_paints_well_is_told() -> None:
+    fit = load("comfyui_astria.nodes.base.nodes").AstriaFitImage
+    image = torch.zeros(1, 60, 100, 3)
+    for areas, told in (
+        ({"least_px": 6000, "most_px": 6000}, ""),
+        ({"most_px": 5999}, "The picture is painted at 100x60, and its model paints well below"),
+        ({"least_px": 6001}, "The picture is painted at 100x60, and its model paints well above"),
+        ({}, ""),
+    ):
+        made = fit.execute(image, 0, 0, 8, **areas)  # padded to 104x64, which is not painted to see
+        assert made.result[3].startswith(told) and bool(made.result[3]) == bool(told)
+        assert (made.ui or {}).get("astria_warnings", []) == ([made.result[3]] if told else [])
+
+
 def test_a_list_of_one_size_is_one_batch_whatever_form_each_comes_in() -> None:
     node = load("comfyui_astria.nodes.base.nodes").AstriaOneBatch
     grey = torch.rand(1, 64, 48, 1)

@@ -155,6 +155,59 @@ def test_a_canvas_that_must_not_be_smaller_is_an_error_before_anything_is_painte
     assert "canvas of 768x1024 is smaller than the source image of 1024x1024" in error.message
 
 
+@pytest.mark.parametrize(
+    ("text", "family", "is_told"),
+    [
+        ("a cat\nw=1024\nh=1024", "sd15", True),
+        ("a cat\nw=1024\nh=768", "sd15", False),
+        ("a cat\nw=512\nh=512", "sdxl", True),
+        ("a cat\nw=512\nh=512", "flux", False),
+        ("a cat\nw=4096\nh=4096", "flux", True),
+        ("a cat --only_upscale\nw=4096\nh=4096\ninput_image=a.png", "sd15", False),
+    ],
+)
+def test_a_size_that_the_model_paints_poorly_is_told(text: str, family: str, is_told: bool) -> None:
+    assert len(told(draft_text(text, family), "size")) == is_told
+
+
+@pytest.mark.parametrize(("sides", "areas"), [("", (65537, 1048575)), ("\nw=640\nh=480", None)])
+def test_an_input_image_of_its_own_size_is_looked_at_when_it_is_there(
+    sides: str, areas: tuple[int, int] | None
+) -> None:
+    planned = plan_text(f"a cat{sides}", "sd15", image=True)
+    assert not told(planned, "size")
+    fit = planned.graph.nodes["base.fit"].inputs
+    assert (fit.get("least_px"), fit.get("most_px")) == (areas or (None, None))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "woman <lora:1533312:1> <lora:1533312:0.5>",
+            "<lora:1533312:1.0> and <lora:1533312:0.5> name one LoRA, whose weights add up to 1.5.",
+        ),
+        (
+            "BREAK <lora:1533312:1> BREAK a man BREAK <lora:1533312:1> woman",
+            "<lora:1533312:1.0> and <lora:1533312:1.0> name one LoRA, whose weights add up to 2.",
+        ),
+        ("<lora:1533312:1> BREAK BREAK <lora:1533312:1> woman", None),
+        ("BREAK BREAK <lora:1533312:1> woman BREAK <lora:1533312:1> man", None),
+        ("<lora:1533312:1> <lora:1558021:1> woman", None),
+    ],
+)
+def test_a_lora_that_acts_twice_on_one_is_told(text: str, said: str | None) -> None:
+    assert told(draft_text(text), "weights-add-up") == ([said] if said else [])
+
+
+def test_a_face_that_acts_twice_on_one_is_told(tmp_path: Path) -> None:
+    store = store_with_photos(tmp_path, 7)
+    planned = equipped("<faceid:7:0.8> <faceid:7:0.5> woman", store=store)
+    assert told(planned, "weights-add-up") == [
+        "<faceid:7:0.8> and <faceid:7:0.5> name one face, whose strengths add up to 1.3."
+    ]
+
+
 def test_faceid_portrait_without_a_face_is_said_to_do_nothing(tmp_path: Path) -> None:
     assert told(plan_text("a cat --faceid_portrait"), "no-effect") == [
         "faceid_portrait has no effect without a <faceid:...> tag."

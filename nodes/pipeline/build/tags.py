@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ...errors import PlanError
-from ...prompt import EmbeddingTag, PromptRequest, Segment
+from ...prompt import EmbeddingTag, FaceIdTag, LoraTag, PromptRequest, Segment
 from ...prompt.lexer import is_embedding_name
 from ...tunes.file_search import Missing
 from ...tunes.names import alike, without_ending
@@ -52,7 +52,7 @@ def resolve_text(
     A person may be given as a checkpoint.
     """
     tags = _Tags(resolver, of_person)
-    loras = tags.loras(lora_weights(positive))
+    loras = tags.loras(positive)
     faceids = tags.faceids(positive)
     embeddings = _Embeddings(resolver)
     said = embeddings.named(positive), embeddings.named(negative)
@@ -106,9 +106,11 @@ class _Tags:
         self.photos: list[str] = []
         self.checkpoint: str | None = None
 
-    def loras(self, weights: Mapping[str, tuple[float, float]]) -> tuple[Lora, ...]:
+    def loras(self, segments: Sequence[Segment]) -> tuple[Lora, ...]:
+        written = [tag for segment in segments for tag in segment.loras]
+        by_file: dict[str, list[LoraTag]] = {}
         loras = []
-        for name, (weight, text_weight) in weights.items():
+        for name, (weight, text_weight) in lora_weights(segments).items():
             found = self._resolver.lora(name)
             if isinstance(found, Missing):
                 self.missing.append(found)
@@ -118,9 +120,20 @@ class _Tags:
             if found.kind == "lora":
                 apart = None if text_weight == weight else text_weight
                 loras.append(Lora(found.file, weight, apart))
+                by_file.setdefault(found.file, []).extend(t for t in written if t.name == name)
             else:
                 self._take_checkpoint(name, found.file)
+        for same in by_file.values():
+            total = sum(tag.weight for tag in same)
+            self._tell_of_a_sum(same, " name one LoRA, whose weights add up to ", total)
         return tuple(loras)
+
+    def _tell_of_a_sum(self, tags: Sequence[LoraTag | FaceIdTag], said: str, total: float) -> None:
+        """Tell of tags that stand for the same, which acts with their sum."""
+        if len(tags) > 1:
+            text = f"{' and '.join(map(str, tags))}{said}{total:g}."
+            hint = "Leave one of the tags, unless as much is meant."
+            self.problems.append(Problem("weights-add-up", "info", text, hint))
 
     def _take_checkpoint(self, name: str, file: str) -> None:
         if not self._of_person:
@@ -151,6 +164,7 @@ class _Tags:
 
     def faceids(self, segments: Sequence[Segment]) -> tuple[FaceID, ...]:
         faceids = []
+        by_tune: dict[str, list[FaceIdTag]] = {}
         for tag in (tag for segment in segments for tag in segment.faceids):
             found = self._resolver.faceid(tag.id)
             if isinstance(found, Missing):
@@ -159,6 +173,10 @@ class _Tags:
             tune = str(found.tune.id)
             self.photos.append(tune)
             faceids.append(FaceID(tune, tag.strength))
+            by_tune.setdefault(tune, []).append(tag)
+        for same in by_tune.values():
+            total = sum(tag.strength for tag in same)
+            self._tell_of_a_sum(same, " name one face, whose strengths add up to ", total)
         return tuple(faceids)
 
 

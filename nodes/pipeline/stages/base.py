@@ -78,7 +78,9 @@ class _Size:
 
 
 def _fit(builder: PlanBuilder, name: str, image: Value, mask: Value | None = None) -> FitImageNode:
-    given = {} if mask is None else {"mask": mask}
+    given: dict[str, Value] = {} if mask is None else {"mask": mask}
+    if image is builder.sources.image and not builder.settings.width:
+        given |= {"least_px": builder.family.least_px, "most_px": builder.family.most_px}
     sizes = {
         "width": builder.settings.width or 0,
         "height": builder.settings.height or 0,
