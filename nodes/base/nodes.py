@@ -16,12 +16,6 @@ from .host.latents import encoded
 from .host.sampling import STEP_NOISE, ImageNoise, make_sampler, shifted_by_size
 from .sizes import size_note
 
-# Inputs by which a size is told that the model paints poorly.
-AREAS = {
-    "least_px": "Area in pixels below which the model paints poorly, which is told; 0 for none.",
-    "most_px": "Area in pixels above which the model paints poorly, which is told; 0 for none.",
-}
-
 
 class AstriaNoise(io.ComfyNode):
     @classmethod
@@ -182,17 +176,14 @@ class AstriaFitImage(io.ComfyNode):
                         " repainted."
                     ),
                 ),
-                *(
-                    io.Int.Input(
-                        name,
-                        default=0,
-                        min=0,
-                        max=MAX_SIDE**2,
-                        optional=True,
-                        advanced=True,
-                        tooltip=tooltip,
-                    )
-                    for name, tooltip in AREAS.items()
+                io.Int.Input(
+                    "most_px",
+                    default=0,
+                    min=0,
+                    max=MAX_SIDE**2,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Area in pixels above which the model paints poorly; 0 for none.",
                 ),
             ],
             outputs=[
@@ -211,12 +202,12 @@ class AstriaFitImage(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, image, width: int, height: int, multiple: int, mask=None, least_px=0, most_px=0
+        cls, image, width: int, height: int, multiple: int, mask=None, most_px=0
     ) -> io.NodeOutput:
         image = as_pictures(image)
         fitted, fit = fit_image(image, width, height, multiple)
         cropped = crop_note(image, width, height)
-        notes = [size_note(fit.width, fit.height, least_px, most_px)]
+        notes = [size_note(fit.width, fit.height, most_px)]
         if mask is None:
             moved = fitted.new_zeros(fitted.shape[:3])
         else:

@@ -178,13 +178,6 @@ class Family:
         return cfg_scale if self.takes_negative else 1.0
 
     @property
-    def least_px(self) -> int:
-        """The area from which on it paints well. Transformers were published for small pictures
-        too (Flux.1: 0.1 megapixels); a UNet is poor at half its side and below.
-        """
-        return 0 if self.text.in_sequence else self.native_size**2 // 4 + 1
-
-    @property
     def most_px(self) -> int:
         """The area up to which it paints well: a UNet below twice its side, transformers up to it
         (Flux.2: 4 megapixels).

@@ -226,6 +226,12 @@ def _input_only(builder: PlanBuilder) -> Value:
     assert image is not None, "a request without a base stage has an input image"
     width, height = builder.settings.width or 0, builder.settings.height or 0
     fitted = builder.graph.add(
-        "input.fit", "AstriaFitImage", image=image, width=width, height=height, multiple=1
+        "input.fit",
+        "AstriaFitImage",
+        image=image,
+        width=width,
+        height=height,
+        multiple=1,
+        most_px=0,
     )
     return repeated(builder.graph, "input.repeat", fitted, builder.settings.num_images)

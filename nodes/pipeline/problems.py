@@ -129,7 +129,7 @@ def _size_problems(family: Family, settings: Settings) -> list[Problem]:
     """Return a warning of a size that is known, and that the family paints poorly."""
     if not (settings.width and settings.height):
         return []  # the input image's own: the node that fits it tells
-    note = size_note(settings.width, settings.height, family.least_px, family.most_px)
+    note = size_note(settings.width, settings.height, family.most_px)
     return [Problem("size", "warning", note)] if note else []
 
 

@@ -7,7 +7,6 @@ from comfyui_astria.nodes.base.sizes import size_note
 from comfyui_astria.nodes.families.family import FAMILIES
 
 BELOW = "and its model paints well below about"
-ABOVE = "and its model paints well above about"
 
 
 @pytest.mark.parametrize(
@@ -17,9 +16,7 @@ ABOVE = "and its model paints well above about"
         ("sd15", (768, 1024), ""),
         ("sd15", (1024, 1024), f"{BELOW} 1024x1024"),
         ("sd15", (4032, 3024), f"{BELOW} 1024x1024"),
-        ("sd15", (256, 256), f"{ABOVE} 256x256"),
-        ("sd15", (256, 264), ""),
-        ("sdxl", (512, 512), f"{ABOVE} 512x512"),
+        ("sd15", (64, 64), ""),
         ("sdxl", (640, 1536), ""),
         ("sdxl", (2048, 2048), f"{BELOW} 2048x2048"),
         ("flux", (320, 320), ""),
@@ -33,11 +30,10 @@ def test_a_size_that_a_family_paints_poorly_is_told(
     family: str, size: tuple[int, int], told: str
 ) -> None:
     of = FAMILIES[family]
-    note = size_note(*size, of.least_px, of.most_px)
+    note = size_note(*size, of.most_px)
     assert told in note
     assert note.startswith(f"The picture is painted at {size[0]}x{size[1]}") == bool(told)
 
 
 def test_without_bounds_nothing_is_told() -> None:
-    assert not size_note(1, 1, 0, 0)
-    assert not size_note(9000, 9000, 0, 0)
+    assert not size_note(9000, 9000, 0)

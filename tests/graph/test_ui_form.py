@@ -127,8 +127,7 @@ def test_widget_values_stand_in_the_editors_order(case: tuple[Compiled, dict]) -
         expected = []
         for key, entry in snapshot()[call.class_type].inputs.items():
             if entry.is_widget:
-                is_left = not entry.required and key not in call.inputs
-                expected.append(entry.options["default"] if is_left else call.inputs[key])
+                expected.append(call.inputs[key])
                 expected += ["fixed"] if key == "seed" else []
         expected += ["image"] if call.class_type.startswith("LoadImage") else []
         assert node["widgets_values"] == expected

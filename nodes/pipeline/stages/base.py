@@ -79,12 +79,13 @@ class _Size:
 
 def _fit(builder: PlanBuilder, name: str, image: Value, mask: Value | None = None) -> FitImageNode:
     given: dict[str, Value] = {} if mask is None else {"mask": mask}
-    if image is builder.sources.image and not builder.settings.width:
-        given |= {"least_px": builder.family.least_px, "most_px": builder.family.most_px}
+    # Of a size that is known now the plan tells.
+    is_known = bool(builder.settings.width) or image is not builder.sources.image
     sizes = {
         "width": builder.settings.width or 0,
         "height": builder.settings.height or 0,
         "multiple": builder.family.multiple,
+        "most_px": 0 if is_known else builder.family.most_px,
     }
     return add_node(builder.graph, FitImageNode, f"base.{name}", image=image, **sizes, **given)
 
@@ -169,6 +170,7 @@ def _prepared_map(builder: PlanBuilder, image: Link | None) -> Link | None:
         width=sides.width,
         height=sides.height,
         multiple=builder.family.multiple,
+        most_px=0,
     )
     return fit.image
 

@@ -53,6 +53,7 @@ def add_hires(builder: PlanBuilder, stage: Stage, picture: StagePicture) -> Stag
         width=0,
         height=0,
         multiple=builder.family.multiple,
+        most_px=0,
     )
     encoded, context = _second_conditioning(builder, big, picture.context)
     settings, size = builder.settings, fit.image
