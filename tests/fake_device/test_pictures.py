@@ -34,7 +34,7 @@ def node(module: str, name: str, **inputs: Any) -> tuple:
 def outpainted(image: Tensor, mask: Tensor) -> list[Tensor]:
     made = []
     for fill in ("neutral", "edge"):
-        wider, where, placed = node(
+        wider, where, placed, _ = node(
             "outpaint.nodes",
             "AstriaOutpaintCanvas",
             image=image,
