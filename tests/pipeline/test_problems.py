@@ -164,6 +164,9 @@ def test_a_canvas_that_must_not_be_smaller_is_an_error_before_anything_is_painte
         ("a cat\nw=2048\nh=2048", "flux", False),
         ("a cat\nw=4096\nh=4096", "flux", True),
         ("a cat --only_upscale\nw=4096\nh=4096\ninput_image=a.png", "sd15", False),
+        (f"a cat {CANVAS}", "sd15", True),
+        (f"a cat {CANVAS}", "sdxl", False),
+        (f"a cat {CANVAS}\ndenoising_strength=0\ninput_image=a.png", "sd15", True),
     ],
 )
 def test_a_size_that_the_model_paints_poorly_is_told(text: str, family: str, is_told: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ...base.sizes import size_note
 from ...errors import ImageError
 from ...families.family import Family
 from ...graph.outputs import OutpaintCanvasNode, add_node
@@ -75,6 +76,7 @@ def _add_canvas(
     request = builder.request
     if picture.context is not None and builder.settings.width:
         _tell_of_a_small_canvas(builder)
+    _tell_of_a_large_canvas(builder, family)
     return add_node(
         builder.graph,
         OutpaintCanvasNode,
@@ -103,6 +105,14 @@ def _tell_of_a_small_canvas(builder: PlanBuilder) -> None:
     if note := smaller_note(canvas, *source):
         severity = "info" if smaller == "shrink" else "warning"
         builder.tell(Problem("outpaint-canvas", severity, note, is_nodes=True))
+
+
+def _tell_of_a_large_canvas(builder: PlanBuilder, family: Family) -> None:
+    """Tell that the canvas, all of which is sampled, is larger than the model paints well."""
+    size = builder.request.outpaint_width or 0, builder.request.outpaint_height or 0
+    sides = "--outpaint_width and --outpaint_height"
+    if note := size_note(*size, family.most_px, sides):
+        builder.tell(Problem("size", "warning", note))
 
 
 def _tell_of_the_text(
