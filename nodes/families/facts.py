@@ -9,6 +9,8 @@ from typing import Literal
 
 from ..rounding import ceil_div
 
+LEAST_CFG = 1.0  # no guidance, in ComfyUI's numbers
+
 
 class Guidance(Enum):
     """How a model is guided.
@@ -174,8 +176,13 @@ class Family:
         return bool(self.controls) or kind in self.patched_controls
 
     def true_cfg(self, cfg_scale: float) -> float:
-        """Return the classifier-free guidance that a sampler gets."""
-        return cfg_scale if self.takes_negative else 1.0
+        """Return the classifier-free guidance that a sampler gets, at least 1.
+
+        Below 1 diffusers paints by the text alone, and the pages of models
+        that want no guidance say 0 (StableDiffusionXLPipeline.do_classifier_free_guidance). ComfyUI
+        does so at 1, and at 0 paints the negative text alone.
+        """
+        return max(cfg_scale, LEAST_CFG) if self.takes_negative else LEAST_CFG
 
     @property
     def most_px(self) -> int:

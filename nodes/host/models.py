@@ -15,7 +15,7 @@ import nodes as host_nodes
 
 from ..errors import PlanError
 from ..families.family import FAMILIES, Family, variant_of
-from ..families.lcm import is_named_lcm
+from ..families.few_steps import few_steps_of, is_named_lcm
 from ..graph.definitions import NodeDefinition, from_object_info
 
 Decide = Callable[[Sequence[Family], str], tuple[Family, str]]
@@ -35,7 +35,7 @@ def variant_of_model(model, decide: Decide = variant_of) -> tuple[Family, str]:
     config = model.model.model_config
     found = fitting(config)
     if found:
-        return decide(found, _file_of(model))
+        return decide(found, _path_of(model))
     known = ", ".join(family.title for family in FAMILIES.values())
     raise PlanError(
         f"The connected MODEL is a {type(config).__name__} with"
@@ -67,12 +67,17 @@ def fitting(config: BASE) -> list[Family]:
     return []
 
 
-def _file_of(model) -> str:
-    """Return the file that the host loaded a MODEL from, "" where it is not known."""
+def _path_of(model) -> str:
+    """Return the path of that file, "" where it is not known."""
     # How the host loads it again, its path first.
     loaded = model.cached_patcher_init
     path = loaded[1][0] if loaded is not None and loaded[1] else None
     return path if isinstance(path, str) else ""
+
+
+def file_of(model) -> str:
+    """Return the name of the file that the host loaded a MODEL from, "" where it is not known."""
+    return Path(_path_of(model)).name
 
 
 def lcm_of(model) -> str:
@@ -82,8 +87,14 @@ def lcm_of(model) -> str:
     """
     if isinstance(model.get_model_object("model_sampling"), LCM):
         return "the model's sampling is set to lcm"
-    path = _file_of(model)
-    return Path(path).name if is_named_lcm(path) else ""
+    name = file_of(model)
+    return name if is_named_lcm(name) else ""
+
+
+def few_steps_sign(model) -> str:
+    """Return the sign that a MODEL is distilled to few steps, "" where nothing shows it."""
+    name = file_of(model)
+    return lcm_of(model) or (name if few_steps_of(name) else "")
 
 
 def live_definitions(class_types: Iterable[str]) -> dict[str, NodeDefinition]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import MissingModelError
 from ..families.family import family, inpaint_model_of, is_one_of_several
-from ..families.lcm import is_named_lcm
 from ..graph.definitions import Definitions
 from ..graph.dynamic_prompts import words_apart
 from ..graph.graph import Graph, Link, Socket, Value, api_workflow
@@ -34,7 +33,8 @@ class CompileOptions:
 
     The base tune's id, the input pictures, and the planner's own options.
 
-    A picture is a file in ComfyUI's input folder, or a socket where the plan is only explained.
+    A picture is a file in ComfyUI's input folder, or a socket where the plan is only explained, as
+    is `model_file`, the file of a connected model.
     """
 
     base: str | None = None
@@ -43,6 +43,7 @@ class CompileOptions:
     person_masks: tuple[str, ...] | Socket = ()
     control_image: str | Socket | None = None
     connected: Mapping[str, Socket] = field(default_factory=dict)
+    model_file: str = ""
     options: Options = field(default_factory=Options)
     save_stages: bool = False
 
@@ -183,7 +184,7 @@ def sources_of(
         person_masks=masks,
         connected=options.connected,
         family_why=f"family = {base.family} in the bindings" if is_one_of_several(of) else "",
-        lcm=next(filter(is_named_lcm, filter(None, (base.checkpoint, base.diffusion_model))), ""),
+        model_file=base.checkpoint or base.diffusion_model or "",
         graph=graph,
     )
     if request.outpaint is not None and base.outpaint_model:

@@ -80,6 +80,7 @@ def _sockets(options: CompileOptions, family: Family) -> Sources:
         family,
         **pictures,
         connected=options.connected,
+        model_file=options.model_file,
     )
 
 

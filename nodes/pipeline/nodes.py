@@ -13,7 +13,7 @@ from ..families.family import Family
 from ..graph.check import check_graph
 from ..graph.graph import Link, Socket, expansion
 from ..graph.sockets import MODEL_SOCKETS
-from ..host.models import family_of, lcm_of, live_definitions, variant_of_model
+from ..host.models import family_of, file_of, lcm_of, live_definitions, variant_of_model
 from ..host.state import fingerprint
 from ..host.types import ModelsType, RegionsType, RequestType, seed_input, warnings_ui
 from ..prompt import PromptRequest
@@ -213,7 +213,8 @@ class AstriaGenerate(io.ComfyNode):
         resolver = make_resolver(bundle.bindings)
         family, why = variant_of_model(model, resolver.variant_of)
         check_text_encoder(cls.hidden.dynprompt.get_node, links["clip"], family)
-        sources = replace(_sources(links, family), lcm=lcm_of(model), family_why=why)
+        known = {"model_file": file_of(model), "lcm": lcm_of(model), "family_why": why}
+        sources = replace(_sources(links, family), **known)
         if asked.outpaint is not None:
             sources = _with_outpaint_model(sources, inputs.get("outpaint_model"))
         options = Options(seed, missing_models, smaller_canvas, keep_unmasked, drawn_mask.strip())

@@ -12,6 +12,7 @@ from ..graph.graph import Graph, Socket, Value
 from ..prompt import PromptRequest
 from ..tunes.file_search import Missing
 from ..tunes.resolve import Resolver
+from .build.few_steps import few_step_files
 from .build.lcm import lcm_of_outpaint, lcm_of_picture
 from .build.model_loaders import ModelLoaders
 from .build.plan_builder import PlanBuilder, StagePicture
@@ -148,9 +149,10 @@ def _inputs(request: PromptRequest, sources: Sources, resolver: Resolver, seed: 
         sources.mask is not None or request.mask_image is not None,
         seed,
         sources.control_image is not None,
-        lcm_of_picture(request, resolver, sources.lcm),
+        lcm_of_picture(request, resolver, sources.lcm_sign),
         lcm_of_outpaint(request, resolver, sources),
         sources.family_why,
+        few_step_files(request, resolver, sources.model_file),
     )
 
 

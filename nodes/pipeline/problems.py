@@ -12,10 +12,13 @@ from ..families.family import FACES_WITHOUT_ADAPTER, Family
 from ..prompt import PromptRequest, Segment, has_weights
 from ..prompt.source import quoted
 from .build.controls import Control
+from .build.few_steps import few_steps_problems
+from .build.guidance import guidance_problems
 from .build.lcm import lcm_problems
 from .build.settings import Inputs, Settings
 from .build.stage_list import Problem, keeps_background, paints_base, samples_again, steers_only
 from .stages.control import control_problems
+from .stages.enlarge import hires_cfg_of
 from .stages.people import people_problems
 
 # The host reaches a strength d by working out steps / d noise levels, in Python, and running the
@@ -44,6 +47,9 @@ def problems(
     found += _without_their_step(request, inputs, has_controls=bool(settings.controls))
     found += _family_problems(request, family, settings, inputs)
     found += lcm_problems(request, settings, inputs, family)
+    hires_cfg = hires_cfg_of(request, family, settings.lcm)
+    found += guidance_problems(request, family, settings.cfg, hires_cfg)
+    found += few_steps_problems(request, settings, inputs, family, hires_cfg)
     if request.outpaint_prompt is not None and request.outpaint_prompt.faceids:
         text = (
             "<faceid:...> in --outpaint_prompt: a face is not drawn into the new area by its"
@@ -313,22 +319,6 @@ def _padding_problems(request: PromptRequest, family: Family, settings: Settings
     return [Problem("padded-size", "info", text, hint)]
 
 
-def _guidance_problems(request: PromptRequest, family: Family) -> list[Problem]:
-    """Return a note for each number of guidance that a family without guidance leaves out."""
-    if family.takes_guidance:
-        return []
-    given = {"cfg_scale": request.cfg_scale}
-    if request.tiled_upscale_v2:  # without it another note says that it does nothing
-        given["--hires_cfg_scale"] = request.hires_cfg_scale
-    return [
-        Problem(
-            "no-effect", "info", f"{name} has no effect on {family.title}: it takes no guidance."
-        )
-        for name, value in given.items()
-        if value is not None
-    ]
-
-
 def _family_problems(
     request: PromptRequest, family: Family, settings: Settings, inputs: Inputs
 ) -> list[Problem]:
@@ -355,12 +345,6 @@ def _family_problems(
             " none, and they are left out of the text."
         )
         found.append(Problem("weights-without-effect", "info", text, "Say it in more words."))
-    if not family.takes_negative and request.negative:
-        text = f"negative_prompt has no effect on {family.title}: its true CFG is 1."
-        found.append(
-            Problem("negative-without-effect", "info", text, "Describe what you want instead.")
-        )
-    found += _guidance_problems(request, family)
     if family.identity == "pulid" and request.faceid_portrait and _has_faceids(request):
         text = (
             f"--faceid_portrait has no effect on {family.title}: its FaceID adapter has no portrait"

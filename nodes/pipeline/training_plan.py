@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import MissingModelError
 from ..families.family import Family, family
-from ..families.lcm import is_named_lcm
+from ..families.few_steps import few_steps_of
 from ..graph.graph import Graph, Link, Value
 from ..graph.outputs import TrainLoraNode, TunePhotosNode, add_node
 from ..training.errors import TrainingError
@@ -78,7 +78,7 @@ def _base(request: TrainingRequest, resolver: Resolver) -> BaseModel:
             code="training-model",
             hint="Bind a .safetensors file of the same model, fp8 to save memory.",
         )
-    if base.family == "flux_schnell" or is_named_lcm(file):
+    if base.family == "flux_schnell" or few_steps_of(file):
         raise TrainingError(
             f"The base {file} is distilled to few steps; a person learned on it does not hold.",
             code="training-model",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comfyui_astria.nodes.families.lcm import is_named_lcm
+from comfyui_astria.nodes.families.few_steps import is_named_lcm
 from comfyui_astria.nodes.pipeline.build.sources import Options
 from comfyui_astria.nodes.pipeline.compiling import CompileOptions, compile_request
 from comfyui_astria.nodes.pipeline.plan import Plan, plan
@@ -125,9 +125,10 @@ def test_a_bound_base_is_known_by_its_file() -> None:
 
 
 def test_a_loaded_model_is_known_by_its_file_or_by_the_sampling_set_for_it(tmp_path: Path) -> None:
-    lcm_of = load("comfyui_astria.nodes.host.models").lcm_of
+    models = load("comfyui_astria.nodes.host.models")
+    lcm_of, file_of = models.lcm_of, models.file_of
     model = tiny_model("sd15")
-    assert lcm_of(model) == ""
+    assert lcm_of(model) == file_of(model) == ""
     sampling = load("comfy_extras.nodes_model_advanced").ModelSamplingDiscrete()
     assert lcm_of(sampling.patch(model, "lcm", False)[0]) == "the model's sampling is set to lcm"
     assert lcm_of(sampling.patch(model, "eps", False)[0]) == ""
@@ -139,3 +140,4 @@ def test_a_loaded_model_is_known_by_its_file_or_by_the_sampling_set_for_it(tmp_p
         utils.save_torch_file(state, str(path))
         loaded = sd.load_diffusion_model(str(path))
         assert lcm_of(loaded) == lcm_of(loaded.clone()) == sign
+        assert file_of(loaded) == file_of(loaded.clone()) == name

@@ -363,9 +363,10 @@ def test_bases_that_hold_no_person_are_refused_by_the_node() -> None:
     for family in ("sd15_inpaint", "sdxl_inpaint", "flux_fill", "flux_schnell"):
         with pytest.raises(TrainingError, match=f"The MODEL is {families[family].title}"):
             start.numbers_for(given, families[family], **asked)
-    model.cached_patcher_init = (None, ("models/dreamshaper_lcm.safetensors",))
-    with pytest.raises(TrainingError, match="distilled to few steps"):
-        start.numbers_for(given, families["sd15"], **asked)
+    for name in ("dreamshaper_lcm", "juggernautXL_lightning", "sd_xl_turbo_1.0"):
+        model.cached_patcher_init = (None, (f"models/{name}.safetensors",))
+        with pytest.raises(TrainingError, match=rf"distilled to few steps \({name}"):
+            start.numbers_for(given, families["sd15"], **asked)
 
 
 def test_flux_captions_without_guidance_are_told() -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 from ...errors import PlanError
 from ...families.family import FAMILIES, Family, inpaint_model_of
-from ...families.lcm import is_named_lcm
 from ...graph.dynamic_prompts import words_apart
 from ...graph.graph import Graph, Link, Socket, Value, expansion
 from ...graph.sockets import MODEL_SOCKETS
@@ -26,7 +25,7 @@ from ...pipeline.pictures import with_files
 from ...pipeline.plan import draft, plan
 from ...prompt import PromptRequest
 from .http import RequestError
-from .planning import PICTURES, Context, context_of
+from .planning import PICTURES, Context, context_of, model_file_of
 
 _BASE = ("model", "clip", "vae")
 _OWN = ("seed", "smaller_canvas", "keep_unmasked", "drawn_mask")
@@ -99,13 +98,12 @@ def _sources(asked: Mapping[str, Any], family: Family) -> tuple[PromptRequest, S
     request = with_files(PromptRequest.require(asked["text"]), links, run_pictures())
     base: list[Value] = [links.get(name, Socket(name)) for name in _BASE]
     models = Models(*base)
-    model_name = asked.get("model", "")
     sources = Sources(
         models,
         family,
         **{name: links[name] for name in PICTURES if name in links},
         connected={name: links[name] for name in MODEL_SOCKETS if name in links},
-        lcm=model_name if is_named_lcm(model_name) else "",
+        model_file=model_file_of(asked),
         graph=graph,
     )
     if request.outpaint is not None and "outpaint_model" in links:

@@ -69,6 +69,7 @@ def context_of(asked: Mapping[str, Any]) -> Context:
         asked.get("base") or None,
         **pictures,
         connected={name: sockets[name] for name in MODEL_SOCKETS if name in sockets},
+        model_file=model_file_of(asked),
         options=Options(missing_models=missing if missing in get_args(MissingModels) else "error"),
     )
     try:
@@ -83,6 +84,11 @@ def context_of(asked: Mapping[str, Any]) -> Context:
         chosen, _ = resolver.variant_of((family(asked["last_family"]),), "")
     is_connected = "model" in sockets and not options.base
     return Context(resolver, options, chosen, is_connected)
+
+
+def model_file_of(asked: Mapping[str, Any]) -> str:
+    """Return the file of the connected model as the host lists it, "" where none is known."""
+    return asked.get("model", "").partition("/")[2]
 
 
 def _family_of_listed(model: str, resolver: Resolver) -> Family | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...families.family import Family
-from ...families.lcm import is_named_lcm
+from ...families.few_steps import is_named_lcm
 from ...prompt import PromptRequest, Segment
 from ...tunes.file_search import Missing
 from ...tunes.resolve import Resolver
@@ -33,7 +33,7 @@ def lcm_of_outpaint(request: PromptRequest, resolver: Resolver, sources: Sources
     """
     own = request.outpaint_prompt
     segments = prompt_segments(request) if own is None else (own,)
-    model = sources.lcm if sources.outpaint_models is None else ""
+    model = sources.lcm_sign if sources.outpaint_models is None else ""
     return model or _lora_of(segments, resolver)
 
 

@@ -31,7 +31,7 @@ class Inputs:
     Which sockets hold something, and the node's own seed. `lcm` and `outpaint_lcm` name what makes
     an LCM of the model that draws the picture, or the new area; empty where nothing is known to.
     `family_why` says what tells the model's family from others of the same kind, where there are
-    any.
+    any, and `few_steps` are the files that paint and are named as made for few steps.
     """
 
     has_image: bool = False
@@ -41,6 +41,7 @@ class Inputs:
     lcm: str = ""
     outpaint_lcm: str = ""
     family_why: str = ""
+    few_steps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ...families.family import Family
+from ...families.few_steps import is_named_lcm
 from ...graph.graph import Graph, Value
 from ...outpaint.geometry import SmallerPolicy
 from .text import Models
@@ -24,8 +25,9 @@ class Sources:
     Links to loader nodes, or sockets of the node that expands it.
 
     `connected` holds models beside MODEL, CLIP and VAE by the name of their socket; what is not
-    there comes from the bindings. `lcm` is what shows that the model is an LCM, where it is one,
-    and `family_why` what tells its family from others of the same kind.
+    there comes from the bindings. `model_file` is the file of the model, "" where it is not known,
+    `lcm` what else shows that it is an LCM, where it is one, and `family_why` what tells its family
+    from others of the same kind.
     """
 
     models: Models
@@ -37,10 +39,16 @@ class Sources:
     connected: Mapping[str, Value] = field(default_factory=dict)
     outpaint_models: Models | None = None
     outpaint_family: Family | None = None
+    model_file: str = ""
     lcm: str = ""
     family_why: str = ""
     # Holds what the links above come from; the plan is written into it.
     graph: Graph = field(default_factory=Graph)
+
+    @property
+    def lcm_sign(self) -> str:
+        """What shows that the model is an LCM, "" where nothing does."""
+        return self.lcm or (self.model_file if is_named_lcm(self.model_file) else "")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from ...families.family import Family
 from ...graph.graph import Link, Value
 from ...graph.outputs import FitImageNode, add_node
+from ...prompt import PromptRequest
 from ...tunes.file_search import Missing
 from ..build.plan_builder import PictureContext, PlanBuilder, StagePicture
 from ..build.settings import LCM_CFG, Settings
@@ -179,9 +180,7 @@ def _tiled(builder: PlanBuilder, encoded: Encoded, picture: Link) -> tuple[Encod
         encoded = steered(
             builder, "hires_fix.control_tile", encoded, controlnet, picture, resemblance, 1.0
         )
-    cfg = request.hires_cfg_scale
-    if cfg is None:
-        cfg, _ = default_hires_cfg(builder.family, settings.lcm)
+    cfg = hires_cfg_of(request, builder.family, settings.lcm)
     if not builder.family.takes_guidance:
         return encoded, settings
     if builder.family.is_distilled:
@@ -211,6 +210,13 @@ def default_hires_cfg(family: Family, lcm: str) -> tuple[float, str]:
     if lcm and family.has_lcm:
         return LCM_CFG, f"default with an LCM: {lcm}"
     return DEFAULT_HIRES_CFG, "default of --tiled_upscale_v2"
+
+
+def hires_cfg_of(request: PromptRequest, family: Family, lcm: str) -> float:
+    """Return the guidance that tiles are painted with; `lcm` as in `Settings`."""
+    if request.hires_cfg_scale is None:
+        return default_hires_cfg(family, lcm)[0]
+    return request.hires_cfg_scale
 
 
 def _unmasked_kept(builder: PlanBuilder, drawn: Link, big: Link, context: PictureContext) -> Link:

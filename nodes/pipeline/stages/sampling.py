@@ -40,7 +40,8 @@ def add_sampling(
     model = shifted(graph, stage, encoded.models.model, family, settings, painting.size)
     if family.takes_negative:
         pair = {"positive": encoded.positive, "negative": encoded.negative}
-        guider = graph.add(f"{stage}.guider", "CFGGuider", model=model, **pair, cfg=settings.cfg)
+        cfg = family.true_cfg(settings.cfg)
+        guider = graph.add(f"{stage}.guider", "CFGGuider", model=model, **pair, cfg=cfg)
     else:
         guider = graph.add(
             f"{stage}.guider", "BasicGuider", model=model, conditioning=encoded.positive

@@ -12,7 +12,7 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ...families.family import Family
-from ...host.models import family_of, lcm_of
+from ...host.models import family_of, few_steps_sign
 from ...host.state import state_folder
 from ...net.writing import held_apart
 from ...tunes.state import TRAINING_FOLDER, training_folder
@@ -61,7 +61,7 @@ def numbers_for(given: Given, of: Family, **asked: Any) -> TrainingNumbers:
             code="training-model",
             hint="Train on the plain model: what was learned there works on this one, too.",
         )
-    if sign := lcm_of(given.model):
+    if sign := few_steps_sign(given.model):
         raise TrainingError(
             f"The MODEL is distilled to few steps ({sign}); a person learned on it does not hold.",
             code="training-model",
