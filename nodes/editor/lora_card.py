@@ -8,25 +8,20 @@ the trainer wrote into the file itself counts where none of them says anything.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..net.tensor_header import texts_of
+from ..net.lora_words import cleaned, trained_words
 
 # Of a card: the picture that a person chose before one that a program fetched.
 PICTURES = tuple(
     f"{before}.{kind}" for before in ("", ".preview") for kind in ("png", "jpg", "jpeg", "webp")
 )
 MOST_BYTES = 4_000_000
-MOST_WORDS = 12
-MOST_LENGTH = 300
 _KEPT = 1024
-_PHRASE, _FREQUENCY = "modelspec.trigger_phrase", "ss_tag_frequency"
-_FOLDERS = "ss_dataset_dirs"
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ def card_of(path: Path, beside: Callable[[Path], frozenset[str]]) -> LoraCard:
             unreadable.append(name)
     return LoraCard(
         None if picture is None else path.with_name(picture),
-        words or _words_of_trainer(path),
+        words or trained_words(path).words,
         tuple(unreadable),
     )
 
@@ -69,62 +64,7 @@ def card_of(path: Path, beside: Callable[[Path], frozenset[str]]) -> LoraCard:
 def _words_in(file: Path, _written: int, read: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
     if file.stat().st_size > MOST_BYTES:
         raise ValueError("too large to be about one LoRA")
-    return _cleaned(read(file.read_text(encoding="utf-8-sig")))
-
-
-def _cleaned(words: Iterable[str]) -> tuple[str, ...]:
-    """Return each word once, in one line, without what a prompt would take for a tag."""
-    lines = (" ".join(word.translate(_NOT_IN_TEXT).split()).strip(" ,") for word in words)
-    kept = list(dict.fromkeys(line for line in lines if line))[:MOST_WORDS]
-    while kept and len(", ".join(kept)) > MOST_LENGTH:
-        kept.pop()
-    return tuple(kept)
-
-
-_NOT_IN_TEXT = str.maketrans({"<": " ", ">": " "})
-
-
-def _words_of_trainer(path: Path) -> tuple[str, ...]:
-    """Return the trigger phrase that the file says in the standard for models' metadata, else what
-    the captions of all its training pictures have in common.
-
-    Source: https://github.com/Stability-AI/ModelSpec, "trigger_phrase".
-    """
-    try:
-        return _trained_words(path, path.stat().st_mtime_ns)
-    except OSError:
-        return ()
-
-
-@lru_cache(maxsize=_KEPT)
-def _trained_words(path: Path, _written: int) -> tuple[str, ...]:
-    texts = texts_of(path, (_PHRASE, _FREQUENCY, _FOLDERS))
-    phrase = _cleaned([texts.get(_PHRASE, "")])
-    return phrase or _cleaned(_common_tags(texts.get(_FREQUENCY, ""), texts.get(_FOLDERS, "")))
-
-
-def _common_tags(frequency: str, folders: str) -> list[str]:
-    """Return the tags that no caption lacks, as kohya's scripts count them.
-
-    They count for each folder how often a tag stands in its captions, and how many pictures it has;
-    a file without the latter is taken to have as many as its commonest tag. Others, as of poses or
-    clothes, are no words that call the LoRA.
-    Source: https://github.com/kohya-ss/sd-scripts, train_network.py.
-    """
-    try:
-        counted = dict(json.loads(frequency or "{}"))
-        pictures = {
-            folder: int(about["img_count"]) for folder, about in json.loads(folders or "{}").items()
-        }
-        if not pictures:
-            pictures = {folder: max(tags.values()) for folder, tags in counted.items() if tags}
-        total: Counter[str] = Counter()
-        for folder in pictures:
-            total.update({tag: int(count) for tag, count in counted.get(folder, {}).items()})
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return []  # another program's notes: nothing is lost but words
-    everywhere = sum(pictures.values())
-    return [tag for tag, count in total.items() if count >= everywhere]
+    return cleaned(read(file.read_text(encoding="utf-8-sig")))
 
 
 def _civitai(text: str) -> Iterable[str]:

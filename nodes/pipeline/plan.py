@@ -20,6 +20,7 @@ from .build.settings import Inputs, Settings, settle
 from .build.sources import Options, Sources
 from .build.stage_list import Problem, Stage, raise_for, stages
 from .build.text import Encoded, WornLora
+from .build.triggers import trigger_problems
 from .pictures import add_picture
 from .problems import problems
 from .stage_settings import stage_settings
@@ -106,6 +107,7 @@ def draft(request: PromptRequest, sources: Sources, resolver: Resolver, options:
         *problems(
             request, sources.family, settings, inputs, are_skipped=options.missing_models == "skip"
         ),
+        *trigger_problems(request, resolver),
     ]
     loaders = ModelLoaders(
         sources.graph,
@@ -166,9 +168,8 @@ def encode_request(
     """
     settings = settle(request, sources.family, Inputs())
     loaders = ModelLoaders(sources.graph, resolver, sources.connected, sources.family)
-    builder = PlanBuilder(
-        request, settings, sources, resolver, Options(), loaders, list(people_problems(request))
-    )
+    known = [*people_problems(request), *trigger_problems(request, resolver)]
+    builder = PlanBuilder(request, settings, sources, resolver, Options(), loaders, known)
     said = encode_prompt(builder, "encode")
     encoded = (
         said.scene

@@ -16,6 +16,7 @@ from ..families.control_files import takes_masked_picture
 from ..families.family import FAMILIES, Family, variant_of
 from ..families.lora_files import LoraSigns, signs_of
 from ..graph.model_files import ModelFile
+from ..net.lora_words import trained_words
 from ..net.tensor_header import tensor_shapes
 from .bindings import KNOWN_BASES, ROLES, BaseModel, Bindings
 from .choices import FIELD_FOLDERS, TAG_FOLDERS, ModelFiles, present
@@ -114,6 +115,14 @@ class Resolver:
             if shapes is not None:
                 return signs_of(shapes)
         return LoraSigns()
+
+    def trigger_phrase(self, found: Resolved) -> str:
+        """Return the words that call what a LoRA or checkpoint was trained on, "" where its file
+        does not say them for sure.
+        """
+        folder = "loras" if found.kind == "lora" else "checkpoints"
+        paths = (Path(root, found.file) for root in self._files.roots(folder) if found.file)
+        return next((said for path in paths if (said := trained_words(path).phrase)), "")
 
     def embedding_widths(self, file: str) -> frozenset[int]:
         """Return the widths of the vectors in a listed embedding, empty where they cannot be

@@ -113,6 +113,7 @@ def test_from_photos_to_the_picture_with_the_person(host: LiveHost, family: str)
             "base": BASES[family],
             "family": family,
             "token": "sks" if family == "sd15" else "ohwx",
+            "modelspec.trigger_phrase": "sks woman" if family == "sd15" else "ohwx woman",
             "preset": family,
             "steps": "6",
             "seed": "11",

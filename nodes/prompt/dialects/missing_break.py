@@ -12,15 +12,8 @@ from collections.abc import Sequence
 from ..reader import ValuePlace
 from ..segment import SegmentBuilder
 from ..source import quoted
-from .persons import names_somebody
+from .persons import WORDS_OF_ONE, names_somebody
 
-# Words for one person. A name or another word is told of where tags or the number say so.
-_WORDS_OF_ONE = """
-    woman man girl boy lady gentleman guy child kid baby toddler 1girl 1boy
-    frau mann m\xe4dchen kind femme homme fille gar\xe7on enfant mujer hombre chica chico ni\xf1a
-    ni\xf1o donna uomo ragazza ragazzo mulher homem menina menino
-"""
-_ONE = frozenset(_WORDS_OF_ONE.split())
 _WORD = re.compile(r"[^\W_]+")
 _HINT = (
     "Write the scene, BREAK, what all persons share or nothing, BREAK, the first person, BREAK, the"
@@ -90,7 +83,7 @@ def _differs(common: SegmentBuilder, persons: Sequence[SegmentBuilder]) -> bool:
 
 def _ones(part: SegmentBuilder) -> set[str]:
     """Return the words for one person in a part."""
-    return _ONE.intersection(_WORD.findall(_words(part).casefold()))
+    return WORDS_OF_ONE.intersection(_WORD.findall(_words(part).casefold()))
 
 
 def _words(part: SegmentBuilder) -> str:

@@ -36,8 +36,31 @@ _WORDS_OF_NOBODY = """
     textures textured smooth skin
 """
 _NOBODY = frozenset(_WORDS_OF_NOBODY.split())
+# Words for one person. A name or another word is told of where tags or the number say so.
+_WORDS_OF_ONE = """
+    woman man girl boy lady gentleman guy child kid baby toddler 1girl 1boy
+    frau mann m\xe4dchen kind femme homme fille gar\xe7on enfant mujer hombre chica chico ni\xf1a
+    ni\xf1o donna uomo ragazza ragazzo mulher homem menina menino
+"""
+_WORDS_OF_ANYBODY = "person people human adult female male character solo"
+WORDS_OF_ONE = frozenset(_WORDS_OF_ONE.split())
+_OF_ANYBODY = frozenset(_WORDS_OF_ANYBODY.split())
 _WORD = re.compile(r"[^\W_]+")
 _MEASURE = re.compile(r"f?\d+(?:k|mm|p|d|bit|x)?")
+
+
+def words_in(text: str) -> frozenset[str]:
+    """Return the words of a text, in small letters."""
+    return frozenset(_WORD.findall(text.casefold()))
+
+
+def telling_words(text: str) -> list[str]:
+    """Return those words of a text that can mean one thing or person alone: not those that any
+    person or picture may be described by.
+    """
+    common = _NOBODY | WORDS_OF_ONE | _OF_ANYBODY
+    words = dict.fromkeys(_WORD.findall(text.casefold()))
+    return [word for word in words if word not in common and not _MEASURE.fullmatch(word)]
 
 
 def names_somebody(text: str) -> bool:

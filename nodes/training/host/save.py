@@ -19,6 +19,7 @@ from torch import Tensor
 from ...families.family import FAMILIES
 from ...host.models import family_of
 from ...host.state import state_folder
+from ...net.lora_words import PHRASE
 from ...tunes.bindings import BINDINGS_FILE, load
 from ...tunes.names import shown
 from ...tunes.state import forget_training, trained_name, training_folder
@@ -153,6 +154,7 @@ def metadata_of(outcome: TrainingOutcome, base: str) -> dict[str, str]:
         "base": base,
         "family": outcome.family,
         "token": outcome.token,
+        PHRASE: f"{outcome.token} {outcome.name}".strip(),
         "preset": numbers.preset.name,
         "steps": numbers.steps,
         "seed": numbers.seed,
