@@ -103,23 +103,28 @@ def ours(
 
 def hosts(family: str, source: Source) -> Graph:
     """Return the host's own way: the picture padded, its margin painted by a noise mask."""
+    return padded(family, source.name, source.text, source.canvas, source.seed)
+
+
+def padded(family: str, image: str, text: str, canvas: Canvas, seed: int) -> Graph:
+    """Return how the host extends a picture of its input folder onto a canvas by a text."""
     graph = Graph()
     loader = graph.add("models", small_world.LOADER, family=family)
     clip, vae = Link(loader.node, 1), Link(loader.node, 2)
-    picture = graph.add("source", "LoadImage", image=source.name)
-    window = source.canvas.window
+    picture = graph.add("source", "LoadImage", image=image)
+    window = canvas.window
     padding = {
         "left": window.x,
         "top": window.y,
-        "right": WIDER - window.x - SIDE,
-        "bottom": WIDER - window.y - SIDE,
+        "right": canvas.width - window.x - window.width,
+        "bottom": canvas.height - window.y - window.height,
     }
-    padded = graph.add("padded", "ImagePadForOutpaint", image=picture, **padding, feathering=8)
-    latent = graph.add("latent", "VAEEncode", pixels=padded, vae=vae)
-    mask = Link(padded.node, 1)
+    wider = graph.add("padded", "ImagePadForOutpaint", image=picture, **padding, feathering=8)
+    latent = graph.add("latent", "VAEEncode", pixels=wider, vae=vae)
+    mask = Link(wider.node, 1)
     masked = graph.add("masked", "SetLatentNoiseMask", samples=latent, mask=mask)
-    positive = graph.add("positive", "CLIPTextEncode", clip=clip, text=source.text)
-    return sampled(graph, family, positive, masked, source.seed)
+    positive = graph.add("positive", "CLIPTextEncode", clip=clip, text=text)
+    return sampled(graph, family, positive, masked, seed)
 
 
 @dataclass(frozen=True)

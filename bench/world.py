@@ -8,31 +8,21 @@ Every answer is kept in .dev/smallworld, so that `--long` goes on where it was s
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import statistics
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from comfyui_astria.bench import (
     _world_faceid,
-    _world_far,
-    _world_narrow,
     _world_outpaint,
-    _world_portraits,
-    _world_replaced,
+    _world_second,
     _world_sweeps,
 )
 from comfyui_astria.bench._figures import figure
 from comfyui_astria.bench._world import (
     BASE,
-    HEIGHT,
-    OUTPUT,
     POSE,
-    Scene,
     Way,
     alone,
     close_up,
@@ -40,30 +30,25 @@ from comfyui_astria.bench._world import (
     merged,
     ours,
     posed,
-    read_of,
     saving,
     scene_of,
     without_gates,
 )
-from comfyui_astria.bench._world_far import BEFORE, MASK, Far, face_of, far_of
-from comfyui_astria.bench._world_narrow import Narrow, narrow_of
-from comfyui_astria.bench._world_outpaint import OutpaintWay, Source, seam_of, source_of
-from comfyui_astria.bench._world_portraits import Portrait, kept_of, portrait_of
-from comfyui_astria.bench._world_replaced import Replaced, replaced_of
+from comfyui_astria.bench._world_far import far_of
+from comfyui_astria.bench._world_kept import Answer, Kept
+from comfyui_astria.bench._world_narrow import narrow_of
+from comfyui_astria.bench._world_outpaint import OutpaintWay, source_of
+from comfyui_astria.bench._world_portraits import portrait_of
+from comfyui_astria.bench._world_replaced import replaced_of
+from comfyui_astria.bench._world_second import SecondWay, second_of
 from comfyui_astria.devtools import small_world
-from comfyui_astria.devtools.client import Client, images_of
 from comfyui_astria.devtools.console import DevError, say
-from comfyui_astria.devtools.demo_models import picture_of
 from comfyui_astria.devtools.environment import current
 from comfyui_astria.devtools.host import Host, HostOptions
-from comfyui_astria.devtools.paths import DEV
-from comfyui_astria.nodes.graph.graph import Graph, api_workflow
-from comfyui_astria.smallworld import comparing, heads, model_files, reader
+from comfyui_astria.nodes.graph.graph import api_workflow
+from comfyui_astria.smallworld import model_files
 from comfyui_astria.smallworld.learning.faces import Gallery
-from comfyui_astria.smallworld.reader import read
-from PIL import Image
 
-Answer = dict[str, float]  # what was read -> its number; the name ends with the unit
 QUICK, LONG, MOST = 6, 100, 500  # scenes; the most of two people by the pack
 QUICK_SIDES, LONG_SIDES = 9, 99  # pictures that are extended, each anchor as often
 FIRST_SEED = 6_000_000
@@ -105,12 +90,21 @@ BY_FACE: dict[int, dict[str, Way]] = {
 # Whose words and LoRA a face far away gets -> whether it is its person's.
 FAR = {"drawn as its person's": True, "drawn as nobody's": False}
 BY_BASE = "the pack, by the base itself"  # another way only beside an inpainting model
+HOSTS = "the host's padding and noise mask"
 OUTPAINTING: dict[str, OutpaintWay] = {
     "the pack": _world_outpaint.ours(),
     "the pack, told the place alone": _world_outpaint.ours(says_who=False),
     "the pack, its seam not healed": _world_outpaint.ours(heal_seam=False),
     BY_BASE: _world_outpaint.ours(has_painter=False),
-    "the host's padding and noise mask": _world_outpaint.hosts,
+    HOSTS: _world_outpaint.hosts,
+}
+# How the new area is told whom a picture is extended for.
+SECOND: dict[str, SecondWay] = {
+    "the pack, told both": _world_second.ours(),
+    "the pack, told the new one alone": _world_second.ours(says_both=False),
+    f"{BY_BASE}, told both": _world_second.ours(has_painter=False),
+    f"{BY_BASE}, told the new one alone": _world_second.ours(says_both=False, has_painter=False),
+    HOSTS: _world_second.hosts,
 }
 
 
@@ -127,6 +121,7 @@ class Extent:
     sides: int
     by_face: Mapping[int, Mapping[str, Way]] = field(default_factory=lambda: BY_FACE)
     outpainting: Mapping[str, OutpaintWay] = field(default_factory=lambda: OUTPAINTING)
+    second: Mapping[str, SecondWay] = field(default_factory=lambda: SECOND)
 
 
 def _ways(family: str, ways: Mapping[str, Way], people: int) -> Mapping[str, Way]:
@@ -252,143 +247,14 @@ def _of_pictures(
     sources = [source_of(FIRST_SEED + at) for at in range(extent.sides)]
     has_painter = model_files.inpaint(kept.family).exists()
     for name, way in extent.outpainting.items():
-        if name == BY_BASE and not has_painter:
+        if name.startswith(BY_BASE) and not has_painter:
             continue
         yield f"outpainting: {name}", [kept.of_sides(name, way, source) for source in sources]
-
-
-class Kept:
-    """Answers of pictures that were painted before by the same graph with the same files, and read
-    the same way.
-    """
-
-    def __init__(self, family: str, client: Client) -> None:
-        self.family = family
-        self.client = client
-        self._by = _hash_of(family)
-        self._file = DEV / "smallworld" / "world.jsonl"
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        lines = self._file.read_text().splitlines() if self._file.exists() else []
-        self._known = {tuple(key): answer for key, answer in map(json.loads, lines)}
-
-    def of_people(self, name: str, way: Way, scene: Scene) -> Answer:
-        """Return what is right in the picture of a scene, in percent, and its seconds."""
-
-        def read_off(picture: Image.Image) -> Answer:
-            # Faces painted anew come larger.
-            in_world = picture.resize((scene.width, HEIGHT), Image.Resampling.BOX)
-            found = read_of(scene, read(in_world))
-            return {f"{name}, %": 100 * share for name, share in asdict(found).items()}
-
-        key = (name, len(scene.sitters), scene.seed)
-        return self._answer(key, lambda: way(self.family, scene), read_off)
-
-    def of_place(self, narrow: Narrow) -> Answer:
-        """Return how many words are right of one person where one of several would stand."""
-
-        def read_off(picture: Image.Image) -> Answer:
-            return {"words, %": 100 * _world_narrow.words_of(narrow, read(picture))}
-
-        key = ("one of them alone", len(narrow.scene.sitters), narrow.scene.seed)
-        return self._answer(key, lambda: _world_narrow.ours(self.family, narrow), read_off)
-
-    def of_portrait(self, portrait: Portrait) -> Answer:
-        """Return what is right in a portrait with another place and clothes, in percent."""
-
-        def read_off(picture: Image.Image) -> Answer:
-            found = kept_of(portrait, picture)
-            return {f"{name}, %": 100 * share for name, share in asdict(found).items()}
-
-        for name, file in portrait.files.items():
-            self.client.upload_image(file, name)
-        key = ("portrait", portrait.seed)
-        return self._answer(key, lambda: _world_portraits.ours(self.family, portrait), read_off)
-
-    def of_replaced(self, replaced: Replaced) -> Answer:
-        """Return what is right in a picture whose people were replaced, in percent."""
-
-        def read_off(picture: Image.Image) -> Answer:
-            found = {**asdict(read_of(replaced.wanted, read(picture)))}
-            found["kept"] = _world_replaced.kept_of(replaced, picture)
-            return {f"{name}, %": 100 * share for name, share in found.items()}
-
-        self.client.upload_image(replaced.file, replaced.name)
-        key = ("replaced", replaced.seed)
-        return self._answer(key, lambda: _world_replaced.ours(self.family, replaced), read_off)
-
-    def of_far(self, far: Far, gallery: Gallery, *, is_matched: bool) -> Answer:
-        """Return what is right of a face far away before and after it is painted, in percent."""
-
-        def read_off(after: Image.Image, before: Image.Image, mask: Image.Image) -> Answer:
-            found = {f"{name} before": share for name, share in _face(before).items()}
-            found |= {**_face(after), "kept": _world_far.kept_of(before, after, mask)}
-            return {f"{name}, %": 100 * share for name, share in found.items()}
-
-        def _face(picture: Image.Image) -> dict[str, float]:
-            return asdict(face_of(far, picture, gallery))
-
-        def graph() -> Graph:
-            return _world_far.ours(self.family, far, is_matched=is_matched)
-
-        self.client.upload_image(far.file, far.name)
-        return self._answer(("far", is_matched, far.seed), graph, read_off, (OUTPUT, BEFORE, MASK))
-
-    def of_sides(self, name: str, way: OutpaintWay, source: Source) -> Answer:
-        """Return how a new picture joins its source, and its seconds."""
-
-        def read_off(picture: Image.Image) -> Answer:
-            seam = seam_of(source, picture)
-            found = {"colour step at the seam, of 255": seam.step, "kept, %": 100 * seam.kept}
-            found["people read, of 1"] = len(read(picture).people)
-            if seam.told is not None:
-                found["sides with a horizon, %"] = 100 * seam.told
-            if seam.jump is not None:
-                found["horizon's jump, px"] = seam.jump
-            return found
-
-        self.client.upload_image(source.file, source.name)
-        key = (name, "outpainting", source.seed)
-        return self._answer(key, lambda: way(self.family, source), read_off)
-
-    def _answer(
-        self,
-        key: tuple[object, ...],
-        graph_of: Callable[[], Graph],
-        read_off: Callable[..., Answer],
-        outputs: Sequence[str] = (OUTPUT,),
-    ) -> Answer:
-        """Return what is read off the pictures of these outputs of a graph."""
-        graph = api_workflow(graph_of())
-        key = (self._by, *key, _hash_of_graph(graph))
-        if key not in self._known:
-            started = time.monotonic()
-            entry = self.client.run(graph, timeout_s=600)
-            seconds = time.monotonic() - started
-            pictures = [image for output in outputs for image in images_of(entry, output)]
-            found = read_off(*(picture_of(self.client, one) for one in pictures))
-            self._known[key] = {**found, "a picture, s": seconds}
-            with self._file.open("a") as lines:
-                lines.write(json.dumps([key, self._known[key]]) + "\n")
-        return self._known[key]
-
-
-def _hash_of(family: str) -> str:
-    """Return what the family's files are, and what reads its pictures, in short."""
-    found = hashlib.sha256()
-    for module in (reader, heads, comparing):
-        found.update(Path(module.__file__).read_bytes())
-    loras = [model_files.FOLDER / "loras" / name for name in model_files.loras(family).values()]
-    vae = model_files.path_of(model_files.VAES[family])
-    steering = (model_files.pose(), model_files.faceid(), model_files.inpaint(family))
-    more = [path for path in steering if path.exists() and path.name.startswith(family)]
-    for path in (model_files.path_of(family), vae, *loras, *more):
-        found.update(Path(path).read_bytes())
-    return found.hexdigest()[:12]
-
-
-def _hash_of_graph(graph: Mapping[str, object]) -> str:
-    """Return what a workflow is, in short: what the pack plans may have changed since."""
-    return hashlib.sha256(json.dumps(graph, sort_keys=True).encode()).hexdigest()[:12]
+    seconds = [second_of(seed) for seed in seeds]
+    for name, way in extent.second.items():
+        if name.startswith(BY_BASE) and not has_painter:
+            continue
+        yield f"a second person: {name}", [kept.of_second(name, way, one) for one in seconds]
 
 
 def _figures(

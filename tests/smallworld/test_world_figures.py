@@ -9,12 +9,20 @@ from typing import cast
 
 import numpy as np
 import pytest
-from comfyui_astria.bench import _world, _world_narrow, _world_outpaint, _world_sweeps, world
+from comfyui_astria.bench import (
+    _world,
+    _world_kept,
+    _world_narrow,
+    _world_outpaint,
+    _world_sweeps,
+    world,
+)
 from comfyui_astria.bench._world import Scene, Sitter, read_of, scene_of
 from comfyui_astria.bench._world_outpaint import SIDE, WIDER, seam_of, source_of
 from comfyui_astria.bench._world_portraits import kept_of, portrait_of
 from comfyui_astria.bench._world_replaced import kept_of as kept_beside
 from comfyui_astria.bench._world_replaced import replaced_of
+from comfyui_astria.bench._world_second import ROOM, found_in, second_of
 from comfyui_astria.devtools import small_world
 from comfyui_astria.devtools.client import Client
 from comfyui_astria.nodes.graph.graph import Graph, Link
@@ -247,6 +255,47 @@ def test_people_who_are_replaced_are_read_and_what_is_beside_them_is_held_to_the
     assert kept_beside(replaced, elsewhere) < 0.5
 
 
+def test_a_second_person_is_read_beside_the_first_and_each_in_their_half() -> None:
+    answers = []
+    for seed in range(8):
+        second = second_of(seed)
+        best = drawn(second.drawn)
+        best.paste(second.picture, (0, 0))
+        answers.append(found_in(second, best, read(best)))
+    assert all(one.kept == 1 for one in answers)
+    assert np.mean([one.words for one in answers]) > 0.95
+    assert np.mean([one.new for one in answers]) > 0.95
+    assert np.mean([one.leak for one in answers]) < 0.02
+
+
+def test_a_second_person_who_is_missing_or_stands_in_the_wrong_half_is_told() -> None:
+    second = second_of(3)
+    empty = drawn(replace(second.drawn, figures=second.drawn.figures[:1]))
+    found = found_in(second, empty, read(empty))
+    assert (found.kept, found.new) == (1, 0)
+    assert 0.3 < found.words < 0.6
+    changed = Image.new("RGB", empty.size)
+    changed.paste(drawn(second.drawn).crop((ROOM, 0, 2 * ROOM, 128)), (0, 0))
+    changed.paste(second.picture, (ROOM, 0))
+    found = found_in(second, changed, read(changed))
+    assert found.leak > 0.9
+    assert found.kept < 0.9
+
+
+@pytest.mark.parametrize("family", ["sd15", "flux"])
+def test_the_new_area_is_told_both_people_or_the_new_one_alone(family: str) -> None:
+    second = second_of(5)
+    first, new = (one.text for one in second.wanted.sitters)
+    for name, way in world.SECOND.items():
+        nodes = way(family, second).nodes
+        by = "positive" if name == world.HOSTS else "outpaint.positive"
+        text = str(nodes[by].inputs["text"])
+        assert new in text
+        assert (first in text) == ("new one alone" not in name), name
+        has_painter = "models.outpaint_model" in nodes
+        assert has_painter == name.startswith("the pack, told"), name
+
+
 def given(graph: Graph, class_type: str) -> dict[str, object]:
     [call] = [call for call in graph.nodes.values() if call.class_type == class_type]
     return dict(call.inputs)
@@ -325,11 +374,11 @@ def test_an_answer_is_kept_for_the_same_graph_alone(
             return {}
 
     host = Host()
-    monkeypatch.setattr(world, "DEV", tmp_path)
-    monkeypatch.setattr(world, "images_of", lambda entry, output: [output])
-    monkeypatch.setattr(world, "picture_of", lambda *given: Image.new("RGB", (192, 128)))
+    monkeypatch.setattr(_world_kept, "DEV", tmp_path)
+    monkeypatch.setattr(_world_kept, "images_of", lambda entry, output: [output])
+    monkeypatch.setattr(_world_kept, "picture_of", lambda *given: Image.new("RGB", (192, 128)))
     scene = scene_of(1, 2, [60, 61])
     for strength in (0.0, 0.0, 0.4):
-        kept = world.Kept("sd15", cast("Client", host))
+        kept = _world_kept.Kept("sd15", cast("Client", host))
         kept.of_people("the pack", _world.ours(scene_strength=strength), scene)
     assert host.runs == 2

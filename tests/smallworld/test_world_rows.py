@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from comfyui_astria.bench import _world, world
+from comfyui_astria.bench import _world, _world_kept, world
 from comfyui_astria.smallworld import model_files
 
 WAYS = ("the pack", "the pack, one person a checkpoint")
@@ -15,7 +15,7 @@ LEAST_BY_FACE = 50
 LEAST_REPLACED = 60  # the transformer has 7 where its text says nothing of them
 LEAST_UNPOSED = 50  # where the scene's text speaks of nobody, nobody is painted
 UNGATED = "regions, all FaceIDs on everybody"
-HOSTS = "the host's padding and noise mask"
+SECOND = "the pack, told both"
 WHOSE = ("its person's", "nobody's")
 # Where the model paints who is asked for.
 SEED = 6_000_027
@@ -28,10 +28,12 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     with pytest.MonkeyPatch.context() as patch:
         for module in (_world, world):
             patch.setattr(module, "BASE", folder / "base")
-        patch.setattr(world, "DEV", folder)
+        patch.setattr(_world_kept, "DEV", folder)
         patch.setattr(world, "FIRST_SEED", SEED)
         ways = {name: world.WAYS[name] for name in WAYS}
-        figures = world._run(world.Extent(1, 1, PEOPLE, ways, 1))
+        figures = world._run(
+            world.Extent(1, 1, PEOPLE, ways, 1, second={SECOND: world.SECOND[SECOND]})
+        )
         yield {one["name"]: one["value"] for one in figures}
 
 
@@ -91,13 +93,22 @@ def test_a_face_far_away_is_painted_and_nothing_else(values: dict[str, str]) -> 
     assert share(words[0]) > share(words[1]), "a face gets the words of its person"
 
 
+def test_a_second_person_is_painted_beside_the_first(values: dict[str, str]) -> None:
+    for family in model_files.families():
+        title = f"{family}, a second person: {SECOND}"
+        assert share(values[f"{title}, kept"]) == 100
+        assert share(values[f"{title}, words"]) > LEAST_UNPOSED, "one of two is half of them"
+        assert share(values[f"{title}, new"]) > LEAST_UNPOSED
+        assert share(values[f"{title}, people read"]) == 2
+
+
 def test_what_is_not_painted_is_kept(values: dict[str, str]) -> None:
     for family in model_files.families():
         assert share(values[f"{family}, masked portrait, kept"]) == 100
         assert share(values[f"{family}, people replaced in a picture, kept"]) == 100
         assert share(values[f"{family}, people replaced in a picture, words"]) > LEAST_REPLACED
-        for name in set(world.OUTPAINTING) - {HOSTS}:
+        for name in set(world.OUTPAINTING) - {world.HOSTS}:
             assert share(values[f"{family}, outpainting: {name}, kept"]) == 100, name
-        assert share(values[f"{family}, outpainting: {HOSTS}, kept"]) < 100
+        assert share(values[f"{family}, outpainting: {world.HOSTS}, kept"]) < 100
         told = f"{family}, outpainting: the pack, told the place alone"
         assert share(values[f"{told}, people read"]) == 1
