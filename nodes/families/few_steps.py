@@ -16,7 +16,7 @@ _METHODS = r"hyper[-_. ]?(?:sd|flux|xl)|(?<![a-z])(?:dmd2?|tcd|pcm)(?![a-z])"
 _MODEL = re.compile(rf"{_METHODS}|lightning|(?<!de)(?<!de[-_. ])turbo", re.IGNORECASE)
 # Beside the name of a model: LoRAs of a lightning or of a car are called so too.
 _LORA = re.compile(
-    rf"{_METHODS}|(?:sd|sdxl|sd[-_. ]xl|flux|flux\.?1)[-_. ]?(?:dev)?[-_. ]?(?:lightning|turbo)",
+    rf"{_METHODS}|(?:sd|xl|flux(?:\.?1)?)[-_. ]?(?:dev)?[-_. ]?(?:lightning|turbo)",
     re.IGNORECASE,
 )
 # Those that were distilled to be guided as ordinary models are.
