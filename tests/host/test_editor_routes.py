@@ -153,6 +153,16 @@ def test_explain_tells_the_plan_or_the_errors(host: LiveHost) -> None:
     assert (status, answer["error"]["type"]) == (422, "unknown-family")
 
 
+def test_explain_knows_what_the_connected_model_is_called(host: LiveHost) -> None:
+    fast = {"model": "checkpoints/fast/juggernautXL_lightning.safetensors", "family": "sdxl"}
+    told = ask(host, "explain", text="a cat", **fast)["report"]
+    assert "juggernautXL_lightning.safetensors was made for few steps" in told
+    lcm = {"model": "checkpoints/dreamshaper_8LCM.safetensors", "family": "sd15"}
+    told = ask(host, "explain", text="a cat\nscheduler=lcm", **lcm)["report"]
+    assert "default with an LCM: dreamshaper_8LCM.safetensors" in told
+    assert "no model or LoRA is named as one" not in told
+
+
 @pytest.mark.parametrize(
     ("body", "status", "kind"),
     [
